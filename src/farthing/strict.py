@@ -1,0 +1,194 @@
+"""Plain tables, as `tomllib` gives them, into frozen structs; every fault is collected, none is guessed at.
+
+Stricter than a decoder has to be, and more talkative: a person wrote the file and will read the answer.
+"""
+
+import difflib
+import functools
+import math
+import tomllib
+import types
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from typing import Any, Literal, Union, get_args, get_origin
+
+import msgspec
+
+Path = tuple[str | int, ...]
+Leaf = Callable[[Any, Path], Any]
+"""Reads one value of a type this module does not know. Raises ValueError with what is wrong and the fix."""
+
+BAD: Any = object()
+"""What a value became whose fault has been noted."""
+
+_EXPECTED = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    Decimal: "a number",
+    str: "text in quotes",
+}
+
+
+class FromVariable(str):
+    """A value given by an environment variable: text until it is known what should stand there."""
+
+    __slots__ = ()
+
+
+class Reader:
+    """Reads one table. `faults` holds what was wrong, in the order it was met."""
+
+    def __init__(self, leaves: Mapping[type, Leaf]) -> None:
+        self.leaves = leaves
+        self.faults: list[tuple[Path, str]] = []
+
+    def fault(self, path: Path, message: str) -> Any:
+        self.faults.append((path, message))
+        return BAD
+
+    def read(self, kind: Any, value: Any, path: Path) -> Any:
+        """Return `value` as `kind`, or `BAD` after noting why not."""
+        kind = _without_none(kind)
+        if isinstance(value, FromVariable) and not self._takes_text(kind):
+            value = _parsed(value)
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+            return self._struct(kind, value, path)
+        if kind in self.leaves:
+            return self._leaf(self.leaves[kind], value, path)
+        origin = get_origin(kind)
+        if origin is tuple:
+            return self._array(get_args(kind)[0], value, path)
+        if origin is dict:
+            return self._table(get_args(kind)[1], value, path)
+        if origin is Literal:
+            return self._choice(get_args(kind), value, path)
+        if origin in (Union, types.UnionType):
+            return self._tagged(get_args(kind), value, path)
+        return self._plain(kind, value, path)
+
+    def _takes_text(self, kind: Any) -> bool:
+        return kind is str or kind in self.leaves or get_origin(kind) is Literal
+
+    def _leaf(self, read: Leaf, value: Any, path: Path) -> Any:
+        try:
+            return read(value, path)
+        except ValueError as why:
+            return self.fault(path, str(why))
+
+    def _struct(self, kind: type[msgspec.Struct], value: Any, path: Path) -> Any:
+        if not isinstance(value, dict):
+            return self.fault(path, f"expected a table, got {described(value)}")
+        fields = {field.name: field for field in msgspec.structs.fields(kind)}
+        tag_field = kind.__struct_config__.tag_field
+        known = [*fields, *([tag_field] if tag_field else [])]
+        good = True
+        for key in value:
+            if key not in known:
+                self.fault((*path, key), f"unknown key {quoted(key)}{nearest(key, known)}")
+                good = False
+        read: dict[str, Any] = {}
+        for name, field in fields.items():
+            if name in value:
+                read[name] = self.read(field.type, value[name], (*path, name))
+                good = good and read[name] is not BAD
+            elif field.required:
+                self.fault(path, f"the key {quoted(name)} is missing")
+                good = False
+        return kind(**read) if good else BAD
+
+    def _array(self, kind: Any, value: Any, path: Path) -> Any:
+        if not isinstance(value, list):
+            hint = f"; write [{_shown(value)}]" if isinstance(value, str) else ""
+            return self.fault(path, f"expected a list, got {described(value)}{hint}")
+        read = [self.read(kind, item, (*path, index)) for index, item in enumerate(value)]
+        return BAD if any(item is BAD for item in read) else tuple(read)
+
+    def _table(self, kind: Any, value: Any, path: Path) -> Any:
+        if not isinstance(value, dict):
+            return self.fault(path, f"expected a table, got {described(value)}")
+        read = {key: self.read(kind, item, (*path, key)) for key, item in value.items()}
+        return BAD if any(item is BAD for item in read.values()) else read
+
+    def _choice(self, choices: tuple[Any, ...], value: Any, path: Path) -> Any:
+        if value in choices and isinstance(value, str):
+            return str(value)
+        allowed = ", ".join(map(quoted, choices))
+        return self.fault(path, f"expected one of {allowed}; got {described(value)}{nearest(value, choices)}")
+
+    def _tagged(self, kinds: tuple[Any, ...], value: Any, path: Path) -> Any:
+        tags = {kind.__struct_config__.tag: kind for kind in kinds}
+        tag_field = kinds[0].__struct_config__.tag_field
+        if not isinstance(value, dict):
+            return self.fault(path, f"expected a table, got {described(value)}")
+        if tag_field not in value:
+            allowed = ", ".join(map(quoted, tags))
+            return self.fault(path, f"the key {quoted(tag_field)} is missing; it is one of {allowed}")
+        tag = self._choice(tuple(tags), value[tag_field], (*path, tag_field))
+        return BAD if tag is BAD else self._struct(tags[tag], value, path)
+
+    def _plain(self, kind: Any, value: Any, path: Path) -> Any:
+        number = isinstance(value, int | Decimal) and not isinstance(value, bool)
+        if kind in (float, Decimal) and number:
+            if math.isfinite(value):
+                return kind(value)
+            return self.fault(path, f"expected a finite number, got {described(value)}")
+        if kind is not Decimal and isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
+            return kind(value)
+        return self.fault(path, f"expected {_EXPECTED[kind]}, got {described(value)}")
+
+
+@functools.cache
+def _without_none(kind: Any) -> Any:
+    """`T` of `T | None`: TOML has no null, an absent key is the None."""
+    if get_origin(kind) not in (Union, types.UnionType):
+        return kind
+    rest = tuple(part for part in get_args(kind) if part is not types.NoneType)
+    return rest[0] if len(rest) == 1 else functools.reduce(lambda left, right: left | right, rest)
+
+
+def _parsed(text: str) -> Any:
+    """The TOML value `text` spells, else the text itself, which then fails with what was expected."""
+    try:
+        return tomllib.loads(f"value = {text}", parse_float=Decimal)["value"]
+    except tomllib.TOMLDecodeError:
+        return str(text)
+
+
+def described(value: Any) -> str:
+    """`value` for an error message: short, and never a whole table."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return f"the text {_shown(value)}"
+        case int() | float() | Decimal():
+            return f"the number {value}"
+        case list():
+            return "a list"
+        case dict():
+            return "a table"
+        case _:
+            return f"a {type(value).__name__}"
+
+
+def _shown(text: str) -> str:
+    return quoted(text if len(text) <= 40 else text[:37] + "...")
+
+
+def quoted(text: object) -> str:
+    return f'"{text}"'
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
+    """`; did you mean "…"?`, or nothing when no known name is close."""
+    close = difflib.get_close_matches(str(name).lower(), list(known), n=1, cutoff=0.6)
+    return f"; did you mean {quoted(close[0])}?" if close else ""
+
+
+def dotted(path: Path) -> str:
+    """`route.rules[1].when`"""
+    out = ""
+    for part in path:
+        out += f"[{part}]" if isinstance(part, int) else f".{part}" if out else part
+    return out

@@ -1,0 +1,331 @@
+"""The nouns of Farthing. Everything here is frozen except `Receipt`, which is written as we go.
+
+Units are in the names: `_s` seconds of the monotonic clock, `_ms` milliseconds, `_bytes`, `_tokens`,
+`_nusd` integer nano-dollars (10**-9 US dollars; see docs/decisions/0003), `_pusd` integer pico-dollars
+(10**-12), which is what one token costs at one micro-dollar per million tokens.
+"""
+
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct, field
+
+CacheKind = Literal["miss", "exact", "semantic", "coalesced", "off"]
+Operation = Literal["chat", "embeddings"]
+Json = dict[str, Any]
+
+UNKNOWN = "unknown"
+
+
+# -- who asks, under which terms --------------------------------------------------------------------
+
+
+class Tenant(Struct, frozen=True, kw_only=True):
+    """Whom a key belongs to. Caches, sessions and single flight never cross tenants."""
+
+    name: str
+    plan: str = ""
+    endpoint: str | None = None
+    """The endpoint every request with this key goes to, or None."""
+
+
+class Terms(Struct, frozen=True, kw_only=True):
+    """The contract of an endpoint for one request or one session. None is no limit."""
+
+    calls_max: int | None = None
+    target_s: float | None = None
+    """What the report holds the endpoint to. Never cuts anything."""
+    deadline_s: float | None = None
+    input_tokens_max: int | None = None
+    output_tokens_max: int | None = None
+    usd_max_nusd: int | None = None
+    on_limit: Literal["partial", "refuse"] = "partial"
+
+
+NO_TERMS = Terms()
+
+
+class Endpoint(Struct, frozen=True, kw_only=True):
+    """A named use of LLMs with its own contract: `support-faq`, `summarise-ticket`."""
+
+    name: str
+    task: str | None = None
+    """The task of every request here; None leaves it to the classifier."""
+    tier: str | None = None
+    """The tier of every request here; None leaves it to the router."""
+    terms: Terms = NO_TERMS
+    cache_exact: Literal["off", "observe", "on"] = "on"
+    cache_ttl_s: float | None = None
+    """How long an answer of this endpoint may be served again; None is the cache's own setting."""
+    baseline: str | None = None
+    """Target `provider/model` that savings are measured against; None is the gateway's."""
+
+
+DEFAULT_ENDPOINT = Endpoint(name="default")
+"""Where a request goes that names no endpoint: no terms."""
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """What the client asked for, in OpenAI's form.
+
+    `body` is the decoded JSON object with every field the client sent, known or not; it is never
+    changed in place. The fields beside it are the few that Farthing itself reads.
+    """
+
+    id: str
+    tenant: Tenant
+    endpoint: Endpoint
+    operation: Operation
+    model: str
+    body: Json
+    text: str
+    """The text of the last user message (or of an embeddings input): what is classified and guarded."""
+    prompt_chars: int
+    """Characters of text in all messages, tools included."""
+    stream: bool = False
+    include_usage: bool = False
+    """The client asked for the usage chunk of a stream (`stream_options.include_usage`)."""
+    output_tokens_max: int | None = None
+    session: str | None = None
+    user: str = ""
+    """Digest of the client's `user` field or `user_id`, keyed; empty when there was none."""
+    task_type: str | None = None
+    """The client's own word for the task; wins over the classifier."""
+    tier: str | None = None
+    """A tier the client named (`/llm-inference`); wins over the router's rules."""
+    language: str | None = None
+    retrieval: bool = False
+    """The prompt carries retrieved passages (said by the client until Farthing retrieves itself)."""
+    context_tokens: int = 0
+    received_s: float = 0.0
+    """Monotonic time at which the last byte of the request was read."""
+
+
+class Traits(Struct, frozen=True, kw_only=True):
+    """What the classifier could tell about a request. The defaults mean "we know nothing"."""
+
+    task: str = UNKNOWN
+    complexity: float = 1.0
+    """0 trivial .. 1 hardest; unknown is treated as hardest."""
+    risk: str = UNKNOWN
+    """`low`, or the reason for care: legal, medical, financial, compliance, personal, side_effects."""
+    domain: str = UNKNOWN
+    language: str = UNKNOWN
+    """ISO 639-1 code, or `unknown`."""
+    input_tokens: int = 0
+    """Estimate of the prompt's tokens; exact counts come from the provider's usage."""
+    retrieval: bool = False
+    context_tokens: int = 0
+
+
+# -- what can answer --------------------------------------------------------------------------------
+
+
+class Price(Struct, frozen=True, kw_only=True):
+    """Pico-dollars for one token, from a date on. A None is unknown, never free."""
+
+    since: str
+    """ISO date from which this price holds (`2025-08-07`); `0000-00-00` when it always did."""
+    input_pusd: int
+    output_pusd: int
+    cached_input_pusd: int | None = None
+    cache_write_pusd: int | None = None
+    batch_input_pusd: int | None = None
+    batch_output_pusd: int | None = None
+    long_over_tokens: int | None = None
+    """A prompt of more tokens than this is charged at `long`, all of it; None: one price at any length."""
+    long: "Price | None" = None
+
+
+class Model(Struct, frozen=True, kw_only=True):
+    """One entry of the catalogue."""
+
+    provider: str
+    model: str
+    context_tokens_max: int | None = None
+    output_tokens_max: int | None = None
+    prices: tuple[Price, ...] = ()
+    """Oldest first. Empty: unpriced."""
+    operation: Operation = "chat"
+
+
+class Target(Struct, frozen=True, kw_only=True):
+    """One model at one provider. `name` is `provider/model`, as the configuration writes it."""
+
+    name: str
+    provider: str
+    model: str
+    price: Price | None = None
+    context_tokens_max: int | None = None
+    output_tokens_max: int | None = None
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """Targets in the order to try them, and why in one phrase a person can read.
+
+    `escalation` is the route to take when the answer of this one is not good enough (`postprocess`).
+    `fixed` is text that answers without any LLM: the tier `none`.
+    """
+
+    tier: str
+    targets: tuple[Target, ...]
+    reason: str
+    escalation: "Route | None" = None
+    fixed: str | None = None
+    pinned: bool = False
+    """The client named the model: nothing was chosen, so nothing is saved by choosing."""
+    score: float | None = None
+    propensity: float = 1.0
+
+
+class Prompt(Struct, frozen=True, kw_only=True):
+    """What is sent upstream: the request after retrieval and composition, not yet for one target."""
+
+    body: Json
+    input_tokens: int
+    """Estimate of the prompt's tokens."""
+    input_tokens_bound: int
+    """More tokens than this the prompt cannot have (a byte-level token is at least one byte)."""
+    output_tokens_max: int | None
+    """The client's own cap or the endpoint's, whichever is lower; None: neither has one."""
+    stream: bool
+    capped_by: str | None = None
+    """The limit of the endpoint that lowered the cap, as `output_tokens_max`; None when none did."""
+
+
+# -- what comes back --------------------------------------------------------------------------------
+
+
+class Usage(Struct, frozen=True, kw_only=True, array_like=True):
+    """Tokens as the provider counted them; `estimated` when it did not say and we counted."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    """The part of `input_tokens` the provider read from its prefix cache."""
+    reasoning_tokens: int = 0
+    """The part of `output_tokens` that was reasoning."""
+    estimated: bool = False
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """The last bytes for the client: a whole answer, or what closes a stream already begun."""
+
+    body: bytes
+    stream: bool = False
+
+
+class CacheHit(Struct, frozen=True, kw_only=True):
+    """A stored complete answer. `similarity` is 1.0 for an exact one."""
+
+    kind: Literal["exact", "semantic"]
+    body: bytes
+    """The JSON of a whole answer; with `streamed`, the events of a stream without usage and `[DONE]`."""
+    target: str
+    """Name of the target that produced it."""
+    usage: Usage
+    cost_nusd: int | None
+    """What producing it cost; None when it was unpriced."""
+    similarity: float = 1.0
+    streamed: bool = False
+    usage_event: bytes | None = None
+    """The JSON of the usage chunk of a streamed answer."""
+
+
+# -- the receipt ------------------------------------------------------------------------------------
+
+
+class Attempt(Struct, kw_only=True, array_like=True):
+    """One call of one target."""
+
+    target: str
+    tier: str
+    started_ms: float
+    """Since the request was received."""
+    ttft_ms: float | None = None
+    total_ms: float | None = None
+    status: int | None = None
+    error: str | None = None
+    usage: Usage | None = None
+    cost_nusd: int | None = None
+
+
+class Receipt(Struct, kw_only=True, array_like=True):
+    """What one request cost, saved and went through. Written by the pipeline, read by the ledger.
+
+    Every request leaves exactly one, whatever happened. None means unknown and is shown as unknown.
+    Field order is the order on disk (`array_like`, as in `Attempt` and `Usage`, keeps rows small):
+    new fields go to the end, with a default.
+    """
+
+    request_id: str
+    at_unix_s: float
+    """Wall-clock time of arrival: for people and reports, never for measuring."""
+    started_s: float
+    """Monotonic time of arrival; meaningless outside this process."""
+    tenant: str = ""
+    user: str = ""
+    endpoint: str = "default"
+    session: str | None = None
+    operation: str = "chat"
+    model_asked: str = ""
+    stream: bool = False
+    task_type: str = UNKNOWN
+    complexity: float = 1.0
+    risk: str = UNKNOWN
+    domain: str = UNKNOWN
+    language: str = UNKNOWN
+    tier: str = ""
+    target: str = ""
+    """`provider/model` that answered; empty when none did."""
+    cache: CacheKind = "off"
+    similarity: float | None = None
+    cache_would_hit: bool = False
+    """The cache only observes, and would have answered."""
+    route_reason: str = ""
+    route_score: float | None = None
+    propensity: float = 1.0
+    usage: Usage | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+    calls: int = 0
+    """LLM calls made, repairs, retries and escalations included."""
+    cost_nusd: int | None = 0
+    """What the providers charged; None when a call was made whose price or usage is unknown."""
+    baseline_nusd: int | None = None
+    """What the declared baseline would have charged for the same answer; None when unknown."""
+    baseline_target: str = ""
+    ttft_ms: float | None = None
+    total_ms: float = 0.0
+    model_ms: float = 0.0
+    """Waiting for providers, over all attempts."""
+    queue_ms: float = 0.0
+    overhead_ms: float = 0.0
+    """`total_ms` less `model_ms`: what Farthing itself added."""
+    stage_ms: dict[str, float] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    """Optional steps that failed or were late: name to error class."""
+    stop_reason: str = ""
+    """`stop`, `length`, `tool_calls`, … of the provider; `limit:deadline_s` and so on when we cut;
+    `client_gone`, `error` otherwise."""
+    status: int = 0
+    """HTTP status the client got; 499 when it left."""
+    error: str | None = None
+    error_message: str = ""
+    policy: str = ""
+    """Version of the configuration that decided."""
+    price_version: str = ""
+    rag_used: bool = False
+    client_retry: int = 0
+    """The SDK's own retry count (`x-stainless-retry-count`)."""
+
+
+def saved_nusd(receipt: Receipt) -> int | None:
+    """Baseline less cost, signed; None when either is unknown."""
+    if receipt.baseline_nusd is None or receipt.cost_nusd is None:
+        return None
+    return receipt.baseline_nusd - receipt.cost_nusd
+
+
+def replace(value: Any, **changes: Any) -> Any:
+    """A copy of a frozen noun with some fields changed."""
+    return msgspec.structs.replace(value, **changes)
