@@ -1,0 +1,128 @@
+"""What makes two requests the same. An unknown field makes a miss, never a wrong hit."""
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+from farthing.brain.phrase import normalised
+from farthing.config import EndpointCacheConfig
+from farthing.types import Json, Request
+
+# Fields of the body that cannot change the text of an answer. Every other name, known or not, is part
+# of the key. Add a name only with its reason.
+DROPPED = frozenset(
+    {
+        "stream",  # how the answer is delivered
+        "stream_options",  # whether a usage chunk is appended to the delivery
+        "user",  # the provider's abuse tracking
+        "safety_identifier",  # its newer name
+        "metadata",  # labels in the provider's dashboard
+        "store",  # whether the provider keeps a copy
+        "service_tier",  # price and queue of the call
+        "prompt_cache_key",  # which prefix cache the provider tries
+        "prompt_cache_retention",  # for how long it keeps it
+    }
+)
+
+_KEY_BYTES = 32  # collisions stay out of reach at any number of entries, for an attacker too
+_PERSON = b"farthing.answer"  # keeps these digests apart from every other use of the hash
+_FORMAT = 1  # raise it when what is hashed changes, so that no old entry is read as a new one
+
+# MessagePack frames every value with its type and length, so distinct requests have distinct encodings.
+_encode = msgspec.msgpack.Encoder(order="sorted").encode
+
+
+class _Phrases(dict[str, str]):
+    """Normalised phrase -> name of its key; `fold` says whether other questions are folded too."""
+
+    def __init__(self, phrases: Mapping[str, str], *, fold: bool) -> None:
+        super().__init__(phrases)
+        self.fold = fold
+
+
+class CacheKeys:
+    """Computes keys for one policy. `policy` is its version: answers never outlive the rules that chose
+    who gave them."""
+
+    __slots__ = ("_phrases", "_policy")
+
+    def __init__(
+        self, *, policy: str = "", endpoints: Mapping[str, EndpointCacheConfig] | None = None
+    ) -> None:
+        self._policy = policy
+        self._phrases: dict[str, _Phrases] = {}
+        """Endpoint -> phrases to key names; present only where questions are normalised."""
+        for name, settings in (endpoints or {}).items():
+            phrases = {normalised(p): entry.key for entry in settings.keys for p in entry.phrases}
+            if phrases or settings.normalised:
+                self._phrases[name] = _Phrases(phrases, fold=settings.normalised)
+
+    def key(self, request: Request) -> bytes | None:
+        """The key of `request`; None when its answer must not be shared or kept.
+
+        That is: the endpoint's cache is off, the request is a step of an agent (its last message is
+        the result of a tool), or the body has no messages to speak of or cannot be encoded.
+        """
+        endpoint = request.endpoint
+        if endpoint.cache_exact == "off":
+            return None
+        body: Json = {name: value for name, value in request.body.items() if name not in DROPPED}
+        if request.operation == "chat":
+            messages = body.get("messages")
+            if not messages or messages.__class__ is not list or _is_tool_result(messages[-1]):
+                return None
+            phrases = self._phrases.get(endpoint.name)
+            if phrases is not None:
+                body["messages"] = _with_question_folded(messages, phrases)
+        tenant = request.tenant
+        scope = (
+            _FORMAT,
+            self._policy,
+            tenant.name,
+            tenant.plan,
+            endpoint.name,
+            request.operation,
+            request.model,
+            request.tier,
+            request.task_type,
+            request.language,
+            request.retrieval,
+            request.context_tokens,
+            body,
+        )
+        try:
+            encoded = _encode(scope)
+        except (OverflowError, UnicodeEncodeError, TypeError, RecursionError):
+            return None  # a number or string outside the format: it costs a miss
+        return blake2b(encoded, digest_size=_KEY_BYTES, person=_PERSON).digest()
+
+
+def _is_tool_result(message: Any) -> bool:
+    return message.__class__ is not dict or message.get("role") in ("tool", "function")
+
+
+def _with_question_folded(messages: list[Any], phrases: _Phrases) -> list[Any]:
+    """Replace the text of the last user message, where it is plain text, by what it stands for.
+
+    The replacement is a byte string, which no JSON can hold, so no client's body can equal it; the
+    message's other fields and all other messages stay.
+    """
+    for index in range(len(messages) - 1, -1, -1):
+        message = messages[index]
+        if message.__class__ is not dict or message.get("role") != "user":
+            continue
+        content = message.get("content")
+        if content.__class__ is not str:
+            return messages
+        text = normalised(content)
+        name = phrases.get(text)
+        if name is not None:
+            stands_for = b"k" + name.encode()
+        elif phrases.fold:
+            stands_for = b"t" + text.encode("utf-8", "surrogatepass")
+        else:
+            return messages
+        return [*messages[:index], {**message, "content": stands_for}, *messages[index + 1 :]]
+    return messages

@@ -1,0 +1,297 @@
+"""Choose the targets by the name the client asked for and by rules over the request's traits.
+
+The name decides first. A model the client names is never substituted; `auto`, a tier, an alias or an
+endpoint is the client's consent to choose for it:
+
+    request.tier              that tier                      (`/llm-inference`)
+    auto, farthing/ENDPOINT   fixed answers, the endpoint's tier, the rules in order, the default tier
+    alias                     fixed answers, then what the alias stands for
+    tier                      that tier
+    provider/model, model     that target alone
+    anything else             the one provider that takes models by name, where there is one
+
+All routes are built at the start and handed out as they are. Only a prompt that is too long for one of a
+tier's targets, or a model nobody configured, makes a new one.
+"""
+
+import difflib
+import sys
+from collections.abc import Callable, Mapping
+
+from msgspec import Struct
+
+from farthing.brain.phrase import normalised
+from farthing.brain.route.expression import Expression
+from farthing.config import DirectConfig, RuleConfig
+from farthing.errors import ConfigError, UnknownModel
+from farthing.types import Request, Route, Target, Traits, replace
+
+AUTO = "auto"
+PINNED = "pinned: the client named the model"
+ENDPOINT_PREFIX = "farthing/"
+_NO_WINDOW = sys.maxsize
+_NAME_CHARS_MAX = 100  # of an unknown name that are shown and compared
+_NAMES_COMPARED_MAX = 500  # comparing costs some 10 us each
+
+
+def _no_open_provider(name: str) -> Target | None:
+    return None
+
+
+class Policy(Struct, frozen=True, kw_only=True):
+    """What the router decides by."""
+
+    tiers: Mapping[str, tuple[Target, ...]]
+    """Targets in the order to try them; none of them empty."""
+    targets: Mapping[str, Target]
+    """Every configured target by its name `provider/model`."""
+    aliases: Mapping[str, str] = {}
+    rules: tuple[RuleConfig, ...] = ()
+    default_tier: str | None
+    """None: there is no tier, so only models named by the client can be asked."""
+    endpoints: tuple[str, ...] = ()
+    directs: tuple[DirectConfig, ...] = ()
+    open_provider: Callable[[str], Target | None] = _no_open_provider
+    """The target for a model name nothing is configured for, where one provider takes any name."""
+
+
+class _Ready(Struct, frozen=True):
+    """A route and the smallest context window among its targets."""
+
+    route: Route
+    window_tokens: int
+
+
+class _Direct(Struct, frozen=True):
+    route: Route
+    endpoint: str | None
+    holds: Callable[[Request, Traits], bool] | None
+    phrases: frozenset[str]
+
+
+class RulesRouter:
+    """Routes by `policy`.
+
+    Raises:
+        ConfigError: a rule, an alias, the default or an endpoint's tier names what is not there, or a
+            condition cannot be read.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._tiers = {name: _ready(name, targets, f"tier {name}") for name, targets in policy.tiers.items()}
+        self._default = self._default_tier("default: no rule applies")
+        self._fallback = self._default_tier("fallback: the default tier")
+        self._asked = {name: _ready(name, t, "asked for by the client") for name, t in policy.tiers.items()}
+        self._endpoint_tiers = {
+            name: _ready(name, t, "tier of the endpoint") for name, t in policy.tiers.items()
+        }
+        self._rules = tuple(self._rule(index, rule) for index, rule in enumerate(policy.rules))
+        self._directs = tuple(map(_direct, policy.directs))
+        self._phrase_chars_max = max(
+            (2 * len(phrase) + 64 for direct in self._directs for phrase in direct.phrases), default=0
+        )
+        self._named = self._names()
+        self._choosing = frozenset({AUTO, *(a for a, meaning in policy.aliases.items() if _chooses(meaning))})
+
+    def known_models(self) -> tuple[str, ...]:
+        """Every name a client may put in `model`: auto, tiers, aliases, endpoints, targets."""
+        policy = self._policy
+        names = [AUTO, *policy.tiers, *policy.aliases]
+        names += [ENDPOINT_PREFIX + name for name in policy.endpoints]
+        return tuple(dict.fromkeys([*names, *policy.targets]))
+
+    async def route(self, request: Request, traits: Traits) -> Route:
+        """As the Protocol.
+
+        Raises:
+            UnknownModel: nothing answers to the name the client asked for, or to the tier.
+        """
+        return self.choose(request, traits)
+
+    def choose(self, request: Request, traits: Traits) -> Route:
+        """As `route`, without a coroutine. Pure but for `open_provider`."""
+        name = request.model
+        if request.tier is not None:
+            ready = self._tier_asked(request.tier)
+        elif name in self._choosing or name.startswith(ENDPOINT_PREFIX):
+            direct = self._direct_answer(request, traits)
+            if direct is not None:
+                return direct
+            ready = self._by_rules(request, traits)
+        else:
+            named = self._named.get(name)
+            if named is None:
+                return self._open(name)
+            if name in self._policy.aliases:
+                direct = self._direct_answer(request, traits)
+                if direct is not None:
+                    return direct
+            ready = named
+        needed = traits.input_tokens
+        return ready.route if needed <= ready.window_tokens else _without_small(ready.route, needed)
+
+    def fallback(self, request: Request) -> Route:
+        """The named model or tier; the endpoint's tier or the default one where the client left it to us.
+
+        Raises:
+            UnknownModel: as `route`.
+        """
+        name = request.model
+        if request.tier is not None:
+            return self._tier_asked(request.tier).route
+        if name in self._choosing or name.startswith(ENDPOINT_PREFIX):
+            return (self._endpoint_tiers.get(request.endpoint.tier or "") or _some(self._fallback)).route
+        named = self._named.get(name)
+        return self._open(name) if named is None else named.route
+
+    def pins(self, request: Request) -> bool:
+        """As the Protocol."""
+        name = request.model
+        if request.tier is not None or name in self._choosing or name.startswith(ENDPOINT_PREFIX):
+            return False
+        named = self._named.get(name)
+        return named is None or named.route.pinned
+
+    def _by_rules(self, request: Request, traits: Traits) -> _Ready:
+        tier = request.endpoint.tier
+        if tier is not None:
+            pinned = self._endpoint_tiers.get(tier)
+            if pinned is not None:
+                return pinned
+        for holds, ready in self._rules:
+            if holds(request, traits):
+                return ready
+        return _some(self._default)
+
+    def _direct_answer(self, request: Request, traits: Traits) -> Route | None:
+        if not self._directs or request.operation != "chat":
+            return None
+        # Folding is paid for only by texts short enough to be one of the phrases.
+        text = normalised(request.text) if len(request.text) <= self._phrase_chars_max else None
+        for direct in self._directs:
+            if direct.endpoint is not None and direct.endpoint != request.endpoint.name:
+                continue
+            if text is not None and text in direct.phrases:
+                return direct.route
+            if direct.holds is not None and direct.holds(request, traits):
+                return direct.route
+        return None
+
+    def _open(self, name: str) -> Route:
+        target = self._policy.open_provider(name)
+        if target is None:
+            raise UnknownModel(_unknown("model", name, self.known_models()), param="model")
+        return Route(tier="", targets=(target,), reason=PINNED, pinned=True)
+
+    def _tier_asked(self, tier: str) -> _Ready:
+        ready = self._asked.get(tier)
+        if ready is None:
+            raise UnknownModel(_unknown("tier", tier, tuple(self._asked)), param="model_tier")
+        return ready
+
+    # -- at the start ---------------------------------------------------------------------------
+
+    def _default_tier(self, reason: str) -> _Ready | None:
+        tier = self._policy.default_tier
+        return None if tier is None else self._tier_named(tier, "route.default", reason)
+
+    def _tier_named(self, tier: str, where: str, reason: str) -> _Ready:
+        if tier not in self._tiers:
+            raise ConfigError(f"{where}: {_unknown('tier', tier, tuple(self._tiers))}")
+        return _ready(tier, self._policy.tiers[tier], reason)
+
+    def _rule(self, index: int, rule: RuleConfig) -> tuple[Callable[[Request, Traits], bool], _Ready]:
+        where = f"route.rules[{index}]"
+        expression = _expression(rule.when, f"{where}.when")
+        label = f"rule {rule.name}: " if rule.name else f"rule {index + 1}: "
+        ready = self._tier_named(rule.tier, f"{where}.tier", label + expression.text)
+        if rule.escalate is not None:
+            reason = f"escalated from {rule.tier}: low confidence"
+            escalation = self._tier_named(rule.escalate, f"{where}.escalate", reason).route
+            ready = _Ready(replace(ready.route, escalation=escalation), ready.window_tokens)
+        return expression.holds, ready
+
+    def _names(self) -> dict[str, _Ready]:
+        """Every model name that is not left to the rules. Where two things share a name, the one that
+        the list at the top of this file has first wins."""
+        named: dict[str, _Ready] = {}
+        for name, target in self._policy.targets.items():
+            tier = next((t for t, targets in self._policy.tiers.items() if target in targets), "")
+            pinned = _pinned(_ready(tier, (target,), PINNED))
+            named[name] = pinned
+            named.setdefault(target.model, pinned)
+        named.update(self._tiers)
+        for alias, meaning in self._policy.aliases.items():
+            if not _chooses(meaning):
+                named[alias] = self._alias(alias, meaning, named)
+        return named
+
+    def _alias(self, alias: str, meaning: str, named: Mapping[str, _Ready]) -> _Ready:
+        found = named.get(meaning)
+        if found is None:
+            known = (AUTO, *self._policy.tiers, *self._policy.targets)
+            raise ConfigError(f"aliases.{alias}: {_unknown('tier or target', meaning, known)}")
+        reason = f"alias {alias} stands for {meaning}"
+        return _Ready(replace(found.route, reason=reason), found.window_tokens)
+
+
+def _chooses(meaning: str) -> bool:
+    """Whether an alias for `meaning` leaves the choice to the rules."""
+    return meaning == AUTO or meaning.startswith(ENDPOINT_PREFIX)
+
+
+def _ready(tier: str, targets: tuple[Target, ...], reason: str) -> _Ready:
+    if not targets:
+        raise ConfigError(f"tiers.{tier}.targets: a tier needs at least one target")
+    windows = (target.context_tokens_max or _NO_WINDOW for target in targets)
+    return _Ready(Route(tier=tier, targets=targets, reason=reason), min(windows))
+
+
+def _pinned(ready: _Ready) -> _Ready:
+    return _Ready(replace(ready.route, pinned=True), ready.window_tokens)
+
+
+def _some(ready: _Ready | None) -> _Ready:
+    if ready is None:
+        raise UnknownModel(
+            "no tier is configured to choose from: name a model, or add [tiers.NAME]", param="model"
+        )
+    return ready
+
+
+def _without_small(route: Route, needed: int) -> Route:
+    """`route` without the targets whose context window is too small; as it is when none is large enough."""
+    fitting = tuple(t for t in route.targets if (t.context_tokens_max or _NO_WINDOW) >= needed)
+    if not fitting or len(fitting) == len(route.targets):
+        return route
+    small = ", ".join(t.name for t in route.targets if t not in fitting)
+    reason = f"{route.reason}; without {small}: context window below {needed} tokens"
+    changed: Route = replace(route, targets=fitting, reason=reason)
+    return changed
+
+
+def _direct(config: DirectConfig) -> _Direct:
+    where = f"answers.{config.name}"
+    if not config.phrases and config.when is None:
+        raise ConfigError(f"{where}: give phrases, when, or both")
+    return _Direct(
+        route=Route(tier="none", targets=(), reason=f"fixed answer {config.name}", fixed=config.text),
+        endpoint=config.endpoint,
+        holds=None if config.when is None else _expression(config.when, f"{where}.when").holds,
+        phrases=frozenset(map(normalised, config.phrases)),
+    )
+
+
+def _expression(text: str, where: str) -> Expression:
+    try:
+        return Expression(text)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+
+
+def _unknown(what: str, name: str, known: tuple[str, ...]) -> str:
+    name = name[:_NAME_CHARS_MAX]
+    nearest = difflib.get_close_matches(name, known[:_NAMES_COMPARED_MAX], 3, 0.5)
+    hint = f"did you mean {' or '.join(nearest)}?" if nearest else f"known: {', '.join(known[:10])}"
+    return f'there is no {what} "{name}": {hint}'

@@ -1,0 +1,67 @@
+"""Values in a dict, bounded by entries and bytes, least recently used out first. One process only."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+# What an entry costs beside its key and value: two bytes objects, a tuple, a float and its place in the
+# ordered dict, measured on CPython 3.11 and rounded up. Without it many small values overrun `bytes_max`.
+ENTRY_BYTES = 320
+
+
+class MemoryStore:
+    """Holds at most `entries_max` entries and about `bytes_max` bytes of memory.
+
+    `clock` gives monotonic seconds.
+    """
+
+    def __init__(
+        self, *, entries_max: int, bytes_max: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        if entries_max < 1 or bytes_max < 1:
+            raise ValueError("a store needs room for something")
+        self._entries: OrderedDict[bytes, tuple[float, bytes]] = OrderedDict()
+        self._entries_max = entries_max
+        self._bytes_max = bytes_max
+        self._bytes = 0
+        self._clock = clock
+
+    def __len__(self) -> int:
+        """Entries held, expired ones not yet dropped among them."""
+        return len(self._entries)
+
+    @property
+    def size_bytes(self) -> int:
+        """What the entries occupy; never above `bytes_max`."""
+        return self._bytes
+
+    async def get(self, key: bytes) -> bytes | None:
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        expires_s, value = entry
+        if expires_s <= self._clock():
+            self._drop(key)
+            return None
+        self._entries.move_to_end(key)
+        return value
+
+    async def set(self, key: bytes, value: bytes, *, ttl_s: float) -> None:
+        """As the Protocol. What was there before is gone, even when `value` is too large to be stored."""
+        self._drop(key)
+        size_bytes = len(key) + len(value) + ENTRY_BYTES
+        if size_bytes > self._bytes_max or ttl_s <= 0:
+            return
+        while len(self._entries) >= self._entries_max or self._bytes + size_bytes > self._bytes_max:
+            self._drop(next(iter(self._entries)))
+        self._entries[key] = (self._clock() + ttl_s, value)
+        self._bytes += size_bytes
+
+    async def aclose(self) -> None:
+        self._entries.clear()
+        self._bytes = 0
+
+    def _drop(self, key: bytes) -> None:
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            self._bytes -= len(key) + len(entry[1]) + ENTRY_BYTES
