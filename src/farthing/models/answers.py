@@ -1,0 +1,138 @@
+"""What goes back to the client: from a reply, a stream, a cached or a fixed answer. Pure functions."""
+
+from time import time
+
+import msgspec
+
+from farthing.errors import ContractExceeded
+from farthing.models.call import Called
+from farthing.models.providers import completion
+from farthing.models.providers.sse import DONE
+from farthing.models.stream import Stream
+from farthing.types import Answer, CacheHit, Json, Receipt, Request, Usage, saved_nusd
+
+KEPT_FINISH_REASONS = frozenset({"stop", None})  # not cut, not blocked, not a call of a tool
+
+_encode = msgspec.json.Encoder().encode
+
+
+def from_hit(request: Request, hit: CacheHit) -> Answer:
+    """The stored answer in the form this client asked for."""
+    if not request.stream:
+        if not hit.streamed:
+            return Answer(body=hit.body)
+        return Answer(body=_encode(completion.assemble([hit.body], hit.usage_event)))
+    if not hit.streamed:
+        events = completion.explode(hit.body, include_usage=request.include_usage)
+    elif request.include_usage and hit.usage_event is not None:
+        events = b"%bdata: %b\n\n" % (hit.body, hit.usage_event)
+    else:
+        events = hit.body
+    return Answer(body=events + DONE, stream=True)
+
+
+def from_fixed(request: Request, text: str, usage: Usage) -> Answer:
+    """An answer no model gave."""
+    body = completion.from_text(
+        text, request_id=request.id, model="farthing/none", created=int(time()), usage=usage
+    )
+    if not request.stream:
+        return Answer(body=body)
+    return Answer(body=completion.explode(body, include_usage=request.include_usage) + DONE, stream=True)
+
+
+def closing(request: Request, stream: Stream, receipt: Receipt) -> Answer:
+    """What ends a stream that was relayed: the reason when it was cut, the usage when asked for."""
+    parts: list[bytes] = []
+    if stream.cut is not None:
+        parts.append(
+            completion.closing_chunk(
+                stream.reader.last_payload, request_id=request.id, reason=f"limit:{stream.cut}"
+            )
+        )
+    if request.include_usage and stream.reader.usage_event is not None:
+        parts.append(_with_money(stream.reader.usage_event, receipt))
+    parts.append(DONE)
+    return Answer(body=b"".join(parts), stream=True)
+
+
+def _with_money(payload: bytes, receipt: Receipt) -> bytes:
+    """The usage chunk with what a header can no longer say."""
+    end = payload.rstrip()[:-1]
+    return b'data: %b,"farthing":%b}\n\n' % (end, _encode(money_of(receipt)))
+
+
+def money_of(receipt: Receipt) -> Json:
+    """Cost and saving as exact decimal strings of US dollars, null where unknown; the limit that cut it."""
+    money: Json = {"cost_usd": usd(receipt.cost_nusd), "saved_usd": usd(saved_nusd(receipt))}
+    if receipt.stop_reason.startswith("limit:"):
+        money["stop_reason"] = receipt.stop_reason
+    return money
+
+
+def usd(nusd: int | None) -> str | None:
+    """Nano-dollars as an exact decimal string of dollars; None when unknown."""
+    if nusd is None:
+        return None
+    whole, rest = divmod(abs(nusd), 1_000_000_000)
+    return f"{'-' if nusd < 0 else ''}{whole}.{rest:09d}"
+
+
+def gathered(stream: Stream) -> Answer:
+    """The whole answer of a stream that was gathered, with the reason when a limit cut it.
+
+    Raises:
+        ContractExceeded: it was cut before anything came.
+    """
+    block = stream.take_held()
+    if stream.cut is not None and not block:
+        raise ContractExceeded(
+            "a limit of the endpoint was reached before the answer began", limit=stream.cut
+        )
+    whole = completion.assemble([block], stream.reader.usage_event)
+    if stream.cut is not None:
+        for choice in whole["choices"]:
+            if choice["finish_reason"] is None:
+                choice["finish_reason"] = "length"
+        whole["farthing"] = {"stop_reason": f"limit:{stream.cut}"}
+    return Answer(body=_encode(whole))
+
+
+def storable(request: Request, called: Called) -> CacheHit | None:
+    """The answer as the cache keeps it; None when it must not be kept.
+
+    Kept: complete answers that ended by themselves. Not kept: cut, blocked, broken ones,
+    calls of tools, and those larger than the cache takes.
+    """
+    attempt, reply, stream = called.attempt, called.reply, called.stream
+    if attempt.usage is None:
+        return None
+    if reply is not None:
+        if reply.finish_reason not in KEPT_FINISH_REASONS or _calls_tools(request, reply.body):
+            return None
+        return CacheHit(
+            kind="exact",
+            body=reply.body,
+            target=called.target.name,
+            usage=attempt.usage,
+            cost_nusd=attempt.cost_nusd,
+        )
+    if stream is None or stream.kept is None or stream.cut is not None or not stream.reader.done:
+        return None
+    body = b"".join(stream.kept)
+    if stream.reader.finish_reason != "stop" or _calls_tools(request, body):
+        return None
+    return CacheHit(
+        kind="exact",
+        body=body,
+        target=called.target.name,
+        usage=attempt.usage,
+        cost_nusd=attempt.cost_nusd,
+        streamed=True,
+        usage_event=stream.reader.usage_event,
+    )
+
+
+def _calls_tools(request: Request, body: bytes) -> bool:
+    """Some providers end a call of a tool with `stop`."""
+    return "tools" in request.body and b'"tool_calls"' in body

@@ -1,0 +1,241 @@
+"""Call the targets of a route in order until one starts to answer.
+
+A failure before the first chunk is invisible: the next target is tried, and only when none is left the
+client hears of it, with every attempt's reason. Each call is counted against the contract and made known
+to the ledger before a byte of it is sent. A second attempt at one target is made only when its
+connection ended before anything came back, and only within its retry budget.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+import msgspec
+from msgspec import Struct
+
+from farthing.config import CallConfig, ProviderConfig
+from farthing.errors import ContractExceeded, NoProviderLeft, ProviderError, ProviderUnavailable
+from farthing.models.catalogue import cost_nusd, worst_case_nusd
+from farthing.models.health import Health
+from farthing.models.providers.openai import ERROR_BODY_BYTES_MAX, OpenAIProvider, WholeReply
+from farthing.models.stream import Stream
+from farthing.models.transport.connection import header
+from farthing.protocols import Exchange, Hold, Ledger, Transport
+from farthing.types import Attempt, Prompt, Receipt, Request, Route, Target, Usage
+
+OUTPUT_TOKENS_ASSUMED = 4_096  # held for a call that sets no maximum, at a model whose own is unknown
+FAR_S = 1e18
+ERROR_BODY_S = 5.0  # an error is short; one that does not come costs its words, not the attempt's time
+
+
+class Called:
+    """A target that answers: a whole reply, or a stream whose first chunk has come."""
+
+    __slots__ = ("attempt", "capped_by", "health", "reply", "stream", "target")
+
+    def __init__(
+        self, target: Target, attempt: Attempt, health: Health, capped_by: str | None = None
+    ) -> None:
+        self.target = target
+        self.attempt = attempt
+        self.health = health
+        self.capped_by = capped_by
+        """The limit of the endpoint that set its output cap; None when none did."""
+        self.reply: WholeReply | None = None
+        self.stream: Stream | None = None
+
+
+class Wanted(Struct, frozen=True, kw_only=True):
+    """One answer to get: what to send, under which terms, and where to write what happened."""
+
+    request: Request
+    prompt: Prompt
+    hold: Hold
+    receipt: Receipt
+    keep_bytes_max: int
+    """Largest stream that is kept for the cache; 0 keeps none."""
+
+
+class Caller:
+    """The providers of one configuration and the health of their targets."""
+
+    def __init__(
+        self,
+        *,
+        providers: Mapping[str, OpenAIProvider],
+        limits: Mapping[str, ProviderConfig],
+        transport: Transport,
+        ledger: Ledger,
+        config: CallConfig,
+        clock: Callable[[], float],
+        health: dict[str, Health],
+    ) -> None:
+        self._providers = providers
+        self._limits = limits
+        self._transport = transport
+        self._ledger = ledger
+        self._config = config
+        self._clock = clock
+        self._health = health
+
+    def health(self, target: Target) -> Health:
+        found = self._health.get(target.name)
+        if found is None:
+            found = self._health[target.name] = Health(self._config, self._clock)
+        return found
+
+    async def call(self, wanted: Wanted, route: Route) -> Called:
+        """Return the first target of `route` that answers.
+
+        Raises:
+            NoProviderLeft: none did. ContractExceeded, Overloaded: the next call may not be made.
+        """
+        failures: list[ProviderError] = []
+        attempts = wanted.receipt.attempts
+        for target in route.targets[: self._config.attempts_max]:
+            health = self.health(target)
+            rests_s = health.rests_s()
+            if rests_s > 0:
+                failures.append(
+                    ProviderUnavailable(f"{target.name} rests for another {rests_s:.1f} s after failures")
+                )
+                continue
+            try:
+                return await self._attempt(wanted, target, health, route.tier)
+            except ProviderError as error:
+                failures.append(error)
+                if not _never_answered(error) or len(attempts) >= self._config.attempts_max:
+                    continue
+            if health.rests_s() == 0 and health.may_retry():
+                try:
+                    return await self._attempt(wanted, target, health, route.tier, again=True)
+                except ProviderError as error:
+                    failures.append(error)
+        raise NoProviderLeft(failures)
+
+    async def _attempt(
+        self, wanted: Wanted, target: Target, health: Health, tier: str, *, again: bool = False
+    ) -> Called:
+        hold, receipt = wanted.hold, wanted.receipt
+        prompt, worst_case = affordable(wanted.prompt, target, hold)
+        hold.call(worst_case)
+        self._ledger.intend(receipt, target.name)
+        began_s = self._clock()
+        attempt = Attempt(target=target.name, tier=tier, started_ms=(began_s - receipt.started_s) * 1000)
+        receipt.attempts.append(attempt)
+        receipt.calls += 1
+        if not again:
+            health.called()
+        health.begin()
+        called = Called(target, attempt, health, prompt.capped_by)
+        try:
+            await self._send(called, wanted, prompt)
+        except ProviderError as error:
+            health.failed(error)
+            attempt.error = error.code
+            attempt.status = error.upstream_status
+            self._failed_cost(called, prompt, error)
+            left_s = hold.left_s
+            if left_s is not None and left_s <= 0:
+                raise ContractExceeded(
+                    "the deadline of the endpoint passed before the answer began", limit="deadline_s"
+                ) from error
+            raise
+        except asyncio.CancelledError:
+            health.abandoned()
+            attempt.error = "cancelled"
+            self._failed_cost(called, prompt, None)
+            raise
+        finally:
+            attempt.total_ms = (self._clock() - began_s) * 1000
+        health.succeeded()
+        return called
+
+    async def _send(self, called: Called, wanted: Wanted, prompt: Prompt) -> None:
+        request, hold = wanted.request, wanted.hold
+        target, attempt = called.target, called.attempt
+        provider = self._providers[target.provider]
+        limits = self._limits[target.provider]
+        began_s = self._clock()
+        left_s = hold.left_s
+        first_byte_s = limits.first_byte_s if prompt.stream else limits.whole_s
+        deadline_s: float | None = None
+        if left_s is not None:
+            deadline_s = began_s + left_s
+            first_byte_s = min(first_byte_s, max(left_s, 0.0))
+        head, body = provider.encode(prompt, target, request.operation, request.id)
+        exchange = await self._transport.send(
+            provider.origin, head, body, first_byte_s=first_byte_s, whole=not prompt.stream
+        )
+        attempt.status = exchange.status
+        if exchange.status != 200:
+            raise provider.failure(exchange.status, exchange.headers, await _error_body(exchange))
+        if not prompt.stream:
+            called.reply = provider.whole(exchange.headers, await exchange.read(limits.answer_bytes_max))
+            attempt.ttft_ms = (self._clock() - began_s) * 1000
+            return
+        provider.check_encoding(exchange.headers)
+        exchange.limit(
+            idle_s=limits.idle_s,
+            limit_s=min(began_s + limits.total_s, FAR_S if deadline_s is None else deadline_s),
+            bytes_max=limits.answer_bytes_max,
+            now_s=self._clock(),
+        )
+        if not (header(exchange.headers, b"content-type") or b"").startswith(b"text/event-stream"):
+            exchange.close()
+            raise ProviderUnavailable("the reply to a streamed request is not an event stream")
+        stream = Stream(
+            exchange,
+            event_bytes_max=limits.event_bytes_max,
+            keep_bytes_max=wanted.keep_bytes_max,
+            output_chunks_max=request.endpoint.terms.output_tokens_max,
+            deadline_s=deadline_s,
+        )
+        try:
+            await stream.open()
+        except ProviderError:
+            stream.close()
+            raise
+        attempt.ttft_ms = (stream.first_s - began_s) * 1000
+        called.stream = stream
+
+    def _failed_cost(self, called: Called, prompt: Prompt, error: ProviderError | None) -> None:
+        """A refused call costs nothing; one that may have been worked on costs its prompt, estimated."""
+        if error is not None and (error.upstream_status is not None or _never_answered(error)):
+            called.attempt.cost_nusd = 0
+            return
+        usage = Usage(input_tokens=prompt.input_tokens, estimated=True)
+        called.attempt.usage = usage
+        called.attempt.cost_nusd = cost_nusd(called.target.price, usage)
+
+
+def affordable(prompt: Prompt, target: Target, hold: Hold) -> tuple[Prompt, int | None]:
+    """The prompt with its output capped to what the hold can still pay, and the worst case of that.
+
+    Where even one token is too dear, or the price is unknown, the worst case is as it is: `Hold.call`
+    refuses it.
+    """
+    output_max = prompt.output_tokens_max or target.output_tokens_max or OUTPUT_TOKENS_ASSUMED
+    worst_case = worst_case_nusd(target.price, prompt.input_tokens_bound, output_max)
+    left_nusd = hold.left_nusd
+    if left_nusd is None or worst_case is None or worst_case <= left_nusd:
+        return prompt, worst_case
+    one = worst_case_nusd(target.price, prompt.input_tokens_bound, 1) or 0
+    per_token = (worst_case - one) / max(1, output_max - 1)
+    if one > left_nusd or per_token <= 0:
+        return prompt, worst_case
+    cap = min(output_max, 1 + int((left_nusd - one) / per_token * 0.999))
+    capped = worst_case_nusd(target.price, prompt.input_tokens_bound, cap)
+    return msgspec.structs.replace(prompt, output_tokens_max=cap, capped_by="usd_max"), capped
+
+
+def _never_answered(error: ProviderError) -> bool:
+    """The connection ended before a byte came back: another try at the same target is fair."""
+    return isinstance(error, ProviderUnavailable) and error.nothing_received
+
+
+async def _error_body(exchange: Exchange) -> bytes:
+    """The body of an error reply, or nothing when it does not come properly."""
+    try:
+        return await exchange.read(ERROR_BODY_BYTES_MAX, within_s=ERROR_BODY_S)
+    except ProviderError:
+        return b""

@@ -1,0 +1,118 @@
+"""Whether a target is worth a call now: breaker, pauses and retry budget. Sans-I/O: the clock is given.
+
+    closed --(half of the last calls failed, at least 5; or 5 in a row)--> open
+    open   --(after `breaker_open_s`)--> half open: one probe at a time
+    half open --(the probe succeeds)--> closed;  --(it fails)--> open
+
+Only failures of the target count: not what the client got wrong, not clients that left.
+The retry budget follows "at most 1.10x per 10 s window" (promise P5).
+"""
+
+from collections import deque
+from collections.abc import Callable
+
+from farthing.config import CallConfig
+from farthing.errors import ProviderBusy, ProviderError, ProviderRejected
+
+IN_A_ROW_MAX = 5
+BUDGET_WINDOW_S = 10.0
+BUDGET_FREE = 1  # a retry is allowed even when a target has had fewer calls than would earn one
+
+
+class Health:
+    """The state of one target."""
+
+    __slots__ = (
+        "_calls",
+        "_clock",
+        "_config",
+        "_failed_in_a_row",
+        "_open_until_s",
+        "_outcomes",
+        "_paused_until_s",
+        "_probing",
+        "_retries",
+    )
+
+    def __init__(self, config: CallConfig, clock: Callable[[], float]) -> None:
+        self._config = config
+        self._clock = clock
+        self._outcomes: deque[tuple[float, bool]] = deque(maxlen=config.breaker_calls)
+        self._failed_in_a_row = 0
+        self._open_until_s: float | None = None
+        self._probing = False
+        self._paused_until_s = 0.0
+        self._calls: deque[float] = deque(maxlen=10_000)
+        self._retries: deque[float] = deque(maxlen=1_000)
+
+    def rests_s(self) -> float:
+        """Seconds until it may be called again; 0 when it may be called now."""
+        if self._open_until_s is None and not self._paused_until_s:
+            return 0.0
+        now_s = self._clock()
+        left_s = self._paused_until_s - now_s
+        if self._open_until_s is not None:
+            left_s = max(left_s, self._open_until_s - now_s)
+            if left_s <= 0 and self._probing:
+                left_s = 0.1  # one probe is under way: look again soon
+        if left_s <= 0:
+            self._paused_until_s = 0.0
+            return 0.0
+        return left_s
+
+    def begin(self) -> None:
+        """A call is about to be made. Exactly one of `succeeded`, `failed` and `abandoned` follows."""
+        if self._open_until_s is not None:
+            self._probing = True
+
+    def succeeded(self) -> None:
+        self._probing = False
+        self._open_until_s = None
+        if self._failed_in_a_row:
+            self._failed_in_a_row = 0
+        if self._outcomes:
+            self._outcomes.append((self._clock(), True))
+
+    def abandoned(self) -> None:
+        """The client left, or the request was at fault: nothing was learnt about the target."""
+        self._probing = False
+
+    def failed(self, error: ProviderError) -> None:
+        if isinstance(error, ProviderRejected):
+            self.abandoned()
+            return
+        now_s = self._clock()
+        if isinstance(error, ProviderBusy):
+            self.abandoned()
+            pause_s = 1.0 if error.retry_after_s is None else error.retry_after_s
+            self._paused_until_s = now_s + min(pause_s, self._config.pause_s_max)
+            return
+        self._failed_in_a_row += 1
+        self._outcomes.append((now_s, False))
+        if self._probing or self._failed_in_a_row >= IN_A_ROW_MAX or self._half_failed(now_s):
+            self._open_until_s = now_s + self._config.breaker_open_s
+            self._outcomes.clear()
+        self._probing = False
+
+    def _half_failed(self, now_s: float) -> bool:
+        recent = [ok for at_s, ok in self._outcomes if now_s - at_s <= self._config.breaker_window_s]
+        failures = recent.count(False)
+        return failures >= IN_A_ROW_MAX and failures * 2 >= len(recent)
+
+    def called(self) -> None:
+        """Count a first attempt, which earns a share of a retry."""
+        self._calls.append(self._clock())
+
+    def may_retry(self) -> bool:
+        """Take one retry from the budget, or say that there is none."""
+        now_s = self._clock()
+        oldest_s = now_s - BUDGET_WINDOW_S
+        while self._calls and self._calls[0] < oldest_s:
+            self._calls.popleft()
+        while self._retries and self._retries[0] < oldest_s:
+            self._retries.popleft()
+        allowed = max(BUDGET_FREE, int(len(self._calls) * self._config.retry_share_max))
+        if len(self._retries) >= allowed:
+            return False
+        self._retries.append(now_s)
+        return True

@@ -1,0 +1,193 @@
+"""Chat completions as values: a whole one from its chunks, chunks from a whole one, one from plain text.
+
+Used when a cached or a direct answer goes to a client that streams, when a streamed answer is kept
+for later, and when a whole answer was streamed upstream so that a limit can cut it.
+Lossless both ways for every field OpenAI documents; an unknown field of a delta is joined by its type
+(text is appended, lists are merged by `index`, anything else is replaced), as the official SDK does.
+"""
+
+from typing import Any
+
+import msgspec
+
+from farthing.types import Json, Usage
+
+encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+class NotChunks(ValueError):
+    """The events are not the chunks of one completion."""
+
+
+def assemble(blocks: list[bytes], usage_event: bytes | None) -> Json:
+    """One whole completion from the events of its stream, as `EventReader.feed` returned them.
+
+    Raises:
+        NotChunks: there is no chunk, or an event is not one.
+    """
+    whole: Json = {}
+    choices: dict[int, Json] = {}
+    for event in b"".join(blocks).split(b"\n\n"):
+        payload = b"\n".join(line[5:].strip() for line in event.split(b"\n") if line.startswith(b"data:"))
+        if payload:
+            _add_chunk(whole, choices, payload)
+    if usage_event is not None:
+        _add_chunk(whole, choices, usage_event)
+    if not choices:
+        raise NotChunks("a stream without a choice")
+    whole["object"] = "chat.completion"
+    whole["choices"] = [choices[index] for index in sorted(choices)]
+    whole.setdefault("usage", None)
+    if whole["usage"] is None:
+        del whole["usage"]
+    return whole
+
+
+def _add_chunk(whole: Json, choices: dict[int, Json], payload: bytes) -> None:
+    try:
+        chunk = _decode(payload)
+    except msgspec.DecodeError as error:
+        raise NotChunks(str(error)) from None
+    if not isinstance(chunk, dict):
+        raise NotChunks("an event is not an object")
+    for name, value in chunk.items():
+        if name != "choices" and (value is not None or name not in whole):
+            whole[name] = value
+    for part in chunk.get("choices") or ():
+        index = part.get("index", 0)
+        choice = choices.get(index)
+        if choice is None:
+            choice = choices[index] = {
+                "index": index,
+                "message": {"role": "assistant", "content": None},
+                "finish_reason": None,
+            }
+        for name, value in part.items():
+            if name == "delta":
+                _merge(choice["message"], value or {})
+            elif name == "logprobs" and isinstance(value, dict):
+                _merge_logprobs(choice, value)
+            elif name != "index" and (value is not None or name not in choice):
+                choice[name] = value
+
+
+def _merge(into: Json, delta: Json) -> None:
+    for name, value in delta.items():
+        old = into.get(name)
+        if old is None or value is None or name in ("role", "type", "id"):
+            if value is not None or name not in into:
+                into[name] = _without_index(value)
+        elif isinstance(old, str) and isinstance(value, str):
+            into[name] = old + value
+        elif isinstance(old, dict) and isinstance(value, dict):
+            _merge(old, value)
+        elif isinstance(old, list) and isinstance(value, list):
+            _merge_list(old, value)
+        else:
+            into[name] = value
+
+
+def _merge_list(old: list[Any], new: list[Any]) -> None:
+    for item in new:
+        index = item.get("index") if isinstance(item, dict) else None
+        if isinstance(index, int) and 0 <= index < len(old) and isinstance(old[index], dict):
+            _merge(old[index], {name: value for name, value in item.items() if name != "index"})
+        else:
+            old.append(_without_index([item])[0])
+
+
+def _without_index(value: Any) -> Any:
+    """The items of a streamed list carry their place; those of a whole one do not."""
+    if isinstance(value, list):
+        return [
+            {name: inner for name, inner in item.items() if name != "index"}
+            if isinstance(item, dict)
+            else item
+            for item in value
+        ]
+    return value
+
+
+def _merge_logprobs(choice: Json, value: Json) -> None:
+    old = choice.get("logprobs")
+    if not isinstance(old, dict):
+        choice["logprobs"] = dict(value)
+        return
+    for name, items in value.items():
+        if isinstance(items, list) and isinstance(old.get(name), list):
+            old[name] = old[name] + items
+        elif items is not None:
+            old[name] = items
+
+
+def explode(body: bytes, *, include_usage: bool) -> bytes:
+    """The events of a stream that says what the whole completion `body` says, `[DONE]` not included.
+
+    Raises:
+        NotChunks: `body` is not a chat completion.
+    """
+    whole = _decode(body)
+    if not isinstance(whole, dict) or not isinstance(whole.get("choices"), list):
+        raise NotChunks("not a chat completion")
+    shared = {name: value for name, value in whole.items() if name not in ("choices", "usage", "object")}
+    shared["object"] = "chat.completion.chunk"
+    events: list[bytes] = []
+    for choice in whole["choices"]:
+        index = choice.get("index", 0)
+        delta = dict(choice.get("message") or {})
+        if isinstance(delta.get("tool_calls"), list):
+            delta["tool_calls"] = [{"index": i, **call} for i, call in enumerate(delta["tool_calls"])]
+        rest = {n: v for n, v in choice.items() if n not in ("message", "index", "finish_reason")}
+        events.append(_event(shared, [{"index": index, "delta": delta, "finish_reason": None, **rest}]))
+        end = {"index": index, "delta": {}, "finish_reason": choice.get("finish_reason")}
+        events.append(_event(shared, [end]))
+    if include_usage and whole.get("usage") is not None:
+        events.append(b"data: %b\n\n" % encode({**shared, "choices": [], "usage": whole["usage"]}))
+    return b"".join(events)
+
+
+def _event(shared: Json, choices: list[Json]) -> bytes:
+    return b"data: %b\n\n" % encode({**shared, "choices": choices})
+
+
+def from_text(
+    text: str, *, request_id: str, model: str, created: int, usage: Usage, finish_reason: str = "stop"
+) -> bytes:
+    """A whole completion that says `text`: an answer no model gave."""
+    return encode(
+        {
+            "id": f"chatcmpl-{request_id}",
+            "object": "chat.completion",
+            "created": created,
+            "model": model,
+            "choices": [
+                {
+                    "index": 0,
+                    "message": {"role": "assistant", "content": text, "refusal": None},
+                    "logprobs": None,
+                    "finish_reason": finish_reason,
+                }
+            ],
+            "usage": {
+                "prompt_tokens": usage.input_tokens,
+                "completion_tokens": usage.output_tokens,
+                "total_tokens": usage.input_tokens + usage.output_tokens,
+            },
+        }
+    )
+
+
+def closing_chunk(last_payload: bytes | None, *, request_id: str, reason: str) -> bytes:
+    """The event that ends a stream we cut: `finish_reason` is `length`, the true reason beside it."""
+    last = _decode(last_payload) if last_payload else {}
+    return b"data: %b\n\n" % encode(
+        {
+            "id": last.get("id", f"chatcmpl-{request_id}"),
+            "object": "chat.completion.chunk",
+            "created": last.get("created", 0),
+            "model": last.get("model", ""),
+            "choices": [{"index": 0, "delta": {}, "finish_reason": "length"}],
+            "farthing": {"stop_reason": reason},
+        }
+    )

@@ -1,0 +1,266 @@
+"""Providers that speak OpenAI's wire form, which is most of them. Bytes in, bytes out; no I/O.
+
+What goes up is the client's body, decoded once and encoded again field by field in the client's order
+(so that what was checked is what is sent), with the target's model name and, for streams, a request for
+the usage chunk. What comes back goes on byte for byte.
+"""
+
+from collections.abc import Sequence
+from email.utils import parsedate_to_datetime
+from time import time
+
+import msgspec
+from msgspec import Raw, Struct
+
+from farthing import __version__
+from farthing.errors import (
+    ProviderBusy,
+    ProviderError,
+    ProviderRejected,
+    ProviderTimeout,
+    ProviderUnavailable,
+)
+from farthing.models.providers.sse import WireUsage, usage_of
+from farthing.models.transport.connection import header
+from farthing.models.transport.origin import HttpOrigin
+from farthing.types import Json, Operation, Prompt, Target, Usage
+
+PATHS: dict[Operation, str] = {"chat": "/chat/completions", "embeddings": "/embeddings"}
+REASONING_MODELS = ("gpt-5", "gpt-6", "o1", "o3", "o4")
+ERROR_BODY_BYTES_MAX = 65_536
+
+_encode = msgspec.json.Encoder().encode
+
+
+NULL = Raw(b"null")
+
+
+class _Message(Struct):
+    content: Raw = NULL
+
+
+class _Choice(Struct):
+    finish_reason: str | None = None
+    message: _Message | None = None
+    logprobs: Raw = NULL
+
+
+class _Token(Struct):
+    logprob: float
+
+
+class _Logprobs(Struct):
+    content: list[_Token] | None = None
+
+
+class _Whole(Struct):
+    choices: list[_Choice] | None = None
+    data: Raw = NULL
+    usage: WireUsage | None = None
+
+
+class _Error(Struct):
+    message: str = ""
+    code: str | int | None = None
+
+
+class _ErrorBody(Struct):
+    error: _Error | str | None = None
+    message: str = ""
+
+
+_decode_whole = msgspec.json.Decoder(_Whole).decode
+_decode_error = msgspec.json.Decoder(_ErrorBody).decode
+_decode_logprobs = msgspec.json.Decoder(_Logprobs | None).decode
+_decode_text = msgspec.json.Decoder(str).decode
+
+
+class WholeReply:
+    """A whole answer and what was read of it. See `protocols.Reply`."""
+
+    __slots__ = ("_content", "_logprobs", "body", "finish_reason", "usage")
+
+    def __init__(
+        self,
+        body: bytes,
+        usage: Usage | None,
+        finish_reason: str | None = None,
+        content: Raw = NULL,
+        logprobs: Raw = NULL,
+    ) -> None:
+        self.body = body
+        self.usage = usage
+        self.finish_reason = finish_reason
+        self._logprobs = logprobs
+        self._content = content
+
+    @property
+    def logprobs(self) -> list[float] | None:
+        """Of the tokens of the first choice; None when the provider gave none."""
+        try:
+            found = _decode_logprobs(self._logprobs)
+        except msgspec.ValidationError:
+            return None
+        return None if found is None or not found.content else [token.logprob for token in found.content]
+
+    @property
+    def text(self) -> str:
+        """The text of the first choice; empty when it has none (a tool call, a list of parts)."""
+        try:
+            return _decode_text(self._content)
+        except msgspec.ValidationError:
+            return ""
+
+
+class OpenAIProvider:
+    """One configured provider. See `protocols.Provider`."""
+
+    def __init__(
+        self,
+        name: str,
+        origin: HttpOrigin,
+        *,
+        path: str,
+        api_key: str | None,
+        auth: str,
+        headers: dict[str, str],
+        include_usage: bool,
+    ) -> None:
+        self.name = name
+        self.origin = origin
+        self._include_usage = include_usage
+        host = f"[{origin.host}]" if ":" in origin.host else origin.host
+        if origin.port != (443 if origin.tls else 80):
+            host = f"{host}:{origin.port}"
+        lines = [f"host: {host}", f"user-agent: farthing/{__version__}"]
+        lines += ["content-type: application/json", "accept-encoding: identity"]
+        if api_key is not None and auth == "bearer":
+            lines.append(f"authorization: Bearer {api_key}")
+        elif api_key is not None and auth == "api-key":
+            lines.append(f"api-key: {api_key}")
+        lines += [f"{key.lower()}: {value}" for key, value in headers.items()]
+        for line in lines:
+            if not line.isprintable():
+                raise ValueError(f"provider {name}: a header has characters that HTTP does not allow")
+        fields = "\r\n".join(lines)
+        self._heads = {
+            operation: f"POST {path}{suffix} HTTP/1.1\r\n{fields}\r\nx-request-id: ".encode("latin-1")
+            for operation, suffix in PATHS.items()
+        }
+
+    def encode(
+        self, prompt: Prompt, target: Target, operation: Operation, request_id: str
+    ) -> tuple[bytes, bytes]:
+        """Return the head, without content-length and the blank line, and the body."""
+        body = prompt.body.copy()
+        chosen = body["model"] != target.model and body["model"] != target.name
+        body["model"] = target.model
+        if operation == "chat" and (prompt.capped_by is not None or chosen):
+            _set_cap(body, target.model, prompt.output_tokens_max)
+        if prompt.stream:
+            body["stream"] = True
+            if self._include_usage:
+                body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+        return b"%b%b\r\n" % (self._heads[operation], request_id.encode()), _encode(body)
+
+    def whole(self, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> WholeReply:
+        """Map a complete reply of status 200.
+
+        Raises:
+            ProviderUnavailable: it is not an answer.
+        """
+        self.check_encoding(headers)
+        try:
+            whole = _decode_whole(body)
+        except msgspec.ValidationError as error:
+            raise ProviderUnavailable(f"the reply is JSON of another shape: {error}") from None
+        except msgspec.DecodeError as error:
+            raise ProviderUnavailable(f"the reply is not JSON: {error}") from None
+        choices = whole.choices
+        if not choices:
+            if whole.data is NULL:
+                raise ProviderUnavailable("the reply has neither choices nor data")
+            return WholeReply(body, usage_of(whole.usage))
+        first = choices[0]
+        content = NULL if first.message is None else first.message.content
+        return WholeReply(body, usage_of(whole.usage), first.finish_reason, content, first.logprobs)
+
+    def check_encoding(self, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """Raises:
+        ProviderUnavailable: the reply is compressed although `identity` was asked for; unpacking what
+            nobody asked for is how a small reply becomes a large one.
+        """
+        for name, value in headers:
+            if name == b"content-encoding" and value.lower() != b"identity":
+                encoding = value[:40].decode("latin-1")
+                raise ProviderUnavailable(f"the reply is compressed ({encoding}) although identity was asked")
+
+    def failure(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> ProviderError:
+        """What a reply of another status than 200 means."""
+        if status in (401, 403):  # its words may hold a part of our key
+            return ProviderRejected(
+                f"{self.name} answered {status}: it refused the gateway's own key", upstream_status=status
+            )
+        message = f"{self.name} answered {status}{_message_of(body)}"
+        body = body[:ERROR_BODY_BYTES_MAX]
+        if status == 429:
+            return ProviderBusy(
+                message, retry_after_s=retry_after_s(headers), upstream_status=status, body=body
+            )
+        if status in (408, 504):
+            return ProviderTimeout(message, upstream_status=status, body=body)
+        if 400 <= status < 500:
+            return ProviderRejected(message, upstream_status=status, body=body)
+        return ProviderUnavailable(message, upstream_status=status, body=body)
+
+
+def _set_cap(body: Json, model: str, cap: int | None) -> None:
+    """Write the cap on the output under the name `model` knows, in place.
+
+    Reasoning models refuse `max_tokens`, most others know nothing else. Called when the cap is ours or
+    the model is; what a client sends to a model it named stays as it is.
+    """
+    old = body.pop("max_tokens", None)
+    new = body.pop("max_completion_tokens", None)
+    if cap is None:
+        cap = old if new is None else new
+    if cap is not None:
+        reasoning = model.rpartition("/")[2].startswith(REASONING_MODELS)
+        body["max_completion_tokens" if reasoning or (old is None and new is not None) else "max_tokens"] = (
+            cap
+        )
+
+
+def _message_of(body: bytes) -> str:
+    """The provider's own words, for our message; empty when there are none we can read."""
+    try:
+        read = _decode_error(body)
+    except msgspec.DecodeError:
+        return ""
+    error = read.error
+    words = error if isinstance(error, str) else error.message if error is not None else read.message
+    words = " ".join(words.split())[:500]
+    return f": {words}" if words else ""
+
+
+def retry_after_s(headers: Sequence[tuple[bytes, bytes]], now_unix_s: float | None = None) -> float | None:
+    """Seconds a 429 asks us to wait: `retry-after-ms`, or `retry-after` in seconds or as a date.
+
+    None when there is none, or it makes no sense (negative, not a number, in the past).
+    """
+    raw_ms = header(headers, b"retry-after-ms")
+    raw = header(headers, b"retry-after")
+    try:
+        if raw_ms is not None:
+            seconds = float(raw_ms) / 1000
+        elif raw is None:
+            return None
+        else:
+            seconds = float(raw)
+    except ValueError:
+        try:
+            when = parsedate_to_datetime((raw or b"").decode("latin-1"))
+        except ValueError:
+            return None
+        seconds = when.timestamp() - (time() if now_unix_s is None else now_unix_s)
+    return seconds if 0 <= seconds < float("inf") else None

@@ -1,0 +1,201 @@
+"""A live streamed answer: from the provider's connection to the client's, by callbacks.
+
+No task wakes for a chunk: the upstream connection calls `_data`, which reads the events and hands them
+to the sink; the pipeline sleeps until the end (a wake-up costs more than all the rest of a chunk;
+docs/decisions/0001). Until `relay` is called the events are held, so that a failure before the first
+one is still invisible.
+"""
+
+import asyncio
+import time
+
+from farthing.errors import FarthingError, ProviderError, ProviderUnavailable, StreamBroken
+from farthing.models.providers.completion import NotChunks, assemble
+from farthing.models.providers.sse import BadStream, EventReader
+from farthing.protocols import Exchange, Sink
+from farthing.types import Usage
+
+
+class Stream:
+    """One streamed answer. Either relayed to a sink, or gathered and taken as a whole."""
+
+    __slots__ = (
+        "_deadline_s",
+        "_error",
+        "_exchange",
+        "_finished",
+        "_held",
+        "_keep_bytes_max",
+        "_kept_bytes",
+        "_loop",
+        "_output_chunks_max",
+        "_sink",
+        "_waiter",
+        "cut",
+        "first_s",
+        "kept",
+        "reader",
+    )
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        *,
+        event_bytes_max: int,
+        keep_bytes_max: int,
+        output_chunks_max: int | None,
+        deadline_s: float | None,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._exchange = exchange
+        self._sink: Sink | None = None
+        self._held: list[bytes] = []
+        self._keep_bytes_max = keep_bytes_max
+        self._kept_bytes = 0
+        self._output_chunks_max = output_chunks_max
+        self._deadline_s = deadline_s
+        self._error: FarthingError | None = None
+        self._finished = False
+        self._waiter: asyncio.Future[None] | None = None
+        self.reader = EventReader(event_bytes_max)
+        self.first_s = 0.0
+        """Monotonic time of the first chunk."""
+        self.kept: list[bytes] | None = [] if keep_bytes_max else None
+        """Every event so far; None when they are more than may be kept, or need not be."""
+        self.cut: str | None = None
+        """The limit that ended it early, as `output_tokens_max`; None when it ended by itself."""
+
+    async def open(self) -> None:
+        """Wait for the first chunk.
+
+        Raises:
+            ProviderError: it failed before there was one, so another target may be tried.
+        """
+        self._exchange.relay(self._data, self._end)
+        while not self._held and not self._finished:
+            await self._wait()
+        if self._error is not None and not self._held:
+            error, self._error = self._error, None
+            raise error if isinstance(error, ProviderError) else ProviderUnavailable(str(error))
+
+    async def relay(self, sink: Sink) -> None:
+        """Send everything up to the closing events to `sink`, and return when that is done.
+
+        Raises:
+            StreamBroken: it failed half-way; what was sent stays sent.
+        """
+        self._sink = sink
+        if self._held:
+            block = self._held[0] if len(self._held) == 1 else b"".join(self._held)
+            self._held.clear()
+            sink.send(block)
+        if not self._finished:
+            sink.when_writable(self._exchange.pause, self._exchange.resume)
+        await self.gather()
+
+    async def gather(self) -> None:
+        """Wait for the end without sending anything.
+
+        Raises:
+            StreamBroken: as `relay`.
+        """
+        while not self._finished:
+            await self._wait()
+        if self._error is not None:
+            raise self._error
+
+    def take_held(self) -> bytes:
+        """The events not yet sent."""
+        held = b"".join(self._held)
+        self._held.clear()
+        return held
+
+    def held_text(self) -> str:
+        """The text of the first choice among the events not yet sent."""
+        try:
+            whole = assemble(self._held, None)
+        except NotChunks:
+            return ""
+        text = whole["choices"][0]["message"].get("content")
+        return text if isinstance(text, str) else ""
+
+    def close(self) -> None:
+        """Drop what is still under way, as when the client left. Safe to call twice."""
+        if not self._finished:
+            self._finished = True
+            self._exchange.close()
+
+    @property
+    def usage(self) -> Usage | None:
+        return self.reader.usage
+
+    async def _wait(self) -> None:
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        except asyncio.CancelledError:
+            self.close()
+            raise
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def _data(self, piece: bytes) -> None:
+        reader = self.reader
+        try:
+            block = reader.feed(piece)
+        except BadStream as error:
+            self._finish(self._broken(f"{error}"))
+            return
+        if block:
+            sink = self._sink
+            if sink is not None:
+                sink.send(block)
+            else:
+                if not self.first_s:
+                    self.first_s = time.monotonic()
+                self._held.append(block)
+                self._wake()
+            if self.kept is not None:
+                self._keep(block)
+        if reader.done:
+            self._finish(None)
+        elif self._output_chunks_max is not None and reader.chunks > self._output_chunks_max:
+            self.cut = "output_tokens_max"
+            self._finish(None)
+
+    def _keep(self, block: bytes) -> None:
+        self._kept_bytes += len(block)
+        if self._kept_bytes > self._keep_bytes_max:
+            self.kept = None
+        elif self.kept is not None:
+            self.kept.append(block)
+
+    def _end(self, error: Exception | None) -> None:
+        if self._finished:
+            return
+        if error is None:
+            self._finish(self._broken("it ended without [DONE]"))
+        elif self._deadline_s is not None and time.monotonic() >= self._deadline_s:
+            self.cut = "deadline_s"
+            self._finish(None)
+        elif self.first_s:
+            self._finish(self._broken(str(error)))
+        else:
+            self._finish(error if isinstance(error, FarthingError) else self._broken(str(error)))
+
+    def _broken(self, why: str) -> StreamBroken:
+        return StreamBroken(f"the provider's stream broke after {self.reader.chunks} chunks: {why}")
+
+    def _finish(self, error: FarthingError | None) -> None:
+        self._finished = True
+        self._error = error
+        if error is None and self.cut is None:
+            self._exchange.leave()
+        else:
+            self._exchange.close()
+        self._wake()

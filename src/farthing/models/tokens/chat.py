@@ -1,0 +1,62 @@
+"""The tokens of a whole chat prompt: what the messages hold, and what the chat format adds.
+
+OpenAI has published the overhead for plain messages (its cookbook, "How to count tokens"); how tools
+are rendered is not published. What a provider reports as usage is the truth, and replaces this.
+"""
+
+from typing import Any
+
+import msgspec
+
+from farthing.protocols import TokenCounter
+from farthing.types import Json
+
+MESSAGE_TOKENS = 3
+NAME_TOKENS = 1
+REPLY_TOKENS = 3  # every reply is primed with an assistant header
+TOOLS_TOKENS = 9  # the wrapping of a tool list, where there is one
+
+
+def count_chat(counter: TokenCounter, body: Json, model: str) -> int:
+    """About how many input tokens the chat request `body` has for `model`.
+
+    Exact for plain text messages when `counter` is. Images, audio and files count nothing; tools count
+    as their compact JSON. Fields of unexpected types count nothing; checking them is not done here.
+    """
+    messages = body.get("messages")
+    total = REPLY_TOKENS
+    for message in messages if isinstance(messages, list) else ():
+        if isinstance(message, dict):
+            total += _message_tokens(counter, message, model)
+    tools = body.get("tools")
+    if isinstance(tools, list) and tools:
+        total += TOOLS_TOKENS + counter.count(msgspec.json.encode(tools).decode(), model)
+    return total
+
+
+def _message_tokens(counter: TokenCounter, message: Json, model: str) -> int:
+    total = MESSAGE_TOKENS
+    if isinstance(message.get("name"), str):
+        total += NAME_TOKENS
+    for key in ("role", "name", "tool_call_id", "refusal"):
+        value = message.get(key)
+        if isinstance(value, str):
+            total += counter.count(value, model)
+    for text in _content_texts(message.get("content")):
+        total += counter.count(text, model)
+    calls = message.get("tool_calls")
+    for call in calls if isinstance(calls, list) else ():
+        function = call.get("function") if isinstance(call, dict) else None
+        if isinstance(function, dict):
+            total += MESSAGE_TOKENS
+            total += sum(counter.count(text, model) for text in function.values() if isinstance(text, str))
+    return total
+
+
+def _content_texts(content: Any) -> list[str]:
+    if isinstance(content, str):
+        return [content]
+    if not isinstance(content, list):
+        return []
+    texts = (part.get("text") for part in content if isinstance(part, dict))
+    return [text for text in texts if isinstance(text, str)]

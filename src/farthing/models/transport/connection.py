@@ -1,0 +1,349 @@
+"""One upstream socket and the exchange it serves. The pool is next door (`http1`).
+
+A connection goes back to the pool only when the reply was read to its very last byte and the parser says
+the peer keeps it alive; every other end closes it, so a reply can never be taken for another's.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol, cast
+
+import httptools
+
+from farthing.errors import ProviderError, ProviderUnavailable
+
+HEAD_BYTES_MAX = 65_536  # a reply's headers; also anything else that is neither headers nor body
+PACE_S = 0.001
+
+DataCallback = Callable[[bytes], None]
+EndCallback = Callable[[Exception | None], None]
+
+
+class Owner(Protocol):
+    """What a connection tells the pool it belongs to."""
+
+    def release(self, connection: "Connection") -> None:
+        """It is free for the next exchange."""
+
+    def lost(self, connection: "Connection") -> None:
+        """It is no more."""
+
+    def rest(self, connection: "Connection") -> None:
+        """Let it read again at the next beat."""
+
+
+class Http1Exchange:
+    """One request and its reply. See `protocols.Exchange`."""
+
+    __slots__ = (
+        "_data",
+        "_end",
+        "_wake_on_head",
+        "bytes_max",
+        "complete",
+        "connection",
+        "deadline_s",
+        "error",
+        "headers",
+        "idle_s",
+        "last_s",
+        "limit_s",
+        "parts",
+        "paused",
+        "size",
+        "status",
+        "waiter",
+        "waiting_for",
+    )
+
+    def __init__(self, deadline_s: float, *, whole: bool) -> None:
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.connection: Connection | None = None
+        self.parts: list[bytes] = []
+        self.size = 0
+        self.bytes_max = 1 << 62
+        self.complete = False
+        self.paused = False
+        self.error: ProviderError | None = None
+        self.waiter: asyncio.Future[None] | None = None
+        self.deadline_s = deadline_s
+        self.limit_s = 1e18
+        self.idle_s = 1e18
+        self.last_s = 0.0
+        self.waiting_for = "the first byte"
+        self._data: DataCallback | None = None
+        self._end: EndCallback | None = None
+        self._wake_on_head = not whole
+
+    # -- what the caller does ----------------------------------------------------------------------
+
+    def limit(self, *, idle_s: float, limit_s: float, bytes_max: int, now_s: float) -> None:
+        """Bound what follows: the pause between two pieces, the moment it must be over, its size."""
+        self.idle_s = idle_s
+        self.limit_s = limit_s
+        self.bytes_max = bytes_max
+        self.waiting_for = "the next chunk"
+        self.deadline_s = min(now_s + idle_s, limit_s)
+
+    async def read(self, bytes_max: int, *, within_s: float | None = None) -> bytes:
+        self.bytes_max = bytes_max
+        if within_s is not None:
+            self.deadline_s = min(self.deadline_s, time.monotonic() + within_s)
+        if self.size > bytes_max:
+            self.fail(ProviderUnavailable(f"the reply is larger than {bytes_max} bytes"))
+        if not self.complete and self.error is None:
+            self._wake_on_head = False
+            await self._wait()
+        if self.error is not None:
+            raise self.error
+        parts = self.parts
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def relay(self, data: DataCallback, end: EndCallback) -> None:
+        self._data = data
+        self._end = end
+        if self.parts:
+            self.flush()
+        if self.complete or self.error is not None:
+            self._finish()
+
+    def pause(self) -> None:
+        self.paused = True
+        self.deadline_s = self.limit_s  # waiting for the client is not the provider's fault
+        if self.connection is not None:
+            self.connection.pause()
+
+    def resume(self) -> None:
+        self.paused = False
+        if self.connection is not None:
+            self.deadline_s = min(time.monotonic() + self.idle_s, self.limit_s)
+            self.connection.resume()
+
+    def leave(self) -> None:
+        """The caller has all it wants. The end may still come within a second, then the connection lives."""
+        self._data = self._end = None
+        self.parts.clear()
+        if not self.complete and self.connection is not None:
+            self.bytes_max = self.size + HEAD_BYTES_MAX
+            self.deadline_s = time.monotonic() + 1.0
+
+    def close(self) -> None:
+        self._data = self._end = None
+        if not self.complete:
+            self.error = self.error or ProviderUnavailable("closed by us")
+            self._abort()
+
+    # -- what the connection does ------------------------------------------------------------------
+
+    async def _wait(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.waiter = loop.create_future()
+        try:
+            await self.waiter
+        except asyncio.CancelledError:
+            self.close()
+            raise
+        finally:
+            self.waiter = None
+
+    def _wake(self) -> None:
+        waiter = self.waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def flush(self) -> None:
+        """Hand on what has come. Called once for each read of the socket."""
+        data = self._data
+        if data is None:
+            if self._wake_on_head and (self.parts or self.complete):
+                self._wake()
+            return
+        parts = self.parts
+        if parts:
+            piece = parts[0] if len(parts) == 1 else b"".join(parts)
+            self.parts = []
+            data(piece)
+
+    def completed(self) -> None:
+        self.complete = True
+        self.connection = None
+        self._finish()
+
+    def fail(self, error: ProviderError) -> None:
+        """The exchange is over and its connection with it. The first failure is the one that counts."""
+        if self.complete or self.error is not None:
+            return
+        self.error = error
+        self._abort()
+        self._finish()
+
+    def _finish(self) -> None:
+        self._wake()
+        end = self._end
+        if end is not None:
+            self._data = self._end = None
+            end(self.error)
+
+    def _abort(self) -> None:
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.abort()
+
+
+class Connection(asyncio.Protocol):
+    """One socket to one origin; the parser's callbacks fill the exchange it serves."""
+
+    __slots__ = (
+        "_keep_alive",
+        "_quiet_bytes",
+        "exchange",
+        "idle_since_s",
+        "parser",
+        "pool",
+        "resting",
+        "transport",
+    )
+
+    def __init__(self, pool: Owner) -> None:
+        self.pool = pool
+        self.transport: asyncio.Transport | None = None
+        self.exchange: Http1Exchange | None = None
+        self.parser = httptools.HttpResponseParser(self)
+        self.idle_since_s = 0.0
+        self.resting = False
+        self._keep_alive = False
+        self._quiet_bytes = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is one by shape only
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.transport = None
+        self.pool.lost(self)
+        exchange, self.exchange = self.exchange, None
+        if exchange is None:
+            return
+        if exchange.status and self._ended_by_close(exchange):
+            exchange.completed()
+            return
+        got = exchange.status or self._quiet_bytes
+        said = f" ({exc})" if exc else ""
+        where = "in the middle of its reply" if got else "before it replied"
+        exchange.fail(ProviderUnavailable(f"the connection ended {where}{said}", nothing_received=not got))
+
+    def _ended_by_close(self, exchange: Http1Exchange) -> bool:
+        """A reply with neither length nor chunks ends where its connection ends (RFC 9112, 6.3)."""
+        names = {name for name, _ in exchange.headers}
+        return not names & {b"content-length", b"transfer-encoding"}
+
+    def data_received(self, data: bytes) -> None:
+        exchange = self.exchange
+        if exchange is None:  # nobody asked: this socket cannot be trusted with a request
+            self.abort()
+            return
+        self._quiet_bytes += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            exchange.fail(ProviderUnavailable(f"the reply is not valid HTTP: {error}"))
+            return
+        if exchange.error is not None:
+            return
+        if self._quiet_bytes > HEAD_BYTES_MAX:
+            exchange.fail(ProviderUnavailable(f"the reply's headers are over {HEAD_BYTES_MAX} bytes"))
+            return
+        if exchange.size > exchange.bytes_max:
+            exchange.fail(ProviderUnavailable(f"the reply is larger than {exchange.bytes_max} bytes"))
+            return
+        exchange.flush()
+        if exchange.complete:
+            self._complete(exchange)
+        elif exchange._data is not None:
+            self._pace(exchange)
+
+    def _pace(self, exchange: Http1Exchange) -> None:
+        now_s = time.monotonic()
+        if now_s - exchange.last_s < PACE_S and not exchange.paused:
+            self.pool.rest(self)
+        exchange.last_s = now_s
+        if not exchange.paused:
+            exchange.deadline_s = min(now_s + exchange.idle_s, exchange.limit_s)
+
+    def _complete(self, exchange: Http1Exchange) -> None:
+        if self.exchange is not exchange:  # closed by a callback
+            return
+        self.exchange = None
+        exchange.connection = None
+        if self._keep_alive and self.transport is not None:
+            self.pool.release(self)
+        else:
+            self.abort()
+        exchange._finish()
+
+    # httptools calls these, by name, from within feed_data
+
+    def on_message_begin(self) -> None:
+        exchange = self.exchange
+        if exchange is None or exchange.complete:
+            raise ValueError("bytes after the end of the reply")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        exchange = self.exchange
+        if exchange is not None and not exchange.status:
+            exchange.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        exchange = self.exchange
+        if exchange is None:
+            return
+        status = self.parser.get_status_code()
+        if status < 200:  # 100 Continue, 103 Early Hints: the reply is still to come
+            exchange.headers.clear()
+            return
+        exchange.status = status
+        self._quiet_bytes = 0
+
+    def on_body(self, body: bytes) -> None:
+        exchange = self.exchange
+        if exchange is not None:
+            exchange.parts.append(body)
+            exchange.size += len(body)
+            self._quiet_bytes = 0
+
+    def on_message_complete(self) -> None:
+        exchange = self.exchange
+        if exchange is not None and exchange.status:
+            exchange.complete = True
+            self._keep_alive = self.parser.should_keep_alive()  # the parser forgets once this returns
+
+    # -- reading -----------------------------------------------------------------------------------
+
+    def pause(self) -> None:
+        if self.transport is not None and self.transport.is_reading():
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        if self.transport is not None and not self.resting and not self.transport.is_reading():
+            self.transport.resume_reading()
+
+    def wake(self) -> None:
+        """The beat has come: read again, unless the client is behind."""
+        self.resting = False
+        exchange = self.exchange
+        if exchange is None or not exchange.paused:
+            self.resume()
+
+    def abort(self) -> None:
+        self.exchange = None
+        if self.transport is not None:
+            self.transport.abort()
+
+
+def header(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> bytes | None:
+    """The first header of that (lower-case) name, or None."""
+    for key, value in headers:
+        if key == name:
+            return value
+    return None

@@ -1,0 +1,256 @@
+"""The pooled upstream HTTP/1.1 client: httptools and asyncio, made for one thing, a POST and its answer.
+
+Theory of operation. A `Connection` belongs to the pool of one origin and serves one `Http1Exchange` at
+a time. It goes back to the pool only when the reply was read to its very last byte and the parser says
+the peer keeps it alive; every other end closes it, so a reply can never be taken for another's.
+
+    acquire -> send -> [head] -> [body pieces] -> complete -> release
+                  \\________ timeout, reset, cap, bad framing, close() ________-> abort
+
+No timer per request: one sweep every `SWEEP_S` looks at the deadlines of the exchanges under way (a
+timer costs 1.6 us a request, the sweep 0.04 us an exchange; benchmarks/transports.py). Nothing is ever
+sent twice here: whether a failed request may be repeated is decided by `models/call`.
+
+A stream that comes faster than `PACE_S` between reads is read at that pace: reading pauses until the
+next beat, and what has come by then is handed on in one piece. The first chunk and any stream slower
+than that (a model writes 20 to 200 tokens a second) never wait.
+"""
+
+import asyncio
+import socket
+import ssl
+import time
+from collections import deque
+
+from farthing.errors import ProviderBusy, ProviderError, ProviderTimeout, ProviderUnavailable
+from farthing.models.transport.connection import PACE_S, Connection, Http1Exchange
+from farthing.models.transport.origin import HttpOrigin
+
+SWEEP_S = 0.02  # P4 allows 50 ms past a time limit
+IDLE_S = 55.0  # shorter than the 60 s after which most load balancers drop a connection
+WAITERS_MAX = 4_096
+
+
+class Pool:
+    """The connections to one origin: at most `connections_max`, the warmest used first."""
+
+    def __init__(self, origin: HttpOrigin, loop: asyncio.AbstractEventLoop, active: "Sweep") -> None:
+        self.origin = origin
+        self._loop = loop
+        self._sweep = active
+        self._idle: deque[Connection] = deque()
+        self._open = 0
+        self._waiters: deque[asyncio.Future[Connection]] = deque()
+        self._resting: list[Connection] = []
+        self._closed = False
+
+    async def acquire(self, deadline_s: float) -> Connection:
+        """Raises:
+        ProviderUnavailable, ProviderTimeout, ProviderBusy: no connection could be had in time.
+        """
+        while self._idle:
+            connection = self._idle.pop()
+            transport = connection.transport
+            if transport is not None and not transport.is_closing():
+                return connection
+        if self._open < self.origin.connections_max:
+            return await self._connect(deadline_s)
+        if len(self._waiters) >= WAITERS_MAX:
+            raise ProviderBusy("every connection to the provider is in use", retry_after_s=1.0)
+        waiter: asyncio.Future[Connection] = self._loop.create_future()
+        self._waiters.append(waiter)
+        try:
+            async with asyncio.timeout_at(deadline_s):
+                return await waiter
+        except TimeoutError:
+            raise ProviderBusy("every connection to the provider is in use", retry_after_s=1.0) from None
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self.release(waiter.result())  # given to us in the moment we gave up
+            raise
+
+    async def _connect(self, deadline_s: float) -> Connection:
+        origin = self.origin
+        self._open += 1
+        made = False
+        try:
+            async with asyncio.timeout_at(min(deadline_s, time.monotonic() + origin.connect_s)):
+                _, connection = await self._loop.create_connection(
+                    lambda: Connection(self),
+                    origin.host,
+                    origin.port,
+                    ssl=origin.ssl_context(),
+                    server_hostname=origin.host if origin.tls else None,
+                    ssl_handshake_timeout=origin.connect_s if origin.tls else None,
+                )
+            made = True
+            return connection
+        except TimeoutError:
+            raise ProviderTimeout(f"no connection to {origin} within {origin.connect_s} s") from None
+        except ssl.SSLCertVerificationError as error:
+            raise ProviderUnavailable(
+                f"the certificate of {origin} was refused: {error.verify_message}"
+            ) from error
+        except (OSError, ssl.SSLError, socket.gaierror) as error:
+            raise ProviderUnavailable(f"cannot connect to {origin}: {error}") from error
+        finally:
+            if not made:
+                self._open -= 1
+                self._vacancy()
+
+    def release(self, connection: Connection) -> None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(connection)
+                return
+        if self._closed:
+            connection.abort()
+            return
+        connection.idle_since_s = time.monotonic()
+        if connection.resting:
+            connection.wake()
+        self._idle.append(connection)
+        self._sweep.arm()
+
+    def lost(self, connection: Connection) -> None:
+        self._open -= 1
+        try:
+            self._idle.remove(connection)
+        except ValueError:
+            self._vacancy()
+
+    def _vacancy(self) -> None:
+        """A place became free: let the one who waited longest dial."""
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                self._loop.create_task(self._dial_for(waiter))
+                return
+
+    async def _dial_for(self, waiter: "asyncio.Future[Connection]") -> None:
+        try:
+            connection = await self._connect(time.monotonic() + self.origin.connect_s)
+        except ProviderError as error:
+            if not waiter.done():
+                waiter.set_exception(error)
+            return
+        if waiter.done():
+            self.release(connection)
+        else:
+            waiter.set_result(connection)
+
+    def rest(self, connection: Connection) -> None:
+        """Stop reading until the next beat."""
+        if connection.resting:
+            return
+        connection.resting = True
+        connection.pause()
+        if not self._resting:
+            self._loop.call_later(PACE_S, self._beat)
+        self._resting.append(connection)
+
+    def _beat(self) -> None:
+        resting, self._resting = self._resting, []
+        for connection in resting:
+            connection.wake()
+
+    def drop_idle(self, before_s: float) -> bool:
+        """Close what has been idle since before `before_s`; say whether any idle connection is left."""
+        while self._idle and self._idle[0].idle_since_s < before_s:
+            self._idle.popleft().abort()
+        return bool(self._idle)
+
+    def close(self) -> None:
+        self._closed = True
+        while self._idle:
+            self._idle.popleft().abort()
+
+
+class Sweep:
+    """One recurring look at every deadline; asleep when there is nothing to look at."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._armed = False
+        self.exchanges: set[Http1Exchange] = set()
+        self.pools: list[Pool] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    def arm(self) -> None:
+        if not self._armed:
+            self._armed = True
+            self._timer = self._loop.call_later(SWEEP_S if self.exchanges else 1.0, self._tick)
+
+    def watch(self, exchange: Http1Exchange) -> None:
+        if not self.exchanges and self._armed and self._timer is not None:
+            self._timer.cancel()
+            self._armed = False
+        self.exchanges.add(exchange)
+        self.arm()
+
+    def _tick(self) -> None:
+        self._armed = False
+        now_s = time.monotonic()
+        ended = []
+        for exchange in self.exchanges:
+            if exchange.complete or exchange.error is not None:
+                ended.append(exchange)
+            elif exchange.deadline_s <= now_s:
+                ended.append(exchange)
+                what = "the whole answer" if exchange.limit_s <= now_s else exchange.waiting_for
+                exchange.fail(ProviderTimeout(f"no sign of {what} in time"))
+        self.exchanges.difference_update(ended)
+        idle = False
+        for pool in self.pools:
+            idle = pool.drop_idle(now_s - IDLE_S) or idle
+        if self.exchanges or idle:
+            self.arm()
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        for exchange in tuple(self.exchanges):
+            exchange.close()
+        self.exchanges.clear()
+
+
+class Http1Transport:
+    """See `protocols.Transport`. One for each event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._sweep = Sweep(loop)
+        self._pools: dict[HttpOrigin, Pool] = {}
+
+    async def send(
+        self, origin: HttpOrigin, head: bytes, body: bytes, *, first_byte_s: float, whole: bool
+    ) -> Http1Exchange:
+        pool = self._pools.get(origin)
+        if pool is None:
+            pool = self._pools[origin] = Pool(origin, self._loop, self._sweep)
+            self._sweep.pools.append(pool)
+        deadline_s = time.monotonic() + first_byte_s
+        connection = await pool.acquire(deadline_s)
+        exchange = Http1Exchange(deadline_s, whole=whole)
+        exchange.bytes_max = origin.answer_bytes_max
+        exchange.connection = connection
+        connection.exchange = exchange
+        connection._quiet_bytes = 0
+        if connection.transport is None:  # lost between release and here
+            connection.exchange = None
+            exchange.fail(
+                ProviderUnavailable("the connection ended before it replied", nothing_received=True)
+            )
+        else:
+            self._sweep.watch(exchange)
+            connection.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
+            await exchange._wait()
+        if exchange.error is not None:
+            raise exchange.error
+        return exchange
+
+    async def aclose(self) -> None:
+        self._sweep.stop()
+        for pool in self._pools.values():
+            pool.close()

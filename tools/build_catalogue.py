@@ -1,0 +1,436 @@
+"""Build src/farthing/data/catalogue.jsonl from two MIT-licensed price lists.
+
+    pip download --no-deps litellm genai-prices -d wheels
+    python tools/build_catalogue.py wheels/litellm-*.whl wheels/genai_prices-*.whl
+
+Needs pydantic (for reading genai-prices); Farthing itself does not. Which source is believed:
+
+1. Context and output sizes: the larger of litellm's `max_input_tokens` and genai-prices'
+   `context_window` (a window stated too small would refuse what the provider takes).
+2. Price known to one source only: that one.
+3. Both agree within 1 %: genai-prices' history of dated prices, with the batch and cache-write
+   prices that only litellm has.
+4. They disagree: genai-prices when the price it holds today carries a start date and its rule names the
+   model exactly, because somebody then saw the change; litellm otherwise. Every case is printed.
+5. A price that changes with the hour of the day is taken at its highest, so that budgets hold.
+6. Zero is unknown, not free, except for names that end in `:free`.
+7. More than $1,000 per million tokens is a slip of units, and a cached price above the plain one a
+   mistake: neither is taken.
+"""
+
+import argparse
+import dataclasses
+import datetime
+import importlib
+import json
+import re
+import sys
+import types
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
+from typing import Any
+
+OUT = Path(__file__).resolve().parent.parent / "src/farthing/data/catalogue.jsonl"
+PUSD_PER_USD = Decimal(10) ** 12
+ALWAYS = "0000-00-00"
+PUSD_MAX = 1_000_000_000
+
+LITELLM_PROVIDERS = {
+    "openai": "openai",
+    "anthropic": "anthropic",
+    "gemini": "gemini",
+    "groq": "groq",
+    "mistral": "mistral",
+    "deepseek": "deepseek",
+    "openrouter": "openrouter",
+    "together_ai": "together",
+    "xai": "xai",
+    "azure": "azure",
+    "azure_ai": "azure",
+}
+GENAI_PROVIDERS = {
+    "openai": "openai",
+    "anthropic": "anthropic",
+    "google": "gemini",
+    "groq": "groq",
+    "mistral": "mistral",
+    "deepseek": "deepseek",
+    "openrouter": "openrouter",
+    "together": "together",
+    "x-ai": "xai",
+    "azure": "azure",
+}
+MODES = {"chat": "chat", "responses": "chat", "embedding": "embeddings"}
+# Azure prices some regions higher. A deployment's name does not tell its region, so only the global
+# price is kept; a regional one is for the operator to state.
+REGIONAL = re.compile(r"^(eu|us|global|global-standard|apac|[a-z]+-[a-z]+-\d)/")
+NOT_TEXT = re.compile(
+    r"whisper|tts|transcri|realtime|-image|audio|voice|moderation|-ocr|ocr-|rerank|-live|live-|orpheus|lyria|"
+    r"translate|nano-banana|imagen|veo-|container|dall-e|sora|embedding-up-to|together-ai-|decider",
+    re.IGNORECASE,
+)
+WELL_KNOWN = re.compile(
+    r"^(gpt-[45]|o[134]|claude-|gemini-|deepseek-|grok-|mistral-(large|medium|small)|llama-3)"
+)
+GEMINI_API = re.compile(r"^(gemini|gemma|learnlm|text-embedding|embedding)")
+
+
+@dataclasses.dataclass
+class Entry:
+    """What one source says of one model. `exact`: the source names the model, not a family of names."""
+
+    operation: str
+    context: int | None
+    output: int | None
+    prices: list[dict[str, Any]]
+    exact: bool = True
+
+
+Source = dict[tuple[str, str], Entry]
+
+
+def pusd(usd: Decimal | int | None) -> int | None:
+    """Pico-dollars for one token; None for unknown, zero and negative."""
+    if usd is None or usd <= 0:
+        return None
+    return max(1, int((Decimal(usd) * PUSD_PER_USD).to_integral_value(ROUND_HALF_UP)))
+
+
+def compact(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if value not in (None, [], "")}
+
+
+def same(one: int | None, other: int | None) -> bool:
+    return one == other or (
+        one is not None and other is not None and abs(one - other) <= max(one, other) / 100
+    )
+
+
+def believable(prices: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    kept = [price for price in prices if max(price["in"], price["out"]) <= PUSD_MAX]
+    for price in kept:
+        if price.get("cached", 0) > price["in"]:
+            del price["cached"]
+    return kept
+
+
+# -- litellm ----------------------------------------------------------------------------------------
+
+
+def litellm_price(row: dict[str, Any], name: str, operation: str) -> list[dict[str, Any]]:
+    def rates(suffix: str = "") -> dict[str, Any]:
+        found = {
+            "in": pusd(row.get(f"input_cost_per_token{suffix}")),
+            "out": pusd(row.get(f"output_cost_per_token{suffix}")),
+            "cached": pusd(row.get(f"cache_read_input_token_cost{suffix}")),
+            "write": pusd(row.get(f"cache_creation_input_token_cost{suffix}")),
+            "batch_in": pusd(row.get(f"input_cost_per_token{suffix}_batches")),
+            "batch_out": pusd(row.get(f"output_cost_per_token{suffix}_batches")),
+        }
+        if operation == "embeddings":
+            found |= {"out": 0, "batch_out": 0 if found["batch_in"] else None}
+        return compact(found)
+
+    price = rates()
+    if name.endswith(":free") and row.get("input_cost_per_token") == 0 == row.get("output_cost_per_token"):
+        price = {"in": 0, "out": 0}
+    if "in" not in price or "out" not in price:
+        return []
+    tiers = sorted(
+        int(match[1])
+        for key in row
+        if (match := re.fullmatch(r"(?:in|out)put_cost_per_token_above_(\d+)k_tokens", key))
+    )
+    long = None
+    for thousands in sorted(set(tiers), reverse=True):
+        tier = rates(f"_above_{thousands}k_tokens")
+        tier = {**{key: price[key] for key in ("in", "out") if key in price}, **tier}
+        long = compact({**tier, "over": thousands * 1000, "long": long})
+    if long:
+        price |= {"long_over": long.pop("over"), "long": long_chain(long)}
+    return [price]
+
+
+def long_chain(tier: dict[str, Any]) -> dict[str, Any]:
+    """Rename the threshold of a nested tier to what the file calls it."""
+    inner = tier.pop("long", None)
+    if inner:
+        tier |= {"long_over": inner.pop("over"), "long": long_chain(inner)}
+    return tier
+
+
+def read_litellm(wheel: Path) -> Source:
+    with zipfile.ZipFile(wheel) as archive:
+        raw = archive.read("litellm/model_prices_and_context_window_backup.json")
+    rows: dict[str, dict[str, Any]] = json.loads(raw, parse_float=Decimal)
+    source: Source = {}
+    # azure_ai after azure: the same name under both is an Azure OpenAI deployment. Prefixed names win.
+    for key in sorted(
+        rows, key=lambda key: (rows[key].get("litellm_provider") == "azure_ai", "/" not in key, key)
+    ):
+        row = rows[key]
+        provider = LITELLM_PROVIDERS.get(row.get("litellm_provider", ""))
+        operation = MODES.get(row.get("mode", ""))
+        if provider is None or operation is None:
+            continue
+        name = key.removeprefix(row["litellm_provider"] + "/")
+        if NOT_TEXT.search(name) or (provider == "azure" and REGIONAL.match(name)):
+            continue
+        source.setdefault(
+            (provider, name),
+            Entry(
+                operation,
+                number(row.get("max_input_tokens") or row.get("max_tokens")),
+                number(row.get("max_output_tokens")) if operation == "chat" else None,
+                litellm_price(row, name, operation),
+            ),
+        )
+    return source
+
+
+def number(value: Any) -> int | None:
+    return int(value) if isinstance(value, int | Decimal) and value > 0 else None
+
+
+# -- genai-prices -----------------------------------------------------------------------------------
+
+
+def import_genai(wheel: Path) -> Any:
+    """Import the data module alone: the package itself would pull in an HTTP client."""
+    package = types.ModuleType("genai_prices")
+    package.__path__ = [f"{wheel}/genai_prices"]
+    sys.modules["genai_prices"] = package
+    return importlib.import_module("genai_prices.data")
+
+
+def flat(value: Any, over: int) -> Decimal | None:
+    """The rate that holds for a prompt longer than `over` tokens."""
+    if value is None or isinstance(value, Decimal | int):
+        return None if value is None else Decimal(value)
+    rate: Decimal = value.base
+    for tier in value.tiers:
+        if over >= tier.start:
+            rate = tier.price
+    return rate
+
+
+def genai_rates(price: Any, over: int, operation: str) -> dict[str, Any]:
+    def rate(field: str) -> int | None:
+        found = flat(getattr(price, field, None), over)
+        return None if found is None else pusd(found / 1_000_000)
+
+    found = {
+        "in": rate("input_mtok"),
+        "out": rate("output_mtok"),
+        "cached": rate("cache_read_mtok"),
+        "write": rate("cache_write_mtok"),
+    }
+    return compact(found | ({"out": 0} if operation == "embeddings" else {}))
+
+
+def genai_price(price: Any, name: str, operation: str) -> dict[str, Any] | None:
+    result = genai_rates(price, 0, operation)
+    if name.endswith(":free") and not result:
+        result = {"in": 0, "out": 0}
+    if "in" not in result or "out" not in result:
+        return None
+    starts = {
+        t.start
+        for field in ("input_mtok", "output_mtok")
+        for t in getattr(getattr(price, field), "tiers", ())
+    }
+    long: dict[str, Any] | None = None
+    for start in sorted(starts, reverse=True):
+        tier = genai_rates(price, start, operation)
+        if long:
+            tier |= long
+        long = {"long_over": start, "long": tier}
+    return result | (long or {})
+
+
+def current(history: list[dict[str, Any]], today: str) -> int:
+    """Index of the price that holds on `today`; announced prices come after it."""
+    return max(
+        (index for index, price in enumerate(history) if price.get("since", ALWAYS) <= today), default=0
+    )
+
+
+def genai_history(model: Any, name: str, operation: str, today: str) -> list[dict[str, Any]]:
+    """Dated prices, oldest first; hours of the day folded into the highest of today."""
+    conditional = model.prices if isinstance(model.prices, list) else None
+    if conditional is None:
+        price = genai_price(model.prices, name, operation)
+        return [price] if price else []
+    by_date: dict[str, dict[str, Any]] = {}
+    hourly = []
+    for item in conditional:
+        price = genai_price(item.prices, name, operation)
+        if price is None:
+            continue
+        start = getattr(item.constraint, "start_date", None)
+        if item.constraint is None or start is not None:
+            by_date[start.isoformat() if start else ALWAYS] = price
+        else:
+            hourly.append(price)
+    history = [compact({"since": "" if date == ALWAYS else date}) | by_date[date] for date in sorted(by_date)]
+    if hourly and history:
+        now = current(history, today)
+        history[now] |= max([history[now], *hourly], key=lambda price: (price["in"], price["out"]))
+    return history
+
+
+def clauses(match: Any) -> Iterator[Any]:
+    inner = getattr(match, "or_", None)
+    if inner is None:
+        yield match
+    for part in inner or ():
+        yield from clauses(part)
+
+
+def genai_names(model: Any) -> dict[str, bool]:
+    """Names that have the price of `model` -> whether genai-prices names them outright."""
+    names = {model.id: True}
+    for clause in clauses(model.match):
+        if equal := getattr(clause, "equals", None):
+            names.setdefault(equal, True)
+        start = getattr(clause, "starts_with", None)
+        if start and start[-1].isalnum() and re.search(r"\d", start):
+            names.setdefault(start, False)
+    return names
+
+
+def batch_rates(model: Any, operation: str, day: str) -> dict[str, Any]:
+    """The batch price that holds on `day`; empty when none is listed."""
+    newest: tuple[str, dict[str, Any]] = ("", {})
+    for variant in model.price_variants or ():
+        start = getattr(variant.constraint, "start_date", None)
+        since = start.isoformat() if start else ALWAYS
+        if variant.when == {"processing": "batch"} and newest[0] <= since <= day:
+            rates = genai_rates(variant.prices, 0, operation)
+            newest = since, compact({"batch_in": rates.get("in"), "batch_out": rates.get("out")})
+    return newest[1]
+
+
+def read_genai(wheel: Path, today: str) -> Source:
+    source: Source = {}
+    for listed in import_genai(wheel).providers:
+        provider = GENAI_PROVIDERS.get(listed.id)
+        if provider is None:
+            continue
+        named: Counter[str] = Counter(name for model in listed.models for name in genai_names(model))
+        for model in listed.models:
+            for name, exact in genai_names(model).items():
+                if (
+                    (named[name] > 1 and name != model.id)
+                    or NOT_TEXT.search(name)
+                    or name.endswith((".ft-", "-"))
+                ):
+                    continue
+                if provider == "gemini" and not GEMINI_API.match(name):
+                    continue
+                operation = "embeddings" if "embed" in name else "chat"
+                history = genai_history(model, name, operation, today)
+                # What a batch cost before today is not on record: only today's and announced prices have one.
+                for price in history[current(history, today) :] if history else ():
+                    price |= batch_rates(model, operation, max(today, price.get("since", today)))
+                if history or model.context_window:
+                    source[provider, name] = Entry(operation, model.context_window, None, history, exact)
+    return source
+
+
+# -- merge ------------------------------------------------------------------------------------------
+
+
+class Merge:
+    """Applies the rules of the module's docstring and remembers every disagreement."""
+
+    def __init__(self, litellm: Source, genai: Source, today: str) -> None:
+        self.litellm = litellm
+        self.genai = genai
+        self.today = today
+        self.disagreements: list[str] = []
+
+    def prices(self, key: tuple[str, str], ours: Entry | None, theirs: Entry | None) -> list[dict[str, Any]]:
+        if ours is None or not ours.prices:
+            return theirs.prices if theirs else []
+        if theirs is None or not theirs.prices:
+            return ours.prices
+        now = current(theirs.prices, self.today)
+        old, new = ours.prices[0], theirs.prices[now]
+        agree = all(same(old[field], new[field]) for field in ("in", "out"))
+        if agree:
+            rest = {field: rate for field, rate in old.items() if field not in ("since", "in", "out")}
+            return [*theirs.prices[:now], {**new, **rest, **new}, *theirs.prices[now + 1 :]]
+        dated = "since" in new and theirs.exact
+        self.disagreements.append(
+            f"{'/'.join(key):55} litellm {old['in']:>9} {old['out']:>10}"
+            f"   genai-prices {new['in']:>9} {new['out']:>10}"
+            f"   {'genai-prices (since ' + new['since'] + ')' if dated else 'litellm'}"
+        )
+        return theirs.prices if dated else ours.prices
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        for key in sorted(self.litellm.keys() | self.genai.keys()):
+            ours, theirs = self.litellm.get(key), self.genai.get(key)
+            first = ours or theirs
+            assert first is not None
+            windows = [entry.context for entry in (ours, theirs) if entry and entry.context]
+            yield compact(
+                {
+                    "provider": key[0],
+                    "model": key[1],
+                    "operation": "embeddings" if first.operation == "embeddings" else None,
+                    "context": max(windows, default=None),
+                    "output": ours.output if ours else None,
+                    "prices": believable(self.prices(key, ours, theirs)),
+                }
+            )
+
+
+def wheel_version(wheel: Path) -> str:
+    return wheel.name.split("-")[1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("litellm", type=Path, help="litellm wheel")
+    parser.add_argument("genai_prices", type=Path, help="genai-prices wheel")
+    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--date", default=datetime.datetime.now(datetime.UTC).date().isoformat())
+    options = parser.parse_args()
+    merge = Merge(read_litellm(options.litellm), read_genai(options.genai_prices, options.date), options.date)
+    rows = list(merge.rows())
+    sources = f"litellm-{wheel_version(options.litellm)} genai-prices-{wheel_version(options.genai_prices)}"
+    version = f"{options.date} {sources}"
+    header = {"version": version, "unit": "pico-dollars per token", "models": len(rows)}
+    lines = [json.dumps(row, separators=(",", ":"), ensure_ascii=False) for row in [header, *rows]]
+    options.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    report(merge, rows, options.out)
+
+
+def report(merge: Merge, rows: list[dict[str, Any]], out: Path) -> None:
+    known = [line for line in merge.disagreements if WELL_KNOWN.match(line.split("/")[-1].strip())]
+    print("Well-known models priced differently by more than 1 % (pico-dollars: input, output):")
+    print("\n".join(known) or "none")
+    print(f"... and {len(merge.disagreements) - len(known)} others")
+    total, priced, embeddings = Counter[str](), Counter[str](), Counter[str]()
+    for row in rows:
+        total[row["provider"]] += 1
+        priced[row["provider"]] += "prices" in row
+        embeddings[row["provider"]] += row.get("operation") == "embeddings"
+    for provider, count in total.items():
+        counts = f"{count:5} models, {priced[provider]:5} priced, {embeddings[provider]:3} for embeddings"
+        print(f"{provider:12} {counts}")
+    dated = sum(any("since" in price for price in row.get("prices", ())) for row in rows)
+    long = sum("long" in price for row in rows for price in row.get("prices", ()))
+    print(f"{len(rows)} models, {priced.total()} priced, {dated} dated, {long} long-prompt prices")
+    print(f"{out.stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    main()
