@@ -1,0 +1,270 @@
+"""Unit economics from the ledger: what requests cost and saved, and how long they took.
+
+Money is summed in integer nano-dollars and is exact. What is unknown (no price, no usage, a process that
+died) is counted beside the sums, never inside them as zero. Errors are part of every row: their cost
+and their time were real.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from farthing.insight.money import usd
+from farthing.insight.sums import FEW, Cell, Quantiles, Savings, SavingSums, Sums
+from farthing.ledger import read
+from farthing.ledger.rows import Intent
+from farthing.types import Receipt
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+ALL = "all"
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything `farthing report` knows."""
+
+    since_unix_s: float | None
+    until_unix_s: float
+    endpoint: str | None
+    """The one endpoint reported on; None is all."""
+    requests: int
+    unknown_outcome: int
+    """Requests that called a provider in a process that died before their receipt. What they cost is
+    unknown and in no sum. Of all endpoints, whichever is reported on."""
+    in_flight: int
+    """Requests whose call may still be running."""
+    cells: list[Cell]
+    endpoints: list[Cell]
+    """One for each endpoint, over its tiers."""
+    tiers: list[Cell]
+    """One for each tier, over all endpoints."""
+    total: Cell
+    savings: Savings
+
+
+def build(
+    rows: Iterable[Intent | Receipt],
+    *,
+    since: float | None,
+    until: float,
+    endpoint: str | None = None,
+    targets_s: Mapping[str, float] | None = None,
+) -> Report:
+    """Sum up `rows` of requests that arrived in [since, until), all in Unix seconds.
+
+    `targets_s` is the latency that each endpoint is held to. One pass, in memory that does not grow with
+    the number of rows.
+    """
+    targets_s = targets_s or {}
+    cells: dict[tuple[str, str], Sums] = {}
+    savings = SavingSums()
+    calls: dict[tuple[str, float], Intent] = {}
+    for row in rows:
+        if row.at_unix_s >= until or (since is not None and row.at_unix_s < since):
+            continue
+        if isinstance(row, Intent):
+            calls[row.request_id, row.at_unix_s] = row
+            continue
+        calls.pop((row.request_id, row.at_unix_s), None)
+        if endpoint is not None and row.endpoint != endpoint:
+            continue
+        key = (row.endpoint, row.tier or "-")
+        cell = cells.get(key)
+        if cell is None:
+            cell = cells[key] = Sums(targets_s.get(row.endpoint))
+        cell.add(row)
+        savings.add(row)
+    by_endpoint: dict[str, Sums] = {}
+    by_tier: dict[str, Sums] = {}
+    total = Sums(None)
+    for (name, tier), cell in cells.items():
+        by_endpoint.setdefault(name, Sums(targets_s.get(name))).merge(cell)
+        by_tier.setdefault(tier, Sums(None)).merge(cell)
+        total.merge(cell)
+    return Report(
+        since_unix_s=since,
+        until_unix_s=until,
+        endpoint=endpoint,
+        requests=total.requests,
+        unknown_outcome=sum(not intent.live for intent in calls.values()),
+        in_flight=sum(intent.live for intent in calls.values()),
+        cells=[cells[key].cell(*key, by_endpoint[key[0]].requests) for key in sorted(cells)],
+        endpoints=[sums.cell(name, ALL, sums.requests) for name, sums in sorted(by_endpoint.items())],
+        tiers=[sums.cell(ALL, tier, total.requests) for tier, sums in sorted(by_tier.items())],
+        total=total.cell(ALL, ALL, total.requests),
+        savings=savings.savings(),
+    )
+
+
+def rows(ledger: Path, since: float | None) -> Iterator[Intent | Receipt]:
+    """What `build` sums up, from the ledger in a directory; see `farthing.ledger.read.read`."""
+    return read.read(ledger, since)
+
+
+def parse_since(text: str, now_unix_s: float) -> float:
+    """`90s`, `30m`, `1h`, `7d`, `2w` before now, or an ISO date or time (UTC where it names no zone).
+
+    Raises:
+        ValueError: it is neither; the message says what is.
+    """
+    span = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text.strip())
+    if span is not None:
+        unit_s = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}[span[2]]
+        return max(now_unix_s - float(span[1]) * unit_s, 0.0)
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError as error:
+        raise ValueError(
+            f"{text!r} is no time: write a span as 30m, 1h or 7d, or a date as 2026-01-31 or 2026-01-31T09:30"
+        ) from error
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+# -- for people -------------------------------------------------------------------------------------
+
+
+def render(report: Report, console: "Console") -> None:
+    """Print `report` as tables, narrow enough for 100 columns."""
+    since = "the beginning" if report.since_unix_s is None else _moment(report.since_unix_s)
+    only = f", endpoint {report.endpoint}" if report.endpoint is not None else ""
+    console.print(
+        f"[bold]{report.requests:,} requests[/] from {since} to {_moment(report.until_unix_s)}{only}"
+    )
+    if report.requests:
+        console.print(_cost_table(report))
+        console.print(_latency_table(report))
+        for line in _savings_lines(report.savings):
+            console.print(line)
+    for line in _notes(report):
+        console.print(line)
+
+
+def _rows(report: Report) -> Iterator[tuple[Cell, str]]:
+    """Cells in the order they are shown, each with its style: tiers of an endpoint, then the endpoint."""
+    for endpoint in report.endpoints:
+        for cell in report.cells:
+            if cell.endpoint == endpoint.endpoint:
+                yield cell, ""
+        yield endpoint, "bold"
+    if len(report.endpoints) > 1:
+        for tier in report.tiers:
+            yield tier, "dim"
+        yield report.total, "bold"
+
+
+def _cost_table(report: Report) -> "Table":
+    from rich.markup import escape
+
+    table = _table("Cost", "requests", "share", "errors", "$ per 1K", "$", "in", "out", "calls", "hits")
+    for cell, style in _rows(report):
+        table.add_row(
+            escape(cell.endpoint),
+            escape(cell.tier),
+            f"{cell.requests:,}{'*' if cell.few else ''}",
+            f"{cell.share:.1%}",
+            f"{cell.errors:,}",
+            _known(cell.cost_per_1k_nusd, places=4),
+            _known(cell.cost_nusd if cell.unpriced < cell.requests else None, places=6),
+            f"{cell.input_tokens:,}",
+            f"{cell.output_tokens:,}",
+            f"{cell.calls_per_request:.2f}",
+            f"{cell.hit_rate:.1%}",
+            style=style,
+        )
+    return table
+
+
+def _latency_table(report: Report) -> "Table":
+    from rich.markup import escape
+
+    table = _table("Latency, ms", "avg", "P50", "P90", "P99", "max", "TTFT P50", "TTFT P99", "in target")
+    for cell, style in _rows(report):
+        took, ttft = cell.latency, cell.ttft
+        times = (took.average, took.p50, took.p90, took.p99, took.max, ttft.p50, ttft.p99)
+        within = "" if cell.within_target is None else f"{cell.within_target:.1%} of {cell.target_s:g} s"
+        shown = [_ms(value, took) for value in times]
+        shown[0] += "*" if cell.few else ""
+        table.add_row(escape(cell.endpoint), escape(cell.tier), *shown, within, style=style)
+    return table
+
+
+def _table(title: str, *columns: str) -> "Table":
+    from rich.table import Table  # imported late: `--json` and `--help` do without
+
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="dim")
+    table.add_column("endpoint", overflow="fold")
+    table.add_column("tier", overflow="fold")
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
+
+
+def _savings_lines(savings: Savings) -> Iterator[str]:
+    from rich.markup import escape
+
+    baseline = escape(", ".join(savings.baseline_targets)) or "no declared baseline"
+    if not savings.requests:
+        yield f"\n[bold]Savings[/]: unknown; no request has both a cost and a baseline ({baseline})"
+        return
+    share = "" if savings.saved_share is None else f" ({savings.saved_share:+.1%})"
+    yield (
+        f"\n[bold]Saved {usd(savings.saved_nusd)}[/]{share}: {usd(savings.cost_nusd)} instead of "
+        f"{usd(savings.baseline_nusd)} with {baseline}, over {savings.requests:,} requests"
+    )
+    parts = savings.parts
+    yield (
+        f"  = cache {usd(parts.cache_nusd)} + no LLM {usd(parts.no_llm_nusd)} "
+        f"+ routing {usd(parts.routing_nusd)}"
+    )
+    for one in savings.per:
+        yield (
+            f"  per {one.requests:>9,} requests: {usd(one.saved_nusd, places=4)} "
+            f"(95 %: {usd(one.low_nusd, places=4)} to {usd(one.high_nusd, places=4)})"
+        )
+    if savings.per:
+        caution = f"; fewer than {FEW} requests: not to be relied on" if savings.few else ""
+        yield f"  [dim]{savings.method}{caution}[/]"
+
+
+def _notes(report: Report) -> Iterator[str]:
+    total = report.total
+    if total.unpriced:
+        yield f"unpriced: {total.unpriced:,} requests whose cost is unknown, in no sum of money"
+    if report.savings.not_comparable:
+        yield f"not compared: {report.savings.not_comparable:,} requests without a known cost or baseline"
+    if report.unknown_outcome:
+        yield f"unknown outcome: {report.unknown_outcome:,} requests whose process died in a call; in no sum"
+    if report.in_flight:
+        yield f"in flight: {report.in_flight:,} requests"
+    if total.tokens_unknown:
+        yield f"tokens unknown: {total.tokens_unknown:,} requests"
+    if total.client_gone:
+        yield f"client gone: {total.client_gone:,} requests"
+    if total.would_hit:
+        yield f"the observing cache would have answered {total.would_hit:,} requests"
+    if any(cell.few for cell, _ in _rows(report)):
+        yield f"[dim]* fewer than {FEW} requests[/]"
+    if not total.latency.exact:
+        yield "[dim]~ from log buckets, within 2.5 %[/]"
+
+
+def _known(nusd: int | None, *, places: int) -> str:
+    return "unknown" if nusd is None else usd(nusd, places=places)
+
+
+def _ms(value: float | None, of: Quantiles) -> str:
+    if value is None:
+        return "-"
+    return (
+        f"{'' if of.exact else '~'}{value:,.1f}" if value < 100 else f"{'' if of.exact else '~'}{value:,.0f}"
+    )
+
+
+def _moment(unix_s: float) -> str:
+    return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

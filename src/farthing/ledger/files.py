@@ -1,0 +1,273 @@
+"""Segment files: their names, their allocation, the lock of a writer, how one is sealed.
+
+A directory holds, for each writer `w0`, `w1`, …:
+
+    w0.lock            locked while the writer lives; its text is the run it is in
+    w0-00000012.seg    sealed: cut to its used length, never written again
+    w0-00000013.open   being written, or allocated ahead: full size, zeros after the last row
+"""
+
+import contextlib
+import fcntl
+import logging
+import mmap
+import os
+import sys
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from farthing.errors import ConfigError
+from farthing.ledger.rows import FRAME_BYTES, decode_head, frame_head, frames
+
+OPEN: Final = ".open"
+SEALED: Final = ".seg"
+WRITERS_MAX: Final = 64  # processes that write one directory at once
+ZEROS_BYTES: Final = 1_048_576
+
+log = logging.getLogger("farthing.ledger")
+
+
+class Segment:
+    """One allocated file, mapped to be shared with the page cache: what is copied in survives SIGKILL.
+
+    Every block is allocated before the file is mapped. So a full disk is an OSError here, never a
+    SIGBUS in the middle of a request.
+    """
+
+    def __init__(self, path: Path, size_bytes: int, head: bytes) -> None:
+        """Allocate, map and write the head.
+
+        Raises:
+            OSError: there is no room, or the file cannot be made; nothing is left behind.
+        """
+        self.path = path
+        self.number = split_name(path)[1]
+        self.size_bytes = size_bytes
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            _allocate(self._fd, size_bytes)
+            self._map = mmap.mmap(self._fd, size_bytes)
+        except OSError:
+            os.close(self._fd)
+            path.unlink(missing_ok=True)
+            raise
+        self.left = False
+        """Its disk failed; see `abandon`."""
+        self.used_bytes = 0
+        self.append(head)
+        self.head_bytes = self.used_bytes
+        self.synced_bytes = 0
+
+    @property
+    def empty(self) -> bool:
+        return self.used_bytes == self.head_bytes
+
+    def append(self, payload: bytes) -> bool:
+        """Copy one row in; False, and nothing written, when it does not fit."""
+        start = self.used_bytes
+        length = len(payload)
+        begin = start + FRAME_BYTES
+        end = begin + length
+        if end > self.size_bytes:
+            return False
+        self._map[begin:end] = payload
+        # The length goes in last: a row is there whole or not at all, for a reader and after a kill.
+        frame_head.pack_into(self._map, start, length, zlib.crc32(payload))
+        self.used_bytes = end + (-length % 8)
+        return True
+
+    def sync(self, upto_bytes: int) -> None:
+        """Wait until everything before `upto_bytes` is on the disk.
+
+        Raises:
+            OSError: it may not be, and never will be: a later success of this call would prove nothing.
+        """
+        if sys.platform == "linux":
+            os.fsync(self._fd)  # writes dirty mapped pages too, and lets go of the GIL
+        else:
+            self._map.flush()
+        self.synced_bytes = upto_bytes
+
+    def unsynced(self) -> list[bytes]:
+        """The payloads that no successful `sync` has covered."""
+        data = self._map[: self.used_bytes]
+        return [payload for _, payload in frames(data, max(self.synced_bytes, self.head_bytes))]
+
+    def seal(self) -> None:
+        """Cut the synced file to its used length and give it its final name; delete it when empty."""
+        self._map.close()
+        try:
+            if self.empty:
+                self.path.unlink(missing_ok=True)
+            else:
+                os.ftruncate(self._fd, min(self.used_bytes, self.size_bytes))
+                self.path.rename(self.path.with_suffix(SEALED))
+        finally:
+            os.close(self._fd)
+
+    def abandon(self) -> None:
+        """Let go of a file whose disk failed. It stays for readers, and is not synced again."""
+        self.left = True
+        self._map.close()
+        os.close(self._fd)
+        with contextlib.suppress(OSError):  # the next start seals it if this cannot
+            self.path.rename(self.path.with_suffix(SEALED))
+
+
+def _allocate(fd: int, size_bytes: int) -> None:
+    if sys.platform == "linux":
+        os.posix_fallocate(fd, 0, size_bytes)
+    else:
+        zeros = bytes(min(size_bytes, ZEROS_BYTES))
+        for offset in range(0, size_bytes, len(zeros)):
+            os.pwrite(fd, zeros[: size_bytes - offset], offset)
+
+
+# -- who writes -------------------------------------------------------------------------------------
+
+
+class WriterLock:
+    """The right to write under one name in a directory, for as long as this process lives."""
+
+    def __init__(self, directory: Path, run: str) -> None:
+        """Take the first free name.
+
+        Raises:
+            ConfigError: the directory cannot be made or written, or has no free name.
+        """
+        try:
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.name, self._fd = _first_free(directory)
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, run.encode(), 0)
+        except OSError as error:
+            raise ConfigError(
+                f"ledger.path: cannot write in {directory}: {error.strerror or error}; "
+                "make it writable, or set ledger.path to a directory that is"
+            ) from error
+
+    def release(self) -> None:
+        os.close(self._fd)
+
+
+def _first_free(directory: Path) -> tuple[str, int]:
+    for number in range(WRITERS_MAX):
+        fd = _try_lock(directory / f"w{number}.lock")
+        if fd is not None:
+            return f"w{number}", fd
+    raise ConfigError(f"ledger.path: {directory} already has {WRITERS_MAX} writers; give this one its own")
+
+
+def _try_lock(path: Path) -> int | None:
+    """A locked descriptor of `path`, or None when somebody else holds the lock."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    return fd
+
+
+def live_runs(directory: Path) -> dict[str, str]:
+    """Writers that are alive now, each with the run it is in. Never keeps a writer from starting for long."""
+    runs = {}
+    for path in directory.glob("w*.lock"):
+        with contextlib.suppress(OSError), open(path, "rb") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                runs[path.stem] = lock.read(64).decode("ascii", "replace")
+    return runs
+
+
+# -- the directory ----------------------------------------------------------------------------------
+
+
+def segment_name(writer: str, number: int) -> str:
+    return f"{writer}-{number:08d}{OPEN}"
+
+
+def split_name(path: Path) -> tuple[str, int]:
+    """The writer and the number of a segment, from its name."""
+    writer, _, number = path.stem.partition("-")
+    return writer, int(number)
+
+
+def segment_paths(directory: Path) -> Iterator[Path]:
+    """Every segment file, by its newest name, in no order."""
+    found: dict[str, Path] = {}
+    for _ in range(2):  # a file that is renamed during one listing may be missing from it, not from both
+        for path in directory.glob("w*-*"):
+            if path.suffix in (OPEN, SEALED) and path.stem.partition("-")[2].isdigit():
+                found[path.stem] = path
+    yield from found.values()
+
+
+def recover(directory: Path, own: str) -> None:
+    """Seal what dead writers left open: keep every valid row, cut off what was torn.
+
+    Raises:
+        OSError: the directory cannot be read or changed.
+    """
+    for path in sorted(segment_paths(directory)):
+        if path.suffix != OPEN:
+            continue
+        writer, _ = split_name(path)
+        if writer == own:
+            _seal_left_open(path)
+            continue
+        fd = _try_lock(directory / f"{writer}.lock")
+        if fd is not None:
+            try:
+                _seal_left_open(path)
+            finally:
+                os.close(fd)
+
+
+def _seal_left_open(path: Path) -> None:
+    used_bytes, rows, readable = 0, -1, False  # -1: the head is not a row
+    data = path.read_bytes()
+    for used_bytes, payload in frames(data):  # noqa: B007 - the last end is what is wanted
+        if rows < 0:
+            readable = decode_head(payload) is not None
+        rows += 1
+    if rows <= 0 or not readable:
+        # Nothing but a head: allocated ahead and never used. Anything else unreadable is kept as it is.
+        if rows == 0 or data.count(0) == len(data):
+            path.unlink(missing_ok=True)
+        return
+    with open(path, "rb+") as file:
+        file.truncate(used_bytes)
+        os.fsync(file.fileno())
+    path.rename(path.with_suffix(SEALED))
+    log.info("sealed %s left open by an earlier run: %d rows", path.name, rows)
+
+
+def retain(directory: Path, bytes_max: int) -> int:
+    """Delete the oldest sealed segments until the rest fit in `bytes_max`; how many went."""
+    sealed = []
+    for path in directory.glob(f"w*-*{SEALED}"):
+        with contextlib.suppress(FileNotFoundError):  # another writer of this directory was quicker
+            stat = path.stat()
+            sealed.append((stat.st_mtime_ns, split_name(path), stat.st_size, path))
+    total_bytes = sum(size for _, _, size, _ in sealed)
+    deleted = 0
+    for _, _, size, path in sorted(sealed):
+        if total_bytes <= bytes_max:
+            break
+        path.unlink(missing_ok=True)
+        total_bytes -= size
+        deleted += 1
+    return deleted
+
+
+def sync_directory(directory: Path) -> None:
+    """Make names in `directory` durable."""
+    fd = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,272 @@
+"""Live totals of this process, fed by every receipt, in the text format of Prometheus.
+
+Labels come from the configuration (endpoints, tiers, targets) or from a fixed list, and each family has a
+bound beyond which all else is counted as `other`. Nothing is counted by tenant or user: such labels would
+have no bound, and would show who asks.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from typing import Final
+
+from farthing.ledger.histogram import LogHistogram
+from farthing.protocols import Ledger
+from farthing.types import Receipt
+
+SERIES_MAX = 500  # label sets of one family
+OTHER = "other"
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+Gauges = Callable[[], Mapping[str, float]]
+
+
+class _Count:
+    """Requests that share endpoint, tier, cache kind and class of status."""
+
+    __slots__ = ("requests", "totals")
+
+    def __init__(self, totals: "_Totals") -> None:
+        self.requests = 0
+        self.totals = totals
+        """Of their endpoint and tier."""
+
+
+class _Totals:
+    """What one endpoint used in one tier."""
+
+    __slots__ = (
+        "cached_tokens",
+        "cost_nusd",
+        "duration",
+        "input_tokens",
+        "output_tokens",
+        "overhead",
+        "saved_nusd",
+        "ttft",
+        "unpriced",
+    )
+
+    def __init__(self) -> None:
+        self.input_tokens = 0
+        self.output_tokens = 0
+        self.cached_tokens = 0
+        self.cost_nusd = 0
+        self.saved_nusd = 0
+        self.unpriced = 0
+        self.duration = LogHistogram()
+        self.overhead = LogHistogram()
+        self.ttft = LogHistogram()
+
+
+class Metrics:
+    """Counts receipts. Written and read on the event loop; nothing here waits."""
+
+    def __init__(self, gauges: Gauges | None = None) -> None:
+        """`gauges` is asked at each exposition for values of the moment, by name without `farthing_`."""
+        self._gauges = gauges
+        self._counts: dict[tuple[str, str, str, int], _Count] = {}
+        self._totals: dict[tuple[str, str], _Totals] = {}
+        self._attempts: dict[tuple[str, str], int] = {}
+        self._skipped: dict[tuple[str, str], int] = {}
+
+    # -- counting -----------------------------------------------------------------------------------
+
+    def observe(self, receipt: Receipt) -> None:
+        """Count one finished request."""
+        key = (receipt.endpoint, receipt.tier, receipt.cache, receipt.status // 100)
+        count = self._counts.get(key) or self._new_count(*key)
+        count.requests += 1
+        self._add(count.totals, receipt)
+        for attempt in receipt.attempts:
+            _bump(self._attempts, (attempt.target, attempt.error or "ok"))
+        for step in receipt.skipped:
+            _bump(self._skipped, (step, ""))
+
+    def _add(self, totals: _Totals, receipt: Receipt) -> None:
+        totals.duration.add(receipt.total_ms)
+        totals.overhead.add(receipt.overhead_ms)
+        if receipt.ttft_ms is not None:
+            totals.ttft.add(receipt.ttft_ms)
+        usage = receipt.usage
+        if usage is not None:
+            totals.input_tokens += usage.input_tokens
+            totals.output_tokens += usage.output_tokens
+            totals.cached_tokens += usage.cached_tokens
+        cost_nusd = receipt.cost_nusd
+        if cost_nusd is None:
+            totals.unpriced += 1
+            return
+        totals.cost_nusd += cost_nusd
+        if receipt.baseline_nusd is not None:
+            totals.saved_nusd += receipt.baseline_nusd - cost_nusd
+
+    def _new_count(self, endpoint: str, tier: str, cache: str, status: int) -> _Count:
+        if len(self._counts) >= SERIES_MAX:
+            endpoint = tier = OTHER
+        key = (endpoint, tier, cache, status)
+        if key not in self._counts:
+            self._counts[key] = _Count(self._totals.setdefault((endpoint, tier), _Totals()))
+        return self._counts[key]
+
+    def _lookups(self) -> dict[tuple[str, str], int]:
+        found: dict[tuple[str, str], int] = {}
+        for (endpoint, _, cache, _), count in self._counts.items():
+            if cache != "off":
+                found[endpoint, cache] = found.get((endpoint, cache), 0) + count.requests
+        return found
+
+    # -- showing ------------------------------------------------------------------------------------
+
+    def exposition(self) -> bytes:
+        """All families, for `GET /metrics`."""
+        lines = [*self._request_lines(), *self._money_lines(), *self._histogram_lines()]
+        lines += _family(
+            "farthing_upstream_attempts_total",
+            "counter",
+            "Calls of providers, by target and outcome.",
+            ((_labels(target=target, outcome=outcome), n) for (target, outcome), n in self._attempts.items()),
+        )
+        lines += _family(
+            "farthing_cache_lookups_total",
+            "counter",
+            "Requests for which the cache was asked, by what it had.",
+            ((_labels(endpoint=name, result=kind), n) for (name, kind), n in self._lookups().items()),
+        )
+        lines += _family(
+            "farthing_skipped_steps_total",
+            "counter",
+            "Optional steps that failed or were late, so were left out.",
+            ((_labels(step=step), n) for (step, _), n in self._skipped.items()),
+        )
+        for name, value in (self._gauges() if self._gauges is not None else {}).items():
+            lines += _family(f"farthing_{name}", "gauge", "Now, in this process.", [("", value)])
+        return ("\n".join(lines) + "\n").encode()
+
+    def _request_lines(self) -> list[str]:
+        return _family(
+            "farthing_requests_total",
+            "counter",
+            "Finished requests.",
+            (
+                (_labels(endpoint=name, tier=tier, cache=cache, status=f"{status}xx"), count.requests)
+                for (name, tier, cache, status), count in self._counts.items()
+            ),
+        )
+
+    def _money_lines(self) -> list[str]:
+        rows = [(_labels(endpoint=name, tier=tier), one) for (name, tier), one in self._totals.items()]
+        tokens = [
+            (_labels(endpoint=name, tier=tier, type=kind), count)
+            for (name, tier), one in self._totals.items()
+            for kind, count in (
+                ("input", one.input_tokens),
+                ("output", one.output_tokens),
+                ("cached_input", one.cached_tokens),
+            )
+        ]
+        return [
+            *_family("farthing_tokens_total", "counter", "Tokens; cached input is part of input.", tokens),
+            *_family(
+                "farthing_cost_usd_total",
+                "counter",
+                "US dollars charged by providers, priced requests only.",
+                ((labels, _usd(one.cost_nusd)) for labels, one in rows),
+            ),
+            *_family(
+                "farthing_saved_usd_total",
+                "gauge",  # signed: it falls when a request costs more than its baseline
+                "US dollars less than the declared baseline, where both are known.",
+                ((labels, _usd(one.saved_nusd)) for labels, one in rows),
+            ),
+            *_family(
+                "farthing_unpriced_requests_total",
+                "counter",
+                "Requests whose cost is unknown.",
+                ((labels, one.unpriced) for labels, one in rows),
+            ),
+        ]
+
+    def _histogram_lines(self) -> list[str]:
+        rows = [(name, tier, one) for (name, tier), one in self._totals.items()]
+        return [
+            *_histograms(
+                "farthing_request_duration_seconds",
+                "From the last byte of the request to the last byte of the answer.",
+                ((name, tier, one.duration) for name, tier, one in rows),
+            ),
+            *_histograms(
+                "farthing_overhead_seconds",
+                "The part of the duration that was not waiting for providers.",
+                ((name, tier, one.overhead) for name, tier, one in rows),
+            ),
+            *_histograms(
+                "farthing_time_to_first_token_seconds",
+                "Until the first byte of the answer.",
+                ((name, tier, one.ttft) for name, tier, one in rows),
+            ),
+        ]
+
+
+class MeteredLedger:
+    """A ledger whose receipts are counted as well."""
+
+    def __init__(self, ledger: Ledger, metrics: Metrics) -> None:
+        self._ledger = ledger
+        self._observe = metrics.observe
+        self.intend = ledger.intend
+
+    def record(self, receipt: Receipt) -> None:
+        self._ledger.record(receipt)
+        self._observe(receipt)
+
+    async def aclose(self) -> None:
+        await self._ledger.aclose()
+
+
+# -- the text format --------------------------------------------------------------------------------
+
+
+def _bump(counts: dict[tuple[str, str], int], key: tuple[str, str]) -> None:
+    if key in counts:
+        counts[key] += 1
+        return
+    if len(counts) >= SERIES_MAX:
+        key = (OTHER, key[1])
+    counts[key] = counts.get(key, 0) + 1
+
+
+def _family(
+    name: str, kind: str, about: str, values: Iterable[tuple[str, int | float | Decimal]]
+) -> list[str]:
+    head = [f"# HELP {name} {about}", f"# TYPE {name} {kind}"]
+    return head + [f"{name}{labels} {_number(value)}" for labels, value in values]
+
+
+def _histograms(name: str, about: str, values: Iterable[tuple[str, str, LogHistogram]]) -> list[str]:
+    lines = [f"# HELP {name} {about}", f"# TYPE {name} histogram"]
+    for endpoint, tier, histogram in values:
+        for edge_ms, count in histogram.cumulative():
+            lines.append(
+                f"{name}_bucket{_labels(endpoint=endpoint, tier=tier, le=f'{edge_ms / 1e3:.4g}')} {count}"
+            )
+        labels = _labels(endpoint=endpoint, tier=tier)
+        lines.append(f"{name}_bucket{_labels(endpoint=endpoint, tier=tier, le='+Inf')} {histogram.count}")
+        lines.append(f"{name}_sum{labels} {_number(histogram.sum_ms / 1e3)}")
+        lines.append(f"{name}_count{labels} {histogram.count}")
+    return lines
+
+
+def _labels(**values: str) -> str:
+    return "{" + ",".join(f'{name}="{_escape(value)}"' for name, value in values.items()) + "}"
+
+
+def _escape(value: str) -> str:
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+
+def _number(value: int | float | Decimal) -> str:
+    return f"{value:f}" if isinstance(value, Decimal) else repr(value)
+
+
+def _usd(nusd: int) -> Decimal:
+    return Decimal(nusd).scaleb(-9)

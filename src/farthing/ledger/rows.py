@@ -1,0 +1,226 @@
+"""What a row of the ledger looks like on disk, and how it becomes a noun again.
+
+A segment is a run of frames, each at a multiple of eight bytes:
+
+    u32 length | u32 crc32 of the payload | payload (msgpack) | zeros to the next multiple of eight
+
+A length of zero is the end. The first payload is the head of the segment: a map with the magic, the
+format version, who wrote it, and the names of the fields in the order in which rows store their values.
+Every later payload is an array that starts with its kind:
+
+    [1, [values of an intent]]
+    [2, [values of a receipt]]      with those of its usage and of its attempts nested in place
+
+Names are stored once for each segment, so rows are small, and a reader maps values by name: a field
+added later gets its default when an old segment is read, a field it does not know is left out.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from farthing.types import Attempt, Receipt, Usage
+
+MAGIC = "farthing-ledger"
+VERSION = 1
+FRAME_BYTES = 8  # length and checksum
+RECORD_BYTES_MAX = 65_536  # a receipt has about 400 bytes; beyond this its texts are shortened
+SHORT_TEXT_BYTES = 128
+SHORT_ITEMS_MAX = 16
+INT_MAX = 2**63 - 1  # what msgpack can hold with its sign
+
+INTENT = 1
+RECEIPT = 2
+
+Buffer = bytes | bytearray | memoryview
+frame_head = struct.Struct("<II")
+
+
+class Intent(msgspec.Struct, frozen=True, kw_only=True):
+    """An upstream call was about to be made. Without a receipt later, its outcome is unknown."""
+
+    request_id: str
+    target: str
+    attempt: int
+    """1 for the first call of the request."""
+    at_unix_s: float
+    """Arrival of the request, as in its receipt, so that both fall on one side of any time limit."""
+    live: bool = False
+    """Set by the reader, not stored: the process that wrote it runs on, so the call may be in flight."""
+
+
+class Head(msgspec.Struct, kw_only=True):
+    """The first record of a segment."""
+
+    magic: str
+    version: int
+    writer: str
+    run: str
+    """Which life of the writer this was: another one for every start."""
+    created_unix_s: float
+    fields: dict[str, list[str]]
+    """Kind (`intent`, `receipt`, `attempt`, `usage`) to the names of its values, in order."""
+
+
+INTENT_FIELDS = ("request_id", "target", "attempt", "at_unix_s")
+FIELDS: dict[str, tuple[str, ...]] = {
+    "intent": INTENT_FIELDS,
+    "receipt": Receipt.__struct_fields__,
+    "attempt": Attempt.__struct_fields__,
+    "usage": Usage.__struct_fields__,
+}
+
+encode = msgspec.msgpack.Encoder().encode
+decode = msgspec.msgpack.Decoder().decode
+
+
+# -- writing ----------------------------------------------------------------------------------------
+
+
+def encode_head(writer: str, run: str, created_unix_s: float) -> bytes:
+    """The payload that starts a segment written by this version of Farthing."""
+    fields = {kind: list(names) for kind, names in FIELDS.items()}
+    return encode(
+        Head(
+            magic=MAGIC,
+            version=VERSION,
+            writer=writer,
+            run=run,
+            created_unix_s=created_unix_s,
+            fields=fields,
+        )
+    )
+
+
+def encode_intent(receipt: Receipt, target: str) -> bytes:
+    """The payload that says `target` is about to be called for the request of `receipt`."""
+    row = (receipt.request_id, target, len(receipt.attempts) + 1, receipt.at_unix_s)
+    try:
+        return encode((INTENT, row))
+    except (UnicodeEncodeError, OverflowError):
+        return encode((INTENT, tuple(_short(value) for value in row)))
+
+
+def encode_receipt(receipt: Receipt) -> bytes:
+    """The payload of `receipt`, at most `RECORD_BYTES_MAX` long: texts are shortened where they must be."""
+    try:
+        payload = encode((RECEIPT, receipt))
+    except (UnicodeEncodeError, OverflowError):
+        return encode((RECEIPT, _short(receipt)))
+    return payload if len(payload) <= RECORD_BYTES_MAX else encode((RECEIPT, _short(receipt)))
+
+
+def _short(value: Any) -> Any:
+    """`value` cut to what fits in a row and in msgpack, which knows no lone surrogate and no huge integer."""
+    match value:
+        case str():
+            return value.encode("utf-8", "replace")[:SHORT_TEXT_BYTES].decode("utf-8", "ignore")
+        case bool():
+            return value
+        case int():
+            return max(-INT_MAX, min(INT_MAX, value))
+        case dict():
+            return {_short(key): _short(item) for key, item in list(value.items())[:SHORT_ITEMS_MAX]}
+        case list():
+            return [_short(item) for item in value[:SHORT_ITEMS_MAX]]
+        case msgspec.Struct():
+            return [_short(getattr(value, name)) for name in value.__struct_fields__]
+        case _:
+            return value
+
+
+def frame(payload: bytes) -> bytes:
+    """`payload` as it lies in a segment."""
+    padding = -len(payload) % 8
+    return frame_head.pack(len(payload), zlib.crc32(payload)) + payload + bytes(padding)
+
+
+# -- reading ----------------------------------------------------------------------------------------
+
+
+def frames(data: Buffer, start: int = 0) -> Iterator[tuple[int, bytes]]:
+    """Every whole frame from `start` on: where the next one begins, and the payload.
+
+    Ends quietly at the first zero length, or frame that is cut short or fails its checksum.
+    """
+    end = len(data)
+    while start + FRAME_BYTES <= end:
+        length, checksum = frame_head.unpack_from(data, start)
+        begin = start + FRAME_BYTES
+        if length == 0 or begin + length > end:
+            return
+        payload = bytes(data[begin : begin + length])
+        if zlib.crc32(payload) != checksum:
+            return
+        start = begin + length + (-length % 8)
+        yield start, payload
+
+
+def decode_head(payload: bytes) -> Head | None:
+    """The head of a segment, or None when this is not one that can be read."""
+    try:
+        head = msgspec.msgpack.decode(payload, type=Head)
+    except msgspec.MsgspecError:
+        return None
+    return head if head.magic == MAGIC and head.version <= VERSION else None
+
+
+class _Receipt(msgspec.Struct, frozen=True, array_like=True):
+    kind: int
+    receipt: Receipt
+
+
+_decode_receipt = msgspec.msgpack.Decoder(_Receipt).decode
+
+
+class RowReader:
+    """Turns the payloads of one segment into nouns, by the names in its head."""
+
+    def __init__(self, head: Head, *, live: bool) -> None:
+        self._live = live
+        self._fields = head.fields
+        self._same = all(_only_appended(head.fields[kind], FIELDS[kind]) for kind in FIELDS)
+
+    def row(self, payload: bytes) -> Intent | Receipt | None:
+        """The row, or None for a kind that this version does not know.
+
+        Raises:
+            msgspec.MsgspecError, TypeError, ValueError, LookupError: the payload is not what its head says.
+        """
+        if payload[1] == RECEIPT and self._same:
+            return _decode_receipt(payload).receipt
+        kind, values = decode(payload)[:2]
+        if kind == INTENT:
+            return Intent(**self._named("intent", Intent, values), live=self._live)
+        if kind == RECEIPT:
+            return self._receipt_of(values)
+        return None
+
+    def _receipt_of(self, values: list[Any]) -> Receipt:
+        named = self._named("receipt", Receipt, values)
+        named["usage"] = self._usage_of(named.get("usage"))
+        named["attempts"] = [self._attempt_of(one) for one in named.get("attempts", [])]
+        return Receipt(**named)
+
+    def _attempt_of(self, values: list[Any]) -> Attempt:
+        named = self._named("attempt", Attempt, values)
+        named["usage"] = self._usage_of(named.get("usage"))
+        return Attempt(**named)
+
+    def _usage_of(self, values: list[Any] | None) -> Usage | None:
+        return None if values is None else Usage(**self._named("usage", Usage, values))
+
+    def _named(self, kind: str, noun: type[msgspec.Struct], values: list[Any]) -> dict[str, Any]:
+        names = self._fields[kind]
+        return {
+            name: value for name, value in zip(names, values, strict=True) if name in noun.__struct_fields__
+        }
+
+
+def _only_appended(stored: list[str], current: tuple[str, ...]) -> bool:
+    """One is the start of the other: values in order then mean the same, and what lacks has defaults."""
+    shared = min(len(stored), len(current))
+    return tuple(stored[:shared]) == current[:shared]

@@ -1,0 +1,374 @@
+"""The embedded ledger: rows are copied into mapped, preallocated files; a thread brings them to the disk.
+
+    event loop                                     background thread
+    ----------                                     -----------------
+    intend, record: copy a row into the map        fsync what is dirty, at least every `sync_ms`
+    segment full: take the one allocated ahead     allocate the next; seal the full one; retention
+
+On the request path there is no system call. What is in a shared map belongs to the kernel, so the death
+of the process takes nothing; a power loss takes what was not yet synced. See docs/decisions/0002.
+"""
+
+import asyncio
+import itertools
+import logging
+import os
+import threading
+import time
+from collections import deque
+from pathlib import Path
+
+import msgspec
+
+from farthing.config import LedgerConfig
+from farthing.errors import Overloaded
+from farthing.ledger import files
+from farthing.ledger.rows import (
+    FRAME_BYTES,
+    RECORD_BYTES_MAX,
+    encode_head,
+    encode_intent,
+    encode_receipt,
+)
+from farthing.types import Receipt
+
+SEGMENT_BYTES_MIN = 4 * RECORD_BYTES_MAX  # a reserve of a quarter must hold the largest row
+RESERVE_BYTES_MAX = 2_097_152  # receipts of 2,000 requests under way, at twice their usual size
+WAITING_BYTES_MAX = 16_777_216  # rows held in memory while there is no segment
+RETRY_S = 0.25  # between two tries to allocate on a full disk
+RETRY_S_MAX = 5.0  # after a disk that keeps failing
+
+log = logging.getLogger("farthing.ledger")
+
+
+class LedgerState(msgspec.Struct, frozen=True, kw_only=True):
+    """How a ledger is doing. Counters are since its start."""
+
+    available: bool
+    """New paid work is taken."""
+    waiting: int
+    """Rows in memory because no segment has room; written when one does."""
+    lost: int
+    """Receipts that could not be kept at all."""
+    sync_failures: int
+    allocation_failures: int
+
+
+class SegmentLedger:
+    """One writer in a directory of segments; a second process in it gets a name of its own.
+
+    `strict` in the configuration makes `intend` and `record` wait for the disk, on the event loop:
+    a power loss then takes nothing, and each call costs what one fsync of the disk costs.
+    """
+
+    def __init__(self, directory: Path, config: LedgerConfig | None = None) -> None:
+        """Seal what an earlier run left open, and begin a new segment.
+
+        A disk without room is no error here: the ledger starts unavailable and recovers by itself.
+
+        Raises:
+            ConfigError: the directory cannot be used at all.
+        """
+        config = config or LedgerConfig()
+        self._directory = directory
+        self._segment_bytes = max(config.segment_bytes, SEGMENT_BYTES_MIN)
+        self._reserve_bytes = min(self._segment_bytes // 4, RESERVE_BYTES_MAX)
+        # Half of the promise is for waiting, half for the disk.
+        self._gather_s = max(config.sync_ms / 2000, 0.001)
+        self._bytes_max = config.bytes_max
+        self._strict = config.strict
+        self._run = os.urandom(8).hex()
+        self._writer = files.WriterLock(directory, self._run)
+        self._guard = threading.Lock()  # held for copies and swaps; short
+        self._disk = threading.Lock()  # held while a file is synced, sealed or left; taken before _guard
+        self._segment: files.Segment | None = None
+        self._next: files.Segment | None = None
+        self._taken = 0
+        """Number of the last segment that was begun."""
+        self._full: deque[files.Segment] = deque()
+        self._waiting: deque[bytes] = deque()
+        self._waiting_bytes = 0
+        self._lost = 0
+        self._sync_failures = 0
+        self._failures_in_a_row = 0
+        self._allocation_failures = 0
+        self._retry_s = 0.0
+        """Monotonic time before which no allocation is tried; 0 when the last one worked."""
+        self._dirty = False
+        self._closed = False
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+
+        self._numbers = itertools.count(self._recover() + 1)
+        self._allocate_next()
+        self._begin_next()
+        self._wake.set()
+        self._thread = threading.Thread(target=self._keep, name="farthing-ledger", daemon=True)
+        self._thread.start()
+
+    # -- the request path ---------------------------------------------------------------------------
+
+    def intend(self, receipt: Receipt, target: str) -> None:
+        payload = encode_intent(receipt, target)
+        with self._guard:
+            kept = self._append(payload, spare_bytes=self._reserve_bytes)
+        if not kept or (self._strict and not self._sync_now()):
+            raise Overloaded(
+                "the ledger has no room on its disk, so no paid call is made; free space, then try again",
+                code="ledger_unavailable",
+            )
+
+    def record(self, receipt: Receipt) -> None:
+        try:
+            payload = encode_receipt(receipt)
+        except (TypeError, ValueError, msgspec.MsgspecError):
+            self._lost += 1
+            log.exception("receipt %s cannot be written", receipt.request_id)
+            return
+        # The reserve is for receipts of calls that were paid for; a free answer can wait in memory.
+        spare_bytes = 0 if receipt.calls else self._reserve_bytes
+        with self._guard:
+            kept = self._append(payload, spare_bytes=spare_bytes) or self._hold_back(payload)
+        if not kept:
+            self._lost += 1
+            log.error("receipt %s is lost: the ledger has no room left", receipt.request_id)
+        elif self._strict:
+            self._sync_now()
+
+    def _append(self, payload: bytes, *, spare_bytes: int) -> bool:
+        """Copy a row into the map, so that `spare_bytes` stay free where there is no next segment."""
+        segment = self._segment
+        if segment is None:
+            return False
+        if self._next is None:
+            left_bytes = segment.size_bytes - segment.used_bytes - len(payload) - FRAME_BYTES
+            if left_bytes < spare_bytes and not self._allocate_in_haste():
+                return False
+        if not segment.append(payload):
+            if self._next is None and not self._allocate_in_haste():
+                return False
+            self._take_next()
+            segment = self._segment
+            assert segment is not None
+            if not segment.append(payload):  # rows that had to wait went first and filled it
+                return False
+        if not self._dirty:
+            self._dirty = True
+            self._wake.set()
+        return True
+
+    def _allocate_in_haste(self) -> bool:
+        """The thread fell behind. Waiting for the disk here beats refusing work; a full disk is not asked."""
+        if self._retry_s:
+            return False
+        log.warning("allocating a segment on the request path: the ledger's thread fell behind")
+        self._next = self._allocate()
+        return self._next is not None
+
+    def _take_next(self) -> None:
+        """Go on in the next segment; rows that had to wait go first."""
+        if self._segment is not None:
+            self._full.append(self._segment)
+        self._segment, self._next = self._next, None
+        segment = self._segment
+        self._taken = segment.number if segment is not None else self._taken
+        while segment is not None and self._waiting and segment.append(self._waiting[0]):
+            self._waiting_bytes -= len(self._waiting.popleft())
+        self._dirty = True
+        self._wake.set()
+
+    def _hold_back(self, payload: bytes) -> bool:
+        if self._closed or self._waiting_bytes + len(payload) > WAITING_BYTES_MAX:
+            return False
+        self._waiting.append(payload)
+        self._waiting_bytes += len(payload)
+        self._wake.set()
+        return True
+
+    # -- the background thread ----------------------------------------------------------------------
+
+    def _keep(self) -> None:
+        while not self._stop.is_set():
+            self._wake.wait(RETRY_S if self._next is None or self._waiting else None)
+            self._wake.clear()
+            try:
+                self._turn()
+            except Exception:  # this thread is all that brings rows to the disk: it outlives its own bugs
+                log.exception("the ledger's thread failed and goes on")
+                self._stop.wait(RETRY_S)
+
+    def _turn(self) -> None:
+        if self._next is None:
+            self._allocate_next()
+        if self._segment is None or self._waiting:
+            self._begin_next()
+        self._stop.wait(self._gather_s)
+        self._sync_full()
+        self._sync_current()
+
+    def _allocate_next(self) -> None:
+        if time.monotonic() < self._retry_s:
+            return
+        made = self._allocate()
+        if made is None:
+            return
+        with self._guard:
+            # Not one that the request path overtook: readers take the order of numbers for that of rows.
+            if self._next is None and not self._closed and made.number > self._taken:
+                self._next = made
+                return
+        made.seal()
+
+    def _allocate(self) -> files.Segment | None:
+        path = self._directory / files.segment_name(self._writer.name, next(self._numbers))
+        try:
+            made = files.Segment(
+                path, self._segment_bytes, encode_head(self._writer.name, self._run, time.time())
+            )
+            files.sync_directory(self._directory)
+        except OSError as error:
+            self._allocation_failures += 1
+            if not self._retry_s:
+                log.error(
+                    "no new ledger segment in %s: %s; paid calls are refused soon", self._directory, error
+                )
+            self._retry_s = time.monotonic() + RETRY_S
+            return None
+        if self._retry_s:
+            log.warning("the ledger in %s has room again", self._directory)
+        self._retry_s = 0.0
+        return made
+
+    def _begin_next(self) -> None:
+        """Where there is no segment, or rows wait for one with room: go on in the next, if there is one."""
+        with self._guard:
+            if self._next is not None:
+                self._take_next()
+
+    def _sync_current(self) -> None:
+        with self._guard:
+            segment, self._dirty = self._segment, False
+            upto_bytes = segment.used_bytes if segment is not None else 0
+        if segment is not None and segment.synced_bytes < upto_bytes:
+            self._sync(segment, upto_bytes)
+
+    def _sync_full(self) -> None:
+        """Bring full segments to the disk and seal them, oldest first."""
+        while self._full:
+            segment = self._full[0]
+            if not segment.empty and not self._sync(segment, segment.used_bytes):
+                continue  # it was left, and is no longer among the full ones
+            self._full.popleft()
+            try:
+                with self._disk:
+                    segment.seal()
+                files.sync_directory(self._directory)
+                deleted = files.retain(self._directory, self._bytes_max)
+            except OSError as error:
+                log.warning("segment %s stays unsealed until the next start: %s", segment.path.name, error)
+                continue
+            if deleted:
+                log.info("deleted %d ledger segments beyond bytes_max", deleted)
+
+    def _sync(self, segment: files.Segment, upto_bytes: int) -> bool:
+        """Whether everything before `upto_bytes` is on the disk."""
+        with self._disk:
+            if segment.synced_bytes >= upto_bytes:
+                return True  # a sealed segment ends here: it was synced whole
+            if segment.left:
+                return False
+            try:
+                segment.sync(upto_bytes)
+            except OSError as error:
+                self._leave(segment, error)
+                return False
+            self._failures_in_a_row = 0
+            return True
+
+    def _leave(self, segment: files.Segment, error: OSError) -> None:
+        """The disk failed to take `segment`: its unsynced rows are written again, in another one.
+
+        A failed fsync drops the pages' dirty marks, so a second one would succeed and prove nothing.
+        """
+        with self._guard:
+            rescued = segment.unsynced()
+            self._waiting.extendleft(reversed(rescued))
+            self._waiting_bytes += sum(len(payload) for payload in rescued)
+            if segment is self._segment:
+                self._segment = None
+            elif segment in self._full:
+                self._full.remove(segment)
+            segment.abandon()
+            self._sync_failures += 1
+            if self._failures_in_a_row:  # a disk that keeps failing is not to be filled with segments
+                pause_s = min(RETRY_S * 2 ** min(self._failures_in_a_row, 8), RETRY_S_MAX)
+                self._retry_s = time.monotonic() + pause_s
+            self._failures_in_a_row += 1
+            if self._next is not None:
+                self._take_next()
+            self._wake.set()
+        log.error("fsync of %s failed (%s); %d rows are written again", segment.path, error, len(rescued))
+
+    # -- start and end ------------------------------------------------------------------------------
+
+    def _recover(self) -> int:
+        """Seal what was left open; the highest number already used."""
+        try:
+            files.recover(self._directory, self._writer.name)
+            files.retain(self._directory, self._bytes_max)
+        except OSError as error:
+            log.warning("segments of an earlier run stay unsealed in %s: %s", self._directory, error)
+        numbers = [
+            number
+            for writer, number in map(files.split_name, files.segment_paths(self._directory))
+            if writer == self._writer.name
+        ]
+        return max(numbers, default=0)
+
+    def _sync_now(self) -> bool:
+        """Whether every row written so far is on the disk; waits for it."""
+        with self._guard:
+            if self._segment is None:
+                return False
+            dirty = [(one, one.used_bytes) for one in (*self._full, self._segment)]
+        return all([self._sync(segment, upto_bytes) for segment, upto_bytes in dirty])
+
+    def state(self) -> LedgerState:
+        """How it is doing now; quick, from any thread."""
+        with self._guard:
+            segment = self._segment
+            room = segment is not None and (
+                self._next is not None
+                or not self._retry_s
+                or segment.size_bytes - segment.used_bytes > self._reserve_bytes
+            )
+            return LedgerState(
+                available=room and not self._closed,
+                waiting=len(self._waiting),
+                lost=self._lost,
+                sync_failures=self._sync_failures,
+                allocation_failures=self._allocation_failures,
+            )
+
+    def close(self) -> None:
+        """Make everything durable and release the directory; waits for the disk. Safe to call twice."""
+        with self._guard:
+            if self._closed:
+                return
+            self._closed = True
+        self._stop.set()
+        self._wake.set()
+        self._thread.join()
+        if self._waiting:
+            self._begin_next()
+        with self._guard:
+            self._full.extend(one for one in (self._segment, self._next) if one is not None)
+            self._segment = self._next = None
+        self._sync_full()
+        if self._waiting:
+            self._lost += len(self._waiting)
+            log.error("%d ledger rows are lost: no segment had room for them", len(self._waiting))
+        self._writer.release()
+
+    async def aclose(self) -> None:
+        await asyncio.to_thread(self.close)
