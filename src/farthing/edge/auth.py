@@ -1,0 +1,60 @@
+"""Key -> tenant, by full digest, in memory. No store, no I/O, and nothing of the key is kept."""
+
+from collections.abc import Mapping, Sequence
+
+from farthing.config import KeyConfig, key_digest
+from farthing.errors import Forbidden, Unauthenticated
+from farthing.types import Tenant
+
+KEY_CHARS_MAX = 256
+KEYLESS = Tenant(name="default")
+
+
+class Keys:
+    """The keys of one configuration. Without any, every request is the tenant `default`."""
+
+    def __init__(self, keys: Sequence[KeyConfig]) -> None:
+        self._tenants: dict[str, Tenant] = {}
+        for key in keys:
+            digest = key.digest if key.key is None else key_digest(key.key.value)
+            assert digest is not None, "the configuration has checked that there is one"
+            self._tenants[digest] = Tenant(name=key.tenant, plan=key.plan, endpoint=key.endpoint)
+
+    def tenant(self, headers: Mapping[bytes, bytes]) -> Tenant:
+        """Whom the request is from: `Authorization: Bearer KEY`, or `x-api-key`, or `api-key`.
+
+        Raises:
+            Unauthenticated: no key, or one we do not know. Does not say which keys exist.
+        """
+        tenants = self._tenants
+        if not tenants:
+            return KEYLESS
+        raw = headers.get(b"authorization")
+        if raw is not None:
+            scheme, _, key = raw.partition(b" ")
+            if scheme.lower() != b"bearer":
+                raise Unauthenticated("the Authorization header must be `Bearer YOUR_KEY`")
+        else:
+            key = headers.get(b"x-api-key") or headers.get(b"api-key") or b""
+        key = key.strip()
+        if not key:
+            raise Unauthenticated("no API key: send `Authorization: Bearer YOUR_KEY`")
+        if len(key) > KEY_CHARS_MAX or not key.isascii():
+            raise Unauthenticated("the API key is malformed")
+        tenant = tenants.get(key_digest(key.decode("ascii")))
+        if tenant is None:
+            raise Unauthenticated("the API key is not known here: check it, or ask for one of this gateway")
+        return tenant
+
+
+def named_tenant(tenant: Tenant, name: str | None) -> Tenant:
+    """The tenant a request names for itself: free without keys, else it must be the key's.
+
+    Raises:
+        Forbidden: the key belongs to another tenant.
+    """
+    if name is None or name == tenant.name:
+        return tenant
+    if tenant is KEYLESS:
+        return Tenant(name=name)
+    raise Forbidden("metadata.tenant is not the tenant of this API key", param="metadata.tenant")

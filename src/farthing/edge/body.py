@@ -1,0 +1,97 @@
+"""A JSON body, read once and checked before anything looks into it: size, depth, nodes, duplicate keys."""
+
+import json
+from typing import Any
+
+import msgspec
+
+from farthing.errors import InvalidRequest
+from farthing.types import Json
+
+_decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+
+
+def read_object(raw: bytes, *, depth_max: int, nodes_max: int) -> Json:
+    """The JSON object in `raw`.
+
+    Raises:
+        InvalidRequest: not JSON, not an object, too deep, too many values, or a key that is there twice.
+    """
+    if not raw:
+        raise InvalidRequest("the body is empty: send a JSON object")
+    commas = raw.count(b",")
+    if commas > nodes_max * 4:  # text has commas too, so only a multiple is beyond doubt
+        raise InvalidRequest(f"the body has more than {nodes_max} values: send less at once")
+    try:
+        body = _decode(raw)
+    except msgspec.DecodeError as error:
+        raise InvalidRequest(f"the body is not valid JSON: {error}") from None
+    except RecursionError:
+        raise InvalidRequest(f"the body is nested more than {depth_max} levels deep: flatten it") from None
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"the body is not UTF-8: {error.reason} at byte {error.start}") from None
+    if not isinstance(body, dict):
+        raise InvalidRequest("the body must be a JSON object")
+    if commas >= nodes_max or raw.count(b"{") + raw.count(b"[") > depth_max:  # fewer are neither many nor deep
+        _check_shape(body, depth_max, nodes_max)
+    if raw.count(b'":') != _keys(body):
+        _refuse_duplicates(raw, body)
+    return body
+
+
+def _check_shape(body: Json, depth_max: int, nodes_max: int) -> None:
+    """Raises:
+    InvalidRequest: deeper than `depth_max`, or more values than `nodes_max`.
+    """
+    level: list[Any] = [body]
+    nodes = 0
+    for _ in range(depth_max):
+        below: list[Any] = []
+        for value in level:
+            inner = value.values() if value.__class__ is dict else value
+            nodes += len(inner)
+            below += [item for item in inner if item.__class__ is dict or item.__class__ is list]
+        if nodes > nodes_max:
+            raise InvalidRequest(f"the body has more than {nodes_max} values: send less at once")
+        if not below:
+            return
+        level = below
+    raise InvalidRequest(f"the body is nested more than {depth_max} levels deep: flatten it")
+
+
+def _keys(body: Json) -> int:
+    """The keys of a body of the usual shape; another shape gives another number, which is only slower."""
+    keys = len(body)
+    messages = body.get("messages")
+    if messages.__class__ is list:
+        for message in messages:
+            if message.__class__ is dict:
+                keys += len(message)
+    options = body.get("stream_options")
+    if options.__class__ is dict:
+        keys += len(options)
+    return keys
+
+
+def _refuse_duplicates(raw: bytes, body: Json) -> None:
+    """Every fast parser keeps the last of two equal keys; a client that sends two means neither.
+
+    Raises:
+        InvalidRequest: names the key.
+    """
+    if raw.count(b'":') == _encode(body).count(b'":'):
+        return
+
+    def pairs(items: list[tuple[str, Any]]) -> Json:
+        found: Json = {}
+        for key, value in items:
+            if key in found:
+                raise InvalidRequest(f"the key `{key[:100]}` is there twice: keep one", param=key[:100])
+            found[key] = value
+        return found
+
+    try:
+        json.loads(raw, object_pairs_hook=pairs)
+    except (ValueError, RecursionError):
+        return  # the strict parser has accepted it; the looser one need not understand it

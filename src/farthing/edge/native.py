@@ -1,0 +1,168 @@
+"""Farthing's own wire forms: `/llm-inference` and `/v1/ask`. Both become OpenAI's form and come back.
+
+`POST /llm-inference`  {"model_tier", "prompt", "max_tokens", "temperature", "stream"}
+`POST /v1/ask`         {"user_id", "text", "task_type", "metadata": {"tenant", "language", "flags", ...}}
+"""
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from farthing.edge.auth import named_tenant
+from farthing.edge.openai import TOKENS_MAX, Asked, Number, Reader, _convert
+from farthing.errors import InvalidRequest
+from farthing.models.answers import money_of
+from farthing.protocols import Sink
+from farthing.types import Answer, Json, Receipt, Request, replace
+
+Tokens = Annotated[int, Meta(ge=1, le=TOKENS_MAX)]
+Text = Annotated[str, Meta(min_length=1)]
+Name = Annotated[str, Meta(min_length=1, max_length=200)]
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+class _Inference(Struct, forbid_unknown_fields=True):
+    prompt: Text
+    model_tier: Name | None = None
+    max_tokens: Tokens | None = None
+    temperature: Number | None = None
+    stream: bool | None = None
+
+
+class _Flags(Struct):
+    stream: bool | None = None
+    retrieval: bool | None = None
+    context_tokens: Annotated[int, Meta(ge=0)] | None = None
+
+
+class _Metadata(Struct):
+    tenant: Name | None = None
+    language: Name | None = None
+    endpoint: Name | None = None
+    session: Name | None = None
+    flags: _Flags | list[str] | None = None
+
+
+class _Ask(Struct, forbid_unknown_fields=True):
+    text: Text
+    user_id: Text | None = None
+    task_type: Name | None = None
+    metadata: _Metadata | None = None
+    max_tokens: Tokens | None = None
+
+
+def read_inference(body: Json, asked: Asked, reader: Reader) -> Request:
+    """Raises:
+    InvalidRequest: names the field.
+    """
+    read = _convert(body, _Inference)
+    chat: Json = {"model": "auto", "messages": [{"role": "user", "content": read.prompt}]}
+    if read.max_tokens is not None:
+        chat["max_tokens"] = read.max_tokens
+    if read.temperature is not None:
+        chat["temperature"] = read.temperature
+    if read.stream:
+        chat |= {"stream": True, "stream_options": {"include_usage": True}}
+    return replace(reader.chat(chat, asked), tier=read.model_tier)  # type: ignore[no-any-return]
+
+
+def read_ask(body: Json, asked: Asked, reader: Reader) -> Request:
+    """Raises:
+    InvalidRequest: names the field. Forbidden: `metadata.tenant` is not the key's.
+    """
+    read = _convert(body, _Ask)
+    metadata = read.metadata or _Metadata()
+    flags = metadata.flags or _Flags()
+    if isinstance(flags, list):
+        unknown = set(flags) - {"stream", "retrieval"}
+        if unknown:
+            raise InvalidRequest(
+                f"metadata.flags: `{min(unknown)[:100]}` is not known; known: stream, retrieval",
+                param="metadata.flags",
+            )
+        flags = _Flags(stream="stream" in flags, retrieval="retrieval" in flags)
+    model = "auto" if metadata.endpoint is None else f"farthing/{metadata.endpoint}"
+    chat: Json = {"model": model, "messages": [{"role": "user", "content": read.text}]}
+    if read.max_tokens is not None:
+        chat["max_tokens"] = read.max_tokens
+    if flags.stream:
+        chat |= {"stream": True, "stream_options": {"include_usage": True}}
+    if read.user_id is not None:
+        chat["user"] = reader.digest_user(read.user_id)
+    asked = replace(asked, tenant=named_tenant(asked.tenant, metadata.tenant))
+    request = reader.chat(chat, asked)
+    return replace(  # type: ignore[no-any-return]
+        request,
+        task_type=read.task_type or request.task_type,
+        language=metadata.language,
+        session=metadata.session or request.session,
+        retrieval=bool(flags.retrieval),
+        context_tokens=flags.context_tokens or 0,
+    )
+
+
+def write_whole(answer: Answer, receipt: Receipt) -> bytes:
+    """A whole answer in Farthing's form."""
+    whole = _decode(answer.body)
+    choice = whole["choices"][0]
+    return _encode(
+        {"text": (choice.get("message") or {}).get("content") or "", **_facts(whole, choice, receipt)}
+    )
+
+
+def _facts(whole: Json, choice: Json, receipt: Receipt) -> Json:
+    return {
+        "request_id": receipt.request_id,
+        "model_tier": receipt.tier,
+        "model": receipt.target or whole.get("model", ""),
+        "cache": receipt.cache,
+        "task_type": receipt.task_type,
+        "reason": receipt.route_reason,
+        "finish_reason": choice.get("finish_reason"),
+        "usage": whole.get("usage"),
+        **money_of(receipt),
+    }
+
+
+class TextSink:
+    """Takes the events of a chat stream and sends on their text: `data: {"text": "..."}`."""
+
+    __slots__ = ("_finish_reason", "_receipt", "_sink", "_usage")
+
+    def __init__(self, sink: Sink, receipt: Receipt) -> None:
+        self._sink = sink
+        self._receipt = receipt
+        self._finish_reason: str | None = None
+        self._usage: Any = None
+
+    def send(self, events: bytes) -> None:
+        out = self._texts(events)
+        if out:
+            self._sink.send(out)
+
+    def when_writable(self, pause: Any, resume: Any) -> None:
+        self._sink.when_writable(pause, resume)
+
+    def closing(self, answer: Answer) -> Answer:
+        """The last events: what text is left, then the facts, then `[DONE]`."""
+        texts = self._texts(answer.body)
+        facts = _facts({"usage": self._usage}, {"finish_reason": self._finish_reason}, self._receipt)
+        body = b"%bdata: %b\n\ndata: [DONE]\n\n" % (texts, _encode({"done": True, **facts}))
+        return Answer(body=body, stream=True)
+
+    def _texts(self, events: bytes) -> bytes:
+        out = []
+        for event in events.split(b"\n\n"):
+            if not event.startswith(b"data: {"):
+                continue
+            chunk = _decode(event[6:])
+            self._usage = chunk.get("usage") or self._usage
+            for choice in chunk.get("choices") or ():
+                self._finish_reason = choice.get("finish_reason") or self._finish_reason
+                text = (choice.get("delta") or {}).get("content")
+                if text:
+                    out.append(b"data: %b\n\n" % _encode({"text": text}))
+        return b"".join(out)

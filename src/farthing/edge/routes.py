@@ -1,0 +1,333 @@
+"""What the server answers to: routes, authentication, admission, headers, errors.
+
+A handler is chosen by the exact path; a path that is not in `ROUTES` does not exist. Everything that
+serves a request under one configuration is in one `Serving`, which a reload replaces whole; a request
+keeps the one it began with.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from itertools import count
+from time import time
+
+import msgspec
+from msgspec import Struct
+
+from farthing import __version__
+from farthing.config import ServerConfig
+from farthing.edge import native, openai
+from farthing.edge.admit import Admission
+from farthing.edge.auth import Keys
+from farthing.edge.body import read_object
+from farthing.edge.openai import Asked, Reader
+from farthing.edge.server import ClientConnection, HttpRequest
+from farthing.errors import FarthingError, InvalidRequest, NoSuchRoute, Unauthenticated
+from farthing.models.answers import usd
+from farthing.pipeline import Steps, answer
+from farthing.protocols import Sink
+from farthing.types import Answer, Json, Receipt, Request, saved_nusd
+
+log = logging.getLogger("farthing.edge")
+encode = msgspec.json.Encoder().encode
+
+JSON_HEAD = b"server: farthing\r\ncontent-type: application/json\r\n"
+STREAM_HEAD = (
+    b"server: farthing\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
+    b"cache-control: no-cache\r\nx-accel-buffering: no\r\n"
+)
+
+
+class Serving(Struct, frozen=True, kw_only=True):
+    """One configuration at work."""
+
+    steps: Steps
+    reader: Reader
+    keys: Keys
+    server: ServerConfig
+    models: tuple[Json, ...]
+    """What `GET /v1/models` lists."""
+
+
+class ConnectionSink:
+    """The client's end of a stream. See `protocols.Sink`."""
+
+    __slots__ = ("_connection", "_receipt")
+
+    def __init__(self, connection: ClientConnection, receipt: Receipt) -> None:
+        self._connection = connection
+        self._receipt = receipt
+
+    def send(self, events: bytes) -> None:
+        connection = self._connection
+        if connection.streaming:
+            connection.stream(events)
+        else:
+            connection.begin_stream(STREAM_HEAD + facts_head(self._receipt), events)
+
+    def when_writable(self, pause: Callable[[], None], resume: Callable[[], None]) -> None:
+        self._connection.when_writable(pause, resume)
+
+
+class Edge:
+    """The handler of every request."""
+
+    def __init__(
+        self,
+        serving: Serving,
+        admission: Admission,
+        *,
+        metrics: Callable[[], bytes],
+        clock: Callable[[], float],
+    ) -> None:
+        self.serving = serving
+        self._admission = admission
+        self._metrics = metrics
+        self._clock = clock
+        self._id_prefix = f"req_{int(time()):08x}{secrets.token_hex(4)}"
+        self._ids = count(1)
+        self.unauthenticated = 0
+        """Requests refused for their key since the start. They leave no row: anyone can send them."""
+
+    async def handle(self, connection: ClientConnection, http: HttpRequest) -> None:
+        """Answer one request. Never raises: what is not foreseen is logged and answered 500."""
+        request_id = f"{self._id_prefix}{next(self._ids):06x}"
+        keep_alive = http.keep_alive
+        try:
+            route = ROUTES.get(http.path)
+            if route is None:
+                raise NoSuchRoute(f"there is nothing at {http.path[:200]}: see the HTTP API documentation")
+            handler = route.get(b"GET" if http.method == b"HEAD" else http.method)
+            if handler is None:
+                allow = ", ".join(method.decode() for method in route) + (", HEAD" if b"GET" in route else "")
+                raise NoSuchRoute(f"{http.path} takes {allow}", allow=allow)
+            await handler(self, connection, http, request_id)
+        except FarthingError as error:
+            keep_alive = self._fail(connection, request_id, error) and keep_alive
+        except asyncio.CancelledError as error:
+            keep_alive = False
+            if connection.transport is not None:
+                self._fail(connection, request_id, _cut(error))
+        except Exception:
+            log.exception("request %s failed by a fault of ours", request_id)
+            keep_alive = False
+            self._fail(connection, request_id, FarthingError("an internal error; the log has the details"))
+        connection.finish(keep_alive)
+
+    def _fail(self, connection: ClientConnection, request_id: str, error: FarthingError) -> bool:
+        """Tell the client; True when its connection can go on."""
+        body = openai.error_body(error)
+        if connection.streaming:
+            connection.end_stream(b"data: %b\n\n" % body)
+            return False
+        status = error.status
+        lines = [f"x-request-id: {request_id}\r\nrequest-id: {request_id}\r\n"]
+        if status in (409, 429) or status >= 500:
+            lines.append(f"x-should-retry: {'true' if error.retry else 'false'}\r\n")
+        retry_after_s = openai.retry_after_of(error)
+        if retry_after_s is not None:
+            lines.append(f"retry-after: {max(1, round(retry_after_s))}\r\n")
+        if isinstance(error, NoSuchRoute) and error.allow:
+            lines.append(f"allow: {error.allow}\r\n")
+        if isinstance(error, Unauthenticated):
+            lines.append("www-authenticate: Bearer\r\n")
+        connection.answer(status, JSON_HEAD + "".join(lines).encode("latin-1"), body)
+        return True
+
+    # -- answers by the pipeline ---------------------------------------------------------------------
+
+    async def chat(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
+        await self._infer(connection, http, request_id, _read_chat)
+
+    async def embeddings(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
+        await self._infer(connection, http, request_id, _read_embeddings)
+
+    async def inference(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
+        await self._infer(connection, http, request_id, native.read_inference, texts=True)
+
+    async def ask(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
+        await self._infer(connection, http, request_id, native.read_ask, texts=True)
+
+    async def _infer(
+        self,
+        connection: ClientConnection,
+        http: HttpRequest,
+        request_id: str,
+        read: Callable[[Json, Asked, Reader], Request],
+        *,
+        texts: bool = False,
+    ) -> None:
+        admission = self._admission
+        admission.enter()
+        try:
+            serving = self.serving
+            receipt = Receipt(request_id=request_id, at_unix_s=time(), started_s=http.received_s)
+            request = self._request(http, request_id, serving, receipt, read)
+            if connection.transport is None:  # it left before its turn came: nothing is spent on it
+                receipt.status, receipt.error, receipt.stop_reason = 499, "client_gone", "client_gone"
+                self._record(receipt, serving)
+                return
+            sink: Sink = ConnectionSink(connection, receipt)
+            if not texts:
+                reply = await answer(request, serving.steps, receipt, sink)
+                self._send(connection, reply, receipt)
+                return
+            text_sink = native.TextSink(sink, receipt)
+            reply = await answer(request, serving.steps, receipt, text_sink)
+            if reply.stream:
+                reply = text_sink.closing(reply)
+            else:
+                reply = Answer(body=native.write_whole(reply, receipt))
+            self._send(connection, reply, receipt)
+        finally:
+            admission.leave()
+
+    def _request(
+        self,
+        http: HttpRequest,
+        request_id: str,
+        serving: Serving,
+        receipt: Receipt,
+        read: Callable[[Json, Asked, Reader], Request],
+    ) -> Request:
+        """Who asks and what. A request of a known tenant that cannot be read leaves a receipt too."""
+        headers = http.headers
+        try:
+            tenant = serving.keys.tenant(headers)
+        except Unauthenticated:
+            self.unauthenticated += 1
+            raise
+        receipt.tenant = tenant.name
+        if b"x-stainless-retry-count" in headers:
+            retries = headers[b"x-stainless-retry-count"][:4]
+            receipt.client_retry = int(retries) if retries.isdigit() else 0
+        asked = Asked(
+            id=request_id,
+            tenant=tenant,
+            headers=headers,
+            received_s=http.received_s,
+            body_bytes=len(http.body),
+        )
+        try:
+            if not headers.get(b"content-type", b"application/json").lower().startswith(b"application/json"):
+                raise InvalidRequest("send the body as `content-type: application/json`")
+            limits = serving.server
+            body = read_object(http.body, depth_max=limits.depth_max, nodes_max=limits.nodes_max)
+            request = read(body, asked, serving.reader)
+        except FarthingError as error:
+            receipt.status, receipt.error, receipt.error_message = error.status, error.code, str(error)[:1000]
+            receipt.stop_reason = "error"
+            self._record(receipt, serving)
+            raise
+        receipt.tenant = request.tenant.name
+        receipt.user = request.user
+        receipt.endpoint = request.endpoint.name
+        receipt.session = request.session
+        receipt.operation = request.operation
+        receipt.model_asked = request.model
+        receipt.stream = request.stream
+        return request
+
+    def _record(self, receipt: Receipt, serving: Serving) -> None:
+        """Write the receipt of a request that never came to the pipeline."""
+        receipt.total_ms = receipt.overhead_ms = (self._clock() - receipt.started_s) * 1000
+        serving.steps.ledger.record(receipt)
+
+    def _send(self, connection: ClientConnection, reply: Answer, receipt: Receipt) -> None:
+        if not reply.stream:
+            connection.answer(200, JSON_HEAD + facts_head(receipt) + money_head(receipt), reply.body)
+        elif connection.streaming:
+            connection.end_stream(reply.body)
+        else:  # nothing was relayed: from the cache, or fixed
+            connection.begin_stream(STREAM_HEAD + facts_head(receipt) + money_head(receipt), reply.body)
+            connection.end_chunks()
+
+    # -- answers by the edge itself ------------------------------------------------------------------
+
+    async def models(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
+        self.serving.keys.tenant(http.headers)
+        listed = {"object": "list", "data": self.serving.models}
+        connection.answer(200, JSON_HEAD + _id_head(request_id), encode(listed))
+
+    async def alive(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
+        connection.answer(200, JSON_HEAD, b'{"status":"ok"}')
+
+    async def ready(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
+        if self._admission.draining:
+            connection.answer(503, JSON_HEAD, b'{"status":"draining"}')
+        else:
+            connection.answer(200, JSON_HEAD, b'{"status":"ok"}')
+
+    async def metrics(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
+        connection.answer(200, b"content-type: text/plain; version=0.0.4; charset=utf-8\r\n", self._metrics())
+
+    async def version(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
+        about = {
+            "name": "farthing",
+            "version": __version__,
+            "policy": self.serving.steps.money.policy,
+            "prices": self.serving.steps.money.price_version,
+        }
+        connection.answer(200, JSON_HEAD, encode(about))
+
+
+def _read_chat(body: Json, asked: Asked, reader: Reader) -> Request:
+    return reader.chat(body, asked)
+
+
+def _read_embeddings(body: Json, asked: Asked, reader: Reader) -> Request:
+    return reader.embeddings(body, asked)
+
+
+def _cut(error: asyncio.CancelledError) -> FarthingError:
+    """Why a request that still has a client was ended."""
+    why = error.args[0] if error.args else ""
+    if why == "draining":
+        return FarthingError("the gateway is shutting down and could not wait any longer")
+    return FarthingError("the request was ended")
+
+
+def _id_head(request_id: str) -> bytes:
+    raw = request_id.encode()
+    return b"x-request-id: %b\r\nrequest-id: %b\r\n" % (raw, raw)
+
+
+def facts_head(receipt: Receipt) -> bytes:
+    """What was decided, as headers."""
+    return (
+        f"x-request-id: {receipt.request_id}\r\nrequest-id: {receipt.request_id}\r\n"
+        f"x-farthing-tier: {_safe(receipt.tier)}\r\nx-farthing-model: {_safe(receipt.target)}\r\n"
+        f"x-farthing-cache: {receipt.cache}\r\nx-farthing-reason: {_safe(receipt.route_reason)}\r\n"
+    ).encode("latin-1", "replace")
+
+
+def money_head(receipt: Receipt) -> bytes:
+    """What it cost and saved, as headers. Unknown is said, never left as 0."""
+    cost, saved = usd(receipt.cost_nusd), usd(saved_nusd(receipt))
+    lines = f"x-farthing-cost-usd: {cost or 'unknown'}\r\nx-farthing-saved-usd: {saved or 'unknown'}\r\n"
+    if receipt.stop_reason.startswith("limit:"):
+        lines += f"x-farthing-stop: {receipt.stop_reason}\r\n"
+    return lines.encode()
+
+
+def _safe(value: str) -> str:
+    """A header value cannot end its line."""
+    return value if value.isprintable() else "".join(c if c.isprintable() else "?" for c in value)
+
+
+RouteHandler = Callable[[Edge, ClientConnection, HttpRequest, str], Awaitable[None]]
+
+ROUTES: dict[str, dict[bytes, RouteHandler]] = {
+    "/v1/chat/completions": {b"POST": Edge.chat},
+    "/v1/embeddings": {b"POST": Edge.embeddings},
+    "/v1/models": {b"GET": Edge.models},
+    "/llm-inference": {b"POST": Edge.inference},
+    "/v1/ask": {b"POST": Edge.ask},
+    "/healthz": {b"GET": Edge.alive},
+    "/livez": {b"GET": Edge.alive},
+    "/readyz": {b"GET": Edge.ready},
+    "/metrics": {b"GET": Edge.metrics},
+    "/version": {b"GET": Edge.version},
+}
+"""Path -> method -> handler. `docs/openapi.json` lists the same, and a test compares the two."""

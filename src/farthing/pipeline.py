@@ -1,0 +1,342 @@
+"""THE JOURNEY of one request, start to finish. Read this file first.
+
+    admit -> guard -> classify -> cache -> compose -> route -> reserve -> call -> check -> settle -> record
+
+`admit` is the edge's, before any work (edge/admit); the rest stands in `answer`, in this order. Promises
+that hold on every path through it, each with a test of that name:
+
+1.  The brain can make an answer cheaper or sooner, never absent: `optional` goes on without a step
+    that fails or is late, and all optional steps of one request share one time budget.
+2.  A failed provider is invisible until the first chunk is out, and told truthfully after it.
+3.  One request leaves exactly one receipt: success, error, disconnect or crash.
+4.  Money is reserved before it is spent and settled exactly once.
+5.  What the client sent reaches the model unless the configuration says otherwise, field by field.
+
+The last bytes of an answer are returned, not sent: the edge sends them after the receipt is written, so
+no client holds a complete answer that the ledger does not know.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Generator
+from time import perf_counter
+from types import coroutine
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from farthing.brain.cache.flight import Flight, Flights
+from farthing.brain.compose import compose
+from farthing.errors import (
+    ContractExceeded,
+    FarthingError,
+    NoProviderLeft,
+    ProviderUnavailable,
+    RequestError,
+    StreamBroken,
+)
+from farthing.models import answers
+from farthing.models.call import Called, Caller, Wanted
+from farthing.models.money import Money
+from farthing.postprocess.confidence import low_confidence
+from farthing.postprocess.guard import guard_request
+from farthing.protocols import Classifier, Contract, Guardrail, Hold, Ledger, ResponseCache, Router, Sink
+from farthing.types import Answer, CacheHit, Prompt, Receipt, Request, Route, Traits
+
+log = logging.getLogger("farthing.pipeline")
+T = TypeVar("T")
+
+NOTHING_KNOWN = Traits()
+
+
+class Steps(Struct, frozen=True, kw_only=True):
+    """The implementations one configuration chose. Built by `app.py`, replaced whole by a reload."""
+
+    guardrails: tuple[Guardrail, ...]
+    classifier: Classifier
+    cache: ResponseCache
+    flights: Flights | None
+    """None: identical requests do not share a call."""
+    router: Router
+    contract: Contract
+    caller: Caller
+    ledger: Ledger
+    money: Money
+    brain_timeout_s: float
+    kept_bytes_max: int
+    """Largest streamed answer that is kept for the cache."""
+    strict: bool = False
+
+
+async def answer(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -> Answer:
+    """Answer `request`: stream the middle of a streamed answer to `sink`, return what comes last.
+
+    Raises:
+        RequestError, Overloaded, NoProviderLeft: before anything was sent, so the edge can set a status.
+        StreamBroken: after the first chunk.
+    """
+    hold: Hold | None = None
+    flight: Flight | None = None
+    to_keep: CacheHit | None = None
+    try:
+        guard_request(request, steps.guardrails)
+        traits = await optional("classify", steps.classifier.classify(request), NOTHING_KNOWN, steps, receipt)
+        note_traits(receipt, traits)
+
+        key = steps.cache.key(request)
+        if key is not None:
+            hit, flight = await reuse(request, key, steps, receipt)
+            if hit is not None:
+                return serve_hit(request, hit, steps, receipt)
+
+        prompt = compose(request, traits, request.endpoint.terms)
+        route = await optional("route", steps.router.route(request, traits), None, steps, receipt)
+        if route is None:
+            route = steps.router.fallback(request)
+        note_route(receipt, route, steps)
+        if route.fixed is not None:
+            return serve_fixed(request, route.fixed, steps, receipt)
+
+        hold = steps.contract.reserve(request, prompt)
+        wanted = want(request, prompt, hold, receipt, steps.kept_bytes_max if key is not None else 0)
+        called = await call(wanted, route, steps)
+        reply = await deliver(wanted, called, sink, steps)
+        if key is not None:
+            to_keep = answers.storable(request, called)
+            if to_keep is not None:
+                keeping = steps.cache.store(key, to_keep, ttl_s=request.endpoint.cache_ttl_s)
+                await optional("store", keeping, None, steps, receipt)
+        return reply
+    except FarthingError as error:
+        note_error(receipt, error)
+        raise
+    except asyncio.CancelledError:
+        receipt.status, receipt.stop_reason, receipt.error = 499, "client_gone", "client_gone"
+        raise
+    except BaseException as error:  # a bug: the edge answers 500 and logs it; it leaves a receipt too
+        receipt.status, receipt.stop_reason, receipt.error = 500, "error", type(error).__name__
+        raise
+    finally:
+        if flight is not None:
+            flight.land(to_keep)
+        steps.money.total(receipt)
+        if hold is not None:
+            hold.settle(receipt.cost_nusd)
+        steps.ledger.record(receipt)
+
+
+async def reuse(
+    request: Request, key: bytes, steps: Steps, receipt: Receipt
+) -> tuple[CacheHit | None, Flight | None]:
+    """Look for an answer that is there already or under way. The flight, when given, must land."""
+    hit = await optional("cache", steps.cache.lookup(key), None, steps, receipt)
+    if request.endpoint.cache_exact == "observe":
+        receipt.cache_would_hit = hit is not None
+        return None, None
+    if hit is not None:
+        receipt.cache = hit.kind
+        receipt.similarity = hit.similarity
+        return hit, None
+    receipt.cache = "miss"
+    if steps.flights is None:
+        return None, None
+    flight = steps.flights.join(key)
+    if flight.leads:
+        return None, flight
+    hit = await flight.answer()
+    if hit is not None:
+        receipt.cache = "coalesced"
+    return hit, None
+
+
+def want(request: Request, prompt: Prompt, hold: Hold, receipt: Receipt, keep_bytes_max: int) -> Wanted:
+    """What to ask for. What a deadline may cut is streamed to us, so that a part of it can be returned."""
+    terms = request.endpoint.terms
+    if terms.deadline_s is not None and terms.on_limit == "partial" and request.operation == "chat":
+        prompt = msgspec.structs.replace(prompt, stream=True)
+    return Wanted(request=request, prompt=prompt, hold=hold, receipt=receipt, keep_bytes_max=keep_bytes_max)
+
+
+async def call(wanted: Wanted, route: Route, steps: Steps) -> Called:
+    """Call the targets of `route`; when it has an escalation, check the answer and perhaps call that.
+
+    An answer that may be escalated is gathered whole before a byte of it goes out.
+    """
+    called = await steps.caller.call(wanted, route)
+    escalation = route.escalation
+    if escalation is None:
+        return called
+    doubt = await doubt_of(called)
+    if doubt is None:
+        return called
+    steps.money.account(called, wanted.prompt, wanted.receipt)
+    try:
+        better = await steps.caller.call(wanted, escalation)
+    except (ContractExceeded, NoProviderLeft) as error:  # a doubtful answer is better than none
+        wanted.receipt.skipped["escalate"] = type(error).__name__
+        return called
+    if called.stream is not None:
+        called.stream.close()
+    called.attempt.error = f"low_confidence:{doubt}"
+    wanted.receipt.route_reason = f"{escalation.reason} ({doubt})"
+    return better
+
+
+async def doubt_of(called: Called) -> str | None:
+    """Why the answer is not good enough; None when it is, or when there is no way to tell."""
+    reply, stream = called.reply, called.stream
+    if reply is not None:
+        return low_confidence(reply.text, reply.finish_reason, reply.logprobs)
+    if stream is None:
+        return None
+    try:
+        await stream.gather()
+    except StreamBroken:
+        return "stream_broken"
+    return low_confidence(stream.held_text(), stream.reader.finish_reason, None)
+
+
+async def deliver(wanted: Wanted, called: Called, sink: Sink, steps: Steps) -> Answer:
+    """Relay or take over what `called` answers, and return the last of it.
+
+    Raises:
+        StreamBroken: the provider failed after its first chunk.
+    """
+    request, receipt = wanted.request, wanted.receipt
+    reply, stream = called.reply, called.stream
+    receipt.target = called.target.name
+    receipt.ttft_ms = called.attempt.started_ms + (called.attempt.ttft_ms or 0.0)
+    try:
+        if reply is not None:
+            receipt.stop_reason = stop_reason(reply.finish_reason, called)
+            receipt.status = 200
+            return Answer(body=reply.body)
+        assert stream is not None, "a target that answers has a reply or a stream"
+        if request.stream:
+            await stream.relay(sink)
+        else:
+            await stream.gather()
+        note_end(request, receipt, called)
+    except StreamBroken as error:
+        called.health.failed(ProviderUnavailable(str(error)))
+        called.attempt.error = error.code
+        raise
+    finally:
+        steps.money.account(called, wanted.prompt, receipt)
+    steps.money.total(receipt)  # its cost goes out with the closing events
+    return answers.closing(request, stream, receipt) if request.stream else answers.gathered(stream)
+
+
+def serve_hit(request: Request, hit: CacheHit, steps: Steps, receipt: Receipt) -> Answer:
+    """The stored answer; it cost nothing now, and is compared with what it would have cost."""
+    receipt.usage = hit.usage
+    receipt.target = hit.target
+    receipt.tier = "cache"
+    receipt.route_reason = f"{receipt.cache} hit"
+    receipt.status, receipt.stop_reason = 200, "stop"
+    steps.money.choose_baseline(receipt, hit.target if steps.router.pins(request) else None)
+    return answers.from_hit(request, hit)
+
+
+def serve_fixed(request: Request, text: str, steps: Steps, receipt: Receipt) -> Answer:
+    """The tier `none`: a rule of the configuration answers, no model does."""
+    receipt.usage = steps.money.fixed_usage(request, text)
+    receipt.status, receipt.stop_reason = 200, "stop"
+    return answers.from_fixed(request, text, receipt.usage)
+
+
+async def optional(name: str, step: Coroutine[Any, Any, T], default: T, steps: Steps, receipt: Receipt) -> T:
+    """Await one optional step; if it fails or the brain's time is up, note why and use `default`.
+
+    This holds the only `except Exception` of the request path: promise 1 is kept here and nowhere else.
+    A step that never waits costs no timer: it is run to its first wait before one is set.
+    """
+    stage_ms = receipt.stage_ms
+    began_s = perf_counter()
+    try:
+        try:
+            waits_for = step.send(None)
+        except StopIteration as done:
+            return done.value  # type: ignore[no-any-return]  # T, by the type of `step`
+        left_s = steps.brain_timeout_s - sum(stage_ms.values()) / 1000
+        async with asyncio.timeout(max(0.0, left_s)):
+            return await resumed(step, waits_for)
+    except RequestError:
+        raise
+    except Exception as error:
+        if steps.strict:
+            raise
+        log.warning("step %s skipped: %s: %s", name, type(error).__name__, error)
+        receipt.skipped[name] = type(error).__name__
+        return default
+    finally:
+        stage_ms[name] = (perf_counter() - began_s) * 1000
+
+
+@coroutine
+def resumed(step: Coroutine[Any, Any, T], waits_for: Any) -> Generator[Any, Any, T]:
+    """Go on with a coroutine that was already run to its first wait."""
+    while True:
+        try:
+            sent = yield waits_for
+        except BaseException as error:  # noqa: BLE001  # handed to the step, which decides
+            thrown: BaseException | None = error
+        else:
+            thrown = None
+        try:
+            waits_for = step.send(sent) if thrown is None else step.throw(thrown)
+        except StopIteration as done:
+            return done.value  # type: ignore[no-any-return]  # T, by the type of `step`
+
+
+def note_traits(receipt: Receipt, traits: Traits) -> None:
+    receipt.task_type = traits.task
+    receipt.complexity = traits.complexity
+    receipt.risk = traits.risk
+    receipt.domain = traits.domain
+    receipt.language = traits.language
+
+
+def note_route(receipt: Receipt, route: Route, steps: Steps) -> None:
+    receipt.tier = route.tier
+    receipt.route_reason = route.reason
+    receipt.route_score = route.score
+    receipt.propensity = route.propensity
+    steps.money.choose_baseline(receipt, route.targets[0].name if route.pinned else None)
+
+
+def note_end(request: Request, receipt: Receipt, called: Called) -> None:
+    """How a stream ended.
+
+    Raises:
+        ContractExceeded: a limit cut it, and the endpoint wants no partial answers.
+    """
+    stream = called.stream
+    assert stream is not None
+    receipt.status = 200
+    if stream.cut is None:
+        receipt.stop_reason = stop_reason(stream.reader.finish_reason, called)
+        return
+    receipt.stop_reason = f"limit:{stream.cut}"
+    if request.endpoint.terms.on_limit == "refuse":
+        raise ContractExceeded(f"the endpoint's {stream.cut} was reached", limit=stream.cut)
+
+
+def stop_reason(finish_reason: str | None, called: Called) -> str:
+    """The provider's word, or the limit of ours that made it stop."""
+    if finish_reason == "length" and called.capped_by is not None:
+        return f"limit:{called.capped_by}"
+    return finish_reason or "stop"
+
+
+def note_error(receipt: Receipt, error: FarthingError) -> None:
+    receipt.error = error.code
+    receipt.error_message = str(error)[:1000]
+    receipt.status = error.status
+    if isinstance(error, ContractExceeded):
+        receipt.stop_reason = f"limit:{error.limit}"
+    elif isinstance(error, NoProviderLeft):
+        receipt.stop_reason = "no_provider"
+    else:
+        receipt.stop_reason = "error"
