@@ -1,0 +1,81 @@
+"""`farthing`: the group of commands. A command's module is imported when it is called, not to print help."""
+
+import importlib
+import sys
+from typing import NoReturn
+
+import click
+
+from farthing import __version__
+from farthing.errors import ConfigError, FarthingError
+
+# Name -> module and what `farthing --help` says of it, so that help imports none of them.
+COMMANDS = {
+    "serve": ("farthing.cli.serve", "Run the gateway."),
+    "demo": ("farthing.cli.demo", "See it work offline: real questions, simulated models, a savings report."),
+    "check": ("farthing.cli.check", "Validate a configuration and print what it comes to."),
+    "report": ("farthing.cli.report", "What requests cost and saved, per endpoint and tier."),
+    "explain": ("farthing.cli.explain", "Tell the story of one request from its receipt."),
+    "keys": ("farthing.cli.keys", "Make API keys, and digests of them."),
+}
+
+OK, FAILED, MISUSED = 0, 1, 2
+"""Exit statuses: done; it did not work; the call or the configuration has to change."""
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and imports the one that is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*COMMANDS, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return super().get_command(ctx, cmd_name)
+        module = importlib.import_module(COMMANDS[cmd_name][0])
+        command = module.command
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{module.__name__}.command is no click command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = [(name, about) for name, (_, about) in COMMANDS.items()]
+        for name in super().list_commands(ctx):
+            command = super().get_command(ctx, name)
+            rows.append((name, command.get_short_help_str() if command else ""))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Start with `farthing demo`, or with `farthing serve` where a provider's key is set.",
+)
+@click.version_option(__version__, "-V", "--version", message="farthing %(version)s")
+def cli() -> None:
+    """An LLM gateway that makes every request cost less and answer sooner, and proves it."""
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def version(as_json: bool) -> None:
+    """Print the version."""
+    click.echo(f'{{"name":"farthing","version":"{__version__}"}}' if as_json else f"farthing {__version__}")
+
+
+def main(args: list[str] | None = None) -> NoReturn:
+    """Run the command line and leave with its exit status; a deliberate failure is one line, not a trace."""
+    try:
+        status = cli.main(args=args, prog_name="farthing", standalone_mode=False)
+    except click.ClickException as why:
+        why.show()
+        sys.exit(why.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped", err=True)
+        sys.exit(130)  # 128 + SIGINT, as shells have it
+    except FarthingError as why:
+        told = [line if line.startswith(" ") else f"error: {line}" for line in str(why).split("\n")]
+        click.echo("\n".join(told), err=True)
+        sys.exit(MISUSED if isinstance(why, ConfigError) else FAILED)
+    sys.exit(status if isinstance(status, int) else OK)

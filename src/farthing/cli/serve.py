@@ -1,0 +1,108 @@
+"""`farthing serve`: the gateway, from a file or from what is there to answer with."""
+
+import asyncio
+import os
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from farthing import __version__
+from farthing import config as configuration
+from farthing.brain.route.expression import Expression
+from farthing.config import Config
+from farthing.errors import ConfigError
+
+NOTHING_FOUND = """nothing to answer with: no configuration, provider key or local model server; go on with
+  farthing demo                      everything offline, with simulated models
+  export OPENAI_API_KEY=…            or ANTHROPIC, GEMINI, GROQ, MISTRAL, DEEPSEEK, OPENROUTER, TOGETHER, XAI
+  ollama serve                       or vLLM, llama-server, LM Studio with a model loaded, on this machine
+  farthing serve --config FILE       see docs/configuration.md"""
+
+CURL_BODY = '{"model": "auto", "messages": [{"role": "user", "content": "What is a farthing?"}]}'
+
+
+@click.command("serve")
+@click.option("--config", "file", type=click.Path(path_type=Path), help="Configuration file.")
+@click.option("--host", help="Address to listen on (server.host).")
+@click.option("--port", type=click.IntRange(0, 65_535), help="Port to listen on (server.port).")
+@click.option(
+    "--detect/--no-detect", default=True, help="Without a file, look for provider keys and local servers."
+)
+def command(file: Path | None, host: str | None, port: int | None, detect: bool) -> int:
+    """Run the gateway until it is stopped.
+
+    The configuration is --config, else ./farthing.toml, else farthing/farthing.toml in the XDG
+    configuration directory, else what is found: provider keys in the environment and local servers.
+    SIGHUP or a changed file reloads it; a file that is not good changes nothing. SIGTERM drains.
+    """
+    env = _overridden(os.environ, host, port)
+    source = file or _default_file(env)
+    if source is not None:
+        config, lines = _from_file(source, env)
+    elif detect:
+        config, lines = _detected(env)
+    else:
+        raise ConfigError("no configuration file: give --config FILE, or leave out --no-detect")
+    click.echo("\n".join([f"farthing {__version__}", *lines]))
+    from farthing import app  # the gateway itself: not needed to be told that the file is wrong
+
+    def ready(listening_port: int) -> None:
+        click.echo("\n".join(_introduction(config, listening_port, env)))
+
+    return app.run(config, source=source, env=env, ready=ready)
+
+
+def _overridden(env: Mapping[str, str], host: str | None, port: int | None) -> dict[str, str]:
+    """Options are variables that win, so that a reload keeps them and every check sees them."""
+    given = {"HOST": host, "PORT": port}
+    prefix = f"{configuration.ENV_PREFIX}SERVER__"
+    return dict(env) | {prefix + name: str(value) for name, value in given.items() if value is not None}
+
+
+def _default_file(env: Mapping[str, str]) -> Path | None:
+    home = Path(env.get("XDG_CONFIG_HOME") or Path(env.get("HOME") or Path.home()) / ".config")
+    return next(
+        (path for path in (Path("farthing.toml"), home / "farthing" / "farthing.toml") if path.is_file()),
+        None,
+    )
+
+
+def _from_file(source: Path, env: Mapping[str, str]) -> tuple[Config, list[str]]:
+    config = configuration.load(source, env, condition=Expression)
+    if not config.providers and not config.answers:
+        raise ConfigError(f'{source}: nothing can answer; add [providers.NAME] with base_url = "…"')
+    tiers = [f"{name} = {', '.join(tier.targets)}" for name, tier in config.tiers.items()]
+    return config, [f"configuration {source}", *tiers]
+
+
+def _detected(env: Mapping[str, str]) -> tuple[Config, list[str]]:
+    from farthing.models.catalogue import Catalogue  # 2,000 prices: only where they decide something
+    from farthing.models.detect import config_from, detect
+
+    port = env.get(f"{configuration.ENV_PREFIX}SERVER__PORT", "")
+    found = asyncio.run(detect(env, own_port=int(port) if port.isdecimal() else configuration.PORT))
+    if not found:
+        raise ConfigError("\n".join([*found.notes, NOTHING_FOUND]))
+    config, lines = config_from(found, Catalogue.load())
+    # Through the text and back: the variables and the checks apply to it as to any file.
+    return configuration.loads(configuration.render(config), env, name="found"), lines
+
+
+def _introduction(config: Config, port: int, env: Mapping[str, str]) -> list[str]:
+    """What to do next, told once the port is open."""
+    server = config.server
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
+    key = "a key of yours" if config.keys else "any: keys are not asked for"
+    headers = " -H 'content-type: application/json'"
+    headers += " -H 'authorization: Bearer YOUR_KEY'" if config.keys else ""
+    return [
+        f"base URL  {url}",
+        f"data      {config.ledger.path or configuration.state_dir(config, env)}",
+        f"try       curl {url}/chat/completions{headers} -d {shlex.quote(CURL_BODY)}",
+        "client    two lines change:",
+        f'          client = OpenAI(base_url="{url}", api_key="…")  # {key}',
+        '          model="auto"',
+    ]

@@ -1,0 +1,188 @@
+"""The processes of the demo: the simulated models, and the gateway as anyone would start it."""
+
+import asyncio
+import os
+import re
+import secrets
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from decimal import Decimal
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from farthing import toml
+from farthing.config import ENV_PREFIX, key_digest
+from farthing.demo import traffic
+from farthing.demo.upstream import TIERS, Bill
+from farthing.errors import FarthingError
+
+START_S = 20.0  # a slow machine with cold files; some 1 s otherwise
+STOP_S = 10.0
+LOG = "gateway.log"
+TARGET_S = 5.0  # what the endpoint's contract asks for, and the report shows
+
+
+class DemoFailed(FarthingError):
+    """The demo cannot go on."""
+
+    code = "demo_failed"
+
+
+class Upstream(Struct):
+    """The simulated models, in one process with a port for each."""
+
+    process: asyncio.subprocess.Process
+    ports: dict[str, int]
+    bill: dict[str, Bill] = {}
+    """Per tier, what they counted. Empty until they have stopped."""
+
+
+class Served(Struct, frozen=True):
+    """A gateway that takes requests."""
+
+    port: int
+    pid: int
+
+
+def keys() -> dict[str, str]:
+    """A fresh API key for each tenant."""
+    return {tenant: f"sk-farthing-demo-{secrets.token_urlsafe(16)}" for tenant in traffic.TENANTS}
+
+
+def configuration(folder: Path, ports: dict[str, int], tenant_keys: dict[str, str]) -> str:
+    """The farthing.toml of the demo. Rules, caches and limits not named here are the defaults."""
+    consumer, corporate = traffic.TENANTS
+    targets = {name: f"simulated-{name}/{tier.model}" for name, tier in TIERS.items()}
+    table = {
+        "state_dir": str(folder),
+        "keys": [
+            {"tenant": consumer, "digest": key_digest(tenant_keys[consumer])},
+            {"tenant": corporate, "digest": key_digest(tenant_keys[corporate]), "plan": "enterprise"},
+        ],
+        "providers": {
+            f"simulated-{name}": {"base_url": f"http://127.0.0.1:{port}/v1", "connections_max": 1_024}
+            for name, port in ports.items()
+        },
+        "tiers": {name: {"targets": [target]} for name, target in targets.items()},
+        "endpoints": {
+            traffic.ENDPOINT: {
+                "calls_max": 2,
+                "target_s": TARGET_S,
+                "deadline_s": 30.0,
+                "input_tokens_max": 4_000,
+                "output_tokens_max": 400,
+                "cache": {
+                    "normalised": True,
+                    "keys": [{"key": k, "phrases": list(p)} for k, p in traffic.CACHE_KEYS.items()],
+                },
+            }
+        },
+        "answers": [
+            {"name": name, "text": text, "phrases": list(phrases), "endpoint": traffic.ENDPOINT}
+            for name, (text, phrases) in traffic.FIXED.items()
+        ],
+        "prices": [
+            {"target": targets[name], "input": Decimal(tier.input_usd), "output": Decimal(tier.output_usd)}
+            for name, tier in TIERS.items()
+        ],
+    }
+    return toml.dumps(table)
+
+
+@asynccontextmanager
+async def upstream() -> AsyncIterator[Upstream]:
+    """The simulated models, until the end of the block; then their bill is known.
+
+    Raises:
+        DemoFailed: they did not start.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "farthing.demo.upstream"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,  # Ctrl-C is for the demo, which ends them in its own order
+    )
+    try:
+        ports = msgspec.json.decode(await _line(process, "the simulated models"), type=dict[str, int])
+        running = Upstream(process, ports)
+        yield running
+        _stdin(process).close()
+        told = await _line(process, "the simulated models")
+        running.bill = msgspec.json.decode(told, type=dict[str, Bill])
+    finally:
+        await _end(process)
+
+
+@asynccontextmanager
+async def gateway(config: Path) -> AsyncIterator[Served]:
+    """`farthing serve --config CONFIG` on a free port, until the end of the block; then it is drained.
+
+    Raises:
+        DemoFailed: it did not start; the message has the end of its log.
+    """
+    env = {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
+    log = config.with_name(LOG)
+    with log.open("wb") as stderr:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "farthing", "serve", "--config", str(config), "--port", "0"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            start_new_session=True,
+            env={**env, "PYTHONUNBUFFERED": "1"},
+        )
+    try:
+        yield Served(await _listening(process, log), process.pid)
+    finally:
+        await _end(process)
+
+
+async def _listening(process: asyncio.subprocess.Process, log: Path) -> int:
+    """The port that `farthing serve` says it listens on."""
+    try:
+        while True:
+            found = re.match(rb"base URL +http://[^/]+:(\d+)/", await _line(process, "the gateway"))
+            if found is not None:
+                return int(found[1])
+    except DemoFailed as why:
+        raise DemoFailed("\n  ".join([str(why), *_tail(log)])) from None
+
+
+def _tail(log: Path) -> list[str]:
+    return log.read_text("utf-8", "replace").strip().splitlines()[-5:]
+
+
+async def _line(process: asyncio.subprocess.Process, what: str) -> bytes:
+    assert process.stdout is not None, "started with a pipe"
+    try:
+        line = await asyncio.wait_for(process.stdout.readline(), START_S)
+    except TimeoutError:
+        line = b""
+    if not line:
+        raise DemoFailed(f"{what} did not start, or stopped before its time")
+    return line
+
+
+def _stdin(process: asyncio.subprocess.Process) -> asyncio.StreamWriter:
+    assert process.stdin is not None, "started with a pipe"
+    return process.stdin
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Ask `process` to end, and make it when it does not. Twice is safe."""
+    if process.returncode is not None:
+        return
+    with suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        await asyncio.wait_for(asyncio.shield(process.wait()), STOP_S)
+    except (TimeoutError, asyncio.CancelledError) as why:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+        if isinstance(why, asyncio.CancelledError):
+            raise

@@ -1,0 +1,225 @@
+"""Play the traffic of the demo against a gateway, check every answer, and read its ledger afterwards."""
+
+import asyncio
+import textwrap
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+
+from msgspec import Struct, field
+
+from farthing.brain.phrase import normalised
+from farthing.demo import children, traffic, words
+from farthing.demo.client import Client, Reply
+from farthing.demo.upstream import TIERS, Bill, Tier
+from farthing.insight import explain
+from farthing.insight import report as reports
+from farthing.insight.report import Report
+from farthing.types import Receipt
+
+FAULTS_SHOWN_MAX = 5
+TITLE_CHARS_MAX = 70
+SHOW_S = 0.25
+
+
+class Tally(Struct):
+    """How far the demo is: what people see while they wait."""
+
+    planned: int
+    sent: int = 0
+    done: int = 0
+    failed: int = 0
+    hits: int = 0
+    cost_usd: float = 0.0
+    saved_usd: float = 0.0
+    began_s: float = field(default_factory=time.monotonic)
+    tiers: Counter[str] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
+
+    def add(self, reply: Reply) -> None:
+        self.done += 1
+        self.hits += reply.cache in ("exact", "coalesced")
+        self.cost_usd += reply.cost_usd
+        self.saved_usd += reply.saved_usd
+        if reply.fault is not None:
+            self.failed += 1
+            if len(self.faults) < FAULTS_SHOWN_MAX:
+                self.faults.append(f"{reply.request_id or 'no id'}: {reply.fault}")
+
+    @property
+    def hit_rate(self) -> float:
+        return self.hits / self.done if self.done else 0.0
+
+    @property
+    def per_s(self) -> float:
+        return self.done / max(time.monotonic() - self.began_s, 1e-9)
+
+
+class Sample(Struct, frozen=True):
+    """One request to explain."""
+
+    title: str
+    request_id: str
+    story: list[str]
+
+
+class Played(Struct, frozen=True, kw_only=True):
+    """What the demo came to."""
+
+    tally: Tally
+    took_s: float
+    report: Report
+    samples: list[Sample]
+    complaints: list[str]
+    """What does not add up, in sentences; empty when all does."""
+    folder: Path
+
+
+Show = Callable[[Tally], None]
+
+
+async def play(asks: list[traffic.Ask], folder: Path, show: Show) -> Played:
+    """Start everything in `folder`, play `asks`, stop everything, and sum up.
+
+    `show` is called some times a second. Cancelled, it leaves no process behind.
+
+    Raises:
+        DemoFailed: something did not start.
+    """
+    tenant_keys = children.keys()
+    config = folder / "farthing.toml"
+    tally = Tally(planned=len(asks))
+    async with children.upstream() as upstream:
+        config.write_text(children.configuration(folder, upstream.ports, tenant_keys), "utf-8")
+        async with children.gateway(config) as gateway:
+            tally.began_s = time.monotonic()
+            async with _shown(tally, show):
+                replies = await _send(asks, Client(gateway.port), tenant_keys, tally)
+            took_s = time.monotonic() - tally.began_s
+    ledger = folder / "ledger"
+    report = reports.build(
+        reports.rows(ledger, None),
+        since=None,
+        until=time.time() + 1.0,
+        targets_s={traffic.ENDPOINT: children.TARGET_S},
+    )
+    return Played(
+        tally=tally,
+        took_s=took_s,
+        report=report,
+        samples=_samples(ledger, asks, replies),
+        complaints=_complaints(tally, report, upstream.bill),
+        folder=folder,
+    )
+
+
+@asynccontextmanager
+async def _shown(tally: Tally, show: Show) -> AsyncIterator[None]:
+    async def again() -> None:
+        while True:
+            await asyncio.sleep(SHOW_S)
+            show(tally)
+
+    task = asyncio.create_task(again())
+    try:
+        yield
+    finally:
+        task.cancel()
+    show(tally)
+
+
+async def _send(
+    asks: list[traffic.Ask], client: Client, tenant_keys: dict[str, str], tally: Tally
+) -> list[Reply]:
+    """Send each request at its time, whatever became of those before it; replies in the same order."""
+
+    async def one(ask: traffic.Ask) -> Reply:
+        await asyncio.sleep(tally.began_s + ask.at_s - time.monotonic())
+        tally.sent += 1
+        reply = await client.ask(ask.body(), key=tenant_keys[ask.subject.tenant], stream=ask.stream)
+        reply = checked(ask, reply)
+        tally.add(reply)
+        return reply
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(ask)) for ask in asks]
+    finally:
+        client.close()
+    return [task.result() for task in tasks]
+
+
+def checked(ask: traffic.Ask, reply: Reply) -> Reply:
+    """`reply`, with a fault when its text is not an answer to what was asked."""
+    if reply.fault is not None or reply.text in right_answers(ask):
+        return reply
+    fault = f"the wrong answer to {ask.text!r}: {reply.text[:80]!r}"
+    return Reply(
+        request_id=reply.request_id,
+        tier=reply.tier,
+        cache=reply.cache,
+        text=reply.text,
+        took_ms=reply.took_ms,
+        fault=fault,
+    )
+
+
+def right_answers(ask: traffic.Ask) -> set[str]:
+    """What may be answered: a fixed text, or what a model says to any question under the same cache key."""
+    text = normalised(ask.text)
+    if ask.subject.model != "auto":
+        for fixed, phrases in traffic.FIXED.values():
+            if text in map(normalised, phrases):
+                return {fixed}
+        for phrases in traffic.CACHE_KEYS.values():
+            if text in map(normalised, phrases):
+                return {words.answer(phrase) for phrase in phrases}
+    return {words.answer(ask.text)}
+
+
+def _complaints(tally: Tally, report: Report, bill: dict[str, Bill]) -> list[str]:
+    """Whether client, ledger and simulated models tell the same story."""
+    found: list[str] = []
+    if tally.failed:
+        found.append(f"{tally.failed:,} of {tally.done:,} requests failed: " + "; ".join(tally.faults))
+    if report.requests != tally.done:
+        found.append(f"the ledger has {report.requests:,} receipts for {tally.done:,} answers")
+    calls = sum(one.calls for one in bill.values())
+    if report.total.calls != calls:
+        found.append(f"the ledger has {report.total.calls:,} calls, the simulated models counted {calls:,}")
+    billed_nusd = sum(_billed_nusd(TIERS[name], one) for name, one in bill.items())
+    if report.total.cost_nusd != billed_nusd:
+        found.append(f"the ledger has {report.total.cost_nusd} nano-dollars, the bill is over {billed_nusd}")
+    return found
+
+
+def _billed_nusd(tier: Tier, bill: Bill) -> int:
+    """A dollar per million tokens is 1,000 nano-dollars a token."""
+    cost = bill.input_tokens * Decimal(tier.input_usd) + bill.output_tokens * Decimal(tier.output_usd)
+    return int(cost * 1_000)
+
+
+def _samples(ledger: Path, asks: list[traffic.Ask], replies: list[Reply]) -> list[Sample]:
+    """Three requests worth a look: one respelt and found, one kept from the cheap tier, one without LLM."""
+    found: dict[str, Sample] = {}
+    for ask, reply in zip(asks, replies, strict=True):
+        title = _worth(ask, reply)
+        if title is not None and title not in found and reply.fault is None:
+            row = explain.find(ledger, reply.request_id)
+            if isinstance(row, Receipt):
+                asked = f"{title}: {textwrap.shorten(ask.text, TITLE_CHARS_MAX, placeholder='…')!r}"
+                found[title] = Sample(asked, reply.request_id, explain.story(row))
+    return list(found.values())
+
+
+def _worth(ask: traffic.Ask, reply: Reply) -> str | None:
+    if reply.cache == "exact" and ask.text != ask.subject.text:
+        return "Asked before in another spelling"
+    if reply.tier == "expensive" and any(word in ask.text for word in traffic.CARE_WORDS):
+        return "Too delicate for the cheap tier"
+    if reply.tier == "none":
+        return "Answered without a model"
+    return None
