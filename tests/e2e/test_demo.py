@@ -1,0 +1,103 @@
+"""`farthing demo` as a person starts it, on few requests."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import farthing
+
+SOURCE = str(Path(farthing.__file__).parents[1])
+COMMAND = [sys.executable, "-m", "farthing", "demo"]
+
+
+def environment(home: Path) -> dict[str, str]:
+    """No keys, no state of the user's; what the demo leaves behind is found in `home`."""
+    return {"PYTHONPATH": SOURCE, "PATH": os.environ["PATH"], "HOME": str(home), "TMPDIR": str(home)}
+
+
+def demo(home: Path, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *args],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=50,
+        env={**environment(home), **env},
+    )
+
+
+def processes_of(home: Path) -> list[str]:
+    """Commands whose environment has `home` as TMPDIR: the demo and what it started."""
+    mark = f"TMPDIR={home}".encode()
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark in (entry / "environ").read_bytes().split(b"\0"):
+                found.append((entry / "cmdline").read_text().replace("\0", " "))
+        except OSError:
+            continue  # it ended meanwhile, or is not ours to read
+    return found
+
+
+def test_it_ends_by_itself_with_the_report_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    told = demo(tmp_path, "--requests", "120", "--seconds", "2")
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert "All 120 answers right" in told.stdout
+    assert "Saved $" in told.stdout
+    assert told.stdout.count("simulated-expensive/large") >= 2
+    assert "Asked before in another spelling" in told.stdout
+    assert "farthing serve" in told.stdout
+    assert list(tmp_path.iterdir()) == []
+    assert processes_of(tmp_path) == []
+
+
+def test_json_is_one_object_and_the_report_can_be_made_again_from_what_is_kept(tmp_path: Path) -> None:
+    # A variable that would change the gateway is the gateway's own matter, not the demo's.
+    told = demo(
+        tmp_path, "--requests", "60", "--seconds", "1", "--json", "--keep", FARTHING__CACHE__EXACT="off"
+    )
+    assert told.returncode == 0, told.stdout + told.stderr
+    outcome = json.loads(told.stdout)
+    assert (outcome["ok"], outcome["simulated"], outcome["requests"], outcome["failed"]) == (
+        True,
+        True,
+        60,
+        0,
+    )
+    assert outcome["report"]["savings"]["saved_nusd"] > 0
+    assert outcome["report"]["total"]["hits"] > 0
+    ledger = Path(outcome["folder"]) / "ledger"
+    report = subprocess.run(
+        [*COMMAND[:-1], "report", "--since", "all", "--ledger", str(ledger), "--json"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env=environment(tmp_path),
+    )
+    again = json.loads(report.stdout)
+    assert again["total"]["cost_nusd"] == outcome["report"]["total"]["cost_nusd"]
+
+
+def test_ctrl_c_ends_it_and_everything_it_started(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [*COMMAND, "--requests", "1000", "--seconds", "60"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(tmp_path),
+    )
+    deadline_s = time.monotonic() + 15
+    while len(processes_of(tmp_path)) < 3:  # itself, the simulated models, the gateway
+        assert time.monotonic() < deadline_s and process.poll() is None
+        time.sleep(0.05)
+    time.sleep(1.0)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=20)
+    assert process.returncode == 130, stderr
+    assert "stopped" in stderr and "Traceback" not in stderr
+    assert processes_of(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,227 @@
+"""One reply, good or bad, as its plan says. Every way a provider misbehaves is in this file."""
+
+import asyncio
+import itertools
+import json
+import zlib
+from collections.abc import Iterator
+from email.utils import formatdate
+from http import HTTPStatus
+from time import time
+from typing import Any
+
+from tests.faults import answers
+from tests.faults.connection import PIECE_BYTES, Connection
+from tests.faults.script import Plan
+from tests.faults.truth import Call
+
+EOLS = {"lf": b"\n", "crlf": b"\r\n", "cr": b"\r"}
+JSON_TYPE = "application/json"
+SSE_TYPE = "text/event-stream; charset=utf-8"
+HTML = b"<html><body><h1>Service</h1><p>not what you asked for</p></body></html>"
+
+
+def encode(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+class Reply:
+    """Writes the reply to `call` on `wire`."""
+
+    def __init__(self, wire: Connection, call: Call, plan: Plan) -> None:
+        self._wire, self._call, self._plan = wire, call, plan
+
+    async def run(self, body: dict[str, Any]) -> bool:
+        """Do all of it; False when the connection cannot be used again."""
+        plan, call = self._plan, self._call
+        if plan.delay:
+            await asyncio.sleep(plan.delay)
+        if plan.hang:
+            return await self._hold()
+        if plan.reset:
+            return self._end("reset")
+        if plan.status != HTTPStatus.OK:
+            return await self.fail(plan.status, plan.code)
+        if call.path.endswith("/models"):
+            return await self._whole(encode(answers.models()))
+        if call.path.endswith("/embeddings"):
+            vectors = answers.embeddings(body, plan)
+            call.prompt_tokens = vectors["usage"]["prompt_tokens"]
+            return await self._whole(encode(vectors))
+        return await self._chat(body)
+
+    async def fail(self, status: int, code: str | None = None, message: str | None = None) -> bool:
+        """Answer with an error status and the body that the plan names."""
+        good = encode(answers.error(status, code, message))
+        kind, data = {
+            "openai": (JSON_TYPE, good),
+            "broken": (JSON_TYPE, good[: len(good) // 2]),
+            "text": ("text/plain", b"upstream connect error or disconnect before headers"),
+            "html": ("text/html", HTML),
+            "empty": (JSON_TYPE, b""),
+        }[self._plan.body]
+        return await self._whole(data, kind, status)
+
+    async def _chat(self, body: dict[str, Any]) -> bool:
+        plan, call = self._plan, self._call
+        answer = answers.compose(body, plan, call.id)
+        call.prompt_tokens = answer.usage["prompt_tokens"]
+        call.completion_tokens = answer.usage["completion_tokens"]
+        if call.stream and plan.bad != "html":
+            options = body.get("stream_options")
+            wanted = isinstance(options, dict) and options.get("include_usage") is True
+            return await self._stream(answers.chunks(answer, include_usage=wanted and plan.usage))
+        if plan.error is not None:
+            return await self._whole(encode(answers.error(500, plan.code, "The model failed.")))
+        whole = answers.whole(answer)
+        if not plan.usage:
+            del whole["usage"]
+        return await self._whole(encode(whole))
+
+    # -- whole --------------------------------------------------------------------------------------
+
+    async def _whole(self, data: bytes, kind: str = JSON_TYPE, status: int = 200) -> bool:
+        plan = self._plan
+        data, kind = self._spoilt(data, kind)
+        headers = {"content-type": kind}
+        if plan.endless:
+            return await self._endless(headers | {"transfer-encoding": "chunked"}, status)
+        if plan.gzip:
+            data = await asyncio.to_thread(_squeeze, data, plan.gzip)
+            headers["content-encoding"] = "gzip"
+        size = len(data)
+        lengths = {"short": [size - min(10, size)], "long": [size + 10], "double": [size, size + 7]}
+        await self._head(status, headers, lengths.get(plan.length, [size]))
+        partial = plan.stall is not None or plan.truncate is not None
+        await self._write(data[: size // 2] if partial else data)
+        if plan.stall is not None:
+            return await self._hold()
+        if plan.truncate is not None or plan.length == "long":
+            return self._end("reset" if plan.end == "reset" else "cut")
+        self._call.tokens_sent = self._call.completion_tokens
+        return True
+
+    def _spoilt(self, data: bytes, kind: str) -> tuple[bytes, str]:
+        bad = self._plan.bad
+        if bad == "html":
+            return HTML, "text/html"
+        spoilt = {"json": data[: len(data) // 2], "sse": data[1:], "empty": b"", "type": b"[]"}
+        return (_invalid_utf8(data) if bad == "utf8" else spoilt.get(bad, data)), kind
+
+    async def _endless(self, headers: dict[str, str], status: int) -> bool:
+        await self._head(status, headers, [])
+        await self._chunk(b'{"id":"')
+        while self._call.bytes_sent < self._plan.endless:
+            await self._chunk(b"a" * PIECE_BYTES)
+        return self._end("cut")
+
+    # -- streamed -----------------------------------------------------------------------------------
+
+    async def _stream(self, chunks: Iterator[tuple[dict[str, Any], int]]) -> bool:
+        plan, call = self._plan, self._call
+        events = self._events(chunks)
+        if plan.length or plan.gzip:
+            return await self._whole(b"".join(event for event, _ in events), SSE_TYPE)
+        headers = {"content-type": SSE_TYPE, "cache-control": "no-cache", "transfer-encoding": "chunked"}
+        await self._head(200, headers, [])
+        for event, tokens in events:
+            await self._chunk(event)
+            call.tokens_sent += tokens
+            if plan.gap:
+                await asyncio.sleep(plan.gap)
+        if plan.stall is not None:
+            return await self._hold()
+        if plan.endless or (plan.truncate is not None and plan.end != "clean"):
+            return self._end("cut" if plan.endless else plan.end)
+        await self._wire.write(b"0\r\n\r\n")
+        return True
+
+    def _events(self, chunks: Iterator[tuple[dict[str, Any], int]]) -> Iterator[tuple[bytes, int]]:
+        """The events to send, faults included, each with its tokens."""
+        plan = self._plan
+        if plan.bad == "empty":
+            return
+        stops = [k for k in (plan.stall, plan.truncate, plan.error) if k is not None]
+        for index, (chunk, tokens) in enumerate(itertools.islice(chunks, min(stops, default=None))):
+            event = self._event(encode(chunk), index)
+            yield event, tokens
+            while plan.endless and index == 1 and self._call.bytes_sent < plan.endless:
+                yield event, tokens
+        if plan.error is not None:
+            yield self._event(encode(answers.error(500, plan.code, "The model failed.")), 0), 0
+        if not stops and not plan.endless:
+            yield self._event(b"[DONE]", 0), 0
+
+    def _event(self, data: bytes, index: int) -> bytes:
+        plan = self._plan
+        eol = list(EOLS.values())[index % 3] if plan.eol == "mixed" else EOLS[plan.eol]
+        if plan.bad and index == 1:
+            if plan.bad == "sse":
+                return b"this line has no field" + eol + b"\x00data:" + data + eol + b":" + eol + eol
+            data = self._spoilt(data, SSE_TYPE)[0]
+        lines = [b": keep-alive", b"event: message", b"id: 7", b"retry: 1000"] if plan.comments else []
+        return eol.join([*lines, b"data: " + data]) + eol + eol
+
+    # -- shared -------------------------------------------------------------------------------------
+
+    async def _head(self, status: int, headers: dict[str, str], lengths: list[int]) -> None:
+        plan, call = self._plan, self._call
+        call.status = status
+        lines = [
+            f"HTTP/1.1 {status} {_phrase(status)}",
+            f"x-request-id: req_{call.id}",
+            f"x-call-id: {call.id}",
+        ]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        lines += [f"content-length: {length}" for length in lengths]
+        if plan.retry_after is not None:
+            lines.append(f"retry-after: {plan.retry_after}")
+        if plan.retry_after_ms is not None:
+            lines.append(f"retry-after-ms: {plan.retry_after_ms}")
+        if plan.retry_date is not None:
+            lines.append(f"retry-after: {formatdate(time() + plan.retry_date, usegmt=True)}")
+        text = "\r\n".join(lines).encode() + b"\r\n"
+        if plan.header:
+            await self._wire.write(text + b"x-huge: ")
+            for sent in range(0, plan.header, PIECE_BYTES):
+                await self._wire.write(b"h" * min(PIECE_BYTES, plan.header - sent))
+            text = b"\r\n"
+        await self._wire.write(text + b"\r\n", rate=plan.head_rate)
+
+    async def _write(self, data: bytes) -> None:
+        await self._wire.write(data, split=self._plan.split, rate=self._plan.rate)
+
+    async def _chunk(self, data: bytes) -> None:
+        await self._write(b"%x\r\n%b\r\n" % (len(data), data))
+
+    async def _hold(self) -> bool:
+        """Say nothing for `hold` seconds, then end without a word."""
+        await asyncio.sleep(self._plan.hold)
+        return self._end("cut")
+
+    def _end(self, how: str) -> bool:
+        self._call.finished = True
+        if how == "reset":
+            self._wire.reset()
+        else:
+            self._wire.cut()
+        return False
+
+
+def _phrase(status: int) -> str:
+    return HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "Unknown"
+
+
+def _invalid_utf8(data: bytes) -> bytes:
+    """Put bytes that no UTF-8 text has into the last string of a JSON object."""
+    return data[:-1] + b',"spoilt":"\xff\xc3("}'
+
+
+def _squeeze(data: bytes, size_bytes: int) -> bytes:
+    """Compress `data` and as many spaces as make it `size_bytes` when expanded (at most 1 GiB)."""
+    packer = zlib.compressobj(level=1, wbits=31)
+    parts = [packer.compress(data)]
+    missing = min(size_bytes, 2**30) - len(data)
+    for start in range(0, missing, 2**20):
+        parts.append(packer.compress(b" " * min(2**20, missing - start)))
+    return b"".join([*parts, packer.flush()])

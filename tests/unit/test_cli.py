@@ -1,0 +1,183 @@
+"""The frame of the command line: quick help, exit statuses, errors that say what to do."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tomllib
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+import farthing
+from farthing import config
+from farthing.cli.main import COMMANDS
+
+SOURCE = str(Path(farthing.__file__).parents[1])
+
+
+def run(*args: str, cwd: Path | None = None, text: str = "", **env: str) -> subprocess.CompletedProcess[str]:
+    """The real command in a process of its own, with nothing in its environment but `env`."""
+    return subprocess.run(
+        [sys.executable, "-c", "from farthing.cli.main import main; main()", *args],
+        input=text,
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        timeout=30,
+        env={"PYTHONPATH": SOURCE, "PATH": os.environ["PATH"], "HOME": str(cwd or "/nonexistent"), **env},
+    )
+
+
+def test_help_names_every_command_and_imports_none_of_them() -> None:
+    program = (
+        "import sys\nfrom farthing.cli.main import main\n"
+        "try: main(['--help'])\nexcept SystemExit as left: print('status', left.code)\n"
+        "heavy = {'msgspec', 'rich', 'uvloop', 'httptools', 'apsw', 'asyncio', 'farthing.config'}\n"
+        "print('imported', sorted(heavy.intersection(sys.modules)))"
+    )
+    env = {"PYTHONPATH": SOURCE, "PATH": os.environ["PATH"]}
+    told = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=env, timeout=30
+    )
+    assert "status 0" in told.stdout and "imported []" in told.stdout, told.stdout + told.stderr
+    for name in (*COMMANDS, "version"):
+        assert f"\n  {name} " in told.stdout
+
+
+def test_help_takes_at_most_a_quarter_of_a_second_of_cpu() -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert run("--help").returncode == 0
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.25
+
+
+def test_version_is_the_package_version() -> None:
+    assert run("version").stdout == run("--version").stdout == f"farthing {farthing.__version__}\n"
+    assert json.loads(run("version", "--json").stdout) == {
+        "name": "farthing",
+        "version": farthing.__version__,
+    }
+
+
+@pytest.mark.parametrize("args", [["serv"], ["check", "--nope"], ["keys", "new"], []])
+def test_a_wrong_call_is_status_2_and_shows_how_to_call(args: list[str]) -> None:
+    told = run(*args)
+    assert told.returncode == 2 and "farthing" in told.stderr and "Traceback" not in told.stderr
+
+
+# -- check ------------------------------------------------------------------------------------------
+
+
+def test_check_prints_what_a_good_file_comes_to(tmp_path: Path) -> None:
+    (tmp_path / "farthing.toml").write_text(
+        'providers.a = { base_url = "http://h/v1", api_key = "${A_KEY}" }\n'
+        'prices = [{ target = "a/b", input = 1.5, output = 2 }]'
+    )
+    told = run("check", cwd=tmp_path, A_KEY="sk-canary", FARTHING__SERVER__PORT="9000")
+    assert told.returncode == 0 and "canary" not in told.stdout
+    shown = tomllib.loads(told.stdout)
+    assert shown["server"]["port"] == 9000 and shown["providers"]["a"]["api_key"] == "${A_KEY}"
+    as_json = json.loads(run("check", "farthing.toml", "--json", cwd=tmp_path, A_KEY="sk-canary").stdout)
+    assert as_json["ok"] is True and as_json["config"]["prices"][0]["input"] == 1.5
+    assert as_json["config"]["providers"]["a"]["api_key"] == "${A_KEY}"
+
+
+def test_check_refuses_a_bad_file_with_every_fault_and_status_2(tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text("[server]\nprot = 1\nhost = 5\n")
+    told = run("check", "bad.toml", cwd=tmp_path)
+    assert told.returncode == 2 and told.stdout == ""
+    assert told.stderr.splitlines() == [
+        'error: bad.toml:2: server: unknown key "prot"; did you mean "port"?',
+        "error: bad.toml:3: server.host: expected text in quotes, got the number 5",
+    ]
+    told = run("check", "bad.toml", "--json", cwd=tmp_path)
+    assert told.returncode == 2 and len(json.loads(told.stdout)["errors"]) == 2
+    told = run("check", cwd=tmp_path)
+    assert told.returncode == 2 and "farthing.toml: cannot be read" in told.stderr
+
+
+def test_check_prints_the_published_schema() -> None:
+    told = run("check", "--schema")
+    assert json.loads(told.stdout) == config.schema()
+
+
+# -- keys -------------------------------------------------------------------------------------------
+
+
+def test_a_new_key_is_printed_once_with_lines_that_let_it_in() -> None:
+    told = json.loads(run("keys", "new", "--tenant", 'a"b', "--plan", "enterprise", "--json").stdout)
+    assert told["key"].startswith("sk-farthing-") and len(told["key"]) == len("sk-farthing-") + 43
+    (entry,) = config.loads(told["toml"], {}).keys
+    assert (entry.tenant, entry.plan, entry.endpoint) == ('a"b', "enterprise", None)
+    assert entry.digest == told["digest"] == config.key_digest(told["key"])
+    assert told["key"] not in told["toml"]
+    first, _, rest = run("keys", "new", "--tenant", "t").stdout.partition("\n")
+    assert config.loads(rest, {}).keys[0].digest == config.key_digest(first)
+    assert first != told["key"]
+
+
+def test_the_digest_of_a_key_is_read_from_standard_input() -> None:
+    assert run("keys", "digest", text="sk-x\n").stdout.strip() == config.key_digest("sk-x")
+    assert run("keys", "digest", text="\n").returncode == 2
+
+
+# -- serve ------------------------------------------------------------------------------------------
+
+
+def test_serve_with_nothing_to_answer_with_says_how_to_go_on(tmp_path: Path) -> None:
+    told = run("serve", "--no-detect", cwd=tmp_path)
+    assert told.returncode == 2 and "give --config FILE" in told.stderr
+    told = run("serve", cwd=tmp_path)
+    if told.returncode == 2:  # else a model server runs on this machine, which is no fault
+        assert "farthing demo" in told.stderr and "OPENAI_API_KEY" in told.stderr
+
+
+def test_serve_refuses_a_file_that_cannot_answer_or_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "farthing.toml").write_text("[server]\nport = 1\n")
+    told = run("serve", cwd=tmp_path)
+    assert told.returncode == 2 and "farthing.toml: nothing can answer; add [providers.NAME]" in told.stderr
+    assert "cannot be read" in run("serve", "--config", "none.toml", cwd=tmp_path).stderr
+
+
+def test_options_of_serve_pass_the_same_checks_as_the_file(tmp_path: Path) -> None:
+    (tmp_path / "farthing.toml").write_text('providers.a.base_url = "http://h/v1"')
+    told = run("serve", "--host", "0.0.0.0", cwd=tmp_path)
+    assert told.returncode == 2 and "no key is configured" in told.stderr
+
+
+def test_serve_tells_where_it_listens_and_stops_with_status_0(tmp_path: Path) -> None:
+    (tmp_path / "farthing.toml").write_text(
+        'providers.a.base_url = "http://127.0.0.1:9/v1"\n'
+        'tiers.cheap.targets = ["a/m"]\ntiers.expensive.targets = ["a/m"]\n'
+    )
+    serving = subprocess.Popen(
+        [sys.executable, "-c", "from farthing.cli.main import main; main()", "serve", "--port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env={
+            "PYTHONPATH": SOURCE,
+            "PATH": os.environ["PATH"],
+            "HOME": str(tmp_path),
+            "PYTHONUNBUFFERED": "1",
+        },
+    )
+    try:
+        assert serving.stdout is not None
+        told: list[str] = []
+        while not told or 'model="auto"' not in told[-1]:
+            told.append(serving.stdout.readline())
+            assert told[-1], "it left before it was ready"
+        (url,) = [line.split()[-1] for line in told if line.startswith("base URL")]
+        assert f"data      {tmp_path}/.local/state/farthing\n" in told
+        assert any(line.startswith(f"try       curl {url}/chat/completions") for line in told)
+        with urllib.request.urlopen(url.removesuffix("/v1") + "/version", timeout=5) as answer:
+            assert json.load(answer)["name"] == "farthing"
+    finally:
+        serving.terminate()
+        _, errors = serving.communicate(timeout=20)
+    assert serving.returncode == 0, errors

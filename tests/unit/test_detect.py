@@ -1,0 +1,212 @@
+"""Local servers are known by their answers, within a budget, and Farthing never finds itself."""
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import pytest
+
+from farthing import config
+from farthing.config import Config
+from farthing.models.detect import Found, LocalModel, config_from, detect, recognise
+from price_list import OPENAI, Listed
+
+OLLAMA = {
+    "/api/version": {"version": "0.12.3"},
+    "/api/tags": {
+        "models": [
+            {"name": "qwen3:14b", "model": "qwen3:14b", "size": 9_000_000_000, "digest": "ab"},
+            {"name": "qwen3:4b", "model": "qwen3:4b", "size": 2_600_000_000, "digest": "cd"},
+            {"name": "nomic-embed-text:latest", "model": "nomic-embed-text", "size": 1, "digest": "ef"},
+        ]
+    },
+    "/v1/models": {"object": "list", "data": [{"id": "qwen3:14b", "object": "model", "owned_by": "library"}]},
+}
+VLLM = {
+    "/version": {"version": "0.11.0"},
+    "/v1/models": {
+        "object": "list",
+        "data": [{"id": "Qwen/Qwen3-8B", "object": "model", "owned_by": "vllm"}],
+    },
+}
+LLAMA_SERVER = {
+    "/props": {"default_generation_settings": {"n_ctx": 4096}, "total_slots": 1},
+    "/api/tags": {"models": [{"name": "m.gguf", "digest": "", "model": "m.gguf"}]},
+    "/v1/models": {"data": [{"id": "m.gguf", "object": "model", "owned_by": "llamacpp"}]},
+}
+LM_STUDIO = {
+    "/api/v0/models": {
+        "data": [
+            {"id": "gemma-3-4b", "type": "llm", "compatibility_type": "gguf", "state": "loaded"},
+            {"id": "nomic", "type": "embeddings", "compatibility_type": "gguf", "state": "loaded"},
+        ]
+    },
+    "/v1/models": {
+        "data": [
+            {"id": "gemma-3-4b", "owned_by": "organization_owner"},
+            {"id": "nomic", "owned_by": "organization_owner"},
+        ]
+    },
+}
+FARTHING = VLLM | {"/version": {"name": "farthing", "version": "0.1.0"}}
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def answering(pages: Mapping[str, Any], *, delay_s: float = 0.0, chunked: bool = False) -> Handler:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        path = (await reader.readuntil(b"\r\n\r\n")).split(b" ")[1].decode()
+        await asyncio.sleep(delay_s)
+        status = b"200 OK" if path in pages else b"404 Not Found"
+        body = json.dumps(pages.get(path, {"error": "no"})).encode()
+        if chunked:
+            cut = len(body) // 2
+            pieces = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in (body[:cut], body[cut:]))
+            writer.write(b"HTTP/1.1 %b\r\ntransfer-encoding: chunked\r\n\r\n%b0\r\n\r\n" % (status, pieces))
+        else:  # and the connection is left open: its length has to be believed
+            writer.write(b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body))
+            await writer.drain()
+            await reader.read()
+        writer.close()
+
+    return handle
+
+
+def look(
+    *handlers: Handler, env: Mapping[str, str] | None = None, budget_s: float = 1.0, own: int = -1
+) -> Found:
+    """Detect among real servers, one for each handler; `own` is the index of the one that is ourselves."""
+
+    async def run() -> Found:
+        servers = [await asyncio.start_server(handler, "127.0.0.1", 0) for handler in handlers]
+        ports = [server.sockets[0].getsockname()[1] for server in servers]
+        own_port = ports[own] if own >= 0 else 1
+        try:
+            return await detect(env or {}, own_port=own_port, ports=ports, budget_s=budget_s)
+        finally:
+            for server in servers:
+                server.close()
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("pages", "kind", "models"),
+    [
+        (OLLAMA, "ollama", ["qwen3:14b", "qwen3:4b"]),
+        (VLLM, "vllm", ["Qwen/Qwen3-8B"]),
+        (LLAMA_SERVER, "llama-server", ["m.gguf"]),
+        (LM_STUDIO, "lm-studio", ["gemma-3-4b"]),
+    ],
+)
+@pytest.mark.parametrize("chunked", [False, True])
+def test_each_server_is_known_by_its_answers(
+    pages: Mapping[str, Any], kind: str, models: list[str], chunked: bool
+) -> None:
+    (server,) = look(answering(pages, chunked=chunked)).local
+    assert (server.kind, [model.name for model in server.models]) == (kind, models)
+    assert server.base_url == f"http://127.0.0.1:{server.port}/v1"
+
+
+def test_a_server_that_is_no_model_server_is_not_found() -> None:
+    async def garbage(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"\x00\xff nonsense\r\n\r\n[")
+        writer.close()
+
+    async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 1_000_000)
+        writer.close()
+
+    assert not look(answering({}), answering({"/v1/models": {"data": [{"id": "x"}]}}), garbage, endless)
+
+
+@pytest.mark.parametrize("answer", [None, [], "x", {"data": 1}, {"data": [1, {"id": 2}]}, {"models": {}}])
+def test_answers_of_any_shape_are_survived(answer: Any) -> None:
+    paths = ("/version", "/props", "/v1/models", "/api/v0/models", "/api/version", "/api/tags")
+    assert recognise(1, dict.fromkeys(paths, answer)) is None
+
+
+def test_farthing_never_finds_itself_nor_another_of_its_kind() -> None:
+    assert not look(answering(FARTHING))
+    assert not look(answering(VLLM), own=0)
+
+
+def test_all_ports_together_take_one_budget() -> None:
+    start = time.monotonic()
+    found = look(*[answering(OLLAMA, delay_s=5.0)] * 4, answering(VLLM), budget_s=0.15)
+    assert [server.kind for server in found.local] == ["vllm"]
+    assert time.monotonic() - start < 1.0  # far below one delay, with room for a busy machine
+
+
+def test_keys_are_found_as_the_sdks_name_them() -> None:
+    found = look(env={"OPENAI_API_KEY": "sk-canary", "GOOGLE_API_KEY": "g", "GROQ_API_KEY": " "})
+    assert [one.preset.name for one in found.hosted] == ["openai", "gemini"]
+    assert found.hosted[0].api_key.value == "sk-canary" and "canary" not in repr(found)
+
+
+def test_a_base_url_that_is_this_gateway_is_not_followed() -> None:
+    env = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "http://localhost:8960/v1"}
+    found = asyncio.run(detect(env, own_port=8960, ports=()))
+    assert found.hosted[0].base_url == "https://api.openai.com/v1"
+    assert "OPENAI_BASE_URL is this gateway" in found.notes[0]
+
+
+def test_azure_needs_its_address() -> None:
+    found = look(env={"AZURE_OPENAI_API_KEY": "k"})
+    assert not found and "AZURE_OPENAI_ENDPOINT" in found.notes[0]
+    env = {"AZURE_OPENAI_API_KEY": "k", "AZURE_OPENAI_ENDPOINT": "https://a.openai.azure.com"}
+    chosen, lines = config_from(look(env=env), Listed("openai", {}))
+    assert chosen.providers["azure"].auth == "api-key" and chosen.tiers == {}
+    assert any("none of its models has a known price" in line for line in lines)
+
+
+def loaded_again(chosen: Config, env: Mapping[str, str]) -> Config:
+    """A detected configuration is as good as a written one."""
+    return config.loads(config.render(chosen), env)
+
+
+def test_hosted_alone_gives_both_tiers_by_price() -> None:
+    env = {"OPENAI_API_KEY": "sk-canary"}
+    chosen, lines = config_from(look(env=env), Listed("openai", OPENAI))
+    assert chosen.tiers["cheap"].targets == ("openai/gpt-5-nano",)
+    assert chosen.tiers["expensive"].targets == ("openai/gpt-5.2",)
+    assert loaded_again(chosen, env) == chosen
+    text = "\n".join(lines)
+    assert "found openai at https://api.openai.com/v1 (OPENAI_API_KEY)" in text and "canary" not in text
+    assert (
+        "cheap = openai/gpt-5-nano ($0.14/M): lowest price" in text and "expensive = openai/gpt-5.2" in text
+    )
+
+
+def test_local_models_become_the_cheap_tier_beside_a_hosted_provider() -> None:
+    env = {"OPENAI_API_KEY": "k"}
+    chosen, lines = config_from(look(answering(OLLAMA), env=env), Listed("openai", OPENAI))
+    assert chosen.tiers["cheap"].targets == ("ollama/qwen3:4b", "ollama/qwen3:14b")
+    assert chosen.tiers["expensive"].targets == ("openai/gpt-5.2",)
+    assert {price.target: price.input for price in chosen.prices} == {
+        "ollama/qwen3:4b": 0,
+        "ollama/qwen3:14b": 0,
+    }
+    assert any("counted as 0 (electricity is not known)" in line for line in lines)
+    assert loaded_again(chosen, env) == chosen
+
+
+def test_local_models_alone_are_both_tiers_small_first_and_large_first() -> None:
+    chosen, _ = config_from(look(answering(OLLAMA)), Listed("openai", {}))
+    assert chosen.tiers["cheap"].targets == ("ollama/qwen3:4b", "ollama/qwen3:14b")
+    assert chosen.tiers["expensive"].targets == ("ollama/qwen3:14b", "ollama/qwen3:4b")
+    assert loaded_again(chosen, {}) == chosen
+
+
+def test_two_servers_of_a_kind_have_two_names() -> None:
+    chosen, _ = config_from(look(answering(VLLM), answering(VLLM)), Listed("openai", {}))
+    assert len(chosen.providers) == 2 and len(chosen.tiers["cheap"].targets) == 2
+    assert loaded_again(chosen, {}) == chosen
+
+
+def test_a_server_without_a_chat_model_is_noted_and_not_used() -> None:
+    found = look(answering(OLLAMA | {"/api/tags": {"models": []}}))
+    assert not found and "has no chat model yet" in found.notes[0]
+    assert LocalModel("x").size_bytes == 0

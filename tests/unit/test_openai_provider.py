@@ -1,0 +1,194 @@
+"""The mapping to providers that speak OpenAI's wire form: what goes up, and what replies mean."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from farthing.errors import ProviderBusy, ProviderRejected, ProviderTimeout, ProviderUnavailable
+from farthing.models.providers.openai import OpenAIProvider, retry_after_s
+from farthing.models.transport.origin import HttpOrigin
+from farthing.types import Prompt, Target
+
+NAMES = ("max_tokens", "max_completion_tokens")
+
+
+def provider(**changes: Any) -> OpenAIProvider:
+    settings: dict[str, Any] = {
+        "path": "/v1",
+        "api_key": "sk-secret",
+        "auth": "bearer",
+        "headers": {},
+        "include_usage": True,
+    } | changes
+    return OpenAIProvider("openai", HttpOrigin("api.example", 443, True), **settings)
+
+
+def sent(
+    body: dict[str, Any], model: str = "gpt-4o", *, cap: int | None = None, capped_by: str | None = None
+) -> dict[str, Any]:
+    """The body that goes to `model`; `cap` is the one that holds after compose."""
+    given_cap = body.get("max_completion_tokens") or body.get("max_tokens")
+    whole = {"model": "auto", "messages": [{"role": "user", "content": "Hi"}], **body}
+    prompt = Prompt(
+        body=whole,
+        input_tokens=1,
+        input_tokens_bound=9,
+        output_tokens_max=given_cap if cap is None else cap,
+        stream=bool(body.get("stream")),
+        capped_by=capped_by,
+    )
+    target = Target(name=f"openai/{model}", provider="openai", model=model)
+    _, raw = provider().encode(prompt, target, "chat", "req_1")
+    decoded: dict[str, Any] = msgspec.json.decode(raw)
+    return decoded
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_endpoints_cap_replaces_the_clients_under_the_name_it_used(name: str) -> None:
+    body = sent({name: 500}, cap=100, capped_by="output_tokens_max")
+    assert [(n, body[n]) for n in NAMES if n in body] == [(name, 100)]
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [("gpt-4o", "max_tokens"), ("gpt-5-mini", "max_completion_tokens"), ("o3", "max_completion_tokens")],
+)
+def test_a_model_that_was_chosen_gets_the_cap_in_the_field_it_knows(model: str, name: str) -> None:
+    body = sent({"max_tokens": 70}, model)
+    assert [(n, body[n]) for n in NAMES if n in body] == [(name, 70)]
+
+
+def test_a_model_that_the_client_named_gets_what_the_client_wrote() -> None:
+    assert sent({"model": "o3", "max_tokens": 70}, "o3")["max_tokens"] == 70
+
+
+@given(st.dictionaries(st.text(), st.integers(-(2**53), 2**53) | st.text() | st.booleans()))
+def test_every_other_field_goes_up_as_it_came(fields: dict[str, Any]) -> None:
+    fields = {n: v for n, v in fields.items() if n not in (*NAMES, "stream", "stream_options", "model")}
+    assert sent(fields) == {
+        "messages": [{"role": "user", "content": "Hi"}],
+        **fields,
+        "model": "gpt-4o",
+    }
+
+
+def test_a_stream_asks_for_its_usage_and_keeps_the_other_options() -> None:
+    body = sent({"stream": True, "stream_options": {"include_obfuscation": False}})
+    assert body["stream_options"] == {"include_obfuscation": False, "include_usage": True}
+
+
+def test_the_head_holds_key_host_and_request_id_and_ends_open() -> None:
+    prompt = Prompt(
+        body={"model": "m"}, input_tokens=1, input_tokens_bound=1, output_tokens_max=None, stream=False
+    )
+    target = Target(name="openai/m", provider="openai", model="m")
+    head, _ = provider().encode(prompt, target, "chat", "req_7")
+    lines = head.decode().split("\r\n")
+    assert lines[0] == "POST /v1/chat/completions HTTP/1.1"
+    assert "host: api.example" in lines
+    assert "authorization: Bearer sk-secret" in lines
+    assert "x-request-id: req_7" in lines
+    assert lines[-1] == ""
+
+
+def test_a_header_that_could_split_the_request_is_refused() -> None:
+    with pytest.raises(ValueError, match="characters that HTTP does not allow"):
+        provider(api_key="sk\r\nx-evil: 1")
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, ProviderRejected),
+        (404, ProviderRejected),
+        (408, ProviderTimeout),
+        (429, ProviderBusy),
+        (500, ProviderUnavailable),
+        (503, ProviderUnavailable),
+        (504, ProviderTimeout),
+    ],
+)
+def test_a_status_means_one_class_of_failure(status: int, kind: type[Exception]) -> None:
+    body = b'{"error": {"message": "no  such\\nthing"}}'
+    failure = provider().failure(status, [], body)
+    assert type(failure) is kind
+    assert "no such thing" in str(failure)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_words_about_our_key_are_not_repeated(status: int) -> None:
+    failure = provider().failure(status, [], b'{"error": {"message": "Incorrect API key: sk-secr**ret"}}')
+    assert "sk-" not in str(failure)
+    assert failure.body == b""
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ([], None),
+        ([(b"retry-after", b"7")], 7.0),
+        ([(b"retry-after-ms", b"250"), (b"retry-after", b"7")], 0.25),
+        ([(b"retry-after", b"Thu, 01 Jan 1970 00:01:40 GMT")], 40.0),
+        ([(b"retry-after", b"Thu, 01 Jan 1970 00:00:40 GMT")], None),
+        ([(b"retry-after", b"-5")], None),
+        ([(b"retry-after", b"nan")], None),
+        ([(b"retry-after", b"soon")], None),
+        ([(b"retry-after", b"31536000")], 31_536_000.0),
+    ],
+)
+def test_a_wait_is_read_in_every_form_and_nonsense_is_none(
+    headers: list[tuple[bytes, bytes]], seconds: float | None
+) -> None:
+    assert retry_after_s(headers, now_unix_s=60.0) == seconds
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{}", b'{"choices": []}', b'{"choices": 3}', b"<html>", b'{"choices": [{]}']
+)
+def test_what_is_no_answer_is_a_failure_of_the_provider(body: bytes) -> None:
+    with pytest.raises(ProviderUnavailable):
+        provider().whole([], body)
+
+
+def test_a_compressed_reply_nobody_asked_for_is_refused() -> None:
+    with pytest.raises(ProviderUnavailable, match="compressed"):
+        provider().whole([(b"content-encoding", b"gzip")], b"{}")
+
+
+def test_text_usage_and_logprobs_are_read() -> None:
+    body = msgspec.json.encode(
+        {
+            "choices": [
+                {
+                    "message": {"content": "Yes"},
+                    "finish_reason": "stop",
+                    "logprobs": {"content": [{"token": "Yes", "logprob": -0.5}]},
+                }
+            ],
+            "usage": {
+                "prompt_tokens": 9,
+                "completion_tokens": 1,
+                "prompt_tokens_details": {"cached_tokens": 4},
+                "completion_tokens_details": {"reasoning_tokens": 1},
+            },
+        }
+    )
+    reply = provider().whole([], body)
+    assert (reply.text, reply.finish_reason, reply.logprobs, reply.body) == ("Yes", "stop", [-0.5], body)
+    usage = reply.usage
+    assert usage is not None
+    assert (usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens) == (
+        9,
+        1,
+        4,
+        1,
+    )
+
+
+def test_a_tool_call_and_a_list_of_parts_have_no_text() -> None:
+    for content in (b"null", b'[{"type": "text", "text": "x"}]'):
+        reply = provider().whole([], b'{"choices": [{"message": {"content": %b}}]}' % content)
+        assert reply.text == ""
