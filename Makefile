@@ -1,0 +1,54 @@
+# Everything here works from a fresh clone; a second run is quick. `make` alone says what there is.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.PHONY: help demo test check bench lock clean
+
+# The interpreter to use, when it is not the newest that is found: make PYTHON=python3.12 demo
+export PYTHON
+
+BIN := .venv/bin
+STAMPS := .venv/stamps
+FAST := tests/unit tests/contract tests/docs
+
+help:
+	@echo "make demo    install, then see it work offline: simulated models, real questions, a savings report"
+	@echo "make test    install, then run every test"
+	@echo "make check   format, lint, types, import contracts, fast tests: under two minutes"
+	@echo "make bench   how to measure it"
+	@echo "make lock    pin every dependency anew"
+	@echo "make clean   remove what these commands made"
+
+demo: $(STAMPS)/run
+	@$(BIN)/farthing demo $(ARGS)
+
+test: $(STAMPS)/dev
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(STAMPS)/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -m "not slow" $(wildcard $(FAST))
+
+bench:
+	@echo "benchmarks/README.md says what is measured, against what, and how to repeat it."
+	@echo "The gateway it measures:  $(BIN)/farthing serve --config benchmarks/gateway.toml --port 8951"
+
+lock:
+	tools/lock.sh
+
+clean:
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find src tests tools benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One environment for both: what checks includes what runs.
+$(STAMPS)/run: pyproject.toml constraints.txt
+	@tools/install.sh constraints.txt
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/dev: pyproject.toml constraints.txt constraints-dev.txt
+	@tools/install.sh constraints-dev.txt
+	@mkdir -p $(STAMPS) && touch $@ $(STAMPS)/run
