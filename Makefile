@@ -34,7 +34,7 @@ check: $(STAMPS)/dev
 	$(BIN)/python -m pytest -m "not slow" $(wildcard $(FAST))
 
 bench:
-	@echo "benchmarks/README.md says what is measured, against what, and how to repeat it."
+	@echo "docs/performance.md says what is measured, against what, and how to repeat it."
 	@echo "The gateway it measures:  $(BIN)/farthing serve --config benchmarks/gateway.toml --port 8951"
 
 lock:

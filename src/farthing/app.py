@@ -67,7 +67,7 @@ from farthing.types import Endpoint, Json, Prompt, Request, Target, Terms
 
 log = logging.getLogger("farthing.app")
 
-WATCH_S = 0.5  # a changed file is applied within a second
+WATCH_S = 0.3  # a changed file is applied within a second
 EXACT_CHARS_MAX = 50_000  # counting more would hold the loop for over 2 ms; the estimate decides there
 OPEN_TARGETS_MAX = 1_000  # model names clients made up that are remembered
 GC_ALLOCATIONS = 50_000  # requests leave no cycles; a full pass over a warm heap takes 10 ms
@@ -395,6 +395,8 @@ class Gateway:
             return
         try:
             config = configuration.load(self._source, self._env)
+            if not config.providers and not config.answers:
+                raise ConfigError(f"{self._source}: nothing in it can answer")
             serving = build(config, self._parts)
         except (FarthingError, OSError) as error:
             self._reloads["refused"] += 1
@@ -413,13 +415,16 @@ class Gateway:
         log.info("configuration reloaded, policy %s", serving.steps.money.policy)
 
     async def _watch(self) -> None:
-        """Reload when the file changes. A file caught half-written is refused, and read again when whole."""
+        """Reload when the file has changed and then stayed the same for a moment: the first half of a
+        file may be a valid one, without the keys."""
+        seen = self._stamp
         while True:
             await asyncio.sleep(WATCH_S)
             stamp = _stamp(self._source)
-            if stamp != self._stamp:
+            if stamp == seen and stamp != self._stamp:
                 self._stamp = stamp
                 self.reload()
+            seen = stamp
 
     def _in_progress(self) -> int:
         return self._admission.in_progress

@@ -151,6 +151,8 @@ class ProviderError(FarthingError):
     def __init__(self, message: str, *, upstream_status: int | None = None, body: bytes = b"") -> None:
         super().__init__(message)
         self.upstream_status = upstream_status
+        self.sent = True
+        """A byte of the request may have reached the provider, so it may have been worked on."""
         self.body = body
         """The provider's own error body, at most `ERROR_BODY_BYTES_MAX` of it."""
 

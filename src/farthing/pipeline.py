@@ -111,8 +111,8 @@ async def answer(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -
     except FarthingError as error:
         note_error(receipt, error)
         raise
-    except asyncio.CancelledError:
-        receipt.status, receipt.stop_reason, receipt.error = 499, "client_gone", "client_gone"
+    except asyncio.CancelledError as error:
+        note_cancelled(receipt, error)
         raise
     except BaseException as error:  # a bug: the edge answers 500 and logs it; it leaves a receipt too
         receipt.status, receipt.stop_reason, receipt.error = 500, "error", type(error).__name__
@@ -328,6 +328,13 @@ def stop_reason(finish_reason: str | None, called: Called) -> str:
     if finish_reason == "length" and called.capped_by is not None:
         return f"limit:{called.capped_by}"
     return finish_reason or "stop"
+
+
+def note_cancelled(receipt: Receipt, error: asyncio.CancelledError) -> None:
+    """The client left; or we are going down, and it hears so."""
+    why = "draining" if error.args == ("draining",) else "client_gone"
+    receipt.status = 503 if why == "draining" else 499
+    receipt.stop_reason = receipt.error = why
 
 
 def note_error(receipt: Receipt, error: FarthingError) -> None:

@@ -4,7 +4,7 @@ Implementations sit side by side in the folder named beside each Protocol; `app.
 Each Protocol is proved by one test file, `tests/contract/test_<protocol>.py`, run on all of them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from farthing.errors import ProviderError
@@ -121,8 +121,8 @@ class Exchange(Protocol):
     def status(self) -> int: ...
 
     @property
-    def headers(self) -> Sequence[tuple[bytes, bytes]]:
-        """Names in lower case."""
+    def headers(self) -> Mapping[bytes, bytes]:
+        """Names as they came, in any case; the last of equal names counts."""
 
     def limit(self, *, idle_s: float, limit_s: float, bytes_max: int, now_s: float) -> None:
         """Bound what follows: the pause between two pieces, the monotonic time of its end, its size."""
@@ -180,14 +180,14 @@ class Provider(Protocol):  # models/providers: openai
     ) -> tuple[bytes, bytes]:
         """Return the head (request line and headers) and the body for one call of `target`."""
 
-    def whole(self, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> "Reply":
+    def whole(self, headers: Mapping[bytes, bytes], body: bytes) -> "Reply":
         """Map a complete reply of status 200.
 
         Raises:
             ProviderError: it is not an answer.
         """
 
-    def failure(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> ProviderError:
+    def failure(self, status: int, headers: Mapping[bytes, bytes], body: bytes) -> ProviderError:
         """What a reply of another status means."""
 
 

@@ -3,13 +3,7 @@
 The gateway runs in front of the fault provider, which answers well here, so every 5xx would be our own.
 """
 
-import os
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
+import http.client
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +12,20 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, seed, settings
 from schemathesis import checks
 from schemathesis.config import SchemathesisConfig
+from tests.conftest import StartGateway
+from tests.e2e.gateway import Running
+from tests.faults.provider import FaultProvider
 
 from farthing.config import key_digest
-from tests.faults.provider import FaultProvider
 
 ROOT = Path(__file__).parents[2]
 KEY = "sk-schemathesis"
 EXAMPLES_MAX = 30  # for each operation: right and wrong data together
-START_S = 15.0
 
 CONFIG = """
 [server]
-port = 0
 requests_max = 100
+body_bytes_max = 1000000
 
 [[keys]]
 tenant = "tests"
@@ -83,48 +78,9 @@ def _whole(value: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def gateway_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("gateway")
-    with FaultProvider() as provider:
-        file = folder / "farthing.toml"
-        file.write_text(CONFIG.format(digest=key_digest(KEY), base_url=provider.base_url))
-        command = "from farthing.cli.main import main; main()"
-        process = subprocess.Popen(
-            [sys.executable, "-c", command, "serve", "--config", str(file)],
-            env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "XDG_STATE_HOME": str(folder)},
-            stdout=subprocess.PIPE,
-            stderr=(folder / "log").open("wb"),
-            text=True,
-        )
-        try:
-            yield _address(process)
-        finally:
-            process.terminate()
-            process.wait(START_S)
-        log = (folder / "log").read_text()
-        assert "Traceback" not in log, log[-4_000:]
-
-
-def _address(process: "subprocess.Popen[str]") -> str:
-    """What `farthing serve` says of itself: `base URL  http://127.0.0.1:PORT/v1`."""
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("base URL"):
-            url = line.split()[-1].removesuffix("/v1")
-            _wait(url)
-            return url
-    raise AssertionError("the gateway did not start")
-
-
-def _wait(url: str) -> None:
-    until_s = time.monotonic() + START_S
-    while True:
-        try:
-            urllib.request.urlopen(f"{url}/readyz", timeout=1).close()
-            return
-        except (urllib.error.URLError, ConnectionError):
-            assert time.monotonic() < until_s, "the gateway did not become ready"
-            time.sleep(0.05)
+def gateway(upstream: FaultProvider, start_gateway: StartGateway) -> Running:
+    """It is stopped after the tests, and must not have logged a fault of its own."""
+    return start_gateway(CONFIG.format(digest=key_digest(KEY), base_url=upstream.base_url))
 
 
 @schema.parametrize()
@@ -136,14 +92,18 @@ def _wait(url: str) -> None:
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-def test_generated_requests_get_documented_answers(case: schemathesis.Case, gateway_url: str) -> None:
-    response = case.call(base_url=gateway_url, headers=_headers(case), timeout=20)
+def test_generated_requests_get_documented_answers(case: schemathesis.Case[Any], gateway: Running) -> None:
+    response = case.call(base_url=gateway.base_url.removesuffix("/v1"), headers=_headers(case), timeout=20)
     case.validate_response(response, checks=_checks())
 
 
-def _headers(case: schemathesis.Case) -> dict[str, str]:
+def _headers(case: schemathesis.Case[Any]) -> dict[str, str]:
     """A key, unless the case is about having none."""
-    return {} if "authorization" in {name.lower() for name in case.headers or {}} else {"Authorization": f"Bearer {KEY}"}
+    return (
+        {}
+        if "authorization" in {name.lower() for name in case.headers or {}}
+        else {"Authorization": f"Bearer {KEY}"}
+    )
 
 
 def _checks() -> list[Any]:
@@ -161,3 +121,26 @@ def _checks() -> list[Any]:
             ]
         ),
     ]
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/v1/models", "/v1/chat/completions", "/nowhere"])
+def test_head_is_answered_without_a_body_and_the_connection_goes_on(gateway: Running, path: str) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)
+    headers = {"Authorization": f"Bearer {KEY}"}
+    connection.request("GET", path, headers=headers)
+    got = connection.getresponse()
+    length = len(got.read())
+    connection.request("HEAD", path, headers=headers)
+    asked = connection.getresponse()
+    assert asked.status == got.status
+    assert asked.read() == b""
+    assert asked.getheader("content-length") == str(length)
+    connection.request("GET", path, headers=headers)
+    assert connection.getresponse().status == got.status
+    connection.close()
+
+
+def test_a_body_that_is_too_large_is_refused_by_its_own_name(gateway: Running) -> None:
+    reply = gateway.chat("x" * 1_000_001, headers={"Authorization": f"Bearer {KEY}"})
+    assert reply.status == 413
+    assert reply.error["code"] == "request_too_large"

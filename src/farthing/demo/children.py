@@ -23,6 +23,7 @@ from farthing.errors import FarthingError
 START_S = 20.0  # a slow machine with cold files; some 1 s otherwise
 STOP_S = 10.0
 LOG = "gateway.log"
+UPSTREAM_LOG = "simulated.log"
 TARGET_S = 5.0  # what the endpoint's contract asks for, and the report shows
 
 
@@ -35,7 +36,6 @@ class DemoFailed(FarthingError):
 class Upstream(Struct):
     """The simulated models, in one process with a port for each."""
 
-    process: asyncio.subprocess.Process
     ports: dict[str, int]
     bill: dict[str, Bill] = {}
     """Per tier, what they counted. Empty until they have stopped."""
@@ -94,24 +94,27 @@ def configuration(folder: Path, ports: dict[str, int], tenant_keys: dict[str, st
 
 
 @asynccontextmanager
-async def upstream() -> AsyncIterator[Upstream]:
+async def upstream(folder: Path) -> AsyncIterator[Upstream]:
     """The simulated models, until the end of the block; then their bill is known.
 
     Raises:
-        DemoFailed: they did not start.
+        DemoFailed: they did not start; the message has the end of their log.
     """
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "farthing.demo.upstream"),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        start_new_session=True,  # Ctrl-C is for the demo, which ends them in its own order
-    )
+    log = folder / UPSTREAM_LOG
+    with log.open("wb") as stderr:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "farthing.demo.upstream"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            start_new_session=True,  # Ctrl-C is for the demo, which ends them in its own order
+        )
     try:
-        ports = msgspec.json.decode(await _line(process, "the simulated models"), type=dict[str, int])
-        running = Upstream(process, ports)
+        ports = msgspec.json.decode(await _line(process, "simulated models", log), type=dict[str, int])
+        running = Upstream(ports)
         yield running
         _stdin(process).close()
-        told = await _line(process, "the simulated models")
+        told = await _line(process, "simulated models", log)
         running.bill = msgspec.json.decode(told, type=dict[str, Bill])
     finally:
         await _end(process)
@@ -143,28 +146,25 @@ async def gateway(config: Path) -> AsyncIterator[Served]:
 
 async def _listening(process: asyncio.subprocess.Process, log: Path) -> int:
     """The port that `farthing serve` says it listens on."""
-    try:
-        while True:
-            found = re.match(rb"base URL +http://[^/]+:(\d+)/", await _line(process, "the gateway"))
-            if found is not None:
-                return int(found[1])
-    except DemoFailed as why:
-        raise DemoFailed("\n  ".join([str(why), *_tail(log)])) from None
+    while True:
+        found = re.match(rb"base URL +http://[^/]+:(\d+)/", await _line(process, "gateway", log))
+        if found is not None:
+            return int(found[1])
 
 
-def _tail(log: Path) -> list[str]:
-    return log.read_text("utf-8", "replace").strip().splitlines()[-5:]
-
-
-async def _line(process: asyncio.subprocess.Process, what: str) -> bytes:
+async def _line(process: asyncio.subprocess.Process, what: str, log: Path) -> bytes:
     assert process.stdout is not None, "started with a pipe"
     try:
         line = await asyncio.wait_for(process.stdout.readline(), START_S)
     except TimeoutError:
         line = b""
     if not line:
-        raise DemoFailed(f"{what} did not start, or stopped before its time")
+        raise DemoFailed("\n  ".join([f"the {what} did not start, or stopped too soon", *_tail(log)]))
     return line
+
+
+def _tail(log: Path) -> list[str]:
+    return log.read_text("utf-8", "replace").strip().splitlines()[-5:]
 
 
 def _stdin(process: asyncio.subprocess.Process) -> asyncio.StreamWriter:

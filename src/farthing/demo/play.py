@@ -92,7 +92,7 @@ async def play(asks: list[traffic.Ask], folder: Path, show: Show) -> Played:
     tenant_keys = children.keys()
     config = folder / "farthing.toml"
     tally = Tally(planned=len(asks))
-    async with children.upstream() as upstream:
+    async with children.upstream(folder) as upstream:
         config.write_text(children.configuration(folder, upstream.ports, tenant_keys), "utf-8")
         async with children.gateway(config) as gateway:
             tally.began_s = time.monotonic()

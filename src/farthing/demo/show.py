@@ -25,34 +25,30 @@ def introduce(console: Console, requests: int, speed: float) -> None:
         (
             "[yellow]simulated[/]",
             f"{name} tier",
-            f"simulated-{name}/{tier.model}: about {tier.ttft_ms:.0f} ms to the first token, then "
-            f"{tier.tokens_per_s:.0f} a second;\n"
-            f"${tier.input_usd} in and ${tier.output_usd} out per million tokens",
+            f"simulated-{name}/{tier.model}: "
+            f"${tier.input_usd} in, ${tier.output_usd} out per million tokens;\n"
+            f"about {tier.ttft_ms:.0f} ms to the first token, then {tier.tokens_per_s:.0f} tokens a second",
         )
         for name, tier in TIERS.items()
     ]
     rows += [
-        ("real", "gateway", "farthing serve in its own process: rules, exact cache, contracts, ledger"),
-        (
-            "real",
-            "questions",
-            f"{requests:,} requests out of BANKING77 (CC-BY-4.0), about half of them streamed",
-        ),
+        ("real", "gateway", "farthing serve: rules, exact cache, contracts, ledger"),
+        ("real", "questions", f"{requests:,} requests out of BANKING77 (CC-BY-4.0), half of them streamed"),
         (
             "real",
             "arrivals",
-            f"Azure's trace of LLM conversations (CC-BY-4.0), [bold]{speed:.1f} times[/] as fast;\n"
-            "how long the simulated models take is not sped up",
+            f"Azure's LLM conversation trace (CC-BY-4.0), [bold]{speed:.1f} times[/] as fast;\n"
+            "the time that the simulated models take is not sped up",
         ),
         (
             "drawn",
             "repeats",
-            f"{traffic.SHARE_EXACT:.0%} asked before, {traffic.SHARE_NEAR:.0%} asked before in another "
-            f"spelling, {traffic.SHARE_CONTEXT:.0%} with long passages",
+            f"{traffic.SHARE_EXACT:.0%} asked before, {traffic.SHARE_NEAR:.0%} asked before in other "
+            f"spelling, {traffic.SHARE_CONTEXT:.0%} long",
         ),
     ]
     console.print("[bold]farthing demo[/]  offline: no key, no model, nothing leaves this machine")
-    table = Table(box=None, show_header=False, padding=(0, 1, 0, 2))
+    table = Table(box=None, show_header=False, padding=(0, 0, 0, 2))
     for row in rows:
         table.add_row(*row)
     console.print(table)

@@ -113,12 +113,21 @@ async def _stream(
     role = {"role": "assistant"}
     async for piece in pace:
         choice = {"index": 0, "delta": {**role, "content": piece}, "finish_reason": None}
-        writer.write(head + _event({**common, "choices": [choice]}))
+        _put(writer, head + _event({**common, "choices": [choice]}))
         head, role = b"", {}
         await writer.drain()
     ended = {"index": 0, "delta": {}, "finish_reason": "stop"}
     last = _event({**common, "choices": [ended]}) + _event({**common, "choices": [], "usage": usage})
-    writer.write(last + _chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n")
+    _put(writer, last + _chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n")
+
+
+def _put(writer: asyncio.StreamWriter, data: bytes) -> None:
+    """Raises:
+    ConnectionResetError: the gateway has gone; uvloop would raise a RuntimeError.
+    """
+    if writer.is_closing():
+        raise ConnectionResetError("the gateway closed the connection")
+    writer.write(data)
 
 
 def _event(payload: dict[str, Any]) -> bytes:
@@ -132,7 +141,7 @@ def _chunk(data: bytes) -> bytes:
 def _write_json(writer: asyncio.StreamWriter, payload: dict[str, Any]) -> None:
     body = msgspec.json.encode(payload)
     head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
-    writer.write(head + body)
+    _put(writer, head + body)
 
 
 def _length(head: bytes) -> int:

@@ -24,6 +24,24 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
 
+class _Delta(Struct):
+    content: str | None = None
+
+
+class _Choice(Struct):
+    delta: _Delta | None = None
+    finish_reason: str | None = None
+    index: int = 0
+
+
+class _Chunk(Struct):
+    choices: list[_Choice] | None = None
+    usage: dict[str, Any] | None = None
+
+
+_decode_chunk = msgspec.json.Decoder(_Chunk).decode
+
+
 class _Inference(Struct, forbid_unknown_fields=True):
     prompt: Text
     model_tier: Name | None = None
@@ -156,13 +174,15 @@ class TextSink:
     def _texts(self, events: bytes) -> bytes:
         out = []
         for event in events.split(b"\n\n"):
-            if not event.startswith(b"data: {"):
+            payload = b"".join(line[5:] for line in event.split(b"\n") if line.startswith(b"data:"))
+            try:
+                chunk = _decode_chunk(payload)
+            except msgspec.DecodeError:  # a comment, `[DONE]`, or a shape we do not know: there is no text in it
                 continue
-            chunk = _decode(event[6:])
-            self._usage = chunk.get("usage") or self._usage
-            for choice in chunk.get("choices") or ():
-                self._finish_reason = choice.get("finish_reason") or self._finish_reason
-                text = (choice.get("delta") or {}).get("content")
-                if text:
+            self._usage = chunk.usage or self._usage
+            for choice in chunk.choices or ():
+                self._finish_reason = choice.finish_reason or self._finish_reason
+                text = None if choice.delta is None else choice.delta.content
+                if text and choice.index == 0:
                     out.append(b"data: %b\n\n" % _encode({"text": text}))
         return b"".join(out)

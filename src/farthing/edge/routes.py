@@ -23,7 +23,7 @@ from farthing.edge.auth import Keys
 from farthing.edge.body import read_object
 from farthing.edge.openai import Asked, Reader
 from farthing.edge.server import ClientConnection, HttpRequest
-from farthing.errors import FarthingError, InvalidRequest, NoSuchRoute, Unauthenticated
+from farthing.errors import FarthingError, InvalidRequest, NoSuchRoute, Overloaded, Unauthenticated
 from farthing.models.answers import usd
 from farthing.pipeline import Steps, answer
 from farthing.protocols import Sink
@@ -284,7 +284,7 @@ def _cut(error: asyncio.CancelledError) -> FarthingError:
     """Why a request that still has a client was ended."""
     why = error.args[0] if error.args else ""
     if why == "draining":
-        return FarthingError("the gateway is shutting down and could not wait any longer")
+        return Overloaded("the gateway is shutting down and could not wait any longer", code="draining")
     return FarthingError("the request was ended")
 
 

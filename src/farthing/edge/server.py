@@ -124,7 +124,8 @@ class ClientConnection(asyncio.Protocol):
         transport.set_write_buffer_limits(high=WRITE_HIGH_BYTES)
         server = self.server
         if len(server.connections) >= server.config.connections_max:
-            self.refuse(503, "too many connections: try again in a moment")
+            why = "the gateway is shutting down" if server.draining else "too many connections"
+            self.refuse(503, f"{why}: try again in a moment")
             return
         server.connections.add(self)
         self.deadline_s = time.monotonic() + server.config.header_s

@@ -91,19 +91,19 @@ class Caller:
         """
         failures: list[ProviderError] = []
         attempts = wanted.receipt.attempts
-        for target in route.targets[: self._config.attempts_max]:
+        attempts_max = len(attempts) + self._config.attempts_max
+        for target in route.targets:
+            if len(attempts) >= attempts_max:
+                break
             health = self.health(target)
-            rests_s = health.rests_s()
-            if rests_s > 0:
-                failures.append(
-                    ProviderUnavailable(f"{target.name} rests for another {rests_s:.1f} s after failures")
-                )
+            if health.rests_s() > 0:
+                failures.append(health.why_it_rests(target.name))
                 continue
             try:
                 return await self._attempt(wanted, target, health, route.tier)
             except ProviderError as error:
                 failures.append(error)
-                if not _never_answered(error) or len(attempts) >= self._config.attempts_max:
+                if not _never_answered(error) or len(attempts) >= attempts_max:
                     continue
             if health.rests_s() == 0 and health.may_retry():
                 try:
@@ -125,29 +125,30 @@ class Caller:
         receipt.calls += 1
         if not again:
             health.called()
-        health.begin()
+        probe = health.begin()
         called = Called(target, attempt, health, prompt.capped_by)
         try:
             await self._send(called, wanted, prompt)
         except ProviderError as error:
-            health.failed(error)
             attempt.error = error.code
             attempt.status = error.upstream_status
             self._failed_cost(called, prompt, error)
             left_s = hold.left_s
             if left_s is not None and left_s <= 0:
+                health.abandoned(probe)  # how patient an endpoint is says nothing about the target
                 raise ContractExceeded(
                     "the deadline of the endpoint passed before the answer began", limit="deadline_s"
                 ) from error
+            health.failed(error, probe)
             raise
-        except asyncio.CancelledError:
-            health.abandoned()
-            attempt.error = "cancelled"
+        except BaseException as error:  # the client left, or a bug: nothing was learnt about the target
+            health.abandoned(probe)
+            attempt.error = "cancelled" if isinstance(error, asyncio.CancelledError) else type(error).__name__
             self._failed_cost(called, prompt, None)
             raise
         finally:
             attempt.total_ms = (self._clock() - began_s) * 1000
-        health.succeeded()
+        health.succeeded(probe)
         return called
 
     async def _send(self, called: Called, wanted: Wanted, prompt: Prompt) -> None:
@@ -173,16 +174,19 @@ class Caller:
             called.reply = provider.whole(exchange.headers, await exchange.read(limits.answer_bytes_max))
             attempt.ttft_ms = (self._clock() - began_s) * 1000
             return
-        provider.check_encoding(exchange.headers)
         exchange.limit(
             idle_s=limits.idle_s,
             limit_s=min(began_s + limits.total_s, FAR_S if deadline_s is None else deadline_s),
             bytes_max=limits.answer_bytes_max,
             now_s=self._clock(),
         )
-        if not (header(exchange.headers, b"content-type") or b"").startswith(b"text/event-stream"):
+        try:
+            provider.check_encoding(exchange.headers)
+            if not (header(exchange.headers, b"content-type") or b"").startswith(b"text/event-stream"):
+                raise ProviderUnavailable("the reply to a streamed request is not an event stream")
+        except ProviderUnavailable:
             exchange.close()
-            raise ProviderUnavailable("the reply to a streamed request is not an event stream")
+            raise
         stream = Stream(
             exchange,
             event_bytes_max=limits.event_bytes_max,
@@ -200,7 +204,7 @@ class Caller:
 
     def _failed_cost(self, called: Called, prompt: Prompt, error: ProviderError | None) -> None:
         """A refused call costs nothing; one that may have been worked on costs its prompt, estimated."""
-        if error is not None and (error.upstream_status is not None or _never_answered(error)):
+        if error is not None and (error.upstream_status is not None or not error.sent):
             called.attempt.cost_nusd = 0
             return
         usage = Usage(input_tokens=prompt.input_tokens, estimated=True)

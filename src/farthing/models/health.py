@@ -1,6 +1,6 @@
 """Whether a target is worth a call now: breaker, pauses and retry budget. Sans-I/O: the clock is given.
 
-    closed --(half of the last calls failed, at least 5; or 5 in a row)--> open
+    closed --(half of the last `breaker_calls` failed; or 5 in a row)--> open
     open   --(after `breaker_open_s`)--> half open: one probe at a time
     half open --(the probe succeeds)--> closed;  --(it fails)--> open
 
@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 
 from farthing.config import CallConfig
-from farthing.errors import ProviderBusy, ProviderError, ProviderRejected
+from farthing.errors import ProviderBusy, ProviderError, ProviderRejected, ProviderUnavailable
 
 IN_A_ROW_MAX = 5
 BUDGET_WINDOW_S = 10.0
@@ -30,7 +30,8 @@ class Health:
         "_open_until_s",
         "_outcomes",
         "_paused_until_s",
-        "_probing",
+        "_probe",
+        "_probes",
         "_retries",
     )
 
@@ -40,7 +41,9 @@ class Health:
         self._outcomes: deque[tuple[float, bool]] = deque(maxlen=config.breaker_calls)
         self._failed_in_a_row = 0
         self._open_until_s: float | None = None
-        self._probing = False
+        self._probe = 0
+        """The number of the probe under way; 0 when there is none."""
+        self._probes = 0
         self._paused_until_s = 0.0
         self._calls: deque[float] = deque(maxlen=10_000)
         self._retries: deque[float] = deque(maxlen=1_000)
@@ -53,51 +56,69 @@ class Health:
         left_s = self._paused_until_s - now_s
         if self._open_until_s is not None:
             left_s = max(left_s, self._open_until_s - now_s)
-            if left_s <= 0 and self._probing:
+            if left_s <= 0 and self._probe:
                 left_s = 0.1  # one probe is under way: look again soon
         if left_s <= 0:
             self._paused_until_s = 0.0
             return 0.0
         return left_s
 
-    def begin(self) -> None:
-        """A call is about to be made. Exactly one of `succeeded`, `failed` and `abandoned` follows."""
-        if self._open_until_s is not None:
-            self._probing = True
+    def why_it_rests(self, name: str) -> ProviderError:
+        """What to tell a client that finds nothing else: busy when the provider asked for the pause."""
+        rests_s = self.rests_s()
+        if self._paused_until_s > self._clock():
+            return ProviderBusy(f"{name} asked for a pause of another {rests_s:.1f} s", retry_after_s=rests_s)
+        return ProviderUnavailable(f"{name} rests for another {rests_s:.1f} s after failures")
 
-    def succeeded(self) -> None:
-        self._probing = False
-        self._open_until_s = None
+    def begin(self) -> int:
+        """A call is about to be made. Exactly one of `succeeded`, `failed` and `abandoned` follows, with
+        the number this returns: 0, or that of the one probe of a half-open breaker."""
+        if self._open_until_s is None:
+            return 0
+        self._probes += 1
+        self._probe = self._probes
+        return self._probe
+
+    def succeeded(self, probe: int = 0) -> None:
+        if self._open_until_s is not None:
+            if not probe or probe != self._probe:
+                return  # begun before the breaker opened: too old to close it
+            self._probe = 0
+            self._open_until_s = None
         if self._failed_in_a_row:
             self._failed_in_a_row = 0
         if self._outcomes:
             self._outcomes.append((self._clock(), True))
 
-    def abandoned(self) -> None:
+    def abandoned(self, probe: int = 0) -> None:
         """The client left, or the request was at fault: nothing was learnt about the target."""
-        self._probing = False
+        if probe and probe == self._probe:
+            self._probe = 0
 
-    def failed(self, error: ProviderError) -> None:
-        if isinstance(error, ProviderRejected):
-            self.abandoned()
-            return
+    def failed(self, error: ProviderError, probe: int = 0) -> None:
         now_s = self._clock()
         if isinstance(error, ProviderBusy):
-            self.abandoned()
             pause_s = 1.0 if error.retry_after_s is None else error.retry_after_s
-            self._paused_until_s = now_s + min(pause_s, self._config.pause_s_max)
+            pauses_until_s = now_s + min(pause_s, self._config.pause_s_max)
+            self._paused_until_s = max(self._paused_until_s, pauses_until_s)
+        if isinstance(error, ProviderBusy | ProviderRejected):
+            self.abandoned(probe)
+            return
+        if self._open_until_s is not None:
+            if probe and probe == self._probe:
+                self._probe = 0
+                self._open_until_s = now_s + self._config.breaker_open_s
             return
         self._failed_in_a_row += 1
         self._outcomes.append((now_s, False))
-        if self._probing or self._failed_in_a_row >= IN_A_ROW_MAX or self._half_failed(now_s):
+        if self._failed_in_a_row >= IN_A_ROW_MAX or self._half_failed(now_s):
             self._open_until_s = now_s + self._config.breaker_open_s
             self._outcomes.clear()
-        self._probing = False
 
     def _half_failed(self, now_s: float) -> bool:
         recent = [ok for at_s, ok in self._outcomes if now_s - at_s <= self._config.breaker_window_s]
         failures = recent.count(False)
-        return failures >= IN_A_ROW_MAX and failures * 2 >= len(recent)
+        return len(recent) >= self._config.breaker_calls and failures * 2 >= len(recent)
 
     def called(self) -> None:
         """Count a first attempt, which earns a share of a retry."""

@@ -9,7 +9,13 @@ one is still invisible.
 import asyncio
 import time
 
-from farthing.errors import FarthingError, ProviderError, ProviderUnavailable, StreamBroken
+from farthing.errors import (
+    FarthingError,
+    ProviderError,
+    ProviderTimeout,
+    ProviderUnavailable,
+    StreamBroken,
+)
 from farthing.models.providers.completion import NotChunks, assemble
 from farthing.models.providers.sse import BadStream, EventReader
 from farthing.protocols import Exchange, Sink
@@ -74,9 +80,14 @@ class Stream:
         self._exchange.relay(self._data, self._end)
         while not self._held and not self._finished:
             await self._wait()
-        if self._error is not None and not self._held:
-            error, self._error = self._error, None
-            raise error if isinstance(error, ProviderError) else ProviderUnavailable(str(error))
+        if self._held:
+            return
+        error, self._error = self._error, None
+        if isinstance(error, ProviderError):
+            raise error
+        if self.cut is not None:
+            raise ProviderTimeout("no chunk came before the endpoint's deadline")
+        raise ProviderUnavailable("the stream ended without a chunk" if error is None else str(error))
 
     async def relay(self, sink: Sink) -> None:
         """Send everything up to the closing events to `sink`, and return when that is done.
@@ -144,10 +155,11 @@ class Stream:
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
-    def _data(self, piece: bytes) -> None:
+    def _data(self, piece: bytes | None) -> None:
+        """Take what came; None when nothing more will."""
         reader = self.reader
         try:
-            block = reader.feed(piece)
+            block = reader.end() if piece is None else reader.feed(piece)
         except BadStream as error:
             self._finish(self._broken(f"{error}"))
             return
@@ -179,7 +191,9 @@ class Stream:
         if self._finished:
             return
         if error is None:
-            self._finish(self._broken("it ended without [DONE]"))
+            self._data(None)
+            if not self._finished:
+                self._finish(self._broken("it ended without [DONE]"))
         elif self._deadline_s is not None and time.monotonic() >= self._deadline_s:
             self.cut = "deadline_s"
             self._finish(None)

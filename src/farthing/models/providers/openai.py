@@ -5,7 +5,7 @@ What goes up is the client's body, decoded once and encoded again field by field
 the usage chunk. What comes back goes on byte for byte.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from time import time
 
@@ -163,18 +163,22 @@ class OpenAIProvider:
                 body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
         return b"%b%b\r\n" % (self._heads[operation], request_id.encode()), _encode(body)
 
-    def whole(self, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> WholeReply:
+    def whole(self, headers: Mapping[bytes, bytes], body: bytes) -> WholeReply:
         """Map a complete reply of status 200.
 
         Raises:
             ProviderUnavailable: it is not an answer.
         """
-        self.check_encoding(headers)
         try:
+            if not body.isascii():
+                body.decode()  # the parser looks only into the strings that are read
             whole = _decode_whole(body)
+        except UnicodeDecodeError as error:
+            raise ProviderUnavailable(f"the reply is not UTF-8: {error.reason}") from None
         except msgspec.ValidationError as error:
             raise ProviderUnavailable(f"the reply is JSON of another shape: {error}") from None
         except msgspec.DecodeError as error:
+            self.check_encoding(headers)  # what is compressed is not JSON: say which of the two it is
             raise ProviderUnavailable(f"the reply is not JSON: {error}") from None
         choices = whole.choices
         if not choices:
@@ -185,17 +189,17 @@ class OpenAIProvider:
         content = NULL if first.message is None else first.message.content
         return WholeReply(body, usage_of(whole.usage), first.finish_reason, content, first.logprobs)
 
-    def check_encoding(self, headers: Sequence[tuple[bytes, bytes]]) -> None:
+    def check_encoding(self, headers: Mapping[bytes, bytes]) -> None:
         """Raises:
         ProviderUnavailable: the reply is compressed although `identity` was asked for; unpacking what
             nobody asked for is how a small reply becomes a large one.
         """
-        for name, value in headers:
-            if name == b"content-encoding" and value.lower() != b"identity":
-                encoding = value[:40].decode("latin-1")
-                raise ProviderUnavailable(f"the reply is compressed ({encoding}) although identity was asked")
+        value = header(headers, b"content-encoding")
+        if value is not None and value.lower() != b"identity":
+            encoding = value[:40].decode("latin-1")
+            raise ProviderUnavailable(f"the reply is compressed ({encoding}) although identity was asked")
 
-    def failure(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> ProviderError:
+    def failure(self, status: int, headers: Mapping[bytes, bytes], body: bytes) -> ProviderError:
         """What a reply of another status than 200 means."""
         if status in (401, 403):  # its words may hold a part of our key
             return ProviderRejected(
@@ -243,7 +247,7 @@ def _message_of(body: bytes) -> str:
     return f": {words}" if words else ""
 
 
-def retry_after_s(headers: Sequence[tuple[bytes, bytes]], now_unix_s: float | None = None) -> float | None:
+def retry_after_s(headers: Mapping[bytes, bytes], now_unix_s: float | None = None) -> float | None:
     """Seconds a 429 asks us to wait: `retry-after-ms`, or `retry-after` in seconds or as a date.
 
     None when there is none, or it makes no sense (negative, not a number, in the past).

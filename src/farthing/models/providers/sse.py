@@ -35,6 +35,8 @@ class WireUsage(Struct):
 
 class Delta(Struct):
     content: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: list[msgspec.Raw] | None = None
 
 
 class ChunkChoice(Struct):
@@ -53,6 +55,7 @@ class WireChunk(Struct):
 
 
 _decode = msgspec.json.Decoder(WireChunk).decode
+_decode_list = msgspec.json.Decoder(list[WireChunk]).decode
 _decode_any = msgspec.json.Decoder().decode
 
 
@@ -108,7 +111,7 @@ class EventReader:
         self.done = False
         """`[DONE]` has come; whatever follows is ignored."""
         self.chunks = 0
-        """Chunks that carried content: at least one token each."""
+        """Deltas that carried content: at least one token each. One with a role alone has none."""
         self.text_chars = 0
         self.finish_reason: str | None = None
         self.finished_choices = 0
@@ -139,11 +142,52 @@ class EventReader:
             return b""
         self._keep(data[end + 2 :])
         block = data[: end + 2]
+        if not block.isascii():
+            _check_utf8(block)  # the parser looks only into the strings that are read
+        if self._read_plain(block):
+            return block
         kept_back = False
         for event in block[:-2].split(b"\n\n"):
             if self._read(event):
                 kept_back = True
         return self._without_kept(block) if kept_back else block
+
+    def _read_plain(self, block: bytes) -> bool:
+        """Read a block of nothing but plain chunks in one go; False, and nothing read, when it is not one.
+
+        Plain is one line of `data: {...}` an event, without finish, usage or error: nearly all of a
+        stream. A line end is never inside JSON, so with commas for line ends the block is one list.
+        """
+        events = block.count(b"\n\ndata: {") + 1
+        if self.done or not block.startswith(b"data: {") or block.count(b"\n") != 2 * events:
+            return False
+        try:
+            chunks = _decode_list(b"[%b]" % block[6:-2].replace(b"\n\ndata: ", b","))
+        except msgspec.DecodeError:  # what is wrong with it is for the slow path to say
+            return False
+        texts = chars = 0
+        for chunk in chunks:
+            if chunk.usage is not None or chunk.error is not NULL:
+                return False
+            for choice in chunk.choices or ():
+                if choice.finish_reason is not None:
+                    return False
+                delta = choice.delta
+                if delta is not None:
+                    text = delta.content or delta.reasoning_content
+                    if text:
+                        texts += 1
+                        chars += len(text)
+                    elif delta.tool_calls:
+                        texts += 1
+        self.chunks += texts
+        self.text_chars += chars
+        self.last_payload = block[block.rfind(b"\n\n", 0, -2) + 8 : -2] if events > 1 else block[6:-2]
+        return True
+
+    def end(self) -> bytes:
+        """The stream is over: return what a CR that came last completes."""
+        return self.feed(b"\n") if self._held_cr else b""
 
     def _keep(self, rest: bytes) -> None:
         if len(rest) > self._event_bytes_max:
@@ -179,13 +223,16 @@ class EventReader:
         if choices:
             for choice in choices:
                 delta = choice.delta
-                if delta is not None and delta.content:
-                    self.text_chars += len(delta.content)
+                if delta is not None:
+                    text = delta.content or delta.reasoning_content
+                    if text:
+                        self.text_chars += len(text)
+                        self.chunks += 1
+                    elif delta.tool_calls:
+                        self.chunks += 1
                 if choice.finish_reason is not None:
                     self.finish_reason = choice.finish_reason
                     self.finished_choices += 1
-                else:
-                    self.chunks += 1
         if chunk.usage is not None:
             self.usage = usage_of(chunk.usage) or self.usage
             if not choices:
@@ -214,6 +261,13 @@ class EventReader:
             if payload is None or payload != self.usage_event:
                 kept.append(event + b"\n\n")
         return b"".join(kept)
+
+
+def _check_utf8(block: bytes) -> None:
+    try:
+        block.decode()
+    except UnicodeDecodeError as error:
+        raise BadStream(f"an event is not JSON: not UTF-8: {error.reason}") from None
 
 
 def _data_of(event: bytes) -> bytes | None:

@@ -6,7 +6,7 @@ the peer keeps it alive; every other end closes it, so a reply can never be take
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import Protocol, cast
 
 import httptools
@@ -14,7 +14,7 @@ import httptools
 from farthing.errors import ProviderError, ProviderUnavailable
 
 HEAD_BYTES_MAX = 65_536  # a reply's headers; also anything else that is neither headers nor body
-PACE_S = 0.001
+PACE_S = 0.004
 
 DataCallback = Callable[[bytes], None]
 EndCallback = Callable[[Exception | None], None]
@@ -36,46 +36,28 @@ class Owner(Protocol):
 class Http1Exchange:
     """One request and its reply. See `protocols.Exchange`."""
 
-    __slots__ = (
-        "_data",
-        "_end",
-        "_wake_on_head",
-        "bytes_max",
-        "complete",
-        "connection",
-        "deadline_s",
-        "error",
-        "headers",
-        "idle_s",
-        "last_s",
-        "limit_s",
-        "parts",
-        "paused",
-        "size",
-        "status",
-        "waiter",
-        "waiting_for",
-    )
+    # Most exchanges never change these, and setting them costs more than all else a new one does.
+    status = 0
+    headers: Mapping[bytes, bytes] = {}
+    """Names as they came; `header` finds them in any case."""
+    size = 0
+    bytes_max = 1 << 62
+    complete = False
+    paused = False
+    error: ProviderError | None = None
+    connection: "Connection | None" = None
+    limit_s = 1e18
+    idle_s = 1e18
+    last_s = 0.0
+    waiting_for = "the first byte"
+    _waiter: "asyncio.Future[None] | None" = None
+    _data: DataCallback | None = None
+    _end: EndCallback | None = None
 
     def __init__(self, deadline_s: float, *, whole: bool) -> None:
-        self.status = 0
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.connection: Connection | None = None
-        self.parts: list[bytes] = []
-        self.size = 0
-        self.bytes_max = 1 << 62
-        self.complete = False
-        self.paused = False
-        self.error: ProviderError | None = None
-        self.waiter: asyncio.Future[None] | None = None
         self.deadline_s = deadline_s
-        self.limit_s = 1e18
-        self.idle_s = 1e18
-        self.last_s = 0.0
-        self.waiting_for = "the first byte"
-        self._data: DataCallback | None = None
-        self._end: EndCallback | None = None
-        self._wake_on_head = not whole
+        self.parts: list[bytes] = []
+        self._wake_on_body = not whole
 
     # -- what the caller does ----------------------------------------------------------------------
 
@@ -94,8 +76,8 @@ class Http1Exchange:
         if self.size > bytes_max:
             self.fail(ProviderUnavailable(f"the reply is larger than {bytes_max} bytes"))
         if not self.complete and self.error is None:
-            self._wake_on_head = False
-            await self._wait()
+            self._wake_on_body = False
+            await self.wait()
         if self.error is not None:
             raise self.error
         parts = self.parts
@@ -105,7 +87,9 @@ class Http1Exchange:
         self._data = data
         self._end = end
         if self.parts:
-            self.flush()
+            piece = b"".join(self.parts)
+            self.parts.clear()
+            data(piece)
         if self.complete or self.error is not None:
             self._finish()
 
@@ -137,34 +121,32 @@ class Http1Exchange:
 
     # -- what the connection does ------------------------------------------------------------------
 
-    async def _wait(self) -> None:
-        loop = asyncio.get_running_loop()
-        self.waiter = loop.create_future()
+    async def wait(self) -> None:
+        self._waiter = asyncio.get_running_loop().create_future()
         try:
-            await self.waiter
+            await self._waiter
         except asyncio.CancelledError:
             self.close()
             raise
         finally:
-            self.waiter = None
+            self._waiter = None
 
     def _wake(self) -> None:
-        waiter = self.waiter
+        waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
-    def flush(self) -> None:
-        """Hand on what has come. Called once for each read of the socket."""
-        data = self._data
-        if data is None:
-            if self._wake_on_head and (self.parts or self.complete):
+    def take(self, piece: bytes) -> None:
+        """Take what one read of the socket brought of the body."""
+        self.size += len(piece)
+        if self.size > self.bytes_max:
+            self.fail(ProviderUnavailable(f"the reply is larger than {self.bytes_max} bytes"))
+        elif self._data is not None:
+            self._data(piece)
+        else:
+            self.parts.append(piece)
+            if self._wake_on_body:
                 self._wake()
-            return
-        parts = self.parts
-        if parts:
-            piece = parts[0] if len(parts) == 1 else b"".join(parts)
-            self.parts = []
-            data(piece)
 
     def completed(self) -> None:
         self.complete = True
@@ -196,10 +178,14 @@ class Connection(asyncio.Protocol):
     """One socket to one origin; the parser's callbacks fill the exchange it serves."""
 
     __slots__ = (
+        "_headers",
         "_keep_alive",
+        "_parts",
         "_quiet_bytes",
         "exchange",
         "idle_since_s",
+        "on_body",
+        "on_header",
         "parser",
         "pool",
         "resting",
@@ -210,6 +196,11 @@ class Connection(asyncio.Protocol):
         self.pool = pool
         self.transport: asyncio.Transport | None = None
         self.exchange: Http1Exchange | None = None
+        self._headers: dict[bytes, bytes] = {}
+        self._parts: list[bytes] = []
+        # The parser calls these two by name for every header and every chunk: straight into C, no frame.
+        self.on_header = self._headers.__setitem__
+        self.on_body = self._parts.append
         self.parser = httptools.HttpResponseParser(self)
         self.idle_since_s = 0.0
         self.resting = False
@@ -235,8 +226,8 @@ class Connection(asyncio.Protocol):
 
     def _ended_by_close(self, exchange: Http1Exchange) -> bool:
         """A reply with neither length nor chunks ends where its connection ends (RFC 9112, 6.3)."""
-        names = {name for name, _ in exchange.headers}
-        return not names & {b"content-length", b"transfer-encoding"}
+        headers = exchange.headers
+        return header(headers, b"content-length") is None and header(headers, b"transfer-encoding") is None
 
     def data_received(self, data: bytes) -> None:
         exchange = self.exchange
@@ -247,17 +238,19 @@ class Connection(asyncio.Protocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserError as error:
+            exchange.complete = False  # bytes after its end: where it ended cannot be trusted either
             exchange.fail(ProviderUnavailable(f"the reply is not valid HTTP: {error}"))
             return
+        parts = self._parts
+        if parts:
+            piece = parts[0] if len(parts) == 1 else b"".join(parts)
+            parts.clear()
+            self._quiet_bytes = 0
+            exchange.take(piece)
+        elif self._quiet_bytes > HEAD_BYTES_MAX:
+            exchange.fail(ProviderUnavailable(f"the reply's headers are over {HEAD_BYTES_MAX} bytes"))
         if exchange.error is not None:
             return
-        if self._quiet_bytes > HEAD_BYTES_MAX:
-            exchange.fail(ProviderUnavailable(f"the reply's headers are over {HEAD_BYTES_MAX} bytes"))
-            return
-        if exchange.size > exchange.bytes_max:
-            exchange.fail(ProviderUnavailable(f"the reply is larger than {exchange.bytes_max} bytes"))
-            return
-        exchange.flush()
         if exchange.complete:
             self._complete(exchange)
         elif exchange._data is not None:
@@ -289,28 +282,16 @@ class Connection(asyncio.Protocol):
         if exchange is None or exchange.complete:
             raise ValueError("bytes after the end of the reply")
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        exchange = self.exchange
-        if exchange is not None and not exchange.status:
-            exchange.headers.append((name.lower(), value))
-
     def on_headers_complete(self) -> None:
         exchange = self.exchange
         if exchange is None:
             return
         status = self.parser.get_status_code()
-        if status < 200:  # 100 Continue, 103 Early Hints: the reply is still to come
-            exchange.headers.clear()
-            return
-        exchange.status = status
+        if status >= 200:  # before that, 100 Continue, 103 Early Hints: the reply is still to come
+            exchange.status = status
+            exchange.headers = self._headers.copy()
+        self._headers.clear()
         self._quiet_bytes = 0
-
-    def on_body(self, body: bytes) -> None:
-        exchange = self.exchange
-        if exchange is not None:
-            exchange.parts.append(body)
-            exchange.size += len(body)
-            self._quiet_bytes = 0
 
     def on_message_complete(self) -> None:
         exchange = self.exchange
@@ -335,15 +316,28 @@ class Connection(asyncio.Protocol):
         if exchange is None or not exchange.paused:
             self.resume()
 
+    def begin(self, exchange: Http1Exchange) -> None:
+        """Serve `exchange` from now on; nothing of an earlier one is left."""
+        self.exchange = exchange
+        exchange.connection = self
+        self._quiet_bytes = 0
+        if self._headers:  # trailers
+            self._headers.clear()
+
     def abort(self) -> None:
         self.exchange = None
         if self.transport is not None:
             self.transport.abort()
 
 
-def header(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> bytes | None:
-    """The first header of that (lower-case) name, or None."""
-    for key, value in headers:
-        if key == name:
-            return value
-    return None
+def header(headers: Mapping[bytes, bytes], name: bytes) -> bytes | None:
+    """The header of that (lower-case) name, written in any case; None when there is none."""
+    found = headers.get(name)
+    if found is None:
+        found = headers.get(name.title())
+    if found is None:
+        size = len(name)
+        found = next(
+            (value for key, value in headers.items() if len(key) == size and key.lower() == name), None
+        )
+    return found

@@ -231,21 +231,20 @@ class Http1Transport:
             pool = self._pools[origin] = Pool(origin, self._loop, self._sweep)
             self._sweep.pools.append(pool)
         deadline_s = time.monotonic() + first_byte_s
-        connection = await pool.acquire(deadline_s)
+        try:
+            connection = await pool.acquire(deadline_s)
+        except ProviderError as error:
+            error.sent = False
+            raise
         exchange = Http1Exchange(deadline_s, whole=whole)
         exchange.bytes_max = origin.answer_bytes_max
-        exchange.connection = connection
-        connection.exchange = exchange
-        connection._quiet_bytes = 0
-        if connection.transport is None:  # lost between release and here
-            connection.exchange = None
-            exchange.fail(
-                ProviderUnavailable("the connection ended before it replied", nothing_received=True)
-            )
-        else:
-            self._sweep.watch(exchange)
-            connection.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
-            await exchange._wait()
+        transport = connection.transport
+        if transport is None:  # lost between release and here
+            raise ProviderUnavailable("the connection ended before it replied", nothing_received=True)
+        connection.begin(exchange)
+        self._sweep.watch(exchange)
+        transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
+        await exchange.wait()
         if exchange.error is not None:
             raise exchange.error
         return exchange

@@ -1,0 +1,105 @@
+"""docs/openapi.json is a valid OpenAPI 3.1 document of exactly the routes that the program has."""
+
+import copy
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from tests.docs.pages import DOCS, code, rows
+
+from farthing import __version__
+from farthing.edge.routes import ROUTES
+from farthing.edge.server import REASONS
+
+DOCUMENT: dict[str, Any] = json.loads((DOCS / "openapi.json").read_text())
+METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+
+
+def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, item in DOCUMENT["paths"].items():
+        for method in METHODS:
+            if method in item:
+                yield path, method, item[method]
+
+
+def references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("$ref"), str):
+            yield value["$ref"]
+        for item in value.values():
+            yield from references(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from references(item)
+
+
+def found(reference: str) -> Any:
+    value: Any = DOCUMENT
+    for part in reference.removeprefix("#/").split("/"):
+        value = value[part.replace("~1", "/")]
+    return value
+
+
+def test_it_has_every_route_and_no_other() -> None:
+    routes = {(path, method.decode().lower()) for path, methods in ROUTES.items() for method in methods}
+    assert {(path, method) for path, method, _ in operations()} == routes
+
+
+def test_it_is_a_valid_document() -> None:
+    schemathesis.openapi.from_dict(copy.deepcopy(DOCUMENT)).validate()
+    assert DOCUMENT["openapi"] == "3.1.0"
+    assert DOCUMENT["info"]["version"] == __version__
+
+
+def test_every_reference_leads_somewhere_and_every_component_is_used() -> None:
+    used = set(references(DOCUMENT))
+    for reference in used:
+        assert found(reference) is not None
+    kinds = {kind: parts for kind, parts in DOCUMENT["components"].items() if kind != "securitySchemes"}
+    assert {f"#/components/{kind}/{name}" for kind, parts in kinds.items() for name in parts} == used
+
+
+def test_operations_are_named_once_and_told_in_words() -> None:
+    names = [operation["operationId"] for _, _, operation in operations()]
+    assert len(set(names)) == len(names)
+    for _, _, operation in operations():
+        assert operation["summary"].endswith(".")
+        assert all(tag in {known["name"] for known in DOCUMENT["tags"]} for tag in operation["tags"])
+
+
+@pytest.mark.parametrize(("path", "method", "operation"), list(operations()))
+def test_every_documented_status_is_one_the_server_can_say(
+    path: str, method: str, operation: dict[str, Any]
+) -> None:
+    assert {int(status) for status in operation["responses"]} <= set(REASONS)
+    assert "200" in operation["responses"]
+
+
+def test_the_page_has_every_route_and_says_which_need_a_key() -> None:
+    listed = {
+        code(first)[0]: others[-1]
+        for first, others in rows(DOCS / "http-api.md").items()
+        if re.match("`(GET|POST) /", first)
+    }
+    expected = {
+        f"{method.upper()} {path}": "no" if operation.get("security") == [] else "yes"
+        for path, method, operation in operations()
+    }
+    assert listed == expected
+
+
+def test_the_page_has_every_header_of_an_answer() -> None:
+    names = {name for first in rows(DOCS / "http-api.md", "## Headers of an answer") for name in code(first)}
+    assert names == set(DOCUMENT["components"]["headers"])
+
+
+def test_the_page_has_every_header_a_request_may_carry() -> None:
+    names = {
+        name
+        for first in rows(DOCS / "http-api.md", "## Which endpoint, which session, which task")
+        for name in code(first)
+    }
+    assert {parameter["name"] for parameter in DOCUMENT["components"]["parameters"].values()} <= names

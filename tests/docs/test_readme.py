@@ -1,0 +1,71 @@
+"""The README tells the truth about the journey, the commands, and what is and is not there."""
+
+import re
+
+from tests.docs.pages import ROOT
+
+from farthing import pipeline
+
+README = ROOT / "README.md"
+LINES_MAX = 150
+
+
+def journey(text: str) -> list[str]:
+    lines = [line.strip() for line in text.splitlines() if line.strip().startswith("admit -> ")]
+    assert lines, "the journey is not drawn"
+    return lines
+
+
+def test_the_journey_is_drawn_as_the_pipeline_has_it() -> None:
+    assert pipeline.__doc__ is not None
+    (steps,) = journey(pipeline.__doc__)
+    for page in (README, ROOT / "docs" / "how-it-decides.md"):
+        assert journey(page.read_text()) == [steps]
+
+
+def test_the_steps_stand_in_the_pipeline_in_the_order_of_the_drawing() -> None:
+    assert pipeline.__file__ is not None
+    source = (ROOT / "src" / "farthing" / "pipeline.py").read_text()
+    body = source.partition("async def answer(")[2].partition("\nasync def ")[0]
+    (steps,) = journey(pipeline.__doc__ or "")
+    written_as = {
+        "guard": "guard_request(",
+        "classify": "classifier.classify(",
+        "cache": "cache.key(",
+        "compose": "compose(",
+        "route": "router.route(",
+        "reserve": "contract.reserve(",
+        "call": "await call(",
+        "check": "await deliver(",
+        "settle": "hold.settle(",
+        "record": "ledger.record(",
+    }
+    names = steps.split(" -> ")
+    assert names == ["admit", *written_as]
+    places = [body.find(call) for call in written_as.values()]
+    assert -1 not in places
+    assert places == sorted(places)
+
+
+def test_it_is_short_and_begins_with_one_sentence() -> None:
+    lines = README.read_text().splitlines()
+    assert len(lines) < LINES_MAX
+    assert lines[2].endswith(".") and lines[2].count(". ") == 0
+    assert "badge" not in README.read_text()
+
+
+def test_its_two_commands_are_targets_of_the_makefile() -> None:
+    commands = re.findall(r"^make (\w+)", README.read_text(), re.MULTILINE)
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert commands == ["demo", "test"]
+    assert set(commands) <= set(targets)
+
+
+def test_the_first_sentence_is_that_of_the_package() -> None:
+    assert f'description = "{README.read_text().splitlines()[2]}"' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_it_has_one_place_for_the_measured_number() -> None:
+    text = README.read_text()
+    assert text.count("<!-- measured:begin -->") == text.count("<!-- measured:end -->") == 1
+    assert text.index("<!-- measured:begin -->") < text.index("<!-- measured:end -->")
