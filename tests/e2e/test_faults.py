@@ -476,6 +476,19 @@ def test_a_slow_reader_gets_everything(gateway: Running) -> None:
     assert said.count(b'"content":') >= 3_000 and b"[DONE]" in said
 
 
+def test_a_connection_whose_last_client_was_slow_serves_the_next_at_once(gateway: Running) -> None:
+    for number in range(4):
+        with gateway.dial(receive_bytes=4_096) as client:
+            client.sendall(gateway.chat_bytes(f"slow {number}", model="b/fault:bigline=400000", stream=True))
+            said = b""
+            while not said.endswith(b"0\r\n\r\n"):
+                time.sleep(0.002)
+                said += client.recv(65_536)
+        began_s = time.monotonic()
+        assert gateway.chat(model="b/after-a-slow-one").status == 200
+        assert time.monotonic() - began_s < FIRST_BYTE_S / 2
+
+
 # -- shutting down, reloading ---------------------------------------------------------------------------
 
 

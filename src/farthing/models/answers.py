@@ -47,7 +47,7 @@ def closing(request: Request, stream: Stream, receipt: Receipt) -> Answer:
     if stream.cut is not None:
         parts.append(
             completion.closing_chunk(
-                stream.reader.last_payload, request_id=request.id, reason=f"limit:{stream.cut}"
+                stream.reader.first_payload, request_id=request.id, reason=f"limit:{stream.cut}"
             )
         )
     if request.include_usage and stream.reader.usage_event is not None:

@@ -178,15 +178,15 @@ def from_text(
     )
 
 
-def closing_chunk(last_payload: bytes | None, *, request_id: str, reason: str) -> bytes:
+def closing_chunk(first_payload: bytes | None, *, request_id: str, reason: str) -> bytes:
     """The event that ends a stream we cut: `finish_reason` is `length`, the true reason beside it."""
-    last = _decode(last_payload) if last_payload else {}
+    first = _decode(first_payload) if first_payload else {}
     return b"data: %b\n\n" % encode(
         {
-            "id": last.get("id", f"chatcmpl-{request_id}"),
+            "id": first.get("id", f"chatcmpl-{request_id}"),
             "object": "chat.completion.chunk",
-            "created": last.get("created", 0),
-            "model": last.get("model", ""),
+            "created": first.get("created", 0),
+            "model": first.get("model", ""),
             "choices": [{"index": 0, "delta": {}, "finish_reason": "length"}],
             "farthing": {"stop_reason": reason},
         }

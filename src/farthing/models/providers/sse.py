@@ -55,6 +55,27 @@ class WireChunk(Struct):
 
 
 _decode = msgspec.json.Decoder(WireChunk).decode
+
+
+class PlainChoice(Struct):
+    delta: msgspec.Raw
+    finish_reason: None = None
+
+
+class PlainChunk(Struct):
+    """A chunk with nothing in it but a piece of the answer; any other does not fit."""
+
+    choices: list[PlainChoice]
+    usage: None = None
+    error: None = None
+
+
+UNCOUNTED_BYTES_MAX = 131_072  # of a stream that are held until they are counted
+
+_FINISH = b'"finish_reason":"'
+_DONE = b"data: [DONE]"
+
+_decode_plain = msgspec.json.Decoder(list[PlainChunk]).decode
 _decode_list = msgspec.json.Decoder(list[WireChunk]).decode
 _decode_any = msgspec.json.Decoder().decode
 
@@ -92,14 +113,16 @@ class EventReader:
 
     __slots__ = (
         "_buffer",
+        "_chunks",
         "_event_bytes_max",
         "_held_cr",
-        "chunks",
+        "_text_chars",
+        "_uncounted",
+        "_uncounted_bytes",
         "done",
         "finish_reason",
         "finished_choices",
-        "last_payload",
-        "text_chars",
+        "first_payload",
         "usage",
         "usage_event",
     )
@@ -110,15 +133,16 @@ class EventReader:
         self._held_cr = False
         self.done = False
         """`[DONE]` has come; whatever follows is ignored."""
-        self.chunks = 0
-        """Deltas that carried content: at least one token each. One with a role alone has none."""
-        self.text_chars = 0
+        self._chunks = 0
+        self._text_chars = 0
+        self._uncounted: list[bytes] = []
+        self._uncounted_bytes = 0
         self.finish_reason: str | None = None
         self.finished_choices = 0
         self.usage: Usage | None = None
         self.usage_event: bytes | None = None
         """The JSON of the chunk that held only the usage; kept back."""
-        self.last_payload: bytes | None = None
+        self.first_payload: bytes | None = None
 
     def feed(self, data: bytes) -> bytes:
         """Return the complete events in `data` and what was left before it, ready to send on.
@@ -144,46 +168,81 @@ class EventReader:
         block = data[: end + 2]
         if not block.isascii():
             _check_utf8(block)  # the parser looks only into the strings that are read
-        if self._read_plain(block):
-            return block
-        kept_back = False
-        for event in block[:-2].split(b"\n\n"):
-            if self._read(event):
-                kept_back = True
-        return self._without_kept(block) if kept_back else block
+        plain = self._plain_until(block)
+        if plain and self._read_plain(block[:plain]):
+            if plain == len(block):
+                return block
+        else:
+            plain = 0
+        passed = [block[:plain]]
+        for event in block[plain:-2].split(b"\n\n"):
+            if not self._read(event):
+                passed.append(event + b"\n\n")
+        return b"".join(passed)
+
+    def _plain_until(self, block: bytes) -> int:
+        """Where the plain events at the start of `block` end: a guess, which `_read_plain` proves."""
+        if self.done or not block.startswith(b"data: {"):
+            return 0
+        end = block.find(_FINISH)
+        if end < 0:
+            end = block.find(_DONE)
+        if end < 0:
+            return len(block)
+        boundary = block.rfind(b"\n\n", 0, end)
+        return 0 if boundary < 0 else boundary + 2
 
     def _read_plain(self, block: bytes) -> bool:
         """Read a block of nothing but plain chunks in one go; False, and nothing read, when it is not one.
 
         Plain is one line of `data: {...}` an event, without finish, usage or error: nearly all of a
-        stream. A line end is never inside JSON, so with commas for line ends the block is one list.
+        stream. A line end is never inside JSON, so with commas for line ends the block is one list, and
+        decoding it into a type that has no place for the rest is the proof. What is in it is counted
+        when somebody asks, which nobody does once the provider has said its usage.
         """
         events = block.count(b"\n\ndata: {") + 1
-        if self.done or not block.startswith(b"data: {") or block.count(b"\n") != 2 * events:
+        if block.count(b"\n") != 2 * events:
             return False
         try:
-            chunks = _decode_list(b"[%b]" % block[6:-2].replace(b"\n\ndata: ", b","))
+            _decode_plain(_listed(block))
         except msgspec.DecodeError:  # what is wrong with it is for the slow path to say
             return False
-        texts = chars = 0
-        for chunk in chunks:
-            if chunk.usage is not None or chunk.error is not NULL:
-                return False
-            for choice in chunk.choices or ():
-                if choice.finish_reason is not None:
-                    return False
-                delta = choice.delta
-                if delta is not None:
-                    text = delta.content or delta.reasoning_content
-                    if text:
-                        texts += 1
-                        chars += len(text)
-                    elif delta.tool_calls:
-                        texts += 1
-        self.chunks += texts
-        self.text_chars += chars
-        self.last_payload = block[block.rfind(b"\n\n", 0, -2) + 8 : -2] if events > 1 else block[6:-2]
+        if self.first_payload is None:
+            self.first_payload = block[6 : block.index(b"\n")]
+        self._uncounted.append(block)
+        self._uncounted_bytes += len(block)
+        if self._uncounted_bytes > UNCOUNTED_BYTES_MAX:
+            self._count()
         return True
+
+    def _count(self) -> None:
+        """Count what plain blocks held."""
+        blocks = self._uncounted
+        if blocks:
+            self._uncounted = []
+            self._uncounted_bytes = 0
+            for block in blocks:
+                try:
+                    chunks = _decode_list(_listed(block))
+                except (
+                    msgspec.ValidationError
+                ):  # deltas shaped in a way we do not know: at least one token each
+                    self._chunks += block.count(b"data: {")
+                    continue
+                for chunk in chunks:
+                    for choice in chunk.choices or ():
+                        self._choice(choice)
+
+    @property
+    def chunks(self) -> int:
+        """Deltas that carried content: at least one token each. One with a role alone has none."""
+        self._count()
+        return self._chunks
+
+    @property
+    def text_chars(self) -> int:
+        self._count()
+        return self._text_chars
 
     def end(self) -> bytes:
         """The stream is over: return what a CR that came last completes."""
@@ -218,27 +277,27 @@ class EventReader:
             raise BadStream(f"an event is not JSON: {error}") from None
         if chunk.error is not NULL and bytes(chunk.error) != b"null":
             raise ProviderSaid("the provider reported an error", payload)
-        self.last_payload = payload
+        if self.first_payload is None:
+            self.first_payload = payload
         choices = chunk.choices
-        if choices:
-            for choice in choices:
-                delta = choice.delta
-                if delta is not None:
-                    text = delta.content or delta.reasoning_content
-                    if text:
-                        self.text_chars += len(text)
-                        self.chunks += 1
-                    elif delta.tool_calls:
-                        self.chunks += 1
-                if choice.finish_reason is not None:
-                    self.finish_reason = choice.finish_reason
-                    self.finished_choices += 1
+        for choice in choices or ():
+            self._choice(choice)
         if chunk.usage is not None:
             self.usage = usage_of(chunk.usage) or self.usage
             if not choices:
                 self.usage_event = payload
                 return True
         return False
+
+    def _choice(self, choice: ChunkChoice) -> None:
+        delta = choice.delta
+        if delta is not None:
+            text = delta.content or delta.reasoning_content
+            self._text_chars += len(text or "")
+            self._chunks += bool(text or delta.tool_calls)
+        if choice.finish_reason is not None:
+            self.finish_reason = choice.finish_reason
+            self.finished_choices += 1
 
     def _opaque(self, payload: bytes) -> None:
         try:
@@ -249,25 +308,12 @@ class EventReader:
             raise BadStream("an event is not a JSON object")
         if value.get("error"):
             raise ProviderSaid("the provider reported an error", payload)
-        self.chunks += 1
-
-    def _without_kept(self, block: bytes) -> bytes:
-        """`block` without the usage chunk, `[DONE]` and what follows it."""
-        kept = []
-        for event in block[:-2].split(b"\n\n"):
-            payload = _data_of(event)
-            if payload == b"[DONE]":
-                break
-            if payload is None or payload != self.usage_event:
-                kept.append(event + b"\n\n")
-        return b"".join(kept)
+        self._chunks += 1
 
 
-def _check_utf8(block: bytes) -> None:
-    try:
-        block.decode()
-    except UnicodeDecodeError as error:
-        raise BadStream(f"an event is not JSON: not UTF-8: {error.reason}") from None
+def _listed(block: bytes) -> bytes:
+    """The JSON list of the chunks in a plain block."""
+    return b"[%b]" % block[6:-2].replace(b"\n\ndata: ", b",")
 
 
 def _data_of(event: bytes) -> bytes | None:
@@ -283,3 +329,10 @@ def _data_of(event: bytes) -> bytes | None:
         elif line and not line.startswith((b":", b"event", b"id", b"retry")):
             raise BadStream("what came is not an event stream")
     return b"\n".join(lines) if lines else None
+
+
+def _check_utf8(block: bytes) -> None:
+    try:
+        block.decode()
+    except UnicodeDecodeError as error:
+        raise BadStream(f"an event is not JSON: not UTF-8: {error.reason}") from None

@@ -109,6 +109,8 @@ class Http1Exchange:
         """The caller has all it wants. The end may still come within a second, then the connection lives."""
         self._data = self._end = None
         self.parts.clear()
+        if self.paused:
+            self.resume()
         if not self.complete and self.connection is not None:
             self.bytes_max = self.size + HEAD_BYTES_MAX
             self.deadline_s = time.monotonic() + 1.0
@@ -270,6 +272,8 @@ class Connection(asyncio.Protocol):
         self.exchange = None
         exchange.connection = None
         if self._keep_alive and self.transport is not None:
+            self.resting = False
+            self.resume()  # its last client may have been behind; the next one would wait for ever
             self.pool.release(self)
         else:
             self.abort()
