@@ -56,7 +56,9 @@ class Clients:
             count += 1
             stream = (count + number) % 2 == 0
             try:
-                reply = gateway.chat(f"{number} {count}", model=("cheap", "expensive")[count % 2], stream=stream)
+                reply = gateway.chat(
+                    f"{number} {count}", model=("cheap", "expensive")[count % 2], stream=stream
+                )
             except (OSError, http.client.HTTPException):
                 return  # it was killed
             complete = b"data: [DONE]" in reply.body if stream else reply.status == 200
@@ -133,7 +135,9 @@ def commit() -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--kills", type=int, default=1_000)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()

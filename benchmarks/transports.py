@@ -29,6 +29,7 @@ from benchmarks.machine import machine
 from farthing.models.stream import Stream
 from farthing.models.transport.http1 import Http1Transport
 from farthing.models.transport.origin import HttpOrigin
+from farthing.outbox import Outbox
 
 IN_FLIGHT = 64
 BODY = json.dumps(
@@ -100,7 +101,8 @@ def provide(pipe: Connection, certificate: str | None) -> None:
 
 
 def own(port: int, ca: Path | None) -> tuple[Call, Callable[[], Awaitable[None]]]:
-    transport = Http1Transport(asyncio.get_running_loop())
+    loop = asyncio.get_running_loop()
+    transport = Http1Transport(loop, Outbox(loop))
     origin = HttpOrigin("127.0.0.1" if ca is None else "localhost", port, tls=ca is not None, ca_file=ca)
     head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
 

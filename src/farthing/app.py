@@ -58,6 +58,7 @@ from farthing.models.tokens.chat import count_chat
 from farthing.models.tokens.estimate import estimate_prompt
 from farthing.models.transport.http1 import Http1Transport
 from farthing.models.transport.origin import HttpOrigin, parse_base_url
+from farthing.outbox import Outbox
 from farthing.pipeline import Steps
 from farthing.postprocess.guard import DenyGuard
 from farthing.protocols import KeyValueStore, Ledger, Transport
@@ -332,6 +333,8 @@ class Gateway:
     """One process: the server, what serves, and the life around them."""
 
     def __init__(self, config: Config, *, source: Path | None, env: Mapping[str, str]) -> None:
+        loop = asyncio.get_running_loop()
+        outbox = Outbox(loop)
         self._config = config
         self._source = source
         self._env = env
@@ -344,7 +347,7 @@ class Gateway:
         self._segments = SegmentLedger(config.ledger.path or state_dir / "ledger", config.ledger)
         self._parts = Parts(
             ledger=MeteredLedger(self._segments, self._metrics),
-            transport=Http1Transport(asyncio.get_running_loop()),
+            transport=Http1Transport(loop, outbox),
             store=build_store(config.cache.store, state_dir),
             contract=MemoryContract(count=count_exactly(ExactCounter()), clock=time.monotonic),
             flights=Flights(),
@@ -357,7 +360,7 @@ class Gateway:
             metrics=self._metrics.exposition,
             clock=time.monotonic,
         )
-        self._server = Server(config.server, self._edge.handle, _refusal, asyncio.get_running_loop())
+        self._server = Server(config.server, self._edge.handle, _refusal, loop=loop, outbox=outbox)
 
     async def run(self, ready: Callable[[int], None] | None = None) -> int:
         """Serve until SIGTERM or SIGINT, then drain. Returns the exit status."""

@@ -87,8 +87,9 @@ async def answer(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -
         key = steps.cache.key(request)
         if key is not None:
             hit, flight = await reuse(request, key, steps, receipt)
-            if hit is not None:
-                return serve_hit(request, hit, steps, receipt)
+            served = None if hit is None else serve_hit(request, hit, steps, receipt)
+            if served is not None:
+                return served
 
         prompt = compose(request, traits, request.endpoint.terms)
         route = await optional("route", steps.router.route(request, traits), None, steps, receipt)
@@ -205,7 +206,7 @@ async def deliver(wanted: Wanted, called: Called, sink: Sink, steps: Steps) -> A
     """
     request, receipt = wanted.request, wanted.receipt
     reply, stream = called.reply, called.stream
-    receipt.target = called.target.name
+    receipt.target, receipt.tier = called.target.name, called.attempt.tier  # the headers say them
     receipt.ttft_ms = called.attempt.started_ms + (called.attempt.ttft_ms or 0.0)
     try:
         if reply is not None:
@@ -228,15 +229,22 @@ async def deliver(wanted: Wanted, called: Called, sink: Sink, steps: Steps) -> A
     return answers.closing(request, stream, receipt) if request.stream else answers.gathered(stream)
 
 
-def serve_hit(request: Request, hit: CacheHit, steps: Steps, receipt: Receipt) -> Answer:
-    """The stored answer; it cost nothing now, and is compared with what it would have cost."""
+def serve_hit(request: Request, hit: CacheHit, steps: Steps, receipt: Receipt) -> Answer | None:
+    """The stored answer; it cost nothing now, and is compared with what it would have cost.
+
+    None: it cannot be given in the form this client asked for, so the journey goes on as at a miss.
+    """
+    reply = answers.from_hit(request, hit)
+    if reply is None:
+        receipt.skipped["cache"], receipt.cache, receipt.similarity = "NotChunks", "miss", None
+        return None
     receipt.usage = hit.usage
     receipt.target = hit.target
     receipt.tier = "cache"
     receipt.route_reason = f"{receipt.cache} hit"
     receipt.status, receipt.stop_reason = 200, "stop"
     steps.money.choose_baseline(receipt, hit.target if steps.router.pins(request) else None)
-    return answers.from_hit(request, hit)
+    return reply
 
 
 def serve_fixed(request: Request, text: str, steps: Steps, receipt: Receipt) -> Answer:

@@ -184,8 +184,8 @@ class Prompt(Struct, frozen=True, kw_only=True):
     body: Json
     input_tokens: int
     """Estimate of the prompt's tokens."""
-    input_tokens_bound: int
-    """More tokens than this the prompt cannot have (a byte-level token is at least one byte)."""
+    input_tokens_bound: int | None
+    """More tokens than this the prompt cannot have; None when no term of the endpoint asks for it."""
     output_tokens_max: int | None
     """The client's own cap or the endpoint's, whichever is lower; None: neither has one."""
     stream: bool

@@ -19,16 +19,25 @@ def compose(request: Request, traits: Traits, terms: Terms) -> Prompt:
     output_tokens_max = request.output_tokens_max
     cap = terms.output_tokens_max
     capped_by: str | None = None
-    if request.operation == "chat" and cap is not None and (output_tokens_max is None or output_tokens_max > cap):
+    if (
+        request.operation == "chat"
+        and cap is not None
+        and (output_tokens_max is None or output_tokens_max > cap)
+    ):
         output_tokens_max, capped_by = cap, "output_tokens_max"
     return Prompt(
         body=request.body,
         input_tokens=traits.input_tokens,
-        input_tokens_bound=input_tokens_bound(request),
+        input_tokens_bound=input_tokens_bound(request) if terms_need_bound(terms) else None,
         output_tokens_max=output_tokens_max,
         stream=request.stream,
         capped_by=capped_by,
     )
+
+
+def terms_need_bound(terms: Terms) -> bool:
+    """Whether a limit is checked against the most tokens the prompt can have."""
+    return terms.input_tokens_max is not None or terms.usd_max_nusd is not None
 
 
 def input_tokens_bound(request: Request) -> int:

@@ -31,12 +31,11 @@ class Keys:
             return KEYLESS
         raw = headers.get(b"authorization")
         if raw is not None:
-            scheme, _, key = raw.partition(b" ")
-            if scheme.lower() != b"bearer":
+            if raw[:7].lower() != b"bearer ":
                 raise Unauthenticated("the Authorization header must be `Bearer YOUR_KEY`")
+            key = raw[7:].strip()
         else:
-            key = headers.get(b"x-api-key") or headers.get(b"api-key") or b""
-        key = key.strip()
+            key = (headers.get(b"x-api-key") or headers.get(b"api-key") or b"").strip()
         if not key:
             raise Unauthenticated("no API key: send `Authorization: Bearer YOUR_KEY`")
         if len(key) > KEY_CHARS_MAX or not key.isascii():

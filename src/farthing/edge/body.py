@@ -33,7 +33,9 @@ def read_object(raw: bytes, *, depth_max: int, nodes_max: int) -> Json:
         raise InvalidRequest(f"the body is not UTF-8: {error.reason} at byte {error.start}") from None
     if not isinstance(body, dict):
         raise InvalidRequest("the body must be a JSON object")
-    if commas >= nodes_max or raw.count(b"{") + raw.count(b"[") > depth_max:  # fewer are neither many nor deep
+    if (
+        commas >= nodes_max or raw.count(b"{") + raw.count(b"[") > depth_max
+    ):  # fewer are neither many nor deep
         _check_shape(body, depth_max, nodes_max)
     if raw.count(b'":') != _keys(body):
         _refuse_duplicates(raw, body)

@@ -177,7 +177,9 @@ class TextSink:
             payload = b"".join(line[5:] for line in event.split(b"\n") if line.startswith(b"data:"))
             try:
                 chunk = _decode_chunk(payload)
-            except msgspec.DecodeError:  # a comment, `[DONE]`, or a shape we do not know: there is no text in it
+            except (
+                msgspec.DecodeError
+            ):  # a comment, `[DONE]`, or a shape we do not know: there is no text in it
                 continue
             self._usage = chunk.usage or self._usage
             for choice in chunk.choices or ():

@@ -294,11 +294,13 @@ def _id_head(request_id: str) -> bytes:
 
 
 def facts_head(receipt: Receipt) -> bytes:
-    """What was decided, as headers."""
+    """What was decided, as headers. A value cannot end its line."""
+    request_id, tier, target, reason = receipt.request_id, receipt.tier, receipt.target, receipt.route_reason
+    if not f"{tier}{target}{reason}".isprintable():
+        tier, target, reason = _safe(tier), _safe(target), _safe(reason)
     return (
-        f"x-request-id: {receipt.request_id}\r\nrequest-id: {receipt.request_id}\r\n"
-        f"x-farthing-tier: {_safe(receipt.tier)}\r\nx-farthing-model: {_safe(receipt.target)}\r\n"
-        f"x-farthing-cache: {receipt.cache}\r\nx-farthing-reason: {_safe(receipt.route_reason)}\r\n"
+        f"x-request-id: {request_id}\r\nrequest-id: {request_id}\r\nx-farthing-tier: {tier}\r\n"
+        f"x-farthing-model: {target}\r\nx-farthing-cache: {receipt.cache}\r\nx-farthing-reason: {reason}\r\n"
     ).encode("latin-1", "replace")
 
 
@@ -312,8 +314,7 @@ def money_head(receipt: Receipt) -> bytes:
 
 
 def _safe(value: str) -> str:
-    """A header value cannot end its line."""
-    return value if value.isprintable() else "".join(c if c.isprintable() else "?" for c in value)
+    return "".join(c if c.isprintable() else "?" for c in value)
 
 
 RouteHandler = Callable[[Edge, ClientConnection, HttpRequest, str], Awaitable[None]]

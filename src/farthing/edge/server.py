@@ -26,6 +26,7 @@ from typing import Any, cast
 import httptools
 
 from farthing.config import ServerConfig
+from farthing.outbox import Outbox
 
 log = logging.getLogger("farthing.server")
 
@@ -267,6 +268,7 @@ class ClientConnection(asyncio.Protocol):
         if transport is None:
             return
         if not keep_alive or self.server.draining or self._refused or (self.streaming and not self.chunked):
+            self.server.outbox.flush()
             transport.close()
             if not self._stalled:  # what is not taken by then never will be
                 self.deadline_s = time.monotonic() + self.server.config.write_stall_s
@@ -290,10 +292,12 @@ class ClientConnection(asyncio.Protocol):
         self.deadline_s = time.monotonic() + LINGER_S
         if self._task is not None:  # an answer is under way: it must not be mixed with this one
             self._task.cancel("client_gone")
+            self.server.outbox.flush()
             transport.close()
             return
         headers, body = self.server.refusal(status, message)
         self.answer(status, headers + b"connection: close\r\n", body)
+        self.server.outbox.flush()
         if self in self.server.connections:
             transport.write_eof()  # closing now, with bytes unread, would reset what was just said
         else:
@@ -328,9 +332,10 @@ class ClientConnection(asyncio.Protocol):
         transport = self.transport
         if transport is not None:
             sent = b"" if self._bodiless else body
-            transport.write(
+            self.server.outbox.write(
+                transport,
                 b"HTTP/1.1 %d %b\r\ndate: %b\r\n%bcontent-length: %d\r\n\r\n%b"
-                % (status, REASONS.get(status, b"Status"), self.server.date, headers, len(body), sent)
+                % (status, REASONS.get(status, b"Status"), self.server.date, headers, len(body), sent),
             )
 
     def begin_stream(self, headers: bytes, first: bytes) -> None:
@@ -341,26 +346,31 @@ class ClientConnection(asyncio.Protocol):
             return
         head = b"HTTP/1.1 200 OK\r\ndate: %b\r\n%b" % (self.server.date, headers)
         if self.chunked:
-            transport.write(b"%btransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (head, len(first), first))
+            self.server.outbox.write_now(
+                transport, b"%btransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (head, len(first), first)
+            )
         else:
-            transport.write(b"%bconnection: close\r\n\r\n%b" % (head, first))
+            self.server.outbox.write_now(transport, b"%bconnection: close\r\n\r\n%b" % (head, first))
 
     def stream(self, data: bytes) -> None:
         """Write more of a streamed answer."""
         transport = self.transport
         if transport is not None:
-            transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self.chunked else data)
+            framed = b"%x\r\n%b\r\n" % (len(data), data) if self.chunked else data
+            self.server.outbox.write_now(transport, framed)
 
     def end_stream(self, data: bytes) -> None:
         """Write the last of a streamed answer."""
         transport = self.transport
         if transport is not None:
-            transport.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if self.chunked else data)
+            self.server.outbox.write(
+                transport, b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if self.chunked else data
+            )
 
     def end_chunks(self) -> None:
         """End a streamed answer whose last bytes are written."""
         if self.transport is not None and self.chunked:
-            self.transport.write(b"0\r\n\r\n")
+            self.server.outbox.write(self.transport, b"0\r\n\r\n")
 
     def when_writable(self, pause: Callable[[], None], resume: Callable[[], None]) -> None:
         """See `protocols.Sink`."""
@@ -391,12 +401,19 @@ class Server:
     """The listening socket, its connections and the one sweep over their deadlines."""
 
     def __init__(
-        self, config: ServerConfig, handler: Handler, refusal: Refusal, loop: asyncio.AbstractEventLoop
+        self,
+        config: ServerConfig,
+        handler: Handler,
+        refusal: Refusal,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        outbox: Outbox,
     ) -> None:
         self.config = config
         self.handler = handler
         self.refusal = refusal
         self.loop = loop
+        self.outbox = outbox
         self.connections: set[ClientConnection] = set()
         self.draining = False
         self.idle = asyncio.Event()
@@ -454,6 +471,7 @@ class Server:
         a load balancer, which looks every few seconds, nothing.
         """
         self.draining = True
+        self.outbox.flush()
         for connection in tuple(self.connections):
             if not connection.busy and connection.transport is not None:
                 connection.transport.close()
@@ -464,6 +482,7 @@ class Server:
         await self._quiet(2.0)
         if self._listener is not None:
             self._listener.close()
+        self.outbox.flush()
         for connection in tuple(self.connections):
             if connection.transport is not None:
                 connection.transport.close()

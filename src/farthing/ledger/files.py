@@ -13,13 +13,13 @@ import logging
 import mmap
 import os
 import sys
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
+from zlib import crc32
 
 from farthing.errors import ConfigError
-from farthing.ledger.rows import FRAME_BYTES, decode_head, frame_head, frames
+from farthing.ledger.rows import FRAME_BYTES, decode_head, frames, pack_head_into
 
 OPEN: Final = ".open"
 SEALED: Final = ".seg"
@@ -72,9 +72,10 @@ class Segment:
         end = begin + length
         if end > self.size_bytes:
             return False
-        self._map[begin:end] = payload
+        mapped = self._map
+        mapped[begin:end] = payload
         # The length goes in last: a row is there whole or not at all, for a reader and after a kill.
-        frame_head.pack_into(self._map, start, length, zlib.crc32(payload))
+        pack_head_into(mapped, start, length, crc32(payload))
         self.used_bytes = end + (-length % 8)
         return True
 

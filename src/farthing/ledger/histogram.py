@@ -28,12 +28,10 @@ class LogHistogram:
 
     def add(self, value_ms: float) -> None:
         self.sum_ms += value_ms
-        if value_ms <= FLOOR_MS:
-            self.counts[0] += 1
-        elif value_ms < CEILING_MS:
+        if FLOOR_MS < value_ms < CEILING_MS:
             self.counts[int(log(value_ms) * _PER_BUCKET + _OFFSET)] += 1
         else:
-            self.counts[-1] += 1
+            self.counts[0 if value_ms <= FLOOR_MS else -1] += 1
 
     def merge(self, other: "LogHistogram") -> None:
         self.counts = [mine + its for mine, its in zip(self.counts, other.counts, strict=True)]

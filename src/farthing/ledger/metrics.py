@@ -76,13 +76,12 @@ class Metrics:
         key = (receipt.endpoint, receipt.tier, receipt.cache, receipt.status // 100)
         count = self._counts.get(key) or self._new_count(*key)
         count.requests += 1
-        self._add(count.totals, receipt)
         for attempt in receipt.attempts:
             _bump(self._attempts, (attempt.target, attempt.error or "ok"))
-        for step in receipt.skipped:
-            _bump(self._skipped, (step, ""))
-
-    def _add(self, totals: _Totals, receipt: Receipt) -> None:
+        if receipt.skipped:
+            for step in receipt.skipped:
+                _bump(self._skipped, (step, ""))
+        totals = count.totals
         totals.duration.add(receipt.total_ms)
         totals.overhead.add(receipt.overhead_ms)
         if receipt.ttft_ms is not None:

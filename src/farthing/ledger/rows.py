@@ -37,6 +37,7 @@ RECEIPT = 2
 
 Buffer = bytes | bytearray | memoryview
 frame_head = struct.Struct("<II")
+pack_head_into = frame_head.pack_into
 
 
 class Intent(msgspec.Struct, frozen=True, kw_only=True):

@@ -140,6 +140,8 @@ class SegmentLedger:
         segment = self._segment
         if segment is None:
             return False
+        if self._dirty and self._next is not None and segment.append(payload):
+            return True  # as nearly always
         if self._next is None:
             left_bytes = segment.size_bytes - segment.used_bytes - len(payload) - FRAME_BYTES
             if left_bytes < spare_bytes and not self._allocate_in_haste():

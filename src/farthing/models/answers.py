@@ -4,7 +4,7 @@ from time import time
 
 import msgspec
 
-from farthing.errors import ContractExceeded
+from farthing.errors import ContractExceeded, StreamBroken
 from farthing.models.call import Called
 from farthing.models.providers import completion
 from farthing.models.providers.sse import DONE
@@ -13,11 +13,20 @@ from farthing.types import Answer, CacheHit, Json, Receipt, Request, Usage, save
 
 KEPT_FINISH_REASONS = frozenset({"stop", None})  # not cut, not blocked, not a call of a tool
 
+EXACT_NUSD = 10**15  # up to a million dollars a float has digits enough for nine decimals
+
 _encode = msgspec.json.Encoder().encode
 
 
-def from_hit(request: Request, hit: CacheHit) -> Answer:
-    """The stored answer in the form this client asked for."""
+def from_hit(request: Request, hit: CacheHit) -> Answer | None:
+    """The stored answer in the form this client asked for; None when it is so odd that it has but one."""
+    try:
+        return _from_hit(request, hit)
+    except completion.NotChunks:
+        return None
+
+
+def _from_hit(request: Request, hit: CacheHit) -> Answer:
     if not request.stream:
         if not hit.streamed:
             return Answer(body=hit.body)
@@ -74,6 +83,8 @@ def usd(nusd: int | None) -> str | None:
     """Nano-dollars as an exact decimal string of dollars; None when unknown."""
     if nusd is None:
         return None
+    if -EXACT_NUSD < nusd < EXACT_NUSD:
+        return f"{nusd / 1e9:.9f}"
     whole, rest = divmod(abs(nusd), 1_000_000_000)
     return f"{'-' if nusd < 0 else ''}{whole}.{rest:09d}"
 
@@ -82,14 +93,17 @@ def gathered(stream: Stream) -> Answer:
     """The whole answer of a stream that was gathered, with the reason when a limit cut it.
 
     Raises:
-        ContractExceeded: it was cut before anything came.
+        ContractExceeded: it was cut before anything came. StreamBroken: what came is no answer.
     """
     block = stream.take_held()
     if stream.cut is not None and not block:
         raise ContractExceeded(
             "a limit of the endpoint was reached before the answer began", limit=stream.cut
         )
-    whole = completion.assemble([block], stream.reader.usage_event)
+    try:
+        whole = completion.assemble([block], stream.reader.usage_event)
+    except completion.NotChunks as error:
+        raise StreamBroken(f"the provider's stream is not an answer: {error}") from None
     if stream.cut is not None:
         for choice in whole["choices"]:
             if choice["finish_reason"] is None:

@@ -116,8 +116,13 @@ class Caller:
         self, wanted: Wanted, target: Target, health: Health, tier: str, *, again: bool = False
     ) -> Called:
         hold, receipt = wanted.hold, wanted.receipt
-        prompt, worst_case = affordable(wanted.prompt, target, hold)
-        hold.call(worst_case)
+        prompt = wanted.prompt
+        left_nusd = hold.left_nusd
+        if left_nusd is None:
+            hold.call(None)
+        else:
+            prompt, worst_case = affordable(prompt, target, left_nusd)
+            hold.call(worst_case)
         self._ledger.intend(receipt, target.name)
         began_s = self._clock()
         attempt = Attempt(target=target.name, tier=tier, started_ms=(began_s - receipt.started_s) * 1000)
@@ -212,23 +217,25 @@ class Caller:
         called.attempt.cost_nusd = cost_nusd(called.target.price, usage)
 
 
-def affordable(prompt: Prompt, target: Target, hold: Hold) -> tuple[Prompt, int | None]:
-    """The prompt with its output capped to what the hold can still pay, and the worst case of that.
+def affordable(prompt: Prompt, target: Target, left_nusd: int) -> tuple[Prompt, int | None]:
+    """The prompt with its output capped to what is left to pay it with, and the worst case of that.
 
     Where even one token is too dear, or the price is unknown, the worst case is as it is: `Hold.call`
     refuses it.
     """
+    bound = prompt.input_tokens_bound
+    if bound is None:
+        return prompt, None
     output_max = prompt.output_tokens_max or target.output_tokens_max or OUTPUT_TOKENS_ASSUMED
-    worst_case = worst_case_nusd(target.price, prompt.input_tokens_bound, output_max)
-    left_nusd = hold.left_nusd
-    if left_nusd is None or worst_case is None or worst_case <= left_nusd:
+    worst_case = worst_case_nusd(target.price, bound, output_max)
+    if worst_case is None or worst_case <= left_nusd:
         return prompt, worst_case
-    one = worst_case_nusd(target.price, prompt.input_tokens_bound, 1) or 0
+    one = worst_case_nusd(target.price, bound, 1) or 0
     per_token = (worst_case - one) / max(1, output_max - 1)
     if one > left_nusd or per_token <= 0:
         return prompt, worst_case
     cap = min(output_max, 1 + int((left_nusd - one) / per_token * 0.999))
-    capped = worst_case_nusd(target.price, prompt.input_tokens_bound, cap)
+    capped = worst_case_nusd(target.price, bound, cap)
     return msgspec.structs.replace(prompt, output_tokens_max=cap, capped_by="usd_max"), capped
 
 

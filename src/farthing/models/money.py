@@ -75,19 +75,21 @@ class Money:
         model_ms = 0.0
         for attempt in receipt.attempts:
             model_ms += attempt.total_ms or 0.0
-            cost = None if cost is None or attempt.cost_nusd is None else cost + attempt.cost_nusd
+            spent = attempt.cost_nusd
+            cost = None if cost is None or spent is None else cost + spent
         receipt.cost_nusd = cost
         receipt.policy = self.policy
         receipt.price_version = self.price_version
-        usage = receipt.usage
-        if usage is not None and receipt.baseline_target:
-            baseline = self._targets(receipt.baseline_target)
-            if baseline is not None and receipt.baseline_target == receipt.target and receipt.calls == 1:
+        usage, compared = receipt.usage, receipt.baseline_target
+        if usage is not None and compared:
+            if compared == receipt.target and receipt.calls == 1:
                 receipt.baseline_nusd = cost
-            elif baseline is not None:
-                # the baseline would have cached prefixes of its own: unknown, so none are assumed
-                receipt.baseline_nusd = cost_nusd(baseline.price, usage)
+            else:
+                baseline = self._targets(compared)
+                # the baseline would have cached prefixes of its own: which is unknown, so the same are taken
+                receipt.baseline_nusd = None if baseline is None else cost_nusd(baseline.price, usage)
         total_ms = (self._clock() - receipt.started_s) * 1000
         receipt.total_ms = total_ms
         receipt.model_ms = model_ms
-        receipt.overhead_ms = max(0.0, total_ms - model_ms - receipt.queue_ms)
+        overhead_ms = total_ms - model_ms - receipt.queue_ms
+        receipt.overhead_ms = overhead_ms if overhead_ms > 0.0 else 0.0

@@ -91,12 +91,12 @@ class RulesClassifier:
         task = _task_said(request) or found.task(text, request.body)
         input_tokens = self._estimate_tokens(request.text, request.prompt_chars)
         domain = found.domain()
-        complexity = _COMPLEXITY.get(task, 0.6) + (0.15 if found.hard else 0.0)
+        complexity = _COMPLEXITY.get(task, 0.6) + (0.15 if "hard" in found.kinds else 0.0)
         complexity += min(input_tokens, 4_000) / 20_000
         return Traits(
             task=task,
             complexity=complexity if complexity < 1.0 else 1.0,
-            risk=_RISK_OF_DOMAIN.get(domain) or found.risk or _risk_of_tools(request.body.get("tools")),
+            risk=_RISK_OF_DOMAIN.get(domain) or found.risk() or _risk_of_tools(request.body.get("tools")),
             domain=domain,
             language=language if request.language is None else _language_said(request.language, language),
             input_tokens=input_tokens,
@@ -108,15 +108,13 @@ class RulesClassifier:
 class _Found:
     """What the words of one text said. Each word counts once, however often it occurs."""
 
-    __slots__ = ("domains", "greeting", "hard", "question", "risk", "tasks", "words")
+    __slots__ = ("domains", "kinds", "tasks", "words")
 
     def __init__(self) -> None:
         self.tasks: dict[str, int] = {}
         self.domains: dict[str, int] = {}
-        self.question = False
-        self.hard = False
-        self.greeting = False
-        self.risk = ""
+        self.kinds = ""
+        """The kinds of all marks, one after the other: asked with `in`."""
         self.words = 0
 
     def read(self, text: str) -> str:
@@ -145,19 +143,20 @@ class _Found:
         return script or _spoken(words)
 
     def _mark(self, mark: Mark) -> None:
-        task, weight, kind = mark.task, mark.weight, mark.kind
+        task, weight, _, domain_weight, kind = mark
         if weight:
-            self.tasks[task] = self.tasks.get(task, 0) + weight
-        if mark.domain_weight:
+            tasks = self.tasks
+            tasks[task] = tasks.get(task, 0) + weight
+        if domain_weight:
             self._domain(mark)
         if kind:
-            self.question |= "question" in kind
-            self.hard |= "hard" in kind
-            self.greeting |= "greeting" in kind
-            if kind == "personal":
-                self.risk = "personal"
-            elif kind == "effect":
-                self.risk = self.risk or "side_effects"
+            self.kinds += kind + " "
+
+    def risk(self) -> str:
+        kinds = self.kinds
+        if not kinds:
+            return ""
+        return "personal" if "personal" in kinds else "side_effects" if "effect" in kinds else ""
 
     def _domain(self, mark: Mark) -> None:
         self.domains[mark.domain] = self.domains.get(mark.domain, 0) + mark.domain_weight
@@ -184,10 +183,11 @@ class _Found:
         return self._task_by_shape(text)
 
     def _task_by_shape(self, text: str) -> str:
-        question = self.question or "?" in text or "？" in text or "؟" in text
+        asks = "question" in self.kinds
+        question = asks or "?" in text or "？" in text or "؟" in text
         if question and self.words <= 40 and self.domains.get("support", 0) > 0:
             return "faq"
-        if self.greeting and self.words <= 12 and not self.question:
+        if self.words <= 12 and not asks and "greeting" in self.kinds:
             return "chat"
         if question:
             return "qa"

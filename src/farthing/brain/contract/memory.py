@@ -133,7 +133,8 @@ class MemoryContract:
         terms = request.endpoint.terms
         if terms is NO_TERMS or not _limits(terms):
             return NO_LIMITS
-        if terms.input_tokens_max is not None and prompt.input_tokens_bound > terms.input_tokens_max:
+        bound = prompt.input_tokens_bound
+        if terms.input_tokens_max is not None and (bound is None or bound > terms.input_tokens_max):
             self._check_input(request, prompt, terms.input_tokens_max)
         if terms.deadline_s is not None:
             _check_deadline(terms, request.received_s + terms.deadline_s - self._clock())

@@ -38,6 +38,11 @@ def assemble(blocks: list[bytes], usage_event: bytes | None) -> Json:
         raise NotChunks("a stream without a choice")
     whole["object"] = "chat.completion"
     whole["choices"] = [choices[index] for index in sorted(choices)]
+    for choice in choices.values():
+        message = choice["message"]
+        for name, value in message.items():
+            if isinstance(value, list):
+                message[name] = _without_index(value)
     whole.setdefault("usage", None)
     if whole["usage"] is None:
         del whole["usage"]
@@ -54,8 +59,13 @@ def _add_chunk(whole: Json, choices: dict[int, Json], payload: bytes) -> None:
     for name, value in chunk.items():
         if name != "choices" and (value is not None or name not in whole):
             whole[name] = value
-    for part in chunk.get("choices") or ():
-        index = part.get("index", 0)
+    parts = chunk.get("choices") or ()
+    if not isinstance(parts, list | tuple):
+        raise NotChunks("choices are not a list")
+    for part in parts:
+        index = part.get("index", 0) if isinstance(part, dict) else None
+        if not isinstance(index, int) or not isinstance(part.get("delta") or {}, dict):
+            raise NotChunks("a choice without index or delta")
         choice = choices.get(index)
         if choice is None:
             choice = choices[index] = {
@@ -77,7 +87,7 @@ def _merge(into: Json, delta: Json) -> None:
         old = into.get(name)
         if old is None or value is None or name in ("role", "type", "id"):
             if value is not None or name not in into:
-                into[name] = _without_index(value)
+                into[name] = value
         elif isinstance(old, str) and isinstance(value, str):
             into[name] = old + value
         elif isinstance(old, dict) and isinstance(value, dict):
@@ -90,23 +100,27 @@ def _merge(into: Json, delta: Json) -> None:
 
 def _merge_list(old: list[Any], new: list[Any]) -> None:
     for item in new:
-        index = item.get("index") if isinstance(item, dict) else None
-        if isinstance(index, int) and 0 <= index < len(old) and isinstance(old[index], dict):
-            _merge(old[index], {name: value for name, value in item.items() if name != "index"})
+        index = _place(item)
+        known = None if index is None else next((one for one in old if _place(one) == index), None)
+        if known is None:
+            old.append(item)
         else:
-            old.append(_without_index([item])[0])
+            _merge(known, {name: value for name, value in item.items() if name != "index"})
 
 
-def _without_index(value: Any) -> Any:
-    """The items of a streamed list carry their place; those of a whole one do not."""
-    if isinstance(value, list):
-        return [
-            {name: inner for name, inner in item.items() if name != "index"}
-            if isinstance(item, dict)
-            else item
-            for item in value
-        ]
-    return value
+def _place(item: Any) -> int | None:
+    index = item.get("index") if isinstance(item, dict) else None
+    return index if isinstance(index, int) else None
+
+
+def _without_index(items: list[Any]) -> list[Any]:
+    """The items of a streamed list carry their place; those of a whole one stand in it."""
+    if all(_place(item) is not None for item in items):
+        items = sorted(items, key=lambda item: int(item["index"]))
+    return [
+        {name: inner for name, inner in item.items() if name != "index"} if isinstance(item, dict) else item
+        for item in items
+    ]
 
 
 def _merge_logprobs(choice: Json, value: Json) -> None:
@@ -130,6 +144,8 @@ def explode(body: bytes, *, include_usage: bool) -> bytes:
     whole = _decode(body)
     if not isinstance(whole, dict) or not isinstance(whole.get("choices"), list):
         raise NotChunks("not a chat completion")
+    if not all(isinstance(c, dict) and isinstance(c.get("message") or {}, dict) for c in whole["choices"]):
+        raise NotChunks("a choice without a message")
     shared = {name: value for name, value in whole.items() if name not in ("choices", "usage", "object")}
     shared["object"] = "chat.completion.chunk"
     events: list[bytes] = []
@@ -137,7 +153,10 @@ def explode(body: bytes, *, include_usage: bool) -> bytes:
         index = choice.get("index", 0)
         delta = dict(choice.get("message") or {})
         if isinstance(delta.get("tool_calls"), list):
-            delta["tool_calls"] = [{"index": i, **call} for i, call in enumerate(delta["tool_calls"])]
+            calls = enumerate(delta["tool_calls"])
+            delta["tool_calls"] = [
+                {"index": i, **call} if isinstance(call, dict) else call for i, call in calls
+            ]
         rest = {n: v for n, v in choice.items() if n not in ("message", "index", "finish_reason")}
         events.append(_event(shared, [{"index": index, "delta": delta, "finish_reason": None, **rest}]))
         end = {"index": index, "delta": {}, "finish_reason": choice.get("finish_reason")}

@@ -96,16 +96,18 @@ def usage_of(wire: WireUsage | None) -> Usage | None:
     """OpenAI's usage object in our terms; None when it counts nothing."""
     if wire is None or (wire.prompt_tokens is None and wire.completion_tokens is None):
         return None
-    cached = wire.prompt_cache_hit_tokens or 0
-    if wire.prompt_tokens_details is not None:
-        cached = wire.prompt_tokens_details.cached_tokens or cached
-    details = wire.completion_tokens_details
-    return Usage(
-        input_tokens=max(0, wire.prompt_tokens or 0),
-        output_tokens=max(0, wire.completion_tokens or 0),
-        cached_tokens=max(0, cached),
-        reasoning_tokens=0 if details is None else max(0, details.reasoning_tokens or 0),
-    )
+    read, written = wire.prompt_tokens_details, wire.completion_tokens_details
+    cached = (None if read is None else read.cached_tokens) or wire.prompt_cache_hit_tokens or 0
+    reasoning = 0 if written is None else written.reasoning_tokens or 0
+    inputs, outputs = wire.prompt_tokens or 0, wire.completion_tokens or 0
+    if inputs < 0 or outputs < 0 or cached < 0 or reasoning < 0:  # a count below zero counts nothing
+        inputs, outputs, cached, reasoning = (
+            max(0, inputs),
+            max(0, outputs),
+            max(0, cached),
+            max(0, reasoning),
+        )
+    return Usage(input_tokens=inputs, output_tokens=outputs, cached_tokens=cached, reasoning_tokens=reasoning)
 
 
 class EventReader:
@@ -204,7 +206,8 @@ class EventReader:
         if block.count(b"\n") != 2 * events:
             return False
         try:
-            _decode_plain(_listed(block))
+            if len(_decode_plain(_listed(block))) != events:  # two values in one event are no JSON
+                return False
         except msgspec.DecodeError:  # what is wrong with it is for the slow path to say
             return False
         if self.first_payload is None:

@@ -25,6 +25,7 @@ from collections import deque
 from farthing.errors import ProviderBusy, ProviderError, ProviderTimeout, ProviderUnavailable
 from farthing.models.transport.connection import PACE_S, Connection, Http1Exchange
 from farthing.models.transport.origin import HttpOrigin
+from farthing.outbox import Outbox
 
 SWEEP_S = 0.02  # P4 allows 50 ms past a time limit
 IDLE_S = 55.0  # shorter than the 60 s after which most load balancers drop a connection
@@ -218,8 +219,9 @@ class Sweep:
 class Http1Transport:
     """See `protocols.Transport`. One for each event loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, outbox: Outbox) -> None:
         self._loop = loop
+        self._outbox = outbox
         self._sweep = Sweep(loop)
         self._pools: dict[HttpOrigin, Pool] = {}
 
@@ -243,7 +245,7 @@ class Http1Transport:
             raise ProviderUnavailable("the connection ended before it replied", nothing_received=True)
         connection.begin(exchange)
         self._sweep.watch(exchange)
-        transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
+        self._outbox.write(transport, b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
         await exchange.wait()
         if exchange.error is not None:
             raise exchange.error

@@ -48,14 +48,18 @@ class MemoryStore:
 
     async def set(self, key: bytes, value: bytes, *, ttl_s: float) -> None:
         """As the Protocol. What was there before is gone, even when `value` is too large to be stored."""
-        self._drop(key)
+        entries = self._entries
+        if key in entries:
+            self._drop(key)
         size_bytes = len(key) + len(value) + ENTRY_BYTES
         if size_bytes > self._bytes_max or ttl_s <= 0:
             return
-        while len(self._entries) >= self._entries_max or self._bytes + size_bytes > self._bytes_max:
-            self._drop(next(iter(self._entries)))
-        self._entries[key] = (self._clock() + ttl_s, value)
-        self._bytes += size_bytes
+        held_bytes = self._bytes + size_bytes
+        while len(entries) >= self._entries_max or held_bytes > self._bytes_max:
+            self._drop(next(iter(entries)))
+            held_bytes = self._bytes + size_bytes
+        entries[key] = (self._clock() + ttl_s, value)
+        self._bytes = held_bytes
 
     async def aclose(self) -> None:
         self._entries.clear()

@@ -1,0 +1,156 @@
+"""The events of a stream go on as they came, however they are cut; what they said is remembered."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from farthing.models.providers.sse import BadStream, EventReader, ProviderSaid
+
+LIMIT = 100_000
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+
+
+def chunk(delta: dict[str, Any], finish: str | None = None, **fields: Any) -> dict[str, Any]:
+    return {"id": "c", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}], **fields}
+
+
+def events(*payloads: Any, eol: str = "\n", done: bool = True) -> bytes:
+    lines = [f"data: {json.dumps(p, ensure_ascii=False)}{eol}{eol}" for p in payloads]
+    return "".join([*lines, f"data: [DONE]{eol}{eol}" if done else ""]).encode()
+
+
+def fed(reader: EventReader, data: bytes, cuts: list[int] | None = None) -> bytes:
+    places = [0, *sorted(min(cut, len(data)) for cut in cuts or []), len(data)]
+    out = [reader.feed(data[a:b]) for a, b in zip(places, places[1:], strict=False)]
+    return b"".join([*out, reader.end()])
+
+
+def payloads(block: bytes) -> list[Any]:
+    return [json.loads(event[6:]) for event in block.split(b"\n\n") if event.startswith(b"data: ")]
+
+
+STREAM = [
+    chunk({"role": "assistant", "content": ""}),
+    chunk({"content": "é"}),
+    chunk({"content": ' say "finish_reason":"stop" [DONE]\n\ndata: {'}),
+    chunk({"reasoning_content": "hm"}),
+    chunk({"tool_calls": [{"index": 0, "function": {"arguments": "{"}}]}),
+    chunk({}, "stop"),
+]
+USAGE = {"id": "c", "choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 4}}
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.integers(0, 2_000), max_size=30), st.sampled_from(["\n", "\r\n", "\r"]))
+def test_it_does_not_matter_where_a_stream_is_cut_or_how_its_lines_end(cuts: list[int], eol: str) -> None:
+    reader = EventReader(LIMIT)
+    out = fed(reader, events(*STREAM, USAGE, eol=eol), cuts)
+    assert payloads(out) == STREAM, "all but the usage chunk and [DONE], which are for the caller to send"
+    assert reader.done and reader.finish_reason == "stop" and reader.finished_choices == 1
+    assert reader.chunks == 4, "a role alone is no token"
+    assert reader.text_chars == sum(len(s) for s in ("é", STREAM[2]["choices"][0]["delta"]["content"], "hm"))
+    assert reader.usage is not None and (reader.usage.input_tokens, reader.usage.output_tokens) == (3, 4)
+    assert reader.usage_event is not None and json.loads(reader.usage_event) == USAGE
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(texts, max_size=8), st.lists(st.integers(0, 3_000), max_size=8))
+def test_any_text_arrives(said: list[str], cuts: list[int]) -> None:
+    reader = EventReader(LIMIT)
+    sent = [chunk({"content": text}) for text in said]
+    assert payloads(fed(reader, events(*sent), cuts)) == sent
+    assert (reader.chunks, reader.text_chars) == (sum(map(bool, said)), sum(map(len, said)))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=300), st.lists(st.integers(0, 300), max_size=6))
+def test_garbage_is_refused_or_carried_and_never_a_crash(data: bytes, cuts: list[int]) -> None:
+    try:
+        fed(EventReader(200), data, cuts)
+    except BadStream as error:
+        assert str(error)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=3),
+        lambda inner: st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["choices", "delta", "content", "index", "finish_reason", "usage", "error", "x"]),
+            inner,
+            max_size=4,
+        ),
+        max_leaves=12,
+    )
+)
+def test_json_of_any_shape_is_refused_or_carried(value: Any) -> None:
+    reader = EventReader(LIMIT)
+    try:
+        out = fed(reader, events(value, chunk({"content": "x"}), done=False))
+    except BadStream:
+        return
+    assert isinstance(value, dict)
+    assert reader.chunks >= 1 and reader.text_chars >= 1
+    assert payloads(out)[-1] == chunk({"content": "x"})
+
+
+def test_comments_and_other_fields_go_on_as_they_are() -> None:
+    reader = EventReader(LIMIT)
+    data = b": hello\n\nevent: message\nid: 7\nretry: 10\ndata: " + json.dumps(STREAM[1]).encode() + b"\n\n"
+    assert fed(reader, data) == data and reader.chunks == 1
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"data: {\n\n",
+        b"data: nonsense\n\n",
+        b"data: []\n\n",
+        b"<html><body>no</body></html>\n\n",
+        b'data: {"choices":[{"delta":{"content":"\xff"}}]}\n\n',
+        b'data: {"x":"\xff"}\n\n',
+        b'data: {"choices":[{"delta":{}}]},{"choices":[]}\n\n',
+        b"data: {" + b"x" * LIMIT + b"\n\n",
+        b"data: " + b"x" * (LIMIT + 1),
+    ],
+)
+def test_what_is_no_stream_of_json_is_refused(data: bytes) -> None:
+    with pytest.raises(BadStream):
+        EventReader(LIMIT).feed(data)
+
+
+def test_an_error_object_is_told_apart_and_null_is_none() -> None:
+    with pytest.raises(ProviderSaid) as said:
+        EventReader(LIMIT).feed(events({"error": {"message": "the model failed"}}))
+    assert json.loads(said.value.payload)["error"]["message"] == "the model failed"
+    reader = EventReader(LIMIT)
+    assert payloads(reader.feed(events(chunk({"content": "x"}, error=None))))
+    assert reader.chunks == 1
+
+
+def test_what_follows_done_is_dropped() -> None:
+    reader = EventReader(LIMIT)
+    out = fed(reader, events(STREAM[1]) + events(STREAM[1], done=False) + b"data: {bad\n\n")
+    assert payloads(out) == [STREAM[1]] and reader.done
+
+
+def test_a_long_stream_is_not_held_in_memory_to_be_counted() -> None:
+    reader = EventReader(LIMIT)
+    for _ in range(3_000):
+        reader.feed(events(chunk({"content": "x" * 200}), done=False))
+    held = sum(len(block) for block in reader._uncounted)  # shows nowhere else
+    assert held < 300_000
+    assert reader.chunks == 3_000 and reader.text_chars == 600_000
+
+
+def test_usage_that_comes_with_every_chunk_counts_once_and_is_the_last() -> None:
+    reader = EventReader(LIMIT)
+    for number in range(1, 4):
+        counted = {"prompt_tokens": 5, "completion_tokens": number}
+        out = reader.feed(events(chunk({"content": "x"}, usage=counted), done=False))
+        assert payloads(out)[0]["usage"] == counted
+    assert reader.usage is not None and reader.usage.output_tokens == 3
