@@ -108,7 +108,12 @@ class Running:
         return self.request("POST", path, raw, given, timeout_s=timeout_s)
 
     def chat(
-        self, text: str = "hello", *, headers: dict[str, str] | None = None, timeout_s: float = LIMIT_S, **fields: Any
+        self,
+        text: str = "hello",
+        *,
+        headers: dict[str, str] | None = None,
+        timeout_s: float = LIMIT_S,
+        **fields: Any,
     ) -> Reply:
         body = {"model": "auto", "messages": [{"role": "user", "content": text}], **fields}
         return self.post("/v1/chat/completions", body, headers, timeout_s=timeout_s)

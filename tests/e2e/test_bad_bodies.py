@@ -63,7 +63,12 @@ def with_field(**fields: Any) -> dict[str, Any]:
 
 
 def deep(levels: int) -> bytes:
-    return b'{"model":"auto","messages":[{"role":"user","content":"x"}],"x":' + b"[" * levels + b"]" * levels + b"}"
+    return (
+        b'{"model":"auto","messages":[{"role":"user","content":"x"}],"x":'
+        + b"[" * levels
+        + b"]" * levels
+        + b"}"
+    )
 
 
 BAD_JSON: dict[str, tuple[bytes, str]] = {
@@ -77,8 +82,14 @@ BAD_JSON: dict[str, tuple[bytes, str]] = {
     "not UTF-8": (b'{"model":"auto","messages":[{"role":"user","content":"\xff\xfe"}]}', "UTF-8"),
     "a byte order mark": (b'\xef\xbb\xbf{"model":"auto"}', "JSON"),
     "NaN": (b'{"model":"auto","messages":[{"role":"user","content":"x"}],"temperature":NaN}', "JSON"),
-    "Infinity": (b'{"model":"auto","messages":[{"role":"user","content":"x"}],"temperature":-Infinity}', "JSON"),
-    "a number too large": (b'{"model":"auto","messages":[{"role":"user","content":"x"}],"top_p":1e400}', "range"),
+    "Infinity": (
+        b'{"model":"auto","messages":[{"role":"user","content":"x"}],"temperature":-Infinity}',
+        "JSON",
+    ),
+    "a number too large": (
+        b'{"model":"auto","messages":[{"role":"user","content":"x"}],"top_p":1e400}',
+        "range",
+    ),
     "a lone surrogate": (rb'{"model":"auto","messages":[{"role":"user","content":"\ud800"}]}', "JSON"),
     "a control character": (b'{"model":"auto","messages":[{"role":"user","content":"a\x00b"}]}', "JSON"),
     "65 levels": (deep(65), "64 levels"),
@@ -93,7 +104,10 @@ BAD_JSON: dict[str, tuple[bytes, str]] = {
         "100000 values",
     ),
     "600,000 numbers": (b'{"model":"auto","x":[' + b"0," * 599_999 + b"0]}", "100000 values"),
-    "a key twice": (b'{"model":"auto","model":"cheap","messages":[{"role":"user","content":"x"}]}', "`model`"),
+    "a key twice": (
+        b'{"model":"auto","model":"cheap","messages":[{"role":"user","content":"x"}]}',
+        "`model`",
+    ),
     "a key twice further in": (
         b'{"model":"auto","messages":[{"role":"system","role":"user","content":"x"}]}',
         "`role`",
@@ -131,10 +145,18 @@ WRONG_FIELDS: dict[str, tuple[Any, int, str]] = {
     "role a number": (with_field(messages=[{"role": 1, "content": "x"}]), 400, "messages[0].role"),
     "content a number": (with_field(messages=[{"role": "user", "content": 5}]), 400, "messages[0].content"),
     "content an object": (with_field(messages=[{"role": "user", "content": {}}]), 400, "messages[0].content"),
-    "tool_calls an object": (with_field(messages=[{"role": "user", "tool_calls": {}}]), 400, "messages[0].tool_calls"),
+    "tool_calls an object": (
+        with_field(messages=[{"role": "user", "tool_calls": {}}]),
+        400,
+        "messages[0].tool_calls",
+    ),
     "stream a string": (with_field(stream="yes"), 400, "stream"),
     "stream_options a list": (with_field(stream_options=[]), 400, "stream_options"),
-    "include_usage a number": (with_field(stream_options={"include_usage": 1}), 400, "stream_options.include_usage"),
+    "include_usage a number": (
+        with_field(stream_options={"include_usage": 1}),
+        400,
+        "stream_options.include_usage",
+    ),
     "max_tokens 0": (with_field(max_tokens=0), 400, "max_tokens"),
     "max_tokens -1": (with_field(max_tokens=-1), 400, "max_tokens"),
     "max_tokens 10**12": (with_field(max_tokens=10**12), 400, "max_tokens"),
@@ -190,7 +212,12 @@ OTHER_ROUTES: list[tuple[str, Any, int, str | None]] = [
     ("/v1/ask", {"text": "x", "user_id": 3}, 400, "user_id"),
     ("/v1/ask", {"text": "x", "metadata": {"tenant": "other"}}, 403, "metadata.tenant"),
     ("/v1/ask", {"text": "x", "metadata": {"flags": ["sing"]}}, 400, "metadata.flags"),
-    ("/v1/ask", {"text": "x", "metadata": {"flags": {"context_tokens": -1}}}, 400, "metadata.flags.context_tokens"),
+    (
+        "/v1/ask",
+        {"text": "x", "metadata": {"flags": {"context_tokens": -1}}},
+        400,
+        "metadata.flags.context_tokens",
+    ),
     ("/v1/ask", {"text": "x", "metadata": {"endpoint": "nope"}}, 404, "model"),
     ("/v1/ask", {"text": "x", "metadata": {"session": "s" * 1_000_000}}, 400, "metadata.session"),
     ("/v1/ask", {"text": "x", "task_type": "t" * 1_000_000}, 400, "task_type"),
@@ -233,7 +260,12 @@ def test_no_key_or_a_bad_one_is_a_401_that_leaves_no_row(gateway: Running, heade
 
 
 def test_a_key_works_in_each_header_that_clients_use(gateway: Running) -> None:
-    for headers in (KEY, {"x-api-key": "sk-good"}, {"api-key": "sk-good"}, {"authorization": "bearer  sk-good "}):
+    for headers in (
+        KEY,
+        {"x-api-key": "sk-good"},
+        {"api-key": "sk-good"},
+        {"authorization": "bearer  sk-good "},
+    ):
         assert gateway.chat(headers=headers).status == 200, headers
 
 
@@ -262,7 +294,9 @@ def test_a_body_over_the_limit_is_refused_however_its_length_is_told(gateway: Ru
     assert gateway.chat(headers=KEY).status == 200
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"])
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"]
+)
 def test_another_content_type_is_refused(gateway: Running, kind: str) -> None:
     refused(gateway, gateway.post(CHAT, with_field(), {**KEY, "content-type": kind}), 400, "application/json")
 
@@ -327,8 +361,12 @@ BAD_FRAMING: dict[str, bytes] = {
     "a folded header": raw(*GOOD_LINES, b"x-a: b\r\n c", LENGTH),
     "a space before the colon": raw(*GOOD_LINES, b"x-a : b", LENGTH),
     "a NUL in a header": raw(*GOOD_LINES, b"x-a: b\x00c", LENGTH),
-    "a chunk size that is a word": raw(*GOOD_LINES, b"transfer-encoding: chunked", body=b"zz\r\n{}\r\n0\r\n\r\n"),
-    "an unknown transfer coding": raw(*GOOD_LINES, b"transfer-encoding: chunked, odd", body=b"2\r\n{}\r\n0\r\n\r\n"),
+    "a chunk size that is a word": raw(
+        *GOOD_LINES, b"transfer-encoding: chunked", body=b"zz\r\n{}\r\n0\r\n\r\n"
+    ),
+    "an unknown transfer coding": raw(
+        *GOOD_LINES, b"transfer-encoding: chunked, odd", body=b"2\r\n{}\r\n0\r\n\r\n"
+    ),
     "HTTP/3.0": raw(*GOOD_LINES, LENGTH, start=b"POST /v1/chat/completions HTTP/3.0"),
     "no version": raw(*GOOD_LINES, LENGTH, start=b"POST /v1/chat/completions"),
     "an upgrade with a body": raw(*GOOD_LINES, LENGTH, b"connection: upgrade", b"upgrade: h2c"),
@@ -337,7 +375,9 @@ BAD_FRAMING: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("what", BAD_FRAMING)
-def test_bad_framing_is_a_400_and_ends_the_connection(gateway: Running, upstream: FaultProvider, what: str) -> None:
+def test_bad_framing_is_a_400_and_ends_the_connection(
+    gateway: Running, upstream: FaultProvider, what: str
+) -> None:
     calls = len(upstream.calls)
     with gateway.dial() as client:
         client.sendall(BAD_FRAMING[what])
@@ -383,7 +423,12 @@ def test_headers_over_the_limit_are_a_431(gateway: Running, how: str) -> None:
 
 @pytest.mark.parametrize(
     "part",
-    [b"", b"PO", b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nx-a", b"POST /healthz HTTP/1.1\r\nhost: x\r\n"],
+    [
+        b"",
+        b"PO",
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nx-a",
+        b"POST /healthz HTTP/1.1\r\nhost: x\r\n",
+    ],
 )
 def test_a_head_that_never_ends_is_closed_at_the_limit(gateway: Running, part: bytes) -> None:
     with gateway.dial() as client:
@@ -432,12 +477,15 @@ def test_a_connection_that_asks_for_nothing_more_is_closed_when_idle(gateway: Ru
 
 
 def test_pipelined_requests_are_answered_in_order(gateway: Running) -> None:
-    slow = json.dumps(with_field(model="a/fault:delay=0.2", messages=[{"role": "user", "content": "one"}])).encode()
+    slow = json.dumps(
+        with_field(model="a/fault:delay=0.2", messages=[{"role": "user", "content": "one"}])
+    ).encode()
     quick = json.dumps(with_field(messages=[{"role": "user", "content": "two"}])).encode()
     length = b"content-length: %d"
     with gateway.dial() as client:
         client.sendall(
-            raw(*GOOD_LINES, length % len(slow), body=slow) + raw(*GOOD_LINES, length % len(quick), body=quick)
+            raw(*GOOD_LINES, length % len(slow), body=slow)
+            + raw(*GOOD_LINES, length % len(quick), body=quick)
         )
         file_replies = [answer_of(client) for _ in range(2)]
     assert [r.json["choices"][0]["message"]["content"] for r in file_replies] == ["echo: one", "echo: two"]
@@ -484,7 +532,7 @@ def test_http_1_0_is_answered_and_closed(gateway: Running) -> None:
         with gateway.dial() as client:
             start = b"POST /v1/chat/completions HTTP/1.0"
             client.sendall(raw(*GOOD_LINES, b"content-length: %d" % len(body), body=body, start=start))
-            said = b"".join(iter(lambda: client.recv(65_536), b""))  # noqa: B023
+            said = b"".join(iter(lambda: client.recv(65_536), b""))
         head, _, rest = said.partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 200 ") and b"transfer-encoding" not in head
         assert b"hello" in rest
@@ -510,9 +558,13 @@ def test_a_method_that_a_path_lacks_is_a_405_with_allow(gateway: Running, method
     assert gateway.chat(headers=KEY).status == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/chat/completions/", "/v1/../metrics", "//v1/models", "/%76ersion", "/a\xe9"])
+@pytest.mark.parametrize(
+    "path", ["/", "/v1", "/v1/chat/completions/", "/v1/../metrics", "//v1/models", "/%76ersion", "/a\xe9"]
+)
 def test_an_unknown_path_is_a_404(gateway: Running, path: str) -> None:
-    refused(gateway, gateway.request("GET", path.encode("latin-1").decode("latin-1")), 404, "nothing at") if path.isascii() else None
+    refused(
+        gateway, gateway.request("GET", path.encode("latin-1").decode("latin-1")), 404, "nothing at"
+    ) if path.isascii() else None
     if not path.isascii():
         with gateway.dial() as client:
             client.sendall(b"GET " + path.encode("latin-1") + b" HTTP/1.1\r\nhost: x\r\n\r\n")

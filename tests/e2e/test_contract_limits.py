@@ -208,7 +208,9 @@ def test_money_is_checked_before_each_call_and_shared_by_a_session(gateway: Runn
     assert 400_000 < spent <= 1_000_000
 
 
-def test_an_unknown_price_is_refused_where_money_is_limited(gateway: Running, upstream: FaultProvider) -> None:
+def test_an_unknown_price_is_refused_where_money_is_limited(
+    gateway: Running, upstream: FaultProvider
+) -> None:
     calls = len(upstream.calls)
     reply = ask(gateway, "unpriced")
     assert reply.status == 429 and "price" in reply.error["message"]
@@ -275,7 +277,9 @@ def test_a_question_with_a_fixed_answer_asks_no_model(
     gateway: Running, upstream: FaultProvider, stream: bool
 ) -> None:
     calls = len(upstream.calls)
-    reply = gateway.chat("when are you OPEN", stream=stream, stream_options={"include_usage": True} if stream else None)
+    reply = gateway.chat(
+        "when are you OPEN", stream=stream, stream_options={"include_usage": True} if stream else None
+    )
     said = reply.said if stream else reply.json["choices"][0]["message"]["content"]
     assert said == "We are open from nine to five."
     assert len(upstream.calls) == calls
@@ -303,7 +307,9 @@ def test_llm_inference_whole_and_streamed(gateway: Running, tier: str, target: s
     streamed = gateway.post("/llm-inference", body | {"stream": True})
     assert "".join(e.get("text", "") for e in streamed.events[:-2]) == "echo: é one two"
     last = streamed.events[-2]
-    assert last["done"] is True and last["usage"] == answer["usage"] and last["cost_usd"] == answer["cost_usd"]
+    assert (
+        last["done"] is True and last["usage"] == answer["usage"] and last["cost_usd"] == answer["cost_usd"]
+    )
     assert streamed.events[-1] == "[DONE]"
 
 
@@ -330,7 +336,9 @@ def test_ask_whole_and_streamed(gateway: Running) -> None:
 
 
 @pytest.mark.parametrize("script", ["U7-split", "eol=crlf,comments", "eol=cr"])
-def test_the_text_of_an_odd_stream_is_all_there(gateway: Running, upstream: FaultProvider, script: str) -> None:
+def test_the_text_of_an_odd_stream_is_all_there(
+    gateway: Running, upstream: FaultProvider, script: str
+) -> None:
     upstream.script(script)
     reply = gateway.post("/llm-inference", {"model_tier": "cheap", "prompt": "é one two", "stream": True})
     assert "".join(e.get("text", "") for e in reply.events[:-2]) == "echo: é one two"

@@ -84,7 +84,10 @@ def test_two_tenants_never_share_an_answer(gateway: Running, upstream: FaultProv
 def test_two_tenants_never_share_a_call(gateway: Running, upstream: FaultProvider) -> None:
     calls = len(upstream.calls)
     with ThreadPoolExecutor(10) as pool:
-        asked = [pool.submit(gateway.chat, "together", headers=(ACME, RIVAL)[i % 2], model="slow") for i in range(10)]
+        asked = [
+            pool.submit(gateway.chat, "together", headers=(ACME, RIVAL)[i % 2], model="slow")
+            for i in range(10)
+        ]
         replies = [each.result() for each in asked]
     assert len(upstream.calls) - calls == 2
     ids = [{replies[i].json["id"] for i in range(turn, 10, 2)} for turn in (0, 1)]
@@ -110,7 +113,8 @@ def test_whole_and_streamed_clients_share_one_call(gateway: Running, upstream: F
     calls = len(upstream.calls)
     with ThreadPoolExecutor(8) as pool:
         asked = [
-            pool.submit(gateway.chat, "both ways", headers=ACME, model="dripping", stream=i % 2 == 0) for i in range(8)
+            pool.submit(gateway.chat, "both ways", headers=ACME, model="dripping", stream=i % 2 == 0)
+            for i in range(8)
         ]
         assert {text_of(each.result()) for each in asked} == {"echo: both ways"}
     assert len(upstream.calls) - calls == 1
@@ -141,7 +145,9 @@ def test_those_who_wait_are_answered_when_the_one_who_asks_leaves(
 
 
 @pytest.mark.parametrize("fault", ["status=400,code=odd", "status=500", "stall=3,hold=0.1"])
-def test_a_failure_of_the_one_who_asks_is_its_own(gateway: Running, upstream: FaultProvider, fault: str) -> None:
+def test_a_failure_of_the_one_who_asks_is_its_own(
+    gateway: Running, upstream: FaultProvider, fault: str
+) -> None:
     model = f"a/fault:delay=0.1,{fault},first=1"
     replies = at_once(gateway, 4, f"failing {fault}", headers=ACME, model=model)
     assert sorted(reply.status for reply in replies)[:3] == [200, 200, 200]
@@ -152,7 +158,9 @@ def test_a_streamed_answer_is_served_whole_later_and_the_other_way_round(gateway
         text = f"é 🎈 first {first_streamed}"
         options = {"stream_options": {"include_usage": True}}
         first = gateway.chat(text, headers=ACME, stream=first_streamed, **(options if first_streamed else {}))
-        other = gateway.chat(text, headers=ACME, stream=not first_streamed, **({} if first_streamed else options))
+        other = gateway.chat(
+            text, headers=ACME, stream=not first_streamed, **({} if first_streamed else options)
+        )
         again = gateway.chat(text, headers=ACME, stream=True)
         assert [r.headers["x-farthing-cache"] for r in (first, other, again)] == ["miss", "exact", "exact"]
         assert text_of(first) == text_of(other) == text_of(again) == f"echo: {text}"
@@ -168,7 +176,10 @@ def test_a_streamed_answer_is_served_whole_later_and_the_other_way_round(gateway
 
 
 def test_what_must_not_be_kept_is_not(gateway: Running, upstream: FaultProvider) -> None:
-    tool = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}
+    tool = {
+        "type": "function",
+        "function": {"name": "look", "parameters": {"type": "object", "properties": {}}},
+    }
     cases: list[dict[str, Any]] = [
         {"text": "cut", "max_tokens": 1},
         {"text": "call a tool", "tools": [tool]},

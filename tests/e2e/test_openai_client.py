@@ -126,7 +126,9 @@ def test_a_tool_is_called_and_its_result_taken(client: OpenAI, upstream: FaultPr
     call: Any = message.tool_calls[0]
     assert call.function.name == "get_weather" and json.loads(call.function.arguments) == {"city": "text"}
     messages += [
-        message.model_dump(exclude_none=True, exclude={"tool_calls": {"__all__": {"function": {"parsed_arguments"}}}}),
+        message.model_dump(
+            exclude_none=True, exclude={"tool_calls": {"__all__": {"function": {"parsed_arguments"}}}}
+        ),
         {"role": "tool", "tool_call_id": call.id, "content": '{"celsius": 12}'},
         {"role": "user", "content": "so?"},
     ]
@@ -148,7 +150,12 @@ def test_a_structured_output_is_parsed(client: OpenAI) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_several_choices_with_logprobs(client: OpenAI, stream: bool) -> None:
-    fields: Any = {"model": "auto", "messages": [{"role": "user", "content": "x y"}], "n": 2, "logprobs": True}
+    fields: Any = {
+        "model": "auto",
+        "messages": [{"role": "user", "content": "x y"}],
+        "n": 2,
+        "logprobs": True,
+    }
     if stream:
         with client.chat.completions.stream(**fields) as events:
             choices: Any = events.get_final_completion().choices
@@ -163,7 +170,9 @@ def test_several_choices_with_logprobs(client: OpenAI, stream: bool) -> None:
 def test_reasoning_reaches_the_client(client: OpenAI, stream: bool) -> None:
     fields: Any = {"model": "a/fault:reasoning=let me see", "messages": [{"role": "user", "content": "x"}]}
     if stream:
-        deltas = [c.choices[0].delta.model_dump() for c in client.chat.completions.create(**fields, stream=True)]
+        deltas = [
+            c.choices[0].delta.model_dump() for c in client.chat.completions.create(**fields, stream=True)
+        ]
         assert "".join(d.get("reasoning_content") or "" for d in deltas) == "let me see"
     else:
         message = client.chat.completions.create(**fields).choices[0].message
@@ -174,9 +183,12 @@ def test_reasoning_reaches_the_client(client: OpenAI, stream: bool) -> None:
 EVERY_FIELD: Any = {
     "model": "auto",
     "messages": [
-        {"role": "system", "content": [{"type": "text", "text": "be brief", "cache_control": {"type": "ephemeral"}}]},
+        {
+            "role": "system",
+            "content": [{"type": "text", "text": "be brief", "cache_control": {"type": "ephemeral"}}],
+        },
         {"role": "developer", "content": "and kind", "name": "dev"},
-        {"role": "user", "content": "é ∑ 🎈 \u2028 \\ \" \u0000"},
+        {"role": "user", "content": 'é ∑ 🎈 \u2028 \\ " \u0000'},
         {
             "role": "assistant",
             "content": None,
@@ -244,7 +256,12 @@ def test_an_answer_reaches_the_client_byte_for_byte(
     gateway: Running, upstream: FaultProvider, stream: bool
 ) -> None:
     """What the provider's own client would get is what ours gets, `model` and numbers included."""
-    body = {"model": "a/good-direct", "messages": [{"role": "user", "content": "é 🎈"}], "stream": stream, "odd": 1.50}
+    body = {
+        "model": "a/good-direct",
+        "messages": [{"role": "user", "content": "é 🎈"}],
+        "stream": stream,
+        "odd": 1.50,
+    }
     asked_for_usage = {"stream_options": {"include_usage": True}} if stream else {}
     reply = gateway.post("/v1/chat/completions", body | asked_for_usage)
     served = reply.events if stream else reply.json
@@ -359,7 +376,7 @@ def test_the_async_client_whole_streamed_and_cancelled(gateway: Running, upstrea
                     model="a/fault:hang", messages=[{"role": "user", "content": "never"}]
                 )
             )
-            while len(upstream.calls) == before:
+            while len(upstream.calls) == before:  # noqa: ASYNC110  # another thread's, and polled by design
                 await asyncio.sleep(0.01)
             task.cancel()
             left_s = time.monotonic()

@@ -12,7 +12,11 @@ from farthing.errors import InvalidRequest
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=15)
 values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**20), 10**20) | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**20), 10**20)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | texts,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
     max_leaves=20,
 )
@@ -28,7 +32,9 @@ def read(raw: bytes, depth_max: int = 64, nodes_max: int = 100_000) -> dict[str,
     st.sampled_from([(",", ":"), (", ", ": "), (" ,", " : ")]),
     st.booleans(),
 )
-def test_every_object_is_read_as_it_is(body: dict[str, Any], separators: tuple[str, str], ascii_only: bool) -> None:
+def test_every_object_is_read_as_it_is(
+    body: dict[str, Any], separators: tuple[str, str], ascii_only: bool
+) -> None:
     raw = json.dumps(body, separators=separators, ensure_ascii=ascii_only).encode()
     assert read(raw) == body
 

@@ -1,5 +1,6 @@
 """The events of a stream go on as they came, however they are cut; what they said is remembered."""
 
+import itertools
 import json
 from typing import Any
 
@@ -24,7 +25,7 @@ def events(*payloads: Any, eol: str = "\n", done: bool = True) -> bytes:
 
 def fed(reader: EventReader, data: bytes, cuts: list[int] | None = None) -> bytes:
     places = [0, *sorted(min(cut, len(data)) for cut in cuts or []), len(data)]
-    out = [reader.feed(data[a:b]) for a, b in zip(places, places[1:], strict=False)]
+    out = [reader.feed(data[a:b]) for a, b in itertools.pairwise(places)]
     return b"".join([*out, reader.end()])
 
 
@@ -78,11 +79,15 @@ def test_garbage_is_refused_or_carried_and_never_a_crash(data: bytes, cuts: list
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=3),
-        lambda inner: st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(["choices", "delta", "content", "index", "finish_reason", "usage", "error", "x"]),
-            inner,
-            max_size=4,
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(
+                    ["choices", "delta", "content", "index", "finish_reason", "usage", "error", "x"]
+                ),
+                inner,
+                max_size=4,
+            )
         ),
         max_leaves=12,
     )

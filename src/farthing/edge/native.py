@@ -72,7 +72,7 @@ class _Ask(Struct, forbid_unknown_fields=True):
     max_tokens: Tokens | None = None
 
 
-def read_inference(body: Json, asked: Asked, reader: Reader) -> Request:
+def read_inference(reader: Reader, body: Json, asked: Asked) -> Request:
     """Raises:
     InvalidRequest: names the field.
     """
@@ -87,7 +87,7 @@ def read_inference(body: Json, asked: Asked, reader: Reader) -> Request:
     return replace(reader.chat(chat, asked), tier=read.model_tier)  # type: ignore[no-any-return]
 
 
-def read_ask(body: Json, asked: Asked, reader: Reader) -> Request:
+def read_ask(reader: Reader, body: Json, asked: Asked) -> Request:
     """Raises:
     InvalidRequest: names the field. Forbidden: `metadata.tenant` is not the key's.
     """

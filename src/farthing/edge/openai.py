@@ -20,6 +20,8 @@ from farthing.errors import (
 from farthing.types import Endpoint, Json, Request, Tenant
 
 ENDPOINT_PREFIX = "farthing/"
+SESSION = b"x-farthing-session"
+TASK = b"x-farthing-task"
 TOKENS_MAX = 100_000_000  # above any context window; a larger number is a mistake, often a negative one
 
 Tokens = Annotated[int, Meta(ge=1, le=TOKENS_MAX)]
@@ -121,9 +123,9 @@ class Reader:
             stream=bool(read.stream),
             include_usage=options is not None and bool(options.include_usage),
             output_tokens_max=output_tokens_max,
-            session=_word(headers.get(b"x-farthing-session")),
+            session=_word(headers[SESSION]) if SESSION in headers else None,
             user="" if read.user is None else self.digest_user(read.user),
-            task_type=_word(headers.get(b"x-farthing-task")),
+            task_type=_word(headers[TASK]) if TASK in headers else None,
             received_s=asked.received_s,
         )
 
@@ -143,7 +145,7 @@ class Reader:
             body=body,
             text=" ".join(texts)[:20_000],
             prompt_chars=sum(map(len, texts)) if texts else asked.body_bytes,
-            session=_word(asked.headers.get(b"x-farthing-session")),
+            session=_word(asked.headers.get(SESSION)),
             user="" if read.user is None else self.digest_user(read.user),
             task_type="embed",
             received_s=asked.received_s,

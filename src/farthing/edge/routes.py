@@ -8,7 +8,7 @@ keeps the one it began with.
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from itertools import count
 from time import time
 
@@ -32,6 +32,7 @@ from farthing.types import Answer, Json, Receipt, Request, saved_nusd
 log = logging.getLogger("farthing.edge")
 encode = msgspec.json.Encoder().encode
 
+JSON_TYPE = b"application/json"
 JSON_HEAD = b"server: farthing\r\ncontent-type: application/json\r\n"
 STREAM_HEAD = (
     b"server: farthing\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
@@ -70,6 +71,14 @@ class ConnectionSink:
         self._connection.when_writable(pause, resume)
 
 
+class Inference(Struct, frozen=True):
+    """A route that is answered by the pipeline."""
+
+    read: Callable[[Reader, Json, Asked], Request]
+    texts: bool = False
+    """Answered in Farthing's own form, not in OpenAI's."""
+
+
 class Edge:
     """The handler of every request."""
 
@@ -102,7 +111,10 @@ class Edge:
             if handler is None:
                 allow = ", ".join(method.decode() for method in route) + (", HEAD" if b"GET" in route else "")
                 raise NoSuchRoute(f"{http.path} takes {allow}", allow=allow)
-            await handler(self, connection, http, request_id)
+            if isinstance(handler, Inference):
+                await self._infer(connection, http, request_id, handler)
+            else:
+                await handler(self, connection, http, request_id)
         except FarthingError as error:
             keep_alive = self._fail(connection, request_id, error) and keep_alive
         except asyncio.CancelledError as error:
@@ -137,60 +149,41 @@ class Edge:
 
     # -- answers by the pipeline ---------------------------------------------------------------------
 
-    async def chat(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
-        await self._infer(connection, http, request_id, _read_chat)
-
-    async def embeddings(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
-        await self._infer(connection, http, request_id, _read_embeddings)
-
-    async def inference(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
-        await self._infer(connection, http, request_id, native.read_inference, texts=True)
-
-    async def ask(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
-        await self._infer(connection, http, request_id, native.read_ask, texts=True)
-
     async def _infer(
-        self,
-        connection: ClientConnection,
-        http: HttpRequest,
-        request_id: str,
-        read: Callable[[Json, Asked, Reader], Request],
-        *,
-        texts: bool = False,
+        self, connection: ClientConnection, http: HttpRequest, request_id: str, inference: Inference
     ) -> None:
         admission = self._admission
         admission.enter()
         try:
             serving = self.serving
-            receipt = Receipt(request_id=request_id, at_unix_s=time(), started_s=http.received_s)
-            request = self._request(http, request_id, serving, receipt, read)
+            request = self._request(http, request_id, serving, inference)
+            receipt = Receipt(
+                request_id=request_id,
+                at_unix_s=time(),
+                started_s=http.received_s,
+                tenant=request.tenant.name,
+                user=request.user,
+                endpoint=request.endpoint.name,
+                session=request.session,
+                operation=request.operation,
+                model_asked=request.model,
+                stream=request.stream,
+                client_retry=_client_retry(http.headers),
+            )
             if connection.transport is None:  # it left before its turn came: nothing is spent on it
                 receipt.status, receipt.error, receipt.stop_reason = 499, "client_gone", "client_gone"
                 self._record(receipt, serving)
                 return
-            sink: Sink = ConnectionSink(connection, receipt)
-            if not texts:
-                reply = await answer(request, serving.steps, receipt, sink)
-                self._send(connection, reply, receipt)
-                return
-            text_sink = native.TextSink(sink, receipt)
-            reply = await answer(request, serving.steps, receipt, text_sink)
-            if reply.stream:
-                reply = text_sink.closing(reply)
+            sink = ConnectionSink(connection, receipt)
+            if inference.texts:
+                reply = await _in_texts(request, serving.steps, receipt, sink)
             else:
-                reply = Answer(body=native.write_whole(reply, receipt))
+                reply = await answer(request, serving.steps, receipt, sink)
             self._send(connection, reply, receipt)
         finally:
             admission.leave()
 
-    def _request(
-        self,
-        http: HttpRequest,
-        request_id: str,
-        serving: Serving,
-        receipt: Receipt,
-        read: Callable[[Json, Asked, Reader], Request],
-    ) -> Request:
+    def _request(self, http: HttpRequest, request_id: str, serving: Serving, inference: Inference) -> Request:
         """Who asks and what. A request of a known tenant that cannot be read leaves a receipt too."""
         headers = http.headers
         try:
@@ -198,36 +191,30 @@ class Edge:
         except Unauthenticated:
             self.unauthenticated += 1
             raise
-        receipt.tenant = tenant.name
-        if b"x-stainless-retry-count" in headers:
-            retries = headers[b"x-stainless-retry-count"][:4]
-            receipt.client_retry = int(retries) if retries.isdigit() else 0
+        raw = http.body
         asked = Asked(
-            id=request_id,
-            tenant=tenant,
-            headers=headers,
-            received_s=http.received_s,
-            body_bytes=len(http.body),
+            id=request_id, tenant=tenant, headers=headers, received_s=http.received_s, body_bytes=len(raw)
         )
         try:
-            if not headers.get(b"content-type", b"application/json").lower().startswith(b"application/json"):
+            if not headers.get(b"content-type", JSON_TYPE).lower().startswith(JSON_TYPE):
                 raise InvalidRequest("send the body as `content-type: application/json`")
             limits = serving.server
-            body = read_object(http.body, depth_max=limits.depth_max, nodes_max=limits.nodes_max)
-            request = read(body, asked, serving.reader)
+            body = read_object(raw, depth_max=limits.depth_max, nodes_max=limits.nodes_max)
+            return inference.read(serving.reader, body, asked)
         except FarthingError as error:
-            receipt.status, receipt.error, receipt.error_message = error.status, error.code, str(error)[:1000]
-            receipt.stop_reason = "error"
+            receipt = Receipt(
+                request_id=request_id,
+                at_unix_s=time(),
+                started_s=http.received_s,
+                tenant=tenant.name,
+                status=error.status,
+                error=error.code,
+                error_message=str(error)[:1000],
+                stop_reason="error",
+                client_retry=_client_retry(headers),
+            )
             self._record(receipt, serving)
             raise
-        receipt.tenant = request.tenant.name
-        receipt.user = request.user
-        receipt.endpoint = request.endpoint.name
-        receipt.session = request.session
-        receipt.operation = request.operation
-        receipt.model_asked = request.model
-        receipt.stream = request.stream
-        return request
 
     def _record(self, receipt: Receipt, serving: Serving) -> None:
         """Write the receipt of a request that never came to the pipeline."""
@@ -272,12 +259,17 @@ class Edge:
         connection.answer(200, JSON_HEAD, encode(about))
 
 
-def _read_chat(body: Json, asked: Asked, reader: Reader) -> Request:
-    return reader.chat(body, asked)
+async def _in_texts(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -> Answer:
+    """The answer in Farthing's own form."""
+    texts = native.TextSink(sink, receipt)
+    reply = await answer(request, steps, receipt, texts)
+    return texts.closing(reply) if reply.stream else Answer(body=native.write_whole(reply, receipt))
 
 
-def _read_embeddings(body: Json, asked: Asked, reader: Reader) -> Request:
-    return reader.embeddings(body, asked)
+def _client_retry(headers: Mapping[bytes, bytes]) -> int:
+    """How often the client's SDK has sent this before, as it says."""
+    said = headers.get(b"x-stainless-retry-count")
+    return 0 if said is None or not said.isdigit() else int(said[:4])
 
 
 def _cut(error: asyncio.CancelledError) -> FarthingError:
@@ -317,14 +309,14 @@ def _safe(value: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in value)
 
 
-RouteHandler = Callable[[Edge, ClientConnection, HttpRequest, str], Awaitable[None]]
+RouteHandler = Inference | Callable[[Edge, ClientConnection, HttpRequest, str], Awaitable[None]]
 
 ROUTES: dict[str, dict[bytes, RouteHandler]] = {
-    "/v1/chat/completions": {b"POST": Edge.chat},
-    "/v1/embeddings": {b"POST": Edge.embeddings},
+    "/v1/chat/completions": {b"POST": Inference(Reader.chat)},
+    "/v1/embeddings": {b"POST": Inference(Reader.embeddings)},
     "/v1/models": {b"GET": Edge.models},
-    "/llm-inference": {b"POST": Edge.inference},
-    "/v1/ask": {b"POST": Edge.ask},
+    "/llm-inference": {b"POST": Inference(native.read_inference, texts=True)},
+    "/v1/ask": {b"POST": Inference(native.read_ask, texts=True)},
     "/healthz": {b"GET": Edge.alive},
     "/livez": {b"GET": Edge.alive},
     "/readyz": {b"GET": Edge.ready},

@@ -487,7 +487,8 @@ class Server:
             if connection.transport is not None:
                 connection.transport.close()
         until_s = time.monotonic() + LINGER_S
-        while self.connections and time.monotonic() < until_s:  # the last bytes may not all be taken yet
+        # The last bytes may not all be taken yet. Once in the life of a process: not worth an event.
+        while self.connections and time.monotonic() < until_s:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         if self._sweeper is not None:
             self._sweeper.cancel()

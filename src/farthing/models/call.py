@@ -157,55 +157,67 @@ class Caller:
         return called
 
     async def _send(self, called: Called, wanted: Wanted, prompt: Prompt) -> None:
-        request, hold = wanted.request, wanted.hold
-        target, attempt = called.target, called.attempt
+        target = called.target
         provider = self._providers[target.provider]
         limits = self._limits[target.provider]
-        began_s = self._clock()
-        left_s = hold.left_s
-        first_byte_s = limits.first_byte_s if prompt.stream else limits.whole_s
-        deadline_s: float | None = None
-        if left_s is not None:
-            deadline_s = began_s + left_s
-            first_byte_s = min(first_byte_s, max(left_s, 0.0))
+        left_s = wanted.hold.left_s
+        within_s = limits.first_byte_s if prompt.stream else limits.whole_s
+        if left_s is not None and left_s < within_s:
+            within_s = left_s if left_s > 0.0 else 0.0
+        request = wanted.request
         head, body = provider.encode(prompt, target, request.operation, request.id)
+        began_s = self._clock()
         exchange = await self._transport.send(
-            provider.origin, head, body, first_byte_s=first_byte_s, whole=not prompt.stream
+            provider.origin, head, body, first_byte_s=within_s, whole=not prompt.stream
         )
+        attempt = called.attempt
         attempt.status = exchange.status
         if exchange.status != 200:
             raise provider.failure(exchange.status, exchange.headers, await _error_body(exchange))
-        if not prompt.stream:
+        if prompt.stream:
+            called.stream = await self._open(exchange, provider, wanted, began_s, left_s)
+            attempt.ttft_ms = (called.stream.first_s - began_s) * 1000
+        else:
             called.reply = provider.whole(exchange.headers, await exchange.read(limits.answer_bytes_max))
             attempt.ttft_ms = (self._clock() - began_s) * 1000
-            return
+
+    async def _open(
+        self,
+        exchange: Exchange,
+        provider: OpenAIProvider,
+        wanted: Wanted,
+        began_s: float,
+        left_s: float | None,
+    ) -> Stream:
+        """Make sure that the reply is a stream, and wait for its first chunk.
+
+        Raises:
+            ProviderError: it is not, or it failed before there was one.
+        """
+        limits = self._limits[provider.name]
+        deadline_s = None if left_s is None else began_s + left_s
         exchange.limit(
             idle_s=limits.idle_s,
             limit_s=min(began_s + limits.total_s, FAR_S if deadline_s is None else deadline_s),
             bytes_max=limits.answer_bytes_max,
             now_s=self._clock(),
         )
-        try:
-            provider.check_encoding(exchange.headers)
-            if not (header(exchange.headers, b"content-type") or b"").startswith(b"text/event-stream"):
-                raise ProviderUnavailable("the reply to a streamed request is not an event stream")
-        except ProviderUnavailable:
-            exchange.close()
-            raise
         stream = Stream(
             exchange,
             event_bytes_max=limits.event_bytes_max,
             keep_bytes_max=wanted.keep_bytes_max,
-            output_chunks_max=request.endpoint.terms.output_tokens_max,
+            output_chunks_max=wanted.request.endpoint.terms.output_tokens_max,
             deadline_s=deadline_s,
         )
         try:
+            provider.check_encoding(exchange.headers)
+            if not (header(exchange.headers, b"content-type") or b"").startswith(b"text/event-stream"):
+                raise ProviderUnavailable("the reply to a streamed request is not an event stream")
             await stream.open()
         except ProviderError:
             stream.close()
             raise
-        attempt.ttft_ms = (stream.first_s - began_s) * 1000
-        called.stream = stream
+        return stream
 
     def _failed_cost(self, called: Called, prompt: Prompt, error: ProviderError | None) -> None:
         """A refused call costs nothing; one that may have been worked on costs its prompt, estimated."""

@@ -73,13 +73,17 @@ def _add_chunk(whole: Json, choices: dict[int, Json], payload: bytes) -> None:
                 "message": {"role": "assistant", "content": None},
                 "finish_reason": None,
             }
-        for name, value in part.items():
-            if name == "delta":
-                _merge(choice["message"], value or {})
-            elif name == "logprobs" and isinstance(value, dict):
-                _merge_logprobs(choice, value)
-            elif name != "index" and (value is not None or name not in choice):
-                choice[name] = value
+        _add_part(choice, part)
+
+
+def _add_part(choice: Json, part: Json) -> None:
+    for name, value in part.items():
+        if name == "delta":
+            _merge(choice["message"], value or {})
+        elif name == "logprobs" and isinstance(value, dict):
+            _merge_logprobs(choice, value)
+        elif name != "index" and (value is not None or name not in choice):
+            choice[name] = value
 
 
 def _merge(into: Json, delta: Json) -> None:

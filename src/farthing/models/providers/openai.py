@@ -153,10 +153,12 @@ class OpenAIProvider:
     ) -> tuple[bytes, bytes]:
         """Return the head, without content-length and the blank line, and the body."""
         body = prompt.body.copy()
-        chosen = body["model"] != target.model and body["model"] != target.name
-        body["model"] = target.model
-        if operation == "chat" and (prompt.capped_by is not None or chosen):
-            _set_cap(body, target.model, prompt.output_tokens_max)
+        asked, model = body["model"], target.model
+        body["model"] = model
+        if prompt.capped_by is not None or (
+            "max_tokens" in body and asked != model and asked != target.name and _reasons(model)
+        ):
+            _set_cap(body, model, prompt.output_tokens_max)
         if prompt.stream:
             body["stream"] = True
             if self._include_usage:
@@ -174,11 +176,11 @@ class OpenAIProvider:
                 body.decode()  # the parser looks only into the strings that are read
             whole = _decode_whole(body)
         except UnicodeDecodeError as error:
+            self.check_encoding(headers)  # what is compressed is no text: say which of the two it is
             raise ProviderUnavailable(f"the reply is not UTF-8: {error.reason}") from None
         except msgspec.ValidationError as error:
             raise ProviderUnavailable(f"the reply is JSON of another shape: {error}") from None
         except msgspec.DecodeError as error:
-            self.check_encoding(headers)  # what is compressed is not JSON: say which of the two it is
             raise ProviderUnavailable(f"the reply is not JSON: {error}") from None
         choices = whole.choices
         if not choices:
@@ -218,6 +220,10 @@ class OpenAIProvider:
         return ProviderUnavailable(message, upstream_status=status, body=body)
 
 
+def _reasons(model: str) -> bool:
+    return model.rpartition("/")[2].startswith(REASONING_MODELS)
+
+
 def _set_cap(body: Json, model: str, cap: int | None) -> None:
     """Write the cap on the output under the name `model` knows, in place.
 
@@ -229,10 +235,9 @@ def _set_cap(body: Json, model: str, cap: int | None) -> None:
     if cap is None:
         cap = old if new is None else new
     if cap is not None:
-        reasoning = model.rpartition("/")[2].startswith(REASONING_MODELS)
-        body["max_completion_tokens" if reasoning or (old is None and new is not None) else "max_tokens"] = (
-            cap
-        )
+        body[
+            "max_completion_tokens" if _reasons(model) or (old is None and new is not None) else "max_tokens"
+        ] = cap
 
 
 def _message_of(body: bytes) -> str:
