@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 from tests.asking import ACME
+from tests.e2e.gateway import until
 from tests.faults.provider import FaultProvider
 
 from farthing.app import Parts, build
@@ -124,6 +125,8 @@ def run(upstream: FaultProvider) -> Callable[[Callable[[Journey], Coroutine[Any,
                 await journey.parts.transport.aclose()
 
         asyncio.run(main())
+        # A call that was given up may still be on its way: it must not take the script of the next test.
+        until(lambda: upstream.connections_open == 0)
 
     return runner
 

@@ -172,20 +172,18 @@ class Stream:
                     self.first_s = time.monotonic()
                 self._held.append(block)
                 self._wake()
-            if self.kept is not None:
-                self._keep(block)
+            kept = self.kept
+            if kept is not None:
+                self._kept_bytes += len(block)
+                if self._kept_bytes > self._keep_bytes_max:
+                    self.kept = None
+                else:
+                    kept.append(block)
         if reader.done:
             self._finish(None)
         elif self._output_chunks_max is not None and reader.chunks > self._output_chunks_max:
             self.cut = "output_tokens_max"
             self._finish(None)
-
-    def _keep(self, block: bytes) -> None:
-        self._kept_bytes += len(block)
-        if self._kept_bytes > self._keep_bytes_max:
-            self.kept = None
-        elif self.kept is not None:
-            self.kept.append(block)
 
     def _end(self, error: Exception | None) -> None:
         if self._finished:

@@ -152,6 +152,16 @@ class EventReader:
         Raises:
             BadStream: not events, not JSON, an event too long. ProviderSaid: an error object came.
         """
+        if (
+            data.endswith(b"\n\n")
+            and not self._buffer
+            and not self._held_cr
+            and data.isascii()
+            and b"\r" not in data
+            and self._plain_until(data) == len(data)
+            and self._read_plain(data)
+        ):
+            return data  # nothing but whole plain events, as nearly always
         if self._held_cr:
             data = b"\r" + data
             self._held_cr = False
