@@ -103,7 +103,9 @@ def provide(pipe: Connection, certificate: str | None) -> None:
 def own(port: int, ca: Path | None) -> tuple[Call, Callable[[], Awaitable[None]]]:
     loop = asyncio.get_running_loop()
     transport = Http1Transport(loop, Outbox(loop))
-    origin = HttpOrigin("127.0.0.1" if ca is None else "localhost", port, tls=ca is not None, ca_file=ca)
+    origin = HttpOrigin(
+        "provider", "127.0.0.1" if ca is None else "localhost", port, tls=ca is not None, ca_file=ca
+    )
     head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
 
     async def call(stream: bool) -> None:

@@ -38,6 +38,7 @@ from farthing.config import (
     RuleConfig,
     SqliteStoreConfig,
     StoreConfig,
+    loopback,
 )
 from farthing.edge.admit import Admission
 from farthing.edge.auth import Keys
@@ -136,7 +137,7 @@ def build(config: Config, parts: Parts) -> Serving:
     return Serving(
         steps=steps,
         reader=reader,
-        keys=Keys(config.keys),
+        keys=Keys(config.keys, local_only=loopback(config.server.host) and not config.server.hosts),
         server=config.server,
         models=list_models(router, targets),
     )
@@ -251,6 +252,7 @@ def default_endpoint(config: Config) -> Endpoint:
 def build_provider(name: str, provider: ProviderConfig) -> OpenAIProvider:
     host, port, tls, path = parse_base_url(provider.base_url)
     origin = HttpOrigin(
+        name=name,
         host=host,
         port=port,
         tls=tls,
@@ -336,6 +338,7 @@ class Gateway:
         loop = asyncio.get_running_loop()
         outbox = Outbox(loop)
         self._config = config
+        self._address = config.server.host, config.server.port
         self._source = source
         self._env = env
         self._stop = asyncio.Event()
@@ -344,12 +347,15 @@ class Gateway:
         self._admission = Admission(config.server.requests_max)
         self._metrics = Metrics(self._gauges)
         state_dir = configuration.state_dir(config, env)
+        counter = ExactCounter()
+        if any(endpoint.input_tokens_max is not None for endpoint in config.endpoints.values()):
+            counter.warm("gpt-4o")  # loading takes 0.2 s that no request should wait for
         self._segments = SegmentLedger(config.ledger.path or state_dir / "ledger", config.ledger)
         self._parts = Parts(
             ledger=MeteredLedger(self._segments, self._metrics),
             transport=Http1Transport(loop, outbox),
             store=build_store(config.cache.store, state_dir),
-            contract=MemoryContract(count=count_exactly(ExactCounter()), clock=time.monotonic),
+            contract=MemoryContract(count=count_exactly(counter), clock=time.monotonic),
             flights=Flights(),
             health={},
             user_key=user_key(state_dir),
@@ -400,6 +406,11 @@ class Gateway:
             config = configuration.load(self._source, self._env)
             if not config.providers and not config.answers:
                 raise ConfigError(f"{self._source}: nothing in it can answer")
+            host = self._address[0]  # where we listen, whatever the file says now
+            if not loopback(host) and not config.keys and not config.server.allow_keyless:
+                raise ConfigError(
+                    f"{self._source}: no key is left and {host} is open to others until a restart; add one"
+                )
             serving = build(config, self._parts)
         except (FarthingError, OSError) as error:
             self._reloads["refused"] += 1
@@ -408,6 +419,8 @@ class Gateway:
         for name in ("ledger", "state_dir"):
             if getattr(config, name) != getattr(self._config, name):
                 log.warning("%s changed: that takes a restart", name)
+        if (config.server.host, config.server.port) != self._address:
+            log.warning("server.host or server.port changed: that takes a restart")
         if config.cache.store != self._config.cache.store:
             log.warning("cache.store changed: that takes a restart")
         self._edge.serving = serving

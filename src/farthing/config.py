@@ -61,7 +61,7 @@ class ServerConfig(Table, frozen=True):
     allow_keyless: bool = False
     """Serve without API keys on an address other than loopback. On loopback no key is needed."""
     hosts: tuple[str, ...] = ()
-    """`Host` names to answer to; empty answers to any well-formed one."""
+    """`Host` names to answer to; empty: any well-formed one, without keys on loopback a local one."""
     connections_max: int = 10_000
     requests_max: int = 2_000
     """Requests in progress at once; more are answered 503 at once."""

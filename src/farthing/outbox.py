@@ -9,15 +9,19 @@ A transport that is to be closed must be flushed first: `flush`, then `close`.
 """
 
 import asyncio
+import time
+
+QUIET_S = 0.0003  # since the last chunk: some turns of a busy loop
 
 
 class Outbox:
     """One for each event loop. Bounded by what one turn can write."""
 
-    __slots__ = ("_loop", "_pending")
+    __slots__ = ("_last_s", "_loop", "_pending")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._last_s = 0.0
         self._pending: list[tuple[asyncio.Transport, bytes]] = []
 
     def write(self, transport: asyncio.Transport, data: bytes) -> None:
@@ -27,12 +31,16 @@ class Outbox:
             self._loop.call_soon(self.flush)
         pending.append((transport, data))
 
-    def write_now(self, transport: asyncio.Transport, data: bytes) -> None:
-        """Send `data` at once, or after what is already waiting: for a chunk of a stream."""
-        if self._pending:
-            self._pending.append((transport, data))
-        else:
+    def write_soon(self, transport: asyncio.Transport, data: bytes) -> None:
+        """Send `data` as `write` when much is being written, at once when not: for a chunk of a stream,
+        which mostly is all that a turn has to say, and would pay for a second turn of the loop."""
+        now_s = time.monotonic()
+        quiet = now_s - self._last_s > QUIET_S
+        self._last_s = now_s
+        if quiet and not self._pending:
             transport.write(data)
+        else:
+            self.write(transport, data)
 
     def flush(self) -> None:
         """Send now what is waiting. What a closing transport was to send is dropped, as it would be by it."""

@@ -207,7 +207,7 @@ OTHER_ROUTES: list[tuple[str, Any, int, str | None]] = [
     ("/llm-inference", {"prompt": "x", "model_tier": "golden"}, 404, "model_tier"),
     ("/llm-inference", {"prompt": "x", "max_tokens": 0}, 400, "max_tokens"),
     ("/llm-inference", {"prompt": "x", "temperature": "hot"}, 400, "temperature"),
-    ("/llm-inference", {"prompt": "x", "promt": "y"}, 400, None),
+    ("/llm-inference", {"prompt": "x", "promt": "y"}, 400, "promt"),
     ("/v1/ask", {}, 400, "text"),
     ("/v1/ask", {"text": "x", "user_id": 3}, 400, "user_id"),
     ("/v1/ask", {"text": "x", "metadata": {"tenant": "other"}}, 403, "metadata.tenant"),

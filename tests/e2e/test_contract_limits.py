@@ -24,6 +24,8 @@ targets = ["a/good-cheap"]
 targets = ["b/good-expensive"]
 [tiers.dripping]
 targets = ["a/fault:gap=0.03"]
+[tiers.breaking]
+targets = ["a/fault:truncate=3", "b/good-after"]
 [tiers.hanging]
 targets = ["a/fault:hang"]
 [tiers.failing]
@@ -40,6 +42,9 @@ calls_max = 3
 [endpoints.quick]
 deadline_s = 0.4
 tier = "dripping"
+[endpoints.patient]
+deadline_s = 20
+tier = "breaking"
 [endpoints.quick-refuse]
 deadline_s = 0.4
 tier = "dripping"
@@ -118,6 +123,16 @@ def test_a_whole_answer_cut_by_the_deadline_is_the_part_that_came(gateway: Runni
     row = gateway.receipt_of(reply)
     assert (row.stop_reason, row.status) == ("limit:deadline_s", 200)
     assert row.usage is not None and row.usage.estimated and row.usage.output_tokens > 3
+
+
+def test_a_part_that_nobody_has_seen_is_asked_for_again_elsewhere(gateway: Running) -> None:
+    reply = ask(gateway, "patient")
+    assert reply.status == 200 and reply.json["choices"][0]["finish_reason"] == "stop"
+    row = gateway.receipt_of(reply)
+    assert (row.target, [attempt.error for attempt in row.attempts]) == (
+        "b/good-after",
+        ["provider_unavailable", None],
+    )
 
 
 def test_a_stream_cut_by_the_deadline_ends_properly_and_says_why(gateway: Running) -> None:

@@ -37,7 +37,9 @@ def test_cancelling_at_any_moment_neither_leaks_nor_invents_a_connection(
         for turns in range(30):
             transport = Http1Transport(loop, Outbox(loop))
             ca_file = provider.ca_file if tls else None
-            origin = HttpOrigin("127.0.0.1", provider.port, tls, connections_max=2, ca_file=ca_file)
+            origin = HttpOrigin(
+                "upstream", "127.0.0.1", provider.port, tls, connections_max=2, ca_file=ca_file
+            )
             asked = [
                 asyncio.create_task(transport.send(origin, HEAD, body("good"), first_byte_s=2.0, whole=True))
                 for _ in range(4)
@@ -62,7 +64,7 @@ def test_those_who_find_every_connection_in_use_are_told_so_in_time(upstream: Fa
     async def main() -> None:
         loop = asyncio.get_running_loop()
         transport = Http1Transport(loop, Outbox(loop))
-        origin = HttpOrigin("127.0.0.1", upstream.port, False, connections_max=1)
+        origin = HttpOrigin("upstream", "127.0.0.1", upstream.port, False, connections_max=1)
         slow = asyncio.create_task(
             transport.send(origin, HEAD, body("fault:delay=0.3"), first_byte_s=2.0, whole=True)
         )
@@ -83,7 +85,7 @@ def test_a_reply_is_never_taken_for_anothers(upstream: FaultProvider) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
         transport = Http1Transport(loop, Outbox(loop))
-        origin = HttpOrigin("127.0.0.1", upstream.port, False, connections_max=4)
+        origin = HttpOrigin("upstream", "127.0.0.1", upstream.port, False, connections_max=4)
         scripts = [
             "good",
             "fault:delay=0.01",

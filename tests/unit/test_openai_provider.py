@@ -23,7 +23,7 @@ def provider(**changes: Any) -> OpenAIProvider:
         "headers": {},
         "include_usage": True,
     } | changes
-    return OpenAIProvider("openai", HttpOrigin("api.example", 443, True), **settings)
+    return OpenAIProvider("openai", HttpOrigin("openai", "api.example", 443, True), **settings)
 
 
 def sent(

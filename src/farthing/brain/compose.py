@@ -6,7 +6,7 @@ raised; the provider's mapping writes it under the name its model knows.
 
 from typing import Any
 
-from farthing.types import Prompt, Request, Terms, Traits
+from farthing.types import NO_TERMS, Prompt, Request, Terms, Traits
 
 _MESSAGE_TOKENS_MAX = 16  # what a chat template puts around one message; 3 to 8 in those that are public
 _TOOL_TOKENS_MAX = 64  # what a provider's own rendering of one tool adds to its JSON
@@ -20,15 +20,18 @@ def compose(request: Request, traits: Traits, terms: Terms) -> Prompt:
     cap = terms.output_tokens_max
     capped_by: str | None = None
     if (
-        request.operation == "chat"
-        and cap is not None
+        cap is not None
+        and request.operation == "chat"
         and (output_tokens_max is None or output_tokens_max > cap)
     ):
         output_tokens_max, capped_by = cap, "output_tokens_max"
+    bound: int | None = None
+    if terms is not NO_TERMS and terms_need_bound(terms):
+        bound = input_tokens_bound(request)
     return Prompt(
         body=request.body,
         input_tokens=traits.input_tokens,
-        input_tokens_bound=input_tokens_bound(request) if terms_need_bound(terms) else None,
+        input_tokens_bound=bound,
         output_tokens_max=output_tokens_max,
         stream=request.stream,
         capped_by=capped_by,

@@ -2,18 +2,24 @@
 
 from collections.abc import Mapping, Sequence
 
-from farthing.config import KeyConfig, key_digest
+from farthing.config import KeyConfig, key_digest, loopback
 from farthing.errors import Forbidden, Unauthenticated
 from farthing.types import Tenant
 
 KEY_CHARS_MAX = 256
 KEYLESS = Tenant(name="default")
+LOCAL_NAMES = frozenset({"", "127.0.0.1", "localhost", "::1", "host.docker.internal"})
 
 
 class Keys:
-    """The keys of one configuration. Without any, every request is the tenant `default`."""
+    """The keys of one configuration. Without any, every request is the tenant `default`.
 
-    def __init__(self, keys: Sequence[KeyConfig]) -> None:
+    With `local_only` and without keys, only names of this machine are answered to: any web page can make
+    a browser ask the loopback address under the page's own name (DNS rebinding), and would spend our money.
+    """
+
+    def __init__(self, keys: Sequence[KeyConfig], *, local_only: bool = False) -> None:
+        self._local_only = local_only
         self._tenants: dict[str, Tenant] = {}
         for key in keys:
             digest = key.digest if key.key is None else key_digest(key.key.value)
@@ -25,9 +31,14 @@ class Keys:
 
         Raises:
             Unauthenticated: no key, or one we do not know. Does not say which keys exist.
+            Forbidden: no key is asked for, and the Host is a name that others gave to this machine.
         """
         tenants = self._tenants
         if not tenants:
+            if self._local_only and not _is_local(headers.get(b"host", b"")):
+                raise Forbidden(
+                    "without API keys only localhost is answered to: ask that, or set server.hosts or keys"
+                )
             return KEYLESS
         raw = headers.get(b"authorization")
         if raw is not None:
@@ -44,6 +55,13 @@ class Keys:
         if tenant is None:
             raise Unauthenticated("the API key is not known here: check it, or ask for one of this gateway")
         return tenant
+
+
+def _is_local(host: bytes) -> bool:
+    """Whether a Host header names this machine; a port is ignored."""
+    name = host.decode("latin-1").lower()
+    name = name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
+    return name in LOCAL_NAMES or name.endswith(".localhost") or loopback(name)
 
 
 def named_tenant(tenant: Tenant, name: str | None) -> Tenant:

@@ -190,6 +190,10 @@ def _convert(body: Json, kind: Any) -> Any:
             missing = what.rpartition("field `")[2].rstrip("`")
             field = f"{field}.{missing}" if field else missing
             raise InvalidRequest(f"`{field}` is missing: send it", param=field) from None
+        if "unknown field" in what and not field:
+            unknown = what.rpartition("field `")[2].rstrip("`")[:100]
+            known = ", ".join(kind.__struct_fields__)
+            raise InvalidRequest(f"there is no field `{unknown}`; there is {known}", param=unknown) from None
         where = f"`{field}`" if field else "the body"
         raise InvalidRequest(f"{where}: {what[:1].lower()}{what[1:]}", param=field or None) from None
 

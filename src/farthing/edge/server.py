@@ -346,18 +346,18 @@ class ClientConnection(asyncio.Protocol):
             return
         head = b"HTTP/1.1 200 OK\r\ndate: %b\r\n%b" % (self.server.date, headers)
         if self.chunked:
-            self.server.outbox.write_now(
+            self.server.outbox.write_soon(
                 transport, b"%btransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (head, len(first), first)
             )
         else:
-            self.server.outbox.write_now(transport, b"%bconnection: close\r\n\r\n%b" % (head, first))
+            self.server.outbox.write_soon(transport, b"%bconnection: close\r\n\r\n%b" % (head, first))
 
     def stream(self, data: bytes) -> None:
         """Write more of a streamed answer."""
         transport = self.transport
         if transport is not None:
             framed = b"%x\r\n%b\r\n" % (len(data), data) if self.chunked else data
-            self.server.outbox.write_now(transport, framed)
+            self.server.outbox.write_soon(transport, framed)
 
     def end_stream(self, data: bytes) -> None:
         """Write the last of a streamed answer."""

@@ -66,8 +66,8 @@ class Segment:
 
     def append(self, payload: bytes) -> bool:
         """Copy one row in; False, and nothing written, when it does not fit."""
-        start = self.used_bytes
         length = len(payload)
+        start = self.used_bytes
         begin = start + FRAME_BYTES
         end = begin + length
         if end > self.size_bytes:
@@ -76,7 +76,7 @@ class Segment:
         mapped[begin:end] = payload
         # The length goes in last: a row is there whole or not at all, for a reader and after a kill.
         pack_head_into(mapped, start, length, crc32(payload))
-        self.used_bytes = end + (-length % 8)
+        self.used_bytes = (end + 7) & -8  # frames begin at multiples of eight
         return True
 
     def sync(self, upto_bytes: int) -> None:

@@ -77,27 +77,34 @@ class Metrics:
         count = self._counts.get(key) or self._new_count(*key)
         count.requests += 1
         for attempt in receipt.attempts:
-            _bump(self._attempts, (attempt.target, attempt.error or "ok"))
+            outcome = (attempt.target, attempt.error or "ok")
+            try:
+                self._attempts[outcome] += 1
+            except KeyError:
+                _count_new(self._attempts, outcome)
         if receipt.skipped:
             for step in receipt.skipped:
-                _bump(self._skipped, (step, ""))
+                _count_new(self._skipped, (step, ""))
         totals = count.totals
         totals.duration.add(receipt.total_ms)
         totals.overhead.add(receipt.overhead_ms)
-        if receipt.ttft_ms is not None:
-            totals.ttft.add(receipt.ttft_ms)
+        ttft_ms = receipt.ttft_ms
+        if ttft_ms is not None:
+            totals.ttft.add(ttft_ms)
         usage = receipt.usage
         if usage is not None:
             totals.input_tokens += usage.input_tokens
             totals.output_tokens += usage.output_tokens
-            totals.cached_tokens += usage.cached_tokens
+            if usage.cached_tokens:
+                totals.cached_tokens += usage.cached_tokens
         cost_nusd = receipt.cost_nusd
         if cost_nusd is None:
             totals.unpriced += 1
             return
         totals.cost_nusd += cost_nusd
-        if receipt.baseline_nusd is not None:
-            totals.saved_nusd += receipt.baseline_nusd - cost_nusd
+        baseline_nusd = receipt.baseline_nusd
+        if baseline_nusd is not None and baseline_nusd != cost_nusd:
+            totals.saved_nusd += baseline_nusd - cost_nusd
 
     def _new_count(self, endpoint: str, tier: str, cache: str, status: int) -> _Count:
         if len(self._counts) >= SERIES_MAX:
@@ -211,11 +218,12 @@ class MeteredLedger:
 
     def __init__(self, ledger: Ledger, metrics: Metrics) -> None:
         self._ledger = ledger
+        self._record = ledger.record
         self._observe = metrics.observe
         self.intend = ledger.intend
 
     def record(self, receipt: Receipt) -> None:
-        self._ledger.record(receipt)
+        self._record(receipt)
         self._observe(receipt)
 
     async def aclose(self) -> None:
@@ -225,11 +233,9 @@ class MeteredLedger:
 # -- the text format --------------------------------------------------------------------------------
 
 
-def _bump(counts: dict[tuple[str, str], int], key: tuple[str, str]) -> None:
-    if key in counts:
-        counts[key] += 1
-        return
-    if len(counts) >= SERIES_MAX:
+def _count_new(counts: dict[tuple[str, str], int], key: tuple[str, str]) -> None:
+    """Count one that may be the first of its kind; beyond the bound, as `other`."""
+    if key not in counts and len(counts) >= SERIES_MAX:
         key = (OTHER, key[1])
     counts[key] = counts.get(key, 0) + 1
 

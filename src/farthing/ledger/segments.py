@@ -111,7 +111,7 @@ class SegmentLedger:
     def intend(self, receipt: Receipt, target: str) -> None:
         payload = encode_intent(receipt, target)
         with self._guard:
-            kept = self._append(payload, spare_bytes=self._reserve_bytes)
+            kept = self._append(payload, self._reserve_bytes)
         if not kept or (self._strict and not self._sync_now()):
             raise Overloaded(
                 "the ledger has no room on its disk, so no paid call is made; free space, then try again",
@@ -125,17 +125,18 @@ class SegmentLedger:
             self._lost += 1
             log.exception("receipt %s cannot be written", receipt.request_id)
             return
-        # The reserve is for receipts of calls that were paid for; a free answer can wait in memory.
-        spare_bytes = 0 if receipt.calls else self._reserve_bytes
         with self._guard:
-            kept = self._append(payload, spare_bytes=spare_bytes) or self._hold_back(payload)
+            # The reserve is for receipts of calls that were paid for; a free answer can wait in memory.
+            kept = self._append(payload, 0 if receipt.calls else self._reserve_bytes)
+            if not kept:
+                kept = self._hold_back(payload)
         if not kept:
             self._lost += 1
             log.error("receipt %s is lost: the ledger has no room left", receipt.request_id)
         elif self._strict:
             self._sync_now()
 
-    def _append(self, payload: bytes, *, spare_bytes: int) -> bool:
+    def _append(self, payload: bytes, spare_bytes: int) -> bool:
         """Copy a row into the map, so that `spare_bytes` stay free where there is no next segment."""
         segment = self._segment
         if segment is None:

@@ -56,13 +56,22 @@ def closing(request: Request, stream: Stream, receipt: Receipt) -> Answer:
     if stream.cut is not None:
         parts.append(
             completion.closing_chunk(
-                stream.reader.first_payload, request_id=request.id, reason=f"limit:{stream.cut}"
+                stream.reader.first_payload,
+                request_id=request.id,
+                reason=f"limit:{stream.cut}",
+                open_choices=_open_choices(request, stream),
             )
         )
     if request.include_usage and stream.reader.usage_event is not None:
         parts.append(_with_money(stream.reader.usage_event, receipt))
     parts.append(DONE)
     return Answer(body=b"".join(parts), stream=True)
+
+
+def _open_choices(request: Request, stream: Stream) -> list[int]:
+    """The choices asked for (`n`) that have not ended by themselves."""
+    asked = request.body.get("n") or 1
+    return [index for index in range(asked) if index not in stream.reader.finished]
 
 
 def _with_money(payload: bytes, receipt: Receipt) -> bytes:

@@ -13,7 +13,13 @@ import msgspec
 from msgspec import Struct
 
 from farthing.config import CallConfig, ProviderConfig
-from farthing.errors import ContractExceeded, NoProviderLeft, ProviderError, ProviderUnavailable
+from farthing.errors import (
+    ContractExceeded,
+    NoProviderLeft,
+    ProviderError,
+    ProviderUnavailable,
+    StreamBroken,
+)
 from farthing.models.catalogue import cost_nusd, worst_case_nusd
 from farthing.models.health import Health
 from farthing.models.providers.openai import ERROR_BODY_BYTES_MAX, OpenAIProvider, WholeReply
@@ -24,6 +30,7 @@ from farthing.types import Attempt, Prompt, Receipt, Request, Route, Target, Usa
 
 OUTPUT_TOKENS_ASSUMED = 4_096  # held for a call that sets no maximum, at a model whose own is unknown
 FAR_S = 1e18
+HEALTHS_MAX = 2_000  # clients may name models nobody configured; what is known of those is bounded
 ERROR_BODY_S = 5.0  # an error is short; one that does not come costs its words, not the attempt's time
 
 
@@ -76,10 +83,14 @@ class Caller:
         self._config = config
         self._clock = clock
         self._health = health
+        for known in health.values():
+            known.reconfigure(config)
 
     def health(self, target: Target) -> Health:
         found = self._health.get(target.name)
         if found is None:
+            if len(self._health) >= HEALTHS_MAX:
+                self._health.popitem()  # the newest: those that are configured were there before it
             found = self._health[target.name] = Health(self._config, self._clock)
         return found
 
@@ -177,6 +188,11 @@ class Caller:
         if prompt.stream:
             called.stream = await self._open(exchange, provider, wanted, began_s, left_s)
             attempt.ttft_ms = (called.stream.first_s - began_s) * 1000
+            if not request.stream:  # gathered for a client that waits for all of it: it has seen nothing yet
+                try:
+                    await called.stream.gather()
+                except StreamBroken as error:
+                    raise ProviderUnavailable(str(error)) from error
         else:
             called.reply = provider.whole(exchange.headers, await exchange.read(limits.answer_bytes_max))
             attempt.ttft_ms = (self._clock() - began_s) * 1000
@@ -206,7 +222,7 @@ class Caller:
             exchange,
             event_bytes_max=limits.event_bytes_max,
             keep_bytes_max=wanted.keep_bytes_max,
-            output_chunks_max=wanted.request.endpoint.terms.output_tokens_max,
+            output_chunks_max=_output_chunks_max(wanted),
             deadline_s=deadline_s,
         )
         try:
@@ -224,7 +240,8 @@ class Caller:
         if error is not None and (error.upstream_status is not None or not error.sent):
             called.attempt.cost_nusd = 0
             return
-        usage = Usage(input_tokens=prompt.input_tokens, estimated=True)
+        output_tokens = 0 if called.stream is None else called.stream.reader.chunks
+        usage = Usage(input_tokens=prompt.input_tokens, output_tokens=output_tokens, estimated=True)
         called.attempt.usage = usage
         called.attempt.cost_nusd = cost_nusd(called.target.price, usage)
 
@@ -239,16 +256,36 @@ def affordable(prompt: Prompt, target: Target, left_nusd: int) -> tuple[Prompt, 
     if bound is None:
         return prompt, None
     output_max = prompt.output_tokens_max or target.output_tokens_max or OUTPUT_TOKENS_ASSUMED
-    worst_case = worst_case_nusd(target.price, bound, output_max)
+    choices = _choices(prompt)  # the cap is each choice's own, and all of them are charged for
+    worst_case = worst_case_nusd(target.price, bound, choices * output_max)
     if worst_case is None or worst_case <= left_nusd:
-        return prompt, worst_case
-    one = worst_case_nusd(target.price, bound, 1) or 0
+        if (
+            prompt.output_tokens_max
+            or target.output_tokens_max
+            or not (target.price and target.price.output_pusd)
+        ):
+            return prompt, worst_case
+        # nothing else would keep the model to what is held for it
+        return msgspec.structs.replace(prompt, output_tokens_max=output_max, capped_by="usd_max"), worst_case
+    one = worst_case_nusd(target.price, bound, choices) or 0
     per_token = (worst_case - one) / max(1, output_max - 1)
     if one > left_nusd or per_token <= 0:
         return prompt, worst_case
     cap = min(output_max, 1 + int((left_nusd - one) / per_token * 0.999))
-    capped = worst_case_nusd(target.price, bound, cap)
+    capped = worst_case_nusd(target.price, bound, choices * cap)
     return msgspec.structs.replace(prompt, output_tokens_max=cap, capped_by="usd_max"), capped
+
+
+def _choices(prompt: Prompt) -> int:
+    """How many answers the client wants at once (`n`), each with an output of its own."""
+    choices = prompt.body.get("n")
+    return choices if isinstance(choices, int) and choices > 1 else 1
+
+
+def _output_chunks_max(wanted: Wanted) -> int | None:
+    """Chunks after which a provider has surely ignored the endpoint's cap; None when there is no cap."""
+    cap = wanted.request.endpoint.terms.output_tokens_max
+    return None if cap is None else cap * _choices(wanted.prompt)
 
 
 def _never_answered(error: ProviderError) -> bool:

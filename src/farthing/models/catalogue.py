@@ -19,6 +19,7 @@ from farthing.errors import ConfigError
 from farthing.types import Model, Operation, Price, Usage
 
 PUSD_PER_NUSD = 1_000
+_HALF_NUSD_PUSD = PUSD_PER_NUSD // 2
 PUSD_PER_USD_PER_MILLION = 1_000_000
 
 # Snapshots: `gpt-4o-mini-2024-07-18`, `claude-sonnet-4-5-20250929`, `claude-sonnet-4-5@20250929`. Shorter
@@ -184,15 +185,19 @@ def cost_nusd(price: Price | None, usage: Usage | None) -> int | None:
     """
     if price is None or usage is None:
         return None
-    tokens = usage.input_tokens if usage.input_tokens > 0 else 0
+    tokens = usage.input_tokens
+    if tokens < 0:
+        tokens = 0
     while price.long is not None and price.long_over_tokens is not None and tokens > price.long_over_tokens:
         price = price.long
-    cost_pusd = tokens * price.input_pusd
-    if usage.cached_tokens > 0 and price.cached_input_pusd is not None:
-        cost_pusd -= min(usage.cached_tokens, tokens) * (price.input_pusd - price.cached_input_pusd)
-    if usage.output_tokens > 0:
-        cost_pusd += usage.output_tokens * price.output_pusd
-    return (cost_pusd + PUSD_PER_NUSD // 2) // PUSD_PER_NUSD
+    cost_pusd = tokens * price.input_pusd + _HALF_NUSD_PUSD
+    cached_tokens = usage.cached_tokens
+    if cached_tokens > 0 and price.cached_input_pusd is not None:
+        cost_pusd -= min(cached_tokens, tokens) * (price.input_pusd - price.cached_input_pusd)
+    output_tokens = usage.output_tokens
+    if output_tokens > 0:
+        cost_pusd += output_tokens * price.output_pusd
+    return cost_pusd // PUSD_PER_NUSD
 
 
 def worst_case_nusd(

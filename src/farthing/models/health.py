@@ -48,6 +48,10 @@ class Health:
         self._calls: deque[float] = deque(maxlen=10_000)
         self._retries: deque[float] = deque(maxlen=1_000)
 
+    def reconfigure(self, config: CallConfig) -> None:
+        """Go by other limits from now on; what was learnt stays."""
+        self._config = config
+
     def rests_s(self) -> float:
         """Seconds until it may be called again; 0 when it may be called now."""
         if self._open_until_s is None and not self._paused_until_s:

@@ -45,7 +45,7 @@ def guard_request(request: Request, guardrails: Sequence[Guardrail]) -> None:
     """
     if not guardrails:
         return
-    texts = [request.text]
+    texts = [request.text, *_inputs(request)]
     for message in request.body.get("messages") or ():
         content = message.get("content")
         if isinstance(content, str):
@@ -59,3 +59,11 @@ def guard_request(request: Request, guardrails: Sequence[Guardrail]) -> None:
     for guardrail in guardrails:
         for text in texts:
             guardrail.check(text)
+
+
+def _inputs(request: Request) -> list[str]:
+    """Every text to be embedded; `request.text` holds but the first of a long list."""
+    given = request.body.get("input")
+    if isinstance(given, str):
+        return [given]
+    return [text for text in given if isinstance(text, str)] if isinstance(given, list) else []

@@ -1,7 +1,7 @@
 """What makes two requests the same. An unknown field makes a miss, never a wrong hit."""
 
 from collections.abc import Mapping
-from hashlib import blake2b
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -26,9 +26,11 @@ DROPPED = frozenset(
     }
 )
 
-_KEY_BYTES = 32  # collisions stay out of reach at any number of entries, for an attacker too
-_PERSON = b"farthing.answer"  # keeps these digests apart from every other use of the hash
-_FORMAT = 1  # raise it when what is hashed changes, so that no old entry is read as a new one
+_DROPPED_OF = DROPPED.intersection
+
+# It keeps these digests apart from every other use of the hash; raise the number when what is hashed
+# changes, so that no old entry is read as a new one.
+_FORMAT = "farthing.answer.2"
 
 # MessagePack frames every value with its type and length, so distinct requests have distinct encodings.
 _encode = msgspec.msgpack.Encoder(order="sorted").encode
@@ -68,14 +70,20 @@ class CacheKeys:
         endpoint = request.endpoint
         if endpoint.cache_exact == "off":
             return None
-        body: Json = {name: value for name, value in request.body.items() if name not in DROPPED}
+        body: Json = request.body.copy()
+        for name in _DROPPED_OF(body):
+            del body[name]
         if request.operation == "chat":
             messages = body.get("messages")
-            if not messages or messages.__class__ is not list or _is_tool_result(messages[-1]):
+            if not messages or messages.__class__ is not list:
                 return None
-            phrases = self._phrases.get(endpoint.name)
-            if phrases is not None:
-                body["messages"] = _with_question_folded(messages, phrases)
+            last = messages[-1]
+            if last.__class__ is not dict or last.get("role") in ("tool", "function"):
+                return None
+            if self._phrases:
+                phrases = self._phrases.get(endpoint.name)
+                if phrases is not None:
+                    body["messages"] = _with_question_folded(messages, phrases)
         tenant = request.tenant
         scope = (
             _FORMAT,
@@ -96,11 +104,7 @@ class CacheKeys:
             encoded = _encode(scope)
         except (OverflowError, UnicodeEncodeError, TypeError, RecursionError):
             return None  # a number or string outside the format: it costs a miss
-        return blake2b(encoded, digest_size=_KEY_BYTES, person=_PERSON).digest()
-
-
-def _is_tool_result(message: Any) -> bool:
-    return message.__class__ is not dict or message.get("role") in ("tool", "function")
+        return sha256(encoded).digest()  # twice as fast as blake2b where the processor has it built in
 
 
 def _with_question_folded(messages: list[Any], phrases: _Phrases) -> list[Any]:

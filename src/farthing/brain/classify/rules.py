@@ -12,36 +12,37 @@ from typing import Any
 from farthing.brain.classify.words import (
     SUBSTRINGS,
     TASK_SYNONYMS,
-    Mark,
     languages_by_word,
     marks_by_word,
 )
-from farthing.types import UNKNOWN, Request, Traits
+from farthing.types import UNKNOWN, Json, Request, Traits
 
 HEAD_CHARS = 2_000
 TAIL_CHARS = 500
+_READ_CHARS = HEAD_CHARS + TAIL_CHARS
 _EDGE_WORDS = 64  # instructions stand at the start or the end; what is between is material
 _TAIL_WORDS = 32
+_READ_WORDS = _EDGE_WORDS + _TAIL_WORDS
 _TOOLS_MAX = 32  # tools whose names are read
 _TASK_WEIGHT = 3
 _DOMAIN_WEIGHT = 2  # one telling word, or two that are so only together
 
 _MARKS = marks_by_word()
 _LANGUAGES = languages_by_word()
+_MARK_OF = _MARKS.__getitem__
 _MARKED = frozenset(_MARKS)
+_KIND_OF = {word: mark.kind for word, mark in _MARKS.items()}.__getitem__
+_WEIGHING = frozenset(word for word, mark in _MARKS.items() if mark.weight or mark.domain_weight)
+_TASK_OF = {word: mark.task for word, mark in _MARKS.items() if mark.weight}
 _OF_DOMAINS = frozenset(word for word, mark in _MARKS.items() if mark.domain)
 _ENGLISH = frozenset(word for word, languages in _LANGUAGES.items() if languages == ("en",))
 
-# Everything in ASCII that is not a letter or digit ends a word; other bytes are parts of UTF-8 letters.
-_SPACED = bytes(b if b >= 0x80 or chr(b).isalnum() else 0x20 for b in range(256))
+# Letters in lower case; everything in ASCII that is not a letter or digit ends a word; other bytes are
+# parts of UTF-8 letters.
+_SPACED = bytes(b if b >= 0x80 else ord(chr(b).lower()) if chr(b).isalnum() else 0x20 for b in range(256))
 _PUNCTUATION = tuple(c.encode() for c in "’“”…–—¿¡«»")
 
-_RISK_OF_DOMAIN = {
-    "legal": "legal",
-    "medical": "medical",
-    "financial": "financial",
-    "compliance": "compliance",
-}
+_RISKY_DOMAINS = frozenset(["legal", "medical", "financial", "compliance"])
 _VERBS_OF_EFFECT = (
     "create", "update", "delete", "send", "pay", "transfer", "write", "book", "cancel", "execute", "post",
     "remove", "buy", "refund", "deploy", "run",
@@ -84,114 +85,116 @@ class RulesClassifier:
     def describe(self, request: Request) -> Traits:
         """The traits of `request`. Pure; never raises on any text."""
         text = request.text
-        if len(text) > HEAD_CHARS + TAIL_CHARS:
+        if len(text) > _READ_CHARS:
             text = f"{text[:HEAD_CHARS]} {text[-TAIL_CHARS:]}"
-        found = _Found()
-        language = found.read(text)
-        task = _task_said(request) or found.task(text, request.body)
-        input_tokens = self._estimate_tokens(request.text, request.prompt_chars)
-        domain = found.domain()
-        complexity = _COMPLEXITY.get(task, 0.6) + (0.15 if "hard" in found.kinds else 0.0)
-        complexity += min(input_tokens, 4_000) / 20_000
+        said = _read(text)
+        language, _, domains, kinds, _ = said
+        domain = _heaviest(domains, _DOMAIN_WEIGHT, UNKNOWN) if domains else UNKNOWN
+        named = request.task_type or request.endpoint.task
+        task = _task_named(request) if named else _task(said, text, request.body)
+        tokens = self._estimate_tokens(request.text, request.prompt_chars)
+        complexity = _COMPLEXITY.get(task, 0.6)
+        if "hard" in kinds:
+            complexity += 0.15
+        complexity += tokens / 20_000 if tokens < 4_000 else 0.2
+        if request.language is not None:
+            language = _language_said(request.language, language)
         return Traits(
             task=task,
             complexity=complexity if complexity < 1.0 else 1.0,
-            risk=_RISK_OF_DOMAIN.get(domain) or found.risk() or _risk_of_tools(request.body.get("tools")),
+            risk=domain if domain in _RISKY_DOMAINS else _risk(kinds, request.body),
             domain=domain,
-            language=language if request.language is None else _language_said(request.language, language),
-            input_tokens=input_tokens,
+            language=language,
+            input_tokens=tokens,
             retrieval=request.retrieval,
             context_tokens=request.context_tokens,
         )
 
 
-class _Found:
-    """What the words of one text said. Each word counts once, however often it occurs."""
+_Weights = dict[str, int]
+# What the words of one text said: its language, the weights of tasks and of domains, the kinds of all marks
+# one after the other (asked with `in`), and how many words it has.
+_Said = tuple[str, _Weights, _Weights, str, int]
 
-    __slots__ = ("domains", "kinds", "tasks", "words")
 
-    def __init__(self) -> None:
-        self.tasks: dict[str, int] = {}
-        self.domains: dict[str, int] = {}
-        self.kinds = ""
-        """The kinds of all marks, one after the other: asked with `in`."""
-        self.words = 0
-
-    def read(self, text: str) -> str:
-        """Look up every word of `text`; return its language."""
-        data = text.lower().encode("utf-8", "replace")
+def _read(text: str) -> _Said:
+    """Look up every word of `text`. Each counts once, however often it occurs."""
+    if text.isascii():
         script = ""
-        if len(data) != len(text):
-            script = _script(data, len(text))
-            for sign in _PUNCTUATION:
-                data = data.replace(sign, b" ")
-        words = data.translate(_SPACED).split()
-        self.words = len(words)
-        if len(words) > _EDGE_WORDS + _TAIL_WORDS:
-            for word in _OF_DOMAINS.intersection(words[_EDGE_WORDS:-_TAIL_WORDS]):
-                self._domain(_MARKS[word])
-            words = words[:_EDGE_WORDS] + words[-_TAIL_WORDS:]
-        for word in _MARKED.intersection(words):
-            self._mark(_MARKS[word])
-        if words and words[0] in _MARKED:
-            opening = _MARKS[words[0]]
-            if opening.weight:
-                self.tasks[opening.task] += 2  # the word that opens a request is its verb
-        for substring, mark in SUBSTRINGS.get(script, ()):
-            if substring in text:
-                self._mark(mark)
-        return script or _spoken(words)
-
-    def _mark(self, mark: Mark) -> None:
-        task, weight, _, domain_weight, kind = mark
+        words = text.encode().translate(_SPACED).split()
+    else:
+        script, words = _words_beyond_ascii(text)
+    count = len(words)
+    tasks: _Weights = {}
+    domains: _Weights = {}
+    if count > _READ_WORDS:
+        for word in _OF_DOMAINS.intersection(words[_EDGE_WORDS:-_TAIL_WORDS]):
+            mark = _MARKS[word]
+            domains[mark.domain] = domains.get(mark.domain, 0) + mark.domain_weight
+        words = words[:_EDGE_WORDS] + words[-_TAIL_WORDS:]
+    marked = _MARKED.intersection(words)
+    kinds = "".join(map(_KIND_OF, marked))
+    marks = list(map(_MARK_OF, _WEIGHING & marked))
+    if script:
+        found = [mark for substring, mark in SUBSTRINGS.get(script, ()) if substring in text]
+        kinds += "".join([mark.kind for mark in found])
+        marks += found
+    for task, weight, domain, domain_weight, _ in marks:
         if weight:
-            tasks = self.tasks
             tasks[task] = tasks.get(task, 0) + weight
         if domain_weight:
-            self._domain(mark)
-        if kind:
-            self.kinds += kind + " "
+            domains[domain] = domains.get(domain, 0) + domain_weight
+    if tasks and words[0] in _TASK_OF:
+        tasks[_TASK_OF[words[0]]] += 2  # the word that opens a request is its verb
+    return script or _spoken(words), tasks, domains, kinds, count
 
-    def risk(self) -> str:
-        kinds = self.kinds
-        if not kinds:
-            return ""
-        return "personal" if "personal" in kinds else "side_effects" if "effect" in kinds else ""
 
-    def _domain(self, mark: Mark) -> None:
-        self.domains[mark.domain] = self.domains.get(mark.domain, 0) + mark.domain_weight
+def _words_beyond_ascii(text: str) -> tuple[str, list[bytes]]:
+    """The script of `text`, as `_script`, and its words."""
+    data = text.lower().encode("utf-8", "replace")
+    script = _script(data, len(text))
+    for sign in _PUNCTUATION:
+        data = data.replace(sign, b" ")
+    return script, data.translate(_SPACED).split()
 
-    def domain(self) -> str:
-        """The domain with the most weight; `unknown` when none has enough."""
-        if not self.domains:
-            return UNKNOWN
-        weight, domain = max((weight, name) for name, weight in self.domains.items())
-        return domain if weight >= _DOMAIN_WEIGHT else UNKNOWN
 
-    def task(self, text: str, body: dict[str, Any]) -> str:
-        messages = body.get("messages")
-        if messages.__class__ is list and messages:
-            last = messages[-1]
-            if last.__class__ is dict and last.get("role") in ("tool", "function"):
-                return "agent_step"
-        if _holds_code(text):
-            self.tasks["code"] = self.tasks.get("code", 0) + 3
-        if self.tasks:
-            weight, task = max((weight, name) for name, weight in self.tasks.items())
-            if weight >= _TASK_WEIGHT:
-                return task
-        return self._task_by_shape(text)
+def _heaviest(weights: _Weights, enough: int, otherwise: str) -> str:
+    """The name with the most weight, the last in the alphabet of several; `otherwise` below `enough`."""
+    weight, name = max(zip(weights.values(), weights, strict=True))
+    return name if weight >= enough else otherwise
 
-    def _task_by_shape(self, text: str) -> str:
-        asks = "question" in self.kinds
-        question = asks or "?" in text or "？" in text or "؟" in text
-        if question and self.words <= 40 and self.domains.get("support", 0) > 0:
+
+def _risk(kinds: str, body: Json) -> str:
+    """The risk of a request whose domain is harmless."""
+    if "personal" in kinds:
+        return "personal"
+    if "effect" in kinds or ("tools" in body and _changes_something(body["tools"])):
+        return "side_effects"
+    return "low"
+
+
+def _task(said: _Said, text: str, body: Json) -> str:
+    """The task of a request for which nobody named one."""
+    try:
+        role = body["messages"][-1]["role"]
+    except (LookupError, TypeError):
+        role = None  # not a chat, or one whose last message is nothing that has a role
+    if role in ("tool", "function"):
+        return "agent_step"
+    _, tasks, domains, kinds, words = said
+    if _holds_code(text):
+        tasks["code"] = tasks.get("code", 0) + 3
+    task = _heaviest(tasks, _TASK_WEIGHT, "") if tasks else ""
+    return task or _task_by_shape(text, domains, kinds, words)
+
+
+def _task_by_shape(text: str, domains: _Weights, kinds: str, words: int) -> str:
+    asks = "question" in kinds
+    if asks or "?" in text or "？" in text or "؟" in text:
+        if words <= 40 and "support" in domains:
             return "faq"
-        if self.words <= 12 and not asks and "greeting" in self.kinds:
-            return "chat"
-        if question:
-            return "qa"
-        return "chat" if 0 < self.words <= 8 else "other"
+        return "chat" if words <= 12 and not asks and "greeting" in kinds else "qa"
+    return "chat" if 0 < words <= 8 or (words <= 12 and "greeting" in kinds) else "other"
 
 
 def _holds_code(text: str) -> bool:
@@ -203,18 +206,16 @@ def _holds_code(text: str) -> bool:
     return "<" in text and "</" in text
 
 
-def _task_said(request: Request) -> str:
-    """The task the client or the endpoint named; empty when neither did.
+def _task_named(request: Request) -> str:
+    """The task the client or else the endpoint named.
 
     A client's word we do not know is `other`; the operator's own words stand, so that rules can use them.
     """
     said = request.task_type
     if said:
         return TASK_SYNONYMS.get(_spaced(said), "other")
-    said = request.endpoint.task
-    if said:
-        return TASK_SYNONYMS.get(_spaced(said), said)
-    return ""
+    said = request.endpoint.task or ""
+    return TASK_SYNONYMS.get(_spaced(said), said)
 
 
 def _spaced(word: str) -> str:
@@ -227,16 +228,16 @@ def _language_said(said: str, read: str) -> str:
     return code if code.isascii() and code.isalpha() and said[2:3] in ("", "-", "_") else read
 
 
-def _risk_of_tools(tools: Any) -> str:
-    """`side_effects` when a tool's name says that it changes something, else `low`."""
+def _changes_something(tools: Any) -> bool:
+    """Whether a tool's name says that it does."""
     if tools.__class__ is not list:
-        return "low"
+        return False
     for tool in tools[:_TOOLS_MAX]:
         function = tool.get("function") if tool.__class__ is dict else None
         name = function.get("name") if function.__class__ is dict else None
         if name.__class__ is str and any(verb in name.lower() for verb in _VERBS_OF_EFFECT):
-            return "side_effects"
-    return "low"
+            return True
+    return False
 
 
 def _spoken(words: list[bytes]) -> str:

@@ -18,6 +18,8 @@ from farthing.types import NO_TERMS, Prompt, Request, Terms
 # factors at the most on ordinary text, leaves the question open.
 _SURELY_FITS = 1.3
 _SURELY_TOO_LONG = 1.5
+TENANTS_MAX = 1_000  # without keys a request names its own tenant, so their number is the client's to choose
+SHARED_ROOM = ""  # no key's tenant has this name
 
 
 class _Account:
@@ -121,7 +123,8 @@ class MemoryContract:
         self._clock = clock
         self._sessions_max = sessions_max
         self._session_ttl_s = session_ttl_s
-        self._sessions: dict[str, OrderedDict[tuple[str, str], _Account]] = {}
+        self._sessions: dict[str, OrderedDict[tuple[str, str, str], _Account]] = {}
+        """By tenant, until there are `TENANTS_MAX` of them: then the rest share the room of one."""
 
     def reserve(self, request: Request, prompt: Prompt) -> Hold:
         """As the Protocol. The hold must be settled on every path.
@@ -159,10 +162,12 @@ class MemoryContract:
 
     def _session(self, request: Request, session: str) -> _Account:
         now_s = self._clock()
-        sessions = self._sessions.get(request.tenant.name)
+        tenant = request.tenant.name
+        room = tenant if tenant in self._sessions or len(self._sessions) < TENANTS_MAX else SHARED_ROOM
+        sessions = self._sessions.get(room)
         if sessions is None:
-            sessions = self._sessions[request.tenant.name] = OrderedDict()
-        key = (request.endpoint.name, session)
+            sessions = self._sessions[room] = OrderedDict()
+        key = (tenant, request.endpoint.name, session)
         account = sessions.get(key)
         if account is not None and account.holds == 0 and now_s - account.used_s > self._session_ttl_s:
             account = None
@@ -173,7 +178,7 @@ class MemoryContract:
         self._make_room(sessions)
         return account
 
-    def _make_room(self, sessions: "OrderedDict[tuple[str, str], _Account]") -> None:
+    def _make_room(self, sessions: "OrderedDict[tuple[str, str, str], _Account]") -> None:
         """Drop old sessions, oldest first. Two at a time at most, so that no request pays for many."""
         for _ in range(2):
             key, oldest = next(iter(sessions.items()))

@@ -115,16 +115,16 @@ class RulesRouter:
         if request.tier is not None:
             ready = self._tier_asked(request.tier)
         elif name in self._choosing or name.startswith(ENDPOINT_PREFIX):
-            direct = self._direct_answer(request, traits)
+            direct = self._direct_answer(request, traits) if self._directs else None
             if direct is not None:
                 return direct
-            ready = self._by_rules(request, traits)
+            ready = self._by_rules(request, traits) if request.operation == "chat" else self._tier_of(request)
         else:
             named = self._named.get(name)
             if named is None:
                 return self._open(name)
             if name in self._policy.aliases:
-                direct = self._direct_answer(request, traits)
+                direct = self._direct_answer(request, traits) if self._directs else None
                 if direct is not None:
                     return direct
             ready = named
@@ -141,6 +141,8 @@ class RulesRouter:
         if request.tier is not None:
             return self._tier_asked(request.tier).route
         if name in self._choosing or name.startswith(ENDPOINT_PREFIX):
+            if request.operation != "chat":
+                return self._tier_of(request).route
             return (self._endpoint_tiers.get(request.endpoint.tier or "") or _some(self._fallback)).route
         named = self._named.get(name)
         return self._open(name) if named is None else named.route
@@ -152,6 +154,17 @@ class RulesRouter:
             return False
         named = self._named.get(name)
         return named is None or named.route.pinned
+
+    def _tier_of(self, request: Request) -> _Ready:
+        """The tier of the endpoint: rules choose among models that chat, and none of those embeds."""
+        pinned = self._endpoint_tiers.get(request.endpoint.tier or "")
+        if pinned is None:
+            raise UnknownModel(
+                f"`{request.model[:100]}` is chosen by rules for chats: name an embeddings model, a tier or "
+                "an endpoint that has a tier of them",
+                param="model",
+            )
+        return pinned
 
     def _by_rules(self, request: Request, traits: Traits) -> _Ready:
         tier = request.endpoint.tier
@@ -165,7 +178,7 @@ class RulesRouter:
         return _some(self._default)
 
     def _direct_answer(self, request: Request, traits: Traits) -> Route | None:
-        if not self._directs or request.operation != "chat":
+        if request.operation != "chat":
             return None
         # Folding is paid for only by texts short enough to be one of the phrases.
         text = normalised(request.text) if len(request.text) <= self._phrase_chars_max else None

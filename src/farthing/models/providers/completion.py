@@ -6,6 +6,7 @@ Lossless both ways for every field OpenAI documents; an unknown field of a delta
 (text is appended, lists are merged by `index`, anything else is replaced), as the official SDK does.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -201,8 +202,13 @@ def from_text(
     )
 
 
-def closing_chunk(first_payload: bytes | None, *, request_id: str, reason: str) -> bytes:
-    """The event that ends a stream we cut: `finish_reason` is `length`, the true reason beside it."""
+def closing_chunk(
+    first_payload: bytes | None, *, request_id: str, reason: str, open_choices: Sequence[int] = (0,)
+) -> bytes:
+    """The event that ends a stream we cut: `finish_reason` is `length`, the true reason beside it.
+
+    `open_choices` are the indices of the choices that have not ended by themselves.
+    """
     first = _decode(first_payload) if first_payload else {}
     return b"data: %b\n\n" % encode(
         {
@@ -210,7 +216,7 @@ def closing_chunk(first_payload: bytes | None, *, request_id: str, reason: str) 
             "object": "chat.completion.chunk",
             "created": first.get("created", 0),
             "model": first.get("model", ""),
-            "choices": [{"index": 0, "delta": {}, "finish_reason": "length"}],
+            "choices": [{"index": i, "delta": {}, "finish_reason": "length"} for i in open_choices],
             "farthing": {"stop_reason": reason},
         }
     )

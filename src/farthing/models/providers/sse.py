@@ -123,7 +123,7 @@ class EventReader:
         "_uncounted_bytes",
         "done",
         "finish_reason",
-        "finished_choices",
+        "finished",
         "first_payload",
         "usage",
         "usage_event",
@@ -140,7 +140,8 @@ class EventReader:
         self._uncounted: list[bytes] = []
         self._uncounted_bytes = 0
         self.finish_reason: str | None = None
-        self.finished_choices = 0
+        self.finished: set[int] = set()
+        """Indices of the choices that have ended."""
         self.usage: Usage | None = None
         self.usage_event: bytes | None = None
         """The JSON of the chunk that held only the usage; kept back."""
@@ -310,7 +311,7 @@ class EventReader:
             self._chunks += bool(text or delta.tool_calls)
         if choice.finish_reason is not None:
             self.finish_reason = choice.finish_reason
-            self.finished_choices += 1
+            self.finished.add(choice.index)
 
     def _opaque(self, payload: bytes) -> None:
         try:

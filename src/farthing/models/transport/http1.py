@@ -30,6 +30,7 @@ from farthing.outbox import Outbox
 SWEEP_S = 0.02  # P4 allows 50 ms past a time limit
 IDLE_S = 55.0  # shorter than the 60 s after which most load balancers drop a connection
 WAITERS_MAX = 4_096
+ALL_IN_USE = "every connection to the provider is in use"  # our limit, not its: it needs no pause
 
 
 class Pool:
@@ -57,14 +58,14 @@ class Pool:
         if self._open < self.origin.connections_max:
             return await self._connect(deadline_s)
         if len(self._waiters) >= WAITERS_MAX:
-            raise ProviderBusy("every connection to the provider is in use", retry_after_s=1.0)
+            raise ProviderBusy(ALL_IN_USE, retry_after_s=0.0)
         waiter: asyncio.Future[Connection] = self._loop.create_future()
         self._waiters.append(waiter)
         try:
             async with asyncio.timeout_at(deadline_s):
                 return await waiter
         except TimeoutError:
-            raise ProviderBusy("every connection to the provider is in use", retry_after_s=1.0) from None
+            raise ProviderBusy(ALL_IN_USE, retry_after_s=0.0) from None
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
                 self.release(waiter.result())  # given to us in the moment we gave up

@@ -8,10 +8,12 @@ from urllib.parse import urlsplit
 from farthing.errors import ConfigError
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class HttpOrigin:
-    """Compared by identity: two providers at one address keep their own connections and limits."""
+    """Compared by value, so that an unchanged provider keeps its connections over a reload. Two providers
+    at one address have two names, and so their own connections and limits."""
 
+    name: str
     host: str
     port: int
     tls: bool
@@ -19,7 +21,7 @@ class HttpOrigin:
     connect_s: float = 2.0
     answer_bytes_max: int = 33_554_432
     ca_file: Path | None = None
-    _contexts: list[ssl.SSLContext] = field(default_factory=list, repr=False)
+    _contexts: list[ssl.SSLContext] = field(default_factory=list, repr=False, compare=False)
 
     def __str__(self) -> str:
         return f"{'https' if self.tls else 'http'}://{self.host}:{self.port}"

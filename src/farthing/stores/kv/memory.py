@@ -40,11 +40,11 @@ class MemoryStore:
         if entry is None:
             return None
         expires_s, value = entry
-        if expires_s <= self._clock():
-            self._drop(key)
-            return None
-        self._entries.move_to_end(key)
-        return value
+        if expires_s > self._clock():
+            self._entries.move_to_end(key)
+            return value
+        self._drop(key)
+        return None
 
     async def set(self, key: bytes, value: bytes, *, ttl_s: float) -> None:
         """As the Protocol. What was there before is gone, even when `value` is too large to be stored."""
@@ -54,18 +54,14 @@ class MemoryStore:
         size_bytes = len(key) + len(value) + ENTRY_BYTES
         if size_bytes > self._bytes_max or ttl_s <= 0:
             return
-        held_bytes = self._bytes + size_bytes
-        while len(entries) >= self._entries_max or held_bytes > self._bytes_max:
+        self._bytes += size_bytes
+        while self._bytes > self._bytes_max or len(entries) >= self._entries_max:
             self._drop(next(iter(entries)))
-            held_bytes = self._bytes + size_bytes
         entries[key] = (self._clock() + ttl_s, value)
-        self._bytes = held_bytes
 
     async def aclose(self) -> None:
         self._entries.clear()
         self._bytes = 0
 
     def _drop(self, key: bytes) -> None:
-        entry = self._entries.pop(key, None)
-        if entry is not None:
-            self._bytes -= len(key) + len(entry[1]) + ENTRY_BYTES
+        self._bytes -= len(key) + len(self._entries.pop(key)[1]) + ENTRY_BYTES

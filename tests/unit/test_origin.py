@@ -1,0 +1,62 @@
+"""Where a provider lives: what keeps its connections over a reload, and what is no base URL."""
+
+import pytest
+
+from farthing.app import build_provider
+from farthing.config import ProviderConfig
+from farthing.errors import ConfigError
+from farthing.models.transport.origin import parse_base_url
+
+
+def test_an_unchanged_provider_is_the_same_origin_after_a_reload() -> None:
+    config = ProviderConfig(base_url="https://api.example/v1")
+    before, after = build_provider("a", config).origin, build_provider("a", config).origin
+    assert before == after and hash(before) == hash(after)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"base_url": "https://api.example:8443/v1"},
+        {"base_url": "http://api.example/v1"},
+        {"base_url": "https://api.example/v1", "connections_max": 7},
+        {"base_url": "https://api.example/v1", "connect_s": 9.0},
+    ],
+)
+def test_a_changed_provider_is_another_origin(changed: dict[str, object]) -> None:
+    one = build_provider("a", ProviderConfig(base_url="https://api.example/v1")).origin
+    assert one != build_provider("a", ProviderConfig(**changed)).origin  # type: ignore[arg-type]
+
+
+def test_two_providers_at_one_address_are_two_origins() -> None:
+    config = ProviderConfig(base_url="https://api.example/v1")
+    assert build_provider("a", config).origin != build_provider("b", config).origin
+
+
+@pytest.mark.parametrize(
+    ("base_url", "expected"),
+    [
+        ("https://api.example/v1/", ("api.example", 443, True, "/v1")),
+        ("http://127.0.0.1:11434/v1", ("127.0.0.1", 11434, False, "/v1")),
+        ("http://[::1]:8080", ("::1", 8080, False, "")),
+    ],
+)
+def test_a_base_url_is_taken_apart(base_url: str, expected: tuple[str, int, bool, str]) -> None:
+    assert parse_base_url(base_url) == expected
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "ftp://x/",
+        "https://",
+        "https://u:p@x/",
+        "https://x/?a=1",
+        "https://x/#a",
+        "http://x:99999/",
+        "http://x/a b",
+    ],
+)
+def test_what_is_no_base_url_is_refused_by_name(base_url: str) -> None:
+    with pytest.raises(ConfigError, match="base_url"):
+        parse_base_url(base_url)
