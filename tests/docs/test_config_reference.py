@@ -9,7 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 import msgspec
 import pytest
 
-from farthing import config
+from farthing import config, toml
 from farthing.config import Config, Secret
 from farthing.models.presets import PRESETS
 
@@ -84,7 +84,7 @@ def written_default(field: Field) -> str:
     shown = {(): "[]", "": '""'}.get(default) if isinstance(default, tuple | str) else None
     if isinstance(default, dict) and not default:
         shown = "{}"
-    return f"`{shown or config.toml.dumps({'x': default}).removeprefix('x = ').strip()}`"
+    return f"`{shown or toml.dumps({'x': default}).removeprefix('x = ').strip()}`"
 
 
 def page_sections() -> dict[str, dict[str, tuple[str, str, str]]]:

@@ -3,7 +3,6 @@
 Stricter than a decoder has to be, and more talkative: a person wrote the file and will read the answer.
 """
 
-import difflib
 import functools
 import math
 import tomllib
@@ -182,6 +181,8 @@ def quoted(text: object) -> str:
 
 def nearest(name: object, known: Iterable[str]) -> str:
     """`; did you mean "…"?`, or nothing when no known name is close."""
+    import difflib  # about a millisecond, and only for an answer to a mistake
+
     close = difflib.get_close_matches(str(name).lower(), list(known), n=1, cutoff=0.6)
     return f"; did you mean {quoted(close[0])}?" if close else ""
 

@@ -1,0 +1,83 @@
+"""Every knob. A TOML file decodes into `Config`, frozen and typed, or is refused with the line and the fix.
+
+`knobs` says what there is, `read` reads it, `checks` finds what does not fit together, `show` writes it out.
+A `Secret` never shows its value: not in `repr`, not in `farthing check`, not in an error.
+"""
+
+from farthing.config.checks import Condition, loopback
+from farthing.config.knobs import (
+    DEFAULT_RULES,
+    PORT,
+    BrainConfig,
+    CacheConfig,
+    CacheKeyConfig,
+    CacheMode,
+    CallConfig,
+    Config,
+    DirectConfig,
+    EndpointCacheConfig,
+    EndpointConfig,
+    GuardConfig,
+    GuardRule,
+    KeyConfig,
+    LedgerConfig,
+    LogConfig,
+    MemoryStoreConfig,
+    PriceConfig,
+    ProviderConfig,
+    ReportConfig,
+    RouteConfig,
+    RuleConfig,
+    ServerConfig,
+    SqliteStoreConfig,
+    StoreConfig,
+    Table,
+    TierConfig,
+    state_dir,
+)
+from farthing.config.read import CONFIG_BYTES_MAX, ENV_PREFIX, FAULTS_SHOWN_MAX, load, loads
+from farthing.config.secret import Secret, key_digest
+from farthing.config.show import plain, render, schema
+
+__all__ = [
+    "CONFIG_BYTES_MAX",
+    "DEFAULT_RULES",
+    "ENV_PREFIX",
+    "FAULTS_SHOWN_MAX",
+    "PORT",
+    "BrainConfig",
+    "CacheConfig",
+    "CacheKeyConfig",
+    "CacheMode",
+    "CallConfig",
+    "Condition",
+    "Config",
+    "DirectConfig",
+    "EndpointCacheConfig",
+    "EndpointConfig",
+    "GuardConfig",
+    "GuardRule",
+    "KeyConfig",
+    "LedgerConfig",
+    "LogConfig",
+    "MemoryStoreConfig",
+    "PriceConfig",
+    "ProviderConfig",
+    "ReportConfig",
+    "RouteConfig",
+    "RuleConfig",
+    "Secret",
+    "ServerConfig",
+    "SqliteStoreConfig",
+    "StoreConfig",
+    "Table",
+    "TierConfig",
+    "key_digest",
+    "load",
+    "loads",
+    "loopback",
+    "plain",
+    "render",
+    "schema",
+    "state_dir",
+]

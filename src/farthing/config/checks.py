@@ -1,0 +1,264 @@
+"""What no single value can tell: whether the tables of a configuration fit each other."""
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+import msgspec
+
+from farthing.config.knobs import DEFAULT_RULES, Config, ProviderConfig, RouteConfig
+from farthing.config.secret import key_digest
+from farthing.config.strict import dotted, nearest, quoted
+from farthing.errors import ConfigError
+from farthing.toml import Path as Where
+
+Condition = Callable[[str], object]
+"""Compiles the expression of a rule. Raises ConfigError when it cannot be read."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_DIGEST = re.compile(r"b2:[0-9a-f]{64}")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_MAY_BE_ZERO = frozenset({"port", "drain_s", "retry_share_max", "input", "output", "cached_input"})
+_AT_MOST = {"port": 65_535, "retry_share_max": 1}
+_KEY_HEADERS = frozenset(
+    {"authorization", "proxy-authorization", "api-key", "x-api-key", "x-goog-api-key", "cookie"}
+)
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+Faults = Iterator[tuple[Where, str]]
+
+
+class Checks:
+    """Faults of a whole configuration: names that lead nowhere, bounds that cannot hold, open doors."""
+
+    def __init__(self, config: Config, condition: Condition | None) -> None:
+        self.config = config
+        self.condition = condition
+
+    def faults(self) -> Faults:
+        yield from self._bounds(self.config, ())
+        yield from self._names()
+        yield from self._providers()
+        yield from self._tiers()
+        yield from self._rules()
+        yield from self._aliases()
+        yield from self._endpoints()
+        yield from self._keys()
+        yield from self._answers()
+        yield from self._phrases()
+        yield from self._prices()
+        yield from self._listener()
+
+    def _bounds(self, value: Any, path: Where) -> Faults:
+        """Every number of a configuration is a bound, a time or a price: none makes sense below zero."""
+        match value:
+            case msgspec.Struct():
+                for field in msgspec.structs.fields(value):
+                    yield from self._bounds(getattr(value, field.name), (*path, field.name))
+            case dict():
+                for key, item in value.items():
+                    yield from self._bounds(item, (*path, key))
+            case tuple():
+                for index, item in enumerate(value):
+                    yield from self._bounds(item, (*path, index))
+            case int() | float() | Decimal() if not isinstance(value, bool):
+                name = str(path[-1])
+                if value < 0 or (value == 0 and name not in _MAY_BE_ZERO):
+                    least = "at least 0" if name in _MAY_BE_ZERO else "more than 0"
+                    yield path, f"expected {least}, got the number {value}"
+                elif value > _AT_MOST.get(name, value):
+                    yield path, f"expected at most {_AT_MOST[name]}, got the number {value}"
+
+    def _names(self) -> Faults:
+        for table in ("providers", "tiers", "endpoints"):
+            for name in getattr(self.config, table):
+                if not _NAME.fullmatch(name):
+                    yield (
+                        (table, name),
+                        "a name has letters, digits, dots, dashes and underscores, at most 64",
+                    )
+
+    def _providers(self) -> Faults:
+        if "farthing" in self.config.providers:
+            yield ("providers", "farthing"), 'the name "farthing" stands for endpoints; choose another'
+        for name, provider in self.config.providers.items():
+            here = ("providers", name)
+            url = _split(provider.base_url)
+            if url is None:
+                yield (*here, "base_url"), 'expected an URL such as "https://api.example.com/v1"'
+            elif url.username or url.password or url.query or url.fragment:
+                yield (*here, "base_url"), "an URL without user, password, query and fragment is expected"
+            if provider.auth == "none" and provider.api_key is not None:
+                yield (*here, "api_key"), 'would never be sent with auth = "none"; remove one of the two'
+            yield from self._headers(provider, (*here, "headers"))
+
+    def _headers(self, provider: ProviderConfig, here: Where) -> Faults:
+        for name, text in provider.headers.items():
+            if name.lower() in _KEY_HEADERS:
+                yield (*here, name), 'a secret never stands in the file; use api_key = "${NAME}" and auth'
+            elif not _HEADER_NAME.fullmatch(name) or not (
+                text.isascii() and (text.isprintable() or not text)
+            ):
+                yield (*here, name), "not a header that can be sent"
+
+    def _tiers(self) -> Faults:
+        for name, tier in self.config.tiers.items():
+            here = ("tiers", name, "targets")
+            if name == "none":
+                yield ("tiers", name), 'the tier "none" answers without a model; see [[answers]]'
+            if not tier.targets:
+                yield here, 'no target; write targets = ["provider/model"]'
+            for index, target in enumerate(tier.targets):
+                yield from self._target(target, (*here, index))
+                if target in tier.targets[:index]:
+                    yield (*here, index), f"{quoted(target)} is already in this tier"
+
+    def _target(self, target: str, here: Where) -> Faults:
+        """A target that is to be called."""
+        provider, slash, model = target.partition("/")
+        if not (provider and slash and model):
+            yield here, f'{quoted(target)} is no target; write "provider/model"'
+        elif provider not in self.config.providers:
+            yield here, self._unknown("provider", provider, self.config.providers)
+
+    def _unknown(self, noun: str, name: str, known: Mapping[str, object]) -> str:
+        hint = nearest(name, known) or (f"; there is {', '.join(map(quoted, known))}" if known else "")
+        return f"unknown {noun} {quoted(name)}{hint or f'; add [{noun}s.{name}]'}"
+
+    def _tier(self, name: str | None, here: Where) -> Faults:
+        if name is not None and name not in self.config.tiers:
+            yield here, self._unknown("tier", name, self.config.tiers)
+
+    def _rules(self) -> Faults:
+        """What the built-in rules and default lead to may be absent; what the file names may not."""
+        route = self.config.route
+        if route.default != RouteConfig().default:
+            yield from self._tier(route.default, ("route", "default"))
+        if route.rules == DEFAULT_RULES:
+            return
+        for index, rule in enumerate(route.rules):
+            here = ("route", "rules", index)
+            yield from self._condition(rule.when, (*here, "when"))
+            yield from self._tier(rule.tier, (*here, "tier"))
+            yield from self._tier(rule.escalate, (*here, "escalate"))
+
+    def _condition(self, text: str | None, here: Where) -> Faults:
+        if text is None or self.condition is None:
+            return
+        try:
+            self.condition(text)
+        except ConfigError as why:
+            yield here, str(why)
+
+    def _aliases(self) -> Faults:
+        for name, goal in self.config.aliases.items():
+            here = ("aliases", name)
+            provider, slash, rest = goal.partition("/")
+            if provider == "farthing" and slash:
+                if rest not in self.config.endpoints:
+                    yield here, self._unknown("endpoint", rest, self.config.endpoints)
+            elif slash:
+                yield from self._target(goal, here)
+            elif goal != "auto":
+                yield from self._tier(goal, here)
+
+    def _endpoints(self) -> Faults:
+        for name, endpoint in self.config.endpoints.items():
+            yield from self._tier(endpoint.tier, ("endpoints", name, "tier"))
+            yield from self._form(endpoint.baseline, ("endpoints", name, "baseline"))
+        yield from self._form(self.config.report.baseline, ("report", "baseline"))
+
+    def _form(self, target: str | None, here: Where) -> Faults:
+        """A target that is only priced, and so may belong to a provider that is not configured."""
+        provider, _, model = (target or "provider/model").partition("/")
+        if not (provider and model):
+            yield here, f'{quoted(target)} is no target; write "provider/model"'
+
+    def _endpoint(self, name: str | None, here: Where) -> Faults:
+        if name is not None and name not in self.config.endpoints:
+            yield here, self._unknown("endpoint", name, self.config.endpoints)
+
+    def _keys(self) -> Faults:
+        seen: dict[str, int] = {}
+        for index, key in enumerate(self.config.keys):
+            here = ("keys", index)
+            yield from self._endpoint(key.endpoint, (*here, "endpoint"))
+            if not key.tenant:
+                yield (*here, "tenant"), "a key belongs to somebody; give the tenant a name"
+            if (key.digest is None) == (key.key is None):
+                yield here, "give either digest (from `farthing keys new`) or key, and not both"
+                continue
+            digest = key.digest if key.key is None else key_digest(key.key.value)
+            if digest is None or not _DIGEST.fullmatch(digest):
+                yield (
+                    (*here, "digest"),
+                    'expected "b2:" and 64 hexadecimal digits; see `farthing keys digest`',
+                )
+            elif digest in seen:
+                yield here, f"the same key as {dotted(('keys', seen[digest]))}; a key belongs to one tenant"
+            else:
+                seen[digest] = index
+
+    def _answers(self) -> Faults:
+        for index, answer in enumerate(self.config.answers):
+            yield from self._endpoint(answer.endpoint, ("answers", index, "endpoint"))
+            yield from self._condition(answer.when, ("answers", index, "when"))
+            if not answer.phrases and answer.when is None:
+                yield ("answers", index), "would never be given; add phrases or when"
+
+    def _phrases(self) -> Faults:
+        """An empty phrase is in every text: it would block, or answer, everything."""
+        lists: list[tuple[Where, tuple[str, ...]]] = [
+            (("answers", index, "phrases"), answer.phrases)
+            for index, answer in enumerate(self.config.answers)
+        ]
+        for index, rule in enumerate(self.config.guard.deny):
+            if not rule.contains:
+                yield ("guard", "deny", index, "contains"), "would never deny anything; add a phrase"
+            lists.append((("guard", "deny", index, "contains"), rule.contains))
+        for name, endpoint in self.config.endpoints.items():
+            for index, key in enumerate(endpoint.cache.keys):
+                lists.append((("endpoints", name, "cache", "keys", index, "phrases"), key.phrases))
+        for here, phrases in lists:
+            for index, phrase in enumerate(phrases):
+                if not phrase.strip():
+                    yield (*here, index), "an empty phrase fits everything; remove it"
+
+    def _prices(self) -> Faults:
+        for index, price in enumerate(self.config.prices):
+            yield from self._form(price.target, ("prices", index, "target"))
+            if not _DATE.fullmatch(price.since):
+                yield ("prices", index, "since"), 'expected a date in quotes such as "2026-01-31"'
+
+    def _listener(self) -> Faults:
+        server = self.config.server
+        if not loopback(server.host) and not self.config.keys and not server.allow_keyless:
+            yield (
+                ("server", "host"),
+                (
+                    f"{server.host} is open to others and no key is configured; run `farthing keys new`, "
+                    "or set server.allow_keyless = true"
+                ),
+            )
+
+
+def loopback(host: str) -> bool:
+    """Whether only this machine can reach `host`. A name other than `localhost` may be anything."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _split(text: str) -> SplitResult | None:
+    """The parts of an address that can be called, or None."""
+    try:
+        url = urlsplit(text)
+        callable_ = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:  # brackets that do not close, a port that is no number
+        return None
+    printable = text.isascii() and text.isprintable() and " " not in text
+    return url if callable_ and printable else None

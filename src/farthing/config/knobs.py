@@ -1,0 +1,286 @@
+"""Every knob, its default and what it means: frozen structs, one for each table of the file.
+
+Built-in choices are tagged unions, so `app.py` can `match` them and the type checker sees a missing
+case.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from farthing.config.secret import Secret
+
+PORT = 8960  # a farthing was 1/960 of a pound; away from 8000 and 8080, where local engines live
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of every table: immutable, keyword-only, and a typo is an error."""
+
+
+# -- edge -------------------------------------------------------------------------------------------
+
+
+class ServerConfig(Table, frozen=True):
+    host: str = "127.0.0.1"
+    port: int = PORT
+    allow_keyless: bool = False
+    """Serve without API keys on an address other than loopback. On loopback no key is needed."""
+    hosts: tuple[str, ...] = ()
+    """`Host` names to answer to; empty: any well-formed one, without keys on loopback a local one."""
+    connections_max: int = 10_000
+    requests_max: int = 2_000
+    """Requests in progress at once; more are answered 503 at once."""
+    body_bytes_max: int = 10_485_760  # a 1M-token prompt in UTF-8 is about 4 MiB; images are the rest
+    header_bytes_max: int = 32_768
+    depth_max: int = 64
+    nodes_max: int = 100_000
+    header_s: float = 10.0
+    body_s: float = 60.0
+    idle_s: float = 75.0
+    write_stall_s: float = 30.0
+    drain_s: float = 30.0
+
+
+class KeyConfig(Table, frozen=True):
+    tenant: str
+    digest: str | None = None
+    """What `farthing keys new` printed. The key itself is nowhere."""
+    key: Secret | None = None
+    """The key itself, from the environment; give this or `digest`."""
+    plan: str = ""
+    endpoint: str | None = None
+
+
+class GuardRule(Table, frozen=True):
+    name: str
+    contains: tuple[str, ...]
+    """Phrases that must not occur in what is asked; letter case and runs of white space are ignored."""
+    message: str = ""
+
+
+class GuardConfig(Table, frozen=True):
+    deny: tuple[GuardRule, ...] = ()
+
+
+# -- brain ------------------------------------------------------------------------------------------
+
+
+class BrainConfig(Table, frozen=True):
+    timeout_s: float = 0.05
+    """What all optional steps of one request may take together."""
+    strict: bool = False
+    """Tests and development: a broken optional step raises instead of stepping aside."""
+
+
+class MemoryStoreConfig(Table, frozen=True, tag_field="kind", tag="memory"):
+    entries_max: int = 100_000
+    bytes_max: int = 67_108_864
+
+
+class SqliteStoreConfig(Table, frozen=True, tag_field="kind", tag="sqlite"):
+    path: Path | None = None
+    """None: `cache.db` in the state directory."""
+    entries_max: int = 1_000_000
+    bytes_max: int = 1_073_741_824
+
+
+StoreConfig = MemoryStoreConfig | SqliteStoreConfig
+CacheMode = Literal["off", "observe", "on"]
+
+
+class CacheConfig(Table, frozen=True):
+    exact: CacheMode = "on"
+    ttl_s: float = 3_600.0
+    coalesce: bool = True
+    """Identical requests of one tenant at the same time share one call (single flight)."""
+    answer_bytes_max: int = 1_048_576
+    store: StoreConfig = msgspec.field(default_factory=MemoryStoreConfig)
+
+
+class CacheKeyConfig(Table, frozen=True):
+    """A name for several ways to ask one question: `faq:refund_policy`."""
+
+    key: str
+    phrases: tuple[str, ...]
+
+
+class EndpointCacheConfig(Table, frozen=True):
+    exact: CacheMode | None = None
+    ttl_s: float | None = None
+    normalised: bool = False
+    """Ignore letter case, white space and closing punctuation of the last question."""
+    keys: tuple[CacheKeyConfig, ...] = ()
+
+
+class RuleConfig(Table, frozen=True):
+    when: str
+    tier: str
+    escalate: str | None = None
+    """Tier to ask again when the answer has low confidence."""
+    name: str = ""
+
+
+# The four starting rules and the order they are tried in. The rule for sensitive domains stands first:
+# a domain or plan that asks for care overrides what would make a request cheap.
+DEFAULT_RULES = (
+    RuleConfig(
+        name="care",
+        when='domain in ["compliance", "pricing", "legal"] or tenant.plan == "enterprise"',
+        tier="expensive",
+    ),
+    RuleConfig(name="simple-task", when='task in ["classify", "tag", "sentiment"]', tier="cheap"),
+    RuleConfig(name="short", when="input_tokens < 128 and not retrieval", tier="cheap"),
+    RuleConfig(
+        name="faq",
+        when='retrieval and context_tokens < 512 and task == "faq"',
+        tier="cheap",
+        escalate="expensive",
+    ),
+)
+
+
+class RouteConfig(Table, frozen=True):
+    rules: tuple[RuleConfig, ...] = DEFAULT_RULES
+    default: str = "expensive"
+
+
+class DirectConfig(Table, frozen=True):
+    """An answer without any LLM: the tier `none`."""
+
+    name: str
+    text: str
+    phrases: tuple[str, ...] = ()
+    """Questions answered with `text`, compared as `normalised` cache keys are."""
+    when: str | None = None
+    """An expression as in `route.rules`; may be given beside or instead of `phrases`."""
+    endpoint: str | None = None
+    """Only for this endpoint; None is for all."""
+
+
+class TierConfig(Table, frozen=True):
+    targets: tuple[str, ...]
+
+
+class EndpointConfig(Table, frozen=True):
+    task: str | None = None
+    tier: str | None = None
+    calls_max: int | None = None
+    target_s: float | None = None
+    deadline_s: float | None = None
+    input_tokens_max: int | None = None
+    output_tokens_max: int | None = None
+    usd_max: Decimal | None = None
+    on_limit: Literal["partial", "refuse"] = "partial"
+    baseline: str | None = None
+    cache: EndpointCacheConfig = EndpointCacheConfig()
+
+
+# -- models -----------------------------------------------------------------------------------------
+
+
+class ProviderConfig(Table, frozen=True):
+    base_url: str
+    """As the SDKs want it, `/v1` included."""
+    api_key: Secret | None = None
+    auth: Literal["bearer", "api-key", "none"] = "bearer"
+    """`api-key` sends the header of that name (Azure)."""
+    headers: dict[str, str] = {}
+    ca_file: Path | None = None
+    """PEM file of the authorities to trust instead of the system's."""
+    include_usage: bool = True
+    """Ask for the usage chunk of every stream, and keep it from clients that did not ask."""
+    connections_max: int = 512
+    connect_s: float = 2.0
+    first_byte_s: float = 60.0
+    """Until the first chunk of a stream (TTFT)."""
+    whole_s: float = 300.0
+    """Until the end of a whole answer, which shows nothing before it is complete."""
+    idle_s: float = 30.0
+    """Between two chunks of a stream."""
+    total_s: float = 600.0
+    answer_bytes_max: int = 33_554_432
+    event_bytes_max: int = 1_048_576
+
+
+class PriceConfig(Table, frozen=True):
+    """An operator's own price for a target, in US dollars per million tokens. Wins over the catalogue."""
+
+    target: str
+    input: Decimal
+    output: Decimal
+    cached_input: Decimal | None = None
+    since: str = "0000-00-00"
+    context_tokens_max: int | None = None
+    output_tokens_max: int | None = None
+
+
+class CallConfig(Table, frozen=True):
+    attempts_max: int = 3
+    retry_share_max: float = 0.1
+    """Second attempts a target may get, as a share of its calls in the last 10 s; the first few are free."""
+    pause_s_max: float = 60.0
+    """Longest time a 429 may take a target out."""
+    breaker_calls: int = 20
+    breaker_window_s: float = 2.0
+    breaker_open_s: float = 5.0
+
+
+# -- ledger -----------------------------------------------------------------------------------------
+
+
+class LedgerConfig(Table, frozen=True):
+    path: Path | None = None
+    """None: `ledger` in the state directory."""
+    segment_bytes: int = 8_388_608
+    sync_ms: float = 100.0
+    """Rows reach the disk at most this long after they are written; the most a power loss can take."""
+    strict: bool = False
+    """Wait for the disk before each call and each answer: a power loss takes nothing, and costs time."""
+    bytes_max: int = 10_737_418_240
+    """Oldest sealed segments are deleted beyond this."""
+
+
+class ReportConfig(Table, frozen=True):
+    baseline: str | None = None
+    """Target that savings are measured against; None: the first target of the tier `expensive`."""
+
+
+class LogConfig(Table, frozen=True):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    json: bool | None = None
+    """None: JSON unless the output is a terminal."""
+
+
+class Config(Table, frozen=True):
+    server: ServerConfig = ServerConfig()
+    keys: tuple[KeyConfig, ...] = ()
+    providers: dict[str, ProviderConfig] = {}
+    tiers: dict[str, TierConfig] = {}
+    aliases: dict[str, str] = {}
+    """A model name clients may use -> `auto`, a tier, a target or `farthing/ENDPOINT`."""
+    endpoints: dict[str, EndpointConfig] = {}
+    answers: tuple[DirectConfig, ...] = ()
+    prices: tuple[PriceConfig, ...] = ()
+    guard: GuardConfig = GuardConfig()
+    brain: BrainConfig = BrainConfig()
+    cache: CacheConfig = msgspec.field(default_factory=CacheConfig)
+    route: RouteConfig = RouteConfig()
+    call: CallConfig = CallConfig()
+    ledger: LedgerConfig = LedgerConfig()
+    report: ReportConfig = ReportConfig()
+    log: LogConfig = LogConfig()
+    state_dir: Path | None = None
+    """None: `$XDG_STATE_HOME/farthing`, else `~/.local/state/farthing`."""
+
+
+def state_dir(config: Config, env: Mapping[str, str]) -> Path:
+    """Where ledger and caches live unless they are configured elsewhere. Nothing is created."""
+    if config.state_dir is not None:
+        return config.state_dir
+    state = Path(env.get("XDG_STATE_HOME", ""))
+    if not state.is_absolute():  # the XDG specification: a relative one is to be ignored
+        state = Path(env.get("HOME") or Path.home()) / ".local" / "state"
+    return state / "farthing"

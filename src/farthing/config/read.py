@@ -1,0 +1,178 @@
+"""A TOML file and the environment into `Config`, or a refusal with the line and the fix.
+
+Secrets are written `"${NAME}"` and taken from the environment; nothing else is.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, cast
+
+from farthing import toml
+from farthing.config.checks import Checks, Condition
+from farthing.config.knobs import Config
+from farthing.config.secret import Secret
+from farthing.config.strict import FromVariable, Leaf, Reader, described, dotted
+from farthing.errors import ConfigError
+from farthing.toml import Path as Where
+
+CONFIG_BYTES_MAX = 1_048_576  # a configuration is written by hand; a generated one of 100x size is a mistake
+ENV_PREFIX = "FARTHING__"
+FAULTS_SHOWN_MAX = 20
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_SYNTAX = re.compile(r"(?P<what>.*) \(at (?:line (?P<line>\d+), column \d+|end of document)\)", re.DOTALL)
+
+
+def load(path: Path, env: Mapping[str, str], *, condition: Condition | None = None) -> Config:
+    """Read the configuration file at `path`; see `loads`. Relative paths in it start at its directory.
+
+    Raises:
+        ConfigError: the file cannot be read, is larger than `CONFIG_BYTES_MAX`, or is refused by `loads`.
+    """
+    try:
+        with path.open("rb") as file:
+            raw = file.read(CONFIG_BYTES_MAX + 1)
+    except OSError as why:
+        raise ConfigError(f"{path}: cannot be read: {why.strerror or why}") from why
+    if len(raw) > CONFIG_BYTES_MAX:
+        raise ConfigError(f"{path}: larger than {CONFIG_BYTES_MAX} bytes; this is no configuration")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as why:
+        line = raw.count(b"\n", 0, why.start) + 1
+        raise ConfigError(f"{path}:{line}: not UTF-8; save the file as UTF-8") from why
+    return loads(text, env, name=str(path), folder=path.absolute().parent, condition=condition)
+
+
+def loads(
+    text: str,
+    env: Mapping[str, str],
+    *,
+    name: str = "farthing.toml",
+    folder: Path | None = None,
+    condition: Condition | None = None,
+) -> Config:
+    """Return the configuration that `text` and the `FARTHING__…` variables of `env` describe.
+
+    Variables win over the file. Nothing is taken half: either all of it is right or ConfigError.
+    Without `condition` the expressions of rules and answers are left to whoever compiles them.
+
+    Raises:
+        ConfigError: one line for each fault, `name:line: path: what is wrong; the fix`.
+    """
+    text = text.replace("\r\n", "\n")
+    try:
+        table = tomllib.loads(text, parse_float=Decimal)
+    except tomllib.TOMLDecodeError as why:
+        raise ConfigError(_syntax_fault(why, text, name)) from None
+    except RecursionError:
+        raise ConfigError(f"{name}: nested too deeply") from None
+    reader = Reader({Secret: _secret_reader(env), Path: _path_reader(folder), str: _read_text})
+    variables = _override(table, env, reader)
+    config = reader.read(Config, table, ())
+    if not reader.faults:
+        for path, message in Checks(config, condition).faults():
+            reader.fault(path, message)
+    if reader.faults:
+        raise ConfigError(_told(reader.faults, toml.lines(text), variables, name))
+    return cast(Config, config)
+
+
+def _syntax_fault(why: tomllib.TOMLDecodeError, text: str, name: str) -> str:
+    found = _SYNTAX.fullmatch(str(why))
+    if found is None:
+        return f"{name}: {why}"
+    line = found["line"] or text.count("\n") + 1
+    return f"{name}:{line}: not TOML: {found['what']}"
+
+
+def _told(
+    faults: list[tuple[Where, str]], lines: dict[Where, int], variables: dict[Where, str], name: str
+) -> str:
+    """All faults, in the order of the file, those of variables last."""
+    told: list[tuple[int, str]] = []
+    for path, message in faults:
+        line, place = CONFIG_BYTES_MAX, name
+        for length in range(len(path), 0, -1):
+            if path[:length] in variables:
+                place = variables[path[:length]]
+                break
+            if path[:length] in lines:
+                line = lines[path[:length]]
+                place = f"{name}:{line}"
+                break
+        about = path[:-1] if message.startswith("unknown key") else path
+        told.append((line, f"{place}: {dotted(about)}: {message}" if about else f"{place}: {message}"))
+    told.sort(key=lambda one: one[0])
+    shown = [line for _, line in told[:FAULTS_SHOWN_MAX]]
+    if len(told) > FAULTS_SHOWN_MAX:
+        shown.append(f"{name}: and {len(told) - FAULTS_SHOWN_MAX} more")
+    return "\n".join(shown)
+
+
+def _override(table: dict[str, Any], env: Mapping[str, str], reader: Reader) -> dict[Where, str]:
+    """Put `FARTHING__SERVER__PORT=9000` into `table`; return which variable gave which key."""
+    given: dict[Where, str] = {}
+    for variable in sorted(name for name in env if name.startswith(ENV_PREFIX)):
+        parts = variable.removeprefix(ENV_PREFIX).lower().split("__")
+        here: Any = table
+        path: Where = ()
+        for position, part in enumerate(parts):
+            if not isinstance(here, dict) or not part:
+                reader.fault(path, f"{variable} names no key; give a list or a table whole, as TOML")
+                break
+            key = next((known for known in here if known.lower().replace("-", "_") == part), part)
+            path = (*path, key)
+            if position == len(parts) - 1:
+                here[key] = FromVariable(env[variable])
+                given[path] = variable
+            else:
+                here = here.setdefault(key, {})
+    return given
+
+
+def _secret_reader(env: Mapping[str, str]) -> Leaf:
+    def read(value: Any, path: Where) -> Secret:
+        found = _VARIABLE.fullmatch(value) if isinstance(value, str) else None
+        if found is None:
+            # The value is not repeated: it may be the very secret that does not belong here.
+            variable = re.sub(r"\W+", "_", dotted(path[-2:])).strip("_").upper()
+            raise ValueError(
+                f'a secret never stands in the file; set an environment variable and write "${{{variable}}}"'
+            )
+        name = found[1]
+        secret = env.get(name, "").strip()
+        if not secret:
+            state = "is empty" if name in env else "is not set"
+            raise ValueError(f"the environment variable {name} {state}; export {name}=… or remove the key")
+        if not (secret.isascii() and secret.isprintable()):
+            raise ValueError(f"the environment variable {name} holds characters that no key has")
+        return Secret(name, secret)
+
+    return read
+
+
+def _path_reader(folder: Path | None) -> Leaf:
+    def read(value: Any, path: Where) -> Path:
+        text = _read_text(value, path)
+        if not text or "\0" in text:
+            raise ValueError(f"expected a path, got {described(value)}")
+        try:
+            found = Path(text).expanduser()
+        except RuntimeError as why:
+            raise ValueError(f"{why}; write the whole path") from why
+        return found if folder is None else folder / found
+
+    return read
+
+
+def _read_text(value: Any, path: Where) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"expected text in quotes, got {described(value)}")
+    if _VARIABLE.fullmatch(value):
+        variable = ENV_PREFIX + "__".join(map(str, path)).upper().replace("-", "_")
+        raise ValueError(f"only secrets are taken from the environment like this; set {variable} instead")
+    return str(value)

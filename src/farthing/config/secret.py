@@ -1,0 +1,30 @@
+"""What is secret: shown by the name of its variable, or kept as a digest."""
+
+import hashlib
+
+
+class Secret:
+    """A value from the environment, shown only by the name of its variable."""
+
+    __slots__ = ("name", "value")
+
+    def __init__(self, name: str, value: str) -> None:
+        self.name = name
+        self.value = value
+
+    def __repr__(self) -> str:
+        return f"${{{self.name}}}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and (self.name, self.value) == (other.name, other.value)
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.value))
+
+    def __reduce__(self) -> str:
+        raise TypeError("a Secret is never serialised")
+
+
+def key_digest(key: str) -> str:
+    """What is kept of an API key: enough to know it again, not enough to use it."""
+    return "b2:" + hashlib.blake2b(key.encode(), digest_size=32, key=b"farthing api key v1").hexdigest()

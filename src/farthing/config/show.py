@@ -1,0 +1,61 @@
+"""A configuration as TOML, as plain values, and the schema of the file. No secret is ever shown."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from farthing import toml
+from farthing.config.knobs import Config
+from farthing.config.secret import Secret
+
+
+def render(config: Config) -> str:
+    """The effective configuration as TOML, defaults included; secrets only as `${NAME}`.
+
+    Loads again to an equal configuration where the same environment variables are set.
+    """
+    return toml.dumps(plain(config))
+
+
+def plain(value: Any) -> Any:
+    match value:
+        case msgspec.Struct():
+            settings = value.__struct_config__
+            tag = {settings.tag_field: settings.tag} if settings.tag_field else {}
+            return tag | {name: plain(getattr(value, name)) for name in value.__struct_fields__}
+        case dict():
+            return {key: plain(item) for key, item in value.items()}
+        case tuple():
+            return [plain(item) for item in value]
+        case Secret() | Path():
+            return repr(value) if isinstance(value, Secret) else str(value)
+        case _:
+            return value
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of the file, for editors. Cross references are checked by `loads` alone."""
+
+    def hook(kind: type) -> dict[str, Any]:
+        if kind is Secret:
+            return {"type": "string", "pattern": "^\\$\\{[A-Za-z_][A-Za-z0-9_]*\\}$"}
+        if kind is Path:
+            return {"type": "string"}
+        raise NotImplementedError(kind)
+
+    found = msgspec.json.schema(Config, schema_hook=hook)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "farthing.toml",
+        **cast(dict[str, Any], _numbers(msgspec.to_builtins(found))),
+    }
+
+
+def _numbers(node: Any) -> Any:
+    """A Decimal is text in JSON, and a number in TOML."""
+    if isinstance(node, dict):
+        if node.get("format") == "decimal":
+            return {key: item for key, item in node.items() if key != "format"} | {"type": "number"}
+        return {key: _numbers(item) for key, item in node.items()}
+    return [_numbers(item) for item in node] if isinstance(node, list | tuple) else node
