@@ -12,6 +12,7 @@ import os
 import secrets
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from hashlib import blake2b
@@ -72,6 +73,7 @@ log = logging.getLogger("farthing.app")
 WATCH_S = 0.3  # a changed file is applied within a second
 EXACT_CHARS_MAX = 50_000  # counting more would hold the loop for over 2 ms; the estimate decides there
 OPEN_TARGETS_MAX = 1_000  # model names clients made up that are remembered
+USER_KEY_BYTES = 32
 GC_ALLOCATIONS = 50_000  # requests leave no cycles; a full pass over a warm heap takes 10 ms
 
 
@@ -360,8 +362,10 @@ class Gateway:
             health={},
             user_key=user_key(state_dir),
         )
+        serving = build(config, self._parts)
+        self._metrics.targets = _target_names(serving)
         self._edge = Edge(
-            build(config, self._parts),
+            serving,
             self._admission,
             metrics=self._metrics.exposition,
             clock=time.monotonic,
@@ -398,7 +402,14 @@ class Gateway:
         self._stop.set()
 
     def reload(self) -> None:
-        """Apply the configuration file as it is now; keep what runs when it is not good."""
+        """Apply the configuration file as it is now; keep what runs when it is not good. Never raises."""
+        try:
+            self._reload()
+        except Exception:
+            self._reloads["refused"] += 1
+            log.exception("reload refused by a fault of ours, the last good configuration stays")
+
+    def _reload(self) -> None:
         if self._source is None:
             log.warning("nothing to reload: there is no configuration file")
             return
@@ -424,6 +435,7 @@ class Gateway:
         if config.cache.store != self._config.cache.store:
             log.warning("cache.store changed: that takes a restart")
         self._edge.serving = serving
+        self._metrics.targets = _target_names(serving)
         self._server.reconfigure(config.server)
         self._admission.resize(config.server.requests_max)
         self._config = config
@@ -471,6 +483,11 @@ def _stamp(source: Path | None) -> tuple[int, int] | None:
     return status.st_mtime_ns, status.st_size
 
 
+def _target_names(serving: Serving) -> frozenset[str]:
+    """The targets that are configured: what may be a label of the metrics."""
+    return frozenset(entry["id"] for entry in serving.models if "/" in entry["id"])
+
+
 def _refusal(status: int, message: str) -> tuple[bytes, bytes]:
     """What the server says when it refuses a request before any route sees it."""
     error: FarthingError
@@ -489,14 +506,44 @@ def user_key(state_dir: Path) -> bytes:
     path = state_dir / "user.key"
     try:
         state_dir.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_bytes()[:32]
+        key = _read_key(path)
+        return _make_key(path) if key is None else key
     except OSError as error:
         raise ConfigError(f"cannot write to {state_dir}: {error.strerror}; set state_dir") from error
-    with os.fdopen(handle, "wb") as file:
-        key = secrets.token_bytes(32)
-        file.write(key)
+
+
+def _read_key(path: Path) -> bytes | None:
+    """The key in the file; None when there is none. A file that is too short, because the disk was full or
+    the power failed, is taken away: a key that can be guessed digests nothing."""
+    try:
+        key = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    if len(key) >= USER_KEY_BYTES:
+        return key[:USER_KEY_BYTES]
+    log.warning("%s holds %d bytes and is made anew: users get other digests", path, len(key))
+    path.unlink(missing_ok=True)
+    return None
+
+
+def _make_key(path: Path) -> bytes:
+    """Make the key. Its file is there whole or not at all, and of several that make it at once one wins.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    key = secrets.token_bytes(USER_KEY_BYTES)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix="user.key.")  # readable by us alone
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(key)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(name, path)  # as a rename, but never over a file that is there
+    except FileExistsError:
+        return path.read_bytes()[:USER_KEY_BYTES]
+    finally:
+        os.unlink(name)
     return key
 
 

@@ -80,7 +80,8 @@ async def answer(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -
     flight: Flight | None = None
     to_keep: CacheHit | None = None
     try:
-        guard_request(request, steps.guardrails)
+        if steps.guardrails:
+            await guard_request(request, steps.guardrails)
         traits = await optional("classify", steps.classifier.classify(request), NOTHING_KNOWN, steps, receipt)
         note_traits(receipt, traits)
 
@@ -92,9 +93,8 @@ async def answer(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -
                 return served
 
         prompt = compose(request, traits, request.endpoint.terms)
-        route = await optional("route", steps.router.route(request, traits), None, steps, receipt)
-        if route is None:
-            route = steps.router.fallback(request)
+        routing = steps.router.route(request, traits)
+        route = await optional("route", routing, None, steps, receipt) or steps.router.fallback(request)
         note_route(receipt, route, steps)
         if route.fixed is not None:
             return serve_fixed(request, route.fixed, steps, receipt)
@@ -120,7 +120,7 @@ async def answer(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -
         raise
     finally:
         if flight is not None:
-            flight.land(to_keep)
+            flight.land(to_keep, left=receipt.status == 499)
         steps.money.total(receipt)
         if hold is not None:
             hold.settle(receipt.cost_nusd)
@@ -131,8 +131,12 @@ async def reuse(
     request: Request, key: bytes, steps: Steps, receipt: Receipt
 ) -> tuple[CacheHit | None, Flight | None]:
     """Look for an answer that is there already or under way. The flight, when given, must land."""
+    mode = request.endpoint.cache_exact
+    if mode == "refresh":
+        receipt.cache = "miss"
+        return None, None
     hit = await optional("cache", steps.cache.lookup(key), None, steps, receipt)
-    if request.endpoint.cache_exact == "observe":
+    if mode == "observe":
         receipt.cache_would_hit = hit is not None
         return None, None
     if hit is not None:
@@ -148,7 +152,7 @@ async def reuse(
     hit = await flight.answer()
     if hit is not None:
         receipt.cache = "coalesced"
-    return hit, None
+    return hit, flight if flight.leads else None
 
 
 def want(request: Request, prompt: Prompt, hold: Hold, receipt: Receipt, keep_bytes_max: int) -> Wanted:

@@ -4,7 +4,7 @@ Implementations sit side by side in the folder named beside each Protocol; `app.
 Each Protocol is proved by one test file, `tests/contract/test_<protocol>.py`, run on all of them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from farthing.errors import ProviderError
@@ -222,6 +222,13 @@ class Guardrail(Protocol):  # postprocess/guard: deny
     def check(self, text: str) -> None:
         """Raises:
         Blocked: `text` must not pass; the message names the rule, never the text.
+        """
+
+    def check_long(self, text: str) -> Iterator[None]:
+        """As `check`, in pieces: each step takes a few milliseconds, however long `text` is.
+
+        Raises:
+            Blocked: in the course of it.
         """
 
 

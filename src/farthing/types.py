@@ -54,7 +54,8 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     tier: str | None = None
     """The tier of every request here; None leaves it to the router."""
     terms: Terms = NO_TERMS
-    cache_exact: Literal["off", "observe", "on"] = "on"
+    cache_exact: Literal["off", "observe", "on", "refresh"] = "on"
+    """`refresh`, for one request: what is stored is not read, and its answer takes the place of it."""
     cache_ttl_s: float | None = None
     """How long an answer of this endpoint may be served again; None is the cache's own setting."""
     baseline: str | None = None

@@ -28,6 +28,9 @@ def test_what_it_is_there_for_is_blocked_each_time(case: tuple[Guardrail, str]) 
     for text in (bad, bad, f"Please: {bad}."):
         with pytest.raises(Blocked):
             guardrail.check(text)
+        with pytest.raises(Blocked):
+            list(guardrail.check_long("long " * 100_000 + text))
+    list(guardrail.check_long("long " * 100_000))
 
 
 def test_the_message_does_not_repeat_the_text(case: tuple[Guardrail, str]) -> None:

@@ -142,6 +142,7 @@ def test_those_who_wait_are_answered_when_the_one_who_asks_leaves(
     follower.join(10)
     assert [text_of(reply) for reply in replies] == [f"echo: {text}"] * 5
     assert upstream.calls[calls].aborted
+    assert len(upstream.calls) - calls == 2, "one of those who wait asks for all of them"
 
 
 @pytest.mark.parametrize("fault", ["status=400,code=odd", "status=500", "stall=3,hold=0.1"])

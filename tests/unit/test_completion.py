@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import time
 from typing import Any
 
 import pytest
@@ -163,3 +164,21 @@ def test_a_text_becomes_an_answer_that_the_client_understands() -> None:
     whole = json.loads(from_text("hi", request_id="r", model="m", created=7, usage=usage))
     assert whole["choices"][0]["message"]["content"] == "hi" and whole["usage"]["total_tokens"] == 7
     assert assemble([explode(json.dumps(whole).encode(), include_usage=True)], None) == whole
+
+
+def test_the_time_to_join_a_text_grows_with_its_length_alone() -> None:
+    def seconds(pieces: int) -> float:
+        block = streamed(*[{"content": "é" * 500, "tool": {"text": "y" * 500}}] * pieces)
+        began = time.process_time()
+        whole = assemble([block], None)
+        took = time.process_time() - began
+        message = whole["choices"][0]["message"]
+        assert len(message["content"]) == len(message["tool"]["text"]) == 500 * pieces
+        return took
+
+    assert min(seconds(8_000) for _ in range(2)) < 8 * min(seconds(2_000) for _ in range(3))
+
+
+def test_a_text_that_turns_into_something_else_is_replaced_by_it() -> None:
+    whole = assemble([streamed({"x": "a"}, {"x": "b"}, {"x": 3}, {"x": "c"}, {"x": "d"})], None)
+    assert whole["choices"][0]["message"]["x"] == "cd"

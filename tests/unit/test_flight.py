@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from farthing.brain.cache.flight import Flights
+from farthing.brain.cache.flight import HANDOVERS_MAX, Flights
 from farthing.types import CacheHit, Usage
 
 HIT = CacheHit(kind="exact", body=b"{}", target="t/m", usage=Usage(), cost_nusd=5)
@@ -115,3 +115,51 @@ def test_beyond_the_bounds_a_request_makes_its_own_call() -> None:
 def test_a_leader_has_nobody_to_wait_for() -> None:
     with pytest.raises(AssertionError):
         asyncio.run(Flights().join(b"k").answer())
+
+
+def test_when_the_leaders_client_leaves_the_first_who_waits_leads_the_others() -> None:
+    async def go() -> None:
+        flights = Flights()
+        leader, *followers = (flights.join(b"k") for _ in range(4))
+        waiting = [asyncio.ensure_future(f.answer()) for f in followers]
+        await asyncio.sleep(0)
+        leader.land(None, left=True)
+        assert await waiting[0] is None and followers[0].leads
+        late = flights.join(b"k")
+        assert not late.leads and not any(task.done() for task in waiting[1:])
+        followers[0].land(HIT)
+        assert await asyncio.gather(*waiting[1:], late.answer()) == [HIT] * 3
+        assert len(flights) == 0
+
+    asyncio.run(go())
+
+
+def test_a_follower_that_is_made_to_lead_as_it_leaves_makes_the_next_one_lead() -> None:
+    async def go() -> None:
+        flights = Flights()
+        leader, first, second = (flights.join(b"k") for _ in range(3))
+        leaving, staying = asyncio.ensure_future(first.answer()), asyncio.ensure_future(second.answer())
+        await asyncio.sleep(0)
+        leader.land(None, left=True)
+        leaving.cancel()
+        assert await staying is None and second.leads and leaving.cancelled()
+        second.land(None)
+        assert len(flights) == 0
+
+    asyncio.run(go())
+
+
+def test_those_who_wait_for_leaders_that_leave_do_not_wait_for_ever() -> None:
+    async def go() -> None:
+        flights = Flights()
+        leader, *followers = (flights.join(b"k") for _ in range(10))
+        waiting = [asyncio.ensure_future(f.answer()) for f in followers]
+        for turn in range(HANDOVERS_MAX + 1):
+            await asyncio.sleep(0)
+            leader.land(None, left=True)
+            leader = followers[turn]
+        assert await asyncio.gather(*waiting) == [None] * 9
+        assert [f.leads for f in followers] == [True] * HANDOVERS_MAX + [False] * (9 - HANDOVERS_MAX)
+        assert len(flights) == 0
+
+    asyncio.run(go())

@@ -111,6 +111,28 @@ def test_label_sets_are_bounded_and_hold_no_tenant_user_or_id() -> None:
     assert sum(attempts) == 3 * SERIES_MAX and len(attempts) <= SERIES_MAX + 1
 
 
+def test_models_that_clients_make_up_push_no_configured_target_out() -> None:
+    metrics = Metrics()
+    metrics.targets = {"a/real"}
+    for number in range(2 * SERIES_MAX):
+        made_up = Attempt(target=f"a/made-up-{number}", tier="", started_ms=0.0)
+        metrics.observe(receipt(number, attempts=[made_up]))
+    metrics.observe(receipt(attempts=[Attempt(target="a/real", tier="", started_ms=0.0)]))
+    name = "farthing_upstream_attempts_total"
+    assert {key: value for key, value in samples(metrics).items() if key[0] == name} == {
+        (name, (("outcome", "ok"), ("target", "other"))): 2 * SERIES_MAX,
+        (name, (("outcome", "ok"), ("target", "a/real"))): 1,
+    }
+
+
+def test_what_is_doubtful_in_one_answer_is_no_label() -> None:
+    metrics = Metrics()
+    for number in range(2 * SERIES_MAX):
+        error = f"low_confidence:mean logprob -2.{number}"
+        metrics.observe(receipt(attempts=[Attempt(target="a/b", tier="", started_ms=0.0, error=error)]))
+    assert metrics.exposition().count(b"farthing_upstream_attempts_total{") == 1
+
+
 def test_labels_are_escaped() -> None:
     metrics = Metrics()
     metrics.observe(receipt(endpoint='a"b\\c\nd'))

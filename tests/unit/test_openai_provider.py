@@ -1,5 +1,6 @@
 """The mapping to providers that speak OpenAI's wire form: what goes up, and what replies mean."""
 
+import json
 from typing import Any
 
 import msgspec
@@ -192,3 +193,17 @@ def test_a_tool_call_and_a_list_of_parts_have_no_text() -> None:
     for content in (b"null", b'[{"type": "text", "text": "x"}]'):
         reply = provider().whole({}, b'{"choices": [{"message": {"content": %b}}]}' % content)
         assert reply.text == ""
+
+
+@pytest.mark.parametrize(
+    ("reasons", "all_stopped"),
+    [(["stop"], True), ([None], True), (["stop", "stop"], True), (["stop", "length"], False),
+     (["stop", None, "content_filter"], False), (["tool_calls"], False)],
+)  # fmt: skip
+def test_an_answer_has_stopped_when_each_of_its_choices_has(
+    reasons: list[str | None], all_stopped: bool
+) -> None:
+    choices = [{"index": i, "message": {"content": "x"}, "finish_reason": r} for i, r in enumerate(reasons)]
+    reply = provider().whole({}, json.dumps({"choices": choices}).encode())
+    assert reply.all_stopped is all_stopped
+    assert (reply.finish_reason, reply.text) == (reasons[0], "x")

@@ -50,7 +50,7 @@ def test_it_does_not_matter_where_a_stream_is_cut_or_how_its_lines_end(cuts: lis
     reader = EventReader(LIMIT)
     out = fed(reader, events(*STREAM, USAGE, eol=eol), cuts)
     assert payloads(out) == STREAM, "all but the usage chunk and [DONE], which are for the caller to send"
-    assert reader.done and reader.finish_reason == "stop" and reader.finished == {0}
+    assert reader.done and reader.finish_reason == "stop" and reader.finished == {0: "stop"}
     assert reader.chunks == 4, "a role alone is no token"
     assert reader.text_chars == sum(len(s) for s in ("é", STREAM[2]["choices"][0]["delta"]["content"], "hm"))
     assert reader.usage is not None and (reader.usage.input_tokens, reader.usage.output_tokens) == (3, 4)

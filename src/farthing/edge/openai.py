@@ -17,11 +17,12 @@ from farthing.errors import (
     RequestError,
     UnknownModel,
 )
-from farthing.types import Endpoint, Json, Request, Tenant
+from farthing.types import Endpoint, Json, Request, Tenant, replace
 
 ENDPOINT_PREFIX = "farthing/"
 SESSION = b"x-farthing-session"
 TASK = b"x-farthing-task"
+CACHE_CONTROL = b"cache-control"
 TOKENS_MAX = 100_000_000  # above any context window; a larger number is a mistake, often a negative one
 
 Tokens = Annotated[int, Meta(ge=1, le=TOKENS_MAX)]
@@ -111,10 +112,13 @@ class Reader:
             output_tokens_max = read.max_tokens
         options = read.stream_options
         headers = asked.headers
+        endpoint = self.endpoint(read.model, asked)
+        if CACHE_CONTROL in headers:
+            endpoint = _cached_as_asked(endpoint, headers[CACHE_CONTROL])
         return Request(
             id=asked.id,
             tenant=asked.tenant,
-            endpoint=self.endpoint(read.model, asked),
+            endpoint=endpoint,
             operation="chat",
             model=read.model,
             body=body,
@@ -136,10 +140,13 @@ class Reader:
             name = "input" if read.model else "model"
             raise InvalidRequest(f"`{name}` is empty", param=name)
         texts = [read.input] if isinstance(read.input, str) else [t for t in read.input if isinstance(t, str)]
+        endpoint = self.endpoint(read.model, asked)
+        if CACHE_CONTROL in asked.headers:
+            endpoint = _cached_as_asked(endpoint, asked.headers[CACHE_CONTROL])
         return Request(
             id=asked.id,
             tenant=asked.tenant,
-            endpoint=self.endpoint(read.model, asked),
+            endpoint=endpoint,
             operation="embeddings",
             model=read.model,
             body=body,
@@ -178,6 +185,17 @@ class Reader:
     def digest_user(self, user: str) -> str:
         """Who asked, for the ledger: a keyed digest, so that the name itself is nowhere."""
         return blake2b(user.encode("utf-8", "replace"), digest_size=8, key=self._user_key).hexdigest()
+
+
+def _cached_as_asked(endpoint: Endpoint, said: bytes) -> Endpoint:
+    """The endpoint for one request that says `cache-control`: `no-store` reads and keeps nothing,
+    `no-cache` reads nothing. Other words change nothing."""
+    words = {word.strip() for word in said.lower().split(b",")}
+    if b"no-store" in words:
+        return replace(endpoint, cache_exact="off")  # type: ignore[no-any-return]
+    if b"no-cache" in words and endpoint.cache_exact == "on":
+        return replace(endpoint, cache_exact="refresh")  # type: ignore[no-any-return]
+    return endpoint
 
 
 def _convert(body: Json, kind: Any) -> Any:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from itertools import count
 from time import time
 
@@ -23,14 +24,24 @@ from farthing.edge.auth import Keys
 from farthing.edge.body import read_object
 from farthing.edge.openai import Asked, Reader
 from farthing.edge.server import ClientConnection, HttpRequest
-from farthing.errors import FarthingError, InvalidRequest, NoSuchRoute, Overloaded, Unauthenticated
+from farthing.errors import (
+    FarthingError,
+    Forbidden,
+    InvalidRequest,
+    NoSuchRoute,
+    Overloaded,
+    Unauthenticated,
+)
 from farthing.models.answers import usd
-from farthing.pipeline import Steps, answer
+from farthing.pipeline import Steps, answer, note_cancelled, note_error
 from farthing.protocols import Sink
-from farthing.types import Answer, Json, Receipt, Request, saved_nusd
+from farthing.types import Answer, Json, Receipt, Request, Tenant, saved_nusd
 
 log = logging.getLogger("farthing.edge")
 encode = msgspec.json.Encoder().encode
+
+LARGE_BODY_BYTES = 1_048_576  # parsing more takes over 10 ms
+Parsed = asyncio.Future[Json]
 
 JSON_TYPE = b"application/json"
 JSON_HEAD = b"server: farthing\r\ncontent-type: application/json\r\n"
@@ -112,7 +123,8 @@ class Edge:
                 allow = ", ".join(method.decode() for method in route) + (", HEAD" if b"GET" in route else "")
                 raise NoSuchRoute(f"{http.path} takes {allow}", allow=allow)
             if isinstance(handler, Inference):
-                await self._infer(connection, http, request_id, handler)
+                if not await self._infer(connection, http, request_id, handler):
+                    keep_alive = False
             else:
                 await handler(self, connection, http, request_id)
         except FarthingError as error:
@@ -127,14 +139,22 @@ class Edge:
             self._fail(connection, request_id, FarthingError("an internal error; the log has the details"))
         connection.finish(keep_alive)
 
-    def _fail(self, connection: ClientConnection, request_id: str, error: FarthingError) -> bool:
-        """Tell the client; True when its connection can go on."""
+    def _fail(
+        self,
+        connection: ClientConnection,
+        request_id: str,
+        error: FarthingError,
+        receipt: Receipt | None = None,
+    ) -> bool:
+        """Tell the client, and what was decided before it failed; True when its connection can go on."""
         body = openai.error_body(error)
         if connection.streaming:
             connection.end_stream(b"data: %b\n\n" % body)
             return False
         status = error.status
-        lines = [f"x-request-id: {request_id}\r\nrequest-id: {request_id}\r\n"]
+        decided = receipt is not None and receipt.route_reason
+        head = facts_head(receipt) if receipt is not None and decided else _id_head(request_id)
+        lines = []
         if status in (409, 429) or status >= 500:
             lines.append(f"x-should-retry: {'true' if error.retry else 'false'}\r\n")
         retry_after_s = openai.retry_after_of(error)
@@ -144,19 +164,23 @@ class Edge:
             lines.append(f"allow: {error.allow}\r\n")
         if isinstance(error, Unauthenticated):
             lines.append("www-authenticate: Bearer\r\n")
-        connection.answer(status, JSON_HEAD + "".join(lines).encode("latin-1"), body)
+        connection.answer(status, JSON_HEAD + head + "".join(lines).encode("latin-1"), body)
         return True
 
     # -- answers by the pipeline ---------------------------------------------------------------------
 
     async def _infer(
         self, connection: ClientConnection, http: HttpRequest, request_id: str, inference: Inference
-    ) -> None:
+    ) -> bool:
+        """Answer by the pipeline; True when the connection can go on."""
         admission = self._admission
         admission.enter()
         try:
             serving = self.serving
-            request = self._request(http, request_id, serving, inference)
+            parsed = None
+            if len(http.body) > LARGE_BODY_BYTES:
+                parsed = await self._parse_aside(http, request_id, serving)
+            request = self._request(http, request_id, serving, inference, parsed)
             receipt = Receipt(
                 request_id=request_id,
                 at_unix_s=time(),
@@ -173,17 +197,51 @@ class Edge:
             if connection.transport is None:  # it left before its turn came: nothing is spent on it
                 receipt.status, receipt.error, receipt.stop_reason = 499, "client_gone", "client_gone"
                 self._record(receipt, serving)
-                return
+                return True
             sink = ConnectionSink(connection, receipt)
-            if inference.texts:
-                reply = await _in_texts(request, serving.steps, receipt, sink)
-            else:
-                reply = await answer(request, serving.steps, receipt, sink)
+            try:
+                if inference.texts:
+                    reply = await _in_texts(request, serving.steps, receipt, sink)
+                else:
+                    reply = await answer(request, serving.steps, receipt, sink)
+            except FarthingError as error:
+                return self._fail(connection, request_id, error, receipt)
             self._send(connection, reply, receipt)
+            return True
         finally:
             admission.leave()
 
-    def _request(self, http: HttpRequest, request_id: str, serving: Serving, inference: Inference) -> Request:
+    async def _parse_aside(self, http: HttpRequest, request_id: str, serving: Serving) -> Parsed | None:
+        """Parse a large body in a thread; None where the key is no good, which `_request` will say.
+
+        The thread is no faster, but it can be interrupted between any two of its passes over the body;
+        in one go these would hold up every other request for a tenth of a second.
+        """
+        try:
+            tenant = serving.keys.tenant(http.headers)
+        except (Unauthenticated, Forbidden):
+            return None
+        limits = serving.server
+        read = partial(read_object, http.body, depth_max=limits.depth_max, nodes_max=limits.nodes_max)
+        parsed = asyncio.get_running_loop().run_in_executor(None, read)
+        try:
+            await asyncio.wait((parsed,))
+        except asyncio.CancelledError as error:
+            parsed.cancel()
+            receipt = _receipt_of_unread(http, request_id, tenant)
+            note_cancelled(receipt, error)
+            self._record(receipt, serving)
+            raise
+        return parsed
+
+    def _request(
+        self,
+        http: HttpRequest,
+        request_id: str,
+        serving: Serving,
+        inference: Inference,
+        parsed: Parsed | None,
+    ) -> Request:
         """Who asks and what. A request of a known tenant that cannot be read leaves a receipt too."""
         headers = http.headers
         try:
@@ -201,20 +259,14 @@ class Edge:
             if not headers.get(b"content-type", assumed).lower().startswith(JSON_TYPE):
                 raise InvalidRequest("send the body as `content-type: application/json`")
             limits = serving.server
-            body = read_object(raw, depth_max=limits.depth_max, nodes_max=limits.nodes_max)
+            if parsed is None:
+                body = read_object(raw, depth_max=limits.depth_max, nodes_max=limits.nodes_max)
+            else:
+                body = parsed.result()
             return inference.read(serving.reader, body, asked)
         except FarthingError as error:
-            receipt = Receipt(
-                request_id=request_id,
-                at_unix_s=time(),
-                started_s=http.received_s,
-                tenant=tenant.name,
-                status=error.status,
-                error=error.code,
-                error_message=str(error)[:1000],
-                stop_reason="error",
-                client_retry=_client_retry(headers),
-            )
+            receipt = _receipt_of_unread(http, request_id, tenant)
+            note_error(receipt, error)
             self._record(receipt, serving)
             raise
 
@@ -266,6 +318,17 @@ async def _in_texts(request: Request, steps: Steps, receipt: Receipt, sink: Sink
     texts = native.TextSink(sink, receipt)
     reply = await answer(request, steps, receipt, texts)
     return texts.closing(reply) if reply.stream else Answer(body=native.write_whole(reply, receipt))
+
+
+def _receipt_of_unread(http: HttpRequest, request_id: str, tenant: Tenant) -> Receipt:
+    """The receipt of a request of which no more is known than who asked."""
+    return Receipt(
+        request_id=request_id,
+        at_unix_s=time(),
+        started_s=http.received_s,
+        tenant=tenant.name,
+        client_retry=_client_retry(http.headers),
+    )
 
 
 def _client_retry(headers: Mapping[bytes, bytes]) -> int:

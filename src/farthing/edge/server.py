@@ -9,7 +9,8 @@ a second waiting one ends the connection.
        \\________\\________ a limit or deadline is passed: 4xx, and the connection is closed
 
 What the parser (llhttp, strict) refuses: Content-Length with Transfer-Encoding, two lengths, bare LF,
-folded headers. What is refused here: a second Host, a Host that is no host, sizes and times beyond the
+folded headers. What is refused here: a second Host, Authorization, Content-Type or key (whoever stands
+before us may have read the other one), a Host that is no host, sizes and times beyond the
 limits. A reader that takes nothing for `write_stall_s` is cut; until then its provider is paused, so one
 stalled stream holds the two socket buffers and nothing more (promise P6).
 """
@@ -37,6 +38,8 @@ NEVER_S = 1e18
 LINGER_S = 2.0
 VERSIONS = ("1.1", "1.0")
 HOST_CHARS = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]"
+
+ONCE = frozenset({b"host", b"authorization", b"content-type", b"x-api-key", b"api-key"})
 
 REASONS = {
     200: b"OK", 400: b"Bad Request", 401: b"Unauthorized", 403: b"Forbidden", 404: b"Not Found",
@@ -74,7 +77,6 @@ class ClientConnection(asyncio.Protocol):
         "_bodiless",
         "_body_size",
         "_headers",
-        "_hosts",
         "_on_pause",
         "_on_resume",
         "_parser",
@@ -82,6 +84,7 @@ class ClientConnection(asyncio.Protocol):
         "_quiet_bytes",
         "_reading",
         "_refused",
+        "_repeated",
         "_stalled",
         "_task",
         "_url",
@@ -114,7 +117,8 @@ class ClientConnection(asyncio.Protocol):
         self._quiet_bytes = 0
         self._body_size = 0
         self._headers: dict[bytes, bytes] = {}
-        self._hosts = 0
+        self._repeated = b""
+        """A header of `ONCE` that came twice; empty when none did."""
         self._parts: list[bytes] = []
         self._url = b""
 
@@ -171,7 +175,7 @@ class ClientConnection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         self._headers = {}
         self._parts = []
-        self._hosts = 0
+        self._repeated = b""
         self._body_size = 0
         self._reading = True
         if self._task is None:
@@ -182,19 +186,23 @@ class ClientConnection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
-        if name == b"host":
-            self._hosts += 1
-        self._headers[name] = value
+        headers = self._headers
+        if name in headers and name in ONCE:
+            self._repeated = name
+        headers[name] = value
 
     def on_headers_complete(self) -> None:
         self._quiet_bytes = 0
         headers = self._headers
         host = headers.get(b"host", b"")
         if (
-            self._hosts > 1
+            self._repeated
             or host.strip(HOST_CHARS)
             or (not host and self._parser.get_http_version() == "1.1")
         ):
+            if self._repeated not in (b"", b"host"):
+                self.refuse(400, f"the header {self._repeated.decode()} is there twice: send it once")
+                return
             self.refuse(400, "send exactly one well-formed Host header")
             return
         if not self.server.answers_to(host):

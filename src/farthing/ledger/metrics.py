@@ -5,7 +5,7 @@ bound beyond which all else is counted as `other`. Nothing is counted by tenant 
 have no bound, and would show who asks.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from decimal import Decimal
 from typing import Final
 
@@ -64,6 +64,8 @@ class Metrics:
     def __init__(self, gauges: Gauges | None = None) -> None:
         """`gauges` is asked at each exposition for values of the moment, by name without `farthing_`."""
         self._gauges = gauges
+        self.targets: Container[str] | None = None
+        """Names that may be labels, others are `other`: clients make up models. None: any."""
         self._counts: dict[tuple[str, str, str, int], _Count] = {}
         self._totals: dict[tuple[str, str], _Totals] = {}
         self._attempts: dict[tuple[str, str], int] = {}
@@ -81,7 +83,7 @@ class Metrics:
             try:
                 self._attempts[outcome] += 1
             except KeyError:
-                _count_new(self._attempts, outcome)
+                self._new_attempt(*outcome)
         if receipt.skipped:
             for step in receipt.skipped:
                 _count_new(self._skipped, (step, ""))
@@ -113,6 +115,12 @@ class Metrics:
         if key not in self._counts:
             self._counts[key] = _Count(self._totals.setdefault((endpoint, tier), _Totals()))
         return self._counts[key]
+
+    def _new_attempt(self, target: str, outcome: str) -> None:
+        """Count one that is the first of its kind, or of a kind that is not told apart."""
+        if self.targets is not None and target not in self.targets:
+            target = OTHER
+        _count_new(self._attempts, (target, outcome.partition(":")[0]))  # what follows is of one answer
 
     def _lookups(self) -> dict[tuple[str, str], int]:
         found: dict[tuple[str, str], int] = {}

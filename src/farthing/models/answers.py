@@ -11,7 +11,7 @@ from farthing.models.providers.sse import DONE
 from farthing.models.stream import Stream
 from farthing.types import Answer, CacheHit, Json, Receipt, Request, Usage, saved_nusd
 
-KEPT_FINISH_REASONS = frozenset({"stop", None})  # not cut, not blocked, not a call of a tool
+STOPPED = {"stop"}  # what a stream whose choices all ended by themselves gives for reasons
 
 EXACT_NUSD = 10**15  # up to a million dollars a float has digits enough for nine decimals
 
@@ -124,14 +124,14 @@ def gathered(stream: Stream) -> Answer:
 def storable(request: Request, called: Called) -> CacheHit | None:
     """The answer as the cache keeps it; None when it must not be kept.
 
-    Kept: complete answers that ended by themselves. Not kept: cut, blocked, broken ones,
+    Kept: complete answers, every choice of which ended by itself. Not kept: cut, blocked, broken ones,
     calls of tools, and those larger than the cache takes.
     """
     attempt, reply, stream = called.attempt, called.reply, called.stream
     if attempt.usage is None:
         return None
     if reply is not None:
-        if reply.finish_reason not in KEPT_FINISH_REASONS or _calls_tools(request, reply.body):
+        if not reply.all_stopped or _calls_tools(request, reply.body):
             return None
         return CacheHit(
             kind="exact",
@@ -143,7 +143,7 @@ def storable(request: Request, called: Called) -> CacheHit | None:
     if stream is None or stream.kept is None or stream.cut is not None or not stream.reader.done:
         return None
     body = b"".join(stream.kept)
-    if stream.reader.finish_reason != "stop" or _calls_tools(request, body):
+    if not _all_stopped(request, stream) or _calls_tools(request, body):
         return None
     return CacheHit(
         kind="exact",
@@ -154,6 +154,12 @@ def storable(request: Request, called: Called) -> CacheHit | None:
         streamed=True,
         usage_event=stream.reader.usage_event,
     )
+
+
+def _all_stopped(request: Request, stream: Stream) -> bool:
+    """Whether every choice asked for (`n`) said that it ended by itself."""
+    finished = stream.reader.finished
+    return set(finished.values()) == STOPPED and len(finished) >= (request.body.get("n") or 1)
 
 
 def _calls_tools(request: Request, body: bytes) -> bool:

@@ -147,7 +147,8 @@ class Caller:
             await self._send(called, wanted, prompt)
         except ProviderError as error:
             attempt.error = error.code
-            attempt.status = error.upstream_status
+            if attempt.status is None:  # else it failed after its head had come
+                attempt.status = error.upstream_status
             self._failed_cost(called, prompt, error)
             left_s = hold.left_s
             if left_s is not None and left_s <= 0:

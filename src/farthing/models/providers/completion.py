@@ -21,6 +21,21 @@ class NotChunks(ValueError):
     """The events are not the chunks of one completion."""
 
 
+class _Pieces:
+    """A text that is still coming. Joined once, at the end: joining at each piece copies all before it."""
+
+    __slots__ = ("into", "name", "texts")
+
+    def __init__(self, into: Json, name: str, texts: list[str]) -> None:
+        self.into = into
+        self.name = name
+        self.texts = texts
+
+    def join(self) -> None:
+        if self.into[self.name] is self:  # else something of another type came, and replaced it
+            self.into[self.name] = "".join(self.texts)
+
+
 def assemble(blocks: list[bytes], usage_event: bytes | None) -> Json:
     """One whole completion from the events of its stream, as `EventReader.feed` returned them.
 
@@ -29,12 +44,15 @@ def assemble(blocks: list[bytes], usage_event: bytes | None) -> Json:
     """
     whole: Json = {}
     choices: dict[int, Json] = {}
+    pieces: list[_Pieces] = []
     for event in b"".join(blocks).split(b"\n\n"):
         payload = b"\n".join(line[5:].strip() for line in event.split(b"\n") if line.startswith(b"data:"))
         if payload:
-            _add_chunk(whole, choices, payload)
+            _add_chunk(whole, choices, pieces, payload)
     if usage_event is not None:
-        _add_chunk(whole, choices, usage_event)
+        _add_chunk(whole, choices, pieces, usage_event)
+    for text in pieces:
+        text.join()
     if not choices:
         raise NotChunks("a stream without a choice")
     whole["object"] = "chat.completion"
@@ -50,7 +68,7 @@ def assemble(blocks: list[bytes], usage_event: bytes | None) -> Json:
     return whole
 
 
-def _add_chunk(whole: Json, choices: dict[int, Json], payload: bytes) -> None:
+def _add_chunk(whole: Json, choices: dict[int, Json], pieces: list[_Pieces], payload: bytes) -> None:
     try:
         chunk = _decode(payload)
     except msgspec.DecodeError as error:
@@ -74,43 +92,46 @@ def _add_chunk(whole: Json, choices: dict[int, Json], payload: bytes) -> None:
                 "message": {"role": "assistant", "content": None},
                 "finish_reason": None,
             }
-        _add_part(choice, part)
+        _add_part(choice, part, pieces)
 
 
-def _add_part(choice: Json, part: Json) -> None:
+def _add_part(choice: Json, part: Json, pieces: list[_Pieces]) -> None:
     for name, value in part.items():
         if name == "delta":
-            _merge(choice["message"], value or {})
+            _merge(choice["message"], value or {}, pieces)
         elif name == "logprobs" and isinstance(value, dict):
             _merge_logprobs(choice, value)
         elif name != "index" and (value is not None or name not in choice):
             choice[name] = value
 
 
-def _merge(into: Json, delta: Json) -> None:
+def _merge(into: Json, delta: Json, pieces: list[_Pieces]) -> None:
     for name, value in delta.items():
         old = into.get(name)
         if old is None or value is None or name in ("role", "type", "id"):
             if value is not None or name not in into:
                 into[name] = value
+        elif isinstance(old, _Pieces) and isinstance(value, str):
+            old.texts.append(value)
         elif isinstance(old, str) and isinstance(value, str):
-            into[name] = old + value
+            into[name] = begun = _Pieces(into, name, [old, value])
+            pieces.append(begun)
         elif isinstance(old, dict) and isinstance(value, dict):
-            _merge(old, value)
+            _merge(old, value, pieces)
         elif isinstance(old, list) and isinstance(value, list):
-            _merge_list(old, value)
+            _merge_list(old, value, pieces)
         else:
             into[name] = value
 
 
-def _merge_list(old: list[Any], new: list[Any]) -> None:
+def _merge_list(old: list[Any], new: list[Any], pieces: list[_Pieces]) -> None:
     for item in new:
         index = _place(item)
         known = None if index is None else next((one for one in old if _place(one) == index), None)
         if known is None:
             old.append(item)
         else:
-            _merge(known, {name: value for name, value in item.items() if name != "index"})
+            _merge(known, {name: value for name, value in item.items() if name != "index"}, pieces)
 
 
 def _place(item: Any) -> int | None:
@@ -135,7 +156,7 @@ def _merge_logprobs(choice: Json, value: Json) -> None:
         return
     for name, items in value.items():
         if isinstance(items, list) and isinstance(old.get(name), list):
-            old[name] = old[name] + items
+            old[name] += items  # in place: the list is ours
         elif items is not None:
             old[name] = items
 

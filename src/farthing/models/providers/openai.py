@@ -78,27 +78,28 @@ _decode_text = msgspec.json.Decoder(str).decode
 class WholeReply:
     """A whole answer and what was read of it. See `protocols.Reply`."""
 
-    __slots__ = ("_content", "_logprobs", "body", "finish_reason", "usage")
+    __slots__ = ("_choices", "body", "finish_reason", "usage")
 
-    def __init__(
-        self,
-        body: bytes,
-        usage: Usage | None,
-        finish_reason: str | None = None,
-        content: Raw = NULL,
-        logprobs: Raw = NULL,
-    ) -> None:
+    def __init__(self, body: bytes, usage: Usage | None, choices: list[_Choice] | None) -> None:
         self.body = body
         self.usage = usage
-        self.finish_reason = finish_reason
-        self._logprobs = logprobs
-        self._content = content
+        self.finish_reason = choices[0].finish_reason if choices else None
+        """Of the first choice."""
+        self._choices = choices
+
+    @property
+    def all_stopped(self) -> bool:
+        """Whether every choice ended by itself; one of which nothing is said did."""
+        for choice in self._choices or ():
+            if choice.finish_reason is not None and choice.finish_reason != "stop":
+                return False
+        return True
 
     @property
     def logprobs(self) -> list[float] | None:
         """Of the tokens of the first choice; None when the provider gave none."""
         try:
-            found = _decode_logprobs(self._logprobs)
+            found = _decode_logprobs(self._choices[0].logprobs) if self._choices else None
         except msgspec.ValidationError:
             return None
         return None if found is None or not found.content else [token.logprob for token in found.content]
@@ -106,8 +107,11 @@ class WholeReply:
     @property
     def text(self) -> str:
         """The text of the first choice; empty when it has none (a tool call, a list of parts)."""
+        message = self._choices[0].message if self._choices else None
+        if message is None:
+            return ""
         try:
-            return _decode_text(self._content)
+            return _decode_text(message.content)
         except msgspec.ValidationError:
             return ""
 
@@ -183,13 +187,9 @@ class OpenAIProvider:
         except msgspec.DecodeError as error:
             raise ProviderUnavailable(f"the reply is not JSON: {error}") from None
         choices = whole.choices
-        if not choices:
-            if whole.data is NULL:
-                raise ProviderUnavailable("the reply has neither choices nor data")
-            return WholeReply(body, usage_of(whole.usage))
-        first = choices[0]
-        content = NULL if first.message is None else first.message.content
-        return WholeReply(body, usage_of(whole.usage), first.finish_reason, content, first.logprobs)
+        if not choices and whole.data is NULL:
+            raise ProviderUnavailable("the reply has neither choices nor data")
+        return WholeReply(body, usage_of(whole.usage), choices)
 
     def check_encoding(self, headers: Mapping[bytes, bytes]) -> None:
         """Raises:

@@ -140,8 +140,8 @@ class EventReader:
         self._uncounted: list[bytes] = []
         self._uncounted_bytes = 0
         self.finish_reason: str | None = None
-        self.finished: set[int] = set()
-        """Indices of the choices that have ended."""
+        self.finished: dict[int, str] = {}
+        """Indices of the choices that have ended, and how."""
         self.usage: Usage | None = None
         self.usage_event: bytes | None = None
         """The JSON of the chunk that held only the usage; kept back."""
@@ -311,7 +311,7 @@ class EventReader:
             self._chunks += bool(text or delta.tool_calls)
         if choice.finish_reason is not None:
             self.finish_reason = choice.finish_reason
-            self.finished.add(choice.index)
+            self.finished[choice.index] = choice.finish_reason
 
     def _opaque(self, payload: bytes) -> None:
         try:

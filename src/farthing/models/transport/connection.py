@@ -240,8 +240,11 @@ class Connection(asyncio.Protocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserError as error:
-            exchange.complete = False  # bytes after its end: where it ended cannot be trusted either
-            exchange.fail(ProviderUnavailable(f"the reply is not valid HTTP: {error}"))
+            why = f"the reply is not valid HTTP: {error}"
+            if exchange.complete:
+                exchange.complete = False  # where it ended cannot be trusted either
+                why = "the reply went on after its declared length"
+            exchange.fail(ProviderUnavailable(why))
             return
         parts = self._parts
         if parts:

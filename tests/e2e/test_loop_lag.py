@@ -1,0 +1,94 @@
+"""No body, however it is made, keeps the other requests waiting (promise P10)."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+from tests.conftest import StartGateway
+from tests.e2e.gateway import Running
+from tests.faults.provider import FaultProvider
+
+LAG_MAX_S = 0.1
+TRIES = 4  # the machine itself may be busy: the best of these counts
+SIZE = 9_000_000
+
+# In a process of its own: the one of the tests sends the large bodies. Prints the longest answer of a probe.
+PROBE = """
+import socket, sys, time
+probe = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+probe.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+longest_s, answered = 0.0, 0
+ask = b"GET /livez HTTP/1.1\\r\\nhost: 127.0.0.1\\r\\n\\r\\n"
+print("ready", flush=True)
+end_s = time.monotonic() + 60
+import select
+while time.monotonic() < end_s and not select.select([sys.stdin], [], [], 0)[0]:
+    began_s = time.monotonic()
+    probe.sendall(ask)
+    said = b""
+    while not said.endswith(b"}"):
+        said += probe.recv(65536)
+    longest_s, answered = max(longest_s, time.monotonic() - began_s), answered + 1
+    time.sleep(0.002)
+print(longest_s, answered)
+"""
+
+
+def chat(*texts: str) -> bytes:
+    messages = [{"role": "user", "content": text} for text in texts]
+    return json.dumps({"model": "cheap", "messages": messages}, ensure_ascii=False).encode()
+
+
+BODIES: dict[str, Callable[[], bytes]] = {
+    "plain": lambda: chat("hello world " * (SIZE // 12)),
+    "no ASCII": lambda: chat("é" * (SIZE // 2)),
+    "the first word of a rule": lambda: chat("project x " * (SIZE // 10)),
+    "the first word of a rule in many messages": lambda: chat(*["project x " * 45] * 19_000),
+    "escapes": lambda: chat("a\n" * (SIZE // 3)),
+    "keys inside a text": lambda: chat('{"a": "b", "c" : 1}' * (SIZE // 27)),
+    "many values": lambda: (
+        b'{"model":"cheap","messages":[{"role":"user","content":"x"}],"x":[%b]}'
+        % b",".join([b"1.2345678901234567e10"] * 95_000)
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def gateway(start_gateway: StartGateway, upstream: FaultProvider) -> Running:
+    return start_gateway(f"""
+[providers.a]
+base_url = "{upstream.base_url}"
+[tiers.cheap]
+targets = ["a/good"]
+[[guard.deny]]
+name = "secret"
+contains = ["project zeus"]
+""")
+
+
+def longest_s(gateway: Running, body: bytes) -> float:
+    """The longest that a probe waited for its answer while `body` was sent and refused or answered."""
+    with subprocess.Popen(
+        [sys.executable, "-c", PROBE, str(gateway.port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as probe:
+        assert probe.stdout is not None and probe.stdout.readline() == b"ready\n"
+        reply = gateway.post("/v1/chat/completions", body, timeout_s=30)
+        assert reply.status in (200, 400, 413, 502), reply.body[:300]
+        said, _ = probe.communicate(b"end\n", timeout=30)
+    longest, answered = said.split()
+    assert int(answered) > 3
+    return float(longest)
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_a_large_body_keeps_nobody_waiting(gateway: Running, name: str) -> None:
+    body = BODIES[name]()
+    lags: list[float] = []
+    for _ in range(TRIES):
+        lags.append(longest_s(gateway, body))
+        if lags[-1] < LAG_MAX_S:
+            break
+    assert min(lags) < LAG_MAX_S, lags
+    print(f"{name}: {min(lags) * 1e3:.0f} ms")

@@ -1,0 +1,96 @@
+"""The life of one process: its key for users, and a watcher that nothing ends."""
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from farthing import app
+from farthing.app import Gateway, user_key
+from farthing.config import load
+from farthing.errors import ConfigError
+
+CONFIG = """
+state_dir = "{state}"
+[server]
+port = 0
+[[answers]]
+name = "greeting"
+phrases = ["hello"]
+text = "{text}"
+[providers.a]
+base_url = "http://127.0.0.1:9/v1"
+[tiers.cheap]
+targets = ["a/small"]
+"""
+
+
+def test_the_key_for_users_is_made_once_and_readable_by_us_alone(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    key = user_key(state)
+    assert len(key) == 32 and user_key(state) == key
+    assert [path.name for path in state.iterdir()] == ["user.key"]
+    assert (state / "user.key").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("left", [b"", b"short"])
+def test_a_key_that_was_not_written_whole_is_made_anew(tmp_path: Path, left: bytes) -> None:
+    (tmp_path / "user.key").write_bytes(left)
+    key = user_key(tmp_path)
+    assert len(key) == 32 and user_key(tmp_path) == key
+
+
+def test_processes_that_make_the_key_at_once_have_the_same(tmp_path: Path) -> None:
+    for turn in range(10):
+        folder = tmp_path / str(turn)
+        with ThreadPoolExecutor(8) as pool:
+            keys = set(pool.map(user_key, [folder] * 8))
+        assert len(keys) == 1 and len(list(folder.iterdir())) == 1
+
+
+def test_where_no_key_can_be_kept_the_place_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="set state_dir"):
+        user_key(tmp_path / "file")
+
+
+def test_a_fault_of_ours_at_a_reload_is_logged_and_counted_and_the_next_one_is_applied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "farthing.toml"
+    state = tmp_path / "state"
+    path.write_text(CONFIG.format(state=state, text="one"))
+    build = app.build
+
+    def reloads(gateway: Gateway) -> dict[str, float]:
+        gauges = gateway._gauges()
+        return {name: gauges[name] for name in ("reloads_applied", "reloads_refused")}
+
+    async def until(gateway: Gateway, wanted: dict[str, float]) -> None:
+        async with asyncio.timeout(5):
+            while reloads(gateway) != wanted:  # noqa: ASYNC110  # there is no event to wait for
+                await asyncio.sleep(0.02)
+
+    async def go() -> None:
+        gateway = Gateway(load(path, {}), source=path, env={})
+        ready = asyncio.Event()
+        running = asyncio.ensure_future(gateway.run(lambda port: ready.set()))
+        await ready.wait()
+
+        def broken(*_: object) -> None:
+            raise RuntimeError("a fault of ours")
+
+        monkeypatch.setattr(app, "build", broken)
+        path.write_text(CONFIG.format(state=state, text="two and more"))
+        await until(gateway, {"reloads_applied": 0, "reloads_refused": 1})
+        monkeypatch.setattr(app, "build", build)
+        path.write_text(CONFIG.format(state=state, text="three, and even more"))
+        await until(gateway, {"reloads_applied": 1, "reloads_refused": 1})
+        gateway.stop()
+        assert await running == 0
+
+    with caplog.at_level(logging.ERROR, "farthing.app"):
+        asyncio.run(go())
+    assert "RuntimeError: a fault of ours" in caplog.text and "Traceback" in caplog.text
