@@ -1,17 +1,12 @@
-"""The composition root: Config -> running gateway. The only module that names concrete classes.
+"""The composition root: what a configuration comes to. The only module that names concrete classes.
 
-`build` wires one configuration; `Gateway` runs it: listens, reloads, drains. A reload builds everything
-anew beside what runs and swaps it in one assignment; what fails to build changes nothing. The address,
-the ledger and the cache's store stay as they were at the start.
+`open_parts` opens what outlives a reload, `build` wires one configuration on top of it. `gateway` runs them.
 """
 
 import asyncio
-import gc
 import logging
 import os
 import secrets
-import signal
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -20,7 +15,6 @@ from pathlib import Path
 from typing import assert_never
 
 import msgspec
-import uvloop
 
 from farthing import config as configuration
 from farthing.brain.cache.exact import ExactCache
@@ -41,20 +35,18 @@ from farthing.config import (
     StoreConfig,
     loopback,
 )
-from farthing.edge.admit import Admission
 from farthing.edge.auth import Keys
-from farthing.edge.openai import Reader, error_body
-from farthing.edge.routes import Edge, Serving
-from farthing.edge.server import Server
-from farthing.errors import BodyTooLarge, ConfigError, FarthingError, InvalidRequest, Overloaded
+from farthing.edge.openai import Reader
+from farthing.edge.routes import Serving
+from farthing.errors import ConfigError
 from farthing.ledger.metrics import MeteredLedger, Metrics
 from farthing.ledger.segments import SegmentLedger
-from farthing.log import set_up_logging
 from farthing.models.call import Caller
 from farthing.models.catalogue import Catalogue
 from farthing.models.health import Health
 from farthing.models.money import Money
 from farthing.models.providers.openai import OpenAIProvider
+from farthing.models.targets import Targets
 from farthing.models.tokens.bpe import ExactCounter
 from farthing.models.tokens.chat import count_chat
 from farthing.models.tokens.estimate import estimate_prompt
@@ -66,15 +58,12 @@ from farthing.postprocess.guard import DenyGuard
 from farthing.protocols import KeyValueStore, Ledger, Transport
 from farthing.stores.kv.memory import MemoryStore
 from farthing.stores.kv.sqlite import SqliteStore
-from farthing.types import Endpoint, Json, Prompt, Request, Target, Terms
+from farthing.types import Endpoint, Json, Prompt, Request, Terms
 
 log = logging.getLogger("farthing.app")
 
-WATCH_S = 0.3  # a changed file is applied within a second
 EXACT_CHARS_MAX = 50_000  # counting more would hold the loop for over 2 ms; the estimate decides there
-OPEN_TARGETS_MAX = 1_000  # model names clients made up that are remembered
 USER_KEY_BYTES = 32
-GC_ALLOCATIONS = 50_000  # requests leave no cycles; a full pass over a warm heap takes 10 ms
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +76,35 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     flights: Flights
     health: dict[str, Health]
     user_key: bytes
+
+
+def open_parts(
+    config: Config,
+    env: Mapping[str, str],
+    metrics: Metrics,
+    loop: asyncio.AbstractEventLoop,
+    outbox: Outbox,
+) -> tuple[SegmentLedger, Parts]:
+    """Open what outlives a reload: the ledger, whose state is asked for beside, the stores, the transport.
+
+    Raises:
+        ConfigError: a directory cannot be used.
+    """
+    state_dir = configuration.state_dir(config, env)
+    counter = ExactCounter()
+    if any(endpoint.input_tokens_max is not None for endpoint in config.endpoints.values()):
+        counter.warm("gpt-4o")  # loading takes 0.2 s that no request should wait for
+    segments = SegmentLedger(config.ledger.path or state_dir / "ledger", config.ledger)
+    parts = Parts(
+        ledger=MeteredLedger(segments, metrics),
+        transport=Http1Transport(loop, outbox),
+        store=build_store(config.cache.store, state_dir),
+        contract=MemoryContract(count=count_exactly(counter), clock=time.monotonic),
+        flights=Flights(),
+        health={},
+        user_key=user_key(state_dir),
+    )
+    return segments, parts
 
 
 # -- one configuration ------------------------------------------------------------------------------
@@ -143,60 +161,6 @@ def build(config: Config, parts: Parts) -> Serving:
         server=config.server,
         models=list_models(router, targets),
     )
-
-
-class Targets:
-    """Every target by its name `provider/model`, with its price of today."""
-
-    def __init__(self, config: Config, catalogue: Catalogue) -> None:
-        self._catalogue = catalogue
-        self._providers = config.providers
-        self.tiers = {
-            name: tuple(self._target(target) for target in tier.targets)
-            for name, tier in config.tiers.items()
-        }
-        self.configured = {target.name: target for targets in self.tiers.values() for target in targets}
-        named = [meaning for meaning in config.aliases.values() if self._is_target(meaning)]
-        for name in (*named, *(price.target for price in config.prices if self._is_target(price.target))):
-            self.configured.setdefault(name, self._target(name))
-        self._others: dict[str, Target] = {}
-
-    def _is_target(self, name: str) -> bool:
-        return name.partition("/")[0] in self._providers and "/" in name
-
-    def _target(self, name: str) -> Target:
-        provider, _, model = name.partition("/")
-        known = self._catalogue.find(provider, model)
-        return Target(
-            name=name,
-            provider=provider,
-            model=model,
-            price=self._catalogue.price(provider, model),
-            context_tokens_max=None if known is None else known.context_tokens_max,
-            output_tokens_max=None if known is None else known.output_tokens_max,
-        )
-
-    def get(self, name: str) -> Target | None:
-        """A target by name, configured or not (a baseline need not be); None when it cannot be one."""
-        found = self.configured.get(name) or self._others.get(name)
-        if found is None and "/" in name:
-            found = self._target(name)
-            if len(self._others) < OPEN_TARGETS_MAX:
-                self._others[name] = found
-        return found
-
-    def first_of(self, tier: str) -> str:
-        targets = self.tiers.get(tier)
-        return targets[0].name if targets else ""
-
-    def open(self, model: str) -> Target | None:
-        """The target for a model name that nothing is configured for: `provider/model` of a configured
-        provider, or any name when there is one provider only."""
-        if self._is_target(model):
-            return self.get(model)
-        if len(self._providers) == 1 and model.isprintable() and len(model) <= 200:
-            return self.get(f"{next(iter(self._providers))}/{model}")
-        return None
 
 
 def build_router(config: Config, targets: Targets) -> RulesRouter:
@@ -330,177 +294,6 @@ def count_exactly(counter: ExactCounter) -> Callable[[Request, Prompt], int]:
     return count
 
 
-# -- running it -------------------------------------------------------------------------------------
-
-
-class Gateway:
-    """One process: the server, what serves, and the life around them."""
-
-    def __init__(self, config: Config, *, source: Path | None, env: Mapping[str, str]) -> None:
-        loop = asyncio.get_running_loop()
-        outbox = Outbox(loop)
-        self._config = config
-        self._address = config.server.host, config.server.port
-        self._source = source
-        self._env = env
-        self._stop = asyncio.Event()
-        self._stamp = _stamp(source)
-        self._reloads = {"applied": 0, "refused": 0}
-        self._admission = Admission(config.server.requests_max)
-        self._metrics = Metrics(self._gauges)
-        state_dir = configuration.state_dir(config, env)
-        counter = ExactCounter()
-        if any(endpoint.input_tokens_max is not None for endpoint in config.endpoints.values()):
-            counter.warm("gpt-4o")  # loading takes 0.2 s that no request should wait for
-        self._segments = SegmentLedger(config.ledger.path or state_dir / "ledger", config.ledger)
-        self._parts = Parts(
-            ledger=MeteredLedger(self._segments, self._metrics),
-            transport=Http1Transport(loop, outbox),
-            store=build_store(config.cache.store, state_dir),
-            contract=MemoryContract(count=count_exactly(counter), clock=time.monotonic),
-            flights=Flights(),
-            health={},
-            user_key=user_key(state_dir),
-        )
-        serving = build(config, self._parts)
-        self._metrics.targets = _target_names(serving)
-        self._edge = Edge(
-            serving,
-            self._admission,
-            metrics=self._metrics.exposition,
-            clock=time.monotonic,
-        )
-        self._server = Server(config.server, self._edge.handle, _refusal, loop=loop, outbox=outbox)
-
-    async def run(self, ready: Callable[[int], None] | None = None) -> int:
-        """Serve until SIGTERM or SIGINT, then drain. Returns the exit status."""
-        loop = asyncio.get_running_loop()
-        port = await self._server.start()
-        for name in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(name, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, self.reload)
-        watcher = loop.create_task(self._watch())
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(GC_ALLOCATIONS, 20, 50)
-        log.info("ready on %s:%d, policy %s", self._config.server.host, port, policy_version(self._config))
-        if ready is not None:
-            ready(port)
-        await self._stop.wait()
-        log.info("draining: up to %.0f s for %d requests", self._config.server.drain_s, self._in_progress())
-        self._admission.draining = True
-        watcher.cancel()
-        cut = await self._server.drain(self._config.server.drain_s)
-        await self._parts.transport.aclose()
-        await self._parts.store.aclose()
-        await self._parts.ledger.aclose()
-        log.info("stopped; %d requests were cut", cut)
-        return 0
-
-    def stop(self) -> None:
-        """Begin to drain, as SIGTERM does."""
-        self._stop.set()
-
-    def reload(self) -> None:
-        """Apply the configuration file as it is now; keep what runs when it is not good. Never raises."""
-        try:
-            self._reload()
-        except Exception:
-            self._reloads["refused"] += 1
-            log.exception("reload refused by a fault of ours, the last good configuration stays")
-
-    def _reload(self) -> None:
-        if self._source is None:
-            log.warning("nothing to reload: there is no configuration file")
-            return
-        try:
-            config = configuration.load(self._source, self._env)
-            if not config.providers and not config.answers:
-                raise ConfigError(f"{self._source}: nothing in it can answer")
-            host = self._address[0]  # where we listen, whatever the file says now
-            if not loopback(host) and not config.keys and not config.server.allow_keyless:
-                raise ConfigError(
-                    f"{self._source}: no key is left and {host} is open to others until a restart; add one"
-                )
-            serving = build(config, self._parts)
-        except (FarthingError, OSError) as error:
-            self._reloads["refused"] += 1
-            log.error("reload refused, the last good configuration stays: %s", error)
-            return
-        for name in ("ledger", "state_dir"):
-            if getattr(config, name) != getattr(self._config, name):
-                log.warning("%s changed: that takes a restart", name)
-        if (config.server.host, config.server.port) != self._address:
-            log.warning("server.host or server.port changed: that takes a restart")
-        if config.cache.store != self._config.cache.store:
-            log.warning("cache.store changed: that takes a restart")
-        self._edge.serving = serving
-        self._metrics.targets = _target_names(serving)
-        self._server.reconfigure(config.server)
-        self._admission.resize(config.server.requests_max)
-        self._config = config
-        self._reloads["applied"] += 1
-        log.info("configuration reloaded, policy %s", serving.steps.money.policy)
-
-    async def _watch(self) -> None:
-        """Reload when the file has changed and then stayed the same for a moment: the first half of a
-        file may be a valid one, without the keys."""
-        seen = self._stamp
-        while True:
-            await asyncio.sleep(WATCH_S)
-            stamp = _stamp(self._source)
-            if stamp == seen and stamp != self._stamp:
-                self._stamp = stamp
-                self.reload()
-            seen = stamp
-
-    def _in_progress(self) -> int:
-        return self._admission.in_progress
-
-    def _gauges(self) -> dict[str, float]:
-        state = self._segments.state()
-        return {
-            "requests_in_progress": self._admission.in_progress,
-            "requests_shed": self._admission.shed,
-            "requests_unauthenticated": self._edge.unauthenticated,
-            "connections": len(self._server.connections),
-            "reloads_applied": self._reloads["applied"],
-            "reloads_refused": self._reloads["refused"],
-            "ledger_available": float(state.available),
-            "ledger_rows_lost": state.lost,
-            "ledger_sync_failures": state.sync_failures,
-        }
-
-
-def _stamp(source: Path | None) -> tuple[int, int] | None:
-    """Changes when the file does; None when there is none."""
-    if source is None:
-        return None
-    try:
-        status = source.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size
-
-
-def _target_names(serving: Serving) -> frozenset[str]:
-    """The targets that are configured: what may be a label of the metrics."""
-    return frozenset(entry["id"] for entry in serving.models if "/" in entry["id"])
-
-
-def _refusal(status: int, message: str) -> tuple[bytes, bytes]:
-    """What the server says when it refuses a request before any route sees it."""
-    error: FarthingError
-    match status:
-        case 503:
-            error = Overloaded(message)
-        case 413:
-            error = BodyTooLarge(message)
-        case _:
-            error = InvalidRequest(message)
-    return b"server: farthing\r\ncontent-type: application/json\r\n", error_body(error)
-
-
 def user_key(state_dir: Path) -> bytes:
     """The secret that users are digested with: made once for an installation, readable by us alone."""
     path = state_dir / "user.key"
@@ -545,32 +338,3 @@ def _make_key(path: Path) -> bytes:
     finally:
         os.unlink(name)
     return key
-
-
-def run(
-    config: Config,
-    *,
-    source: Path | None,
-    env: Mapping[str, str],
-    ready: Callable[[int], None] | None = None,
-) -> int:
-    """Serve until stopped; return the exit status.
-
-    Raises:
-        ConfigError: the configuration cannot be served, or its address is taken.
-    """
-    set_up_logging(config.log.level, as_json=config.log.json, stream=sys.stderr)
-
-    async def main() -> int:
-        try:
-            gateway = Gateway(config, source=source, env=env)
-            return await gateway.run(ready)
-        except OSError as error:
-            server = config.server
-            raise ConfigError(
-                f"cannot listen on {server.host}:{server.port}: {error.strerror}; choose another --port"
-            ) from error
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        status: int = runner.run(main())
-    return status

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from farthing import app
-from farthing.app import Gateway, user_key
+from farthing.app import user_key
 from farthing.config import load
 from farthing.errors import ConfigError
+from farthing.gateway import Gateway
 
 CONFIG = """
 state_dir = "{state}"
@@ -62,7 +63,6 @@ def test_a_fault_of_ours_at_a_reload_is_logged_and_counted_and_the_next_one_is_a
     path = tmp_path / "farthing.toml"
     state = tmp_path / "state"
     path.write_text(CONFIG.format(state=state, text="one"))
-    build = app.build
 
     def reloads(gateway: Gateway) -> dict[str, float]:
         gauges = gateway._gauges()
@@ -82,15 +82,15 @@ def test_a_fault_of_ours_at_a_reload_is_logged_and_counted_and_the_next_one_is_a
         def broken(*_: object) -> None:
             raise RuntimeError("a fault of ours")
 
-        monkeypatch.setattr(app, "build", broken)
+        monkeypatch.setattr("farthing.gateway.build", broken)
         path.write_text(CONFIG.format(state=state, text="two and more"))
         await until(gateway, {"reloads_applied": 0, "reloads_refused": 1})
-        monkeypatch.setattr(app, "build", build)
+        monkeypatch.setattr("farthing.gateway.build", app.build)
         path.write_text(CONFIG.format(state=state, text="three, and even more"))
         await until(gateway, {"reloads_applied": 1, "reloads_refused": 1})
         gateway.stop()
         assert await running == 0
 
-    with caplog.at_level(logging.ERROR, "farthing.app"):
+    with caplog.at_level(logging.ERROR, "farthing.gateway"):
         asyncio.run(go())
     assert "RuntimeError: a fault of ours" in caplog.text and "Traceback" in caplog.text

@@ -46,12 +46,12 @@ def command(file: Path | None, host: str | None, port: int | None, detect: bool)
     else:
         raise ConfigError("no configuration file: give --config FILE, or leave out --no-detect")
     click.echo("\n".join([f"farthing {__version__}", *lines]))
-    from farthing import app  # the gateway itself: not needed to be told that the file is wrong
+    from farthing import gateway  # all of it: not needed to be told that the file is wrong
 
     def ready(listening_port: int) -> None:
         click.echo("\n".join(_introduction(config, listening_port, env)))
 
-    return app.run(config, source=source, env=env, ready=ready)
+    return gateway.run(config, source=source, env=env, ready=ready)
 
 
 def _overridden(env: Mapping[str, str], host: str | None, port: int | None) -> dict[str, str]:

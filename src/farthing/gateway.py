@@ -1,0 +1,220 @@
+"""One process: the server, what serves, and the life around them: signals, reload, drain.
+
+A reload builds everything anew beside what runs and swaps it in one assignment; what fails to build
+changes nothing. The address, the ledger and the cache's store stay as they were at the start.
+"""
+
+import asyncio
+import gc
+import logging
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import uvloop
+
+from farthing import config as configuration
+from farthing.app import build, open_parts, policy_version
+from farthing.config import (
+    Config,
+    loopback,
+)
+from farthing.edge.admit import Admission
+from farthing.edge.openai import error_body
+from farthing.edge.routes import Edge, Serving
+from farthing.edge.server import Server
+from farthing.errors import BodyTooLarge, ConfigError, FarthingError, InvalidRequest, Overloaded
+from farthing.ledger.metrics import Metrics
+from farthing.log import set_up_logging
+from farthing.outbox import Outbox
+
+log = logging.getLogger("farthing.gateway")
+
+WATCH_S = 0.3  # a changed file is applied within a second
+GC_ALLOCATIONS = 50_000  # requests leave no cycles; a full pass over a warm heap takes 10 ms
+
+
+class Gateway:
+    """One process: the server, what serves, and the life around them."""
+
+    def __init__(self, config: Config, *, source: Path | None, env: Mapping[str, str]) -> None:
+        loop = asyncio.get_running_loop()
+        outbox = Outbox(loop)
+        self._config = config
+        self._address = config.server.host, config.server.port
+        self._source = source
+        self._env = env
+        self._stop = asyncio.Event()
+        self._stamp = _stamp(source)
+        self._reloads = {"applied": 0, "refused": 0}
+        self._admission = Admission(config.server.requests_max)
+        self._metrics = Metrics(self._gauges)
+        self._segments, self._parts = open_parts(config, env, self._metrics, loop, outbox)
+        serving = build(config, self._parts)
+        self._metrics.targets = _target_names(serving)
+        self._edge = Edge(
+            serving,
+            self._admission,
+            metrics=self._metrics.exposition,
+            clock=time.monotonic,
+        )
+        self._server = Server(config.server, self._edge.handle, _refusal, loop=loop, outbox=outbox)
+
+    async def run(self, ready: Callable[[int], None] | None = None) -> int:
+        """Serve until SIGTERM or SIGINT, then drain. Returns the exit status."""
+        loop = asyncio.get_running_loop()
+        port = await self._server.start()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
+        watcher = loop.create_task(self._watch())
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(GC_ALLOCATIONS, 20, 50)
+        log.info("ready on %s:%d, policy %s", self._config.server.host, port, policy_version(self._config))
+        if ready is not None:
+            ready(port)
+        await self._stop.wait()
+        log.info("draining: up to %.0f s for %d requests", self._config.server.drain_s, self._in_progress())
+        self._admission.draining = True
+        watcher.cancel()
+        cut = await self._server.drain(self._config.server.drain_s)
+        await self._parts.transport.aclose()
+        await self._parts.store.aclose()
+        await self._parts.ledger.aclose()
+        log.info("stopped; %d requests were cut", cut)
+        return 0
+
+    def stop(self) -> None:
+        """Begin to drain, as SIGTERM does."""
+        self._stop.set()
+
+    def reload(self) -> None:
+        """Apply the configuration file as it is now; keep what runs when it is not good. Never raises."""
+        try:
+            self._reload()
+        except Exception:
+            self._reloads["refused"] += 1
+            log.exception("reload refused by a fault of ours, the last good configuration stays")
+
+    def _reload(self) -> None:
+        if self._source is None:
+            log.warning("nothing to reload: there is no configuration file")
+            return
+        try:
+            config = configuration.load(self._source, self._env)
+            if not config.providers and not config.answers:
+                raise ConfigError(f"{self._source}: nothing in it can answer")
+            host = self._address[0]  # where we listen, whatever the file says now
+            if not loopback(host) and not config.keys and not config.server.allow_keyless:
+                raise ConfigError(
+                    f"{self._source}: no key is left and {host} is open to others until a restart; add one"
+                )
+            serving = build(config, self._parts)
+        except (FarthingError, OSError) as error:
+            self._reloads["refused"] += 1
+            log.error("reload refused, the last good configuration stays: %s", error)
+            return
+        for name in ("ledger", "state_dir"):
+            if getattr(config, name) != getattr(self._config, name):
+                log.warning("%s changed: that takes a restart", name)
+        if (config.server.host, config.server.port) != self._address:
+            log.warning("server.host or server.port changed: that takes a restart")
+        if config.cache.store != self._config.cache.store:
+            log.warning("cache.store changed: that takes a restart")
+        self._edge.serving = serving
+        self._metrics.targets = _target_names(serving)
+        self._server.reconfigure(config.server)
+        self._admission.resize(config.server.requests_max)
+        self._config = config
+        self._reloads["applied"] += 1
+        log.info("configuration reloaded, policy %s", serving.steps.money.policy)
+
+    async def _watch(self) -> None:
+        """Reload when the file has changed and then stayed the same for a moment: the first half of a
+        file may be a valid one, without the keys."""
+        seen = self._stamp
+        while True:
+            await asyncio.sleep(WATCH_S)
+            stamp = _stamp(self._source)
+            if stamp == seen and stamp != self._stamp:
+                self._stamp = stamp
+                self.reload()
+            seen = stamp
+
+    def _in_progress(self) -> int:
+        return self._admission.in_progress
+
+    def _gauges(self) -> dict[str, float]:
+        state = self._segments.state()
+        return {
+            "requests_in_progress": self._admission.in_progress,
+            "requests_shed": self._admission.shed,
+            "requests_unauthenticated": self._edge.unauthenticated,
+            "connections": len(self._server.connections),
+            "reloads_applied": self._reloads["applied"],
+            "reloads_refused": self._reloads["refused"],
+            "ledger_available": float(state.available),
+            "ledger_rows_lost": state.lost,
+            "ledger_sync_failures": state.sync_failures,
+        }
+
+
+def _stamp(source: Path | None) -> tuple[int, int] | None:
+    """Changes when the file does; None when there is none."""
+    if source is None:
+        return None
+    try:
+        status = source.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
+
+
+def _target_names(serving: Serving) -> frozenset[str]:
+    """The targets that are configured: what may be a label of the metrics."""
+    return frozenset(entry["id"] for entry in serving.models if "/" in entry["id"])
+
+
+def _refusal(status: int, message: str) -> tuple[bytes, bytes]:
+    """What the server says when it refuses a request before any route sees it."""
+    error: FarthingError
+    match status:
+        case 503:
+            error = Overloaded(message)
+        case 413:
+            error = BodyTooLarge(message)
+        case _:
+            error = InvalidRequest(message)
+    return b"server: farthing\r\ncontent-type: application/json\r\n", error_body(error)
+
+
+def run(
+    config: Config,
+    *,
+    source: Path | None,
+    env: Mapping[str, str],
+    ready: Callable[[int], None] | None = None,
+) -> int:
+    """Serve until stopped; return the exit status.
+
+    Raises:
+        ConfigError: the configuration cannot be served, or its address is taken.
+    """
+    set_up_logging(config.log.level, as_json=config.log.json, stream=sys.stderr)
+
+    async def main() -> int:
+        try:
+            gateway = Gateway(config, source=source, env=env)
+            return await gateway.run(ready)
+        except OSError as error:
+            server = config.server
+            raise ConfigError(
+                f"cannot listen on {server.host}:{server.port}: {error.strerror}; choose another --port"
+            ) from error
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        status: int = runner.run(main())
+    return status
