@@ -54,8 +54,9 @@ class Http1Exchange:
     _data: DataCallback | None = None
     _end: EndCallback | None = None
 
-    def __init__(self, deadline_s: float, *, whole: bool) -> None:
+    def __init__(self, deadline_s: float, loop: asyncio.AbstractEventLoop, *, whole: bool) -> None:
         self.deadline_s = deadline_s
+        self._loop = loop
         self.parts: list[bytes] = []
         self._wake_on_body = not whole
 
@@ -124,7 +125,7 @@ class Http1Exchange:
     # -- what the connection does ------------------------------------------------------------------
 
     async def wait(self) -> None:
-        self._waiter = asyncio.get_running_loop().create_future()
+        self._waiter = self._loop.create_future()  # asking for the running loop asks the kernel for our pid
         try:
             await self._waiter
         except asyncio.CancelledError:

@@ -239,7 +239,7 @@ class Http1Transport:
         except ProviderError as error:
             error.sent = False
             raise
-        exchange = Http1Exchange(deadline_s, whole=whole)
+        exchange = Http1Exchange(deadline_s, self._loop, whole=whole)
         exchange.bytes_max = origin.answer_bytes_max
         transport = connection.transport
         if transport is None:  # lost between release and here
