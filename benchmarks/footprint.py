@@ -20,6 +20,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import farthing
 from benchmarks.machine import machine
 
 RUNS = 5
@@ -48,6 +49,10 @@ def needed() -> dict[str, int]:
         sizes[name] = sum(
             Path(str(file.locate())).stat().st_size for file in found.files or () if _there(file)
         )
+        if name == "farthing":  # perhaps installed as a link to this tree
+            package = Path(farthing.__file__).parent
+            files = [path for path in package.rglob("*") if "__pycache__" not in path.parts]
+            sizes[name] = sum(path.stat().st_size for path in files)
         for wanted in found.requires or ():
             if "extra ==" not in wanted:
                 todo.append(re.split(r"[ ;<>=!~\[(]", wanted, maxsplit=1)[0].lower())
