@@ -48,7 +48,8 @@ def serve_own(port: int) -> None:
     import uvloop
 
     from farthing.config import ServerConfig
-    from farthing.edge.server import ClientConnection, HttpRequest, Server
+    from farthing.edge.connection import ClientConnection, HttpRequest
+    from farthing.edge.server import Server
     from farthing.outbox import Outbox
 
     async def handler(connection: ClientConnection, http: HttpRequest) -> None:

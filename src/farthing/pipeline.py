@@ -261,7 +261,7 @@ def serve_fixed(request: Request, text: str, steps: Steps, receipt: Receipt) -> 
 async def optional(name: str, step: Coroutine[Any, Any, T], default: T, steps: Steps, receipt: Receipt) -> T:
     """Await one optional step; if it fails or the brain's time is up, note why and use `default`.
 
-    This holds the only `except Exception` of the request path: promise 1 is kept here and nowhere else.
+    No other `except Exception` of the request path goes on afterwards: promise 1 is kept here alone.
     A step that never waits costs no timer: it is run to its first wait before one is set.
     """
     stage_ms = receipt.stage_ms

@@ -11,8 +11,8 @@ import schemathesis
 from tests.docs.pages import DOCS, code, rows
 
 from farthing import __version__
+from farthing.edge.connection import REASONS
 from farthing.edge.routes import ROUTES
-from farthing.edge.server import REASONS
 
 DOCUMENT: dict[str, Any] = json.loads((DOCS / "openapi.json").read_text())
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")

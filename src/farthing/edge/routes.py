@@ -22,8 +22,8 @@ from farthing.edge import native, openai
 from farthing.edge.admit import Admission
 from farthing.edge.auth import Keys
 from farthing.edge.body import read_object
+from farthing.edge.connection import ClientConnection, HttpRequest
 from farthing.edge.openai import Asked, Reader
-from farthing.edge.server import ClientConnection, HttpRequest
 from farthing.errors import (
     FarthingError,
     Forbidden,
