@@ -76,7 +76,8 @@ def test_what_a_killed_process_left_open_is_sealed_by_the_next_and_stays_readabl
     try:
         for path in files.segment_paths(tmp_path):
             if path.suffix == files.OPEN:
-                assert len(list(frames(path.read_bytes()))) == 1  # the new run's, nothing but a head
+                # the new run's, nothing but a head; not yet that where its thread is making the next one
+                assert len(list(frames(path.read_bytes()))) <= 1
         rows = {f"{'i' if isinstance(row, Intent) else 'r'} {row.request_id}" for row in read(tmp_path)}
         assert acknowledged <= rows
         assert not any(intent.live for intent in orphans(tmp_path))
