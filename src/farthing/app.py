@@ -37,6 +37,7 @@ from farthing.config import (
 )
 from farthing.edge.auth import Keys
 from farthing.edge.openai import Reader
+from farthing.edge.rate import Rate
 from farthing.edge.routes import Serving
 from farthing.errors import ConfigError
 from farthing.ledger.metrics import MeteredLedger, Metrics
@@ -76,6 +77,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     flights: Flights
     health: dict[str, Health]
     user_key: bytes
+    rates: dict[str, Rate] = {}
+    """What each key has used of its allowance, by the key's digest."""
 
 
 def open_parts(
@@ -157,7 +160,11 @@ def build(config: Config, parts: Parts) -> Serving:
     return Serving(
         steps=steps,
         reader=reader,
-        keys=Keys(config.keys, local_only=loopback(config.server.host) and not config.server.hosts),
+        keys=Keys(
+            config.keys,
+            local_only=loopback(config.server.host) and not config.server.hosts,
+            rates=parts.rates,
+        ),
         server=config.server,
         models=list_models(router, targets),
     )

@@ -52,6 +52,8 @@ class KeyConfig(Table, frozen=True):
     """The key itself, from the environment; give this or `digest`."""
     plan: str = ""
     endpoint: str | None = None
+    requests_per_minute: int | None = None
+    """Requests the key may send at once, and get back evenly over a minute. None: no limit."""
 
 
 class GuardRule(Table, frozen=True):

@@ -1,8 +1,10 @@
 """Key -> tenant, by full digest, in memory. No store, no I/O, and nothing of the key is kept."""
 
+import time
 from collections.abc import Mapping, Sequence
 
 from farthing.config import KeyConfig, key_digest, loopback
+from farthing.edge.rate import Rate
 from farthing.errors import Forbidden, Unauthenticated
 from farthing.types import Tenant
 
@@ -18,13 +20,34 @@ class Keys:
     a browser ask the loopback address under the page's own name (DNS rebinding), and would spend our money.
     """
 
-    def __init__(self, keys: Sequence[KeyConfig], *, local_only: bool = False) -> None:
+    def __init__(
+        self,
+        keys: Sequence[KeyConfig],
+        *,
+        local_only: bool = False,
+        rates: dict[str, Rate] | None = None,
+    ) -> None:
+        """`rates` holds what each key has used of its allowance, by digest, and outlives a reload."""
         self._local_only = local_only
         self._tenants: dict[str, Tenant] = {}
+        self._rates: dict[int, Rate] = {}
+        known = {} if rates is None else rates
         for key in keys:
             digest = key.digest if key.key is None else key_digest(key.key.value)
             assert digest is not None, "the configuration has checked that there is one"
-            self._tenants[digest] = Tenant(name=key.tenant, plan=key.plan, endpoint=key.endpoint)
+            tenant = Tenant(name=key.tenant, plan=key.plan, endpoint=key.endpoint)
+            self._tenants[digest] = tenant
+            per_minute = key.requests_per_minute
+            if per_minute is None:
+                known.pop(digest, None)
+                continue
+            if digest not in known or known[digest].per_minute != per_minute:
+                known[digest] = Rate(per_minute, time.monotonic)
+            self._rates[id(tenant)] = known[digest]  # each key has a tenant object of its own
+
+    def rate(self, tenant: Tenant) -> Rate | None:
+        """The allowance of the key that `tenant` came from; None when it has no limit."""
+        return self._rates.get(id(tenant)) if self._rates else None
 
     def tenant(self, headers: Mapping[bytes, bytes]) -> Tenant:
         """Whom the request is from: `Authorization: Bearer KEY`, or `x-api-key`, or `api-key`.

@@ -101,6 +101,7 @@ class ClientConnection(asyncio.Protocol):
         "_task",
         "_url",
         "_waiting",
+        "also",
         "chunked",
         "deadline_s",
         "server",
@@ -115,6 +116,8 @@ class ClientConnection(asyncio.Protocol):
         self.streaming = False
         """The head of a streamed answer has been sent."""
         self.chunked = True
+        self.also = b""
+        """Header lines for the answer to the current request, whatever it will be."""
         self._parser = httptools.HttpRequestParser(self)
         self._task: asyncio.Task[None] | None = None
         self._waiting: HttpRequest | None = None
@@ -275,6 +278,7 @@ class ClientConnection(asyncio.Protocol):
         self.streaming = False
         self.chunked = request.version == "1.1"
         self._bodiless = request.method == b"HEAD"
+        self.also = b""
         server = self.server
         self._task = server.loop.create_task(server.handler(self, request))
 
@@ -352,10 +356,11 @@ class ClientConnection(asyncio.Protocol):
         transport = self.transport
         if transport is not None:
             sent = b"" if self._bodiless else body
+            lines = self.also + headers
             self.server.outbox.write(
                 transport,
                 b"HTTP/1.1 %d %b\r\ndate: %b\r\n%bcontent-length: %d\r\n\r\n%b"
-                % (status, REASONS.get(status, b"Status"), self.server.date, headers, len(body), sent),
+                % (status, REASONS.get(status, b"Status"), self.server.date, lines, len(body), sent),
             )
 
     def begin_stream(self, headers: bytes, first: bytes) -> None:
@@ -364,7 +369,7 @@ class ClientConnection(asyncio.Protocol):
         transport = self.transport
         if transport is None:
             return
-        head = b"HTTP/1.1 200 OK\r\ndate: %b\r\n%b" % (self.server.date, headers)
+        head = b"HTTP/1.1 200 OK\r\ndate: %b\r\n%b%b" % (self.server.date, self.also, headers)
         if self.chunked:
             self.server.outbox.write_soon(
                 transport, b"%btransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (head, len(first), first)

@@ -180,7 +180,7 @@ class Edge:
             parsed = None
             if len(http.body) > LARGE_BODY_BYTES:
                 parsed = await self._parse_aside(http, request_id, serving)
-            request = self._request(http, request_id, serving, inference, parsed)
+            request = self._request(http, request_id, serving, inference, parsed, connection)
             receipt = Receipt(
                 request_id=request_id,
                 at_unix_s=time(),
@@ -241,6 +241,7 @@ class Edge:
         serving: Serving,
         inference: Inference,
         parsed: Parsed | None,
+        connection: ClientConnection,
     ) -> Request:
         """Who asks and what. A request of a known tenant that cannot be read leaves a receipt too."""
         headers = http.headers
@@ -254,6 +255,11 @@ class Edge:
             id=request_id, tenant=tenant, headers=headers, received_s=http.received_s, body_bytes=len(raw)
         )
         try:
+            rate = serving.keys.rate(tenant)
+            if rate is not None:
+                connection.also = rate.headers()
+                rate.take()
+                connection.also = rate.headers()
             # a page of another site may send a body without a type unasked, and never one with this type
             assumed = b"" if b"origin" in headers else JSON_TYPE
             if not headers.get(b"content-type", assumed).lower().startswith(JSON_TYPE):
