@@ -233,6 +233,7 @@ def build_provider(name: str, provider: ProviderConfig) -> OpenAIProvider:
         connect_s=provider.connect_s,
         answer_bytes_max=provider.answer_bytes_max,
         ca_file=provider.ca_file,
+        ca_stamp_ns=_changed_ns(provider.ca_file),
     )
     try:
         return OpenAIProvider(
@@ -246,6 +247,14 @@ def build_provider(name: str, provider: ProviderConfig) -> OpenAIProvider:
         )
     except ValueError as error:
         raise ConfigError(str(error)) from error
+
+
+def _changed_ns(path: Path | None) -> int:
+    """When the file was last changed; 0 without one. One that cannot be read is told of when it is used."""
+    try:
+        return 0 if path is None else path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def build_cache(config: Config, store: KeyValueStore, policy: str) -> ExactCache:

@@ -1,8 +1,8 @@
 """Writes of one turn of the event loop, made together at its end.
 
 uvloop writes to a socket at once. On loopback and on fast networks that write wakes the reader, and
-waking a sleeping process costs more than all else about it (17 us of 19 on a virtual machine); a second
-write to a process that is awake does not. So what a turn has to say to all sockets is said in one go,
+waking a sleeping process costs more than all else about it (docs/decisions/0006); a second write to a
+process that is awake does not. So what a turn has to say to all sockets is said in one go,
 after the turn's last callback: a busy gateway wakes its peers once a turn, an idle one waits for nothing.
 
 A transport that is to be closed must be flushed first: `flush`, then `close`.

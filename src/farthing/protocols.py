@@ -11,7 +11,6 @@ from farthing.errors import ProviderError
 from farthing.types import (
     CacheHit,
     Operation,
-    Price,
     Prompt,
     Receipt,
     Request,
@@ -206,13 +205,6 @@ class Reply(Protocol):
 class TokenCounter(Protocol):  # models/tokens: estimate | tiktoken
     def count(self, text: str, model: str) -> int:
         """Return how many tokens `text` has for `model`."""
-
-
-class PriceList(Protocol):  # models/catalogue
-    version: str
-
-    def price(self, provider: str, model: str) -> Price | None:
-        """Today's price, or None when it is not known."""
 
 
 # -- postprocess: guardrails fail closed ------------------------------------------------------------

@@ -1,5 +1,8 @@
 """Where a provider lives: what keeps its connections over a reload, and what is no base URL."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from farthing.app import build_provider
@@ -60,3 +63,13 @@ def test_a_base_url_is_taken_apart(base_url: str, expected: tuple[str, int, bool
 def test_what_is_no_base_url_is_refused_by_name(base_url: str) -> None:
     with pytest.raises(ConfigError, match="base_url"):
         parse_base_url(base_url)
+
+
+def test_other_authorities_in_the_same_file_make_another_origin(tmp_path: Path) -> None:
+    authorities = tmp_path / "ca.pem"
+    authorities.write_text("one")
+    config = ProviderConfig(base_url="https://api.example/v1", ca_file=authorities)
+    before = build_provider("a", config).origin
+    assert build_provider("a", config).origin == before
+    os.utime(authorities, ns=(1, 1))
+    assert build_provider("a", config).origin != before

@@ -1,9 +1,9 @@
 """A live streamed answer: from the provider's connection to the client's, by callbacks.
 
 No task wakes for a chunk: the upstream connection calls `_data`, which reads the events and hands them
-to the sink; the pipeline sleeps until the end (a wake-up costs more than all the rest of a chunk;
-docs/decisions/0001). Until `relay` is called the events are held, so that a failure before the first
-one is still invisible.
+to the sink; the pipeline sleeps until the end (with a task for each chunk a stream took
+half as much again; docs/decisions/0001). Until `relay` is called the events are held, so that a failure
+before the first one is still invisible.
 """
 
 import asyncio
@@ -18,11 +18,12 @@ from farthing.errors import (
 )
 from farthing.models.providers.completion import NotChunks, assemble
 from farthing.models.providers.sse import BadStream, EventReader
+from farthing.models.waits import Waits
 from farthing.protocols import Exchange, Sink
 from farthing.types import Usage
 
 
-class Stream:
+class Stream(Waits):
     """One streamed answer. Either relayed to a sink, or gathered and taken as a whole."""
 
     __slots__ = (
@@ -33,10 +34,8 @@ class Stream:
         "_held",
         "_keep_bytes_max",
         "_kept_bytes",
-        "_loop",
         "_output_chunks_max",
         "_sink",
-        "_waiter",
         "cut",
         "first_s",
         "kept",
@@ -52,7 +51,7 @@ class Stream:
         output_chunks_max: int | None,
         deadline_s: float | None,
     ) -> None:
-        self._loop = asyncio.get_running_loop()
+        super().__init__(asyncio.get_running_loop())
         self._exchange = exchange
         self._sink: Sink | None = None
         self._held: list[bytes] = []
@@ -62,7 +61,6 @@ class Stream:
         self._deadline_s = deadline_s
         self._error: FarthingError | None = None
         self._finished = False
-        self._waiter: asyncio.Future[None] | None = None
         self.reader = EventReader(event_bytes_max)
         self.first_s = 0.0
         """Monotonic time of the first chunk."""
@@ -79,7 +77,7 @@ class Stream:
         """
         self._exchange.relay(self._data, self._end)
         while not self._held and not self._finished:
-            await self._wait()
+            await self.wait()
         if self._held:
             return
         error, self._error = self._error, None
@@ -111,7 +109,7 @@ class Stream:
             StreamBroken: as `relay`.
         """
         while not self._finished:
-            await self._wait()
+            await self.wait()
         if self._error is not None:
             raise self._error
 
@@ -140,21 +138,6 @@ class Stream:
     def usage(self) -> Usage | None:
         return self.reader.usage
 
-    async def _wait(self) -> None:
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        except asyncio.CancelledError:
-            self.close()
-            raise
-        finally:
-            self._waiter = None
-
-    def _wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-
     def _data(self, piece: bytes | None) -> None:
         """Take what came; None when nothing more will."""
         reader = self.reader
@@ -171,7 +154,7 @@ class Stream:
                 if not self.first_s:
                     self.first_s = time.monotonic()
                 self._held.append(block)
-                self._wake()
+                self.wake()
             kept = self.kept
             if kept is not None:
                 self._kept_bytes += len(block)
@@ -210,4 +193,4 @@ class Stream:
             self._exchange.leave()
         else:
             self._exchange.close()
-        self._wake()
+        self.wake()

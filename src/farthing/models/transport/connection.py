@@ -12,6 +12,7 @@ from typing import Protocol, cast
 import httptools
 
 from farthing.errors import ProviderError, ProviderUnavailable
+from farthing.models.waits import Waits
 
 HEAD_BYTES_MAX = 65_536  # a reply's headers; also anything else that is neither headers nor body
 PACE_S = 0.004
@@ -33,7 +34,7 @@ class Owner(Protocol):
         """Let it read again at the next beat."""
 
 
-class Http1Exchange:
+class Http1Exchange(Waits):
     """One request and its reply. See `protocols.Exchange`."""
 
     # Most exchanges never change these, and setting them costs more than all else a new one does.
@@ -50,13 +51,12 @@ class Http1Exchange:
     idle_s = 1e18
     last_s = 0.0
     waiting_for = "the first byte"
-    _waiter: "asyncio.Future[None] | None" = None
     _data: DataCallback | None = None
     _end: EndCallback | None = None
 
     def __init__(self, deadline_s: float, loop: asyncio.AbstractEventLoop, *, whole: bool) -> None:
         self.deadline_s = deadline_s
-        self._loop = loop
+        super().__init__(loop)
         self.parts: list[bytes] = []
         self._wake_on_body = not whole
 
@@ -124,21 +124,6 @@ class Http1Exchange:
 
     # -- what the connection does ------------------------------------------------------------------
 
-    async def wait(self) -> None:
-        self._waiter = self._loop.create_future()  # asking for the running loop asks the kernel for our pid
-        try:
-            await self._waiter
-        except asyncio.CancelledError:
-            self.close()
-            raise
-        finally:
-            self._waiter = None
-
-    def _wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-
     def take(self, piece: bytes) -> None:
         """Take what one read of the socket brought of the body."""
         self.size += len(piece)
@@ -149,7 +134,7 @@ class Http1Exchange:
         else:
             self.parts.append(piece)
             if self._wake_on_body:
-                self._wake()
+                self.wake()
 
     def completed(self) -> None:
         self.complete = True
@@ -165,7 +150,7 @@ class Http1Exchange:
         self._finish()
 
     def _finish(self) -> None:
-        self._wake()
+        self.wake()
         end = self._end
         if end is not None:
             self._data = self._end = None

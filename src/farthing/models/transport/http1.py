@@ -7,9 +7,8 @@ the peer keeps it alive; every other end closes it, so a reply can never be take
     acquire -> send -> [head] -> [body pieces] -> complete -> release
                   \\________ timeout, reset, cap, bad framing, close() ________-> abort
 
-No timer per request: one sweep every `SWEEP_S` looks at the deadlines of the exchanges under way (a
-timer costs 1.6 us a request, the sweep 0.04 us an exchange; benchmarks/transports.py). Nothing is ever
-sent twice here: whether a failed request may be repeated is decided by `models/call`.
+No timer per request: one sweep every `SWEEP_S` looks at the deadlines of the exchanges under way. Nothing
+is ever sent twice here: whether a failed request may be repeated is decided by `models/call`.
 
 A stream that comes faster than `PACE_S` between reads is read at that pace: reading pauses until the
 next beat, and what has come by then is handed on in one piece. The first chunk and any stream slower

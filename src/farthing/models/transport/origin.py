@@ -21,7 +21,17 @@ class HttpOrigin:
     connect_s: float = 2.0
     answer_bytes_max: int = 33_554_432
     ca_file: Path | None = None
+    ca_stamp_ns: int = 0
+    """When `ca_file` was last changed: with other authorities in it, it is another origin."""
     _contexts: list[ssl.SSLContext] = field(default_factory=list, repr=False, compare=False)
+
+    _hash: int = field(default=0, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((self.name, self.host, self.port, self.tls)))
+
+    def __hash__(self) -> int:
+        return self._hash  # asked for once a request
 
     def __str__(self) -> str:
         return f"{'https' if self.tls else 'http'}://{self.host}:{self.port}"
