@@ -85,6 +85,8 @@ def _add_chunk(whole: Json, choices: dict[int, Json], pieces: list[_Pieces], pay
         index = part.get("index", 0) if isinstance(part, dict) else None
         if not isinstance(index, int) or not isinstance(part.get("delta") or {}, dict):
             raise NotChunks("a choice without index or delta")
+        if "message" in part:
+            raise NotChunks("a choice with a whole message, which is not what a chunk has")
         choice = choices.get(index)
         if choice is None:
             choice = choices[index] = {
