@@ -91,7 +91,7 @@ class Reader:
     def __init__(self, endpoints: Mapping[str, Endpoint], default: Endpoint, user_key: bytes) -> None:
         self._endpoints = endpoints
         self._default = default
-        self._user_key = user_key
+        self._user_digest = blake2b(digest_size=8, key=user_key)
 
     def chat(self, body: Json, asked: Asked) -> Request:
         """Raises:
@@ -184,7 +184,9 @@ class Reader:
 
     def digest_user(self, user: str) -> str:
         """Who asked, for the ledger: a keyed digest, so that the name itself is nowhere."""
-        return blake2b(user.encode("utf-8", "replace"), digest_size=8, key=self._user_key).hexdigest()
+        digest = self._user_digest.copy()
+        digest.update(user.encode("utf-8", "replace"))
+        return digest.hexdigest()
 
 
 def _cached_as_asked(endpoint: Endpoint, said: bytes) -> Endpoint:

@@ -13,8 +13,6 @@ from farthing.types import Answer, CacheHit, Json, Receipt, Request, Usage, save
 
 STOPPED = {"stop"}  # what a stream whose choices all ended by themselves gives for reasons
 
-EXACT_NUSD = 10**15  # up to a million dollars a float has digits enough for nine decimals
-
 _encode = msgspec.json.Encoder().encode
 
 
@@ -92,8 +90,8 @@ def usd(nusd: int | None) -> str | None:
     """Nano-dollars as an exact decimal string of dollars; None when unknown."""
     if nusd is None:
         return None
-    if -EXACT_NUSD < nusd < EXACT_NUSD:
-        return f"{nusd / 1e9:.9f}"
+    if 0 <= nusd < 1_000_000_000:
+        return f"0.{nusd:09}"
     whole, rest = divmod(abs(nusd), 1_000_000_000)
     return f"{'-' if nusd < 0 else ''}{whole}.{rest:09d}"
 
