@@ -50,7 +50,7 @@ def serve_own(port: int) -> None:
     from farthing.config import ServerConfig
     from farthing.edge.connection import ClientConnection, HttpRequest
     from farthing.edge.server import Server
-    from farthing.outbox import Outbox
+    from farthing.turn import Turn
 
     async def handler(connection: ClientConnection, http: HttpRequest) -> None:
         connection.answer(200, b"content-type: application/json\r\n", ANSWER)
@@ -59,7 +59,7 @@ def serve_own(port: int) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
         config = ServerConfig(port=port)
-        server = Server(config, handler, lambda status, message: (b"", b""), loop=loop, outbox=Outbox(loop))
+        server = Server(config, handler, lambda status, message: (b"", b""), loop=loop, turn=Turn(loop))
         await server.start()
         await asyncio.Event().wait()
 

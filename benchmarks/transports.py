@@ -29,7 +29,7 @@ from benchmarks.machine import machine
 from farthing.models.stream import Stream
 from farthing.models.transport.http1 import Http1Transport
 from farthing.models.transport.origin import HttpOrigin
-from farthing.outbox import Outbox
+from farthing.turn import Turn
 
 IN_FLIGHT = 64
 BODY = json.dumps(
@@ -102,7 +102,7 @@ def provide(pipe: Connection, certificate: str | None) -> None:
 
 def own(port: int, ca: Path | None) -> tuple[Call, Callable[[], Awaitable[None]]]:
     loop = asyncio.get_running_loop()
-    transport = Http1Transport(loop, Outbox(loop))
+    transport = Http1Transport(loop, Turn(loop))
     origin = HttpOrigin(
         "provider", "127.0.0.1" if ca is None else "localhost", port, tls=ca is not None, ca_file=ca
     )

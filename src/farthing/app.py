@@ -53,12 +53,12 @@ from farthing.models.tokens.chat import count_chat
 from farthing.models.tokens.estimate import estimate_prompt
 from farthing.models.transport.http1 import Http1Transport
 from farthing.models.transport.origin import HttpOrigin, parse_base_url
-from farthing.outbox import Outbox
 from farthing.pipeline import Steps
 from farthing.postprocess.guard import DenyGuard
 from farthing.protocols import KeyValueStore, Ledger, Transport
 from farthing.stores.kv.memory import MemoryStore
 from farthing.stores.kv.sqlite import SqliteStore
+from farthing.turn import Turn
 from farthing.types import Endpoint, Json, Prompt, Request, Terms
 
 log = logging.getLogger("farthing.app")
@@ -86,7 +86,7 @@ def open_parts(
     env: Mapping[str, str],
     metrics: Metrics,
     loop: asyncio.AbstractEventLoop,
-    outbox: Outbox,
+    turn: Turn,
 ) -> tuple[SegmentLedger, Parts]:
     """Open what outlives a reload: the ledger, whose state is asked for beside, the stores, the transport.
 
@@ -100,7 +100,7 @@ def open_parts(
     segments = SegmentLedger(config.ledger.path or state_dir / "ledger", config.ledger)
     parts = Parts(
         ledger=MeteredLedger(segments, metrics),
-        transport=Http1Transport(loop, outbox),
+        transport=Http1Transport(loop, turn),
         store=build_store(config.cache.store, state_dir),
         contract=MemoryContract(count=count_exactly(counter), clock=time.monotonic),
         flights=Flights(),

@@ -28,7 +28,7 @@ from farthing.edge.server import Server
 from farthing.errors import BodyTooLarge, ConfigError, FarthingError, InvalidRequest, Overloaded
 from farthing.ledger.metrics import Metrics
 from farthing.log import set_up_logging
-from farthing.outbox import Outbox
+from farthing.turn import Turn
 
 log = logging.getLogger("farthing.gateway")
 
@@ -41,7 +41,7 @@ class Gateway:
 
     def __init__(self, config: Config, *, source: Path | None, env: Mapping[str, str]) -> None:
         loop = asyncio.get_running_loop()
-        outbox = Outbox(loop)
+        turn = Turn(loop)
         self._config = config
         self._address = config.server.host, config.server.port
         self._source = source
@@ -51,7 +51,7 @@ class Gateway:
         self._reloads = {"applied": 0, "refused": 0}
         self._admission = Admission(config.server.requests_max)
         self._metrics = Metrics(self._gauges)
-        self._segments, self._parts = open_parts(config, env, self._metrics, loop, outbox)
+        self._segments, self._parts = open_parts(config, env, self._metrics, loop, turn)
         serving = build(config, self._parts)
         self._metrics.targets = _target_names(serving)
         self._edge = Edge(
@@ -60,7 +60,7 @@ class Gateway:
             metrics=self._metrics.exposition,
             clock=time.monotonic,
         )
-        self._server = Server(config.server, self._edge.handle, _refusal, loop=loop, outbox=outbox)
+        self._server = Server(config.server, self._edge.handle, _refusal, loop=loop, turn=turn)
 
     async def run(self, ready: Callable[[int], None] | None = None) -> int:
         """Serve until SIGTERM or SIGINT, then drain. Returns the exit status."""

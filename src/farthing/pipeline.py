@@ -12,6 +12,9 @@ that hold on every path through it, each with a test of that name:
 4.  Money is reserved before it is spent and settled exactly once.
 5.  What the client sent reaches the model unless the configuration says otherwise, field by field.
 
+`next_stage` marks where a busy gateway changes from one stage to the next for all its requests at once
+(`turn`); it means nothing to a single one.
+
 The last bytes of an answer are returned, not sent: the edge sends them after the receipt is written, so
 no client holds a complete answer that the ledger does not know.
 """
@@ -42,6 +45,7 @@ from farthing.models.money import Money
 from farthing.postprocess.confidence import low_confidence
 from farthing.postprocess.guard import guard_request
 from farthing.protocols import Classifier, Contract, Guardrail, Hold, Ledger, ResponseCache, Router, Sink
+from farthing.turn import in_task, next_stage
 from farthing.types import Answer, CacheHit, Prompt, Receipt, Request, Route, Traits
 
 log = logging.getLogger("farthing.pipeline")
@@ -80,11 +84,13 @@ async def answer(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -
     flight: Flight | None = None
     to_keep: CacheHit | None = None
     try:
+        await next_stage()
         if steps.guardrails:
             await guard_request(request, steps.guardrails)
         traits = await optional("classify", steps.classifier.classify(request), NOTHING_KNOWN, steps, receipt)
         note_traits(receipt, traits)
 
+        await next_stage()
         key = steps.cache.key(request)
         if key is not None:
             hit, flight = await reuse(request, key, steps, receipt)
@@ -101,22 +107,23 @@ async def answer(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -
 
         hold = steps.contract.reserve(request, prompt)
         wanted = want(request, prompt, hold, receipt, steps.kept_bytes_max if key is not None else 0)
-        called = await call(wanted, route, steps)
-        reply = await deliver(wanted, called, sink, steps)
+        called = await steps.caller.call(wanted, route)
+        if route.escalation is not None:
+            called = await escalated(called, wanted, route.escalation, steps)
+        if called.stream is None:
+            reply = deliver(wanted, called, steps)
+        else:
+            reply = await relay(wanted, called, sink, steps)
+
+        await next_stage()
         if key is not None:
             to_keep = answers.storable(request, called)
             if to_keep is not None:
                 keeping = steps.cache.store(key, to_keep, ttl_s=request.endpoint.cache_ttl_s)
                 await optional("store", keeping, None, steps, receipt)
         return reply
-    except FarthingError as error:
-        note_error(receipt, error)
-        raise
-    except asyncio.CancelledError as error:
-        note_cancelled(receipt, error)
-        raise
-    except BaseException as error:  # a bug: the edge answers 500 and logs it; it leaves a receipt too
-        receipt.status, receipt.stop_reason, receipt.error = 500, "error", type(error).__name__
+    except BaseException as error:
+        note_failure(receipt, error)
         raise
     finally:
         if flight is not None:
@@ -163,15 +170,11 @@ def want(request: Request, prompt: Prompt, hold: Hold, receipt: Receipt, keep_by
     return Wanted(request=request, prompt=prompt, hold=hold, receipt=receipt, keep_bytes_max=keep_bytes_max)
 
 
-async def call(wanted: Wanted, route: Route, steps: Steps) -> Called:
-    """Call the targets of `route`; when it has an escalation, check the answer and perhaps call that.
+async def escalated(called: Called, wanted: Wanted, escalation: Route, steps: Steps) -> Called:
+    """Check the answer of a route that has an escalation, and call that when it is not good enough.
 
     An answer that may be escalated is gathered whole before a byte of it goes out.
     """
-    called = await steps.caller.call(wanted, route)
-    escalation = route.escalation
-    if escalation is None:
-        return called
     doubt = await doubt_of(called)
     if doubt is None:
         return called
@@ -202,22 +205,27 @@ async def doubt_of(called: Called) -> str | None:
     return low_confidence(stream.held_text(), stream.reader.finish_reason, None)
 
 
-async def deliver(wanted: Wanted, called: Called, sink: Sink, steps: Steps) -> Answer:
-    """Relay or take over what `called` answers, and return the last of it.
+def deliver(wanted: Wanted, called: Called, steps: Steps) -> Answer:
+    """Take over the whole answer that `called` holds."""
+    receipt, reply = wanted.receipt, called.reply
+    assert reply is not None, "a target that answers has a reply or a stream"
+    note_target(receipt, called)
+    receipt.stop_reason = stop_reason(reply.finish_reason, called)
+    receipt.status = 200
+    steps.money.account(called, wanted.prompt, receipt)
+    return Answer(body=reply.body)
+
+
+async def relay(wanted: Wanted, called: Called, sink: Sink, steps: Steps) -> Answer:
+    """Relay or gather the stream that `called` began, and return the last of it.
 
     Raises:
         StreamBroken: the provider failed after its first chunk.
     """
-    request, receipt = wanted.request, wanted.receipt
-    reply, stream = called.reply, called.stream
-    receipt.target, receipt.tier = called.target.name, called.attempt.tier  # the headers say them
-    receipt.ttft_ms = called.attempt.started_ms + (called.attempt.ttft_ms or 0.0)
+    request, receipt, stream = wanted.request, wanted.receipt, called.stream
+    assert stream is not None
+    note_target(receipt, called)
     try:
-        if reply is not None:
-            receipt.stop_reason = stop_reason(reply.finish_reason, called)
-            receipt.status = 200
-            return Answer(body=reply.body)
-        assert stream is not None, "a target that answers has a reply or a stream"
         if request.stream:
             await stream.relay(sink)
         else:
@@ -272,6 +280,7 @@ async def optional(name: str, step: Coroutine[Any, Any, T], default: T, steps: S
         except StopIteration as done:
             return done.value  # type: ignore[no-any-return]  # T, by the type of `step`
         left_s = steps.brain_timeout_s - sum(stage_ms.values()) / 1000
+        await in_task()
         async with asyncio.timeout(max(0.0, left_s)):
             return await resumed(step, waits_for)
     except RequestError:
@@ -318,6 +327,12 @@ def note_route(receipt: Receipt, route: Route, steps: Steps) -> None:
     steps.money.choose_baseline(receipt, route.targets[0].name if route.pinned else None)
 
 
+def note_target(receipt: Receipt, called: Called) -> None:
+    """Who answers: the headers say it."""
+    receipt.target, receipt.tier = called.target.name, called.attempt.tier
+    receipt.ttft_ms = called.attempt.started_ms + (called.attempt.ttft_ms or 0.0)
+
+
 def note_end(request: Request, receipt: Receipt, called: Called) -> None:
     """How a stream ended.
 
@@ -340,6 +355,17 @@ def stop_reason(finish_reason: str | None, called: Called) -> str:
     if finish_reason == "length" and called.capped_by is not None:
         return f"limit:{called.capped_by}"
     return finish_reason or "stop"
+
+
+def note_failure(receipt: Receipt, error: BaseException) -> None:
+    """Why there is no answer. What is neither ours nor a cancellation is a bug: the edge answers 500 and logs
+    it, and it leaves a receipt too."""
+    if isinstance(error, FarthingError):
+        note_error(receipt, error)
+    elif isinstance(error, asyncio.CancelledError):
+        note_cancelled(receipt, error)
+    else:
+        receipt.status, receipt.stop_reason, receipt.error = 500, "error", type(error).__name__
 
 
 def note_cancelled(receipt: Receipt, error: asyncio.CancelledError) -> None:

@@ -35,8 +35,8 @@ def test_the_steps_stand_in_the_pipeline_in_the_order_of_the_drawing() -> None:
         "compose": "compose(",
         "route": "router.route(",
         "reserve": "contract.reserve(",
-        "call": "await call(",
-        "check": "await deliver(",
+        "call": "caller.call(",
+        "check": "deliver(",
         "settle": "hold.settle(",
         "record": "ledger.record(",
     }

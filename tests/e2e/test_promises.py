@@ -25,9 +25,9 @@ from farthing.errors import ContractExceeded, FarthingError, NoProviderLeft, Sto
 from farthing.ledger.memory import MemoryLedger
 from farthing.ledger.rows import Intent
 from farthing.models.transport.http1 import Http1Transport
-from farthing.outbox import Outbox
 from farthing.pipeline import Steps, answer
 from farthing.stores.kv.memory import MemoryStore
+from farthing.turn import Turn
 from farthing.types import Answer, CacheHit, Json, Receipt, Request, Route, Traits
 
 CONFIG = """
@@ -79,7 +79,7 @@ class Journey:
         self.ledger = MemoryLedger()
         self.parts = Parts(
             ledger=self.ledger,
-            transport=Http1Transport(loop, Outbox(loop)),
+            transport=Http1Transport(loop, Turn(loop)),
             store=MemoryStore(entries_max=100, bytes_max=1_000_000),
             contract=MemoryContract(),
             flights=Flights(),

@@ -1,11 +1,11 @@
 """The HTTP/1.1 server binding: sockets, limits, timeouts, disconnects, back-pressure. No route, no JSON.
 
-Theory of operation. A `ClientConnection` reads one request at a time; the handler runs as its task and
+Theory of operation. A `ClientConnection` reads one request at a time; the handler runs as its strand and
 is cancelled the moment the client leaves. A request that arrives while one is answered waits, one deep;
 a second waiting one ends the connection.
 
     head --> body --> handling --> answered --> head ...
-      \\        \\          \\ client leaves: the task is cancelled
+      \\        \\          \\ client leaves: the strand is cancelled
        \\________\\________ a limit or deadline is passed: 4xx, and the connection is closed
 
 What the parser (llhttp, strict) refuses: Content-Length with Transfer-Encoding, two lengths, bare LF,
@@ -23,7 +23,7 @@ from typing import Any, Protocol, cast
 import httptools
 
 from farthing.config import ServerConfig
-from farthing.outbox import Outbox
+from farthing.turn import Strand, Turn
 
 WRITE_HIGH_BYTES = 65_536
 NEVER_S = 1e18
@@ -62,7 +62,7 @@ class Owner(Protocol):
 
     config: ServerConfig
     loop: asyncio.AbstractEventLoop
-    outbox: Outbox
+    turn: Turn
     connections: "set[ClientConnection]"
     draining: bool
     date: bytes
@@ -98,12 +98,13 @@ class ClientConnection(asyncio.Protocol):
         "_refused",
         "_repeated",
         "_stalled",
-        "_task",
+        "_strand",
         "_url",
         "_waiting",
         "also",
         "chunked",
         "deadline_s",
+        "known",
         "server",
         "streaming",
         "transport",
@@ -118,8 +119,11 @@ class ClientConnection(asyncio.Protocol):
         self.chunked = True
         self.also = b""
         """Header lines for the answer to the current request, whatever it will be."""
+        self.known: tuple[Any, bytes, Any] | None = None
+        """What the last Authorization header proved, and to whom: a client sends the same with each request.
+        Kept no longer than the connection."""
         self._parser = httptools.HttpRequestParser(self)
-        self._task: asyncio.Task[None] | None = None
+        self._strand: Strand | None = None
         self._waiting: HttpRequest | None = None
         self._reading = False
         """A request has begun to arrive and is not all here yet."""
@@ -154,8 +158,8 @@ class ClientConnection(asyncio.Protocol):
         self.transport = None
         self.server.connections.discard(self)
         self._waiting = None
-        if self._task is not None:  # not at once: it may not have begun, and would leave no receipt
-            self.server.loop.call_soon(self._task.cancel, "client_gone")
+        if self._strand is not None:
+            self._strand.cancel("client_gone")
 
     def data_received(self, data: bytes) -> None:
         if self._quiet_bytes + len(data) > self.server.config.header_bytes_max:
@@ -193,7 +197,7 @@ class ClientConnection(asyncio.Protocol):
         self._repeated = b""
         self._body_size = 0
         self._reading = True
-        if self._task is None:
+        if self._strand is None:
             self.deadline_s = time.monotonic() + self.server.config.header_s
 
     def on_url(self, url: bytes) -> None:
@@ -230,9 +234,9 @@ class ClientConnection(asyncio.Protocol):
         if b"upgrade" in headers and (length is not None or b"transfer-encoding" in headers):
             self.refuse(400, "this server does not upgrade connections: leave the Upgrade header out")
             return  # the parser would take the body for what follows the upgrade
-        if b"expect" in headers and self._task is None and self.transport is not None:
+        if b"expect" in headers and self._strand is None and self.transport is not None:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if self._task is None and (length not in (None, b"0") or b"transfer-encoding" in headers):
+        if self._strand is None and (length not in (None, b"0") or b"transfer-encoding" in headers):
             self.deadline_s = time.monotonic() + self.server.config.body_s
 
     def on_body(self, body: bytes) -> None:
@@ -263,7 +267,7 @@ class ClientConnection(asyncio.Protocol):
         request.received_s = time.monotonic()
         if request.version not in VERSIONS:
             self.refuse(400, "send HTTP/1.1")
-        elif self._task is None:
+        elif self._strand is None:
             self._begin(request)
         elif self._waiting is None:
             self._waiting = request
@@ -280,11 +284,11 @@ class ClientConnection(asyncio.Protocol):
         self._bodiless = request.method == b"HEAD"
         self.also = b""
         server = self.server
-        self._task = server.loop.create_task(server.handler(self, request))
+        self._strand = server.turn.start(server.handler(self, request))
 
     def finish(self, keep_alive: bool) -> None:
         """The answer is complete: wait for the next request, or close. The handler's last call."""
-        self._task = None
+        self._strand = None
         self._on_pause = self._on_resume = None
         if self.server.draining:
             self.server.ended()
@@ -292,7 +296,7 @@ class ClientConnection(asyncio.Protocol):
         if transport is None:
             return
         if not keep_alive or self.server.draining or self._refused or (self.streaming and not self.chunked):
-            self.server.outbox.flush()
+            self.server.turn.flush()
             transport.close()
             if not self._stalled:  # what is not taken by then never will be
                 self.deadline_s = time.monotonic() + self.server.config.write_stall_s
@@ -314,14 +318,14 @@ class ClientConnection(asyncio.Protocol):
         if transport is None:
             return
         self.deadline_s = time.monotonic() + LINGER_S
-        if self._task is not None:  # an answer is under way: it must not be mixed with this one
-            self._task.cancel("client_gone")
-            self.server.outbox.flush()
+        if self._strand is not None:  # an answer is under way: it must not be mixed with this one
+            self._strand.cancel("client_gone")
+            self.server.turn.flush()
             transport.close()
             return
         headers, body = self.server.refusal(status, message)
         self.answer(status, headers + b"connection: close\r\n", body)
-        self.server.outbox.flush()
+        self.server.turn.flush()
         if self in self.server.connections:
             transport.write_eof()  # closing now, with bytes unread, would reset what was just said
         else:
@@ -329,12 +333,12 @@ class ClientConnection(asyncio.Protocol):
 
     def cancel(self, why: str) -> None:
         """End the handling of the current request."""
-        if self._task is not None:
-            self._task.cancel(why)
+        if self._strand is not None:
+            self._strand.cancel(why)
 
     @property
     def busy(self) -> bool:
-        return self._task is not None
+        return self._strand is not None
 
     def expired(self) -> None:
         """The deadline passed: close, after saying why when a request had begun."""
@@ -357,7 +361,7 @@ class ClientConnection(asyncio.Protocol):
         if transport is not None:
             sent = b"" if self._bodiless else body
             lines = self.also + headers
-            self.server.outbox.write(
+            self.server.turn.write(
                 transport,
                 b"HTTP/1.1 %d %b\r\ndate: %b\r\n%bcontent-length: %d\r\n\r\n%b"
                 % (status, REASONS.get(status, b"Status"), self.server.date, lines, len(body), sent),
@@ -371,31 +375,31 @@ class ClientConnection(asyncio.Protocol):
             return
         head = b"HTTP/1.1 200 OK\r\ndate: %b\r\n%b%b" % (self.server.date, self.also, headers)
         if self.chunked:
-            self.server.outbox.write_soon(
+            self.server.turn.write_soon(
                 transport, b"%btransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (head, len(first), first)
             )
         else:
-            self.server.outbox.write_soon(transport, b"%bconnection: close\r\n\r\n%b" % (head, first))
+            self.server.turn.write_soon(transport, b"%bconnection: close\r\n\r\n%b" % (head, first))
 
     def stream(self, data: bytes) -> None:
         """Write more of a streamed answer."""
         transport = self.transport
         if transport is not None:
             framed = b"%x\r\n%b\r\n" % (len(data), data) if self.chunked else data
-            self.server.outbox.write_soon(transport, framed)
+            self.server.turn.write_soon(transport, framed)
 
     def end_stream(self, data: bytes) -> None:
         """Write the last of a streamed answer."""
         transport = self.transport
         if transport is not None:
-            self.server.outbox.write(
+            self.server.turn.write(
                 transport, b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if self.chunked else data
             )
 
     def end_chunks(self) -> None:
         """End a streamed answer whose last bytes are written."""
         if self.transport is not None and self.chunked:
-            self.server.outbox.write(self.transport, b"0\r\n\r\n")
+            self.server.turn.write(self.transport, b"0\r\n\r\n")
 
     def when_writable(self, pause: Callable[[], None], resume: Callable[[], None]) -> None:
         """See `protocols.Sink`."""
@@ -412,7 +416,7 @@ class ClientConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._stalled = False
-        busy = self._task is not None
+        busy = self._strand is not None
         self.deadline_s = NEVER_S if busy else time.monotonic() + self.server.config.idle_s
         if self._on_resume is not None:
             self._on_resume()

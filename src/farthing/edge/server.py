@@ -10,7 +10,7 @@ from typing import Any
 
 from farthing.config import ServerConfig
 from farthing.edge.connection import LINGER_S, ClientConnection, HttpRequest
-from farthing.outbox import Outbox
+from farthing.turn import Turn
 
 SEND_BUFFER_BYTES = 65_536  # the kernel doubles it; the default lets a stalled reader pin 4 MB
 SWEEP_S = 0.25
@@ -30,13 +30,13 @@ class Server:
         refusal: Refusal,
         *,
         loop: asyncio.AbstractEventLoop,
-        outbox: Outbox,
+        turn: Turn,
     ) -> None:
         self.config = config
         self.handler = handler
         self.refusal = refusal
         self.loop = loop
-        self.outbox = outbox
+        self.turn = turn
         self.connections: set[ClientConnection] = set()
         self.draining = False
         self.idle = asyncio.Event()
@@ -94,7 +94,7 @@ class Server:
         a load balancer, which looks every few seconds, nothing.
         """
         self.draining = True
-        self.outbox.flush()
+        self.turn.flush()
         for connection in tuple(self.connections):
             if not connection.busy and connection.transport is not None:
                 connection.transport.close()
@@ -105,7 +105,7 @@ class Server:
         await self._quiet(2.0)
         if self._listener is not None:
             self._listener.close()
-        self.outbox.flush()
+        self.turn.flush()
         for connection in tuple(self.connections):
             if connection.transport is not None:
                 connection.transport.close()

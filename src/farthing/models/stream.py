@@ -18,8 +18,8 @@ from farthing.errors import (
 )
 from farthing.models.providers.completion import NotChunks, assemble
 from farthing.models.providers.sse import BadStream, EventReader
-from farthing.models.waits import Waits
 from farthing.protocols import Exchange, Sink
+from farthing.turn import Waits
 from farthing.types import Usage
 
 

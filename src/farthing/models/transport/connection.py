@@ -12,7 +12,7 @@ from typing import Protocol, cast
 import httptools
 
 from farthing.errors import ProviderError, ProviderUnavailable
-from farthing.models.waits import Waits
+from farthing.turn import Waits
 
 HEAD_BYTES_MAX = 65_536  # a reply's headers; also anything else that is neither headers nor body
 PACE_S = 0.004

@@ -24,7 +24,7 @@ from collections import deque
 from farthing.errors import ProviderBusy, ProviderError, ProviderTimeout, ProviderUnavailable
 from farthing.models.transport.connection import PACE_S, Connection, Http1Exchange
 from farthing.models.transport.origin import HttpOrigin
-from farthing.outbox import Outbox
+from farthing.turn import Turn, in_task
 
 SWEEP_S = 0.02  # P4 allows 50 ms past a time limit
 IDLE_S = 55.0  # shorter than the 60 s after which most load balancers drop a connection
@@ -61,6 +61,7 @@ class Pool:
         waiter: asyncio.Future[Connection] = self._loop.create_future()
         self._waiters.append(waiter)
         try:
+            await in_task()
             async with asyncio.timeout_at(deadline_s):
                 return await waiter
         except TimeoutError:
@@ -75,6 +76,7 @@ class Pool:
         self._open += 1
         made = False
         try:
+            await in_task()
             async with asyncio.timeout_at(min(deadline_s, time.monotonic() + origin.connect_s)):
                 _, connection = await self._loop.create_connection(
                     lambda: Connection(self),
@@ -219,9 +221,9 @@ class Sweep:
 class Http1Transport:
     """See `protocols.Transport`. One for each event loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, outbox: Outbox) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, turn: Turn) -> None:
         self._loop = loop
-        self._outbox = outbox
+        self._turn = turn
         self._sweep = Sweep(loop)
         self._pools: dict[HttpOrigin, Pool] = {}
 
@@ -245,7 +247,7 @@ class Http1Transport:
             raise ProviderUnavailable("the connection ended before it replied", nothing_received=True)
         connection.begin(exchange)
         self._sweep.watch(exchange)
-        self._outbox.write(transport, b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
+        self._turn.write(transport, b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
         await exchange.wait()
         if exchange.error is not None:
             raise exchange.error

@@ -1,0 +1,248 @@
+"""One turn of the event loop: what was woken goes on, stage by stage; then all that is to be written is.
+
+**Strands.** A request is handled by a `Strand`, not by a task: most requests wait for nothing but a reply,
+by `Waits`, and a task with its future, its handles and its place in a set of all tasks costs more than that
+wait. A strand that waits for anything else, or asks for a time limit, becomes a task there and then;
+who wrote the coroutine need not know.
+
+**Stages.** The journey of one request touches more code and tables than the processor's first caches hold, so
+one journey after another finds them cold each time. `next_stage` lets the other strands of the turn come as
+far first: a stage that runs for all of them in a row is loaded once (cohort scheduling: Larus and Parkes,
+"Using Cohort Scheduling to Enhance Server Performance", USENIX 2002). Alone, a strand goes on at once.
+
+**Writes.** uvloop writes to a socket at once. On loopback and on fast networks that write wakes the reader,
+and waking a sleeping process costs more than all else about it; a second write to a process that is awake
+does not. So what a turn has to say to all sockets is said in one go, after its last stage: a busy gateway
+wakes its peers once a turn, an idle one waits for nothing.
+
+What each of them gave is in docs/decisions/0006 and 0007.
+"""
+
+import asyncio
+import time
+from abc import abstractmethod
+from collections.abc import Coroutine, Generator
+from types import coroutine
+from typing import Any, Final
+
+QUIET_S = 0.0003  # since the last chunk: some turns of a busy loop
+
+STAGES_MAX = 32  # in one turn; then it is the sockets' turn
+
+_AS_TASK: Final = object()
+_NEXT_STAGE: Final = object()
+_current_task = asyncio.current_task
+
+
+class Waits:
+    """For a class whose callbacks wake the one strand or task that waits for it."""
+
+    __slots__ = ("_loop", "_waiter")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiter: asyncio.Future[None] | Strand | None = None
+
+    @coroutine
+    def wait(self) -> Generator[Any, Any, None]:
+        """Sleep until `wake`. Cancelled while asleep, it closes what it waited for."""
+        try:
+            if _current_task(self._loop) is None:
+                yield self
+            else:
+                self._waiter = waiter = self._loop.create_future()
+                yield from waiter
+        except asyncio.CancelledError:
+            self.close()
+            raise
+        finally:
+            self._waiter = None
+
+    def wake(self) -> None:
+        """Wake the one who waits, if there is one."""
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
+
+    @abstractmethod
+    def close(self) -> None:
+        """Drop what is still under way. Safe to call twice."""
+
+
+@coroutine
+def next_stage() -> Generator[Any, Any, None]:
+    """Let the other strands of this turn come as far. In a task it does nothing."""
+    if _current_task() is None:
+        yield _NEXT_STAGE
+
+
+@coroutine
+def in_task() -> Generator[Any, Any, None]:
+    """Be in a task from here on: what asyncio's own time limits need."""
+    if _current_task() is None:
+        yield _AS_TASK
+
+
+class Strand:
+    """A coroutine that runs without a task for as long as it waits for nothing but `Waits`.
+
+    It begins at the end of the turn in which it was made. What its coroutine raises is logged.
+    """
+
+    __slots__ = ("_begun", "_coroutine", "_task", "_thrown", "_turn", "_waits")
+
+    def __init__(self, turn: "Turn", work: Coroutine[Any, Any, None]) -> None:
+        self._turn = turn
+        self._coroutine = work
+        self._begun = False
+        self._waits: Waits | None = None
+        """What it sleeps for; None while it runs, is about to, or is over."""
+        self._thrown: asyncio.CancelledError | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def cancel(self, why: str) -> None:
+        """Raise CancelledError(why) where it waits; where it has not begun or runs, at its first wait."""
+        if self._task is not None:
+            self._turn.loop.call_soon(self._task.cancel, why)  # not before it has begun
+            return
+        self._thrown = asyncio.CancelledError(why)
+        waits, self._waits = self._waits, None
+        if waits is not None:
+            waits._waiter = None
+            self._turn.ready(self)
+
+    # what `Waits` uses of a future
+
+    def done(self) -> bool:
+        return False
+
+    def set_result(self, result: None) -> None:
+        self._waits = None
+        self._turn.ready(self)
+
+    def step(self) -> None:
+        """Run to the next wait. Only the turn calls this."""
+        thrown = self._thrown
+        try:
+            if thrown is None or not self._begun:
+                self._begun = True
+                waits = self._coroutine.send(None)
+            else:
+                self._thrown = None
+                waits = self._coroutine.throw(thrown)
+        except (StopIteration, asyncio.CancelledError):
+            return
+        if waits is _NEXT_STAGE:
+            self._turn.ready(self)
+        elif isinstance(waits, Waits):
+            waits._waiter = self
+            self._waits = waits
+            if self._thrown is not None:
+                self.cancel(*self._thrown.args)
+        else:
+            self._become_task(waits)
+
+    def _become_task(self, waits: Any) -> None:
+        loop = self._turn.loop
+        self._task = loop.create_task(_carried_on(loop, self._coroutine, waits))
+        if self._thrown is not None:
+            self.cancel(*self._thrown.args)
+
+
+@coroutine
+def _carried_on(
+    loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None], waits: Any
+) -> Generator[Any, Any, None]:
+    """The rest of a strand's coroutine, in a task. `waits` is what it stopped at."""
+    while True:
+        thrown: BaseException | None = None
+        try:
+            if isinstance(waits, Waits):  # it went to sleep just before it was carried on
+                waits._waiter = waiter = loop.create_future()
+                yield from waiter
+            elif waits is not _AS_TASK:
+                yield waits
+        except BaseException as error:  # noqa: BLE001  # handed to the coroutine, which decides
+            thrown = error
+        try:
+            waits = work.send(None) if thrown is None else work.throw(thrown)
+        except StopIteration:
+            return
+
+
+class Turn:
+    """One for each event loop. Bounded by what one turn can begin and write."""
+
+    __slots__ = ("_armed", "_last_s", "_pending", "_ready", "loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._last_s = 0.0
+        self._armed = False
+        self._ready: list[Strand] = []
+        self._pending: list[tuple[asyncio.Transport, bytes]] = []
+
+    def start(self, work: Coroutine[Any, Any, None]) -> Strand:
+        """Run `work` from the end of this turn on."""
+        strand = Strand(self, work)
+        self.ready(strand)
+        return strand
+
+    def ready(self, strand: Strand) -> None:
+        """Let `strand` go on at the end of this turn."""
+        self._ready.append(strand)
+        if not self._armed:
+            self._armed = True
+            self.loop.call_soon(self.end)
+
+    def write(self, transport: asyncio.Transport, data: bytes) -> None:
+        """Send `data` at the end of this turn, after all earlier writes."""
+        self._pending.append((transport, data))
+        if not self._armed:
+            self._armed = True
+            self.loop.call_soon(self.end)
+
+    def write_soon(self, transport: asyncio.Transport, data: bytes) -> None:
+        """Send `data` as `write` when much is being written, at once when not: for a chunk of a stream,
+        which mostly is all that a turn has to say, and would pay for a second turn of the loop."""
+        now_s = time.monotonic()
+        quiet = now_s - self._last_s > QUIET_S
+        self._last_s = now_s
+        if quiet and not self._pending:
+            transport.write(data)
+        else:
+            self.write(transport, data)
+
+    def end(self) -> None:
+        """Let all that is ready go on, stage by stage, then write."""
+        self._armed = True  # what the strands write is written below
+        for _ in range(STAGES_MAX):
+            ready = self._ready
+            if not ready:
+                break
+            self._ready = []
+            for strand in ready:
+                try:
+                    strand.step()
+                except Exception as error:  # noqa: BLE001  # one request's fault is not the others'
+                    self.loop.call_exception_handler(
+                        {"message": "a request ended by a fault of ours", "exception": error}
+                    )
+        self._armed = bool(self._ready)
+        if self._armed:
+            self.loop.call_soon(self.end)
+        self.flush()
+
+    def flush(self) -> None:
+        """Send now what is waiting. What a closing transport was to send is dropped, as it would be by it.
+
+        A transport that is to be closed must be flushed first: `flush`, then `close`.
+        """
+        pending = self._pending
+        if pending:
+            self._pending = []
+            for transport, data in pending:
+                if not transport.is_closing():
+                    transport.write(data)
