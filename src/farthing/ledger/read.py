@@ -103,23 +103,14 @@ def recent(path: Path, rows_max: int) -> list[Receipt]:
 def _stream(
     segments: list[Path], live: dict[str, str], since_unix_s: float | None
 ) -> Iterator[Intent | Receipt]:
-    for place, segment in enumerate(segments):
-        if segment.suffix != files.SEALED:
-            yield from _unsealed(segments[place:], live)
-            return
-        if since_unix_s is None or not _ended_before(segment, since_unix_s):
+    # Of those being written the newest is loaded first: what is in it was written after all that an older
+    # one, loaded later, then has. The other way round rows would be missing from the middle.
+    open_ones = {one: _load(one) for one in reversed(segments) if one.suffix != files.SEALED}
+    for segment in segments:
+        if segment in open_ones:
+            yield from _rows(segment, open_ones.pop(segment), live)
+        elif since_unix_s is None or not _ended_before(segment, since_unix_s):
             yield from _rows(segment, _load(segment), live)
-
-
-def _unsealed(segments: list[Path], live: dict[str, str]) -> Iterator[Intent | Receipt]:
-    """The rows of segments that were being written when they were listed.
-
-    The newest is loaded first: what is in it was written after all that an older one, loaded later, then has.
-    The other way round rows written in between would be missing from the middle.
-    """
-    loaded = [(segment, _load(segment)) for segment in reversed(segments)]
-    for segment, data in reversed(loaded):
-        yield from _rows(segment, data, live)
 
 
 def _ended_before(segment: Path, unix_s: float) -> bool:
