@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Write constraints.txt (what runs and builds Farthing) and constraints-dev.txt (what checks it, on top):
+# Write constraints.txt (what runs and builds Farthing, with the extra `semantic`) and constraints-dev.txt (what
+# checks it, on top):
 # every version pinned, every file by its hash, for all supported versions of Python. `make lock` calls it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,7 +14,7 @@ compile() {
     "$tool/bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes \
         --no-emit-index-url --no-annotate --custom-compile-command "make lock" "$@"
 }
-compile pyproject.toml tools/build-requirements.in --output-file constraints.txt
+compile pyproject.toml tools/build-requirements.in --extra semantic --output-file constraints.txt
 # The constraint keeps what both files name at one version.
-compile pyproject.toml tools/build-requirements.in --extra dev --constraints constraints.txt \
+compile pyproject.toml tools/build-requirements.in --extra semantic --extra dev --constraints constraints.txt \
     --output-file constraints-dev.txt

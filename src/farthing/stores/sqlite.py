@@ -1,0 +1,145 @@
+"""One SQLite file and the one thread that works on it, so that the event loop never waits for a disk.
+
+The file is in WAL mode with `synchronous = NORMAL`: a commit costs no fsync, a crash of the machine may take
+the newest rows, and neither damages the file. A file found damaged, at the start or later, is set aside as
+`NAME.corrupt-TIMESTAMP` and a new one takes its place: what lies in it can be bought again.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import apsw
+
+from farthing.errors import StoreError
+
+T = TypeVar("T")
+
+_CHECK_BYTES_MAX = 64 * 1024 * 1024  # a whole check reads the file: about 0.1 s at this size
+_BUSY_MS = 250  # another process writes; longer is a miss
+_PENDING_MAX = 1_000  # jobs waiting for the thread; beyond, the store is not keeping up
+
+
+class SqliteFile:
+    """The file at `path` with the tables of `schema`. Opens it when constructed.
+
+    `replaced` is called in the thread when a damaged file was set aside and all rows are gone. `busy_ms` is
+    how long a job waits for another process that writes.
+
+    Raises:
+        StoreError: the file cannot be opened or created.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        schema: str,
+        *,
+        thread: str,
+        replaced: Callable[[], None] | None = None,
+        busy_ms: int = _BUSY_MS,
+    ) -> None:
+        self.path = path
+        self._schema = schema
+        self._replaced = replaced
+        self._busy_ms = busy_ms
+        self._pending = 0
+        self._closed = False
+        self._db: apsw.Connection | None = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._open_or_replace()
+        except (apsw.Error, OSError) as error:
+            raise StoreError(f"the cache file {path} cannot be opened: {error}") from error
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix=thread)
+
+    async def run(self, job: Callable[[apsw.Connection], T]) -> T:
+        """Run one job in the thread, after those before it.
+
+        Raises:
+            StoreError: it failed, the file is closed, or too many jobs wait.
+        """
+        if self._closed:
+            raise StoreError("the store is closed")
+        if self._pending >= _PENDING_MAX:
+            raise StoreError("the store does not keep up with its disk")
+        self._pending += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._worker, self._guarded, job)
+        finally:
+            self._pending -= 1
+
+    async def aclose(self, last: Callable[[apsw.Connection], None] | None = None) -> None:
+        """Do what waits, then `last`, then close. Safe to call twice."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if last is not None:
+                await asyncio.get_running_loop().run_in_executor(self._worker, self._guarded, last)
+        finally:
+            await asyncio.get_running_loop().run_in_executor(self._worker, self._close)
+            self._worker.shutdown(wait=False)
+
+    # -- in the thread --------------------------------------------------------------------------
+
+    def _guarded(self, job: Callable[[apsw.Connection], T]) -> T:
+        """Run one job, map its failure, and replace a file that proves to be damaged."""
+        try:
+            if self._db is None:
+                self._db = self._opened()
+            return job(self._db)
+        except (apsw.CorruptError, apsw.NotADBError) as error:
+            self._replace_damaged()
+            raise StoreError(f"sqlite: {error}; the file was set aside") from error
+        except (apsw.Error, OSError) as error:
+            raise StoreError(f"sqlite: {error}") from error
+
+    def _close(self) -> None:
+        db, self._db = self._db, None
+        if db is not None:
+            db.close()
+
+    def _open_or_replace(self) -> None:
+        try:
+            self._db = self._opened()
+            if self.path.stat().st_size <= _CHECK_BYTES_MAX:
+                verdict = next(iter(self._db.execute("PRAGMA quick_check(1)")))[0]
+                if verdict != "ok":
+                    raise apsw.CorruptError(str(verdict))
+        except (apsw.CorruptError, apsw.NotADBError):
+            self._replace_damaged()
+
+    def _replace_damaged(self) -> None:
+        """Set the file aside, with its WAL so that it can be examined, and open a new one."""
+        self._close()
+        if self._replaced is not None:
+            self._replaced()
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        aside = self.path.with_name(f"{self.path.name}.corrupt-{stamp}")
+        number = 1
+        while aside.exists():
+            number += 1
+            aside = self.path.with_name(f"{self.path.name}.corrupt-{stamp}-{number}")
+        for suffix in ("", "-wal", "-shm"):
+            part = self.path.with_name(self.path.name + suffix)
+            if part.exists():
+                os.replace(part, aside.with_name(aside.name + suffix))
+        self._db = self._opened()
+
+    def _opened(self) -> apsw.Connection:
+        db = apsw.Connection(str(self.path))
+        try:
+            db.set_busy_timeout(self._busy_ms)
+            db.execute("PRAGMA journal_mode = WAL").fetchall()
+            db.execute("PRAGMA synchronous = NORMAL")
+            db.execute(self._schema)
+        except apsw.Error:
+            db.close()
+            raise
+        os.chmod(self.path, 0o600)  # answers are somebody's text
+        return db

@@ -1,0 +1,166 @@
+"""The file of a partitioned index: written beside, made sure of, renamed; read only where it is whole.
+
+    magic | head (MessagePack: embedder, dims, stamp) | records | a record of kind END | BLAKE2b of all before
+
+Every part begins with its length. A file that is cut, altered or of another embedder, width or stamp is told
+by a StoreError before anything of it is used.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+from msgspec import Struct
+
+from farthing.errors import StoreError
+
+MAGIC = b"farthing vectors 1\n"
+DIGEST_BYTES = 32
+PIECE_BYTES = 1_048_576
+END, EXACT, GRAPH = 0, 1, 2
+LENGTH_BYTES = 8
+
+
+class _Head(Struct, frozen=True, array_like=True):
+    name: str
+    dims: int
+    stamp: str
+
+
+class Record(Struct, frozen=True, kw_only=True, array_like=True):
+    """One partition."""
+
+    partition: bytes
+    kind: int
+    keys: bytes
+    """uint64 each."""
+    body: bytes
+    """int8 rows in the order of the keys, or a graph."""
+
+
+_END = Record(partition=b"", kind=END, keys=b"", body=b"")
+_encode = msgspec.msgpack.encode
+
+
+class IndexFile:
+    """A file being written. Not for the event loop."""
+
+    def __init__(self, path: Path, name: str, dims: int, stamp: str) -> None:
+        """Raises:
+        StoreError: it cannot be written there.
+        """
+        self._path = path
+        self._beside = path.with_name(f"{path.name}.{os.getpid()}.new")
+        self._digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+        self._file: BinaryIO | None = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._beside.open("wb")
+            self._put(MAGIC)
+            self._put_part(_encode(_Head(name, dims, stamp)))
+        except OSError as error:
+            self.close()
+            raise StoreError(f"cannot write {path}: {error}") from error
+
+    def write(self, records: Sequence[Record]) -> None:
+        """Raises:
+        StoreError: the disk is full, or the like.
+        """
+        try:
+            for record in records:
+                self._put_part(_encode(record))
+        except OSError as error:
+            raise StoreError(f"cannot write {self._path}: {error}") from error
+
+    def commit(self) -> None:
+        """Make it durable and put it in its place.
+
+        Raises:
+            StoreError: that failed; what was there before is there still.
+        """
+        file = self._file
+        assert file is not None
+        try:
+            self._put_part(_encode(_END))
+            file.write(self._digest.digest())
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()
+            self._file = None
+            os.replace(self._beside, self._path)
+            folder = os.open(self._path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            raise StoreError(f"cannot write {self._path}: {error}") from error
+
+    def close(self) -> None:
+        """Drop what was not committed. Safe to call twice."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+            self._beside.unlink(missing_ok=True)
+
+    def _put_part(self, raw: bytes) -> None:
+        self._put(len(raw).to_bytes(LENGTH_BYTES, "little"))
+        self._put(raw)
+
+    def _put(self, raw: bytes) -> None:
+        assert self._file is not None
+        self._digest.update(raw)
+        self._file.write(raw)
+
+
+def read(path: Path, name: str, dims: int, stamp: str) -> Iterator[Record]:
+    """The partitions of a file, once all of it was found whole.
+
+    Raises:
+        StoreError: see the module.
+    """
+    try:
+        with path.open("rb") as file:
+            end = _check(file, path)
+            file.seek(0)
+            if file.read(len(MAGIC)) != MAGIC:
+                raise StoreError(f"{path} is not a file of vectors")
+            head = msgspec.msgpack.decode(_part(file, path, end), type=_Head)
+            if (head.name, head.dims) != (name, dims):
+                raise StoreError(f"{path} holds vectors of {head.name}, not of {name}")
+            if head.stamp != stamp:
+                raise StoreError(f"{path} belongs to other entries: it is older or newer than they are")
+            while True:
+                record = msgspec.msgpack.decode(_part(file, path, end), type=Record)
+                if record.kind == END:
+                    return
+                yield record
+    except (OSError, msgspec.DecodeError) as error:
+        raise StoreError(f"cannot read {path}: {error}") from error
+
+
+def _check(file: BinaryIO, path: Path) -> int:
+    """Where the digest begins, which is that of all before it."""
+    end = file.seek(0, os.SEEK_END) - DIGEST_BYTES
+    file.seek(0)
+    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    left = end
+    while left > 0:
+        piece = file.read(min(left, PIECE_BYTES))
+        if not piece:
+            break
+        digest.update(piece)
+        left -= len(piece)
+    if end <= 0 or file.read(DIGEST_BYTES) != digest.digest():
+        raise StoreError(f"{path} is damaged")
+    return end
+
+
+def _part(file: BinaryIO, path: Path, end: int) -> bytes:
+    length = int.from_bytes(file.read(LENGTH_BYTES), "little")
+    if file.tell() + length > end:
+        raise StoreError(f"{path} is damaged")
+    return file.read(length)
