@@ -1,0 +1,1 @@
+"""Whether a stored answer is right for another question: rules, and models."""

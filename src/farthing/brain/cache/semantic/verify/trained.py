@@ -1,0 +1,164 @@
+"""The trained verifier: rules, then a cheap model, then for near candidates a model that reads both texts."""
+
+import math
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from msgspec import Struct
+
+from farthing.brain.cache.semantic.verify.features import NAMES, features
+from farthing.brain.cache.semantic.verify.network import Network, Rows, sigmoid
+from farthing.brain.cache.semantic.verify.parse import parse
+from farthing.brain.cache.semantic.verify.rules import CHARS_MAX, disagreement_of
+from farthing.errors import ConfigError, StoreError
+from farthing.protocols import PairModel
+from farthing.types import Verdict
+
+if TYPE_CHECKING:
+    from farthing.protocols import Vector
+
+WEIGHTS = Path(__file__).resolve().parents[4] / "data" / "models" / "verifier.npz"
+VERSION = 1  # of the rules, the features and the weights together
+SCORE_MAX = 3.0
+DISAGREED_MAX = 0.1
+"""What the rules turn down is never called more probable than this."""
+
+
+class Thresholds(Struct, frozen=True, kw_only=True):
+    """On the calibrated probability that the stored answer is right."""
+
+    serve: float
+    abstain: float
+    """From here to `serve` the verifier cannot tell; below, it is a miss."""
+
+
+class Weights:
+    """The two small networks, their bounds, and the default thresholds."""
+
+    def __init__(self, cheap: Network, final: Network, numbers: dict[str, float], pair_model: str) -> None:
+        self.cheap = cheap
+        self.final = final
+        self.doubt = numbers["doubt"]
+        """Below this probability of the cheap model a pair is a miss at once."""
+        self.sure = numbers["sure"]
+        """From here on the cheap model decides alone."""
+        self.thresholds = Thresholds(serve=numbers["serve"], abstain=numbers["abstain"])
+        self.pair_model = pair_model
+
+    def save(self, path: Path) -> None:
+        numbers = {"doubt": self.doubt, "sure": self.sure,
+                   "serve": self.thresholds.serve, "abstain": self.thresholds.abstain}  # fmt: skip
+        arrays: dict[str, Any] = {"names": np.array(NAMES), "pair_model": np.array(self.pair_model)}
+        arrays |= {name: np.float64(value) for name, value in numbers.items()}
+        arrays |= self.cheap.arrays("cheap") | self.final.arrays("final")
+        with path.open("wb") as file:
+            np.savez(file, **arrays)
+
+    @classmethod
+    def load(cls, path: Path = WEIGHTS) -> "Weights":
+        """Raises:
+        ConfigError: the file is missing, damaged, or made for other features than these.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = dict(file)
+            if tuple(arrays["names"].tolist()) != NAMES:
+                raise ConfigError(
+                    f"the verifier's weights {path} are for other features than this version has"
+                )
+            numbers = {name: float(arrays[name]) for name in ("doubt", "sure", "serve", "abstain")}
+            return cls(
+                Network.of(arrays, "cheap"), Network.of(arrays, "final"), numbers, str(arrays["pair_model"])
+            )
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise ConfigError(f"the verifier's weights {path} cannot be loaded: {error}") from error
+
+    def cheap_probabilities(self, rows: Rows) -> Rows:
+        """Shape (n,) of rows of `features`."""
+        return sigmoid(self.cheap.logits(rows))
+
+    def final_probabilities(self, rows: Rows, scores: Rows) -> Rows:
+        """Shape (n,) of rows of `features` and the pair model's logits."""
+        return sigmoid(self.final.logits(with_score(rows, scores)))
+
+
+def with_score(rows: Rows, scores: Rows) -> Rows:
+    """What the final network reads: the cosine, the angle, and the logit up to `SCORE_MAX`.
+
+    The pair model is a better judge of "no" than of "how surely": above the bound its logit orders nothing
+    that the cosine does not order better, on texts unlike those it was fitted to.
+    """
+    return np.column_stack([rows[:, 0], rows[:, 1], np.clip(scores, -8.0, SCORE_MAX)]).astype(np.float32)
+
+
+class TrainedVerifier:
+    """See `protocols.Verifier`. Without a pair model, or when it fails, the best outcome is `abstain`."""
+
+    def __init__(
+        self,
+        pair_model: PairModel | None,
+        *,
+        weights: Weights | None = None,
+        thresholds: Thresholds | None = None,
+    ) -> None:
+        """Raises:
+        ConfigError: the weights cannot be loaded, or were fitted to another pair model.
+        """
+        self._weights = weights or Weights.load()
+        self._pair_model = pair_model
+        self.name = f"trained/{VERSION}+{pair_model.name if pair_model else 'none'}"
+        """Changes when the same pair could get another probability: what was certified holds no more."""
+        self.thresholds = thresholds or self._weights.thresholds
+        if not 0.0 <= self.thresholds.abstain <= self.thresholds.serve <= 1.0:
+            raise ConfigError("thresholds of the verifier: 0 <= abstain <= serve <= 1")
+        if pair_model is not None and pair_model.name != self._weights.pair_model:
+            raise ConfigError(
+                f"the verifier's weights are for {self._weights.pair_model}, not for {pair_model.name}"
+            )
+
+    async def verify(
+        self, asked: str, stored: str, asked_vector: "Vector", stored_vector: "Vector"
+    ) -> Verdict:
+        if asked == stored:
+            return Verdict(outcome="serve", probability=1.0, reason="the same text")
+        if len(asked) > CHARS_MAX or len(stored) > CHARS_MAX:
+            return Verdict(outcome="abstain", probability=DISAGREED_MAX, reason="too long to compare")
+        a, b = parse(asked), parse(stored)
+        reason = disagreement_of(a, b)
+        row = features(a, b, asked_vector, stored_vector, disagree=reason is not None)[None]
+        cheap = float(self._weights.cheap_probabilities(row)[0])
+        if not math.isfinite(cheap):
+            return Verdict(outcome="miss", probability=0.0, reason="no vector to compare")
+        if reason:
+            return Verdict(outcome="miss", probability=min(cheap, DISAGREED_MAX), reason=reason)
+        if cheap < self._weights.doubt:
+            return Verdict(outcome="miss", probability=cheap, reason=f"too far apart {cheap:.2f}")
+        if cheap >= self._weights.sure:
+            return Verdict(outcome=self._outcome(cheap), probability=cheap, reason=f"near alike {cheap:.2f}")
+        return await self._read_both(asked, stored, row, cheap)
+
+    async def _read_both(self, asked: str, stored: str, row: Rows, cheap: float) -> Verdict:
+        if self._pair_model is None:
+            return self._without(cheap, "no pair model")
+        try:
+            scores = await self._pair_model.scores([(asked, stored)])
+        except StoreError:
+            return self._without(cheap, "the pair model does not answer")
+        probability = float(self._weights.final_probabilities(row, np.array(scores, np.float32))[0])
+        return Verdict(
+            outcome=self._outcome(probability),
+            probability=probability,
+            reason=f"pair model {probability:.2f}",
+        )
+
+    def _without(self, cheap: float, why: str) -> Verdict:
+        """The cheap model alone is never enough to serve in the range where it is unsure."""
+        outcome: Literal["abstain", "miss"] = "miss" if self._outcome(cheap) == "miss" else "abstain"
+        return Verdict(outcome=outcome, probability=min(cheap, self._weights.thresholds.abstain), reason=why)
+
+    def _outcome(self, probability: float) -> Literal["serve", "abstain", "miss"]:
+        if probability >= self.thresholds.serve:
+            return "serve"
+        return "abstain" if probability >= self.thresholds.abstain else "miss"

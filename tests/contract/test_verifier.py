@@ -1,0 +1,76 @@
+"""What every Verifier does. A new verifier is one more line in VERIFIERS."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+pytest.importorskip("onnxruntime")
+
+from farthing.brain.cache.semantic.verify.rules import RulesVerifier
+from farthing.brain.cache.semantic.verify.trained import TrainedVerifier
+from farthing.models.embed.onnx import OnnxEmbedder
+from farthing.models.pair.onnx import OnnxPairModel
+from farthing.protocols import Verifier
+from farthing.types import Verdict
+
+VERIFIERS: dict[str, Callable[[Any], Verifier]] = {
+    "rules": lambda _: RulesVerifier(),
+    "trained": lambda pair_model: TrainedVerifier(pair_model),
+    "trained, no pair model": lambda _: TrainedVerifier(None),
+}
+NEVER = [
+    ("How do I send 20 dollars to Anna?", "How do I send 200 dollars to Anna?"),
+    ("How do I enable cookies?", "How do I disable cookies?"),
+    ("Is it safe to eat before the test?", "Is it not safe to eat before the test?"),
+    ("Trains from Oslo to Bergen", "Trains from Bergen to Oslo"),
+    ("What is the capital of Peru?", "How do I bake bread?"),
+    ("When was the bridge built?", "Where was the bridge built?"),
+]
+ODD = ["", " ", "?", "\ud800", "a\x00b", "é" * 50, "word " * 2_000, "\U0001f600 \u200b", "ПРИВЕТ", "10" * 300]
+
+
+@pytest.fixture(params=VERIFIERS)
+def verify(request: pytest.FixtureRequest) -> Callable[[str, str], Verdict]:
+    def ask(asked: str, stored: str) -> Verdict:
+        async def go() -> Verdict:
+            embedder, pair_model = OnnxEmbedder(), OnnxPairModel()
+            try:
+                verifier = VERIFIERS[request.param](pair_model)
+                (u, v), _ = await embedder.embed([asked, stored])
+                return await verifier.verify(asked, stored, u, v)
+            finally:
+                await embedder.aclose()
+                await pair_model.aclose()
+
+        return asyncio.run(go())
+
+    return ask
+
+
+def test_the_same_text_is_served(verify: Callable[[str, str], Verdict]) -> None:
+    assert verify("How do I close my account?", "How do I close my account?").outcome == "serve"
+
+
+@pytest.mark.parametrize(("asked", "stored"), NEVER)
+def test_another_question_is_not_served(
+    verify: Callable[[str, str], Verdict], asked: str, stored: str
+) -> None:
+    verdict = verify(asked, stored)
+    assert verdict.outcome == "miss"
+    assert verdict.reason
+
+
+@pytest.mark.parametrize("text", ODD, ids=lambda text: ascii(text)[:20])
+def test_any_text_gets_a_verdict_with_a_probability(verify: Callable[[str, str], Verdict], text: str) -> None:
+    verdict = verify("How do I close my account?", text)
+    assert verdict.outcome != "serve"
+    assert 0 <= verdict.probability <= 1
+
+
+def test_the_order_of_the_two_does_not_matter(verify: Callable[[str, str], Verdict]) -> None:
+    one, two = "How can I close my account?", "What is the way to close an account?"
+    first, second = verify(one, two), verify(two, one)
+    assert first.outcome == second.outcome
+    assert first.probability == pytest.approx(second.probability, abs=1e-5)
