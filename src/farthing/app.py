@@ -28,8 +28,10 @@ from farthing.config import (
     DEFAULT_RULES,
     Config,
     EndpointConfig,
+    EndpointSemanticConfig,
     MemoryStoreConfig,
     ProviderConfig,
+    RemoteEmbedderConfig,
     RuleConfig,
     SqliteStoreConfig,
     StoreConfig,
@@ -39,6 +41,11 @@ from farthing.edge.auth import Keys
 from farthing.edge.openai import Reader
 from farthing.edge.rate import Rate
 from farthing.edge.routes import Serving
+from farthing.errands.confirm import Confirm
+from farthing.errands.gather import Stage
+from farthing.errands.judge import Judge
+from farthing.errands.run import Errands
+from farthing.errands.schedule import window_of
 from farthing.errors import ConfigError
 from farthing.ledger.metrics import MeteredLedger, Metrics
 from farthing.ledger.segments import SegmentLedger
@@ -55,11 +62,18 @@ from farthing.models.transport.http1 import Http1Transport
 from farthing.models.transport.origin import HttpOrigin, parse_base_url
 from farthing.pipeline import Steps
 from farthing.postprocess.guard import DenyGuard
-from farthing.protocols import KeyValueStore, Ledger, Transport
+from farthing.protocols import Embedder, KeyValueStore, Ledger, SemanticCache, Transport
+from farthing.semantics import (
+    SemanticParts,
+    build_keeper,
+    build_semantic,
+    build_semantics,
+    semantic_path,
+)
 from farthing.stores.kv.memory import MemoryStore
 from farthing.stores.kv.sqlite import SqliteStore
 from farthing.turn import Turn
-from farthing.types import Endpoint, Json, Prompt, Request, Terms
+from farthing.types import Endpoint, Json, Prompt, Request, Target, Tenant, Terms
 
 log = logging.getLogger("farthing.app")
 
@@ -79,6 +93,10 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     user_key: bytes
     rates: dict[str, Rate] = {}
     """What each key has used of its allowance, by the key's digest."""
+    errands: Errands | None = None
+    """The gateway's own requests; None: there are none."""
+    semantic: SemanticParts | None = None
+    """None: no endpoint can have a semantic cache."""
 
 
 def open_parts(
@@ -87,6 +105,7 @@ def open_parts(
     metrics: Metrics,
     loop: asyncio.AbstractEventLoop,
     turn: Turn,
+    errands: Errands | None = None,
 ) -> tuple[SegmentLedger, Parts]:
     """Open what outlives a reload: the ledger, whose state is asked for beside, the stores, the transport.
 
@@ -106,6 +125,8 @@ def open_parts(
         flights=Flights(),
         health={},
         user_key=user_key(state_dir),
+        errands=errands,
+        semantic=SemanticParts(state_dir),
     )
     return segments, parts
 
@@ -126,10 +147,15 @@ def build(config: Config, parts: Parts) -> Serving:
     router = build_router(config, targets)
     providers = {name: build_provider(name, provider) for name, provider in config.providers.items()}
     caching = config.cache.exact != "off"
+    default = default_endpoint(config)
+    endpoints.setdefault(default.name, default)
+    semantic, endpoints = build_semantic_cache(config, parts, endpoints, targets)
     steps = Steps(
         guardrails=(DenyGuard(config.guard.deny),) if config.guard.deny else (),
         classifier=RulesClassifier(estimate_prompt),
-        cache=build_cache(config, parts.store, policy) if caching else NoCache(),
+        cache=build_cache(config, parts.store, answers_version(config)) if caching else NoCache(),
+        semantic=semantic,
+        confirmer=build_confirm(config, parts, endpoints),
         flights=parts.flights if caching and config.cache.coalesce else None,
         router=router,
         contract=parts.contract,
@@ -153,10 +179,11 @@ def build(config: Config, parts: Parts) -> Serving:
             clock=time.monotonic,
         ),
         brain_timeout_s=config.brain.timeout_s,
-        kept_bytes_max=config.cache.answer_bytes_max if caching else 0,
+        kept_bytes_max=config.cache.answer_bytes_max if caching or semantic is not None else 0,
         strict=config.brain.strict,
     )
-    reader = Reader(endpoints, default_endpoint(config), parts.user_key)
+    named = {name: endpoints[name] for name in config.endpoints}
+    reader = Reader(named, endpoints[default.name], parts.user_key)
     return Serving(
         steps=steps,
         reader=reader,
@@ -167,7 +194,55 @@ def build(config: Config, parts: Parts) -> Serving:
         ),
         server=config.server,
         models=list_models(router, targets),
+        keeper=None if parts.semantic is None else build_keeper(parts.semantic, endpoints),
     )
+
+
+def build_semantic_cache(
+    config: Config, parts: Parts, endpoints: dict[str, Endpoint], targets: Targets
+) -> tuple[SemanticCache | None, dict[str, Endpoint]]:
+    """The semantic cache, and the endpoints as its certificates have them. See `semantics`."""
+    if parts.semantic is None:
+        return None, endpoints
+
+    def remote(wanted: RemoteEmbedderConfig, target: Target) -> Embedder:
+        from farthing.models.embed.remote import RemoteEmbedder
+
+        return RemoteEmbedder(
+            parts.transport,
+            build_provider(wanted.provider, config.providers[wanted.provider]),
+            target,
+            dims=wanted.dims,
+            window_s=wanted.window_ms / 1000,
+            call=config.call,
+        )
+
+    judges = {
+        name: endpoint.cache.semantic.judge
+        for name, endpoint in config.endpoints.items()
+        if endpoint.cache.semantic.judge is not None
+    }
+    judge = None
+    if judges and parts.errands is not None:
+        judge = Judge(parts.errands, targets=judges, endpoint=endpoints.get, clock=time.monotonic)
+    answers, certified = build_semantic(
+        config, parts.semantic, endpoints, target_of=targets.get, remote=remote, judge=judge
+    )
+    if judge is not None and answers is not None:
+        judge.judged = answers.judged
+    return answers, certified
+
+
+def build_confirm(config: Config, parts: Parts, endpoints: dict[str, Endpoint]) -> Confirm | None:
+    """Who is asked where the verifier cannot tell; None when no endpoint wants that."""
+    targets = {
+        name: endpoint.cache.semantic.confirm
+        for name, endpoint in config.endpoints.items()
+        if endpoint.cache.semantic.confirm is not None
+    }
+    if not targets or parts.errands is None:
+        return None
+    return Confirm(parts.errands, targets=targets, endpoint=endpoints.get, clock=time.monotonic)
 
 
 def build_router(config: Config, targets: Targets) -> RulesRouter:
@@ -210,6 +285,7 @@ def build_endpoint(name: str, endpoint: EndpointConfig, config: Config) -> Endpo
         ),
         cache_exact=mode,
         cache_ttl_s=endpoint.cache.ttl_s,
+        semantic=build_semantics(endpoint.cache.semantic),
         baseline=endpoint.baseline,
     )
 
@@ -220,6 +296,29 @@ def default_endpoint(config: Config) -> Endpoint:
     if found is not None:
         return build_endpoint("default", found, config)
     return Endpoint(name="default", cache_exact=config.cache.exact)
+
+
+def build_stage(config: Config, env: Mapping[str, str], serving: Serving | None = None) -> Stage:
+    """What answering ahead needs to know of one configuration. Opens nothing. Without `serving` its
+    endpoints are as they are written: what certificates say of them is left out.
+
+    Raises:
+        ConfigError: the quiet hours cannot be read.
+    """
+    endpoints = {name: build_endpoint(name, endpoint, config) for name, endpoint in config.endpoints.items()}
+    default = default_endpoint(config)
+    endpoints.setdefault(default.name, default)
+    similar = any(endpoint.semantic is not None for endpoint in endpoints.values())
+    path = semantic_path(config, configuration.state_dir(config, env))
+    tenants = {key.tenant: Tenant(name=key.tenant, plan=key.plan) for key in config.keys}
+    return Stage(
+        config=config.precompute,
+        window=window_of(config.precompute.at, config.precompute.until),
+        book=path if similar else None,
+        endpoint=endpoints.get if serving is None else serving.reader.named,
+        tenants=tenants or None,
+        exact_ttl_s=config.cache.ttl_s,
+    )
 
 
 def build_provider(name: str, provider: ProviderConfig) -> OpenAIProvider:
@@ -277,6 +376,29 @@ def build_store(config: StoreConfig, state_dir: Path) -> KeyValueStore:
 def policy_version(config: Config) -> str:
     """A short name for what decides: equal configurations, secrets aside, have equal versions."""
     return blake2b(configuration.render(config).encode(), digest_size=6).hexdigest()
+
+
+def answers_version(config: Config) -> str:
+    """As `policy_version`, of what may change an answer: a port, a log level, a key or the terms of the
+    semantic cache empty no cache."""
+    endpoints = {
+        name: msgspec.structs.replace(
+            endpoint, cache=msgspec.structs.replace(endpoint.cache, semantic=EndpointSemanticConfig())
+        )
+        for name, endpoint in config.endpoints.items()
+    }
+    deciding = Config(
+        providers=config.providers,
+        tiers=config.tiers,
+        aliases=config.aliases,
+        endpoints=endpoints,
+        answers=config.answers,
+        prices=config.prices,
+        guard=config.guard,
+        route=config.route,
+        call=config.call,
+    )
+    return policy_version(deciding)
 
 
 def list_models(router: RulesRouter, targets: Targets) -> tuple[Json, ...]:

@@ -16,15 +16,21 @@ from pathlib import Path
 import uvloop
 
 from farthing import config as configuration
-from farthing.app import build, open_parts, policy_version
+from farthing.app import build, build_stage, open_parts, policy_version
 from farthing.config import (
     Config,
+    ServerConfig,
     loopback,
 )
+from farthing.edge.admin import Admin
 from farthing.edge.admit import Admission
 from farthing.edge.openai import error_body
 from farthing.edge.routes import Edge, Serving
 from farthing.edge.server import Server
+from farthing.errands.precompute import Order, Precompute
+from farthing.errands.refresh import Refresh
+from farthing.errands.run import Errands
+from farthing.errands.schedule import Record, Row
 from farthing.errors import BodyTooLarge, ConfigError, FarthingError, InvalidRequest, Overloaded
 from farthing.ledger.metrics import Metrics
 from farthing.log import set_up_logging
@@ -32,6 +38,8 @@ from farthing.turn import Turn
 
 log = logging.getLogger("farthing.gateway")
 
+ADMIN_CONNECTIONS_MAX = 16
+ADMIN_BODY_BYTES_MAX = 65_536
 WATCH_S = 0.3  # a changed file is applied within a second
 GC_ALLOCATIONS = 50_000  # requests leave no cycles; a full pass over a warm heap takes 10 ms
 
@@ -51,8 +59,28 @@ class Gateway:
         self._reloads = {"applied": 0, "refused": 0}
         self._admission = Admission(config.server.requests_max)
         self._metrics = Metrics(self._gauges)
-        self._segments, self._parts = open_parts(config, env, self._metrics, loop, turn)
+        self._errands = Errands(
+            config.errands, busy=self._admission.share, clock=time.monotonic, clock_unix_s=time.time
+        )
+        self._segments, self._parts = open_parts(
+            config, env, self._metrics, loop, turn, errands=self._errands
+        )
         serving = build(config, self._parts)
+        self._errands.reconfigure(config.errands, serving.steps)
+        self._ahead = Precompute(
+            self._errands,
+            configuration.state_dir(config, env),
+            clock=time.monotonic,
+            clock_unix_s=time.time,
+        )
+        self._ahead.stage = build_stage(config, env, serving)
+        semantic = self._parts.semantic
+        self._refresh = Refresh(
+            self._errands,
+            lambda: None if semantic is None or semantic.holdings is None else semantic.holdings.questions,
+            endpoint=lambda name: self._edge.serving.reader.named(name),
+            clock=time.monotonic,
+        )
         self._metrics.targets = _target_names(serving)
         self._edge = Edge(
             serving,
@@ -61,15 +89,40 @@ class Gateway:
             clock=time.monotonic,
         )
         self._server = Server(config.server, self._edge.handle, _refusal, loop=loop, turn=turn)
+        self._operators = self._admin_server(config, loop, turn)
+        if self._parts.semantic is not None:
+            self._metrics.semantic.states = self._parts.semantic.bound.states
+
+    def _admin_server(self, config: Config, loop: asyncio.AbstractEventLoop, turn: Turn) -> Server | None:
+        """The operators' listener; None when it has no port."""
+        admin = config.admin
+        if admin.port is None:
+            return None
+        handler = Admin(admin, lambda: self._edge.serving.keeper)
+        limits = ServerConfig(
+            host=admin.host,
+            port=admin.port,
+            connections_max=ADMIN_CONNECTIONS_MAX,
+            body_bytes_max=ADMIN_BODY_BYTES_MAX,
+        )
+        return Server(limits, handler.handle, _refusal, loop=loop, turn=turn)
 
     async def run(self, ready: Callable[[int], None] | None = None) -> int:
         """Serve until SIGTERM or SIGINT, then drain. Returns the exit status."""
         loop = asyncio.get_running_loop()
         port = await self._server.start()
+        if self._operators is not None:
+            log.info("operators at %s:%d", self._config.admin.host, await self._operators.start())
+        if self._parts.semantic is not None:
+            self._parts.semantic.start()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self.reload)
-        watcher = loop.create_task(self._watch())
+        watching = (self._watch(), self._ahead.watch(), self._refresh.watch())
+        background = [loop.create_task(one) for one in watching]
+        for task in background:
+            task.add_done_callback(_tell_fault)
+        self._errands.start()
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_ALLOCATIONS, 20, 50)
@@ -79,8 +132,16 @@ class Gateway:
         await self._stop.wait()
         log.info("draining: up to %.0f s for %d requests", self._config.server.drain_s, self._in_progress())
         self._admission.draining = True
-        watcher.cancel()
+        for task in background:
+            task.cancel()
+        self._errands.stop()
         cut = await self._server.drain(self._config.server.drain_s)
+        if self._operators is not None:
+            await self._operators.drain(0.0)
+        await self._errands.aclose()
+        self._ahead.lock.release()
+        if self._parts.semantic is not None:
+            await self._parts.semantic.aclose()
         await self._parts.transport.aclose()
         await self._parts.store.aclose()
         await self._parts.ledger.aclose()
@@ -113,6 +174,7 @@ class Gateway:
                     f"{self._source}: no key is left and {host} is open to others until a restart; add one"
                 )
             serving = build(config, self._parts)
+            stage = build_stage(config, self._env, serving)
         except (FarthingError, OSError) as error:
             self._reloads["refused"] += 1
             log.error("reload refused, the last good configuration stays: %s", error)
@@ -124,7 +186,11 @@ class Gateway:
             log.warning("server.host or server.port changed: that takes a restart")
         if config.cache.store != self._config.cache.store:
             log.warning("cache.store changed: that takes a restart")
+        if config.admin != self._config.admin:
+            log.warning("admin changed: that takes a restart")
         self._edge.serving = serving
+        self._errands.reconfigure(config.errands, serving.steps)
+        self._ahead.stage = stage
         self._metrics.targets = _target_names(serving)
         self._server.reconfigure(config.server)
         self._admission.resize(config.server.requests_max)
@@ -159,7 +225,16 @@ class Gateway:
             "ledger_available": float(state.available),
             "ledger_rows_lost": state.lost,
             "ledger_sync_failures": state.sync_failures,
+            **self._errands.gauges(),
+            **({} if self._parts.semantic is None else self._parts.semantic.gauges()),
         }
+
+
+def _tell_fault(task: "asyncio.Task[None]") -> None:
+    """What looks after something never ends by itself: tell it where it did."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        log.error("a part of the gateway stopped by a fault of ours", exc_info=error)
 
 
 def _stamp(source: Path | None) -> tuple[int, int] | None:
@@ -189,6 +264,50 @@ def _refusal(status: int, message: str) -> tuple[bytes, bytes]:
         case _:
             error = InvalidRequest(message)
     return b"server: farthing\r\ncontent-type: application/json\r\n", error_body(error)
+
+
+def answer_ahead(
+    config: Config, *, env: Mapping[str, str], order: Order, told: Callable[[Row], None]
+) -> Record:
+    """Answer questions ahead in this process, where no gateway runs on the state directory.
+
+    Raises:
+        ConfigError: the configuration cannot be used. StoreError: the counts cannot be read.
+    """
+    set_up_logging(config.log.level, as_json=config.log.json, stream=sys.stderr)
+
+    async def main() -> Record:
+        loop = asyncio.get_running_loop()
+        errands = Errands(config.errands, busy=lambda: 0.0, clock=time.monotonic, clock_unix_s=time.time)
+        _, parts = open_parts(config, env, Metrics(), loop, Turn(loop), errands=errands)
+        try:
+            serving = build(config, parts)
+            errands.reconfigure(config.errands, serving.steps)
+            ahead = Precompute(
+                errands,
+                configuration.state_dir(config, env),
+                clock=time.monotonic,
+                clock_unix_s=time.time,
+                told=told,
+            )
+            ahead.stage = build_stage(config, env, serving)
+            if parts.semantic is not None:
+                await parts.semantic.load()
+            if not ahead.lock.take():
+                raise Overloaded("another process has begun to answer ahead on this state directory")
+            errands.start()
+            return await ahead.run(order)
+        finally:
+            await errands.aclose()
+            if parts.semantic is not None:
+                await parts.semantic.aclose()
+            await parts.transport.aclose()
+            await parts.store.aclose()
+            await parts.ledger.aclose()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        record: Record = runner.run(main())
+    return record
 
 
 def run(

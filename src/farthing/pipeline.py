@@ -44,9 +44,20 @@ from farthing.models.call import Called, Caller, Wanted
 from farthing.models.money import Money
 from farthing.postprocess.confidence import low_confidence
 from farthing.postprocess.guard import guard_request
-from farthing.protocols import Classifier, Contract, Guardrail, Hold, Ledger, ResponseCache, Router, Sink
+from farthing.protocols import (
+    Classifier,
+    Confirmer,
+    Contract,
+    Guardrail,
+    Hold,
+    Ledger,
+    ResponseCache,
+    Router,
+    SemanticCache,
+    Sink,
+)
 from farthing.turn import in_task, next_stage
-from farthing.types import Answer, CacheHit, Prompt, Receipt, Request, Route, Traits
+from farthing.types import Answer, CacheHit, Look, Prompt, Receipt, Request, Route, Traits
 
 log = logging.getLogger("farthing.pipeline")
 T = TypeVar("T")
@@ -60,6 +71,10 @@ class Steps(Struct, frozen=True, kw_only=True):
     guardrails: tuple[Guardrail, ...]
     classifier: Classifier
     cache: ResponseCache
+    semantic: SemanticCache | None
+    """None: only the same question gets a stored answer."""
+    confirmer: Confirmer | None = None
+    """None: what the verifier cannot tell is a miss."""
     flights: Flights | None
     """None: identical requests do not share a call."""
     router: Router
@@ -83,6 +98,7 @@ async def answer(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -
     hold: Hold | None = None
     flight: Flight | None = None
     to_keep: CacheHit | None = None
+    look: Look | None = None
     try:
         await next_stage()
         if steps.guardrails:
@@ -92,11 +108,13 @@ async def answer(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -
 
         await next_stage()
         key = steps.cache.key(request)
-        if key is not None:
-            hit, flight = await reuse(request, key, steps, receipt)
-            served = None if hit is None else serve_hit(request, hit, steps, receipt)
-            if served is not None:
-                return served
+        hit, flight = (None, None) if key is None else await reuse(request, key, steps, receipt)
+        if hit is None and request.endpoint.semantic is not None:
+            hit, look = await reuse_similar(request, traits, steps, receipt)
+        served = None if hit is None else serve_hit(request, hit, steps, receipt)
+        if served is not None:
+            to_keep = hit  # for those who wait for the same answer
+            return served
 
         prompt = compose(request, traits, request.endpoint.terms)
         routing = steps.router.route(request, traits)
@@ -106,7 +124,8 @@ async def answer(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -
             return serve_fixed(request, route.fixed, steps, receipt)
 
         hold = steps.contract.reserve(request, prompt)
-        wanted = want(request, prompt, hold, receipt, steps.kept_bytes_max if key is not None else 0)
+        keeps = key is not None or look is not None
+        wanted = want(request, prompt, hold, receipt, steps.kept_bytes_max if keeps else 0)
         called = await steps.caller.call(wanted, route)
         if route.escalation is not None:
             called = await escalated(called, wanted, route.escalation, steps)
@@ -116,11 +135,8 @@ async def answer(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -
             reply = await relay(wanted, called, sink, steps)
 
         await next_stage()
-        if key is not None:
-            to_keep = answers.storable(request, called)
-            if to_keep is not None:
-                keeping = steps.cache.store(key, to_keep, ttl_s=request.endpoint.cache_ttl_s)
-                await optional("store", keeping, None, steps, receipt)
+        if keeps:
+            to_keep = await keep(request, key, look, called, steps, receipt)
         return reply
     except BaseException as error:
         note_failure(receipt, error)
@@ -160,6 +176,41 @@ async def reuse(
     if hit is not None:
         receipt.cache = "coalesced"
     return hit, flight if flight.leads else None
+
+
+async def reuse_similar(
+    request: Request, traits: Traits, steps: Steps, receipt: Receipt
+) -> tuple[CacheHit | None, Look | None]:
+    """Look for the answer to a question that asks the same in other words; the look is for `keep`."""
+    if steps.semantic is None or steps.router.answers(request, traits):
+        return None, None  # what the configuration says itself is not replaced by what was said to another
+    look = await optional("semantic", steps.semantic.look(request), None, steps, receipt)
+    if look is not None and look.unsure and steps.confirmer is not None:
+        await confirm(request, look, steps.confirmer, steps.semantic)
+    return note_look(receipt, look), look
+
+
+async def confirm(request: Request, look: Look, confirmer: Confirmer, semantic: SemanticCache) -> None:
+    """Let a model say whether the stored answer may go out: in a time of its own, not the brain's, since the
+    endpoint that wants this waits for a model either way."""
+    if look.proposal is not None and await confirmer.confirm(request, look.proposal):
+        await semantic.confirmed(look, request)
+
+
+async def keep(
+    request: Request, key: bytes | None, look: Look | None, called: Called, steps: Steps, receipt: Receipt
+) -> CacheHit | None:
+    """Keep a complete answer for those who ask the same or alike; None when it is not to be shared."""
+    fresh = answers.storable(request, called)
+    if fresh is None:
+        return None
+    if key is not None:
+        keeping = steps.cache.store(key, fresh, ttl_s=request.endpoint.cache_ttl_s)
+        await optional("store", keeping, None, steps, receipt)
+    if look is not None and steps.semantic is not None:
+        learning = steps.semantic.learn(look, request, fresh, receipt)
+        await optional("learn", learning, None, steps, receipt)
+    return fresh
 
 
 def want(request: Request, prompt: Prompt, hold: Hold, receipt: Receipt, keep_bytes_max: int) -> Wanted:
@@ -317,6 +368,26 @@ def note_traits(receipt: Receipt, traits: Traits) -> None:
     receipt.risk = traits.risk
     receipt.domain = traits.domain
     receipt.language = traits.language
+
+
+def note_look(receipt: Receipt, look: Look | None) -> CacheHit | None:
+    """What the semantic cache had; the answer, when it may be served."""
+    if receipt.cache == "off":
+        receipt.cache = "miss"
+    if look is None:
+        return None
+    receipt.embedding_nusd = look.cost_nusd
+    proposal = look.proposal
+    if proposal is None:
+        return None
+    receipt.cache_entry = proposal.entry
+    receipt.cache_probability = None if look.confirmed else proposal.verdict.probability
+    receipt.similarity = proposal.hit.similarity
+    if look.serves:
+        receipt.cache = "semantic"
+        return proposal.hit
+    receipt.cache_would_hit = proposal.verdict.outcome == "serve"
+    return None
 
 
 def note_route(receipt: Receipt, route: Route, steps: Steps) -> None:

@@ -4,21 +4,35 @@ Implementations sit side by side in the folder named beside each Protocol; `app.
 Each Protocol is proved by one test file, `tests/contract/test_<protocol>.py`, run on all of them.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from farthing.errors import ProviderError
 from farthing.types import (
     CacheHit,
+    Comparison,
+    Json,
+    Look,
     Operation,
     Prompt,
+    Proposal,
     Receipt,
     Request,
     Route,
     Target,
     Traits,
     Usage,
+    Verdict,
 )
+
+if TYPE_CHECKING:  # numpy comes with the extra `semantic`; nothing here needs it to run
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Vector: TypeAlias = NDArray[np.float32]
+    """Shape (dims,), of length 1."""
+    Vectors: TypeAlias = NDArray[np.float32]
+    """Shape (n, dims), each row of length 1."""
 
 # -- edge -------------------------------------------------------------------------------------------
 
@@ -55,6 +69,29 @@ class ResponseCache(Protocol):  # brain/cache: exact | off
         """Keep a complete answer. Storing the same key twice keeps the newer one."""
 
 
+class SemanticCache(Protocol):  # brain/cache/semantic: cache
+    async def look(self, request: Request) -> Look | None:
+        """Put the question of `request` to the answers of its partition.
+
+        None: the request must not be answered from here nor kept (off for its endpoint, no plain last
+        question, an agent's step, personal or bound to a moment).
+
+        Raises:
+            StoreError: the embedder or the store failed.
+        """
+
+    async def learn(self, look: Look, request: Request, fresh: CacheHit, receipt: Receipt) -> None:
+        """Keep a fresh complete answer to `request`, unless it is one that must not be kept; when `look`
+        had a proposal that could have served, compare the two and write the outcome to `receipt.audit`.
+
+        Quick: what takes long (the disk, a judge) is queued, within bounds.
+        """
+
+    async def confirmed(self, look: Look, request: Request) -> None:
+        """Take a model's word that the proposal of an unsure look is right: it serves, unless it is drawn
+        for an audit."""
+
+
 class Router(Protocol):  # brain/route: rules
     async def route(self, request: Request, traits: Traits) -> Route:
         """Order the targets worth trying, best first. At least one, or a fixed answer.
@@ -74,6 +111,70 @@ class Router(Protocol):  # brain/route: rules
 
     def pins(self, request: Request) -> bool:
         """Whether the client named a model, which is then never substituted. Pure and quick."""
+
+    def answers(self, request: Request, traits: Traits) -> bool:
+        """Whether the configuration answers this itself, in words of its own: no similar question's answer
+        may take their place. Pure and quick."""
+
+
+class Verifier(Protocol):  # brain/cache/semantic/verify: rules | trained
+    async def verify(
+        self, asked: str, stored: str, asked_vector: "Vector", stored_vector: "Vector"
+    ) -> Verdict:
+        """Say whether the answer that was given to `stored` is right for `asked`.
+
+        Similarity is not enough to be right: both texts are read. Never sees the answer.
+        """
+
+
+class HitBound(Protocol):  # brain/cache/semantic: bound
+    """Keeps the share of wrong answers among those served from the semantic cache under its budget."""
+
+    def allows(self, endpoint: str, partition: bytes) -> bool:
+        """Whether answers of `partition` may be served to `endpoint` now. Pure and quick; where it says no,
+        would-be hits are answered anew and noted, so that it can learn better."""
+
+    def note(self, endpoint: str, partition: bytes, wrong: bool | None, audit: str = "") -> None:
+        """Take one audited outcome: a would-be hit, drawn by chance or because nothing is served, whose
+        stored answer was right or `wrong`. None: a judge will say, under the same `audit`."""
+
+
+class AnswerJudge(Protocol):  # errands
+    """Says whether two answers agree where their words differ. It may ask a paid model, later."""
+
+    def ask(self, comparison: Comparison) -> Literal["queued", "none", "full"]:
+        """Queue one comparison and return at once; the verdict goes to the cache's `judged`.
+
+        `none`: no judge is configured for that endpoint. `full`: too many wait; nobody will judge it.
+        """
+
+
+class Confirmer(Protocol):  # errands
+    """Asks a cheap model before a stored answer is given where the verifier cannot tell."""
+
+    async def confirm(self, request: Request, proposal: Proposal) -> bool | None:
+        """Whether the stored answer is right for what is asked. None: it was not asked, or said nothing.
+
+        Takes a time of its own, bounded, and never raises; what it cost is in a receipt of its own.
+        """
+
+
+class CacheKeeper(Protocol):  # brain/cache/semantic: keeper
+    """What an operator may see and do with the semantic cache. JSON in and out."""
+
+    async def show(self) -> Json:
+        """What is kept, per endpoint.
+
+        Raises:
+            StoreError: the store failed.
+        """
+
+    async def invalidate(self, selection: Json, *, apply: bool, who: str) -> Json:
+        """Say what the selection fits and, with `apply`, drop or doubt it and write a row of the log.
+
+        Raises:
+            InvalidRequest: the selection cannot be read, or selects by nothing. StoreError.
+        """
 
 
 # -- contract: fails closed -------------------------------------------------------------------------
@@ -202,6 +303,42 @@ class Reply(Protocol):
         """The text of the first choice; empty when it has none."""
 
 
+class Embedder(Protocol):  # models/embed: onnx | remote
+    """Texts to vectors. Vectors of embedders with different names are never compared."""
+
+    name: str
+    """Model and version, `all-MiniLM-L6-v2/int8`."""
+    dims: int
+    tokens_max: int
+    """A text of more tokens is cut there; `embed` says which were."""
+
+    async def embed(self, texts: Sequence[str]) -> "tuple[Vectors, Sequence[bool]]":
+        """Return a vector for each text, and whether the text was cut.
+
+        Raises:
+            StoreError: it cannot be told now (overloaded, remote failure).
+        """
+
+    async def aclose(self) -> None:
+        """Safe to call twice."""
+
+
+class PairModel(Protocol):  # models/pair: onnx
+    """A cross-encoder: reads two texts together."""
+
+    name: str
+
+    async def scores(self, pairs: Sequence[tuple[str, str]]) -> Sequence[float]:
+        """A logit for each pair that both ask the same; the order within a pair does not matter.
+
+        Raises:
+            StoreError: it cannot be told now.
+        """
+
+    async def aclose(self) -> None:
+        """Safe to call twice."""
+
+
 class TokenCounter(Protocol):  # models/tokens: estimate | tiktoken
     def count(self, text: str, model: str) -> int:
         """Return how many tokens `text` has for `model`."""
@@ -268,6 +405,46 @@ class KeyValueStore(Protocol):  # stores/kv: memory | sqlite
         Raises:
             StoreError: the backend failed.
         """
+
+    async def aclose(self) -> None:
+        """Safe to call twice."""
+
+
+class VectorIndex(Protocol):  # stores/vector: exact | usearch
+    """Vectors by number, found by cosine. One event loop; `search` takes at most a millisecond."""
+
+    def add(self, key: int, vector: "Vector") -> None:
+        """Keep `vector` under `key`, replacing what is there."""
+
+    def remove(self, key: int) -> None:
+        """Forget `key`; one that is not there is no error."""
+
+    def search(self, vector: "Vector", count: int) -> Sequence[tuple[int, float]]:
+        """The nearest `count` keys with their cosines, nearest first. Approximate where it says so."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def bytes_used(self) -> int:
+        """Memory the vectors and the index over them take."""
+
+
+class PartitionIndex(Protocol):  # stores/vector: partitions
+    """A `VectorIndex` for each partition. A search sees nothing of any other partition, not even its time."""
+
+    def add(self, partition: bytes, key: int, vector: "Vector") -> None:
+        """Keep `vector` under `key`, replacing what is there."""
+
+    def remove(self, partition: bytes, key: int) -> None:
+        """Forget `key`; one that is not there is no error."""
+
+    def search(self, partition: bytes, vector: "Vector", count: int) -> Sequence[tuple[int, float]]:
+        """As `VectorIndex.search`; nothing for a partition that is not there."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def bytes_used(self) -> int: ...
 
     async def aclose(self) -> None:
         """Safe to call twice."""

@@ -45,6 +45,37 @@ class Terms(Struct, frozen=True, kw_only=True):
 NO_TERMS = Terms()
 
 
+Slot = Literal["name", "amount", "date"]
+
+
+class Semantics(Struct, frozen=True, kw_only=True):
+    """The terms under which an endpoint may answer with what was said to a similar question."""
+
+    mode: Literal["observe", "on"]
+    """`observe`: say what would have been served, serve nothing."""
+    threshold: float | None = None
+    """Probability from which the verifier serves, of the configuration or of the certificate. None: the
+    verifier's own, which is for observing alone."""
+    false_hits_max: float = 0.01
+    """Share of served answers that may be wrong."""
+    confidence: float = 0.95
+    audit_share: float = 0.05
+    """Share of would-be hits that are answered anew and compared."""
+    personal: bool = False
+    """Questions and answers that look personal or bound to a moment may be kept."""
+    never: tuple[str, ...] = ()
+    """Phrases, normalised, whose questions are never kept or answered from here."""
+    adapt: tuple[Slot, ...] = ()
+    """What may be filled anew in a stored answer; empty: answers are served as they are."""
+    documents: str = ""
+    """Version of the documents the answers come from; another version is another partition."""
+    tags: tuple[str, ...] = ()
+    """Written on every entry, for invalidation."""
+    stale: Literal["drop", "check"] = "drop"
+    """What invalidation does to an entry: forget it, or trust it no more until a fresh answer agrees."""
+    ttl_s: float = 604_800.0
+
+
 class Endpoint(Struct, frozen=True, kw_only=True):
     """A named use of LLMs with its own contract: `support-faq`, `summarise-ticket`."""
 
@@ -58,6 +89,8 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     """`refresh`, for one request: what is stored is not read, and its answer takes the place of it."""
     cache_ttl_s: float | None = None
     """How long an answer of this endpoint may be served again; None is the cache's own setting."""
+    semantic: Semantics | None = None
+    """None: only the same question gets a stored answer."""
     baseline: str | None = None
     """Target `provider/model` that savings are measured against; None is the gateway's."""
 
@@ -98,6 +131,8 @@ class Request(Struct, frozen=True, kw_only=True):
     retrieval: bool = False
     """The prompt carries retrieved passages (said by the client until Farthing retrieves itself)."""
     context_tokens: int = 0
+    documents: tuple[str, ...] = ()
+    """The documents the answer will come from, `id` or `id@version`, as the client named them; sorted."""
     received_s: float = 0.0
     """Monotonic time at which the last byte of the request was read."""
 
@@ -233,6 +268,71 @@ class CacheHit(Struct, frozen=True, kw_only=True):
     """The JSON of the usage chunk of a streamed answer."""
 
 
+class Verdict(Struct, frozen=True, kw_only=True):
+    """What the verifier thinks of giving a stored answer to another question."""
+
+    outcome: Literal["serve", "abstain", "miss"]
+    """`abstain`: it cannot tell; a model may be asked to confirm, else it is a miss."""
+    probability: float
+    """Calibrated: that the stored answer is right for what is asked now."""
+    reason: str = ""
+    """What decided, for people: `numbers differ`, `negation`, `pair model 0.97`."""
+
+
+class Proposal(Struct, frozen=True, kw_only=True):
+    """A stored answer that may fit a question, and what the verifier says of it."""
+
+    entry: str
+    """Id of the entry, for tracing and purging."""
+    question: str
+    """What the stored answer was given to."""
+    hit: CacheHit
+    """Of kind `semantic`; its similarity is the cosine. Adapted, where the endpoint allows it."""
+    verdict: Verdict
+
+
+class Look(Struct, kw_only=True):
+    """One question put to the semantic cache, and what it had. Given back with the fresh answer."""
+
+    partition: bytes
+    """Digest of everything that must be equal; the question's wording alone may differ."""
+    question: str
+    vector: Any
+    """Unit vector of the question, as the embedder gave it."""
+    proposal: Proposal | None = None
+    """The best candidate whatever its verdict; None when nothing is near."""
+    serves: bool = False
+    """The proposal may go out as the answer."""
+    audited: bool = False
+    """It could have, and was drawn to be compared with a fresh answer instead."""
+    cost_nusd: int = 0
+    """What asking cost (a remote embedder)."""
+    doubted: bool = False
+    """The proposal has lost its trust; a fresh answer that agrees restores it."""
+    unsure: bool = False
+    """The verifier cannot tell, and a model may be asked whether the proposal serves."""
+    confirmed: bool = False
+    """A model was, and said yes: the verifier's probability says nothing of this proposal."""
+
+
+class Comparison(Struct, frozen=True, kw_only=True):
+    """A stored answer beside a fresh one, for a judge to say whether both say the same."""
+
+    entry: str
+    partition: bytes
+    tenant: Tenant
+    endpoint: str
+    request_id: str
+    """The request that the fresh answer was given to."""
+    asked: str
+    stored_question: str
+    fresh: str
+    """Text of the fresh answer."""
+    stored: str
+    counts: bool = True
+    """The stored answer would have been served: the outcome counts for the bound."""
+
+
 # -- the receipt ------------------------------------------------------------------------------------
 
 
@@ -318,6 +418,19 @@ class Receipt(Struct, kw_only=True, array_like=True):
     rag_used: bool = False
     client_retry: int = 0
     """The SDK's own retry count (`x-stainless-retry-count`)."""
+    cache_entry: str = ""
+    """Id of the entry the semantic cache served or would have served."""
+    cache_probability: float | None = None
+    """The verifier's: that the stored answer was right for this question."""
+    audit: Literal["", "pending", "agrees", "differs"] = ""
+    """Whether the fresh answer says what the stored one would have; `pending` until a judge has said so,
+    in a receipt of its own (`purpose` judge, `about` this request)."""
+    purpose: Literal["", "judge", "precompute", "refresh"] = ""
+    """Empty for a client's request; else the gateway's own errand."""
+    about: str = ""
+    """The request or entry an errand is for."""
+    embedding_nusd: int = 0
+    """What a remote embedder charged; part of `cost_nusd`."""
 
 
 def saved_nusd(receipt: Receipt) -> int | None:

@@ -17,13 +17,14 @@ from tests.faults.provider import FaultProvider
 
 from farthing import config, errors
 from farthing.brain.cache.keys import DROPPED
+from farthing.brain.cache.semantic.bound import SequentialBound
 from farthing.brain.classify.words import DOMAIN_WORDS, TASK_SYNONYMS
 from farthing.brain.route.expression import Expression
 from farthing.brain.route.grammar import TYPES
 from farthing.cli.main import cli
 from farthing.config import DEFAULT_RULES, Config
 from farthing.ledger.metrics import Metrics
-from farthing.types import Attempt, Receipt, Usage
+from farthing.types import Attempt, Receipt, Semantics, Usage
 
 ENV = {"OPENAI_API_KEY": "sk-example"}
 GATEWAY = """
@@ -265,6 +266,12 @@ def exposition() -> str:
     receipt.skipped["classify"] = "ValueError"
     receipt.ttft_ms = 1.0
     metrics.observe(receipt)
+    looked = {"stage_ms": {"semantic": 1.0}, "audit": "agrees", "cache_would_hit": True}
+    metrics.observe(msgspec.structs.replace(receipt, **looked))
+    metrics.observe(msgspec.structs.replace(receipt, purpose="judge"))
+    bound = SequentialBound()
+    bound.configure({"default": Semantics(mode="on")})
+    metrics.semantic.states = bound.states
     return metrics.exposition().decode()
 
 

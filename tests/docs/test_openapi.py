@@ -11,15 +11,18 @@ import schemathesis
 from tests.docs.pages import DOCS, code, rows
 
 from farthing import __version__
+from farthing.brain.cache.semantic.invalidate import Selection
+from farthing.edge.admin import ADMIN_ROUTES
 from farthing.edge.connection import REASONS
 from farthing.edge.routes import ROUTES
 
 DOCUMENT: dict[str, Any] = json.loads((DOCS / "openapi.json").read_text())
+ADMIN: dict[str, Any] = json.loads((DOCS / "openapi-admin.json").read_text())
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 
 
-def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
-    for path, item in DOCUMENT["paths"].items():
+def operations(document: dict[str, Any] = DOCUMENT) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, item in document["paths"].items():
         for method in METHODS:
             if method in item:
                 yield path, method, item[method]
@@ -36,8 +39,8 @@ def references(value: Any) -> Iterator[str]:
             yield from references(item)
 
 
-def found(reference: str) -> Any:
-    value: Any = DOCUMENT
+def found(reference: str, document: dict[str, Any] = DOCUMENT) -> Any:
+    value: Any = document
     for part in reference.removeprefix("#/").split("/"):
         value = value[part.replace("~1", "/")]
     return value
@@ -82,7 +85,7 @@ def test_the_page_has_every_route_and_says_which_need_a_key() -> None:
     listed = {
         code(first)[0]: others[-1]
         for first, others in rows(DOCS / "http-api.md").items()
-        if re.match("`(GET|POST) /", first)
+        if re.match("`(GET|POST) /", first) and "/admin/" not in first
     }
     expected = {
         f"{method.upper()} {path}": "no" if operation.get("security") == [] else "yes"
@@ -103,3 +106,23 @@ def test_the_page_has_every_header_a_request_may_carry() -> None:
         for name in code(first)
     }
     assert {parameter["name"] for parameter in DOCUMENT["components"]["parameters"].values()} <= names
+
+
+def test_the_operators_document_has_every_route_of_theirs_and_no_other() -> None:
+    routes = {(path, method.decode().lower()) for path, methods in ADMIN_ROUTES.items() for method in methods}
+    assert {(path, method) for path, method, _ in operations(ADMIN)} == routes
+    listed = rows(DOCS / "http-api.md", "## Operators")
+    assert {f"`{method.upper()} {path}`" for path, method in routes} == {row for row in listed if "/" in row}
+
+
+def test_the_operators_document_is_valid_and_whole() -> None:
+    schemathesis.openapi.from_dict(copy.deepcopy(ADMIN)).validate()
+    assert ADMIN["info"]["version"] == __version__
+    used = set(references(ADMIN))
+    assert all(found(reference, ADMIN) is not None for reference in used)
+    kinds = {kind: parts for kind, parts in ADMIN["components"].items() if kind != "securitySchemes"}
+    assert {f"#/components/{kind}/{name}" for kind, parts in kinds.items() for name in parts} == used
+
+
+def test_the_operators_document_selects_by_what_the_program_selects_by() -> None:
+    assert set(ADMIN["components"]["schemas"]["Selection"]["properties"]) == set(Selection.__struct_fields__)

@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 import farthing
 
 SOURCE = str(Path(farthing.__file__).parents[1])
@@ -53,6 +55,31 @@ def test_it_ends_by_itself_with_the_report_and_leaves_nothing_behind(tmp_path: P
     assert "farthing serve" in told.stdout
     assert list(tmp_path.iterdir()) == []
     assert processes_of(tmp_path) == []
+
+
+def test_with_the_extra_some_questions_get_the_answer_to_a_similar_one(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    told = demo(tmp_path, "--requests", "900", "--seconds", "14", "--json")
+    assert told.returncode == 0, told.stdout + told.stderr
+    outcome = json.loads(told.stdout)
+    assert outcome["without_semantic"] is None
+    assert outcome["semantic_hits"] > 0
+    assert outcome["semantic_hits_wrong"] <= 0.2 * outcome["semantic_hits"] + 2
+    assert any(cell["endpoint"] == "support-faq" for cell in outcome["report"]["semantic"])
+
+
+def test_without_the_extra_the_demo_says_so_and_goes_on(tmp_path: Path) -> None:
+    hidden = tmp_path / "hide"
+    hidden.mkdir()
+    (hidden / "sitecustomize.py").write_text(
+        "import importlib.util as util\n"
+        "found = util.find_spec\n"
+        "util.find_spec = lambda name, package=None: None if name == 'usearch' else found(name, package)\n"
+    )
+    told = demo(tmp_path, "--requests", "60", "--seconds", "1", PYTHONPATH=f"{hidden}:{SOURCE}")
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert "No semantic cache: usearch is not installed: pip install 'farthing[semantic]'" in told.stdout
+    assert "All 60 answers right" in told.stdout
 
 
 def test_json_is_one_object_and_the_report_can_be_made_again_from_what_is_kept(tmp_path: Path) -> None:

@@ -189,3 +189,47 @@ def test_a_right_answer_is_no_failure() -> None:
 )
 def test_an_answer_that_is_not_what_openai_promises_is_a_failure(raw: bytes, stream: bool, said: str) -> None:
     assert said in str(ask_scripted(raw, stream=stream).fault)
+
+
+# -- the semantic cache --------------------------------------------------------------------------------
+
+
+def test_two_questions_of_one_intent_have_one_right_answer() -> None:
+    by_intent: dict[str, set[str]] = {}
+    for question in traffic.questions():
+        by_intent.setdefault(question.category, set()).add(words.answer(question.text))
+    assert all(len(answers) == 1 for answers in by_intent.values())
+    assert len(set.union(*by_intent.values())) == len(by_intent)
+
+
+@pytest.mark.parametrize("mode", ["off", "observe", "on"])
+def test_the_configuration_is_good_in_each_mode_of_the_semantic_cache(
+    tmp_path: Path, mode: children.SemanticMode
+) -> None:
+    text = children.configuration(tmp_path, {"cheap": 1, "expensive": 2}, children.keys(), mode)
+    semantic = config.loads(text, {}).endpoints[traffic.ENDPOINT].cache.semantic
+    assert (semantic.mode, semantic.threshold) == (mode, children.THRESHOLD)
+
+
+@pytest.mark.parametrize(("cache", "wrong_hit"), [("semantic", True), ("coalesced", True), ("exact", False)])
+def test_an_answer_of_another_intent_is_the_semantic_caches_error_and_nobody_elses(
+    asks: list[traffic.Ask], cache: str, wrong_hit: bool
+) -> None:
+    ask = next(ask for ask in asks if len(play.right_answers(ask)) == 1 and ask.subject.model == "auto")
+    other = next(
+        words.answer(question.text)
+        for question in traffic.questions()
+        if words.answer(question.text) not in play.right_answers(ask)
+    )
+    reply = play.checked(ask, Reply(request_id="r", tier="cache", cache=cache, text=other, took_ms=1.0))
+    assert reply.wrong_hit is wrong_hit and (reply.fault is None) is wrong_hit
+    garbled = play.checked(ask, msgspec.structs.replace(reply, text=other[:-1], wrong_hit=False, fault=None))
+    assert garbled.fault is not None and not garbled.wrong_hit
+
+
+def test_wrong_hits_are_counted_and_fail_nothing() -> None:
+    tally = play.Tally(planned=2)
+    hit = Reply(request_id="r", tier="cache", cache="semantic", text="", took_ms=1.0)
+    tally.add(hit)
+    tally.add(msgspec.structs.replace(hit, wrong_hit=True))
+    assert (tally.hits, tally.similar, tally.wrong_hits, tally.failed) == (2, 2, 1, 0)

@@ -157,6 +157,23 @@ def test_a_fixed_answer_may_have_a_condition_and_belong_to_one_endpoint() -> Non
     assert routed(asked("hi"), chat, policy).fixed is None
 
 
+def test_it_says_beforehand_what_is_answered_in_fixed_words() -> None:
+    direct = DirectConfig(name="hours", text="9 to 5", phrases=("When are you open?",))
+    policy = changed(directs=(direct,))
+    asks = [
+        asked("when are you open"),
+        asked("when are you open tomorrow"),
+        asked("when are you open?", model="gpt-4"),
+        asked("when are you open?", model="gpt-mini"),
+        asked("when are you open?", tier="cheap"),
+        asked("when are you open?", endpoint=Endpoint(name="support")),
+    ]
+    told = [RulesRouter(policy).answers(one, SHORT) for one in asks]
+    assert told == [routed(one, SHORT, policy).fixed is not None for one in asks]
+    assert True in told and False in told
+    assert not RulesRouter(POLICY).answers(asks[0], SHORT)
+
+
 def test_the_fallback_is_the_named_model_or_else_the_default_tier() -> None:
     router = RulesRouter(POLICY)
     assert router.fallback(asked(model="qwen3")).targets == (LOCAL,)

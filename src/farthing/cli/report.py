@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from farthing.insight import source
+from farthing.insight import source, standing
 
 WIDTH = 120  # of a report that goes to a file or a pipe
 
@@ -39,6 +39,7 @@ def command(since: str, endpoint: str | None, ledger: Path | None, config: Path 
         until=now_unix_s,
         endpoint=endpoint,
         targets_s=where.targets_s,
+        standings=standing.Standings(where.state_dir) if config is not None or ledger is None else None,
     )
     if as_json:
         click.echo(msgspec.json.encode(report))

@@ -9,7 +9,13 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
-from farthing.config.knobs import DEFAULT_RULES, Config, ProviderConfig, RouteConfig
+from farthing.config.knobs import (
+    DEFAULT_RULES,
+    Config,
+    ProviderConfig,
+    RemoteEmbedderConfig,
+    RouteConfig,
+)
 from farthing.config.secret import key_digest
 from farthing.config.strict import dotted, nearest, quoted
 from farthing.errors import ConfigError
@@ -21,8 +27,31 @@ Condition = Callable[[str], object]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DIGEST = re.compile(r"b2:[0-9a-f]{64}")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-_MAY_BE_ZERO = frozenset({"port", "drain_s", "retry_share_max", "input", "output", "cached_input"})
-_AT_MOST = {"port": 65_535, "retry_share_max": 1}
+_CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
+_MAY_BE_ZERO = frozenset(
+    {
+        "port",
+        "drain_s",
+        "window_ms",
+        "usd_per_million",
+        "audit_share",
+        "cosine_min",
+        "retry_share_max",
+        "input",
+        "output",
+        "cached_input",
+    }
+)
+_AT_MOST = {
+    "port": 65_535,
+    "retry_share_max": 1,
+    "busy_share": 1,
+    "threshold": 1,
+    "false_hits_max": 1,
+    "audit_share": 1,
+    "cosine_min": 1,
+}
+_AT_LEAST = {"threshold": 0.5}  # below it the verifier itself holds the answer for wrong
 _KEY_HEADERS = frozenset(
     {"authorization", "proxy-authorization", "api-key", "x-api-key", "x-goog-api-key", "cookie"}
 )
@@ -50,7 +79,10 @@ class Checks:
         yield from self._answers()
         yield from self._phrases()
         yield from self._prices()
+        yield from self._precompute()
+        yield from self._semantic()
         yield from self._listener()
+        yield from self._admin()
 
     def _bounds(self, value: Any, path: Where) -> Faults:
         """Every number of a configuration is a bound, a time or a price: none makes sense below zero."""
@@ -71,6 +103,8 @@ class Checks:
                     yield path, f"expected {least}, got the number {value}"
                 elif value > _AT_MOST.get(name, value):
                     yield path, f"expected at most {_AT_MOST[name]}, got the number {value}"
+                elif value < _AT_LEAST.get(name, value):
+                    yield path, f"expected at least {_AT_LEAST[name]}, got the number {value}"
 
     def _names(self) -> Faults:
         for table in ("providers", "tiers", "endpoints"):
@@ -232,6 +266,41 @@ class Checks:
             yield from self._form(price.target, ("prices", index, "target"))
             if not _DATE.fullmatch(price.since):
                 yield ("prices", index, "since"), 'expected a date in quotes such as "2026-01-31"'
+
+    def _precompute(self) -> Faults:
+        hours = self.config.precompute
+        for name, said, other in (("at", hours.at, hours.until), ("until", hours.until, hours.at)):
+            if (said or other) and not _CLOCK.fullmatch(said):
+                yield ("precompute", name), f'expected a time of day such as "02:00", got {quoted(said)}'
+
+    def _semantic(self) -> Faults:
+        embedder = self.config.cache.semantic.embedder
+        if isinstance(embedder, RemoteEmbedderConfig) and embedder.provider not in self.config.providers:
+            unknown = self._unknown("provider", embedder.provider, self.config.providers)
+            yield ("cache", "semantic", "embedder", "provider"), unknown
+        for name, endpoint in self.config.endpoints.items():
+            here = ("endpoints", name, "cache", "semantic")
+            semantic = endpoint.cache.semantic
+            for key in ("judge", "confirm"):
+                target = getattr(semantic, key)
+                if target is not None:
+                    yield from self._target(target, (*here, key))
+            if semantic.confidence >= 1:
+                yield (*here, "confidence"), "expected less than 1: no number of audits makes it certain"
+            for index, phrase in enumerate(semantic.never):
+                if not phrase.strip():
+                    yield (*here, "never", index), "an empty phrase fits everything; remove it"
+            if semantic.adapt and "name" in semantic.adapt and semantic.personal == "refuse":
+                yield (*here, "adapt"), 'names are personal: to fill them in, set personal = "allow" too'
+
+    def _admin(self) -> Faults:
+        admin = self.config.admin
+        if admin.port is None:
+            return
+        if not loopback(admin.host) and admin.key is None:
+            yield ("admin", "host"), f'{admin.host} is open to others; set key = "${{NAME}}" beside it'
+        if admin.port and (admin.host, admin.port) == (self.config.server.host, self.config.server.port):
+            yield ("admin", "port"), "the same as server.port; operators need a port of their own"
 
     def _listener(self) -> Faults:
         server = self.config.server

@@ -93,6 +93,68 @@ StoreConfig = MemoryStoreConfig | SqliteStoreConfig
 CacheMode = Literal["off", "observe", "on"]
 
 
+class OnnxEmbedderConfig(Table, frozen=True, tag_field="kind", tag="onnx"):
+    """The small model that comes with the extra `semantic`; nothing leaves the machine."""
+
+    window_ms: float = 0.0
+    """Texts that arrive within it are embedded together."""
+
+
+class RemoteEmbedderConfig(Table, frozen=True, tag_field="kind", tag="remote"):
+    """An endpoint of OpenAI's embeddings form."""
+
+    provider: str
+    """Name in `providers`."""
+    model: str
+    dims: int
+    usd_per_million: Decimal | None = None
+    """Price of a million tokens; None: the catalogue's."""
+    window_ms: float = 2.0
+
+
+EmbedderConfig = OnnxEmbedderConfig | RemoteEmbedderConfig
+
+
+class SemanticConfig(Table, frozen=True):
+    """What the semantic caches of all endpoints share. Each endpoint turns its own on."""
+
+    embedder: EmbedderConfig = msgspec.field(default_factory=OnnxEmbedderConfig)
+    path: Path | None = None
+    """None: `semantic.db` in the state directory."""
+    entries_max: int = 200_000
+    bytes_max: int = 536_870_912
+    candidates_max: int = 4
+    """Nearest questions that the verifier is asked about."""
+    cosine_min: float = 0.7
+    """Below it nothing is proposed."""
+    kept_per_user_hour_max: int = 100
+    """Most answers kept in an hour from the requests of one `user`."""
+
+
+class EndpointSemanticConfig(Table, frozen=True):
+    """Answers to similar questions. `on` needs a certificate (`farthing calibrate cache`) or a threshold."""
+
+    mode: CacheMode = "off"
+    threshold: float | None = None
+    """Probability of the verifier from which an answer is served. None: the certificate's."""
+    false_hits_max: float = 0.01
+    """Share of served answers that may be wrong; beyond it the endpoint retreats to exact hits."""
+    confidence: float = 0.95
+    audit_share: float = 0.05
+    """Share of would-be hits that are answered anew and compared."""
+    judge: str | None = None
+    """Target that says whether two answers agree where their words differ; None: words decide."""
+    confirm: str | None = None
+    """Target that is asked when the verifier cannot tell; None: that is a miss."""
+    personal: Literal["refuse", "allow"] = "refuse"
+    never: tuple[str, ...] = ()
+    adapt: tuple[Literal["name", "amount", "date"], ...] = ()
+    documents: str = ""
+    tags: tuple[str, ...] = ()
+    stale: Literal["drop", "check"] = "drop"
+    ttl_s: float = 604_800.0
+
+
 class CacheConfig(Table, frozen=True):
     exact: CacheMode = "on"
     ttl_s: float = 3_600.0
@@ -100,6 +162,7 @@ class CacheConfig(Table, frozen=True):
     """Identical requests of one tenant at the same time share one call (single flight)."""
     answer_bytes_max: int = 1_048_576
     store: StoreConfig = msgspec.field(default_factory=MemoryStoreConfig)
+    semantic: SemanticConfig = msgspec.field(default_factory=SemanticConfig)
 
 
 class CacheKeyConfig(Table, frozen=True):
@@ -115,6 +178,44 @@ class EndpointCacheConfig(Table, frozen=True):
     normalised: bool = False
     """Ignore letter case, white space and closing punctuation of the last question."""
     keys: tuple[CacheKeyConfig, ...] = ()
+    semantic: EndpointSemanticConfig = EndpointSemanticConfig()
+
+
+class PrecomputeConfig(Table, frozen=True):
+    """Questions worth answering before they are asked, in quiet hours and within a budget."""
+
+    at: str = ""
+    """Local time of day to begin, `02:00`; empty: only by `farthing precompute`."""
+    until: str = ""
+    usd_max: Decimal = Decimal("1")
+    """Most that one run may spend."""
+    questions_max: int = 1_000
+    seen_min: int = 2
+    """Times a question must have been asked since the last run to be worth it."""
+    file: Path | None = None
+    """JSON lines of `question` and `endpoint` to answer besides those of the ledger."""
+
+
+class AdminConfig(Table, frozen=True):
+    """A listener of its own for operators, closed unless it has a port."""
+
+    port: int | None = None
+    host: str = "127.0.0.1"
+    key: Secret | None = None
+    """What `Authorization: Bearer` must say; needed on another address than loopback."""
+
+
+class ErrandsConfig(Table, frozen=True):
+    """The gateway's own requests: comparing answers, checking doubted ones, answering ahead."""
+
+    at_once: int = 2
+    per_minute: int = 120
+    queue_max: int = 500
+    """What does not fit is dropped, and counted."""
+    busy_share: float = 0.25
+    """They wait while clients use at least this share of `server.requests_max`."""
+    usd_per_day: Decimal = Decimal("1")
+    """For comparing and checking, from midnight UTC; answering ahead has `precompute.usd_max`."""
 
 
 class RuleConfig(Table, frozen=True):
@@ -258,6 +359,7 @@ class LogConfig(Table, frozen=True):
 
 class Config(Table, frozen=True):
     server: ServerConfig = ServerConfig()
+    admin: AdminConfig = AdminConfig()
     keys: tuple[KeyConfig, ...] = ()
     providers: dict[str, ProviderConfig] = {}
     tiers: dict[str, TierConfig] = {}
@@ -269,6 +371,8 @@ class Config(Table, frozen=True):
     guard: GuardConfig = GuardConfig()
     brain: BrainConfig = BrainConfig()
     cache: CacheConfig = msgspec.field(default_factory=CacheConfig)
+    precompute: PrecomputeConfig = PrecomputeConfig()
+    errands: ErrandsConfig = ErrandsConfig()
     route: RouteConfig = RouteConfig()
     call: CallConfig = CallConfig()
     ledger: LedgerConfig = LedgerConfig()

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
@@ -18,13 +19,22 @@ from farthing import toml
 from farthing.config import ENV_PREFIX, key_digest
 from farthing.demo import traffic
 from farthing.demo.upstream import TIERS, Bill
-from farthing.errors import FarthingError
+from farthing.errors import ConfigError, FarthingError
+from farthing.models.embed.session import require
 
 START_S = 20.0  # a slow machine with cold files; some 1 s otherwise
 STOP_S = 10.0
 LOG = "gateway.log"
 UPSTREAM_LOG = "simulated.log"
+SEMANTIC_PACKAGES = ("numpy", "onnxruntime", "tokenizers", "usearch")
+THRESHOLD = 0.95  # a certificate takes audits older than a quarter of an hour; this is set by hand, and said
+FALSE_HITS_MAX = 0.05
+AUDIT_SHARE = 0.1
+BRAIN_S = 0.5  # the models and everybody who asks share the machine with the gateway
+READY_S = 15.0  # loading the embedder takes about one
 TARGET_S = 5.0  # what the endpoint's contract asks for, and the report shows
+
+SemanticMode = Literal["off", "observe", "on"]
 
 
 class DemoFailed(FarthingError):
@@ -53,7 +63,18 @@ def keys() -> dict[str, str]:
     return {tenant: f"sk-farthing-demo-{secrets.token_urlsafe(16)}" for tenant in traffic.TENANTS}
 
 
-def configuration(folder: Path, ports: dict[str, int], tenant_keys: dict[str, str]) -> str:
+def without_semantic() -> str | None:
+    """Why there can be no semantic cache here; None when there can."""
+    try:
+        require(SEMANTIC_PACKAGES)
+    except ConfigError as why:
+        return str(why)
+    return None
+
+
+def configuration(
+    folder: Path, ports: dict[str, int], tenant_keys: dict[str, str], semantic: SemanticMode = "off"
+) -> str:
     """The farthing.toml of the demo. Rules, caches and limits not named here are the defaults."""
     consumer, corporate = traffic.TENANTS
     targets = {name: f"simulated-{name}/{tier.model}" for name, tier in TIERS.items()}
@@ -78,9 +99,16 @@ def configuration(folder: Path, ports: dict[str, int], tenant_keys: dict[str, st
                 "cache": {
                     "normalised": True,
                     "keys": [{"key": k, "phrases": list(p)} for k, p in traffic.CACHE_KEYS.items()],
+                    "semantic": {
+                        "mode": semantic,
+                        "threshold": THRESHOLD,
+                        "false_hits_max": FALSE_HITS_MAX,
+                        "audit_share": AUDIT_SHARE,
+                    },
                 },
             }
         },
+        "brain": {"timeout_s": BRAIN_S},
         "answers": [
             {"name": name, "text": text, "phrases": list(phrases), "endpoint": traffic.ENDPOINT}
             for name, (text, phrases) in traffic.FIXED.items()
@@ -142,6 +170,29 @@ async def gateway(config: Path) -> AsyncIterator[Served]:
         yield Served(await _listening(process, log), process.pid)
     finally:
         await _end(process)
+
+
+async def semantic_ready(port: int) -> None:
+    """Wait until the gateway's semantic cache answers.
+
+    Raises:
+        DemoFailed: it does not, in time.
+    """
+    end_s = asyncio.get_running_loop().time() + READY_S
+    while asyncio.get_running_loop().time() < end_s:
+        if b"\nfarthing_semantic_ready 1" in await _metrics(port):
+            return
+        await asyncio.sleep(0.1)
+    raise DemoFailed("the semantic cache did not become ready")
+
+
+async def _metrics(port: int) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(b"GET /metrics HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n")
+        return await asyncio.wait_for(reader.read(), READY_S)
+    finally:
+        writer.close()
 
 
 async def _listening(process: asyncio.subprocess.Process, log: Path) -> int:

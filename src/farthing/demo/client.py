@@ -24,6 +24,8 @@ class Reply(Struct, frozen=True, kw_only=True):
     saved_usd: float = 0.0
     fault: str | None = None
     """What was wrong with it; None when nothing was."""
+    wrong_hit: bool = False
+    """The semantic cache answered, with the answer to a question of another intent."""
 
 
 class WrongAnswer(Exception):

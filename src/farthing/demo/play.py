@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct, field
 
 from farthing.brain.phrase import normalised
@@ -23,6 +24,7 @@ from farthing.types import Receipt
 FAULTS_SHOWN_MAX = 5
 TITLE_CHARS_MAX = 70
 SHOW_S = 0.25
+OBSERVED_SHARE = 0.4  # of the time, in which the semantic cache only says what it would have answered
 
 
 class Tally(Struct):
@@ -33,6 +35,10 @@ class Tally(Struct):
     done: int = 0
     failed: int = 0
     hits: int = 0
+    similar: int = 0
+    """Answered by the semantic cache."""
+    wrong_hits: int = 0
+    """Of those, with the answer to a question of another intent."""
     cost_usd: float = 0.0
     saved_usd: float = 0.0
     began_s: float = field(default_factory=time.monotonic)
@@ -41,7 +47,9 @@ class Tally(Struct):
 
     def add(self, reply: Reply) -> None:
         self.done += 1
-        self.hits += reply.cache in ("exact", "coalesced")
+        self.hits += reply.cache in ("exact", "coalesced", "semantic")
+        self.similar += reply.cache == "semantic"
+        self.wrong_hits += reply.wrong_hit
         self.cost_usd += reply.cost_usd
         self.saved_usd += reply.saved_usd
         if reply.fault is not None:
@@ -76,6 +84,10 @@ class Played(Struct, frozen=True, kw_only=True):
     complaints: list[str]
     """What does not add up, in sentences; empty when all does."""
     folder: Path
+    without_semantic: str | None
+    """Why there was no semantic cache; None when there was one."""
+    observed_s: float
+    """For how long it only observed."""
 
 
 Show = Callable[[Tally], None]
@@ -92,11 +104,25 @@ async def play(asks: list[traffic.Ask], folder: Path, show: Show) -> Played:
     tenant_keys = children.keys()
     config = folder / "farthing.toml"
     tally = Tally(planned=len(asks))
+    without = children.without_semantic()
+    observed_s = OBSERVED_SHARE * asks[-1].at_s
+
     async with children.upstream(folder) as upstream:
-        config.write_text(children.configuration(folder, upstream.ports, tenant_keys), "utf-8")
+
+        def configure(mode: children.SemanticMode) -> None:
+            text = children.configuration(folder, upstream.ports, tenant_keys, mode)
+            config.write_text(text, "utf-8")
+
+        def turn_on() -> None:
+            if without is None:
+                configure("on")
+
+        configure("off" if without is not None else "observe")
         async with children.gateway(config) as gateway:
+            if without is None:
+                await children.semantic_ready(gateway.port)
             tally.began_s = time.monotonic()
-            async with _shown(tally, show):
+            async with _shown(tally, show), _later(observed_s, turn_on):
                 replies = await _send(asks, Client(gateway.port), tenant_keys, tally)
             took_s = time.monotonic() - tally.began_s
     ledger = folder / "ledger"
@@ -113,7 +139,19 @@ async def play(asks: list[traffic.Ask], folder: Path, show: Show) -> Played:
         samples=_samples(ledger, asks, replies),
         complaints=_complaints(tally, report, upstream.bill),
         folder=folder,
+        without_semantic=without,
+        observed_s=observed_s,
     )
+
+
+@asynccontextmanager
+async def _later(after_s: float, act: Callable[[], object]) -> AsyncIterator[None]:
+    """Call `act` so many seconds into the block, unless that is over before."""
+    handle = asyncio.get_running_loop().call_later(after_s, act)
+    try:
+        yield
+    finally:
+        handle.cancel()
 
 
 @asynccontextmanager
@@ -153,9 +191,12 @@ async def _send(
 
 
 def checked(ask: traffic.Ask, reply: Reply) -> Reply:
-    """`reply`, with a fault when its text is not an answer to what was asked."""
+    """`reply`, with a fault when its text is not an answer to what was asked; where that is the semantic
+    cache's error, it is counted as such."""
     if reply.fault is not None or reply.text in right_answers(ask):
         return reply
+    if reply.cache in ("semantic", "coalesced") and words.is_an_answer(reply.text):
+        return msgspec.structs.replace(reply, wrong_hit=True)  # who waits for the same call shares its error
     fault = f"the wrong answer to {ask.text!r}: {reply.text[:80]!r}"
     return Reply(
         request_id=reply.request_id,

@@ -15,6 +15,7 @@ from farthing.demo import children, traffic
 from farthing.demo.play import Played, Show, Tally
 from farthing.demo.upstream import TIERS
 from farthing.insight import report as reports
+from farthing.ledger.chance import upper
 
 LINE_S = 5.0  # between two lines of progress where nobody watches a bar
 
@@ -32,7 +33,7 @@ def introduce(console: Console, requests: int, speed: float) -> None:
         for name, tier in TIERS.items()
     ]
     rows += [
-        ("real", "gateway", "farthing serve: rules, exact cache, contracts, ledger"),
+        ("real", "gateway", "farthing serve: rules, exact and semantic cache, contracts, ledger"),
         ("real", "questions", f"{requests:,} requests out of BANKING77 (CC-BY-4.0), half of them streamed"),
         (
             "real",
@@ -47,6 +48,11 @@ def introduce(console: Console, requests: int, speed: float) -> None:
             f"spelling, {traffic.SHARE_CONTEXT:.0%} long",
         ),
     ]
+    without = children.without_semantic()
+    if without is not None:
+        rows.append(("absent", "semantic cache", escape(without)))
+    else:
+        rows.append(("simulated", "truth", "two questions of one BANKING77 intent have one right answer"))
     console.print("[bold]farthing demo[/]  offline: no key, no model, nothing leaves this machine")
     table = Table(box=None, show_header=False, padding=(0, 0, 0, 2))
     for row in rows:
@@ -103,11 +109,14 @@ def conclude(console: Console, played: Played, *, kept: bool) -> None:
     for complaint in played.complaints:
         console.print(f"[bold red]WRONG[/]  {escape(complaint)}")
     if not played.complaints:
+        but = f" but {tally.wrong_hits:,} of the semantic cache" if tally.wrong_hits else ""
         console.print(
-            f"[bold green]All {tally.done:,} answers right[/] in {played.took_s:.0f} s: form, text and usage "
-            "checked one by one; the ledger has one\nreceipt for each, and its calls and cost are those the "
-            "simulated models counted, to the nano-dollar\n"
+            f"[bold green]All {tally.done:,} answers right{but}[/] in {played.took_s:.0f} s: form, text and "
+            "usage checked one\nby one; the ledger has one receipt for each, and its calls and cost "
+            "are those the simulated models\ncounted, to the nano-dollar\n"
         )
+    for line in _similar(played):
+        console.print(line)
     console.print("[yellow]Simulated models: the shares are real arithmetic, the dollars are not a bill.[/]")
     reports.render(played.report, console)
     console.print("\n[bold]Three of them, as[/] farthing explain [bold]tells them[/]")
@@ -118,6 +127,29 @@ def conclude(console: Console, played: Played, *, kept: bool) -> None:
     console.print()
     for line in _how_to_go_on(played, kept=kept):
         console.print(line, soft_wrap=True)
+
+
+def _similar(played: Played) -> Iterator[str]:
+    """What the semantic cache did, by the demo's own truth; the report has the gateway's own measure."""
+    tally = played.tally
+    if played.without_semantic is not None:
+        yield f"[yellow]No semantic cache:[/] {escape(played.without_semantic)}\n"
+        return
+    yield (
+        f"[bold]Semantic cache[/]  observed for {played.observed_s:.0f} s, then on from a probability of "
+        f"{children.THRESHOLD:g}, set by hand:\na certificate (farthing calibrate cache) takes "
+        "longer than a demo"
+    )
+    if not tally.similar:
+        yield "no question was near enough to another one\n"
+        return
+    share, high = tally.wrong_hits / tally.similar, upper(tally.wrong_hits, tally.similar, 0.95)
+    yield (
+        f"{tally.similar:,} times a question got the answer to one asked in other words, "
+        f"{tally.wrong_hits:,} times to one of another intent\n({share:.1%}; 95 % sure: at most {high:.1%}). "
+        "The gateway, which cannot know, answered all at first and then "
+        f"{children.AUDIT_SHARE:.0%} anew to measure it\n"
+    )
 
 
 def _how_to_go_on(played: Played, *, kept: bool) -> Iterator[str]:
@@ -144,6 +176,9 @@ def as_json(played: Played, speed: float, *, kept: Path | None) -> bytes:
             "requests": tally.done,
             "failed": tally.failed,
             "complaints": played.complaints,
+            "semantic_hits": tally.similar,
+            "semantic_hits_wrong": tally.wrong_hits,
+            "without_semantic": played.without_semantic,
             "took_s": round(played.took_s, 3),
             "speed": round(speed, 3),
             "request_ids": {sample.title: sample.request_id for sample in played.samples},

@@ -1,6 +1,8 @@
 """What the simulated models answer. Pure: the same question has the same answer, whichever model gives it.
 
-So the client of the demo can check the text of every answer, cached ones too.
+A question of BANKING77 is answered by its intent, as a support desk would: two questions of one intent have
+one answer. So the client of the demo can check the text of every answer, and tells right hits of the
+semantic cache from wrong ones.
 """
 
 from functools import lru_cache
@@ -44,14 +46,15 @@ def _lengths() -> tuple[int, ...]:
 
 
 def answer(question: str) -> str:
-    """The answer to `question`: its category in words, then sentences up to a length out of the trace.
+    """The answer to `question`: its intent in words, then sentences up to a length out of the trace.
 
-    Letter case, runs of white space and closing punctuation of the question make no difference.
+    Letter case, runs of white space and closing punctuation of the question make no difference, nor does
+    anything but its intent where that is known.
     """
     text = normalised(question)
-    seed = int.from_bytes(blake2b(text.encode("utf-8", "replace"), digest_size=8).digest())
-    tokens_max = min(_lengths()[seed % len(_lengths())], GENERATED_TOKENS_MAX)
     category = _categories().get(text)
+    seed = int.from_bytes(blake2b((category or text).encode("utf-8", "replace"), digest_size=8).digest())
+    tokens_max = min(_lengths()[seed % len(_lengths())], GENERATED_TOKENS_MAX)
     subject = "your question" if category is None else category.replace("_", " ")
     parts = [OPENING.format(subject=subject)]
     tokens = tokens_of(parts[0])
@@ -62,6 +65,16 @@ def answer(question: str) -> str:
             break
         parts.append(sentence)
     return " ".join(parts)
+
+
+def is_an_answer(text: str) -> bool:
+    """Whether `text` is the answer to some question of the set."""
+    return text in _all()
+
+
+@lru_cache(maxsize=1)
+def _all() -> frozenset[str]:
+    return frozenset(answer(question.text) for question in questions())
 
 
 def pieces(text: str) -> list[str]:

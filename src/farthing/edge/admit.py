@@ -29,6 +29,10 @@ class Admission:
             raise Overloaded(f"{self._requests_max} requests are in progress: try again in a moment")
         self.in_progress += 1
 
+    def share(self) -> float:
+        """In progress, as a share of what is allowed."""
+        return self.in_progress / self._requests_max
+
     def leave(self) -> None:
         self.in_progress -= 1
 

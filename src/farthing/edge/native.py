@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from farthing.edge.auth import named_tenant
-from farthing.edge.openai import TOKENS_MAX, Asked, Number, Reader, _convert
+from farthing.edge.openai import TOKENS_MAX, Asked, Number, Reader, _convert, documents_of
 from farthing.errors import InvalidRequest
 from farthing.models.answers import money_of
 from farthing.protocols import Sink
@@ -61,6 +61,7 @@ class _Metadata(Struct):
     language: Name | None = None
     endpoint: Name | None = None
     session: Name | None = None
+    documents: list[Name] | None = None
     flags: _Flags | list[str] | None = None
 
 
@@ -119,6 +120,7 @@ def read_ask(reader: Reader, body: Json, asked: Asked) -> Request:
         session=metadata.session or request.session,
         retrieval=bool(flags.retrieval),
         context_tokens=flags.context_tokens or 0,
+        documents=request.documents if metadata.documents is None else documents_of(metadata.documents),
     )
 
 

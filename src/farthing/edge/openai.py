@@ -23,6 +23,8 @@ ENDPOINT_PREFIX = "farthing/"
 SESSION = b"x-farthing-session"
 TASK = b"x-farthing-task"
 CACHE_CONTROL = b"cache-control"
+DOCUMENTS = b"x-farthing-documents"
+DOCUMENTS_MAX = 64
 TOKENS_MAX = 100_000_000  # above any context window; a larger number is a mistake, often a negative one
 
 Tokens = Annotated[int, Meta(ge=1, le=TOKENS_MAX)]
@@ -130,6 +132,7 @@ class Reader:
             session=_word(headers[SESSION]) if SESSION in headers else None,
             user="" if read.user is None else self.digest_user(read.user),
             task_type=_word(headers[TASK]) if TASK in headers else None,
+            documents=_documents(headers[DOCUMENTS]) if DOCUMENTS in headers else (),
             received_s=asked.received_s,
         )
 
@@ -182,6 +185,10 @@ class Reader:
             raise UnknownModel(f"there is no endpoint `{name[:100]}`; known: {known}", param="model")
         return found
 
+    def named(self, name: str) -> Endpoint | None:
+        """The endpoint of that name as this configuration has it; None when there is none."""
+        return self._default if name == self._default.name else self._endpoints.get(name)
+
     def digest_user(self, user: str) -> str:
         """Who asked, for the ledger: a keyed digest, so that the name itself is nowhere."""
         digest = self._user_digest.copy()
@@ -189,14 +196,22 @@ class Reader:
         return digest.hexdigest()
 
 
+def user_digest(user: str, key: bytes) -> str:
+    """As `Reader.digest_user`, under the key of an installation."""
+    return blake2b(user.encode("utf-8", "replace"), digest_size=8, key=key).hexdigest()
+
+
 def _cached_as_asked(endpoint: Endpoint, said: bytes) -> Endpoint:
     """The endpoint for one request that says `cache-control`: `no-store` reads and keeps nothing,
     `no-cache` reads nothing. Other words change nothing."""
     words = {word.strip() for word in said.lower().split(b",")}
     if b"no-store" in words:
-        return replace(endpoint, cache_exact="off")  # type: ignore[no-any-return]
-    if b"no-cache" in words and endpoint.cache_exact == "on":
-        return replace(endpoint, cache_exact="refresh")  # type: ignore[no-any-return]
+        return replace(endpoint, cache_exact="off", semantic=None)  # type: ignore[no-any-return]
+    if b"no-cache" in words:
+        if endpoint.cache_exact == "on":
+            endpoint = replace(endpoint, cache_exact="refresh")
+        if endpoint.semantic is not None:
+            endpoint = replace(endpoint, semantic=replace(endpoint.semantic, mode="observe"))
     return endpoint
 
 
@@ -255,6 +270,24 @@ def _word(raw: bytes | None) -> str | None:
     if len(word) > 200 or not word.isprintable():
         raise InvalidRequest("an x-farthing header is longer than 200 characters or not printable")
     return word or None
+
+
+def _documents(raw: bytes) -> tuple[str, ...]:
+    """The documents named by `id@version, id`."""
+    named = raw.decode("latin-1").split(",")
+    return documents_of([name.strip() for name in named if name.strip()])
+
+
+def documents_of(named: list[str]) -> tuple[str, ...]:
+    """Raises:
+    InvalidRequest: there are too many, or a name is none.
+    """
+    if len(named) > DOCUMENTS_MAX or any(len(name) > 200 or not name.isprintable() for name in named):
+        raise InvalidRequest(
+            f"documents: send at most {DOCUMENTS_MAX}, each `id` or `id@version` of at most 200 characters",
+            param="documents",
+        )
+    return tuple(sorted(set(named)))
 
 
 def retry_after_of(error: FarthingError) -> float | None:

@@ -34,7 +34,7 @@ from farthing.errors import (
 )
 from farthing.models.answers import usd
 from farthing.pipeline import Steps, answer, note_cancelled, note_error
-from farthing.protocols import Sink
+from farthing.protocols import CacheKeeper, Sink
 from farthing.types import Answer, Json, Receipt, Request, Tenant, saved_nusd
 
 log = logging.getLogger("farthing.edge")
@@ -60,6 +60,8 @@ class Serving(Struct, frozen=True, kw_only=True):
     server: ServerConfig
     models: tuple[Json, ...]
     """What `GET /v1/models` lists."""
+    keeper: CacheKeeper | None = None
+    """What operators may do with the semantic cache; None: there is none."""
 
 
 class ConnectionSink:

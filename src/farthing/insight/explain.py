@@ -94,9 +94,13 @@ def _unfinished(intent: Intent) -> list[str]:
 
 def _lines(receipt: Receipt) -> Iterator[str]:
     yield f"Request {receipt.request_id}, {_moment(receipt.at_unix_s)}"
+    if receipt.purpose:
+        yield f"  errand   {_errand(receipt)}"
     yield f"  asked    {_asked(receipt)}"
     yield f"  is       {_traits(receipt)}"
     yield f"  cache    {_cache(receipt)}"
+    if receipt.cache_entry:
+        yield f"  similar  {_similar(receipt)}"
     yield f"  route    {_route(receipt)}"
     for number, attempt in enumerate(receipt.attempts, 1):
         yield f"  call {number}   {_attempt(attempt)}"
@@ -111,6 +115,38 @@ def _lines(receipt: Receipt) -> Iterator[str]:
     if receipt.policy or receipt.price_version:
         policy, prices = receipt.policy or UNKNOWN, receipt.price_version or UNKNOWN
         yield f"  under    configuration {policy}, prices {prices}"
+
+
+ERRANDS = {
+    "judge": "to hear whether the fresh answer of {about} says what the stored one would have",
+    "precompute": "to have an answer before it is asked for ({about})",
+    "refresh": "to see whether the stored answer {about} is still right",
+}
+AUDITS = {
+    "agrees": "the fresh answer agrees with it",
+    "differs": "the fresh answer differs: it would have been a false hit",
+    "pending": "the fresh answer has other words, a judge is to compare them (see the errand about this id)",
+}
+
+
+def _similar(receipt: Receipt) -> str:
+    """What the semantic cache had, and what became of it."""
+    entry = f"entry {receipt.cache_entry}"
+    if receipt.cache_probability is not None:
+        entry += f", right with probability {receipt.cache_probability:.4f} as the verifier has it"
+    if receipt.cache == "semantic":
+        return f"{entry}: served"
+    if not receipt.cache_would_hit:
+        return f"{entry}: not served, that is too little"
+    if receipt.audit:
+        return f"{entry}: not served but audited; {AUDITS[receipt.audit]}"
+    return f"{entry}: not served, though it could have been"
+
+
+def _errand(receipt: Receipt) -> str:
+    about = receipt.about or "an entry"
+    found = {"agrees": "; they agree", "differs": "; they differ"}.get(receipt.audit, "")
+    return f"of the gateway itself, {receipt.purpose}: {ERRANDS[receipt.purpose].format(about=about)}{found}"
 
 
 def _asked(receipt: Receipt) -> str:
@@ -169,9 +205,12 @@ def _outcome(receipt: Receipt) -> str:
 
 def _cost(receipt: Receipt) -> str:
     plural = "" if receipt.calls == 1 else "s"
+    embedding = f"{usd(receipt.embedding_nusd)} of it for embedding" if receipt.embedding_nusd else ""
     tokens = "tokens unknown" if receipt.usage is None and receipt.calls else _tokens(receipt.usage)
     return ", ".join(
-        part for part in (_money(receipt.cost_nusd), f"{receipt.calls} call{plural}", tokens) if part
+        part
+        for part in (_money(receipt.cost_nusd), embedding, f"{receipt.calls} call{plural}", tokens)
+        if part
     )
 
 

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from farthing.insight.money import usd
+from farthing.insight.semantic import SemanticCell, SemanticSums
+from farthing.insight.semantic_text import render_semantic
+from farthing.insight.standing import Standings
 from farthing.insight.sums import FEW, Cell, Quantiles, Savings, SavingSums, Sums
 from farthing.ledger import read
 from farthing.ledger.rows import Intent
@@ -46,6 +49,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """One for each tier, over all endpoints."""
     total: Cell
     savings: Savings
+    semantic: list[SemanticCell] = []
+    """One for each endpoint whose semantic cache was asked or had errands."""
 
 
 def build(
@@ -55,15 +60,17 @@ def build(
     until: float,
     endpoint: str | None = None,
     targets_s: Mapping[str, float] | None = None,
+    standings: Standings | None = None,
 ) -> Report:
     """Sum up `rows` of requests that arrived in [since, until), all in Unix seconds.
 
-    `targets_s` is the latency that each endpoint is held to. One pass, in memory that does not grow with
-    the number of rows.
+    `targets_s` is the latency that each endpoint is held to, `standings` where its semantic cache stands. One
+    pass, in memory that does not grow with the number of rows.
     """
     targets_s = targets_s or {}
     cells: dict[tuple[str, str], Sums] = {}
     savings = SavingSums()
+    semantic = SemanticSums()
     calls: dict[tuple[str, float], Intent] = {}
     for row in rows:
         if row.at_unix_s >= until or (since is not None and row.at_unix_s < since):
@@ -73,6 +80,10 @@ def build(
             continue
         calls.pop((row.request_id, row.at_unix_s), None)
         if endpoint is not None and row.endpoint != endpoint:
+            continue
+        semantic.add(row)
+        if row.purpose:
+            savings.add_errand(row)
             continue
         key = (row.endpoint, row.tier or "-")
         cell = cells.get(key)
@@ -99,6 +110,7 @@ def build(
         tiers=[sums.cell(ALL, tier, total.requests) for tier, sums in sorted(by_tier.items())],
         total=total.cell(ALL, ALL, total.requests),
         savings=savings.savings(),
+        semantic=semantic.cells(standings),
     )
 
 
@@ -141,6 +153,7 @@ def render(report: Report, console: "Console") -> None:
         console.print(_latency_table(report))
         for line in _savings_lines(report.savings):
             console.print(line)
+    render_semantic(report.semantic, console)
     for line in _notes(report):
         console.print(line)
 
@@ -221,6 +234,7 @@ def _savings_lines(savings: Savings) -> Iterator[str]:
     yield (
         f"  = cache {usd(parts.cache_nusd)} + no LLM {usd(parts.no_llm_nusd)} "
         f"+ routing {usd(parts.routing_nusd)}"
+        f"{f' - errands {usd(-parts.errands_nusd)}' if savings.errands else ''}"
     )
     for one in savings.per:
         yield (
@@ -238,6 +252,8 @@ def _notes(report: Report) -> Iterator[str]:
         yield f"unpriced: {total.unpriced:,} requests whose cost is unknown, in no sum of money"
     if report.savings.not_comparable:
         yield f"not compared: {report.savings.not_comparable:,} requests without a known cost or baseline"
+    if report.savings.errands_unpriced:
+        yield f"unpriced errands: {report.savings.errands_unpriced:,}, in no sum of money"
     if report.unknown_outcome:
         yield f"unknown outcome: {report.unknown_outcome:,} requests whose process died in a call; in no sum"
     if report.in_flight:

@@ -7,6 +7,7 @@ import msgspec
 
 from farthing import config as configuration
 from farthing.config import Config
+from farthing.config.knobs import EndpointSemanticConfig
 from farthing.errors import ConfigError
 
 
@@ -16,6 +17,9 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     ledger: Path
     targets_s: dict[str, float]
     """Endpoint to the latency its contract holds it to."""
+    state_dir: Path
+    semantic: dict[str, EndpointSemanticConfig]
+    """The semantic cache of every endpoint of the configuration."""
 
 
 def locate(ledger: Path | None, config: Path | None, env: Mapping[str, str]) -> Source:
@@ -37,4 +41,9 @@ def locate(ledger: Path | None, config: Path | None, env: Mapping[str, str]) -> 
         for name, endpoint in settings.endpoints.items()
         if endpoint.target_s is not None
     }
-    return Source(ledger=path, targets_s=targets_s)
+    return Source(
+        ledger=path,
+        targets_s=targets_s,
+        state_dir=configuration.state_dir(settings, env),
+        semantic={name: endpoint.cache.semantic for name, endpoint in settings.endpoints.items()},
+    )

@@ -79,6 +79,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     routing_nusd: int
     """Everything else: the difference between the targets that were called and the baseline. Negative when
     repairs, retries and escalations cost more than the cheaper targets saved."""
+    errands_nusd: int = 0
+    """What the gateway's own errands cost, so zero or less: judging, answering ahead, refreshing."""
 
 
 class Interval(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +108,10 @@ class Savings(msgspec.Struct, frozen=True, kw_only=True):
     per: list[Interval]
     method: str
     few: bool
+    errands: int = 0
+    """Errands; in no count of requests."""
+    errands_unpriced: int = 0
+    """Those whose cost is unknown; in no sum here."""
 
 
 # -- sums -------------------------------------------------------------------------------------------
@@ -269,6 +275,7 @@ class SavingSums:
         self.saved_nusd = self.squares = 0
         self.cache_nusd = self.no_llm_nusd = self.routing_nusd = 0
         self.targets: set[str] = set()
+        self.errands = self.errands_unpriced = self.errands_nusd = 0
 
     def add(self, receipt: Receipt) -> None:
         saved = saved_nusd(receipt)
@@ -289,28 +296,43 @@ class SavingSums:
         else:
             self.routing_nusd += saved
 
+    def add_errand(self, receipt: Receipt) -> None:
+        """What the gateway did on its own account is a cost against what was saved."""
+        self.errands += 1
+        if receipt.cost_nusd is None:
+            self.errands_unpriced += 1
+        else:
+            self.errands_nusd += receipt.cost_nusd
+
     def savings(self) -> Savings:
+        saved = self.saved_nusd - self.errands_nusd
         return Savings(
             requests=self.requests,
             not_comparable=self.not_comparable,
             baseline_targets=sorted(self.targets),
             baseline_nusd=self.baseline_nusd,
-            cost_nusd=self.cost_nusd,
-            saved_nusd=self.saved_nusd,
-            saved_share=self.saved_nusd / self.baseline_nusd if self.baseline_nusd else None,
+            cost_nusd=self.cost_nusd + self.errands_nusd,
+            saved_nusd=saved,
+            saved_share=saved / self.baseline_nusd if self.baseline_nusd else None,
             parts=Parts(
-                cache_nusd=self.cache_nusd, no_llm_nusd=self.no_llm_nusd, routing_nusd=self.routing_nusd
+                cache_nusd=self.cache_nusd,
+                no_llm_nusd=self.no_llm_nusd,
+                routing_nusd=self.routing_nusd,
+                errands_nusd=-self.errands_nusd,
             ),
             per=[self._per(scale) for scale in SCALES] if self.requests > 1 else [],
             method="normal approximation over the savings of single requests, 95 %",
             few=self.requests < FEW,
+            errands=self.errands,
+            errands_unpriced=self.errands_unpriced,
         )
 
     def _per(self, scale: int) -> Interval:
-        """Mean saving of a request, times `scale`; the interval is that of the mean."""
+        """Mean saving of a request, its part of the errands taken off, times `scale`; the interval is that
+        of the mean."""
         count = self.requests
         variance = Fraction(self.squares * count - self.saved_nusd**2, count * (count - 1))
-        mean = Fraction(self.saved_nusd, count)
+        mean = Fraction(self.saved_nusd - self.errands_nusd, count)
         margin = round(Z95 * sqrt(variance / count) * scale)
         return Interval(
             requests=scale,

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Final
 
 from farthing.ledger.histogram import LogHistogram
+from farthing.ledger.semantic_metrics import SemanticMetrics
 from farthing.protocols import Ledger
 from farthing.types import Receipt
 
@@ -67,6 +68,7 @@ class Metrics:
         self._gauges = gauges
         self.targets: Container[str] | None = None
         """Names that may be labels, others are `other`: clients make up models. None: any."""
+        self.semantic = SemanticMetrics()
         self._counts: dict[tuple[str, str, str, int], _Count] = {}
         self._totals: dict[tuple[str, str], _Totals] = {}
         self._attempts: dict[tuple[str, str], int] = {}
@@ -78,7 +80,7 @@ class Metrics:
     # -- counting -----------------------------------------------------------------------------------
 
     def observe(self, receipt: Receipt) -> None:
-        """Count one finished request, at the latest when somebody asks."""
+        """Count one finished request, or errand of ours, at the latest when somebody asks."""
         finished = self._finished
         finished.append(receipt)
         if len(finished) >= BATCH:
@@ -90,6 +92,11 @@ class Metrics:
             self._count(receipt)
 
     def _count(self, receipt: Receipt) -> None:
+        if receipt.purpose:
+            self._observe_errand(receipt)
+            return
+        if "semantic" in receipt.stage_ms:
+            self.semantic.look(receipt)
         key = (receipt.endpoint, receipt.tier, receipt.cache, receipt.status // 100)
         count = self._counts.get(key) or self._new_count(*key)
         count.requests += 1
@@ -122,6 +129,24 @@ class Metrics:
         baseline_nusd = receipt.baseline_nusd
         if baseline_nusd is not None and baseline_nusd != cost_nusd:
             totals.saved_nusd += baseline_nusd - cost_nusd
+
+    def _observe_errand(self, receipt: Receipt) -> None:
+        """An errand is no request of a client, but its calls were made and its cost is a cost, against
+        what was saved too."""
+        self.semantic.errand(receipt)
+        for attempt in receipt.attempts:
+            self._new_attempt(attempt.target, attempt.error or "ok")
+        key = (receipt.endpoint, receipt.tier)
+        if len(self._totals) >= SERIES_MAX and key not in self._totals:
+            key = (OTHER, OTHER)
+        totals = self._totals.setdefault(key, _Totals())
+        if receipt.usage is not None:
+            totals.input_tokens += receipt.usage.input_tokens
+            totals.output_tokens += receipt.usage.output_tokens
+            totals.cached_tokens += receipt.usage.cached_tokens
+        totals.unpriced += receipt.cost_nusd is None
+        totals.cost_nusd += receipt.cost_nusd or 0
+        totals.saved_nusd -= receipt.cost_nusd or 0
 
     def _new_count(self, endpoint: str, tier: str, cache: str, status: int) -> _Count:
         if len(self._counts) >= SERIES_MAX:
@@ -168,6 +193,8 @@ class Metrics:
             "Optional steps that failed or were late, so were left out.",
             ((_labels(step=step), n) for (step, _), n in self._skipped.items()),
         )
+        for name, kind, about, values in self.semantic.families():
+            lines += _family(name, kind, about, ((_labels(**labels), value) for labels, value in values))
         for name, value in (self._gauges() if self._gauges is not None else {}).items():
             lines += _family(f"farthing_{name}", "gauge", "Now, in this process.", [("", value)])
         return ("\n".join(lines) + "\n").encode()

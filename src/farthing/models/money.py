@@ -71,7 +71,7 @@ class Money:
 
     def total(self, receipt: Receipt) -> None:
         """Add up cost, baseline and time. Twice is safe."""
-        cost: int | None = 0
+        cost: int | None = receipt.embedding_nusd
         model_ms = 0.0
         for attempt in receipt.attempts:
             model_ms += attempt.total_ms or 0.0
@@ -83,7 +83,7 @@ class Money:
         usage, compared = receipt.usage, receipt.baseline_target
         if usage is not None and compared:
             if compared == receipt.target and receipt.calls == 1:
-                receipt.baseline_nusd = cost
+                receipt.baseline_nusd = None if cost is None else cost - receipt.embedding_nusd
             else:
                 baseline = self._targets(compared)
                 # the baseline would have cached prefixes of its own: which is unknown, so the same are taken

@@ -84,27 +84,37 @@ class CacheKeys:
                 phrases = self._phrases.get(endpoint.name)
                 if phrases is not None:
                     body["messages"] = _with_question_folded(messages, phrases)
-        tenant = request.tenant
-        scope = (
-            _FORMAT,
-            self._policy,
-            tenant.name,
-            tenant.plan,
-            endpoint.name,
-            request.operation,
-            request.model,
-            request.tier,
-            request.task_type,
-            request.language,
-            request.retrieval,
-            request.context_tokens,
-            body,
-        )
-        try:
-            encoded = _encode(scope)
-        except (OverflowError, UnicodeEncodeError, TypeError, RecursionError):
-            return None  # a number or string outside the format: it costs a miss
-        return sha256(encoded).digest()  # twice as fast as blake2b where the processor has it built in
+        return digest_of(_FORMAT, self._policy, request, body)
+
+
+def digest_of(form: str, policy: str, request: Request, body: Json, *more: Any) -> bytes | None:
+    """The digest of all that must be equal for two requests to be the same: who asks, where, under which
+    policy, and `body`, which is what counts of theirs. None: it holds what cannot be encoded.
+
+    `form` keeps the digests of one use apart from those of every other.
+    """
+    tenant = request.tenant
+    scope = (
+        form,
+        policy,
+        tenant.name,
+        tenant.plan,
+        request.endpoint.name,
+        request.operation,
+        request.model,
+        request.tier,
+        request.task_type,
+        request.language,
+        request.retrieval,
+        request.context_tokens,
+        body,
+        *more,
+    )
+    try:
+        encoded = _encode(scope)
+    except (OverflowError, UnicodeEncodeError, TypeError, RecursionError):
+        return None  # a number or string outside the format: it costs a miss
+    return sha256(encoded).digest()  # twice as fast as blake2b where the processor has it built in
 
 
 def _with_question_folded(messages: list[Any], phrases: _Phrases) -> list[Any]:

@@ -155,6 +155,14 @@ class RulesRouter:
         named = self._named.get(name)
         return named is None or named.route.pinned
 
+    def answers(self, request: Request, traits: Traits) -> bool:
+        """As the Protocol."""
+        name = request.model
+        if not self._directs or request.tier is not None:
+            return False
+        chosen = name in self._choosing or name.startswith(ENDPOINT_PREFIX) or name in self._policy.aliases
+        return chosen and self._direct_answer(request, traits) is not None
+
     def _tier_of(self, request: Request) -> _Ready:
         """The tier of the endpoint: rules choose among models that chat, and none of those embeds."""
         pinned = self._endpoint_tiers.get(request.endpoint.tier or "")

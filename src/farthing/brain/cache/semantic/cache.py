@@ -1,0 +1,398 @@
+"""Answer a question with what was said to one that asks the same, where that is safe enough.
+
+    scope -> fit -> embed -> search -> verify -> allowed? -> drawn for an audit? -> serve
+    and, after a fresh answer: compare -> trust or doubt -> keep
+
+Similarity only proposes: the verifier reads both questions, the bound says whether what it lets through has
+been right so far, and a share of would-be hits is answered anew and compared. Everything before the search
+that depends on content is the asker's own; the search sees one partition, so that neither an answer nor the
+time it takes says anything of another tenant's questions.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from msgspec import Struct
+
+from farthing.brain.cache.semantic import said
+from farthing.brain.cache.semantic.adapt import adapt, needs_adapting
+from farthing.brain.cache.semantic.entries import Asked, Doubted, Entry, Head, entry_id, entry_key
+from farthing.brain.cache.semantic.fit import unfit_answer, unfit_question
+from farthing.brain.cache.semantic.holdings import Holdings, narrowed, widened
+from farthing.brain.cache.semantic.scope import Scopes
+from farthing.brain.phrase import normalised
+from farthing.errors import StoreError
+from farthing.protocols import AnswerJudge, HitBound, Verifier
+from farthing.types import CacheHit, Comparison, Look, Proposal, Receipt, Request, Semantics, Verdict, replace
+
+log = logging.getLogger("farthing.semantic")
+
+T = TypeVar("T")
+
+AT_ONCE_BYTES_MAX = 16_384  # read in well under a millisecond
+SURE = 0.99  # a first candidate this good is taken without asking about the others
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """What one configuration says for all endpoints."""
+
+    candidates_max: int = 4
+    cosine_min: float = 0.7
+    kept_per_user_hour_max: int = 100
+    answer_bytes_max: int = 1_048_576
+    check: frozenset[str] = frozenset()
+    """Endpoints that doubt what others drop."""
+
+
+class _Candidate(Struct, frozen=True):
+    """A stored question that is near, and what the verifier says of it."""
+
+    head: Head
+    cosine: float
+    verdict: Verdict
+    adapted: CacheHit | None = None
+
+
+class SemanticAnswers:
+    """See `protocols.SemanticCache`. One for each configuration, over holdings that outlive it.
+
+    `draw` gives uniform numbers of [0, 1) for audits, `clock` Unix seconds; `nusd_of` says what embedding
+    that many characters costs (None: nothing).
+    """
+
+    def __init__(
+        self,
+        holdings: Holdings,
+        *,
+        scopes: Scopes,
+        verifier: Verifier,
+        bound: HitBound,
+        limits: Limits,
+        draw: Callable[[], float],
+        judge: AnswerJudge | None = None,
+        clock: Callable[[], float] = time.time,
+        nusd_of: Callable[[int], int] | None = None,
+    ) -> None:
+        self._holdings = holdings
+        self._scopes = scopes
+        self._verifier = verifier
+        self._bound = bound
+        self._limits = limits
+        self._draw = draw
+        self._judge = judge
+        self._clock = clock
+        self._nusd_of = nusd_of
+
+    # -- before a call --------------------------------------------------------------------------------
+
+    async def look(self, request: Request) -> Look | None:
+        terms = request.endpoint.semantic
+        if terms is None or not self._holdings.ready:
+            return None
+        scope = self._scopes.scope(request)
+        if scope is None or unfit_question(scope.question, terms) is not None:
+            return None
+        if request.endpoint.cache_exact != "refresh":
+            self._holdings.asked(scope.partition, normalised(scope.question), request)
+        vectors, cut = await self._holdings.embedder.embed([scope.question])
+        look = Look(partition=scope.partition, question=scope.question, vector=vectors[0])
+        if self._nusd_of is not None:
+            look.cost_nusd = self._nusd_of(len(scope.question))
+        if cut[0]:
+            return None  # what was cut off may be what differs
+        best = await self._best(look, request, terms)
+        if best is not None:
+            await self._propose(look, best, request, terms)
+        return look
+
+    async def _best(self, look: Look, request: Request, terms: Semantics) -> _Candidate | None:
+        limits = self._limits
+        near = await self._holdings.near(
+            look.partition, look.vector, limits.candidates_max, limits.cosine_min
+        )
+        near = [(head, cosine) for head, cosine in near if not self._is_superseded(head, request)]
+        if not near:
+            return None
+        first = await self._candidate(look, *near[0], terms)
+        if len(near) == 1 or (first.head.trust == "fresh" and first.verdict.probability >= SURE):
+            return first
+        others = await asyncio.gather(*(self._candidate(look, *one, terms) for one in near[1:]))
+        return max((first, *others), key=lambda c: (c.head.trust == "fresh", c.verdict.probability))
+
+    def _is_superseded(self, head: Head, request: Request) -> bool:
+        """Whether the request names another version of a document that the entry came from: the document
+        was indexed anew, so the entry goes."""
+        if not head.documents or not request.documents:
+            return False
+        now = dict(document_of(said) for said in request.documents)
+        if all(not version or now.get(name, "") in ("", version) for name, version in head.documents):
+            return False
+        self._holdings.judge(head.key, agrees=False, keep_doubted=False)
+        return True
+
+    async def _candidate(self, look: Look, head: Head, cosine: float, terms: Semantics) -> _Candidate:
+        asked, stored, adapted = look.question, head.question, None
+        if terms.adapt and needs_adapting(asked, stored, terms.adapt):
+            answer = await self._holdings.shelf.answer(head.key)
+            text = None if answer is None else said.text_of(answer[0])
+            filled = None if text is None else adapt(asked, stored, text, terms.adapt)
+            if answer is not None and filled is not None:
+                adapted = said.with_text(answer[0], filled.answer)
+            if filled is None or adapted is None:
+                return _Candidate(
+                    head, cosine, Verdict(outcome="miss", probability=0.0, reason="no template")
+                )
+            asked, stored = filled.asked, filled.stored
+        verdict = await self._verifier.verify(asked, stored, look.vector, widened(head.vector))
+        return _Candidate(head, cosine, _under(verdict, terms), adapted)
+
+    async def _propose(self, look: Look, best: _Candidate, request: Request, terms: Semantics) -> None:
+        """Put the best candidate into `look`, with its answer as it is at this moment, and decide."""
+        found = await self._holdings.shelf.answer(best.head.key)
+        if found is None:
+            return  # it went between the two reads
+        stored, trust = found
+        verdict = best.verdict
+        if trust == "doubted":
+            look.doubted = verdict.outcome == "serve"
+            verdict = replace(verdict, outcome="miss", reason="doubted until a fresh answer agrees")
+        hit = best.adapted or stored
+        look.proposal = Proposal(
+            entry=entry_id(best.head.key),
+            question=best.head.question,
+            hit=replace(hit, kind="semantic", similarity=best.cosine),
+            verdict=verdict,
+        )
+        if verdict.outcome == "miss" or not self._may_serve(look, request, terms):
+            return
+        if verdict.outcome == "abstain":
+            look.unsure = True
+            return
+        self._serve(look, terms)
+
+    async def confirmed(self, look: Look, request: Request) -> None:
+        terms, proposal = request.endpoint.semantic, look.proposal
+        if not look.unsure or terms is None or proposal is None or not await self._still_there(proposal):
+            return
+        verdict = replace(proposal.verdict, outcome="serve", reason="confirmed by a model")
+        look.proposal = replace(proposal, verdict=verdict)
+        look.unsure, look.confirmed = False, True
+        self._serve(look, terms)
+
+    async def _still_there(self, proposal: Proposal) -> bool:
+        """Whether it was neither dropped nor doubted while a model was asked about it."""
+        key = entry_key(proposal.entry)
+        try:
+            found = None if key is None else await self._holdings.shelf.answer(key)
+        except StoreError as error:
+            log.warning("semantic cache: a confirmed answer is not served: %s", error)
+            return False
+        return found is not None and found[1] == "fresh"
+
+    def _serve(self, look: Look, terms: Semantics) -> None:
+        """Serve the proposal, unless it is drawn for an audit."""
+        assert look.proposal is not None, "there is something to serve"
+        key = entry_key(look.proposal.entry)
+        if self._draw() < terms.audit_share:
+            look.audited = True
+        elif key is not None:
+            look.serves = True
+            self._holdings.hit(key)
+
+    def _may_serve(self, look: Look, request: Request, terms: Semantics) -> bool:
+        return (
+            terms.mode == "on"
+            and terms.threshold is not None
+            and request.endpoint.cache_exact != "refresh"
+            and self._bound.allows(request.endpoint.name, look.partition)
+        )
+
+    # -- after a call ---------------------------------------------------------------------------------
+
+    async def learn(self, look: Look, request: Request, fresh: CacheHit, receipt: Receipt) -> None:
+        terms = request.endpoint.semantic
+        if terms is None:
+            return
+        self._refreshed(look, receipt)
+        proposal = look.proposal
+        if proposal is not None and _compares(look, proposal):
+            read = await _aside(len(fresh.body) + len(proposal.hit.body), _beside, fresh, proposal.hit)
+            if read is None:
+                return  # no text to keep
+            agrees = self._compare(look, proposal, read, request, receipt)
+            if agrees and not _asked_anew(request, proposal, look):
+                return  # what is kept says the same
+        size = len(fresh.body) + len(fresh.usage_event or b"")
+        if size <= self._limits.answer_bytes_max and not receipt.stop_reason.startswith("limit:"):
+            language = receipt.language
+            self._holdings.queue(lambda: self._keep(look, request, fresh, language, terms))
+
+    def _compare(
+        self, look: Look, proposal: Proposal, read: "_Beside", request: Request, receipt: Receipt
+    ) -> bool | None:
+        """Act on what the comparison of the fresh answer with the proposal says. None: a judge has to say, or
+        had no room."""
+        would_serve = proposal.verdict.outcome == "serve"
+        counts = would_serve and request.endpoint.cache_exact != "refresh"
+        comparison = Comparison(
+            entry=proposal.entry,
+            partition=look.partition,
+            tenant=request.tenant,
+            endpoint=request.endpoint.name,
+            request_id=request.id,
+            asked=look.question,
+            stored_question=proposal.question,
+            fresh=read.fresh,
+            stored=read.stored,
+            counts=counts,
+        )
+        agrees = read.agree
+        if not agrees and self._judge is not None:
+            asked = self._judge.ask(comparison)
+            if asked != "none":  # else other words are another answer
+                self._wait_for(comparison, judged=asked == "queued")
+                if would_serve and asked == "queued":
+                    receipt.audit = "pending"
+                return None
+        self._conclude(comparison, agrees=agrees)
+        if would_serve:
+            receipt.audit = "agrees" if agrees else "differs"
+        return agrees
+
+    def _wait_for(self, comparison: Comparison, *, judged: bool) -> None:
+        """Tell the bound that an outcome is to come; when nobody has room to judge, that it is lost."""
+        told = comparison
+        for _ in range(0 if not told.counts else 1 if judged else 2):
+            self._bound.note(told.endpoint, told.partition, None, audit=told.request_id)
+
+    def _conclude(self, comparison: Comparison, *, agrees: bool, audit: str = "") -> None:
+        if comparison.counts:
+            self._bound.note(comparison.endpoint, comparison.partition, not agrees, audit=audit)
+        key = entry_key(comparison.entry)
+        if key is not None:
+            self._holdings.judge(key, agrees=agrees, keep_doubted=comparison.endpoint in self._limits.check)
+
+    def judged(self, comparison: Comparison, agrees: bool) -> None:
+        """Take a judge's word on a comparison that was handed to it."""
+        self._conclude(comparison, agrees=agrees, audit=comparison.request_id)
+
+    def _refreshed(self, look: Look, receipt: Receipt) -> None:
+        """An entry asked again that lies where nobody looks any more, as under older documents, has its fresh
+        answer somewhere else now."""
+        key = entry_key(receipt.about) if receipt.purpose == "refresh" else None
+        if key is not None and (look.proposal is None or look.proposal.entry != receipt.about):
+            self._holdings.judge(key, agrees=False, keep_doubted=False)
+
+    async def _keep(
+        self, look: Look, request: Request, fresh: CacheHit, language: str, terms: Semantics
+    ) -> None:
+        """Keep a fresh answer, behind the request, where it is fit to be given again.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        if not await _aside(len(fresh.body), _is_fit, fresh, look.question, terms):
+            return
+        now_s = self._clock()
+        entry = Entry(
+            partition=look.partition,
+            question=look.question,
+            normalised=normalised(look.question),
+            vector=narrowed(look.vector),
+            answer=fresh,
+            endpoint=request.endpoint.name,
+            tenant=request.tenant.name,
+            language=language,
+            target=fresh.target,
+            policy=self._scopes.policy(request.endpoint.name),
+            embedder=self._holdings.embedder.name,
+            documents_version=terms.documents,
+            documents=tuple(document_of(said) for said in request.documents),
+            tags=terms.tags,
+            created_unix_s=now_s,
+            expires_unix_s=now_s + terms.ttl_s,
+            request_id=request.id,
+            user=request.user,
+        )
+        await self._holdings.keep(entry, request, per_user_hour_max=self._limits.kept_per_user_hour_max)
+
+    # -- errands --------------------------------------------------------------------------------------
+
+    async def doubted(self, count: int) -> list[Doubted]:
+        """As `Questions.doubted`."""
+        return await self._holdings.questions.doubted(count)
+
+    async def asked_most(self, count: int, *, seen_min: int = 2, since_unix_s: float = 0.0) -> list[Asked]:
+        """As `Questions.asked_most`; what was asked in the last seconds is not in it yet."""
+        return await self._holdings.questions.asked_most(count, seen_min=seen_min, since_unix_s=since_unix_s)
+
+    async def forget_asked(self, before_unix_s: float) -> None:
+        """As `Questions.forget_asked`."""
+        await self._holdings.questions.forget_asked(before_unix_s)
+
+    async def forget(self, entry: str) -> None:
+        """Drop one entry; one that is not there is no error."""
+        key = entry_key(entry)
+        if key is not None:
+            self._holdings.judge(key, agrees=False, keep_doubted=False)
+            await self._holdings.written()
+
+
+def _asked_anew(request: Request, proposal: Proposal, look: Look) -> bool:
+    """Whether the very question was asked for a fresh answer, which then takes the place of the old one."""
+    same = normalised(proposal.question) == normalised(look.question)
+    return same and request.endpoint.cache_exact == "refresh"
+
+
+async def _aside(size_bytes: int, work: Callable[..., T], *given: Any) -> T:
+    """What `work` says of an answer of that size: large ones are read in a thread, where they hold nobody."""
+    if size_bytes <= AT_ONCE_BYTES_MAX:
+        return work(*given)
+    return await asyncio.to_thread(work, *given)
+
+
+class _Beside(Struct, frozen=True):
+    """Two answers as they are compared."""
+
+    fresh: str
+    stored: str
+    agree: bool
+
+
+def _beside(fresh: CacheHit, stored: CacheHit) -> _Beside | None:
+    """None: the fresh answer is not one plain text."""
+    text = said.text_of(fresh)
+    if text is None:
+        return None
+    before = said.text_of(stored) or ""
+    return _Beside(text, before, said.agree(text, before))
+
+
+def _is_fit(fresh: CacheHit, question: str, terms: Semantics) -> bool:
+    text = said.text_of(fresh)
+    return text is not None and unfit_answer(text, question, terms) is None
+
+
+def _compares(look: Look, proposal: Proposal) -> bool:
+    """Whether the proposal would have been served, or waits for trust; and was not served after all."""
+    return not look.serves and (look.doubted or proposal.verdict.outcome == "serve")
+
+
+def document_of(named: str) -> tuple[str, str]:
+    """Id and version of a document as a client names it: `id@version` or `id`."""
+    name, at, version = named.rpartition("@")
+    return (name, version) if at and name else (named, "")
+
+
+def _under(verdict: Verdict, terms: Semantics) -> Verdict:
+    """The verdict under the endpoint's threshold, which takes the place of the verifier's own. A miss, of the
+    rules for one, stays a miss under any threshold."""
+    if terms.threshold is None or verdict.outcome == "miss":
+        return verdict
+    if verdict.probability >= terms.threshold:
+        return replace(verdict, outcome="serve")  # type: ignore[no-any-return]
+    outcome = "abstain" if verdict.outcome == "abstain" else "miss"
+    return replace(verdict, outcome=outcome)  # type: ignore[no-any-return]

@@ -1,0 +1,243 @@
+"""What outlives a reload: the entries' file, the index over it, and what waits to be written.
+
+At the start the index is built from the rows, a few at a time between the loop's other work; until it is
+there nothing is looked up and nothing is kept, so that no search meets a half-built index.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from farthing.brain.cache.semantic.entries import Entry, Head, recipe_of
+from farthing.brain.cache.semantic.purge import Invalidations
+from farthing.brain.cache.semantic.questions import Questions
+from farthing.brain.cache.semantic.shelf import Removed, Shelf
+from farthing.errors import StoreError
+from farthing.protocols import Embedder, PartitionIndex
+from farthing.types import Request
+
+if TYPE_CHECKING:
+    from farthing.protocols import Vector
+
+log = logging.getLogger("farthing.semantic")
+
+PENDING_MAX = 500  # writes waiting for the disk; beyond, what is new is not kept
+ASKED_WAITING_MAX = 2_000
+ASKED_CHARS_MAX = 8_000  # a longer prompt is counted nowhere: it is no question that comes again
+MAINTAIN_S = 2.0
+LOAD_ROWS = 1_000
+LOAD_ROWS_AT_ONCE = 50  # well under a millisecond of the loop
+LOAD_ROWS_TOLD = 50_000
+
+
+class Holdings:
+    """The entries and the index over them, for the embedder whose vectors they hold."""
+
+    def __init__(self, shelf: Shelf, index: PartitionIndex, embedder: Embedder) -> None:
+        self.shelf = shelf
+        self.questions = Questions(shelf)
+        self.invalidations = Invalidations(shelf)
+        self.embedder = embedder
+        self.ready = False
+        """The index is built."""
+        self.lost = 0
+        """Writes that were given up: the disk did not keep up, or failed."""
+        self._index = index
+        self._writes: set[asyncio.Task[None]] = set()
+        self._asked: dict[tuple[bytes, str], tuple[int, str, Request]] = {}
+        self._running: list[asyncio.Task[None]] = []
+
+    def start(
+        self,
+        *,
+        also: Callable[[], Coroutine[Any, Any, None]] | None = None,
+        warm: Callable[[], Coroutine[Any, Any, None]] | None = None,
+    ) -> None:
+        """Load the models with `warm`, build the index, then look after it, in a task on the loop of now;
+        and run `also` in another. Twice starts nothing again."""
+        if self._running:
+            return
+        loop = asyncio.get_running_loop()
+        self._running.append(loop.create_task(self._run(warm)))
+        if also is not None:
+            self._running.append(loop.create_task(also()))
+
+    async def load(self) -> int:
+        """Build the index from the rows; return how many there are.
+
+        Raises:
+            StoreError: they cannot be read.
+        """
+        began_s = time.monotonic()
+        count = last = 0
+        await self.shelf.forget_removed()
+        while rows := await self.shelf.vectors(self.embedder.name, after=last, count=LOAD_ROWS):
+            for start in range(0, len(rows), LOAD_ROWS_AT_ONCE):
+                for key, partition, vector in rows[start : start + LOAD_ROWS_AT_ONCE]:
+                    self._index.add(partition, key, widened(vector))
+                await asyncio.sleep(0)
+            last = rows[-1][0]
+            count += len(rows)
+            if count % LOAD_ROWS_TOLD == 0:
+                log.info("semantic cache: %d entries indexed", count)
+        self.ready = True
+        log.info("semantic cache: %d entries ready after %.1f s", count, time.monotonic() - began_s)
+        return count
+
+    async def _run(self, warm: Callable[[], Coroutine[Any, Any, None]] | None) -> None:
+        try:
+            if warm is not None:
+                await warm()
+            await self.load()
+        except Exception:
+            log.exception("the semantic cache cannot start; requests are answered without it")
+            return
+        while True:
+            await asyncio.sleep(MAINTAIN_S)
+            try:
+                await self.maintain()
+            except StoreError as error:
+                log.warning("semantic cache: %s", error)
+
+    # -- reading ------------------------------------------------------------------------------------
+
+    async def near(
+        self, partition: bytes, vector: "Vector", count: int, cosine_min: float
+    ) -> list[tuple[Head, float]]:
+        """The live entries nearest to `vector` in its partition, with their cosines, nearest first."""
+        near = [
+            (key, cosine)
+            for key, cosine in self._index.search(partition, vector, count)
+            if cosine >= cosine_min
+        ]
+        if not near:
+            return []
+        heads = await self.shelf.heads(key for key, _ in near)
+        for key, _ in near:
+            if key not in heads:
+                self._index.remove(partition, key)
+        return [(heads[key], cosine) for key, cosine in near if key in heads]
+
+    # -- writing: queued, within bounds ---------------------------------------------------------------
+
+    async def keep(self, entry: Entry, request: Request, *, per_user_hour_max: int) -> None:
+        """Write an entry, then index it.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        key, removed = await self.shelf.put(entry, recipe_of(request), per_user_hour_max=per_user_hour_max)
+        if key is not None:
+            self._index.add(entry.partition, key, widened(entry.vector))
+        self._forget(removed)
+
+    def judge(self, key: int, *, agrees: bool, keep_doubted: bool) -> None:
+        """Write what a comparison said of an entry."""
+
+        async def write() -> None:
+            self._forget(await self.shelf.judged(key, agrees=agrees, keep_doubted=keep_doubted))
+
+        self.queue(write)
+
+    def hit(self, key: int) -> None:
+        """Count a use."""
+        self.queue(lambda: self.shelf.hit(key))
+
+    def asked(self, partition: bytes, normalised: str, request: Request) -> None:
+        """Count a question; written with the next `maintain`."""
+        if request.prompt_chars > ASKED_CHARS_MAX:
+            return
+        key = (partition, normalised)
+        seen = self._asked.get(key)
+        if seen is not None:
+            self._asked[key] = (seen[0] + 1, seen[1], seen[2])
+        elif len(self._asked) < ASKED_WAITING_MAX:
+            self._asked[key] = (1, request.text, request)
+
+    def drop_versions(self, versions: dict[str, str], check: frozenset[str]) -> None:
+        """Drop the entries of endpoints whose documents now have another version, or doubt them."""
+
+        async def write() -> None:
+            await self.invalidations.drop_versions(versions, check=check)
+            self._forget(await self.shelf.maintain())
+
+        self.queue(write)
+
+    async def maintain(self) -> None:
+        """Write what has gathered, and forget the vectors of rows that are gone.
+
+        Raises:
+            StoreError: the store failed.
+        """
+        asked, self._asked = self._asked, {}
+        if asked:
+            counts = {key: (count, text, recipe_of(request)) for key, (count, text, request) in asked.items()}
+            await self.questions.note_asked(counts)
+        self._forget(await self.shelf.maintain())
+
+    async def written(self) -> None:
+        """Wait for what is queued now."""
+        if self._writes:
+            await asyncio.wait(tuple(self._writes))
+
+    def _forget(self, removed: Removed) -> None:
+        for key, partition in removed:
+            self._index.remove(partition, key)
+
+    def queue(self, write: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Have `write` done behind the request; dropped and counted where too much waits."""
+        if len(self._writes) >= PENDING_MAX:
+            self.lost += 1
+            return
+        task = asyncio.get_running_loop().create_task(self._written(write))
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)
+
+    async def _written(self, write: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        try:
+            await write()
+        except StoreError as error:
+            self.lost += 1
+            log.warning("semantic cache: not written: %s", error)
+
+    # -- the end --------------------------------------------------------------------------------------
+
+    def gauges(self) -> dict[str, float]:
+        return {
+            "semantic_entries": len(self._index),
+            "semantic_index_bytes": self._index.bytes_used,
+            "semantic_writes_lost": self.lost,
+            "semantic_ready": float(self.ready),
+        }
+
+    async def aclose(self) -> None:
+        """Write what waits, then close file and embedder. Safe to call twice."""
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        await self.written()
+        if self.ready:
+            try:
+                await self.maintain()
+            except StoreError as error:
+                log.warning("semantic cache: not written: %s", error)
+        self.ready = False
+        await self._index.aclose()
+        await self.shelf.aclose()
+        await self.embedder.aclose()
+
+
+def narrowed(vector: "Vector") -> bytes:
+    """A vector as it is written: half precision, which changes a cosine by less than 0.001."""
+    return np.asarray(vector, np.float16).tobytes()
+
+
+def widened(written: bytes) -> "Vector":
+    """A vector as it was written, of length 1 again."""
+    vector = np.frombuffer(written, np.float16).astype(np.float32)
+    length = float(np.sqrt(vector @ vector))
+    return vector if length == 0.0 else vector / np.float32(length)

@@ -1,0 +1,105 @@
+"""What was asked and what waits for a fresh answer: where the gateway's own errands find their work."""
+
+import apsw
+
+from farthing.brain.cache.semantic.entries import Asked, Doubted, entry_id, read_recipe
+from farthing.brain.cache.semantic.shelf import Shelf, one
+from farthing.brain.cache.semantic.tables import ASKED
+
+ASKED_MAX = 20_000
+ASKED_ROW_BYTES_MAX = 8_192  # with its recipe; questions that were only asked take an eighth of the room
+
+
+class Questions:
+    """Counts of questions, and doubted entries, in the file of `shelf`. Methods raise StoreError."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+        self._asked_max = max(100, min(ASKED_MAX, shelf.bytes_max // ASKED_ROW_BYTES_MAX // 8))
+
+    async def note_asked(self, counts: dict[tuple[bytes, str], tuple[int, str, bytes | None]]) -> None:
+        """Add counts of (partition, normalised question) -> count, question, recipe; the rarest make room."""
+
+        def job(db: apsw.Connection) -> None:
+            now_s = self._shelf.now_s()
+            with db:
+                for (partition, normalised), (count, question, recipe) in counts.items():
+                    if recipe is not None and len(recipe) <= ASKED_ROW_BYTES_MAX:
+                        db.execute(
+                            "INSERT OR IGNORE INTO partitions VALUES (?, ?, ?)",
+                            (partition, recipe, len(recipe) + 80),
+                        )
+                    db.execute(ASKED, (partition, normalised, question, count, now_s, now_s))
+                over = one(db, "SELECT count(*) FROM asked") - self._asked_max
+                if over > 0:  # a tenth more than is needed, so that this is rare
+                    db.execute(
+                        "DELETE FROM asked WHERE rowid IN"
+                        " (SELECT rowid FROM asked ORDER BY count, last_s LIMIT ?)",
+                        (over + self._asked_max // 10,),
+                    )
+                self._shelf.make_room(db, now_s)
+
+        await self._shelf.run(job)
+
+    async def asked_most(self, count: int, *, seen_min: int, since_unix_s: float) -> list[Asked]:
+        """The questions asked most often, of those asked since then."""
+
+        def job(db: apsw.Connection) -> list[Asked]:
+            rows = db.execute(
+                "SELECT question, recipe, count, since_s, last_s, EXISTS (SELECT 1 FROM entries AS e WHERE"
+                " e.partition = asked.partition AND e.normalised = asked.normalised AND e.trust = 'fresh'"
+                " AND e.expires_s > ?) FROM asked JOIN partitions USING (partition)"
+                " WHERE count >= ? AND last_s >= ? ORDER BY count DESC, last_s DESC LIMIT ?",
+                (self._shelf.now_s(), seen_min, since_unix_s, count),
+            )
+            found = []
+            for question, encoded, times, since_s, last_s, answered in rows:
+                recipe = read_recipe(encoded)
+                if recipe is not None:
+                    found.append(
+                        Asked(
+                            question=question,
+                            recipe=recipe,
+                            count=times,
+                            since_unix_s=since_s,
+                            last_unix_s=last_s,
+                            answered=bool(answered),
+                        )
+                    )
+            return found
+
+        return await self._shelf.run(job)
+
+    async def forget_asked(self, before_unix_s: float) -> None:
+        """Forget the questions not asked since then, so that counts speak of a recent time."""
+
+        def job(db: apsw.Connection) -> None:
+            db.execute("DELETE FROM asked WHERE last_s < ?", (before_unix_s,))
+
+        await self._shelf.run(job)
+
+    async def doubted(self, count: int) -> list[Doubted]:
+        """The most useful entries that wait for a fresh answer and can be asked again."""
+
+        def job(db: apsw.Connection) -> list[Doubted]:
+            rows = db.execute(
+                "SELECT id, question, recipe, cost_nusd, hits FROM entries JOIN partitions USING (partition)"
+                " WHERE trust = 'doubted' AND expires_s > ? ORDER BY hits DESC, priority DESC LIMIT ?",
+                (self._shelf.now_s(), count),
+            )
+            found = []
+            for key, question, encoded, cost_nusd, hits in rows:
+                recipe = read_recipe(encoded)
+                if recipe is not None:
+                    found.append(
+                        Doubted(
+                            entry=entry_id(key),
+                            question=question,
+                            recipe=recipe,
+                            cost_nusd=cost_nusd,
+                            hits=hits,
+                        )
+                    )
+            return found
+
+        return await self._shelf.run(job)

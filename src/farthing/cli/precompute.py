@@ -1,0 +1,255 @@
+"""`farthing precompute`: answer questions before they are asked, or say what that would cost and save."""
+
+import asyncio
+import os
+import secrets
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from farthing import config as configuration
+from farthing.brain.route.expression import Expression
+from farthing.config import Config, MemoryStoreConfig
+from farthing.errors import ConfigError, FarthingError
+from farthing.insight.money import usd
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from farthing.errands.gather import Prepared, Stage
+    from farthing.errands.precompute import Order
+    from farthing.errands.schedule import Record, Row
+
+WIDTH = 120  # of what goes to a file or a pipe
+SHOWN = 20
+QUESTION_CHARS_MAX = 60
+TAKEN_S = 15.0  # a running gateway looks every two seconds
+FOLLOW_S = 0.3
+
+
+class NotTaken(FarthingError):
+    """The gateway that holds the lock did not begin the run."""
+
+    code = "not_taken"
+
+
+@click.command("precompute")
+@click.option("--config", "file", type=click.Path(path_type=Path), help="The gateway's configuration file.")
+@click.option("--endpoint", help="Only this endpoint's questions.")
+@click.option("--dry-run", is_flag=True, help="Say what would be asked, its cost and saving; ask nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; money in integer nano-dollars.")
+def command(file: Path | None, endpoint: str | None, dry_run: bool, as_json: bool) -> int:
+    """Answer the questions that are worth it before they are asked, within precompute.usd_max.
+
+    A gateway that runs on the same state directory does the work, since its caches are the ones to fill;
+    without one it is done here. Exit status: 0 when every question was answered, 1 when not.
+    """
+    config = _loaded(file)
+    if endpoint is not None and endpoint not in (*config.endpoints, "default"):
+        raise ConfigError(f'there is no endpoint "{endpoint}"; there is {", ".join(config.endpoints)}')
+    from farthing.app import build_stage
+
+    stage = build_stage(config, os.environ)
+    state_dir = configuration.state_dir(config, os.environ)
+    if dry_run:
+        return _dry_run(stage, state_dir, endpoint, as_json)
+    outlives = stage.book is not None or not isinstance(config.cache.store, MemoryStoreConfig)
+    return _run(config, state_dir, endpoint, as_json, outlives=outlives)
+
+
+def _loaded(file: Path | None) -> Config:
+    path = file or Path("farthing.toml")
+    if file is None and not path.is_file():
+        raise ConfigError("no configuration file: give --config FILE")
+    return configuration.load(path, os.environ, condition=Expression)
+
+
+# -- what it would come to --------------------------------------------------------------------------
+
+
+def _dry_run(stage: "Stage", state_dir: Path, endpoint: str | None, as_json: bool) -> int:
+    from farthing.errands.gather import prepare
+    from farthing.errands.schedule import Journal
+
+    last = Journal(state_dir).last()
+    since_unix_s = None if last is None or last.ended is None else last.began.at_unix_s
+    if stage.book is not None and not stage.book.exists():
+        stage = msgspec.structs.replace(stage, book=None)  # nothing was counted yet; nothing is created
+    prepared = asyncio.run(
+        prepare(stage, since_unix_s=since_unix_s, clock_unix_s=time.time, endpoint=endpoint)
+    )
+    if as_json:
+        click.echo(msgspec.json.encode({"counted_s": prepared.counted_s, "plan": prepared.plan}))
+    else:
+        _show(prepared)
+    return 0
+
+
+def _console(*, stderr: bool = False) -> "Console":
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, highlight=False, width=None if stream.isatty() else WIDTH)
+
+
+def _show(prepared: "Prepared") -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    console, plan = _console(), prepared.plan
+    counted_s = prepared.counted_s
+    counted = "nothing was counted yet" if counted_s is None else f"counted over {_span(counted_s)}"
+    console.print(f"[bold]{len(plan.questions):,} questions to answer ahead[/], {counted}")
+    if plan.questions:
+        table = Table(box=None, padding=(0, 2, 0, 0))
+        for name in ("question", "endpoint", "why"):
+            table.add_column(name)
+        for name in ("asks/day", "cost", "saving"):
+            table.add_column(name, justify="right")
+        for one in plan.questions[:SHOWN]:
+            candidate = one.candidate
+            question = candidate.question
+            if len(question) > QUESTION_CHARS_MAX:
+                question = question[: QUESTION_CHARS_MAX - 1] + "…"
+            table.add_row(
+                escape(" ".join(question.split())),
+                escape(candidate.endpoint),
+                candidate.why,
+                "unknown" if one.asks is None else f"{one.asks:.1f}",
+                "unknown" if one.cost_nusd is None else usd(one.cost_nusd, places=6),
+                "unknown" if one.saving_nusd is None else usd(round(one.saving_nusd), places=6),
+            )
+        console.print(table)
+        if len(plan.questions) > SHOWN:
+            console.print(f"… and {len(plan.questions) - SHOWN:,} more; --json has all")
+        _show_sums(console, prepared)
+    for reason, count in sorted(plan.left_out.items(), key=lambda one: -one[1]):
+        console.print(f"left out: {count:,} {reason}")
+
+
+def _show_sums(console: "Console", prepared: "Prepared") -> None:
+    plan = prepared.plan
+    console.print(f"cost             {usd(plan.cost_nusd, places=6)}")
+    low, high = usd(plan.saving_low_nusd, places=6), usd(plan.saving_high_nusd, places=6)
+    console.print(
+        f"expected saving  {usd(plan.saving_nusd, places=6)} in a day, 95 % sure between {low} and {high}, "
+        "if people go on asking as they did;\n                 compared with asking a model each time: what "
+        "the cache would save by itself is in it"
+    )
+    console.print(f"need not wait    {plan.first_asks:.0f} people, the first to ask each question")
+    if plan.unknown:
+        console.print(
+            f"unknown          {plan.unknown:,} of them have no known cost or count; they are in no sum"
+        )
+
+
+def _span(seconds: float) -> str:
+    if seconds < 5_400:
+        return f"{seconds / 60:.0f} minutes"
+    return f"{seconds / 3_600:.1f} hours" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
+
+
+# -- doing it ---------------------------------------------------------------------------------------
+
+
+class _Progress:
+    """Tells of the rows of the journal as they come."""
+
+    def __init__(self, console: "Console") -> None:
+        self._console = console
+        self.done = self.failed = self.planned = 0
+
+    def row(self, row: "Row") -> None:
+        from farthing.errands.schedule import Answered, Began
+
+        if isinstance(row, Began):
+            self.planned = row.planned
+            self._console.print(
+                f"{row.planned:,} questions, expected to cost {usd(row.cost_nusd, places=6)} "
+                f"of at most {usd(row.budget_nusd)}"
+            )
+        elif isinstance(row, Answered):
+            self.done += 1
+            self.failed += row.error is not None
+            step = max(1, self.planned // 10)
+            if self.done % step == 0 or self.done == self.planned:
+                failed = f", {self.failed:,} failed" if self.failed else ""
+                self._console.print(f"  {self.done:,} of {self.planned:,}{failed}")
+
+
+def _run(config: Config, state_dir: Path, endpoint: str | None, as_json: bool, *, outlives: bool) -> int:
+    from farthing.errands.precompute import Order
+    from farthing.errands.schedule import Lock
+
+    order = Order(id=secrets.token_hex(8), endpoint=endpoint)
+    progress = _Progress(_console(stderr=True))
+    state_dir.mkdir(parents=True, exist_ok=True)
+    lock = Lock(state_dir)
+    alone = lock.take()
+    lock.release()
+    if alone and not outlives:
+        raise ConfigError(
+            "no gateway runs on this state directory, and no cache here outlives this command: start the "
+            "gateway, turn an endpoint's semantic cache on, or set cache.store to sqlite"
+        )
+    if alone:
+        from farthing import gateway
+
+        record = gateway.answer_ahead(config, env=os.environ, order=order, told=progress.row)
+    else:
+        record = asyncio.run(_handed_over(state_dir, order, progress))
+    assert record.ended is not None
+    failed = sum(row.error is not None for row in record.answered)
+    if as_json:
+        outcome = {
+            "planned": record.began.planned,
+            "answered": len(record.answered) - failed,
+            "failed": failed,
+            "cost_nusd": record.spent_nusd,
+            "ended": record.ended.reason,
+            "by": "this command" if alone else "the running gateway",
+        }
+        click.echo(msgspec.json.encode(outcome))
+    else:
+        by = "" if alone else " by the running gateway"
+        click.echo(
+            f"{len(record.answered) - failed:,} answered{by} for {usd(record.spent_nusd, places=6)}, "
+            f"{failed:,} failed; ended: {record.ended.reason}"
+        )
+    return 1 if failed or record.ended.reason == "failed" else 0
+
+
+async def _handed_over(state_dir: Path, order: "Order", progress: _Progress) -> "Record":
+    """Ask the gateway that holds the lock, and follow its journal to the end.
+
+    Raises:
+        NotTaken: it did not begin in time.
+    """
+    from farthing.errands.precompute import leave_order
+    from farthing.errands.schedule import Journal
+
+    journal = Journal(state_dir)
+    leave_order(state_dir, order)
+    waited_until_s = time.monotonic() + TAKEN_S
+    seen = 0
+    while True:
+        await asyncio.sleep(FOLLOW_S)
+        record = journal.last()
+        if record is None or record.began.order != order.id:
+            if record is not None and record.ended is None:
+                waited_until_s = time.monotonic() + TAKEN_S  # a run of the quiet hours is under way
+            if time.monotonic() > waited_until_s:
+                raise NotTaken("the gateway that runs on this state directory did not begin: see its log")
+            continue
+        if seen == 0:
+            progress.row(record.began)
+            seen = 1
+        for row in record.answered[seen - 1 :]:
+            progress.row(row)
+            seen += 1
+        if record.ended is not None:
+            return record

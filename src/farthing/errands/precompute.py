@@ -1,0 +1,271 @@
+"""Answer questions before they are asked: run a plan within quiet hours and a budget, once."""
+
+import asyncio
+import logging
+import os
+import random
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from farthing.brain.cache.semantic.ahead import AskedBook
+from farthing.brain.cache.semantic.entries import request_of
+from farthing.errands.gather import Ask, Prepared, Stage, prepare
+from farthing.errands.plan import Planned
+from farthing.errands.purse import NUSD_PER_USD, Purse
+from farthing.errands.run import Errand, Errands
+from farthing.errands.schedule import (
+    ORDER,
+    Answered,
+    Began,
+    Ended,
+    Journal,
+    Lock,
+    Record,
+    Window,
+    due,
+    resumes,
+)
+from farthing.errors import FarthingError, Overloaded, UnknownModel
+from farthing.types import Receipt, Request, replace
+
+log = logging.getLogger("farthing.errands")
+
+REFUSED_MAX = 3  # in a row for want of money: what is left is too little for any
+ROOM = 2  # an errand is begun while its allowance is twice what it is expected to cost
+POLL_S = 2.0
+FAILED_PAUSE_S = 60.0
+JITTER_S_MAX = 600.0
+
+_Reason = Literal["done", "window", "budget", "failed"]
+
+
+class Order(Struct, frozen=True, kw_only=True):
+    """A run that somebody asked for, whatever the hour."""
+
+    id: str
+    endpoint: str | None = None
+    """Only this one's questions."""
+
+
+_decode_order = msgspec.json.Decoder(Order).decode
+
+
+class Precompute:
+    """Runs plans, by the clock and on order. One for a process."""
+
+    def __init__(
+        self,
+        errands: Errands,
+        state_dir: Path,
+        *,
+        clock: Callable[[], float],
+        clock_unix_s: Callable[[], float],
+        wall: Callable[[], datetime] = datetime.now,
+        draw: random.Random | None = None,
+        told: Callable[[Began | Answered | Ended], None] | None = None,
+    ) -> None:
+        """`wall` is the local time without a zone; `told` hears of every row of the journal."""
+        self.stage: Stage | None = None
+        self.journal = Journal(state_dir)
+        self.lock = Lock(state_dir)
+        self._errands = errands
+        self._order_path = state_dir / ORDER
+        self._clock = clock
+        self._clock_unix_s = clock_unix_s
+        self._wall = wall
+        self._jitter = (random.Random() if draw is None else draw).random()  # so that replicas spread
+        self._told = told
+
+    async def watch(self) -> None:
+        """Run when it is time or somebody asks, until cancelled. A run that fails is told in the log."""
+        last = self.journal.last()
+        while True:
+            try:
+                if self.lock.take():
+                    order = self._take_order()
+                    if order is not None or self._due(last):
+                        await self.run(order)
+                        last = self.journal.last()
+                await asyncio.sleep(POLL_S)
+            except (FarthingError, OSError) as error:
+                log.error("answering ahead failed, the next try is in %.0f s: %s", FAILED_PAUSE_S, error)
+                await asyncio.sleep(FAILED_PAUSE_S)
+
+    def _due(self, last: Record | None) -> bool:
+        window = None if self.stage is None else self.stage.window
+        if window is None:
+            return False
+        return due(window, self._wall(), last, self._jitter * min(JITTER_S_MAX, window.length_s() / 20))
+
+    async def run(self, order: Order | None = None) -> Record:
+        """One run, from its plan to its end; the lock must be ours. Goes on with one that was cut.
+
+        Raises:
+            ConfigError, StoreError: there is no plan. OSError: the journal cannot be written.
+        """
+        stage = self.stage
+        assert stage is not None and self.lock.held, "a run needs a configuration and the lock"
+        last = self.journal.last()
+        now = self._wall()
+        opened = None if stage.window is None else stage.window.opened(now)
+        goes_on = order is None and resumes(stage.window, now, last)
+        done = last.keys if goes_on and last is not None else frozenset[str]()
+        purse = Purse(stage.config.usd_max)
+        purse.spent_nusd = last.spent_nusd if goes_on and last is not None else 0
+        began_unix_s = self._clock_unix_s()
+        counted_from = None if last is None or last.ended is None else last.began.at_unix_s
+        prepared = await prepare(
+            stage,
+            since_unix_s=counted_from,
+            clock_unix_s=self._clock_unix_s,
+            endpoint=None if order is None else order.endpoint,
+            done=done,
+            budget_nusd=purse.left_nusd,
+        )
+        if not goes_on:
+            row = Began(
+                at_unix_s=began_unix_s,
+                window="" if opened is None else opened.isoformat(),
+                planned=len(prepared.plan.questions),
+                cost_nusd=prepared.plan.cost_nusd,
+                budget_nusd=purse.max_nusd,
+                order="" if order is None else order.id,
+            )
+            self.journal.begin(row)
+            self._tell(row)
+        window = stage.window if order is None else None
+        reason = await self._answer(prepared, stage, purse, window)
+        if stage.book is not None and (order is None or order.endpoint is None):
+            await self._count_anew(stage.book, began_unix_s)
+        ended = Ended(at_unix_s=self._clock_unix_s(), reason=reason)
+        self.journal.add(ended)
+        self._tell(ended)
+        record = self.journal.last()
+        assert record is not None, "it was just written"
+        log.info(
+            "answered %d questions ahead for %.6f dollars; ended: %s",
+            len(record.answered),
+            record.spent_nusd / NUSD_PER_USD,
+            reason,
+        )
+        return record
+
+    async def _answer(self, prepared: Prepared, stage: Stage, purse: Purse, window: Window | None) -> _Reason:
+        """Ask every question of the plan, a few at once; why it ended."""
+        at_once = self._errands.config.at_once
+        slots = asyncio.Semaphore(at_once)
+        refused: list[bool] = []
+        """For each question that came to its end: whether its contract had too little money for it."""
+        reason: _Reason = "done"
+        for one in prepared.plan.questions:
+            await slots.acquire()
+            if window is not None and window.left_s(self._wall()) <= 0:
+                reason = "window"
+            elif purse.left_nusd // at_once < max(1, ROOM * (one.cost_nusd or 0)) or (
+                len(refused) >= REFUSED_MAX and all(refused[-REFUSED_MAX:])
+            ):
+                reason = "budget"
+            if reason != "done":
+                slots.release()
+                break
+
+            def ended(receipt: Receipt) -> None:
+                refused.append(receipt.stop_reason == "limit:usd_max")
+                slots.release()
+
+            errand = self._errand(one, prepared.asks[one.candidate.key], stage, purse, window, ended)
+            await self._errands.room()
+            self._errands.submit(errand)
+        for _ in range(at_once):  # those under way
+            await slots.acquire()
+        return reason
+
+    def _errand(
+        self,
+        one: Planned,
+        ask: Ask,
+        stage: Stage,
+        purse: Purse,
+        window: Window | None,
+        ended: Callable[[Receipt], None],
+    ) -> Errand:
+        def request(request_id: str) -> Request:
+            current = self.stage or stage
+            if window is not None and window.left_s(self._wall()) <= 0:
+                raise Overloaded("the quiet hours are over")
+            return request_for(ask, current, request_id=request_id, received_s=self._clock())
+
+        def conclude(text: str | None, receipt: Receipt) -> None:
+            row = Answered(key=one.candidate.key, cost_nusd=receipt.cost_nusd, error=receipt.error)
+            try:
+                self.journal.add(row)
+            except OSError as error:
+                log.error("the journal of answering ahead cannot be written: %s", error)
+            finally:
+                ended(receipt)
+            self._tell(row)
+
+        return Errand(
+            purpose="precompute",
+            about=one.candidate.key,
+            request=request,
+            purse=purse,
+            conclude=conclude,
+        )
+
+    async def _count_anew(self, path: Path, before_unix_s: float) -> None:
+        book = AskedBook(path, clock_unix_s=self._clock_unix_s)
+        try:
+            await book.begin_anew(before_unix_s)
+        finally:
+            await book.aclose()
+
+    def _take_order(self) -> Order | None:
+        """The order that lies in the state directory, which is then gone."""
+        try:
+            raw = self._order_path.read_bytes()
+            self._order_path.unlink()
+        except FileNotFoundError:
+            return None
+        try:
+            return _decode_order(raw)
+        except msgspec.MsgspecError:
+            log.warning("%s is no order and was taken away", self._order_path)
+            return None
+
+    def _tell(self, row: Began | Answered | Ended) -> None:
+        if self._told is not None:
+            self._told(row)
+
+
+def request_for(ask: Ask, stage: Stage, *, request_id: str, received_s: float) -> Request:
+    """`ask` as a request under the configuration of now.
+
+    Raises:
+        UnknownModel: its endpoint is gone.
+    """
+    endpoint = stage.endpoint(ask.recipe.endpoint)
+    if endpoint is None:
+        raise UnknownModel(f"the endpoint `{ask.recipe.endpoint}` is gone")
+    if ask.anew:
+        endpoint = replace(endpoint, cache_exact="refresh")
+    return request_of(
+        ask.recipe, ask.question, request_id=request_id, endpoint=endpoint, received_s=received_s
+    )
+
+
+def leave_order(state_dir: Path, order: Order) -> None:
+    """Ask the process that holds the lock for a run.
+
+    Raises:
+        OSError: the directory cannot be written to.
+    """
+    path = state_dir / ORDER
+    new = path.with_suffix(".new")
+    new.write_bytes(msgspec.json.encode(order))
+    os.replace(new, path)

@@ -1,0 +1,54 @@
+"""Money that may be spent on errands. Strict: what is handed out is never more than what is left."""
+
+from collections.abc import Callable
+from decimal import Decimal
+
+from farthing.errors import BudgetExhausted
+
+DAY_S = 86_400.0
+NUSD_PER_USD = 1_000_000_000
+
+
+class Purse:
+    """`usd_max`, in all or for each day in UTC. Not shared between processes."""
+
+    def __init__(self, usd_max: Decimal, *, clock_unix_s: Callable[[], float] | None = None) -> None:
+        """With `clock_unix_s` the money is there again at midnight; without it is for once."""
+        self.max_nusd = int(usd_max * NUSD_PER_USD)
+        self.spent_nusd = 0
+        """Since midnight or since the beginning."""
+        self._handed_nusd = 0
+        self._clock_unix_s = clock_unix_s
+        self._day = self._today()
+
+    @property
+    def left_nusd(self) -> int:
+        """What is neither spent nor handed out."""
+        today = self._today()
+        if today != self._day:
+            self._day, self.spent_nusd = today, 0
+        return max(0, self.max_nusd - self.spent_nusd - self._handed_nusd)
+
+    def resize(self, usd_max: Decimal) -> None:
+        """Apply a new bound; what was spent stays spent."""
+        self.max_nusd = int(usd_max * NUSD_PER_USD)
+
+    def take(self, share: int) -> int:
+        """Hand out one part of `share` of what is left; `give_back` must follow.
+
+        Raises:
+            BudgetExhausted: nothing is left.
+        """
+        allowance = self.left_nusd // max(1, share)
+        if allowance <= 0:
+            raise BudgetExhausted(f"the {self.max_nusd / NUSD_PER_USD:g} dollars for errands are spent")
+        self._handed_nusd += allowance
+        return allowance
+
+    def give_back(self, allowance_nusd: int, cost_nusd: int | None) -> None:
+        """Settle what `take` handed out. A cost nobody knows counts as all of it."""
+        self._handed_nusd -= allowance_nusd
+        self.spent_nusd += allowance_nusd if cost_nusd is None else cost_nusd
+
+    def _today(self) -> int:
+        return 0 if self._clock_unix_s is None else int(self._clock_unix_s() // DAY_S)

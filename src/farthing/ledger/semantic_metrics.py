@@ -1,0 +1,115 @@
+"""Live totals of the semantic cache and of the gateway's own errands, fed by `Metrics.observe`."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from decimal import Decimal
+from typing import Protocol
+
+from farthing.ledger.semantic_watch import Watch, look_result
+from farthing.types import Receipt
+
+SERIES_MAX = 500
+OTHER = "other"
+
+Values = Iterable[tuple[dict[str, str], int | float | Decimal]]
+
+
+class BoundState(Protocol):
+    """What is shown of the bound on an endpoint's false hits."""
+
+    @property
+    def retreated(self) -> bool: ...
+
+    @property
+    def upper(self) -> float: ...
+
+
+class SemanticMetrics:
+    """Counts looks, audits and errands. On the event loop; nothing here waits."""
+
+    def __init__(self) -> None:
+        self.states: Callable[[], Mapping[str, BoundState]] | None = None
+        """Asked at each exposition for the state of the bound, by endpoint."""
+        self._looks: dict[tuple[str, str], int] = {}
+        self._audits: dict[tuple[str, str], int] = {}
+        self._errands: dict[str, tuple[int, int]] = {}
+        """Purpose to how many, and what those with a known cost did cost."""
+        self._watches: dict[str, Watch] = {}
+
+    def look(self, receipt: Receipt) -> None:
+        """Count what a client's request found in the semantic cache."""
+        result = look_result(receipt)
+        if result is None:
+            return
+        endpoint = self._endpoint(receipt.endpoint)
+        self._looks[endpoint, result] = self._looks.get((endpoint, result), 0) + 1
+        self._watches[endpoint].add(result)
+        if receipt.audit in ("agrees", "differs"):
+            self._audits[endpoint, receipt.audit] = self._audits.get((endpoint, receipt.audit), 0) + 1
+
+    def errand(self, receipt: Receipt) -> None:
+        """Count what the gateway did on its own account."""
+        count, cost_nusd = self._errands.get(receipt.purpose, (0, 0))
+        self._errands[receipt.purpose] = count + 1, cost_nusd + (receipt.cost_nusd or 0)
+        if receipt.purpose == "judge" and receipt.audit in ("agrees", "differs"):
+            endpoint = self._endpoint(receipt.endpoint)
+            self._audits[endpoint, receipt.audit] = self._audits.get((endpoint, receipt.audit), 0) + 1
+
+    def _endpoint(self, name: str) -> str:
+        if name not in self._watches:
+            if len(self._watches) >= SERIES_MAX:
+                name = OTHER
+            self._watches.setdefault(name, Watch())
+        return name
+
+    def families(self) -> Iterator[tuple[str, str, str, Values]]:
+        """Name, type, what it is, and its values by label."""
+        yield (
+            "farthing_semantic_looks_total",
+            "counter",
+            "Questions put to the semantic cache, by what came of it.",
+            [({"endpoint": name, "result": result}, n) for (name, result), n in self._looks.items()],
+        )
+        yield (
+            "farthing_semantic_audits_total",
+            "counter",
+            "Would-be hits compared with a fresh answer, by outcome.",
+            [({"endpoint": name, "outcome": outcome}, n) for (name, outcome), n in self._audits.items()],
+        )
+        states = self.states() if self.states is not None else {}
+        yield (
+            "farthing_semantic_false_hit_upper",
+            "gauge",
+            "Share of false hits that is not exceeded, at the endpoint's confidence.",
+            [({"endpoint": name}, state.upper) for name, state in states.items()],
+        )
+        yield (
+            "farthing_semantic_retreated",
+            "gauge",
+            "1 while the endpoint serves exact hits alone, its false hits being over budget.",
+            [({"endpoint": name}, int(state.retreated)) for name, state in states.items()],
+        )
+        yield (
+            "farthing_semantic_alarm",
+            "gauge",
+            "1 while the semantic cache of an endpoint stopped helping.",
+            [
+                ({"endpoint": name, "alarm": alarm}, int(active))
+                for name, watch in self._watches.items()
+                for alarm, active in watch.alarms().items()
+            ],
+        )
+        yield (
+            "farthing_errands_total",
+            "counter",
+            "Calls of models on the gateway's own account; in no count of requests.",
+            [({"purpose": purpose}, count) for purpose, (count, _) in self._errands.items()],
+        )
+        yield (
+            "farthing_errand_cost_usd_total",
+            "counter",
+            "US dollars charged for errands; part of farthing_cost_usd_total.",
+            [
+                ({"purpose": purpose}, Decimal(cost_nusd).scaleb(-9))
+                for purpose, (_, cost_nusd) in self._errands.items()
+            ],
+        )

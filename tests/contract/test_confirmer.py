@@ -1,0 +1,65 @@
+"""What every Confirmer does. There is one: a cheap model that is asked on the way. What a model makes of a
+question is shown in tests/e2e/test_errands.py."""
+
+from tests.semantic import said
+from tests.unit.test_errands import Bench, on_bench
+
+from farthing.errands.confirm import Confirm
+from farthing.protocols import Confirmer
+from farthing.types import Endpoint, Proposal, Request, Verdict, replace
+
+FAQ = Endpoint(name="faq")
+
+
+def proposal() -> Proposal:
+    verdict = Verdict(outcome="abstain", probability=0.6)
+    return Proposal(entry="e1", question="When are you open?", hit=said("At nine."), verdict=verdict)
+
+
+def asked(bench: Bench, endpoint: Endpoint = FAQ) -> Request:
+    request: Request = replace(bench.request("req_1"), endpoint=endpoint)
+    return request
+
+
+def confirm_on(bench: Bench, target: str = "auto") -> Confirm:
+    return Confirm(
+        bench.errands,
+        targets={"faq": target},
+        endpoint={"faq": FAQ}.get,
+        clock=bench.clock,
+    )
+
+
+def test_an_endpoint_that_wants_none_is_not_asked_for() -> None:
+    async def go(bench: Bench) -> None:
+        confirmer: Confirmer = confirm_on(bench)
+        assert await confirmer.confirm(asked(bench, Endpoint(name="other")), proposal()) is None
+        assert not bench.receipts
+
+    on_bench(go)
+
+
+def test_words_that_are_neither_yes_nor_no_say_nothing() -> None:
+    async def go(bench: Bench) -> None:
+        assert await confirm_on(bench).confirm(asked(bench), proposal()) is None
+        (receipt,) = bench.receipts
+        assert (receipt.purpose, receipt.about, receipt.cache_entry) == ("judge", "req_1", "e1")
+
+    on_bench(go)
+
+
+def test_a_model_that_is_not_there_says_nothing_and_raises_nothing() -> None:
+    async def go(bench: Bench) -> None:
+        assert await confirm_on(bench, target="nobody/nothing").confirm(asked(bench), proposal()) is None
+        (receipt,) = bench.receipts
+        assert receipt.error == "model_not_found"
+
+    on_bench(go)
+
+
+def test_a_fault_of_ours_is_logged_and_is_no_answer() -> None:
+    async def go(bench: Bench) -> None:
+        bench.errands.steps = None  # as if it were asked before there is a configuration
+        assert await confirm_on(bench).confirm(asked(bench), proposal()) is None
+
+    on_bench(go)

@@ -1,0 +1,261 @@
+"""The gateway's own requests: bounded, paid for, behind clients, each with its receipt."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from farthing.app import Parts, build
+from farthing.brain.cache.flight import Flights
+from farthing.brain.contract.memory import MemoryContract
+from farthing.config import ErrandsConfig, loads
+from farthing.edge.openai import Asked
+from farthing.edge.routes import Serving
+from farthing.errands.purse import Purse
+from farthing.errands.run import Errand, Errands
+from farthing.errors import BudgetExhausted, UnknownModel
+from farthing.ledger.memory import MemoryLedger
+from farthing.models.transport.http1 import Http1Transport
+from farthing.turn import Turn
+from farthing.stores.kv.memory import MemoryStore
+from farthing.types import Receipt, Request, Tenant
+
+CONFIG = """
+[[answers]]
+name = "opening"
+text = "{text}"
+when = "input_tokens >= 0"
+"""
+NO_WAIT = ErrandsConfig(per_minute=60_000)
+
+
+class Bench:
+    """Errands over a gateway that has one fixed answer to everything."""
+
+    def __init__(self, config: ErrandsConfig, clock: Callable[[], float] = time.monotonic) -> None:
+        loop = asyncio.get_running_loop()
+        self.ledger = MemoryLedger()
+        self.parts = Parts(
+            ledger=self.ledger,
+            transport=Http1Transport(loop, Turn(loop)),
+            store=MemoryStore(entries_max=100, bytes_max=1_000_000),
+            contract=MemoryContract(),
+            flights=Flights(),
+            health={},
+            user_key=b"k" * 32,
+        )
+        self.busy = 0.0
+        self.clock = clock
+        self.errands = Errands(config, busy=lambda: self.busy, clock=clock, clock_unix_s=time.time)
+        self.serve("from nine to five")
+        self.purse = Purse(Decimal(1))
+        self.heard: list[str | None] = []
+
+    def serve(self, text: str) -> None:
+        self.serving: Serving = build(loads(CONFIG.format(text=text), {}), self.parts)
+        self.errands.reconfigure(self.errands.config, self.serving.steps)
+
+    def request(self, request_id: str) -> Request:
+        asked = Asked(
+            id=request_id,
+            tenant=Tenant(name="acme"),
+            headers={},
+            received_s=self.clock(),
+            body_bytes=99,
+        )
+        body = {"model": "auto", "messages": [{"role": "user", "content": "when do you open"}]}
+        return self.serving.reader.chat(body, asked)
+
+    def errand(self, **changes: Any) -> Errand:
+        def conclude(text: str | None, receipt: Receipt) -> None:
+            self.heard.append(text)
+
+        fields: dict[str, Any] = {
+            "purpose": "refresh",
+            "about": "entry_1",
+            "request": self.request,
+            "purse": self.purse,
+            "conclude": conclude,
+        }
+        return Errand(**(fields | changes))
+
+    @property
+    def receipts(self) -> list[Receipt]:
+        return [row for row in self.ledger.rows() if isinstance(row, Receipt)]
+
+
+def on_bench(what: Callable[[Bench], Coroutine[Any, Any, None]], config: ErrandsConfig = NO_WAIT) -> None:
+    async def main() -> None:
+        bench = Bench(config)
+        try:
+            await what(bench)
+        finally:
+            await bench.errands.aclose()
+            await bench.parts.transport.aclose()
+
+    asyncio.run(main())
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not holds():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.005)
+
+
+def test_an_errand_leaves_one_receipt_that_says_what_it_was_for() -> None:
+    async def go(bench: Bench) -> None:
+        bench.errands.start()
+        assert bench.errands.submit(bench.errand(purpose="judge", about="req_7"))
+        await until(lambda: bool(bench.receipts))
+        (receipt,) = bench.receipts
+        assert (receipt.purpose, receipt.about, receipt.tenant) == ("judge", "req_7", "acme")
+        assert receipt.request_id.startswith("errand_") and receipt.status == 200
+        assert bench.heard == ["from nine to five"]
+        assert bench.errands.gauges()["errands_done"] == 1
+
+    on_bench(go)
+
+
+def test_what_came_of_it_stands_in_its_receipt() -> None:
+    async def go(bench: Bench) -> None:
+        def conclude(text: str | None, receipt: Receipt) -> None:
+            receipt.audit = "agrees" if text else "differs"
+
+        await bench.errands.run(bench.errand(conclude=conclude))
+        assert [row.audit for row in bench.receipts] == ["agrees"]
+
+    on_bench(go)
+
+
+def test_what_does_not_fit_into_the_queue_is_dropped_and_counted() -> None:
+    async def go(bench: Bench) -> None:
+        taken = [bench.errands.submit(bench.errand(about=str(i))) for i in range(5)]
+        assert taken == [True, True, True, False, False]
+        assert bench.errands.gauges()["errands_dropped"] == 2
+        bench.errands.start()
+        await until(lambda: len(bench.receipts) == 3)
+        assert [row.about for row in bench.receipts] == ["0", "1", "2"]
+
+    on_bench(go, ErrandsConfig(per_minute=60_000, queue_max=3, at_once=1))
+
+
+def test_errands_wait_while_clients_need_the_room() -> None:
+    async def go(bench: Bench) -> None:
+        bench.busy = 0.9
+        bench.errands.start()
+        bench.errands.submit(bench.errand())
+        await asyncio.sleep(0.3)
+        assert not bench.receipts
+        bench.busy = 0.1
+        await until(lambda: bool(bench.receipts))
+
+    on_bench(go)
+
+
+def test_errands_keep_an_even_pace() -> None:
+    async def go(bench: Bench) -> None:
+        bench.errands.start()
+        began_s = time.monotonic()
+        for _ in range(6):
+            bench.errands.submit(bench.errand())
+        await until(lambda: len(bench.receipts) == 6)
+        assert time.monotonic() - began_s > 0.95 * 5 * 0.05
+
+    on_bench(go, ErrandsConfig(per_minute=1_200))
+
+
+def test_an_errand_runs_under_the_configuration_of_its_moment() -> None:
+    async def go(bench: Bench) -> None:
+        bench.errands.submit(bench.errand())
+        bench.serve("never on Sundays")
+        bench.errands.start()
+        await until(lambda: bool(bench.heard))
+        assert bench.heard == ["never on Sundays"]
+
+    on_bench(go)
+
+
+def test_an_errand_without_money_is_not_run_and_its_receipt_says_so() -> None:
+    async def go(bench: Bench) -> None:
+        await bench.errands.run(bench.errand(purse=Purse(Decimal(0))))
+        (receipt,) = bench.receipts
+        assert (receipt.status, receipt.error, receipt.calls) == (429, "insufficient_quota", 0)
+        assert bench.heard == [None] and bench.errands.unpaid == 1
+
+    on_bench(go)
+
+
+def test_an_errand_that_can_no_longer_be_asked_fails_into_its_receipt() -> None:
+    async def go(bench: Bench) -> None:
+        def gone(request_id: str) -> Request:
+            raise UnknownModel("the endpoint is gone")
+
+        await bench.errands.run(bench.errand(request=gone))
+        assert [(row.status, row.error) for row in bench.receipts] == [(404, "model_not_found")]
+        assert bench.heard == [None]
+
+    on_bench(go)
+
+
+def test_a_bug_in_one_errand_leaves_the_others_and_its_receipt(caplog: pytest.LogCaptureFixture) -> None:
+    async def go(bench: Bench) -> None:
+        def broken(text: str | None, receipt: Receipt) -> None:
+            raise TypeError("a bug")
+
+        bench.errands.start()
+        bench.errands.submit(bench.errand(conclude=broken))
+        bench.errands.submit(bench.errand())
+        await until(lambda: len(bench.receipts) == 2)
+        assert bench.heard == ["from nine to five"]
+
+    on_bench(go, ErrandsConfig(per_minute=60_000, at_once=1))
+    assert "fault of ours" in caplog.text
+
+
+def test_after_stop_nothing_is_taken_or_begun() -> None:
+    async def go(bench: Bench) -> None:
+        bench.busy = 1.0
+        bench.errands.start()
+        bench.errands.submit(bench.errand())
+        await asyncio.sleep(0.05)
+        bench.errands.stop()
+        bench.busy = 0.0
+        assert not bench.errands.submit(bench.errand())
+        await asyncio.sleep(0.25)
+        assert not bench.receipts
+        await bench.errands.aclose()
+        await bench.errands.aclose()
+
+    on_bench(go)
+
+
+# -- the purse ---------------------------------------------------------------------------------------
+
+
+def test_a_purse_never_hands_out_more_than_is_left() -> None:
+    purse = Purse(Decimal("0.000001"))  # 1000 nano-dollars
+    first, second = purse.take(2), purse.take(2)
+    assert (first, second, purse.left_nusd) == (500, 250, 250)
+    purse.give_back(first, 100)
+    purse.give_back(second, 250)
+    assert (purse.spent_nusd, purse.left_nusd) == (350, 650)
+
+
+def test_a_cost_nobody_knows_counts_as_all_that_was_handed_out() -> None:
+    purse = Purse(Decimal("0.000001"))
+    purse.give_back(purse.take(1), None)
+    assert purse.left_nusd == 0
+    with pytest.raises(BudgetExhausted):
+        purse.take(1)
+
+
+def test_a_daily_purse_is_full_again_at_midnight_and_not_before() -> None:
+    now = [86_399.0]
+    purse = Purse(Decimal("0.000001"), clock_unix_s=lambda: now[0])
+    purse.give_back(purse.take(1), 1_000)
+    assert purse.left_nusd == 0
+    now[0] = 86_400.0
+    assert purse.left_nusd == 1_000
