@@ -238,14 +238,22 @@ class EventReader:
             for block in blocks:
                 try:
                     chunks = _decode_list(_listed(block))
-                except (
-                    msgspec.ValidationError
-                ):  # deltas shaped in a way we do not know: at least one token each
-                    self._chunks += block.count(b"data: {")
+                except msgspec.ValidationError:  # one of them is shaped in a way we do not know
+                    self._count_one_by_one(block)
                     continue
                 for chunk in chunks:
                     for choice in chunk.choices or ():
                         self._choice(choice)
+
+    def _count_one_by_one(self, block: bytes) -> None:
+        for payload in block[6:-2].split(b"\n\ndata: "):
+            try:
+                chunk = _decode(payload)
+            except msgspec.ValidationError:
+                self._chunks += 1  # at least one token
+                continue
+            for choice in chunk.choices or ():
+                self._choice(choice)
 
     @property
     def chunks(self) -> int:
