@@ -153,7 +153,7 @@ def build(config: Config, parts: Parts) -> Serving:
     steps = Steps(
         guardrails=(DenyGuard(config.guard.deny),) if config.guard.deny else (),
         classifier=RulesClassifier(estimate_prompt),
-        cache=build_cache(config, parts.store, answers_version(config)) if caching else NoCache(),
+        cache=build_cache(config, parts) if caching else NoCache(),
         semantic=semantic,
         confirmer=build_confirm(config, parts, endpoints),
         flights=parts.flights if caching and config.cache.coalesce else None,
@@ -356,10 +356,14 @@ def _changed_ns(path: Path | None) -> int:
         return 0
 
 
-def build_cache(config: Config, store: KeyValueStore, policy: str) -> ExactCache:
-    keys = CacheKeys(policy=policy, endpoints={n: e.cache for n, e in config.endpoints.items()})
+def build_cache(config: Config, parts: Parts) -> ExactCache:
+    keys = CacheKeys(
+        policy=answers_version(config),
+        endpoints={n: e.cache for n, e in config.endpoints.items()},
+        forgotten=None if parts.semantic is None else parts.semantic.forgotten,
+    )
     cache = config.cache
-    return ExactCache(store, ttl_s=cache.ttl_s, answer_bytes_max=cache.answer_bytes_max, keys=keys)
+    return ExactCache(parts.store, ttl_s=cache.ttl_s, answer_bytes_max=cache.answer_bytes_max, keys=keys)
 
 
 def build_store(config: StoreConfig, state_dir: Path) -> KeyValueStore:

@@ -112,7 +112,14 @@ class Gateway:
         loop = asyncio.get_running_loop()
         port = await self._server.start()
         if self._operators is not None:
-            log.info("operators at %s:%d", self._config.admin.host, await self._operators.start())
+            admin = self._config.admin
+            try:
+                admin_port = await self._operators.start()
+            except OSError as error:
+                raise ConfigError(
+                    f"cannot listen on {admin.host}:{admin.port}: {error.strerror}; choose another admin.port"
+                ) from error
+            log.info("operators at %s:%d", admin.host, admin_port)
         if self._parts.semantic is not None:
             self._parts.semantic.start()
         for name in (signal.SIGTERM, signal.SIGINT):

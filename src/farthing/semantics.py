@@ -18,7 +18,6 @@ from farthing.brain.cache.semantic import certificate
 from farthing.brain.cache.semantic.bound import SequentialBound
 from farthing.brain.cache.semantic.bound_file import BoundFile
 from farthing.brain.cache.semantic.keeper import Keeper
-from farthing.brain.cache.semantic.purge import Invalidations
 from farthing.brain.cache.semantic.scope import PARTITIONING, Scopes
 from farthing.brain.cache.semantic.shelf import Shelf
 from farthing.brain.phrase import normalised
@@ -32,6 +31,7 @@ from farthing.config import (
 )
 from farthing.config import show as shown
 from farthing.errors import ConfigError
+from farthing.ledger import chance
 from farthing.models.embed.session import MODELS, require
 from farthing.protocols import AnswerJudge, Embedder, PairModel, Verifier
 from farthing.types import Endpoint, Price, Semantics, Target, replace
@@ -130,6 +130,10 @@ class SemanticParts:
             if warm is not None:
                 await warm()
 
+    def forgotten(self, endpoint: str) -> int:
+        """How often operators made this endpoint forget; the exact cache forgets with it."""
+        return 0 if self.holdings is None else self.holdings.invalidations.forgotten(endpoint)
+
     def gauges(self) -> dict[str, float]:
         """As of holdings; zeros until they are opened."""
         return dict.fromkeys(GAUGES, 0.0) if self.holdings is None else self.holdings.gauges()
@@ -194,13 +198,14 @@ def build_semantic(
     )
     certified = {name: _certified(endpoint, parts, scope) for name, endpoint in endpoints.items()}
     terms = {name: e.semantic for name, e in certified.items() if e.semantic is not None}
-    parts.bound.configure(terms)
-    for name, made_unix_s in _certificates(parts.state_dir, terms).items():
-        parts.bound.certified(name, made_unix_s)
+    made = _certificates(parts.state_dir, terms)
     try:
         certificate.note_scope(parts.state_dir, scope, time.time())
     except OSError as error:
         raise ConfigError(f"cannot write to {parts.state_dir}: {error.strerror}; set state_dir") from error
+    parts.bound.configure(terms)  # from here on nothing is refused, which would leave half of it behind
+    for name, made_unix_s in made.items():
+        parts.bound.certified(name, made_unix_s)
     check = checking(terms)
     holdings.drop_versions({name: t.documents for name, t in terms.items()}, check)
     answers = SemanticAnswers(
@@ -232,7 +237,7 @@ def build_keeper(parts: SemanticParts, endpoints: Mapping[str, Endpoint]) -> Kee
     if parts.holdings is None:
         return None
     terms = {name: e.semantic for name, e in endpoints.items() if e.semantic is not None}
-    return Keeper(Invalidations(parts.holdings.shelf), check=checking(terms))
+    return Keeper(parts.holdings.invalidations, check=checking(terms))
 
 
 def semantic_path(config: Config, state_dir: Path) -> Path:
@@ -326,11 +331,15 @@ def _certified(endpoint: Endpoint, parts: SemanticParts, scope: certificate.Scop
         )
     reasons = certificate.why_not(
         found,
+        endpoint=endpoint.name,
         scope=scope,
         false_hits_max=terms.false_hits_max,
         confidence=terms.confidence,
         now_unix_s=time.time(),
     )
+    least = chance.upper(found.wrong, found.n, 1 - found.delta)
+    if found.upper < least - 1e-6:
+        reasons.append(f"{found.wrong} wrong of {found.n} bound false hits by {least:.3g}, not as it says")
     if reasons:
         log.warning(
             "the semantic cache of '%s' only observes, its certificate does not hold: %s; "
@@ -339,7 +348,9 @@ def _certified(endpoint: Endpoint, parts: SemanticParts, scope: certificate.Scop
             "; ".join(reasons),
         )
         return replace(endpoint, semantic=replace(terms, mode="observe"))  # type: ignore[no-any-return]
-    return replace(endpoint, semantic=replace(terms, threshold=found.threshold))  # type: ignore[no-any-return]
+    until_unix_s = found.made_unix_s + certificate.AGE_MAX_S
+    terms = replace(terms, threshold=found.threshold, until_unix_s=until_unix_s)
+    return replace(endpoint, semantic=terms)  # type: ignore[no-any-return]
 
 
 def _certificates(state_dir: Path, terms: Mapping[str, Semantics]) -> dict[str, float]:
@@ -349,7 +360,7 @@ def _certificates(state_dir: Path, terms: Mapping[str, Semantics]) -> dict[str, 
         if semantics.mode != "on":
             continue
         made = certificate.load(certificate.certificate_path(state_dir, name))
-        if made is not None and made.threshold == semantics.threshold:
+        if made is not None and (made.endpoint, made.threshold) == (name, semantics.threshold):
             found[name] = made.made_unix_s
     return found
 

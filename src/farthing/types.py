@@ -74,6 +74,11 @@ class Semantics(Struct, frozen=True, kw_only=True):
     stale: Literal["drop", "check"] = "drop"
     """What invalidation does to an entry: forget it, or trust it no more until a fresh answer agrees."""
     ttl_s: float = 604_800.0
+    until_unix_s: float | None = None
+    """When the certificate behind the threshold has run out, and nothing is served any more. None: never."""
+    counted: bool = True
+    """False, for one request: nobody asked by chance (`no-cache`, an errand), so it counts neither as an ask
+    nor for the bound."""
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):

@@ -1,6 +1,9 @@
 """What every Confirmer does. There is one: a cheap model that is asked on the way. What a model makes of a
 question is shown in tests/e2e/test_errands.py."""
 
+import asyncio
+
+import pytest
 from tests.semantic import said
 from tests.unit.test_errands import Bench, on_bench
 
@@ -61,5 +64,28 @@ def test_a_fault_of_ours_is_logged_and_is_no_answer() -> None:
     async def go(bench: Bench) -> None:
         bench.errands.steps = None  # as if it were asked before there is a configuration
         assert await confirm_on(bench).confirm(asked(bench), proposal()) is None
+
+    on_bench(go)
+
+
+def test_a_confirmation_under_way_at_the_end_leaves_its_receipt_before_the_ledger_closes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def never(*given: object) -> None:
+        await asyncio.Event().wait()
+
+    async def go(bench: Bench) -> None:
+        monkeypatch.setattr("farthing.pipeline.guard_request", never)
+        steps = bench.errands.steps
+        assert steps is not None
+        bench.errands.steps = replace(steps, guardrails=(object(),))
+        waiting = asyncio.create_task(confirm_on(bench).confirm(asked(bench), proposal()))
+        await asyncio.sleep(0.05)
+        waiting.cancel()  # its client was cut
+        await asyncio.gather(waiting, return_exceptions=True)
+        assert not bench.receipts
+        await bench.errands.aclose()
+        (receipt,) = bench.receipts
+        assert (receipt.purpose, receipt.stop_reason) == ("judge", "draining")
 
     on_bench(go)

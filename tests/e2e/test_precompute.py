@@ -12,6 +12,7 @@ import pytest
 from tests.e2e.gateway import ROOT, Running, running, until
 from tests.faults.provider import FaultProvider
 
+from farthing.errands.precompute import Order, leave_order
 from farthing.types import Receipt
 
 CONFIG = """
@@ -175,7 +176,7 @@ def test_a_drain_cuts_a_run_and_leaves_a_receipt_for_what_was_under_way(tmp_path
     with FaultProvider(on_call=on_call) as provider:
         config = prepare(tmp_path, provider)
         with running(config, tmp_path) as gateway:
-            (tmp_path / "state" / "precompute.order").write_text('{"id":"by-hand"}')
+            leave_order(tmp_path / "state", Order(id="by-hand"))  # whole at once: a half one is taken away
             assert slow.wait(10)
             assert gateway.stop() == 0
             rows = [row for row in gateway.receipts() if row.purpose == "precompute"]
@@ -190,3 +191,18 @@ def test_an_order_that_cannot_be_read_harms_nothing(tmp_path: Path, raw: bytes) 
         until(lambda: not order.exists())
         assert ask(gateway, "hello").status == 200
         assert len(provider.calls) == 1
+
+
+def test_a_command_whose_gateway_dies_says_so_and_leaves_no_order_behind(tmp_path: Path) -> None:
+    with FaultProvider(on_call=lambda call: "delay=30") as provider:
+        with running(prepare(tmp_path, provider), tmp_path) as gateway:
+            done: list[subprocess.CompletedProcess[str]] = []
+            asking = threading.Thread(target=lambda: done.append(precompute(tmp_path)))
+            asking.start()
+            until(lambda: provider.calls)
+            gateway.process.kill()
+            gateway.process.wait()
+            asking.join(timeout=30)
+            assert done, "it waits for what cannot come"
+        assert done[0].returncode == 1 and "run this again" in done[0].stderr
+        assert not (tmp_path / "state" / "precompute.order").exists()

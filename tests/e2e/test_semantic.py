@@ -206,6 +206,28 @@ def test_what_one_user_brought_in_can_be_traced_and_purged(gateway: Running) -> 
     assert cache_of(ask(gateway, "How do I book a band, please?")) == "semantic"
 
 
+def test_what_is_invalidated_is_not_served_to_the_very_same_words_either(gateway: Running) -> None:
+    before = entries(gateway)
+    text = "How do I clean a carpet?"
+    ask(gateway, text)
+    kept(gateway, before + 1)
+    assert cache_of(ask(gateway, text)) == "exact"
+    command(gateway, "invalidate", "--endpoint", "faq", "--apply")
+    until(lambda: cache_of(ask(gateway, text, headers={"cache-control": "max-age=60"})) == "miss")
+    operators = Running(gateway.process, admin_port(gateway), gateway.state, gateway.config, gateway.log)
+    assert cache_of(ask(gateway, text)) == "exact", "the fresh answer"
+    operators.post("/admin/cache/invalidate", {"select": {"endpoint": "faq"}, "apply": True})
+    assert cache_of(ask(gateway, text)) == "miss", "over HTTP it is so at once"
+
+
+def test_the_same_words_from_another_version_of_a_document_are_answered_anew(gateway: Running) -> None:
+    text = "May I return a carpet?"
+    old, new = ({"x-farthing-documents": f"returns@{version}"} for version in (1, 2))
+    assert cache_of(ask(gateway, text, headers=old)) == "miss"
+    assert cache_of(ask(gateway, text, headers=old)) == "exact"
+    assert cache_of(ask(gateway, text, headers=new)) == "miss"
+
+
 def test_where_it_is_configured_an_invalidated_entry_is_doubted_until_a_fresh_answer_agrees(
     gateway: Running,
 ) -> None:

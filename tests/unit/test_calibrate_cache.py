@@ -250,6 +250,7 @@ def a_certificate(**changes: Any) -> Certificate:
 
 def reasons(certificate: Certificate, **changes: Any) -> str:
     terms: dict[str, Any] = {
+        "endpoint": "faq",
         "scope": SCOPE,
         "false_hits_max": 0.01,
         "confidence": 0.95,
@@ -284,6 +285,9 @@ def test_a_certificate_holds_in_its_scope_alone() -> None:
     assert "0.005 is wanted" in reasons(made, false_hits_max=0.005)
     assert "0.99 is wanted" in reasons(made, confidence=0.99)
     assert "days old" in reasons(made, now_unix_s=NOW + 91 * DAY_S)
+    assert "in the future" in reasons(made, now_unix_s=NOW - 2 * DAY_S)
+    assert "for the endpoint 'faq'" in reasons(made, endpoint="other")
+    assert "threshold of 0 " in reasons(a_certificate(threshold=0.0))
     assert reasons(made, false_hits_max=0.05, confidence=0.9) == ""
 
 

@@ -15,6 +15,7 @@ pytest.importorskip("onnxruntime")
 from benchmarks.pair_attacks import attacks
 from benchmarks.pair_scores import at, auc, recall_at, wilson
 from benchmarks.pairs import BadPairs, Pairs, read, split
+from benchmarks.semantic_cache import SPREAD, spread
 
 
 @given(
@@ -121,3 +122,14 @@ def test_every_attack_has_two_different_texts_and_most_are_wrong_to_serve() -> N
     made = attacks()
     assert all(a != b for a, b in zip(made.a, made.b, strict=True))
     assert made.labels.count(0) > 200 and made.labels.count(1) >= 20
+
+
+def test_several_splits_are_told_by_mean_and_range_beside_the_cosine_on_the_same_rows() -> None:
+    splits = [
+        dict.fromkeys(SPREAD, value) | {"same_rows": {"cosine": dict.fromkeys(SPREAD, value / 2)}}
+        for value in (0.2, 0.4, 0.9)
+    ]
+    told = spread(splits)
+    assert told["n"] == 3
+    assert told["trained"]["auc"] == {"mean": 0.5, "least": 0.2, "most": 0.9}
+    assert told["cosine"]["recall_at_precision_95"] == {"mean": 0.25, "least": 0.1, "most": 0.45}

@@ -268,7 +268,15 @@ def test_endpoints_that_check_doubt_where_others_drop(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", [{}, {"everything": False}, {"colour": "red"}, {"tenant": 4}, {"older_than_s": "1"}]
+    "raw",
+    [
+        {},
+        {"everything": False},
+        {"colour": "red"},
+        {"tenant": 4},
+        {"older_than_s": "1"},
+        {"older_than_s": -1},  # older than the future is everything
+    ],
 )
 def test_a_selection_by_nothing_or_by_what_is_not_known_is_refused(raw: dict[str, object]) -> None:
     with pytest.raises(InvalidRequest):

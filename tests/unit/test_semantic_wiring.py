@@ -116,8 +116,17 @@ def test_a_certificate_that_holds_gives_the_threshold(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"epsilon": 0.05, "upper": 0.04}, {"delta": 0.2}, {"made_unix_s": 0.0}],
-    ids=["looser", "less sure", "old"],
+    [
+        {"epsilon": 0.05, "upper": 0.04},
+        {"delta": 0.2},
+        {"made_unix_s": 0.0},
+        {"made_unix_s": 1e11},
+        {"endpoint": "other"},
+        {"threshold": 0.01},
+        {"n": 40},
+        {"wrong": 9},
+    ],
+    ids=["looser", "less sure", "old", "of the future", "another's", "no threshold", "too few", "wrong sum"],
 )
 def test_a_certificate_that_does_not_hold_lets_the_endpoint_observe(
     tmp_path: Path, changes: dict[str, object]
@@ -231,4 +240,5 @@ def test_no_store_leaves_the_cache_out_and_no_cache_reads_nothing() -> None:
     fresh = read(cache_control="no-cache").endpoint
     assert fresh.cache_exact == "refresh"
     assert fresh.semantic is not None and fresh.semantic.mode == "observe"
+    assert not fresh.semantic.counted, "who asked for it was not drawn"
     assert read(DEFAULT_ENDPOINT, cache_control="no-cache").endpoint.semantic is None

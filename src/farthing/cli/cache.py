@@ -139,7 +139,13 @@ def _run(config: Path | None, file: Path | None, ask: Callable[[Any], Awaitable[
 
     async def work() -> T:
         semantic = settings.cache.semantic
-        shelf = Shelf(path, entries_max=semantic.entries_max, bytes_max=semantic.bytes_max, busy_ms=BUSY_MS)
+        shelf = Shelf(
+            path,
+            entries_max=semantic.entries_max,
+            bytes_max=semantic.bytes_max,
+            busy_ms=BUSY_MS,
+            beside=True,
+        )
         try:
             return await ask(Keeper(Invalidations(shelf), check=check))
         finally:

@@ -227,18 +227,31 @@ async def _handed_over(state_dir: Path, order: "Order", progress: _Progress) -> 
     """Ask the gateway that holds the lock, and follow its journal to the end.
 
     Raises:
-        NotTaken: it did not begin in time.
+        NotTaken: it did not begin in time, or ended before the run did.
     """
-    from farthing.errands.precompute import leave_order
-    from farthing.errands.schedule import Journal
+    from farthing.errands.precompute import leave_order, withdraw_order
 
-    journal = Journal(state_dir)
     leave_order(state_dir, order)
+    try:
+        return await _followed(state_dir, order, progress)
+    finally:
+        withdraw_order(state_dir, order)
+
+
+async def _followed(state_dir: Path, order: "Order", progress: _Progress) -> "Record":
+    """The record of the run that `order` asks for, when it has ended."""
+    from farthing.errands.schedule import Journal, Lock
+
+    journal, lock = Journal(state_dir), Lock(state_dir)
     waited_until_s = time.monotonic() + TAKEN_S
     seen = 0
     while True:
         await asyncio.sleep(FOLLOW_S)
+        nobody = lock.take()  # before the journal is read, whose last line the holder writes first
+        lock.release()
         record = journal.last()
+        if nobody and (record is None or record.ended is None or record.began.order != order.id):
+            raise NotTaken("the gateway that ran on this state directory ended first: run this again")
         if record is None or record.began.order != order.id:
             if record is not None and record.ended is None:
                 waited_until_s = time.monotonic() + TAKEN_S  # a run of the quiet hours is under way

@@ -211,7 +211,7 @@ def _cached_as_asked(endpoint: Endpoint, said: bytes) -> Endpoint:
         if endpoint.cache_exact == "on":
             endpoint = replace(endpoint, cache_exact="refresh")
         if endpoint.semantic is not None:
-            endpoint = replace(endpoint, semantic=replace(endpoint.semantic, mode="observe"))
+            endpoint = replace(endpoint, semantic=replace(endpoint.semantic, mode="observe", counted=False))
     return endpoint
 
 

@@ -66,7 +66,7 @@ class Confirm:
         errand = Errand(
             purpose="judge", about=request.id, request=ask, purse=self._errands.daily, conclude=conclude
         )
-        task = asyncio.get_running_loop().create_task(self._errands.run(errand))
+        task = self._errands.begin(errand)
         self._running.add(task)
         task.add_done_callback(self._ended)
         await asyncio.wait((task,), timeout=self._confirm_s)

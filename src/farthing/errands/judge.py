@@ -209,7 +209,7 @@ class Judge:
                 self.judged(what, agrees)
             elif reply is not None:
                 receipt.error = "no_verdict"
-                receipt.error_message = f"not a verdict: {reply[:100]!r}"
+                receipt.error_message = f"{len(reply)} characters that are no verdict"  # strangers' words
 
         errand = Errand(
             purpose="judge",

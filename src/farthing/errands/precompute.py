@@ -252,11 +252,23 @@ def request_for(ask: Ask, stage: Stage, *, request_id: str, received_s: float) -
     endpoint = stage.endpoint(ask.recipe.endpoint)
     if endpoint is None:
         raise UnknownModel(f"the endpoint `{ask.recipe.endpoint}` is gone")
+    if endpoint.semantic is not None:
+        endpoint = replace(endpoint, semantic=replace(endpoint.semantic, counted=False))
     if ask.anew:
         endpoint = replace(endpoint, cache_exact="refresh")
     return request_of(
         ask.recipe, ask.question, request_id=request_id, endpoint=endpoint, received_s=received_s
     )
+
+
+def withdraw_order(state_dir: Path, order: Order) -> None:
+    """Take back an order that nobody has taken: it must not be done when its giver is gone."""
+    path = state_dir / ORDER
+    try:
+        if path.read_bytes() == msgspec.json.encode(order):
+            path.unlink(missing_ok=True)
+    except OSError:
+        return  # it was taken, or cannot be
 
 
 def leave_order(state_dir: Path, order: Order) -> None:

@@ -77,6 +77,7 @@ class Errands:
         self._clock_unix_s = clock_unix_s
         self._queue: asyncio.Queue[Errand] = asyncio.Queue()  # bounded by `submit`: a reload may resize
         self._workers: list[asyncio.Task[None]] = []
+        self._at_once: set[asyncio.Task[None]] = set()
         self._running = 0
         self._next_at_s = 0.0
         self._stopping = False
@@ -119,6 +120,7 @@ class Errands:
         """Cut what is under way, with its receipt. Twice is safe."""
         self._stopping = True
         workers, self._workers = self._workers, []
+        workers += self._at_once
         for worker in workers:
             worker.cancel("draining")
         await asyncio.gather(*workers, return_exceptions=True)
@@ -158,6 +160,13 @@ class Errands:
             if self._stopping or self._busy() < self.config.busy_share:
                 return
             await asyncio.sleep(BUSY_PAUSE_S)
+
+    def begin(self, errand: Errand) -> "asyncio.Task[None]":
+        """As `run`, in a task that `aclose` cuts like those of the queue."""
+        task = asyncio.get_running_loop().create_task(self.run(errand))
+        self._at_once.add(task)
+        task.add_done_callback(self._at_once.discard)
+        return task
 
     async def run(self, errand: Errand) -> None:
         """Run `errand` at once, without queue, pace or regard for clients. What fails is in its receipt."""

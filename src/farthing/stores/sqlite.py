@@ -28,7 +28,8 @@ class SqliteFile:
     """The file at `path` with the tables of `schema`. Opens it when constructed.
 
     `replaced` is called in the thread when a damaged file was set aside and all rows are gone. `busy_ms` is
-    how long a job waits for another process that writes.
+    how long a job waits for another process that writes. `beside`: the file is another process's, or
+    something else altogether; it is used as it is, and neither made, changed in form, nor set aside.
 
     Raises:
         StoreError: the file cannot be opened or created.
@@ -42,8 +43,10 @@ class SqliteFile:
         thread: str,
         replaced: Callable[[], None] | None = None,
         busy_ms: int = _BUSY_MS,
+        beside: bool = False,
     ) -> None:
         self.path = path
+        self._beside = beside
         self._schema = schema
         self._replaced = replaced
         self._busy_ms = busy_ms
@@ -51,8 +54,11 @@ class SqliteFile:
         self._closed = False
         self._db: apsw.Connection | None = None
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._open_or_replace()
+            if beside:
+                self._db = self._opened_beside()
+            else:
+                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                self._open_or_replace()
         except (apsw.Error, OSError) as error:
             raise StoreError(f"the cache file {path} cannot be opened: {error}") from error
         self._worker = ThreadPoolExecutor(1, thread_name_prefix=thread)
@@ -94,6 +100,8 @@ class SqliteFile:
                 self._db = self._opened()
             return job(self._db)
         except (apsw.CorruptError, apsw.NotADBError) as error:
+            if self._beside:
+                raise StoreError(f"sqlite: {error}: {self.path} is damaged") from error
             self._replace_damaged()
             raise StoreError(f"sqlite: {error}; the file was set aside") from error
         except (apsw.Error, OSError) as error:
@@ -130,6 +138,16 @@ class SqliteFile:
             if part.exists():
                 os.replace(part, aside.with_name(aside.name + suffix))
         self._db = self._opened()
+
+    def _opened_beside(self) -> apsw.Connection:
+        db = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE)
+        try:
+            db.set_busy_timeout(self._busy_ms)
+            db.execute("SELECT count(*) FROM sqlite_master").fetchall()  # tells what is no database
+        except apsw.Error:
+            db.close()
+            raise
+        return db
 
     def _opened(self) -> apsw.Connection:
         db = apsw.Connection(str(self.path))

@@ -1,6 +1,6 @@
 """What makes two requests the same. An unknown field makes a miss, never a wrong hit."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -46,14 +46,20 @@ class _Phrases(dict[str, str]):
 
 class CacheKeys:
     """Computes keys for one policy. `policy` is its version: answers never outlive the rules that chose
-    who gave them."""
+    who gave them. `forgotten` tells of an endpoint how often operators made it forget (None: never): what
+    was kept before lies under other keys."""
 
-    __slots__ = ("_phrases", "_policy")
+    __slots__ = ("_forgotten", "_phrases", "_policy")
 
     def __init__(
-        self, *, policy: str = "", endpoints: Mapping[str, EndpointCacheConfig] | None = None
+        self,
+        *,
+        policy: str = "",
+        endpoints: Mapping[str, EndpointCacheConfig] | None = None,
+        forgotten: Callable[[str], int] | None = None,
     ) -> None:
         self._policy = policy
+        self._forgotten = forgotten
         self._phrases: dict[str, _Phrases] = {}
         """Endpoint -> phrases to key names; present only where questions are normalised."""
         for name, settings in (endpoints or {}).items():
@@ -84,7 +90,18 @@ class CacheKeys:
                 phrases = self._phrases.get(endpoint.name)
                 if phrases is not None:
                     body["messages"] = _with_question_folded(messages, phrases)
-        return digest_of(_FORMAT, self._policy, request, body)
+        semantic = endpoint.semantic
+        if semantic is None and not request.documents:
+            return digest_of(_FORMAT, self._policy, request, body)
+        return digest_of(_FORMAT, self._policy, request, body, *self._sources(request))
+
+    def _sources(self, request: Request) -> tuple[Any, ...]:
+        """What answers come from, as far as it is told; nothing told is no part of the key."""
+        endpoint = request.endpoint
+        version = "" if endpoint.semantic is None else endpoint.semantic.documents
+        forgotten = 0 if self._forgotten is None else self._forgotten(endpoint.name)
+        told = request.documents, version, forgotten
+        return told if any(told) else ()
 
 
 def digest_of(form: str, policy: str, request: Request, body: Json, *more: Any) -> bytes | None:

@@ -69,7 +69,7 @@ class AskedBook:
 
     def __init__(self, path: Path, *, clock_unix_s: Callable[[], float] = time.time) -> None:
         self._clock_unix_s = clock_unix_s
-        self._file = SqliteFile(path, SCHEMA, thread="farthing-ahead", busy_ms=_BUSY_MS)
+        self._file = SqliteFile(path, SCHEMA, thread="farthing-ahead", busy_ms=_BUSY_MS, beside=True)
 
     async def counts(self, *, since_unix_s: float | None, lasting_s: float) -> Counts:
         """Every question asked, and every used entry that goes within `lasting_s`.

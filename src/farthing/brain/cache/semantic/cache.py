@@ -85,6 +85,8 @@ class SemanticAnswers:
         self._judge = judge
         self._clock = clock
         self._nusd_of = nusd_of
+        self._ran_out: set[str] = set()
+        """Endpoints whose certificate ran out while they were served under it."""
 
     # -- before a call --------------------------------------------------------------------------------
 
@@ -95,7 +97,7 @@ class SemanticAnswers:
         scope = self._scopes.scope(request)
         if scope is None or unfit_question(scope.question, terms) is not None:
             return None
-        if request.endpoint.cache_exact != "refresh":
+        if _counts(request):
             self._holdings.asked(scope.partition, normalised(scope.question), request)
         vectors, cut = await self._holdings.embedder.embed([scope.question])
         look = Look(partition=scope.partition, question=scope.question, vector=vectors[0])
@@ -207,8 +209,22 @@ class SemanticAnswers:
             terms.mode == "on"
             and terms.threshold is not None
             and request.endpoint.cache_exact != "refresh"
+            and self._is_certified(request.endpoint.name, terms)
             and self._bound.allows(request.endpoint.name, look.partition)
         )
+
+    def _is_certified(self, endpoint: str, terms: Semantics) -> bool:
+        """Whether the certificate it is served under has not run out since it was read."""
+        if terms.until_unix_s is None or self._clock() < terms.until_unix_s:
+            return True
+        if endpoint not in self._ran_out:
+            self._ran_out.add(endpoint)
+            log.warning(
+                "the semantic cache of %r only observes, its certificate ran out; "
+                "run `farthing calibrate cache`",
+                endpoint,
+            )
+        return False
 
     # -- after a call ---------------------------------------------------------------------------------
 
@@ -236,7 +252,7 @@ class SemanticAnswers:
         """Act on what the comparison of the fresh answer with the proposal says. None: a judge has to say, or
         had no room."""
         would_serve = proposal.verdict.outcome == "serve"
-        counts = would_serve and request.endpoint.cache_exact != "refresh"
+        counts = would_serve and _counts(request)
         comparison = Comparison(
             entry=proposal.entry,
             partition=look.partition,
@@ -339,6 +355,11 @@ class SemanticAnswers:
         if key is not None:
             self._holdings.judge(key, agrees=False, keep_doubted=False)
             await self._holdings.written()
+
+
+def _counts(request: Request) -> bool:
+    terms = request.endpoint.semantic
+    return terms is not None and terms.counted and request.endpoint.cache_exact != "refresh"
 
 
 def _asked_anew(request: Request, proposal: Proposal, look: Look) -> bool:

@@ -15,6 +15,8 @@ from farthing.brain.cache.semantic.bound_file import write_whole
 from farthing.errors import ConfigError
 
 AGE_MAX_S = 90 * 86_400.0  # traffic drifts; a quarter is as long as one measurement is believed
+AHEAD_MAX_S = 86_400.0  # clocks of two machines
+THRESHOLD_MIN = 0.5  # below it the verifier itself holds the answer for wrong
 VERSION = 1
 
 
@@ -117,10 +119,20 @@ def load(path: Path) -> Certificate | None:
 
 
 def why_not(
-    certificate: Certificate, *, scope: Scope, false_hits_max: float, confidence: float, now_unix_s: float
+    certificate: Certificate,
+    *,
+    endpoint: str,
+    scope: Scope,
+    false_hits_max: float,
+    confidence: float,
+    now_unix_s: float,
 ) -> list[str]:
-    """Why the certificate does not let its endpoint serve; empty: it does."""
+    """Why the certificate does not let `endpoint` serve; empty: it does."""
     reasons = []
+    if certificate.endpoint != endpoint:
+        reasons.append(f"it was made for the endpoint {certificate.endpoint!r}")
+    if not THRESHOLD_MIN <= certificate.threshold <= 1:
+        reasons.append(f"its threshold of {certificate.threshold:g} is none that is ever certified")
     was = certificate.scope
     for name, then, now in (
         ("embedder", was.embedder, scope.embedder),
@@ -136,6 +148,8 @@ def why_not(
     if confidence > 1 - certificate.delta + 1e-12:
         reasons.append(f"its confidence is {1 - certificate.delta:g}, {confidence:g} is wanted")
     age_s = now_unix_s - certificate.made_unix_s
+    if age_s < -AHEAD_MAX_S:
+        reasons.append("it was made in the future: a clock was wrong, there or here")
     if age_s > AGE_MAX_S:
         reasons.append(f"it is {age_s / 86_400:.0f} days old, {AGE_MAX_S / 86_400:.0f} is the most")
     return reasons

@@ -27,6 +27,8 @@ log = logging.getLogger("farthing.semantic")
 
 PENDING_MAX = 500  # writes waiting for the disk; beyond, what is new is not kept
 ASKED_WAITING_MAX = 2_000
+AT_ONCE = 50  # rows, of which each costs some microseconds of the loop
+AGAIN_S = 5.0
 ASKED_CHARS_MAX = 8_000  # a longer prompt is counted nowhere: it is no question that comes again
 MAINTAIN_S = 2.0
 LOAD_ROWS = 1_000
@@ -90,9 +92,10 @@ class Holdings:
 
     async def _run(self, warm: Callable[[], Coroutine[Any, Any, None]] | None) -> None:
         try:
+            await self._until_read(self.invalidations.notice)
             if warm is not None:
                 await warm()
-            await self.load()
+            await self._until_read(self.load)
         except Exception:
             log.exception("the semantic cache cannot start; requests are answered without it")
             return
@@ -102,6 +105,16 @@ class Holdings:
                 await self.maintain()
             except StoreError as error:
                 log.warning("semantic cache: %s", error)
+
+    async def _until_read(self, read: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        """Try again where another process holds the file, or the disk does not answer."""
+        while True:
+            try:
+                await read()
+                return
+            except StoreError as error:
+                log.warning("semantic cache: not ready yet: %s", error)
+                await asyncio.sleep(AGAIN_S)
 
     # -- reading ------------------------------------------------------------------------------------
 
@@ -133,13 +146,13 @@ class Holdings:
         key, removed = await self.shelf.put(entry, recipe_of(request), per_user_hour_max=per_user_hour_max)
         if key is not None:
             self._index.add(entry.partition, key, widened(entry.vector))
-        self._forget(removed)
+        await self._forget(removed)
 
     def judge(self, key: int, *, agrees: bool, keep_doubted: bool) -> None:
         """Write what a comparison said of an entry."""
 
         async def write() -> None:
-            self._forget(await self.shelf.judged(key, agrees=agrees, keep_doubted=keep_doubted))
+            await self._forget(await self.shelf.judged(key, agrees=agrees, keep_doubted=keep_doubted))
 
         self.queue(write)
 
@@ -163,7 +176,7 @@ class Holdings:
 
         async def write() -> None:
             await self.invalidations.drop_versions(versions, check=check)
-            self._forget(await self.shelf.maintain())
+            await self._forget(await self.shelf.maintain())
 
         self.queue(write)
 
@@ -175,18 +188,26 @@ class Holdings:
         """
         asked, self._asked = self._asked, {}
         if asked:
-            counts = {key: (count, text, recipe_of(request)) for key, (count, text, request) in asked.items()}
+            counts = {}
+            for number, (key, (count, text, request)) in enumerate(asked.items(), 1):
+                counts[key] = (count, text, recipe_of(request))
+                if number % AT_ONCE == 0:
+                    await asyncio.sleep(0)
             await self.questions.note_asked(counts)
-        self._forget(await self.shelf.maintain())
+        await self.invalidations.notice()
+        await self._forget(await self.shelf.maintain())
 
     async def written(self) -> None:
         """Wait for what is queued now."""
         if self._writes:
             await asyncio.wait(tuple(self._writes))
 
-    def _forget(self, removed: Removed) -> None:
-        for key, partition in removed:
+    async def _forget(self, removed: Removed) -> None:
+        """Numbers are never used twice, so what comes between two pieces cannot be hit by a later one."""
+        for number, (key, partition) in enumerate(removed, 1):
             self._index.remove(partition, key)
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
 
     def queue(self, write: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Have `write` done behind the request; dropped and counted where too much waits."""

@@ -1,9 +1,9 @@
 """Which entries an invalidation means. All parts given must fit; a selection by nothing selects nothing."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from farthing.errors import InvalidRequest
 from farthing.types import Json
@@ -19,7 +19,7 @@ class Selection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, o
     tenant: str | None = None
     endpoint: str | None = None
     tag: str | None = None
-    older_than_s: float | None = None
+    older_than_s: Annotated[float, Meta(ge=0)] | None = None
     model: str | None = None
     """Target `provider/model` that gave the answer, or its model alone."""
     policy: str | None = None

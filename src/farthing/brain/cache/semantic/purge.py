@@ -10,6 +10,7 @@ from farthing.types import Json
 
 AUDIT_ROWS_MAX = 10_000
 EXAMPLES = 5
+LAST_ROWS = "SELECT coalesce(json_extract(what, '$.endpoint'), ''), max(id) FROM audit GROUP BY 1"
 
 
 class Invalidations:
@@ -17,6 +18,23 @@ class Invalidations:
 
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
+        self._last = 0
+        self._of_endpoint: dict[str, int] = {}
+        """Endpoint (empty: all of them) -> its last row in the log."""
+
+    def forgotten(self, endpoint: str) -> int:
+        """Grows with every invalidation that may concern `endpoint`, as of the last `notice`."""
+        known = self._of_endpoint
+        return max(known.get("", 0), known.get(endpoint, 0)) if known else 0
+
+    async def notice(self) -> None:
+        """Learn of the invalidations of others: another process writes beside us."""
+
+        def job(db: apsw.Connection) -> tuple[int, dict[str, int]]:
+            last = one(db, "SELECT coalesce(max(id), 0) FROM audit")
+            return last, (self._of_endpoint if last == self._last else dict(db.execute(LAST_ROWS)))
+
+        self._last, self._of_endpoint = await self._shelf.run(job)
 
     async def find(self, selection: Selection) -> Found:
         """What `selection` comes to, with a few examples. Changes nothing."""
@@ -54,7 +72,9 @@ class Invalidations:
                 db.execute("DELETE FROM audit WHERE id <= (SELECT max(id) FROM audit) - ?", (AUDIT_ROWS_MAX,))
             return found
 
-        return await self._shelf.run(job)
+        found = await self._shelf.run(job)
+        await self.notice()
+        return found
 
     async def drop_versions(self, versions: dict[str, str], *, check: frozenset[str]) -> int:
         """Drop, or doubt where the endpoint is in `check`, what endpoints keep from another version of their

@@ -59,14 +59,21 @@ class Shelf:
         bytes_max: int,
         clock: Callable[[], float] = time.time,
         busy_ms: int = _BUSY_MS,
+        beside: bool = False,
     ) -> None:
+        """`beside`: the file is another process's; see `SqliteFile`."""
         self._entries_max = entries_max
         self.bytes_max = bytes_max
         self._clock = clock
         self._hits: dict[int, int] = {}
         """Hits since they were last written; touched by the worker thread only."""
         self._file = SqliteFile(
-            path, SCHEMA, thread="farthing-semantic", replaced=self._hits.clear, busy_ms=busy_ms
+            path,
+            SCHEMA,
+            thread="farthing-semantic",
+            replaced=self._hits.clear,
+            busy_ms=busy_ms,
+            beside=beside,
         )
 
     @property

@@ -1,0 +1,198 @@
+"""What is forgotten is gone from every cache, holds up nobody, and costs no other file."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import apsw
+import pytest
+from click.testing import CliRunner
+from tests.asking import asked
+from tests.semantic import ON, Cache, faq, question, said, with_cache
+
+from farthing.brain.cache.keys import CacheKeys
+from farthing.brain.cache.semantic.ahead import AskedBook
+from farthing.brain.cache.semantic.invalidate import Selection
+from farthing.brain.cache.semantic.keeper import Keeper
+from farthing.brain.cache.semantic.purge import Invalidations
+from farthing.brain.cache.semantic.shelf import Shelf
+from farthing.cli.cache import command
+from farthing.errors import StoreError
+from farthing.types import Endpoint, replace
+
+BODY = {"model": "auto", "messages": [{"role": "user", "content": "May I return it?"}]}
+
+
+# -- the exact cache forgets with it ------------------------------------------------------------------
+
+
+def test_an_answer_from_another_version_of_a_document_has_another_exact_key() -> None:
+    keys = CacheKeys()
+    plain, old, new = (
+        keys.key(asked(body=BODY, documents=documents)) for documents in ((), ("returns@1",), ("returns@2",))
+    )
+    assert len({plain, old, new}) == 3
+    versions = [faq(replace(ON, documents=version)) for version in ("", "2024-05", "2024-06")]
+    assert len({keys.key(asked(body=BODY, endpoint=endpoint)) for endpoint in versions}) == 3
+
+
+def test_the_terms_of_the_semantic_cache_alone_change_no_exact_key() -> None:
+    keys = CacheKeys(forgotten=lambda endpoint: 0)
+    without = keys.key(asked(body=BODY, endpoint=Endpoint(name="faq")))
+    assert keys.key(asked(body=BODY, endpoint=faq())) == without
+
+
+def test_an_invalidation_moves_the_exact_keys_of_its_endpoint_and_of_no_other(tmp_path: Path) -> None:
+    async def work(cache: Cache) -> None:
+        invalidations = cache.holdings.invalidations
+        keys = CacheKeys(forgotten=invalidations.forgotten)
+        mine, others = (
+            asked(body=BODY, endpoint=Endpoint(name=name, semantic=ON)) for name in ("faq", "shop")
+        )
+        before, other = keys.key(mine), keys.key(others)
+        keeper = Keeper(invalidations)
+        await keeper.invalidate({"endpoint": "faq"}, apply=False, who="jo")
+        assert keys.key(mine) == before, "a dry run changes nothing"
+        await keeper.invalidate({"endpoint": "faq"}, apply=True, who="jo")
+        first = keys.key(mine)
+        assert first != before and keys.key(others) == other
+        beside = Shelf(tmp_path / "s.db", entries_max=10, bytes_max=10_000, beside=True)
+        await Invalidations(beside).invalidate(Selection(document="returns"), who="jo", check=frozenset())
+        await beside.aclose()
+        await cache.holdings.maintain()  # as it is done every two seconds
+        assert keys.key(mine) not in (before, first) and keys.key(others) != other
+
+    with_cache(tmp_path / "s.db", work)
+
+
+# -- nobody waits -----------------------------------------------------------------------------------
+
+
+def test_the_loop_has_its_turns_while_thousands_are_forgotten(tmp_path: Path) -> None:
+    count = 3_000
+
+    async def work(cache: Cache) -> None:
+        holdings = cache.holdings
+        look = await cache.look(question("How do I pay?"))
+        assert look is not None
+        for key in range(1, count + 1):
+            holdings._index.add(b"p%d" % (key % 50), key, look.vector)
+        turns = 0
+
+        async def others() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        task = asyncio.create_task(others())
+        await holdings._forget([(key, b"p%d" % (key % 50)) for key in range(1, count + 1)])
+        task.cancel()
+        assert len(holdings._index) == 0
+        assert turns >= count // 50
+
+    with_cache(tmp_path / "s.db", work)
+
+
+def test_a_file_that_another_process_holds_at_the_start_is_read_when_it_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("farthing.brain.cache.semantic.holdings.AGAIN_S", 0.05)
+
+    async def work(cache: Cache) -> None:
+        holdings = cache.holdings
+        await cache.ask(question("How do I pay?"), "By card.")
+        holdings.ready = False
+        other = apsw.Connection(str(tmp_path / "s.db"))  # one library, so that its locks are seen
+        other.execute("BEGIN IMMEDIATE")
+        holdings.start()
+        await asyncio.sleep(0.5)
+        assert holdings.gauges()["semantic_ready"] == 0
+        other.execute("ROLLBACK")
+        other.close()
+        async with asyncio.timeout(5):
+            while not holdings.ready:  # noqa: ASYNC110 - what is waited for has no event
+                await asyncio.sleep(0.02)
+        look = await cache.look(question("How do I pay?"))
+        assert look is not None and look.serves
+
+    with_cache(tmp_path / "s.db", work)
+
+
+# -- who did not ask by chance ------------------------------------------------------------------------
+
+
+def test_who_wants_a_fresh_answer_tells_nothing_to_the_bound_without_an_exact_cache_either(
+    tmp_path: Path,
+) -> None:
+    fresh = faq(replace(ON, mode="observe", counted=False), cache_exact="off")
+
+    async def work(cache: Cache) -> None:
+        await cache.ask(question("How do I pay?"), "By card.")
+        look = await cache.ask(question("How do I pay?", endpoint=fresh), "By cheque.")
+        assert look is not None and not look.serves
+        assert cache.bound.outcomes == []
+        await cache.holdings.maintain()
+        (row,) = await cache.answers.asked_most(5, seen_min=1)
+        assert row.count == 1, "nor is it an ask that answering ahead should count"
+
+    with_cache(tmp_path / "s.db", work)
+
+
+def test_nothing_is_served_any_more_when_the_certificate_runs_out_in_a_running_gateway(
+    tmp_path: Path,
+) -> None:
+    now = [1_000.0]
+    certified = faq(replace(ON, until_unix_s=2_000.0))
+
+    async def work(cache: Cache) -> None:
+        await cache.ask(question("How do I pay?", endpoint=certified), "By card.")
+        look = await cache.look(question("How do I pay?", endpoint=certified))
+        assert look is not None and look.serves
+        now[0] = 2_000.0
+        look = await cache.look(question("How do I pay?", endpoint=certified))
+        assert look is not None and not look.serves and look.proposal is not None
+
+    with_cache(tmp_path / "s.db", work, clock=lambda: now[0])
+
+
+# -- files ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [["show"], ["log"], ["invalidate", "--all", "--apply"]])
+def test_a_command_never_touches_a_file_that_is_something_else(tmp_path: Path, words: list[str]) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_bytes(b"These are my notes, and no database at all. " * 50)
+    file.chmod(0o644)
+    held = file.read_bytes()
+    done = CliRunner().invoke(command, [*words, "--file", str(file)])
+    assert done.exit_code != 0
+    assert isinstance(done.exception, StoreError) and "notes.txt" in str(done.exception)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+    assert file.read_bytes() == held and file.stat().st_mode & 0o777 == 0o644
+
+
+def test_counting_beside_a_gateway_never_sets_its_file_aside(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    path.write_bytes(b"damaged" * 1_000)
+    with pytest.raises(StoreError):
+        AskedBook(path)
+    assert [one.name for one in tmp_path.iterdir()] == ["s.db"]
+
+
+def test_a_command_reads_beside_a_gateway_that_writes(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+
+    async def work(cache: Cache) -> None:
+        await cache.ask(question("How do I pay?"), said("By card."))
+        shown = await asyncio.to_thread(CliRunner().invoke, command, ["show", "--file", str(path)])
+        assert shown.exit_code == 0 and shown.output.startswith("1 entries")
+        began_s = time.monotonic()
+        told = await asyncio.to_thread(
+            CliRunner().invoke, command, ["invalidate", "--all", "--apply", "--file", str(path)]
+        )
+        assert told.exit_code == 0 and time.monotonic() - began_s < 5
+        look = await cache.look(question("How do I pay?"))
+        assert look is not None and look.proposal is None
+
+    with_cache(path, work)
