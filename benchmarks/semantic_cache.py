@@ -30,11 +30,12 @@ except ImportError as missing:
 HERE = Path(__file__).resolve().parent
 DATA = Path(os.environ.get("FARTHING_DATA", HERE.parent.parent / "shared" / "data"))
 FIT_SHARE = 0.8
+SPREAD = ("auc", "recall_at_precision_90", "recall_at_precision_95")
 ENTAILED_SHARE = 0.46  # of SICK's entailed pairs; plain cosine serves as many at 0.9
 
 
-def measure(pairs: Pairs, *, train: bool, seed: int = 1) -> dict[str, Any]:
-    """All figures of one set."""
+def measure(pairs: Pairs, *, splits: int = 0) -> dict[str, Any]:
+    """All figures of one set; `splits` is on how many splits a verifier is fitted and tested."""
     began = time.monotonic()
     weights = Weights.load()
     scored = Scored(pairs)
@@ -61,8 +62,9 @@ def measure(pairs: Pairs, *, train: bool, seed: int = 1) -> dict[str, Any]:
         }
     elif len(set(pairs.kinds)) > 1:
         out["kinds"] = _kinds(scored.cosine >= 0.9, verifier >= weights.thresholds.serve, pairs)
-    if train:
-        out["trained"] = _trained(scored, verifier, seed)
+    if splits:
+        found = [_trained(scored, verifier, seed) for seed in range(1, splits + 1)]
+        out["trained"] = found[0] | ({"splits": spread(found)} if splits > 1 else {})
     out["seconds"] = round(time.monotonic() - began, 1)
     return out
 
@@ -86,17 +88,37 @@ def _trained(scored: Scored, verifier: Any, seed: int) -> dict[str, Any]:
     }
 
 
+def spread(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """Mean and range over the splits, of the fitted verifier and of the cosine on the same rows."""
+
+    def over(figures: list[dict[str, Any]]) -> dict[str, Any]:
+        values = {name: [one[name] for one in figures] for name in SPREAD}
+        return {
+            name: {"mean": round(sum(v) / len(v), 4), "least": min(v), "most": max(v)}
+            for name, v in values.items()
+        }
+
+    return {
+        "n": len(found),
+        "trained": over(found),
+        "cosine": over([one["same_rows"]["cosine"] for one in found]),
+    }
+
+
 def _rules(scored: Scored) -> dict[str, Any]:
     """What the rules turn down: of the right pairs that is a loss, of the wrong ones their work."""
-    turned = np.array([reason is not None for reason in scored.reasons])
+    turned = np.array([found is not None and found.certain for found in scored.findings])
+    doubted = np.array([found is not None and not found.certain for found in scored.findings])
     ones, zeros = scored.labels == 1, scored.labels == 0
     counts: dict[str, int] = {}
-    for reason in scored.reasons:
-        if reason:
-            counts[reason] = counts.get(reason, 0) + 1
+    for found in scored.findings:
+        if found and found.certain:
+            counts[found.reason] = counts.get(found.reason, 0) + 1
     return {
         "right_turned_down": round(float(turned[ones].mean()), 4) if ones.any() else None,
         "wrong_turned_down": round(float(turned[zeros].mean()), 4) if zeros.any() else None,
+        "right_doubted": round(float(doubted[ones].mean()), 4) if ones.any() else None,
+        "wrong_doubted": round(float(doubted[zeros].mean()), 4) if zeros.any() else None,
         "reasons": dict(sorted(counts.items(), key=lambda item: -item[1])),
     }
 
@@ -175,6 +197,11 @@ def show(result: dict[str, Any]) -> None:
         print(f"  {name:10} {one['auc']:6.3f} {at_90:15.3f} {at_95:8.3f}")
     if "trained" in result:
         print(f"  (rows marked - are {result['trained']['n']} pairs that share no text with what was fitted)")
+        spread = result["trained"].get("splits", {})
+        for name in ("cosine", "trained") if spread else ():
+            auc, *recalls = (spread[name][key] for key in SPREAD)
+            shown = ", ".join(f"{r['mean']:.3f} ({r['least']:.3f} to {r['most']:.3f})" for r in recalls)
+            print(f"  {name} over {spread['n']} splits: AUC {auc['mean']:.3f}, recalls {shown}")
     one = result["verifier"]["default"]
     if one["served"]:
         low, high = one["wrong_hit_interval"]
@@ -202,6 +229,9 @@ def main() -> None:
         "--positive-over", type=float, help="labels are numbers; above this one a pair is right"
     )
     flags.add_argument("--train", action="store_true", help="also fit a verifier, on a split by text")
+    flags.add_argument(
+        "--splits", type=int, default=1, help="with --train: on how many splits; mean and range"
+    )
     flags.add_argument("--rows", type=int, help="only the first so many rows")
     flags.add_argument("--json", action="store_true")
     flags.add_argument("--out", type=Path, help="write the figures there, too")
@@ -216,8 +246,9 @@ def main() -> None:
         if args.rows:
             sets = [pairs.some(np.arange(min(args.rows, len(pairs)))) for pairs in sets]
         results = []
+        splits = max(1, args.splits) if args.train else 0
         for pairs in sets:
-            results.append(measure(pairs, train=args.train and pairs.name != "collision_attacks"))
+            results.append(measure(pairs, splits=splits if pairs.name != "collision_attacks" else 0))
             if not args.json:
                 show(results[-1])
     except (BadPairs, ConfigError) as error:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from farthing.brain.cache.semantic.verify.features import NAMES, features
 from farthing.brain.cache.semantic.verify.network import Network, fit, sigmoid
 from farthing.brain.cache.semantic.verify.parse import parse
-from farthing.brain.cache.semantic.verify.trained import Thresholds, TrainedVerifier, Weights
+from farthing.brain.cache.semantic.verify.trained import DOUBTED_MAX, Thresholds, TrainedVerifier, Weights
 from farthing.errors import ConfigError, StoreError
 from farthing.types import Verdict
 
@@ -97,8 +97,8 @@ def weights(cheap: float = 0.0, *, doubt: float = 0.1, sure: float = 0.99) -> We
     n = len(NAMES)
     zeros = np.zeros((n, 1), np.float32)
     first = Network(np.zeros(n, np.float32), np.ones(n, np.float32), [(zeros, np.full(1, cheap, np.float32))])
-    pick = np.array([[0], [0], [1]], np.float32)
-    last = Network(np.zeros(3, np.float32), np.ones(3, np.float32), [(pick, np.zeros(1, np.float32))])
+    pick = np.array([[0], [1]], np.float32)
+    last = Network(np.zeros(2, np.float32), np.ones(2, np.float32), [(pick, np.zeros(1, np.float32))])
     numbers = {"doubt": doubt, "sure": sure, "serve": 0.9, "abstain": 0.5}
     return Weights(first, last, numbers, "says")
 
@@ -132,6 +132,37 @@ def test_what_the_rules_turn_down_is_a_miss_whatever_the_models_say() -> None:
     verdict = decide(model, weights(9.0), ("What is 15% of 80?", "What is 16% of 80?"))
     assert (verdict.outcome, verdict.reason) == ("miss", "numbers differ")
     assert model.asked == 0
+
+
+def test_what_the_rules_only_doubt_is_weighed_and_named() -> None:
+    model = Says(2.0)
+    pair = ("Does a cold drink hurt your throat?", "I am 30 and swallowing ice water aches, why?")
+    verdict = decide(model, weights(2.0), pair)
+    assert verdict.outcome == "abstain"
+    assert verdict.probability == pytest.approx(DOUBTED_MAX / (1 + np.exp(-2.0)), abs=1e-4)
+    assert verdict.reason.endswith("numbers differ")
+    assert model.asked == 1
+
+
+def test_what_the_rules_doubt_is_never_served_from_the_shipped_threshold() -> None:
+    assert Weights.load().thresholds.serve > DOUBTED_MAX > Weights.load().thresholds.abstain
+
+
+def test_a_nearer_pair_is_never_less_probable_for_what_the_pair_model_says() -> None:
+    rows = np.zeros((50, len(NAMES)), np.float32)
+    rows[:, 0] = np.linspace(0.3, 1, 50)
+    for score in (-6.0, 0.0, 9.0):
+        found = Weights.load().final_probabilities(rows, np.full(50, score, np.float32))
+        assert (np.diff(found) > 0).all()
+
+
+def test_a_column_that_never_varied_in_fitting_counts_for_nothing() -> None:
+    rows = np.random.default_rng(1).standard_normal((400, 3)).astype(np.float32)
+    rows[:, 2] = 1
+    network = fit(rows, (rows[:, 0] > 0).astype(np.float32), hidden=4, epochs=3)
+    other = rows.copy()
+    other[:, 2] = -5
+    assert np.array_equal(network.logits(rows), network.logits(other))
 
 
 def test_the_same_text_is_served() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farthing.brain.cache.semantic.verify.parse import parse, stem
-from farthing.brain.cache.semantic.verify.rules import disagreement
+from farthing.brain.cache.semantic.verify.rules import disagreement, finding_of
 
 DIFFERENT = [
     ("What is 15% of 80?", "What is 15% of 90?", "numbers differ"),
@@ -167,3 +167,49 @@ def test_a_pair_of_twelve_words_takes_well_under_a_millisecond() -> None:
             disagreement(a, b)
         best = min(best, (time.perf_counter() - began) / 20)
     assert best < 500e-6  # 0.08 ms where it is alone; a shared machine may be slower
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ("Best phone under 15000", "Best phone"),
+        ("How do I enable cookies?", "How do I disable cookies?"),
+        ("Why did the build pass?", "Why did the build fail?"),
+        ("how do i get a job in germany", "how do i get a job"),
+        ("Which users can read it?", "Which users cannot read it?"),
+        ("I paid 30 euros, where are they?", "My transfer of 50 euros is nowhere to be seen"),
+        ("Convert a string to an int", "Convert an int to a string"),
+    ],
+)
+def test_a_detail_changed_in_texts_otherwise_alike_or_put_in_the_place_of_another_is_certain(
+    a: str, b: str
+) -> None:
+    for finding in (finding_of(parse(a), parse(b)), finding_of(parse(b), parse(a))):
+        assert finding is not None and finding.certain
+
+
+def test_a_detail_that_only_one_text_names_is_a_doubt_where_they_share_few_words() -> None:
+    a = parse("Is it normal that my knee hurts after running?")
+    b = parse("I am 39 and each time I jog my leg joints ache, should I worry?")
+    assert finding_of(a, b) == finding_of(b, a) == ("numbers differ", False)
+
+
+@pytest.mark.parametrize(("a", "b"), [(a, b) for a, b, _ in DIFFERENT] + ALIKE)
+def test_a_finding_is_there_where_a_disagreement_is(a: str, b: str) -> None:
+    finding = finding_of(parse(a), parse(b))
+    assert (finding.reason if finding else None) == disagreement(a, b)
+    assert finding == finding_of(parse(b), parse(a))
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ("A dog is pushed into a rain puddle", "A dog is pushed into a puddle of rain"),
+        ("How can I earn money easily online?", "How can I earn money online easily?"),
+        ("What does the word 'set' mean in \"set theory\"?", 'What does "set" mean in set theory?'),
+        ("Is 5 km in 30 minutes fast?", "Is it fast to run 5 km in 30 minutes, or 5 in 30?"),
+        ("What is the US debt?", "What is the U.S. debt?"),
+    ],
+)
+def test_neighbours_in_another_order_marks_and_shorter_names_change_nothing(a: str, b: str) -> None:
+    assert disagreement(a, b) is None

@@ -1,9 +1,8 @@
 """Fit the verifier's two small networks and its thresholds: `python train_cheap.py --pairs DIR [--out FILE]`.
 
-The cheap network is fitted on the training pairs. The final one reads the pair model's logit, too, and the
-pair model has seen the training pairs; so it is fitted on one half of the held-out pairs (other meanings,
-other slots, other texts), and the other half gives calibration and thresholds. Runs with the project's own
-packages.
+The cheap network is fitted on the training pairs that the rules let pass. The final one adds the cosine and
+the pair model's logit in a fixed proportion. One half of the held-out pairs (other meanings, other slots,
+other texts) calibrates both, the other half gives the threshold. Runs with the project's own packages.
 """
 
 import argparse
@@ -22,13 +21,17 @@ sys.path.insert(0, str(ROOT / "src"))
 from farthing.brain.cache.semantic.verify.features import NAMES, features  # noqa: E402
 from farthing.brain.cache.semantic.verify.network import Network, fit, sigmoid  # noqa: E402
 from farthing.brain.cache.semantic.verify.parse import parse  # noqa: E402
-from farthing.brain.cache.semantic.verify.rules import disagreement_of  # noqa: E402
+from farthing.brain.cache.semantic.verify.rules import finding_of  # noqa: E402
 from farthing.brain.cache.semantic.verify.trained import WEIGHTS, Weights, with_score  # noqa: E402
 from farthing.models.embed.onnx import OnnxEmbedder  # noqa: E402
 from farthing.models.pair.onnx import OnnxPairModel  # noqa: E402
 
 Rows = NDArray[np.float32]
 KEPT_BY_CHEAP = 0.99  # of the right pairs pass the first bound
+COSINE_WEIGHT = 45.0
+"""What a cosine higher by 1 counts, in logits of the pair model. Fitted on pairs that are made as the pair
+model's own were, it would be under 10, and texts of another kind be ordered worse than by the cosine."""
+COSINE_WEIGHT_CHEAP = 10.0
 PRECISION = 0.99  # of what is served, on held-out hard negatives
 ABSTAIN_MIN = 0.5
 
@@ -44,7 +47,9 @@ class Known:
         self.rows = np.stack(
             [features(parsed[p["a"]], parsed[p["b"]], vectors[p["a"]], vectors[p["b"]]) for p in self.pairs]
         )
-        self.agreed = np.array([disagreement_of(parsed[p["a"]], parsed[p["b"]]) is None for p in self.pairs])
+        found = [finding_of(parsed[pair["a"]], parsed[pair["b"]]) for pair in self.pairs]
+        self.passed = np.array([one is None or not one.certain for one in found])
+        self.agreed = np.array([one is None for one in found])
 
 
 async def _embed(texts: list[str]) -> list[Rows]:
@@ -74,6 +79,26 @@ def calibrated(network: Network, rows: Rows, labels: Rows) -> Network:
     return Network(network.mean, network.scale, layers)
 
 
+def blend() -> Network:
+    """The cosine and the pair model's logit in a fixed proportion, still to be calibrated."""
+    nothing, same = np.zeros(2, np.float32), np.ones(2, np.float32)
+    weights = np.array([[COSINE_WEIGHT], [1.0]], np.float32)
+    return Network(nothing, same, [(weights, np.zeros(1, np.float32))])
+
+
+def with_cosine(network: Network, weight: float) -> Network:
+    """The network plus `weight` times the cosine: one hidden value more, which is never cut off at 0."""
+    (first, bias), (last, end) = network.layers
+    unit = np.zeros((len(first), 1), np.float32)
+    unit[0] = 1.0
+    steep = np.float32(weight) / network.scale[0]
+    layers = [
+        (np.hstack([first, unit]), np.append(bias, np.float32(8.0))),
+        (np.vstack([last, [[steep]]]).astype(np.float32), end - 8 * steep),
+    ]
+    return Network(network.mean, network.scale, layers)
+
+
 def threshold(probabilities: Rows, labels: Rows, precision: float) -> float:
     """The least from which on this share is right, counting one wrong pair more than were seen."""
     order = np.argsort(-probabilities)
@@ -89,15 +114,16 @@ def main() -> None:
     flags.add_argument("--rows", type=int, default=16_000)
     args = flags.parse_args()
     held, train = Known(args.pairs / "held.jsonl", 100_000), Known(args.pairs / "train.jsonl", args.rows)
-    cheap = fit(train.rows, train.labels, hidden=24, epochs=15, decay=0.01, seed=1)
+    rows, labels = train.rows[train.passed], train.labels[train.passed]
+    cheap = fit(rows, labels, hidden=24, epochs=15, decay=0.01, seed=1)
+    cheap = with_cosine(cheap, COSINE_WEIGHT_CHEAP)
     scores = asyncio.run(_scores(held.pairs))
     # Texts repeat between neighbours of the file no more than at random: it is shuffled.
     half = np.arange(len(held.labels)) % 2 == 0
-    one, two = held.agreed & half, held.agreed & ~half
-    cheap = calibrated(cheap, held.rows[half], held.labels[half])
+    one, two = held.passed & half, held.agreed & ~half
+    cheap = calibrated(cheap, held.rows[one], held.labels[one])
     wide = with_score(held.rows, scores)
-    final = fit(wide[one], held.labels[one], epochs=60, rate=5e-3, decay=0.0, seed=1)
-    final = calibrated(final, wide[two], held.labels[two])
+    final = calibrated(blend(), wide[one & held.agreed], held.labels[one & held.agreed])
     quick = sigmoid(cheap.logits(held.rows))
     right = held.agreed & (held.labels == 1)
     doubt = float(np.quantile(quick[right], 1 - KEPT_BY_CHEAP))

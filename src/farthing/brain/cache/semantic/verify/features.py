@@ -1,13 +1,13 @@
 """What the cheap model sees of a pair: numbers from the words and from both vectors. Symmetric in the two."""
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from farthing.brain.cache.semantic.verify.parse import Facts
-from farthing.brain.cache.semantic.verify.rules import disagreement_of
+from farthing.brain.cache.semantic.verify.rules import Finding, finding_of
 
 if TYPE_CHECKING:
     from farthing.protocols import Vector
@@ -17,21 +17,23 @@ NAMES = (
     "jaccard_words", "jaccard_content", "contained_more", "contained_less", "left_over_most",
     "left_over_least", "long_left_over", "alike_left_over", "trigrams", "length_ratio", "length_gap",
     "words", "same_start", "in_order", "asks_same", "asks_differ", "asks_unknown", "rules",
-    "negated_differ", "numbers_both", "names_both", "spans_differ", "same_end",
+    "negated_differ", "numbers_both", "names_both", "spans_differ", "same_end", "doubt",
 )  # fmt: skip
 """The columns of `features`, in order."""
 
 
 def features(
-    a: Facts, b: Facts, u: "Vector", v: "Vector", *, disagree: bool | None = None
+    a: Facts, b: Facts, u: "Vector", v: "Vector", *, finding: Finding | Literal["unknown"] | None = "unknown"
 ) -> NDArray[np.float32]:
     """One row of `NAMES`. The order of the two texts does not matter.
 
-    `disagree`: whether the rules turn the pair down, where that is known already.
+    `finding`: what the rules find, where that is known already.
     """
+    if finding == "unknown":
+        finding = finding_of(a, b)
     row = np.empty(len(NAMES), np.float32)
     row[:6] = _of_vectors(u, v)
-    row[6:] = _of_words(a, b, disagreement_of(a, b) is not None if disagree is None else disagree)
+    row[6:] = _of_words(a, b, finding)
     return row
 
 
@@ -50,7 +52,7 @@ def _of_vectors(u: "Vector", v: "Vector") -> tuple[float, float, float, float, f
     )
 
 
-def _of_words(a: Facts, b: Facts, disagree: bool) -> list[float]:
+def _of_words(a: Facts, b: Facts, finding: Finding | None) -> list[float]:
     words_a, words_b = set(a.words), set(b.words)
     content_a, content_b = set(a.content), set(b.content)
     both = len(content_a & content_b)
@@ -78,12 +80,13 @@ def _of_words(a: Facts, b: Facts, disagree: bool) -> list[float]:
         float(asked and a.asks == b.asks),
         float(asked and a.asks != b.asks),
         float(not asked),
-        float(disagree),
+        float(finding is not None and finding.certain),
         float(a.negated != b.negated),
         float(bool(a.numbers and b.numbers)),
         float(bool(a.names and b.names)),
         float(a.spans != b.spans),
         float(a.words[-1:] == b.words[-1:]),
+        float(finding is not None and not finding.certain),
     ]
 
 

@@ -71,13 +71,14 @@ def fit(
 ) -> Network:
     """Fit by Adam on the cross-entropy, the rate falling to nothing. The same arguments, the same network.
 
-    `hidden` 0 is a logistic regression. `decay` is decoupled (AdamW); `drop` is the share of inputs and of
-    hidden values left out of a step.
+    `hidden` 0 is a logistic regression; a column that is the same in all rows counts for nothing. `decay` is
+    decoupled (AdamW); `drop` is the share of inputs and of hidden values left out of a step.
     """
     rng = np.random.default_rng(seed)
     mean = rows.mean(axis=0).astype(np.float32)
     spread = rows.std(axis=0)
-    scale = (1.0 / np.where(spread > 1e-6, spread, 1.0)).astype(np.float32)
+    varies = spread > 1e-6
+    scale = np.where(varies, 1.0 / np.where(varies, spread, 1.0), 0.0).astype(np.float32)
     widths = [rows.shape[1], *([hidden] if hidden else []), 1]
     layers = [
         (

@@ -27,6 +27,7 @@ _CURRENCIES = frozenset("$€£¥₹")
 _TENS = frozenset(range(20, 100, 10))
 _QUOTED = re.compile(r"[\"\u201c\u201d«»]([^\"\u201c\u201d«»]{1,60})[\"\u201c\u201d«»]")
 _CODE = re.compile(r"(?=\S*\d)(?=\S*[A-Za-z])[\w-]{4,}|\b[A-Z]{2,6}\b")
+_US = re.compile(r"\bUS\b(?!\$)")
 _PHRASE = re.compile("|".join(re.escape(old) for old in PHRASES))
 
 # What is asked for. Two of one row never have the same answer; `what`, `which` and orders can be anything.
@@ -76,6 +77,8 @@ class Facts(NamedTuple):
 def parse(text: str) -> Facts:
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text).translate(LOOK_ALIKE)
+    if "US" in text and not text.isupper():
+        text = _US.sub("USA", text)
     lower = text.lower()
     lower = _PHRASE.sub(
         lambda match: PHRASES[match.group()], lower.replace("can't", "cannot").replace("won't", "will not")

@@ -11,7 +11,7 @@ from msgspec import Struct
 from farthing.brain.cache.semantic.verify.features import NAMES, features
 from farthing.brain.cache.semantic.verify.network import Network, Rows, sigmoid
 from farthing.brain.cache.semantic.verify.parse import parse
-from farthing.brain.cache.semantic.verify.rules import CHARS_MAX, disagreement_of
+from farthing.brain.cache.semantic.verify.rules import CHARS_MAX, Finding, finding_of
 from farthing.errors import ConfigError, StoreError
 from farthing.protocols import PairModel
 from farthing.types import Verdict
@@ -20,10 +20,15 @@ if TYPE_CHECKING:
     from farthing.protocols import Vector
 
 WEIGHTS = Path(__file__).resolve().parents[4] / "data" / "models" / "verifier.npz"
-VERSION = 1  # of the rules, the features and the weights together
-SCORE_MAX = 3.0
-DISAGREED_MAX = 0.1
-"""What the rules turn down is never called more probable than this."""
+VERSION = 2  # of the rules, the features and the weights together
+SCORE_MAX = 5.0
+DISAGREED_MAX = 0.2
+"""The probability of what the rules turn down is this share of what it would be without them."""
+DOUBTED_MAX = 0.9
+"""The same for what they only doubt; the default threshold to serve lies above it."""
+
+TOO_LONG = 0.1
+"""What is said of texts too long to be judged."""
 
 
 class Thresholds(Struct, frozen=True, kw_only=True):
@@ -76,7 +81,7 @@ class Weights:
             raise ConfigError(f"the verifier's weights {path} cannot be loaded: {error}") from error
 
     def cheap_probabilities(self, rows: Rows) -> Rows:
-        """Shape (n,) of rows of `features`."""
+        """Shape (n,) of rows of `features`; as if the rules found nothing certain."""
         return sigmoid(self.cheap.logits(rows))
 
     def final_probabilities(self, rows: Rows, scores: Rows) -> Rows:
@@ -85,12 +90,19 @@ class Weights:
 
 
 def with_score(rows: Rows, scores: Rows) -> Rows:
-    """What the final network reads: the cosine, the angle, and the logit up to `SCORE_MAX`.
+    """What the final network reads: the cosine, and the logit up to `SCORE_MAX`.
 
     The pair model is a better judge of "no" than of "how surely": above the bound its logit orders nothing
     that the cosine does not order better, on texts unlike those it was fitted to.
     """
-    return np.column_stack([rows[:, 0], rows[:, 1], np.clip(scores, -8.0, SCORE_MAX)]).astype(np.float32)
+    return np.column_stack([rows[:, 0], np.clip(scores, -8.0, SCORE_MAX)]).astype(np.float32)
+
+
+def weighed(probability: float, finding: Finding | None) -> float:
+    """The probability with what the rules say of the pair."""
+    if finding is None:
+        return probability
+    return probability * (DISAGREED_MAX if finding.certain else DOUBTED_MAX)
 
 
 class TrainedVerifier:
@@ -124,33 +136,37 @@ class TrainedVerifier:
         if asked == stored:
             return Verdict(outcome="serve", probability=1.0, reason="the same text")
         if len(asked) > CHARS_MAX or len(stored) > CHARS_MAX:
-            return Verdict(outcome="abstain", probability=DISAGREED_MAX, reason="too long to compare")
+            return Verdict(outcome="abstain", probability=TOO_LONG, reason="too long to compare")
         a, b = parse(asked), parse(stored)
-        reason = disagreement_of(a, b)
-        row = features(a, b, asked_vector, stored_vector, disagree=reason is not None)[None]
-        cheap = float(self._weights.cheap_probabilities(row)[0])
+        finding = finding_of(a, b)
+        row = features(a, b, asked_vector, stored_vector, finding=finding)[None]
+        cheap = weighed(float(self._weights.cheap_probabilities(row)[0]), finding)
         if not math.isfinite(cheap):
             return Verdict(outcome="miss", probability=0.0, reason="no vector to compare")
-        if reason:
-            return Verdict(outcome="miss", probability=min(cheap, DISAGREED_MAX), reason=reason)
+        if finding and finding.certain:
+            return Verdict(outcome="miss", probability=cheap, reason=finding.reason)
         if cheap < self._weights.doubt:
             return Verdict(outcome="miss", probability=cheap, reason=f"too far apart {cheap:.2f}")
         if cheap >= self._weights.sure:
             return Verdict(outcome=self._outcome(cheap), probability=cheap, reason=f"near alike {cheap:.2f}")
-        return await self._read_both(asked, stored, row, cheap)
+        return await self._read_both(asked, stored, row, cheap, finding)
 
-    async def _read_both(self, asked: str, stored: str, row: Rows, cheap: float) -> Verdict:
+    async def _read_both(
+        self, asked: str, stored: str, row: Rows, cheap: float, finding: Finding | None
+    ) -> Verdict:
         if self._pair_model is None:
             return self._without(cheap, "no pair model")
         try:
             scores = await self._pair_model.scores([(asked, stored)])
         except StoreError:
             return self._without(cheap, "the pair model does not answer")
-        probability = float(self._weights.final_probabilities(row, np.array(scores, np.float32))[0])
+        found = float(self._weights.final_probabilities(row, np.array(scores, np.float32))[0])
+        probability = weighed(found, finding)
+        doubt = f", {finding.reason}" if finding else ""
         return Verdict(
             outcome=self._outcome(probability),
             probability=probability,
-            reason=f"pair model {probability:.2f}",
+            reason=f"pair model {found:.2f}{doubt}",
         )
 
     def _without(self, cheap: float, why: str) -> Verdict:
