@@ -62,7 +62,8 @@ from farthing.models.transport.http1 import Http1Transport
 from farthing.models.transport.origin import HttpOrigin, parse_base_url
 from farthing.pipeline import Steps
 from farthing.postprocess.guard import DenyGuard
-from farthing.protocols import Embedder, KeyValueStore, Ledger, SemanticCache, Transport
+from farthing.protocols import Classifier, Embedder, KeyValueStore, Ledger, Router, SemanticCache, Transport
+from farthing.routing import RoutingParts, build_learned
 from farthing.semantics import (
     SemanticParts,
     build_keeper,
@@ -97,6 +98,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """The gateway's own requests; None: there are none."""
     semantic: SemanticParts | None = None
     """None: no endpoint can have a semantic cache."""
+    routing: RoutingParts = msgspec.field(default_factory=RoutingParts)
 
 
 def open_parts(
@@ -134,6 +136,19 @@ def open_parts(
 # -- one configuration ------------------------------------------------------------------------------
 
 
+def build_classifier(config: Config) -> Classifier:
+    """The classifier that `brain.classifier` names.
+
+    Raises:
+        ConfigError: its weights cannot be used.
+    """
+    if config.brain.classifier == "linear":
+        from farthing.brain.classify.linear import LinearClassifier  # weights are read only where asked for
+
+        return LinearClassifier(estimate_prompt)
+    return RulesClassifier(estimate_prompt)
+
+
 def build(config: Config, parts: Parts) -> Serving:
     """Wire one configuration.
 
@@ -144,7 +159,10 @@ def build(config: Config, parts: Parts) -> Serving:
     targets = Targets(config, catalogue)
     policy = policy_version(config)
     endpoints = {name: build_endpoint(name, endpoint, config) for name, endpoint in config.endpoints.items()}
-    router = build_router(config, targets)
+    rules = build_router(config, targets)
+    router: Router = rules
+    if config.route.kind == "learned":
+        router = build_learned(config, rules, parts.routing, parts.health)
     providers = {name: build_provider(name, provider) for name, provider in config.providers.items()}
     caching = config.cache.exact != "off"
     default = default_endpoint(config)
@@ -152,7 +170,7 @@ def build(config: Config, parts: Parts) -> Serving:
     semantic, endpoints = build_semantic_cache(config, parts, endpoints, targets)
     steps = Steps(
         guardrails=(DenyGuard(config.guard.deny),) if config.guard.deny else (),
-        classifier=RulesClassifier(estimate_prompt),
+        classifier=build_classifier(config),
         cache=build_cache(config, parts) if caching else NoCache(),
         semantic=semantic,
         confirmer=build_confirm(config, parts, endpoints),
@@ -193,7 +211,7 @@ def build(config: Config, parts: Parts) -> Serving:
             rates=parts.rates,
         ),
         server=config.server,
-        models=list_models(router, targets),
+        models=list_models(rules, targets),
         keeper=None if parts.semantic is None else build_keeper(parts.semantic, endpoints),
     )
 
@@ -246,12 +264,15 @@ def build_confirm(config: Config, parts: Parts, endpoints: dict[str, Endpoint]) 
 
 
 def build_router(config: Config, targets: Targets) -> RulesRouter:
-    """The shipped rules need the tiers they name; those that name an absent one are left out."""
+    """The shipped rules need the tiers they name; those that name an absent one are left out. Beside the
+    learned router only the first of them stays: it asks for care, the others guess what is easy."""
     rules: tuple[RuleConfig, ...] = config.route.rules
     default: str | None = config.route.default
     tiers = targets.tiers
     if rules == DEFAULT_RULES:
         rules = tuple(r for r in rules if r.tier in tiers and (r.escalate is None or r.escalate in tiers))
+        if config.route.kind == "learned":
+            rules = tuple(r for r in rules if r.name == "care")
     if default not in tiers and default == configuration.RouteConfig().default:
         default = next(iter(tiers), None)
     return RulesRouter(

@@ -120,6 +120,7 @@ class Gateway:
                     f"cannot listen on {admin.host}:{admin.port}: {error.strerror}; choose another admin.port"
                 ) from error
             log.info("operators at %s:%d", admin.host, admin_port)
+        await self._parts.routing.start()
         if self._parts.semantic is not None:
             self._parts.semantic.start()
         for name in (signal.SIGTERM, signal.SIGINT):
@@ -147,6 +148,7 @@ class Gateway:
             await self._operators.drain(0.0)
         await self._errands.aclose()
         self._ahead.lock.release()
+        await self._parts.routing.aclose()
         if self._parts.semantic is not None:
             await self._parts.semantic.aclose()
         await self._parts.transport.aclose()
@@ -306,6 +308,7 @@ def answer_ahead(
             return await ahead.run(order)
         finally:
             await errands.aclose()
+            await parts.routing.aclose()
             if parts.semantic is not None:
                 await parts.semantic.aclose()
             await parts.transport.aclose()

@@ -35,6 +35,7 @@ _MAY_BE_ZERO = frozenset(
         "window_ms",
         "usd_per_million",
         "audit_share",
+        "explore_share",
         "cosine_min",
         "retry_share_max",
         "input",
@@ -47,6 +48,8 @@ _AT_MOST = {
     "retry_share_max": 1,
     "busy_share": 1,
     "threshold": 1,
+    "route_threshold": 1,
+    "explore_share": 1,
     "false_hits_max": 1,
     "audit_share": 1,
     "cosine_min": 1,
@@ -171,6 +174,8 @@ class Checks:
         route = self.config.route
         if route.default != RouteConfig().default:
             yield from self._tier(route.default, ("route", "default"))
+        if route.kind == "learned" and route.model is None:
+            yield ("route", "model"), 'kind = "learned" needs the file of a fitted model'
         if route.rules == DEFAULT_RULES:
             return
         for index, rule in enumerate(route.rules):

@@ -71,6 +71,9 @@ class GuardConfig(Table, frozen=True):
 
 
 class BrainConfig(Table, frozen=True):
+    classifier: Literal["rules", "linear"] = "rules"
+    """What tells a request's task: words and shape, or trained weights, which know more languages and say
+    `unknown` where they are not sure."""
     timeout_s: float = 0.05
     """What all optional steps of one request may take together."""
     strict: bool = False
@@ -248,6 +251,16 @@ DEFAULT_RULES = (
 class RouteConfig(Table, frozen=True):
     rules: tuple[RuleConfig, ...] = DEFAULT_RULES
     default: str = "expensive"
+    kind: Literal["rules", "learned"] = "rules"
+    """`learned`: what no rule decides goes to the cheapest tier that is expected to be good enough."""
+    model: Path | None = None
+    """File of the learned router; `kind = "learned"` needs one."""
+    threshold: float = 0.95
+    """Floor of the learned router: 1 less the expected loss against the best tier that may be."""
+    explore_share: float = 0.0
+    """Share of the learned router's decisions that are drawn by lot, to learn from."""
+    prefer: Literal["cost", "latency"] = "cost"
+    """Among tiers that are good enough."""
 
 
 class DirectConfig(Table, frozen=True):
@@ -278,6 +291,8 @@ class EndpointConfig(Table, frozen=True):
     usd_max: Decimal | None = None
     on_limit: Literal["partial", "refuse"] = "partial"
     baseline: str | None = None
+    route_threshold: float | None = None
+    """Instead of `route.threshold` for this endpoint."""
     cache: EndpointCacheConfig = EndpointCacheConfig()
 
 

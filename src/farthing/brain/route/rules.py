@@ -131,6 +131,29 @@ class RulesRouter:
         needed = traits.input_tokens
         return ready.route if needed <= ready.window_tokens else _without_small(ready.route, needed)
 
+    def undecided(self, request: Request, traits: Traits) -> bool:
+        """Whether `choose` would take the default tier because nothing else decides: no model, tier or alias
+        was named, no fixed answer fits and no rule holds. Pure."""
+        name = request.model
+        if request.tier is not None or request.operation != "chat" or self._default is None:
+            return False
+        if name not in self._choosing and not name.startswith(ENDPOINT_PREFIX):
+            return False
+        if self._directs and self._direct_answer(request, traits) is not None:
+            return False
+        return self._by_rules(request, traits) is self._default
+
+    def to_tier(self, tier: str, traits: Traits) -> Route:
+        """The route to a configured tier, without targets whose context window is too small. Pure."""
+        ready = self._tiers[tier]
+        needed = traits.input_tokens
+        return ready.route if needed <= ready.window_tokens else _without_small(ready.route, needed)
+
+    @property
+    def tiers(self) -> Mapping[str, tuple[Target, ...]]:
+        """As the policy has them."""
+        return self._policy.tiers
+
     def fallback(self, request: Request) -> Route:
         """The named model or tier; the endpoint's tier or the default one where the client left it to us.
 

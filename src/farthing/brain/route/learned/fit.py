@@ -1,0 +1,369 @@
+"""Fit a model from texts and outcomes, and predict out of fold what it would have said.
+
+Heads are weighed by what they say of texts they were not fitted to (stacked generalisation: Wolpert 1992,
+Breiman 1996), with weights that are never negative; a head that adds nothing is left out of the model. Texts
+that nearly repeat each other are always in the same fold, so that none is predicted from its own copy.
+"""
+
+import datetime
+from collections.abc import Callable, Iterable, Sequence
+from hashlib import blake2b
+from itertools import combinations
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from farthing.brain.route.learned.features import WORDS_DIMS, Floats, Ints, Readings
+from farthing.brain.route.learned.heads import DEFAULT_HEADS, FITS, NEED_EMBEDDING, Head, Rows, ridge
+from farthing.brain.route.learned.model import About, RouteModel, Space, combined
+from farthing.types import replace
+
+FOLDS = 5
+EXAMPLES_MIN = 100
+JOIN_EXAMPLES_MIN = 50
+PARTS = 64
+WEIGHT_PULL = 0.3  # of the mean square of what a head says
+SAME_SHARE = 0.8
+"""Two texts that share so much of their words and pairs of words nearly repeat each other."""
+_BANDS, _BAND_ROWS = 20, 5  # two texts that share 0.8 meet in a band with probability 0.9996
+_SEED = 20_240
+_CLASSES = 10
+
+
+class Examples(Struct, frozen=True, kw_only=True):
+    """Texts with what each model's answer was worth."""
+
+    readings: Readings
+    vectors: Floats | None
+    """Shape (n, dims), each of length 1; None: fit without embeddings."""
+    outcomes: Floats
+    """Shape (n, models), from 0 to 1."""
+    models: tuple[str, ...]
+    digest: str = ""
+    """Of the texts and outcomes, by `digest_of`."""
+    embedder: str = ""
+
+    def take(self, rows: NDArray[np.int64]) -> "Examples":
+        vectors = None if self.vectors is None else self.vectors[rows]
+        taken: Examples = replace(
+            self, readings=self.readings.take(rows), vectors=vectors, outcomes=self.outcomes[rows]
+        )
+        return taken
+
+
+class Fitted(Struct, frozen=True):
+    model: RouteModel
+    held_out: Floats
+    """Shape (n, models), in the order of `model.models`: of each example, predicted without it."""
+
+
+def digest_of(texts: Iterable[str], outcomes: Floats) -> str:
+    """Names the data: equal data have equal digests."""
+    found = blake2b(digest_size=12)
+    for text in texts:
+        found.update(text.encode(errors="replace") + b"\0")
+    found.update(np.ascontiguousarray(outcomes, np.float32).tobytes())
+    return found.hexdigest()
+
+
+# -- folds ------------------------------------------------------------------------------------------
+
+
+def groups_of(words: Sequence[Ints]) -> NDArray[np.int64]:
+    """A number for each text; texts that nearly repeat each other have the same.
+
+    Candidates by min-wise hashing in bands (Broder 1997), each checked; chains are followed to their end.
+    Numbers are alike to it: the same exercise with other figures nearly repeats.
+    """
+    n = len(words)
+    parents = list(range(n))
+
+    def root(one: int) -> int:
+        while parents[one] != one:
+            parents[one] = parents[parents[one]]
+            one = parents[one]
+        return one
+
+    for left, right in _candidates(words):
+        a, b = root(left), root(right)
+        if a != b and _share(words[left], words[right]) >= SAME_SHARE:
+            parents[b] = a
+    return np.array([root(one) for one in range(n)], np.int64)
+
+
+def _share(a: Ints, b: Ints) -> float:
+    both = len(np.intersect1d(a, b, assume_unique=True))
+    return both / max(1, len(a) + len(b) - both)
+
+
+def _candidates(words: Sequence[Ints]) -> Iterable[tuple[int, int]]:
+    """Each text with the first of every band it falls into with others."""
+    chance = np.random.default_rng(_SEED)
+    filled = [index for index, one in enumerate(words) if len(one)]
+    if not filled:
+        return
+    columns = np.concatenate([words[index] for index in filled])
+    starts = np.concatenate([[0], np.cumsum([len(words[index]) for index in filled])[:-1]])
+    for _ in range(_BANDS):
+        lowest = [
+            np.minimum.reduceat(chance.permutation(WORDS_DIMS).astype(np.uint64)[columns], starts)
+            for _ in range(_BAND_ROWS)
+        ]
+        keys = sum((one << np.uint64(15 * place) for place, one in enumerate(lowest[:4])), lowest[4] * 31)
+        _, first, slots = np.unique(keys, return_index=True, return_inverse=True)
+        for place, slot in enumerate(slots.tolist()):
+            if int(first[slot]) != place:
+                yield filled[int(first[slot])], filled[place]
+
+
+def folds_of(groups: NDArray[np.int64], count: int = FOLDS, seed: int = 0) -> NDArray[np.int64]:
+    """A fold from 0 to `count` - 1 for each text, about equally many in each; no group is in two."""
+    chance = np.random.default_rng(seed)
+    _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    order = chance.permutation(len(sizes))
+    order = order[np.argsort(-sizes[order], kind="stable")]  # large ones first, so that folds come out even
+    fold_of_group = np.empty(len(sizes), np.int64)
+    filled = np.zeros(count)
+    for one in order:
+        fold = int(filled.argmin())
+        fold_of_group[one] = fold
+        filled[fold] += sizes[one]
+    found: NDArray[np.int64] = fold_of_group[group]
+    return found
+
+
+# -- fitting ----------------------------------------------------------------------------------------
+
+
+def fit_space(readings: Readings, vectors: Floats | None) -> Space:
+    structure = readings.structure
+    spread = structure.std(axis=0)
+    scale = np.where(spread > 1e-6, 1.0 / np.maximum(spread, 1e-6), 0.0).astype(np.float32)
+    none = np.empty(0, np.float32)
+    if vectors is None:
+        return Space(structure.mean(axis=0), scale, none, none, np.empty((0, 0), np.float32))
+    mean = vectors.mean(axis=0)
+    moved = (vectors - mean).astype(np.float64)
+    _, axes = np.linalg.eigh(moved.T @ moved)
+    parts = min(PARTS, vectors.shape[1])
+    size = np.float32(1.0 / max(float(moved.std()), 1e-9))
+    return Space(
+        structure.mean(axis=0),
+        scale,
+        mean,
+        np.full(vectors.shape[1], size, np.float32),
+        np.ascontiguousarray(axes[:, ::-1][:, :parts], np.float32),
+    )
+
+
+def heads_for(embeds: bool, wanted: Sequence[str] = DEFAULT_HEADS) -> tuple[str, ...]:
+    """Those of `wanted` that can be fitted with or without embeddings.
+
+    Raises:
+        ValueError: a name is unknown, or nothing is left.
+    """
+    unknown = [name for name in wanted if name not in FITS]
+    if unknown:
+        raise ValueError(f"there is no head {unknown[0]}; there are {', '.join(FITS)}")
+    left = tuple(name for name in FITS if name in wanted and (embeds or name not in NEED_EMBEDDING))
+    if not left:
+        raise ValueError(f"{', '.join(wanted)} cannot be fitted without embeddings")
+    return left
+
+
+def _fit_heads(examples: Examples, outputs: Floats, wanted: Sequence[str]) -> tuple[Space, dict[str, Head]]:
+    space = fit_space(examples.readings, examples.vectors)
+    rows = space.rows(examples.readings, examples.vectors)
+    chance = np.random.default_rng(_SEED)
+    return space, {name: FITS[name](rows, outputs, chance) for name in heads_for(space.embeds, wanted)}
+
+
+def _said(heads: dict[str, Head], rows: Rows) -> Floats:
+    return np.stack([head.predict(rows) for head in heads.values()], axis=1)
+
+
+def outputs_of(outcomes: Floats, reference: int) -> Floats:
+    """Shape (n, models): whether the reference is right, then how much each other falls short of it."""
+    first = outcomes[:, reference : reference + 1]
+    others = np.delete(outcomes, reference, axis=1)
+    found: Floats = np.concatenate([first, first - others], axis=1).astype(np.float32)
+    return found
+
+
+def weigh(said: Floats, outputs: Floats) -> tuple[Floats, Floats]:
+    """Weights of the heads for each output, never negative, and intercepts, by least squares.
+
+    `said` has shape (n, heads, outputs) and was said of texts that the heads were not fitted to. Weights are
+    pulled to one common value, which steadies them where there are few examples.
+    """
+    heads = said.shape[1]
+    weights = np.zeros((heads, outputs.shape[1]))
+    intercepts = np.zeros(outputs.shape[1])
+    for output in range(outputs.shape[1]):
+        x, y = said[:, :, output].astype(np.float64), outputs[:, output].astype(np.float64)
+        mean, aim = x.mean(axis=0), y.mean()
+        moved = x - mean
+        gram = moved.T @ moved
+        aims = moved.T @ (y - aim)
+        common = max(
+            0.0, float(aims.sum() / max(gram.sum(), 1e-12))
+        )  # the best, were all heads weighed alike
+        pull = WEIGHT_PULL * np.trace(gram) / heads + 1e-9
+        gram += np.eye(heads) * pull
+        aims = aims + pull * common
+        found = np.zeros(heads)
+        for _ in range(300):  # coordinate descent; converges long before
+            for head in range(heads):
+                rest = aims[head] - gram[head] @ found + gram[head, head] * found[head]
+                found[head] = max(0.0, rest / gram[head, head])
+        weights[:, output] = found
+        intercepts[output] = aim - mean @ found
+    return weights.astype(np.float32), intercepts.astype(np.float32)
+
+
+def fit(
+    examples: Examples,
+    *,
+    groups: NDArray[np.int64] | None = None,
+    heads: Sequence[str] = DEFAULT_HEADS,
+    made: str | None = None,
+    seed: int = 0,
+) -> Fitted:
+    """Fit a model. The same examples give the same model. `made` is the date to write in; None: today's.
+    `groups` are those of `groups_of`; None: they are found.
+
+    Raises:
+        ValueError: there are too few examples, or the arrays do not fit each other.
+    """
+    _check(examples)
+    if groups is None:
+        groups = groups_of(examples.readings.words)
+    folds = folds_of(groups, seed=seed)
+    reference = int(examples.outcomes.mean(axis=0).argmax())
+    outputs = outputs_of(examples.outcomes, reference)
+    held: Floats | None = None
+    for fold in range(FOLDS):
+        train, test = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+        space, fitted = _fit_heads(examples.take(train), outputs[train], heads)
+        tested = examples.take(test)
+        said = _said(fitted, space.rows(tested.readings, tested.vectors))
+        held = np.empty((len(folds), *said.shape[1:]), np.float32) if held is None else held
+        held[test] = said
+    assert held is not None
+    weights, intercepts = weigh(held, outputs)
+    space, fitted = _fit_heads(examples, outputs, heads)
+    used = [index for index in range(len(fitted)) if weights[index].any()] or [0]
+    names = list(fitted)
+    order = (reference, *(index for index in range(len(examples.models)) if index != reference))
+    model = RouteModel(
+        about=About(
+            embedder=examples.embedder if space.embeds else "",
+            data=examples.digest,
+            examples=len(folds),
+            made=made or datetime.datetime.now(datetime.UTC).date().isoformat(),
+        ),
+        models=tuple(examples.models[index] for index in order),
+        fitted=len(order),
+        space=space,
+        heads={names[index]: fitted[names[index]] for index in used},
+        weights=weights[used],
+        intercepts=intercepts,
+        joined=np.zeros((len(used) * len(order) + 1, 0), np.float32),
+        calibration_error=np.zeros(len(order), np.float32),
+    )
+    found = model.of_said(held[:, used])
+    error = calibration_error(found, examples.outcomes[:, list(order)])
+    return Fitted(replace(model, calibration_error=error), found)
+
+
+def _check(examples: Examples) -> None:
+    n = len(examples.outcomes)
+    if n < EXAMPLES_MIN:
+        raise ValueError(f"{n} examples are too few: at least {EXAMPLES_MIN}")
+    if examples.outcomes.shape != (n, len(examples.models)) or len(examples.models) < 2:
+        raise ValueError("an outcome is needed for each example and each of two models or more")
+    if len(examples.readings.words) != n or (examples.vectors is not None and len(examples.vectors) != n):
+        raise ValueError("texts, vectors and outcomes must be equally many")
+    if not ((examples.outcomes >= 0) & (examples.outcomes <= 1)).all():
+        raise ValueError("outcomes must lie between 0 and 1")
+
+
+def join(model: RouteModel, name: str, examples: Examples) -> RouteModel:
+    """`model` with one more of which there are a few hundred examples: `examples.models` is that one alone.
+
+    What the heads say of the known models, weighed by ridge, stands for it: questions that are hard for
+    them tend to be hard for it too.
+
+    Raises:
+        ValueError: too few examples, or the name is taken.
+    """
+    n = len(examples.outcomes)
+    if n < JOIN_EXAMPLES_MIN:
+        raise ValueError(f"{n} examples are too few: at least {JOIN_EXAMPLES_MIN}")
+    if name in model.models:
+        raise ValueError(f"the model knows {name} already")
+    said = model.say(examples.readings, examples.vectors).reshape(n, -1)
+    spread = said.std(axis=0) + np.float32(1e-6)
+    weights, intercepts = ridge(said / spread, examples.outcomes[:, :1].astype(np.float32))
+    column = np.concatenate([weights / spread[:, None], intercepts[None]])
+    grown: RouteModel = replace(
+        model, models=(*model.models, name), joined=np.concatenate([model.joined, column], axis=1)
+    )
+    found = grown.of_said(said.reshape(n, len(model.heads), -1))[:, -1:]
+    error = np.concatenate([model.calibration_error, calibration_error(found, examples.outcomes[:, :1])])
+    done: RouteModel = replace(grown, calibration_error=error)
+    return done
+
+
+def calibration_error(found: Floats, outcomes: Floats) -> Floats:
+    """Shape (models,): expected calibration error in ten classes of equally many."""
+    out = np.zeros(found.shape[1])
+    for column in range(found.shape[1]):
+        for part in np.array_split(np.argsort(found[:, column], kind="stable"), _CLASSES):
+            gap = found[part, column].mean() - outcomes[part, column].mean() if len(part) else 0.0
+            out[column] += abs(gap) * len(part) / len(found)
+    return out.astype(np.float32)
+
+
+# -- out of fold ------------------------------------------------------------------------------------
+
+
+def cross_predict(
+    examples: Examples,
+    folds: NDArray[np.int64],
+    *,
+    reference: int,
+    heads: Sequence[str] = DEFAULT_HEADS,
+    progress: Callable[[str], None] = lambda line: None,
+) -> tuple[Floats, Floats]:
+    """Of each example, what a model says that was fitted, and whose heads were weighed, without its fold.
+
+    Returns the outputs (see `outputs_of`), and the mean weight of each head for each output. Heads fitted
+    without two folds serve the weighing of both.
+    """
+    outputs = outputs_of(examples.outcomes, reference)
+    count = int(folds.max()) + 1
+    without: dict[frozenset[int], dict[int, Floats]] = {}
+    pairs = [frozenset({fold}) for fold in range(count)] + [
+        frozenset(pair) for pair in combinations(range(count), 2)
+    ]
+    for done, left_out in enumerate(pairs):
+        train = np.flatnonzero(~np.isin(folds, list(left_out)))
+        space, fitted = _fit_heads(examples.take(train), outputs[train], heads)
+        without[left_out] = {}
+        for fold in left_out:
+            tested = examples.take(np.flatnonzero(folds == fold))
+            without[left_out][fold] = _said(fitted, space.rows(tested.readings, tested.vectors))
+        progress(f"fitted {done + 1} of {len(pairs)}")
+    found = np.empty_like(outputs)
+    all_weights = []
+    for fold in range(count):
+        others = [other for other in range(count) if other != fold]
+        said = np.concatenate([without[frozenset({fold, other})][other] for other in others])
+        truth = np.concatenate([outputs[folds == other] for other in others])
+        weights, intercepts = weigh(said, truth)
+        all_weights.append(weights)
+        found[folds == fold] = combined(without[frozenset({fold})][fold], weights, intercepts)
+    mean: Floats = np.mean(all_weights, axis=0)
+    return found, mean

@@ -1,0 +1,129 @@
+"""Which tier answers, by what is predicted of its answer, what it costs, and whether it is well.
+
+    1. Tiers that rest after failures, or would be too late, are left out while another is left.
+    2. Of the others, those good enough: whose expected loss against the best of all is within the floor.
+    3. Of those, the one that costs least, or answers soonest, as the configuration prefers.
+    4. When none is good enough, the best.
+
+Pure: what is known comes in, the choice and the reason go out.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+from farthing.types import Target
+
+OUTPUT_TOKENS = 400
+"""Taken for the length of an answer that has no bound; of bounded ones the bound is taken when smaller."""
+
+
+class Option(Struct, frozen=True, kw_only=True):
+    """One tier that could answer."""
+
+    name: str
+    probability: float
+    """That its answer is good."""
+    cost_nusd: float | None = None
+    """Expected; None is unknown, which is never taken for cheap."""
+    rests: bool = False
+    """All its targets rest after failures."""
+    expected_s: float | None = None
+    """Until the end of its answer; None: unknown, which is not taken for late."""
+    warm: bool = False
+    """Part of the prompt is in its provider's prefix cache, as far as can be told; `cost_nusd` has it."""
+
+
+class Aim(Struct, frozen=True, kw_only=True):
+    threshold: float
+    """Quality floor: 1 less the expected loss against the best tier that is taken for nothing."""
+    deadline_s: float | None = None
+    prefer: Literal["cost", "latency"] = "cost"
+
+
+class Choice(Struct, frozen=True):
+    option: Option
+    score: float
+    """See `scores`."""
+    reason: str
+    open: tuple[Option, ...]
+    """What was left after step 1: what an exploration may try."""
+
+
+def scores(options: Sequence[Option]) -> list[float]:
+    """1 less the probability by which each falls short of the best of all, resting ones included."""
+    best = max(option.probability for option in options)
+    return [1.0 - (best - option.probability) for option in options]
+
+
+def choose(options: Sequence[Option], aim: Aim) -> Choice:
+    """The choice among `options`, which are one or more. Of equals the one named first."""
+    score_of = {id(option): score for option, score in zip(options, scores(options), strict=True)}
+    left, without = _well(options, aim)
+    good = [option for option in left if score_of[id(option)] >= aim.threshold]
+    if good:
+        taken = min(good, key=lambda option: _worth(option, aim, score_of[id(option)]))
+    else:
+        taken = max(left, key=lambda option: score_of[id(option)])
+    score = score_of[id(taken)]
+    reason = _reason(taken, score, aim, good) + (f"; without {', '.join(without)}" if without else "")
+    return Choice(taken, score, reason, tuple(left))
+
+
+def _well(options: Sequence[Option], aim: Aim) -> tuple[list[Option], list[str]]:
+    """Those that can answer in time, and what is left out and why."""
+    without = []
+    left = [option for option in options if not option.rests]
+    if left and len(left) < len(options):
+        without += [f"{option.name}: rests after failures" for option in options if option.rests]
+    left = left or list(options)
+    deadline_s = aim.deadline_s
+    if deadline_s is None:
+        return left, without
+    late = [option for option in left if option.expected_s is not None and option.expected_s > deadline_s]
+    if len(late) == len(left):
+        return [min(left, key=lambda option: option.expected_s or 0.0)], [*without, "all others: later still"]
+    without += [f"{option.name}: {option.expected_s:.1f} s is too late" for option in late]
+    return [option for option in left if option not in late], without
+
+
+def _worth(option: Option, aim: Aim, score: float) -> tuple[float, float, float]:
+    """What is to be small, the most important first."""
+    cost = float("inf") if option.cost_nusd is None else option.cost_nusd
+    if aim.prefer == "latency":
+        return (float("inf") if option.expected_s is None else option.expected_s, cost, -score)
+    return (cost, -score, 0.0)
+
+
+def _reason(taken: Option, score: float, aim: Aim, good: Sequence[Option]) -> str:
+    said = f"learned: {taken.name} expected right {taken.probability:.0%}"
+    loss, floor = 1.0 - score, 1.0 - aim.threshold
+    if taken not in good:
+        return f"{said}, the best there is; it loses {loss:.1%}, over the {floor:.1%} allowed"
+    if len(good) == 1:
+        others = "no other is good enough" if loss < 1e-9 else "the only one good enough"
+        return f"{said}, loses {loss:.1%} of {floor:.1%} allowed; {others}"
+    way = "soonest" if aim.prefer == "latency" else "cheapest"
+    warm = ", prompt cache warm" if taken.warm else ""
+    return f"{said}, loses {loss:.1%} of {floor:.1%} allowed; {way} of {len(good)} good enough{warm}"
+
+
+def cost_nusd(
+    target: Target, *, input_tokens: int, output_tokens_max: int | None, warm_tokens: int
+) -> float | None:
+    """What a call is expected to cost; None when the target has no price."""
+    price = target.price
+    if price is None:
+        return None
+    if (
+        price.long is not None
+        and price.long_over_tokens is not None
+        and input_tokens > price.long_over_tokens
+    ):
+        price = price.long
+    warm_pusd = price.input_pusd if price.cached_input_pusd is None else price.cached_input_pusd
+    warm_tokens = min(warm_tokens, input_tokens)
+    output_tokens = OUTPUT_TOKENS if output_tokens_max is None else min(OUTPUT_TOKENS, output_tokens_max)
+    total_pusd = (input_tokens - warm_tokens) * price.input_pusd + warm_tokens * warm_pusd
+    return (total_pusd + output_tokens * price.output_pusd) / 1_000
