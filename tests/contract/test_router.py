@@ -7,22 +7,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asking import asked
+from farthing.brain.route.learned.router import Aims, LearnedRouter
 from farthing.brain.route.rules import Policy, RulesRouter
 from farthing.config import DEFAULT_RULES
 from farthing.errors import UnknownModel
 from farthing.protocols import Router
 from farthing.types import Target, Traits
+from planted import fitted
 
 MINI = Target(name="openai/gpt-mini", provider="openai", model="gpt-mini", context_tokens_max=8_000)
 BIG = Target(name="openai/gpt-big", provider="openai", model="gpt-big")
-ROUTERS: dict[str, Router] = {
-    "rules": RulesRouter(
+
+
+def rules(*names: str) -> RulesRouter:
+    return RulesRouter(
         Policy(
             tiers={"cheap": (MINI, BIG), "expensive": (BIG,)},
             targets={MINI.name: MINI, BIG.name: BIG},
-            rules=DEFAULT_RULES,
+            rules=tuple(rule for rule in DEFAULT_RULES if rule.name in names or not names),
             default_tier="expensive",
         )
+    )
+
+
+ROUTERS: dict[str, Router] = {
+    "rules": rules(),
+    "learned": LearnedRouter(
+        rules("care"), fitted().model, None, draw=lambda: 0.5, clock=lambda: 0.0, aims=Aims(threshold=0.9)
     ),
 }
 

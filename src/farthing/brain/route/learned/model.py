@@ -44,7 +44,8 @@ class Space(Struct, frozen=True):
         ValueError: `vectors` are missing or of another size than those it was fitted to.
         """
         structure: Floats = (readings.structure - self.structure_mean) * self.structure_scale
-        np.clip(structure, -STRUCTURE_BOUND, STRUCTURE_BOUND, out=structure)
+        np.minimum(structure, STRUCTURE_BOUND, out=structure)
+        np.maximum(structure, -STRUCTURE_BOUND, out=structure)  # np.clip takes twice as long for one row
         if not self.embeds:
             return Rows(structure, None, None, readings.words)
         if vectors is None or vectors.shape[1] != len(self.embedding_mean):
@@ -97,7 +98,7 @@ class RouteModel(Struct, frozen=True, kw_only=True):
     def say(self, readings: Readings, vectors: Floats | None) -> Floats:
         """Shape (n, heads, fitted): what every head says."""
         rows = self.space.rows(readings, vectors)
-        return np.stack([head.predict(rows) for head in self.heads.values()], axis=1)
+        return np.concatenate([head.predict(rows)[:, None] for head in self.heads.values()], axis=1)
 
     def of_said(self, said: Floats) -> Floats:
         """`probabilities`, of what the heads say."""
@@ -107,8 +108,9 @@ class RouteModel(Struct, frozen=True, kw_only=True):
         if self.joined.shape[1]:
             flat = said.reshape(len(said), -1)
             found = np.concatenate([found, flat @ self.joined[:-1] + self.joined[-1]], axis=1)
-        clipped: Floats = np.clip(found, _PROBABILITY_MIN, 1.0 - _PROBABILITY_MIN)
-        return clipped
+        np.minimum(found, 1.0 - _PROBABILITY_MIN, out=found)
+        np.maximum(found, _PROBABILITY_MIN, out=found)
+        return found
 
     def one(self, reading: Reading, vector: Floats | None) -> list[float]:
         """`probabilities` of one text, in the order of `models`; 0.1 ms."""
@@ -150,7 +152,7 @@ class RouteModel(Struct, frozen=True, kw_only=True):
 
 def combined(said: Floats, weights: Floats, intercepts: Floats) -> Floats:
     """Shape (n, outputs), of shape (n, heads, outputs)."""
-    found: Floats = np.einsum("nho,ho->no", said, weights) + intercepts
+    found: Floats = (said * weights).sum(axis=1) + intercepts
     return found
 
 
@@ -203,6 +205,10 @@ def _try(model: RouteModel) -> None:
     """Raises:
     ValueError: its parts do not fit each other.
     """
+    heads, fitted = len(model.heads), model.fitted
+    shapes = (model.weights.shape, model.intercepts.shape, model.joined.shape)
+    if shapes != ((heads, fitted), (fitted,), (heads * fitted + 1, len(model.models) - fitted)):
+        raise ValueError(f"its weights have shapes {shapes}")
     dims = len(model.space.embedding_mean)
     reading = Reading(np.zeros(len(NAMES), np.float32), np.array([0, 1], np.int32))
     found = model.one(reading, np.zeros(dims, np.float32) if dims else None)
