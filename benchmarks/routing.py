@@ -32,7 +32,7 @@ import numpy as np
 from benchmarks.machine import machine
 from benchmarks.routing_curve import Numbers, apgr, calls_at, cost, interval, means, quality, random_band
 from benchmarks.routing_data import BadData, Data, Wanted, lagging, read
-from farthing.brain.route.learned.features import Floats, read_all
+from farthing.brain.route.learned.features import Floats, excerpt, read_all
 from farthing.brain.route.learned.fit import (
     FOLDS,
     Examples,
@@ -59,7 +59,7 @@ def say(line: str) -> None:
 
 
 async def embed_all(prompts: Sequence[str]) -> Floats:
-    """A vector of each prompt's first 256 tokens, by the shipped embedder.
+    """A vector of each prompt's `excerpt`, by the shipped embedder.
 
     Raises:
         ConfigError: a package is missing.
@@ -71,7 +71,8 @@ async def embed_all(prompts: Sequence[str]) -> Floats:
     found = []
     try:
         for start in range(0, len(prompts), EMBED_AT_ONCE):
-            vectors, _ = await embedder.embed(prompts[start : start + EMBED_AT_ONCE])
+            texts = [excerpt(prompt) for prompt in prompts[start : start + EMBED_AT_ONCE]]
+            vectors, _ = await embedder.embed(texts)
             found.append(vectors)
             now_s = time.monotonic()
             if now_s - told_s > PROGRESS_S:

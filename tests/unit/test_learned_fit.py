@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from benchmarks.routing_curve import apgr, random_band
 
-from farthing.brain.route.learned.features import NAMES, WORDS_DIMS, read, read_all
+from farthing.brain.route.learned.features import NAMES, WORDS_DIMS, excerpt, read, read_all
 from farthing.brain.route.learned.fit import (
     cross_predict,
     fit,
@@ -103,6 +103,22 @@ def test_the_same_question_with_other_figures_is_a_near_duplicate() -> None:
     one, two, other = read_all([asked.format(12, 30), asked.format(47, 91), "Who wrote Faust?"]).words
     groups = groups_of([one, two, other])
     assert groups[0] == groups[1] != groups[2]
+
+
+def test_examples_that_every_prompt_begins_with_make_no_near_duplicates() -> None:
+    texts, _ = questions(100)
+    shots = " ".join(f"Example {name} answer {name}s, as was shown above." for name in "abcdefghijklmnop")
+    groups = groups_of(read_all([f"{shots} {text}" for text in [*texts, *texts[:10]]]).words)
+    assert len(np.unique(groups)) > 80
+    assert (groups[100:] == groups[:10]).all()
+    with pytest.raises(ValueError, match="repeat each other"):
+        folds_of(np.zeros(100, np.int64))
+
+
+def test_of_a_long_text_its_beginning_and_its_end_are_embedded() -> None:
+    assert excerpt("short") == "short"
+    cut = excerpt("B" + "x" * 5_000 + "E")
+    assert len(cut) == 1_001 and cut[0] == "B" and cut[-1] == "E"
 
 
 def test_texts_without_a_word_have_no_near_duplicates() -> None:

@@ -225,6 +225,13 @@ def test_of_those_good_enough_the_cheapest_is_taken_and_unknown_prices_are_dear(
     assert choose([a, b, c, d], Aim(threshold=0.3)).option is c
 
 
+def test_without_prices_the_default_tier_is_taken_for_the_dearer() -> None:
+    best = Option(name="best", probability=0.9, default=True)
+    other = Option(name="other", probability=0.8)
+    assert choose([best, other], Aim(threshold=0.8)).option is other
+    assert choose([best, other], Aim(threshold=0.95)).option is best
+
+
 def test_when_all_are_late_the_soonest_is_taken() -> None:
     a = Option(name="a", probability=0.9, cost_nusd=5.0, expected_s=7.0)
     b = Option(name="b", probability=0.5, cost_nusd=2.0, expected_s=6.0)

@@ -154,6 +154,11 @@ class RulesRouter:
         """As the policy has them."""
         return self._policy.tiers
 
+    @property
+    def default_tier(self) -> str | None:
+        """As the policy has it."""
+        return self._policy.default_tier
+
     def fallback(self, request: Request) -> Route:
         """The named model or tier; the endpoint's tier or the default one where the client left it to us.
 

@@ -19,13 +19,15 @@ from numpy.typing import NDArray
 Floats: TypeAlias = NDArray[np.float32]
 Ints: TypeAlias = NDArray[np.int32]
 
-VERSION = "structure-1/words-15"
+VERSION = "structure-1/words-15/excerpt-1"
 """Models fitted to features of another version cannot be used."""
 WORD_BITS = 15
 WORDS_DIMS = 1 << WORD_BITS
 HEAD_CHARS, TAIL_CHARS = 1_800, 700
 """Of a longer text only so much is read: the question stands at the beginning or at the end."""
 _PAIR_FACTOR = np.uint32(2_654_435_761)  # Knuth's multiplicative hash: the order within a pair counts
+EXCERPT_HEAD_CHARS, EXCERPT_TAIL_CHARS = 350, 650
+"""Of a longer text this is embedded: 256 tokens, which small embedders read, are 1,000 characters or so."""
 _NUMBER_CODES = tuple(zlib.crc32(b"0000"[:digits]) for digits in range(5))
 """All numbers of as many digits are one word."""
 _NUMBER_MAX = 1e12
@@ -122,6 +124,14 @@ class Readings(Struct, frozen=True):
     def take(self, rows: NDArray[np.int64]) -> "Readings":
         """Those of `rows`, in that order."""
         return Readings(self.structure[rows], tuple(self.words[row] for row in rows))
+
+
+def excerpt(text: str) -> str:
+    """What of `text` is embedded: all of a short one, of a long one its beginning and its end. Examples and
+    documents come first in a prompt, the question last."""
+    if len(text) <= EXCERPT_HEAD_CHARS + EXCERPT_TAIL_CHARS:
+        return text
+    return text[:EXCERPT_HEAD_CHARS] + "\n" + text[-EXCERPT_TAIL_CHARS:]
 
 
 def read(text: str) -> Reading:

@@ -26,7 +26,9 @@ class Option(Struct, frozen=True, kw_only=True):
     probability: float
     """That its answer is good."""
     cost_nusd: float | None = None
-    """Expected; None is unknown, which is never taken for cheap."""
+    """Expected; None is unknown, which is never taken for cheaper than what is known."""
+    default: bool = False
+    """The default tier: taken for the dearer one where prices do not tell."""
     rests: bool = False
     """All its targets rest after failures."""
     expected_s: float | None = None
@@ -88,12 +90,17 @@ def _well(options: Sequence[Option], aim: Aim) -> tuple[list[Option], list[str]]
     return [option for option in left if option not in late], without
 
 
-def _worth(option: Option, aim: Aim, score: float) -> tuple[float, float, float]:
+def _worth(option: Option, aim: Aim, score: float) -> tuple[float, float, bool, float]:
     """What is to be small, the most important first."""
     cost = float("inf") if option.cost_nusd is None else option.cost_nusd
     if aim.prefer == "latency":
-        return (float("inf") if option.expected_s is None else option.expected_s, cost, -score)
-    return (cost, -score, 0.0)
+        return (
+            float("inf") if option.expected_s is None else option.expected_s,
+            cost,
+            option.default,
+            -score,
+        )
+    return (cost, 0.0, option.default, -score)
 
 
 def _reason(taken: Option, score: float, aim: Aim, good: Sequence[Option]) -> str:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from farthing.brain.route.learned.features import Floats, read
+from farthing.brain.route.learned.features import Floats, excerpt, read
 from farthing.brain.route.learned.model import RouteModel
 from farthing.brain.route.learned.objective import Aim, Choice, Option, choose, cost_nusd
 from farthing.brain.route.rules import RulesRouter
@@ -107,7 +107,7 @@ class LearnedRouter:
             return self._rules.choose(request, traits)
         vector = None
         if self._embedder is not None:
-            vectors, _ = await self._embedder.embed([request.text])
+            vectors, _ = await self._embedder.embed([excerpt(request.text)])
             vector = vectors[0]
         return self.decide(request, traits, vector)
 
@@ -160,6 +160,7 @@ class LearnedRouter:
                 output_tokens_max=request.output_tokens_max,
                 warm_tokens=warm_tokens,
             ),
+            default=tier == self._rules.default_tier,
             rests=well is None,
             expected_s=self._knowledge.expected_s(first, request),
             warm=warm_tokens > 0,
