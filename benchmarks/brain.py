@@ -18,6 +18,7 @@ from typing import Any
 from farthing.brain.cache.exact import ExactCache
 from farthing.brain.cache.flight import Flights
 from farthing.brain.cache.keys import CacheKeys
+from farthing.brain.classify.linear import LinearClassifier
 from farthing.brain.classify.rules import RulesClassifier
 from farthing.brain.compose import compose
 from farthing.brain.contract.memory import MemoryContract
@@ -120,6 +121,7 @@ def measure(body: dict[str, Any]) -> dict[str, dict[str, float]]:
         body, endpoint=Endpoint(name="e", terms=Terms(calls_max=3, deadline_s=3_600, output_tokens_max=100))
     )
     long = request_of(body, text=request.text * 1_000, prompt_chars=request.prompt_chars * 1_000)
+    linear = LinearClassifier()
     classifier, keys, flights = RulesClassifier(), CacheKeys(policy="p"), Flights()
     router = RulesRouter(
         Policy(
@@ -171,6 +173,8 @@ def measure(body: dict[str, Any]) -> dict[str, dict[str, float]]:
         "guard, two phrases": lambda: guard.check(request.text),
         "classify": lambda: classifier.describe(request),
         "classify, prompt 1000 times as long": lambda: classifier.describe(long),
+        "classify, linear": lambda: linear.describe(request),
+        "classify, linear, prompt 1000 times as long": lambda: linear.describe(long),
         "cache key": lambda: keys.key(request),
         "cache look-up, miss": lambda: awaited(cache.lookup(key)),
         "cache look-up, hit": lambda: awaited(cache.lookup(b"hit")),

@@ -7,13 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asking import asked
+from farthing.brain.classify.linear import LinearClassifier
 from farthing.brain.classify.rules import RulesClassifier
 from farthing.protocols import Classifier
 
-CLASSIFIERS: dict[str, Classifier] = {"rules": RulesClassifier()}
+CLASSIFIERS: dict[str, Classifier] = {"rules": RulesClassifier(), "linear": LinearClassifier()}
 TASKS = frozenset(
     {"qa", "faq", "summarise", "classify", "tag", "sentiment", "extract", "translate", "rewrite", "code"}
-    | {"reason", "creative", "chat", "agent_step", "other"}
+    | {"reason", "creative", "chat", "agent_step", "other", "unknown"}
 )
 RISKS = frozenset(["legal", "medical", "financial", "compliance", "personal", "side_effects", "low"])
 

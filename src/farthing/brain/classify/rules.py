@@ -43,13 +43,13 @@ _ENGLISH = frozenset(word for word, languages in _LANGUAGES.items() if languages
 _SPACED = bytes(b if b >= 0x80 else ord(chr(b).lower()) if chr(b).isalnum() else 0x20 for b in range(256))
 _PUNCTUATION = tuple(c.encode() for c in "’“”…–—¿¡«»")
 
-_RISKY_DOMAINS = frozenset(["legal", "medical", "financial", "compliance"])
+RISKY_DOMAINS = frozenset(["legal", "medical", "financial", "compliance"])
 _VERBS_OF_EFFECT = (
     "create", "update", "delete", "send", "pay", "transfer", "write", "book", "cancel", "execute", "post",
     "remove", "buy", "refund", "deploy", "run",
 )  # fmt: skip
 
-_COMPLEXITY = {
+TASK_COMPLEXITY = {
     "sentiment": 0.1,
     "tag": 0.1,
     "classify": 0.15,
@@ -94,7 +94,7 @@ class RulesClassifier:
         named = request.task_type or request.endpoint.task
         task = _task_named(request) if named else _task(said, text, request.body)
         tokens = self._estimate_tokens(request.text, request.prompt_chars)
-        complexity = _COMPLEXITY.get(task, 0.6)
+        complexity = TASK_COMPLEXITY.get(task, 0.6)
         if "hard" in kinds:
             complexity += 0.15
         complexity += tokens / 20_000 if tokens < 4_000 else 0.2
@@ -103,7 +103,7 @@ class RulesClassifier:
         return Traits(
             task=task,
             complexity=complexity if complexity < 1.0 else 1.0,
-            risk=domain if domain in _RISKY_DOMAINS else _risk(kinds, request.body),
+            risk=domain if domain in RISKY_DOMAINS else _risk(kinds, request.body),
             domain=domain,
             language=language,
             input_tokens=tokens,
@@ -148,6 +148,12 @@ def _read(text: str) -> _Said:
     if tasks and words[0] in _TASK_OF:
         tasks[_TASK_OF[words[0]]] += 2  # the word that opens a request is its verb
     return script or _spoken(words), tasks, domains, kinds, count
+
+
+def domain_said(text: str) -> str:
+    """The domain that the words of `text` name, or `unknown`. Of a long text the first `HEAD_CHARS` count."""
+    domains = _read(text[:HEAD_CHARS])[2]
+    return _heaviest(domains, _DOMAIN_WEIGHT, UNKNOWN) if domains else UNKNOWN
 
 
 def _words_beyond_ascii(text: str) -> tuple[str, list[bytes]]:
