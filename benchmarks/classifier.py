@@ -142,9 +142,10 @@ def calibration(rows: list[Row]) -> list[dict[str, Any]]:
 def cpu() -> dict[str, Any]:
     """Microseconds of one request: the chat body of `benchmarks.brain`, a short one, one in Chinese."""
     linear, rules = LinearClassifier(), RulesClassifier()
-    short = {"messages": [{"role": "user", "content": "Who wrote Don Quixote?"}]}
+    short: dict[str, Any] = {"messages": [{"role": "user", "content": "Who wrote Don Quixote?"}]}
     chinese = {"messages": [{"role": "user", "content": "请把下面这段话翻译成英文。保持原来的语气。" * 20}]}
-    long = {"messages": [{"role": "user", "content": BODY["messages"][1]["content"] * 1_000}]}
+    asked: Any = BODY["messages"]
+    long = {"messages": [{"role": "user", "content": asked[1]["content"] * 1_000}]}
     bodies = {
         "chat body of 1 KB": BODY,
         "four words": short,

@@ -86,8 +86,9 @@ def importance(examples: Sequence[Example]) -> NDArray[np.float32]:
     weights = [
         sqrt(sources[e.source, e.language]) / cells[e.source, e.language, e.task] ** 0.75 for e in examples
     ]
-    array = np.array(weights, np.float32)
-    return array / array.mean()
+    array: NDArray[np.float32] = np.array(weights, np.float32)
+    array /= array.mean()
+    return array
 
 
 def fit(

@@ -169,9 +169,9 @@ def promptsource(repo: Path) -> list[Example]:
     `repo` is a git directory. A template's holes are filled with questions and texts of this project, so
     that nothing of the sets themselves is used.
     """
-    import yaml  # only training needs it
+    import yaml  # type: ignore[import-untyped]  # only training needs it
 
-    class Loader(yaml.SafeLoader):
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]
         pass
 
     Loader.add_multi_constructor("!", lambda loader, suffix, node: loader.construct_mapping(node, deep=True))
