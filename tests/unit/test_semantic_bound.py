@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from farthing.brain.cache.semantic import bound as bounds
+from farthing.brain import rate_watch as bounds
 from farthing.brain.cache.semantic.bound import SequentialBound
 from farthing.brain.cache.semantic.bound_file import BoundFile
-from farthing.brain.cache.semantic.evidence import alternatives, new_alarm, upper, within
+from farthing.brain.evidence import alternatives, new_alarm, upper, within
 from farthing.types import Semantics
 
 ON = Semantics(mode="on", threshold=0.9, false_hits_max=0.01, confidence=0.95)

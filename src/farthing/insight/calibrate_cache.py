@@ -30,8 +30,9 @@ from hashlib import blake2b
 import msgspec
 
 from farthing.brain.cache.semantic.certificate import Certificate, RunningScope
-from farthing.brain.cache.semantic.evidence import upper as upper_anytime
+from farthing.brain.evidence import upper as upper_anytime
 from farthing.errors import FarthingError
+from farthing.insight import sequence
 from farthing.insight.audits import Audit, Observations, any_wrong, clusters, counted, fair
 from farthing.ledger.chance import at_least, at_most, needed, upper
 
@@ -114,13 +115,9 @@ def fixed_sequence(counts: Sequence[tuple[int, int]], loss: float, delta: float)
 
     With probability at least 1 - delta its true rate is at most `loss`. None: none was shown to hold.
     """
-    last: int | None = None
-    for index in range(first_tested(counts, loss, delta), len(counts)):
-        n, wrong = counts[index]
-        if at_most(wrong, n, loss) > delta:
-            break
-        last = index
-    return last
+    first = first_tested(counts, loss, delta)
+    held = sequence.held((at_most(wrong, n, loss) for n, wrong in counts[first:]), delta)
+    return first + held - 1 if held else None
 
 
 def first_tested(counts: Sequence[tuple[int, int]], loss: float, delta: float) -> int:

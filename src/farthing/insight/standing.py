@@ -5,8 +5,9 @@ from pathlib import Path
 import msgspec
 
 from farthing.brain.cache.semantic import certificate as certificates
-from farthing.brain.cache.semantic.bound import EndpointState, SequentialBound
+from farthing.brain.cache.semantic.bound import SequentialBound
 from farthing.brain.cache.semantic.certificate import Certificate
+from farthing.brain.rate_watch import EndpointState
 from farthing.errors import ConfigError
 
 BOUND_FILE = "semantic-bound.json"

@@ -2,11 +2,10 @@
 
 import asyncio
 import logging
-import os
-import tempfile
 from pathlib import Path
 
-from farthing.brain.cache.semantic.bound import SequentialBound
+from farthing.brain.rate_watch import RateWatch
+from farthing.stores.whole import write_whole
 
 log = logging.getLogger("farthing.cache")
 
@@ -16,7 +15,7 @@ SAVE_S = 5.0  # a crash forgets the outcomes of this long at most; what they cos
 class BoundFile:
     """The file of one bound. Of several processes on one state directory the last to write wins."""
 
-    def __init__(self, bound: SequentialBound, path: Path) -> None:
+    def __init__(self, bound: RateWatch, path: Path) -> None:
         self._bound = bound
         self._path = path
 
@@ -60,22 +59,3 @@ class BoundFile:
         except OSError as error:
             self._bound.changed = True
             log.warning("%s cannot be written: %s", self._path, error.strerror)
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Replace the file at `path`: it holds the old or the new bytes, whole, whatever happens.
-
-    Raises:
-        OSError: it cannot be written; the old one is still there.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise

@@ -6,16 +6,13 @@ says since when it runs which embedder and verifier, so that audits of others ar
 """
 
 from pathlib import Path
-from urllib.parse import quote
 
 import msgspec
 from msgspec import Struct
 
-from farthing.brain.cache.semantic.bound_file import write_whole
-from farthing.errors import ConfigError
+from farthing.brain import certificate_file
+from farthing.stores.whole import write_whole
 
-AGE_MAX_S = 90 * 86_400.0  # traffic drifts; a quarter is as long as one measurement is believed
-AHEAD_MAX_S = 86_400.0  # clocks of two machines
 THRESHOLD_MIN = 0.5  # below it the verifier itself holds the answer for wrong
 VERSION = 1
 
@@ -78,7 +75,7 @@ class RunningScope(Struct, frozen=True, kw_only=True):
 
 def certificate_path(state_dir: Path, endpoint: str) -> Path:
     """Where the certificate of `endpoint` lies. Any name of an endpoint makes a safe name of a file."""
-    return state_dir / "certificates" / f"cache-{quote(endpoint, safe='')}.json"
+    return certificate_file.place(state_dir, "cache", endpoint)
 
 
 def scope_path(state_dir: Path) -> Path:
@@ -91,7 +88,7 @@ def save(path: Path, certificate: Certificate) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    write_whole(path, msgspec.json.format(msgspec.json.encode(certificate), indent=2) + b"\n")
+    certificate_file.save(path, certificate)
 
 
 def load(path: Path) -> Certificate | None:
@@ -100,22 +97,7 @@ def load(path: Path) -> Certificate | None:
     Raises:
         ConfigError: it cannot be read.
     """
-    try:
-        certificate = msgspec.json.decode(path.read_bytes(), type=Certificate)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise ConfigError(f"the certificate {path} cannot be read: {error.strerror}") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"{path} is no certificate: {error}; make a new one with `farthing calibrate cache`"
-        ) from error
-    if certificate.version != VERSION:
-        raise ConfigError(
-            f"the certificate {path} has version {certificate.version}, this Farthing reads {VERSION}; "
-            "make a new one with `farthing calibrate cache`"
-        )
-    return certificate
+    return certificate_file.load(path, Certificate, version=VERSION, made_by="farthing calibrate cache")
 
 
 def why_not(
@@ -147,12 +129,7 @@ def why_not(
         reasons.append(f"it bounds false hits by {certificate.upper:.3g}, {false_hits_max:g} is wanted")
     if confidence > 1 - certificate.delta + 1e-12:
         reasons.append(f"its confidence is {1 - certificate.delta:g}, {confidence:g} is wanted")
-    age_s = now_unix_s - certificate.made_unix_s
-    if age_s < -AHEAD_MAX_S:
-        reasons.append("it was made in the future: a clock was wrong, there or here")
-    if age_s > AGE_MAX_S:
-        reasons.append(f"it is {age_s / 86_400:.0f} days old, {AGE_MAX_S / 86_400:.0f} is the most")
-    return reasons
+    return [*reasons, *certificate_file.too_old(certificate.made_unix_s, now_unix_s)]
 
 
 def note_scope(state_dir: Path, scope: Scope, now_unix_s: float) -> None:
