@@ -29,6 +29,7 @@ import sys
 import time
 import zlib
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +67,7 @@ def features(prompts: Sequence[str]) -> "NDArray[Any]":
     surface = np.zeros((len(prompts), 10), dtype=np.float32)
     for row, prompt in enumerate(prompts):
         words = re.findall(r"[a-z]+|\d+", prompt.lower())
-        for token in {*words, *map(" ".join, zip(words, words[1:], strict=False))}:
+        for token in {*words, *map(" ".join, pairwise(words))}:
             digest = zlib.crc32(token.encode())
             hashed[row, digest % WORDS] += 1.0 if digest & 0x80000000 else -1.0
         surface[row] = (
@@ -86,7 +87,9 @@ def features(prompts: Sequence[str]) -> "NDArray[Any]":
     return np.hstack([hashed * WORDS**0.5, surface * 4])
 
 
-def out_of_fold(prompts: Sequence[str], harms: Sequence[int], *, seed: int) -> list[float]:
+def out_of_fold(
+    prompts: Sequence[str], harms: Sequence[int], *, seed: int, folds: int = FOLDS
+) -> list[float]:
     """For each prompt, 1 less the predicted harm, of a model fitted to the other folds. Equal prompts are in
     one fold."""
     import numpy as np
@@ -94,11 +97,11 @@ def out_of_fold(prompts: Sequence[str], harms: Sequence[int], *, seed: int) -> l
     x, y = features(prompts), np.array(harms, dtype=np.float32)
     fold_of: dict[str, int] = {}
     chance = random.Random(seed)
-    fold = np.array([fold_of.setdefault(prompt, chance.randrange(FOLDS)) for prompt in prompts])
-    grams = [x[fold == k].T @ x[fold == k] for k in range(FOLDS)]
+    fold = np.array([fold_of.setdefault(prompt, chance.randrange(folds)) for prompt in prompts])
+    grams = [x[fold == k].T @ x[fold == k] for k in range(folds)]
     whole = sum(grams)
     scores = np.zeros(len(prompts))
-    for k in range(FOLDS):
+    for k in range(folds):
         out, rest = fold == k, fold != k
         mean = y[rest].mean()
         ridge = whole - grams[k] + RIDGE * WORDS**0.5 * np.eye(x.shape[1], dtype=np.float32)

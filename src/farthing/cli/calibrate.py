@@ -23,7 +23,7 @@ REFUSED = 1
 
 @click.group("calibrate")
 def command() -> None:
-    """Measure a promise on the ledger, and certify or refuse it."""
+    """Hold a promise against what was measured, and certify or refuse it."""
 
 
 @command.command("cache")

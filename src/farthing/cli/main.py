@@ -15,7 +15,7 @@ COMMANDS = {
     "demo": ("farthing.cli.demo", "See it work offline: real questions, simulated models, a savings report."),
     "check": ("farthing.cli.check", "Validate a configuration and print what it comes to."),
     "report": ("farthing.cli.report", "What requests cost and saved, per endpoint and tier."),
-    "calibrate": ("farthing.cli.calibrate", "Certify a promise from the ledger, or refuse to."),
+    "calibrate": ("farthing.cli.calibrate", "Certify a promise from what was measured, or refuse to."),
     "precompute": ("farthing.cli.precompute", "Answer questions before they are asked, within a budget."),
     "cache": ("farthing.cli.cache", "Look at the semantic cache, and make it forget."),
     "explain": ("farthing.cli.explain", "Tell the story of one request from its receipt."),

@@ -29,9 +29,8 @@ import msgspec
 
 from farthing.brain.route.certificate import Harm, RouteCertificate, RouteScope, Segment, Verdict
 from farthing.insight import sequence
+from farthing.insight.loss_test import LossTest
 from farthing.insight.route_samples import Sample
-from farthing.ledger.chance import at_least, at_most
-from farthing.ledger.chance import upper as upper_binomial
 
 TRAIN, CALIBRATE = 0.20, 0.65  # and the rest for the audit
 STEP = 0.01  # of the train part that a next threshold lets through at least
@@ -96,46 +95,6 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     train: int
     calibrate: int
     audit: int
-
-
-class LossTest(msgspec.Struct, frozen=True):
-    """How losses are told from chance."""
-
-    exact: bool
-    """All losses are 0 or 1."""
-    bottom: float
-    delta: float
-
-    def at_least(self, counts: Counter[float], limit: float, bet: float | None = None) -> float:
-        """The p-value of "the mean loss is at least `limit`"."""
-        if self.exact:
-            return at_most(counts[1.0], counts.total(), limit)
-        return sequence.mean_at_least(counts, limit, top=1.0, bet=bet)
-
-    def at_most(self, counts: Counter[float], limit: float) -> float:
-        """The p-value of "the mean loss is at most `limit`"."""
-        if self.exact:
-            return at_least(counts[1.0], counts.total(), limit)
-        return sequence.mean_at_most(counts, limit, bottom=self.bottom)
-
-    def needed(self, counts: Counter[float], limit: float) -> int | None:
-        """How many losses, spread as these, show that their mean is within `limit`."""
-        if self.exact:
-            return sequence.needed_binomial(counts[1.0] / max(1, counts.total()), limit, self.delta)
-        return sequence.needed_betting(counts, limit, self.delta, top=1.0)
-
-    def upper(self, counts: Counter[float]) -> float:
-        """What the mean loss is not over, at the confidence."""
-        if self.exact:
-            return upper_binomial(int(counts[1.0]), counts.total(), 1 - self.delta)
-        low, high = 0.0, 1.0
-        for _ in range(30):
-            middle = (low + high) / 2
-            if middle < 1 and self.at_least(counts, middle) <= self.delta:
-                high = middle
-            else:
-                low = middle
-        return high
 
 
 class Point(msgspec.Struct, frozen=True):
