@@ -20,6 +20,7 @@ from farthing.brain.cache.semantic.bound_file import BoundFile
 from farthing.brain.cache.semantic.keeper import Keeper
 from farthing.brain.cache.semantic.scope import PARTITIONING, Scopes
 from farthing.brain.cache.semantic.shelf import Shelf
+from farthing.brain.certificate_file import AGE_MAX_S
 from farthing.brain.phrase import normalised
 from farthing.config import (
     Config,
@@ -348,7 +349,7 @@ def _certified(endpoint: Endpoint, parts: SemanticParts, scope: certificate.Scop
             "; ".join(reasons),
         )
         return replace(endpoint, semantic=replace(terms, mode="observe"))  # type: ignore[no-any-return]
-    until_unix_s = found.made_unix_s + certificate.AGE_MAX_S
+    until_unix_s = found.made_unix_s + AGE_MAX_S
     terms = replace(terms, threshold=found.threshold, until_unix_s=until_unix_s)
     return replace(endpoint, semantic=terms)  # type: ignore[no-any-return]
 

@@ -19,8 +19,8 @@ from farthing.errands.run import Errand, Errands
 from farthing.errors import BudgetExhausted, UnknownModel
 from farthing.ledger.memory import MemoryLedger
 from farthing.models.transport.http1 import Http1Transport
-from farthing.turn import Turn
 from farthing.stores.kv.memory import MemoryStore
+from farthing.turn import Turn
 from farthing.types import Receipt, Request, Tenant
 
 CONFIG = """
