@@ -7,8 +7,11 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from farthing.brain.route.rules import RulesRouter
 from farthing.config import Config
@@ -20,8 +23,11 @@ from farthing.protocols import Embedder
 if TYPE_CHECKING:
     from farthing.brain.route.learned.router import LearnedRouter
     from farthing.models.embed.onnx import OnnxEmbedder
+    from farthing.protocols import Vectors
 
 log = logging.getLogger("farthing.routing")
+
+EMBED_AT_ONCE = 256
 
 
 class RoutingParts:
@@ -114,3 +120,76 @@ def build_learned(
         ),
         knowledge=Knowledge(rests_s=rests_s),
     )
+
+
+class Trained(Struct, frozen=True, kw_only=True):
+    """What fitting a router came to."""
+
+    examples: int
+    models: tuple[str, ...]
+    quality: tuple[float, ...]
+    """Mean quality of each model's answers, in the order of `models`."""
+    calibration_error: tuple[float, ...]
+    """Mean gap between what was predicted of held-out examples and what came, in the same order."""
+    scores: tuple[float, ...]
+    """Of each example, held out: the router's score of the first model."""
+    outcomes: tuple[tuple[float, ...], ...]
+
+
+def train(
+    path: Path, models: Sequence[str], out: Path, *, embed: bool, say: Callable[[str], None]
+) -> Trained:
+    """Fit a model to the examples in `path` and write it to `out`. `models` are tiers or targets, the cheap
+    one first.
+
+    Raises:
+        BadExamples: the file cannot be used. ConfigError: a package of the extra `semantic` is missing.
+        ValueError: there are too few examples, or they nearly all repeat each other.
+    """
+    require(("numpy",))
+    from farthing.brain.route.learned.examples import read_examples
+    from farthing.brain.route.learned.features import excerpt, read_all
+    from farthing.brain.route.learned.fit import Examples, digest_of, fit
+    from farthing.models.embed.onnx import OnnxEmbedder
+
+    scored = read_examples(path, models)
+    vectors = asyncio.run(_embedded([excerpt(text) for text in scored.texts], say)) if embed else None
+    say(f"fitting {len(scored.texts)} examples")
+    fitted = fit(
+        Examples(
+            readings=read_all(scored.texts),
+            vectors=vectors,
+            outcomes=scored.outcomes,
+            models=tuple(models),
+            digest=digest_of(scored.texts, scored.outcomes),
+            embedder=OnnxEmbedder.name if embed else "",
+        )
+    )
+    fitted.model.save(out)
+    order = [fitted.model.models.index(name) for name in models]
+    held = fitted.held_out[:, order]
+    return Trained(
+        examples=len(scored.texts),
+        models=tuple(models),
+        quality=tuple(float(value) for value in scored.outcomes.mean(axis=0)),
+        calibration_error=tuple(float(fitted.model.calibration_error[place]) for place in order),
+        scores=tuple(float(value) for value in 1.0 - (held.max(axis=1) - held[:, 0])),
+        outcomes=tuple(tuple(float(value) for value in row) for row in scored.outcomes),
+    )
+
+
+async def _embedded(texts: Sequence[str], say: Callable[[str], None]) -> "Vectors":
+    import numpy as np
+
+    from farthing.models.embed.onnx import OnnxEmbedder
+
+    embedder = OnnxEmbedder()
+    parts = []
+    try:
+        for start in range(0, len(texts), EMBED_AT_ONCE):
+            vectors, _ = await embedder.embed(texts[start : start + EMBED_AT_ONCE])
+            parts.append(vectors)
+            say(f"embedded {min(start + EMBED_AT_ONCE, len(texts))} of {len(texts)}")
+    finally:
+        await embedder.aclose()
+    return np.concatenate(parts)

@@ -18,6 +18,7 @@ COMMANDS = {
     "calibrate": ("farthing.cli.calibrate", "Certify a promise from what was measured, or refuse to."),
     "precompute": ("farthing.cli.precompute", "Answer questions before they are asked, within a budget."),
     "cache": ("farthing.cli.cache", "Look at the semantic cache, and make it forget."),
+    "train": ("farthing.cli.train", "Fit a router to scored examples."),
     "explain": ("farthing.cli.explain", "Tell the story of one request from its receipt."),
     "keys": ("farthing.cli.keys", "Make API keys, and digests of them."),
 }
