@@ -9,7 +9,7 @@ import os
 import secrets
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from hashlib import blake2b
 from pathlib import Path
 from typing import assert_never
@@ -339,7 +339,25 @@ def build_stage(config: Config, env: Mapping[str, str], serving: Serving | None 
         endpoint=endpoints.get if serving is None else serving.reader.named,
         tenants=tenants or None,
         exact_ttl_s=config.cache.ttl_s,
+        batch_target=build_batch_target(config),
     )
+
+
+def build_batch_target(config: Config) -> Callable[[Request], Awaitable[Target | None]] | None:
+    """Says to which target a question would go in a batch; None when no provider has batches."""
+    having = frozenset(name for name, provider in config.providers.items() if provider.batch)
+    if not having:
+        return None
+    router = build_router(config, Targets(config, Catalogue.load().with_overrides(config.prices)))
+    classifier = RulesClassifier(estimate_prompt)
+
+    async def target_of(request: Request) -> Target | None:
+        route = await router.route(request, await classifier.classify(request))
+        if route.fixed is not None or route.escalation is not None or not route.targets:
+            return None
+        return route.targets[0] if route.targets[0].provider in having else None
+
+    return target_of
 
 
 def build_provider(name: str, provider: ProviderConfig) -> OpenAIProvider:
@@ -404,16 +422,19 @@ def policy_version(config: Config) -> str:
 
 
 def answers_version(config: Config) -> str:
-    """As `policy_version`, of what may change an answer: a port, a log level, a key or the terms of the
-    semantic cache empty no cache."""
+    """As `policy_version`, of what may change an answer: a port, a log level, a key, the terms of the
+    semantic cache or the use of batches empty no cache."""
     endpoints = {
         name: msgspec.structs.replace(
             endpoint, cache=msgspec.structs.replace(endpoint.cache, semantic=EndpointSemanticConfig())
         )
         for name, endpoint in config.endpoints.items()
     }
+    providers = {
+        name: msgspec.structs.replace(provider, batch=False) for name, provider in config.providers.items()
+    }
     deciding = Config(
-        providers=config.providers,
+        providers=providers,
         tiers=config.tiers,
         aliases=config.aliases,
         endpoints=endpoints,

@@ -75,6 +75,7 @@ class Gateway:
         )
         self._ahead.stage = build_stage(config, env, serving)
         semantic = self._parts.semantic
+        self._ahead.batches.ready = lambda: semantic is None or semantic.ready
         self._refresh = Refresh(
             self._errands,
             lambda: None if semantic is None or semantic.holdings is None else semantic.holdings.questions,

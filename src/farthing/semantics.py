@@ -112,6 +112,11 @@ class SemanticParts:
             self.start()
         return self.holdings
 
+    @property
+    def ready(self) -> bool:
+        """Whether answers can be kept, or need not be."""
+        return self.holdings is None or self.holdings.ready
+
     def start(self) -> None:
         """Load what is kept and look after it, on the loop of now; what a reload opens is started then."""
         self._started = True

@@ -22,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from tests.faults.batches import PATHS, Desk, Refused
 from tests.faults.connection import Connection, Incoming
 from tests.faults.network import certificate
 from tests.faults.reply import Reply
@@ -60,6 +61,8 @@ class FaultProvider:
         self._queue: deque[str] = deque(maxlen=100_000)
         self._chance = Chance()
         self._truth = Truth(truth, keep_bodies=keep_bodies)
+        self.desk = Desk(self._truth, lambda call: None if self.on_call is None else self.on_call(call))
+        """Its files and batches."""
         self._open: set[Connection] = set()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._thread: threading.Thread | None = None
@@ -200,8 +203,12 @@ class FaultProvider:
             plan, refusal = self._plan(call, request)
             self._truth.start(call)
             reply = Reply(wire, call, plan)
-            status, message = _refused(request, body) or ((400, refusal) if refusal else (0, ""))
-            keep = await (reply.fail(status, None, message) if status else reply.run(body or {}))
+            ready: bytes | None = None
+            if PATHS.fullmatch(request.path):
+                status, message, ready = self._at_desk(request, plan)
+            else:
+                status, message = _refused(request, body) or ((400, refusal) if refusal else (0, ""))
+            keep = await (reply.fail(status, None, message) if status else reply.run(body or {}, ready=ready))
             call.finished = True
             return keep and not request.refusal and request.headers.get("connection", "").lower() != "close"
         except Exception as error:  # noqa: BLE001 - a bug of ours must not pass for a fault asked for
@@ -210,6 +217,16 @@ class FaultProvider:
         finally:
             self._truth.end(call)
             wire.call = None
+
+    def _at_desk(self, request: Incoming, plan: Plan) -> tuple[int, str, bytes | None]:
+        """What the desk says: a refusal, or an answer that is ready. What the plan has fail with a status is
+        not done; what it cuts or delays is."""
+        if plan.status != 200:
+            return 0, "", None
+        try:
+            return 0, "", self.desk.reply(request)
+        except Refused as refused:
+            return refused.status, str(refused), None
 
     def _plan(self, call: Call, request: Incoming) -> tuple[Plan, str]:
         """What to do, and why a script was refused, or an empty string."""

@@ -31,8 +31,9 @@ class Reply:
     def __init__(self, wire: Connection, call: Call, plan: Plan) -> None:
         self._wire, self._call, self._plan = wire, call, plan
 
-    async def run(self, body: dict[str, Any]) -> bool:
-        """Do all of it; False when the connection cannot be used again."""
+    async def run(self, body: dict[str, Any], *, ready: bytes | None = None) -> bool:
+        """Do all of it; False when the connection cannot be used again. `ready` is the good answer, where it
+        is none to a question."""
         plan, call = self._plan, self._call
         if plan.delay:
             await asyncio.sleep(plan.delay)
@@ -42,6 +43,8 @@ class Reply:
             return self._end("reset")
         if plan.status != HTTPStatus.OK:
             return await self.fail(plan.status, plan.code)
+        if ready is not None:
+            return await self._whole(ready)
         if call.path.endswith("/models"):
             return await self._whole(encode(answers.models()))
         if call.path.endswith("/embeddings"):

@@ -29,6 +29,8 @@ class Call:
     """The `x-request-id` that came with it; empty without one."""
     model: str = ""
     path: str = ""
+    batch: str = ""
+    """The batch it was a line of; empty for a request of its own."""
     stream: bool = False
     script: str = ""
     """Every script that had a say, in order."""

@@ -20,6 +20,7 @@ from farthing.insight.money import usd
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from farthing.errands.batch_foresight import Foreseen
     from farthing.errands.gather import Prepared, Stage
     from farthing.errands.precompute import Order
     from farthing.errands.schedule import Record, Row
@@ -72,6 +73,7 @@ def _loaded(file: Path | None) -> Config:
 
 
 def _dry_run(stage: "Stage", state_dir: Path, endpoint: str | None, as_json: bool) -> int:
+    from farthing.errands.batch_foresight import foresee
     from farthing.errands.gather import prepare
     from farthing.errands.schedule import Journal
 
@@ -79,13 +81,17 @@ def _dry_run(stage: "Stage", state_dir: Path, endpoint: str | None, as_json: boo
     since_unix_s = None if last is None or last.ended is None else last.began.at_unix_s
     if stage.book is not None and not stage.book.exists():
         stage = msgspec.structs.replace(stage, book=None)  # nothing was counted yet; nothing is created
-    prepared = asyncio.run(
-        prepare(stage, since_unix_s=since_unix_s, clock_unix_s=time.time, endpoint=endpoint)
-    )
+
+    async def foreseen() -> "tuple[Prepared, list[Foreseen]]":
+        found = await prepare(stage, since_unix_s=since_unix_s, clock_unix_s=time.time, endpoint=endpoint)
+        return found, await foresee(found, stage)
+
+    prepared, batches = asyncio.run(foreseen())
     if as_json:
-        click.echo(msgspec.json.encode({"counted_s": prepared.counted_s, "plan": prepared.plan}))
+        told = {"counted_s": prepared.counted_s, "plan": prepared.plan, "batches": batches}
+        click.echo(msgspec.json.encode(told))
     else:
-        _show(prepared)
+        _show(prepared, batches)
     return 0
 
 
@@ -96,7 +102,7 @@ def _console(*, stderr: bool = False) -> "Console":
     return Console(stderr=stderr, highlight=False, width=None if stream.isatty() else WIDTH)
 
 
-def _show(prepared: "Prepared") -> None:
+def _show(prepared: "Prepared", batches: "list[Foreseen]") -> None:
     from rich.markup import escape
     from rich.table import Table
 
@@ -127,8 +133,20 @@ def _show(prepared: "Prepared") -> None:
         if len(plan.questions) > SHOWN:
             console.print(f"… and {len(plan.questions) - SHOWN:,} more; --json has all")
         _show_sums(console, prepared)
+    for batch in batches:
+        console.print(escape(_batch_line(batch)))
     for reason, count in sorted(plan.left_out.items(), key=lambda one: -one[1]):
         console.print(f"left out: {count:,} {reason}")
+
+
+def _batch_line(batch: "Foreseen") -> str:
+    from farthing.models.catalogue import in_batch
+
+    price = in_batch(batch.price) or batch.price
+    rates = f"${price.input_pusd / 1e6:g} and ${price.output_pusd / 1e6:g} for a million tokens in and out"
+    normal = f"instead of ${batch.price.input_pusd / 1e6:g} and ${batch.price.output_pusd / 1e6:g}"
+    how = normal if batch.cheaper else "the normal price: no batch price is known"
+    return f"in a batch       {len(batch.keys):,} to {batch.target} at {rates},\n                 {how}"
 
 
 def _show_sums(console: "Console", prepared: "Prepared") -> None:
@@ -210,6 +228,7 @@ def _run(config: Config, state_dir: Path, endpoint: str | None, as_json: bool, *
             "answered": len(record.answered) - failed,
             "failed": failed,
             "cost_nusd": record.spent_nusd,
+            "in_batch": record.ended.waiting,
             "ended": record.ended.reason,
             "by": "this command" if alone else "the running gateway",
         }
@@ -220,6 +239,8 @@ def _run(config: Config, state_dir: Path, endpoint: str | None, as_json: bool, *
             f"{len(record.answered) - failed:,} answered{by} for {usd(record.spent_nusd, places=6)}, "
             f"{failed:,} failed; ended: {record.ended.reason}"
         )
+        if record.ended.waiting:
+            click.echo(f"{record.ended.waiting:,} wait in a batch; the next run takes their answers")
     return 1 if failed or record.ended.reason == "failed" else 0
 
 

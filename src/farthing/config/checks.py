@@ -41,6 +41,8 @@ _MAY_BE_ZERO = frozenset(
         "input",
         "output",
         "cached_input",
+        "batch_input",
+        "batch_output",
     }
 )
 _AT_MOST = {

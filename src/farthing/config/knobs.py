@@ -310,6 +310,8 @@ class ProviderConfig(Table, frozen=True):
     """PEM file of the authorities to trust instead of the system's."""
     include_usage: bool = True
     """Ask for the usage chunk of every stream, and keep it from clients that did not ask."""
+    batch: bool = False
+    """It has OpenAI's Batch API: many questions that are answered ahead go up in one file."""
     connections_max: int = 512
     connect_s: float = 2.0
     first_byte_s: float = 60.0
@@ -330,6 +332,9 @@ class PriceConfig(Table, frozen=True):
     input: Decimal
     output: Decimal
     cached_input: Decimal | None = None
+    batch_input: Decimal | None = None
+    """Of the provider's batch interface; None: as `input`."""
+    batch_output: Decimal | None = None
     since: str = "0000-00-00"
     context_tokens_max: int | None = None
     output_tokens_max: int | None = None

@@ -1,6 +1,6 @@
 """Gather what is known of questions to come, and plan: what was asked, what it cost, what somebody listed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +14,7 @@ from farthing.errands.listed import Listed, read_listed
 from farthing.errands.plan import Candidate, Plan, plan
 from farthing.errands.purse import NUSD_PER_USD
 from farthing.errands.schedule import Window
-from farthing.types import Endpoint, Tenant
+from farthing.types import Endpoint, Request, Target, Tenant
 
 HORIZON_S = 86_400.0  # a run is for a day
 SPANS_MAX = 3.0  # nothing is foreseen for longer than three times what was counted
@@ -35,6 +35,8 @@ class Stage(Struct, frozen=True, kw_only=True):
     tenants: Mapping[str, Tenant] | None
     """Those that have a key; None: no key is asked for, and any may ask."""
     exact_ttl_s: float
+    batch_target: Callable[[Request], Awaitable[Target | None]] | None = None
+    """The target a question goes to, when its provider has batches; None: no provider has."""
 
 
 class Ask(Struct, frozen=True, kw_only=True):

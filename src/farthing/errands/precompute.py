@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
+import math
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,8 @@ from msgspec import Struct
 
 from farthing.brain.cache.semantic.ahead import AskedBook
 from farthing.brain.cache.semantic.entries import request_of
+from farthing.errands.batch import Batches
+from farthing.errands.batch_share import Question
 from farthing.errands.gather import Ask, Prepared, Stage, prepare
 from farthing.errands.plan import Planned
 from farthing.errands.purse import NUSD_PER_USD, Purse
@@ -40,6 +43,7 @@ ROOM = 2  # an errand is begun while its allowance is twice what it is expected 
 POLL_S = 2.0
 FAILED_PAUSE_S = 60.0
 JITTER_S_MAX = 600.0
+ORDER_WAIT_S = 3_600.0  # for batches; what comes later, another run takes
 
 _Reason = Literal["done", "window", "budget", "failed"]
 
@@ -80,6 +84,14 @@ class Precompute:
         self._wall = wall
         self._jitter = (random.Random() if draw is None else draw).random()  # so that replicas spread
         self._told = told
+        self.batches = Batches(
+            errands,
+            state_dir,
+            request=self._batched,
+            dealt=self._dealt,
+            clock=clock,
+            clock_unix_s=clock_unix_s,
+        )
 
     async def watch(self) -> None:
         """Run when it is time or somebody asks, until cancelled. A run that fails is told in the log."""
@@ -91,6 +103,8 @@ class Precompute:
                     if order is not None or self._due(last):
                         await self.run(order)
                         last = self.journal.last()
+                    elif self._collects():
+                        await self.collect()
                 await asyncio.sleep(POLL_S)
             except (FarthingError, OSError) as error:
                 log.error("answering ahead failed, the next try is in %.0f s: %s", FAILED_PAUSE_S, error)
@@ -101,6 +115,18 @@ class Precompute:
         if window is None:
             return False
         return due(window, self._wall(), last, self._jitter * min(JITTER_S_MAX, window.length_s() / 20))
+
+    def _collects(self) -> bool:
+        """Whether answers may come now that no run waits for."""
+        window = None if self.stage is None else self.stage.window
+        return bool(self.batches.open) and (window is None or window.left_s(self._wall()) > 0)
+
+    async def collect(self) -> None:
+        """Wait for the batches that are under way, until the hours are over or somebody asks for a run."""
+        assert self.stage is not None and self.lock.held, "answers are collected by the holder of the lock"
+        purse = Purse(self.stage.config.usd_max)
+        self.batches.hold(purse)
+        await self.batches.follow(purse, self._until(self.stage.window, wait_s=math.inf))
 
     async def run(self, order: Order | None = None) -> Record:
         """One run, from its plan to its end; the lock must be ours. Goes on with one that was cut.
@@ -117,6 +143,7 @@ class Precompute:
         done = last.keys if goes_on and last is not None else frozenset[str]()
         purse = Purse(stage.config.usd_max)
         purse.spent_nusd = last.spent_nusd if goes_on and last is not None else 0
+        self.batches.hold(purse)
         began_unix_s = self._clock_unix_s()
         counted_from = None if last is None or last.ended is None else last.began.at_unix_s
         prepared = await prepare(
@@ -124,7 +151,7 @@ class Precompute:
             since_unix_s=counted_from,
             clock_unix_s=self._clock_unix_s,
             endpoint=None if order is None else order.endpoint,
-            done=done,
+            done=done | self.batches.keys,
             budget_nusd=purse.left_nusd,
         )
         if not goes_on:
@@ -139,10 +166,17 @@ class Precompute:
             self.journal.begin(row)
             self._tell(row)
         window = stage.window if order is None else None
-        reason = await self._answer(prepared, stage, purse, window)
+        gone = await self.batches.submit(_questions(prepared), purse)
+        singly = [one for one in prepared.plan.questions if one.candidate.key not in gone]
+        reason = await self._answer(singly, prepared, stage, purse, window)
+        wait_s = math.inf if order is None else ORDER_WAIT_S
+        await self.batches.follow(purse, self._until(window, wait_s=wait_s))
+        waiting = len(self.batches.keys)
+        if waiting and reason == "done":
+            reason = "window"
         if stage.book is not None and (order is None or order.endpoint is None):
             await self._count_anew(stage.book, began_unix_s)
-        ended = Ended(at_unix_s=self._clock_unix_s(), reason=reason)
+        ended = Ended(at_unix_s=self._clock_unix_s(), reason=reason, waiting=waiting)
         self.journal.add(ended)
         self._tell(ended)
         record = self.journal.last()
@@ -155,14 +189,43 @@ class Precompute:
         )
         return record
 
-    async def _answer(self, prepared: Prepared, stage: Stage, purse: Purse, window: Window | None) -> _Reason:
-        """Ask every question of the plan, a few at once; why it ended."""
+    def _until(self, window: Window | None, *, wait_s: float) -> Callable[[], bool]:
+        """Whether batches have been waited for as long as they may: an order goes first."""
+        until_s = self._clock() + wait_s
+
+        def over() -> bool:
+            shut = window is not None and window.left_s(self._wall()) <= 0
+            return shut or self._clock() >= until_s or self._order_path.exists()
+
+        return over
+
+    def _batched(self, ask: Ask, request_id: str) -> Request:
+        stage = self.stage
+        assert stage is not None, "batches begin once there is a configuration"
+        return request_for(ask, stage, request_id=request_id, received_s=self._clock())
+
+    def _dealt(self, row: Answered) -> None:
+        try:
+            self.journal.add(row)
+        except OSError as error:
+            log.error("the journal of answering ahead cannot be written: %s", error)
+        self._tell(row)
+
+    async def _answer(
+        self,
+        questions: Sequence[Planned],
+        prepared: Prepared,
+        stage: Stage,
+        purse: Purse,
+        window: Window | None,
+    ) -> _Reason:
+        """Ask these questions of the plan, a few at once; why it ended."""
         at_once = self._errands.config.at_once
         slots = asyncio.Semaphore(at_once)
         refused: list[bool] = []
         """For each question that came to its end: whether its contract had too little money for it."""
         reason: _Reason = "done"
-        for one in prepared.plan.questions:
+        for one in questions:
             await slots.acquire()
             if window is not None and window.left_s(self._wall()) <= 0:
                 reason = "window"
@@ -201,14 +264,10 @@ class Precompute:
             return request_for(ask, current, request_id=request_id, received_s=self._clock())
 
         def conclude(text: str | None, receipt: Receipt) -> None:
-            row = Answered(key=one.candidate.key, cost_nusd=receipt.cost_nusd, error=receipt.error)
             try:
-                self.journal.add(row)
-            except OSError as error:
-                log.error("the journal of answering ahead cannot be written: %s", error)
+                self._dealt(Answered(key=one.candidate.key, cost_nusd=receipt.cost_nusd, error=receipt.error))
             finally:
                 ended(receipt)
-            self._tell(row)
 
         return Errand(
             purpose="precompute",
@@ -241,6 +300,13 @@ class Precompute:
     def _tell(self, row: Began | Answered | Ended) -> None:
         if self._told is not None:
             self._told(row)
+
+
+def _questions(prepared: Prepared) -> list[Question]:
+    return [
+        Question(key=one.candidate.key, ask=prepared.asks[one.candidate.key], cost_nusd=one.cost_nusd)
+        for one in prepared.plan.questions
+    ]
 
 
 def request_for(ask: Ask, stage: Stage, *, request_id: str, received_s: float) -> Request:

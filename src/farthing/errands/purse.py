@@ -45,6 +45,10 @@ class Purse:
         self._handed_nusd += allowance
         return allowance
 
+    def hold(self, nusd: int) -> None:
+        """Hand out exactly `nusd`, whatever is left, for what is under way; `give_back` must follow."""
+        self._handed_nusd += nusd
+
     def give_back(self, allowance_nusd: int, cost_nusd: int | None) -> None:
         """Settle what `take` handed out. A cost nobody knows counts as all of it."""
         self._handed_nusd -= allowance_nusd

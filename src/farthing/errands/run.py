@@ -156,6 +156,10 @@ class Errands:
         at_s = self._next_at_s = max(self._next_at_s + interval_s, now_s)
         if at_s > now_s:
             await asyncio.sleep(at_s - now_s)
+        await self.quiet()
+
+    async def quiet(self) -> None:
+        """Wait until clients leave room, or we are going down."""
         while True:
             if self._stopping or self._busy() < self.config.busy_share:
                 return
@@ -168,27 +172,31 @@ class Errands:
         task.add_done_callback(self._at_once.discard)
         return task
 
+    def new_id(self) -> str:
+        """An id for one request of ours, never given before by any process."""
+        return f"{self._id_prefix}{next(self._ids):06x}"
+
     async def run(self, errand: Errand) -> None:
         """Run `errand` at once, without queue, pace or regard for clients. What fails is in its receipt."""
         steps = self.steps
         assert steps is not None, "errands run once there is a configuration"
         receipt = Receipt(
-            request_id=f"{self._id_prefix}{next(self._ids):06x}",
+            request_id=self.new_id(),
             at_unix_s=self._clock_unix_s(),
             started_s=self._clock(),
             purpose=errand.purpose,
             about=errand.about,
         )
-        kept = _Kept(steps.ledger)
+        kept = Kept(steps.ledger)
         allowance_nusd = 0
         text: str | None = None
         self._running += 1
         try:
             request = errand.request(receipt.request_id)
-            _note_request(receipt, request)
+            note_request(receipt, request)
             allowance_nusd = errand.purse.take(self.config.at_once)
-            request = _within(request, allowance_nusd)
-            reply = await answer(request, msgspec.structs.replace(steps, ledger=kept), receipt, _NO_SINK)
+            request = within(request, allowance_nusd)
+            reply = await answer(request, msgspec.structs.replace(steps, ledger=kept), receipt, NO_SINK)
             text = text_of(reply)
         except BudgetExhausted as error:
             self.unpaid += 1
@@ -208,7 +216,7 @@ class Errands:
                 steps.ledger.record(receipt)
 
 
-class _Kept:
+class Kept:
     """The ledger of the journey of one errand: its receipt is written after the errand was concluded, so
     that what came of it stands in the same row."""
 
@@ -236,7 +244,7 @@ class _NoSink:
         return None
 
 
-_NO_SINK = _NoSink()
+NO_SINK = _NoSink()
 
 
 def text_of(reply: Answer) -> str | None:
@@ -249,14 +257,14 @@ def text_of(reply: Answer) -> str | None:
     return text if isinstance(text, str) and choice.get("finish_reason") in (None, "stop") else None
 
 
-def _note_request(receipt: Receipt, request: Request) -> None:
+def note_request(receipt: Receipt, request: Request) -> None:
     receipt.tenant = request.tenant.name
     receipt.endpoint = request.endpoint.name
     receipt.operation = request.operation
     receipt.model_asked = request.model
 
 
-def _within(request: Request, allowance_nusd: int) -> Request:
+def within(request: Request, allowance_nusd: int) -> Request:
     """`request` under a contract that cannot spend more than `allowance_nusd`."""
     endpoint = request.endpoint
     own = endpoint.terms.usd_max_nusd

@@ -102,6 +102,8 @@ class Ended(Struct, frozen=True, tag="ended", tag_field="row"):
 
     at_unix_s: float
     reason: Literal["done", "window", "budget", "failed"]
+    waiting: int = 0
+    """Questions that are in a batch whose answers have not come; a later run takes them."""
 
 
 Row = Began | Answered | Ended

@@ -20,6 +20,7 @@ from farthing.errors import (
     ProviderUnavailable,
     StreamBroken,
 )
+from farthing.models.batch import BatchApi
 from farthing.models.catalogue import cost_nusd, worst_case_nusd
 from farthing.models.health import Health
 from farthing.models.providers.openai import ERROR_BODY_BYTES_MAX, OpenAIProvider, WholeReply
@@ -93,6 +94,18 @@ class Caller:
                 self._health.popitem()  # the newest: those that are configured were there before it
             found = self._health[target.name] = Health(self._config, self._clock)
         return found
+
+    def batch_api(self, provider: str) -> BatchApi | None:
+        """The batch interface of a provider; None: it is not configured to have one, or not at all."""
+        limits = self._limits.get(provider)
+        if limits is None or not limits.batch:
+            return None
+        return BatchApi(self._transport, self._providers[provider], limits)
+
+    @property
+    def has_batch(self) -> bool:
+        """Whether any provider is configured to have a batch interface."""
+        return any(limits.batch for limits in self._limits.values())
 
     async def call(self, wanted: Wanted, route: Route) -> Called:
         """Return the first target of `route` that answers.

@@ -200,6 +200,23 @@ def cost_nusd(price: Price | None, usage: Usage | None) -> int | None:
     return cost_pusd // PUSD_PER_NUSD
 
 
+def in_batch(price: Price | None) -> Price | None:
+    """`price` as a batch is charged: at the batch price where one is known, else as ever.
+
+    What is read from a cache in a batch is charged in full: no list says that it is cheaper.
+    """
+    if price is None or (price.batch_input_pusd is None and price.batch_output_pusd is None):
+        return price
+    return msgspec.structs.replace(
+        price,
+        input_pusd=price.input_pusd if price.batch_input_pusd is None else price.batch_input_pusd,
+        output_pusd=price.output_pusd if price.batch_output_pusd is None else price.batch_output_pusd,
+        cached_input_pusd=None,
+        cache_write_pusd=None,
+        long=in_batch(price.long),
+    )
+
+
 def worst_case_nusd(
     price: Price | None, input_tokens_bound: int, output_tokens_max: int | None
 ) -> int | None:
@@ -302,6 +319,10 @@ def _own_price(item: PriceConfig) -> Price:
         cached_input_pusd=None
         if item.cached_input is None
         else _pusd(item, "cached_input", item.cached_input),
+        batch_input_pusd=None if item.batch_input is None else _pusd(item, "batch_input", item.batch_input),
+        batch_output_pusd=None
+        if item.batch_output is None
+        else _pusd(item, "batch_output", item.batch_output),
     )
 
 

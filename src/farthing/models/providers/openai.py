@@ -28,6 +28,7 @@ from farthing.types import Json, Operation, Prompt, Target, Usage
 PATHS: dict[Operation, str] = {"chat": "/chat/completions", "embeddings": "/embeddings"}
 REASONING_MODELS = ("gpt-5", "gpt-6", "o1", "o3", "o4")
 ERROR_BODY_BYTES_MAX = 65_536
+JSON = "application/json"
 
 _encode = msgspec.json.Encoder().encode
 
@@ -137,7 +138,7 @@ class OpenAIProvider:
         if origin.port != (443 if origin.tls else 80):
             host = f"{host}:{origin.port}"
         lines = [f"host: {host}", f"user-agent: farthing/{__version__}"]
-        lines += ["content-type: application/json", "accept-encoding: identity"]
+        lines += ["accept-encoding: identity"]
         if api_key is not None and auth == "bearer":
             lines.append(f"authorization: Bearer {api_key}")
         elif api_key is not None and auth == "api-key":
@@ -147,8 +148,12 @@ class OpenAIProvider:
             if not line.isprintable():
                 raise ValueError(f"provider {name}: a header has characters that HTTP does not allow")
         fields = "\r\n".join(lines)
+        self._path = path
+        self._fields = fields
         self._heads = {
-            operation: f"POST {path}{suffix} HTTP/1.1\r\n{fields}\r\nx-request-id: ".encode("latin-1")
+            operation: (
+                f"POST {path}{suffix} HTTP/1.1\r\n{fields}\r\ncontent-type: {JSON}\r\nx-request-id: "
+            ).encode("latin-1")
             for operation, suffix in PATHS.items()
         }
 
@@ -168,6 +173,11 @@ class OpenAIProvider:
             if self._include_usage:
                 body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
         return b"%b%b\r\n" % (self._heads[operation], request_id.encode()), _encode(body)
+
+    def head(self, method: str, suffix: str, content_type: str | None = None) -> bytes:
+        """The head of a call of another interface of the same provider, with our key, as `encode` has it."""
+        told = "" if content_type is None else f"content-type: {content_type}\r\n"
+        return f"{method} {self._path}{suffix} HTTP/1.1\r\n{self._fields}\r\n{told}".encode("latin-1")
 
     def whole(self, headers: Mapping[bytes, bytes], body: bytes) -> WholeReply:
         """Map a complete reply of status 200.

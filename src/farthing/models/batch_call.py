@@ -1,0 +1,106 @@
+"""Two stand-ins for the call of a journey: one notes what would be sent, one hands on what came back.
+
+So a question that goes up in a batch takes the very journey of any other, cut in two at its call: guarded,
+routed and capped before it goes up, accounted for, checked and kept when its answer has come.
+"""
+
+from msgspec import Struct
+
+from farthing.errors import NoProviderLeft, ProviderError
+from farthing.models.call import Called, Caller, Wanted, affordable
+from farthing.models.catalogue import cost_nusd, in_batch
+from farthing.models.providers.batch_file import Outcome
+from farthing.types import Attempt, Prompt, Receipt, Route, Target, replace
+
+OUTPUT_TOKENS_MIN = 64  # what would be capped below is not worth its place in a batch
+
+
+class Draft(Struct, frozen=True, kw_only=True):
+    """A question on its way up: for whom, and what would be sent."""
+
+    target: Target
+    """With the price of a batch."""
+    prompt: Prompt
+    left_nusd: int
+    """The most that the terms of its endpoint let it cost."""
+
+    def within(self, nusd: int) -> tuple[Prompt, int] | None:
+        """The prompt capped so that it costs at most `nusd`, and its worst case; None: it cannot be."""
+        prompt, worst_nusd = affordable(self.prompt, self.target, min(nusd, self.left_nusd))
+        if worst_nusd is None or worst_nusd > min(nusd, self.left_nusd):
+            return None
+        cap = prompt.output_tokens_max
+        if prompt.capped_by == "usd_max" and cap is not None and cap < OUTPUT_TOKENS_MIN:
+            return None
+        return prompt, worst_nusd
+
+
+class DraftCaller(Caller):
+    """Makes no call. What it was asked for is in `draft`, where a batch can do it."""
+
+    def __init__(self, real: Caller) -> None:
+        self._real = real
+        self.draft: Draft | None = None
+
+    async def call(self, wanted: Wanted, route: Route) -> Called:
+        """Raises:
+        NoProviderLeft: always.
+        """
+        target = route.targets[0]
+        left_nusd = wanted.hold.left_nusd
+        if (
+            left_nusd is not None
+            and route.escalation is None  # a doubtful answer would have to be asked again, singly
+            and not wanted.prompt.stream
+            and self._real.batch_api(target.provider) is not None
+            and self._real.health(target).rests_s() <= 0
+        ):
+            priced = replace(target, price=in_batch(target.price))
+            self.draft = Draft(target=priced, prompt=wanted.prompt, left_nusd=left_nusd)
+        raise NoProviderLeft([])
+
+
+class LineCaller(Caller):
+    """Hands on what a batch had for one question, as if `target` had been called for it."""
+
+    def __init__(self, real: Caller, target: Target, outcome: Outcome, *, capped_by: str | None) -> None:
+        """`capped_by` is the limit that had set the cap of what went up."""
+        self._real = real
+        self._capped_by = capped_by
+        self._target = target
+        self._outcome = outcome
+        self._told = False
+
+    async def call(self, wanted: Wanted, route: Route) -> Called:
+        """Raises:
+        NoProviderLeft: the batch had no answer, or it is asked for another one.
+        """
+        if self._told:
+            raise NoProviderLeft([])
+        receipt, outcome = wanted.receipt, self._outcome
+        receipt.route_reason = f"{receipt.route_reason}, in a batch".removeprefix(", ")
+        attempt = self.tell(receipt, route.tier)
+        if outcome.reply is None:
+            assert outcome.error is not None, "an outcome has a reply or an error"
+            raise NoProviderLeft([outcome.error])
+        called = Called(self._target, attempt, self._real.health(self._target), self._capped_by)
+        called.reply = outcome.reply
+        return called
+
+    def tell(self, receipt: Receipt, tier: str) -> Attempt:
+        """Write the attempt that the batch was into `receipt`, once; the wait for it is in no time of it."""
+        if self._told:
+            return receipt.attempts[-1]
+        self._told = True
+        outcome = self._outcome
+        error: ProviderError | None = outcome.error
+        attempt = Attempt(target=self._target.name, tier=tier, started_ms=0.0, status=outcome.status)
+        attempt.error = None if error is None else error.code
+        attempt.usage = outcome.usage
+        if outcome.usage is not None:
+            attempt.cost_nusd = cost_nusd(self._target.price, outcome.usage)
+        else:
+            attempt.cost_nusd = None if outcome.lost or outcome.reply is not None else 0
+        receipt.attempts.append(attempt)
+        receipt.calls += 1
+        return attempt
