@@ -5,9 +5,6 @@
 
 import asyncio
 import logging
-import os
-import secrets
-import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from hashlib import blake2b
@@ -73,13 +70,13 @@ from farthing.semantics import (
 )
 from farthing.stores.kv.memory import MemoryStore
 from farthing.stores.kv.sqlite import SqliteStore
+from farthing.stores.user_key import user_key
 from farthing.turn import Turn
 from farthing.types import Endpoint, Json, Prompt, Request, Target, Tenant, Terms
 
 log = logging.getLogger("farthing.app")
 
 EXACT_CHARS_MAX = 50_000  # counting more would hold the loop for over 2 ms; the estimate decides there
-USER_KEY_BYTES = 32
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
@@ -476,49 +473,3 @@ def count_exactly(counter: ExactCounter) -> Callable[[Request, Prompt], int]:
         return count_chat(counter, prompt.body, request.model)
 
     return count
-
-
-def user_key(state_dir: Path) -> bytes:
-    """The secret that users are digested with: made once for an installation, readable by us alone."""
-    path = state_dir / "user.key"
-    try:
-        state_dir.mkdir(parents=True, exist_ok=True)
-        key = _read_key(path)
-        return _make_key(path) if key is None else key
-    except OSError as error:
-        raise ConfigError(f"cannot write to {state_dir}: {error.strerror}; set state_dir") from error
-
-
-def _read_key(path: Path) -> bytes | None:
-    """The key in the file; None when there is none. A file that is too short, because the disk was full or
-    the power failed, is taken away: a key that can be guessed digests nothing."""
-    try:
-        key = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    if len(key) >= USER_KEY_BYTES:
-        return key[:USER_KEY_BYTES]
-    log.warning("%s holds %d bytes and is made anew: users get other digests", path, len(key))
-    path.unlink(missing_ok=True)
-    return None
-
-
-def _make_key(path: Path) -> bytes:
-    """Make the key. Its file is there whole or not at all, and of several that make it at once one wins.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    key = secrets.token_bytes(USER_KEY_BYTES)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix="user.key.")  # readable by us alone
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(key)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(name, path)  # as a rename, but never over a file that is there
-    except FileExistsError:
-        return path.read_bytes()[:USER_KEY_BYTES]
-    finally:
-        os.unlink(name)
-    return key

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from farthing import app
-from farthing.app import user_key
 from farthing.config import load
 from farthing.errors import ConfigError
 from farthing.gateway import Gateway
+from farthing.stores.user_key import user_key
 
 CONFIG = """
 state_dir = "{state}"

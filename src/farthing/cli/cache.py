@@ -168,8 +168,8 @@ def _selection(config: Path | None, given: dict[str, Any]) -> Json:
     if request_id is not None:
         selection["request"] = request_id
     if user is not None and re.fullmatch("[0-9a-f]{16}", user) is None:
-        from farthing.app import user_key
         from farthing.edge.openai import user_digest
+        from farthing.stores.user_key import user_key
 
         selection["user"] = user_digest(user, user_key(_state_dir(_settings(config))))
     return selection

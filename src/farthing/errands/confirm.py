@@ -5,9 +5,8 @@ import logging
 from collections.abc import Callable, Mapping
 
 from farthing.brain.cache.semantic import said
-from farthing.errands.judge import confirmation, request_of, verdict
+from farthing.errands.judge import asking, confirmation, verdict
 from farthing.errands.run import Errand, Errands
-from farthing.errors import UnknownModel
 from farthing.types import Endpoint, Proposal, Receipt, Request
 
 log = logging.getLogger("farthing.errands")
@@ -45,24 +44,19 @@ class Confirm:
         call = confirmation(request.text, proposal.question, stored)
         answers: list[bool | None] = []
 
-        def ask(request_id: str) -> Request:
-            endpoint = self._endpoint(request.endpoint.name)
-            if endpoint is None:
-                raise UnknownModel(f"the endpoint `{request.endpoint.name}` is gone")
-            return request_of(
-                call,
-                request_id=request_id,
-                tenant=request.tenant,
-                endpoint=endpoint,
-                target=target,
-                now_s=self._clock(),
-                within_s=self._confirm_s,
-            )
-
         def conclude(reply: str | None, receipt: Receipt) -> None:
             receipt.cache_entry = proposal.entry
             answers.append(verdict(call, reply))
 
+        ask = asking(
+            call,
+            tenant=request.tenant,
+            name=request.endpoint.name,
+            endpoint=self._endpoint,
+            target=target,
+            clock=self._clock,
+            within_s=self._confirm_s,
+        )
         errand = Errand(
             purpose="judge", about=request.id, request=ask, purse=self._errands.daily, conclude=conclude
         )

@@ -156,6 +156,38 @@ def request_of(
     )
 
 
+def asking(
+    call: Call,
+    *,
+    tenant: Tenant,
+    name: str,
+    endpoint: Callable[[str], Endpoint | None],
+    target: str,
+    clock: Callable[[], float],
+    within_s: float = ANSWER_S,
+) -> Callable[[str], Request]:
+    """Id -> `call` as `request_of` has it, under the endpoint `name` as it is when the errand runs.
+
+    What it returns raises UnknownModel where the endpoint is gone by then.
+    """
+
+    def request(request_id: str) -> Request:
+        found = endpoint(name)
+        if found is None:
+            raise UnknownModel(f"the endpoint `{name}` is gone")
+        return request_of(
+            call,
+            request_id=request_id,
+            tenant=tenant,
+            endpoint=found,
+            target=target,
+            now_s=clock(),
+            within_s=within_s,
+        )
+
+    return request
+
+
 def _nobody(what: Comparison, agrees: bool) -> None:
     return None
 
@@ -188,19 +220,6 @@ class Judge:
             return "none"
         call = comparison(what.asked, what.stored, what.fresh, self._draw)
 
-        def request(request_id: str) -> Request:
-            endpoint = self._endpoint(what.endpoint)
-            if endpoint is None:
-                raise UnknownModel(f"the endpoint `{what.endpoint}` is gone")
-            return request_of(
-                call,
-                request_id=request_id,
-                tenant=what.tenant,
-                endpoint=endpoint,
-                target=target,
-                now_s=self._clock(),
-            )
-
         def conclude(reply: str | None, receipt: Receipt) -> None:
             receipt.cache_entry = what.entry
             agrees = verdict(call, reply)
@@ -214,7 +233,14 @@ class Judge:
         errand = Errand(
             purpose="judge",
             about=what.request_id,
-            request=request,
+            request=asking(
+                call,
+                tenant=what.tenant,
+                name=what.endpoint,
+                endpoint=self._endpoint,
+                target=target,
+                clock=self._clock,
+            ),
             purse=self._errands.daily,
             conclude=conclude,
         )
