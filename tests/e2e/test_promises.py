@@ -15,19 +15,15 @@ import pytest
 from tests.asking import ACME
 from tests.e2e.gateway import until
 from tests.faults.provider import FaultProvider
+from tests.wired import parts_in_memory
 
-from farthing.app import Parts, build
-from farthing.brain.cache.flight import Flights
-from farthing.brain.contract.memory import MemoryContract
+from farthing.app import build
 from farthing.config import loads
 from farthing.edge.openai import Asked
 from farthing.errors import ContractExceeded, FarthingError, NoProviderLeft, StoreError, StreamBroken
 from farthing.ledger.memory import MemoryLedger
 from farthing.ledger.rows import Intent
-from farthing.models.transport.http1 import Http1Transport
 from farthing.pipeline import Steps, answer
-from farthing.stores.kv.memory import MemoryStore
-from farthing.turn import Turn
 from farthing.types import Answer, CacheHit, Json, Receipt, Request, Route, Traits
 
 CONFIG = """
@@ -75,17 +71,8 @@ class Journey:
     """One configuration, wired; `ask` sends one request through it."""
 
     def __init__(self, url: str) -> None:
-        loop = asyncio.get_running_loop()
         self.ledger = MemoryLedger()
-        self.parts = Parts(
-            ledger=self.ledger,
-            transport=Http1Transport(loop, Turn(loop)),
-            store=MemoryStore(entries_max=100, bytes_max=1_000_000),
-            contract=MemoryContract(),
-            flights=Flights(),
-            health={},
-            user_key=b"k" * 32,
-        )
+        self.parts = parts_in_memory(self.ledger)
         serving = build(loads(CONFIG.format(url=url), {}), self.parts)
         self.steps: Steps = serving.steps
         self._reader = serving.reader

@@ -15,11 +15,10 @@ from hypothesis import strategies as st
 from tests.faults.provider import FaultProvider
 from tests.faults.truth import Call
 from tests.unit.test_openai_provider import provider
+from tests.wired import parts_in_memory
 
-from farthing.app import Parts, build
-from farthing.brain.cache.flight import Flights
+from farthing.app import build
 from farthing.brain.cache.semantic.entries import Recipe
-from farthing.brain.contract.memory import MemoryContract
 from farthing.config import ErrandsConfig, PrecomputeConfig, loads
 from farthing.errands import batch
 from farthing.errands.batch_journal import Batch, BatchJournal, Line
@@ -32,9 +31,6 @@ from farthing.ledger.memory import MemoryLedger
 from farthing.models.batch_call import OUTPUT_TOKENS_MIN, Draft
 from farthing.models.catalogue import cost_nusd, in_batch
 from farthing.models.providers.batch_file import LINE_BYTES_MAX, outcomes, question_line, upload_form
-from farthing.models.transport.http1 import Http1Transport
-from farthing.stores.kv.memory import MemoryStore
-from farthing.turn import Turn
 from farthing.types import Price, Prompt, Receipt, Target, Tenant, Usage
 
 PRICE = Price(since="0000-00-00", input_pusd=1_000_000, output_pusd=2_000_000)
@@ -263,18 +259,9 @@ class Nights:
     """The errands of one process under a wall clock that the test sets."""
 
     def __init__(self, folder: Path, faults: FaultProvider) -> None:
-        loop = asyncio.get_running_loop()
         self.now = NIGHT
         self.ledger = MemoryLedger()
-        self.parts = Parts(
-            ledger=self.ledger,
-            transport=Http1Transport(loop, Turn(loop)),
-            store=MemoryStore(entries_max=100, bytes_max=1_000_000),
-            contract=MemoryContract(),
-            flights=Flights(),
-            health={},
-            user_key=b"k" * 32,
-        )
+        self.parts = parts_in_memory(self.ledger)
         config = ErrandsConfig(per_minute=60_000)
         self.errands = Errands(
             config, busy=lambda: 0.0, clock=time.monotonic, clock_unix_s=lambda: self.now.timestamp()

@@ -7,10 +7,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from tests.wired import parts_in_memory
 
-from farthing.app import Parts, build
-from farthing.brain.cache.flight import Flights
-from farthing.brain.contract.memory import MemoryContract
+from farthing.app import build
 from farthing.config import ErrandsConfig, loads
 from farthing.edge.openai import Asked
 from farthing.edge.routes import Serving
@@ -18,9 +17,6 @@ from farthing.errands.purse import Purse
 from farthing.errands.run import Errand, Errands
 from farthing.errors import BudgetExhausted, UnknownModel
 from farthing.ledger.memory import MemoryLedger
-from farthing.models.transport.http1 import Http1Transport
-from farthing.stores.kv.memory import MemoryStore
-from farthing.turn import Turn
 from farthing.types import Receipt, Request, Tenant
 
 CONFIG = """
@@ -36,17 +32,8 @@ class Bench:
     """Errands over a gateway that has one fixed answer to everything."""
 
     def __init__(self, config: ErrandsConfig, clock: Callable[[], float] = time.monotonic) -> None:
-        loop = asyncio.get_running_loop()
         self.ledger = MemoryLedger()
-        self.parts = Parts(
-            ledger=self.ledger,
-            transport=Http1Transport(loop, Turn(loop)),
-            store=MemoryStore(entries_max=100, bytes_max=1_000_000),
-            contract=MemoryContract(),
-            flights=Flights(),
-            health={},
-            user_key=b"k" * 32,
-        )
+        self.parts = parts_in_memory(self.ledger)
         self.busy = 0.0
         self.clock = clock
         self.errands = Errands(config, busy=lambda: self.busy, clock=clock, clock_unix_s=time.time)

@@ -1,0 +1,25 @@
+"""The parts of a gateway without files, for tests that wire one configuration by themselves."""
+
+import asyncio
+
+from farthing.app import Parts
+from farthing.brain.cache.flight import Flights
+from farthing.brain.contract.memory import MemoryContract
+from farthing.ledger.memory import MemoryLedger
+from farthing.models.transport.http1 import Http1Transport
+from farthing.stores.kv.memory import MemoryStore
+from farthing.turn import Turn
+
+
+def parts_in_memory(ledger: MemoryLedger) -> Parts:
+    """Real parts, on the loop of now."""
+    loop = asyncio.get_running_loop()
+    return Parts(
+        ledger=ledger,
+        transport=Http1Transport(loop, Turn(loop)),
+        store=MemoryStore(entries_max=100, bytes_max=1_000_000),
+        contract=MemoryContract(),
+        flights=Flights(),
+        health={},
+        user_key=b"k" * 32,
+    )
