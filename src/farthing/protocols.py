@@ -5,6 +5,7 @@ Each Protocol is proved by one test file, `tests/contract/test_<protocol>.py`, r
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from farthing.errors import ProviderError
@@ -33,6 +34,8 @@ if TYPE_CHECKING:  # numpy comes with the extra `semantic`; nothing here needs i
     """Shape (dims,), of length 1."""
     Vectors: TypeAlias = NDArray[np.float32]
     """Shape (n, dims), each row of length 1."""
+    Keys: TypeAlias = NDArray[np.int64]
+    """Shape (n,)."""
 
 # -- edge -------------------------------------------------------------------------------------------
 
@@ -70,8 +73,11 @@ class ResponseCache(Protocol):  # brain/cache: exact | off
 
 
 class SemanticCache(Protocol):  # brain/cache/semantic: cache
-    async def look(self, request: Request) -> Look | None:
+    async def look(self, request: Request, receipt: Receipt) -> Look | None:
         """Put the question of `request` to the answers of its partition.
+
+        What that costs (a remote embedder) stands in `receipt.embedding_nusd` from the moment it is owed, so
+        that a look which fails or is cancelled later has been counted.
 
         None: the request must not be answered from here nor kept (off for its endpoint, no plain last
         question, an agent's step, personal or bound to a moment).
@@ -410,7 +416,7 @@ class KeyValueStore(Protocol):  # stores/kv: memory | sqlite
         """Safe to call twice."""
 
 
-class VectorIndex(Protocol):  # stores/vector: exact | usearch
+class VectorIndex(Protocol):  # stores/vector: lists
     """Vectors by number, found by cosine. One event loop; `search` takes at most a millisecond."""
 
     def add(self, key: int, vector: "Vector") -> None:
@@ -445,6 +451,25 @@ class PartitionIndex(Protocol):  # stores/vector: partitions
 
     @property
     def bytes_used(self) -> int: ...
+
+    @property
+    def changes(self) -> int:
+        """How often `add` and `remove` were called."""
+
+    async def save(self, path: Path, *, stamp: str) -> None:
+        """Write it to `path`, which is replaced at once when all is on the disk; the loop goes on meanwhile.
+
+        Raises:
+            StoreError: it could not be written; the file that was there is still there.
+        """
+
+    async def restore(self, path: Path, *, stamp: str, live: "Keys") -> "Keys":
+        """Read into this, which is empty, what `save` wrote with this `stamp`, of it the keys among `live`
+        (ascending). Returns those of `live` that were not found.
+
+        Raises:
+            StoreError: there is none, or it is damaged or another one; this is still empty.
+        """
 
     async def aclose(self) -> None:
         """Safe to call twice."""

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("farthing.semantic")
 
-PACKAGES = ("numpy", "usearch")
+PACKAGES = ("numpy", "numkong")
 VERIFIER_WEIGHTS = MODELS / "verifier.npz"
 PAIR_MODEL = MODELS / "minilm-pair.int8.onnx"
 CHARS_PER_TOKEN = 4  # of English; what a remote embedder charges for one question is reckoned by it
@@ -75,8 +75,39 @@ class SemanticParts:
         self.reading: Reading | None = None
         self.nusd_of: Callable[[int], int] | None = None
         self._bound_file = BoundFile(self.bound, state_dir / "semantic-bound.json")
+        self._shelves: dict[object, Shelf] = {}
+        """By what they were opened with: that of the holdings, and those of reloads that were refused."""
         self._opened_with: SemanticConfig | None = None
         self._started = False
+
+    def prepare(self, config: Config) -> None:
+        """Do what takes long of a first `open`, where `config` will come to one. May run in any thread, one
+        call at a time; a second one finds all done.
+
+        Raises:
+            As `open`.
+        """
+        wanted = any(endpoint.cache.semantic.mode != "off" for endpoint in config.endpoints.values())
+        if self.holdings is None and wanted:
+            self._load_parts(config)
+
+    def _load_parts(self, config: Config) -> None:
+        """Import what works on vectors, which takes 0.2 s; open and check the entries' file."""
+        require(PACKAGES)
+        import farthing.brain.cache.semantic.cache
+        import farthing.models.embed.onnx
+        import farthing.stores.vector.partitions  # noqa: F401  # for `open`, which finds all three loaded
+
+        if self.reading is None:
+            self.reading = build_reading()
+        settings = config.cache.semantic
+        if _of_holdings(settings) not in self._shelves:
+            self._shelves[_of_holdings(settings)] = Shelf(
+                semantic_path(config, self.state_dir),
+                entries_max=settings.entries_max,
+                bytes_max=settings.bytes_max,
+                busy_ms=SHELF_BUSY_MS,
+            )
 
     def open(
         self, config: Config, target_of: Callable[[str], Target | None], remote: MakeRemote
@@ -92,20 +123,13 @@ class SemanticParts:
             if _of_holdings(settings) != _of_holdings(self._opened_with):
                 log.warning("cache.semantic changed in what it keeps: that takes a restart")
             return self.holdings
-        require(PACKAGES)
+        self._load_parts(config)
         from farthing.brain.cache.semantic.holdings import Holdings
         from farthing.stores.vector.partitions import PartitionedIndex
 
         embedder, self.nusd_of = build_embedder(settings, target_of, remote)
-        self.reading = build_reading()
-        shelf = Shelf(
-            semantic_path(config, self.state_dir),
-            entries_max=settings.entries_max,
-            bytes_max=settings.bytes_max,
-            busy_ms=SHELF_BUSY_MS,
-        )
         index = PartitionedIndex(embedder.dims, name=embedder.name)
-        self.holdings = Holdings(shelf, index, embedder)
+        self.holdings = Holdings(self._shelves[_of_holdings(settings)], index, embedder)
         self._opened_with = settings
         self._bound_file.open()
         if self._started:
@@ -151,6 +175,8 @@ class SemanticParts:
             self._bound_file.save()
             if self.reading is not None and self.reading.pair_model is not None:
                 await self.reading.pair_model.aclose()
+        for shelf in self._shelves.values():
+            await shelf.aclose()
 
 
 def build_semantics(config: EndpointSemanticConfig) -> Semantics | None:

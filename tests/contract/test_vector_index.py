@@ -9,16 +9,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from farthing.protocols import VectorIndex
-from farthing.stores.vector.exact import ExactIndex
-from farthing.stores.vector.growing import GrowingIndex
-from farthing.stores.vector.usearch import UsearchIndex
+from farthing.stores.vector.lists import ListedIndex
 
 DIMS = 24
 INDEXES: dict[str, Callable[[], VectorIndex]] = {
-    "exact": lambda: ExactIndex(DIMS),
-    "usearch": lambda: UsearchIndex(DIMS),
-    "growing": lambda: GrowingIndex(DIMS),
-    "growing that is a graph at once": lambda: GrowingIndex(DIMS, exact_max=4),
+    "one list": lambda: ListedIndex(DIMS, list_max=1_000),
+    "lists": lambda: ListedIndex(DIMS),
+    "many lists at once": lambda: ListedIndex(DIMS, list_max=4),
 }
 OFF_MAX = 0.01
 """What rounding to bytes may cost a cosine of so few dimensions."""

@@ -51,6 +51,7 @@ class SqliteFile:
         self._replaced = replaced
         self._busy_ms = busy_ms
         self._pending = 0
+        self._aside = asyncio.Lock()
         self._closed = False
         self._db: apsw.Connection | None = None
         try:
@@ -79,6 +80,18 @@ class SqliteFile:
         finally:
             self._pending -= 1
 
+    async def read_aside(self, job: Callable[[apsw.Connection], T]) -> T:
+        """Run one job that only reads, on a connection and in a thread of its own: what scans the file holds
+        up none of the others. It sees what is written; one after another.
+
+        Raises:
+            StoreError: it failed, or the file is closed.
+        """
+        async with self._aside:
+            if self._closed:
+                raise StoreError("the store is closed")
+            return await asyncio.to_thread(self._read_aside, job)
+
     async def aclose(self, last: Callable[[apsw.Connection], None] | None = None) -> None:
         """Do what waits, then `last`, then close. Safe to call twice."""
         if self._closed:
@@ -106,6 +119,19 @@ class SqliteFile:
             raise StoreError(f"sqlite: {error}; the file was set aside") from error
         except (apsw.Error, OSError) as error:
             raise StoreError(f"sqlite: {error}") from error
+
+    def _read_aside(self, job: Callable[[apsw.Connection], T]) -> T:
+        try:
+            db = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READONLY)
+            try:
+                db.set_busy_timeout(self._busy_ms)
+                with db:  # one view of the file
+                    found = job(db)
+            finally:
+                db.close()
+        except (apsw.Error, OSError) as error:
+            raise StoreError(f"sqlite: {error}") from error
+        return found
 
     def _close(self) -> None:
         db, self._db = self._db, None

@@ -1,6 +1,6 @@
 """The file of a partitioned index: written beside, made sure of, renamed; read only where it is whole.
 
-    magic | head (MessagePack: embedder, dims, stamp) | records | a record of kind END | BLAKE2b of all before
+    magic | head (MessagePack: embedder, dims, stamp) | records | an empty part | BLAKE2b of all before
 
 Every part begins with its length. A file that is cut, altered or of another embedder, width or stamp is told
 by a StoreError before anything of it is used.
@@ -8,6 +8,8 @@ by a StoreError before anything of it is used.
 
 import hashlib
 import os
+import secrets
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -17,11 +19,11 @@ from msgspec import Struct
 
 from farthing.errors import StoreError
 
-MAGIC = b"farthing vectors 1\n"
+MAGIC = b"farthing vectors 2\n"
 DIGEST_BYTES = 32
 PIECE_BYTES = 1_048_576
-END, EXACT, GRAPH = 0, 1, 2
 LENGTH_BYTES = 8
+LEFT_S = 3_600
 
 
 class _Head(Struct, frozen=True, array_like=True):
@@ -31,34 +33,34 @@ class _Head(Struct, frozen=True, array_like=True):
 
 
 class Record(Struct, frozen=True, kw_only=True, array_like=True):
-    """One partition."""
+    """One list of one partition."""
 
     partition: bytes
-    kind: int
     keys: bytes
-    """uint64 each."""
-    body: bytes
-    """int8 rows in the order of the keys, or a graph."""
+    """int64 each."""
+    codes: bytes
+    """int8 rows in the order of the keys."""
 
 
-_END = Record(partition=b"", kind=END, keys=b"", body=b"")
 _encode = msgspec.msgpack.encode
 
 
 class IndexFile:
-    """A file being written. Not for the event loop."""
+    """A file being written, readable by its owner alone. Not for the event loop."""
 
     def __init__(self, path: Path, name: str, dims: int, stamp: str) -> None:
         """Raises:
         StoreError: it cannot be written there.
         """
         self._path = path
-        self._beside = path.with_name(f"{path.name}.{os.getpid()}.new")
+        self._beside = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
         self._digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
         self._file: BinaryIO | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            _clear(path)
             self._file = self._beside.open("wb")
+            os.chmod(self._beside, 0o600)  # from a vector much of its text can be guessed
             self._put(MAGIC)
             self._put_part(_encode(_Head(name, dims, stamp)))
         except OSError as error:
@@ -84,7 +86,7 @@ class IndexFile:
         file = self._file
         assert file is not None
         try:
-            self._put_part(_encode(_END))
+            self._put_part(b"")
             file.write(self._digest.digest())
             file.flush()
             os.fsync(file.fileno())
@@ -117,7 +119,7 @@ class IndexFile:
 
 
 def read(path: Path, name: str, dims: int, stamp: str) -> Iterator[Record]:
-    """The partitions of a file, once all of it was found whole.
+    """The lists of a file, once all of it was found whole.
 
     Raises:
         StoreError: see the module.
@@ -127,19 +129,26 @@ def read(path: Path, name: str, dims: int, stamp: str) -> Iterator[Record]:
             end = _check(file, path)
             file.seek(0)
             if file.read(len(MAGIC)) != MAGIC:
-                raise StoreError(f"{path} is not a file of vectors")
+                raise StoreError(f"{path} is not a file of vectors of this version")
             head = msgspec.msgpack.decode(_part(file, path, end), type=_Head)
             if (head.name, head.dims) != (name, dims):
                 raise StoreError(f"{path} holds vectors of {head.name}, not of {name}")
             if head.stamp != stamp:
                 raise StoreError(f"{path} belongs to other entries: it is older or newer than they are")
-            while True:
-                record = msgspec.msgpack.decode(_part(file, path, end), type=Record)
-                if record.kind == END:
-                    return
+            while raw := _part(file, path, end):
+                record = msgspec.msgpack.decode(raw, type=Record)
+                if len(record.codes) * 8 != len(record.keys) * dims:
+                    raise StoreError(f"{path}: vectors and keys do not match")
                 yield record
     except (OSError, msgspec.DecodeError) as error:
         raise StoreError(f"cannot read {path}: {error}") from error
+
+
+def _clear(path: Path) -> None:
+    """Remove what processes that were killed while they saved have left."""
+    for left in path.parent.glob(f"{path.name}.*.new"):
+        if left.stat().st_mtime < time.time() - LEFT_S:
+            left.unlink(missing_ok=True)
 
 
 def _check(file: BinaryIO, path: Path) -> int:

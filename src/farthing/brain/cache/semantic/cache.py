@@ -12,8 +12,8 @@ time it takes says anything of another tenant's questions.
 import asyncio
 import logging
 import time
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import Struct
 
@@ -21,12 +21,16 @@ from farthing.brain.cache.semantic import said
 from farthing.brain.cache.semantic.adapt import adapt, needs_adapting
 from farthing.brain.cache.semantic.entries import Asked, Doubted, Entry, Head, entry_id, entry_key
 from farthing.brain.cache.semantic.fit import unfit_answer, unfit_question
-from farthing.brain.cache.semantic.holdings import Holdings, narrowed, widened
+from farthing.brain.cache.semantic.holdings import Holdings
 from farthing.brain.cache.semantic.scope import Scopes
+from farthing.brain.cache.semantic.written import narrowed, widened
 from farthing.brain.phrase import normalised
 from farthing.errors import StoreError
 from farthing.protocols import AnswerJudge, HitBound, Verifier
 from farthing.types import CacheHit, Comparison, Look, Proposal, Receipt, Request, Semantics, Verdict, replace
+
+if TYPE_CHECKING:
+    from farthing.protocols import Vectors
 
 log = logging.getLogger("farthing.semantic")
 
@@ -90,7 +94,7 @@ class SemanticAnswers:
 
     # -- before a call --------------------------------------------------------------------------------
 
-    async def look(self, request: Request) -> Look | None:
+    async def look(self, request: Request, receipt: Receipt) -> Look | None:
         terms = request.endpoint.semantic
         if terms is None or not self._holdings.ready:
             return None
@@ -99,23 +103,36 @@ class SemanticAnswers:
             return None
         if _counts(request):
             self._holdings.asked(scope.partition, normalised(scope.question), request)
-        vectors, cut = await self._holdings.embedder.embed([scope.question])
-        look = Look(partition=scope.partition, question=scope.question, vector=vectors[0])
-        if self._nusd_of is not None:
-            look.cost_nusd = self._nusd_of(len(scope.question))
+        vectors, cut = await self._embed(scope.question, receipt)
         if cut[0]:
             return None  # what was cut off may be what differs
+        look = Look(partition=scope.partition, question=scope.question, vector=vectors[0])
         best = await self._best(look, request, terms)
         if best is not None:
             await self._propose(look, best, request, terms)
         return look
+
+    async def _embed(self, question: str, receipt: Receipt) -> "tuple[Vectors, Sequence[bool]]":
+        """The vector of `question`, paid for: also where nobody waits for it any more, since a remote model
+        that was asked charges for what it works out. An embedder that fails gave nothing and is owed nothing.
+
+        Raises:
+            StoreError: the embedder failed.
+        """
+        owed_nusd = 0 if self._nusd_of is None else self._nusd_of(len(question))
+        receipt.embedding_nusd += owed_nusd
+        try:
+            return await self._holdings.embedder.embed([question])
+        except StoreError:
+            receipt.embedding_nusd -= owed_nusd
+            raise
 
     async def _best(self, look: Look, request: Request, terms: Semantics) -> _Candidate | None:
         limits = self._limits
         near = await self._holdings.near(
             look.partition, look.vector, limits.candidates_max, limits.cosine_min
         )
-        near = [(head, cosine) for head, cosine in near if not self._is_superseded(head, request)]
+        near = [(kept, cosine) for head, cosine in near if (kept := self._current(head, request)) is not None]
         if not near:
             return None
         first = await self._candidate(look, *near[0], terms)
@@ -124,16 +141,18 @@ class SemanticAnswers:
         others = await asyncio.gather(*(self._candidate(look, *one, terms) for one in near[1:]))
         return max((first, *others), key=lambda c: (c.head.trust == "fresh", c.verdict.probability))
 
-    def _is_superseded(self, head: Head, request: Request) -> bool:
-        """Whether the request names another version of a document that the entry came from: the document
-        was indexed anew, so the entry goes."""
-        if not head.documents or not request.documents:
-            return False
-        now = dict(document_of(said) for said in request.documents)
-        if all(not version or now.get(name, "") in ("", version) for name, version in head.documents):
-            return False
-        self._holdings.judge(head.key, agrees=False, keep_doubted=False)
-        return True
+    def _current(self, head: Head, request: Request) -> Head | None:
+        """`head` as it may be proposed to `request`. Where that names another version of a document that the
+        entry came from, the document was indexed anew: the entry goes (None), or is doubted."""
+        if not _is_superseded(head.documents, request.documents):
+            return head
+        if request.endpoint.name not in self._limits.check:
+            self._holdings.judge(head.key, agrees=False, keep_doubted=False)
+            return None
+        if head.trust == "fresh":
+            self._holdings.doubt(head.key)
+        doubted: Head = replace(head, trust="doubted")
+        return doubted
 
     async def _candidate(self, look: Look, head: Head, cosine: float, terms: Semantics) -> _Candidate:
         asked, stored, adapted = look.question, head.question, None
@@ -158,7 +177,7 @@ class SemanticAnswers:
             return  # it went between the two reads
         stored, trust = found
         verdict = best.verdict
-        if trust == "doubted":
+        if "doubted" in (trust, best.head.trust):
             look.doubted = verdict.outcome == "serve"
             verdict = replace(verdict, outcome="miss", reason="doubted until a fresh answer agrees")
         hit = best.adapted or stored
@@ -244,7 +263,10 @@ class SemanticAnswers:
         size = len(fresh.body) + len(fresh.usage_event or b"")
         if size <= self._limits.answer_bytes_max and not receipt.stop_reason.startswith("limit:"):
             language = receipt.language
-            self._holdings.queue(lambda: self._keep(look, request, fresh, language, terms))
+            self._holdings.queue(
+                lambda: self._keep(look, request, fresh, language, terms),
+                size_bytes=size + request.prompt_chars,
+            )
 
     def _compare(
         self, look: Look, proposal: Proposal, read: "_Beside", request: Request, receipt: Receipt
@@ -264,6 +286,7 @@ class SemanticAnswers:
             fresh=read.fresh,
             stored=read.stored,
             counts=counts,
+            documents=request.documents,
         )
         agrees = read.agree
         if not agrees and self._judge is not None:
@@ -289,7 +312,12 @@ class SemanticAnswers:
             self._bound.note(comparison.endpoint, comparison.partition, not agrees, audit=audit)
         key = entry_key(comparison.entry)
         if key is not None:
-            self._holdings.judge(key, agrees=agrees, keep_doubted=comparison.endpoint in self._limits.check)
+            self._holdings.judge(
+                key,
+                agrees=agrees,
+                keep_doubted=comparison.endpoint in self._limits.check,
+                documents=dict(map(document_of, comparison.documents)),
+            )
 
     def judged(self, comparison: Comparison, agrees: bool) -> None:
         """Take a judge's word on a comparison that was handed to it."""
@@ -400,6 +428,14 @@ def _is_fit(fresh: CacheHit, question: str, terms: Semantics) -> bool:
 def _compares(look: Look, proposal: Proposal) -> bool:
     """Whether the proposal would have been served, or waits for trust; and was not served after all."""
     return not look.serves and (look.doubted or proposal.verdict.outcome == "serve")
+
+
+def _is_superseded(documents: tuple[tuple[str, str], ...], named: tuple[str, ...]) -> bool:
+    """Whether another version is named of one of the documents, where both say a version."""
+    if not documents or not named:
+        return False
+    now = dict(map(document_of, named))
+    return any(version and now.get(name, "") not in ("", version) for name, version in documents)
 
 
 def document_of(named: str) -> tuple[str, str]:

@@ -1,21 +1,20 @@
 """What outlives a reload: the entries' file, the index over it, and what waits to be written.
 
-At the start the index is built from the rows, a few at a time between the loop's other work; until it is
-there nothing is looked up and nothing is kept, so that no search meets a half-built index.
+At the start the index is filled, a little at a time between the loop's other work; until it is there nothing
+is looked up and nothing is kept, so that no search meets a half-built index.
 """
 
 import asyncio
 import logging
-import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from farthing.brain.cache.semantic.entries import Entry, Head, recipe_of
+from farthing.brain.cache.semantic.index_file import IndexOfShelf
 from farthing.brain.cache.semantic.purge import Invalidations
 from farthing.brain.cache.semantic.questions import Questions
 from farthing.brain.cache.semantic.shelf import Removed, Shelf
+from farthing.brain.cache.semantic.written import widened
 from farthing.errors import StoreError
 from farthing.protocols import Embedder, PartitionIndex
 from farthing.types import Request
@@ -26,14 +25,15 @@ if TYPE_CHECKING:
 log = logging.getLogger("farthing.semantic")
 
 PENDING_MAX = 500  # writes waiting for the disk; beyond, what is new is not kept
+PENDING_BYTES_MAX = 33_554_432  # of answers and prompts among them, or a single larger one
 ASKED_WAITING_MAX = 2_000
 AT_ONCE = 50  # rows, of which each costs some microseconds of the loop
 AGAIN_S = 5.0
 ASKED_CHARS_MAX = 8_000  # a longer prompt is counted nowhere: it is no question that comes again
 MAINTAIN_S = 2.0
+SAVE_LOOK_S = 30.0
 LOAD_ROWS = 1_000
-LOAD_ROWS_AT_ONCE = 50  # well under a millisecond of the loop
-LOAD_ROWS_TOLD = 50_000
+LOAD_ROWS_AT_ONCE = 16  # well under a millisecond of the loop
 
 
 class Holdings:
@@ -49,7 +49,11 @@ class Holdings:
         self.lost = 0
         """Writes that were given up: the disk did not keep up, or failed."""
         self._index = index
+        self._index_file = IndexOfShelf(shelf, index, embedder.name)
         self._writes: set[asyncio.Task[None]] = set()
+        self._writes_bytes = 0
+        self._own: set[int] = set()
+        """What was written, and indexed, here since the last `maintain`."""
         self._asked: dict[tuple[bytes, str], tuple[int, str, Request]] = {}
         self._running: list[asyncio.Task[None]] = []
 
@@ -65,29 +69,19 @@ class Holdings:
             return
         loop = asyncio.get_running_loop()
         self._running.append(loop.create_task(self._run(warm)))
+        self._running.append(loop.create_task(self._save_index()))
         if also is not None:
             self._running.append(loop.create_task(also()))
 
     async def load(self) -> int:
-        """Build the index from the rows; return how many there are.
+        """Fill the index; return how many entries there are.
 
         Raises:
             StoreError: they cannot be read.
         """
-        began_s = time.monotonic()
-        count = last = 0
         await self.shelf.forget_removed()
-        while rows := await self.shelf.vectors(self.embedder.name, after=last, count=LOAD_ROWS):
-            for start in range(0, len(rows), LOAD_ROWS_AT_ONCE):
-                for key, partition, vector in rows[start : start + LOAD_ROWS_AT_ONCE]:
-                    self._index.add(partition, key, widened(vector))
-                await asyncio.sleep(0)
-            last = rows[-1][0]
-            count += len(rows)
-            if count % LOAD_ROWS_TOLD == 0:
-                log.info("semantic cache: %d entries indexed", count)
+        count = await self._index_file.load()
         self.ready = True
-        log.info("semantic cache: %d entries ready after %.1f s", count, time.monotonic() - began_s)
         return count
 
     async def _run(self, warm: Callable[[], Coroutine[Any, Any, None]] | None) -> None:
@@ -105,6 +99,16 @@ class Holdings:
                 await self.maintain()
             except StoreError as error:
                 log.warning("semantic cache: %s", error)
+
+    async def _save_index(self) -> None:
+        """Beside `_run`, which has to notice within seconds what others do."""
+        while True:
+            await asyncio.sleep(SAVE_LOOK_S)
+            try:
+                if self.ready:
+                    await self._index_file.save_now_and_then()
+            except StoreError as error:
+                log.warning("semantic cache: the index was not saved: %s", error)
 
     async def _until_read(self, read: Callable[[], Coroutine[Any, Any, object]]) -> None:
         """Try again where another process holds the file, or the disk does not answer."""
@@ -129,7 +133,7 @@ class Holdings:
         ]
         if not near:
             return []
-        heads = await self.shelf.heads(key for key, _ in near)
+        heads = await self.shelf.heads(partition, (key for key, _ in near))
         for key, _ in near:
             if key not in heads:
                 self._index.remove(partition, key)
@@ -145,16 +149,27 @@ class Holdings:
         """
         key, removed = await self.shelf.put(entry, recipe_of(request), per_user_hour_max=per_user_hour_max)
         if key is not None:
+            self._own.add(key)
             self._index.add(entry.partition, key, widened(entry.vector))
         await self._forget(removed)
 
-    def judge(self, key: int, *, agrees: bool, keep_doubted: bool) -> None:
-        """Write what a comparison said of an entry."""
+    def judge(
+        self, key: int, *, agrees: bool, keep_doubted: bool, documents: Mapping[str, str] | None = None
+    ) -> None:
+        """Write what a comparison said of an entry. `documents` as `Shelf.judged` has them."""
 
         async def write() -> None:
-            await self._forget(await self.shelf.judged(key, agrees=agrees, keep_doubted=keep_doubted))
+            await self._forget(
+                await self.shelf.judged(
+                    key, agrees=agrees, keep_doubted=keep_doubted, documents=documents or {}
+                )
+            )
 
         self.queue(write)
+
+    def doubt(self, key: int) -> None:
+        """Trust an entry no more until a fresh answer agrees with it."""
+        self.queue(lambda: self.shelf.doubt(key))
 
     def hit(self, key: int) -> None:
         """Count a use."""
@@ -181,7 +196,8 @@ class Holdings:
         self.queue(write)
 
     async def maintain(self) -> None:
-        """Write what has gathered, and forget the vectors of rows that are gone.
+        """Write what has gathered, forget the vectors of rows that are gone, and take up those of rows that
+        other processes have written.
 
         Raises:
             StoreError: the store failed.
@@ -196,6 +212,19 @@ class Holdings:
             await self.questions.note_asked(counts)
         await self.invalidations.notice()
         await self._forget(await self.shelf.maintain())
+        await self._take_up()
+
+    async def _take_up(self) -> None:
+        """Index what other processes on the file have kept since the last time."""
+        rows = [(0, b"", b"")] * LOAD_ROWS
+        while len(rows) == LOAD_ROWS:
+            rows = await self.shelf.added(self.embedder.name, count=LOAD_ROWS)
+            for number, (key, partition, vector) in enumerate(rows, 1):
+                if key not in self._own:
+                    self._index.add(partition, key, widened(vector))
+                if number % LOAD_ROWS_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+        self._own.clear()  # one that was written meanwhile is at worst indexed once more in its own place
 
     async def written(self) -> None:
         """Wait for what is queued now."""
@@ -209,14 +238,22 @@ class Holdings:
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)
 
-    def queue(self, write: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Have `write` done behind the request; dropped and counted where too much waits."""
-        if len(self._writes) >= PENDING_MAX:
+    def queue(self, write: Callable[[], Coroutine[Any, Any, None]], *, size_bytes: int = 0) -> None:
+        """Have `write`, which holds on to `size_bytes`, done behind the request; dropped and counted where
+        too much waits."""
+        too_large = self._writes_bytes > 0 and self._writes_bytes + size_bytes > PENDING_BYTES_MAX
+        if len(self._writes) >= PENDING_MAX or too_large:
             self.lost += 1
             return
+
+        def done(task: asyncio.Task[None]) -> None:
+            self._writes.discard(task)
+            self._writes_bytes -= size_bytes
+
         task = asyncio.get_running_loop().create_task(self._written(write))
         self._writes.add(task)
-        task.add_done_callback(self._writes.discard)
+        self._writes_bytes += size_bytes
+        task.add_done_callback(done)
 
     async def _written(self, write: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
@@ -244,21 +281,10 @@ class Holdings:
         if self.ready:
             try:
                 await self.maintain()
+                await self._index_file.save()
             except StoreError as error:
                 log.warning("semantic cache: not written: %s", error)
         self.ready = False
         await self._index.aclose()
         await self.shelf.aclose()
         await self.embedder.aclose()
-
-
-def narrowed(vector: "Vector") -> bytes:
-    """A vector as it is written: half precision, which changes a cosine by less than 0.001."""
-    return np.asarray(vector, np.float16).tobytes()
-
-
-def widened(written: bytes) -> "Vector":
-    """A vector as it was written, of length 1 again."""
-    vector = np.frombuffer(written, np.float16).astype(np.float32)
-    length = float(np.sqrt(vector @ vector))
-    return vector if length == 0.0 else vector / np.float32(length)

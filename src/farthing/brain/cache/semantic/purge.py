@@ -1,5 +1,8 @@
 """Invalidation: look at what a selection comes to, then drop or doubt it, and write down who did."""
 
+from functools import partial
+from typing import Any
+
 import apsw
 import msgspec
 
@@ -9,6 +12,7 @@ from farthing.brain.cache.semantic.tables import AUDIT
 from farthing.types import Json
 
 AUDIT_ROWS_MAX = 10_000
+AT_ONCE = 25  # rows in one transaction, some 2 ms: what a look-up may have to wait for
 EXAMPLES = 5
 LAST_ROWS = "SELECT coalesce(json_extract(what, '$.endpoint'), ''), max(id) FROM audit GROUP BY 1"
 
@@ -38,78 +42,59 @@ class Invalidations:
 
     async def find(self, selection: Selection) -> Found:
         """What `selection` comes to, with a few examples. Changes nothing."""
-        return await self._shelf.run(lambda db: _find(db, selection, self._shelf.now_s()))
+        return await self._shelf.read_aside(lambda db: _find(db, selection, self._shelf.now_s()))
 
     async def invalidate(self, selection: Selection, *, who: str, check: frozenset[str]) -> Found:
-        """Drop what `selection` fits, or doubt it where its endpoint is in `check`; write a row of the log.
+        """Drop what `selection` fits now, or doubt it where its endpoint is in `check`; write a row of the
+        log.
 
-        Rows that go are found by the next `maintain` of the process that holds the index.
+        Piece by piece, so that look-ups have their turns; the row counts what was done so far. Rows that go
+        are found by the next `maintain` of each process that holds an index.
         """
+        now_s = self._shelf.now_s()
+        condition, values = where(selection, now_s)
+        assert condition, "a selection by nothing is refused where it is read"
 
-        def job(db: apsw.Connection) -> Found:
-            now_s = self._shelf.now_s()
-            condition, values = where(selection, now_s)
-            assert condition, "a selection by nothing is refused where it is read"
-            with db:
-                found = _find(db, selection, now_s)
-                keep = f"endpoint IN ({','.join('?' * len(check))})"
-                db.execute(
-                    f"UPDATE entries SET trust = 'doubted' WHERE {condition} AND {keep}", (*values, *check)
-                )
-                db.execute(f"DELETE FROM entries WHERE {condition} AND NOT {keep}", (*values, *check))
-                dropped = db.changes()
-                db.execute(
-                    AUDIT,
-                    (
-                        now_s,
-                        who,
-                        msgspec.json.encode(selection).decode(),
-                        dropped,
-                        found.entries - dropped,
-                        found.bytes,
-                    ),
-                )
-                db.execute("DELETE FROM audit WHERE id <= (SELECT max(id) FROM audit) - ?", (AUDIT_ROWS_MAX,))
-            return found
+        def look(db: apsw.Connection) -> tuple[Found, list[int]]:
+            return _find(db, selection, now_s), _keys(db, condition, values)
 
-        found = await self._shelf.run(job)
+        found, keys = await self._shelf.read_aside(look)
+        await self._drop_or_doubt(keys, who, msgspec.json.encode(selection).decode(), found.bytes, check)
         await self.notice()
         return found
 
     async def drop_versions(self, versions: dict[str, str], *, check: frozenset[str]) -> int:
         """Drop, or doubt where the endpoint is in `check`, what endpoints keep from another version of their
         documents than they have now; return how many there were. Found again, an entry counts once."""
+        condition = "endpoint = ? AND documents_version <> ? AND trust <> 'doubted'"
+        touched = 0
+        for endpoint, version in versions.items():
+            values = endpoint, version
 
-        def job(db: apsw.Connection) -> int:
-            touched = 0
+            def look(db: apsw.Connection, values: tuple[str, str] = values) -> tuple[list[int], int]:
+                return _keys(db, condition, values), _bytes(db, condition, values)
+
+            keys, size = await self._shelf.read_aside(look)
+            if keys:
+                what = msgspec.json.encode({"endpoint": endpoint, "documents_version_other_than": version})
+                await self._drop_or_doubt(keys, "the gateway", what.decode(), size, check)
+                touched += len(keys)
+        return touched
+
+    async def _drop_or_doubt(
+        self, keys: list[int], who: str, what: str, size: int, check: frozenset[str]
+    ) -> None:
+        def begin(db: apsw.Connection) -> int:
             with db:
-                for endpoint, version in versions.items():
-                    stale = "endpoint = ? AND documents_version <> ? AND trust <> 'doubted'"
-                    found = row_of(
-                        db,
-                        f"SELECT count(*), coalesce(sum(bytes), 0) FROM entries WHERE {stale}",
-                        endpoint,
-                        version,
-                    )
-                    if not found[0]:
-                        continue
-                    keep = endpoint in check
-                    change = "UPDATE entries SET trust = 'doubted'" if keep else "DELETE FROM entries"
-                    db.execute(f"{change} WHERE {stale}", (endpoint, version))
-                    what = {"endpoint": endpoint, "documents_version_other_than": version}
-                    counts = (0, found[0]) if keep else (found[0], 0)
-                    row = (
-                        self._shelf.now_s(),
-                        "the gateway",
-                        msgspec.json.encode(what).decode(),
-                        *counts,
-                        found[1],
-                    )
-                    db.execute(AUDIT, row)
-                    touched += found[0]
-            return touched
+                db.execute(AUDIT, (self._shelf.now_s(), who, what, 0, 0, size))
+                row = db.last_insert_rowid()
+                db.execute("DELETE FROM audit WHERE id <= ?", (row - AUDIT_ROWS_MAX,))
+            return row
 
-        return await self._shelf.run(job)
+        row = await self._shelf.run(begin)
+        for start in range(0, len(keys), AT_ONCE):
+            change = partial(_change, keys=keys[start : start + AT_ONCE], check=tuple(check), row=row)
+            await self._shelf.run(change)
 
     async def log(self, count: int) -> list[Json]:
         """The newest invalidations, newest first."""
@@ -127,8 +112,31 @@ class Invalidations:
         return await self._shelf.run(job)
 
     async def show(self) -> Json:
-        """What is kept, in all and per endpoint."""
-        return await self._shelf.run(lambda db: _show(db, self._shelf.now_s()))
+        """What is kept, in all and per endpoint. It reads every entry, in a thread where no look-up waits."""
+        return await self._shelf.read_aside(lambda db: _show(db, self._shelf.now_s()))
+
+
+def _change(db: apsw.Connection, *, keys: list[int], check: tuple[str, ...], row: int) -> None:
+    """Drop or doubt a few entries, and count them in a row of the log."""
+    these = f"id IN ({','.join('?' * len(keys))})"
+    keep = f"endpoint IN ({','.join('?' * len(check))})"
+    with db:
+        db.execute(f"UPDATE entries SET trust = 'doubted' WHERE {these} AND {keep}", (*keys, *check))
+        doubted = db.changes()
+        db.execute(f"DELETE FROM entries WHERE {these} AND NOT {keep}", (*keys, *check))
+        dropped = db.changes()
+        db.execute(
+            "UPDATE audit SET dropped = dropped + ?, doubted = doubted + ? WHERE id = ?",
+            (dropped, doubted, row),
+        )
+
+
+def _keys(db: apsw.Connection, condition: str, values: tuple[Any, ...]) -> list[int]:
+    return [key for (key,) in db.execute(f"SELECT id FROM entries WHERE {condition}", values)]
+
+
+def _bytes(db: apsw.Connection, condition: str, values: tuple[Any, ...]) -> int:
+    return int(one(db, f"SELECT coalesce(sum(bytes), 0) FROM entries WHERE {condition}", *values))
 
 
 def _find(db: apsw.Connection, selection: Selection, now_s: float) -> Found:

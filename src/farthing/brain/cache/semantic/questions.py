@@ -79,7 +79,8 @@ class Questions:
         await self._shelf.run(job)
 
     async def doubted(self, count: int) -> list[Doubted]:
-        """The most useful entries that wait for a fresh answer and can be asked again."""
+        """The most useful entries that wait for a fresh answer and can be asked again. Reads all of them,
+        where no look-up waits."""
 
         def job(db: apsw.Connection) -> list[Doubted]:
             rows = db.execute(
@@ -102,4 +103,4 @@ class Questions:
                     )
             return found
 
-        return await self._shelf.run(job)
+        return await self._shelf.read_aside(job)

@@ -1,8 +1,8 @@
 """Where entries lie: one SQLite file, bounded by entries and bytes. The row is the truth, the index a guess.
 
 An entry is served only after its row was read, so one that another process deleted or doubted is a miss from
-that moment on. Rows that go, for whatever reason, leave their number in `removed` (a trigger), from which the
-process that holds the index learns that its vector can go too.
+that moment on. Rows that go, for whatever reason, leave their number in `gone` (a trigger), from which each
+process that holds an index learns that a vector can go too; what others wrote it knows by rows' numbers.
 
 What makes room is chosen by value: cost to recreate times expected reuse, over size, as GreedyDual-Size with
 Frequency (Cherkasova 1998, HPL-98-69): priority = clock + uses x cost / bytes, where the clock is the
@@ -11,8 +11,9 @@ used again, and an old success fades. An answer whose price nobody knows counts 
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import apsw
@@ -28,10 +29,13 @@ T = TypeVar("T")
 VECTORS = """
 SELECT id, partition, vector FROM entries WHERE id > ? AND embedder = ? AND expires_s > ? ORDER BY id LIMIT ?
 """
+GONE = "SELECT number, id, partition FROM gone WHERE number > ? ORDER BY number LIMIT ?"
 LEAST = "SELECT id, priority FROM entries ORDER BY priority LIMIT ?"
 
 ROW_BYTES = 420  # what a row costs beside its texts, vector and answer: columns, four index entries, slack
 COST_NUSD_MIN = 1_000  # a local model charges nothing, and its time is worth something still
+GONE_MAX = 50_000  # numbers of rows that went are kept for processes that have not asked yet; 2.5 MB
+GONE_AT_ONCE = 2_000  # the rest is told next time
 _EVICT_ROWS = 64
 _TOUCHED_MAX = 200
 _BUSY_MS = 250
@@ -39,6 +43,8 @@ _BUSY_MS = 250
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(CacheHit).decode
 _decode_documents = msgspec.json.Decoder(tuple[tuple[str, str], ...]).decode
+
+NO_DOCUMENTS: Mapping[str, str] = MappingProxyType({})
 
 Removed = list[tuple[int, bytes]]
 """Number and partition of rows that are gone."""
@@ -66,15 +72,21 @@ class Shelf:
         self.bytes_max = bytes_max
         self._clock = clock
         self._hits: dict[int, int] = {}
-        """Hits since they were last written; touched by the worker thread only."""
+        """Hits since they were last written; touched by the worker thread only, like what follows."""
+        self._gone_seen = self._added_seen = self._version = 0
+        """Up to where this process knows what went, and what others added; and their commits."""
         self._file = SqliteFile(
             path,
             SCHEMA,
             thread="farthing-semantic",
-            replaced=self._hits.clear,
+            replaced=self._begin_anew,
             busy_ms=busy_ms,
             beside=beside,
         )
+
+    def _begin_anew(self) -> None:
+        self._hits.clear()
+        self._gone_seen = self._added_seen = self._version = 0
 
     @property
     def path(self) -> Path:
@@ -88,19 +100,24 @@ class Shelf:
         """Run one job in the thread of the file, after those before it."""
         return await self._file.run(job)
 
+    async def read_aside(self, job: Callable[[apsw.Connection], T]) -> T:
+        """Run one job that only reads and may take long, beside the thread of the file."""
+        return await self._file.read_aside(job)
+
     # -- reading ------------------------------------------------------------------------------------
 
-    async def heads(self, keys: Iterable[int]) -> dict[int, Head]:
-        """The live entries among `keys`, without their answers."""
+    async def heads(self, partition: bytes, keys: Iterable[int]) -> dict[int, Head]:
+        """The live entries of `partition` among `keys`, without their answers. What an index has under a
+        number is not believed: in a file that took a damaged one's place it may be another partition's."""
         wanted = tuple(keys)
-        return await self.run(lambda db: self._heads(db, wanted))
+        return await self.run(lambda db: self._heads(db, partition, wanted))
 
-    def _heads(self, db: apsw.Connection, keys: tuple[int, ...]) -> dict[int, Head]:
+    def _heads(self, db: apsw.Connection, partition: bytes, keys: tuple[int, ...]) -> dict[int, Head]:
         marks = ",".join("?" * len(keys))
         rows = db.execute(
             "SELECT id, question, normalised, vector, trust, documents FROM entries"
-            f" WHERE id IN ({marks}) AND expires_s > ?",
-            (*keys, self._clock()),
+            f" WHERE id IN ({marks}) AND partition = ? AND expires_s > ?",
+            (*keys, partition, self._clock()),
         )
         return {
             key: Head(
@@ -131,12 +148,35 @@ class Shelf:
             return None
 
     async def forget_removed(self) -> None:
-        """Forget which rows have gone so far: an index built from now on has not seen them."""
+        """Forget which rows have come and gone so far: an index built from now on has seen the ones and not
+        the others."""
 
         def job(db: apsw.Connection) -> None:
-            db.execute("DELETE FROM removed")
+            with db:
+                self._version = one(db, "PRAGMA data_version")
+                self._added_seen = one(db, "SELECT coalesce(max(id), 0) FROM entries")
+                self._gone_seen = one(db, "SELECT coalesce(max(number), 0) FROM gone")
 
         await self.run(job)
+
+    async def added(self, embedder: str, *, count: int) -> list[tuple[int, bytes, bytes]]:
+        """As `vectors`: the next of the rows that came since `forget_removed` or the last call, where another
+        process wrote; fewer than `count` at the end. Rows of this process may be among them."""
+
+        def job(db: apsw.Connection) -> list[tuple[int, bytes, bytes]]:
+            rows: list[tuple[int, bytes, bytes]] = []
+            with db:  # one view of the file
+                version = one(db, "PRAGMA data_version")  # changes with the commits of others alone
+                if version != self._version:
+                    rows = list(db.execute(VECTORS, (self._added_seen, embedder, self._clock(), count)))
+                newest = one(db, "SELECT coalesce(max(id), 0) FROM entries")
+            if len(rows) < count:
+                self._version, self._added_seen = version, max(newest, self._added_seen)
+            else:
+                self._added_seen = rows[-1][0]
+            return rows
+
+        return await self.run(job)
 
     async def vectors(self, embedder: str, *, after: int, count: int) -> list[tuple[int, bytes, bytes]]:
         """Number, partition and vector of the next `count` live entries of one embedder, in the order of
@@ -187,7 +227,7 @@ class Shelf:
                 [(document, version, key) for document, version in entry.documents],
             )
             self.make_room(db, now_s)
-            removed = _removed(db)
+        removed = self._removed(db)
         gone = any(number == key for number, _ in removed)
         return (None if gone else key), removed
 
@@ -275,21 +315,32 @@ class Shelf:
                 )
         self._hits.clear()
 
-    async def judged(self, key: int, *, agrees: bool, keep_doubted: bool) -> Removed:
-        """Write what a comparison said: agreed with, an entry is trusted; else it is doubted, or dropped."""
+    async def judged(
+        self, key: int, *, agrees: bool, keep_doubted: bool, documents: Mapping[str, str] = NO_DOCUMENTS
+    ) -> Removed:
+        """Write what a comparison said: agreed with, an entry is trusted, and right under those versions of
+        its documents, by id, that the fresh answer came from; else it is doubted, or dropped."""
 
         def job(db: apsw.Connection) -> Removed:
             with db:
                 if agrees:
                     db.execute("UPDATE entries SET agreed = agreed + 1, trust = 'fresh' WHERE id = ?", (key,))
+                    _renew_documents(db, key, documents)
                 elif keep_doubted:
                     db.execute("UPDATE entries SET wrong = wrong + 1, trust = 'doubted' WHERE id = ?", (key,))
                 else:
                     db.execute("DELETE FROM entries WHERE id = ?", (key,))
-                removed = _removed(db)
-            return removed
+            return self._removed(db)
 
         return await self.run(job)
+
+    async def doubt(self, key: int) -> None:
+        """Serve an entry no more until a fresh answer agrees with it."""
+
+        def job(db: apsw.Connection) -> None:
+            db.execute("UPDATE entries SET trust = 'doubted' WHERE id = ?", (key,))
+
+        await self.run(job)
 
     async def maintain(self) -> Removed:
         """Write counts, drop what has expired, and say which rows have gone, by whatever hand."""
@@ -301,10 +352,19 @@ class Shelf:
                     "DELETE FROM entries WHERE id IN (SELECT id FROM entries WHERE expires_s <= ? LIMIT 500)",
                     (self._clock(),),
                 )
-                removed = _removed(db)
-            return removed
+                last = one(db, "SELECT coalesce(max(number), 0) FROM gone")
+                db.execute("DELETE FROM gone WHERE number <= ?", (last - GONE_MAX,))
+            return self._removed(db)
 
         return await self.run(job)
+
+    def _removed(self, db: apsw.Connection) -> Removed:
+        """The next of what went since this was last asked. After the transaction: what is rolled back has not
+        gone."""
+        rows = list(db.execute(GONE, (self._gone_seen, GONE_AT_ONCE)))
+        if rows:
+            self._gone_seen = rows[-1][0]
+        return [(key, partition) for _, key, partition in rows]
 
     async def aclose(self) -> None:
         """Write the counts, then close. Safe to call twice."""
@@ -321,11 +381,19 @@ def priority(clock: float, uses: int, cost_nusd: float, size_bytes: int) -> floa
     return clock + uses * cost_nusd / size_bytes
 
 
-def _removed(db: apsw.Connection) -> Removed:
-    rows = list(db.execute("SELECT id, partition FROM removed"))
-    if rows:
-        db.execute("DELETE FROM removed")
-    return rows
+def _renew_documents(db: apsw.Connection, key: int, documents: Mapping[str, str]) -> None:
+    row = next(iter(db.execute("SELECT documents FROM entries WHERE id = ?", (key,))), None)
+    if row is None or not documents:
+        return
+    before = _decode_documents(row[0])
+    now = tuple((name, documents.get(name) or version) for name, version in before)
+    if now == before:
+        return
+    db.execute("UPDATE entries SET documents = ? WHERE id = ?", (msgspec.json.encode(now).decode(), key))
+    db.executemany(
+        "UPDATE documents SET version = ? WHERE document = ? AND entry = ?",
+        [(version, name, key) for name, version in now],
+    )
 
 
 def _clock_of(db: apsw.Connection) -> float:

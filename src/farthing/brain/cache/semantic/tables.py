@@ -28,7 +28,15 @@ CREATE TABLE IF NOT EXISTS asked (
     since_s REAL NOT NULL, last_s REAL NOT NULL, UNIQUE (partition, normalised)
 );
 CREATE INDEX IF NOT EXISTS asked_count ON asked (count, last_s);
-CREATE TABLE IF NOT EXISTS removed (id INTEGER PRIMARY KEY, partition BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS gone (
+    number INTEGER PRIMARY KEY, id INTEGER NOT NULL, partition BLOB NOT NULL  -- in the order they went
+);
+CREATE TABLE IF NOT EXISTS index_stamp (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    entries TEXT NOT NULL,  -- these and no others: a file that replaces a damaged one has another
+    stamp TEXT NOT NULL  -- of the file of the index that belongs to them
+);
+INSERT OR IGNORE INTO index_stamp VALUES (1, hex(randomblob(16)), '');
 CREATE TABLE IF NOT EXISTS audit (
     id INTEGER PRIMARY KEY AUTOINCREMENT, at_s REAL NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL,
     dropped INTEGER NOT NULL, doubted INTEGER NOT NULL, bytes INTEGER NOT NULL
@@ -42,11 +50,13 @@ CREATE TRIGGER IF NOT EXISTS entry_in AFTER INSERT ON entries BEGIN
     UPDATE total SET entries = entries + 1, bytes = bytes + new.bytes,
         priced = priced + (new.cost_nusd IS NOT NULL), cost_nusd = cost_nusd + coalesce(new.cost_nusd, 0);
 END;
-CREATE TRIGGER IF NOT EXISTS entry_out AFTER DELETE ON entries BEGIN
+DROP TRIGGER IF EXISTS entry_out;  -- of an earlier form of the file, like the table
+DROP TABLE IF EXISTS removed;
+CREATE TRIGGER IF NOT EXISTS entry_gone AFTER DELETE ON entries BEGIN
     UPDATE total SET entries = entries - 1, bytes = bytes - old.bytes,
         priced = priced - (old.cost_nusd IS NOT NULL), cost_nusd = cost_nusd - coalesce(old.cost_nusd, 0);
     DELETE FROM documents WHERE entry = old.id;
-    INSERT OR IGNORE INTO removed VALUES (old.id, old.partition);
+    INSERT INTO gone (id, partition) VALUES (old.id, old.partition);
     DELETE FROM partitions WHERE partition = old.partition
         AND NOT EXISTS (SELECT 1 FROM entries WHERE partition = old.partition)
         AND NOT EXISTS (SELECT 1 FROM asked WHERE partition = old.partition);
