@@ -131,7 +131,8 @@ def lexical(pairs: Pairs) -> list[float]:
 
 def neural(pairs: Pairs) -> dict[str, Pool]:
     """Cosine, the shipped verifier, and one fitted to the half of the pairs that shares no text."""
-    from benchmarks.pair_scores import Scored, trained
+    from benchmarks.pair_scores import Scored
+    from benchmarks.pair_training import trained
     from farthing.brain.cache.semantic.verify.trained import Weights
 
     scored = Scored(pairs)

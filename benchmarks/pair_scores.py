@@ -1,26 +1,35 @@
 """What each decider says of pairs, and how right it is: areas, recalls, rates with intervals."""
 
 import asyncio
+import os
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.pairs import Pairs, split
+from benchmarks.pair_file import with_output
+from benchmarks.pair_layers import LAYERS, Tokens
+from benchmarks.pairs import Pairs
 from farthing.brain.cache.semantic.verify.features import NAMES, features
-from farthing.brain.cache.semantic.verify.network import Network, fit, sigmoid
 from farthing.brain.cache.semantic.verify.parse import parse
 from farthing.brain.cache.semantic.verify.rules import CHARS_MAX, Finding, finding_of
-from farthing.brain.cache.semantic.verify.trained import SCORE_MAX, TOO_LONG, Weights, weighed
+from farthing.brain.cache.semantic.verify.trained import TOO_LONG, Weights, weighed
 from farthing.models.embed.onnx import OnnxEmbedder
-from farthing.models.pair.onnx import OnnxPairModel
+from farthing.models.embed.session import MODELS, open_session, open_tokenizer, read_tokens
+from farthing.models.pair.onnx import TOKENS_MAX
 
 Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
 Z = 1.959964
-WIDE, NARROW = (512, 3), (384, 2)  # hidden width, and how many of each kind of network
+DRAWS = 300
+PAIR_WIDTH = 3 * 384  # of the pair model's last vectors
+TOKENS_KEPT_MAX = 2_000_000  # 768 bytes each
 COSINES = (0.70, 0.75, 0.80, 0.85, 0.90, 0.92, 0.94, 0.95, 0.96, 0.97, 0.98, 0.99)
 PROBABILITIES = (0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.925, 0.95, 0.97, 0.98, 0.99)
 
@@ -45,16 +54,36 @@ class Scored:
             self.rows[i] = features(parsed[u], parsed[v], self.vectors[u], self.vectors[v], finding=found)
             self.findings.append(found)
         self.cosine: Floats = np.clip(self.rows[:, 0], -1, 1)
-        self.read: Floats | None = None
-        """The pair model's logit and vectors, once `read_both` has run."""
+        self.logits: Floats = np.full(len(pairs), np.nan, np.float32)
+        """What the pair model says, of the pairs that it was asked about."""
+        self._last = np.zeros((len(pairs), PAIR_WIDTH), np.float16)
+        self.lengths = np.array([len(a) + len(b) for a, b in zip(pairs.a, pairs.b, strict=True)]) / 4 + 3
+        """About how many tokens a pair has."""
+        self.tokens = Tokens()
+        """What its lower layers make of the tokens, of the pairs that were read with `tokens`."""
 
-    def read_both(self, which: Sequence[int] | None = None) -> None:
-        """Ask the pair model about the pairs `which`, or all; the others keep a logit of nothing."""
-        chosen = list(range(len(self.pairs))) if which is None else list(which)
-        found = asyncio.run(_read([(self.pairs.a[i], self.pairs.b[i]) for i in chosen]))
-        if self.read is None:
-            self.read = np.full((len(self.pairs), found.shape[1]), np.nan, np.float32)
-        self.read[chosen] = found
+    def read_all(self) -> None:
+        """Ask about every pair at once where the tokens of all may be kept: each is then read only once."""
+        if self.lengths.sum() <= TOKENS_KEPT_MAX:
+            self.read(np.arange(len(self.pairs)), tokens=True)
+
+    def read(self, which: Ints, *, tokens: bool = False) -> None:
+        """Ask the pair model about the pairs `which`, as far as that is not known."""
+        missing = [i for i in which.tolist() if np.isnan(self.logits[i]) or (tokens and i not in self.tokens)]
+        asked = [(self.pairs.a[i], self.pairs.b[i]) for i in missing]
+        for i, (logit, last, rows, first) in zip(missing, _read(asked), strict=True):
+            self.logits[i], self._last[i] = logit, last
+            if tokens:
+                self.tokens.add(i, rows, first)
+
+    def last(self, which: Ints) -> Floats:
+        """The pair model's last vectors, shape (n, PAIR_WIDTH); of pairs not read, zeros."""
+        return self._last[which].astype(np.float32)
+
+    def make_room(self) -> None:
+        """Forget the tokens of a large file; of a small one they serve the next fit."""
+        if self.tokens.total > TOKENS_KEPT_MAX:
+            self.tokens = Tokens()
 
     def shipped(self, weights: Weights) -> Floats:
         """The probability that `TrainedVerifier` gives each pair, step by step as it does."""
@@ -66,38 +95,66 @@ class Scored:
             [max(len(a), len(b)) > CHARS_MAX for a, b in zip(self.pairs.a, self.pairs.b, strict=True)]
         )
         near = passed & ~long & (cheap >= weights.doubt) & (cheap < weights.sure)
-        missing = near if self.read is None else near & np.isnan(self.read[:, 0])
-        if missing.any():
-            self.read_both(np.flatnonzero(missing).tolist())
         out = cheap.copy()
         if near.any():
-            assert self.read is not None
-            out[near] = weights.final_probabilities(self.rows[near], self.read[near, 0]) * weight[near]
+            self.read(np.flatnonzero(near))
+            out[near] = weights.final_probabilities(self.rows[near], self.logits[near]) * weight[near]
         out[long] = TOO_LONG
         same = np.array([a == b for a, b in zip(self.pairs.a, self.pairs.b, strict=True)])
         out[same] = 1.0
         return np.asarray(out, np.float32)
 
 
+def _threads() -> int:
+    return min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
 async def _embed(texts: Sequence[str]) -> Floats:
-    embedder = OnnxEmbedder()
-    parts = []
-    for start in range(0, len(texts), 400):
-        vectors, _ = await embedder.embed(texts[start : start + 400])
-        parts.append(vectors)
-        _tell(start, len(texts), "texts embedded")
-    await embedder.aclose()
-    return np.concatenate(parts)
+    """Each embedder has a thread of its own; a text's vector depends on no other text."""
+    vectors: Floats = np.empty((len(texts), 384), np.float32)
+    starts = iter(range(0, len(texts), 400))
+
+    async def work() -> None:
+        embedder = OnnxEmbedder()
+        for start in starts:
+            vectors[start : start + 400], _ = await embedder.embed(texts[start : start + 400])
+            _tell(start, len(texts), "texts embedded")
+        await embedder.aclose()
+
+    await asyncio.gather(*(work() for _ in range(_threads())))
+    return vectors
 
 
-async def _read(pairs: Sequence[tuple[str, str]]) -> Floats:
-    model = OnnxPairModel()
-    parts = []
-    for start in range(0, len(pairs), 256):
-        parts.append(await model.features(pairs[start : start + 256]))
-        _tell(start, len(pairs), "pairs read")
-    await model.aclose()
-    return np.concatenate(parts)
+Read = tuple[float, Floats, NDArray[np.float16], int]
+
+
+def _read(pairs: Sequence[tuple[str, str]]) -> Iterator[Read]:
+    """Of each pair: logit, last vectors, what enters the first of `LAYERS`, how long the first text is.
+
+    Logits and vectors are those of `OnnxPairModel`, bit for bit, from the same file.
+    """
+    if not pairs:
+        return
+    tokenizer = open_tokenizer(MODELS / "minilm-l6.tokenizer.json")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "pair.onnx"
+        shipped = (MODELS / "minilm-pair.int8.onnx").read_bytes()
+        file.write_bytes(with_output(shipped, f"layer{LAYERS[0] - 1}"))
+        session = open_session(file)
+
+    def one(pair: tuple[str, str]) -> Read:
+        a, b = sorted(pair)
+        ids, _ = read_tokens(tokenizer, a, TOKENS_MAX)
+        more, _ = read_tokens(tokenizer, b, TOKENS_MAX)
+        types = [0] * len(ids) + [1] * (len(more) - 1)
+        given = {"ids": np.array([ids + more[1:]], np.int32), "types": np.array([types], np.int32)}
+        logits, last, rows = session.run(None, given)
+        return float(logits[0, 0]), last[0], rows[0].astype(np.float16), len(ids)
+
+    with ThreadPoolExecutor(_threads()) as pool:
+        for start in range(0, len(pairs), 256):
+            yield from pool.map(one, pairs[start : start + 256])
+            _tell(start, len(pairs), "pairs read")
 
 
 _told_s = 0.0
@@ -108,61 +165,6 @@ def _tell(done: int, of: int, what: str) -> None:
     if sys.stderr.isatty() and time.monotonic() - _told_s > 1:
         _told_s = time.monotonic()
         print(f"\r{done}/{of} {what}   ", end="", file=sys.stderr, flush=True)
-
-
-# -- a verifier fitted to a file's own pairs ----------------------------------------------------------
-
-
-def trained(scored: Scored, first: NDArray[np.int64], second: NDArray[np.int64]) -> Floats:
-    """Probabilities for the rows `second` of networks fitted on the rows `first`; needs numpy alone.
-
-    Some read all that is known of a pair, some leave the pair model out but for its logit; their mean errs
-    less than either. A tenth of `first`, which shares no text with the rest of it, calibrates.
-    """
-    if scored.read is None:
-        scored.read_both()
-    elif np.isnan(scored.read[:, 0]).any():
-        scored.read_both(np.flatnonzero(np.isnan(scored.read[:, 0])).tolist())
-    labels = scored.labels.astype(np.float32)
-    inner, outer = split(scored.pairs.some(first), 0.9, 3)
-    if len(set(scored.labels[first[outer]].tolist())) < 2:  # one long chain of texts: nothing else is left
-        outer = inner
-    fitted, kept = first[inner], first[outer]
-    some = np.concatenate([kept, second])
-    total = np.zeros(len(labels), np.float32)
-    for rows, hidden, seeds in ((wide(scored), *WIDE), (without_pair_vectors(scored), *NARROW)):
-        for seed in range(seeds):
-            network = fit(
-                rows[fitted],
-                labels[fitted],
-                hidden=hidden,
-                epochs=12,
-                rate=7e-4,
-                decay=0.1,
-                drop=0.5,
-                batch=256,
-                seed=seed,
-            )
-            total[some] += network.logits(rows[some]) / (WIDE[1] + NARROW[1])
-    slope: Network = fit(total[kept][:, None], labels[kept], epochs=40, rate=0.02, batch=64)
-    return sigmoid(slope.logits(total[second][:, None]))
-
-
-def wide(scored: Scored) -> Floats:
-    """All that is known of each pair, symmetric: vectors, features, the pair model's last vectors."""
-    assert scored.read is not None
-    return np.hstack([_both(scored), scored.rows, scored.read])
-
-
-def without_pair_vectors(scored: Scored) -> Floats:
-    """`wide`, but of the pair model only its logit, up to the bound that the verifier has for it."""
-    assert scored.read is not None
-    return np.hstack([_both(scored), scored.rows, np.clip(scored.read[:, :1], -8.0, SCORE_MAX)])
-
-
-def _both(scored: Scored) -> Floats:
-    u, v = scored.vectors[scored.u_at], scored.vectors[scored.v_at]
-    return np.concatenate([u + v, np.abs(u - v), u * v], axis=1, dtype=np.float32)
 
 
 # -- measures -------------------------------------------------------------------------------------------
@@ -207,6 +209,22 @@ def recall_at(scores: Floats, labels: NDArray[np.int8], precision: float) -> tup
     return float(right[last] / labels.sum()), float(scores[order[last]])
 
 
+def recall_intervals(scores: Floats, labels: NDArray[np.int8]) -> dict[float, tuple[float, float]]:
+    """The 95 % intervals of `recall_at` at 90 and 95 %: percentiles of `DRAWS` draws of rows with return."""
+    rng = np.random.default_rng(0)
+    order = np.argsort(-scores, kind="stable")
+    truth, n = labels[order].astype(np.int64), len(order)
+    ends = np.append(scores[order][1:] != scores[order][:-1], True)
+    found: dict[float, list[float]] = {0.90: [], 0.95: []}
+    for _ in range(DRAWS):
+        times = np.bincount(rng.integers(0, n, n), minlength=n)
+        right, served = np.cumsum(times * truth), np.cumsum(times)
+        for precision, recalls in found.items():
+            good = np.flatnonzero(ends & (served > 0) & (right >= precision * served))
+            recalls.append(float(right[good[-1]] / max(1, right[-1])) if len(good) else 0.0)
+    return {p: (float(np.quantile(r, 0.025)), float(np.quantile(r, 0.975))) for p, r in found.items()}
+
+
 def at(scores: Floats, labels: NDArray[np.int8], threshold: float) -> dict[str, Any]:
     """What is served from a threshold on, how much of it is wrong, with 95 % intervals."""
     served = scores >= threshold
@@ -230,10 +248,13 @@ def at(scores: Floats, labels: NDArray[np.int8], threshold: float) -> dict[str, 
 def report(scores: Floats, labels: NDArray[np.int8], thresholds: Sequence[float]) -> dict[str, Any]:
     at_90, from_90 = recall_at(scores, labels, 0.90)
     at_95, from_95 = recall_at(scores, labels, 0.95)
+    within = recall_intervals(scores, labels)
     return {
         "auc": round(auc(scores, labels), 4),
         "recall_at_precision_90": round(at_90, 4),
         "recall_at_precision_95": round(at_95, 4),
+        "recall_at_precision_90_interval": _rounded(within[0.90]),
+        "recall_at_precision_95_interval": _rounded(within[0.95]),
         "threshold_at_precision_90": _finite(from_90),
         "threshold_at_precision_95": _finite(from_95),
         "curve": [at(scores, labels, threshold) for threshold in thresholds],

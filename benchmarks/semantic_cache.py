@@ -21,7 +21,8 @@ try:
     import numpy as np
 
     from benchmarks.pair_attacks import altered_banking, attacks
-    from benchmarks.pair_scores import COSINES, PROBABILITIES, Scored, at, report, trained, wilson
+    from benchmarks.pair_scores import COSINES, PROBABILITIES, Scored, at, report, wilson
+    from benchmarks.pair_training import trained
     from farthing.brain.cache.semantic.verify.trained import Weights
     from farthing.errors import ConfigError
 except ImportError as missing:
@@ -40,6 +41,8 @@ def measure(pairs: Pairs, *, splits: int = 0) -> dict[str, Any]:
     weights = Weights.load()
     scored = Scored(pairs)
     labels = scored.labels
+    if splits:
+        scored.read_all()
     verifier = scored.shipped(weights)
     out: dict[str, Any] = {
         "name": pairs.name,
@@ -63,19 +66,24 @@ def measure(pairs: Pairs, *, splits: int = 0) -> dict[str, Any]:
     elif len(set(pairs.kinds)) > 1:
         out["kinds"] = _kinds(scored.cosine >= 0.9, verifier >= weights.thresholds.serve, pairs)
     if splits:
-        found = [_trained(scored, verifier, seed) for seed in range(1, splits + 1)]
-        out["trained"] = found[0] | ({"splits": spread(found)} if splits > 1 else {})
+        try:
+            found = [_trained(scored, verifier, seed) for seed in range(1, splits + 1)]
+            out["trained"] = found[0] | ({"splits": spread(found)} if splits > 1 else {})
+        except BadPairs as error:
+            out["not_trained"] = str(error)
     out["seconds"] = round(time.monotonic() - began, 1)
     return out
 
 
 def _trained(scored: Scored, verifier: Any, seed: int) -> dict[str, Any]:
     first, second = split(scored.pairs, FIT_SHARE, seed)
-    if min(len(first), len(second)) < 50 or len(set(scored.labels[first].tolist())) < 2:
-        raise BadPairs("too few pairs that share no text: nothing can be both fitted and tested")
+    labels = scored.labels
+    both = all(len(set(labels[side].tolist())) == 2 for side in (first, second))
+    if len(first) < 50 or len(second) < 20 or not both:
+        raise BadPairs("too few pairs of either label share no text: nothing can be fitted and tested")
     began = time.monotonic()
     scores = trained(scored, first, second)
-    labels = scored.labels[second]
+    labels = labels[second]
     return {
         **report(scores, labels, PROBABILITIES),
         "n_fitted": len(first),
@@ -202,6 +210,8 @@ def show(result: dict[str, Any]) -> None:
             auc, *recalls = (spread[name][key] for key in SPREAD)
             shown = ", ".join(f"{r['mean']:.3f} ({r['least']:.3f} to {r['most']:.3f})" for r in recalls)
             print(f"  {name} over {spread['n']} splits: AUC {auc['mean']:.3f}, recalls {shown}")
+    if "not_trained" in result:
+        print(f"  nothing is fitted: {result['not_trained']}")
     one = result["verifier"]["default"]
     if one["served"]:
         low, high = one["wrong_hit_interval"]
