@@ -70,7 +70,7 @@ async def cast(path: Path) -> dict[str, Any]:
     kept, refused = [], 0
     for turn in told:
         request = after(turn["history"], turn["raw"])
-        look = await answers.look(request)
+        look = await answers.look(request, receipt())
         if look is None:
             refused += 1
             continue
@@ -79,7 +79,7 @@ async def cast(path: Path) -> dict[str, Any]:
         kept.append(turn)
     found = probes = hits = 0
     for turn in kept:
-        own = await answers.look(after(turn["history"], turn["raw"]))
+        own = await answers.look(after(turn["history"], turn["raw"]), receipt())
         found += own is not None and own.proposal is not None
         histories = [other["history"] for other in draw.sample(told, OTHER_HISTORIES)]
         for history in histories:
@@ -87,7 +87,7 @@ async def cast(path: Path) -> dict[str, Any]:
                 other["history"] == history and other["raw"] == turn["raw"] for other in kept
             ):
                 continue
-            look = await answers.look(after([*history, "And then?"], turn["raw"]))
+            look = await answers.look(after([*history, "And then?"], turn["raw"]), receipt())
             probes += 1
             hits += look is not None and look.proposal is not None
     await holdings.aclose()

@@ -121,8 +121,8 @@ class Cache:
         self.answers = answers
         self.bound = bound
 
-    async def look(self, request: Request) -> Look | None:
-        return await self.answers.look(request)
+    async def look(self, request: Request, told: Receipt | None = None) -> Look | None:
+        return await self.answers.look(request, told or receipt(request.id))
 
     async def ask(self, request: Request, fresh: CacheHit | str, told: Receipt | None = None) -> Look | None:
         """Look, and learn the fresh answer where nothing was served, as the pipeline does."""

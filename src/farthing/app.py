@@ -152,6 +152,8 @@ def build(config: Config, parts: Parts) -> Serving:
     Raises:
         ConfigError: something in it names what is not there, or cannot be used.
     """
+    for line in configuration.advice(config):
+        log.warning("%s", line)
     catalogue = Catalogue.load().with_overrides(config.prices)
     targets = Targets(config, catalogue)
     policy = policy_version(config)

@@ -40,6 +40,7 @@ log = logging.getLogger("farthing.gateway")
 
 ADMIN_CONNECTIONS_MAX = 16
 ADMIN_BODY_BYTES_MAX = 65_536
+ADMIN_QUIET_S = 10.0  # the same while idle and while a request arrives: then the next to end is the quietest
 WATCH_S = 0.3  # a changed file is applied within a second
 GC_ALLOCATIONS = 50_000  # requests leave no cycles; a full pass over a warm heap takes 10 ms
 
@@ -57,10 +58,17 @@ class Gateway:
         self._stop = asyncio.Event()
         self._stamp = _stamp(source)
         self._reloads = {"applied": 0, "refused": 0}
+        self._reloading = asyncio.Lock()
+        self._told: set[asyncio.Task[None]] = set()
+        """Reloads that a signal asked for."""
         self._admission = Admission(config.server.requests_max)
         self._metrics = Metrics(self._gauges)
         self._errands = Errands(
-            config.errands, busy=self._admission.share, clock=time.monotonic, clock_unix_s=time.time
+            config.errands,
+            busy=self._admission.share,
+            clock=time.monotonic,
+            clock_unix_s=time.time,
+            state_dir=configuration.state_dir(config, env),
         )
         self._segments, self._parts = open_parts(
             config, env, self._metrics, loop, turn, errands=self._errands
@@ -105,8 +113,11 @@ class Gateway:
             port=admin.port,
             connections_max=ADMIN_CONNECTIONS_MAX,
             body_bytes_max=ADMIN_BODY_BYTES_MAX,
+            header_s=ADMIN_QUIET_S,
+            body_s=ADMIN_QUIET_S,
+            idle_s=ADMIN_QUIET_S,
         )
-        return Server(limits, handler.handle, _refusal, loop=loop, turn=turn)
+        return Server(limits, handler.handle, _refusal, loop=loop, turn=turn, evicts=True)
 
     async def run(self, ready: Callable[[int], None] | None = None) -> int:
         """Serve until SIGTERM or SIGINT, then drain. Returns the exit status."""
@@ -126,7 +137,7 @@ class Gateway:
             self._parts.semantic.start()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, self.reload)
+        loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
         watching = (self._watch(), self._ahead.watch(), self._refresh.watch())
         background = [loop.create_task(one) for one in watching]
         for task in background:
@@ -141,7 +152,7 @@ class Gateway:
         await self._stop.wait()
         log.info("draining: up to %.0f s for %d requests", self._config.server.drain_s, self._in_progress())
         self._admission.draining = True
-        for task in background:
+        for task in (*background, *self._told):
             task.cancel()
         self._errands.stop()
         cut = await self._server.drain(self._config.server.drain_s)
@@ -162,27 +173,48 @@ class Gateway:
         """Begin to drain, as SIGTERM does."""
         self._stop.set()
 
-    def reload(self) -> None:
-        """Apply the configuration file as it is now; keep what runs when it is not good. Never raises."""
-        try:
-            self._reload()
-        except Exception:
-            self._reloads["refused"] += 1
-            log.exception("reload refused by a fault of ours, the last good configuration stays")
+    def _reload_soon(self) -> None:
+        task = asyncio.get_running_loop().create_task(self.reload())
+        self._told.add(task)
+        task.add_done_callback(self._told.discard)
 
-    def _reload(self) -> None:
+    async def reload(self) -> None:
+        """Apply the configuration file as it is now; keep what runs when it is not good. One after another.
+
+        What takes long is done in a thread before anything changes; the change itself takes some
+        milliseconds of the loop. Raises nothing but a cancellation.
+        """
+        async with self._reloading:
+            try:
+                await self._reload()
+            except Exception:
+                self._reloads["refused"] += 1
+                log.exception("reload refused by a fault of ours, the last good configuration stays")
+
+    def _read_anew(self, source: Path) -> Config:
+        """The configuration of `source`, with what it needs loaded. May run in any thread.
+
+        Raises:
+            ConfigError: it is not good. StoreError: a file cannot be opened.
+        """
+        config = configuration.load(source, self._env)
+        if not config.providers and not config.answers:
+            raise ConfigError(f"{source}: nothing in it can answer")
+        host = self._address[0]  # where we listen, whatever the file says now
+        if not loopback(host) and not config.keys and not config.server.allow_keyless:
+            raise ConfigError(
+                f"{source}: no key is left and {host} is open to others until a restart; add one"
+            )
+        if self._parts.semantic is not None:
+            self._parts.semantic.prepare(config)
+        return config
+
+    async def _reload(self) -> None:
         if self._source is None:
             log.warning("nothing to reload: there is no configuration file")
             return
         try:
-            config = configuration.load(self._source, self._env)
-            if not config.providers and not config.answers:
-                raise ConfigError(f"{self._source}: nothing in it can answer")
-            host = self._address[0]  # where we listen, whatever the file says now
-            if not loopback(host) and not config.keys and not config.server.allow_keyless:
-                raise ConfigError(
-                    f"{self._source}: no key is left and {host} is open to others until a restart; add one"
-                )
+            config = await asyncio.to_thread(self._read_anew, self._source)
             serving = build(config, self._parts)
             stage = build_stage(config, self._env, serving)
         except (FarthingError, OSError) as error:
@@ -217,7 +249,7 @@ class Gateway:
             stamp = _stamp(self._source)
             if stamp == seen and stamp != self._stamp:
                 self._stamp = stamp
-                self.reload()
+                await self.reload()
             seen = stamp
 
     def _in_progress(self) -> int:
@@ -288,7 +320,13 @@ def answer_ahead(
 
     async def main() -> Record:
         loop = asyncio.get_running_loop()
-        errands = Errands(config.errands, busy=lambda: 0.0, clock=time.monotonic, clock_unix_s=time.time)
+        errands = Errands(
+            config.errands,
+            busy=lambda: 0.0,
+            clock=time.monotonic,
+            clock_unix_s=time.time,
+            state_dir=configuration.state_dir(config, env),
+        )
         _, parts = open_parts(config, env, Metrics(), loop, Turn(loop), errands=errands)
         try:
             serving = build(config, parts)

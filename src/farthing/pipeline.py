@@ -184,7 +184,7 @@ async def reuse_similar(
     """Look for the answer to a question that asks the same in other words; the look is for `keep`."""
     if steps.semantic is None or steps.router.answers(request, traits):
         return None, None  # what the configuration says itself is not replaced by what was said to another
-    look = await optional("semantic", steps.semantic.look(request), None, steps, receipt)
+    look = await optional("semantic", steps.semantic.look(request, receipt), None, steps, receipt)
     if look is not None and look.unsure and steps.confirmer is not None:
         await confirm(request, look, steps.confirmer, steps.semantic)
     return note_look(receipt, look), look
@@ -376,7 +376,6 @@ def note_look(receipt: Receipt, look: Look | None) -> CacheHit | None:
         receipt.cache = "miss"
     if look is None:
         return None
-    receipt.embedding_nusd = look.cost_nusd
     proposal = look.proposal
     if proposal is None:
         return None

@@ -310,8 +310,6 @@ class Look(Struct, kw_only=True):
     """The proposal may go out as the answer."""
     audited: bool = False
     """It could have, and was drawn to be compared with a fresh answer instead."""
-    cost_nusd: int = 0
-    """What asking cost (a remote embedder)."""
     doubted: bool = False
     """The proposal has lost its trust; a fresh answer that agrees restores it."""
     unsure: bool = False
@@ -336,6 +334,8 @@ class Comparison(Struct, frozen=True, kw_only=True):
     stored: str
     counts: bool = True
     """The stored answer would have been served: the outcome counts for the bound."""
+    documents: tuple[str, ...] = ()
+    """What the request named, as it named them."""
 
 
 # -- the receipt ------------------------------------------------------------------------------------

@@ -1,15 +1,33 @@
 """What every `SemanticCache` guarantees, shown on the one there is."""
 
+import asyncio
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.asking import ACME
-from tests.semantic import ON, Cache, SharedWords, faq, question, receipt, said, streamed, with_cache
+from tests.semantic import (
+    ON,
+    Cache,
+    HashedWords,
+    SharedWords,
+    faq,
+    question,
+    receipt,
+    said,
+    streamed,
+    with_cache,
+)
 
 from farthing.brain.cache.semantic.cache import Limits
+from farthing.brain.cache.semantic.invalidate import Selection
 from farthing.brain.cache.semantic.said import text_of
+from farthing.errors import StoreError
 from farthing.types import Comparison, Semantics, Tenant, Verdict, replace
+
+if TYPE_CHECKING:
+    from farthing.protocols import Vectors
 
 ASKED = "How do I get a refund for a broken lamp?"
 ALIKE = "How do I get a refund for my broken lamp?"
@@ -362,6 +380,73 @@ def test_a_document_indexed_anew_takes_its_answers_with_it(tmp_path: Path) -> No
         assert newer is not None and newer.proposal is None
         await cache.holdings.written()
         assert (await cache.holdings.invalidations.show())["entries"] == 0
+
+    with_cache(tmp_path / "s.db", work)
+
+
+def test_where_it_is_configured_a_document_indexed_anew_leaves_doubt_until_a_fresh_answer_agrees(
+    tmp_path: Path,
+) -> None:
+    async def work(cache: Cache) -> None:
+        await cache.ask(question(ASKED, documents=("returns@1", "terms@4")), ANSWER)
+        newer = question(ALIKE, documents=("returns@2",))
+        look = await cache.look(newer)
+        assert look is not None and look.proposal is not None and look.doubted and not look.serves
+        await cache.holdings.written()
+        (row,) = (await cache.holdings.invalidations.show())["endpoints"]
+        assert (row["entries"], row["doubted"]) == (1, 1)
+        again = await cache.ask(newer, ANSWER)
+        assert again is not None and not again.serves
+        (row,) = (await cache.holdings.invalidations.show())["endpoints"]
+        assert (row["entries"], row["doubted"], row["wrong"]) == (1, 0, 0), "trusted again, never wrong"
+        served = await cache.look(newer)
+        assert served is not None and served.serves, "it is an answer of the new version now"
+        older = await cache.look(question(ALIKE, documents=("returns@1",)))
+        assert older is not None and not older.serves
+        found = await cache.holdings.invalidations.find(Selection(document="returns@2"))
+        assert found.entries == 1, "and is found by it"
+
+    with_cache(tmp_path / "s.db", work, limits=Limits(cosine_min=0.3, check=frozenset({"faq"})))
+
+
+def test_what_a_look_costs_is_in_the_receipt_though_it_is_given_up_or_fails_later(tmp_path: Path) -> None:
+    class Slow(HashedWords):
+        """Works on, like a remote model whose caller has left."""
+
+        async def embed(self, texts: Sequence[str]) -> "tuple[Vectors, Sequence[bool]]":
+            await asyncio.sleep(60)
+            return await super().embed(texts)
+
+    class Down(HashedWords):
+        async def embed(self, texts: Sequence[str]) -> "tuple[Vectors, Sequence[bool]]":
+            raise StoreError("no vectors from it")
+
+    async def work(cache: Cache) -> None:
+        cache.answers._nusd_of = lambda chars: 10 * chars
+        paid = receipt()
+        assert await cache.look(question(ASKED), paid) is not None
+        assert paid.embedding_nusd == 10 * len(ASKED)
+        cut = receipt()
+        assert await cache.look(question("word " * 100), cut) is None
+        assert cut.embedding_nusd == 10 * len("word " * 100), "more than it reads, and paid all the same"
+        cache.holdings.embedder = Slow()
+        late = receipt()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await cache.look(question(ASKED), late)
+        assert late.embedding_nusd == 10 * len(ASKED)
+        cache.holdings.embedder = Down()
+        failed = receipt()
+        with pytest.raises(StoreError):
+            await cache.look(question(ASKED), failed)
+        assert failed.embedding_nusd == 0, "nothing came, nothing is owed"
+        cache.holdings.embedder = HashedWords()
+        await cache.ask(question(ASKED), ANSWER)
+        await cache.holdings.shelf.aclose()
+        broken = receipt()
+        with pytest.raises(StoreError):
+            await cache.look(question(ALIKE), broken)
+        assert broken.embedding_nusd == 10 * len(ALIKE), "the store failed behind an embedding that was paid"
 
     with_cache(tmp_path / "s.db", work)
 

@@ -74,11 +74,11 @@ def test_without_the_extra_the_demo_says_so_and_goes_on(tmp_path: Path) -> None:
     (hidden / "sitecustomize.py").write_text(
         "import importlib.util as util\n"
         "found = util.find_spec\n"
-        "util.find_spec = lambda name, package=None: None if name == 'usearch' else found(name, package)\n"
+        "util.find_spec = lambda name, package=None: None if name == 'numkong' else found(name, package)\n"
     )
     told = demo(tmp_path, "--requests", "60", "--seconds", "1", PYTHONPATH=f"{hidden}:{SOURCE}")
     assert told.returncode == 0, told.stdout + told.stderr
-    assert "No semantic cache: usearch is not installed: pip install 'farthing[semantic]'" in told.stdout
+    assert "No semantic cache: numkong is not installed: pip install 'farthing[semantic]'" in told.stdout
     assert "All 60 answers right" in told.stdout
 
 

@@ -22,7 +22,7 @@ from tests.faults.provider import FaultProvider
 
 from farthing.types import Receipt
 
-for package in ("numpy", "onnxruntime", "tokenizers", "usearch"):
+for package in ("numpy", "onnxruntime", "tokenizers", "numkong"):
     pytest.importorskip(package)
 
 CONFIG = """
@@ -374,3 +374,22 @@ def test_whatever_else_it_says_or_does_is_a_miss(tmp_path: Path, says: str) -> N
         receipt = ask(gateway, NEARLY)
         assert (receipt.status, receipt.cache, receipt.calls) == (200, "miss", 1)
         assert [call.model for call in provider.calls] == ["small", "judge", "small"]
+
+
+def test_what_errands_cost_today_is_known_after_a_kill(tmp_path: Path) -> None:
+    upstream = Upstream()
+    with FaultProvider(on_call=upstream.on_call) as provider:
+        config = CONFIG.format(url=provider.base_url, audit_share=AUDITED, terms="", errands="")
+        with running(config, tmp_path) as gateway:
+            until(lambda: gateway.metric("farthing_semantic_ready"))
+            ask(gateway)
+            until(lambda: entries(gateway))
+            upstream.answer = REWORDED
+            ask(gateway)
+            paid_nusd = judged(gateway).cost_nusd
+            assert paid_nusd
+            assert gateway.metric("farthing_errands_spent_today_usd") == pytest.approx(paid_nusd / 1e9)
+            gateway.process.kill()
+            gateway.process.wait()
+        with running(config, tmp_path) as gateway:
+            assert gateway.metric("farthing_errands_spent_today_usd") == pytest.approx(paid_nusd / 1e9)

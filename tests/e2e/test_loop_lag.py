@@ -3,11 +3,13 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from tests.conftest import StartGateway
-from tests.e2e.gateway import Running
+from tests.e2e.gateway import Running, running, until
 from tests.faults.provider import FaultProvider
 
 LAG_MAX_S = 0.1
@@ -68,18 +70,27 @@ contains = ["project zeus"]
 """)
 
 
-def longest_s(gateway: Running, body: bytes) -> float:
-    """The longest that a probe waited for its answer while `body` was sent and refused or answered."""
+@contextmanager
+def probed(gateway: Running) -> Iterator[list[float]]:
+    """Puts the longest that a probe waited for its answer into what it yields, once the `with` has ended."""
+    longest: list[float] = []
     with subprocess.Popen(
         [sys.executable, "-c", PROBE, str(gateway.port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as probe:
         assert probe.stdout is not None and probe.stdout.readline() == b"ready\n"
+        yield longest
+        said, _ = probe.communicate(b"end\n", timeout=30)
+    seconds, answered = said.split()
+    assert int(answered) > 3
+    longest.append(float(seconds))
+
+
+def longest_s(gateway: Running, body: bytes) -> float:
+    """The longest that a probe waited for its answer while `body` was sent and refused or answered."""
+    with probed(gateway) as longest:
         reply = gateway.post("/v1/chat/completions", body, timeout_s=30)
         assert reply.status in (200, 400, 413, 502), reply.body[:300]
-        said, _ = probe.communicate(b"end\n", timeout=30)
-    longest, answered = said.split()
-    assert int(answered) > 3
-    return float(longest)
+    return longest[0]
 
 
 @pytest.mark.parametrize("name", BODIES)
@@ -92,3 +103,29 @@ def test_a_large_body_keeps_nobody_waiting(gateway: Running, name: str) -> None:
             break
     assert min(lags) < LAG_MAX_S, lags
     print(f"{name}: {min(lags) * 1e3:.0f} ms")
+
+
+def test_a_reload_that_turns_the_semantic_cache_on_keeps_nobody_waiting(
+    upstream: FaultProvider, tmp_path: Path
+) -> None:
+    for package in ("numpy", "onnxruntime", "tokenizers", "usearch"):
+        pytest.importorskip(package)
+    config = f"""
+[providers.a]
+base_url = "{upstream.base_url}"
+[tiers.cheap]
+targets = ["a/good"]
+"""
+    lags: list[float] = []
+    for number in range(TRIES):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with running(config, folder) as gateway:
+            with probed(gateway) as longest:
+                gateway.config.write_text(config + '[endpoints.faq.cache.semantic]\nmode = "observe"\n')
+                until(lambda: gateway.metric("farthing_semantic_ready") == 1)
+            lags.append(longest[0])
+        if lags[-1] < LAG_MAX_S:
+            break
+    assert min(lags) < LAG_MAX_S, lags
+    print(f"turned on: {min(lags) * 1e3:.0f} ms")

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -266,6 +267,35 @@ def test_operators_invalidate_over_a_listener_of_their_own(gateway: Running) -> 
     assert row["who"] == "the API: jo"
 
 
+def test_connections_that_say_nothing_lock_no_operator_out(gateway: Running) -> None:
+    port = admin_port(gateway)
+    operators = Running(gateway.process, port, gateway.state, gateway.config, gateway.log)
+    half = b"GET /admin/cache HTTP/1.1\r\nhost: localhost\r\n"
+    silent = [socket.create_connection(("127.0.0.1", port)) for _ in range(40)]
+    try:
+        for number, connection in enumerate(silent):
+            if number % 2:
+                connection.sendall(half)
+        for _ in range(3):
+            assert operators.request("GET", "/admin/cache").status == 200
+        connection = silent[-1]  # came last, so it still has its place
+        connection.sendall(b"\r\n")
+        connection.settimeout(5)
+        assert connection.recv(100).startswith(b"HTTP/1.1 200")
+        silent[0].settimeout(5)
+        assert _ended(silent[0]), "the one that was quiet longest made room"
+    finally:
+        for connection in silent:
+            connection.close()
+
+
+def _ended(connection: socket.socket) -> bool:
+    try:
+        return connection.recv(100) == b""
+    except ConnectionResetError:
+        return True
+
+
 def test_the_operators_key_is_needed_where_one_is_set(tmp_path: Path, upstream: FaultProvider) -> None:
     config = CONFIG.format(url=upstream.base_url, threshold=0.6)
     config = config.replace("[admin]\n", '[admin]\nkey = "${OPERATOR}"\n')
@@ -320,6 +350,23 @@ def test_a_remote_embedder_serves_too_and_what_it_charges_is_part_of_the_cost(
         hit = gateway.receipt_of(reply)
         assert cache_of(reply) == "semantic", hit
         assert hit.cost_nusd == hit.embedding_nusd > 0 and hit.calls == 0
+
+
+def test_a_remote_embedding_that_comes_too_late_is_charged_for_and_counted(
+    tmp_path: Path, upstream: FaultProvider
+) -> None:
+    config = CONFIG.format(url=upstream.base_url, threshold=0.6).replace("timeout_s = 2.0", "timeout_s = 0.1")
+    config += (
+        '[cache.semantic.embedder]\nkind = "remote"\nprovider = "a"\nmodel = "fault:delay=0.4"\ndims = 8\n'
+        "usd_per_million = 100\n"
+        '[endpoints.faq.cache]\nexact = "off"\n'
+    )
+    with running(config, tmp_path, KEYS) as gateway:
+        until(lambda: gateway.metric("farthing_semantic_ready") == 1)
+        receipt = gateway.receipt_of(ask(gateway, ASKED))
+        assert receipt.skipped == {"semantic": "TimeoutError"} and receipt.status == 200
+        assert receipt.embedding_nusd > 0 and receipt.cost_nusd is not None
+        assert receipt.attempts[0].cost_nusd == receipt.cost_nusd - receipt.embedding_nusd
 
 
 def test_on_without_threshold_or_certificate_is_refused_by_name(tmp_path: Path) -> None:

@@ -85,6 +85,21 @@ def test_check_prints_what_a_good_file_comes_to(tmp_path: Path) -> None:
     assert as_json["config"]["providers"]["a"]["api_key"] == "${A_KEY}"
 
 
+def test_check_warns_of_a_semantic_cache_without_a_judge_and_only_of_that(tmp_path: Path) -> None:
+    base = '[providers.a]\nbase_url = "http://h/v1"\n[tiers.cheap]\ntargets = ["a/first"]\n'
+    unjudged = f'{base}[endpoints.faq.cache.semantic]\nmode = "observe"\n'
+    (tmp_path / "farthing.toml").write_text(unjudged)
+    told = run("check", cwd=tmp_path)
+    assert told.returncode == 0 and tomllib.loads(told.stdout)
+    (line,) = told.stderr.splitlines()
+    assert line.startswith("warning: farthing.toml: endpoints.faq.cache.semantic.judge: without a judge")
+    assert "retreat" in line and line.endswith("name a target as its judge")
+    assert len(json.loads(run("check", "--json", cwd=tmp_path).stdout)["advice"]) == 1
+    (tmp_path / "farthing.toml").write_text(f'{unjudged}judge = "a/first"\n')
+    told = run("check", cwd=tmp_path)
+    assert told.returncode == 0 and told.stderr == ""
+
+
 def test_check_refuses_a_bad_file_with_every_fault_and_status_2(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("[server]\nprot = 1\nhost = 5\n")
     told = run("check", "bad.toml", cwd=tmp_path)

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from farthing.edge.openai import Asked
 from farthing.edge.routes import Serving
 from farthing.errands.purse import Purse
 from farthing.errands.run import Errand, Errands
+from farthing.errands.spent import SpentFiles
 from farthing.errors import BudgetExhausted, UnknownModel
 from farthing.ledger.memory import MemoryLedger
 from farthing.types import Receipt, Request, Tenant
@@ -237,6 +239,37 @@ def test_a_cost_nobody_knows_counts_as_all_that_was_handed_out() -> None:
     assert purse.left_nusd == 0
     with pytest.raises(BudgetExhausted):
         purse.take(1)
+
+
+def test_a_daily_purse_knows_after_a_restart_what_the_day_has_cost(tmp_path: Path) -> None:
+    now = [86_400.0]
+
+    def opened() -> Purse:
+        return Purse(Decimal("0.000001"), clock_unix_s=lambda: now[0], spent=SpentFiles(tmp_path / "state"))
+
+    first, beside = opened(), opened()
+    assert list(tmp_path.iterdir()) == [], "nothing was spent, nothing is written"
+    first.give_back(first.take(2), 300)
+    beside.give_back(beside.take(4), None)  # nobody knows what it cost: all of it
+    killed = opened()  # no file was closed
+    assert (killed.spent_nusd, killed.left_nusd) == (550, 450)
+    now[0] += 86_399.0
+    assert opened().left_nusd == 450
+    now[0] += 1.0
+    assert (killed.left_nusd, opened().left_nusd) == (1_000, 1_000)
+    killed.give_back(killed.take(1), 10)
+    assert opened().left_nusd == 990
+    assert [path.name for path in (tmp_path / "state").iterdir()] == ["errands-spent-1970-01-03"]
+
+
+def test_a_disk_that_takes_no_line_costs_the_memory_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "state").write_text("a file, where a directory is wanted")
+    purse = Purse(Decimal("0.000001"), clock_unix_s=lambda: 0.0, spent=SpentFiles(tmp_path / "state"))
+    purse.give_back(purse.take(1), 300)
+    assert purse.left_nusd == 700
+    assert "a restart will not know" in caplog.text
 
 
 def test_a_daily_purse_is_full_again_at_midnight_and_not_before() -> None:

@@ -1,6 +1,7 @@
 """What is forgotten is gone from every cache, holds up nobody, and costs no other file."""
 
 import asyncio
+import threading
 import time
 from pathlib import Path
 
@@ -8,17 +9,19 @@ import apsw
 import pytest
 from click.testing import CliRunner
 from tests.asking import asked
-from tests.semantic import ON, Cache, faq, question, said, with_cache
+from tests.semantic import ON, Cache, faq, question, receipt, said, with_cache
 
 from farthing.brain.cache.keys import CacheKeys
 from farthing.brain.cache.semantic.ahead import AskedBook
+from farthing.brain.cache.semantic.holdings import Holdings
 from farthing.brain.cache.semantic.invalidate import Selection
 from farthing.brain.cache.semantic.keeper import Keeper
-from farthing.brain.cache.semantic.purge import Invalidations
-from farthing.brain.cache.semantic.shelf import Shelf
+from farthing.brain.cache.semantic.purge import AT_ONCE, Invalidations
+from farthing.brain.cache.semantic.shelf import Shelf, one
 from farthing.cli.cache import command
 from farthing.errors import StoreError
-from farthing.types import Endpoint, replace
+from farthing.stores.vector.partitions import PartitionedIndex
+from farthing.types import Endpoint, Tenant, replace
 
 BODY = {"model": "auto", "messages": [{"role": "user", "content": "May I return it?"}]}
 
@@ -94,7 +97,7 @@ def test_the_loop_has_its_turns_while_thousands_are_forgotten(tmp_path: Path) ->
     with_cache(tmp_path / "s.db", work)
 
 
-def test_a_file_that_another_process_holds_at_the_start_is_read_when_it_is_free(
+def test_a_file_that_cannot_be_read_at_the_start_is_read_when_it_can(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("farthing.brain.cache.semantic.holdings.AGAIN_S", 0.05)
@@ -104,17 +107,139 @@ def test_a_file_that_another_process_holds_at_the_start_is_read_when_it_is_free(
         await cache.ask(question("How do I pay?"), "By card.")
         holdings.ready = False
         other = apsw.Connection(str(tmp_path / "s.db"))  # one library, so that its locks are seen
-        other.execute("BEGIN IMMEDIATE")
+        other.execute("ALTER TABLE gone RENAME TO away")
         holdings.start()
         await asyncio.sleep(0.5)
         assert holdings.gauges()["semantic_ready"] == 0
-        other.execute("ROLLBACK")
-        other.close()
+        other.execute("ALTER TABLE away RENAME TO gone")
+        other.execute("BEGIN IMMEDIATE")  # one that writes is no reason to wait
         async with asyncio.timeout(5):
             while not holdings.ready:  # noqa: ASYNC110 - what is waited for has no event
                 await asyncio.sleep(0.02)
+        other.close()
         look = await cache.look(question("How do I pay?"))
         assert look is not None and look.serves
+
+    with_cache(tmp_path / "s.db", work)
+
+
+def test_no_look_waits_for_what_reads_every_entry(tmp_path: Path) -> None:
+    async def work(cache: Cache) -> None:
+        holdings = cache.holdings
+        await cache.ask(question("How do I pay?"), "By card.")
+        go_on = threading.Event()
+        reading = asyncio.create_task(holdings.shelf.read_aside(lambda db: go_on.wait(10)))
+        await asyncio.sleep(0.05)
+        look = await cache.look(question("How do I pay?"))
+        assert look is not None and look.serves and not reading.done()
+        go_on.set()
+        assert await reading is True
+        held = asyncio.create_task(holdings.shelf.run(lambda db: go_on.wait(10)))
+        go_on.clear()
+        await asyncio.sleep(0.05)
+        keeper = Keeper(holdings.invalidations)
+        assert (await keeper.show())["entries"] == 1
+        assert (await keeper.invalidate({"endpoint": "faq"}, apply=False, who="jo"))["entries"] == 1
+        assert await holdings.questions.doubted(10) == []
+        assert not held.done(), "none of the three went through the thread of the look-ups"
+        go_on.set()
+        await held
+
+    with_cache(tmp_path / "s.db", work)
+
+
+def test_a_look_has_its_turn_while_much_is_invalidated(tmp_path: Path) -> None:
+    count = 10 * AT_ONCE
+
+    async def work(cache: Cache) -> None:
+        for number in range(count):
+            await cache.ask(question(f"Where is page {number}?", user=f"u{number}"), f"On shelf {number}.")
+        await cache.holdings.written()
+        keeper = Keeper(cache.holdings.invalidations)
+        dropping = asyncio.create_task(keeper.invalidate({"endpoint": "faq"}, apply=True, who="jo"))
+        left = []
+        while not dropping.done():
+            left.append(await cache.holdings.shelf.run(lambda db: one(db, "SELECT count(*) FROM entries")))
+        assert len({number for number in left if 0 < number < count}) > 3, left
+        assert (await dropping)["entries"] == count
+        (row,) = await cache.holdings.invalidations.log(10)
+        assert (row["dropped"], row["doubted"]) == (count, 0)
+
+    with_cache(tmp_path / "s.db", work)
+
+
+def test_what_waits_for_the_disk_is_bounded_by_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("farthing.brain.cache.semantic.holdings.PENDING_BYTES_MAX", 100_000)
+
+    async def work(cache: Cache) -> None:
+        holdings = cache.holdings
+        go_on = threading.Event()
+        held = asyncio.create_task(holdings.shelf.run(lambda db: go_on.wait(10)))
+        looks = [(n, await cache.look(question(f"What is on page {n}?"))) for n in range(6)]
+        for number, look in looks:
+            assert look is not None
+            asks = question(f"What is on page {number}?")
+            await cache.answers.learn(look, asks, said("x" * 30_000), receipt())
+        assert holdings.lost == 3, "three of them are all that fits"
+        go_on.set()
+        await held
+        await holdings.written()
+        assert (await holdings.invalidations.show())["entries"] == 3
+        await cache.ask(question("Is one alone too large?"), "x" * 200_000)
+        assert (await holdings.invalidations.show())["entries"] == 4, "there is room again, also for that"
+        assert holdings.lost == 3
+
+    with_cache(tmp_path / "s.db", work)
+
+
+# -- several processes on one file --------------------------------------------------------------------
+
+
+def beside(cache: Cache, path: Path) -> Holdings:
+    """What another process has on the same file."""
+    embedder = cache.holdings.embedder
+    shelf = Shelf(path, entries_max=1_000, bytes_max=10_000_000)
+    return Holdings(shelf, PartitionedIndex(embedder.dims, name=embedder.name), embedder)
+
+
+def test_processes_on_one_file_learn_what_the_others_keep_and_drop(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+
+    async def work(cache: Cache) -> None:
+        first, second = cache.holdings, beside(cache, path)
+        await second.load()
+        for number in range(3):
+            await cache.ask(question(f"How do I pay bill {number}?"), "By card.")
+        await second.maintain()
+        assert len(second._index) == 3
+        cache.answers._holdings = second
+        look = await cache.look(question("How do I pay bill 1?"))
+        assert look is not None and look.serves
+        await cache.ask(question("How tall is a giraffe?"), "Five metres.")
+        await second.written()
+        await second.maintain()  # its own is not taken for another's
+        await first.maintain()
+        assert len(first._index) == len(second._index) == 4
+        await first.invalidations.invalidate(
+            Selection(entry=look.proposal.entry if look.proposal else ""), who="jo", check=frozenset()
+        )
+        for one_of_them in (first, second):  # neither takes the news from the other
+            await one_of_them.maintain()
+            assert len(one_of_them._index) == 3
+        await second.aclose()
+
+    with_cache(path, work)
+
+
+def test_a_number_in_the_index_opens_no_other_partition(tmp_path: Path) -> None:
+    async def work(cache: Cache) -> None:
+        await cache.ask(question("How do I pay?"), "By card.")
+        other = question("How do I pay?", tenant=Tenant(name="other"))
+        look = await cache.look(other)
+        assert look is not None and look.proposal is None
+        cache.holdings._index.add(look.partition, 1, look.vector)  # as after a file was set aside
+        again = await cache.look(other)
+        assert again is not None and again.proposal is None
 
     with_cache(tmp_path / "s.db", work)
 

@@ -1,5 +1,6 @@
 """The report on the semantic cache is net, says what it does not know, and alarms when it stops helping."""
 
+import asyncio
 import io
 import json
 import random
@@ -13,6 +14,7 @@ from rich.console import Console
 
 from farthing.brain.cache.semantic.bound import SequentialBound
 from farthing.brain.cache.semantic.bound_file import BoundFile
+from farthing.brain.cache.semantic.shelf import Shelf
 from farthing.cli.main import cli
 from farthing.insight import explain
 from farthing.insight.report import Report, build, render
@@ -333,6 +335,7 @@ def test_the_report_tells_the_certificate_and_a_retreat_where_it_knows_the_state
 ) -> None:
     book = SegmentLedger(tmp_path / "ledger")
     book.record(audited(1, "agrees"))
+    book.record(audited(2, "differs"))
     book.close()
     bound = SequentialBound(clock=lambda: 3 * DAY_S)
     bound.configure({"faq": Semantics(mode="on", threshold=0.9)})
@@ -344,13 +347,40 @@ def test_the_report_tells_the_certificate_and_a_retreat_where_it_knows_the_state
     assert cli.main(["report", *where], standalone_mode=False) == 0
     text = capsys.readouterr().out
     assert "RETREATED to exact hits since 1970-01-04" in text and "audited hits were wrong" in text
+    assert "1 of 1 false hits are other words, read by no judge" in text and "name a target" in text
     assert cli.main(["report", *where, "--json"], standalone_mode=False) == 0
     (cell,) = json.loads(capsys.readouterr().out)["semantic"]
+    assert cell["audited"]["reworded"] == 1
     assert cell["standing"]["bound"]["retreated"] is True and cell["standing"]["certificate"] is None
     (tmp_path / "semantic-bound.json").write_text("{")
     assert cli.main(["report", *where], standalone_mode=False) == 0
     assert "RETREATED" not in capsys.readouterr().out
     assert cli.main(["report", "--ledger", str(tmp_path / "ledger")], standalone_mode=False) == 0
+
+
+def test_what_the_cache_holds_is_shown_with_the_endpoints_that_retreated_and_what_helps(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bound = SequentialBound(clock=lambda: 3 * DAY_S)
+    bound.configure({name: Semantics(mode="on", threshold=0.9) for name in ("faq", "judged", "well")})
+    for name in ("faq", "judged"):
+        while bound.allows(name, b"p"):
+            bound.note(name, b"p", True)
+    BoundFile(bound, tmp_path / "semantic-bound.json").save()
+    asyncio.run(Shelf(tmp_path / "semantic.db", entries_max=10, bytes_max=10_000).aclose())
+    (tmp_path / "farthing.toml").write_text(
+        f'state_dir = "{tmp_path}"\n[providers.a]\nbase_url = "http://127.0.0.1:9/v1"\n'
+        '[endpoints.faq.cache.semantic]\nmode = "on"\n'
+        '[endpoints.judged.cache.semantic]\nmode = "on"\njudge = "a/small"\n'
+    )
+    show = ["cache", "show", "--config", str(tmp_path / "farthing.toml")]
+    assert cli.main([*show, "--json"], standalone_mode=False) == 0
+    one, other = json.loads(capsys.readouterr().out)["retreated"]
+    assert one["endpoint"] == "faq" and "without a judge" in one["advice"]
+    assert other["endpoint"] == "judged" and other["advice"] == ""
+    assert cli.main(show, standalone_mode=False) == 0
+    text = capsys.readouterr().out
+    assert "faq: RETREATED to exact hits: " in text and text.count("without a judge") == 1
 
 
 def test_the_story_of_a_request_tells_the_semantic_part() -> None:

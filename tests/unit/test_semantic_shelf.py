@@ -70,7 +70,7 @@ async def put(shelf: Shelf, one: Entry, recipe: bytes | None = None) -> int | No
 
 
 async def there(shelf: Shelf, *texts: str) -> set[str]:
-    heads = await shelf.heads(range(1, 1000))
+    heads = await shelf.heads(b"p" * 32, range(1, 1000))
     return {head.question for head in heads.values()} & set(texts or {h.question for h in heads.values()})
 
 
@@ -259,7 +259,7 @@ def test_endpoints_that_check_doubt_where_others_drop(tmp_path: Path) -> None:
         await filled(shelf)
         invalidations = Invalidations(shelf)
         await invalidations.invalidate(Selection(everything=True), who="jo", check=frozenset({"sales"}))
-        heads = await shelf.heads(range(1, 10))
+        heads = await shelf.heads(b"p" * 32, range(1, 10))
         assert {(head.question, head.trust) for head in heads.values()} == {("c", "doubted")}
         (row,) = await invalidations.log(5)
         assert (row["dropped"], row["doubted"]) == (3, 1)
@@ -356,7 +356,7 @@ def test_after_kills_at_any_moment_the_file_is_whole(tmp_path: Path) -> None:
 
         async def work(shelf: Shelf) -> None:
             rows = await shelf.vectors("", after=0, count=1_000)
-            heads = await shelf.heads(key for key, _, _ in rows)
+            heads = await shelf.heads(b"p" * 32, (key for key, _, _ in rows))
             assert 0 < len(rows) <= 30 and set(heads) == {key for key, _, _ in rows}
             for key in heads:
                 assert await shelf.answer(key) is not None

@@ -50,6 +50,7 @@ def command() -> None:
 def show(config: Path | None, file: Path | None, as_json: bool) -> int:
     """What is kept, per endpoint."""
     shown = _run(config, file, lambda work: work.show())
+    shown["retreated"] = _retreated(config)
     if as_json:
         click.echo(msgspec.json.encode(shown))
         return 0
@@ -61,6 +62,10 @@ def show(config: Path | None, file: Path | None, as_json: bool) -> int:
             f"audits {row['agreed']} agreed and {row['wrong']} "
             f"differed, saved ${row['saved_nusd'] / 1e9:.4f}"
         )
+    for row in shown["retreated"]:
+        click.echo(f"{row['endpoint']}: RETREATED to exact hits: {row['reason']}")
+        if row["advice"]:
+            click.echo(f"  {row['advice']}")
     return 0
 
 
@@ -152,6 +157,27 @@ def _run(config: Path | None, file: Path | None, ask: Callable[[Any], Awaitable[
             await shelf.aclose()
 
     return asyncio.run(work())
+
+
+def _retreated(config: Path | None) -> list[Json]:
+    """The endpoints that serve exact hits alone, why, and what helps where the configuration tells it."""
+    from farthing.insight.standing import Standings
+
+    settings = _settings(config)
+    states = Standings(_state_dir(settings)).states
+    unjudged = {
+        name for name, endpoint in settings.endpoints.items() if endpoint.cache.semantic.judge is None
+    }
+    return [
+        {
+            "endpoint": name,
+            "since_unix_s": state.since_unix_s,
+            "reason": state.reason,
+            "advice": configuration.NO_JUDGE if name in unjudged else "",
+        }
+        for name, state in sorted(states.items())
+        if state.retreated
+    ]
 
 
 def _selection(config: Path | None, given: dict[str, Any]) -> Json:

@@ -1,9 +1,11 @@
 """Every knob. A TOML file decodes into `Config`, frozen and typed, or is refused with the line and the fix.
 
-`knobs` says what there is, `read` reads it, `checks` finds what does not fit together, `show` writes it out.
+`knobs` says what there is, `read` reads it, `checks` finds what does not fit together,
+`advice` what is hardly meant, `show` writes it out.
 A `Secret` never shows its value: not in `repr`, not in `farthing check`, not in an error.
 """
 
+from farthing.config.advice import NO_JUDGE, advice
 from farthing.config.checks import Condition, loopback
 from farthing.config.knobs import (
     DEFAULT_RULES,
@@ -52,6 +54,7 @@ __all__ = [
     "DEFAULT_RULES",
     "ENV_PREFIX",
     "FAULTS_SHOWN_MAX",
+    "NO_JUDGE",
     "PORT",
     "AdminConfig",
     "BrainConfig",
@@ -88,6 +91,7 @@ __all__ = [
     "StoreConfig",
     "Table",
     "TierConfig",
+    "advice",
     "key_digest",
     "load",
     "loads",

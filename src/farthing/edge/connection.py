@@ -75,6 +75,9 @@ class Owner(Protocol):
     def refusal(self) -> Callable[[int, str], tuple[bytes, bytes]]:
         """Status and message -> further headers and body of an answer the server itself gives."""
 
+    def has_room(self) -> bool:
+        """Whether one more connection may be had."""
+
     def answers_to(self, host: bytes) -> bool:
         """Whether that Host is served here."""
 
@@ -147,7 +150,7 @@ class ClientConnection(asyncio.Protocol):
         self.transport = transport = cast(asyncio.Transport, transport)  # uvloop's is one by shape only
         transport.set_write_buffer_limits(high=WRITE_HIGH_BYTES)
         server = self.server
-        if len(server.connections) >= server.config.connections_max:
+        if not server.has_room():
             why = "the gateway is shutting down" if server.draining else "too many connections"
             self.refuse(503, f"{why}: try again in a moment")
             return
@@ -339,6 +342,12 @@ class ClientConnection(asyncio.Protocol):
     @property
     def busy(self) -> bool:
         return self._strand is not None
+
+    def drop(self) -> None:
+        """Close at once, without a word: another connection takes the place."""
+        self.server.connections.discard(self)
+        if self.transport is not None:
+            self.transport.abort()
 
     def expired(self) -> None:
         """The deadline passed: close, after saying why when a request had begun."""

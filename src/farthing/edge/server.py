@@ -31,7 +31,9 @@ class Server:
         *,
         loop: asyncio.AbstractEventLoop,
         turn: Turn,
+        evicts: bool = False,
     ) -> None:
+        """`evicts`: when all places are taken, who comes gets that of the one that was quiet longest."""
         self.config = config
         self.handler = handler
         self.refusal = refusal
@@ -42,6 +44,7 @@ class Server:
         self.idle = asyncio.Event()
         """While draining: no request is in progress any more."""
         self.date = formatdate(usegmt=True).encode()
+        self._evicts = evicts
         self._hosts = _host_names(config)
         self._listener: asyncio.AbstractServer | None = None
         self._sweeper: asyncio.TimerHandle | None = None
@@ -73,6 +76,16 @@ class Server:
         """Apply new limits. The address stays what it was at the start."""
         self.config = config
         self._hosts = _host_names(config)
+
+    def has_room(self) -> bool:
+        """Whether one more connection may be had. One whose request is being answered keeps its place."""
+        if len(self.connections) < self.config.connections_max:
+            return True
+        quiet = [connection for connection in self.connections if not connection.busy]
+        if not self._evicts or self.draining or not quiet:
+            return False
+        min(quiet, key=lambda connection: connection.deadline_s).drop()
+        return True
 
     def answers_to(self, host: bytes) -> bool:
         if not self._hosts:

@@ -11,6 +11,7 @@ import logging
 import secrets
 from collections.abc import Callable
 from itertools import count
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -18,6 +19,7 @@ from msgspec import Struct
 
 from farthing.config import ErrandsConfig
 from farthing.errands.purse import Purse
+from farthing.errands.spent import SpentFiles
 from farthing.errors import BudgetExhausted, FarthingError
 from farthing.pipeline import Steps, answer, note_error
 from farthing.protocols import Ledger
@@ -59,12 +61,15 @@ class Errands:
         busy: Callable[[], float],
         clock: Callable[[], float],
         clock_unix_s: Callable[[], float],
+        state_dir: Path | None = None,
     ) -> None:
-        """`busy` says which share of the requests that may be in progress are."""
+        """`busy` says which share of the requests that may be in progress are; in `state_dir` is kept what
+        the day has cost (None: a restart forgets it)."""
         self.config = config
         self.steps: Steps | None = None
         """Of the configuration that serves now; None until there is one."""
-        self.daily = Purse(config.usd_per_day, clock_unix_s=clock_unix_s)
+        spent = None if state_dir is None else SpentFiles(state_dir)
+        self.daily = Purse(config.usd_per_day, clock_unix_s=clock_unix_s, spent=spent)
         """For what has no purse of its own: judging and refreshing."""
         self.dropped = 0
         self.unpaid = 0
@@ -124,6 +129,7 @@ class Errands:
         for worker in workers:
             worker.cancel("draining")
         await asyncio.gather(*workers, return_exceptions=True)
+        self.daily.close()
 
     def gauges(self) -> dict[str, float]:
         return {

@@ -36,6 +36,8 @@ class Audited(msgspec.Struct, frozen=True, kw_only=True):
     """The one-sided bound were all open ones wrong."""
     judged_by: list[str]
     """`words` where the texts agreed or nothing else decides; else the judges' targets."""
+    reworded: int
+    """Of the wrong ones, those whose words differed and that no judge read: they may have said the same."""
 
 
 class Day(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,6 +149,7 @@ class _Sums:
         self.audited = self.wrong = self.unpriced = 0
         self.saved_nusd = self.compared = self.hits_nusd = self.embedding_nusd = self.idle_embedding_nusd = 0
         self.errands_nusd: dict[str, int] = {}
+        self.reworded = 0
         self.judges: set[str] = set()
         self.entries: set[int] = set()
         self.days: dict[str, _Day] = {}
@@ -185,7 +188,9 @@ class _Sums:
             return False
         if receipt.audit == "pending":
             return True
-        self.judged(receipt.audit == "differs", "words", day_of(receipt.at_unix_s))
+        differs = receipt.audit == "differs"
+        self.reworded += differs
+        self.judged(differs, "words", day_of(receipt.at_unix_s))
         return False
 
     def _served(self, receipt: Receipt, day: _Day) -> None:
@@ -268,6 +273,7 @@ class _Sums:
             high=bounds[1] if bounds else None,
             upper_with_open=upper(wrong + waiting, n + waiting, 0.95) if n + waiting else None,
             judged_by=sorted(self.judges),
+            reworded=self.reworded,
         )
 
     def _avoided(self, hits: int) -> int | None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from farthing.config import NO_JUDGE
 from farthing.insight.money import usd
 from farthing.insight.semantic import Audited, Day, SemanticCell, day_of
 from farthing.insight.standing import Standing
@@ -35,7 +36,7 @@ def _lines(cell: SemanticCell) -> Iterator[str]:
     yield f"hit rate {_share(cell.hit_rate)}, would-be hits {_share(cell.would_hit_rate)}"
     yield _false_hits(cell.audited)
     if cell.standing is not None:
-        yield from _standing(cell.standing)
+        yield from _standing(cell.standing, cell.audited)
     errands = "".join(f", {name} {usd(nusd)}" for name, nusd in cell.errands_nusd.items())
     yield (
         f"money: hits avoided {_usd(cell.avoided_nusd)}; embedding {usd(cell.embedding_nusd)}{errands}; "
@@ -61,7 +62,7 @@ def _false_hits(audited: Audited) -> str:
     )
 
 
-def _standing(standing: Standing) -> Iterator[str]:
+def _standing(standing: Standing, audited: Audited) -> Iterator[str]:
     made, bound = standing.certificate, standing.bound
     if made is not None:
         yield (
@@ -72,6 +73,11 @@ def _standing(standing: Standing) -> Iterator[str]:
         yield f"[bold red]RETREATED to exact hits[/] since {day_of(bound.since_unix_s)}: {bound.reason}"
     elif bound is not None and bound.partitions_retreated:
         yield f"[bold red]{bound.partitions_retreated:,} partitions retreated to exact hits[/]"
+    else:
+        return
+    if audited.reworded:
+        unread = f"{audited.reworded:,} of {audited.wrong:,} false hits are other words, read by no judge"
+        yield f"{unread}: {NO_JUDGE}"
 
 
 def _over_time(days: list[Day]) -> Iterator[str]:

@@ -27,14 +27,15 @@ class Standings:
 
     def __init__(self, state_dir: Path) -> None:
         self._state_dir = state_dir
-        self._states = _states(state_dir / BOUND_FILE)
+        self.states = _states(state_dir / BOUND_FILE)
+        """What is known of each endpoint, as of some seconds ago."""
 
     def of(self, endpoint: str) -> Standing:
         try:
             certificate = certificates.load(certificates.certificate_path(self._state_dir, endpoint))
         except ConfigError:
             certificate = None
-        return Standing(certificate=certificate, bound=self._states.get(endpoint))
+        return Standing(certificate=certificate, bound=self.states.get(endpoint))
 
 
 def _states(path: Path) -> dict[str, EndpointState]:

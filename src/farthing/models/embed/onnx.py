@@ -6,24 +6,15 @@ it. (Eight short texts in one call cost a quarter less CPU; their vectors would 
 batch to batch, because what goes into each int8 product is scaled over the whole call.)
 """
 
-import asyncio
-import logging
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from farthing.errors import ConfigError, StoreError
 from farthing.models.embed.batching import Asked, Batcher
-from farthing.models.embed.session import (
-    MODELS,
-    model_errors,
-    open_session,
-    open_tokenizer,
-    read_tokens,
-    require,
-)
+from farthing.models.embed.local import LocalModel
+from farthing.models.embed.session import MODELS, read_tokens
 
 if TYPE_CHECKING:
     from farthing.protocols import Vector, Vectors
@@ -31,8 +22,6 @@ if TYPE_CHECKING:
 BATCH_TEXTS_MAX = 16
 BATCH_CHARS_MAX = 4_096  # about 0.1 s of work at most, which the texts behind it wait for
 WAITING_MAX = 512
-
-log = logging.getLogger(__name__)
 
 
 class OnnxEmbedder:
@@ -53,15 +42,9 @@ class OnnxEmbedder:
         """Raises:
         ConfigError: a package of the extra `semantic` is not installed.
         """
-        require()
-        self._model = model
-        self._tokenizer_file = tokenizer
-        self._session: Any = None
-        self._tokenizer: Any = None
-        self._errors: tuple[type[Exception], ...] = ()
+        self._local = LocalModel(model, tokenizer, name="the embedding model", thread="embed")
         self.cpu_s = 0.0
         """Processor time spent on vectors so far."""
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embed")
         self._batcher: Batcher[tuple[Vector, bool]] = Batcher(
             self._work,
             name="the embedding model",
@@ -72,21 +55,8 @@ class OnnxEmbedder:
         )
 
     async def warm(self) -> None:
-        """Load the model, off the event loop. Twice is safe.
-
-        The import of onnxruntime itself holds the interpreter's lock for some 0.1 s, so this is for before
-        the first request.
-
-        Raises:
-            ConfigError: a file is missing or is not what it should be.
-        """
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._load)
-
-    def _load(self) -> None:
-        if self._session is None:
-            tokenizer = open_tokenizer(self._tokenizer_file)
-            session = open_session(self._model)
-            self._tokenizer, self._errors, self._session = tokenizer, model_errors(), session
+        """As `LocalModel.warm`."""
+        await self._local.warm()
 
     async def embed(self, texts: Sequence[str]) -> "tuple[Vectors, Sequence[bool]]":
         import numpy as np
@@ -97,30 +67,23 @@ class OnnxEmbedder:
         return np.stack([vector for vector, _ in found]), [cut for _, cut in found]
 
     async def _work(self, batch: Sequence[Asked]) -> "Sequence[tuple[Vector, bool] | None]":
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._embed_all, batch)
+        return await self._local.run(partial(self._embed_all, batch))
 
     def _embed_all(self, batch: Sequence[Asked]) -> "list[tuple[Vector, bool] | None]":
         began_s = time.thread_time()
         try:
-            self._load()
-        except ConfigError as error:
-            log.error("the semantic cache is without its model: %s", error)
-            raise StoreError(str(error)) from error
-        try:
             return [self._embed_one(asked.text) if asked.wanted else None for asked in batch]
-        except self._errors as error:
-            raise StoreError(f"the embedding model failed: {error}") from error
         finally:
             self.cpu_s += time.thread_time() - began_s
 
     def _embed_one(self, text: str) -> "tuple[Vector, bool]":
         import numpy as np
 
-        ids, cut = read_tokens(self._tokenizer, text, self.tokens_max)
-        (vectors,) = self._session.run(None, {"ids": np.array([ids], np.int32)})
+        ids, cut = read_tokens(self._local.tokenizer, text, self.tokens_max)
+        (vectors,) = self._local.session.run(None, {"ids": np.array([ids], np.int32)})
         vector: Vector = vectors[0]
         return vector, cut
 
     async def aclose(self) -> None:
         await self._batcher.aclose()
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._local.close(cancel=True)

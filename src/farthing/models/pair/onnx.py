@@ -5,23 +5,15 @@ one order that the texts alone decide (the lesser first), so one pass is enough 
 alike, bit for bit. Each pair is a call of its own: what is computed for one pair depends on nobody else's.
 """
 
-import asyncio
-import logging
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from farthing.errors import ConfigError, StoreError
-from farthing.models.embed.session import (
-    MODELS,
-    model_errors,
-    open_session,
-    open_tokenizer,
-    read_tokens,
-    require,
-)
+from farthing.errors import StoreError
+from farthing.models.embed.local import LocalModel
+from farthing.models.embed.session import MODELS, read_tokens
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,8 +22,6 @@ if TYPE_CHECKING:
 TOKENS_MAX = 128  # of each text; the model has 256 places
 WAITING_MAX = 256
 PAIRS_AT_ONCE_MAX = 64
-
-log = logging.getLogger(__name__)
 
 
 class OnnxPairModel:
@@ -49,24 +39,14 @@ class OnnxPairModel:
         """Raises:
         ConfigError: a package of the extra `semantic` is not installed.
         """
-        require()
-        self._model = model
-        self._tokenizer_file = tokenizer
+        self._local = LocalModel(model, tokenizer, name="the pair model", thread="pair")
         self._waiting_max = waiting_max
         self._waiting = 0
         self._closed = False
-        self._session: Any = None
-        self._tokenizer: Any = None
-        self._errors: tuple[type[Exception], ...] = ()
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pair")
 
     async def warm(self) -> None:
-        """Load the model, off the event loop. Twice is safe.
-
-        Raises:
-            ConfigError: a file is missing or is not what it should be.
-        """
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._load)
+        """As `LocalModel.warm`."""
+        await self._local.warm()
 
     async def scores(self, pairs: Sequence[tuple[str, str]]) -> Sequence[float]:
         found = await self._ask(pairs)
@@ -99,46 +79,30 @@ class OnnxPairModel:
             self._waiting += len(part)
             left = Event()
             try:
-                found += await asyncio.get_running_loop().run_in_executor(
-                    self._thread, self._read, part, left
-                )
+                found += await self._local.run(partial(self._read, part, left))
             finally:
                 left.set()  # of a caller that was cancelled: what has not begun is skipped
                 self._waiting -= len(part)
         return found
 
-    def _load(self) -> None:
-        if self._session is None:
-            tokenizer = open_tokenizer(self._tokenizer_file)
-            session = open_session(self._model)
-            self._tokenizer, self._errors, self._session = tokenizer, model_errors(), session
-
     def _read(
         self, pairs: Sequence[tuple[str, str]], left: Event
     ) -> "list[tuple[float, NDArray[np.float32]]]":
-        try:
-            self._load()
-        except ConfigError as error:
-            log.error("the semantic cache is without its pair model: %s", error)
-            raise StoreError(str(error)) from error
         if self._closed:
             raise StoreError("the pair model is closed")
-        try:
-            return [self._read_one(*pair) for pair in pairs if not left.is_set()]
-        except self._errors as error:
-            raise StoreError(f"the pair model failed: {error}") from error
+        return [self._read_one(*pair) for pair in pairs if not left.is_set()]
 
     def _read_one(self, a: str, b: str) -> "tuple[float, NDArray[np.float32]]":
         import numpy as np
 
         first, second = (a, b) if a <= b else (b, a)
-        ids, _ = read_tokens(self._tokenizer, first, TOKENS_MAX)
-        more, _ = read_tokens(self._tokenizer, second, TOKENS_MAX)
+        ids, _ = read_tokens(self._local.tokenizer, first, TOKENS_MAX)
+        more, _ = read_tokens(self._local.tokenizer, second, TOKENS_MAX)
         types = [0] * len(ids) + [1] * (len(more) - 1)  # the second text comes without its [CLS]
         given = {"ids": np.array([ids + more[1:]], np.int32), "types": np.array([types], np.int32)}
-        logits, rows = self._session.run(None, given)
+        logits, rows = self._local.session.run(None, given)
         return float(logits[0, 0]), rows[0]
 
     async def aclose(self) -> None:
         self._closed = True
-        self._thread.shutdown(wait=False)  # what waits there finds it closed
+        self._local.close(cancel=False)  # what waits there finds it closed

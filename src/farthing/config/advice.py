@@ -1,0 +1,17 @@
+"""What a configuration may say and hardly means: told at the start, by a reload and by `farthing check`."""
+
+from farthing.config.knobs import Config
+
+NO_JUDGE = (
+    "without a judge every rewording of an answer counts as a false hit, so a model that words its answers "
+    "anew makes the endpoint retreat to exact hits; name a target as its judge"
+)
+
+
+def advice(config: Config) -> tuple[str, ...]:
+    """One line for each thing, with its key first and the fix last. Empty: nothing to say."""
+    return tuple(
+        f"endpoints.{name}.cache.semantic.judge: {NO_JUDGE}"
+        for name, endpoint in config.endpoints.items()
+        if endpoint.cache.semantic.mode != "off" and endpoint.cache.semantic.judge is None
+    )
