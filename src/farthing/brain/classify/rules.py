@@ -41,7 +41,9 @@ _ENGLISH = frozenset(word for word, languages in _LANGUAGES.items() if languages
 # Letters in lower case; everything in ASCII that is not a letter or digit ends a word; other bytes are
 # parts of UTF-8 letters.
 _SPACED = bytes(b if b >= 0x80 else ord(chr(b).lower()) if chr(b).isalnum() else 0x20 for b in range(256))
-_PUNCTUATION = tuple(c.encode() for c in "’“”…–—¿¡«»")
+# Signs that stand between words, by what they begin with: most texts have none of these.
+_GENERAL_SIGNS = tuple(c.encode() for c in "’“”„…–—")
+_LATIN_SIGNS = tuple(c.encode() for c in "¿¡«»")
 
 RISKY_DOMAINS = frozenset(["legal", "medical", "financial", "compliance"])
 _VERBS_OF_EFFECT = (
@@ -160,9 +162,18 @@ def _words_beyond_ascii(text: str) -> tuple[str, list[bytes]]:
     """The script of `text`, as `_script`, and its words."""
     data = text.lower().encode("utf-8", "replace")
     script = _script(data, len(text))
-    for sign in _PUNCTUATION:
-        data = data.replace(sign, b" ")
-    return script, data.translate(_SPACED).split()
+    return script, without_signs(data).translate(_SPACED).split()
+
+
+def without_signs(data: bytes) -> bytes:
+    """Spaces for the signs beyond ASCII that stand between words."""
+    if b"\xe2\x80" in data:
+        for sign in _GENERAL_SIGNS:
+            data = data.replace(sign, b" ")
+    if b"\xc2" in data:
+        for sign in _LATIN_SIGNS:
+            data = data.replace(sign, b" ")
+    return data
 
 
 def _heaviest(weights: _Weights, enough: int, otherwise: str) -> str:
@@ -304,6 +315,9 @@ _KANA = (b"\xe3\x81", b"\xe3\x82", b"\xe3\x83")
 def _script(data: bytes, chars: int) -> str:
     """The language of a text not mainly in Latin letters; empty when Latin, or when only words can tell."""
     enough = max(2, chars // 4)
+    beyond = len(data) - chars  # bytes that characters beyond ASCII have more than one: each has one or more
+    if beyond < enough:
+        return ""
     count = data.count
     han = sum(map(count, _HAN))
     kana = sum(map(count, _KANA))

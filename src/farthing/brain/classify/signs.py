@@ -11,6 +11,7 @@ from itertools import repeat
 from typing import Any, NamedTuple
 from zlib import crc32
 
+from farthing.brain.classify.rules import without_signs
 from farthing.types import Json, Request, Traits
 
 EDGE_CHARS = 600
@@ -18,6 +19,8 @@ EDGE_CHARS = 600
 _FIRST_WORDS, _LAST_WORDS = 30, 20
 _FIRST_SYSTEM, _LAST_SYSTEM = 30, 10
 _NEAR_WORDS = 8
+_READ = _FIRST_WORDS + _LAST_WORDS
+"""More words than these are read of no text."""
 _DENSE_CHARS = 80
 _PARTS_MAX = 32
 WORDS_MAX = 250
@@ -28,7 +31,9 @@ _STEM = 0x5C1D93A7
 
 _SPACED = bytes(b if b >= 0x80 else ord(chr(b).lower()) if chr(b).isalnum() else 0x20 for b in range(256))
 _ONLY_ASCII = bytes(b if b < 0x80 and chr(b).isalnum() else 0x20 for b in range(256))
-_PUNCTUATION = tuple(c.encode() for c in "’“”„…–—¿¡«»。，、：？！「」؟،।")
+# Signs between words that only texts of Asia have, by the bytes they begin with.
+_WIDE_SIGNS = ((b"\xe3\x80", "。、「」"), (b"\xef\xbc", "，：？！"), (b"\xd8", "؟،"), (b"\xe0\xa5", "।"))
+_SIGNS_OF = tuple((first, tuple(c.encode() for c in signs)) for first, signs in _WIDE_SIGNS)
 _BOUNDLESS = frozenset([*range(0xE4, 0xEA)])  # first bytes of Han
 _IMPERATIVE_ROLES = ("system", "developer")
 _TOOL_ROLES = ("tool", "function")
@@ -47,15 +52,15 @@ class Seen(NamedTuple):
 def see(request: Request, said: Traits) -> Seen:
     """The features of `request`; `said` is what the rules said of it. Pure; never raises on any text."""
     text = _edges(request.text)
-    words = _words(text)
-    signs = _signs(request, text, len(words), said)
+    words, count = _words(text)
+    signs = _signs(request, text, count, said)
     near = _hashed(words[:_NEAR_WORDS], _OPENING) | _hashed(words[-_NEAR_WORDS:], _CLOSE)
     system = system_prompt(request.body)
     return Seen(
         signs,
         near,
         _hashed(_ends(words, _FIRST_WORDS, _LAST_WORDS), _ANYWHERE),
-        _hashed(_ends(_words(system), _FIRST_SYSTEM, _LAST_SYSTEM), _SYSTEM) if system else set(),
+        _hashed(_ends(_words(system)[0], _FIRST_SYSTEM, _LAST_SYSTEM), _SYSTEM) if system else set(),
     )
 
 
@@ -92,20 +97,27 @@ def _edges(text: str) -> str:
     return f"{text[:EDGE_CHARS]} {text[-EDGE_CHARS:]}"
 
 
-def _words(text: str) -> list[bytes]:
-    """The words of `text` in lower case."""
+def _words(text: str) -> tuple[list[bytes], int]:
+    """The words of `text` in lower case, and how many there are: of texts without spaces those in the middle
+    are only counted."""
     if text.isascii():
-        return text.encode().translate(_SPACED).split()
+        words = text.encode().translate(_SPACED).split()
+        return words, len(words)
     head = text[:_DENSE_CHARS]
     dense = _without_spaces(head.encode("utf-8", "replace"), len(head))
     if dense and len(text) > 2 * _DENSE_CHARS:
         text = head + text[-_DENSE_CHARS:]
-    data = text.lower().encode("utf-8", "replace")
-    for mark in _PUNCTUATION:
-        data = data.replace(mark, b" ")
+    data = without_signs(text.lower().encode("utf-8", "replace"))
+    for first, signs_of_it in _SIGNS_OF:
+        if first in data:
+            for each in signs_of_it:
+                data = data.replace(each, b" ")
     if dense:
-        return data.translate(_ONLY_ASCII).split()[:_NEAR_WORDS] + _pairs(data)
-    return data.translate(_SPACED).split()
+        words = data.translate(_ONLY_ASCII).split()[:_NEAR_WORDS]
+        pairs, count = _pairs(data)
+        return words + pairs, len(words) + count
+    words = data.translate(_SPACED).split()
+    return words, len(words)
 
 
 def _without_spaces(data: bytes, chars: int) -> bool:
@@ -115,10 +127,12 @@ def _without_spaces(data: bytes, chars: int) -> bool:
     return (dense + sum(map(count, _BOUNDLESS))) * 4 >= chars
 
 
-def _pairs(data: bytes) -> list[bytes]:
-    """Each character with the next, white space left out."""
+def _pairs(data: bytes) -> tuple[list[bytes], int]:
+    """Each character with the next, white space left out: the first and last, and how many there are."""
     wide = "".join(data.decode("utf-8", "replace").split()).encode("utf-16-le", "replace")
-    return [wide[at : at + 4] for at in range(0, max(len(wide) - 2, 2), 2)]
+    starts = range(0, max(len(wide) - 2, 2), 2)
+    read = starts if len(starts) <= _READ else (*starts[:_FIRST_WORDS], *starts[-_LAST_WORDS:])
+    return [wide[at : at + 4] for at in read], len(starts)
 
 
 def _hashed(words: list[bytes], where: int) -> set[int]:
