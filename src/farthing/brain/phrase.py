@@ -1,7 +1,7 @@
 # ruff: noqa: RUF001  (signs of many scripts)
 """When two ways to write a question are the same question: shared by cache keys and fixed answers."""
 
-import unicodedata
+from farthing.composed import composed
 
 CLOSING = " .?!…。？！؟"
 
@@ -11,5 +11,5 @@ def normalised(text: str) -> str:
 
     Idempotent: normalising twice changes nothing more.
     """
-    folded = text.casefold() if text.isascii() else unicodedata.normalize("NFC", text.casefold())
+    folded = text.casefold() if text.isascii() else composed(text.casefold())
     return " ".join(folded.split()).rstrip(CLOSING)

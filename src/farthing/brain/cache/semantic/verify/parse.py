@@ -1,7 +1,6 @@
 """A text as the rules see it: one pass, no model."""
 
 import re
-import unicodedata
 from typing import NamedTuple
 
 from farthing.brain.cache.semantic.verify.words import (
@@ -20,6 +19,7 @@ from farthing.brain.cache.semantic.verify.words import (
     UNIT_BARE,
     UNITS,
 )
+from farthing.composed import composed
 
 _TOKEN = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+(?:'[^\W\d_]+)?|[%$€£¥₹]|[?!.;]|[+#]+|<=?|>=?|=")
 _NOT_TEXT = frozenset("?!.;")
@@ -76,7 +76,7 @@ class Facts(NamedTuple):
 
 def parse(text: str) -> Facts:
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", text).translate(LOOK_ALIKE)
+        text = composed(text, "NFKC").translate(LOOK_ALIKE)
     if "US" in text and not text.isupper():
         text = _US.sub("USA", text)
     lower = text.lower()
