@@ -12,6 +12,8 @@ from farthing.errors import ProviderError
 from farthing.types import (
     CacheHit,
     Comparison,
+    Doubt,
+    Draft,
     Json,
     Look,
     Operation,
@@ -20,6 +22,7 @@ from farthing.types import (
     Receipt,
     Request,
     Route,
+    Signal,
     Target,
     Traits,
     Usage,
@@ -122,6 +125,50 @@ class Router(Protocol):  # brain/route: rules
         """Whether the configuration answers this itself, in words of its own: no similar question's answer
         may take their place. Pure and quick."""
 
+    wait_s: float
+    """How long `route` may wait for a model it asks, beyond the time of the brain; 0: it asks none."""
+
+
+class RouteAdvisor(Protocol):  # errands: advise
+    """Asks a cheap model whether a question is easy."""
+
+    async def easy(self, request: Request) -> float | None:
+        """From 0, hard, to 1, easy: how likely a cheap model answers it well. None: it was not asked, or said
+        nothing in time.
+
+        Takes a time of its own, bounded, and never raises; what it cost is in a receipt of its own.
+        """
+
+
+class Inspector(Protocol):  # errands: inspect
+    """Looks at answers after they were given, to learn how good they are. None of this may wait or raise."""
+
+    def asked(self, request: Request, receipt: Receipt) -> None:
+        """Every request of a client is told here once it is classified: one that repeats another within a
+        moment says something about the answer that had. The receipt is not finished yet."""
+
+    def wants(self, request: Request, route: Route) -> bool:
+        """Whether the answer to `request` will be looked at, so that its text has to be kept until then."""
+
+    def inspect(self, request: Request, route: Route, answer: CacheHit, receipt: Receipt) -> None:
+        """Take a complete answer that `wants` asked for; `route.shadow`, where there is one, is to be asked
+        too. Quick: what takes long is queued within bounds."""
+
+
+class RouteAudit(Protocol):  # brain/route: policies
+    """Keeps the loss of quality under a routing policy within what its certificate says."""
+
+    def opened(self, receipt: Receipt) -> None:
+        """An explored request was answered: its receipt has endpoint, traits, score and policy. Told once,
+        before anybody judges; `lost` follows. Quick; without a policy, or of another router or tiers than its
+        certificate's, nothing happens."""
+
+    def lost(self, request_id: str, loss: float | None) -> None:
+        """By how much the cheap answer to an explored request is worse than the expensive one, from 0, as
+        good or better, to 1. None: it will never be known (no room, no answer, no verdict). One that its
+        policy keeps with the expensive tier lost nothing, whatever is said, and counts now, as others do. Of
+        one that was not opened, or was given up, nothing happens."""
+
 
 class Verifier(Protocol):  # brain/cache/semantic/verify: rules | trained
     async def verify(
@@ -203,6 +250,10 @@ class Hold(Protocol):
     @property
     def left_nusd(self) -> int | None:
         """Nano-dollars a further call may hold; None without a limit."""
+
+    @property
+    def left_calls(self) -> int | None:
+        """Calls that may still be made; None without a limit."""
 
     def settle(self, cost_nusd: int | None) -> None:
         """Replace everything held by what was spent; None keeps the held worst case as spent."""
@@ -367,6 +418,24 @@ class Guardrail(Protocol):  # postprocess/guard: deny
         """
 
 
+class Ask(Protocol):  # escalate
+    """Asks a model within the request that is being answered: under its contract, in its receipt."""
+
+    async def __call__(self, body: Json, target: str | None) -> Draft | None:
+        """The answer of `target` (None: of the target that gave the draft) to `body`, an object in OpenAI's
+        form whose model does not matter. None: it did not answer, or the contract does not allow the call.
+        """
+
+
+class AnswerCheck(Protocol):  # postprocess/verify
+    """Says whether an answer is good enough to go out, before a dearer model is asked."""
+
+    name: str
+
+    async def doubt(self, draft: Draft, ask: Ask) -> Doubt:
+        """What speaks against `draft`. No reason is no proof that it is right."""
+
+
 # -- ledger: never blocks the loop, never loses an acknowledged row ---------------------------------
 
 
@@ -386,6 +455,10 @@ class Ledger(Protocol):  # ledger: segments | memory
         Survives the death of the process when it returns. Never raises: a row that cannot be
         written is counted and logged, and new paid work is refused from then on.
         """
+
+    def signal(self, signal: Signal) -> None:
+        """Write one thing learned about an answer. As safe as a receipt once it returns; never raises: one
+        that cannot be written is counted and logged."""
 
     async def aclose(self) -> None:
         """Make everything durable, then release. Safe to call twice."""

@@ -140,6 +140,8 @@ class Request(Struct, frozen=True, kw_only=True):
     """The documents the answer will come from, `id` or `id@version`, as the client named them; sorted."""
     received_s: float = 0.0
     """Monotonic time at which the last byte of the request was read."""
+    own: bool = False
+    """The gateway's own, no client's: never explored, and on no trial."""
 
 
 class Traits(Struct, frozen=True, kw_only=True):
@@ -216,7 +218,16 @@ class Route(Struct, frozen=True, kw_only=True):
     pinned: bool = False
     """The client named the model: nothing was chosen, so nothing is saved by choosing."""
     score: float | None = None
+    """The router's, of its cheap tier: 1 less the loss it expects there, so over 1 where it expects a gain.
+    None: nothing was predicted."""
+    by: str = ""
+    """Name and version of what gave the score; empty when nothing did."""
+    policy: str = ""
+    """The version of the endpoint's routing policy that decided, `faq@3`; empty: the configuration alone."""
     propensity: float = 1.0
+    """Probability with which a request like this one is explored, or is not, as this one."""
+    shadow: "Route | None" = None
+    """Asked too, behind the answer, so that both can be compared: what the client gets is never this."""
 
 
 class Prompt(Struct, frozen=True, kw_only=True):
@@ -338,6 +349,61 @@ class Comparison(Struct, frozen=True, kw_only=True):
     """What the request named, as it named them."""
 
 
+class Draft(Struct, frozen=True, kw_only=True):
+    """An answer that is not out yet, for checks to say whether it may go."""
+
+    request: Request
+    target: Target
+    text: str
+    """Of the first choice; empty when it has none (tool calls)."""
+    finish_reason: str | None
+    logprobs: tuple[float, ...] | None = None
+    """Of the answer's tokens, where the provider gave them."""
+    margins: tuple[float, ...] | None = None
+    """Of each token the logprob less that of the likeliest other one, where the provider gave both; below
+    zero where another was likelier."""
+    tool_calls: tuple[tuple[str, str], ...] = ()
+    """Name and arguments, JSON or what was to be, of the tools that are to be called."""
+
+
+class Doubt(Struct, frozen=True, kw_only=True):
+    """What a check found."""
+
+    reason: str | None
+    """Why the answer is not good enough, as a phrase for the receipt; None: nothing speaks against it."""
+    score: float | None = None
+    """How sure the check is that the answer is good, from 0 to 1; None: it has no measure."""
+
+
+class Signal(Struct, frozen=True, kw_only=True, array_like=True):
+    """One thing learned about the quality of an answer after it was given. A row of the ledger.
+
+    New fields go to the end, with a default. Only signals of the tenant whose request it was count.
+    """
+
+    request_id: str
+    """Of the client's request."""
+    at_unix_s: float
+    source: Literal["judge", "feedback", "check", "retry"]
+    quality: float | None
+    """From 0 to 1; None: it was looked at and could not be told."""
+    kind: str = ""
+    """`pairwise`, `rubric`; `thumb`, `rating`; the name of the check."""
+    tier: str = ""
+    """Whose answer this is about; empty: the answer the client got."""
+    target: str = ""
+    other: str = ""
+    """The tier whose answer it was compared with; empty: with none."""
+    by: str = ""
+    """The judge's target; empty: nobody was asked."""
+    consistent: bool | None = None
+    """Whether a judge said the same with the order of the answers swapped; None: asked in one order."""
+    tenant: str = ""
+    endpoint: str = ""
+    detail: str = ""
+    """At most 200 characters, for people; never text of a question or an answer."""
+
+
 # -- the receipt ------------------------------------------------------------------------------------
 
 
@@ -430,12 +496,26 @@ class Receipt(Struct, kw_only=True, array_like=True):
     audit: Literal["", "pending", "agrees", "differs"] = ""
     """Whether the fresh answer says what the stored one would have; `pending` until a judge has said so,
     in a receipt of its own (`purpose` judge, `about` this request)."""
-    purpose: Literal["", "judge", "precompute", "refresh"] = ""
+    purpose: Literal["", "judge", "precompute", "refresh", "explore", "route"] = ""
     """Empty for a client's request; else the gateway's own errand."""
     about: str = ""
     """The request or entry an errand is for."""
     embedding_nusd: int = 0
     """What a remote embedder charged; part of `cost_nusd`."""
+    route_by: str = ""
+    """Name and version of what gave `route_score`."""
+    route_policy: str = ""
+    """The version of the endpoint's routing policy that decided, `faq@3`."""
+    explored: str = ""
+    """Tier that was asked the same, behind the answer; its call has a receipt of its own (`purpose` explore,
+    `about` this request)."""
+    check_score: float | None = None
+    """Lowest that the checks of a cascade gave the first answer."""
+    check_by: str = ""
+    """Name of the check that gave it; empty: none has a measure."""
+    doubt: str = ""
+    """What the checks had against the first answer, `NAME: reason`; empty: nothing. It went out all the same
+    where no better one could be had, which `skipped` says of `escalate`."""
 
 
 def saved_nusd(receipt: Receipt) -> int | None:

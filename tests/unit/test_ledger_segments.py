@@ -18,10 +18,10 @@ from farthing.config import LedgerConfig
 from farthing.errors import ConfigError, Overloaded
 from farthing.ledger import files
 from farthing.ledger.memory import MemoryLedger
-from farthing.ledger.read import find, orphans, read, recent, unanswered
+from farthing.ledger.read import find, orphans, read, read_all, recent, unanswered
 from farthing.ledger.rows import FIELDS, MAGIC, VERSION, Intent, encode, frame
 from farthing.ledger.segments import SegmentLedger
-from farthing.types import Attempt, Receipt, Usage
+from farthing.types import Attempt, Receipt, Signal, Usage
 
 SMALL = LedgerConfig(segment_bytes=262_144, sync_ms=10)
 
@@ -412,6 +412,31 @@ def test_a_segment_with_other_fields_in_another_order_is_read_by_their_names(tmp
             Attempt(target="a/b", tier="cheap", started_ms=2.5, usage=Usage(output_tokens=4)),
         ],
     )
+
+
+def test_a_segment_from_before_signals_is_read_beside_one_with_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = {kind: list(names) for kind, names in FIELDS.items() if kind != "signal"}
+    values = [getattr(receipt(1), name) for name in FIELDS["receipt"]]
+    said = [3, ["r1", 1.0, "feedback", 1.0]]  # of which its head says nothing
+    write_segment(tmp_path, head_of(before), said, [1, ["r1", "a/b", 1, 1.0]], [2, values])
+    assert [type(row) for row in read_all(tmp_path)] == [Intent, Receipt]
+    assert caplog.text.count("cannot be read") == 1
+    book = SegmentLedger(tmp_path, LedgerConfig())
+    book.signal(Signal(request_id="r1", at_unix_s=2.0, source="feedback", quality=1.0))
+    book.close()
+    assert [type(row) for row in read_all(tmp_path)] == [Intent, Receipt, Signal]
+    assert [type(row) for row in read(tmp_path)] == [Intent, Receipt]
+    assert find(tmp_path, "r1") == receipt(1)
+
+
+def test_a_head_without_the_fields_of_a_receipt_is_no_head(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_segment(tmp_path, head_of({"intent": ["request_id"]}), [1, ["r1"]])
+    assert list(read_all(tmp_path)) == []
+    assert "left out" in caplog.text
 
 
 def test_a_segment_of_a_later_format_is_left_out_with_a_warning(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from farthing.errors import Overloaded
 from farthing.ledger.rows import Intent
-from farthing.types import Receipt
+from farthing.types import Receipt, Signal
 
 ROWS_MAX = 100_000  # about 200 MB of receipts; the oldest go first
 
@@ -14,10 +14,10 @@ class MemoryLedger:
     """Keeps the newest `rows_max` rows, in the order they were written."""
 
     def __init__(self, *, rows_max: int = ROWS_MAX) -> None:
-        self._rows: deque[Intent | Receipt] = deque(maxlen=rows_max)
+        self._rows: deque[Intent | Receipt | Signal] = deque(maxlen=rows_max)
         self._closed = False
         self.lost = 0
-        """Receipts that came after `aclose`."""
+        """Receipts and signals that came after `aclose`."""
 
     def intend(self, receipt: Receipt, target: str) -> None:
         if self._closed:
@@ -38,8 +38,14 @@ class MemoryLedger:
             return
         self._rows.append(receipt)
 
-    def rows(self) -> Iterator[Intent | Receipt]:
-        """Everything kept, oldest first, as `read.read` gives it for a directory."""
+    def signal(self, signal: Signal) -> None:
+        if self._closed:
+            self.lost += 1
+            return
+        self._rows.append(signal)
+
+    def rows(self) -> Iterator[Intent | Receipt | Signal]:
+        """Everything kept, oldest first, as `read.read_all` gives it for a directory."""
         return iter(tuple(self._rows))
 
     async def aclose(self) -> None:

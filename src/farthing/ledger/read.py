@@ -9,15 +9,24 @@ import msgspec
 
 from farthing.ledger import files
 from farthing.ledger.rows import FRAME_BYTES, Intent, RowReader, decode_head, frame_head, frames
-from farthing.types import Receipt
+from farthing.types import Receipt, Signal
 
 SEEN_MAX = 200_000  # a row is written twice only within moments of a failing disk
+
+Row = Intent | Receipt | Signal
 
 log = logging.getLogger("farthing.ledger")
 
 
 def read(path: Path, since_unix_s: float | None = None) -> Iterator[Intent | Receipt]:
-    """Every row of requests that arrived at `since_unix_s` or later, each once.
+    """As `read_all`, without what was learned about answers."""
+    for row in read_all(path, since_unix_s):
+        if not isinstance(row, Signal):
+            yield row
+
+
+def read_all(path: Path, since_unix_s: float | None = None) -> Iterator[Row]:
+    """Every row of requests that arrived at `since_unix_s` or later, and the signals since, each once.
 
     Rows of one writer come in the order they were written, several writers are merged roughly by time
     of arrival. A row being written is not yet there. An absent or empty directory has no rows. What is
@@ -34,7 +43,7 @@ def read(path: Path, since_unix_s: float | None = None) -> Iterator[Intent | Rec
     for row in rows:
         # With the time, so that an id a client repeats is not taken for a row that was written twice.
         # Hashes suffice: among 200,000 rows the odds of one wrong match are 1 in 10**9.
-        key = hash((row.request_id, row.at_unix_s, row.attempt if isinstance(row, Intent) else 0))
+        key = hash((row.request_id, row.at_unix_s, _which(row)))
         if key in seen or key in seen_before:
             continue
         seen.add(key)
@@ -42,6 +51,13 @@ def read(path: Path, since_unix_s: float | None = None) -> Iterator[Intent | Rec
             seen, seen_before = set(), seen
         if since_unix_s is None or row.at_unix_s >= since_unix_s:
             yield row
+
+
+def _which(row: Row) -> object:
+    """What tells apart two rows of one request and time."""
+    if isinstance(row, Intent):
+        return row.attempt
+    return (row.source, row.kind, row.tier, row.target) if isinstance(row, Signal) else 0
 
 
 def orphans(path: Path, since_unix_s: float | None = None) -> list[Intent]:
@@ -78,7 +94,11 @@ def find(path: Path, request_id: str) -> Receipt | Intent | None:
             continue
         found: Receipt | Intent | None = None
         for row in _rows(segment, data, live):
-            if row.request_id == request_id and not isinstance(found, Receipt):
+            if (
+                row.request_id == request_id
+                and not isinstance(found, Receipt)
+                and not isinstance(row, Signal)
+            ):
                 found = row
         if found is not None:
             return found
@@ -100,9 +120,7 @@ def recent(path: Path, rows_max: int) -> list[Receipt]:
 # -- segments ---------------------------------------------------------------------------------------
 
 
-def _stream(
-    segments: list[Path], live: dict[str, str], since_unix_s: float | None
-) -> Iterator[Intent | Receipt]:
+def _stream(segments: list[Path], live: dict[str, str], since_unix_s: float | None) -> Iterator[Row]:
     # Of those being written the newest is loaded first: what is in it was written after all that an older
     # one, loaded later, then has. The other way round rows would be missing from the middle.
     open_ones = {one: _load(one) for one in reversed(segments) if one.suffix != files.SEALED}
@@ -131,7 +149,7 @@ def _load(segment: Path) -> bytes:
     return b""
 
 
-def _rows(segment: Path, data: bytes, live: dict[str, str]) -> Iterator[Intent | Receipt]:
+def _rows(segment: Path, data: bytes, live: dict[str, str]) -> Iterator[Row]:
     payloads = _payloads(segment, data)
     first = next(payloads, None)
     if first is None:

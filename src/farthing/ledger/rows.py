@@ -10,6 +10,7 @@ Every later payload is an array that starts with its kind:
 
     [1, [values of an intent]]
     [2, [values of a receipt]]      with those of its usage and of its attempts nested in place
+    [3, [values of a signal]]
 
 Names are stored once for each segment, so rows are small, and a reader maps values by name: a field
 added later gets its default when an old segment is read, a field it does not know is left out.
@@ -22,7 +23,7 @@ from typing import Any
 
 import msgspec
 
-from farthing.types import Attempt, Receipt, Usage
+from farthing.types import Attempt, Receipt, Signal, Usage
 
 MAGIC = "farthing-ledger"
 VERSION = 1
@@ -34,6 +35,7 @@ INT_MAX = 2**63 - 1  # what msgpack can hold with its sign
 
 INTENT = 1
 RECEIPT = 2
+SIGNAL = 3
 
 Buffer = bytes | bytearray | memoryview
 frame_head = struct.Struct("<II")
@@ -63,7 +65,8 @@ class Head(msgspec.Struct, kw_only=True):
     """Which life of the writer this was: another one for every start."""
     created_unix_s: float
     fields: dict[str, list[str]]
-    """Kind (`intent`, `receipt`, `attempt`, `usage`) to the names of its values, in order."""
+    """Kind (`intent`, `receipt`, `attempt`, `usage`, `signal`) to the names of its values, in order. A kind
+    that the writer did not know is not there, and none of its rows are."""
 
 
 INTENT_FIELDS = ("request_id", "target", "attempt", "at_unix_s")
@@ -72,7 +75,10 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "receipt": Receipt.__struct_fields__,
     "attempt": Attempt.__struct_fields__,
     "usage": Usage.__struct_fields__,
+    "signal": Signal.__struct_fields__,
 }
+
+_ALWAYS = {"intent", "receipt", "attempt", "usage"}  # kinds that every writer knew
 
 encode = msgspec.msgpack.Encoder().encode
 decode = msgspec.msgpack.Decoder().decode
@@ -112,6 +118,15 @@ def encode_receipt(receipt: Receipt) -> bytes:
     except (UnicodeEncodeError, OverflowError):
         return encode((RECEIPT, _short(receipt)))
     return payload if len(payload) <= RECORD_BYTES_MAX else encode((RECEIPT, _short(receipt)))
+
+
+def encode_signal(signal: Signal) -> bytes:
+    """The payload of `signal`; its texts are shortened where they must be."""
+    try:
+        payload = encode((SIGNAL, signal))
+    except (UnicodeEncodeError, OverflowError):
+        return encode((SIGNAL, _short(signal)))
+    return payload if len(payload) <= RECORD_BYTES_MAX else encode((SIGNAL, _short(signal)))
 
 
 def _short(value: Any) -> Any:
@@ -161,12 +176,13 @@ def frames(data: Buffer, start: int = 0) -> Iterator[tuple[int, bytes]]:
 
 
 def decode_head(payload: bytes) -> Head | None:
-    """The head of a segment, or None when this is not one that can be read."""
+    """The head of a segment, or None when this is not one that can be read. One from before signals is."""
     try:
         head = msgspec.msgpack.decode(payload, type=Head)
     except msgspec.MsgspecError:
         return None
-    return head if head.magic == MAGIC and head.version <= VERSION else None
+    known = head.magic == MAGIC and head.version <= VERSION and head.fields.keys() >= _ALWAYS
+    return head if known else None
 
 
 class _Receipt(msgspec.Struct, frozen=True, array_like=True):
@@ -183,9 +199,11 @@ class RowReader:
     def __init__(self, head: Head, *, live: bool) -> None:
         self._live = live
         self._fields = head.fields
-        self._same = all(_only_appended(head.fields[kind], FIELDS[kind]) for kind in FIELDS)
+        self._same = all(
+            _only_appended(head.fields[kind], FIELDS[kind]) for kind in ("receipt", "attempt", "usage")
+        )
 
-    def row(self, payload: bytes) -> Intent | Receipt | None:
+    def row(self, payload: bytes) -> Intent | Receipt | Signal | None:
         """The row, or None for a kind that this version does not know.
 
         Raises:
@@ -198,6 +216,8 @@ class RowReader:
             return Intent(**self._named("intent", Intent, values), live=self._live)
         if kind == RECEIPT:
             return self._receipt_of(values)
+        if kind == SIGNAL:
+            return Signal(**self._named("signal", Signal, values))
         return None
 
     def _receipt_of(self, values: list[Any]) -> Receipt:

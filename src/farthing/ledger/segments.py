@@ -29,8 +29,9 @@ from farthing.ledger.rows import (
     encode_head,
     encode_intent,
     encode_receipt,
+    encode_signal,
 )
-from farthing.types import Receipt
+from farthing.types import Receipt, Signal
 
 SEGMENT_BYTES_MIN = 4 * RECORD_BYTES_MAX  # a reserve of a quarter must hold the largest row
 RESERVE_BYTES_MAX = 2_097_152  # receipts of 2,000 requests under way, at twice their usual size
@@ -49,7 +50,7 @@ class LedgerState(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int
     """Rows in memory because no segment has room; written when one does."""
     lost: int
-    """Receipts that could not be kept at all."""
+    """Receipts and signals that could not be kept at all."""
     sync_failures: int
     allocation_failures: int
 
@@ -133,6 +134,21 @@ class SegmentLedger:
         if not kept:
             self._lost += 1
             log.error("receipt %s is lost: the ledger has no room left", receipt.request_id)
+        elif self._strict:
+            self._sync_now()
+
+    def signal(self, signal: Signal) -> None:
+        try:
+            payload = encode_signal(signal)
+        except (TypeError, ValueError, msgspec.MsgspecError):
+            self._lost += 1
+            log.exception("a signal about %s cannot be written", signal.request_id)
+            return
+        with self._guard:
+            kept = self._append(payload, self._reserve_bytes) or self._hold_back(payload)
+        if not kept:
+            self._lost += 1
+            log.error("a signal about %s is lost: the ledger has no room left", signal.request_id)
         elif self._strict:
             self._sync_now()
 
