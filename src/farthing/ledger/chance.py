@@ -71,6 +71,42 @@ def fewer_by_chance(count: int, of: int, before: int, of_before: int) -> float:
     )
 
 
+def chi_square_over(statistic: float, freedom: int) -> float:
+    """Probability that a chi-square variable of `freedom` degrees is at least `statistic`."""
+    if statistic <= 0.0 or freedom < 1:
+        return 1.0
+    a, x = freedom / 2, statistic / 2
+    return 1.0 - _gamma_low(a, x) if x < a + 1 else _gamma_high(a, x)
+
+
+def _gamma_low(a: float, x: float) -> float:
+    """The regularised lower incomplete gamma function, by its series (Numerical Recipes, section 6.2)."""
+    term = total = 1.0 / a
+    for n in range(1, 10_000):
+        term *= x / (a + n)
+        total += term
+        if term < total * 1e-15:
+            break
+    return total * exp(-x + a * log(x) - lgamma(a))
+
+
+def _gamma_high(a: float, x: float) -> float:
+    """The regularised upper one, by its continued fraction."""
+    b = x + 1.0 - a
+    c = 1e300
+    d = 1.0 / b
+    value = d
+    for n in range(1, 10_000):
+        numerator = -n * (n - a)
+        b += 2.0
+        d = 1.0 / _floored(numerator * d + b)
+        c = _floored(b + numerator / c)
+        value *= d * c
+        if abs(d * c - 1.0) < 1e-14:
+            break
+    return exp(-x + a * log(x) - lgamma(a)) * value
+
+
 def _log_comb(n: int, k: int) -> float:
     return log(comb(n, k)) if n < 60 else lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1)
 

@@ -1,0 +1,85 @@
+"""Drift from the ledger: makes references, and tells what of now is not as then."""
+
+from collections.abc import Iterable, Iterator
+
+from msgspec import Struct
+
+from farthing.errors import FarthingError
+from farthing.ledger.drift import (
+    ALPHA,
+    BLOCK,
+    PSI_MIN,
+    WHAT_TO_DO,
+    Compared,
+    Gathering,
+    Reference,
+    name_of,
+)
+from farthing.ledger.rows import Intent
+from farthing.types import Receipt, Signal
+
+
+class TooFew(FarthingError):
+    """There are too few requests to say how they are distributed."""
+
+    code = "too_few"
+
+
+class Drift(Struct, frozen=True, kw_only=True):
+    """What of an endpoint is not as it was."""
+
+    endpoint: str
+    reference: Reference
+    features: list[Compared]
+    drifted: list[str]
+    """Of these features, those that chance does not explain and that changed more than a little."""
+
+
+def gather(
+    rows: Iterable[Intent | Receipt | Signal], endpoint: str, *, since_unix_s: float, until_unix_s: float
+) -> Gathering:
+    """Take the rows of [since, until) of `endpoint`, in the order they came."""
+    gathering = Gathering(endpoint)
+    for row in rows:
+        if not isinstance(row, Intent) and since_unix_s <= row.at_unix_s < until_unix_s:
+            gathering.add(row)
+    return gathering
+
+
+def reference(gathering: Gathering, endpoint: str, now_unix_s: float) -> Reference:
+    """Raises:
+    TooFew: fewer than two blocks of requests.
+    """
+    found = gathering.reference(now_unix_s)
+    if found is None:
+        raise TooFew(
+            f"`{endpoint}` has fewer than {2 * BLOCK} requests of different sessions in that time: too few "
+            "for a reference; take a longer --since, or wait"
+        )
+    return found
+
+
+def drift(gathering: Gathering, then: Reference) -> Drift:
+    """Compare what was gathered with `then`. One look at all of it: the confidence is divided by features."""
+    found = gathering.compared(then)
+    limit = ALPHA / max(1, len(found))
+    drifted = [one.feature for one in found if one.worse and one.psi >= PSI_MIN and one.p_value <= limit]
+    return Drift(endpoint=then.endpoint, reference=then, features=found, drifted=drifted)
+
+
+def story(found: Drift) -> Iterator[str]:
+    """For people."""
+    then = found.reference
+    if not found.features:
+        yield f"{found.endpoint}: nothing to compare with the {then.n:,} requests of the reference"
+        return
+    yield f"{found.endpoint}: now against {then.n:,} requests of the reference"
+    width = max(len(one.feature) for one in found.features)
+    for one in sorted(found.features, key=lambda one: -one.psi):
+        mark = "DRIFT" if one.feature in found.drifted else "     "
+        chance = f"p {one.p_value:.1g}" if one.p_value >= 1e-12 else "p < 1e-12"
+        yield f"  {mark} {one.feature:<{width}}  n {one.n:>7,}  PSI {one.psi:6.3f}  {chance:<10} {one.moved}"
+    for name in dict.fromkeys(name_of(feature) for feature in found.drifted):
+        yield f"  {name}: {WHAT_TO_DO[name]}"
+    if not found.drifted:
+        yield f"  no feature changed by a PSI of {PSI_MIN} or more beyond chance"
