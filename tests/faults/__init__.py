@@ -12,6 +12,7 @@ are there are merged in this order, later words win, and `good` forgets every fa
       say=TEXT               instead of "echo: <last user text>"
       n=TOKENS               repeat or cut it to so many tokens (one a word)
       reasoning=TEXT         a `reasoning_content` beside it
+      logprob=NUMBER         of every token (-0.25), where the request asks for logprobs
       delay=S  gap=S         before the head; after each event
       prompt-tokens=N  cached=N  usage=0       what `usage` says; none at all
     when the fault strikes (else the answer is good)

@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import math
 import re
 import struct
 import time
@@ -47,6 +48,9 @@ class Answer:
     finish: str
     usage: Json
     logprobs: bool
+    logprob: float
+    """Of every token; the likeliest other one is half as likely."""
+    alternatives: int
     unknown: Json
 
 
@@ -92,6 +96,8 @@ def compose(body: Json, plan: Plan, call_id: str) -> Answer:
         finish=finish,
         usage=_usage(prompt, completion, plan.cached, len(reasoning)),
         logprobs=body.get("logprobs") is True,
+        logprob=plan.logprob,
+        alternatives=body.get("top_logprobs") or 0,
         unknown={name: value for name, value in body.items() if name not in KNOWN},
     )
 
@@ -169,7 +175,7 @@ def whole(answer: Answer) -> Json:
         if answer.tool:
             message["content"] = None
             message["tool_calls"] = [_tool_wire(answer.tool)]
-        logprobs = _logprobs(pieces) if answer.logprobs else None
+        logprobs = _logprobs(answer, pieces) if answer.logprobs else None
         choices.append(
             {"index": index, "message": message, "logprobs": logprobs, "finish_reason": answer.finish}
         )
@@ -181,7 +187,7 @@ def chunks(answer: Answer, *, include_usage: bool) -> Iterator[tuple[Json, int]]
     head = _head(answer, "chat.completion.chunk") | ({"usage": None} if include_usage else {})
 
     def chunk(index: int, delta: Json, finish: str | None = None, pieces: list[str] | None = None) -> Json:
-        logprobs = _logprobs(pieces) if answer.logprobs and pieces else None
+        logprobs = _logprobs(answer, pieces) if answer.logprobs and pieces else None
         choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
         return head | {"choices": [choice]}
 
@@ -220,8 +226,12 @@ def _tool_wire(tool: Json) -> Json:
     return {"id": tool["id"], "type": "function", "function": function}
 
 
-def _logprobs(pieces: list[str]) -> Json:
-    rows = [{"token": p, "logprob": -0.25, "bytes": list(p.encode()), "top_logprobs": []} for p in pieces]
+def _logprobs(answer: Answer, pieces: list[str]) -> Json:
+    rows = []
+    for piece in pieces:
+        own = {"token": piece, "logprob": answer.logprob, "bytes": list(piece.encode())}
+        other = {"token": piece + "?", "logprob": answer.logprob - math.log(2), "bytes": []}
+        rows.append({**own, "top_logprobs": [own, other][: answer.alternatives]})
     return {"content": rows, "refusal": None}
 
 

@@ -55,6 +55,7 @@ class Plan:
     say: str | None = None
     n: int | None = None
     reasoning: str = ""
+    logprob: float = -0.25
     delay: float = 0.0
     gap: float = 0.0
     prompt_tokens: int | None = None
@@ -95,7 +96,7 @@ class Plan:
         return Plan(**{name: getattr(self, name) for name in ANSWER})
 
 
-ANSWER: Final = ("say", "n", "reasoning", "delay", "gap", "prompt_tokens", "cached", "usage")
+ANSWER: Final = ("say", "n", "reasoning", "logprob", "delay", "gap", "prompt_tokens", "cached", "usage")
 _KIND: Final[Mapping[str, Any]] = {
     name: next((kind for kind in get_args(hint) if kind is not type(None)), hint)
     for name, hint in get_type_hints(Plan).items()

@@ -19,7 +19,7 @@ from farthing.errands.run import Errand, Errands
 from farthing.errands.spent import SpentFiles
 from farthing.errors import BudgetExhausted, UnknownModel
 from farthing.ledger.memory import MemoryLedger
-from farthing.types import Receipt, Request, Tenant
+from farthing.types import Receipt, Request, Route, Tenant, Traits, replace
 
 CONFIG = """
 [[answers]]
@@ -104,6 +104,28 @@ def test_an_errand_leaves_one_receipt_that_says_what_it_was_for() -> None:
         assert receipt.request_id.startswith("errand_") and receipt.status == 200
         assert bench.heard == ["from nine to five"]
         assert bench.errands.gauges()["errands_done"] == 1
+
+    on_bench(go)
+
+
+def test_the_router_is_told_that_the_request_is_no_clients() -> None:
+    async def go(bench: Bench) -> None:
+        routed: list[Request] = []
+        rules = bench.serving.steps.router
+
+        class Overheard:
+            def __getattr__(self, name: str) -> Any:
+                return getattr(rules, name)
+
+            async def route(self, request: Request, traits: Traits) -> Route:
+                routed.append(request)
+                return await rules.route(request, traits)
+
+        steps = replace(bench.serving.steps, router=Overheard())
+        bench.errands.reconfigure(bench.errands.config, steps)
+        assert not bench.request("r1").own
+        await bench.errands.run(bench.errand(purpose="precompute"))
+        assert [one.own for one in routed] == [True]
 
     on_bench(go)
 

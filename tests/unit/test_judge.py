@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from farthing.errands.judge import Call, comparison, confirmation, request_of, verdict
+from farthing.coded import Call, verdict
+from farthing.errands.judge import comparison, confirmation, request_of
 from farthing.types import Endpoint, Semantics, Tenant, Terms
 
 Q, STORED, FRESH = "How long is a refund?", "Five working days.", "It takes five working days."

@@ -6,6 +6,14 @@ A `Secret` never shows its value: not in `repr`, not in `farthing check`, not in
 """
 
 from farthing.config.advice import NO_JUDGE, advice
+from farthing.config.cascade import (
+    CascadeCheckConfig,
+    CascadeConfig,
+    ConsistencyCheckConfig,
+    JudgeCheckConfig,
+    LogprobsCheckConfig,
+    PlainCheckConfig,
+)
 from farthing.config.checks import Condition, loopback
 from farthing.config.knobs import (
     DEFAULT_RULES,
@@ -27,6 +35,7 @@ from farthing.config.knobs import (
     GuardRule,
     KeyConfig,
     LedgerConfig,
+    LlmRouteConfig,
     LogConfig,
     MemoryStoreConfig,
     OnnxEmbedderConfig,
@@ -41,13 +50,21 @@ from farthing.config.knobs import (
     ServerConfig,
     SqliteStoreConfig,
     StoreConfig,
-    Table,
     TierConfig,
     state_dir,
+)
+from farthing.config.quality import (
+    CheckConfig,
+    CommandCheckConfig,
+    ExactCheckConfig,
+    QualityConfig,
+    RegexCheckConfig,
+    SchemaCheckConfig,
 )
 from farthing.config.read import CONFIG_BYTES_MAX, ENV_PREFIX, FAULTS_SHOWN_MAX, load, loads
 from farthing.config.secret import Secret, key_digest
 from farthing.config.show import plain, render, schema
+from farthing.config.table import Table
 
 __all__ = [
     "CONFIG_BYTES_MAX",
@@ -62,28 +79,41 @@ __all__ = [
     "CacheKeyConfig",
     "CacheMode",
     "CallConfig",
+    "CascadeCheckConfig",
+    "CascadeConfig",
+    "CheckConfig",
+    "CommandCheckConfig",
     "Condition",
     "Config",
+    "ConsistencyCheckConfig",
     "DirectConfig",
     "EmbedderConfig",
     "EndpointCacheConfig",
     "EndpointConfig",
     "EndpointSemanticConfig",
     "ErrandsConfig",
+    "ExactCheckConfig",
     "GuardConfig",
     "GuardRule",
+    "JudgeCheckConfig",
     "KeyConfig",
     "LedgerConfig",
+    "LlmRouteConfig",
     "LogConfig",
+    "LogprobsCheckConfig",
     "MemoryStoreConfig",
     "OnnxEmbedderConfig",
+    "PlainCheckConfig",
     "PrecomputeConfig",
     "PriceConfig",
     "ProviderConfig",
+    "QualityConfig",
+    "RegexCheckConfig",
     "RemoteEmbedderConfig",
     "ReportConfig",
     "RouteConfig",
     "RuleConfig",
+    "SchemaCheckConfig",
     "Secret",
     "SemanticConfig",
     "ServerConfig",

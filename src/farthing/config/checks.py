@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
+from farthing.config.cascade import ConsistencyCheckConfig, JudgeCheckConfig, LogprobsCheckConfig
 from farthing.config.knobs import (
     DEFAULT_RULES,
     Config,
@@ -16,6 +17,7 @@ from farthing.config.knobs import (
     RemoteEmbedderConfig,
     RouteConfig,
 )
+from farthing.config.quality import CommandCheckConfig
 from farthing.config.secret import key_digest
 from farthing.config.strict import dotted, nearest, quoted
 from farthing.errors import ConfigError
@@ -36,6 +38,9 @@ _MAY_BE_ZERO = frozenset(
         "usd_per_million",
         "audit_share",
         "explore_share",
+        "judge_share",
+        "check_share",
+        "retry_s",
         "cosine_min",
         "retry_share_max",
         "input",
@@ -50,13 +55,21 @@ _AT_MOST = {
     "retry_share_max": 1,
     "busy_share": 1,
     "threshold": 1,
+    "score_min": 1,
+    "samples": 8,
+    "temperature": 2,
     "route_threshold": 1,
+    "route_loss_max": 1,
     "explore_share": 1,
+    "unsure": 1,
+    "judge_share": 1,
+    "check_share": 1,
     "false_hits_max": 1,
     "audit_share": 1,
     "cosine_min": 1,
 }
 _AT_LEAST = {"threshold": 0.5}  # below it the verifier itself holds the answer for wrong
+LLM_TIMEOUT_S_MAX = 30.0
 _KEY_HEADERS = frozenset(
     {"authorization", "proxy-authorization", "api-key", "x-api-key", "x-goog-api-key", "cookie"}
 )
@@ -86,6 +99,8 @@ class Checks:
         yield from self._prices()
         yield from self._precompute()
         yield from self._semantic()
+        yield from self._cascades()
+        yield from self._quality()
         yield from self._listener()
         yield from self._admin()
 
@@ -178,6 +193,7 @@ class Checks:
             yield from self._tier(route.default, ("route", "default"))
         if route.kind == "learned" and route.model is None:
             yield ("route", "model"), 'kind = "learned" needs the file of a fitted model'
+        yield from self._llm()
         if route.rules == DEFAULT_RULES:
             return
         for index, rule in enumerate(route.rules):
@@ -185,6 +201,25 @@ class Checks:
             yield from self._condition(rule.when, (*here, "when"))
             yield from self._tier(rule.tier, (*here, "tier"))
             yield from self._tier(rule.escalate, (*here, "escalate"))
+
+    def _llm(self) -> Faults:
+        """The model that is asked whether a question is easy."""
+        here, route = ("route", "llm"), self.config.route
+        llm = route.llm
+        if llm is None:
+            if route.kind == "llm":
+                yield here, 'kind = "llm" needs [route.llm] with a target to ask'
+            return
+        yield from self._target(llm.target, (*here, "target"))
+        if llm.timeout_s > LLM_TIMEOUT_S_MAX:
+            yield (*here, "timeout_s"), f"expected at most {LLM_TIMEOUT_S_MAX:g}: every request waits for it"
+        if llm.target in self.config.aliases:
+            yield (*here, "target"), f"{quoted(llm.target)} is an alias; name the model itself"
+        if route.kind != "llm":
+            return
+        yield from self._tier(llm.cheap, (*here, "cheap"))
+        if llm.cheap == route.default:
+            yield (*here, "cheap"), "the same as route.default; there is nothing to choose between"
 
     def _condition(self, text: str | None, here: Where) -> Faults:
         if text is None or self.condition is None:
@@ -299,6 +334,47 @@ class Checks:
                     yield (*here, "never", index), "an empty phrase fits everything; remove it"
             if semantic.adapt and "name" in semantic.adapt and semantic.personal == "refuse":
                 yield (*here, "adapt"), 'names are personal: to fill them in, set personal = "allow" too'
+
+    def _quality(self) -> Faults:
+        for name, endpoint in self.config.endpoints.items():
+            here = ("endpoints", name, "quality")
+            quality = endpoint.quality
+            if quality.judge is not None:
+                yield from self._target(quality.judge, (*here, "judge"))
+            elif quality.judge_share > 0:
+                yield (*here, "judge_share"), 'nobody judges; add judge = "provider/model"'
+            for index, check in enumerate(quality.checks):
+                place = (*here, "checks", index)
+                if not _NAME.fullmatch(check.name):
+                    yield (*place, "name"), f"{quoted(check.name)}: letters, digits, dots, dashes, at most 64"
+                elif check.name in {other.name for other in quality.checks[:index]}:
+                    yield place, f"there is a check {quoted(check.name)} already; give this one another name"
+                if isinstance(check, CommandCheckConfig) and not (check.command and check.command[0]):
+                    yield (*place, "command"), 'no program; write command = ["program", "argument"]'
+
+    def _cascades(self) -> Faults:
+        for name, endpoint in self.config.endpoints.items():
+            cascade, here = endpoint.cascade, ("endpoints", name, "cascade")
+            if cascade is None:
+                continue
+            for key in ("first", "then"):
+                yield from self._tier(getattr(cascade, key), (*here, key))
+            if cascade.first == cascade.then:
+                yield (*here, "then"), "the same tier twice; name one that answers better"
+            if not cascade.checks:
+                yield (*here, "checks"), "nothing would ever be escalated; leave it out or name a check"
+            named = [check.name for check in cascade.checks]
+            measures = 0
+            for index, check in enumerate(cascade.checks):
+                at = (*here, "checks", index)
+                if not _NAME.fullmatch(check.name) or check.name in named[:index]:
+                    yield (*at, "name"), "letters, digits, dots, dashes and underscores, and every name once"
+                if isinstance(check, JudgeCheckConfig):
+                    yield from self._target(check.target, (*at, "target"))
+                elif isinstance(check, LogprobsCheckConfig | ConsistencyCheckConfig):
+                    measures += 1
+                    if measures > 1:
+                        yield at, "a receipt has room for one score: logprobs or consistency, not both"
 
     def _admin(self) -> Faults:
         admin = self.config.admin

@@ -11,13 +11,12 @@ from typing import Literal
 
 import msgspec
 
+from farthing.config.cascade import CascadeConfig
+from farthing.config.quality import QualityConfig
 from farthing.config.secret import Secret
+from farthing.config.table import Table
 
 PORT = 8960  # a farthing was 1/960 of a pound; away from 8000 and 8080, where local engines live
-
-
-class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of every table: immutable, keyword-only, and a typo is an error."""
 
 
 # -- edge -------------------------------------------------------------------------------------------
@@ -248,19 +247,41 @@ DEFAULT_RULES = (
 )
 
 
+class LlmRouteConfig(Table, frozen=True):
+    """A cheap model that is asked whether a question is easy."""
+
+    target: str
+    cheap: str = "cheap"
+    """Tier of what is easy; the rest goes to `route.default`."""
+    threshold: float = 0.5
+    """How easy a question has to be, from 0 to 1."""
+    unsure: float = 0.04
+    """Beside the learned router: it is asked where the score is at most this far from the floor."""
+    timeout_s: float = 1.5
+    """Longest that a request waits for it, beyond `brain.timeout_s`."""
+    ttl_s: float = 3_600.0
+    """How long what it said of a question holds."""
+    logprobs: bool = False
+    """Ask for log-probabilities, which make its answer a graded one. Not every provider takes that."""
+
+
 class RouteConfig(Table, frozen=True):
     rules: tuple[RuleConfig, ...] = DEFAULT_RULES
     default: str = "expensive"
-    kind: Literal["rules", "learned"] = "rules"
-    """`learned`: what no rule decides goes to the cheapest tier that is expected to be good enough."""
+    kind: Literal["rules", "learned", "llm"] = "rules"
+    """`learned`: what no rule decides goes to the cheapest tier that is expected to be good enough. `llm`: a
+    cheap model says whether it is easy."""
     model: Path | None = None
     """File of the learned router; `kind = "learned"` needs one."""
     threshold: float = 0.95
     """Floor of the learned router: 1 less the expected loss against the best tier that may be."""
     explore_share: float = 0.0
-    """Share of the learned router's decisions that are drawn by lot, to learn from."""
+    """Share of the router's decisions where both tiers answer and are compared, at endpoints that have a
+    judge or checks. The client gets the expensive answer."""
     prefer: Literal["cost", "latency"] = "cost"
     """Among tiers that are good enough."""
+    llm: LlmRouteConfig | None = None
+    """`kind = "llm"` needs it; beside `learned` it is asked where that is unsure."""
 
 
 class DirectConfig(Table, frozen=True):
@@ -293,7 +314,12 @@ class EndpointConfig(Table, frozen=True):
     baseline: str | None = None
     route_threshold: float | None = None
     """Instead of `route.threshold` for this endpoint."""
+    route_loss_max: float | None = None
+    """Most quality per request that routing may lose: a certificate for more is not applied. None: any."""
     cache: EndpointCacheConfig = EndpointCacheConfig()
+    quality: QualityConfig = QualityConfig()
+    cascade: CascadeConfig | None = None
+    """None: only what a rule's `escalate` says."""
 
 
 # -- models -----------------------------------------------------------------------------------------

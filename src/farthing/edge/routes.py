@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from farthing import __version__
 from farthing.config import ServerConfig
-from farthing.edge import native, openai
+from farthing.edge import feedback, native, openai
 from farthing.edge.admit import Admission
 from farthing.edge.auth import Keys
 from farthing.edge.body import read_object
@@ -107,6 +107,7 @@ class Edge:
         self._admission = admission
         self._metrics = metrics
         self._clock = clock
+        self._feedback = feedback.Allowances(clock)
         self._id_prefix = f"req_{int(time()):08x}{secrets.token_hex(4)}"
         self._ids = count(1)
         self.unauthenticated = 0
@@ -270,10 +271,7 @@ class Edge:
                 connection.also = rate.headers()
                 rate.take()
                 connection.also = rate.headers()
-            # a page of another site may send a body without a type unasked, and never one with this type
-            assumed = b"" if b"origin" in headers else JSON_TYPE
-            if not headers.get(b"content-type", assumed).lower().startswith(JSON_TYPE):
-                raise InvalidRequest("send the body as `content-type: application/json`")
+            _check_type(headers)
             limits = serving.server
             if parsed is None:
                 body = read_object(raw, depth_max=limits.depth_max, nodes_max=limits.nodes_max)
@@ -306,6 +304,23 @@ class Edge:
         self.serving.keys.tenant(http.headers)
         listed = {"object": "list", "data": self.serving.models}
         connection.answer(200, JSON_HEAD + _id_head(request_id), encode(listed))
+
+    async def feedback(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
+        """Written to the ledger before it is acknowledged."""
+        serving = self.serving
+        try:
+            tenant = serving.keys.tenant(http.headers)
+        except Unauthenticated:
+            self.unauthenticated += 1
+            raise
+        rate = serving.keys.rate(tenant)
+        if rate is not None:
+            rate.take()
+        self._feedback.take(tenant)
+        _check_type(http.headers)
+        signal = feedback.read(http.body, tenant=tenant, now_unix_s=time())
+        serving.steps.ledger.signal(signal)
+        connection.answer(202, JSON_HEAD + _id_head(request_id), encode(feedback.accepted(signal)))
 
     async def alive(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
         connection.answer(200, JSON_HEAD, b'{"status":"ok"}')
@@ -345,6 +360,17 @@ def _receipt_of_unread(http: HttpRequest, request_id: str, tenant: Tenant) -> Re
         tenant=tenant.name,
         client_retry=_client_retry(http.headers),
     )
+
+
+def _check_type(headers: Mapping[bytes, bytes]) -> None:
+    """A page of another site may send a body without a type unasked, and never one with this type.
+
+    Raises:
+        InvalidRequest: it is of another type.
+    """
+    assumed = b"" if b"origin" in headers else JSON_TYPE
+    if not headers.get(b"content-type", assumed).lower().startswith(JSON_TYPE):
+        raise InvalidRequest("send the body as `content-type: application/json`")
 
 
 def _client_retry(headers: Mapping[bytes, bytes]) -> int:
@@ -397,6 +423,7 @@ ROUTES: dict[str, dict[bytes, RouteHandler]] = {
     "/v1/embeddings": {b"POST": Inference(Reader.embeddings)},
     "/v1/models": {b"GET": Edge.models},
     "/llm-inference": {b"POST": Inference(native.read_inference, texts=True)},
+    "/v1/feedback": {b"POST": Edge.feedback},
     "/v1/ask": {b"POST": Inference(native.read_ask, texts=True)},
     "/healthz": {b"GET": Edge.alive},
     "/livez": {b"GET": Edge.alive},

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import msgspec
 
-from farthing.errands.batch_journal import Batch, BatchJournal, Line, OpenBatch
+from farthing.errands.batch_journal import DIRECTORY, Batch, BatchJournal, Line, OpenBatch
 from farthing.errands.batch_share import LINES_MIN, Question, Ready, allotted, chunks
 from farthing.errands.gather import Ask
 from farthing.errands.purse import Purse
-from farthing.errands.run import NO_SINK, Errands, Kept, note_request, within
+from farthing.errands.run import NO_SINK, Errands, Kept, Purpose, note_request, text_of, within
 from farthing.errands.schedule import Answered
 from farthing.errors import FarthingError, Overloaded, ProviderError, ProviderTimeout, ProviderUnavailable
 from farthing.models.batch import BatchApi, BatchState
@@ -51,11 +51,17 @@ class Batches:
         dealt: Callable[[Answered], None],
         clock: Callable[[], float],
         clock_unix_s: Callable[[], float],
+        purpose: Purpose = "precompute",
+        directory: str = DIRECTORY,
+        heard: Callable[[Line, str | None, Receipt], None] | None = None,
     ) -> None:
         """`request` makes a request of a question and its id, or raises FarthingError; `dealt` hears of every
-        line that is done, before its receipt is written, and must not raise."""
+        line that is done, before its receipt is written, and must not raise; as `heard`, which has the text
+        of the answer, None without one. `directory` has the journal, which is of one purpose."""
         self._errands = errands
-        self._journal = BatchJournal(state_dir)
+        self._journal = BatchJournal(state_dir, directory)
+        self._purpose = purpose
+        self._heard = heard
         self._request = request
         self._dealt = dealt
         self._clock = clock
@@ -137,6 +143,7 @@ class Batches:
                 worst_nusd=ready.worst_nusd,
                 at_unix_s=now_unix_s,
                 capped_by=ready.prompt.capped_by,
+                note=ready.question.note,
             )
             lines.append(line)
             content.append(
@@ -252,16 +259,17 @@ class Batches:
             request_id=line.id,
             at_unix_s=line.at_unix_s,
             started_s=self._clock(),
-            purpose="precompute",
+            purpose=self._purpose,
             about=line.key,
         )
         kept = Kept(steps.ledger)
+        text: str | None = None
         caller = LineCaller(steps.caller, batch.batch.target, outcome, capped_by=line.capped_by)
         try:
             request = _paid(_patient(self._request(line.ask, line.id)))
             note_request(receipt, request)
             aside = {"ledger": kept, "caller": caller, "flights": None, "confirmer": None}
-            await answer(request, msgspec.structs.replace(steps, **aside), receipt, NO_SINK)
+            text = text_of(await answer(request, msgspec.structs.replace(steps, **aside), receipt, NO_SINK))
         except FarthingError as error:
             if not kept.recorded:
                 note_error(receipt, error)
@@ -269,6 +277,8 @@ class Batches:
             log.exception("an answer of batch %s failed by a fault of ours", batch.batch.name)
         caller.tell(receipt, receipt.tier)
         steps.money.total(receipt)
+        if self._heard is not None:
+            self._heard(line, text, receipt)
         batch.dealt(line)
         self._errands.done += receipt.error is None
         self._errands.failed += receipt.error is not None
@@ -298,14 +308,15 @@ class _Waiting:
 
 
 def _patient(request: Request) -> Request:
-    """`request` without a deadline: nobody waits for it."""
-    return _under(request, replace(request.endpoint.terms, deadline_s=None))
+    """`request`, one of ours, without a deadline: nobody waits for it."""
+    return _under(replace(request, own=True), replace(request.endpoint.terms, deadline_s=None))
 
 
 def _paid(request: Request) -> Request:
     """`request` once its answer is there: no limit of money keeps it out, and nothing stored replaces it."""
     paid = _under(request, replace(request.endpoint.terms, usd_max_nusd=None))
-    return _with(paid, replace(paid.endpoint, cache_exact="refresh"))
+    exact = "off" if paid.endpoint.cache_exact == "off" else "refresh"
+    return _with(paid, replace(paid.endpoint, cache_exact=exact))
 
 
 def _under(request: Request, terms: Terms) -> Request:

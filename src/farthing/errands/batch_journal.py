@@ -34,6 +34,8 @@ class Line(Struct, frozen=True, kw_only=True):
     """Held for it until it is known what it cost."""
     at_unix_s: float
     capped_by: str | None = None
+    note: str = ""
+    """What whoever asked wants back with the answer."""
 
 
 class Batch(Struct, frozen=True, kw_only=True, tag="batch", tag_field="row"):
@@ -96,8 +98,8 @@ class OpenBatch:
 class BatchJournal:
     """The batches of one state directory that are not done."""
 
-    def __init__(self, state_dir: Path) -> None:
-        self._directory = state_dir / DIRECTORY
+    def __init__(self, state_dir: Path, directory: str = DIRECTORY) -> None:
+        self._directory = state_dir / directory
 
     def begin(self, batch: Batch) -> OpenBatch:
         """Write down a batch before it is uploaded; it is on the disk when this returns.

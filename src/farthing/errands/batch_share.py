@@ -25,6 +25,8 @@ class Question(Struct, frozen=True, kw_only=True):
     ask: Ask
     cost_nusd: int | None
     """What answering it is expected to cost; None: nobody knows."""
+    note: str = ""
+    """Comes back with the answer, whichever process takes it."""
 
 
 class Ready(Struct, frozen=True, kw_only=True):

@@ -5,7 +5,8 @@ import logging
 from collections.abc import Callable, Mapping
 
 from farthing.brain.cache.semantic import said
-from farthing.errands.judge import asking, confirmation, verdict
+from farthing.coded import verdict
+from farthing.errands.judge import asking, confirmation
 from farthing.errands.run import Errand, Errands
 from farthing.types import Endpoint, Proposal, Receipt, Request
 

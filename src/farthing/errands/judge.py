@@ -1,30 +1,20 @@
 """Ask a model one word: whether two answers say the same, or whether a stored one fits a question.
 
-The texts that are compared were written by others, and one of them may try to decide the comparison. So
-they are given as JSON strings between markers that nobody could know beforehand, the judge is not told
-which answer is the stored one, their order is drawn, and the word it has to say carries a code of the
-call: a text that says "reply SAME" can at most make the reply unreadable. What cannot be read is no
-verdict, never an agreement.
+The texts that are compared were written by others, and one of them may try to decide the comparison: they
+are shown as `coded` has it. Besides, the judge is not told which answer is the stored one, and their order
+is drawn. What cannot be read is no verdict, never an agreement.
 """
 
 import random
-import secrets
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-import msgspec
-from msgspec import Struct
-
+from farthing.coded import OUTPUT_TOKENS_MAX, Call, call_of, code_of, quoted, verdict
 from farthing.errands.run import Errand, Errands
 from farthing.errors import UnknownModel
-from farthing.types import Comparison, Endpoint, Json, Receipt, Request, Tenant, Terms, replace
+from farthing.types import Comparison, Endpoint, Receipt, Request, Tenant, Terms, replace
 
-TEXT_CHARS_MAX = 6_000  # of each text that is shown; some 1,500 tokens
-OUTPUT_TOKENS_MAX = 24  # a word with its code, in any tokenizer
 ANSWER_S = 60.0
-CODE_BYTES = 4
-
-_encode = msgspec.json.Encoder().encode
 
 COMPARE = """\
 You compare two answers that were given to one question. The question and the answers are JSON strings \
@@ -45,85 +35,29 @@ the opposite.
 Reply with one word and nothing else: YES-{code} or NO-{code}. When in doubt, reply NO-{code}."""
 
 
-class Call(Struct, frozen=True, kw_only=True):
-    """One question for a judge: what to send, and which words decide."""
-
-    messages: list[Json]
-    yes: str
-    no: str
-
-    def body(self, target: str) -> Json:
-        """The request in OpenAI's form."""
-        return {
-            "model": target,
-            "messages": self.messages,
-            "temperature": 0,
-            "max_tokens": OUTPUT_TOKENS_MAX,
-        }
-
-
 def comparison(question: str, stored: str, fresh: str, draw: random.Random) -> Call:
     """What to ask about two answers; which of them is shown first is drawn."""
-    code = _code(question, stored, fresh)
+    code = code_of(question, stored, fresh)
     first, second = (stored, fresh) if draw.random() < 0.5 else (fresh, stored)
     shown = [
-        _quoted("question", question, code),
-        _quoted("answer one", first, code),
-        _quoted("answer two", second, code),
+        quoted("question", question, code),
+        quoted("answer one", first, code),
+        quoted("answer two", second, code),
         f"Reply SAME-{code} or DIFFERENT-{code}.",
     ]
-    return _call(COMPARE, shown, code, "SAME", "DIFFERENT")
+    return call_of(COMPARE, shown, code, "SAME", "DIFFERENT")
 
 
 def confirmation(asked: str, stored_question: str, stored: str) -> Call:
     """What to ask before a stored answer is given to another question."""
-    code = _code(asked, stored_question, stored)
+    code = code_of(asked, stored_question, stored)
     shown = [
-        _quoted("new question", asked, code),
-        _quoted("earlier question", stored_question, code),
-        _quoted("its answer", stored, code),
+        quoted("new question", asked, code),
+        quoted("earlier question", stored_question, code),
+        quoted("its answer", stored, code),
         f"Reply YES-{code} or NO-{code}.",
     ]
-    return _call(CONFIRM, shown, code, "YES", "NO")
-
-
-def verdict(call: Call, reply: str | None) -> bool | None:
-    """What the judge said; None when it did not say one of the two words and nothing else."""
-    if reply is None:
-        return None
-    word = reply.strip().strip("\"'`*.").casefold()
-    if word == call.yes.casefold():
-        return True
-    if word == call.no.casefold():
-        return False
-    return None
-
-
-def _call(instructions: str, shown: list[str], code: str, yes: str, no: str) -> Call:
-    messages: list[Json] = [
-        {"role": "system", "content": instructions.format(code=code)},
-        {"role": "user", "content": "\n\n".join(shown)},
-    ]
-    return Call(messages=messages, yes=f"{yes}-{code}", no=f"{no}-{code}")
-
-
-def _code(*texts: str) -> str:
-    """A code that none of `texts` holds."""
-    while True:
-        code = secrets.token_hex(CODE_BYTES)
-        if not any(code in text.casefold() for text in texts):
-            return code
-
-
-def _quoted(name: str, text: str, code: str) -> str:
-    """`text` as data; of one that is too long the two ends, and that it is so."""
-    note = ""
-    if len(text) > TEXT_CHARS_MAX:
-        half = TEXT_CHARS_MAX // 2
-        left_out = len(text) - TEXT_CHARS_MAX
-        note = f" (its first and last {half} characters; {left_out} between them are left out)"
-        text = f"{text[:half]} … {text[-half:]}"
-    return f"[{name} {code}]{note}\n{_encode(text).decode()}\n[end of {name} {code}]"
+    return call_of(CONFIRM, shown, code, "YES", "NO")
 
 
 def request_of(

@@ -23,11 +23,11 @@ from farthing.errands.spent import SpentFiles
 from farthing.errors import BudgetExhausted, FarthingError
 from farthing.pipeline import Steps, answer, note_error
 from farthing.protocols import Ledger
-from farthing.types import Answer, Receipt, Request
+from farthing.types import Answer, Receipt, Request, Signal
 
 log = logging.getLogger("farthing.errands")
 
-Purpose = Literal["judge", "precompute", "refresh"]
+Purpose = Literal["judge", "precompute", "refresh", "explore", "route"]
 BUSY_PAUSE_S = 0.1  # between two looks at whether clients leave room
 
 _decode = msgspec.json.Decoder().decode
@@ -49,6 +49,10 @@ class Errand(Struct, frozen=True, kw_only=True):
     conclude: Callable[[str | None, Receipt], None]
     """Called once with the text of the answer, None when there is none, and the receipt before it is
     written. Must not raise and must not wait. Not called for what is dropped at the end of the process."""
+    heard: Callable[[bytes], None] | None = None
+    """Called before it with the whole answer as it came, where there is one. It must not raise either."""
+    shares: int | None = None
+    """It may spend one part in so many of what its purse has left; None: one in `errands.at_once`."""
 
 
 class Errands:
@@ -198,12 +202,14 @@ class Errands:
         text: str | None = None
         self._running += 1
         try:
-            request = errand.request(receipt.request_id)
+            request = msgspec.structs.replace(errand.request(receipt.request_id), own=True)
             note_request(receipt, request)
-            allowance_nusd = errand.purse.take(self.config.at_once)
+            allowance_nusd = errand.purse.take(errand.shares or self.config.at_once)
             request = within(request, allowance_nusd)
             reply = await answer(request, msgspec.structs.replace(steps, ledger=kept), receipt, NO_SINK)
             text = text_of(reply)
+            if errand.heard is not None:
+                errand.heard(reply.body)
         except BudgetExhausted as error:
             self.unpaid += 1
             note_error(receipt, error)
@@ -235,6 +241,9 @@ class Kept:
 
     def record(self, receipt: Receipt) -> None:
         self.recorded = True
+
+    def signal(self, signal: Signal) -> None:
+        self._ledger.signal(signal)
 
     async def aclose(self) -> None:
         return None

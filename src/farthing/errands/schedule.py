@@ -168,8 +168,8 @@ class Journal:
 class Lock:
     """The right to run, held by one process of those that share a state directory."""
 
-    def __init__(self, state_dir: Path) -> None:
-        self._path = state_dir / LOCK
+    def __init__(self, state_dir: Path, name: str = LOCK) -> None:
+        self._path = state_dir / name
         self._handle: int | None = None
 
     @property

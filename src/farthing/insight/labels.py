@@ -1,0 +1,76 @@
+"""What people said of answers, from a file of JSON lines: the labels that a judge is held against.
+
+    {"request_id": "req_…", "quality": 1, "tier": "cheap"}
+
+`quality` is from 0 to 1. `tier` says whose answer it is of, where several tiers answered the request; without
+it, it is of the answer the client got. Other fields are not looked at. Of a label that is there twice the
+last counts. To correct a judge, the requests must have been drawn by chance from those that were judged.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from farthing.errors import FarthingError
+
+TOLD_MAX = 5
+
+Labels = Mapping[tuple[str, str], float]
+"""Request and tier (empty: the answer the client got) -> quality."""
+
+
+class BadLabels(FarthingError):
+    """The file of labels cannot be used as it is."""
+
+    code = "bad_labels"
+
+
+class _Row(msgspec.Struct):
+    request_id: str
+    quality: float
+    tier: str = ""
+
+
+def read(path: Path) -> Labels:
+    """The labels of a file. Empty lines are none.
+
+    Raises:
+        BadLabels: it cannot be read, or rows of it cannot; the message names lines and reasons.
+    """
+    try:
+        with path.open("rb") as lines:
+            return parse(lines, name=str(path))
+    except OSError as error:
+        raise BadLabels(f"{path} cannot be read: {error.strerror}") from error
+
+
+def parse(lines: Iterable[bytes], *, name: str = "labels") -> Labels:
+    """As `read`, of lines."""
+    decode = msgspec.json.Decoder(_Row).decode
+    found: dict[tuple[str, str], float] = {}
+    bad: list[str] = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = decode(line)
+            if not 0 <= row.quality <= 1:
+                raise ValueError(f"quality is {row.quality:g}, it is from 0 to 1")
+        except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as why:
+            bad.append(f"  line {number}: {why}")
+            continue
+        found[row.request_id, row.tier] = row.quality
+    if bad:
+        more = [f"  and {len(bad) - TOLD_MAX} more"] if len(bad) > TOLD_MAX else []
+        raise BadLabels("\n".join([f"{name} has rows that are no labels:", *bad[:TOLD_MAX], *more]))
+    return found
+
+
+def pairs(labels: Labels, *, cheap: str, expensive: str) -> dict[str, tuple[float, float]]:
+    """The requests of which people looked at both answers: quality of the cheap and of the expensive one."""
+    return {
+        request: (quality, labels[request, expensive])
+        for (request, tier), quality in labels.items()
+        if tier == cheap and (request, expensive) in labels
+    }

@@ -1,0 +1,1 @@
+"""Whether an answer is good enough, by what can be checked of it."""
