@@ -21,9 +21,8 @@ no client holds a complete answer that the ledger does not know.
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Generator
+from collections.abc import Coroutine
 from time import perf_counter
-from types import coroutine
 from typing import Any, TypeVar
 
 import msgspec
@@ -39,10 +38,10 @@ from farthing.errors import (
     RequestError,
     StreamBroken,
 )
+from farthing.escalate import Cascades
 from farthing.models import answers
 from farthing.models.call import Called, Caller, Wanted
 from farthing.models.money import Money
-from farthing.postprocess.confidence import low_confidence
 from farthing.postprocess.guard import guard_request
 from farthing.protocols import (
     Classifier,
@@ -50,13 +49,14 @@ from farthing.protocols import (
     Contract,
     Guardrail,
     Hold,
+    Inspector,
     Ledger,
     ResponseCache,
     Router,
     SemanticCache,
     Sink,
 )
-from farthing.turn import in_task, next_stage
+from farthing.turn import in_task, next_stage, resumed
 from farthing.types import Answer, CacheHit, Look, Prompt, Receipt, Request, Route, Traits
 
 log = logging.getLogger("farthing.pipeline")
@@ -75,11 +75,14 @@ class Steps(Struct, frozen=True, kw_only=True):
     """None: only the same question gets a stored answer."""
     confirmer: Confirmer | None = None
     """None: what the verifier cannot tell is a miss."""
+    inspector: Inspector | None = None
+    """None: nothing is learned about answers."""
     flights: Flights | None
     """None: identical requests do not share a call."""
     router: Router
     contract: Contract
     caller: Caller
+    cascades: Cascades
     ledger: Ledger
     money: Money
     brain_timeout_s: float
@@ -104,7 +107,7 @@ async def answer(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -
         if steps.guardrails:
             await guard_request(request, steps.guardrails)
         traits = await optional("classify", steps.classifier.classify(request), NOTHING_KNOWN, steps, receipt)
-        note_traits(receipt, traits)
+        note_asked(request, traits, steps, receipt)
 
         await next_stage()
         key = steps.cache.key(request)
@@ -124,11 +127,14 @@ async def answer(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -
             return serve_fixed(request, route.fixed, steps, receipt)
 
         hold = steps.contract.reserve(request, prompt)
-        keeps = key is not None or look is not None
+        inspected = inspector_of(request, route, steps, receipt)
+        keeps = key is not None or look is not None or inspected is not None
         wanted = want(request, prompt, hold, receipt, steps.kept_bytes_max if keeps else 0)
-        called = await steps.caller.call(wanted, route)
-        if route.escalation is not None:
-            called = await escalated(called, wanted, route.escalation, steps)
+        called = await (  # what may be escalated is checked before a byte of it goes out
+            steps.caller.call(wanted, route)
+            if route.escalation is None and receipt.purpose != "explore"
+            else steps.cascades.answer(wanted, route, steps.caller, steps.money)
+        )
         if called.stream is None:
             reply = deliver(wanted, called, steps)
         else:
@@ -137,6 +143,7 @@ async def answer(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -
         await next_stage()
         if keeps:
             to_keep = await keep(request, key, look, called, steps, receipt)
+            look_into(inspected, request, route, to_keep, receipt)
         return reply
     except BaseException as error:
         note_failure(receipt, error)
@@ -200,10 +207,11 @@ async def confirm(request: Request, look: Look, confirmer: Confirmer, semantic: 
 async def keep(
     request: Request, key: bytes | None, look: Look | None, called: Called, steps: Steps, receipt: Receipt
 ) -> CacheHit | None:
-    """Keep a complete answer for those who ask the same or alike; None when it is not to be shared."""
+    """Keep a complete answer for those who ask the same or alike; None when it is not to be shared. One that
+    was doubted, and went out for want of a better, is shared with those who wait for it and kept for none."""
     fresh = answers.storable(request, called)
-    if fresh is None:
-        return None
+    if fresh is None or "escalate" in receipt.skipped:
+        return fresh
     if key is not None:
         keeping = steps.cache.store(key, fresh, ttl_s=request.endpoint.cache_ttl_s)
         await optional("store", keeping, None, steps, receipt)
@@ -211,6 +219,24 @@ async def keep(
         learning = steps.semantic.learn(look, request, fresh, receipt)
         await optional("learn", learning, None, steps, receipt)
     return fresh
+
+
+def inspector_of(request: Request, route: Route, steps: Steps, receipt: Receipt) -> Inspector | None:
+    """Who will look at the answer afterwards. The gateway's own errands are not looked at."""
+    inspector = steps.inspector
+    return (
+        inspector
+        if inspector is not None and not receipt.purpose and inspector.wants(request, route)
+        else None
+    )
+
+
+def look_into(
+    inspected: Inspector | None, request: Request, route: Route, fresh: CacheHit | None, receipt: Receipt
+) -> None:
+    """Hand a complete answer to who wanted to look at it."""
+    if inspected is not None and fresh is not None:
+        inspected.inspect(request, route, fresh, receipt)
 
 
 def want(request: Request, prompt: Prompt, hold: Hold, receipt: Receipt, keep_bytes_max: int) -> Wanted:
@@ -221,41 +247,6 @@ def want(request: Request, prompt: Prompt, hold: Hold, receipt: Receipt, keep_by
     return Wanted(request=request, prompt=prompt, hold=hold, receipt=receipt, keep_bytes_max=keep_bytes_max)
 
 
-async def escalated(called: Called, wanted: Wanted, escalation: Route, steps: Steps) -> Called:
-    """Check the answer of a route that has an escalation, and call that when it is not good enough.
-
-    An answer that may be escalated is gathered whole before a byte of it goes out.
-    """
-    doubt = await doubt_of(called)
-    if doubt is None:
-        return called
-    steps.money.account(called, wanted.prompt, wanted.receipt)
-    try:
-        better = await steps.caller.call(wanted, escalation)
-    except (ContractExceeded, NoProviderLeft) as error:  # a doubtful answer is better than none
-        wanted.receipt.skipped["escalate"] = type(error).__name__
-        return called
-    if called.stream is not None:
-        called.stream.close()
-    called.attempt.error = f"low_confidence:{doubt}"
-    wanted.receipt.route_reason = f"{escalation.reason} ({doubt})"
-    return better
-
-
-async def doubt_of(called: Called) -> str | None:
-    """Why the answer is not good enough; None when it is, or when there is no way to tell."""
-    reply, stream = called.reply, called.stream
-    if reply is not None:
-        return low_confidence(reply.text, reply.finish_reason, reply.logprobs)
-    if stream is None:
-        return None
-    try:
-        await stream.gather()
-    except StreamBroken:
-        return "stream_broken"
-    return low_confidence(stream.held_text(), stream.reader.finish_reason, None)
-
-
 def deliver(wanted: Wanted, called: Called, steps: Steps) -> Answer:
     """Take over the whole answer that `called` holds."""
     receipt, reply = wanted.receipt, called.reply
@@ -264,6 +255,7 @@ def deliver(wanted: Wanted, called: Called, steps: Steps) -> Answer:
     receipt.stop_reason = stop_reason(reply.finish_reason, called)
     receipt.status = 200
     steps.money.account(called, wanted.prompt, receipt)
+    steps.caller.timed(called, wanted)
     return Answer(body=reply.body)
 
 
@@ -288,6 +280,7 @@ async def relay(wanted: Wanted, called: Called, sink: Sink, steps: Steps) -> Ans
         raise
     finally:
         steps.money.account(called, wanted.prompt, receipt)
+        steps.caller.timed(called, wanted)
     steps.money.total(receipt)  # its cost goes out with the closing events
     return answers.closing(request, stream, receipt) if request.stream else answers.gathered(stream)
 
@@ -330,7 +323,7 @@ async def optional(name: str, step: Coroutine[Any, Any, T], default: T, steps: S
             waits_for = step.send(None)
         except StopIteration as done:
             return done.value  # type: ignore[no-any-return]  # T, by the type of `step`
-        left_s = steps.brain_timeout_s - sum(stage_ms.values()) / 1000
+        left_s = time_left_s(name, steps, stage_ms)
         await in_task()
         async with asyncio.timeout(max(0.0, left_s)):
             return await resumed(step, waits_for)
@@ -346,28 +339,23 @@ async def optional(name: str, step: Coroutine[Any, Any, T], default: T, steps: S
         stage_ms[name] = (perf_counter() - began_s) * 1000
 
 
-@coroutine
-def resumed(step: Coroutine[Any, Any, T], waits_for: Any) -> Generator[Any, Any, T]:
-    """Go on with a coroutine that was already run to its first wait."""
-    while True:
-        try:
-            sent = yield waits_for
-        except BaseException as error:  # noqa: BLE001  # handed to the step, which decides
-            thrown: BaseException | None = error
-        else:
-            thrown = None
-        try:
-            waits_for = step.send(sent) if thrown is None else step.throw(thrown)
-        except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]  # T, by the type of `step`
+def time_left_s(name: str, steps: Steps, stage_ms: dict[str, float]) -> float:
+    """What the brain has left for the step `name`. A router that asks a model has a time of its own for it,
+    which is not taken from the others."""
+    asks_s = steps.router.wait_s
+    spent_ms = sum(stage_ms.values()) - (stage_ms.get("route", 0.0) if asks_s else 0.0)
+    return steps.brain_timeout_s + (asks_s if name == "route" else 0.0) - spent_ms / 1000
 
 
-def note_traits(receipt: Receipt, traits: Traits) -> None:
+def note_asked(request: Request, traits: Traits, steps: Steps, receipt: Receipt) -> None:
+    """What was asked. Who learns from answers hears of every request of a client."""
     receipt.task_type = traits.task
     receipt.complexity = traits.complexity
     receipt.risk = traits.risk
     receipt.domain = traits.domain
     receipt.language = traits.language
+    if steps.inspector is not None and not receipt.purpose:
+        steps.inspector.asked(request, receipt)
 
 
 def note_look(receipt: Receipt, look: Look | None) -> CacheHit | None:
@@ -394,13 +382,17 @@ def note_route(receipt: Receipt, route: Route, steps: Steps) -> None:
     receipt.route_reason = route.reason
     receipt.route_score = route.score
     receipt.propensity = route.propensity
+    receipt.route_by = route.by
+    receipt.route_policy = route.policy
+    if route.shadow is not None:
+        receipt.explored = route.shadow.tier
     steps.money.choose_baseline(receipt, route.targets[0].name if route.pinned else None)
 
 
 def note_target(receipt: Receipt, called: Called) -> None:
     """Who answers: the headers say it."""
     receipt.target, receipt.tier = called.target.name, called.attempt.tier
-    receipt.ttft_ms = called.attempt.started_ms + (called.attempt.ttft_ms or 0.0)
+    receipt.ttft_ms = called.attempt.started_ms + (called.attempt.ttft_ms or 0.0) + called.held_ms
 
 
 def note_end(request: Request, receipt: Receipt, called: Called) -> None:

@@ -23,7 +23,9 @@ import time
 from abc import abstractmethod
 from collections.abc import Coroutine, Generator
 from types import coroutine
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+
+T = TypeVar("T")
 
 QUIET_S = 0.0003  # since the last chunk: some turns of a busy loop
 
@@ -83,6 +85,37 @@ def in_task() -> Generator[Any, Any, None]:
     """Be in a task from here on: what asyncio's own time limits need."""
     if _current_task() is None:
         yield _AS_TASK
+
+
+@coroutine
+def resumed(step: Coroutine[Any, Any, T], waits_for: Any) -> Generator[Any, Any, T]:
+    """Go on with a coroutine that was already run to its first wait."""
+    while True:
+        try:
+            sent = yield waits_for
+        except BaseException as error:  # noqa: BLE001  # handed to the step, which decides
+            thrown: BaseException | None = error
+        else:
+            thrown = None
+        try:
+            waits_for = step.send(sent) if thrown is None else step.throw(thrown)
+        except StopIteration as done:
+            return done.value  # type: ignore[no-any-return]  # T, by the type of `step`
+
+
+async def in_time(step: Coroutine[Any, Any, T], within_s: float) -> T:
+    """Await `step` for so long. One that never waits costs no timer, and is done however late it is.
+
+    Raises:
+        TimeoutError: it took longer.
+    """
+    try:
+        waits_for = step.send(None)
+    except StopIteration as done:
+        return done.value  # type: ignore[no-any-return]  # T, by the type of `step`
+    await in_task()
+    async with asyncio.timeout(max(0.0, within_s)):
+        return await resumed(step, waits_for)
 
 
 class Strand:

@@ -119,6 +119,22 @@ def gathered(stream: Stream) -> Answer:
     return Answer(body=_encode(whole))
 
 
+def shorten_logprobs(request: Request, called: Called) -> None:
+    """Leave of the logprobs in a complete answer what its client asked for; the rest was for us."""
+    theirs = None
+    if request.body.get("logprobs") is True:
+        top = request.body.get("top_logprobs")
+        theirs = top if isinstance(top, int) else 0
+    try:
+        if called.reply is not None:
+            body = completion.shorten_logprobs(called.reply.body, theirs)
+            called.reply = called.reply.rewritten(body)
+        elif called.stream is not None:
+            called.stream.rewrite(lambda events: completion.shorten_logprobs_of_events(events, theirs))
+    except (msgspec.DecodeError, RecursionError):
+        return  # JSON so odd that only parts of it can be read: it goes out as it came, as it always does
+
+
 def storable(request: Request, called: Called) -> CacheHit | None:
     """The answer as the cache keeps it; None when it must not be kept.
 

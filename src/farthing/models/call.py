@@ -24,6 +24,7 @@ from farthing.models.batch import BatchApi
 from farthing.models.catalogue import cost_nusd, worst_case_nusd
 from farthing.models.health import Health
 from farthing.models.providers.openai import ERROR_BODY_BYTES_MAX, OpenAIProvider, WholeReply
+from farthing.models.speed import Lengths
 from farthing.models.stream import Stream
 from farthing.models.transport.connection import header
 from farthing.protocols import Exchange, Hold, Ledger, Transport
@@ -38,7 +39,7 @@ ERROR_BODY_S = 5.0  # an error is short; one that does not come costs its words,
 class Called:
     """A target that answers: a whole reply, or a stream whose first chunk has come."""
 
-    __slots__ = ("attempt", "capped_by", "health", "reply", "stream", "target")
+    __slots__ = ("attempt", "capped_by", "ended_s", "health", "held_ms", "reply", "stream", "target")
 
     def __init__(
         self, target: Target, attempt: Attempt, health: Health, capped_by: str | None = None
@@ -50,6 +51,10 @@ class Called:
         """The limit of the endpoint that set its output cap; None when none did."""
         self.reply: WholeReply | None = None
         self.stream: Stream | None = None
+        self.ended_s: float | None = None
+        """Monotonic time of its end, where it was held back after that; None: it goes on as it comes."""
+        self.held_ms = 0.0
+        """How long its first piece was held back before it could go out."""
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -76,7 +81,9 @@ class Caller:
         config: CallConfig,
         clock: Callable[[], float],
         health: dict[str, Health],
+        lengths: Lengths | None = None,
     ) -> None:
+        """`health` and `lengths` are kept from one configuration to the next."""
         self._providers = providers
         self._limits = limits
         self._transport = transport
@@ -84,6 +91,7 @@ class Caller:
         self._config = config
         self._clock = clock
         self._health = health
+        self._lengths = Lengths() if lengths is None else lengths
         for known in health.values():
             known.reconfigure(config)
 
@@ -136,6 +144,23 @@ class Caller:
                     failures.append(error)
         raise NoProviderLeft(failures)
 
+    def timed(self, called: Called, wanted: Wanted) -> None:
+        """Learn from the time that a finished answer took, when what it used is written down. Of one that
+        broke, or waited for its reader, nothing is learnt; one that was cut says how long its part took."""
+        attempt = called.attempt
+        usage, total_ms = attempt.usage, attempt.total_ms
+        if attempt.error is not None or usage is None or total_ms is None:
+            return
+        tokens = usage.output_tokens
+        stream = called.stream
+        if stream is not None and stream.paused:
+            return
+        first_ms = attempt.ttft_ms if stream is not None else None
+        first_s = None if first_ms is None else first_ms / 1000
+        called.health.speed.took(tokens, total_ms / 1000, first_s, self._clock())
+        if not wanted.receipt.purpose and (stream is None or stream.cut is None):
+            self._lengths.note(wanted.request.endpoint.name, tokens)  # errands ask for other answers
+
     async def _attempt(
         self, wanted: Wanted, target: Target, health: Health, tier: str, *, again: bool = False
     ) -> Called:
@@ -165,7 +190,8 @@ class Caller:
             self._failed_cost(called, prompt, error)
             left_s = hold.left_s
             if left_s is not None and left_s <= 0:
-                health.abandoned(probe)  # how patient an endpoint is says nothing about the target
+                health.abandoned(probe)  # how patient an endpoint is says nothing about the target's health
+                self._note_silence(wanted, health, began_s)
                 raise ContractExceeded(
                     "the deadline of the endpoint passed before the answer began", limit="deadline_s"
                 ) from error
@@ -248,6 +274,13 @@ class Caller:
             stream.close()
             raise
         return stream
+
+    def _note_silence(self, wanted: Wanted, health: Health, began_s: float) -> None:
+        """The deadline passed before the answer began. Where the target had most of that time, it is slow."""
+        now_s = self._clock()
+        deadline_s = wanted.request.endpoint.terms.deadline_s
+        if deadline_s is not None and now_s - began_s >= deadline_s / 2:
+            health.speed.silent(now_s - began_s, now_s)
 
     def _failed_cost(self, called: Called, prompt: Prompt, error: ProviderError | None) -> None:
         """A refused call costs nothing; one that may have been worked on costs its prompt, estimated."""

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from farthing.config import CallConfig
 from farthing.errors import ProviderBusy, ProviderError, ProviderRejected, ProviderUnavailable
+from farthing.models.speed import Speed
 
 IN_A_ROW_MAX = 5
 BUDGET_WINDOW_S = 10.0
@@ -33,6 +34,7 @@ class Health:
         "_probe",
         "_probes",
         "_retries",
+        "speed",
     )
 
     def __init__(self, config: CallConfig, clock: Callable[[], float]) -> None:
@@ -47,6 +49,8 @@ class Health:
         self._paused_until_s = 0.0
         self._calls: deque[float] = deque(maxlen=10_000)
         self._retries: deque[float] = deque(maxlen=1_000)
+        self.speed = Speed()
+        """How fast it answered lately."""
 
     def reconfigure(self, config: CallConfig) -> None:
         """Go by other limits from now on; what was learnt stays."""

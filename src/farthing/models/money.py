@@ -33,8 +33,9 @@ class Money:
         self.policy = policy
         self._clock = clock
 
-    def account(self, called: Called, prompt: Prompt, receipt: Receipt) -> None:
-        """Write what `called` used and cost. Twice is safe: the later word counts."""
+    def account(self, called: Called, prompt: Prompt, receipt: Receipt, *, goes_out: bool = True) -> None:
+        """Write what `called` used and cost. Twice is safe: the later word counts. `goes_out`: its answer is
+        the client's, as far as is known."""
         attempt = called.attempt
         reply, stream = called.reply, called.stream
         if reply is not None:
@@ -45,13 +46,16 @@ class Money:
             usage = stream.usage
             if usage is None or (not stream.reader.done and stream.reader.usage_event is None):
                 usage = self._estimated(prompt, stream.reader.text_chars, stream.reader.chunks)
-            attempt.total_ms = (self._clock() - receipt.started_s) * 1000 - attempt.started_ms
+            ended_s = self._clock() if called.ended_s is None else called.ended_s
+            attempt.total_ms = (ended_s - receipt.started_s) * 1000 - attempt.started_ms
         else:
             return
-        attempt.usage = receipt.usage = usage
+        attempt.usage = usage
         attempt.cost_nusd = cost_nusd(called.target.price, usage)
-        receipt.target = called.target.name
-        receipt.tier = attempt.tier
+        if goes_out:
+            receipt.usage = usage
+            receipt.target = called.target.name
+            receipt.tier = attempt.tier
 
     def _estimated(self, prompt: Prompt, text_chars: int, chunks: int) -> Usage:
         output_tokens = max(chunks, self._estimate_tokens("", text_chars)) if text_chars or chunks else 0
@@ -72,9 +76,13 @@ class Money:
     def total(self, receipt: Receipt) -> None:
         """Add up cost, baseline and time. Twice is safe."""
         cost: int | None = receipt.embedding_nusd
-        model_ms = 0.0
-        for attempt in receipt.attempts:
-            model_ms += attempt.total_ms or 0.0
+        model_ms = until_ms = 0.0
+        for attempt in receipt.attempts:  # in the order they began; what ran at the same time counts once
+            began_ms = attempt.started_ms
+            ended_ms = began_ms + (attempt.total_ms or 0.0)
+            if ended_ms > until_ms:
+                model_ms += ended_ms - (began_ms if began_ms > until_ms else until_ms)
+                until_ms = ended_ms
             spent = attempt.cost_nusd
             cost = None if cost is None or spent is None else cost + spent
         receipt.cost_nusd = cost

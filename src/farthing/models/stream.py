@@ -8,6 +8,7 @@ before the first one is still invisible.
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from farthing.errors import (
     FarthingError,
@@ -20,7 +21,7 @@ from farthing.models.providers.completion import NotChunks, assemble
 from farthing.models.providers.sse import BadStream, EventReader
 from farthing.protocols import Exchange, Sink
 from farthing.turn import Waits
-from farthing.types import Usage
+from farthing.types import Json, Usage
 
 
 class Stream(Waits):
@@ -39,6 +40,7 @@ class Stream(Waits):
         "cut",
         "first_s",
         "kept",
+        "paused",
         "reader",
     )
 
@@ -68,6 +70,8 @@ class Stream(Waits):
         """Every event so far; None when they are more than may be kept, or need not be."""
         self.cut: str | None = None
         """The limit that ended it early, as `output_tokens_max`; None when it ended by itself."""
+        self.paused = False
+        """It once waited for its reader, so that its time says nothing of its target."""
 
     async def open(self) -> None:
         """Wait for the first chunk.
@@ -99,7 +103,7 @@ class Stream(Waits):
             self._held.clear()
             sink.send(block)
         if not self._finished:
-            sink.when_writable(self._exchange.pause, self._exchange.resume)
+            sink.when_writable(self._pause, self._exchange.resume)
         await self.gather()
 
     async def gather(self) -> None:
@@ -119,14 +123,19 @@ class Stream(Waits):
         self._held.clear()
         return held
 
-    def held_text(self) -> str:
-        """The text of the first choice among the events not yet sent."""
+    def held_whole(self) -> Json | None:
+        """The whole answer that the events not yet sent come to; None when they are none."""
         try:
-            whole = assemble(self._held, None)
+            return assemble(self._held, None)
         except NotChunks:
-            return ""
-        text = whole["choices"][0]["message"].get("content")
-        return text if isinstance(text, str) else ""
+            return None
+
+    def rewrite(self, change: Callable[[bytes], bytes]) -> None:
+        """Put `change` of the events in the place of all events so far. Nothing may have been sent."""
+        events = change(b"".join(self._held))
+        self._held = [events]
+        if self.kept is not None:
+            self.kept = [events]
 
     def close(self) -> None:
         """Drop what is still under way, as when the client left. Safe to call twice."""
@@ -137,6 +146,10 @@ class Stream(Waits):
     @property
     def usage(self) -> Usage | None:
         return self.reader.usage
+
+    def _pause(self) -> None:
+        self.paused = True
+        self._exchange.pause()
 
     def _data(self, piece: bytes | None) -> None:
         """Take what came; None when nothing more will."""

@@ -47,6 +47,10 @@ class _NoLimits:
     def left_nusd(self) -> int | None:
         return None
 
+    @property
+    def left_calls(self) -> int | None:
+        return None
+
     def call(self, worst_case_nusd: int | None) -> None:
         return None
 
@@ -80,6 +84,11 @@ class _LimitedHold:
         if self._terms.usd_max_nusd is None:
             return None
         return self._terms.usd_max_nusd - self._account.spent_nusd - self._account.held_nusd
+
+    @property
+    def left_calls(self) -> int | None:
+        calls_max = self._terms.calls_max
+        return None if calls_max is None else max(0, calls_max - self._account.calls)
 
     def call(self, worst_case_nusd: int | None) -> None:
         assert not self._settled, "a settled hold takes no more calls"

@@ -163,6 +163,44 @@ def _merge_logprobs(choice: Json, value: Json) -> None:
             old[name] = items
 
 
+def shorten_logprobs(body: bytes, alternatives: int | None) -> bytes:
+    """A whole completion with the logprobs its client asked for: with so many alternatives for each token,
+    or, None, without any."""
+    whole = _decode(body)
+    if isinstance(whole, dict):
+        _shorten(whole, alternatives)
+    return encode(whole)
+
+
+def shorten_logprobs_of_events(events: bytes, alternatives: int | None) -> bytes:
+    """As `shorten_logprobs`, of the events of a stream as `EventReader.feed` returned them."""
+    changed: list[bytes] = []
+    for event in events.split(b"\n\n"):
+        payload = b"\n".join(line[5:].strip() for line in event.split(b"\n") if line.startswith(b"data:"))
+        if not payload:
+            continue
+        chunk = _decode(payload)
+        if isinstance(chunk, dict):
+            _shorten(chunk, alternatives)
+        changed.append(b"data: %b\n\n" % encode(chunk))
+    return b"".join(changed)
+
+
+def _shorten(whole: Json, alternatives: int | None) -> None:
+    choices = whole.get("choices")
+    for choice in choices if isinstance(choices, list) else ():
+        if not isinstance(choice, dict) or choice.get("logprobs") is None:
+            continue
+        if alternatives is None:
+            choice["logprobs"] = None
+            continue
+        said = choice["logprobs"]
+        for tokens in said.values() if isinstance(said, dict) else ():
+            for token in tokens if isinstance(tokens, list) else ():
+                if isinstance(token, dict) and isinstance(token.get("top_logprobs"), list):
+                    del token["top_logprobs"][alternatives:]
+
+
 def explode(body: bytes, *, include_usage: bool) -> bytes:
     """The events of a stream that says what the whole completion `body` says, `[DONE]` not included.
 

@@ -88,6 +88,10 @@ class WholeReply:
         """Of the first choice."""
         self._choices = choices
 
+    def rewritten(self, body: bytes) -> "WholeReply":
+        """This reply with another body that says the same of what is read here."""
+        return WholeReply(body, self.usage, self._choices)
+
     @property
     def all_stopped(self) -> bool:
         """Whether every choice ended by itself; one of which nothing is said did."""

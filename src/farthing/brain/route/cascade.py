@@ -1,0 +1,89 @@
+"""Adds to a router's choice the tier to ask when checks doubt the answer of the first one."""
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Literal
+
+from msgspec import Struct
+
+from farthing.protocols import Router
+from farthing.types import Request, Route, Traits, replace
+
+NOTHING_KNOWN = Traits()
+
+
+class Steps(Struct, frozen=True, kw_only=True):
+    """The cascade of one endpoint."""
+
+    first: str
+    then: str
+    streams: Literal["wait", "skip"] = "wait"
+
+
+class CascadeRouter:
+    """See `protocols.Router`: any other one, for endpoints with a cascade.
+
+    A route to the endpoint's first tier gets the other one as its escalation; one that has an escalation
+    already, from a rule, keeps it. What the client named itself, a model or a tier, is left as it is.
+    """
+
+    def __init__(
+        self,
+        router: Router,
+        cascades: Mapping[str, Steps],
+        *,
+        to_tier: Callable[[str, Traits], Route],
+        tiers: Collection[str],
+    ) -> None:
+        """`cascades` by endpoint; `to_tier` gives the route to a tier of `tiers` for a request's traits."""
+        self._router = router
+        self._cascades = cascades
+        self._to_tier = to_tier
+        self._tiers = frozenset(tiers)
+        self.wait_s = router.wait_s
+
+    async def route(self, request: Request, traits: Traits) -> Route:
+        """As the Protocol.
+
+        Raises:
+            UnknownModel: as the router within.
+        """
+        return self._cascaded(request, traits, await self._router.route(request, traits))
+
+    def fallback(self, request: Request) -> Route:
+        """As the Protocol.
+
+        Raises:
+            UnknownModel: as the router within.
+        """
+        return self._cascaded(request, NOTHING_KNOWN, self._router.fallback(request))
+
+    def pins(self, request: Request) -> bool:
+        """As of the router within."""
+        return self._router.pins(request)
+
+    def answers(self, request: Request, traits: Traits) -> bool:
+        """As of the router within."""
+        return self._router.answers(request, traits)
+
+    def _cascaded(self, request: Request, traits: Traits, route: Route) -> Route:
+        steps = self._cascades.get(request.endpoint.name)
+        if (
+            steps is None
+            or route.tier != steps.first
+            or route.pinned
+            or route.fixed is not None
+            or route.escalation is not None
+            or request.operation != "chat"
+            or request.tier is not None
+            or request.model in self._tiers
+        ):
+            return route
+        then = self._to_tier(steps.then, traits)
+        changed: Route
+        if request.stream and steps.streams == "skip":
+            reason = f"{route.reason}; streamed, so not checked: straight to {steps.then}"
+            changed = replace(route, tier=then.tier, targets=then.targets, reason=reason)
+            return changed
+        escalation: Route = replace(then, reason=f"escalated from {steps.first} by a check")
+        changed = replace(route, escalation=escalation)
+        return changed
