@@ -21,6 +21,7 @@ from farthing.brain.cache.off import NoCache
 from farthing.brain.classify.rules import RulesClassifier
 from farthing.brain.contract.memory import MemoryContract
 from farthing.brain.route.rules import Policy, RulesRouter
+from farthing.cascading import CascadeParts, build_cascades, cascaded
 from farthing.config import (
     DEFAULT_RULES,
     Config,
@@ -28,6 +29,7 @@ from farthing.config import (
     EndpointSemanticConfig,
     MemoryStoreConfig,
     ProviderConfig,
+    QualityConfig,
     RemoteEmbedderConfig,
     RuleConfig,
     SqliteStoreConfig,
@@ -51,6 +53,7 @@ from farthing.models.catalogue import Catalogue
 from farthing.models.health import Health
 from farthing.models.money import Money
 from farthing.models.providers.openai import OpenAIProvider
+from farthing.models.speed import Lengths
 from farthing.models.targets import Targets
 from farthing.models.tokens.bpe import ExactCounter
 from farthing.models.tokens.chat import count_chat
@@ -60,7 +63,8 @@ from farthing.models.transport.origin import HttpOrigin, parse_base_url
 from farthing.pipeline import Steps
 from farthing.postprocess.guard import DenyGuard
 from farthing.protocols import Classifier, Embedder, KeyValueStore, Ledger, Router, SemanticCache, Transport
-from farthing.routing import RoutingParts, build_learned
+from farthing.quality import QualityParts, build_inspector
+from farthing.routing import Around, RoutingParts, build_scoring
 from farthing.semantics import (
     SemanticParts,
     build_keeper,
@@ -88,6 +92,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     contract: MemoryContract
     flights: Flights
     health: dict[str, Health]
+    lengths: Lengths = msgspec.field(default_factory=Lengths)
+    """Of the answers of each endpoint."""
     user_key: bytes
     rates: dict[str, Rate] = {}
     """What each key has used of its allowance, by the key's digest."""
@@ -96,6 +102,9 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     semantic: SemanticParts | None = None
     """None: no endpoint can have a semantic cache."""
     routing: RoutingParts = msgspec.field(default_factory=RoutingParts)
+    cascades: CascadeParts = msgspec.field(default_factory=CascadeParts)
+    quality: QualityParts | None = None
+    """None: nothing is learned about answers."""
 
 
 def open_parts(
@@ -116,8 +125,9 @@ def open_parts(
     if any(endpoint.input_tokens_max is not None for endpoint in config.endpoints.values()):
         counter.warm("gpt-4o")  # loading takes 0.2 s that no request should wait for
     segments = SegmentLedger(config.ledger.path or state_dir / "ledger", config.ledger)
+    ledger = MeteredLedger(segments, metrics)
     parts = Parts(
-        ledger=MeteredLedger(segments, metrics),
+        ledger=ledger,
         transport=Http1Transport(loop, turn),
         store=build_store(config.cache.store, state_dir),
         contract=MemoryContract(count=count_exactly(counter), clock=time.monotonic),
@@ -126,6 +136,9 @@ def open_parts(
         user_key=user_key(state_dir),
         errands=errands,
         semantic=SemanticParts(state_dir),
+        cascades=CascadeParts(state_dir),
+        quality=QualityParts(ledger, errands, state_dir),
+        routing=RoutingParts(state_dir),
     )
     return segments, parts
 
@@ -160,21 +173,34 @@ def build(config: Config, parts: Parts) -> Serving:
     endpoints = {name: build_endpoint(name, endpoint, config) for name, endpoint in config.endpoints.items()}
     rules = build_router(config, targets)
     router: Router = rules
-    if config.route.kind == "learned":
-        router = build_learned(config, rules, parts.routing, parts.health)
+    if config.route.kind != "rules":
+        around = Around(
+            health=parts.health, lengths=parts.lengths, errands=parts.errands, endpoint=endpoints.get
+        )
+        router = build_scoring(config, rules, parts.routing, around)
     providers = {name: build_provider(name, provider) for name, provider in config.providers.items()}
     caching = config.cache.exact != "off"
     default = default_endpoint(config)
     endpoints.setdefault(default.name, default)
     semantic, endpoints = build_semantic_cache(config, parts, endpoints, targets)
+    inspector = build_inspector(
+        config,
+        parts.quality,
+        endpoints,
+        ledger=parts.ledger,
+        errands=parts.errands,
+        audit=parts.routing.audit,
+    )
+    keeping = caching or semantic is not None or inspector is not None
     steps = Steps(
         guardrails=(DenyGuard(config.guard.deny),) if config.guard.deny else (),
         classifier=build_classifier(config),
         cache=build_cache(config, parts) if caching else NoCache(),
         semantic=semantic,
         confirmer=build_confirm(config, parts, endpoints),
+        inspector=inspector,
         flights=parts.flights if caching and config.cache.coalesce else None,
-        router=router,
+        router=cascaded(config, router, rules),
         contract=parts.contract,
         caller=Caller(
             providers=providers,
@@ -184,7 +210,9 @@ def build(config: Config, parts: Parts) -> Serving:
             config=config.call,
             clock=time.monotonic,
             health=parts.health,
+            lengths=parts.lengths,
         ),
+        cascades=build_cascades(config, parts.cascades, targets.get),
         ledger=parts.ledger,
         money=Money(
             baseline=config.report.baseline or targets.first_of("expensive"),
@@ -196,7 +224,7 @@ def build(config: Config, parts: Parts) -> Serving:
             clock=time.monotonic,
         ),
         brain_timeout_s=config.brain.timeout_s,
-        kept_bytes_max=config.cache.answer_bytes_max if caching or semantic is not None else 0,
+        kept_bytes_max=config.cache.answer_bytes_max if keeping else 0,
         strict=config.brain.strict,
     )
     named = {name: endpoints[name] for name in config.endpoints}
@@ -243,7 +271,13 @@ def build_semantic_cache(
     if judges and parts.errands is not None:
         judge = Judge(parts.errands, targets=judges, endpoint=endpoints.get, clock=time.monotonic)
     answers, certified = build_semantic(
-        config, parts.semantic, endpoints, target_of=targets.get, remote=remote, judge=judge
+        config,
+        parts.semantic,
+        endpoints,
+        target_of=targets.get,
+        remote=remote,
+        judge=judge,
+        arm=None if config.route.kind == "rules" else parts.routing.audit.label,
     )
     if judge is not None and answers is not None:
         judge.judged = answers.judged
@@ -263,14 +297,14 @@ def build_confirm(config: Config, parts: Parts, endpoints: dict[str, Endpoint]) 
 
 
 def build_router(config: Config, targets: Targets) -> RulesRouter:
-    """The shipped rules need the tiers they name; those that name an absent one are left out. Beside the
-    learned router only the first of them stays: it asks for care, the others guess what is easy."""
+    """The shipped rules need the tiers they name; those that name an absent one are left out. Beside
+    another router only the first of them stays: it asks for care, the others guess what is easy."""
     rules: tuple[RuleConfig, ...] = config.route.rules
     default: str | None = config.route.default
     tiers = targets.tiers
     if rules == DEFAULT_RULES:
         rules = tuple(r for r in rules if r.tier in tiers and (r.escalate is None or r.escalate in tiers))
-        if config.route.kind == "learned":
+        if config.route.kind != "rules":
             rules = tuple(r for r in rules if r.name == "care")
     if default not in tiers and default == configuration.RouteConfig().default:
         default = next(iter(tiers), None)
@@ -347,7 +381,8 @@ def build_batch_target(config: Config) -> Callable[[Request], Awaitable[Target |
     having = frozenset(name for name, provider in config.providers.items() if provider.batch)
     if not having:
         return None
-    router = build_router(config, Targets(config, Catalogue.load().with_overrides(config.prices)))
+    rules = build_router(config, Targets(config, Catalogue.load().with_overrides(config.prices)))
+    router = cascaded(config, rules, rules)
     classifier = RulesClassifier(estimate_prompt)
 
     async def target_of(request: Request) -> Target | None:
@@ -399,6 +434,7 @@ def build_cache(config: Config, parts: Parts) -> ExactCache:
         policy=answers_version(config),
         endpoints={n: e.cache for n, e in config.endpoints.items()},
         forgotten=None if parts.semantic is None else parts.semantic.forgotten,
+        arm=None if config.route.kind == "rules" else parts.routing.audit.label,
     )
     cache = config.cache
     return ExactCache(parts.store, ttl_s=cache.ttl_s, answer_bytes_max=cache.answer_bytes_max, keys=keys)
@@ -422,10 +458,12 @@ def policy_version(config: Config) -> str:
 
 def answers_version(config: Config) -> str:
     """As `policy_version`, of what may change an answer: a port, a log level, a key, the terms of the
-    semantic cache or the use of batches empty no cache."""
+    semantic cache, what is learned about answers or the use of batches empty no cache."""
     endpoints = {
         name: msgspec.structs.replace(
-            endpoint, cache=msgspec.structs.replace(endpoint.cache, semantic=EndpointSemanticConfig())
+            endpoint,
+            cache=msgspec.structs.replace(endpoint.cache, semantic=EndpointSemanticConfig()),
+            quality=QualityConfig(),
         )
         for name, endpoint in config.endpoints.items()
     }

@@ -32,6 +32,7 @@ from farthing.errands.refresh import Refresh
 from farthing.errands.run import Errands
 from farthing.errands.schedule import Record, Row
 from farthing.errors import BodyTooLarge, ConfigError, FarthingError, InvalidRequest, Overloaded
+from farthing.ledger.drift_file import References
 from farthing.ledger.metrics import Metrics
 from farthing.log import set_up_logging
 from farthing.turn import Turn
@@ -58,6 +59,7 @@ class Gateway:
         self._stop = asyncio.Event()
         self._stamp = _stamp(source)
         self._reloads = {"applied": 0, "refused": 0}
+        self._references = References(configuration.state_dir(config, env))
         self._reloading = asyncio.Lock()
         self._told: set[asyncio.Task[None]] = set()
         """Reloads that a signal asked for."""
@@ -101,6 +103,9 @@ class Gateway:
         self._operators = self._admin_server(config, loop, turn)
         if self._parts.semantic is not None:
             self._metrics.semantic.states = self._parts.semantic.bound.states
+        self._parts.routing.serve(config)
+        self._serve_quality(config, serving)
+        self._metrics.routing.states = self._parts.routing.states
 
     def _admin_server(self, config: Config, loop: asyncio.AbstractEventLoop, turn: Turn) -> Server | None:
         """The operators' listener; None when it has no port."""
@@ -143,6 +148,8 @@ class Gateway:
         for task in background:
             task.add_done_callback(_tell_fault)
         self._errands.start()
+        if self._parts.quality is not None:
+            self._parts.quality.start()
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_ALLOCATIONS, 20, 50)
@@ -161,6 +168,9 @@ class Gateway:
         await self._errands.aclose()
         self._ahead.lock.release()
         await self._parts.routing.aclose()
+        await self._parts.cascades.aclose()
+        if self._parts.quality is not None:
+            await self._parts.quality.aclose()
         if self._parts.semantic is not None:
             await self._parts.semantic.aclose()
         await self._parts.transport.aclose()
@@ -231,6 +241,8 @@ class Gateway:
         if config.admin != self._config.admin:
             log.warning("admin changed: that takes a restart")
         self._edge.serving = serving
+        self._parts.routing.serve(config)
+        self._serve_quality(config, serving)
         self._errands.reconfigure(config.errands, serving.steps)
         self._ahead.stage = stage
         self._metrics.targets = _target_names(serving)
@@ -245,12 +257,19 @@ class Gateway:
         file may be a valid one, without the keys."""
         seen = self._stamp
         while True:
+            references = self._references.changed()
+            if references is not None:
+                self._metrics.drift.follow(references)
             await asyncio.sleep(WATCH_S)
             stamp = _stamp(self._source)
             if stamp == seen and stamp != self._stamp:
                 self._stamp = stamp
                 await self.reload()
             seen = stamp
+
+    def _serve_quality(self, config: Config, serving: Serving) -> None:
+        if self._parts.quality is not None:
+            self._parts.quality.serve(config, serving.reader.named, self._parts.routing.audit)
 
     def _in_progress(self) -> int:
         return self._admission.in_progress
@@ -264,11 +283,15 @@ class Gateway:
             "connections": len(self._server.connections),
             "reloads_applied": self._reloads["applied"],
             "reloads_refused": self._reloads["refused"],
+            "route_policies_applied": self._parts.routing.audit.applied,
+            "route_policies_refused": self._parts.routing.audit.refused,
             "ledger_available": float(state.available),
             "ledger_rows_lost": state.lost,
             "ledger_sync_failures": state.sync_failures,
             **self._errands.gauges(),
+            **self._parts.routing.gauges(),
             **({} if self._parts.semantic is None else self._parts.semantic.gauges()),
+            **({} if self._parts.quality is None else self._parts.quality.gauges()),
         }
 
 

@@ -1,4 +1,5 @@
-"""The composition root's part for the learned router: its model, its embedder, what it may know of targets.
+"""The composition root's part for routers that predict: model, embedder, what they may know of targets, and
+the policies they go by.
 
 Nothing of it is opened, and numpy is not imported, before the configuration asks for it.
 """
@@ -8,17 +9,30 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from farthing.brain.rate_watch import WAIT_S
+from farthing.brain.rate_watch_file import WatchFile
+from farthing.brain.route.llm import LlmRouter, Question, Second
+from farthing.brain.route.outlook import Knowledge, Outlook
+from farthing.brain.route.policies import Policies
+from farthing.brain.route.policy import folder_of
+from farthing.brain.route.promise import ArmState, Grounds, Promise
 from farthing.brain.route.rules import RulesRouter
-from farthing.config import Config
+from farthing.brain.route.watch import WATCH_FILE, RouteWatch
+from farthing.config import Config, LlmRouteConfig
+from farthing.errands.advise import Advice, Advise, Manners, NoAdvice, name_of
+from farthing.errands.run import Errands
 from farthing.errors import ConfigError
 from farthing.models.embed.session import require
 from farthing.models.health import Health
-from farthing.protocols import Embedder
+from farthing.models.speed import Lengths, Speed, expectation
+from farthing.protocols import Embedder, RouteAdvisor
+from farthing.types import Endpoint
 
 if TYPE_CHECKING:
     from farthing.brain.route.learned.router import LearnedRouter
@@ -28,14 +42,70 @@ if TYPE_CHECKING:
 log = logging.getLogger("farthing.routing")
 
 EMBED_AT_ONCE = 256
+BATCH_WAIT_S = 129_600.0  # judged in the next quiet hours, within the day that a batch may take
+FOLLOW_S = 0.3  # a changed policy is applied within a second
 
 
 class RoutingParts:
-    """What the learned routers of all configurations share: one embedder, opened when one wants it."""
+    """What the routers of all configurations share: one embedder, opened when one wants it; the policies and
+    their watch."""
 
-    def __init__(self) -> None:
+    def __init__(self, state_dir: Path | None = None) -> None:
+        """Without `state_dir` there are no policies. Reads nothing yet."""
         self._embedder: OnnxEmbedder | None = None
         self._warming: asyncio.Task[None] | None = None
+        self.advice = Advice(clock=time.monotonic)
+        """What models said of questions."""
+        self._state_dir = state_dir
+        watch = RouteWatch()
+        self.audit = Policies(None if state_dir is None else folder_of(state_dir), watch)
+        """The `RouteAudit`."""
+        self._watch_file = None if state_dir is None else WatchFile(watch, state_dir / WATCH_FILE)
+        self._opened = False
+        self._following: list[asyncio.Task[None]] = []
+        self._made: Promise | None = None
+        self._promise: Promise | None = None
+
+    def policies(self) -> Policies:
+        """The policies, read when they are asked for first; from then on they follow their files."""
+        if not self._opened:
+            self._opened = True
+            if self._watch_file is not None:
+                self._watch_file.open()
+            self.audit.refresh()
+        return self.audit
+
+    def made(self, promise: Promise) -> Promise:
+        """A router goes by `promise`; whether it will serve is not known yet. Returns it."""
+        self._made = promise
+        return promise
+
+    def serve(self, config: Config) -> None:
+        """`config`, which was built last, serves from now on."""
+        in_batches = any(endpoint.quality.judge_batch for endpoint in config.endpoints.values())
+        self.audit.judged_within(BATCH_WAIT_S if in_batches else WAIT_S)
+        self._promise = None if config.route.kind == "rules" else self._made
+        if self._promise is not None or self._state_dir is None:
+            return
+        if any(folder_of(self._state_dir).glob("*.json")):
+            log.warning(
+                'there are routing policies, and route.kind = "rules" scores nothing: none is applied'
+            )
+
+    def states(self) -> list[ArmState]:
+        """Where every endpoint with a policy stands; empty while no router goes by them."""
+        return [] if self._promise is None else self._promise.states()
+
+    def gauges(self) -> dict[str, float]:
+        """Counts of asking a model, since the start."""
+        return self.advice.gauges()
+
+    async def _follow(self) -> None:
+        """Take changed policies, until cancelled."""
+        while True:
+            await asyncio.sleep(FOLLOW_S)
+            if self._opened:
+                self.audit.take(await asyncio.to_thread(self.audit.look))
 
     def embedder(self, name: str) -> Embedder:
         """The shipped embedder; loads beside the event loop, if there is one, else on first use.
@@ -60,6 +130,13 @@ class RoutingParts:
 
     async def start(self) -> None:
         """Load what is open, before the first request. Twice is safe."""
+        if self._state_dir is not None and not self._following:
+            loop = asyncio.get_running_loop()
+            self._following.append(loop.create_task(self._follow()))
+            if self._watch_file is not None:
+                self._following.append(loop.create_task(self._watch_file.run()))
+            for task in self._following:
+                task.add_done_callback(_tell_fault)
         if self._embedder is not None:
             await self._warm()
 
@@ -72,15 +149,157 @@ class RoutingParts:
 
     async def aclose(self) -> None:
         """Safe to call twice."""
+        for task in self._following:
+            task.cancel()
+        await asyncio.gather(*self._following, return_exceptions=True)  # the watch is saved
+        self._following = []
         if self._warming is not None:
             self._warming.cancel()
         if self._embedder is not None:
             await self._embedder.aclose()
 
 
-def build_learned(
-    config: Config, rules: RulesRouter, parts: RoutingParts, health: Mapping[str, Health]
-) -> "LearnedRouter":
+def _tell_fault(task: "asyncio.Task[None]") -> None:
+    """What follows something never ends by itself: tell it where it did."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        log.error("routing policies are not followed any more, by a fault of ours", exc_info=error)
+
+
+def explore_shares(config: Config) -> dict[str, float]:
+    """Share of the requests of each endpoint that is explored: only where a judge or a check can tell which
+    of two answers is better. An endpoint that is not here explores nothing."""
+    shares = {}
+    for name, endpoint in config.endpoints.items():
+        quality = endpoint.quality
+        if quality.judge is None and not quality.checks:
+            continue
+        share = quality.explore_share
+        shares[name] = config.route.explore_share if share is None else share
+    if config.route.explore_share > 0.0 and not shares:
+        log.warning("route.explore_share explores nothing: no endpoint has a judge or checks in its quality")
+    return shares
+
+
+def losses_max(config: Config) -> dict[str, float]:
+    """The most that routing may lose, by endpoint."""
+    return {
+        name: endpoint.route_loss_max
+        for name, endpoint in config.endpoints.items()
+        if endpoint.route_loss_max is not None
+    }
+
+
+class Around(Struct, frozen=True, kw_only=True):
+    """What routers are told of the rest of one configuration."""
+
+    health: Mapping[str, Health]
+    lengths: Lengths
+    errands: Errands | None
+    endpoint: Callable[[str], Endpoint | None]
+
+    def knowledge(self) -> Knowledge:
+        """Of targets: whether they rest, and how fast they are."""
+
+        def rests_s(target: str) -> float:
+            known = self.health.get(target)
+            return 0.0 if known is None else known.rests_s()
+
+        def speed_of(target: str) -> Speed | None:
+            known = self.health.get(target)
+            return None if known is None else known.speed
+
+        return Knowledge(rests_s=rests_s, expected_s=expectation(speed_of, self.lengths, time.monotonic))
+
+
+def build_scoring(
+    config: Config, rules: RulesRouter, parts: RoutingParts, around: Around
+) -> "LearnedRouter | LlmRouter":
+    """The router that `route.kind` names, which is another than the rules alone.
+
+    Raises:
+        ConfigError: as of the router.
+    """
+    if config.route.kind == "llm":
+        return build_llm(config, rules, parts, around)
+    return build_learned(config, rules, parts, around)
+
+
+def build_advisor(llm: LlmRouteConfig, parts: RoutingParts, around: Around) -> RouteAdvisor:
+    """Who asks the model whether a question is easy."""
+    if around.errands is None:
+        return NoAdvice()
+    return Advise(
+        around.errands,
+        target=llm.target,
+        manners=Manners(timeout_s=llm.timeout_s, ttl_s=llm.ttl_s, logprobs=llm.logprobs),
+        advice=parts.advice,
+        endpoint=around.endpoint,
+        clock=time.monotonic,
+    )
+
+
+def build_llm(config: Config, rules: RulesRouter, parts: RoutingParts, around: Around) -> LlmRouter:
+    """The router that asks a model, over `rules`.
+
+    Raises:
+        ConfigError: nothing says which model, or there are no two tiers.
+    """
+    route, llm = config.route, config.route.llm
+    if llm is None:
+        raise ConfigError('route.kind = "llm" needs [route.llm] with a target to ask')
+    default = rules.default_tier
+    if default is None or llm.cheap not in rules.tiers or llm.cheap == default:
+        raise ConfigError(f"route.llm.cheap: needs a tier {llm.cheap!r} beside the default one, {default!r}")
+    promise = Promise(
+        parts.policies(),
+        Grounds(
+            router=name_of(llm.target, logprobs=llm.logprobs),
+            tiers={tier: rules.tiers[tier][0].name for tier in (llm.cheap, default)},
+            pair=(llm.cheap, default),
+            losses_max=losses_max(config),
+            explore_shares=explore_shares(config),
+        ),
+        draw=random.random,
+    )
+    parts.made(promise)
+    question = Question(
+        adviser=llm.target,
+        wait_s=llm.timeout_s,
+        threshold=llm.threshold,
+        thresholds=thresholds(config),
+        prefer=route.prefer,
+    )
+    outlook = Outlook(rules, around.knowledge(), clock=time.monotonic)
+    advisor = build_advisor(llm, parts, around)
+    return LlmRouter(rules, advisor, outlook=outlook, promise=promise, question=question)
+
+
+def build_second(config: Config, parts: RoutingParts, around: Around) -> Second | None:
+    """The second opinion on what the learned router is unsure of; None: it has none."""
+    llm = config.route.llm
+    if llm is None:
+        return None
+    return Second(
+        advisor=build_advisor(llm, parts, around),
+        adviser=llm.target,
+        by=name_of(llm.target, logprobs=llm.logprobs),
+        wait_s=llm.timeout_s,
+        easy_from=llm.threshold,
+        unsure=llm.unsure,
+    )
+
+
+def thresholds(config: Config) -> dict[str, float]:
+    """The thresholds of the endpoints that have their own."""
+    return {
+        name: endpoint.route_threshold
+        for name, endpoint in config.endpoints.items()
+        if endpoint.route_threshold is not None
+    }
+
+
+def build_learned(config: Config, rules: RulesRouter, parts: RoutingParts, around: Around) -> "LearnedRouter":
     """The learned router over `rules`.
 
     Raises:
@@ -91,18 +310,14 @@ def build_learned(
         raise ConfigError('route.kind = "learned" needs route.model, the file of a fitted model')
     require(("numpy",))
     from farthing.brain.route.learned.model import load
-    from farthing.brain.route.learned.router import Aims, Knowledge, LearnedRouter
+    from farthing.brain.route.learned.router import Aims, LearnedRouter
 
     model = load(config.route.model)
     log.info(
         "learned router: %d examples of %s, data %s", model.about.examples, model.about.made, model.about.data
     )
 
-    def rests_s(target: str) -> float:
-        known = health.get(target)
-        return 0.0 if known is None else known.rests_s()
-
-    return LearnedRouter(
+    router = LearnedRouter(
         rules,
         model,
         parts.embedder(model.about.embedder) if model.space.embeds else None,
@@ -110,16 +325,18 @@ def build_learned(
         clock=time.monotonic,
         aims=Aims(
             threshold=config.route.threshold,
-            endpoint_thresholds={
-                name: endpoint.route_threshold
-                for name, endpoint in config.endpoints.items()
-                if endpoint.route_threshold is not None
-            },
-            explore_share=config.route.explore_share,
+            endpoint_thresholds=thresholds(config),
+            explore_shares=explore_shares(config),
+            losses_max=losses_max(config),
             prefer=config.route.prefer,
+            second=build_second(config, parts, around),
         ),
-        knowledge=Knowledge(rests_s=rests_s),
+        policies=parts.policies(),
+        name=f"learned/{blake2b(config.route.model.read_bytes(), digest_size=6).hexdigest()}",
+        knowledge=around.knowledge(),
     )
+    parts.made(router.promise)
+    return router
 
 
 class Trained(Struct, frozen=True, kw_only=True):
@@ -173,7 +390,7 @@ def train(
         models=tuple(models),
         quality=tuple(float(value) for value in scored.outcomes.mean(axis=0)),
         calibration_error=tuple(float(fitted.model.calibration_error[place]) for place in order),
-        scores=tuple(float(value) for value in 1.0 - (held.max(axis=1) - held[:, 0])),
+        scores=tuple(float(value) for value in 1.0 - (held[:, 1:].max(axis=1) - held[:, 0])),
         outcomes=tuple(tuple(float(value) for value in row) for row in scored.outcomes),
     )
 

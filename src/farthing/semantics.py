@@ -16,12 +16,12 @@ from msgspec import Struct
 
 from farthing.brain.cache.semantic import certificate
 from farthing.brain.cache.semantic.bound import SequentialBound
-from farthing.brain.cache.semantic.bound_file import BoundFile
 from farthing.brain.cache.semantic.keeper import Keeper
 from farthing.brain.cache.semantic.scope import PARTITIONING, Scopes
 from farthing.brain.cache.semantic.shelf import Shelf
 from farthing.brain.certificate_file import AGE_MAX_S
 from farthing.brain.phrase import normalised
+from farthing.brain.rate_watch_file import WatchFile
 from farthing.config import (
     Config,
     EndpointConfig,
@@ -35,7 +35,7 @@ from farthing.errors import ConfigError
 from farthing.ledger import chance
 from farthing.models.embed.session import MODELS, require
 from farthing.protocols import AnswerJudge, Embedder, PairModel, Verifier
-from farthing.types import Endpoint, Price, Semantics, Target, replace
+from farthing.types import Endpoint, Price, Request, Semantics, Target, replace
 
 if TYPE_CHECKING:
     from farthing.brain.cache.semantic.cache import SemanticAnswers
@@ -74,7 +74,7 @@ class SemanticParts:
         self.holdings: Holdings | None = None
         self.reading: Reading | None = None
         self.nusd_of: Callable[[int], int] | None = None
-        self._bound_file = BoundFile(self.bound, state_dir / "semantic-bound.json")
+        self._bound_file = WatchFile(self.bound, state_dir / "semantic-bound.json")
         self._shelves: dict[object, Shelf] = {}
         """By what they were opened with: that of the holdings, and those of reloads that were refused."""
         self._opened_with: SemanticConfig | None = None
@@ -207,9 +207,10 @@ def build_semantic(
     target_of: Callable[[str], Target | None],
     remote: MakeRemote,
     judge: AnswerJudge | None,
+    arm: Callable[[Request], str] | None = None,
 ) -> "tuple[SemanticAnswers | None, dict[str, Endpoint]]":
     """The semantic cache of one configuration, None when no endpoint wants one; and the endpoints under the
-    thresholds of their certificates.
+    thresholds of their certificates. `arm` as of `Scopes`.
 
     Raises:
         ConfigError: an endpoint is `on` without threshold or certificate, or a part is missing.
@@ -242,7 +243,7 @@ def build_semantic(
     holdings.drop_versions({name: t.documents for name, t in terms.items()}, check)
     answers = SemanticAnswers(
         holdings,
-        scopes=Scopes(embedder=holdings.embedder.name, policies=answer_policies(config, endpoints)),
+        scopes=Scopes(embedder=holdings.embedder.name, policies=answer_policies(config, endpoints), arm=arm),
         verifier=reading.verifier,
         bound=parts.bound,
         limits=Limits(

@@ -161,3 +161,14 @@ def test_the_body_is_left_as_it_was() -> None:
 @given(st.text())
 def test_normalising_twice_changes_nothing_more(text: str) -> None:
     assert normalised(normalised(text)) == normalised(text)
+
+
+def test_what_one_version_of_a_routing_policy_had_answered_is_not_given_under_another() -> None:
+    label = ["faq@1"]
+    keys = CacheKeys(policy="p1", arm=lambda request: label[0])
+    first = key(keys=keys)
+    assert first == key(keys=keys)
+    label[0] = "faq@2"
+    assert key(keys=keys) != first
+    label[0] = ""
+    assert key(keys=keys) == key()

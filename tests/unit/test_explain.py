@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from farthing.errors import ConfigError
 from farthing.insight import explain
 from farthing.ledger.rows import Intent
 from farthing.ledger.segments import SegmentLedger
-from farthing.types import Attempt, Receipt, Usage
+from farthing.types import Attempt, Receipt, Usage, replace
 
 FULL = Receipt(
     request_id="req_abc",
@@ -87,6 +88,21 @@ def test_the_story_holds_everything_that_was_decided_called_paid_and_waited_for(
         "configuration p1, prices 2026-01-01",
     ):
         assert part in text, part
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"purpose": "judge"}, "to hear how good the answer to req_7 is"),
+        ({"purpose": "judge", "cache_entry": "e1"}, "says what the stored one would have"),
+        ({"purpose": "explore"}, "how well the other tier answers req_7"),
+        ({"purpose": "route"}, "whether the question of req_7 is easy"),
+        ({"purpose": "precompute"}, "before it is asked for (req_7)"),
+        ({"purpose": "refresh"}, "whether the stored answer req_7 is still right"),
+    ],
+)
+def test_an_errand_says_what_it_was_for(fields: dict[str, str], said: str) -> None:
+    assert said in "\n".join(explain.story(replace(FULL, about="req_7", **fields)))
 
 
 def test_what_is_unknown_is_called_unknown() -> None:
@@ -167,3 +183,18 @@ def test_without_options_the_ledger_is_that_of_the_state_directory(
     book.close()
     assert cli.main(["explain", "req_abc"], standalone_mode=False) == 0
     assert "req_abc" in capsys.readouterr().out
+
+
+def test_what_the_checks_of_a_cascade_said_is_told_with_what_came_of_it() -> None:
+    def told(**changes: Any) -> list[str]:
+        return [line for line in explain.story(replace(FULL, **changes)) if "checks" in line]
+
+    assert told() == []
+    scored = {"check_score": 0.41, "check_by": "logprobs"}
+    assert told(**scored) == ["  checks   logprobs 0.410: nothing against the first answer"]
+    doubt = {"doubt": "schema: not JSON"}
+    assert told(**doubt) == ["  checks   doubted by schema: not JSON; so it was asked again"]
+    assert told(**scored, **doubt, skipped={"escalate": "ContractExceeded"}) == [
+        "  checks   logprobs 0.410; doubted by schema: not JSON; it went out all the same, no better one "
+        "could be had"
+    ]

@@ -2,14 +2,21 @@
 
 import asyncio
 from collections.abc import Iterator
-from itertools import cycle
+from pathlib import Path
 
 import pytest
 
 from asking import asked
-from farthing.brain.route.learned.objective import Aim, Option, choose, cost_nusd
-from farthing.brain.route.learned.router import Aims, Knowledge, LearnedRouter
+from certified import certificate
+from farthing.brain.route import policy
+from farthing.brain.route.certificate import RouteScope
+from farthing.brain.route.learned.router import Aims, LearnedRouter
+from farthing.brain.route.objective import Aim, Option, choose, cost_nusd
+from farthing.brain.route.outlook import Knowledge
+from farthing.brain.route.policies import Policies
+from farthing.brain.route.policy import Author
 from farthing.brain.route.rules import Policy, RulesRouter
+from farthing.brain.route.watch import RouteWatch
 from farthing.config import DEFAULT_RULES, DirectConfig
 from farthing.errors import ConfigError
 from farthing.types import Endpoint, Price, Request, Route, Target, Tenant, Terms, Traits, replace
@@ -86,7 +93,7 @@ def test_an_easy_question_goes_to_the_cheap_tier_and_a_hard_one_to_the_best() ->
     assert (easy.tier, easy.targets) == ("cheap", (MINI, SPARE))
     assert (hard.tier, hard.targets) == ("expensive", (BIG,))
     assert easy.score is not None and easy.score >= 0.8
-    assert hard.score == 1.0
+    assert hard.score is not None and hard.score < 0.8  # of the cheap tier, whoever answers
     assert easy.propensity == hard.propensity == 1.0
 
 
@@ -185,30 +192,107 @@ def test_a_prompt_cache_is_cold_after_five_minutes() -> None:
 # -- exploration ------------------------------------------------------------------------------------
 
 
-def test_a_share_is_drawn_by_lot_and_says_with_which_probability() -> None:
+def test_of_a_share_the_expensive_tier_answers_and_the_cheap_one_is_asked_behind_it() -> None:
     aims = Aims(threshold=0.8, explore_share=0.2)
-    drawn = routed(asked(HARD_TEXT), router(aims=aims, lots=iter((0.1, 0.0))))
-    assert drawn.tier == "cheap" and "drawn by lot" in drawn.reason
-    assert drawn.propensity == pytest.approx(0.1)
-    assert drawn.score is not None and drawn.score < 0.8
-    same = routed(asked(HARD_TEXT), router(aims=aims, lots=iter((0.1, 0.99))))
-    usual = routed(asked(HARD_TEXT), router(aims=aims, lots=iter((0.2,))))
-    assert same.tier == usual.tier == "expensive"
-    assert same.propensity == usual.propensity == pytest.approx(0.9)
+    drawn = routed(asked(EASY_TEXT), router(aims=aims, lots=iter((0.19,))))
+    assert drawn.tier == "expensive" and drawn.shadow is not None and drawn.shadow.tier == "cheap"
+    assert drawn.propensity == pytest.approx(0.2) and drawn.reason.startswith("explored")
+    usual = routed(asked(EASY_TEXT), router(aims=aims, lots=iter((0.2,))))
+    assert usual.tier == "cheap" and usual.shadow is None
+    assert usual.propensity == pytest.approx(0.8)
+    assert drawn.score == usual.score and drawn.by == usual.by != ""
 
 
-def test_propensities_are_the_shares_found() -> None:
-    aims = Aims(threshold=0.8, explore_share=0.5)
-    lots = cycle([index / 16 for index in range(16)])  # evenly spread over pairs: 16 and its turns
-    learned = router(aims=aims, lots=(next(lots) for _ in range(10**6)))
-    routes = [routed(asked(HARD_TEXT), learned) for _ in range(400)]
-    share = sum(route.tier == "cheap" for route in routes) / len(routes)
-    assert share == pytest.approx(0.25, abs=0.12)
-    assert {round(route.propensity, 6) for route in routes} == {0.25, 0.75}
+def test_what_the_client_or_a_rule_decides_is_not_explored() -> None:
+    aims = Aims(threshold=0.8, explore_share=1.0)
+    learned = router(aims=aims, lots=iter((0.0,) * 9))
+    assert routed(asked(EASY_TEXT), learned).shadow is not None
+    for request in (
+        replace(asked(EASY_TEXT), model=BIG.name),
+        replace(asked(EASY_TEXT), tier="expensive"),
+        replace(asked(EASY_TEXT), tenant=Tenant(name="bank", plan="enterprise")),
+    ):
+        route = routed(request, learned)
+        assert route.shadow is None and route.propensity == 1.0
+
+
+def test_a_prompt_too_long_for_the_cheap_targets_is_explored_with_those_that_fit() -> None:
+    learned = router(aims=Aims(threshold=0.8, explore_share=1.0), lots=iter((0.0,)))
+    route = routed(asked(EASY_TEXT), learned, replace(TRAITS, input_tokens=5_000))
+    assert route.shadow is not None and route.shadow.targets == (SPARE,)
 
 
 def test_nothing_is_drawn_unless_it_is_asked_for() -> None:
     assert routed(asked(HARD_TEXT), router()).propensity == 1.0
+
+
+# -- policies ---------------------------------------------------------------------------------------
+
+
+def under_policy(folder: Path, threshold: float, **aims: object) -> LearnedRouter:
+    """The router of the planted model, under a certificate for its scores."""
+    name = "learned/planted"
+    scope = RouteScope(router=name, cheap="cheap", expensive="expensive", policy="")
+    made = certificate("default", threshold=threshold, scope=scope)
+    author = Author(who="anna", at_unix_s=1.0)
+    policy.change(folder, "default", lambda book: policy.promote(policy.add(book, made, author), 1, author))
+    policies = Policies(policy.folder_of(folder), RouteWatch())
+    policies.refresh()
+    return LearnedRouter(
+        rules(),
+        fitted().model,
+        None,
+        draw=lambda: 0.99,
+        clock=Now(),
+        aims=Aims(**{"threshold": 0.8, **aims}),  # type: ignore[arg-type]
+        policies=policies,
+        name=name,
+    )
+
+
+def test_a_policy_that_does_not_hold_is_no_leave_to_go_cheap_where_the_default_tier_is_not_known(
+    tmp_path: Path,
+) -> None:
+    path = policy.place(tmp_path, "default")
+    path.parent.mkdir()
+    path.write_bytes(b"{")
+    policies = Policies(policy.folder_of(tmp_path), RouteWatch())
+    policies.refresh()
+    top = Target(name="openai/top", provider="openai", model="top")
+    three = rules(tiers={"cheap": (MINI,), "expensive": (BIG,), "top": (top,)}, default_tier="top")
+
+    def route(under: Policies | None) -> Route:
+        made = LearnedRouter(
+            three,
+            fitted().model,
+            None,
+            draw=lambda: 0.99,
+            clock=Now(),
+            aims=Aims(threshold=0.1),
+            policies=under,
+        )
+        return routed(asked(EASY_TEXT), made)
+
+    assert route(None).tier == "cheap"
+    refused = route(policies)
+    assert refused.tier == "top" and "its policy cannot be read" in refused.reason
+
+
+def test_a_certificate_decides_instead_of_the_configured_threshold(tmp_path: Path) -> None:
+    strict = under_policy(tmp_path / "a", 1.9)
+    easy = routed(asked(EASY_TEXT), strict)
+    assert easy.tier == "expensive" and easy.policy == "default@1" and "below 1.900" in easy.reason
+    loose = under_policy(tmp_path / "b", 0.05)
+    hard = routed(asked(HARD_TEXT), loose)
+    assert hard.tier == "cheap" and hard.by == "learned/planted"
+    assert hard.score is not None and 0.05 <= hard.score < 0.8
+
+
+def test_rules_and_names_win_over_a_policy(tmp_path: Path) -> None:
+    loose = under_policy(tmp_path, 0.05)
+    legal = routed(asked(EASY_TEXT), loose, replace(TRAITS, domain="legal"))
+    assert legal.tier == "expensive" and legal.policy == ""
+    assert routed(replace(asked(EASY_TEXT), model=BIG.name), loose).pinned
 
 
 # -- the objective alone ----------------------------------------------------------------------------
@@ -218,11 +302,18 @@ def test_of_those_good_enough_the_cheapest_is_taken_and_unknown_prices_are_dear(
     a = Option(name="a", probability=0.90, cost_nusd=5.0, expected_s=1.0)
     b = Option(name="b", probability=0.88, cost_nusd=2.0, expected_s=4.0)
     c = Option(name="c", probability=0.50, cost_nusd=1.0, expected_s=0.1)
-    d = Option(name="d", probability=0.95, cost_nusd=None)
+    d = Option(name="d", probability=0.95, cost_nusd=None, expected_s=8.0)
     assert choose([a, b, c, d], Aim(threshold=0.9)).option is b
     assert choose([a, b, c, d], Aim(threshold=0.9, prefer="latency")).option is a
     assert choose([a, b, c, d], Aim(threshold=0.99)).option is d
     assert choose([a, b, c, d], Aim(threshold=0.3)).option is c
+
+
+def test_where_latency_counts_a_tier_of_unknown_speed_is_tried_until_it_is_known() -> None:
+    known = Option(name="known", probability=0.9, cost_nusd=1.0, expected_s=0.5)
+    unknown = Option(name="unknown", probability=0.9, cost_nusd=5.0)
+    assert choose([known, unknown], Aim(threshold=0.9, prefer="latency")).option is unknown
+    assert choose([known, unknown], Aim(threshold=0.9)).option is known
 
 
 def test_without_prices_the_default_tier_is_taken_for_the_dearer() -> None:

@@ -119,3 +119,24 @@ def test_what_is_known_survives_a_restart() -> None:
     again.follow({"faq": certificate()})
     assert not again.may_go_cheap("faq", "task=code")
     assert again.states() == watch.states()
+
+
+def test_a_request_of_several_segments_counts_once_for_the_endpoint_and_once_in_each() -> None:
+    watch = watching()
+    for number in range(30):
+        watch.lost("faq", 0.0, segment="task=qa", also=("language=en", f"domain={number % 3}"))
+    state = watch.states()["faq"]
+    assert (state.audits, state.partitions) == (30, 5)
+    watch.opened("faq", "a1", "task=qa", also=("language=en",))
+    watch.lost("faq", 1.0, segment="task=qa", also=("language=en",), audit="a1")
+    assert (watch.states()["faq"].audits, watch.states()["faq"].wrong) == (31, 1)
+
+
+def test_what_a_retreated_segment_loses_is_held_against_no_other() -> None:
+    watch, chance = watching(), random.Random(6)
+    for _ in range(4_000):
+        code = chance.random() < 0.03
+        loss = float(code and chance.random() < 0.5)
+        watch.lost("faq", loss, segment="task=code" if code else "task=qa", also=("language=en",))
+    assert not watch.may_go_cheap("faq", "task=code", "language=en")
+    assert watch.may_go_cheap("faq", "task=qa", "language=en")

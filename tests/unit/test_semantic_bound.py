@@ -4,14 +4,16 @@ import asyncio
 import itertools
 import json
 import random
+import threading
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from farthing.brain import rate_watch as bounds
 from farthing.brain.cache.semantic.bound import SequentialBound
-from farthing.brain.cache.semantic.bound_file import BoundFile
 from farthing.brain.evidence import alternatives, new_alarm, upper, within
+from farthing.brain.rate_watch_file import WatchFile
 from farthing.types import Semantics
 
 ON = Semantics(mode="on", threshold=0.9, false_hits_max=0.01, confidence=0.95)
@@ -322,9 +324,9 @@ def test_a_restart_forgets_nothing(tmp_path: Path) -> None:
         bound.note("faq", b"p%d" % (number % 40), chance.random() < 0.005)
     while bound.allows("faq", b"bad"):
         bound.note("faq", b"bad", True)
-    BoundFile(bound, path).save()
+    WatchFile(bound, path).save()
     again = SequentialBound(clock=Clock())
-    BoundFile(again, path).open()
+    WatchFile(again, path).open()
     again.configure({"faq": ON})
     assert again.states() == bound.states()
     assert again.allows("faq", b"bad") == bound.allows("faq", b"bad") is False
@@ -344,12 +346,51 @@ def test_a_retreat_outlives_a_restart_under_other_terms(tmp_path: Path) -> None:
     assert not again.allows("faq", b"p")
 
 
+def test_a_write_that_the_last_one_has_overtaken_takes_nothing_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("farthing.brain.rate_watch_file.SAVE_S", 0.01)
+    bound, slow = bound_of(), threading.Event()
+    file = WatchFile(bound, tmp_path / "b.json")
+    threads: list[threading.Thread] = []
+
+    def late(function: Callable[..., None], *given: object) -> Awaitable[None]:
+        """As a pool whose disk is busy: it begins to write when the process has saved for the last time."""
+
+        def write() -> None:
+            slow.wait(5)
+            function(*given)
+
+        threads.append(threading.Thread(target=write))
+        threads[-1].start()
+        return asyncio.sleep(60)
+
+    monkeypatch.setattr("farthing.brain.rate_watch_file.asyncio.to_thread", late)
+
+    async def main() -> None:
+        task = asyncio.create_task(file.run())
+        bound.note("faq", b"p", False)
+        while not threads:  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.005)
+        bound.note("faq", b"p", True)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    slow.set()
+    threads[0].join()
+    again = SequentialBound(clock=Clock())
+    WatchFile(again, tmp_path / "b.json").open()
+    assert again.states()["faq"].wrong == 1
+
+
 def test_the_task_saves_what_changed_and_once_more_at_its_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("farthing.brain.cache.semantic.bound_file.SAVE_S", 0.01)
+    monkeypatch.setattr("farthing.brain.rate_watch_file.SAVE_S", 0.01)
     bound = bound_of()
-    file = BoundFile(bound, tmp_path / "b.json")
+    file = WatchFile(bound, tmp_path / "b.json")
 
     async def main() -> None:
         task = asyncio.create_task(file.run())
@@ -363,7 +404,7 @@ def test_the_task_saves_what_changed_and_once_more_at_its_end(
 
     asyncio.run(main())
     again = SequentialBound(clock=Clock())
-    BoundFile(again, tmp_path / "b.json").open()
+    WatchFile(again, tmp_path / "b.json").open()
     assert again.states()["faq"].wrong == 1
     assert [path.name for path in tmp_path.iterdir()] == ["b.json"]
 
@@ -375,7 +416,7 @@ def test_a_damaged_file_is_put_aside_and_told(
     path = tmp_path / "b.json"
     path.write_bytes(damage)
     bound = SequentialBound(clock=Clock())
-    BoundFile(bound, path).open()
+    WatchFile(bound, path).open()
     assert bound.states() == {} and not path.exists()
     assert (tmp_path / "b.damaged").read_bytes() == damage
     assert "counted anew" in caplog.text
@@ -384,5 +425,5 @@ def test_a_damaged_file_is_put_aside_and_told(
 def test_a_disk_that_fails_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").write_text("")
     bound = bound_of()
-    BoundFile(bound, tmp_path / "file" / "b.json").save()
+    WatchFile(bound, tmp_path / "file" / "b.json").save()
     assert "cannot be written" in caplog.text and bound.changed

@@ -13,8 +13,8 @@ import pytest
 from rich.console import Console
 
 from farthing.brain.cache.semantic.bound import SequentialBound
-from farthing.brain.cache.semantic.bound_file import BoundFile
 from farthing.brain.cache.semantic.shelf import Shelf
+from farthing.brain.rate_watch_file import WatchFile
 from farthing.cli.main import cli
 from farthing.insight import explain
 from farthing.insight.report import Report, build, render
@@ -66,6 +66,9 @@ def audited(number: int, audit: str, **changes: object) -> Receipt:
     return asked(number, audit=audit, **{**fields, **changes})
 
 
+OTHERS = ("explore", "judge", "route")
+
+
 def errand(number: int, purpose: str = "judge", about: str = "", audit: str = "", **changes: Any) -> Receipt:
     fields: dict[str, Any] = {
         "endpoint": "faq",
@@ -74,7 +77,8 @@ def errand(number: int, purpose: str = "judge", about: str = "", audit: str = ""
         "status": 200,
         "calls": 1,
     }
-    fields |= {"cost_nusd": 70, "purpose": purpose, "about": about, "audit": audit, **changes}
+    fields |= {"cost_nusd": 70, "purpose": purpose, "about": about, "audit": audit}
+    fields |= {"cache_entry": "e1", **changes}
     return Receipt(request_id=f"j{number}", at_unix_s=float(number), started_s=0.0, **fields)
 
 
@@ -132,6 +136,14 @@ def test_money_is_net_of_embedding_and_errands() -> None:
     assert cell.net_nusd == 19_800 - 10 * 10 - 570
     assert cell.saved_nusd == 20 * (4_000 - 10)
     assert (cell.entries, cell.value_per_entry_nusd, cell.unpriced) == (5, 19_800 // 5, 1)
+
+
+def test_what_exploring_grading_and_routing_cost_is_not_the_caches() -> None:
+    others = [errand(3 + place, purpose, cache_entry="") for place, purpose in enumerate(OTHERS)]
+    rows = [asked(1), errand(2), *others]
+    assert cell_of(rows).errands_nusd == {"judge": 70}
+    assert report_of(rows).savings.parts.errands_nusd == -4 * 70
+    assert not report_of([errand(9, "explore", cache_entry="")]).semantic
 
 
 def test_time_is_net_of_the_looks_that_served_nothing() -> None:
@@ -341,7 +353,7 @@ def test_the_report_tells_the_certificate_and_a_retreat_where_it_knows_the_state
     bound.configure({"faq": Semantics(mode="on", threshold=0.9)})
     while bound.allows("faq", b"p"):
         bound.note("faq", b"p", True)
-    BoundFile(bound, tmp_path / "semantic-bound.json").save()
+    WatchFile(bound, tmp_path / "semantic-bound.json").save()
     (tmp_path / "farthing.toml").write_text(f'state_dir = "{tmp_path}"\n')
     where = ["--config", str(tmp_path / "farthing.toml"), "--since", "all"]
     assert cli.main(["report", *where], standalone_mode=False) == 0
@@ -366,7 +378,7 @@ def test_what_the_cache_holds_is_shown_with_the_endpoints_that_retreated_and_wha
     for name in ("faq", "judged"):
         while bound.allows(name, b"p"):
             bound.note(name, b"p", True)
-    BoundFile(bound, tmp_path / "semantic-bound.json").save()
+    WatchFile(bound, tmp_path / "semantic-bound.json").save()
     asyncio.run(Shelf(tmp_path / "semantic.db", entries_max=10, bytes_max=10_000).aclose())
     (tmp_path / "farthing.toml").write_text(
         f'state_dir = "{tmp_path}"\n[providers.a]\nbase_url = "http://127.0.0.1:9/v1"\n'

@@ -158,3 +158,12 @@ def test_a_recipe_asks_again_in_the_same_partition(text: str, kind: str) -> None
     found = SCOPES.scope(again)
     if found is not None:  # half a character has none
         assert found == Scope(scope(before).partition, text)
+
+
+def test_versions_of_a_routing_policy_share_no_partition() -> None:
+    first, second, none = (
+        Scopes(embedder="e/1", policies={"faq": "p1"}, arm=lambda request, label=label: label)  # type: ignore[misc]
+        for label in ("faq@1", "faq@2", "")
+    )
+    assert scope(BASE, first).partition != scope(BASE, second).partition
+    assert scope(BASE, none).partition == scope(BASE).partition

@@ -21,8 +21,9 @@ than the retreat.
 
 **Late outcomes.** A judge speaks minutes later, and only of answers whose words differ, so what comes late
 is worse than what comes at once, and a judge that was down tells a burst of it. Outcomes with an audit id
-are therefore tested in the order in which the audits were drawn; one that is still open after `WAIT_S` is
-lost: it is no evidence for the alarm, and counts as wrong where the upper bound is told.
+are therefore tested in the order in which the audits were drawn; one that is still open after `wait_s` is
+lost: it is no evidence for the alarm, and counts as wrong where the upper bound is told. What waits at the
+end of the process is lost too, unless `outlives`: then it goes on waiting in the next.
 
 **Small partitions** share the endpoint's evidence: a partition without outcomes of its own is served as its
 endpoint is, on the certificate's word.
@@ -33,7 +34,7 @@ Sans-I/O: time is an argument of the constructor. One event loop; memory is boun
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import msgspec
 from msgspec import Struct, field
@@ -102,10 +103,12 @@ class Trial(Struct):
 class Waiting(Struct):
     """An audit that was drawn and whose outcome cannot be tested yet."""
 
-    partition: bytes
+    partitions: tuple[bytes, ...]
     wrong: bool | None
     """None: still open."""
     drawn_unix_s: float
+    safe: bool = False
+    """It is right whatever is said: it only has to be known that something could be said."""
 
 
 class Watched(Struct):
@@ -159,23 +162,31 @@ class EndpointState(Struct, frozen=True, kw_only=True):
 class RateWatch:
     """An e-process for each endpoint and partition."""
 
-    def __init__(self, words: Words, *, clock: Callable[[], float] = time.time) -> None:
-        """`clock` tells Unix seconds."""
-        self._words = words
+    def __init__(
+        self, words: Words, *, clock: Callable[[], float] = time.time, outlives: bool = False
+    ) -> None:
+        """`clock` tells Unix seconds; `outlives`: an outcome may come in a later process."""
+        self._outlives = outlives
+        self.words = words
+        """How people are told of it."""
         self._clock = clock
+        self.wait_s = WAIT_S
+        """After which an audit without an outcome is lost."""
+        self.waiting_max = WAITING_MAX
         self._watched: dict[str, Watched] = {}
         self.changed = False
         """Something happened since `dump`."""
 
     # -- terms --------------------------------------------------------------------------------------
 
-    def hold_to(self, terms: Mapping[str, Terms]) -> None:
-        """Take the budgets of all endpoints that are watched; others are forgotten.
+    def hold_to(self, terms: Mapping[str, Terms], *, keep: Collection[str] = ()) -> None:
+        """Take the budgets of all endpoints that are watched; others are forgotten, but for those to `keep`,
+        which stay as they are.
 
         Evidence against one budget, or under one threshold, says nothing of another: where they changed,
         the tests begin anew. A retreat stays one.
         """
-        for endpoint in self._watched.keys() - terms.keys():
+        for endpoint in self._watched.keys() - terms.keys() - set(keep):
             del self._watched[endpoint]
             self.changed = True
         for endpoint, promised in terms.items():
@@ -225,9 +236,21 @@ class RateWatch:
             and partition not in watched.retreated
         )
 
-    def note(self, endpoint: str, partition: bytes, wrong: bool | None, audit: str = "") -> None:
-        """Take one outcome. With `audit`, None opens it, a later call with the same id closes it: with the
-        outcome, or with None when there will be none. Of an endpoint without terms nothing is kept."""
+    def note(
+        self,
+        endpoint: str,
+        partition: bytes,
+        wrong: bool | None,
+        audit: str = "",
+        *,
+        also: tuple[bytes, ...] = (),
+        safe: bool = False,
+    ) -> None:
+        """Take one outcome, of `partition` and of `also`: it counts once in each, and once for the endpoint.
+
+        With `audit`, None opens it, a later call with the same id closes it: with the outcome, or with None
+        when there will be none; `safe` of an opened one: any outcome is a right one. Of an endpoint without
+        terms nothing is kept."""
         watched = self._watched.get(endpoint)
         if watched is None:
             return
@@ -238,26 +261,30 @@ class RateWatch:
                 del waiting[audit]
                 watched.lost += 1
             else:
-                waiting[audit].wrong = wrong
+                waiting[audit].wrong = wrong and not waiting[audit].safe
         elif wrong is None or waiting:
             now_unix_s = self._clock()
             waiting[audit or f"#{watched.trial.tested + len(waiting)}:{now_unix_s}"] = Waiting(
-                partition, wrong, now_unix_s
+                (partition, *also), wrong, now_unix_s, safe
             )
         else:
-            self._test(endpoint, watched, partition, wrong)
+            self._test(endpoint, watched, (partition, *also), wrong)
         self._release(endpoint, watched)
+
+    def awaited(self, audit: str) -> str | None:
+        """The endpoint of an audit that was opened and is neither closed nor lost; None: there is none."""
+        return next((name for name, watched in self._watched.items() if audit in watched.waiting), None)
 
     def _release(self, endpoint: str, watched: Watched) -> None:
         """Test what waits, in the order drawn, up to the first that is still open and not yet lost."""
         waiting = watched.waiting
-        lost_before_s = self._clock() - WAIT_S
+        lost_before_s = self._clock() - self.wait_s
         while waiting:
             first = next(iter(waiting))
             one = waiting[first]
             if one.wrong is not None:
-                self._test(endpoint, watched, one.partition, one.wrong)
-            elif one.drawn_unix_s > lost_before_s and len(waiting) <= WAITING_MAX:
+                self._test(endpoint, watched, one.partitions, one.wrong)
+            elif one.drawn_unix_s > lost_before_s and len(waiting) <= self.waiting_max:
                 return
             else:
                 watched.lost += 1
@@ -265,13 +292,11 @@ class RateWatch:
 
     # -- testing ------------------------------------------------------------------------------------
 
-    def _test(self, endpoint: str, watched: Watched, partition: bytes, wrong: bool) -> None:
-        own = self._own(watched, partition)
-        tested: list[tuple[Trial, bytes | None]] = [(own, partition)]
-        if (
-            own.retreated_unix_s is None
-        ):  # what a retreated partition would have served, its endpoint does not
-            tested.insert(0, (watched.trial, None))
+    def _test(self, endpoint: str, watched: Watched, partitions: tuple[bytes, ...], wrong: bool) -> None:
+        own = [(self._own(watched, partition), partition) for partition in partitions]
+        # what a retreated partition would have served, neither its endpoint nor another partition does
+        retreated = [(trial, where) for trial, where in own if trial.retreated_unix_s is not None]
+        tested: list[tuple[Trial, bytes | None]] = [*retreated] or [(watched.trial, None), *own]
         for trial, where in tested:
             if trial.retreated_unix_s is None:
                 trial.tested += 1
@@ -312,7 +337,7 @@ class RateWatch:
     def _retreat(self, endpoint: str, watched: Watched, trial: Trial, partition: bytes | None) -> None:
         trial.retreated_unix_s = self._clock()
         trial.fresh = trial.fresh_wrong = 0
-        words = self._words
+        words = self.words
         trial.reason = (
             f"{trial.wrong} of {trial.tested} {words.outcomes} were wrong, "
             f"{trial.recent.bit_count()} of the last {min(RECENT, trial.tested)}; "
@@ -329,7 +354,7 @@ class RateWatch:
             self._warn(endpoint, words.retreats, None, watched.trial.reason)
 
     def _warn(self, endpoint: str, does: str, partition: bytes | None, why: str) -> None:
-        words = self._words
+        words = self.words
         where = "" if partition is None else f" in {words.part} {words.name(partition)}"
         words.log.warning("%s %r %s%s: %s", words.subject, endpoint, does, where, why)
 
@@ -343,7 +368,7 @@ class RateWatch:
         trial.alarm = new_alarm(watched.budget_of(trial))
         if partition is not None:
             watched.retreated.discard(partition)
-        self._warn(endpoint, self._words.returns, partition, why)
+        self._warn(endpoint, self.words.returns, partition, why)
 
     # -- telling ------------------------------------------------------------------------------------
 
@@ -366,9 +391,10 @@ class RateWatch:
                         threshold=watched.threshold,
                         partitions=[(name.hex(), trial) for name, trial in watched.partitions.items()],
                         places=watched.places,
-                        lost=watched.lost + sum(one.wrong is None for one in watched.waiting.values()),
+                        lost=watched.lost + (0 if self._outlives else _open(watched)),
                         certified_unix_s=watched.certified_unix_s,
                         part_budget=watched.part_budget,
+                        waiting=dict(watched.waiting) if self._outlives else {},
                     )
                     for endpoint, watched in self._watched.items()
                 }
@@ -376,7 +402,7 @@ class RateWatch:
         )
 
     def restore(self, data: bytes) -> None:
-        """Take back what `dump` gave, before `configure`. Audits that were open then are lost.
+        """Take back what `dump` gave, before `hold_to`. Audits that were open then are lost, or wait on.
 
         Raises:
             ValueError: it is nothing that `dump` gave.
@@ -403,6 +429,7 @@ class RateWatch:
                 certified_unix_s=one.certified_unix_s,
                 part_budget=one.part_budget,
             )
+            self._watched[endpoint].waiting.update(one.waiting)
 
 
 VERSION = 1
@@ -418,6 +445,8 @@ class _Kept(Struct, frozen=True, kw_only=True):
     lost: int
     certified_unix_s: float
     part_budget: float | None = None
+    waiting: dict[str, Waiting] = {}
+    """By audit, in the order drawn."""
 
 
 class Kept(Struct, frozen=True, kw_only=True):
@@ -425,6 +454,10 @@ class Kept(Struct, frozen=True, kw_only=True):
 
     version: int = VERSION
     endpoints: dict[str, _Kept]
+
+
+def _open(watched: Watched) -> int:
+    return sum(one.wrong is None for one in watched.waiting.values())
 
 
 def _state(watched: Watched) -> EndpointState:
@@ -439,7 +472,7 @@ def _state(watched: Watched) -> EndpointState:
         reason=trial.reason,
         audits=trial.tested,
         wrong=trial.wrong,
-        open=sum(one.wrong is None for one in watched.waiting.values()),
+        open=_open(watched),
         lost=watched.lost,
         upper=upper(count + watched.lost, wrong + watched.lost, watched.delta),
         fresh=trial.fresh,

@@ -13,9 +13,14 @@ from farthing.app import policy_version
 from farthing.brain.cache.semantic import certificate as certificates
 from farthing.brain.route import certificate as route_certificates
 from farthing.brain.route.certificate import RouteScope
+from farthing.cli import calibrate_cascade
+from farthing.cli.drift import keep_reference
+from farthing.cli.policy import add_version
+from farthing.cli.since import since_of
 from farthing.config import Config
 from farthing.errors import ConfigError
-from farthing.insight import audits, calibrate_cache, calibrate_route, route_samples, route_story, source
+from farthing.insight import audits, calibrate_cache, calibrate_route, explored, route_story, source
+from farthing.insight import labels as label_files
 from farthing.insight import report as reports
 
 REFUSED = 1
@@ -24,6 +29,9 @@ REFUSED = 1
 @click.group("calibrate")
 def command() -> None:
     """Hold a promise against what was measured, and certify or refuse it."""
+
+
+command.add_command(calibrate_cascade.command)
 
 
 @command.command("cache")
@@ -55,7 +63,7 @@ def cache(
     with a certificate, 1 when it is refused.
     """
     now_unix_s = time.time()
-    since_unix_s = _since(since, now_unix_s) or 0.0
+    since_unix_s = since_of(since, now_unix_s) or 0.0
     where = source.locate(ledger, config, os.environ)
     terms = where.semantic.get(endpoint)
     running = certificates.running_scope(where.state_dir)
@@ -102,9 +110,10 @@ def cache(
 @click.option(
     "--samples",
     type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
-    help="JSON lines: score, cheap, expensive; may have segment, request_id, weight or propensity, at.",
+    help="JSON lines: score, cheap, expensive; may have segment, request_id, weight or propensity, at. "
+    "Default: the explored requests of the ledger.",
 )
+@click.option("--ledger", type=click.Path(path_type=Path), help="Directory of the ledger's segments.")
 @click.option("--since", default="all", show_default=True, help="30m, 1h, 7d, `all`, or an ISO date or time.")
 @click.option(
     "--harm",
@@ -118,42 +127,73 @@ def cache(
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     help="What no segment may be shown to lose; default: three times --loss.",
 )
+@click.option(
+    "--labels",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="JSON lines of what people said of some samples drawn by chance: request_id, tier, quality.",
+)
 @click.option("--exclude", multiple=True, help="A segment that stays expensive; may be given again.")
 @click.option(
-    "--router", default="unnamed", show_default=True, help="What gave the scores, with its version."
+    "--router",
+    help="What gave the scores, with its version; default: that of the ledger's newest, `unnamed` of a file.",
 )
-@click.option("--cheap", default="cheap", show_default=True, help="The cheap tier.")
-@click.option("--expensive", default="expensive", show_default=True, help="The expensive tier.")
+@click.option("--cheap", help="The cheap tier; default: that of the ledger's newest, `cheap` of a file.")
+@click.option("--expensive", help="The expensive tier; default: as --cheap, `expensive` of a file.")
 @click.option("--config", type=click.Path(path_type=Path), help="The gateway's configuration file.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--apply", is_flag=True, help="Write the certificate into the state directory.")
+@click.option(
+    "--apply", is_flag=True, help="Make it a version of the endpoint's routing policy, see `farthing policy`."
+)
+@click.option(
+    "--share",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.1,
+    show_default=True,
+    help="With --apply: of the traffic that it decides at first; 1 is all.",
+)
 def route(  # noqa: PLR0913 - each one is an option
     endpoint: str,
     loss: float,
     confidence: float,
-    samples: Path,
+    samples: Path | None,
+    ledger: Path | None,
     since: str,
     harm: Literal["regression", "net"],
     segment_loss: float | None,
+    labels: Path | None,
     exclude: tuple[str, ...],
-    router: str,
-    cheap: str,
-    expensive: str,
+    router: str | None,
+    cheap: str | None,
+    expensive: str | None,
     config: Path | None,
     as_json: bool,
     apply: bool,
+    share: float,
 ) -> int:
     """Certify the lowest score from which requests may go to the cheap tier, or refuse.
 
-    Reads judged samples, requests that both tiers answered, from the file --samples; the ledger does not
-    keep judged quality, so the file is the only source. Without --apply nothing is written. Exit status: 0
-    with a certificate, 1 when it is refused or the samples cannot be read.
+    Reads requests that both tiers answered and that were judged: from the file --samples, else the explored
+    ones of the ledger (--ledger, or that of --config, or of the state directory). Without --apply nothing is
+    written. Exit status: 0 with a certificate, 1 when it is refused or the samples cannot be read.
     """
     now_unix_s = time.time()
     settings = Config() if config is None else configuration.load(config, os.environ)
+    wanted = explored.Wanted(
+        endpoint=endpoint,
+        router=router,
+        cheap=cheap,
+        expensive=expensive,
+        targets={name: tier.targets[0] for name, tier in settings.tiers.items()},
+    )
+    since_unix_s = since_of(since, now_unix_s)
+    where = None
+    if samples is None:
+        where = source.locate(ledger, config, os.environ).ledger
+        given = explored.from_ledger(where, wanted, since_unix_s=since_unix_s)
+    else:
+        given = explored.from_file(samples, wanted, since_unix_s=since_unix_s)
     if config is not None:
-        _check_names(settings, endpoint, (cheap, expensive))
-    given = route_samples.read(samples, since_unix_s=_since(since, now_unix_s))
+        _check_names(settings, endpoint, (given.cheap, given.expensive))
     aim = calibrate_route.Aim(
         endpoint=endpoint,
         loss=loss,
@@ -163,37 +203,45 @@ def route(  # noqa: PLR0913 - each one is an option
         exclude=frozenset(exclude),
     )
     scope = RouteScope(
-        router=router,
-        cheap=cheap,
-        expensive=expensive,
-        policy="" if config is None else policy_version(settings),
+        router=given.router,
+        cheap=given.cheap,
+        expensive=given.expensive,
+        policy=given.policy if config is None else policy_version(settings),
     )
-    found = calibrate_route.calibrate(given.samples, aim, scope=scope, now_unix_s=now_unix_s)
-    path = route_certificates.certificate_path(configuration.state_dir(settings, os.environ), endpoint)
+    people = None
+    if labels is not None:
+        people = label_files.pairs(label_files.read(labels), cheap=scope.cheap, expensive=scope.expensive)
+    found = calibrate_route.calibrate(given.samples, aim, scope=scope, now_unix_s=now_unix_s, labels=people)
+    state_dir = configuration.state_dir(settings, os.environ)
+    path = route_certificates.certificate_path(state_dir, endpoint)
+    version: int | None = None
+    reference, said = None, ""
     written = apply and found.certificate is not None
     if written and found.certificate is not None:
+        book = add_version(state_dir, settings, found.certificate, share, measured=given.targets)
+        version = book.last_number
         route_certificates.save(path, found.certificate)
+        if where is not None and given.span_unix_s is not None:
+            reference, said = keep_reference(
+                where, endpoint, span_unix_s=given.span_unix_s, state_dir=state_dir, now_unix_s=now_unix_s
+            )
     if as_json:
         shown = msgspec.structs.asdict(found)
-        left_out = {"repeated": given.repeated, "early": given.early}
-        told = {**shown, "left_out": left_out, "file": str(path), "written": written}
+        told = {**shown, "left_out": given.left_out, "file": str(path), "written": written}
+        told["policy_version"] = version
+        told["drift_reference"] = None if reference is None else str(reference)
         click.echo(msgspec.json.encode(told).decode())
         return 0 if found.certificate is not None else REFUSED
-    if given.repeated or given.early:
-        click.echo(f"left out: {given.repeated:,} repeated, {given.early:,} too early or without a time")
+    for line in given.told:
+        click.echo(line)
     click.echo("\n".join(route_story.story(found)))
     if found.certificate is not None:
         click.echo(f"\nwritten to {path}" if written else "\ndry run: --apply writes it")
+    if version is not None:
+        click.echo(f"version {version} of the policy of {endpoint} decides {share:.0%} of its traffic")
+    if said:
+        click.echo(said)
     return 0 if found.certificate is not None else REFUSED
-
-
-def _since(since: str, now_unix_s: float) -> float | None:
-    if since == "all":
-        return None
-    try:
-        return reports.parse_since(since, now_unix_s)
-    except ValueError as why:
-        raise click.BadParameter(str(why), param_hint="--since") from why
 
 
 def _check_names(settings: Config, endpoint: str, tiers: tuple[str, ...]) -> None:

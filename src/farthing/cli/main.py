@@ -18,7 +18,10 @@ COMMANDS = {
     "calibrate": ("farthing.cli.calibrate", "Certify a promise from what was measured, or refuse to."),
     "precompute": ("farthing.cli.precompute", "Answer questions before they are asked, within a budget."),
     "cache": ("farthing.cli.cache", "Look at the semantic cache, and make it forget."),
+    "quality": ("farthing.cli.quality", "How good answers were, by judges, people, checks and repeats."),
+    "drift": ("farthing.cli.drift", "Tell whether the traffic is still that which was measured."),
     "train": ("farthing.cli.train", "Fit a router to scored examples."),
+    "policy": ("farthing.cli.policy", "Versions of an endpoint's routing: try, serve, take back, compare."),
     "explain": ("farthing.cli.explain", "Tell the story of one request from its receipt."),
     "keys": ("farthing.cli.keys", "Make API keys, and digests of them."),
 }

@@ -25,7 +25,9 @@ def command(since: str, endpoint: str | None, ledger: Path | None, config: Path 
     Reads the ledger of a running or stopped gateway: --ledger, else the one that --config names, else
     the one in the state directory. Times are UTC. Latencies count errors too.
     """
+    from farthing.insight import policy_standing, quality
     from farthing.insight import report as reports
+    from farthing.ledger import read
 
     now_unix_s = time.time()
     try:
@@ -33,14 +35,19 @@ def command(since: str, endpoint: str | None, ledger: Path | None, config: Path 
     except ValueError as why:
         raise click.BadParameter(str(why), param_hint="--since") from why
     where = source.locate(ledger, config, os.environ)
+    collector = quality.Collector(since=since_unix_s, until=now_unix_s, endpoint=endpoint)
     report = reports.build(
-        reports.rows(where.ledger, since_unix_s),
+        collector.passing(read.read_all(where.ledger, since_unix_s)),
         since=since_unix_s,
         until=now_unix_s,
         endpoint=endpoint,
         targets_s=where.targets_s,
         standings=standing.Standings(where.state_dir) if config is not None or ledger is None else None,
     )
+    report = reports.with_quality(report, collector, where.ledger)
+    if config is not None or ledger is None:
+        lines = [one for one in policy_standing.lines(where.state_dir) if endpoint in (None, one.endpoint)]
+        report = msgspec.structs.replace(report, policies=lines)
     if as_json:
         click.echo(msgspec.json.encode(report))
         return 0

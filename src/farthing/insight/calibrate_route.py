@@ -15,14 +15,17 @@ Losses of 0 and 1 are tested by the exact binomial test, others by betting.
 that loses over its limit on `train` is excluded: all of it stays with the expensive tier. One that is shown,
 on the other two parts, to lose over its limit all the same is a refusal. Each says by itself what is shown.
 
+**The judge's errors.** Where people labelled some of the samples, drawn by chance, the bound is one on the
+loss as they see it: what they found beyond the judge is tested too (`corrected.p_value`), by a plan made on
+`train`. Segments and the audit are as judged.
+
 **Weights.** Samples that were drawn with different propensities are thinned to an even draw: one of weight w
 is kept with probability w / the largest weight, by its digest. So the exact tests stay exact.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
-from itertools import repeat
 from math import ceil, inf
 
 import msgspec
@@ -31,6 +34,7 @@ from farthing.brain.route.certificate import Harm, RouteCertificate, RouteScope,
 from farthing.insight import sequence
 from farthing.insight.loss_test import LossTest
 from farthing.insight.route_samples import Sample
+from farthing.insight.route_walk import Point, Step, Walked, counted, total, walk, walk_labelled
 
 TRAIN, CALIBRATE = 0.20, 0.65  # and the rest for the audit
 STEP = 0.01  # of the train part that a next threshold lets through at least
@@ -62,19 +66,6 @@ class Aim(msgspec.Struct, frozen=True, kw_only=True):
         return min(0.99, SEGMENT_TIMES * self.loss if self.segment_loss is None else self.segment_loss)
 
 
-class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """One threshold of the grid."""
-
-    threshold: float | None
-    """None: all expensive."""
-    cheap_share: float
-    lost: float
-    p_value: float | None
-    """None: not tested, since an earlier one ended the sequence."""
-    result: str
-    """`holds`, `not shown` or `not tested`."""
-
-
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     """What the samples of one endpoint show."""
 
@@ -95,31 +86,40 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     train: int
     calibrate: int
     audit: int
+    labels: int = 0
+    """Samples that people looked at too; 0: the promise is one of the judge's word."""
 
 
-class Point(msgspec.Struct, frozen=True):
-    """What a sample comes to."""
+def calibrate(
+    samples: Sequence[Sample],
+    aim: Aim,
+    *,
+    scope: RouteScope,
+    now_unix_s: float,
+    labels: Mapping[str, tuple[float, float]] | None = None,
+) -> Calibration:
+    """Certify the lowest threshold that the samples allow, or say why not.
 
-    score: float
-    loss: float
-    """If it goes cheap."""
-    segments: tuple[str, ...]
-    kept: bool
-    """One of its segments is excluded: it never goes cheap."""
-
-
-def calibrate(samples: Sequence[Sample], aim: Aim, *, scope: RouteScope, now_unix_s: float) -> Calibration:
-    """Certify the lowest threshold that the samples allow, or say why not."""
+    `labels` is the quality that people gave both answers, cheap and expensive, by the sample's key. None: the
+    judge's word is taken for the truth.
+    """
+    said = {} if labels is None else {key: _worse(*pair, aim.harm) for key, pair in labels.items()}
     parts = split(thinned(samples))
-    losses = {_loss(sample, aim.harm) for sample in samples}
+    losses = {_loss(sample, aim.harm) for sample in samples} | set(said.values())
     test = LossTest(losses <= {0.0, 1.0}, -1.0 if aim.harm == "net" else 0.0, aim.delta)
     excluded = aim.exclude | excluded_by([_point(one, aim, aim.exclude) for one in parts[0]], aim, test)
-    train, tested, audit = ([_point(one, aim, excluded) for one in part] for part in parts)
+    train, tested, audit = ([_point(one, aim, excluded, said) for one in part] for part in parts)
     grid = sequence.grid([one.score for one in train if not one.kept], step=STEP)
-    walked = _walk(tested, train, grid, aim, test)
+    if labels is None:
+        walked = walk(tested, train, grid, aim.loss, test)
+    else:
+        walked = walk_labelled(tested, train, grid, aim.loss, test)
     steps = [step for step, _ in walked]
     shown = sum(step.result == "holds" for step in steps) - 1
+    labelled = sum(one.label is not None for one in tested)
     refusal, more = _refusal(walked, shown, aim, test, excluded)
+    if labels is not None and (refusal or shown < 1):
+        refusal, more = _refusal_labelled(steps, shown, labelled, aim, test), None
     segments: list[Segment] = []
     certificate: RouteCertificate | None = None
     if not refusal:
@@ -138,13 +138,14 @@ def calibrate(samples: Sequence[Sample], aim: Aim, *, scope: RouteScope, now_uni
             p_value=step.p_value if step.p_value is not None else 1.0,
             train_n=len(train),
             audit_n=len(audit),
-            audit_lost=_sum(_counts(audit, threshold)),
+            audit_lost=total(counted(audit, threshold)),
             grid=grid,
             segment_limit=aim.segment_limit,
             segments=tuple(segments),
             scope=scope,
             made_unix_s=now_unix_s,
             data_hash=_digest(samples),
+            labels=labelled,
         )
         refusal = _spoken_against(audit, certificate, aim, test)
         certificate = None if refusal else certificate
@@ -162,6 +163,7 @@ def calibrate(samples: Sequence[Sample], aim: Aim, *, scope: RouteScope, now_uni
         train=len(train),
         calibrate=len(tested),
         audit=len(audit),
+        labels=labelled,
     )
 
 
@@ -190,22 +192,20 @@ def _chance(sample: Sample, purpose: bytes) -> float:
 
 
 def _loss(sample: Sample, harm: Harm) -> float:
-    loss = sample.expensive - sample.cheap
+    return _worse(sample.cheap, sample.expensive, harm)
+
+
+def _worse(cheap: float, expensive: float, harm: Harm) -> float:
+    loss = expensive - cheap
     return loss if harm == "net" else max(0.0, loss)
 
 
-def _point(sample: Sample, aim: Aim, excluded: frozenset[str]) -> Point:
+def _point(
+    sample: Sample, aim: Aim, excluded: frozenset[str], said: Mapping[str, float] | None = None
+) -> Point:
     kept = not excluded.isdisjoint(sample.segments)
-    return Point(sample.score, _loss(sample, aim.harm), sample.segments, kept)
-
-
-def _counts(points: Sequence[Point], threshold: float) -> Counter[float]:
-    """Losses at a threshold, and how often each was seen."""
-    return Counter(one.loss if one.score >= threshold and not one.kept else 0.0 for one in points)
-
-
-def _sum(counts: Counter[float]) -> float:
-    return sum(value * n for value, n in counts.items())
+    label = None if said is None else said.get(sample.key.rpartition(" ")[2])  # a tenant may stand before it
+    return Point(sample.score, _loss(sample, aim.harm), sample.segments, kept, label)
 
 
 def excluded_by(train: Sequence[Point], aim: Aim, test: LossTest) -> frozenset[str]:
@@ -233,7 +233,7 @@ def excluded_by(train: Sequence[Point], aim: Aim, test: LossTest) -> frozenset[s
             for name, points in of_segment.items()
             if name not in found
             and test.at_most(
-                _counts([one for one in points if found.isdisjoint(one.segments)], threshold),
+                counted([one for one in points if found.isdisjoint(one.segments)], threshold),
                 aim.segment_limit,
             )
             < EXCLUDES
@@ -244,54 +244,7 @@ def excluded_by(train: Sequence[Point], aim: Aim, test: LossTest) -> frozenset[s
     return frozenset(found)
 
 
-# -- the sequence -----------------------------------------------------------------------------------
-
-Walked = tuple[Step, Counter[float]]
-"""A threshold, and the losses at it."""
-
-
-def _walk(
-    tested: Sequence[Point], train: Sequence[Point], grid: Sequence[float], aim: Aim, test: LossTest
-) -> list[Walked]:
-    """All thresholds, safest first; the first that is not shown ends the tests."""
-    at = list(_falling(tested, grid))
-    bets: Iterable[float | None] = repeat(None)
-    if not test.exact:
-        bets = (sequence.best_bet(counts, aim.loss, top=1.0) for _, counts in _falling(train, grid))
-    p_values: list[float] = []
-
-    def in_turn() -> Iterator[float]:
-        for (_, counts), bet in zip(at, bets, strict=False):
-            p_values.append(test.at_least(counts, aim.loss, bet))
-            yield p_values[-1]
-
-    shown = sequence.held(in_turn(), aim.delta)
-    found = []
-    for index, (threshold, (went, counts)) in enumerate(zip((None, *grid), at, strict=True)):
-        was_tested = index < len(p_values)
-        step = Step(
-            threshold=threshold,
-            cheap_share=went / len(tested) if tested else 0.0,
-            lost=_sum(counts),
-            p_value=p_values[index] if was_tested else None,
-            result="holds" if index < shown else "not shown" if was_tested else "not tested",
-        )
-        found.append((step, counts))
-    return found
-
-
-def _falling(points: Sequence[Point], grid: Sequence[float]) -> Iterator[tuple[int, Counter[float]]]:
-    """With all expensive, then at each threshold: how many go cheap, and all losses."""
-    ranked = sorted((one for one in points if not one.kept), key=lambda one: -one.score)
-    counts = Counter({0.0: len(points)})
-    went = 0
-    yield went, Counter(counts)
-    for threshold in grid:
-        while went < len(ranked) and ranked[went].score >= threshold:
-            counts[0.0] -= 1
-            counts[ranked[went].loss] += 1
-            went += 1
-        yield went, Counter(counts)
+# -- refusals ---------------------------------------------------------------------------------------
 
 
 def _refusal(
@@ -333,6 +286,18 @@ def _refusal(
     )
 
 
+def _refusal_labelled(steps: Sequence[Step], shown: int, labelled: int, aim: Aim, test: LossTest) -> str:
+    """Why nothing is certified where people looked too; empty: there is no reason."""
+    if shown > 0 and steps[shown].cheap_share > 0:
+        return ""
+    least = test.needed(Counter({0.0: 1}), aim.loss)
+    needed = "" if least is None else f"; {ceil(least)} are the least, if people found no loss at all"
+    return (
+        f"with {labelled} labelled samples to test on, {aim.loss:.3g} is not shown at {aim.confidence:.3g} "
+        f"for the loss as people see it: label more, drawn by chance from the judged ones{needed}"
+    )
+
+
 def _more(needed: int, there: int) -> int:
     """Samples to be judged for `needed` to be tested on, where `there` already are."""
     return max(1, ceil((needed - there) / CALIBRATE))
@@ -352,7 +317,7 @@ def _segments(
     limit = aim.segment_limit
     found = []
     for name, there in sorted(of_segment.items()):
-        counts = _counts(there, threshold)
+        counts = counted(there, threshold)
         n, more = len(there), None
         if name in excluded:
             result: Verdict = "excluded"
@@ -369,7 +334,7 @@ def _segments(
             Segment(
                 name=name,
                 n=n,
-                lost=_sum(counts),
+                lost=total(counts),
                 cheap_share=cheap / n if n else 0.0,
                 upper=test.upper(counts) if n else 1.0,
                 result=result,
@@ -388,7 +353,7 @@ def _spoken_against(audit: Sequence[Point], made: RouteCertificate, aim: Aim, te
             f"the whole loses within {aim.loss:.3g}, but a segment more than {made.segment_limit:.3g}: "
             f"{told}; --exclude it, and calibrate on samples that were not looked at"
         )
-    if audit and test.at_most(_counts(audit, made.threshold), aim.loss) < CONTRADICTS:
+    if audit and test.at_most(counted(audit, made.threshold), aim.loss) < CONTRADICTS:
         return (
             f"in the part held back for the audit {made.audit_lost:.4g} of {made.audit_n} was lost, which "
             f"chance does not explain at {aim.loss:.3g}: the samples are not of one kind"

@@ -10,6 +10,7 @@ import msgspec
 
 from farthing.errors import FarthingError
 from farthing.insight.money import usd
+from farthing.insight.whereto import Whereto, told
 from farthing.ledger import read
 from farthing.ledger.rows import Intent
 from farthing.types import UNKNOWN, Attempt, Receipt, Usage, saved_nusd
@@ -68,9 +69,12 @@ def _named(value: Any) -> Any:
     return [_named(one) for one in value] if isinstance(value, list) else value
 
 
-def story(row: Receipt | Intent) -> list[str]:
-    """`row` in plain lines: who asked what, what was decided, what was called, what it cost and took."""
-    lines = _unfinished(row) if isinstance(row, Intent) else _lines(row)
+def story(row: Receipt | Intent, beside: Whereto | None = None) -> list[str]:
+    """`row` in plain lines: who asked what, what was decided, what was called, what it cost and took; and
+    what is known beside the receipt."""
+    lines = _unfinished(row) if isinstance(row, Intent) else list(_lines(row))
+    if beside is not None and isinstance(row, Receipt):
+        lines += told(row, beside)
     return [_printable(line) for line in lines]
 
 
@@ -106,6 +110,8 @@ def _lines(receipt: Receipt) -> Iterator[str]:
         yield f"  call {number}   {_attempt(attempt)}"
     if not receipt.attempts:
         yield "  calls    none"
+    if receipt.doubt or receipt.check_score is not None:
+        yield f"  checks   {_checks(receipt)}"
     yield f"  outcome  {_outcome(receipt)}"
     yield f"  cost     {_cost(receipt)}"
     yield f"  baseline {_baseline(receipt)}"
@@ -118,7 +124,10 @@ def _lines(receipt: Receipt) -> Iterator[str]:
 
 
 ERRANDS = {
-    "judge": "to hear whether the fresh answer of {about} says what the stored one would have",
+    "judge": "to hear how good the answer to {about} is",
+    "judge of the cache": "to hear whether the fresh answer of {about} says what the stored one would have",
+    "explore": "to see how well the other tier answers {about}, whose client has its answer",
+    "route": "to hear whether the question of {about} is easy",
     "precompute": "to have an answer before it is asked for ({about})",
     "refresh": "to see whether the stored answer {about} is still right",
 }
@@ -146,7 +155,9 @@ def _similar(receipt: Receipt) -> str:
 def _errand(receipt: Receipt) -> str:
     about = receipt.about or "an entry"
     found = {"agrees": "; they agree", "differs": "; they differ"}.get(receipt.audit, "")
-    return f"of the gateway itself, {receipt.purpose}: {ERRANDS[receipt.purpose].format(about=about)}{found}"
+    of_the_cache = receipt.purpose == "judge" and (receipt.cache_entry or receipt.audit)
+    why = ERRANDS["judge of the cache" if of_the_cache else receipt.purpose].format(about=about)
+    return f"of the gateway itself, {receipt.purpose}: {why}{found}"
 
 
 def _asked(receipt: Receipt) -> str:
@@ -193,6 +204,16 @@ def _attempt(attempt: Attempt) -> str:
         _money(attempt.cost_nusd),
     ]
     return ", ".join(part for part in parts if part)
+
+
+def _checks(receipt: Receipt) -> str:
+    """What the checks of a cascade said of the first answer, and what came of it."""
+    score = f"{receipt.check_by} {receipt.check_score:.3f}" if receipt.check_score is not None else ""
+    if not receipt.doubt:
+        return f"{score}: nothing against the first answer"
+    kept = "escalate" in receipt.skipped
+    then = "it went out all the same, no better one could be had" if kept else "so it was asked again"
+    return f"{f'{score}; ' if score else ''}doubted by {receipt.doubt}; {then}"
 
 
 def _outcome(receipt: Receipt) -> str:

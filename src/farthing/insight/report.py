@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from farthing.insight.money import usd
+from farthing.insight.policy_standing import PolicyLine, said
+from farthing.insight.quality import Collector, Learned, short
 from farthing.insight.semantic import SemanticCell, SemanticSums
 from farthing.insight.semantic_text import render_semantic
 from farthing.insight.standing import Standings
@@ -51,6 +53,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     savings: Savings
     semantic: list[SemanticCell] = []
     """One for each endpoint whose semantic cache was asked or had errands."""
+    quality: list[Learned] = []
+    """What was learned of the answers of each endpoint and tier, by source; `farthing quality` has more."""
+    policies: list[PolicyLine] = []
+    """One for each endpoint with a routing policy; `farthing policy` has more."""
 
 
 def build(
@@ -114,6 +120,14 @@ def build(
     )
 
 
+def with_quality(report: Report, collector: Collector, ledger: Path) -> Report:
+    """`report` with what was learned about the answers, where anything was: the ledger is then read again."""
+    if not collector.any:
+        return report
+    found = collector.joined(read.read_all(ledger, report.since_unix_s))
+    return msgspec.structs.replace(report, quality=found.learned)
+
+
 def rows(ledger: Path, since: float | None) -> Iterator[Intent | Receipt]:
     """What `build` sums up, from the ledger in a directory; see `farthing.ledger.read.read`."""
     return read.read(ledger, since)
@@ -154,6 +168,14 @@ def render(report: Report, console: "Console") -> None:
         for line in _savings_lines(report.savings):
             console.print(line)
     render_semantic(report.semantic, console)
+    if report.quality:
+        console.print("\n[bold]Quality[/], each by its own scale; see `farthing quality`")
+        for line in short(report.quality):
+            console.print(line)
+    if report.policies:
+        console.print("\n[bold]Routing policies[/], see `farthing policy`")
+        for policy in report.policies:
+            console.print(said(policy), markup=False)
     for line in _notes(report):
         console.print(line)
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from farthing.insight.calibrate_route import Calibration, Step
+from farthing.insight.calibrate_route import Calibration
+from farthing.insight.route_walk import Step
 
 
 def story(found: Calibration) -> list[str]:
@@ -47,7 +48,9 @@ def story(found: Calibration) -> list[str]:
         f"  scope      {made.endpoint}: router {made.scope.router}, {made.scope.cheap} instead of "
         f"{made.scope.expensive}{f', policy {made.scope.policy}' if made.scope.policy else ''}",
         f"  made       {made_at:%Y-%m-%d %H:%MZ}, data {made.data_hash}",
-        "  lost as judged: a judge's own errors are not in the bound",
+        f"  the bound is on the loss as people see it, by {made.labels:,} labels; segments are as judged"
+        if made.labels
+        else "  lost as judged: a judge's own errors are not in the bound; see --labels",
     ]
 
 

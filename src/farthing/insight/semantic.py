@@ -307,6 +307,13 @@ class _Sums:
             yield SemanticAlarm(name="loss", share=None, before=None, advice=ALARMS["loss"])
 
 
+def of_the_cache(receipt: Receipt) -> bool:
+    """Whether an errand was for the semantic cache, not to learn about answers or where to route."""
+    return receipt.purpose in ("precompute", "refresh") or (
+        receipt.purpose == "judge" and bool(receipt.cache_entry)
+    )
+
+
 class SemanticSums:
     """All endpoints, in one pass over receipts in the order of the ledger."""
 
@@ -316,7 +323,9 @@ class SemanticSums:
         """Request whose audit waits for a judge -> its endpoint and day."""
 
     def add(self, receipt: Receipt) -> None:
-        """Take a request's receipt or an errand's."""
+        """Take a request's receipt or an errand's. Those that are not for the cache cost it nothing."""
+        if receipt.purpose and not of_the_cache(receipt):
+            return
         sums = self._sums.get(receipt.endpoint)
         if sums is None:
             sums = self._sums[receipt.endpoint] = _Sums()

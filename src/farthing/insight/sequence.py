@@ -59,7 +59,7 @@ def mean_at_most(counts: Counts, limit: float, *, bottom: float) -> float:
     return mean_at_least({-value: n for value, n in counts.items()}, -limit, top=-bottom)
 
 
-def best_bet(counts: Counts, limit: float, *, top: float) -> float | None:
+def best_bet(counts: Mapping[float, float], limit: float, *, top: float) -> float | None:
     """The bet that gains most on these values; None of none."""
     if not counts:
         return None
@@ -67,7 +67,7 @@ def best_bet(counts: Counts, limit: float, *, top: float) -> float | None:
     return max((part * largest for part in _PARTS), key=lambda stake: _growth(counts, limit, stake))
 
 
-def _growth(counts: Counts, limit: float, stake: float) -> float:
+def _growth(counts: Mapping[float, float], limit: float, stake: float) -> float:
     """Logarithm of what a purse of 1 has come to."""
     return sum(n * log1p(stake * (limit - value)) for value, n in counts.items())
 

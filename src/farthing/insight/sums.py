@@ -80,7 +80,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """Everything else: the difference between the targets that were called and the baseline. Negative when
     repairs, retries and escalations cost more than the cheaper targets saved."""
     errands_nusd: int = 0
-    """What the gateway's own errands cost, so zero or less: judging, answering ahead, refreshing."""
+    """What the gateway's own errands cost, so zero or less: judging, exploring, asking where to route,
+    answering ahead, refreshing."""
 
 
 class Interval(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,10 +9,13 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from decimal import Decimal
 from typing import Final
 
+from farthing.ledger.drift import DriftWatch
 from farthing.ledger.histogram import LogHistogram
+from farthing.ledger.route_metrics import RouteMetrics
 from farthing.ledger.semantic_metrics import SemanticMetrics
+from farthing.ledger.signal_metrics import SignalMetrics
 from farthing.protocols import Ledger
-from farthing.types import Receipt
+from farthing.types import Receipt, Signal
 
 SERIES_MAX = 500  # label sets of one family
 BATCH = 64  # finished requests that are counted together
@@ -69,6 +72,9 @@ class Metrics:
         self.targets: Container[str] | None = None
         """Names that may be labels, others are `other`: clients make up models. None: any."""
         self.semantic = SemanticMetrics()
+        self.signals = SignalMetrics()
+        self.routing = RouteMetrics()
+        self.drift = DriftWatch()
         self._counts: dict[tuple[str, str, str, int], _Count] = {}
         self._totals: dict[tuple[str, str], _Totals] = {}
         self._attempts: dict[tuple[str, str], int] = {}
@@ -86,6 +92,11 @@ class Metrics:
         if len(finished) >= BATCH:
             self._count_finished()
 
+    def learned(self, signal: Signal) -> None:
+        """Take one thing learned about an answer."""
+        self.signals.learn(signal)
+        self.drift.learn(signal)
+
     def _count_finished(self) -> None:
         finished, self._finished = self._finished, []
         for receipt in finished:
@@ -97,6 +108,7 @@ class Metrics:
             return
         if "semantic" in receipt.stage_ms:
             self.semantic.look(receipt)
+        self.drift.observe(receipt)
         key = (receipt.endpoint, receipt.tier, receipt.cache, receipt.status // 100)
         count = self._counts.get(key) or self._new_count(*key)
         count.requests += 1
@@ -193,7 +205,12 @@ class Metrics:
             "Optional steps that failed or were late, so were left out.",
             ((_labels(step=step), n) for (step, _), n in self._skipped.items()),
         )
-        for name, kind, about, values in self.semantic.families():
+        for name, kind, about, values in (
+            *self.semantic.families(),
+            *self.signals.families(),
+            *self.routing.families(),
+            *self.drift.families(),
+        ):
             lines += _family(name, kind, about, ((_labels(**labels), value) for labels, value in values))
         for name, value in (self._gauges() if self._gauges is not None else {}).items():
             lines += _family(f"farthing_{name}", "gauge", "Now, in this process.", [("", value)])
@@ -272,10 +289,16 @@ class MeteredLedger:
         self._record = ledger.record
         self._observe = metrics.observe
         self.intend = ledger.intend
+        self._signal = ledger.signal
+        self._learned = metrics.learned
 
     def record(self, receipt: Receipt) -> None:
         self._record(receipt)
         self._observe(receipt)
+
+    def signal(self, signal: Signal) -> None:
+        self._signal(signal)
+        self._learned(signal)
 
     async def aclose(self) -> None:
         await self._ledger.aclose()

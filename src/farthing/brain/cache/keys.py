@@ -47,9 +47,11 @@ class _Phrases(dict[str, str]):
 class CacheKeys:
     """Computes keys for one policy. `policy` is its version: answers never outlive the rules that chose
     who gave them. `forgotten` tells of an endpoint how often operators made it forget (None: never): what
-    was kept before lies under other keys."""
+    was kept before lies under other keys. `arm` names the version of the routing policy that decides a
+    request, empty without one: what one version had answered is not given under another, nor after it was
+    taken back."""
 
-    __slots__ = ("_forgotten", "_phrases", "_policy")
+    __slots__ = ("_arm", "_forgotten", "_phrases", "_policy")
 
     def __init__(
         self,
@@ -57,8 +59,10 @@ class CacheKeys:
         policy: str = "",
         endpoints: Mapping[str, EndpointCacheConfig] | None = None,
         forgotten: Callable[[str], int] | None = None,
+        arm: Callable[[Request], str] | None = None,
     ) -> None:
         self._policy = policy
+        self._arm = arm
         self._forgotten = forgotten
         self._phrases: dict[str, _Phrases] = {}
         """Endpoint -> phrases to key names; present only where questions are normalised."""
@@ -90,10 +94,11 @@ class CacheKeys:
                 phrases = self._phrases.get(endpoint.name)
                 if phrases is not None:
                     body["messages"] = _with_question_folded(messages, phrases)
+        policy = self._policy if self._arm is None else self._policy + self._arm(request)
         semantic = endpoint.semantic
         if semantic is None and not request.documents:
-            return digest_of(_FORMAT, self._policy, request, body)
-        return digest_of(_FORMAT, self._policy, request, body, *self._sources(request))
+            return digest_of(_FORMAT, policy, request, body)
+        return digest_of(_FORMAT, policy, request, body, *self._sources(request))
 
     def _sources(self, request: Request) -> tuple[Any, ...]:
         """What answers come from, as far as it is told; nothing told is no part of the key."""

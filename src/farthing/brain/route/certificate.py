@@ -88,6 +88,9 @@ class RouteCertificate(Struct, frozen=True, kw_only=True):
     made_unix_s: float
     data_hash: str
     """Digest of the samples."""
+    labels: int = 0
+    """Samples among `n` that people looked at too, so that the bound is on the loss as they see it; `lost` is
+    as judged all the same. 0: the judge's word was taken."""
 
     @property
     def excluded(self) -> frozenset[str]:
@@ -99,12 +102,34 @@ def goes_cheap(certificate: RouteCertificate, score: float, segments: Collection
 
     One that is of no segment the samples had, though they had some, was not measured, and is not.
     """
-    if score < certificate.threshold:
-        return False
+    return score >= certificate.threshold and not _unfit(certificate, segments)
+
+
+def uncovered(certificate: RouteCertificate, segments: Collection[str]) -> str:
+    """Which segments keep a request from the cheap tier whatever its score, in words; empty: none does."""
+    unfit = _unfit(certificate, segments)
+    excluded = sorted(unfit & certificate.excluded)
+    if excluded:
+        return f"{', '.join(excluded)} stays there"
+    return f"{', '.join(sorted(unfit)) or 'nothing known of it'} was not measured" if unfit else ""
+
+
+def _unfit(certificate: RouteCertificate, segments: Collection[str]) -> set[str]:
+    """The segments that were excluded, or that the samples did not have, though others of their kind. Of a
+    kind that the samples say nothing of nothing is asked; where they know no kind of them, all are unfit."""
     if not certificate.segments:
-        return True
+        return set()
     known = {one.name for one in certificate.segments}
-    return known.issuperset(segments) and certificate.excluded.isdisjoint(segments) and bool(segments)
+    kinds = {name.partition("=")[0] for name in known}
+    asked = [name for name in segments if name.partition("=")[0] in kinds]
+    if not asked:
+        return set(segments) or {""}
+    return {name for name in asked if name not in known or name in certificate.excluded}
+
+
+def segments_of(task: str, domain: str, language: str) -> tuple[str, str, str]:
+    """The kinds of traffic that a request is of, by the words of its traits or its receipt."""
+    return f"task={task}", f"domain={domain}", f"language={language}"
 
 
 def certificate_path(state_dir: Path, endpoint: str) -> Path:

@@ -77,6 +77,9 @@ class RulesRouter:
             condition cannot be read.
     """
 
+    wait_s = 0.0
+    """It asks no model."""
+
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self._tiers = {name: _ready(name, targets, f"tier {name}") for name, targets in policy.tiers.items()}

@@ -1,9 +1,11 @@
 """Watches what routing costs in quality while it is live, and retreats to the expensive tier at risk.
 
 An audited request is one drawn at random from **all** requests of the endpoint that the certificate speaks
-of. One that stayed with the expensive tier lost nothing, and says so at once. One that went cheap is
-answered by the expensive tier, too, and whoever judges says how much worse the cheap answer was. Both kinds
-are told here, each with its segment; leaving out the first would test the loss of cheap requests alone.
+of, and answered by both tiers. One that stays with the expensive tier lost nothing; of one that goes cheap
+whoever judges says how much worse the cheap answer was. Both kinds are told here, each with its segment;
+leaving out the first would test the loss of cheap requests alone. Both count once they are judged: were the
+first kind to count at once, every verdict that never comes, of a judge that is down or busy, would make the
+loss look smaller than it is.
 
 The tests, what a retreat takes and how it ends are said in `farthing.brain.rate_watch`. Here an outcome is
 "the request lost quality"; the endpoint is held to the certificate's epsilon, each segment to the limit of
@@ -15,10 +17,13 @@ harm: the watch is the stricter of the two.
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from farthing.brain.rate_watch import RateWatch, Terms, Words
 from farthing.brain.route.certificate import RouteCertificate
+
+WATCH_FILE = "route-watch.json"
+"""In the state directory."""
 
 WORDS = Words(
     log=logging.getLogger("farthing.route"),
@@ -39,12 +44,12 @@ class RouteWatch(RateWatch):
         self, *, clock: Callable[[], float] = time.time, draw: Callable[[], float] = random.random
     ) -> None:
         """`clock` tells Unix seconds, `draw` a number from 0 up to 1."""
-        super().__init__(WORDS, clock=clock)
+        super().__init__(WORDS, clock=clock, outlives=True)  # in a batch of the judge
         self._draw = draw
 
-    def follow(self, certificates: Mapping[str, RouteCertificate]) -> None:
-        """Hold each endpoint to its certificate; others are forgotten. A certificate that is newer than a
-        retreat ends it."""
+    def follow(self, certificates: Mapping[str, RouteCertificate], *, keep: Collection[str] = ()) -> None:
+        """Hold each endpoint to its certificate; others are forgotten, but for those to `keep`. A certificate
+        that is newer than a retreat ends it."""
         self.hold_to(
             {
                 endpoint: Terms(
@@ -54,23 +59,40 @@ class RouteWatch(RateWatch):
                     threshold=one.threshold,
                 )
                 for endpoint, one in certificates.items()
-            }
+            },
+            keep=keep,
         )
         for endpoint, one in certificates.items():
             self.certified(endpoint, one.made_unix_s)
 
-    def may_go_cheap(self, endpoint: str, segment: str = "") -> bool:
-        """Whether neither the endpoint nor the segment has retreated. False without a certificate."""
-        return self.allows(endpoint, segment.encode())
+    def may_go_cheap(self, endpoint: str, *segments: str) -> bool:
+        """Whether neither the endpoint nor a segment has retreated. False without a certificate."""
+        return all(self.allows(endpoint, segment.encode(errors="replace")) for segment in segments or ("",))
 
-    def opened(self, endpoint: str, audit: str, segment: str = "") -> None:
-        """An audit was drawn whose loss comes later. Losses are tested in the order of drawing."""
-        self.note(endpoint, segment.encode(), None, audit)
+    def opened(
+        self, endpoint: str, audit: str, segment: str = "", *, also: Sequence[str] = (), safe: bool = False
+    ) -> None:
+        """An audit was drawn whose loss comes later. Losses are tested in the order of drawing. `also` are
+        the further segments that the request is of: it counts in each, and once for the endpoint. `safe`:
+        it stays with the expensive tier, and whatever its loss would be at the cheap one is none."""
+        self.note(endpoint, segment.encode(errors="replace"), None, audit, also=_encoded(also), safe=safe)
 
-    def lost(self, endpoint: str, loss: float | None, *, segment: str = "", audit: str = "") -> None:
-        """Take the loss of one audited request: 0 for one that stayed with the expensive tier or whose cheap
-        answer is as good, up to 1. None closes `audit` without one."""
+    def lost(
+        self,
+        endpoint: str,
+        loss: float | None,
+        *,
+        segment: str = "",
+        also: Sequence[str] = (),
+        audit: str = "",
+    ) -> None:
+        """Take the loss of one audited request: from 0, its cheap answer is as good, to 1. None closes
+        `audit` without one."""
         if loss is None and not audit:
             return  # nothing was opened, and nothing is known
         wrong = None if loss is None else self._draw() < loss
-        self.note(endpoint, segment.encode(), wrong, audit)
+        self.note(endpoint, segment.encode(errors="replace"), wrong, audit, also=_encoded(also))
+
+
+def _encoded(segments: Sequence[str]) -> tuple[bytes, ...]:
+    return tuple(segment.encode(errors="replace") for segment in segments)

@@ -7,6 +7,7 @@ are never looked at. "And in London?" after a talk about rents is another questi
 and so it lies in another partition.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from msgspec import Struct
@@ -45,12 +46,20 @@ class Scope(Struct, frozen=True):
 
 class Scopes:
     """Computes scopes under one embedder. `policies` gives each endpoint's version of what decides its
-    answers; an endpoint that is not in it has the empty version."""
+    answers; an endpoint that is not in it has the empty version. `arm` names the version of the routing
+    policy that decides a request, empty without one."""
 
-    __slots__ = ("_embedder", "_policies")
+    __slots__ = ("_arm", "_embedder", "_policies")
 
-    def __init__(self, *, embedder: str, policies: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        embedder: str,
+        policies: dict[str, str] | None = None,
+        arm: Callable[[Request], str] | None = None,
+    ) -> None:
         self._embedder = embedder
+        self._arm = arm
         self._policies = policies or {}
 
     def policy(self, endpoint: str) -> str:
@@ -82,9 +91,10 @@ class Scopes:
         if len(question) > QUESTION_CHARS_MAX or not question.strip() or not _is_text(question):
             return None
         body["messages"] = [*messages[:-1], rest]
+        policy = self.policy(endpoint.name)
         partition = digest_of(
             _FORMAT,
-            self.policy(endpoint.name),
+            policy if self._arm is None else policy + self._arm(request),
             request,
             body,
             self._embedder,

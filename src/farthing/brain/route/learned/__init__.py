@@ -4,7 +4,6 @@
     heads      the small linear models and trees that are fitted
     model      heads put together and calibrated; one file
     fit        how it is fitted, and predicted out of fold
-    objective  which tier, by what is predicted, what it costs and what is well
     router     the Router
 
 Needs numpy, of the extra `semantic`; nothing else imports this package.

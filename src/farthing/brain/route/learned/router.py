@@ -4,39 +4,24 @@ The rules are asked first. A model, tier or endpoint's tier that is named, a fix
 holds decide as they always do; only what would have gone to the default tier for want of a rule is predicted.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from hashlib import blake2b
 from typing import Literal
 
 from msgspec import Struct
 
 from farthing.brain.route.learned.features import Floats, excerpt, read
 from farthing.brain.route.learned.model import RouteModel
-from farthing.brain.route.learned.objective import Aim, Choice, Option, choose, cost_nusd
+from farthing.brain.route.llm import Second, shifted
+from farthing.brain.route.objective import Aim, Option, cheap_score, choose
+from farthing.brain.route.outlook import Knowledge, Outlook
+from farthing.brain.route.policies import Policies
+from farthing.brain.route.promise import Arm, Grounds, Promise, Scored, cheap_and_expensive
 from farthing.brain.route.rules import RulesRouter
+from farthing.brain.route.watch import RouteWatch
 from farthing.errors import ConfigError
 from farthing.protocols import Embedder
-from farthing.types import Request, Route, Target, Traits, replace
-
-SESSIONS_MAX = 10_000
-WARM_S = 300.0  # how long providers keep a prefix at the least: OpenAI and Anthropic state five minutes
-
-
-def _always_well(target: str) -> float:
-    return 0.0
-
-
-def _unknown_s(target: Target, request: Request) -> float | None:
-    return None
-
-
-class Knowledge(Struct, frozen=True, kw_only=True):
-    """What the router may ask about targets. All of it is quick and never fails."""
-
-    rests_s: Callable[[str], float] = _always_well
-    """Seconds until a target may be called again; 0: now."""
-    expected_s: Callable[[Target, Request], float | None] = _unknown_s
-    """How long its answer would take; None: unknown."""
+from farthing.types import Request, Route, Traits, replace
 
 
 class Aims(Struct, frozen=True, kw_only=True):
@@ -45,16 +30,23 @@ class Aims(Struct, frozen=True, kw_only=True):
     threshold: float = 0.95
     endpoint_thresholds: Mapping[str, float] = {}
     explore_share: float = 0.0
-    """Share of decisions that are drawn by lot among the tiers that could answer."""
+    """Share of decisions for which both tiers are asked; the client gets the expensive answer."""
+    explore_shares: Mapping[str, float] = {}
+    """The same of endpoints that have their own."""
+    losses_max: Mapping[str, float] = {}
+    """The most that a certificate may allow to be lost, by endpoint."""
     prefer: Literal["cost", "latency"] = "cost"
+    second: Second | None = None
+    """Who is asked where the score is near the floor; None: nobody is."""
 
-
-class _Warm(Struct, frozen=True):
-    """Where the last request of a session went."""
-
-    target: str
-    tokens: int
-    at_s: float
+    def name(self, learned: str) -> str:
+        """Name and version of what gives the scores, the model being `learned`: a second opinion moves them
+        by these terms."""
+        if self.second is None:
+            return learned
+        terms = self.threshold, sorted(self.endpoint_thresholds.items()), self.second.easy_from
+        digest = blake2b(repr((*terms, self.second.unsure)).encode(), digest_size=4).hexdigest()
+        return f"{learned}+{self.second.by}/{digest}"
 
 
 class LearnedRouter:
@@ -73,8 +65,11 @@ class LearnedRouter:
         clock: Callable[[], float],
         aims: Aims | None = None,
         knowledge: Knowledge | None = None,
+        policies: Policies | None = None,
+        name: str = "",
     ) -> None:
-        """`draw` gives numbers from 0 to below 1, `clock` monotonic seconds.
+        """`draw` gives numbers from 0 to below 1, `clock` monotonic seconds. `name` is the router's with its
+        version, for receipts and certificates; empty: after the data it was fitted to.
 
         Raises:
             ConfigError: the model knows fewer than two of the tiers, or reads vectors of another embedder.
@@ -82,12 +77,23 @@ class LearnedRouter:
         self._rules = rules
         self._model = model
         self._embedder = embedder if model.space.embeds else None
-        self._draw = draw
-        self._clock = clock
         self._aims = aims or Aims()
-        self._knowledge = knowledge or Knowledge()
+        self._outlook = Outlook(rules, knowledge, clock=clock)
         self._columns = _columns(rules, model)
-        self._warm: OrderedDict[tuple[str, str], _Warm] = OrderedDict()
+        second = self._aims.second
+        self.wait_s = 0.0 if second is None else second.wait_s
+        self.promise = Promise(
+            policies or Policies(None, RouteWatch()),
+            Grounds(
+                router=self._aims.name(name or f"learned/{model.about.data}"),
+                tiers={tier: rules.tiers[tier][0].name for tier in self._columns},
+                pair=cheap_and_expensive(rules.tiers, rules.default_tier, self._columns),
+                losses_max=self._aims.losses_max,
+                explore_share=self._aims.explore_share,
+                explore_shares=self._aims.explore_shares,
+            ),
+            draw=draw,
+        )
         if model.space.embeds and (embedder is None or embedder.name != model.about.embedder):
             has = "there is none" if embedder is None else f"there is {embedder.name}"
             raise ConfigError(f"route.model reads vectors of {model.about.embedder}, and {has}: fit it again")
@@ -109,29 +115,71 @@ class LearnedRouter:
         if self._embedder is not None:
             vectors, _ = await self._embedder.embed([excerpt(request.text)])
             vector = vectors[0]
-        return self.decide(request, traits, vector)
+        if self._aims.second is None:
+            return self.decide(request, traits, vector)
+        return await self._seconded(request, traits, vector, self._aims.second)
 
     def decide(self, request: Request, traits: Traits, vector: Floats | None) -> Route:
-        """The route of an undecided request, of whose text `vector` is the embedding."""
+        """The route of an undecided request, of whose text `vector` is the embedding. Asks nobody."""
+        return self._decided(
+            self.promise.arm(request), request, traits, self._options(request, traits, vector)
+        )
+
+    async def _seconded(
+        self, request: Request, traits: Traits, vector: Floats | None, second: Second
+    ) -> Route:
+        """As `decide`, with a second opinion where the cheap tier's score is near the configured floor. (Not
+        a certificate's: what the score is must not depend on what is promised of it.)"""
+        options = self._options(request, traits, vector)
+        arm = self.promise.arm(request)
+        cheap = options.get(arm.cheap)
+        if cheap is None:
+            return self._decided(arm, request, traits, options)
+        score = cheap_score(cheap, options[arm.expensive])
+        if not second.doubts(score, self._aim(request).threshold):
+            return self._decided(arm, request, traits, options)
+        easy = await second.advisor.easy(request)
+        if easy is not None:
+            options[arm.cheap] = shifted(cheap, second.moved(easy))
+        route = self._decided(arm, request, traits, options)
+        seconded: Route = replace(route, reason=f"{route.reason}; {second.said(easy)}")
+        return seconded
+
+    def _options(self, request: Request, traits: Traits, vector: Floats | None) -> dict[str, Option]:
         probabilities = self._model.one(read(request.text), vector)
-        options = [
-            self._option(tier, probabilities[column], request, traits)
+        return {
+            tier: self._outlook.option(tier, probabilities[column], request, traits)
             for tier, column in self._columns.items()
-        ]
-        aim = Aim(
+        }
+
+    def _aim(self, request: Request) -> Aim:
+        return Aim(
             threshold=self._aims.endpoint_thresholds.get(request.endpoint.name, self._aims.threshold),
             deadline_s=request.endpoint.terms.deadline_s,
             prefer=self._aims.prefer,
         )
-        choice = choose(options, aim)
-        option, score, reason, propensity = self._explored(choice, options)
-        route = self._rules.to_tier(option.name, traits)
-        self._remember(request, traits, route)
-        also = route.reason.partition("; ")[2]  # targets left out for their context windows
-        chosen: Route = replace(
-            route, reason=f"{reason}; {also}" if also else reason, score=score, propensity=propensity
-        )
-        return chosen
+
+    def _decided(self, arm: Arm, request: Request, traits: Traits, options: Mapping[str, Option]) -> Route:
+        aim = self._aim(request)
+
+        def otherwise() -> tuple[str, str]:
+            choice = choose(tuple(options.values()), aim)
+            return choice.option.name, choice.reason
+
+        if arm.cheap:
+            cheap, expensive = options[arm.cheap], options[arm.expensive]
+            score = cheap_score(cheap, expensive)
+            scored = Scored(score=score, cheap=cheap, expensive=expensive, aim=aim)
+            route = self.promise.route(
+                arm, request, traits, scored, to_tier=self._rules.to_tier, otherwise=otherwise
+            )
+        elif arm.refused:
+            route = self.promise.refused(arm, self._rules.fallback(request))
+        else:
+            tier, reason = otherwise()
+            route = replace(self._rules.to_tier(tier, traits), reason=reason, policy=arm.label)
+        self._outlook.remember(request, traits, route)
+        return route
 
     def fallback(self, request: Request) -> Route:
         """As of the rules: the best tier where the choice was left to us."""
@@ -144,61 +192,6 @@ class LearnedRouter:
     def answers(self, request: Request, traits: Traits) -> bool:
         """As the Protocol."""
         return self._rules.answers(request, traits)
-
-    def _option(self, tier: str, probability: float, request: Request, traits: Traits) -> Option:
-        targets = self._rules.tiers[tier]
-        rests = self._knowledge.rests_s
-        well = next((target for target in targets if rests(target.name) <= 0), None)
-        first = well or targets[0]
-        warm_tokens = self._warm_tokens(request, first)
-        return Option(
-            name=tier,
-            probability=probability,
-            cost_nusd=cost_nusd(
-                first,
-                input_tokens=traits.input_tokens,
-                output_tokens_max=request.output_tokens_max,
-                warm_tokens=warm_tokens,
-            ),
-            default=tier == self._rules.default_tier,
-            rests=well is None,
-            expected_s=self._knowledge.expected_s(first, request),
-            warm=warm_tokens > 0,
-        )
-
-    def _explored(self, choice: Choice, options: list[Option]) -> tuple[Option, float, str, float]:
-        """What is taken in the end, its score, why, and with which probability it was."""
-        share, count = self._aims.explore_share, len(choice.open)
-        if share <= 0.0 or count < 2:
-            return choice.option, choice.score, choice.reason, 1.0
-        chosen_by_lot = share / count
-        if self._draw() < share:
-            option = choice.open[min(int(self._draw() * count), count - 1)]
-            if option is not choice.option:
-                best = max(other.probability for other in options)
-                reason = f"learned: {option.name} drawn by lot, to learn; {choice.option.name} was preferred"
-                return option, 1.0 - (best - option.probability), reason, chosen_by_lot
-        return choice.option, choice.score, choice.reason, 1.0 - share + chosen_by_lot
-
-    # -- where a session's prefix may be warm -------------------------------------------------------
-
-    def _warm_tokens(self, request: Request, target: Target) -> int:
-        """Tokens of the prompt that `target` has likely read before: all of the session's last prompt."""
-        if request.session is None:
-            return 0
-        warm = self._warm.get((request.tenant.name, request.session))
-        if warm is None or warm.target != target.name or self._clock() - warm.at_s > WARM_S:
-            return 0
-        return warm.tokens
-
-    def _remember(self, request: Request, traits: Traits, route: Route) -> None:
-        if request.session is None:
-            return
-        key = (request.tenant.name, request.session)
-        self._warm[key] = _Warm(route.targets[0].name, traits.input_tokens, self._clock())
-        self._warm.move_to_end(key)
-        if len(self._warm) > SESSIONS_MAX:
-            self._warm.popitem(last=False)
 
 
 def _columns(rules: RulesRouter, model: RouteModel) -> dict[str, int]:

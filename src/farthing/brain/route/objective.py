@@ -49,14 +49,25 @@ class Choice(Struct, frozen=True):
     score: float
     """See `scores`."""
     reason: str
-    open: tuple[Option, ...]
-    """What was left after step 1: what an exploration may try."""
+    """Of a choice by what a model predicts."""
+    how: str
+    """Why it and no other, in a phrase."""
+    without: str
+    """What was left out and why, `; without ...`; empty: nothing was."""
+    good: bool
+    """It is good enough."""
 
 
 def scores(options: Sequence[Option]) -> list[float]:
     """1 less the probability by which each falls short of the best of all, resting ones included."""
     best = max(option.probability for option in options)
     return [1.0 - (best - option.probability) for option in options]
+
+
+def cheap_score(cheap: Option, expensive: Option) -> float:
+    """1 less the quality that is expected to be lost at the cheap tier; over 1 where it is expected to be the
+    better one, so that of those, too, some are safer than others."""
+    return 1.0 - (expensive.probability - cheap.probability)
 
 
 def choose(options: Sequence[Option], aim: Aim) -> Choice:
@@ -68,9 +79,32 @@ def choose(options: Sequence[Option], aim: Aim) -> Choice:
         taken = min(good, key=lambda option: _worth(option, aim, score_of[id(option)]))
     else:
         taken = max(left, key=lambda option: score_of[id(option)])
-    score = score_of[id(taken)]
-    reason = _reason(taken, score, aim, good) + (f"; without {', '.join(without)}" if without else "")
-    return Choice(taken, score, reason, tuple(left))
+    how, score = _how(taken, score_of[id(taken)], aim, good), score_of[id(taken)]
+    left_out = f"; without {', '.join(without)}" if without else ""
+    reason = _predicted(taken, score, aim, how, good=taken in good) + left_out
+    return Choice(taken, score, reason, how, left_out, taken in good)
+
+
+def choose_promised(cheap: Option, expensive: Option, aim: Aim, *, allowed: bool) -> tuple[Option, str]:
+    """The choice under a policy that has `allowed` the cheap tier or not, and what else decided, for its
+    reason. The expensive tier is always good enough; the cheap one, where it is not allowed, answers only
+    when the other cannot."""
+    left, without = _well((cheap, expensive), aim)
+    if len(left) == 1:
+        return left[0], f"without {', '.join(without)}" if without else ""
+    if not allowed:
+        return expensive, ""
+    if aim.prefer == "latency":
+        sooner = cheap.expected_s is not None and expensive.expected_s is not None
+        if sooner and (expensive.expected_s or 0.0) < (cheap.expected_s or 0.0):
+            return expensive, f"{expensive.name} answers sooner"
+        return cheap, ""
+    known = cheap.cost_nusd is not None and expensive.cost_nusd is not None
+    if known and (expensive.cost_nusd or 0.0) < (cheap.cost_nusd or 0.0):
+        return expensive, f"{expensive.name} costs less now" + (
+            ", prompt cache warm" if expensive.warm else ""
+        )
+    return cheap, ""
 
 
 def _well(options: Sequence[Option], aim: Aim) -> tuple[list[Option], list[str]]:
@@ -95,7 +129,7 @@ def _worth(option: Option, aim: Aim, score: float) -> tuple[float, float, bool, 
     cost = float("inf") if option.cost_nusd is None else option.cost_nusd
     if aim.prefer == "latency":
         return (
-            float("inf") if option.expected_s is None else option.expected_s,
+            option.expected_s or 0.0,  # of what is not known: it is tried until it is
             cost,
             option.default,
             -score,
@@ -103,17 +137,21 @@ def _worth(option: Option, aim: Aim, score: float) -> tuple[float, float, bool, 
     return (cost, 0.0, option.default, -score)
 
 
-def _reason(taken: Option, score: float, aim: Aim, good: Sequence[Option]) -> str:
+def _predicted(taken: Option, score: float, aim: Aim, how: str, *, good: bool) -> str:
     said = f"learned: {taken.name} expected right {taken.probability:.0%}"
     loss, floor = 1.0 - score, 1.0 - aim.threshold
+    if good:
+        return f"{said}, loses {loss:.1%} of {floor:.1%} allowed; {how}"
+    return f"{said}, {how}; it loses {loss:.1%}, over the {floor:.1%} allowed"
+
+
+def _how(taken: Option, score: float, aim: Aim, good: Sequence[Option]) -> str:
     if taken not in good:
-        return f"{said}, the best there is; it loses {loss:.1%}, over the {floor:.1%} allowed"
+        return "the best there is"
     if len(good) == 1:
-        others = "no other is good enough" if loss < 1e-9 else "the only one good enough"
-        return f"{said}, loses {loss:.1%} of {floor:.1%} allowed; {others}"
+        return "no other is good enough" if score > 1.0 - 1e-9 else "the only one good enough"
     way = "soonest" if aim.prefer == "latency" else "cheapest"
-    warm = ", prompt cache warm" if taken.warm else ""
-    return f"{said}, loses {loss:.1%} of {floor:.1%} allowed; {way} of {len(good)} good enough{warm}"
+    return f"{way} of {len(good)} good enough" + (", prompt cache warm" if taken.warm else "")
 
 
 def cost_nusd(
