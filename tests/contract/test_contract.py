@@ -45,15 +45,17 @@ def test_without_terms_nothing_is_limited_and_no_price_is_needed(case: Case) -> 
     hold = case.reserve()
     for _ in range(100):
         hold.call(None)
-    assert hold.left_s is None and hold.left_nusd is None
+    assert hold.left_s is None and hold.left_nusd is None and hold.left_calls is None
     hold.settle(None)
     hold.settle(5)
 
 
 def test_calls_are_counted_before_they_are_made(case: Case) -> None:
     hold = case.reserve(calls_max=2)
+    assert hold.left_calls == 2
     hold.call(None)
     hold.call(None)
+    assert hold.left_calls == 0
     assert limit_of(lambda: hold.call(None)) == "calls_max"
 
 

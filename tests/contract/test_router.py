@@ -7,12 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asking import asked
+from farthing.brain.route.cascade import CascadeRouter, Steps
 from farthing.brain.route.learned.router import Aims, LearnedRouter
+from farthing.brain.route.llm import LlmRouter, Question, Second
+from farthing.brain.route.outlook import Outlook
+from farthing.brain.route.policies import Policies
+from farthing.brain.route.promise import Grounds, Promise
 from farthing.brain.route.rules import Policy, RulesRouter
+from farthing.brain.route.watch import RouteWatch
 from farthing.config import DEFAULT_RULES
 from farthing.errors import UnknownModel
 from farthing.protocols import Router
-from farthing.types import Target, Traits
+from farthing.types import Request, Target, Traits
 from planted import fitted
 
 MINI = Target(name="openai/gpt-mini", provider="openai", model="gpt-mini", context_tokens_max=8_000)
@@ -30,10 +36,62 @@ def rules(*names: str) -> RulesRouter:
     )
 
 
+class Always:
+    """Says the same of every question."""
+
+    def __init__(self, easy: float | None) -> None:
+        self._easy = easy
+
+    async def easy(self, request: Request) -> float | None:
+        return self._easy
+
+
+def advised(easy: float | None) -> LlmRouter:
+    under = rules("care")
+    grounds = Grounds(
+        router="llm/a/judge/1",
+        tiers={tier: targets[0].name for tier, targets in under.tiers.items()},
+        pair=("cheap", "expensive"),
+    )
+    return LlmRouter(
+        under,
+        Always(easy),
+        outlook=Outlook(under, None, clock=lambda: 0.0),
+        promise=Promise(Policies(None, RouteWatch()), grounds, draw=lambda: 0.5),
+        question=Question(adviser="a/judge", wait_s=1.5, threshold=0.5),
+    )
+
+
 ROUTERS: dict[str, Router] = {
     "rules": rules(),
+    "cascade": CascadeRouter(
+        rules(),
+        {"default": Steps(first="cheap", then="expensive")},
+        to_tier=rules().to_tier,
+        tiers=rules().tiers,
+    ),
     "learned": LearnedRouter(
         rules("care"), fitted().model, None, draw=lambda: 0.5, clock=lambda: 0.0, aims=Aims(threshold=0.9)
+    ),
+    "llm": advised(1.0),
+    "llm, nobody answers": advised(None),
+    "learned, with a second opinion": LearnedRouter(
+        rules("care"),
+        fitted().model,
+        None,
+        draw=lambda: 0.5,
+        clock=lambda: 0.0,
+        aims=Aims(
+            threshold=0.9,
+            second=Second(
+                advisor=Always(0.0),
+                adviser="a/judge",
+                by="llm/a/judge/1",
+                wait_s=1.0,
+                easy_from=0.5,
+                unsure=1.0,
+            ),
+        ),
     ),
 }
 
@@ -85,3 +143,9 @@ def test_the_same_question_gets_the_same_route(router: Router) -> None:
 
 def test_the_fallback_answers_what_was_left_to_the_router(router: Router) -> None:
     assert router.fallback(asked()).targets
+
+
+def test_a_router_that_asks_a_model_says_how_long_a_request_may_wait_for_it() -> None:
+    waits = {name: router.wait_s for name, router in ROUTERS.items()}
+    assert waits["rules"] == waits["learned"] == 0.0
+    assert waits["llm"] == 1.5 and waits["learned, with a second opinion"] == 1.0

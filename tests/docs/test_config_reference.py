@@ -33,7 +33,8 @@ def tables(kind: Any, path: str) -> list[tuple[str, type[msgspec.Struct]]]:
     options = parts(kind)
     for option in options:
         if get_origin(option) is tuple:
-            found += [(f"[{title}]", struct) for title, struct in tables(get_args(option)[0], path)]
+            inner = tables(get_args(option)[0], path)
+            found += [(re.sub(r"^\[(.*?)\]", r"[[\1]]", title), struct) for title, struct in inner]
         elif get_origin(option) is dict:
             found += tables(get_args(option)[1], f"{path}.NAME")
         elif isinstance(option, type) and issubclass(option, msgspec.Struct):

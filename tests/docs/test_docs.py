@@ -15,16 +15,20 @@ from tests.docs.pages import DOCS, PAGES, ROOT, Block, anchors, blocks, code, li
 from tests.e2e.gateway import Running
 from tests.faults.provider import FaultProvider
 
+from certified import certificate
 from farthing import config, errors
 from farthing.brain.cache.keys import DROPPED
 from farthing.brain.cache.semantic.bound import SequentialBound
 from farthing.brain.classify.words import DOMAIN_WORDS, TASK_SYNONYMS
 from farthing.brain.route.expression import Expression
 from farthing.brain.route.grammar import TYPES
+from farthing.brain.route.promise import ArmState
+from farthing.brain.route.watch import RouteWatch
 from farthing.cli.main import cli
 from farthing.config import DEFAULT_RULES, Config
+from farthing.ledger.drift import DriftWatch, Reference, Shape
 from farthing.ledger.metrics import Metrics
-from farthing.types import Attempt, Receipt, Semantics, Usage
+from farthing.types import Attempt, Receipt, Semantics, Signal, Usage
 
 ENV = {"OPENAI_API_KEY": "sk-example"}
 GATEWAY = """
@@ -237,6 +241,11 @@ def test_every_field_of_a_receipt_is_documented_in_its_order() -> None:
     assert code(table["`usage`"][0]) == list(Usage.__struct_fields__)
 
 
+def test_every_field_of_a_signal_is_documented_in_its_order() -> None:
+    table = rows(DOCS / "ledger.md", "## A signal")
+    assert [code(first)[0] for first in list(table)[1:]] == list(Signal.__struct_fields__)
+
+
 def test_every_metric_is_documented_with_its_type_and_labels() -> None:
     documented = documented_metrics()
     for name, (kind, labels) in families(exposition()).items():
@@ -272,6 +281,24 @@ def exposition() -> str:
     bound = SequentialBound()
     bound.configure({"default": Semantics(mode="on")})
     metrics.semantic.states = bound.states
+    watch = RouteWatch()
+    watch.follow({"default@1": certificate("default")})
+    state = watch.states()["default@1"]
+    arm = ArmState(endpoint="default", arm="serving", number=1, share=1.0, refused="", watch=state)
+    metrics.routing.states = lambda: [arm]
+    then = Shape(counts={"en": 1})
+    reference = Reference(
+        endpoint="default",
+        made_unix_s=0.0,
+        since_unix_s=0.0,
+        until_unix_s=0.0,
+        n=1,
+        shapes={"language": then},
+    )
+    metrics.drift = DriftWatch(block=1)
+    metrics.drift.follow([reference])
+    metrics.observe(receipt)
+    metrics.learned(Signal(request_id="r", at_unix_s=0.0, source="check", quality=1.0))
     return metrics.exposition().decode()
 
 

@@ -47,7 +47,7 @@ def test_the_receipt_says_who_was_asked_and_why(gateway: Running) -> None:
     hard = gateway.receipt_of(gateway.chat(HARD_TEXT, model="auto"))
     assert (easy.tier, hard.tier) == ("cheap", "expensive")
     assert easy.route_reason.startswith("learned: cheap expected right")
-    assert easy.route_score is not None and 0.8 <= easy.route_score <= 1.0
+    assert easy.route_score is not None and easy.route_score >= 0.8
     assert easy.propensity == hard.propensity == 1.0
     assert not easy.skipped and not hard.skipped
 
