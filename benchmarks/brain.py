@@ -7,6 +7,7 @@ the one given. Figures of one machine are comparable with each other only.
 import asyncio
 import json
 import platform
+import random
 import statistics
 import subprocess
 import sys
@@ -23,8 +24,16 @@ from farthing.brain.classify.rules import RulesClassifier
 from farthing.brain.compose import compose
 from farthing.brain.contract.memory import MemoryContract
 from farthing.brain.route.expression import Expression
+from farthing.brain.route.llm import LlmRouter, Question
+from farthing.brain.route.outlook import Outlook
+from farthing.brain.route.policies import Policies
+from farthing.brain.route.promise import Grounds, Promise
 from farthing.brain.route.rules import Policy, RulesRouter
-from farthing.config import DEFAULT_RULES, GuardRule
+from farthing.brain.route.watch import RouteWatch
+from farthing.config import DEFAULT_RULES, ErrandsConfig, GuardRule
+from farthing.errands.advise import Advice, Advise, Manners
+from farthing.errands.run import Errands
+from farthing.models.speed import Lengths, Speed
 from farthing.postprocess.confidence import low_confidence
 from farthing.postprocess.guard import DenyGuard
 from farthing.stores.kv.memory import MemoryStore
@@ -115,6 +124,44 @@ def awaited(work: Any) -> object:
     raise AssertionError("it waited")
 
 
+def advised(rules: RulesRouter, request: Request) -> LlmRouter:
+    """The router that asks a model, which has said of `request` already that it is easy."""
+    advice = Advice(clock=time.monotonic)
+    errands = Errands(ErrandsConfig(), busy=lambda: 0.0, clock=time.monotonic, clock_unix_s=time.time)
+    advisor = Advise(
+        errands,
+        target="a/judge",
+        manners=Manners(timeout_s=1.5, ttl_s=3_600.0, logprobs=False),
+        advice=advice,
+        endpoint=lambda name: None,
+        clock=time.monotonic,
+    )
+    advice.remember(advisor.key(request), 1.0, 3_600.0)
+    grounds = Grounds(
+        router="llm/a/judge/1",
+        tiers={tier: targets[0].name for tier, targets in rules.tiers.items()},
+        pair=("cheap", "expensive"),
+    )
+    return LlmRouter(
+        rules,
+        advisor,
+        outlook=Outlook(rules, None, clock=time.monotonic),
+        promise=Promise(Policies(None, RouteWatch()), grounds, draw=random.random),
+        question=Question(adviser="a/judge", wait_s=1.5, threshold=0.5),
+    )
+
+
+def timed() -> Callable[[], object]:
+    """What learning the speed of a target costs for one streamed answer."""
+    speed, lengths = Speed(), Lengths()
+
+    def learn() -> None:
+        speed.took(200, 4.5, 0.5, 1_000.0)
+        lengths.note("default", 200)
+
+    return learn
+
+
 def measure(body: dict[str, Any]) -> dict[str, dict[str, float]]:
     request = request_of(body)
     limited = request_of(
@@ -130,6 +177,17 @@ def measure(body: dict[str, Any]) -> dict[str, dict[str, float]]:
             rules=DEFAULT_RULES,
             default_tier="expensive",
         )
+    )
+    llm = advised(
+        RulesRouter(
+            Policy(
+                tiers={"cheap": (CHEAP,), "expensive": (DEAR,)},
+                targets={CHEAP.name: CHEAP, DEAR.name: DEAR},
+                rules=DEFAULT_RULES[:1],
+                default_tier="expensive",
+            )
+        ),
+        request,
     )
     store = MemoryStore(entries_max=1_000, bytes_max=10**7)
     cache = ExactCache(store, ttl_s=3_600, answer_bytes_max=10**6, keys=keys)
@@ -182,6 +240,8 @@ def measure(body: dict[str, Any]) -> dict[str, dict[str, float]]:
         "single flight, nobody joins": fly,
         "the four default rules, none holds": four_rules,
         "route": lambda: awaited(router.route(request, nothing_known)),
+        "route by a model, what it said is remembered": lambda: awaited(llm.route(request, nothing_known)),
+        "learn the speed of a target": timed(),
         "compose": lambda: compose(request, traits, NO_TERMS),
         "compose, output capped": lambda: compose(limited, traits, limited.endpoint.terms),
         "contract, no limits": lambda: contract.reserve(request, prompt),
