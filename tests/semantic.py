@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 from tests.asking import asked
 
+from farthing.brain.cache.semantic.ahead import AskedBook, Counted
 from farthing.brain.cache.semantic.cache import Limits, SemanticAnswers
 from farthing.brain.cache.semantic.holdings import Holdings
 from farthing.brain.cache.semantic.scope import Scopes
@@ -132,6 +133,16 @@ class Cache:
             await self.answers.learn(look, request, hit, told or receipt(request.id))
             await self.holdings.written()
         return look
+
+
+async def counted(path: Path) -> tuple[Counted, ...]:
+    """The questions in the cache's file, those asked most first, as answering ahead reads them."""
+    book = AskedBook(path)
+    try:
+        counts = await book.counts(since_unix_s=None, lasting_s=0.0)
+    finally:
+        await book.aclose()
+    return tuple(sorted(counts.questions, key=lambda one: -one.asks))
 
 
 def with_cache(

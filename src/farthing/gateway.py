@@ -184,6 +184,8 @@ class Gateway:
         self._stop.set()
 
     def _reload_soon(self) -> None:
+        if len(self._told) > 1:
+            return  # the second of them has not read the file yet
         task = asyncio.get_running_loop().create_task(self.reload())
         self._told.add(task)
         task.add_done_callback(self._told.discard)

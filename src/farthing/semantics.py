@@ -175,7 +175,7 @@ class SemanticParts:
             self._bound_file.save()
             if self.reading is not None and self.reading.pair_model is not None:
                 await self.reading.pair_model.aclose()
-        for shelf in self._shelves.values():
+        for shelf in tuple(self._shelves.values()):  # a reload that was cut off may still open one
             await shelf.aclose()
 
 

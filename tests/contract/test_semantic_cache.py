@@ -12,6 +12,7 @@ from tests.semantic import (
     Cache,
     HashedWords,
     SharedWords,
+    counted,
     faq,
     question,
     receipt,
@@ -486,7 +487,8 @@ def test_what_a_model_confirms_is_served_and_only_while_it_is_there(tmp_path: Pa
         assert look.proposal.verdict.outcome == "serve"
         late = await cache.look(question(UNSURE))
         assert late is not None and late.unsure
-        await cache.answers.forget("e1")
+        cache.holdings.judge(1, agrees=False, keep_doubted=False)
+        await cache.holdings.written()
         await cache.answers.confirmed(late, question(UNSURE))
         assert not late.serves and not late.confirmed, "it was dropped while the model was asked"
 
@@ -502,12 +504,12 @@ def test_an_entry_asked_again_under_newer_documents_makes_room_for_the_fresh_ans
         await cache.ask(question(ASKED, endpoint=faq(changed(documents="2024-05"))), ANSWER)
         cache.holdings.drop_versions({"faq": "2024-06"}, frozenset({"faq"}))
         await cache.holdings.written()
-        (doubted,) = await cache.answers.doubted(5)
+        (doubted,) = await cache.holdings.questions.doubted(5)
         again = request_of(doubted.recipe, doubted.question, request_id="r-9", endpoint=newer, received_s=0.0)
         told = receipt("r-9")
         told.purpose, told.about = "refresh", doubted.entry
         await cache.ask(again, "Choose Return in the app.", told)
-        assert await cache.answers.doubted(5) == []
+        assert await cache.holdings.questions.doubted(5) == []
         look = await cache.look(question(ALIKE, endpoint=newer))
         assert look is not None and look.serves and look.proposal is not None
         assert text_of(look.proposal.hit) == "Choose Return in the app."
@@ -542,8 +544,9 @@ def test_what_was_asked_is_counted_and_can_be_asked_again(tmp_path: Path) -> Non
             await cache.look(question(ASKED))
         await cache.look(question("How tall is a giraffe?"))
         await cache.holdings.maintain()
-        (most,) = await cache.answers.asked_most(5, seen_min=2)
-        assert (most.question, most.count, most.answered) == (ASKED, 3, False)
+        most, least = await counted(tmp_path / "s.db")
+        assert (most.question, most.asks, most.expires_unix_s) == (ASKED, 3, None), "nothing answers it yet"
+        assert least.asks == 1
         again = request_of(most.recipe, most.question, request_id="r-9", endpoint=faq(), received_s=0.0)
         await cache.ask(again, ANSWER)
         look = await cache.look(question(ASKED))

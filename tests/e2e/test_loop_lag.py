@@ -108,7 +108,7 @@ def test_a_large_body_keeps_nobody_waiting(gateway: Running, name: str) -> None:
 def test_a_reload_that_turns_the_semantic_cache_on_keeps_nobody_waiting(
     upstream: FaultProvider, tmp_path: Path
 ) -> None:
-    for package in ("numpy", "onnxruntime", "tokenizers", "usearch"):
+    for package in ("numpy", "onnxruntime", "tokenizers", "numkong"):
         pytest.importorskip(package)
     config = f"""
 [providers.a]

@@ -284,6 +284,21 @@ def test_a_daily_purse_knows_after_a_restart_what_the_day_has_cost(tmp_path: Pat
     assert [path.name for path in (tmp_path / "state").iterdir()] == ["errands-spent-1970-01-03"]
 
 
+def test_a_line_that_was_cut_and_what_is_no_number_spoil_no_other(tmp_path: Path) -> None:
+    spent = SpentFiles(tmp_path)
+    assert spent.begin(1) == 0
+    spent.add(300)
+    spent.close()
+    path = tmp_path / "errands-spent-1970-01-02"
+    with path.open("ab") as file:
+        file.write(b"\xff\0 x\n" + b"9" * 5_000 + b"\n12")  # the last was 12345, and the disk was full
+    assert spent.begin(1) == 312
+    spent.add(700)
+    spent.close()
+    assert spent.begin(1) == 1_012
+    spent.close()
+
+
 def test_a_disk_that_takes_no_line_costs_the_memory_alone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -57,6 +57,33 @@ def test_where_no_key_can_be_kept_the_place_is_named(tmp_path: Path) -> None:
         user_key(tmp_path / "file")
 
 
+def test_a_storm_of_signals_is_two_reloads_and_the_last_word_counts(tmp_path: Path) -> None:
+    path = tmp_path / "farthing.toml"
+    path.write_text(CONFIG.format(state=tmp_path / "state", text="one"))
+
+    async def go() -> None:
+        gateway = Gateway(load(path, {}), source=path, env={})
+        ready = asyncio.Event()
+        running = asyncio.ensure_future(gateway.run(lambda port: ready.set()))
+        await ready.wait()
+        gateway._stamp = None  # what watches the file must not apply it too
+        for number in range(500):
+            gateway._reload_soon()
+            if number == 400:
+                path.write_text(CONFIG.format(state=tmp_path / "state", text="the last"))
+        assert len(gateway._told) == 2
+        await asyncio.gather(*gateway._told)
+        assert "the last" in str(gateway._config)
+        assert gateway._gauges()["reloads_applied"] <= 3
+        gateway._reload_soon()
+        assert len(gateway._told) == 1, "one that comes after them counts again"
+        await asyncio.gather(*gateway._told)
+        gateway.stop()
+        assert await running == 0
+
+    asyncio.run(go())
+
+
 def test_a_fault_of_ours_at_a_reload_is_logged_and_counted_and_the_next_one_is_applied(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -8,6 +8,7 @@ earlier days go when a day begins.
 import logging
 import os
 import time
+from errno import ENOSPC
 from pathlib import Path
 
 DAY_S = 86_400.0
@@ -36,7 +37,7 @@ class SpentFiles:
             for other in self._directory.glob(f"{PREFIX}*"):
                 if other.name < path.name:
                     other.unlink(missing_ok=True)
-            return sum(int(line) for line in path.read_bytes().split() if line.isdigit())
+            return sum(int(line) for line in path.read_bytes().split() if line.isdigit() and len(line) < 19)
         except FileNotFoundError:
             return 0
         except OSError as error:
@@ -52,7 +53,9 @@ class SpentFiles:
             if self._fd is None:
                 self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
                 self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            os.write(self._fd, b"%d\n" % nusd)
+            line = b"\n%d\n" % nusd  # from the start of a line, also after one that was cut
+            if os.write(self._fd, line) < len(line):
+                raise OSError(ENOSPC, os.strerror(ENOSPC))
         except OSError as error:
             log.warning("%s: %s; a restart will not know what errands cost today", path, error.strerror)
 

@@ -52,12 +52,15 @@ class Centres:
         return int(self._cosines(code.reshape(1, -1)).argmax())
 
     def nearest_of(self, asked: Codes, count: int) -> list[int]:
-        """The numbers of the nearest `count`, nearest first."""
+        """The numbers of the nearest `count`, nearest first, which is the one that `nearest` says: of lists
+        cut from one direction there may be hundreds with equal centres."""
         cosines = self._cosines(asked)
         if count >= self._count:
             return [int(number) for number in (-cosines).argsort()]
+        first = int(cosines.argmax())
         nearest = cosines.argpartition(-count)[-count:]
-        return [int(number) for number in nearest[(-cosines[nearest]).argsort()]]
+        others = (int(number) for number in nearest[(-cosines[nearest]).argsort()])
+        return [first, *(number for number in others if number != first)][:count]
 
     def _cosines(self, asked: Codes) -> "NDArray[np.float32]":
         """Up to a factor."""

@@ -11,6 +11,8 @@ import os
 import secrets
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from glob import escape
 from pathlib import Path
 from typing import BinaryIO
 
@@ -103,10 +105,12 @@ class IndexFile:
 
     def close(self) -> None:
         """Drop what was not committed. Safe to call twice."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-            self._beside.unlink(missing_ok=True)
+        file, self._file = self._file, None
+        if file is not None:
+            with suppress(OSError):  # it writes what it still had: a full disk has been told of by then
+                file.close()
+            with suppress(OSError):  # what is left behind goes with a later saving
+                self._beside.unlink(missing_ok=True)
 
     def _put_part(self, raw: bytes) -> None:
         self._put(len(raw).to_bytes(LENGTH_BYTES, "little"))
@@ -146,9 +150,10 @@ def read(path: Path, name: str, dims: int, stamp: str) -> Iterator[Record]:
 
 def _clear(path: Path) -> None:
     """Remove what processes that were killed while they saved have left."""
-    for left in path.parent.glob(f"{path.name}.*.new"):
-        if left.stat().st_mtime < time.time() - LEFT_S:
-            left.unlink(missing_ok=True)
+    for left in path.parent.glob(f"{escape(path.name)}.*.new"):
+        with suppress(FileNotFoundError):  # another process has just put its own in place
+            if left.stat().st_mtime < time.time() - LEFT_S:
+                left.unlink()
 
 
 def _check(file: BinaryIO, path: Path) -> int:

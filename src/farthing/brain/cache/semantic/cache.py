@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from farthing.brain.cache.semantic import said
 from farthing.brain.cache.semantic.adapt import adapt, needs_adapting
-from farthing.brain.cache.semantic.entries import Asked, Doubted, Entry, Head, entry_id, entry_key
+from farthing.brain.cache.semantic.entries import Entry, Head, entry_id, entry_key
 from farthing.brain.cache.semantic.fit import unfit_answer, unfit_question
 from farthing.brain.cache.semantic.holdings import Holdings
 from farthing.brain.cache.semantic.scope import Scopes
@@ -362,27 +362,6 @@ class SemanticAnswers:
             user=request.user,
         )
         await self._holdings.keep(entry, request, per_user_hour_max=self._limits.kept_per_user_hour_max)
-
-    # -- errands --------------------------------------------------------------------------------------
-
-    async def doubted(self, count: int) -> list[Doubted]:
-        """As `Questions.doubted`."""
-        return await self._holdings.questions.doubted(count)
-
-    async def asked_most(self, count: int, *, seen_min: int = 2, since_unix_s: float = 0.0) -> list[Asked]:
-        """As `Questions.asked_most`; what was asked in the last seconds is not in it yet."""
-        return await self._holdings.questions.asked_most(count, seen_min=seen_min, since_unix_s=since_unix_s)
-
-    async def forget_asked(self, before_unix_s: float) -> None:
-        """As `Questions.forget_asked`."""
-        await self._holdings.questions.forget_asked(before_unix_s)
-
-    async def forget(self, entry: str) -> None:
-        """Drop one entry; one that is not there is no error."""
-        key = entry_key(entry)
-        if key is not None:
-            self._holdings.judge(key, agrees=False, keep_doubted=False)
-            await self._holdings.written()
 
 
 def _counts(request: Request) -> bool:

@@ -79,18 +79,6 @@ class Doubted(Struct, frozen=True, kw_only=True):
     hits: int
 
 
-class Asked(Struct, frozen=True, kw_only=True):
-    """How often a question came that no exact hit answered."""
-
-    question: str
-    recipe: Recipe
-    count: int
-    since_unix_s: float
-    last_unix_s: float
-    answered: bool
-    """A trusted answer to this very question is there."""
-
-
 _encode = msgspec.msgpack.Encoder().encode
 _decode_recipe = msgspec.msgpack.Decoder(Recipe).decode
 

@@ -10,11 +10,10 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 from farthing.brain.cache.semantic.entries import Entry, Head, recipe_of
-from farthing.brain.cache.semantic.index_file import IndexOfShelf
+from farthing.brain.cache.semantic.index_file import IndexOfShelf, put_in
 from farthing.brain.cache.semantic.purge import Invalidations
 from farthing.brain.cache.semantic.questions import Questions
-from farthing.brain.cache.semantic.shelf import Removed, Shelf
-from farthing.brain.cache.semantic.written import widened
+from farthing.brain.cache.semantic.shelf import GONE_AT_ONCE, Removed, Shelf
 from farthing.errors import StoreError
 from farthing.protocols import Embedder, PartitionIndex
 from farthing.types import Request
@@ -72,6 +71,8 @@ class Holdings:
         self._running.append(loop.create_task(self._save_index()))
         if also is not None:
             self._running.append(loop.create_task(also()))
+        for task in self._running:
+            task.add_done_callback(_tell_fault)
 
     async def load(self) -> int:
         """Fill the index; return how many entries there are.
@@ -79,7 +80,10 @@ class Holdings:
         Raises:
             StoreError: they cannot be read.
         """
-        await self.shelf.forget_removed()
+        if len(self._index):  # another try, and what has gone since the first is in it
+            await self._forget(await self.shelf.removed())
+        else:
+            await self.shelf.forget_removed()
         count = await self._index_file.load()
         self.ready = True
         return count
@@ -150,7 +154,7 @@ class Holdings:
         key, removed = await self.shelf.put(entry, recipe_of(request), per_user_hour_max=per_user_hour_max)
         if key is not None:
             self._own.add(key)
-            self._index.add(entry.partition, key, widened(entry.vector))
+            put_in(self._index, entry.partition, key, entry.vector)
         await self._forget(removed)
 
     def judge(
@@ -221,7 +225,7 @@ class Holdings:
             rows = await self.shelf.added(self.embedder.name, count=LOAD_ROWS)
             for number, (key, partition, vector) in enumerate(rows, 1):
                 if key not in self._own:
-                    self._index.add(partition, key, widened(vector))
+                    put_in(self._index, partition, key, vector)
                 if number % LOAD_ROWS_AT_ONCE == 0:
                     await asyncio.sleep(0)
         self._own.clear()  # one that was written meanwhile is at worst indexed once more in its own place
@@ -232,11 +236,15 @@ class Holdings:
             await asyncio.wait(tuple(self._writes))
 
     async def _forget(self, removed: Removed) -> None:
-        """Numbers are never used twice, so what comes between two pieces cannot be hit by a later one."""
-        for number, (key, partition) in enumerate(removed, 1):
-            self._index.remove(partition, key)
-            if number % AT_ONCE == 0:
-                await asyncio.sleep(0)
+        """Take these out of the index, and where they are as many as are told at once, those after them.
+
+        Numbers are never used twice, so what comes between two pieces cannot be hit by a later one."""
+        while removed:
+            for number, (key, partition) in enumerate(removed, 1):
+                self._index.remove(partition, key)
+                if number % AT_ONCE == 0:
+                    await asyncio.sleep(0)
+            removed = await self.shelf.removed() if len(removed) == GONE_AT_ONCE else []
 
     def queue(self, write: Callable[[], Coroutine[Any, Any, None]], *, size_bytes: int = 0) -> None:
         """Have `write`, which holds on to `size_bytes`, done behind the request; dropped and counted where
@@ -286,5 +294,15 @@ class Holdings:
                 log.warning("semantic cache: not written: %s", error)
         self.ready = False
         await self._index.aclose()
-        await self.shelf.aclose()
+        try:
+            await self.shelf.aclose()
+        except StoreError as error:  # the last counts of hits; what is closed after this must not suffer
+            log.warning("semantic cache: not written: %s", error)
         await self.embedder.aclose()
+
+
+def _tell_fault(task: "asyncio.Task[None]") -> None:
+    """What looks after something does not end by itself: tell it where it did."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        log.error("a part of the semantic cache stopped by a fault of ours", exc_info=error)

@@ -149,9 +149,18 @@ class IndexOfShelf:
             return list(db.execute(sql, (self._embedder, *keys)))
 
         for number, (key, partition, vector) in enumerate(await self._shelf.run(job), 1):
-            self._index.add(partition, key, widened(vector))
+            put_in(self._index, partition, key, vector)
             if number % ROWS_AT_ONCE == 0:
                 await asyncio.sleep(0)
+
+
+def put_in(index: PartitionIndex, partition: bytes, key: int, written: bytes) -> None:
+    """Index a vector as it was written. One that is damaged is told of and left out: nobody finds its row,
+    which goes in its time, and the others are found all the same."""
+    try:
+        index.add(partition, key, widened(written))
+    except ValueError as error:
+        log.warning("semantic cache: entry e%d cannot be found: %s", key, error)
 
 
 def _stamp_of(db: apsw.Connection) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 import apsw
 
-from farthing.brain.cache.semantic.entries import Asked, Doubted, entry_id, read_recipe
+from farthing.brain.cache.semantic.entries import Doubted, entry_id, read_recipe
 from farthing.brain.cache.semantic.shelf import Shelf, one
 from farthing.brain.cache.semantic.tables import ASKED
 
@@ -38,43 +38,6 @@ class Questions:
                         (over + self._asked_max // 10,),
                     )
                 self._shelf.make_room(db, now_s)
-
-        await self._shelf.run(job)
-
-    async def asked_most(self, count: int, *, seen_min: int, since_unix_s: float) -> list[Asked]:
-        """The questions asked most often, of those asked since then."""
-
-        def job(db: apsw.Connection) -> list[Asked]:
-            rows = db.execute(
-                "SELECT question, recipe, count, since_s, last_s, EXISTS (SELECT 1 FROM entries AS e WHERE"
-                " e.partition = asked.partition AND e.normalised = asked.normalised AND e.trust = 'fresh'"
-                " AND e.expires_s > ?) FROM asked JOIN partitions USING (partition)"
-                " WHERE count >= ? AND last_s >= ? ORDER BY count DESC, last_s DESC LIMIT ?",
-                (self._shelf.now_s(), seen_min, since_unix_s, count),
-            )
-            found = []
-            for question, encoded, times, since_s, last_s, answered in rows:
-                recipe = read_recipe(encoded)
-                if recipe is not None:
-                    found.append(
-                        Asked(
-                            question=question,
-                            recipe=recipe,
-                            count=times,
-                            since_unix_s=since_s,
-                            last_unix_s=last_s,
-                            answered=bool(answered),
-                        )
-                    )
-            return found
-
-        return await self._shelf.run(job)
-
-    async def forget_asked(self, before_unix_s: float) -> None:
-        """Forget the questions not asked since then, so that counts speak of a recent time."""
-
-        def job(db: apsw.Connection) -> None:
-            db.execute("DELETE FROM asked WHERE last_s < ?", (before_unix_s,))
 
         await self._shelf.run(job)
 

@@ -20,22 +20,19 @@ import apsw
 import msgspec
 
 from farthing.brain.cache.semantic.entries import Entry, Head, Trust
-from farthing.brain.cache.semantic.tables import INSERT, SCHEMA
+from farthing.brain.cache.semantic.tables import EXPIRE, GONE, INSERT, LEAST, SCHEMA, VECTORS
 from farthing.stores.sqlite import SqliteFile
 from farthing.types import CacheHit
 
 T = TypeVar("T")
 
-VECTORS = """
-SELECT id, partition, vector FROM entries WHERE id > ? AND embedder = ? AND expires_s > ? ORDER BY id LIMIT ?
-"""
-GONE = "SELECT number, id, partition FROM gone WHERE number > ? ORDER BY number LIMIT ?"
-LEAST = "SELECT id, priority FROM entries ORDER BY priority LIMIT ?"
-
 ROW_BYTES = 420  # what a row costs beside its texts, vector and answer: columns, four index entries, slack
 COST_NUSD_MIN = 1_000  # a local model charges nothing, and its time is worth something still
-GONE_MAX = 50_000  # numbers of rows that went are kept for processes that have not asked yet; 2.5 MB
-GONE_AT_ONCE = 2_000  # the rest is told next time
+GONE_MIN = 50_000
+"""Numbers of rows that went are kept for processes that have not asked yet: so many, or as many as there may
+be entries, since all of them can go at once; 50 bytes each."""
+GONE_AT_ONCE = 2_000
+EXPIRED_AT_ONCE = 500  # 10 ms, which a look-up may have to wait for
 _EVICT_ROWS = 64
 _TOUCHED_MAX = 200
 _BUSY_MS = 250
@@ -160,8 +157,9 @@ class Shelf:
         await self.run(job)
 
     async def added(self, embedder: str, *, count: int) -> list[tuple[int, bytes, bytes]]:
-        """As `vectors`: the next of the rows that came since `forget_removed` or the last call, where another
-        process wrote; fewer than `count` at the end. Rows of this process may be among them."""
+        """Number, partition and vector of the next `count` live rows of one embedder that came since
+        `forget_removed` or the last call, where another process wrote; fewer at the end. Rows of this process
+        may be among them."""
 
         def job(db: apsw.Connection) -> list[tuple[int, bytes, bytes]]:
             rows: list[tuple[int, bytes, bytes]] = []
@@ -175,15 +173,6 @@ class Shelf:
             else:
                 self._added_seen = rows[-1][0]
             return rows
-
-        return await self.run(job)
-
-    async def vectors(self, embedder: str, *, after: int, count: int) -> list[tuple[int, bytes, bytes]]:
-        """Number, partition and vector of the next `count` live entries of one embedder, in the order of
-        their numbers; fewer at the end."""
-
-        def job(db: apsw.Connection) -> list[tuple[int, bytes, bytes]]:
-            return list(db.execute(VECTORS, (after, embedder, self._clock(), count)))
 
         return await self.run(job)
 
@@ -273,7 +262,7 @@ class Shelf:
         """Delete what has expired, then what is worth least, until the rest fits. In a transaction."""
         if not self._too_full(db):
             return
-        db.execute("DELETE FROM entries WHERE expires_s <= ?", (now_s,))
+        db.execute(EXPIRE, (now_s, EXPIRED_AT_ONCE))
         self._write_hits(db)
         while self._too_full(db):
             least = list(db.execute(LEAST, (_EVICT_ROWS,)))
@@ -343,20 +332,22 @@ class Shelf:
         await self.run(job)
 
     async def maintain(self) -> Removed:
-        """Write counts, drop what has expired, and say which rows have gone, by whatever hand."""
+        """Write counts, drop what has expired, and say which rows have gone, as `removed` does."""
 
         def job(db: apsw.Connection) -> Removed:
             with db:
                 self._write_hits(db)
-                db.execute(
-                    "DELETE FROM entries WHERE id IN (SELECT id FROM entries WHERE expires_s <= ? LIMIT 500)",
-                    (self._clock(),),
-                )
+                db.execute(EXPIRE, (self._clock(), EXPIRED_AT_ONCE))
                 last = one(db, "SELECT coalesce(max(number), 0) FROM gone")
-                db.execute("DELETE FROM gone WHERE number <= ?", (last - GONE_MAX,))
+                kept = max(GONE_MIN, self._entries_max)
+                db.execute("DELETE FROM gone WHERE number <= ?", (last - kept,))
             return self._removed(db)
 
         return await self.run(job)
+
+    async def removed(self) -> Removed:
+        """The next of the rows that have gone, by whatever hand; empty when all have been told."""
+        return await self.run(self._removed)
 
     def _removed(self, db: apsw.Connection) -> Removed:
         """The next of what went since this was last asked. After the transaction: what is rolled back has not

@@ -87,3 +87,10 @@ ON CONFLICT (partition, normalised) DO UPDATE SET count = count + excluded.count
 """
 
 AUDIT = "INSERT INTO audit (at_s, who, what, dropped, doubted, bytes) VALUES (?, ?, ?, ?, ?, ?)"
+
+VECTORS = """
+SELECT id, partition, vector FROM entries WHERE id > ? AND embedder = ? AND expires_s > ? ORDER BY id LIMIT ?
+"""
+GONE = "SELECT number, id, partition FROM gone WHERE number > ? ORDER BY number LIMIT ?"
+EXPIRE = "DELETE FROM entries WHERE id IN (SELECT id FROM entries WHERE expires_s <= ? LIMIT ?)"
+LEAST = "SELECT id, priority FROM entries ORDER BY priority LIMIT ?"
