@@ -7,7 +7,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from hashlib import blake2b
 from pathlib import Path
 from typing import assert_never
 
@@ -26,15 +25,14 @@ from farthing.config import (
     DEFAULT_RULES,
     Config,
     EndpointConfig,
-    EndpointSemanticConfig,
     MemoryStoreConfig,
-    ProviderConfig,
-    QualityConfig,
     RemoteEmbedderConfig,
     RuleConfig,
     SqliteStoreConfig,
     StoreConfig,
+    answers_version,
     loopback,
+    policy_version,
 )
 from farthing.edge.auth import Keys
 from farthing.edge.openai import Reader
@@ -45,21 +43,18 @@ from farthing.errands.gather import Stage
 from farthing.errands.judge import Judge
 from farthing.errands.run import Errands
 from farthing.errands.schedule import window_of
-from farthing.errors import ConfigError
 from farthing.ledger.metrics import MeteredLedger, Metrics
 from farthing.ledger.segments import SegmentLedger
 from farthing.models.call import Caller
 from farthing.models.catalogue import Catalogue
 from farthing.models.health import Health
 from farthing.models.money import Money
-from farthing.models.providers.openai import OpenAIProvider
 from farthing.models.speed import Lengths
 from farthing.models.targets import Targets
 from farthing.models.tokens.bpe import ExactCounter
 from farthing.models.tokens.chat import count_chat
 from farthing.models.tokens.estimate import estimate_prompt
 from farthing.models.transport.http1 import Http1Transport
-from farthing.models.transport.origin import HttpOrigin, parse_base_url
 from farthing.pipeline import Steps
 from farthing.postprocess.guard import DenyGuard
 from farthing.protocols import Classifier, Embedder, KeyValueStore, Ledger, Router, SemanticCache, Transport
@@ -76,7 +71,8 @@ from farthing.stores.kv.memory import MemoryStore
 from farthing.stores.kv.sqlite import SqliteStore
 from farthing.stores.user_key import user_key
 from farthing.turn import Turn
-from farthing.types import Endpoint, Json, Prompt, Request, Target, Tenant, Terms
+from farthing.types import Endpoint, Prompt, Request, Target, Tenant, Terms
+from farthing.upstreams import build_provider, list_models
 
 log = logging.getLogger("farthing.app")
 
@@ -394,41 +390,6 @@ def build_batch_target(config: Config) -> Callable[[Request], Awaitable[Target |
     return target_of
 
 
-def build_provider(name: str, provider: ProviderConfig) -> OpenAIProvider:
-    host, port, tls, path = parse_base_url(provider.base_url)
-    origin = HttpOrigin(
-        name=name,
-        host=host,
-        port=port,
-        tls=tls,
-        connections_max=provider.connections_max,
-        connect_s=provider.connect_s,
-        answer_bytes_max=provider.answer_bytes_max,
-        ca_file=provider.ca_file,
-        ca_stamp_ns=_changed_ns(provider.ca_file),
-    )
-    try:
-        return OpenAIProvider(
-            name,
-            origin,
-            path=path,
-            api_key=None if provider.api_key is None else provider.api_key.value,
-            auth=provider.auth,
-            headers=provider.headers,
-            include_usage=provider.include_usage,
-        )
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-
-
-def _changed_ns(path: Path | None) -> int:
-    """When the file was last changed; 0 without one. One that cannot be read is told of when it is used."""
-    try:
-        return 0 if path is None else path.stat().st_mtime_ns
-    except OSError:
-        return 0
-
-
 def build_cache(config: Config, parts: Parts) -> ExactCache:
     keys = CacheKeys(
         policy=answers_version(config),
@@ -449,59 +410,6 @@ def build_store(config: StoreConfig, state_dir: Path) -> KeyValueStore:
             return SqliteStore(path, entries_max=config.entries_max, bytes_max=config.bytes_max)
         case _:
             assert_never(config)
-
-
-def policy_version(config: Config) -> str:
-    """A short name for what decides: equal configurations, secrets aside, have equal versions."""
-    return blake2b(configuration.render(config).encode(), digest_size=6).hexdigest()
-
-
-def answers_version(config: Config) -> str:
-    """As `policy_version`, of what may change an answer: a port, a log level, a key, the terms of the
-    semantic cache, what is learned about answers or the use of batches empty no cache."""
-    endpoints = {
-        name: msgspec.structs.replace(
-            endpoint,
-            cache=msgspec.structs.replace(endpoint.cache, semantic=EndpointSemanticConfig()),
-            quality=QualityConfig(),
-        )
-        for name, endpoint in config.endpoints.items()
-    }
-    providers = {
-        name: msgspec.structs.replace(provider, batch=False) for name, provider in config.providers.items()
-    }
-    deciding = Config(
-        providers=providers,
-        tiers=config.tiers,
-        aliases=config.aliases,
-        endpoints=endpoints,
-        answers=config.answers,
-        prices=config.prices,
-        guard=config.guard,
-        route=config.route,
-        call=config.call,
-    )
-    return policy_version(deciding)
-
-
-def list_models(router: RulesRouter, targets: Targets) -> tuple[Json, ...]:
-    """`GET /v1/models`: OpenAI's fields, and what we know of price and context window."""
-    listed: list[Json] = []
-    for name in router.known_models():
-        target = targets.configured.get(name)
-        entry: Json = {"id": name, "object": "model", "created": 0, "owned_by": "farthing"}
-        if target is not None:
-            entry["owned_by"] = target.provider
-            entry["context_window"] = target.context_tokens_max
-            entry["max_output_tokens"] = target.output_tokens_max
-            price = target.price
-            entry["usd_per_million_tokens"] = price and {
-                "input": price.input_pusd / 1_000_000,
-                "output": price.output_pusd / 1_000_000,
-                "cached_input": price.cached_input_pusd and price.cached_input_pusd / 1_000_000,
-            }
-        listed.append(entry)
-    return tuple(listed)
 
 
 def count_exactly(counter: ExactCounter) -> Callable[[Request, Prompt], int]:

@@ -16,11 +16,12 @@ from pathlib import Path
 import uvloop
 
 from farthing import config as configuration
-from farthing.app import build, build_stage, open_parts, policy_version
+from farthing.app import build, build_stage, open_parts
 from farthing.config import (
     Config,
     ServerConfig,
     loopback,
+    policy_version,
 )
 from farthing.edge.admin import Admin
 from farthing.edge.admit import Admission

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from farthing.app import build_provider
 from farthing.config import ProviderConfig
 from farthing.errors import ConfigError
 from farthing.models.transport.origin import parse_base_url
+from farthing.upstreams import build_provider
 
 
 def test_an_unchanged_provider_is_the_same_origin_after_a_reload() -> None:

@@ -9,7 +9,6 @@ import click
 import msgspec
 
 from farthing import config as configuration
-from farthing.app import policy_version
 from farthing.brain.cache.semantic import certificate as certificates
 from farthing.brain.route import certificate as route_certificates
 from farthing.brain.route.certificate import RouteScope
@@ -17,7 +16,7 @@ from farthing.cli import calibrate_cascade
 from farthing.cli.drift import keep_reference
 from farthing.cli.policy import add_version
 from farthing.cli.since import since_of
-from farthing.config import Config
+from farthing.config import Config, policy_version
 from farthing.errors import ConfigError
 from farthing.insight import audits, calibrate_cache, calibrate_route, explored, route_story, source
 from farthing.insight import labels as label_files

@@ -65,6 +65,7 @@ from farthing.config.read import CONFIG_BYTES_MAX, ENV_PREFIX, FAULTS_SHOWN_MAX,
 from farthing.config.secret import Secret, key_digest
 from farthing.config.show import plain, render, schema
 from farthing.config.table import Table
+from farthing.config.versions import answers_version, policy_version
 
 __all__ = [
     "CONFIG_BYTES_MAX",
@@ -122,11 +123,13 @@ __all__ = [
     "Table",
     "TierConfig",
     "advice",
+    "answers_version",
     "key_digest",
     "load",
     "loads",
     "loopback",
     "plain",
+    "policy_version",
     "render",
     "schema",
     "state_dir",

@@ -1,0 +1,42 @@
+"""Short names for what a configuration decides."""
+
+from hashlib import blake2b
+
+import msgspec
+
+from farthing.config.knobs import Config, EndpointSemanticConfig
+from farthing.config.quality import QualityConfig
+from farthing.config.show import render
+
+
+def policy_version(config: Config) -> str:
+    """A short name for what decides: equal configurations, secrets aside, have equal versions."""
+    return blake2b(render(config).encode(), digest_size=6).hexdigest()
+
+
+def answers_version(config: Config) -> str:
+    """As `policy_version`, of what may change an answer: a port, a log level, a key, the terms of the
+    semantic cache, what is learned about answers or the use of batches empty no cache."""
+    endpoints = {
+        name: msgspec.structs.replace(
+            endpoint,
+            cache=msgspec.structs.replace(endpoint.cache, semantic=EndpointSemanticConfig()),
+            quality=QualityConfig(),
+        )
+        for name, endpoint in config.endpoints.items()
+    }
+    providers = {
+        name: msgspec.structs.replace(provider, batch=False) for name, provider in config.providers.items()
+    }
+    deciding = Config(
+        providers=providers,
+        tiers=config.tiers,
+        aliases=config.aliases,
+        endpoints=endpoints,
+        answers=config.answers,
+        prices=config.prices,
+        guard=config.guard,
+        route=config.route,
+        call=config.call,
+    )
+    return policy_version(deciding)
