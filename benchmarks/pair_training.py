@@ -32,6 +32,8 @@ FEW = 5_000
 TURNS = 2
 STEPS_MIN = 200
 EPOCHS_MAX = 4
+STEPS_ENOUGH = 600
+"""Steps of an epoch from which one suffices: another takes as long again."""
 AT_ONCE = 4_096
 JUDGES = 4
 TRUST = 4.0
@@ -123,7 +125,8 @@ def _layers(scored: Scored, first: Ints, labels: Floats) -> PairLayers:
     some = np.sort(order[np.cumsum(tokens[order]) <= TOKENS_FITTED_MAX])
     scored.read(first[some], tokens=True)
     steps = -(-len(some) // Recipe.batch)
-    recipe = Recipe(epochs=max(Recipe.epochs, min(EPOCHS_MAX, -(-STEPS_MIN // steps))))
+    epochs = 1 if steps >= STEPS_ENOUGH else max(Recipe.epochs, min(EPOCHS_MAX, -(-STEPS_MIN // steps)))
+    recipe = Recipe(epochs=epochs)
     start = shipped((MODELS / "minilm-pair.int8.onnx").read_bytes(), LAYERS)
     return fitted(start, LAYERS, scored.tokens, first[some], labels[some], recipe)
 
