@@ -195,6 +195,7 @@ def build(config: Config, parts: Parts) -> Serving:
         semantic=semantic,
         confirmer=build_confirm(config, parts, endpoints),
         inspector=inspector,
+        inspects=inspector is not None and inspector.looks,
         flights=parts.flights if caching and config.cache.coalesce else None,
         router=cascaded(config, router, rules),
         contract=parts.contract,
@@ -206,7 +207,7 @@ def build(config: Config, parts: Parts) -> Serving:
             config=config.call,
             clock=time.monotonic,
             health=parts.health,
-            lengths=parts.lengths,
+            lengths=None if config.route.kind == "rules" else parts.lengths,  # rules do not ask
         ),
         cascades=build_cascades(config, parts.cascades, targets.get),
         ledger=parts.ledger,

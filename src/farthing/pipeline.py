@@ -77,6 +77,8 @@ class Steps(Struct, frozen=True, kw_only=True):
     """None: what the verifier cannot tell is a miss."""
     inspector: Inspector | None = None
     """None: nothing is learned about answers."""
+    inspects: bool = False
+    """Whether it looks at any answer, or only hears who asks again."""
     flights: Flights | None
     """None: identical requests do not share a call."""
     router: Router
@@ -127,7 +129,7 @@ async def answer(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -
             return serve_fixed(request, route.fixed, steps, receipt)
 
         hold = steps.contract.reserve(request, prompt)
-        inspected = inspector_of(request, route, steps, receipt)
+        inspected = inspector_of(request, route, steps, receipt) if steps.inspects else None
         keeps = key is not None or look is not None or inspected is not None
         wanted = want(request, prompt, hold, receipt, steps.kept_bytes_max if keeps else 0)
         called = await (  # what may be escalated is checked before a byte of it goes out
@@ -135,15 +137,14 @@ async def answer(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -
             if route.escalation is None and receipt.purpose != "explore"
             else steps.cascades.answer(wanted, route, steps.caller, steps.money)
         )
-        if called.stream is None:
-            reply = deliver(wanted, called, steps)
-        else:
-            reply = await relay(wanted, called, sink, steps)
+        relayed = called.stream is not None
+        reply = await relay(wanted, called, sink, steps) if relayed else deliver(wanted, called, steps)
 
         await next_stage()
         if keeps:
             to_keep = await keep(request, key, look, called, steps, receipt)
-            look_into(inspected, request, route, to_keep, receipt)
+            if inspected is not None and to_keep is not None:
+                inspected.inspect(request, route, to_keep, receipt)
         return reply
     except BaseException as error:
         note_failure(receipt, error)
@@ -231,14 +232,6 @@ def inspector_of(request: Request, route: Route, steps: Steps, receipt: Receipt)
     )
 
 
-def look_into(
-    inspected: Inspector | None, request: Request, route: Route, fresh: CacheHit | None, receipt: Receipt
-) -> None:
-    """Hand a complete answer to who wanted to look at it."""
-    if inspected is not None and fresh is not None:
-        inspected.inspect(request, route, fresh, receipt)
-
-
 def want(request: Request, prompt: Prompt, hold: Hold, receipt: Receipt, keep_bytes_max: int) -> Wanted:
     """What to ask for. What a deadline may cut is streamed to us, so that a part of it can be returned."""
     terms = request.endpoint.terms
@@ -255,7 +248,8 @@ def deliver(wanted: Wanted, called: Called, steps: Steps) -> Answer:
     receipt.stop_reason = stop_reason(reply.finish_reason, called)
     receipt.status = 200
     steps.money.account(called, wanted.prompt, receipt)
-    steps.caller.timed(called, wanted)
+    if steps.caller.times:
+        steps.caller.timed(called, wanted)
     return Answer(body=reply.body)
 
 
@@ -280,7 +274,8 @@ async def relay(wanted: Wanted, called: Called, sink: Sink, steps: Steps) -> Ans
         raise
     finally:
         steps.money.account(called, wanted.prompt, receipt)
-        steps.caller.timed(called, wanted)
+        if steps.caller.times:
+            steps.caller.timed(called, wanted)
     steps.money.total(receipt)  # its cost goes out with the closing events
     return answers.closing(request, stream, receipt) if request.stream else answers.gathered(stream)
 
@@ -348,13 +343,13 @@ def time_left_s(name: str, steps: Steps, stage_ms: dict[str, float]) -> float:
 
 
 def note_asked(request: Request, traits: Traits, steps: Steps, receipt: Receipt) -> None:
-    """What was asked. Who learns from answers hears of every request of a client."""
+    """What was asked. Who learns from answers hears of it where it can be told who asks."""
     receipt.task_type = traits.task
     receipt.complexity = traits.complexity
     receipt.risk = traits.risk
     receipt.domain = traits.domain
     receipt.language = traits.language
-    if steps.inspector is not None and not receipt.purpose:
+    if (request.session is not None or request.user) and not receipt.purpose and steps.inspector is not None:
         steps.inspector.asked(request, receipt)
 
 
@@ -382,10 +377,9 @@ def note_route(receipt: Receipt, route: Route, steps: Steps) -> None:
     receipt.route_reason = route.reason
     receipt.route_score = route.score
     receipt.propensity = route.propensity
-    receipt.route_by = route.by
-    receipt.route_policy = route.policy
-    if route.shadow is not None:
-        receipt.explored = route.shadow.tier
+    if route.by or route.policy:
+        receipt.route_by, receipt.route_policy = route.by, route.policy
+        receipt.explored = "" if route.shadow is None else route.shadow.tier
     steps.money.choose_baseline(receipt, route.targets[0].name if route.pinned else None)
 
 

@@ -144,8 +144,9 @@ class Inspector(Protocol):  # errands: inspect
     """Looks at answers after they were given, to learn how good they are. None of this may wait or raise."""
 
     def asked(self, request: Request, receipt: Receipt) -> None:
-        """Every request of a client is told here once it is classified: one that repeats another within a
-        moment says something about the answer that had. The receipt is not finished yet."""
+        """Every request of a client that says who asks, by session or user, is told here once it is
+        classified: one that repeats another within a moment says something about the answer that had. The
+        receipt is not finished yet."""
 
     def wants(self, request: Request, route: Route) -> bool:
         """Whether the answer to `request` will be looked at, so that its text has to be kept until then."""

@@ -174,7 +174,7 @@ def _tell_fault(task: "asyncio.Task[None]") -> None:
 
 def _watched(terms: QualityConfig) -> Watched:
     return Watched(
-        retry_s=terms.retry_s,
+        retry_s=terms.repeats_s,
         judge_share=0.0 if terms.judge is None else terms.judge_share,
         check_share=terms.check_share if terms.checks else 0.0,
     )

@@ -50,6 +50,7 @@ output = 3
 [route]
 default = "cheap"
 rules = []
+{route}
 [endpoints.e]
 {terms}
 [endpoints.e.cascade]
@@ -81,12 +82,17 @@ class Journey:
     """One configuration with a cascade, wired."""
 
     def __init__(
-        self, upstream: FaultProvider, cascade: str, terms: str, state_dir: Path | None = None
+        self,
+        upstream: FaultProvider,
+        cascade: str,
+        terms: str,
+        state_dir: Path | None = None,
+        route: str = "",
     ) -> None:
         self.upstream = upstream
         self.ledger = MemoryLedger()
         self.parts = replace(parts_in_memory(self.ledger), cascades=CascadeParts(state_dir))
-        config = CONFIG.format(url=upstream.base_url, cascade=cascade, terms=terms)
+        config = CONFIG.format(url=upstream.base_url, cascade=cascade, terms=terms, route=route)
         self.serving = build(loads(config, {}), self.parts)
         self.before = len(upstream.calls)
 
@@ -125,7 +131,7 @@ Run = Callable[..., None]
 
 @pytest.fixture
 def run(upstream: FaultProvider) -> Iterator[Run]:
-    """`run(what, cascade, terms, on_call)`: the journey of one configuration on a loop of its own."""
+    """`run(what, cascade, terms, on_call, route)`: the journey of one configuration on a loop of its own."""
 
     def runner(
         what: Callable[[Journey], Coroutine[Any, Any, None]],
@@ -133,9 +139,10 @@ def run(upstream: FaultProvider) -> Iterator[Run]:
         terms: str = "",
         on_call: Callable[[Call], str | None] | None = None,
         state_dir: Path | None = None,
+        route: str = "",
     ) -> None:
         async def main() -> None:
-            journey = Journey(upstream, cascade, terms, state_dir)
+            journey = Journey(upstream, cascade, terms, state_dir, route)
             upstream.on_call = on_call
             try:
                 await what(journey)
@@ -571,7 +578,9 @@ def test_an_answer_asked_to_compare_tiers_is_scored_and_not_escalated(run: Run) 
 # -- a whole gateway ----------------------------------------------------------------------------------
 
 
-GATEWAY = CONFIG.replace('base_url = "{url}"', 'base_url = "{url}"\ninclude_usage = true')
+GATEWAY = CONFIG.replace("{route}", "").replace(
+    'base_url = "{url}"', 'base_url = "{url}"\ninclude_usage = true'
+)
 
 
 @pytest.fixture(scope="module")

@@ -44,6 +44,8 @@ base_url = "{upstream.base_url}"
 targets = ["a/good-cheap"]
 [tiers.expensive]
 targets = ["a/good-expensive"]
+[endpoints.default.quality]
+retry_s = 60
 [endpoints.checked.quality]
 retry_s = 0
 [[endpoints.checked.quality.checks]]

@@ -29,4 +29,6 @@ def test_the_time_of_an_answer_that_waited_for_its_reader_says_nothing_of_its_ta
         assert receipt.status == 200
         assert journey.serving.steps.caller.health(MINI).speed.answers == learnt
 
-    run(what, on_call=lambda call: "gap=0.05")
+    # rules do not ask how long an answer takes
+    asks = 'kind = "llm"\n[route.llm]\ntarget = "a/judge"\ncheap = "expensive"'
+    run(what, on_call=lambda call: "gap=0.05", route=asks)

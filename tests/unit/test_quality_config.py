@@ -46,10 +46,13 @@ def test_what_cannot_be_is_refused_with_the_fix(text: str, fault: str) -> None:
     assert fault in str(refused.value)
 
 
-def test_by_default_only_repeats_are_noted() -> None:
+def test_by_default_nothing_is_noted_and_with_a_judge_repeats_are_too() -> None:
     quality = Config().endpoints.get("faq", config.EndpointConfig()).quality
     assert (quality.judge, quality.judge_share, quality.checks) == (None, 0.0, ())
-    assert quality.retry_s == 60.0
+    assert quality.repeats_s == 0.0
+    assert config.QualityConfig(judge="a/b").repeats_s == 60.0
+    assert config.QualityConfig(judge="a/b", retry_s=0.0).repeats_s == 0.0
+    assert config.QualityConfig(retry_s=5.0).repeats_s == 5.0
 
 
 def test_a_check_that_cannot_be_used_is_named_by_its_key(tmp_path: Path) -> None:

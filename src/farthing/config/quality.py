@@ -5,6 +5,7 @@ from pathlib import Path
 from farthing.config.table import Table
 
 CHECK_S = 10.0
+RETRY_S = 60.0
 CHECK_MEMORY_BYTES = 536_870_912
 
 
@@ -62,10 +63,17 @@ class QualityConfig(Table, frozen=True):
     `route.explore_share`."""
     rubric: str = ""
     """What a good answer is here, in words for the judge; empty: a general one."""
-    retry_s: float = 60.0
+    retry_s: float | None = None
     """A question that the same session or user asks again within it speaks against the first answer; 0: it
-    says nothing."""
+    says nothing. None: 60 where there is a judge or a check, else 0."""
     checks: tuple[CheckConfig, ...] = ()
     """Tests that answers are put to after they went out."""
     check_share: float = 1.0
     """Share of the answers that are put to them."""
+
+    @property
+    def repeats_s(self) -> float:
+        """`retry_s`, or what it is where it is not set."""
+        if self.retry_s is not None:
+            return self.retry_s
+        return RETRY_S if self.judge is not None or self.checks else 0.0

@@ -271,7 +271,8 @@ class Edge:
                 connection.also = rate.headers()
                 rate.take()
                 connection.also = rate.headers()
-            _check_type(headers)
+            if headers.get(b"content-type") != JSON_TYPE:
+                _check_type(headers)
             limits = serving.server
             if parsed is None:
                 body = read_object(raw, depth_max=limits.depth_max, nodes_max=limits.nodes_max)

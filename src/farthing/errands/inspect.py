@@ -53,6 +53,8 @@ class Inspect:
         """`watched` by endpoint. `explore` and `grade` None: there is no money or nobody to ask."""
         self._retry_s = {name: one.retry_s for name, one in watched.items() if one.retry_s > 0}
         self._watched = {name: one for name, one in watched.items() if one.looks}
+        self.looks = explore is not None or bool(self._watched)
+        """Whether any answer is looked at; else only repeats are told."""
         self._repeats = repeats
         self._checks = checks
         self._checking = checking

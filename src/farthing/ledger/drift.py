@@ -299,6 +299,8 @@ class DriftWatch:
     """Every endpoint that has a reference. On the event loop; nothing here waits."""
 
     def __init__(self, *, block: int = BLOCK) -> None:
+        self.watches = False
+        """Whether there is any reference."""
         self._block = block
         self._endpoints: dict[str, EndpointDrift] = {}
 
@@ -312,6 +314,7 @@ class DriftWatch:
             if len(watched) < ENDPOINTS_MAX:
                 watched[reference.endpoint] = known
         self._endpoints = watched
+        self.watches = bool(watched)
 
     def observe(self, receipt: Receipt) -> list[Compared]:
         """Take one receipt of any endpoint; the alarms that begin with it."""

@@ -101,6 +101,9 @@ class Metrics:
         finished, self._finished = self._finished, []
         for receipt in finished:
             self._count(receipt)
+        if self.drift.watches:
+            for receipt in finished:
+                self.drift.observe(receipt)
 
     def _count(self, receipt: Receipt) -> None:
         if receipt.purpose:
@@ -108,7 +111,6 @@ class Metrics:
             return
         if "semantic" in receipt.stage_ms:
             self.semantic.look(receipt)
-        self.drift.observe(receipt)
         key = (receipt.endpoint, receipt.tier, receipt.cache, receipt.status // 100)
         count = self._counts.get(key) or self._new_count(*key)
         count.requests += 1

@@ -83,7 +83,8 @@ class Caller:
         health: dict[str, Health],
         lengths: Lengths | None = None,
     ) -> None:
-        """`health` and `lengths` are kept from one configuration to the next."""
+        """`health` and `lengths` are kept from one configuration to the next; without `lengths` nothing is
+        learnt of the time that answers take."""
         self._providers = providers
         self._limits = limits
         self._transport = transport
@@ -91,7 +92,9 @@ class Caller:
         self._config = config
         self._clock = clock
         self._health = health
-        self._lengths = Lengths() if lengths is None else lengths
+        self._lengths = lengths
+        self.times = lengths is not None
+        """Whether anything is learnt of the time that answers take."""
         for known in health.values():
             known.reconfigure(config)
 
@@ -147,6 +150,9 @@ class Caller:
     def timed(self, called: Called, wanted: Wanted) -> None:
         """Learn from the time that a finished answer took, when what it used is written down. Of one that
         broke, or waited for its reader, nothing is learnt; one that was cut says how long its part took."""
+        lengths = self._lengths
+        if lengths is None:
+            return
         attempt = called.attempt
         usage, total_ms = attempt.usage, attempt.total_ms
         if attempt.error is not None or usage is None or total_ms is None:
@@ -159,7 +165,7 @@ class Caller:
         first_s = None if first_ms is None else first_ms / 1000
         called.health.speed.took(tokens, total_ms / 1000, first_s, self._clock())
         if not wanted.receipt.purpose and (stream is None or stream.cut is None):
-            self._lengths.note(wanted.request.endpoint.name, tokens)  # errands ask for other answers
+            lengths.note(wanted.request.endpoint.name, tokens)  # errands ask for other answers
 
     async def _attempt(
         self, wanted: Wanted, target: Target, health: Health, tier: str, *, again: bool = False

@@ -4,11 +4,11 @@ Unknown stays unknown: one attempt without a price or a usage makes the cost Non
 the provider did not state is estimated and marked so.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from farthing.models.call import Called
 from farthing.models.catalogue import cost_nusd
-from farthing.types import Prompt, Receipt, Request, Target, Usage
+from farthing.types import Attempt, Prompt, Receipt, Request, Target, Usage
 
 
 class Money:
@@ -76,15 +76,14 @@ class Money:
     def total(self, receipt: Receipt) -> None:
         """Add up cost, baseline and time. Twice is safe."""
         cost: int | None = receipt.embedding_nusd
-        model_ms = until_ms = 0.0
-        for attempt in receipt.attempts:  # in the order they began; what ran at the same time counts once
-            began_ms = attempt.started_ms
-            ended_ms = began_ms + (attempt.total_ms or 0.0)
-            if ended_ms > until_ms:
-                model_ms += ended_ms - (began_ms if began_ms > until_ms else until_ms)
-                until_ms = ended_ms
+        model_ms = 0.0
+        attempts = receipt.attempts
+        for attempt in attempts:
+            model_ms += attempt.total_ms or 0.0
             spent = attempt.cost_nusd
             cost = None if cost is None or spent is None else cost + spent
+        if len(attempts) > 1:
+            model_ms = _waited_ms(attempts)
         receipt.cost_nusd = cost
         receipt.policy = self.policy
         receipt.price_version = self.price_version
@@ -101,3 +100,15 @@ class Money:
         receipt.model_ms = model_ms
         overhead_ms = total_ms - model_ms - receipt.queue_ms
         receipt.overhead_ms = overhead_ms if overhead_ms > 0.0 else 0.0
+
+
+def _waited_ms(attempts: Sequence[Attempt]) -> float:
+    """How long any of them ran, in the order they began: what ran at the same time counts once."""
+    waited_ms = until_ms = 0.0
+    for attempt in attempts:
+        began_ms = attempt.started_ms
+        ended_ms = began_ms + (attempt.total_ms or 0.0)
+        if ended_ms > until_ms:
+            waited_ms += ended_ms - max(began_ms, until_ms)
+            until_ms = ended_ms
+    return waited_ms
