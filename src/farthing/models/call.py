@@ -71,6 +71,9 @@ class Wanted(Struct, frozen=True, kw_only=True):
 class Caller:
     """The providers of one configuration and the health of their targets."""
 
+    times = False
+    """Whether anything is learnt of the time that answers take."""
+
     def __init__(
         self,
         *,
@@ -94,7 +97,6 @@ class Caller:
         self._health = health
         self._lengths = lengths
         self.times = lengths is not None
-        """Whether anything is learnt of the time that answers take."""
         for known in health.values():
             known.reconfigure(config)
 
