@@ -18,8 +18,8 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
+from farthing.models.lenient_json import BOM, NotJson, read_json, write_json
 from farthing.models.providers.failures import error_object, has_words, is_error
-from farthing.models.providers.lenient_json import BOM, NotJson, read_json, write_json
 from farthing.models.providers.usage import read_usage
 from farthing.types import Json, Usage
 
