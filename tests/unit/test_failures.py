@@ -35,7 +35,7 @@ def wire(value: Any) -> bytes:
         ({"errors": [{"message": "first"}, {"message": "second"}]}, "first; second"),
         ({"fault": {"faultstring": "quota"}}, "quota"),
         ({"error": {"message": {"error": {"message": "deep"}}}}, "deep"),
-        ({"error": "invalid_grant", "error_description": "expired"}, "invalid_grant"),
+        ({"error": "invalid_grant", "error_description": "expired"}, "expired"),
         ("just text", "just text"),
         (b"prompt too long", "prompt too long"),
         (b"  <html><head><title>502 Bad\nGateway</title></head></html>", "502 Bad Gateway"),
@@ -63,8 +63,8 @@ def test_openais_own_object_goes_on_whole() -> None:
 
 @pytest.mark.parametrize(
     ("error", "falsy"),
-    [(None, True), (False, True), ("", True), ({}, True), (0, True), ([], True), ({"message": "", "code": None}, True),
-     ("x", False), ({"message": "x"}, False), ({"code": 5}, False)],
+    [(None, True), (False, True), ("", True), ({}, True), (0, True), ([], True),
+     ({"message": "", "code": None}, True), ("x", False), ({"message": "x"}, False), ({"code": 5}, False)],
 )  # fmt: skip
 def test_an_error_that_says_nothing_is_none(error: Any, falsy: bool) -> None:
     assert has_words(error) is not falsy

@@ -233,7 +233,7 @@ class Stream(Waits):
         elif self._output_chunks_max is not None and reader.chunks > self._output_chunks_max:
             self.cut = "output_tokens_max"
             self._finish(None)
-        elif reader.finished and reader.ended(self._choices):
+        elif reader.finished and len(reader.finished) >= self._choices:
             self._limit(min(self._within.idle_s, AFTER_FINISH_S))
 
     def _begin(self) -> None:
