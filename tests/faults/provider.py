@@ -24,6 +24,7 @@ from typing import Any, Literal, Self
 
 from tests.faults.batches import PATHS, Desk, Refused
 from tests.faults.connection import Connection, Incoming
+from tests.faults.exact import Exact
 from tests.faults.network import certificate
 from tests.faults.reply import Reply
 from tests.faults.script import Chance, Plan, parse, script_of_model
@@ -59,6 +60,7 @@ class FaultProvider:
         self.failures: list[BaseException] = []
         """What went wrong in the provider itself; `close` raises the first."""
         self._queue: deque[str] = deque(maxlen=100_000)
+        self._exact: dict[str, Exact] = {}
         self._chance = Chance()
         self._truth = Truth(truth, keep_bodies=keep_bodies)
         self.desk = Desk(self._truth, lambda call: None if self.on_call is None else self.on_call(call))
@@ -98,6 +100,10 @@ class FaultProvider:
         for each in scripts:
             parse(each)
         self._queue.extend(scripts)
+
+    def exactly(self, model: str, reply: Exact) -> None:
+        """Answer every call of `model` with these very bytes, whatever else is planned."""
+        self._exact[model] = reply
 
     def wait_ended(self, count: int = 1, timeout_s: float = 5.0) -> tuple[Call, ...]:
         """Wait until `count` calls have ended, then return all calls.
@@ -204,6 +210,8 @@ class FaultProvider:
             self._truth.start(call)
             reply = Reply(wire, call, plan)
             ready: bytes | None = None
+            if (given := self._exact.get(call.model)) is not None:
+                return await reply.exactly(given)
             if PATHS.fullmatch(request.path):
                 status, message, ready = self._at_desk(request, plan)
             else:
