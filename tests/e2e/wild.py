@@ -162,6 +162,12 @@ def prices(names: Iterable[str], provider: str = "up") -> str:
     )
 
 
+def whole_read(found: Read) -> dict[str, Any]:
+    """The whole answer that was read, as the client shows it."""
+    (answer,) = found.chunks
+    return dict(json.loads(answer))
+
+
 async def read(client: AsyncOpenAI, model: str, *, stream: bool, **fields: Any) -> Read:
     """Ask as a user would and take all of it, its failure too."""
     found = Read(stream=stream)

@@ -210,13 +210,17 @@ class FaultProvider:
             self._truth.start(call)
             reply = Reply(wire, call, plan)
             ready: bytes | None = None
-            if (given := self._exact.get(call.model)) is not None:
-                return await reply.exactly(given)
             if PATHS.fullmatch(request.path):
                 status, message, ready = self._at_desk(request, plan)
             else:
                 status, message = _refused(request, body) or ((400, refusal) if refusal else (0, ""))
-            keep = await (reply.fail(status, None, message) if status else reply.run(body or {}, ready=ready))
+            given = self._exact.get(call.model)
+            if given is not None:
+                keep = await reply.exactly(given)
+            elif status:
+                keep = await reply.fail(status, None, message)
+            else:
+                keep = await reply.run(body or {}, ready=ready)
             call.finished = True
             return keep and not request.refusal and request.headers.get("connection", "").lower() != "close"
         except Exception as error:  # noqa: BLE001 - a bug of ours must not pass for a fault asked for
