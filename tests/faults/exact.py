@@ -32,7 +32,7 @@ class Exact:
 
     @property
     def status(self) -> int:
-        return int(self.pieces[0][1][9:12])
+        return int(b"".join(data for _, data in self.pieces)[9:12])
 
     def cut_into(self, sizes: Iterable[int], pause_s: float) -> "Exact":
         """The same bytes in writes of these sizes, the rest in one, with a pause before each."""
