@@ -229,8 +229,8 @@ def test_the_official_client_raises_the_same_where_it_raises_at_all(seen: dict[s
     assert isinstance(through.error, type(direct.error))
     assert through.text == direct.text
     if begun:
-        assert through.error.code == (direct.error.code or "stream_broken")
-        assert through.error.type == (direct.error.type or "provider_error")
+        assert through.error.code in (direct.error.code, direct.error.code or "stream_broken")
+        assert through.error.type in (direct.error.type, direct.error.type or "provider_error")
 
 
 @pytest.mark.parametrize("name", TOLD)
@@ -239,8 +239,8 @@ def test_the_receipt_keeps_the_words_too(seen: dict[str, Seen], name: str) -> No
     assert receipt is not None
     assert told.message in receipt.error_message
     assert receipt.attempts[-1].error is not None
-    assert (receipt.status, receipt.error) == (200, "stream_broken") or not begun
     if begun:
+        assert (receipt.status, receipt.error) == (502, "stream_broken")
         assert receipt.usage is not None and receipt.usage.estimated
         assert receipt.usage.output_tokens > 0
         assert receipt.cost_nusd is not None and receipt.cost_nusd > 0
@@ -254,7 +254,7 @@ def test_an_answer_that_is_not_whole_is_an_error(seen: dict[str, Seen], name: st
     through, row = seen[name].through, BROKEN[name]
     assert isinstance(through.error, openai.APIError), through.error
     assert through.text == row.text
-    assert through.finish is None or "choices" in name
+    assert not through.finish or "choices" in name
     if name in BEGUN:
         assert through.error.code == "stream_broken"
     else:
@@ -275,7 +275,7 @@ def test_the_receipt_says_that_it_broke(seen: dict[str, Seen], name: str) -> Non
     receipt = seen[name].receipt
     assert receipt is not None
     assert receipt.error == ("stream_broken" if name in BEGUN else "no_provider_left")
-    assert receipt.status == (200 if name in BEGUN else 502)
+    assert receipt.status == 502
     assert receipt.error_message
     assert all(attempt.error is not None for attempt in receipt.attempts)
     if name in BEGUN:

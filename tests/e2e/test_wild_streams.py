@@ -153,12 +153,12 @@ def test_it_does_not_matter_how_the_bytes_are_cut(
         upstream.exactly(model_of(name), row.reply)
         models[f"up/{model_of(name)}"] = row.asks
     read = wild.ask_all(gateway, models, stream=True)
-    wrong = {
-        name: (found.error, found.said)
+    wrong = [
+        f"{name}: {found.error!r} {found.said}"
         for name, row in cut.items()
         if (found := read[f"up/{model_of(name)}"]).error is not None or found.said != row.right
-    }
-    assert wrong == {}
+    ]
+    assert not wrong, "\n".join(wrong)
     for name in cut:
         upstream.exactly(model_of(name), ROWS[name].reply)
 

@@ -4,6 +4,7 @@ The groups are the rows of a table of docs/wire-tolerance.md.
 """
 
 import dataclasses
+import gzip
 import json
 from typing import Any, Final
 
@@ -341,10 +342,10 @@ STATUSES: dict[str, Refusal] = {
         [{"error": {"code": 429, "message": WORDS, "status": "RESOURCE_EXHAUSTED"}}], 429
     ),
     "429 in plain text": refused(WORDS.encode(), 429),
-    "500": refused({"error": {"message": WORDS}}, 500, 502),
-    "500 in plain text": refused(WORDS.encode(), 500, 502),
-    "503 as FastAPI": refused({"detail": WORDS}, 503, 502),
-    "529": refused({"type": "error", "error": {"type": "overloaded_error", "message": WORDS}}, 529, 502),
+    "500": refused({"error": {"message": WORDS}}, 500),
+    "500 in plain text": refused(WORDS.encode(), 500),
+    "503 as FastAPI": refused({"detail": WORDS}, 503),
+    "529": refused({"type": "error", "error": {"type": "overloaded_error", "message": WORDS}}, 529),
 }
 
 KEY: Final = "sk-secret-part"
@@ -406,7 +407,7 @@ NO_ANSWERS: dict[str, Refusal] = {
         reply=whole({"error": {"message": WORDS, "code": 400}}), status=400, direct=RAISES_NOTHING
     ),
     "an error, code 503": Refusal(
-        reply=whole({"error": {"message": WORDS, "code": 503}}), status=502, direct=RAISES_NOTHING
+        reply=whole({"error": {"message": WORDS, "code": 503}}), status=503, direct=RAISES_NOTHING
     ),
     "an error without a code": Refusal(
         reply=whole({"error": {"message": WORDS}}), status=502, direct=RAISES_NOTHING
@@ -419,7 +420,7 @@ NO_ANSWERS: dict[str, Refusal] = {
     "error_msg": Refusal(
         reply=whole({"error_code": 18, "error_msg": WORDS}), status=502, direct=RAISES_NOTHING
     ),
-    "message": Refusal(reply=whole({"code": 500, "message": WORDS}), status=502, direct=RAISES_NOTHING),
+    "message": Refusal(reply=whole({"code": 500, "message": WORDS}), status=500, direct=RAISES_NOTHING),
     "a stream of one error": Refusal(
         reply=streamed({"error": {"message": WORDS, "code": 429}}), status=429, direct=RAISES_NOTHING
     ),
@@ -453,10 +454,10 @@ NO_ANSWERS: dict[str, Refusal] = {
         reply=whole(GOOD.replace(b"hello", b"h\xe9llo")), status=502, words="UTF-8", direct=RAISES_NOTHING
     ),
     "gzip nobody asked for": Refusal(
-        reply=whole(GOOD, headers={"content-encoding": "gzip"}),
+        reply=whole(gzip.compress(GOOD), headers={"content-encoding": "gzip"}),
         status=502,
         words="compressed (gzip)",
-        direct=RAISES_NOTHING,
+        direct="it unpacks it",
     ),
     "307": Refusal(
         reply=whole(b"{}", 307, headers={"location": "http://127.0.0.1:1/v2/chat/completions"}),
