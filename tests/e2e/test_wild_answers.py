@@ -10,8 +10,9 @@ import pytest
 from tests.conftest import StartGateway
 from tests.e2e import wild
 from tests.e2e.gateway import Running
-from tests.e2e.wild import RIGHT, Row, Seen, model_of
+from tests.e2e.wild import Row, Seen, model_of
 from tests.e2e.wild_answers import OUR_KEY, ROWS, TOLD
+from tests.faults.exact import DONE, STOP, say, streamed, whole, whole_of
 from tests.faults.provider import FaultProvider
 
 TIMES = 6  # one more than the failures in a row that stop a target
@@ -71,11 +72,11 @@ def test_the_receipt_tells_what_it_was_and_what_it_cost(seen: dict[str, Seen], n
     assert receipt.usage is not None and receipt.cost_nusd is not None
     counted = (receipt.usage.input_tokens, receipt.usage.output_tokens)
     if row.usage is not None:
-        assert (counted, receipt.usage.estimated, receipt.cost_nusd) == (row.usage, False, RIGHT)
+        assert (counted, receipt.usage.estimated) == (row.usage, False)
     else:
         assert receipt.usage.estimated and counted[0] > 0
         assert counted[1] > 0 or not row.text
-        assert receipt.cost_nusd == counted[0] * 1_000 + counted[1] * 2_000
+    assert receipt.cost_nusd == counted[0] * 1_000 + counted[1] * 2_000
 
 
 def test_none_of_it_counts_against_the_target(
@@ -150,3 +151,18 @@ def test_what_is_said_of_the_gateways_key_is_in_no_log(
     seen: dict[str, Seen], gateway: Running, name: str
 ) -> None:
     assert not OUR_KEY[name].never or OUR_KEY[name].never not in gateway.logged()
+
+
+@pytest.mark.parametrize("status", [307, 308])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_redirect_to_the_same_server_is_followed(
+    gateway: Running, upstream: FaultProvider, status: int, stream: bool
+) -> None:
+    """As the official client does; one to another host is not, because the key would go there."""
+    moved = whole(b"{}", status, headers={"location": "/v2/chat/completions"})
+    good = streamed(*say("hello"), STOP, DONE) if stream else whole(whole_of())
+    upstream.exactly("moved", moved, good)
+    (read,) = wild.ask_all(gateway, {"up/moved": {}}, stream=stream).values()
+    assert (read.error, read.text) == (None, "hello")
+    assert upstream.calls[-1].path == "/v2/chat/completions"
+    assert upstream.calls[-1].json["messages"] == wild.HELLO

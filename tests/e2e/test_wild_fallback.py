@@ -251,12 +251,12 @@ def test_when_one_refuses_and_the_other_is_down_neither_is_hidden(
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_what_the_last_target_says_of_the_request_is_passed_on(
+def test_a_refusal_by_the_last_target_is_told_too(
     gateway: Running, upstream: FaultProvider, second: FaultProvider, stream: bool
 ) -> None:
     name = "refused by the last"
     upstream.exactly(model_of(name), SICK[name])
     second.exactly(model_of(name), whole({"error": {"message": "seed is not supported"}}, 400))
     (read,) = wild.ask_all(gateway, {model_of(name): {}}, stream=stream).values()
-    assert isinstance(read.error, openai.BadRequestError)
+    assert isinstance(read.error, openai.APIStatusError)
     assert "seed is not supported" in read.error.message

@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import StartGateway
 from tests.e2e import wild
 from tests.e2e.gateway import Running
-from tests.e2e.wild import HELLO, RIGHT, Row, Seen, bare, in_turns, model_of
+from tests.e2e.wild import HELLO, Row, Seen, bare, in_turns, model_of
 from tests.e2e.wild_streams import AWKWARD, AWKWARD_TEXT, GROUPS, ROWS, SILENT
 from tests.faults.provider import FaultProvider
 
@@ -93,11 +93,10 @@ def test_the_receipt_tells_what_it_was_and_what_it_cost(seen: dict[str, Seen], n
     counted = (receipt.usage.input_tokens, receipt.usage.output_tokens)
     if row.usage is not None:
         assert (counted, receipt.usage.estimated) == (row.usage, False)
-        assert receipt.cost_nusd == RIGHT
     else:
         assert receipt.usage.estimated and counted[0] > 0
         assert counted[1] > 0 or not row.text
-        assert receipt.cost_nusd == counted[0] * 1_000 + counted[1] * 2_000
+    assert receipt.cost_nusd == counted[0] * 1_000 + counted[1] * 2_000
 
 
 # -- health -------------------------------------------------------------------------------------------

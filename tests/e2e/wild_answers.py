@@ -6,6 +6,7 @@ The groups are the rows of a table of docs/wire-tolerance.md.
 import dataclasses
 import gzip
 import json
+import zlib
 from typing import Any, Final
 
 from tests.e2e.wild import Row
@@ -65,6 +66,10 @@ FORMS: dict[str, Row] = {
     "text/plain": Row(reply=whole(whole_of(), content_type="text/plain; charset=utf-8")),
     "text/html": Row(reply=whole(whole_of(), content_type="text/html")),
     "capital letters": Row(reply=whole(whole_of(), content_type="Application/JSON; Charset=UTF-8")),
+    "gzip nobody asked for": Row(reply=whole(gzip.compress(GOOD), headers={"content-encoding": "gzip"})),
+    "deflate nobody asked for": Row(
+        reply=whole(zlib.compress(GOOD), headers={"content-encoding": "Deflate"})
+    ),
     "application/problem+json": Row(reply=whole(whole_of(), content_type="application/problem+json")),
 }
 
@@ -151,7 +156,7 @@ ODD_USAGE: dict[str, Row] = {
     "in strings": Row(reply=whole(whole_of(usage={"prompt_tokens": "10", "completion_tokens": "5"}))),
     "in floats": Row(reply=whole(whole_of(usage={"prompt_tokens": 10.0, "completion_tokens": 5.0}))),
     "a fraction": Row(
-        reply=whole(whole_of(usage={"prompt_tokens": 10.5, "completion_tokens": 5})), usage=None
+        reply=whole(whole_of(usage={"prompt_tokens": 10.5, "completion_tokens": 5})), usage=(11, 5)
     ),
     "no output counted": Row(
         reply=whole(whole_of(usage={"prompt_tokens": 10, "completion_tokens": None})), usage=None
@@ -453,14 +458,20 @@ NO_ANSWERS: dict[str, Refusal] = {
     "bytes that are no UTF-8": Refusal(
         reply=whole(GOOD.replace(b"hello", b"h\xe9llo")), status=502, words="UTF-8", direct=RAISES_NOTHING
     ),
-    "gzip nobody asked for": Refusal(
-        reply=whole(gzip.compress(GOOD), headers={"content-encoding": "gzip"}),
+    "compressed in another way": Refusal(
+        reply=whole(GOOD, headers={"content-encoding": "zstd"}),
         status=502,
-        words="compressed (gzip)",
-        direct="it unpacks it",
+        words="zstd",
+        direct=RAISES_NOTHING,
     ),
-    "307": Refusal(
-        reply=whole(b"{}", 307, headers={"location": "http://127.0.0.1:1/v2/chat/completions"}),
+    "damaged gzip": Refusal(
+        reply=whole(gzip.compress(GOOD)[:-20], headers={"content-encoding": "gzip"}),
+        status=502,
+        words="",
+        direct=RAISES_NOTHING,
+    ),
+    "307 to another host": Refusal(
+        reply=whole(b"{}", 307, headers={"location": "http://127.0.0.1:1/v2"}),
         status=502,
         words="redirect",
         direct="it follows",

@@ -3,6 +3,7 @@
 The groups are the rows of a table of docs/wire-tolerance.md.
 """
 
+import gzip
 from typing import Any, Final
 
 from tests.e2e.wild import Row
@@ -61,6 +62,8 @@ def raw_chunk(content: bytes, more: bytes = b"") -> bytes:
     """An event whose JSON is written by hand, as Python's encoder would not write it."""
     return b'data: {"choices":[{"index":0,"delta":{"content":%b}%b}]}\n\n' % (content, more)
 
+
+PACKED: Final = gzip.compress(b"".join(event(one) for one in (*HELLO, STOP, COUNTED)) + DONE)
 
 FORMS: dict[str, Row] = {
     "as it should be": Row(reply=ended(*ENDING)),
@@ -220,6 +223,9 @@ HEADS: dict[str, Row] = {
     "201": Row(reply=ended(*ENDING, status=201)),
     "202": Row(reply=ended(*ENDING, status=202)),
     "203": Row(reply=ended(*ENDING, status=203)),
+    "gzip nobody asked for": Row(
+        reply=streamed(PACKED[:40], PACKED[40:90], PACKED[90:], headers={"content-encoding": "gzip"})
+    ),
     "content-encoding identity": Row(reply=ended(*ENDING, headers={"content-encoding": "Identity"})),
 }
 
@@ -362,7 +368,7 @@ ODD_USAGE: dict[str, Row] = {
     ),
     "in strings": Row(reply=usage_of({"prompt_tokens": "10", "completion_tokens": "5"})),
     "in floats": Row(reply=usage_of({"prompt_tokens": 10.0, "completion_tokens": 5.0})),
-    "a fraction": Row(reply=usage_of({"prompt_tokens": 10.5, "completion_tokens": 5}), usage=None),
+    "a fraction": Row(reply=usage_of({"prompt_tokens": 10.5, "completion_tokens": 5}), usage=(11, 5)),
     "no output counted": Row(reply=usage_of({"prompt_tokens": 10, "completion_tokens": None}), usage=None),
     "nothing counted": Row(reply=usage_of({"prompt_tokens": None, "completion_tokens": None}), usage=None),
     "all zero": Row(reply=usage_of({"prompt_tokens": 0, "completion_tokens": 0}), usage=None),

@@ -60,7 +60,7 @@ class FaultProvider:
         self.failures: list[BaseException] = []
         """What went wrong in the provider itself; `close` raises the first."""
         self._queue: deque[str] = deque(maxlen=100_000)
-        self._exact: dict[str, Exact] = {}
+        self._exact: dict[str, deque[Exact]] = {}
         self._chance = Chance()
         self._truth = Truth(truth, keep_bodies=keep_bodies)
         self.desk = Desk(self._truth, lambda call: None if self.on_call is None else self.on_call(call))
@@ -101,9 +101,10 @@ class FaultProvider:
             parse(each)
         self._queue.extend(scripts)
 
-    def exactly(self, model: str, reply: Exact) -> None:
-        """Answer every call of `model` with these very bytes, whatever else is planned."""
-        self._exact[model] = reply
+    def exactly(self, model: str, *replies: Exact) -> None:
+        """Answer the calls of `model` with these very bytes, whatever else is planned: one reply after the
+        other, and the last of them ever after."""
+        self._exact[model] = deque(replies)
 
     def wait_ended(self, count: int = 1, timeout_s: float = 5.0) -> tuple[Call, ...]:
         """Wait until `count` calls have ended, then return all calls.
@@ -216,7 +217,7 @@ class FaultProvider:
                 status, message = _refused(request, body) or ((400, refusal) if refusal else (0, ""))
             given = self._exact.get(call.model)
             if given is not None:
-                keep = await reply.exactly(given)
+                keep = await reply.exactly(given.popleft() if len(given) > 1 else given[0])
             elif status:
                 keep = await reply.fail(status, None, message)
             else:

@@ -514,6 +514,8 @@ def test_bytes_that_are_given_go_out_as_they_are(provider: FaultProvider) -> Non
     assert unchunked(body) == b"".join(event(one) for one in (*HELLO, STOP)) + DONE
     assert body.endswith(b"0\r\n\r\n")
     assert [call.status for call in provider.wait_ended(2)] == [203, 200]
+    provider.exactly("turns", whole(b"1", 503), whole(b"2"))
+    assert [talk(provider, "turns")[1] for _ in range(3)] == [b"1", b"2", b"2"]
 
 
 @pytest.mark.parametrize("end", ["cut", "reset", "hold"])
