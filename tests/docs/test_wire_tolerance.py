@@ -2,13 +2,13 @@
 
 import pytest
 from tests.docs.pages import DOCS, rows
-from tests.e2e import wild_answers, wild_streams
+from tests.e2e import wild_answers, wild_chunks, wild_events, wild_refusals
 
 PAGE = DOCS / "wire-tolerance.md"
 GROUPS = {
-    "## Streams": set(wild_streams.GROUPS),
+    "## Streams": {*wild_events.GROUPS, *wild_chunks.GROUPS},
     "## Whole answers": set(wild_answers.GROUPS),
-    "## Refusals and failures": set(wild_answers.REFUSALS),
+    "## Refusals and failures": set(wild_refusals.GROUPS),
 }
 
 

@@ -11,7 +11,9 @@ from tests.conftest import StartGateway
 from tests.e2e import wild
 from tests.e2e.gateway import Running
 from tests.e2e.wild import Row, Seen, model_of
-from tests.e2e.wild_answers import OUR_KEY, ROWS, TOLD
+from tests.e2e.wild_answers import ROWS
+from tests.e2e.wild_refusals import OUR_KEY
+from tests.e2e.wild_refusals import ROWS as TOLD
 from tests.faults.exact import DONE, STOP, say, streamed, whole, whole_of
 from tests.faults.provider import FaultProvider
 

@@ -9,12 +9,17 @@ from collections.abc import Callable
 
 import pytest
 from tests.conftest import StartGateway
-from tests.e2e import wild
+from tests.e2e import wild, wild_chunks, wild_events
 from tests.e2e.gateway import Running
 from tests.e2e.wild import HELLO, Row, Seen, bare, in_turns, model_of
-from tests.e2e.wild_streams import AWKWARD, AWKWARD_TEXT, GROUPS, ROWS, SILENT
+from tests.e2e.wild_events import AWKWARD, AWKWARD_TEXT, SILENT_ENDS
 from tests.faults.provider import FaultProvider
 
+GROUPS: dict[str, dict[str, Row]] = {**wild_events.GROUPS, **wild_chunks.GROUPS}
+ROWS: dict[str, Row] = {
+    f"{group}: {name}": row for group, rows in GROUPS.items() for name, row in rows.items()
+}
+SILENT: dict[str, Row] = {f"silence: {name}": row for name, row in SILENT_ENDS.items()}
 TIMES = 6  # one more than the failures in a row that stop a target
 
 

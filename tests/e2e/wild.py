@@ -8,7 +8,6 @@ import asyncio
 import dataclasses
 import json
 import re
-import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final
 from zlib import crc32
@@ -129,7 +128,6 @@ class Row:
     """A word of the error the client gets; empty: it gets an answer."""
     asks: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Fields of the request."""
-    why: str = ""
 
     @property
     def right(self) -> dict[str, Any]:
@@ -146,7 +144,6 @@ class Seen:
     direct: Read
     through: Read
     receipt: Receipt | None
-    ttft_s: float = 0.0
 
 
 def model_of(name: str) -> str:
@@ -303,11 +300,3 @@ def _unchunked(body: bytes) -> bytes:
         parts.append(body[found.end() : found.end() + size])
         body = body[found.end() + size + 2 :]
     return b"".join(parts) or body
-
-
-def settled(gateway: Running, count: int, timeout_s: float = 10.0) -> list[Receipt]:
-    """All receipts, once there are so many."""
-    end_s = time.monotonic() + timeout_s
-    while len(found := gateway.receipts()) < count and time.monotonic() < end_s:
-        time.sleep(0.05)
-    return found
