@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import StartGateway
 from tests.e2e import wild
 from tests.e2e.gateway import Running
-from tests.e2e.wild import Row, Seen, model_of
+from tests.e2e.wild import Read, Row, Seen, model_of
 from tests.faults.exact import (
     COUNTED,
     DONE,
@@ -244,6 +244,32 @@ def test_the_receipt_keeps_the_words_too(seen: dict[str, Seen], name: str) -> No
         assert receipt.usage is not None and receipt.usage.estimated
         assert receipt.usage.output_tokens > 0
         assert receipt.cost_nusd is not None and receipt.cost_nusd > 0
+
+
+IN_PLACE_OF: Final = (200, 400, 429, 500)
+IN_PLACE: Final = [form for form, told in FORMS.items() if isinstance(told.wire, dict)]
+
+
+@pytest.fixture(scope="module")
+def in_place(gateway: Running, upstream: FaultProvider) -> dict[str, Read]:
+    models: dict[str, Any] = {}
+    for form in IN_PLACE:
+        for status in IN_PLACE_OF:
+            model = model_of(f"{form} {status}")
+            upstream.exactly(model, whole(FORMS[form].wire, status))
+            models[f"up/{model}"] = {}
+    return wild.ask_all(gateway, models, stream=True)
+
+
+@pytest.mark.parametrize("status", IN_PLACE_OF)
+@pytest.mark.parametrize("form", IN_PLACE)
+def test_an_error_in_place_of_a_stream_arrives_in_the_providers_words(
+    in_place: dict[str, Read], form: str, status: int
+) -> None:
+    read = in_place[f"up/{model_of(f'{form} {status}')}"]
+    assert isinstance(read.error, openai.APIStatusError)
+    assert WORDS in read.error.message
+    assert read.error.status_code == status or (status == 200 and read.error.status_code >= 400)
 
 
 # -- what is missing ------------------------------------------------------------------------------------

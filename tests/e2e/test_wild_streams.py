@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 
+import openai
 import pytest
 from tests.conftest import StartGateway
 from tests.e2e import wild, wild_chunks, wild_events
@@ -186,6 +187,42 @@ def test_a_cut_at_every_byte_changes_nothing(gateway: Running, upstream: FaultPr
 
 def _asking(port: int, body: bytes) -> wild.Job:
     return lambda: bare(port, body)
+
+
+# -- the same again, from the cache --------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def keeping(start_gateway: StartGateway, upstream: FaultProvider) -> Running:
+    return start_gateway(f"""
+[providers.up]
+base_url = "{upstream.base_url}"
+[tiers.cheap]
+targets = ["up/good-cheap"]
+[cache]
+exact = "on"
+""")
+
+
+def test_an_answer_that_is_kept_says_the_same_again(keeping: Running, upstream: FaultProvider) -> None:
+    """Streamed, streamed again, then whole: by then most of them come from the cache."""
+    models = {}
+    for name, row in ROWS.items():
+        upstream.exactly(model_of(name), row.reply)
+        models[f"up/{model_of(name)}"] = {**row.asks, "temperature": 0}
+    read = [wild.ask_all(keeping, models, stream=True) for _ in range(2)]
+    whole = {model: {**asks, "stream_options": openai.omit} for model, asks in models.items()}
+    read.append(wild.ask_all(keeping, whole, stream=False))
+    wrong = [
+        f"{name}, time {time}: {found.error!r} {found.said}"
+        for name, row in ROWS.items()
+        for time, answers in enumerate(read)
+        if (found := answers[f"up/{model_of(name)}"]).error is not None
+        or wild.halves_joined(found.said) != wild.halves_joined(row.right)
+    ]
+    assert not wrong, "\n".join(wrong)
+    kept = [row for row in keeping.receipts() if row.cache == "exact"]
+    assert len(kept) > len(ROWS)
 
 
 def test_every_group_has_rows_of_its_own() -> None:

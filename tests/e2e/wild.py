@@ -165,6 +165,15 @@ def whole_read(found: Read) -> dict[str, Any]:
     return dict(json.loads(answer))
 
 
+def halves_joined(said: Any) -> str:
+    """What was said with the halves of characters put together that stand side by side."""
+    return (
+        json.dumps(said, ensure_ascii=False, sort_keys=True)
+        .encode("utf-16", "surrogatepass")
+        .decode("utf-16", "replace")
+    )
+
+
 async def read(client: AsyncOpenAI, model: str, *, stream: bool, **fields: Any) -> Read:
     """Ask as a user would and take all of it, its failure too."""
     found = Read(stream=stream)

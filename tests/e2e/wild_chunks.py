@@ -3,6 +3,7 @@
 The groups are rows of a table of docs/wire-tolerance.md.
 """
 
+import json
 from typing import Any, Final
 
 from tests.e2e.wild import Row
@@ -24,6 +25,7 @@ from tests.faults.exact import (
     whole_of,
 )
 
+GOOD: Final = json.dumps(whole_of()).encode()
 OTHER_HALF: Final = "\ude00"
 IMAGE: Final = "data:image/png;base64," + "iVBORw0KGgo" * 110_000  # 1.2 MB, as one picture is
 ASKED: Final = {"stream_options": {"include_usage": True}}
@@ -227,7 +229,36 @@ WHOLE_ANSWERS: dict[str, Row] = {
         reply=whole(whole_of(), content_type=None), direct="it reads nothing"
     ),
     "a whole answer over several lines": Row(
-        reply=whole(b"\n  " + str(whole_of()).replace("'", '"').replace("None", "null").encode() + b"\n"),
+        reply=whole(b"\n  " + json.dumps(whole_of(), indent=2).encode() + b"\n"),
+        direct="it reads nothing",
+    ),
+    "a whole answer in pieces": Row(
+        reply=streamed(GOOD[:30], GOOD[30:150], GOOD[150:], content_type="application/json"),
+        direct="it reads nothing",
+    ),
+    "a whole answer with a byte order mark": Row(
+        reply=whole(b"\xef\xbb\xbf" + GOOD), direct="it reads nothing"
+    ),
+    "a whole answer with NaN": Row(reply=whole(whole_of(x=float("nan"))), direct="it reads nothing"),
+    "a whole answer with odd usage": Row(
+        reply=whole(whole_of(usage={"prompt_tokens": "10", "completion_tokens": "5"})),
+        direct="it reads nothing",
+    ),
+    "a whole answer without usage": Row(
+        reply=whole(whole_of(usage=[])), usage=None, direct="it reads nothing"
+    ),
+    "a whole answer with an error that is none": Row(
+        reply=whole(whole_of(error={})), direct="it reads nothing"
+    ),
+    "a whole answer with status 201": Row(reply=whole(whole_of(), 201), direct="it reads nothing"),
+    "a whole answer with a list of parts": Row(
+        reply=whole(whole_of({"role": "assistant", "content": [{"type": "text", "text": "hello"}]})),
+        text='[{"type": "text", "text": "hello"}]',
+        direct="it reads nothing",
+    ),
+    "a whole answer with reasoning": Row(
+        reply=whole(whole_of({"role": "assistant", "content": "hello", "reasoning": "hm"})),
+        said={"reasoning": "hm"},
         direct="it reads nothing",
     ),
     "a whole answer with a tool call": Row(
