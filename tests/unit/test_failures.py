@@ -73,8 +73,8 @@ def test_an_error_that_says_nothing_is_none(error: Any, falsy: bool) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [{"error": "x"}, {"object": "error", "message": "m"}, {"detail": "d"}, {"message": "m", "type": "server_error"},
-     {"message": "m", "code": 1}],
+    [{"error": "x"}, {"object": "error", "message": "m"}, {"detail": "d"}, {"message": "m", "code": 1},
+     {"message": "m", "type": "server_error"}, {"error_code": 1, "error_msg": "m"}],
 )  # fmt: skip
 def test_an_error_is_told_from_a_chunk_without_choices(value: dict[str, Any]) -> None:
     assert is_error(value)
@@ -108,7 +108,7 @@ def test_an_error_in_the_place_of_an_answer_means_what_its_code_says(
         (403, {"message": "no", "type": "permission_error"}, KeyRejected),
         (403, {"message": "no", "code": "invalid_api_key"}, KeyRejected),
         (400, {"message": "no", "details": [{"reason": "API_KEY_INVALID"}]}, KeyRejected),
-        (403, {"message": "your input was flagged", "code": 403, "metadata": {"reasons": ["x"]}}, ProviderRejected),
+        (403, {"message": "flagged", "code": 403, "metadata": {"reasons": ["x"]}}, ProviderRejected),
         (403, {"message": "no", "type": "content_policy_violation"}, ProviderRejected),
         (403, {"message": "not in your region", "code": "unsupported_country"}, ProviderRejected),
     ],
