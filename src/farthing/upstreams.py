@@ -8,7 +8,7 @@ from farthing.errors import ConfigError
 from farthing.models.providers.openai import OpenAIProvider
 from farthing.models.targets import Targets
 from farthing.models.transport.origin import HttpOrigin, parse_base_url
-from farthing.types import Json
+from farthing.types import Json, Target
 
 
 def build_provider(name: str, provider: ProviderConfig) -> OpenAIProvider:
@@ -47,20 +47,46 @@ def _changed_ns(path: Path | None) -> int:
 
 
 def list_models(router: RulesRouter, targets: Targets) -> tuple[Json, ...]:
-    """`GET /v1/models`: OpenAI's fields, and what we know of price and context window."""
-    listed: list[Json] = []
-    for name in router.known_models():
-        target = targets.configured.get(name)
-        entry: Json = {"id": name, "object": "model", "created": 0, "owned_by": "farthing"}
-        if target is not None:
-            entry["owned_by"] = target.provider
-            entry["context_window"] = target.context_tokens_max
-            entry["max_output_tokens"] = target.output_tokens_max
-            price = target.price
-            entry["usd_per_million_tokens"] = price and {
-                "input": price.input_pusd / 1_000_000,
-                "output": price.output_pusd / 1_000_000,
-                "cached_input": price.cached_input_pusd and price.cached_input_pusd / 1_000_000,
-            }
-        listed.append(entry)
+    """`GET /v1/models`: what the configuration chooses first, then its models, then what its providers have.
+
+    Every id can be asked for. A model beyond the configuration is listed once, by its own name where that
+    leads to it, else as `provider/model`.
+    """
+    listed = [_entry(name, router) for name in router.known_models() if router.leads(name)]
+    known = {entry["id"] for entry in listed}
+    for target in targets.offered():
+        bare = target.model not in known and targets.open(target.model) == target
+        name = target.model if bare else target.name
+        if name not in known:
+            listed.append(_described(name, target))
     return tuple(listed)
+
+
+def _entry(name: str, router: RulesRouter) -> Json:
+    target = router.target_of(name)
+    if target is not None:
+        return _described(name, target)
+    entry: Json = {"id": name, "object": "model", "created": 0, "owned_by": "farthing"}
+    endpoint = router.endpoint_of(name)
+    if endpoint is not None:
+        entry["endpoint"] = endpoint
+    return entry
+
+
+def _described(name: str, target: Target) -> Json:
+    """OpenAI's fields, and what we know of price and context window."""
+    price = target.price
+    return {
+        "id": name,
+        "object": "model",
+        "created": 0,
+        "owned_by": target.provider,
+        "context_window": target.context_tokens_max,
+        "max_output_tokens": target.output_tokens_max,
+        "usd_per_million_tokens": price
+        and {
+            "input": price.input_pusd / 1_000_000,
+            "output": price.output_pusd / 1_000_000,
+            "cached_input": price.cached_input_pusd and price.cached_input_pusd / 1_000_000,
+        },
+    }
