@@ -193,6 +193,8 @@ class Model(Struct, frozen=True, kw_only=True):
     prices: tuple[Price, ...] = ()
     """Oldest first. Empty: unpriced."""
     operation: Operation = "chat"
+    asked_as: str = ""
+    """The name to ask by where that is another: a dated one, or a deployment's own."""
 
 
 class Target(Struct, frozen=True, kw_only=True):

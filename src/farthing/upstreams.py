@@ -1,14 +1,25 @@
 """The composition root's part for providers: how each is reached, and what `GET /v1/models` lists."""
 
+import asyncio
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from farthing.brain.route.rules import RulesRouter
 from farthing.config import ProviderConfig
-from farthing.errors import ConfigError
+from farthing.errors import ConfigError, FarthingError
+from farthing.models.detect import Found, Hosted, Said, detect, said_by
 from farthing.models.providers.openai import OpenAIProvider
 from farthing.models.targets import Targets
+from farthing.models.transport.http1 import Http1Transport
 from farthing.models.transport.origin import HttpOrigin, parse_base_url
+from farthing.protocols import Transport
+from farthing.turn import Turn
 from farthing.types import Json, Target
+
+ASK_S = 2.0  # a person waits for the start; a list of models takes a tenth of it
+LIST_BYTES_MAX = 8_388_608  # OpenRouter's is half a megabyte
+WHY_CHARS_MAX = 100
 
 
 def build_provider(name: str, provider: ProviderConfig) -> OpenAIProvider:
@@ -44,6 +55,49 @@ def _changed_ns(path: Path | None) -> int:
         return 0 if path is None else path.stat().st_mtime_ns
     except OSError:
         return 0
+
+
+async def ask_models(hosted: Hosted, transport: Transport) -> Said:
+    """What a provider says it has for this key, in at most `ASK_S`. Never raises.
+
+    Only 401 says that the key is no good: a key with few rights may chat and not list.
+    """
+    preset, key = hosted.preset, hosted.api_key
+    ending, suffix = preset.list_from
+    as_header = preset.list_auth == "x-api-key"
+    limits = ProviderConfig(
+        base_url=hosted.base_url.rstrip("/").removesuffix(ending),
+        api_key=None if as_header else key,
+        auth=preset.auth,
+        headers={**preset.list_headers, **({"x-api-key": key.value} if as_header else {})},
+        connect_s=ASK_S,
+        answer_bytes_max=LIST_BYTES_MAX,
+    )
+    try:
+        async with asyncio.timeout(ASK_S):
+            provider = build_provider(preset.name, limits)
+            head = provider.head("GET", suffix)
+            exchange = await transport.send(provider.origin, head, b"", first_byte_s=ASK_S, whole=True)
+            body = await exchange.read(LIST_BYTES_MAX)
+    except TimeoutError:
+        return Said(why=f"no answer in {ASK_S:g} s")
+    except FarthingError as error:
+        return Said(why=str(error)[:WHY_CHARS_MAX])
+    if exchange.status == 401:
+        return Said(refused=True, why="401")
+    if exchange.status != 200:
+        return Said(why=f"status {exchange.status}")
+    return said_by(body)
+
+
+async def look_around(env: Mapping[str, str], own_port: int) -> Found:
+    """What there is to answer with, and what each provider has for its key. Never raises."""
+    loop = asyncio.get_running_loop()
+    transport = Http1Transport(loop, Turn(loop))
+    try:
+        return await detect(env, own_port=own_port, ask=partial(ask_models, transport=transport))
+    finally:
+        await transport.aclose()
 
 
 def list_models(router: RulesRouter, targets: Targets) -> tuple[Json, ...]:

@@ -10,7 +10,9 @@ import pytest
 
 from farthing import config
 from farthing.config import Config
-from farthing.models.detect import Found, LocalModel, config_from, detect, recognise
+from farthing.models.chosen import config_from
+from farthing.models.detect import Found, detect
+from farthing.models.recognise import LocalModel, Place, recognise
 from price_list import OPENAI, Listed
 
 OLLAMA = {
@@ -125,7 +127,7 @@ def test_a_server_that_is_no_model_server_is_not_found() -> None:
 @pytest.mark.parametrize("answer", [None, [], "x", {"data": 1}, {"data": [1, {"id": 2}]}, {"models": {}}])
 def test_answers_of_any_shape_are_survived(answer: Any) -> None:
     paths = ("/version", "/props", "/v1/models", "/api/v0/models", "/api/version", "/api/tags")
-    assert recognise(1, dict.fromkeys(paths, answer)) is None
+    assert recognise(Place(host="127.0.0.1", port=1), dict.fromkeys(paths, answer)) is None
 
 
 def test_farthing_never_finds_itself_nor_another_of_its_kind() -> None:
@@ -159,7 +161,7 @@ def test_azure_needs_its_address() -> None:
     env = {"AZURE_OPENAI_API_KEY": "k", "AZURE_OPENAI_ENDPOINT": "https://a.openai.azure.com"}
     chosen, lines = config_from(look(env=env), Listed("openai", {}))
     assert chosen.providers["azure"].auth == "api-key" and chosen.tiers == {}
-    assert any("none of its models has a known price" in line for line in lines)
+    assert any("a deployment bears its owner's name" in line for line in lines)
 
 
 def loaded_again(chosen: Config, env: Mapping[str, str]) -> Config:
@@ -188,6 +190,7 @@ def test_local_models_become_the_cheap_tier_beside_a_hosted_provider() -> None:
     assert {price.target: price.input for price in chosen.prices} == {
         "ollama/qwen3:4b": 0,
         "ollama/qwen3:14b": 0,
+        "ollama/nomic-embed-text:latest": 0,  # to be asked for embeddings by name
     }
     assert any("counted as 0 (electricity is not known)" in line for line in lines)
     assert loaded_again(chosen, env) == chosen
