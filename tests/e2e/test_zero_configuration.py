@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from e2e.gateway import COMMAND, LIMIT_S, ROOT, Running
+from tests.e2e.gateway import COMMAND, LIMIT_S, ROOT, Running
 
 ANSWER = {
     "id": "c1",
