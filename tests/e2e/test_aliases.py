@@ -127,12 +127,13 @@ def facts(gateway: Running, reply: Reply) -> dict[str, Any]:
 @pytest.mark.parametrize("name", ENDPOINTS[:-1])
 def test_an_alias_of_an_endpoint_is_that_endpoint_in_every_respect(gateway: Running, name: str) -> None:
     seen = {}
+    slow = name == "deadline"
     for number, (way, model) in enumerate(ways(name).items()):
         text = f"{number} " + "many words " * (30 if name == "input" else 5)
         replies = [ask(gateway, model, text, max_tokens=20_000 if name == "money" else 50)]
         session = {"x-farthing-session": f"{name}-{number}"}
-        replies += [ask(gateway, model, f"{text} {turn}", session) for turn in range(4)]
-        replies += [ask(gateway, model, f"{text} again") for _ in range(2)]
+        replies += [ask(gateway, model, f"{text} {turn}", session) for turn in range(1 if slow else 3)]
+        replies += [] if slow else [ask(gateway, model, f"{text} again") for _ in range(2)]
         seen[way] = [facts(gateway, reply) for reply in replies]
         assert all(row["endpoint"] == name for row in seen[way])
     for way, told in seen.items():
