@@ -278,6 +278,16 @@ def test_a_server_on_another_machine_is_said_to_be_and_free_only_where_it_is_one
     assert "runs at ollama.com: prompts leave this machine" in text and not chosen.tiers and not chosen.prices
 
 
+def test_another_server_behind_the_address_of_a_provider_gives_its_first_chat_model() -> None:
+    async def ask(hosted: Hosted) -> Said:
+        return Said(models=("my-embedder", "my-embed-2", "my-chat", "other-chat"))
+
+    found = asyncio.run(detect({"OPENAI_API_KEY": "k"}, own_port=1, ports=(), ask=ask))
+    chosen, lines = config_from(found, Listed("openai", OPENAI))
+    assert {tier.targets for tier in chosen.tiers.values()} == {("openai/my-chat",)}
+    assert any("openai/my-chat (price unknown)" in line for line in lines)
+
+
 # -- what chats ---------------------------------------------------------------------------------------
 
 

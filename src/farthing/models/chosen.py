@@ -8,6 +8,7 @@ from msgspec import Struct
 from farthing.config import Config, PriceConfig, ProviderConfig, TierConfig
 from farthing.models.catalogue import PUSD_PER_USD_PER_MILLION, price_on
 from farthing.models.detect import Found, Hosted
+from farthing.models.listing import can_be_asked, named_for_chat
 from farthing.models.presets import Pick, Prices, Seen, by_price, cheapest, flagship
 from farthing.models.recognise import LocalServer
 
@@ -79,10 +80,21 @@ def _picked(one: Hosted, catalogue: Prices) -> Picked:
     if low is not None and high is not None:
         return Picked(low=low, high=high)
     general = by_price(preset, seen)
-    if not general:
+    if general:
+        low, high = low or general[0], high or general[-1]
+        return Picked(low=low, high=high, note=f"{name}: this key sees none of its newest; chosen by price")
+    if preset.deployments:
         return Picked(note=_unpriced(name))
-    low, high = low or general[0], high or general[-1]
-    return Picked(low=low, high=high, note=f"{name}: this key sees none of its newest; chosen by price")
+    chats = (one for one in said.models if named_for_chat(one) and can_be_asked(one))
+    first = next(
+        chats, None
+    )  # another server that speaks as this provider does: one model is likely all it has
+    if first is None:
+        return Picked(note=_unpriced(name))
+    only = Pick(target=f"{name}/{first}")
+    return Picked(
+        low=only, high=only, note=f"{name}: no price of its models is known; its first one is taken"
+    )
 
 
 def _unpriced(name: str) -> str:
@@ -100,7 +112,12 @@ def _providers(found: Found, local: Mapping[str, LocalServer]) -> dict[str, Prov
         for one in found.hosted
     }
     return hosted | {
-        name: ProviderConfig(base_url=server.base_url, auth="none", models=server.names)
+        name: ProviderConfig(
+            base_url=server.base_url,
+            api_key=server.place.api_key,
+            auth="none" if server.place.api_key is None else "bearer",
+            models=server.names,
+        )
         for name, server in local.items()
     }
 
@@ -225,5 +242,8 @@ def _elsewhere_lines(local: Mapping[str, LocalServer]) -> list[str]:
 
 def _priced(picks: list[Pick]) -> str:
     """Dollars per million tokens, three of input to one of output."""
-    shown = [f"{pick.target} (${pick.blended_usd:.2f}/M)" for pick in picks[:TIER_TARGETS_MAX]]
+    shown = []
+    for pick in picks[:TIER_TARGETS_MAX]:
+        price = "price unknown" if pick.price is None else f"${pick.blended_usd:.2f}/M"
+        shown.append(f"{pick.target} ({price})")
     return ", ".join(shown)

@@ -186,7 +186,9 @@ def _ollama_host(env: Mapping[str, str]) -> tuple[Place | None, str]:
     if not given:
         return None, ""
     try:
-        return ollama_place(given), ""
+        place = ollama_place(given)
+        key = env.get("OLLAMA_API_KEY", "").strip()
+        return (replace(place, api_key=Secret("OLLAMA_API_KEY", key)) if key and place.cloud else place), ""
     except ValueError as why:
         return None, f"OLLAMA_HOST is left out: {why}"
 
@@ -218,7 +220,6 @@ def ollama_place(given: str) -> Place:
         port=parts.port or usual,
         tls=scheme.lower() == "https",
         path=path,
-        variable="OLLAMA_HOST",
     )
 
 

@@ -170,11 +170,14 @@ class Pick(Struct, frozen=True, kw_only=True):
     """A chosen model of one provider and its price of today."""
 
     target: str
-    price: Price
+    price: Price | None = None
+    """None: no list knows it."""
 
     @property
     def blended_usd(self) -> float:
-        """US dollars per million tokens, three of input to one of output."""
+        """US dollars per million tokens, three of input to one of output; infinite when unknown."""
+        if self.price is None:
+            return math.inf
         return _blended_pusd(self.price) / (INPUT_WEIGHT + OUTPUT_WEIGHT) / 1e6
 
 

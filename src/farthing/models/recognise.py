@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from farthing.config import loopback
+from farthing.config import Secret, loopback
 from farthing.models.listing import named_for_chat
 
 Kind = Literal["ollama", "vllm", "llama-server", "lm-studio"]
@@ -60,12 +60,17 @@ class Place(Struct, frozen=True, kw_only=True):
     tls: bool = False
     path: str = ""
     """What stands before every path of it, without a closing slash."""
-    variable: str = ""
-    """The variable that names it; empty: a usual port of this machine."""
+    api_key: Secret | None = None
+    """What it asks for; None: it asks for nothing."""
 
     @property
     def authority(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def cloud(self) -> bool:
+        """Whether it is Ollama's own service."""
+        return self.host == CLOUD_HOST or self.host.endswith(f".{CLOUD_HOST}")
 
     @property
     def here(self) -> bool:
@@ -192,11 +197,7 @@ def _runs_at(kind: Kind, place: Place, item: Mapping[str, Any]) -> str:
         return urlsplit(host if "//" in host else f"//{host}").hostname or CLOUD_HOST
     name = item["name"].lower()
     of_cloud = name.endswith(("-cloud", ":cloud")) or bool(item.get("remote_model"))
-    return CLOUD_HOST if of_cloud or _of_host(place.host, CLOUD_HOST) else ""
-
-
-def _of_host(host: str, domain: str) -> bool:
-    return host == domain or host.endswith(f".{domain}")
+    return CLOUD_HOST if of_cloud or place.cloud else ""
 
 
 def chats_by(item: Mapping[str, Any]) -> bool:
