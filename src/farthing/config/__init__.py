@@ -6,7 +6,7 @@ A `Secret` never shows its value: not in `repr`, not in `farthing check`, not in
 """
 
 from farthing.config.advice import NO_JUDGE, advice
-from farthing.config.aliases import AUTO, ENDPOINT_PREFIX, MODEL_CHARS_MAX, fault_of_name, meanings
+from farthing.config.aliases import AUTO, ENDPOINT_PREFIX, fault_of_name, meanings
 from farthing.config.cascade import (
     CascadeCheckConfig,
     CascadeConfig,
@@ -75,7 +75,6 @@ __all__ = [
     "ENDPOINT_PREFIX",
     "ENV_PREFIX",
     "FAULTS_SHOWN_MAX",
-    "MODEL_CHARS_MAX",
     "NO_JUDGE",
     "PORT",
     "AdminConfig",

@@ -1,5 +1,6 @@
 """What an alias stands for in the end: an alias may stand for another."""
 
+import unicodedata
 from collections.abc import Mapping
 
 from farthing.errors import ConfigError
@@ -39,9 +40,12 @@ def fault_of_name(name: str) -> str:
         return "is empty"
     if len(name) > MODEL_CHARS_MAX:
         return f"has {len(name)} characters; a name has at most {MODEL_CHARS_MAX}"
-    if not name.isprintable():
-        odd = next(char for char in name if not char.isprintable())
-        return f"holds the character U+{ord(odd):04X}, which is no part of a name; remove it"
-    if name != name.strip():
+    if name != name.strip(" "):
         return f'has white space around it; write "{name.strip()}"'
-    return ""
+    odd = "" if name.isprintable() else next(filter(_unseen, name), "")
+    return f"holds the character U+{ord(odd):04X}, which is no part of a name; remove it" if odd else ""
+
+
+def _unseen(char: str) -> bool:
+    """Whether a character is a control, a mark of format or another white space than the space."""
+    return unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp", "Zs") and char != " "

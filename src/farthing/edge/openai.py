@@ -186,12 +186,12 @@ class Reader:
         one known name alone is meant: an alias leads to its endpoint however it is written.
 
         Raises:
-            InvalidRequest: it can be no name.
+            InvalidRequest: it is empty. UnknownModel: it can be nobody's name.
         """
         fault = fault_of_name(said)
         if fault:
             hint = "" if said.strip() else ": name a model, a tier, `auto` or `farthing/ENDPOINT`"
-            raise InvalidRequest(f"`model` {fault}{hint}", param="model")
+            raise (UnknownModel if said else InvalidRequest)(f"`model` {fault}{hint}", param="model")
         return self._folded.get(said.casefold(), said)
 
     def endpoint(self, model: str, asked: Asked) -> Endpoint:

@@ -13,7 +13,7 @@ _NEITHER = re.compile(
 """In the names of models that neither chat nor embed: there is no route here to ask them by."""
 _NOT_CHAT = frozenset(
     """
-    bge clip colbert e5 embed embedder embedding embeddings gte labse minilm mpnet sbert siglip splade
+    bge clip mmproj colbert e5 embed embedder embedding embeddings gte labse minilm mpnet sbert siglip splade
     guard llamaguard nemoguard promptguard safeguard shieldgemma wildguard moderation
     rerank reranker reranking transcribe tts whisper
     """.split()  # noqa: SIM905  (a list of words reads better as one)

@@ -4,7 +4,7 @@ import difflib
 from functools import cached_property
 from itertools import pairwise
 
-from farthing.config import MODEL_CHARS_MAX, Config
+from farthing.config import Config, fault_of_name
 from farthing.models.catalogue import Catalogue
 from farthing.models.listing import Listing, can_be_asked
 from farthing.types import Target
@@ -79,7 +79,7 @@ class Targets:
         return found
 
     def _open(self, model: str) -> Target | None:
-        if not model.isprintable() or len(model) > MODEL_CHARS_MAX:
+        if fault_of_name(model):
             return None
         if self._is_target(model):
             return self.get(model)
