@@ -155,6 +155,9 @@ def found(folder: Path, env: Mapping[str, str]) -> Iterator[tuple[Running, str]]
             if line.startswith("          model="):
                 break
         assert port, told + log.read_text()
+        rows = [row for row in told.splitlines() if not row.startswith(("try", "  "))]
+        assert all(len(row) <= 80 for row in rows), told
+        told = told.replace("\n          ", "\n").replace("\n  ", " ")  # rows of one line
         yield Running(process, port, folder / "state", folder, log), told
         assert "Traceback" not in log.read_text()
     finally:

@@ -235,8 +235,10 @@ def _elsewhere_lines(local: Mapping[str, LocalServer]) -> list[str]:
         if server.cloud:
             hosts = " and ".join(sorted({model.runs_at for model in server.cloud}))
             names = _some([f"{name}/{model.name}" for model in server.cloud])
-            lines.append(f"{names}: not local, runs at {hosts}: prompts leave this machine")
-            lines.append("  price unknown; in no tier, used only when asked for by name")
+            lines.append(
+                f"{names}: not local, runs at {hosts}: prompts leave this machine, the price is unknown; "
+                "in no tier, used only when asked for by name"
+            )
     return lines
 
 
