@@ -7,6 +7,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import assert_never
 
@@ -73,7 +74,7 @@ from farthing.stores.kv.sqlite import SqliteStore
 from farthing.stores.user_key import user_key
 from farthing.turn import Turn
 from farthing.types import Endpoint, Prompt, Request, Target, Tenant, Terms
-from farthing.upstreams import build_provider, list_models
+from farthing.upstreams import build_provider, describe_model, list_models
 
 log = logging.getLogger("farthing.app")
 
@@ -237,6 +238,7 @@ def build(config: Config, parts: Parts) -> Serving:
         ),
         server=config.server,
         models=list_models(rules, targets),
+        model=partial(describe_model, router=rules, targets=targets),
         targets=frozenset(targets.configured),
         keeper=None if parts.semantic is None else build_keeper(parts.semantic, endpoints),
     )

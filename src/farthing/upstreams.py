@@ -116,6 +116,15 @@ def list_models(router: RulesRouter, targets: Targets) -> tuple[Json, ...]:
     return tuple(listed)
 
 
+def describe_model(name: str, router: RulesRouter, targets: Targets) -> Json | None:
+    """As `list_models` has it, also for a name that leads somewhere without being listed: a dated one, one of
+    the price list. None: it leads nowhere, or to a provider that is not known to have it."""
+    if name in router.known_models():
+        return _entry(name, router) if router.leads(name) else None
+    target = targets.open(name)
+    return _described(name, target) if target is not None and targets.lists(target) else None
+
+
 def _entry(name: str, router: RulesRouter) -> Json:
     target = router.target_of(name)
     if target is not None:

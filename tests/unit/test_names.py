@@ -13,7 +13,7 @@ from farthing.models.catalogue import Catalogue
 from farthing.models.listing import can_be_asked, named_for_chat
 from farthing.models.targets import SUGGESTIONS_MAX, Targets
 from farthing.types import Traits
-from farthing.upstreams import list_models
+from farthing.upstreams import describe_model, list_models
 
 CATALOGUE = Catalogue.load()
 NOTHING = Traits()
@@ -242,6 +242,17 @@ def test_the_list_names_what_can_be_asked_for_and_nothing_else() -> None:
     assert owners["gpt-5-mini"] == owners["mini"] == "openai" and owners["auto"] == "farthing"
     by_id = {entry["id"]: entry for entry in listed}
     assert by_id["claude-haiku-4-5-20251001"]["context_window"]
+
+
+def test_one_model_is_described_though_it_is_not_listed_and_none_that_nobody_has() -> None:
+    chosen = configured("openai", "anthropic")
+    targets = Targets(chosen, CATALOGUE)
+    router = build_router(chosen, targets)
+    for name, owner in (("gpt-5-mini-2025-08-07", "openai"), ("anthropic/claude-haiku-4-5", "anthropic")):
+        entry = describe_model(name, router, targets)
+        assert entry is not None and (entry["id"], entry["owned_by"]) == (name, owner)
+    for name in ("made-up", "openai/made-up", "auto", "farthing/nowhere", ""):
+        assert describe_model(name, router, targets) is None
 
 
 def test_without_a_tier_only_what_can_be_answered_is_listed() -> None:

@@ -60,6 +60,8 @@ class Serving(Struct, frozen=True, kw_only=True):
     server: ServerConfig
     models: tuple[Json, ...]
     """What `GET /v1/models` lists; an entry with `endpoint` leads there, and a key of another may not ask."""
+    model: Callable[[str], Json | None] = lambda name: None
+    """The entry of one model, listed or not; None: nobody is known to have it."""
     targets: frozenset[str] = frozenset()
     """The names of the targets that are configured."""
     keeper: CacheKeeper | None = None

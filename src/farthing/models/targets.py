@@ -134,6 +134,11 @@ class Targets:
         names = list(dict.fromkeys([*self.configured, *listed]))[:_KNOWN_NAMES_MAX]
         return [(name, _pairs(name.partition("/")[2].casefold())) for name in names]
 
+    def lists(self, target: Target) -> bool:
+        """Whether the target's provider is known to have its model."""
+        known = (one for one in self._listings if one.provider == target.provider)
+        return any(one.find(target.model) or one.priced(target.model) for one in known)
+
     def offered(self) -> list[Target]:
         """What providers are known to have beyond what is configured, in their order: only what they or the
         operator listed, since the price list knows models that are gone."""
