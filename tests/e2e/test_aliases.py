@@ -199,13 +199,24 @@ def test_an_alias_wins_over_the_header_as_the_endpoint_does(gateway: Running) ->
     for model in ways("tier").values():
         assert gateway.receipt_of(ask(gateway, model, f"header {model}", header)).endpoint == "tier"
     assert gateway.receipt_of(ask(gateway, "auto", "header alone", header)).endpoint == "money"
-    prefixed = {"x-farthing-endpoint": "farthing/money"}
-    assert gateway.receipt_of(ask(gateway, "auto", "header with its prefix", prefixed)).endpoint == "money"
+    for said in ("farthing/money", "gpt-money", "by-money", "old-money"):
+        named = {"x-farthing-endpoint": said}
+        assert gateway.receipt_of(ask(gateway, "auto", f"header {said}", named)).endpoint == "money"
+    lost = ask(gateway, "auto", "header", {"x-farthing-endpoint": "cheap"})
+    assert (lost.status, lost.error["code"]) == (404, "model_not_found")
+    refused = gateway.chat(headers=BOUND | {"x-farthing-endpoint": "gpt-money"})
+    assert refused.status == 403
+    assert gateway.chat(headers=BOUND | {"x-farthing-endpoint": "gpt-tier"}).status == 200
 
 
-def test_the_native_routes_take_the_endpoints_old_name(gateway: Running) -> None:
-    body = {"text": "native", "metadata": {"endpoint": "old-tier"}}
-    assert gateway.receipt_of(gateway.post("/v1/ask", body, FREE)).endpoint == "tier"
+def test_the_native_routes_take_every_name_of_an_endpoint(gateway: Running) -> None:
+    for said in ("tier", "old-tier", "farthing/tier", "gpt-tier", "by-tier"):
+        body = {"text": f"native {said}", "metadata": {"endpoint": said}}
+        assert gateway.receipt_of(gateway.post("/v1/ask", body, FREE)).endpoint == "tier"
+        named = FREE | {"x-farthing-endpoint": said}
+        reply = gateway.post("/llm-inference", {"prompt": f"inference {said}"}, named)
+        row = gateway.receipt_of(reply)
+        assert (row.endpoint, row.tier) == ("tier", "expensive")
 
 
 def listed(gateway: Running, headers: dict[str, str]) -> list[dict[str, Any]]:

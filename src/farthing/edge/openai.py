@@ -205,7 +205,7 @@ class Reader:
             name = model[len(ENDPOINT_PREFIX) :]
         elif b"x-farthing-endpoint" in asked.headers:
             name = _word(asked.headers[b"x-farthing-endpoint"])
-            name = None if name is None else name.removeprefix(ENDPOINT_PREFIX)
+            name = None if name is None else self.endpoint_named(name)
         bound = asked.tenant.endpoint
         if bound is not None:
             if name is not None and name != bound:
@@ -218,6 +218,14 @@ class Reader:
             known = ", ".join(sorted(self._endpoints)) or "none is configured"
             raise UnknownModel(f"there is no endpoint `{name[:100]}`; known: {known}", param="model")
         return found
+
+    def endpoint_named(self, said: str) -> str:
+        """The name of the endpoint that `said` means: its own, with or without `farthing/` in front, or an
+        alias of it; `said` itself where it means none."""
+        if said in self._endpoints:
+            return said
+        goal = self._names.get(said) or self._names.get(ENDPOINT_PREFIX + said, "")
+        return goal[len(ENDPOINT_PREFIX) :] if goal.startswith(ENDPOINT_PREFIX) else said
 
     def named(self, name: str) -> Endpoint | None:
         """The endpoint of that name as this configuration has it; None when there is none."""
