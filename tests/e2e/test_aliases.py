@@ -129,7 +129,7 @@ def test_an_alias_of_an_endpoint_is_that_endpoint_in_every_respect(gateway: Runn
     seen = {}
     slow = name == "deadline"
     for number, (way, model) in enumerate(ways(name).items()):
-        text = f"{number} " + "many words " * (30 if name == "input" else 5)
+        text = f"{number} " + "many words " * (30 if name in ("input", "deadline") else 5)
         replies = [ask(gateway, model, text, max_tokens=20_000 if name == "money" else 50)]
         session = {"x-farthing-session": f"{name}-{number}"}
         replies += [ask(gateway, model, f"{text} {turn}", session) for turn in range(1 if slow else 3)]
