@@ -334,6 +334,9 @@ class ProviderConfig(Table, frozen=True):
     headers: dict[str, str] = {}
     ca_file: Path | None = None
     """PEM file of the authorities to trust instead of the system's."""
+    models: tuple[str, ...] = ()
+    """Models it has: found by their bare names and listed by `GET /v1/models`. Empty: the price list's are
+    found, and others by `provider/model`."""
     include_usage: bool = True
     """Ask for the usage chunk of every stream, and keep it from clients that did not ask."""
     batch: bool = False
