@@ -392,7 +392,8 @@ async def relay(
         raise
     finally:
         steps.money.account(called, wanted.prompt, receipt)
-        if broadcast is not None:
+        if broadcast is not None and flight is not None:
+            flight.arrived()
             broadcast.end(broke)
         if steps.caller.times:
             steps.caller.timed(called, wanted)

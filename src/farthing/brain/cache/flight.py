@@ -32,7 +32,7 @@ L = TypeVar("L", bound=Shared)
 class Flight(Generic[L]):
     """The leader's place in a shared call. It must `land` on every path."""
 
-    __slots__ = ("_cancel", "_followers", "_key", "_open", "live")
+    __slots__ = ("_arrived", "_cancel", "_followers", "_key", "_open", "live")
 
     def __init__(self, key: bytes, open_flights: "dict[bytes, Flight[L]] | None") -> None:
         self.live: L | None = None
@@ -41,6 +41,7 @@ class Flight(Generic[L]):
         self._open = open_flights
         self._followers: set[Follower[L]] | None = None
         self._cancel: Callable[[], None] | None = None
+        self._arrived = False
 
     def begins(self, live: L) -> None:
         """The answer has begun to come: those who want to see it can."""
@@ -49,6 +50,10 @@ class Flight(Generic[L]):
             live.leader_left()
         for follower in self._followers or ():
             follower.wake()
+
+    def arrived(self) -> None:
+        """The call is over; what is left is quick, and is done also when all have left."""
+        self._arrived = True
 
     def land(self, hit: CacheHit | None) -> None:
         """Give the whole answer to those who wait; None when there is none to share.
@@ -64,8 +69,9 @@ class Flight(Generic[L]):
         """What has come is too much to be kept: nobody can join any more, and nothing will be there for those
         who wait for the whole. They go on by themselves now; those who follow it live go on."""
         self._close()
-        for follower in [one for one in self._followers or () if not one.sees]:
-            self._followers.discard(follower)  # type: ignore[union-attr]  # it is in there
+        followers = self._followers or set()
+        self._followers = {one for one in followers if one.sees}
+        for follower in followers - self._followers:
             follower.landed(None)
 
     def client_left(self, cancel: Callable[[], None]) -> bool:
@@ -90,10 +96,10 @@ class Flight(Generic[L]):
 
     def _left(self, follower: "Follower[L]") -> None:
         followers = self._followers
-        if followers is None:
+        if not followers or follower not in followers:
             return
         followers.discard(follower)
-        if not followers and self._cancel is not None:
+        if not followers and self._cancel is not None and not self._arrived:
             self._close()  # a call that is about to be ended is nobody's to join
             self._cancel()
 
