@@ -163,18 +163,35 @@ def timed() -> Callable[[], object]:
     return learn
 
 
+def memory_steps(body: dict[str, Any], router: RulesRouter, key: bytes) -> dict[str, Callable[[], object]]:
+    """Whether a request may be answered from memory."""
+    request, given = request_of(body), Given()
+    plain = request_of({name: value for name, value in body.items() if name != "temperature"})
+    of_somebody = request_of(body, user="0123456789abcdef")
+
+    def ask_again() -> None:
+        asked = who_and_what(of_somebody, key)
+        assert asked is not None
+        given.lately(asked, 300)
+        given.note(asked)
+
+    return {
+        "may it be answered from memory, a temperature given": lambda: why_asked_anew(request, router.pins),
+        "may it be answered from memory, none given": lambda: why_asked_anew(plain, router.pins),
+        "who asks for what, nobody is named": lambda: who_and_what(request, key),
+        "who asks for what, was it asked before, remember": ask_again,
+    }
+
+
 def measure(body: dict[str, Any]) -> dict[str, dict[str, float]]:
     request = request_of(body)
     limited = request_of(
         body, endpoint=Endpoint(name="e", terms=Terms(calls_max=3, deadline_s=3_600, output_tokens_max=100))
     )
-    plain = request_of({name: value for name, value in body.items() if name != "temperature"})
-    of_somebody = request_of(body, user="0123456789abcdef")
     long = request_of(body, text=request.text * 1_000, prompt_chars=request.prompt_chars * 1_000)
     linear = LinearClassifier()
     classifier, keys = RulesClassifier(), CacheKeys(policy="p")
     flights: Flights[Any] = Flights()
-    given = Given()
     router = RulesRouter(
         Policy(
             tiers={"cheap": (CHEAP,), "expensive": (DEAR,)},
@@ -218,12 +235,6 @@ def measure(body: dict[str, Any]) -> dict[str, dict[str, float]]:
     def fly() -> None:
         lead(key).land(None)
 
-    def ask_again() -> None:
-        asked = who_and_what(of_somebody, key)
-        assert asked is not None
-        given.lately(asked, 300)
-        given.note(asked)
-
     def limits() -> None:
         hold = contract.reserve(limited, prompt)
         hold.call(None)
@@ -251,10 +262,7 @@ def measure(body: dict[str, Any]) -> dict[str, dict[str, float]]:
         "classify, prompt 1000 times as long": lambda: classifier.describe(long),
         "classify, linear": lambda: linear.describe(request),
         "classify, linear, prompt 1000 times as long": lambda: linear.describe(long),
-        "may it be answered from memory, a temperature given": lambda: why_asked_anew(request, router.pins),
-        "may it be answered from memory, none given": lambda: why_asked_anew(plain, router.pins),
-        "who asks for what, nobody is named": lambda: who_and_what(request, key),
-        "who asks for what, was it asked before, remember": ask_again,
+        **memory_steps(body, router, key),
         "cache key": lambda: keys.key(request),
         "cache look-up, miss": lambda: awaited(cache.lookup(key)),
         "cache look-up, hit": lambda: awaited(cache.lookup(b"hit")),
