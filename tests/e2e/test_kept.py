@@ -115,6 +115,8 @@ OFFERS: list[dict[str, Any]] = [{}, {"tools": [TOOL]}, {"functions": [{"name": "
 def test_only_what_says_something_and_calls_nothing_is_given_again(
     gateway: Running, name: str, kept: bool, offer: dict[str, Any], stream: bool
 ) -> None:
+    if not offer and name in ("a call beside text", "a function beside text"):
+        pytest.skip("nobody calls what was not offered, and says something besides")
     messages = Canned.messages[name] = (KEPT if kept else LOST)[name]
     fields = {**offer, "stream": stream, "seed": int(stream), "n": len(messages)}
     first, second = (gateway.chat(name, **fields) for _ in range(2))

@@ -173,7 +173,9 @@ def may_be_kept(request: Request, called: Called, hit: CacheHit) -> bool:
         stopped = reply.all_stopped
     else:
         stopped = stream is not None and set(stream.reader.finished.values()) == STOPPED
-    return stopped and not (request.operation == "chat" and said.calls_tools(hit.body, streamed=hit.streamed))
+    return stopped and not (
+        request.operation == "chat" and said.calls_tools(request, hit.body, streamed=hit.streamed)
+    )
 
 
 def _ended(request: Request, stream: Stream) -> bool:

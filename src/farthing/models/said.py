@@ -13,7 +13,6 @@ from farthing.models.providers import completion
 from farthing.types import Json, Request
 
 _SAYS = re.compile(rb'"content" ?: ?"[^"\\\s]')
-_CALLS = (b'"tool_calls"', b'"function_call"')
 _NO_CALLS = re.compile(rb'"(?:tool_calls|function_call)" ?: ?(?:null|\[\])')
 _SAYING = ("audio", "images")  # fields beside `content` that hold what was asked for
 
@@ -29,12 +28,15 @@ def says_something(request: Request, body: bytes, *, streamed: bool) -> bool:
     return bool(choices) and all(map(_says, choices))
 
 
-def calls_tools(body: bytes, *, streamed: bool) -> bool:
-    """Whether a choice calls a tool or, as it once was, a function. Fields that are there, empty, do not."""
-    if not any(name in body for name in _CALLS):
+def calls_tools(request: Request, body: bytes, *, streamed: bool) -> bool:
+    """Whether a choice calls a tool or, as it once was, a function. Fields that are there, empty, do not.
+
+    Where none was offered an answer with text is not searched for calls: that takes 0.1 ms of a long stream.
+    """
+    if "tools" not in request.body and "functions" not in request.body and _SAYS.search(body) is not None:
         return False
-    named = sum(body.count(name) for name in _CALLS)
-    if len(_NO_CALLS.findall(body)) == named:
+    named = body.count(b'"tool_calls"') + body.count(b'"function_call"')
+    if not named or len(_NO_CALLS.findall(body)) == named:
         return False
     choices = _choices(body, streamed=streamed)
     return not choices or any(map(_calls, choices))

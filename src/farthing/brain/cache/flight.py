@@ -162,7 +162,8 @@ class Flights(Generic[L]):
         if leader is None:
             if len(self._open) >= self._flights_max:
                 return Flight(key, None)
-            flight = self._open[key] = Flight[L](key, self._open)
+            flight: Flight[L] = Flight(key, self._open)
+            self._open[key] = flight
             return flight
         followers = leader._followers
         if followers is None:
