@@ -6,11 +6,12 @@ import socket
 import threading
 import time
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.conftest import StartGateway
-from tests.e2e.gateway import LIMIT_S, Reply, Running, until
+from tests.e2e.gateway import LIMIT_S, Reply, Running, running, until
 from tests.faults.provider import FaultProvider
 
 from farthing.types import Receipt
@@ -328,3 +329,21 @@ def test_calls_of_tools_are_shared_by_those_who_ask_at_once_and_by_nobody_later(
     assert len(upstream.calls) - calls == 1
     assert gateway.receipt_of(whole).stop_reason == "tool_calls"
     assert gateway.chat(text, model="late", tools=[tool]).headers["x-farthing-cache"] == "miss"
+
+
+def test_a_gateway_that_goes_down_ends_a_call_whose_own_client_has_left_for_those_who_follow(
+    tmp_path: Path, upstream: FaultProvider, text: str
+) -> None:
+    model = f"a/fault:gap=0.05,say={WORDS.replace(' ', '%20')}"
+    config = f'[providers.a]\nbase_url = "{upstream.base_url}"\n[tiers.cheap]\ntargets = ["{model}"]\n'
+    with running(config, tmp_path) as gateway:
+        leader = gateway.open_stream(text)
+        leader.recv(1000)
+        follower = Client(gateway, text)
+        until(lambda: len(follower.lines) >= 3)
+        leave(leader)
+        time.sleep(0.1)
+        assert gateway.stop() == 0
+        assert follower.reply.said == WORDS and follower.reply.events[-1] == "[DONE]"
+        rows = gateway.receipts()
+        assert sorted((row.status, row.cache) for row in rows) == [(200, "coalesced"), (499, "miss")]
