@@ -16,6 +16,7 @@ import msgspec
 from farthing import config as configuration
 from farthing.brain.cache.exact import ExactCache
 from farthing.brain.cache.flight import Flights
+from farthing.brain.cache.fresh import Given
 from farthing.brain.cache.keys import CacheKeys
 from farthing.brain.cache.off import NoCache
 from farthing.brain.classify.rules import RulesClassifier
@@ -47,6 +48,7 @@ from farthing.errands.run import Errands
 from farthing.errands.schedule import window_of
 from farthing.ledger.metrics import MeteredLedger, Metrics
 from farthing.ledger.segments import SegmentLedger
+from farthing.models.broadcast import Broadcast
 from farthing.models.call import Caller
 from farthing.models.catalogue import Catalogue
 from farthing.models.health import Health
@@ -88,7 +90,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     transport: Transport
     store: KeyValueStore
     contract: MemoryContract
-    flights: Flights
+    flights: Flights[Broadcast]
+    given: Given = msgspec.field(default_factory=Given)
     health: dict[str, Health]
     lengths: Lengths = msgspec.field(default_factory=Lengths)
     """Of the answers of each endpoint."""
@@ -198,6 +201,7 @@ def build(config: Config, parts: Parts) -> Serving:
         confirmer=build_confirm(config, parts, endpoints),
         inspector=inspector,
         inspects=inspector is not None and inspector.looks,
+        given=parts.given,
         flights=parts.flights if caching and config.cache.coalesce else None,
         router=cascaded(config, router, rules),
         contract=parts.contract,
@@ -350,6 +354,8 @@ def build_endpoint(name: str, endpoint: EndpointConfig, config: Config) -> Endpo
             on_limit=endpoint.on_limit,
         ),
         cache_exact=mode,
+        cache_reuse=endpoint.cache.reuse or config.cache.reuse,
+        cache_again_s=config.cache.again_s,
         cache_ttl_s=endpoint.cache.ttl_s,
         semantic=build_semantics(endpoint.cache.semantic),
         baseline=endpoint.baseline,
@@ -361,7 +367,13 @@ def default_endpoint(config: Config) -> Endpoint:
     found = config.endpoints.get("default")
     if found is not None:
         return build_endpoint("default", found, config)
-    return Endpoint(name="default", cache_exact=config.cache.exact)
+    cache = config.cache
+    return Endpoint(
+        name="default",
+        cache_exact=cache.exact,
+        cache_reuse=cache.reuse,
+        cache_again_s=cache.again_s,
+    )
 
 
 def build_stage(config: Config, env: Mapping[str, str], serving: Serving | None = None) -> Stage:

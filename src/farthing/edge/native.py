@@ -167,6 +167,9 @@ class TextSink:
     def when_writable(self, pause: Any, resume: Any) -> None:
         self._sink.when_writable(pause, resume)
 
+    def outlive(self, left: Any) -> None:
+        self._sink.outlive(left)
+
     def closing(self, answer: Answer) -> Answer:
         """The last events: what text is left, then the facts, then `[DONE]`."""
         texts = self._texts(answer.body)

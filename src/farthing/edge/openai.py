@@ -259,12 +259,7 @@ def _cached_as_asked(endpoint: Endpoint, said: bytes) -> Endpoint:
     words = {word.strip() for word in said.lower().split(b",")}
     if b"no-store" in words:
         return replace(endpoint, cache_exact="off", semantic=None)  # type: ignore[no-any-return]
-    if b"no-cache" in words:
-        if endpoint.cache_exact == "on":
-            endpoint = replace(endpoint, cache_exact="refresh")
-        if endpoint.semantic is not None:
-            endpoint = replace(endpoint, semantic=replace(endpoint.semantic, mode="observe", counted=False))
-    return endpoint
+    return endpoint.asked_anew() if b"no-cache" in words else endpoint
 
 
 def _convert(body: Json, kind: Any) -> Any:

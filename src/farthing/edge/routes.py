@@ -88,6 +88,9 @@ class ConnectionSink:
     def when_writable(self, pause: Callable[[], None], resume: Callable[[], None]) -> None:
         self._connection.when_writable(pause, resume)
 
+    def outlive(self, left: Callable[[Callable[[], None]], bool]) -> None:
+        self._connection.on_left = left
+
 
 class Inference(Struct, frozen=True):
     """A route that is answered by the pipeline."""
