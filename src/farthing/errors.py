@@ -68,6 +68,11 @@ class BodyTooLarge(InvalidRequest):
     code = "request_too_large"
 
 
+class UnsupportedMedia(RequestError):
+    status = 415
+    code = "unsupported_media_type"
+
+
 class Unauthenticated(RequestError):
     status = 401
     kind = "authentication_error"

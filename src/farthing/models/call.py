@@ -8,6 +8,7 @@ connection ended before anything came back, and only within its retry budget.
 
 import asyncio
 from collections.abc import Callable, Mapping
+from math import ceil
 
 import msgspec
 from msgspec import Struct
@@ -334,7 +335,7 @@ def affordable(prompt: Prompt, target: Target, left_nusd: int) -> tuple[Prompt, 
 def _choices(prompt: Prompt) -> int:
     """How many answers the client wants at once (`n`), each with an output of its own."""
     choices = prompt.body.get("n")
-    return choices if isinstance(choices, int) and choices > 1 else 1
+    return ceil(choices) if isinstance(choices, int | float) and choices > 1 else 1
 
 
 def _output_chunks_max(wanted: Wanted) -> int | None:
