@@ -10,6 +10,8 @@ from farthing.errors import InvalidRequest
 from farthing.types import Json
 
 BOM = b"\xef\xbb\xbf"
+LARGE_BYTES = 1_048_576
+QUICK_BYTES = 32_768  # of values at two bytes each, so few of them that nobody has to wait for the parser
 CONTAINERS = frozenset({dict, list})
 HALF_PAIR = re.compile(  # a high surrogate without a low one, or the other way round
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F][0-9a-fA-F]{2}"
@@ -17,6 +19,11 @@ HALF_PAIR = re.compile(  # a high surrogate without a low one, or the other way 
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
+
+
+def takes_long(raw: bytes) -> bool:
+    """Whether parsing it may take over 10 ms: one that has many bytes, or many values."""
+    return len(raw) > LARGE_BYTES or raw.count(b",") > QUICK_BYTES
 
 
 def read_object(raw: bytes, *, depth_max: int, nodes_max: int) -> Json:
@@ -27,8 +34,9 @@ def read_object(raw: bytes, *, depth_max: int, nodes_max: int) -> Json:
     """
     if not raw:
         raise InvalidRequest("the body is empty: send a JSON object")
-    if len(raw) > 2 * nodes_max and raw.count(b",") >= nodes_max:  # a value takes two bytes at least
-        _check_values(raw, nodes_max)
+    outline = b""
+    if len(raw) > LARGE_BYTES or (len(raw) > 2 * nodes_max and raw.count(b",") >= nodes_max):
+        outline = _outline(raw, nodes_max)  # a value takes two bytes at least
     try:
         body = _decode(raw)
     except msgspec.DecodeError as error:
@@ -41,9 +49,13 @@ def read_object(raw: bytes, *, depth_max: int, nodes_max: int) -> Json:
         raise InvalidRequest(f"the body is not UTF-8: {_why_not_utf8(raw)}") from None
     if not isinstance(body, dict):
         raise InvalidRequest("the body must be a JSON object")
+    if outline:
+        if outline.count(b":") != _count_keys(body, depth_max):
+            _refuse_duplicates(raw)
+        return body
     keys = _plain_keys(body)
     if keys < 0 and _openers(raw, depth_max) > depth_max:  # fewer are not deep
-        _check_depth(body, depth_max)
+        _count_keys(body, depth_max)
     if _colons(raw) != abs(keys) and _colons(raw) != _colons(_encode(body)):
         _refuse_duplicates(raw)
     return body
@@ -77,30 +89,32 @@ def _why_not_utf8(raw: bytes) -> str:
     return "a text in it is not"
 
 
-def _check_values(raw: bytes, nodes_max: int) -> None:
-    """Count the values of a JSON text before it is parsed: parsing too many would already take too long.
+def _outline(raw: bytes, nodes_max: int) -> bytes:
+    """A JSON text without its strings: what it is made of, of which no string can pretend to be a part.
 
-    A number, a boolean or null in a list counts a fifth: it takes no more memory, time and work of the
-    garbage collector than that, beside a list, an object or a text. Token ids for embeddings come as such
-    lists, up to 300,000 in one request.
+    Its values are counted before they are parsed, since parsing too many would already take too long. A
+    number, a boolean or null in a list counts a fifth: it takes no more memory, time and work of the garbage
+    collector than that, beside a list, an object or a string. Token ids for embeddings come as such lists,
+    up to 300,000 in one request.
 
     Raises:
-        InvalidRequest: there are more than `nodes_max`.
+        InvalidRequest: there are more than `nodes_max` values.
     """
     if b"\\" in raw:
         raw = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
-    pieces = raw.split(b'"', 4 * nodes_max + 2)  # a text takes two, and half of all texts may be keys
-    outside = b"".join(pieces[::2])
-    texts = len(pieces) // 2
-    empty = outside.count(b"[]") + outside.count(b"{}")
-    commas = outside.count(b",")
-    values = commas + outside.count(b"[") + outside.count(b"{") - empty
-    flat = max(0, commas + 1 - texts - empty)  # values in lists that are no text, list or object, or fewer
-    if texts > 2 * nodes_max or values - flat + flat // 5 > nodes_max:
+    pieces = raw.split(b'"', 4 * nodes_max + 2)  # a string takes two, and half of all strings may be keys
+    strings = len(pieces) // 2
+    outline = b"".join(pieces[::2])
+    empty = outline.count(b"[]") + outline.count(b"{}")
+    commas = outline.count(b",")
+    values = commas + outline.count(b"[") + outline.count(b"{") - empty
+    flat = max(0, commas + 1 - strings - empty)  # those in lists that are no string, list or object, or fewer
+    if strings > 2 * nodes_max or values - flat + flat // 5 > nodes_max:
         raise InvalidRequest(
             f"the body has more than {nodes_max} values, where a number in a list counts a fifth: send less "
             "at once, or raise server.nodes_max"
         )
+    return outline
 
 
 def _openers(raw: bytes, most: int) -> int:
@@ -116,19 +130,25 @@ def _colons(raw: bytes) -> int:
     return raw.count(b'":')
 
 
-def _check_depth(body: Json, depth_max: int) -> None:
-    """Raises:
-    InvalidRequest: deeper than `depth_max`.
+def _count_keys(body: Json, depth_max: int) -> int:
+    """The keys in all objects of `body`.
+
+    Raises:
+        InvalidRequest: it is deeper than `depth_max`.
     """
     level: list[Any] = [body]
+    keys = 0
     for _ in range(depth_max):
         below: list[Any] = []
         for value in level:
-            inner = value.values() if value.__class__ is dict else value
+            inner = value
+            if value.__class__ is dict:
+                keys += len(value)
+                inner = value.values()
             if not CONTAINERS.isdisjoint(map(type, inner)):  # long flat lists are looked through at once
                 below += [item for item in inner if item.__class__ is dict or item.__class__ is list]
         if not below:
-            return
+            return keys
         level = below
     raise _too_deep(depth_max)
 

@@ -23,7 +23,7 @@ from farthing.edge import feedback, native, openai, paths
 from farthing.edge.admit import Admission
 from farthing.edge.answering import HttpRequest
 from farthing.edge.auth import Keys
-from farthing.edge.body import read_object
+from farthing.edge.body import QUICK_BYTES, read_object, takes_long
 from farthing.edge.connection import ClientConnection
 from farthing.edge.media import JSON_TYPE, check_type
 from farthing.edge.openai import Asked, Reader
@@ -44,7 +44,6 @@ from farthing.types import Answer, Json, Receipt, Request, Tenant, saved_nusd
 log = logging.getLogger("farthing.edge")
 encode = msgspec.json.Encoder().encode
 
-LARGE_BODY_BYTES = 1_048_576  # parsing more takes over 10 ms
 Parsed = asyncio.Future[Json]
 
 JSON_HEAD = b"server: farthing\r\ncontent-type: application/json\r\n"
@@ -183,7 +182,7 @@ class Edge:
         try:
             serving = self.serving
             parsed = None
-            if len(http.body) > LARGE_BODY_BYTES:
+            if len(http.body) > QUICK_BYTES and takes_long(http.body):
                 parsed = await self._parse_aside(http, request_id, serving)
             request = self._request(http, request_id, serving, inference, parsed, connection)
             receipt = Receipt(
@@ -217,7 +216,7 @@ class Edge:
             admission.leave()
 
     async def _parse_aside(self, http: HttpRequest, request_id: str, serving: Serving) -> Parsed | None:
-        """Parse a large body in a thread; None where the key is no good, which `_request` will say.
+        """Parse what takes long in a thread; None where the key is no good, which `_request` will say.
 
         The thread is no faster, but it can be interrupted between any two of its passes over the body;
         in one go these would hold up every other request for a tenth of a second.
@@ -330,7 +329,9 @@ class Edge:
         cors, origin = connection.server.cors, http.headers[b"origin"]
         if cors is None or not cors.allows(origin):
             site = origin[:200].decode("latin-1")
-            raise Forbidden(f'pages of {site} may not call: to allow them add "{site}" to server.cors_origins')
+            raise Forbidden(
+                f'pages of {site} may not call: to allow them add "{site}" to server.cors_origins'
+            )
         connection.answer_nothing(_id_head(request_id) + cors.preflight(http.headers))
 
     async def feedback(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
