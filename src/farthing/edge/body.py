@@ -13,8 +13,9 @@ BOM = b"\xef\xbb\xbf"
 LARGE_BYTES = 1_048_576
 QUICK_BYTES = 32_768  # of values at two bytes each, so few of them that nobody has to wait for the parser
 CONTAINERS = frozenset({dict, list})
-HALF_PAIR = re.compile(  # a high surrogate without a low one, or the other way round
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+HALF_PAIR = re.compile(  # a high surrogate without a low one, or the other way round; not after a backslash
+    rb"(?<!\\)(?:\\\\)*(?:(\\u[dD][89abAB][0-9a-fA-F]{2})(?!\\u[dD][c-fC-F])"
+    rb"|(?<!\\u[dD][89abAB]..)(\\u[dD][c-fC-F][0-9a-fA-F]{2}))"
 )
 
 _decode = msgspec.json.Decoder().decode
@@ -35,7 +36,7 @@ def read_object(raw: bytes, *, depth_max: int, nodes_max: int) -> Json:
     if not raw:
         raise InvalidRequest("the body is empty: send a JSON object")
     outline = b""
-    if len(raw) > LARGE_BYTES or (len(raw) > 2 * nodes_max and raw.count(b",") >= nodes_max):
+    if len(raw) > LARGE_BYTES or (len(raw) > 2 * nodes_max and _values_at_most(raw) > nodes_max):
         outline = _outline(raw, nodes_max)  # a value takes two bytes at least
     try:
         body = _decode(raw)
@@ -70,9 +71,10 @@ def _too_deep(depth_max: int) -> InvalidRequest:
 def _why_not_json(raw: bytes, error: msgspec.DecodeError) -> str:
     half = HALF_PAIR.search(raw)
     if half is not None and ("truncated" in str(error) or "surrogate" in str(error)):
+        which = half.lastindex or 0
         return (
-            f"half of a surrogate pair ({half[0].decode()} at byte {half.start()}): a text was cut in the "
-            "middle of a character, send whole ones"
+            f"half of a surrogate pair ({half[which].decode()} at byte {half.start(which)}): a text was cut "
+            "in the middle of a character, send whole ones"
         )
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in raw[:2]:
         return "it is UTF-16 or UTF-32: send UTF-8"
@@ -90,7 +92,7 @@ def _why_not_utf8(raw: bytes) -> str:
 
 
 def _outline(raw: bytes, nodes_max: int) -> bytes:
-    """A JSON text without its strings: what it is made of, of which no string can pretend to be a part.
+    """A JSON text with its strings emptied: what it is made of, and no string can pretend to be a part of it.
 
     Its values are counted before they are parsed, since parsing too many would already take too long. A
     number, a boolean or null in a list counts a fifth: it takes no more memory, time and work of the garbage
@@ -104,7 +106,7 @@ def _outline(raw: bytes, nodes_max: int) -> bytes:
         raw = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
     pieces = raw.split(b'"', 4 * nodes_max + 2)  # a string takes two, and half of all strings may be keys
     strings = len(pieces) // 2
-    outline = b"".join(pieces[::2])
+    outline = b'""'.join(pieces[::2])
     empty = outline.count(b"[]") + outline.count(b"{}")
     commas = outline.count(b",")
     values = commas + outline.count(b"[") + outline.count(b"{") - empty
@@ -115,6 +117,11 @@ def _outline(raw: bytes, nodes_max: int) -> bytes:
             "at once, or raise server.nodes_max"
         )
     return outline
+
+
+def _values_at_most(raw: bytes) -> int:
+    """More values a JSON text cannot have: each is the first of its list or object, or follows a comma."""
+    return raw.count(b",") + raw.count(b"[") + raw.count(b"{")
 
 
 def _openers(raw: bytes, most: int) -> int:

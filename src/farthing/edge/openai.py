@@ -55,7 +55,7 @@ class _ChatBody(Struct):
     max_completion_tokens: Number | None = None
     n: Number | None = None
     temperature: Number | None = None
-    tools: list[Any] | None = None
+    tools: list[dict[str, Any]] | None = None
     user: Any = None
 
 
