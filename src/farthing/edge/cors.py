@@ -46,7 +46,7 @@ class Cors:
         """
         lines = [
             b"access-control-allow-methods: GET, HEAD, POST\r\naccess-control-max-age: %d\r\n" % PREFLIGHT_S,
-            b"vary: access-control-request-headers, access-control-request-private-network\r\n",
+            b"vary: origin, access-control-request-headers, access-control-request-private-network\r\n",
         ]
         wanted = headers.get(b"access-control-request-headers", b"")
         if wanted and not wanted.strip(SAFE_CHARS):
