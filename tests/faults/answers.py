@@ -79,7 +79,8 @@ def compose(body: Json, plan: Plan, call_id: str) -> Answer:
         pieces, finish = pieces[: int(limit)], "length"
     count = body.get("n") if isinstance(body.get("n"), int) else 1
     choices = [
-        [*pieces, *([f" #{index}"] if index and not tool else [])] for index in range(min(count or 1, 128))
+        [*pieces, *([f" #{index}"] if index and not tool else [])]
+        for index in range(min(max(count or 1, 1), 128))
     ]
     reasoning = pieces_of(plan.reasoning)
     completion = sum(map(len, choices)) + len(reasoning)
