@@ -45,13 +45,13 @@ def chat(*texts: str) -> bytes:
 
 def image() -> bytes:
     """What a photo is sent as: base64 in one text."""
-    url = "data:image/png;base64," + "iVBORw0KGgoAAAANSUhEUgAA" * (31_000_000 // 24)
+    url = "data:image/png;base64," + "iVBORw0KGgoAAAANSUhEUgAA" * (11_000_000 // 24)
     parts = [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": url}}]
     return json.dumps({"model": "cheap", "messages": [{"role": "user", "content": parts}]}).encode()
 
 
 BODIES: dict[str, Callable[[], bytes]] = {
-    "an image of 31 MB": image,
+    "an image of 11 MB": image,
     "plain": lambda: chat("hello world " * (SIZE // 12)),
     "no ASCII": lambda: chat("é" * (SIZE // 2)),
     "the first word of a rule": lambda: chat("project x " * (SIZE // 10)),
