@@ -80,6 +80,7 @@ def test_all_large_bodies_together_have_a_bound(small: Running) -> None:
     reply = small.post(CHAT, body)
     assert reply.status == 503 and "server.bodies_bytes_max" in reply.error["message"]
     assert reply.error["code"] == "overloaded"
+    assert (reply.headers["x-should-retry"], reply.headers["retry-after"]) == ("true", "1")
     assert small.chat("a small one").status == 200, "those it does not concern"
     for client in held:
         client.close()
