@@ -98,7 +98,8 @@ BAD_JSON: dict[str, tuple[bytes, str]] = {
     "a control character": (b'{"model":"auto","messages":[{"role":"user","content":"a\x00b"}]}', "JSON"),
     "65 levels": (deep(65), "64 levels"),
     "1,000 levels": (deep(1_000), "64 levels"),
-    "100,000 levels": (deep(100_000), "64 levels"),
+    "90,000 levels": (deep(90_000), "64 levels"),
+    "200,000 levels": (deep(200_000), "100000 values"),
     "120,000 lists": (
         b'{"model":"auto","messages":[{"role":"user","content":"x"}],"x":[' + b"[]," * 119_999 + b"[]]}",
         "100000 values",
