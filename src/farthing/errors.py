@@ -5,6 +5,7 @@
     │   ├── InvalidRequest         400  invalid_request_error
     │   │   ├── ContextTooLong       400  context_length_exceeded
     │   │   └── BodyTooLarge         413  request_too_large
+    │   ├── UnsupportedMedia       415  unsupported_media_type
     │   ├── Unauthenticated        401  invalid_api_key
     │   ├── Forbidden              403  permission_denied
     │   ├── NoSuchRoute            404  not_found, or 405 where the method is wrong
@@ -70,6 +71,11 @@ class ContextTooLong(InvalidRequest):
 class BodyTooLarge(InvalidRequest):
     status = 413
     code = "request_too_large"
+
+
+class UnsupportedMedia(RequestError):
+    status = 415
+    code = "unsupported_media_type"
 
 
 class Unauthenticated(RequestError):

@@ -29,7 +29,18 @@ from farthing.postprocess.verify.plain import PlainCheck
 from farthing.postprocess.verify.schema import CannotTell
 from farthing.protocols import AnswerCheck, Hold
 from farthing.turn import in_time
-from farthing.types import Doubt, Draft, Json, Prompt, Request, Route, Target, Traits, replace
+from farthing.types import (
+    Doubt,
+    Draft,
+    Json,
+    Prompt,
+    Request,
+    Route,
+    Target,
+    Traits,
+    output_tokens_said,
+    replace,
+)
 
 log = logging.getLogger("farthing.escalate")
 
@@ -240,7 +251,7 @@ class Cascades:
             prompt_chars=chars,
             stream=False,
             include_usage=False,
-            output_tokens_max=cap if isinstance(cap, int) else None,
+            output_tokens_max=output_tokens_said(cap),
         )
         tokens = wanted.prompt.input_tokens if same else self._estimate_tokens("", chars)
         return request, compose(request, Traits(input_tokens=tokens), terms)

@@ -319,14 +319,16 @@ def _stamp(source: Path | None) -> tuple[int, int] | None:
 def _refusal(status: int, message: str) -> tuple[bytes, bytes]:
     """What the server says when it refuses a request before any route sees it."""
     error: FarthingError
+    head = b"server: farthing\r\ncontent-type: application/json\r\n"
     match status:
         case 503:
             error = Overloaded(message)
+            head += b"x-should-retry: true\r\nretry-after: 1\r\n"
         case 413:
             error = BodyTooLarge(message)
         case _:
             error = InvalidRequest(message)
-    return b"server: farthing\r\ncontent-type: application/json\r\n", error_body(error)
+    return head, error_body(error)
 
 
 def answer_ahead(

@@ -5,6 +5,7 @@ Units are in the names: `_s` seconds of the monotonic clock, `_ms` milliseconds,
 (10**-12), which is what one token costs at one micro-dollar per million tokens.
 """
 
+from math import ceil
 from typing import Any, Literal
 
 import msgspec
@@ -15,6 +16,7 @@ Operation = Literal["chat", "embeddings"]
 Json = dict[str, Any]
 
 UNKNOWN = "unknown"
+OUTPUT_TOKENS_MAX = 100_000_000  # above any context window
 
 
 # -- who asks, under which terms --------------------------------------------------------------------
@@ -247,6 +249,17 @@ class Route(Struct, frozen=True, kw_only=True):
     """Probability with which a request like this one is explored, or is not, as this one."""
     shadow: "Route | None" = None
     """Asked too, behind the answer, so that both can be compared: what the client gets is never this."""
+
+
+def output_tokens_said(said: Any) -> int | None:
+    """The most tokens of output that `max_tokens` and its kin say; None where they say none.
+
+    Of -1 and 0 a provider makes what it will, mostly no limit at all, and a number above every context window
+    says no more. The one that is there goes to the provider as it was sent.
+    """
+    if said.__class__ is int or said.__class__ is float:
+        return ceil(said) if 0 < said <= OUTPUT_TOKENS_MAX else None
+    return None
 
 
 class Prompt(Struct, frozen=True, kw_only=True):

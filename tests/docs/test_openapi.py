@@ -13,7 +13,7 @@ from tests.docs.pages import DOCS, code, rows
 from farthing import __version__
 from farthing.brain.cache.semantic.invalidate import Selection
 from farthing.edge.admin import ADMIN_ROUTES
-from farthing.edge.connection import REASONS
+from farthing.edge.answering import REASONS
 from farthing.edge.routes import ROUTES
 
 DOCUMENT: dict[str, Any] = json.loads((DOCS / "openapi.json").read_text())

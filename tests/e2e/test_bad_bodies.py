@@ -1,5 +1,6 @@
 """Whatever is sent, the answer is a 4xx that names the field and the fix, and the gateway goes on."""
 
+import gzip
 import json
 import socket
 import time
@@ -80,7 +81,8 @@ BAD_JSON: dict[str, tuple[bytes, str]] = {
     "a number": (b"12", "object"),
     "null": (b"null", "object"),
     "not UTF-8": (b'{"model":"auto","messages":[{"role":"user","content":"\xff\xfe"}]}', "UTF-8"),
-    "a byte order mark": (b'\xef\xbb\xbf{"model":"auto"}', "JSON"),
+    "UTF-16": ('{"model":"auto"}'.encode("utf-16"), "UTF-8"),
+    "half of a character in UTF-8": (b'{"model":"auto","x":"\xed\xa0\xbd"}', "surrogate"),
     "NaN": (b'{"model":"auto","messages":[{"role":"user","content":"x"}],"temperature":NaN}', "JSON"),
     "Infinity": (
         b'{"model":"auto","messages":[{"role":"user","content":"x"}],"temperature":-Infinity}',
@@ -90,15 +92,14 @@ BAD_JSON: dict[str, tuple[bytes, str]] = {
         b'{"model":"auto","messages":[{"role":"user","content":"x"}],"top_p":1e400}',
         "range",
     ),
-    "a lone surrogate": (rb'{"model":"auto","messages":[{"role":"user","content":"\ud800"}]}', "JSON"),
+    "a lone surrogate": (rb'{"model":"auto","messages":[{"role":"user","content":"\ud800"}]}', "surrogate"),
+    "a high surrogate before another text": (rb'{"model":"auto","x":"\ud83d","y":"z"}', "surrogate"),
+    "a low surrogate alone": (rb'{"model":"auto","x":"\udc00"}', "surrogate"),
     "a control character": (b'{"model":"auto","messages":[{"role":"user","content":"a\x00b"}]}', "JSON"),
     "65 levels": (deep(65), "64 levels"),
     "1,000 levels": (deep(1_000), "64 levels"),
-    "100,000 levels": (deep(100_000), "64 levels"),
-    "150,000 numbers in one list": (
-        b'{"model":"auto","messages":[{"role":"user","content":"x"}],"x":[' + b"0," * 149_999 + b"0]}",
-        "100000 values",
-    ),
+    "90,000 levels": (deep(90_000), "64 levels"),
+    "200,000 levels": (deep(200_000), "100000 values"),
     "120,000 lists": (
         b'{"model":"auto","messages":[{"role":"user","content":"x"}],"x":[' + b"[]," * 119_999 + b"[]]}",
         "100000 values",
@@ -157,31 +158,12 @@ WRONG_FIELDS: dict[str, tuple[Any, int, str]] = {
         400,
         "stream_options.include_usage",
     ),
-    "max_tokens 0": (with_field(max_tokens=0), 400, "max_tokens"),
-    "max_tokens -1": (with_field(max_tokens=-1), 400, "max_tokens"),
-    "max_tokens 10**12": (with_field(max_tokens=10**12), 400, "max_tokens"),
-    "max_tokens 10**30": (with_field(max_tokens=10**30), 400, "max_tokens"),
     "max_tokens a word": (with_field(max_tokens="many"), 400, "max_tokens"),
-    "max_tokens half": (with_field(max_tokens=1.5), 400, "max_tokens"),
     "max_tokens true": (with_field(max_tokens=True), 400, "max_tokens"),
-    "max_completion_tokens 0": (with_field(max_completion_tokens=0), 400, "max_completion_tokens"),
-    "n 0": (with_field(n=0), 400, "n"),
-    "n a million": (with_field(n=1_000_000), 400, "n"),
+    "n a word": (with_field(n="two"), 400, "n"),
     "temperature a word": (with_field(temperature="hot"), 400, "temperature"),
-    "top_p a list": (with_field(top_p=[]), 400, "top_p"),
-    "presence_penalty an object": (with_field(presence_penalty={}), 400, "presence_penalty"),
-    "frequency_penalty a word": (with_field(frequency_penalty="x"), 400, "frequency_penalty"),
-    "seed a word": (with_field(seed="x"), 400, "seed"),
-    "stop a number": (with_field(stop=4), 400, "stop"),
-    "stop of numbers": (with_field(stop=[4]), 400, "stop[0]"),
-    "logprobs a number": (with_field(logprobs=3), 400, "logprobs"),
-    "top_logprobs -1": (with_field(top_logprobs=-1), 400, "top_logprobs"),
     "tools an object": (with_field(tools={}), 400, "tools"),
     "tool a word": (with_field(tools=["x"]), 400, "tools[0]"),
-    "tool_choice a number": (with_field(tool_choice=1), 400, "tool_choice"),
-    "response_format a word": (with_field(response_format="json"), 400, "response_format"),
-    "user a number": (with_field(user=7), 400, "user"),
-    "metadata a list": (with_field(metadata=[]), 400, "metadata"),
 }
 
 
@@ -198,9 +180,8 @@ def test_a_field_of_the_wrong_kind_is_named(gateway: Running, upstream: FaultPro
 
 OTHER_ROUTES: list[tuple[str, Any, int, str | None]] = [
     ("/v1/embeddings", {"model": "a/e"}, 400, "input"),
-    ("/v1/embeddings", {"model": "a/e", "input": ""}, 400, "input"),
+    ("/v1/embeddings", {"model": "", "input": "x"}, 400, "model"),
     ("/v1/embeddings", {"model": "a/e", "input": {"x": 1}}, 400, "input"),
-    ("/v1/embeddings", {"model": "a/e", "input": "x", "dimensions": 0}, 400, "dimensions"),
     ("/llm-inference", {}, 400, "prompt"),
     ("/llm-inference", {"prompt": ""}, 400, "prompt"),
     ("/llm-inference", {"prompt": 5}, 400, "prompt"),
@@ -297,8 +278,39 @@ def test_a_body_over_the_limit_is_refused_however_its_length_is_told(gateway: Ru
 @pytest.mark.parametrize(
     "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"]
 )
-def test_another_content_type_is_refused(gateway: Running, kind: str) -> None:
-    refused(gateway, gateway.post(CHAT, with_field(), {**KEY, "content-type": kind}), 400, "application/json")
+def test_a_content_type_that_a_page_may_send_unasked_is_refused(gateway: Running, kind: str) -> None:
+    reply = gateway.post(CHAT, with_field(), {**KEY, "content-type": kind})
+    refused(gateway, reply, 415, kind.partition(";")[0], "application/json")
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "deflate", "zstd", "gzip, identity", "x-odd"])
+def test_a_compressed_body_is_refused_in_words(gateway: Running, coding: str) -> None:
+    body = gzip.compress(json.dumps(with_field()).encode())
+    reply = gateway.post(CHAT, body, {**KEY, "content-encoding": coding})
+    refused(gateway, reply, 415, "compressed", coding)
+    assert reply.headers["accept-encoding"] == "identity"
+    assert gateway.receipt_of(reply).status == 415
+
+
+@pytest.mark.parametrize("size", [10, 2_500_000])
+def test_a_body_that_says_it_is_not_compressed_is_read(gateway: Running, size: int) -> None:
+    if size < 2_000_000:
+        assert gateway.post(CHAT, with_field(), {**KEY, "content-encoding": "identity"}).status == 200
+    else:
+        reply = gateway.post(CHAT, gzip.compress(b"x" * size), {**KEY, "content-encoding": "gzip"})
+        refused(gateway, reply, 415, "gzip")
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/vnd.api+json", "text/json", "*/*"])
+def test_who_is_no_page_may_call_the_type_of_json_what_they_like(gateway: Running, kind: str) -> None:
+    assert gateway.post(CHAT, with_field(), {**KEY, "content-type": kind}).status == 200
+
+
+@pytest.mark.parametrize("kind", ["", "text/plain", "text/json", "*/*", "application/x-www-form-urlencoded"])
+def test_what_comes_from_a_page_has_to_say_json(gateway: Running, kind: str) -> None:
+    headers = {**KEY, "content-type": kind, "origin": "https://other.example"}
+    refused(gateway, gateway.post(CHAT, with_field(), headers), 415, "application/json")
+    assert gateway.post(CHAT, with_field(), {**headers, "content-type": "application/json"}).status == 200
 
 
 def test_a_content_type_with_a_charset_is_fine(gateway: Running) -> None:
@@ -345,6 +357,7 @@ def raw(*lines: bytes, body: bytes = BODY, start: bytes = b"POST /v1/chat/comple
 
 
 LENGTH = b"content-length: %d" % len(BODY)
+H2C = [b"connection: Upgrade, HTTP2-Settings", b"upgrade: h2c", b"http2-settings: AAMAAABkAAQAAP__"]
 BAD_FRAMING: dict[str, bytes] = {
     "two Host headers": raw(*GOOD_LINES, b"host: y", LENGTH),
     "no Host header": raw(*GOOD_LINES[1:], LENGTH),
@@ -369,7 +382,18 @@ BAD_FRAMING: dict[str, bytes] = {
     ),
     "HTTP/3.0": raw(*GOOD_LINES, LENGTH, start=b"POST /v1/chat/completions HTTP/3.0"),
     "no version": raw(*GOOD_LINES, LENGTH, start=b"POST /v1/chat/completions"),
-    "an upgrade with a body": raw(*GOOD_LINES, LENGTH, b"connection: upgrade", b"upgrade: h2c"),
+    "an upgrade with length and chunks": raw(*GOOD_LINES, LENGTH, b"transfer-encoding: chunked", *H2C),
+    "an upgrade with chunks and length": raw(*GOOD_LINES, *H2C, b"transfer-encoding: chunked", LENGTH),
+    "an upgrade with two lengths": raw(*GOOD_LINES, *H2C, LENGTH, b"content-length: 3"),
+    "an upgrade with two keys": raw(*GOOD_LINES, *H2C, b"authorization: Bearer sk-bad", LENGTH),
+    "an upgrade with two Host headers": raw(*GOOD_LINES, *H2C, b"host: y", LENGTH),
+    "an upgrade with an unknown coding": raw(*GOOD_LINES, *H2C, b"transfer-encoding: chunked, odd"),
+    "an upgrade with a chunk size that is a word": raw(
+        *GOOD_LINES, *H2C, b"transfer-encoding: chunked", body=b"zz\r\n{}\r\n0\r\n\r\n"
+    ),
+    "an upgrade of HTTP/3.0": raw(*GOOD_LINES, *H2C, LENGTH, start=b"POST /v1/chat/completions HTTP/3.0"),
+    "CONNECT with a body": raw(*GOOD_LINES, LENGTH, start=b"CONNECT x:443 HTTP/1.1"),
+    "HTTP/2 that was agreed on elsewhere": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "not HTTP at all": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"x" * 64,
 }
 
@@ -559,13 +583,23 @@ def test_a_method_that_a_path_lacks_is_a_405_with_allow(gateway: Running, method
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/v1", "/v1/chat/completions/", "/v1/../metrics", "//v1/models", "/%76ersion", "/a\xe9"]
+    "path",
+    [
+        "/",
+        "/v1",
+        "/v1/../metrics",
+        "/%76ersion",
+        "/a\xe9",
+        "/metrics/",
+        "//metrics",
+        "//healthz",
+        "/version/",
+    ],
 )
 def test_an_unknown_path_is_a_404(gateway: Running, path: str) -> None:
-    refused(
-        gateway, gateway.request("GET", path.encode("latin-1").decode("latin-1")), 404, "nothing at"
-    ) if path.isascii() else None
-    if not path.isascii():
+    if path.isascii():
+        refused(gateway, gateway.request("GET", path), 404, "nothing at")
+    else:
         with gateway.dial() as client:
             client.sendall(b"GET " + path.encode("latin-1") + b" HTTP/1.1\r\nhost: x\r\n\r\n")
             assert answer(client).status in (400, 404)

@@ -43,7 +43,15 @@ def chat(*texts: str) -> bytes:
     return json.dumps({"model": "cheap", "messages": messages}, ensure_ascii=False).encode()
 
 
+def image() -> bytes:
+    """What a photo is sent as: base64 in one text."""
+    url = "data:image/png;base64," + "iVBORw0KGgoAAAANSUhEUgAA" * (11_000_000 // 24)
+    parts = [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": url}}]
+    return json.dumps({"model": "cheap", "messages": [{"role": "user", "content": parts}]}).encode()
+
+
 BODIES: dict[str, Callable[[], bytes]] = {
+    "an image of 11 MB": image,
     "plain": lambda: chat("hello world " * (SIZE // 12)),
     "no ASCII": lambda: chat("é" * (SIZE // 2)),
     "the first word of a rule": lambda: chat("project x " * (SIZE // 10)),
@@ -52,7 +60,7 @@ BODIES: dict[str, Callable[[], bytes]] = {
     "keys inside a text": lambda: chat('{"a": "b", "c" : 1}' * (SIZE // 27)),
     "many values": lambda: (
         b'{"model":"cheap","messages":[{"role":"user","content":"x"}],"x":[%b]}'
-        % b",".join([b"1.2345678901234567e10"] * 95_000)
+        % b",".join([b"1.2345678901234567e10"] * 490_000)
     ),
 }
 

@@ -75,11 +75,12 @@ def compose(body: Json, plan: Plan, call_id: str) -> Answer:
         pieces = list(itertools.islice(itertools.cycle(pieces or [" word"]), plan.n))
     limit = body.get("max_completion_tokens") or body.get("max_tokens")
     finish = "tool_calls" if tool else "stop"
-    if isinstance(limit, int) and len(pieces) > limit:
-        pieces, finish = pieces[:limit], "length"
+    if isinstance(limit, int | float) and 0 < limit < len(pieces):  # -1 and 0: no limit, as llama.cpp has it
+        pieces, finish = pieces[: int(limit)], "length"
     count = body.get("n") if isinstance(body.get("n"), int) else 1
     choices = [
-        [*pieces, *([f" #{index}"] if index and not tool else [])] for index in range(min(count or 1, 128))
+        [*pieces, *([f" #{index}"] if index and not tool else [])]
+        for index in range(min(max(count or 1, 1), 128))
     ]
     reasoning = pieces_of(plan.reasoning)
     completion = sum(map(len, choices)) + len(reasoning)
@@ -97,7 +98,7 @@ def compose(body: Json, plan: Plan, call_id: str) -> Answer:
         usage=_usage(prompt, completion, plan.cached, len(reasoning)),
         logprobs=body.get("logprobs") is True,
         logprob=plan.logprob,
-        alternatives=body.get("top_logprobs") or 0,
+        alternatives=top if isinstance(top := body.get("top_logprobs"), int) else 0,
         unknown={name: value for name, value in body.items() if name not in KNOWN},
     )
 
@@ -123,7 +124,8 @@ def _text(body: Json, plan: Plan, asked: str) -> str:
     form = body.get("response_format")
     kind = form.get("type") if isinstance(form, dict) else None
     if kind == "json_schema" and isinstance(form, dict):
-        schema = form.get("json_schema", {}).get("schema", {})
+        wanted = form.get("json_schema")
+        schema = wanted.get("schema", {}) if isinstance(wanted, dict) else {}
         return json.dumps(example_of(schema, schema), ensure_ascii=False)
     return json.dumps({"echo": asked}, ensure_ascii=False) if kind == "json_object" else f"echo: {asked}"
 
@@ -131,7 +133,8 @@ def _text(body: Json, plan: Plan, asked: str) -> str:
 def _tool_call(body: Json, asked: str, call_id: str) -> Json | None:
     """The first tool that is demanded by `tool_choice` or named in the user's text (or any, for "tool")."""
     choice = body.get("tool_choice")
-    named = choice.get("function", {}).get("name") if isinstance(choice, dict) else None
+    function = choice.get("function") if isinstance(choice, dict) else None
+    named = function.get("name") if isinstance(function, dict) else None
     for tool in body.get("tools") or []:
         function = tool.get("function", {})
         name = str(function.get("name"))

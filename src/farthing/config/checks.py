@@ -30,6 +30,9 @@ Condition = Callable[[str], object]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DIGEST = re.compile(r"b2:[0-9a-f]{64}")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_ORIGIN = re.compile(
+    r"\*|(?!http://[^/]*:80/?$|https://[^/]*:443/?$)[a-z][a-z0-9+.-]*://[^/?#@*\s]+/?", re.IGNORECASE
+)
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 _MAY_BE_ZERO = frozenset(
     {
@@ -54,6 +57,7 @@ _MAY_BE_ZERO = frozenset(
 )
 _AT_MOST = {
     "port": 65_535,
+    "depth_max": 512,  # CPython stops at a thousand, its callers included
     "retry_share_max": 1,
     "busy_share": 1,
     "threshold": 1,
@@ -411,6 +415,15 @@ class Checks:
                     "or set server.allow_keyless = true"
                 ),
             )
+        if server.bodies_bytes_max < server.body_bytes_max:
+            yield ("server", "bodies_bytes_max"), "less than server.body_bytes_max, which one body may take"
+        for index, origin in enumerate(server.cors_origins):
+            if not _ORIGIN.fullmatch(origin):
+                yield (
+                    ("server", "cors_origins", index),
+                    f'{quoted(origin)} is no origin; write "https://app.example", with the port where it is '
+                    'not the usual one and without a path, or "*" for every site',
+                )
 
 
 def loopback(host: str) -> bool:

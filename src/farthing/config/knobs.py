@@ -29,13 +29,18 @@ class ServerConfig(Table, frozen=True):
     """Serve without API keys on an address other than loopback. On loopback no key is needed."""
     hosts: tuple[str, ...] = ()
     """`Host` names to answer to; empty: any well-formed one, without keys on loopback a local one."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins whose web pages may call, as `http://localhost:3000`; `*`: those of every site."""
     connections_max: int = 10_000
     requests_max: int = 2_000
     """Requests in progress at once; more are answered 503 at once."""
-    body_bytes_max: int = 10_485_760  # a 1M-token prompt in UTF-8 is about 4 MiB; images are the rest
+    body_bytes_max: int = 33_554_432  # a 1M-token prompt in UTF-8 is about 4 MiB; images are the rest
+    bodies_bytes_max: int = 536_870_912
+    """What all large bodies that are held at once may take together; more are answered 503."""
     header_bytes_max: int = 32_768
-    depth_max: int = 64
+    depth_max: int = 256
     nodes_max: int = 100_000
+    """Most values in a body. A number in a list counts a fifth: lists of token ids are long and flat."""
     header_s: float = 10.0
     body_s: float = 60.0
     idle_s: float = 75.0

@@ -13,9 +13,10 @@ import msgspec
 from msgspec import Meta, Struct
 
 from farthing.config import AdminConfig, loopback
+from farthing.edge.answering import HttpRequest
 from farthing.edge.auth import LOCAL_NAMES
 from farthing.edge.body import read_object
-from farthing.edge.connection import ClientConnection, HttpRequest
+from farthing.edge.connection import ClientConnection
 from farthing.edge.openai import encode, error_body
 from farthing.errors import FarthingError, Forbidden, InvalidRequest, NoSuchRoute, StoreError, Unauthenticated
 from farthing.protocols import CacheKeeper

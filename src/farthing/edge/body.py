@@ -1,6 +1,7 @@
 """A JSON body, read once and checked before anything looks into it: size, depth, nodes, duplicate keys."""
 
 import json
+import re
 from typing import Any
 
 import msgspec
@@ -8,8 +9,22 @@ import msgspec
 from farthing.errors import InvalidRequest
 from farthing.types import Json
 
+BOM = b"\xef\xbb\xbf"
+LARGE_BYTES = 1_048_576
+QUICK_BYTES = 32_768  # of values at two bytes each, so few of them that nobody has to wait for the parser
+CONTAINERS = frozenset({dict, list})
+HALF_PAIR = re.compile(  # a high surrogate without a low one, or the other way round; not after a backslash
+    rb"(?<!\\)(?:\\\\)*(?:(\\u[dD][89abAB][0-9a-fA-F]{2})(?!\\u[dD][c-fC-F])"
+    rb"|(?<!\\u[dD][89abAB]..)(\\u[dD][c-fC-F][0-9a-fA-F]{2}))"
+)
+
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
+
+
+def takes_long(raw: bytes) -> bool:
+    """Whether parsing it may take over 10 ms: one that has many bytes, or many values."""
+    return len(raw) > LARGE_BYTES or raw.count(b",") > QUICK_BYTES
 
 
 def read_object(raw: bytes, *, depth_max: int, nodes_max: int) -> Json:
@@ -20,25 +35,93 @@ def read_object(raw: bytes, *, depth_max: int, nodes_max: int) -> Json:
     """
     if not raw:
         raise InvalidRequest("the body is empty: send a JSON object")
-    many = len(raw) > 2 * nodes_max and raw.count(b",") >= nodes_max  # a value takes two bytes at least
-    if many and raw.count(b",") > nodes_max * 4:  # text has commas too, so only a multiple is beyond doubt
-        raise InvalidRequest(f"the body has more than {nodes_max} values: send less at once")
+    outline = b""
+    if len(raw) > LARGE_BYTES or (len(raw) > 2 * nodes_max and _values_at_most(raw) > nodes_max):
+        outline = _outline(raw, nodes_max)  # a value takes two bytes at least
     try:
         body = _decode(raw)
     except msgspec.DecodeError as error:
-        raise InvalidRequest(f"the body is not valid JSON: {error}") from None
+        if raw.startswith(BOM):
+            return read_object(raw[len(BOM) :], depth_max=depth_max, nodes_max=nodes_max)
+        raise InvalidRequest(f"the body is not valid JSON: {_why_not_json(raw, error)}") from None
     except RecursionError:
-        raise InvalidRequest(f"the body is nested more than {depth_max} levels deep: flatten it") from None
-    except UnicodeDecodeError as error:
-        raise InvalidRequest(f"the body is not UTF-8: {error.reason} at byte {error.start}") from None
+        raise _too_deep(depth_max) from None
+    except UnicodeDecodeError:
+        raise InvalidRequest(f"the body is not UTF-8: {_why_not_utf8(raw)}") from None
     if not isinstance(body, dict):
         raise InvalidRequest("the body must be a JSON object")
+    if outline:
+        if outline.count(b":") != _count_keys(body, depth_max):
+            _refuse_duplicates(raw)
+        return body
     keys = _plain_keys(body)
-    if many or (keys < 0 and _openers(raw, depth_max) > depth_max):  # fewer are not deep
-        _check_shape(body, depth_max, nodes_max)
+    if keys < 0 and _openers(raw, depth_max) > depth_max:  # fewer are not deep
+        _count_keys(body, depth_max)
     if _colons(raw) != abs(keys) and _colons(raw) != _colons(_encode(body)):
         _refuse_duplicates(raw)
     return body
+
+
+def _too_deep(depth_max: int) -> InvalidRequest:
+    return InvalidRequest(
+        f"the body is nested more than {depth_max} levels deep: flatten it, or raise server.depth_max"
+    )
+
+
+def _why_not_json(raw: bytes, error: msgspec.DecodeError) -> str:
+    half = HALF_PAIR.search(raw)
+    if half is not None and ("truncated" in str(error) or "surrogate" in str(error)):
+        which = half.lastindex or 0
+        return (
+            f"half of a surrogate pair ({half[which].decode()} at byte {half.start(which)}): a text was cut "
+            "in the middle of a character, send whole ones"
+        )
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in raw[:2]:
+        return "it is UTF-16 or UTF-32: send UTF-8"
+    return str(error)
+
+
+def _why_not_utf8(raw: bytes) -> str:
+    try:
+        raw.decode()
+    except UnicodeDecodeError as error:
+        if raw[error.start] == 0xED:
+            return f"half of a surrogate pair at byte {error.start}: send whole characters"
+        return f"{error.reason} at byte {error.start}"
+    return "a text in it is not"
+
+
+def _outline(raw: bytes, nodes_max: int) -> bytes:
+    """A JSON text with its strings emptied: what it is made of, and no string can pretend to be a part of it.
+
+    Its values are counted before they are parsed, since parsing too many would already take too long. A
+    number, a boolean or null in a list counts a fifth: it takes no more memory, time and work of the garbage
+    collector than that, beside a list, an object or a string. Token ids for embeddings come as such lists,
+    up to 300,000 in one request.
+
+    Raises:
+        InvalidRequest: there are more than `nodes_max` values.
+    """
+    if b"\\" in raw:
+        raw = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
+    pieces = raw.split(b'"', 4 * nodes_max + 2)  # a string takes two, and half of all strings may be keys
+    strings = len(pieces) // 2
+    outline = b'""'.join(pieces[::2])
+    empty = outline.count(b"[]") + outline.count(b"{}")
+    commas = outline.count(b",")
+    values = commas + outline.count(b"[") + outline.count(b"{") - empty
+    flat = max(0, commas + 1 - strings - empty)  # those in lists that are no string, list or object, or fewer
+    if strings > 2 * nodes_max or values - flat + flat // 5 > nodes_max:
+        raise InvalidRequest(
+            f"the body has more than {nodes_max} values, where a number in a list counts a fifth: send less "
+            "at once, or raise server.nodes_max"
+        )
+    return outline
+
+
+def _values_at_most(raw: bytes) -> int:
+    """More values a JSON text cannot have: each is the first of its list or object, or follows a comma."""
+    return raw.count(b",") + raw.count(b"[") + raw.count(b"{")
 
 
 def _openers(raw: bytes, most: int) -> int:
@@ -54,24 +137,27 @@ def _colons(raw: bytes) -> int:
     return raw.count(b'":')
 
 
-def _check_shape(body: Json, depth_max: int, nodes_max: int) -> None:
-    """Raises:
-    InvalidRequest: deeper than `depth_max`, or more values than `nodes_max`.
+def _count_keys(body: Json, depth_max: int) -> int:
+    """The keys in all objects of `body`.
+
+    Raises:
+        InvalidRequest: it is deeper than `depth_max`.
     """
     level: list[Any] = [body]
-    nodes = 0
+    keys = 0
     for _ in range(depth_max):
         below: list[Any] = []
         for value in level:
-            inner = value.values() if value.__class__ is dict else value
-            nodes += len(inner)
-            below += [item for item in inner if item.__class__ is dict or item.__class__ is list]
-        if nodes > nodes_max:
-            raise InvalidRequest(f"the body has more than {nodes_max} values: send less at once")
+            inner = value
+            if value.__class__ is dict:
+                keys += len(value)
+                inner = value.values()
+            if not CONTAINERS.isdisjoint(map(type, inner)):  # long flat lists are looked through at once
+                below += [item for item in inner if item.__class__ is dict or item.__class__ is list]
         if not below:
-            return
+            return keys
         level = below
-    raise InvalidRequest(f"the body is nested more than {depth_max} levels deep: flatten it")
+    raise _too_deep(depth_max)
 
 
 def _plain_keys(body: Json) -> int:

@@ -11,89 +11,49 @@ a second waiting one ends the connection.
 What the parser (llhttp, strict) refuses: Content-Length with Transfer-Encoding, two lengths, bare LF,
 folded headers. What is refused here: a second Host, Authorization, Content-Type or key (whoever stands
 before us may have read the other one), a Host that is no host, sizes and times beyond the
-limits. A reader that takes nothing for `write_stall_s` is cut; until then its provider is paused, so one
+limits. Fields after a chunked body (trailers) are read over: none replaces a header that was checked.
+A reader that takes nothing for `write_stall_s` is cut; until then its provider is paused, so one
 stalled stream holds the two socket buffers and nothing more (promise P6).
+
+An `Upgrade` is never granted, so it is ignored (RFC 9110, 7.8), whatever it asks for: the JDK's client offers
+`h2c` with every request. The parser, though, takes what follows such a head for the other protocol. So when
+it says so the same head without that field goes through a new parser, under all the rules above, and then
+what follows it.
+
+Of a body's bytes those beyond the first `SMALL_BODY_BYTES` are counted for all connections together, as they
+arrive: over `bodies_bytes_max` of them nobody's large body is taken.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import httptools
 
-from farthing.config import ServerConfig
-from farthing.turn import Strand, Turn
+from farthing.edge.answering import Answering, HttpRequest, Owner
+from farthing.turn import Strand
 
 WRITE_HIGH_BYTES = 65_536
 NEVER_S = 1e18
 LINGER_S = 2.0
+SMALL_BODY_BYTES = 65_536  # ten thousand of them are 640 MiB, and most requests are smaller
+ROOM_BYTES = 262_144  # what the socket gives at once at most
 VERSIONS = ("1.1", "1.0")
 HOST_CHARS = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]"
 
 ONCE = frozenset({b"host", b"authorization", b"content-type", b"x-api-key", b"api-key"})
 
-REASONS = {
-    200: b"OK", 202: b"Accepted", 400: b"Bad Request", 401: b"Unauthorized", 403: b"Forbidden",
-    404: b"Not Found",
-    405: b"Method Not Allowed", 408: b"Request Timeout", 409: b"Conflict", 413: b"Content Too Large",
-    415: b"Unsupported Media Type", 422: b"Unprocessable Content", 429: b"Too Many Requests",
-    431: b"Request Header Fields Too Large", 500: b"Internal Server Error", 502: b"Bad Gateway",
-    503: b"Service Unavailable", 504: b"Gateway Timeout",
-}  # fmt: skip
 
-
-class HttpRequest:
-    """One request as it was read. Header names are in lower case; the last of equal names counts."""
-
-    __slots__ = ("body", "headers", "keep_alive", "method", "path", "received_s", "version")
-
-    def __init__(self, method: bytes, path: str, headers: dict[bytes, bytes], body: bytes) -> None:
-        self.method = method
-        self.path = path
-        self.headers = headers
-        self.body = body
-        self.version = "1.1"
-        self.keep_alive = True
-        self.received_s = 0.0
-
-
-class Owner(Protocol):
-    """What a connection needs of its server."""
-
-    config: ServerConfig
-    loop: asyncio.AbstractEventLoop
-    turn: Turn
-    connections: "set[ClientConnection]"
-    draining: bool
-    date: bytes
-
-    @property
-    def handler(self) -> Callable[["ClientConnection", HttpRequest], Coroutine[Any, Any, None]]:
-        """Answers one request; its last call is `ClientConnection.finish`."""
-
-    @property
-    def refusal(self) -> Callable[[int, str], tuple[bytes, bytes]]:
-        """Status and message -> further headers and body of an answer the server itself gives."""
-
-    def has_room(self) -> bool:
-        """Whether one more connection may be had."""
-
-    def answers_to(self, host: bytes) -> bool:
-        """Whether that Host is served here."""
-
-    def ended(self) -> None:
-        """A connection has finished a request, or is gone."""
-
-
-class ClientConnection(asyncio.Protocol):
-    """One client socket."""
+class ClientConnection(Answering, asyncio.Protocol):
+    """One client socket: what is read from it. What is written is in `Answering`."""
 
     __slots__ = (
-        "_bodiless",
         "_body_size",
         "_headers",
+        "_held_bytes",
+        "_ignores_upgrade",
         "_on_pause",
         "_on_resume",
         "_parser",
@@ -102,29 +62,20 @@ class ClientConnection(asyncio.Protocol):
         "_reading",
         "_refused",
         "_repeated",
+        "_room_bytes",
         "_stalled",
         "_strand",
+        "_trailed",
         "_url",
         "_waiting",
-        "also",
-        "chunked",
         "deadline_s",
         "known",
         "on_left",
-        "server",
-        "streaming",
-        "transport",
     )
 
     def __init__(self, server: Owner) -> None:
-        self.server = server
-        self.transport: asyncio.Transport | None = None
+        super().__init__(server)
         self.deadline_s = 0.0
-        self.streaming = False
-        """The head of a streamed answer has been sent."""
-        self.chunked = True
-        self.also = b""
-        """Header lines for the answer to the current request, whatever it will be."""
         self.known: tuple[Any, bytes, Any] | None = None
         """What the last Authorization header proved, and to whom: a client sends the same with each request.
         Kept no longer than the connection."""
@@ -135,15 +86,21 @@ class ClientConnection(asyncio.Protocol):
         self._waiting: HttpRequest | None = None
         self._reading = False
         """A request has begun to arrive and is not all here yet."""
-        self._bodiless = False
-        """HEAD: the answer's head alone; a body would be read as the next answer."""
         self._refused = False
         self._stalled = False
         self._on_pause: Callable[[], None] | None = None
         self._on_resume: Callable[[], None] | None = None
         self._quiet_bytes = 0
         self._body_size = 0
+        self._room_bytes = 0
+        """Of the body that arrives: how large it may grow before more room is asked for."""
+        self._held_bytes = 0
+        """This connection's part of `Owner.bodies_bytes`."""
+        self._ignores_upgrade = False
+        """The head that has just been read is read once more, without `Upgrade`."""
         self._headers: dict[bytes, bytes] = {}
+        self._trailed: dict[bytes, bytes] | None = None
+        """The headers, while a chunked body arrives: what is then in `_headers` are fields after it."""
         self._repeated = b""
         """A header of `ONCE` that came twice; empty when none did."""
         self._parts: list[bytes] = []
@@ -166,7 +123,11 @@ class ClientConnection(asyncio.Protocol):
         self.transport = None
         self.server.connections.discard(self)
         self._waiting = None
-        self._end_strand()
+        self._reading = False
+        if self._strand is not None:
+            self._end_strand()
+        else:
+            self._give_room_back()
 
     def _end_strand(self) -> None:
         """The client is gone: end what is done for it, unless others want it too."""
@@ -189,12 +150,26 @@ class ClientConnection(asyncio.Protocol):
         self._quiet_bytes += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:  # asked for and not granted: HTTP/1.1 goes on
-            self._parser = httptools.HttpRequestParser(self)
-            self.data_received(data[upgrade.args[0] :])
+        except httptools.HttpParserUpgrade as upgrade:
+            self._go_on(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
             if not self._refused:
                 self.refuse(400, f"the request is not valid HTTP/1.1: {error}")
+
+    def _go_on(self, data: bytes) -> None:
+        """Go on with HTTP/1.1 after a head that asked for another protocol."""
+        head = b""
+        if self._ignores_upgrade and not self._refused:
+            lines = [b"%b: %b\r\n" % field for field in self._headers.items() if field[0] != b"upgrade"]
+            version = self._parser.get_http_version().encode()
+            start = b"%b %b HTTP/%b\r\n" % (self._parser.get_method(), self._url, version)
+            head = start + b"".join(lines) + b"\r\n"
+        self._ignores_upgrade = False
+        self._url = b""
+        self._parser = httptools.HttpRequestParser(self)
+        if head:
+            self._take(head)
+        self.data_received(data)
 
     def _take_in_pieces(self, data: bytes) -> None:
         """So large a read may be a body, or a head that is too long: look after each allowance of it."""
@@ -214,6 +189,8 @@ class ClientConnection(asyncio.Protocol):
         self._parts = []
         self._repeated = b""
         self._body_size = 0
+        self._room_bytes = self.server.small_body_bytes
+        self._trailed = None
         self._reading = True
         if self._strand is None:
             self.deadline_s = time.monotonic() + self.server.config.header_s
@@ -224,8 +201,11 @@ class ClientConnection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
         headers = self._headers
-        if name in headers and name in ONCE:
-            self._repeated = name
+        if name in headers:
+            if name in ONCE:
+                self._repeated = name
+            elif name == b"connection":  # the parser heeds each, and so does who reads them again
+                value = b"%b, %b" % (headers[name], value)
         headers[name] = value
 
     def on_headers_complete(self) -> None:
@@ -246,29 +226,37 @@ class ClientConnection(asyncio.Protocol):
             self.refuse(400, "this Host is not served here")
             return
         length = headers.get(b"content-length")
+        chunked = b"transfer-encoding" in headers
         if length is not None and int(length) > self.server.config.body_bytes_max:
-            self.refuse(413, f"the body is over {self.server.config.body_bytes_max} bytes")
+            self._refuse_size(int(length))
             return
-        if b"upgrade" in headers and (length is not None or b"transfer-encoding" in headers):
-            self.refuse(400, "this server does not upgrade connections: leave the Upgrade header out")
-            return  # the parser would take the body for what follows the upgrade
+        if self._parser.should_upgrade():
+            if b"upgrade" in headers:
+                self._ignores_upgrade = True
+                return
+            if length is not None or chunked:
+                self.refuse(400, "CONNECT has no body, and this is no proxy")
+                return
+        if chunked:
+            self._trailed = headers
+            self._headers = {}
         if b"expect" in headers and self._strand is None and self.transport is not None:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if self._strand is None and (length not in (None, b"0") or b"transfer-encoding" in headers):
+        if self._strand is None and (chunked or length not in (None, b"0")):
             self.deadline_s = time.monotonic() + self.server.config.body_s
 
     def on_body(self, body: bytes) -> None:
         self._quiet_bytes = 0
         self._body_size += len(body)
-        if self._body_size > self.server.config.body_bytes_max:
-            self.refuse(413, f"the body is over {self.server.config.body_bytes_max} bytes")
-        elif not self._refused:
+        if self._body_size > self._room_bytes:
+            self._make_room()
+        if not self._refused:
             self._parts.append(body)
 
     def on_message_complete(self) -> None:
-        self._reading = False
-        if self._refused:
+        if self._refused or self._ignores_upgrade:
             return
+        self._reading = False
         parser = self._parser
         parts = self._parts
         url, self._url = self._url, b""
@@ -276,7 +264,7 @@ class ClientConnection(asyncio.Protocol):
         request = HttpRequest(
             parser.get_method(),
             path.decode("latin-1"),
-            self._headers,
+            self._headers if self._trailed is None else self._trailed,
             parts[0] if len(parts) == 1 else b"".join(parts),
         )
         self._parts = []
@@ -293,6 +281,34 @@ class ClientConnection(asyncio.Protocol):
         else:
             self.refuse(400, "too many pipelined requests: wait for the answer")
 
+    def _make_room(self) -> None:
+        """Let a large body grow by what has arrived of it, unless all of them together are too large."""
+        server = self.server
+        config = server.config
+        if self._body_size > config.body_bytes_max:
+            self._refuse_size(self._body_size)
+            return
+        more = max(ROOM_BYTES, self._body_size - self._room_bytes)
+        if server.bodies_bytes + more > config.bodies_bytes_max:
+            self.refuse(
+                503, "the large bodies of all requests are over server.bodies_bytes_max: try again soon"
+            )
+            return
+        server.bodies_bytes += more
+        self._held_bytes += more
+        self._room_bytes = min(self._room_bytes + more, config.body_bytes_max)
+
+    def _give_room_back(self) -> None:
+        self.server.bodies_bytes -= self._held_bytes
+        self._held_bytes = 0
+
+    def _refuse_size(self, size: int) -> None:
+        self.refuse(
+            413,
+            f"the body is over {self.server.config.body_bytes_max} bytes ({size} so far): send less, "
+            "or raise server.body_bytes_max",
+        )
+
     # -- handling --------------------------------------------------------------------------------------
 
     def _begin(self, request: HttpRequest) -> None:
@@ -300,14 +316,16 @@ class ClientConnection(asyncio.Protocol):
         self.streaming = False
         self.chunked = request.version == "1.1"
         self._bodiless = request.method == b"HEAD"
-        self.also = b""
         server = self.server
+        self.also = b"" if server.cors is None else server.cors.lines(request.headers.get(b"origin"))
         self._strand = server.turn.start(server.handler(self, request))
 
     def finish(self, keep_alive: bool) -> None:
         """The answer is complete: wait for the next request, or close. The handler's last call."""
         self._strand = None
         self._on_pause = self._on_resume = self.on_left = None
+        if self._held_bytes and self._waiting is None and not self._reading:
+            self._give_room_back()
         if self.server.draining:
             self.server.ended()
         transport = self.transport
@@ -341,6 +359,9 @@ class ClientConnection(asyncio.Protocol):
             self.server.turn.flush()
             transport.close()
             return
+        self._parts = []
+        cors = self.server.cors
+        self.also = b"" if cors is None else cors.lines(self._headers.get(b"origin"))
         headers, body = self.server.refusal(status, message)
         self.answer(status, headers + b"connection: close\r\n", body)
         self.server.turn.flush()
@@ -378,52 +399,6 @@ class ClientConnection(asyncio.Protocol):
             self.deadline_s = time.monotonic() + LINGER_S
 
     # -- writing -----------------------------------------------------------------------------------------
-
-    def answer(self, status: int, headers: bytes, body: bytes) -> None:
-        """Write a whole answer. `headers` are complete lines."""
-        transport = self.transport
-        if transport is not None:
-            sent = b"" if self._bodiless else body
-            lines = self.also + headers
-            self.server.turn.write(
-                transport,
-                b"HTTP/1.1 %d %b\r\ndate: %b\r\n%bcontent-length: %d\r\n\r\n%b"
-                % (status, REASONS.get(status, b"Status"), self.server.date, lines, len(body), sent),
-            )
-
-    def begin_stream(self, headers: bytes, first: bytes) -> None:
-        """Write the head of a streamed answer and its first bytes."""
-        self.streaming = True
-        transport = self.transport
-        if transport is None:
-            return
-        head = b"HTTP/1.1 200 OK\r\ndate: %b\r\n%b%b" % (self.server.date, self.also, headers)
-        if self.chunked:
-            self.server.turn.write_soon(
-                transport, b"%btransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (head, len(first), first)
-            )
-        else:
-            self.server.turn.write_soon(transport, b"%bconnection: close\r\n\r\n%b" % (head, first))
-
-    def stream(self, data: bytes) -> None:
-        """Write more of a streamed answer."""
-        transport = self.transport
-        if transport is not None:
-            framed = b"%x\r\n%b\r\n" % (len(data), data) if self.chunked else data
-            self.server.turn.write_soon(transport, framed)
-
-    def end_stream(self, data: bytes) -> None:
-        """Write the last of a streamed answer."""
-        transport = self.transport
-        if transport is not None:
-            self.server.turn.write(
-                transport, b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if self.chunked else data
-            )
-
-    def end_chunks(self) -> None:
-        """End a streamed answer whose last bytes are written."""
-        if self.transport is not None and self.chunked:
-            self.server.turn.write(self.transport, b"0\r\n\r\n")
 
     def when_writable(self, pause: Callable[[], None], resume: Callable[[], None]) -> None:
         """See `protocols.Sink`."""

@@ -10,33 +10,35 @@ import msgspec
 from msgspec import Meta, Struct
 
 from farthing.edge.auth import named_tenant
-from farthing.edge.openai import TOKENS_MAX, Asked, Number, Reader, _convert, documents_of
+from farthing.edge.openai import Asked, Number, Reader, _convert, documents_of
 from farthing.errors import InvalidRequest
 from farthing.models.answers import money_of
 from farthing.protocols import Sink
-from farthing.types import Answer, Json, Receipt, Request, replace
+from farthing.types import OUTPUT_TOKENS_MAX, Answer, Json, Receipt, Request, replace
 
-Tokens = Annotated[int, Meta(ge=1, le=TOKENS_MAX)]
+Tokens = Annotated[int, Meta(ge=1, le=OUTPUT_TOKENS_MAX)]
 Text = Annotated[str, Meta(min_length=1)]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
+
+TEXT_PARTS = ("text", "output_text")
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
 
 class _Delta(Struct):
-    content: str | None = None
+    content: str | list[Any] | None = None
 
 
 class _Choice(Struct):
     delta: _Delta | None = None
-    finish_reason: str | None = None
-    index: int = 0
+    finish_reason: Any = None
+    index: Any = 0
 
 
 class _Chunk(Struct):
     choices: list[_Choice] | None = None
-    usage: dict[str, Any] | None = None
+    usage: Any = None
 
 
 _decode_chunk = msgspec.json.Decoder(_Chunk).decode
@@ -128,10 +130,24 @@ def read_ask(reader: Reader, body: Json, asked: Asked) -> Request:
 def write_whole(answer: Answer, receipt: Receipt) -> bytes:
     """A whole answer in Farthing's form."""
     whole = _decode(answer.body)
-    choice = whole["choices"][0]
-    return _encode(
-        {"text": (choice.get("message") or {}).get("content") or "", **_facts(whole, choice, receipt)}
+    choice: Json = (whole.get("choices") or ({},))[0]
+    text = _text((choice.get("message") or {}).get("content"))
+    return _encode({"text": text, **_facts(whole, choice, receipt)})
+
+
+def _text(content: Any) -> str:
+    """The text of a message, whose content may come in parts; thoughts and images among them are left out."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return ""
+    parts = (
+        (part.get("text") if part.get("type", "text") in TEXT_PARTS else None)
+        if isinstance(part, dict)
+        else part
+        for part in content
     )
+    return "".join(part for part in parts if isinstance(part, str))
 
 
 def _facts(whole: Json, choice: Json, receipt: Receipt) -> Json:
@@ -190,7 +206,7 @@ class TextSink:
             self._usage = chunk.usage or self._usage
             for choice in chunk.choices or ():
                 self._finish_reason = choice.finish_reason or self._finish_reason
-                text = None if choice.delta is None else choice.delta.content
+                text = "" if choice.delta is None else _text(choice.delta.content)
                 if text and choice.index == 0:
                     out.append(b"data: %b\n\n" % _encode({"text": text}))
         return b"".join(out)

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from hashlib import blake2b
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from farthing.config import ENDPOINT_PREFIX, fault_of_name
 from farthing.errors import (
@@ -18,16 +18,16 @@ from farthing.errors import (
     UnknownModel,
 )
 from farthing.models.lenient_json import write_json
-from farthing.types import Endpoint, Json, Request, Tenant, replace
+from farthing.types import Endpoint, Json, Request, Tenant, output_tokens_said, replace
 
 SESSION = b"x-farthing-session"
 TASK = b"x-farthing-task"
 CACHE_CONTROL = b"cache-control"
 DOCUMENTS = b"x-farthing-documents"
 DOCUMENTS_MAX = 64
-TOKENS_MAX = 100_000_000  # above any context window; a larger number is a mistake, often a negative one
+CHARS_PER_TOKEN = 4
+TEXT_CHARS_MAX = 20_000
 
-Tokens = Annotated[int, Meta(ge=1, le=TOKENS_MAX)]
 Number = int | float
 
 encode = msgspec.json.Encoder().encode
@@ -40,41 +40,29 @@ class _StreamOptions(Struct):
 class _Message(Struct):
     role: str
     content: str | list[Any] | None = None
-    name: str | None = None
     tool_calls: list[Any] | None = None
 
 
 class _ChatBody(Struct):
-    """The fields of a chat completion whose type is checked. All others are carried unread."""
+    """The fields of a chat completion that are read here, so their type is checked. All others are carried
+    unread, and whether they make sense is the provider's to say, in its own words."""
 
     model: str
     messages: list[_Message]
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
-    max_tokens: Tokens | None = None
-    max_completion_tokens: Tokens | None = None
-    n: Annotated[int, Meta(ge=1, le=128)] | None = None
+    max_tokens: Number | None = None
+    max_completion_tokens: Number | None = None
+    n: Number | None = None
     temperature: Number | None = None
-    top_p: Number | None = None
-    presence_penalty: Number | None = None
-    frequency_penalty: Number | None = None
-    seed: int | None = None
-    stop: str | list[str] | None = None
-    logprobs: bool | None = None
-    top_logprobs: Annotated[int, Meta(ge=0)] | None = None
     tools: list[dict[str, Any]] | None = None
-    tool_choice: str | dict[str, Any] | None = None
-    response_format: dict[str, Any] | None = None
-    user: str | None = None
-    metadata: dict[str, Any] | None = None
+    user: Any = None
 
 
 class _EmbeddingsBody(Struct):
     model: str
     input: str | list[Any]
-    dimensions: Tokens | None = None
-    encoding_format: str | None = None
-    user: str | None = None
+    user: Any = None
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -119,9 +107,9 @@ class Reader:
         text, chars = _texts(read.messages)
         if read.tools is not None or body.get("functions") or body.get("response_format"):
             chars = max(chars, asked.body_bytes)
-        output_tokens_max = read.max_completion_tokens
-        if output_tokens_max is None:
-            output_tokens_max = read.max_tokens
+        said_max = read.max_completion_tokens
+        if said_max is None:
+            said_max = read.max_tokens
         options = read.stream_options
         headers = asked.headers
         endpoint = self.endpoint(model, asked)
@@ -142,7 +130,7 @@ class Reader:
             prompt_chars=chars,
             stream=bool(read.stream),
             include_usage=options is not None and bool(options.include_usage),
-            output_tokens_max=output_tokens_max,
+            output_tokens_max=None if said_max is None else output_tokens_said(said_max),
             session=_word(headers[SESSION]) if SESSION in headers else None,
             user="" if read.user is None else self.digest_user(read.user),
             task_type=_word(headers[TASK]) if TASK in headers else None,
@@ -156,9 +144,7 @@ class Reader:
         model = self._names.get(read.model)
         if model is None:
             model = self._spelled(read.model)
-        if not read.input:
-            raise InvalidRequest("`input` is empty: send a text", param="input")
-        texts = [read.input] if isinstance(read.input, str) else [t for t in read.input if isinstance(t, str)]
+        text, chars = _inputs(read.input)
         endpoint = self.endpoint(model, asked)
         if CACHE_CONTROL in asked.headers:
             endpoint = _cached_as_asked(endpoint, asked.headers[CACHE_CONTROL])
@@ -173,8 +159,8 @@ class Reader:
             model=model,
             alias=alias,
             body=body,
-            text=" ".join(texts)[:20_000],
-            prompt_chars=sum(map(len, texts)) if texts else asked.body_bytes,
+            text=text,
+            prompt_chars=chars,
             session=_word(asked.headers.get(SESSION)),
             user="" if read.user is None else self.digest_user(read.user),
             task_type="embed",
@@ -231,10 +217,10 @@ class Reader:
         """The endpoint of that name as this configuration has it; None when there is none."""
         return self._default if name == self._default.name else self._endpoints.get(name)
 
-    def digest_user(self, user: str) -> str:
+    def digest_user(self, user: Any) -> str:
         """Who asked, for the ledger: a keyed digest, so that the name itself is nowhere."""
         digest = self._user_digest.copy()
-        digest.update(user.encode("utf-8", "replace"))
+        digest.update(user.encode("utf-8", "replace") if isinstance(user, str) else encode(user))
         return digest.hexdigest()
 
 
@@ -297,6 +283,23 @@ def _texts(messages: list[Any]) -> tuple[str, int]:
     if last is None:
         return "", chars
     return last if isinstance(last, str) else "\n".join(_parts(last)), chars
+
+
+def _inputs(given: str | list[Any]) -> tuple[str, int]:
+    """The first of the texts to embed, and the characters of all; a token id counts as a token's four."""
+    if isinstance(given, str):
+        return given[:TEXT_CHARS_MAX], len(given)
+    kinds = set(map(type, given))
+    if kinds <= {int}:
+        return "", CHARS_PER_TOKEN * len(given)
+    texts = [item for item in given if item.__class__ is str] if str in kinds else []
+    chars = sum(map(len, texts))
+    for item in given if kinds != {str} else ():
+        if item.__class__ is list:
+            chars += CHARS_PER_TOKEN * len(item)
+        elif item.__class__ is not str:
+            chars += len(encode(item))
+    return " ".join(texts)[:TEXT_CHARS_MAX], chars
 
 
 def _parts(content: list[Any]) -> list[str]:

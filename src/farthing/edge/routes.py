@@ -1,7 +1,8 @@
 """What the server answers to: routes, authentication, admission, headers, errors.
 
-A handler is chosen by the exact path; a path that is not in `ROUTES` does not exist. Everything that
-serves a request under one configuration is in one `Serving`, which a reload replaces whole; a request
+A handler is chosen by the exact path, and only where none has it `paths` looks at other spellings; a path
+that leads to nothing in `ROUTES` does not exist. What is demanded hangs on the route. Everything that serves
+a request under one configuration is in one `Serving`, which a reload replaces whole; a request
 keeps the one it began with.
 """
 
@@ -19,19 +20,22 @@ from msgspec import Struct
 
 from farthing import __version__
 from farthing.config import ServerConfig
-from farthing.edge import feedback, native, openai
+from farthing.edge import feedback, native, openai, paths
 from farthing.edge.admit import Admission
+from farthing.edge.answering import HttpRequest
 from farthing.edge.auth import Keys
-from farthing.edge.body import read_object
-from farthing.edge.connection import ClientConnection, HttpRequest
+from farthing.edge.body import QUICK_BYTES, read_object, takes_long
+from farthing.edge.connection import ClientConnection
+from farthing.edge.media import JSON_TYPE, check_type
 from farthing.edge.openai import Asked, Reader
 from farthing.errors import (
     FarthingError,
     Forbidden,
-    InvalidRequest,
     NoSuchRoute,
     Overloaded,
     Unauthenticated,
+    UnknownModel,
+    UnsupportedMedia,
 )
 from farthing.models.answers import usd
 from farthing.pipeline import Steps, answer, note_cancelled, note_error
@@ -41,10 +45,8 @@ from farthing.types import Answer, Json, Receipt, Request, Tenant, saved_nusd
 log = logging.getLogger("farthing.edge")
 encode = msgspec.json.Encoder().encode
 
-LARGE_BODY_BYTES = 1_048_576  # parsing more takes over 10 ms
 Parsed = asyncio.Future[Json]
 
-JSON_TYPE = b"application/json"
 JSON_HEAD = b"server: farthing\r\ncontent-type: application/json\r\n"
 STREAM_HEAD = (
     b"server: farthing\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
@@ -127,12 +129,9 @@ class Edge:
         keep_alive = http.keep_alive
         try:
             route = ROUTES.get(http.path)
-            if route is None:
-                raise NoSuchRoute(f"there is nothing at {http.path[:200]}: see the HTTP API documentation")
-            handler = route.get(b"GET" if http.method == b"HEAD" else http.method)
+            handler = None if route is None else route.get(http.method)
             if handler is None:
-                allow = ", ".join(method.decode() for method in route) + (", HEAD" if b"GET" in route else "")
-                raise NoSuchRoute(f"{http.path} takes {allow}", allow=allow)
+                handler = paths.handler_of(http, ROUTES, preflight=Edge.preflight)
             if isinstance(handler, Inference):
                 if not await self._infer(connection, http, request_id, handler):
                     keep_alive = False
@@ -175,6 +174,8 @@ class Edge:
             lines.append(f"allow: {error.allow}\r\n")
         if isinstance(error, Unauthenticated):
             lines.append("www-authenticate: Bearer\r\n")
+        if isinstance(error, UnsupportedMedia):
+            lines.append("accept-encoding: identity\r\n")
         connection.answer(status, JSON_HEAD + head + "".join(lines).encode("latin-1"), body)
         return True
 
@@ -189,7 +190,7 @@ class Edge:
         try:
             serving = self.serving
             parsed = None
-            if len(http.body) > LARGE_BODY_BYTES:
+            if len(http.body) > QUICK_BYTES and takes_long(http.body):
                 parsed = await self._parse_aside(http, request_id, serving)
             request = self._request(http, request_id, serving, inference, parsed, connection)
             receipt = Receipt(
@@ -223,7 +224,7 @@ class Edge:
             admission.leave()
 
     async def _parse_aside(self, http: HttpRequest, request_id: str, serving: Serving) -> Parsed | None:
-        """Parse a large body in a thread; None where the key is no good, which `_request` will say.
+        """Parse what takes long in a thread; None where the key is no good, which `_request` will say.
 
         The thread is no faster, but it can be interrupted between any two of its passes over the body;
         in one go these would hold up every other request for a tenth of a second.
@@ -276,11 +277,12 @@ class Edge:
         try:
             rate = keys.rate(tenant)
             if rate is not None:
-                connection.also = rate.headers()
+                also = connection.also
+                connection.also = also + rate.headers()
                 rate.take()
-                connection.also = rate.headers()
-            if headers.get(b"content-type") != JSON_TYPE:
-                _check_type(headers)
+                connection.also = also + rate.headers()
+            if headers.get(b"content-type") != JSON_TYPE or b"content-encoding" in headers:
+                check_type(headers)
             limits = serving.server
             if parsed is None:
                 body = read_object(raw, depth_max=limits.depth_max, nodes_max=limits.nodes_max)
@@ -314,6 +316,37 @@ class Edge:
         listed = {"object": "list", "data": visible(self.serving.models, tenant)}
         connection.answer(200, JSON_HEAD + _id_head(request_id), encode(listed))
 
+    async def model(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
+        """One entry of the list, or of a name that is not listed and may be asked for all the same."""
+        serving = self.serving
+        tenant = serving.keys.tenant(http.headers)
+        name = paths.named_model(http.path) or paths.named_model(paths.plain(http.path))
+        listed = (
+            entry for entry in visible(serving.models, tenant) if entry["id"] in (name, name.rstrip("/"))
+        )
+        entry = next(listed, None)
+        if entry is None and tenant.endpoint is None:
+            entry = serving.model(name)
+        if entry is None:
+            raise UnknownModel(
+                f"there is no model `{name[:200]}` here; GET /v1/models lists those that are", param="model"
+            )
+        connection.answer(200, JSON_HEAD + _id_head(request_id), encode(entry))
+
+    async def preflight(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
+        """Answer a browser that asks whether a page may send a request; a page never sees this answer.
+
+        Raises:
+            Forbidden: its site is not in `server.cors_origins`.
+        """
+        cors, origin = connection.server.cors, http.headers[b"origin"]
+        if cors is None or not cors.allows(origin):
+            site = origin[:200].decode("latin-1")
+            raise Forbidden(
+                f'pages of {site} may not call: to allow them add "{site}" to server.cors_origins'
+            )
+        connection.answer_nothing(_id_head(request_id) + cors.preflight(http.headers))
+
     async def feedback(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
         """Written to the ledger before it is acknowledged."""
         serving = self.serving
@@ -326,7 +359,7 @@ class Edge:
         if rate is not None:
             rate.take()
         self._feedback.take(tenant)
-        _check_type(http.headers)
+        check_type(http.headers)
         signal = feedback.read(http.body, tenant=tenant, now_unix_s=time())
         serving.steps.ledger.signal(signal)
         connection.answer(202, JSON_HEAD + _id_head(request_id), encode(feedback.accepted(signal)))
@@ -341,6 +374,7 @@ class Edge:
             connection.answer(200, JSON_HEAD, b'{"status":"ok"}')
 
     async def metrics(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
+        connection.also = b""  # it takes no key: no page of a browser reads it
         connection.answer(200, b"content-type: text/plain; version=0.0.4; charset=utf-8\r\n", self._metrics())
 
     async def version(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
@@ -375,17 +409,6 @@ def _receipt_of_unread(http: HttpRequest, request_id: str, tenant: Tenant) -> Re
         tenant=tenant.name,
         client_retry=_client_retry(http.headers),
     )
-
-
-def _check_type(headers: Mapping[bytes, bytes]) -> None:
-    """A page of another site may send a body without a type unasked, and never one with this type.
-
-    Raises:
-        InvalidRequest: it is of another type.
-    """
-    assumed = b"" if b"origin" in headers else JSON_TYPE
-    if not headers.get(b"content-type", assumed).lower().startswith(JSON_TYPE):
-        raise InvalidRequest("send the body as `content-type: application/json`")
 
 
 def _client_retry(headers: Mapping[bytes, bytes]) -> int:
@@ -437,6 +460,7 @@ ROUTES: dict[str, dict[bytes, RouteHandler]] = {
     "/v1/chat/completions": {b"POST": Inference(Reader.chat)},
     "/v1/embeddings": {b"POST": Inference(Reader.embeddings)},
     "/v1/models": {b"GET": Edge.models},
+    paths.MODEL: {b"GET": Edge.model},
     "/llm-inference": {b"POST": Inference(native.read_inference, texts=True)},
     "/v1/feedback": {b"POST": Edge.feedback},
     "/v1/ask": {b"POST": Inference(native.read_ask, texts=True)},

@@ -9,7 +9,9 @@ from email.utils import formatdate
 from typing import Any
 
 from farthing.config import ServerConfig
-from farthing.edge.connection import LINGER_S, ClientConnection, HttpRequest
+from farthing.edge.answering import HttpRequest
+from farthing.edge.connection import LINGER_S, SMALL_BODY_BYTES, ClientConnection
+from farthing.edge.cors import Cors, cors_of
 from farthing.turn import Turn
 
 SEND_BUFFER_BYTES = 65_536  # the kernel doubles it; the default lets a stalled reader pin 4 MB
@@ -34,18 +36,18 @@ class Server:
         evicts: bool = False,
     ) -> None:
         """`evicts`: when all places are taken, who comes gets that of the one that was quiet longest."""
-        self.config = config
+        self.reconfigure(config)
         self.handler = handler
         self.refusal = refusal
         self.loop = loop
         self.turn = turn
         self.connections: set[ClientConnection] = set()
+        self.bodies_bytes = 0
         self.draining = False
         self.idle = asyncio.Event()
         """While draining: no request is in progress any more."""
         self.date = formatdate(usegmt=True).encode()
         self._evicts = evicts
-        self._hosts = _host_names(config)
         self._listener: asyncio.AbstractServer | None = None
         self._sweeper: asyncio.TimerHandle | None = None
 
@@ -75,6 +77,8 @@ class Server:
     def reconfigure(self, config: ServerConfig) -> None:
         """Apply new limits. The address stays what it was at the start."""
         self.config = config
+        self.cors: Cors | None = cors_of(config.cors_origins)
+        self.small_body_bytes = min(SMALL_BODY_BYTES, config.body_bytes_max)
         self._hosts = _host_names(config)
 
     def has_room(self) -> bool:

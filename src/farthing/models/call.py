@@ -11,6 +11,7 @@ other to keep the endpoint's deadline; where none does, leaving it helps nobody.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from math import ceil
 
 import msgspec
 from msgspec import Struct
@@ -371,7 +372,7 @@ def affordable(prompt: Prompt, target: Target, left_nusd: int) -> tuple[Prompt, 
 def _choices(prompt: Prompt) -> int:
     """How many answers the client wants at once (`n`), each with an output of its own."""
     choices = prompt.body.get("n")
-    return choices if isinstance(choices, int) and choices > 1 else 1
+    return ceil(choices) if isinstance(choices, int | float) and choices > 1 else 1
 
 
 def _output_chunks_max(wanted: Wanted) -> int | None:

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from farthing.brain.cache.keys import DROPPED
 from farthing.brain.cache.semantic.scope import with_question
-from farthing.types import CacheHit, Endpoint, Json, Request, Tenant
+from farthing.types import CacheHit, Endpoint, Json, Request, Tenant, output_tokens_said
 
 RECIPE_BYTES_MAX = 65_536  # a longer prompt is answered from here, but cannot be asked again by ourselves
 
@@ -139,7 +139,7 @@ def request_of(
         body=body,
         text=question,
         prompt_chars=_chars(body),
-        output_tokens_max=tokens_max,
+        output_tokens_max=output_tokens_said(tokens_max),
         tier=recipe.tier,
         task_type=recipe.task_type,
         language=recipe.language,

@@ -1,0 +1,120 @@
+"""Clients that spell a path or a base URL in their own way are served, or told what they meant."""
+
+from urllib.parse import quote
+
+import pytest
+from openai import NotFoundError, OpenAI
+from tests.conftest import StartGateway
+from tests.e2e.gateway import Running
+from tests.faults.provider import FaultProvider
+
+from farthing.config import key_digest
+
+KEY = {"authorization": "Bearer sk-good"}
+CHAT = {"model": "cheap", "messages": [{"role": "user", "content": "hi"}]}
+
+
+@pytest.fixture(scope="module")
+def gateway(start_gateway: StartGateway, upstream: FaultProvider) -> Running:
+    return start_gateway(f"""
+[[keys]]
+tenant = "acme"
+digest = "{key_digest("sk-good")}"
+[providers.a]
+base_url = "{upstream.base_url}"
+[tiers.cheap]
+targets = ["a/good", "a/org/deep-model", "a/größe:7b"]
+""")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/chat/completions/",
+        "/v1//chat/completions",
+        "//v1/chat/completions",
+        "/v1/chat//completions//",
+        "/v1/chat/completions?api-version=2024-10-21",
+        "/v1/chat/completions/?a=b#c",
+    ],
+)
+def test_slashes_too_many_and_queries_are_read_over(gateway: Running, path: str) -> None:
+    assert gateway.post(path, CHAT, KEY).json["choices"][0]["message"]["content"] == "echo: hi"
+    assert gateway.post(path, CHAT).status == 401, "the key is asked for however the path is spelt"
+    assert gateway.request("GET", path, headers=KEY).status == 405
+
+
+@pytest.mark.parametrize("path", ["/v1/models/", "//v1//models", "/v1/models/cheap/", "//v1/models//cheap"])
+def test_the_same_goes_for_the_names_of_models(gateway: Running, path: str) -> None:
+    assert gateway.request("GET", path, headers=KEY).status == 200
+    assert gateway.request("GET", path).status == 401
+    assert gateway.request("HEAD", path, headers=KEY).status == 200
+
+
+@pytest.mark.parametrize("path", ["/metrics/", "//metrics", "/healthz/", "//readyz", "/version//"])
+def test_what_takes_no_key_has_one_spelling(gateway: Running, path: str) -> None:
+    assert gateway.request("GET", path, headers=KEY).status == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/chat/completions",
+        "/embeddings",
+        "/models",
+        "/messages",
+        "/v1/v1/chat/completions",
+        "/openai/v1/chat/completions",
+        "/api/v1/models",
+        "/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21",
+        "/api/chat",
+        "/api/tags",
+    ],
+)
+def test_a_base_url_that_is_not_ours_is_told(gateway: Running, path: str) -> None:
+    for reply in (gateway.post(path, CHAT, KEY), gateway.request("GET", path)):
+        assert reply.status == 404 and reply.error["code"] == "not_found"
+        assert "base URL" in reply.error["message"] and "/v1" in reply.error["message"]
+        assert path.partition("?")[0] in reply.error["message"]
+
+
+@pytest.mark.parametrize("path", ["/v1/completions", "/v1/responses", "/v1/messages", "/v1/responses/"])
+def test_an_interface_that_is_not_there_says_what_is(gateway: Running, path: str) -> None:
+    reply = gateway.post(path, CHAT, KEY)
+    assert reply.status == 404
+    assert "not served" in reply.error["message"] and "/v1/chat/completions" in reply.error["message"]
+
+
+@pytest.mark.parametrize("path", ["/v1/audio/speech", "/v1/files", "/favicon.ico", "/v1/models/../metrics"])
+def test_anything_else_is_a_plain_404(gateway: Running, path: str) -> None:
+    assert gateway.request("GET", path, headers=KEY).status == 404
+
+
+def test_a_model_is_retrieved_by_its_name(gateway: Running) -> None:
+    with OpenAI(base_url=gateway.base_url, api_key="sk-good", max_retries=0) as client:
+        for listed in client.models.list():
+            assert client.models.retrieve(listed.id) == listed
+        with pytest.raises(NotFoundError) as missing:
+            client.models.retrieve("gpt-9")
+    assert missing.value.code == "model_not_found" and missing.value.param == "model"
+    assert "gpt-9" in missing.value.message
+
+
+@pytest.mark.parametrize("name", ["cheap", "a/good", "a/org/deep-model", "a/größe:7b"])
+def test_slashes_and_letters_of_a_name_may_be_encoded(gateway: Running, name: str) -> None:
+    for path in {quote(name), quote(name, safe=""), quote(name, safe="/:")}:
+        reply = gateway.request("GET", f"/v1/models/{path}", headers=KEY)
+        assert (reply.status, reply.json["id"], reply.json["object"]) == (200, name, "model")
+        assert gateway.request("GET", f"/v1/models/{path}").status == 401
+
+
+@pytest.mark.parametrize("name", ["%", "%2", "%ff", "%00", "a%0d%0ab", "..%2f..", "{id}", "a" * 5_000])
+def test_odd_names_are_unknown_models(gateway: Running, name: str) -> None:
+    reply = gateway.request("GET", f"/v1/models/{name}", headers=KEY)
+    assert reply.status == 404 and reply.error["code"] == "model_not_found"
+    assert len(reply.body) < 2_000
+
+
+def test_a_model_cannot_be_deleted(gateway: Running) -> None:
+    reply = gateway.request("DELETE", "/v1/models/a/good", headers=KEY)
+    assert reply.status == 405 and reply.headers["allow"] == "GET, HEAD"
