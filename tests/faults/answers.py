@@ -93,7 +93,7 @@ def compose(body: Json, plan: Plan, call_id: str) -> Answer:
         choices=choices,
         reasoning=reasoning,
         tool=tool,
-        finish=finish,
+        finish=plan.finish or finish,
         usage=_usage(prompt, completion, plan.cached, len(reasoning)),
         logprobs=body.get("logprobs") is True,
         logprob=plan.logprob,
