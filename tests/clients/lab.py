@@ -7,6 +7,7 @@ each question once, however often a client asks it.
 import dataclasses
 import itertools
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -233,9 +234,9 @@ def worse(direct: Outcome, through: Outcome) -> str:
 
 
 def _words(message: str) -> str:
-    """What the provider said, out of what the client makes of it: `Error code: 500 - {'error': {...}}`."""
-    start, end = message.find("asked for a "), message.find("',")
-    return message[start:end] if 0 <= start < end else ""
+    """What the provider said, out of what the client makes of it; empty where it said nothing of its own."""
+    found = re.search(r"asked for a \d+", message)
+    return found[0] if found else ""
 
 
 def told(text: str) -> list[Outcome]:

@@ -62,6 +62,7 @@ class Plan:
     cached: int = 0
     usage: bool = True
     finish: str | None = None
+    models: str = ""
     # When the fault strikes.
     share: float = 1.0
     seed: int = 0
@@ -99,6 +100,7 @@ class Plan:
 
 ANSWER: Final = (
     "say", "n", "reasoning", "logprob", "delay", "gap", "prompt_tokens", "cached", "usage", "finish",
+    "models",
 )  # fmt: skip
 _KIND: Final[Mapping[str, Any]] = {
     name: next((kind for kind in get_args(hint) if kind is not type(None)), hint)
