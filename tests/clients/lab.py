@@ -9,6 +9,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -75,6 +76,27 @@ class Lab:
         self.first = first
         self._refused_url = refused_url
         self._numbers = itertools.count(1)
+        urls = (gateway.base_url, first.base_url, refused_url)
+        self._clients = {url: OpenAI(base_url=url, api_key="any") for url in urls}
+
+    def close(self) -> None:
+        for client in self._clients.values():
+            client.close()
+
+    def ask(self, door: Door, *, stream: bool, max_retries: int = 2, patience_s: float = 30.0) -> Outcome:
+        """One new question by OpenAI's client for Python, with its defaults but for these."""
+        outcome = Outcome(asked=self.question())
+        fields = _fields(door, outcome.asked)
+        client = self._clients[door.base_url].with_options(max_retries=max_retries, timeout=patience_s)
+        try:
+            if stream:
+                for chunk in client.chat.completions.create(**fields, stream=True):
+                    _take(outcome, chunk)
+            else:
+                _take_whole(outcome, client.chat.completions.create(**fields))
+        except Exception as error:  # noqa: BLE001  # whatever the client raises is what came of it
+            return outcome.failed(error)
+        return outcome
 
     def question(self) -> str:
         """One that nobody asked before."""
@@ -124,7 +146,11 @@ exact = "off"
 """
         tiers = "".join(_tiers(each, form) for each in known for form in FORMS)
         with running(config + tiers, folder) as gateway:
-            yield Lab(gateway, first, refused_url)
+            place = Lab(gateway, first, refused_url)
+            try:
+                yield place
+            finally:
+                place.close()
 
 
 def _tiers(scenario: Scenario, form: Form) -> str:
@@ -150,26 +176,6 @@ def _struck(scripts: dict[str, str]) -> Callable[[Call], str | None]:
         return f"{found},seed={number}" if number.isdigit() else found
 
     return script
-
-
-# -- OpenAI's client for Python -----------------------------------------------------------------------
-
-
-def ask(door: Door, text: str, *, stream: bool, max_retries: int = 2, patience_s: float = 30.0) -> Outcome:
-    """One question by a client of its own, with its defaults but for these."""
-    outcome = Outcome(asked=text)
-    fields = _fields(door, text)
-    client = OpenAI(base_url=door.base_url, api_key="any", max_retries=max_retries, timeout=patience_s)
-    with client:
-        try:
-            if stream:
-                for chunk in client.chat.completions.create(**fields, stream=True):
-                    _take(outcome, chunk)
-            else:
-                _take_whole(outcome, client.chat.completions.create(**fields))
-        except Exception as error:  # noqa: BLE001  # whatever the client raises is what came of it
-            return outcome.failed(error)
-    return outcome
 
 
 async def ask_async(client: AsyncOpenAI, door: Door, text: str, *, stream: bool) -> Outcome:
@@ -199,6 +205,40 @@ def _take(outcome: Outcome, chunk: Any) -> None:
 def _take_whole(outcome: Outcome, answer: Any) -> None:
     outcome.text = answer.choices[0].message.content
     outcome.finish = answer.choices[0].finish_reason
+
+
+# -- every scenario, by every way ---------------------------------------------------------------------
+
+Met = dict[tuple[Scenario, Form, Way], list[Outcome]]
+TRIES: Final[dict[Form, tuple[Way, ...]]] = {
+    "whole": ("direct", "alone", "pair"),
+    "streamed": ("direct", "alone", "pair"),
+    "gathered": ("alone", "pair"),  # a form of the gateway's own
+}
+
+
+def meet_all(
+    place: Lab, scenarios: Iterable[Scenario], rounds: int, *, lasting_rounds: int | None = None
+) -> Met:
+    """Ask for each scenario `rounds` times, one after the other; the scenarios beside each other.
+
+    `lasting_rounds`: how often for what answers nobody; None: as often as for the others.
+    """
+
+    def meet(scenario: Scenario, form: Form, way: Way) -> list[Outcome]:
+        patience_s = 30.0 if way == "pair" else scenario.patience_s
+        times = rounds if scenario.ends == "answers" or lasting_rounds is None else lasting_rounds
+        door = place.door(scenario, form, way)
+        return [place.ask(door, stream=form == "streamed", patience_s=patience_s) for _ in range(times)]
+
+    with ThreadPoolExecutor(32) as pool:
+        asked = {
+            (scenario, form, way): pool.submit(meet, scenario, form, way)
+            for scenario in scenarios
+            for form, ways in TRIES.items()
+            for way in ways
+        }
+        return {key: future.result() for key, future in asked.items()}
 
 
 # -- what is compared ---------------------------------------------------------------------------------

@@ -17,7 +17,12 @@ ASK = Path(__file__).parent / "java" / "Ask.java"
 
 @pytest.fixture(scope="module")
 def gateway(start_gateway: StartGateway, upstream: FaultProvider) -> Running:
-    return start_gateway(f'[providers.a]\nbase_url = "{upstream.base_url}"\n')
+    return start_gateway(f"""
+[providers.a]
+base_url = "{upstream.base_url}"
+[cache]
+exact = "off"
+""")
 
 
 @pytest.fixture(scope="module")

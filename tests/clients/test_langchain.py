@@ -115,7 +115,7 @@ def test_the_default_embeddings_of_a_thousand_documents_are_those_of_the_provide
 ) -> None:
     """It sends lists of token ids, up to 300,000 a request; what is too long it cuts and averages itself."""
     documents = [
-        f"Document {number}: " + " ".join(f"w{(number * 31 + i) % 997}" for i in range(65))
+        f"Document {number}: " + " ".join(f"w{(number * 31 + i) % 997}" for i in range(110))
         for number in range(1_000)
     ]
     documents[500] = " ".join(f"long{i % 601}" for i in range(6_000))

@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 from openai import AsyncOpenAI, OpenAI
-from tests.clients.lab import Door, Lab, Outcome, Way, ask, ask_async, lab, worse
+from tests.clients.lab import Door, Lab, Outcome, Way, ask_async, lab, worse
 from tests.clients.scenarios import ONCE, SCENARIOS, Scenario
 from tests.e2e.gateway import until
 from tests.faults.truth import Call
@@ -46,7 +46,7 @@ def sync_outcomes(place: Lab) -> dict[Asked, Outcome]:
         scenario, form, way, retries = asked
         stream = form == "streamed"
         door = place.door(scenario, "streamed" if stream else "whole", way, f"sync{retries}")
-        return ask(door, place.question(), stream=stream, max_retries=retries)
+        return place.ask(door, stream=stream, max_retries=retries)
 
     every = forms((*ONCE, *LASTING))
     with ThreadPoolExecutor(16) as pool:
