@@ -20,6 +20,8 @@ from tests.clients.scenarios import SCENARIOS, Scenario
 
 from benchmarks.machine import machine
 
+WAYS: tuple[Way, ...] = ("direct", "alone", "pair")
+
 
 def told(outcome: Outcome) -> str:
     if outcome.silently_short:
@@ -50,6 +52,20 @@ def printed(row: dict[str, Any], rounds: int) -> str:
         return f"{f'{answered} of {rounds}  {why}':51}"
 
     return f"{row['scenario']:28} {row['form']:9} {cell('direct')} {cell('alone')} {cell('pair')}".rstrip()
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The rows as `docs/clients.md` has them: answers directly / with one target / with two."""
+    by = {(row["scenario"], row["form"]): row for row in rows}
+
+    def cell(scenario: str, form: str) -> str:
+        row = by[scenario, form]
+        return " / ".join(str(row[way]["answered"]) if way in row else "-" for way in WAYS)
+
+    lines = [f"| failure | {' | '.join(TRIES)} |", f"|---|{'---|' * len(TRIES)}"]
+    for scenario in dict.fromkeys(row["scenario"] for row in rows):
+        lines.append(f"| {scenario} | {' | '.join(cell(scenario, form) for form in TRIES)} |")
+    return "\n".join(lines)
 
 
 def main() -> None:
