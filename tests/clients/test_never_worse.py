@@ -6,6 +6,7 @@ All questions are asked first, at once where they do not depend on each other; t
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from tests.clients.lab import FORMS, Form, Lab, Met, Outcome, lab, meet_all, worse
@@ -89,6 +90,25 @@ def test_a_target_whose_streams_keep_breaking_is_left_for_the_healthy_one(
     door = place.door(next(each for each in SCENARIOS if each.slug == slug), "streamed", "pair")
     outcomes = [place.ask(door, stream=True) for _ in range(20)]
     assert outcomes[-1].answered, outcomes[-1]
+
+
+@pytest.mark.conformance
+@pytest.mark.timeout(900)
+def test_at_length_no_question_is_served_worse(tmp_path: Path) -> None:
+    """The same faults for longer, so that what they leave behind in the gateway is there to be seen."""
+    passing = [each for each in SCENARIOS if each.ends == "answers"]
+    with lab(SCENARIOS, tmp_path) as place:
+        met = meet_all(place, SCENARIOS, 40, lasting_rounds=10)
+    complaints = [
+        f"{scenario.name}, {form}: {worse(direct, through)}"
+        for scenario in passing
+        for form in ("whole", "streamed")
+        for direct, through in zip(met[scenario, form, "direct"], met[scenario, form, "alone"], strict=True)
+        if worse(direct, through)
+    ]
+    assert complaints == []
+    through = [each for (_, _, way), outcomes in met.items() if way != "direct" for each in outcomes]
+    assert [each for each in through if each.silently_short] == []
 
 
 def told_of_a_break(outcome: Outcome) -> None:
