@@ -17,6 +17,9 @@ pytestmark = pytest.mark.timeout(180)  # of which a quiet machine needs 15 s
 ROUNDS = 3
 """How often what passes is met, one after the other: what one question met must not hurt the next."""
 
+CALLS_MAX = 3
+"""What the client itself makes of one question at most."""
+
 SICK = next(each for each in SCENARIOS if each.second != "good")
 EVERY = [pytest.param(each, id=each.slug) for each in SCENARIOS]
 HEALTHY = [pytest.param(each, id=each.slug) for each in SCENARIOS if each is not SICK]
@@ -54,6 +57,17 @@ def test_one_target_alone_is_never_worse_than_without_the_gateway(
     assert [worse(one, other) for one, other in zip(direct, through, strict=True)] == [""] * len(direct)
     if scenario.ends == "breaks" and form == "streamed":
         told_of_a_break(through[0])
+
+
+@pytest.mark.parametrize("form", ["whole", "streamed"])
+@pytest.mark.parametrize("scenario", EVERY)
+def test_the_provider_is_asked_no_more_often_than_by_a_client_that_retries_twice(
+    place: Lab, met: Met, scenario: Scenario, form: Form
+) -> None:
+    """Retries are made by the gateway or by its client, not by both on top of each other."""
+    for outcome in met[scenario, form, "alone"]:
+        asked = f'"{outcome.asked}"'.encode()
+        assert sum(asked in call.body for call in place.first.calls) <= CALLS_MAX, outcome
 
 
 @pytest.mark.parametrize("scenario", [pytest.param(s, id=s.slug) for s in SCENARIOS if s.ends == "answers"])

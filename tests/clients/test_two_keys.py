@@ -114,9 +114,9 @@ def test_a_name_that_both_list_is_refused_with_the_two_that_are_meant(client: Op
 
 def test_a_name_that_nobody_lists_is_refused_with_the_form_that_would_do(client: OpenAI) -> None:
     with pytest.raises(openai.NotFoundError) as refused:
-        said(client, "no-such-model")
+        said(client, "unheard-of")
     told = refused.value.message
-    assert "openai/no-such-model" in told or "provider/model" in told
+    assert "openai/unheard-of" in told or "provider/model" in told
 
 
 def said(client: OpenAI, model: str) -> str | None:
