@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.clients.lab import FORMS, Form, Lab, Met, Outcome, lab, meet_all, worse
-from tests.clients.scenarios import SCENARIOS, Scenario
+from tests.clients.scenarios import REFUSES, SCENARIOS, Scenario
 
 pytestmark = pytest.mark.timeout(180)  # of which a quiet machine needs 15 s
 
@@ -67,7 +67,9 @@ def test_the_provider_is_asked_no_more_often_than_by_a_client_that_retries_twice
     """Retries are made by the gateway or by its client, not by both on top of each other."""
     for outcome in met[scenario, form, "alone"]:
         asked = f'"{outcome.asked}"'.encode()
-        assert sum(asked in call.body for call in place.first.calls) <= CALLS_MAX, outcome
+        calls = sum(asked in call.body for call in place.first.calls)
+        assert (scenario.script(form) == REFUSES) == (calls == 0)
+        assert calls <= CALLS_MAX, outcome
 
 
 @pytest.mark.parametrize("scenario", [pytest.param(s, id=s.slug) for s in SCENARIOS if s.ends == "answers"])
