@@ -12,11 +12,11 @@ from farthing.errors import (
     Forbidden,
     InvalidRequest,
     NoProviderLeft,
-    ProviderBusy,
-    ProviderRejected,
     RequestError,
+    StreamBroken,
     UnknownModel,
 )
+from farthing.models.providers.lenient_json import write_json
 from farthing.types import Endpoint, Json, Request, Tenant, replace
 
 ENDPOINT_PREFIX = "farthing/"
@@ -290,34 +290,17 @@ def documents_of(named: list[str]) -> tuple[str, ...]:
     return tuple(sorted(set(named)))
 
 
-def retry_after_of(error: FarthingError) -> float | None:
-    """Seconds after which another try makes sense; None when none does or nobody knows."""
-    if isinstance(error, NoProviderLeft):
-        waits = [f.retry_after_s for f in error.failures if isinstance(f, ProviderBusy)]
-        known = [wait for wait in waits if wait is not None]
-        return min(min(known), 60.0) if known else None
-    return getattr(error, "retry_after_s", None)
-
-
 def error_body(error: FarthingError) -> bytes:
-    """An OpenAI error object. The provider's own is passed on when it refused the request itself."""
-    if isinstance(error, NoProviderLeft) and error.failures:
-        last = error.failures[-1]
-        if isinstance(last, ProviderRejected) and last.body and error.status == last.upstream_status:
-            passed_on = _provider_error(last.body)
-            if passed_on is not None:
-                return passed_on
+    """An OpenAI error object. The provider's own is passed on where one provider has the say."""
+    said = None
+    if isinstance(error, NoProviderLeft) and error.passed_on is not None:
+        said = error.passed_on.said
+    elif isinstance(error, StreamBroken):
+        said = error.said
+    if said is not None:
+        return write_json({"error": said})
     param = error.param if isinstance(error, RequestError) else None
     code = error.code
     if isinstance(error, NoProviderLeft) and error.status == 429:
         code = "rate_limit_exceeded"
     return encode({"error": {"message": str(error), "type": error.kind, "param": param, "code": code}})
-
-
-def _provider_error(body: bytes) -> bytes | None:
-    try:
-        read = msgspec.json.decode(body)
-    except msgspec.DecodeError:
-        return None
-    error = read.get("error") if isinstance(read, dict) else None
-    return encode({"error": error}) if isinstance(error, dict) and "message" in error else None

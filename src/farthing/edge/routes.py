@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from itertools import count
+from math import ceil
 from time import time
 
 import msgspec
@@ -158,11 +159,11 @@ class Edge:
         decided = receipt is not None and receipt.route_reason
         head = facts_head(receipt) if receipt is not None and decided else _id_head(request_id)
         lines = []
-        if status in (409, 429) or status >= 500:
-            lines.append(f"x-should-retry: {'true' if error.retry else 'false'}\r\n")
-        retry_after_s = openai.retry_after_of(error)
+        retry_after_s = getattr(error, "retry_after_s", None)
         if retry_after_s is not None:
-            lines.append(f"retry-after: {max(1, round(retry_after_s))}\r\n")
+            lines.append(f"retry-after: {max(1, ceil(retry_after_s))}\r\n")
+        if error.retry or (error.retry is not None and retry_after_s is None):
+            lines.append(f"x-should-retry: {'true' if error.retry else 'false'}\r\n")
         if isinstance(error, NoSuchRoute) and error.allow:
             lines.append(f"allow: {error.allow}\r\n")
         if isinstance(error, Unauthenticated):
