@@ -25,11 +25,11 @@ FAULTY = "once"
 
 
 def sampled(call: Call) -> str | None:
-    """Each answer is another sample; a model of this name fails the first try of each question."""
+    """Each answer is another sample; `FAULTY` models fail the first try of each question."""
     if not call.path.endswith("/chat/completions"):
         return None
     question = call.json["messages"][-1]["content"]
-    fault = f",status=503,first=1,seed={len(question)}" if call.model == FAULTY else ""
+    fault = f",status=503,first=1,seed={len(question)}" if call.model.startswith(FAULTY) else ""
     return f"say=sample {next(SAMPLES)}{fault}"
 
 
@@ -106,7 +106,7 @@ def test_a_chain_that_tries_again_gets_another_sample(gateway: Running, provider
 
 def test_a_failure_that_passes_is_nothing_to_it(gateway: Running) -> None:
     for retries in (2, 0):
-        client = chat(gateway.base_url, f"a/{FAULTY}", max_retries=retries)
+        client = chat(gateway.base_url, f"a/{FAULTY}-{retries}", max_retries=retries)
         assert str(client.invoke("x" * (40 + retries)).content).startswith("sample ")
 
 
