@@ -82,8 +82,10 @@ def frugal(start_gateway: StartGateway, upstream: FaultProvider, second: FaultPr
     return start_gateway(CONFIG.format(a=upstream.base_url, b=second.base_url, call=""))
 
 
-ONCE = ["status=503", "status=500", "status=429", "status=429,retry-after=1", "status=408", "status=409", "reset",
-        "truncate=0,end=cut", "status=529"]  # fmt: skip
+ONCE = [
+    "status=503", "status=500", "status=429", "status=429,retry-after=1", "status=408", "status=409",
+    "status=529", "reset", "truncate=0,end=cut",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -114,9 +116,11 @@ def test_retries_used_up_are_the_only_ones_the_client_is_told_not_to_add_to(
     for number in range(3):
         assert gateway.chat(f"good {number}", model="a/always").status == 200
     script.of["always"] = ["status=503,code=busy"] * 9
-    with OpenAI(base_url=gateway.base_url, api_key="any", max_retries=2) as client:
-        with pytest.raises(openai.InternalServerError) as failed:
-            client.chat.completions.create(model="a/always", messages=[{"role": "user", "content": "x"}])
+    with (
+        OpenAI(base_url=gateway.base_url, api_key="any", max_retries=2) as client,
+        pytest.raises(openai.InternalServerError) as failed,
+    ):
+        client.chat.completions.create(model="a/always", messages=[{"role": "user", "content": "x"}])
     assert script.seen["always"] - 3 == 3, "as many as the client itself would have made"
     assert (failed.value.status_code, failed.value.code) == (503, "busy"), "in the provider's words"
     assert failed.value.response.headers["x-should-retry"] == "false"

@@ -43,6 +43,7 @@ _MAY_BE_ZERO = frozenset(
         "retry_s",
         "cosine_min",
         "retry_share_max",
+        "retry_wait_s_max",
         "input",
         "output",
         "cached_input",

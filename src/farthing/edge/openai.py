@@ -16,7 +16,7 @@ from farthing.errors import (
     StreamBroken,
     UnknownModel,
 )
-from farthing.models.providers.lenient_json import write_json
+from farthing.models.lenient_json import write_json
 from farthing.types import Endpoint, Json, Request, Tenant, replace
 
 ENDPOINT_PREFIX = "farthing/"

@@ -6,8 +6,8 @@ import msgspec
 
 from farthing.errors import ContractExceeded, DeadlineExceeded, StreamBroken
 from farthing.models.call import Called
+from farthing.models.lenient_json import write_json
 from farthing.models.providers import completion
-from farthing.models.providers.lenient_json import write_json
 from farthing.models.providers.sse import DONE
 from farthing.models.stream import Stream
 from farthing.types import Answer, CacheHit, Json, Receipt, Request, Usage, saved_nusd

@@ -167,7 +167,8 @@ class Health:
             self._calls.popleft()
         while self._retries and self._retries[0] < oldest_s:
             self._retries.popleft()
-        allowed = max(BUDGET_FREE, int(len(self._calls) * self._config.retry_share_max))
+        share = self._config.retry_share_max
+        allowed = max(BUDGET_FREE, int(len(self._calls) * share)) if share else 0
         if len(self._retries) >= allowed:
             return False
         self._retries.append(now_s)

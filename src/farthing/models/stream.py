@@ -21,8 +21,8 @@ from farthing.errors import (
     ProviderUnavailable,
     StreamBroken,
 )
+from farthing.models.lenient_json import BOM
 from farthing.models.providers.completion import NotChunks, assemble, explode
-from farthing.models.providers.lenient_json import BOM
 from farthing.models.providers.sse import DONE, BadStream, EventReader, ProviderSaid
 from farthing.protocols import Exchange, Sink
 from farthing.turn import Waits

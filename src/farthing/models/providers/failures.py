@@ -17,7 +17,7 @@ from farthing.errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
-from farthing.models.providers.lenient_json import NotJson, read_json
+from farthing.models.lenient_json import NotJson, read_json
 from farthing.models.transport.connection import header
 from farthing.types import Json
 

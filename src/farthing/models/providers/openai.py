@@ -12,8 +12,8 @@ from msgspec import Raw, Struct
 
 from farthing import __version__
 from farthing.errors import ProviderError, ProviderUnavailable
+from farthing.models.lenient_json import NotJson, read_json, write_json
 from farthing.models.providers import failures
-from farthing.models.providers.lenient_json import NotJson, read_json, write_json
 from farthing.models.providers.sse import chars_in, finish_of
 from farthing.models.providers.usage import read_usage
 from farthing.models.transport.connection import header

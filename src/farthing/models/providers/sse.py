@@ -13,13 +13,14 @@ Source: HTML Living Standard, 9.2.6 (line ends CR, LF, CRLF; `:` comments; sever
 fields are ignored; one byte order mark before the first event).
 """
 
+import re
 from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
 
+from farthing.models.lenient_json import BOM, NotJson, read_json, write_json
 from farthing.models.providers.failures import error_object, has_words, is_error
-from farthing.models.providers.lenient_json import BOM, NotJson, read_json, write_json
 from farthing.models.providers.usage import read_usage
 from farthing.types import Json, Usage
 
@@ -32,6 +33,8 @@ MEANINGFUL = (
 )  # fmt: skip
 """What of a delta is a part of an answer, with all whose name begins as one of `THOUGHTS`."""
 THOUGHTS = ("reasoning", "thinking")
+_UNCOUNTED = re.compile(b'"(?:function_call|audio|image|citations|annotations|reasoning_|thinking)')
+"""Names of parts that no count is made of; most first chunks have none of them."""
 
 NULL = Raw(b"null")
 
@@ -49,6 +52,7 @@ class Delta(Struct):
     reasoning_content: str | None = None
     reasoning: str | None = None
     """The same under the name that vLLM, Ollama and OpenRouter give it."""
+    refusal: str | None = None
     tool_calls: list[ToolCallDelta] | None = None
 
 
@@ -57,7 +61,7 @@ class ChunkChoice(Struct):
     finish_reason: str | None = None
     index: int = 0
     usage: Raw = NULL
-    """Kimi's place for it."""
+    """Kimi's place for it, beside the finish."""
 
 
 class WireChunk(Struct):
@@ -72,7 +76,6 @@ _decode = msgspec.json.Decoder(WireChunk).decode
 class PlainChoice(Struct):
     delta: Raw
     finish_reason: None = None
-    usage: None = None
 
 
 class PlainChunk(Struct):
@@ -347,7 +350,8 @@ class EventReader:
     def _choice(self, choice: ChunkChoice) -> None:
         delta = choice.delta
         if delta is not None:
-            chars = len(delta.content or "") + len(delta.reasoning_content or delta.reasoning or "")
+            chars = len(delta.content or delta.refusal or "")
+            chars += len(delta.reasoning_content or delta.reasoning or "")
             for call in delta.tool_calls or ():
                 chars += 0 if call.function is None else len(call.function.arguments or "")
             self._text_chars += chars
@@ -388,7 +392,8 @@ class EventReader:
         return bool(found)
 
     def _loose_delta(self, delta: Json) -> None:
-        said = delta.get("content"), delta.get("reasoning_content") or delta.get("reasoning")
+        reasoning = delta.get("reasoning_content") or delta.get("reasoning")
+        said = delta.get("content"), reasoning, delta.get("refusal")
         chars = sum(map(chars_in, said)) + chars_in(delta.get("tool_calls"))
         self._text_chars += chars
         self._chunks += bool(chars or delta.get("tool_calls"))
@@ -419,6 +424,8 @@ def _is_error(payload: bytes) -> bool:
 
 def _is_meaningful(payload: bytes) -> bool:
     """Whether a chunk holds a part of an answer that is not counted in characters."""
+    if _UNCOUNTED.search(payload) is None:
+        return False
     value = read_json(payload)
     choices = value.get("choices")
     for choice in choices if isinstance(choices, list) else ():
