@@ -29,7 +29,7 @@ test: $(STAMPS)/clients
 	@$(BIN)/python -m pytest $(ARGS)
 
 # Of each of these `make test` runs a fixed sample.
-conformance: $(STAMPS)/browser
+conformance: $(STAMPS)/conformance
 	@$(BIN)/python -m pytest -m conformance $(ARGS)
 
 check: $(STAMPS)/dev
@@ -65,6 +65,6 @@ $(STAMPS)/clients: $(STAMPS)/dev $(NODE)/package.json $(NODE)/package-lock.json
 	@tools/install_clients.sh
 	@touch $@
 
-$(STAMPS)/browser: $(STAMPS)/clients
-	@tools/install_clients.sh browser
+$(STAMPS)/conformance: $(STAMPS)/clients
+	@tools/install_clients.sh conformance
 	@touch $@

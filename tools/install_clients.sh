@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Install the clients that the tests run unmodified and that Python's package index does not have.
 #
-#     tools/install_clients.sh             Java, whose HttpClient is the client; OpenAI's package for Node
-#     tools/install_clients.sh browser     Chromium, too
+#     tools/install_clients.sh                 Java, whose HttpClient is the client; OpenAI's package for Node
+#     tools/install_clients.sh conformance     Chromium and the other packages for Node, too
 #
 # Needs what constraints-dev.txt pins: node and npm are among it. Twice is safe, and quick when nothing changed.
 set -euo pipefail
@@ -39,9 +39,12 @@ need() {
 }
 
 need "Java 11 or newer with its compiler" default-jre-headless runs_java
-if [ "${1:-}" = browser ]; then
+omit=(--omit=dev)
+if [ "${1:-}" = conformance ]; then
     need "Chromium" chromium runs_browser
+    omit=()
 fi
 
 # npm is a script for the node beside it.
-PATH="$PWD/.venv/bin:$PATH" npm ci --prefix tests/clients/node --ignore-scripts --no-audit --no-fund --loglevel=error >&2
+PATH="$PWD/.venv/bin:$PATH" npm ci --prefix tests/clients/node "${omit[@]}" \
+    --ignore-scripts --no-audit --no-fund --loglevel=error >&2

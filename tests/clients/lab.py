@@ -252,13 +252,13 @@ def worse(direct: Outcome, through: Outcome) -> str:
         return f"passes {through.text!r} for a whole answer"
     if direct.answered:
         return f"fails where the provider answers: {through.error} {through.status} {through.message}"
-    if direct.status is None:
+    if direct.status is None or direct.status < 400:
         return ""  # it broke or was not there; the gateway says so in words of its own
-    if direct.error == "AuthenticationError":
+    if direct.status == 401:
         # The gateway's key, not the client's, and what is said of it may hold a part of it.
-        told = through.error == "InternalServerError" and "key" in through.message
+        told = (through.status or 0) >= 500 and "key" in through.message
         return "" if told else f"does not say that its own key was refused: {through.error} {through.message}"
-    if through.error != direct.error:
+    if (through.error, through.status) != (direct.error, direct.status):
         return f"raises {through.error} {through.status}, not {direct.error} {direct.status}"
     words = _words(direct.message)
     if words not in through.message:

@@ -140,7 +140,7 @@ def test_a_real_browser_runs_the_client_against_it(
 ) -> None:
     names = ("chromium", "chromium-browser", "google-chrome")
     browser = next((path for path in map(shutil.which, names) if path), None)
-    assert browser is not None, "`make conformance` installs it: tools/install_clients.sh browser"
+    assert browser is not None, "`make conformance` installs it: tools/install_clients.sh conformance"
     options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
     command = [browser, *options, f"--user-data-dir={tmp_path}", f"{page}/?base={gateway.base_url}"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

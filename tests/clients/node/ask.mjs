@@ -1,10 +1,12 @@
-// Ask with the official client of Node what standard input says, everything at once, and print what came of it.
+// Ask with the official client of Node what standard input says, and print what came of it.
 //
 // In:  a JSON list of {baseURL, model, text, stream, maxRetries, timeoutMs, stopAfter}.
 // Out: a JSON list in the same order of {text} or {text, error: {type, status, code, message}}, `text` being
 //      what had come until then. `stopAfter`: leave a stream after so many chunks.
 import OpenAI from "openai";
 import { text as readAll } from "node:stream/consumers";
+
+import { inLanes } from "./lanes.mjs";
 
 async function ask(job) {
   const client = new OpenAI({
@@ -37,4 +39,4 @@ async function ask(job) {
 }
 
 const jobs = JSON.parse(await readAll(process.stdin));
-console.log(JSON.stringify(await Promise.all(jobs.map(ask))));
+console.log(JSON.stringify(await inLanes(jobs, ask)));
