@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from farthing.brain.cache.exact import ExactCache
-from farthing.brain.cache.flight import Flights
+from farthing.brain.cache.flight import Flight, Flights, Follower
+from farthing.brain.cache.fresh import Given, who_and_what, why_asked_anew
 from farthing.brain.cache.keys import CacheKeys
 from farthing.brain.classify.linear import LinearClassifier
 from farthing.brain.classify.rules import RulesClassifier
@@ -162,6 +163,26 @@ def timed() -> Callable[[], object]:
     return learn
 
 
+def memory_steps(body: dict[str, Any], router: RulesRouter, key: bytes) -> dict[str, Callable[[], object]]:
+    """Whether a request may be answered from memory."""
+    request, given = request_of(body), Given()
+    plain = request_of({name: value for name, value in body.items() if name != "temperature"})
+    of_somebody = request_of(body, user="0123456789abcdef")
+
+    def ask_again() -> None:
+        asked = who_and_what(of_somebody, key)
+        assert asked is not None
+        given.lately(asked, 300)
+        given.note(asked)
+
+    return {
+        "may it be answered from memory, a temperature given": lambda: why_asked_anew(request, router.pins),
+        "may it be answered from memory, none given": lambda: why_asked_anew(plain, router.pins),
+        "who asks for what, nobody is named": lambda: who_and_what(request, key),
+        "who asks for what, was it asked before, remember": ask_again,
+    }
+
+
 def measure(body: dict[str, Any]) -> dict[str, dict[str, float]]:
     request = request_of(body)
     limited = request_of(
@@ -169,7 +190,8 @@ def measure(body: dict[str, Any]) -> dict[str, dict[str, float]]:
     )
     long = request_of(body, text=request.text * 1_000, prompt_chars=request.prompt_chars * 1_000)
     linear = LinearClassifier()
-    classifier, keys, flights = RulesClassifier(), CacheKeys(policy="p"), Flights()
+    classifier, keys = RulesClassifier(), CacheKeys(policy="p")
+    flights: Flights[Any] = Flights()
     router = RulesRouter(
         Policy(
             tiers={"cheap": (CHEAP,), "expensive": (DEAR,)},
@@ -205,8 +227,13 @@ def measure(body: dict[str, Any]) -> dict[str, dict[str, float]]:
         for holds in rules:
             holds(request, nothing_known)
 
+    def lead(key: bytes) -> Flight[Any]:
+        place = flights.join(key)
+        assert isinstance(place, Flight)
+        return place
+
     def fly() -> None:
-        flights.join(key).land(None)
+        lead(key).land(None)
 
     def limits() -> None:
         hold = contract.reserve(limited, prompt)
@@ -216,9 +243,11 @@ def measure(body: dict[str, Any]) -> dict[str, dict[str, float]]:
     def journey() -> Prompt:
         guard.check(request.text)
         found: Any = awaited(classifier.classify(request))
+        why_asked_anew(request, router.pins)
         digest = cache.key(request) or b""
+        who_and_what(request, digest)
         awaited(cache.lookup(digest))
-        flight = flights.join(digest)
+        flight = lead(digest)
         awaited(router.route(request, found))
         sent = compose(request, found, request.endpoint.terms)
         hold = contract.reserve(request, sent)
@@ -233,6 +262,7 @@ def measure(body: dict[str, Any]) -> dict[str, dict[str, float]]:
         "classify, prompt 1000 times as long": lambda: classifier.describe(long),
         "classify, linear": lambda: linear.describe(request),
         "classify, linear, prompt 1000 times as long": lambda: linear.describe(long),
+        **memory_steps(body, router, key),
         "cache key": lambda: keys.key(request),
         "cache look-up, miss": lambda: awaited(cache.lookup(key)),
         "cache look-up, hit": lambda: awaited(cache.lookup(b"hit")),
@@ -255,13 +285,20 @@ def measure(body: dict[str, Any]) -> dict[str, dict[str, float]]:
 async def measure_flight() -> dict[str, float]:
     """A follower's share: joining, waiting and being woken, with 100 followers."""
     hit = CacheHit(kind="exact", body=b"{}", target="a/cheap", usage=Usage(), cost_nusd=1)
-    flights = Flights()
+    flights: Flights[Any] = Flights()
     followers = 100
+
+    def follow() -> Follower[Any]:
+        place = flights.join(b"k")
+        assert isinstance(place, Follower)
+        return place
+
     rounds = []
     for _ in range(ROUNDS):
         started_s = time.process_time()
         leader = flights.join(b"k")
-        waiting = [asyncio.ensure_future(flights.join(b"k").answer()) for _ in range(followers)]
+        assert isinstance(leader, Flight)
+        waiting = [asyncio.ensure_future(follow().answer(live=False)) for _ in range(followers)]
         await asyncio.sleep(0)
         leader.land(hit)
         await asyncio.gather(*waiting)

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import assert_never
 
@@ -15,6 +16,7 @@ import msgspec
 from farthing import config as configuration
 from farthing.brain.cache.exact import ExactCache
 from farthing.brain.cache.flight import Flights
+from farthing.brain.cache.fresh import Given
 from farthing.brain.cache.keys import CacheKeys
 from farthing.brain.cache.off import NoCache
 from farthing.brain.classify.rules import RulesClassifier
@@ -23,6 +25,7 @@ from farthing.brain.route.rules import Policy, RulesRouter
 from farthing.cascading import CascadeParts, build_cascades, cascaded
 from farthing.config import (
     DEFAULT_RULES,
+    ENDPOINT_PREFIX,
     Config,
     EndpointConfig,
     MemoryStoreConfig,
@@ -45,6 +48,7 @@ from farthing.errands.run import Errands
 from farthing.errands.schedule import window_of
 from farthing.ledger.metrics import MeteredLedger, Metrics
 from farthing.ledger.segments import SegmentLedger
+from farthing.models.broadcast import Broadcast
 from farthing.models.call import Caller
 from farthing.models.catalogue import Catalogue
 from farthing.models.health import Health
@@ -72,7 +76,7 @@ from farthing.stores.kv.sqlite import SqliteStore
 from farthing.stores.user_key import user_key
 from farthing.turn import Turn
 from farthing.types import Endpoint, Prompt, Request, Target, Tenant, Terms
-from farthing.upstreams import build_provider, list_models
+from farthing.upstreams import build_provider, describe_model, list_models
 
 log = logging.getLogger("farthing.app")
 
@@ -86,7 +90,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     transport: Transport
     store: KeyValueStore
     contract: MemoryContract
-    flights: Flights
+    flights: Flights[Broadcast]
+    given: Given = msgspec.field(default_factory=Given)
     health: dict[str, Health]
     lengths: Lengths = msgspec.field(default_factory=Lengths)
     """Of the answers of each endpoint."""
@@ -196,6 +201,7 @@ def build(config: Config, parts: Parts) -> Serving:
         confirmer=build_confirm(config, parts, endpoints),
         inspector=inspector,
         inspects=inspector is not None and inspector.looks,
+        given=parts.given,
         flights=parts.flights if caching and config.cache.coalesce else None,
         router=cascaded(config, router, rules),
         contract=parts.contract,
@@ -225,7 +231,7 @@ def build(config: Config, parts: Parts) -> Serving:
         strict=config.brain.strict,
     )
     named = {name: endpoints[name] for name in config.endpoints}
-    reader = Reader(named, endpoints[default.name], parts.user_key)
+    reader = Reader(named, endpoints[default.name], parts.user_key, names=model_names(rules))
     return Serving(
         steps=steps,
         reader=reader,
@@ -236,6 +242,8 @@ def build(config: Config, parts: Parts) -> Serving:
         ),
         server=config.server,
         models=list_models(rules, targets),
+        model=partial(describe_model, router=rules, targets=targets),
+        targets=frozenset(targets.configured),
         keeper=None if parts.semantic is None else build_keeper(parts.semantic, endpoints),
     )
 
@@ -313,10 +321,21 @@ def build_router(config: Config, targets: Targets) -> RulesRouter:
             rules=rules,
             default_tier=default,
             endpoints=tuple(config.endpoints),
+            endpoint_tiers={n: e.tier for n, e in config.endpoints.items() if e.tier is not None},
             directs=config.answers,
             open_provider=targets.open,
+            suggestions=targets.suggestions,
         )
     )
+
+
+def model_names(router: RulesRouter) -> dict[str, str]:
+    """Every known model name with the one to go on with: what leads to an endpoint is that endpoint."""
+    names = {}
+    for name in router.known_models():
+        endpoint = router.endpoint_of(name)
+        names[name] = name if endpoint is None else ENDPOINT_PREFIX + endpoint
+    return names
 
 
 def build_endpoint(name: str, endpoint: EndpointConfig, config: Config) -> Endpoint:
@@ -335,6 +354,8 @@ def build_endpoint(name: str, endpoint: EndpointConfig, config: Config) -> Endpo
             on_limit=endpoint.on_limit,
         ),
         cache_exact=mode,
+        cache_reuse=endpoint.cache.reuse or config.cache.reuse,
+        cache_again_s=config.cache.again_s,
         cache_ttl_s=endpoint.cache.ttl_s,
         semantic=build_semantics(endpoint.cache.semantic),
         baseline=endpoint.baseline,
@@ -346,7 +367,13 @@ def default_endpoint(config: Config) -> Endpoint:
     found = config.endpoints.get("default")
     if found is not None:
         return build_endpoint("default", found, config)
-    return Endpoint(name="default", cache_exact=config.cache.exact)
+    cache = config.cache
+    return Endpoint(
+        name="default",
+        cache_exact=cache.exact,
+        cache_reuse=cache.reuse,
+        cache_again_s=cache.again_s,
+    )
 
 
 def build_stage(config: Config, env: Mapping[str, str], serving: Serving | None = None) -> Stage:

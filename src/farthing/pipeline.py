@@ -22,6 +22,7 @@ no client holds a complete answer that the ledger does not know.
 
 import asyncio
 import logging
+import time
 from collections.abc import Coroutine
 from time import perf_counter
 from typing import Any, TypeVar
@@ -29,7 +30,8 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from farthing.brain.cache.flight import Flight, Flights
+from farthing.brain.cache.flight import Flight, Flights, Follower
+from farthing.brain.cache.fresh import Given, who_and_what, why_asked_anew
 from farthing.brain.compose import compose
 from farthing.errors import (
     ContractExceeded,
@@ -42,6 +44,7 @@ from farthing.errors import (
 )
 from farthing.escalate import Cascades
 from farthing.models import answers
+from farthing.models.broadcast import Broadcast
 from farthing.models.call import Called, Caller, Wanted
 from farthing.models.money import Money
 from farthing.postprocess.guard import guard_request
@@ -81,8 +84,10 @@ class Steps(Struct, frozen=True, kw_only=True):
     """None: nothing is learned about answers."""
     inspects: bool = False
     """Whether it looks at any answer, or only hears who asks again."""
-    flights: Flights | None
+    flights: Flights[Broadcast] | None
     """None: identical requests do not share a call."""
+    given: Given = msgspec.field(default_factory=Given)
+    """Who was given which answer a moment ago."""
     router: Router
     contract: Contract
     caller: Caller
@@ -95,6 +100,20 @@ class Steps(Struct, frozen=True, kw_only=True):
     strict: bool = False
 
 
+class Memory(Struct):
+    """What one request has to do with the answers to others."""
+
+    key: bytes | None = None
+    """Its key in the exact cache; None: no answer may be taken from there, nor kept."""
+    asked: int | None = None
+    """Who asks for what (`who_and_what`)."""
+    flight: Flight[Broadcast] | None = None
+    """The shared call that it leads."""
+    look: Look | None = None
+    fresh: CacheHit | None = None
+    """What it has for those who wait for the same."""
+
+
 async def answer(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -> Answer:
     """Answer `request`: stream the middle of a streamed answer to `sink`, return what comes last.
 
@@ -103,9 +122,7 @@ async def answer(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -
         StreamBroken: after the first chunk.
     """
     hold: Hold | None = None
-    flight: Flight | None = None
-    to_keep: CacheHit | None = None
-    look: Look | None = None
+    memory = Memory()
     try:
         await next_stage()
         if steps.guardrails:
@@ -114,14 +131,12 @@ async def answer(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -
         note_asked(request, traits, steps, receipt)
 
         await next_stage()
-        key = steps.cache.key(request)
-        hit, flight = (None, None) if key is None else await reuse(request, key, steps, receipt)
-        if hit is None and request.endpoint.semantic is not None:
-            hit, look = await reuse_similar(request, traits, steps, receipt)
-        served = None if hit is None else serve_hit(request, hit, steps, receipt)
-        if served is not None:
-            to_keep = hit  # for those who wait for the same answer
-            return served
+        receipt.asked_anew = why_asked_anew(request, steps.router.pins)
+        if not receipt.asked_anew:
+            request = recall(request, memory, steps, receipt)
+            served = await reuse(request, traits, memory, sink, steps, receipt)
+            if served is not None:
+                return served
 
         prompt = compose(request, traits, request.endpoint.terms)
         routing = steps.router.route(request, traits)
@@ -132,7 +147,7 @@ async def answer(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -
 
         hold = steps.contract.reserve(request, prompt)
         inspected = inspector_of(request, route, steps, receipt) if steps.inspects else None
-        keeps = key is not None or look is not None or inspected is not None
+        keeps = memory.key is not None or memory.look is not None or inspected is not None
         wanted = want(request, route, prompt, hold, receipt, steps.kept_bytes_max if keeps else 0)
         called = await (  # what may be escalated is checked before a byte of it goes out
             steps.caller.call(wanted, route)
@@ -140,52 +155,130 @@ async def answer(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -
             else steps.cascades.answer(wanted, route, steps.caller, steps.money)
         )
         relayed = called.stream is not None
-        reply = await relay(wanted, called, sink, steps) if relayed else deliver(wanted, called, steps)
+        reply = (
+            await relay(wanted, called, memory.flight, sink, steps)
+            if relayed
+            else deliver(wanted, called, steps)
+        )
 
         await next_stage()
         if keeps:
-            to_keep = await keep(request, key, look, called, steps, receipt)
-            if inspected is not None and to_keep is not None:
-                inspected.inspect(request, route, to_keep, receipt)
+            kept = await keep(request, memory, called, steps, receipt)
+            if inspected is not None and kept is not None:
+                inspected.inspect(request, route, kept, receipt)
         return reply
     except BaseException as error:
         note_failure(receipt, error)
         raise
     finally:
-        if flight is not None:
-            flight.land(to_keep, left=receipt.status == 499)
+        if memory.flight is not None:
+            land(memory.flight, memory.fresh, receipt)
+        if memory.asked is not None and receipt.status == 200:
+            steps.given.note(memory.asked)
         steps.money.total(receipt)
         if hold is not None:
             hold.settle(receipt.cost_nusd)
         steps.ledger.record(receipt)
 
 
+def recall(request: Request, memory: Memory, steps: Steps, receipt: Receipt) -> Request:
+    """Where the answer to `request` may lie. Returns `request`, for a fresh answer where the same session or
+    user asks once more for what it was given a moment ago. What an SDK sends again was not given."""
+    endpoint = request.endpoint
+    memory.key = steps.cache.key(request)
+    if memory.key is None and endpoint.semantic is None:
+        return request
+    asked = memory.asked = who_and_what(request, memory.key)
+    if asked is None or receipt.client_retry or not steps.given.lately(asked, endpoint.cache_again_s):
+        return request
+    receipt.asked_anew = "again"
+    return msgspec.structs.replace(request, endpoint=endpoint.asked_anew())
+
+
 async def reuse(
-    request: Request, key: bytes, steps: Steps, receipt: Receipt
-) -> tuple[CacheHit | None, Flight | None]:
-    """Look for an answer that is there already or under way. The flight, when given, must land."""
+    request: Request, traits: Traits, memory: Memory, sink: Sink, steps: Steps, receipt: Receipt
+) -> Answer | None:
+    """The answer to another request that stands for this one too: to the same, then to one that is alike.
+
+    Raises:
+        StreamBroken, ContractExceeded: another's stream was followed, and broke or was cut.
+    """
+    found = None if memory.key is None else await reuse_same(request, memory.key, sink, steps, receipt)
+    if isinstance(found, Answer):
+        return found
+    if isinstance(found, Flight):
+        memory.flight, found = found, None
+    if found is None and request.endpoint.semantic is not None:
+        found, memory.look = await reuse_similar(request, traits, steps, receipt)
+    if found is None:
+        return None
+    served = serve_hit(request, found, steps, receipt)
+    if served is not None:
+        memory.fresh = found  # for those who wait for the same answer
+    return served
+
+
+async def reuse_same(
+    request: Request, key: bytes, sink: Sink, steps: Steps, receipt: Receipt
+) -> CacheHit | Answer | Flight[Broadcast] | None:
+    """Look for an answer that is there already or under way: a stored one, or the whole of a shared call; the
+    end of one whose stream was followed; or the flight that this request leads, which must land."""
     mode = request.endpoint.cache_exact
     if mode == "refresh":
         receipt.cache = "miss"
-        return None, None
+        return None
     hit = await optional("cache", steps.cache.lookup(key), None, steps, receipt)
     if mode == "observe":
-        receipt.cache_would_hit = hit is not None
-        return None, None
+        receipt.cache_would_hit = hit is not None and not receipt.asked_anew
+        return None
     if hit is not None:
         receipt.cache = hit.kind
         receipt.similarity = hit.similarity
-        return hit, None
+        return hit
     receipt.cache = "miss"
     if steps.flights is None:
-        return None, None
-    flight = steps.flights.join(key)
-    if flight.leads:
-        return None, flight
-    hit = await flight.answer()
-    if hit is not None:
+        return None
+    place = steps.flights.join(key)
+    if isinstance(place, Flight):
+        sink.outlive(place.client_left)
+        return place
+    try:
+        return await share(request, place, sink, steps, receipt)
+    finally:
+        place.leave()
+
+
+async def share(
+    request: Request, place: Follower[Broadcast], sink: Sink, steps: Steps, receipt: Receipt
+) -> CacheHit | Answer | None:
+    """The answer of a call that another request makes: as it comes where a stream is wanted and comes, else
+    when it is whole. None: there is none to share."""
+    found = await place.answer(live=request.stream)
+    if isinstance(found, Broadcast):
+        return await follow(request, found, sink, steps, receipt) if found.open else None
+    if found is not None:
         receipt.cache = "coalesced"
-    return hit, flight if flight.leads else None
+    return found
+
+
+async def follow(
+    request: Request, broadcast: Broadcast, sink: Sink, steps: Steps, receipt: Receipt
+) -> Answer:
+    """Send on another request's stream, all of it, as it comes. It costs that one, and this one nothing.
+
+    Raises:
+        StreamBroken, ContractExceeded: as the other request's own client hears it.
+    """
+    called, stream = broadcast.called, broadcast.called.stream
+    assert stream is not None, "a broadcast is of a stream"
+    receipt.cache = "coalesced"
+    note_hit(request, receipt, called.target.name, steps)
+    receipt.ttft_ms = (time.monotonic() - receipt.started_s) * 1000
+    await broadcast.follow(sink)
+    receipt.usage = called.attempt.usage
+    note_end(request, receipt, called)
+    steps.money.total(receipt)  # what it would have cost goes out with the closing events
+    return answers.closing(request, stream, receipt)
 
 
 async def reuse_similar(
@@ -208,13 +301,16 @@ async def confirm(request: Request, look: Look, confirmer: Confirmer, semantic: 
 
 
 async def keep(
-    request: Request, key: bytes | None, look: Look | None, called: Called, steps: Steps, receipt: Receipt
+    request: Request, memory: Memory, called: Called, steps: Steps, receipt: Receipt
 ) -> CacheHit | None:
-    """Keep a complete answer for those who ask the same or alike; None when it is not to be shared. One that
-    was doubted, and went out for want of a better, is shared with those who wait for it and kept for none."""
-    fresh = answers.storable(request, called)
-    if fresh is None or "escalate" in receipt.skipped:
+    """Keep a complete answer for those who will ask the same or alike; None when it may not be given again.
+    One that was doubted, and went out for want of a better, is shared with those who wait, not kept."""
+    fresh = memory.fresh = answers.complete(request, called)
+    if fresh is None or not answers.may_be_kept(request, called, fresh):
+        return None
+    if "escalate" in receipt.skipped:
         return fresh
+    key, look = memory.key, memory.look
     if key is not None:
         keeping = steps.cache.store(key, fresh, ttl_s=request.endpoint.cache_ttl_s)
         await optional("store", keeping, None, steps, receipt)
@@ -222,6 +318,15 @@ async def keep(
         learning = steps.semantic.learn(look, request, fresh, receipt)
         await optional("learn", learning, None, steps, receipt)
     return fresh
+
+
+def land(flight: Flight[Broadcast], fresh: CacheHit | None, receipt: Receipt) -> None:
+    """Give the answer to those who wait for it. Where the call went on for them after its own client had
+    left, its receipt says so as of any that leaves."""
+    flight.land(fresh)
+    if flight.orphaned and receipt.status == 200:
+        receipt.status = 499
+        receipt.stop_reason = receipt.error = "client_gone"
 
 
 def inspector_of(request: Request, route: Route, steps: Steps, receipt: Receipt) -> Inspector | None:
@@ -259,8 +364,11 @@ def deliver(wanted: Wanted, called: Called, steps: Steps) -> Answer:
     return Answer(body=reply.body)
 
 
-async def relay(wanted: Wanted, called: Called, sink: Sink, steps: Steps) -> Answer:
-    """Relay or gather the stream that `called` began, and return the last of it.
+async def relay(
+    wanted: Wanted, called: Called, flight: Flight[Broadcast] | None, sink: Sink, steps: Steps
+) -> Answer:
+    """Relay or gather the stream that `called` began, and return the last of it. Those who share the call
+    see it as it comes, unless money that only this session is short of has capped it.
 
     Raises:
         StreamBroken: the provider failed after its first chunk.
@@ -268,8 +376,14 @@ async def relay(wanted: Wanted, called: Called, sink: Sink, steps: Steps) -> Ans
     request, receipt, stream = wanted.request, wanted.receipt, called.stream
     assert stream is not None
     note_target(receipt, called)
+    broadcast: Broadcast | None = None
+    broke: BaseException | None = None
     try:
-        if request.stream:
+        if flight is not None and request.stream and called.capped_by != "usd_max":
+            broadcast = Broadcast(called, sink, held_bytes_max=steps.kept_bytes_max)
+            flight.begins(broadcast)
+            await broadcast.relay(flight.outgrown)
+        elif request.stream:
             await stream.relay(sink)
         else:
             await stream.gather()
@@ -279,9 +393,16 @@ async def relay(wanted: Wanted, called: Called, sink: Sink, steps: Steps) -> Ans
     except StreamBroken as error:
         called.health.failed(ProviderUnavailable(str(error)))
         called.attempt.error = error.code
+        broke = error
+        raise
+    except BaseException as error:
+        broke = error
         raise
     finally:
         steps.money.account(called, wanted.prompt, receipt)
+        if broadcast is not None and flight is not None:
+            flight.arrived()
+            broadcast.end(broke)
         if steps.caller.times:
             steps.caller.timed(called, wanted)
     steps.money.total(receipt)  # its cost goes out with the closing events
@@ -298,11 +419,8 @@ def serve_hit(request: Request, hit: CacheHit, steps: Steps, receipt: Receipt) -
         receipt.skipped["cache"], receipt.cache, receipt.similarity = "NotChunks", "miss", None
         return None
     receipt.usage = hit.usage
-    receipt.target = hit.target
-    receipt.tier = "cache"
-    receipt.route_reason = f"{receipt.cache} hit"
-    receipt.status, receipt.stop_reason = 200, "stop"
-    steps.money.choose_baseline(receipt, hit.target if steps.router.pins(request) else None)
+    receipt.status, receipt.stop_reason = 200, hit.finish_reason
+    note_hit(request, receipt, hit.target, steps)
     return reply
 
 
@@ -359,6 +477,14 @@ def note_asked(request: Request, traits: Traits, steps: Steps, receipt: Receipt)
     receipt.language = traits.language
     if (request.session is not None or request.user) and not receipt.purpose and steps.inspector is not None:
         steps.inspector.asked(request, receipt)
+
+
+def note_hit(request: Request, receipt: Receipt, target: str, steps: Steps) -> None:
+    """Whose answer it is that is given again; it is compared with what it would have cost."""
+    receipt.target = target
+    receipt.tier = "cache"
+    receipt.route_reason = f"{receipt.cache} hit"
+    steps.money.choose_baseline(receipt, target if steps.router.pins(request) else None)
 
 
 def note_look(receipt: Receipt, look: Look | None) -> CacheHit | None:

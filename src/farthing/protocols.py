@@ -52,6 +52,10 @@ class Sink(Protocol):
     def when_writable(self, pause: Callable[[], None], resume: Callable[[], None]) -> None:
         """Register what to call when the reader falls behind and when it has caught up."""
 
+    def outlive(self, left: Callable[[Callable[[], None]], bool]) -> None:
+        """Register what to ask when the reader goes away before the end. Where it says True, the request goes
+        on for others, and what it was handed ends it when nobody is left."""
+
 
 # -- brain: each may fail or be slow; the pipeline then goes on as if it were off ------------------
 

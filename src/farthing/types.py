@@ -92,12 +92,26 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     terms: Terms = NO_TERMS
     cache_exact: Literal["off", "observe", "on", "refresh"] = "on"
     """`refresh`, for one request: what is stored is not read, and its answer takes the place of it."""
+    cache_reuse: Literal["repeatable", "always"] = "repeatable"
+    """Which requests may be answered from memory: those that can be answered the same way twice, or also
+    those that ask for a sample or for another answer."""
+    cache_again_s: float = 0.0
+    """A session or user that asks the same again within this gets a fresh answer; 0: a hit as any other."""
     cache_ttl_s: float | None = None
     """How long an answer of this endpoint may be served again; None is the cache's own setting."""
     semantic: Semantics | None = None
     """None: only the same question gets a stored answer."""
     baseline: str | None = None
     """Target `provider/model` that savings are measured against; None is the gateway's."""
+
+    def asked_anew(self) -> "Endpoint":
+        """As it is for one request that wants a fresh answer: what is stored is not read, and the fresh one
+        takes the place of it."""
+        semantic = self.semantic
+        if semantic is not None:
+            semantic = replace(semantic, mode="observe", counted=False)
+        exact = "refresh" if self.cache_exact == "on" else self.cache_exact
+        return replace(self, cache_exact=exact, semantic=semantic)  # type: ignore[no-any-return]
 
 
 DEFAULT_ENDPOINT = Endpoint(name="default")
@@ -116,6 +130,7 @@ class Request(Struct, frozen=True, kw_only=True):
     endpoint: Endpoint
     operation: Operation
     model: str
+    """As the client named it; where that is an alias of an endpoint, the endpoint: `farthing/NAME`."""
     body: Json
     text: str
     """The text of the last user message (or of an embeddings input): what is classified and guarded."""
@@ -140,6 +155,8 @@ class Request(Struct, frozen=True, kw_only=True):
     """The documents the answer will come from, `id` or `id@version`, as the client named them; sorted."""
     received_s: float = 0.0
     """Monotonic time at which the last byte of the request was read."""
+    alias: str = ""
+    """What the client wrote for `model`, where an endpoint was named in other words."""
     own: bool = False
     """The gateway's own, no client's: never explored, and on no trial."""
 
@@ -190,6 +207,8 @@ class Model(Struct, frozen=True, kw_only=True):
     prices: tuple[Price, ...] = ()
     """Oldest first. Empty: unpriced."""
     operation: Operation = "chat"
+    asked_as: str = ""
+    """The name to ask by where that is another: a dated one, or a deployment's own."""
 
 
 class Target(Struct, frozen=True, kw_only=True):
@@ -282,6 +301,8 @@ class CacheHit(Struct, frozen=True, kw_only=True):
     streamed: bool = False
     usage_event: bytes | None = None
     """The JSON of the usage chunk of a streamed answer."""
+    finish_reason: str = "stop"
+    """Another one only where a call is shared: what is stored ended by itself."""
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
@@ -516,6 +537,9 @@ class Receipt(Struct, kw_only=True, array_like=True):
     doubt: str = ""
     """What the checks had against the first answer, `NAME: reason`; empty: nothing. It went out all the same
     where no better one could be had, which `skipped` says of `escalate`."""
+    asked_anew: Literal["", "sampled", "named", "again"] = ""
+    """Why no stored answer was looked for: a sample was asked for, a model was named without a temperature
+    (both leave `cache` at `off`), or the same session or user had this answer a moment ago."""
 
 
 def saved_nusd(receipt: Receipt) -> int | None:

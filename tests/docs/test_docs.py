@@ -335,7 +335,7 @@ def test_every_operator_is_documented_and_known(symbol: str) -> None:
 
 
 def test_every_field_left_out_of_cache_keys_is_documented() -> None:
-    table = rows(DOCS / "how-it-decides.md", "## The cache")
+    table = rows(DOCS / "how-it-decides.md", "### What is the same")
     assert {code(first)[0] for first in list(table)[1:]} == DROPPED
 
 

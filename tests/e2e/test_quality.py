@@ -46,6 +46,10 @@ targets = ["a/good-cheap"]
 targets = ["a/good-expensive"]
 [endpoints.default.quality]
 retry_s = 60
+[endpoints.remembers.quality]
+retry_s = 60
+[endpoints.remembers.cache]
+reuse = "always"
 [endpoints.checked.quality]
 retry_s = 0
 [[endpoints.checked.quality.checks]]
@@ -149,15 +153,17 @@ def test_feedback_takes_from_the_rate_of_its_key(gateway: Running) -> None:
 # -- repeats ------------------------------------------------------------------------------------------
 
 
-def test_a_question_asked_again_counts_even_when_the_exact_cache_answers_it(gateway: Running) -> None:
-    first = chat(gateway, "Where is my order?", session="s-1")
-    again = chat(gateway, "Where is my order?", session="s-1")
-    assert (first.headers["x-farthing-cache"], again.headers["x-farthing-cache"]) == ("miss", "exact")
-    chat(gateway, "where is my ORDER", session="s-1")
-    chat(gateway, "Where is my order?", session="s-2")
+@pytest.mark.parametrize(("endpoint", "cache"), [("default", "miss"), ("remembers", "exact")])
+def test_a_question_asked_again_counts_even_when_the_exact_cache_answers_it(
+    gateway: Running, endpoint: str, cache: str
+) -> None:
+    first, again = (chat(gateway, "Where is my order?", session="s-1", endpoint=endpoint) for _ in range(2))
+    assert (first.headers["x-farthing-cache"], again.headers["x-farthing-cache"]) == ("miss", cache)
+    chat(gateway, "where is my ORDER", session="s-1", endpoint=endpoint)
+    chat(gateway, "Where is my order?", session="s-2", endpoint=endpoint)
     (of_first,) = signals(gateway, "retry", first.headers["x-request-id"])
     (of_again,) = signals(gateway, "retry", again.headers["x-request-id"])
-    assert of_first.detail.startswith("asked again after") and of_again.endpoint == "default"
+    assert of_first.detail.startswith("asked again after") and of_again.endpoint == endpoint
 
 
 # -- checks -------------------------------------------------------------------------------------------

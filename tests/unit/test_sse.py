@@ -107,7 +107,7 @@ def test_json_of_any_shape_is_refused_or_carried(value: Any) -> None:
 def test_fields_go_on_as_they_are_and_comments_once_the_answer_has_begun() -> None:
     reader = EventReader(LIMIT)
     first = b"event: message\nid: 7\nretry: 10\nfoo: bar\ndata: " + json.dumps(STREAM[1]).encode() + b"\n\n"
-    assert fed(reader, b": hello\n\nretry: 3000\n\n" + first + b": alive\n\n") == first + b": alive\n\n"
+    assert fed(reader, b": hello\n\nretry: 3000\n\n" + first + b": alive\n\n") == first + b": alive\n"
     assert reader.chunks == 1
 
 

@@ -93,6 +93,7 @@ class SqliteStoreConfig(Table, frozen=True, tag_field="kind", tag="sqlite"):
 
 StoreConfig = MemoryStoreConfig | SqliteStoreConfig
 CacheMode = Literal["off", "observe", "on"]
+CacheReuse = Literal["repeatable", "always"]
 
 
 class OnnxEmbedderConfig(Table, frozen=True, tag_field="kind", tag="onnx"):
@@ -160,6 +161,11 @@ class EndpointSemanticConfig(Table, frozen=True):
 class CacheConfig(Table, frozen=True):
     exact: CacheMode = "on"
     ttl_s: float = 3_600.0
+    reuse: CacheReuse = "repeatable"
+    """`repeatable`: only requests that can be answered the same way twice share answers and calls. `always`:
+    also those that ask for a sample (a temperature above 0), and who asks again gets the same again."""
+    again_s: float = 300.0
+    """A session or user that asks the same again within this gets a fresh answer, as after "regenerate"."""
     coalesce: bool = True
     """Identical requests of one tenant at the same time share one call (single flight)."""
     answer_bytes_max: int = 1_048_576
@@ -177,6 +183,8 @@ class CacheKeyConfig(Table, frozen=True):
 class EndpointCacheConfig(Table, frozen=True):
     exact: CacheMode | None = None
     ttl_s: float | None = None
+    reuse: CacheReuse | None = None
+    """As `cache.reuse`, which it is where it is not set."""
     normalised: bool = False
     """Ignore letter case, white space and closing punctuation of the last question."""
     keys: tuple[CacheKeyConfig, ...] = ()
@@ -334,6 +342,9 @@ class ProviderConfig(Table, frozen=True):
     headers: dict[str, str] = {}
     ca_file: Path | None = None
     """PEM file of the authorities to trust instead of the system's."""
+    models: tuple[str, ...] = ()
+    """Models it has: found by their bare names and listed by `GET /v1/models`. Empty: the price list's are
+    found, and others by `provider/model`."""
     include_usage: bool = True
     """Ask for the usage chunk of every stream, and keep it from clients that did not ask."""
     batch: bool = False

@@ -18,6 +18,7 @@ stalled stream holds the two socket buffers and nothing more (promise P6).
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Protocol, cast
 
 import httptools
@@ -109,6 +110,7 @@ class ClientConnection(asyncio.Protocol):
         "chunked",
         "deadline_s",
         "known",
+        "on_left",
         "server",
         "streaming",
         "transport",
@@ -126,6 +128,8 @@ class ClientConnection(asyncio.Protocol):
         self.known: tuple[Any, bytes, Any] | None = None
         """What the last Authorization header proved, and to whom: a client sends the same with each request.
         Kept no longer than the connection."""
+        self.on_left: Callable[[Callable[[], None]], bool] | None = None
+        """See `protocols.Sink.outlive`; for the current request alone."""
         self._parser = httptools.HttpRequestParser(self)
         self._strand: Strand | None = None
         self._waiting: HttpRequest | None = None
@@ -162,8 +166,18 @@ class ClientConnection(asyncio.Protocol):
         self.transport = None
         self.server.connections.discard(self)
         self._waiting = None
-        if self._strand is not None:
-            self._strand.cancel("client_gone")
+        self._end_strand()
+
+    def _end_strand(self) -> None:
+        """The client is gone: end what is done for it, unless others want it too."""
+        strand, on_left = self._strand, self.on_left
+        if strand is None:
+            return
+        self.on_left = None
+        if on_left is not None and on_left(partial(strand.cancel, "client_gone")):
+            self._strand = None  # it is theirs now
+        else:
+            strand.cancel("client_gone")
 
     def data_received(self, data: bytes) -> None:
         if self._quiet_bytes + len(data) > self.server.config.header_bytes_max:
@@ -293,7 +307,7 @@ class ClientConnection(asyncio.Protocol):
     def finish(self, keep_alive: bool) -> None:
         """The answer is complete: wait for the next request, or close. The handler's last call."""
         self._strand = None
-        self._on_pause = self._on_resume = None
+        self._on_pause = self._on_resume = self.on_left = None
         if self.server.draining:
             self.server.ended()
         transport = self.transport
@@ -323,7 +337,7 @@ class ClientConnection(asyncio.Protocol):
             return
         self.deadline_s = time.monotonic() + LINGER_S
         if self._strand is not None:  # an answer is under way: it must not be mixed with this one
-            self._strand.cancel("client_gone")
+            self._end_strand()
             self.server.turn.flush()
             transport.close()
             return

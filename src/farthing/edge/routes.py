@@ -60,7 +60,11 @@ class Serving(Struct, frozen=True, kw_only=True):
     keys: Keys
     server: ServerConfig
     models: tuple[Json, ...]
-    """What `GET /v1/models` lists."""
+    """What `GET /v1/models` lists; an entry with `endpoint` leads there, and a key of another may not ask."""
+    model: Callable[[str], Json | None] = lambda name: None
+    """The entry of one model, listed or not; None: nobody is known to have it."""
+    targets: frozenset[str] = frozenset()
+    """The names of the targets that are configured."""
     keeper: CacheKeeper | None = None
     """What operators may do with the semantic cache; None: there is none."""
 
@@ -83,6 +87,9 @@ class ConnectionSink:
 
     def when_writable(self, pause: Callable[[], None], resume: Callable[[], None]) -> None:
         self._connection.when_writable(pause, resume)
+
+    def outlive(self, left: Callable[[Callable[[], None]], bool]) -> None:
+        self._connection.on_left = left
 
 
 class Inference(Struct, frozen=True):
@@ -194,7 +201,7 @@ class Edge:
                 endpoint=request.endpoint.name,
                 session=request.session,
                 operation=request.operation,
-                model_asked=request.model,
+                model_asked=request.alias or request.model,
                 stream=request.stream,
                 client_retry=_client_retry(http.headers),
             )
@@ -303,8 +310,8 @@ class Edge:
     # -- answers by the edge itself ------------------------------------------------------------------
 
     async def models(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
-        self.serving.keys.tenant(http.headers)
-        listed = {"object": "list", "data": self.serving.models}
+        tenant = self.serving.keys.tenant(http.headers)
+        listed = {"object": "list", "data": visible(self.serving.models, tenant)}
         connection.answer(200, JSON_HEAD + _id_head(request_id), encode(listed))
 
     async def feedback(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
@@ -344,6 +351,12 @@ class Edge:
             "prices": self.serving.steps.money.price_version,
         }
         connection.answer(200, JSON_HEAD, encode(about))
+
+
+def visible(models: tuple[Json, ...], tenant: Tenant) -> list[Json]:
+    """What a key may ask for: one that is bound to an endpoint may not ask for another."""
+    bound = tenant.endpoint
+    return [entry for entry in models if bound is None or entry.get("endpoint", bound) == bound]
 
 
 async def _in_texts(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -> Answer:

@@ -27,6 +27,13 @@ CACHE_STORIES = {
 }
 
 
+ASKED_ANEW = {
+    "sampled": "a sample was asked for",
+    "named": "a model was named without a temperature or a seed",
+    "again": "not asked: the same session or user had this answer a moment ago, and wants another",
+}
+
+
 class UnknownRequest(FarthingError):
     """No row of the ledger has this id."""
 
@@ -182,7 +189,12 @@ def _traits(receipt: Receipt) -> str:
 def _cache(receipt: Receipt) -> str:
     similarity = f" (similarity {receipt.similarity:.4f})" if receipt.similarity is not None else ""
     observed = "; it only observes, and would have answered" if receipt.cache_would_hit else ""
-    return f"{receipt.cache}: {CACHE_STORIES[receipt.cache]}{similarity}{observed}"
+    story = CACHE_STORIES[receipt.cache]
+    if receipt.asked_anew == "again":
+        story = ASKED_ANEW["again"]
+    elif receipt.asked_anew:
+        story += f", {ASKED_ANEW[receipt.asked_anew]}"
+    return f"{receipt.cache}: {story}{similarity}{observed}"
 
 
 def _route(receipt: Receipt) -> str:

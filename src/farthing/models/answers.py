@@ -5,6 +5,7 @@ from time import time
 import msgspec
 
 from farthing.errors import ContractExceeded, DeadlineExceeded, StreamBroken
+from farthing.models import said
 from farthing.models.call import Called
 from farthing.models.lenient_json import write_json
 from farthing.models.providers import completion
@@ -139,29 +140,23 @@ def shorten_logprobs(request: Request, called: Called) -> None:
         return  # JSON so odd that only parts of it can be read: it goes out as it came, as it always does
 
 
-def storable(request: Request, called: Called) -> CacheHit | None:
-    """The answer as the cache keeps it; None when it must not be kept.
-
-    Kept: complete answers, every choice of which ended by itself. Not kept: cut, blocked, broken ones,
-    calls of tools, and those larger than the cache takes.
-    """
+def complete(request: Request, called: Called) -> CacheHit | None:
+    """The answer as those get it who asked the same at the same time; None when it is not theirs: it was
+    cut or broke off, the money that one session had left ended it, it says nothing, or it is too large."""
     attempt, reply, stream = called.attempt, called.reply, called.stream
     if attempt.usage is None:
         return None
     if reply is not None:
-        if not reply.all_stopped or _calls_tools(request, reply.body):
-            return None
-        return CacheHit(
-            kind="exact",
-            body=reply.body,
-            target=called.target.name,
-            usage=attempt.usage,
-            cost_nusd=attempt.cost_nusd,
-        )
-    if stream is None or stream.kept is None or stream.cut is not None or not stream.reader.done:
+        body, usage_event = reply.body, None
+        finish_reason = reply.finish_reason or "stop"
+    elif stream is None or stream.kept is None or stream.cut is not None or not _ended(request, stream):
         return None
-    body = b"".join(stream.kept)
-    if not _all_stopped(request, stream) or _calls_tools(request, body):
+    else:
+        body, usage_event = b"".join(stream.kept), stream.reader.usage_event
+        finish_reason = stream.reader.finish_reason or "stop"
+    if finish_reason == "length" and called.capped_by == "usd_max":
+        return None
+    if request.operation == "chat" and not said.says_something(request, body, streamed=stream is not None):
         return None
     return CacheHit(
         kind="exact",
@@ -169,17 +164,25 @@ def storable(request: Request, called: Called) -> CacheHit | None:
         target=called.target.name,
         usage=attempt.usage,
         cost_nusd=attempt.cost_nusd,
-        streamed=True,
-        usage_event=stream.reader.usage_event,
+        streamed=stream is not None,
+        usage_event=usage_event,
+        finish_reason=finish_reason,
     )
 
 
-def _all_stopped(request: Request, stream: Stream) -> bool:
-    """Whether every choice asked for (`n`) said that it ended by itself."""
-    finished = stream.reader.finished
-    return set(finished.values()) == STOPPED and len(finished) >= (request.body.get("n") or 1)
+def may_be_kept(request: Request, called: Called, hit: CacheHit) -> bool:
+    """Whether a complete answer may be given again later: each choice ended by itself, none calls a tool."""
+    reply, stream = called.reply, called.stream
+    if reply is not None:
+        stopped = reply.all_stopped
+    else:
+        stopped = stream is not None and set(stream.reader.finished.values()) == STOPPED
+    return stopped and not (
+        request.operation == "chat" and said.calls_tools(request, hit.body, streamed=hit.streamed)
+    )
 
 
-def _calls_tools(request: Request, body: bytes) -> bool:
-    """Some providers end a call of a tool with `stop`."""
-    return "tools" in request.body and b'"tool_calls"' in body
+def _ended(request: Request, stream: Stream) -> bool:
+    """Whether every choice asked for (`n`) came to its end."""
+    reader = stream.reader
+    return reader.done and len(reader.finished) >= (request.body.get("n") or 1)

@@ -69,6 +69,7 @@ class Stream(Waits):
         "cut",
         "first_s",
         "kept",
+        "outgrown",
         "paused",
         "reader",
     )
@@ -106,6 +107,8 @@ class Stream(Waits):
         """Monotonic time at which the answer began."""
         self.kept: list[bytes] | None = [] if keep_bytes_max else None
         """Every event so far; None when they are more than may be kept, or need not be."""
+        self.outgrown: Callable[[], None] | None = None
+        """Called when it is too large to be kept any more."""
         self.cut: str | None = None
         """The limit that ended it early, as `output_tokens_max`; None when it ended by itself."""
         self.paused = False
@@ -150,6 +153,13 @@ class Stream(Waits):
         if not self._finished:
             sink.when_writable(self._pause, self._exchange.resume)
         await self.gather()
+
+    def redirect(self, sink: Sink) -> None:
+        """Send what comes from now on to `sink` instead, at its pace."""
+        self._sink = sink
+        if not self._finished:
+            self._exchange.resume()
+            sink.when_writable(self._pause, self._exchange.resume)
 
     async def gather(self) -> None:
         """Wait for the end without sending anything.
@@ -224,6 +234,8 @@ class Stream(Waits):
                 self._kept_bytes += len(block)
                 if self._kept_bytes > self._keep_bytes_max:
                     self.kept = None
+                    if self.outgrown is not None:
+                        self.outgrown()
                 else:
                     kept.append(block)
         if not self._begun and reader.begun:
@@ -233,7 +245,7 @@ class Stream(Waits):
         elif self._output_chunks_max is not None and reader.chunks > self._output_chunks_max:
             self.cut = "output_tokens_max"
             self._finish(None)
-        elif reader.finished and reader.ended(self._choices):
+        elif reader.finished and len(reader.finished) >= self._choices:
             self._limit(min(self._within.idle_s, AFTER_FINISH_S))
 
     def _begin(self) -> None:

@@ -26,9 +26,13 @@ MESSAGE_CHARS_MAX = 500  # of them in a message of ours
 DEPTH_MAX = 6
 # Where the words stand, in the order to look: OpenAI, FastAPI, Spring, AWS, OAuth, problem details, Apigee.
 WORDS = (
-    "message", "detail", "error", "msg", "error_message", "error_description", "errors", "Message",
-    "errorMessage", "description", "reason", "faultstring", "fault", "title", "text",
+    "message", "detail", "error_description", "error_message", "error_msg", "error", "msg", "errors",
+    "Message", "errorMessage", "description", "reason", "faultstring", "fault", "title", "text",
 )  # fmt: skip
+NESTS = ("error", "detail", "message")
+"""Fields that may hold the error itself."""
+SAID_OF_ERRORS = ("detail", "errors", "error_msg", "error_message", "error_description", "error_code")
+"""Fields that no answer has."""
 OUT_OF_MONEY = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 """Codes of a 429 that no pause ends."""
 ABOUT_THE_KEY = (
@@ -99,9 +103,18 @@ def error_object(body: bytes) -> Json | None:
     error = value.get("error")
     if isinstance(error, dict) and isinstance(error.get("message"), str) and error["message"]:
         return error
-    found = error if isinstance(error, dict) and error else value
-    words = _words(found, 0)
-    return _as_object(words, {**value, **found}) if words else None
+    words = _words(error if isinstance(error, dict) and error else value, 0)
+    if not words:
+        return None
+    found = value
+    for _ in range(DEPTH_MAX):  # type and code stand where the words do, or around them
+        nested = [found[name] for name in NESTS if isinstance(found.get(name), dict)]
+        if not nested:
+            break
+        found = {**found, **dict.fromkeys(NESTS), **nested[0]}
+    if isinstance(error, str) and error != words:
+        found = {"code": error, **found}
+    return _as_object(words, found)
 
 
 def is_error(value: Json) -> bool:
@@ -111,7 +124,7 @@ def is_error(value: Json) -> bool:
         return True
     if value.get("choices") or value.get("data") or value.get("usage") is not None:
         return False
-    if value.get("object") == "error" or has_words(value.get("detail")) or has_words(value.get("errors")):
+    if value.get("object") == "error" or any(map(has_words, map(value.get, SAID_OF_ERRORS))):
         return True
     return has_words(value.get("message")) and any(value.get(name) for name in ("code", "type", "status"))
 

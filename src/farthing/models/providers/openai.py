@@ -14,7 +14,8 @@ from farthing import __version__
 from farthing.errors import ProviderError, ProviderUnavailable
 from farthing.models.lenient_json import NotJson, read_json, write_json
 from farthing.models.providers import failures
-from farthing.models.providers.sse import chars_in, finish_of
+from farthing.models.providers.completion import NotChunks, assemble
+from farthing.models.providers.sse import BadStream, EventReader, ProviderSaid, finish_of, said_chars
 from farthing.models.providers.usage import read_usage
 from farthing.models.transport.connection import header
 from farthing.models.transport.origin import HttpOrigin
@@ -24,6 +25,9 @@ PATHS: dict[Operation, str] = {"chat": "/chat/completions", "embeddings": "/embe
 REASONING_MODELS = ("gpt-5", "gpt-6", "o1", "o3", "o4")
 ERROR_BODY_BYTES_MAX = 65_536
 JSON = "application/json"
+
+EVENTS = (b"data:", b"event:", b":", b"id:", b"retry:")
+"""How a stream begins that comes in answer to a request for a whole answer."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -103,10 +107,7 @@ class WholeReply:
         chars = 0
         for choice in whole.get("choices") or () if isinstance(whole, dict) else ():
             message = choice.get("message") if isinstance(choice, dict) else None
-            if isinstance(message, dict):
-                said = message.get("content"), message.get("reasoning_content") or message.get("reasoning")
-                chars += sum(map(chars_in, said)) + chars_in(message.get("tool_calls"))
-                chars += chars_in(message.get("function_call")) + chars_in(message.get("refusal"))
+            chars += said_chars(message) if isinstance(message, dict) else 0
         return chars
 
     @property
@@ -198,14 +199,35 @@ class OpenAIProvider:
             self.check_encoding(headers)  # what is compressed is no text: say which of the two it is
             raise ProviderUnavailable(f"the reply is not UTF-8: {error.reason}") from None
         except msgspec.DecodeError as error:
+            if body.lstrip()[:6].startswith(EVENTS):
+                body = self._of_events(body)
             whole = _loosely(body, str(error))
         choices = whole.choices
+        if choices and choices[0].message is None:
+            raise ProviderUnavailable("the reply has a choice without a message")
         if not choices and whole.data is NULL:
             if failures.has_words(failures.error_object(body)):
                 raise self.in_answer(body)
             raise ProviderUnavailable("the reply has neither choices nor data")
         usage = None if whole.usage is NULL else read_usage(whole.usage)
         return WholeReply(body, usage, choices)
+
+    def _of_events(self, body: bytes) -> bytes:
+        """The whole answer that a stream comes to, which nobody asked for and somebody paid.
+
+        Raises:
+            ProviderError: it is none, or not all of it.
+        """
+        reader = EventReader(len(body) + 2)
+        try:
+            events = reader.feed(body) + reader.end()
+            if reader.ended(1):
+                return write_json(assemble([events], reader.usage_event))
+        except ProviderSaid as error:
+            raise self.in_answer(error.payload) from None
+        except (BadStream, NotChunks) as error:
+            raise ProviderUnavailable(f"the reply is a stream, and broken: {error}") from None
+        raise ProviderUnavailable("the reply is a stream that ended without a finish")
 
     def check_encoding(self, headers: Mapping[bytes, bytes]) -> None:
         """Raises:

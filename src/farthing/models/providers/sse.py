@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from farthing.models.lenient_json import BOM, NotJson, read_json, write_json
+from farthing.models.providers.completion import explode
 from farthing.models.providers.failures import error_object, has_words, is_error
 from farthing.models.providers.usage import read_usage
 from farthing.types import Json, Usage
@@ -33,6 +34,8 @@ MEANINGFUL = (
 )  # fmt: skip
 """What of a delta is a part of an answer, with all whose name begins as one of `THOUGHTS`."""
 THOUGHTS = ("reasoning", "thinking")
+REASONING = ("reasoning_content", "reasoning", "thinking", "reasoning_details", "thinking_blocks")
+"""The names under which providers send reasoning; some send the same under two of them."""
 _UNCOUNTED = re.compile(b'"(?:function_call|audio|image|citations|annotations|reasoning_|thinking)')
 """Names of parts that no count is made of; most first chunks have none of them."""
 
@@ -54,6 +57,9 @@ class Delta(Struct):
     """The same under the name that vLLM, Ollama and OpenRouter give it."""
     refusal: str | None = None
     tool_calls: list[ToolCallDelta] | None = None
+    function_call: FunctionDelta | None = None
+    thinking: Raw = NULL
+    reasoning_details: Raw = NULL
 
 
 class ChunkChoice(Struct):
@@ -125,6 +131,7 @@ class EventReader:
         "_chunks",
         "_event_bytes_max",
         "_held_cr",
+        "_seen",
         "_text_chars",
         "_uncounted",
         "_uncounted_bytes",
@@ -147,6 +154,8 @@ class EventReader:
         self.done = False
         """`[DONE]` has come; whatever follows is ignored."""
         self._chunks = 0
+        self._seen: set[int] = set()
+        """Indices of the choices that have been counted."""
         self._text_chars = 0
         self._uncounted: list[bytes] = []
         self._uncounted_bytes = 0
@@ -197,7 +206,8 @@ class EventReader:
         passed: list[bytes] = []
         at = 0
         while at < len(block) and not self.begun:
-            end = block.index(b"\n\n", at)
+            end = block.find(b"\n\n", at)
+            end = len(block) if end < 0 else end  # blank lines that belong to no event
             passed.append(self._read(block[at:end]))
             at = end + 2
         block = block[at:]
@@ -207,7 +217,7 @@ class EventReader:
             block = block[plain:]
         if block:
             passed += map(self._read, block[:-2].split(b"\n\n"))
-        return b"".join(passed) if len(passed) > 1 else passed[0]
+        return b"".join(passed)
 
     def _plain_until(self, block: bytes) -> int:
         """Where the plain events at the start of `block` end: a guess, which `_read_plain` proves."""
@@ -291,8 +301,11 @@ class EventReader:
         return passed + self.feed(b"\n\n") if self._buffer.strip() else passed
 
     def ended(self, choices: int) -> bool:
-        """Whether the answer is complete: `[DONE]`, or the finish of so many choices."""
-        return self.done or len(self.finished) >= choices
+        """Whether the answer is complete: `[DONE]`, or a finish of so many choices and of all that began."""
+        if self.done or len(self.finished) < choices:
+            return self.done
+        self._count()
+        return self._seen <= self.finished.keys()
 
     def _keep(self, rest: bytes) -> None:
         if len(rest) > self._event_bytes_max:
@@ -302,12 +315,12 @@ class EventReader:
     def _read(self, event: bytes) -> bytes:
         """Take in one event, and return what of it is to be sent on now."""
         if event.startswith(b"data: {") and b"\n" not in event:
-            return b"" if self._chunk(event[6:]) else event + b"\n\n"
+            return self._chunk(event[6:], event)
         if BOM in event:
             event = b"\n".join(line.removeprefix(BOM) for line in event.split(b"\n"))
         name, payload = _fields_of(event)
-        if payload is None:  # a comment or fields we do not know: a sign of life, once there is a client
-            return event + b"\n\n" if self.begun and event else b""
+        if payload is None:
+            return _comments_of(event) if self.begun else b""
         if name == b"error":
             raise ProviderSaid(payload)
         if not payload or payload == b"null" or name in PINGS:
@@ -315,24 +328,26 @@ class EventReader:
         if payload.startswith((b"[DONE]", b'"[DONE]"')):
             self.done = True
             return b""
-        return b"" if self._chunk(payload) else event + b"\n\n"
+        return self._chunk(payload, event)
 
-    def _chunk(self, payload: bytes) -> bool:
-        """Take in one chunk; True when it must not be sent on now."""
+    def _chunk(self, payload: bytes, event: bytes) -> bytes:
+        """Take in one chunk, and return the events to send on for it."""
         if self.done:
-            return True
+            return b""
         try:
             chunk = _decode(payload)
         except msgspec.DecodeError:
-            return self._loose(payload)
+            return self._loose(payload, event)
         choices = chunk.choices
-        if (chunk.error is not NULL or (not choices and chunk.usage is NULL)) and _is_error(payload):
-            raise ProviderSaid(payload)
+        if chunk.error is not NULL or (not choices and chunk.usage is NULL):
+            return self._loose(payload, event)
         for choice in choices or ():
+            if choice.delta is None and b'"message"' in payload:
+                return self._loose(payload, event)
             self._choice(choice)
             if choice.usage is not NULL:
                 self.usage = read_usage(choice.usage) or self.usage
-        return self._note(payload, bool(choices), chunk.usage)
+        return b"" if self._note(payload, bool(choices), chunk.usage) else event + b"\n\n"
 
     def _note(self, payload: bytes, has_choices: bool, usage: Raw) -> bool:
         """What else a chunk says; True when it must not be sent on now."""
@@ -354,10 +369,17 @@ class EventReader:
             chars += len(delta.reasoning_content or delta.reasoning or "")
             for call in delta.tool_calls or ():
                 chars += 0 if call.function is None else len(call.function.arguments or "")
+            if delta.thinking is not NULL or delta.reasoning_details is not NULL:
+                chars = chars or chars_in(read_json(delta.thinking)) + chars_in(
+                    read_json(delta.reasoning_details)
+                )
+            if delta.function_call is not None:
+                chars += len(delta.function_call.arguments or "")
             self._text_chars += chars
-            self._chunks += bool(chars or delta.tool_calls)
+            self._chunks += bool(chars or delta.tool_calls or delta.function_call)
         if choice.finish_reason:
             self._finish(choice.index, choice.finish_reason)
+        self._seen.add(choice.index)
 
     def _finish(self, index: int, reason: str) -> None:
         self.finish_reason = reason
@@ -365,38 +387,50 @@ class EventReader:
 
     # -- chunks of another shape than the usual --------------------------------------------------------
 
-    def _loose(self, payload: bytes) -> bool:
-        """As `_chunk`, of one that the typed decoders refuse."""
+    def _loose(self, payload: bytes, event: bytes) -> bytes:
+        """As `_chunk`, of one that the typed decoders refuse, or that holds more than a chunk does."""
         try:
             value = read_json(payload)
         except NotJson as error:
             raise BadStream(f"an event is not JSON: {error}") from None
+        if isinstance(value, list) and value and isinstance(value[0], dict) and is_error(value[0]):
+            raise ProviderSaid(payload)
         if not isinstance(value, dict):
             raise BadStream("an event is not a JSON object")
         if is_error(value):
             raise ProviderSaid(payload)
+        if _is_whole(value):  # all of an answer in one event
+            events = explode(payload, include_usage=True).split(b"\n\n")
+            return b"".join(map(self._read, events))
+        if value.get("error"):  # an object in which nothing is said, which clients would take for an error
+            del value["error"]
+            payload = write_json(value)
+            event = b"data: " + payload
         usage = value.get("usage")
         has_choices = self._loose_choices(value)
-        return self._note(payload, has_choices, NULL if usage is None else Raw(write_json(usage)))
+        held = self._note(payload, has_choices, NULL if usage is None else Raw(write_json(usage)))
+        return b"" if held else event + b"\n\n"
 
     def _loose_choices(self, value: Json) -> bool:
         """Take in the choices of a chunk as far as they can be read; False: there are none."""
         choices = value.get("choices")
         found = [one for one in choices if isinstance(one, dict)] if isinstance(choices, list) else []
         for one in found:
-            index, delta = one.get("index"), one.get("delta")
+            place, delta = one.get("index"), one.get("delta")
+            index = place if isinstance(place, int) else 0
             self._loose_delta(delta if isinstance(delta, dict) else {})
             reason = finish_of(one.get("finish_reason"))
             if reason is not None:
-                self._finish(index if isinstance(index, int) else 0, reason)
+                self._finish(index, reason)
+            self._seen.add(index)
+            if one.get("usage") is not None:
+                self.usage = read_usage(Raw(write_json(one["usage"]))) or self.usage
         return bool(found)
 
     def _loose_delta(self, delta: Json) -> None:
-        reasoning = delta.get("reasoning_content") or delta.get("reasoning")
-        said = delta.get("content"), reasoning, delta.get("refusal")
-        chars = sum(map(chars_in, said)) + chars_in(delta.get("tool_calls"))
+        chars = said_chars(delta)
         self._text_chars += chars
-        self._chunks += bool(chars or delta.get("tool_calls"))
+        self._chunks += bool(chars or delta.get("tool_calls") or delta.get("function_call"))
 
 
 CONTENT_DEPTH_MAX = 8
@@ -414,12 +448,25 @@ def chars_in(content: Any, depth: int = 0) -> int:
     return sum(chars_in(content.get(name), depth + 1) for name in named)
 
 
-def _is_error(payload: bytes) -> bool:
-    try:
-        value = read_json(payload)
-    except NotJson:
-        return False
-    return isinstance(value, dict) and is_error(value)
+def said_chars(message: Json) -> int:
+    """Characters of all that a message or a delta of one says: text, reasoning under any of its names, a
+    refusal, the arguments of calls."""
+    reasoning = next(filter(None, map(message.get, REASONING)), None)
+    said = message.get("content"), reasoning, message.get("refusal")
+    calls = message.get("tool_calls"), message.get("function_call")
+    return sum(map(chars_in, said)) + sum(map(chars_in, calls))
+
+
+def _is_whole(value: Json) -> bool:
+    choices = value.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    return isinstance(first, dict) and isinstance(first.get("message"), dict) and not first.get("delta")
+
+
+def _comments_of(event: bytes) -> bytes:
+    """The comments of an event that says nothing else: a sign of life. No blank line follows, since some
+    clients take one for the end of an event as soon as they have seen an `id`."""
+    return b"".join(line + b"\n" for line in event.split(b"\n") if line.startswith(b":"))
 
 
 def _is_meaningful(payload: bytes) -> bool:

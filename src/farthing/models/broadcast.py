@@ -1,0 +1,274 @@
+"""One stream for several clients: the one whose call it is, and those who asked the same meanwhile.
+
+Nobody pays for this before somebody follows: until then the stream writes to its leader's client directly.
+From then on what came and comes is one list of blocks, and each client has a place in it. A client that falls
+behind keeps its place and holds up nobody; the provider is paused only while all of them are behind. The list
+is bounded by `held_bytes_max`. Up to there it is whole, so that everyone begins at the first byte; beyond it
+nobody can join any more, what all have read goes, and a follower that is a whole list behind is cut with a
+word of why. The leader is not: it would have paced its provider alone, so it paces it now.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from farthing.errors import ContractExceeded, StreamBroken
+from farthing.models.call import Called
+from farthing.models.stream import Stream
+from farthing.protocols import Sink
+from farthing.turn import Waits
+
+SLICE_BYTES = 65_536  # to one that catches up, before the sockets have their turn: it may be behind again
+
+
+class Broadcast:
+    """The stream of `called`, for its leader's `sink` and all who `follow`. Itself a sink, of the stream."""
+
+    def __init__(self, called: Called, sink: Sink, *, held_bytes_max: int) -> None:
+        assert called.stream is not None
+        self.called = called
+        self._stream: Stream = called.stream
+        self._held_bytes_max = held_bytes_max
+        self._loop = asyncio.get_running_loop()
+        self._sink = sink
+        self._leader: _Listener | None = None
+        self._left = False
+        self._begun = False
+        self._spread = False
+        """There is, or was, somebody besides the leader."""
+        self._blocks: list[bytes] = []
+        self._bytes = 0
+        self._dropped = 0
+        """Blocks that are in the list no more."""
+        self._full = False
+        self._listeners: list[_Listener] = []
+        self._pause: Callable[[], None] | None = None
+        self._resume: Callable[[], None] | None = None
+        self._paused = False
+        self._ended = False
+        self._error: BaseException | None = None
+
+    # -- the leader --------------------------------------------------------------------------------
+
+    async def relay(self, outgrown: Callable[[], None]) -> None:
+        """As `Stream.relay`, for the leader; `outgrown` is called when it is too large to be joined.
+
+        Raises:
+            StreamBroken: it failed half-way.
+        """
+        self._begun = True
+        self._stream.outgrown = outgrown
+        await self._stream.relay(self if self._spread else self._sink)
+        if self._leader is not None:
+            await self._leader.through()
+
+    def leader_left(self) -> None:
+        """Its client has gone: the stream goes on for the others, at their pace. Twice is safe."""
+        self._left = True
+        if not self._spread:
+            self._divide()
+        leader = self._leader
+        if leader is not None:
+            leader.close()
+            leader.wake()
+
+    def end(self, error: BaseException | None) -> None:
+        """Nothing more comes; `error` is why, where it broke. The leader calls this on every path."""
+        self._ended = True
+        self._error = error
+        self._stream.outgrown = None
+        for listener in self._listeners:
+            if listener.at == self._until:
+                listener.wake()
+
+    # -- those who follow --------------------------------------------------------------------------
+
+    @property
+    def open(self) -> bool:
+        """Whether it can still be followed from its first byte."""
+        return not self._full if self._spread else self._stream.kept is not None
+
+    async def follow(self, sink: Sink) -> None:
+        """Send all that came, and what comes, to `sink`, and return when that is done. It must be `open`.
+
+        Cancelling it leaves the others alone.
+
+        Raises:
+            StreamBroken, ContractExceeded: as the leader; or this client fell too far behind.
+        """
+        if not self._spread:
+            self._divide()
+        listener = _Listener(self, sink, 0)
+        self._listeners.append(listener)
+        sink.when_writable(listener.pause, listener.resume)
+        self.catch_up(listener)
+        self.pace()
+        try:
+            await listener.through()
+        finally:
+            listener.close()
+        if listener.cut:
+            raise StreamBroken(
+                f"this client fell more than {self._held_bytes_max} bytes behind a stream that it shared: "
+                "read faster, or send `cache-control: no-cache` for a call of its own"
+            )
+        self._raise_error()
+
+    def _raise_error(self) -> None:
+        error = self._error
+        if isinstance(error, ContractExceeded):
+            raise ContractExceeded(str(error), limit=error.limit) from error
+        if isinstance(error, StreamBroken):
+            raise StreamBroken(str(error)) from error
+        if error is not None:
+            raise StreamBroken("the call that this stream was shared from was ended") from error
+
+    # -- the stream's side: see `protocols.Sink` -----------------------------------------------------
+
+    def send(self, events: bytes) -> None:
+        at = self._until
+        self._blocks.append(events)
+        self._bytes += len(events)
+        for listener in self._listeners:
+            if listener.at == at and not listener.paused:
+                listener.at = at + 1
+                listener.sink.send(events)
+        if self._bytes > self._held_bytes_max:
+            self._make_room()
+
+    def when_writable(self, pause: Callable[[], None], resume: Callable[[], None]) -> None:
+        self._pause, self._resume = pause, resume
+        self._paused = False
+        self.pace()
+
+    def outlive(self, left: Callable[[Callable[[], None]], bool]) -> None:
+        """A stream never asks for it."""
+
+    # -- within ------------------------------------------------------------------------------------
+
+    @property
+    def _until(self) -> int:
+        return self._dropped + len(self._blocks)
+
+    def _divide(self) -> None:
+        """Give everyone a place of their own in what came so far."""
+        self._spread = True
+        stream = self._stream
+        if self._begun:
+            self._blocks = list(stream.kept or ())
+            self._bytes = sum(map(len, self._blocks))
+            self._full = stream.kept is None
+        if not self._left:
+            self._leader = leader = _Listener(self, self._sink, self._until)
+            leader.leads = True
+            self._listeners.append(leader)
+            self._sink.when_writable(leader.pause, leader.resume)
+        if self._begun:
+            stream.redirect(self)
+
+    def catch_up(self, listener: "_Listener") -> None:
+        """Send what `listener` has not had, a slice at a time."""
+        listener.catching_up = False
+        if listener.paused or listener.over:
+            return
+        blocks, size = [], 0
+        while listener.at < self._until and size < SLICE_BYTES:
+            block = self._blocks[listener.at - self._dropped]
+            listener.at += 1
+            blocks.append(block)
+            size += len(block)
+        if blocks:
+            listener.sink.send(blocks[0] if len(blocks) == 1 else b"".join(blocks))
+        if listener.at < self._until:
+            listener.catching_up = True
+            self._loop.call_soon(self.catch_up, listener)
+        else:
+            listener.wake()
+        if self._full:
+            self._make_room()
+
+    def is_through(self, listener: "_Listener") -> bool:
+        """Whether nothing is left for it. The leader itself says when nothing more comes, so it need not wait
+        for that."""
+        return listener.over or ((self._ended or listener.leads) and listener.at == self._until)
+
+    def closed(self, listener: "_Listener") -> None:
+        if listener in self._listeners:
+            self._listeners.remove(listener)
+        self.pace()
+
+    def pace(self) -> None:
+        """Read from the provider while somebody can take it."""
+        listeners = self._listeners
+        wait = bool(listeners) and all(one.paused for one in listeners)
+        leader = self._leader
+        if not wait and leader is not None and self._bytes > self._held_bytes_max:
+            wait = not leader.over and leader.at == self._dropped
+        if wait != self._paused and self._pause is not None and self._resume is not None:
+            self._paused = wait
+            if not self._ended:
+                (self._pause if wait else self._resume)()
+
+    def _make_room(self) -> None:
+        """The list is full: drop what all have read, then those who are a whole list behind."""
+        self._full = True
+        while self._bytes > self._held_bytes_max:
+            slowest = min(self._listeners, key=lambda one: (one.at, not one.leads), default=None)
+            least = self._until if slowest is None else slowest.at
+            if least > self._dropped:
+                self._drop(least - self._dropped)
+            elif slowest is None or slowest.leads:
+                break
+            else:
+                slowest.cut = True
+                slowest.close()
+                slowest.wake()
+        self.pace()
+
+    def _drop(self, count: int) -> None:
+        """Forget blocks, no more than the list's bound asks for."""
+        excess = self._bytes - self._held_bytes_max
+        dropped = size = 0
+        while dropped < count and size < excess:
+            size += len(self._blocks[dropped])
+            dropped += 1
+        del self._blocks[:dropped]
+        self._dropped += dropped
+        self._bytes -= size
+
+
+class _Listener(Waits):
+    """One client's place in the stream."""
+
+    __slots__ = ("_broadcast", "at", "catching_up", "cut", "leads", "over", "paused", "sink")
+
+    def __init__(self, broadcast: Broadcast, sink: Sink, at: int) -> None:
+        super().__init__(broadcast._loop)
+        self._broadcast = broadcast
+        self.sink = sink
+        self.at = at
+        """The next block to send, counted from the first of the stream."""
+        self.leads = False
+        self.paused = False
+        self.catching_up = False
+        self.cut = False
+        self.over = False
+
+    async def through(self) -> None:
+        """Wait until nothing is left for it."""
+        while not self._broadcast.is_through(self):
+            await self.wait()
+
+    def pause(self) -> None:
+        self.paused = True
+        self._broadcast.pace()
+
+    def resume(self) -> None:
+        self.paused = False
+        if not self.catching_up:
+            self._broadcast.catch_up(self)
+        self._broadcast.pace()
+
+    def close(self) -> None:
+        """Want no more. Safe to call twice."""
+        self.over = True
+        self._broadcast.closed(self)
