@@ -324,6 +324,7 @@ def build_router(config: Config, targets: Targets) -> RulesRouter:
             endpoint_tiers={n: e.tier for n, e in config.endpoints.items() if e.tier is not None},
             directs=config.answers,
             open_provider=targets.open,
+            providers=tuple(config.providers),
             suggestions=targets.suggestions,
         )
     )

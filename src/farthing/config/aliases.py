@@ -1,7 +1,7 @@
 """What an alias stands for in the end: an alias may stand for another."""
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Container, Iterator, Mapping
 
 from farthing.errors import ConfigError
 
@@ -32,6 +32,25 @@ def meanings(aliases: Mapping[str, str]) -> dict[str, str]:
         ConfigError: as `meaning_of`.
     """
     return {name: meaning_of(name, aliases) for name in aliases}
+
+
+def alias_faults(name: str, aliases: Mapping[str, str], endpoints: Container[str]) -> Iterator[str]:
+    """What is wrong with an alias, but for what it stands for itself."""
+    fault = fault_of_name(name)
+    if fault:
+        yield f"the name {fault}"
+    elif name == AUTO:
+        yield '"auto" leaves the choice to the rules; set route.default, or choose another name'
+    of_endpoint = name.startswith(ENDPOINT_PREFIX)
+    if of_endpoint and name[len(ENDPOINT_PREFIX) :] in endpoints:
+        yield "the name of an endpoint, which the alias would hide; choose another"
+    try:
+        meaning = meaning_of(name, aliases)
+    except ConfigError as why:
+        yield str(why)
+        return
+    if of_endpoint and not meaning.startswith(ENDPOINT_PREFIX):
+        yield 'a name that begins with "farthing/" can only stand for an endpoint'
 
 
 def fault_of_name(name: str) -> str:

@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
-from farthing.config.aliases import AUTO, ENDPOINT_PREFIX, fault_of_name, meaning_of
+from farthing.config.aliases import AUTO, alias_faults
 from farthing.config.cascade import ConsistencyCheckConfig, JudgeCheckConfig, LogprobsCheckConfig
 from farthing.config.knobs import (
     DEFAULT_RULES,
@@ -240,20 +240,8 @@ class Checks:
         aliases = self.config.aliases
         for name, goal in aliases.items():
             here = ("aliases", name)
-            fault = fault_of_name(name)
-            if fault:
-                yield here, f"the name {fault}"
-            elif name == AUTO:
-                yield here, '"auto" leaves the choice to the rules; set route.default, or choose another name'
-            elif name.startswith(ENDPOINT_PREFIX) and name[len(ENDPOINT_PREFIX) :] in self.config.endpoints:
-                yield here, "the name of an endpoint, which the alias would hide; choose another"
-            try:
-                meaning = meaning_of(name, aliases)
-            except ConfigError as why:
-                yield here, str(why)
-                continue
-            if name.startswith(ENDPOINT_PREFIX) and not meaning.startswith(ENDPOINT_PREFIX):
-                yield here, 'a name that begins with "farthing/" can only stand for an endpoint'
+            for fault in alias_faults(name, aliases, self.config.endpoints):
+                yield here, fault
             if goal not in aliases:
                 yield from self._goal(goal, here)
 

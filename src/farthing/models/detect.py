@@ -97,7 +97,8 @@ async def detect(
     ask: Ask | None = None,
 ) -> Found:
     """Look into the environment and at the local ports, and `ask` each provider whose key is there; None asks
-    nobody. Takes at most about `budget_s` besides what `ask` takes; never raises."""
+    nobody. Waits about `budget_s` for who does not answer, a little longer for what Ollama tells of its
+    models and for a server on another machine, and meanwhile for `ask`; never raises."""
     hosted, notes = _hosted(env, own_port)
     places = [Place(host=LOCAL_HOST, port=port) for port in ports]
     named, fault = _ollama_host(env)

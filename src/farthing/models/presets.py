@@ -227,17 +227,22 @@ def flagship(preset: Preset, prices: Offers) -> Pick | None:
 
 
 def by_price(preset: Preset, prices: Offers) -> list[Pick]:
-    """The general models by price, cheapest first, for an account that sees none of the families."""
-    found = []
+    """The general models by price, cheapest first, for an account that sees none of the families; where none
+    is general, all that chat."""
+    special: list[Pick] = []
+    general: list[Pick] = []
     for model in prices.models(preset.name):
         price = price_on(model)
-        if price is not None and _blended_pusd(price) > 0 and _capable(model) and _general(model.model):
-            found.append(Pick(target=f"{preset.name}/{model.asked_as or model.model}", price=price))
-    return sorted(found, key=lambda pick: (pick.blended_usd, len(pick.target)))
-
-
-def _general(model: str) -> bool:
-    return named_for_chat(model) and not _SPECIAL.search(model.lower())
+        if (
+            price is None
+            or _blended_pusd(price) == 0
+            or not _capable(model)
+            or not named_for_chat(model.model)
+        ):
+            continue
+        pick = Pick(target=f"{preset.name}/{model.asked_as or model.model}", price=price)
+        (special if _SPECIAL.search(model.model.lower()) else general).append(pick)
+    return sorted(general or special, key=lambda pick: (pick.blended_usd, len(pick.target)))
 
 
 def _newest(patterns: tuple[str, ...], preset: Preset, prices: Offers) -> Pick | None:

@@ -31,6 +31,7 @@ _NO_WINDOW = sys.maxsize
 _NAME_CHARS_MAX = 100  # of an unknown name that are shown and compared
 _NAMES_COMPARED_MAX = 100  # comparing costs some 10 us each
 _NAMES_SHOWN_MAX = 10
+_PROVIDERS_SHOWN_MAX = 3
 
 
 def _no_open_provider(name: str) -> Target | None:
@@ -58,6 +59,8 @@ class Policy(Struct, frozen=True, kw_only=True):
     directs: tuple[DirectConfig, ...] = ()
     open_provider: Callable[[str], Target | None] = _no_open_provider
     """The target for a model name nothing is configured for, where one provider alone can be meant."""
+    providers: tuple[str, ...] = ()
+    """The names of those that are configured."""
     suggestions: Callable[[str], tuple[str, ...]] = _no_suggestions
     """Other names for one that `open_provider` has no target for: those that say which of several providers
     is meant, else the nearest in spelling."""
@@ -272,10 +275,17 @@ class RulesRouter:
             return f'more than one provider has "{name}": ask for {" or ".join(near)}'
         own = difflib.get_close_matches(name, self.known_models()[:_NAMES_COMPARED_MAX], 3, 0.6)
         meant = list(dict.fromkeys([*near, *own]))[:3]
-        if meant:
-            return f'there is no model "{name}": did you mean {" or ".join(meant)}?'
         known = ", ".join(self.known_models()[:_NAMES_SHOWN_MAX])
-        return f'there is no model "{name}": known: {known}; any other is asked for as provider/model'
+        hint = f"did you mean {' or '.join(meant)}?" if meant else f"known: {known};"
+        return f'there is no model "{name}": {hint} {self._by_provider(name)}'
+
+    def _by_provider(self, name: str) -> str:
+        """How to ask for a model that is not listed anywhere."""
+        providers = self._policy.providers
+        if name.partition("/")[0] in providers or not providers:
+            return "A model that is not listed is asked for as provider/model"
+        ways = [f"{provider}/{name}" for provider in providers[:_PROVIDERS_SHOWN_MAX]]
+        return f"A model that is not listed is asked for by its provider: {' or '.join(ways)}"
 
     def _tier_asked(self, tier: str) -> _Ready:
         ready = self._asked.get(tier)
