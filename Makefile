@@ -3,19 +3,21 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench lock clean
+.PHONY: help demo test conformance check bench lock clean
 
 # The interpreter to use, when it is not the newest that is found: make PYTHON=python3.12 demo
 export PYTHON
 
 BIN := .venv/bin
 STAMPS := .venv/stamps
+NODE := tests/clients/node
 FAST := tests/unit tests/contract tests/docs
 
 help:
 	@echo "make demo    install, then see it work offline: simulated models, real questions, a savings report"
-	@echo "make test    install, then run every test"
+	@echo "make test    install, then run every test but those of conformance"
 	@echo "make check   format, lint, types, import contracts, fast tests: under two minutes"
+	@echo "make conformance   install, then what takes long: real clients at length, a browser"
 	@echo "make bench   how to measure it"
 	@echo "make lock    pin every dependency anew"
 	@echo "make clean   remove what these commands made"
@@ -23,8 +25,12 @@ help:
 demo: $(STAMPS)/run
 	@$(BIN)/farthing demo $(ARGS)
 
-test: $(STAMPS)/dev
+test: $(STAMPS)/clients
 	@$(BIN)/python -m pytest $(ARGS)
+
+# Of each of these `make test` runs a fixed sample.
+conformance: $(STAMPS)/conformance
+	@$(BIN)/python -m pytest -m conformance $(ARGS)
 
 check: $(STAMPS)/dev
 	$(BIN)/ruff format --check .
@@ -41,6 +47,7 @@ lock:
 	tools/lock.sh
 
 clean:
+	rm -rf $(NODE)/node_modules
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find src tests tools benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -52,3 +59,12 @@ $(STAMPS)/run: pyproject.toml constraints.txt
 $(STAMPS)/dev: pyproject.toml constraints.txt constraints-dev.txt
 	@tools/install.sh constraints-dev.txt
 	@mkdir -p $(STAMPS) && touch $@ $(STAMPS)/run
+
+# The clients that are no packages of Python.
+$(STAMPS)/clients: $(STAMPS)/dev $(NODE)/package.json $(NODE)/package-lock.json
+	@tools/install_clients.sh
+	@touch $@
+
+$(STAMPS)/conformance: $(STAMPS)/clients
+	@tools/install_clients.sh conformance
+	@touch $@

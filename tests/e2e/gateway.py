@@ -220,7 +220,7 @@ def start(config: str, folder: Path, env: dict[str, str] | None = None) -> Runni
             stderr=errors,
             env={**variables, **(env or {})},
         )
-    port = _listening_port(process)
+    port = listening_port(process)
     if port is None:
         process.kill()
         process.wait()
@@ -228,7 +228,7 @@ def start(config: str, folder: Path, env: dict[str, str] | None = None) -> Runni
     return Running(process, port, folder / "state", path, log)
 
 
-def _listening_port(process: "subprocess.Popen[bytes]") -> int | None:
+def listening_port(process: "subprocess.Popen[bytes]") -> int | None:
     """Read what it prints until it names its address; None when it ended first."""
     assert process.stdout is not None
     watchdog = threading.Timer(START_S, process.kill)

@@ -16,6 +16,8 @@ are there are merged in this order, later words win, and `good` forgets every fa
       logprob=NUMBER         of every token (-0.25), where the request asks for logprobs
       delay=S  gap=S         before the head; after each event
       prompt-tokens=N  cached=N  usage=0       what `usage` says; none at all
+      finish=REASON          instead of stop, length or tool_calls
+      models=NAMES           what `GET /v1/models` lists, with spaces between
     when the fault strikes (else the answer is good)
       share=P  seed=N        by chance, the same for every run; default always
       first=K                only the first K calls with this very script

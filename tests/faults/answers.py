@@ -94,7 +94,7 @@ def compose(body: Json, plan: Plan, call_id: str) -> Answer:
         choices=choices,
         reasoning=reasoning,
         tool=tool,
-        finish=finish,
+        finish=plan.finish or finish,
         usage=_usage(prompt, completion, plan.cached, len(reasoning)),
         logprobs=body.get("logprobs") is True,
         logprob=plan.logprob,
@@ -260,8 +260,9 @@ def embeddings(body: Json, plan: Plan) -> Json:
     return {"object": "list", "data": data, "model": body.get("model"), "usage": usage}
 
 
-def models() -> Json:
-    ids = ("good", "good-cheap", "good-expensive", "text-embedding-good")
+def models(plan: Plan) -> Json:
+    usual = "good good-cheap good-expensive text-embedding-good"
+    ids = (plan.models or usual).split()
     rows = [{"id": name, "object": "model", "created": 1764000000, "owned_by": "tests"} for name in ids]
     return {"object": "list", "data": rows}
 

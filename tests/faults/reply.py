@@ -47,7 +47,7 @@ class Reply:
         if ready is not None:
             return await self._whole(ready)
         if call.path.endswith("/models"):
-            return await self._whole(encode(answers.models()))
+            return await self._whole(encode(answers.models(plan)))
         if call.path.endswith("/embeddings"):
             vectors = answers.embeddings(body, plan)
             call.prompt_tokens = vectors["usage"]["prompt_tokens"]

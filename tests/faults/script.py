@@ -61,6 +61,8 @@ class Plan:
     prompt_tokens: int | None = None
     cached: int = 0
     usage: bool = True
+    finish: str | None = None
+    models: str = ""
     # When the fault strikes.
     share: float = 1.0
     seed: int = 0
@@ -96,7 +98,10 @@ class Plan:
         return Plan(**{name: getattr(self, name) for name in ANSWER})
 
 
-ANSWER: Final = ("say", "n", "reasoning", "logprob", "delay", "gap", "prompt_tokens", "cached", "usage")
+ANSWER: Final = (
+    "say", "n", "reasoning", "logprob", "delay", "gap", "prompt_tokens", "cached", "usage", "finish",
+    "models",
+)  # fmt: skip
 _KIND: Final[Mapping[str, Any]] = {
     name: next((kind for kind in get_args(hint) if kind is not type(None)), hint)
     for name, hint in get_type_hints(Plan).items()

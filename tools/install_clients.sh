@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Install the clients that the tests run unmodified and that Python's package index does not have.
+#
+#     tools/install_clients.sh                 Java, whose HttpClient is the client; OpenAI's package for Node
+#     tools/install_clients.sh conformance     Chromium and the other packages for Node, too
+#
+# Needs what constraints-dev.txt pins: node and npm are among it. Twice is safe, and quick when nothing changed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# `java Ask.java` compiles what it runs; of Debian's packages the headless runtime can do that.
+runs_java() {
+    java --list-modules 2>/dev/null | grep -q '^jdk\.compiler'
+}
+
+runs_browser() {
+    command -v chromium || command -v chromium-browser || command -v google-chrome
+} >/dev/null
+
+# need WHAT PACKAGE CHECK: install the Debian package PACKAGE where CHECK fails, or say who has to.
+need() {
+    local what="$1" package="$2" check="$3"
+    if "$check"; then
+        return
+    fi
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        echo "installing $package with apt-get" >&2
+        apt-get update -qq >&2
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" >&2
+    fi
+    if ! "$check"; then
+        {
+            echo "The tests with real clients need $what."
+            echo "  Debian, Ubuntu   sudo apt-get install --no-install-recommends $package"
+            echo "  elsewhere        install it so that it is found on the PATH"
+        } >&2
+        exit 1
+    fi
+}
+
+need "Java 11 or newer with its compiler" default-jre-headless runs_java
+omit=(--omit=dev)
+if [ "${1:-}" = conformance ]; then
+    need "Chromium" chromium runs_browser
+    omit=()
+fi
+
+# npm is a script for the node beside it.
+PATH="$PWD/.venv/bin:$PATH" npm ci --prefix tests/clients/node "${omit[@]}" \
+    --ignore-scripts --no-audit --no-fund --loglevel=error >&2
