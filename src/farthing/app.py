@@ -72,7 +72,7 @@ from farthing.stores.kv.sqlite import SqliteStore
 from farthing.stores.user_key import user_key
 from farthing.turn import Turn
 from farthing.types import Endpoint, Prompt, Request, Target, Tenant, Terms
-from farthing.upstreams import build_provider, list_models
+from farthing.upstreams import build_provider, list_models, passed_names
 
 log = logging.getLogger("farthing.app")
 
@@ -225,7 +225,9 @@ def build(config: Config, parts: Parts) -> Serving:
         strict=config.brain.strict,
     )
     named = {name: endpoints[name] for name in config.endpoints}
-    reader = Reader(named, endpoints[default.name], parts.user_key)
+    reader = Reader(
+        named, endpoints[default.name], parts.user_key, passed=passed_names(config.providers.values())
+    )
     return Serving(
         steps=steps,
         reader=reader,

@@ -155,6 +155,8 @@ class ProviderError(FarthingError):
         """A byte of the request may have reached the provider, so it may have been worked on."""
         self.body = body
         """The provider's own error body, at most `ERROR_BODY_BYTES_MAX` of it."""
+        self.returned = b""
+        """Header lines of its reply that a client may see."""
 
 
 class ProviderUnavailable(ProviderError):

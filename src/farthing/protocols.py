@@ -52,6 +52,9 @@ class Sink(Protocol):
     def when_writable(self, pause: Callable[[], None], resume: Callable[[], None]) -> None:
         """Register what to call when the reader falls behind and when it has caught up."""
 
+    def returned(self, lines: bytes) -> None:
+        """Header lines of the provider that answers, for the head of the answer; before the first `send`."""
+
 
 # -- brain: each may fail or be slow; the pipeline then goes on as if it were off ------------------
 

@@ -77,6 +77,9 @@ class Collected:
     def when_writable(self, pause: Callable[[], None], resume: Callable[[], None]) -> None:
         return None
 
+    def returned(self, lines: bytes) -> None:
+        return None
+
 
 class Journey:
     """One configuration with a cascade, wired."""

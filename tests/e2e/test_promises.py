@@ -66,6 +66,9 @@ class Collected:
     def when_writable(self, pause: Callable[[], None], resume: Callable[[], None]) -> None:
         return None
 
+    def returned(self, lines: bytes) -> None:
+        return None
+
 
 class Journey:
     """One configuration, wired; `ask` sends one request through it."""

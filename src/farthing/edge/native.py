@@ -166,6 +166,9 @@ class TextSink:
     def when_writable(self, pause: Any, resume: Any) -> None:
         self._sink.when_writable(pause, resume)
 
+    def returned(self, lines: bytes) -> None:
+        self._sink.returned(lines)
+
     def closing(self, answer: Answer) -> Answer:
         """The last events: what text is left, then the facts, then `[DONE]`."""
         texts = self._texts(answer.body)

@@ -25,6 +25,7 @@ TASK = b"x-farthing-task"
 CACHE_CONTROL = b"cache-control"
 DOCUMENTS = b"x-farthing-documents"
 DOCUMENTS_MAX = 64
+PASSED_CHARS_MAX = 2_048  # of one header that goes up
 TOKENS_MAX = 100_000_000  # above any context window; a larger number is a mistake, often a negative one
 
 Tokens = Annotated[int, Meta(ge=1, le=TOKENS_MAX)]
@@ -90,7 +91,15 @@ class Asked(Struct, frozen=True, kw_only=True):
 class Reader:
     """Turns bodies into requests, under the endpoints of one configuration."""
 
-    def __init__(self, endpoints: Mapping[str, Endpoint], default: Endpoint, user_key: bytes) -> None:
+    def __init__(
+        self,
+        endpoints: Mapping[str, Endpoint],
+        default: Endpoint,
+        user_key: bytes,
+        passed: frozenset[bytes] = frozenset(),
+    ) -> None:
+        """`passed` are the headers that go up to providers, names in lower case."""
+        self._passed = passed
         self._endpoints = endpoints
         self._default = default
         self._user_digest = blake2b(digest_size=8, key=user_key)
@@ -134,6 +143,7 @@ class Reader:
             task_type=_word(headers[TASK]) if TASK in headers else None,
             documents=_documents(headers[DOCUMENTS]) if DOCUMENTS in headers else (),
             received_s=asked.received_s,
+            passed=() if headers.keys().isdisjoint(self._passed) else self.passed(headers),
         )
 
     def embeddings(self, body: Json, asked: Asked) -> Request:
@@ -159,7 +169,25 @@ class Reader:
             user="" if read.user is None else self.digest_user(read.user),
             task_type="embed",
             received_s=asked.received_s,
+            passed=self.passed(asked.headers),
         )
+
+    def passed(self, headers: Mapping[bytes, bytes]) -> tuple[tuple[str, str], ...]:
+        """The headers that go up to providers.
+
+        Raises:
+            InvalidRequest: one is too long, or not printable.
+        """
+        found = []
+        for name in sorted(self._passed.intersection(headers)):
+            value = headers[name].decode("latin-1")
+            if len(value) > PASSED_CHARS_MAX or not value.isprintable():
+                raise InvalidRequest(
+                    f"the header {name.decode()} is longer than {PASSED_CHARS_MAX} characters "
+                    "or not printable"
+                )
+            found.append((name.decode(), value))
+        return tuple(found)
 
     def endpoint(self, model: str, asked: Asked) -> Endpoint:
         """The endpoint of a request: bound by its key, else named by `model`, else by the header.
@@ -297,6 +325,13 @@ def retry_after_of(error: FarthingError) -> float | None:
         known = [wait for wait in waits if wait is not None]
         return min(min(known), 60.0) if known else None
     return getattr(error, "retry_after_s", None)
+
+
+def returned_of(error: FarthingError) -> bytes:
+    """Header lines of the provider whose refusal is told; of the last one that answered at all."""
+    if not isinstance(error, NoProviderLeft):
+        return b""
+    return next((failure.returned for failure in reversed(error.failures) if failure.returned), b"")
 
 
 def error_body(error: FarthingError) -> bytes:

@@ -258,6 +258,9 @@ class _NoSink:
     def when_writable(self, pause: Callable[[], None], resume: Callable[[], None]) -> None:
         return None
 
+    def returned(self, lines: bytes) -> None:
+        return None
+
 
 NO_SINK = _NoSink()
 

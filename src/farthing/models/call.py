@@ -39,7 +39,17 @@ ERROR_BODY_S = 5.0  # an error is short; one that does not come costs its words,
 class Called:
     """A target that answers: a whole reply, or a stream whose first chunk has come."""
 
-    __slots__ = ("attempt", "capped_by", "ended_s", "health", "held_ms", "reply", "stream", "target")
+    __slots__ = (
+        "attempt",
+        "capped_by",
+        "ended_s",
+        "health",
+        "held_ms",
+        "reply",
+        "returned",
+        "stream",
+        "target",
+    )
 
     def __init__(
         self, target: Target, attempt: Attempt, health: Health, capped_by: str | None = None
@@ -53,6 +63,8 @@ class Called:
         self.stream: Stream | None = None
         self.ended_s: float | None = None
         """Monotonic time of its end, where it was held back after that; None: it goes on as it comes."""
+        self.returned = b""
+        """Header lines of the provider's reply that the client may see."""
         self.held_ms = 0.0
         """How long its first piece was held back before it could go out."""
 
@@ -224,15 +236,18 @@ class Caller:
         if left_s is not None and left_s < within_s:
             within_s = left_s if left_s > 0.0 else 0.0
         request = wanted.request
-        head, body = provider.encode(prompt, target, request.operation, request.id)
+        head, body = provider.encode(prompt, target, request.operation, request.id, request.passed)
         began_s = self._clock()
         exchange = await self._transport.send(
             provider.origin, head, body, first_byte_s=within_s, whole=not prompt.stream
         )
         attempt = called.attempt
         attempt.status = exchange.status
+        called.returned, attempt.upstream_id = provider.passage.down(exchange.headers, request.id)
         if exchange.status != 200:
-            raise provider.failure(exchange.status, exchange.headers, await _error_body(exchange))
+            error = provider.failure(exchange.status, exchange.headers, await _error_body(exchange))
+            error.returned = called.returned
+            raise error
         if prompt.stream:
             called.stream = await self._open(exchange, provider, wanted, began_s, left_s)
             attempt.ttft_ms = (called.stream.first_s - began_s) * 1000
@@ -274,7 +289,6 @@ class Caller:
             deadline_s=deadline_s,
         )
         try:
-            provider.check_encoding(exchange.headers)
             if not (header(exchange.headers, b"content-type") or b"").startswith(b"text/event-stream"):
                 raise ProviderUnavailable("the reply to a streamed request is not an event stream")
             await stream.open()
