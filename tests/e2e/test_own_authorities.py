@@ -124,3 +124,8 @@ def test_an_ipv6_address_stands_in_brackets() -> None:
     ).origin
     assert through.way == "http://[fd00::1]:8000 through the proxy http://[fd00::2]:3128"
     assert origin != through
+
+
+def test_a_server_without_tls_under_https_is_told_apart(upstream: FaultProvider, tmp_path: Path) -> None:
+    status, said = asked(upstream.base_url.replace("http://", "https://"), tmp_path, {})
+    assert status == 502 and "it seems to speak plain HTTP, which is http:// in base_url" in said, said

@@ -287,7 +287,7 @@ def test_embeddings_go_the_same_way(upstream: FaultProvider, tmp_path: Path) -> 
         config = f'[providers.a]\nbase_url = "http://llm.test/v1"\nproxy = "{proxy.url}"\n'
         with running(config, tmp_path) as gateway:
             gateway_asked(gateway)
-        assert proxy.asked[0].line == "POST http://llm.test:80/v1/embeddings HTTP/1.1"
+        assert proxy.asked[0].line == "POST http://llm.test/v1/embeddings HTTP/1.1"
 
 
 def gateway_asked(gateway: Running) -> None:

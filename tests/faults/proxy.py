@@ -79,7 +79,7 @@ class FaultProxy(Canned):
         """As a proxy does for plain HTTP: the request without what was for it, to the host of the URL."""
         method, url, version = line.split(" ")
         place, slash, path = url.removeprefix("http://").partition("/")
-        host, _, port = place.rpartition(":")
+        host, _, port = (place if ":" in place else f"{place}:80").rpartition(":")
         kept = [f"{name}: {value}" for name, value in fields if not name.startswith("proxy-")]
         head = "\r\n".join([f"{method} {slash}{path} {version}", *kept, "connection: close", "", ""])
         with self._dial(host.strip("[]"), int(port)) as origin:

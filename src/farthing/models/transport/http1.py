@@ -31,7 +31,7 @@ from farthing.models.transport.connection import PACE_S, Connection, Http1Exchan
 from farthing.models.transport.dial import Dialler
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.redirect import redirected
-from farthing.models.transport.trust import certificate_refused
+from farthing.models.transport.trust import certificate_refused, no_tls
 from farthing.models.transport.tunnel import Handshake, refusal
 from farthing.turn import Turn, in_task
 
@@ -96,7 +96,7 @@ class Pool:
         except TimeoutError:
             raise ProviderTimeout(f"no connection to {origin.way} within {origin.connect_s} s") from None
         except ssl.SSLError as error:
-            raise ProviderUnavailable(f"no TLS with {origin.way}: {error.reason or error}") from error
+            raise ProviderUnavailable(no_tls(origin.way, error)) from error
         except OSError as error:
             raise ProviderUnavailable(f"cannot connect to {origin.way}: {error}") from error
         finally:
@@ -295,28 +295,28 @@ class Http1Transport:
         self._pools: dict[HttpOrigin, Pool] = {}
 
     async def send(
-        self, origin: HttpOrigin, head: bytes, body: bytes, *, first_byte_s: float, whole: bool
+        self,
+        origin: HttpOrigin,
+        head: bytes,
+        body: bytes,
+        *,
+        first_byte_s: float,
+        whole: bool,
+        followed: bool = False,
     ) -> Http1Exchange:
+        """`followed`: this is where a redirection led."""
         pool = self._pools.get(origin)
         if pool is None:
             pool = self._pools[origin] = Pool(origin, self._loop, self._sweep)
             self._sweep.pools.append(pool)
         deadline_s = time.monotonic() + first_byte_s
-        exchange = await self._exchange(pool, head, body, deadline_s, whole=whole)
-        if exchange.status >= 300:
-            return await self._elsewhere(pool, exchange, head, body, deadline_s, whole=whole)
-        return exchange
-
-    async def _exchange(
-        self, pool: Pool, head: bytes, body: bytes, deadline_s: float, *, whole: bool
-    ) -> Http1Exchange:
         try:
             connection = await pool.acquire(deadline_s)
         except ProviderError as error:
             error.sent = False
             raise
         exchange = Http1Exchange(deadline_s, self._loop, whole=whole)
-        exchange.bytes_max = pool.origin.answer_bytes_max
+        exchange.bytes_max = origin.answer_bytes_max
         transport = connection.transport
         if transport is None:  # lost between release and here
             raise ProviderUnavailable("the connection ended before it replied", nothing_received=True)
@@ -326,28 +326,16 @@ class Http1Transport:
         await exchange.wait()
         if exchange.error is not None:
             raise exchange.error
-        return exchange
-
-    async def _elsewhere(
-        self, pool: Pool, exchange: Http1Exchange, head: bytes, body: bytes, deadline_s: float, *, whole: bool
-    ) -> Http1Exchange:
-        """Follow where the origin points, once, or tell that the proxy is who answers; else as it is.
-
-        Raises:
-            ProviderRejected, ProviderUnavailable: it points elsewhere; the proxy refused.
-        """
-        origin = pool.origin
-        again = False
-        while exchange.status in REDIRECTS:
+        status = exchange.status
+        if status in REDIRECTS:
             exchange.leave()
-            head = redirected(origin, head, exchange.status, exchange.headers, again=again)
-            again = True
-            exchange = await self._exchange(pool, head, body, deadline_s, whole=whole)
-        proxy = origin.proxy
-        if exchange.status == 407 and proxy is not None:
+            head = redirected(origin, head, status, exchange.headers, again=followed)
+            left_s = max(0.0, deadline_s - time.monotonic())
+            return await self.send(origin, head, body, first_byte_s=left_s, whole=whole, followed=True)
+        if status == 407 and origin.proxy is not None:
             exchange.leave()
             place = authority(origin.host, origin.port)
-            raise ProviderUnavailable(refusal(proxy, place, 407), upstream_status=407)
+            raise ProviderUnavailable(refusal(origin.proxy, place, 407), upstream_status=407)
         return exchange
 
     async def aclose(self) -> None:

@@ -52,7 +52,9 @@ class HttpOrigin:
     def form(self) -> str:
         """What stands before the path in a request line. A proxy is told the whole URL (RFC 9112, 3.2.2), and
         nothing where it only opens a tunnel."""
-        return "" if self.proxy is None or self.tls else str(self)
+        if self.proxy is None or self.tls:
+            return ""
+        return f"http://{authority(self.host, self.port).removesuffix(':80')}"
 
     @property
     def place(self) -> tuple[str, int]:

@@ -54,6 +54,16 @@ def client_context(
     return context
 
 
+def no_tls(place: str, error: ssl.SSLError) -> str:
+    """Why TLS could not be had with `place`."""
+    said = f"no TLS with {place}: {error.reason or error}"
+    return f"{said}; it seems to speak plain HTTP, which is http:// in base_url" if _is_plain(error) else said
+
+
+def _is_plain(error: ssl.SSLError) -> bool:
+    return error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG")
+
+
 def certificate_refused(place: str, error: ssl.SSLCertVerificationError) -> str:
     """Why the certificate of `place` is not believed, and what to do where that can be mended here."""
     said = f"the certificate of {place} was refused: {error.verify_message}"
