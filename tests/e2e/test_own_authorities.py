@@ -1,5 +1,6 @@
 """Providers whose certificates are signed by an authority of one's own, and those that ask for ours."""
 
+import socket
 import ssl
 import subprocess
 from pathlib import Path
@@ -126,6 +127,15 @@ def test_an_ipv6_address_stands_in_brackets() -> None:
     assert origin != through
 
 
-def test_a_server_without_tls_under_https_is_told_apart(upstream: FaultProvider, tmp_path: Path) -> None:
-    status, said = asked(upstream.base_url.replace("http://", "https://"), tmp_path, {})
+class SpeaksPlainly(Canned):
+    """Takes TLS for a bad request, as servers without it do."""
+
+    def serve(self, client: socket.socket, number: int) -> None:
+        client.recv(65_536)
+        client.sendall(http(400, b"bad request"))
+
+
+def test_a_server_without_tls_under_https_is_told_apart(tmp_path: Path) -> None:
+    with SpeaksPlainly(lambda asked: None) as server:
+        status, said = asked(server.base_url.replace("http://", "https://"), tmp_path, {})
     assert status == 502 and "it seems to speak plain HTTP, which is http:// in base_url" in said, said

@@ -7,6 +7,7 @@ are lists: what is not named stays where it is. Not on them is what tells whose 
 """
 
 from collections.abc import Iterable, Mapping
+from operator import itemgetter
 
 PASSED = (b"openai-beta", b"anthropic-beta", b"anthropic-version")
 RETURNED = frozenset(
@@ -31,16 +32,27 @@ UPSTREAM_ID = b"x-upstream-request-id"
 LINES_MAX = 40
 TOLD_BYTES_MAX = 4_096  # all that pass together; where there is more, each is looked at
 VALUE_BYTES_MAX = 512
-NAMES_MAX = 500  # known of one provider's; what it invents beyond that is looked at anew each time
+PLANS_MAX = 200  # a provider sends a few sets of names; what it invents beyond that is looked at anew
 
-_DROPPED = -1
-_COMES_BACK = len(IDS)
+
+class _Plan:
+    """What of the replies with one set of header names passes."""
+
+    __slots__ = ("back", "ids", "lines", "values")
+
+    def __init__(self, ids: tuple[bytes, ...], back: list[bytes]) -> None:
+        self.ids = ids
+        """Names that may hold the provider's id, the best first."""
+        self.back = b"".join([b"%b: %%b\r\n" % name.lower().replace(b"%", b"%%") for name in back])
+        """The lines that go down, open at their values."""
+        self.lines = len(back)
+        self.values = itemgetter(*back) if back else None
 
 
 class Passage:
     """What passes between clients and one provider."""
 
-    __slots__ = ("_exact", "_known", "_own", "_up")
+    __slots__ = ("_back", "_own", "_plans", "_up")
 
     def __init__(
         self, pass_headers: Iterable[str] = (), return_headers: Iterable[str] = (), own: Iterable[str] = ()
@@ -48,9 +60,8 @@ class Passage:
         """`own` are headers the configuration sends itself, which no client replaces."""
         self._own = frozenset(name.lower() for name in own)
         self._up = frozenset((*(name.decode() for name in PASSED), *(n.lower() for n in pass_headers)))
-        self._exact = RETURNED.union(name.lower().encode() for name in return_headers)
-        self._known: dict[bytes, tuple[bytes, int]] = {}
-        """Name as it came -> in lower case, and its place in `IDS`, `_COMES_BACK` or `_DROPPED`."""
+        self._back = RETURNED.union(name.lower().encode() for name in return_headers)
+        self._plans: dict[tuple[bytes, ...], _Plan] = {}
 
     def up(self, passed: tuple[tuple[str, str], ...]) -> bytes:
         """The header lines for what a client sent of those that pass."""
@@ -61,47 +72,46 @@ class Passage:
     def down(self, headers: Mapping[bytes, bytes], request_id: str) -> tuple[bytes, str]:
         """The header lines for the client, and the provider's id of the call; empty where it gave none, or
         only ours (`request_id`) back."""
-        known = self._known
-        lines: list[bytes] = []
-        best, found = _COMES_BACK, b""
-        for name, value in headers.items():
-            learnt = known.get(name)
-            if learnt is None:
-                learnt = self._learn(name)
-            place = learnt[1]
-            if place < 0:
-                continue
-            if place < best and value and value != request_id.encode():
-                best, found = place, value
-            if place == _COMES_BACK or learnt[0] in self._exact:
-                lines.append(b"%b: %b\r\n" % (learnt[0], value))
-        if found:
-            lines.append(b"%b: %b\r\n" % (UPSTREAM_ID, found))
-        told = b"".join(lines)
-        if len(lines) > LINES_MAX or len(told) > TOLD_BYTES_MAX or not _is_clean(told, len(lines)):
-            told = b"".join([line for line in lines if _is_good(line)][-LINES_MAX:])
-        return told, found.decode("latin-1") if _is_good(found + b"\r\n") else ""
+        names = tuple(headers)
+        plan = self._plans.get(names)
+        if plan is None:
+            plan = self._plan(names)
+        if not plan.lines and not plan.ids:
+            return b"", ""
+        told = b"" if plan.values is None else plan.back % plan.values(headers)
+        found = ""
+        for name in plan.ids:
+            found = headers[name].decode("latin-1")
+            if found and found != request_id and len(found) <= VALUE_BYTES_MAX and found.isprintable():
+                told += b"%b: %b\r\n" % (UPSTREAM_ID, headers[name])
+                break
+            found = ""
+        lines = plan.lines + (found != "")
+        if (
+            told.count(b"\n") != lines
+            or len(told) > TOLD_BYTES_MAX
+            or lines > LINES_MAX
+            or not told.isascii()
+        ):
+            told = b"".join([b"%b\r\n" % line for line in told.split(b"\r\n") if _is_good(line)][-LINES_MAX:])
+        return told, found
 
-    def _learn(self, name: bytes) -> tuple[bytes, int]:
-        lower = name.lower()
-        if lower in IDS:
-            place = IDS.index(lower)
-        elif lower in self._exact or lower.startswith(RETURNED_PREFIXES):
-            place = _COMES_BACK
-        else:
-            place = _DROPPED
-        learnt = lower, place
-        if len(self._known) < NAMES_MAX:
-            self._known[name] = learnt
-        return learnt
-
-
-def _is_clean(told: bytes, lines: int) -> bool:
-    """Whether every line of it may go out, as far as one look at all of them tells."""
-    return told.count(b"\r\n") == lines and told.replace(b"\r\n", b"").decode("latin-1").isprintable()
+    def _plan(self, names: tuple[bytes, ...]) -> _Plan:
+        ids: dict[int, bytes] = {}
+        back = []
+        for name in names:
+            lower = name.lower()
+            if lower in IDS:
+                ids[IDS.index(lower)] = name
+            if lower in self._back or lower.startswith(RETURNED_PREFIXES):
+                back.append(name)
+        plan = _Plan(tuple(ids[place] for place in sorted(ids)), back)
+        if len(self._plans) < PLANS_MAX:
+            self._plans[names] = plan
+        return plan
 
 
 def _is_good(line: bytes) -> bool:
     """Whether the value may stand in a header, and is not longer than one need be."""
-    text = line[:-2].decode("latin-1")
-    return len(text) <= VALUE_BYTES_MAX and text.isprintable()
+    text = line.decode("latin-1")
+    return bool(text) and len(text) <= VALUE_BYTES_MAX and text.isprintable()
