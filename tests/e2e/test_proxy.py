@@ -154,11 +154,14 @@ def test_no_proxy_listening_none_that_answers_and_none_that_speaks(secure: Fault
         until(lambda: proxy.open == 0)
 
 
-def test_cancelling_at_any_moment_leaves_no_socket_and_no_place_taken(secure: FaultProvider) -> None:
+@pytest.mark.parametrize("tls", [False, True])
+def test_cancelling_at_any_moment_leaves_no_socket_and_no_place_taken(
+    secure: FaultProvider, tls: bool
+) -> None:
     async def main(proxy: FaultProxy) -> None:
         loop = asyncio.get_running_loop()
         origin = origin_of(secure, parse_proxy(proxy.url))
-        for turns in range(24):
+        for turns in range(20):
             transport = Http1Transport(loop, Turn(loop))
             asked = [
                 asyncio.create_task(transport.send(origin, HEAD, BODY, first_byte_s=2.0, whole=True))
@@ -174,7 +177,8 @@ def test_cancelling_at_any_moment_leaves_no_socket_and_no_place_taken(secure: Fa
             await asyncio.sleep(0.02)
             assert transport._pools[origin]._open == 0, turns
 
-    with FaultProxy() as proxy:
+    # the proxy's own certificate is of the same authority as the provider's
+    with FaultProxy(tls=secure.server_context if tls else None) as proxy:
         uvloop.run(main(proxy))
         until(lambda: proxy.open == 0)
         until(lambda: secure.connections_open == 0)

@@ -152,3 +152,13 @@ def test_the_families_take_turns_and_no_address_is_tried_twice() -> None:
     four = [(V4, ("127.0.0.1", 1))]
     assert [family for family, _ in in_turn([*six, *four])] == [V6, V4, V6, V6]
     assert in_turn([]) == ()
+
+
+def test_a_connection_shows_signs_of_life_while_a_model_thinks() -> None:
+    async def work(loop: asyncio.AbstractEventLoop, port: int) -> None:
+        sock = await Dialler("127.0.0.1", port, loop).dial()
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == dial.KEEP_ALIVE_S
+        sock.close()
+
+    dialled(work)

@@ -17,8 +17,9 @@ from typing import Any
 
 HEAD_START_S = 0.25  # RFC 8305, 8: recommended
 RESOLVE_S = 1.0  # longest wait for a resolver while there are addresses that were good
-LAST_GOOD_S = 600.0
+LAST_GOOD_S = 300.0
 ADDRESSES_MAX = 8  # tried for one connection
+KEEP_ALIVE_S = 60  # under the 350 s of the shortest NAT in common use, by a wide margin
 
 Address = tuple[socket.AddressFamily, Any]
 """Family, and the address as that family has it."""
@@ -69,6 +70,7 @@ class Dialler:
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
             sock.setblocking(False)
+            keep_alive(sock)
             await self._loop.sock_connect(sock, place)
         except BaseException:
             sock.close()
@@ -101,6 +103,16 @@ class Dialler:
                 task.cancel()
                 task.add_done_callback(_close)
         raise failure or OSError(f"{self._host} has no address")
+
+
+def keep_alive(sock: socket.socket) -> None:
+    """Have the system show signs of life while a model thinks: many a NAT and proxy forgets a connection
+    that was silent for some minutes, and tells neither side."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL"):  # not every system has both
+        option = getattr(socket, name, None)
+        if option is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, option, KEEP_ALIVE_S)
 
 
 def _close(late: "asyncio.Task[socket.socket]") -> None:
