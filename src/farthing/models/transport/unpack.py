@@ -11,7 +11,9 @@ from collections.abc import Callable
 from farthing.errors import ProviderUnavailable
 
 STEP_BYTES = 1_048_576  # about 2 ms
+TAKEN_BYTES = 65_536  # of a whole reply at once
 AT_ONCE_BYTES_MAX = 8 * STEP_BYTES  # of one piece of a stream; an event is at most one of them
+GZIP_BEGINS = b"\x1f\x8b"
 UNPACKED = frozenset({b"gzip", b"x-gzip", b"deflate"})
 
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
@@ -37,9 +39,11 @@ class Unpacker:
         self._left_bytes = bytes_max
         self._bytes_max = bytes_max
         self._packed = zlib.decompressobj(_GZIP_OR_ZLIB)
-        self._tail = b""
-        self._begun = False
         self._may_be_bare = name == b"deflate"
+        self._tail = b""
+        """Taken, and not unpacked yet."""
+        self._held = b""
+        """Too little to tell what it begins."""
 
     def step(self, piece: bytes) -> bytes:
         """Take `piece` and give at most `STEP_BYTES`. While `waiting`, go on with `step(b"")`.
@@ -47,30 +51,37 @@ class Unpacker:
         Raises:
             ProviderUnavailable: it is damaged, or larger than the cap.
         """
-        data = self._tail + piece
-        if self._packed.eof and data:  # a gzip file may be several, one after the other
-            self._packed = zlib.decompressobj(_GZIP_OR_ZLIB)
+        data = self._held + self._tail + piece
+        self._held = self._tail = b""
+        if (self._may_be_bare or self._packed.eof) and len(data) < 2:
+            self._held = data
+            return b""
+        if self._packed.eof:
+            if not data.startswith(GZIP_BEGINS):
+                return b""  # padding
+            self._packed = zlib.decompressobj(
+                _GZIP_OR_ZLIB
+            )  # a gzip file may be several, one after the other
         try:
-            out = self._packed.decompress(data, STEP_BYTES)
+            out = self._unpacked(data)
         except zlib.error as error:
-            if self._begun or not self._may_be_bare:
-                raise ProviderUnavailable(f"the compressed reply is damaged: {error}") from None
-            out = self._bare(data)
-        self._begun = self._begun or bool(out)
-        self._may_be_bare = self._may_be_bare and len(data) < 2
+            raise ProviderUnavailable(f"the compressed reply is damaged: {error}") from None
+        self._may_be_bare = False
         self._tail = self._packed.unconsumed_tail or self._packed.unused_data
         self._left_bytes -= len(out)
         if self._left_bytes < 0:
             raise ProviderUnavailable(f"the reply is larger than {self._bytes_max} bytes when unpacked")
         return out
 
-    def _bare(self, data: bytes) -> bytes:
-        """`deflate` without the header that RFC 9110 asks for, which some servers leave out."""
-        self._packed = zlib.decompressobj(_BARE)
+    def _unpacked(self, data: bytes) -> bytes:
         try:
             return self._packed.decompress(data, STEP_BYTES)
-        except zlib.error as error:
-            raise ProviderUnavailable(f"the compressed reply is damaged: {error}") from None
+        except zlib.error:
+            if not self._may_be_bare:
+                raise
+            # `deflate` without the header that RFC 9110 asks for, which some servers leave out
+            self._packed = zlib.decompressobj(_BARE)
+            return self._packed.decompress(data, STEP_BYTES)
 
     @property
     def waiting(self) -> bool:
@@ -90,10 +101,12 @@ async def unpacked(body: bytes, encoding: bytes, bytes_max: int) -> bytes:
         ProviderUnavailable: as `Unpacker`, or it is cut short.
     """
     unpacker = Unpacker(encoding, bytes_max)
-    parts = [unpacker.step(body)]
-    while unpacker.waiting:
-        await asyncio.sleep(0)
-        parts.append(unpacker.step(b""))
+    parts = []
+    for start in range(0, len(body), TAKEN_BYTES):
+        parts.append(unpacker.step(body[start : start + TAKEN_BYTES]))
+        while unpacker.waiting:
+            await asyncio.sleep(0)
+            parts.append(unpacker.step(b""))
     if body and not unpacker.ended:
         raise ProviderUnavailable("the compressed reply is cut short")
     return b"".join(parts)
