@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import tracemalloc
 import zlib
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -36,7 +37,7 @@ def test_every_way_to_cut_it_gives_the_same(data: bytes, how: str, cuts: list[in
     edges = [0, *sorted(min(cut, len(packed)) for cut in cuts), len(packed)]
     unpacker = Unpacker(encoding, CAP)
     out = []
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         out.append(unpacker.step(packed[start:end]))
         while unpacker.waiting:
             out.append(unpacker.step(b""))
@@ -60,6 +61,12 @@ def test_a_bomb_is_cut_at_the_cap_and_takes_little_memory() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < CAP + 4 * STEP_BYTES
+
+
+@pytest.mark.parametrize("size", [STEP_BYTES - 1, STEP_BYTES, STEP_BYTES + 1, 3 * STEP_BYTES + 9])
+def test_nothing_is_lost_where_a_step_ends(size: int) -> None:
+    for pack, encoding in ((gzip.compress, b"gzip"), (zlib.compress, b"deflate"), (bare, b"deflate")):
+        assert len(asyncio.run(unpacked(pack(bytes(size)), encoding, 10 * STEP_BYTES))) == size
 
 
 def test_others_go_on_while_a_large_reply_is_unpacked() -> None:

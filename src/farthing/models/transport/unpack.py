@@ -42,6 +42,8 @@ class Unpacker:
         self._may_be_bare = name == b"deflate"
         self._tail = b""
         """Taken, and not unpacked yet."""
+        self._full = False
+        """The last step gave all it may, so there may be more."""
         self._held = b""
         """Too little to tell what it begins."""
 
@@ -59,15 +61,14 @@ class Unpacker:
         if self._packed.eof:
             if not data.startswith(GZIP_BEGINS):
                 return b""  # padding
-            self._packed = zlib.decompressobj(
-                _GZIP_OR_ZLIB
-            )  # a gzip file may be several, one after the other
+            self._packed = zlib.decompressobj(_GZIP_OR_ZLIB)  # gzip may be several, one after the other
         try:
             out = self._unpacked(data)
         except zlib.error as error:
             raise ProviderUnavailable(f"the compressed reply is damaged: {error}") from None
         self._may_be_bare = False
         self._tail = self._packed.unconsumed_tail or self._packed.unused_data
+        self._full = len(out) == STEP_BYTES
         self._left_bytes -= len(out)
         if self._left_bytes < 0:
             raise ProviderUnavailable(f"the reply is larger than {self._bytes_max} bytes when unpacked")
@@ -86,7 +87,7 @@ class Unpacker:
     @property
     def waiting(self) -> bool:
         """There is more to unpack of what was taken."""
-        return bool(self._tail)
+        return bool(self._tail) or (self._full and not self._packed.eof)
 
     @property
     def ended(self) -> bool:
