@@ -76,7 +76,7 @@ from farthing.stores.kv.sqlite import SqliteStore
 from farthing.stores.user_key import user_key
 from farthing.turn import Turn
 from farthing.types import Endpoint, Prompt, Request, Target, Tenant, Terms
-from farthing.upstreams import build_provider, describe_model, list_models
+from farthing.upstreams import build_provider, describe_model, list_models, passed_names
 
 log = logging.getLogger("farthing.app")
 
@@ -231,7 +231,13 @@ def build(config: Config, parts: Parts) -> Serving:
         strict=config.brain.strict,
     )
     named = {name: endpoints[name] for name in config.endpoints}
-    reader = Reader(named, endpoints[default.name], parts.user_key, names=model_names(rules))
+    reader = Reader(
+        named,
+        endpoints[default.name],
+        parts.user_key,
+        names=model_names(rules),
+        passed=passed_names(config.providers.values()),
+    )
     return Serving(
         steps=steps,
         reader=reader,

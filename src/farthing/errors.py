@@ -192,6 +192,8 @@ class ProviderError(FarthingError):
         """The same target may well answer the same request a moment later."""
         self.sent = True
         """A byte of the request may have reached the provider, so it may have been worked on."""
+        self.returned = b""
+        """Header lines of its reply that a client may see."""
         self.target = ""
         """The target that was asked; empty until `models/call` has written it."""
 

@@ -154,6 +154,8 @@ async def answer(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -
             if route.escalation is None and receipt.purpose != "explore"
             else steps.cascades.answer(wanted, route, steps.caller, steps.money)
         )
+        if called.returned:
+            sink.returned(called.returned)
         relayed = called.stream is not None
         reply = (
             await relay(wanted, called, memory.flight, sink, steps)

@@ -56,6 +56,9 @@ class Sink(Protocol):
         """Register what to ask when the reader goes away before the end. Where it says True, the request goes
         on for others, and what it was handed ends it when nobody is left."""
 
+    def returned(self, lines: bytes) -> None:
+        """Header lines of the provider that answers, for the head of the answer; before the first `send`."""
+
 
 # -- brain: each may fail or be slow; the pipeline then goes on as if it were off ------------------
 
@@ -295,14 +298,15 @@ class Exchange(Protocol):
         """Bound what follows: the pause between two pieces, the monotonic time of its end, its size."""
 
     async def read(self, bytes_max: int, *, within_s: float | None = None) -> bytes:
-        """Return the whole body.
+        """Return the whole body, unpacked where it came compressed.
 
         Raises:
             ProviderError: it did not end properly, in time, or within `bytes_max`.
         """
 
     def relay(self, data: Callable[[bytes], None], end: Callable[[Exception | None], None]) -> None:
-        """From now on call `data` with each piece and `end` once: None when the body is complete."""
+        """From now on call `data` with each piece, unpacked where it came compressed, and `end` once: None
+        when the body is complete."""
 
     def pause(self) -> None:
         """Stop reading, so that the provider feels the client's pace. Its time does not run on."""

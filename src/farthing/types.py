@@ -161,6 +161,8 @@ class Request(Struct, frozen=True, kw_only=True):
     """What the client wrote for `model`, where an endpoint was named in other words."""
     own: bool = False
     """The gateway's own, no client's: never explored, and on no trial."""
+    passed: tuple[tuple[str, str], ...] = ()
+    """Headers of the client that go up to providers, names in lower case, sorted."""
 
 
 class Traits(Struct, frozen=True, kw_only=True):
@@ -454,6 +456,8 @@ class Attempt(Struct, kw_only=True, array_like=True):
     error: str | None = None
     usage: Usage | None = None
     cost_nusd: int | None = None
+    upstream_id: str = ""
+    """The provider's own id of the call, for its support; empty when it gave none."""
 
 
 class Receipt(Struct, kw_only=True, array_like=True):

@@ -1,18 +1,23 @@
 """The composition root's part for providers: how each is reached, and what `GET /v1/models` lists."""
 
 import asyncio
-from collections.abc import Mapping
+import logging
+import os
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
 from farthing.brain.route.rules import RulesRouter
 from farthing.config import ProviderConfig
+from farthing.config.proxy import NO_PROXY, Proxy, parse_proxy, proxy_of_environment
 from farthing.errors import ConfigError, FarthingError
 from farthing.models.detect import Found, Hosted, Said, detect, said_by
 from farthing.models.providers.openai import OpenAIProvider
 from farthing.models.targets import Targets
 from farthing.models.transport.http1 import Http1Transport
 from farthing.models.transport.origin import HttpOrigin, parse_base_url
+from farthing.models.transport.passage import PASSED, Passage
+from farthing.models.transport.trust import ca_of_environment, missing_ca_of_environment
 from farthing.protocols import Transport
 from farthing.turn import Turn
 from farthing.types import Json, Target
@@ -21,9 +26,23 @@ ASK_S = 2.0  # a person waits for the start; a list of models takes a tenth of i
 LIST_BYTES_MAX = 8_388_608  # OpenRouter's is half a megabyte
 WHY_CHARS_MAX = 100
 
+log = logging.getLogger("farthing.upstreams")
 
-def build_provider(name: str, provider: ProviderConfig) -> OpenAIProvider:
+
+def build_provider(
+    name: str, provider: ProviderConfig, env: Mapping[str, str] = os.environ
+) -> OpenAIProvider:
+    """Raises:
+    ConfigError: it cannot be reached like this; names the key or the variable.
+    """
     host, port, tls, path = parse_base_url(provider.base_url)
+    ca = provider.ca_file
+    if ca is None and tls:
+        ca = ca_of_environment(env)
+        missing = missing_ca_of_environment(env)
+        if missing is not None:
+            log.warning("%s names %s, which is not there", missing, env[missing])
+            ca = None
     origin = HttpOrigin(
         name=name,
         host=host,
@@ -32,8 +51,11 @@ def build_provider(name: str, provider: ProviderConfig) -> OpenAIProvider:
         connections_max=provider.connections_max,
         connect_s=provider.connect_s,
         answer_bytes_max=provider.answer_bytes_max,
-        ca_file=provider.ca_file,
-        ca_stamp_ns=_changed_ns(provider.ca_file),
+        ca_file=ca,
+        proxy=_proxy(name, provider, env, (host, port, tls)),
+        client_cert_file=provider.client_cert_file,
+        client_key_file=provider.client_key_file,
+        files_stamp_ns=max(map(_changed_ns, (ca, provider.client_cert_file, provider.client_key_file))),
     )
     try:
         return OpenAIProvider(
@@ -44,9 +66,28 @@ def build_provider(name: str, provider: ProviderConfig) -> OpenAIProvider:
             auth=provider.auth,
             headers=provider.headers,
             include_usage=provider.include_usage,
+            passage=Passage(provider.pass_headers, provider.return_headers, provider.headers),
         )
     except ValueError as error:
         raise ConfigError(str(error)) from error
+
+
+def _proxy(
+    name: str, provider: ProviderConfig, env: Mapping[str, str], place: tuple[str, int, bool]
+) -> Proxy | None:
+    """The proxy of the configuration, else of the environment; None: none."""
+    try:
+        if provider.proxy is None:
+            return proxy_of_environment(env, *place)
+        return None if provider.proxy.value == NO_PROXY else parse_proxy(provider.proxy.value)
+    except ConfigError as why:
+        raise ConfigError(f"providers.{name}.proxy: {why}") from None
+
+
+def passed_names(providers: Iterable[ProviderConfig]) -> frozenset[bytes]:
+    """The headers of clients that go up to any of them."""
+    named = (name.lower().encode() for provider in providers for name in provider.pass_headers)
+    return frozenset((*PASSED, *named))
 
 
 def _changed_ns(path: Path | None) -> int:

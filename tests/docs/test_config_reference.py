@@ -11,6 +11,7 @@ import pytest
 
 from farthing import config, toml
 from farthing.config import Config, Secret
+from farthing.config.secret import Address
 from farthing.models.presets import PRESETS
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -65,7 +66,7 @@ def sections() -> dict[str, list[Field]]:
 
 def written_type(kind: Any) -> str:
     names = {bool: "true or false", int: "whole number", float: "number", Decimal: "number", str: "text"}
-    names |= {Path: "path", Secret: '`"${NAME}"`'}
+    names |= {Path: "path", Secret: '`"${NAME}"`', Address: 'text or `"${NAME}"`'}
     (option,) = parts(kind)
     if get_origin(option) is tuple:
         return f"list of {written_type(get_args(option)[0])}"

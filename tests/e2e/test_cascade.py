@@ -80,6 +80,9 @@ class Collected:
     def outlive(self, left: Callable[[Callable[[], None]], bool]) -> None:
         return None
 
+    def returned(self, lines: bytes) -> None:
+        return None
+
 
 class Journey:
     """One configuration with a cascade, wired."""

@@ -69,6 +69,9 @@ class Collected:
     def outlive(self, left: Callable[[Callable[[], None]], bool]) -> None:
         return None
 
+    def returned(self, lines: bytes) -> None:
+        return None
+
 
 class Journey:
     """One configuration, wired; `ask` sends one request through it."""

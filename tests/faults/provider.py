@@ -66,6 +66,8 @@ class FaultProvider:
         self.desk = Desk(self._truth, lambda call: None if self.on_call is None else self.on_call(call))
         """Its files and batches."""
         self._open: set[Connection] = set()
+        self.server_context: ssl.SSLContext | None = None
+        """What it shows its certificate by, where `tls` names a fault or `good`."""
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._thread: threading.Thread | None = None
         self._listening = threading.Event()
@@ -181,6 +183,7 @@ class FaultProvider:
             return self.tls
         self._folder = tempfile.TemporaryDirectory(prefix="fault-provider-")
         context = certificate(self.ca_file, wrong=self.tls == "wrong-host", expired=self.tls == "expired")
+        self.server_context = context
         return None if self.tls == "stalled" else context
 
     def _connected(self, connection: Connection) -> int:

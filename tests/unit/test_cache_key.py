@@ -49,6 +49,13 @@ def test_a_field_dropped_at_the_top_counts_everywhere_else(value: Any) -> None:
     assert key({**BODY, "messages": [message]}) != key()
 
 
+def test_a_header_that_goes_up_makes_another_key_unless_it_cannot_change_the_answer() -> None:
+    beta = (("openai-beta", "assistants=v2"),)
+    assert len({key(), key(passed=beta), key(passed=(("openai-beta", "x"),)), key(passed=(("x", "x"),))}) == 4
+    assert key(passed=(*beta, ("traceparent", "00-1"))) == key(passed=beta)
+    assert key(passed=(("x-client-request-id", "1"),)) == key()
+
+
 @given(st.permutations(list(BODY)))
 def test_the_order_of_the_fields_does_not_matter(names: list[str]) -> None:
     assert key({name: BODY[name] for name in names}) == key()

@@ -196,3 +196,14 @@ def test_serve_tells_where_it_listens_and_stops_with_status_0(tmp_path: Path) ->
         serving.terminate()
         _, errors = serving.communicate(timeout=20)
     assert serving.returncode == 0, errors
+
+
+def test_check_tells_what_of_the_environment_would_stop_the_start(tmp_path: Path) -> None:
+    (tmp_path / "farthing.toml").write_text(
+        '[providers.a]\nbase_url = "https://api.example.com/v1/chat/completions"\n'
+    )
+    told = run("check", cwd=tmp_path, ALL_PROXY="socks5://me:CANARY@127.0.0.1:1080")
+    assert told.returncode == 0, "where it will run, the environment may be another"
+    assert "ALL_PROXY is a SOCKS5 proxy" in told.stderr and "CANARY" not in told.stderr + told.stdout
+    assert 'write "https://api.example.com/v1"' in told.stderr
+    assert run("check", cwd=tmp_path, HTTPS_PROXY="http://proxy:3128").stderr.count("warning") == 1

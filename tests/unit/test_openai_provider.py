@@ -155,11 +155,6 @@ def test_what_is_no_answer_is_a_failure_of_the_provider(body: bytes) -> None:
         provider().whole({}, body)
 
 
-def test_a_compressed_reply_nobody_asked_for_is_refused() -> None:
-    with pytest.raises(ProviderUnavailable, match="compressed"):
-        provider().whole({b"Content-Encoding": b"gzip"}, b"\x1f\x8b\x08")
-
-
 def test_text_usage_and_logprobs_are_read() -> None:
     body = msgspec.json.encode(
         {

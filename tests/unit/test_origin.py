@@ -31,6 +31,32 @@ def test_a_changed_provider_is_another_origin(changed: dict[str, object]) -> Non
     assert one != build_provider("a", ProviderConfig(**changed)).origin  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    "env", [{"http_proxy": "http://p:1"}, {"http_proxy": "http://p:2"}, {"http_proxy": "http://u:w@p:1"}]
+)
+def test_another_way_there_is_another_origin(env: dict[str, str]) -> None:
+    config = ProviderConfig(base_url="http://api.example/v1")
+    ways = [{}, {"http_proxy": "http://p:1"}, {"http_proxy": "http://p:2"}, {"http_proxy": "http://u:w@p:1"}]
+    same = [
+        build_provider("a", config, env).origin == build_provider("a", config, way).origin for way in ways
+    ]
+    assert same == [way == env for way in ways]
+
+
+def test_every_call_of_a_plain_provider_names_the_whole_url_to_its_proxy() -> None:
+    provider = build_provider(
+        "a", ProviderConfig(base_url="http://api.example/v1"), {"http_proxy": "http://u:w@p:1"}
+    )
+    head = provider.head("GET", "/batches/b1")
+    assert head.startswith(b"GET http://api.example/v1/batches/b1 HTTP/1.1\r\nhost: api.example\r\n")
+    assert b"proxy-authorization: Basic dTp3\r\n" in head
+    tunnelled = build_provider(
+        "a", ProviderConfig(base_url="https://api.example/v1"), {"https_proxy": "http://u:w@p:1"}
+    )
+    head = tunnelled.head("GET", "/batches/b1")
+    assert head.startswith(b"GET /v1/batches/b1 HTTP/1.1\r\n") and b"proxy-" not in head
+
+
 def test_two_providers_at_one_address_are_two_origins() -> None:
     config = ProviderConfig(base_url="https://api.example/v1")
     assert build_provider("a", config).origin != build_provider("b", config).origin

@@ -52,6 +52,8 @@ OTHERS = {
     "context": replace(BASE, context_tokens=300),
     "documents version": question(TEXT, endpoint=faq(replace(ON, documents="2024-06"))),
     "names documents": replace(BASE, documents=("terms@1",)),
+    "a header that goes up": replace(BASE, passed=(("openai-beta", "assistants=v2"),)),
+    "another value of it": replace(BASE, passed=(("openai-beta", "assistants=v3"),)),
     "system prompt": question(TEXT, body=body({"role": "system", "content": "Be brief."}, user(TEXT))),
     "history": question(TEXT, body=body(*HISTORY, user(TEXT))),
     "other history": question(

@@ -1,6 +1,7 @@
 """`farthing check`: a configuration, validated and shown. Opens no socket."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -9,6 +10,7 @@ import msgspec
 from farthing import config as configuration
 from farthing.brain.route.expression import Expression
 from farthing.errors import ConfigError
+from farthing.upstreams import build_provider
 
 
 @click.command("check")
@@ -33,7 +35,7 @@ def command(file: Path | None, as_json: bool, schema: bool) -> int:
             raise
         _print({"ok": False, "file": str(path), "errors": str(why).split("\n")})
         return 2
-    advice = configuration.advice(config)
+    advice = (*configuration.advice(config), *_faults_of_environment(config))
     if as_json:
         plain = configuration.plain(config)
         _print({"ok": True, "file": str(path), "config": plain, "advice": advice})
@@ -45,6 +47,15 @@ def command(file: Path | None, as_json: bool, schema: bool) -> int:
             nl=False,
         )
     return 0
+
+
+def _faults_of_environment(config: configuration.Config) -> Iterator[str]:
+    """What would stop `farthing serve` in this environment, which need not be the one it will run in."""
+    for name, provider in config.providers.items():
+        try:
+            build_provider(name, provider, os.environ)
+        except ConfigError as why:
+            yield str(why)
 
 
 def _print(answer: dict[str, object]) -> None:

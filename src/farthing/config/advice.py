@@ -1,6 +1,7 @@
 """What a configuration may say and hardly means: told at the start, by a reload and by `farthing check`."""
 
 from farthing.config.knobs import Config
+from farthing.config.upstream import advice_of
 
 NO_JUDGE = (
     "without a judge every rewording of an answer counts as a false hit, so a model that words its answers "
@@ -14,7 +15,8 @@ ANY_PAGE = (
 
 def advice(config: Config) -> tuple[str, ...]:
     """One line for each thing, with its key first and the fix last. Empty: nothing to say."""
-    lines = [
+    lines = [line for name, provider in config.providers.items() for line in advice_of(name, provider)]
+    lines += [
         f"endpoints.{name}.cache.semantic.judge: {NO_JUDGE}"
         for name, endpoint in config.endpoints.items()
         if endpoint.cache.semantic.mode != "off" and endpoint.cache.semantic.judge is None

@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
+from farthing.config import upstream
 from farthing.config.aliases import AUTO, alias_faults
 from farthing.config.cascade import ConsistencyCheckConfig, JudgeCheckConfig, LogprobsCheckConfig
 from farthing.config.knobs import (
@@ -79,7 +80,6 @@ LLM_TIMEOUT_S_MAX = 30.0
 _KEY_HEADERS = frozenset(
     {"authorization", "proxy-authorization", "api-key", "x-api-key", "x-goog-api-key", "cookie"}
 )
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 Faults = Iterator[tuple[Where, str]]
 
@@ -154,12 +154,13 @@ class Checks:
             if provider.auth == "none" and provider.api_key is not None:
                 yield (*here, "api_key"), 'would never be sent with auth = "none"; remove one of the two'
             yield from self._headers(provider, (*here, "headers"))
+            yield from upstream.faults_of(provider, here)
 
     def _headers(self, provider: ProviderConfig, here: Where) -> Faults:
         for name, text in provider.headers.items():
             if name.lower() in _KEY_HEADERS:
                 yield (*here, name), 'a secret never stands in the file; use api_key = "${NAME}" and auth'
-            elif not _HEADER_NAME.fullmatch(name) or not (
+            elif not upstream.HEADER_NAME.fullmatch(name) or not (
                 text.isascii() and (text.isprintable() or not text)
             ):
                 yield (*here, name), "not a header that can be sent"

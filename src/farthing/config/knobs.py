@@ -13,7 +13,7 @@ import msgspec
 
 from farthing.config.cascade import CascadeConfig
 from farthing.config.quality import QualityConfig
-from farthing.config.secret import Secret
+from farthing.config.secret import Address, Secret
 from farthing.config.table import Table
 
 PORT = 8960  # a farthing was 1/960 of a pound; away from 8000 and 8080, where local engines live
@@ -350,6 +350,16 @@ class ProviderConfig(Table, frozen=True):
     models: tuple[str, ...] = ()
     """Models it has: found by their bare names and listed by `GET /v1/models`. Empty: the price list's are
     found, and others by `provider/model`."""
+    client_cert_file: Path | None = None
+    """PEM file of our own certificate, for a server that asks for one (mTLS)."""
+    client_key_file: Path | None = None
+    """Its key; None: it stands in the same file."""
+    proxy: Address | None = None
+    """HTTP proxy on the way; `none` uses none. None: what the environment says (`HTTPS_PROXY`, …)."""
+    pass_headers: tuple[str, ...] = ()
+    """Headers of clients that go up to it, besides those that always do."""
+    return_headers: tuple[str, ...] = ()
+    """Headers of its replies that clients get, besides those that always do."""
     include_usage: bool = True
     """Ask for the usage chunk of every stream, and keep it from clients that did not ask."""
     batch: bool = False

@@ -13,7 +13,7 @@ from typing import Any, cast
 from farthing import toml
 from farthing.config.checks import Checks, Condition
 from farthing.config.knobs import Config
-from farthing.config.secret import Secret
+from farthing.config.secret import Address, Secret
 from farthing.config.strict import FromVariable, Leaf, Reader, described, dotted
 from farthing.errors import ConfigError
 from farthing.toml import Path as Where
@@ -70,7 +70,8 @@ def loads(
         raise ConfigError(_syntax_fault(why, text, name)) from None
     except RecursionError:
         raise ConfigError(f"{name}: nested too deeply") from None
-    reader = Reader({Secret: _secret_reader(env), Path: _path_reader(folder), str: _read_text})
+    leaves: dict[type, Leaf] = {Secret: _secret_reader(env), Path: _path_reader(folder), str: _read_text}
+    reader = Reader({**leaves, Address: _address_reader(leaves[Secret])})
     variables = _override(table, env, reader)
     config = reader.read(Config, table, ())
     if not reader.faults:
@@ -151,6 +152,15 @@ def _secret_reader(env: Mapping[str, str]) -> Leaf:
         if not (secret.isascii() and secret.isprintable()):
             raise ValueError(f"the environment variable {name} holds characters that no key has")
         return Secret(name, secret)
+
+    return read
+
+
+def _address_reader(read_secret: Leaf) -> Leaf:
+    def read(value: Any, path: Where) -> Address:
+        if isinstance(value, str) and _VARIABLE.fullmatch(value):
+            return Address(read_secret(value, path))
+        return Address(_read_text(value, path))
 
     return read
 

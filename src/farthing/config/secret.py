@@ -25,6 +25,34 @@ class Secret:
         raise TypeError("a Secret is never serialised")
 
 
+class Address:
+    """A URL that may hold credentials: written in the file without any, or all of it in the environment."""
+
+    __slots__ = ("_secret", "_text")
+
+    def __init__(self, said: str | Secret) -> None:
+        self._secret = said if isinstance(said, Secret) else None
+        self._text = "" if isinstance(said, Secret) else said
+
+    @property
+    def secret(self) -> bool:
+        """It comes from the environment."""
+        return self._secret is not None
+
+    @property
+    def value(self) -> str:
+        return self._text if self._secret is None else self._secret.value
+
+    def __repr__(self) -> str:
+        return self._text if self._secret is None else repr(self._secret)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Address) and (self._text, self._secret) == (other._text, other._secret)
+
+    def __hash__(self) -> int:
+        return hash((self._text, self._secret))
+
+
 def key_digest(key: str) -> str:
     """What is kept of an API key: enough to know it again, not enough to use it."""
     return "b2:" + hashlib.blake2b(key.encode(), digest_size=32, key=b"farthing api key v1").hexdigest()

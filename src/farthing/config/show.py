@@ -7,7 +7,7 @@ import msgspec
 
 from farthing import toml
 from farthing.config.knobs import Config
-from farthing.config.secret import Secret
+from farthing.config.secret import Address, Secret
 
 
 def render(config: Config) -> str:
@@ -28,8 +28,8 @@ def plain(value: Any) -> Any:
             return {key: plain(item) for key, item in value.items()}
         case tuple():
             return [plain(item) for item in value]
-        case Secret() | Path():
-            return repr(value) if isinstance(value, Secret) else str(value)
+        case Secret() | Address() | Path():
+            return str(value) if isinstance(value, Path) else repr(value)
         case _:
             return value
 
@@ -40,7 +40,7 @@ def schema() -> dict[str, Any]:
     def hook(kind: type) -> dict[str, Any]:
         if kind is Secret:
             return {"type": "string", "pattern": "^\\$\\{[A-Za-z_][A-Za-z0-9_]*\\}$"}
-        if kind is Path:
+        if kind in (Path, Address):
             return {"type": "string"}
         raise NotImplementedError(kind)
 

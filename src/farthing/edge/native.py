@@ -186,6 +186,9 @@ class TextSink:
     def outlive(self, left: Any) -> None:
         self._sink.outlive(left)
 
+    def returned(self, lines: bytes) -> None:
+        self._sink.returned(lines)
+
     def closing(self, answer: Answer) -> Answer:
         """The last events: what text is left, then the facts, then `[DONE]`."""
         texts = self._texts(answer.body)

@@ -27,6 +27,7 @@ DOCUMENTS = b"x-farthing-documents"
 DOCUMENTS_MAX = 64
 CHARS_PER_TOKEN = 4
 TEXT_CHARS_MAX = 20_000
+PASSED_CHARS_MAX = 2_048  # of one header that goes up
 
 Number = int | float
 
@@ -85,9 +86,12 @@ class Reader:
         user_key: bytes,
         *,
         names: Mapping[str, str] | None = None,
+        passed: frozenset[bytes] = frozenset(),
     ) -> None:
         """`names`: every model name that is known, with the one to go on with: an alias of an endpoint is
-        that endpoint, everything else itself. Others go on as they are."""
+        that endpoint, everything else itself. Others go on as they are. `passed` are the headers that go up
+        to providers, names in lower case."""
+        self._passed = passed
         self._endpoints = endpoints
         self._default = default
         self._user_digest = blake2b(digest_size=8, key=user_key)
@@ -136,6 +140,7 @@ class Reader:
             task_type=_word(headers[TASK]) if TASK in headers else None,
             documents=_documents(headers[DOCUMENTS]) if DOCUMENTS in headers else (),
             received_s=asked.received_s,
+            passed=() if headers.keys().isdisjoint(self._passed) else self.passed(headers),
         )
 
     def embeddings(self, body: Json, asked: Asked) -> Request:
@@ -165,6 +170,7 @@ class Reader:
             user="" if read.user is None else self.digest_user(read.user),
             task_type="embed",
             received_s=asked.received_s,
+            passed=self.passed(asked.headers),
         )
 
     def _spelled(self, said: str) -> str:
@@ -179,6 +185,23 @@ class Reader:
             hint = "" if said.strip() else ": name a model, a tier, `auto` or `farthing/ENDPOINT`"
             raise (UnknownModel if said else InvalidRequest)(f"`model` {fault}{hint}", param="model")
         return self._folded.get(said.casefold(), said)
+
+    def passed(self, headers: Mapping[bytes, bytes]) -> tuple[tuple[str, str], ...]:
+        """The headers that go up to providers.
+
+        Raises:
+            InvalidRequest: one is too long, or not printable.
+        """
+        found = []
+        for name in sorted(self._passed.intersection(headers)):
+            value = headers[name].decode("latin-1")
+            if len(value) > PASSED_CHARS_MAX or not value.isprintable():
+                raise InvalidRequest(
+                    f"the header {name.decode()} is longer than {PASSED_CHARS_MAX} characters "
+                    "or not printable"
+                )
+            found.append((name.decode(), value))
+        return tuple(found)
 
     def endpoint(self, model: str, asked: Asked) -> Endpoint:
         """The endpoint of a request: bound by its key, else named by `model`, else by the header.
@@ -338,6 +361,13 @@ def documents_of(named: list[str]) -> tuple[str, ...]:
             param="documents",
         )
     return tuple(sorted(set(named)))
+
+
+def returned_of(error: FarthingError) -> bytes:
+    """Header lines of the provider whose refusal is told; of the last one that answered at all."""
+    if not isinstance(error, NoProviderLeft):
+        return b""
+    return next((failure.returned for failure in reversed(error.failures) if failure.returned), b"")
 
 
 def error_body(error: FarthingError) -> bytes:

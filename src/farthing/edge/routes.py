@@ -74,11 +74,13 @@ class Serving(Struct, frozen=True, kw_only=True):
 class ConnectionSink:
     """The client's end of a stream. See `protocols.Sink`."""
 
-    __slots__ = ("_connection", "_receipt")
+    __slots__ = ("_connection", "_ours", "_receipt")
 
     def __init__(self, connection: ClientConnection, receipt: Receipt) -> None:
         self._connection = connection
         self._receipt = receipt
+        self._ours = connection.also
+        """Header lines of ours, which no provider's replace."""
 
     def send(self, events: bytes) -> None:
         connection = self._connection
@@ -92,6 +94,9 @@ class ConnectionSink:
 
     def outlive(self, left: Callable[[Callable[[], None]], bool]) -> None:
         self._connection.on_left = left
+
+    def returned(self, lines: bytes) -> None:
+        self._connection.also = merged(self._ours, lines)
 
 
 class Inference(Struct, frozen=True):
@@ -217,6 +222,7 @@ class Edge:
                 else:
                     reply = await answer(request, serving.steps, receipt, sink)
             except FarthingError as error:
+                sink.returned(openai.returned_of(error))
                 return self._fail(connection, request_id, error, receipt)
             self._send(connection, reply, receipt)
             return True
@@ -448,6 +454,15 @@ def money_head(receipt: Receipt) -> bytes:
     if receipt.stop_reason.startswith("limit:"):
         lines += f"x-farthing-stop: {receipt.stop_reason}\r\n"
     return lines.encode()
+
+
+def merged(ours: bytes, theirs: bytes) -> bytes:
+    """Our header lines and a provider's, names in lower case; where both have a name, ours."""
+    if not ours or not theirs:
+        return ours or theirs
+    names = {line.partition(b":")[0] for line in ours.split(b"\r\n")}
+    kept = [line for line in theirs.split(b"\r\n") if line and line.partition(b":")[0] not in names]
+    return ours + b"".join([b"%b\r\n" % line for line in kept])
 
 
 def _safe(value: str) -> str:

@@ -261,6 +261,9 @@ class _NoSink:
     def outlive(self, left: Callable[[Callable[[], None]], bool]) -> None:
         return None
 
+    def returned(self, lines: bytes) -> None:
+        return None
+
 
 NO_SINK = _NoSink()
 

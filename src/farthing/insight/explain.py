@@ -212,6 +212,7 @@ def _attempt(attempt: Attempt) -> str:
         f"done after {attempt.total_ms:.1f} ms" if attempt.total_ms is not None else "never done",
         f"HTTP {attempt.status}" if attempt.status is not None else "",
         attempt.error or "",
+        f"the provider's id {attempt.upstream_id}" if attempt.upstream_id else "",
         _tokens(attempt.usage) if attempt.usage is not None else "",
         _money(attempt.cost_nusd),
     ]

@@ -138,7 +138,6 @@ class BatchApi:
         reply = await exchange.read(bytes_max)
         if exchange.status != 200:
             raise provider.failure(exchange.status, exchange.headers, reply)
-        provider.check_encoding(exchange.headers)
         return reply
 
 

@@ -143,6 +143,9 @@ class Broadcast:
     def outlive(self, left: Callable[[Callable[[], None]], bool]) -> None:
         """A stream never asks for it."""
 
+    def returned(self, lines: bytes) -> None:
+        """The leader's own sink has them already; they say nothing of those who follow."""
+
     # -- within ------------------------------------------------------------------------------------
 
     @property

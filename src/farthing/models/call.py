@@ -55,6 +55,7 @@ class Called:
         "held_ms",
         "held_nusd",
         "reply",
+        "returned",
         "stream",
         "target",
     )
@@ -73,6 +74,8 @@ class Called:
         """Monotonic time of its end, where it was held back after that; None: it goes on as it comes."""
         self.held_nusd: int | None = None
         """What of the contract's money is held for it; None: nothing is."""
+        self.returned = b""
+        """Header lines of the provider's reply that the client may see."""
         self.held_ms = 0.0
         """How long its first piece was held back before it could go out."""
 
@@ -292,15 +295,18 @@ class Caller:
         left_s = wanted.hold.left_s
         within_s = _within_s(limits, prompt.stream, left_s, others)
         request = wanted.request
-        head, body = provider.encode(prompt, target, request.operation, request.id)
+        head, body = provider.encode(prompt, target, request.operation, request.id, request.passed)
         began_s = self._clock()
         exchange = await self._transport.send(
             provider.origin, head, body, first_byte_s=within_s, whole=not prompt.stream
         )
         attempt = called.attempt
         attempt.status = status = exchange.status
+        called.returned, attempt.upstream_id = provider.passage.down(exchange.headers, request.id)
         if not 200 <= status < 300:
-            raise provider.failure(status, exchange.headers, await _error_body(exchange))
+            error = provider.failure(status, exchange.headers, await _error_body(exchange))
+            error.returned = called.returned
+            raise error
         if prompt.stream:
             within = Within(
                 first_s=began_s + within_s,
@@ -407,7 +413,6 @@ async def _open(exchange: Exchange, provider: OpenAIProvider, wanted: Wanted, wi
         in_answer=provider.in_answer,
     )
     try:
-        provider.check_encoding(exchange.headers)
         await stream.open()
     except ProviderError:
         stream.close()

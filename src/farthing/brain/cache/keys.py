@@ -26,6 +26,20 @@ DROPPED = frozenset(
     }
 )
 
+# Headers that go up to a provider, where the configuration passes them, and cannot change the answer.
+SAME_ANSWER = frozenset(
+    {
+        "traceparent",  # tracing
+        "tracestate",
+        "baggage",
+        "x-client-request-id",  # the client's name for the call
+        "idempotency-key",
+        "http-referer",  # the app's name in a provider's statistics
+        "referer",
+        "x-title",
+    }
+)
+
 _DROPPED_OF = DROPPED.intersection
 
 # It keeps these digests apart from every other use of the hash; raise the number when what is hashed
@@ -132,6 +146,9 @@ def digest_of(form: str, policy: str, request: Request, body: Json, *more: Any) 
         body,
         *more,
     )
+    if request.passed:
+        chosen = [pair for pair in request.passed if pair[0] not in SAME_ANSWER]
+        scope = (*scope, {"headers": chosen}) if chosen else scope
     try:
         encoded = _encode(scope)
     except (OverflowError, UnicodeEncodeError, TypeError, RecursionError):

@@ -12,13 +12,13 @@ from msgspec import Raw, Struct
 
 from farthing import __version__
 from farthing.errors import ProviderError, ProviderUnavailable
-from farthing.models.lenient_json import NotJson, read_json, write_json
+from farthing.models.lenient_json import BOM, NotJson, read_json, write_json
 from farthing.models.providers import failures
 from farthing.models.providers.completion import NotChunks, assemble
 from farthing.models.providers.sse import BadStream, EventReader, ProviderSaid, finish_of, said_chars
 from farthing.models.providers.usage import read_usage
-from farthing.models.transport.connection import header
 from farthing.models.transport.origin import HttpOrigin
+from farthing.models.transport.passage import Passage
 from farthing.types import Json, Operation, Prompt, Target, Usage
 
 PATHS: dict[Operation, str] = {"chat": "/chat/completions", "embeddings": "/embeddings"}
@@ -135,9 +135,12 @@ class OpenAIProvider:
         auth: str,
         headers: dict[str, str],
         include_usage: bool,
+        passage: Passage | None = None,
     ) -> None:
         self.name = name
         self.origin = origin
+        self.passage = Passage() if passage is None else passage
+        path = f"{origin.form}{path}"
         self._include_usage = include_usage
         self._api_key = api_key
         host = f"[{origin.host}]" if ":" in origin.host else origin.host
@@ -150,6 +153,8 @@ class OpenAIProvider:
         elif api_key is not None and auth == "api-key":
             lines.append(f"api-key: {api_key}")
         lines += [f"{key.lower()}: {value}" for key, value in headers.items()]
+        if origin.form and origin.proxy is not None and origin.proxy.authorization:
+            lines.append(f"proxy-authorization: {origin.proxy.authorization}")
         for line in lines:
             if not line.isprintable():
                 raise ValueError(f"provider {name}: a header has characters that HTTP does not allow")
@@ -164,9 +169,15 @@ class OpenAIProvider:
         }
 
     def encode(
-        self, prompt: Prompt, target: Target, operation: Operation, request_id: str
+        self,
+        prompt: Prompt,
+        target: Target,
+        operation: Operation,
+        request_id: str,
+        passed: tuple[tuple[str, str], ...] = (),
     ) -> tuple[bytes, bytes]:
-        """Return the head, without content-length and the blank line, and the body."""
+        """Return the head, without content-length and the blank line, and the body. `passed` are headers of
+        the client, of which those go up that this provider is to get."""
         body = prompt.body.copy()
         asked, model = body["model"], target.model
         body["model"] = model
@@ -178,7 +189,10 @@ class OpenAIProvider:
             body["stream"] = True
             if self._include_usage:
                 body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
-        return b"%b%b\r\n" % (self._heads[operation], request_id.encode()), _encode(body)
+        head = b"%b%b\r\n" % (self._heads[operation], request_id.encode())
+        if passed:
+            head += self.passage.up(passed)
+        return head, _encode(body)
 
     def head(self, method: str, suffix: str, content_type: str | None = None) -> bytes:
         """The head of a call of another interface of the same provider, with our key, as `encode` has it."""
@@ -196,10 +210,9 @@ class OpenAIProvider:
                 body.decode()  # the parser looks only into the strings that are read
             whole = _decode_whole(body)
         except UnicodeDecodeError as error:
-            self.check_encoding(headers)  # what is compressed is no text: say which of the two it is
             raise ProviderUnavailable(f"the reply is not UTF-8: {error.reason}") from None
-        except msgspec.DecodeError as error:
-            if body.lstrip()[:6].startswith(EVENTS):
+        except (msgspec.DecodeError, RecursionError) as error:
+            if body[:99].removeprefix(BOM).lstrip().startswith(EVENTS):
                 body = self._of_events(body)
             whole = _loosely(body, str(error))
         choices = whole.choices
@@ -228,16 +241,6 @@ class OpenAIProvider:
         except (BadStream, NotChunks) as error:
             raise ProviderUnavailable(f"the reply is a stream, and broken: {error}") from None
         raise ProviderUnavailable("the reply is a stream that ended without a finish")
-
-    def check_encoding(self, headers: Mapping[bytes, bytes]) -> None:
-        """Raises:
-        ProviderUnavailable: the reply is compressed although `identity` was asked for; unpacking what
-            nobody asked for is how a small reply becomes a large one.
-        """
-        value = header(headers, b"content-encoding")
-        if value is not None and value.lower() != b"identity":
-            encoding = value[:40].decode("latin-1")
-            raise ProviderUnavailable(f"the reply is compressed ({encoding}) although identity was asked")
 
     def failure(self, status: int, headers: Mapping[bytes, bytes], body: bytes) -> ProviderError:
         """What a reply of another status than success means."""

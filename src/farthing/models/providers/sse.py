@@ -336,7 +336,7 @@ class EventReader:
             return b""
         try:
             chunk = _decode(payload)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             return self._loose(payload, event)
         choices = chunk.choices
         if chunk.error is not NULL or (not choices and chunk.usage is NULL):

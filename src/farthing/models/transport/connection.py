@@ -12,10 +12,12 @@ from typing import Protocol, cast
 import httptools
 
 from farthing.errors import ProviderError, ProviderUnavailable
+from farthing.models.transport.unpack import UnpackedStream, Unpacker, is_plain, unpacked
 from farthing.turn import Waits
 
 HEAD_BYTES_MAX = 65_536  # a reply's headers; also anything else that is neither headers nor body
 PACE_S = 0.004
+TEXT_BEGINS = (b"{", b"[", b"")  # a body that begins otherwise is looked at again: it may be compressed
 
 DataCallback = Callable[[bytes], None]
 EndCallback = Callable[[Exception | None], None]
@@ -81,10 +83,42 @@ class Http1Exchange(Waits):
             await self.wait()
         if self.error is not None:
             raise self.error
-        parts = self.parts
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        parts, headers = self.parts, self.headers
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        if b"content-encoding" in headers or b"Content-Encoding" in headers or body[:1] not in TEXT_BEGINS:
+            encoding = header(headers, b"content-encoding")
+            if encoding is not None and not is_plain(encoding):
+                return await unpacked(body, encoding, bytes_max)
+        return body
 
     def relay(self, data: DataCallback, end: EndCallback) -> None:
+        encoding = header(self.headers, b"content-encoding")
+        if encoding is not None and not is_plain(encoding):
+            self._relay_unpacked(encoding, data, end)
+            return
+        self._relay(data, end)
+
+    def _relay_unpacked(self, encoding: bytes, data: DataCallback, end: EndCallback) -> None:
+        def take(piece: bytes) -> None:
+            try:
+                stream.take(piece)
+            except ProviderUnavailable as error:
+                if self.complete:
+                    self.error = error
+                self.fail(error)
+
+        try:
+            stream = UnpackedStream(Unpacker(encoding, self.bytes_max), data)
+        except ProviderUnavailable as error:
+            self._end = end
+            self.fail(error)
+            if self._end is not None:  # it was complete already
+                self._end = None
+                end(error)
+            return
+        self._relay(take, end)
+
+    def _relay(self, data: DataCallback, end: EndCallback) -> None:
         self._data = data
         self._end = end
         if self.parts:
@@ -170,6 +204,7 @@ class Connection(asyncio.Protocol):
         "_keep_alive",
         "_parts",
         "_quiet_bytes",
+        "counted",
         "exchange",
         "idle_since_s",
         "on_body",
@@ -190,6 +225,8 @@ class Connection(asyncio.Protocol):
         self.on_header = self._headers.__setitem__
         self.on_body = self._parts.append
         self.parser = httptools.HttpResponseParser(self)
+        self.counted = False
+        """It is ready and the pool's, which is told when it ends; not before, as while TLS is negotiated."""
         self.idle_since_s = 0.0
         self.resting = False
         self._keep_alive = False
@@ -200,7 +237,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
-        self.pool.lost(self)
+        if self.counted:
+            self.pool.lost(self)
         exchange, self.exchange = self.exchange, None
         if exchange is None:
             return

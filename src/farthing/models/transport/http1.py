@@ -8,7 +8,11 @@ the peer keeps it alive; every other end closes it, so a reply can never be take
                   \\________ timeout, reset, cap, bad framing, close() ________-> abort
 
 No timer per request: one sweep every `SWEEP_S` looks at the deadlines of the exchanges under way. Nothing
-is ever sent twice here: whether a failed request may be repeated is decided by `models/call`.
+is ever sent twice here, but to where the origin itself redirects it (`redirect`): whether a failed request
+may be repeated is decided by `models/call`.
+
+Through a proxy, TLS to the origin goes inside a tunnel (`tunnel`) and ends at the origin; plain HTTP is asked
+of the proxy itself, by requests that name the whole URL.
 
 A stream that comes faster than `PACE_S` between reads is read at that pace: reading pauses until the
 next beat, and what has come by then is handed on in one piece. The first chunk and any stream slower
@@ -21,14 +25,20 @@ import ssl
 import time
 from collections import deque
 
+from farthing.config.proxy import authority
 from farthing.errors import ProviderBusy, ProviderError, ProviderTimeout, ProviderUnavailable
 from farthing.models.transport.connection import PACE_S, Connection, Http1Exchange
+from farthing.models.transport.dial import Dialler
 from farthing.models.transport.origin import HttpOrigin
+from farthing.models.transport.redirect import redirected
+from farthing.models.transport.trust import certificate_refused, no_tls
+from farthing.models.transport.tunnel import Handshake, refusal
 from farthing.turn import Turn, in_task
 
 SWEEP_S = 0.02  # P4 allows 50 ms past a time limit
 IDLE_S = 55.0  # shorter than the 60 s after which most load balancers drop a connection
 WAITERS_MAX = 4_096
+REDIRECTS = frozenset({301, 302, 303, 305, 307, 308})
 ALL_IN_USE = "every connection to the provider is in use"  # our limit, not its: it needs no pause
 
 
@@ -39,6 +49,7 @@ class Pool:
         self.origin = origin
         self._loop = loop
         self._sweep = active
+        self._dialler = Dialler(*origin.place, loop)
         self._idle: deque[Connection] = deque()
         self._open = 0
         self._waiters: deque[asyncio.Future[Connection]] = deque()
@@ -72,36 +83,92 @@ class Pool:
             raise
 
     async def _connect(self, deadline_s: float) -> Connection:
+        """A connection that is ready for a request: dialled, through the proxy, TLS included."""
         origin = self.origin
         self._open += 1
         made = False
         try:
             await in_task()
             async with asyncio.timeout_at(min(deadline_s, time.monotonic() + origin.connect_s)):
-                _, connection = await self._loop.create_connection(
-                    lambda: Connection(self),
-                    origin.host,
-                    origin.port,
-                    ssl=origin.ssl_context(),
-                    server_hostname=origin.host if origin.tls else None,
-                    ssl_handshake_timeout=origin.connect_s if origin.tls else None,
-                )
-            made = True
+                connection = await self._ready()
+            connection.counted = made = True
             return connection
         except TimeoutError:
             raise ProviderTimeout(
-                f"no connection to {origin} within {origin.connect_s} s", again=True
+                f"no connection to {origin.way} within {origin.connect_s} s", again=True
             ) from None
-        except ssl.SSLCertVerificationError as error:
-            raise ProviderUnavailable(
-                f"the certificate of {origin} was refused: {error.verify_message}"
-            ) from error
-        except (OSError, ssl.SSLError, socket.gaierror) as error:
-            raise ProviderUnavailable(f"cannot connect to {origin}: {error}", again=True) from error
+        except ssl.SSLError as error:
+            raise ProviderUnavailable(no_tls(origin.way, error)) from error
+        except OSError as error:
+            raise ProviderUnavailable(f"cannot connect to {origin.way}: {error}", again=True) from error
         finally:
             if not made:
                 self._open -= 1
                 self._vacancy()
+
+    async def _ready(self) -> Connection:
+        """Raises:
+        ProviderUnavailable, OSError: whatever failed; no socket is left behind, and none when cancelled.
+        """
+        origin, loop = self.origin, self._loop
+        proxy = origin.proxy
+        context, proxy_context = origin.ssl_context(), origin.proxy_ssl_context()
+        connection = Connection(self)
+        handshake: Handshake | None = None
+        try:
+            sock = await self._dialler.dial()
+        except OSError as error:
+            if proxy is None:
+                raise
+            raise ProviderUnavailable(
+                f"cannot connect to the proxy {proxy}, on the way to {origin}: {error}"
+            ) from error
+        try:
+            if proxy is None:
+                await self._begin(connection, sock, context, origin.host)
+            elif context is None:
+                await self._begin(connection, sock, proxy_context, proxy.host)
+            else:
+                handshake = Handshake(loop)
+                await self._begin(handshake, sock, proxy_context, proxy.host)
+                tunnel = await handshake.open(proxy, origin.host, origin.port)
+                secure = await loop.start_tls(
+                    tunnel,
+                    connection,
+                    context,
+                    server_hostname=origin.host,
+                    ssl_handshake_timeout=origin.connect_s,
+                )
+                if secure is not None:
+                    connection.connection_made(secure)
+            if connection.transport is None:
+                raise ConnectionResetError("it ended at once")
+            return connection
+        except BaseException as error:
+            connection.abort()
+            if handshake is not None:
+                handshake.close()
+            sock.close()
+            if isinstance(error, ssl.SSLCertVerificationError):
+                of_proxy = proxy is not None and (handshake is None or not handshake.is_open)
+                place = f"the proxy {proxy}" if of_proxy else origin.way
+                raise ProviderUnavailable(certificate_refused(place, error)) from error
+            raise
+
+    async def _begin(
+        self,
+        protocol: asyncio.Protocol,
+        sock: socket.socket,
+        context: ssl.SSLContext | None,
+        host: str,
+    ) -> None:
+        await self._loop.create_connection(
+            lambda: protocol,
+            sock=sock,
+            ssl=context,
+            server_hostname=host if context is not None else None,
+            ssl_handshake_timeout=self.origin.connect_s if context is not None else None,
+        )
 
     def release(self, connection: Connection) -> None:
         while self._waiters:
@@ -230,8 +297,16 @@ class Http1Transport:
         self._pools: dict[HttpOrigin, Pool] = {}
 
     async def send(
-        self, origin: HttpOrigin, head: bytes, body: bytes, *, first_byte_s: float, whole: bool
+        self,
+        origin: HttpOrigin,
+        head: bytes,
+        body: bytes,
+        *,
+        first_byte_s: float,
+        whole: bool,
+        followed: bool = False,
     ) -> Http1Exchange:
+        """`followed`: this is where a redirection led."""
         pool = self._pools.get(origin)
         if pool is None:
             pool = self._pools[origin] = Pool(origin, self._loop, self._sweep)
@@ -253,6 +328,16 @@ class Http1Transport:
         await exchange.wait()
         if exchange.error is not None:
             raise exchange.error
+        status = exchange.status
+        if status in REDIRECTS:
+            exchange.leave()
+            head = redirected(origin, head, status, exchange.headers, again=followed)
+            left_s = max(0.0, deadline_s - time.monotonic())
+            return await self.send(origin, head, body, first_byte_s=left_s, whole=whole, followed=True)
+        if status == 407 and origin.proxy is not None:
+            exchange.leave()
+            place = authority(origin.host, origin.port)
+            raise ProviderUnavailable(refusal(origin.proxy, place, 407), upstream_status=407)
         return exchange
 
     async def aclose(self) -> None:

@@ -1,11 +1,13 @@
-"""Where a provider lives: an address, the TLS to use and the limits of its connections."""
+"""Where a provider lives: an address, the way there, the TLS to use and the limits of its connections."""
 
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from farthing.config.proxy import Proxy, authority
 from farthing.errors import ConfigError
+from farthing.models.transport.trust import client_context
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +23,14 @@ class HttpOrigin:
     connect_s: float = 2.0
     answer_bytes_max: int = 33_554_432
     ca_file: Path | None = None
-    ca_stamp_ns: int = 0
-    """When `ca_file` was last changed: with other authorities in it, it is another origin."""
+    """Authorities to trust instead of the system's: a PEM file, or a directory as OpenSSL wants it."""
+    proxy: Proxy | None = None
+    client_cert_file: Path | None = None
+    client_key_file: Path | None = None
+    files_stamp_ns: int = 0
+    """When one of these files was last changed: with other contents, it is another origin."""
     _contexts: list[ssl.SSLContext] = field(default_factory=list, repr=False, compare=False)
+    _proxy_contexts: list[ssl.SSLContext] = field(default_factory=list, repr=False, compare=False)
 
     _hash: int = field(default=0, init=False, repr=False, compare=False)
 
@@ -34,17 +41,50 @@ class HttpOrigin:
         return self._hash  # asked for once a request
 
     def __str__(self) -> str:
-        return f"{'https' if self.tls else 'http'}://{self.host}:{self.port}"
+        return f"{'https' if self.tls else 'http'}://{authority(self.host, self.port)}"
+
+    @property
+    def way(self) -> str:
+        """The origin and how it is reached, for people."""
+        return str(self) if self.proxy is None else f"{self} through the proxy {self.proxy}"
+
+    @property
+    def form(self) -> str:
+        """What stands before the path in a request line. A proxy is told the whole URL (RFC 9112, 3.2.2), and
+        nothing where it only opens a tunnel."""
+        if self.proxy is None or self.tls:
+            return ""
+        return f"http://{authority(self.host, self.port).removesuffix(':80')}"
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Host and port that a connection is made to: the proxy's, where there is one."""
+        return (self.host, self.port) if self.proxy is None else (self.proxy.host, self.proxy.port)
 
     def ssl_context(self) -> ssl.SSLContext | None:
-        """The verifying context, made on first use (reading the system's authorities takes 20 ms)."""
+        """The context that verifies the origin, made on first use; None: it is spoken to without TLS.
+
+        Raises:
+            OSError: a file cannot be read, or holds no certificate.
+        """
         if not self.tls:
             return None
         if not self._contexts:
-            context = ssl.create_default_context(cafile=None if self.ca_file is None else str(self.ca_file))
-            context.minimum_version = ssl.TLSVersion.TLSv1_2
-            self._contexts.append(context)
+            self._contexts.append(client_context(self.ca_file, self.client_cert_file, self.client_key_file))
         return self._contexts[0]
+
+    def proxy_ssl_context(self) -> ssl.SSLContext | None:
+        """The context that verifies the proxy; None: it is spoken to without TLS. Beside `ca_file` it trusts
+        the system's authorities, whoever signed the origin.
+
+        Raises:
+            OSError: as `ssl_context`.
+        """
+        if self.proxy is None or not self.proxy.tls:
+            return None
+        if not self._proxy_contexts:
+            self._proxy_contexts.append(client_context(self.ca_file, more=True))
+        return self._proxy_contexts[0]
 
 
 def parse_base_url(base_url: str) -> tuple[str, int, bool, str]:

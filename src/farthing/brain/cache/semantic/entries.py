@@ -5,7 +5,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from farthing.brain.cache.keys import DROPPED
+from farthing.brain.cache.keys import DROPPED, SAME_ANSWER
 from farthing.brain.cache.semantic.scope import with_question
 from farthing.types import CacheHit, Endpoint, Json, Request, Tenant, output_tokens_said
 
@@ -67,6 +67,7 @@ class Recipe(Struct, frozen=True, kw_only=True):
     retrieval: bool = False
     context_tokens: int = 0
     documents: tuple[str, ...] = ()
+    passed: tuple[tuple[str, str], ...] = ()
 
 
 class Doubted(Struct, frozen=True, kw_only=True):
@@ -110,6 +111,7 @@ def recipe_of(request: Request) -> bytes | None:
         retrieval=request.retrieval,
         context_tokens=request.context_tokens,
         documents=request.documents,
+        passed=tuple(pair for pair in request.passed if pair[0] not in SAME_ANSWER),
     )
     encoded = _encode(recipe)
     return encoded if len(encoded) <= RECIPE_BYTES_MAX else None
@@ -146,6 +148,7 @@ def request_of(
         retrieval=recipe.retrieval,
         context_tokens=recipe.context_tokens,
         documents=recipe.documents,
+        passed=recipe.passed,
         received_s=received_s,
     )
 

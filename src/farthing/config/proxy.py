@@ -1,0 +1,147 @@
+"""HTTP proxies on the way to a provider: how they are written, and which one the environment names.
+
+A proxy's password is a secret: it stands in an environment variable, either the usual ones (`HTTPS_PROXY`,
+…) or one that the key `proxy` names, and `Proxy` shows none of it.
+"""
+
+import ipaddress
+import re
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import unquote, urlsplit
+
+from farthing.errors import ConfigError
+
+NO_PROXY = "none"
+"""As the key `proxy` of a provider: no proxy, whatever the environment says."""
+EXAMPLE = "http://proxy.example:3128"
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """Where a proxy listens. Compared with its credentials, shown without them."""
+
+    host: str
+    port: int
+    tls: bool
+    """It is spoken to by TLS itself (`https://`)."""
+    authorization: str = field(default="", repr=False)
+    """Value of the header `proxy-authorization`; empty: none is sent."""
+
+    def __str__(self) -> str:
+        return f"{'https' if self.tls else 'http'}://{authority(self.host, self.port)}"
+
+
+def authority(host: str, port: int) -> str:
+    """`host:port` as it stands in a URL: an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def parse_proxy(text: str) -> Proxy:
+    """Read the URL of a proxy; without a scheme it is `http`. User and password are percent-encoded.
+
+    Raises:
+        ConfigError: it is none. The message repeats nothing that may be a password.
+    """
+    said = text.strip()
+    try:
+        parts = urlsplit(said if "://" in said else f"http://{said}")
+        port = parts.port
+    except ValueError:  # brackets that do not close, a port that is no number
+        raise ConfigError(f'is no URL of a proxy; write "{EXAMPLE}"') from None
+    if parts.scheme.startswith("socks"):
+        raise ConfigError(
+            f"is a {parts.scheme.upper()} proxy, which is not supported; name an HTTP proxy "
+            f'("{EXAMPLE}"), or set proxy = "{NO_PROXY}" to go without'
+        )
+    host = parts.hostname
+    if parts.scheme not in ("http", "https") or not host or not re.fullmatch(r"[a-z0-9._:%-]+", host):
+        raise ConfigError(f'is no URL of an HTTP proxy; write "{EXAMPLE}"')
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        raise ConfigError(
+            f'goes on after the port; write "{EXAMPLE}", and / ? # of a password as %2F %3F %23'
+        )
+    authorization = ""
+    if parts.username is not None or parts.password is not None:
+        pair = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+        authorization = f"Basic {b64encode(pair.encode()).decode()}"
+    tls = parts.scheme == "https"
+    return Proxy(host, port or (443 if tls else 80), tls, authorization)
+
+
+def proxy_of_environment(env: Mapping[str, str], host: str, port: int, tls: bool) -> Proxy | None:
+    """The proxy the environment names for an origin; None: it is reached directly.
+
+    `https_proxy` or `http_proxy` by the origin's scheme, else `all_proxy`; a name in lower case wins over
+    the same in upper case, also when it is empty. Not for this machine itself, nor for what `no_proxy` names.
+
+    Raises:
+        ConfigError: the variable holds no HTTP proxy.
+    """
+    if _is_local(host):
+        return None
+    for kind in ("https_proxy" if tls else "http_proxy", "all_proxy"):
+        name = kind if kind in env else kind.upper()
+        said = env.get(name, "").strip()
+        if not said:
+            continue
+        if _is_exempt(env.get("no_proxy") or env.get("NO_PROXY", ""), host, port):
+            return None
+        try:
+            return parse_proxy(said)
+        except ConfigError as why:
+            raise ConfigError(f"the environment variable {name} {why}") from None
+    return None
+
+
+def _is_local(host: str) -> bool:
+    name = host.lower().rstrip(".")
+    address = _address(name)
+    if address is None:
+        return name == "localhost" or name.endswith(".localhost")
+    return address.is_loopback or address.is_unspecified
+
+
+def _is_exempt(said: str, host: str, port: int) -> bool:
+    """Whether `no_proxy` names the origin: `*`, a name with all below it (`.` or `*.` before it or not), an
+    address, a network, each with a port or without."""
+    name = host.lower().rstrip(".")
+    address = _address(name)
+    for entry in re.split(r"[,\s]+", said.lower()):
+        if entry == "*":
+            return True
+        named, its_port = _split_port(entry)
+        if not named or (its_port is not None and its_port != port):
+            continue
+        if address is not None:
+            if _holds(named, address):
+                return True
+            continue
+        named = named.removeprefix("*").removeprefix(".").rstrip(".")
+        if named and (name == named or name.endswith(f".{named}")):
+            return True
+    return False
+
+
+def _split_port(entry: str) -> tuple[str, int | None]:
+    """An entry of `no_proxy` without brackets, and its port."""
+    found = re.fullmatch(r"(?:\[(?P<v6>[^\]]+)\]|(?P<name>[^:]+))(?::(?P<port>\d+))?", entry)
+    if found is None:
+        return entry, None  # an IPv6 address or network without brackets
+    port = found["port"]
+    return found["v6"] or found["name"], None if port is None else int(port)
+
+
+def _holds(named: str, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    try:
+        return address in ipaddress.ip_network(named, strict=False)
+    except ValueError:
+        return False
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None

@@ -1,0 +1,117 @@
+"""Which headers pass between a client and a provider, both ways, besides those of the call itself.
+
+Up go the few that choose what the provider does (`openai-beta`, …). Down come what it says of its limits, its
+time and the call's id, so that an SDK or a person finds them where they would be without a gateway. Both
+are lists: what is not named stays where it is. Not on them is what tells whose key is used
+(`openai-organization`) or what makes two clients' calls one (`idempotency-key`); an operator may add such.
+"""
+
+from collections.abc import Iterable, Mapping
+from operator import itemgetter
+
+PASSED = (b"openai-beta", b"anthropic-beta", b"anthropic-version")
+RETURNED = frozenset(
+    {
+        b"openai-processing-ms",
+        b"openai-version",
+        b"openai-model",
+        b"apim-request-id",  # Azure
+        b"azureml-model-session",
+        b"x-ms-region",
+        b"x-ms-deployment-name",
+        b"cf-ray",
+        b"x-groq-region",
+        b"x-generation-id",  # OpenRouter's name for the call, to ask its price by
+    }
+)
+RETURNED_PREFIXES = (b"x-ratelimit-", b"anthropic-ratelimit-")
+IDS = (b"x-request-id", b"request-id", b"apim-request-id", b"x-amzn-requestid", b"x-generation-id", b"cf-ray")
+"""Where a provider names the call, the best first. Its id goes down as `x-upstream-request-id`."""
+UPSTREAM_ID = b"x-upstream-request-id"
+
+LINES_MAX = 40
+TOLD_BYTES_MAX = 4_096  # all that pass together; where there is more, each is looked at
+VALUE_BYTES_MAX = 512
+PLANS_MAX = 200  # a provider sends a few sets of names; what it invents beyond that is looked at anew
+
+
+class _Plan:
+    """What of the replies with one set of header names passes."""
+
+    __slots__ = ("back", "ids", "lines", "values")
+
+    def __init__(self, ids: tuple[bytes, ...], back: list[bytes]) -> None:
+        self.ids = ids
+        """Names that may hold the provider's id, the best first."""
+        self.back = b"".join([b"%b: %%b\r\n" % name.lower().replace(b"%", b"%%") for name in back])
+        """The lines that go down, open at their values."""
+        self.lines = len(back)
+        self.values = itemgetter(*back) if back else None
+
+
+class Passage:
+    """What passes between clients and one provider."""
+
+    __slots__ = ("_back", "_own", "_plans", "_up")
+
+    def __init__(
+        self, pass_headers: Iterable[str] = (), return_headers: Iterable[str] = (), own: Iterable[str] = ()
+    ) -> None:
+        """`own` are headers the configuration sends itself, which no client replaces."""
+        self._own = frozenset(name.lower() for name in own)
+        self._up = frozenset((*(name.decode() for name in PASSED), *(n.lower() for n in pass_headers)))
+        self._back = RETURNED.union(name.lower().encode() for name in return_headers)
+        self._plans: dict[tuple[bytes, ...], _Plan] = {}
+
+    def up(self, passed: tuple[tuple[str, str], ...]) -> bytes:
+        """The header lines for what a client sent of those that pass."""
+        own, named = self._own, self._up
+        lines = [f"{name}: {value}\r\n" for name, value in passed if name in named and name not in own]
+        return "".join(lines).encode("latin-1")
+
+    def down(self, headers: Mapping[bytes, bytes], request_id: str) -> tuple[bytes, str]:
+        """The header lines for the client, and the provider's id of the call; empty where it gave none, or
+        only ours (`request_id`) back."""
+        names = tuple(headers)
+        plan = self._plans.get(names)
+        if plan is None:
+            plan = self._plan(names)
+        if not plan.lines and not plan.ids:
+            return b"", ""
+        told = b"" if plan.values is None else plan.back % plan.values(headers)
+        found = ""
+        for name in plan.ids:
+            found = headers[name].decode("latin-1")
+            if found and found != request_id and len(found) <= VALUE_BYTES_MAX and found.isprintable():
+                told += b"%b: %b\r\n" % (UPSTREAM_ID, headers[name])
+                break
+            found = ""
+        lines = plan.lines + (found != "")
+        if (
+            told.count(b"\n") != lines
+            or len(told) > TOLD_BYTES_MAX
+            or lines > LINES_MAX
+            or not told.isascii()
+        ):
+            told = b"".join([b"%b\r\n" % line for line in told.split(b"\r\n") if _is_good(line)][-LINES_MAX:])
+        return told, found
+
+    def _plan(self, names: tuple[bytes, ...]) -> _Plan:
+        ids: dict[int, bytes] = {}
+        back = []
+        for name in names:
+            lower = name.lower()
+            if lower in IDS:
+                ids[IDS.index(lower)] = name
+            if lower in self._back or lower.startswith(RETURNED_PREFIXES):
+                back.append(name)
+        plan = _Plan(tuple(ids[place] for place in sorted(ids)), back)
+        if len(self._plans) < PLANS_MAX:
+            self._plans[names] = plan
+        return plan
+
+
+def _is_good(line: bytes) -> bool:
+    """Whether the value may stand in a header, and is not longer than one need be."""
+    text = line.decode("latin-1")
+    return bool(text) and len(text) <= VALUE_BYTES_MAX and text.isprintable()

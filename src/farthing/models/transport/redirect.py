@@ -1,0 +1,59 @@
+"""What to do with a reply that points elsewhere (RFC 9110, 15.4).
+
+A 307 or 308 to the same scheme, host and port is followed, once: the provider has moved its path and wants
+the same request there. Anywhere else it is not, because the request carries a key and a conversation.
+"""
+
+from collections.abc import Mapping
+from urllib.parse import urljoin, urlsplit
+
+from farthing.config.proxy import authority
+from farthing.errors import ProviderRejected
+from farthing.models.transport.connection import header
+from farthing.models.transport.origin import HttpOrigin
+
+SAME_REQUEST = (307, 308)
+ENDINGS = ("/chat/completions", "/embeddings", "/completions", "/models", "/responses", "/messages")
+
+
+def redirected(
+    origin: HttpOrigin, head: bytes, status: int, headers: Mapping[bytes, bytes], *, again: bool
+) -> bytes:
+    """The head to send instead of `head`; `again` when one redirection was followed already.
+
+    Raises:
+        ProviderRejected: it is not to be followed; names where it leads and the fix.
+    """
+    line, _, fields = head.partition(b"\r\n")
+    method, target, _ = line.split(b" ")
+    said = (header(headers, b"location") or b"").decode("latin-1")
+    if not said or not (said.isascii() and said.isprintable()) or " " in said:
+        raise _refused(origin, status, "it redirects without saying where")
+    try:
+        asked = target.decode("latin-1")
+        url = urlsplit(urljoin(asked if "://" in asked else f"{origin}{asked}", said))
+        host, port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
+    except ValueError:
+        raise _refused(origin, status, "it redirects to what is no URL") from None
+    there = f"{url.scheme}://{authority(host, port)}"
+    if there != str(origin).lower():
+        base = next((url.path.removesuffix(end) for end in ENDINGS if url.path.endswith(end)), url.path)
+        raise _refused(
+            origin,
+            status,
+            f"it redirects to {url.scheme}://{url.netloc.rpartition('@')[2][:200]}, and a key is sent to no "
+            f"other address than its own; if that is the provider's, set base_url = \"{url.scheme}://"
+            f'{url.netloc.rpartition("@")[2][:200]}{base[:200]}"',
+        )
+    if status not in SAME_REQUEST:
+        raise _refused(
+            origin, status, f"it redirects to {url.path[:200]} by a status that does not keep the request"
+        )
+    if again:
+        raise _refused(origin, status, "it redirects again and again; correct base_url")
+    path = f"{url.path or '/'}?{url.query}" if url.query else url.path or "/"
+    return b"%b %b HTTP/1.1\r\n%b" % (method, f"{origin.form}{path}".encode(), fields)
+
+
+def _refused(origin: HttpOrigin, status: int, why: str) -> ProviderRejected:
+    return ProviderRejected(f"{origin.name} answered {status}: {why}", upstream_status=status)
