@@ -31,7 +31,7 @@ idle_s = 1.5
 [tiers.cheap]
 targets = ["a/fault:gap=0.05,say={WORDS.replace(" ", "%20")}"]
 [tiers.late]
-targets = ["a/fault:delay=0.4"]
+targets = ["a/fault:delay=1"]
 [tiers.breaks]
 targets = ["a/fault:gap=0.05,say={WORDS.replace(" ", "%20")},truncate=10,end=cut"]
 [tiers.large]
