@@ -23,6 +23,9 @@ class Listed:
     def models(self, provider: str) -> list[Model]:
         return self.entries if provider == self.provider else []
 
+    def find(self, provider: str, model: str) -> Model | None:
+        return next((one for one in self.models(provider) if one.model == model), None)
+
 
 OPENAI = {
     "gpt-5.2": (1.75, 14.0),

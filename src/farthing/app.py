@@ -7,6 +7,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import assert_never
 
@@ -24,6 +25,7 @@ from farthing.brain.route.rules import Policy, RulesRouter
 from farthing.cascading import CascadeParts, build_cascades, cascaded
 from farthing.config import (
     DEFAULT_RULES,
+    ENDPOINT_PREFIX,
     Config,
     EndpointConfig,
     MemoryStoreConfig,
@@ -74,7 +76,7 @@ from farthing.stores.kv.sqlite import SqliteStore
 from farthing.stores.user_key import user_key
 from farthing.turn import Turn
 from farthing.types import Endpoint, Prompt, Request, Target, Tenant, Terms
-from farthing.upstreams import build_provider, list_models
+from farthing.upstreams import build_provider, describe_model, list_models
 
 log = logging.getLogger("farthing.app")
 
@@ -229,7 +231,7 @@ def build(config: Config, parts: Parts) -> Serving:
         strict=config.brain.strict,
     )
     named = {name: endpoints[name] for name in config.endpoints}
-    reader = Reader(named, endpoints[default.name], parts.user_key)
+    reader = Reader(named, endpoints[default.name], parts.user_key, names=model_names(rules))
     return Serving(
         steps=steps,
         reader=reader,
@@ -240,6 +242,8 @@ def build(config: Config, parts: Parts) -> Serving:
         ),
         server=config.server,
         models=list_models(rules, targets),
+        model=partial(describe_model, router=rules, targets=targets),
+        targets=frozenset(targets.configured),
         keeper=None if parts.semantic is None else build_keeper(parts.semantic, endpoints),
     )
 
@@ -317,10 +321,21 @@ def build_router(config: Config, targets: Targets) -> RulesRouter:
             rules=rules,
             default_tier=default,
             endpoints=tuple(config.endpoints),
+            endpoint_tiers={n: e.tier for n, e in config.endpoints.items() if e.tier is not None},
             directs=config.answers,
             open_provider=targets.open,
+            suggestions=targets.suggestions,
         )
     )
+
+
+def model_names(router: RulesRouter) -> dict[str, str]:
+    """Every known model name with the one to go on with: what leads to an endpoint is that endpoint."""
+    names = {}
+    for name in router.known_models():
+        endpoint = router.endpoint_of(name)
+        names[name] = name if endpoint is None else ENDPOINT_PREFIX + endpoint
+    return names
 
 
 def build_endpoint(name: str, endpoint: EndpointConfig, config: Config) -> Endpoint:

@@ -13,13 +13,16 @@
     │   ├── RateLimited            429  rate_limit_exceeded
     │   ├── BudgetExhausted        429  insufficient_quota      (x-should-retry: false)
     │   └── ContractExceeded       429  contract_exceeded       (x-should-retry: false)
+    │       └── DeadlineExceeded     504  deadline_exceeded: the endpoint's `deadline_s` has passed
     ├── Overloaded               503  ours: draining, too many requests at once, ledger full
     ├── ProviderError            one upstream attempt failed; the next target may be tried
     │   ├── ProviderUnavailable    refused, reset, 5xx, a reply that is not an answer
     │   ├── ProviderTimeout        no connection, no first chunk or no next chunk in time
     │   ├── ProviderBusy           429 from upstream, with the pause it asked for
-    │   └── ProviderRejected       4xx from upstream: the request itself, or our key, was refused
-    ├── NoProviderLeft           502  every target failed; carries every attempt's error
+    │   └── ProviderRejected       4xx from upstream: the request itself was refused
+    │       └── KeyRejected          our own key was: its words stay here, they may hold a part of it
+    ├── NoProviderLeft           502  every target failed; carries every attempt's error. Where one target
+    │                                 was asked, its own status and words
     ├── StreamBroken             502  failed after the first chunk: too late to fall back
     ├── StoreError               503  a backend failed; costs a miss, or 503 where the step fails closed
     └── ConfigError              start-up and reload only; names the key, the line and the fix
@@ -30,7 +33,7 @@ never hold a secret, a stored prompt or another tenant's name.
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class FarthingError(Exception):
@@ -39,8 +42,9 @@ class FarthingError(Exception):
     status: ClassVar[int] = 500
     kind: ClassVar[str] = "server_error"
     code: ClassVar[str] = "internal_error"
-    retry: ClassVar[bool] = False
-    """Whether the same request, sent again by the client, could succeed. Sent as `x-should-retry`."""
+    retry: ClassVar[bool | None] = None
+    """Whether a client should send the same again: sent as `x-should-retry`. False: it cannot help, or was
+    done here already. None: nothing is said, and the client does as it would without us."""
 
 
 class RequestError(FarthingError):
@@ -116,17 +120,31 @@ class BudgetExhausted(RequestError):
     status = 429
     kind = "insufficient_quota"
     code = "insufficient_quota"
+    retry = False
 
 
 class ContractExceeded(RequestError):
     status = 429
     kind = "contract_error"
     code = "contract_exceeded"
+    retry: ClassVar[bool | None] = False
 
     def __init__(self, message: str, *, limit: str) -> None:
         super().__init__(message)
         self.limit = limit
         """The name of the limit of the endpoint that was reached, as `calls_max`."""
+
+
+class DeadlineExceeded(ContractExceeded):
+    """Time ran out. No limit of a rate: another try has a time of its own."""
+
+    status = 504
+    kind = "timeout_error"
+    code = "deadline_exceeded"
+    retry = None
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, limit="deadline_s")
 
 
 class Overloaded(FarthingError):
@@ -148,13 +166,28 @@ class ProviderError(FarthingError):
     kind = "provider_error"
     code = "provider_error"
 
-    def __init__(self, message: str, *, upstream_status: int | None = None, body: bytes = b"") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        upstream_status: int | None = None,
+        said: dict[str, Any] | None = None,
+        retry_after_s: float | None = None,
+        again: bool = False,
+    ) -> None:
         super().__init__(message)
         self.upstream_status = upstream_status
+        self.said = said
+        """The provider's own error object, to be passed on as it is; None: it sent none, or none that may be
+        shown (what it says of our key)."""
+        self.retry_after_s = retry_after_s
+        """Seconds the provider asked us to wait; None when it did not say."""
+        self.again = again
+        """The same target may well answer the same request a moment later."""
         self.sent = True
         """A byte of the request may have reached the provider, so it may have been worked on."""
-        self.body = body
-        """The provider's own error body, at most `ERROR_BODY_BYTES_MAX` of it."""
+        self.target = ""
+        """The target that was asked; empty until `models/call` has written it."""
 
 
 class ProviderUnavailable(ProviderError):
@@ -165,12 +198,20 @@ class ProviderUnavailable(ProviderError):
         message: str,
         *,
         upstream_status: int | None = None,
-        body: bytes = b"",
+        said: dict[str, Any] | None = None,
+        retry_after_s: float | None = None,
+        again: bool = False,
         nothing_received: bool = False,
     ) -> None:
-        super().__init__(message, upstream_status=upstream_status, body=body)
+        super().__init__(
+            message,
+            upstream_status=upstream_status,
+            said=said,
+            retry_after_s=retry_after_s,
+            again=again or nothing_received,
+        )
         self.nothing_received = nothing_received
-        """The connection ended before a single byte of a reply: one retry at the same target is fair."""
+        """The connection ended before a single byte of a reply: it may have been stale."""
 
 
 class ProviderTimeout(ProviderError):
@@ -182,18 +223,6 @@ class ProviderBusy(ProviderError):
     status = 429
     code = "provider_busy"
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        retry_after_s: float | None,
-        upstream_status: int | None = None,
-        body: bytes = b"",
-    ) -> None:
-        super().__init__(message, upstream_status=upstream_status, body=body)
-        self.retry_after_s = retry_after_s
-        """Seconds the provider asked us to wait, or None when it did not say."""
-
 
 class ProviderRejected(ProviderError):
     """The provider refused the request itself; another target may still accept it."""
@@ -201,8 +230,8 @@ class ProviderRejected(ProviderError):
     code = "provider_rejected"
 
 
-RELAYED_STATUSES = frozenset({400, 404, 405, 409, 413, 415, 422})
-"""What is wrong with the request itself, in the provider's own words."""
+class KeyRejected(ProviderRejected):
+    """The provider refused our own key: nothing that the client could change."""
 
 
 class NoProviderLeft(FarthingError):
@@ -210,20 +239,60 @@ class NoProviderLeft(FarthingError):
     kind = "provider_error"
     code = "no_provider_left"
 
-    def __init__(self, failures: Sequence[ProviderError]) -> None:
+    def __init__(self, failures: Sequence[ProviderError], *, tried_again: bool = False) -> None:
+        """`tried_again`: as many calls were made as may be made for one request."""
         self.failures = tuple(failures)
-        last = self.failures[-1] if self.failures else None
-        if isinstance(last, ProviderRejected) and last.upstream_status in RELAYED_STATUSES:
-            self.status = last.upstream_status  # type: ignore[misc]  # a refusal is passed on as theirs
-        elif any(isinstance(failure, ProviderBusy) for failure in self.failures):
-            self.status = 429  # type: ignore[misc]
+        self.passed_on = _passed_on(self.failures)
+        """The failure that the client is told as its provider told it; None: it is told of all of them."""
+        self.retry_after_s = _retry_after_s(self.failures)
+        """Seconds after which another try makes sense; None when nobody knows."""
+        self.status = _status(self.failures, self.passed_on)  # type: ignore[misc]
+        permanent = bool(self.failures) and all(map(_permanent, self.failures))
+        if permanent or (tried_again and self.retry_after_s is None):
+            self.retry = False  # type: ignore[misc]
         super().__init__("; ".join(f"{f.code}: {f}" for f in failures) or "the route has no target")
+
+
+RETRY_AFTER_S_MAX = 60.0  # a client's SDK waits no longer
+
+
+def _passed_on(failures: Sequence[ProviderError]) -> ProviderError | None:
+    """What one target said goes to the client as without us: so does a refusal of the request itself by the
+    last that was asked."""
+    last = failures[-1] if failures else None
+    if last is None or last.upstream_status is None or isinstance(last, KeyRejected):
+        return None
+    alone = all(failure.target == last.target for failure in failures)
+    return last if alone or isinstance(last, ProviderRejected) else None
+
+
+def _status(failures: Sequence[ProviderError], passed_on: ProviderError | None) -> int:
+    if passed_on is not None and passed_on.upstream_status is not None and passed_on.upstream_status >= 400:
+        return passed_on.upstream_status
+    if any(isinstance(failure, ProviderBusy) for failure in failures):
+        return 429
+    return 504 if failures and all(isinstance(f, ProviderTimeout) for f in failures) else 502
+
+
+def _retry_after_s(failures: Sequence[ProviderError]) -> float | None:
+    waits = [failure.retry_after_s for failure in failures if failure.retry_after_s is not None]
+    return min(min(waits), RETRY_AFTER_S_MAX) if waits else None
+
+
+def _permanent(failure: ProviderError) -> bool:
+    refused = isinstance(failure, ProviderRejected) or failure.upstream_status == 429
+    return refused and not failure.again and failure.retry_after_s is None
 
 
 class StreamBroken(FarthingError):
     status = 502
     kind = "provider_error"
     code = "stream_broken"
+
+    def __init__(self, message: str, *, said: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.said = said
+        """The provider's own error object; None: it broke without a word."""
 
 
 class StoreError(FarthingError):

@@ -107,6 +107,7 @@ class Cascades:
             if called.stream is not None:
                 called.ended_s = ended_s
             money.account(called, wanted.prompt, receipt)
+            wanted.hold.release(called.held_nusd, called.attempt.cost_nusd)
         doubt = None if broken is None else broken.code
         if broken is None and (called.stream is None or called.stream.cut != "deadline_s"):
             one = _One(self, cascade, wanted, called, caller, money, spare=route.escalation is not None)
@@ -120,7 +121,7 @@ class Cascades:
                 return better
         if broken is not None:  # nothing of it is out, so the client need not see a part of it
             receipt.usage = None
-            raise NoProviderLeft([ProviderUnavailable(str(broken))])
+            raise NoProviderLeft([ProviderUnavailable(str(broken), said=broken.said)])
         self._held_back(called, wanted, ended_s)
         return called
 
@@ -333,6 +334,10 @@ class Spared:
             raise ContractExceeded("the last call is the escalation's", limit="calls_max")
         self._hold.call(worst_case_nusd)
 
+    def release(self, worst_case_nusd: int | None, cost_nusd: int | None) -> None:
+        """As the Protocol."""
+        self._hold.release(worst_case_nusd, cost_nusd)
+
     def settle(self, cost_nusd: int | None) -> None:
         """As the Protocol."""
         self._hold.settle(cost_nusd)
@@ -368,6 +373,7 @@ class _Asking:
             self._note(type(error).__name__)
             return None
         one.money.account(called, prompt, wanted.receipt, goes_out=False)
+        one.hold.release(called.held_nusd, called.attempt.cost_nusd)
         return draft_of(request, called)
 
     def _note(self, why: str) -> None:
@@ -384,6 +390,8 @@ async def _gathered(called: Called) -> StreamBroken | None:
         called.health.failed(ProviderUnavailable(str(error)))
         called.attempt.error = error.code
         return error
+    if called.stream.cut is None:
+        called.health.succeeded()
     return None
 
 

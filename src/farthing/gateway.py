@@ -93,7 +93,7 @@ class Gateway:
             endpoint=lambda name: self._edge.serving.reader.named(name),
             clock=time.monotonic,
         )
-        self._metrics.targets = _target_names(serving)
+        self._metrics.targets = serving.targets
         self._edge = Edge(
             serving,
             self._admission,
@@ -248,7 +248,7 @@ class Gateway:
         self._serve_quality(config, serving)
         self._errands.reconfigure(config.errands, serving.steps)
         self._ahead.stage = stage
-        self._metrics.targets = _target_names(serving)
+        self._metrics.targets = serving.targets
         self._server.reconfigure(config.server)
         self._admission.resize(config.server.requests_max)
         self._config = config
@@ -314,11 +314,6 @@ def _stamp(source: Path | None) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_mtime_ns, status.st_size
-
-
-def _target_names(serving: Serving) -> frozenset[str]:
-    """The targets that are configured: what may be a label of the metrics."""
-    return frozenset(entry["id"] for entry in serving.models if "/" in entry["id"])
 
 
 def _refusal(status: int, message: str) -> tuple[bytes, bytes]:

@@ -7,7 +7,8 @@ that hold on every path through it, each with a test of that name:
 
 1.  The brain can make an answer cheaper or sooner, never absent: `optional` goes on without a step
     that fails or is late, and all optional steps of one request share one time budget.
-2.  A failed provider is invisible until the first chunk is out, and told truthfully after it.
+2.  A failed provider is invisible until the first meaningful chunk is out, and told truthfully after it; a
+    client is never worse off through the gateway than without it.
 3.  One request leaves exactly one receipt: success, error, disconnect or crash.
 4.  Money is reserved before it is spent and settled exactly once.
 5.  What the client sent reaches the model unless the configuration says otherwise, field by field.
@@ -34,6 +35,7 @@ from farthing.brain.cache.fresh import Given, who_and_what, why_asked_anew
 from farthing.brain.compose import compose
 from farthing.errors import (
     ContractExceeded,
+    DeadlineExceeded,
     FarthingError,
     NoProviderLeft,
     ProviderUnavailable,
@@ -146,7 +148,7 @@ async def answer(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -
         hold = steps.contract.reserve(request, prompt)
         inspected = inspector_of(request, route, steps, receipt) if steps.inspects else None
         keeps = memory.key is not None or memory.look is not None or inspected is not None
-        wanted = want(request, prompt, hold, receipt, steps.kept_bytes_max if keeps else 0)
+        wanted = want(request, route, prompt, hold, receipt, steps.kept_bytes_max if keeps else 0)
         called = await (  # what may be escalated is checked before a byte of it goes out
             steps.caller.call(wanted, route)
             if route.escalation is None and receipt.purpose != "explore"
@@ -337,10 +339,14 @@ def inspector_of(request: Request, route: Route, steps: Steps, receipt: Receipt)
     )
 
 
-def want(request: Request, prompt: Prompt, hold: Hold, receipt: Receipt, keep_bytes_max: int) -> Wanted:
-    """What to ask for. What a deadline may cut is streamed to us, so that a part of it can be returned."""
+def want(
+    request: Request, route: Route, prompt: Prompt, hold: Hold, receipt: Receipt, keep_bytes_max: int
+) -> Wanted:
+    """What to ask for. What a deadline may cut is streamed to us, so that a part of it can be returned, and
+    that a target which says nothing is left while there is time for another."""
     terms = request.endpoint.terms
-    if terms.deadline_s is not None and terms.on_limit == "partial" and request.operation == "chat":
+    cut = terms.deadline_s is not None and (terms.on_limit == "partial" or len(route.targets) > 1)
+    if cut and request.operation == "chat":
         prompt = msgspec.structs.replace(prompt, stream=True)
     return Wanted(request=request, prompt=prompt, hold=hold, receipt=receipt, keep_bytes_max=keep_bytes_max)
 
@@ -381,6 +387,8 @@ async def relay(
             await stream.relay(sink)
         else:
             await stream.gather()
+        if stream.cut is None:
+            called.health.succeeded()
         note_end(request, receipt, called)
     except StreamBroken as error:
         called.health.failed(ProviderUnavailable(str(error)))
@@ -519,7 +527,7 @@ def note_end(request: Request, receipt: Receipt, called: Called) -> None:
     """How a stream ended.
 
     Raises:
-        ContractExceeded: a limit cut it, and the endpoint wants no partial answers.
+        ContractExceeded, DeadlineExceeded: a limit cut it, and the endpoint wants no partial answers.
     """
     stream = called.stream
     assert stream is not None
@@ -529,6 +537,8 @@ def note_end(request: Request, receipt: Receipt, called: Called) -> None:
         return
     receipt.stop_reason = f"limit:{stream.cut}"
     if request.endpoint.terms.on_limit == "refuse":
+        if stream.cut == "deadline_s":
+            raise DeadlineExceeded("the deadline of the endpoint passed before the answer was complete")
         raise ContractExceeded(f"the endpoint's {stream.cut} was reached", limit=stream.cut)
 
 

@@ -248,6 +248,10 @@ class Hold(Protocol):
             ContractExceeded: `calls_max`, `usd_max` or the deadline would be passed.
         """
 
+    def release(self, worst_case_nusd: int | None, cost_nusd: int | None) -> None:
+        """A call that held so much is over, and cost so much: the rest is free at once. None on either side
+        leaves it held until the request is settled."""
+
     @property
     def left_s(self) -> float | None:
         """Seconds to the deadline; None without one. Zero or less: passed."""
@@ -261,7 +265,8 @@ class Hold(Protocol):
         """Calls that may still be made; None without a limit."""
 
     def settle(self, cost_nusd: int | None) -> None:
-        """Replace everything held by what was spent; None keeps the held worst case as spent."""
+        """Replace everything held by what the whole request spent, released calls included; None keeps the
+        held worst case as spent."""
 
 
 class Contract(Protocol):  # brain/contract: memory

@@ -130,6 +130,7 @@ class Request(Struct, frozen=True, kw_only=True):
     endpoint: Endpoint
     operation: Operation
     model: str
+    """As the client named it; where that is an alias of an endpoint, the endpoint: `farthing/NAME`."""
     body: Json
     text: str
     """The text of the last user message (or of an embeddings input): what is classified and guarded."""
@@ -154,6 +155,8 @@ class Request(Struct, frozen=True, kw_only=True):
     """The documents the answer will come from, `id` or `id@version`, as the client named them; sorted."""
     received_s: float = 0.0
     """Monotonic time at which the last byte of the request was read."""
+    alias: str = ""
+    """What the client wrote for `model`, where an endpoint was named in other words."""
     own: bool = False
     """The gateway's own, no client's: never explored, and on no trial."""
 
@@ -204,6 +207,8 @@ class Model(Struct, frozen=True, kw_only=True):
     prices: tuple[Price, ...] = ()
     """Oldest first. Empty: unpriced."""
     operation: Operation = "chat"
+    asked_as: str = ""
+    """The name to ask by where that is another: a dated one, or a deployment's own."""
 
 
 class Target(Struct, frozen=True, kw_only=True):

@@ -1,14 +1,25 @@
 """The composition root's part for providers: how each is reached, and what `GET /v1/models` lists."""
 
+import asyncio
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from farthing.brain.route.rules import RulesRouter
 from farthing.config import ProviderConfig
-from farthing.errors import ConfigError
+from farthing.errors import ConfigError, FarthingError
+from farthing.models.detect import Found, Hosted, Said, detect, said_by
 from farthing.models.providers.openai import OpenAIProvider
 from farthing.models.targets import Targets
+from farthing.models.transport.http1 import Http1Transport
 from farthing.models.transport.origin import HttpOrigin, parse_base_url
-from farthing.types import Json
+from farthing.protocols import Transport
+from farthing.turn import Turn
+from farthing.types import Json, Target
+
+ASK_S = 2.0  # a person waits for the start; a list of models takes a tenth of it
+LIST_BYTES_MAX = 8_388_608  # OpenRouter's is half a megabyte
+WHY_CHARS_MAX = 100
 
 
 def build_provider(name: str, provider: ProviderConfig) -> OpenAIProvider:
@@ -46,21 +57,99 @@ def _changed_ns(path: Path | None) -> int:
         return 0
 
 
+async def ask_models(hosted: Hosted, transport: Transport) -> Said:
+    """What a provider says it has for this key, in at most `ASK_S`. Never raises.
+
+    Only 401 says that the key is no good: a key with few rights may chat and not list.
+    """
+    preset, key = hosted.preset, hosted.api_key
+    ending, suffix = preset.list_from
+    as_header = preset.list_auth == "x-api-key"
+    limits = ProviderConfig(
+        base_url=hosted.base_url.rstrip("/").removesuffix(ending),
+        api_key=None if as_header else key,
+        auth=preset.auth,
+        headers={**preset.list_headers, **({"x-api-key": key.value} if as_header else {})},
+        connect_s=ASK_S,
+        answer_bytes_max=LIST_BYTES_MAX,
+    )
+    try:
+        async with asyncio.timeout(ASK_S):
+            provider = build_provider(preset.name, limits)
+            head = provider.head("GET", suffix)
+            exchange = await transport.send(provider.origin, head, b"", first_byte_s=ASK_S, whole=True)
+            body = await exchange.read(LIST_BYTES_MAX)
+    except TimeoutError:
+        return Said(why=f"no answer in {ASK_S:g} s")
+    except FarthingError as error:
+        return Said(why=str(error)[:WHY_CHARS_MAX])
+    if exchange.status == 401:
+        return Said(refused=True, why="401")
+    if exchange.status != 200:
+        return Said(why=f"status {exchange.status}")
+    return said_by(body)
+
+
+async def look_around(env: Mapping[str, str], own_port: int) -> Found:
+    """What there is to answer with, and what each provider has for its key. Never raises."""
+    loop = asyncio.get_running_loop()
+    transport = Http1Transport(loop, Turn(loop))
+    try:
+        return await detect(env, own_port=own_port, ask=partial(ask_models, transport=transport))
+    finally:
+        await transport.aclose()
+
+
 def list_models(router: RulesRouter, targets: Targets) -> tuple[Json, ...]:
-    """`GET /v1/models`: OpenAI's fields, and what we know of price and context window."""
-    listed: list[Json] = []
-    for name in router.known_models():
-        target = targets.configured.get(name)
-        entry: Json = {"id": name, "object": "model", "created": 0, "owned_by": "farthing"}
-        if target is not None:
-            entry["owned_by"] = target.provider
-            entry["context_window"] = target.context_tokens_max
-            entry["max_output_tokens"] = target.output_tokens_max
-            price = target.price
-            entry["usd_per_million_tokens"] = price and {
-                "input": price.input_pusd / 1_000_000,
-                "output": price.output_pusd / 1_000_000,
-                "cached_input": price.cached_input_pusd and price.cached_input_pusd / 1_000_000,
-            }
-        listed.append(entry)
+    """`GET /v1/models`: what the configuration chooses first, then its models, then what its providers have.
+
+    Every id can be asked for. A model beyond the configuration is listed once, by its own name where that
+    leads to it, else as `provider/model`.
+    """
+    listed = [_entry(name, router) for name in router.known_models() if router.leads(name)]
+    known = {entry["id"] for entry in listed}
+    for target in targets.offered():
+        bare = target.model not in known and targets.open(target.model) == target
+        name = target.model if bare else target.name
+        if name not in known:
+            listed.append(_described(name, target))
     return tuple(listed)
+
+
+def describe_model(name: str, router: RulesRouter, targets: Targets) -> Json | None:
+    """As `list_models` has it, also for a name that leads somewhere without being listed: a dated one, one of
+    the price list. None: it leads nowhere, or to a provider that is not known to have it."""
+    if name in router.known_models():
+        return _entry(name, router) if router.leads(name) else None
+    target = targets.open(name)
+    return _described(name, target) if target is not None and targets.lists(target) else None
+
+
+def _entry(name: str, router: RulesRouter) -> Json:
+    target = router.target_of(name)
+    if target is not None:
+        return _described(name, target)
+    entry: Json = {"id": name, "object": "model", "created": 0, "owned_by": "farthing"}
+    endpoint = router.endpoint_of(name)
+    if endpoint is not None:
+        entry["endpoint"] = endpoint
+    return entry
+
+
+def _described(name: str, target: Target) -> Json:
+    """OpenAI's fields, and what we know of price and context window."""
+    price = target.price
+    return {
+        "id": name,
+        "object": "model",
+        "created": 0,
+        "owned_by": target.provider,
+        "context_window": target.context_tokens_max,
+        "max_output_tokens": target.output_tokens_max,
+        "usd_per_million_tokens": price
+        and {
+            "input": price.input_pusd / 1_000_000,
+            "output": price.output_pusd / 1_000_000,
+            "cached_input": price.cached_input_pusd and price.cached_input_pusd / 1_000_000,
+        },
+    }

@@ -28,6 +28,7 @@ from farthing.cli.main import cli
 from farthing.config import DEFAULT_RULES, Config
 from farthing.ledger.drift import DriftWatch, Reference, Shape
 from farthing.ledger.metrics import Metrics
+from farthing.models import call as calls
 from farthing.types import Attempt, Receipt, Semantics, Signal, Usage
 
 ENV = {"OPENAI_API_KEY": "sk-example"}
@@ -231,7 +232,7 @@ def test_every_error_is_documented_with_what_goes_on_the_wire() -> None:
         status, wire_type, wire_code, retry, _ = table[f"`{kind.__name__}`"]
         assert (status, wire_type, wire_code) == (str(kind.status), f"`{kind.kind}`", f"`{kind.code}`")
         sent = kind.status in (409, 429) or kind.status >= 500 or kind is errors.RequestError
-        assert retry == (str(kind.retry).lower() if sent else "-")
+        assert retry == (str(kind.retry).lower() if sent and kind.retry is not None else "-")
 
 
 def test_every_field_of_a_receipt_is_documented_in_its_order() -> None:
@@ -358,6 +359,8 @@ def test_the_limits_of_a_provider_are_documented_as_they_are() -> None:
     text = (DOCS / "operations.md").read_text().partition("For each provider (`[providers.NAME]`): ")[2]
     told = dict(re.findall(r"`(\w+)` (\d+(?: MiB)?)", text.partition(". ")[0]))
     fields = {field.name: field.default for field in msgspec.structs.fields(config.ProviderConfig)}
+    fields |= {"first_byte_s": calls.FIRST_BYTE_S, "whole_s": calls.WHOLE_S}
+    assert f"{calls.ALONE_S:.0f} where no other target waits" in text
     for name, value in told.items():
         number = int(value.removesuffix(" MiB")) * (1_048_576 if value.endswith("MiB") else 1)
         assert fields[name] == number, name

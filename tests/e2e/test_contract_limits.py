@@ -149,7 +149,7 @@ def test_a_stream_cut_by_the_deadline_ends_properly_and_says_why(gateway: Runnin
 def test_where_parts_are_not_wanted_the_deadline_refuses(gateway: Running) -> None:
     before = len(gateway.receipts())
     error = ask(gateway, "quick-refuse", WORDS, stream=True).events[-1]["error"]
-    assert error["code"] == "contract_exceeded" and "deadline" in error["message"]
+    assert error["code"] == "deadline_exceeded" and "deadline" in error["message"]
     assert gateway.next_receipt(before).stop_reason == "limit:deadline_s"
 
 
@@ -160,7 +160,7 @@ def test_a_deadline_before_the_first_word_is_an_error_and_no_fault_of_the_target
     for _ in range(7):  # more than open a breaker
         began_s = time.monotonic()
         reply = ask(gateway, "quick-hanging", stream=stream)
-        assert (reply.status, reply.error["code"]) == (429, "contract_exceeded"), reply.body
+        assert (reply.status, reply.error["code"]) == (504, "deadline_exceeded"), reply.body
         assert 0.25 < time.monotonic() - began_s < 0.6, "the target was asked"
     assert "deadline" in reply.error["message"]
 

@@ -325,25 +325,14 @@ def test_errors_have_the_classes_that_the_client_expects(client: OpenAI) -> None
         client.post("/no/such/path", cast_to=object, body={})
     with pytest.raises(openai.RateLimitError) as busy:
         client.chat.completions.create(model="a/fault:U8", messages=user)
-    assert busy.value.response.headers["x-should-retry"] == "false"
+    assert "x-should-retry" not in busy.value.response.headers, "the client waits as it is asked to"
     assert busy.value.response.headers["retry-after"] == "2"
     with pytest.raises(openai.InternalServerError) as down:
         client.chat.completions.create(model="a/fault:U10", messages=user)
-    assert down.value.status_code == 502 and down.value.code == "no_provider_left"
+    assert down.value.status_code == 500 and "asked for a 500" in down.value.message
     with pytest.raises(openai.UnprocessableEntityError) as refused:
         client.chat.completions.create(model="a/fault:status=422,code=odd", messages=user)
     assert refused.value.code == "odd", "the provider's own words"
-
-
-def test_a_client_that_would_retry_is_told_not_to(gateway: Running, upstream: FaultProvider) -> None:
-    before = len(upstream.calls)
-    with OpenAI(base_url=gateway.base_url, api_key="any", max_retries=2) as retrying:
-        began_s = time.monotonic()
-        for model in ("a/fault:status=500,code=x", "a/fault:status=429,retry-after=1,code=y"):
-            with pytest.raises(openai.APIStatusError):
-                retrying.chat.completions.create(model=model, messages=[{"role": "user", "content": "x"}])
-        assert time.monotonic() - began_s < 1.0
-    assert len(upstream.calls) - before == 2
 
 
 def test_an_error_in_the_middle_of_a_stream_is_raised_by_the_client(client: OpenAI) -> None:

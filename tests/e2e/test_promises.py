@@ -325,11 +325,16 @@ def test_money_is_reserved_before_the_call_and_settled_once(run: Run, upstream: 
 
             left_s = property(lambda self: self.hold.left_s)
             left_nusd = property(lambda self: self.hold.left_nusd)
+            left_calls = property(lambda self: self.hold.left_calls)
 
             def call(self, worst_case_nusd: int | None) -> None:
                 assert not journey.intents or journey.intents[-1].request_id != "now"
                 self.told.append(("call", worst_case_nusd, len(upstream.calls)))
                 self.hold.call(worst_case_nusd)
+
+            def release(self, worst_case_nusd: int | None, cost_nusd: int | None) -> None:
+                self.told.append(("release", cost_nusd, len(upstream.calls)))
+                self.hold.release(worst_case_nusd, cost_nusd)
 
             def settle(self, cost_nusd: int | None) -> None:
                 self.told.append(("settle", cost_nusd, len(upstream.calls)))
@@ -349,6 +354,7 @@ def test_money_is_reserved_before_the_call_and_settled_once(run: Run, upstream: 
         good, bad = holds
         assert [(kind, seen - before) for kind, _, seen in good.told] == [
             ("call", 0),
+            ("release", 1),
             ("call", 1),
             ("settle", 2),
         ]

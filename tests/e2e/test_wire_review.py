@@ -76,7 +76,7 @@ def test_other_headers_may_come_twice(gateway: Running) -> None:
 
 def test_an_error_tells_what_was_decided_before_it(gateway: Running) -> None:
     reply = gateway.chat("fails", headers=ACME, model="broken")
-    assert reply.status == 502
+    assert reply.status == 500
     told = {name: reply.headers.get(f"x-farthing-{name}") for name in ("tier", "model", "cache")}
     assert told == {"tier": "broken", "model": "", "cache": "miss"}
     assert reply.headers["x-farthing-reason"] == gateway.receipt_of(reply).route_reason != ""

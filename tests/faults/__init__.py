@@ -1,7 +1,8 @@
 """A provider that misbehaves on request, and keeps its own record of the truth.
 
 Start with `provider.FaultProvider` (in this process) or `process.spawned` (a process); `truth.Call` is
-what it knows of one request, `network` has the faults below HTTP (U1, U2, U14).
+what it knows of one request, `network` has the faults below HTTP (U1, U2, U14), `exact` replies given as
+bytes.
 
 A script is words with commas between them; a value may be percent-encoded (`say=one%2C two`). It stands
 in the model's name (`fault:U6`, `fault:status=500,share=0.3,seed=7`, or any name with a `=` in it), in the
@@ -39,6 +40,8 @@ are there are merged in this order, later words win, and `good` forgets every fa
     U3, U4, U5, U6, U6-cut, U6-reset, U7, U7-sse, U7-utf8, U7-split, U7-line (10 MB), U8, U8-date, U8-ms,
     U8-year, U8-negative, U8-garbage, U9, U10, U11, U12, U12-long, U12-double, U13, U13-head (100 MB) and
     U13-gzip (100 MB) are words too, each short for some of the above (`script.ALIASES`).
+
+What no word says is given as its bytes: `provider.exactly(model, reply)`, made with `exact`.
 
 A script nobody understands is answered with a 400 that says so. Requests are answered with the header
 `x-call-id` and the id `chatcmpl-<call id>`, which are `Call.id`; fields nobody knows come back in

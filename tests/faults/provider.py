@@ -24,6 +24,7 @@ from typing import Any, Literal, Self
 
 from tests.faults.batches import PATHS, Desk, Refused
 from tests.faults.connection import Connection, Incoming
+from tests.faults.exact import Exact
 from tests.faults.network import certificate
 from tests.faults.reply import Reply
 from tests.faults.script import Chance, Plan, parse, script_of_model
@@ -59,6 +60,7 @@ class FaultProvider:
         self.failures: list[BaseException] = []
         """What went wrong in the provider itself; `close` raises the first."""
         self._queue: deque[str] = deque(maxlen=100_000)
+        self._exact: dict[str, deque[Exact]] = {}
         self._chance = Chance()
         self._truth = Truth(truth, keep_bodies=keep_bodies)
         self.desk = Desk(self._truth, lambda call: None if self.on_call is None else self.on_call(call))
@@ -98,6 +100,11 @@ class FaultProvider:
         for each in scripts:
             parse(each)
         self._queue.extend(scripts)
+
+    def exactly(self, model: str, *replies: Exact) -> None:
+        """Answer the calls of `model` with these very bytes, whatever else is planned: one reply after the
+        other, and the last of them ever after."""
+        self._exact[model] = deque(replies)
 
     def wait_ended(self, count: int = 1, timeout_s: float = 5.0) -> tuple[Call, ...]:
         """Wait until `count` calls have ended, then return all calls.
@@ -208,7 +215,13 @@ class FaultProvider:
                 status, message, ready = self._at_desk(request, plan)
             else:
                 status, message = _refused(request, body) or ((400, refusal) if refusal else (0, ""))
-            keep = await (reply.fail(status, None, message) if status else reply.run(body or {}, ready=ready))
+            given = self._exact.get(call.model)
+            if given is not None:
+                keep = await reply.exactly(given.popleft() if len(given) > 1 else given[0])
+            elif status:
+                keep = await reply.fail(status, None, message)
+            else:
+                keep = await reply.run(body or {}, ready=ready)
             call.finished = True
             return keep and not request.refusal and request.headers.get("connection", "").lower() != "close"
         except Exception as error:  # noqa: BLE001 - a bug of ours must not pass for a fault asked for

@@ -12,6 +12,7 @@ from typing import Any
 
 from tests.faults import answers
 from tests.faults.connection import PIECE_BYTES, Connection
+from tests.faults.exact import HELD_S, Exact
 from tests.faults.script import Plan
 from tests.faults.truth import Call
 
@@ -64,6 +65,19 @@ class Reply:
             "empty": (JSON_TYPE, b""),
         }[self._plan.body]
         return await self._whole(data, kind, status)
+
+    async def exactly(self, given: Exact) -> bool:
+        """Write `given` as it is; False when the connection cannot be used again."""
+        self._call.status = given.status
+        for pause_s, data in given.pieces:
+            if pause_s:
+                await asyncio.sleep(pause_s)
+            await self._wire.write(data)
+        if given.end == "keep":
+            return True
+        if given.end == "hold":
+            await asyncio.sleep(HELD_S)
+        return self._end("reset" if given.end == "reset" else "cut")
 
     async def _chat(self, body: dict[str, Any]) -> bool:
         plan, call = self._plan, self._call

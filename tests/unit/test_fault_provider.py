@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import trustme
+from tests.faults.exact import DONE, HELLO, STOP, encoded, event, streamed, whole
 from tests.faults.network import black_hole, closed_port
 from tests.faults.process import spawned
 from tests.faults.provider import FaultProvider, TlsFault
@@ -501,6 +502,50 @@ def test_bytes_accepted_are_what_the_kernel_took_from_a_reader_that_stopped(prov
         connection.shutdown(socket.SHUT_WR)
         assert sum(map(len, until_end(connection))) == provider.wait_ended()[0].bytes_accepted
     assert provider.calls[0].aborted
+
+
+def test_bytes_that_are_given_go_out_as_they_are(provider: FaultProvider) -> None:
+    provider.exactly("odd", whole(b"\xef\xbb\xbf{}", 203, content_type=None))
+    head, body = talk(provider, "odd")
+    assert head.split(b"\r\n") == [b"HTTP/1.1 203 Non-Authoritative Information", b"content-length: 5"]
+    assert body == b"\xef\xbb\xbf{}"
+    provider.exactly("stream", streamed(*HELLO, STOP, DONE))
+    _, body = talk(provider, "stream", stream=True)
+    assert unchunked(body) == b"".join(event(one) for one in (*HELLO, STOP)) + DONE
+    assert body.endswith(b"0\r\n\r\n")
+    assert [call.status for call in provider.wait_ended(2)] == [203, 200]
+    provider.exactly("turns", whole(b"1", 503), whole(b"2"))
+    assert [talk(provider, "turns")[1] for _ in range(3)] == [b"1", b"2", b"2"]
+
+
+@pytest.mark.parametrize("end", ["cut", "reset", "hold"])
+def test_given_bytes_end_as_they_are_told(provider: FaultProvider, end: Any) -> None:
+    provider.exactly("odd", streamed(*HELLO, end=end, gap_s=0.02))
+    with dial(provider.base_url) as connection:
+        connection.settimeout(0.4)
+        connection.sendall(request_bytes("odd", stream=True))
+        found = b""
+        told: type[Exception] | None = None
+        try:
+            for piece in iter(lambda: connection.recv(1 << 20), b""):
+                found += piece
+        except OSError as error:
+            told = type(error)
+    assert unchunked(found.partition(b"\r\n\r\n")[2]) == b"".join(map(event, HELLO))
+    assert told is {"cut": None, "reset": ConnectionResetError, "hold": TimeoutError}[end]
+
+
+def test_given_bytes_are_the_same_in_other_pieces(provider: FaultProvider) -> None:
+    reply = streamed(*HELLO, STOP, DONE)
+    provider.exactly("whole", reply)
+    provider.exactly("cut", reply.cut_into((1, 2, 300), 0.001))
+    assert talk(provider, "cut", stream=True) == talk(provider, "whole", stream=True)
+    assert len(reply.cut_into((1, 2, 300), 0.001).pieces) == 4
+
+
+def test_json_is_written_as_python_writes_it() -> None:
+    assert encoded({"x": float("nan")}) == b'{"x": NaN}'
+    assert encoded("\ud83d") == rb'"\ud83d"' and encoded("\u00e9") == b'"\xc3\xa9"'
 
 
 def test_bytes_sent_are_the_bytes_on_the_wire(provider: FaultProvider) -> None:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farthing.errors import ProviderBusy, ProviderRejected, ProviderTimeout, ProviderUnavailable
-from farthing.models.providers.openai import OpenAIProvider, retry_after_s
+from farthing.models.providers.failures import wait_s
+from farthing.models.providers.openai import OpenAIProvider
 from farthing.models.transport.origin import HttpOrigin
 from farthing.types import Prompt, Target
 
@@ -123,7 +124,7 @@ def test_a_status_means_one_class_of_failure(status: int, kind: type[Exception])
 def test_words_about_our_key_are_not_repeated(status: int) -> None:
     failure = provider().failure(status, {}, b'{"error": {"message": "Incorrect API key: sk-secr**ret"}}')
     assert "sk-" not in str(failure)
-    assert failure.body == b""
+    assert failure.said is None
 
 
 @pytest.mark.parametrize(
@@ -143,7 +144,7 @@ def test_words_about_our_key_are_not_repeated(status: int) -> None:
 def test_a_wait_is_read_in_every_form_and_nonsense_is_none(
     headers: dict[bytes, bytes], seconds: float | None
 ) -> None:
-    assert retry_after_s(headers, now_unix_s=60.0) == seconds
+    assert wait_s(headers, b"", now_unix_s=60.0) == seconds
 
 
 @pytest.mark.parametrize(

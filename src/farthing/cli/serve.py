@@ -1,8 +1,10 @@
 """`farthing serve`: the gateway, from a file or from what is there to answer with."""
 
 import asyncio
+import json
 import os
 import shlex
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,13 +16,13 @@ from farthing.brain.route.expression import Expression
 from farthing.config import Config
 from farthing.errors import ConfigError
 
+COLUMNS = 80
+
 NOTHING_FOUND = """nothing to answer with: no configuration, provider key or local model server; go on with
   farthing demo                      everything offline, with simulated models
   export OPENAI_API_KEY=…            or ANTHROPIC, GEMINI, GROQ, MISTRAL, DEEPSEEK, OPENROUTER, TOGETHER, XAI
   ollama serve                       or vLLM, llama-server, LM Studio with a model loaded, on this machine
   farthing serve --config FILE       see docs/configuration.md"""
-
-CURL_BODY = '{"model": "auto", "messages": [{"role": "user", "content": "What is a farthing?"}]}'
 
 
 @click.command("serve")
@@ -45,13 +47,21 @@ def command(file: Path | None, host: str | None, port: int | None, detect: bool)
         config, lines = _detected(env)
     else:
         raise ConfigError("no configuration file: give --config FILE, or leave out --no-detect")
-    click.echo("\n".join([f"farthing {__version__}", *lines]))
+    click.echo("\n".join([f"farthing {__version__}", *(row for line in lines for row in _wrapped(line))]))
     from farthing import gateway  # all of it: not needed to be told that the file is wrong
 
     def ready(listening_port: int) -> None:
         click.echo("\n".join(_introduction(config, listening_port, env)))
 
     return gateway.run(config, source=source, env=env, ready=ready)
+
+
+def _wrapped(line: str) -> list[str]:
+    """A line in rows that a terminal shows as they are; a name or an address is never broken."""
+    rows = textwrap.wrap(
+        line, COLUMNS, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
+    return rows or [line]
 
 
 def _overridden(env: Mapping[str, str], host: str | None, port: int | None) -> dict[str, str]:
@@ -79,13 +89,17 @@ def _from_file(source: Path, env: Mapping[str, str]) -> tuple[Config, list[str]]
 
 def _detected(env: Mapping[str, str]) -> tuple[Config, list[str]]:
     from farthing.models.catalogue import Catalogue  # 2,000 prices: only where they decide something
-    from farthing.models.detect import config_from, detect
+    from farthing.models.chosen import config_from
+    from farthing.upstreams import look_around
 
     port = env.get(f"{configuration.ENV_PREFIX}SERVER__PORT", "")
-    found = asyncio.run(detect(env, own_port=int(port) if port.isdecimal() else configuration.PORT))
-    if not found:
-        raise ConfigError("\n".join([*found.notes, NOTHING_FOUND]))
+    own_port = int(port) if port.isdecimal() else configuration.PORT
+    found = asyncio.run(look_around(env, own_port))
     config, lines = config_from(found, Catalogue.load())
+    if not found:
+        raise ConfigError(
+            "\n".join([*lines, NOTHING_FOUND] if found.hosted else [*found.notes, NOTHING_FOUND])
+        )
     # Through the text and back: the variables and the checks apply to it as to any file.
     return configuration.loads(configuration.render(config), env, name="found"), lines
 
@@ -96,13 +110,23 @@ def _introduction(config: Config, port: int, env: Mapping[str, str]) -> list[str
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
     key = "a key of yours" if config.keys else "any: keys are not asked for"
+    model = _model_to_try(config)
+    body = json.dumps({"model": model, "messages": [{"role": "user", "content": "What is a farthing?"}]})
     headers = " -H 'content-type: application/json'"
     headers += " -H 'authorization: Bearer YOUR_KEY'" if config.keys else ""
     return [
         f"base URL  {url}",
         f"data      {config.ledger.path or configuration.state_dir(config, env)}",
-        f"try       curl {url}/chat/completions{headers} -d {shlex.quote(CURL_BODY)}",
+        f"try       curl {url}/chat/completions{headers} -d {shlex.quote(body)}",
         "client    two lines change:",
         f'          client = OpenAI(base_url="{url}", api_key="…")  # {key}',
-        '          model="auto"',
+        f'          model="{model}"',
     ]
+
+
+def _model_to_try(config: Config) -> str:
+    """`auto` where there is something to choose from, else a model that is known to be there."""
+    if config.tiers or config.answers:
+        return "auto"
+    named = (f"{name}/{model}" for name, provider in config.providers.items() for model in provider.models)
+    return next(named, f"{next(iter(config.providers), 'PROVIDER')}/MODEL")

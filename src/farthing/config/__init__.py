@@ -6,6 +6,7 @@ A `Secret` never shows its value: not in `repr`, not in `farthing check`, not in
 """
 
 from farthing.config.advice import NO_JUDGE, advice
+from farthing.config.aliases import AUTO, ENDPOINT_PREFIX, fault_of_name, meanings
 from farthing.config.cascade import (
     CascadeCheckConfig,
     CascadeConfig,
@@ -68,8 +69,10 @@ from farthing.config.table import Table
 from farthing.config.versions import answers_version, policy_version
 
 __all__ = [
+    "AUTO",
     "CONFIG_BYTES_MAX",
     "DEFAULT_RULES",
+    "ENDPOINT_PREFIX",
     "ENV_PREFIX",
     "FAULTS_SHOWN_MAX",
     "NO_JUDGE",
@@ -124,10 +127,12 @@ __all__ = [
     "TierConfig",
     "advice",
     "answers_version",
+    "fault_of_name",
     "key_digest",
     "load",
     "loads",
     "loopback",
+    "meanings",
     "plain",
     "policy_version",
     "render",

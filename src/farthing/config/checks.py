@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
+from farthing.config.aliases import AUTO, ENDPOINT_PREFIX, fault_of_name, meaning_of
 from farthing.config.cascade import ConsistencyCheckConfig, JudgeCheckConfig, LogprobsCheckConfig
 from farthing.config.knobs import (
     DEFAULT_RULES,
@@ -43,6 +44,7 @@ _MAY_BE_ZERO = frozenset(
         "retry_s",
         "cosine_min",
         "retry_share_max",
+        "retry_wait_s_max",
         "input",
         "output",
         "cached_input",
@@ -178,6 +180,12 @@ class Checks:
         elif provider not in self.config.providers:
             yield here, self._unknown("provider", provider, self.config.providers)
 
+    def _asked(self, target: str, here: Where) -> Faults:
+        """A target the gateway asks by itself, by its name: that name has to mean the model."""
+        yield from self._target(target, here)
+        if target in self.config.aliases:
+            yield here, f"{quoted(target)} is an alias; name the model itself"
+
     def _unknown(self, noun: str, name: str, known: Mapping[str, object]) -> str:
         hint = nearest(name, known) or (f"; there is {', '.join(map(quoted, known))}" if known else "")
         return f"unknown {noun} {quoted(name)}{hint or f'; add [{noun}s.{name}]'}"
@@ -210,11 +218,9 @@ class Checks:
             if route.kind == "llm":
                 yield here, 'kind = "llm" needs [route.llm] with a target to ask'
             return
-        yield from self._target(llm.target, (*here, "target"))
+        yield from self._asked(llm.target, (*here, "target"))
         if llm.timeout_s > LLM_TIMEOUT_S_MAX:
             yield (*here, "timeout_s"), f"expected at most {LLM_TIMEOUT_S_MAX:g}: every request waits for it"
-        if llm.target in self.config.aliases:
-            yield (*here, "target"), f"{quoted(llm.target)} is an alias; name the model itself"
         if route.kind != "llm":
             return
         yield from self._tier(llm.cheap, (*here, "cheap"))
@@ -230,16 +236,38 @@ class Checks:
             yield here, str(why)
 
     def _aliases(self) -> Faults:
-        for name, goal in self.config.aliases.items():
+        """What an alias leads to by way of another is said at that other one."""
+        aliases = self.config.aliases
+        for name, goal in aliases.items():
             here = ("aliases", name)
-            provider, slash, rest = goal.partition("/")
-            if provider == "farthing" and slash:
-                if rest not in self.config.endpoints:
-                    yield here, self._unknown("endpoint", rest, self.config.endpoints)
-            elif slash:
-                yield from self._target(goal, here)
-            elif goal != "auto":
-                yield from self._tier(goal, here)
+            fault = fault_of_name(name)
+            if fault:
+                yield here, f"the name {fault}"
+            elif name == AUTO:
+                yield here, '"auto" leaves the choice to the rules; set route.default, or choose another name'
+            elif name.startswith(ENDPOINT_PREFIX) and name[len(ENDPOINT_PREFIX) :] in self.config.endpoints:
+                yield here, "the name of an endpoint, which the alias would hide; choose another"
+            try:
+                meaning = meaning_of(name, aliases)
+            except ConfigError as why:
+                yield here, str(why)
+                continue
+            if name.startswith(ENDPOINT_PREFIX) and not meaning.startswith(ENDPOINT_PREFIX):
+                yield here, 'a name that begins with "farthing/" can only stand for an endpoint'
+            if goal not in aliases:
+                yield from self._goal(goal, here)
+
+    def _goal(self, goal: str, here: Where) -> Faults:
+        """What an alias stands for."""
+        provider, slash, rest = goal.partition("/")
+        if provider == "farthing" and slash:
+            if rest not in self.config.endpoints:
+                yield here, self._unknown("endpoint", rest, self.config.endpoints)
+        elif slash:
+            yield from self._target(goal, here)
+        elif goal != AUTO and goal not in self.config.tiers:
+            unknown = self._unknown("tier", goal, self.config.tiers)
+            yield here, f'{unknown}; a model is written "provider/model"'
 
     def _endpoints(self) -> Faults:
         for name, endpoint in self.config.endpoints.items():
@@ -326,7 +354,7 @@ class Checks:
             for key in ("judge", "confirm"):
                 target = getattr(semantic, key)
                 if target is not None:
-                    yield from self._target(target, (*here, key))
+                    yield from self._asked(target, (*here, key))
             if semantic.confidence >= 1:
                 yield (*here, "confidence"), "expected less than 1: no number of audits makes it certain"
             for index, phrase in enumerate(semantic.never):
@@ -340,7 +368,7 @@ class Checks:
             here = ("endpoints", name, "quality")
             quality = endpoint.quality
             if quality.judge is not None:
-                yield from self._target(quality.judge, (*here, "judge"))
+                yield from self._asked(quality.judge, (*here, "judge"))
             elif quality.judge_share > 0:
                 yield (*here, "judge_share"), 'nobody judges; add judge = "provider/model"'
             for index, check in enumerate(quality.checks):
@@ -370,7 +398,7 @@ class Checks:
                 if not _NAME.fullmatch(check.name) or check.name in named[:index]:
                     yield (*at, "name"), "letters, digits, dots, dashes and underscores, and every name once"
                 if isinstance(check, JudgeCheckConfig):
-                    yield from self._target(check.target, (*at, "target"))
+                    yield from self._asked(check.target, (*at, "target"))
                 elif isinstance(check, LogprobsCheckConfig | ConsistencyCheckConfig):
                     measures += 1
                     if measures > 1:

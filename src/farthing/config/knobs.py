@@ -342,21 +342,27 @@ class ProviderConfig(Table, frozen=True):
     headers: dict[str, str] = {}
     ca_file: Path | None = None
     """PEM file of the authorities to trust instead of the system's."""
+    models: tuple[str, ...] = ()
+    """Models it has: found by their bare names and listed by `GET /v1/models`. Empty: the price list's are
+    found, and others by `provider/model`."""
     include_usage: bool = True
     """Ask for the usage chunk of every stream, and keep it from clients that did not ask."""
     batch: bool = False
     """It has OpenAI's Batch API: many questions that are answered ahead go up in one file."""
     connections_max: int = 512
     connect_s: float = 2.0
-    first_byte_s: float = 60.0
-    """Until the first chunk of a stream (TTFT)."""
-    whole_s: float = 300.0
-    """Until the end of a whole answer, which shows nothing before it is complete."""
-    idle_s: float = 30.0
+    first_byte_s: float | None = None
+    """Until a streamed answer begins (TTFT). None: 60 where another target waits, else 600, as the SDKs."""
+    whole_s: float | None = None
+    """Until the end of a whole answer, which shows nothing before it is complete. None: 300 where another
+    target waits, else 600."""
+    idle_s: float = 600.0
     """Between two chunks of a stream."""
-    total_s: float = 600.0
+    total_s: float = 3_600.0
+    """Until the end of a stream."""
     answer_bytes_max: int = 33_554_432
-    event_bytes_max: int = 1_048_576
+    event_bytes_max: int = 16_777_216
+    """Longest event of a stream: an image comes in one."""
 
 
 class PriceConfig(Table, frozen=True):
@@ -377,7 +383,10 @@ class PriceConfig(Table, frozen=True):
 class CallConfig(Table, frozen=True):
     attempts_max: int = 3
     retry_share_max: float = 0.1
-    """Second attempts a target may get, as a share of its calls in the last 10 s; the first few are free."""
+    """Further attempts a target may get, as a share of its calls in the last 10 s; the first is free."""
+    retry_wait_s_max: float = 10.0
+    """Longest pause before the only target left is asked again. A longer one that its provider asks for is
+    passed on to the client, in `retry-after`."""
     pause_s_max: float = 60.0
     """Longest time a 429 may take a target out."""
     breaker_calls: int = 20

@@ -103,7 +103,8 @@ def read_ask(reader: Reader, body: Json, asked: Asked) -> Request:
                 param="metadata.flags",
             )
         flags = _Flags(stream="stream" in flags, retrieval="retrieval" in flags)
-    model = "auto" if metadata.endpoint is None else f"farthing/{metadata.endpoint}"
+    endpoint = metadata.endpoint
+    model = "auto" if endpoint is None else f"farthing/{reader.endpoint_named(endpoint)}"
     chat: Json = {"model": model, "messages": [{"role": "user", "content": read.text}]}
     if read.max_tokens is not None:
         chat["max_tokens"] = read.max_tokens

@@ -7,19 +7,19 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
+from farthing.config import ENDPOINT_PREFIX, fault_of_name
 from farthing.errors import (
     FarthingError,
     Forbidden,
     InvalidRequest,
     NoProviderLeft,
-    ProviderBusy,
-    ProviderRejected,
     RequestError,
+    StreamBroken,
     UnknownModel,
 )
+from farthing.models.lenient_json import write_json
 from farthing.types import Endpoint, Json, Request, Tenant, replace
 
-ENDPOINT_PREFIX = "farthing/"
 SESSION = b"x-farthing-session"
 TASK = b"x-farthing-task"
 CACHE_CONTROL = b"cache-control"
@@ -90,20 +90,30 @@ class Asked(Struct, frozen=True, kw_only=True):
 class Reader:
     """Turns bodies into requests, under the endpoints of one configuration."""
 
-    def __init__(self, endpoints: Mapping[str, Endpoint], default: Endpoint, user_key: bytes) -> None:
+    def __init__(
+        self,
+        endpoints: Mapping[str, Endpoint],
+        default: Endpoint,
+        user_key: bytes,
+        *,
+        names: Mapping[str, str] | None = None,
+    ) -> None:
+        """`names`: every model name that is known, with the one to go on with: an alias of an endpoint is
+        that endpoint, everything else itself. Others go on as they are."""
         self._endpoints = endpoints
         self._default = default
         self._user_digest = blake2b(digest_size=8, key=user_key)
+        self._names = {} if names is None else names
+        self._folded = _only_ones(self._names)
 
     def chat(self, body: Json, asked: Asked) -> Request:
         """Raises:
         InvalidRequest: names the field and what it must be. UnknownModel, Forbidden: the endpoint.
         """
         read = _convert(body, _ChatBody)
-        if not read.model:
-            raise InvalidRequest(
-                "`model` is empty: name a model, a tier, `auto` or `farthing/ENDPOINT`", param="model"
-            )
+        model = self._names.get(read.model)
+        if model is None:
+            model = self._spelled(read.model)
         if not read.messages:
             raise InvalidRequest("`messages` is empty: send at least one message", param="messages")
         text, chars = _texts(read.messages)
@@ -114,15 +124,19 @@ class Reader:
             output_tokens_max = read.max_tokens
         options = read.stream_options
         headers = asked.headers
-        endpoint = self.endpoint(read.model, asked)
+        endpoint = self.endpoint(model, asked)
         if CACHE_CONTROL in headers:
             endpoint = _cached_as_asked(endpoint, headers[CACHE_CONTROL])
+        alias = ""
+        if model != read.model:
+            alias, body = read.model, {**body, "model": model}
         return Request(
             id=asked.id,
             tenant=asked.tenant,
             endpoint=endpoint,
             operation="chat",
-            model=read.model,
+            model=model,
+            alias=alias,
             body=body,
             text=text,
             prompt_chars=chars,
@@ -139,19 +153,25 @@ class Reader:
     def embeddings(self, body: Json, asked: Asked) -> Request:
         """Raises: as `chat`."""
         read = _convert(body, _EmbeddingsBody)
-        if not read.model or not read.input:
-            name = "input" if read.model else "model"
-            raise InvalidRequest(f"`{name}` is empty", param=name)
+        model = self._names.get(read.model)
+        if model is None:
+            model = self._spelled(read.model)
+        if not read.input:
+            raise InvalidRequest("`input` is empty: send a text", param="input")
         texts = [read.input] if isinstance(read.input, str) else [t for t in read.input if isinstance(t, str)]
-        endpoint = self.endpoint(read.model, asked)
+        endpoint = self.endpoint(model, asked)
         if CACHE_CONTROL in asked.headers:
             endpoint = _cached_as_asked(endpoint, asked.headers[CACHE_CONTROL])
+        alias = ""
+        if model != read.model:
+            alias, body = read.model, {**body, "model": model}
         return Request(
             id=asked.id,
             tenant=asked.tenant,
             endpoint=endpoint,
             operation="embeddings",
-            model=read.model,
+            model=model,
+            alias=alias,
             body=body,
             text=" ".join(texts)[:20_000],
             prompt_chars=sum(map(len, texts)) if texts else asked.body_bytes,
@@ -160,6 +180,19 @@ class Reader:
             task_type="embed",
             received_s=asked.received_s,
         )
+
+    def _spelled(self, said: str) -> str:
+        """The name to go on with for one that is not known as it is written. Letter case is overlooked where
+        one known name alone is meant: an alias leads to its endpoint however it is written.
+
+        Raises:
+            InvalidRequest: it is empty. UnknownModel: it can be nobody's name.
+        """
+        fault = fault_of_name(said)
+        if fault:
+            hint = "" if said.strip() else ": name a model, a tier, `auto` or `farthing/ENDPOINT`"
+            raise (UnknownModel if said else InvalidRequest)(f"`model` {fault}{hint}", param="model")
+        return self._folded.get(said.casefold(), said)
 
     def endpoint(self, model: str, asked: Asked) -> Endpoint:
         """The endpoint of a request: bound by its key, else named by `model`, else by the header.
@@ -172,6 +205,7 @@ class Reader:
             name = model[len(ENDPOINT_PREFIX) :]
         elif b"x-farthing-endpoint" in asked.headers:
             name = _word(asked.headers[b"x-farthing-endpoint"])
+            name = None if name is None else self.endpoint_named(name)
         bound = asked.tenant.endpoint
         if bound is not None:
             if name is not None and name != bound:
@@ -185,6 +219,14 @@ class Reader:
             raise UnknownModel(f"there is no endpoint `{name[:100]}`; known: {known}", param="model")
         return found
 
+    def endpoint_named(self, said: str) -> str:
+        """The name of the endpoint that `said` means: its own, with or without `farthing/` in front, or an
+        alias of it; `said` itself where it means none."""
+        if said in self._endpoints:
+            return said
+        goal = self._names.get(said) or self._names.get(ENDPOINT_PREFIX + said, "")
+        return goal[len(ENDPOINT_PREFIX) :] if goal.startswith(ENDPOINT_PREFIX) else said
+
     def named(self, name: str) -> Endpoint | None:
         """The endpoint of that name as this configuration has it; None when there is none."""
         return self._default if name == self._default.name else self._endpoints.get(name)
@@ -194,6 +236,16 @@ class Reader:
         digest = self._user_digest.copy()
         digest.update(user.encode("utf-8", "replace"))
         return digest.hexdigest()
+
+
+def _only_ones(names: Mapping[str, str]) -> dict[str, str]:
+    """What lies behind each name without letter case; a name that two are written as is left out."""
+    folded: dict[str, str] = {}
+    ambiguous = set()
+    for name, goal in names.items():
+        if folded.setdefault(name.casefold(), goal) != goal:
+            ambiguous.add(name.casefold())
+    return {name: goal for name, goal in folded.items() if name not in ambiguous}
 
 
 def user_digest(user: str, key: bytes) -> str:
@@ -285,34 +337,17 @@ def documents_of(named: list[str]) -> tuple[str, ...]:
     return tuple(sorted(set(named)))
 
 
-def retry_after_of(error: FarthingError) -> float | None:
-    """Seconds after which another try makes sense; None when none does or nobody knows."""
-    if isinstance(error, NoProviderLeft):
-        waits = [f.retry_after_s for f in error.failures if isinstance(f, ProviderBusy)]
-        known = [wait for wait in waits if wait is not None]
-        return min(min(known), 60.0) if known else None
-    return getattr(error, "retry_after_s", None)
-
-
 def error_body(error: FarthingError) -> bytes:
-    """An OpenAI error object. The provider's own is passed on when it refused the request itself."""
-    if isinstance(error, NoProviderLeft) and error.failures:
-        last = error.failures[-1]
-        if isinstance(last, ProviderRejected) and last.body and error.status == last.upstream_status:
-            passed_on = _provider_error(last.body)
-            if passed_on is not None:
-                return passed_on
+    """An OpenAI error object. The provider's own is passed on where one provider has the say."""
+    said = None
+    if isinstance(error, NoProviderLeft) and error.passed_on is not None:
+        said = error.passed_on.said
+    elif isinstance(error, StreamBroken):
+        said = error.said
+    if said is not None:
+        return write_json({"error": said})
     param = error.param if isinstance(error, RequestError) else None
     code = error.code
     if isinstance(error, NoProviderLeft) and error.status == 429:
         code = "rate_limit_exceeded"
     return encode({"error": {"message": str(error), "type": error.kind, "param": param, "code": code}})
-
-
-def _provider_error(body: bytes) -> bytes | None:
-    try:
-        read = msgspec.json.decode(body)
-    except msgspec.DecodeError:
-        return None
-    error = read.get("error") if isinstance(read, dict) else None
-    return encode({"error": error}) if isinstance(error, dict) and "message" in error else None

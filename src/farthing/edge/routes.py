@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from itertools import count
+from math import ceil
 from time import time
 
 import msgspec
@@ -59,7 +60,11 @@ class Serving(Struct, frozen=True, kw_only=True):
     keys: Keys
     server: ServerConfig
     models: tuple[Json, ...]
-    """What `GET /v1/models` lists."""
+    """What `GET /v1/models` lists; an entry with `endpoint` leads there, and a key of another may not ask."""
+    model: Callable[[str], Json | None] = lambda name: None
+    """The entry of one model, listed or not; None: nobody is known to have it."""
+    targets: frozenset[str] = frozenset()
+    """The names of the targets that are configured."""
     keeper: CacheKeeper | None = None
     """What operators may do with the semantic cache; None: there is none."""
 
@@ -161,11 +166,11 @@ class Edge:
         decided = receipt is not None and receipt.route_reason
         head = facts_head(receipt) if receipt is not None and decided else _id_head(request_id)
         lines = []
-        if status in (409, 429) or status >= 500:
-            lines.append(f"x-should-retry: {'true' if error.retry else 'false'}\r\n")
-        retry_after_s = openai.retry_after_of(error)
+        retry_after_s = getattr(error, "retry_after_s", None)
         if retry_after_s is not None:
-            lines.append(f"retry-after: {max(1, round(retry_after_s))}\r\n")
+            lines.append(f"retry-after: {max(1, ceil(retry_after_s))}\r\n")
+        if error.retry or (error.retry is not None and retry_after_s is None):
+            lines.append(f"x-should-retry: {'true' if error.retry else 'false'}\r\n")
         if isinstance(error, NoSuchRoute) and error.allow:
             lines.append(f"allow: {error.allow}\r\n")
         if isinstance(error, Unauthenticated):
@@ -196,7 +201,7 @@ class Edge:
                 endpoint=request.endpoint.name,
                 session=request.session,
                 operation=request.operation,
-                model_asked=request.model,
+                model_asked=request.alias or request.model,
                 stream=request.stream,
                 client_retry=_client_retry(http.headers),
             )
@@ -305,8 +310,8 @@ class Edge:
     # -- answers by the edge itself ------------------------------------------------------------------
 
     async def models(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
-        self.serving.keys.tenant(http.headers)
-        listed = {"object": "list", "data": self.serving.models}
+        tenant = self.serving.keys.tenant(http.headers)
+        listed = {"object": "list", "data": visible(self.serving.models, tenant)}
         connection.answer(200, JSON_HEAD + _id_head(request_id), encode(listed))
 
     async def feedback(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
@@ -346,6 +351,12 @@ class Edge:
             "prices": self.serving.steps.money.price_version,
         }
         connection.answer(200, JSON_HEAD, encode(about))
+
+
+def visible(models: tuple[Json, ...], tenant: Tenant) -> list[Json]:
+    """What a key may ask for: one that is bound to an endpoint may not ask for another."""
+    bound = tenant.endpoint
+    return [entry for entry in models if bound is None or entry.get("endpoint", bound) == bound]
 
 
 async def _in_texts(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -> Answer:

@@ -279,7 +279,7 @@ def note_request(receipt: Receipt, request: Request) -> None:
     receipt.tenant = request.tenant.name
     receipt.endpoint = request.endpoint.name
     receipt.operation = request.operation
-    receipt.model_asked = request.model
+    receipt.model_asked = request.alias or request.model
 
 
 def within(request: Request, allowance_nusd: int) -> Request:

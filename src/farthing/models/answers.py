@@ -4,9 +4,10 @@ from time import time
 
 import msgspec
 
-from farthing.errors import ContractExceeded, StreamBroken
+from farthing.errors import ContractExceeded, DeadlineExceeded, StreamBroken
 from farthing.models import said
 from farthing.models.call import Called
+from farthing.models.lenient_json import write_json
 from farthing.models.providers import completion
 from farthing.models.providers.sse import DONE
 from farthing.models.stream import Stream
@@ -29,7 +30,7 @@ def _from_hit(request: Request, hit: CacheHit) -> Answer:
     if not request.stream:
         if not hit.streamed:
             return Answer(body=hit.body)
-        return Answer(body=_encode(completion.assemble([hit.body], hit.usage_event)))
+        return Answer(body=write_json(completion.assemble([hit.body], hit.usage_event)))
     if not hit.streamed:
         events = completion.explode(hit.body, include_usage=request.include_usage)
     elif request.include_usage and hit.usage_event is not None:
@@ -101,10 +102,13 @@ def gathered(stream: Stream) -> Answer:
     """The whole answer of a stream that was gathered, with the reason when a limit cut it.
 
     Raises:
-        ContractExceeded: it was cut before anything came. StreamBroken: what came is no answer.
+        ContractExceeded, DeadlineExceeded: it was cut before anything came. StreamBroken: what came is no
+            answer.
     """
     block = stream.take_held()
     if stream.cut is not None and not block:
+        if stream.cut == "deadline_s":
+            raise DeadlineExceeded("the deadline of the endpoint passed before the answer began")
         raise ContractExceeded(
             "a limit of the endpoint was reached before the answer began", limit=stream.cut
         )
@@ -114,10 +118,10 @@ def gathered(stream: Stream) -> Answer:
         raise StreamBroken(f"the provider's stream is not an answer: {error}") from None
     if stream.cut is not None:
         for choice in whole["choices"]:
-            if choice["finish_reason"] is None:
+            if not choice["finish_reason"]:
                 choice["finish_reason"] = "length"
         whole["farthing"] = {"stop_reason": f"limit:{stream.cut}"}
-    return Answer(body=_encode(whole))
+    return Answer(body=write_json(whole))
 
 
 def shorten_logprobs(request: Request, called: Called) -> None:
@@ -132,7 +136,7 @@ def shorten_logprobs(request: Request, called: Called) -> None:
             called.reply = called.reply.rewritten(body)
         elif called.stream is not None:
             called.stream.rewrite(lambda events: completion.shorten_logprobs_of_events(events, theirs))
-    except (msgspec.DecodeError, RecursionError):
+    except completion.NotChunks:
         return  # JSON so odd that only parts of it can be read: it goes out as it came, as it always does
 
 

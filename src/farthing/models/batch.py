@@ -74,6 +74,9 @@ class _Listing(Struct):
     data: list[BatchState]
 
 
+FILE_S = 300.0  # for a file up or down
+
+
 class BatchApi:
     """The batch interface of one provider. Every method raises ProviderError when it has no good answer."""
 
@@ -82,7 +85,7 @@ class BatchApi:
         self.answers_bytes_max = limits.answer_bytes_max
         """Largest file of answers that `content` reads."""
         self._transport = transport
-        self._whole_s = limits.whole_s
+        self._whole_s = FILE_S if limits.whole_s is None else limits.whole_s
 
     async def upload(self, content: bytes, name: str) -> str:
         """Upload a file of questions; its id."""

@@ -1,13 +1,16 @@
 """Call the targets of a route in order until one starts to answer.
 
-A failure before the first chunk is invisible: the next target is tried, and only when none is left the
-client hears of it, with every attempt's reason. Each call is counted against the contract and made known
-to the ledger before a byte of it is sent. A second attempt at one target is made only when its
-connection ended before anything came back, and only within its retry budget.
+A failure before the answer begins is invisible: the next target is tried, and when none is left the same
+ones are tried again, after a pause and within their retry budgets (`retry`). Only then the client hears of
+it, with every attempt's reason. Each call is counted against the contract and made known to the ledger
+before a byte of it is sent.
+
+How long a target may take depends on whether another waits: where one does it is left early enough for the
+other to keep the endpoint's deadline; where none does, leaving it helps nobody.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -15,6 +18,7 @@ from msgspec import Struct
 from farthing.config import CallConfig, ProviderConfig
 from farthing.errors import (
     ContractExceeded,
+    DeadlineExceeded,
     NoProviderLeft,
     ProviderError,
     ProviderUnavailable,
@@ -24,22 +28,35 @@ from farthing.models.batch import BatchApi
 from farthing.models.catalogue import cost_nusd, worst_case_nusd
 from farthing.models.health import Health
 from farthing.models.providers.openai import ERROR_BODY_BYTES_MAX, OpenAIProvider, WholeReply
+from farthing.models.retry import Failed, next_try, stale
 from farthing.models.speed import Lengths
-from farthing.models.stream import Stream
-from farthing.models.transport.connection import header
+from farthing.models.stream import Stream, Within
 from farthing.protocols import Exchange, Hold, Ledger, Transport
+from farthing.turn import in_task
 from farthing.types import Attempt, Prompt, Receipt, Request, Route, Target, Usage
 
 OUTPUT_TOKENS_ASSUMED = 4_096  # held for a call that sets no maximum, at a model whose own is unknown
-FAR_S = 1e18
+FIRST_BYTE_S = 60.0  # until an answer begins, and until a whole one is there, where another target waits
+WHOLE_S = 300.0
+ALONE_S = 600.0  # where none does: what the official SDKs wait
 HEALTHS_MAX = 2_000  # clients may name models nobody configured; what is known of those is bounded
 ERROR_BODY_S = 5.0  # an error is short; one that does not come costs its words, not the attempt's time
 
 
 class Called:
-    """A target that answers: a whole reply, or a stream whose first chunk has come."""
+    """A target that answers: a whole reply, or a stream that has begun to say something."""
 
-    __slots__ = ("attempt", "capped_by", "ended_s", "health", "held_ms", "reply", "stream", "target")
+    __slots__ = (
+        "attempt",
+        "capped_by",
+        "ended_s",
+        "health",
+        "held_ms",
+        "held_nusd",
+        "reply",
+        "stream",
+        "target",
+    )
 
     def __init__(
         self, target: Target, attempt: Attempt, health: Health, capped_by: str | None = None
@@ -53,6 +70,8 @@ class Called:
         self.stream: Stream | None = None
         self.ended_s: float | None = None
         """Monotonic time of its end, where it was held back after that; None: it goes on as it comes."""
+        self.held_nusd: int | None = None
+        """What of the contract's money is held for it; None: nothing is."""
         self.held_ms = 0.0
         """How long its first piece was held back before it could go out."""
 
@@ -126,28 +145,73 @@ class Caller:
         Raises:
             NoProviderLeft: none did. ContractExceeded, Overloaded: the next call may not be made.
         """
-        failures: list[ProviderError] = []
-        attempts = wanted.receipt.attempts
+        attempts, targets = wanted.receipt.attempts, route.targets
         attempts_max = len(attempts) + self._config.attempts_max
-        for target in route.targets:
+        failed: list[Failed] = []
+        refused: ContractExceeded | None = None
+        for place, target in enumerate(targets):
             if len(attempts) >= attempts_max:
                 break
             health = self.health(target)
             if health.rests_s() > 0:
-                failures.append(health.why_it_rests(target.name))
                 continue
-            try:
-                return await self._attempt(wanted, target, health, route.tier)
-            except ProviderError as error:
-                failures.append(error)
-                if not _never_answered(error) or len(attempts) >= attempts_max:
-                    continue
-            if health.rests_s() == 0 and health.may_retry():
+            again = False
+            while True:
                 try:
-                    return await self._attempt(wanted, target, health, route.tier, again=True)
+                    return await self._attempt(
+                        wanted, target, health, route.tier, again=again, others=self._others(targets, place)
+                    )
                 except ProviderError as error:
-                    failures.append(error)
-        raise NoProviderLeft(failures)
+                    failed.append(Failed(target, error))
+                    once_more = not again and stale(error, attempts[-1]) and len(attempts) < attempts_max
+                    if not once_more or health.rests_s() > 0 or not health.may_retry():
+                        break
+                    again = True
+                except ContractExceeded as error:
+                    if error.limit != "usd_max":
+                        raise
+                    refused = error  # another target may be cheaper
+                    break
+        if refused is not None and not failed:
+            raise refused
+        return await self._once_more(wanted, route, failed, attempts_max)
+
+    def _others(self, targets: Sequence[Target], place: int) -> bool:
+        """Whether a target after this one could be asked in its stead."""
+        return len(targets) > place + 1 and any(
+            self.health(target).rests_s() <= 0 for target in targets[place + 1 :]
+        )
+
+    async def _once_more(
+        self, wanted: Wanted, route: Route, failed: list[Failed], attempts_max: int
+    ) -> Called:
+        """Nobody else is left: ask those that rest, and again those that may answer after a pause.
+
+        Raises:
+            NoProviderLeft: none did. ContractExceeded, Overloaded: the next call may not be made.
+        """
+        hold, attempts = wanted.hold, wanted.receipt.attempts
+        targets = [(target, self.health(target)) for target in route.targets]
+        while len(attempts) < attempts_max:
+            found = next_try(targets, failed, self._config.retry_wait_s_max)
+            left_s = hold.left_s
+            if found is None or (left_s is not None and found.wait_s >= left_s) or hold.left_calls == 0:
+                break
+            if found.again and not found.health.may_retry():
+                break
+            if found.wait_s > 0:
+                await in_task()
+                await asyncio.sleep(found.wait_s)
+            try:
+                return await self._attempt(
+                    wanted, found.target, found.health, route.tier, again=found.again, others=False
+                )
+            except ProviderError as error:
+                failed.append(Failed(found.target, error))
+        errors = [one.error for one in failed]
+        if not errors:
+            errors = [health.why_it_rests(target.name) for target, health in targets]
+        raise NoProviderLeft(errors, tried_again=len(attempts) >= attempts_max)
 
     def timed(self, called: Called, wanted: Wanted) -> None:
         """Learn from the time that a finished answer took, when what it used is written down. Of one that
@@ -170,16 +234,15 @@ class Caller:
             lengths.note(wanted.request.endpoint.name, tokens)  # errands ask for other answers
 
     async def _attempt(
-        self, wanted: Wanted, target: Target, health: Health, tier: str, *, again: bool = False
+        self, wanted: Wanted, target: Target, health: Health, tier: str, *, again: bool, others: bool
     ) -> Called:
         hold, receipt = wanted.hold, wanted.receipt
         prompt = wanted.prompt
         left_nusd = hold.left_nusd
-        if left_nusd is None:
-            hold.call(None)
-        else:
+        worst_case: int | None = None
+        if left_nusd is not None:
             prompt, worst_case = affordable(prompt, target, left_nusd)
-            hold.call(worst_case)
+        hold.call(worst_case)
         self._ledger.intend(receipt, target.name)
         began_s = self._clock()
         attempt = Attempt(target=target.name, tier=tier, started_ms=(began_s - receipt.started_s) * 1000)
@@ -189,21 +252,24 @@ class Caller:
             health.called()
         probe = health.begin()
         called = Called(target, attempt, health, prompt.capped_by)
+        called.held_nusd = worst_case
         try:
-            await self._send(called, wanted, prompt)
+            await self._send(called, wanted, prompt, others)
         except ProviderError as error:
+            error.target = target.name
             attempt.error = error.code
             if attempt.status is None:  # else it failed after its head had come
                 attempt.status = error.upstream_status
             self._failed_cost(called, prompt, error)
+            hold.release(worst_case, attempt.cost_nusd)
             left_s = hold.left_s
             if left_s is not None and left_s <= 0:
                 health.abandoned(probe)  # how patient an endpoint is says nothing about the target's health
                 self._note_silence(wanted, health, began_s)
-                raise ContractExceeded(
-                    "the deadline of the endpoint passed before the answer began", limit="deadline_s"
+                raise DeadlineExceeded(
+                    "the deadline of the endpoint passed before the answer began"
                 ) from error
-            health.failed(error, probe)
+            health.failed(error, probe, _number_of(wanted.request))
             raise
         except BaseException as error:  # the client left, or a bug: nothing was learnt about the target
             health.abandoned(probe)
@@ -212,17 +278,18 @@ class Caller:
             raise
         finally:
             attempt.total_ms = (self._clock() - began_s) * 1000
-        health.succeeded(probe)
+        if called.stream is not None and wanted.request.stream:
+            health.answering(probe)
+        else:
+            health.succeeded(probe)
         return called
 
-    async def _send(self, called: Called, wanted: Wanted, prompt: Prompt) -> None:
+    async def _send(self, called: Called, wanted: Wanted, prompt: Prompt, others: bool) -> None:
         target = called.target
         provider = self._providers[target.provider]
         limits = self._limits[target.provider]
         left_s = wanted.hold.left_s
-        within_s = limits.first_byte_s if prompt.stream else limits.whole_s
-        if left_s is not None and left_s < within_s:
-            within_s = left_s if left_s > 0.0 else 0.0
+        within_s = _within_s(limits, prompt.stream, left_s, others)
         request = wanted.request
         head, body = provider.encode(prompt, target, request.operation, request.id)
         began_s = self._clock()
@@ -230,58 +297,28 @@ class Caller:
             provider.origin, head, body, first_byte_s=within_s, whole=not prompt.stream
         )
         attempt = called.attempt
-        attempt.status = exchange.status
-        if exchange.status != 200:
-            raise provider.failure(exchange.status, exchange.headers, await _error_body(exchange))
+        attempt.status = status = exchange.status
+        if not 200 <= status < 300:
+            raise provider.failure(status, exchange.headers, await _error_body(exchange))
         if prompt.stream:
-            called.stream = await self._open(exchange, provider, wanted, began_s, left_s)
+            within = Within(
+                first_s=began_s + within_s,
+                idle_s=limits.idle_s,
+                end_s=began_s + limits.total_s,
+                deadline_s=None if left_s is None else began_s + left_s,
+                bytes_max=limits.answer_bytes_max,
+                event_bytes_max=limits.event_bytes_max,
+            )
+            called.stream = await _open(exchange, provider, wanted, within)
             attempt.ttft_ms = (called.stream.first_s - began_s) * 1000
             if not request.stream:  # gathered for a client that waits for all of it: it has seen nothing yet
                 try:
                     await called.stream.gather()
                 except StreamBroken as error:
-                    raise ProviderUnavailable(str(error)) from error
+                    raise ProviderUnavailable(str(error), said=error.said, again=True) from error
         else:
             called.reply = provider.whole(exchange.headers, await exchange.read(limits.answer_bytes_max))
             attempt.ttft_ms = (self._clock() - began_s) * 1000
-
-    async def _open(
-        self,
-        exchange: Exchange,
-        provider: OpenAIProvider,
-        wanted: Wanted,
-        began_s: float,
-        left_s: float | None,
-    ) -> Stream:
-        """Make sure that the reply is a stream, and wait for its first chunk.
-
-        Raises:
-            ProviderError: it is not, or it failed before there was one.
-        """
-        limits = self._limits[provider.name]
-        deadline_s = None if left_s is None else began_s + left_s
-        exchange.limit(
-            idle_s=limits.idle_s,
-            limit_s=min(began_s + limits.total_s, FAR_S if deadline_s is None else deadline_s),
-            bytes_max=limits.answer_bytes_max,
-            now_s=self._clock(),
-        )
-        stream = Stream(
-            exchange,
-            event_bytes_max=limits.event_bytes_max,
-            keep_bytes_max=wanted.keep_bytes_max,
-            output_chunks_max=_output_chunks_max(wanted),
-            deadline_s=deadline_s,
-        )
-        try:
-            provider.check_encoding(exchange.headers)
-            if not (header(exchange.headers, b"content-type") or b"").startswith(b"text/event-stream"):
-                raise ProviderUnavailable("the reply to a streamed request is not an event stream")
-            await stream.open()
-        except ProviderError:
-            stream.close()
-            raise
-        return stream
 
     def _note_silence(self, wanted: Wanted, health: Health, began_s: float) -> None:
         """The deadline passed before the answer began. Where the target had most of that time, it is slow."""
@@ -343,9 +380,43 @@ def _output_chunks_max(wanted: Wanted) -> int | None:
     return None if cap is None else cap * _choices(wanted.prompt)
 
 
-def _never_answered(error: ProviderError) -> bool:
-    """The connection ended before a byte came back: another try at the same target is fair."""
-    return isinstance(error, ProviderUnavailable) and error.nothing_received
+def _within_s(limits: ProviderConfig, stream: bool, left_s: float | None, others: bool) -> float:
+    """How long an answer may take to begin (`stream`), or to be there whole. Where another target waits, half
+    of what the endpoint's deadline leaves is the other's."""
+    within_s = limits.first_byte_s if stream else limits.whole_s
+    if within_s is None:
+        within_s = (FIRST_BYTE_S if stream else WHOLE_S) if others else ALONE_S
+    if left_s is None:
+        return within_s
+    return max(0.0, min(within_s, left_s / 2 if others else left_s))
+
+
+async def _open(exchange: Exchange, provider: OpenAIProvider, wanted: Wanted, within: Within) -> Stream:
+    """Wait until the answer begins.
+
+    Raises:
+        ProviderError: it failed before it did.
+    """
+    stream = Stream(
+        exchange,
+        within,
+        choices=_choices(wanted.prompt),
+        keep_bytes_max=wanted.keep_bytes_max,
+        output_chunks_max=_output_chunks_max(wanted),
+        in_answer=provider.in_answer,
+    )
+    try:
+        provider.check_encoding(exchange.headers)
+        await stream.open()
+    except ProviderError:
+        stream.close()
+        raise
+    return stream
+
+
+def _number_of(request: Request) -> int:
+    """The same for the same question of the same tenant; never 0."""
+    return hash((request.tenant.name, request.model, request.text, request.prompt_chars)) or 1
 
 
 async def _error_body(exchange: Exchange) -> bytes:

@@ -140,6 +140,10 @@ class Catalogue:
         for name in sorted(names):
             yield _entry(names, name)
 
+    def names(self, provider: str) -> list[str]:
+        """The names of every listed model of `provider`, in no order."""
+        return list(self._providers.get(provider, ()))
+
     def with_overrides(self, prices: Sequence[PriceConfig]) -> "Catalogue":
         """A catalogue in which the operator's prices win from their dates on.
 

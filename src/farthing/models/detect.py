@@ -1,57 +1,77 @@
 """What there is to answer with, when no configuration says so: provider keys and local servers.
 
 A local server is known by its answers and never by its port: 8000 and 8080 are anybody's. All questions
-to all ports run at once, within one budget; a server that has not answered by then is not there.
-Only 127.0.0.1 is asked, with GET, and never Farthing itself.
+to all ports run at once, within one budget; a server that has not answered by then is not there. Only
+127.0.0.1 is asked and the server that `OLLAMA_HOST` names, and never Farthing itself.
 """
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
-from decimal import Decimal
-from typing import Any, Literal
+import ssl
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
 
-from farthing.config import Config, PriceConfig, ProviderConfig, Secret, TierConfig, loopback
-from farthing.models.presets import PRESETS, Pick, Preset, Prices, base_url, cheapest, flagship
-
-Kind = Literal["ollama", "vllm", "llama-server", "lm-studio"]
+from farthing.config import Secret, fault_of_name, loopback
+from farthing.models.presets import PRESETS, Preset, base_url
+from farthing.models.recognise import LocalServer, Place, is_ollama, recognise, tags
+from farthing.types import replace
 
 LOCAL_HOST = "127.0.0.1"
-LOCAL_PORTS = (11434, 8000, 8080, 1234)  # as Ollama, vLLM, llama-server and LM Studio come
+OLLAMA_PORT = 11434
+LOCAL_PORTS = (OLLAMA_PORT, 8000, 8080, 1234)  # as Ollama, vLLM, llama-server and LM Studio come
 BUDGET_S = 0.15  # a person waits for this; an answer on the loopback takes a few milliseconds
-REPLY_BYTES_MAX = 65_536
-MODELS_MAX = 64
-TIER_TARGETS_MAX = 3
+FAR_BUDGET_S = 2.0  # for a server that a variable names on another machine
+SHOW_BUDGET_S = 0.5  # for what Ollama tells of each of its models
+SHOWN_MAX = 64
+SHOWN_AT_ONCE = 8
+REPLY_BYTES_MAX = 1_048_576
 
 _PATHS = ("/version", "/props", "/v1/models", "/api/v0/models", "/api/version", "/api/tags")
-_NOT_CHAT = re.compile(r"embed|rerank|bge-|minilm|whisper|tts|guard|clip", re.IGNORECASE)
 
 
-class LocalModel(Struct, frozen=True):
-    name: str
-    size_bytes: int = 0
-    """0 when the server does not say."""
+class Said(Struct, frozen=True, kw_only=True):
+    """What a provider answered when it was asked for its models."""
+
+    models: tuple[str, ...] = ()
+    kinds: Mapping[str, str] = {}
+    """What a model is, where its name is its owner's own: a deployment."""
+    refused: bool = False
+    """It does not know the key."""
+    why: str = ""
+    """Why it named no models; empty when it did."""
 
 
-class LocalServer(Struct, frozen=True, kw_only=True):
-    kind: Kind
-    port: int
-    models: tuple[LocalModel, ...]
-    """Models that chat, in the server's order."""
-
-    @property
-    def base_url(self) -> str:
-        return f"http://{LOCAL_HOST}:{self.port}/v1"
+def said_by(body: bytes) -> Said:
+    """What a provider's list of models says: OpenAI's form, whatever else is in it."""
+    try:
+        listed = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return Said(why="its list is not JSON")
+    items = listed.get("data") if isinstance(listed, dict) else listed
+    models: dict[str, str] = {}
+    for item in items if isinstance(items, list) else []:
+        name = item.get("id") if isinstance(item, dict) else None
+        if isinstance(name, str) and not fault_of_name(name):
+            name = name.removeprefix("models/")  # as Gemini lists them
+            kind = item.get("model")
+            models[name] = kind if isinstance(kind, str) and item.get("object") == "deployment" else name
+    kinds = {name: kind for name, kind in models.items() if name != kind}
+    return Said(models=tuple(models), kinds=kinds, why="" if models else "its list names no model")
 
 
 class Hosted(Struct, frozen=True, kw_only=True):
     preset: Preset
     base_url: str
     api_key: Secret
+    said: Said | None = None
+    """None: it was not asked."""
+
+
+Ask = Callable[[Hosted], Awaitable[Said]]
 
 
 class Found(Struct, frozen=True, kw_only=True):
@@ -63,7 +83,9 @@ class Found(Struct, frozen=True, kw_only=True):
     """What was passed over, and why."""
 
     def __bool__(self) -> bool:
-        return bool(self.hosted or any(server.models for server in self.local))
+        """Whether anything can answer."""
+        asked = any(one.said is None or not one.said.refused for one in self.hosted)
+        return asked or any(server.models or server.cloud for server in self.local)
 
 
 async def detect(
@@ -72,15 +94,51 @@ async def detect(
     own_port: int,
     budget_s: float = BUDGET_S,
     ports: Sequence[int] = LOCAL_PORTS,
+    ask: Ask | None = None,
 ) -> Found:
-    """Look into the environment and at the local ports. Takes at most about `budget_s`; never raises."""
+    """Look into the environment and at the local ports, and `ask` each provider whose key is there; None asks
+    nobody. Takes at most about `budget_s` besides what `ask` takes; never raises."""
     hosted, notes = _hosted(env, own_port)
-    answers = await asyncio.gather(*(_ask(port, budget_s) for port in ports if port != own_port))
-    local = [server for port, said in answers if (server := recognise(port, said))]
+    places = [Place(host=LOCAL_HOST, port=port) for port in ports]
+    named, fault = _ollama_host(env)
+    if fault:
+        notes.append(fault)
+    if named is not None:
+        alike = [
+            place for place in places if place.port == named.port and loopback(named.host) and not named.path
+        ]
+        places = [named, *(place for place in places if place not in alike)]
+    asked = [_local(place, budget_s) for place in places if not _is_own(place, own_port)]
+    local, answered = await asyncio.gather(asyncio.gather(*asked), _ask_all(hosted, ask))
+    servers = [server for server in local if server is not None]
+    if (
+        named is not None
+        and named not in [server.place for server in servers]
+        and not _is_own(named, own_port)
+    ):
+        notes.append(f"OLLAMA_HOST: no model server answers at {named.base_url.removesuffix('/v1')}")
     notes += [
-        f"{server.kind} at {server.base_url} has no chat model yet" for server in local if not server.models
+        f"{one.api_key.name} was refused (401): {one.preset.name} is left out of the tiers"
+        for one in answered
+        if one.said is not None and one.said.refused
     ]
-    return Found(hosted=tuple(hosted), local=tuple(local), notes=tuple(notes))
+    notes += [
+        f"{server.kind} at {server.base_url} has no chat model yet"
+        for server in servers
+        if not _chats(server)
+    ]
+    return Found(hosted=tuple(answered), local=tuple(servers), notes=tuple(notes))
+
+
+def _chats(server: LocalServer) -> bool:
+    return bool(server.models or server.cloud)
+
+
+async def _ask_all(hosted: list[Hosted], ask: Ask | None) -> list[Hosted]:
+    if ask is None:
+        return hosted
+    said = await asyncio.gather(*(ask(one) for one in hosted))
+    return [replace(one, said=answer) for one, answer in zip(hosted, said, strict=True)]
 
 
 # -- the environment --------------------------------------------------------------------------------
@@ -97,7 +155,7 @@ def _hosted(env: Mapping[str, str], own_port: int) -> tuple[list[Hosted], list[s
         if not url:
             notes.append(f"{variable} is set without {preset.url_variables[0]}: {preset.name} is left out")
             continue
-        if _is_own(url, own_port):
+        if _is_own_url(url, own_port):
             # The client's own setting, exported for both: following it would be asking ourselves.
             notes.append(
                 f"{preset.url_variables[0]} is this gateway; {preset.name} is asked at its own address"
@@ -110,7 +168,7 @@ def _hosted(env: Mapping[str, str], own_port: int) -> tuple[list[Hosted], list[s
     return hosted, notes
 
 
-def _is_own(url: str, own_port: int) -> bool:
+def _is_own_url(url: str, own_port: int) -> bool:
     try:
         parts = urlsplit(url)
         return parts.port == own_port and (loopback(parts.hostname or "") or parts.hostname == "0.0.0.0")
@@ -118,59 +176,135 @@ def _is_own(url: str, own_port: int) -> bool:
         return False
 
 
+def _is_own(place: Place, own_port: int) -> bool:
+    return place.port == own_port and loopback(place.host)
+
+
+def _ollama_host(env: Mapping[str, str]) -> tuple[Place | None, str]:
+    """Where `OLLAMA_HOST` says that Ollama is, and what is wrong with it in words."""
+    given = env.get("OLLAMA_HOST", "").strip().strip("\"'").strip()
+    if not given:
+        return None, ""
+    try:
+        place = ollama_place(given)
+        key = env.get("OLLAMA_API_KEY", "").strip()
+        return (replace(place, api_key=Secret("OLLAMA_API_KEY", key)) if key and place.cloud else place), ""
+    except ValueError as why:
+        return None, f"OLLAMA_HOST is left out: {why}"
+
+
+def ollama_place(given: str) -> Place:
+    """As Ollama's own client reads it: `host`, `host:port`, `:port`, an URL, an address of version 6 with or
+    without brackets. A server that listens everywhere is asked on this machine.
+
+    Raises:
+        ValueError: it is no address; says why.
+    """
+    scheme, found, rest = given.partition("://")
+    if not found:
+        scheme, rest = "", given
+    if scheme.lower() not in ("", "http", "https"):
+        raise ValueError(f'"{scheme}" is neither http nor https')
+    if rest.count(":") > 1 and not rest.startswith("["):
+        rest = f"[{rest}]"  # an address of version 6 as the shell shows it
+    parts = urlsplit(f"//{rest}")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("an address without user, password and query is expected")
+    usual = {"http": 80, "https": 443}.get(scheme.lower(), OLLAMA_PORT)
+    host = {"": LOCAL_HOST, "0.0.0.0": LOCAL_HOST, "::": "::1"}.get(parts.hostname or "", parts.hostname)
+    if host is None or not host.isascii() or any(char.isspace() for char in host):
+        raise ValueError(f'"{given[:100]}" is no address')
+    path = parts.path.rstrip("/").removesuffix("/v1").removesuffix("/api")
+    return Place(
+        host=host,
+        port=parts.port or usual,
+        tls=scheme.lower() == "https",
+        path=path,
+    )
+
+
 # -- the local ports --------------------------------------------------------------------------------
 
 
-async def _ask(port: int, budget_s: float) -> tuple[int, dict[str, Any]]:
-    """What the server on `port` says within the budget; what comes later is not waited for."""
+async def _local(place: Place, budget_s: float) -> LocalServer | None:
+    """The server at `place`; None: there is none, or it does not say what it is in time."""
+    near = loopback(place.host)
+    said = await _gathered({path: (path, None) for path in _PATHS}, place, budget_s if near else FAR_BUDGET_S)
+    if is_ollama(said):
+        names = [item["name"] for item in tags(said) if not item.get("capabilities")][:SHOWN_MAX]
+        shows = {f"/api/show {name}": ("/api/show", {"model": name, "name": name}) for name in names}
+        said |= await _gathered(shows, place, SHOW_BUDGET_S if near else FAR_BUDGET_S)
+    return recognise(place, said)
+
+
+async def _gathered(
+    questions: Mapping[str, tuple[str, Any]], place: Place, budget_s: float
+) -> dict[str, Any]:
+    """What `place` says to each question within the budget; what comes later is not waited for."""
     said: dict[str, Any] = {}
+    turn = asyncio.Semaphore(SHOWN_AT_ONCE)
 
-    async def keep(path: str) -> None:
-        said[path] = await _get(port, path)
+    async def keep(name: str, path: str, body: Any) -> None:
+        async with turn:
+            said[name] = await _call(place, path, body)
 
-    tasks = [asyncio.create_task(keep(path)) for path in _PATHS]
-    done, late = await asyncio.wait(tasks, timeout=budget_s)
-    for task in late:
-        task.cancel()
-    await asyncio.gather(*done, *late, return_exceptions=True)
-    return port, {path: answer for path, answer in said.items() if answer is not None}
+    tasks = [asyncio.create_task(keep(name, *question)) for name, question in questions.items()]
+    if tasks:
+        done, late = await asyncio.wait(tasks, timeout=budget_s)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*done, *late, return_exceptions=True)
+    return {name: answer for name, answer in said.items() if answer is not None}
 
 
-async def _get(port: int, path: str) -> Any:
-    """The JSON of a 200 reply, or None."""
+async def _call(place: Place, path: str, body: Any) -> Any:
+    """The JSON of a 200 reply to a GET, or to a POST of `body`; or None."""
     try:
-        reader, writer = await asyncio.open_connection(LOCAL_HOST, port, limit=REPLY_BYTES_MAX)
+        context = ssl.create_default_context() if place.tls else None
+        reader, writer = await asyncio.open_connection(
+            place.host, place.port, limit=REPLY_BYTES_MAX, ssl=context
+        )
     except OSError:
         return None
     try:
-        writer.write(
-            f"GET {path} HTTP/1.0\r\nhost: {LOCAL_HOST}:{port}\r\naccept: application/json\r\n"
-            "connection: close\r\n\r\n".encode()
-        )
+        writer.write(_request(place, path, body))
         reply = await _read(reader)
-        head, _, body = reply.partition(b"\r\n\r\n")
+        head, _, content = reply.partition(b"\r\n\r\n")
         if not re.match(rb"HTTP/1\.[01] 200\b", head):
             return None
         if re.search(rb"^transfer-encoding:[ \t]*chunked", head, re.IGNORECASE | re.MULTILINE):
-            body = _unchunked(body)
-        return msgspec.json.decode(body)
+            content = _unchunked(content)
+        return msgspec.json.decode(content)
     except (OSError, msgspec.DecodeError, ValueError):
         return None
     finally:
         writer.transport.abort()
 
 
+def _request(place: Place, path: str, body: Any) -> bytes:
+    method = "GET" if body is None else "POST"
+    head = f"{method} {place.path}{path} HTTP/1.0\r\nhost: {place.authority}\r\naccept: application/json\r\n"
+    if body is None:
+        return f"{head}connection: close\r\n\r\n".encode()
+    content = msgspec.json.encode(body)
+    told = f"content-type: application/json\r\ncontent-length: {len(content)}\r\nconnection: close\r\n\r\n"
+    return f"{head}{told}".encode() + content
+
+
 async def _read(reader: asyncio.StreamReader) -> bytes:
     """Until the end, or the cap; a server that keeps the connection open is known by its length."""
     reply = bytearray()
+    head_end, length = -1, None
     while len(reply) < REPLY_BYTES_MAX:
         piece = await reader.read(REPLY_BYTES_MAX - len(reply))
         if not piece:
             break
         reply += piece
-        head, found, body = bytes(reply).partition(b"\r\n\r\n")
-        length = re.search(rb"^content-length:[ \t]*(\d{1,9})\r?$", head, re.IGNORECASE | re.MULTILINE)
-        if found and length and len(body) >= int(length[1]):
+        if head_end < 0:
+            head_end = reply.find(b"\r\n\r\n")
+            head = bytes(reply[: max(0, head_end) + 2])
+            length = re.search(rb"^content-length:[ \t]*(\d{1,9})\r?$", head, re.IGNORECASE | re.MULTILINE)
+        if head_end >= 0 and length and len(reply) - head_end - 4 >= int(length[1]):
             break
     return bytes(reply)
 
@@ -186,171 +320,3 @@ def _unchunked(body: bytes) -> bytes:
         out += rest[:length]
         body = rest[length + 2 :]
     return bytes(out)
-
-
-def recognise(port: int, said: Mapping[str, Any]) -> LocalServer | None:
-    """Which server gives these answers (path to decoded JSON); None: no model server, or Farthing itself.
-
-    llama-server and LM Studio imitate Ollama and vLLM, so they are looked for first.
-    """
-    if _get_key(said.get("/version"), "name") == "farthing":
-        return None
-    listed = [item for item in _items(said.get("/v1/models"), "data") if isinstance(item.get("id"), str)]
-    owners = {item.get("owned_by") for item in listed}
-    studio = _items(said.get("/api/v0/models"), "data")
-    kinds: list[tuple[Kind, bool]] = [
-        ("lm-studio", "organization_owner" in owners or any("compatibility_type" in item for item in studio)),
-        ("llama-server", "llamacpp" in owners or _has(said.get("/props"), "default_generation_settings")),
-        ("vllm", "vllm" in owners),
-        ("ollama", _is_ollama(said)),
-    ]
-    kind = next((name for name, fits in kinds if fits), None)
-    if kind is None:
-        return None
-    models = _models(kind, listed, studio, said)
-    chats = [model for model in models if not _NOT_CHAT.search(model.name)][:MODELS_MAX]
-    return LocalServer(kind=kind, port=port, models=tuple(chats))
-
-
-def _is_ollama(said: Mapping[str, Any]) -> bool:
-    tags = said.get("/api/tags")
-    if not isinstance(_get_key(tags, "models"), list):
-        return False
-    fits = any("digest" in item and "name" in item for item in _items(tags, "models"))
-    return fits or isinstance(_get_key(said.get("/api/version"), "version"), str)
-
-
-def _models(
-    kind: Kind, listed: list[dict[str, Any]], studio: list[dict[str, Any]], said: Mapping[str, Any]
-) -> list[LocalModel]:
-    if kind == "ollama":
-        return [
-            LocalModel(item["name"], item["size"] if isinstance(item.get("size"), int) else 0)
-            for item in _items(said.get("/api/tags"), "models")
-            if isinstance(item.get("name"), str)
-        ]
-    silent = {item.get("id") for item in studio if item.get("type") == "embeddings"}
-    return [LocalModel(item["id"]) for item in listed if item["id"] not in silent]
-
-
-def _get_key(answer: Any, key: str) -> Any:
-    return answer.get(key) if isinstance(answer, dict) else None
-
-
-def _has(answer: Any, key: str) -> bool:
-    return isinstance(answer, dict) and key in answer
-
-
-def _items(answer: Any, key: str) -> list[dict[str, Any]]:
-    items = _get_key(answer, key)
-    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
-
-
-# -- from what is there to a configuration ----------------------------------------------------------
-
-
-def config_from(found: Found, catalogue: Prices) -> tuple[Config, list[str]]:
-    """A configuration with every provider found and the tiers `cheap` and `expensive`, and why these.
-
-    Hosted: cheap is the lowest blended price (3:1) among each provider's current general chat models,
-    expensive its flagship. Local models cost 0 here and are the cheap tier; without a hosted provider they
-    are both. A tier is empty, and then absent, only when nothing found can serve it.
-    """
-    local = _local_providers(found)
-    lines = _found_lines(found, local)
-    small, large = _local_targets(local)
-    picks = [(cheapest(one.preset, catalogue), flagship(one.preset, catalogue)) for one in found.hosted]
-    lines += [
-        f"{one.preset.name}: none of its models has a known price; call one by name, or set [tiers]"
-        for one, (low, high) in zip(found.hosted, picks, strict=True)
-        if low is None and high is None
-    ]
-    lows = sorted((pick for low, high in picks if (pick := low or high)), key=lambda pick: pick.blended_usd)
-    highs = [pick for low, high in picks if (pick := high or low)]
-    cheap = small or [pick.target for pick in lows]
-    expensive = [pick.target for pick in highs] or large
-    lines += _chosen_lines(cheap, expensive, small, lows, highs)
-    tiers = {
-        name: TierConfig(targets=tuple(targets[:TIER_TARGETS_MAX]))
-        for name, targets in (("cheap", cheap), ("expensive", expensive))
-        if targets
-    }
-    config = Config(
-        providers=_providers(found, local),
-        tiers=tiers,
-        prices=_free(local),
-    )
-    return config, lines + list(found.notes)
-
-
-def _local_providers(found: Found) -> dict[str, LocalServer]:
-    """Named by kind; a second server of a kind also by its port."""
-    named: dict[str, LocalServer] = {}
-    for server in found.local:
-        if server.models:
-            named[f"{server.kind}-{server.port}" if server.kind in named else server.kind] = server
-    return named
-
-
-def _local_targets(local: Mapping[str, LocalServer]) -> tuple[list[str], list[str]]:
-    """Smallest first and largest first, where sizes are known; else the servers' own order."""
-    models = [
-        (model.size_bytes, f"{name}/{model.name}")
-        for name, server in local.items()
-        for model in server.models
-    ]
-    small = sorted(models, key=lambda one: one[0])
-    large = sorted(models, key=lambda one: -one[0])
-    return [target for _, target in small], [target for _, target in large]
-
-
-def _providers(found: Found, local: Mapping[str, LocalServer]) -> dict[str, ProviderConfig]:
-    hosted = {
-        one.preset.name: ProviderConfig(base_url=one.base_url, api_key=one.api_key, auth=one.preset.auth)
-        for one in found.hosted
-    }
-    return hosted | {
-        name: ProviderConfig(base_url=server.base_url, auth="none") for name, server in local.items()
-    }
-
-
-def _free(local: Mapping[str, LocalServer]) -> tuple[PriceConfig, ...]:
-    nothing = Decimal(0)
-    return tuple(
-        PriceConfig(target=f"{name}/{model.name}", input=nothing, output=nothing)
-        for name, server in local.items()
-        for model in server.models
-    )
-
-
-def _found_lines(found: Found, local: Mapping[str, LocalServer]) -> list[str]:
-    lines = [f"found {one.preset.name} at {one.base_url} ({one.api_key.name})" for one in found.hosted]
-    for name, server in local.items():
-        lines.append(f"found {name} at {server.base_url} ({_some([model.name for model in server.models])})")
-    return lines
-
-
-def _some(names: Sequence[str], shown_max: int = 3) -> str:
-    rest = len(names) - shown_max
-    return ", ".join(names[:shown_max]) + (f" and {rest} more" if rest > 0 else "")
-
-
-def _chosen_lines(
-    cheap: list[str], expensive: list[str], local: list[str], lows: list[Pick], highs: list[Pick]
-) -> list[str]:
-    lines = []
-    if local:
-        lines.append(f"cheap = {_some(cheap)}: local, counted as 0 (electricity is not known)")
-    elif cheap:
-        lines.append(f"cheap = {_priced(lows)}: lowest price of the current general chat models")
-    if highs:
-        lines.append(f"expensive = {_priced(highs)}: the flagship of each provider, in this order")
-    elif expensive:
-        lines.append(f"expensive = {_some(expensive)}: local too, since no provider key was found")
-    return lines
-
-
-def _priced(picks: list[Pick]) -> str:
-    """Dollars per million tokens, three of input to one of output."""
-    shown = [f"{pick.target} (${pick.blended_usd:.2f}/M)" for pick in picks[:TIER_TARGETS_MAX]]
-    return ", ".join(shown)

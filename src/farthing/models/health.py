@@ -4,7 +4,8 @@
     open   --(after `breaker_open_s`)--> half open: one probe at a time
     half open --(the probe succeeds)--> closed;  --(it fails)--> open
 
-Only failures of the target count: not what the client got wrong, not clients that left.
+Only failures of the target count: not what the client got wrong, not clients that left, and of one request's
+own 500s only the first. A stream counts when it ends: one that breaks half-way is a failure.
 The retry budget follows "at most 1.10x per 10 s window" (promise P5).
 """
 
@@ -17,6 +18,7 @@ from farthing.models.speed import Speed
 
 IN_A_ROW_MAX = 5
 BUDGET_WINDOW_S = 10.0
+CULPRITS_MAX = 64
 BUDGET_FREE = 1  # a retry is allowed even when a target has had fewer calls than would earn one
 
 
@@ -27,6 +29,7 @@ class Health:
         "_calls",
         "_clock",
         "_config",
+        "_culprits",
         "_failed_in_a_row",
         "_open_until_s",
         "_outcomes",
@@ -42,6 +45,8 @@ class Health:
         self._clock = clock
         self._outcomes: deque[tuple[float, bool]] = deque(maxlen=config.breaker_calls)
         self._failed_in_a_row = 0
+        self._culprits: deque[int] = deque(maxlen=CULPRITS_MAX)
+        """Requests that were answered with a 500: it may be they that cannot be answered."""
         self._open_until_s: float | None = None
         self._probe = 0
         """The number of the probe under way; 0 when there is none."""
@@ -71,12 +76,21 @@ class Health:
             return 0.0
         return left_s
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the breaker has opened, and no probe has closed it yet."""
+        return self._open_until_s is not None
+
+    def paused_s(self) -> float:
+        """Seconds left of the pause that the provider asked for; 0 when there is none."""
+        return max(0.0, self._paused_until_s - self._clock()) if self._paused_until_s else 0.0
+
     def why_it_rests(self, name: str) -> ProviderError:
         """What to tell a client that finds nothing else: busy when the provider asked for the pause."""
         rests_s = self.rests_s()
         if self._paused_until_s > self._clock():
             return ProviderBusy(f"{name} asked for a pause of another {rests_s:.1f} s", retry_after_s=rests_s)
-        return ProviderUnavailable(f"{name} rests for another {rests_s:.1f} s after failures")
+        return ProviderUnavailable(f"{name} rests for another {rests_s:.1f} s after failures", again=True)
 
     def begin(self) -> int:
         """A call is about to be made. Exactly one of `succeeded`, `failed` and `abandoned` follows, with
@@ -87,7 +101,16 @@ class Health:
         self._probe = self._probes
         return self._probe
 
+    def answering(self, probe: int = 0) -> None:
+        """A stream has begun. `succeeded`, `failed` or `abandoned` follows when it ends, without the probe:
+        the breaker need not wait so long, but opens again at the first failure."""
+        if probe and probe == self._probe:
+            self._probe = 0
+            self._open_until_s = None
+            self._failed_in_a_row = IN_A_ROW_MAX - 1
+
     def succeeded(self, probe: int = 0) -> None:
+        """It gave a whole answer."""
         if self._open_until_s is not None:
             if not probe or probe != self._probe:
                 return  # begun before the breaker opened: too old to close it
@@ -103,15 +126,19 @@ class Health:
         if probe and probe == self._probe:
             self._probe = 0
 
-    def failed(self, error: ProviderError, probe: int = 0) -> None:
+    def failed(self, error: ProviderError, probe: int = 0, request: int = 0) -> None:
+        """It gave none. `request` is the same number for the same request."""
         now_s = self._clock()
         if isinstance(error, ProviderBusy):
             pause_s = 1.0 if error.retry_after_s is None else error.retry_after_s
             pauses_until_s = now_s + min(pause_s, self._config.pause_s_max)
             self._paused_until_s = max(self._paused_until_s, pauses_until_s)
-        if isinstance(error, ProviderBusy | ProviderRejected):
+        own = error.upstream_status == 500 and request != 0
+        if isinstance(error, ProviderBusy | ProviderRejected) or (own and request in self._culprits):
             self.abandoned(probe)
             return
+        if own:
+            self._culprits.append(request)
         if self._open_until_s is not None:
             if probe and probe == self._probe:
                 self._probe = 0
@@ -140,7 +167,8 @@ class Health:
             self._calls.popleft()
         while self._retries and self._retries[0] < oldest_s:
             self._retries.popleft()
-        allowed = max(BUDGET_FREE, int(len(self._calls) * self._config.retry_share_max))
+        share = self._config.retry_share_max
+        allowed = max(BUDGET_FREE, int(len(self._calls) * share)) if share else 0
         if len(self._retries) >= allowed:
             return False
         self._retries.append(now_s)

@@ -12,11 +12,17 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
-from farthing.models.catalogue import price_on
-from farthing.types import Model, Price
+from farthing.models.catalogue import SNAPSHOT, price_on
+from farthing.models.listing import named_for_chat
+from farthing.types import Model, Price, replace
 
 # A version in a family's pattern: 5, 5.2, 4-5.
 _V = r"(?P<version>\d{1,2}(?:[.-]\d{1,2})?)"
+
+_SPECIAL = re.compile(
+    r"audio|base|code|cyber|image|instruct-0|live|math|ocr|preview|pro\b|realtime|research|search|vision"
+)
+"""In the names of models with a speciality, or priced for rare work."""
 
 CONTEXT_TOKENS_MIN = 32_000  # a capable general model of today takes a long conversation
 INPUT_WEIGHT, OUTPUT_WEIGHT = 3, 1  # chat sends about three tokens for each it gets back
@@ -38,6 +44,13 @@ class Preset(Struct, frozen=True, kw_only=True):
     """Patterns of general chat models; the newest version of each is current."""
     flagships: tuple[str, ...] = ()
     """Patterns of the best general models; the newest version among them is the flagship."""
+    deployments: bool = False
+    """Its models bear names of their owner's own, so that nothing is known of them before it lists them."""
+    list_auth: Literal["", "x-api-key"] = ""
+    """How its list of models takes the key; empty: as `auth`."""
+    list_headers: Mapping[str, str] = {}
+    list_from: tuple[str, str] = ("", "/models")
+    """What to take off the end of the address and to put there instead to ask for its models."""
 
 
 PRESETS = (
@@ -55,6 +68,9 @@ PRESETS = (
         base_url="https://api.anthropic.com/v1/",
         url_variables=("ANTHROPIC_BASE_URL",),
         url_suffix="/v1/",  # the SDK's variable stops before the version
+        list_auth="x-api-key",  # only its chat completions take a bearer token
+        list_headers={"anthropic-version": "2023-06-01"},
+        list_from=("", "/models?limit=1000"),
         families=(rf"claude-haiku-{_V}", rf"claude-sonnet-{_V}", rf"claude-opus-{_V}"),
         flagships=(rf"claude-opus-{_V}",),
     ),
@@ -128,27 +144,63 @@ PRESETS = (
         base_url="",
         url_variables=("AZURE_OPENAI_ENDPOINT",),
         url_suffix="/openai/v1",
-        auth="api-key",  # and no families: a deployment bears whatever name its owner gave it
+        auth="api-key",
+        # A deployment bears whatever name its owner gave it; families are of the models that are deployed.
+        families=(rf"gpt-{_V}-(?:nano|luna)", rf"gpt-{_V}-(?:mini|terra)", rf"gpt-{_V}(?:-sol)?"),
+        flagships=(rf"gpt-{_V}", rf"gpt-{_V}-sol"),
+        deployments=True,
+        list_from=("/v1", "/deployments?api-version=2023-03-15-preview"),
     ),
 )
 
 
-class Prices(Protocol):
-    """What this module needs of the catalogue."""
+class Offers(Protocol):
+    """Models to choose from."""
 
     def models(self, provider: str) -> Iterable[Model]: ...
+
+
+class Prices(Offers, Protocol):
+    """What this module needs of the catalogue."""
+
+    def find(self, provider: str, model: str) -> Model | None: ...
 
 
 class Pick(Struct, frozen=True, kw_only=True):
     """A chosen model of one provider and its price of today."""
 
     target: str
-    price: Price
+    price: Price | None = None
+    """None: no list knows it."""
 
     @property
     def blended_usd(self) -> float:
-        """US dollars per million tokens, three of input to one of output."""
+        """US dollars per million tokens, three of input to one of output; infinite when unknown."""
+        if self.price is None:
+            return math.inf
         return _blended_pusd(self.price) / (INPUT_WEIGHT + OUTPUT_WEIGHT) / 1e6
+
+
+class Seen:
+    """A price list of one provider, without what an account cannot see: `models` are the names that it can
+    be asked by. `kinds` says what a model is, where its name is its owner's own."""
+
+    def __init__(
+        self, catalogue: Prices, models: Iterable[str], kinds: Mapping[str, str] | None = None
+    ) -> None:
+        self._catalogue = catalogue
+        self._names = tuple(models)
+        self._kinds = kinds or {}
+
+    def models(self, provider: str) -> Iterable[Model]:
+        """The undated entries that the account sees, under the name to ask by; one that stands both with and
+        without its date is there twice."""
+        for name in self._names:
+            kind = self._kinds.get(name, name)
+            entry = self._catalogue.find(provider, kind)
+            if entry is not None and entry.operation == "chat":
+                dated = SNAPSHOT.fullmatch(entry.model)
+                yield replace(entry, model=dated["base"] if dated else entry.model, asked_as=name)
 
 
 def base_url(preset: Preset, env: Mapping[str, str]) -> str:
@@ -163,18 +215,32 @@ def base_url(preset: Preset, env: Mapping[str, str]) -> str:
     return stem if stem.endswith(suffix) else stem + preset.url_suffix
 
 
-def cheapest(preset: Preset, prices: Prices) -> Pick | None:
+def cheapest(preset: Preset, prices: Offers) -> Pick | None:
     """The current general chat model with the lowest blended price; None when the catalogue prices none."""
     current = [pick for pattern in preset.families if (pick := _newest((pattern,), preset, prices))]
     return min(current, key=lambda pick: pick.blended_usd, default=None)
 
 
-def flagship(preset: Preset, prices: Prices) -> Pick | None:
+def flagship(preset: Preset, prices: Offers) -> Pick | None:
     """The newest of the provider's best general models; None when the catalogue prices none."""
     return _newest(preset.flagships, preset, prices)
 
 
-def _newest(patterns: tuple[str, ...], preset: Preset, prices: Prices) -> Pick | None:
+def by_price(preset: Preset, prices: Offers) -> list[Pick]:
+    """The general models by price, cheapest first, for an account that sees none of the families."""
+    found = []
+    for model in prices.models(preset.name):
+        price = price_on(model)
+        if price is not None and _blended_pusd(price) > 0 and _capable(model) and _general(model.model):
+            found.append(Pick(target=f"{preset.name}/{model.asked_as or model.model}", price=price))
+    return sorted(found, key=lambda pick: (pick.blended_usd, len(pick.target)))
+
+
+def _general(model: str) -> bool:
+    return named_for_chat(model) and not _SPECIAL.search(model.lower())
+
+
+def _newest(patterns: tuple[str, ...], preset: Preset, prices: Offers) -> Pick | None:
     """The highest version; of two alike the one whose pattern stands first, then the shorter name."""
     found = []
     for model in prices.models(preset.name):
@@ -183,8 +249,9 @@ def _newest(patterns: tuple[str, ...], preset: Preset, prices: Prices) -> Pick |
             continue  # a price of nothing is a gap in the list, not a gift
         for rank, pattern in enumerate(patterns):
             if match := re.fullmatch(pattern, model.model):
-                order = (_version(match), -rank, -len(model.model))
-                found.append((order, Pick(target=f"{preset.name}/{model.model}", price=price)))
+                name = model.asked_as or model.model
+                order = (_version(match), -rank, -len(name))
+                found.append((order, Pick(target=f"{preset.name}/{name}", price=price)))
     return max(found, key=lambda one: one[0])[1] if found else None
 
 

@@ -3,12 +3,16 @@
 No task wakes for a chunk: the upstream connection calls `_data`, which reads the events and hands them
 to the sink; the pipeline sleeps until the end (with a task for each chunk a stream took
 half as much again; docs/decisions/0001). Until `relay` is called the events are held, so that a failure
-before the first one is still invisible.
+before the answer has begun is still invisible: comments, a role, a filter's result are no answer.
+
+An answer is complete at `[DONE]`, or when its choices have said why they ended and nothing more comes.
 """
 
 import asyncio
 import time
 from collections.abc import Callable
+
+from msgspec import Struct
 
 from farthing.errors import (
     FarthingError,
@@ -17,26 +21,51 @@ from farthing.errors import (
     ProviderUnavailable,
     StreamBroken,
 )
-from farthing.models.providers.completion import NotChunks, assemble
-from farthing.models.providers.sse import BadStream, EventReader
+from farthing.models.lenient_json import BOM
+from farthing.models.providers.completion import NotChunks, assemble, explode
+from farthing.models.providers.sse import DONE, BadStream, EventReader, ProviderSaid
 from farthing.protocols import Exchange, Sink
 from farthing.turn import Waits
 from farthing.types import Json, Usage
+
+AFTER_FINISH_S = 5.0
+"""A complete answer waits no longer for its usage and `[DONE]`: some servers leave the connection open."""
+FAR_S = 1e18
+
+
+class Within(Struct, frozen=True):
+    """How long a stream may take: monotonic times, and a pause in seconds."""
+
+    first_s: float
+    """When the answer must have begun."""
+    idle_s: float
+    """The longest pause after that."""
+    end_s: float
+    """When it must be over."""
+    deadline_s: float | None
+    """When the endpoint wants what there is; None: it waits for the end."""
+    bytes_max: int
+    event_bytes_max: int
 
 
 class Stream(Waits):
     """One streamed answer. Either relayed to a sink, or gathered and taken as a whole."""
 
     __slots__ = (
-        "_deadline_s",
+        "_begun",
+        "_choices",
         "_error",
         "_exchange",
         "_finished",
         "_held",
+        "_in_answer",
         "_keep_bytes_max",
         "_kept_bytes",
         "_output_chunks_max",
         "_sink",
+        "_sniffed",
+        "_whole",
+        "_within",
         "cut",
         "first_s",
         "kept",
@@ -48,25 +77,34 @@ class Stream(Waits):
     def __init__(
         self,
         exchange: Exchange,
+        within: Within,
         *,
-        event_bytes_max: int,
+        choices: int,
         keep_bytes_max: int,
         output_chunks_max: int | None,
-        deadline_s: float | None,
+        in_answer: Callable[[bytes], ProviderError],
     ) -> None:
+        """`choices` were asked for. `in_answer`: what an error of the provider's means that comes in place of
+        an answer."""
         super().__init__(asyncio.get_running_loop())
         self._exchange = exchange
+        self._within = within
+        self._choices = choices
         self._sink: Sink | None = None
         self._held: list[bytes] = []
         self._keep_bytes_max = keep_bytes_max
         self._kept_bytes = 0
         self._output_chunks_max = output_chunks_max
-        self._deadline_s = deadline_s
+        self._in_answer = in_answer
         self._error: FarthingError | None = None
+        self._begun = False
         self._finished = False
-        self.reader = EventReader(event_bytes_max)
+        self._sniffed = False
+        self._whole: list[bytes] | None = None
+        """What came of a whole answer in place of a stream; None: a stream comes."""
+        self.reader = EventReader(within.event_bytes_max)
         self.first_s = 0.0
-        """Monotonic time of the first chunk."""
+        """Monotonic time at which the answer began."""
         self.kept: list[bytes] | None = [] if keep_bytes_max else None
         """Every event so far; None when they are more than may be kept, or need not be."""
         self.outgrown: Callable[[], None] | None = None
@@ -77,22 +115,29 @@ class Stream(Waits):
         """It once waited for its reader, so that its time says nothing of its target."""
 
     async def open(self) -> None:
-        """Wait for the first chunk.
+        """Wait until the answer begins.
 
         Raises:
-            ProviderError: it failed before there was one, so another target may be tried.
+            ProviderError: it failed before it did, so another target may be tried.
         """
+        within = self._within
+        self._exchange.limit(
+            idle_s=FAR_S, limit_s=within.first_s, bytes_max=within.bytes_max, now_s=time.monotonic()
+        )
         self._exchange.relay(self._data, self._end)
-        while not self._held and not self._finished:
+        while not self._begun and not self._finished:
             await self.wait()
-        if self._held:
+        if self._begun:
             return
         error, self._error = self._error, None
+        if isinstance(error, ProviderTimeout):
+            raise ProviderTimeout("the answer did not begin in time") from error
         if isinstance(error, ProviderError):
             raise error
         if self.cut is not None:
-            raise ProviderTimeout("no chunk came before the endpoint's deadline")
-        raise ProviderUnavailable("the stream ended without a chunk" if error is None else str(error))
+            raise ProviderTimeout("the answer did not begin before the endpoint's deadline")
+        why = "the stream ended without an answer" if error is None else str(error)
+        raise ProviderUnavailable(why, again=True)
 
     async def relay(self, sink: Sink) -> None:
         """Send everything up to the closing events to `sink`, and return when that is done.
@@ -161,23 +206,29 @@ class Stream(Waits):
         self.paused = True
         self._exchange.pause()
 
-    def _data(self, piece: bytes | None) -> None:
-        """Take what came; None when nothing more will."""
-        reader = self.reader
-        try:
-            block = reader.end() if piece is None else reader.feed(piece)
-        except BadStream as error:
-            self._finish(self._broken(f"{error}"))
+    def _data(self, piece: bytes) -> None:
+        """Take what came."""
+        if not self._sniffed and not self._is_stream(piece):
             return
+        if self._whole is not None:
+            self._whole.append(piece)
+            return
+        try:
+            block = self.reader.feed(piece)
+        except BadStream as error:
+            self._finish(self._bad(error))
+            return
+        self._take(block)
+
+    def _take(self, block: bytes) -> None:
+        """Hand on what was read, and see how far the answer is."""
+        reader = self.reader
         if block:
             sink = self._sink
             if sink is not None:
                 sink.send(block)
             else:
-                if not self.first_s:
-                    self.first_s = time.monotonic()
                 self._held.append(block)
-                self.wake()
             kept = self.kept
             if kept is not None:
                 self._kept_bytes += len(block)
@@ -187,29 +238,98 @@ class Stream(Waits):
                         self.outgrown()
                 else:
                     kept.append(block)
+        if not self._begun and reader.begun:
+            self._begin()
         if reader.done:
             self._finish(None)
         elif self._output_chunks_max is not None and reader.chunks > self._output_chunks_max:
             self.cut = "output_tokens_max"
             self._finish(None)
+        elif reader.finished and len(reader.finished) >= self._choices:
+            self._limit(min(self._within.idle_s, AFTER_FINISH_S))
+
+    def _begin(self) -> None:
+        """The answer has begun: from now on there is no other target for it."""
+        self._begun = True
+        self.first_s = time.monotonic()
+        self._limit(self._within.idle_s)
+        self.wake()
+
+    def _limit(self, idle_s: float) -> None:
+        within = self._within
+        end_s = within.end_s if within.deadline_s is None else min(within.end_s, within.deadline_s)
+        self._exchange.limit(idle_s=idle_s, limit_s=end_s, bytes_max=within.bytes_max, now_s=time.monotonic())
+
+    def _is_stream(self, piece: bytes) -> bool:
+        """Look at the first bytes, whatever type the reply has: events, or a whole answer in their place. A
+        page is neither."""
+        start = piece.removeprefix(BOM).lstrip()[:1]
+        self._sniffed = bool(start)
+        if start in (b"{", b"["):
+            self._whole = []
+            self._limit(self._within.idle_s)
+        elif start == b"<":
+            self._finish(ProviderUnavailable("the reply to a streamed request is a page, not a stream"))
+            return False
+        return True
 
     def _end(self, error: Exception | None) -> None:
         if self._finished:
             return
+        reader = self.reader
         if error is None:
-            self._data(None)
-            if not self._finished:
-                self._finish(self._broken("it ended without [DONE]"))
-        elif self._deadline_s is not None and time.monotonic() >= self._deadline_s:
+            self._complete()
+        elif reader.ended(self._choices):  # nothing of the answer is missing
+            reader.done = True
+            self._finish(None)
+        elif self._within.deadline_s is not None and time.monotonic() >= self._within.deadline_s:
             self.cut = "deadline_s"
             self._finish(None)
-        elif self.first_s:
+        elif self._begun:
             self._finish(self._broken(str(error)))
         else:
             self._finish(error if isinstance(error, FarthingError) else self._broken(str(error)))
 
-    def _broken(self, why: str) -> StreamBroken:
-        return StreamBroken(f"the provider's stream broke after {self.reader.chunks} chunks: {why}")
+    def _complete(self) -> None:
+        """The reply is complete; the answer is where it says so."""
+        reader = self.reader
+        try:
+            if self._whole is not None:
+                block = reader.feed(self._as_events(b"".join(self._whole)))
+            else:
+                block = reader.end()
+        except BadStream as error:
+            if not reader.ended(self._choices):
+                self._finish(self._bad(error))
+                return
+            block = b""
+        except ProviderError as error:
+            self._finish(error)
+            return
+        reader.done = reader.ended(self._choices)
+        self._take(block)
+        if not self._finished:
+            self._finish(self._broken("it ended with neither a finish reason nor [DONE]"))
+
+    def _as_events(self, body: bytes) -> bytes:
+        """The stream that says what a whole answer says, which is paid for.
+
+        Raises:
+            ProviderError: it is no answer.
+        """
+        try:
+            return explode(body, include_usage=True) + DONE
+        except NotChunks:
+            raise self._in_answer(body) from None
+
+    def _bad(self, error: BadStream) -> FarthingError:
+        if not isinstance(error, ProviderSaid):
+            return self._broken(str(error))
+        return self._broken(str(error), error.said) if self._begun else self._in_answer(error.payload)
+
+    def _broken(self, why: str, said: Json | None = None) -> StreamBroken:
+        chunks = self.reader.chunks
+        return StreamBroken(f"the provider's stream broke after {chunks} chunks: {why}", said=said)
 
     def _finish(self, error: FarthingError | None) -> None:
         self._finished = True

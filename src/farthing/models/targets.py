@@ -1,10 +1,21 @@
 """Every target by its name `provider/model`, with what the catalogue knows of it."""
 
-from farthing.config import Config
+import difflib
+from functools import cached_property
+from itertools import pairwise
+
+from farthing.config import Config, fault_of_name
 from farthing.models.catalogue import Catalogue
+from farthing.models.listing import Listing, can_be_asked
 from farthing.types import Target
 
 OPEN_TARGETS_MAX = 1_000  # model names clients made up that are remembered
+OFFERED_MAX = 1_000  # models of all providers together that `GET /v1/models` lists unasked
+SUGGESTIONS_MAX = 3
+_SUGGESTIONS_KEPT_MAX = 1_000
+_COMPARED_MAX = 40  # names that are compared letter by letter: some 20 us each
+_KNOWN_NAMES_MAX = 5_000
+_NAME_CHARS_COMPARED = 100
 
 
 class Targets:
@@ -21,10 +32,15 @@ class Targets:
         named = [meaning for meaning in config.aliases.values() if self._is_target(meaning)]
         for name in (*named, *(price.target for price in config.prices if self._is_target(price.target))):
             self.configured.setdefault(name, self._target(name))
+        self._listings = [Listing(n, p.models, catalogue) for n, p in config.providers.items()]
+        self._folded_providers = {name.casefold(): name for name in config.providers}
         self._others: dict[str, Target] = {}
+        self._opened: dict[str, Target | None] = {}
+        self._suggested: dict[str, tuple[str, ...]] = {}
 
     def _is_target(self, name: str) -> bool:
-        return name.partition("/")[0] in self._providers and "/" in name
+        provider, _, model = name.partition("/")
+        return bool(model) and provider in self._providers
 
     def _target(self, name: str) -> Target:
         provider, _, model = name.partition("/")
@@ -53,9 +69,86 @@ class Targets:
 
     def open(self, model: str) -> Target | None:
         """The target for a model name that nothing is configured for: `provider/model` of a configured
-        provider, or any name when there is one provider only."""
+        provider, else any name when there is one provider only, else a model that exactly one lists."""
+        try:
+            return self._opened[model]
+        except KeyError:
+            found = self._opened[model] = self._open(model)
+        if len(self._opened) > OPEN_TARGETS_MAX:
+            del self._opened[next(iter(self._opened))]
+        return found
+
+    def _open(self, model: str) -> Target | None:
+        if fault_of_name(model):
+            return None
         if self._is_target(model):
             return self.get(model)
-        if len(self._providers) == 1 and model.isprintable() and len(model) <= 200:
+        if len(self._providers) == 1:
             return self.get(f"{next(iter(self._providers))}/{model}")
-        return None
+        homes = self._homes(model)
+        provider, _, rest = model.partition("/")
+        meant = self._folded_providers.get(provider.casefold())
+        if meant is not None and rest and not any(home.endswith(f"/{model}") for home in homes):
+            return self.get(f"{meant}/{rest}")
+        return self.get(homes[0]) if len(homes) == 1 else None
+
+    def _homes(self, model: str) -> list[str]:
+        """The targets at every provider that lists `model`; where none does, at those that the price list has
+        it for: not every provider lists the short names it takes."""
+        for look in (Listing.find, Listing.priced):
+            found = ((listing.provider, look(listing, model)) for listing in self._listings)
+            homes = [f"{provider}/{name}" for provider, name in found if name is not None]
+            if homes:
+                return homes
+        return []
+
+    def suggestions(self, model: str) -> tuple[str, ...]:
+        """Full names of the targets that `model` may mean, where `open` knows none: those of all providers
+        that list it, else those whose spelling is nearest. Takes about a millisecond, the first time two."""
+        model = model[:_NAME_CHARS_COMPARED]
+        found = self._suggested.get(model)
+        if found is None:
+            found = tuple(self._homes(model)[:SUGGESTIONS_MAX]) or self._nearest(model)
+            if len(self._suggested) < _SUGGESTIONS_KEPT_MAX:
+                self._suggested[model] = found
+        return found
+
+    def _nearest(self, model: str) -> tuple[str, ...]:
+        """Compared by pairs of letters first, which is quick, and only the best of these letter by letter."""
+        asked = model.casefold()
+        pairs = _pairs(asked)
+        shared = ((len(pairs & of) / (len(pairs | of) or 1), name) for name, of in self._known)
+        best = sorted((one for one in shared if one[0] > 0.25), reverse=True)[:_COMPARED_MAX]
+        by_model: dict[str, str] = {}
+        for _, name in best:
+            by_model.setdefault(name.partition("/")[2].casefold(), name)
+        for _, name in best:
+            by_model.setdefault(name.casefold(), name)  # for who wrote a provider in front of it
+        near = difflib.get_close_matches(asked, by_model, SUGGESTIONS_MAX, 0.6)
+        return tuple(dict.fromkeys(by_model[one] for one in near))
+
+    @cached_property
+    def _known(self) -> list[tuple[str, frozenset[str]]]:
+        """Every name that can be suggested, with the pairs of letters of its model."""
+        listed = [f"{one.provider}/{name}" for one in self._listings for name in one.names()]
+        names = list(dict.fromkeys([*self.configured, *listed]))[:_KNOWN_NAMES_MAX]
+        return [(name, _pairs(name.partition("/")[2].casefold())) for name in names]
+
+    def lists(self, target: Target) -> bool:
+        """Whether the target's provider is known to have its model."""
+        known = (one for one in self._listings if one.provider == target.provider)
+        return any(one.find(target.model) or one.priced(target.model) for one in known)
+
+    def offered(self) -> list[Target]:
+        """What providers are known to have beyond what is configured, in their order: only what they or the
+        operator listed, since the price list knows models that are gone."""
+        names = [
+            f"{one.provider}/{name}" for one in self._listings for name in one.models if can_be_asked(name)
+        ]
+        return [self._target(name) for name in dict.fromkeys(names) if name not in self.configured][
+            :OFFERED_MAX
+        ]
+
+
+def _pairs(text: str) -> frozenset[str]:
+    return frozenset(map("".join, pairwise(text)))

@@ -10,7 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from farthing.errors import ContractExceeded
+from farthing.errors import ContractExceeded, DeadlineExceeded
 from farthing.protocols import Hold
 from farthing.types import NO_TERMS, Prompt, Request, Terms
 
@@ -54,6 +54,9 @@ class _NoLimits:
     def call(self, worst_case_nusd: int | None) -> None:
         return None
 
+    def release(self, worst_case_nusd: int | None, cost_nusd: int | None) -> None:
+        return None
+
     def settle(self, cost_nusd: int | None) -> None:
         return None
 
@@ -62,7 +65,7 @@ NO_LIMITS: Hold = _NoLimits()
 
 
 class _LimitedHold:
-    __slots__ = ("_account", "_clock", "_deadline_at_s", "_held_nusd", "_settled", "_terms")
+    __slots__ = ("_account", "_clock", "_deadline_at_s", "_held_nusd", "_released_nusd", "_settled", "_terms")
 
     def __init__(
         self, terms: Terms, account: _Account, received_s: float, clock: Callable[[], float]
@@ -72,6 +75,8 @@ class _LimitedHold:
         self._clock = clock
         self._deadline_at_s = None if terms.deadline_s is None else received_s + terms.deadline_s
         self._held_nusd = 0
+        self._released_nusd = 0
+        """What calls that are over have spent, and stands in the account already."""
         self._settled = False
         account.holds += 1
 
@@ -102,6 +107,15 @@ class _LimitedHold:
             account.held_nusd += worst_case_nusd
             self._held_nusd += worst_case_nusd
 
+    def release(self, worst_case_nusd: int | None, cost_nusd: int | None) -> None:
+        if worst_case_nusd is None or cost_nusd is None or self._settled:
+            return
+        account = self._account
+        account.held_nusd -= worst_case_nusd
+        account.spent_nusd += cost_nusd
+        self._held_nusd -= worst_case_nusd
+        self._released_nusd += cost_nusd
+
     def settle(self, cost_nusd: int | None) -> None:
         if self._settled:
             return
@@ -109,7 +123,7 @@ class _LimitedHold:
         account = self._account
         account.holds -= 1
         account.held_nusd -= self._held_nusd
-        account.spent_nusd += self._held_nusd if cost_nusd is None else cost_nusd
+        account.spent_nusd += self._held_nusd if cost_nusd is None else cost_nusd - self._released_nusd
 
 
 class MemoryContract:
@@ -212,9 +226,7 @@ def _limits(terms: Terms) -> bool:
 
 def _check_deadline(terms: Terms, left_s: float | None) -> None:
     if left_s is not None and left_s <= 0:
-        raise ContractExceeded(
-            f"the endpoint's deadline_s = {terms.deadline_s:g} has passed", limit="deadline_s"
-        )
+        raise DeadlineExceeded(f"the endpoint's deadline_s = {terms.deadline_s:g} has passed")
 
 
 def _check_calls(terms: Terms, account: _Account) -> None:

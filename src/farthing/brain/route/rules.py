@@ -8,10 +8,10 @@ endpoint is the client's consent to choose for it:
     alias                     fixed answers, then what the alias stands for
     tier                      that tier
     provider/model, model     that target alone
-    anything else             the one provider that takes models by name, where there is one
+    anything else             the one provider that lists a model of that name, or the only provider there is
 
-All routes are built at the start and handed out as they are. Only a prompt that is too long for one of a
-tier's targets, or a model nobody configured, makes a new one.
+An alias may stand for another. All routes are built at the start and handed out as they are. Only a prompt
+that is too long for one of a tier's targets, or a model nobody configured, makes a new one.
 """
 
 import difflib
@@ -22,20 +22,23 @@ from msgspec import Struct
 
 from farthing.brain.phrase import normalised
 from farthing.brain.route.expression import Expression
-from farthing.config import DirectConfig, RuleConfig
+from farthing.config import AUTO, ENDPOINT_PREFIX, DirectConfig, RuleConfig, meanings
 from farthing.errors import ConfigError, UnknownModel
 from farthing.types import Request, Route, Target, Traits, replace
 
-AUTO = "auto"
 PINNED = "pinned: the client named the model"
-ENDPOINT_PREFIX = "farthing/"
 _NO_WINDOW = sys.maxsize
 _NAME_CHARS_MAX = 100  # of an unknown name that are shown and compared
-_NAMES_COMPARED_MAX = 500  # comparing costs some 10 us each
+_NAMES_COMPARED_MAX = 100  # comparing costs some 10 us each
+_NAMES_SHOWN_MAX = 10
 
 
 def _no_open_provider(name: str) -> Target | None:
     return None
+
+
+def _no_suggestions(name: str) -> tuple[str, ...]:
+    return ()
 
 
 class Policy(Struct, frozen=True, kw_only=True):
@@ -50,9 +53,14 @@ class Policy(Struct, frozen=True, kw_only=True):
     default_tier: str | None
     """None: there is no tier, so only models named by the client can be asked."""
     endpoints: tuple[str, ...] = ()
+    endpoint_tiers: Mapping[str, str] = {}
+    """The tiers of endpoints that have one."""
     directs: tuple[DirectConfig, ...] = ()
     open_provider: Callable[[str], Target | None] = _no_open_provider
-    """The target for a model name nothing is configured for, where one provider takes any name."""
+    """The target for a model name nothing is configured for, where one provider alone can be meant."""
+    suggestions: Callable[[str], tuple[str, ...]] = _no_suggestions
+    """Other names for one that `open_provider` has no target for: those that say which of several providers
+    is meant, else the nearest in spelling."""
 
 
 class _Ready(Struct, frozen=True):
@@ -82,6 +90,7 @@ class RulesRouter:
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
+        self._aliases = meanings(policy.aliases)
         self._tiers = {name: _ready(name, targets, f"tier {name}") for name, targets in policy.tiers.items()}
         self._default = self._default_tier("default: no rule applies")
         self._fallback = self._default_tier("fallback: the default tier")
@@ -95,14 +104,33 @@ class RulesRouter:
             (2 * len(phrase) + 64 for direct in self._directs for phrase in direct.phrases), default=0
         )
         self._named = self._names()
-        self._choosing = frozenset({AUTO, *(a for a, meaning in policy.aliases.items() if _chooses(meaning))})
+        self._choosing = frozenset({AUTO, *(a for a, meaning in self._aliases.items() if _chooses(meaning))})
 
     def known_models(self) -> tuple[str, ...]:
-        """Every name a client may put in `model`: auto, tiers, aliases, endpoints, targets."""
+        """Every name of the configuration a client may put in `model`: auto, tiers, aliases, endpoints,
+        targets, and the models of these by their own names."""
         policy = self._policy
         names = [AUTO, *policy.tiers, *policy.aliases]
         names += [ENDPOINT_PREFIX + name for name in policy.endpoints]
-        return tuple(dict.fromkeys([*names, *policy.targets]))
+        return tuple(dict.fromkeys([*names, *policy.targets, *self._named]))
+
+    def endpoint_of(self, name: str) -> str | None:
+        """The endpoint that a model name leads to, by itself or as an alias; None when it leads to none."""
+        meaning = self._aliases.get(name, name)
+        return meaning[len(ENDPOINT_PREFIX) :] if meaning.startswith(ENDPOINT_PREFIX) else None
+
+    def target_of(self, name: str) -> Target | None:
+        """The target a known name pins, by itself or as an alias; None when it leaves a choice."""
+        named = self._named.get(name)
+        return named.route.targets[0] if named is not None and named.route.pinned else None
+
+    def leads(self, name: str) -> bool:
+        """Whether a known name leads anywhere: without a default tier nothing can be chosen by rules."""
+        if name not in self._choosing and not name.startswith(ENDPOINT_PREFIX):
+            return True
+        endpoint = self.endpoint_of(name)
+        pinned = endpoint is not None and self._policy.endpoint_tiers.get(endpoint) in self._tiers
+        return pinned or self._default is not None or bool(self._directs)
 
     async def route(self, request: Request, traits: Traits) -> Route:
         """As the Protocol.
@@ -126,7 +154,7 @@ class RulesRouter:
             named = self._named.get(name)
             if named is None:
                 return self._open(name)
-            if name in self._policy.aliases:
+            if name in self._aliases:
                 direct = self._direct_answer(request, traits) if self._directs else None
                 if direct is not None:
                     return direct
@@ -191,7 +219,7 @@ class RulesRouter:
         name = request.model
         if not self._directs or request.tier is not None:
             return False
-        chosen = name in self._choosing or name.startswith(ENDPOINT_PREFIX) or name in self._policy.aliases
+        chosen = name in self._choosing or name.startswith(ENDPOINT_PREFIX) or name in self._aliases
         return chosen and self._direct_answer(request, traits) is not None
 
     def _tier_of(self, request: Request) -> _Ready:
@@ -233,8 +261,21 @@ class RulesRouter:
     def _open(self, name: str) -> Route:
         target = self._policy.open_provider(name)
         if target is None:
-            raise UnknownModel(_unknown("model", name, self.known_models()), param="model")
+            raise UnknownModel(self._unknown_model(name), param="model")
         return Route(tier="", targets=(target,), reason=PINNED, pinned=True)
+
+    def _unknown_model(self, name: str) -> str:
+        """Why a name leads nowhere, and the names that do. Bounded: anybody may ask for anything."""
+        near = self._policy.suggestions(name)
+        name = name[:_NAME_CHARS_MAX]
+        if len(near) > 1 and all(one.casefold().endswith(f"/{name}".casefold()) for one in near):
+            return f'more than one provider has "{name}": ask for {" or ".join(near)}'
+        own = difflib.get_close_matches(name, self.known_models()[:_NAMES_COMPARED_MAX], 3, 0.6)
+        meant = list(dict.fromkeys([*near, *own]))[:3]
+        if meant:
+            return f'there is no model "{name}": did you mean {" or ".join(meant)}?'
+        known = ", ".join(self.known_models()[:_NAMES_SHOWN_MAX])
+        return f'there is no model "{name}": known: {known}; any other is asked for as provider/model'
 
     def _tier_asked(self, tier: str) -> _Ready:
         ready = self._asked.get(tier)
@@ -268,15 +309,18 @@ class RulesRouter:
         """Every model name that is not left to the rules. Where two things share a name, the one that
         the list at the top of this file has first wins."""
         named: dict[str, _Ready] = {}
+        providers = {target.provider for target in self._policy.targets.values()}
         for name, target in self._policy.targets.items():
             tier = next((t for t, targets in self._policy.tiers.items() if target in targets), "")
             pinned = _pinned(_ready(tier, (target,), PINNED))
             named[name] = pinned
-            named.setdefault(target.model, pinned)
+            if target.model.partition("/")[0] not in providers:  # else its name means a target over there
+                named.setdefault(target.model, pinned)
         named.update(self._tiers)
-        for alias, meaning in self._policy.aliases.items():
+        goals = dict(named)  # an alias may bear the name of what another one stands for
+        for alias, meaning in self._aliases.items():
             if not _chooses(meaning):
-                named[alias] = self._alias(alias, meaning, named)
+                named[alias] = self._alias(alias, meaning, goals)
         return named
 
     def _alias(self, alias: str, meaning: str, named: Mapping[str, _Ready]) -> _Ready:

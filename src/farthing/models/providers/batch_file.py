@@ -12,7 +12,7 @@ from msgspec import Raw, Struct
 
 from farthing.errors import ProviderError, ProviderTimeout, ProviderUnavailable
 from farthing.models.providers.openai import NULL, OpenAIProvider, WholeReply
-from farthing.models.providers.sse import WireUsage, usage_of
+from farthing.models.providers.usage import read_usage
 from farthing.types import Usage
 
 ENDPOINT = "/v1/chat/completions"
@@ -39,7 +39,7 @@ class _Line(Struct):
 
 
 class _Used(Struct):
-    usage: WireUsage | None = None
+    usage: Raw = Raw(b"null")
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -126,6 +126,6 @@ def _failed(error: _Failure | None) -> ProviderError:
 
 def _usage(body: bytes) -> Usage | None:
     try:
-        return usage_of(_decode_used(body).usage)
+        return read_usage(_decode_used(body).usage)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None

@@ -3,18 +3,20 @@
 Used when a cached or a direct answer goes to a client that streams, when a streamed answer is kept
 for later, and when a whole answer was streamed upstream so that a limit can cut it.
 Lossless both ways for every field OpenAI documents; an unknown field of a delta is joined by its type
-(text is appended, lists are merged by `index`, anything else is replaced), as the official SDK does.
+(text is appended, lists are merged by `index`, anything else is replaced), as the official SDK does. Calls
+of tools are kept apart where a provider numbers them wrongly or not at all.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
+from farthing.models.lenient_json import NotJson, read_json, write_json
 from farthing.types import Json, Usage
 
-encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder().decode
+FIRST_SAID = frozenset({"id", "created", "model", "object"})
+"""What of a whole completion its first chunk says; Azure's filter chunk before it has them empty."""
+APPENDED = frozenset({"text", "arguments", "content", "summary", "data", "thinking", "input", "reasoning"})
+"""Texts inside the items of a list that come in pieces; others (`type`, `format`, `name`) come once."""
 
 
 class NotChunks(ValueError):
@@ -45,9 +47,8 @@ def assemble(blocks: list[bytes], usage_event: bytes | None) -> Json:
     whole: Json = {}
     choices: dict[int, Json] = {}
     pieces: list[_Pieces] = []
-    for event in b"".join(blocks).split(b"\n\n"):
-        payload = b"\n".join(line[5:].strip() for line in event.split(b"\n") if line.startswith(b"data:"))
-        if payload:
+    for payload in _payloads(b"".join(blocks)):
+        if payload != b"null":
             _add_chunk(whole, choices, pieces, payload)
     if usage_event is not None:
         _add_chunk(whole, choices, pieces, usage_event)
@@ -68,15 +69,23 @@ def assemble(blocks: list[bytes], usage_event: bytes | None) -> Json:
     return whole
 
 
+def _payloads(events: bytes) -> list[bytes]:
+    """The data of each event that has some."""
+    found = [
+        b"\n".join(line[5:].strip() for line in event.split(b"\n") if line.startswith(b"data:"))
+        for event in events.split(b"\n\n")
+    ]
+    return [payload for payload in found if payload]
+
+
 def _add_chunk(whole: Json, choices: dict[int, Json], pieces: list[_Pieces], payload: bytes) -> None:
-    try:
-        chunk = _decode(payload)
-    except msgspec.DecodeError as error:
-        raise NotChunks(str(error)) from None
+    chunk = _read(payload)
     if not isinstance(chunk, dict):
         raise NotChunks("an event is not an object")
     for name, value in chunk.items():
-        if name != "choices" and (value is not None or name not in whole):
+        if name in FIRST_SAID:
+            whole[name] = whole.get(name) or value
+        elif name != "choices" and (value is not None or name not in whole):
             whole[name] = value
     parts = chunk.get("choices") or ()
     if not isinstance(parts, list | tuple):
@@ -97,33 +106,70 @@ def _add_chunk(whole: Json, choices: dict[int, Json], pieces: list[_Pieces], pay
         _add_part(choice, part, pieces)
 
 
+def _read(raw: bytes) -> Any:
+    try:
+        return read_json(raw)
+    except NotJson as error:
+        raise NotChunks(str(error)) from None
+
+
 def _add_part(choice: Json, part: Json, pieces: list[_Pieces]) -> None:
     for name, value in part.items():
         if name == "delta":
             _merge(choice["message"], value or {}, pieces)
         elif name == "logprobs" and isinstance(value, dict):
             _merge_logprobs(choice, value)
+        elif name == "finish_reason":
+            choice[name] = value or choice[name]
         elif name != "index" and (value is not None or name not in choice):
             choice[name] = value
 
 
 def _merge(into: Json, delta: Json, pieces: list[_Pieces]) -> None:
+    """Add what a delta says to the message so far."""
     for name, value in delta.items():
         old = into.get(name)
-        if old is None or value is None or name in ("role", "type", "id"):
+        if name == "tool_calls" and isinstance(value, list):
+            into[name] = old if isinstance(old, list) else []
+            for call in value:
+                _merge_call(into[name], call, pieces)
+        elif old is None or value is None or name in ("role", "type", "id"):
             if value is not None or name not in into:
                 into[name] = value
-        elif isinstance(old, _Pieces) and isinstance(value, str):
-            old.texts.append(value)
-        elif isinstance(old, str) and isinstance(value, str):
-            into[name] = begun = _Pieces(into, name, [old, value])
-            pieces.append(begun)
+        elif isinstance(old, str | _Pieces) and isinstance(value, str):
+            _append(into, name, value, pieces)
         elif isinstance(old, dict) and isinstance(value, dict):
             _merge(old, value, pieces)
         elif isinstance(old, list) and isinstance(value, list):
             _merge_list(old, value, pieces)
+        elif isinstance(old, list) and isinstance(value, str) and name == "content":
+            _add_text(old, value, pieces)
+        elif isinstance(old, str | _Pieces) and isinstance(value, list) and name == "content":
+            said = "".join(old.texts) if isinstance(old, _Pieces) else old
+            into[name] = [{"type": "text", "text": said}, *value] if said else value
         else:
             into[name] = value
+
+
+def _append(into: Json, name: str, value: str, pieces: list[_Pieces]) -> None:
+    """Add a piece to the text under `name`."""
+    old = into.get(name)
+    if isinstance(old, _Pieces):
+        old.texts.append(value)
+    elif isinstance(old, str):
+        into[name] = begun = _Pieces(into, name, [old, value])
+        pieces.append(begun)
+    else:
+        into[name] = value
+
+
+def _add_text(parts: list[Any], value: str, pieces: list[_Pieces]) -> None:
+    """Add text to a content of parts: to its last, where that is text."""
+    last = parts[-1] if parts else None
+    if isinstance(last, dict) and last.get("type") == "text":
+        _append(last, "text", value, pieces)
+    elif value:
+        parts.append({"type": "text", "text": value})
 
 
 def _merge_list(old: list[Any], new: list[Any], pieces: list[_Pieces]) -> None:
@@ -132,8 +178,89 @@ def _merge_list(old: list[Any], new: list[Any], pieces: list[_Pieces]) -> None:
         known = None if index is None else next((one for one in old if _place(one) == index), None)
         if known is None:
             old.append(item)
-        else:
-            _merge(known, {name: value for name, value in item.items() if name != "index"}, pieces)
+            continue
+        for name, value in item.items():
+            if name in APPENDED and isinstance(value, str):
+                _append(known, name, value, pieces)
+            elif isinstance(value, dict) and isinstance(known.get(name), dict):
+                _merge(known[name], value, pieces)
+            elif value not in (None, "") or name not in known:
+                known[name] = value
+
+
+def _merge_call(calls: list[Any], piece: Any, pieces: list[_Pieces]) -> None:
+    """Add a piece of a tool call to the call it belongs to, or begin another."""
+    if not isinstance(piece, dict):
+        calls.append(piece)
+        return
+    call = _call_of(calls, piece)
+    if call is None:
+        calls.append(piece)
+        return
+    for name, value in piece.items():
+        old = call.get(name)
+        if isinstance(value, dict) and isinstance(old, dict):
+            for inner, said in value.items():
+                if inner in APPENDED and isinstance(said, str):
+                    _append(old, inner, said, pieces)
+                elif inner == "name" and isinstance(said, str) and said and isinstance(old.get(inner), str):
+                    old[inner] += said if said != old[inner] else ""  # in pieces, or again with each of them
+                elif said not in (None, ""):
+                    old[inner] = said
+        elif value not in (None, ""):  # an id is not wiped by an empty one
+            call[name] = value
+
+
+def _call_of(calls: list[Any], piece: Json) -> Json | None:
+    """The call that `piece` goes on with; None: it begins one. An index that two calls share, and none at
+    all, are told apart by id and name: what has neither goes on with the last."""
+    index, called = _place(piece), piece.get("id")
+    known: list[Json] = [call for call in calls if isinstance(call, dict)]
+    same = [call for call in known if _place(call) == index] if index is not None else known
+    if not same:
+        return None
+    by_id = next((call for call in same if called and call.get("id") == called), None)
+    if by_id is not None:
+        return by_id
+    last = same[-1]
+    name = _name_of(piece)
+    if not name:
+        return last
+    if called and last.get("id"):
+        return None
+    had = _name_of(last)
+    if index is None or _arguments_of(last):
+        again = name == had and not _is_json(_arguments_of(last))
+        return last if again else None
+    return last
+
+
+def _function_of(call: Json) -> Json:
+    for kind in ("function", "custom"):
+        if isinstance(call.get(kind), dict):
+            found: Json = call[kind]
+            return found
+    return {}
+
+
+def _name_of(call: Json) -> str:
+    name = _function_of(call).get("name")
+    return name if isinstance(name, str) else ""
+
+
+def _arguments_of(call: Json) -> str:
+    said = _function_of(call).get("arguments") or _function_of(call).get("input")
+    if isinstance(said, _Pieces):
+        said = "".join(said.texts)
+    return said if isinstance(said, str) else ""
+
+
+def _is_json(text: str) -> bool:
+    try:
+        read_json(text.encode("utf-8", "surrogatepass"))
+    except NotJson:
+        return False
+    return True
 
 
 def _place(item: Any) -> int | None:
@@ -166,23 +293,20 @@ def _merge_logprobs(choice: Json, value: Json) -> None:
 def shorten_logprobs(body: bytes, alternatives: int | None) -> bytes:
     """A whole completion with the logprobs its client asked for: with so many alternatives for each token,
     or, None, without any."""
-    whole = _decode(body)
+    whole = _read(body)
     if isinstance(whole, dict):
         _shorten(whole, alternatives)
-    return encode(whole)
+    return write_json(whole)
 
 
 def shorten_logprobs_of_events(events: bytes, alternatives: int | None) -> bytes:
     """As `shorten_logprobs`, of the events of a stream as `EventReader.feed` returned them."""
     changed: list[bytes] = []
-    for event in events.split(b"\n\n"):
-        payload = b"\n".join(line[5:].strip() for line in event.split(b"\n") if line.startswith(b"data:"))
-        if not payload:
-            continue
-        chunk = _decode(payload)
+    for payload in _payloads(events):
+        chunk = _read(payload)
         if isinstance(chunk, dict):
             _shorten(chunk, alternatives)
-        changed.append(b"data: %b\n\n" % encode(chunk))
+        changed.append(b"data: %b\n\n" % write_json(chunk))
     return b"".join(changed)
 
 
@@ -207,7 +331,7 @@ def explode(body: bytes, *, include_usage: bool) -> bytes:
     Raises:
         NotChunks: `body` is not a chat completion.
     """
-    whole = _decode(body)
+    whole = _read(body)
     if not isinstance(whole, dict) or not isinstance(whole.get("choices"), list):
         raise NotChunks("not a chat completion")
     if not all(isinstance(c, dict) and isinstance(c.get("message") or {}, dict) for c in whole["choices"]):
@@ -228,19 +352,19 @@ def explode(body: bytes, *, include_usage: bool) -> bytes:
         end = {"index": index, "delta": {}, "finish_reason": choice.get("finish_reason")}
         events.append(_event(shared, [end]))
     if include_usage and whole.get("usage") is not None:
-        events.append(b"data: %b\n\n" % encode({**shared, "choices": [], "usage": whole["usage"]}))
+        events.append(b"data: %b\n\n" % write_json({**shared, "choices": [], "usage": whole["usage"]}))
     return b"".join(events)
 
 
 def _event(shared: Json, choices: list[Json]) -> bytes:
-    return b"data: %b\n\n" % encode({**shared, "choices": choices})
+    return b"data: %b\n\n" % write_json({**shared, "choices": choices})
 
 
 def from_text(
     text: str, *, request_id: str, model: str, created: int, usage: Usage, finish_reason: str = "stop"
 ) -> bytes:
     """A whole completion that says `text`: an answer no model gave."""
-    return encode(
+    return write_json(
         {
             "id": f"chatcmpl-{request_id}",
             "object": "chat.completion",
@@ -270,10 +394,10 @@ def closing_chunk(
 
     `open_choices` are the indices of the choices that have not ended by themselves.
     """
-    first = _decode(first_payload) if first_payload else {}
-    return b"data: %b\n\n" % encode(
+    first = read_json(first_payload) if first_payload else {}
+    return b"data: %b\n\n" % write_json(
         {
-            "id": first.get("id", f"chatcmpl-{request_id}"),
+            "id": first.get("id") or f"chatcmpl-{request_id}",
             "object": "chat.completion.chunk",
             "created": first.get("created", 0),
             "model": first.get("model", ""),

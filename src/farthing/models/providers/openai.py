@@ -6,21 +6,17 @@ the usage chunk. What comes back goes on byte for byte.
 """
 
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
-from time import time
 
 import msgspec
 from msgspec import Raw, Struct
 
 from farthing import __version__
-from farthing.errors import (
-    ProviderBusy,
-    ProviderError,
-    ProviderRejected,
-    ProviderTimeout,
-    ProviderUnavailable,
-)
-from farthing.models.providers.sse import WireUsage, usage_of
+from farthing.errors import ProviderError, ProviderUnavailable
+from farthing.models.lenient_json import NotJson, read_json, write_json
+from farthing.models.providers import failures
+from farthing.models.providers.completion import NotChunks, assemble
+from farthing.models.providers.sse import BadStream, EventReader, ProviderSaid, finish_of, said_chars
+from farthing.models.providers.usage import read_usage
 from farthing.models.transport.connection import header
 from farthing.models.transport.origin import HttpOrigin
 from farthing.types import Json, Operation, Prompt, Target, Usage
@@ -29,6 +25,9 @@ PATHS: dict[Operation, str] = {"chat": "/chat/completions", "embeddings": "/embe
 REASONING_MODELS = ("gpt-5", "gpt-6", "o1", "o3", "o4")
 ERROR_BODY_BYTES_MAX = 65_536
 JSON = "application/json"
+
+EVENTS = (b"data:", b"event:", b":", b"id:", b"retry:")
+"""How a stream begins that comes in answer to a request for a whole answer."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -57,21 +56,10 @@ class _Logprobs(Struct):
 class _Whole(Struct):
     choices: list[_Choice] | None = None
     data: Raw = NULL
-    usage: WireUsage | None = None
-
-
-class _Error(Struct):
-    message: str = ""
-    code: str | int | None = None
-
-
-class _ErrorBody(Struct):
-    error: _Error | str | None = None
-    message: str = ""
+    usage: Raw = NULL
 
 
 _decode_whole = msgspec.json.Decoder(_Whole).decode
-_decode_error = msgspec.json.Decoder(_ErrorBody).decode
 _decode_logprobs = msgspec.json.Decoder(_Logprobs | None).decode
 _decode_text = msgspec.json.Decoder(str).decode
 
@@ -105,9 +93,22 @@ class WholeReply:
         """Of the tokens of the first choice; None when the provider gave none."""
         try:
             found = _decode_logprobs(self._choices[0].logprobs) if self._choices else None
-        except msgspec.ValidationError:
+        except msgspec.DecodeError:
             return None
         return None if found is None or not found.content else [token.logprob for token in found.content]
+
+    @property
+    def answer_chars(self) -> int:
+        """Characters of all that was said, reasoning and the arguments of calls included."""
+        try:
+            whole = read_json(self.body)
+        except NotJson:
+            return len(self.text)
+        chars = 0
+        for choice in whole.get("choices") or () if isinstance(whole, dict) else ():
+            message = choice.get("message") if isinstance(choice, dict) else None
+            chars += said_chars(message) if isinstance(message, dict) else 0
+        return chars
 
     @property
     def text(self) -> str:
@@ -117,7 +118,7 @@ class WholeReply:
             return ""
         try:
             return _decode_text(message.content)
-        except msgspec.ValidationError:
+        except msgspec.DecodeError:
             return ""
 
 
@@ -138,6 +139,7 @@ class OpenAIProvider:
         self.name = name
         self.origin = origin
         self._include_usage = include_usage
+        self._api_key = api_key
         host = f"[{origin.host}]" if ":" in origin.host else origin.host
         if origin.port != (443 if origin.tls else 80):
             host = f"{host}:{origin.port}"
@@ -196,14 +198,36 @@ class OpenAIProvider:
         except UnicodeDecodeError as error:
             self.check_encoding(headers)  # what is compressed is no text: say which of the two it is
             raise ProviderUnavailable(f"the reply is not UTF-8: {error.reason}") from None
-        except msgspec.ValidationError as error:
-            raise ProviderUnavailable(f"the reply is JSON of another shape: {error}") from None
         except msgspec.DecodeError as error:
-            raise ProviderUnavailable(f"the reply is not JSON: {error}") from None
+            if body.lstrip()[:6].startswith(EVENTS):
+                body = self._of_events(body)
+            whole = _loosely(body, str(error))
         choices = whole.choices
+        if choices and choices[0].message is None:
+            raise ProviderUnavailable("the reply has a choice without a message")
         if not choices and whole.data is NULL:
+            if failures.has_words(failures.error_object(body)):
+                raise self.in_answer(body)
             raise ProviderUnavailable("the reply has neither choices nor data")
-        return WholeReply(body, usage_of(whole.usage), choices)
+        usage = None if whole.usage is NULL else read_usage(whole.usage)
+        return WholeReply(body, usage, choices)
+
+    def _of_events(self, body: bytes) -> bytes:
+        """The whole answer that a stream comes to, which nobody asked for and somebody paid.
+
+        Raises:
+            ProviderError: it is none, or not all of it.
+        """
+        reader = EventReader(len(body) + 2)
+        try:
+            events = reader.feed(body) + reader.end()
+            if reader.ended(1):
+                return write_json(assemble([events], reader.usage_event))
+        except ProviderSaid as error:
+            raise self.in_answer(error.payload) from None
+        except (BadStream, NotChunks) as error:
+            raise ProviderUnavailable(f"the reply is a stream, and broken: {error}") from None
+        raise ProviderUnavailable("the reply is a stream that ended without a finish")
 
     def check_encoding(self, headers: Mapping[bytes, bytes]) -> None:
         """Raises:
@@ -216,22 +240,44 @@ class OpenAIProvider:
             raise ProviderUnavailable(f"the reply is compressed ({encoding}) although identity was asked")
 
     def failure(self, status: int, headers: Mapping[bytes, bytes], body: bytes) -> ProviderError:
-        """What a reply of another status than 200 means."""
-        if status in (401, 403):  # its words may hold a part of our key
-            return ProviderRejected(
-                f"{self.name} answered {status}: it refused the gateway's own key", upstream_status=status
-            )
-        message = f"{self.name} answered {status}{_message_of(body)}"
-        body = body[:ERROR_BODY_BYTES_MAX]
-        if status == 429:
-            return ProviderBusy(
-                message, retry_after_s=retry_after_s(headers), upstream_status=status, body=body
-            )
-        if status in (408, 504):
-            return ProviderTimeout(message, upstream_status=status, body=body)
-        if 400 <= status < 500:
-            return ProviderRejected(message, upstream_status=status, body=body)
-        return ProviderUnavailable(message, upstream_status=status, body=body)
+        """What a reply of another status than success means."""
+        return failures.failure(self.name, status, headers, body, self._api_key)
+
+    def in_answer(self, payload: bytes) -> ProviderError:
+        """What an error object means that came in place of an answer."""
+        return failures.in_answer(self.name, payload)
+
+
+def _loosely(body: bytes, why: str) -> _Whole:
+    """A whole answer that has an odd side field, or is JSON as only a lenient parser reads it.
+
+    Raises:
+        ProviderUnavailable: it is no JSON object.
+    """
+    try:
+        value = read_json(body)
+    except NotJson:
+        raise ProviderUnavailable(f"the reply is not JSON: {why}") from None
+    if not isinstance(value, dict):
+        raise ProviderUnavailable("the reply is JSON of another shape: not an object")
+    choices, data, usage = value.get("choices"), value.get("data"), value.get("usage")
+    return _Whole(
+        choices=[_choice(one) for one in choices if isinstance(one, dict)]
+        if isinstance(choices, list)
+        else None,
+        data=NULL if data is None else Raw(write_json(data)),
+        usage=NULL if usage is None else Raw(write_json(usage)),
+    )
+
+
+def _choice(value: Json) -> _Choice:
+    message = value.get("message")
+    content = message.get("content") if isinstance(message, dict) else None
+    return _Choice(
+        finish_reason=finish_of(value.get("finish_reason")),
+        message=_Message(content=Raw(write_json(content))) if isinstance(message, dict) else None,
+        logprobs=Raw(write_json(value.get("logprobs"))),
+    )
 
 
 def _reasons(model: str) -> bool:
@@ -252,38 +298,3 @@ def _set_cap(body: Json, model: str, cap: int | None) -> None:
         body[
             "max_completion_tokens" if _reasons(model) or (old is None and new is not None) else "max_tokens"
         ] = cap
-
-
-def _message_of(body: bytes) -> str:
-    """The provider's own words, for our message; empty when there are none we can read."""
-    try:
-        read = _decode_error(body)
-    except msgspec.DecodeError:
-        return ""
-    error = read.error
-    words = error if isinstance(error, str) else error.message if error is not None else read.message
-    words = " ".join(words.split())[:500]
-    return f": {words}" if words else ""
-
-
-def retry_after_s(headers: Mapping[bytes, bytes], now_unix_s: float | None = None) -> float | None:
-    """Seconds a 429 asks us to wait: `retry-after-ms`, or `retry-after` in seconds or as a date.
-
-    None when there is none, or it makes no sense (negative, not a number, in the past).
-    """
-    raw_ms = header(headers, b"retry-after-ms")
-    raw = header(headers, b"retry-after")
-    try:
-        if raw_ms is not None:
-            seconds = float(raw_ms) / 1000
-        elif raw is None:
-            return None
-        else:
-            seconds = float(raw)
-    except ValueError:
-        try:
-            when = parsedate_to_datetime((raw or b"").decode("latin-1"))
-        except ValueError:
-            return None
-        seconds = when.timestamp() - (time() if now_unix_s is None else now_unix_s)
-    return seconds if 0 <= seconds < float("inf") else None

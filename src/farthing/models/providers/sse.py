@@ -1,64 +1,86 @@
 """Server-sent events of a streamed chat completion: bytes in, whole events and what they say out.
 
 The bytes of an event go on as they came; each event is decoded once, into the few fields that
-accounting, caching and truth need, which also proves that it is JSON. Three things are kept back for
-the caller to send last, after the receipt is written: the usage chunk, and `[DONE]`.
+accounting, caching and truth need. Two things are kept back for the caller to send last, after the receipt
+is written: the usage chunk, and `[DONE]`. What says nothing (`data: null`, `event: ping`) is dropped.
+
+Lenient where a side field is odd, strict where the answer is missing: what is in the usual shape is read by
+typed decoders, and what they refuse is read value by value (`_loose`). Only what is no JSON object at all
+ends a stream, or an error of the provider's.
 
 Sans-I/O and bounded: no event may be longer than `event_bytes_max`.
-Source: HTML Living Standard, 9.2.6 (line ends CR, LF, CRLF; `:` comments; several `data` lines).
+Source: HTML Living Standard, 9.2.6 (line ends CR, LF, CRLF; `:` comments; several `data` lines; unknown
+fields are ignored; one byte order mark before the first event).
 """
 
-import msgspec
-from msgspec import Struct
+import re
+from typing import Any
 
-from farthing.types import Usage
+import msgspec
+from msgspec import Raw, Struct
+
+from farthing.models.lenient_json import BOM, NotJson, read_json, write_json
+from farthing.models.providers.completion import explode
+from farthing.models.providers.failures import error_object, has_words, is_error
+from farthing.models.providers.usage import read_usage
+from farthing.types import Json, Usage
 
 DONE = b"data: [DONE]\n\n"
+PINGS = frozenset({b"ping", b"heartbeat", b"keepalive", b"keep-alive"})
+"""Names of events that only keep a connection open."""
+MEANINGFUL = (
+    "content", "tool_calls", "function_call", "refusal", "audio", "images", "image", "citations",
+    "annotations",
+)  # fmt: skip
+"""What of a delta is a part of an answer, with all whose name begins as one of `THOUGHTS`."""
+THOUGHTS = ("reasoning", "thinking")
+REASONING = ("reasoning_content", "reasoning", "thinking", "reasoning_details", "thinking_blocks")
+"""The names under which providers send reasoning; some send the same under two of them."""
+_UNCOUNTED = re.compile(b'"(?:function_call|audio|image|citations|annotations|reasoning_|thinking)')
+"""Names of parts that no count is made of; most first chunks have none of them."""
+
+NULL = Raw(b"null")
 
 
-class PromptDetails(Struct):
-    cached_tokens: int | None = None
+class FunctionDelta(Struct):
+    arguments: str | None = None
 
 
-class CompletionDetails(Struct):
-    reasoning_tokens: int | None = None
-
-
-class WireUsage(Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: PromptDetails | None = None
-    completion_tokens_details: CompletionDetails | None = None
-    prompt_cache_hit_tokens: int | None = None
-    """DeepSeek's name for cached tokens."""
+class ToolCallDelta(Struct):
+    function: FunctionDelta | None = None
 
 
 class Delta(Struct):
     content: str | None = None
     reasoning_content: str | None = None
-    tool_calls: list[msgspec.Raw] | None = None
+    reasoning: str | None = None
+    """The same under the name that vLLM, Ollama and OpenRouter give it."""
+    refusal: str | None = None
+    tool_calls: list[ToolCallDelta] | None = None
+    function_call: FunctionDelta | None = None
+    thinking: Raw = NULL
+    reasoning_details: Raw = NULL
 
 
 class ChunkChoice(Struct):
     delta: Delta | None = None
     finish_reason: str | None = None
     index: int = 0
-
-
-NULL = msgspec.Raw(b"null")
+    usage: Raw = NULL
+    """Kimi's place for it, beside the finish."""
 
 
 class WireChunk(Struct):
     choices: list[ChunkChoice] | None = None
-    usage: WireUsage | None = None
-    error: msgspec.Raw = NULL
+    usage: Raw = NULL
+    error: Raw = NULL
 
 
 _decode = msgspec.json.Decoder(WireChunk).decode
 
 
 class PlainChoice(Struct):
-    delta: msgspec.Raw
+    delta: Raw
     finish_reason: None = None
 
 
@@ -77,7 +99,6 @@ _DONE = b"data: [DONE]"
 
 _decode_plain = msgspec.json.Decoder(list[PlainChunk]).decode
 _decode_list = msgspec.json.Decoder(list[WireChunk]).decode
-_decode_any = msgspec.json.Decoder().decode
 
 
 class BadStream(Exception):
@@ -85,29 +106,21 @@ class BadStream(Exception):
 
 
 class ProviderSaid(BadStream):
-    """An error object in the middle of the stream; `payload` is its JSON."""
+    """An error object in the stream; `payload` is its JSON."""
 
-    def __init__(self, message: str, payload: bytes) -> None:
-        super().__init__(message)
+    def __init__(self, payload: bytes) -> None:
+        said = error_object(payload)
+        super().__init__("the provider reported an error" if said is None else said["message"])
         self.payload = payload
+        self.said = said
+        """As OpenAI's error object; None: it said nothing."""
 
 
-def usage_of(wire: WireUsage | None) -> Usage | None:
-    """OpenAI's usage object in our terms; None when it counts nothing."""
-    if wire is None or (wire.prompt_tokens is None and wire.completion_tokens is None):
-        return None
-    read, written = wire.prompt_tokens_details, wire.completion_tokens_details
-    cached = (None if read is None else read.cached_tokens) or wire.prompt_cache_hit_tokens or 0
-    reasoning = 0 if written is None else written.reasoning_tokens or 0
-    inputs, outputs = wire.prompt_tokens or 0, wire.completion_tokens or 0
-    if inputs < 0 or outputs < 0 or cached < 0 or reasoning < 0:  # a count below zero counts nothing
-        inputs, outputs, cached, reasoning = (
-            max(0, inputs),
-            max(0, outputs),
-            max(0, cached),
-            max(0, reasoning),
-        )
-    return Usage(input_tokens=inputs, output_tokens=outputs, cached_tokens=cached, reasoning_tokens=reasoning)
+def finish_of(value: Any) -> str | None:
+    """Why a choice ended, of a `finish_reason` of any type; None: it has not."""
+    if isinstance(value, dict):  # SGLang's own form
+        value = value.get("type")
+    return value if isinstance(value, str) and value else None
 
 
 class EventReader:
@@ -118,9 +131,11 @@ class EventReader:
         "_chunks",
         "_event_bytes_max",
         "_held_cr",
+        "_seen",
         "_text_chars",
         "_uncounted",
         "_uncounted_bytes",
+        "begun",
         "done",
         "finish_reason",
         "finished",
@@ -133,9 +148,14 @@ class EventReader:
         self._event_bytes_max = event_bytes_max
         self._buffer = b""
         self._held_cr = False
+        self.begun = False
+        """Something of the answer has come: content, a call of a tool, a refusal, reasoning, or its finish.
+        What came before it (a role, a filter's result) may still be taken back."""
         self.done = False
         """`[DONE]` has come; whatever follows is ignored."""
         self._chunks = 0
+        self._seen: set[int] = set()
+        """Indices of the choices that have been counted."""
         self._text_chars = 0
         self._uncounted: list[bytes] = []
         self._uncounted_bytes = 0
@@ -146,6 +166,7 @@ class EventReader:
         self.usage_event: bytes | None = None
         """The JSON of the chunk that held only the usage; kept back."""
         self.first_payload: bytes | None = None
+        """The first chunk with a choice in it, whose id and model are the answer's."""
 
     def feed(self, data: bytes) -> bytes:
         """Return the complete events in `data` and what was left before it, ready to send on.
@@ -154,7 +175,8 @@ class EventReader:
             BadStream: not events, not JSON, an event too long. ProviderSaid: an error object came.
         """
         if (
-            data.endswith(b"\n\n")
+            self.begun
+            and data.endswith(b"\n\n")
             and not self._buffer
             and not self._held_cr
             and data.isascii()
@@ -181,16 +203,20 @@ class EventReader:
         block = data[: end + 2]
         if not block.isascii():
             _check_utf8(block)  # the parser looks only into the strings that are read
+        passed: list[bytes] = []
+        at = 0
+        while at < len(block) and not self.begun:
+            end = block.find(b"\n\n", at)
+            end = len(block) if end < 0 else end  # blank lines that belong to no event
+            passed.append(self._read(block[at:end]))
+            at = end + 2
+        block = block[at:]
         plain = self._plain_until(block)
         if plain and self._read_plain(block[:plain]):
-            if plain == len(block):
-                return block
-        else:
-            plain = 0
-        passed = [block[:plain]]
-        for event in block[plain:-2].split(b"\n\n"):
-            if not self._read(event):
-                passed.append(event + b"\n\n")
+            passed.append(block[:plain])
+            block = block[plain:]
+        if block:
+            passed += map(self._read, block[:-2].split(b"\n\n"))
         return b"".join(passed)
 
     def _plain_until(self, block: bytes) -> int:
@@ -221,8 +247,6 @@ class EventReader:
                 return False
         except msgspec.DecodeError:  # what is wrong with it is for the slow path to say
             return False
-        if self.first_payload is None:
-            self.first_payload = block[6 : block.index(b"\n")]
         self._uncounted.append(block)
         self._uncounted_bytes += len(block)
         if self._uncounted_bytes > UNCOUNTED_BYTES_MAX:
@@ -248,11 +272,11 @@ class EventReader:
     def _count_one_by_one(self, block: bytes) -> None:
         for payload in block[6:-2].split(b"\n\ndata: "):
             try:
-                chunk = _decode(payload)
-            except msgspec.ValidationError:
-                self._chunks += 1  # at least one token
+                choices: Any = _decode(payload).choices
+            except msgspec.DecodeError:
+                self._loose_choices(read_json(payload))
                 continue
-            for choice in chunk.choices or ():
+            for choice in choices or ():
                 self._choice(choice)
 
     @property
@@ -263,74 +287,200 @@ class EventReader:
 
     @property
     def text_chars(self) -> int:
+        """Characters of what was said, reasoning and the arguments of calls included."""
         self._count()
         return self._text_chars
 
     def end(self) -> bytes:
-        """The stream is over: return what a CR that came last completes."""
-        return self.feed(b"\n") if self._held_cr else b""
+        """The body is complete: return what an event without its blank line comes to.
+
+        Raises:
+            BadStream, ProviderSaid: as `feed`.
+        """
+        passed = self.feed(b"\n") if self._held_cr else b""
+        return passed + self.feed(b"\n\n") if self._buffer.strip() else passed
+
+    def ended(self, choices: int) -> bool:
+        """Whether the answer is complete: `[DONE]`, or a finish of so many choices and of all that began."""
+        if self.done or len(self.finished) < choices:
+            return self.done
+        self._count()
+        return self._seen <= self.finished.keys()
 
     def _keep(self, rest: bytes) -> None:
         if len(rest) > self._event_bytes_max:
             raise BadStream(f"an event is longer than {self._event_bytes_max} bytes")
         self._buffer = rest
 
-    def _read(self, event: bytes) -> bool:
-        """Take in one event; True when it must not be sent on now."""
+    def _read(self, event: bytes) -> bytes:
+        """Take in one event, and return what of it is to be sent on now."""
         if event.startswith(b"data: {") and b"\n" not in event:
-            return self._chunk(event[6:])
-        payload = _data_of(event)
-        if payload is None:  # a comment or a field we do not know: sent on as it is
-            return False
-        if payload == b"[DONE]":
+            return self._chunk(event[6:], event)
+        if BOM in event:
+            event = b"\n".join(line.removeprefix(BOM) for line in event.split(b"\n"))
+        name, payload = _fields_of(event)
+        if payload is None:
+            return _comments_of(event) if self.begun else b""
+        if name == b"error":
+            raise ProviderSaid(payload)
+        if not payload or payload == b"null" or name in PINGS:
+            return b""
+        if payload.startswith((b"[DONE]", b'"[DONE]"')):
             self.done = True
-            return True
-        return self._chunk(payload)
+            return b""
+        return self._chunk(payload, event)
 
-    def _chunk(self, payload: bytes) -> bool:
+    def _chunk(self, payload: bytes, event: bytes) -> bytes:
+        """Take in one chunk, and return the events to send on for it."""
         if self.done:
-            return True
+            return b""
         try:
             chunk = _decode(payload)
-        except msgspec.ValidationError:  # JSON, but shaped in a way we do not know: carried, not read
-            self._opaque(payload)
-            return False
-        except msgspec.DecodeError as error:
-            raise BadStream(f"an event is not JSON: {error}") from None
-        if chunk.error is not NULL and bytes(chunk.error) != b"null":
-            raise ProviderSaid("the provider reported an error", payload)
-        if self.first_payload is None:
-            self.first_payload = payload
+        except msgspec.DecodeError:
+            return self._loose(payload, event)
         choices = chunk.choices
+        if chunk.error is not NULL or (not choices and chunk.usage is NULL):
+            return self._loose(payload, event)
         for choice in choices or ():
+            if choice.delta is None and b'"message"' in payload:
+                return self._loose(payload, event)
             self._choice(choice)
-        if chunk.usage is not None:
-            self.usage = usage_of(chunk.usage) or self.usage
-            if not choices:
+            if choice.usage is not NULL:
+                self.usage = read_usage(choice.usage) or self.usage
+        return b"" if self._note(payload, bool(choices), chunk.usage) else event + b"\n\n"
+
+    def _note(self, payload: bytes, has_choices: bool, usage: Raw) -> bool:
+        """What else a chunk says; True when it must not be sent on now."""
+        if has_choices and self.first_payload is None:
+            self.first_payload = payload
+        if usage is not NULL and bytes(usage) != b"null":
+            self.usage = read_usage(usage) or self.usage
+            if not has_choices:
                 self.usage_event = payload
                 return True
+        if not self.begun:
+            self.begun = self._chunks > 0 or bool(self.finished) or _is_meaningful(payload)
         return False
 
     def _choice(self, choice: ChunkChoice) -> None:
         delta = choice.delta
         if delta is not None:
-            text = delta.content or delta.reasoning_content
-            self._text_chars += len(text or "")
-            self._chunks += bool(text or delta.tool_calls)
-        if choice.finish_reason is not None:
-            self.finish_reason = choice.finish_reason
-            self.finished[choice.index] = choice.finish_reason
+            chars = len(delta.content or delta.refusal or "")
+            chars += len(delta.reasoning_content or delta.reasoning or "")
+            for call in delta.tool_calls or ():
+                chars += 0 if call.function is None else len(call.function.arguments or "")
+            if delta.thinking is not NULL or delta.reasoning_details is not NULL:
+                chars = chars or chars_in(read_json(delta.thinking)) + chars_in(
+                    read_json(delta.reasoning_details)
+                )
+            if delta.function_call is not None:
+                chars += len(delta.function_call.arguments or "")
+            self._text_chars += chars
+            self._chunks += bool(chars or delta.tool_calls or delta.function_call)
+        if choice.finish_reason:
+            self._finish(choice.index, choice.finish_reason)
+        self._seen.add(choice.index)
 
-    def _opaque(self, payload: bytes) -> None:
+    def _finish(self, index: int, reason: str) -> None:
+        self.finish_reason = reason
+        self.finished[index] = reason
+
+    # -- chunks of another shape than the usual --------------------------------------------------------
+
+    def _loose(self, payload: bytes, event: bytes) -> bytes:
+        """As `_chunk`, of one that the typed decoders refuse, or that holds more than a chunk does."""
         try:
-            value = _decode_any(payload)
-        except msgspec.DecodeError as error:
+            value = read_json(payload)
+        except NotJson as error:
             raise BadStream(f"an event is not JSON: {error}") from None
+        if isinstance(value, list) and value and isinstance(value[0], dict) and is_error(value[0]):
+            raise ProviderSaid(payload)
         if not isinstance(value, dict):
             raise BadStream("an event is not a JSON object")
-        if value.get("error"):
-            raise ProviderSaid("the provider reported an error", payload)
-        self._chunks += 1
+        if is_error(value):
+            raise ProviderSaid(payload)
+        if _is_whole(value):  # all of an answer in one event
+            events = explode(payload, include_usage=True).split(b"\n\n")
+            return b"".join(map(self._read, events))
+        if value.get("error"):  # an object in which nothing is said, which clients would take for an error
+            del value["error"]
+            payload = write_json(value)
+            event = b"data: " + payload
+        usage = value.get("usage")
+        has_choices = self._loose_choices(value)
+        held = self._note(payload, has_choices, NULL if usage is None else Raw(write_json(usage)))
+        return b"" if held else event + b"\n\n"
+
+    def _loose_choices(self, value: Json) -> bool:
+        """Take in the choices of a chunk as far as they can be read; False: there are none."""
+        choices = value.get("choices")
+        found = [one for one in choices if isinstance(one, dict)] if isinstance(choices, list) else []
+        for one in found:
+            place, delta = one.get("index"), one.get("delta")
+            index = place if isinstance(place, int) else 0
+            self._loose_delta(delta if isinstance(delta, dict) else {})
+            reason = finish_of(one.get("finish_reason"))
+            if reason is not None:
+                self._finish(index, reason)
+            self._seen.add(index)
+            if one.get("usage") is not None:
+                self.usage = read_usage(Raw(write_json(one["usage"]))) or self.usage
+        return bool(found)
+
+    def _loose_delta(self, delta: Json) -> None:
+        chars = said_chars(delta)
+        self._text_chars += chars
+        self._chunks += bool(chars or delta.get("tool_calls") or delta.get("function_call"))
+
+
+CONTENT_DEPTH_MAX = 8
+
+
+def chars_in(content: Any, depth: int = 0) -> int:
+    """Characters of text in a content of any shape: a text, parts with texts, calls with arguments."""
+    if isinstance(content, str):
+        return len(content)
+    if isinstance(content, list) and depth < CONTENT_DEPTH_MAX:
+        return sum(chars_in(part, depth + 1) for part in content)
+    if not isinstance(content, dict) or depth >= CONTENT_DEPTH_MAX:
+        return 0
+    named = ("text", "content", "thinking", "arguments", "input", "function", "custom", "summary")
+    return sum(chars_in(content.get(name), depth + 1) for name in named)
+
+
+def said_chars(message: Json) -> int:
+    """Characters of all that a message or a delta of one says: text, reasoning under any of its names, a
+    refusal, the arguments of calls."""
+    reasoning = next(filter(None, map(message.get, REASONING)), None)
+    said = message.get("content"), reasoning, message.get("refusal")
+    calls = message.get("tool_calls"), message.get("function_call")
+    return sum(map(chars_in, said)) + sum(map(chars_in, calls))
+
+
+def _is_whole(value: Json) -> bool:
+    choices = value.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    return isinstance(first, dict) and isinstance(first.get("message"), dict) and not first.get("delta")
+
+
+def _comments_of(event: bytes) -> bytes:
+    """The comments of an event that says nothing else: a sign of life. No blank line follows, since some
+    clients take one for the end of an event as soon as they have seen an `id`."""
+    return b"".join(line + b"\n" for line in event.split(b"\n") if line.startswith(b":"))
+
+
+def _is_meaningful(payload: bytes) -> bool:
+    """Whether a chunk holds a part of an answer that is not counted in characters."""
+    if _UNCOUNTED.search(payload) is None:
+        return False
+    value = read_json(payload)
+    choices = value.get("choices")
+    for choice in choices if isinstance(choices, list) else ():
+        delta = choice.get("delta") if isinstance(choice, dict) else None
+        for name, inner in delta.items() if isinstance(delta, dict) else ():
+            if (name in MEANINGFUL or name.startswith(THOUGHTS)) and has_words(inner):
+                return True
+    return False
 
 
 def _listed(block: bytes) -> bytes:
@@ -338,19 +488,17 @@ def _listed(block: bytes) -> bytes:
     return b"[%b]" % block[6:-2].replace(b"\n\ndata: ", b",")
 
 
-def _data_of(event: bytes) -> bytes | None:
-    """The joined `data` lines of an event; None when it has none.
-
-    Raises:
-        BadStream: a line that is no field of an event stream, as the start of an HTML page.
-    """
-    lines = []
+def _fields_of(event: bytes) -> tuple[bytes, bytes | None]:
+    """Name and joined `data` lines of an event; None when it has none of these. Other fields are ignored."""
+    name = b""
+    lines: list[bytes] = []
     for line in event.split(b"\n"):
-        if line.startswith(b"data:"):
-            lines.append(line[6:] if line.startswith(b"data: ") else line[5:])
-        elif line and not line.startswith((b":", b"event", b"id", b"retry")):
-            raise BadStream("what came is not an event stream")
-    return b"\n".join(lines) if lines else None
+        field, _, value = line.partition(b":")
+        if field == b"data":
+            lines.append(value)
+        elif field == b"event":
+            name = value.strip()
+    return name, b"\n".join(lines).strip() if lines else None
 
 
 def _check_utf8(block: bytes) -> None:

@@ -210,7 +210,9 @@ class Connection(asyncio.Protocol):
         got = exchange.status or self._quiet_bytes
         said = f" ({exc})" if exc else ""
         where = "in the middle of its reply" if got else "before it replied"
-        exchange.fail(ProviderUnavailable(f"the connection ended {where}{said}", nothing_received=not got))
+        exchange.fail(
+            ProviderUnavailable(f"the connection ended {where}{said}", again=True, nothing_received=not got)
+        )
 
     def _ended_by_close(self, exchange: Http1Exchange) -> bool:
         """A reply with neither length nor chunks ends where its connection ends (RFC 9112, 6.3)."""

@@ -89,13 +89,15 @@ class Pool:
             made = True
             return connection
         except TimeoutError:
-            raise ProviderTimeout(f"no connection to {origin} within {origin.connect_s} s") from None
+            raise ProviderTimeout(
+                f"no connection to {origin} within {origin.connect_s} s", again=True
+            ) from None
         except ssl.SSLCertVerificationError as error:
             raise ProviderUnavailable(
                 f"the certificate of {origin} was refused: {error.verify_message}"
             ) from error
         except (OSError, ssl.SSLError, socket.gaierror) as error:
-            raise ProviderUnavailable(f"cannot connect to {origin}: {error}") from error
+            raise ProviderUnavailable(f"cannot connect to {origin}: {error}", again=True) from error
         finally:
             if not made:
                 self._open -= 1

@@ -1,0 +1,267 @@
+"""What a provider says when it gives no answer: read from its error replies in all the forms they come in.
+
+The client gets the provider's own words, type and code, as it would without us; we read only what decides
+what to do next. Pure functions over bytes; no regular expressions over messages.
+"""
+
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from time import time
+from typing import Any
+
+from farthing.errors import (
+    KeyRejected,
+    ProviderBusy,
+    ProviderError,
+    ProviderRejected,
+    ProviderTimeout,
+    ProviderUnavailable,
+)
+from farthing.models.lenient_json import NotJson, read_json
+from farthing.models.transport.connection import header
+from farthing.types import Json
+
+WORDS_CHARS_MAX = 2_000
+MESSAGE_CHARS_MAX = 500  # of them in a message of ours
+DEPTH_MAX = 6
+# Where the words stand, in the order to look: OpenAI, FastAPI, Spring, AWS, OAuth, problem details, Apigee.
+WORDS = (
+    "message", "detail", "error_description", "error_message", "error_msg", "error", "msg", "errors",
+    "Message", "errorMessage", "description", "reason", "faultstring", "fault", "title", "text",
+)  # fmt: skip
+NESTS = ("error", "detail", "message")
+"""Fields that may hold the error itself."""
+SAID_OF_ERRORS = ("detail", "errors", "error_msg", "error_message", "error_description", "error_code")
+"""Fields that no answer has."""
+OUT_OF_MONEY = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
+"""Codes of a 429 that no pause ends."""
+ABOUT_THE_KEY = (
+    "api_key", "apikey", "auth", "permission", "credential", "forbidden", "access_denied", "accessdenied",
+)  # fmt: skip
+"""Parts of the types and codes of a 403 that say that our key, not the request, was refused."""
+NOT_ABOUT_THE_KEY = ("author", "moderation", "content", "policy", "safety", "flagged")
+
+
+def failure(
+    provider: str, status: int, headers: Mapping[bytes, bytes], body: bytes, api_key: str | None = None
+) -> ProviderError:
+    """What a reply of another status than success means. `api_key`: ours, which no word may repeat."""
+    said = error_object(body)
+    if status == 401 or (status == 403 and _about_the_key(said)) or (status == 400 and _bad_key(said)):
+        return KeyRejected(
+            f"{provider} answered {status}: it refused the gateway's own key", upstream_status=status
+        )
+    if api_key is not None and said is not None and _repeats(said, api_key, status):
+        said = None
+    message = f"{provider} answered {status}{_told(said)}"
+    return _of_status(status, message, said, wait_s(headers, body))
+
+
+def in_answer(provider: str, payload: bytes) -> ProviderError:
+    """What an error object means that came where an answer was to: as the body of a success, or as an event.
+    Its code is the status where it is one."""
+    said = error_object(payload)
+    message = f"{provider} answered with an error{_told(said)}"
+    code = _status_of(said)
+    if code is None:
+        return ProviderUnavailable(message, said=said, again=True, upstream_status=502)
+    return _of_status(code, message, said, wait_s({}, payload))
+
+
+def _of_status(status: int, message: str, said: Json | None, wait_s: float | None) -> ProviderError:
+    if status == 429:
+        spent = said is not None and OUT_OF_MONEY.intersection(map(str, (said.get("code"), said.get("type"))))
+        return ProviderBusy(message, upstream_status=429, said=said, retry_after_s=wait_s, again=not spent)
+    if status in (408, 504):
+        return ProviderTimeout(message, upstream_status=status, said=said, retry_after_s=wait_s, again=True)
+    if 400 <= status < 500:
+        again = status in (409, 425)  # somebody else's turn, or too early: not for long
+        return ProviderRejected(message, upstream_status=status, said=said, again=again)
+    again = status >= 500 and status not in (501, 505)
+    return ProviderUnavailable(message, upstream_status=status, said=said, retry_after_s=wait_s, again=again)
+
+
+# -- the words ---------------------------------------------------------------------------------------
+
+
+def error_object(body: bytes) -> Json | None:
+    """The provider's error as OpenAI's error object, with a message in it; None: it said nothing readable.
+
+    One that is such an object already is returned as it is, whatever else it holds.
+    """
+    try:
+        value = read_json(body)
+    except NotJson:
+        words = _plain(body)
+        return _as_object(words, {}) if words else None
+    while isinstance(value, list) and value:
+        value = value[0]
+    if isinstance(value, str):
+        return _as_object(value, {}) if value.strip() else None
+    if not isinstance(value, dict):
+        return None
+    error = value.get("error")
+    if isinstance(error, dict) and isinstance(error.get("message"), str) and error["message"]:
+        return error
+    words = _words(error if isinstance(error, dict) and error else value, 0)
+    if not words:
+        return None
+    found = value
+    for _ in range(DEPTH_MAX):  # type and code stand where the words do, or around them
+        nested = [found[name] for name in NESTS if isinstance(found.get(name), dict)]
+        if not nested:
+            break
+        found = {**found, **dict.fromkeys(NESTS), **nested[0]}
+    if isinstance(error, str) and error != words:
+        found = {"code": error, **found}
+    return _as_object(words, found)
+
+
+def is_error(value: Json) -> bool:
+    """Whether a JSON object that came where a chunk or an answer was to is an error. `error` with nothing in
+    it, which some send with each good chunk, is none."""
+    if has_words(value.get("error")):
+        return True
+    if value.get("choices") or value.get("data") or value.get("usage") is not None:
+        return False
+    if value.get("object") == "error" or any(map(has_words, map(value.get, SAID_OF_ERRORS))):
+        return True
+    return has_words(value.get("message")) and any(value.get(name) for name in ("code", "type", "status"))
+
+
+def has_words(error: Any) -> bool:
+    """Whether anything is said: neither null, false, 0, empty nor an object of such."""
+    if isinstance(error, dict):
+        return any(map(has_words, error.values()))
+    return bool(error)
+
+
+def _told(said: Json | None) -> str:
+    """The words for a message of ours, after a colon; empty when there are none."""
+    return "" if said is None else f": {' '.join(said['message'].split())[:MESSAGE_CHARS_MAX]}"
+
+
+def _as_object(words: str, found: Json) -> Json:
+    kind, code = found.get("type"), found.get("code")
+    if not isinstance(code, str | int):
+        code = found.get("error_code") or found.get("status")
+    return {
+        "message": words,
+        "type": kind if isinstance(kind, str) and kind else "provider_error",
+        "param": found.get("param") if isinstance(found.get("param"), str) else None,
+        "code": code if isinstance(code, str | int) else None,
+    }
+
+
+def _words(value: Any, depth: int) -> str:
+    """The first words in `value`, where words usually stand."""
+    if isinstance(value, str):
+        return " ".join(value.split())[:WORDS_CHARS_MAX]
+    if depth >= DEPTH_MAX:
+        return ""
+    if isinstance(value, list):
+        found = [words for item in value[:5] if (words := _words(item, depth + 1))]
+        return "; ".join(found)[:WORDS_CHARS_MAX]
+    if not isinstance(value, dict):
+        return ""
+    words = next((words for name in WORDS if (words := _words(value.get(name), depth + 1))), "")
+    place = value.get("loc")  # FastAPI: which field it is about
+    if words and isinstance(place, list):
+        words = f"{'.'.join(map(str, place[:10]))}: {words}"
+    return words
+
+
+def _plain(body: bytes) -> str:
+    """The words of a body that is no JSON: the text, or the title of a page."""
+    text = body.decode("utf-8", "replace").strip()
+    if text.startswith("<"):
+        text = text.partition("<title>")[2].partition("</title>")[0]
+    words = " ".join(text.split())[:WORDS_CHARS_MAX]
+    return words if words.isprintable() else ""
+
+
+# -- what they mean ----------------------------------------------------------------------------------
+
+
+def _status_of(said: Json | None) -> int | None:
+    """The HTTP status that an error object names as its code; None: it names none."""
+    for name in ("code", "status", "status_code"):
+        code = None if said is None else said.get(name)
+        if isinstance(code, str) and code.isascii() and code.isdigit():
+            code = int(code[:4])
+        if isinstance(code, int) and not isinstance(code, bool) and 400 <= code < 600:
+            return code
+    named = {str(said.get("code")), str(said.get("type"))} if said is not None else set()
+    return 429 if named & {"rate_limit_exceeded", "rate_limit_error", *OUT_OF_MONEY} else None
+
+
+def _about_the_key(said: Json | None) -> bool:
+    if said is None:
+        return True  # a refusal without a word: what else we sent is the client's, and that was a 400
+    named = " ".join(str(said.get(name) or "") for name in ("type", "code", "status")).lower()
+    return any(part in named for part in ABOUT_THE_KEY) and not any(
+        part in named for part in NOT_ABOUT_THE_KEY
+    )
+
+
+def _bad_key(said: Json | None) -> bool:
+    """Google's way to refuse a key: a 400 with this reason among its details."""
+    details = None if said is None else said.get("details")
+    return isinstance(details, list) and any(
+        isinstance(one, dict) and one.get("reason") == "API_KEY_INVALID" for one in details
+    )
+
+
+def _repeats(said: Json, api_key: str, status: int) -> bool:
+    """Whether what the provider said may hold a part of our key, as `sk-ab***wxyz` does. A 403 is the more
+    likely to."""
+    text = repr(said)
+    if status == 403 and (api_key[:4] in text or "**" in text):
+        return True
+    return len(api_key) >= 8 and (api_key[:8] in text or ("*" in text and api_key[-4:] in text))
+
+
+def wait_s(headers: Mapping[bytes, bytes], body: bytes, now_unix_s: float | None = None) -> float | None:
+    """Seconds a provider asks us to wait: `retry-after-ms`, `retry-after` in seconds or as a date, or in the
+    body, as Google's RetryInfo has it (`"retryDelay": "34s"`).
+
+    None when there is none, or it makes no sense (negative, not a number, in the past).
+    """
+    raw_ms = header(headers, b"retry-after-ms")
+    raw = header(headers, b"retry-after")
+    try:
+        if raw_ms is not None:
+            seconds = float(raw_ms) / 1000
+        elif raw is None:
+            return _wait_in(body)
+        else:
+            seconds = float(raw)
+    except ValueError:
+        try:
+            when = parsedate_to_datetime((raw or b"").decode("latin-1"))
+        except ValueError:
+            return None
+        seconds = when.timestamp() - (time() if now_unix_s is None else now_unix_s)
+    return seconds if 0 <= seconds < float("inf") else None
+
+
+def _wait_in(body: bytes) -> float | None:
+    if b'"retryDelay"' not in body:
+        return None
+    try:
+        value = read_json(body)
+    except NotJson:
+        return None
+    if isinstance(value, list) and value:
+        value = value[0]
+    error = value.get("error") if isinstance(value, dict) else None
+    details = error.get("details") if isinstance(error, dict) else None
+    for detail in details if isinstance(details, list) else ():
+        delay = detail.get("retryDelay") if isinstance(detail, dict) else None
+        if isinstance(delay, str) and delay.endswith("s"):
+            try:
+                seconds = float(delay[:-1])
+            except ValueError:
+                return None
+            return seconds if 0 <= seconds < float("inf") else None
+    return None

@@ -1,0 +1,175 @@
+"""What providers say when they give no answer, in every form it comes in."""
+
+import json
+from typing import Any
+
+import pytest
+
+from farthing.errors import (
+    KeyRejected,
+    NoProviderLeft,
+    ProviderBusy,
+    ProviderError,
+    ProviderRejected,
+    ProviderTimeout,
+    ProviderUnavailable,
+)
+from farthing.models.providers.failures import error_object, failure, has_words, in_answer, is_error, wait_s
+
+
+def wire(value: Any) -> bytes:
+    return value if isinstance(value, bytes) else json.dumps(value).encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"error": {"message": "too long", "type": "t", "code": "c"}}, "too long"),
+        ([{"error": {"code": 400, "message": "unknown name", "status": "INVALID_ARGUMENT"}}], "unknown name"),
+        ({"error": "model is not loaded"}, "model is not loaded"),
+        ({"detail": "Model not found"}, "Model not found"),
+        ({"detail": {"message": "no", "code": 7}}, "no"),
+        ({"detail": [{"loc": ["body", "n"], "msg": "must be 1"}]}, "body.n: must be 1"),
+        ({"message": {"detail": [{"loc": ["body", "x"], "msg": "extra field"}]}}, "body.x: extra field"),
+        ({"object": "error", "message": "old form", "code": 40303}, "old form"),
+        ({"errors": [{"message": "first"}, {"message": "second"}]}, "first; second"),
+        ({"fault": {"faultstring": "quota"}}, "quota"),
+        ({"error": {"message": {"error": {"message": "deep"}}}}, "deep"),
+        ({"error": "invalid_grant", "error_description": "expired"}, "expired"),
+        ("just text", "just text"),
+        (b"prompt too long", "prompt too long"),
+        (b"  <html><head><title>502 Bad\nGateway</title></head></html>", "502 Bad Gateway"),
+        (b"\xef\xbb\xbf" + wire({"error": {"message": "after a mark"}}), "after a mark"),
+    ],
+)
+def test_the_providers_words_are_found(body: Any, words: str) -> None:
+    said = error_object(wire(body))
+    assert said is not None and said["message"] == words
+    assert words in str(failure("up", 400, {}, wire(body)))
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{}", b"[]", b"null", b"\x00\x01", {"error": {}}, {"error": ""}, b"<p>"]
+)
+def test_where_nothing_is_said_nothing_is_made_up(body: Any) -> None:
+    assert error_object(wire(body)) is None
+    assert str(failure("up", 500, {}, wire(body))) == "up answered 500"
+
+
+def test_openais_own_object_goes_on_whole() -> None:
+    said = {"message": "m", "type": "t", "param": "p", "code": "c", "metadata": {"raw": [1]}}
+    assert failure("up", 422, {}, wire({"error": said})).said == said
+
+
+@pytest.mark.parametrize(
+    ("error", "falsy"),
+    [(None, True), (False, True), ("", True), ({}, True), (0, True), ([], True),
+     ({"message": "", "code": None}, True), ("x", False), ({"message": "x"}, False), ({"code": 5}, False)],
+)  # fmt: skip
+def test_an_error_that_says_nothing_is_none(error: Any, falsy: bool) -> None:
+    assert has_words(error) is not falsy
+    assert is_error({"choices": [{}], "error": error}) is not falsy
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{"error": "x"}, {"object": "error", "message": "m"}, {"detail": "d"}, {"message": "m", "code": 1},
+     {"message": "m", "type": "server_error"}, {"error_code": 1, "error_msg": "m"}],
+)  # fmt: skip
+def test_an_error_is_told_from_a_chunk_without_choices(value: dict[str, Any]) -> None:
+    assert is_error(value)
+    assert not is_error({"id": "c", "choices": [], "prompt_filter_results": []})
+    assert not is_error({"id": "c", "message": "m"})
+
+
+@pytest.mark.parametrize(
+    ("payload", "kind", "status"),
+    [
+        ({"error": {"message": "slow down", "code": 429}}, ProviderBusy, 429),
+        ({"error": {"message": "slow down", "code": "429"}}, ProviderBusy, 429),
+        ({"error": {"message": "slow down", "type": "rate_limit_error"}}, ProviderBusy, 429),
+        ({"error": {"message": "bad", "code": 400}}, ProviderRejected, 400),
+        ({"message": "late", "status": 504}, ProviderTimeout, 504),
+        ({"error": {"message": "down", "code": "overloaded"}}, ProviderUnavailable, 502),
+        (b"no words", ProviderUnavailable, 502),
+    ],
+)
+def test_an_error_in_the_place_of_an_answer_means_what_its_code_says(
+    payload: Any, kind: type[ProviderError], status: int
+) -> None:
+    found = in_answer("up", wire(payload))
+    assert type(found) is kind and found.upstream_status == status
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "kind"),
+    [
+        (401, {"message": "bad key"}, KeyRejected),
+        (403, {"message": "no", "type": "permission_error"}, KeyRejected),
+        (403, {"message": "no", "code": "invalid_api_key"}, KeyRejected),
+        (400, {"message": "no", "details": [{"reason": "API_KEY_INVALID"}]}, KeyRejected),
+        (403, {"message": "flagged", "code": 403, "metadata": {"reasons": ["x"]}}, ProviderRejected),
+        (403, {"message": "no", "type": "content_policy_violation"}, ProviderRejected),
+        (403, {"message": "not in your region", "code": "unsupported_country"}, ProviderRejected),
+    ],
+)  # fmt: skip
+def test_a_refused_request_is_told_from_a_refused_key(
+    status: int, error: dict[str, Any], kind: type[ProviderError]
+) -> None:
+    found = failure("up", status, {}, wire({"error": error}), "sk-secret-123456")
+    assert type(found) is kind
+    left = NoProviderLeft([found])
+    assert left.status == (502 if kind is KeyRejected else status)
+    assert ("bad key" in str(left)) is False
+
+
+@pytest.mark.parametrize("echo", ["sk-secret-123456", "sk-secre*****3456", "sk-s...", "key **** is wrong"])
+def test_no_part_of_our_key_goes_out(echo: str) -> None:
+    found = failure("up", 403, {}, wire({"error": {"message": f"about {echo}"}}), "sk-secret-123456")
+    assert found.said is None and echo not in str(found)
+
+
+def test_the_wait_is_read_from_googles_body_too() -> None:
+    details = [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34.5s"}]
+    body = wire([{"error": {"code": 429, "message": "m", "details": details}}])
+    assert wait_s({}, body) == 34.5
+    assert wait_s({b"Retry-After": b"3"}, body) == 3.0
+    for odd in ("34", "s", "-3s", "nans", 5, None):
+        assert wait_s({}, wire({"error": {"details": [{"retryDelay": odd}]}})) is None
+
+
+def failed(kind: type[ProviderError], status: int | None, target: str = "a", **more: Any) -> ProviderError:
+    error = kind("m", upstream_status=status, **more)
+    error.target = target
+    return error
+
+
+@pytest.mark.parametrize(
+    ("failures", "tried_again", "status", "retry"),
+    [
+        ([(ProviderUnavailable, 503)], False, 503, None),
+        ([(ProviderUnavailable, 503)] * 3, True, 503, False),
+        ([(ProviderUnavailable, None)], False, 502, None),
+        ([(ProviderTimeout, None)], False, 504, None),
+        ([(ProviderRejected, 422)], False, 422, False),
+        ([(KeyRejected, 401)], False, 502, False),
+    ],
+)
+def test_what_a_client_is_told_of_one_target(
+    failures: list[tuple[type[ProviderError], int | None]], tried_again: bool, status: int, retry: bool | None
+) -> None:
+    left = NoProviderLeft([failed(*one) for one in failures], tried_again=tried_again)
+    assert (left.status, left.retry) == (status, retry)
+
+
+def test_a_wait_and_a_word_against_retries_never_go_together() -> None:
+    busy = failed(ProviderBusy, 429, retry_after_s=90.0)
+    left = NoProviderLeft([busy] * 3, tried_again=True)
+    assert (left.status, left.retry_after_s, left.retry) == (429, 60.0, None)
+
+
+def test_of_several_targets_all_are_named_and_a_last_refusal_is_passed_on() -> None:
+    both = [failed(ProviderRejected, 400, "a"), failed(ProviderUnavailable, 503, "b")]
+    assert NoProviderLeft(both).status == 502 and NoProviderLeft(both).passed_on is None
+    assert NoProviderLeft(both[::-1]).status == 400
+    assert NoProviderLeft([failed(ProviderTimeout, None, t) for t in "ab"]).status == 504
