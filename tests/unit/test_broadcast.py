@@ -6,13 +6,14 @@ from collections.abc import Awaitable, Callable, Mapping
 import pytest
 
 from farthing.config import CallConfig
-from farthing.errors import ContractExceeded, StreamBroken
+from farthing.errors import ContractExceeded, ProviderUnavailable, StreamBroken
 from farthing.models.broadcast import Broadcast
 from farthing.models.call import Called
 from farthing.models.health import Health
-from farthing.models.stream import Stream
+from farthing.models.stream import Stream, Within
 from farthing.types import Attempt, Target
 
+NEVER_S = 1e18
 TARGET = Target(name="a/m", provider="a", model="m")
 
 
@@ -47,7 +48,7 @@ class Upstream:
         self.closed = True
 
     def limit(self, *, idle_s: float, limit_s: float, bytes_max: int, now_s: float) -> None:
-        raise AssertionError
+        pass
 
     async def read(self, bytes_max: int, *, within_s: float | None = None) -> bytes:
         raise AssertionError
@@ -76,12 +77,21 @@ class Scene:
 
     def __init__(self, held_bytes_max: int = 10_000) -> None:
         self.upstream = Upstream()
+        within = Within(
+            first_s=NEVER_S,
+            idle_s=NEVER_S,
+            end_s=NEVER_S,
+            deadline_s=None,
+            bytes_max=1_000_000,
+            event_bytes_max=10_000,
+        )
         self.stream = Stream(
             self.upstream,
-            event_bytes_max=10_000,
+            within,
+            choices=1,
             keep_bytes_max=held_bytes_max,
             output_chunks_max=None,
-            deadline_s=None,
+            in_answer=lambda body: ProviderUnavailable(body.decode()),
         )
         self.called = Called(
             TARGET, Attempt(target="a/m", tier="t", started_ms=0), Health(CallConfig(), lambda: 0.0)
