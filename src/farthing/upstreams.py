@@ -5,6 +5,7 @@ from pathlib import Path
 from farthing.brain.route.rules import RulesRouter
 from farthing.config import ProviderConfig
 from farthing.errors import ConfigError
+from farthing.models.presets import usage_form
 from farthing.models.providers.openai import OpenAIProvider
 from farthing.models.targets import Targets
 from farthing.models.transport.origin import HttpOrigin, parse_base_url
@@ -33,6 +34,7 @@ def build_provider(name: str, provider: ProviderConfig) -> OpenAIProvider:
             auth=provider.auth,
             headers=provider.headers,
             include_usage=provider.include_usage,
+            usage_form=usage_form(name, host),
         )
     except ValueError as error:
         raise ConfigError(str(error)) from error

@@ -75,7 +75,7 @@ def test_every_sum_is_exact_and_the_parts_of_the_saving_add_up_to_it(rows: list[
     assert savings.requests + savings.not_comparable == len(rows) == report.requests
     cost_nusd = sum(row.cost_nusd or 0 for row in rows)
     for cells in (report.cells, report.endpoints, report.tiers, [report.total]):
-        assert sum(cell.cost_nusd for cell in cells) == cost_nusd
+        assert sum(cell.cost_nusd or 0 for cell in cells) == cost_nusd
         assert sum(cell.requests for cell in cells) == len(rows)
         assert sum(cell.unpriced for cell in cells) == sum(row.cost_nusd is None for row in rows)
         assert sum(cell.latency.count for cell in cells) == len(rows)

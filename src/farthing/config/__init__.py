@@ -40,7 +40,6 @@ from farthing.config.knobs import (
     MemoryStoreConfig,
     OnnxEmbedderConfig,
     PrecomputeConfig,
-    PriceConfig,
     ProviderConfig,
     RemoteEmbedderConfig,
     ReportConfig,
@@ -53,6 +52,7 @@ from farthing.config.knobs import (
     TierConfig,
     state_dir,
 )
+from farthing.config.prices import PriceConfig, TierPriceConfig, TokenPriceConfig
 from farthing.config.quality import (
     CheckConfig,
     CommandCheckConfig,
@@ -122,6 +122,8 @@ __all__ = [
     "StoreConfig",
     "Table",
     "TierConfig",
+    "TierPriceConfig",
+    "TokenPriceConfig",
     "advice",
     "answers_version",
     "key_digest",

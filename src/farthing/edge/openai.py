@@ -17,6 +17,7 @@ from farthing.errors import (
     RequestError,
     UnknownModel,
 )
+from farthing.media import measure
 from farthing.types import Endpoint, Json, Request, Tenant, replace
 
 ENDPOINT_PREFIX = "farthing/"
@@ -25,6 +26,7 @@ TASK = b"x-farthing-task"
 CACHE_CONTROL = b"cache-control"
 DOCUMENTS = b"x-farthing-documents"
 DOCUMENTS_MAX = 64
+UNSEEN_BYTES_MAX = 16_384  # of a body beside the texts of its messages, before all of it is measured
 TOKENS_MAX = 100_000_000  # above any context window; a larger number is a mistake, often a negative one
 
 Tokens = Annotated[int, Meta(ge=1, le=TOKENS_MAX)]
@@ -106,9 +108,13 @@ class Reader:
             )
         if not read.messages:
             raise InvalidRequest("`messages` is empty: send at least one message", param="messages")
-        text, chars = _texts(read.messages)
-        if read.tools is not None or body.get("functions") or body.get("response_format"):
-            chars = max(chars, asked.body_bytes)
+        text, chars, plain = _texts(read.messages)
+        media_tokens = 0
+        if not plain or asked.body_bytes > 2 * chars + UNSEEN_BYTES_MAX:
+            found = measure(body)
+            chars, media_tokens = found.chars, found.media_tokens
+        elif read.tools is not None or body.get("functions") or body.get("response_format"):
+            chars = max(chars, asked.body_bytes)  # near enough, and far quicker than to write them out again
         output_tokens_max = read.max_completion_tokens
         if output_tokens_max is None:
             output_tokens_max = read.max_tokens
@@ -134,6 +140,7 @@ class Reader:
             task_type=_word(headers[TASK]) if TASK in headers else None,
             documents=_documents(headers[DOCUMENTS]) if DOCUMENTS in headers else (),
             received_s=asked.received_s,
+            media_tokens=media_tokens,
         )
 
     def embeddings(self, body: Json, asked: Asked) -> Request:
@@ -143,6 +150,7 @@ class Reader:
             name = "input" if read.model else "model"
             raise InvalidRequest(f"`{name}` is empty", param=name)
         texts = [read.input] if isinstance(read.input, str) else [t for t in read.input if isinstance(t, str)]
+        found = measure(body)
         endpoint = self.endpoint(read.model, asked)
         if CACHE_CONTROL in asked.headers:
             endpoint = _cached_as_asked(endpoint, asked.headers[CACHE_CONTROL])
@@ -154,7 +162,8 @@ class Reader:
             model=read.model,
             body=body,
             text=" ".join(texts)[:20_000],
-            prompt_chars=sum(map(len, texts)) if texts else asked.body_bytes,
+            prompt_chars=found.chars,
+            media_tokens=found.media_tokens,
             session=_word(asked.headers.get(SESSION)),
             user="" if read.user is None else self.digest_user(read.user),
             task_type="embed",
@@ -233,23 +242,26 @@ def _convert(body: Json, kind: Any) -> Any:
         raise InvalidRequest(f"{where}: {what[:1].lower()}{what[1:]}", param=field or None) from None
 
 
-def _texts(messages: list[Any]) -> tuple[str, int]:
-    """The text of the last user message, and the characters of all."""
+def _texts(messages: list[Any]) -> tuple[str, int, bool]:
+    """The text of the last user message, the characters of all, and whether there is nothing but text."""
     chars = 0
+    plain = True
     last: str | list[Any] | None = None
     for message in messages:
         content = message.content
         if content.__class__ is str:
             chars += len(content)
         elif content is not None:
-            chars += sum(len(text) for text in _parts(content))
+            texts = _parts(content)
+            chars += sum(len(text) for text in texts)
+            plain = plain and len(texts) == len(content)
         if message.tool_calls:
             chars += len(encode(message.tool_calls))
         if message.role == "user":
             last = content
     if last is None:
-        return "", chars
-    return last if isinstance(last, str) else "\n".join(_parts(last)), chars
+        return "", chars, plain
+    return last if isinstance(last, str) else "\n".join(_parts(last)), chars, plain
 
 
 def _parts(content: list[Any]) -> list[str]:

@@ -13,7 +13,8 @@ from farthing.insight.money import usd
 from farthing.insight.policy_standing import PolicyStanding, standing
 from farthing.ledger import read
 from farthing.ledger.read import Row
-from farthing.models.catalogue import Catalogue, cost_nusd
+from farthing.models.catalogue import Catalogue
+from farthing.models.cost import cost_nusd
 from farthing.types import Receipt, Signal
 
 

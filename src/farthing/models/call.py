@@ -20,8 +20,9 @@ from farthing.errors import (
     ProviderUnavailable,
     StreamBroken,
 )
+from farthing.media import input_tokens_bound_at
 from farthing.models.batch import BatchApi
-from farthing.models.catalogue import cost_nusd, worst_case_nusd
+from farthing.models.cost import cost_nusd, worst_case_nusd
 from farthing.models.health import Health
 from farthing.models.providers.openai import ERROR_BODY_BYTES_MAX, OpenAIProvider, WholeReply
 from farthing.models.speed import Lengths
@@ -272,6 +273,7 @@ class Caller:
             keep_bytes_max=wanted.keep_bytes_max,
             output_chunks_max=_output_chunks_max(wanted),
             deadline_s=deadline_s,
+            usage_form=provider.usage_form,
         )
         try:
             provider.check_encoding(exchange.headers)
@@ -307,12 +309,12 @@ def affordable(prompt: Prompt, target: Target, left_nusd: int) -> tuple[Prompt, 
     Where even one token is too dear, or the price is unknown, the worst case is as it is: `Hold.call`
     refuses it.
     """
-    bound = prompt.input_tokens_bound
-    if bound is None:
+    if prompt.input_tokens_bound is None:
         return prompt, None
+    bound = input_tokens_bound_at(target.model, prompt.input_tokens_bound, prompt.images)
     output_max = prompt.output_tokens_max or target.output_tokens_max or OUTPUT_TOKENS_ASSUMED
     choices = _choices(prompt)  # the cap is each choice's own, and all of them are charged for
-    worst_case = worst_case_nusd(target.price, bound, choices * output_max)
+    worst_case = worst_case_nusd(target.price, bound, choices * output_max, prompt.dearer)
     if worst_case is None or worst_case <= left_nusd:
         if (
             prompt.output_tokens_max
@@ -322,12 +324,12 @@ def affordable(prompt: Prompt, target: Target, left_nusd: int) -> tuple[Prompt, 
             return prompt, worst_case
         # nothing else would keep the model to what is held for it
         return msgspec.structs.replace(prompt, output_tokens_max=output_max, capped_by="usd_max"), worst_case
-    one = worst_case_nusd(target.price, bound, choices) or 0
+    one = worst_case_nusd(target.price, bound, choices, prompt.dearer) or 0
     per_token = (worst_case - one) / max(1, output_max - 1)
     if one > left_nusd or per_token <= 0:
         return prompt, worst_case
     cap = min(output_max, 1 + int((left_nusd - one) / per_token * 0.999))
-    capped = worst_case_nusd(target.price, bound, choices * cap)
+    capped = worst_case_nusd(target.price, bound, choices * cap, prompt.dearer)
     return msgspec.structs.replace(prompt, output_tokens_max=cap, capped_by="usd_max"), capped
 
 

@@ -19,6 +19,7 @@ from farthing.errors import (
 )
 from farthing.models.providers.completion import NotChunks, assemble
 from farthing.models.providers.sse import BadStream, EventReader
+from farthing.models.providers.usage import UNSAID, UsageForm
 from farthing.protocols import Exchange, Sink
 from farthing.turn import Waits
 from farthing.types import Json, Usage
@@ -52,6 +53,7 @@ class Stream(Waits):
         keep_bytes_max: int,
         output_chunks_max: int | None,
         deadline_s: float | None,
+        usage_form: UsageForm = UNSAID,
     ) -> None:
         super().__init__(asyncio.get_running_loop())
         self._exchange = exchange
@@ -63,7 +65,7 @@ class Stream(Waits):
         self._deadline_s = deadline_s
         self._error: FarthingError | None = None
         self._finished = False
-        self.reader = EventReader(event_bytes_max)
+        self.reader = EventReader(event_bytes_max, usage_form)
         self.first_s = 0.0
         """Monotonic time of the first chunk."""
         self.kept: list[bytes] | None = [] if keep_bytes_max else None

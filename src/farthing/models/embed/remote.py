@@ -15,11 +15,11 @@ from msgspec import Raw, Struct
 
 from farthing.config import CallConfig
 from farthing.errors import ProviderError, StoreError
-from farthing.models.catalogue import cost_nusd
+from farthing.models.cost import cost_nusd
 from farthing.models.embed.batching import Asked, Batcher
 from farthing.models.embed.session import require
 from farthing.models.health import Health
-from farthing.models.providers.sse import WireUsage, usage_of
+from farthing.models.providers.usage import read_usage
 from farthing.protocols import Provider, Transport
 from farthing.types import Prompt, Target, Usage
 
@@ -43,7 +43,7 @@ class _Item(Struct):
 
 class _Reply(Struct):
     data: list[_Item]
-    usage: WireUsage | None = None
+    usage: Raw = Raw(b"null")
 
 
 _decode = msgspec.json.Decoder(_Reply).decode
@@ -164,7 +164,7 @@ class RemoteEmbedder:
         except msgspec.DecodeError as error:
             self._count(None, texts)
             raise StoreError(f"{self._target.name} sent no vectors: {error}") from error
-        self._count(usage_of(read.usage), texts)
+        self._count(read_usage(read.usage, operation="embeddings"), texts)
         if len(read.data) != len(texts):
             raise StoreError(f"{self._target.name} sent {len(read.data)} vectors for {len(texts)} texts")
         found: dict[int, Vector] = {}

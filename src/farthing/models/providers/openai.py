@@ -20,7 +20,7 @@ from farthing.errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
-from farthing.models.providers.sse import WireUsage, usage_of
+from farthing.models.providers.usage import UNSAID, UsageForm, read_usage
 from farthing.models.transport.connection import header
 from farthing.models.transport.origin import HttpOrigin
 from farthing.types import Json, Operation, Prompt, Target, Usage
@@ -57,7 +57,8 @@ class _Logprobs(Struct):
 class _Whole(Struct):
     choices: list[_Choice] | None = None
     data: Raw = NULL
-    usage: WireUsage | None = None
+    usage: Raw = NULL
+    service_tier: Raw = NULL
 
 
 class _Error(Struct):
@@ -134,8 +135,10 @@ class OpenAIProvider:
         auth: str,
         headers: dict[str, str],
         include_usage: bool,
+        usage_form: UsageForm = UNSAID,
     ) -> None:
         self.name = name
+        self.usage_form = usage_form
         self.origin = origin
         self._include_usage = include_usage
         host = f"[{origin.host}]" if ":" in origin.host else origin.host
@@ -203,7 +206,13 @@ class OpenAIProvider:
         choices = whole.choices
         if not choices and whole.data is NULL:
             raise ProviderUnavailable("the reply has neither choices nor data")
-        return WholeReply(body, usage_of(whole.usage), choices)
+        usage = read_usage(
+            whole.usage,
+            self.usage_form,
+            service_tier=None if whole.service_tier is NULL else whole.service_tier,
+            operation="chat" if choices else "embeddings",
+        )
+        return WholeReply(body, usage, choices)
 
     def check_encoding(self, headers: Mapping[bytes, bytes]) -> None:
         """Raises:

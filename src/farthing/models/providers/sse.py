@@ -11,26 +11,10 @@ Source: HTML Living Standard, 9.2.6 (line ends CR, LF, CRLF; `:` comments; sever
 import msgspec
 from msgspec import Struct
 
+from farthing.models.providers.usage import UNSAID, UsageForm, read_usage
 from farthing.types import Usage
 
 DONE = b"data: [DONE]\n\n"
-
-
-class PromptDetails(Struct):
-    cached_tokens: int | None = None
-
-
-class CompletionDetails(Struct):
-    reasoning_tokens: int | None = None
-
-
-class WireUsage(Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: PromptDetails | None = None
-    completion_tokens_details: CompletionDetails | None = None
-    prompt_cache_hit_tokens: int | None = None
-    """DeepSeek's name for cached tokens."""
 
 
 class Delta(Struct):
@@ -50,7 +34,8 @@ NULL = msgspec.Raw(b"null")
 
 class WireChunk(Struct):
     choices: list[ChunkChoice] | None = None
-    usage: WireUsage | None = None
+    usage: msgspec.Raw = NULL
+    service_tier: msgspec.Raw = NULL
     error: msgspec.Raw = NULL
 
 
@@ -92,24 +77,6 @@ class ProviderSaid(BadStream):
         self.payload = payload
 
 
-def usage_of(wire: WireUsage | None) -> Usage | None:
-    """OpenAI's usage object in our terms; None when it counts nothing."""
-    if wire is None or (wire.prompt_tokens is None and wire.completion_tokens is None):
-        return None
-    read, written = wire.prompt_tokens_details, wire.completion_tokens_details
-    cached = (None if read is None else read.cached_tokens) or wire.prompt_cache_hit_tokens or 0
-    reasoning = 0 if written is None else written.reasoning_tokens or 0
-    inputs, outputs = wire.prompt_tokens or 0, wire.completion_tokens or 0
-    if inputs < 0 or outputs < 0 or cached < 0 or reasoning < 0:  # a count below zero counts nothing
-        inputs, outputs, cached, reasoning = (
-            max(0, inputs),
-            max(0, outputs),
-            max(0, cached),
-            max(0, reasoning),
-        )
-    return Usage(input_tokens=inputs, output_tokens=outputs, cached_tokens=cached, reasoning_tokens=reasoning)
-
-
 class EventReader:
     """Feed it what comes; it returns the events that are complete and remembers what they said."""
 
@@ -121,6 +88,7 @@ class EventReader:
         "_text_chars",
         "_uncounted",
         "_uncounted_bytes",
+        "_usage_form",
         "done",
         "finish_reason",
         "finished",
@@ -129,8 +97,9 @@ class EventReader:
         "usage_event",
     )
 
-    def __init__(self, event_bytes_max: int) -> None:
+    def __init__(self, event_bytes_max: int, usage_form: UsageForm = UNSAID) -> None:
         self._event_bytes_max = event_bytes_max
+        self._usage_form = usage_form
         self._buffer = b""
         self._held_cr = False
         self.done = False
@@ -304,8 +273,9 @@ class EventReader:
         choices = chunk.choices
         for choice in choices or ():
             self._choice(choice)
-        if chunk.usage is not None:
-            self.usage = usage_of(chunk.usage) or self.usage
+        if chunk.usage is not NULL and bytes(chunk.usage) != b"null":
+            tier = None if chunk.service_tier is NULL else chunk.service_tier
+            self.usage = read_usage(chunk.usage, self._usage_form, service_tier=tier) or self.usage
             if not choices:
                 self.usage_event = payload
                 return True
