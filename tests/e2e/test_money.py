@@ -225,6 +225,30 @@ def test_what_has_no_price_is_named_in_the_receipt(gateway: Running) -> None:
     assert gateway.receipt_of(searched).attempts[0].unpriced == "web_search"
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"tools": [{"type": "function", "function": {"name": "f"}}]}, {"response_format": {"type": "text"}}],
+    ids=lambda fields: "+".join(fields) or "nothing",
+)
+def test_an_image_of_600_kb_is_no_long_prompt_whatever_is_beside_it(
+    upstream: str, tmp_path: Path, fields: dict[str, Any]
+) -> None:
+    terms = '[endpoints.pictures]\ntier = "cheap"\ninput_tokens_max = 4000\nusd_max = 0.5\n'
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "QUFB" * 150_000}}
+    text = {"type": "text", "text": json.dumps({"raw": "[]"})}
+    with running(configured(upstream, terms), tmp_path) as gateway:
+        body = {
+            "model": "farthing/pictures",
+            "messages": [{"role": "user", "content": [image, text]}],
+            **fields,
+        }
+        body["messages"].append({"role": "user", "content": text["text"]})
+        reply = gateway.post("/v1/chat/completions", body)
+        assert reply.status == 200, reply.body
+        usage = gateway.receipt_of(reply).usage
+        assert usage is not None and 1_000 < usage.input_tokens < 1_500
+
+
 def test_a_limit_on_money_that_leads_to_what_has_no_price_is_refused_at_the_start(
     upstream: str, tmp_path: Path
 ) -> None:

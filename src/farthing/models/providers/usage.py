@@ -26,6 +26,7 @@ FREE_USES = frozenset({"web_fetch", "mcp", "tool_search"})  # of server tools wh
 NAME_CHARS_MAX = 40
 CITED_BYTES_MAX = 1_048_576  # of an answer that is looked through for citations
 
+_STANDARD_JSON = frozenset({b"null", *(b'"%b"' % tier.encode() for tier in STANDARD_TIERS)})
 _LIFE = re.compile(r"(?:^|_)(5m|30m|1h|12h)(?:_|$)")
 _NUMBER = re.compile(r"\s*\d{1,15}(?:\.\d{0,15})?\s*", re.ASCII)
 _NO_NAME = re.compile(r"[^a-z0-9_]+")
@@ -127,12 +128,17 @@ def read_usage(
         if form.cost == "usd" and told.cost is not None and told.is_byok is not False:
             return _read_oddly(raw, form, service_tier, operation)
         told_nusd = _nusd(told.cost) if form.cost == "usd" else _nusd(told.cost_in_usd_ticks, TICKS_PER_USD)
+    tier = "" if service_tier is None else tier_of(service_tier, form)
+    if not tier and told_nusd is None:
+        return Usage(
+            input_tokens=inputs, output_tokens=outputs, cached_tokens=cached, reasoning_tokens=reasoning
+        )
     return Usage(
         input_tokens=inputs,
         output_tokens=outputs,
         cached_tokens=cached,
         reasoning_tokens=reasoning,
-        tier="" if service_tier is None else tier_of(service_tier, form),
+        tier=tier,
         told_nusd=told_nusd,
     )
 
@@ -373,7 +379,9 @@ def fees_shown(asked: Json, model: str, answer: bytes = b"") -> dict[str, int] |
 
 def tier_of(said: Any, form: UsageForm = UNSAID) -> str:
     """The service tier in our terms; empty for the standard one, and for what names none."""
-    if isinstance(said, bytes | Raw):
+    if said.__class__ is Raw or said.__class__ is bytes:
+        if bytes(said) in _STANDARD_JSON:
+            return ""
         said = _any_json(said)
     if not isinstance(said, str) or said in STANDARD_TIERS:
         return ""
