@@ -27,8 +27,10 @@ HEADER_CHARS_MAX = 98_304  # of base64 that are decoded to find the size of a JP
 _IMAGES = frozenset({"image_url", "input_image", "image"})
 _AUDIO = frozenset({"input_audio", "audio"})
 _FILES = frozenset({"file", "input_file", "document", "video_url", "input_video", "video"})
+_TEXTS = frozenset({"text", "content", "arguments", "reasoning_content", "reasoning", "refusal"})
 _TOOLS = ("tools", "functions", "response_format")
 CHARS_PER_TOKEN = 4
+ROLE_CHARS = 20  # of a message's role, and the names of its fields
 _OTHER_CHARS = 8  # of a number, or a word of JSON
 
 _encode = msgspec.json.Encoder().encode
@@ -98,9 +100,13 @@ class Measure:
             self._file(value)
         else:
             for name, item in value.items():
-                if name not in ("type", "cache_control"):
+                if name in ("type", "cache_control"):
+                    continue
+                self._count(len(name), 4 * len(name))
+                if name in _TEXTS and item.__class__ is str:
+                    self._text(item)  # even one that spells a picture
+                else:
                     self.add(item)
-                    self._count(len(name), 4 * len(name))
         marked = value.get("cache_control")
         if marked.__class__ is dict and marked.get("ttl") not in (None, "5m", "30m"):
             self.long_write = True
@@ -150,7 +156,13 @@ def measure(body: dict[str, Any]) -> Measure:
     found = Measure()
     messages = body.get("messages")
     for message in messages if messages.__class__ is list else ():
-        found.add(message)
+        content = message.get("content") if message.__class__ is dict else None
+        if content.__class__ is str and len(message) == 2:  # nearly all: a role and a text
+            chars = len(content)
+            found.chars += chars + ROLE_CHARS
+            found.text_bytes_max += (chars if content.isascii() else 4 * chars) + ROLE_CHARS
+        else:
+            found.add(message)
     for name in _TOOLS:
         if body.get(name):
             found.add_json(body[name])

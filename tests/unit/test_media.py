@@ -84,6 +84,12 @@ def test_the_json_of_tools_is_text_beside_an_image() -> None:
     assert 10_000 < with_tools.prompt_chars - without.prompt_chars < 10_200
 
 
+@pytest.mark.parametrize("content", [URL, [{"type": "text", "text": URL}]], ids=["text", "part"])
+def test_a_picture_that_is_spelled_out_as_text_is_text(content: Any) -> None:
+    assert measure(chat(content)).chars > 600_000
+    assert read(chat(content)).media_tokens == 0
+
+
 def test_text_beside_the_messages_that_nobody_reads_is_counted_where_it_is_much() -> None:
     body = chat("go on")
     body["messages"].insert(0, {"role": "assistant", "content": "", "reasoning_content": "think " * 10_000})

@@ -200,7 +200,7 @@ def test_counts_are_read_whatever_their_type_and_what_is_missing_is_marked(
 @pytest.mark.parametrize(
     "raw",
     [
-        b"null", b"[]", b'""', b'"x"', b"0", b"{}", b"", b"{", b"\xff", b"[" * 10_000,
+        b"null", b"[]", b'""', b'"x"', b"0", b"{}", b"", b"{", b"\xff", b"[" * 100_000, b'{"cost_details":' + b"[" * 100_000,
          b'{"prompt_tokens":null}',
         b'{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}', b'{"prompt_tokens":"many"}',
     ],

@@ -27,6 +27,7 @@ CACHE_CONTROL = b"cache-control"
 DOCUMENTS = b"x-farthing-documents"
 DOCUMENTS_MAX = 64
 UNSEEN_BYTES_MAX = 16_384  # of a body beside the texts of its messages, before all of it is measured
+TOOLS_BYTES_MAX = 262_144  # as much as tools, and schemas of answers, may well have
 TOKENS_MAX = 100_000_000  # above any context window; a larger number is a mistake, often a negative one
 
 Tokens = Annotated[int, Meta(ge=1, le=TOKENS_MAX)]
@@ -110,10 +111,11 @@ class Reader:
             raise InvalidRequest("`messages` is empty: send at least one message", param="messages")
         text, chars, plain = _texts(read.messages)
         media_tokens = 0
-        if not plain or asked.body_bytes > 2 * chars + UNSEEN_BYTES_MAX:
+        has_tools = read.tools is not None or body.get("functions") or body.get("response_format")
+        if not plain or asked.body_bytes > 2 * chars + (TOOLS_BYTES_MAX if has_tools else UNSEEN_BYTES_MAX):
             found = measure(body)
             chars, media_tokens = found.chars, found.media_tokens
-        elif read.tools is not None or body.get("functions") or body.get("response_format"):
+        elif has_tools:
             chars = max(chars, asked.body_bytes)  # near enough, and far quicker than to write them out again
         output_tokens_max = read.max_completion_tokens
         if output_tokens_max is None:

@@ -15,6 +15,7 @@ PUSD_PER_NUSD = 1_000
 _HALF_NUSD_PUSD = PUSD_PER_NUSD // 2
 BATCH = "batch"
 MEDIA, CACHE_WRITE_LONG = "media", "cache_write_long"  # as `worst_case_nusd` names them
+_SHORT, _LONG = ("cache_write_5m", "cache_write_30m"), ("cache_write_1h", "cache_write_12h")
 _WAYS = frozenset({MEDIA, CACHE_WRITE_LONG})
 
 
@@ -60,26 +61,30 @@ def cost_nusd(price: Price | None, usage: Usage | None) -> int | None:
 
 def _cost_of_classes(price: Price, usage: Usage) -> int | None:
     """As `cost_nusd`, for a usage with classes of tokens, a tier or a region of their own, or fees."""
-    if unpriced(price, usage):
-        return None
     held, factor = _held(price, usage)
+    if _unpriced(price, held, usage):
+        return None
     tokens_pusd = _input_pusd(held, usage) + _output_pusd(held, usage)
-    fees_pusd = sum(count * price.fees_pusd[name] for name, count in (usage.fees or {}).items())
-    total_pusd = tokens_pusd * factor + fees_pusd
-    return math.floor(total_pusd / PUSD_PER_NUSD + Fraction(1, 2))
+    fees_pusd = 0
+    if usage.fees is not None:
+        fees_pusd = sum(count * price.fees_pusd[name] for name, count in usage.fees.items())
+    whole = factor.denominator
+    total = tokens_pusd * factor.numerator + fees_pusd * whole
+    return (total + _HALF_NUSD_PUSD * whole) // (PUSD_PER_NUSD * whole)
 
 
-def _held(price: Price, usage: Usage) -> tuple[Price, Fraction]:
+def _held(price: Price, usage: Usage) -> tuple[Price, Fraction | int]:
     """The price of the tier and the length that `usage` is charged by, and what multiplies it."""
-    held, factor = price, Fraction(1)
+    held = price
+    factor: Fraction | int = 1
     if usage.tier == BATCH and BATCH not in price.tiers:
         held = in_batch(price) or price
     elif usage.tier in price.tiers:
         held = price.tiers[usage.tier]
     elif usage.tier:
-        factor *= price.factors.get(usage.tier, 1)
+        factor = price.factors.get(usage.tier, 1)
     if usage.region:
-        factor *= price.factors.get(usage.region, 1)
+        factor = factor * price.factors.get(usage.region, 1)
     return _by_length(held, usage.input_tokens), factor
 
 
@@ -128,8 +133,11 @@ def unpriced(price: Price | None, usage: Usage) -> tuple[str, ...]:
     A write to the prefix cache is dearer than its tokens at those who tell of it, by a factor of their own; a
     tier, a region or a fee may be anything: none of them is taken to be like something else.
     """
-    if price is None:
-        return ("model",)
+    return ("model",) if price is None else tuple(_unpriced(price, _held(price, usage)[0], usage))
+
+
+def _unpriced(price: Price, held: Price, usage: Usage) -> list[str]:
+    """As `unpriced`; `held` is the price of the tier and the length."""
     found = []
     if (
         usage.tier
@@ -140,13 +148,13 @@ def unpriced(price: Price | None, usage: Usage) -> tuple[str, ...]:
         found.append(f"tier {usage.tier}")
     if usage.region and usage.region not in price.factors:
         found.append(usage.region)
-    held, _ = _held(price, usage)
-    for life in ("5m", "30m", "1h", "12h"):
-        pusd = held.cache_write_pusd if life.endswith("m") else held.cache_write_long_pusd
-        if pusd is None and getattr(usage, f"cache_write_{life}_tokens") > 0:
-            found.append(f"cache_write_{life}")
-    found += [name for name in usage.fees or () if name not in price.fees_pusd]
-    return tuple(found)
+    if held.cache_write_pusd is None:
+        found += [life for life in _SHORT if getattr(usage, f"{life}_tokens") > 0]
+    if held.cache_write_long_pusd is None:
+        found += [life for life in _LONG if getattr(usage, f"{life}_tokens") > 0]
+    if usage.fees is not None:
+        found += [name for name in usage.fees if name not in price.fees_pusd]
+    return found
 
 
 def baseline_nusd(price: Price | None, usage: Usage | None) -> int | None:

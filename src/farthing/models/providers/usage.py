@@ -106,30 +106,34 @@ def read_usage(
     """
     try:
         told = _decode_ordinary(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _read_oddly(raw, form, service_tier, operation)
     inputs, outputs = told.prompt_tokens, told.completion_tokens
-    if not 0 < inputs < TOKENS_MAX or not 0 < outputs < TOKENS_MAX or told.total_tokens != inputs + outputs:
-        return _read_oddly(raw, form, service_tier, operation)
-    cached, reasoning = told.prompt_cache_hit_tokens, 0
+    cached, written, reasoning, other = told.prompt_cache_hit_tokens, 0, 0, told.num_sources_used
     details, parts = told.prompt_tokens_details, told.completion_tokens_details
     if details is not None:
-        if details.audio_tokens or details.image_tokens or details.cache_write_tokens:
-            return _read_oddly(raw, form, service_tier, operation)
         cached = details.cached_tokens or cached
+        written = details.cache_write_tokens or 0
+        other = other or details.audio_tokens or details.image_tokens
     if parts is not None:
-        if parts.audio_tokens or parts.image_tokens:
-            return _read_oddly(raw, form, service_tier, operation)
         reasoning = parts.reasoning_tokens or 0
-    if not 0 <= cached <= inputs or not 0 <= reasoning <= outputs or told.num_sources_used:
+        other = other or parts.audio_tokens or parts.image_tokens
+    total = inputs + outputs
+    if (
+        other  # than text
+        or not (0 < inputs < TOKENS_MAX and 0 < outputs < TOKENS_MAX and told.total_tokens >= total)
+        or not (0 <= cached <= inputs and 0 <= written <= inputs and 0 <= reasoning < TOKENS_MAX)
+        or (told.total_tokens != total and told.total_tokens != total + reasoning)
+        or (told.total_tokens == total and reasoning > outputs)
+        or (form.cost == "usd" and told.cost is not None and told.is_byok is not False)
+    ):
         return _read_oddly(raw, form, service_tier, operation)
+    outputs = told.total_tokens - inputs  # with the reasoning, where the total shows that it was left out
     told_nusd: int | None = None
     if form.cost:
-        if form.cost == "usd" and told.cost is not None and told.is_byok is not False:
-            return _read_oddly(raw, form, service_tier, operation)
         told_nusd = _nusd(told.cost) if form.cost == "usd" else _nusd(told.cost_in_usd_ticks, TICKS_PER_USD)
     tier = "" if service_tier is None else tier_of(service_tier, form)
-    if not tier and told_nusd is None:
+    if not (tier or written) and told_nusd is None:
         return Usage(
             input_tokens=inputs, output_tokens=outputs, cached_tokens=cached, reasoning_tokens=reasoning
         )
@@ -138,6 +142,8 @@ def read_usage(
         output_tokens=outputs,
         cached_tokens=cached,
         reasoning_tokens=reasoning,
+        cache_write_5m_tokens=written if form.write_life == "5m" else 0,
+        cache_write_30m_tokens=written if form.write_life == "30m" else 0,
         tier=tier,
         told_nusd=told_nusd,
     )
@@ -269,15 +275,12 @@ class _Read:
         More reasoning than output cannot be inside. Where a provider's is documented to be, an odd total is
         no reason to charge for more, unless it is odd by the reasoning or there is no other count.
         """
-        if reasoning > outputs or (total_outputs is None and self.form.reasoning == "added"):
-            outside = outputs + reasoning
-        else:
-            outside = outputs
-        if total_outputs is None or total_outputs <= outputs:
-            return outside if reasoning > outputs or total_outputs is None else outputs
-        if self.form.reasoning == "inside" and outputs and total_outputs != outputs + reasoning:
-            return outside
-        return total_outputs
+        both = outputs + reasoning
+        least = both if reasoning > outputs else outputs
+        if total_outputs is None:
+            return both if self.form.reasoning == "added" else least
+        odd = self.form.reasoning == "inside" and outputs and total_outputs != both
+        return least if odd or total_outputs <= outputs else total_outputs
 
     # -- what else decides the price ----------------------------------------------------------------
 
