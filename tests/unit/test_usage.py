@@ -15,7 +15,8 @@ from farthing.errors import ConfigError
 from farthing.models.catalogue import Catalogue
 from farthing.models.cost import baseline_nusd, cost_nusd, unpriced, worst_case_nusd
 from farthing.models.presets import usage_form
-from farthing.models.providers.usage import UNSAID, UsageForm, answer_chars, fees_shown, read_usage
+from farthing.models.providers.shown import answer_chars, fees_shown
+from farthing.models.providers.usage import UNSAID, UsageForm, read_usage
 from farthing.types import Price, Usage
 
 ADDED = UsageForm(reasoning="added")
@@ -200,7 +201,8 @@ def test_counts_are_read_whatever_their_type_and_what_is_missing_is_marked(
 @pytest.mark.parametrize(
     "raw",
     [
-        b"null", b"[]", b'""', b'"x"', b"0", b"{}", b"", b"{", b"\xff", b"[" * 100_000, b'{"cost_details":' + b"[" * 100_000,
+        b"null", b"[]", b'""', b'"x"', b"0", b"{}", b"", b"{", b"\xff", b"[" * 100_000,
+        b'{"cost_details":' + b"[" * 100_000,
          b'{"prompt_tokens":null}',
         b'{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}', b'{"prompt_tokens":"many"}',
     ],

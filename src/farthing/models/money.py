@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from farthing.models.call import Called
 from farthing.models.cost import baseline_nusd, cost_nusd, unpriced
-from farthing.models.providers.usage import answer_chars, fees_shown
+from farthing.models.providers.shown import answer_chars, fees_shown
 from farthing.types import Attempt, Prompt, Receipt, Request, Target, Usage, differs, replace
 
 log = logging.getLogger("farthing.money")

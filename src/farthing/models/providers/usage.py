@@ -15,7 +15,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from farthing.types import Json, Operation, Usage
+from farthing.types import Operation, Usage
 
 TOKENS_MAX = 1_000_000_000  # of one call; more is no count
 TOLD_USD_MAX = 1_000_000  # for one call; more is no charge
@@ -24,7 +24,6 @@ STANDARD_TIERS = frozenset({"", "default", "standard", "standard_only", "auto", 
 NOWHERE = frozenset({"", "global", "not_available"})
 FREE_USES = frozenset({"web_fetch", "mcp", "tool_search"})  # of server tools whose tokens are all they cost
 NAME_CHARS_MAX = 40
-CITED_BYTES_MAX = 1_048_576  # of an answer that is looked through for citations
 
 _STANDARD_JSON = frozenset({b"null", *(b'"%b"' % tier.encode() for tier in STANDARD_TIERS)})
 _LIFE = re.compile(r"(?:^|_)(5m|30m|1h|12h)(?:_|$)")
@@ -155,13 +154,13 @@ def read_usage(
 def _read_oddly(
     raw: bytes | Raw, form: UsageForm, service_tier: bytes | Raw | str | None, operation: Operation
 ) -> Usage | None:
-    fields = _any_json(raw)
+    fields = any_json(raw)
     if not isinstance(fields, dict):
         return None
     return _Read(fields, form).usage(service_tier, operation)
 
 
-def _any_json(raw: bytes | Raw) -> Any:
+def any_json(raw: bytes | Raw) -> Any:
     """What `raw` holds; None when nobody could tell. NaN and halves of surrogate pairs are no hindrance."""
     try:
         return _decode_any(raw)
@@ -337,55 +336,12 @@ class _Read:
         return _nusd(cost)
 
 
-# -- what an answer shows beside its usage ----------------------------------------------------------
-
-
-def answer_chars(body: bytes) -> int:
-    """Characters that the model wrote in a whole answer: text, reasoning, refusals and calls of tools, of all
-    choices. For those whose usage counts nothing; 0 when the answer cannot be read. Never raises."""
-    answer = _any_json(body)
-    choices = answer.get("choices") if isinstance(answer, dict) else None
-    chars = 0
-    for choice in choices if isinstance(choices, list) else ():
-        message = choice.get("message") if isinstance(choice, dict) else None
-        if isinstance(message, dict):
-            chars += sum(_chars(message.get(name)) for name in _WRITTEN)
-            chars += _chars(choice.get("text"))
-    return chars
-
-
-_WRITTEN = ("content", "reasoning_content", "reasoning", "refusal", "tool_calls", "function_call")
-_UNWRITTEN = frozenset({"id", "type", "index", "data", "url", "image_url", "signature"})
-
-
-def _chars(said: Any) -> int:
-    if isinstance(said, str):
-        return len(said)
-    if isinstance(said, list):
-        return sum(map(_chars, said))
-    if isinstance(said, dict):
-        return sum(_chars(value) for name, value in said.items() if name not in _UNWRITTEN)
-    return 0
-
-
-def fees_shown(asked: Json, model: str, answer: bytes = b"") -> dict[str, int] | None:
-    """Uses of what is charged by the use that the usage of a chat does not tell of: a search that was asked
-    for, that the model makes with every call, or that the answer cites. None: none shows."""
-    if "web_search_options" in asked or "-search-" in model:
-        return {"web_search": 1}
-    if "messages" in asked and len(answer) <= CITED_BYTES_MAX and b'"url_citation"' in answer:
-        return {"web_search": 1}
-    if "plugins" in asked and b'"web"' in msgspec.json.encode(asked["plugins"]):
-        return {"web_search": 1}
-    return None
-
-
 def tier_of(said: Any, form: UsageForm = UNSAID) -> str:
     """The service tier in our terms; empty for the standard one, and for what names none."""
     if said.__class__ is Raw or said.__class__ is bytes:
         if bytes(said) in _STANDARD_JSON:
             return ""
-        said = _any_json(said)
+        said = any_json(said)
     if not isinstance(said, str) or said in STANDARD_TIERS:
         return ""
     name = _name(said)
