@@ -14,7 +14,11 @@ Needs pydantic (for reading genai-prices); Farthing itself does not. Which sourc
    model exactly, because somebody then saw the change; litellm otherwise. Every case is printed.
 5. A price that changes with the hour of the day is taken at its highest, so that budgets hold.
 6. Zero is unknown, not free, except for names that end in `:free`.
-7. More than $1,000 per million tokens is a slip of units, and a cached price above the plain one a
+7. A service tier whose every listed price is the same multiple of the plain one, up to rounding, is kept
+   as that multiple; else as prices of its own. What a tier does not list although the plain price has it
+   (cached input, writes to the prefix cache, long prompts) follows its input price.
+8. A search that is charged by its depth is taken at its dearest.
+9. More than $1,000 per million tokens is a slip of units, and a cached price above the plain one a
    mistake: neither is taken.
 """
 
@@ -30,6 +34,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from decimal import ROUND_HALF_UP, Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +77,8 @@ NOT_TEXT = re.compile(
     r"translate|nano-banana|imagen|veo-|container|dall-e|sora|embedding-up-to|together-ai-|decider",
     re.IGNORECASE,
 )
+# But these are chats that hear and speak, priced by tokens of audio.
+HEARS = re.compile(r"(?:^|/)gpt-(?:4o-(?:mini-)?)?audio")
 WELL_KNOWN = re.compile(
     r"^(gpt-[45]|o[134]|claude-|gemini-|deepseek-|grok-|mistral-(large|medium|small)|llama-3)"
 )
@@ -99,6 +106,26 @@ def pusd(usd: Decimal | int | None) -> int | None:
     return max(1, int((Decimal(usd) * PUSD_PER_USD).to_integral_value(ROUND_HALF_UP)))
 
 
+RATES = {
+    "in": "input_cost_per_token",
+    "out": "output_cost_per_token",
+    "cached": "cache_read_input_token_cost",
+    "write": "cache_creation_input_token_cost",
+    "audio_in": "input_cost_per_audio_token",
+    "audio_out": "output_cost_per_audio_token",
+    "image_in": "input_cost_per_image_token",
+    "image_out": "output_cost_per_image_token",
+}
+LONG_WRITES = ("above_1hr", "above_12hr")
+TIERS = ("priority", "flex", "ultrafast")
+OWN_FACTORS = {"us": "inference_geo_us", "fast": "fast"}
+
+
+def not_text(name: str) -> bool:
+    """Whether a name tells of a model that is no chat and embeds no text."""
+    return bool(NOT_TEXT.search(name)) and not HEARS.search(name)
+
+
 def compact(row: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in row.items() if value not in (None, [], "")}
 
@@ -109,11 +136,15 @@ def same(one: int | None, other: int | None) -> bool:
     )
 
 
-def believable(prices: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def believable(name: str, prices: list[dict[str, Any]]) -> list[dict[str, Any]]:
     kept = [price for price in prices if max(price["in"], price["out"]) <= PUSD_MAX]
+    if HEARS.search(name):
+        kept = [price for price in kept if "audio_in" in price]  # as text it would be far too cheap
     for price in kept:
         if price.get("cached", 0) > price["in"]:
             del price["cached"]
+        if price.get("tiers"):
+            price["tiers"] = {n: t for n, t in price["tiers"].items() if max(t["in"], t["out"]) <= PUSD_MAX}
     return kept
 
 
@@ -121,17 +152,20 @@ def believable(prices: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def litellm_price(row: dict[str, Any], name: str, operation: str) -> list[dict[str, Any]]:
-    def rates(suffix: str = "") -> dict[str, Any]:
-        found = {
-            "in": pusd(row.get(f"input_cost_per_token{suffix}")),
-            "out": pusd(row.get(f"output_cost_per_token{suffix}")),
-            "cached": pusd(row.get(f"cache_read_input_token_cost{suffix}")),
-            "write": pusd(row.get(f"cache_creation_input_token_cost{suffix}")),
-            "batch_in": pusd(row.get(f"input_cost_per_token{suffix}_batches")),
-            "batch_out": pusd(row.get(f"output_cost_per_token{suffix}_batches")),
-        }
+    def rates(length: str = "", tier: str = "") -> dict[str, Any]:
+        """Of prompts of one length in one tier; suffixes stand in this order."""
+        found = {key: pusd(row.get(f"{field}{length}{tier}")) for key, field in RATES.items()}
+        for life in LONG_WRITES:
+            found["write_long"] = pusd(
+                row.get(f"cache_creation_input_token_cost_{life}{length}{tier}")
+            ) or found.get("write_long")
+        if not tier:
+            found["batch_in"] = pusd(row.get(f"input_cost_per_token{length}_batches"))
+            found["batch_out"] = pusd(row.get(f"output_cost_per_token{length}_batches"))
         if operation == "embeddings":
-            found |= {"out": 0, "batch_out": 0 if found["batch_in"] else None}
+            found |= {"out": 0, "batch_out": 0 if found.get("batch_in") else None}
+        if found["audio_in"] == found["in"]:
+            found["audio_in"] = None  # as text, which is what its absence says
         return compact(found)
 
     price = rates()
@@ -139,27 +173,82 @@ def litellm_price(row: dict[str, Any], name: str, operation: str) -> list[dict[s
         price = {"in": 0, "out": 0}
     if "in" not in price or "out" not in price:
         return []
-    tiers = sorted(
-        int(match[1])
-        for key in row
-        if (match := re.fullmatch(r"(?:in|out)put_cost_per_token_above_(\d+)k_tokens", key))
+    limits = sorted(
+        {
+            int(match[1])
+            for key in row
+            if (match := re.fullmatch(r"(?:in|out)put_cost_per_token_above_(\d+)k_tokens", key))
+        },
+        reverse=True,
     )
-    long = None
-    for thousands in sorted(set(tiers), reverse=True):
-        tier = rates(f"_above_{thousands}k_tokens")
-        tier = {**{key: price[key] for key in ("in", "out") if key in price}, **tier}
-        long = compact({**tier, "over": thousands * 1000, "long": long})
-    if long:
-        price |= {"long_over": long.pop("over"), "long": long_chain(long)}
-    return [price]
+    price |= with_lengths(price, {limit: rates(f"_above_{limit}k_tokens") for limit in limits})
+    tiers = {}
+    for name in TIERS:
+        tier = rates(tier=f"_{name}")
+        if "in" in tier and "out" in tier and "in" in price:
+            longer = {limit: rates(f"_above_{limit}k_tokens", f"_{name}") for limit in limits}
+            tiers[name] = completed(with_lengths(tier, {n: r for n, r in longer.items() if r}), price)
+    return [price | variants(price, tiers) | compact(extras(row))]
 
 
-def long_chain(tier: dict[str, Any]) -> dict[str, Any]:
-    """Rename the threshold of a nested tier to what the file calls it."""
-    inner = tier.pop("long", None)
-    if inner:
-        tier |= {"long_over": inner.pop("over"), "long": long_chain(inner)}
+def with_lengths(price: dict[str, Any], longer: dict[int, dict[str, Any]]) -> dict[str, Any]:
+    """`price` with those of longer prompts nested in it; thresholds in thousands, highest first."""
+    nested: dict[str, Any] = {}
+    for thousands, rates in longer.items():
+        tier = {key: price[key] for key in ("in", "out") if key in price} | rates
+        nested = {"long_over": thousands * 1000, "long": tier | nested}
+    return price | nested
+
+
+def completed(tier: dict[str, Any], plain: dict[str, Any]) -> dict[str, Any]:
+    """`tier` with what only `plain` lists, in proportion to the input."""
+    ratio = Fraction(tier["in"], plain["in"])
+    for key, rate in plain.items():
+        if key == "long":
+            tier["long_over"] = plain["long_over"]
+            tier["long"] = completed(tier.get("long", scaled(rate, ratio)), rate)
+        elif key in (*RATES, "write_long") and key not in tier:
+            tier[key] = round(rate * ratio)
     return tier
+
+
+def scaled(price: dict[str, Any], ratio: Fraction) -> dict[str, Any]:
+    return {key: round(price[key] * ratio) for key in (*RATES, "write_long") if key in price}
+
+
+def variants(plain: dict[str, Any], tiers: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The tiers as factors where they are, else as prices."""
+    factors, prices = {}, {}
+    for name, tier in tiers.items():
+        ratio = Fraction(tier["in"], plain["in"])
+        if (
+            is_multiple(tier, plain, ratio)
+            and len(str(decimal := Decimal(ratio.numerator) / ratio.denominator)) < 8
+        ):
+            factors[name] = str(decimal)
+        else:
+            prices[name] = tier
+    return compact({"factors": factors or None, "tiers": prices or None})
+
+
+def is_multiple(tier: dict[str, Any], plain: dict[str, Any], ratio: Fraction) -> bool:
+    """Up to what the list rounds its prices to: a cent for a million tokens, where that is little."""
+    for key, rate in plain.items():
+        if key == "long":
+            if not is_multiple(tier["long"], rate, ratio):
+                return False
+        elif key in (*RATES, "write_long") and abs(tier[key] - rate * ratio) > min(5_000, rate * ratio / 20):
+            return False
+    return True
+
+
+def extras(row: dict[str, Any]) -> dict[str, Any]:
+    """Fees by the use, and what multiplies a price."""
+    searches = [pusd(usd) for usd in (row.get("search_context_cost_per_query") or {}).values()]
+    own = row.get("provider_specific_entry") or {}
+    factors = {OWN_FACTORS[key]: str(own[key]) for key in OWN_FACTORS if own.get(key, 1) != 1}
+    fee = max((rate for rate in searches if rate), default=None)
+    return {"fees": {"web_search": fee} if fee else None, "factors": factors or None}
 
 
 def read_litellm(wheel: Path) -> Source:
@@ -177,7 +266,7 @@ def read_litellm(wheel: Path) -> Source:
         if provider is None or operation is None:
             continue
         name = key.removeprefix(row["litellm_provider"] + "/")
-        if NOT_TEXT.search(name) or (provider == "azure" and REGIONAL.match(name)):
+        if not_text(name) or (provider == "azure" and REGIONAL.match(name)):
             continue
         source.setdefault(
             (provider, name),
@@ -226,7 +315,12 @@ def genai_rates(price: Any, over: int, operation: str) -> dict[str, Any]:
         "in": rate("input_mtok"),
         "out": rate("output_mtok"),
         "cached": rate("cache_read_mtok"),
-        "write": rate("cache_write_mtok"),
+        "write": rate("cache_write_mtok") or rate("cache_write_5m_mtok"),
+        "write_long": rate("cache_write_1h_mtok"),
+        "audio_in": rate("input_audio_mtok"),
+        "audio_out": rate("output_audio_mtok"),
+        "image_in": rate("input_image_mtok"),
+        "image_out": rate("output_image_mtok"),
     }
     return compact(found | ({"out": 0} if operation == "embeddings" else {}))
 
@@ -323,11 +417,7 @@ def read_genai(wheel: Path, today: str) -> Source:
         named: Counter[str] = Counter(name for model in listed.models for name in genai_names(model))
         for model in listed.models:
             for name, exact in genai_names(model).items():
-                if (
-                    (named[name] > 1 and name != model.id)
-                    or NOT_TEXT.search(name)
-                    or name.endswith((".ft-", "-"))
-                ):
+                if (named[name] > 1 and name != model.id) or not_text(name) or name.endswith((".ft-", "-")):
                     continue
                 if provider == "gemini" and not GEMINI_API.match(name):
                     continue
@@ -339,6 +429,14 @@ def read_genai(wheel: Path, today: str) -> Source:
                 if history or model.context_window:
                     source[provider, name] = Entry(operation, model.context_window, None, history, exact)
     return source
+
+
+def filled(price: dict[str, Any], rest: dict[str, Any]) -> dict[str, Any]:
+    """`price` with what only `rest` has, prompts of the same length included."""
+    found = price | {key: rate for key, rate in rest.items() if key not in price}
+    if "long" in price and rest.get("long_over") == price.get("long_over"):
+        found["long"] = filled(price["long"], rest["long"])
+    return found
 
 
 # -- merge ------------------------------------------------------------------------------------------
@@ -363,14 +461,17 @@ class Merge:
         agree = all(same(old[field], new[field]) for field in ("in", "out"))
         if agree:
             rest = {field: rate for field, rate in old.items() if field not in ("since", "in", "out")}
-            return [*theirs.prices[:now], {**new, **rest, **new}, *theirs.prices[now + 1 :]]
+            return [*theirs.prices[:now], filled(new, rest), *theirs.prices[now + 1 :]]
         dated = "since" in new and theirs.exact
         self.disagreements.append(
             f"{'/'.join(key):55} litellm {old['in']:>9} {old['out']:>10}"
             f"   genai-prices {new['in']:>9} {new['out']:>10}"
             f"   {'genai-prices (since ' + new['since'] + ')' if dated else 'litellm'}"
         )
-        return theirs.prices if dated else ours.prices
+        if not dated:
+            return ours.prices
+        kept = {field: old[field] for field in ("factors", "fees") if field in old}  # they hold at any price
+        return [*theirs.prices[:now], kept | new, *theirs.prices[now + 1 :]]
 
     def rows(self) -> Iterator[dict[str, Any]]:
         for key in sorted(self.litellm.keys() | self.genai.keys()):
@@ -385,7 +486,7 @@ class Merge:
                     "operation": "embeddings" if first.operation == "embeddings" else None,
                     "context": max(windows, default=None),
                     "output": ours.output if ours else None,
-                    "prices": believable(self.prices(key, ours, theirs)),
+                    "prices": believable(key[1], self.prices(key, ours, theirs)),
                 }
             )
 

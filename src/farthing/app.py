@@ -53,6 +53,7 @@ from farthing.models.call import Caller
 from farthing.models.catalogue import Catalogue
 from farthing.models.health import Health
 from farthing.models.money import Money
+from farthing.models.priced import check_priced
 from farthing.models.speed import Lengths
 from farthing.models.targets import Targets
 from farthing.models.tokens.bpe import ExactCounter
@@ -170,6 +171,7 @@ def build(config: Config, parts: Parts) -> Serving:
         log.warning("%s", line)
     catalogue = Catalogue.load().with_overrides(config.prices)
     targets = Targets(config, catalogue)
+    check_priced(config, targets)
     policy = policy_version(config)
     endpoints = {name: build_endpoint(name, endpoint, config) for name, endpoint in config.endpoints.items()}
     rules = build_router(config, targets)

@@ -20,6 +20,7 @@ from farthing.errors import (
     ProviderUnavailable,
     StreamBroken,
 )
+from farthing.media import measure
 from farthing.models import answers
 from farthing.models.call import Called, Caller, Wanted
 from farthing.models.draft import draft_of
@@ -243,17 +244,20 @@ class Cascades:
         terms = asked.endpoint.terms
         if not same and terms.output_tokens_max is not None:
             terms = replace(terms, output_tokens_max=None)
-        chars = asked.prompt_chars if same else _chars(body)
+        found = None if same else measure(body)
+        chars = asked.prompt_chars if found is None else found.chars
+        media_tokens = asked.media_tokens if found is None else found.media_tokens
         cap = body.get("max_completion_tokens") or body.get("max_tokens")
         request: Request = replace(
             asked,
             body={**body, "model": "auto"},  # the target's own stands in its place, under the names it knows
             prompt_chars=chars,
+            media_tokens=media_tokens,
             stream=False,
             include_usage=False,
             output_tokens_max=output_tokens_said(cap),
         )
-        tokens = wanted.prompt.input_tokens if same else self._estimate_tokens("", chars)
+        tokens = wanted.prompt.input_tokens if same else self._estimate_tokens("", chars) + media_tokens
         return request, compose(request, Traits(input_tokens=tokens), terms)
 
     def now_s(self) -> float:
@@ -412,10 +416,3 @@ def _alternatives_asked(body: Json) -> int | None:
         return None
     top = body.get("top_logprobs")
     return top if isinstance(top, int) else 0
-
-
-def _chars(body: Json) -> int:
-    messages = body.get("messages")
-    return sum(
-        len(str(one.get("content"))) for one in (messages if isinstance(messages, list) else ()) if one
-    )

@@ -5,6 +5,7 @@ Units are in the names: `_s` seconds of the monotonic clock, `_ms` milliseconds,
 (10**-12), which is what one token costs at one micro-dollar per million tokens.
 """
 
+from fractions import Fraction
 from math import ceil
 from typing import Any, Literal
 
@@ -137,7 +138,7 @@ class Request(Struct, frozen=True, kw_only=True):
     text: str
     """The text of the last user message (or of an embeddings input): what is classified and guarded."""
     prompt_chars: int
-    """Characters of text in all messages, tools included."""
+    """Characters of text in all messages, tools included; never the data of images, audio and files."""
     stream: bool = False
     include_usage: bool = False
     """The client asked for the usage chunk of a stream (`stream_options.include_usage`)."""
@@ -159,6 +160,8 @@ class Request(Struct, frozen=True, kw_only=True):
     """Monotonic time at which the last byte of the request was read."""
     alias: str = ""
     """What the client wrote for `model`, where an endpoint was named in other words."""
+    media_tokens: int = 0
+    """Estimate of the tokens of images, audio and files, which are no text."""
     own: bool = False
     """The gateway's own, no client's: never explored, and on no trial."""
     passed: tuple[tuple[str, str], ...] = ()
@@ -194,11 +197,26 @@ class Price(Struct, frozen=True, kw_only=True):
     output_pusd: int
     cached_input_pusd: int | None = None
     cache_write_pusd: int | None = None
+    """Of input that is written to the provider's prefix cache for its ordinary time (5 or 30 minutes)."""
     batch_input_pusd: int | None = None
     batch_output_pusd: int | None = None
     long_over_tokens: int | None = None
     """A prompt of more tokens than this is charged at `long`, all of it; None: one price at any length."""
     long: "Price | None" = None
+    cache_write_long_pusd: int | None = None
+    """Of input that is written to the prefix cache for its long time (1 or 12 hours)."""
+    audio_input_pusd: int | None = None
+    """None, here and in the next three: as text."""
+    audio_output_pusd: int | None = None
+    image_input_pusd: int | None = None
+    image_output_pusd: int | None = None
+    tiers: dict[str, "Price"] = {}
+    """What the provider's other service tiers charge instead (`priority`, `flex`)."""
+    factors: dict[str, Fraction] = {}
+    """What a tier, a speed or a region multiplies the price of every token by (`fast`,
+    `inference_geo_us`)."""
+    fees_pusd: dict[str, int] = {}
+    """For one use of what is charged by the use (`web_search`), whatever its tokens."""
 
 
 class Model(Struct, frozen=True, kw_only=True):
@@ -277,13 +295,21 @@ class Prompt(Struct, frozen=True, kw_only=True):
     stream: bool
     capped_by: str | None = None
     """The limit of the endpoint that lowered the cap, as `output_tokens_max`; None when none did."""
+    images: int = 0
+    """How many there are; known, as `dearer` is, only where `input_tokens_bound` is."""
+    dearer: frozenset[str] = frozenset()
+    """What the client asked for that may cost more than plain tokens, by the names of `worst_case_nusd`."""
 
 
 # -- what comes back --------------------------------------------------------------------------------
 
 
 class Usage(Struct, frozen=True, kw_only=True, array_like=True):
-    """Tokens as the provider counted them; `estimated` when it did not say and we counted."""
+    """Tokens as the provider counted them; `estimated` when it did not say and we counted.
+
+    The classes do not overlap: of `input_tokens` each is at most one of cached, written, audio and image.
+    New fields go to the end, with a default.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -292,6 +318,23 @@ class Usage(Struct, frozen=True, kw_only=True, array_like=True):
     reasoning_tokens: int = 0
     """The part of `output_tokens` that was reasoning."""
     estimated: bool = False
+    cache_write_5m_tokens: int = 0
+    """The part of `input_tokens` the provider wrote to its prefix cache, by how long it stays there."""
+    cache_write_30m_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    cache_write_12h_tokens: int = 0
+    audio_input_tokens: int = 0
+    audio_output_tokens: int = 0
+    image_input_tokens: int = 0
+    image_output_tokens: int = 0
+    tier: str = ""
+    """Service tier or speed that ran, as `priority`, `flex`, `fast`; empty: the provider's standard one."""
+    region: str = ""
+    """What a factor of the price is named after, as `inference_geo_us`; empty: none was told."""
+    fees: dict[str, int] | None = None
+    """Uses of what is charged by the use, as `web_search`; None: none that shows."""
+    told_nusd: int | None = None
+    """What the provider itself says it charged; None: it does not say, or its word is not taken."""
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -456,8 +499,13 @@ class Attempt(Struct, kw_only=True, array_like=True):
     error: str | None = None
     usage: Usage | None = None
     cost_nusd: int | None = None
+    """What is booked: the provider's own word where it is taken (`usage.told_nusd`), else our reckoning."""
     upstream_id: str = ""
     """The provider's own id of the call, for its support; empty when it gave none."""
+    reckoned_nusd: int | None = None
+    """Where the provider's word was booked: what our prices make of the same usage."""
+    unpriced: str = ""
+    """What has no price, where that makes the cost unknown: `cache_write_1h`, `tier flex`, `web_search`."""
 
 
 class Receipt(Struct, kw_only=True, array_like=True):
@@ -557,6 +605,12 @@ class Receipt(Struct, kw_only=True, array_like=True):
     asked_anew: Literal["", "sampled", "named", "again"] = ""
     """Why no stored answer was looked for: a sample was asked for, a model was named without a temperature
     (both leave `cache` at `off`), or the same session or user had this answer a moment ago."""
+
+
+def differs(attempt: Attempt) -> bool:
+    """Whether the provider charged other than our prices make of the same usage, by more than 1 %."""
+    ours, told = attempt.reckoned_nusd, attempt.cost_nusd
+    return ours is not None and told is not None and abs(told - ours) * 100 > max(told, ours, 100)
 
 
 def saved_nusd(receipt: Receipt) -> int | None:

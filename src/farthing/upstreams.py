@@ -12,6 +12,7 @@ from farthing.config import ProviderConfig
 from farthing.config.proxy import NO_PROXY, Proxy, parse_proxy, proxy_of_environment
 from farthing.errors import ConfigError, FarthingError
 from farthing.models.detect import Found, Hosted, Said, detect, said_by
+from farthing.models.presets import usage_form
 from farthing.models.providers.openai import OpenAIProvider
 from farthing.models.targets import Targets
 from farthing.models.transport.http1 import Http1Transport
@@ -67,6 +68,7 @@ def build_provider(
             headers=provider.headers,
             include_usage=provider.include_usage,
             passage=Passage(provider.pass_headers, provider.return_headers, provider.headers),
+            usage_form=usage_form(name, host),
         )
     except ValueError as error:
         raise ConfigError(str(error)) from error

@@ -272,7 +272,8 @@ def exposition() -> str:
     metrics = Metrics()
     receipt = Receipt(request_id="r", at_unix_s=0.0, started_s=0.0, tier="cheap", cache="miss", status=200)
     receipt.usage = Usage(input_tokens=1, output_tokens=1)
-    receipt.attempts.append(Attempt(target="a/b", tier="cheap", started_ms=0.0))
+    attempt = Attempt(target="a/b", tier="cheap", started_ms=0.0, cost_nusd=2_000, reckoned_nusd=1_000)
+    receipt.attempts.append(attempt)
     receipt.skipped["classify"] = "ValueError"
     receipt.ttft_ms = 1.0
     metrics.observe(receipt)

@@ -62,9 +62,6 @@ tier = "cheap"
 [endpoints.paid]
 usd_max = 0.001
 tier = "cheap"
-[endpoints.unpriced]
-usd_max = 0.001
-tier = "dripping"
 [[prices]]
 target = "a/good-cheap"
 input = 1
@@ -227,7 +224,7 @@ def test_an_unknown_price_is_refused_where_money_is_limited(
     gateway: Running, upstream: FaultProvider
 ) -> None:
     calls = len(upstream.calls)
-    reply = ask(gateway, "unpriced")
+    reply = gateway.chat(model="a/good-unpriced", headers={"x-farthing-endpoint": "paid"})
     assert reply.status == 429 and "price" in reply.error["message"]
     assert len(upstream.calls) == calls
 

@@ -29,7 +29,7 @@ from farthing.errands.run import Errands
 from farthing.errands.schedule import Record, window_of
 from farthing.ledger.memory import MemoryLedger
 from farthing.models.batch_call import OUTPUT_TOKENS_MIN, Draft
-from farthing.models.catalogue import cost_nusd, in_batch
+from farthing.models.cost import cost_nusd, in_batch
 from farthing.models.providers.batch_file import LINE_BYTES_MAX, outcomes, question_line, upload_form
 from farthing.types import Price, Prompt, Receipt, Target, Tenant, Usage
 

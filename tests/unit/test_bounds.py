@@ -14,7 +14,7 @@ from farthing.errors import ContractExceeded, Forbidden, InvalidRequest
 from farthing.ledger.memory import MemoryLedger
 from farthing.models import call
 from farthing.models.call import Caller, affordable
-from farthing.models.catalogue import worst_case_nusd
+from farthing.models.cost import worst_case_nusd
 from farthing.models.health import Health
 from farthing.protocols import Transport
 from farthing.types import Endpoint, Price, Prompt, Target, Tenant, Terms, replace

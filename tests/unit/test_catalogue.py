@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from farthing.config import PriceConfig
 from farthing.errors import ConfigError
-from farthing.models.catalogue import Catalogue, cost_nusd, worst_case_nusd
+from farthing.models.catalogue import Catalogue
+from farthing.models.cost import cost_nusd, worst_case_nusd
 from farthing.types import Model, Price, Usage
 
 PRESETS = (

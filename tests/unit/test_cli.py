@@ -207,3 +207,19 @@ def test_check_tells_what_of_the_environment_would_stop_the_start(tmp_path: Path
     assert "ALL_PROXY is a SOCKS5 proxy" in told.stderr and "CANARY" not in told.stderr + told.stdout
     assert 'write "https://api.example.com/v1"' in told.stderr
     assert run("check", cwd=tmp_path, HTTPS_PROXY="http://proxy:3128").stderr.count("warning") == 1
+
+
+def test_a_limit_on_money_without_a_price_is_refused_with_the_fix(tmp_path: Path) -> None:
+    text = (
+        '[providers.up]\nbase_url = "http://127.0.0.1:1/v1"\n[tiers.cheap]\ntargets = ["up/free"]\n'
+        '[tiers.expensive]\ntargets = ["up/free"]\n[endpoints.agents]\nusd_max = 0.5\n'
+    )
+    (tmp_path / "farthing.toml").write_text(text)
+    told = run("check", cwd=tmp_path)
+    assert told.returncode == 2
+    assert "endpoints.agents: usd_max = 0.5, and up/free, which it can reach, has no price" in told.stderr
+    assert 'add [[prices]] with target = "up/free"' in told.stderr
+    as_json = json.loads(run("check", "--json", cwd=tmp_path).stdout)
+    assert as_json["ok"] is False and "up/free" in as_json["errors"][0]
+    (tmp_path / "farthing.toml").write_text(f'{text}[[prices]]\ntarget = "up/free"\ninput = 0\noutput = 0\n')
+    assert run("check", cwd=tmp_path).returncode == 0

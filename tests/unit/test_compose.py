@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asking import asked
-from farthing.brain.compose import compose, input_tokens_bound
-from farthing.types import NO_TERMS, Terms, Traits
+from farthing.brain.compose import compose
+from farthing.types import NO_TERMS, Request, Terms, Traits
 
 CAP = Terms(output_tokens_max=100)
 
@@ -36,16 +36,22 @@ def test_embeddings_have_no_output_to_cap() -> None:
     assert compose(request, Traits(), CAP).capped_by is None
 
 
+def bound_of(request: Request) -> int:
+    bound = compose(request, Traits(), Terms(input_tokens_max=1)).input_tokens_bound
+    assert bound is not None
+    return bound
+
+
 @given(st.lists(st.text(), min_size=1, max_size=5))
 def test_the_bound_is_never_below_the_bytes_of_the_text(texts: list[str]) -> None:
     body = {"model": "auto", "messages": [{"role": "user", "content": text} for text in texts]}
     request = asked(body=body, prompt_chars=sum(map(len, texts)))
-    assert input_tokens_bound(request) > sum(len(text.encode()) for text in texts)
+    assert bound_of(request) > sum(len(text.encode()) for text in texts)
 
 
 def test_pictures_and_files_raise_the_bound() -> None:
     def bound(part: dict[str, Any]) -> int:
-        return input_tokens_bound(asked(body={"messages": [{"role": "user", "content": [part]}]}))
+        return bound_of(asked(body={"messages": [{"role": "user", "content": [part]}]}))
 
     text, picture, file = bound({"type": "text"}), bound({"type": "image_url"}), bound({"type": "file"})
     assert text < picture < file

@@ -370,6 +370,30 @@ def test_an_older_segment_with_fewer_fields_is_read_with_defaults(tmp_path: Path
     assert list(read(tmp_path)) == [Receipt(request_id="old", at_unix_s=1.0, started_s=0.0)]
 
 
+def test_a_segment_from_before_the_classes_of_tokens_is_read_as_it_was(tmp_path: Path) -> None:
+    fields = {
+        **{kind: list(names) for kind, names in FIELDS.items()},
+        "attempt": list(FIELDS["attempt"][:9]),
+        "usage": ["input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "estimated"],
+    }
+    usage = [10, 5, 4, 0, False]
+    attempt = ["a/b", "cheap", 1.0, 2.0, 3.0, 200, None, usage, 700]
+    one = receipt(1)
+    values = [getattr(one, name) for name in FIELDS["receipt"]]
+    values[FIELDS["receipt"].index("usage")] = usage
+    values[FIELDS["receipt"].index("attempts")] = [attempt]
+    write_segment(tmp_path, head_of(fields), [2, values])
+    (found,) = read(tmp_path)
+    assert isinstance(found, Receipt)
+    assert found.usage == Usage(input_tokens=10, output_tokens=5, cached_tokens=4)
+    assert found.attempts == [
+        Attempt(
+            target="a/b", tier="cheap", started_ms=1.0, ttft_ms=2.0, total_ms=3.0, status=200,
+            usage=found.usage, cost_nusd=700,
+        )
+    ]  # fmt: skip
+
+
 def test_a_newer_segment_with_more_fields_is_read_without_them(tmp_path: Path) -> None:
     fields = {kind: [*names, "invented_later"] for kind, names in FIELDS.items()}
     usage = [*msgspec.structs.astuple(Usage(input_tokens=3)), "new"]

@@ -17,7 +17,7 @@ from farthing.insight.money import usd
 from farthing.insight.report import Report, build, parse_since, render
 from farthing.ledger.rows import Intent
 from farthing.ledger.segments import SegmentLedger
-from farthing.types import Receipt, Usage
+from farthing.types import Attempt, Receipt, Usage
 
 
 def receipt(number: int, **changes: object) -> Receipt:
@@ -75,7 +75,7 @@ def test_every_sum_is_exact_and_the_parts_of_the_saving_add_up_to_it(rows: list[
     assert savings.requests + savings.not_comparable == len(rows) == report.requests
     cost_nusd = sum(row.cost_nusd or 0 for row in rows)
     for cells in (report.cells, report.endpoints, report.tiers, [report.total]):
-        assert sum(cell.cost_nusd for cell in cells) == cost_nusd
+        assert sum(cell.cost_nusd or 0 for cell in cells) == cost_nusd
         assert sum(cell.requests for cell in cells) == len(rows)
         assert sum(cell.unpriced for cell in cells) == sum(row.cost_nusd is None for row in rows)
         assert sum(cell.latency.count for cell in cells) == len(rows)
@@ -137,6 +137,36 @@ def test_unpriced_and_unknown_outcomes_are_shown_as_such_and_not_as_nothing() ->
     assert "unpriced: 2 requests" in text and "unknown outcome: 1 requests" in text and "in flight: 1" in text
     assert "$0" not in text
     assert "Savings: unknown" in text
+
+
+def test_a_row_that_mixes_unpriced_and_refused_requests_never_reads_nought() -> None:
+    refused = receipt(
+        1, cost_nusd=0, baseline_nusd=None, calls=0, status=429, usage=None, error="rate_limited"
+    )
+    report = report_of([receipt(0, cost_nusd=None), refused])
+    assert (report.total.cost_nusd, report.total.cost_per_1k_nusd) == (None, None)
+    text = shown(report)
+    assert "$0" not in text
+    assert "unknown" in text
+
+
+def test_a_sum_beside_which_something_is_unknown_is_the_least_that_it_came_to() -> None:
+    report = report_of([receipt(0, cost_nusd=None), receipt(1, cost_nusd=2_500_000)])
+    assert report.total.cost_nusd == 2_500_000
+    text = shown(report)
+    assert "≥ $0.002500" in text and "≥ $1.2500" in text
+
+
+def test_calls_that_their_provider_charged_otherwise_are_told_of_by_target() -> None:
+    def told(number: int, cost: int, ours: int | None) -> Receipt:
+        attempt = Attempt(target="x/m", tier="cheap", started_ms=0.0, cost_nusd=cost, reckoned_nusd=ours)
+        return receipt(number, cost_nusd=cost, attempts=[attempt])
+
+    rows = [told(0, 2_000_000, 1_000_000), told(1, 1_009_000, 1_000_000), told(2, 3_000, None), receipt(3)]
+    report = report_of([*rows, told(4, 4_000_000, 2_000_000)])
+    (one,) = report.differing
+    assert (one.target, one.calls, one.told_nusd, one.reckoned_nusd) == ("x/m", 2, 6_000_000, 3_000_000)
+    assert "charged otherwise than priced: x/m, 2 calls: $0.006" in " ".join(shown(report).split())
 
 
 def test_cost_per_thousand_leaves_unpriced_requests_out_of_both_sides() -> None:

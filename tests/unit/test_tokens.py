@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from farthing.media import IMAGE_TOKENS
 from farthing.models.tokens.bpe import PIECE_CHARS_MAX, EncodingName, ExactCounter, encoding_of, pieces
 from farthing.models.tokens.chat import count_chat
 from farthing.models.tokens.estimate import EstimateCounter, estimate_tokens
@@ -234,11 +235,11 @@ def test_the_cookbooks_conversation_counts_as_the_api_billed_it() -> None:
     assert count_chat(EXACT, body, "gpt-4o") == 124
 
 
-def test_text_parts_tools_and_tool_calls_count_and_images_do_not() -> None:
+def test_text_parts_tools_and_tool_calls_count_and_images_as_images() -> None:
     plain = messages({"role": "user", "content": "hello world"})
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 10_000}}
     parts = messages({"role": "user", "content": [{"type": "text", "text": "hello world"}, image]})
-    assert count_chat(EXACT, parts, "gpt-4o") == count_chat(EXACT, plain, "gpt-4o")
+    assert count_chat(EXACT, parts, "gpt-4o") == count_chat(EXACT, plain, "gpt-4o") + IMAGE_TOKENS
     tools = plain | {"tools": [{"type": "function", "function": {"name": "weather", "parameters": {}}}]}
     assert count_chat(EXACT, tools, "gpt-4o") > count_chat(EXACT, plain, "gpt-4o") + 9
     called = {"id": "1", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Oslo"}'}}

@@ -4,14 +4,14 @@ The body goes upstream as the client sent it. The cap on the output is lowered t
 raised; the provider's mapping writes it under the name its model knows.
 """
 
-from typing import Any
-
-from farthing.types import NO_TERMS, Prompt, Request, Terms, Traits
+from farthing.media import Measure, measure
+from farthing.types import NO_TERMS, Json, Prompt, Request, Terms, Traits
 
 _MESSAGE_TOKENS_MAX = 16  # what a chat template puts around one message; 3 to 8 in those that are public
 _TOOL_TOKENS_MAX = 64  # what a provider's own rendering of one tool adds to its JSON
-_IMAGE_TOKENS_MAX = 20_000  # above the largest figure a provider publishes for one image at full detail
-_FILE_TOKENS_MAX = 1_000_000  # audio, video and files may be anything up to the context window
+_PROMPT_TOKENS_MAX = 64  # around all of them
+_PLAIN_TIERS = frozenset({"", "auto", "default", "standard", "standard_only", "on_demand", "flex"})
+_EVERYWHERE = frozenset({"", "global"})
 
 
 def compose(request: Request, traits: Traits, terms: Terms) -> Prompt:
@@ -25,13 +25,22 @@ def compose(request: Request, traits: Traits, terms: Terms) -> Prompt:
         and (output_tokens_max is None or output_tokens_max > cap)
     ):
         output_tokens_max, capped_by = cap, "output_tokens_max"
-    bound: int | None = None
     if terms is not NO_TERMS and terms_need_bound(terms):
-        bound = input_tokens_bound(request)
+        found = measure(request.body)
+        return Prompt(
+            body=request.body,
+            input_tokens=traits.input_tokens,
+            input_tokens_bound=input_tokens_bound(found, request.body),
+            output_tokens_max=output_tokens_max,
+            stream=request.stream,
+            capped_by=capped_by,
+            images=found.images,
+            dearer=dearer(found, request.body),
+        )
     return Prompt(
         body=request.body,
         input_tokens=traits.input_tokens,
-        input_tokens_bound=bound,
+        input_tokens_bound=None,
         output_tokens_max=output_tokens_max,
         stream=request.stream,
         capped_by=capped_by,
@@ -43,34 +52,31 @@ def terms_need_bound(terms: Terms) -> bool:
     return terms.input_tokens_max is not None or terms.usd_max_nusd is not None
 
 
-def input_tokens_bound(request: Request) -> int:
+def input_tokens_bound(found: Measure, body: Json) -> int:
     """More tokens than this the prompt cannot have: a byte-level token is at least one byte."""
-    plain_chars = 0
-    bound = 64
-    messages = request.body.get("messages")
-    if messages.__class__ is list:
-        bound += _MESSAGE_TOKENS_MAX * len(messages)
-        for message in messages:
-            content = message.get("content") if message.__class__ is dict else None
-            if content.__class__ is str:
-                if content.isascii():
-                    plain_chars += len(content)
-            elif content.__class__ is list:
-                bound += _parts_tokens_max(content)
-    tools = request.body.get("tools")
-    if tools.__class__ is list:
-        bound += _TOOL_TOKENS_MAX * len(tools)
-    chars = request.prompt_chars
-    plain_chars = min(plain_chars, chars)
-    return bound + plain_chars + 4 * (chars - plain_chars)  # UTF-8 has at most four bytes a character
-
-
-def _parts_tokens_max(parts: list[Any]) -> int:
-    bound = 0
-    for part in parts:
-        kind = part.get("type") if part.__class__ is dict else None
-        if kind == "image_url":
-            bound += _IMAGE_TOKENS_MAX
-        elif kind not in ("text", "refusal"):
-            bound += _FILE_TOKENS_MAX
+    bound = _PROMPT_TOKENS_MAX + found.text_bytes_max + found.media_tokens_max
+    for name, each in (("messages", _MESSAGE_TOKENS_MAX), ("tools", _TOOL_TOKENS_MAX)):
+        listed = body.get(name)
+        if listed.__class__ is list:
+            bound += each * len(listed)
     return bound
+
+
+def dearer(found: Measure, body: Json) -> frozenset[str]:
+    """What the client asks for that may cost more than plain tokens, by the names of
+    `models.cost.worst_case_nusd`."""
+    asked = []
+    if found.media:
+        asked.append("media")
+    if found.long_write:
+        asked.append("cache_write_long")
+    if "web_search_options" in body:
+        asked.append("web_search")
+    tier, where = body.get("service_tier"), body.get("inference_geo")
+    if isinstance(tier, str) and tier not in _PLAIN_TIERS:
+        asked.append("priority" if tier == "fast" else tier)
+    if body.get("speed") == "fast":
+        asked.append("fast")
+    if isinstance(where, str) and where not in _EVERYWHERE:
+        asked.append(f"inference_geo_{where}")
+    return frozenset(asked)

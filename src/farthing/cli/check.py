@@ -30,6 +30,7 @@ def command(file: Path | None, as_json: bool, schema: bool) -> int:
     path = file or Path("farthing.toml")
     try:
         config = configuration.load(path, os.environ, condition=Expression)
+        _check_priced(config)
     except ConfigError as why:
         if not as_json:
             raise
@@ -56,6 +57,18 @@ def _faults_of_environment(config: configuration.Config) -> Iterator[str]:
             build_provider(name, provider, os.environ)
         except ConfigError as why:
             yield str(why)
+
+
+def _check_priced(config: configuration.Config) -> None:
+    """Raises:
+    ConfigError: an endpoint has a limit on money and leads to what has no price.
+    """
+    if any(endpoint.usd_max is not None for endpoint in config.endpoints.values()):
+        from farthing.models.catalogue import Catalogue  # 2,000 prices: only where one is asked for
+        from farthing.models.priced import check_priced
+        from farthing.models.targets import Targets
+
+        check_priced(config, Targets(config, Catalogue.load().with_overrides(config.prices)))
 
 
 def _print(answer: dict[str, object]) -> None:

@@ -15,7 +15,7 @@ from farthing import config as configuration
 from farthing.brain.route.expression import Expression
 from farthing.config import Config, MemoryStoreConfig
 from farthing.errors import ConfigError, FarthingError
-from farthing.insight.money import usd
+from farthing.insight.money import at_least, usd
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -140,7 +140,7 @@ def _show(prepared: "Prepared", batches: "list[Foreseen]") -> None:
 
 
 def _batch_line(batch: "Foreseen") -> str:
-    from farthing.models.catalogue import in_batch
+    from farthing.models.cost import in_batch
 
     price = in_batch(batch.price) or batch.price
     rates = f"${price.input_pusd / 1e6:g} and ${price.output_pusd / 1e6:g} for a million tokens in and out"
@@ -151,7 +151,8 @@ def _batch_line(batch: "Foreseen") -> str:
 
 def _show_sums(console: "Console", prepared: "Prepared") -> None:
     plan = prepared.plan
-    console.print(f"cost             {usd(plan.cost_nusd, places=6)}")
+    unpriced = sum(one.cost_nusd is None for one in plan.questions)
+    console.print(f"cost             {at_least(plan.cost_nusd, unpriced, places=6)}")
     low, high = usd(plan.saving_low_nusd, places=6), usd(plan.saving_high_nusd, places=6)
     console.print(
         f"expected saving  {usd(plan.saving_nusd, places=6)} in a day, 95 % sure between {low} and {high}, "

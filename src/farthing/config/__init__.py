@@ -41,7 +41,6 @@ from farthing.config.knobs import (
     MemoryStoreConfig,
     OnnxEmbedderConfig,
     PrecomputeConfig,
-    PriceConfig,
     ProviderConfig,
     RemoteEmbedderConfig,
     ReportConfig,
@@ -54,6 +53,7 @@ from farthing.config.knobs import (
     TierConfig,
     state_dir,
 )
+from farthing.config.prices import PriceConfig, TierPriceConfig, TokenPriceConfig
 from farthing.config.quality import (
     CheckConfig,
     CommandCheckConfig,
@@ -125,6 +125,8 @@ __all__ = [
     "StoreConfig",
     "Table",
     "TierConfig",
+    "TierPriceConfig",
+    "TokenPriceConfig",
     "advice",
     "answers_version",
     "fault_of_name",

@@ -19,6 +19,7 @@ from farthing.config.knobs import (
     RemoteEmbedderConfig,
     RouteConfig,
 )
+from farthing.config.prices import PRICES, price_faults
 from farthing.config.quality import CommandCheckConfig
 from farthing.config.secret import key_digest
 from farthing.config.strict import dotted, nearest, quoted
@@ -37,6 +38,7 @@ _ORIGIN = re.compile(
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 _MAY_BE_ZERO = frozenset(
     {
+        *PRICES,
         "port",
         "drain_s",
         "window_ms",
@@ -49,11 +51,6 @@ _MAY_BE_ZERO = frozenset(
         "cosine_min",
         "retry_share_max",
         "retry_wait_s_max",
-        "input",
-        "output",
-        "cached_input",
-        "batch_input",
-        "batch_output",
     }
 )
 _AT_MOST = {
@@ -326,9 +323,11 @@ class Checks:
 
     def _prices(self) -> Faults:
         for index, price in enumerate(self.config.prices):
-            yield from self._form(price.target, ("prices", index, "target"))
+            here = ("prices", index)
+            yield from self._form(price.target, (*here, "target"))
             if not _DATE.fullmatch(price.since):
-                yield ("prices", index, "since"), 'expected a date in quotes such as "2026-01-31"'
+                yield (*here, "since"), 'expected a date in quotes such as "2026-01-31"'
+            yield from price_faults(price, here)
 
     def _precompute(self) -> Faults:
         hours = self.config.precompute

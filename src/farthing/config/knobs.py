@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from farthing.config.cascade import CascadeConfig
+from farthing.config.prices import PriceConfig
 from farthing.config.quality import QualityConfig
 from farthing.config.secret import Address, Secret
 from farthing.config.table import Table
@@ -378,21 +379,6 @@ class ProviderConfig(Table, frozen=True):
     answer_bytes_max: int = 33_554_432
     event_bytes_max: int = 16_777_216
     """Longest event of a stream: an image comes in one."""
-
-
-class PriceConfig(Table, frozen=True):
-    """An operator's own price for a target, in US dollars per million tokens. Wins over the catalogue."""
-
-    target: str
-    input: Decimal
-    output: Decimal
-    cached_input: Decimal | None = None
-    batch_input: Decimal | None = None
-    """Of the provider's batch interface; None: as `input`."""
-    batch_output: Decimal | None = None
-    since: str = "0000-00-00"
-    context_tokens_max: int | None = None
-    output_tokens_max: int | None = None
 
 
 class CallConfig(Table, frozen=True):

@@ -78,6 +78,8 @@ class Reader:
     def _struct(self, kind: type[msgspec.Struct], value: Any, path: Path) -> Any:
         if not isinstance(value, dict):
             return self.fault(path, f"expected a table, got {described(value)}")
+        if (written := getattr(kind, "written", None)) is not None:
+            value = written(value)
         fields = {field.name: field for field in msgspec.structs.fields(kind)}
         tag_field = kind.__struct_config__.tag_field
         known = [*fields, *([tag_field] if tag_field else [])]

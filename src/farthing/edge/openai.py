@@ -17,6 +17,7 @@ from farthing.errors import (
     StreamBroken,
     UnknownModel,
 )
+from farthing.media import measure
 from farthing.models.lenient_json import write_json
 from farthing.types import Endpoint, Json, Request, Tenant, output_tokens_said, replace
 
@@ -25,9 +26,10 @@ TASK = b"x-farthing-task"
 CACHE_CONTROL = b"cache-control"
 DOCUMENTS = b"x-farthing-documents"
 DOCUMENTS_MAX = 64
-CHARS_PER_TOKEN = 4
 TEXT_CHARS_MAX = 20_000
 PASSED_CHARS_MAX = 2_048  # of one header that goes up
+UNSEEN_BYTES_MAX = 16_384  # of a body beside the texts of its messages, before all of it is measured
+TOOLS_BYTES_MAX = 262_144  # as much as tools, and schemas of answers, may well have
 
 Number = int | float
 
@@ -108,9 +110,14 @@ class Reader:
             model = self._spelled(read.model)
         if not read.messages:
             raise InvalidRequest("`messages` is empty: send at least one message", param="messages")
-        text, chars = _texts(read.messages)
-        if read.tools is not None or body.get("functions") or body.get("response_format"):
-            chars = max(chars, asked.body_bytes)
+        text, chars, plain = _texts(read.messages)
+        media_tokens = 0
+        has_tools = read.tools is not None or body.get("functions") or body.get("response_format")
+        if not plain or asked.body_bytes > 2 * chars + (TOOLS_BYTES_MAX if has_tools else UNSEEN_BYTES_MAX):
+            found = measure(body)
+            chars, media_tokens = found.chars, found.media_tokens
+        elif has_tools:
+            chars = max(chars, asked.body_bytes)  # near enough, and far quicker than to write them out again
         said_max = read.max_completion_tokens
         if said_max is None:
             said_max = read.max_tokens
@@ -141,6 +148,7 @@ class Reader:
             documents=_documents(headers[DOCUMENTS]) if DOCUMENTS in headers else (),
             received_s=asked.received_s,
             passed=() if headers.keys().isdisjoint(self._passed) else self.passed(headers),
+            media_tokens=media_tokens,
         )
 
     def embeddings(self, body: Json, asked: Asked) -> Request:
@@ -149,7 +157,7 @@ class Reader:
         model = self._names.get(read.model)
         if model is None:
             model = self._spelled(read.model)
-        text, chars = _inputs(read.input)
+        found = measure(body)
         endpoint = self.endpoint(model, asked)
         if CACHE_CONTROL in asked.headers:
             endpoint = _cached_as_asked(endpoint, asked.headers[CACHE_CONTROL])
@@ -164,8 +172,9 @@ class Reader:
             model=model,
             alias=alias,
             body=body,
-            text=text,
-            prompt_chars=chars,
+            text=_input_text(read.input),
+            prompt_chars=found.chars,
+            media_tokens=found.media_tokens,
             session=_word(asked.headers.get(SESSION)),
             user="" if read.user is None else self.digest_user(read.user),
             task_type="embed",
@@ -289,40 +298,35 @@ def _convert(body: Json, kind: Any) -> Any:
         raise InvalidRequest(f"{where}: {what[:1].lower()}{what[1:]}", param=field or None) from None
 
 
-def _texts(messages: list[Any]) -> tuple[str, int]:
-    """The text of the last user message, and the characters of all."""
+def _texts(messages: list[Any]) -> tuple[str, int, bool]:
+    """The text of the last user message, the characters of all, and whether there is nothing but text."""
     chars = 0
+    plain = True
     last: str | list[Any] | None = None
     for message in messages:
         content = message.content
         if content.__class__ is str:
             chars += len(content)
         elif content is not None:
-            chars += sum(len(text) for text in _parts(content))
+            texts = _parts(content)
+            chars += sum(len(text) for text in texts)
+            plain = plain and len(texts) == len(content)
         if message.tool_calls:
             chars += len(encode(message.tool_calls))
         if message.role == "user":
             last = content
     if last is None:
-        return "", chars
-    return last if isinstance(last, str) else "\n".join(_parts(last)), chars
+        return "", chars, plain
+    return last if isinstance(last, str) else "\n".join(_parts(last)), chars, plain
 
 
-def _inputs(given: str | list[Any]) -> tuple[str, int]:
-    """The first of the texts to embed, and the characters of all; a token id counts as a token's four."""
+def _input_text(given: str | list[Any]) -> str:
+    """The first of the texts to embed; empty where there are none, as of token ids."""
     if isinstance(given, str):
-        return given[:TEXT_CHARS_MAX], len(given)
-    kinds = set(map(type, given))
-    if kinds <= {int}:
-        return "", CHARS_PER_TOKEN * len(given)
-    texts = [item for item in given if item.__class__ is str] if str in kinds else []
-    chars = sum(map(len, texts))
-    for item in given if kinds != {str} else ():
-        if item.__class__ is list:
-            chars += CHARS_PER_TOKEN * len(item)
-        elif item.__class__ is not str:
-            chars += len(encode(item))
-    return " ".join(texts)[:TEXT_CHARS_MAX], chars
+        return given[:TEXT_CHARS_MAX]
+    if given and given[0].__class__ is int:
+        return ""
+    return " ".join(item for item in given if item.__class__ is str)[:TEXT_CHARS_MAX]
 
 
 def _parts(content: list[Any]) -> list[str]:

@@ -451,6 +451,8 @@ def money_head(receipt: Receipt) -> bytes:
     """What it cost and saved, as headers. Unknown is said, never left as 0."""
     cost, saved = usd(receipt.cost_nusd), usd(saved_nusd(receipt))
     lines = f"x-farthing-cost-usd: {cost or 'unknown'}\r\nx-farthing-saved-usd: {saved or 'unknown'}\r\n"
+    if receipt.usage is not None and receipt.usage.estimated:
+        lines += "x-farthing-usage: estimated\r\n"
     if receipt.stop_reason.startswith("limit:"):
         lines += f"x-farthing-stop: {receipt.stop_reason}\r\n"
     return lines.encode()

@@ -17,6 +17,9 @@ from farthing.types import UNKNOWN, Attempt, Receipt, Usage, saved_nusd
 
 RECENT_MAX = 2_000  # receipts searched for an id like the one that was mistyped
 NEAR_MAX = 3
+CLASSES = tuple(
+    name for name in Usage.__struct_fields__ if name.startswith(("cache_write", "audio", "image"))
+)
 
 CACHE_STORIES = {
     "miss": "asked, had nothing",
@@ -214,9 +217,19 @@ def _attempt(attempt: Attempt) -> str:
         attempt.error or "",
         f"the provider's id {attempt.upstream_id}" if attempt.upstream_id else "",
         _tokens(attempt.usage) if attempt.usage is not None else "",
-        _money(attempt.cost_nusd),
+        _booked(attempt),
     ]
     return ", ".join(part for part in parts if part)
+
+
+def _booked(attempt: Attempt) -> str:
+    """What was booked for a call, and why it is not what our prices say."""
+    if attempt.unpriced:
+        return f"cost unknown: no price of {attempt.unpriced}"
+    if attempt.usage is None or attempt.usage.told_nusd is None:
+        return _money(attempt.cost_nusd)
+    ours = "unknown" if attempt.reckoned_nusd is None else usd(attempt.reckoned_nusd)
+    return f"{_money(attempt.cost_nusd)} as the provider says, {ours} by our prices"
 
 
 def _checks(receipt: Receipt) -> str:
@@ -275,7 +288,15 @@ def _tokens(usage: Usage | None) -> str:
     cached = f" ({usage.cached_tokens} cached)" if usage.cached_tokens else ""
     reasoning = f" ({usage.reasoning_tokens} reasoning)" if usage.reasoning_tokens else ""
     counted = ", estimated" if usage.estimated else ""
-    return f"{usage.input_tokens}{cached} tokens in, {usage.output_tokens}{reasoning} out{counted}"
+    apart = [
+        f"{name.removesuffix('_tokens').replace('_', ' ')} {getattr(usage, name)}"
+        for name in CLASSES
+        if getattr(usage, name)
+    ]
+    apart += [f"{count} {name}" for name, count in (usage.fees or {}).items()]
+    ways = [f"at {way}" for way in (usage.tier, usage.region) if way]
+    of_it = f" ({', '.join((*apart, *ways))})" if apart or ways else ""
+    return f"{usage.input_tokens}{cached} tokens in, {usage.output_tokens}{reasoning} out{of_it}{counted}"
 
 
 def _money(nusd: int | None) -> str:

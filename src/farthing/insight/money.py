@@ -16,3 +16,11 @@ def usd(nusd: int, *, places: int | None = None) -> str:
             return f"{sign}${rounded:,f}"
     whole, _, decimals = f"{value:f}".partition(".")
     return f"{sign}${int(whole):,}.{decimals.rstrip('0').ljust(2, '0')}"
+
+
+def at_least(nusd: int, unpriced: int, *, places: int | None = None) -> str:
+    """A sum beside which `unpriced` amounts are unknown: the least that all came to, `unknown` where it is
+    nothing."""
+    if not unpriced:
+        return usd(nusd, places=places)
+    return f"≥ {usd(nusd, places=places)}" if nusd else "unknown"

@@ -13,7 +13,7 @@ import msgspec
 from farthing.insight import corrected
 from farthing.insight.corrected import Estimate
 from farthing.insight.labels import Labels
-from farthing.insight.money import usd
+from farthing.insight.money import at_least
 from farthing.ledger.chance import interval
 from farthing.ledger.read import Row
 from farthing.ledger.rows import Intent
@@ -286,6 +286,7 @@ def _lines(found: Quality) -> Iterator[str]:
             yield f"judge of {one.endpoint}: no verdict on {one.unknown:,} pairs"
     for cost in found.costs:
         unpriced = f", {cost.unpriced:,} of unknown cost" if cost.unpriced else ""
-        yield f"{cost.purpose} for {cost.endpoint}: {cost.calls:,} calls, {usd(cost.cost_nusd)}{unpriced}"
+        money = at_least(cost.cost_nusd, cost.unpriced)
+        yield f"{cost.purpose} for {cost.endpoint}: {cost.calls:,} calls, {money}{unpriced}"
     if found.unmatched:
         yield f"not counted: {found.unmatched:,} signals without an answered request of their tenant"

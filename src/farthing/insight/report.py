@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from farthing.insight.money import usd
+from farthing.insight.money import at_least, usd
 from farthing.insight.policy_standing import PolicyLine, said
 from farthing.insight.quality import Collector, Learned, short
 from farthing.insight.semantic import SemanticCell, SemanticSums
@@ -22,7 +22,7 @@ from farthing.insight.standing import Standings
 from farthing.insight.sums import FEW, Cell, Quantiles, Savings, SavingSums, Sums
 from farthing.ledger import read
 from farthing.ledger.rows import Intent
-from farthing.types import Receipt
+from farthing.types import Receipt, differs
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -57,6 +57,18 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What was learned of the answers of each endpoint and tier, by source; `farthing quality` has more."""
     policies: list[PolicyLine] = []
     """One for each endpoint with a routing policy; `farthing policy` has more."""
+    differing: list["Differing"] = []
+    """One for each target that says it charged over 1 % other than our prices make of its calls."""
+
+
+class Differing(msgspec.Struct, kw_only=True):
+    """Calls of a target, errands too, that it charged otherwise than our prices say."""
+
+    target: str
+    calls: int = 0
+    told_nusd: int = 0
+    """What it says, and what is booked."""
+    reckoned_nusd: int = 0
 
 
 def build(
@@ -78,6 +90,7 @@ def build(
     savings = SavingSums()
     semantic = SemanticSums()
     calls: dict[tuple[str, float], Intent] = {}
+    differing: dict[str, Differing] = {}
     for row in rows:
         if row.at_unix_s >= until or (since is not None and row.at_unix_s < since):
             continue
@@ -88,6 +101,7 @@ def build(
         if endpoint is not None and row.endpoint != endpoint:
             continue
         semantic.add(row)
+        _add_differing(differing, row)
         if row.purpose:
             savings.add_errand(row)
             continue
@@ -117,7 +131,17 @@ def build(
         total=total.cell(ALL, ALL, total.requests),
         savings=savings.savings(),
         semantic=semantic.cells(standings),
+        differing=[differing[target] for target in sorted(differing)],
     )
+
+
+def _add_differing(found: dict[str, Differing], receipt: Receipt) -> None:
+    for attempt in receipt.attempts:
+        if attempt.reckoned_nusd is not None and differs(attempt):
+            one = found.setdefault(attempt.target, Differing(target=attempt.target))
+            one.calls += 1
+            one.told_nusd += attempt.cost_nusd or 0
+            one.reckoned_nusd += attempt.reckoned_nusd
 
 
 def with_quality(report: Report, collector: Collector, ledger: Path) -> Report:
@@ -204,8 +228,8 @@ def _cost_table(report: Report) -> "Table":
             f"{cell.requests:,}{'*' if cell.few else ''}",
             f"{cell.share:.1%}",
             f"{cell.errors:,}",
-            _known(cell.cost_per_1k_nusd, places=4),
-            _known(cell.cost_nusd if cell.unpriced < cell.requests else None, places=6),
+            at_least(round(1_000 * (cell.cost_nusd or 0) / cell.requests), cell.unpriced, places=4),
+            at_least(cell.cost_nusd or 0, cell.unpriced, places=6),
             f"{cell.input_tokens:,}",
             f"{cell.output_tokens:,}",
             f"{cell.calls_per_request:.2f}",
@@ -269,9 +293,16 @@ def _savings_lines(savings: Savings) -> Iterator[str]:
 
 
 def _notes(report: Report) -> Iterator[str]:
+    from rich.markup import escape
+
     total = report.total
     if total.unpriced:
         yield f"unpriced: {total.unpriced:,} requests whose cost is unknown, in no sum of money"
+    for one in report.differing:
+        yield (
+            f"charged otherwise than priced: {escape(one.target)}, {one.calls:,} calls: {usd(one.told_nusd)} "
+            f"as it says, which is booked, {usd(one.reckoned_nusd)} by our prices; correct its \\[\\[prices]]"
+        )
     if report.savings.not_comparable:
         yield f"not compared: {report.savings.not_comparable:,} requests without a known cost or baseline"
     if report.savings.errands_unpriced:
@@ -290,10 +321,6 @@ def _notes(report: Report) -> Iterator[str]:
         yield f"[dim]* fewer than {FEW} requests[/]"
     if not total.latency.exact:
         yield "[dim]~ from log buckets, within 2.5 %[/]"
-
-
-def _known(nusd: int | None, *, places: int) -> str:
-    return "unknown" if nusd is None else usd(nusd, places=places)
 
 
 def _ms(value: float | None, of: Quantiles) -> str:

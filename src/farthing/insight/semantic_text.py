@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from farthing.config import NO_JUDGE
-from farthing.insight.money import usd
+from farthing.insight.money import at_least, usd
 from farthing.insight.semantic import Audited, Day, SemanticCell, day_of
 from farthing.insight.standing import Standing
 
@@ -37,7 +37,7 @@ def _lines(cell: SemanticCell) -> Iterator[str]:
     yield _false_hits(cell.audited)
     if cell.standing is not None:
         yield from _standing(cell.standing, cell.audited)
-    errands = "".join(f", {name} {usd(nusd)}" for name, nusd in cell.errands_nusd.items())
+    errands = "".join(f", {name} {at_least(nusd, cell.unpriced)}" for name, nusd in cell.errands_nusd.items())
     yield (
         f"money: hits avoided {_usd(cell.avoided_nusd)}; embedding {usd(cell.embedding_nusd)}{errands}; "
         f"net {_usd(cell.net_nusd)}{f'; {cell.unpriced:,} unpriced' if cell.unpriced else ''}"

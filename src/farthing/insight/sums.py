@@ -48,10 +48,11 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     client_gone: int
     unpriced: int
     """Requests whose cost is unknown; in no sum of money."""
-    cost_nusd: int
-    """Of the priced requests."""
+    cost_nusd: int | None
+    """Of the priced requests, so the least that all cost; None where some are unpriced and no other cost
+    anything: nought would be no sum of theirs."""
     cost_per_1k_nusd: int | None
-    """Per 1,000 priced requests, to the nano-dollar; None when none was priced."""
+    """Per 1,000 priced requests, to the nano-dollar; None when none was priced, or `cost_nusd` is."""
     latency: Quantiles
     ttft: Quantiles
     input_tokens: int
@@ -225,6 +226,7 @@ class Sums:
 
     def cell(self, endpoint: str, tier: str, of_requests: int) -> Cell:
         requests = self.requests
+        cost_nusd = None if self.unpriced and not self.cost_nusd else self.cost_nusd
         return Cell(
             endpoint=endpoint,
             tier=tier,
@@ -234,8 +236,8 @@ class Sums:
             errors=self.errors,
             client_gone=self.client_gone,
             unpriced=self.unpriced,
-            cost_nusd=self.cost_nusd,
-            cost_per_1k_nusd=_per(self.cost_nusd, requests - self.unpriced, 1_000),
+            cost_nusd=cost_nusd,
+            cost_per_1k_nusd=None if cost_nusd is None else _per(cost_nusd, requests - self.unpriced, 1_000),
             latency=self.latency.quantiles(),
             ttft=self.ttft.quantiles(),
             input_tokens=self.input_tokens,

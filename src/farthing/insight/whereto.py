@@ -13,7 +13,8 @@ from farthing.insight.money import usd
 from farthing.insight.policy_standing import PolicyStanding, standing
 from farthing.ledger import read
 from farthing.ledger.read import Row
-from farthing.models.catalogue import Catalogue, cost_nusd
+from farthing.models.catalogue import Catalogue
+from farthing.models.cost import baseline_nusd
 from farthing.types import Receipt, Signal
 
 
@@ -119,7 +120,7 @@ def other_tiers(receipt: Receipt, config: Config) -> list[OtherTier]:
         target = receipt.target if taken and receipt.target in tier.targets else tier.targets[0]
         provider, _, model = target.partition("/")
         price = catalogue.price(provider, model, day)
-        cost = cost_nusd(price, receipt.usage)
+        cost = baseline_nusd(price, receipt.usage)
         found.append(OtherTier(tier=name, target=target, cost_nusd=cost, taken=taken))
     return found
 

@@ -15,7 +15,7 @@ from farthing.ledger.route_metrics import RouteMetrics
 from farthing.ledger.semantic_metrics import SemanticMetrics
 from farthing.ledger.signal_metrics import SignalMetrics
 from farthing.protocols import Ledger
-from farthing.types import Receipt, Signal
+from farthing.types import Attempt, Receipt, Signal, differs
 
 SERIES_MAX = 500  # label sets of one family
 BATCH = 64  # finished requests that are counted together
@@ -79,6 +79,7 @@ class Metrics:
         self._totals: dict[tuple[str, str], _Totals] = {}
         self._attempts: dict[tuple[str, str], int] = {}
         self._skipped: dict[tuple[str, str], int] = {}
+        self._differs: dict[tuple[str, str], int] = {}
 
         self._finished: list[Receipt] = []
         """Not counted yet: a batch is counted at half the cost of its parts one by one."""
@@ -120,9 +121,10 @@ class Metrics:
                 self._attempts[outcome] += 1
             except KeyError:
                 self._new_attempt(*outcome)
-        if receipt.skipped:
-            for step in receipt.skipped:
-                _count_new(self._skipped, (step, ""))
+            if attempt.reckoned_nusd is not None:
+                self._new_told(attempt)
+        for step in receipt.skipped:
+            _count_new(self._skipped, (step, ""))
         totals = count.totals
         totals.duration.add(receipt.total_ms)
         totals.overhead.add(receipt.overhead_ms)
@@ -150,6 +152,7 @@ class Metrics:
         self.semantic.errand(receipt)
         for attempt in receipt.attempts:
             self._new_attempt(attempt.target, attempt.error or "ok")
+            self._new_told(attempt)
         key = (receipt.endpoint, receipt.tier)
         if len(self._totals) >= SERIES_MAX and key not in self._totals:
             key = (OTHER, OTHER)
@@ -175,6 +178,12 @@ class Metrics:
         if self.targets is not None and target not in self.targets:
             target = OTHER
         _count_new(self._attempts, (target, outcome.partition(":")[0]))  # what follows is of one answer
+
+    def _new_told(self, attempt: Attempt) -> None:
+        """Count a call that its provider charged otherwise than our prices say."""
+        if differs(attempt):
+            known = self.targets is None or attempt.target in self.targets
+            _count_new(self._differs, (attempt.target if known else OTHER, ""))
 
     def _lookups(self) -> dict[tuple[str, str], int]:
         found: dict[tuple[str, str], int] = {}
@@ -259,6 +268,12 @@ class Metrics:
                 "counter",
                 "Requests whose cost is unknown.",
                 ((labels, one.unpriced) for labels, one in rows),
+            ),
+            *_family(
+                "farthing_cost_differs_total",
+                "counter",
+                "Calls whose provider charged over 1 % other than our prices make of them.",
+                ((_labels(target=target), count) for (target, _), count in self._differs.items()),
             ),
         ]
 

@@ -81,8 +81,11 @@ def _with_money(payload: bytes, receipt: Receipt) -> bytes:
 
 
 def money_of(receipt: Receipt) -> Json:
-    """Cost and saving as exact decimal strings of US dollars, null where unknown; the limit that cut it."""
+    """Cost and saving as exact decimal strings of US dollars, null where unknown; that the tokens behind them
+    are estimated; the limit that cut it."""
     money: Json = {"cost_usd": usd(receipt.cost_nusd), "saved_usd": usd(saved_nusd(receipt))}
+    if receipt.usage is not None and receipt.usage.estimated:
+        money["usage"] = "estimated"
     if receipt.stop_reason.startswith("limit:"):
         money["stop_reason"] = receipt.stop_reason
     return money

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from farthing.errors import NoProviderLeft, ProviderError
 from farthing.models.call import Called, Caller, Wanted, affordable
-from farthing.models.catalogue import cost_nusd, in_batch
+from farthing.models.cost import cost_nusd, in_batch
 from farthing.models.providers.batch_file import Outcome
 from farthing.types import Attempt, Prompt, Receipt, Route, Target, replace
 

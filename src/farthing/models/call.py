@@ -25,8 +25,9 @@ from farthing.errors import (
     ProviderUnavailable,
     StreamBroken,
 )
+from farthing.media import input_tokens_bound_at
 from farthing.models.batch import BatchApi
-from farthing.models.catalogue import cost_nusd, worst_case_nusd
+from farthing.models.cost import cost_nusd, worst_case_nusd
 from farthing.models.health import Health
 from farthing.models.providers.openai import ERROR_BODY_BYTES_MAX, OpenAIProvider, WholeReply
 from farthing.models.retry import Failed, next_try, stale
@@ -36,6 +37,7 @@ from farthing.protocols import Exchange, Hold, Ledger, Transport
 from farthing.turn import in_task
 from farthing.types import Attempt, Prompt, Receipt, Request, Route, Target, Usage
 
+CHARS_PER_TOKEN = 4
 OUTPUT_TOKENS_ASSUMED = 4_096  # held for a call that sets no maximum, at a model whose own is unknown
 FIRST_BYTE_S = 60.0  # until an answer begins, and until a whole one is there, where another target waits
 WHOLE_S = 300.0
@@ -339,8 +341,15 @@ class Caller:
         if error is not None and (error.upstream_status is not None or not error.sent):
             called.attempt.cost_nusd = 0
             return
-        output_tokens = 0 if called.stream is None else called.stream.reader.chunks
-        usage = Usage(input_tokens=prompt.input_tokens, output_tokens=output_tokens, estimated=True)
+        stream = called.stream
+        usage = None if stream is None else stream.usage
+        if usage is None:
+            said = (
+                0
+                if stream is None
+                else max(stream.reader.chunks, stream.reader.text_chars // CHARS_PER_TOKEN)
+            )
+            usage = Usage(input_tokens=prompt.input_tokens, output_tokens=said, estimated=True)
         called.attempt.usage = usage
         called.attempt.cost_nusd = cost_nusd(called.target.price, usage)
 
@@ -351,12 +360,12 @@ def affordable(prompt: Prompt, target: Target, left_nusd: int) -> tuple[Prompt, 
     Where even one token is too dear, or the price is unknown, the worst case is as it is: `Hold.call`
     refuses it.
     """
-    bound = prompt.input_tokens_bound
-    if bound is None:
+    if prompt.input_tokens_bound is None:
         return prompt, None
+    bound = input_tokens_bound_at(target.model, prompt.input_tokens_bound, prompt.images)
     output_max = prompt.output_tokens_max or target.output_tokens_max or OUTPUT_TOKENS_ASSUMED
     choices = _choices(prompt)  # the cap is each choice's own, and all of them are charged for
-    worst_case = worst_case_nusd(target.price, bound, choices * output_max)
+    worst_case = worst_case_nusd(target.price, bound, choices * output_max, prompt.dearer)
     if worst_case is None or worst_case <= left_nusd:
         if (
             prompt.output_tokens_max
@@ -366,12 +375,12 @@ def affordable(prompt: Prompt, target: Target, left_nusd: int) -> tuple[Prompt, 
             return prompt, worst_case
         # nothing else would keep the model to what is held for it
         return msgspec.structs.replace(prompt, output_tokens_max=output_max, capped_by="usd_max"), worst_case
-    one = worst_case_nusd(target.price, bound, choices) or 0
+    one = worst_case_nusd(target.price, bound, choices, prompt.dearer) or 0
     per_token = (worst_case - one) / max(1, output_max - 1)
     if one > left_nusd or per_token <= 0:
         return prompt, worst_case
     cap = min(output_max, 1 + int((left_nusd - one) / per_token * 0.999))
-    capped = worst_case_nusd(target.price, bound, choices * cap)
+    capped = worst_case_nusd(target.price, bound, choices * cap, prompt.dearer)
     return msgspec.structs.replace(prompt, output_tokens_max=cap, capped_by="usd_max"), capped
 
 
@@ -411,6 +420,7 @@ async def _open(exchange: Exchange, provider: OpenAIProvider, wanted: Wanted, wi
         keep_bytes_max=wanted.keep_bytes_max,
         output_chunks_max=_output_chunks_max(wanted),
         in_answer=provider.in_answer,
+        usage_form=provider.usage_form,
     )
     try:
         await stream.open()

@@ -1,26 +1,21 @@
-"""What models exist, how much text they take, and what they cost. Turns usage into money.
+"""What models exist, how much text they take, and what they cost.
 
 The list is a file in the package (`data/catalogue.jsonl`, built by `tools/build_catalogue.py`); nothing
-is fetched. All prices are whole pico-dollars per token, so that money is only ever rounded once per
-request: at the end of `cost_nusd`.
+is fetched. All prices are whole pico-dollars per token; `models/cost` makes money of them.
 """
 
 import datetime
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from decimal import ROUND_HALF_UP, Decimal
+from fractions import Fraction
 from importlib import resources
 
 import msgspec
 
 from farthing.config import PriceConfig
-from farthing.errors import ConfigError
-from farthing.types import Model, Operation, Price, Usage
-
-PUSD_PER_NUSD = 1_000
-_HALF_NUSD_PUSD = PUSD_PER_NUSD // 2
-PUSD_PER_USD_PER_MILLION = 1_000_000
+from farthing.models.own_prices import overridden, target_of
+from farthing.types import Model, Operation, Price
 
 # Snapshots: `gpt-4o-mini-2024-07-18`, `claude-sonnet-4-5-20250929`, `claude-sonnet-4-5@20250929`. Shorter
 # numbers (`-0613`, `-2407`) are left alone: some are dates, some are versions.
@@ -39,6 +34,14 @@ class _PriceRow(msgspec.Struct, frozen=True):
     batch_out: int | None = None
     long_over: int | None = None
     long: "_PriceRow | None" = None
+    write_long: int | None = None
+    audio_in: int | None = None
+    audio_out: int | None = None
+    image_in: int | None = None
+    image_out: int | None = None
+    tiers: "dict[str, _PriceRow]" = {}
+    factors: dict[str, str] = {}
+    fees: dict[str, int] = {}
 
     def price(self, since: str | None = None) -> Price:
         since = self.since if since is None else since
@@ -52,6 +55,14 @@ class _PriceRow(msgspec.Struct, frozen=True):
             batch_output_pusd=self.batch_out,
             long_over_tokens=self.long_over,
             long=None if self.long is None else self.long.price(since),
+            cache_write_long_pusd=self.write_long,
+            audio_input_pusd=self.audio_in,
+            audio_output_pusd=self.audio_out,
+            image_input_pusd=self.image_in,
+            image_output_pusd=self.image_out,
+            tiers={name: row.price(since) for name, row in self.tiers.items()},
+            factors={name: Fraction(factor) for name, factor in self.factors.items()},
+            fees_pusd=self.fees,
         )
 
 
@@ -158,10 +169,10 @@ class Catalogue:
         providers = {provider: dict(names) for provider, names in self._providers.items()}
         own: dict[tuple[str, str], list[PriceConfig]] = {}
         for item in prices:
-            own.setdefault(_target(item), []).append(item)
+            own.setdefault(target_of(item), []).append(item)
         for (provider, model), items in own.items():
             listed = self.find(provider, model) or Model(provider=provider, model=model)
-            providers.setdefault(provider, {})[model] = _overridden(listed, model, items)
+            providers.setdefault(provider, {})[model] = overridden(listed, model, items)
         digest = hashlib.sha256(repr(sorted(map(repr, prices))).encode()).hexdigest()[:8]
         return Catalogue(f"{self.version} own-{digest}", providers)
 
@@ -175,73 +186,6 @@ def price_on(model: Model, on: str | None = None) -> Price | None:
             break
         held = price
     return held
-
-
-# -- money ------------------------------------------------------------------------------------------
-
-
-def cost_nusd(price: Price | None, usage: Usage | None) -> int | None:
-    """What a call with `usage` costs, rounded half up to the nano-dollar; None when either is None.
-
-    Cached tokens are charged at the cached price, or in full when that is unknown. Reasoning tokens are
-    output tokens already. A count below zero, or more cached than there was input, is a provider's
-    mistake and never lowers the cost.
-    """
-    if price is None or usage is None:
-        return None
-    tokens = usage.input_tokens
-    if tokens < 0:
-        tokens = 0
-    while price.long is not None and price.long_over_tokens is not None and tokens > price.long_over_tokens:
-        price = price.long
-    cost_pusd = tokens * price.input_pusd + _HALF_NUSD_PUSD
-    cached_tokens = usage.cached_tokens
-    if cached_tokens > 0 and price.cached_input_pusd is not None:
-        cost_pusd -= min(cached_tokens, tokens) * (price.input_pusd - price.cached_input_pusd)
-    output_tokens = usage.output_tokens
-    if output_tokens > 0:
-        cost_pusd += output_tokens * price.output_pusd
-    return cost_pusd // PUSD_PER_NUSD
-
-
-def in_batch(price: Price | None) -> Price | None:
-    """`price` as a batch is charged: at the batch price where one is known, else as ever.
-
-    What is read from a cache in a batch is charged in full: no list says that it is cheaper.
-    """
-    if price is None or (price.batch_input_pusd is None and price.batch_output_pusd is None):
-        return price
-    return msgspec.structs.replace(
-        price,
-        input_pusd=price.input_pusd if price.batch_input_pusd is None else price.batch_input_pusd,
-        output_pusd=price.output_pusd if price.batch_output_pusd is None else price.batch_output_pusd,
-        cached_input_pusd=None,
-        cache_write_pusd=None,
-        long=in_batch(price.long),
-    )
-
-
-def worst_case_nusd(
-    price: Price | None, input_tokens_bound: int, output_tokens_max: int | None
-) -> int | None:
-    """The most that a call within these bounds can cost, rounded up; None when unpriced or unbounded.
-
-    Nothing is assumed to be cached, and every input token may be written to the provider's cache where
-    that costs extra.
-    """
-    if price is None or output_tokens_max is None:
-        return None
-    worst = 0
-    while True:
-        input_pusd = max(price.input_pusd, price.cache_write_pusd or 0, price.cached_input_pusd or 0)
-        worst = max(worst, input_tokens_bound * input_pusd + output_tokens_max * price.output_pusd)
-        if (
-            price.long is None
-            or price.long_over_tokens is None
-            or input_tokens_bound <= price.long_over_tokens
-        ):
-            return -(-worst // PUSD_PER_NUSD)
-        price = price.long
 
 
 # -- names ------------------------------------------------------------------------------------------
@@ -279,58 +223,3 @@ def _snapshot(names: _Names, lowered: str) -> Model | None:
         if other is not None and other["base"] == base and _entry(names, name).prices != entry.prices:
             return None
     return entry
-
-
-# -- the operator's prices --------------------------------------------------------------------------
-
-
-def _target(item: PriceConfig) -> tuple[str, str]:
-    provider, _, model = item.target.partition("/")
-    if not provider or not model:
-        raise ConfigError(f'prices: target "{item.target}" is not written "provider/model"')
-    return provider, model
-
-
-def _overridden(listed: Model, name: str, items: Sequence[PriceConfig]) -> Model:
-    own = sorted((_own_price(item) for item in items), key=lambda price: price.since)
-    before = tuple(price for price in listed.prices if price.since < own[0].since)
-    context, output = listed.context_tokens_max, listed.output_tokens_max
-    for item in items:
-        context = item.context_tokens_max or context
-        output = item.output_tokens_max or output
-    return Model(
-        provider=listed.provider,
-        model=name,
-        context_tokens_max=context,
-        output_tokens_max=output,
-        prices=(*before, *own),
-        operation=listed.operation,
-    )
-
-
-def _own_price(item: PriceConfig) -> Price:
-    if item.since != "0000-00-00":
-        try:
-            since = datetime.date.fromisoformat(item.since).isoformat()
-        except ValueError:
-            raise ConfigError(f'prices: since = "{item.since}" of {item.target} is not a date') from None
-    else:
-        since = item.since
-    return Price(
-        since=since,
-        input_pusd=_pusd(item, "input", item.input),
-        output_pusd=_pusd(item, "output", item.output),
-        cached_input_pusd=None
-        if item.cached_input is None
-        else _pusd(item, "cached_input", item.cached_input),
-        batch_input_pusd=None if item.batch_input is None else _pusd(item, "batch_input", item.batch_input),
-        batch_output_pusd=None
-        if item.batch_output is None
-        else _pusd(item, "batch_output", item.batch_output),
-    )
-
-
-def _pusd(item: PriceConfig, key: str, usd_per_million: Decimal) -> int:
-    if not usd_per_million.is_finite() or usd_per_million < 0:
-        raise ConfigError(f"prices: {key} = {usd_per_million} of {item.target} must be 0 or more")
-    return int((usd_per_million * PUSD_PER_USD_PER_MILLION).to_integral_value(ROUND_HALF_UP))

@@ -6,9 +6,10 @@ from decimal import Decimal
 from msgspec import Struct
 
 from farthing.config import Config, PriceConfig, ProviderConfig, TierConfig
-from farthing.models.catalogue import PUSD_PER_USD_PER_MILLION, price_on
+from farthing.models.catalogue import price_on
 from farthing.models.detect import Found, Hosted
 from farthing.models.listing import can_be_asked, named_for_chat
+from farthing.models.own_prices import PUSD_PER_USD_PER_MILLION
 from farthing.models.presets import Pick, Prices, Seen, by_price, cheapest, flagship
 from farthing.models.recognise import LocalServer
 

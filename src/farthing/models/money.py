@@ -1,14 +1,22 @@
 """What a request cost and what the declared baseline would have charged for the same answer.
 
 Unknown stays unknown: one attempt without a price or a usage makes the cost None, never 0. Usage that
-the provider did not state is estimated and marked so.
+the provider did not state is estimated and marked so. What the provider itself says it charged is booked
+where its preset takes its word, and ours stands beside it.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 
 from farthing.models.call import Called
-from farthing.models.catalogue import cost_nusd
-from farthing.types import Attempt, Prompt, Receipt, Request, Target, Usage
+from farthing.models.cost import baseline_nusd, cost_nusd, unpriced
+from farthing.models.providers.shown import answer_chars, fees_shown
+from farthing.types import Attempt, Prompt, Receipt, Request, Target, Usage, differs, replace
+
+log = logging.getLogger("farthing.money")
+
+TOLD_EVERY_S = 3_600.0  # between two warnings about the same target
+TARGETS_WARNED_MAX = 1_000
 
 
 class Money:
@@ -32,6 +40,8 @@ class Money:
         self.price_version = price_version
         self.policy = policy
         self._clock = clock
+        self._warned_s: dict[str, float] = {}
+        """When we last warned of a target that charges other than our prices say."""
 
     def account(self, called: Called, prompt: Prompt, receipt: Receipt, *, goes_out: bool = True) -> None:
         """Write what `called` used and cost. Twice is safe: the later word counts. `goes_out`: its answer is
@@ -40,26 +50,63 @@ class Money:
         reply, stream = called.reply, called.stream
         if reply is not None:
             usage = reply.usage
-            if usage is None:
-                usage = self._estimated(prompt, len(reply.text), 0)
+            if usage is None or usage.estimated:
+                chars = answer_chars(reply.body) if "messages" in prompt.body else 0  # vectors are no text
+                usage = self._filled(usage, prompt, chars, 0)
+            if (fees := fees_shown(prompt.body, called.target.model, reply.body)) is not None:
+                usage = _with_fees(usage, fees)
         elif stream is not None:
             usage = stream.usage
-            if usage is None or (not stream.reader.done and stream.reader.usage_event is None):
-                usage = self._estimated(prompt, stream.reader.text_chars, stream.reader.chunks)
+            if usage is not None and not stream.reader.done and stream.reader.usage_event is None:
+                usage = None  # what it said on the way is not the whole
+            if usage is None or usage.estimated:
+                usage = self._filled(usage, prompt, stream.reader.text_chars, stream.reader.chunks)
+            if (fees := fees_shown(prompt.body, called.target.model)) is not None:
+                usage = _with_fees(usage, fees)
             ended_s = self._clock() if called.ended_s is None else called.ended_s
             attempt.total_ms = (ended_s - receipt.started_s) * 1000 - attempt.started_ms
         else:
             return
         attempt.usage = usage
-        attempt.cost_nusd = cost_nusd(called.target.price, usage)
+        attempt.cost_nusd = cost = cost_nusd(called.target.price, usage)
+        if usage.told_nusd is not None:
+            self._book_told(attempt, usage.told_nusd)
+        elif cost is None and called.target.price is not None:
+            attempt.unpriced = ", ".join(unpriced(called.target.price, usage))
         if goes_out:
             receipt.usage = usage
             receipt.target = called.target.name
             receipt.tier = attempt.tier
 
-    def _estimated(self, prompt: Prompt, text_chars: int, chunks: int) -> Usage:
+    def _filled(self, usage: Usage | None, prompt: Prompt, text_chars: int, chunks: int) -> Usage:
+        """`usage` with what it does not count estimated."""
         output_tokens = max(chunks, self._estimate_tokens("", text_chars)) if text_chars or chunks else 0
-        return Usage(input_tokens=prompt.input_tokens, output_tokens=output_tokens, estimated=True)
+        if usage is None:
+            return Usage(input_tokens=prompt.input_tokens, output_tokens=output_tokens, estimated=True)
+        filled: Usage = replace(
+            usage,
+            input_tokens=usage.input_tokens or prompt.input_tokens,
+            output_tokens=usage.output_tokens or output_tokens,
+        )
+        return filled
+
+    def _book_told(self, attempt: Attempt, told_nusd: int) -> None:
+        """Book the provider's own word; one that is not ours is told of, now and then."""
+        attempt.reckoned_nusd, attempt.cost_nusd = attempt.cost_nusd, told_nusd
+        if not differs(attempt):
+            return
+        now_s = self._clock()
+        if now_s - self._warned_s.get(attempt.target, -TOLD_EVERY_S) < TOLD_EVERY_S:
+            return
+        if len(self._warned_s) >= TARGETS_WARNED_MAX:
+            self._warned_s.clear()
+        self._warned_s[attempt.target] = now_s
+        log.warning(
+            "%s says it charged $%.9f where our prices make $%.9f: booked as it says; correct its [[prices]]",
+            attempt.target,
+            told_nusd / 1e9,
+            (attempt.reckoned_nusd or 0) / 1e9,
+        )
 
     def fixed_usage(self, request: Request, text: str) -> Usage:
         """What a model would have used to say `text`, estimated: the baseline of a direct answer."""
@@ -94,12 +141,18 @@ class Money:
             else:
                 baseline = self._targets(compared)
                 # the baseline would have cached prefixes of its own: which is unknown, so the same are taken
-                receipt.baseline_nusd = None if baseline is None else cost_nusd(baseline.price, usage)
+                receipt.baseline_nusd = None if baseline is None else baseline_nusd(baseline.price, usage)
         total_ms = (self._clock() - receipt.started_s) * 1000
         receipt.total_ms = total_ms
         receipt.model_ms = model_ms
         overhead_ms = total_ms - model_ms - receipt.queue_ms
         receipt.overhead_ms = overhead_ms if overhead_ms > 0.0 else 0.0
+
+
+def _with_fees(usage: Usage, fees: dict[str, int]) -> Usage:
+    """`usage` with fees that show elsewhere; what it counts itself is believed."""
+    filled: Usage = replace(usage, fees={**fees, **(usage.fees or {})})
+    return filled
 
 
 def _waited_ms(attempts: Sequence[Attempt]) -> float:

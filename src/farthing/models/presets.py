@@ -9,11 +9,13 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Literal, Protocol
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
 from farthing.models.catalogue import SNAPSHOT, price_on
 from farthing.models.listing import named_for_chat
+from farthing.models.providers.usage import UNSAID, UsageForm
 from farthing.types import Model, Price, replace
 
 # A version in a family's pattern: 5, 5.2, 4-5.
@@ -51,7 +53,19 @@ class Preset(Struct, frozen=True, kw_only=True):
     list_headers: Mapping[str, str] = {}
     list_from: tuple[str, str] = ("", "/models")
     """What to take off the end of the address and to put there instead to ask for its models."""
+    hosts: tuple[str, ...] = ()
+    """Where else it is reached: these hosts and what is below them."""
+    usage: UsageForm = UNSAID
+    """What it means by its usage."""
 
+
+_OPENAI = UsageForm(reasoning="inside", write_life="30m", tiers={"fast": "priority"})
+_INSIDE = UsageForm(reasoning="inside")
+# The charges of xAI and the totals of Gemini's OpenAI endpoint show that reasoning is left out of
+# `completion_tokens`; xAI's own word on the charge holds the tools it used, too.
+_XAI = UsageForm(reasoning="added", cost="ticks")
+_GEMINI = UsageForm(reasoning="added")
+_OPENROUTER = UsageForm(reasoning="inside", cost="usd")
 
 PRESETS = (
     Preset(
@@ -61,6 +75,7 @@ PRESETS = (
         url_variables=("OPENAI_BASE_URL",),
         families=(rf"gpt-{_V}-(?:nano|luna)", rf"gpt-{_V}-(?:mini|terra)", rf"gpt-{_V}(?:-sol)?"),
         flagships=(rf"gpt-{_V}", rf"gpt-{_V}-sol"),
+        usage=_OPENAI,
     ),
     Preset(
         name="anthropic",
@@ -73,6 +88,7 @@ PRESETS = (
         list_from=("", "/models?limit=1000"),
         families=(rf"claude-haiku-{_V}", rf"claude-sonnet-{_V}", rf"claude-opus-{_V}"),
         flagships=(rf"claude-opus-{_V}",),
+        usage=_INSIDE,
     ),
     Preset(
         name="gemini",
@@ -86,6 +102,8 @@ PRESETS = (
             rf"gemini-{_V}-(?:pro|argon)(?:-preview)?",
         ),
         flagships=(rf"gemini-{_V}-(?:pro|argon)(?:-preview)?",),
+        hosts=("aiplatform.googleapis.com",),
+        usage=_GEMINI,
     ),
     Preset(
         name="groq",
@@ -95,6 +113,7 @@ PRESETS = (
         url_suffix="/openai/v1",
         families=(r"openai/gpt-oss-20b", r"openai/gpt-oss-120b"),
         flagships=(r"openai/gpt-oss-120b",),
+        usage=_INSIDE,
     ),
     Preset(
         name="mistral",
@@ -102,6 +121,7 @@ PRESETS = (
         base_url="https://api.mistral.ai/v1",
         families=(r"mistral-small-latest", r"mistral-medium-latest", r"mistral-large-latest"),
         flagships=(rf"mistral-large-{_V}", r"mistral-large-latest"),
+        usage=_INSIDE,
     ),
     Preset(
         name="deepseek",
@@ -109,6 +129,7 @@ PRESETS = (
         base_url="https://api.deepseek.com/v1",
         families=(rf"deepseek-v{_V}-flash", rf"deepseek-v{_V}-pro", r"deepseek-chat"),
         flagships=(rf"deepseek-v{_V}-pro", r"deepseek-reasoner"),
+        usage=_INSIDE,
     ),
     Preset(
         name="openrouter",
@@ -122,6 +143,7 @@ PRESETS = (
             rf"anthropic/claude-haiku-{_V}",
         ),
         flagships=(rf"anthropic/claude-opus-{_V}", rf"openai/gpt-{_V}(?:-sol)?"),
+        usage=_OPENROUTER,
     ),
     Preset(
         name="together",
@@ -137,6 +159,7 @@ PRESETS = (
         base_url="https://api.x.ai/v1",
         families=(rf"grok-{_V}", rf"grok-{_V}-(?:mini|fast|fast-non-reasoning)"),
         flagships=(rf"grok-{_V}",),
+        usage=_XAI,
     ),
     Preset(
         name="azure",
@@ -150,8 +173,22 @@ PRESETS = (
         flagships=(rf"gpt-{_V}", rf"gpt-{_V}-sol"),
         deployments=True,
         list_from=("/v1", "/deployments?api-version=2023-03-15-preview"),
+        hosts=("openai.azure.com", "services.ai.azure.com", "cognitiveservices.azure.com"),
+        usage=_OPENAI,
     ),
 )
+
+
+def usage_form(name: str, host: str) -> UsageForm:
+    """What the provider called `name` at `host` means by its usage: by where it is, else by what it is
+    called; `UNSAID` where neither is known."""
+    host = host.lower()
+    for preset in PRESETS:
+        home = urlsplit(preset.base_url).hostname
+        for known in (*preset.hosts, *((home,) if home else ())):
+            if host == known or host.endswith((f".{known}", f"-{known}")):
+                return preset.usage
+    return next((preset.usage for preset in PRESETS if preset.name == name), UNSAID)
 
 
 class Offers(Protocol):

@@ -24,6 +24,7 @@ from farthing.errors import (
 from farthing.models.lenient_json import BOM
 from farthing.models.providers.completion import NotChunks, assemble, explode
 from farthing.models.providers.sse import DONE, BadStream, EventReader, ProviderSaid
+from farthing.models.providers.usage import UNSAID, UsageForm
 from farthing.protocols import Exchange, Sink
 from farthing.turn import Waits
 from farthing.types import Json, Usage
@@ -83,6 +84,7 @@ class Stream(Waits):
         keep_bytes_max: int,
         output_chunks_max: int | None,
         in_answer: Callable[[bytes], ProviderError],
+        usage_form: UsageForm = UNSAID,
     ) -> None:
         """`choices` were asked for. `in_answer`: what an error of the provider's means that comes in place of
         an answer."""
@@ -102,7 +104,7 @@ class Stream(Waits):
         self._sniffed = False
         self._whole: list[bytes] | None = None
         """What came of a whole answer in place of a stream; None: a stream comes."""
-        self.reader = EventReader(within.event_bytes_max)
+        self.reader = EventReader(within.event_bytes_max, usage_form)
         self.first_s = 0.0
         """Monotonic time at which the answer began."""
         self.kept: list[bytes] | None = [] if keep_bytes_max else None

@@ -95,7 +95,7 @@ class RulesClassifier:
         domain = _heaviest(domains, _DOMAIN_WEIGHT, UNKNOWN) if domains else UNKNOWN
         named = request.task_type or request.endpoint.task
         task = _task_named(request) if named else _task(said, text, request.body)
-        tokens = self._estimate_tokens(request.text, request.prompt_chars)
+        tokens = self._estimate_tokens(request.text, request.prompt_chars) + request.media_tokens
         complexity = TASK_COMPLEXITY.get(task, 0.6)
         if "hard" in kinds:
             complexity += 0.15

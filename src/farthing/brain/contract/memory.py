@@ -240,8 +240,8 @@ def _check_calls(terms: Terms, account: _Account) -> None:
 def _check_money(usd_max_nusd: int, used_nusd: int, worst_case_nusd: int | None) -> None:
     if worst_case_nusd is None:
         raise ContractExceeded(
-            "the endpoint has a usd_max and the price of the model is unknown: give its price under "
-            "[[prices]] or choose a priced model",
+            "the endpoint has a usd_max and the price of the model, or of what was asked of it (a service "
+            "tier, a search), is unknown: give its price under [[prices]] or choose a priced model",
             limit="usd_max",
         )
     if used_nusd + worst_case_nusd > usd_max_nusd:

@@ -15,7 +15,7 @@ from msgspec import Raw, Struct
 
 from farthing.config import CallConfig
 from farthing.errors import ProviderError, StoreError
-from farthing.models.catalogue import cost_nusd
+from farthing.models.cost import cost_nusd
 from farthing.models.embed.batching import Asked, Batcher
 from farthing.models.embed.session import require
 from farthing.models.health import Health
@@ -164,7 +164,7 @@ class RemoteEmbedder:
         except msgspec.DecodeError as error:
             self._count(None, texts)
             raise StoreError(f"{self._target.name} sent no vectors: {error}") from error
-        self._count(read_usage(read.usage), texts)
+        self._count(read_usage(read.usage, operation="embeddings"), texts)
         if len(read.data) != len(texts):
             raise StoreError(f"{self._target.name} sent {len(read.data)} vectors for {len(texts)} texts")
         found: dict[int, Vector] = {}

@@ -12,7 +12,7 @@ from msgspec import Raw, Struct
 
 from farthing.errors import ProviderError, ProviderTimeout, ProviderUnavailable
 from farthing.models.providers.openai import NULL, OpenAIProvider, WholeReply
-from farthing.models.providers.usage import read_usage
+from farthing.models.providers.usage import UsageForm, read_usage
 from farthing.types import Usage
 
 ENDPOINT = "/v1/chat/completions"
@@ -39,7 +39,8 @@ class _Line(Struct):
 
 
 class _Used(Struct):
-    usage: Raw = Raw(b"null")
+    usage: Raw = NULL
+    service_tier: Raw = NULL
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -107,11 +108,13 @@ def _outcome(raw: bytes, wanted: Collection[str], provider: OpenAIProvider) -> t
     body = bytes(response.body)
     if response.status_code != OK:
         error = provider.failure(response.status_code, {}, body)
-        return line.custom_id, Outcome(error=error, status=response.status_code, usage=_usage(body))
+        return line.custom_id, Outcome(
+            error=error, status=response.status_code, usage=_usage(body, provider.usage_form)
+        )
     try:
         reply = provider.whole({}, body)
     except ProviderError as error:
-        return line.custom_id, Outcome(error=error, status=OK, usage=_usage(body))
+        return line.custom_id, Outcome(error=error, status=OK, usage=_usage(body, provider.usage_form))
     return line.custom_id, Outcome(reply=reply, status=OK, usage=reply.usage)
 
 
@@ -124,8 +127,9 @@ def _failed(error: _Failure | None) -> ProviderError:
     return ProviderUnavailable(f"the batch has no answer to this question: {what}")
 
 
-def _usage(body: bytes) -> Usage | None:
+def _usage(body: bytes, form: UsageForm) -> Usage | None:
     try:
-        return read_usage(_decode_used(body).usage)
+        used = _decode_used(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
+    return read_usage(used.usage, form, service_tier=None if used.service_tier is NULL else used.service_tier)

@@ -15,8 +15,8 @@ from farthing.errors import ProviderError, ProviderUnavailable
 from farthing.models.lenient_json import BOM, NotJson, read_json, write_json
 from farthing.models.providers import failures
 from farthing.models.providers.completion import NotChunks, assemble
-from farthing.models.providers.sse import BadStream, EventReader, ProviderSaid, finish_of, said_chars
-from farthing.models.providers.usage import read_usage
+from farthing.models.providers.sse import BadStream, EventReader, ProviderSaid, finish_of
+from farthing.models.providers.usage import UNSAID, UsageForm, read_usage
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
 from farthing.types import Json, Operation, Prompt, Target, Usage
@@ -57,6 +57,7 @@ class _Whole(Struct):
     choices: list[_Choice] | None = None
     data: Raw = NULL
     usage: Raw = NULL
+    service_tier: Raw = NULL
 
 
 _decode_whole = msgspec.json.Decoder(_Whole).decode
@@ -98,19 +99,6 @@ class WholeReply:
         return None if found is None or not found.content else [token.logprob for token in found.content]
 
     @property
-    def answer_chars(self) -> int:
-        """Characters of all that was said, reasoning and the arguments of calls included."""
-        try:
-            whole = read_json(self.body)
-        except NotJson:
-            return len(self.text)
-        chars = 0
-        for choice in whole.get("choices") or () if isinstance(whole, dict) else ():
-            message = choice.get("message") if isinstance(choice, dict) else None
-            chars += said_chars(message) if isinstance(message, dict) else 0
-        return chars
-
-    @property
     def text(self) -> str:
         """The text of the first choice; empty when it has none (a tool call, a list of parts)."""
         message = self._choices[0].message if self._choices else None
@@ -136,8 +124,10 @@ class OpenAIProvider:
         headers: dict[str, str],
         include_usage: bool,
         passage: Passage | None = None,
+        usage_form: UsageForm = UNSAID,
     ) -> None:
         self.name = name
+        self.usage_form = usage_form
         self.origin = origin
         self.passage = Passage() if passage is None else passage
         path = f"{origin.form}{path}"
@@ -222,7 +212,12 @@ class OpenAIProvider:
             if failures.has_words(failures.error_object(body)):
                 raise self.in_answer(body)
             raise ProviderUnavailable("the reply has neither choices nor data")
-        usage = None if whole.usage is NULL else read_usage(whole.usage)
+        usage = read_usage(
+            whole.usage,
+            self.usage_form,
+            service_tier=None if whole.service_tier is NULL else whole.service_tier,
+            operation="chat" if choices else "embeddings",
+        )
         return WholeReply(body, usage, choices)
 
     def _of_events(self, body: bytes) -> bytes:
@@ -264,12 +259,14 @@ def _loosely(body: bytes, why: str) -> _Whole:
     if not isinstance(value, dict):
         raise ProviderUnavailable("the reply is JSON of another shape: not an object")
     choices, data, usage = value.get("choices"), value.get("data"), value.get("usage")
+    tier = value.get("service_tier")
     return _Whole(
         choices=[_choice(one) for one in choices if isinstance(one, dict)]
         if isinstance(choices, list)
         else None,
         data=NULL if data is None else Raw(write_json(data)),
         usage=NULL if usage is None else Raw(write_json(usage)),
+        service_tier=NULL if tier is None else Raw(write_json(tier)),
     )
 
 

@@ -22,7 +22,7 @@ from msgspec import Raw, Struct
 from farthing.models.lenient_json import BOM, NotJson, read_json, write_json
 from farthing.models.providers.completion import explode
 from farthing.models.providers.failures import error_object, has_words, is_error
-from farthing.models.providers.usage import read_usage
+from farthing.models.providers.usage import UNSAID, UsageForm, read_usage
 from farthing.types import Json, Usage
 
 DONE = b"data: [DONE]\n\n"
@@ -73,6 +73,7 @@ class ChunkChoice(Struct):
 class WireChunk(Struct):
     choices: list[ChunkChoice] | None = None
     usage: Raw = NULL
+    service_tier: Raw = NULL
     error: Raw = NULL
 
 
@@ -135,6 +136,7 @@ class EventReader:
         "_text_chars",
         "_uncounted",
         "_uncounted_bytes",
+        "_usage_form",
         "begun",
         "done",
         "finish_reason",
@@ -144,8 +146,9 @@ class EventReader:
         "usage_event",
     )
 
-    def __init__(self, event_bytes_max: int) -> None:
+    def __init__(self, event_bytes_max: int, usage_form: UsageForm = UNSAID) -> None:
         self._event_bytes_max = event_bytes_max
+        self._usage_form = usage_form
         self._buffer = b""
         self._held_cr = False
         self.begun = False
@@ -346,15 +349,21 @@ class EventReader:
                 return self._loose(payload, event)
             self._choice(choice)
             if choice.usage is not NULL:
-                self.usage = read_usage(choice.usage) or self.usage
-        return b"" if self._note(payload, bool(choices), chunk.usage) else event + b"\n\n"
+                self._used(choice.usage, chunk.service_tier)
+        held = self._note(payload, bool(choices), chunk.usage, chunk.service_tier)
+        return b"" if held else event + b"\n\n"
 
-    def _note(self, payload: bytes, has_choices: bool, usage: Raw) -> bool:
+    def _used(self, usage: Raw, service_tier: Raw) -> None:
+        """Take in a usage object; the last that counts anything holds."""
+        tier = None if service_tier is NULL else service_tier
+        self.usage = read_usage(usage, self._usage_form, service_tier=tier) or self.usage
+
+    def _note(self, payload: bytes, has_choices: bool, usage: Raw, service_tier: Raw) -> bool:
         """What else a chunk says; True when it must not be sent on now."""
         if has_choices and self.first_payload is None:
             self.first_payload = payload
         if usage is not NULL and bytes(usage) != b"null":
-            self.usage = read_usage(usage) or self.usage
+            self._used(usage, service_tier)
             if not has_choices:
                 self.usage_event = payload
                 return True
@@ -406,9 +415,9 @@ class EventReader:
             del value["error"]
             payload = write_json(value)
             event = b"data: " + payload
-        usage = value.get("usage")
         has_choices = self._loose_choices(value)
-        held = self._note(payload, has_choices, NULL if usage is None else Raw(write_json(usage)))
+        tier = _raw(value.get("service_tier"))
+        held = self._note(payload, has_choices, _raw(value.get("usage")), tier)
         return b"" if held else event + b"\n\n"
 
     def _loose_choices(self, value: Json) -> bool:
@@ -424,7 +433,7 @@ class EventReader:
                 self._finish(index, reason)
             self._seen.add(index)
             if one.get("usage") is not None:
-                self.usage = read_usage(Raw(write_json(one["usage"]))) or self.usage
+                self._used(_raw(one["usage"]), _raw(value.get("service_tier")))
         return bool(found)
 
     def _loose_delta(self, delta: Json) -> None:
@@ -455,6 +464,10 @@ def said_chars(message: Json) -> int:
     said = message.get("content"), reasoning, message.get("refusal")
     calls = message.get("tool_calls"), message.get("function_call")
     return sum(map(chars_in, said)) + sum(map(chars_in, calls))
+
+
+def _raw(value: Any) -> Raw:
+    return NULL if value is None else Raw(write_json(value))
 
 
 def _is_whole(value: Json) -> bool:

@@ -1,51 +1,402 @@
-"""Usage objects of OpenAI's form."""
+"""What a provider in OpenAI's form says it counted, in our terms.
+
+One reader for whole answers, streams, batches and embeddings. It takes any JSON and never raises: a count
+that cannot be read counts nothing, and what is not counted is estimated by `models/money`. The ordinary
+object is one typed decode; whatever else comes (other names, text for numbers, additive reasoning, a cost)
+takes the way round by `_Read`.
+"""
+
+import math
+import re
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Raw, Struct
 
-from farthing.types import Usage
+from farthing.models.lenient_json import NotJson, read_json
+from farthing.types import Operation, Usage
+
+TOKENS_MAX = 1_000_000_000  # of one call; more is no count
+TOLD_USD_MAX = 1_000_000  # for one call; more is no charge
+TICKS_PER_USD = 10_000_000_000  # xAI
+STANDARD_TIERS = frozenset({"", "default", "standard", "standard_only", "auto", "on_demand"})
+NOWHERE = frozenset({"", "global", "not_available"})
+FREE_USES = frozenset({"web_fetch", "mcp", "tool_search"})  # of server tools whose tokens are all they cost
+NAME_CHARS_MAX = 40
+
+_STANDARD_JSON = frozenset({b"null", *(b'"%b"' % tier.encode() for tier in STANDARD_TIERS)})
+_LIFE = re.compile(r"(?:^|_)(5m|30m|1h|12h)(?:_|$)")
+_NUMBER = re.compile(r"\s*\d{1,15}(?:\.\d{0,15})?\s*", re.ASCII)
+_NO_NAME = re.compile(r"[^a-z0-9_]+")
 
 
-class PromptDetails(Struct):
+class UsageForm(Struct, frozen=True, kw_only=True):
+    """What a provider means by its usage, where its documentation or its bills say so."""
+
+    reasoning: Literal["inside", "added", "unsaid"] = "unsaid"
+    """Whether `completion_tokens` holds the reasoning, or leaves it out although it is charged."""
+    cost: Literal["", "usd", "ticks"] = ""
+    """Where its own word on the charge stands, if that is taken: `cost`, or `cost_in_usd_ticks`."""
+    write_life: Literal["5m", "30m"] = "5m"
+    """How long a prefix is cached of which nothing is said."""
+    tiers: dict[str, str] = {}
+    """Other names of its service tiers: `fast` is what OpenAI now calls `priority`."""
+
+
+UNSAID = UsageForm()
+
+
+# -- the ordinary object ----------------------------------------------------------------------------
+
+
+class _InputDetails(Struct, forbid_unknown_fields=True):
     cached_tokens: int | None = None
+    audio_tokens: int | None = None
+    text_tokens: int | None = None
+    image_tokens: int | None = None
+    video_tokens: int | None = None
+    cache_write_tokens: int | None = None
 
 
-class CompletionDetails(Struct):
+class _OutputDetails(Struct, forbid_unknown_fields=True):
     reasoning_tokens: int | None = None
+    audio_tokens: int | None = None
+    text_tokens: int | None = None
+    image_tokens: int | None = None
+    accepted_prediction_tokens: int | None = None
+    rejected_prediction_tokens: int | None = None
 
 
-class WireUsage(Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: PromptDetails | None = None
-    completion_tokens_details: CompletionDetails | None = None
-    prompt_cache_hit_tokens: int | None = None
-    """DeepSeek's name for cached tokens."""
+class _Ordinary(Struct, forbid_unknown_fields=True):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: _InputDetails | None = None
+    completion_tokens_details: _OutputDetails | None = None
+    prompt_cache_hit_tokens: int = 0
+    prompt_cache_miss_tokens: int = 0
+    prompt_time: float | None = None
+    completion_time: float | None = None
+    queue_time: float | None = None
+    total_time: float | None = None
+    cost: float | None = None
+    is_byok: bool | None = None
+    cost_details: Raw = Raw(b"null")
+    cost_in_usd_ticks: int | None = None
+    num_sources_used: int | None = None
 
 
-_decode = msgspec.json.Decoder(WireUsage).decode
+_decode_ordinary = msgspec.json.Decoder(_Ordinary).decode
+_decode_any = msgspec.json.Decoder().decode
 
 
-def read_usage(raw: Raw) -> Usage | None:
+def read_usage(
+    raw: bytes | Raw,
+    form: UsageForm = UNSAID,
+    *,
+    service_tier: bytes | Raw | str | None = None,
+    operation: Operation = "chat",
+) -> Usage | None:
+    """The JSON of `usage` in our terms; None when it counts nothing. Never raises.
+
+    `service_tier` is the answer's, not the request's: what ran decides. The result is marked `estimated`
+    where one of the two counts is missing; that one is 0 and has yet to be estimated.
+    """
     try:
-        return usage_of(_decode(raw))
-    except msgspec.DecodeError:
-        return None
-
-
-def usage_of(wire: WireUsage | None) -> Usage | None:
-    """OpenAI's usage object in our terms; None when it counts nothing."""
-    if wire is None or (wire.prompt_tokens is None and wire.completion_tokens is None):
-        return None
-    read, written = wire.prompt_tokens_details, wire.completion_tokens_details
-    cached = (None if read is None else read.cached_tokens) or wire.prompt_cache_hit_tokens or 0
-    reasoning = 0 if written is None else written.reasoning_tokens or 0
-    inputs, outputs = wire.prompt_tokens or 0, wire.completion_tokens or 0
-    if inputs < 0 or outputs < 0 or cached < 0 or reasoning < 0:  # a count below zero counts nothing
-        inputs, outputs, cached, reasoning = (
-            max(0, inputs),
-            max(0, outputs),
-            max(0, cached),
-            max(0, reasoning),
+        told = _decode_ordinary(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _read_oddly(raw, form, service_tier, operation)
+    inputs, outputs = told.prompt_tokens, told.completion_tokens
+    cached, written, reasoning, other = told.prompt_cache_hit_tokens, 0, 0, told.num_sources_used
+    details, parts = told.prompt_tokens_details, told.completion_tokens_details
+    if details is not None:
+        cached = details.cached_tokens or cached
+        written = details.cache_write_tokens or 0
+        other = other or details.audio_tokens or details.image_tokens
+    if parts is not None:
+        reasoning = parts.reasoning_tokens or 0
+        other = other or parts.audio_tokens or parts.image_tokens
+    total = inputs + outputs
+    if (
+        other  # than text
+        or not (0 < inputs < TOKENS_MAX and 0 < outputs < TOKENS_MAX and told.total_tokens >= total)
+        or not (0 <= cached <= inputs and 0 <= written <= inputs and 0 <= reasoning < TOKENS_MAX)
+        or (told.total_tokens != total and told.total_tokens != total + reasoning)
+        or (told.total_tokens == total and reasoning > outputs)
+        or (form.cost == "usd" and told.cost is not None and told.is_byok is not False)
+    ):
+        return _read_oddly(raw, form, service_tier, operation)
+    outputs = told.total_tokens - inputs  # with the reasoning, where the total shows that it was left out
+    told_nusd: int | None = None
+    if form.cost:
+        told_nusd = _nusd(told.cost) if form.cost == "usd" else _nusd(told.cost_in_usd_ticks, TICKS_PER_USD)
+    tier = "" if service_tier is None else tier_of(service_tier, form)
+    if not (tier or written) and told_nusd is None:
+        return Usage(
+            input_tokens=inputs, output_tokens=outputs, cached_tokens=cached, reasoning_tokens=reasoning
         )
-    return Usage(input_tokens=inputs, output_tokens=outputs, cached_tokens=cached, reasoning_tokens=reasoning)
+    return Usage(
+        input_tokens=inputs,
+        output_tokens=outputs,
+        cached_tokens=cached,
+        reasoning_tokens=reasoning,
+        cache_write_5m_tokens=written if form.write_life == "5m" else 0,
+        cache_write_30m_tokens=written if form.write_life == "30m" else 0,
+        tier=tier,
+        told_nusd=told_nusd,
+    )
+
+
+# -- everything else --------------------------------------------------------------------------------
+
+
+def _read_oddly(
+    raw: bytes | Raw, form: UsageForm, service_tier: bytes | Raw | str | None, operation: Operation
+) -> Usage | None:
+    fields = any_json(raw)
+    if not isinstance(fields, dict):
+        return None
+    return _Read(fields, form).usage(service_tier, operation)
+
+
+def any_json(raw: bytes | Raw) -> Any:
+    """What `raw` holds; None when nobody could tell. NaN and halves of surrogate pairs are no hindrance."""
+    try:
+        return read_json(bytes(raw))
+    except NotJson:
+        return None
+
+
+class _Read:
+    """One usage object of any shape."""
+
+    def __init__(self, fields: dict[str, Any], form: UsageForm) -> None:
+        self.fields = fields
+        self.form = form
+        self.input_details = _table(fields, "prompt_tokens_details", "input_tokens_details")
+        self.output_details = _table(fields, "completion_tokens_details", "output_tokens_details")
+
+    def usage(self, service_tier: bytes | Raw | str | None, operation: Operation) -> Usage | None:
+        fields = self.fields
+        told_inputs = _first(fields, "prompt_tokens", "input_tokens")
+        told_outputs = _first(fields, "completion_tokens", "output_tokens")
+        total = _first(fields, "total_tokens")
+        cached = self._cached()
+        writes = self._writes()
+        inputs = told_inputs or 0
+        outputs = told_outputs or 0
+        if not inputs and total is not None and total > outputs:
+            inputs = total - outputs
+        inputs = self._with_cache(inputs, outputs, total, cached + sum(writes.values()))
+        reasoning = self._reasoning()
+        outputs = self._with_reasoning(outputs, reasoning, None if total is None else total - inputs)
+        if operation == "embeddings":
+            outputs, missing = 0, not inputs
+        else:
+            # a nought beside a total that holds it is said twice, and is believed
+            missing = not inputs or (not outputs and not (told_outputs == 0 and total == inputs))
+        told_nusd, fees = self._told_nusd(), self._fees()
+        if not inputs and not outputs and told_nusd is None and fees is None:
+            return None
+        return Usage(
+            input_tokens=inputs,
+            output_tokens=outputs,
+            cached_tokens=cached,
+            reasoning_tokens=min(reasoning, outputs),
+            estimated=missing,
+            cache_write_5m_tokens=writes["5m"],
+            cache_write_30m_tokens=writes["30m"],
+            cache_write_1h_tokens=writes["1h"],
+            cache_write_12h_tokens=writes["12h"],
+            audio_input_tokens=_first(self.input_details, "audio_tokens") or 0,
+            audio_output_tokens=_first(self.output_details, "audio_tokens") or 0,
+            image_input_tokens=_first(self.input_details, "image_tokens") or 0,
+            image_output_tokens=_first(self.output_details, "image_tokens") or 0,
+            tier=self._tier(service_tier),
+            region=self._region(),
+            fees=fees,
+            told_nusd=told_nusd,
+        )
+
+    # -- tokens -------------------------------------------------------------------------------------
+
+    def _cached(self) -> int:
+        return (
+            _first(self.input_details, "cached_tokens", "cache_read_tokens")
+            or _first(self.fields, "prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens")
+            or 0
+        )
+
+    def _writes(self) -> dict[str, int]:
+        """Tokens written to the prefix cache, by how long they stay there."""
+        written = {"5m": 0, "30m": 0, "1h": 0, "12h": 0}
+        split = _table(
+            self.input_details,
+            "cache_write_tokens_details",
+            "cache_creation_token_details",
+            "cache_creation_tokens_details",
+        ) or _table(self.fields, "cache_creation", "cache_write_tokens_details")
+        for name, value in split.items():
+            life = _LIFE.search(name)
+            if life is not None:
+                written[life[1]] += _count(value) or 0
+        told = (
+            _first(self.input_details, "cache_write_tokens", "cache_creation_tokens")
+            or _first(self.fields, "cache_creation_input_tokens", "cache_write_tokens")
+            or 0
+        )
+        written[self.form.write_life] += max(0, told - sum(written.values()))
+        return written
+
+    def _with_cache(self, inputs: int, outputs: int, total: int | None, cache: int) -> int:
+        """The input with what went by the cache. OpenAI's form counts it inside; proxies in front of
+        Anthropic keep Anthropic's names, and some its counting too: that shows in a total, or in more than
+        there is."""
+        anthropic = "cache_read_input_tokens" in self.fields or "cache_creation_input_tokens" in self.fields
+        if cache and anthropic and (cache > inputs or total == inputs + outputs + cache):
+            return inputs + cache
+        return inputs
+
+    def _reasoning(self) -> int:
+        return (
+            _first(self.output_details, "reasoning_tokens", "thinking_tokens")
+            or _first(self.fields, "reasoning_tokens")
+            or 0
+        )
+
+    def _with_reasoning(self, outputs: int, reasoning: int, total_outputs: int | None) -> int:
+        """The output with its reasoning. `total_outputs` is what the total leaves for it; None: not told.
+
+        More reasoning than output cannot be inside. Where a provider's is documented to be, an odd total is
+        no reason to charge for more, unless it is odd by the reasoning or there is no other count.
+        """
+        both = outputs + reasoning
+        least = both if reasoning > outputs else outputs
+        if total_outputs is None:
+            return both if self.form.reasoning == "added" else least
+        odd = self.form.reasoning == "inside" and outputs and total_outputs != both
+        return least if odd or total_outputs <= outputs else total_outputs
+
+    # -- what else decides the price ----------------------------------------------------------------
+
+    def _tier(self, service_tier: bytes | Raw | str | None) -> str:
+        speed = self.fields.get("speed")
+        if isinstance(speed, str) and tier_of(speed, UNSAID):
+            return tier_of(speed, UNSAID)
+        return tier_of(self.fields.get("service_tier") if service_tier is None else service_tier, self.form)
+
+    def _region(self) -> str:
+        where = self.fields.get("inference_geo")
+        if not isinstance(where, str) or where.strip().lower() in NOWHERE:
+            return ""
+        return f"inference_geo_{_name(where)}"
+
+    def _fees(self) -> dict[str, int] | None:
+        """Uses of tools that a provider charges by the use."""
+        used: dict[str, int] = {}
+        for table in ("server_tool_use", "server_side_tool_usage_details"):
+            for key, value in _table(self.fields, table).items():
+                name = _name(key.removesuffix("_requests").removesuffix("_calls"))
+                count = _count(value)
+                if count and name not in FREE_USES and len(used) < 16:
+                    used[name] = used.get(name, 0) + count
+        for key, name in (("num_search_queries", "web_search"), ("num_sources_used", "search_source")):
+            count = _first(self.fields, key)
+            if count and name not in used:
+                used[name] = count
+        if not used and isinstance(self.fields.get("search_context_size"), str):
+            used["web_search"] = 1
+        return used or None
+
+    def _told_nusd(self) -> int | None:
+        match self.form.cost:
+            case "usd":
+                return self._told_usd()
+            case "ticks":
+                return _nusd(self.fields.get("cost_in_usd_ticks"), TICKS_PER_USD)
+            case _:
+                return None
+
+    def _told_usd(self) -> int | None:
+        """OpenRouter's charge. With a key of one's own `cost` is its fee alone, and the provider's charge
+        stands beside it; else that is a part of it."""
+        cost = _decimal(self.fields.get("cost"))
+        upstream = _decimal(_table(self.fields, "cost_details").get("upstream_inference_cost"))
+        own_key = self.fields.get("is_byok")
+        if cost is None:
+            return None
+        if own_key is True and upstream is None:
+            return None  # the fee is known and the charge is not
+        if own_key is True or (own_key is None and upstream is not None and upstream > cost):
+            cost += upstream or 0
+        return _nusd(cost)
+
+
+def tier_of(said: Any, form: UsageForm = UNSAID) -> str:
+    """The service tier in our terms; empty for the standard one, and for what names none."""
+    if said.__class__ is Raw or said.__class__ is bytes:
+        if bytes(said) in _STANDARD_JSON:
+            return ""
+        said = any_json(said)
+    if not isinstance(said, str) or said in STANDARD_TIERS:
+        return ""
+    name = _name(said)
+    return "" if name in STANDARD_TIERS else form.tiers.get(name, name)
+
+
+def _name(said: str) -> str:
+    """A provider's word as a name of ours."""
+    return _NO_NAME.sub("_", said.strip().lower()[:NAME_CHARS_MAX]).strip("_")
+
+
+def _table(of: dict[str, Any], *names: str) -> dict[str, Any]:
+    """The first of `names` that is an object; an empty one when none is."""
+    for name in names:
+        found = of.get(name)
+        if isinstance(found, dict):
+            return found
+    return {}
+
+
+def _first(of: dict[str, Any], *names: str) -> int | None:
+    """The first count above zero among `names`, else a zero that is told, else None."""
+    told: int | None = None
+    for name in names:
+        count = _count(of.get(name))
+        if count:
+            return count
+        told = count if told is None else told
+    return told
+
+
+def _count(value: Any) -> int | None:
+    """A count of tokens, of whatever type; a part of a token is a token. None when it is none."""
+    if value.__class__ is str:
+        if not _NUMBER.fullmatch(value):
+            return None
+        value = float(value)
+    if value.__class__ is float:
+        if not 0 <= value < TOKENS_MAX:  # which NaN is not
+            return None
+        value = math.ceil(value)
+    return value if value.__class__ is int and 0 <= value < TOKENS_MAX else None
+
+
+def _decimal(value: Any) -> Decimal | None:
+    """An amount of money that is told; None when it is none. Exact: a float stands for its shortest text."""
+    if value.__class__ not in (int, float, str, Decimal):
+        return None
+    try:
+        amount = Decimal(str(value).strip()[:64])
+    except InvalidOperation:
+        return None
+    return amount if amount.is_finite() and amount >= 0 else None
+
+
+def _nusd(usd: Any, per_usd: int = 1) -> int | None:
+    """Nano-dollars of an amount in units of which `per_usd` are a dollar; None when none is told."""
+    amount = _decimal(usd)
+    if amount is None or amount > TOLD_USD_MAX * per_usd:
+        return None
+    return int((amount * 1_000_000_000 / per_usd).to_integral_value(ROUND_HALF_UP))

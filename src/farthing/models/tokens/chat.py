@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from farthing.media import measure
 from farthing.protocols import TokenCounter
 from farthing.types import Json
 
@@ -20,8 +21,8 @@ TOOLS_TOKENS = 9  # the wrapping of a tool list, where there is one
 def count_chat(counter: TokenCounter, body: Json, model: str) -> int:
     """About how many input tokens the chat request `body` has for `model`.
 
-    Exact for plain text messages when `counter` is. Images, audio and files count nothing; tools count
-    as their compact JSON. Fields of unexpected types count nothing; checking them is not done here.
+    Exact for plain text messages when `counter` is. Images, audio and files count as `media` estimates them,
+    tools as their compact JSON. Fields of unexpected types count nothing; checking them is not done here.
     """
     messages = body.get("messages")
     total = REPLY_TOKENS
@@ -31,6 +32,9 @@ def count_chat(counter: TokenCounter, body: Json, model: str) -> int:
     tools = body.get("tools")
     if isinstance(tools, list) and tools:
         total += TOOLS_TOKENS + counter.count(msgspec.json.encode(tools).decode(), model)
+    for name in ("functions", "response_format"):
+        if body.get(name):
+            total += counter.count(msgspec.json.encode(body[name]).decode(), model)
     return total
 
 
@@ -42,8 +46,11 @@ def _message_tokens(counter: TokenCounter, message: Json, model: str) -> int:
         value = message.get(key)
         if isinstance(value, str):
             total += counter.count(value, model)
-    for text in _content_texts(message.get("content")):
+    content = message.get("content")
+    for text in _content_texts(content):
         total += counter.count(text, model)
+    if isinstance(content, list):
+        total += measure({"messages": [{"content": content}]}).media_tokens
     calls = message.get("tool_calls")
     for call in calls if isinstance(calls, list) else ():
         function = call.get("function") if isinstance(call, dict) else None

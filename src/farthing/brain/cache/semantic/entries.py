@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from farthing.brain.cache.keys import DROPPED, SAME_ANSWER
 from farthing.brain.cache.semantic.scope import with_question
+from farthing.media import measure
 from farthing.types import CacheHit, Endpoint, Json, Request, Tenant, output_tokens_said
 
 RECIPE_BYTES_MAX = 65_536  # a longer prompt is answered from here, but cannot be asked again by ourselves
@@ -131,6 +132,7 @@ def request_of(
     """The question as a request of the same tenant, under the terms of `endpoint`. It lies in the same
     partition as long as the policy, the embedder and the documents of the endpoint are the same."""
     body = with_question(recipe.body, question)
+    found = measure(body)
     tokens_max = body.get("max_completion_tokens") or body.get("max_tokens")
     return Request(
         id=request_id,
@@ -140,7 +142,8 @@ def request_of(
         model=recipe.model,
         body=body,
         text=question,
-        prompt_chars=_chars(body),
+        prompt_chars=found.chars,
+        media_tokens=found.media_tokens,
         output_tokens_max=output_tokens_said(tokens_max),
         tier=recipe.tier,
         task_type=recipe.task_type,
@@ -151,11 +154,3 @@ def request_of(
         passed=recipe.passed,
         received_s=received_s,
     )
-
-
-def _chars(body: Json) -> int:
-    """Characters of the prompt; where there is more than plain text, those of its JSON."""
-    if "tools" in body or "response_format" in body or "functions" in body:
-        return len(msgspec.json.encode(body))
-    contents = [message.get("content") for message in body["messages"]]
-    return sum(len(c) if isinstance(c, str) else len(msgspec.json.encode(c)) for c in contents)

@@ -1,0 +1,247 @@
+"""Usage times price: what a call cost, could cost at most, and would have cost elsewhere.
+
+Pure and exact. Tokens times pico-dollars are added up as integers, what multiplies them is a fraction, and
+money is rounded once for each call, at the end of `cost_nusd`.
+"""
+
+import math
+from fractions import Fraction
+
+import msgspec
+
+from farthing.types import Price, Usage
+
+PUSD_PER_NUSD = 1_000
+_HALF_NUSD_PUSD = PUSD_PER_NUSD // 2
+BATCH = "batch"
+MEDIA, CACHE_WRITE_LONG = "media", "cache_write_long"  # as `worst_case_nusd` names them
+_SHORT, _LONG = ("cache_write_5m", "cache_write_30m"), ("cache_write_1h", "cache_write_12h")
+_WAYS = frozenset({MEDIA, CACHE_WRITE_LONG})
+
+
+def cost_nusd(price: Price | None, usage: Usage | None) -> int | None:
+    """What a call with `usage` costs by `price`, rounded half up to the nano-dollar; None when either is
+    None, or something that is charged for has no price (`unpriced` names it). What the provider itself says
+    it charged is not looked at.
+
+    Cached tokens are charged at the cached price, or in full when that is unknown; audio and images at their
+    own price, or as text. Reasoning tokens are output tokens already. A count below zero, or more cached than
+    there was input, is a provider's mistake and never lowers the cost.
+    """
+    if price is None or usage is None:
+        return None
+    if (
+        usage.tier
+        or usage.fees is not None
+        or usage.region
+        or usage.cache_write_5m_tokens
+        or usage.cache_write_30m_tokens
+        or usage.cache_write_1h_tokens
+        or usage.cache_write_12h_tokens
+        or usage.audio_input_tokens
+        or usage.audio_output_tokens
+        or usage.image_input_tokens
+        or usage.image_output_tokens
+    ):
+        return _cost_of_classes(price, usage)
+    tokens = usage.input_tokens
+    if tokens < 0:
+        tokens = 0
+    while price.long is not None and price.long_over_tokens is not None and tokens > price.long_over_tokens:
+        price = price.long
+    cost_pusd = tokens * price.input_pusd + _HALF_NUSD_PUSD
+    cached_tokens = usage.cached_tokens
+    if cached_tokens > 0 and price.cached_input_pusd is not None:
+        cost_pusd -= min(cached_tokens, tokens) * (price.input_pusd - price.cached_input_pusd)
+    output_tokens = usage.output_tokens
+    if output_tokens > 0:
+        cost_pusd += output_tokens * price.output_pusd
+    return cost_pusd // PUSD_PER_NUSD
+
+
+def _cost_of_classes(price: Price, usage: Usage) -> int | None:
+    """As `cost_nusd`, for a usage with classes of tokens, a tier or a region of their own, or fees."""
+    held, factor = _held(price, usage)
+    if _unpriced(price, held, usage):
+        return None
+    tokens_pusd = _input_pusd(held, usage) + _output_pusd(held, usage)
+    fees_pusd = 0
+    if usage.fees is not None:
+        fees_pusd = sum(count * price.fees_pusd[name] for name, count in usage.fees.items())
+    whole = factor.denominator
+    total = tokens_pusd * factor.numerator + fees_pusd * whole
+    return (total + _HALF_NUSD_PUSD * whole) // (PUSD_PER_NUSD * whole)
+
+
+def _held(price: Price, usage: Usage) -> tuple[Price, Fraction | int]:
+    """The price of the tier and the length that `usage` is charged by, and what multiplies it."""
+    held = price
+    factor: Fraction | int = 1
+    if usage.tier == BATCH and BATCH not in price.tiers:
+        held = in_batch(price) or price
+    elif usage.tier in price.tiers:
+        held = price.tiers[usage.tier]
+    elif usage.tier:
+        factor = price.factors.get(usage.tier, 1)
+    if usage.region:
+        factor = factor * price.factors.get(usage.region, 1)
+    return _by_length(held, usage.input_tokens), factor
+
+
+def _by_length(price: Price, tokens: int) -> Price:
+    while price.long is not None and price.long_over_tokens is not None and tokens > price.long_over_tokens:
+        price = price.long
+    return price
+
+
+def _input_pusd(price: Price, usage: Usage) -> int:
+    """Of the input, class by class. Where the classes come to more than there is, the dearest are counted."""
+    text_pusd = price.input_pusd
+    classes = (
+        (usage.cache_write_1h_tokens + usage.cache_write_12h_tokens, price.cache_write_long_pusd),
+        (usage.cache_write_5m_tokens + usage.cache_write_30m_tokens, price.cache_write_pusd),
+        (usage.audio_input_tokens, price.audio_input_pusd),
+        (usage.image_input_tokens, price.image_input_pusd),
+        (usage.cached_tokens, price.cached_input_pusd),
+    )
+    priced = [(tokens, text_pusd if pusd is None else pusd) for tokens, pusd in classes if tokens > 0]
+    priced.sort(key=lambda one: one[1], reverse=True)
+    left, cost_pusd = max(0, usage.input_tokens), 0
+    for tokens, pusd in priced:
+        taken = min(tokens, left)
+        left -= taken
+        cost_pusd += taken * pusd
+    return cost_pusd + left * text_pusd
+
+
+def _output_pusd(price: Price, usage: Usage) -> int:
+    text_pusd = price.output_pusd
+    left, cost_pusd = max(0, usage.output_tokens), 0
+    for tokens, pusd in (
+        (usage.audio_output_tokens, price.audio_output_pusd),
+        (usage.image_output_tokens, price.image_output_pusd),
+    ):
+        taken = min(max(0, tokens), left)
+        left -= taken
+        cost_pusd += taken * (text_pusd if pusd is None else pusd)
+    return cost_pusd + left * text_pusd
+
+
+def unpriced(price: Price | None, usage: Usage) -> tuple[str, ...]:
+    """What of `usage` is charged for and has no price; empty when all has, and `("model",)` without `price`.
+
+    A write to the prefix cache is dearer than its tokens at those who tell of it, by a factor of their own; a
+    tier, a region or a fee may be anything: none of them is taken to be like something else.
+    """
+    return ("model",) if price is None else tuple(_unpriced(price, _held(price, usage)[0], usage))
+
+
+def _unpriced(price: Price, held: Price, usage: Usage) -> list[str]:
+    """As `unpriced`; `held` is the price of the tier and the length."""
+    found = []
+    if (
+        usage.tier
+        and usage.tier != BATCH
+        and usage.tier not in price.tiers
+        and usage.tier not in price.factors
+    ):
+        found.append(f"tier {usage.tier}")
+    if usage.region and usage.region not in price.factors:
+        found.append(usage.region)
+    if held.cache_write_pusd is None:
+        found += [life for life in _SHORT if getattr(usage, f"{life}_tokens") > 0]
+    if held.cache_write_long_pusd is None:
+        found += [life for life in _LONG if getattr(usage, f"{life}_tokens") > 0]
+    if usage.fees is not None:
+        found += [name for name in usage.fees if name not in price.fees_pusd]
+    return found
+
+
+def baseline_nusd(price: Price | None, usage: Usage | None) -> int | None:
+    """What another model would have charged for `usage`, by its `price`; None when that is unknown.
+
+    What is the other provider's way is left out: a tier, a region and writes that this price does not know
+    are taken as the standard tier and plain input. A fee it does not know stays unknown.
+    """
+    if price is None or usage is None or not unpriced(price, usage):
+        return cost_nusd(price, usage)
+    return cost_nusd(
+        price,
+        Usage(
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            cached_tokens=usage.cached_tokens,
+            audio_input_tokens=usage.audio_input_tokens,
+            audio_output_tokens=usage.audio_output_tokens,
+            image_input_tokens=usage.image_input_tokens,
+            image_output_tokens=usage.image_output_tokens,
+            fees=usage.fees,
+        ),
+    )
+
+
+def in_batch(price: Price | None) -> Price | None:
+    """`price` as a batch is charged: at the batch price where one is known, else as ever. Twice is once.
+
+    What is read from a cache in a batch, or written to it, is charged in full, unless the whole tier `batch`
+    is priced.
+    """
+    if price is not None and BATCH in price.tiers:
+        return msgspec.structs.replace(price.tiers[BATCH], factors=price.factors, fees_pusd=price.fees_pusd)
+    if price is None or (price.batch_input_pusd is None and price.batch_output_pusd is None):
+        return price
+    return msgspec.structs.replace(
+        price,
+        input_pusd=price.input_pusd if price.batch_input_pusd is None else price.batch_input_pusd,
+        output_pusd=price.output_pusd if price.batch_output_pusd is None else price.batch_output_pusd,
+        cached_input_pusd=None,
+        long=in_batch(price.long),
+    )
+
+
+def worst_case_nusd(
+    price: Price | None,
+    input_tokens_bound: int,
+    output_tokens_max: int | None,
+    dearer: frozenset[str] = frozenset(),
+) -> int | None:
+    """The most that a call within these bounds can cost, rounded up; None when unpriced or unbounded.
+
+    Nothing is assumed to be cached, and every input token may be written to the provider's cache where
+    that costs extra. `dearer` names what the client asked for beyond plain tokens: `media` (audio or images
+    may be in it or come back), `cache_write_long`, a fee (`web_search`, one use), or a tier, speed or region
+    as in `Price.tiers` and `Price.factors`. One that has no price makes the worst case unknown.
+    """
+    if price is None or output_tokens_max is None:
+        return None
+    offers, factor, fees_pusd = [price], Fraction(1), 0
+    for name in dearer - _WAYS:
+        if name in price.tiers:
+            offers.append(price.tiers[name])
+        elif name in price.factors:
+            factor *= max(Fraction(1), price.factors[name])
+        elif name in price.fees_pusd:
+            fees_pusd += price.fees_pusd[name]
+        else:
+            return None
+    worst = 0
+    for offer in offers:
+        held: Price | None = offer
+        while held is not None:
+            input_pusd, output_pusd = _dearest(held, dearer)
+            worst = max(worst, input_tokens_bound * input_pusd + output_tokens_max * output_pusd)
+            over = held.long_over_tokens
+            held = held.long if over is not None and input_tokens_bound > over else None
+    return math.ceil((worst * factor + fees_pusd) / PUSD_PER_NUSD)
+
+
+def _dearest(price: Price, dearer: frozenset[str]) -> tuple[int, int]:
+    """The most that one token in and one out can cost."""
+    input_pusd = max(price.input_pusd, price.cache_write_pusd or 0, price.cached_input_pusd or 0)
+    output_pusd = price.output_pusd
+    if CACHE_WRITE_LONG in dearer:
+        input_pusd = max(input_pusd, price.cache_write_long_pusd or 0)
+    if MEDIA in dearer:
+        input_pusd = max(input_pusd, price.audio_input_pusd or 0, price.image_input_pusd or 0)
+        output_pusd = max(output_pusd, price.audio_output_pusd or 0, price.image_output_pusd or 0)
+    return input_pusd, output_pusd
