@@ -470,8 +470,8 @@ UNSURE = "How do I get back money for a broken lamp?"
 class CannotTell(SharedWords):
     """Tells nothing of a pair that shares only some words."""
 
-    async def verify(self, *pair: Any) -> Verdict:
-        verdict = await super().verify(*pair)
+    async def verify(self, *pair: Any, language: str = "en") -> Verdict:
+        verdict = await super().verify(*pair, language=language)
         told: Verdict = replace(verdict, outcome="abstain") if verdict.probability < 0.8 else verdict
         return told
 

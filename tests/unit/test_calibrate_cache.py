@@ -42,6 +42,7 @@ def would_hit(number: int, *, wrong: bool = False, **changes: object) -> Receipt
         "cache_would_hit": True,
         "cache_entry": f"e{number}",
         "cache_probability": 0.96,
+        "cache_language": "en",
         "similarity": 0.9,
         "audit": "differs" if wrong else "agrees",
         "stage_ms": {"semantic": 1.0},

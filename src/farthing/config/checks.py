@@ -29,6 +29,7 @@ Condition = Callable[[str], object]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DIGEST = re.compile(r"b2:[0-9a-f]{64}")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_LANGUAGE = re.compile(r"[a-z]{2}")
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 _MAY_BE_ZERO = frozenset(
     {
@@ -329,6 +330,17 @@ class Checks:
                     yield from self._target(target, (*here, key))
             if semantic.confidence >= 1:
                 yield (*here, "confidence"), "expected less than 1: no number of audits makes it certain"
+            for index, language in enumerate(semantic.languages):
+                if not _LANGUAGE.fullmatch(language):
+                    yield (
+                        (*here, "languages", index),
+                        f'expected a code of two letters such as "en", got {quoted(language)}',
+                    )
+            if not semantic.languages:
+                yield (
+                    (*here, "languages"),
+                    'none is allowed, so nothing is found; set ["en"], or mode = "off"',
+                )
             for index, phrase in enumerate(semantic.never):
                 if not phrase.strip():
                     yield (*here, "never", index), "an empty phrase fits everything; remove it"

@@ -3,6 +3,7 @@
 import re
 from typing import NamedTuple
 
+from farthing.brain.cache.semantic.verify.signs import NOTHING, Signs, signs
 from farthing.brain.cache.semantic.verify.words import (
     CALENDAR,
     CALENDAR_CASED,
@@ -72,9 +73,12 @@ class Facts(NamedTuple):
     negated: bool
     asks: str
     """What is asked for: `price`, `reason`; `yes` for a yes-or-no question, empty when it cannot be told."""
+    signs: Signs = NOTHING
+    """What it says beside plain words and numbers."""
 
 
 def parse(text: str) -> Facts:
+    said = signs(text)
     if not text.isascii():
         text = composed(text, "NFKC").translate(LOOK_ALIKE)
     if "US" in text and not text.isupper():
@@ -102,6 +106,7 @@ def parse(text: str) -> Facts:
         quoted=quoted or frozenset(),
         negated=not NEGATIONS.isdisjoint(words),
         asks=_asks(lower.strip()),
+        signs=said,
     )
 
 
