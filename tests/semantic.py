@@ -33,8 +33,11 @@ def in_english(question: str, heard: str) -> str:
     return "en" if heard in ("", "unknown") else heard
 
 
+UNREAD = "\u2603"
+
+
 class HashedWords:
-    """Counts words by their hash: wordings that share most of their words are near."""
+    """Counts words by their hash: wordings that share most of their words are near. `UNREAD` has no token."""
 
     name = "hashed-words/1"
     dims = 64
@@ -45,7 +48,7 @@ class HashedWords:
         cut = []
         for row, text in zip(rows, texts, strict=True):
             words = re.findall(r"\w+", text.casefold())
-            cut.append(len(words) > self.tokens_max)
+            cut.append(len(words) > self.tokens_max or UNREAD in text)
             for word in words[: self.tokens_max]:
                 row[int.from_bytes(blake2b(word.encode(), digest_size=2).digest()) % self.dims] += 1
             row += 1e-3

@@ -37,13 +37,13 @@ def certified(endpoint: Endpoint, state_dir: Path, scope: certificate.Scope) -> 
     )
     terms = replace(terms, certified=others_held)
     if ENGLISH not in terms.languages:
-        terms = replace(terms, mode="on" if others_held else "observe")
+        terms = replace(terms, threshold=None)
     elif terms.threshold is None:
         made = _held(endpoint.name, ENGLISH, terms, state_dir, scope)
-        if made is None:
-            terms = replace(terms, mode="observe")
-        else:
+        if made is not None:
             terms = replace(terms, threshold=made.threshold, until_unix_s=made.made_unix_s + AGE_MAX_S)
+    if terms.threshold is None and not others_held:
+        terms = replace(terms, mode="observe")
     return replace(endpoint, semantic=terms)  # type: ignore[no-any-return]
 
 
@@ -120,7 +120,7 @@ def made_unix_s(state_dir: Path, terms: Mapping[str, Semantics]) -> dict[str, fl
         served: list[tuple[str, float | None]] = [
             (one.language, one.threshold) for one in semantics.certified
         ]
-        if ENGLISH in semantics.languages:
+        if semantics.threshold is not None:
             served.append((ENGLISH, semantics.threshold))
         made = []
         for language, threshold in served:

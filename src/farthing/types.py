@@ -85,7 +85,7 @@ class Semantics(Struct, frozen=True, kw_only=True):
     until_unix_s: float | None = None
     """When the certificate behind the threshold has run out, and nothing is served any more. None: never."""
     languages: tuple[str, ...] = ("en",)
-    """Whose questions are looked up and kept. Threshold and mode are those of English, the others' are in
+    """Whose questions are looked up and kept. The threshold is that of English, the others' are in
     `certified`."""
     certified: tuple[CertifiedLanguage, ...] = ()
     """Languages beside English that may be served; those without a certificate are observed."""

@@ -35,11 +35,12 @@ _FUNCTION_WORDS = frozenset(
     such only own same too very just please many much""".split()
 )
 _OTHERS = frozenset(
-    """af al ale als ama ao au auf aus aux av bei ben bu ce che chi co com comment como con da dans das dat de
-    dei del della delle dem den der des det di dos dove du ein eine el elle em en er es est este et eu fra ha
-    hay het ho ich ik il ile im ins ist je kan kim kun la las le les lo los ma mas med mein mi mia min
-    mina mir mit mon mu na nas ne non nos och oder og om op os par para pas po por pour qu que qui se sen ser si
-    ska su sur ta tack tak te til till tu um un una und une van var ve vi von vous wat za zu zur hai kya""".split()
+    """af al ale als ama ao au auf aus aux av bei ben bu ce che chi co com comment como con da dans
+    das dat de dei del della delle dem den der des det di dos dove du ein eine el elle em en er es
+    est este et eu fra ha hay het ho ich ik il ile im ins ist je kan kim kun la las le les lo los ma
+    mas med mein mi mia min mina mir mit mon mu na nas ne non nos och oder og om op os par para pas
+    po por pour qu que qui se sen ser si ska su sur ta tack tak te til till tu um un una und une van
+    var ve vi von vous wat za zu zur hai kya""".split()
 )
 """Function words of other languages that the vocabulary has; English needs more of its own beside them."""
 

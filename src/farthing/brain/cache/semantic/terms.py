@@ -12,7 +12,7 @@ def in_language(terms: Semantics, language: str) -> Semantics:
     for one in terms.certified:
         if one.language == language:
             return replace(  # type: ignore[no-any-return]
-                terms, mode="on", threshold=one.threshold, until_unix_s=one.until_unix_s
+                terms, threshold=one.threshold, until_unix_s=one.until_unix_s
             )
     return replace(terms, mode="observe", threshold=None)  # type: ignore[no-any-return]
 
@@ -20,9 +20,7 @@ def in_language(terms: Semantics, language: str) -> Semantics:
 def is_watched(terms: Semantics, language: str) -> bool:
     """Whether outcomes in `language` say something of what the endpoint serves, or would: where it serves
     some languages, those that it only observes say nothing of them."""
-    if terms.mode == "observe" and not terms.certified:
-        return True
-    return in_language(terms, language).mode == "on"
+    return terms.mode == "observe" or in_language(terms, language).threshold is not None
 
 
 def under(verdict: Verdict, terms: Semantics) -> Verdict:

@@ -16,6 +16,7 @@ Time grows with the length alone.
 
 import re
 import unicodedata
+from collections import Counter
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -67,6 +68,8 @@ class Signs(NamedTuple):
 
 
 NOTHING = Signs()
+LATIN = "LATIN"
+_EAST_ASIAN = frozenset({"HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "IDEOGRAPHIC"})
 _ONLY_WORDS = re.compile(r"[A-Za-z0-9]+(?:[,.]? [A-Za-z0-9]+)*[.?!]?")
 
 
@@ -80,7 +83,7 @@ def signs(text: str) -> Signs:
         return NOTHING if not (cased or lower) else Signs(cased=cased, lower=lower)
     values: list[str] = []
     letters: list[str] = []
-    latin = text.isascii() or _mainly_latin(text)
+    script = LATIN if text.isascii() else _main_script(text)
     quotes = 0
     for at, piece in enumerate(pieces):
         if piece.isalnum() and piece.isascii() and not _EXACT.search(piece):
@@ -88,26 +91,40 @@ def signs(text: str) -> Signs:
         quoted = bool(quotes % 2) or piece[0] == '"'
         quotes += piece.count('"')
         core = piece.lstrip(_OPENING).rstrip(_CLOSING)
-        if not core:
-            if not _is_prose(piece, at, pieces):
-                values.append(piece)
-        elif _measures(piece, quoted=quoted) or _BY_LETTER.search(piece):
-            values.append(_lower(piece.rstrip(".,;:?")))
-        elif core in _BETWEEN:
-            if not _is_between_words(at, pieces):
-                values.append(core)
-        elif not (_is_plain(core) or (core in _MONEY and _is_of_number(at, pieces))):
-            (letters if _is_word(core, latin=latin) else values).append(_lower(core))
+        if _is_word(core, script):
+            letters.append(_lower(core))
+        elif (value := _value(piece, core, at, pieces, quoted=quoted)) is not None:
+            values.append(_lower(value))
     return Signs(tuple(values), tuple(letters), cased, lower)
+
+
+def _value(piece: str, core: str, at: int, pieces: list[str], *, quoted: bool) -> str | None:
+    """What of the piece must agree; None: it is plain. `core` is the piece without punctuation around it."""
+    if not core:
+        return None if _is_prose(piece, at, pieces) else piece
+    if core in _BETWEEN:
+        return None if _is_between_words(at, pieces) else piece
+    if _measures(piece, quoted=quoted) or _BY_LETTER.search(piece) or _is_marked(piece, at, pieces):
+        return piece.rstrip(".,;:")
+    if _is_plain(core) or (core in _MONEY and _is_of_number(at, pieces)):
+        return None
+    if any(map(str.isalnum, core)) or at + 1 == len(pieces) or piece[-1] == ",":
+        return core
+    return piece  # an operator: `<` is not `<?`
 
 
 def _is_prose(piece: str, at: int, pieces: list[str]) -> bool:
     """Whether a piece of punctuation alone ends a sentence or parts words, as ` ?` does at the end."""
-    if "!" in piece or not _ENDS.issuperset(piece):
+    if at == 0 or "!" in piece or not _ENDS.issuperset(piece):
         return False
-    if at + 1 == len(pieces) or piece in {",", ";", ":"}:
-        return at > 0
-    return at > 0 and pieces[at + 1][:1].isupper()
+    if at + 1 == len(pieces) or piece in {",", ";"}:
+        return True
+    return _is_between_words(at, pieces) if piece == ":" else pieces[at + 1][0].isupper()
+
+
+def _is_marked(piece: str, at: int, pieces: list[str]) -> bool:
+    """Whether `!` or `?` stands at a word inside a sentence and so belongs to it: `save!`, `empty?`."""
+    return piece[-1] in "!?" and at + 1 < len(pieces) and pieces[at + 1][0].islower()
 
 
 def _measures(piece: str, *, quoted: bool) -> bool:
@@ -116,7 +133,7 @@ def _measures(piece: str, *, quoted: bool) -> bool:
 
 
 def _is_between_words(at: int, pieces: list[str]) -> bool:
-    """Whether a dash, a slash or `&` stands between words, not between numbers or names of one letter."""
+    """Whether a dash, a slash, `&` or `:` stands between words, not numbers or names of one letter."""
     beside = [pieces[i] for i in (at - 1, at + 1) if 0 <= i < len(pieces)]
     return len(beside) == 2 and all(len(word) > 1 and not word[0].isdigit() for word in beside)
 
@@ -139,26 +156,29 @@ def _is_plain(core: str) -> bool:
     return all(one or two for one, two in pairwise(words))
 
 
-def _is_word(core: str, *, latin: bool) -> bool:
-    """Whether it is a word of the text's own script, with hyphens and apostrophes at most. One of several
-    scripts has a letter that only looks like one of the others."""
+def _is_word(core: str, script: str) -> bool:
+    """Whether it is a word with letters beyond ASCII and with no sign but hyphens and apostrophes, all in the
+    script of the text. One of several scripts has a letter that only looks like one of the others."""
     if core.isascii():
         return False
-    kinds = [unicodedata.category(char)[0] for char in core]
-    if not all(kind in "LM" or char in "-'" for char, kind in zip(core, kinds, strict=True)):
+    kinds = [(char, unicodedata.category(char)[0]) for char in core if char not in "-'"]
+    if not all(kind in "LM" for _, kind in kinds):
         return False
-    found = {_is_latin(char) for char, kind in zip(core, kinds, strict=True) if kind == "L"}
-    return found == {True} or (found == {False} and not latin)
+    return {_script(char) for char, kind in kinds if kind == "L"} == {script}
 
 
-def _is_latin(letter: str) -> bool:
-    return letter < "\u0250" or "\u1e00" <= letter < "\u1f00"
+def _script(letter: str) -> str:
+    """The first word of its name in Unicode, which tells scripts apart; Japanese and Chinese are one."""
+    if letter < "\u0080":
+        return LATIN
+    name = unicodedata.name(letter, "").partition(" ")[0]
+    return "CJK" if name in _EAST_ASIAN else name
 
 
-def _mainly_latin(text: str) -> bool:
-    """Whether as many letters are Latin as are not."""
-    letters = [char for char in text if char.isalpha()]
-    return 2 * sum(map(_is_latin, letters)) >= len(letters)
+def _main_script(text: str) -> str:
+    """That of most letters; Latin where as many are Latin."""
+    counts = Counter(_script(char) for char in text if char.isalpha())
+    return max(counts, key=lambda script: (counts[script], script == LATIN), default=LATIN)
 
 
 def _lower(piece: str) -> str:
