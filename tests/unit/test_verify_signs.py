@@ -47,6 +47,11 @@ DIFFERENT = [
     ("What does the ? operator do?", "What does the ! operator do?"),
     ("What does save! do?", "What does save do?"),
     ("What does empty? do?", "What does empty do?"),
+    ("What does a. match?", "What does a match?"),
+    ("What does [a] match?", "What does (a) match?"),
+    ("Is it 'a' or \"a\"?", "Is it \"a\" or 'a'?"),
+    ("What does ; mean in C?", "What does , mean in C?"),
+    ("What does 'abrir' mean?", "What does 'cerrar' mean?"),
     ("What is 5! in words?", "What is 5 in words?"),
     ("What is x² called?", "What is x2 called?"),
     ("What is H₂O?", "What is H2O?"),
@@ -99,6 +104,8 @@ ALIKE = [
     ("How do I send $1,500?", "How do I send 1500 dollars?"),
     ("salt & pepper mills", "salt and pepper mills"),
     ("Is C++ hard?", "is c++ hard?"),
+    ("Who was John F. Kennedy?", "who was john f kennedy"),
+    ("What does 'merci' mean?", "What does merci mean?"),
 ]
 """What is harmless: two ways to write one question."""
 
@@ -198,9 +205,9 @@ def test_in_other_languages_marks_alone_make_another_word(a: str, b: str) -> Non
 def test_time_grows_with_the_length_alone(piece: str) -> None:
     def seconds(times: int) -> float:
         text = piece * times
-        began_s = time.perf_counter()
+        began_s = time.thread_time()
         signs(text)
-        return time.perf_counter() - began_s
+        return time.thread_time() - began_s
 
     short, long = (min(seconds(times) for _ in range(3)) for times in (2_000, 32_000))
     assert long < 80 * max(short, 1e-5), "sixteen times the text, not 256 times the time"

@@ -27,6 +27,7 @@ _NOT_TEXT = frozenset("?!.;")
 _CURRENCIES = frozenset("$€£¥₹")
 _TENS = frozenset(range(20, 100, 10))
 _QUOTED = re.compile(r"[\"\u201c\u201d«»]([^\"\u201c\u201d«»]{1,60})[\"\u201c\u201d«»]")
+_QUOTED_ONCE = re.compile(r"(?<![\w'])'([^']{2,60})'(?![\w'])")
 _CODE = re.compile(r"(?=\S*\d)(?=\S*[A-Za-z])[\w-]{4,}|\b[A-Z]{2,6}\b")
 _US = re.compile(r"\bUS\b(?!\$)")
 _PHRASE = re.compile("|".join(re.escape(old) for old in PHRASES))
@@ -90,11 +91,9 @@ def parse(text: str) -> Facts:
     found = _TOKEN.findall(lower)
     words = [word for word in found if word not in _NOT_TEXT]
     numbers, units, dates, names = _slots(words, text)
-    quoted = (
-        frozenset(span.strip().lower() for span in _QUOTED.findall(text))
-        if '"' in text or "\u201c" in text
-        else None
-    )
+    quoted: list[str] = _QUOTED.findall(text) if '"' in text or "\u201c" in text else []
+    if "'" in text:
+        quoted += _QUOTED_ONCE.findall(text)
     return Facts(
         words=tuple(words),
         content=tuple(stem(word) for word in words if word not in STOP),
@@ -103,7 +102,7 @@ def parse(text: str) -> Facts:
         dates=dates,
         names=names,
         spans=_spans(text),
-        quoted=quoted or frozenset(),
+        quoted=frozenset(span.strip().lower() for span in quoted),
         negated=not NEGATIONS.isdisjoint(words),
         asks=_asks(lower.strip()),
         signs=said,

@@ -70,7 +70,7 @@ class Signs(NamedTuple):
 NOTHING = Signs()
 LATIN = "LATIN"
 _EAST_ASIAN = frozenset({"HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "IDEOGRAPHIC"})
-_ONLY_WORDS = re.compile(r"[A-Za-z0-9]+(?:[,.]? [A-Za-z0-9]+)*[.?!]?")
+_ONLY_WORDS = re.compile(r"[A-Za-z0-9]+(?:(?:(?<=[A-Za-z0-9]{2})[,.])? [A-Za-z0-9]+)*[.?]?")
 
 
 def signs(text: str) -> Signs:
@@ -104,6 +104,8 @@ def _value(piece: str, core: str, at: int, pieces: list[str], *, quoted: bool) -
         return None if _is_prose(piece, at, pieces) else piece
     if core in _BETWEEN:
         return None if _is_between_words(at, pieces) else piece
+    if len(core) == 1 and len(piece) > 1 and (told := _around_one(piece, core, at, pieces)) is not None:
+        return told
     if _measures(piece, quoted=quoted) or _BY_LETTER.search(piece) or _is_marked(piece, at, pieces):
         return piece.rstrip(".,;:")
     if _is_plain(core) or (core in _MONEY and _is_of_number(at, pieces)):
@@ -117,9 +119,17 @@ def _is_prose(piece: str, at: int, pieces: list[str]) -> bool:
     """Whether a piece of punctuation alone ends a sentence or parts words, as ` ?` does at the end."""
     if at == 0 or "!" in piece or not _ENDS.issuperset(piece):
         return False
-    if at + 1 == len(pieces) or piece in {",", ";"}:
-        return True
-    return _is_between_words(at, pieces) if piece == ":" else pieces[at + 1][0].isupper()
+    return at + 1 == len(pieces) or (piece in {".", "?"} and pieces[at + 1][0].isupper())
+
+
+def _around_one(piece: str, core: str, at: int, pieces: list[str]) -> str | None:
+    """What stands around a single character, which then is spoken of or is code: `[a]`, `'a'`, `a;`. None: it
+    ends a sentence, or an initial."""
+    bare = piece.rstrip(".,;:?!") if at + 1 == len(pieces) else piece
+    initial = (
+        piece[-1] == "." and core.isupper() and pieces[at + 1 :][:1] != [] and pieces[at + 1][0].isupper()
+    )
+    return None if bare == core or initial else bare
 
 
 def _is_marked(piece: str, at: int, pieces: list[str]) -> bool:
