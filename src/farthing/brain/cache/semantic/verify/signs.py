@@ -106,7 +106,7 @@ def _value(piece: str, core: str, at: int, pieces: list[str], *, quoted: bool) -
         return None if _is_between_words(at, pieces) else piece
     if len(core) == 1 and len(piece) > 1 and (told := _around_one(piece, core, at, pieces)) is not None:
         return told
-    if _measures(piece, quoted=quoted) or _BY_LETTER.search(piece) or _is_marked(piece, at, pieces):
+    if _measures(piece, quoted=quoted) or _BY_LETTER.search(piece):
         return piece.rstrip(".,;:")
     if _is_plain(core) or (core in _MONEY and _is_of_number(at, pieces)):
         return None
@@ -130,11 +130,6 @@ def _around_one(piece: str, core: str, at: int, pieces: list[str]) -> str | None
         piece[-1] == "." and core.isupper() and pieces[at + 1 :][:1] != [] and pieces[at + 1][0].isupper()
     )
     return None if bare == core or initial else bare
-
-
-def _is_marked(piece: str, at: int, pieces: list[str]) -> bool:
-    """Whether `!` or `?` stands at a word inside a sentence and so belongs to it: `save!`, `empty?`."""
-    return piece[-1] in "!?" and at + 1 < len(pieces) and pieces[at + 1][0].islower()
 
 
 def _measures(piece: str, *, quoted: bool) -> bool:
