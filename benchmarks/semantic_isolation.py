@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.semantic import SharedWords, Tally, question, receipt, said
+from tests.semantic import SharedWords, Tally, in_english, question, receipt, said
 from tests.unit.test_semantic_isolation import probed
 
 from benchmarks.machine import machine
@@ -61,7 +61,7 @@ async def cast(path: Path) -> dict[str, Any]:
     await holdings.load()
     answers = SemanticAnswers(
         holdings,
-        scopes=Scopes(embedder=embedder.name),
+        scopes=Scopes(embedder=embedder.name, language_of=in_english),
         verifier=SharedWords(),
         bound=Tally(),
         limits=Limits(cosine_min=-1.0),

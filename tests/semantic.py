@@ -28,8 +28,16 @@ T = TypeVar("T")
 ON = Semantics(mode="on", threshold=0.8, audit_share=0.0)
 
 
+def in_english(question: str, heard: str) -> str:
+    """Takes every question for English that the classifier heard no other language in."""
+    return "en" if heard in ("", "unknown") else heard
+
+
+UNREAD = "\u2603"
+
+
 class HashedWords:
-    """Counts words by their hash: wordings that share most of their words are near."""
+    """Counts words by their hash: wordings that share most of their words are near. `UNREAD` has no token."""
 
     name = "hashed-words/1"
     dims = 64
@@ -40,7 +48,7 @@ class HashedWords:
         cut = []
         for row, text in zip(rows, texts, strict=True):
             words = re.findall(r"\w+", text.casefold())
-            cut.append(len(words) > self.tokens_max)
+            cut.append(len(words) > self.tokens_max or UNREAD in text)
             for word in words[: self.tokens_max]:
                 row[int.from_bytes(blake2b(word.encode(), digest_size=2).digest()) % self.dims] += 1
             row += 1e-3
@@ -55,7 +63,13 @@ class SharedWords:
     """The share of words that two questions have in common; numbers must be the same."""
 
     async def verify(
-        self, asked: str, stored: str, asked_vector: "Vector", stored_vector: "Vector"
+        self,
+        asked: str,
+        stored: str,
+        asked_vector: "Vector",
+        stored_vector: "Vector",
+        *,
+        language: str = "en",
     ) -> Verdict:
         one, two = (set(re.findall(r"\w+", text.casefold())) for text in (asked, stored))
         if {w for w in one if w.isdigit()} != {w for w in two if w.isdigit()}:
@@ -170,7 +184,7 @@ def with_cache(
         tally = Tally()
         answers = SemanticAnswers(
             holdings,
-            scopes=Scopes(embedder=embedder.name),
+            scopes=Scopes(embedder=embedder.name, language_of=in_english),
             verifier=SharedWords(),
             bound=bound or tally,
             limits=limits,

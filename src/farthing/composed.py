@@ -17,7 +17,7 @@ _SIGNS = {0x0F73: 0x0F72, 0x0F75: 0x0F72, 0x0F81: 0x0F72, 0xFF9E: 0x3099, 0xFF9F
 """Of class 0 themselves, but they come apart into marks."""
 
 
-def composed(text: str, form: Literal["NFC", "NFKC"] = "NFC") -> str:
+def composed(text: str, form: Literal["NFC", "NFKC", "NFD"] = "NFC") -> str:
     """`text` in a normal form; as it is where it has a run of marks that no writing has. Idempotent."""
     if not text or max(text) < "\u0300":  # no marks
         return unicodedata.normalize(form, text)

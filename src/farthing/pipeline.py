@@ -495,6 +495,7 @@ def note_look(receipt: Receipt, look: Look | None) -> CacheHit | None:
         receipt.cache = "miss"
     if look is None:
         return None
+    receipt.cache_language = look.language
     proposal = look.proposal
     if proposal is None:
         return None

@@ -180,9 +180,15 @@ class RouteAudit(Protocol):  # brain/route: policies
 
 class Verifier(Protocol):  # brain/cache/semantic/verify: rules | trained
     async def verify(
-        self, asked: str, stored: str, asked_vector: "Vector", stored_vector: "Vector"
+        self,
+        asked: str,
+        stored: str,
+        asked_vector: "Vector",
+        stored_vector: "Vector",
+        *,
+        language: str = "en",
     ) -> Verdict:
-        """Say whether the answer that was given to `stored` is right for `asked`.
+        """Say whether the answer that was given to `stored` is right for `asked`; both are in `language`.
 
         Similarity is not enough to be right: both texts are read. Never sees the answer.
         """
@@ -381,10 +387,12 @@ class Embedder(Protocol):  # models/embed: onnx | remote
     """Model and version, `all-MiniLM-L6-v2/int8`."""
     dims: int
     tokens_max: int
-    """A text of more tokens is cut there; `embed` says which were."""
+    """A text of more tokens is cut there."""
 
     async def embed(self, texts: Sequence[str]) -> "tuple[Vectors, Sequence[bool]]":
-        """Return a vector for each text, and whether the text was cut.
+        """Return a vector for each text, and whether some of the text is not in it: it was cut, or has what
+        the model has no token for, so that other texts have the very same vector. An embedder that cannot see
+        its tokens says so of a cut alone.
 
         Raises:
             StoreError: it cannot be told now (overloaded, remote failure).

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, assert_never
 import msgspec
 from msgspec import Struct
 
+from farthing import certificates
 from farthing.brain.cache.semantic import certificate
 from farthing.brain.cache.semantic.bound import SequentialBound
 from farthing.brain.cache.semantic.keeper import Keeper
+from farthing.brain.cache.semantic.language import Languages
+from farthing.brain.cache.semantic.language import load as load_languages
 from farthing.brain.cache.semantic.scope import PARTITIONING, Scopes
 from farthing.brain.cache.semantic.shelf import Shelf
-from farthing.brain.certificate_file import AGE_MAX_S
 from farthing.brain.phrase import normalised
 from farthing.brain.rate_watch_file import WatchFile
 from farthing.config import (
@@ -32,7 +34,6 @@ from farthing.config import (
 )
 from farthing.config import show as shown
 from farthing.errors import ConfigError
-from farthing.ledger import chance
 from farthing.models.embed.session import MODELS, require
 from farthing.protocols import AnswerJudge, Embedder, PairModel, Verifier
 from farthing.types import Endpoint, Price, Request, Semantics, Target, replace
@@ -73,6 +74,7 @@ class SemanticParts:
         self.bound = SequentialBound()
         self.holdings: Holdings | None = None
         self.reading: Reading | None = None
+        self.languages: Languages | None = None
         self.nusd_of: Callable[[int], int] | None = None
         self._bound_file = WatchFile(self.bound, state_dir / "semantic-bound.json")
         self._shelves: dict[object, Shelf] = {}
@@ -100,6 +102,8 @@ class SemanticParts:
 
         if self.reading is None:
             self.reading = build_reading()
+        if self.languages is None:
+            self.languages = load_languages()
         settings = config.cache.semantic
         if _of_holdings(settings) not in self._shelves:
             self._shelves[_of_holdings(settings)] = Shelf(
@@ -189,6 +193,7 @@ def build_semantics(config: EndpointSemanticConfig) -> Semantics | None:
         false_hits_max=config.false_hits_max,
         confidence=config.confidence,
         audit_share=config.audit_share,
+        languages=config.languages,
         personal=config.personal == "allow",
         never=tuple(normalised(phrase) for phrase in config.never),
         adapt=config.adapt,
@@ -219,7 +224,8 @@ def build_semantic(
         return None, dict(endpoints)
     holdings = parts.open(config, target_of, remote)
     reading = parts.reading
-    assert reading is not None, "opened with the holdings"
+    languages = parts.languages
+    assert reading is not None and languages is not None, "opened with the holdings"
     from farthing.brain.cache.semantic.cache import Limits, SemanticAnswers
 
     settings = config.cache.semantic
@@ -229,9 +235,11 @@ def build_semantic(
         cosine_min=settings.cosine_min,
         partitioning=PARTITIONING,
     )
-    certified = {name: _certified(endpoint, parts, scope) for name, endpoint in endpoints.items()}
+    certified = {
+        name: certificates.certified(endpoint, parts.state_dir, scope) for name, endpoint in endpoints.items()
+    }
     terms = {name: e.semantic for name, e in certified.items() if e.semantic is not None}
-    made = _certificates(parts.state_dir, terms)
+    made = certificates.made_unix_s(parts.state_dir, terms)
     try:
         certificate.note_scope(parts.state_dir, scope, time.time())
     except OSError as error:
@@ -243,7 +251,12 @@ def build_semantic(
     holdings.drop_versions({name: t.documents for name, t in terms.items()}, check)
     answers = SemanticAnswers(
         holdings,
-        scopes=Scopes(embedder=holdings.embedder.name, policies=answer_policies(config, endpoints), arm=arm),
+        scopes=Scopes(
+            embedder=holdings.embedder.name,
+            language_of=languages.of,
+            policies=answer_policies(config, endpoints),
+            arm=arm,
+        ),
         verifier=reading.verifier,
         bound=parts.bound,
         limits=Limits(
@@ -334,68 +347,18 @@ def _charge(target: Target) -> Callable[[int], int]:
 def build_reading() -> Reading:
     """The trained verifier where its weights are; else the rules, which know numbers and names alone."""
     if not VERIFIER_WEIGHTS.is_file():
+        from farthing.brain.cache.semantic.verify.rules import VERSION as RULES_VERSION
         from farthing.brain.cache.semantic.verify.rules import RulesVerifier
 
         log.warning("semantic cache: no weights of the verifier at %s; rules decide", VERIFIER_WEIGHTS)
-        return Reading(RulesVerifier(), "rules/1", None)
-    from farthing.brain.cache.semantic.verify.trained import TrainedVerifier
+        return Reading(RulesVerifier(), f"rules/{RULES_VERSION}", None)
+    from farthing.brain.cache.semantic.verify.trained import VERSION, TrainedVerifier
     from farthing.models.pair.onnx import OnnxPairModel
 
     pair_model = OnnxPairModel() if PAIR_MODEL.is_file() else None
     digest = sha256(VERIFIER_WEIGHTS.read_bytes()).hexdigest()[:12]
     beside = "alone" if pair_model is None else pair_model.name
-    return Reading(TrainedVerifier(pair_model), f"trained/{digest}/{beside}", pair_model)
-
-
-def _certified(endpoint: Endpoint, parts: SemanticParts, scope: certificate.Scope) -> Endpoint:
-    """The endpoint under its certificate's threshold, where it has none of its own.
-
-    Raises:
-        ConfigError: it is `on` and has neither.
-    """
-    terms = endpoint.semantic
-    if terms is None or terms.mode != "on" or terms.threshold is not None:
-        return endpoint
-    found = certificate.load(certificate.certificate_path(parts.state_dir, endpoint.name))
-    if found is None:
-        raise ConfigError(
-            f'endpoints.{endpoint.name}.cache.semantic: mode = "on" needs a threshold or a certificate; set '
-            f'mode = "observe" for a while, then run `farthing calibrate cache --endpoint {endpoint.name}`'
-        )
-    reasons = certificate.why_not(
-        found,
-        endpoint=endpoint.name,
-        scope=scope,
-        false_hits_max=terms.false_hits_max,
-        confidence=terms.confidence,
-        now_unix_s=time.time(),
-    )
-    least = chance.upper(found.wrong, found.n, 1 - found.delta)
-    if found.upper < least - 1e-6:
-        reasons.append(f"{found.wrong} wrong of {found.n} bound false hits by {least:.3g}, not as it says")
-    if reasons:
-        log.warning(
-            "the semantic cache of '%s' only observes, its certificate does not hold: %s; "
-            "run `farthing calibrate cache`",
-            endpoint.name,
-            "; ".join(reasons),
-        )
-        return replace(endpoint, semantic=replace(terms, mode="observe"))  # type: ignore[no-any-return]
-    until_unix_s = found.made_unix_s + AGE_MAX_S
-    terms = replace(terms, threshold=found.threshold, until_unix_s=until_unix_s)
-    return replace(endpoint, semantic=terms)  # type: ignore[no-any-return]
-
-
-def _certificates(state_dir: Path, terms: Mapping[str, Semantics]) -> dict[str, float]:
-    """When the certificates were made that endpoints are served under."""
-    found = {}
-    for name, semantics in terms.items():
-        if semantics.mode != "on":
-            continue
-        made = certificate.load(certificate.certificate_path(state_dir, name))
-        if made is not None and (made.endpoint, made.threshold) == (name, semantics.threshold):
-            found[name] = made.made_unix_s
-    return found
+    return Reading(TrainedVerifier(pair_model), f"trained/{VERSION}/{digest}/{beside}", pair_model)
 
 
 def _of_holdings(settings: SemanticConfig | None) -> object:

@@ -198,7 +198,7 @@ def _literal(value: Any) -> str:
             return _decimal(value)
         case str():
             return _text(value)
-        case list():
+        case list() | tuple():
             return "[" + ", ".join(map(_literal, value)) + "]"
         case _:
             raise TypeError(f"TOML has no {type(value).__name__}")

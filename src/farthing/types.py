@@ -51,6 +51,14 @@ NO_TERMS = Terms()
 Slot = Literal["name", "amount", "date"]
 
 
+class CertifiedLanguage(Struct, frozen=True, kw_only=True):
+    """What a certificate says of one language."""
+
+    language: str
+    threshold: float
+    until_unix_s: float
+
+
 class Semantics(Struct, frozen=True, kw_only=True):
     """The terms under which an endpoint may answer with what was said to a similar question."""
 
@@ -79,6 +87,11 @@ class Semantics(Struct, frozen=True, kw_only=True):
     ttl_s: float = 604_800.0
     until_unix_s: float | None = None
     """When the certificate behind the threshold has run out, and nothing is served any more. None: never."""
+    languages: tuple[str, ...] = ("en",)
+    """Whose questions are looked up and kept. The threshold is that of English, the others' are in
+    `certified`."""
+    certified: tuple[CertifiedLanguage, ...] = ()
+    """Languages beside English that may be served; those without a certificate are observed."""
     counted: bool = True
     """False, for one request: nobody asked by chance (`no-cache`, an errand), so it counts neither as an ask
     nor for the bound."""
@@ -394,6 +407,8 @@ class Look(Struct, kw_only=True):
     question: str
     vector: Any
     """Unit vector of the question, as the embedder gave it."""
+    language: str = "en"
+    """What the question was taken to be in; one that the endpoint allows."""
     proposal: Proposal | None = None
     """The best candidate whatever its verdict; None when nothing is near."""
     serves: bool = False
@@ -579,6 +594,8 @@ class Receipt(Struct, kw_only=True, array_like=True):
     """Id of the entry the semantic cache served or would have served."""
     cache_probability: float | None = None
     """The verifier's: that the stored answer was right for this question."""
+    cache_language: str = ""
+    """The language that the semantic cache took the question to be in; empty: it was not looked up."""
     audit: Literal["", "pending", "agrees", "differs"] = ""
     """Whether the fresh answer says what the stored one would have; `pending` until a judge has said so,
     in a receipt of its own (`purpose` judge, `about` this request)."""

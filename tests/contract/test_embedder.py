@@ -96,6 +96,22 @@ def test_a_text_that_is_too_long_is_cut_and_said_to_be(run: Run[None]) -> None:
     run(work)
 
 
+UNREAD = ["Translate 你好", "What does 👍 mean?", "ปิดโหมดมืด", "∀ x", "say [UNK]", "a" * 101, "한국어 ꦗ"]
+
+
+@pytest.mark.parametrize("text", UNREAD)
+def test_a_text_with_what_the_model_has_no_token_for_is_said_to_be_unread(text: str) -> None:
+    async def work() -> None:
+        embedder = OnnxEmbedder()
+        try:
+            _, unread = await embedder.embed(["How do I pay?", text, "Is it a café?", "What is == in C++?"])
+            assert list(unread) == [False, True, False, False]
+        finally:
+            await embedder.aclose()
+
+    asyncio.run(work())
+
+
 @pytest.mark.parametrize("text", ["", " ", "\x00", "\ud800", "a\udfffb", "😀" * 300, "\u202e", "é" * 5_000])
 def test_any_text_has_a_vector(run: Run[None], text: str) -> None:
     async def work(embedder: Embedder) -> None:

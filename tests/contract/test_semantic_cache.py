@@ -9,6 +9,7 @@ import pytest
 from tests.asking import ACME
 from tests.semantic import (
     ON,
+    UNREAD,
     Cache,
     HashedWords,
     SharedWords,
@@ -25,7 +26,7 @@ from farthing.brain.cache.semantic.cache import Limits
 from farthing.brain.cache.semantic.invalidate import Selection
 from farthing.brain.cache.semantic.said import text_of
 from farthing.errors import StoreError
-from farthing.types import Comparison, Semantics, Tenant, Verdict, replace
+from farthing.types import CertifiedLanguage, Comparison, Receipt, Semantics, Tenant, Verdict, replace
 
 if TYPE_CHECKING:
     from farthing.protocols import Vectors
@@ -62,6 +63,75 @@ def test_nothing_is_served_below_the_threshold_and_the_proposal_is_told(tmp_path
         look = await cache.look(question(ALIKE, endpoint=strict))
         assert look is not None and look.proposal is not None and not look.serves and not look.audited
         assert look.proposal.verdict.outcome == "miss"
+
+    with_cache(tmp_path / "s.db", work)
+
+
+def test_what_the_embedder_cannot_read_is_neither_looked_up_nor_kept(tmp_path: Path) -> None:
+    async def work(cache: Cache) -> None:
+        assert await cache.ask(question(f"{ASKED} {UNREAD}"), ANSWER) is None
+        look = await cache.ask(question(ASKED), ANSWER)
+        assert look is not None and look.proposal is None, "nothing was kept"
+        assert await cache.look(question(f"{ALIKE} {UNREAD}")) is None
+
+    with_cache(tmp_path / "s.db", work)
+
+
+def heard(language: str) -> Receipt:
+    """What is known of a request in which the classifier heard `language`."""
+    told = receipt()
+    told.language = language
+    return told
+
+
+def test_a_language_that_is_not_allowed_is_neither_looked_up_nor_kept(tmp_path: Path) -> None:
+    async def work(cache: Cache) -> None:
+        assert await cache.look(question(ASKED), heard("de")) is None
+        assert await cache.look(question(ASKED), heard("unknown")) is not None
+
+    with_cache(tmp_path / "s.db", work)
+
+
+GERMAN = CertifiedLanguage(language="de", threshold=0.7, until_unix_s=2e12)
+
+
+@pytest.mark.parametrize(
+    ("certified", "serves", "outcomes"), [((GERMAN,), True, 0), ((), False, 0)], ids=["certified", "not"]
+)
+def test_another_language_is_served_only_under_a_certificate_of_its_own(
+    tmp_path: Path, certified: tuple[CertifiedLanguage, ...], serves: bool, outcomes: int
+) -> None:
+    endpoint = faq(changed(languages=("en", "de"), certified=certified))
+
+    async def work(cache: Cache) -> None:
+        first = await cache.look(question(ASKED, endpoint=endpoint), heard("de"))
+        assert first is not None and first.language == "de"
+        await cache.answers.learn(first, question(ASKED, endpoint=endpoint), said(ANSWER), heard("de"))
+        await cache.holdings.written()
+        look = await cache.look(question(ALIKE, endpoint=endpoint), heard("de"))
+        assert look is not None and look.proposal is not None
+        assert look.serves is serves and look.proposal.verdict.outcome == "serve"
+        if not serves:
+            told = heard("de")
+            await cache.answers.learn(look, question(ALIKE, endpoint=endpoint), said("Other words."), told)
+            assert told.audit == "differs", "it is audited, for a certificate of its language"
+        assert len(cache.bound.outcomes) == outcomes, "which says nothing of English"
+        english = await cache.look(question(ALIKE, endpoint=endpoint), heard("unknown"))
+        assert english is not None and english.proposal is None, "languages share no partition"
+
+    with_cache(tmp_path / "s.db", work)
+
+
+def test_a_certificate_of_a_language_runs_out_by_itself(tmp_path: Path) -> None:
+    endpoint = faq(changed(languages=("en", "de"), certified=(replace(GERMAN, until_unix_s=5.0),)))
+
+    async def work(cache: Cache) -> None:
+        first = await cache.look(question(ASKED, endpoint=endpoint), heard("de"))
+        assert first is not None
+        await cache.answers.learn(first, question(ASKED, endpoint=endpoint), said(ANSWER), heard("de"))
+        await cache.holdings.written()
+        look = await cache.look(question(ALIKE, endpoint=endpoint), heard("de"))
+        assert look is not None and look.proposal is not None and not look.serves
 
     with_cache(tmp_path / "s.db", work)
 
@@ -470,8 +540,8 @@ UNSURE = "How do I get back money for a broken lamp?"
 class CannotTell(SharedWords):
     """Tells nothing of a pair that shares only some words."""
 
-    async def verify(self, *pair: Any) -> Verdict:
-        verdict = await super().verify(*pair)
+    async def verify(self, *pair: Any, language: str = "en") -> Verdict:
+        verdict = await super().verify(*pair, language=language)
         told: Verdict = replace(verdict, outcome="abstain") if verdict.probability < 0.8 else verdict
         return told
 

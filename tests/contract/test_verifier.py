@@ -27,6 +27,16 @@ NEVER = [
     ("Trains from Oslo to Bergen", "Trains from Bergen to Oslo"),
     ("What is the capital of Peru?", "How do I bake bread?"),
     ("When was the bridge built?", "Where was the bridge built?"),
+    ("Translate 你好", "Translate 再见"),
+    ("What does 👍 mean?", "What does 👎 mean?"),
+    ("What does the symbol ∀ mean?", "What does the symbol ∃ mean?"),
+    ("¿Cuántos años tienes?", "¿Cuántos anos tienes?"),
+    ("What does == do in JavaScript?", "What does === do in JavaScript?"),
+    ("Is 5<3 true?", "Is 5>3 true?"),
+    ("How do I use && in bash?", "How do I use || in bash?"),
+    ("Log in to paypal", "Log in to p\u0430ypal"),
+    ("如何开启深色模式?", "如何关闭深色模式?"),
+    ("เมืองหลวงของฝรั่งเศสคือที่ไหน", "วิธีทำข้าวผัด"),
 ]
 ODD = ["", " ", "?", "\ud800", "a\x00b", "é" * 50, "word " * 2_000, "\U0001f600 \u200b", "ПРИВЕТ", "10" * 300]
 

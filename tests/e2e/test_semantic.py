@@ -40,6 +40,10 @@ mode = "on"
 threshold = {threshold}
 audit_share = 0.000001
 stale = "check"
+[endpoints.german.cache.semantic]
+mode = "on"
+threshold = {threshold}
+languages = ["en", "de"]
 [[keys]]
 tenant = "acme"
 key = "${{ACME}}"
@@ -166,6 +170,63 @@ def test_a_client_that_says_no_cache_gets_a_fresh_answer(gateway: Running) -> No
     ask(gateway, "Where do I find the terms of the shop?")
     kept(gateway, before + 2)  # what was to be written before it has been
     assert entries(gateway) == before + 2
+
+
+ANOTHER_ANSWER = [
+    ("What does == do in JavaScript?", "What does === do in JavaScript?"),
+    ("Is 5<3 true or not?", "Is 5>3 true or not?"),
+    ("Where do I put my résumé?", "Where do I put my resume?"),
+    ("What does the version 3.1 bring?", "What does the version 3.10 bring?"),
+]
+NOT_KEPT = [
+    ("Translate 你好", "Translate 再见"),
+    ("What does 👍 mean in a chat?", "What does 👎 mean in a chat?"),
+    ("What does ∀ mean in logic?", "What does ∃ mean in logic?"),
+    ("เมืองหลวงของฝรั่งเศสคือที่ไหน", "วิธีทำข้าวผัด"),
+    ("如何开启深色模式?", "如何关闭深色模式?"),
+    ("Как открыть счёт?", "Как закрыть счёт?"),
+    ("¿Cuántos años tienes?", "¿Cuántos anos tienes?"),
+    ("abrir cuenta", "cerrar cuenta"),
+    ("Wie aktiviere ich den dunklen Modus?", "Wie deaktiviere ich den dunklen Modus?"),
+]
+
+
+@pytest.mark.parametrize(("stored", "asked"), ANOTHER_ANSWER)
+def test_signs_that_differ_ask_for_another_answer(gateway: Running, stored: str, asked: str) -> None:
+    before = entries(gateway)
+    ask(gateway, stored)
+    kept(gateway, before + 1)
+    reply = ask(gateway, asked)
+    assert cache_of(reply) == "miss"
+    assert gateway.receipt_of(reply).cache_entry, "what was stored was near, and was turned down"
+
+
+def test_what_is_in_no_certified_language_or_cannot_be_read_is_neither_kept_nor_served(
+    gateway: Running,
+) -> None:
+    before = entries(gateway)
+    for stored, asked in NOT_KEPT:
+        ask(gateway, stored)
+        reply = ask(gateway, asked)
+        assert cache_of(reply) == "miss", asked
+        receipt = gateway.receipt_of(reply)
+        assert (receipt.cache_entry, receipt.cache_language) == ("", ""), asked
+    english = ask(gateway, "How do I add a third user to the shop?")  # behind them in the queue
+    kept(gateway, before + 1)
+    assert entries(gateway) == before + 1
+    assert gateway.receipt_of(english).cache_language == "en"
+
+
+def test_another_language_that_is_allowed_is_observed_until_it_has_a_certificate(gateway: Running) -> None:
+    before = entries(gateway)
+    asked = "Wie kann ich mein Konto wieder schließen?"
+    ask(gateway, asked, endpoint="german")
+    kept(gateway, before + 1)
+    reply = ask(gateway, f"{asked} Bitte!", endpoint="german")
+    assert cache_of(reply) == "miss"
+    receipt = gateway.receipt_of(reply)
+    assert receipt.cache_entry and receipt.cache_language == "de"
+    assert "questions in 'de' are only observed" in gateway.logged()
 
 
 def test_personal_questions_are_never_kept(gateway: Running) -> None:

@@ -7,6 +7,7 @@ from bisect import bisect_right
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from farthing.brain.cache.semantic import certificate as certificates
@@ -42,6 +43,7 @@ def would_hit(number: int, *, wrong: bool = False, **changes: object) -> Receipt
         "cache_would_hit": True,
         "cache_entry": f"e{number}",
         "cache_probability": 0.96,
+        "cache_language": "en",
         "similarity": 0.9,
         "audit": "differs" if wrong else "agrees",
         "stage_ms": {"semantic": 1.0},
@@ -304,7 +306,7 @@ def test_the_scope_is_noted_once_and_its_time_kept(tmp_path: Path) -> None:
 # -- the command ------------------------------------------------------------------------------------
 
 
-def a_state(folder: Path, audits: int, scope: bool = True) -> list[str]:
+def a_state(folder: Path, audits: int, scope: bool = True, language: str = "en") -> list[str]:
     """A ledger with that many audits, and the options that name it."""
     (folder / "farthing.toml").write_text(
         f'state_dir = "{folder}"\n[endpoints.faq.cache.semantic]\nmode = "observe"\nfalse_hits_max = 0.02\n'
@@ -314,7 +316,7 @@ def a_state(folder: Path, audits: int, scope: bool = True) -> list[str]:
         certificates.note_scope(folder, SCOPE, began_unix_s - 1)
     book = SegmentLedger(folder / "ledger")
     for number in range(audits):
-        book.record(would_hit(number, at_unix_s=began_unix_s + number))
+        book.record(would_hit(number, at_unix_s=began_unix_s + number, cache_language=language))
     book.record(would_hit(99_999, endpoint="other", at_unix_s=began_unix_s))
     book.close()
     return ["--config", str(folder / "farthing.toml")]
@@ -322,6 +324,19 @@ def a_state(folder: Path, audits: int, scope: bool = True) -> list[str]:
 
 def run(*words: str) -> object:
     return cli.main(["calibrate", "cache", *words], standalone_mode=False)
+
+
+def test_audits_of_one_language_certify_no_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    where = a_state(tmp_path, 160, language="de")
+    assert run("--endpoint", "faq", *where) == 1
+    assert "REFUSED: 0 looks" in capsys.readouterr().out
+    assert run("--endpoint", "faq", "--language", "de", *where, "--apply") == 0
+    assert "language de: 160 looks" in capsys.readouterr().out
+    assert certificates.load(certificates.certificate_path(tmp_path, "faq")) is None
+    made = certificates.load(certificates.certificate_path(tmp_path, "faq", "de"))
+    assert made is not None and (made.language, made.n) == ("de", 160)
+    with pytest.raises(click.BadParameter):
+        run("--endpoint", "faq", "--language", "../x", *where)
 
 
 def test_the_command_prints_the_certificate_and_writes_it_when_told(

@@ -107,6 +107,10 @@ def test_an_answer_without_any_text_cannot_be_filled() -> None:
         ("You may", "You may not", False),
         ("50%", "50", False),
         ("Ünïcode ß", "ünïcode ß", True),
+        ("👍", "👎", False),
+        ("❤️ it", "❤ it", True),
+        ("Use a == b", "Use a === b", False),
+        ("กิน", "กัน", False),
     ],
 )
 def test_answers_agree_by_their_words(fresh: str, stored: str, same: bool) -> None:

@@ -1,8 +1,10 @@
 """The benchmark of the semantic cache reads what it is given and never tests on what it was fitted to."""
 
+import asyncio
 import gzip
 import json
 import random
+from itertools import chain, combinations
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("onnxruntime")
 
+from benchmarks import semantic_languages
 from benchmarks.pair_attacks import attacks
 from benchmarks.pair_scores import at, auc, recall_at, wilson
 from benchmarks.pairs import BadPairs, Pairs, read, split
@@ -133,3 +136,24 @@ def test_several_splits_are_told_by_mean_and_range_beside_the_cosine_on_the_same
     assert told["n"] == 3
     assert told["trained"]["auc"] == {"mean": 0.5, "least": 0.2, "most": 0.9}
     assert told["cosine"]["recall_at_precision_95"] == {"mean": 0.25, "least": 0.1, "most": 0.45}
+
+
+def test_of_what_the_models_cannot_read_nothing_is_served() -> None:
+    """The pairs of `benchmarks.semantic_languages`, through the embedder and the verifier that ship."""
+    unrelated = list(combinations(semantic_languages.THAI, 2))
+    pairs = [*semantic_languages.SIGNS, *unrelated, *chain(*semantic_languages.OPPOSITES.values())]
+
+    async def served() -> list[tuple[str, str]]:
+        reader = semantic_languages.Reader()
+        try:
+            read = await reader.read([text for pair in pairs for text in pair])
+            return [
+                pair
+                for pair in pairs
+                if await reader.serves(pair, read) and {*map(reader.language, pair)} == {"en"}
+            ]
+        finally:
+            await reader.aclose()
+
+    assert asyncio.run(served()) == []
+    assert len(set(semantic_languages.exam())) == 1_200

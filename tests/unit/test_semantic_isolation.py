@@ -11,7 +11,18 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from tests.asking import ACME
-from tests.semantic import ON, Cache, HashedWords, SharedWords, Tally, faq, question, said, with_cache
+from tests.semantic import (
+    ON,
+    Cache,
+    HashedWords,
+    SharedWords,
+    Tally,
+    faq,
+    in_english,
+    question,
+    said,
+    with_cache,
+)
 
 from farthing.brain.cache.semantic.cache import Limits, SemanticAnswers
 from farthing.brain.cache.semantic.holdings import Holdings
@@ -77,7 +88,7 @@ class Isolation(RuleBasedStateMachine):
         await holdings.load()
         answers = SemanticAnswers(
             holdings,
-            scopes=Scopes(embedder=embedder.name),
+            scopes=Scopes(embedder=embedder.name, language_of=in_english),
             verifier=SharedWords(),
             bound=Tally(),
             limits=Limits(cosine_min=0.0),
@@ -206,9 +217,9 @@ def test_what_other_tenants_keep_adds_no_work_to_a_look_up(tmp_path: Path) -> No
             self.verified = 0
             self.inner = SharedWords()
 
-        async def verify(self, *pair: Any) -> Any:
+        async def verify(self, *pair: Any, language: str = "en") -> Any:
             self.verified += 1
-            return await self.inner.verify(*pair)
+            return await self.inner.verify(*pair, language=language)
 
     async def work(cache: Cache) -> None:
         counting = Counting()

@@ -6,18 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.asking import ACME, asked
-from tests.semantic import ON, faq, question
+from tests.semantic import ON, faq, in_english, question
 
 from farthing.brain.cache.semantic.entries import read_recipe, recipe_of, request_of
 from farthing.brain.cache.semantic.scope import QUESTION_CHARS_MAX, Scope, Scopes
 from farthing.types import Request, Tenant, replace
 
-SCOPES = Scopes(embedder="e/1", policies={"faq": "p1"})
+SCOPES = Scopes(embedder="e/1", language_of=in_english, policies={"faq": "p1"})
 TEXT = "And in London?"
 
 
 def scope(request: Request, scopes: Scopes = SCOPES) -> Scope:
-    found = scopes.scope(request)
+    found = scopes.scope(request, request.language or "unknown")
     assert found is not None
     return found
 
@@ -47,7 +47,7 @@ OTHERS = {
     "model": replace(BASE, model="expensive"),
     "tier": replace(BASE, tier="cheap"),
     "task": replace(BASE, task_type="faq"),
-    "language": replace(BASE, language="de"),
+    "language": replace(BASE, language="de", endpoint=faq(replace(ON, languages=("en", "de")))),
     "retrieval": replace(BASE, retrieval=True),
     "context": replace(BASE, context_tokens=300),
     "documents version": question(TEXT, endpoint=faq(replace(ON, documents="2024-06"))),
@@ -79,9 +79,20 @@ def test_whatever_else_differs_is_another_partition() -> None:
 
 def test_another_embedder_or_policy_is_another_partition() -> None:
     partition = scope(BASE).partition
-    assert scope(BASE, Scopes(embedder="e/2", policies={"faq": "p1"})).partition != partition
-    assert scope(BASE, Scopes(embedder="e/1", policies={"faq": "p2"})).partition != partition
-    assert scope(BASE, Scopes(embedder="e/1", policies={"faq": "p1", "sales": "x"})).partition == partition
+    assert (
+        scope(BASE, Scopes(embedder="e/2", language_of=in_english, policies={"faq": "p1"})).partition
+        != partition
+    )
+    assert (
+        scope(BASE, Scopes(embedder="e/1", language_of=in_english, policies={"faq": "p2"})).partition
+        != partition
+    )
+    assert (
+        scope(
+            BASE, Scopes(embedder="e/1", language_of=in_english, policies={"faq": "p1", "sales": "x"})
+        ).partition
+        == partition
+    )
 
 
 def test_what_cannot_change_an_answer_makes_no_partition() -> None:
@@ -127,11 +138,13 @@ def test_what_cannot_change_an_answer_makes_no_partition() -> None:
     ],
 )
 def test_no_plain_question_has_no_scope(request_: Request) -> None:
-    assert SCOPES.scope(request_) is None
+    assert SCOPES.scope(request_, "unknown") is None
 
 
 def test_n_of_one_and_text_alone_are_plain() -> None:
-    assert SCOPES.scope(question(TEXT, body=body(user(TEXT), n=1, modalities=["text"]))) is not None
+    assert (
+        SCOPES.scope(question(TEXT, body=body(user(TEXT), n=1, modalities=["text"])), "unknown") is not None
+    )
 
 
 def test_no_question_can_pretend_to_be_another_partition() -> None:
@@ -143,7 +156,7 @@ def test_no_question_can_pretend_to_be_another_partition() -> None:
 
 def test_the_request_is_left_as_it_was() -> None:
     request = question(TEXT, body=body(user(TEXT), stream=True))
-    SCOPES.scope(request)
+    SCOPES.scope(request, "unknown")
     assert request.body == body(user(TEXT), stream=True)
 
 
@@ -157,14 +170,19 @@ def test_a_recipe_asks_again_in_the_same_partition(text: str, kind: str) -> None
     recipe = read_recipe(encoded)
     assert recipe is not None
     again = request_of(recipe, text, request_id="r-2", endpoint=before.endpoint, received_s=0.0)
-    found = SCOPES.scope(again)
+    found = SCOPES.scope(again, again.language or "unknown")
     if found is not None:  # half a character has none
-        assert found == Scope(scope(before).partition, text)
+        assert found == Scope(scope(before).partition, text, before.language or "en")
 
 
 def test_versions_of_a_routing_policy_share_no_partition() -> None:
     first, second, none = (
-        Scopes(embedder="e/1", policies={"faq": "p1"}, arm=lambda request, label=label: label)  # type: ignore[misc]
+        Scopes(
+            embedder="e/1",
+            language_of=in_english,
+            policies={"faq": "p1"},
+            arm=lambda request, label=label: label,
+        )  # type: ignore[misc]
         for label in ("faq@1", "faq@2", "")
     )
     assert scope(BASE, first).partition != scope(BASE, second).partition

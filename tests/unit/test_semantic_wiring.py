@@ -1,6 +1,7 @@
 """What a configuration of the semantic cache comes to."""
 
 import asyncio
+import json
 import time
 from decimal import Decimal
 from pathlib import Path
@@ -12,6 +13,8 @@ from tests.wired import parts_in_memory
 from farthing.app import build
 from farthing.brain.cache.semantic.certificate import Certificate, Scope, certificate_path, save
 from farthing.brain.cache.semantic.scope import PARTITIONING
+from farthing.brain.cache.semantic.terms import in_language
+from farthing.certificates import uncertified_languages
 from farthing.config import Config, RemoteEmbedderConfig, SemanticConfig, loads
 from farthing.edge.openai import Asked, Reader
 from farthing.errors import ConfigError, InvalidRequest
@@ -64,7 +67,7 @@ def wired(text: str, state_dir: Path) -> tuple[Semantics | None, bool]:
 
 
 def certificate(state_dir: Path, **changes: object) -> None:
-    """A certificate for `faq` under what is shipped."""
+    """A certificate for `faq` under what is shipped, where the gateway looks for one of its language."""
     scope = Scope(
         embedder=OnnxEmbedder.name, verifier=build_reading().name, cosine_min=0.7, partitioning=PARTITIONING
     )
@@ -90,7 +93,8 @@ def certificate(state_dir: Path, **changes: object) -> None:
         "data_hash": "",
         **changes,
     }
-    save(certificate_path(state_dir, "faq"), Certificate(**fields))
+    made = Certificate(**fields)
+    save(certificate_path(state_dir, "faq", made.language), made)
 
 
 def test_off_everywhere_is_no_cache_and_opens_nothing(tmp_path: Path) -> None:
@@ -137,6 +141,65 @@ def test_a_certificate_that_does_not_hold_lets_the_endpoint_observe(
     certificate(tmp_path, **changes)
     terms, _ = wired(ON, tmp_path)
     assert terms is not None and terms.mode == "observe"
+
+
+GERMAN_TOO = ON + 'languages = ["en", "de"]\n'
+
+
+def test_english_alone_is_allowed_where_nothing_is_said(tmp_path: Path) -> None:
+    terms, _ = wired(ON + "threshold = 0.9\n", tmp_path)
+    assert terms is not None and (terms.languages, terms.certified) == (("en",), ())
+
+
+def test_a_language_is_served_under_its_own_certificate(tmp_path: Path) -> None:
+    certificate(tmp_path)
+    certificate(tmp_path, language="de", threshold=0.97)
+    terms, _ = wired(GERMAN_TOO, tmp_path)
+    assert terms is not None and (terms.mode, terms.threshold) == ("on", 0.83)
+    assert [(one.language, one.threshold) for one in terms.certified] == [("de", 0.97)]
+    german = in_language(terms, "de")
+    assert (german.mode, german.threshold) == ("on", 0.97)
+
+
+def test_a_threshold_is_a_word_on_english_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    terms, _ = wired(GERMAN_TOO + "threshold = 0.9\n", tmp_path)
+    assert terms is not None and (terms.mode, terms.threshold, terms.certified) == ("on", 0.9, ())
+    assert (in_language(terms, "de").mode, in_language(terms, "de").threshold) == ("observe", None)
+    assert "--endpoint faq --language de --apply" in caplog.text
+    assert uncertified_languages(loads(GERMAN_TOO, {}), tmp_path) == (caplog.records[0].getMessage(),)
+    certificate(tmp_path, language="de")
+    assert uncertified_languages(loads(GERMAN_TOO, {}), tmp_path) == ()
+
+
+def test_a_certificate_holds_for_its_own_language_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    certificate(tmp_path)
+    english = certificate_path(tmp_path, "faq").read_bytes()
+    certificate_path(tmp_path, "faq", "de").write_bytes(english)
+    terms, _ = wired(GERMAN_TOO, tmp_path)
+    assert terms is not None and terms.certified == ()
+    assert "made from questions in 'en'" in caplog.text
+
+
+def test_a_certificate_that_names_no_language_is_one_of_english(tmp_path: Path) -> None:
+    certificate(tmp_path)
+    path = certificate_path(tmp_path, "faq")
+    plain = json.loads(path.read_bytes())
+    del plain["language"]
+    path.write_text(json.dumps(plain))
+    terms, _ = wired(ON, tmp_path)
+    assert terms is not None and (terms.mode, terms.threshold) == ("on", 0.83)
+
+
+def test_without_english_nothing_is_said_of_it(tmp_path: Path) -> None:
+    german = ON + 'languages = ["de"]\n'
+    terms, _ = wired(german, tmp_path)
+    assert terms is not None and terms.mode == "observe"
+    certificate(tmp_path, language="de")
+    terms, _ = wired(german, tmp_path)
+    assert terms is not None and (terms.mode, terms.threshold) == ("on", None)
+    assert in_language(terms, "de").threshold == 0.83
 
 
 def test_a_remote_embedder_needs_a_price() -> None:
@@ -207,6 +270,8 @@ def test_what_decides_who_answers_begins_anew(more: str) -> None:
             "unknown provider",
         ),
         ('[admin]\nport = 9000\nhost = "0.0.0.0"', "open to others"),
+        ('languages = ["german"]', "two letters"),
+        ("languages = []", "none is allowed"),
         ("[admin]\nport = 8960", "a port of their own"),
     ],
 )

@@ -27,7 +27,8 @@ DIFFERENT = [
     ("How do I get a visa for India?", "How do I get a visa for China?", "names differ"),
     ("how do i get a job in germany", "how do i get a job", "names differ"),
     ("Who is the author of Emma by Austen?", "Who is the author of Persuasion by Austen?", "names differ"),
-    ('What does "rm -r" do?', 'What does "rm -f" do?', "quoted text differs"),
+    ('What does "rm -r" do?', 'What does "rm -f" do?', "signs differ"),
+    ('What does "stop" mean?', 'What does "halt" mean?', "quoted text differs"),
     ("Can I eat before the test?", "Can't I eat before the test?", "one is negated"),
     ("A man is playing a flute", "There is no man playing a flute", "one is negated"),
     ("Which users can read it?", "Which users cannot read it?", "one is negated"),
@@ -124,8 +125,8 @@ def test_two_numbers_agree_only_when_they_are_equal(one: int, two: int) -> None:
 @pytest.mark.parametrize("letters", [("a", "\u0430"), ("o", "\u043e"), ("o", "\u03bf"), ("e", "e\u200b")])
 def test_letters_that_look_alike_or_are_not_seen_hide_nothing(letters: tuple[str, str]) -> None:
     hidden = "How do I disable two-factor codes?".replace(*letters)
-    assert disagreement("How do I enable two-factor codes?", hidden) == "opposites"
-    assert disagreement("How do I disable two-factor codes?", hidden) is None
+    assert disagreement("How do I enable two-factor codes?", hidden) == "signs differ"
+    assert disagreement("How do I disable two-factor codes?", hidden) == "signs differ"
 
 
 def test_the_reason_never_repeats_the_text() -> None:

@@ -36,6 +36,9 @@ command.add_command(calibrate_cascade.command)
 @command.command("cache")
 @click.option("--endpoint", required=True, help="Whose semantic cache.")
 @click.option(
+    "--language", default="en", show_default=True, help="Of the questions; each has a certificate of its own."
+)
+@click.option(
     "--loss",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     help="Share of hits that may be false; default: the endpoint's false_hits_max.",
@@ -48,6 +51,7 @@ command.add_command(calibrate_cascade.command)
 @click.option("--apply", is_flag=True, help="Write the certificate where the gateway reads it.")
 def cache(
     endpoint: str,
+    language: str,
     loss: float | None,
     confidence: float | None,
     since: str,
@@ -61,6 +65,8 @@ def cache(
     Reads the audited would-be hits of the ledger. Without --apply nothing is written. Exit status: 0
     with a certificate, 1 when it is refused.
     """
+    if not (len(language) == 2 and language.isascii() and language.islower()):
+        raise click.BadParameter(f'expected a code of two letters such as "en", got {language!r}')
     now_unix_s = time.time()
     since_unix_s = since_of(since, now_unix_s) or 0.0
     where = source.locate(ledger, config, os.environ)
@@ -69,19 +75,21 @@ def cache(
     seen = audits.observe(
         reports.rows(where.ledger, None),
         endpoint=endpoint,
+        language=language,
         grid=calibrate_cache.GRID,
         since_unix_s=max(since_unix_s, running.since_unix_s if running is not None else 0.0),
         now_unix_s=now_unix_s,
     )
-    if terms is None and not seen.looks:
+    if terms is None and endpoint not in seen.others:
         raise calibrate_cache.unknown(endpoint, sorted({*where.semantic, *seen.others}))
     aim = calibrate_cache.Aim(
         endpoint=endpoint,
+        language=language,
         loss=loss or (terms.false_hits_max if terms is not None else 0.01),
         confidence=confidence or (terms.confidence if terms is not None else 0.95),
     )
     found = calibrate_cache.calibrate(seen, aim, running=running, now_unix_s=now_unix_s)
-    path = certificates.certificate_path(where.state_dir, endpoint)
+    path = certificates.certificate_path(where.state_dir, endpoint, language)
     written = apply and found.certificate is not None
     if written and found.certificate is not None:
         certificates.save(path, found.certificate)

@@ -9,6 +9,7 @@ import msgspec
 
 from farthing import config as configuration
 from farthing.brain.route.expression import Expression
+from farthing.certificates import uncertified_languages
 from farthing.errors import ConfigError
 from farthing.upstreams import build_provider
 
@@ -36,7 +37,11 @@ def command(file: Path | None, as_json: bool, schema: bool) -> int:
             raise
         _print({"ok": False, "file": str(path), "errors": str(why).split("\n")})
         return 2
-    advice = (*configuration.advice(config), *_faults_of_environment(config))
+    advice = (
+        *configuration.advice(config),
+        *_faults_of_environment(config),
+        *uncertified_languages(config, configuration.state_dir(config, os.environ)),
+    )
     if as_json:
         plain = configuration.plain(config)
         _print({"ok": True, "file": str(path), "config": plain, "advice": advice})

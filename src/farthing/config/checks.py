@@ -35,6 +35,7 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _ORIGIN = re.compile(
     r"\*|(?!http://[^/]*:80/?$|https://[^/]*:443/?$)[a-z][a-z0-9+.-]*://[^/?#@*\s]+/?", re.IGNORECASE
 )
+_LANGUAGE = re.compile(r"[a-z]{2}")
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 _MAY_BE_ZERO = frozenset(
     {
@@ -349,6 +350,17 @@ class Checks:
                     yield from self._asked(target, (*here, key))
             if semantic.confidence >= 1:
                 yield (*here, "confidence"), "expected less than 1: no number of audits makes it certain"
+            for index, language in enumerate(semantic.languages):
+                if not _LANGUAGE.fullmatch(language):
+                    yield (
+                        (*here, "languages", index),
+                        f'expected a code of two letters such as "en", got {quoted(language)}',
+                    )
+            if not semantic.languages:
+                yield (
+                    (*here, "languages"),
+                    'none is allowed, so nothing is found; set ["en"], or mode = "off"',
+                )
             for index, phrase in enumerate(semantic.never):
                 if not phrase.strip():
                     yield (*here, "never", index), "an empty phrase fits everything; remove it"

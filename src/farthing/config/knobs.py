@@ -151,6 +151,9 @@ class EndpointSemanticConfig(Table, frozen=True):
     confidence: float = 0.95
     audit_share: float = 0.05
     """Share of would-be hits that are answered anew and compared."""
+    languages: tuple[str, ...] = ("en",)
+    """Of the questions that are looked up and kept, as ISO 639-1 codes. One beside `en` is served only with a
+    certificate of that language (`farthing calibrate cache --language`), until then it is observed."""
     judge: str | None = None
     """Target that says whether two answers agree where their words differ; None: words decide."""
     confirm: str | None = None

@@ -54,11 +54,13 @@ def observe(
     rows: Iterable[Intent | Receipt],
     *,
     endpoint: str,
+    language: str = "en",
     grid: Sequence[float],
     since_unix_s: float,
     now_unix_s: float,
 ) -> Observations:
-    """Collect the audits of requests that arrived from `since_unix_s` to `GRACE_S` ago. One pass."""
+    """Collect the audits of requests in `language` that arrived from `since_unix_s` to `GRACE_S` ago.
+    One pass."""
     seen = Observations(audits=[], reach={}, looks=0, left_out=0, others={})
     waiting: dict[str, Audit] = {}
     for row in rows:
@@ -72,7 +74,7 @@ def observe(
         if look_result(row) is None:
             continue
         seen.others[row.endpoint] = seen.others.get(row.endpoint, 0) + 1
-        if row.endpoint != endpoint:
+        if row.endpoint != endpoint or row.cache_language != language:
             continue
         seen.looks += 1
         if row.cache_probability is None:

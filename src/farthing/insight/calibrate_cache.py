@@ -63,6 +63,7 @@ class Aim(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be certified."""
 
     endpoint: str
+    language: str = "en"
     loss: float
     """Share of hits that may be false."""
     confidence: float
@@ -92,6 +93,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     """What the audits of one endpoint show."""
 
     endpoint: str
+    language: str = "en"
     loss: float
     confidence: float
     certificate: Certificate | None
@@ -155,6 +157,7 @@ def calibrate(
             certificate = None
     return Calibration(
         endpoint=aim.endpoint,
+        language=aim.language,
         loss=aim.loss,
         confidence=aim.confidence,
         certificate=certificate,
@@ -267,6 +270,7 @@ def _certificate(
     later = sorted(used, key=lambda one: one[0].at_unix_s)[len(used) - len(used) // LATER :]
     return Certificate(
         endpoint=aim.endpoint,
+        language=aim.language,
         threshold=step.threshold,
         epsilon=aim.loss,
         delta=round(aim.delta, 12),
@@ -302,7 +306,8 @@ def _digest(audits: Sequence[Audit]) -> str:
 def story(found: Calibration) -> list[str]:
     """What was found, in plain lines."""
     lines = [
-        f"Semantic cache of {found.endpoint}: {found.looks:,} looks, {found.audits:,} audited hits"
+        f"Semantic cache of {found.endpoint}, language {found.language}: {found.looks:,} looks, "
+        f"{found.audits:,} audited hits"
         f"{f' ({found.unjudged:,} not judged, taken as wrong)' if found.unjudged else ''}"
         f"{f', {found.left_out:,} left out' if found.left_out else ''}",
         "",

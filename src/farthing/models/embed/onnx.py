@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 BATCH_TEXTS_MAX = 16
 BATCH_CHARS_MAX = 4_096  # about 0.1 s of work at most, which the texts behind it wait for
 WAITING_MAX = 512
+UNKNOWN_TOKEN = "[UNK]"
+"""What a word with a character that the vocabulary lacks becomes, and every word of over 100 characters."""
 
 
 class OnnxEmbedder:
@@ -64,7 +66,7 @@ class OnnxEmbedder:
         found = await self._batcher.ask(texts)
         if not found:
             return np.empty((0, self.dims), np.float32), ()
-        return np.stack([vector for vector, _ in found]), [cut for _, cut in found]
+        return np.stack([vector for vector, _ in found]), [unread for _, unread in found]
 
     async def _work(self, batch: Sequence[Asked]) -> "Sequence[tuple[Vector, bool] | None]":
         return await self._local.run(partial(self._embed_all, batch))
@@ -79,10 +81,12 @@ class OnnxEmbedder:
     def _embed_one(self, text: str) -> "tuple[Vector, bool]":
         import numpy as np
 
-        ids, cut = read_tokens(self._local.tokenizer, text, self.tokens_max)
+        tokenizer = self._local.tokenizer
+        ids, cut = read_tokens(tokenizer, text, self.tokens_max)
+        unread = cut or tokenizer.token_to_id(UNKNOWN_TOKEN) in ids
         (vectors,) = self._local.session.run(None, {"ids": np.array([ids], np.int32)})
         vector: Vector = vectors[0]
-        return vector, cut
+        return vector, unread
 
     async def aclose(self) -> None:
         await self._batcher.aclose()

@@ -1,6 +1,6 @@
 """Answer a question with what was said to one that asks the same, where that is safe enough.
 
-    scope -> fit -> embed -> search -> verify -> allowed? -> drawn for an audit? -> serve
+    scope and language -> fit -> embed -> search -> verify -> allowed? -> drawn for an audit? -> serve
     and, after a fresh answer: compare -> trust or doubt -> keep
 
 Similarity only proposes: the verifier reads both questions, the bound says whether what it lets through has
@@ -23,6 +23,7 @@ from farthing.brain.cache.semantic.entries import Entry, Head, entry_id, entry_k
 from farthing.brain.cache.semantic.fit import unfit_answer, unfit_question
 from farthing.brain.cache.semantic.holdings import Holdings
 from farthing.brain.cache.semantic.scope import Scopes
+from farthing.brain.cache.semantic.terms import in_language, is_watched, under
 from farthing.brain.cache.semantic.written import narrowed, widened
 from farthing.brain.phrase import normalised
 from farthing.errors import StoreError
@@ -89,8 +90,8 @@ class SemanticAnswers:
         self._judge = judge
         self._clock = clock
         self._nusd_of = nusd_of
-        self._ran_out: set[str] = set()
-        """Endpoints whose certificate ran out while they were served under it."""
+        self._ran_out: set[tuple[str, str]] = set()
+        """Endpoints and languages whose certificate ran out while they were served under it."""
 
     # -- before a call --------------------------------------------------------------------------------
 
@@ -98,15 +99,21 @@ class SemanticAnswers:
         terms = request.endpoint.semantic
         if terms is None or not self._holdings.ready:
             return None
-        scope = self._scopes.scope(request)
+        scope = self._scopes.scope(request, receipt.language)
         if scope is None or unfit_question(scope.question, terms) is not None:
             return None
         if _counts(request):
             self._holdings.asked(scope.partition, normalised(scope.question), request)
-        vectors, cut = await self._embed(scope.question, receipt)
-        if cut[0]:
-            return None  # what was cut off may be what differs
-        look = Look(partition=scope.partition, question=scope.question, vector=vectors[0])
+        vectors, unread = await self._embed(scope.question, receipt)
+        if unread[0]:
+            return None  # what the vector does not say may be what differs
+        terms = in_language(terms, scope.language)
+        look = Look(
+            partition=scope.partition,
+            question=scope.question,
+            vector=vectors[0],
+            language=scope.language,
+        )
         best = await self._best(look, request, terms)
         if best is not None:
             await self._propose(look, best, request, terms)
@@ -167,8 +174,10 @@ class SemanticAnswers:
                     head, cosine, Verdict(outcome="miss", probability=0.0, reason="no template")
                 )
             asked, stored = filled.asked, filled.stored
-        verdict = await self._verifier.verify(asked, stored, look.vector, widened(head.vector))
-        return _Candidate(head, cosine, _under(verdict, terms), adapted)
+        verdict = await self._verifier.verify(
+            asked, stored, look.vector, widened(head.vector), language=look.language
+        )
+        return _Candidate(head, cosine, under(verdict, terms), adapted)
 
     async def _propose(self, look: Look, best: _Candidate, request: Request, terms: Semantics) -> None:
         """Put the best candidate into `look`, with its answer as it is at this moment, and decide."""
@@ -228,20 +237,21 @@ class SemanticAnswers:
             terms.mode == "on"
             and terms.threshold is not None
             and request.endpoint.cache_exact != "refresh"
-            and self._is_certified(request.endpoint.name, terms)
+            and self._is_certified(request.endpoint.name, look.language, terms)
             and self._bound.allows(request.endpoint.name, look.partition)
         )
 
-    def _is_certified(self, endpoint: str, terms: Semantics) -> bool:
+    def _is_certified(self, endpoint: str, language: str, terms: Semantics) -> bool:
         """Whether the certificate it is served under has not run out since it was read."""
         if terms.until_unix_s is None or self._clock() < terms.until_unix_s:
             return True
-        if endpoint not in self._ran_out:
-            self._ran_out.add(endpoint)
+        if (endpoint, language) not in self._ran_out:
+            self._ran_out.add((endpoint, language))
             log.warning(
-                "the semantic cache of %r only observes, its certificate ran out; "
+                "the semantic cache of %r only observes in the language %s, its certificate ran out; "
                 "run `farthing calibrate cache`",
                 endpoint,
+                language,
             )
         return False
 
@@ -257,7 +267,7 @@ class SemanticAnswers:
             read = await _aside(len(fresh.body) + len(proposal.hit.body), _beside, fresh, proposal.hit)
             if read is None:
                 return  # no text to keep
-            agrees = self._compare(look, proposal, read, request, receipt)
+            agrees = self._compare(look, proposal, read, request, receipt, terms)
             if agrees and not _asked_anew(request, proposal, look):
                 return  # what is kept says the same
         size = len(fresh.body) + len(fresh.usage_event or b"")
@@ -269,12 +279,18 @@ class SemanticAnswers:
             )
 
     def _compare(
-        self, look: Look, proposal: Proposal, read: "_Beside", request: Request, receipt: Receipt
+        self,
+        look: Look,
+        proposal: Proposal,
+        read: "_Beside",
+        request: Request,
+        receipt: Receipt,
+        terms: Semantics,
     ) -> bool | None:
         """Act on what the comparison of the fresh answer with the proposal says. None: a judge has to say, or
         had no room."""
         would_serve = proposal.verdict.outcome == "serve"
-        counts = would_serve and _counts(request)
+        counts = would_serve and _counts(request) and is_watched(terms, look.language)
         comparison = Comparison(
             entry=proposal.entry,
             partition=look.partition,
@@ -421,14 +437,3 @@ def document_of(named: str) -> tuple[str, str]:
     """Id and version of a document as a client names it: `id@version` or `id`."""
     name, at, version = named.rpartition("@")
     return (name, version) if at and name else (named, "")
-
-
-def _under(verdict: Verdict, terms: Semantics) -> Verdict:
-    """The verdict under the endpoint's threshold, which takes the place of the verifier's own. A miss, of the
-    rules for one, stays a miss under any threshold."""
-    if terms.threshold is None or verdict.outcome == "miss":
-        return verdict
-    if verdict.probability >= terms.threshold:
-        return replace(verdict, outcome="serve")  # type: ignore[no-any-return]
-    outcome = "abstain" if verdict.outcome == "abstain" else "miss"
-    return replace(verdict, outcome=outcome)  # type: ignore[no-any-return]

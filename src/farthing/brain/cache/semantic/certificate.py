@@ -1,8 +1,9 @@
 """What lets a semantic cache serve: a measured bound on its false hits, and the scope in which it holds.
 
 `farthing calibrate cache` makes one, the gateway reads it at its start and at each reload. Files lie in the
-folder `certificates` of the state directory: `cache-ENDPOINT.json`, and `scope.json`, in which the gateway
-says since when it runs which embedder and verifier, so that audits of others are never counted.
+folder `certificates` of the state directory: `cache-ENDPOINT.json` for questions in English,
+`cache.LANGUAGE-ENDPOINT.json` for those in another language; and `scope.json`, in which the gateway says
+since when it runs which embedder and verifier, so that audits of others are never counted.
 """
 
 from pathlib import Path
@@ -32,6 +33,8 @@ class Certificate(Struct, frozen=True, kw_only=True):
 
     version: int = VERSION
     endpoint: str
+    language: str = "en"
+    """Of all questions that were audited for it. It holds for no other."""
     threshold: float
     """Probability of the verifier from which hits are served."""
     epsilon: float
@@ -73,9 +76,10 @@ class RunningScope(Struct, frozen=True, kw_only=True):
     since_unix_s: float
 
 
-def certificate_path(state_dir: Path, endpoint: str) -> Path:
-    """Where the certificate of `endpoint` lies. Any name of an endpoint makes a safe name of a file."""
-    return certificate_file.place(state_dir, "cache", endpoint)
+def certificate_path(state_dir: Path, endpoint: str, language: str = "en") -> Path:
+    """Where the certificate of `endpoint` for questions in `language`, two letters, lies. Any name of an
+    endpoint makes a safe name of a file."""
+    return certificate_file.place(state_dir, "cache" if language == "en" else f"cache.{language}", endpoint)
 
 
 def scope_path(state_dir: Path) -> Path:
@@ -104,15 +108,18 @@ def why_not(
     certificate: Certificate,
     *,
     endpoint: str,
+    language: str = "en",
     scope: Scope,
     false_hits_max: float,
     confidence: float,
     now_unix_s: float,
 ) -> list[str]:
-    """Why the certificate does not let `endpoint` serve; empty: it does."""
+    """Why the certificate does not let `endpoint` serve questions in `language`; empty: it does."""
     reasons = []
     if certificate.endpoint != endpoint:
         reasons.append(f"it was made for the endpoint {certificate.endpoint!r}")
+    if certificate.language != language:
+        reasons.append(f"it was made from questions in {certificate.language!r}")
     if not THRESHOLD_MIN <= certificate.threshold <= 1:
         reasons.append(f"its threshold of {certificate.threshold:g} is none that is ever certified")
     was = certificate.scope

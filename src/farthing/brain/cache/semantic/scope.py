@@ -17,7 +17,7 @@ from farthing.types import Json, Request
 
 QUESTION_CHARS_MAX = 2_000  # longer is a document with a question in it; the embedder would cut it
 
-PARTITIONING = 1
+PARTITIONING = 2
 """Raise it when what makes a partition changes: no old entry then lies in a new one, and no certificate that
 was made under the old one holds."""
 
@@ -42,35 +42,40 @@ class Scope(Struct, frozen=True):
 
     partition: bytes
     question: str
+    language: str
 
 
 class Scopes:
-    """Computes scopes under one embedder. `policies` gives each endpoint's version of what decides its
+    """Computes scopes under one embedder. `language_of` tells the language of a question, given what the
+    classifier heard. `policies` gives each endpoint's version of what decides its
     answers; an endpoint that is not in it has the empty version. `arm` names the version of the routing
     policy that decides a request, empty without one."""
 
-    __slots__ = ("_arm", "_embedder", "_policies")
+    __slots__ = ("_arm", "_embedder", "_language_of", "_policies")
 
     def __init__(
         self,
         *,
         embedder: str,
+        language_of: Callable[[str, str], str],
         policies: dict[str, str] | None = None,
         arm: Callable[[Request], str] | None = None,
     ) -> None:
         self._embedder = embedder
         self._arm = arm
+        self._language_of = language_of
         self._policies = policies or {}
 
     def policy(self, endpoint: str) -> str:
         return self._policies.get(endpoint, "")
 
-    def scope(self, request: Request) -> Scope | None:
-        """The scope of `request`; None when nothing similar may answer it.
+    def scope(self, request: Request, heard: str) -> Scope | None:
+        """The scope of `request`, of which the classifier heard a language; None when nothing similar may
+        answer it.
 
         That is: it is no chat, its last message is no plain text of a user, tools were called on the way to
-        it (an agent's step), or it asks for what no other question's answer has (`n`, `logprobs`, sound, a
-        web search).
+        it (an agent's step), it asks for what no other question's answer has (`n`, `logprobs`, sound, a web
+        search), or it is in no language that the endpoint allows.
         """
         endpoint = request.endpoint
         if request.operation != "chat" or endpoint.semantic is None:
@@ -90,6 +95,9 @@ class Scopes:
         question, rest = split
         if len(question) > QUESTION_CHARS_MAX or not question.strip() or not _is_text(question):
             return None
+        language = self._language_of(question, heard)
+        if language not in endpoint.semantic.languages:
+            return None
         body["messages"] = [*messages[:-1], rest]
         policy = self.policy(endpoint.name)
         partition = digest_of(
@@ -98,10 +106,11 @@ class Scopes:
             request,
             body,
             self._embedder,
+            language,
             endpoint.semantic.documents,
             bool(request.documents),  # whose answer names its documents does not take one that names none
         )
-        return None if partition is None else Scope(partition, question)
+        return None if partition is None else Scope(partition, question, language)
 
 
 def _is_text(question: str) -> bool:

@@ -3,6 +3,7 @@
 import re
 from typing import NamedTuple
 
+from farthing.brain.cache.semantic.verify.signs import NOTHING, Signs, signs
 from farthing.brain.cache.semantic.verify.words import (
     CALENDAR,
     CALENDAR_CASED,
@@ -26,6 +27,7 @@ _NOT_TEXT = frozenset("?!.;")
 _CURRENCIES = frozenset("$€£¥₹")
 _TENS = frozenset(range(20, 100, 10))
 _QUOTED = re.compile(r"[\"\u201c\u201d«»]([^\"\u201c\u201d«»]{1,60})[\"\u201c\u201d«»]")
+_QUOTED_ONCE = re.compile(r"(?<![\w'])'([^']{2,60})'(?![\w'])")
 _CODE = re.compile(r"(?=\S*\d)(?=\S*[A-Za-z])[\w-]{4,}|\b[A-Z]{2,6}\b")
 _US = re.compile(r"\bUS\b(?!\$)")
 _PHRASE = re.compile("|".join(re.escape(old) for old in PHRASES))
@@ -72,9 +74,12 @@ class Facts(NamedTuple):
     negated: bool
     asks: str
     """What is asked for: `price`, `reason`; `yes` for a yes-or-no question, empty when it cannot be told."""
+    signs: Signs = NOTHING
+    """What it says beside plain words and numbers."""
 
 
 def parse(text: str) -> Facts:
+    said = signs(text)
     if not text.isascii():
         text = composed(text, "NFKC").translate(LOOK_ALIKE)
     if "US" in text and not text.isupper():
@@ -86,11 +91,9 @@ def parse(text: str) -> Facts:
     found = _TOKEN.findall(lower)
     words = [word for word in found if word not in _NOT_TEXT]
     numbers, units, dates, names = _slots(words, text)
-    quoted = (
-        frozenset(span.strip().lower() for span in _QUOTED.findall(text))
-        if '"' in text or "\u201c" in text
-        else None
-    )
+    quoted: list[str] = _QUOTED.findall(text) if '"' in text or "\u201c" in text else []
+    if "'" in text:
+        quoted += _QUOTED_ONCE.findall(text)
     return Facts(
         words=tuple(words),
         content=tuple(stem(word) for word in words if word not in STOP),
@@ -99,9 +102,10 @@ def parse(text: str) -> Facts:
         dates=dates,
         names=names,
         spans=_spans(text),
-        quoted=quoted or frozenset(),
+        quoted=frozenset(span.strip().lower() for span in quoted),
         negated=not NEGATIONS.isdisjoint(words),
         asks=_asks(lower.strip()),
+        signs=said,
     )
 
 

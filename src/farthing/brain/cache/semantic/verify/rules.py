@@ -14,6 +14,7 @@ import re
 from typing import NamedTuple
 
 from farthing.brain.cache.semantic.verify.parse import Facts, parse, stem
+from farthing.brain.cache.semantic.verify.signs import unlike
 from farthing.brain.cache.semantic.verify.words import (
     ANTONYMS,
     CALENDAR,
@@ -39,6 +40,8 @@ _WORD = re.compile(r"[^\W_]+")
 _SPELLED = NEGATIONS | ANTONYMS.keys() | NAMED.keys() | CALENDAR.keys() | UNITS.keys()
 _DETAILS = frozenset(_SPELLED | {stem(word) for word in _SPELLED})
 CONTAINED = 0.9
+MEASURED = frozenset({"dollar", "euro", "pound", "yen", "rupee", "%"})
+"""Units with a sign of one character: `20`, `$20` and `20%` are three numbers."""
 _VAGUE = frozenset({"today"})  # said or not, most questions are about today
 _LOOSE = frozenset({"manner", "amount"})
 """`how` is asked for much: `how is it useful` and `why is it useful` can be one question."""
@@ -52,8 +55,12 @@ def disagreement(asked: str, stored: str) -> str | None:
     return disagreement_of(parse(asked), parse(stored))
 
 
-def disagreement_of(a: Facts, b: Facts) -> str | None:
-    """`disagreement` of texts that are parsed already."""
+def disagreement_of(a: Facts, b: Facts, *, english: bool = True) -> str | None:
+    """`disagreement` of texts that are parsed already. `english`: as of `signs.unlike`."""
+    return unlike(a.signs, b.signs, a.words, b.words, english=english) or _words_disagree(a, b)
+
+
+def _words_disagree(a: Facts, b: Facts) -> str | None:
     if a.words == b.words:
         return "quoted text differs" if a.quoted and b.quoted and a.quoted != b.quoted else None
     return _values(a, b) or _meaning(a, b) or _order(a, b)
@@ -65,9 +72,11 @@ class Finding(NamedTuple):
     """Whether it alone turns the pair down; else it is a doubt to weigh with the rest."""
 
 
-def finding_of(a: Facts, b: Facts) -> Finding | None:
+def finding_of(a: Facts, b: Facts, *, english: bool = True) -> Finding | None:
     """`disagreement_of`, and how much it says. The order of the two does not matter."""
-    reason = disagreement_of(a, b)
+    if reason := unlike(a.signs, b.signs, a.words, b.words, english=english):
+        return Finding(reason, certain=True)
+    reason = _words_disagree(a, b)
     if reason is None:
         return None
     certain = _alike_otherwise(a, b) or _in_the_place(a, b) or bool(_order(a, b))
@@ -98,6 +107,8 @@ def _values(a: Facts, b: Facts) -> str | None:
     if a.numbers != b.numbers:
         return "numbers differ"
     if a.units - b.units and b.units - a.units:
+        return "units differ"
+    if a.numbers and not MEASURED.isdisjoint(a.units ^ b.units):
         return "units differ"
     if a.numbers:
         more, less = _limits(a), _limits(b)
@@ -233,6 +244,8 @@ def _side_by_side(a: Facts, b: Facts) -> bool:
     return together and _TURNING.isdisjoint(a.words)
 
 
+VERSION = 2
+"""Raise it when the rules change: they decide what is served, and so what a certificate was made from."""
 CHARS_MAX = 600
 """Longer texts are not judged: one detail among so many words is too easily missed."""
 
@@ -245,16 +258,22 @@ class RulesVerifier:
 
     def __init__(self, *, cosine_min: float = 0.95) -> None:
         self._cosine_min = cosine_min
-        self.name = f"rules/1/{cosine_min}"
+        self.name = f"rules/{VERSION}/{cosine_min}"
 
     async def verify(
-        self, asked: str, stored: str, asked_vector: "Vector", stored_vector: "Vector"
+        self,
+        asked: str,
+        stored: str,
+        asked_vector: "Vector",
+        stored_vector: "Vector",
+        *,
+        language: str = "en",
     ) -> Verdict:
         if asked == stored:
             return Verdict(outcome="serve", probability=1.0, reason="the same text")
         if len(asked) > CHARS_MAX or len(stored) > CHARS_MAX:
             return Verdict(outcome="miss", probability=0.0, reason="too long to compare")
-        reason = disagreement(asked, stored)
+        reason = disagreement_of(parse(asked), parse(stored), english=language == "en")
         if reason:
             return Verdict(outcome="miss", probability=0.0, reason=reason)
         cosine = min(1.0, max(0.0, float(asked_vector @ stored_vector)))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from farthing.protocols import Vector
 
 WEIGHTS = Path(__file__).resolve().parents[4] / "data" / "models" / "verifier.npz"
-VERSION = 2  # of the rules, the features and the weights together
+VERSION = 3  # of the rules, the features and the weights together
 SCORE_MAX = 5.0
 DISAGREED_MAX = 0.2
 """The probability of what the rules turn down is this share of what it would be without them."""
@@ -131,14 +131,20 @@ class TrainedVerifier:
             )
 
     async def verify(
-        self, asked: str, stored: str, asked_vector: "Vector", stored_vector: "Vector"
+        self,
+        asked: str,
+        stored: str,
+        asked_vector: "Vector",
+        stored_vector: "Vector",
+        *,
+        language: str = "en",
     ) -> Verdict:
         if asked == stored:
             return Verdict(outcome="serve", probability=1.0, reason="the same text")
         if len(asked) > CHARS_MAX or len(stored) > CHARS_MAX:
             return Verdict(outcome="abstain", probability=TOO_LONG, reason="too long to compare")
         a, b = parse(asked), parse(stored)
-        finding = finding_of(a, b)
+        finding = finding_of(a, b, english=language == "en")
         row = features(a, b, asked_vector, stored_vector, finding=finding)[None]
         cheap = weighed(float(self._weights.cheap_probabilities(row)[0]), finding)
         if not math.isfinite(cheap):

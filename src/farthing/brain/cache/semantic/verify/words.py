@@ -105,6 +105,9 @@ dogs puppy/cat cats kitten/horse horses/guitar/piano/flute/violin/drums"""
 NAMED = {name.strip(): group.split()[0] for group in _PLACES.split("/") for name in group.split()}
 """Names and kinds that are never each other's stand-in, in whatever case they are written."""
 
+CASED = frozenset("us it who polish turkey aids nice reading".split())
+"""Words that a capital makes another word of, and that are as common in lower case."""
+
 COUNTED = frozenset("all some few several both half every each only".split())
 
 _PHRASES = (
