@@ -69,7 +69,7 @@ def test_money_is_held_at_the_worst_case(case: Case) -> None:
 
 def test_a_call_of_unknown_price_is_refused_under_a_limit_of_money(case: Case) -> None:
     hold = case.reserve(usd_max_nusd=100)
-    with pytest.raises(ContractExceeded, match="price of the model is unknown") as refused:
+    with pytest.raises(ContractExceeded, match="price of the model, or of what was asked of it") as refused:
         hold.call(None)
     assert refused.value.limit == "usd_max"
 

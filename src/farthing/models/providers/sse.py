@@ -43,7 +43,11 @@ NULL = Raw(b"null")
 
 
 class FunctionDelta(Struct):
+    name: str | None = None
     arguments: str | None = None
+
+    def chars(self) -> int:
+        return len(self.name or "") + len(self.arguments or "")
 
 
 class ToolCallDelta(Struct):
@@ -377,13 +381,13 @@ class EventReader:
             chars = len(delta.content or delta.refusal or "")
             chars += len(delta.reasoning_content or delta.reasoning or "")
             for call in delta.tool_calls or ():
-                chars += 0 if call.function is None else len(call.function.arguments or "")
+                chars += 0 if call.function is None else call.function.chars()
             if delta.thinking is not NULL or delta.reasoning_details is not NULL:
                 chars = chars or chars_in(read_json(delta.thinking)) + chars_in(
                     read_json(delta.reasoning_details)
                 )
             if delta.function_call is not None:
-                chars += len(delta.function_call.arguments or "")
+                chars += delta.function_call.chars()
             self._text_chars += chars
             self._chunks += bool(chars or delta.tool_calls or delta.function_call)
         if choice.finish_reason:
@@ -453,7 +457,7 @@ def chars_in(content: Any, depth: int = 0) -> int:
         return sum(chars_in(part, depth + 1) for part in content)
     if not isinstance(content, dict) or depth >= CONTENT_DEPTH_MAX:
         return 0
-    named = ("text", "content", "thinking", "arguments", "input", "function", "custom", "summary")
+    named = ("text", "content", "thinking", "name", "arguments", "input", "function", "custom", "summary")
     return sum(chars_in(content.get(name), depth + 1) for name in named)
 
 
