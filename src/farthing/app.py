@@ -60,7 +60,7 @@ from farthing.models.tokens.bpe import ExactCounter
 from farthing.models.tokens.chat import count_chat
 from farthing.models.tokens.estimate import estimate_prompt
 from farthing.models.transport.http1 import Http1Transport
-from farthing.pipeline import Steps
+from farthing.pipeline.steps import Steps
 from farthing.postprocess.guard import DenyGuard
 from farthing.protocols import Classifier, Embedder, KeyValueStore, Ledger, Router, SemanticCache, Transport
 from farthing.quality import QualityParts, build_inspector

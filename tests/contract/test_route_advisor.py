@@ -78,7 +78,7 @@ def test_a_question_under_way_at_the_end_leaves_its_receipt(monkeypatch: pytest.
         await asyncio.Event().wait()
 
     async def go(bench: Bench) -> None:
-        monkeypatch.setattr("farthing.pipeline.guard_request", never)
+        monkeypatch.setattr("farthing.pipeline.answer.guard_request", never)
         steps = bench.errands.steps
         assert steps is not None
         bench.errands.steps = replace(steps, guardrails=(object(),))

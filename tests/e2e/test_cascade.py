@@ -24,7 +24,7 @@ from farthing.config import loads
 from farthing.edge.openai import Asked
 from farthing.errors import NoProviderLeft
 from farthing.ledger.memory import MemoryLedger
-from farthing.pipeline import answer
+from farthing.pipeline.answer import answer
 from farthing.types import Answer, Receipt, Tenant, replace
 
 CONFIG = """

@@ -1,4 +1,4 @@
-"""The promises at the top of `pipeline.py`, each by its words, with steps that break them on purpose.
+"""The promises at the top of `pipeline/answer.py`, each by its words, with steps that break them on purpose.
 
 The journey is wired as `app.build` wires it, before a provider on a real socket; one step at a time is
 then replaced by one that fails, hangs or leaves.
@@ -23,7 +23,8 @@ from farthing.edge.openai import Asked
 from farthing.errors import ContractExceeded, FarthingError, NoProviderLeft, StoreError, StreamBroken
 from farthing.ledger.memory import MemoryLedger
 from farthing.ledger.rows import Intent
-from farthing.pipeline import Steps, answer
+from farthing.pipeline.answer import answer
+from farthing.pipeline.steps import Steps
 from farthing.types import Answer, CacheHit, Json, Receipt, Request, Route, Traits
 
 CONFIG = """

@@ -38,7 +38,9 @@ from farthing.errors import (
     UnsupportedMedia,
 )
 from farthing.models.answers import usd
-from farthing.pipeline import Steps, answer, note_cancelled, note_error
+from farthing.pipeline.answer import answer
+from farthing.pipeline.receipt_notes import note_cancelled, note_error
+from farthing.pipeline.steps import Steps
 from farthing.protocols import CacheKeeper, Sink
 from farthing.types import Answer, Json, Receipt, Request, Tenant, saved_nusd
 

@@ -26,7 +26,9 @@ from farthing.errors import FarthingError, Overloaded, ProviderError, ProviderTi
 from farthing.models.batch import BatchApi, BatchState
 from farthing.models.batch_call import Draft, DraftCaller, LineCaller
 from farthing.models.providers.batch_file import Outcome, outcomes, question_line
-from farthing.pipeline import Steps, answer, note_error
+from farthing.pipeline.answer import answer
+from farthing.pipeline.receipt_notes import note_error
+from farthing.pipeline.steps import Steps
 from farthing.types import Endpoint, Receipt, Request, Terms, replace
 
 log = logging.getLogger("farthing.errands")

@@ -21,7 +21,9 @@ from farthing.config import ErrandsConfig
 from farthing.errands.purse import Purse
 from farthing.errands.spent import SpentFiles
 from farthing.errors import BudgetExhausted, FarthingError
-from farthing.pipeline import Steps, answer, note_error
+from farthing.pipeline.answer import answer
+from farthing.pipeline.receipt_notes import note_error
+from farthing.pipeline.steps import Steps
 from farthing.protocols import Ledger
 from farthing.types import Answer, Receipt, Request, Signal
 

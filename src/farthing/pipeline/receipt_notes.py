@@ -1,0 +1,125 @@
+"""What the receipt says of each stage: who asked, who answered, how it ended."""
+
+import asyncio
+
+from farthing.errors import (
+    ContractExceeded,
+    DeadlineExceeded,
+    FarthingError,
+    NoProviderLeft,
+)
+from farthing.models.call import Called
+from farthing.pipeline.steps import Steps
+from farthing.types import CacheHit, Look, Receipt, Request, Route, Traits
+
+
+def note_asked(request: Request, traits: Traits, steps: Steps, receipt: Receipt) -> None:
+    """What was asked. Who learns from answers hears of it where it can be told who asks."""
+    receipt.task_type = traits.task
+    receipt.complexity = traits.complexity
+    receipt.risk = traits.risk
+    receipt.domain = traits.domain
+    receipt.language = traits.language
+    if (request.session is not None or request.user) and not receipt.purpose and steps.inspector is not None:
+        steps.inspector.asked(request, receipt)
+
+
+def note_hit(request: Request, receipt: Receipt, target: str, steps: Steps) -> None:
+    """Whose answer it is that is given again; it is compared with what it would have cost."""
+    receipt.target = target
+    receipt.tier = "cache"
+    receipt.route_reason = f"{receipt.cache} hit"
+    steps.money.choose_baseline(receipt, target if steps.router.pins(request) else None)
+
+
+def note_look(receipt: Receipt, look: Look | None) -> CacheHit | None:
+    """What the semantic cache had; the answer, when it may be served."""
+    if receipt.cache == "off":
+        receipt.cache = "miss"
+    if look is None:
+        return None
+    receipt.cache_language = look.language
+    proposal = look.proposal
+    if proposal is None:
+        return None
+    receipt.cache_entry = proposal.entry
+    receipt.cache_probability = None if look.confirmed else proposal.verdict.probability
+    receipt.similarity = proposal.hit.similarity
+    if look.serves:
+        receipt.cache = "semantic"
+        return proposal.hit
+    receipt.cache_would_hit = proposal.verdict.outcome == "serve"
+    return None
+
+
+def note_route(receipt: Receipt, route: Route, steps: Steps) -> None:
+    receipt.tier = route.tier
+    receipt.route_reason = route.reason
+    receipt.route_score = route.score
+    receipt.propensity = route.propensity
+    if route.by or route.policy:
+        receipt.route_by, receipt.route_policy = route.by, route.policy
+        receipt.explored = "" if route.shadow is None else route.shadow.tier
+    steps.money.choose_baseline(receipt, route.targets[0].name if route.pinned else None)
+
+
+def note_target(receipt: Receipt, called: Called) -> None:
+    """Who answers: the headers say it."""
+    receipt.target, receipt.tier = called.target.name, called.attempt.tier
+    receipt.ttft_ms = called.attempt.started_ms + (called.attempt.ttft_ms or 0.0) + called.held_ms
+
+
+def note_end(request: Request, receipt: Receipt, called: Called) -> None:
+    """How a stream ended.
+
+    Raises:
+        ContractExceeded, DeadlineExceeded: a limit cut it, and the endpoint wants no partial answers.
+    """
+    stream = called.stream
+    assert stream is not None
+    receipt.status = 200
+    if stream.cut is None:
+        receipt.stop_reason = stop_reason(stream.reader.finish_reason, called)
+        return
+    receipt.stop_reason = f"limit:{stream.cut}"
+    if request.endpoint.terms.on_limit == "refuse":
+        if stream.cut == "deadline_s":
+            raise DeadlineExceeded("the deadline of the endpoint passed before the answer was complete")
+        raise ContractExceeded(f"the endpoint's {stream.cut} was reached", limit=stream.cut)
+
+
+def note_failure(receipt: Receipt, error: BaseException) -> None:
+    """Why there is no answer. What is neither ours nor a cancellation is a bug: the edge answers 500 and logs
+    it, and it leaves a receipt too."""
+    if isinstance(error, FarthingError):
+        note_error(receipt, error)
+    elif isinstance(error, asyncio.CancelledError):
+        note_cancelled(receipt, error)
+    else:
+        receipt.status, receipt.stop_reason, receipt.error = 500, "error", type(error).__name__
+
+
+def note_cancelled(receipt: Receipt, error: asyncio.CancelledError) -> None:
+    """The client left; or we are going down, and it hears so."""
+    why = "draining" if error.args == ("draining",) else "client_gone"
+    receipt.status = 503 if why == "draining" else 499
+    receipt.stop_reason = receipt.error = why
+
+
+def note_error(receipt: Receipt, error: FarthingError) -> None:
+    receipt.error = error.code
+    receipt.error_message = str(error)[:1000]
+    receipt.status = error.status
+    if isinstance(error, ContractExceeded):
+        receipt.stop_reason = f"limit:{error.limit}"
+    elif isinstance(error, NoProviderLeft):
+        receipt.stop_reason = "no_provider"
+    else:
+        receipt.stop_reason = "error"
+
+
+def stop_reason(finish_reason: str | None, called: Called) -> str:
+    """The provider's word, or the limit of ours that made it stop."""
+    if finish_reason == "length" and called.capped_by is not None:
+        return f"limit:{called.capped_by}"
+    return finish_reason or "stop"

@@ -1,0 +1,67 @@
+"""What the journey is made of: the implementations one configuration chose, and what a request remembers."""
+
+import msgspec
+from msgspec import Struct
+
+from farthing.brain.cache.flight import Flight, Flights
+from farthing.brain.cache.fresh import Given
+from farthing.escalate import Cascades
+from farthing.models.broadcast import Broadcast
+from farthing.models.call import Caller
+from farthing.models.money import Money
+from farthing.protocols import (
+    Classifier,
+    Confirmer,
+    Contract,
+    Guardrail,
+    Inspector,
+    Ledger,
+    ResponseCache,
+    Router,
+    SemanticCache,
+)
+from farthing.types import CacheHit, Look
+
+
+class Steps(Struct, frozen=True, kw_only=True):
+    """The implementations one configuration chose. Built by `app.py`, replaced whole by a reload."""
+
+    guardrails: tuple[Guardrail, ...]
+    classifier: Classifier
+    cache: ResponseCache
+    semantic: SemanticCache | None
+    """None: only the same question gets a stored answer."""
+    confirmer: Confirmer | None = None
+    """None: what the verifier cannot tell is a miss."""
+    inspector: Inspector | None = None
+    """None: nothing is learned about answers."""
+    inspects: bool = False
+    """Whether it looks at any answer, or only hears who asks again."""
+    flights: Flights[Broadcast] | None
+    """None: identical requests do not share a call."""
+    given: Given = msgspec.field(default_factory=Given)
+    """Who was given which answer a moment ago."""
+    router: Router
+    contract: Contract
+    caller: Caller
+    cascades: Cascades
+    ledger: Ledger
+    money: Money
+    brain_timeout_s: float
+    kept_bytes_max: int
+    """Largest streamed answer that is kept for the cache."""
+    strict: bool = False
+
+
+class Memory(Struct):
+    """What one request has to do with the answers to others."""
+
+    key: bytes | None = None
+    """Its key in the exact cache; None: no answer may be taken from there, nor kept."""
+    asked: int | None = None
+    """Who asks for what (`who_and_what`)."""
+    flight: Flight[Broadcast] | None = None
+    """The shared call that it leads."""
+    look: Look | None = None
+    fresh: CacheHit | None = None
+    """What it has for those who wait for the same."""
