@@ -107,8 +107,9 @@ class Cascades:
         cascade = self.of(wanted.request.endpoint.name)
         if route.escalation is None and route.tier != cascade.first:
             return await caller.call(wanted, route)
+        first: Wanted = wanted if route.escalation is None else replace(wanted, otherwise="escalated")
         try:
-            called, added = await self._first(cascade, wanted, route, caller)
+            called, added = await self._first(cascade, first, route, caller)
         except NoProviderLeft as error:
             return await self._instead(error, wanted, route.escalation, caller)
         checks = cascade.checks if route.escalation is not None else cascade.measures
@@ -381,6 +382,7 @@ class _Asking:
             hold=one.hold,
             receipt=one.wanted.receipt,
             keep_bytes_max=0,
+            otherwise="skipped",
         )
         try:
             called = await one.caller.call(wanted, Route(tier=self._tier, targets=(to,), reason="check"))

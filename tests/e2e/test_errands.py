@@ -189,7 +189,7 @@ def test_a_judge_that_is_down_is_told_in_its_receipt_and_no_client_hears_of_it(t
         provider.on_call = lambda call: "U10" if call.model == "judge" else answer(call)
         assert ask(gateway).status == 200
         verdict = judged(gateway)
-        assert (verdict.audit, verdict.status, verdict.error) == ("", 502, "no_provider_left")
+        assert (verdict.audit, verdict.status, verdict.error) == ("", 500, "no_provider_left")
         provider.on_call = answer
 
 

@@ -329,5 +329,5 @@ def test_a_tier_that_says_nothing_within_the_deadline_is_left_out_too(tmp_path: 
             gateway.chat(f"Question {index}", model="farthing/hurried")
             until(lambda: not gateway.metric("farthing_errands_running"))
             found = [row for row in gateway.receipts() if not row.purpose]
-        assert {row.error for row in found[:5]} == {"contract_exceeded"}
+        assert {row.error for row in found[:5]} == {"deadline_exceeded"}
         assert [(row.tier, row.status) for row in found[5:]] == [("expensive", 200)] * 2

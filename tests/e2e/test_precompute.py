@@ -150,7 +150,7 @@ def test_no_more_is_spent_than_the_budget_whatever_is_listed(tmp_path: Path) -> 
 
 def test_a_question_that_fails_is_told_and_not_tried_twice(tmp_path: Path) -> None:
     with FaultProvider() as provider, running(prepare(tmp_path, provider), tmp_path) as gateway:
-        provider.script("U10", "good", "good")
+        provider.script("status=400", "good", "good")
         told = precompute(tmp_path, "--json")
         outcome = json.loads(told.stdout)
         assert (outcome["answered"], outcome["failed"], told.returncode) == (2, 1, 1)

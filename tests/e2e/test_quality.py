@@ -132,7 +132,7 @@ def test_feedback_is_there_when_it_is_acknowledged_and_counts_for_its_tenant_alo
         ({"request_id": "req_00000000", "thumb": "up", "comment": "no"}, ACME, 400, "invalid_request_error"),
         (b"{", ACME, 400, "invalid_request_error"),
         (b'{"x": "%b"}' % (b"y" * 5_000), ACME, 413, "request_too_large"),
-        ({"thumb": "up"}, {**ACME, "content-type": "text/plain"}, 400, "invalid_request_error"),
+        ({"thumb": "up"}, {**ACME, "content-type": "text/plain"}, 415, "unsupported_media_type"),
     ],
 )
 def test_feedback_that_cannot_be_taken_is_refused(

@@ -92,7 +92,7 @@ def test_a_page_of_another_site_cannot_spend_money_here(gateway: Running, upstre
     untyped = body.replace(b"content-type: application/json\r\n", b"origin: http://evil.example\r\n")
     with gateway.dial() as client:
         client.sendall(untyped)
-        assert client.recv(100).startswith(b"HTTP/1.1 400")
+        assert client.recv(100).startswith(b"HTTP/1.1 415")
     rebound = body.replace(b"host: 127.0.0.1", b"host: evil.example")
     with gateway.dial() as client:
         client.sendall(rebound)

@@ -155,7 +155,7 @@ def found(folder: Path, env: Mapping[str, str]) -> Iterator[tuple[Running, str]]
             if line.startswith("          model="):
                 break
         assert port, told + log.read_text()
-        rows = [row for row in told.splitlines() if not row.startswith(("try", "  "))]
+        rows = [row for row in told.splitlines() if not row.startswith(("try", "data", "  "))]
         assert all(len(row) <= 80 for row in rows), told
         told = told.replace("\n          ", "\n").replace("\n  ", " ")  # rows of one line
         yield Running(process, port, folder / "state", folder, log), told

@@ -12,6 +12,7 @@ other to keep the endpoint's deadline; where none does, leaving it helps nobody.
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from math import ceil
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
@@ -91,6 +92,9 @@ class Wanted(Struct, frozen=True, kw_only=True):
     receipt: Receipt
     keep_bytes_max: int
     """Largest stream that is kept for the cache; 0 keeps none."""
+    otherwise: Literal["failed", "escalated", "skipped"] = "failed"
+    """What the request is where no target answers. Where it goes on, none is waited for or asked again; one
+    that is escalated leaves time for that."""
 
 
 class Caller:
@@ -164,9 +168,8 @@ class Caller:
             again = False
             while True:
                 try:
-                    return await self._attempt(
-                        wanted, target, health, route.tier, again=again, others=self._others(targets, place)
-                    )
+                    others = wanted.otherwise == "escalated" or self._others(targets, place)
+                    return await self._attempt(wanted, target, health, route.tier, again=again, others=others)
                 except ProviderError as error:
                     failed.append(Failed(target, error))
                     once_more = not again and stale(error, attempts[-1]) and len(attempts) < attempts_max
@@ -198,7 +201,7 @@ class Caller:
         """
         hold, attempts = wanted.hold, wanted.receipt.attempts
         targets = [(target, self.health(target)) for target in route.targets]
-        while len(attempts) < attempts_max:
+        while len(attempts) < attempts_max and wanted.otherwise == "failed":
             found = next_try(targets, failed, self._config.retry_wait_s_max)
             left_s = hold.left_s
             if found is None or (left_s is not None and found.wait_s >= left_s) or hold.left_calls == 0:

@@ -65,6 +65,7 @@ class Stream(Waits):
         "_output_chunks_max",
         "_sink",
         "_sniffed",
+        "_unread",
         "_whole",
         "_within",
         "cut",
@@ -102,6 +103,8 @@ class Stream(Waits):
         self._begun = False
         self._finished = False
         self._sniffed = False
+        self._unread = b""
+        """The part of a byte order mark that has come."""
         self._whole: list[bytes] | None = None
         """What came of a whole answer in place of a stream; None: a stream comes."""
         self.reader = EventReader(within.event_bytes_max, usage_form)
@@ -210,8 +213,10 @@ class Stream(Waits):
 
     def _data(self, piece: bytes) -> None:
         """Take what came."""
-        if not self._sniffed and not self._is_stream(piece):
-            return
+        if not self._sniffed:
+            piece, self._unread = self._unread + piece, b""
+            if not self._is_stream(piece):
+                return
         if self._whole is not None:
             self._whole.append(piece)
             return
@@ -265,6 +270,9 @@ class Stream(Waits):
     def _is_stream(self, piece: bytes) -> bool:
         """Look at the first bytes, whatever type the reply has: events, or a whole answer in their place. A
         page is neither."""
+        if BOM.startswith(piece):  # not all of it may have come
+            self._unread = piece
+            return False
         start = piece.removeprefix(BOM).lstrip()[:1]
         self._sniffed = bool(start)
         if start in (b"{", b"["):

@@ -120,7 +120,7 @@ def _add_part(choice: Json, part: Json, pieces: list[_Pieces]) -> None:
         elif name == "logprobs" and isinstance(value, dict):
             _merge_logprobs(choice, value)
         elif name == "finish_reason":
-            choice[name] = value or choice[name]
+            choice[name] = choice[name] if value in (None, "") else value
         elif name != "index" and (value is not None or name not in choice):
             choice[name] = value
 
