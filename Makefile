@@ -12,6 +12,7 @@ BIN := .venv/bin
 STAMPS := .venv/stamps
 NODE := tests/clients/node
 FAST := tests/unit tests/contract tests/docs
+SPREAD := -n auto --dist loadfile
 
 help:
 	@echo "make demo    install, then see it work offline: simulated models, real questions, a savings report"
@@ -26,7 +27,7 @@ demo: $(STAMPS)/run
 	@$(BIN)/farthing demo $(ARGS)
 
 test: $(STAMPS)/clients
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(SPREAD) $(ARGS)
 
 # Of each of these `make test` runs a fixed sample.
 conformance: $(STAMPS)/conformance
@@ -37,7 +38,7 @@ check: $(STAMPS)/dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -m "not slow" $(wildcard $(FAST))
+	$(BIN)/python -m pytest $(SPREAD) -m "not slow" $(wildcard $(FAST))
 
 bench:
 	@echo "docs/performance.md says what is measured, against what, and how to repeat it."

@@ -9,6 +9,25 @@ from tests.e2e.gateway import Running, running
 from tests.faults.provider import FaultProvider
 
 StartGateway = Callable[..., Running]
+CHECKED = ("unit", "contract", "docs")
+"""Folders of which `make check` runs all but what is slow."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--after-check", action="store_true", help="leave out what `make check` runs")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--after-check"):
+        return
+    here = Path(__file__).parent
+    done = [
+        item
+        for item in items
+        if item.path.relative_to(here).parts[0] in CHECKED and item.get_closest_marker("slow") is None
+    ]
+    config.hook.pytest_deselected(items=done)
+    items[:] = [item for item in items if item not in set(done)]
 
 
 @pytest.fixture(scope="module")
