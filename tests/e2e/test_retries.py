@@ -32,6 +32,9 @@ on_limit = "refuse"
 [endpoints.dear]
 tier = "dear"
 usd_max = 0.02
+[endpoints.once]
+tier = "both"
+calls_max = 1
 [tiers.dear]
 targets = ["a/dear", "b/dear"]
 [[prices]]
@@ -232,6 +235,15 @@ def test_what_a_failed_attempt_held_is_free_for_the_next(gateway: Running, scrip
         assert reply.json["choices"][0]["finish_reason"] == "stop"
     wide = gateway.chat("wide", model="farthing/dear")
     assert wide.status == 200 and gateway.receipt_of(wide).stop_reason == "stop", "and is not capped for it"
+
+
+def test_where_no_further_call_may_be_made_the_client_hears_of_the_one_that_failed(
+    gateway: Running, script: Script
+) -> None:
+    script.of["both"] = ["status=503,code=busy"]
+    reply = gateway.chat("only one call", model="farthing/once")
+    assert (reply.status, reply.error["code"]) == (503, "busy")
+    assert gateway.receipt_of(reply).calls == 1
 
 
 def test_a_refusal_and_an_outage_are_both_named(

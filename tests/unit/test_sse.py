@@ -161,3 +161,12 @@ def test_usage_that_comes_with_every_chunk_counts_once_and_is_the_last() -> None
         out = reader.feed(events(chunk({"content": "x"}, usage=counted), done=False))
         assert payloads(out)[0]["usage"] == counted
     assert reader.usage is not None and reader.usage.output_tokens == 3
+
+
+def test_what_came_before_an_error_in_the_same_read_is_not_lost() -> None:
+    reader = EventReader(LIMIT)
+    reader.feed(events(STREAM[1], done=False))
+    good = events(STREAM[2], done=False)
+    with pytest.raises(ProviderSaid) as said:
+        reader.feed(good + events({"error": {"message": "no more"}}))
+    assert said.value.before == good

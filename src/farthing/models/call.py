@@ -177,9 +177,9 @@ class Caller:
                         break
                     again = True
                 except ContractExceeded as error:
-                    if error.limit != "usd_max":
-                        raise
-                    refused = error  # another target may be cheaper
+                    if error.limit != "usd_max" and (not failed or error.limit == "deadline_s"):
+                        raise  # else what failed before is what the client has to know
+                    refused = error  # of money: another target may be cheaper
                     break
         if refused is not None and not failed:
             raise refused
@@ -217,6 +217,10 @@ class Caller:
                 )
             except ProviderError as error:
                 failed.append(Failed(found.target, error))
+            except ContractExceeded as error:
+                if not failed or error.limit == "deadline_s":
+                    raise
+                break
         errors = [one.error for one in failed]
         if not errors:
             errors = [health.why_it_rests(target.name) for target, health in targets]

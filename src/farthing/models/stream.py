@@ -223,28 +223,35 @@ class Stream(Waits):
         try:
             block = self.reader.feed(piece)
         except BadStream as error:
+            if self._begun:  # else the answer has not begun, and another target may give it
+                self._hand_on(error.before)
             self._finish(self._bad(error))
             return
         self._take(block)
+
+    def _hand_on(self, block: bytes) -> None:
+        """Send a block of events, or hold it while there is nobody to send it to."""
+        if not block:
+            return
+        if self._sink is not None:
+            self._sink.send(block)
+        else:
+            self._held.append(block)
+        kept = self.kept
+        if kept is not None:
+            self._kept_bytes += len(block)
+            if self._kept_bytes > self._keep_bytes_max:
+                self.kept = None
+                if self.outgrown is not None:
+                    self.outgrown()
+            else:
+                kept.append(block)
 
     def _take(self, block: bytes) -> None:
         """Hand on what was read, and see how far the answer is."""
         reader = self.reader
         if block:
-            sink = self._sink
-            if sink is not None:
-                sink.send(block)
-            else:
-                self._held.append(block)
-            kept = self.kept
-            if kept is not None:
-                self._kept_bytes += len(block)
-                if self._kept_bytes > self._keep_bytes_max:
-                    self.kept = None
-                    if self.outgrown is not None:
-                        self.outgrown()
-                else:
-                    kept.append(block)
+            self._hand_on(block)
         if not self._begun and reader.begun:
             self._begin()
         if reader.done:

@@ -109,6 +109,9 @@ _decode_list = msgspec.json.Decoder(list[WireChunk]).decode
 class BadStream(Exception):
     """What came is not a stream of chat completion chunks. The message says why."""
 
+    before = b""
+    """The good events that came with it, to be sent on."""
+
 
 class ProviderSaid(BadStream):
     """An error object in the stream; `payload` is its JSON."""
@@ -211,6 +214,15 @@ class EventReader:
         if not block.isascii():
             _check_utf8(block)  # the parser looks only into the strings that are read
         passed: list[bytes] = []
+        try:
+            self._read_block(block, passed)
+        except BadStream as error:
+            error.before = b"".join(passed)
+            raise
+        return b"".join(passed)
+
+    def _read_block(self, block: bytes, passed: list[bytes]) -> None:
+        """Take in whole events, and add to `passed` what of them is to be sent on now."""
         at = 0
         while at < len(block) and not self.begun:
             end = block.find(b"\n\n", at)
@@ -223,8 +235,8 @@ class EventReader:
             passed.append(block[:plain])
             block = block[plain:]
         if block:
-            passed += map(self._read, block[:-2].split(b"\n\n"))
-        return b"".join(passed)
+            for event in block[:-2].split(b"\n\n"):
+                passed.append(self._read(event))
 
     def _plain_until(self, block: bytes) -> int:
         """Where the plain events at the start of `block` end: a guess, which `_read_plain` proves."""
