@@ -7,16 +7,13 @@ inside a JSON string, whose quotes are escaped, so what is found there is a fiel
 import re
 from typing import Any
 
-import msgspec
-
+from farthing.models.lenient_json import NotJson, read_json
 from farthing.models.providers import completion
 from farthing.types import Json, Request
 
 _SAYS = re.compile(rb'"content" ?: ?"[^"\\\s]')
 _NO_CALLS = re.compile(rb'"(?:tool_calls|function_call)" ?: ?(?:null|\[\])')
 _SAYING = ("audio", "images")  # fields beside `content` that hold what was asked for
-
-_decode = msgspec.json.Decoder().decode
 
 
 def says_something(request: Request, body: bytes, *, streamed: bool) -> bool:
@@ -65,7 +62,7 @@ def _calls(message: Json) -> bool:
 def _choices(body: bytes, *, streamed: bool) -> list[Json]:
     """The messages of all choices; none where they cannot be read."""
     try:
-        whole = completion.assemble([body], None) if streamed else _decode(body)
+        whole = completion.assemble([body], None) if streamed else read_json(body)
         return [choice["message"] for choice in whole["choices"] if isinstance(choice["message"], dict)]
-    except (completion.NotChunks, msgspec.DecodeError, LookupError, TypeError):
+    except (completion.NotChunks, NotJson, LookupError, TypeError):
         return []
