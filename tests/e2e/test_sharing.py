@@ -283,6 +283,22 @@ def test_what_is_too_large_to_keep_is_seen_by_those_who_were_there_and_asked_ane
     assert waits[0].headers["x-farthing-cache"] == "miss"
 
 
+def test_what_is_too_large_to_keep_is_not_paid_for_when_all_who_see_it_have_left(
+    gateway: Running, upstream: FaultProvider, text: str
+) -> None:
+    calls = len(upstream.calls)
+    leader = gateway.open_stream(text, model="large")
+    leader.recv(1000)
+    waits: list[Reply] = []
+    whole = threading.Thread(target=lambda: waits.append(gateway.chat(text, model="large")))
+    whole.start()
+    time.sleep(0.1)
+    leave(leader)
+    until(lambda: upstream.calls[calls].aborted)
+    whole.join(LIMIT_S)
+    assert waits[0].headers["x-farthing-cache"] == "miss" and len(upstream.calls) - calls == 2
+
+
 def test_a_limit_cuts_the_stream_for_all_and_says_so(
     gateway: Running, upstream: FaultProvider, text: str
 ) -> None:
