@@ -20,10 +20,15 @@ NUMBERS = count()
 WORDS = " ".join(f"word{i}" for i in range(20))  # 20 chunks, a second at a gap of 50 ms
 LARGE = f"gap=0.0004,say={'%20'.join('z' * 60 for _ in range(3000))}"  # some 700 kB of events
 
+MEDIUM = (
+    f"gap=0.0004,say={'%20'.join('z' * 60 for _ in range(1000))}"  # all of it is kept, no socket holds it
+)
+
 
 @pytest.fixture(scope="module")
 def gateway(start_gateway: StartGateway, upstream: FaultProvider) -> Running:
-    upstream.on_call = lambda call: LARGE if call.model == "large" else None
+    scripts = {"large": LARGE, "medium": MEDIUM}
+    upstream.on_call = lambda call: scripts.get(call.model)
     return start_gateway(f"""
 [providers.a]
 base_url = "{upstream.base_url}"
@@ -36,6 +41,8 @@ targets = ["a/fault:delay=1"]
 targets = ["a/fault:gap=0.05,say={WORDS.replace(" ", "%20")},truncate=10,end=cut"]
 [tiers.large]
 targets = ["a/large"]
+[tiers.medium]
+targets = ["a/medium"]
 [endpoints.short]
 deadline_s = 0.6
 [endpoints.short.cache]
@@ -262,6 +269,25 @@ def test_who_asked_and_falls_behind_is_waited_for_and_loses_nothing(
         rest += leader.recv(65_536)
     assert b"[DONE]" in rest and b"error" not in rest
     assert len(follower.reply.said) > 180_000 and follower.reply.events[-1] == "[DONE]"
+    assert len(upstream.calls) - calls == 1
+
+
+def test_who_asked_first_and_reads_nothing_holds_up_nobody_to_the_very_end(
+    gateway: Running, upstream: FaultProvider, text: str
+) -> None:
+    calls = len(upstream.calls)
+    leader = gateway.dial(receive_bytes=4096)
+    leader.sendall(gateway.chat_bytes(text, stream=True, model="medium"))
+    leader.recv(1000)
+    follower = Client(gateway, text, model="medium")
+    whole = gateway.chat(text, model="medium")
+    assert follower.reply.events[-1] == "[DONE]" and follower.reply.said == " ".join(["z" * 60] * 1000)
+    assert whole.headers["x-farthing-cache"] == "coalesced"
+    assert gateway.chat(text, model="medium").headers["x-farthing-cache"] == "exact", "it is kept already"
+    rest = b""
+    while not rest.endswith(b"0\r\n\r\n"):
+        rest += leader.recv(65_536)
+    assert rest.count(b"z" * 60) >= 990 and b"[DONE]" in rest
     assert len(upstream.calls) - calls == 1
 
 

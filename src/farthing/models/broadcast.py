@@ -50,14 +50,24 @@ class Broadcast:
     # -- the leader --------------------------------------------------------------------------------
 
     async def relay(self, outgrown: Callable[[], None]) -> None:
-        """As `Stream.relay`, for the leader; `outgrown` is called when it is too large to be joined.
+        """As `Stream.relay`, for the leader, whose client may then still be behind (`caught_up`). `outgrown`
+        is called when it is too large to be joined, or broke: there will be no whole of it.
 
         Raises:
-            StreamBroken: it failed half-way.
+            StreamBroken: it failed half-way; the leader's client has all that came.
         """
         self._begun = True
         self._stream.outgrown = outgrown
-        await self._stream.relay(self if self._spread else self._sink)
+        try:
+            await self._stream.relay(self if self._spread else self._sink)
+        except StreamBroken as error:
+            outgrown()
+            self.end(error)
+            await self.caught_up()
+            raise
+
+    async def caught_up(self) -> None:
+        """Wait until the leader's client has all that came. Nobody else need wait for that."""
         if self._leader is not None:
             await self._leader.through()
 
