@@ -119,7 +119,9 @@ def test_a_follower_sees_what_came_at_once_and_the_rest_as_it_comes(
     replies = [client.reply for client in (leader, early, late)]
     assert {reply.said for reply in replies} == {WORDS} and len(upstream.calls) - calls == 1
     assert [reply.headers["x-farthing-cache"] for reply in replies] == ["miss", "coalesced", "coalesced"]
-    assert early.came_s[5] < 0.2 and late.came_s[11] < 0.2, "what came so far, at once"
+    for client, there in ((early, 5), (late, 11)):  # a loaded machine is slow at both
+        at_once_s = client.came_s[there] - client.came_s[0]
+        assert at_once_s < (client.came_s[-1] - client.came_s[there]) / 2, "what came so far, at once"
     assert early.came_s[-1] - early.came_s[5] > 0.3, "and the rest not at the end"
     assert early.came_s[10] < early.came_s[-1] - 0.2
     usage = replies[1].events[-2]
@@ -130,7 +132,7 @@ def test_a_follower_sees_what_came_at_once_and_the_rest_as_it_comes(
     for receipt in followed:
         assert (receipt.status, receipt.calls, receipt.cost_nusd, receipt.stop_reason) == (200, 0, 0, "stop")
         assert receipt.usage == led.usage and receipt.target == led.target and receipt.tier == "cache"
-        assert receipt.ttft_ms is not None and receipt.ttft_ms < 200
+        assert receipt.ttft_ms is not None and receipt.ttft_ms < receipt.total_ms / 2
     assert gateway.chat(text).headers["x-farthing-cache"] == "exact"
 
 
@@ -197,7 +199,7 @@ def test_a_call_that_all_have_left_ends_at_once(gateway: Running, upstream: Faul
     time.sleep(0.1)
     assert not upstream.calls[calls].aborted
     leave(followers[1])
-    until(lambda: upstream.calls[calls].aborted, 0.5)
+    until(lambda: upstream.calls[calls].aborted)  # never, once it has come to its end
     assert len(upstream.calls) - calls == 1
     receipts = until(lambda: (found := gateway.receipts()[rows:])[2:] and found)
     assert {(receipt.status, receipt.error) for receipt in receipts} == {(499, "client_gone")}
