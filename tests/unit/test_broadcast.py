@@ -285,6 +285,28 @@ def test_a_follower_a_whole_list_behind_is_cut_and_told_why() -> None:
     asyncio.run(go())
 
 
+def test_a_follower_that_is_still_given_what_came_before_is_not_slow() -> None:
+    async def go() -> None:
+        scene = Scene(held_bytes_max=300_000)
+        leading = await scene.begin()
+        for number in range(1, 4):
+            scene.bring(number, 90_000)
+        client = Client()
+        following = asyncio.ensure_future(scene.broadcast.follow(client))
+        await asyncio.sleep(0)
+        scene.bring(4, 200_000)
+        assert scene.upstream.paused, "it waits until the follower has had what a turn of the loop gives it"
+        await turns()
+        assert not scene.upstream.paused
+        scene.finish()
+        await leading
+        scene.broadcast.end(None)
+        await following
+        assert client.got == scene.leader.got
+
+    asyncio.run(go())
+
+
 def test_a_leader_a_whole_list_behind_paces_its_provider() -> None:
     async def go() -> None:
         scene = Scene(held_bytes_max=1_000)

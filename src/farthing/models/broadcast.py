@@ -213,9 +213,8 @@ class Broadcast:
         """Read from the provider while somebody can take it."""
         listeners = self._listeners
         wait = bool(listeners) and all(one.paused for one in listeners)
-        leader = self._leader
-        if not wait and leader is not None and self._bytes > self._held_bytes_max:
-            wait = not leader.over and leader.at == self._dropped
+        if not wait and self._bytes > self._held_bytes_max:
+            wait = any(one.waited_for and one.at == self._dropped for one in listeners)
         if wait != self._paused and self._pause is not None and self._resume is not None:
             self._paused = wait
             if not self._ended:
@@ -225,11 +224,11 @@ class Broadcast:
         """The list is full: drop what all have read, then those who are a whole list behind."""
         self._full = True
         while self._bytes > self._held_bytes_max:
-            slowest = min(self._listeners, key=lambda one: (one.at, not one.leads), default=None)
+            slowest = min(self._listeners, key=lambda one: (one.at, not one.waited_for), default=None)
             least = self._until if slowest is None else slowest.at
             if least > self._dropped:
                 self._drop(least - self._dropped)
-            elif slowest is None or slowest.leads:
+            elif slowest is None or slowest.waited_for:
                 break
             else:
                 slowest.cut = True
@@ -265,6 +264,12 @@ class _Listener(Waits):
         self.catching_up = False
         self.cut = False
         self.over = False
+
+    @property
+    def waited_for(self) -> bool:
+        """Whether the provider waits for it when it is a whole list behind: it leads, or takes all that it is
+        given, and it is we who have not given it all yet."""
+        return self.leads or (self.catching_up and not self.paused)
 
     async def through(self) -> None:
         """Wait until nothing is left for it."""
