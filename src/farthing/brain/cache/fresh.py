@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
-from farthing.types import Request
+from farthing.types import Request, choices_said
 
 GIVEN_MAX = 50_000  # about 8 MB
 
@@ -38,7 +38,7 @@ def why_asked_anew(request: Request, pins: Callable[[Request], bool]) -> Reason:
     body = request.body
     if body.get("seed") is not None:
         return ""
-    if (body.get("n") or 1) > 1:
+    if choices_said(body) > 1:
         return "sampled"
     temperature = body.get("temperature")
     if temperature is None:
