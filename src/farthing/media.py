@@ -91,12 +91,13 @@ class Measure:
         self._count(chars, chars if text.isascii() else 4 * chars)
 
     def _object(self, value: dict[str, Any]) -> None:
-        kind = value.get("type")
-        if kind in _IMAGES and kind.__class__ is str:
+        said = value.get("type")
+        kind = said if said.__class__ is str else ""
+        if kind in _IMAGES:
             self._image(value)
-        elif kind in _AUDIO and kind.__class__ is str:
+        elif kind in _AUDIO:
             self._audio(value)
-        elif kind in _FILES and kind.__class__ is str:
+        elif kind in _FILES:
             self._file(value)
         else:
             for name, item in value.items():
@@ -170,7 +171,8 @@ def measure(body: dict[str, Any]) -> Measure:
         _add_input(found, body.get("input"))
     if body.get("prompt_cache_retention") or body.get("prompt_cache_options"):
         found.long_write = True
-    if body.get("audio") or "audio" in (body.get("modalities") or ()):
+    modalities = body.get("modalities")
+    if body.get("audio") or (modalities.__class__ is list and "audio" in modalities):
         found.media = True
     return found
 

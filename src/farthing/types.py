@@ -18,6 +18,7 @@ Json = dict[str, Any]
 
 UNKNOWN = "unknown"
 OUTPUT_TOKENS_MAX = 100_000_000  # above any context window
+CHOICES_MAX = 1_000_000  # above what anybody gives at once
 
 
 # -- who asks, under which terms --------------------------------------------------------------------
@@ -293,6 +294,12 @@ def output_tokens_said(said: Any) -> int | None:
     if said.__class__ is int or said.__class__ is float:
         return ceil(said) if 0 < said <= OUTPUT_TOKENS_MAX else None
     return None
+
+
+def choices_said(body: Json) -> int:
+    """How many answers a body asks for at once (`n`, any number); one where it says none."""
+    said = body.get("n")
+    return ceil(min(said, CHOICES_MAX)) if isinstance(said, int | float) and said > 1 else 1
 
 
 class Prompt(Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from tests.conftest import StartGateway
 from tests.e2e.gateway import Reply, Running
+from tests.faults.exact import HELLO, streamed
 from tests.faults.provider import FaultProvider
 
 WORDS = " ".join(f"w{i}" for i in range(40))
@@ -13,6 +14,7 @@ WORDS = " ".join(f"w{i}" for i in range(40))
 
 @pytest.fixture(scope="module")
 def gateway(start_gateway: StartGateway, upstream: FaultProvider, second: FaultProvider) -> Running:
+    upstream.exactly("held", streamed(*HELLO, end="hold"))
     return start_gateway(f"""
 [providers.a]
 base_url = "{upstream.base_url}"
@@ -24,6 +26,8 @@ targets = ["a/good-cheap"]
 targets = ["b/good-expensive"]
 [tiers.dripping]
 targets = ["a/fault:gap=0.03"]
+[tiers.held]
+targets = ["a/held"]
 [tiers.breaking]
 targets = ["a/fault:truncate=3", "b/good-after"]
 [tiers.hanging]
@@ -42,6 +46,9 @@ calls_max = 3
 [endpoints.quick]
 deadline_s = 0.4
 tier = "dripping"
+[endpoints.held]
+deadline_s = 0.4
+tier = "held"
 [endpoints.patient]
 deadline_s = 20
 tier = "breaking"
@@ -131,6 +138,23 @@ def test_a_part_that_nobody_has_seen_is_asked_for_again_elsewhere(gateway: Runni
         "b/good-after",
         ["provider_unavailable", None],
     )
+
+
+@pytest.mark.parametrize(
+    ("n", "choices"), [(1.0, 1), (2, 2), (2.0, 2), (0.5, 1), (-1, 1), (5_000_000, 128), (1e300, 128)]
+)
+def test_whatever_is_said_for_n_a_stream_that_was_cut_ends_properly(
+    gateway: Running, n: float, choices: int
+) -> None:
+    reply = ask(gateway, "held", WORDS, stream=True, n=n)
+    assert reply.status == 200 and reply.events[-1] == "[DONE]"
+    ends = [(one["index"], one["finish_reason"]) for one in reply.events[-2]["choices"]]
+    assert ends == [(index, "length") for index in range(choices)]
+    assert gateway.receipt_of(reply).stop_reason == "limit:deadline_s"
+
+
+def test_an_n_beyond_all_measure_costs_too_much(gateway: Running) -> None:
+    assert ask(gateway, "paid", n=1e300).error["code"] == "contract_exceeded"
 
 
 def test_a_stream_cut_by_the_deadline_ends_properly_and_says_why(gateway: Running) -> None:

@@ -9,6 +9,20 @@ from typing import Any
 import pytest
 from tests.conftest import StartGateway
 from tests.e2e.gateway import Running
+from tests.faults.exact import (
+    COUNTED,
+    DONE,
+    ENDING,
+    STOP,
+    Exact,
+    chunk,
+    encoded,
+    say,
+    streamed,
+    whole,
+    whole_of,
+)
+from tests.faults.provider import FaultProvider
 
 
 class Scripted(BaseHTTPRequestHandler):
@@ -86,3 +100,46 @@ def test_the_texts_of_a_stream_are_strings(in_parts: Running, path: str) -> None
     events = in_parts.post(path, asked).events
     assert [event["text"] for event in events if "text" in event] == ["hel", "lo", "!"]
     assert events[-2]["done"] and events[-2]["finish_reason"] == "stop" and events[-1] == "[DONE]"
+
+
+NAN = float("nan")
+ODD: dict[str, tuple[Exact, str]] = {
+    "index null": (
+        streamed(*(chunk(one["choices"][0]["delta"], index=None) for one in say("hel", "lo")), STOP, DONE),
+        "hello",
+    ),
+    "NaN": (streamed(*({**one, "x": NAN} for one in say("hel", "lo")), *ENDING), "hello"),
+    "a usage of NaN": (streamed(*say("hel", "lo"), STOP, {**COUNTED, "usage": {"x": NAN}}, DONE), "hello"),
+    "an emoji in two chunks": (streamed(*say("\ud83d", "\ude00"), *ENDING), "\ud83d\ude00"),
+    "half an emoji": (streamed(*say("hel\ud83d", "lo"), *ENDING), "hel\ud83dlo"),
+    "whole, NaN": (whole(whole_of(x=NAN)), "hello"),
+    "whole, half an emoji": (whole(whole_of("hel\ud83dlo")), "hel\ufffdlo"),
+    "whole, a byte order mark": (whole(b"\xef\xbb\xbf" + encoded(whole_of())), "hello"),
+}
+
+
+TIERS = {name: f"odd-{number}" for number, name in enumerate(ODD)}
+
+
+@pytest.fixture(scope="module")
+def oddly(start_gateway: StartGateway, upstream: FaultProvider) -> Running:
+    for name, (reply, _) in ODD.items():
+        upstream.exactly(TIERS[name], reply)
+    tiers = [f'[tiers.{tier}]\ntargets = ["up/{tier}"]\n' for tier in TIERS.values()]
+    return start_gateway(
+        f'[providers.up]\nbase_url = "{upstream.base_url}"\n{"".join(tiers)}[cache]\nexact = "off"\n'
+    )
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_no_text_is_lost_for_how_a_provider_writes(oddly: Running, name: str) -> None:
+    stream = not name.startswith("whole")
+    asked = {"prompt": "x", "model_tier": TIERS[name], "stream": stream}
+    reply = oddly.post("/llm-inference", asked)
+    assert reply.status == 200, reply.body
+    if stream:
+        events = reply.events
+        assert "".join(event["text"] for event in events if "text" in event) == ODD[name][1]
+        assert events[-2]["done"] and events[-2]["finish_reason"] == "stop" and events[-1] == "[DONE]"
+    else:
+        assert reply.json["text"] == ODD[name][1] and reply.json["finish_reason"] == "stop"

@@ -20,10 +20,15 @@ NUMBERS = count()
 WORDS = " ".join(f"word{i}" for i in range(20))  # 20 chunks, a second at a gap of 50 ms
 LARGE = f"gap=0.0004,say={'%20'.join('z' * 60 for _ in range(3000))}"  # some 700 kB of events
 
+MEDIUM = (
+    f"gap=0.0004,say={'%20'.join('z' * 60 for _ in range(1000))}"  # all of it is kept, no socket holds it
+)
+
 
 @pytest.fixture(scope="module")
 def gateway(start_gateway: StartGateway, upstream: FaultProvider) -> Running:
-    upstream.on_call = lambda call: LARGE if call.model == "large" else None
+    scripts = {"large": LARGE, "medium": MEDIUM}
+    upstream.on_call = lambda call: scripts.get(call.model)
     return start_gateway(f"""
 [providers.a]
 base_url = "{upstream.base_url}"
@@ -36,6 +41,8 @@ targets = ["a/fault:delay=1"]
 targets = ["a/fault:gap=0.05,say={WORDS.replace(" ", "%20")},truncate=10,end=cut"]
 [tiers.large]
 targets = ["a/large"]
+[tiers.medium]
+targets = ["a/medium"]
 [endpoints.short]
 deadline_s = 0.6
 [endpoints.short.cache]
@@ -112,7 +119,9 @@ def test_a_follower_sees_what_came_at_once_and_the_rest_as_it_comes(
     replies = [client.reply for client in (leader, early, late)]
     assert {reply.said for reply in replies} == {WORDS} and len(upstream.calls) - calls == 1
     assert [reply.headers["x-farthing-cache"] for reply in replies] == ["miss", "coalesced", "coalesced"]
-    assert early.came_s[5] < 0.2 and late.came_s[11] < 0.2, "what came so far, at once"
+    for client, there in ((early, 5), (late, 11)):  # a loaded machine is slow at both
+        at_once_s = client.came_s[there] - client.came_s[0]
+        assert at_once_s < (client.came_s[-1] - client.came_s[there]) / 2, "what came so far, at once"
     assert early.came_s[-1] - early.came_s[5] > 0.3, "and the rest not at the end"
     assert early.came_s[10] < early.came_s[-1] - 0.2
     usage = replies[1].events[-2]
@@ -123,7 +132,7 @@ def test_a_follower_sees_what_came_at_once_and_the_rest_as_it_comes(
     for receipt in followed:
         assert (receipt.status, receipt.calls, receipt.cost_nusd, receipt.stop_reason) == (200, 0, 0, "stop")
         assert receipt.usage == led.usage and receipt.target == led.target and receipt.tier == "cache"
-        assert receipt.ttft_ms is not None and receipt.ttft_ms < 200
+        assert receipt.ttft_ms is not None and receipt.ttft_ms < receipt.total_ms / 2
     assert gateway.chat(text).headers["x-farthing-cache"] == "exact"
 
 
@@ -190,7 +199,7 @@ def test_a_call_that_all_have_left_ends_at_once(gateway: Running, upstream: Faul
     time.sleep(0.1)
     assert not upstream.calls[calls].aborted
     leave(followers[1])
-    until(lambda: upstream.calls[calls].aborted, 0.5)
+    until(lambda: upstream.calls[calls].aborted)  # never, once it has come to its end
     assert len(upstream.calls) - calls == 1
     receipts = until(lambda: (found := gateway.receipts()[rows:])[2:] and found)
     assert {(receipt.status, receipt.error) for receipt in receipts} == {(499, "client_gone")}
@@ -265,6 +274,25 @@ def test_who_asked_and_falls_behind_is_waited_for_and_loses_nothing(
     assert len(upstream.calls) - calls == 1
 
 
+def test_who_asked_first_and_reads_nothing_holds_up_nobody_to_the_very_end(
+    gateway: Running, upstream: FaultProvider, text: str
+) -> None:
+    calls = len(upstream.calls)
+    leader = gateway.dial(receive_bytes=4096)
+    leader.sendall(gateway.chat_bytes(text, stream=True, model="medium"))
+    leader.recv(1000)
+    follower = Client(gateway, text, model="medium")
+    whole = gateway.chat(text, model="medium")
+    assert follower.reply.events[-1] == "[DONE]" and follower.reply.said == " ".join(["z" * 60] * 1000)
+    assert whole.headers["x-farthing-cache"] == "coalesced"
+    assert gateway.chat(text, model="medium").headers["x-farthing-cache"] == "exact", "it is kept already"
+    rest = b""
+    while not rest.endswith(b"0\r\n\r\n"):
+        rest += leader.recv(65_536)
+    assert rest.count(b"z" * 60) >= 990 and b"[DONE]" in rest
+    assert len(upstream.calls) - calls == 1
+
+
 def test_what_is_too_large_to_keep_is_seen_by_those_who_were_there_and_asked_anew_by_the_rest(
     gateway: Running, upstream: FaultProvider, text: str
 ) -> None:
@@ -281,6 +309,22 @@ def test_what_is_too_large_to_keep_is_seen_by_those_who_were_there_and_asked_ane
     assert leader.reply.said == there.reply.said
     whole.join(LIMIT_S)
     assert waits[0].headers["x-farthing-cache"] == "miss"
+
+
+def test_what_is_too_large_to_keep_is_not_paid_for_when_all_who_see_it_have_left(
+    gateway: Running, upstream: FaultProvider, text: str
+) -> None:
+    calls = len(upstream.calls)
+    leader = gateway.open_stream(text, model="large")
+    leader.recv(1000)
+    waits: list[Reply] = []
+    whole = threading.Thread(target=lambda: waits.append(gateway.chat(text, model="large")))
+    whole.start()
+    time.sleep(0.1)
+    leave(leader)
+    until(lambda: upstream.calls[calls].aborted)
+    whole.join(LIMIT_S)
+    assert waits[0].headers["x-farthing-cache"] == "miss" and len(upstream.calls) - calls == 2
 
 
 def test_a_limit_cuts_the_stream_for_all_and_says_so(

@@ -211,6 +211,26 @@ ANSWERS: dict[str, tuple[Exact, dict[str, Any]]] = {
         {"content": "hello"},
     ),
     "an emoji in two chunks": (streamed(ROLE, *say("\ud83d", "\ude00"), *ENDING), {"content": "\U0001f600"}),
+    "choices whose index is null": (
+        streamed(
+            *(chunk({"content": w}, index=None) for w in ("hel", "lo")),
+            chunk(finish="stop", index=None),
+            COUNTED,
+            DONE,
+        ),
+        {"content": "hello"},
+    ),
+    "deltas and choices that are none": (
+        streamed(
+            ROLE,
+            chunk("") | {"choices": [{"index": 0, "delta": ""}, None]},
+            *say("hel", "lo"),
+            STOP,
+            {**COUNTED, "choices": {}},
+            DONE,
+        ),
+        {"content": "hello"},
+    ),
     "an empty finish in every chunk": (
         streamed(*(chunk({"content": w}, "") for w in ("", "hel", "lo")), *ENDING),
         {"content": "hello"},

@@ -182,6 +182,47 @@ def test_one_who_is_behind_keeps_its_place_and_holds_up_nobody() -> None:
     asyncio.run(go())
 
 
+def test_a_leader_who_is_behind_at_the_end_holds_up_nobody_and_gets_the_rest() -> None:
+    async def go() -> None:
+        scene = Scene()
+        leading = await scene.begin()
+        quick = Client()
+        following = await task(scene.broadcast.follow(quick))
+        scene.leader.pause()
+        scene.bring(1)
+        scene.finish()
+        await leading
+        scene.broadcast.end(None)
+        await following
+        taking = await task(scene.broadcast.caught_up())
+        assert quick.got == all_of(2) and scene.leader.got == all_of(1) and not taking.done()
+        scene.leader.resume()
+        await taking
+        assert scene.leader.got == all_of(2)
+
+    asyncio.run(go())
+
+
+def test_a_leader_who_is_behind_when_it_breaks_gets_what_came_before_it_is_told() -> None:
+    async def go() -> None:
+        scene = Scene()
+        leading = await scene.begin()
+        quick = Client()
+        following = await task(scene.broadcast.follow(quick))
+        scene.leader.pause()
+        scene.bring(1)
+        scene.upstream.end(ProviderUnavailable("reset"))
+        with pytest.raises(StreamBroken):
+            await following
+        assert not leading.done() and scene.outgrown == 1, "nobody waits for the whole of it"
+        scene.leader.resume()
+        with pytest.raises(StreamBroken):
+            await leading
+        assert scene.leader.got == quick.got == all_of(2)
+
+    asyncio.run(go())
+
+
 def test_the_provider_waits_only_while_all_are_behind() -> None:
     async def go() -> None:
         scene = Scene()
@@ -240,6 +281,28 @@ def test_a_follower_a_whole_list_behind_is_cut_and_told_why() -> None:
         scene.broadcast.end(None)
         await following[1]
         assert quick.got == scene.leader.got == all_of(100)
+
+    asyncio.run(go())
+
+
+def test_a_follower_that_is_still_given_what_came_before_is_not_slow() -> None:
+    async def go() -> None:
+        scene = Scene(held_bytes_max=300_000)
+        leading = await scene.begin()
+        for number in range(1, 4):
+            scene.bring(number, 90_000)
+        client = Client()
+        following = asyncio.ensure_future(scene.broadcast.follow(client))
+        await asyncio.sleep(0)
+        scene.bring(4, 200_000)
+        assert scene.upstream.paused, "it waits until the follower has had what a turn of the loop gives it"
+        await turns()
+        assert not scene.upstream.paused
+        scene.finish()
+        await leading
+        scene.broadcast.end(None)
+        await following
+        assert client.got == scene.leader.got
 
     asyncio.run(go())
 

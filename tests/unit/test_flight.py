@@ -204,3 +204,18 @@ def test_what_is_too_large_to_keep_sends_those_away_who_wait_for_the_whole() -> 
         other.land(None)
 
     asyncio.run(go())
+
+
+def test_what_is_too_large_to_keep_ends_when_its_client_has_left_and_nobody_sees_it() -> None:
+    async def go() -> None:
+        flights: Flights[Live] = Flights()
+        leader = lead(flights)
+        leader.begins(Live())
+        whole = waits(follow(flights))
+        await asyncio.sleep(0)
+        ended: list[bool] = []
+        assert leader.client_left(lambda: ended.append(True))
+        leader.outgrown()
+        assert ended == [True] and await whole is None
+
+    asyncio.run(go())

@@ -71,6 +71,11 @@ def test_without_a_key_the_question_tells_what_is_asked() -> None:
     one = who_and_what(asked("q", session="s"), None)
     assert one is not None and one == who_and_what(asked("q", session="s"), None)
     assert one != who_and_what(asked("r", session="s"), None)
+    talk: list[Any] = [{"role": "user", "content": "q"}]
+    first = request({"messages": talk}, session="s")
+    talk = [*talk, {"role": "assistant", "tool_calls": []}, {"role": "tool", "content": "4"}]
+    step = request({"messages": talk}, session="s")
+    assert who_and_what(first, None) != who_and_what(step, None), "an agent's next step"
 
 
 def test_what_was_given_is_forgotten_in_time_and_beyond_the_bound() -> None:

@@ -6,6 +6,8 @@ import zlib
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from asking import ACME
 from farthing.brain.compose import compose
@@ -186,6 +188,7 @@ def test_what_is_dearer_is_known_where_money_is_limited() -> None:
     )
     assert bounded(body).dearer == {"cache_write_long", "priority", "web_search"}
     assert bounded(chat("x", service_tier="auto")).dearer == frozenset()
+    assert bounded(chat("x", web_search_options=None, modalities=None)).dearer == frozenset()
     assert bounded(chat("x", service_tier="flex")).dearer == frozenset()
     assert bounded(chat("x", modalities=["text", "audio"])).dearer == {"media"}
 
@@ -196,3 +199,55 @@ def test_an_exact_count_has_the_images_too() -> None:
     assert count_chat(counter, chat([TEXT, IMAGE], tools=TOOLS), "gpt-4o") - alone == pytest.approx(
         765, abs=80
     )
+
+
+ODD = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from(["", "x", "data:image/png;base64,AAAA", "1h"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["url", "data", "format", "ttl", "type", "text", "detail", "source", "x"]),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=6,
+)
+KINDS = ODD | st.sampled_from(["image_url", "image", "input_audio", "audio", "file", "video", "text"])
+PARTS = st.fixed_dictionaries(
+    {"type": KINDS},
+    optional={
+        name: ODD
+        for name in ("image_url", "input_audio", "file", "source", "image", "detail", "text", "cache_control")
+    },
+)
+FIELDS = st.fixed_dictionaries(
+    {},
+    optional={
+        name: ODD
+        for name in (
+            "modalities",
+            "audio",
+            "functions",
+            "response_format",
+            "service_tier",
+            "speed",
+            "inference_geo",
+            "web_search_options",
+            "prompt_cache_retention",
+            "prompt_cache_options",
+        )
+    },
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(PARTS | ODD, max_size=3), FIELDS)
+def test_a_field_of_any_type_is_the_providers_to_judge_and_no_fault_of_ours(
+    parts: list[Any], fields: dict[str, Any]
+) -> None:
+    prompt = bounded(chat(parts, **fields))
+    assert prompt.input_tokens_bound is not None and prompt.input_tokens_bound > 0

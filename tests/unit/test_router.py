@@ -103,6 +103,14 @@ def test_an_endpoint_may_pin_its_tier() -> None:
     assert routed(asked(model="farthing/support", endpoint=Endpoint(name="support")), SHORT).tier == "cheap"
 
 
+def test_a_key_of_one_endpoint_is_not_told_of_others_by_an_unknown_name() -> None:
+    policy = changed(endpoints=("support", "sales"))
+    for bound, told in (("sales", False), ("support", True), (None, True)):
+        with pytest.raises(UnknownModel) as refused:
+            routed(asked(body={"model": "halp"}, tenant=Tenant(name="t", endpoint=bound)), policy=policy)
+        assert ("did you mean help or" in str(refused.value)) == told
+
+
 def test_the_tier_the_client_asked_for_wins_over_the_rules() -> None:
     assert routed(asked(tier="expensive"), SHORT).tier == "expensive"
     with pytest.raises(UnknownModel, match="cheap") as refused:

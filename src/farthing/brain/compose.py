@@ -70,7 +70,7 @@ def dearer(found: Measure, body: Json) -> frozenset[str]:
         asked.append("media")
     if found.long_write:
         asked.append("cache_write_long")
-    if "web_search_options" in body:
+    if body.get("web_search_options") is not None:
         asked.append("web_search")
     tier, where = body.get("service_tier"), body.get("inference_geo")
     if isinstance(tier, str) and tier not in _PLAIN_TIERS:

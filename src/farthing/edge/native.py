@@ -4,6 +4,7 @@
 `POST /v1/ask`         {"user_id", "text", "task_type", "metadata": {"tenant", "language", "flags", ...}}
 """
 
+import json
 from typing import Annotated, Any
 
 import msgspec
@@ -13,6 +14,7 @@ from farthing.edge.auth import named_tenant
 from farthing.edge.openai import Asked, Number, Reader, _convert, documents_of
 from farthing.errors import InvalidRequest
 from farthing.models.answers import money_of
+from farthing.models.lenient_json import NotJson, read_json, write_json
 from farthing.protocols import Sink
 from farthing.types import OUTPUT_TOKENS_MAX, Answer, Json, Receipt, Request, replace
 
@@ -23,7 +25,6 @@ Name = Annotated[str, Meta(min_length=1, max_length=200)]
 TEXT_PARTS = ("text", "output_text")
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder().decode
 
 
 class _Delta(Struct):
@@ -129,10 +130,10 @@ def read_ask(reader: Reader, body: Json, asked: Asked) -> Request:
 
 def write_whole(answer: Answer, receipt: Receipt) -> bytes:
     """A whole answer in Farthing's form."""
-    whole = _decode(answer.body)
+    whole = read_json(answer.body)
     choice: Json = (whole.get("choices") or ({},))[0]
     text = _text((choice.get("message") or {}).get("content"))
-    return _encode({"text": text, **_facts(whole, choice, receipt)})
+    return write_json({"text": text, **_facts(whole, choice, receipt)})
 
 
 def _text(content: Any) -> str:
@@ -193,23 +194,50 @@ class TextSink:
         """The last events: what text is left, then the facts, then `[DONE]`."""
         texts = self._texts(answer.body)
         facts = _facts({"usage": self._usage}, {"finish_reason": self._finish_reason}, self._receipt)
-        body = b"%bdata: %b\n\ndata: [DONE]\n\n" % (texts, _encode({"done": True, **facts}))
+        body = b"%bdata: %b\n\ndata: [DONE]\n\n" % (texts, write_json({"done": True, **facts}))
         return Answer(body=body, stream=True)
 
     def _texts(self, events: bytes) -> bytes:
         out = []
         for event in events.split(b"\n\n"):
             payload = b"".join(line[5:] for line in event.split(b"\n") if line.startswith(b"data:"))
-            try:
-                chunk = _decode_chunk(payload)
-            except (
-                msgspec.DecodeError
-            ):  # a comment, `[DONE]`, or a shape we do not know: there is no text in it
+            chunk = _chunk(payload)
+            if chunk is None:
                 continue
             self._usage = chunk.usage or self._usage
             for choice in chunk.choices or ():
                 self._finish_reason = choice.finish_reason or self._finish_reason
                 text = "" if choice.delta is None else _text(choice.delta.content)
-                if text and choice.index == 0:
-                    out.append(b"data: %b\n\n" % _encode({"text": text}))
+                if text and (choice.index == 0 or not isinstance(choice.index, int)):
+                    out.append(b"data: %b\n\n" % _as_it_came({"text": text}))
         return b"".join(out)
+
+
+def _chunk(payload: bytes) -> _Chunk | None:
+    """What is read of a chunk, however oddly it is written; None: a comment, `[DONE]`."""
+    try:
+        return _decode_chunk(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
+        value = read_json(payload)
+    except NotJson:
+        return None
+    if not isinstance(value, dict):
+        return None
+    choices = value.get("choices")
+    found = []
+    for one in choices if isinstance(choices, list) else ():
+        if isinstance(one, dict):
+            delta = one.get("delta")
+            content = delta.get("content") if isinstance(delta, dict) else None
+            found.append(_Choice(_Delta(content), one.get("finish_reason"), one.get("index", 0)))
+    return _Chunk(found, value.get("usage"))
+
+
+def _as_it_came(value: Json) -> bytes:
+    """JSON, in which half of a character stays what it is: its other half may be in the next chunk."""
+    try:
+        return _encode(value)
+    except UnicodeEncodeError:
+        return json.dumps(value).encode()

@@ -21,6 +21,7 @@ from farthing.config import ErrandsConfig
 from farthing.errands.purse import Purse
 from farthing.errands.spent import SpentFiles
 from farthing.errors import BudgetExhausted, FarthingError
+from farthing.models.lenient_json import NotJson, read_json
 from farthing.pipeline.answer import answer
 from farthing.pipeline.receipt_notes import note_error
 from farthing.pipeline.steps import Steps
@@ -31,8 +32,6 @@ log = logging.getLogger("farthing.errands")
 
 Purpose = Literal["judge", "precompute", "refresh", "explore", "route"]
 BUSY_PAUSE_S = 0.1  # between two looks at whether clients leave room
-
-_decode = msgspec.json.Decoder().decode
 
 
 class Errand(Struct, frozen=True, kw_only=True):
@@ -273,9 +272,9 @@ NO_SINK = _NoSink()
 def text_of(reply: Answer) -> str | None:
     """The text of the first choice of a whole answer that ended by itself; None when it has none."""
     try:
-        choice = _decode(reply.body)["choices"][0]
+        choice = read_json(reply.body)["choices"][0]
         text = choice["message"]["content"]
-    except (msgspec.DecodeError, LookupError, TypeError):
+    except (NotJson, LookupError, TypeError):
         return None
     return text if isinstance(text, str) and choice.get("finish_reason") in (None, "stop") else None
 

@@ -50,14 +50,24 @@ class Broadcast:
     # -- the leader --------------------------------------------------------------------------------
 
     async def relay(self, outgrown: Callable[[], None]) -> None:
-        """As `Stream.relay`, for the leader; `outgrown` is called when it is too large to be joined.
+        """As `Stream.relay`, for the leader, whose client may then still be behind (`caught_up`). `outgrown`
+        is called when it is too large to be joined, or broke: there will be no whole of it.
 
         Raises:
-            StreamBroken: it failed half-way.
+            StreamBroken: it failed half-way; the leader's client has all that came.
         """
         self._begun = True
         self._stream.outgrown = outgrown
-        await self._stream.relay(self if self._spread else self._sink)
+        try:
+            await self._stream.relay(self if self._spread else self._sink)
+        except StreamBroken as error:
+            outgrown()
+            self.end(error)
+            await self.caught_up()
+            raise
+
+    async def caught_up(self) -> None:
+        """Wait until the leader's client has all that came. Nobody else need wait for that."""
         if self._leader is not None:
             await self._leader.through()
 
@@ -203,9 +213,8 @@ class Broadcast:
         """Read from the provider while somebody can take it."""
         listeners = self._listeners
         wait = bool(listeners) and all(one.paused for one in listeners)
-        leader = self._leader
-        if not wait and leader is not None and self._bytes > self._held_bytes_max:
-            wait = not leader.over and leader.at == self._dropped
+        if not wait and self._bytes > self._held_bytes_max:
+            wait = any(one.waited_for and one.at == self._dropped for one in listeners)
         if wait != self._paused and self._pause is not None and self._resume is not None:
             self._paused = wait
             if not self._ended:
@@ -215,11 +224,11 @@ class Broadcast:
         """The list is full: drop what all have read, then those who are a whole list behind."""
         self._full = True
         while self._bytes > self._held_bytes_max:
-            slowest = min(self._listeners, key=lambda one: (one.at, not one.leads), default=None)
+            slowest = min(self._listeners, key=lambda one: (one.at, not one.waited_for), default=None)
             least = self._until if slowest is None else slowest.at
             if least > self._dropped:
                 self._drop(least - self._dropped)
-            elif slowest is None or slowest.leads:
+            elif slowest is None or slowest.waited_for:
                 break
             else:
                 slowest.cut = True
@@ -255,6 +264,12 @@ class _Listener(Waits):
         self.catching_up = False
         self.cut = False
         self.over = False
+
+    @property
+    def waited_for(self) -> bool:
+        """Whether the provider waits for it when it is a whole list behind: it leads, or takes all that it is
+        given, and it is we who have not given it all yet."""
+        return self.leads or (self.catching_up and not self.paused)
 
     async def through(self) -> None:
         """Wait until nothing is left for it."""

@@ -1,14 +1,12 @@
 """A complete answer as checks read it: text, calls of tools, how sure its model was. Pure."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, TypeGuard
 
-import msgspec
-
 from farthing.models.call import Called
+from farthing.models.lenient_json import NotJson, read_json
 from farthing.types import Draft, Json, Request
-
-_decode = msgspec.json.Decoder().decode
 
 
 def draft_of(request: Request, called: Called) -> Draft:
@@ -81,11 +79,11 @@ def _measures(tokens: Sequence[Any]) -> tuple[tuple[float, ...], tuple[float, ..
 
 
 def _number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
 
 
 def _decoded(body: bytes) -> Any:
     try:
-        return _decode(body)
-    except (msgspec.DecodeError, RecursionError):  # only what accounting needs was read of it before
+        return read_json(body)
+    except NotJson:  # only what accounting needs was read of it before
         return None

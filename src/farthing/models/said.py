@@ -7,22 +7,19 @@ inside a JSON string, whose quotes are escaped, so what is found there is a fiel
 import re
 from typing import Any
 
-import msgspec
-
+from farthing.models.lenient_json import NotJson, read_json
 from farthing.models.providers import completion
-from farthing.types import Json, Request
+from farthing.types import Json, Request, choices_said
 
 _SAYS = re.compile(rb'"content" ?: ?"[^"\\\s]')
 _NO_CALLS = re.compile(rb'"(?:tool_calls|function_call)" ?: ?(?:null|\[\])')
 _SAYING = ("audio", "images")  # fields beside `content` that hold what was asked for
 
-_decode = msgspec.json.Decoder().decode
-
 
 def says_something(request: Request, body: bytes, *, streamed: bool) -> bool:
     """Whether every choice has text, a sound, an image or a call. One with a refusal or with reasoning alone
     has not: asked again, it may well have."""
-    if (request.body.get("n") or 1) == 1 and _SAYS.search(body) is not None:
+    if choices_said(request.body) == 1 and _SAYS.search(body) is not None:
         return True
     choices = _choices(body, streamed=streamed)
     return bool(choices) and all(map(_says, choices))
@@ -65,7 +62,7 @@ def _calls(message: Json) -> bool:
 def _choices(body: bytes, *, streamed: bool) -> list[Json]:
     """The messages of all choices; none where they cannot be read."""
     try:
-        whole = completion.assemble([body], None) if streamed else _decode(body)
+        whole = completion.assemble([body], None) if streamed else read_json(body)
         return [choice["message"] for choice in whole["choices"] if isinstance(choice["message"], dict)]
-    except (completion.NotChunks, msgspec.DecodeError, LookupError, TypeError):
+    except (completion.NotChunks, NotJson, LookupError, TypeError):
         return []

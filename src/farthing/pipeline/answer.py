@@ -41,7 +41,7 @@ from farthing.pipeline.receipt_notes import (
     note_target,
     stop_reason,
 )
-from farthing.pipeline.reuse import keep, land, recall, reuse
+from farthing.pipeline.reuse import keep, land, let_go, recall, reuse
 from farthing.pipeline.steps import Memory, Steps
 from farthing.postprocess.guard import guard_request
 from farthing.protocols import (
@@ -109,6 +109,7 @@ async def answer(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -
             kept = await keep(request, memory, called, steps, receipt)
             if inspected is not None and kept is not None:
                 inspected.inspect(request, route, kept, receipt)
+        await let_go(memory)
         return reply
     except BaseException as error:
         note_failure(receipt, error)

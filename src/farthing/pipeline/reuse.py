@@ -159,6 +159,15 @@ async def keep(
     return fresh
 
 
+async def let_go(memory: Memory) -> None:
+    """Give the answer to those who wait for it, before the client that led its call has taken all of it: how
+    slowly that one reads is not theirs to wait for."""
+    flight = memory.flight
+    if flight is not None and flight.live is not None:
+        flight.land(memory.fresh)
+        await flight.live.caught_up()
+
+
 def land(flight: Flight[Broadcast], fresh: CacheHit | None, receipt: Receipt) -> None:
     """Give the answer to those who wait for it. Where the call went on for them after its own client had
     left, its receipt says so as of any that leaves."""

@@ -73,6 +73,7 @@ class Flight(Generic[L]):
         self._followers = {one for one in followers if one.sees}
         for follower in followers - self._followers:
             follower.landed(None)
+        self._end_if_unwanted()
 
     def client_left(self, cancel: Callable[[], None]) -> bool:
         """The leader's client has gone. True: the call goes on for others, and `cancel` is called when the
@@ -99,7 +100,11 @@ class Flight(Generic[L]):
         if not followers or follower not in followers:
             return
         followers.discard(follower)
-        if not followers and self._cancel is not None and not self._arrived:
+        self._end_if_unwanted()
+
+    def _end_if_unwanted(self) -> None:
+        """End the call when its own client and all others have left it."""
+        if not self._followers and self._cancel is not None and not self._arrived:
             self._close()  # a call that is about to be ended is nobody's to join
             self._cancel()
 

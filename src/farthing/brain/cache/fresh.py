@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
-from farthing.types import Request
+from farthing.types import Request, choices_said
 
 GIVEN_MAX = 50_000  # about 8 MB
 
@@ -38,7 +38,7 @@ def why_asked_anew(request: Request, pins: Callable[[Request], bool]) -> Reason:
     body = request.body
     if body.get("seed") is not None:
         return ""
-    if (body.get("n") or 1) > 1:
+    if choices_said(body) > 1:
         return "sampled"
     temperature = body.get("temperature")
     if temperature is None:
@@ -80,8 +80,8 @@ def who_and_what(request: Request, key: bytes | None) -> int | None:
     from another (no session, no `user`, no `safety_identifier`), or all samples may be shared, or what was
     asked is the same whoever asks (an embedding).
 
-    `key` is the request's in the exact cache. Without one what was last said tells it, at the same endpoint
-    and model.
+    `key` is the request's in the exact cache. Without one what was last said tells it, at the same place of
+    the talk, endpoint and model: an agent's next step is not the same question again.
     """
     who = request.session or request.user or request.body.get("safety_identifier")
     if not who or request.operation != "chat" or request.own or request.endpoint.cache_reuse == "always":
@@ -90,4 +90,5 @@ def who_and_what(request: Request, key: bytes | None) -> int | None:
     # keyed by the process (PYTHONHASHSEED), 64 bits: two that fall together cost one hit
     if key is not None:
         return hash((tenant, apart, str(who), key))
-    return hash((tenant, apart, str(who), request.endpoint.name, request.model, request.text))
+    place = len(request.body.get("messages") or ())
+    return hash((tenant, apart, str(who), request.endpoint.name, request.model, request.text, place))

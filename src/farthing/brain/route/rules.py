@@ -14,7 +14,6 @@ An alias may stand for another. All routes are built at the start and handed out
 that is too long for one of a tier's targets, or a model nobody configured, makes a new one.
 """
 
-import difflib
 import sys
 from collections.abc import Callable, Mapping
 
@@ -22,16 +21,13 @@ from msgspec import Struct
 
 from farthing.brain.phrase import normalised
 from farthing.brain.route.expression import Expression
+from farthing.brain.route.unknown import unknown, unknown_model
 from farthing.config import AUTO, ENDPOINT_PREFIX, DirectConfig, RuleConfig, meanings
 from farthing.errors import ConfigError, UnknownModel
 from farthing.types import Request, Route, Target, Traits, replace
 
 PINNED = "pinned: the client named the model"
 _NO_WINDOW = sys.maxsize
-_NAME_CHARS_MAX = 100  # of an unknown name that are shown and compared
-_NAMES_COMPARED_MAX = 100  # comparing costs some 10 us each
-_NAMES_SHOWN_MAX = 10
-_PROVIDERS_SHOWN_MAX = 3
 
 
 def _no_open_provider(name: str) -> Target | None:
@@ -156,7 +152,7 @@ class RulesRouter:
         else:
             named = self._named.get(name)
             if named is None:
-                return self._open(name)
+                return self._open(name, request)
             if name in self._aliases:
                 direct = self._direct_answer(request, traits) if self._directs else None
                 if direct is not None:
@@ -207,7 +203,7 @@ class RulesRouter:
                 return self._tier_of(request).route
             return (self._endpoint_tiers.get(request.endpoint.tier or "") or _some(self._fallback)).route
         named = self._named.get(name)
-        return self._open(name) if named is None else named.route
+        return self._open(name, request) if named is None else named.route
 
     def pins(self, request: Request) -> bool:
         """As the Protocol."""
@@ -261,36 +257,24 @@ class RulesRouter:
                 return direct.route
         return None
 
-    def _open(self, name: str) -> Route:
+    def _open(self, name: str, request: Request) -> Route:
         target = self._policy.open_provider(name)
         if target is None:
-            raise UnknownModel(self._unknown_model(name), param="model")
+            policy = self._policy
+            known = [one for one in self.known_models() if self._may_know(request, one)]
+            why = unknown_model(name, known, policy.suggestions(name), policy.providers)
+            raise UnknownModel(why, param="model")
         return Route(tier="", targets=(target,), reason=PINNED, pinned=True)
 
-    def _unknown_model(self, name: str) -> str:
-        """Why a name leads nowhere, and the names that do. Bounded: anybody may ask for anything."""
-        near = self._policy.suggestions(name)
-        name = name[:_NAME_CHARS_MAX]
-        if len(near) > 1 and all(one.casefold().endswith(f"/{name}".casefold()) for one in near):
-            return f'more than one provider has "{name}": ask for {" or ".join(near)}'
-        own = difflib.get_close_matches(name, self.known_models()[:_NAMES_COMPARED_MAX], 3, 0.6)
-        meant = list(dict.fromkeys([*near, *own]))[:3]
-        known = ", ".join(self.known_models()[:_NAMES_SHOWN_MAX])
-        hint = f"did you mean {' or '.join(meant)}?" if meant else f"known: {known};"
-        return f'there is no model "{name}": {hint} {self._by_provider(name)}'
-
-    def _by_provider(self, name: str) -> str:
-        """How to ask for a model that is not listed anywhere."""
-        providers = self._policy.providers
-        if name.partition("/")[0] in providers or not providers:
-            return "A model that is not listed is asked for as provider/model"
-        ways = [f"{provider}/{name}" for provider in providers[:_PROVIDERS_SHOWN_MAX]]
-        return f"A model that is not listed is asked for by its provider: {' or '.join(ways)}"
+    def _may_know(self, request: Request, name: str) -> bool:
+        """A key that is bound to an endpoint is not told of others."""
+        bound = request.tenant.endpoint
+        return bound is None or self.endpoint_of(name) in (None, bound)
 
     def _tier_asked(self, tier: str) -> _Ready:
         ready = self._asked.get(tier)
         if ready is None:
-            raise UnknownModel(_unknown("tier", tier, tuple(self._asked)), param="model_tier")
+            raise UnknownModel(unknown("tier", tier, tuple(self._asked)), param="model_tier")
         return ready
 
     # -- at the start ---------------------------------------------------------------------------
@@ -301,7 +285,7 @@ class RulesRouter:
 
     def _tier_named(self, tier: str, where: str, reason: str) -> _Ready:
         if tier not in self._tiers:
-            raise ConfigError(f"{where}: {_unknown('tier', tier, tuple(self._tiers))}")
+            raise ConfigError(f"{where}: {unknown('tier', tier, tuple(self._tiers))}")
         return _ready(tier, self._policy.tiers[tier], reason)
 
     def _rule(self, index: int, rule: RuleConfig) -> tuple[Callable[[Request, Traits], bool], _Ready]:
@@ -337,7 +321,7 @@ class RulesRouter:
         found = named.get(meaning)
         if found is None:
             known = (AUTO, *self._policy.tiers, *self._policy.targets)
-            raise ConfigError(f"aliases.{alias}: {_unknown('tier or target', meaning, known)}")
+            raise ConfigError(f"aliases.{alias}: {unknown('tier or target', meaning, known)}")
         reason = f"alias {alias} stands for {meaning}"
         return _Ready(replace(found.route, reason=reason), found.window_tokens)
 
@@ -394,10 +378,3 @@ def _expression(text: str, where: str) -> Expression:
         return Expression(text)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
-
-
-def _unknown(what: str, name: str, known: tuple[str, ...]) -> str:
-    name = name[:_NAME_CHARS_MAX]
-    nearest = difflib.get_close_matches(name, known[:_NAMES_COMPARED_MAX], 3, 0.5)
-    hint = f"did you mean {' or '.join(nearest)}?" if nearest else f"known: {', '.join(known[:10])}"
-    return f'there is no {what} "{name}": {hint}'

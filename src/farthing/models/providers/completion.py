@@ -87,13 +87,11 @@ def _add_chunk(whole: Json, choices: dict[int, Json], pieces: list[_Pieces], pay
             whole[name] = whole.get(name) or value
         elif name != "choices" and (value is not None or name not in whole):
             whole[name] = value
-    parts = chunk.get("choices") or ()
-    if not isinstance(parts, list | tuple):
-        raise NotChunks("choices are not a list")
-    for part in parts:
-        index = part.get("index", 0) if isinstance(part, dict) else None
-        if not isinstance(index, int) or not isinstance(part.get("delta") or {}, dict):
-            raise NotChunks("a choice without index or delta")
+    parts = chunk.get("choices")
+    for part in parts if isinstance(parts, list) else ():
+        if not isinstance(part, dict):
+            continue
+        index = _place(part) or 0
         if "message" in part:
             raise NotChunks("a choice with a whole message, which is not what a chunk has")
         choice = choices.get(index)
@@ -116,7 +114,7 @@ def _read(raw: bytes) -> Any:
 def _add_part(choice: Json, part: Json, pieces: list[_Pieces]) -> None:
     for name, value in part.items():
         if name == "delta":
-            _merge(choice["message"], value or {}, pieces)
+            _merge(choice["message"], value if isinstance(value, dict) else {}, pieces)
         elif name == "logprobs" and isinstance(value, dict):
             _merge_logprobs(choice, value)
         elif name == "finish_reason":

@@ -24,7 +24,7 @@ def answer_chars(body: bytes) -> int:
 def fees_shown(asked: Json, model: str, answer: bytes = b"") -> dict[str, int] | None:
     """Uses of what is charged by the use that the usage of a chat does not tell of: a search that was asked
     for, that the model makes with every call, or that the answer cites. None: none shows."""
-    if "web_search_options" in asked or "-search-preview" in model or "-search-api" in model:
+    if asked.get("web_search_options") is not None or "-search-preview" in model or "-search-api" in model:
         return {"web_search": 1}
     if "messages" in asked and len(answer) <= CITED_BYTES_MAX and b'"url_citation"' in answer:
         return {"web_search": 1}
