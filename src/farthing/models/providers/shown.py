@@ -2,8 +2,8 @@
 
 import msgspec
 
+from farthing.models.lenient_json import any_json
 from farthing.models.providers.sse import said_chars
-from farthing.models.providers.usage import any_json
 from farthing.types import Json
 
 CITED_BYTES_MAX = 1_048_576  # of an answer that is looked through for citations

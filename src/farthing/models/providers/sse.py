@@ -19,8 +19,8 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from farthing.models.lenient_json import BOM, NotJson, read_json, write_json
-from farthing.models.providers.completion import explode
+from farthing.models.lenient_json import BOM, NotJson, any_json, read_json, write_json
+from farthing.models.providers.completion import NotChunks, explode
 from farthing.models.providers.failures import error_object, has_words, is_error
 from farthing.models.providers.usage import UNSAID, UsageForm, read_usage
 from farthing.types import Json, Usage
@@ -252,7 +252,7 @@ class EventReader:
         try:
             if len(_decode_plain(_listed(block))) != events:  # two values in one event are no JSON
                 return False
-        except msgspec.DecodeError:  # what is wrong with it is for the slow path to say
+        except (msgspec.DecodeError, RecursionError):  # what is wrong with it is for the slow path to say
             return False
         self._uncounted.append(block)
         self._uncounted_bytes += len(block)
@@ -269,7 +269,7 @@ class EventReader:
             for block in blocks:
                 try:
                     chunks = _decode_list(_listed(block))
-                except msgspec.ValidationError:  # one of them is shaped in a way we do not know
+                except (msgspec.DecodeError, RecursionError):  # one of them has a shape we do not know
                     self._count_one_by_one(block)
                     continue
                 for chunk in chunks:
@@ -280,8 +280,9 @@ class EventReader:
         for payload in block[6:-2].split(b"\n\ndata: "):
             try:
                 choices: Any = _decode(payload).choices
-            except msgspec.DecodeError:
-                self._loose_choices(read_json(payload))
+            except (msgspec.DecodeError, RecursionError):
+                value = any_json(payload)
+                self._loose_choices(value if isinstance(value, dict) else {})
                 continue
             for choice in choices or ():
                 self._choice(choice)
@@ -383,8 +384,8 @@ class EventReader:
             for call in delta.tool_calls or ():
                 chars += 0 if call.function is None else call.function.chars()
             if delta.thinking is not NULL or delta.reasoning_details is not NULL:
-                chars = chars or chars_in(read_json(delta.thinking)) + chars_in(
-                    read_json(delta.reasoning_details)
+                chars = chars or chars_in(any_json(delta.thinking)) + chars_in(
+                    any_json(delta.reasoning_details)
                 )
             if delta.function_call is not None:
                 chars += delta.function_call.chars()
@@ -413,7 +414,10 @@ class EventReader:
         if is_error(value):
             raise ProviderSaid(payload)
         if _is_whole(value):  # all of an answer in one event
-            events = explode(payload, include_usage=True).split(b"\n\n")
+            try:
+                events = explode(payload, include_usage=True).split(b"\n\n")
+            except NotChunks as error:
+                raise BadStream(f"an event is no whole answer: {error}") from None
             return b"".join(map(self._read, events))
         if value.get("error"):  # an object in which nothing is said, which clients would take for an error
             del value["error"]
@@ -490,8 +494,8 @@ def _is_meaningful(payload: bytes) -> bool:
     """Whether a chunk holds a part of an answer that is not counted in characters."""
     if _UNCOUNTED.search(payload) is None:
         return False
-    value = read_json(payload)
-    choices = value.get("choices")
+    value = any_json(payload)
+    choices = value.get("choices") if isinstance(value, dict) else None
     for choice in choices if isinstance(choices, list) else ():
         delta = choice.get("delta") if isinstance(choice, dict) else None
         for name, inner in delta.items() if isinstance(delta, dict) else ():
