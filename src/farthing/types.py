@@ -295,6 +295,15 @@ def output_tokens_said(said: Any) -> int | None:
     return None
 
 
+def choices_asked(body: Json) -> int:
+    """How many answers the client wants at once (`n`), each with an output of its own; one where it says
+    nothing that can be a number of them. At most `OUTPUT_TOKENS_MAX`: the provider hears what was sent."""
+    said = body.get("n")
+    if said.__class__ is int or said.__class__ is float:
+        return ceil(min(said, OUTPUT_TOKENS_MAX)) if said > 1 else 1
+    return 1
+
+
 class Prompt(Struct, frozen=True, kw_only=True):
     """What is sent upstream: the request after retrieval and composition, not yet for one target."""
 

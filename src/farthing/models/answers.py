@@ -11,8 +11,9 @@ from farthing.models.lenient_json import write_json
 from farthing.models.providers import completion
 from farthing.models.providers.sse import DONE
 from farthing.models.stream import Stream
-from farthing.types import Answer, CacheHit, Json, Receipt, Request, Usage, saved_nusd
+from farthing.types import Answer, CacheHit, Json, Receipt, Request, Usage, choices_asked, saved_nusd
 
+CHOICES_MAX = 128  # of `n` at OpenAI; a client may write anything, and who makes fewer ignores it
 STOPPED = {"stop"}  # what a stream whose choices all ended by themselves gives for reasons
 
 _encode = msgspec.json.Encoder().encode
@@ -69,8 +70,8 @@ def closing(request: Request, stream: Stream, receipt: Receipt) -> Answer:
 
 
 def _open_choices(request: Request, stream: Stream) -> list[int]:
-    """The choices asked for (`n`) that have not ended by themselves."""
-    asked = request.body.get("n") or 1
+    """The choices asked for (`n`) that have not ended by themselves, no more than anybody answers with."""
+    asked = min(choices_asked(request.body), CHOICES_MAX)
     return [index for index in range(asked) if index not in stream.reader.finished]
 
 
@@ -188,4 +189,4 @@ def may_be_kept(request: Request, called: Called, hit: CacheHit) -> bool:
 def _ended(request: Request, stream: Stream) -> bool:
     """Whether every choice asked for (`n`) came to its end."""
     reader = stream.reader
-    return reader.done and len(reader.finished) >= (request.body.get("n") or 1)
+    return reader.done and len(reader.finished) >= choices_asked(request.body)

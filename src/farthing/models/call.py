@@ -11,7 +11,6 @@ other to keep the endpoint's deadline; where none does, leaving it helps nobody.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from math import ceil
 
 import msgspec
 from msgspec import Struct
@@ -35,7 +34,7 @@ from farthing.models.speed import Lengths
 from farthing.models.stream import Stream, Within
 from farthing.protocols import Exchange, Hold, Ledger, Transport
 from farthing.turn import in_task
-from farthing.types import Attempt, Prompt, Receipt, Request, Route, Target, Usage
+from farthing.types import Attempt, Prompt, Receipt, Request, Route, Target, Usage, choices_asked
 
 CHARS_PER_TOKEN = 4
 OUTPUT_TOKENS_ASSUMED = 4_096  # held for a call that sets no maximum, at a model whose own is unknown
@@ -364,7 +363,7 @@ def affordable(prompt: Prompt, target: Target, left_nusd: int) -> tuple[Prompt, 
         return prompt, None
     bound = input_tokens_bound_at(target.model, prompt.input_tokens_bound, prompt.images)
     output_max = prompt.output_tokens_max or target.output_tokens_max or OUTPUT_TOKENS_ASSUMED
-    choices = _choices(prompt)  # the cap is each choice's own, and all of them are charged for
+    choices = choices_asked(prompt.body)  # the cap is each choice's own, and all of them are charged for
     worst_case = worst_case_nusd(target.price, bound, choices * output_max, prompt.dearer)
     if worst_case is None or worst_case <= left_nusd:
         if (
@@ -384,16 +383,10 @@ def affordable(prompt: Prompt, target: Target, left_nusd: int) -> tuple[Prompt, 
     return msgspec.structs.replace(prompt, output_tokens_max=cap, capped_by="usd_max"), capped
 
 
-def _choices(prompt: Prompt) -> int:
-    """How many answers the client wants at once (`n`), each with an output of its own."""
-    choices = prompt.body.get("n")
-    return ceil(choices) if isinstance(choices, int | float) and choices > 1 else 1
-
-
 def _output_chunks_max(wanted: Wanted) -> int | None:
     """Chunks after which a provider has surely ignored the endpoint's cap; None when there is no cap."""
     cap = wanted.request.endpoint.terms.output_tokens_max
-    return None if cap is None else cap * _choices(wanted.prompt)
+    return None if cap is None else cap * choices_asked(wanted.prompt.body)
 
 
 def _within_s(limits: ProviderConfig, stream: bool, left_s: float | None, others: bool) -> float:
@@ -416,7 +409,7 @@ async def _open(exchange: Exchange, provider: OpenAIProvider, wanted: Wanted, wi
     stream = Stream(
         exchange,
         within,
-        choices=_choices(wanted.prompt),
+        choices=choices_asked(wanted.prompt.body),
         keep_bytes_max=wanted.keep_bytes_max,
         output_chunks_max=_output_chunks_max(wanted),
         in_answer=provider.in_answer,

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from farthing.models.providers import completion
-from farthing.types import Json, Request
+from farthing.types import Json, Request, choices_asked
 
 _SAYS = re.compile(rb'"content" ?: ?"[^"\\\s]')
 _NO_CALLS = re.compile(rb'"(?:tool_calls|function_call)" ?: ?(?:null|\[\])')
@@ -22,7 +22,7 @@ _decode = msgspec.json.Decoder().decode
 def says_something(request: Request, body: bytes, *, streamed: bool) -> bool:
     """Whether every choice has text, a sound, an image or a call. One with a refusal or with reasoning alone
     has not: asked again, it may well have."""
-    if (request.body.get("n") or 1) == 1 and _SAYS.search(body) is not None:
+    if choices_asked(request.body) == 1 and _SAYS.search(body) is not None:
         return True
     choices = _choices(body, streamed=streamed)
     return bool(choices) and all(map(_says, choices))
