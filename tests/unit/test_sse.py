@@ -200,3 +200,11 @@ def test_a_whole_answer_with_a_choice_that_is_none_is_refused_in_words(other: An
     whole = {"choices": [{"message": {"content": "hello"}, "finish_reason": "stop"}, other]}
     with pytest.raises(BadStream, match="no whole answer"):
         EventReader(LIMIT).feed(events(whole))
+
+
+def test_a_usage_chunk_that_came_in_several_lines_is_kept_as_one() -> None:
+    reader = EventReader(LIMIT)
+    said = b'data: {"choices":[],\ndata: "usage":{"prompt_tokens":3,\ndata: "completion_tokens":4}}\n\n'
+    assert reader.feed(events(STREAM[-1], done=False) + said) == events(STREAM[-1], done=False)
+    assert reader.usage_event is not None and b"\n" not in reader.usage_event
+    assert json.loads(reader.usage_event)["usage"] == {"prompt_tokens": 3, "completion_tokens": 4}

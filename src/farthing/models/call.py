@@ -198,11 +198,8 @@ class Caller:
         hold, attempts = wanted.hold, wanted.receipt.attempts
         targets = [(target, self.health(target)) for target in route.targets]
         while len(attempts) < attempts_max:
-            found = next_try(targets, failed, self._config.retry_wait_s_max)
-            left_s = hold.left_s
-            if found is None or (left_s is not None and found.wait_s >= left_s) or hold.left_calls == 0:
-                break
-            if found.again and not found.health.may_retry():
+            found = next_try(targets, failed, self._config.retry_wait_s_max, hold.left_s)
+            if found is None or hold.left_calls == 0 or (found.again and not found.health.may_retry()):
                 break
             if found.wait_s > 0:
                 await in_task()
@@ -216,7 +213,7 @@ class Caller:
         errors = [one.error for one in failed]
         if not errors:
             errors = [health.why_it_rests(target.name) for target, health in targets]
-        raise NoProviderLeft(errors, tried_again=len(attempts) >= attempts_max)
+        raise NoProviderLeft(errors, tried_again=len(failed) > 1 and len(attempts) >= attempts_max)
 
     def timed(self, called: Called, wanted: Wanted) -> None:
         """Learn from the time that a finished answer took, when what it used is written down. Of one that

@@ -370,7 +370,7 @@ class EventReader:
         if usage is not NULL and bytes(usage) != b"null":
             self._used(usage, service_tier)
             if not has_choices:
-                self.usage_event = payload
+                self.usage_event = payload.replace(b"\n", b" ")  # it may have come in several lines
                 return True
         if not self.begun:
             self.begun = self._chunks > 0 or bool(self.finished) or _is_meaningful(payload)
