@@ -12,7 +12,7 @@ import msgspec
 from farthing.models.providers import completion
 from farthing.types import Json, Request, choices_asked
 
-_SAYS = re.compile(rb'"content" ?: ?"[^"\\\s]')
+_SAYS = re.compile(rb'"content" ?: ?" *[^"\\\s]')
 _NO_CALLS = re.compile(rb'"(?:tool_calls|function_call)" ?: ?(?:null|\[\])')
 _SAYING = ("audio", "images")  # fields beside `content` that hold what was asked for
 

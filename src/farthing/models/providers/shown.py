@@ -1,12 +1,15 @@
 """What an answer shows beside its usage: how much the model wrote, and what is charged by the use."""
 
+import re
+
 import msgspec
 
 from farthing.models.lenient_json import any_json
 from farthing.models.providers.sse import said_chars
 from farthing.types import Json
 
-CITED_BYTES_MAX = 1_048_576  # of an answer that is looked through for citations
+_SEARCHES = re.compile("-search-(?:preview|api)")
+"""In the names of models that search with every call."""
 
 
 def answer_chars(body: bytes) -> int:
@@ -21,12 +24,10 @@ def answer_chars(body: bytes) -> int:
     return chars
 
 
-def fees_shown(asked: Json, model: str, answer: bytes = b"") -> dict[str, int] | None:
+def fees_shown(asked: Json, model: str, *, cites: bool) -> dict[str, int] | None:
     """Uses of what is charged by the use that the usage of a chat does not tell of: a search that was asked
-    for, that the model makes with every call, or that the answer cites. None: none shows."""
-    if "web_search_options" in asked or "-search-preview" in model or "-search-api" in model:
-        return {"web_search": 1}
-    if "messages" in asked and len(answer) <= CITED_BYTES_MAX and b'"url_citation"' in answer:
+    for, that the model makes with every call, or whose pages the answer `cites`. None: none shows."""
+    if cites or "web_search_options" in asked or ("-search-" in model and _SEARCHES.search(model)):
         return {"web_search": 1}
     if "plugins" in asked and b'"web"' in msgspec.json.encode(asked["plugins"]):
         return {"web_search": 1}

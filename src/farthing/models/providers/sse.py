@@ -64,6 +64,7 @@ class Delta(Struct):
     function_call: FunctionDelta | None = None
     thinking: Raw = NULL
     reasoning_details: Raw = NULL
+    annotations: Raw = NULL
 
 
 class ChunkChoice(Struct):
@@ -84,8 +85,14 @@ class WireChunk(Struct):
 _decode = msgspec.json.Decoder(WireChunk).decode
 
 
+class PlainDelta(Struct):
+    """Anything but what shows a fee."""
+
+    annotations: None = None
+
+
 class PlainChoice(Struct):
-    delta: Raw
+    delta: PlainDelta
     finish_reason: None = None
 
 
@@ -142,6 +149,7 @@ class EventReader:
         "_uncounted_bytes",
         "_usage_form",
         "begun",
+        "cites",
         "done",
         "finish_reason",
         "finished",
@@ -158,6 +166,8 @@ class EventReader:
         self.begun = False
         """Something of the answer has come: content, a call of a tool, a refusal, reasoning, or its finish.
         What came before it (a role, a filter's result) may still be taken back."""
+        self.cites = False
+        """It names pages that were searched for, which may be charged for."""
         self.done = False
         """`[DONE]` has come; whatever follows is ignored."""
         self._chunks = 0
@@ -181,6 +191,7 @@ class EventReader:
         Raises:
             BadStream: not events, not JSON, an event too long. ProviderSaid: an error object came.
         """
+        tried = False
         if (
             self.begun
             and data.endswith(b"\n\n")
@@ -189,9 +200,10 @@ class EventReader:
             and data.isascii()
             and b"\r" not in data
             and self._plain_until(data) == len(data)
-            and self._read_plain(data)
         ):
-            return data  # nothing but whole plain events, as nearly always
+            if self._read_plain(data):
+                return data  # nothing but whole plain events, as nearly always
+            tried = True
         if self._held_cr:
             data = b"\r" + data
             self._held_cr = False
@@ -218,7 +230,7 @@ class EventReader:
             passed.append(self._read(block[at:end]))
             at = end + 2
         block = block[at:]
-        plain = self._plain_until(block)
+        plain = 0 if tried else self._plain_until(block)
         if plain and self._read_plain(block[:plain]):
             passed.append(block[:plain])
             block = block[plain:]
@@ -324,6 +336,9 @@ class EventReader:
         """Take in one event, and return what of it is to be sent on now."""
         if event.startswith(b"data: {") and b"\n" not in event:
             return self._chunk(event[6:], event)
+        if event == _DONE:
+            self.done = True
+            return b""
         if BOM in event:
             event = b"\n".join(line.removeprefix(BOM) for line in event.split(b"\n"))
         name, payload = _fields_of(event)
@@ -389,6 +404,8 @@ class EventReader:
                 )
             if delta.function_call is not None:
                 chars += delta.function_call.chars()
+            if delta.annotations is not NULL and cites(bytes(delta.annotations)):
+                self.cites = True
             self._text_chars += chars
             self._chunks += bool(chars or delta.tool_calls or delta.function_call)
         if choice.finish_reason:
@@ -446,11 +463,18 @@ class EventReader:
 
     def _loose_delta(self, delta: Json) -> None:
         chars = said_chars(delta)
+        if delta.get("annotations") and cites(write_json(delta["annotations"])):
+            self.cites = True
         self._text_chars += chars
         self._chunks += bool(chars or delta.get("tool_calls") or delta.get("function_call"))
 
 
 CONTENT_DEPTH_MAX = 8
+
+
+def cites(annotations: bytes) -> bool:
+    """Whether the JSON of a message's `annotations` names a page."""
+    return b'"url_citation"' in annotations
 
 
 def chars_in(content: Any, depth: int = 0) -> int:
@@ -492,7 +516,7 @@ def _comments_of(event: bytes) -> bytes:
 
 def _is_meaningful(payload: bytes) -> bool:
     """Whether a chunk holds a part of an answer that is not counted in characters."""
-    if _UNCOUNTED.search(payload) is None:
+    if _UNCOUNTED.search(payload, max(0, payload.find(b'"delta"'))) is None:
         return False
     value = any_json(payload)
     choices = value.get("choices") if isinstance(value, dict) else None
