@@ -12,7 +12,7 @@ from asking import ACME
 from farthing.brain.compose import compose
 from farthing.edge.openai import Asked, Reader
 from farthing.media import IMAGE_TOKENS, image_size, image_tokens, measure
-from farthing.models.call import affordable
+from farthing.models.afford import affordable
 from farthing.models.tokens.chat import count_chat
 from farthing.models.tokens.estimate import EstimateCounter
 from farthing.types import DEFAULT_ENDPOINT, Price, Prompt, Request, Target, Terms, Traits

@@ -12,6 +12,8 @@ import msgspec
 from msgspec import Raw
 
 BOM = b"\xef\xbb\xbf"
+NULL = Raw(b"null")
+"""What stands in a typed shape for a field that is not there; a null that is there is another object."""
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode

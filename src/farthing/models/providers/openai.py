@@ -12,10 +12,12 @@ from msgspec import Raw, Struct
 
 from farthing import __version__
 from farthing.errors import ProviderError, ProviderUnavailable
-from farthing.models.lenient_json import BOM, NotJson, read_json, write_json
+from farthing.models.lenient_json import BOM, NULL, NotJson, read_json, write_json
 from farthing.models.providers import failures
+from farthing.models.providers.chunks import finish_of
 from farthing.models.providers.completion import NotChunks, assemble
-from farthing.models.providers.sse import BadStream, EventReader, ProviderSaid, cites, finish_of
+from farthing.models.providers.shown import cites
+from farthing.models.providers.sse import BadStream, EventReader, ProviderSaid
 from farthing.models.providers.usage import UNSAID, UsageForm, read_usage
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
@@ -30,9 +32,6 @@ EVENTS = (b"data:", b"event:", b":", b"id:", b"retry:")
 """How a stream begins that comes in answer to a request for a whole answer."""
 
 _encode = msgspec.json.Encoder().encode
-
-
-NULL = Raw(b"null")
 
 
 class _Message(Struct):

@@ -1,15 +1,44 @@
 """What an answer shows beside its usage: how much the model wrote, and what is charged by the use."""
 
 import re
+from typing import Any
 
 import msgspec
 
 from farthing.models.lenient_json import any_json
-from farthing.models.providers.sse import said_chars
 from farthing.types import Json
 
+REASONING = ("reasoning_content", "reasoning", "thinking", "reasoning_details", "thinking_blocks")
+"""The names under which providers send reasoning; some send the same under two of them."""
+CONTENT_DEPTH_MAX = 8
 _SEARCHES = re.compile("-search-(?:preview|api)")
 """In the names of models that search with every call."""
+
+
+def cites(annotations: bytes) -> bool:
+    """Whether the JSON of a message's `annotations` names a page."""
+    return b'"url_citation"' in annotations
+
+
+def chars_in(content: Any, depth: int = 0) -> int:
+    """Characters of text in a content of any shape: a text, parts with texts, calls with arguments."""
+    if isinstance(content, str):
+        return len(content)
+    if isinstance(content, list) and depth < CONTENT_DEPTH_MAX:
+        return sum(chars_in(part, depth + 1) for part in content)
+    if not isinstance(content, dict) or depth >= CONTENT_DEPTH_MAX:
+        return 0
+    named = ("text", "content", "thinking", "name", "arguments", "input", "function", "custom", "summary")
+    return sum(chars_in(content.get(name), depth + 1) for name in named)
+
+
+def said_chars(message: Json) -> int:
+    """Characters of all that a message or a delta of one says: text, reasoning under any of its names, a
+    refusal, the arguments of calls."""
+    reasoning = next(filter(None, map(message.get, REASONING)), None)
+    said = message.get("content"), reasoning, message.get("refusal")
+    calls = message.get("tool_calls"), message.get("function_call")
+    return sum(map(chars_in, said)) + sum(map(chars_in, calls))
 
 
 def answer_chars(body: bytes) -> int:

@@ -13,104 +13,34 @@ Source: HTML Living Standard, 9.2.6 (line ends CR, LF, CRLF; `:` comments; sever
 fields are ignored; one byte order mark before the first event).
 """
 
-import re
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 
-from farthing.models.lenient_json import BOM, NotJson, any_json, read_json, write_json
+from farthing.models.lenient_json import BOM, NULL, NotJson, any_json, read_json, write_json
+from farthing.models.providers.chunks import (
+    ChunkChoice,
+    decode_chunk,
+    decode_chunks,
+    decode_plain,
+    finish_of,
+    is_meaningful,
+    is_whole,
+)
 from farthing.models.providers.completion import NotChunks, explode
-from farthing.models.providers.failures import error_object, has_words, is_error
+from farthing.models.providers.failures import error_object, is_error
+from farthing.models.providers.shown import chars_in, cites, said_chars
 from farthing.models.providers.usage import UNSAID, UsageForm, read_usage
 from farthing.types import Json, Usage
 
 DONE = b"data: [DONE]\n\n"
 PINGS = frozenset({b"ping", b"heartbeat", b"keepalive", b"keep-alive"})
 """Names of events that only keep a connection open."""
-MEANINGFUL = (
-    "content", "tool_calls", "function_call", "refusal", "audio", "images", "image", "citations",
-    "annotations",
-)  # fmt: skip
-"""What of a delta is a part of an answer, with all whose name begins as one of `THOUGHTS`."""
-THOUGHTS = ("reasoning", "thinking")
-REASONING = ("reasoning_content", "reasoning", "thinking", "reasoning_details", "thinking_blocks")
-"""The names under which providers send reasoning; some send the same under two of them."""
-_UNCOUNTED = re.compile(b'"(?:function_call|audio|image|citations|annotations|reasoning_|thinking)')
-"""Names of parts that no count is made of; most first chunks have none of them."""
-
-NULL = Raw(b"null")
-
-
-class FunctionDelta(Struct):
-    name: str | None = None
-    arguments: str | None = None
-
-    def chars(self) -> int:
-        return len(self.name or "") + len(self.arguments or "")
-
-
-class ToolCallDelta(Struct):
-    function: FunctionDelta | None = None
-
-
-class Delta(Struct):
-    content: str | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-    """The same under the name that vLLM, Ollama and OpenRouter give it."""
-    refusal: str | None = None
-    tool_calls: list[ToolCallDelta] | None = None
-    function_call: FunctionDelta | None = None
-    thinking: Raw = NULL
-    reasoning_details: Raw = NULL
-    annotations: Raw = NULL
-
-
-class ChunkChoice(Struct):
-    delta: Delta | None = None
-    finish_reason: str | None = None
-    index: int = 0
-    usage: Raw = NULL
-    """Kimi's place for it, beside the finish."""
-
-
-class WireChunk(Struct):
-    choices: list[ChunkChoice] | None = None
-    usage: Raw = NULL
-    service_tier: Raw = NULL
-    error: Raw = NULL
-
-
-_decode = msgspec.json.Decoder(WireChunk).decode
-
-
-class PlainDelta(Struct):
-    """Anything but what shows a fee."""
-
-    annotations: None = None
-
-
-class PlainChoice(Struct):
-    delta: PlainDelta
-    finish_reason: None = None
-
-
-class PlainChunk(Struct):
-    """A chunk with nothing in it but a piece of the answer; any other does not fit."""
-
-    choices: list[PlainChoice]
-    usage: None = None
-    error: None = None
-
-
 UNCOUNTED_BYTES_MAX = 131_072  # of a stream that are held until they are counted
 
 _FINISH = b'"finish_reason":"'
 _DONE = b"data: [DONE]"
-
-_decode_plain = msgspec.json.Decoder(list[PlainChunk]).decode
-_decode_list = msgspec.json.Decoder(list[WireChunk]).decode
 
 
 class BadStream(Exception):
@@ -126,13 +56,6 @@ class ProviderSaid(BadStream):
         self.payload = payload
         self.said = said
         """As OpenAI's error object; None: it said nothing."""
-
-
-def finish_of(value: Any) -> str | None:
-    """Why a choice ended, of a `finish_reason` of any type; None: it has not."""
-    if isinstance(value, dict):  # SGLang's own form
-        value = value.get("type")
-    return value if isinstance(value, str) and value else None
 
 
 class EventReader:
@@ -262,7 +185,7 @@ class EventReader:
         if block.count(b"\n") != 2 * events:
             return False
         try:
-            if len(_decode_plain(_listed(block))) != events:  # two values in one event are no JSON
+            if len(decode_plain(_listed(block))) != events:  # two values in one event are no JSON
                 return False
         except (msgspec.DecodeError, RecursionError):  # what is wrong with it is for the slow path to say
             return False
@@ -280,7 +203,7 @@ class EventReader:
             self._uncounted_bytes = 0
             for block in blocks:
                 try:
-                    chunks = _decode_list(_listed(block))
+                    chunks = decode_chunks(_listed(block))
                 except (msgspec.DecodeError, RecursionError):  # one of them has a shape we do not know
                     self._count_one_by_one(block)
                     continue
@@ -291,7 +214,7 @@ class EventReader:
     def _count_one_by_one(self, block: bytes) -> None:
         for payload in block[6:-2].split(b"\n\ndata: "):
             try:
-                choices: Any = _decode(payload).choices
+                choices: Any = decode_chunk(payload).choices
             except (msgspec.DecodeError, RecursionError):
                 value = any_json(payload)
                 self._loose_choices(value if isinstance(value, dict) else {})
@@ -358,7 +281,7 @@ class EventReader:
         if self.done:
             return b""
         try:
-            chunk = _decode(payload)
+            chunk = decode_chunk(payload)
         except (msgspec.DecodeError, RecursionError):
             return self._loose(payload, event)
         choices = chunk.choices
@@ -388,7 +311,7 @@ class EventReader:
                 self.usage_event = payload.replace(b"\n", b" ")  # it may have come in several lines
                 return True
         if not self.begun:
-            self.begun = self._chunks > 0 or bool(self.finished) or _is_meaningful(payload)
+            self.begun = self._chunks > 0 or bool(self.finished) or is_meaningful(payload)
         return False
 
     def _choice(self, choice: ChunkChoice) -> None:
@@ -430,7 +353,7 @@ class EventReader:
             raise BadStream("an event is not a JSON object")
         if is_error(value):
             raise ProviderSaid(payload)
-        if _is_whole(value):  # all of an answer in one event
+        if is_whole(value):  # all of an answer in one event
             try:
                 events = explode(payload, include_usage=True).split(b"\n\n")
             except NotChunks as error:
@@ -469,63 +392,14 @@ class EventReader:
         self._chunks += bool(chars or delta.get("tool_calls") or delta.get("function_call"))
 
 
-CONTENT_DEPTH_MAX = 8
-
-
-def cites(annotations: bytes) -> bool:
-    """Whether the JSON of a message's `annotations` names a page."""
-    return b'"url_citation"' in annotations
-
-
-def chars_in(content: Any, depth: int = 0) -> int:
-    """Characters of text in a content of any shape: a text, parts with texts, calls with arguments."""
-    if isinstance(content, str):
-        return len(content)
-    if isinstance(content, list) and depth < CONTENT_DEPTH_MAX:
-        return sum(chars_in(part, depth + 1) for part in content)
-    if not isinstance(content, dict) or depth >= CONTENT_DEPTH_MAX:
-        return 0
-    named = ("text", "content", "thinking", "name", "arguments", "input", "function", "custom", "summary")
-    return sum(chars_in(content.get(name), depth + 1) for name in named)
-
-
-def said_chars(message: Json) -> int:
-    """Characters of all that a message or a delta of one says: text, reasoning under any of its names, a
-    refusal, the arguments of calls."""
-    reasoning = next(filter(None, map(message.get, REASONING)), None)
-    said = message.get("content"), reasoning, message.get("refusal")
-    calls = message.get("tool_calls"), message.get("function_call")
-    return sum(map(chars_in, said)) + sum(map(chars_in, calls))
-
-
 def _raw(value: Any) -> Raw:
     return NULL if value is None else Raw(write_json(value))
-
-
-def _is_whole(value: Json) -> bool:
-    choices = value.get("choices")
-    first = choices[0] if isinstance(choices, list) and choices else None
-    return isinstance(first, dict) and isinstance(first.get("message"), dict) and not first.get("delta")
 
 
 def _comments_of(event: bytes) -> bytes:
     """The comments of an event that says nothing else: a sign of life. No blank line follows, since some
     clients take one for the end of an event as soon as they have seen an `id`."""
     return b"".join(line + b"\n" for line in event.split(b"\n") if line.startswith(b":"))
-
-
-def _is_meaningful(payload: bytes) -> bool:
-    """Whether a chunk holds a part of an answer that is not counted in characters."""
-    if _UNCOUNTED.search(payload, max(0, payload.find(b'"delta"'))) is None:
-        return False
-    value = any_json(payload)
-    choices = value.get("choices") if isinstance(value, dict) else None
-    for choice in choices if isinstance(choices, list) else ():
-        delta = choice.get("delta") if isinstance(choice, dict) else None
-        for name, inner in delta.items() if isinstance(delta, dict) else ():
-            if (name in MEANINGFUL or name.startswith(THOUGHTS)) and has_words(inner):
-                return True
-    return False
 
 
 def _listed(block: bytes) -> bytes:
