@@ -248,7 +248,7 @@ class NoProviderLeft(FarthingError):
     code = "no_provider_left"
 
     def __init__(self, failures: Sequence[ProviderError], *, tried_again: bool = False) -> None:
-        """`tried_again`: as many calls were made as may be made for one request."""
+        """`tried_again`: more than one call was made, and as many as may be made for one request."""
         self.failures = tuple(failures)
         self.passed_on = _passed_on(self.failures)
         """The failure that the client is told as its provider told it; None: it is told of all of them."""

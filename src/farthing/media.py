@@ -22,6 +22,7 @@ COMPRESSED_BYTES_PER_S = 16_000  # 128 kbit/s
 AUDIO_BYTES_PER_S_MIN = 1_000  # no speech codec in use needs less
 FILE_BYTES_PER_PAGE, PAGE_TOKENS = 50_000, 2_000  # Anthropic: 1,500 to 3,000 tokens for a page of a PDF
 FILE_TOKENS_MAX = 1_000_000  # files and videos may be anything up to the context window
+JPEG_SEGMENTS_MAX = 100  # before its size; cameras and editors write some twenty
 HEADER_CHARS_MAX = 98_304  # of base64 that are decoded to find the size of a JPEG: its EXIF comes first
 
 _IMAGES = frozenset({"image_url", "input_image", "image"})
@@ -259,9 +260,11 @@ def _webp_size(head: bytes) -> tuple[int, int] | None:
 
 
 def _jpeg_size(head: bytes) -> tuple[int, int] | None:
-    """By the first frame header (ITU T.81, B.2.2); None when it lies further on."""
+    """By the first frame header (ITU T.81, B.2.2); None when it lies further on, or behind too much else."""
     at = 2
-    while at + 9 <= len(head) and head[at] == 0xFF:
+    for _ in range(JPEG_SEGMENTS_MAX):
+        if at + 9 > len(head) or head[at] != 0xFF:
+            break
         marker = head[at + 1]
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             return int.from_bytes(head[at + 7 : at + 9], "big"), int.from_bytes(head[at + 5 : at + 7], "big")

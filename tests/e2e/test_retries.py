@@ -85,6 +85,13 @@ def frugal(start_gateway: StartGateway, upstream: FaultProvider, second: FaultPr
     return start_gateway(CONFIG.format(a=upstream.base_url, b=second.base_url, call=""))
 
 
+@pytest.fixture(scope="module")
+def single(start_gateway: StartGateway, upstream: FaultProvider, second: FaultProvider) -> Running:
+    """Nothing is ever repeated."""
+    call = "attempts_max = 1"
+    return start_gateway(CONFIG.format(a=upstream.base_url, b=second.base_url, call=call))
+
+
 ONCE = [
     "status=503", "status=500", "status=429", "status=429,retry-after=1", "status=408", "status=409",
     "status=529", "reset", "truncate=0,end=cut",
@@ -111,6 +118,14 @@ def test_what_would_fail_again_is_not_asked_again(gateway: Running, script: Scri
     script.of[model] = [fault]
     assert gateway.chat(model=f"a/{model}").status >= 400
     assert script.seen[model] == 1
+
+
+def test_a_client_may_try_again_what_was_never_repeated_here(single: Running, script: Script) -> None:
+    script.of["untried"] = ["status=503"]
+    with OpenAI(base_url=single.base_url, api_key="any", max_retries=1) as client:
+        said = client.chat.completions.create(model="a/untried", messages=[{"role": "user", "content": "hi"}])
+    assert said.choices[0].message.content
+    assert script.seen["untried"] == 2
 
 
 def test_retries_used_up_are_the_only_ones_the_client_is_told_not_to_add_to(

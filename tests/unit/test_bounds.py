@@ -3,6 +3,8 @@
 from typing import cast
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.asking import asked
 
 from farthing.brain.contract import memory
@@ -13,7 +15,8 @@ from farthing.edge.body import read_object
 from farthing.errors import ContractExceeded, Forbidden, InvalidRequest
 from farthing.ledger.memory import MemoryLedger
 from farthing.models import call
-from farthing.models.call import Caller, affordable
+from farthing.models.afford import OUTPUT_TOKENS_ASSUMED, affordable
+from farthing.models.call import Caller
 from farthing.models.cost import worst_case_nusd
 from farthing.models.health import Health
 from farthing.protocols import Transport
@@ -36,14 +39,39 @@ def test_the_worst_case_counts_every_choice() -> None:
     assert worst_case is not None and worst_case <= 1_000_000
 
 
+@settings(deadline=None)
+@given(
+    st.integers(0, 10**9),
+    st.integers(1, 10**10),
+    st.integers(1, 9),
+    st.integers(1, 10**6),
+    st.integers(1, 10**13),
+)
+def test_a_cap_is_all_that_the_money_pays_for_to_the_last_nano_dollar(
+    input_pusd: int, output_pusd: int, choices: int, output_max: int, left_nusd: int
+) -> None:
+    price = Price(since="0000-00-00", input_pusd=input_pusd, output_pusd=output_pusd)
+    target = Target(name="p/m", provider="p", model="m", price=price)
+    wanted = replace(prompt(n=choices), output_tokens_max=output_max)
+    capped, worst_case = affordable(wanted, target, left_nusd)
+    if capped is wanted:  # all of it can be paid, or not even one token
+        one = worst_case_nusd(price, 100, choices)
+        assert worst_case is not None and one is not None and (worst_case <= left_nusd or one > left_nusd)
+        return
+    cap = capped.output_tokens_max
+    assert cap is not None and worst_case is not None and 1 <= cap < output_max and worst_case <= left_nusd
+    more = worst_case_nusd(price, 100, choices * (cap + 2))
+    assert more is not None and more > left_nusd
+
+
 def test_a_model_of_unknown_size_is_kept_to_what_is_held_for_it() -> None:
     open_ended = replace(prompt(), output_tokens_max=None)
     unknown = Target(
         name="p/m", provider="p", model="m", price=Price(since="0000-00-00", input_pusd=0, output_pusd=1)
     )
     sent, worst_case = affordable(open_ended, unknown, 10**12)
-    assert sent.output_tokens_max == call.OUTPUT_TOKENS_ASSUMED and sent.capped_by == "usd_max"
-    assert worst_case == worst_case_nusd(unknown.price, 100, call.OUTPUT_TOKENS_ASSUMED)
+    assert sent.output_tokens_max == OUTPUT_TOKENS_ASSUMED and sent.capped_by == "usd_max"
+    assert worst_case == worst_case_nusd(unknown.price, 100, OUTPUT_TOKENS_ASSUMED)
     known = replace(unknown, output_tokens_max=100)
     embeds = replace(unknown, price=Price(since="0000-00-00", input_pusd=1, output_pusd=0))
     for target in (known, embeds):

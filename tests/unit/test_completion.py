@@ -182,3 +182,8 @@ def test_the_time_to_join_a_text_grows_with_its_length_alone() -> None:
 def test_a_text_that_turns_into_something_else_is_replaced_by_it() -> None:
     whole = assemble([streamed({"x": "a"}, {"x": "b"}, {"x": 3}, {"x": "c"}, {"x": "d"})], None)
     assert whole["choices"][0]["message"]["x"] == "cd"
+
+
+def test_an_error_beside_an_empty_list_of_choices_is_no_answer() -> None:
+    with pytest.raises(NotChunks):
+        explode(b'{"error":{"message":"overloaded"},"choices":[],"usage":{}}', include_usage=True)

@@ -422,3 +422,11 @@ def test_a_damaged_file_is_read_or_refused_and_never_breaks_the_reader(
 def test_deep_nesting_is_refused() -> None:
     deep = "a = " + "[" * 50_000 + "]" * 50_000
     assert "nested too deeply" in faults(deep)[0] or "unknown key" in faults(deep)[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["cache.again_s = 0", "call.retry_wait_s_max = 0", "call.retry_share_max = 0", "server.drain_s = 0"],
+)
+def test_what_zero_turns_off_may_be_zero(text: str) -> None:
+    config.loads(text, {})

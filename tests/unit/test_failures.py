@@ -36,6 +36,8 @@ def wire(value: Any) -> bytes:
         ({"fault": {"faultstring": "quota"}}, "quota"),
         ({"error": {"message": {"error": {"message": "deep"}}}}, "deep"),
         ({"error": "invalid_grant", "error_description": "expired"}, "expired"),
+        ({"error": {"message": None, "code": "insufficient_quota"}}, "insufficient_quota"),
+        ({"error": {"message": "", "type": "overloaded_error"}}, "overloaded_error"),
         ("just text", "just text"),
         (b"prompt too long", "prompt too long"),
         (b"  <html><head><title>502 Bad\nGateway</title></head></html>", "502 Bad Gateway"),
@@ -173,3 +175,8 @@ def test_of_several_targets_all_are_named_and_a_last_refusal_is_passed_on() -> N
     assert NoProviderLeft(both).status == 502 and NoProviderLeft(both).passed_on is None
     assert NoProviderLeft(both[::-1]).status == 400
     assert NoProviderLeft([failed(ProviderTimeout, None, t) for t in "ab"]).status == 504
+
+
+def test_a_code_without_words_decides_what_to_do() -> None:
+    spent = failure("up", 429, {}, wire({"error": {"message": None, "code": "insufficient_quota"}}))
+    assert not spent.again and spent.said is not None and spent.said["code"] == "insufficient_quota"

@@ -2,6 +2,7 @@
 
 import base64
 import struct
+import time
 import zlib
 from typing import Any
 
@@ -13,7 +14,7 @@ from asking import ACME
 from farthing.brain.compose import compose
 from farthing.edge.openai import Asked, Reader
 from farthing.media import IMAGE_TOKENS, image_size, image_tokens, measure
-from farthing.models.call import affordable
+from farthing.models.afford import affordable
 from farthing.models.tokens.chat import count_chat
 from farthing.models.tokens.estimate import EstimateCounter
 from farthing.types import DEFAULT_ENDPOINT, Price, Prompt, Request, Target, Terms, Traits
@@ -251,3 +252,26 @@ def test_a_field_of_any_type_is_the_providers_to_judge_and_no_fault_of_ours(
 ) -> None:
     prompt = bounded(chat(parts, **fields))
     assert prompt.input_tokens_bound is not None and prompt.input_tokens_bound > 0
+
+
+@pytest.mark.parametrize("odd", [5, True, 2.5, "audio", {"audio": 1}, [5], [None]])
+@pytest.mark.parametrize(
+    "field", ["modalities", "audio", "functions", "response_format", "prompt_cache_options"]
+)
+def test_fields_of_any_type_are_measured(field: str, odd: Any) -> None:
+    assert measure(chat([IMAGE, TEXT], **{field: odd})).images == 1
+
+
+@pytest.mark.parametrize("kind", [{}, [], ["text"], 5, None, True])
+def test_a_part_whose_type_is_no_word_is_taken_as_text(kind: Any) -> None:
+    found = measure(chat([{"type": kind, "text": "hello", "cache_control": {"ttl": kind}}]))
+    assert found.chars >= len("hello") and not found.media
+
+
+def test_a_picture_made_of_empty_segments_takes_no_longer_than_others() -> None:
+    """One body holds hundreds of them, and they are read on the loop: 9 ms each without a bound."""
+    hostile = b"\xff\xd8" + b"\xff\x01\x00\x02" * 18_000
+    found = "data:image/jpeg;base64," + base64.b64encode(hostile).decode()
+    began_s = time.process_time()
+    assert image_size(found) is None
+    assert time.process_time() - began_s < 0.005

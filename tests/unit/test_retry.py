@@ -29,8 +29,10 @@ def health(clock: Clock | None = None) -> Health:
     return Health(CallConfig(), clock or Clock())
 
 
-def ask(*targets: tuple[Target, Health], failed: list[Failed], rand: float = 0.5) -> Try | None:
-    return next_try(targets, failed, 10.0, lambda: rand)
+def ask(
+    *targets: tuple[Target, Health], failed: list[Failed], rand: float = 0.5, left_s: float | None = None
+) -> Try | None:
+    return next_try(targets, failed, 10.0, left_s, lambda: rand)
 
 
 def down(status: int | None = 503, **more: float) -> ProviderError:
@@ -133,3 +135,23 @@ def test_one_requests_own_500s_count_once_and_others_each() -> None:
     for number in range(8, 8 + IN_A_ROW_MAX - 1):
         one.failed(down(500), one.begin(), request=number)
     assert one.rests_s() > 0, "several requests cannot all be at fault"
+
+
+def test_where_the_budget_of_one_target_is_spent_the_other_is_asked_again() -> None:
+    spent = health()
+    assert spent.may_retry() and not spent.has_retry
+    for rand in (0.0, 0.5, 1.0):
+        found = ask((A, spent), (B, health()), failed=[Failed(A, down()), Failed(B, down())], rand=rand)
+        assert found is not None and (found.target, found.again) == (B, True)
+    assert ask((A, spent), failed=[Failed(A, down())]) is None
+
+
+def test_a_target_that_is_late_for_the_deadline_does_not_keep_from_one_that_is_not() -> None:
+    paused = health()
+    paused.failed(ProviderBusy("busy", retry_after_s=5.0), paused.begin())
+    failed = [Failed(A, down())]
+    found = ask((A, health()), (B, paused), failed=failed, left_s=3.0)
+    assert found is not None and found.target == A and found.wait_s < 3.0
+    found = ask((A, health()), (B, paused), failed=failed)
+    assert found is not None and found.target == B
+    assert ask((A, health()), (B, paused), failed=failed, left_s=0.1) is None

@@ -84,7 +84,17 @@ def test_garbage_is_refused_or_carried_and_never_a_crash(data: bytes, cuts: list
             st.lists(inner, max_size=3)
             | st.dictionaries(
                 st.sampled_from(
-                    ["choices", "delta", "content", "index", "finish_reason", "usage", "error", "x"]
+                    [
+                        "choices",
+                        "delta",
+                        "message",
+                        "content",
+                        "index",
+                        "finish_reason",
+                        "usage",
+                        "error",
+                        "x",
+                    ]
                 ),
                 inner,
                 max_size=4,
@@ -170,3 +180,40 @@ def test_what_came_before_an_error_in_the_same_read_is_not_lost() -> None:
     with pytest.raises(ProviderSaid) as said:
         reader.feed(good + events({"error": {"message": "no more"}}))
     assert said.value.before == good
+
+
+@pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("field", ["x", "reasoning_details", "content"])
+def test_what_is_nested_too_deeply_is_refused_or_carried(field: str, begun: bool) -> None:
+    deep = f'{{"choices":[{{"delta":{{"{field}":{"[" * 5_000}{"]" * 5_000}}}}}]}}'
+    reader = EventReader(LIMIT)
+    if begun:
+        reader.feed(events(chunk({"content": "x"}), done=False))
+    with pytest.raises(BadStream):
+        reader.feed(f"data: {deep}\n\n".encode())
+
+
+@pytest.mark.parametrize("delta", [{}, {"delta": None}])
+def test_a_whole_answer_in_one_event_is_carried_with_or_without_an_empty_delta(delta: dict[str, Any]) -> None:
+    message = {"role": "assistant", "content": "hello"}
+    reader = EventReader(LIMIT)
+    out = reader.feed(
+        events({"choices": [{"index": 0, "message": message, "finish_reason": "stop", **delta}]})
+    )
+    assert [choice["delta"] for one in payloads(out) for choice in one["choices"]] == [message, {}]
+    assert (reader.begun, reader.text_chars, reader.finished, reader.done) == (True, 5, {0: "stop"}, True)
+
+
+@pytest.mark.parametrize("other", [5, None, {"message": "hello"}])
+def test_a_whole_answer_with_a_choice_that_is_none_is_refused_in_words(other: Any) -> None:
+    whole = {"choices": [{"message": {"content": "hello"}, "finish_reason": "stop"}, other]}
+    with pytest.raises(BadStream, match="no whole answer"):
+        EventReader(LIMIT).feed(events(whole))
+
+
+def test_a_usage_chunk_that_came_in_several_lines_is_kept_as_one() -> None:
+    reader = EventReader(LIMIT)
+    said = b'data: {"choices":[],\ndata: "usage":{"prompt_tokens":3,\ndata: "completion_tokens":4}}\n\n'
+    assert reader.feed(events(STREAM[-1], done=False) + said) == events(STREAM[-1], done=False)
+    assert reader.usage_event is not None and b"\n" not in reader.usage_event
+    assert json.loads(reader.usage_event)["usage"] == {"prompt_tokens": 3, "completion_tokens": 4}

@@ -15,13 +15,25 @@ from farthing.errors import ConfigError
 from farthing.models.catalogue import Catalogue
 from farthing.models.cost import baseline_nusd, cost_nusd, unpriced, worst_case_nusd
 from farthing.models.presets import usage_form
+from farthing.models.providers.openai import OpenAIProvider
 from farthing.models.providers.shown import answer_chars, fees_shown
+from farthing.models.providers.sse import EventReader
 from farthing.models.providers.usage import UNSAID, UsageForm, read_usage
+from farthing.models.transport.origin import HttpOrigin
 from farthing.types import Price, Usage
 
 ADDED = UsageForm(reasoning="added")
 INSIDE = UsageForm(reasoning="inside")
 NOWHERE = "127.0.0.1"
+PROVIDER = OpenAIProvider(
+    "p",
+    HttpOrigin("p", NOWHERE, 1, False),
+    path="",
+    api_key=None,
+    auth="none",
+    headers={},
+    include_usage=True,
+)
 
 
 def priced(provider: str, prices: str) -> Price:
@@ -346,21 +358,50 @@ def test_what_a_model_wrote_is_counted_where_its_usage_counts_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "model", "answer", "found"),
+    ("asked", "model", "cites", "found"),
     [
-        ({"messages": [], "web_search_options": {}}, "gpt-x", b"", True),
-        ({"messages": []}, "gpt-4o-search-preview", b"", True),
-        ({"messages": []}, "gpt-x", b'{"annotations":[{"type":"url_citation"}]}', True),
-        ({"messages": [], "plugins": [{"id": "web"}]}, "gpt-x", b"", True),
-        ({"messages": [], "plugins": [{"id": "file-parser"}]}, "gpt-x", b"", False),
-        ({"messages": []}, "gpt-x", b'{"content":"say \\"url_citation\\""}', False),
-        ({"input": []}, "embed", b'{"x":"url_citation"}', False),
+        ({"messages": [], "web_search_options": {}}, "gpt-x", False, True),
+        ({"messages": []}, "gpt-4o-search-preview", False, True),
+        ({"messages": []}, "gpt-4o-search-api-2026", False, True),
+        ({"messages": []}, "deep-search-mini", False, False),
+        ({"messages": []}, "gpt-x", True, True),
+        ({"messages": [], "plugins": [{"id": "web"}]}, "gpt-x", False, True),
+        ({"messages": [], "plugins": [{"id": "file-parser"}]}, "gpt-x", False, False),
+        ({"input": []}, "embed", False, False),
     ],
 )
 def test_a_search_that_no_usage_tells_of_shows_in_the_request_the_model_or_the_answer(
-    asked: dict[str, Any], model: str, answer: bytes, found: bool
+    asked: dict[str, Any], model: str, cites: bool, found: bool
 ) -> None:
-    assert fees_shown(asked, model, answer) == ({"web_search": 1} if found else None)
+    assert fees_shown(asked, model, cites=cites) == ({"web_search": 1} if found else None)
+
+
+CITED = [{"type": "url_citation", "url_citation": {"url": "https://page.example"}}]
+
+
+@pytest.mark.parametrize("odd", [{}, {"index": "0"}], ids=["typed", "loose"])
+@pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize(
+    ("said", "cites"),
+    [
+        ({"annotations": CITED}, True),
+        ({"content": "so", "annotations": CITED}, True),
+        ({"annotations": []}, False),
+        ({"annotations": None}, False),
+        ({"annotations": "none"}, False),
+        ({"content": 'say "url_citation"'}, False),
+    ],
+)
+def test_pages_that_an_answer_names_show_in_a_stream_as_in_a_whole_answer(
+    said: dict[str, Any], cites: bool, begun: bool, odd: dict[str, Any]
+) -> None:
+    whole = {"choices": [{"message": {"content": "", **said}, "finish_reason": 5 if odd else "stop"}]}
+    assert PROVIDER.whole({}, json.dumps(whole).encode()).cites is cites
+    reader = EventReader(1_000)
+    first = {"choices": [{"index": 0, "delta": {"content": "and"}}]}
+    for chunk in [*([first] if begun else []), {"choices": [{"index": 0, "delta": said, **odd}]}]:
+        reader.feed(f"data: {json.dumps(chunk)}\n\n".encode())
+    assert reader.cites is cites
 
 
 def test_the_ordinary_usage_is_read_in_a_few_microseconds() -> None:

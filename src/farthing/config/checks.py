@@ -52,6 +52,7 @@ _MAY_BE_ZERO = frozenset(
         "cosine_min",
         "retry_share_max",
         "retry_wait_s_max",
+        "again_s",
     }
 )
 _AT_MOST = {

@@ -174,7 +174,8 @@ class CacheConfig(Table, frozen=True):
     """`repeatable`: only requests that can be answered the same way twice share answers and calls. `always`:
     also those that ask for a sample (a temperature above 0), and who asks again gets the same again."""
     again_s: float = 300.0
-    """A session or user that asks the same again within this gets a fresh answer, as after "regenerate"."""
+    """A session or user that asks the same again within this gets a fresh answer, as after "regenerate".
+    0: the stored one."""
     coalesce: bool = True
     """Identical requests of one tenant at the same time share one call (single flight)."""
     answer_bytes_max: int = 1_048_576

@@ -30,7 +30,8 @@ NEVER_RETURNED = re.compile(
     r"|strict-transport-security|alt-svc"
 )
 
-_ENDINGS = ("/chat/completions", "/completions", "/embeddings", "/models", "/responses", "/messages")
+ENDINGS = ("/chat/completions", "/completions", "/embeddings", "/models", "/responses", "/messages")
+"""What calls add to a base URL, which is easily written into it."""
 _WITHOUT_PATH = frozenset({"api.deepseek.com", "api.perplexity.ai"})
 """Hosts whose documentation gives a base URL without a path."""
 
@@ -75,13 +76,18 @@ def _files(provider: ProviderConfig, here: Where) -> Faults:
         )
     try:
         if cert is not None:
-            context.load_cert_chain(cert, key, password=_no_password)
+            context.load_cert_chain(cert, key, password=no_password)
     except (ssl.SSLError, ValueError) as why:
         said = getattr(why, "reason", None) or why
         yield (*here, "client_cert_file"), f"the certificate and its key cannot be used together ({said})"
 
 
-def _no_password() -> str:
+def no_password() -> str:
+    """Asked for the password of a private key: nobody is there to type one.
+
+    Raises:
+        ValueError: always; says how to do without.
+    """
     raise ValueError("the key has a password; remove it with `openssl pkey`")
 
 
@@ -102,7 +108,7 @@ def advice_of(name: str, provider: ProviderConfig) -> Iterator[str]:
     except ValueError:
         return
     path = url.path.rstrip("/")
-    ending = next((end for end in _ENDINGS if path.endswith(end)), None)
+    ending = next((end for end in ENDINGS if path.endswith(end)), None)
     key = f"providers.{name}.base_url"
     if ending is not None:
         base = f"{url.scheme}://{url.netloc}{path.removesuffix(ending)}"

@@ -6,8 +6,8 @@ import msgspec
 from msgspec import Struct
 
 from farthing.errands.gather import Ask
+from farthing.models.afford import OUTPUT_TOKENS_ASSUMED
 from farthing.models.batch_call import Draft
-from farthing.models.call import OUTPUT_TOKENS_ASSUMED
 from farthing.types import Prompt
 
 LINES_MIN = 10  # fewer are not worth the wait of a day

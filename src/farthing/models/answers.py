@@ -71,7 +71,7 @@ def closing(request: Request, stream: Stream, receipt: Receipt) -> Answer:
 
 
 def _open_choices(request: Request, stream: Stream) -> list[int]:
-    """The choices asked for that have not ended by themselves."""
+    """The choices asked for that have not ended by themselves, no more than anybody answers with."""
     asked = min(choices_said(request.body), CHOICES_CLOSED_MAX)
     return [index for index in range(asked) if index not in stream.reader.finished]
 

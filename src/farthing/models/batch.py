@@ -14,8 +14,9 @@ from msgspec import Raw, Struct
 
 from farthing.config import ProviderConfig
 from farthing.errors import ProviderUnavailable
+from farthing.models.lenient_json import NULL
 from farthing.models.providers.batch_file import ENDPOINT, upload_form
-from farthing.models.providers.openai import JSON, NULL, OpenAIProvider
+from farthing.models.providers.openai import JSON, OpenAIProvider
 from farthing.protocols import Transport
 
 TAG = "farthing"

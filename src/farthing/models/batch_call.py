@@ -7,7 +7,8 @@ routed and capped before it goes up, accounted for, checked and kept when its an
 from msgspec import Struct
 
 from farthing.errors import NoProviderLeft, ProviderError
-from farthing.models.call import Called, Caller, Wanted, affordable
+from farthing.models.afford import affordable
+from farthing.models.call import Called, Caller, Wanted
 from farthing.models.cost import cost_nusd, in_batch
 from farthing.models.providers.batch_file import Outcome
 from farthing.types import Attempt, Prompt, Receipt, Route, Target, replace

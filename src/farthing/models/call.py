@@ -13,7 +13,6 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
-import msgspec
 from msgspec import Struct
 
 from farthing.config import CallConfig, ProviderConfig
@@ -25,9 +24,9 @@ from farthing.errors import (
     ProviderUnavailable,
     StreamBroken,
 )
-from farthing.media import input_tokens_bound_at
+from farthing.models.afford import affordable
 from farthing.models.batch import BatchApi
-from farthing.models.cost import cost_nusd, worst_case_nusd
+from farthing.models.cost import cost_nusd
 from farthing.models.health import Health
 from farthing.models.providers.openai import ERROR_BODY_BYTES_MAX, OpenAIProvider, WholeReply
 from farthing.models.retry import Failed, next_try, stale
@@ -38,7 +37,6 @@ from farthing.turn import in_task
 from farthing.types import Attempt, Prompt, Receipt, Request, Route, Target, Usage, choices_said
 
 CHARS_PER_TOKEN = 4
-OUTPUT_TOKENS_ASSUMED = 4_096  # held for a call that sets no maximum, at a model whose own is unknown
 FIRST_BYTE_S = 60.0  # until an answer begins, and until a whole one is there, where another target waits
 WHOLE_S = 300.0
 ALONE_S = 600.0  # where none does: what the official SDKs wait
@@ -201,11 +199,8 @@ class Caller:
         hold, attempts = wanted.hold, wanted.receipt.attempts
         targets = [(target, self.health(target)) for target in route.targets]
         while len(attempts) < attempts_max and wanted.otherwise == "failed":
-            found = next_try(targets, failed, self._config.retry_wait_s_max)
-            left_s = hold.left_s
-            if found is None or (left_s is not None and found.wait_s >= left_s) or hold.left_calls == 0:
-                break
-            if found.again and not found.health.may_retry():
+            found = next_try(targets, failed, self._config.retry_wait_s_max, hold.left_s)
+            if found is None or hold.left_calls == 0 or (found.again and not found.health.may_retry()):
                 break
             if found.wait_s > 0:
                 await in_task()
@@ -223,7 +218,7 @@ class Caller:
         errors = [one.error for one in failed]
         if not errors:
             errors = [health.why_it_rests(target.name) for target, health in targets]
-        raise NoProviderLeft(errors, tried_again=len(attempts) >= attempts_max)
+        raise NoProviderLeft(errors, tried_again=len(failed) > 1 and len(attempts) >= attempts_max)
 
     def timed(self, called: Called, wanted: Wanted) -> None:
         """Learn from the time that a finished answer took, when what it used is written down. Of one that
@@ -358,36 +353,6 @@ class Caller:
             usage = Usage(input_tokens=prompt.input_tokens, output_tokens=said, estimated=True)
         called.attempt.usage = usage
         called.attempt.cost_nusd = cost_nusd(called.target.price, usage)
-
-
-def affordable(prompt: Prompt, target: Target, left_nusd: int) -> tuple[Prompt, int | None]:
-    """The prompt with its output capped to what is left to pay it with, and the worst case of that.
-
-    Where even one token is too dear, or the price is unknown, the worst case is as it is: `Hold.call`
-    refuses it.
-    """
-    if prompt.input_tokens_bound is None:
-        return prompt, None
-    bound = input_tokens_bound_at(target.model, prompt.input_tokens_bound, prompt.images)
-    output_max = prompt.output_tokens_max or target.output_tokens_max or OUTPUT_TOKENS_ASSUMED
-    choices = choices_said(prompt.body)  # the cap is each choice's own, and all of them are charged for
-    worst_case = worst_case_nusd(target.price, bound, choices * output_max, prompt.dearer)
-    if worst_case is None or worst_case <= left_nusd:
-        if (
-            prompt.output_tokens_max
-            or target.output_tokens_max
-            or not (target.price and target.price.output_pusd)
-        ):
-            return prompt, worst_case
-        # nothing else would keep the model to what is held for it
-        return msgspec.structs.replace(prompt, output_tokens_max=output_max, capped_by="usd_max"), worst_case
-    one = worst_case_nusd(target.price, bound, choices, prompt.dearer) or 0
-    per_token = (worst_case - one) / max(1, output_max - 1)
-    if one > left_nusd or per_token <= 0:
-        return prompt, worst_case
-    cap = min(output_max, 1 + int((left_nusd - one) / per_token * 0.999))
-    capped = worst_case_nusd(target.price, bound, choices * cap, prompt.dearer)
-    return msgspec.structs.replace(prompt, output_tokens_max=cap, capped_by="usd_max"), capped
 
 
 def _output_chunks_max(wanted: Wanted) -> int | None:

@@ -163,8 +163,9 @@ def baseline_nusd(price: Price | None, usage: Usage | None) -> int | None:
     What is the other provider's way is left out: a tier, a region and writes that this price does not know
     are taken as the standard tier and plain input. A fee it does not know stays unknown.
     """
-    if price is None or usage is None or not unpriced(price, usage):
-        return cost_nusd(price, usage)
+    cost = cost_nusd(price, usage)
+    if cost is not None or price is None or usage is None:
+        return cost
     return cost_nusd(
         price,
         Usage(

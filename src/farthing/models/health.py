@@ -159,17 +159,21 @@ class Health:
         """Count a first attempt, which earns a share of a retry."""
         self._calls.append(self._clock())
 
-    def may_retry(self) -> bool:
-        """Take one retry from the budget, or say that there is none."""
-        now_s = self._clock()
-        oldest_s = now_s - BUDGET_WINDOW_S
+    @property
+    def has_retry(self) -> bool:
+        """Whether the budget has a retry left."""
+        oldest_s = self._clock() - BUDGET_WINDOW_S
         while self._calls and self._calls[0] < oldest_s:
             self._calls.popleft()
         while self._retries and self._retries[0] < oldest_s:
             self._retries.popleft()
         share = self._config.retry_share_max
         allowed = max(BUDGET_FREE, int(len(self._calls) * share)) if share else 0
-        if len(self._retries) >= allowed:
+        return len(self._retries) < allowed
+
+    def may_retry(self) -> bool:
+        """Take one retry from the budget, or say that there is none."""
+        if not self.has_retry:
             return False
-        self._retries.append(now_s)
+        self._retries.append(self._clock())
         return True

@@ -9,8 +9,11 @@ import json
 from typing import Any
 
 import msgspec
+from msgspec import Raw
 
 BOM = b"\xef\xbb\xbf"
+NULL = Raw(b"null")
+"""What stands in a typed shape for a field that is not there; a null that is there is another object."""
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -30,6 +33,14 @@ def read_json(raw: bytes) -> Any:
         return _decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _read_loosely(raw)
+
+
+def any_json(raw: bytes | Raw) -> Any:
+    """The value in `raw`; None when there is none, which JSON's own null is too. Never raises."""
+    try:
+        return read_json(bytes(raw))
+    except NotJson:
+        return None
 
 
 def _read_loosely(raw: bytes) -> Any:

@@ -53,7 +53,7 @@ class Money:
             if usage is None or usage.estimated:
                 chars = answer_chars(reply.body) if "messages" in prompt.body else 0  # vectors are no text
                 usage = self._filled(usage, prompt, chars, 0)
-            if (fees := fees_shown(prompt.body, called.target.model, reply.body)) is not None:
+            if (fees := fees_shown(prompt.body, called.target.model, cites=reply.cites)) is not None:
                 usage = _with_fees(usage, fees)
         elif stream is not None:
             usage = stream.usage
@@ -61,7 +61,7 @@ class Money:
                 usage = None  # what it said on the way is not the whole
             if usage is None or usage.estimated:
                 usage = self._filled(usage, prompt, stream.reader.text_chars, stream.reader.chunks)
-            if (fees := fees_shown(prompt.body, called.target.model)) is not None:
+            if (fees := fees_shown(prompt.body, called.target.model, cites=stream.reader.cites)) is not None:
                 usage = _with_fees(usage, fees)
             ended_s = self._clock() if called.ended_s is None else called.ended_s
             attempt.total_ms = (ended_s - receipt.started_s) * 1000 - attempt.started_ms

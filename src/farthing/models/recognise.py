@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from farthing.config import Secret, loopback
+from farthing.config.proxy import authority
 from farthing.models.listing import named_for_chat
 
 Kind = Literal["ollama", "vllm", "llama-server", "lm-studio"]
@@ -65,7 +66,7 @@ class Place(Struct, frozen=True, kw_only=True):
 
     @property
     def authority(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return authority(self.host, self.port)
 
     @property
     def cloud(self) -> bool:

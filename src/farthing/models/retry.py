@@ -52,9 +52,11 @@ def next_try(
     targets: Sequence[tuple[Target, Health]],
     failed: Sequence[Failed],
     wait_s_max: float,
+    left_s: float | None = None,
     rand: Callable[[], float] = random.random,
 ) -> Try | None:
-    """The target that may be asked soonest; None: asking any of them again, so soon, would not help."""
+    """The target that may be asked soonest, and within `left_s` (None: at any time); None: asking any of them
+    again, so soon, would not help, or was done too often (`Health.has_retry`)."""
     found: list[Try] = []
     for target, health in targets:
         errors = [one.error for one in failed if one.target.name == target.name]
@@ -64,7 +66,7 @@ def next_try(
             found.append(Try(target, health, wait_s, again=False))
             continue
         last = errors[-1]
-        if not last.again or health.is_open or _hung(last):
+        if not last.again or health.is_open or _hung(last) or not health.has_retry:
             continue
         wait_s = min(BACKOFF_S_MAX, BACKOFF_S * 2 ** (len(errors) - 1)) * (0.5 + rand())
         pause_s = health.paused_s()
@@ -74,7 +76,8 @@ def next_try(
             if asked_s > wait_s_max:
                 continue
         found.append(Try(target, health, wait_s, again=True))
-    return min(found, key=lambda one: (one.again, one.wait_s), default=None)
+    in_time = (one for one in found if left_s is None or one.wait_s < left_s)
+    return min(in_time, key=lambda one: (one.again, one.wait_s), default=None)
 
 
 def _hung(error: ProviderError) -> bool:

@@ -11,7 +11,7 @@ from farthing.models.lenient_json import NotJson, read_json
 from farthing.models.providers import completion
 from farthing.types import Json, Request, choices_said
 
-_SAYS = re.compile(rb'"content" ?: ?"[^"\\\s]')
+_SAYS = re.compile(rb'"content" ?: ?" *[^"\\\s]')
 _NO_CALLS = re.compile(rb'"(?:tool_calls|function_call)" ?: ?(?:null|\[\])')
 _SAYING = ("audio", "images")  # fields beside `content` that hold what was asked for
 

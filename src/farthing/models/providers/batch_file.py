@@ -11,7 +11,8 @@ import msgspec
 from msgspec import Raw, Struct
 
 from farthing.errors import ProviderError, ProviderTimeout, ProviderUnavailable
-from farthing.models.providers.openai import NULL, OpenAIProvider, WholeReply
+from farthing.models.lenient_json import NULL
+from farthing.models.providers.openai import OpenAIProvider, WholeReply
 from farthing.models.providers.usage import UsageForm, read_usage
 from farthing.types import Usage
 

@@ -330,7 +330,7 @@ def explode(body: bytes, *, include_usage: bool) -> bytes:
         NotChunks: `body` is not a chat completion.
     """
     whole = _read(body)
-    if not isinstance(whole, dict) or not isinstance(whole.get("choices"), list):
+    if not isinstance(whole, dict) or not isinstance(whole.get("choices"), list) or not whole["choices"]:
         raise NotChunks("not a chat completion")
     if not all(isinstance(c, dict) and isinstance(c.get("message") or {}, dict) for c in whole["choices"]):
         raise NotChunks("a choice without a message")
@@ -345,7 +345,7 @@ def explode(body: bytes, *, include_usage: bool) -> bytes:
             delta["tool_calls"] = [
                 {"index": i, **call} if isinstance(call, dict) else call for i, call in calls
             ]
-        rest = {n: v for n, v in choice.items() if n not in ("message", "index", "finish_reason")}
+        rest = {n: v for n, v in choice.items() if n not in ("message", "delta", "index", "finish_reason")}
         events.append(_event(shared, [{"index": index, "delta": delta, "finish_reason": None, **rest}]))
         end = {"index": index, "delta": {}, "finish_reason": choice.get("finish_reason")}
         events.append(_event(shared, [end]))

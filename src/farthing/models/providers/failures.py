@@ -28,6 +28,7 @@ DEPTH_MAX = 6
 WORDS = (
     "message", "detail", "error_description", "error_message", "error_msg", "error", "msg", "errors",
     "Message", "errorMessage", "description", "reason", "faultstring", "fault", "title", "text",
+    "code", "type",  # where there are no others, these are
 )  # fmt: skip
 NESTS = ("error", "detail", "message")
 """Fields that may hold the error itself."""

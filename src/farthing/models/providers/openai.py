@@ -12,10 +12,12 @@ from msgspec import Raw, Struct
 
 from farthing import __version__
 from farthing.errors import ProviderError, ProviderUnavailable
-from farthing.models.lenient_json import BOM, NotJson, read_json, write_json
+from farthing.models.lenient_json import BOM, NULL, NotJson, read_json, write_json
 from farthing.models.providers import failures
+from farthing.models.providers.chunks import finish_of
 from farthing.models.providers.completion import NotChunks, assemble
-from farthing.models.providers.sse import BadStream, EventReader, ProviderSaid, finish_of
+from farthing.models.providers.shown import cites
+from farthing.models.providers.sse import BadStream, EventReader, ProviderSaid
 from farthing.models.providers.usage import UNSAID, UsageForm, read_usage
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
@@ -32,11 +34,9 @@ EVENTS = (b"data:", b"event:", b":", b"id:", b"retry:")
 _encode = msgspec.json.Encoder().encode
 
 
-NULL = Raw(b"null")
-
-
 class _Message(Struct):
     content: Raw = NULL
+    annotations: list[Raw] | None = None
 
 
 class _Choice(Struct):
@@ -88,6 +88,14 @@ class WholeReply:
             if choice.finish_reason is not None and choice.finish_reason != "stop":
                 return False
         return True
+
+    @property
+    def cites(self) -> bool:
+        """Whether a choice names pages that were searched for, which may be charged for."""
+        for choice in self._choices or ():
+            if choice.message is not None and choice.message.annotations:
+                return any(cites(bytes(one)) for one in choice.message.annotations)
+        return False
 
     @property
     def logprobs(self) -> list[float] | None:
@@ -272,10 +280,16 @@ def _loosely(body: bytes, why: str) -> _Whole:
 
 def _choice(value: Json) -> _Choice:
     message = value.get("message")
-    content = message.get("content") if isinstance(message, dict) else None
+    held: _Message | None = None
+    if isinstance(message, dict):
+        cited = message.get("annotations")
+        held = _Message(
+            content=Raw(write_json(message.get("content"))),
+            annotations=[Raw(write_json(one)) for one in cited] if isinstance(cited, list) else None,
+        )
     return _Choice(
         finish_reason=finish_of(value.get("finish_reason")),
-        message=_Message(content=Raw(write_json(content))) if isinstance(message, dict) else None,
+        message=held,
         logprobs=Raw(write_json(value.get("logprobs"))),
     )
 

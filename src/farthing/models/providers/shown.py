@@ -1,12 +1,44 @@
 """What an answer shows beside its usage: how much the model wrote, and what is charged by the use."""
 
+import re
+from typing import Any
+
 import msgspec
 
-from farthing.models.providers.sse import said_chars
-from farthing.models.providers.usage import any_json
+from farthing.models.lenient_json import any_json
 from farthing.types import Json
 
-CITED_BYTES_MAX = 1_048_576  # of an answer that is looked through for citations
+REASONING = ("reasoning_content", "reasoning", "thinking", "reasoning_details", "thinking_blocks")
+"""The names under which providers send reasoning; some send the same under two of them."""
+CONTENT_DEPTH_MAX = 8
+_SEARCHES = re.compile("-search-(?:preview|api)")
+"""In the names of models that search with every call."""
+
+
+def cites(annotations: bytes) -> bool:
+    """Whether the JSON of a message's `annotations` names a page."""
+    return b'"url_citation"' in annotations
+
+
+def chars_in(content: Any, depth: int = 0) -> int:
+    """Characters of text in a content of any shape: a text, parts with texts, calls with arguments."""
+    if isinstance(content, str):
+        return len(content)
+    if isinstance(content, list) and depth < CONTENT_DEPTH_MAX:
+        return sum(chars_in(part, depth + 1) for part in content)
+    if not isinstance(content, dict) or depth >= CONTENT_DEPTH_MAX:
+        return 0
+    named = ("text", "content", "thinking", "name", "arguments", "input", "function", "custom", "summary")
+    return sum(chars_in(content.get(name), depth + 1) for name in named)
+
+
+def said_chars(message: Json) -> int:
+    """Characters of all that a message or a delta of one says: text, reasoning under any of its names, a
+    refusal, the arguments of calls."""
+    reasoning = next(filter(None, map(message.get, REASONING)), None)
+    said = message.get("content"), reasoning, message.get("refusal")
+    calls = message.get("tool_calls"), message.get("function_call")
+    return sum(map(chars_in, said)) + sum(map(chars_in, calls))
 
 
 def answer_chars(body: bytes) -> int:
@@ -21,12 +53,11 @@ def answer_chars(body: bytes) -> int:
     return chars
 
 
-def fees_shown(asked: Json, model: str, answer: bytes = b"") -> dict[str, int] | None:
+def fees_shown(asked: Json, model: str, *, cites: bool) -> dict[str, int] | None:
     """Uses of what is charged by the use that the usage of a chat does not tell of: a search that was asked
-    for, that the model makes with every call, or that the answer cites. None: none shows."""
-    if asked.get("web_search_options") is not None or "-search-preview" in model or "-search-api" in model:
-        return {"web_search": 1}
-    if "messages" in asked and len(answer) <= CITED_BYTES_MAX and b'"url_citation"' in answer:
+    for, that the model makes with every call, or whose pages the answer `cites`. None: none shows."""
+    searches = asked.get("web_search_options") is not None
+    if cites or searches or ("-search-" in model and _SEARCHES.search(model)):
         return {"web_search": 1}
     if "plugins" in asked and b'"web"' in msgspec.json.encode(asked["plugins"]):
         return {"web_search": 1}

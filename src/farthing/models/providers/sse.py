@@ -13,97 +13,34 @@ Source: HTML Living Standard, 9.2.6 (line ends CR, LF, CRLF; `:` comments; sever
 fields are ignored; one byte order mark before the first event).
 """
 
-import re
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 
-from farthing.models.lenient_json import BOM, NotJson, read_json, write_json
-from farthing.models.providers.completion import explode
-from farthing.models.providers.failures import error_object, has_words, is_error
+from farthing.models.lenient_json import BOM, NULL, NotJson, any_json, read_json, write_json
+from farthing.models.providers.chunks import (
+    ChunkChoice,
+    decode_chunk,
+    decode_chunks,
+    decode_plain,
+    finish_of,
+    is_meaningful,
+    is_whole,
+)
+from farthing.models.providers.completion import NotChunks, explode
+from farthing.models.providers.failures import error_object, is_error
+from farthing.models.providers.shown import chars_in, cites, said_chars
 from farthing.models.providers.usage import UNSAID, UsageForm, read_usage
 from farthing.types import Json, Usage
 
 DONE = b"data: [DONE]\n\n"
 PINGS = frozenset({b"ping", b"heartbeat", b"keepalive", b"keep-alive"})
 """Names of events that only keep a connection open."""
-MEANINGFUL = (
-    "content", "tool_calls", "function_call", "refusal", "audio", "images", "image", "citations",
-    "annotations",
-)  # fmt: skip
-"""What of a delta is a part of an answer, with all whose name begins as one of `THOUGHTS`."""
-THOUGHTS = ("reasoning", "thinking")
-REASONING = ("reasoning_content", "reasoning", "thinking", "reasoning_details", "thinking_blocks")
-"""The names under which providers send reasoning; some send the same under two of them."""
-_UNCOUNTED = re.compile(b'"(?:function_call|audio|image|citations|annotations|reasoning_|thinking)')
-"""Names of parts that no count is made of; most first chunks have none of them."""
-
-NULL = Raw(b"null")
-
-
-class FunctionDelta(Struct):
-    name: str | None = None
-    arguments: str | None = None
-
-    def chars(self) -> int:
-        return len(self.name or "") + len(self.arguments or "")
-
-
-class ToolCallDelta(Struct):
-    function: FunctionDelta | None = None
-
-
-class Delta(Struct):
-    content: str | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-    """The same under the name that vLLM, Ollama and OpenRouter give it."""
-    refusal: str | None = None
-    tool_calls: list[ToolCallDelta] | None = None
-    function_call: FunctionDelta | None = None
-    thinking: Raw = NULL
-    reasoning_details: Raw = NULL
-
-
-class ChunkChoice(Struct):
-    delta: Delta | None = None
-    finish_reason: str | None = None
-    index: int = 0
-    usage: Raw = NULL
-    """Kimi's place for it, beside the finish."""
-
-
-class WireChunk(Struct):
-    choices: list[ChunkChoice] | None = None
-    usage: Raw = NULL
-    service_tier: Raw = NULL
-    error: Raw = NULL
-
-
-_decode = msgspec.json.Decoder(WireChunk).decode
-
-
-class PlainChoice(Struct):
-    delta: Raw
-    finish_reason: None = None
-
-
-class PlainChunk(Struct):
-    """A chunk with nothing in it but a piece of the answer; any other does not fit."""
-
-    choices: list[PlainChoice]
-    usage: None = None
-    error: None = None
-
-
 UNCOUNTED_BYTES_MAX = 131_072  # of a stream that are held until they are counted
 
 _FINISH = b'"finish_reason":"'
 _DONE = b"data: [DONE]"
-
-_decode_plain = msgspec.json.Decoder(list[PlainChunk]).decode
-_decode_list = msgspec.json.Decoder(list[WireChunk]).decode
 
 
 class BadStream(Exception):
@@ -124,13 +61,6 @@ class ProviderSaid(BadStream):
         """As OpenAI's error object; None: it said nothing."""
 
 
-def finish_of(value: Any) -> str | None:
-    """Why a choice ended, of a `finish_reason` of any type; None: it has not."""
-    if isinstance(value, dict):  # SGLang's own form
-        value = value.get("type")
-    return value if isinstance(value, str) and value else None
-
-
 class EventReader:
     """Feed it what comes; it returns the events that are complete and remembers what they said."""
 
@@ -145,6 +75,7 @@ class EventReader:
         "_uncounted_bytes",
         "_usage_form",
         "begun",
+        "cites",
         "done",
         "finish_reason",
         "finished",
@@ -161,6 +92,8 @@ class EventReader:
         self.begun = False
         """Something of the answer has come: content, a call of a tool, a refusal, reasoning, or its finish.
         What came before it (a role, a filter's result) may still be taken back."""
+        self.cites = False
+        """It names pages that were searched for, which may be charged for."""
         self.done = False
         """`[DONE]` has come; whatever follows is ignored."""
         self._chunks = 0
@@ -184,6 +117,7 @@ class EventReader:
         Raises:
             BadStream: not events, not JSON, an event too long. ProviderSaid: an error object came.
         """
+        tried = False
         if (
             self.begun
             and data.endswith(b"\n\n")
@@ -192,9 +126,10 @@ class EventReader:
             and data.isascii()
             and b"\r" not in data
             and self._plain_until(data) == len(data)
-            and self._read_plain(data)
         ):
-            return data  # nothing but whole plain events, as nearly always
+            if self._read_plain(data):
+                return data  # nothing but whole plain events, as nearly always
+            tried = True
         if self._held_cr:
             data = b"\r" + data
             self._held_cr = False
@@ -215,14 +150,15 @@ class EventReader:
             _check_utf8(block)  # the parser looks only into the strings that are read
         passed: list[bytes] = []
         try:
-            self._read_block(block, passed)
+            self._read_block(block, passed, tried)
         except BadStream as error:
             error.before = b"".join(passed)
             raise
         return b"".join(passed)
 
-    def _read_block(self, block: bytes, passed: list[bytes]) -> None:
-        """Take in whole events, and add to `passed` what of them is to be sent on now."""
+    def _read_block(self, block: bytes, passed: list[bytes], tried: bool) -> None:
+        """Take in whole events, and add to `passed` what of them is to be sent on now. `tried`: they are known
+        not to be all plain."""
         at = 0
         while at < len(block) and not self.begun:
             end = block.find(b"\n\n", at)
@@ -230,7 +166,7 @@ class EventReader:
             passed.append(self._read(block[at:end]))
             at = end + 2
         block = block[at:]
-        plain = self._plain_until(block)
+        plain = 0 if tried else self._plain_until(block)
         if plain and self._read_plain(block[:plain]):
             passed.append(block[:plain])
             block = block[plain:]
@@ -262,9 +198,9 @@ class EventReader:
         if block.count(b"\n") != 2 * events:
             return False
         try:
-            if len(_decode_plain(_listed(block))) != events:  # two values in one event are no JSON
+            if len(decode_plain(_listed(block))) != events:  # two values in one event are no JSON
                 return False
-        except msgspec.DecodeError:  # what is wrong with it is for the slow path to say
+        except (msgspec.DecodeError, RecursionError):  # what is wrong with it is for the slow path to say
             return False
         self._uncounted.append(block)
         self._uncounted_bytes += len(block)
@@ -280,8 +216,8 @@ class EventReader:
             self._uncounted_bytes = 0
             for block in blocks:
                 try:
-                    chunks = _decode_list(_listed(block))
-                except msgspec.ValidationError:  # one of them is shaped in a way we do not know
+                    chunks = decode_chunks(_listed(block))
+                except (msgspec.DecodeError, RecursionError):  # one of them has a shape we do not know
                     self._count_one_by_one(block)
                     continue
                 for chunk in chunks:
@@ -291,9 +227,10 @@ class EventReader:
     def _count_one_by_one(self, block: bytes) -> None:
         for payload in block[6:-2].split(b"\n\ndata: "):
             try:
-                choices: Any = _decode(payload).choices
-            except msgspec.DecodeError:
-                self._loose_choices(read_json(payload))
+                choices: Any = decode_chunk(payload).choices
+            except (msgspec.DecodeError, RecursionError):
+                value = any_json(payload)
+                self._loose_choices(value if isinstance(value, dict) else {})
                 continue
             for choice in choices or ():
                 self._choice(choice)
@@ -335,6 +272,9 @@ class EventReader:
         """Take in one event, and return what of it is to be sent on now."""
         if event.startswith(b"data: {") and b"\n" not in event:
             return self._chunk(event[6:], event)
+        if event == _DONE:
+            self.done = True
+            return b""
         if BOM in event:
             event = b"\n".join(line.removeprefix(BOM) for line in event.split(b"\n"))
         name, payload = _fields_of(event)
@@ -354,7 +294,7 @@ class EventReader:
         if self.done:
             return b""
         try:
-            chunk = _decode(payload)
+            chunk = decode_chunk(payload)
         except (msgspec.DecodeError, RecursionError):
             return self._loose(payload, event)
         choices = chunk.choices
@@ -381,10 +321,10 @@ class EventReader:
         if usage is not NULL and bytes(usage) != b"null":
             self._used(usage, service_tier)
             if not has_choices:
-                self.usage_event = payload
+                self.usage_event = payload.replace(b"\n", b" ")  # it may have come in several lines
                 return True
         if not self.begun:
-            self.begun = self._chunks > 0 or bool(self.finished) or _is_meaningful(payload)
+            self.begun = self._chunks > 0 or bool(self.finished) or is_meaningful(payload)
         return False
 
     def _choice(self, choice: ChunkChoice) -> None:
@@ -395,11 +335,13 @@ class EventReader:
             for call in delta.tool_calls or ():
                 chars += 0 if call.function is None else call.function.chars()
             if delta.thinking is not NULL or delta.reasoning_details is not NULL:
-                chars = chars or chars_in(read_json(delta.thinking)) + chars_in(
-                    read_json(delta.reasoning_details)
+                chars = chars or chars_in(any_json(delta.thinking)) + chars_in(
+                    any_json(delta.reasoning_details)
                 )
             if delta.function_call is not None:
                 chars += delta.function_call.chars()
+            if delta.annotations is not NULL and cites(bytes(delta.annotations)):
+                self.cites = True
             self._text_chars += chars
             self._chunks += bool(chars or delta.tool_calls or delta.function_call)
         if choice.finish_reason:
@@ -424,8 +366,11 @@ class EventReader:
             raise BadStream("an event is not a JSON object")
         if is_error(value):
             raise ProviderSaid(payload)
-        if _is_whole(value):  # all of an answer in one event
-            events = explode(payload, include_usage=True).split(b"\n\n")
+        if is_whole(value):  # all of an answer in one event
+            try:
+                events = explode(payload, include_usage=True).split(b"\n\n")
+            except NotChunks as error:
+                raise BadStream(f"an event is no whole answer: {error}") from None
             return b"".join(map(self._read, events))
         if value.get("error"):  # an object in which nothing is said, which clients would take for an error
             del value["error"]
@@ -454,62 +399,20 @@ class EventReader:
 
     def _loose_delta(self, delta: Json) -> None:
         chars = said_chars(delta)
+        if delta.get("annotations") and cites(write_json(delta["annotations"])):
+            self.cites = True
         self._text_chars += chars
         self._chunks += bool(chars or delta.get("tool_calls") or delta.get("function_call"))
-
-
-CONTENT_DEPTH_MAX = 8
-
-
-def chars_in(content: Any, depth: int = 0) -> int:
-    """Characters of text in a content of any shape: a text, parts with texts, calls with arguments."""
-    if isinstance(content, str):
-        return len(content)
-    if isinstance(content, list) and depth < CONTENT_DEPTH_MAX:
-        return sum(chars_in(part, depth + 1) for part in content)
-    if not isinstance(content, dict) or depth >= CONTENT_DEPTH_MAX:
-        return 0
-    named = ("text", "content", "thinking", "name", "arguments", "input", "function", "custom", "summary")
-    return sum(chars_in(content.get(name), depth + 1) for name in named)
-
-
-def said_chars(message: Json) -> int:
-    """Characters of all that a message or a delta of one says: text, reasoning under any of its names, a
-    refusal, the arguments of calls."""
-    reasoning = next(filter(None, map(message.get, REASONING)), None)
-    said = message.get("content"), reasoning, message.get("refusal")
-    calls = message.get("tool_calls"), message.get("function_call")
-    return sum(map(chars_in, said)) + sum(map(chars_in, calls))
 
 
 def _raw(value: Any) -> Raw:
     return NULL if value is None else Raw(write_json(value))
 
 
-def _is_whole(value: Json) -> bool:
-    choices = value.get("choices")
-    first = choices[0] if isinstance(choices, list) and choices else None
-    return isinstance(first, dict) and isinstance(first.get("message"), dict) and not first.get("delta")
-
-
 def _comments_of(event: bytes) -> bytes:
     """The comments of an event that says nothing else: a sign of life. No blank line follows, since some
     clients take one for the end of an event as soon as they have seen an `id`."""
     return b"".join(line + b"\n" for line in event.split(b"\n") if line.startswith(b":"))
-
-
-def _is_meaningful(payload: bytes) -> bool:
-    """Whether a chunk holds a part of an answer that is not counted in characters."""
-    if _UNCOUNTED.search(payload) is None:
-        return False
-    value = read_json(payload)
-    choices = value.get("choices")
-    for choice in choices if isinstance(choices, list) else ():
-        delta = choice.get("delta") if isinstance(choice, dict) else None
-        for name, inner in delta.items() if isinstance(delta, dict) else ():
-            if (name in MEANINGFUL or name.startswith(THOUGHTS)) and has_words(inner):
-                return True
-    return False
 
 
 def _listed(block: bytes) -> bytes:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from farthing.models.lenient_json import NotJson, read_json
+from farthing.models.lenient_json import any_json
 from farthing.types import Operation, Usage
 
 TOKENS_MAX = 1_000_000_000  # of one call; more is no count
@@ -158,14 +158,6 @@ def _read_oddly(
     if not isinstance(fields, dict):
         return None
     return _Read(fields, form).usage(service_tier, operation)
-
-
-def any_json(raw: bytes | Raw) -> Any:
-    """What `raw` holds; None when nobody could tell. NaN and halves of surrogate pairs are no hindrance."""
-    try:
-        return read_json(bytes(raw))
-    except NotJson:
-        return None
 
 
 class _Read:

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from urllib.parse import urljoin, urlsplit
 
 from farthing.config.proxy import authority
+from farthing.config.upstream import ENDINGS
 from farthing.errors import ProviderRejected
 from farthing.models.transport.connection import header
 from farthing.models.transport.origin import HttpOrigin
 
 SAME_REQUEST = (307, 308)
-ENDINGS = ("/chat/completions", "/embeddings", "/completions", "/models", "/responses", "/messages")
 
 
 def redirected(

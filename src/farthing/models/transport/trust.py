@@ -4,6 +4,8 @@ import ssl
 from collections.abc import Mapping
 from pathlib import Path
 
+from farthing.config.upstream import no_password
+
 UNKNOWN_AUTHORITY = frozenset({2, 18, 19, 20, 21})
 """OpenSSL's codes for a chain that ends in nobody who is trusted (X509_V_ERR_…)."""
 ADVICE = (
@@ -50,7 +52,7 @@ def client_context(
         context.load_verify_locations(_file(ca), _folder(ca))
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if client_cert is not None:
-        context.load_cert_chain(client_cert, client_key, password=_no_password)
+        context.load_cert_chain(client_cert, client_key, password=no_password)
     return context
 
 
@@ -76,7 +78,3 @@ def _file(ca: Path) -> Path | None:
 
 def _folder(ca: Path) -> Path | None:
     return ca if ca.is_dir() else None
-
-
-def _no_password() -> str:
-    raise ValueError("the key has a password: remove it with `openssl pkey`")
