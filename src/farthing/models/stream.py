@@ -217,7 +217,7 @@ class Stream(Waits):
             return
         try:
             block = self.reader.feed(piece)
-        except BadStream as error:
+        except (BadStream, RecursionError) as error:
             self._finish(self._bad(error))
             return
         self._take(block)
@@ -300,7 +300,7 @@ class Stream(Waits):
                 block = reader.feed(self._as_events(b"".join(self._whole)))
             else:
                 block = reader.end()
-        except BadStream as error:
+        except (BadStream, RecursionError) as error:
             if not reader.ended(self._choices):
                 self._finish(self._bad(error))
                 return
@@ -324,7 +324,7 @@ class Stream(Waits):
         except NotChunks:
             raise self._in_answer(body) from None
 
-    def _bad(self, error: BadStream) -> FarthingError:
+    def _bad(self, error: BadStream | RecursionError) -> FarthingError:
         if not isinstance(error, ProviderSaid):
             return self._broken(str(error))
         return self._broken(str(error), error.said) if self._begun else self._in_answer(error.payload)

@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from farthing.models.lenient_json import BOM, NotJson, read_json, write_json
-from farthing.models.providers.completion import explode
+from farthing.models.providers.completion import NotChunks, explode
 from farthing.models.providers.failures import error_object, has_words, is_error
 from farthing.models.providers.usage import UNSAID, UsageForm, read_usage
 from farthing.types import Json, Usage
@@ -97,6 +97,7 @@ class PlainChunk(Struct):
     error: None = None
 
 
+EMPTY_EVENTS_MAX = 100_000  # of a stream: reading as many that say nothing takes a tenth of a second
 UNCOUNTED_BYTES_MAX = 131_072  # of a stream that are held until they are counted
 
 _FINISH = b'"finish_reason":"'
@@ -134,6 +135,7 @@ class EventReader:
     __slots__ = (
         "_buffer",
         "_chunks",
+        "_empty_events",
         "_event_bytes_max",
         "_held_cr",
         "_seen",
@@ -161,6 +163,7 @@ class EventReader:
         self.done = False
         """`[DONE]` has come; whatever follows is ignored."""
         self._chunks = 0
+        self._empty_events = 0
         self._seen: set[int] = set()
         """Indices of the choices that have been counted."""
         self._text_chars = 0
@@ -252,7 +255,7 @@ class EventReader:
         try:
             if len(_decode_plain(_listed(block))) != events:  # two values in one event are no JSON
                 return False
-        except msgspec.DecodeError:  # what is wrong with it is for the slow path to say
+        except (msgspec.DecodeError, RecursionError):  # what is wrong with it is for the slow path to say
             return False
         self._uncounted.append(block)
         self._uncounted_bytes += len(block)
@@ -269,7 +272,7 @@ class EventReader:
             for block in blocks:
                 try:
                     chunks = _decode_list(_listed(block))
-                except msgspec.ValidationError:  # one of them is shaped in a way we do not know
+                except (msgspec.DecodeError, RecursionError):  # one is shaped in a way we do not know
                     self._count_one_by_one(block)
                     continue
                 for chunk in chunks:
@@ -280,11 +283,19 @@ class EventReader:
         for payload in block[6:-2].split(b"\n\ndata: "):
             try:
                 choices: Any = _decode(payload).choices
-            except msgspec.DecodeError:
-                self._loose_choices(read_json(payload))
+            except (msgspec.DecodeError, RecursionError):
+                self._count_loosely(payload)
                 continue
             for choice in choices or ():
                 self._choice(choice)
+
+    def _count_loosely(self, payload: bytes) -> None:
+        """Count a chunk that is out already, whatever is in it: a number of thousands of digits, a list in
+        lists in lists."""
+        try:
+            self._loose_choices(read_json(payload))
+        except NotJson:
+            self._chunks += 1
 
     @property
     def chunks(self) -> int:
@@ -326,12 +337,13 @@ class EventReader:
         if BOM in event:
             event = b"\n".join(line.removeprefix(BOM) for line in event.split(b"\n"))
         name, payload = _fields_of(event)
-        if payload is None:
-            return _comments_of(event) if self.begun else b""
-        if name == b"error":
+        if name == b"error" and payload is not None:
             raise ProviderSaid(payload)
         if not payload or payload == b"null" or name in PINGS:
-            return b""
+            self._empty_events += 1
+            if self._empty_events > EMPTY_EVENTS_MAX:
+                raise BadStream(f"more than {EMPTY_EVENTS_MAX} events say nothing")
+            return _comments_of(event) if payload is None and self.begun else b""
         if payload.startswith((b"[DONE]", b'"[DONE]"')):
             self.done = True
             return b""
@@ -383,9 +395,7 @@ class EventReader:
             for call in delta.tool_calls or ():
                 chars += 0 if call.function is None else call.function.chars()
             if delta.thinking is not NULL or delta.reasoning_details is not NULL:
-                chars = chars or chars_in(read_json(delta.thinking)) + chars_in(
-                    read_json(delta.reasoning_details)
-                )
+                chars = chars or _chars_in_raw(delta.thinking) + _chars_in_raw(delta.reasoning_details)
             if delta.function_call is not None:
                 chars += delta.function_call.chars()
             self._text_chars += chars
@@ -413,7 +423,10 @@ class EventReader:
         if is_error(value):
             raise ProviderSaid(payload)
         if _is_whole(value):  # all of an answer in one event
-            events = explode(payload, include_usage=True).split(b"\n\n")
+            try:
+                events = explode(payload, include_usage=True).split(b"\n\n")
+            except NotChunks as error:
+                raise BadStream(f"a whole answer in an event cannot be read: {error}") from None
             return b"".join(map(self._read, events))
         if value.get("error"):  # an object in which nothing is said, which clients would take for an error
             del value["error"]
@@ -461,6 +474,13 @@ def chars_in(content: Any, depth: int = 0) -> int:
     return sum(chars_in(content.get(name), depth + 1) for name in named)
 
 
+def _chars_in_raw(content: Raw) -> int:
+    try:
+        return chars_in(read_json(content))
+    except NotJson:
+        return len(bytes(content))
+
+
 def said_chars(message: Json) -> int:
     """Characters of all that a message or a delta of one says: text, reasoning under any of its names, a
     refusal, the arguments of calls."""
@@ -490,7 +510,10 @@ def _is_meaningful(payload: bytes) -> bool:
     """Whether a chunk holds a part of an answer that is not counted in characters."""
     if _UNCOUNTED.search(payload) is None:
         return False
-    value = read_json(payload)
+    try:
+        value = read_json(payload)
+    except NotJson:  # a number of thousands of digits
+        return True
     choices = value.get("choices")
     for choice in choices if isinstance(choices, list) else ():
         delta = choice.get("delta") if isinstance(choice, dict) else None
