@@ -322,6 +322,7 @@ class Caller:
         if prompt.stream:
             within = Within(
                 first_s=began_s + within_s,
+                whole_s=began_s + _within_s(limits, False, left_s, others),
                 idle_s=limits.idle_s,
                 end_s=began_s + limits.total_s,
                 deadline_s=None if left_s is None else began_s + left_s,

@@ -275,6 +275,11 @@ class Connection(asyncio.Protocol):
         self._quiet_bytes += len(data)
         try:
             self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            exchange.fail(
+                ProviderUnavailable("the server changed to another protocol, which nobody asked for")
+            )
+            return
         except httptools.HttpParserError as error:
             why = f"the reply is not valid HTTP: {error}"
             if exchange.complete:
