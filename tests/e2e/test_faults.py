@@ -51,10 +51,10 @@ BEFORE_FIRST = {
     "U11-head": "head-rate=20",
     "U12-double": "length=double",
     "U13-head": "header=10000000",
-    "U13-gzip": "gzip=50000000",
     "said": "error=0",
 }
 WHOLE_ONLY = {
+    "U13-gzip": "gzip=50000000",
     "U5": "stall=3",
     "U6-cut": "truncate=3,end=cut",
     "U6-reset": "truncate=3,end=reset",
@@ -211,7 +211,8 @@ def test_what_never_ends_is_cut_at_the_cap(gateway: Running, script: str, stream
     memory = gateway.memory_bytes()
     reply = gateway.chat(model=f"a/fault:{script}", stream=stream)
     failed = reply.status in (502, 504) if reply.status != 200 else reply.events[-1] != "[DONE]"
-    assert failed, reply.body[-300:]
+    after_its_end = stream and script.startswith("gzip")  # a stream has said all by then
+    assert failed != after_its_end, reply.body[-300:]
     assert gateway.memory_bytes() - memory < 16 * MIB
 
 

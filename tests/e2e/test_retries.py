@@ -37,6 +37,28 @@ tier = "both"
 calls_max = 1
 [tiers.dear]
 targets = ["a/dear", "b/dear"]
+[endpoints.spare]
+tier = "spare"
+usd_max = 0.02
+[tiers.spare]
+targets = ["a/spare", "b/dearest"]
+[endpoints.spared]
+tier = "spared"
+usd_max = 0.02
+[tiers.spared]
+targets = ["b/dearest", "a/spared"]
+[[prices]]
+target = "a/spare"
+input = 1
+output = 4
+[[prices]]
+target = "a/spared"
+input = 1
+output = 4
+[[prices]]
+target = "b/dearest"
+input = 10000
+output = 40000
 [[prices]]
 target = "a/dear"
 input = 1
@@ -272,3 +294,15 @@ def test_a_refusal_and_an_outage_are_both_named(
         second.on_call = None
     message = reply.error["message"]
     assert "asked for a 400" in message and "asked for a 503" in message
+
+
+@pytest.mark.parametrize("endpoint", ["spare", "spared"])
+def test_a_target_that_is_too_dear_does_not_hide_what_the_other_said(
+    gateway: Running, script: Script, endpoint: str
+) -> None:
+    script.of[endpoint] = ["status=503", "good"]
+    reply = gateway.chat("once", model=f"farthing/{endpoint}", max_tokens=10)
+    assert reply.status == 200, reply.body
+    assert [one.target for one in gateway.receipt_of(reply).attempts] == [f"a/{endpoint}"] * 2
+    script.of[endpoint] = ["status=400"]
+    assert gateway.chat("refused", model=f"farthing/{endpoint}", max_tokens=10).status == 400

@@ -79,6 +79,7 @@ class Scene:
         self.upstream = Upstream()
         within = Within(
             first_s=NEVER_S,
+            whole_s=NEVER_S,
             idle_s=NEVER_S,
             end_s=NEVER_S,
             deadline_s=None,

@@ -180,3 +180,24 @@ def test_of_several_targets_all_are_named_and_a_last_refusal_is_passed_on() -> N
 def test_a_code_without_words_decides_what_to_do() -> None:
     spent = failure("up", 429, {}, wire({"error": {"message": None, "code": "insufficient_quota"}}))
     assert not spent.again and spent.said is not None and spent.said["code"] == "insufficient_quota"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Mon, 99999999999 Jan 2020 00:00:00 GMT",
+        "1 Jan 2020 00:00:00 +99999999999999",
+        "nan",
+        "\xff",
+        "9" * 999,
+    ],
+)
+def test_a_pause_that_makes_no_sense_is_none(said: str) -> None:
+    assert wait_s({b"retry-after": said.encode("latin-1")}, b"") is None
+
+
+def test_an_object_as_deep_as_any_is_looked_through() -> None:
+    deep: Any = "words"
+    for _ in range(5_000):
+        deep = {"a": deep}
+    assert has_words(deep)

@@ -3,6 +3,7 @@
 import json
 import math
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,6 +30,15 @@ def test_what_is_no_json_is_said_to_be_none(raw: bytes) -> None:
 def test_two_halves_are_joined_and_one_is_replaced() -> None:
     assert json.loads(write_json({"a\ud83d\ude00": ["\ud83d", "\ud83d\ude00"]})) == {"a😀": ["\ufffd", "😀"]}
     assert write_json([math.nan, math.inf]) == b"[null,null]"
+
+
+def test_halves_are_joined_however_deep_they_lie() -> None:
+    deep = b'{"a":[' * 450 + b'"\\ud83d"' + b"]}" * 450
+    assert json.loads(write_json(read_json(deep))) == json.loads(deep.replace(b"d83d", b"fffd"))
+
+
+def test_a_raw_value_is_read_as_its_bytes_are() -> None:
+    assert read_json(msgspec.Raw(b'"\\ud83d"')) == "\ud83d"
 
 
 values = st.recursive(

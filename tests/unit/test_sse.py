@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from farthing.models.providers.sse import BadStream, EventReader, ProviderSaid
+from farthing.models.providers.sse import EMPTY_EVENTS_MAX, BadStream, EventReader, ProviderSaid
 
 LIMIT = 100_000
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -217,3 +217,38 @@ def test_a_usage_chunk_that_came_in_several_lines_is_kept_as_one() -> None:
     assert reader.feed(events(STREAM[-1], done=False) + said) == events(STREAM[-1], done=False)
     assert reader.usage_event is not None and b"\n" not in reader.usage_event
     assert json.loads(reader.usage_event)["usage"] == {"prompt_tokens": 3, "completion_tokens": 4}
+
+
+DEEP = [opener * depth + b"1" + closer * depth for depth in (400, 980, 5_000, 100_000) for opener, closer in (
+    (b"[", b"]"), (b'{"a":', b"}"))]  # fmt: skip
+PLACES = [
+    b'{"choices":[{"index":0,"delta":{"content":%s}}]}',
+    b'{"choices":[{"index":0,"delta":{"audio":%s}}]}',
+    b'{"choices":[{"index":0,"delta":{"thinking":%s}}]}',
+    b'{"choices":[{"index":0,"message":{"content":%s}}]}',
+    b'{"choices":[],"usage":%s}',
+    b'{"error":%s}',
+    b"%s",
+]
+
+
+@pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("place", PLACES)
+def test_no_depth_and_no_number_is_more_than_a_bad_stream(place: bytes, begun: bool) -> None:
+    for odd in [*DEEP, b"9" * 5_000, rb'"\ud83d"', b"[" * 300 + rb'"\ud83d"' + b"]" * 300]:
+        reader = EventReader(1_000_000)
+        if begun:
+            reader.feed(events(chunk({"content": "hi"}), done=False))
+        try:
+            reader.feed(b"data: " + place.replace(b"%s", odd) + b"\n\n")
+            assert reader.chunks >= begun and reader.text_chars >= begun
+        except BadStream:
+            continue
+
+
+@pytest.mark.parametrize("nothing", [b":\n\n", b"data: null\n\n", b"event: ping\n\n", b"\n\n"])
+def test_a_flood_of_events_that_say_nothing_ends(nothing: bytes) -> None:
+    reader = EventReader(1_000_000)
+    reader.feed(nothing * EMPTY_EVENTS_MAX)
+    with pytest.raises(BadStream, match="say nothing"):
+        reader.feed(nothing * 2)

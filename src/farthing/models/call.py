@@ -155,7 +155,7 @@ class Caller:
         attempts, targets = wanted.receipt.attempts, route.targets
         attempts_max = len(attempts) + self._config.attempts_max
         failed: list[Failed] = []
-        refused: ContractExceeded | None = None
+        refused: dict[str, ContractExceeded] = {}
         for place, target in enumerate(targets):
             if len(attempts) >= attempts_max:
                 break
@@ -176,11 +176,9 @@ class Caller:
                 except ContractExceeded as error:
                     if error.limit != "usd_max" and (not failed or error.limit == "deadline_s"):
                         raise  # else what failed before is what the client has to know
-                    refused = error  # of money: another target may be cheaper
+                    refused[target.name] = error  # of money: another target may be cheaper
                     break
-        if refused is not None and not failed:
-            raise refused
-        return await self._once_more(wanted, route, failed, attempts_max)
+        return await self._once_more(wanted, route, failed, refused, attempts_max)
 
     def _others(self, targets: Sequence[Target], place: int) -> bool:
         """Whether a target after this one could be asked in its stead."""
@@ -189,16 +187,22 @@ class Caller:
         )
 
     async def _once_more(
-        self, wanted: Wanted, route: Route, failed: list[Failed], attempts_max: int
+        self,
+        wanted: Wanted,
+        route: Route,
+        failed: list[Failed],
+        refused: dict[str, ContractExceeded],
+        attempts_max: int,
     ) -> Called:
-        """Nobody else is left: ask those that rest, and again those that may answer after a pause.
+        """Nobody else is left: ask those that rest, and again those that may answer after a pause. `refused`
+        are the targets that are too dear.
 
         Raises:
             NoProviderLeft: none did. ContractExceeded, Overloaded: the next call may not be made.
         """
         hold, attempts = wanted.hold, wanted.receipt.attempts
-        targets = [(target, self.health(target)) for target in route.targets]
         while len(attempts) < attempts_max and wanted.otherwise == "failed":
+            targets = [(one, self.health(one)) for one in route.targets if one.name not in refused]
             found = next_try(targets, failed, self._config.retry_wait_s_max, hold.left_s)
             if found is None or hold.left_calls == 0 or (found.again and not found.health.may_retry()):
                 break
@@ -212,12 +216,14 @@ class Caller:
             except ProviderError as error:
                 failed.append(Failed(found.target, error))
             except ContractExceeded as error:
-                if not failed or error.limit == "deadline_s":
+                if error.limit != "usd_max" and (not failed or error.limit == "deadline_s"):
                     raise
-                break
+                refused[found.target.name] = error
         errors = [one.error for one in failed]
+        if not errors and refused:
+            raise next(reversed(refused.values()))
         if not errors:
-            errors = [health.why_it_rests(target.name) for target, health in targets]
+            errors = [self.health(target).why_it_rests(target.name) for target in route.targets]
         raise NoProviderLeft(errors, tried_again=len(failed) > 1 and len(attempts) >= attempts_max)
 
     def timed(self, called: Called, wanted: Wanted) -> None:
@@ -313,6 +319,7 @@ class Caller:
         if prompt.stream:
             within = Within(
                 first_s=began_s + within_s,
+                whole_s=began_s + _within_s(limits, False, left_s, others),
                 idle_s=limits.idle_s,
                 end_s=began_s + limits.total_s,
                 deadline_s=None if left_s is None else began_s + left_s,

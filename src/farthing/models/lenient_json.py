@@ -45,7 +45,7 @@ def any_json(raw: bytes | Raw) -> Any:
 
 def _read_loosely(raw: bytes) -> Any:
     try:
-        return json.loads(raw.decode("utf-8-sig"), strict=False)
+        return json.loads(bytes(raw).decode("utf-8-sig"), strict=False)  # a `Raw` has no `decode`
     except (ValueError, RecursionError) as error:
         raise NotJson(str(error)) from None
 
@@ -60,9 +60,23 @@ def write_json(value: Any) -> bytes:
 
 
 def _joined(value: Any) -> Any:
-    """`value` with only whole characters in its strings."""
-    if isinstance(value, str):
-        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    if isinstance(value, dict):
-        return {_joined(name): _joined(inner) for name, inner in value.items()}
-    return [_joined(item) for item in value] if isinstance(value, list) else value
+    """`value` with only whole characters in its strings, however deep they lie."""
+    whole: list[Any] = [None]
+    left: list[tuple[Any, Any, Any]] = [(whole, 0, value)]
+    while left:
+        into, place, value = left.pop()
+        if isinstance(value, str):
+            into[place] = _text(value)
+        elif isinstance(value, dict):
+            into[place] = fields = dict.fromkeys(map(_text, value))
+            left += [(fields, _text(name), inner) for name, inner in value.items()]
+        elif isinstance(value, list):
+            into[place] = items = [None] * len(value)
+            left += [(items, index, inner) for index, inner in enumerate(value)]
+        else:
+            into[place] = value
+    return whole[0]
+
+
+def _text(text: str) -> str:
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

@@ -39,6 +39,9 @@ class Within(Struct, frozen=True):
 
     first_s: float
     """When the answer must have begun."""
+    whole_s: float
+    """When a whole answer in place of a stream must be there: it shows nothing before, so another target may
+    be asked till then."""
     idle_s: float
     """The longest pause after that."""
     end_s: float
@@ -65,6 +68,8 @@ class Stream(Waits):
         "_output_chunks_max",
         "_sink",
         "_sniffed",
+        "_told",
+        "_told_s",
         "_unread",
         "_whole",
         "_within",
@@ -105,6 +110,9 @@ class Stream(Waits):
         self._sniffed = False
         self._unread = b""
         """The part of a byte order mark that has come."""
+        self._told: tuple[int, Usage | None] = (0, None)
+        """What had been said at `_told_s`, when it last said something after its finish."""
+        self._told_s = 0.0
         self._whole: list[bytes] | None = None
         """What came of a whole answer in place of a stream; None: a stream comes."""
         self.reader = EventReader(within.event_bytes_max, usage_form)
@@ -222,8 +230,8 @@ class Stream(Waits):
             return
         try:
             block = self.reader.feed(piece)
-        except BadStream as error:
-            if self._begun:  # else the answer has not begun, and another target may give it
+        except (BadStream, RecursionError) as error:
+            if self._begun and isinstance(error, BadStream):  # else another target may give the answer
                 self._hand_on(error.before)
             self._finish(self._bad(error))
             return
@@ -260,7 +268,7 @@ class Stream(Waits):
             self.cut = "output_tokens_max"
             self._finish(None)
         elif reader.finished and len(reader.finished) >= self._choices:
-            self._limit(min(self._within.idle_s, AFTER_FINISH_S))
+            self._wait_for_the_rest()
 
     def _begin(self) -> None:
         """The answer has begun: from now on there is no other target for it."""
@@ -269,9 +277,19 @@ class Stream(Waits):
         self._limit(self._within.idle_s)
         self.wake()
 
-    def _limit(self, idle_s: float) -> None:
+    def _wait_for_the_rest(self) -> None:
+        """Its choices have ended: what may come yet is its usage and `[DONE]`. Signs of life are neither."""
+        reader = self.reader
+        told, now_s = (reader.chunks, reader.usage), time.monotonic()
+        if told != self._told or not self._told_s:
+            self._told, self._told_s = told, now_s
+        self._limit(min(self._within.idle_s, AFTER_FINISH_S), self._told_s + AFTER_FINISH_S)
+
+    def _limit(self, idle_s: float, until_s: float = FAR_S) -> None:
         within = self._within
-        end_s = within.end_s if within.deadline_s is None else min(within.end_s, within.deadline_s)
+        end_s = min(
+            until_s, within.end_s if within.deadline_s is None else min(within.end_s, within.deadline_s)
+        )
         self._exchange.limit(idle_s=idle_s, limit_s=end_s, bytes_max=within.bytes_max, now_s=time.monotonic())
 
     def _is_stream(self, piece: bytes) -> bool:
@@ -284,7 +302,7 @@ class Stream(Waits):
         self._sniffed = bool(start)
         if start in (b"{", b"["):
             self._whole = []
-            self._limit(self._within.idle_s)
+            self._limit(self._within.idle_s, self._within.whole_s)
         elif start == b"<":
             self._finish(ProviderUnavailable("the reply to a streamed request is a page, not a stream"))
             return False
@@ -315,7 +333,7 @@ class Stream(Waits):
                 block = reader.feed(self._as_events(b"".join(self._whole)))
             else:
                 block = reader.end()
-        except BadStream as error:
+        except (BadStream, RecursionError) as error:
             if not reader.ended(self._choices):
                 self._finish(self._bad(error))
                 return
@@ -339,7 +357,7 @@ class Stream(Waits):
         except NotChunks:
             raise self._in_answer(body) from None
 
-    def _bad(self, error: BadStream) -> FarthingError:
+    def _bad(self, error: BadStream | RecursionError) -> FarthingError:
         if not isinstance(error, ProviderSaid):
             return self._broken(str(error))
         return self._broken(str(error), error.said) if self._begun else self._in_answer(error.payload)

@@ -24,6 +24,7 @@ from farthing.types import Json
 WORDS_CHARS_MAX = 2_000
 MESSAGE_CHARS_MAX = 500  # of them in a message of ours
 DEPTH_MAX = 6
+NESTS_MAX = 50  # of an object that may say nothing; one that is deeper says something
 # Where the words stand, in the order to look: OpenAI, FastAPI, Spring, AWS, OAuth, problem details, Apigee.
 WORDS = (
     "message", "detail", "error_description", "error_message", "error_msg", "error", "msg", "errors",
@@ -130,10 +131,10 @@ def is_error(value: Json) -> bool:
     return has_words(value.get("message")) and any(value.get(name) for name in ("code", "type", "status"))
 
 
-def has_words(error: Any) -> bool:
+def has_words(error: Any, depth: int = 0) -> bool:
     """Whether anything is said: neither null, false, 0, empty nor an object of such."""
-    if isinstance(error, dict):
-        return any(map(has_words, error.values()))
+    if isinstance(error, dict) and depth < NESTS_MAX:
+        return any(has_words(inner, depth + 1) for inner in error.values())
     return bool(error)
 
 
@@ -240,9 +241,9 @@ def wait_s(headers: Mapping[bytes, bytes], body: bytes, now_unix_s: float | None
     except ValueError:
         try:
             when = parsedate_to_datetime((raw or b"").decode("latin-1"))
-        except ValueError:
+            seconds = when.timestamp() - (time() if now_unix_s is None else now_unix_s)
+        except (ValueError, OverflowError):  # a year of six digits
             return None
-        seconds = when.timestamp() - (time() if now_unix_s is None else now_unix_s)
     return seconds if 0 <= seconds < float("inf") else None
 
 

@@ -6,6 +6,7 @@ the usage chunk. What comes back goes on byte for byte.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
@@ -261,9 +262,12 @@ def _loosely(body: bytes, why: str) -> _Whole:
         ProviderUnavailable: it is no JSON object.
     """
     try:
-        value = read_json(body)
-    except NotJson:
+        return _of_value(read_json(body))
+    except (NotJson, RecursionError):
         raise ProviderUnavailable(f"the reply is not JSON: {why}") from None
+
+
+def _of_value(value: Any) -> _Whole:
     if not isinstance(value, dict):
         raise ProviderUnavailable("the reply is JSON of another shape: not an object")
     choices, data, usage = value.get("choices"), value.get("data"), value.get("usage")

@@ -37,6 +37,7 @@ from farthing.types import Json, Usage
 DONE = b"data: [DONE]\n\n"
 PINGS = frozenset({b"ping", b"heartbeat", b"keepalive", b"keep-alive"})
 """Names of events that only keep a connection open."""
+EMPTY_EVENTS_MAX = 100_000  # of a stream: reading as many that say nothing takes a tenth of a second
 UNCOUNTED_BYTES_MAX = 131_072  # of a stream that are held until they are counted
 
 _FINISH = b'"finish_reason":"'
@@ -67,6 +68,7 @@ class EventReader:
     __slots__ = (
         "_buffer",
         "_chunks",
+        "_empty_events",
         "_event_bytes_max",
         "_held_cr",
         "_seen",
@@ -97,6 +99,7 @@ class EventReader:
         self.done = False
         """`[DONE]` has come; whatever follows is ignored."""
         self._chunks = 0
+        self._empty_events = 0
         self._seen: set[int] = set()
         """Indices of the choices that have been counted."""
         self._text_chars = 0
@@ -157,8 +160,8 @@ class EventReader:
         return b"".join(passed)
 
     def _read_block(self, block: bytes, passed: list[bytes], tried: bool) -> None:
-        """Take in whole events, and add to `passed` what of them is to be sent on now. `tried`: they are known
-        not to be all plain."""
+        """Take in whole events, and add to `passed` what of them is to be sent on now. `tried`: they were
+        looked at, and are not all plain."""
         at = 0
         while at < len(block) and not self.begun:
             end = block.find(b"\n\n", at)
@@ -278,12 +281,13 @@ class EventReader:
         if BOM in event:
             event = b"\n".join(line.removeprefix(BOM) for line in event.split(b"\n"))
         name, payload = _fields_of(event)
-        if payload is None:
-            return _comments_of(event) if self.begun else b""
-        if name == b"error":
+        if name == b"error" and payload is not None:
             raise ProviderSaid(payload)
         if not payload or payload == b"null" or name in PINGS:
-            return b""
+            self._empty_events += 1
+            if self._empty_events > EMPTY_EVENTS_MAX:
+                raise BadStream(f"more than {EMPTY_EVENTS_MAX} events say nothing")
+            return _comments_of(event) if payload is None and self.begun else b""
         if payload.startswith((b"[DONE]", b'"[DONE]"')):
             self.done = True
             return b""

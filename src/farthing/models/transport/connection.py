@@ -55,6 +55,8 @@ class Http1Exchange(Waits):
     waiting_for = "the first byte"
     _data: DataCallback | None = None
     _end: EndCallback | None = None
+    _unpacked: UnpackedStream | None = None
+    """What stands before those two where the reply is compressed."""
 
     def __init__(self, deadline_s: float, loop: asyncio.AbstractEventLoop, *, whole: bool) -> None:
         self.deadline_s = deadline_s
@@ -99,16 +101,12 @@ class Http1Exchange(Waits):
         self._relay(data, end)
 
     def _relay_unpacked(self, encoding: bytes, data: DataCallback, end: EndCallback) -> None:
-        def take(piece: bytes) -> None:
-            try:
-                stream.take(piece)
-            except ProviderUnavailable as error:
-                if self.complete:
-                    self.error = error
-                self.fail(error)
+        def damaged(error: ProviderUnavailable) -> None:
+            self.complete = False  # its end is not worth more than the rest of it
+            self.fail(error)
 
         try:
-            stream = UnpackedStream(Unpacker(encoding, self.bytes_max), data)
+            unpacker = Unpacker(encoding, self.bytes_max)
         except ProviderUnavailable as error:
             self._end = end
             self.fail(error)
@@ -116,7 +114,8 @@ class Http1Exchange(Waits):
                 self._end = None
                 end(error)
             return
-        self._relay(take, end)
+        self._unpacked = stream = UnpackedStream(unpacker, data, end, damaged)
+        self._relay(stream.take, stream.end)
 
     def _relay(self, data: DataCallback, end: EndCallback) -> None:
         self._data = data
@@ -131,18 +130,22 @@ class Http1Exchange(Waits):
     def pause(self) -> None:
         self.paused = True
         self.deadline_s = self.limit_s  # waiting for the client is not the provider's fault
+        if self._unpacked is not None:
+            self._unpacked.pause()
         if self.connection is not None:
             self.connection.pause()
 
     def resume(self) -> None:
         self.paused = False
+        if self._unpacked is not None:
+            self._unpacked.resume()
         if self.connection is not None:
             self.deadline_s = min(time.monotonic() + self.idle_s, self.limit_s)
             self.connection.resume()
 
     def leave(self) -> None:
         """The caller has all it wants. The end may still come within a second, then the connection lives."""
-        self._data = self._end = None
+        self._unlisten()
         self.parts.clear()
         if self.paused:
             self.resume()
@@ -151,10 +154,15 @@ class Http1Exchange(Waits):
             self.deadline_s = time.monotonic() + 1.0
 
     def close(self) -> None:
-        self._data = self._end = None
+        self._unlisten()
         if not self.complete:
             self.error = self.error or ProviderUnavailable("closed by us")
             self._abort()
+
+    def _unlisten(self) -> None:
+        self._data = self._end = None
+        if self._unpacked is not None:
+            self._unpacked.drop()
 
     # -- what the connection does ------------------------------------------------------------------
 
@@ -242,9 +250,10 @@ class Connection(asyncio.Protocol):
         exchange, self.exchange = self.exchange, None
         if exchange is None:
             return
-        if exchange.status and self._ended_by_close(exchange):
+        if exchange.status and not exchange.complete and self._ended_by_close(exchange):
             exchange.completed()
             return
+        exchange.complete = False  # else it was given back, and is not ours any more
         got = exchange.status or self._quiet_bytes
         said = f" ({exc})" if exc else ""
         where = "in the middle of its reply" if got else "before it replied"
@@ -262,9 +271,15 @@ class Connection(asyncio.Protocol):
         if exchange is None:  # nobody asked: this socket cannot be trusted with a request
             self.abort()
             return
+        began_s = time.monotonic()
         self._quiet_bytes += len(data)
         try:
             self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            exchange.fail(
+                ProviderUnavailable("the server changed to another protocol, which nobody asked for")
+            )
+            return
         except httptools.HttpParserError as error:
             why = f"the reply is not valid HTTP: {error}"
             if exchange.complete:
@@ -285,11 +300,12 @@ class Connection(asyncio.Protocol):
         if exchange.complete:
             self._complete(exchange)
         elif exchange._data is not None:
-            self._pace(exchange)
+            self._pace(exchange, began_s)
 
-    def _pace(self, exchange: Http1Exchange) -> None:
+    def _pace(self, exchange: Http1Exchange, began_s: float) -> None:
+        """Let others have their turn: what takes long to read must not be followed by more at once."""
         now_s = time.monotonic()
-        if now_s - exchange.last_s < PACE_S and not exchange.paused:
+        if not exchange.paused and (began_s - exchange.last_s < PACE_S or now_s - began_s > PACE_S):
             self.pool.rest(self)
         exchange.last_s = now_s
         if not exchange.paused:

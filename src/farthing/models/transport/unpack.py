@@ -6,13 +6,15 @@ and never so much at once that other requests would wait for it.
 
 import asyncio
 import zlib
+from collections import deque
 from collections.abc import Callable
 
 from farthing.errors import ProviderUnavailable
 
 STEP_BYTES = 1_048_576  # about 2 ms
 TAKEN_BYTES = 65_536  # of a whole reply at once
-AT_ONCE_BYTES_MAX = 8 * STEP_BYTES  # of one piece of a stream; an event is at most one of them
+SLICE_BYTES = 131_072  # of a stream at once: who reads it takes longer than we do
+STEPS_AT_ONCE = 16  # of a stream: of a reply in many small parts each takes one
 GZIP_BEGINS = b"\x1f\x8b"
 UNPACKED = frozenset({b"gzip", b"x-gzip", b"deflate"})
 
@@ -47,8 +49,8 @@ class Unpacker:
         self._held = b""
         """Too little to tell what it begins."""
 
-    def step(self, piece: bytes) -> bytes:
-        """Take `piece` and give at most `STEP_BYTES`. While `waiting`, go on with `step(b"")`.
+    def step(self, piece: bytes, most: int = STEP_BYTES) -> bytes:
+        """Take `piece` and give at most so many bytes. While `waiting`, go on with `step(b"")`.
 
         Raises:
             ProviderUnavailable: it is damaged, or larger than the cap.
@@ -63,26 +65,26 @@ class Unpacker:
                 return b""  # padding
             self._packed = zlib.decompressobj(_GZIP_OR_ZLIB)  # gzip may be several, one after the other
         try:
-            out = self._unpacked(data)
+            out = self._unpacked(data, most)
         except zlib.error as error:
             raise ProviderUnavailable(f"the compressed reply is damaged: {error}") from None
         self._may_be_bare = False
         self._tail = self._packed.unconsumed_tail or self._packed.unused_data
-        self._full = len(out) == STEP_BYTES
+        self._full = len(out) == most
         self._left_bytes -= len(out)
         if self._left_bytes < 0:
             raise ProviderUnavailable(f"the reply is larger than {self._bytes_max} bytes when unpacked")
         return out
 
-    def _unpacked(self, data: bytes) -> bytes:
+    def _unpacked(self, data: bytes, most: int) -> bytes:
         try:
-            return self._packed.decompress(data, STEP_BYTES)
+            return self._packed.decompress(data, most)
         except zlib.error:
             if not self._may_be_bare:
                 raise
             # `deflate` without the header that RFC 9110 asks for, which some servers leave out
             self._packed = zlib.decompressobj(_BARE)
-            return self._packed.decompress(data, STEP_BYTES)
+            return self._packed.decompress(data, most)
 
     @property
     def waiting(self) -> bool:
@@ -114,22 +116,101 @@ async def unpacked(body: bytes, encoding: bytes, bytes_max: int) -> bytes:
 
 
 class UnpackedStream:
-    """Stands between an exchange and who wants its pieces: takes them compressed, hands them on unpacked."""
+    """Stands between an exchange and who wants its pieces: takes them compressed, hands them on unpacked, no
+    more in one turn of the loop than others can wait for. `end` follows the last of them."""
 
-    def __init__(self, unpacker: Unpacker, data: Callable[[bytes], None]) -> None:
+    def __init__(
+        self,
+        unpacker: Unpacker,
+        data: Callable[[bytes], None],
+        end: Callable[[Exception | None], None],
+        damaged: Callable[[ProviderUnavailable], None],
+    ) -> None:
+        """`damaged` is told, before `end` is, that nothing more can be made of what comes."""
         self._unpacker = unpacker
         self._data = data
+        self._end = end
+        self._damaged = damaged
+        self._loop = asyncio.get_running_loop()
+        self._pieces: deque[bytes] = deque()
+        self._going_on = False
+        """The next slice is to come in the next turn."""
+        self._paused = False
+        self._over = False
+        self._ended = False
+        """Nothing more comes; `_error` is why."""
+        self._error: Exception | None = None
 
     def take(self, piece: bytes) -> None:
-        """Raises:
-        ProviderUnavailable: it is damaged, or larger than the cap or than one piece may be.
-        """
-        unpacker = self._unpacker
-        out = [unpacker.step(piece)]
-        while unpacker.waiting:
-            if len(out) * STEP_BYTES >= AT_ONCE_BYTES_MAX:
-                raise ProviderUnavailable("a piece of the compressed reply unpacks to more than it may")
-            out.append(unpacker.step(b""))
-        found = b"".join(out)
-        if found:
-            self._data(found)
+        """Take what came of the reply."""
+        self._pieces.append(piece)
+        if not self._going_on:
+            self._slice()
+
+    def end(self, error: Exception | None) -> None:
+        """Nothing more comes. Who has stopped reading hears of an error at once."""
+        self._ended, self._error = True, error
+        if not self._has_more or (self._paused and error is not None):
+            self._finish(error)
+
+    def pause(self) -> None:
+        """Hand nothing on."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Go on. Safe to call at any time."""
+        self._paused = False
+        if self._has_more or self._ended:
+            self._go_on()
+
+    def drop(self) -> None:
+        """Nobody wants it any more."""
+        self._over = True
+        self._pieces.clear()
+
+    @property
+    def _has_more(self) -> bool:
+        return bool(self._pieces) or self._unpacker.waiting
+
+    def _go_on(self) -> None:
+        if not self._going_on and not self._over:
+            self._going_on = True
+            self._loop.call_soon(self._slice)
+
+    def _slice(self) -> None:
+        self._going_on = False
+        if self._paused or self._over:
+            return
+        unpacker, pieces = self._unpacker, self._pieces
+        out: list[bytes] = []
+        left_bytes = SLICE_BYTES
+        damage: ProviderUnavailable | None = None
+        try:
+            for _ in range(STEPS_AT_ONCE):
+                if left_bytes <= 0 or not self._has_more:
+                    break
+                found = unpacker.step(b"" if unpacker.waiting else pieces.popleft(), left_bytes)
+                out.append(found)
+                left_bytes -= len(found)
+        except ProviderUnavailable as error:
+            damage = error
+        if not self._hand_on(b"".join(out)):
+            return
+        if damage is not None:
+            self._damaged(damage)
+            self._finish(damage)
+        elif self._has_more:
+            self._go_on()
+        elif self._ended:
+            self._finish(self._error)
+
+    def _hand_on(self, block: bytes) -> bool:
+        """Whether more is wanted."""
+        if block:
+            self._data(block)
+        return not self._over
+
+    def _finish(self, error: Exception | None) -> None:
+        if not self._over:
+            self.drop()
+            self._end(error)
