@@ -170,3 +170,41 @@ def test_what_came_before_an_error_in_the_same_read_is_not_lost() -> None:
     with pytest.raises(ProviderSaid) as said:
         reader.feed(good + events({"error": {"message": "no more"}}))
     assert said.value.before == good
+
+
+@pytest.mark.parametrize(
+    "bad", [b"data: {half\n\n", b'data: {"error": {"message": "m"}}\n\n', b'data: {"\xff"}\n\n']
+)
+def test_what_is_good_before_a_bad_event_is_kept_with_it(bad: bytes) -> None:
+    reader, good = EventReader(LIMIT), events(*STREAM[:2], done=False)
+    with pytest.raises(BadStream) as raised:
+        reader.feed(good + bad + events(STREAM[2]))
+    assert raised.value.before == good
+    assert reader.begun
+    assert reader.chunks == 1
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"delta": {"role": "assistant", "content": ""}, "finish_reason": "error"},
+        {"delta": {"content": ""}, "error": {"message": "m", "code": 502}},
+        {"delta": {}, "finish_reason": "error", "error": {"message": "m"}, "native": [1]},
+        {"delta": {"content": []}, "finish_reason": "network_error"},
+    ],
+)
+def test_a_choice_that_failed_is_an_error_where_nothing_was_said(choice: dict[str, Any]) -> None:
+    failed = events({"choices": [{"index": 0, **choice}]}, done=False)
+    with pytest.raises(ProviderSaid):
+        EventReader(LIMIT).feed(failed)
+    reader = EventReader(LIMIT)
+    reader.feed(events(chunk({"content": "x"}), done=False))
+    assert reader.feed(failed) == failed
+
+
+@pytest.mark.parametrize("error", [None, {}, "", {"message": ""}])
+def test_an_error_in_a_choice_that_says_nothing_is_none(error: Any) -> None:
+    answer = events({"choices": [{"index": 0, "delta": {"content": ""}, "error": error}]}, chunk({}, "stop"))
+    reader = EventReader(LIMIT)
+    reader.feed(answer)
+    assert reader.finished == {0: "stop"}

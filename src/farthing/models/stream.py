@@ -223,11 +223,19 @@ class Stream(Waits):
         try:
             block = self.reader.feed(piece)
         except BadStream as error:
-            if self._begun:  # else the answer has not begun, and another target may give it
-                self._hand_on(error.before)
-            self._finish(self._bad(error))
+            self._refused(error)
             return
         self._take(block)
+
+    def _refused(self, error: BadStream) -> None:
+        """What came is bad from some event on. What is good before it goes to a client that has seen a part
+        of the answer; and a complete answer is none the worse for what follows, if that is no error."""
+        ended = not isinstance(error, ProviderSaid) and self.reader.ended(self._choices)
+        if ended or self._begun:
+            self._take(error.before)
+        if not self._finished:
+            self.reader.done = ended
+            self._finish(None if ended else self._bad(error))
 
     def _hand_on(self, block: bytes) -> None:
         """Send a block of events, or hold it while there is nobody to send it to."""
@@ -316,10 +324,10 @@ class Stream(Waits):
             else:
                 block = reader.end()
         except BadStream as error:
-            if not reader.ended(self._choices):
+            if isinstance(error, ProviderSaid) or not reader.ended(self._choices):
                 self._finish(self._bad(error))
                 return
-            block = b""
+            block = error.before
         except ProviderError as error:
             self._finish(error)
             return

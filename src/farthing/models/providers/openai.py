@@ -15,7 +15,7 @@ from farthing.errors import ProviderError, ProviderUnavailable
 from farthing.models.lenient_json import BOM, NotJson, read_json, write_json
 from farthing.models.providers import failures
 from farthing.models.providers.completion import NotChunks, assemble
-from farthing.models.providers.sse import BadStream, EventReader, ProviderSaid, finish_of
+from farthing.models.providers.sse import BadStream, EventReader, ProviderSaid, finish_of, said_chars
 from farthing.models.providers.usage import UNSAID, UsageForm, read_usage
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
@@ -43,6 +43,7 @@ class _Choice(Struct):
     finish_reason: str | None = None
     message: _Message | None = None
     logprobs: Raw = NULL
+    error: Raw = NULL
 
 
 class _Token(Struct):
@@ -212,6 +213,8 @@ class OpenAIProvider:
             if failures.has_words(failures.error_object(body)):
                 raise self.in_answer(body)
             raise ProviderUnavailable("the reply has neither choices nor data")
+        if choices and (choices[0].error is not NULL or choices[0].finish_reason in failures.FAILED_FINISHES):
+            self._refuse_failed(body)
         usage = read_usage(
             whole.usage,
             self.usage_form,
@@ -219,6 +222,15 @@ class OpenAIProvider:
             operation="chat" if choices else "embeddings",
         )
         return WholeReply(body, usage, choices)
+
+    def _refuse_failed(self, body: bytes) -> None:
+        """Raises:
+        ProviderError: the first choice ended by a failure, with nothing said.
+        """
+        choice = next(one for one in read_json(body)["choices"] if isinstance(one, dict))
+        error = failures.failed_choice(choice)
+        if error is not None and not said_chars(choice["message"]) and not choice["message"].get("audio"):
+            raise self.in_answer(error)
 
     def _of_events(self, body: bytes) -> bytes:
         """The whole answer that a stream comes to, which nobody asked for and somebody paid.
@@ -277,6 +289,7 @@ def _choice(value: Json) -> _Choice:
         finish_reason=finish_of(value.get("finish_reason")),
         message=_Message(content=Raw(write_json(content))) if isinstance(message, dict) else None,
         logprobs=Raw(write_json(value.get("logprobs"))),
+        error=Raw(write_json(value.get("error"))),
     )
 
 

@@ -20,12 +20,14 @@ import msgspec
 from msgspec import Raw, Struct
 
 from farthing.models.lenient_json import BOM, NotJson, read_json, write_json
+from farthing.models.providers import failures
 from farthing.models.providers.completion import explode
 from farthing.models.providers.failures import error_object, has_words, is_error
 from farthing.models.providers.usage import UNSAID, UsageForm, read_usage
 from farthing.types import Json, Usage
 
 DONE = b"data: [DONE]\n\n"
+MINIMAX = b'"%b"' % failures.MINIMAX.encode()
 PINGS = frozenset({b"ping", b"heartbeat", b"keepalive", b"keep-alive"})
 """Names of events that only keep a connection open."""
 MEANINGFUL = (
@@ -72,6 +74,8 @@ class ChunkChoice(Struct):
     index: int = 0
     usage: Raw = NULL
     """Kimi's place for it, beside the finish."""
+    error: Raw = NULL
+    """OpenRouter's place for what went wrong behind it."""
 
 
 class WireChunk(Struct):
@@ -211,8 +215,6 @@ class EventReader:
             return b""
         self._keep(data[end + 2 :])
         block = data[: end + 2]
-        if not block.isascii():
-            _check_utf8(block)  # the parser looks only into the strings that are read
         passed: list[bytes] = []
         try:
             self._read_block(block, passed)
@@ -223,6 +225,13 @@ class EventReader:
 
     def _read_block(self, block: bytes, passed: list[bytes]) -> None:
         """Take in whole events, and add to `passed` what of them is to be sent on now."""
+        if not block.isascii():
+            why = _not_utf8(block)  # the parser looks only into the strings that are read
+            if why is not None:
+                good = block[: block.rfind(b"\n\n", 0, why.start) + 1]
+                if good:
+                    self._read_block(good + b"\n", passed)
+                raise BadStream(f"an event is not JSON: not UTF-8: {why.reason}")
         at = 0
         while at < len(block) and not self.begun:
             end = block.find(b"\n\n", at)
@@ -358,16 +367,31 @@ class EventReader:
         except (msgspec.DecodeError, RecursionError):
             return self._loose(payload, event)
         choices = chunk.choices
-        if chunk.error is not NULL or (not choices and chunk.usage is NULL):
+        if chunk.error is not NULL or (not choices and (chunk.usage is NULL or MINIMAX in payload)):
             return self._loose(payload, event)
         for choice in choices or ():
             if choice.delta is None and b'"message"' in payload:
                 return self._loose(payload, event)
             self._choice(choice)
+            if choice.error is not NULL or choice.finish_reason in failures.FAILED_FINISHES:
+                self._refuse_failed(read_json(payload)["choices"])
             if choice.usage is not NULL:
                 self._used(choice.usage, chunk.service_tier)
         held = self._note(payload, bool(choices), chunk.usage, chunk.service_tier)
         return b"" if held else event + b"\n\n"
+
+    def _refuse_failed(self, choices: list[Any]) -> None:
+        """Where nothing was said, a choice that ended by a failure is an error, not an answer.
+
+        Raises:
+            ProviderSaid: it is.
+        """
+        if self.begun or self._chunks:
+            return
+        for choice in choices:
+            error = failures.failed_choice(choice) if isinstance(choice, dict) else None
+            if error is not None:
+                raise ProviderSaid(error)
 
     def _used(self, usage: Raw, service_tier: Raw) -> None:
         """Take in a usage object; the last that counts anything holds."""
@@ -432,6 +456,8 @@ class EventReader:
             payload = write_json(value)
             event = b"data: " + payload
         has_choices = self._loose_choices(value)
+        if has_choices:
+            self._refuse_failed(value["choices"])
         tier = _raw(value.get("service_tier"))
         held = self._note(payload, has_choices, _raw(value.get("usage")), tier)
         return b"" if held else event + b"\n\n"
@@ -530,8 +556,9 @@ def _fields_of(event: bytes) -> tuple[bytes, bytes | None]:
     return name, b"\n".join(lines).strip() if lines else None
 
 
-def _check_utf8(block: bytes) -> None:
+def _not_utf8(block: bytes) -> UnicodeDecodeError | None:
     try:
         block.decode()
     except UnicodeDecodeError as error:
-        raise BadStream(f"an event is not JSON: not UTF-8: {error.reason}") from None
+        return error
+    return None
