@@ -208,3 +208,15 @@ def test_an_error_in_a_choice_that_says_nothing_is_none(error: Any) -> None:
     reader = EventReader(LIMIT)
     reader.feed(answer)
     assert reader.finished == {0: "stop"}
+
+
+@pytest.mark.parametrize("usage", [{}, {"usage": None}])
+def test_groq_has_a_place_of_its_own_for_the_usage(usage: dict[str, Any]) -> None:
+    counted = {"prompt_tokens": 23, "completion_tokens": 19, "total_tokens": 42, "queue_time": 0.07}
+    reader = EventReader(LIMIT)
+    reader.feed(events({**chunk({"content": "x"}), "x_groq": {"id": "req"}}))
+    assert reader.usage is None
+    reader = EventReader(LIMIT)
+    reader.feed(events({**chunk({}, "stop"), **usage, "x_groq": {"id": "req", "usage": counted}}))
+    assert reader.usage is not None
+    assert (reader.usage.input_tokens, reader.usage.output_tokens) == (23, 19)

@@ -23,7 +23,7 @@ from farthing.models.lenient_json import BOM, NotJson, read_json, write_json
 from farthing.models.providers import failures
 from farthing.models.providers.completion import explode
 from farthing.models.providers.failures import error_object, has_words, is_error
-from farthing.models.providers.usage import UNSAID, UsageForm, read_usage
+from farthing.models.providers.usage import UNSAID, UsageForm, any_json, read_usage
 from farthing.types import Json, Usage
 
 DONE = b"data: [DONE]\n\n"
@@ -83,6 +83,8 @@ class WireChunk(Struct):
     usage: Raw = NULL
     service_tier: Raw = NULL
     error: Raw = NULL
+    x_groq: Raw = NULL
+    """Groq's place for the usage, where none was asked for."""
 
 
 _decode = msgspec.json.Decoder(WireChunk).decode
@@ -377,6 +379,8 @@ class EventReader:
                 self._refuse_failed(read_json(payload)["choices"])
             if choice.usage is not NULL:
                 self._used(choice.usage, chunk.service_tier)
+        if chunk.x_groq is not NULL:
+            self._groq(any_json(chunk.x_groq), chunk.service_tier)
         held = self._note(payload, bool(choices), chunk.usage, chunk.service_tier)
         return b"" if held else event + b"\n\n"
 
@@ -397,6 +401,11 @@ class EventReader:
         """Take in a usage object; the last that counts anything holds."""
         tier = None if service_tier is NULL else service_tier
         self.usage = read_usage(usage, self._usage_form, service_tier=tier) or self.usage
+
+    def _groq(self, said: Any, service_tier: Raw) -> None:
+        usage = said.get("usage") if isinstance(said, dict) else None
+        if usage is not None:
+            self._used(_raw(usage), service_tier)
 
     def _note(self, payload: bytes, has_choices: bool, usage: Raw, service_tier: Raw) -> bool:
         """What else a chunk says; True when it must not be sent on now."""
