@@ -220,3 +220,23 @@ def test_groq_has_a_place_of_its_own_for_the_usage(usage: dict[str, Any]) -> Non
     reader.feed(events({**chunk({}, "stop"), **usage, "x_groq": {"id": "req", "usage": counted}}))
     assert reader.usage is not None
     assert (reader.usage.input_tokens, reader.usage.output_tokens) == (23, 19)
+
+
+@pytest.mark.parametrize("alive", [b"data: null\n\n", b"event: ping\ndata: {}\n\n", b"data:\n\n"])
+def test_a_sign_of_life_goes_on_as_a_comment(alive: bytes) -> None:
+    """A client's read timeout would end a stream that goes on well directly."""
+    reader = EventReader(LIMIT)
+    assert reader.feed(alive) == b""
+    reader.feed(events(chunk({"content": "x"}), done=False))
+    assert reader.feed(alive) == b":\n"
+    reader.feed(b"data: [DONE]\n\n")
+    assert reader.feed(alive) == b""
+
+
+@pytest.mark.parametrize(
+    "delta", [{"thinking_blocks": [{"type": "thinking", "thinking": "four"}]}, {"thinking": "four"}]
+)
+def test_thoughts_are_counted_under_any_name(delta: dict[str, Any]) -> None:
+    reader = EventReader(LIMIT)
+    reader.feed(events(chunk(delta), done=False))
+    assert reader.text_chars == 4

@@ -2,7 +2,7 @@
 
 The bytes of an event go on as they came; each event is decoded once, into the few fields that
 accounting, caching and truth need. Two things are kept back for the caller to send last, after the receipt
-is written: the usage chunk, and `[DONE]`. What says nothing (`data: null`, `event: ping`) is dropped.
+is written: the usage chunk, and `[DONE]`. What says nothing (`data: null`, `event: ping`) becomes a comment.
 
 Lenient where a side field is odd, strict where the answer is missing: what is in the usual shape is read by
 typed decoders, and what they refuse is read value by value (`_loose`). Only what is no JSON object at all
@@ -28,6 +28,9 @@ from farthing.types import Json, Usage
 
 DONE = b"data: [DONE]\n\n"
 MINIMAX = b'"%b"' % failures.MINIMAX.encode()
+ALIVE = b":\n"
+"""What a client gets in the place of an event that says nothing but that the connection lives: else its read
+timeout would end what goes on well without us."""
 PINGS = frozenset({b"ping", b"heartbeat", b"keepalive", b"keep-alive"})
 """Names of events that only keep a connection open."""
 MEANINGFUL = (
@@ -66,6 +69,7 @@ class Delta(Struct):
     function_call: FunctionDelta | None = None
     thinking: Raw = NULL
     reasoning_details: Raw = NULL
+    thinking_blocks: Raw = NULL
 
 
 class ChunkChoice(Struct):
@@ -354,7 +358,7 @@ class EventReader:
         if name == b"error":
             raise ProviderSaid(payload)
         if not payload or payload == b"null" or name in PINGS:
-            return b""
+            return ALIVE if self.begun and not self.done else b""
         if payload.startswith((b"[DONE]", b'"[DONE]"')):
             self.done = True
             return b""
@@ -427,10 +431,9 @@ class EventReader:
             chars += len(delta.reasoning_content or delta.reasoning or "")
             for call in delta.tool_calls or ():
                 chars += 0 if call.function is None else call.function.chars()
-            if delta.thinking is not NULL or delta.reasoning_details is not NULL:
-                chars = chars or chars_in(read_json(delta.thinking)) + chars_in(
-                    read_json(delta.reasoning_details)
-                )
+            if not chars:
+                for thoughts in (delta.thinking, delta.reasoning_details, delta.thinking_blocks):
+                    chars = chars or (0 if thoughts is NULL else chars_in(read_json(thoughts)))
             if delta.function_call is not None:
                 chars += delta.function_call.chars()
             self._text_chars += chars
