@@ -148,6 +148,13 @@ BROKEN: dict[str, Row] = {
     "words, then half of JSON": Row(
         reply=cut(b'data: {"choices": [\n\n', *say("lo"), STOP, DONE), text="hel"
     ),
+    "words, then words and half of JSON in one piece": Row(
+        reply=cut(event(say("lo")[0]) + b'data: {"choices": [\n\n', DONE), text="hello"
+    ),
+    "words, then words and bytes that are no text in one piece": Row(
+        reply=cut(event(say("lo")[0]) + b'data: {"choices":[{"delta":{"content":"\xff"}}]}\n\n', DONE),
+        text="hello",
+    ),
     "words, then HTML": Row(reply=cut(b"data: " + HTML + b"\n\n", STOP, DONE), text="hel"),
     "words, then plain text": Row(reply=cut(b"data: internal error\n\n", DONE), text="hel"),
     "words, then bytes that are no text": Row(

@@ -10,7 +10,7 @@ from tests.conftest import StartGateway
 from tests.e2e import wild
 from tests.e2e.gateway import Running
 from tests.e2e.wild import Read, model_of
-from tests.faults.exact import COUNTED, DONE, ROLE, STOP, Exact, chunk, event, say, streamed, whole
+from tests.faults.exact import COUNTED, DONE, ROLE, STOP, Exact, chunk, event, say, streamed, whole, whole_of
 from tests.faults.provider import FaultProvider
 
 from farthing.types import Receipt
@@ -28,6 +28,13 @@ FILTER: Final = {
     "choices": [],
     "prompt_filter_results": [],
 }
+
+
+def failed_choice(**said: Any) -> dict[str, Any]:
+    """OpenRouter's: the status was sent before the provider behind it failed."""
+    error = {"code": 502, "message": WORDS}
+    return {"choices": [{"index": 0, **said, "finish_reason": "error", "error": error}]}
+
 
 NOTHING_YET: dict[str, tuple[Any, ...]] = {
     "nothing at all": (),
@@ -69,6 +76,9 @@ FAILURES: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "a closed connection": ((b": x\n\n",), {"end": "cut"}),
     "a reset": ((b": x\n\n",), {"end": "reset"}),
     "half of JSON": ((b'data: {"choices": [\n\n',), {}),
+    "a failed choice": ((failed_choice(delta={"content": ""}), DONE), {}),
+    "a finish that is a failure": ((chunk(finish="network_error"), DONE), {}),
+    "another": ((chunk({"content": ""}, finish="insufficient_system_resource"), COUNTED, DONE), {}),
     "silence": ((), {"end": "hold"}),
 }
 
@@ -93,6 +103,8 @@ WHOLE_FAILURES: dict[str, Exact] = {
     "a text for the error": whole({"error": WORDS}),
     "HTML": whole(b"<html><body>nginx</body></html>", content_type="text/html"),
     "no choices": whole({"id": "x", "object": "chat.completion", "choices": []}),
+    "a failed choice": whole(failed_choice(message={"role": "assistant", "content": ""})),
+    "a finish that is a failure": whole(whole_of("", finish="error")),
     "500": whole({"error": {"message": WORDS}}, 500),
     "529": whole({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}, 529),
     "307": whole(b"", 307, headers={"location": "https://elsewhere.example/v1/chat/completions"}),

@@ -74,6 +74,11 @@ FORMS: dict[str, Row] = {
 }
 
 ENDS: dict[str, Row] = {
+    "half of JSON after the finish": Row(reply=ended(STOP, COUNTED, b"data: {half\n\n"), direct=FAILS),
+    "half of JSON after the finish, in one piece": Row(
+        reply=streamed(b"".join(map(event, (*HELLO, STOP, COUNTED))) + b"data: {half\n\n"), direct=FAILS
+    ),
+    "DONE in small letters": Row(reply=ended(STOP, COUNTED, b"data: [done]\n\n"), direct=FAILS),
     "no DONE": Row(reply=ended(STOP, COUNTED)),
     "no DONE, closed": Row(reply=ended(STOP, COUNTED, framing="close")),
     "no DONE, with a length": Row(reply=ended(STOP, COUNTED, framing="length")),

@@ -42,6 +42,14 @@ def wire(value: Any) -> bytes:
         (b"prompt too long", "prompt too long"),
         (b"  <html><head><title>502 Bad\nGateway</title></head></html>", "502 Bad Gateway"),
         (b"\xef\xbb\xbf" + wire({"error": {"message": "after a mark"}}), "after a mark"),
+        (b'{"error":{"message":"caf\xe9","code":"c"}}', "caf\ufffd"),
+        (b'<HTML><HEAD><TITLE lang="en">Service down</TITLE></HEAD></HTML>', "Service down"),
+        (b"<html><body><h1>503 Service Unavailable</h1></body></html>", "503 Service Unavailable"),
+        (b"<titles>no</titles><title\nid=x>yes</title>", "yes"),
+        (b'<?xml version="1.0"?><Error><Code>Bad</Code><Message>too long</Message></Error>', "too long"),
+        ({"error": {"message": "", "type": "upstream_error", "code": "bad_response"}}, "bad_response"),
+        ({"error": {"message": None, "type": "overloaded_error"}}, "overloaded_error"),
+        ({"choices": None, "base_resp": {"status_code": 1008, "status_msg": "no balance"}}, "no balance"),
     ],
 )
 def test_the_providers_words_are_found(body: Any, words: str) -> None:
@@ -113,6 +121,25 @@ def test_an_error_in_the_place_of_an_answer_means_what_its_code_says(
         (403, {"message": "flagged", "code": 403, "metadata": {"reasons": ["x"]}}, ProviderRejected),
         (403, {"message": "no", "type": "content_policy_violation"}, ProviderRejected),
         (403, {"message": "not in your region", "code": "unsupported_country"}, ProviderRejected),
+        (
+            403,
+            {
+                "message": "not supported",
+                "code": "unsupported_country_region_territory",
+                "type": "request_forbidden",
+            },
+            ProviderRejected,
+        ),
+        (
+            403,
+            {
+                "message": "blocked",
+                "code": "model_permission_blocked_org",
+                "type": "permissions_error",
+            },
+            ProviderRejected,
+        ),
+        (403, {"message": "no", "code": "AccessDenied.Unpurchased"}, ProviderRejected),
     ],
 )  # fmt: skip
 def test_a_refused_request_is_told_from_a_refused_key(
@@ -201,3 +228,32 @@ def test_an_object_as_deep_as_any_is_looked_through() -> None:
     for _ in range(5_000):
         deep = {"a": deep}
     assert has_words(deep)
+
+
+@pytest.mark.parametrize("usage", [None, {"total_tokens": 0}])
+def test_minimax_fails_with_status_200(usage: Any) -> None:
+    said = {"choices": None, "usage": usage, "base_resp": {"status_code": 1008, "status_msg": "no balance"}}
+    assert is_error(said)
+    assert in_answer("up", wire(said)).said == {
+        "message": "no balance",
+        "type": "provider_error",
+        "param": None,
+        "code": 1008,
+    }
+
+
+@pytest.mark.parametrize(
+    "base_resp", [None, {}, {"status_code": 0, "status_msg": ""}, {"status_code": 0, "status_msg": "success"}]
+)
+def test_minimax_says_with_each_answer_that_it_did_not_fail(base_resp: Any) -> None:
+    assert not is_error({"choices": [{"index": 0, "delta": {"content": "x"}}], "base_resp": base_resp})
+    assert not is_error({"choices": [], "usage": {"total_tokens": 3}, "base_resp": base_resp})
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 429, 500])
+def test_whether_to_ask_again_is_the_providers_to_say(status: int) -> None:
+    """The official SDKs do as `x-should-retry` says, whatever the status."""
+    body = wire({"error": {"message": "m", "code": "insufficient_quota" if status == 429 else "c"}})
+    assert failure("up", status, {b"x-should-retry": b"true"}, body).again
+    assert not failure("up", status, {b"x-should-retry": b"false"}, body).again
+    assert failure("up", status, {b"x-should-retry": b"?"}, body).again is (status == 500)

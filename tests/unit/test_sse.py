@@ -117,7 +117,7 @@ def test_json_of_any_shape_is_refused_or_carried(value: Any) -> None:
 def test_fields_go_on_as_they_are_and_comments_once_the_answer_has_begun() -> None:
     reader = EventReader(LIMIT)
     first = b"event: message\nid: 7\nretry: 10\nfoo: bar\ndata: " + json.dumps(STREAM[1]).encode() + b"\n\n"
-    assert fed(reader, b": hello\n\nretry: 3000\n\n" + first + b": alive\n\n") == first + b": alive\n"
+    assert fed(reader, b": hello\n\nretry: 3000\n\n" + first + b": alive\n\n") == first + b":\n"
     assert reader.chunks == 1
 
 
@@ -252,3 +252,73 @@ def test_a_flood_of_events_that_say_nothing_ends(nothing: bytes) -> None:
     reader.feed(nothing * EMPTY_EVENTS_MAX)
     with pytest.raises(BadStream, match="say nothing"):
         reader.feed(nothing * 2)
+
+
+@pytest.mark.parametrize(
+    "bad", [b"data: {half\n\n", b'data: {"error": {"message": "m"}}\n\n', b'data: {"\xff"}\n\n']
+)
+def test_what_is_good_before_a_bad_event_is_kept_with_it(bad: bytes) -> None:
+    reader, good = EventReader(LIMIT), events(*STREAM[:2], done=False)
+    with pytest.raises(BadStream) as raised:
+        reader.feed(good + bad + events(STREAM[2]))
+    assert raised.value.before == good
+    assert reader.begun
+    assert reader.chunks == 1
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"delta": {"role": "assistant", "content": ""}, "finish_reason": "error"},
+        {"delta": {"content": ""}, "error": {"message": "m", "code": 502}},
+        {"delta": {}, "finish_reason": "error", "error": {"message": "m"}, "native": [1]},
+        {"delta": {"content": []}, "finish_reason": "network_error"},
+    ],
+)
+def test_a_choice_that_failed_is_an_error_where_nothing_was_said(choice: dict[str, Any]) -> None:
+    failed = events({"choices": [{"index": 0, **choice}]}, done=False)
+    with pytest.raises(ProviderSaid):
+        EventReader(LIMIT).feed(failed)
+    reader = EventReader(LIMIT)
+    reader.feed(events(chunk({"content": "x"}), done=False))
+    assert reader.feed(failed) == failed
+
+
+@pytest.mark.parametrize("error", [None, {}, "", {"message": ""}])
+def test_an_error_in_a_choice_that_says_nothing_is_none(error: Any) -> None:
+    answer = events({"choices": [{"index": 0, "delta": {"content": ""}, "error": error}]}, chunk({}, "stop"))
+    reader = EventReader(LIMIT)
+    reader.feed(answer)
+    assert reader.finished == {0: "stop"}
+
+
+@pytest.mark.parametrize("usage", [{}, {"usage": None}])
+def test_groq_has_a_place_of_its_own_for_the_usage(usage: dict[str, Any]) -> None:
+    counted = {"prompt_tokens": 23, "completion_tokens": 19, "total_tokens": 42, "queue_time": 0.07}
+    reader = EventReader(LIMIT)
+    reader.feed(events({**chunk({"content": "x"}), "x_groq": {"id": "req"}}))
+    assert reader.usage is None
+    reader = EventReader(LIMIT)
+    reader.feed(events({**chunk({}, "stop"), **usage, "x_groq": {"id": "req", "usage": counted}}))
+    assert reader.usage is not None
+    assert (reader.usage.input_tokens, reader.usage.output_tokens) == (23, 19)
+
+
+@pytest.mark.parametrize("alive", [b"data: null\n\n", b"event: ping\ndata: {}\n\n", b"data:\n\n"])
+def test_a_sign_of_life_goes_on_as_a_comment(alive: bytes) -> None:
+    """A client's read timeout would end a stream that goes on well directly."""
+    reader = EventReader(LIMIT)
+    assert reader.feed(alive) == b""
+    reader.feed(events(chunk({"content": "x"}), done=False))
+    assert reader.feed(alive) == b":\n"
+    reader.feed(b"data: [DONE]\n\n")
+    assert reader.feed(alive) == b""
+
+
+@pytest.mark.parametrize(
+    "delta", [{"thinking_blocks": [{"type": "thinking", "thinking": "four"}]}, {"thinking": "four"}]
+)
+def test_thoughts_are_counted_under_any_name(delta: dict[str, Any]) -> None:
+    reader = EventReader(LIMIT)
+    reader.feed(events(chunk(delta), done=False))
+    assert reader.text_chars == 4

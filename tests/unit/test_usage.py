@@ -90,6 +90,22 @@ COSTS = [
      counts(2000, 100, prompt_tokens_details={"cached_tokens": 0, "cache_creation_tokens": 1000,
             "cache_creation_token_details": {"ephemeral_5m_input_tokens": 600,
                                              "ephemeral_1h_input_tokens": 400}}), None, "0.0122"),
+    ("dashscope", WRITES + "cache_write_5m = 5",
+     counts(2000, 100, prompt_tokens_details={
+         "cached_tokens": 0, "cache_creation_input_tokens": 1000, "cache_type": "ephemeral",
+         "cache_creation": {"ephemeral_5m_input_tokens": 1000}}), None, "0.011"),
+    ("dashscope", WRITES + "cache_write_5m = 5",
+     counts(2000, 100, prompt_tokens_details={"cached_tokens": 0, "cache_creation_input_tokens": 1000}), None,
+     "0.011"),
+    ("new-api", WRITES + "cache_write_5m = 5",
+     counts(2000, 100, prompt_tokens_details={"cached_tokens": 0, "cached_creation_tokens": 1000}), None,
+     "0.011"),
+    ("new-api", WRITES + "cache_write_5m = 5\ncache_write_1h = 8",
+     counts(2000, 100, prompt_tokens_details={"cached_tokens": 0, "cached_creation_tokens": 1000},
+            claude_cache_creation_5_m_tokens=600, claude_cache_creation_1_h_tokens=400), None, "0.0122"),
+    # what is beside the prompt in the total is not output
+    ("proxy", WRITES, counts(10, 5, 1015, prompt_tokens_details={"cached_tokens": 1000}), None, "0.00054"),
+    ("proxy", WRITES, counts(2000, 5, 3005, prompt_tokens_details={"cached_tokens": 1000}), None, "0.0085"),
     # a proxy that keeps Anthropic's counting, where the prompt leaves the cache out
     ("proxy", WRITES + "cache_write_5m = 5",
      counts(10, 100, cache_read_input_tokens=8000, cache_creation_input_tokens=2000), None, "0.01524"),

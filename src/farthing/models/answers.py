@@ -176,14 +176,19 @@ def complete(request: Request, called: Called) -> CacheHit | None:
 
 
 def may_be_kept(request: Request, called: Called, hit: CacheHit) -> bool:
-    """Whether a complete answer may be given again later: each choice ended by itself, none calls a tool."""
+    """Whether a complete answer may be given again later: each choice ended by itself, none calls a tool, and
+    no error stands beside it."""
     reply, stream = called.reply, called.stream
     if reply is not None:
         stopped = reply.all_stopped
     else:
         stopped = stream is not None and set(stream.reader.finished.values()) == STOPPED
     return stopped and not (
-        request.operation == "chat" and said.calls_tools(request, hit.body, streamed=hit.streamed)
+        request.operation == "chat"
+        and (
+            said.calls_tools(request, hit.body, streamed=hit.streamed)
+            or said.went_wrong(hit.body, streamed=hit.streamed)
+        )
     )
 
 

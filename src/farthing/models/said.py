@@ -1,4 +1,4 @@
-"""Whether a complete answer says something, and whether it calls tools. Pure.
+"""Whether a complete answer says something, whether it calls tools, and whether it failed half-way. Pure.
 
 Nearly all answers are told by a look at their bytes; the rest are read in full. A name in quotes cannot stand
 inside a JSON string, whose quotes are escaped, so what is found there is a field.
@@ -9,6 +9,7 @@ from typing import Any
 
 from farthing.models.lenient_json import NotJson, read_json
 from farthing.models.providers import completion
+from farthing.models.providers.failures import has_words
 from farthing.types import Json, Request, choices_said
 
 _SAYS = re.compile(rb'"content" ?: ?" *[^"\\\s]')
@@ -37,6 +38,17 @@ def calls_tools(request: Request, body: bytes, *, streamed: bool) -> bool:
         return False
     choices = _choices(body, streamed=streamed)
     return not choices or any(map(_calls, choices))
+
+
+def went_wrong(body: bytes, *, streamed: bool) -> bool:
+    """Whether an error stands beside the answer, or in a choice of it: it may not be all there."""
+    if b'"error"' not in body:
+        return False
+    try:
+        whole = completion.assemble([body], None) if streamed else read_json(body)
+        return any(has_words(part.get("error")) for part in (whole, *whole["choices"]))
+    except (completion.NotChunks, NotJson, LookupError, TypeError, AttributeError):
+        return True
 
 
 def _says(message: Json) -> bool:

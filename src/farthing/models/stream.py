@@ -230,12 +230,23 @@ class Stream(Waits):
             return
         try:
             block = self.reader.feed(piece)
-        except (BadStream, RecursionError) as error:
-            if self._begun and isinstance(error, BadStream):  # else another target may give the answer
-                self._hand_on(error.before)
+        except BadStream as error:
+            self._refused(error)
+            return
+        except RecursionError as error:
             self._finish(self._bad(error))
             return
         self._take(block)
+
+    def _refused(self, error: BadStream) -> None:
+        """What came is bad from some event on. What is good before it goes to a client that has seen a part
+        of the answer; and a complete answer is none the worse for what follows, if that is no error."""
+        ended = not isinstance(error, ProviderSaid) and self.reader.ended(self._choices)
+        if ended or self._begun:
+            self._take(error.before)
+        if not self._finished:
+            self.reader.done = ended
+            self._finish(None if ended else self._bad(error))
 
     def _hand_on(self, block: bytes) -> None:
         """Send a block of events, or hold it while there is nobody to send it to."""
@@ -334,10 +345,14 @@ class Stream(Waits):
             else:
                 block = reader.end()
         except (BadStream, RecursionError) as error:
-            if not reader.ended(self._choices):
+            if (
+                not isinstance(error, BadStream)
+                or isinstance(error, ProviderSaid)
+                or not reader.ended(self._choices)
+            ):
                 self._finish(self._bad(error))
                 return
-            block = b""
+            block = error.before
         except ProviderError as error:
             self._finish(error)
             return

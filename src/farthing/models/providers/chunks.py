@@ -45,6 +45,7 @@ class Delta(Struct):
     function_call: FunctionDelta | None = None
     thinking: Raw = NULL
     reasoning_details: Raw = NULL
+    thinking_blocks: Raw = NULL
     annotations: Raw = NULL
 
 
@@ -54,6 +55,8 @@ class ChunkChoice(Struct):
     index: int = 0
     usage: Raw = NULL
     """Kimi's place for it, beside the finish."""
+    error: Raw = NULL
+    """OpenRouter's place for what went wrong behind it."""
 
 
 class WireChunk(Struct):
@@ -61,6 +64,8 @@ class WireChunk(Struct):
     usage: Raw = NULL
     service_tier: Raw = NULL
     error: Raw = NULL
+    x_groq: Raw = NULL
+    """Groq's place for the usage, where none was asked for."""
 
 
 class PlainDelta(Struct):

@@ -17,7 +17,7 @@ from farthing.errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
-from farthing.models.lenient_json import NotJson, read_json
+from farthing.models.lenient_json import NotJson, read_json, write_json
 from farthing.models.transport.connection import header
 from farthing.types import Json
 
@@ -41,7 +41,16 @@ ABOUT_THE_KEY = (
     "api_key", "apikey", "auth", "permission", "credential", "forbidden", "access_denied", "accessdenied",
 )  # fmt: skip
 """Parts of the types and codes of a 403 that say that our key, not the request, was refused."""
-NOT_ABOUT_THE_KEY = ("author", "moderation", "content", "policy", "safety", "flagged")
+NOT_ABOUT_THE_KEY = (
+    "author", "moderation", "content", "policy", "safety", "flagged",
+    "country", "region", "territory", "location", "model", "unpurchased",
+)  # fmt: skip
+"""Unless one of these stands there too: what was asked, from where, a model that the account may not use."""
+SHOULD_RETRY = b"x-should-retry"
+FAILED_FINISHES = frozenset({"error", "network_error", "insufficient_system_resource"})
+"""Reasons to end that say that there is no answer: OpenRouter's, Z.ai's, DeepSeek's."""
+MINIMAX = "base_resp"
+"""Where MiniMax says how it went, with status 200: `status_code` is 0 for an answer."""
 
 
 def failure(
@@ -56,7 +65,11 @@ def failure(
     if api_key is not None and said is not None and _repeats(said, api_key, status):
         said = None
     message = f"{provider} answered {status}{_told(said)}"
-    return _of_status(status, message, said, wait_s(headers, body))
+    error = _of_status(status, message, said, wait_s(headers, body))
+    advice = header(headers, SHOULD_RETRY)
+    if advice in (b"true", b"false"):  # the official SDKs do as it says, whatever the status
+        error.again = advice == b"true"
+    return error
 
 
 def in_answer(provider: str, payload: bytes) -> ProviderError:
@@ -94,8 +107,11 @@ def error_object(body: bytes) -> Json | None:
     try:
         value = read_json(body)
     except NotJson:
-        words = _plain(body)
-        return _as_object(words, {}) if words else None
+        try:
+            value = read_json(body.decode("utf-8", "replace").encode())  # Latin-1 in a message
+        except NotJson:
+            words = _plain(body)
+            return _as_object(words, {}) if words else None
     while isinstance(value, list) and value:
         value = value[0]
     if isinstance(value, str):
@@ -105,9 +121,13 @@ def error_object(body: bytes) -> Json | None:
     error = value.get("error")
     if isinstance(error, dict) and isinstance(error.get("message"), str) and error["message"]:
         return error
+    if _minimax(value):
+        return _as_object(
+            _words(value[MINIMAX].get("status_msg"), 0), {"code": value[MINIMAX]["status_code"]}
+        )
     words = _words(error if isinstance(error, dict) and error else value, 0)
     if not words:
-        return None
+        return _named(error)
     found = value
     for _ in range(DEPTH_MAX):  # type and code stand where the words do, or around them
         nested = [found[name] for name in NESTS if isinstance(found.get(name), dict)]
@@ -122,7 +142,7 @@ def error_object(body: bytes) -> Json | None:
 def is_error(value: Json) -> bool:
     """Whether a JSON object that came where a chunk or an answer was to is an error. `error` with nothing in
     it, which some send with each good chunk, is none."""
-    if has_words(value.get("error")):
+    if has_words(value.get("error")) or (not value.get("choices") and _minimax(value)):
         return True
     if value.get("choices") or value.get("data") or value.get("usage") is not None:
         return False
@@ -131,11 +151,39 @@ def is_error(value: Json) -> bool:
     return has_words(value.get("message")) and any(value.get(name) for name in ("code", "type", "status"))
 
 
+def failed_choice(choice: Json) -> bytes | None:
+    """The error, as JSON, that stands in a choice with status 200; None: it ended as an answer ends, or has
+    not ended. Whether it said anything before is for the caller to see."""
+    error, reason = choice.get("error"), choice.get("finish_reason")
+    if has_words(error):
+        return write_json({"error": error})
+    if isinstance(reason, str) and reason in FAILED_FINISHES:
+        return write_json({"error": {"message": f"the answer ended with {reason}", "code": reason}})
+    return None
+
+
 def has_words(error: Any, depth: int = 0) -> bool:
     """Whether anything is said: neither null, false, 0, empty nor an object of such."""
     if isinstance(error, dict) and depth < NESTS_MAX:
         return any(has_words(inner, depth + 1) for inner in error.values())
     return bool(error)
+
+
+def _minimax(value: Json) -> Json | None:
+    """The error that MiniMax tells; None where it tells none."""
+    said = value.get(MINIMAX)
+    if not isinstance(said, dict) or not said.get("status_code"):
+        return None
+    words = _words(said.get("status_msg"), 0)
+    return _as_object(words, {"code": said["status_code"]}) if words else None
+
+
+def _named(error: Any) -> Json | None:
+    """An error without words that has at least a code or a type: that is what is said."""
+    if not isinstance(error, dict):
+        return None
+    words = next((w for name in ("code", "type") if isinstance(w := error.get(name), str) and w), "")
+    return _as_object(words, error) if words else None
 
 
 def _told(said: Json | None) -> str:
@@ -174,12 +222,25 @@ def _words(value: Any, depth: int) -> str:
 
 
 def _plain(body: bytes) -> str:
-    """The words of a body that is no JSON: the text, or the title of a page."""
+    """The words of a body that is no JSON: the text, the title of a page or else its heading, or the message
+    of XML."""
     text = body.decode("utf-8", "replace").strip()
     if text.startswith("<"):
-        text = text.partition("<title>")[2].partition("</title>")[0]
+        text = next((words for tag in ("title", "h1", "message") if (words := _inside(text, tag))), "")
     words = " ".join(text.split())[:WORDS_CHARS_MAX]
     return words if words.isprintable() else ""
+
+
+def _inside(page: str, tag: str) -> str:
+    """What the first element of that name holds, written in any case and with any attributes."""
+    lower = page.lower()
+    at = lower.find(f"<{tag}")
+    while at >= 0 and lower[at + len(tag) + 1 : at + len(tag) + 2] not in (">", " ", "\n", "\t", "\r"):
+        at = lower.find(f"<{tag}", at + 1)
+    begin = page.find(">", at) + 1 if at >= 0 else 0
+    end = lower.find(f"</{tag}", begin) if begin else -1
+    inner = page[begin:end] if end >= 0 else ""
+    return "" if "<" in inner else inner
 
 
 # -- what they mean ----------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from farthing.models.lenient_json import BOM, NULL, NotJson, read_json, write_js
 from farthing.models.providers import failures
 from farthing.models.providers.chunks import finish_of
 from farthing.models.providers.completion import NotChunks, assemble
-from farthing.models.providers.shown import cites
+from farthing.models.providers.shown import cites, said_chars
 from farthing.models.providers.sse import BadStream, EventReader, ProviderSaid
 from farthing.models.providers.usage import UNSAID, UsageForm, read_usage
 from farthing.models.transport.origin import HttpOrigin
@@ -44,6 +44,7 @@ class _Choice(Struct):
     finish_reason: str | None = None
     message: _Message | None = None
     logprobs: Raw = NULL
+    error: Raw = NULL
 
 
 class _Token(Struct):
@@ -221,6 +222,8 @@ class OpenAIProvider:
             if failures.has_words(failures.error_object(body)):
                 raise self.in_answer(body)
             raise ProviderUnavailable("the reply has neither choices nor data")
+        if choices and (choices[0].error is not NULL or choices[0].finish_reason in failures.FAILED_FINISHES):
+            self._refuse_failed(body)
         usage = read_usage(
             whole.usage,
             self.usage_form,
@@ -228,6 +231,15 @@ class OpenAIProvider:
             operation="chat" if choices else "embeddings",
         )
         return WholeReply(body, usage, choices)
+
+    def _refuse_failed(self, body: bytes) -> None:
+        """Raises:
+        ProviderError: the first choice ended by a failure, with nothing said.
+        """
+        choice = next(one for one in read_json(body)["choices"] if isinstance(one, dict))
+        error = failures.failed_choice(choice)
+        if error is not None and not said_chars(choice["message"]) and not choice["message"].get("audio"):
+            raise self.in_answer(error)
 
     def _of_events(self, body: bytes) -> bytes:
         """The whole answer that a stream comes to, which nobody asked for and somebody paid.
@@ -295,6 +307,7 @@ def _choice(value: Json) -> _Choice:
         finish_reason=finish_of(value.get("finish_reason")),
         message=held,
         logprobs=Raw(write_json(value.get("logprobs"))),
+        error=Raw(write_json(value.get("error"))),
     )
 
 

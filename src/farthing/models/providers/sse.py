@@ -2,7 +2,7 @@
 
 The bytes of an event go on as they came; each event is decoded once, into the few fields that
 accounting, caching and truth need. Two things are kept back for the caller to send last, after the receipt
-is written: the usage chunk, and `[DONE]`. What says nothing (`data: null`, `event: ping`) is dropped.
+is written: the usage chunk, and `[DONE]`. What says nothing (`data: null`, `event: ping`) becomes a comment.
 
 Lenient where a side field is odd, strict where the answer is missing: what is in the usual shape is read by
 typed decoders, and what they refuse is read value by value (`_loose`). Only what is no JSON object at all
@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Raw
 
 from farthing.models.lenient_json import BOM, NULL, NotJson, any_json, read_json, write_json
+from farthing.models.providers import failures
 from farthing.models.providers.chunks import (
     ChunkChoice,
     decode_chunk,
@@ -35,6 +36,10 @@ from farthing.models.providers.usage import UNSAID, UsageForm, read_usage
 from farthing.types import Json, Usage
 
 DONE = b"data: [DONE]\n\n"
+MINIMAX = b'"%b"' % failures.MINIMAX.encode()
+ALIVE = b":\n"
+"""What a client gets in the place of an event that says nothing but that the connection lives: else its read
+timeout would end what goes on well without us."""
 PINGS = frozenset({b"ping", b"heartbeat", b"keepalive", b"keep-alive"})
 """Names of events that only keep a connection open."""
 EMPTY_EVENTS_MAX = 100_000  # of a stream: reading as many that say nothing takes a tenth of a second
@@ -149,8 +154,6 @@ class EventReader:
             return b""
         self._keep(data[end + 2 :])
         block = data[: end + 2]
-        if not block.isascii():
-            _check_utf8(block)  # the parser looks only into the strings that are read
         passed: list[bytes] = []
         try:
             self._read_block(block, passed, tried)
@@ -162,6 +165,13 @@ class EventReader:
     def _read_block(self, block: bytes, passed: list[bytes], tried: bool) -> None:
         """Take in whole events, and add to `passed` what of them is to be sent on now. `tried`: they were
         looked at, and are not all plain."""
+        if not block.isascii():
+            why = _not_utf8(block)  # the parser looks only into the strings that are read
+            if why is not None:
+                good = block[: block.rfind(b"\n\n", 0, why.start) + 1]
+                if good:
+                    self._read_block(good + b"\n", passed, tried)
+                raise BadStream(f"an event is not JSON: not UTF-8: {why.reason}")
         at = 0
         while at < len(block) and not self.begun:
             end = block.find(b"\n\n", at)
@@ -287,7 +297,7 @@ class EventReader:
             self._empty_events += 1
             if self._empty_events > EMPTY_EVENTS_MAX:
                 raise BadStream(f"more than {EMPTY_EVENTS_MAX} events say nothing")
-            return _comments_of(event) if payload is None and self.begun else b""
+            return ALIVE if self.begun and not self.done else b""
         if payload.startswith((b"[DONE]", b'"[DONE]"')):
             self.done = True
             return b""
@@ -302,21 +312,43 @@ class EventReader:
         except (msgspec.DecodeError, RecursionError):
             return self._loose(payload, event)
         choices = chunk.choices
-        if chunk.error is not NULL or (not choices and chunk.usage is NULL):
+        if chunk.error is not NULL or (not choices and (chunk.usage is NULL or MINIMAX in payload)):
             return self._loose(payload, event)
         for choice in choices or ():
             if choice.delta is None and b'"message"' in payload:
                 return self._loose(payload, event)
             self._choice(choice)
+            if choice.error is not NULL or choice.finish_reason in failures.FAILED_FINISHES:
+                self._refuse_failed(read_json(payload)["choices"])
             if choice.usage is not NULL:
                 self._used(choice.usage, chunk.service_tier)
+        if chunk.x_groq is not NULL:
+            self._groq(any_json(chunk.x_groq), chunk.service_tier)
         held = self._note(payload, bool(choices), chunk.usage, chunk.service_tier)
         return b"" if held else event + b"\n\n"
+
+    def _refuse_failed(self, choices: list[Any]) -> None:
+        """Where nothing was said, a choice that ended by a failure is an error, not an answer.
+
+        Raises:
+            ProviderSaid: it is.
+        """
+        if self.begun or self._chunks:
+            return
+        for choice in choices:
+            error = failures.failed_choice(choice) if isinstance(choice, dict) else None
+            if error is not None:
+                raise ProviderSaid(error)
 
     def _used(self, usage: Raw, service_tier: Raw) -> None:
         """Take in a usage object; the last that counts anything holds."""
         tier = None if service_tier is NULL else service_tier
         self.usage = read_usage(usage, self._usage_form, service_tier=tier) or self.usage
+
+    def _groq(self, said: Any, service_tier: Raw) -> None:
+        usage = said.get("usage") if isinstance(said, dict) else None
+        if usage is not None:
+            self._used(_raw(usage), service_tier)
 
     def _note(self, payload: bytes, has_choices: bool, usage: Raw, service_tier: Raw) -> bool:
         """What else a chunk says; True when it must not be sent on now."""
@@ -338,10 +370,9 @@ class EventReader:
             chars += len(delta.reasoning_content or delta.reasoning or "")
             for call in delta.tool_calls or ():
                 chars += 0 if call.function is None else call.function.chars()
-            if delta.thinking is not NULL or delta.reasoning_details is not NULL:
-                chars = chars or chars_in(any_json(delta.thinking)) + chars_in(
-                    any_json(delta.reasoning_details)
-                )
+            if not chars:
+                for thoughts in (delta.thinking, delta.reasoning_details, delta.thinking_blocks):
+                    chars = chars or (0 if thoughts is NULL else chars_in(any_json(thoughts)))
             if delta.function_call is not None:
                 chars += delta.function_call.chars()
             if delta.annotations is not NULL and cites(bytes(delta.annotations)):
@@ -381,6 +412,8 @@ class EventReader:
             payload = write_json(value)
             event = b"data: " + payload
         has_choices = self._loose_choices(value)
+        if has_choices:
+            self._refuse_failed(value["choices"])
         tier = _raw(value.get("service_tier"))
         held = self._note(payload, has_choices, _raw(value.get("usage")), tier)
         return b"" if held else event + b"\n\n"
@@ -413,12 +446,6 @@ def _raw(value: Any) -> Raw:
     return NULL if value is None else Raw(write_json(value))
 
 
-def _comments_of(event: bytes) -> bytes:
-    """The comments of an event that says nothing else: a sign of life. No blank line follows, since some
-    clients take one for the end of an event as soon as they have seen an `id`."""
-    return b"".join(line + b"\n" for line in event.split(b"\n") if line.startswith(b":"))
-
-
 def _listed(block: bytes) -> bytes:
     """The JSON list of the chunks in a plain block."""
     return b"[%b]" % block[6:-2].replace(b"\n\ndata: ", b",")
@@ -437,8 +464,9 @@ def _fields_of(event: bytes) -> tuple[bytes, bytes | None]:
     return name, b"\n".join(lines).strip() if lines else None
 
 
-def _check_utf8(block: bytes) -> None:
+def _not_utf8(block: bytes) -> UnicodeDecodeError | None:
     try:
         block.decode()
     except UnicodeDecodeError as error:
-        raise BadStream(f"an event is not JSON: not UTF-8: {error.reason}") from None
+        return error
+    return None

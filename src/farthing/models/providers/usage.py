@@ -180,8 +180,8 @@ class _Read:
         outputs = told_outputs or 0
         if not inputs and total is not None and total > outputs:
             inputs = total - outputs
-        inputs = self._with_cache(inputs, outputs, total, cached + sum(writes.values()))
         reasoning = self._reasoning()
+        inputs = self._with_cache(inputs, outputs, total, cached + sum(writes.values()), reasoning)
         outputs = self._with_reasoning(outputs, reasoning, None if total is None else total - inputs)
         if operation == "embeddings":
             outputs, missing = 0, not inputs
@@ -228,25 +228,36 @@ class _Read:
             "cache_write_tokens_details",
             "cache_creation_token_details",
             "cache_creation_tokens_details",
+            "cache_creation",  # DashScope
         ) or _table(self.fields, "cache_creation", "cache_write_tokens_details")
         for name, value in split.items():
             life = _LIFE.search(name)
             if life is not None:
                 written[life[1]] += _count(value) or 0
+        if not any(written.values()):  # new-api
+            written["5m"] = _count(self.fields.get("claude_cache_creation_5_m_tokens")) or 0
+            written["1h"] = _count(self.fields.get("claude_cache_creation_1_h_tokens")) or 0
         told = (
-            _first(self.input_details, "cache_write_tokens", "cache_creation_tokens")
+            _first(
+                self.input_details,
+                "cache_write_tokens",
+                "cache_creation_tokens",
+                "cache_creation_input_tokens",  # DashScope
+                "cached_creation_tokens",  # new-api
+            )
             or _first(self.fields, "cache_creation_input_tokens", "cache_write_tokens")
             or 0
         )
         written[self.form.write_life] += max(0, told - sum(written.values()))
         return written
 
-    def _with_cache(self, inputs: int, outputs: int, total: int | None, cache: int) -> int:
+    def _with_cache(self, inputs: int, outputs: int, total: int | None, cache: int, reasoning: int) -> int:
         """The input with what went by the cache. OpenAI's form counts it inside; proxies in front of
-        Anthropic keep Anthropic's names, and some its counting too: that shows in a total, or in more than
-        there is."""
+        Anthropic or Bedrock keep some their counting: that shows in a total, which the reasoning does not
+        explain as well, or, under Anthropic's names, in more than there is."""
         anthropic = "cache_read_input_tokens" in self.fields or "cache_creation_input_tokens" in self.fields
-        if cache and anthropic and (cache > inputs or total == inputs + outputs + cache):
+        beside = total == inputs + outputs + cache and (anthropic or reasoning != cache)
+        if cache and (beside or (anthropic and cache > inputs)):
             return inputs + cache
         return inputs
 

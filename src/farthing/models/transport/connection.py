@@ -233,6 +233,13 @@ class Connection(asyncio.Protocol):
         self.on_header = self._headers.__setitem__
         self.on_body = self._parts.append
         self.parser = httptools.HttpResponseParser(self)
+        # What other clients read too: chunks that a length stands beside (RFC 9112, 6.3: the chunks hold),
+        # spaces after the size of a chunk, lines that end in LF alone (2.2).
+        self.parser.set_dangerous_leniencies(
+            lenient_chunked_length=True,
+            lenient_spaces_after_chunk_size=True,
+            lenient_optional_cr_before_lf=True,
+        )
         self.counted = False
         """It is ready and the pool's, which is told when it ends; not before, as while TLS is negotiated."""
         self.idle_since_s = 0.0
@@ -347,6 +354,12 @@ class Connection(asyncio.Protocol):
         if exchange is not None and exchange.status:
             exchange.complete = True
             self._keep_alive = self.parser.should_keep_alive()  # the parser forgets once this returns
+            headers = exchange.headers
+            if (
+                header(headers, b"transfer-encoding") is not None
+                and header(headers, b"content-length") is not None
+            ):
+                self._keep_alive = False  # where it ends is open to doubt (RFC 9112, 6.3)
 
     # -- reading -----------------------------------------------------------------------------------
 

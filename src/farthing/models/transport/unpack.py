@@ -17,6 +17,9 @@ SLICE_BYTES = 131_072  # of a stream at once: who reads it takes longer than we 
 STEPS_AT_ONCE = 16  # of a stream: of a reply in many small parts each takes one
 GZIP_BEGINS = b"\x1f\x8b"
 UNPACKED = frozenset({b"gzip", b"x-gzip", b"deflate"})
+PACKED = UNPACKED | {b"br", b"zstd", b"compress", b"x-compress", b"dcb", b"dcz", b"exi", b"pack200-gzip"}
+"""Of these a body is another one than it was (IANA's registry). What else is named there, as `utf-8`, `none`
+and `aws-chunked` are, packs nothing, and the official SDKs pass it over."""
 
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 _BARE = -zlib.MAX_WBITS
@@ -24,7 +27,7 @@ _BARE = -zlib.MAX_WBITS
 
 def is_plain(encoding: bytes | None) -> bool:
     """Whether a reply with this `content-encoding` is as it was written."""
-    return encoding is None or encoding.strip().lower() in (b"", b"identity")
+    return encoding is None or PACKED.isdisjoint(name.strip() for name in encoding.lower().split(b","))
 
 
 class Unpacker:
