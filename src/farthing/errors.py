@@ -241,6 +241,9 @@ class ProviderRejected(ProviderError):
 class KeyRejected(ProviderRejected):
     """The provider refused our own key: nothing that the client could change."""
 
+    words = ""
+    """What it said of it, without a part of the key: for the log alone."""
+
 
 class NoProviderLeft(FarthingError):
     status = 502
@@ -261,7 +264,9 @@ class NoProviderLeft(FarthingError):
         super().__init__("; ".join(f"{f.code}: {f}" for f in failures) or "the route has no target")
 
 
-RETRY_AFTER_S_MAX = 60.0  # a client's SDK waits no longer
+RETRY_AFTER_S_MAX = (
+    31_536_000.0  # a year. A shorter word than the provider's makes SDKs wait that give up at it
+)
 
 
 def _passed_on(failures: Sequence[ProviderError]) -> ProviderError | None:

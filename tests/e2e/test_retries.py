@@ -21,6 +21,8 @@ first_byte_s = 5.0
 base_url = "{b}"
 [tiers.both]
 targets = ["a/both", "b/both"]
+[tiers.keyed]
+targets = ["a/keyed", "b/keyed"]
 [tiers.breaking]
 targets = ["a/breaking", "b/breaking"]
 [tiers.hung]
@@ -110,6 +112,17 @@ def test_what_would_fail_again_is_not_asked_again(gateway: Running, script: Scri
     assert script.seen[model] == 1
 
 
+def test_a_key_that_is_refused_is_told_in_the_log_where_the_next_target_answers(
+    gateway: Running, script: Script
+) -> None:
+    for number in range(2):
+        script.of["keyed"] = ["status=401,code=account_deactivated"]
+        assert gateway.chat(f"whose key {number}", model="keyed").status == 200
+    told = [line for line in gateway.logged().splitlines() if "refused the gateway's own key" in line]
+    assert len(told) == 1, "once in ten minutes for a provider"
+    assert "a answered 401" in told[0] and "it said: The fault provider was asked for a 401." in told[0]
+
+
 def test_retries_used_up_are_the_only_ones_the_client_is_told_not_to_add_to(
     gateway: Running, script: Script
 ) -> None:
@@ -154,6 +167,20 @@ def test_a_pause_longer_than_we_wait_is_passed_on_and_nothing_forbids_the_client
     assert script.seen["long"] == 1
     again = gateway.chat("another client", model="a/long")
     assert again.status == 429 and script.seen["long"] == 2, "the provider is asked, where it is the only one"
+
+
+def test_a_pause_of_a_day_is_told_as_it_is_and_the_client_gives_up_at_once(
+    gateway: Running, script: Script
+) -> None:
+    script.of["quota"] = ["status=429,retry-after=86400"] * 3
+    with (
+        OpenAI(base_url=gateway.base_url, api_key="any") as client,
+        pytest.raises(openai.RateLimitError) as failed,
+    ):
+        began_s = time.monotonic()
+        client.chat.completions.create(model="a/quota", messages=[{"role": "user", "content": "x"}])
+    assert time.monotonic() - began_s < 5.0
+    assert failed.value.response.headers["retry-after"] == "86400" and script.seen["quota"] == 1
 
 
 def test_a_short_pause_asked_for_by_one_is_waited_for_by_the_next(gateway: Running, script: Script) -> None:
