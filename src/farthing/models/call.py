@@ -280,8 +280,10 @@ class Caller:
             if left_s is not None and left_s <= 0:
                 health.abandoned(probe)  # how patient an endpoint is says nothing about the target's health
                 self._note_silence(wanted, health, began_s)
+                given_s = wanted.request.endpoint.terms.deadline_s
+                given = "" if given_s is None else f" = {given_s:g}"
                 raise DeadlineExceeded(
-                    "the deadline of the endpoint passed before the answer began"
+                    f"the endpoint's deadline_s{given} passed before the answer began"
                 ) from error
             health.failed(error, probe, _number_of(wanted.request))
             self._tell_of_key(target, error)

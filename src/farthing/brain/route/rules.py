@@ -275,8 +275,10 @@ class RulesRouter:
             return f'more than one provider has "{name}": ask for {" or ".join(near)}'
         own = difflib.get_close_matches(name, self.known_models()[:_NAMES_COMPARED_MAX], 3, 0.6)
         meant = list(dict.fromkeys([*near, *own]))[:3]
-        known = ", ".join(self.known_models()[:_NAMES_SHOWN_MAX])
-        hint = f"did you mean {' or '.join(meant)}?" if meant else f"known: {known};"
+        known = self.known_models()
+        more = ", and more in GET /v1/models" if len(known) > _NAMES_SHOWN_MAX else ""
+        listed = f"known: {', '.join(known[:_NAMES_SHOWN_MAX])}{more}."
+        hint = f"did you mean {' or '.join(meant)}?" if meant else listed
         return f'there is no model "{name}": {hint} {self._by_provider(name)}'
 
     def _by_provider(self, name: str) -> str:
