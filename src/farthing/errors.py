@@ -264,9 +264,8 @@ class NoProviderLeft(FarthingError):
         super().__init__("; ".join(f"{f.code}: {f}" for f in failures) or "the route has no target")
 
 
-RETRY_AFTER_S_MAX = (
-    31_536_000.0  # a year. A shorter word than the provider's makes SDKs wait that give up at it
-)
+RETRY_AFTER_S_MAX = 31_536_000.0  # a year: SDKs give up at a long wait, and make a short one
+SOONER_S_MAX = 60.0  # where a target that named no wait may be well before
 
 
 def _passed_on(failures: Sequence[ProviderError]) -> ProviderError | None:
@@ -289,7 +288,10 @@ def _status(failures: Sequence[ProviderError], passed_on: ProviderError | None) 
 
 def _retry_after_s(failures: Sequence[ProviderError]) -> float | None:
     waits = [failure.retry_after_s for failure in failures if failure.retry_after_s is not None]
-    return min(min(waits), RETRY_AFTER_S_MAX) if waits else None
+    if not waits:
+        return None
+    sooner = any(failure.again and failure.retry_after_s is None for failure in failures)
+    return min(min(waits), SOONER_S_MAX if sooner else RETRY_AFTER_S_MAX)
 
 
 def _permanent(failure: ProviderError) -> bool:

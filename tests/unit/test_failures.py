@@ -190,7 +190,11 @@ def test_a_wait_and_a_word_against_retries_never_go_together() -> None:
 
 def test_a_wait_is_told_as_long_as_it_is_but_for_nonsense() -> None:
     for asked_s, told_s in ((3_600.0, 3_600.0), (1e300, 31_536_000.0)):
-        assert NoProviderLeft([failed(ProviderBusy, 429, retry_after_s=asked_s)]).retry_after_s == told_s
+        busy = failed(ProviderBusy, 429, retry_after_s=asked_s)
+        assert NoProviderLeft([busy]).retry_after_s == told_s
+        assert NoProviderLeft([busy, failed(KeyRejected, 401, "b")]).retry_after_s == told_s
+        sick = failed(ProviderUnavailable, 503, "b", again=True)
+        assert NoProviderLeft([busy, sick]).retry_after_s == 60.0, "b may be well sooner"
 
 
 def test_of_several_targets_all_are_named_and_a_last_refusal_is_passed_on() -> None:
