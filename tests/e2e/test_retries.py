@@ -9,7 +9,7 @@ import openai
 import pytest
 from openai import OpenAI
 from tests.conftest import StartGateway
-from tests.e2e.gateway import Running
+from tests.e2e.gateway import Running, until
 from tests.faults.provider import FaultProvider
 from tests.faults.truth import Call
 
@@ -188,6 +188,19 @@ def test_a_short_pause_asked_for_by_one_is_waited_for_by_the_next(gateway: Runni
     with ThreadPoolExecutor(4) as pool:
         replies = list(pool.map(lambda n: gateway.chat(f"q{n}", model="a/short"), range(4)))
     assert {reply.status for reply in replies} == {200}
+
+
+def test_a_429_that_names_no_pause_delays_nobody_else_where_there_is_no_other_target(
+    gateway: Running, script: Script
+) -> None:
+    script.of["mine"] = ["status=429,code=x"]
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(gateway.chat, "refused", model="a/mine")
+        until(lambda: script.seen["mine"] == 1)
+        began_s = time.monotonic()
+        assert gateway.chat("another", model="a/mine").status == 200
+        assert time.monotonic() - began_s < 0.5, "as it would be without the gateway"
+        assert first.result().status == 200
 
 
 def test_an_empty_account_is_said_at_once_and_with_its_code(gateway: Running, script: Script) -> None:
