@@ -18,13 +18,13 @@
     ├── Overloaded               503  ours: draining, too many requests at once, ledger full
     ├── ProviderError            one upstream attempt failed; the next target may be tried
     │   ├── ProviderUnavailable    refused, reset, 5xx, a reply that is not an answer
-    │   ├── ProviderTimeout        no connection, no first chunk or no next chunk in time
+    │   ├── ProviderTimeout        no connection, no beginning of an answer or no next chunk in time
     │   ├── ProviderBusy           429 from upstream, with the pause it asked for
     │   └── ProviderRejected       4xx from upstream: the request itself was refused
     │       └── KeyRejected          our own key was: its words stay here, they may hold a part of it
     ├── NoProviderLeft           502  every target failed; carries every attempt's error. Where one target
     │                                 was asked, its own status and words
-    ├── StreamBroken             502  failed after the first chunk: too late to fall back
+    ├── StreamBroken             502  failed after the answer had begun: too late to fall back
     ├── StoreError               503  a backend failed; costs a miss, or 503 where the step fails closed
     └── ConfigError              start-up and reload only; names the key, the line and the fix
 
