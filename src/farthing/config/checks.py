@@ -48,6 +48,7 @@ _MAY_BE_ZERO = frozenset(
         "explore_share",
         "judge_share",
         "check_share",
+        "again_s",
         "retry_s",
         "cosine_min",
         "retry_share_max",

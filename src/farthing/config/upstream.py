@@ -37,7 +37,7 @@ _WITHOUT_PATH = frozenset({"api.deepseek.com", "api.perplexity.ai"})
 
 
 def faults_of(provider: ProviderConfig, here: Where) -> Faults:
-    if provider.proxy is not None and provider.proxy.value != NO_PROXY:
+    if provider.proxy is not None and provider.proxy.value.lower() != NO_PROXY:
         try:
             proxy = parse_proxy(provider.proxy.value)
         except ConfigError as why:
