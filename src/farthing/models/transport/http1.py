@@ -337,7 +337,9 @@ class Http1Transport:
         if status == 407 and origin.proxy is not None:
             exchange.leave()
             place = authority(origin.host, origin.port)
-            raise ProviderUnavailable(refusal(origin.proxy, place, 407), upstream_status=407)
+            refused = ProviderUnavailable(refusal(origin.proxy, place, 407))
+            refused.sent = False  # it went no further: neither word nor status is the provider's
+            raise refused
         return exchange
 
     async def aclose(self) -> None:
