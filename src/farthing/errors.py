@@ -18,13 +18,13 @@
     ├── Overloaded               503  ours: draining, too many requests at once, ledger full
     ├── ProviderError            one upstream attempt failed; the next target may be tried
     │   ├── ProviderUnavailable    refused, reset, 5xx, a reply that is not an answer
-    │   ├── ProviderTimeout        no connection, no first chunk or no next chunk in time
+    │   ├── ProviderTimeout        no connection, no beginning of an answer or no next chunk in time
     │   ├── ProviderBusy           429 from upstream, with the pause it asked for
     │   └── ProviderRejected       4xx from upstream: the request itself was refused
     │       └── KeyRejected          our own key was: its words stay here, they may hold a part of it
     ├── NoProviderLeft           502  every target failed; carries every attempt's error. Where one target
     │                                 was asked, its own status and words
-    ├── StreamBroken             502  failed after the first chunk: too late to fall back
+    ├── StreamBroken             502  failed after the answer had begun: too late to fall back
     ├── StoreError               503  a backend failed; costs a miss, or 503 where the step fails closed
     └── ConfigError              start-up and reload only; names the key, the line and the fix
 
@@ -241,6 +241,9 @@ class ProviderRejected(ProviderError):
 class KeyRejected(ProviderRejected):
     """The provider refused our own key: nothing that the client could change."""
 
+    words = ""
+    """What it said of it, without a part of the key: for the log alone."""
+
 
 class NoProviderLeft(FarthingError):
     status = 502
@@ -261,7 +264,8 @@ class NoProviderLeft(FarthingError):
         super().__init__("; ".join(f"{f.code}: {f}" for f in failures) or "the route has no target")
 
 
-RETRY_AFTER_S_MAX = 60.0  # a client's SDK waits no longer
+RETRY_AFTER_S_MAX = 31_536_000.0  # a year: SDKs give up at a long wait, and make a short one
+SOONER_S_MAX = 60.0  # where a target that named no wait may be well before
 
 
 def _passed_on(failures: Sequence[ProviderError]) -> ProviderError | None:
@@ -284,7 +288,10 @@ def _status(failures: Sequence[ProviderError], passed_on: ProviderError | None) 
 
 def _retry_after_s(failures: Sequence[ProviderError]) -> float | None:
     waits = [failure.retry_after_s for failure in failures if failure.retry_after_s is not None]
-    return min(min(waits), RETRY_AFTER_S_MAX) if waits else None
+    if not waits:
+        return None
+    sooner = any(failure.again and failure.retry_after_s is None for failure in failures)
+    return min(min(waits), SOONER_S_MAX if sooner else RETRY_AFTER_S_MAX)
 
 
 def _permanent(failure: ProviderError) -> bool:

@@ -81,7 +81,7 @@ def _proxy(
     try:
         if provider.proxy is None:
             return proxy_of_environment(env, *place)
-        return None if provider.proxy.value == NO_PROXY else parse_proxy(provider.proxy.value)
+        return None if provider.proxy.value.lower() == NO_PROXY else parse_proxy(provider.proxy.value)
     except ConfigError as why:
         raise ConfigError(f"providers.{name}.proxy: {why}") from None
 

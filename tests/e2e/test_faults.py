@@ -333,7 +333,7 @@ def test_a_connection_is_reused_after_a_good_reply_and_never_after_a_bad_one(
         ("retry-after=2", "2"),
         ("retry-date=30", ("28", "29", "30")),
         ("retry-after-ms=1500", "2"),
-        ("retry-after=31536000", "60"),
+        ("retry-after=31536000", "31536000"),
         ("retry-after=-5", None),
         ("retry-after=soon", None),
         ("code=x", None),

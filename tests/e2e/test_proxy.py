@@ -272,7 +272,7 @@ def test_the_environment_names_the_proxy_and_what_goes_without(
             [clean(http_proxy=proxy.url, no_proxy=".test"), clean(https_proxy=proxy.url)]
         ):
             assert chat_through(config, tmp_path / f"b{index}", env)[0] == 502
-        off = f'{config}proxy = "none"\n'
+        off = f'{config}proxy = "None"\n'
         assert chat_through(off, tmp_path / "c", clean(http_proxy=proxy.url))[0] == 502
         local = f'[providers.a]\nbase_url = "{upstream.base_url}"\n'
         assert chat_through(local, tmp_path / "d", clean(http_proxy=proxy.url, all_proxy=proxy.url))[0] == 200

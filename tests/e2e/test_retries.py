@@ -9,7 +9,7 @@ import openai
 import pytest
 from openai import OpenAI
 from tests.conftest import StartGateway
-from tests.e2e.gateway import Running
+from tests.e2e.gateway import Running, until
 from tests.faults.provider import FaultProvider
 from tests.faults.truth import Call
 
@@ -21,6 +21,8 @@ first_byte_s = 5.0
 base_url = "{b}"
 [tiers.both]
 targets = ["a/both", "b/both"]
+[tiers.keyed]
+targets = ["a/keyed", "b/keyed"]
 [tiers.breaking]
 targets = ["a/breaking", "b/breaking"]
 [tiers.hung]
@@ -150,6 +152,17 @@ def test_a_client_may_try_again_what_was_never_repeated_here(single: Running, sc
     assert script.seen["untried"] == 2
 
 
+def test_a_key_that_is_refused_is_told_in_the_log_where_the_next_target_answers(
+    gateway: Running, script: Script
+) -> None:
+    for number in range(2):
+        script.of["keyed"] = ["status=401,code=account_deactivated"]
+        assert gateway.chat(f"whose key {number}", model="keyed").status == 200
+    told = [line for line in gateway.logged().splitlines() if "refused the gateway's own key" in line]
+    assert len(told) == 1, "once in ten minutes for a provider"
+    assert "a answered 401" in told[0] and "it said: The fault provider was asked for a 401." in told[0]
+
+
 def test_retries_used_up_are_the_only_ones_the_client_is_told_not_to_add_to(
     gateway: Running, script: Script
 ) -> None:
@@ -196,11 +209,38 @@ def test_a_pause_longer_than_we_wait_is_passed_on_and_nothing_forbids_the_client
     assert again.status == 429 and script.seen["long"] == 2, "the provider is asked, where it is the only one"
 
 
+def test_a_pause_of_a_day_is_told_as_it_is_and_the_client_gives_up_at_once(
+    gateway: Running, script: Script
+) -> None:
+    script.of["quota"] = ["status=429,retry-after=86400"] * 3
+    with (
+        OpenAI(base_url=gateway.base_url, api_key="any") as client,
+        pytest.raises(openai.RateLimitError) as failed,
+    ):
+        began_s = time.monotonic()
+        client.chat.completions.create(model="a/quota", messages=[{"role": "user", "content": "x"}])
+    assert time.monotonic() - began_s < 5.0
+    assert failed.value.response.headers["retry-after"] == "86400" and script.seen["quota"] == 1
+
+
 def test_a_short_pause_asked_for_by_one_is_waited_for_by_the_next(gateway: Running, script: Script) -> None:
     script.of["short"] = ["status=429,retry-after=1,code=x"]
     with ThreadPoolExecutor(4) as pool:
         replies = list(pool.map(lambda n: gateway.chat(f"q{n}", model="a/short"), range(4)))
     assert {reply.status for reply in replies} == {200}
+
+
+def test_a_429_that_names_no_pause_delays_nobody_else_where_there_is_no_other_target(
+    gateway: Running, script: Script
+) -> None:
+    script.of["mine"] = ["status=429,code=x"]
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(gateway.chat, "refused", model="a/mine")
+        until(lambda: script.seen["mine"] == 1)
+        began_s = time.monotonic()
+        assert gateway.chat("another", model="a/mine").status == 200
+        assert time.monotonic() - began_s < 0.5, "as it would be without the gateway"
+        assert first.result().status == 200
 
 
 def test_an_empty_account_is_said_at_once_and_with_its_code(gateway: Running, script: Script) -> None:

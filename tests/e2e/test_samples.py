@@ -177,3 +177,12 @@ def test_who_was_given_nothing_does_not_ask_again(gateway: Running, text: str) -
 
 def test_nobody_can_be_told_from_another_without_session_and_user(gateway: Running, text: str) -> None:
     assert kinds([gateway.chat(text) for _ in range(3)]) == ["miss", "exact", "exact"]
+
+
+def test_again_s_of_0_gives_who_asks_again_the_stored_answer(
+    start_gateway: StartGateway, upstream: FaultProvider, text: str
+) -> None:
+    config = f'[providers.a]\nbase_url = "{upstream.base_url}"\n[tiers.cheap]\ntargets = ["{MODEL}"]\n'
+    patient = start_gateway(f"{config}[cache]\nagain_s = 0\n")
+    asked = [patient.chat(text, model="cheap", headers={"x-farthing-session": "s"}) for _ in range(2)]
+    assert kinds(asked) == ["miss", "exact"]

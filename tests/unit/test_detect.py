@@ -155,6 +155,15 @@ def test_a_base_url_that_is_this_gateway_is_not_followed() -> None:
     assert "OPENAI_BASE_URL is this gateway" in found.notes[0]
 
 
+@pytest.mark.parametrize("given", ["nonsense", "ftp://x/v1", "https://me:CANARY@x/v1", "http://x:port/v1"])
+def test_an_address_in_the_environment_that_is_none_is_told_by_its_variable(given: str) -> None:
+    found = look(env={"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": given, "GROQ_API_KEY": "g"})
+    assert [one.preset.name for one in found.hosted] == ["groq"]
+    (note,) = found.notes
+    assert note.startswith("OPENAI_BASE_URL: ") and note.endswith("; openai is left out")
+    assert "CANARY" not in note
+
+
 def test_azure_needs_its_address() -> None:
     found = look(env={"AZURE_OPENAI_API_KEY": "k"})
     assert not found and "AZURE_OPENAI_ENDPOINT" in found.notes[0]

@@ -152,6 +152,24 @@ def test_a_refused_request_is_told_from_a_refused_key(
     assert ("bad key" in str(left)) is False
 
 
+@pytest.mark.parametrize(
+    ("message", "code", "words"),
+    [
+        ("This account is closed.", "account_deactivated", "This account is closed."),
+        ("Incorrect API key provided: sk-secre*****3456", "invalid_api_key", "invalid_api_key"),
+        ("sk-...3456 is unknown", "invalid_api_key", "invalid_api_key"),
+        ("sk-secret-123456", "sk-secret-123456", ""),
+        ("**", None, ""),
+    ],
+)
+def test_what_is_said_of_our_key_is_kept_for_the_log_without_the_key(
+    message: str, code: str | None, words: str
+) -> None:
+    found = failure("up", 401, {}, wire({"error": {"message": message, "code": code}}), "sk-secret-123456")
+    assert isinstance(found, KeyRejected)
+    assert found.words == words and message not in str(found)
+
+
 @pytest.mark.parametrize("echo", ["sk-secret-123456", "sk-secre*****3456", "sk-s...", "key **** is wrong"])
 def test_no_part_of_our_key_goes_out(echo: str) -> None:
     found = failure("up", 403, {}, wire({"error": {"message": f"about {echo}"}}), "sk-secret-123456")
@@ -194,7 +212,16 @@ def test_what_a_client_is_told_of_one_target(
 def test_a_wait_and_a_word_against_retries_never_go_together() -> None:
     busy = failed(ProviderBusy, 429, retry_after_s=90.0)
     left = NoProviderLeft([busy] * 3, tried_again=True)
-    assert (left.status, left.retry_after_s, left.retry) == (429, 60.0, None)
+    assert (left.status, left.retry_after_s, left.retry) == (429, 90.0, None)
+
+
+def test_a_wait_is_told_as_long_as_it_is_but_for_nonsense() -> None:
+    for asked_s, told_s in ((3_600.0, 3_600.0), (1e300, 31_536_000.0)):
+        busy = failed(ProviderBusy, 429, retry_after_s=asked_s)
+        assert NoProviderLeft([busy]).retry_after_s == told_s
+        assert NoProviderLeft([busy, failed(KeyRejected, 401, "b")]).retry_after_s == told_s
+        sick = failed(ProviderUnavailable, 503, "b", again=True)
+        assert NoProviderLeft([busy, sick]).retry_after_s == 60.0, "b may be well sooner"
 
 
 def test_of_several_targets_all_are_named_and_a_last_refusal_is_passed_on() -> None:

@@ -88,3 +88,9 @@ def test_what_was_given_is_forgotten_in_time_and_beyond_the_bound() -> None:
     given.note(1)  # again: it is the newest now
     given.note(3)
     assert len(given) == 2 and given.lately(1, 1) and not given.lately(2, 100)
+
+
+def test_within_no_time_nothing_was_given() -> None:
+    given = Given(clock=lambda: 0.0)
+    given.note(1)
+    assert given.lately(1, 1) and not given.lately(1, 0)

@@ -108,6 +108,13 @@ def test_a_name_that_nobody_lists_is_refused_with_the_nearest(name: str, suggest
 def test_a_name_near_nothing_is_refused_with_what_there_is_and_how_to_ask_for_more() -> None:
     said = meant("zzzz", "openai", "anthropic")
     assert 'there is no model "zzzz"' in said and "openai/zzzz or anthropic/zzzz" in said
+    assert ". A model that is not listed" in said
+
+
+def test_of_many_names_the_first_are_told_and_that_there_are_more() -> None:
+    aliases = "\n".join(["[aliases]", *(f'alias-{number} = "openai/gpt-5-mini"' for number in range(11))])
+    said = meant("zzzz", "openai", "anthropic", more=aliases)
+    assert "alias-8, and more in GET /v1/models. A model" in said and "alias-10" not in said
 
 
 def test_a_model_that_no_list_has_yet_is_told_how_to_be_asked_for() -> None:

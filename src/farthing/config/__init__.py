@@ -15,7 +15,7 @@ from farthing.config.cascade import (
     LogprobsCheckConfig,
     PlainCheckConfig,
 )
-from farthing.config.checks import Condition, loopback
+from farthing.config.checks import Condition, fault_of_base_url, loopback
 from farthing.config.knobs import (
     DEFAULT_RULES,
     PORT,
@@ -129,6 +129,7 @@ __all__ = [
     "TokenPriceConfig",
     "advice",
     "answers_version",
+    "fault_of_base_url",
     "fault_of_name",
     "key_digest",
     "load",

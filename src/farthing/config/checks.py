@@ -48,11 +48,11 @@ _MAY_BE_ZERO = frozenset(
         "explore_share",
         "judge_share",
         "check_share",
+        "again_s",
         "retry_s",
         "cosine_min",
         "retry_share_max",
         "retry_wait_s_max",
-        "again_s",
     }
 )
 _AT_MOST = {
@@ -145,11 +145,9 @@ class Checks:
             yield ("providers", "farthing"), 'the name "farthing" stands for endpoints; choose another'
         for name, provider in self.config.providers.items():
             here = ("providers", name)
-            url = _split(provider.base_url)
-            if url is None:
-                yield (*here, "base_url"), 'expected an URL such as "https://api.example.com/v1"'
-            elif url.username or url.password or url.query or url.fragment:
-                yield (*here, "base_url"), "an URL without user, password, query and fragment is expected"
+            fault = fault_of_base_url(provider.base_url)
+            if fault:
+                yield (*here, "base_url"), fault
             if provider.auth == "none" and provider.api_key is not None:
                 yield (*here, "api_key"), 'would never be sent with auth = "none"; remove one of the two'
             yield from self._headers(provider, (*here, "headers"))
@@ -445,6 +443,16 @@ def loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def fault_of_base_url(text: str) -> str:
+    """Why `text` can be no provider's address, in words that do not repeat it; empty when it can."""
+    url = _split(text)
+    if url is None:
+        return 'expected an URL such as "https://api.example.com/v1"'
+    if url.username or url.password or url.query or url.fragment:
+        return "an URL without user, password, query and fragment is expected"
+    return ""
 
 
 def _split(text: str) -> SplitResult | None:

@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from farthing.config.aliases import fault_of_name
 from farthing.config.knobs import ProviderConfig
 from farthing.config.proxy import NO_PROXY, parse_proxy
 from farthing.errors import ConfigError
@@ -37,7 +38,7 @@ _WITHOUT_PATH = frozenset({"api.deepseek.com", "api.perplexity.ai"})
 
 
 def faults_of(provider: ProviderConfig, here: Where) -> Faults:
-    if provider.proxy is not None and provider.proxy.value != NO_PROXY:
+    if provider.proxy is not None and provider.proxy.value.lower() != NO_PROXY:
         try:
             proxy = parse_proxy(provider.proxy.value)
         except ConfigError as why:
@@ -50,6 +51,10 @@ def faults_of(provider: ProviderConfig, here: Where) -> Faults:
                     'write proxy = "${NAME}"',
                 )
     yield from _files(provider, here)
+    for index, model in enumerate(provider.models):
+        fault = fault_of_name(model)
+        if fault:
+            yield (*here, "models", index), f"the name of a model {fault}"
     yield from _names(provider.pass_headers, NEVER_PASSED, "never goes up", (*here, "pass_headers"))
     yield from _names(provider.return_headers, NEVER_RETURNED, "never comes back", (*here, "return_headers"))
 

@@ -116,7 +116,7 @@ def other_tiers(receipt: Receipt, config: Config) -> list[OtherTier]:
     day = _day(receipt.at_unix_s)
     found = []
     for name, tier in config.tiers.items():
-        taken = name == receipt.tier
+        taken = name == receipt.tier and bool(receipt.target)  # no target: none of them answered
         target = receipt.target if taken and receipt.target in tier.targets else tier.targets[0]
         provider, _, model = target.partition("/")
         price = catalogue.price(provider, model, day)

@@ -113,7 +113,7 @@ def gathered(stream: Stream) -> Answer:
     block = stream.take_held()
     if stream.cut is not None and not block:
         if stream.cut == "deadline_s":
-            raise DeadlineExceeded("the deadline of the endpoint passed before the answer began")
+            raise DeadlineExceeded("the endpoint's deadline_s passed before the answer began")
         raise ContractExceeded(
             "a limit of the endpoint was reached before the answer began", limit=stream.cut
         )

@@ -10,6 +10,7 @@ other to keep the endpoint's deadline; where none does, leaving it helps nobody.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
@@ -19,6 +20,7 @@ from farthing.config import CallConfig, ProviderConfig
 from farthing.errors import (
     ContractExceeded,
     DeadlineExceeded,
+    KeyRejected,
     NoProviderLeft,
     ProviderError,
     ProviderUnavailable,
@@ -30,17 +32,21 @@ from farthing.models.cost import cost_nusd
 from farthing.models.health import Health
 from farthing.models.providers.openai import ERROR_BODY_BYTES_MAX, OpenAIProvider, WholeReply
 from farthing.models.retry import Failed, next_try, stale
+from farthing.models.seldom import Seldom
 from farthing.models.speed import Lengths
 from farthing.models.stream import Stream, Within
 from farthing.protocols import Exchange, Hold, Ledger, Transport
 from farthing.turn import in_task
 from farthing.types import Attempt, Prompt, Receipt, Request, Route, Target, Usage, choices_said
 
+log = logging.getLogger("farthing.call")
+
 CHARS_PER_TOKEN = 4
 FIRST_BYTE_S = 60.0  # until an answer begins, and until a whole one is there, where another target waits
 WHOLE_S = 300.0
 ALONE_S = 600.0  # where none does: what the official SDKs wait
 HEALTHS_MAX = 2_000  # clients may name models nobody configured; what is known of those is bounded
+KEY_TOLD_EVERY_S = 600.0  # between two warnings that a provider refuses our key
 ERROR_BODY_S = 5.0  # an error is short; one that does not come costs its words, not the attempt's time
 
 
@@ -122,6 +128,8 @@ class Caller:
         self._clock = clock
         self._health = health
         self._lengths = lengths
+        self._tells = Seldom(KEY_TOLD_EVERY_S, clock)
+        """When we last warned that a provider refuses our key."""
         self.times = lengths is not None
         for known in health.values():
             known.reconfigure(config)
@@ -279,10 +287,13 @@ class Caller:
             if left_s is not None and left_s <= 0:
                 health.abandoned(probe)  # how patient an endpoint is says nothing about the target's health
                 self._note_silence(wanted, health, began_s)
+                given_s = wanted.request.endpoint.terms.deadline_s
+                given = "" if given_s is None else f" = {given_s:g}"
                 raise DeadlineExceeded(
-                    "the deadline of the endpoint passed before the answer began"
+                    f"the endpoint's deadline_s{given} passed before the answer began"
                 ) from error
             health.failed(error, probe, _number_of(wanted.request))
+            self._tell_of_key(target, error)
             raise
         except BaseException as error:  # the client left, or a bug: nothing was learnt about the target
             health.abandoned(probe)
@@ -336,6 +347,12 @@ class Caller:
         else:
             called.reply = provider.whole(exchange.headers, await exchange.read(limits.answer_bytes_max))
             attempt.ttft_ms = (self._clock() - began_s) * 1000
+
+    def _tell_of_key(self, target: Target, error: ProviderError) -> None:
+        """Else nobody may notice that a key is no good: another target answers, or a client is told half."""
+        if isinstance(error, KeyRejected) and self._tells.again(target.provider):
+            said = f"; it said: {error.words}" if error.words else ""
+            log.warning("%s (%s)%s", error, target.name, said)
 
     def _note_silence(self, wanted: Wanted, health: Health, began_s: float) -> None:
         """The deadline passed before the answer began. Where the target had most of that time, it is slow."""

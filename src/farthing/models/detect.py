@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
-from farthing.config import Secret, fault_of_name, loopback
+from farthing.config import Secret, fault_of_base_url, fault_of_name, loopback
 from farthing.models.presets import PRESETS, Preset, base_url
 from farthing.models.recognise import LocalServer, Place, is_ollama, recognise, tags
 from farthing.types import replace
@@ -155,6 +155,11 @@ def _hosted(env: Mapping[str, str], own_port: int) -> tuple[list[Hosted], list[s
         url = base_url(preset, env)
         if not url:
             notes.append(f"{variable} is set without {preset.url_variables[0]}: {preset.name} is left out")
+            continue
+        fault = fault_of_base_url(url)
+        if fault:
+            given = next(name for name in preset.url_variables if env.get(name, "").strip())
+            notes.append(f"{given}: {fault}; {preset.name} is left out")
             continue
         if _is_own_url(url, own_port):
             # The client's own setting, exported for both: following it would be asking ourselves.

@@ -26,6 +26,7 @@ class Health:
     """The state of one target."""
 
     __slots__ = (
+        "_asked_until_s",
         "_calls",
         "_clock",
         "_config",
@@ -52,6 +53,8 @@ class Health:
         """The number of the probe under way; 0 when there is none."""
         self._probes = 0
         self._paused_until_s = 0.0
+        self._asked_until_s = 0.0
+        """As `_paused_until_s`, where it was the provider who said how long."""
         self._calls: deque[float] = deque(maxlen=10_000)
         self._retries: deque[float] = deque(maxlen=1_000)
         self.speed = Speed()
@@ -82,8 +85,9 @@ class Health:
         return self._open_until_s is not None
 
     def paused_s(self) -> float:
-        """Seconds left of the pause that the provider asked for; 0 when there is none."""
-        return max(0.0, self._paused_until_s - self._clock()) if self._paused_until_s else 0.0
+        """Seconds left of the pause that the provider asked for; 0 for none, or one of our own, which is
+        in favour of others and no reason to wait where there are none."""
+        return max(0.0, self._asked_until_s - self._clock()) if self._asked_until_s else 0.0
 
     def why_it_rests(self, name: str) -> ProviderError:
         """What to tell a client that finds nothing else: busy when the provider asked for the pause."""
@@ -133,6 +137,8 @@ class Health:
             pause_s = 1.0 if error.retry_after_s is None else error.retry_after_s
             pauses_until_s = now_s + min(pause_s, self._config.pause_s_max)
             self._paused_until_s = max(self._paused_until_s, pauses_until_s)
+            if error.retry_after_s is not None:
+                self._asked_until_s = max(self._asked_until_s, pauses_until_s)
         own = error.upstream_status == 500 and request != 0
         if isinstance(error, ProviderBusy | ProviderRejected) or (own and request in self._culprits):
             self.abandoned(probe)

@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from farthing.models.call import Called
 from farthing.models.cost import baseline_nusd, cost_nusd, unpriced
 from farthing.models.providers.shown import answer_chars, fees_shown
+from farthing.models.seldom import Seldom
 from farthing.types import Attempt, Prompt, Receipt, Request, Target, Usage, differs, replace
 
 log = logging.getLogger("farthing.money")
 
 TOLD_EVERY_S = 3_600.0  # between two warnings about the same target
-TARGETS_WARNED_MAX = 1_000
 
 
 class Money:
@@ -40,7 +40,7 @@ class Money:
         self.price_version = price_version
         self.policy = policy
         self._clock = clock
-        self._warned_s: dict[str, float] = {}
+        self._tells = Seldom(TOLD_EVERY_S, clock)
         """When we last warned of a target that charges other than our prices say."""
 
     def account(self, called: Called, prompt: Prompt, receipt: Receipt, *, goes_out: bool = True) -> None:
@@ -93,14 +93,8 @@ class Money:
     def _book_told(self, attempt: Attempt, told_nusd: int) -> None:
         """Book the provider's own word; one that is not ours is told of, now and then."""
         attempt.reckoned_nusd, attempt.cost_nusd = attempt.cost_nusd, told_nusd
-        if not differs(attempt):
+        if not differs(attempt) or not self._tells.again(attempt.target):
             return
-        now_s = self._clock()
-        if now_s - self._warned_s.get(attempt.target, -TOLD_EVERY_S) < TOLD_EVERY_S:
-            return
-        if len(self._warned_s) >= TARGETS_WARNED_MAX:
-            self._warned_s.clear()
-        self._warned_s[attempt.target] = now_s
         log.warning(
             "%s says it charged $%.9f where our prices make $%.9f: booked as it says; correct its [[prices]]",
             attempt.target,

@@ -60,7 +60,7 @@ async def answer(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -
 
     Raises:
         RequestError, Overloaded, NoProviderLeft: before anything was sent, so the edge can set a status.
-        StreamBroken: after the first chunk.
+        StreamBroken: after the answer had begun.
     """
     hold: Hold | None = None
     memory = Memory()
@@ -167,7 +167,7 @@ async def relay(
     see it as it comes, unless money that only this session is short of has capped it.
 
     Raises:
-        StreamBroken: the provider failed after its first chunk.
+        StreamBroken: the provider failed after its answer had begun.
     """
     request, receipt, stream = wanted.request, wanted.receipt, called.stream
     assert stream is not None

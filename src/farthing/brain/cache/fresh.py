@@ -70,9 +70,9 @@ class Given:
             del given[next(iter(given))]
 
     def lately(self, who_and_what: int, within_s: float) -> bool:
-        """Whether it went out at most `within_s` ago."""
+        """Whether it went out at most `within_s` ago; never within 0."""
         at_s = self._given.get(who_and_what)
-        return at_s is not None and self._clock() - at_s <= within_s
+        return at_s is not None and 0.0 < within_s >= self._clock() - at_s
 
 
 def who_and_what(request: Request, key: bytes | None) -> int | None:

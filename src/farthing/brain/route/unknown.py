@@ -25,7 +25,9 @@ def unknown_model(name: str, known: Sequence[str], near: Sequence[str], provider
         return f'more than one provider has "{name}": ask for {" or ".join(near)}'
     own = difflib.get_close_matches(name, known[:COMPARED_MAX], 3, 0.6)
     meant = list(dict.fromkeys([*near, *own]))[:3]
-    hint = f"did you mean {' or '.join(meant)}?" if meant else f"known: {', '.join(known[:SHOWN_MAX])};"
+    more = ", and more in GET /v1/models" if len(known) > SHOWN_MAX else ""
+    listed = f"known: {', '.join(known[:SHOWN_MAX])}{more};"
+    hint = f"did you mean {' or '.join(meant)}?" if meant else listed
     return f'there is no model "{name}": {hint} {_by_provider(name, providers)}'
 
 

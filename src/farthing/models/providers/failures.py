@@ -59,9 +59,11 @@ def failure(
     """What a reply of another status than success means. `api_key`: ours, which no word may repeat."""
     said = error_object(body)
     if status == 401 or (status == 403 and _about_the_key(said)) or (status == 400 and _bad_key(said)):
-        return KeyRejected(
+        rejected = KeyRejected(
             f"{provider} answered {status}: it refused the gateway's own key", upstream_status=status
         )
+        rejected.words = _words_without(api_key, said)
+        return rejected
     if api_key is not None and said is not None and _repeats(said, api_key, status):
         said = None
     message = f"{provider} answered {status}{_told(said)}"
@@ -282,6 +284,18 @@ def _repeats(said: Json, api_key: str, status: int) -> bool:
     if status == 403 and (api_key[:4] in text or "**" in text):
         return True
     return len(api_key) >= 8 and (api_key[:8] in text or ("*" in text and api_key[-4:] in text))
+
+
+def _words_without(api_key: str | None, said: Json | None) -> str:
+    """What was said of our key, for the operator: its words where no part of the key can be in them, else its
+    code; empty where that may be one, too, or nothing was said."""
+    if said is None:
+        return ""
+    for words in (" ".join(str(said["message"]).split())[:MESSAGE_CHARS_MAX], str(said.get("code") or "")):
+        shown = api_key is not None and (_repeats({"": words}, api_key, 403) or api_key[-4:] in words)
+        if not shown:
+            return words
+    return ""
 
 
 def wait_s(headers: Mapping[bytes, bytes], body: bytes, now_unix_s: float | None = None) -> float | None:
