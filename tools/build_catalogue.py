@@ -188,7 +188,9 @@ def litellm_price(row: dict[str, Any], name: str, operation: str) -> list[dict[s
         if "in" in tier and "out" in tier and "in" in price:
             longer = {limit: rates(f"_above_{limit}k_tokens", f"_{name}") for limit in limits}
             tiers[name] = completed(with_lengths(tier, {n: r for n, r in longer.items() if r}), price)
-    return [price | variants(price, tiers) | compact(extras(row))]
+    found, more = variants(price, tiers), extras(row)
+    more["factors"] = {**found.get("factors", {}), **more["factors"]} or None
+    return [price | found | compact(more)]
 
 
 def with_lengths(price: dict[str, Any], longer: dict[int, dict[str, Any]]) -> dict[str, Any]:
@@ -248,7 +250,7 @@ def extras(row: dict[str, Any]) -> dict[str, Any]:
     own = row.get("provider_specific_entry") or {}
     factors = {OWN_FACTORS[key]: str(own[key]) for key in OWN_FACTORS if own.get(key, 1) != 1}
     fee = max((rate for rate in searches if rate), default=None)
-    return {"fees": {"web_search": fee} if fee else None, "factors": factors or None}
+    return {"fees": {"web_search": fee} if fee else None, "factors": factors}
 
 
 def read_litellm(wheel: Path) -> Source:
