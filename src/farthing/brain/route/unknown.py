@@ -26,7 +26,7 @@ def unknown_model(name: str, known: Sequence[str], near: Sequence[str], provider
     own = difflib.get_close_matches(name, known[:COMPARED_MAX], 3, 0.6)
     meant = list(dict.fromkeys([*near, *own]))[:3]
     more = ", and more in GET /v1/models" if len(known) > SHOWN_MAX else ""
-    listed = f"known: {', '.join(known[:SHOWN_MAX])}{more};"
+    listed = f"known: {', '.join(known[:SHOWN_MAX])}{more}."
     hint = f"did you mean {' or '.join(meant)}?" if meant else listed
     return f'there is no model "{name}": {hint} {_by_provider(name, providers)}'
 
