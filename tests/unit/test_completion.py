@@ -182,3 +182,10 @@ def test_the_time_to_join_a_text_grows_with_its_length_alone() -> None:
 def test_a_text_that_turns_into_something_else_is_replaced_by_it() -> None:
     whole = assemble([streamed({"x": "a"}, {"x": "b"}, {"x": 3}, {"x": "c"}, {"x": "d"})], None)
     assert whole["choices"][0]["message"]["x"] == "cd"
+
+
+@pytest.mark.parametrize("name", ["tool_calls", "reasoning_details"])
+def test_no_answer_has_thousands_of_calls(name: str) -> None:
+    piece = b'data: {"choices":[{"index":0,"delta":{"%b":[{"index":%d,"id":"c%d"}]}}]}\n\n'
+    with pytest.raises(NotChunks, match="more than"):
+        assemble([piece % (name.encode(), number, number) for number in range(50_000)], None)
