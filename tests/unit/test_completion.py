@@ -187,3 +187,10 @@ def test_a_text_that_turns_into_something_else_is_replaced_by_it() -> None:
 def test_an_error_beside_an_empty_list_of_choices_is_no_answer() -> None:
     with pytest.raises(NotChunks):
         explode(b'{"error":{"message":"overloaded"},"choices":[],"usage":{}}', include_usage=True)
+
+
+@pytest.mark.parametrize("name", ["tool_calls", "reasoning_details"])
+def test_no_answer_has_thousands_of_calls(name: str) -> None:
+    piece = b'data: {"choices":[{"index":0,"delta":{"%b":[{"index":%d,"id":"c%d"}]}}]}\n\n'
+    with pytest.raises(NotChunks, match="more than"):
+        assemble([piece % (name.encode(), number, number) for number in range(50_000)], None)

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import time
 from typing import Any
 
 import pytest
@@ -322,3 +323,20 @@ def test_thoughts_are_counted_under_any_name(delta: dict[str, Any]) -> None:
     reader = EventReader(LIMIT)
     reader.feed(events(chunk(delta), done=False))
     assert reader.text_chars == 4
+
+
+@given(st.lists(st.sampled_from([b"\n", b"\n\n", b"\r", b": c", b"id", b" "]), max_size=12))
+def test_blank_lines_are_found_wherever_a_read_ends(parts: list[bytes]) -> None:
+    start = events(chunk({"content": "hi"}), done=False)
+    at_once, piecemeal = EventReader(LIMIT), EventReader(LIMIT)
+    whole = at_once.feed(start + b"".join(parts)) + at_once.end()
+    pieces = piecemeal.feed(start) + b"".join(map(piecemeal.feed, parts)) + piecemeal.end()
+    assert pieces == whole
+
+
+def test_a_long_event_in_small_pieces_is_read_in_time() -> None:
+    reader = EventReader(16_777_216)
+    began_s = time.perf_counter()
+    for _ in range(15_000):
+        reader.feed(b"x" * 1_000)
+    assert time.perf_counter() - began_s < 2.0

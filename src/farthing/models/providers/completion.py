@@ -19,6 +19,10 @@ APPENDED = frozenset({"text", "arguments", "content", "summary", "data", "thinki
 """Texts inside the items of a list that come in pieces; others (`type`, `format`, `name`) come once."""
 
 
+PLACES_MAX = 1_000
+"""Calls, or numbered items of a list: each piece is looked for among them all."""
+
+
 class NotChunks(ValueError):
     """The events are not the chunks of one completion."""
 
@@ -175,6 +179,8 @@ def _merge_list(old: list[Any], new: list[Any], pieces: list[_Pieces]) -> None:
         index = _place(item)
         known = None if index is None else next((one for one in old if _place(one) == index), None)
         if known is None:
+            if index is not None:
+                _check_room(old)
             old.append(item)
             continue
         for name, value in item.items():
@@ -193,6 +199,7 @@ def _merge_call(calls: list[Any], piece: Any, pieces: list[_Pieces]) -> None:
         return
     call = _call_of(calls, piece)
     if call is None:
+        _check_room(calls)
         calls.append(piece)
         return
     for name, value in piece.items():
@@ -207,6 +214,11 @@ def _merge_call(calls: list[Any], piece: Any, pieces: list[_Pieces]) -> None:
                     old[inner] = said
         elif value not in (None, ""):  # an id is not wiped by an empty one
             call[name] = value
+
+
+def _check_room(items: list[Any]) -> None:
+    if len(items) >= PLACES_MAX:
+        raise NotChunks(f"more than {PLACES_MAX} calls or numbered parts")
 
 
 def _call_of(calls: list[Any], piece: Json) -> Json | None:

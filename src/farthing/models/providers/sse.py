@@ -72,6 +72,7 @@ class EventReader:
 
     __slots__ = (
         "_buffer",
+        "_buffered_bytes",
         "_chunks",
         "_empty_events",
         "_event_bytes_max",
@@ -94,7 +95,9 @@ class EventReader:
     def __init__(self, event_bytes_max: int, usage_form: UsageForm = UNSAID) -> None:
         self._event_bytes_max = event_bytes_max
         self._usage_form = usage_form
-        self._buffer = b""
+        self._buffer: list[bytes] = []
+        """What has come of an event, in pieces: joining at each piece would copy all before it."""
+        self._buffered_bytes = 0
         self._held_cr = False
         self.begun = False
         """Something of the answer has come: content, a call of a tool, a refusal, reasoning, or its finish.
@@ -146,12 +149,16 @@ class EventReader:
                 data = data[:-1]
                 self._held_cr = True
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        if self._buffer:
-            data = self._buffer + data
+        buffer = self._buffer
         end = data.rfind(b"\n\n")
-        if end < 0:
+        if end < 0 and not (buffer and buffer[-1][-1:] == data[:1] == b"\n"):
             self._keep(data)
             return b""
+        if buffer:
+            data = b"".join(buffer) + data
+            buffer.clear()
+            self._buffered_bytes = 0
+            end = data.rfind(b"\n\n")
         self._keep(data[end + 2 :])
         block = data[: end + 2]
         passed: list[bytes] = []
@@ -267,7 +274,7 @@ class EventReader:
             BadStream, ProviderSaid: as `feed`.
         """
         passed = self.feed(b"\n") if self._held_cr else b""
-        return passed + self.feed(b"\n\n") if self._buffer.strip() else passed
+        return passed + self.feed(b"\n\n") if b"".join(self._buffer).strip() else passed
 
     def ended(self, choices: int) -> bool:
         """Whether the answer is complete: `[DONE]`, or a finish of so many choices and of all that began."""
@@ -277,9 +284,11 @@ class EventReader:
         return self._seen <= self.finished.keys()
 
     def _keep(self, rest: bytes) -> None:
-        if len(rest) > self._event_bytes_max:
+        if rest:
+            self._buffer.append(rest)
+            self._buffered_bytes += len(rest)
+        if self._buffered_bytes > self._event_bytes_max:
             raise BadStream(f"an event is longer than {self._event_bytes_max} bytes")
-        self._buffer = rest
 
     def _read(self, event: bytes) -> bytes:
         """Take in one event, and return what of it is to be sent on now."""
