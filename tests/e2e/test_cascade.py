@@ -350,17 +350,24 @@ def test_a_judge_lets_an_answer_out_or_has_it_escalated_and_all_calls_are_paid_f
 
 @pytest.mark.parametrize(
     ("script", "why"),
-    [("status=500", "NoProviderLeft"), ("say=of course", "Unchecked"), ("delay=2", "TimeoutError")],
+    [
+        (
+            "status=500",
+            ("NoProviderLeft", "TimeoutError"),
+        ),  # it is asked once more, where there is time for it
+        ("say=of course", ("Unchecked",)),
+        ("delay=2", ("TimeoutError",)),
+    ],
 )
 def test_a_judge_that_fails_babbles_or_is_late_is_skipped_and_that_is_said(
-    run: Run, script: str, why: str
+    run: Run, script: str, why: tuple[str, ...]
 ) -> None:
     async def what(journey: Journey) -> None:
         began_s = time.monotonic()
         reply, receipt = await journey.ask()
         assert time.monotonic() - began_s < 1.0
         assert (said(reply), receipt.tier, receipt.doubt) == ("echo: what is it", "cheap", "")
-        assert receipt.skipped == {"check:judge": why}
+        assert list(receipt.skipped) == ["check:judge"] and receipt.skipped["check:judge"] in why
         assert receipt.attempts[1].tier == "check:judge" and receipt.attempts[1].cost_nusd is not None
 
     run(what, f"within_s = 0.3\n{JUDGE}", on_call=says(judge=script))

@@ -122,7 +122,8 @@ def _add_part(choice: Json, part: Json, pieces: list[_Pieces]) -> None:
         elif name == "logprobs" and isinstance(value, dict):
             _merge_logprobs(choice, value)
         elif name == "finish_reason":
-            choice[name] = choice[name] if value in (None, "") else value
+            if value or (choice[name] is None and value != ""):  # one that is 0 or {} goes on as it came
+                choice[name] = value
         elif name != "index" and (value is not None or name not in choice):
             choice[name] = value
 

@@ -306,7 +306,7 @@ class EventReader:
             self._empty_events += 1
             if self._empty_events > EMPTY_EVENTS_MAX:
                 raise BadStream(f"more than {EMPTY_EVENTS_MAX} events say nothing")
-            return ALIVE if self.begun and not self.done else b""
+            return ALIVE if self.begun and not self.done and event.strip() else b""
         if payload.startswith((b"[DONE]", b'"[DONE]"')):
             self.done = True
             return b""
