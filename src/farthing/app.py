@@ -77,7 +77,7 @@ from farthing.stores.kv.sqlite import SqliteStore
 from farthing.stores.user_key import user_key
 from farthing.turn import Turn
 from farthing.types import Endpoint, Prompt, Request, Target, Tenant, Terms
-from farthing.upstreams import build_provider, describe_model, list_models, passed_names
+from farthing.upstreams import LiveModels, build_provider, describe_model, list_models, passed_names
 
 log = logging.getLogger("farthing.app")
 
@@ -240,6 +240,7 @@ def build(config: Config, parts: Parts) -> Serving:
         names=model_names(rules),
         passed=passed_names(config.providers.values()),
     )
+    listed = list_models(rules, targets)
     return Serving(
         steps=steps,
         reader=reader,
@@ -249,7 +250,14 @@ def build(config: Config, parts: Parts) -> Serving:
             rates=parts.rates,
         ),
         server=config.server,
-        models=list_models(rules, targets),
+        models=listed,
+        more_models=LiveModels(
+            {name: one for name, one in providers.items() if not config.providers[name].models},
+            parts.transport,
+            targets,
+            [entry["id"] for entry in listed],
+            time.monotonic,
+        ).entries,
         model=partial(describe_model, router=rules, targets=targets),
         targets=frozenset(targets.configured),
         keeper=None if parts.semantic is None else build_keeper(parts.semantic, endpoints),

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -12,18 +12,20 @@ from farthing.config import ProviderConfig
 from farthing.config.proxy import NO_PROXY, Proxy, parse_proxy, proxy_of_environment
 from farthing.errors import ConfigError, FarthingError
 from farthing.models.detect import Found, Hosted, Said, detect, said_by
+from farthing.models.listing import can_be_asked
 from farthing.models.presets import usage_form
 from farthing.models.providers.openai import OpenAIProvider
-from farthing.models.targets import Targets
+from farthing.models.targets import OFFERED_MAX, Targets
 from farthing.models.transport.http1 import Http1Transport
 from farthing.models.transport.origin import HttpOrigin, parse_base_url
 from farthing.models.transport.passage import PASSED, Passage
 from farthing.models.transport.trust import ca_of_environment, missing_ca_of_environment
 from farthing.protocols import Transport
-from farthing.turn import Turn
+from farthing.turn import Turn, in_task
 from farthing.types import Json, Target
 
 ASK_S = 2.0  # a person waits for the start; a list of models takes a tenth of it
+ASKED_S = 60.0  # between two questions for a provider's models
 LIST_BYTES_MAX = 8_388_608  # OpenRouter's is half a megabyte
 WHY_CHARS_MAX = 100
 
@@ -117,8 +119,16 @@ async def ask_models(hosted: Hosted, transport: Transport) -> Said:
         answer_bytes_max=LIST_BYTES_MAX,
     )
     try:
+        provider = build_provider(preset.name, limits)
+    except FarthingError as error:
+        return Said(why=str(error)[:WHY_CHARS_MAX])
+    return await asked(provider, transport, suffix)
+
+
+async def asked(provider: OpenAIProvider, transport: Transport, suffix: str = "/models") -> Said:
+    """What a provider lists at `suffix`, in at most `ASK_S`. Never raises."""
+    try:
         async with asyncio.timeout(ASK_S):
-            provider = build_provider(preset.name, limits)
             head = provider.head("GET", suffix)
             exchange = await transport.send(provider.origin, head, b"", first_byte_s=ASK_S, whole=True)
             body = await exchange.read(LIST_BYTES_MAX)
@@ -131,6 +141,67 @@ async def ask_models(hosted: Hosted, transport: Transport) -> Said:
     if exchange.status != 200:
         return Said(why=f"status {exchange.status}")
     return said_by(body)
+
+
+class LiveModels:
+    """What providers say they have, for those of which the configuration does not say it. They are asked when
+    a client wants the list, all at once, and no more often than every `ASKED_S`."""
+
+    def __init__(
+        self,
+        providers: Mapping[str, OpenAIProvider],
+        transport: Transport,
+        targets: Targets,
+        known: Collection[str],
+        clock: Callable[[], float],
+    ) -> None:
+        """`known` are the names that are listed anyway."""
+        self._providers = providers
+        self._transport = transport
+        self._targets = targets
+        self._known = frozenset(known)
+        self._clock = clock
+        self._asked_s = -ASKED_S
+        self._asking: asyncio.Task[None] | None = None
+        self._entries: tuple[Json, ...] = ()
+
+    async def entries(self) -> tuple[Json, ...]:
+        """Entries of `GET /v1/models`: of what was said last, where a provider says nothing in time."""
+        if not self._providers:
+            return ()
+        await in_task()
+        if self._asking is None and self._clock() - self._asked_s >= ASKED_S:
+            self._asking = asyncio.get_running_loop().create_task(self._ask())
+        if self._asking is not None:
+            await asyncio.wait((self._asking,))
+        return self._entries
+
+    async def _ask(self) -> None:
+        try:
+            said = await asyncio.gather(
+                *(asked(provider, self._transport) for provider in self._providers.values())
+            )
+            names = [
+                f"{name}/{model}"
+                for name, one in zip(self._providers, said, strict=True)
+                for model in one.models[:OFFERED_MAX]
+                if can_be_asked(model)
+            ]
+            if names:
+                self._entries = tuple(self._described(names[:OFFERED_MAX]))
+        finally:
+            self._asked_s, self._asking = self._clock(), None
+
+    def _described(self, names: Iterable[str]) -> Iterator[Json]:
+        """Once each, by a model's own name where that leads to it."""
+        for full in dict.fromkeys(names):
+            target = self._targets.get(full)
+            if target is None:
+                continue
+            bare = target.model not in self._known and self._targets.open(target.model) == target
+            name = target.model if bare else full
+            if name not in self._known:
+                yield _described(name, target)
 
 
 async def look_around(env: Mapping[str, str], own_port: int) -> Found:

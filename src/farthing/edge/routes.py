@@ -65,6 +65,8 @@ class Serving(Struct, frozen=True, kw_only=True):
     server: ServerConfig
     models: tuple[Json, ...]
     """What `GET /v1/models` lists; an entry with `endpoint` leads there, and a key of another may not ask."""
+    more_models: Callable[[], Awaitable[tuple[Json, ...]]]
+    """What it lists besides, as the providers say when they are asked."""
     model: Callable[[str], Json | None] = lambda name: None
     """The entry of one model, listed or not; None: nobody is known to have it."""
     targets: frozenset[str] = frozenset()
@@ -321,7 +323,9 @@ class Edge:
 
     async def models(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
         tenant = self.serving.keys.tenant(http.headers)
-        listed = {"object": "list", "data": visible(self.serving.models, tenant)}
+        serving = self.serving
+        models = (*serving.models, *await serving.more_models())
+        listed = {"object": "list", "data": visible(models, tenant)}
         connection.answer(200, JSON_HEAD + _id_head(request_id), encode(listed))
 
     async def model(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
@@ -334,7 +338,8 @@ class Edge:
         )
         entry = next(listed, None)
         if entry is None and tenant.endpoint is None:
-            entry = serving.model(name)
+            more = (one for one in await serving.more_models() if one["id"] in (name, name.rstrip("/")))
+            entry = serving.model(name) or next(more, None)
         if entry is None:
             raise UnknownModel(
                 f"there is no model `{name[:200]}` here; GET /v1/models lists those that are", param="model"
