@@ -9,10 +9,11 @@ from farthing.models import said
 from farthing.models.call import Called
 from farthing.models.lenient_json import write_json
 from farthing.models.providers import completion
-from farthing.models.providers.sse import DONE
+from farthing.models.providers.sse import ALIVE, DONE
 from farthing.models.stream import Stream
 from farthing.types import Answer, CacheHit, Json, Receipt, Request, Usage, choices_said, saved_nusd
 
+SIGN_OF_LIFE = ALIVE  # to a client whose answer takes long to begin
 STOPPED = {"stop"}  # what a stream whose choices all ended by themselves gives for reasons
 
 CHOICES_CLOSED_MAX = 128  # as many as OpenAI gives; who asks for a million gets no million of endings

@@ -34,7 +34,7 @@ from farthing.models.providers.openai import ERROR_BODY_BYTES_MAX, OpenAIProvide
 from farthing.models.retry import Failed, next_try, stale
 from farthing.models.seldom import Seldom
 from farthing.models.speed import Lengths
-from farthing.models.stream import Stream, Within
+from farthing.models.stream import SignsOfLife, Stream, Within
 from farthing.protocols import Exchange, Hold, Ledger, Transport
 from farthing.turn import in_task
 from farthing.types import Attempt, Prompt, Receipt, Request, Route, Target, Usage, choices_said
@@ -98,6 +98,8 @@ class Wanted(Struct, frozen=True, kw_only=True):
     otherwise: Literal["failed", "escalated", "skipped"] = "failed"
     """What the request is where no target answers. Where it goes on, none is waited for or asked again; one
     that is escalated leaves time for that."""
+    signs: SignsOfLife | None = None
+    """Who hears of a target that lives and takes long to begin, where no other waits. None: nobody."""
 
 
 class Caller:
@@ -337,7 +339,10 @@ class Caller:
                 bytes_max=limits.answer_bytes_max,
                 event_bytes_max=limits.event_bytes_max,
             )
-            called.stream = await _open(exchange, provider, wanted, within)
+            signs = None if others else wanted.signs
+            if signs is not None:
+                signs.target = target.name
+            called.stream = await _open(exchange, provider, wanted, within, signs)
             attempt.ttft_ms = (called.stream.first_s - began_s) * 1000
             if not request.stream:  # gathered for a client that waits for all of it: it has seen nothing yet
                 try:
@@ -396,7 +401,13 @@ def _within_s(limits: ProviderConfig, stream: bool, left_s: float | None, others
     return max(0.0, min(within_s, left_s / 2 if others else left_s))
 
 
-async def _open(exchange: Exchange, provider: OpenAIProvider, wanted: Wanted, within: Within) -> Stream:
+async def _open(
+    exchange: Exchange,
+    provider: OpenAIProvider,
+    wanted: Wanted,
+    within: Within,
+    signs: SignsOfLife | None,
+) -> Stream:
     """Wait until the answer begins.
 
     Raises:
@@ -410,6 +421,7 @@ async def _open(exchange: Exchange, provider: OpenAIProvider, wanted: Wanted, wi
         output_chunks_max=_output_chunks_max(wanted),
         in_answer=provider.in_answer,
         usage_form=provider.usage_form,
+        signs=signs,
     )
     try:
         await stream.open()

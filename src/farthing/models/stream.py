@@ -31,7 +31,28 @@ from farthing.types import Json, Usage
 
 AFTER_FINISH_S = 5.0
 """A complete answer waits no longer for its usage and `[DONE]`: some servers leave the connection open."""
+ALIVE_AFTER_S = 10.0
+"""What takes no longer to begin needs no sign of life, and can still fail with a status of its own."""
+ALIVE_EVERY_S = 1.0
 FAR_S = 1e18
+
+
+class SignsOfLife:
+    """Tells a client that what it waits for lives and has not begun, so that its own patience does not end
+    what goes on well. Nothing is decided by it: the answer may still come from another call."""
+
+    __slots__ = ("_send", "target", "told")
+
+    def __init__(self, send: Callable[[str], None]) -> None:
+        """`send` takes the name of the target."""
+        self._send = send
+        self.target = ""
+        self.told = False
+        """The client has heard of one."""
+
+    def tell(self) -> None:
+        self.told = True
+        self._send(self.target)
 
 
 class Within(Struct, frozen=True):
@@ -66,6 +87,8 @@ class Stream(Waits):
         "_keep_bytes_max",
         "_kept_bytes",
         "_output_chunks_max",
+        "_sign_s",
+        "_signs",
         "_sink",
         "_sniffed",
         "_told",
@@ -91,9 +114,10 @@ class Stream(Waits):
         output_chunks_max: int | None,
         in_answer: Callable[[bytes], ProviderError],
         usage_form: UsageForm = UNSAID,
+        signs: SignsOfLife | None = None,
     ) -> None:
         """`choices` were asked for. `in_answer`: what an error of the provider's means that comes in place of
-        an answer."""
+        an answer. `signs`: who hears of a target that takes long to begin and lives; None: nobody may."""
         super().__init__(asyncio.get_running_loop())
         self._exchange = exchange
         self._within = within
@@ -104,6 +128,9 @@ class Stream(Waits):
         self._kept_bytes = 0
         self._output_chunks_max = output_chunks_max
         self._in_answer = in_answer
+        self._signs = signs
+        self._sign_s = time.monotonic() + (0.0 if signs is None or signs.told else ALIVE_AFTER_S)
+        """When the next sign of life is worth telling."""
         self._error: FarthingError | None = None
         self._begun = False
         self._finished = False
@@ -271,8 +298,12 @@ class Stream(Waits):
         reader = self.reader
         if block:
             self._hand_on(block)
-        if not self._begun and reader.begun:
-            self._begin()
+        if not self._begun:
+            if reader.begun:
+                self._begin()
+            elif self._signs is not None and time.monotonic() >= self._sign_s:
+                self._sign_s = time.monotonic() + ALIVE_EVERY_S
+                self._signs.tell()
         if reader.done:
             self._finish(None)
         elif self._output_chunks_max is not None and reader.chunks > self._output_chunks_max:

@@ -20,6 +20,8 @@ The last bytes of an answer are returned, not sent: the edge sends them after th
 no client holds a complete answer that the ledger does not know.
 """
 
+from functools import partial
+
 import msgspec
 
 from farthing.brain.cache.flight import Flight
@@ -32,6 +34,7 @@ from farthing.errors import (
 from farthing.models import answers
 from farthing.models.broadcast import Broadcast
 from farthing.models.call import Called, Wanted
+from farthing.models.stream import SignsOfLife
 from farthing.pipeline.optional import optional
 from farthing.pipeline.receipt_notes import (
     note_asked,
@@ -89,7 +92,7 @@ async def answer(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -
         hold = steps.contract.reserve(request, prompt)
         inspected = inspector_of(request, route, steps, receipt) if steps.inspects else None
         keeps = memory.key is not None or memory.look is not None or inspected is not None
-        wanted = want(request, route, prompt, hold, receipt, steps.kept_bytes_max if keeps else 0)
+        wanted = want(request, route, prompt, hold, receipt, sink, steps.kept_bytes_max if keeps else 0)
         called = await (  # what may be escalated is checked before a byte of it goes out
             steps.caller.call(wanted, route)
             if route.escalation is None and receipt.purpose != "explore"
@@ -136,7 +139,13 @@ def inspector_of(request: Request, route: Route, steps: Steps, receipt: Receipt)
 
 
 def want(
-    request: Request, route: Route, prompt: Prompt, hold: Hold, receipt: Receipt, keep_bytes_max: int
+    request: Request,
+    route: Route,
+    prompt: Prompt,
+    hold: Hold,
+    receipt: Receipt,
+    sink: Sink,
+    keep_bytes_max: int,
 ) -> Wanted:
     """What to ask for. What a deadline may cut is streamed to us, so that a part of it can be returned, and
     that a target which says nothing is left while there is time for another."""
@@ -144,7 +153,22 @@ def want(
     cut = terms.deadline_s is not None and (terms.on_limit == "partial" or len(route.targets) > 1)
     if cut and request.operation == "chat":
         prompt = msgspec.structs.replace(prompt, stream=True)
-    return Wanted(request=request, prompt=prompt, hold=hold, receipt=receipt, keep_bytes_max=keep_bytes_max)
+    direct = request.stream and route.escalation is None
+    return Wanted(
+        request=request,
+        prompt=prompt,
+        hold=hold,
+        receipt=receipt,
+        keep_bytes_max=keep_bytes_max,
+        signs=SignsOfLife(partial(tell_alive, sink, receipt)) if direct else None,
+    )
+
+
+def tell_alive(sink: Sink, receipt: Receipt, target: str) -> None:
+    """Let the client know that `target` lives and has not begun. Only its name is said: it may still fail."""
+    answered, receipt.target = receipt.target, target
+    sink.send(answers.SIGN_OF_LIFE)
+    receipt.target = answered
 
 
 def deliver(wanted: Wanted, called: Called, steps: Steps) -> Answer:
