@@ -241,8 +241,8 @@ class ProviderRejected(ProviderError):
 class KeyRejected(ProviderRejected):
     """The provider refused our own key: nothing that the client could change."""
 
-    words = ""
-    """What it said of it, without a part of the key: for the log alone."""
+    told = ""
+    """The provider's code for it, for the log alone; empty when it gave none."""
 
 
 class NoProviderLeft(FarthingError):

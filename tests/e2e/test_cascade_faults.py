@@ -129,7 +129,7 @@ def test_the_judge_has_room_for_its_word_where_answers_are_short(run: Run) -> No
 def test_another_try_of_a_check_does_not_take_the_call_of_the_escalation(run: Run) -> None:
     async def what(journey: Journey) -> None:
         _, receipt = await journey.ask()
-        assert journey.called == ["mini", "judge"] and receipt.skipped == {"check:judge": "ContractExceeded"}
+        assert journey.called == ["mini", "judge"] and receipt.skipped == {"check:judge": "NoProviderLeft"}
 
     run(what, JUDGE, "calls_max = 3", says(judge="reset"))
 

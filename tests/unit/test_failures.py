@@ -153,21 +153,22 @@ def test_a_refused_request_is_told_from_a_refused_key(
 
 
 @pytest.mark.parametrize(
-    ("message", "code", "words"),
+    ("message", "code", "told"),
     [
-        ("This account is closed.", "account_deactivated", "This account is closed."),
+        ("This account is closed.", "account_deactivated", "account_deactivated"),
+        ("sk-of-somebody-else is unknown", "sk-of-somebody-else-1a2b", ""),
         ("Incorrect API key provided: sk-secre*****3456", "invalid_api_key", "invalid_api_key"),
         ("sk-...3456 is unknown", "invalid_api_key", "invalid_api_key"),
         ("sk-secret-123456", "sk-secret-123456", ""),
         ("**", None, ""),
     ],
 )
-def test_what_is_said_of_our_key_is_kept_for_the_log_without_the_key(
-    message: str, code: str | None, words: str
+def test_of_what_is_said_of_our_key_the_code_alone_is_kept_for_the_log(
+    message: str, code: str | None, told: str
 ) -> None:
     found = failure("up", 401, {}, wire({"error": {"message": message, "code": code}}), "sk-secret-123456")
     assert isinstance(found, KeyRejected)
-    assert found.words == words and message not in str(found)
+    assert found.told == told and message not in str(found)
 
 
 @pytest.mark.parametrize("echo", ["sk-secret-123456", "sk-secre*****3456", "sk-s...", "key **** is wrong"])

@@ -356,7 +356,7 @@ class Caller:
     def _tell_of_key(self, target: Target, error: ProviderError) -> None:
         """Else nobody may notice that a key is no good: another target answers, or a client is told half."""
         if isinstance(error, KeyRejected) and self._tells.again(target.provider):
-            said = f"; it said: {error.words}" if error.words else ""
+            said = f"; its code is {error.told}" if error.told else ""
             log.warning("%s (%s)%s", error, target.name, said)
 
     def _note_silence(self, wanted: Wanted, health: Health, began_s: float) -> None:

@@ -4,6 +4,7 @@ The client gets the provider's own words, type and code, as it would without us;
 what to do next. Pure functions over bytes; no regular expressions over messages.
 """
 
+import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from time import time
@@ -22,6 +23,7 @@ from farthing.models.transport.connection import header
 from farthing.types import Json
 
 WORDS_CHARS_MAX = 2_000
+_A_NAME = re.compile(r"[A-Za-z]{2,24}(?:[_.-][A-Za-z]{2,24}){0,6}")
 MESSAGE_CHARS_MAX = 500  # of them in a message of ours
 DEPTH_MAX = 6
 NESTS_MAX = 50  # of an object that may say nothing; one that is deeper says something
@@ -62,7 +64,7 @@ def failure(
         rejected = KeyRejected(
             f"{provider} answered {status}: it refused the gateway's own key", upstream_status=status
         )
-        rejected.words = _words_without(api_key, said)
+        rejected.told = _code_of(said, api_key)
         return rejected
     if api_key is not None and said is not None and _repeats(said, api_key, status):
         said = None
@@ -286,16 +288,13 @@ def _repeats(said: Json, api_key: str, status: int) -> bool:
     return len(api_key) >= 8 and (api_key[:8] in text or ("*" in text and api_key[-4:] in text))
 
 
-def _words_without(api_key: str | None, said: Json | None) -> str:
-    """What was said of our key, for the operator: its words where no part of the key can be in them, else its
-    code; empty where that may be one, too, or nothing was said."""
-    if said is None:
+def _code_of(said: Json | None, api_key: str | None) -> str:
+    """The code of a refusal of our key, for the operator; empty where it has none, or none that is a name.
+    Its words stay here: they may hold a part of a key, ours or another."""
+    code = "" if said is None else str(said.get("code") or said.get("type") or "")
+    if not _A_NAME.fullmatch(code) or (api_key is not None and _repeats({"": code}, api_key, 403)):
         return ""
-    for words in (" ".join(str(said["message"]).split())[:MESSAGE_CHARS_MAX], str(said.get("code") or "")):
-        shown = api_key is not None and (_repeats({"": words}, api_key, 403) or api_key[-4:] in words)
-        if not shown:
-            return words
-    return ""
+    return code
 
 
 def wait_s(headers: Mapping[bytes, bytes], body: bytes, now_unix_s: float | None = None) -> float | None:
