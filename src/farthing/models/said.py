@@ -20,7 +20,7 @@ _SAYING = ("audio", "images")  # fields beside `content` that hold what was aske
 def says_something(request: Request, body: bytes, *, streamed: bool) -> bool:
     """Whether every choice has text, a sound, an image or a call. One with a refusal or with reasoning alone
     has not: asked again, it may well have."""
-    if choices_said(request.body) == 1 and _SAYS.search(body) is not None:
+    if ("n" not in request.body or choices_said(request.body) == 1) and _SAYS.search(body) is not None:
         return True
     choices = _choices(body, streamed=streamed)
     return bool(choices) and all(map(_says, choices))
@@ -31,6 +31,8 @@ def calls_tools(request: Request, body: bytes, *, streamed: bool) -> bool:
 
     Where none was offered an answer with text is not searched for calls: that takes 0.1 ms of a long stream.
     """
+    if b"_call" not in body:
+        return False
     if "tools" not in request.body and "functions" not in request.body and _SAYS.search(body) is not None:
         return False
     named = body.count(b'"tool_calls"') + body.count(b'"function_call"')

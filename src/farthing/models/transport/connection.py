@@ -17,7 +17,6 @@ from farthing.turn import Waits
 
 HEAD_BYTES_MAX = 65_536  # a reply's headers; also anything else that is neither headers nor body
 PACE_S = 0.004
-TEXT_BEGINS = (b"{", b"[", b"")  # a body that begins otherwise is looked at again: it may be compressed
 
 DataCallback = Callable[[bytes], None]
 EndCallback = Callable[[Exception | None], None]
@@ -45,6 +44,8 @@ class Http1Exchange(Waits):
     """Names as they came; `header` finds them in any case."""
     size = 0
     bytes_max = 1 << 62
+    encoded = False
+    """A header says how the body is encoded."""
     complete = False
     paused = False
     error: ProviderError | None = None
@@ -87,14 +88,14 @@ class Http1Exchange(Waits):
             raise self.error
         parts, headers = self.parts, self.headers
         body = parts[0] if len(parts) == 1 else b"".join(parts)
-        if b"content-encoding" in headers or b"Content-Encoding" in headers or body[:1] not in TEXT_BEGINS:
+        if self.encoded:
             encoding = header(headers, b"content-encoding")
             if encoding is not None and not is_plain(encoding):
                 return await unpacked(body, encoding, bytes_max)
         return body
 
     def relay(self, data: DataCallback, end: EndCallback) -> None:
-        encoding = header(self.headers, b"content-encoding")
+        encoding = header(self.headers, b"content-encoding") if self.encoded else None
         if encoding is not None and not is_plain(encoding):
             self._relay_unpacked(encoding, data, end)
             return
@@ -208,8 +209,11 @@ class Connection(asyncio.Protocol):
     """One socket to one origin; the parser's callbacks fill the exchange it serves."""
 
     __slots__ = (
+        "_doubtful",
+        "_encoded",
         "_headers",
         "_keep_alive",
+        "_names",
         "_parts",
         "_quiet_bytes",
         "counted",
@@ -245,6 +249,9 @@ class Connection(asyncio.Protocol):
         self.idle_since_s = 0.0
         self.resting = False
         self._keep_alive = False
+        self._names: tuple[bytes, ...] = ()
+        self._encoded = False
+        self._doubtful = False
         self._quiet_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -345,20 +352,27 @@ class Connection(asyncio.Protocol):
         status = self.parser.get_status_code()
         if status >= 200:  # before that, 100 Continue, 103 Early Hints: the reply is still to come
             exchange.status = status
-            exchange.headers = self._headers.copy()
+            exchange.headers = headers = self._headers.copy()
+            names = tuple(headers)
+            if names != self._names:
+                self._look_at(names)
+            exchange.encoded = self._encoded
         self._headers.clear()
         self._quiet_bytes = 0
+
+    def _look_at(self, names: tuple[bytes, ...]) -> None:
+        """What the names of a reply's headers say: looked up once per set, as a provider repeats them."""
+        lower = {name.lower() for name in names}
+        self._names = names
+        self._encoded = b"content-encoding" in lower
+        self._doubtful = b"transfer-encoding" in lower and b"content-length" in lower
 
     def on_message_complete(self) -> None:
         exchange = self.exchange
         if exchange is not None and exchange.status:
             exchange.complete = True
             self._keep_alive = self.parser.should_keep_alive()  # the parser forgets once this returns
-            headers = exchange.headers
-            if (
-                header(headers, b"transfer-encoding") is not None
-                and header(headers, b"content-length") is not None
-            ):
+            if self._doubtful:
                 self._keep_alive = False  # where it ends is open to doubt (RFC 9112, 6.3)
 
     # -- reading -----------------------------------------------------------------------------------
