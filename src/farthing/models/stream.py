@@ -249,8 +249,10 @@ class Stream(Waits):
     def _data(self, piece: bytes) -> None:
         """Take what came."""
         if not self._sniffed:
-            piece, self._unread = self._unread + piece, b""
-            if not self._is_stream(piece):
+            piece = self._sniff(self._unread + piece)
+            if not piece:
+                if not self._finished:
+                    self._take(b"")  # the connection lives
                 return
         if self._whole is not None:
             self._whole.append(piece)
@@ -334,21 +336,24 @@ class Stream(Waits):
         )
         self._exchange.limit(idle_s=idle_s, limit_s=end_s, bytes_max=within.bytes_max, now_s=time.monotonic())
 
-    def _is_stream(self, piece: bytes) -> bool:
+    def _sniff(self, piece: bytes) -> bytes:
         """Look at the first bytes, whatever type the reply has: events, or a whole answer in their place. A
-        page is neither."""
+        page is neither. Returns what is to be read of them: no byte order mark, nor what is blank before the
+        first event, which says nothing and would spoil it."""
+        self._unread = b""
         if BOM.startswith(piece):  # not all of it may have come
             self._unread = piece
-            return False
-        start = piece.removeprefix(BOM).lstrip()[:1]
+            return b""
+        piece = piece.removeprefix(BOM).lstrip()
+        start = piece[:1]
         self._sniffed = bool(start)
         if start in (b"{", b"["):
             self._whole = []
             self._limit(self._within.idle_s, self._within.whole_s)
         elif start == b"<":
             self._finish(ProviderUnavailable("the reply to a streamed request is a page, not a stream"))
-            return False
-        return True
+            return b""
+        return piece
 
     def _end(self, error: Exception | None) -> None:
         if self._finished:
