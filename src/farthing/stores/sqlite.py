@@ -8,8 +8,9 @@ the newest rows, and neither damages the file. A file found damaged, at the star
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,6 +23,23 @@ T = TypeVar("T")
 _CHECK_BYTES_MAX = 64 * 1024 * 1024  # a whole check reads the file: about 0.1 s at this size
 _BUSY_MS = 250  # another process writes; longer is a miss
 _PENDING_MAX = 1_000  # jobs waiting for the thread; beyond, the store is not keeping up
+
+
+@contextmanager
+def writing(db: apsw.Connection) -> Iterator[None]:
+    """A transaction that waits for other writers before it reads. One that has read is refused at once
+    when another has written meanwhile, however long it would have waited: for jobs that read, then write.
+
+    Not `transaction_mode` of apsw, which waits with the interpreter's lock in its hand.
+    """
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
 
 
 class SqliteFile:

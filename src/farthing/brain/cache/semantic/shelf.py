@@ -21,7 +21,7 @@ import msgspec
 
 from farthing.brain.cache.semantic.entries import Entry, Head, Trust
 from farthing.brain.cache.semantic.tables import EXPIRE, GONE, INSERT, LEAST, SCHEMA, VECTORS
-from farthing.stores.sqlite import SqliteFile
+from farthing.stores.sqlite import SqliteFile, writing
 from farthing.types import CacheHit
 
 T = TypeVar("T")
@@ -194,7 +194,7 @@ class Shelf:
         answer = _encode(entry.answer)
         size = sum(map(len, (entry.question, entry.normalised, entry.vector, answer))) + ROW_BYTES
         now_s = self._clock()
-        with db:
+        with writing(db):
             if size > self.bytes_max or self._has_enough(db, entry.user, now_s, per_user_hour_max):
                 return None, []
             place = (entry.partition, entry.normalised)
@@ -284,7 +284,7 @@ class Shelf:
         def job(db: apsw.Connection) -> None:
             self._hits[key] = self._hits.get(key, 0) + 1
             if len(self._hits) >= _TOUCHED_MAX:
-                with db:
+                with writing(db):
                     self._write_hits(db)
 
         await self.run(job)
@@ -335,7 +335,7 @@ class Shelf:
         """Write counts, drop what has expired, and say which rows have gone, as `removed` does."""
 
         def job(db: apsw.Connection) -> Removed:
-            with db:
+            with writing(db):
                 self._write_hits(db)
                 db.execute(EXPIRE, (self._clock(), EXPIRED_AT_ONCE))
                 last = one(db, "SELECT coalesce(max(number), 0) FROM gone")
@@ -361,7 +361,7 @@ class Shelf:
         """Write the counts, then close. Safe to call twice."""
 
         def last(db: apsw.Connection) -> None:
-            with db:
+            with writing(db):
                 self._write_hits(db)
 
         await self._file.aclose(last)
