@@ -137,9 +137,9 @@ def test_farthing_never_finds_itself_nor_another_of_its_kind() -> None:
 
 def test_all_ports_together_take_one_budget() -> None:
     start = time.monotonic()
-    found = look(*[answering(OLLAMA, delay_s=5.0)] * 4, answering(VLLM), budget_s=0.15)
+    found = look(*[answering(OLLAMA, delay_s=60.0)] * 4, answering(VLLM), budget_s=1.0)
     assert [server.kind for server in found.local] == ["vllm"]
-    assert time.monotonic() - start < 1.0  # far below one delay, with room for a busy machine
+    assert time.monotonic() - start < 20.0  # far below one delay, with room for a busy machine
 
 
 def test_keys_are_found_as_the_sdks_name_them() -> None:
