@@ -5,6 +5,7 @@
 Two runs of the bench minutes apart differ by more than most changes do. Here all gateways stand ready on one
 core, the bench's load generator and mock provider on the other, and each gets one second in turn; what is
 printed is the median over the turns of the CPU per request, as a ratio to the first checkout's of that turn.
+How a process happens to lie in memory makes 2 % by itself: `--starts` has all of them started anew so often.
 Every checkout runs under this interpreter, so its dependencies must be those installed here.
 """
 
@@ -34,7 +35,8 @@ def main() -> None:
         "trees", nargs="+", type=Path, help="checkouts; the first is what others are held against"
     )
     parser.add_argument("--bench", type=Path, default=Path("../shared/bench"))
-    parser.add_argument("--turns", type=int, default=10)
+    parser.add_argument("--turns", type=int, default=10, help="for each start")
+    parser.add_argument("--starts", type=int, default=1)
     asked = parser.parse_args()
     if not (asked.bench / "load.c").is_file():
         sys.exit(f"{asked.bench}/load.c is not there: give --bench")
@@ -49,22 +51,9 @@ def measure(asked: argparse.Namespace, work: Path) -> dict[str, Any]:
     body = json.loads((asked.bench / "body.json").read_bytes())
     body.pop("user", None)
     (work / "body.json").write_text(json.dumps(body | {"model": "gpt-4o-mini"}))
-    started = [subprocess.Popen(["taskset", "-c", "1", work / "mock", "-p", str(MOCK_PORT)])]
-    try:
-        gateways = [start(tree.resolve(), PORT + place, work) for place, tree in enumerate(asked.trees)]
-        started += gateways
-        for place in range(len(gateways)):
-            await_port(PORT + place)
-        figures: list[list[float]] = [[] for _ in gateways]
-        for turn in range(asked.turns + 1):
-            for place, gateway in enumerate(gateways):
-                figure = one_second(gateway, PORT + place, work)
-                if turn:  # the first warms it up
-                    figures[place].append(figure)
-    finally:
-        for process in started:
-            process.terminate()
-            process.wait(READY_S)
+    figures: list[list[float]] = [[] for _ in asked.trees]
+    for _ in range(asked.starts):
+        measure_once(asked.trees, asked.turns, work, figures)
     return {
         "trees": {
             str(tree): {
@@ -75,6 +64,25 @@ def measure(asked: argparse.Namespace, work: Path) -> dict[str, Any]:
             for tree, mine in zip(asked.trees, figures, strict=True)
         }
     }
+
+
+def measure_once(trees: list[Path], turns: int, work: Path, figures: list[list[float]]) -> None:
+    """Add what each turn of one start took to `figures`."""
+    started = [subprocess.Popen(["taskset", "-c", "1", work / "mock", "-p", str(MOCK_PORT)])]
+    try:
+        gateways = [start(tree.resolve(), PORT + place, work) for place, tree in enumerate(trees)]
+        started += gateways
+        for place in range(len(gateways)):
+            await_port(PORT + place)
+        for turn in range(turns + 1):
+            for place, gateway in enumerate(gateways):
+                figure = one_second(gateway, PORT + place, work)
+                if turn:  # the first warms it up
+                    figures[place].append(figure)
+    finally:
+        for process in started:
+            process.terminate()
+            process.wait(READY_S)
 
 
 def start(tree: Path, port: int, work: Path) -> Process:

@@ -11,7 +11,7 @@ from farthing.errands.run import text_of
 from farthing.models.call import Called
 from farthing.models.draft import draft_of
 from farthing.models.health import Health
-from farthing.models.providers.openai import WholeReply
+from farthing.models.providers.openai import Fields, WholeReply
 from farthing.types import DEFAULT_ENDPOINT, Answer, Attempt, Draft, Request, Target, Tenant
 
 REQUEST = Request(
@@ -37,7 +37,7 @@ def drafted(body: bytes) -> Draft:
         Attempt(target="a/m", tier="t", started_ms=0),
         Health(CallConfig(), lambda: 0.0),
     )
-    called.reply = WholeReply(body, None, None)
+    called.reply = WholeReply(body, None, Fields())
     return draft_of(REQUEST, called)
 
 

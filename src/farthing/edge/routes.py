@@ -312,11 +312,11 @@ class Edge:
 
     def _send(self, connection: ClientConnection, reply: Answer, receipt: Receipt) -> None:
         if not reply.stream:
-            connection.answer(200, JSON_HEAD + facts_head(receipt) + money_head(receipt), reply.body)
+            connection.answer(200, JSON_HEAD + facts_and_money_head(receipt), reply.body)
         elif connection.streaming:
             connection.end_stream(reply.body)
         else:  # nothing was relayed: from the cache, or fixed
-            connection.begin_stream(STREAM_HEAD + facts_head(receipt) + money_head(receipt), reply.body)
+            connection.begin_stream(STREAM_HEAD + facts_and_money_head(receipt), reply.body)
             connection.end_chunks()
 
     # -- answers by the edge itself ------------------------------------------------------------------
@@ -444,25 +444,35 @@ def _id_head(request_id: str) -> bytes:
 
 
 def facts_head(receipt: Receipt) -> bytes:
-    """What was decided, as headers. A value cannot end its line."""
+    """What was decided, as headers."""
+    return _facts(receipt).encode("latin-1", "replace")
+
+
+def facts_and_money_head(receipt: Receipt) -> bytes:
+    """What was decided, what it cost and what it saved, as headers."""
+    return (_facts(receipt) + _money(receipt)).encode("latin-1", "replace")
+
+
+def _facts(receipt: Receipt) -> str:
+    """Header lines. A value cannot end its line."""
     request_id, tier, target, reason = receipt.request_id, receipt.tier, receipt.target, receipt.route_reason
     if not f"{tier}{target}{reason}".isprintable():
         tier, target, reason = _safe(tier), _safe(target), _safe(reason)
     return (
         f"x-request-id: {request_id}\r\nrequest-id: {request_id}\r\nx-farthing-tier: {tier}\r\n"
         f"x-farthing-model: {target}\r\nx-farthing-cache: {receipt.cache}\r\nx-farthing-reason: {reason}\r\n"
-    ).encode("latin-1", "replace")
+    )
 
 
-def money_head(receipt: Receipt) -> bytes:
-    """What it cost and saved, as headers. Unknown is said, never left as 0."""
+def _money(receipt: Receipt) -> str:
+    """Header lines. Unknown is said, never left as 0."""
     cost, saved = usd(receipt.cost_nusd), usd(saved_nusd(receipt))
     lines = f"x-farthing-cost-usd: {cost or 'unknown'}\r\nx-farthing-saved-usd: {saved or 'unknown'}\r\n"
     if receipt.usage is not None and receipt.usage.estimated:
         lines += "x-farthing-usage: estimated\r\n"
     if receipt.stop_reason.startswith("limit:"):
         lines += f"x-farthing-stop: {receipt.stop_reason}\r\n"
-    return lines.encode()
+    return lines
 
 
 def merged(ours: bytes, theirs: bytes) -> bytes:

@@ -18,7 +18,7 @@ from farthing.protocols import Ledger
 from farthing.types import Attempt, Receipt, Signal, differs
 
 SERIES_MAX = 500  # label sets of one family
-BATCH = 64  # finished requests that are counted together
+BATCH = 16  # finished requests that are counted together; what waits is cold when its turn comes
 OTHER = "other"
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 

@@ -162,7 +162,11 @@ def complete(request: Request, called: Called) -> CacheHit | None:
         finish_reason = stream.reader.finish_reason or "stop"
     if finish_reason == "length" and called.capped_by == "usd_max":
         return None
-    if request.operation == "chat" and not said.says_something(request, body, streamed=stream is not None):
+    if (
+        request.operation == "chat"
+        and not (reply is not None and reply.is_plain)
+        and not said.says_something(request, body, streamed=stream is not None)
+    ):
         return None
     return CacheHit(
         kind="exact",
@@ -181,6 +185,8 @@ def may_be_kept(request: Request, called: Called, hit: CacheHit) -> bool:
     no error stands beside it."""
     reply, stream = called.reply, called.stream
     if reply is not None:
+        if reply.is_plain:
+            return True
         stopped = reply.all_stopped
     else:
         stopped = stream is not None and set(stream.reader.finished.values()) == STOPPED

@@ -18,8 +18,44 @@ from farthing.models.speed import Speed
 
 IN_A_ROW_MAX = 5
 BUDGET_WINDOW_S = 10.0
+SLOT_S = 0.5
 CULPRITS_MAX = 64
 BUDGET_FREE = 1  # a retry is allowed even when a target has had fewer calls than would earn one
+
+
+class Lately:
+    """How often something happened within the last `slots`, the one that has begun among them: up to a slot
+    less than so many. However often it is, this is a few numbers: thousands of times of day, kept, would push
+    from the processor's caches what requests need."""
+
+    __slots__ = ("_counts", "_slot", "_total")
+
+    def __init__(self, slots: int) -> None:
+        self._counts = [0] * slots
+        self._slot = 0
+        self._total = 0
+
+    def add(self, now_s: float) -> None:
+        slot = int(now_s / SLOT_S)
+        if slot != self._slot:
+            self._go_to(slot)
+        self._counts[slot % len(self._counts)] += 1
+        self._total += 1
+
+    def count(self, now_s: float) -> int:
+        slot = int(now_s / SLOT_S)
+        if slot != self._slot:
+            self._go_to(slot)
+        return self._total
+
+    def _go_to(self, slot: int) -> None:
+        """Forget what was counted before the last slots, of which `slot` is one."""
+        counts = self._counts
+        for past in range(max(self._slot, slot - len(counts)) + 1, slot + 1):
+            place = past % len(counts)
+            self._total -= counts[place]
+            counts[place] = 0
+        self._slot = slot
 
 
 class Health:
@@ -55,8 +91,10 @@ class Health:
         self._paused_until_s = 0.0
         self._asked_until_s = 0.0
         """As `_paused_until_s`, where it was the provider who said how long."""
-        self._calls: deque[float] = deque(maxlen=10_000)
-        self._retries: deque[float] = deque(maxlen=1_000)
+        slots = int(BUDGET_WINDOW_S / SLOT_S)
+        # of retries never fewer are seen than there were in the window, of calls never more
+        self._calls = Lately(slots)
+        self._retries = Lately(slots + 1)
         self.speed = Speed()
         """How fast it answered lately."""
 
@@ -163,23 +201,19 @@ class Health:
 
     def called(self) -> None:
         """Count a first attempt, which earns a share of a retry."""
-        self._calls.append(self._clock())
+        self._calls.add(self._clock())
 
     @property
     def has_retry(self) -> bool:
         """Whether the budget has a retry left."""
-        oldest_s = self._clock() - BUDGET_WINDOW_S
-        while self._calls and self._calls[0] < oldest_s:
-            self._calls.popleft()
-        while self._retries and self._retries[0] < oldest_s:
-            self._retries.popleft()
+        now_s = self._clock()
         share = self._config.retry_share_max
-        allowed = max(BUDGET_FREE, int(len(self._calls) * share)) if share else 0
-        return len(self._retries) < allowed
+        allowed = max(BUDGET_FREE, int(self._calls.count(now_s) * share)) if share else 0
+        return self._retries.count(now_s) < allowed
 
     def may_retry(self) -> bool:
         """Take one retry from the budget, or say that there is none."""
         if not self.has_retry:
             return False
-        self._retries.append(self._clock())
+        self._retries.add(self._clock())
         return True

@@ -5,6 +5,7 @@ What goes up is the client's body, decoded once and encoded again field by field
 the usage chunk. What comes back goes on byte for byte.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +20,7 @@ from farthing.models.providers.chunks import finish_of
 from farthing.models.providers.completion import NotChunks, assemble
 from farthing.models.providers.shown import cites, said_chars
 from farthing.models.providers.sse import BadStream, EventReader, ProviderSaid
-from farthing.models.providers.usage import UNSAID, UsageForm, read_usage
+from farthing.models.providers.usage import UNSAID, Ordinary, UsageForm, of_ordinary, read_usage
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
 from farthing.types import Json, Operation, Prompt, Target, Usage
@@ -38,6 +39,8 @@ _encode = msgspec.json.Encoder().encode
 class _Message(Struct):
     content: Raw = NULL
     annotations: list[Raw] | None = None
+    tool_calls: Raw = NULL
+    function_call: Raw = NULL
 
 
 class _Choice(Struct):
@@ -55,33 +58,59 @@ class _Logprobs(Struct):
     content: list[_Token] | None = None
 
 
-class _Whole(Struct):
+class Fields(Struct):
+    """What is read of a whole answer."""
+
     choices: list[_Choice] | None = None
     data: Raw = NULL
-    usage: Raw = NULL
     service_tier: Raw = NULL
+    error: Raw = NULL
+
+
+class _Whole(Fields):
+    usage: Raw = NULL
+
+
+class _Quick(Fields):
+    """As nearly all answers are: the usage is read on the way."""
+
+    usage: Ordinary | None = None
 
 
 _decode_whole = msgspec.json.Decoder(_Whole).decode
+_decode_quick = msgspec.json.Decoder(_Quick).decode
 _decode_logprobs = msgspec.json.Decoder(_Logprobs | None).decode
 _decode_text = msgspec.json.Decoder(str).decode
+_says = re.compile(rb'" *[^"\\\s]').match
+_EMPTY = (b"null", b"[]")
 
 
 class WholeReply:
     """A whole answer and what was read of it. See `protocols.Reply`."""
 
-    __slots__ = ("_choices", "body", "finish_reason", "usage")
+    __slots__ = ("_answer", "_choices", "_is_plain", "body", "finish_reason", "usage")
 
-    def __init__(self, body: bytes, usage: Usage | None, choices: list[_Choice] | None) -> None:
+    def __init__(self, body: bytes, usage: Usage | None, answer: Fields) -> None:
         self.body = body
         self.usage = usage
+        self._answer = answer
+        self._choices = choices = answer.choices
         self.finish_reason = choices[0].finish_reason if choices else None
         """Of the first choice."""
-        self._choices = choices
+        self._is_plain: bool | None = None
 
     def rewritten(self, body: bytes) -> "WholeReply":
         """This reply with another body that says the same of what is read here."""
-        return WholeReply(body, self.usage, self._choices)
+        return WholeReply(body, self.usage, self._answer)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is one choice of nothing but text, with no call, no error, and an end of its own. False
+        says no more than that it takes a closer look."""
+        found = self._is_plain
+        if found is None:
+            found = self._is_plain = _is_plain(self._answer)
+        return found
 
     @property
     def all_stopped(self) -> bool:
@@ -208,13 +237,42 @@ class OpenAIProvider:
         try:
             if not body.isascii():
                 body.decode()  # the parser looks only into the strings that are read
-            whole = _decode_whole(body)
         except UnicodeDecodeError as error:
             raise ProviderUnavailable(f"the reply is not UTF-8: {error.reason}") from None
+        try:
+            quick = _decode_quick(body)
+        except (msgspec.DecodeError, RecursionError):
+            return self._whole_oddly(body)
+        told, tier = quick.usage, quick.service_tier
+        usage = None
+        if told is not None:
+            usage = of_ordinary(told, self.usage_form, None if tier is NULL else tier)
+            if usage is None:
+                return self._whole_oddly(body)
+        self._refuse_empty(body, quick)
+        return WholeReply(body, usage, quick)
+
+    def _whole_oddly(self, body: bytes) -> WholeReply:
+        """As `whole`, of a reply some side field of which is not as most have it."""
+        try:
+            whole = _decode_whole(body)
         except (msgspec.DecodeError, RecursionError) as error:
             if body[:99].removeprefix(BOM).lstrip().startswith(EVENTS):
                 body = self._of_events(body)
             whole = _loosely(body, str(error))
+        self._refuse_empty(body, whole)
+        usage = read_usage(
+            whole.usage,
+            self.usage_form,
+            service_tier=None if whole.service_tier is NULL else whole.service_tier,
+            operation="chat" if whole.choices else "embeddings",
+        )
+        return WholeReply(body, usage, whole)
+
+    def _refuse_empty(self, body: bytes, whole: Fields) -> None:
+        """Raises:
+        ProviderError: there is no answer in it, or one that failed.
+        """
         choices = whole.choices
         if choices and choices[0].message is None:
             raise ProviderUnavailable("the reply has a choice without a message")
@@ -224,13 +282,6 @@ class OpenAIProvider:
             raise ProviderUnavailable("the reply has neither choices nor data")
         if choices and (choices[0].error is not NULL or choices[0].finish_reason in failures.FAILED_FINISHES):
             self._refuse_failed(body)
-        usage = read_usage(
-            whole.usage,
-            self.usage_form,
-            service_tier=None if whole.service_tier is NULL else whole.service_tier,
-            operation="chat" if choices else "embeddings",
-        )
-        return WholeReply(body, usage, choices)
 
     def _refuse_failed(self, body: bytes) -> None:
         """Raises:
@@ -267,6 +318,20 @@ class OpenAIProvider:
         return failures.in_answer(self.name, payload)
 
 
+def _is_plain(answer: Fields) -> bool:
+    choices = answer.choices
+    if choices is None or len(choices) != 1:
+        return False
+    choice = choices[0]
+    message = choice.message
+    if message is None or choice.finish_reason != "stop" or _says(message.content) is None:
+        return False
+    for field in (answer.error, choice.error, message.tool_calls, message.function_call):
+        if field is not NULL and bytes(field) not in _EMPTY:
+            return False
+    return True
+
+
 def _loosely(body: bytes, why: str) -> _Whole:
     """A whole answer that has an odd side field, or is JSON as only a lenient parser reads it.
 
@@ -283,7 +348,7 @@ def _of_value(value: Any) -> _Whole:
     if not isinstance(value, dict):
         raise ProviderUnavailable("the reply is JSON of another shape: not an object")
     choices, data, usage = value.get("choices"), value.get("data"), value.get("usage")
-    tier = value.get("service_tier")
+    tier, failed = value.get("service_tier"), value.get("error")
     return _Whole(
         choices=[_choice(one) for one in choices if isinstance(one, dict)]
         if isinstance(choices, list)
@@ -291,6 +356,7 @@ def _of_value(value: Any) -> _Whole:
         data=NULL if data is None else Raw(write_json(data)),
         usage=NULL if usage is None else Raw(write_json(usage)),
         service_tier=NULL if tier is None else Raw(write_json(tier)),
+        error=NULL if failed is None else Raw(write_json(failed)),
     )
 
 
@@ -302,6 +368,8 @@ def _choice(value: Json) -> _Choice:
         held = _Message(
             content=Raw(write_json(message.get("content"))),
             annotations=[Raw(write_json(one)) for one in cited] if isinstance(cited, list) else None,
+            tool_calls=Raw(write_json(message.get("tool_calls"))),
+            function_call=Raw(write_json(message.get("function_call"))),
         )
     return _Choice(
         finish_reason=finish_of(value.get("finish_reason")),

@@ -68,7 +68,9 @@ class _OutputDetails(Struct, forbid_unknown_fields=True):
     rejected_prediction_tokens: int | None = None
 
 
-class _Ordinary(Struct, forbid_unknown_fields=True):
+class Ordinary(Struct, forbid_unknown_fields=True):
+    """The fields that nearly every provider sends and no others, each of its own type."""
+
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
@@ -87,7 +89,7 @@ class _Ordinary(Struct, forbid_unknown_fields=True):
     num_sources_used: int | None = None
 
 
-_decode_ordinary = msgspec.json.Decoder(_Ordinary).decode
+_decode_ordinary = msgspec.json.Decoder(Ordinary).decode
 _decode_any = msgspec.json.Decoder().decode
 
 
@@ -104,9 +106,14 @@ def read_usage(
     where one of the two counts is missing; that one is 0 and has yet to be estimated.
     """
     try:
-        told = _decode_ordinary(raw)
+        usage = of_ordinary(_decode_ordinary(raw), form, service_tier)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _read_oddly(raw, form, service_tier, operation)
+        usage = None
+    return _read_oddly(raw, form, service_tier, operation) if usage is None else usage
+
+
+def of_ordinary(told: Ordinary, form: UsageForm, service_tier: bytes | Raw | str | None) -> Usage | None:
+    """As `read_usage`, of an object that was read already; None: it takes the way round."""
     inputs, outputs = told.prompt_tokens, told.completion_tokens
     cached, written, reasoning, other = told.prompt_cache_hit_tokens, 0, 0, told.num_sources_used
     details, parts = told.prompt_tokens_details, told.completion_tokens_details
@@ -126,7 +133,7 @@ def read_usage(
         or (told.total_tokens == total and reasoning > outputs)
         or (form.cost == "usd" and told.cost is not None and told.is_byok is not False)
     ):
-        return _read_oddly(raw, form, service_tier, operation)
+        return None
     outputs = told.total_tokens - inputs  # with the reasoning, where the total shows that it was left out
     told_nusd: int | None = None
     if form.cost:

@@ -285,7 +285,7 @@ class Connection(asyncio.Protocol):
         if exchange is None:  # nobody asked: this socket cannot be trusted with a request
             self.abort()
             return
-        began_s = time.monotonic()
+        began_s = 0.0 if exchange._data is None else time.monotonic()
         self._quiet_bytes += len(data)
         try:
             self.parser.feed_data(data)

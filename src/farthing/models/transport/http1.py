@@ -326,6 +326,8 @@ class Http1Transport:
         self._sweep.watch(exchange)
         self._turn.write(transport, b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
         await exchange.wait()
+        if exchange.complete:
+            self._sweep.exchanges.discard(exchange)  # else its memory goes cold before the next one takes it
         if exchange.error is not None:
             raise exchange.error
         status = exchange.status

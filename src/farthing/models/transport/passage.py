@@ -27,7 +27,6 @@ RETURNED = frozenset(
 RETURNED_PREFIXES = (b"x-ratelimit-", b"anthropic-ratelimit-")
 IDS = (b"x-request-id", b"request-id", b"apim-request-id", b"x-amzn-requestid", b"x-generation-id", b"cf-ray")
 """Where a provider names the call, the best first. Its id goes down as `x-upstream-request-id`."""
-UPSTREAM_ID = b"x-upstream-request-id"
 
 LINES_MAX = 40
 TOLD_BYTES_MAX = 4_096  # all that pass together; where there is more, each is looked at
@@ -78,14 +77,16 @@ class Passage:
             plan = self._plan(names)
         if not plan.lines and not plan.ids:
             return b"", ""
-        told = b"" if plan.values is None else plan.back % plan.values(headers)
-        found = ""
+        found, named = "", b""
         for name in plan.ids:
             found = headers[name].decode("latin-1")
             if found and found != request_id and len(found) <= VALUE_BYTES_MAX and found.isprintable():
-                told += b"%b: %b\r\n" % (UPSTREAM_ID, headers[name])
+                named = b"x-upstream-request-id: %b\r\n" % headers[name]
                 break
             found = ""
+        if plan.values is None and named.isascii():
+            return named, found
+        told = named if plan.values is None else plan.back % plan.values(headers) + named
         lines = plan.lines + (found != "")
         if (
             told.count(b"\n") != lines
