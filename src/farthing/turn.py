@@ -23,6 +23,7 @@ import threading
 import time
 from abc import abstractmethod
 from collections.abc import Coroutine, Generator
+from inspect import CORO_CREATED, getcoroutinestate
 from types import coroutine
 from typing import Any, Final, TypeVar
 
@@ -131,12 +132,11 @@ class Strand:
     It begins at the end of the turn in which it was made. What its coroutine raises is logged.
     """
 
-    __slots__ = ("_begun", "_coroutine", "_task", "_thrown", "_turn", "_waits")
+    __slots__ = ("_coroutine", "_task", "_thrown", "_turn", "_waits")
 
     def __init__(self, turn: "Turn", work: Coroutine[Any, Any, None]) -> None:
         self._turn = turn
         self._coroutine = work
-        self._begun = False
         self._waits: Waits | None = None
         """What it sleeps for; None while it runs, is about to, or is over."""
         self._thrown: asyncio.CancelledError | None = None
@@ -164,18 +164,17 @@ class Strand:
 
     def step(self) -> None:
         """Run to the next wait. Only the turn calls this."""
-        thrown = self._thrown
+        work, thrown = self._coroutine, self._thrown
         try:
-            if thrown is None or not self._begun:
-                self._begun = True
-                waits = self._coroutine.send(None)
+            if thrown is None or getcoroutinestate(work) == CORO_CREATED:
+                waits = work.send(None)
             else:
                 self._thrown = None
-                waits = self._coroutine.throw(thrown)
+                waits = work.throw(thrown)
         except (StopIteration, asyncio.CancelledError):
             return
         if waits is _NEXT_STAGE:
-            self._turn.ready(self)
+            self._turn._ready.append(self)
         elif isinstance(waits, Waits):
             waits._waiter = self
             self._waits = waits

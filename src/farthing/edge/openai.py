@@ -94,6 +94,7 @@ class Reader:
         that endpoint, everything else itself. Others go on as they are. `passed` are the headers that go up
         to providers, names in lower case."""
         self._passed = passed
+        self._heard = passed.union((SESSION, TASK, CACHE_CONTROL, DOCUMENTS))
         self._endpoints = endpoints
         self._default = default
         self._user_digest = blake2b(digest_size=8, key=user_key)
@@ -124,8 +125,16 @@ class Reader:
         options = read.stream_options
         headers = asked.headers
         endpoint = self.endpoint(model, asked)
-        if CACHE_CONTROL in headers:
-            endpoint = _cached_as_asked(endpoint, headers[CACHE_CONTROL])
+        session: str | None = None
+        task_type: str | None = None
+        documents: tuple[str, ...] = ()
+        passed: tuple[tuple[str, str], ...] = ()
+        if not headers.keys().isdisjoint(self._heard):
+            if CACHE_CONTROL in headers:
+                endpoint = _cached_as_asked(endpoint, headers[CACHE_CONTROL])
+            session, task_type = _word(headers.get(SESSION)), _word(headers.get(TASK))
+            documents = _documents(headers[DOCUMENTS]) if DOCUMENTS in headers else ()
+            passed = self.passed(headers)
         alias = ""
         if model != read.model:
             alias, body = read.model, {**body, "model": model}
@@ -142,12 +151,12 @@ class Reader:
             stream=bool(read.stream),
             include_usage=options is not None and bool(options.include_usage),
             output_tokens_max=None if said_max is None else output_tokens_said(said_max),
-            session=_word(headers[SESSION]) if SESSION in headers else None,
+            session=session,
             user="" if read.user is None else self.digest_user(read.user),
-            task_type=_word(headers[TASK]) if TASK in headers else None,
-            documents=_documents(headers[DOCUMENTS]) if DOCUMENTS in headers else (),
+            task_type=task_type,
+            documents=documents,
             received_s=asked.received_s,
-            passed=() if headers.keys().isdisjoint(self._passed) else self.passed(headers),
+            passed=passed,
             media_tokens=media_tokens,
         )
 

@@ -326,10 +326,10 @@ def _is_plain(answer: Fields) -> bool:
     message = choice.message
     if message is None or choice.finish_reason != "stop" or _says(message.content) is None:
         return False
-    for field in (answer.error, choice.error, message.tool_calls, message.function_call):
-        if field is not NULL and bytes(field) not in _EMPTY:
-            return False
-    return True
+    calls, call = message.tool_calls, message.function_call
+    if calls is NULL and call is NULL and choice.error is NULL and answer.error is NULL:
+        return True
+    return all(bytes(field) in _EMPTY for field in (calls, call, choice.error, answer.error))
 
 
 def _loosely(body: bytes, why: str) -> _Whole:

@@ -9,10 +9,10 @@ takes the way round by `_Read`.
 import math
 import re
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 from farthing.models.lenient_json import any_json
 from farthing.types import Operation, Usage
@@ -50,33 +50,39 @@ UNSAID = UsageForm()
 # -- the ordinary object ----------------------------------------------------------------------------
 
 
+_Some = Annotated[int, Meta(gt=0, lt=TOKENS_MAX)]
+_Count = Annotated[int, Meta(ge=0, lt=TOKENS_MAX)]
+_None = Literal[0] | None
+
+
 class _InputDetails(Struct, forbid_unknown_fields=True):
-    cached_tokens: int | None = None
-    audio_tokens: int | None = None
+    cached_tokens: _Count | None = None
+    audio_tokens: _None = None
     text_tokens: int | None = None
-    image_tokens: int | None = None
+    image_tokens: _None = None
     video_tokens: int | None = None
-    cache_write_tokens: int | None = None
+    cache_write_tokens: _Count | None = None
 
 
 class _OutputDetails(Struct, forbid_unknown_fields=True):
-    reasoning_tokens: int | None = None
-    audio_tokens: int | None = None
+    reasoning_tokens: _Count | None = None
+    audio_tokens: _None = None
     text_tokens: int | None = None
-    image_tokens: int | None = None
+    image_tokens: _None = None
     accepted_prediction_tokens: int | None = None
     rejected_prediction_tokens: int | None = None
 
 
 class Ordinary(Struct, forbid_unknown_fields=True):
-    """The fields that nearly every provider sends and no others, each of its own type."""
+    """The fields that nearly every provider sends and no others, each of its own type, none of which counts
+    anything but text."""
 
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
+    prompt_tokens: _Some
+    completion_tokens: _Some
+    total_tokens: _Some
     prompt_tokens_details: _InputDetails | None = None
     completion_tokens_details: _OutputDetails | None = None
-    prompt_cache_hit_tokens: int = 0
+    prompt_cache_hit_tokens: _Count = 0
     prompt_cache_miss_tokens: int = 0
     prompt_time: float | None = None
     completion_time: float | None = None
@@ -86,7 +92,7 @@ class Ordinary(Struct, forbid_unknown_fields=True):
     is_byok: bool | None = None
     cost_details: Raw = Raw(b"null")
     cost_in_usd_ticks: int | None = None
-    num_sources_used: int | None = None
+    num_sources_used: _None = None
 
 
 _decode_ordinary = msgspec.json.Decoder(Ordinary).decode
@@ -114,29 +120,21 @@ def read_usage(
 
 def of_ordinary(told: Ordinary, form: UsageForm, service_tier: bytes | Raw | str | None) -> Usage | None:
     """As `read_usage`, of an object that was read already; None: it takes the way round."""
-    inputs, outputs = told.prompt_tokens, told.completion_tokens
-    cached, written, reasoning, other = told.prompt_cache_hit_tokens, 0, 0, told.num_sources_used
+    inputs, said = told.prompt_tokens, told.completion_tokens
+    cached, written, reasoning = told.prompt_cache_hit_tokens, 0, 0
     details, parts = told.prompt_tokens_details, told.completion_tokens_details
     if details is not None:
         cached = details.cached_tokens or cached
         written = details.cache_write_tokens or 0
-        other = other or details.audio_tokens or details.image_tokens
     if parts is not None:
         reasoning = parts.reasoning_tokens or 0
-        other = other or parts.audio_tokens or parts.image_tokens
-    total = inputs + outputs
-    if (
-        other  # than text
-        or not (0 < inputs < TOKENS_MAX and 0 < outputs < TOKENS_MAX and told.total_tokens >= total)
-        or not (0 <= cached <= inputs and 0 <= written <= inputs and 0 <= reasoning < TOKENS_MAX)
-        or (told.total_tokens != total and told.total_tokens != total + reasoning)
-        or (told.total_tokens == total and reasoning > outputs)
-        or (form.cost == "usd" and told.cost is not None and told.is_byok is not False)
-    ):
-        return None
     outputs = told.total_tokens - inputs  # with the reasoning, where the total shows that it was left out
+    if cached > inputs or written > inputs or reasoning > outputs or (outputs - said) not in (0, reasoning):
+        return None
     told_nusd: int | None = None
     if form.cost:
+        if form.cost == "usd" and told.cost is not None and told.is_byok is not False:
+            return None
         told_nusd = _nusd(told.cost) if form.cost == "usd" else _nusd(told.cost_in_usd_ticks, TICKS_PER_USD)
     tier = "" if service_tier is None else tier_of(service_tier, form)
     if not (tier or written) and told_nusd is None:
