@@ -41,7 +41,7 @@ _thread = threading.get_ident
 _steps_in = 0
 """The thread in which a turn's strands go on at this moment, one after another; 0: none does. Asking asyncio
 for the current task takes ten times as long. Where two loops run in two threads the later one counts: the
-other's strands are then taken for tasks, which costs them time and nothing else."""
+other's strands then go on without waiting for each other, as tasks do."""
 
 
 class Waits:

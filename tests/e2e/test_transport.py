@@ -9,6 +9,7 @@ import uvloop
 from tests.faults.provider import FaultProvider
 
 from farthing.errors import ProviderBusy, ProviderError
+from farthing.models.transport import http1
 from farthing.models.transport.http1 import Http1Transport
 from farthing.models.transport.origin import HttpOrigin
 from farthing.turn import Turn
@@ -106,6 +107,32 @@ def test_a_reply_is_never_taken_for_anothers(upstream: FaultProvider) -> None:
             assert reply["choices"][0]["message"]["content"] == f"echo: q{number}"
 
         await asyncio.gather(*(ask(number) for number in range(300)))
+        await transport.aclose()
+
+    uvloop.run(main())
+
+
+def test_idle_connections_are_looked_at_while_quick_calls_go_on(
+    upstream: FaultProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One call after another, none of which lasts until the next look: an earlier burst is closed anyway."""
+    monkeypatch.setattr(http1, "IDLE_S", 0.3)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        transport = Http1Transport(loop, Turn(loop))
+        origin = HttpOrigin("upstream", "127.0.0.1", upstream.port, False, connections_max=8)
+        burst = [transport.send(origin, HEAD, body("good"), first_byte_s=9.0, whole=True) for _ in range(8)]
+        for exchange in await asyncio.gather(*burst):
+            await exchange.read(1 << 20)
+        pool = transport._pools[origin]
+        assert pool._open > 1
+        ends_s = loop.time() + 30.0
+        while pool._open > 1 and loop.time() < ends_s:
+            exchange = await transport.send(origin, HEAD, body("good"), first_byte_s=9.0, whole=True)
+            await exchange.read(1 << 20)
+            await asyncio.sleep(0.002)
+        assert pool._open == 1
         await transport.aclose()
 
     uvloop.run(main())

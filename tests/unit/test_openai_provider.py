@@ -203,3 +203,44 @@ def test_an_answer_has_stopped_when_each_of_its_choices_has(
     reply = provider().whole({}, json.dumps({"choices": choices}).encode())
     assert reply.all_stopped is all_stopped
     assert (reply.finish_reason, reply.text) == (reasons[0], "x")
+
+
+def whole_of(**changes: Any) -> bytes:
+    choice = {"index": 0, "message": {"role": "assistant", "content": "yes"}, "finish_reason": "stop"}
+    usage = {"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 6}
+    return json.dumps({"choices": [choice], "usage": usage, **changes}).encode()
+
+
+def test_ordinary_and_odd_answers_in_any_order_are_read_alike() -> None:
+    """An odd one has those after it read another way, which must come to the same."""
+    odd = whole_of(usage={"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9, "input_tokens": 7})
+    vectors = json.dumps(
+        {"data": [{"embedding": [0.5]}], "usage": {"prompt_tokens": 3, "total_tokens": 3}}
+    ).encode()
+    one = provider()
+    for body, used in [(whole_of(), (5, 1)), (vectors, (3, 0)), (odd, (7, 2))] * 2 + [
+        (whole_of(), (5, 1))
+    ] * 101:
+        usage = one.whole({}, body).usage
+        assert usage is not None and not usage.estimated
+        assert (usage.input_tokens, usage.output_tokens) == used
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        whole_of(choices=[{"message": {"content": "hi"}, "finish_reason": "stop"}, None]),
+        whole_of(error=float("nan")),
+        whole_of(error={"message": "half of it"}),
+        whole_of(choices=[{"message": {"content": "hi", "tool_calls": [{}]}, "finish_reason": "stop"}]),
+        whole_of(choices=[{"message": {"content": " "}, "finish_reason": "stop"}]),
+        whole_of(choices=[{"message": {"content": "hi"}, "finish_reason": "length"}]),
+    ],
+)
+def test_an_answer_that_takes_a_closer_look_is_not_called_plain(body: bytes) -> None:
+    assert not provider().whole({}, body).is_plain
+
+
+def test_a_plain_answer_is_called_so() -> None:
+    assert provider().whole({}, whole_of()).is_plain
+    assert provider().whole({}, whole_of(error=None)).is_plain

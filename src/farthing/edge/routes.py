@@ -471,7 +471,7 @@ def _money(receipt: Receipt) -> str:
     if receipt.usage is not None and receipt.usage.estimated:
         lines += "x-farthing-usage: estimated\r\n"
     if receipt.stop_reason.startswith("limit:"):
-        lines += f"x-farthing-stop: {receipt.stop_reason}\r\n"
+        lines += f"x-farthing-stop: {_safe(receipt.stop_reason)}\r\n"  # it may be the provider's word
     return lines
 
 

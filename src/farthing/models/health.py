@@ -37,14 +37,14 @@ class Lately:
 
     def add(self, now_s: float) -> None:
         slot = int(now_s / SLOT_S)
-        if slot != self._slot:
+        if slot > self._slot:
             self._go_to(slot)
         self._counts[slot % len(self._counts)] += 1
         self._total += 1
 
     def count(self, now_s: float) -> int:
         slot = int(now_s / SLOT_S)
-        if slot != self._slot:
+        if slot > self._slot:
             self._go_to(slot)
         return self._total
 

@@ -29,6 +29,7 @@ PATHS: dict[Operation, str] = {"chat": "/chat/completions", "embeddings": "/embe
 REASONING_MODELS = ("gpt-5", "gpt-6", "o1", "o3", "o4")
 ERROR_BODY_BYTES_MAX = 65_536
 JSON = "application/json"
+ODD_IN_A_ROW = 100  # answers: a provider that adds a field of its own to the usage adds it to all
 
 EVENTS = (b"data:", b"event:", b":", b"id:", b"retry:")
 """How a stream begins that comes in answer to a request for a whole answer."""
@@ -90,18 +91,21 @@ class WholeReply:
 
     __slots__ = ("_answer", "_choices", "_is_plain", "body", "finish_reason", "usage")
 
-    def __init__(self, body: bytes, usage: Usage | None, answer: Fields) -> None:
+    def __init__(
+        self, body: bytes, usage: Usage | None, answer: Fields, is_plain: bool | None = None
+    ) -> None:
+        """`is_plain`: as the property; None: it has yet to be found out."""
         self.body = body
         self.usage = usage
         self._answer = answer
         self._choices = choices = answer.choices
         self.finish_reason = choices[0].finish_reason if choices else None
         """Of the first choice."""
-        self._is_plain: bool | None = None
+        self._is_plain = is_plain
 
     def rewritten(self, body: bytes) -> "WholeReply":
         """This reply with another body that says the same of what is read here."""
-        return WholeReply(body, self.usage, self._answer)
+        return WholeReply(body, self.usage, self._answer, self._is_plain)
 
     @property
     def is_plain(self) -> bool:
@@ -169,6 +173,8 @@ class OpenAIProvider:
         self.usage_form = usage_form
         self.origin = origin
         self.passage = Passage() if passage is None else passage
+        self._odd_left = 0
+        """Answers yet to be read without trying how most have it: the last one that was tried was not so."""
         path = f"{origin.form}{path}"
         self._include_usage = include_usage
         self._api_key = api_key
@@ -239,14 +245,19 @@ class OpenAIProvider:
                 body.decode()  # the parser looks only into the strings that are read
         except UnicodeDecodeError as error:
             raise ProviderUnavailable(f"the reply is not UTF-8: {error.reason}") from None
+        if self._odd_left:
+            self._odd_left -= 1
+            return self._whole_oddly(body)
         try:
             quick = _decode_quick(body)
         except (msgspec.DecodeError, RecursionError):
+            self._odd_left = ODD_IN_A_ROW
             return self._whole_oddly(body)
         told, tier = quick.usage, quick.service_tier
         usage = None
         if told is not None:
-            usage = of_ordinary(told, self.usage_form, None if tier is NULL else tier)
+            operation: Operation = "chat" if quick.choices else "embeddings"
+            usage = of_ordinary(told, self.usage_form, None if tier is NULL else tier, operation)
             if usage is None:
                 return self._whole_oddly(body)
         self._refuse_empty(body, quick)
@@ -254,12 +265,16 @@ class OpenAIProvider:
 
     def _whole_oddly(self, body: bytes) -> WholeReply:
         """As `whole`, of a reply some side field of which is not as most have it."""
+        is_plain: bool | None = None
         try:
             whole = _decode_whole(body)
         except (msgspec.DecodeError, RecursionError) as error:
             if body[:99].removeprefix(BOM).lstrip().startswith(EVENTS):
                 body = self._of_events(body)
-            whole = _loosely(body, str(error))
+            whole, is_plain = (
+                _loosely(body, str(error)),
+                False,
+            )  # what was left out is not known to be nothing
         self._refuse_empty(body, whole)
         usage = read_usage(
             whole.usage,
@@ -267,7 +282,7 @@ class OpenAIProvider:
             service_tier=None if whole.service_tier is NULL else whole.service_tier,
             operation="chat" if whole.choices else "embeddings",
         )
-        return WholeReply(body, usage, whole)
+        return WholeReply(body, usage, whole, is_plain)
 
     def _refuse_empty(self, body: bytes, whole: Fields) -> None:
         """Raises:

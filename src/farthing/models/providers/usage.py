@@ -78,8 +78,9 @@ class Ordinary(Struct, forbid_unknown_fields=True):
     anything but text."""
 
     prompt_tokens: _Some
-    completion_tokens: _Some
-    total_tokens: _Some
+    total_tokens: Annotated[int, Meta(gt=0)]
+    completion_tokens: _Some | None = None
+    """Of embeddings nobody tells it."""
     prompt_tokens_details: _InputDetails | None = None
     completion_tokens_details: _OutputDetails | None = None
     prompt_cache_hit_tokens: _Count = 0
@@ -112,15 +113,23 @@ def read_usage(
     where one of the two counts is missing; that one is 0 and has yet to be estimated.
     """
     try:
-        usage = of_ordinary(_decode_ordinary(raw), form, service_tier)
+        usage = of_ordinary(_decode_ordinary(raw), form, service_tier, operation)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         usage = None
     return _read_oddly(raw, form, service_tier, operation) if usage is None else usage
 
 
-def of_ordinary(told: Ordinary, form: UsageForm, service_tier: bytes | Raw | str | None) -> Usage | None:
+def of_ordinary(
+    told: Ordinary, form: UsageForm, service_tier: bytes | Raw | str | None, operation: Operation
+) -> Usage | None:
     """As `read_usage`, of an object that was read already; None: it takes the way round."""
     inputs, said = told.prompt_tokens, told.completion_tokens
+    if said is None:
+        if operation == "embeddings" and told == Ordinary(prompt_tokens=inputs, total_tokens=inputs):
+            return Usage(
+                input_tokens=inputs, tier="" if service_tier is None else tier_of(service_tier, form)
+            )
+        return None
     cached, written, reasoning = told.prompt_cache_hit_tokens, 0, 0
     details, parts = told.prompt_tokens_details, told.completion_tokens_details
     if details is not None:

@@ -245,6 +245,8 @@ class Sweep:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._armed = False
+        self._far_off = False
+        """What is armed is the look at idle connections, too late for an exchange."""
         self.exchanges: set[Http1Exchange] = set()
         self.pools: list[Pool] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -252,10 +254,11 @@ class Sweep:
     def arm(self) -> None:
         if not self._armed:
             self._armed = True
-            self._timer = self._loop.call_later(SWEEP_S if self.exchanges else 1.0, self._tick)
+            self._far_off = not self.exchanges
+            self._timer = self._loop.call_later(1.0 if self._far_off else SWEEP_S, self._tick)
 
     def watch(self, exchange: Http1Exchange) -> None:
-        if not self.exchanges and self._armed and self._timer is not None:
+        if self._far_off and self._armed and self._timer is not None:
             self._timer.cancel()
             self._armed = False
         self.exchanges.add(exchange)
