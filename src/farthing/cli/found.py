@@ -8,13 +8,21 @@ from farthing.cli.itself import own_command
 from farthing.config import Config
 from farthing.errors import ConfigError
 
-NOTHING_FOUND = """nothing to answer with: no configuration, provider key or local model server; go on with
-  {command} demo
-                                     everything offline, with simulated models
-  export OPENAI_API_KEY=…            or ANTHROPIC, GEMINI, GROQ, MISTRAL, DEEPSEEK, OPENROUTER, TOGETHER, XAI
-  ollama serve                       or vLLM, llama-server, LM Studio with a model loaded, on this machine
-  {command} serve --config FILE
-                                     see docs/configuration.md"""
+NOTHING_FOUND = "nothing to answer with: no configuration, provider key or local model server; go on with"
+
+
+def _ways_on(command: str) -> str:
+    """What to do where nothing is found, a line each."""
+    ways = (
+        (f"{command} demo", "everything offline, with simulated models"),
+        (
+            "export OPENAI_API_KEY=…",
+            "or ANTHROPIC, GEMINI, GROQ, MISTRAL, DEEPSEEK, OPENROUTER, TOGETHER, XAI",
+        ),
+        ("ollama serve", "or vLLM, llama-server, LM Studio with a model loaded, on this machine"),
+        (f"{command} serve --config FILE", "see docs/configuration.md"),
+    )
+    return "\n".join([NOTHING_FOUND, *(f"  {way:<34} {about}" for way, about in ways)])
 
 
 def found_here(env: Mapping[str, str]) -> tuple[Config, list[str]]:
@@ -33,6 +41,6 @@ def found_here(env: Mapping[str, str]) -> tuple[Config, list[str]]:
     found = asyncio.run(look_around(env, own_port))
     config, lines = config_from(found, Catalogue.load())
     if not found:
-        how = NOTHING_FOUND.format(command=own_command())
+        how = _ways_on(own_command())
         raise ConfigError("\n".join([*lines, how] if found.hosted else [*found.notes, how]))
     return config, lines

@@ -1,5 +1,6 @@
 """What people see of the demo: what it is going to do, how far it is, what it came to."""
 
+import math
 import shlex
 import time
 from collections import Counter
@@ -86,10 +87,11 @@ def progress(console: Console) -> Iterator[Show]:
 
 
 def _lines(console: Console) -> Show:
-    shown_s = time.monotonic()
+    shown_s = math.inf
 
     def show(tally: Tally) -> None:
         nonlocal shown_s
+        shown_s = min(shown_s, time.monotonic())  # the first time, nothing has come yet
         if time.monotonic() - shown_s >= LINE_S or tally.done == tally.planned:
             shown_s = time.monotonic()
             console.print(f"  {tally.done:>6,} of {tally.planned:,}  {_facts(tally)}")
