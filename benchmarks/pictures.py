@@ -15,6 +15,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from benchmarks.machine import machine
+from farthing.demo.upstream import TIERS
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
@@ -55,10 +56,8 @@ def savings_picture(demo: dict[str, Any]) -> str:
     dollars = savings(demo)
     whole = sum(dollars.values())
     saved = demo["report"]["savings"]["saved_share"]
-    about = (
-        f"{demo['requests']:,} questions to a support desk, through the gateway to two simulated models at usual "
-        "prices."
-    )
+    prices = " and ".join(f"${tier.input_usd} in, ${tier.output_usd} out" for tier in TIERS.values())
+    about = f"{demo['requests']:,} questions to a support desk; two simulated models ({prices} per million tokens)."
     drawn = [
         _text(
             MARGIN,
@@ -80,7 +79,7 @@ def savings_picture(demo: dict[str, Any]) -> str:
         )
         x += width
         column, row = MARGIN + (place % 3) * 240, 172 + (place // 3) * 24
-        label = f"{'still paid' if name == 'paid' else name}  ${usd:.2f}  {usd / whole:.1%}"
+        label = f"{'still paid' if name == 'paid' else name}: ${usd:.2f}, {usd / whole:.1%}"
         drawn.append(f'<rect x="{column}" y="{row - 11}" width="12" height="12" fill="{colour}"/>')
         drawn.append(_text(column + 20, row, label))
     return _svg(220, drawn, title=savings_words(demo))

@@ -244,7 +244,7 @@ def test_wrong_hits_are_counted_and_fail_nothing() -> None:
 def test_the_time_for_look_ups_is_many_times_what_slow_ones_took_here() -> None:
     quick = play.needed_s([10.0] * 80)
     assert quick == children.BRAIN_S == play.needed_s([])
-    assert play.needed_s([10.0] * 60 + [300.0] * 20) == 3.0
+    assert play.needed_s([10.0] * 60 + [300.0] * 20) == 3.0 > children.BRAIN_S
     assert play.needed_s([60_000.0]) == children.BRAIN_S_MAX
 
 

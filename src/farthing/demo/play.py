@@ -115,7 +115,7 @@ class Played(Struct, frozen=True, kw_only=True):
     observed_s: float
     """For how long it only observed."""
     brain_s: float
-    """What all optional steps of one request might take, by the warm-up."""
+    """What all optional steps of one request might take, by what look-ups took before."""
     looks: Looks
 
 
@@ -131,7 +131,7 @@ async def play(asks: list[traffic.Ask], folder: Path, show: Show) -> Played:
         DemoFailed: something did not start.
     """
     tenant_keys = children.keys()
-    config = folder / "farthing.toml"
+    config, ledger = folder / "farthing.toml", folder / "ledger"
     tally, looks = Tally(planned=len(asks)), Looks()
     without = children.without_semantic()
     observed_s = OBSERVED_SHARE * asks[-1].at_s
@@ -144,7 +144,9 @@ async def play(asks: list[traffic.Ask], folder: Path, show: Show) -> Played:
             config.write_text(text, "utf-8")
 
         def turn_on() -> None:
+            nonlocal brain_s
             if without is None:
+                brain_s = max(brain_s, needed_s(_looks_ms(ledger)))
                 configure("on")
 
         configure("off" if without is not None else "observe")
@@ -155,7 +157,6 @@ async def play(asks: list[traffic.Ask], folder: Path, show: Show) -> Played:
             async with _shown(tally, show), _later(observed_s, turn_on):
                 replies = await _send(asks, Client(gateway.port), tenant_keys, tally)
             took_s = time.monotonic() - tally.began_s
-    ledger = folder / "ledger"
     report = reports.build(
         looks.counted(reports.rows(ledger, None)),
         since=None,
@@ -194,13 +195,15 @@ async def _warmed_up(asks: list[traffic.Ask], folder: Path) -> float:
             with suppress(TimeoutError):
                 async with asyncio.timeout(paced[-1].at_s + WARM_UP_SETTLE_S):
                     await _send(paced, Client(gateway.port), tenant_keys, Tally(planned=len(paced)))
-    took_ms = [
-        row.stage_ms[LOOK]
-        for row in reports.rows(folder / "ledger", None)
-        if isinstance(row, Receipt) and LOOK in row.stage_ms
-    ]
+    took_ms = _looks_ms(folder / "ledger")
     shutil.rmtree(folder)
     return needed_s(took_ms)
+
+
+def _looks_ms(ledger: Path) -> list[float]:
+    """How long the look-ups took whose receipts are in `ledger`; one that was given up, as long as it ran."""
+    rows = reports.rows(ledger, None)
+    return [row.stage_ms[LOOK] for row in rows if isinstance(row, Receipt) and LOOK in row.stage_ms]
 
 
 def needed_s(looks_ms: list[float]) -> float:
@@ -211,12 +214,19 @@ def needed_s(looks_ms: list[float]) -> float:
 
 @asynccontextmanager
 async def _later(after_s: float, act: Callable[[], object]) -> AsyncIterator[None]:
-    """Call `act` so many seconds into the block, unless that is over before."""
-    handle = asyncio.get_running_loop().call_later(after_s, act)
+    """Call `act` in a thread so many seconds into the block, unless that is over before."""
+
+    async def wait() -> None:
+        await asyncio.sleep(after_s)
+        await asyncio.to_thread(act)
+
+    task = asyncio.create_task(wait())
     try:
         yield
     finally:
-        handle.cancel()
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 @asynccontextmanager
