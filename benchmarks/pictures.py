@@ -57,7 +57,8 @@ def savings_picture(demo: dict[str, Any]) -> str:
     whole = sum(dollars.values())
     saved = demo["report"]["savings"]["saved_share"]
     prices = " and ".join(f"${tier.input_usd} in, ${tier.output_usd} out" for tier in TIERS.values())
-    about = f"{demo['requests']:,} questions to a support desk; two simulated models ({prices} per million tokens)."
+    count = f"{demo['requests']:,}"
+    about = f"{count} questions to a support desk; two simulated models ({prices} per million tokens)."
     drawn = [
         _text(
             MARGIN,
