@@ -23,6 +23,7 @@ from farthing.brain.classify.rules import RulesClassifier
 from farthing.brain.contract.memory import MemoryContract
 from farthing.brain.route.rules import Policy, RulesRouter
 from farthing.cascading import CascadeParts, build_cascades, cascaded
+from farthing.conditions import unknown_words
 from farthing.config import (
     DEFAULT_RULES,
     ENDPOINT_PREFIX,
@@ -175,6 +176,8 @@ def build(config: Config, parts: Parts) -> Serving:
     policy = policy_version(config)
     endpoints = {name: build_endpoint(name, endpoint, config) for name, endpoint in config.endpoints.items()}
     rules = build_router(config, targets)
+    for line in unknown_words(config):  # after the router has read every condition
+        log.warning("%s", line)
     router: Router = rules
     if config.route.kind != "rules":
         around = Around(

@@ -35,6 +35,7 @@ from farthing.config import (
 from farthing.config import show as shown
 from farthing.errors import ConfigError
 from farthing.models.embed.session import MODELS, require
+from farthing.models.embed.session import PACKAGES as EMBEDDER_PACKAGES
 from farthing.protocols import AnswerJudge, Embedder, PairModel, Verifier
 from farthing.types import Endpoint, Price, Request, Semantics, Target, replace
 
@@ -64,6 +65,16 @@ class Reading(Struct, frozen=True):
     name: str
     """Changes whenever its probabilities may mean something else."""
     pair_model: PairModel | None
+
+
+def missing_packages(config: Config) -> str | None:
+    """What a semantic cache of `config` lacks here; None where all is installed."""
+    local = isinstance(config.cache.semantic.embedder, OnnxEmbedderConfig)
+    try:
+        require(tuple(dict.fromkeys((*PACKAGES, *(EMBEDDER_PACKAGES if local else ())))))
+    except ConfigError as why:
+        return str(why)
+    return None
 
 
 class SemanticParts:

@@ -29,6 +29,7 @@ from farthing.config import DEFAULT_RULES, Config
 from farthing.ledger.drift import DriftWatch, Reference, Shape
 from farthing.ledger.metrics import Metrics
 from farthing.models import call as calls
+from farthing.models.catalogue import Catalogue, price_on
 from farthing.types import Attempt, Receipt, Semantics, Signal, Usage
 
 ENV = {"OPENAI_API_KEY": "sk-example"}
@@ -47,7 +48,7 @@ target = "faults/good"
 input = 0.15
 output = 0.60
 """
-MADE_BY = {"make", "uvx", "pip", "curl", "export"}  # first words of a line of shell beside `farthing`
+MADE_BY = {"make", "pip", "curl", "export"}  # first words of a line of shell beside `farthing`
 
 
 # -- links ------------------------------------------------------------------------------------------
@@ -112,8 +113,8 @@ def shell_lines() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("where", "line"), shell_lines())
 def test_every_shell_example_calls_what_there_is(where: str, line: str) -> None:
     words = shlex.split(line, comments=True)
-    if words[0] in ("uvx", "farthing"):
-        check_command(words[words.index("farthing") + 1 :])
+    if Path(words[0]).name == "farthing":
+        check_command(words[1:])
         return
     assert words[0] in MADE_BY, f"{where}: {line}"
     if words[0] == "curl":
@@ -190,6 +191,42 @@ def test_the_headers_of_the_pages_are_those_of_an_answer(gateway: Running) -> No
     for block in blocks("http"):
         shown = [line.partition(":")[0] for line in block.text.splitlines() if not line.startswith("HTTP/")]
         assert set(shown) <= names, str(block)
+
+
+# -- figures ----------------------------------------------------------------------------------------
+
+
+def cost_nusd(target: str, input_tokens: int, output_tokens: int) -> int:
+    """By the shipped price list."""
+    entry = Catalogue.load().find(*target.split("/"))
+    price = None if entry is None else price_on(entry)
+    assert price is not None, f"{target} is in no price list any more: take a current model"
+    return round((input_tokens * price.input_pusd + output_tokens * price.output_pusd) / 1_000)
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", DOCS / "quickstart.md"], ids=lambda page: page.name)
+def test_the_money_in_the_headers_of_an_example_is_that_of_its_models(page: Path) -> None:
+    text = page.read_text()
+    told = re.search(r"That is (\d+) tokens in and (\d+) out at the prices of `(.+)`, .* with `(.+)`\.", text)
+    assert told is not None
+    tokens = int(told[1]), int(told[2])
+    cost, baseline = (cost_nusd(f"openai/{model}", *tokens) for model in told.groups()[2:])
+    first, *again = re.findall(r"cost-usd: (\S+)\nx-farthing-saved-usd: (\S+)", text)
+    assert f"x-farthing-model: openai/{told[3]}\n" in text
+    assert first == (usd_text(cost), usd_text(baseline - cost))
+    assert set(again) <= {(usd_text(0), usd_text(baseline))}
+
+
+def test_the_tiers_that_the_quickstart_finds_are_those_of_the_price_list() -> None:
+    text = (DOCS / "quickstart.md").read_text()
+    found = re.findall(r"^(?:cheap|expensive) = (openai/\S+) \(\$(\d+\.\d\d)/M\)", text, re.MULTILINE)
+    assert [target for target, _ in found] == ["openai/gpt-6-luna", "openai/gpt-6.1-sol"]
+    for target, blended in found:
+        assert f"{cost_nusd(target, 750_000, 250_000) / 1e9:.2f}" == blended
+
+
+def usd_text(nusd: int) -> str:
+    return f"{nusd / 1e9:.9f}"
 
 
 # -- names ------------------------------------------------------------------------------------------
@@ -378,6 +415,29 @@ def test_the_numbers_of_retry_pause_and_breaker_are_those_of_the_defaults() -> N
     assert f"`call.breaker_open_s` ({call.breaker_open_s:g} s)" in text
     assert f"{call.retry_share_max:.0%}".replace("%", " %") in text
     assert f"`brain.timeout_s` ({config.BrainConfig().timeout_s * 1000:.0f} ms)" in text
+
+
+def test_nothing_is_said_to_be_installed_from_a_registry_it_is_not_in() -> None:
+    for page in PAGES:
+        text = page.read_text()
+        assert not re.search(r"uvx farthing|pip install farthing", text), page.name
+        # Only where it is installed already is its extra found by its name.
+        assert page.name == "quickstart.md" or "pip install 'farthing[semantic]'" not in text, page.name
+
+
+def test_security_and_hardening_name_what_starts_processes_and_what_listens() -> None:
+    starts = {
+        path.stem
+        for path in (ROOT / "src" / "farthing").rglob("*.py")
+        if "demo" not in path.parts
+        and re.search(r"create_subprocess|Popen|multiprocessing", path.read_text())
+    }
+    assert starts == {"command", "regex"}
+    for page in (ROOT / "SECURITY.md", DOCS / "operations.md"):
+        text = page.read_text()
+        assert all(kind in text for kind in starts), page.name
+        assert "admin" in text and "semantic.db" in text and "no rate limits" not in text
+        assert "starts no\n" not in text and "no process is started" not in text
 
 
 def test_the_glossary_is_in_british_spelling_and_has_no_word_twice() -> None:

@@ -1,8 +1,11 @@
 """The README tells the truth about the journey, the commands, and what is and is not there."""
 
+import json
 import re
 from pathlib import Path
 
+import pytest
+from benchmarks.pictures import pictures, savings, savings_picture
 from tests.docs.pages import ROOT
 
 from farthing.pipeline import answer as pipeline
@@ -70,3 +73,22 @@ def test_it_has_one_place_for_the_measured_number() -> None:
     text = README.read_text()
     assert text.count("<!-- measured:begin -->") == text.count("<!-- measured:end -->") == 1
     assert text.index("<!-- measured:begin -->") < text.index("<!-- measured:end -->")
+
+
+def test_the_pictures_are_those_of_the_results_and_say_the_same_in_words() -> None:
+    pages = README.read_text() + (ROOT / "docs" / "performance.md").read_text()
+    shown = dict(re.findall(r"!\[([^\]]*)\]\((?:docs/)?pictures/([^)]*)\)", pages))
+    assert "docs/pictures/savings.svg" in README.read_text()
+    drawn = pictures()
+    assert set(shown.values()) == set(drawn)
+    for words, name in shown.items():
+        assert (ROOT / "docs" / "pictures" / name).read_text() == drawn[name], "python -m benchmarks.pictures"
+        assert f"<title>{words}</title>" in drawn[name]
+
+
+def test_a_picture_says_what_was_saved_and_its_parts_add_up() -> None:
+    demo = json.loads((ROOT / "benchmarks" / "results" / "demo.json").read_text())
+    assert demo["ok"] and demo["simulated"] and demo["complaints"] == []
+    dollars = savings(demo)
+    assert sum(dollars.values()) == pytest.approx(demo["report"]["savings"]["baseline_nusd"] / 1e9)
+    assert f"{demo['report']['savings']['saved_share']:.0%} saved" in savings_picture(demo)

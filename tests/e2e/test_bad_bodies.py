@@ -199,7 +199,7 @@ OTHER_ROUTES: list[tuple[str, Any, int, str | None]] = [
         400,
         "metadata.flags.context_tokens",
     ),
-    ("/v1/ask", {"text": "x", "metadata": {"endpoint": "nope"}}, 404, "model"),
+    ("/v1/ask", {"text": "x", "metadata": {"endpoint": "nope"}}, 404, "metadata.endpoint"),
     ("/v1/ask", {"text": "x", "metadata": {"session": "s" * 1_000_000}}, 400, "metadata.session"),
     ("/v1/ask", {"text": "x", "task_type": "t" * 1_000_000}, 400, "task_type"),
 ]
@@ -255,6 +255,56 @@ def test_a_key_bound_to_an_endpoint_cannot_ask_another(gateway: Running) -> None
     refused(gateway, gateway.chat(headers=key, model="farthing/other"), 403, "faq", param="model")
     reply = gateway.chat(headers=key)
     assert gateway.receipt_of(reply).endpoint == "faq"
+
+
+def test_who_names_an_endpoint_wrongly_is_told_where(gateway: Running) -> None:
+    key, header = {"authorization": "Bearer sk-bound"}, {"x-farthing-endpoint": "other"}
+    refused(gateway, gateway.chat(headers=key | header), 403, "faq", param="x-farthing-endpoint")
+    unknown = {"x-farthing-endpoint": "nope"}
+    refused(gateway, gateway.chat(headers=KEY | unknown), 404, "nope", param="x-farthing-endpoint")
+    asked = {"text": "x", "metadata": {"endpoint": "other"}}
+    refused(gateway, gateway.post("/v1/ask", asked, key), 403, "faq", param="metadata.endpoint")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "said"),
+    [
+        (CHAT, {"model": "auto", "messages": "hello"}, "`messages`: expected an array, got a string"),
+        (
+            CHAT,
+            {"model": "auto", "messages": [{"role": 1}]},
+            "`messages[0].role`: expected a string, got an integer",
+        ),
+        (
+            CHAT,
+            {"model": "auto", "messages": USER, "stream": 1},
+            "`stream`: expected true or false or null, got",
+        ),
+        (CHAT, {"model": "auto", "messages": USER, "n": "2"}, "`n`: expected a number or null, got a string"),
+        ("/llm-inference", {"prompt": ""}, "`prompt`: expected a string of length at least 1"),
+        (
+            "/llm-inference",
+            {"prompt": "x", "max_tokens": 0},
+            "`max_tokens`: expected an integer of at least 1",
+        ),
+        (
+            "/v1/feedback",
+            {"request_id": "req_1", "thumb": 1},
+            "`thumb`: expected a string, got an integer; known: ",
+        ),
+        (
+            "/v1/feedback",
+            {"request_id": "req_1", "quality": 2},
+            "`quality`: expected a number of at most 1; known: ",
+        ),
+    ],
+)
+def test_what_is_expected_is_told_in_the_words_of_json(
+    gateway: Running, path: str, body: Any, said: str
+) -> None:
+    reply = gateway.post(path, body, KEY)
+    assert reply.status == 400
+    assert reply.error["message"].startswith(said)
 
 
 def test_a_body_over_the_limit_is_refused_however_its_length_is_told(gateway: Running) -> None:

@@ -27,7 +27,7 @@ def demo(home: Path, *args: str, **env: str) -> subprocess.CompletedProcess[str]
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
-        timeout=50,
+        timeout=300,
         env={**environment(home), **env},
     )
 
@@ -48,13 +48,39 @@ def processes_of(home: Path) -> list[str]:
 def test_it_ends_by_itself_with_the_report_and_leaves_nothing_behind(tmp_path: Path) -> None:
     told = demo(tmp_path, "--requests", "120", "--seconds", "2")
     assert told.returncode == 0, told.stdout + told.stderr
-    assert "All 120 answers right" in told.stdout
-    assert "Saved $" in told.stdout
-    assert told.stdout.count("simulated-expensive/large") >= 2
-    assert "Asked before in another spelling" in told.stdout
-    assert "farthing serve" in told.stdout
+    screen = told.stdout.partition("120 of 120  ")[2].splitlines()[1:]
+    assert screen[0].startswith("Saved $")
+    assert "simulated-expensive/large" in screen[0] + screen[1]
+    assert "120 of 120 right" in told.stdout
+    assert len(screen) <= 24
+    assert "Asked before in another spelling" not in told.stdout
     assert list(tmp_path.iterdir()) == []
     assert processes_of(tmp_path) == []
+
+
+def test_the_last_line_is_a_command_that_works_from_here(tmp_path: Path) -> None:
+    told = demo(tmp_path, "--requests", "20", "--seconds", "1")
+    assert told.returncode == 0, told.stdout + told.stderr
+    line = told.stdout.rstrip().splitlines()[-1].partition("#")[0]
+    assert line.split()[-1] == "serve"
+    asked = subprocess.run(
+        f"{line.strip()} --help",
+        shell=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environment(tmp_path),
+    )
+    assert asked.returncode == 0, asked.stderr
+    assert "Run the gateway" in asked.stdout
+
+
+def test_the_whole_report_is_there_for_who_asks_for_it(tmp_path: Path) -> None:
+    told = demo(tmp_path, "--requests", "120", "--seconds", "2", "--report")
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert "Latency, ms" in told.stdout
+    assert "Asked before in another spelling" in told.stdout
+    assert told.stdout.index("Latency, ms") < told.stdout.index("120 of 120 right")
 
 
 def test_with_the_extra_some_questions_get_the_answer_to_a_similar_one(tmp_path: Path) -> None:
@@ -63,7 +89,10 @@ def test_with_the_extra_some_questions_get_the_answer_to_a_similar_one(tmp_path:
     assert told.returncode == 0, told.stdout + told.stderr
     outcome = json.loads(told.stdout)
     assert outcome["without_semantic"] is None
-    assert outcome["semantic_hits"] > 0
+    looks = outcome["semantic_looks"]
+    assert looks["count"] > 0 and looks["failed"] == 0
+    if looks["late"] < looks["count"] / 2:  # else this machine is too busy for any budget, and it is told
+        assert outcome["semantic_hits"] > 0
     assert outcome["semantic_hits_wrong"] <= 0.2 * outcome["semantic_hits"] + 2
     assert any(cell["endpoint"] == "support-faq" for cell in outcome["report"]["semantic"])
 
@@ -78,8 +107,9 @@ def test_without_the_extra_the_demo_says_so_and_goes_on(tmp_path: Path) -> None:
     )
     told = demo(tmp_path, "--requests", "60", "--seconds", "1", PYTHONPATH=f"{hidden}:{SOURCE}")
     assert told.returncode == 0, told.stdout + told.stderr
-    assert "No semantic cache: numkong is not installed: pip install 'farthing[semantic]'" in told.stdout
-    assert "All 60 answers right" in told.stdout
+    told_of = " ".join(told.stdout.split())
+    assert "no semantic cache: numkong is not installed: pip install 'farthing[semantic]'" in told_of
+    assert "60 of 60 right" in told_of
 
 
 def test_json_is_one_object_and_the_report_can_be_made_again_from_what_is_kept(tmp_path: Path) -> None:
@@ -102,7 +132,7 @@ def test_json_is_one_object_and_the_report_can_be_made_again_from_what_is_kept(t
         [*COMMAND[:-1], "report", "--since", "all", "--ledger", str(ledger), "--json"],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         env=environment(tmp_path),
     )
     again = json.loads(report.stdout)
@@ -117,13 +147,13 @@ def test_ctrl_c_ends_it_and_everything_it_started(tmp_path: Path) -> None:
         text=True,
         env=environment(tmp_path),
     )
-    deadline_s = time.monotonic() + 15
+    deadline_s = time.monotonic() + 120
     while len(processes_of(tmp_path)) < 3:  # itself, the simulated models, the gateway
         assert time.monotonic() < deadline_s and process.poll() is None
         time.sleep(0.05)
     time.sleep(1.0)
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=20)
+    _, stderr = process.communicate(timeout=120)
     assert process.returncode == 130, stderr
     assert "stopped" in stderr and "Traceback" not in stderr
     assert processes_of(tmp_path) == []

@@ -358,3 +358,54 @@ def test_an_ollama_host_where_nothing_answers_is_said(tmp_path: Path) -> None:
     said = refused_start(tmp_path, {"OLLAMA_HOST": "127.0.0.1:9"})
     assert "OLLAMA_HOST: no model server answers at http://127.0.0.1:9" in said
     assert "OLLAMA_HOST is left out" in refused_start(tmp_path, {"OLLAMA_HOST": "ftp://host"})
+
+
+# -- written down --------------------------------------------------------------------------------------
+
+
+def init(folder: Path, env: Mapping[str, str], *args: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [*COMMAND[:-1], "init", *args],
+        cwd=folder,
+        env=environment(folder, env),
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+    )
+
+
+def set_up(gateway: Running) -> tuple[Any, list[str]]:
+    return gateway.request("GET", "/version").json["policy"], ids(gateway)
+
+
+def test_what_is_found_can_be_written_down_and_serving_the_file_is_the_same(tmp_path: Path) -> None:
+    with scripted(OPENAI) as openai, scripted(ollama(tag("qwen3:4b"), CLOUD)) as local:
+        env = {
+            "OPENAI_API_KEY": "sk-canary",
+            "OPENAI_BASE_URL": f"http://127.0.0.1:{openai.port}/v1",
+            "OLLAMA_HOST": f"127.0.0.1:{local.port}",
+        }
+        with found(tmp_path, env) as (gateway, _):
+            without_a_file = set_up(gateway)
+        wrote = init(tmp_path, env)
+        assert wrote.returncode == 0, wrote.stderr
+        text = (tmp_path / "farthing.toml").read_text()
+        with found(tmp_path, env) as (gateway, told):
+            assert "configuration farthing.toml" in told
+            assert set_up(gateway) == without_a_file
+        assert "canary" not in text and 'api_key = "${OPENAI_API_KEY}"' in text
+        assert "# found openai at" in text and "# cheap = " in text
+        # Defaults are left out, so that what stands there is what there is to edit.
+        assert "[server]" not in text and "connections_max" not in text
+        assert init(tmp_path, env, "-").stdout == text
+        again = init(tmp_path, env)
+        assert again.returncode == 2 and "exists and is left as it is" in again.stderr
+        assert (tmp_path / "farthing.toml").read_text() == text
+
+
+def test_where_nothing_is_found_nothing_is_written(tmp_path: Path) -> None:
+    told = init(tmp_path, {"OLLAMA_HOST": "127.0.0.1:1"}, "mine.toml")
+    if told.returncode == 0:
+        pytest.skip("a model server runs on this machine")
+    assert told.returncode == 2 and "nothing to answer with" in told.stderr
+    assert not (tmp_path / "mine.toml").exists()

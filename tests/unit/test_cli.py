@@ -100,6 +100,42 @@ def test_check_warns_of_a_semantic_cache_without_a_judge_and_only_of_that(tmp_pa
     assert told.returncode == 0 and told.stderr == ""
 
 
+@pytest.mark.parametrize("text", ["", "[server]\nport = 9000\n"])
+def test_check_says_of_a_file_that_cannot_answer_what_serve_says(tmp_path: Path, text: str) -> None:
+    (tmp_path / "farthing.toml").write_text(text)
+    checked, served = run("check", cwd=tmp_path), run("serve", cwd=tmp_path)
+    assert checked.returncode == served.returncode == 2
+    assert checked.stderr == served.stderr
+    assert checked.stderr.startswith("error: farthing.toml: nothing can answer; add [providers.NAME]")
+
+
+def test_check_warns_of_words_that_no_request_can_have(tmp_path: Path) -> None:
+    (tmp_path / "farthing.toml").write_text(
+        'providers.a = { base_url = "http://h/v1" }\ntiers.cheap = { targets = ["a/b"] }\n'
+        '[[route.rules]]\nwhen = \'task in ["faqs", "qa"]\'\ntier = "cheap"\n'
+    )
+    told = run("check", cwd=tmp_path)
+    assert told.returncode == 0
+    assert told.stderr == (
+        'warning: farthing.toml: route.rules[0].when: no request has the task "faqs"; write "faq"\n'
+    )
+
+
+def test_check_warns_where_the_extra_is_missing_that_serve_needs(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.util as util\n"
+        "found = util.find_spec\n"
+        "util.find_spec = lambda name, package=None: None if name == 'numkong' else found(name, package)\n"
+    )
+    (tmp_path / "farthing.toml").write_text(
+        'providers.a = { base_url = "http://h/v1" }\ntiers.cheap = { targets = ["a/b"] }\n'
+        '[endpoints.faq.cache.semantic]\nmode = "observe"\njudge = "a/b"\n'
+    )
+    told = run("check", cwd=tmp_path, PYTHONPATH=f"{tmp_path}:{SOURCE}")
+    assert told.returncode == 0
+    assert "the semantic cache cannot be used here: numkong is not installed: pip install" in told.stderr
+
+
 def test_check_refuses_a_bad_file_with_every_fault_and_status_2(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("[server]\nprot = 1\nhost = 5\n")
     told = run("check", "bad.toml", cwd=tmp_path)
@@ -129,6 +165,9 @@ def test_a_new_key_is_printed_once_with_lines_that_let_it_in() -> None:
     assert (entry.tenant, entry.plan, entry.endpoint) == ('a"b', "enterprise", None)
     assert entry.digest == told["digest"] == config.key_digest(told["key"])
     assert told["key"] not in told["toml"]
+    limited = run("keys", "new", "--tenant", "t", "--requests-per-minute", "60", "--json").stdout
+    assert config.loads(json.loads(limited)["toml"], {}).keys[0].requests_per_minute == 60
+    assert run("keys", "new", "--tenant", "t", "--requests-per-minute", "0").returncode == 2
     first, _, rest = run("keys", "new", "--tenant", "t").stdout.partition("\n")
     assert config.loads(rest, {}).keys[0].digest == config.key_digest(first)
     assert first != told["key"]

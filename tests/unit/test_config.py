@@ -264,6 +264,28 @@ def test_bad_toml_tells_its_line() -> None:
     assert faults("\n\na = [1,")[0].startswith("farthing.toml:3: not TOML: ")
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "[server]\nport = high",
+            '2: not TOML: "port" has a value that TOML does not know (column 8); write "te',
+        ),
+        ("a = 1\nb = \n", '2: not TOML: "b" has no value (column 5); write "text", a number'),
+        ("x = [\n 1,\n foo\n]", "3: not TOML: this has a value that TOML does not know (column 2); write"),
+        ("a = 1\na = 2", '2: not TOML: "a" has a value already; keep one of the two'),
+        ("[a]\n[a]\n", "2: not TOML: the table [a] stands here a second time (column 3); join them"),
+        ('a = "x\nb = 2', '1: not TOML: the text of "a" does not end on its line (column 7); close it'),
+    ],
+)
+def test_bad_toml_is_told_by_its_key_and_the_fix(text: str, told: str) -> None:
+    assert faults(text)[0].startswith(f"farthing.toml:{told}")
+
+
+def test_what_is_no_toml_is_not_repeated_for_it_may_be_a_secret() -> None:
+    assert "sk-1234" not in faults("[providers.a]\napi_key = sk-1234")[0]
+
+
 def test_many_faults_are_cut_off_with_a_count() -> None:
     told = faults("\n".join(f"key{number} = 1" for number in range(50)))
     assert len(told) == config.FAULTS_SHOWN_MAX + 1

@@ -1,19 +1,25 @@
 """The demo's traffic, its simulated models' answers and its client, without any process."""
 
 import asyncio
+import io
 import json
+import sys
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 
 import msgspec
 import pytest
+from rich.console import Console
 
 from farthing import config
 from farthing.brain.phrase import normalised
 from farthing.brain.route.expression import Expression
-from farthing.demo import children, play, traffic, upstream, words
+from farthing.cli.itself import own_command
+from farthing.demo import children, play, show, traffic, upstream, words
 from farthing.demo.client import Client, Reply
+from farthing.insight import report as reports
+from farthing.types import Receipt, Usage
 
 COUNT = 3_000
 
@@ -233,3 +239,115 @@ def test_wrong_hits_are_counted_and_fail_nothing() -> None:
     tally.add(hit)
     tally.add(msgspec.structs.replace(hit, wrong_hit=True))
     assert (tally.hits, tally.similar, tally.wrong_hits, tally.failed) == (2, 2, 1, 0)
+
+
+def test_the_time_for_look_ups_is_many_times_what_slow_ones_took_here() -> None:
+    quick = play.needed_s([10.0] * 80)
+    assert quick == children.BRAIN_S == play.needed_s([])
+    assert play.needed_s([10.0] * 60 + [300.0] * 20) == 3.0 > children.BRAIN_S
+    assert play.needed_s([60_000.0]) == children.BRAIN_S_MAX
+
+
+def played(looks: play.Looks, **changes: int) -> play.Played:
+    return play.Played(
+        tally=play.Tally(planned=100, **changes),
+        took_s=1.0,
+        report=reports.build([], since=None, until=1.0),
+        samples=[],
+        complaints=[],
+        folder=Path("demo"),
+        without_semantic=None,
+        observed_s=17.0,
+        brain_s=2.5,
+        looks=looks,
+    )
+
+
+def test_look_ups_that_timed_out_are_not_questions_that_were_not_near() -> None:
+    assert "no question was near enough" in show.similar(played(play.Looks(count=50)))
+    late = show.similar(played(play.Looks(count=50, late=40)))
+    assert "40 of 50 look-ups timed out, longer than 2.5 s" in late
+    assert "near enough" not in late
+    both = show.similar(played(play.Looks(count=50, late=5, failed=1), similar=7, wrong_hits=1))
+    assert both.startswith("7 answered, 1 wrongly")
+    assert "5 of 50 look-ups timed out" in both and "1 of 50 look-ups failed" in both
+
+
+def test_look_ups_are_counted_by_what_became_of_them() -> None:
+    rows = [Receipt(request_id=str(n), at_unix_s=0.0, started_s=0.0, status=200) for n in range(5)]
+    for row, fault in zip(rows, ("", "TimeoutError", "StoreError", ""), strict=False):
+        row.stage_ms["semantic"] = 1.0
+        if fault:
+            row.skipped["semantic"] = fault
+    rows[3].purpose = "refresh"
+    looks = play.Looks()
+    assert list(looks.counted(rows)) == rows
+    assert looks == play.Looks(count=3, late=1, failed=1)
+
+
+def screen(width: int) -> list[str]:
+    """The end of the demo in a terminal `width` columns wide."""
+    receipts = [
+        Receipt(
+            request_id=str(n),
+            at_unix_s=0.5,
+            started_s=0.0,
+            status=200,
+            endpoint=traffic.ENDPOINT,
+            tier=tier,
+            cost_nusd=cost,
+            baseline_nusd=5_000_000,
+            baseline_target="simulated-expensive/large",
+            total_ms=9.0,
+            usage=Usage(input_tokens=9, output_tokens=9),
+        )
+        for n, (tier, cost) in enumerate([("cheap", 1_000_000), ("expensive", 5_000_000), ("cache", 0)] * 40)
+    ]
+    done = played(play.Looks(count=1_338, late=1_070), done=120, similar=2, wrong_hits=1)
+    done = msgspec.structs.replace(done, report=reports.build(receipts, since=None, until=1.0))
+    console = Console(file=io.StringIO(), width=width, highlight=False)
+    show.conclude(console, done, kept=False, whole=False, command=".venv/bin/farthing")
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_end_is_one_screen_that_leads_with_the_saving(width: int) -> None:
+    lines = screen(width)
+    assert lines[0].startswith("Saved $0.3600 (60.0%): 120 requests cost $0.2400, not the $0.6000")
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= width
+    assert "".join(lines).count("…") == 0
+
+
+# -- how to call it again ------------------------------------------------------------------------------
+
+
+def test_the_command_to_go_on_with_is_found_from_where_the_person_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "a checkout" / ".venv" / "bin"
+    folder.mkdir(parents=True)
+    script = folder / "farthing"
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "argv", [str(script), "demo"])
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.chdir(tmp_path / "a checkout")
+    assert own_command() == ".venv/bin/farthing"
+    monkeypatch.chdir(tmp_path)
+    assert own_command() == "'a checkout/.venv/bin/farthing'"
+    monkeypatch.chdir("/")
+    assert own_command() == f"'{str(script)[1:]}'"
+    monkeypatch.setenv("PATH", str(folder))
+    assert own_command() == "farthing"
+    # A script on PATH that is another installation's is not the one that runs.
+    other = tmp_path / "farthing"
+    other.write_text("#!/bin/sh\n")
+    other.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert own_command() != "farthing"
+    # `python -m farthing`, where no script is installed beside Python.
+    monkeypatch.setattr(sys, "argv", ["/x/farthing/__main__.py", "demo"])
+    monkeypatch.setattr(sys, "executable", "/opt/python")
+    assert own_command().endswith("opt/python -m farthing")

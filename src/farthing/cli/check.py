@@ -10,6 +10,7 @@ import msgspec
 from farthing import config as configuration
 from farthing.brain.route.expression import Expression
 from farthing.certificates import uncertified_languages
+from farthing.conditions import unknown_words
 from farthing.errors import ConfigError
 from farthing.upstreams import build_provider
 
@@ -22,8 +23,8 @@ def command(file: Path | None, as_json: bool, schema: bool) -> int:
     """Validate FILE (./farthing.toml by default) and print the effective configuration.
 
     Defaults and FARTHING__… variables are part of it; secrets are shown by the names of their
-    variables. What it may say and hardly means is told on standard error. Exit status: 0 when FILE is good,
-    2 when it is not.
+    variables. What is allowed and likely a mistake is a warning on standard error. Exit status: 0 when FILE
+    is good, 2 when it is not.
     """
     if schema:
         click.echo(msgspec.json.format(msgspec.json.encode(configuration.schema()), indent=2).decode())
@@ -31,6 +32,7 @@ def command(file: Path | None, as_json: bool, schema: bool) -> int:
     path = file or Path("farthing.toml")
     try:
         config = configuration.load(path, os.environ, condition=Expression)
+        configuration.check_can_answer(config, str(path))
         _check_priced(config)
     except ConfigError as why:
         if not as_json:
@@ -39,6 +41,7 @@ def command(file: Path | None, as_json: bool, schema: bool) -> int:
         return 2
     advice = (
         *configuration.advice(config),
+        *unknown_words(config),
         *_faults_of_environment(config),
         *uncertified_languages(config, configuration.state_dir(config, os.environ)),
     )
@@ -62,6 +65,12 @@ def _faults_of_environment(config: configuration.Config) -> Iterator[str]:
             build_provider(name, provider, os.environ)
         except ConfigError as why:
             yield str(why)
+    if any(endpoint.cache.semantic.mode != "off" for endpoint in config.endpoints.values()):
+        from farthing.semantics import missing_packages
+
+        missing = missing_packages(config)
+        if missing is not None:
+            yield f"the semantic cache cannot be used here: {missing}"
 
 
 def _check_priced(config: configuration.Config) -> None:

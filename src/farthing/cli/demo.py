@@ -11,10 +11,12 @@ from typing import Any, TypeVar
 
 import click
 
+from farthing.cli.itself import own_command
+
 T = TypeVar("T")
 
 REQUESTS = 3_000
-ARRIVALS_S = 42.0  # the last answers take some seconds more, start and end two: under a minute in all
+ARRIVALS_S = 40.0  # warm-up, start and the last answers take some 15 s more: about a minute in all
 WIDTH = 120  # of what goes to a file or a pipe
 
 
@@ -35,12 +37,17 @@ WIDTH = 120  # of what goes to a file or a pipe
     "--speed", type=click.FloatRange(0.1, 1_000), help="Send at so many times the trace's own pace."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON; progress goes to stderr.")
+@click.option(
+    "--report", "whole", is_flag=True, help="Print the whole report too, and the story of three requests."
+)
 @click.option("--keep", is_flag=True, help="Keep the ledger and the configuration, and say where they are.")
-def command(requests: int, seconds: float | None, speed: float | None, as_json: bool, keep: bool) -> int:
+def command(
+    requests: int, seconds: float | None, speed: float | None, as_json: bool, whole: bool, keep: bool
+) -> int:
     """See it work: a real gateway between simulated models and real questions. No key, no network.
 
     Starts two simulated models and `farthing serve` in processes of their own, sends questions of
-    BANKING77 at the pace of a public trace, checks every answer, and ends with the savings report.
+    BANKING77 at the pace of a public trace, checks every answer, and ends with what it saved.
     Exit status: 0 when every answer was right and all sums agree, 1 when not.
     """
     if seconds is not None and speed is not None:
@@ -60,7 +67,7 @@ def command(requests: int, seconds: float | None, speed: float | None, as_json: 
         if as_json:
             click.echo(show.as_json(played, speed, kept=folder if keep else None))
         else:
-            show.conclude(console, played, kept=keep)
+            show.conclude(console, played, kept=keep, whole=whole, command=own_command())
     finally:
         if not keep:
             shutil.rmtree(folder, ignore_errors=True)

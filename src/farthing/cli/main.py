@@ -13,6 +13,7 @@ from farthing.errors import ConfigError, FarthingError
 COMMANDS = {
     "serve": ("farthing.cli.serve", "Run the gateway."),
     "demo": ("farthing.cli.demo", "See it work offline: real questions, simulated models, a savings report."),
+    "init": ("farthing.cli.init", "Write down what `serve` finds here, as a configuration to edit."),
     "check": ("farthing.cli.check", "Validate a configuration and print what it comes to."),
     "report": ("farthing.cli.report", "What requests cost and saved, per endpoint and tier."),
     "calibrate": ("farthing.cli.calibrate", "Certify a promise from what was measured, or refuse to."),

@@ -1,6 +1,5 @@
 """`farthing serve`: the gateway, from a file or from what is there to answer with."""
 
-import asyncio
 import json
 import os
 import shlex
@@ -13,16 +12,11 @@ import click
 from farthing import __version__
 from farthing import config as configuration
 from farthing.brain.route.expression import Expression
+from farthing.cli.found import found_here
 from farthing.config import Config
 from farthing.errors import ConfigError
 
 COLUMNS = 80
-
-NOTHING_FOUND = """nothing to answer with: no configuration, provider key or local model server; go on with
-  farthing demo                      everything offline, with simulated models
-  export OPENAI_API_KEY=…            or ANTHROPIC, GEMINI, GROQ, MISTRAL, DEEPSEEK, OPENROUTER, TOGETHER, XAI
-  ollama serve                       or vLLM, llama-server, LM Studio with a model loaded, on this machine
-  farthing serve --config FILE       see docs/configuration.md"""
 
 
 @click.command("serve")
@@ -81,25 +75,13 @@ def _default_file(env: Mapping[str, str]) -> Path | None:
 
 def _from_file(source: Path, env: Mapping[str, str]) -> tuple[Config, list[str]]:
     config = configuration.load(source, env, condition=Expression)
-    if not config.providers and not config.answers:
-        raise ConfigError(f'{source}: nothing can answer; add [providers.NAME] with base_url = "…"')
+    configuration.check_can_answer(config, str(source))
     tiers = [f"{name} = {', '.join(tier.targets)}" for name, tier in config.tiers.items()]
     return config, [f"configuration {source}", *tiers]
 
 
 def _detected(env: Mapping[str, str]) -> tuple[Config, list[str]]:
-    from farthing.models.catalogue import Catalogue  # 2,000 prices: only where they decide something
-    from farthing.models.chosen import config_from
-    from farthing.upstreams import look_around
-
-    port = env.get(f"{configuration.ENV_PREFIX}SERVER__PORT", "")
-    own_port = int(port) if port.isdecimal() else configuration.PORT
-    found = asyncio.run(look_around(env, own_port))
-    config, lines = config_from(found, Catalogue.load())
-    if not found:
-        raise ConfigError(
-            "\n".join([*lines, NOTHING_FOUND] if found.hosted else [*found.notes, NOTHING_FOUND])
-        )
+    config, lines = found_here(env)
     # Through the text and back: the variables and the checks apply to it as to any file.
     return configuration.loads(configuration.render(config), env, name="found"), lines
 

@@ -1,7 +1,7 @@
 """Every knob. A TOML file decodes into `Config`, frozen and typed, or is refused with the line and the fix.
 
 `knobs` says what there is, `read` reads it, `checks` finds what does not fit together,
-`advice` what is hardly meant, `show` writes it out.
+`advice` what is likely a mistake, `show` writes it out.
 A `Secret` never shows its value: not in `repr`, not in `farthing check`, not in an error.
 """
 
@@ -15,7 +15,7 @@ from farthing.config.cascade import (
     LogprobsCheckConfig,
     PlainCheckConfig,
 )
-from farthing.config.checks import Condition, fault_of_base_url, loopback
+from farthing.config.checks import Condition, check_can_answer, fault_of_base_url, loopback
 from farthing.config.knobs import (
     DEFAULT_RULES,
     PORT,
@@ -64,7 +64,7 @@ from farthing.config.quality import (
 )
 from farthing.config.read import CONFIG_BYTES_MAX, ENV_PREFIX, FAULTS_SHOWN_MAX, load, loads
 from farthing.config.secret import Secret, key_digest
-from farthing.config.show import plain, render, schema
+from farthing.config.show import plain, render, schema, written
 from farthing.config.table import Table
 from farthing.config.versions import answers_version, policy_version
 
@@ -129,6 +129,7 @@ __all__ = [
     "TokenPriceConfig",
     "advice",
     "answers_version",
+    "check_can_answer",
     "fault_of_base_url",
     "fault_of_name",
     "key_digest",
@@ -141,4 +142,5 @@ __all__ = [
     "render",
     "schema",
     "state_dir",
+    "written",
 ]

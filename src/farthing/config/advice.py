@@ -1,4 +1,4 @@
-"""What a configuration may say and hardly means: told at the start, by a reload and by `farthing check`."""
+"""What is allowed and likely a mistake: told at the start, by a reload and by `farthing check`."""
 
 from farthing.config.knobs import Config
 from farthing.config.upstream import advice_of

@@ -83,6 +83,19 @@ _KEY_HEADERS = frozenset(
 Faults = Iterator[tuple[Where, str]]
 
 
+def check_can_answer(config: Config, name: str) -> None:
+    """Refuse a configuration with which `farthing serve` could only refuse. `name` is the file's.
+
+    Raises:
+        ConfigError: there is neither a provider nor a fixed answer.
+    """
+    if not config.providers and not config.answers:
+        raise ConfigError(
+            f'{name}: nothing can answer; add [providers.NAME] with base_url = "…", or write down what is '
+            "found here with `farthing init`"
+        )
+
+
 class Checks:
     """Faults of a whole configuration: names that lead nowhere, bounds that cannot hold, open doors."""
 

@@ -14,16 +14,22 @@ from farthing import toml
 from farthing.config.checks import Checks, Condition
 from farthing.config.knobs import Config
 from farthing.config.secret import Address, Secret
-from farthing.config.strict import FromVariable, Leaf, Reader, described, dotted
+from farthing.config.strict import FromVariable, Leaf, Reader, described, dotted, quoted
 from farthing.errors import ConfigError
 from farthing.toml import Path as Where
 
 CONFIG_BYTES_MAX = 1_048_576  # a configuration is written by hand; a generated one of 100x size is a mistake
 ENV_PREFIX = "FARTHING__"
 FAULTS_SHOWN_MAX = 20
+VALUES = '; write "text", a number, true, false, ["a list"] or { a = "table" }'
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_SYNTAX = re.compile(r"(?P<what>.*) \(at (?:line (?P<line>\d+), column \d+|end of document)\)", re.DOTALL)
+_SYNTAX = re.compile(
+    r"(?P<what>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)", re.DOTALL
+)
+_DECLARED = re.compile(r"Cannot declare \((.*)\) twice")
+_QUOTED = re.compile(r"'([^']*)'")
+_KEY_OF_ROW = re.compile(r"\s*([A-Za-z0-9_.-]+)\s*=")
 
 
 def load(path: Path, env: Mapping[str, str], *, condition: Condition | None = None) -> Config:
@@ -83,11 +89,38 @@ def loads(
 
 
 def _syntax_fault(why: tomllib.TOMLDecodeError, text: str, name: str) -> str:
+    """Where it stands and what to do. The text itself is not repeated: it may be a secret."""
     found = _SYNTAX.fullmatch(str(why))
     if found is None:
         return f"{name}: {why}"
-    line = found["line"] or text.count("\n") + 1
-    return f"{name}:{line}: not TOML: {found['what']}"
+    rows = text.split("\n")
+    line = int(found["line"] or len(rows))
+    row = rows[line - 1] if line <= len(rows) else ""
+    at = f" (column {found['column']})" if found["column"] else ""
+    key = _KEY_OF_ROW.match(row)
+    what = _syntax_words(
+        found["what"], "" if key is None else quoted(key[1]), row[key.end() :] if key else row
+    )
+    return f"{name}:{line}: not TOML: {what[0]}{at}{what[1]}"
+
+
+def _syntax_words(what: str, key: str, rest: str) -> tuple[str, str]:
+    """What the parser says, in words that name the key, and the fix; `rest` stands behind the key's sign."""
+    if what == "Invalid value":
+        if not rest.strip():
+            return f"{key or 'this'} has no value", VALUES
+        return f"{key or 'this'} has a value that TOML does not know", VALUES
+    if what == "Cannot overwrite a value":
+        return f"{key or 'this'} has a value already", "; keep one of the two"
+    if what.startswith("Illegal character '\\n'"):
+        return f"the text of {key or 'this value'} does not end on its line", "; close it with its quote"
+    declared = _DECLARED.fullmatch(what)
+    if declared is not None:
+        return (
+            f"the table [{'.'.join(re.findall(_QUOTED, declared[1]))}] stands here a second time",
+            "; join them",
+        )
+    return what, ""
 
 
 def _told(

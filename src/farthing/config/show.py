@@ -18,6 +18,37 @@ def render(config: Config) -> str:
     return toml.dumps(plain(config))
 
 
+def written(config: Config) -> str:
+    """`config` as TOML without its defaults, as a person would write it; secrets only as `${NAME}`.
+
+    Loads again to an equal configuration, as `render` does.
+    """
+    return toml.dumps(_besides_defaults(config))
+
+
+def _besides_defaults(value: Any) -> Any:
+    """`plain(value)` without the fields of structs that are as they are by default."""
+    match value:
+        case msgspec.Struct():
+            settings = value.__struct_config__
+            tag = {settings.tag_field: settings.tag} if settings.tag_field else {}
+            return tag | {
+                field.name: _besides_defaults(item)
+                for field in msgspec.structs.fields(value)
+                if (item := getattr(value, field.name)) != _default(field)
+            }
+        case dict():
+            return {key: _besides_defaults(item) for key, item in value.items()}
+        case tuple():
+            return [_besides_defaults(item) for item in value]
+        case _:
+            return plain(value)
+
+
+def _default(field: msgspec.structs.FieldInfo) -> Any:
+    return field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+
+
 def plain(value: Any) -> Any:
     match value:
         case msgspec.Struct():

@@ -22,7 +22,7 @@ from farthing.demo.upstream import TIERS, Bill
 from farthing.errors import ConfigError, FarthingError
 from farthing.models.embed.session import require
 
-START_S = 20.0  # a slow machine with cold files; some 1 s otherwise
+START_S = 60.0  # a busy machine with cold files; some 1 s otherwise
 STOP_S = 10.0
 LOG = "gateway.log"
 UPSTREAM_LOG = "simulated.log"
@@ -30,8 +30,9 @@ SEMANTIC_PACKAGES = ("numpy", "onnxruntime", "tokenizers", "numkong")
 THRESHOLD = 0.95  # a certificate takes audits older than a quarter of an hour; this is set by hand, and said
 FALSE_HITS_MAX = 0.05
 AUDIT_SHARE = 0.1
-BRAIN_S = 0.5  # the models and everybody who asks share the machine with the gateway
-READY_S = 15.0  # loading the embedder takes about one
+BRAIN_S = 2.0  # some 100 times what a look-up takes on an idle machine
+BRAIN_S_MAX = 10.0
+READY_S = 60.0  # loading the embedder takes about one
 TARGET_S = 5.0  # what the endpoint's contract asks for, and the report shows
 
 SemanticMode = Literal["off", "observe", "on"]
@@ -73,7 +74,12 @@ def without_semantic() -> str | None:
 
 
 def configuration(
-    folder: Path, ports: dict[str, int], tenant_keys: dict[str, str], semantic: SemanticMode = "off"
+    folder: Path,
+    ports: dict[str, int],
+    tenant_keys: dict[str, str],
+    semantic: SemanticMode = "off",
+    *,
+    brain_s: float = BRAIN_S,
 ) -> str:
     """The farthing.toml of the demo. Rules, caches and limits not named here are the defaults."""
     consumer, corporate = traffic.TENANTS
@@ -108,7 +114,7 @@ def configuration(
                 },
             }
         },
-        "brain": {"timeout_s": BRAIN_S},
+        "brain": {"timeout_s": brain_s},
         "answers": [
             {"name": name, "text": text, "phrases": list(phrases), "endpoint": traffic.ENDPOINT}
             for name, (text, phrases) in traffic.FIXED.items()

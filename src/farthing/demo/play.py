@@ -1,11 +1,13 @@
 """Play the traffic of the demo against a gateway, check every answer, and read its ledger afterwards."""
 
 import asyncio
+import shutil
+import tempfile
 import textwrap
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
 
@@ -19,12 +21,17 @@ from farthing.demo.upstream import TIERS, Bill, Tier
 from farthing.insight import explain
 from farthing.insight import report as reports
 from farthing.insight.report import Report
+from farthing.ledger.rows import Intent
 from farthing.types import Receipt
 
 FAULTS_SHOWN_MAX = 5
 TITLE_CHARS_MAX = 70
 SHOW_S = 0.25
 OBSERVED_SHARE = 0.4  # of the time, in which the semantic cache only says what it would have answered
+LOOK = "semantic"  # what receipts call the step that looks into the semantic cache
+WARM_UP = 80
+WARM_UP_SETTLE_S = 1.0  # for the last look-ups of the warm-up; its answers are not waited for
+LOOKS_MARGIN = 10  # times that what a look-up took in the warm-up it may take later
 
 
 class Tally(Struct):
@@ -66,6 +73,25 @@ class Tally(Struct):
         return self.done / max(time.monotonic() - self.began_s, 1e-9)
 
 
+class Looks(Struct):
+    """What became of the look-ups in the semantic cache."""
+
+    count: int = 0
+    late: int = 0
+    """Given up, since the time of a request for optional steps was over."""
+    failed: int = 0
+
+    def counted(self, rows: Iterable[Intent | Receipt]) -> Iterator[Intent | Receipt]:
+        """`rows` as they come, each looked at on its way."""
+        for row in rows:
+            if isinstance(row, Receipt) and not row.purpose and LOOK in row.stage_ms:
+                fault = row.skipped.get(LOOK)
+                self.count += 1
+                self.late += fault == TimeoutError.__name__
+                self.failed += fault not in (None, TimeoutError.__name__)
+            yield row
+
+
 class Sample(Struct, frozen=True):
     """One request to explain."""
 
@@ -88,6 +114,9 @@ class Played(Struct, frozen=True, kw_only=True):
     """Why there was no semantic cache; None when there was one."""
     observed_s: float
     """For how long it only observed."""
+    brain_s: float
+    """What all optional steps of one request might take, by what look-ups took before."""
+    looks: Looks
 
 
 Show = Callable[[Tally], None]
@@ -102,19 +131,22 @@ async def play(asks: list[traffic.Ask], folder: Path, show: Show) -> Played:
         DemoFailed: something did not start.
     """
     tenant_keys = children.keys()
-    config = folder / "farthing.toml"
-    tally = Tally(planned=len(asks))
+    config, ledger = folder / "farthing.toml", folder / "ledger"
+    tally, looks = Tally(planned=len(asks)), Looks()
     without = children.without_semantic()
     observed_s = OBSERVED_SHARE * asks[-1].at_s
+    brain_s = children.BRAIN_S if without is not None else await _warmed_up(asks, folder)
 
     async with children.upstream(folder) as upstream:
 
         def configure(mode: children.SemanticMode) -> None:
-            text = children.configuration(folder, upstream.ports, tenant_keys, mode)
+            text = children.configuration(folder, upstream.ports, tenant_keys, mode, brain_s=brain_s)
             config.write_text(text, "utf-8")
 
         def turn_on() -> None:
+            nonlocal brain_s
             if without is None:
+                brain_s = max(brain_s, needed_s(_looks_ms(ledger)))
                 configure("on")
 
         configure("off" if without is not None else "observe")
@@ -125,9 +157,8 @@ async def play(asks: list[traffic.Ask], folder: Path, show: Show) -> Played:
             async with _shown(tally, show), _later(observed_s, turn_on):
                 replies = await _send(asks, Client(gateway.port), tenant_keys, tally)
             took_s = time.monotonic() - tally.began_s
-    ledger = folder / "ledger"
     report = reports.build(
-        reports.rows(ledger, None),
+        looks.counted(reports.rows(ledger, None)),
         since=None,
         until=time.time() + 1.0,
         targets_s={traffic.ENDPOINT: children.TARGET_S},
@@ -141,17 +172,61 @@ async def play(asks: list[traffic.Ask], folder: Path, show: Show) -> Played:
         folder=folder,
         without_semantic=without,
         observed_s=observed_s,
+        brain_s=brain_s,
+        looks=looks,
     )
+
+
+async def _warmed_up(asks: list[traffic.Ask], folder: Path) -> float:
+    """Seconds that optional steps need on this machine, as busy as it is now: some of `asks` are sent at
+    their mean pace to a gateway of their own, below `folder`, and its look-ups timed."""
+    folder = Path(tempfile.mkdtemp(prefix="warm-up-", dir=folder))
+    config, tenant_keys = folder / "farthing.toml", children.keys()
+    first = asks[:WARM_UP]
+    gap_s = asks[-1].at_s / len(asks)
+    paced = [msgspec.structs.replace(ask, at_s=index * gap_s) for index, ask in enumerate(first)]
+    async with children.upstream(folder) as upstream:
+        longest = children.configuration(
+            folder, upstream.ports, tenant_keys, "observe", brain_s=children.BRAIN_S_MAX
+        )
+        config.write_text(longest, "utf-8")
+        async with children.gateway(config) as gateway:
+            await children.semantic_ready(gateway.port)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(paced[-1].at_s + WARM_UP_SETTLE_S):
+                    await _send(paced, Client(gateway.port), tenant_keys, Tally(planned=len(paced)))
+    took_ms = _looks_ms(folder / "ledger")
+    shutil.rmtree(folder)
+    return needed_s(took_ms)
+
+
+def _looks_ms(ledger: Path) -> list[float]:
+    """How long the look-ups took whose receipts are in `ledger`; one that was given up, as long as it ran."""
+    rows = reports.rows(ledger, None)
+    return [row.stage_ms[LOOK] for row in rows if isinstance(row, Receipt) and LOOK in row.stage_ms]
+
+
+def needed_s(looks_ms: list[float]) -> float:
+    """Seconds to allow for look-ups where some took `looks_ms`: many times the slow ones, within bounds."""
+    slow_ms = sorted(looks_ms)[len(looks_ms) * 9 // 10] if looks_ms else 0.0
+    return round(min(max(LOOKS_MARGIN * slow_ms / 1000, children.BRAIN_S), children.BRAIN_S_MAX), 1)
 
 
 @asynccontextmanager
 async def _later(after_s: float, act: Callable[[], object]) -> AsyncIterator[None]:
-    """Call `act` so many seconds into the block, unless that is over before."""
-    handle = asyncio.get_running_loop().call_later(after_s, act)
+    """Call `act` in a thread so many seconds into the block, unless that is over before."""
+
+    async def wait() -> None:
+        await asyncio.sleep(after_s)
+        await asyncio.to_thread(act)
+
+    task = asyncio.create_task(wait())
     try:
         yield
     finally:
-        handle.cancel()
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 @asynccontextmanager

@@ -1,7 +1,10 @@
 """What people see of the demo: what it is going to do, how far it is, what it came to."""
 
+import math
+import shlex
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +18,8 @@ from farthing.demo import children, traffic
 from farthing.demo.play import Played, Show, Tally
 from farthing.demo.upstream import TIERS
 from farthing.insight import report as reports
+from farthing.insight.money import usd
+from farthing.insight.sums import Savings
 from farthing.ledger.chance import upper
 
 LINE_S = 5.0  # between two lines of progress where nobody watches a bar
@@ -25,40 +30,39 @@ def introduce(console: Console, requests: int, speed: float) -> None:
     rows = [
         (
             "[yellow]simulated[/]",
-            f"{name} tier",
-            f"simulated-{name}/{tier.model}: "
-            f"${tier.input_usd} in, ${tier.output_usd} out per million tokens;\n"
-            f"about {tier.ttft_ms:.0f} ms to the first token, then {tier.tokens_per_s:.0f} tokens a second",
+            f"{name} model: ${tier.input_usd} in and ${tier.output_usd} out per million tokens, "
+            f"{tier.ttft_ms:.0f} ms to the first token, then {tier.tokens_per_s:.0f} tokens a second",
         )
         for name, tier in TIERS.items()
     ]
     rows += [
-        ("real", "gateway", "farthing serve: rules, exact and semantic cache, contracts, ledger"),
-        ("real", "questions", f"{requests:,} requests out of BANKING77 (CC-BY-4.0), half of them streamed"),
+        ("real", "gateway: `farthing serve` with rules, exact and semantic cache, contracts, ledger"),
+        ("real", f"questions: {requests:,} out of BANKING77 (CC-BY-4.0), half of them streamed"),
         (
             "real",
-            "arrivals",
-            f"Azure's LLM conversation trace (CC-BY-4.0), [bold]{speed:.1f} times[/] as fast;\n"
-            "the time that the simulated models take is not sped up",
+            f"arrivals: Azure's LLM conversation trace (CC-BY-4.0), {speed:.1f} times as fast; "
+            "the models' own time is not sped up",
         ),
         (
             "drawn",
-            "repeats",
-            f"{traffic.SHARE_EXACT:.0%} asked before, {traffic.SHARE_NEAR:.0%} asked before in other "
-            f"spelling, {traffic.SHARE_CONTEXT:.0%} long",
+            f"repeats: {traffic.SHARE_EXACT:.0%} asked before, {traffic.SHARE_NEAR:.0%} in other spelling, "
+            f"{traffic.SHARE_CONTEXT:.0%} with long passages",
         ),
     ]
     without = children.without_semantic()
     if without is not None:
-        rows.append(("absent", "semantic cache", escape(without)))
-    else:
-        rows.append(("simulated", "truth", "two questions of one BANKING77 intent have one right answer"))
+        rows.append(("absent", f"semantic cache: {escape(without)}"))
     console.print("[bold]farthing demo[/]  offline: no key, no model, nothing leaves this machine")
+    console.print(_grid(rows))
+    console.print()
+
+
+def _grid(rows: Iterable[tuple[str, ...]]) -> Table:
+    """Rows whose last cell is wrapped to the width there is."""
     table = Table(box=None, show_header=False, padding=(0, 0, 0, 2))
     for row in rows:
         table.add_row(*row)
-    console.print(table)
-    console.print()
+    return table
 
 
 @contextmanager
@@ -68,13 +72,13 @@ def progress(console: Console) -> Iterator[Show]:
         yield _lines(console)
         return
     columns = (
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=12),
         MofNCompleteColumn(),
         TextColumn("{task.fields[facts]}"),
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("demo", total=None, facts="starting")
+        task = bar.add_task("demo", total=None, facts="starting, and timing look-ups")
 
         def show(tally: Tally) -> None:
             bar.update(task, total=tally.planned, completed=tally.done, facts=_facts(tally))
@@ -83,10 +87,11 @@ def progress(console: Console) -> Iterator[Show]:
 
 
 def _lines(console: Console) -> Show:
-    shown_s = time.monotonic()
+    shown_s = math.inf
 
     def show(tally: Tally) -> None:
         nonlocal shown_s
+        shown_s = min(shown_s, time.monotonic())  # the first time, nothing has come yet
         if time.monotonic() - shown_s >= LINE_S or tally.done == tally.planned:
             shown_s = time.monotonic()
             console.print(f"  {tally.done:>6,} of {tally.planned:,}  {_facts(tally)}")
@@ -98,72 +103,143 @@ def _facts(tally: Tally) -> str:
     baseline_usd = tally.cost_usd + tally.saved_usd
     failed = f"  {tally.failed} FAILED" if tally.failed else ""
     return (
-        f"{tally.per_s:4.0f}/s  cache hits {tally.hit_rate:3.0%}  "
-        f"${tally.cost_usd:.4f} instead of ${baseline_usd:.4f}{failed}"
+        f"{tally.per_s:3.0f}/s  {tally.hit_rate:3.0%} hits  "
+        f"${tally.cost_usd:.2f} instead of ${baseline_usd:.2f}{failed}"
     )
 
 
-def conclude(console: Console, played: Played, *, kept: bool) -> None:
-    """The checks, the savings report, three stories, and how to go on."""
-    tally = played.tally
+def conclude(console: Console, played: Played, *, kept: bool, whole: bool, command: str) -> None:
+    """One screen: what it saved, whether that is right, how to go on with `command`. `whole`: before it the
+    report with its tables, and three stories."""
+    if whole:
+        reports.render(played.report, console)
+        console.print("\n[bold]Three of them, as[/] farthing explain [bold]tells them[/]")
+        for sample in played.samples:
+            console.print(f"\n[cyan]{escape(sample.title)}[/]")
+            for line in sample.story:
+                console.print(f"  {escape(line)}", soft_wrap=True)
+        console.print()
     for complaint in played.complaints:
         console.print(f"[bold red]WRONG[/]  {escape(complaint)}")
-    if not played.complaints:
-        but = f" but {tally.wrong_hits:,} of the semantic cache" if tally.wrong_hits else ""
-        console.print(
-            f"[bold green]All {tally.done:,} answers right{but}[/] in {played.took_s:.0f} s: form, text and "
-            "usage checked one\nby one; the ledger has one receipt for each, and its calls and cost "
-            "are those the simulated models\ncounted, to the nano-dollar\n"
-        )
-    for line in _similar(played):
+    for line in _saving(played.report.savings):
         console.print(line)
-    console.print("[yellow]Simulated models: the shares are real arithmetic, the dollars are not a bill.[/]")
-    reports.render(played.report, console)
-    console.print("\n[bold]Three of them, as[/] farthing explain [bold]tells them[/]")
-    for sample in played.samples:
-        console.print(f"\n[cyan]{escape(sample.title)}[/]")
-        for line in sample.story:
-            console.print(f"  {escape(line)}", soft_wrap=True)
+    console.print(_parts(played))
     console.print()
-    for line in _how_to_go_on(played, kept=kept):
+    console.print(_grid(_findings(played)))
+    for line in _how_to_go_on(played, kept=kept, command=command):
         console.print(line, soft_wrap=True)
 
 
-def _similar(played: Played) -> Iterator[str]:
-    """What the semantic cache did, by the demo's own truth; the report has the gateway's own measure."""
-    tally = played.tally
+def _saving(savings: Savings) -> Iterator[str]:
+    if not savings.requests:
+        yield "[bold]Savings[/]: unknown; no request has both a cost and a baseline"
+        return
+    share = "" if savings.saved_share is None else f" ({savings.saved_share:.1%})"
+    baseline = escape(", ".join(savings.baseline_targets))
+    yield (
+        f"[bold green]Saved {usd(savings.saved_nusd, places=4)}{share}[/]: {savings.requests:,} requests "
+        f"cost {usd(savings.cost_nusd, places=4)}, not the {usd(savings.baseline_nusd, places=4)} "
+        f"of sending all to {baseline}"
+    )
+
+
+def _parts(played: Played) -> Table:
+    """Where the saving comes from, the largest part first."""
+    report, parts = played.report, played.report.savings.parts
+    similar_nusd = sum(cell.saved_nusd or 0 for cell in report.semantic)
+    of_tier = Counter({cell.tier: cell.requests for cell in report.tiers})
+    cheap, asked = of_tier["cheap"], of_tier["cheap"] + of_tier["expensive"]
+    similar_count = played.tally.similar
+    rows = [
+        (
+            parts.cache_nusd - similar_nusd,
+            "exact cache",
+            f"{of_tier['cache'] - similar_count:,} requests asked before",
+        ),
+        (
+            similar_nusd,
+            "semantic cache",
+            f"{similar_count:,} asked before in other words",
+        ),
+        (parts.no_llm_nusd, "no model", f"{of_tier['none']:,} with a fixed answer"),
+        (
+            parts.routing_nusd,
+            "routing",
+            f"{cheap:,} of the other {asked:,} sent to the cheap model",
+        ),
+    ]
+    table = Table(box=None, show_header=False, padding=(0, 0, 0, 2))
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for nusd, name, about in sorted(rows, reverse=True):
+        table.add_row(usd(nusd, places=4), name, about)
+    if report.savings.errands:
+        table.add_row(usd(parts.errands_nusd, places=4), "errands", "the gateway's own requests")
+    return table
+
+
+def _findings(played: Played) -> Iterator[tuple[str, str]]:
+    tally, total = played.tally, played.report.total
+    right = tally.done - tally.failed - tally.wrong_hits
+    wrong = f", {tally.wrong_hits:,} of the semantic cache wrong" if tally.wrong_hits else ""
+    failed = f", {tally.failed:,} FAILED" if tally.failed else ""
+    yield (
+        "answers",
+        f"{right:,} of {tally.done:,} right{wrong}{failed}; each checked: form, text, usage",
+    )
+    if not played.complaints:
+        yield "ledger", "a receipt for each; calls and cost as the models counted them, to the nano-dollar"
+    large = next((cell.latency.p50 for cell in played.report.tiers if cell.tier == "expensive"), None)
+    if total.latency.p50 is not None and large is not None:
+        yield (
+            "waiting",
+            f"half within {total.latency.p50 / 1000:.2f} s; where the expensive model answered, "
+            f"{large / 1000:.2f} s",
+        )
+    yield "semantic", similar(played)
+    yield "[yellow]mind[/]", "the models are simulated: the shares are arithmetic, the dollars are no bill"
+
+
+def similar(played: Played) -> str:
+    """What the semantic cache did, by the demo's own truth: two questions of one BANKING77 intent have one
+    right answer. The report has the gateway's own measure."""
     if played.without_semantic is not None:
-        yield f"[yellow]No semantic cache:[/] {escape(played.without_semantic)}\n"
-        return
-    yield (
-        f"[bold]Semantic cache[/]  observed for {played.observed_s:.0f} s, then on from a probability of "
-        f"{children.THRESHOLD:g}, set by hand:\na certificate (farthing calibrate cache) takes "
-        "longer than a demo"
-    )
-    if not tally.similar:
-        yield "no question was near enough to another one\n"
-        return
-    share, high = tally.wrong_hits / tally.similar, upper(tally.wrong_hits, tally.similar, 0.95)
-    yield (
-        f"{tally.similar:,} times a question got the answer to one asked in other words, "
-        f"{tally.wrong_hits:,} times to one of another intent\n({share:.1%}; 95 % sure: at most {high:.1%}). "
-        "The gateway, which cannot know, answered all at first and then "
-        f"{children.AUDIT_SHARE:.0%} anew to measure it\n"
-    )
-
-
-def _how_to_go_on(played: Played, *, kept: bool) -> Iterator[str]:
-    yield "[bold]Go on[/]"
-    if kept:
-        ledger = played.folder / "ledger"
-        yield f"  everything is in   {played.folder}  (farthing.toml, ledger/, {children.LOG})"
-        yield f"  read it again      farthing report --since all --ledger {ledger}"
-        for sample in played.samples[:1]:
-            yield f"  one request        farthing explain {sample.request_id} --ledger {ledger}"
+        return f"no semantic cache: {escape(played.without_semantic)}"
+    looks, tally = played.looks, played.tally
+    lost = ""
+    if looks.late:
+        lost = (
+            f"; {looks.late:,} of {looks.count:,} look-ups timed out, longer than {played.brain_s:g} s: "
+            "this machine is busy"
+        )
+    if looks.failed:
+        lost += f"; {looks.failed:,} of {looks.count:,} look-ups failed"
+    if tally.similar:
+        high = upper(tally.wrong_hits, tally.similar, 0.95)
+        what = f"{tally.similar:,} answered, {tally.wrong_hits:,} wrongly (95 % sure: at most {high:.1%})"
+    elif lost:
+        what = "none answered"
     else:
-        yield "  look into it       farthing demo --keep leaves the ledger, for farthing report and explain"
-    yield "  with real models   export OPENAI_API_KEY=…, or start Ollama or vLLM; then farthing serve"
-    yield "  the client         base_url='http://127.0.0.1:8960/v1', model='auto'"
+        what = f"no question was near enough to another one, of {looks.count:,} looked up"
+    return (
+        f"{what}{lost}; it only observed for {played.observed_s:.0f} s, then served from a probability of "
+        f"{children.THRESHOLD:g}, set by hand: a certificate takes longer than a demo"
+    )
+
+
+def _how_to_go_on(played: Played, *, kept: bool, command: str) -> Iterator[str]:
+    if kept:
+        ledger = shlex.quote(str(played.folder / "ledger"))
+        yield f"[bold]Go on[/] with {played.folder} (farthing.toml, ledger/, {children.LOG})"
+        yield f"  {command} report --since all --ledger {ledger}"
+        for sample in played.samples[:1]:
+            yield f"  {command} explain {sample.request_id} --ledger {ledger}"
+    else:
+        yield "[bold]Go on[/]"
+        yield f"  {command} demo --report  # tables, and three requests in full"
+        yield f"  {command} demo --keep    # leaves the ledger for report and explain"
+    yield f"  {command} serve          # with OPENAI_API_KEY set, or Ollama running"
 
 
 def as_json(played: Played, speed: float, *, kept: Path | None) -> bytes:
@@ -178,6 +254,8 @@ def as_json(played: Played, speed: float, *, kept: Path | None) -> bytes:
             "complaints": played.complaints,
             "semantic_hits": tally.similar,
             "semantic_hits_wrong": tally.wrong_hits,
+            "semantic_looks": played.looks,
+            "brain_timeout_s": played.brain_s,
             "without_semantic": played.without_semantic,
             "took_s": round(played.took_s, 3),
             "speed": round(speed, 3),

@@ -9,7 +9,6 @@ import logging
 from collections.abc import Callable
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta, Struct
 
 from farthing.config import AdminConfig, loopback
@@ -17,6 +16,7 @@ from farthing.edge.answering import HttpRequest
 from farthing.edge.auth import LOCAL_NAMES
 from farthing.edge.body import read_object
 from farthing.edge.connection import ClientConnection
+from farthing.edge.fields import convert
 from farthing.edge.openai import encode, error_body
 from farthing.errors import FarthingError, Forbidden, InvalidRequest, NoSuchRoute, StoreError, Unauthenticated
 from farthing.protocols import CacheKeeper
@@ -95,10 +95,7 @@ async def invalidate(keeper: CacheKeeper, http: HttpRequest) -> Json:
     if not http.headers.get(b"content-type", b"").lower().startswith(b"application/json"):
         raise InvalidRequest("send the body as `content-type: application/json`")
     raw = read_object(http.body, depth_max=DEPTH_MAX, nodes_max=NODES_MAX)
-    try:
-        asked = msgspec.convert(raw, _Invalidation)
-    except msgspec.ValidationError as error:
-        raise InvalidRequest(f"{error}; known: select, apply, who") from None
+    asked = convert(raw, _Invalidation, hint="; known: select, apply, who")
     who = f"{WHO}: {asked.who}" if asked.who else WHO
     return await keeper.invalidate(dict(asked.select), apply=asked.apply, who=who)
 

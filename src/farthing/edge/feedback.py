@@ -13,10 +13,10 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from farthing.edge.body import read_object
+from farthing.edge.fields import convert
 from farthing.edge.rate import Rate
 from farthing.errors import BodyTooLarge, InvalidRequest
 from farthing.types import Json, Signal, Tenant
@@ -24,6 +24,7 @@ from farthing.types import Json, Signal, Tenant
 BODY_BYTES_MAX = 4_096
 DEPTH_MAX = 4
 NODES_MAX = 50
+KNOWN = "; known: request_id, and one of thumb (up, down), rating (1 to scale), quality (0 to 1)"
 PER_MINUTE = 600  # of one tenant: a row each, and the ledger has a bound that receipts are to fill
 TENANTS_MAX = 10_000
 SCALE = 5
@@ -107,12 +108,7 @@ def _converted(raw: Json) -> _Feedback:
     for name in ("comment", "text", "reason", "message"):
         if name in raw:
             raise InvalidRequest(f"`{name}` is not taken: words about an answer are not kept", param=name)
-    try:
-        return msgspec.convert(raw, _Feedback)
-    except msgspec.ValidationError as error:
-        raise InvalidRequest(
-            f"{error}; known: request_id, and one of thumb (up, down), rating (1 to scale), quality (0 to 1)"
-        ) from None
+    return convert(raw, _Feedback, hint=KNOWN)  # type: ignore[no-any-return]
 
 
 def _quality(said: _Feedback) -> float:

@@ -10,8 +10,10 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
+from farthing.config import ENDPOINT_PREFIX
 from farthing.edge.auth import named_tenant
-from farthing.edge.openai import Asked, Number, Reader, _convert, documents_of
+from farthing.edge.fields import convert
+from farthing.edge.openai import Asked, Number, Reader, documents_of
 from farthing.errors import InvalidRequest
 from farthing.models.answers import money_of
 from farthing.models.lenient_json import NotJson, read_json, write_json
@@ -80,7 +82,7 @@ def read_inference(reader: Reader, body: Json, asked: Asked) -> Request:
     """Raises:
     InvalidRequest: names the field.
     """
-    read = _convert(body, _Inference)
+    read = convert(body, _Inference)
     chat: Json = {"model": "auto", "messages": [{"role": "user", "content": read.prompt}]}
     if read.max_tokens is not None:
         chat["max_tokens"] = read.max_tokens
@@ -95,7 +97,7 @@ def read_ask(reader: Reader, body: Json, asked: Asked) -> Request:
     """Raises:
     InvalidRequest: names the field. Forbidden: `metadata.tenant` is not the key's.
     """
-    read = _convert(body, _Ask)
+    read = convert(body, _Ask)
     metadata = read.metadata or _Metadata()
     flags = metadata.flags or _Flags()
     if isinstance(flags, list):
@@ -106,8 +108,12 @@ def read_ask(reader: Reader, body: Json, asked: Asked) -> Request:
                 param="metadata.flags",
             )
         flags = _Flags(stream="stream" in flags, retrieval="retrieval" in flags)
-    endpoint = metadata.endpoint
-    model = "auto" if endpoint is None else f"farthing/{reader.endpoint_named(endpoint)}"
+    model = "auto"
+    if metadata.endpoint is not None:
+        named = reader.endpoint_for(
+            reader.endpoint_named(metadata.endpoint), asked.tenant, "metadata.endpoint"
+        )
+        model = ENDPOINT_PREFIX + named.name
     chat: Json = {"model": model, "messages": [{"role": "user", "content": read.text}]}
     if read.max_tokens is not None:
         chat["max_tokens"] = read.max_tokens

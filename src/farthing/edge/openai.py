@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from farthing.config import ENDPOINT_PREFIX, fault_of_name
+from farthing.edge.fields import convert
 from farthing.errors import (
     FarthingError,
     Forbidden,
@@ -21,6 +22,7 @@ from farthing.media import measure
 from farthing.models.lenient_json import write_json
 from farthing.types import Endpoint, Json, Request, Tenant, output_tokens_said, replace
 
+ENDPOINT = b"x-farthing-endpoint"
 SESSION = b"x-farthing-session"
 TASK = b"x-farthing-task"
 CACHE_CONTROL = b"cache-control"
@@ -105,7 +107,7 @@ class Reader:
         """Raises:
         InvalidRequest: names the field and what it must be. UnknownModel, Forbidden: the endpoint.
         """
-        read = _convert(body, _ChatBody)
+        read = convert(body, _ChatBody)
         model = self._names.get(read.model)
         if model is None:
             model = self._spelled(read.model)
@@ -162,7 +164,7 @@ class Reader:
 
     def embeddings(self, body: Json, asked: Asked) -> Request:
         """Raises: as `chat`."""
-        read = _convert(body, _EmbeddingsBody)
+        read = convert(body, _EmbeddingsBody)
         model = self._names.get(read.model)
         if model is None:
             model = self._spelled(read.model)
@@ -228,22 +230,31 @@ class Reader:
             UnknownModel: there is no endpoint of that name. Forbidden: the key is bound to another.
         """
         name: str | None = None
+        param = "model"
         if model.startswith(ENDPOINT_PREFIX):
             name = model[len(ENDPOINT_PREFIX) :]
-        elif b"x-farthing-endpoint" in asked.headers:
-            name = _word(asked.headers[b"x-farthing-endpoint"])
+        elif ENDPOINT in asked.headers:
+            name, param = _word(asked.headers[ENDPOINT]), ENDPOINT.decode()
             name = None if name is None else self.endpoint_named(name)
-        bound = asked.tenant.endpoint
+        return self.endpoint_for(name, asked.tenant, param)
+
+    def endpoint_for(self, name: str | None, tenant: Tenant, param: str) -> Endpoint:
+        """The endpoint that a key is bound to, else the one of this name, which stood in `param`.
+
+        Raises:
+            UnknownModel: there is no endpoint of that name. Forbidden: the key is bound to another.
+        """
+        bound = tenant.endpoint
         if bound is not None:
             if name is not None and name != bound:
-                raise Forbidden(f"this API key is for the endpoint `{bound}` only", param="model")
+                raise Forbidden(f"this API key is for the endpoint `{bound}` only", param=param)
             name = bound
         if name is None:
             return self._default
         found = self._endpoints.get(name)
         if found is None:
             known = ", ".join(sorted(self._endpoints)) or "none is configured"
-            raise UnknownModel(f"there is no endpoint `{name[:100]}`; known: {known}", param="model")
+            raise UnknownModel(f"there is no endpoint `{name[:100]}`; known: {known}", param=param)
         return found
 
     def endpoint_named(self, said: str) -> str:
@@ -287,24 +298,6 @@ def _cached_as_asked(endpoint: Endpoint, said: bytes) -> Endpoint:
     if b"no-store" in words:
         return replace(endpoint, cache_exact="off", semantic=None)  # type: ignore[no-any-return]
     return endpoint.asked_anew() if b"no-cache" in words else endpoint
-
-
-def _convert(body: Json, kind: Any) -> Any:
-    try:
-        return msgspec.convert(body, kind)
-    except msgspec.ValidationError as error:
-        what, _, path = str(error).partition(" - at `$")
-        field = path.rstrip("`").lstrip(".")
-        if "missing required field" in what:
-            missing = what.rpartition("field `")[2].rstrip("`")
-            field = f"{field}.{missing}" if field else missing
-            raise InvalidRequest(f"`{field}` is missing: send it", param=field) from None
-        if "unknown field" in what and not field:
-            unknown = what.rpartition("field `")[2].rstrip("`")[:100]
-            known = ", ".join(kind.__struct_fields__)
-            raise InvalidRequest(f"there is no field `{unknown}`; there is {known}", param=unknown) from None
-        where = f"`{field}`" if field else "the body"
-        raise InvalidRequest(f"{where}: {what[:1].lower()}{what[1:]}", param=field or None) from None
 
 
 def _texts(messages: list[Any]) -> tuple[str, int, bool]:

@@ -232,7 +232,11 @@ def _task_named(request: Request) -> str:
     said = request.task_type
     if said:
         return TASK_SYNONYMS.get(_spaced(said), "other")
-    said = request.endpoint.task or ""
+    return task_of(request.endpoint.task or "")
+
+
+def task_of(said: str) -> str:
+    """The task an operator's word stands for: ours, else the word itself."""
     return TASK_SYNONYMS.get(_spaced(said), said)
 
 
