@@ -129,7 +129,8 @@ def test_a_new_key_is_printed_once_with_lines_that_let_it_in() -> None:
     assert (entry.tenant, entry.plan, entry.endpoint) == ('a"b', "enterprise", None)
     assert entry.digest == told["digest"] == config.key_digest(told["key"])
     assert told["key"] not in told["toml"]
-    first, _, rest = run("keys", "new", "--tenant", "t").stdout.partition("\n")
+    first, _, rest = run("keys", "new", "--tenant", "t", "--name", "ci").stdout.partition("\n")
+    assert config.loads(rest, {}).keys[0].name == "ci"
     assert config.loads(rest, {}).keys[0].digest == config.key_digest(first)
     assert first != told["key"]
 

@@ -63,8 +63,8 @@ def command(file: Path | None, endpoint: str | None, dry_run: bool, as_json: boo
 
 
 def _loaded(file: Path | None) -> Config:
-    path = file or Path("farthing.toml")
-    if file is None and not path.is_file():
+    path = file or configuration.default_file(os.environ)
+    if path is None:
         raise ConfigError("no configuration file: give --config FILE")
     return configuration.load(path, os.environ, condition=Expression)
 
