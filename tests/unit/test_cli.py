@@ -114,6 +114,16 @@ def test_check_refuses_a_bad_file_with_every_fault_and_status_2(tmp_path: Path) 
     assert told.returncode == 2 and "farthing.toml: cannot be read" in told.stderr
 
 
+def test_check_takes_the_file_that_serve_would_find(tmp_path: Path) -> None:
+    (tmp_path / "xdg" / "farthing").mkdir(parents=True)
+    (tmp_path / "xdg" / "farthing" / "farthing.toml").write_text("[server]\nport = 9001\n")
+    told = run("check", "--json", cwd=tmp_path, XDG_CONFIG_HOME=str(tmp_path / "xdg"))
+    assert json.loads(told.stdout)["config"]["server"]["port"] == 9001
+    (tmp_path / "farthing.toml").write_text("[server]\nport = 9002\n")
+    told = run("check", "--json", cwd=tmp_path, XDG_CONFIG_HOME=str(tmp_path / "xdg"))
+    assert json.loads(told.stdout)["config"]["server"]["port"] == 9002
+
+
 def test_check_prints_the_published_schema() -> None:
     told = run("check", "--schema")
     assert json.loads(told.stdout) == config.schema()
