@@ -31,6 +31,8 @@ class Tenant(Struct, frozen=True, kw_only=True):
     plan: str = ""
     endpoint: str | None = None
     """The endpoint every request with this key goes to, or None."""
+    key: str = ""
+    """What the key is known by in receipts; never anything of the key itself. Empty: none was asked for."""
 
 
 class Terms(Struct, frozen=True, kw_only=True):
@@ -629,6 +631,9 @@ class Receipt(Struct, kw_only=True, array_like=True):
     asked_anew: Literal["", "sampled", "named", "again"] = ""
     """Why no stored answer was looked for: a sample was asked for, a model was named without a temperature
     (both leave `cache` at `off`), or the same session or user had this answer a moment ago."""
+    key: str | None = None
+    """What the configuration calls the client's key, else the start of its digest; empty: none was asked for.
+    None: not noted, by an older version or of an errand."""
 
 
 def differs(attempt: Attempt) -> bool:

@@ -150,6 +150,16 @@ def test_check_refuses_a_bad_file_with_every_fault_and_status_2(tmp_path: Path) 
     assert told.returncode == 2 and "farthing.toml: cannot be read" in told.stderr
 
 
+def test_check_takes_the_file_that_serve_would_find(tmp_path: Path) -> None:
+    (tmp_path / "xdg" / "farthing").mkdir(parents=True)
+    (tmp_path / "xdg" / "farthing" / "farthing.toml").write_text("[server]\nport = 9001\n")
+    told = run("check", "--json", cwd=tmp_path, XDG_CONFIG_HOME=str(tmp_path / "xdg"))
+    assert json.loads(told.stdout)["config"]["server"]["port"] == 9001
+    (tmp_path / "farthing.toml").write_text("[server]\nport = 9002\n")
+    told = run("check", "--json", cwd=tmp_path, XDG_CONFIG_HOME=str(tmp_path / "xdg"))
+    assert json.loads(told.stdout)["config"]["server"]["port"] == 9002
+
+
 def test_check_prints_the_published_schema() -> None:
     told = run("check", "--schema")
     assert json.loads(told.stdout) == config.schema()
@@ -168,7 +178,8 @@ def test_a_new_key_is_printed_once_with_lines_that_let_it_in() -> None:
     limited = run("keys", "new", "--tenant", "t", "--requests-per-minute", "60", "--json").stdout
     assert config.loads(json.loads(limited)["toml"], {}).keys[0].requests_per_minute == 60
     assert run("keys", "new", "--tenant", "t", "--requests-per-minute", "0").returncode == 2
-    first, _, rest = run("keys", "new", "--tenant", "t").stdout.partition("\n")
+    first, _, rest = run("keys", "new", "--tenant", "t", "--name", "ci").stdout.partition("\n")
+    assert config.loads(rest, {}).keys[0].name == "ci"
     assert config.loads(rest, {}).keys[0].digest == config.key_digest(first)
     assert first != told["key"]
 

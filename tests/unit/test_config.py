@@ -211,6 +211,34 @@ def test_the_same_key_twice_is_refused_however_it_is_written() -> None:
     ]
 
 
+def test_the_name_of_a_key_is_its_own_and_no_secret() -> None:
+    digest = config.key_digest("sk-secret")
+    one = f'[[keys]]\ntenant = "a"\nname = "ci"\ndigest = "{digest}"\n'
+    other = '[[keys]]\ntenant = "b"\nname = "ci"\nkey = "${K}"\n'
+    with pytest.raises(ConfigError, match=r"keys\[1\].name: keys\[0\] has this name") as why:
+        config.loads(one + other, {"K": "sk-other"})
+    assert "sk-other" not in str(why.value)
+    with pytest.raises(ConfigError, match=r"keys\[0\].name: this is the key itself") as why:
+        config.loads(one.replace('"ci"', '"sk-secret"'), {})
+    assert "sk-secret" not in str(why.value)
+
+
+def test_without_secrets_an_unset_variable_is_no_fault_but_all_else_is() -> None:
+    text = (
+        '[[keys]]\ntenant = "a"\nkey = "${A}"\n[[keys]]\ntenant = "b"\nkey = "${B}"\n'
+        '[providers.p]\nbase_url = "http://h/v1"\napi_key = "${P}"\nproxy = "${PROXY}"\n'
+    )
+    with pytest.raises(ConfigError, match="environment variable A is not set"):
+        config.loads(text, {})
+    found = config.loads(text, {"P": "sk-p"}, secrets=False)
+    assert found.providers["p"].api_key == config.Secret("P", "sk-p")
+    assert config.policy_version(found) == config.policy_version(
+        config.loads(text, {"A": "1", "B": "2", "P": "3", "PROXY": "http://h:1"})
+    )
+    with pytest.raises(ConfigError, match="a secret never stands in the file"):
+        config.loads(text.replace('"${P}"', '"sk-p"'), {}, secrets=False)
+
+
 def test_a_literal_secret_is_refused_without_being_repeated() -> None:
     told = faults(changed("${OPENAI_API_KEY}", "sk-literal-secret"))
     assert told == [

@@ -237,10 +237,10 @@ def test_the_command_makes_a_reference_and_tells_what_changed(tmp_path: Path) ->
     few = run(cli, [*drift, "--since", "2033-01-01", "--set"])
     assert "fewer than 1000 requests" in str(few.exception)
     whole = run(cli, [*drift, "--since", "all", "--set", "--json"], standalone_mode=False)
-    assert json.loads(whole.output)["reference"]["n"] == 3_000
+    assert json.loads(whole.stdout)["reference"]["n"] == 3_000
     later = run(cli, [*drift, "--since", "2001-09-10T05:00", "--json"], standalone_mode=False)
     assert later.return_value == 1
-    assert json.loads(later.output)["drifted"] == ["language"]
+    assert json.loads(later.stdout)["drifted"] == ["language"]
     said = run(cli, [*drift, "--since", "2001-09-10T05:00"], standalone_mode=False)
     assert "DRIFT language" in said.output
     assert "calibrate again" in said.output

@@ -263,4 +263,7 @@ def test_explain_without_configuration_or_policy_says_what_it_does_not_know(
     ledger = str(state_of(config) / "ledger")
     monkeypatch.setenv("XDG_STATE_HOME", str(config.parent / "empty"))
     assert cli.main(["explain", "req_1", "--ledger", ledger], standalone_mode=False) == 0
-    assert "other tiers would have cost is unknown: name them with --config" in capsys.readouterr().out
+    assert (
+        "other tiers would have cost is unknown: name its gateway's file with --config"
+        in capsys.readouterr().out
+    )

@@ -14,7 +14,7 @@ from rich.console import Console
 from farthing.cli.main import cli
 from farthing.insight import sums
 from farthing.insight.money import usd
-from farthing.insight.report import Report, build, parse_since, render
+from farthing.insight.report import Report, build, render
 from farthing.ledger.rows import Intent
 from farthing.ledger.segments import SegmentLedger
 from farthing.types import Attempt, Receipt, Usage
@@ -234,17 +234,6 @@ def test_an_empty_ledger_is_reported_as_empty() -> None:
 
 def test_names_are_shown_as_they_are_and_never_as_markup() -> None:
     assert "[red]x" in shown(report_of([receipt(0, endpoint="[red]x", baseline_target="[b]y")]))
-
-
-def test_spans_and_dates_are_both_times() -> None:
-    assert parse_since("90s", 1_000.0) == 910.0
-    assert parse_since("1h", 10_000.0) == 6_400.0
-    assert parse_since("7d", 1e6) == 1e6 - 604_800
-    assert parse_since("99999999w", 1e9) == 0.0
-    assert parse_since("1970-01-02", 0.0) == 86_400.0
-    assert parse_since("1970-01-01T01:00+01:00", 5.0) == 0.0
-    with pytest.raises(ValueError, match="no time"):
-        parse_since("yesterday", 0.0)
 
 
 @pytest.mark.parametrize(

@@ -311,7 +311,7 @@ def test_a_command_reads_beside_a_gateway_that_writes(tmp_path: Path) -> None:
     async def work(cache: Cache) -> None:
         await cache.ask(question("How do I pay?"), said("By card."))
         shown = await asyncio.to_thread(CliRunner().invoke, command, ["show", "--file", str(path)])
-        assert shown.exit_code == 0 and shown.output.startswith("1 entries")
+        assert shown.exit_code == 0 and shown.stdout.startswith("1 entries")
         began_s = time.monotonic()
         told = await asyncio.to_thread(
             CliRunner().invoke, command, ["invalidate", "--all", "--apply", "--file", str(path)]

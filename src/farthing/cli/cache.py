@@ -12,8 +12,10 @@ import click
 import msgspec
 
 from farthing import config as configuration
-from farthing.config import Config
+from farthing.cli.reading import config_option, tell
 from farthing.errors import ConfigError
+from farthing.insight import source
+from farthing.insight.source import Settings
 from farthing.types import Json
 
 T = TypeVar("T")
@@ -24,7 +26,7 @@ _AGE = re.compile(r"(\d+)([smhdw])")
 _AGE_S = {"s": 1, "m": 60, "h": 3600, "d": DAY_S, "w": 7 * DAY_S}
 
 shared_options = [
-    click.option("--config", type=click.Path(path_type=Path), help="The gateway's configuration file."),
+    config_option,
     click.option("--file", type=click.Path(path_type=Path), help="The cache's file itself."),
     click.option("--json", "as_json", is_flag=True, help="Print JSON; money in integer nano-dollars."),
 ]
@@ -40,8 +42,9 @@ def shared(function: Callable[..., Any]) -> Callable[..., Any]:
 def command() -> None:
     """Look at the semantic cache, and make it forget.
 
-    Reads the file of a running or stopped gateway: --file, else the one that --config names, else the one in
-    the state directory. A running gateway serves nothing of what was dropped from that moment on.
+    Reads the file of a running or stopped gateway: --file, else that of --config, else that of the
+    configuration which `farthing serve` would find here. A running gateway serves nothing of what was dropped
+    from that moment on.
     """
 
 
@@ -87,7 +90,7 @@ def show(config: Path | None, file: Path | None, as_json: bool) -> int:
 def invalidate(config: Path | None, file: Path | None, as_json: bool, apply: bool, **given: Any) -> int:
     """Drop answers. Shows what fits unless --apply; an answer has to fit all that is given.
 
-    Where the endpoint has `stale = "check"`, which --config tells, answers are doubted instead: not served
+    Where the endpoint has `stale = "check"`, answers are doubted instead: not served
     until a fresh one agrees.
     """
     selection = _selection(config, given)
@@ -132,12 +135,15 @@ def _run(config: Path | None, file: Path | None, ask: Callable[[Any], Awaitable[
     from farthing.brain.cache.semantic.purge import Invalidations
     from farthing.brain.cache.semantic.shelf import Shelf
 
-    settings = _settings(config)
-    path = file or settings.cache.semantic.path or _state_dir(settings) / "semantic.db"
+    known = _settings(config)
+    settings = known.config
+    path, told = _place(known, file)
     if not path.is_file():
         raise ConfigError(
-            f"no semantic cache at {path}: name its file with --file, or the gateway's with --config"
+            f"no semantic cache at {path} ({told}): the gateway makes it once an endpoint's cache.semantic "
+            "has a mode; name its file with --file, or the gateway's configuration with --config"
         )
+    tell(f"cache {path} ({told})")
     check = frozenset(
         name for name, endpoint in settings.endpoints.items() if endpoint.cache.semantic.stale == "check"
     )
@@ -163,10 +169,10 @@ def _retreated(config: Path | None) -> list[Json]:
     """The endpoints that serve exact hits alone, why, and what helps where the configuration tells it."""
     from farthing.insight.standing import Standings
 
-    settings = _settings(config)
-    states = Standings(_state_dir(settings)).states
+    known = _settings(config)
+    states = Standings(known.state_dir).states
     unjudged = {
-        name for name, endpoint in settings.endpoints.items() if endpoint.cache.semantic.judge is None
+        name for name, endpoint in known.config.endpoints.items() if endpoint.cache.semantic.judge is None
     }
     return [
         {
@@ -197,16 +203,21 @@ def _selection(config: Path | None, given: dict[str, Any]) -> Json:
         from farthing.edge.openai import user_digest
         from farthing.stores.user_key import user_key
 
-        selection["user"] = user_digest(user, user_key(_state_dir(_settings(config))))
+        selection["user"] = user_digest(user, user_key(_settings(config).state_dir))
     return selection
 
 
-def _settings(config: Path | None) -> Config:
-    return Config() if config is None else configuration.load(config, os.environ)
+def _settings(config: Path | None) -> Settings:
+    return source.settings(config, os.environ)
 
 
-def _state_dir(settings: Config) -> Path:
-    return configuration.state_dir(settings, os.environ)
+def _place(known: Settings, file: Path | None) -> tuple[Path, str]:
+    """The cache's file, and who says so."""
+    if file is not None:
+        return file, "--file"
+    path = known.config.cache.semantic.path
+    told = known.known_by("cache.semantic.path", path is not None) or known.state_told
+    return path or known.state_dir / "semantic.db", told
 
 
 def _who() -> str:

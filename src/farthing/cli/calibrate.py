@@ -1,6 +1,5 @@
 """`farthing calibrate`: measured promises, printed as certificates or refused."""
 
-import os
 import time
 from pathlib import Path
 from typing import Literal
@@ -8,17 +7,17 @@ from typing import Literal
 import click
 import msgspec
 
-from farthing import config as configuration
 from farthing.brain.cache.semantic import certificate as certificates
 from farthing.brain.route import certificate as route_certificates
 from farthing.brain.route.certificate import RouteScope
 from farthing.cli import calibrate_cascade
 from farthing.cli.drift import keep_reference
 from farthing.cli.policy import add_version
-from farthing.cli.since import since_of
+from farthing.cli.reading import config_option, ledger_option, located, settled
+from farthing.cli.since import SINCE_HELP, since_of
 from farthing.config import Config, policy_version
 from farthing.errors import ConfigError
-from farthing.insight import audits, calibrate_cache, calibrate_route, explored, route_story, source
+from farthing.insight import audits, calibrate_cache, calibrate_route, explored, route_story
 from farthing.insight import labels as label_files
 from farthing.insight import report as reports
 
@@ -44,9 +43,9 @@ command.add_command(calibrate_cascade.command)
     help="Share of hits that may be false; default: the endpoint's false_hits_max.",
 )
 @click.option("--confidence", type=click.FloatRange(0.5, 1, max_open=True), help="Default: the endpoint's.")
-@click.option("--since", default="all", show_default=True, help="30m, 1h, 7d, `all`, or an ISO date or time.")
-@click.option("--ledger", type=click.Path(path_type=Path), help="Directory of the ledger's segments.")
-@click.option("--config", type=click.Path(path_type=Path), help="The gateway's configuration file.")
+@click.option("--since", default="all", show_default=True, help=SINCE_HELP)
+@ledger_option
+@config_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--apply", is_flag=True, help="Write the certificate where the gateway reads it.")
 def cache(
@@ -69,7 +68,7 @@ def cache(
         raise click.BadParameter(f'expected a code of two letters such as "en", got {language!r}')
     now_unix_s = time.time()
     since_unix_s = since_of(since, now_unix_s) or 0.0
-    where = source.locate(ledger, config, os.environ)
+    where = located(ledger, config)
     terms = where.semantic.get(endpoint)
     running = certificates.running_scope(where.state_dir)
     seen = audits.observe(
@@ -120,8 +119,8 @@ def cache(
     help="JSON lines: score, cheap, expensive; may have segment, request_id, weight or propensity, at. "
     "Default: the explored requests of the ledger.",
 )
-@click.option("--ledger", type=click.Path(path_type=Path), help="Directory of the ledger's segments.")
-@click.option("--since", default="all", show_default=True, help="30m, 1h, 7d, `all`, or an ISO date or time.")
+@ledger_option
+@click.option("--since", default="all", show_default=True, help=SINCE_HELP)
 @click.option(
     "--harm",
     type=click.Choice(["regression", "net"]),
@@ -146,7 +145,7 @@ def cache(
 )
 @click.option("--cheap", help="The cheap tier; default: that of the ledger's newest, `cheap` of a file.")
 @click.option("--expensive", help="The expensive tier; default: as --cheap, `expensive` of a file.")
-@click.option("--config", type=click.Path(path_type=Path), help="The gateway's configuration file.")
+@config_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option(
     "--apply", is_flag=True, help="Make it a version of the endpoint's routing policy, see `farthing policy`."
@@ -180,11 +179,14 @@ def route(  # noqa: PLR0913 - each one is an option
     """Certify the lowest score from which requests may go to the cheap tier, or refuse.
 
     Reads requests that both tiers answered and that were judged: from the file --samples, else the explored
-    ones of the ledger (--ledger, or that of --config, or of the state directory). Without --apply nothing is
+    ones of the ledger (--ledger, or that of the configuration). Without --apply nothing is
     written. Exit status: 0 with a certificate, 1 when it is refused or the samples cannot be read.
     """
     now_unix_s = time.time()
-    settings = Config() if config is None else configuration.load(config, os.environ)
+    source = located(ledger, config) if samples is None else None
+    known = settled(config) if source is None else source.settings
+    configured = known.file is not None and (source is None or source.own)
+    settings = known.config if configured else Config()
     wanted = explored.Wanted(
         endpoint=endpoint,
         router=router,
@@ -193,13 +195,12 @@ def route(  # noqa: PLR0913 - each one is an option
         targets={name: tier.targets[0] for name, tier in settings.tiers.items()},
     )
     since_unix_s = since_of(since, now_unix_s)
-    where = None
-    if samples is None:
-        where = source.locate(ledger, config, os.environ).ledger
-        given = explored.from_ledger(where, wanted, since_unix_s=since_unix_s)
-    else:
+    if samples is not None:
         given = explored.from_file(samples, wanted, since_unix_s=since_unix_s)
-    if config is not None:
+    else:
+        assert source is not None
+        given = explored.from_ledger(source.ledger, wanted, since_unix_s=since_unix_s)
+    if configured:
         _check_names(settings, endpoint, (given.cheap, given.expensive))
     aim = calibrate_route.Aim(
         endpoint=endpoint,
@@ -213,13 +214,13 @@ def route(  # noqa: PLR0913 - each one is an option
         router=given.router,
         cheap=given.cheap,
         expensive=given.expensive,
-        policy=given.policy if config is None else policy_version(settings),
+        policy=given.policy if not configured else policy_version(settings),
     )
     people = None
     if labels is not None:
         people = label_files.pairs(label_files.read(labels), cheap=scope.cheap, expensive=scope.expensive)
     found = calibrate_route.calibrate(given.samples, aim, scope=scope, now_unix_s=now_unix_s, labels=people)
-    state_dir = configuration.state_dir(settings, os.environ)
+    state_dir = known.state_dir
     path = route_certificates.certificate_path(state_dir, endpoint)
     version: int | None = None
     reference, said = None, ""
@@ -228,9 +229,13 @@ def route(  # noqa: PLR0913 - each one is an option
         book = add_version(state_dir, settings, found.certificate, share, measured=given.targets)
         version = book.last_number
         route_certificates.save(path, found.certificate)
-        if where is not None and given.span_unix_s is not None:
+        if source is not None and given.span_unix_s is not None:
             reference, said = keep_reference(
-                where, endpoint, span_unix_s=given.span_unix_s, state_dir=state_dir, now_unix_s=now_unix_s
+                source.ledger,
+                endpoint,
+                span_unix_s=given.span_unix_s,
+                state_dir=state_dir,
+                now_unix_s=now_unix_s,
             )
     if as_json:
         shown = msgspec.structs.asdict(found)

@@ -1,19 +1,18 @@
 """`farthing calibrate cascade`: from which score on a checked answer may go out, for each model."""
 
-import os
 import time
 from pathlib import Path
 
 import click
 import msgspec
 
-from farthing import config as configuration
 from farthing.brain.route import cascade_certificate
 from farthing.cascading import MEASURES, cascade_scope
-from farthing.cli.since import since_of
+from farthing.cli.reading import config_option, ledger_option, located, settled
+from farthing.cli.since import SINCE_HELP, since_of
 from farthing.config import CascadeConfig, Config, ConsistencyCheckConfig, LogprobsCheckConfig
 from farthing.errors import ConfigError
-from farthing.insight import calibrate_cascade, cascade_samples, source
+from farthing.insight import calibrate_cascade, cascade_samples
 
 REFUSED = 1
 
@@ -33,11 +32,9 @@ REFUSED = 1
     help="JSON lines: score, cheap, expensive; may have model, request_id, weight or propensity, at. "
     "Default: the explored requests of the ledger.",
 )
-@click.option("--ledger", type=click.Path(path_type=Path), help="Directory of the ledger's segments.")
-@click.option("--since", default="all", show_default=True, help="30m, 1h, 7d, `all`, or an ISO date or time.")
-@click.option(
-    "--config", type=click.Path(path_type=Path), required=True, help="The gateway's configuration file."
-)
+@ledger_option
+@click.option("--since", default="all", show_default=True, help=SINCE_HELP)
+@config_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--apply", is_flag=True, help="Write the certificate where the gateway reads it.")
 def command(
@@ -47,7 +44,7 @@ def command(
     samples: Path | None,
     ledger: Path | None,
     since: str,
-    config: Path,
+    config: Path | None,
     as_json: bool,
     apply: bool,
 ) -> int:
@@ -58,7 +55,11 @@ def command(
     nothing is written. Exit status: 0 with a certificate for one model at least, else 1.
     """
     now_unix_s = time.time()
-    settings = configuration.load(config, os.environ)
+    source = located(ledger, config) if samples is None else None
+    known = settled(config) if source is None else source.settings
+    if known.file is None:
+        raise ConfigError("no configuration file: give --config FILE, which has the cascade")
+    settings = known.config
     cascade, check = _measured(settings, endpoint)
     scope = cascade_scope(settings, cascade, check)
     wanted = cascade_samples.Wanted(
@@ -70,15 +71,15 @@ def command(
         model=settings.tiers[cascade.first].targets[0],
     )
     since_unix_s = since_of(since, now_unix_s)
-    if samples is None:
-        where = source.locate(ledger, config, os.environ).ledger
-        given = cascade_samples.from_ledger(where, wanted, since_unix_s=since_unix_s)
-    else:
+    if samples is not None:
         given = cascade_samples.from_file(samples, wanted, since_unix_s=since_unix_s)
+    else:
+        assert source is not None
+        given = cascade_samples.from_ledger(source.ledger, wanted, since_unix_s=since_unix_s)
     found = calibrate_cascade.calibrate(
         given, endpoint=endpoint, loss=loss, confidence=confidence, scope=scope, now_unix_s=now_unix_s
     )
-    path = cascade_certificate.path(configuration.state_dir(settings, os.environ), endpoint)
+    path = cascade_certificate.path(known.state_dir, endpoint)
     written = apply and found.certificate is not None
     if written and found.certificate is not None:
         cascade_certificate.save(path, found.certificate)

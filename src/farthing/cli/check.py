@@ -20,7 +20,7 @@ from farthing.upstreams import build_provider
 @click.option("--json", "as_json", is_flag=True, help="Print {ok, file, config, advice | errors} as JSON.")
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of the file instead.")
 def command(file: Path | None, as_json: bool, schema: bool) -> int:
-    """Validate FILE (./farthing.toml by default) and print the effective configuration.
+    """Validate FILE (by default what `farthing serve` would read) and print the effective configuration.
 
     Defaults and FARTHING__… variables are part of it; secrets are shown by the names of their
     variables. What is allowed and likely a mistake is a warning on standard error. Exit status: 0 when FILE
@@ -29,7 +29,7 @@ def command(file: Path | None, as_json: bool, schema: bool) -> int:
     if schema:
         click.echo(msgspec.json.format(msgspec.json.encode(configuration.schema()), indent=2).decode())
         return 0
-    path = file or Path("farthing.toml")
+    path = file or configuration.default_file(os.environ) or configuration.DEFAULT_NAME
     try:
         config = configuration.load(path, os.environ, condition=Expression)
         configuration.check_can_answer(config, str(path))

@@ -1,16 +1,16 @@
 """`farthing drift`: is the traffic still that which was measured?"""
 
 import math
-import os
 import time
 from pathlib import Path
 
 import click
 import msgspec
 
+from farthing.cli.reading import config_option, ledger_option, located, warn_of_unknown
+from farthing.cli.since import SINCE_HELP, since_of
 from farthing.errors import ConfigError
-from farthing.insight import drift, source
-from farthing.insight import report as reports
+from farthing.insight import drift
 from farthing.ledger import drift_file, read
 
 DRIFTED = 1
@@ -37,10 +37,10 @@ def keep_reference(
 
 @click.command("drift")
 @click.option("--endpoint", required=True, help="Whose requests.")
-@click.option("--since", default="7d", show_default=True, help="30m, 1h, 7d, `all`, or an ISO date or time.")
+@click.option("--since", default="7d", show_default=True, help=SINCE_HELP)
 @click.option("--set", "to_set", is_flag=True, help="Make these requests the reference from now on.")
-@click.option("--ledger", type=click.Path(path_type=Path), help="Directory of the ledger's segments.")
-@click.option("--config", type=click.Path(path_type=Path), help="The gateway's configuration file.")
+@ledger_option
+@config_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
     endpoint: str, since: str, to_set: bool, ledger: Path | None, config: Path | None, as_json: bool
@@ -52,11 +52,9 @@ def command(
     drifted, 1 where something did.
     """
     now_unix_s = time.time()
-    try:
-        since_unix_s = 0.0 if since == "all" else reports.parse_since(since, now_unix_s)
-    except ValueError as why:
-        raise click.BadParameter(str(why), param_hint="--since") from why
-    where = source.locate(ledger, config, os.environ)
+    since_unix_s = since_of(since, now_unix_s) or 0.0
+    where = located(ledger, config)
+    warn_of_unknown(endpoint, where.settings)
     gathered = drift.gather(
         read.read_all(where.ledger, since_unix_s or None),
         endpoint,

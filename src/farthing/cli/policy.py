@@ -10,19 +10,19 @@ from typing import Any
 import click
 import msgspec
 
-from farthing import config as configuration
 from farthing.brain.route import policy
 from farthing.brain.route.certificate import RouteCertificate
 from farthing.brain.route.policy import Author, PolicyBook, PolicyRefused
+from farthing.cli.reading import config_option, ledger_option, located, settled, warn_of_unknown
+from farthing.cli.since import SINCE_HELP, since_of
 from farthing.config import Config
-from farthing.insight import policies, policy_story, source
+from farthing.insight import policies, policy_story
 from farthing.insight import policy_standing as standings
-from farthing.insight import report as reports
 from farthing.ledger import read
 from farthing.types import replace
 
 shared_options = [
-    click.option("--config", type=click.Path(path_type=Path), help="The gateway's configuration file."),
+    config_option,
     click.option("--json", "as_json", is_flag=True, help="Print JSON."),
 ]
 endpoint_option = click.option("--endpoint", required=True, help="Whose routing.")
@@ -38,8 +38,9 @@ def shared(function: Callable[..., Any]) -> Callable[..., Any]:
 def command() -> None:
     """Versions of an endpoint's routing policy: on trial, serving, taken back, compared.
 
-    Reads and writes the state directory, that of --config or the default one. A running gateway follows
-    within a second. Versions come from `farthing calibrate route --apply`; version 0 is the configuration.
+    Reads and writes the state directory of --config, else of the configuration that `farthing serve` would
+    find. A running gateway follows within a second. Versions come from `farthing calibrate route --apply`;
+    version 0 is the configuration.
     """
 
 
@@ -63,8 +64,10 @@ def list_(config: Path | None, as_json: bool) -> int:
 @shared
 def show(endpoint: str, config: Path | None, as_json: bool) -> int:
     """The versions of one endpoint, what was audited of each, and who changed what."""
-    found = standings.standing(_state_dir(config), endpoint)
+    known = settled(config)
+    found = standings.standing(known.state_dir, endpoint)
     if found is None:
+        warn_of_unknown(endpoint, known)
         click.echo(
             msgspec.json.encode(None)
             if as_json
@@ -114,22 +117,21 @@ def rollback(endpoint: str, to: int | None, config: Path | None, as_json: bool) 
 
 @command.command("compare")
 @endpoint_option
-@click.option("--since", default="7d", show_default=True, help="30m, 1h, 7d, `all`, or an ISO date or time.")
-@click.option("--ledger", type=click.Path(path_type=Path), help="Directory of the ledger's segments.")
+@click.option("--since", default="7d", show_default=True, help=SINCE_HELP)
+@ledger_option
 @shared
 def compare(endpoint: str, since: str, ledger: Path | None, config: Path | None, as_json: bool) -> int:
     """Cost, time, errors and quality of each version, and the one on trial against the one that serves."""
-    try:
-        since_unix_s = None if since == "all" else reports.parse_since(since, time.time())
-    except ValueError as why:
-        raise click.BadParameter(str(why), param_hint="--since") from why
-    where = source.locate(ledger, config, os.environ)
-    settings = Config() if config is None else configuration.load(config, os.environ)
-    book = policy.load(policy.place(where.state_dir, endpoint)) or PolicyBook(endpoint=endpoint)
+    since_unix_s = since_of(since, time.time())
+    where = located(ledger, config)
+    book = policy.load(policy.place(where.state_dir, endpoint))
+    if book is None:
+        warn_of_unknown(endpoint, where.settings)
+        book = PolicyBook(endpoint=endpoint)
     found = policies.compare(
         read.read_all(where.ledger, since_unix_s),
         book,
-        threshold=_threshold(settings, endpoint),
+        threshold=_threshold(where.settings.config, endpoint),
         since=since_unix_s,
     )
     if as_json:
@@ -199,8 +201,7 @@ def _change(
 
 
 def _state_dir(config: Path | None) -> Path:
-    settings = Config() if config is None else configuration.load(config, os.environ)
-    return configuration.state_dir(settings, os.environ)
+    return settled(config).state_dir
 
 
 def _threshold(settings: Config, endpoint: str) -> float | None:

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import secrets
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +12,11 @@ import msgspec
 
 from farthing import config as configuration
 from farthing.brain.route.expression import Expression
+from farthing.cli.reading import config_option, tell
+from farthing.cli.screen import console
 from farthing.config import Config, MemoryStoreConfig
 from farthing.errors import ConfigError, FarthingError
+from farthing.insight import layout
 from farthing.insight.money import at_least, usd
 
 if TYPE_CHECKING:
@@ -22,12 +24,13 @@ if TYPE_CHECKING:
 
     from farthing.errands.batch_foresight import Foreseen
     from farthing.errands.gather import Prepared, Stage
+    from farthing.errands.plan import Planned
     from farthing.errands.precompute import Order
     from farthing.errands.schedule import Record, Row
 
-WIDTH = 120  # of what goes to a file or a pipe
 SHOWN = 20
 QUESTION_CHARS_MAX = 60
+COLUMNS = (layout.Group("What is worth asking", ("asks/day", "cost", "saving")),)
 TAKEN_S = 15.0  # a running gateway looks every two seconds
 FOLLOW_S = 0.3
 
@@ -39,33 +42,34 @@ class NotTaken(FarthingError):
 
 
 @click.command("precompute")
-@click.option("--config", "file", type=click.Path(path_type=Path), help="The gateway's configuration file.")
+@config_option
 @click.option("--endpoint", help="Only this endpoint's questions.")
 @click.option("--dry-run", is_flag=True, help="Say what would be asked, its cost and saving; ask nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; money in integer nano-dollars.")
-def command(file: Path | None, endpoint: str | None, dry_run: bool, as_json: bool) -> int:
+def command(config: Path | None, endpoint: str | None, dry_run: bool, as_json: bool) -> int:
     """Answer the questions that are worth it before they are asked, within precompute.usd_max.
 
     A gateway that runs on the same state directory does the work, since its caches are the ones to fill;
     without one it is done here. Exit status: 0 when every question was answered, 1 when not.
     """
-    config = _loaded(file)
-    if endpoint is not None and endpoint not in (*config.endpoints, "default"):
-        raise ConfigError(f'there is no endpoint "{endpoint}"; there is {", ".join(config.endpoints)}')
+    settings = _loaded(config)
+    if endpoint is not None and endpoint not in (*settings.endpoints, "default"):
+        raise ConfigError(f'there is no endpoint "{endpoint}"; there is {", ".join(settings.endpoints)}')
     from farthing.app import build_stage
 
-    stage = build_stage(config, os.environ)
-    state_dir = configuration.state_dir(config, os.environ)
+    stage = build_stage(settings, os.environ)
+    state_dir = configuration.state_dir(settings, os.environ)
     if dry_run:
         return _dry_run(stage, state_dir, endpoint, as_json)
-    outlives = stage.book is not None or not isinstance(config.cache.store, MemoryStoreConfig)
-    return _run(config, state_dir, endpoint, as_json, outlives=outlives)
+    outlives = stage.book is not None or not isinstance(settings.cache.store, MemoryStoreConfig)
+    return _run(settings, state_dir, endpoint, as_json, outlives=outlives)
 
 
 def _loaded(file: Path | None) -> Config:
-    path = file or Path("farthing.toml")
-    if file is None and not path.is_file():
+    path = file or configuration.default_file(os.environ)
+    if path is None:
         raise ConfigError("no configuration file: give --config FILE")
+    tell(f"configuration {path}")
     return configuration.load(path, os.environ, condition=Expression)
 
 
@@ -95,48 +99,37 @@ def _dry_run(stage: "Stage", state_dir: Path, endpoint: str | None, as_json: boo
     return 0
 
 
-def _console(*, stderr: bool = False) -> "Console":
-    from rich.console import Console
-
-    stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, highlight=False, width=None if stream.isatty() else WIDTH)
-
-
 def _show(prepared: "Prepared", batches: "list[Foreseen]") -> None:
     from rich.markup import escape
-    from rich.table import Table
 
-    console, plan = _console(), prepared.plan
+    screen, plan = console(), prepared.plan
     counted_s = prepared.counted_s
     counted = "nothing was counted yet" if counted_s is None else f"counted over {_span(counted_s)}"
-    console.print(f"[bold]{len(plan.questions):,} questions to answer ahead[/], {counted}")
+    screen.print(f"[bold]{len(plan.questions):,} questions to answer ahead[/], {counted}")
     if plan.questions:
-        table = Table(box=None, padding=(0, 2, 0, 0))
-        for name in ("question", "endpoint", "why"):
-            table.add_column(name)
-        for name in ("asks/day", "cost", "saving"):
-            table.add_column(name, justify="right")
-        for one in plan.questions[:SHOWN]:
-            candidate = one.candidate
-            question = candidate.question
-            if len(question) > QUESTION_CHARS_MAX:
-                question = question[: QUESTION_CHARS_MAX - 1] + "…"
-            table.add_row(
-                escape(" ".join(question.split())),
-                escape(candidate.endpoint),
-                candidate.why,
-                "unknown" if one.asks is None else f"{one.asks:.1f}",
-                "unknown" if one.cost_nusd is None else usd(one.cost_nusd, places=6),
-                "unknown" if one.saving_nusd is None else usd(round(one.saving_nusd), places=6),
-            )
-        console.print(table)
+        lines = [_line(one) for one in plan.questions[:SHOWN]]
+        for shown in layout.tables(("question", "endpoint", "why"), COLUMNS, lines, screen.width):
+            screen.print(shown)
         if len(plan.questions) > SHOWN:
-            console.print(f"… and {len(plan.questions) - SHOWN:,} more; --json has all")
-        _show_sums(console, prepared)
+            screen.print(f"… and {len(plan.questions) - SHOWN:,} more; --json has all")
+        _show_sums(screen, prepared)
     for batch in batches:
-        console.print(escape(_batch_line(batch)))
+        screen.print(escape(_batch_line(batch)))
     for reason, count in sorted(plan.left_out.items(), key=lambda one: -one[1]):
-        console.print(f"left out: {count:,} {reason}")
+        screen.print(f"left out: {count:,} {reason}")
+
+
+def _line(one: "Planned") -> layout.Line:
+    candidate = one.candidate
+    question = " ".join(candidate.question.split())
+    if len(question) > QUESTION_CHARS_MAX:
+        question = question[: QUESTION_CHARS_MAX - 1] + "…"
+    figures = (
+        "unknown" if one.asks is None else f"{one.asks:.1f}",
+        "unknown" if one.cost_nusd is None else usd(one.cost_nusd, places=6),
+        "unknown" if one.saving_nusd is None else usd(round(one.saving_nusd), places=6),
+    )
+    return layout.Line((question, candidate.endpoint, candidate.why), figures)
 
 
 def _batch_line(batch: "Foreseen") -> str:
@@ -149,19 +142,19 @@ def _batch_line(batch: "Foreseen") -> str:
     return f"in a batch       {len(batch.keys):,} to {batch.target} at {rates},\n                 {how}"
 
 
-def _show_sums(console: "Console", prepared: "Prepared") -> None:
+def _show_sums(screen: "Console", prepared: "Prepared") -> None:
     plan = prepared.plan
     unpriced = sum(one.cost_nusd is None for one in plan.questions)
-    console.print(f"cost             {at_least(plan.cost_nusd, unpriced, places=6)}")
+    screen.print(f"cost             {at_least(plan.cost_nusd, unpriced, places=6)}")
     low, high = usd(plan.saving_low_nusd, places=6), usd(plan.saving_high_nusd, places=6)
-    console.print(
+    screen.print(
         f"expected saving  {usd(plan.saving_nusd, places=6)} in a day, 95 % sure between {low} and {high}, "
         "if people go on asking as they did;\n                 compared with asking a model each time: what "
         "the cache would save by itself is in it"
     )
-    console.print(f"need not wait    {plan.first_asks:.0f} people, the first to ask each question")
+    screen.print(f"need not wait    {plan.first_asks:.0f} people, the first to ask each question")
     if plan.unknown:
-        console.print(
+        screen.print(
             f"unknown          {plan.unknown:,} of them have no known cost or count; they are in no sum"
         )
 
@@ -205,7 +198,7 @@ def _run(config: Config, state_dir: Path, endpoint: str | None, as_json: bool, *
     from farthing.errands.schedule import Lock
 
     order = Order(id=secrets.token_hex(8), endpoint=endpoint)
-    progress = _Progress(_console(stderr=True))
+    progress = _Progress(console(stderr=True))
     state_dir.mkdir(parents=True, exist_ok=True)
     lock = Lock(state_dir)
     alone = lock.take()

@@ -34,7 +34,7 @@ def command(file: Path | None, host: str | None, port: int | None, detect: bool)
     SIGHUP or a changed file reloads it; a file that is not good changes nothing. SIGTERM drains.
     """
     env = _overridden(os.environ, host, port)
-    source = file or _default_file(env)
+    source = file or configuration.default_file(env)
     if source is not None:
         config, lines = _from_file(source, env)
     elif detect:
@@ -63,14 +63,6 @@ def _overridden(env: Mapping[str, str], host: str | None, port: int | None) -> d
     given = {"HOST": host, "PORT": port}
     prefix = f"{configuration.ENV_PREFIX}SERVER__"
     return dict(env) | {prefix + name: str(value) for name, value in given.items() if value is not None}
-
-
-def _default_file(env: Mapping[str, str]) -> Path | None:
-    home = Path(env.get("XDG_CONFIG_HOME") or Path(env.get("HOME") or Path.home()) / ".config")
-    return next(
-        (path for path in (Path("farthing.toml"), home / "farthing" / "farthing.toml") if path.is_file()),
-        None,
-    )
 
 
 def _from_file(source: Path, env: Mapping[str, str]) -> tuple[Config, list[str]]:

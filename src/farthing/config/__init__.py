@@ -62,7 +62,15 @@ from farthing.config.quality import (
     RegexCheckConfig,
     SchemaCheckConfig,
 )
-from farthing.config.read import CONFIG_BYTES_MAX, ENV_PREFIX, FAULTS_SHOWN_MAX, load, loads
+from farthing.config.read import (
+    CONFIG_BYTES_MAX,
+    DEFAULT_NAME,
+    ENV_PREFIX,
+    FAULTS_SHOWN_MAX,
+    default_file,
+    load,
+    loads,
+)
 from farthing.config.secret import Secret, key_digest
 from farthing.config.show import plain, render, schema, written
 from farthing.config.table import Table
@@ -71,6 +79,7 @@ from farthing.config.versions import answers_version, policy_version
 __all__ = [
     "AUTO",
     "CONFIG_BYTES_MAX",
+    "DEFAULT_NAME",
     "DEFAULT_RULES",
     "ENDPOINT_PREFIX",
     "ENV_PREFIX",
@@ -129,7 +138,11 @@ __all__ = [
     "TokenPriceConfig",
     "advice",
     "answers_version",
+<<<<<<< HEAD
     "check_can_answer",
+=======
+    "default_file",
+>>>>>>> issue10-h1
     "fault_of_base_url",
     "fault_of_name",
     "key_digest",

@@ -290,8 +290,12 @@ class Checks:
 
     def _keys(self) -> Faults:
         seen: dict[str, int] = {}
+        named: dict[str, int] = {}
         for index, key in enumerate(self.config.keys):
             here = ("keys", index)
+            if key.name and named.setdefault(key.name, index) != index:
+                other = dotted(("keys", named[key.name]))
+                yield (*here, "name"), f"{other} has this name; reports could not tell the two apart"
             yield from self._endpoint(key.endpoint, (*here, "endpoint"))
             if not key.tenant:
                 yield (*here, "tenant"), "a key belongs to somebody; give the tenant a name"
@@ -308,6 +312,11 @@ class Checks:
                 yield here, f"the same key as {dotted(('keys', seen[digest]))}; a key belongs to one tenant"
             else:
                 seen[digest] = index
+                if key_digest(key.name) == digest:
+                    yield (
+                        (*here, "name"),
+                        "this is the key itself; call it by another name, which is no secret",
+                    )
 
     def _answers(self) -> Faults:
         for index, answer in enumerate(self.config.answers):

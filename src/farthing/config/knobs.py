@@ -55,6 +55,8 @@ class KeyConfig(Table, frozen=True):
     """What `farthing keys new` printed. The key itself is nowhere."""
     key: Secret | None = None
     """The key itself, from the environment; give this or `digest`."""
+    name: str = ""
+    """What receipts call the key; empty: the start of its digest."""
     plan: str = ""
     endpoint: str | None = None
     requests_per_minute: int | None = None

@@ -19,6 +19,7 @@ from farthing.errors import ConfigError
 from farthing.toml import Path as Where
 
 CONFIG_BYTES_MAX = 1_048_576  # a configuration is written by hand; a generated one of 100x size is a mistake
+DEFAULT_NAME = Path("farthing.toml")
 ENV_PREFIX = "FARTHING__"
 FAULTS_SHOWN_MAX = 20
 VALUES = '; write "text", a number, true, false, ["a list"] or { a = "table" }'
@@ -32,7 +33,15 @@ _QUOTED = re.compile(r"'([^']*)'")
 _KEY_OF_ROW = re.compile(r"\s*([A-Za-z0-9_.-]+)\s*=")
 
 
-def load(path: Path, env: Mapping[str, str], *, condition: Condition | None = None) -> Config:
+def default_file(env: Mapping[str, str]) -> Path | None:
+    """Where a configuration is looked for when none is named: the first of these that is there, or None."""
+    home = Path(env.get("XDG_CONFIG_HOME") or Path(env.get("HOME") or Path.home()) / ".config")
+    return next((path for path in (DEFAULT_NAME, home / "farthing" / DEFAULT_NAME) if path.is_file()), None)
+
+
+def load(
+    path: Path, env: Mapping[str, str], *, condition: Condition | None = None, secrets: bool = True
+) -> Config:
     """Read the configuration file at `path`; see `loads`. Relative paths in it start at its directory.
 
     Raises:
@@ -50,7 +59,8 @@ def load(path: Path, env: Mapping[str, str], *, condition: Condition | None = No
     except UnicodeDecodeError as why:
         line = raw.count(b"\n", 0, why.start) + 1
         raise ConfigError(f"{path}:{line}: not UTF-8; save the file as UTF-8") from why
-    return loads(text, env, name=str(path), folder=path.absolute().parent, condition=condition)
+    folder = path.absolute().parent
+    return loads(text, env, name=str(path), folder=folder, condition=condition, secrets=secrets)
 
 
 def loads(
@@ -60,11 +70,14 @@ def loads(
     name: str = "farthing.toml",
     folder: Path | None = None,
     condition: Condition | None = None,
+    secrets: bool = True,
 ) -> Config:
     """Return the configuration that `text` and the `FARTHING__…` variables of `env` describe.
 
     Variables win over the file. Nothing is taken half: either all of it is right or ConfigError.
     Without `condition` the expressions of rules and answers are left to whoever compiles them.
+    Without `secrets` a secret whose variable is not set is no fault: for those who only look, and whose shell
+    need not be the gateway's. Its value is then of no use.
 
     Raises:
         ConfigError: one line for each fault, `name:line: path: what is wrong; the fix`.
@@ -76,8 +89,13 @@ def loads(
         raise ConfigError(_syntax_fault(why, text, name)) from None
     except RecursionError:
         raise ConfigError(f"{name}: nested too deeply") from None
-    leaves: dict[type, Leaf] = {Secret: _secret_reader(env), Path: _path_reader(folder), str: _read_text}
-    reader = Reader({**leaves, Address: _address_reader(leaves[Secret])})
+    leaves: dict[type, Leaf] = {
+        Secret: _secret_reader(env, None if secrets else "unset {}"),
+        Path: _path_reader(folder),
+        str: _read_text,
+        Address: _address_reader(_secret_reader(env, None if secrets else "http://unset.invalid:1")),
+    }
+    reader = Reader(leaves)
     variables = _override(table, env, reader)
     config = reader.read(Config, table, ())
     if not reader.faults:
@@ -168,7 +186,9 @@ def _override(table: dict[str, Any], env: Mapping[str, str], reader: Reader) -> 
     return given
 
 
-def _secret_reader(env: Mapping[str, str]) -> Leaf:
+def _secret_reader(env: Mapping[str, str], unset: str | None) -> Leaf:
+    """`unset` is the value of one whose variable has none, `{}` its name; None: that is a fault."""
+
     def read(value: Any, path: Where) -> Secret:
         found = _VARIABLE.fullmatch(value) if isinstance(value, str) else None
         if found is None:
@@ -179,6 +199,8 @@ def _secret_reader(env: Mapping[str, str]) -> Leaf:
             )
         name = found[1]
         secret = env.get(name, "").strip()
+        if not secret and unset is not None:
+            return Secret(name, unset.format(name))
         if not secret:
             state = "is empty" if name in env else "is not set"
             raise ValueError(f"the environment variable {name} {state}; export {name}=… or remove the key")

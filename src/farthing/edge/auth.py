@@ -9,6 +9,8 @@ from farthing.errors import Forbidden, Unauthenticated
 from farthing.types import Tenant
 
 KEY_CHARS_MAX = 256
+DIGEST_SHOWN = len("b2:") + 8
+"""Of a digest, to tell keys apart: as the configuration writes it, so that it is found there."""
 KEYLESS = Tenant(name="default")
 LOCAL_NAMES = frozenset({"", "127.0.0.1", "localhost", "::1", "host.docker.internal"})
 
@@ -35,7 +37,9 @@ class Keys:
         for key in keys:
             digest = key.digest if key.key is None else key_digest(key.key.value)
             assert digest is not None, "the configuration has checked that there is one"
-            tenant = Tenant(name=key.tenant, plan=key.plan, endpoint=key.endpoint)
+            tenant = Tenant(
+                name=key.tenant, plan=key.plan, endpoint=key.endpoint, key=key.name or digest[:DIGEST_SHOWN]
+            )
             self._tenants[digest] = tenant
             per_minute = key.requests_per_minute
             if per_minute is None:

@@ -214,6 +214,7 @@ class Edge:
                 model_asked=request.alias or request.model,
                 stream=request.stream,
                 client_retry=_client_retry(http.headers),
+                key=request.tenant.key,
             )
             if connection.transport is None:  # it left before its turn came: nothing is spent on it
                 receipt.status, receipt.error, receipt.stop_reason = 499, "client_gone", "client_gone"
@@ -421,6 +422,7 @@ def _receipt_of_unread(http: HttpRequest, request_id: str, tenant: Tenant) -> Re
         started_s=http.received_s,
         tenant=tenant.name,
         client_retry=_client_retry(http.headers),
+        key=tenant.key,
     )
 
 

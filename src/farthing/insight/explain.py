@@ -1,7 +1,7 @@
 """One request as a short story, from its receipt."""
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -43,24 +43,26 @@ class UnknownRequest(FarthingError):
     code = "unknown_request"
 
 
-def find(ledger: Path, request_id: str) -> Receipt | Intent:
+def find(ledger: Path | Sequence[Path], request_id: str) -> Receipt | Intent:
     """The receipt of `request_id`, or its last intent where its process died or is still at work.
 
     Raises:
         UnknownRequest: there is neither; the message names the nearest recent ids.
     """
-    found = read.find(ledger, request_id)
-    if found is not None:
-        return found
-    ids = [receipt.request_id for receipt in read.recent(ledger, RECENT_MAX)]
+    ledgers = (ledger,) if isinstance(ledger, Path) else ledger
+    rows = [row for row in (read.find(one, request_id) for one in ledgers) if row is not None]
+    if rows:
+        return next((row for row in rows if isinstance(row, Receipt)), rows[0])
+    ids = [receipt.request_id for one in ledgers for receipt in read.recent(one, RECENT_MAX)]
+    named = ", ".join(map(str, ledgers))
     if not ids:
         raise UnknownRequest(
-            f"no request {request_id!r}: the ledger in {ledger} has no receipts; "
+            f"no request {request_id!r}: the ledger in {named} has no receipts; "
             "name the gateway's ledger with --ledger or its configuration with --config"
         )
     near = difflib.get_close_matches(request_id, ids, NEAR_MAX, cutoff=0.7)
     hint = f"did you mean {', '.join(near)}" if near else f"the last ones are {', '.join(ids[-NEAR_MAX:])}"
-    raise UnknownRequest(f"no request {request_id!r} in the ledger in {ledger}; {hint}")
+    raise UnknownRequest(f"no request {request_id!r} in the ledger in {named}; {hint}")
 
 
 def to_json(row: Receipt | Intent) -> dict[str, Any]:
@@ -174,6 +176,7 @@ def _asked(receipt: Receipt) -> str:
     parts = [
         f"{receipt.operation} of {receipt.model_asked or 'no model'!r} at endpoint {receipt.endpoint}",
         f"tenant {receipt.tenant}" if receipt.tenant else "",
+        f"key {receipt.key}" if receipt.key else "",
         f"session {receipt.session}" if receipt.session else "",
         "streamed" if receipt.stream else "whole",
         f"retry {receipt.client_retry} of the client" if receipt.client_retry else "",

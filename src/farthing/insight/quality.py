@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from farthing.insight import corrected
+from farthing.insight import corrected, layout
 from farthing.insight.corrected import Estimate
+from farthing.insight.failed import NAMES_MAX
 from farthing.insight.labels import Labels
 from farthing.insight.money import at_least
 from farthing.ledger.chance import interval
@@ -97,6 +98,8 @@ class Collector:
         """The last of each request, source, kind, tier and sender: nobody replaces what others sent."""
         self._requests: dict[tuple[str, str], int] = {}
         self._costs: dict[tuple[str, str], list[int]] = {}
+        self.endpoints: set[str] = set()
+        """Those that had requests, whichever is asked about; at most `NAMES_MAX`."""
 
     @property
     def any(self) -> bool:
@@ -110,7 +113,10 @@ class Collector:
             before = self._signals.get(key)
             if before is None or before.at_unix_s <= row.at_unix_s:
                 self._signals[key] = row
-        elif self._endpoint is not None and row.endpoint != self._endpoint:
+            return
+        if len(self.endpoints) < NAMES_MAX:
+            self.endpoints.add(row.endpoint)
+        if self._endpoint is not None and row.endpoint != self._endpoint:
             return
         elif row.purpose in PURPOSES:
             sums = self._costs.setdefault((row.endpoint, row.purpose), [0, 0, 0])
@@ -223,31 +229,31 @@ def _judging(groups: dict[tuple[str, str, str, str], list[Signal]]) -> list[Judg
 
 # -- for people -------------------------------------------------------------------------------------
 
+COLUMNS = (
+    layout.Group("Quality", ("looked at", "unknown", "mean", "95 %")),
+    layout.Group("Quality, corrected by labels", ("with labels", "95 %")),
+)
+
 
 def render(found: Quality, console: "Console") -> None:
-    """Print what was learned as a table, narrow enough for 100 columns."""
-    from rich.markup import escape
-    from rich.table import Table
-
+    """Print what was learned as a table that fits the console."""
     if not found.learned:
         console.print("nothing was learned about the quality of answers; see docs/quality.md for how to")
     else:
-        table = Table(title="Quality", title_justify="left", box=None, pad_edge=False, header_style="dim")
-        for name in ("endpoint", "tier", "by"):
-            table.add_column(name, overflow="fold")
-        for name in ("looked at", "unknown", "mean", "95 %", "with labels", "95 %"):
-            table.add_column(name, justify="right", no_wrap=True)
-        for one in found.learned:
-            table.add_row(
-                escape(one.endpoint),
-                escape(one.tier),
-                escape(f"{one.source} {one.kind}".strip()),
-                f"{one.n:,}",
-                f"{one.unknown:,}",
-                *_shown(one),
-                *_interval(one.corrected or one.corrected_share),
+        lines = [
+            layout.Line(
+                (one.endpoint, one.tier, f"{one.source} {one.kind}".strip()),
+                (
+                    f"{one.n:,}",
+                    f"{one.unknown:,}",
+                    *_shown(one),
+                    *_interval(one.corrected or one.corrected_share),
+                ),
             )
-        console.print(table)
+            for one in found.learned
+        ]
+        for shown in layout.tables(("endpoint", "tier", "by"), COLUMNS, lines, console.width):
+            console.print(shown)
     for line in _lines(found):
         console.print(line)
 

@@ -5,28 +5,29 @@ died) is counted beside the sums, never inside them as zero. Errors are part of 
 and their time were real.
 """
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from farthing.insight import groups, layout
+from farthing.insight.failed import NAMES_MAX, moment
+from farthing.insight.groups import Grouped, GroupSums, milliseconds
 from farthing.insight.money import at_least, usd
 from farthing.insight.policy_standing import PolicyLine, said
 from farthing.insight.quality import Collector, Learned, short
 from farthing.insight.semantic import SemanticCell, SemanticSums
 from farthing.insight.semantic_text import render_semantic
 from farthing.insight.standing import Standings
-from farthing.insight.sums import FEW, Cell, Quantiles, Savings, SavingSums, Sums
+from farthing.insight.sums import FEW, Cell, Savings, SavingSums, Sums
 from farthing.ledger import read
 from farthing.ledger.rows import Intent
 from farthing.types import Receipt, differs
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
+    from rich.text import Text
 
 ALL = "all"
 
@@ -59,6 +60,14 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """One for each endpoint with a routing policy; `farthing policy` has more."""
     differing: list["Differing"] = []
     """One for each target that says it charged over 1 % other than our prices make of its calls."""
+    grouped: Grouped | None = None
+    """By what was asked for; None: by endpoint and tier alone."""
+    endpoints_seen: list[str] = []
+    """Endpoints that had requests, whichever is reported on; at most `NAMES_MAX`."""
+    ledgers: list[str] = []
+    """The directories that were read."""
+    configuration: str | None = None
+    """The file; None: there was none."""
 
 
 class Differing(msgspec.Struct, kw_only=True):
@@ -79,11 +88,13 @@ def build(
     endpoint: str | None = None,
     targets_s: Mapping[str, float] | None = None,
     standings: Standings | None = None,
+    by: Sequence[str] = (),
 ) -> Report:
     """Sum up `rows` of requests that arrived in [since, until), all in Unix seconds.
 
-    `targets_s` is the latency that each endpoint is held to, `standings` where its semantic cache stands. One
-    pass, in memory that does not grow with the number of rows.
+    `targets_s` is the latency that each endpoint is held to, `standings` where its semantic cache stands,
+    `by` what else to group by (`groups.DIMENSIONS`). One pass, in memory that does not grow with the number
+    of rows.
     """
     targets_s = targets_s or {}
     cells: dict[tuple[str, str], Sums] = {}
@@ -91,6 +102,8 @@ def build(
     semantic = SemanticSums()
     calls: dict[tuple[str, float], Intent] = {}
     differing: dict[str, Differing] = {}
+    group_sums = GroupSums(by) if by else None
+    seen: set[str] = set()
     for row in rows:
         if row.at_unix_s >= until or (since is not None and row.at_unix_s < since):
             continue
@@ -98,6 +111,8 @@ def build(
             calls[row.request_id, row.at_unix_s] = row
             continue
         calls.pop((row.request_id, row.at_unix_s), None)
+        if len(seen) < NAMES_MAX:
+            seen.add(row.endpoint)
         if endpoint is not None and row.endpoint != endpoint:
             continue
         semantic.add(row)
@@ -111,6 +126,8 @@ def build(
             cell = cells[key] = Sums(targets_s.get(row.endpoint))
         cell.add(row)
         savings.add(row)
+        if group_sums is not None:
+            group_sums.add(row)
     by_endpoint: dict[str, Sums] = {}
     by_tier: dict[str, Sums] = {}
     total = Sums(None)
@@ -132,6 +149,8 @@ def build(
         savings=savings.savings(),
         semantic=semantic.cells(standings),
         differing=[differing[target] for target in sorted(differing)],
+        grouped=None if group_sums is None else group_sums.grouped(),
+        endpoints_seen=sorted(seen),
     )
 
 
@@ -144,7 +163,7 @@ def _add_differing(found: dict[str, Differing], receipt: Receipt) -> None:
             one.reckoned_nusd += attempt.reckoned_nusd
 
 
-def with_quality(report: Report, collector: Collector, ledger: Path) -> Report:
+def with_quality(report: Report, collector: Collector, ledger: Path | Sequence[Path]) -> Report:
     """`report` with what was learned about the answers, where anything was: the ledger is then read again."""
     if not collector.any:
         return report
@@ -157,40 +176,34 @@ def rows(ledger: Path, since: float | None) -> Iterator[Intent | Receipt]:
     return read.read(ledger, since)
 
 
-def parse_since(text: str, now_unix_s: float) -> float:
-    """`90s`, `30m`, `1h`, `7d`, `2w` before now, or an ISO date or time (UTC where it names no zone).
-
-    Raises:
-        ValueError: it is neither; the message says what is.
-    """
-    span = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text.strip())
-    if span is not None:
-        unit_s = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}[span[2]]
-        return max(now_unix_s - float(span[1]) * unit_s, 0.0)
-    try:
-        moment = datetime.fromisoformat(text.strip())
-    except ValueError as error:
-        raise ValueError(
-            f"{text!r} is no time: write a span as 30m, 1h or 7d, or a date as 2026-01-31 or 2026-01-31T09:30"
-        ) from error
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
 # -- for people -------------------------------------------------------------------------------------
 
 
-def render(report: Report, console: "Console") -> None:
-    """Print `report` as tables, narrow enough for 100 columns."""
-    since = "the beginning" if report.since_unix_s is None else _moment(report.since_unix_s)
+def render(report: Report, console: "Console", rows_max: int = 30) -> None:
+    """Print `report` as tables that fit the console; of groups at most `rows_max` rows."""
+    since = "the beginning" if report.since_unix_s is None else moment(report.since_unix_s)
     only = f", endpoint {report.endpoint}" if report.endpoint is not None else ""
     console.print(
-        f"[bold]{report.requests:,} requests[/] from {since} to {_moment(report.until_unix_s)}{only}"
+        f"{report.requests:,} requests from {since} to {moment(report.until_unix_s)}{layout.printable(only)}",
+        markup=False,
+        style="bold",
     )
     if report.requests:
-        console.print(_cost_table(report))
-        console.print(_latency_table(report))
+        tables = _tables(report, console.width)
+        if report.grouped is not None:
+            tables = groups.render(report.grouped, rows_max, console.width)
+        for shown in tables:
+            console.print(shown)
         for line in _savings_lines(report.savings):
             console.print(line)
+    if report.grouped is None:
+        _render_beside(report, console)
+    for line in _notes(report):
+        console.print(line)
+
+
+def _render_beside(report: Report, console: "Console") -> None:
+    """What is known beside the receipts."""
     render_semantic(report.semantic, console)
     if report.quality:
         console.print("\n[bold]Quality[/], each by its own scale; see `farthing quality`")
@@ -200,8 +213,6 @@ def render(report: Report, console: "Console") -> None:
         console.print("\n[bold]Routing policies[/], see `farthing policy`")
         for policy in report.policies:
             console.print(said(policy), markup=False)
-    for line in _notes(report):
-        console.print(line)
 
 
 def _rows(report: Report) -> Iterator[tuple[Cell, str]]:
@@ -217,57 +228,53 @@ def _rows(report: Report) -> Iterator[tuple[Cell, str]]:
         yield report.total, "bold"
 
 
-def _cost_table(report: Report) -> "Table":
-    from rich.markup import escape
-
-    table = _table("Cost", "requests", "share", "errors", "$ per 1K", "$", "in", "out", "calls", "hits")
-    for cell, style in _rows(report):
-        table.add_row(
-            escape(cell.endpoint),
-            escape(cell.tier),
-            f"{cell.requests:,}{'*' if cell.few else ''}",
-            f"{cell.share:.1%}",
-            f"{cell.errors:,}",
-            at_least(round(1_000 * (cell.cost_nusd or 0) / cell.requests), cell.unpriced, places=4),
-            at_least(cell.cost_nusd or 0, cell.unpriced, places=6),
-            f"{cell.input_tokens:,}",
-            f"{cell.output_tokens:,}",
-            f"{cell.calls_per_request:.2f}",
-            f"{cell.hit_rate:.1%}",
-            style=style,
-        )
-    return table
+COST = layout.Group("Cost", ("requests", "share", "errors", "$ per 1K", "$"))
+CALLS = layout.Group("Tokens, calls and hits", ("in", "out", "calls", "hits"))
+LATENCY = layout.Group("Latency, ms", ("avg", "P50", "P90", "P99", "max"))
+TTFT = layout.Group("Time to first token, ms", ("TTFT P50", "TTFT P99"))
+TARGET = layout.Group("Latency in target", ("in target",))
 
 
-def _latency_table(report: Report) -> "Table":
-    from rich.markup import escape
-
-    table = _table("Latency, ms", "avg", "P50", "P90", "P99", "max", "TTFT P50", "TTFT P99", "in target")
-    for cell, style in _rows(report):
-        took, ttft = cell.latency, cell.ttft
-        times = (took.average, took.p50, took.p90, took.p99, took.max, ttft.p50, ttft.p99)
-        within = "" if cell.within_target is None else f"{cell.within_target:.1%} of {cell.target_s:g} s"
-        shown = [_ms(value, took) for value in times]
-        shown[0] += "*" if cell.few else ""
-        table.add_row(escape(cell.endpoint), escape(cell.tier), *shown, within, style=style)
-    return table
+def _tables(report: Report, width: int) -> Iterator["Text"]:
+    rows = list(_rows(report))
+    held = any(cell.target_s is not None for cell, _ in rows)
+    cost = [_line(cell, style, _costs(cell)) for cell, style in rows]
+    took = [_line(cell, style, _times(cell)[: None if held else -1]) for cell, style in rows]
+    names = ("endpoint", "tier")
+    yield from layout.tables(names, (COST, CALLS), cost, width)
+    yield from layout.tables(names, (LATENCY, TTFT, *((TARGET,) if held else ())), took, width)
 
 
-def _table(title: str, *columns: str) -> "Table":
-    from rich.table import Table  # imported late: `--json` and `--help` do without
+def _line(cell: Cell, style: str, figures: tuple[str, ...]) -> layout.Line:
+    return layout.Line((cell.endpoint, cell.tier), figures, style)
 
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="dim")
-    table.add_column("endpoint", overflow="fold")
-    table.add_column("tier", overflow="fold")
-    for column in columns:
-        table.add_column(column, justify="right", no_wrap=True)
-    return table
+
+def _costs(cell: Cell) -> tuple[str, ...]:
+    return (
+        f"{cell.requests:,}{'*' if cell.few else ''}",
+        f"{cell.share:.1%}",
+        f"{cell.errors:,}",
+        at_least(round(1_000 * (cell.cost_nusd or 0) / cell.requests), cell.unpriced, places=4),
+        at_least(cell.cost_nusd or 0, cell.unpriced, places=6),
+        f"{cell.input_tokens:,}",
+        f"{cell.output_tokens:,}",
+        f"{cell.calls_per_request:.2f}",
+        f"{cell.hit_rate:.1%}",
+    )
+
+
+def _times(cell: Cell) -> tuple[str, ...]:
+    took, ttft = cell.latency, cell.ttft
+    times = (took.average, took.p50, took.p90, took.p99, took.max, ttft.p50, ttft.p99)
+    average, *rest = (milliseconds(value, exact=took.exact) for value in times)
+    within = "" if cell.within_target is None else f"{cell.within_target:.1%} of {cell.target_s:g} s"
+    return (f"{average}{'*' if cell.few else ''}", *rest, within)
 
 
 def _savings_lines(savings: Savings) -> Iterator[str]:
     from rich.markup import escape
 
-    baseline = escape(", ".join(savings.baseline_targets)) or "no declared baseline"
+    baseline = escape(layout.printable(", ".join(savings.baseline_targets))) or "no declared baseline"
     if not savings.requests:
         yield f"\n[bold]Savings[/]: unknown; no request has both a cost and a baseline ({baseline})"
         return
@@ -299,8 +306,9 @@ def _notes(report: Report) -> Iterator[str]:
     if total.unpriced:
         yield f"unpriced: {total.unpriced:,} requests whose cost is unknown, in no sum of money"
     for one in report.differing:
+        target = escape(layout.printable(one.target))
         yield (
-            f"charged otherwise than priced: {escape(one.target)}, {one.calls:,} calls: {usd(one.told_nusd)} "
+            f"charged otherwise than priced: {target}, {one.calls:,} calls: {usd(one.told_nusd)} "
             f"as it says, which is booked, {usd(one.reckoned_nusd)} by our prices; correct its \\[\\[prices]]"
         )
     if report.savings.not_comparable:
@@ -317,19 +325,9 @@ def _notes(report: Report) -> Iterator[str]:
         yield f"client gone: {total.client_gone:,} requests"
     if total.would_hit:
         yield f"the observing cache would have answered {total.would_hit:,} requests"
-    if any(cell.few for cell, _ in _rows(report)):
+    grouped = () if report.grouped is None else report.grouped.groups
+    few = any(one.requests < FEW for one in grouped) if grouped else any(one.few for one, _ in _rows(report))
+    if few:
         yield f"[dim]* fewer than {FEW} requests[/]"
-    if not total.latency.exact:
+    if not total.latency.exact or not all(one.latency.exact for one in grouped):
         yield "[dim]~ from log buckets, within 2.5 %[/]"
-
-
-def _ms(value: float | None, of: Quantiles) -> str:
-    if value is None:
-        return "-"
-    return (
-        f"{'' if of.exact else '~'}{value:,.1f}" if value < 100 else f"{'' if of.exact else '~'}{value:,.0f}"
-    )
-
-
-def _moment(unix_s: float) -> str:
-    return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

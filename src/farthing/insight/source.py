@@ -1,6 +1,8 @@
-"""Where the ledger lies, and what the configuration says about its endpoints."""
+"""What a command reads: the configuration that `farthing serve` would take, and the ledger it names."""
 
-from collections.abc import Mapping
+import glob
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 import msgspec
@@ -9,41 +11,236 @@ from farthing import config as configuration
 from farthing.config import Config
 from farthing.config.knobs import EndpointSemanticConfig
 from farthing.errors import ConfigError
+from farthing.insight.failed import moment
+from farthing.ledger import files, read
+
+PLACES = ("state_dir", "ledger", "cache")
+"""Tables and keys whose variables count where there is no file: they say where something lies."""
+
+NO_FILE = "no configuration file was found"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """The gateway's configuration as far as this shell knows it. Secrets may be unset."""
+
+    config: Config
+    file: Path | None
+    """None: there is none, and `config` has the defaults."""
+    state_dir: Path
+    variables: frozenset[str]
+    """The `FARTHING__…` variables that are set."""
+    refused: str = ""
+    """Why the file that was found is not used."""
+
+    def known_by(self, knob: str, set_in_file: bool) -> str:
+        """Who says where something lies, in a few words."""
+        variable = f"{configuration.ENV_PREFIX}{knob.upper().replace('.', '__')}"
+        if variable in self.variables:
+            return f"as {variable} says"
+        if set_in_file and self.file is not None:
+            return f"{knob} of {self.file}"
+        return ""
+
+    @property
+    def state_told(self) -> str:
+        """Why the state directory is where it is."""
+        told = self.known_by("state_dir", self.config.state_dir is not None)
+        if told:
+            return told
+        if self.file is not None:
+            return f"the default state directory, for {self.file}"
+        return f"the default state directory; {self.refused or NO_FILE}"
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
     """What a report is made from."""
 
-    ledger: Path
-    targets_s: dict[str, float]
-    """Endpoint to the latency its contract holds it to."""
-    state_dir: Path
-    semantic: dict[str, EndpointSemanticConfig]
-    """The semantic cache of every endpoint of the configuration."""
+    ledgers: tuple[Path, ...]
+    """Directories of segments, each once; at least one."""
+    told: str
+    """Where that was said."""
+    own: bool
+    """It is the ledger of `settings`, so that what lies in its state directory belongs to it."""
+    settings: Settings
+
+    @property
+    def ledger(self) -> Path:
+        return self.ledgers[0]
+
+    @property
+    def state_dir(self) -> Path:
+        return self.settings.state_dir
+
+    @property
+    def targets_s(self) -> dict[str, float]:
+        """Endpoint to the latency its contract holds it to."""
+        endpoints = self.settings.config.endpoints.items()
+        return {name: one.target_s for name, one in endpoints if one.target_s is not None}
+
+    @property
+    def semantic(self) -> dict[str, EndpointSemanticConfig]:
+        """The semantic cache of every endpoint of the configuration."""
+        return {name: one.cache.semantic for name, one in self.settings.config.endpoints.items()}
+
+    @property
+    def config(self) -> Config | None:
+        """None: no file was found."""
+        return None if self.settings.file is None else self.settings.config
+
+    def line(self) -> str:
+        """Which ledger is read, for people."""
+        several = "s" if len(self.ledgers) > 1 else ""
+        return f"ledger{several} {', '.join(map(str, self.ledgers))} ({self.told})"
 
 
-def locate(ledger: Path | None, config: Path | None, env: Mapping[str, str]) -> Source:
-    """The ledger at `ledger`, else the one that the configuration file names, else that of the defaults.
+def settings(config: Path | None, env: Mapping[str, str], *, lenient: bool = False) -> Settings:
+    """What `farthing serve` would read: `config`, else the file it finds by itself, else the defaults and the
+    variables that say where something lies. Unset secrets are no fault.
 
-    Without `config`, the `farthing.toml` of the working directory is not looked at.
+    With `lenient` a file that was only found, and is refused, is left aside.
 
     Raises:
-        ConfigError: the configuration is refused, or there is no directory at that place.
+        ConfigError: the file is refused.
     """
-    settings = Config() if config is None else configuration.load(config, env)
-    path = ledger or settings.ledger.path or configuration.state_dir(settings, env) / "ledger"
-    if not path.is_dir():
-        raise ConfigError(
-            f"no ledger at {path}: name its directory with --ledger, or the gateway's file with --config"
-        )
-    targets_s = {
-        name: endpoint.target_s
-        for name, endpoint in settings.endpoints.items()
-        if endpoint.target_s is not None
+    file = config or configuration.default_file(env)
+    refused = ""
+    if file is not None:
+        try:
+            return _settings(configuration.load(file, env, secrets=False), file, env)
+        except ConfigError as why:
+            if config is not None or not lenient:
+                raise
+            refused = f"the configuration that was found is refused: {str(why).partition(chr(10))[0]}"
+    placing = {
+        name: value
+        for name, value in env.items()
+        if name.removeprefix(configuration.ENV_PREFIX).lower().split("__")[0] in PLACES
     }
-    return Source(
-        ledger=path,
-        targets_s=targets_s,
-        state_dir=configuration.state_dir(settings, env),
-        semantic={name: endpoint.cache.semantic for name, endpoint in settings.endpoints.items()},
+    found = configuration.loads("", placing, name="the environment", folder=Path.cwd(), secrets=False)
+    return _settings(found, None, env, refused)
+
+
+def _settings(config: Config, file: Path | None, env: Mapping[str, str], refused: str = "") -> Settings:
+    return Settings(
+        config=config,
+        file=file,
+        state_dir=configuration.state_dir(config, env),
+        variables=frozenset(name for name in env if name.startswith(configuration.ENV_PREFIX)),
+        refused=refused,
     )
+
+
+def locate(
+    ledger: Path | Sequence[Path] | None,
+    config: Path | None,
+    env: Mapping[str, str],
+    *,
+    lenient: bool = False,
+) -> Source:
+    """The ledgers at `ledger`, else the one of the configuration that `settings` finds.
+
+    A path may be a pattern (`/data/*/ledger`), and may be the directory in which a ledger lies. With
+    `lenient` a configuration that is refused does not matter where a ledger is named.
+
+    Raises:
+        ConfigError: the configuration is refused, or there is no ledger; the message says what helps.
+    """
+    given = (ledger,) if isinstance(ledger, Path) else tuple(ledger or ())
+    known = settings(config, env, lenient=lenient and bool(given))
+    own = known.config.ledger.path or known.state_dir / "ledger"
+    if given:
+        found = _each_once(one for path in given for one in _matching(path))
+        return Source(
+            ledgers=found,
+            told="--ledger",
+            own=config is not None or [one.resolve() for one in found] == [own.resolve()],
+            settings=known,
+        )
+    told = known.known_by("ledger.path", known.config.ledger.path is not None) or known.state_told
+    if not own.is_dir():
+        raise ConfigError(f"no ledger at {own} ({told}): {_help(known)}")
+    return Source(ledgers=(own,), told=told, own=True, settings=known)
+
+
+def _help(known: Settings) -> str:
+    if known.file is not None:
+        return (
+            "no gateway has run with this configuration; start one with "
+            f"`farthing serve --config {known.file}`, or name another ledger with --ledger"
+        )
+    return (
+        "name the gateway's file with --config or its ledger with --ledger; a gateway that was never started "
+        "has none"
+    )
+
+
+def _matching(path: Path) -> list[Path]:
+    """The directories that `path` means.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if path.is_dir():
+        return [_ledger_in(path)]
+    found = [_ledger_in(Path(one)) for one in sorted(glob.glob(str(path))) if Path(one).is_dir()]
+    if not found:
+        raise ConfigError(
+            f"--ledger: no ledger at {path}; name the directory with the segments (w0-00000000.seg …), or "
+            "leave --ledger out to read the ledger of the configuration"
+        )
+    return found
+
+
+def _ledger_in(path: Path) -> Path:
+    """`path`, or the ledger in it where it is a state directory."""
+    inner = path / "ledger"
+    return inner if inner.is_dir() and next(files.segment_paths(path), None) is None else path
+
+
+def _each_once(paths: Iterable[Path]) -> tuple[Path, ...]:
+    """By the place itself, whatever names it goes by."""
+    found: dict[Path, Path] = {}
+    for path in paths:
+        found.setdefault(path.resolve(), path)
+    return tuple(found.values())
+
+
+def unknown_endpoint(name: str, seen: Iterable[str], config: Config | None) -> str:
+    """What to say where nothing was found of the endpoint `name`: that there is none, and which there are; or
+    that the configuration has it, and nobody asked it. `seen` are those with requests."""
+    with_requests = sorted(set(seen))
+    configured = set() if config is None else set(config.endpoints)
+    told = (
+        f"requests came to {listed(with_requests)}" if with_requests else "no requests came to any endpoint"
+    )
+    if name in configured or name == "default":
+        return f"no requests came to the endpoint {name!r} in that time; {told}"
+    known = sorted({*with_requests, *configured})
+    near = get_close_matches(name, known, 1)
+    return f"there is no endpoint {name!r}" + (
+        f"; did you mean {near[0]!r}? There are {listed(known)}"
+        if near
+        else f"; there are {listed(known)}"
+        if known
+        else f"; {told}"
+    )
+
+
+def nothing_there(ledgers: Sequence[Path], span: tuple[float | None, float]) -> str:
+    """What to say where `ledgers` have no requests of a time, `[since, until)` in Unix seconds."""
+    newest = [one for ledger in ledgers for one in read.recent(ledger, 1)[-1:]]
+    if not newest:
+        return "the ledger has no requests yet: send one to the gateway, or name another ledger with --ledger"
+    last = max(one.at_unix_s for one in newest)
+    if span[0] is not None and last < span[0]:
+        return f"the newest request arrived at {moment(last)}: give an earlier --since, or --since all"
+    return f"no request arrived in that time; the newest did at {moment(last)}"
+
+
+NAMES_SHOWN = 20
+
+
+def listed(names: Sequence[str]) -> str:
+    """`names`, of which at most `NAMES_SHOWN` are said."""
+    more = f" and {len(names) - NAMES_SHOWN:,} more" if len(names) > NAMES_SHOWN else ""
+    return ", ".join(names[:NAMES_SHOWN]) + more

@@ -116,13 +116,19 @@ class Savings(msgspec.Struct, frozen=True, kw_only=True):
     """Those whose cost is unknown; in no sum here."""
 
 
+def failed(receipt: Receipt) -> bool:
+    """Whether the client got an error. One that left (499) did not wait for what it would have got."""
+    return receipt.status != 499 and (receipt.status >= 400 or receipt.error is not None)
+
+
 # -- sums -------------------------------------------------------------------------------------------
 
 
 class _Durations:
-    """Exact while there are few, in log buckets from `EXACT_MAX` on."""
+    """Exact while there are few, in log buckets from `exact_max` on."""
 
-    def __init__(self) -> None:
+    def __init__(self, exact_max: int) -> None:
+        self._exact_max = exact_max
         self._values = array("d")
         self._buckets: LogHistogram | None = None
         self._count = 0
@@ -138,7 +144,7 @@ class _Durations:
             self._buckets.add(value_ms)
             return
         self._values.append(value_ms)
-        if len(self._values) >= EXACT_MAX:
+        if len(self._values) >= self._exact_max:
             self._to_buckets()
 
     def merge(self, other: "_Durations") -> None:
@@ -146,7 +152,7 @@ class _Durations:
         self._sum_ms += other._sum_ms
         self._max_ms = max(self._max_ms, other._max_ms)
         self._values.extend(other._values)
-        if other._buckets is not None or len(self._values) >= EXACT_MAX or self._buckets is not None:
+        if other._buckets is not None or len(self._values) >= self._exact_max or self._buckets is not None:
             buckets = self._to_buckets()
             if other._buckets is not None:
                 buckets.merge(other._buckets)
@@ -186,19 +192,20 @@ def _rank(percent: int, count: int) -> int:
 class Sums:
     """Requests of one row of the report."""
 
-    def __init__(self, target_s: float | None) -> None:
+    def __init__(self, target_s: float | None, exact_max: int | None = None) -> None:
+        """`exact_max` is the number of durations up to which quantiles are exact; None: `EXACT_MAX`."""
         self.target_s = target_s
         self.requests = self.errors = self.client_gone = self.unpriced = 0
         self.cost_nusd = self.input_tokens = self.output_tokens = self.tokens_unknown = 0
         self.calls = self.hits = self.would_hit = self.within = 0
-        self.latency = _Durations()
-        self.ttft = _Durations()
+        self.latency = _Durations(exact_max or EXACT_MAX)
+        self.ttft = _Durations(exact_max or EXACT_MAX)
 
     def add(self, receipt: Receipt) -> None:
         self.requests += 1
         if receipt.status == 499:
             self.client_gone += 1
-        elif receipt.status >= 400 or receipt.error is not None:
+        elif failed(receipt):
             self.errors += 1
         if receipt.cost_nusd is None:
             self.unpriced += 1

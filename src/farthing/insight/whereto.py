@@ -70,7 +70,9 @@ class Whereto(msgspec.Struct, frozen=True, kw_only=True):
     errands: list[Errand]
 
 
-def whereto(receipt: Receipt, *, ledger: Path, state_dir: Path, config: Config | None) -> Whereto:
+def whereto(
+    receipt: Receipt, *, ledger: Path | Sequence[Path], state_dir: Path, config: Config | None
+) -> Whereto:
     """Read what there is about `receipt`: policy, prices of `config` on its day, signals and errands.
 
     Raises:
@@ -158,7 +160,9 @@ def told(receipt: Receipt, found: Whereto) -> list[str]:
     """What the story of the receipt goes on with."""
     lines = [*_decision(receipt, found.ruled)]
     if found.tiers is None:
-        lines.append("  others   what other tiers would have cost is unknown: name them with --config")
+        lines.append(
+            "  others   what other tiers would have cost is unknown: name its gateway's file with --config"
+        )
     else:
         lines += [f"  {'others' if i == 0 else '':<8} {_tier(one)}" for i, one in enumerate(found.tiers)]
     lines += [f"  learned  {_signal(one)}" for one in found.signals]

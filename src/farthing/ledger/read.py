@@ -2,7 +2,7 @@
 
 import heapq
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,25 +18,24 @@ Row = Intent | Receipt | Signal
 log = logging.getLogger("farthing.ledger")
 
 
-def read(path: Path, since_unix_s: float | None = None) -> Iterator[Intent | Receipt]:
+def read(path: Path | Sequence[Path], since_unix_s: float | None = None) -> Iterator[Intent | Receipt]:
     """As `read_all`, without what was learned about answers."""
     for row in read_all(path, since_unix_s):
         if not isinstance(row, Signal):
             yield row
 
 
-def read_all(path: Path, since_unix_s: float | None = None) -> Iterator[Row]:
-    """Every row of requests that arrived at `since_unix_s` or later, and the signals since, each once.
+def read_all(path: Path | Sequence[Path], since_unix_s: float | None = None) -> Iterator[Row]:
+    """Every row of requests that arrived at `since_unix_s` or later, and the signals since, each once: also
+    where several directories have it, one of them being a copy.
 
     Rows of one writer come in the order they were written, several writers are merged roughly by time
     of arrival. A row being written is not yet there. An absent or empty directory has no rows. What is
     damaged is left out and logged.
     """
-    live = files.live_runs(path)
-    writers: dict[str, list[Path]] = {}
-    for segment in sorted(files.segment_paths(path), key=files.split_name):
-        writers.setdefault(files.split_name(segment)[0], []).append(segment)
-    streams = [_stream(segments, live, since_unix_s) for segments in writers.values()]
+    paths = [(one, files.live_runs(one)) for one in ((path,) if isinstance(path, Path) else path)]
+    paths.sort(key=lambda one: not one[1])  # of equal rows the first counts: not a copy that nobody writes
+    streams = [stream for one, live in paths for stream in _streams(one, live, since_unix_s)]
     rows = streams[0] if len(streams) == 1 else heapq.merge(*streams, key=lambda row: row.at_unix_s)
     seen: set[int] = set()
     seen_before: set[int] = set()
@@ -51,6 +50,14 @@ def read_all(path: Path, since_unix_s: float | None = None) -> Iterator[Row]:
             seen, seen_before = set(), seen
         if since_unix_s is None or row.at_unix_s >= since_unix_s:
             yield row
+
+
+def _streams(path: Path, live: dict[str, str], since_unix_s: float | None) -> list[Iterator[Row]]:
+    """One for each writer of a directory."""
+    writers: dict[str, list[Path]] = {}
+    for segment in sorted(files.segment_paths(path), key=files.split_name):
+        writers.setdefault(files.split_name(segment)[0], []).append(segment)
+    return [_stream(segments, live, since_unix_s) for segments in writers.values()]
 
 
 def _which(row: Row) -> object:
