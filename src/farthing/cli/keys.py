@@ -22,31 +22,25 @@ def command() -> None:
 @click.option("--tenant", required=True, help="Whom the key belongs to.")
 @click.option("--plan", default="", help="The tenant's plan, as routing rules see it.")
 @click.option("--endpoint", help="Endpoint that every request with this key goes to.")
-<<<<<<< HEAD
+@click.option("--name", default="", help="What receipts and reports call the key.")
 @click.option(
     "--requests-per-minute",
     type=click.IntRange(min=1),
     help="Requests that the key may send at once, and get back evenly over a minute.  [default: no limit]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print {key, digest, toml} as JSON.")
-def new(tenant: str, plan: str, endpoint: str | None, requests_per_minute: int | None, as_json: bool) -> None:
-=======
-@click.option("--name", default="", help="What receipts and reports call the key.")
-@click.option("--json", "as_json", is_flag=True, help="Print {key, digest, toml} as JSON.")
-def new(tenant: str, plan: str, endpoint: str | None, name: str, as_json: bool) -> None:
->>>>>>> issue10-h1
+def new(
+    tenant: str,
+    plan: str,
+    endpoint: str | None,
+    name: str,
+    requests_per_minute: int | None,
+    as_json: bool,
+) -> None:
     """Print a fresh key, once, and the lines of configuration that let it in."""
     if not tenant.strip():
         raise click.BadParameter("give the tenant a name", param_hint="--tenant")
     key = KEY_PREFIX + secrets.token_urlsafe(KEY_BYTES)
-<<<<<<< HEAD
-    entry = {
-        "tenant": tenant,
-        "digest": key_digest(key),
-        "plan": plan or None,
-        "endpoint": endpoint,
-        "requests_per_minute": requests_per_minute,
-=======
     digest = key_digest(key)
     entry = {
         "tenant": tenant,
@@ -54,7 +48,7 @@ def new(tenant: str, plan: str, endpoint: str | None, name: str, as_json: bool) 
         "name": name or None,
         "plan": plan or None,
         "endpoint": endpoint,
->>>>>>> issue10-h1
+        "requests_per_minute": requests_per_minute,
     }
     snippet = toml.dumps({"keys": [entry]})
     if as_json:

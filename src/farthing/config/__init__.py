@@ -138,11 +138,8 @@ __all__ = [
     "TokenPriceConfig",
     "advice",
     "answers_version",
-<<<<<<< HEAD
     "check_can_answer",
-=======
     "default_file",
->>>>>>> issue10-h1
     "fault_of_base_url",
     "fault_of_name",
     "key_digest",
