@@ -11,7 +11,7 @@ from farthing.types import Json
 NAME_CHARS_MAX = 100
 
 _KIND = re.compile(r"`([a-z]+(?: \| [a-z]+)*)`")
-_BOUND = re.compile(r" (of length )?(>=|<=) ")
+_BOUND = re.compile(r" (of length )?(>=|<=) (-?\d+)(?:\.0\b)?")
 _WORDS = {
     "array": "an array",
     "bool": "true or false",
@@ -61,4 +61,4 @@ def _any_of(kinds: list[str]) -> str:
 
 def _least_or_most(found: re.Match[str]) -> str:
     bound = "at least" if found[2] == ">=" else "at most"
-    return f" of length {bound} " if found[1] else f" of {bound} "
+    return f" {found[1] or 'of '}{bound} {found[3]}"
