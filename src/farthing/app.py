@@ -22,6 +22,7 @@ from farthing.brain.cache.off import NoCache
 from farthing.brain.classify.rules import RulesClassifier
 from farthing.brain.contract.memory import MemoryContract
 from farthing.brain.route.rules import Policy, RulesRouter
+from farthing.brain.route.scope import Scopes
 from farthing.cascading import CascadeParts, build_cascades, cascaded
 from farthing.config import (
     DEFAULT_RULES,
@@ -38,6 +39,7 @@ from farthing.config import (
     policy_version,
 )
 from farthing.edge.auth import Keys
+from farthing.edge.gate import Gate
 from farthing.edge.openai import Reader
 from farthing.edge.rate import Rate
 from farthing.edge.routes import Serving
@@ -76,8 +78,15 @@ from farthing.stores.kv.memory import MemoryStore
 from farthing.stores.kv.sqlite import SqliteStore
 from farthing.stores.user_key import user_key
 from farthing.turn import Turn
-from farthing.types import Endpoint, Prompt, Request, Target, Tenant, Terms
-from farthing.upstreams import LiveModels, build_provider, describe_model, list_models, passed_names
+from farthing.types import Endpoint, Prompt, Request, Target, Tenant, Terms, replace
+from farthing.upstreams import (
+    LiveModels,
+    build_provider,
+    describe_model,
+    list_models,
+    list_named,
+    passed_names,
+)
 
 log = logging.getLogger("farthing.app")
 
@@ -173,8 +182,12 @@ def build(config: Config, parts: Parts) -> Serving:
     targets = Targets(config, catalogue)
     check_priced(config, targets)
     policy = policy_version(config)
-    endpoints = {name: build_endpoint(name, endpoint, config) for name, endpoint in config.endpoints.items()}
     rules = build_router(config, targets)
+    scopes = Scopes(config.endpoints, rules, targets.open)
+    endpoints = {
+        name: replace(build_endpoint(name, endpoint, config), scope=scopes.of_endpoint(name))
+        for name, endpoint in config.endpoints.items()
+    }
     router: Router = rules
     if config.route.kind != "rules":
         around = Around(
@@ -185,6 +198,7 @@ def build(config: Config, parts: Parts) -> Serving:
     caching = config.cache.exact != "off"
     default = default_endpoint(config)
     endpoints.setdefault(default.name, default)
+    names = model_names(rules)
     semantic, endpoints = build_semantic_cache(config, parts, endpoints, targets)
     inspector = build_inspector(
         config,
@@ -237,8 +251,9 @@ def build(config: Config, parts: Parts) -> Serving:
         named,
         endpoints[default.name],
         parts.user_key,
-        names=model_names(rules),
+        names=names,
         passed=passed_names(config.providers.values()),
+        gate=Gate(names, rules.choosing, targets.beyond),
     )
     listed = list_models(rules, targets)
     return Serving(
@@ -248,20 +263,31 @@ def build(config: Config, parts: Parts) -> Serving:
             config.keys,
             local_only=loopback(config.server.host) and not config.server.hosts,
             rates=parts.rates,
+            scope_of=scopes.of_key,
         ),
         server=config.server,
         models=listed,
         more_models=LiveModels(
-            {name: one for name, one in providers.items() if not config.providers[name].models},
+            {name: providers[name] for name in asked_for_models(config)},
             parts.transport,
             targets,
             [entry["id"] for entry in listed],
             time.monotonic,
         ).entries,
+        named=partial(list_named, targets=targets),
         model=partial(describe_model, router=rules, targets=targets),
         targets=frozenset(targets.configured),
         keeper=None if parts.semantic is None else build_keeper(parts.semantic, endpoints),
     )
+
+
+def asked_for_models(config: Config) -> list[str]:
+    """The providers that are asked what they have: not where the operator said it, nor where no client may
+    ask for more than the configuration names."""
+    lists = [key.models for key in config.keys] + [one.models for one in config.endpoints.values()]
+    open_ended = any(name.endswith("*") for names in lists for name in names or ())
+    asked = config.providers if open_ended else config.passing()
+    return [name for name in asked if not config.providers[name].models]
 
 
 def build_semantic_cache(

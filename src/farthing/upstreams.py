@@ -22,7 +22,7 @@ from farthing.models.transport.passage import PASSED, Passage
 from farthing.models.transport.trust import ca_of_environment, missing_ca_of_environment
 from farthing.protocols import Transport
 from farthing.turn import Turn, in_task
-from farthing.types import Json, Target
+from farthing.types import Json, Target, Tenant
 
 ASK_S = 2.0  # a person waits for the start; a list of models takes a tenth of it
 ASKED_S = 60.0  # between two questions for a provider's models
@@ -228,6 +228,13 @@ def list_models(router: RulesRouter, targets: Targets) -> tuple[Json, ...]:
         if name not in known:
             listed.append(_described(name, target))
     return tuple(listed)
+
+
+def list_named(tenant: Tenant, targets: Targets) -> tuple[Json, ...]:
+    """What the list of a key names, each model by its full name; it is known by that alone."""
+    names = () if tenant.scope is None else sorted(tenant.scope.names)
+    found = ((name, targets.open(name)) for name in names if name not in targets.configured)
+    return tuple(_described(name, one) for name, one in found if one is not None and one.name == name)
 
 
 def describe_model(name: str, router: RulesRouter, targets: Targets) -> Json | None:
