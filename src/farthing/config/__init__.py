@@ -53,6 +53,7 @@ from farthing.config.knobs import (
     TierConfig,
     state_dir,
 )
+from farthing.config.opening import opening
 from farthing.config.prices import PriceConfig, TierPriceConfig, TokenPriceConfig
 from farthing.config.quality import (
     CheckConfig,
@@ -136,6 +137,7 @@ __all__ = [
     "loads",
     "loopback",
     "meanings",
+    "opening",
     "plain",
     "policy_version",
     "render",

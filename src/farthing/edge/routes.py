@@ -131,6 +131,8 @@ class Edge:
         self._feedback = feedback.Allowances(clock)
         self._id_prefix = f"req_{int(time()):08x}{secrets.token_hex(4)}"
         self._ids = count(1)
+        self.reload_refused = ""
+        """Why the file of the configuration is not the one that serves, in a word; empty: it is."""
         self.unauthenticated = 0
         """Requests refused for their key since the start. They leave no row: anyone can send them."""
 
@@ -386,6 +388,10 @@ class Edge:
     async def ready(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
         if self._admission.draining:
             connection.answer(503, JSON_HEAD, b'{"status":"draining"}')
+        elif self.reload_refused:
+            connection.answer(
+                200, JSON_HEAD, encode({"status": "ok", "reload": "refused", "reason": self.reload_refused})
+            )
         else:
             connection.answer(200, JSON_HEAD, b'{"status":"ok"}')
 
