@@ -5,6 +5,7 @@
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -66,6 +67,7 @@ from farthing.pipeline.steps import Steps
 from farthing.postprocess.guard import DenyGuard
 from farthing.protocols import Classifier, Embedder, KeyValueStore, Ledger, Router, SemanticCache, Transport
 from farthing.quality import QualityParts, build_inspector
+from farthing.redact import Redactor
 from farthing.routing import Around, RoutingParts, build_scoring
 from farthing.semantics import (
     SemanticParts,
@@ -108,6 +110,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     user_key: bytes
     rates: dict[str, Rate] = {}
     """What each key has used of its allowance, by the key's digest."""
+    redact: Redactor = msgspec.field(default_factory=Redactor)
+    """Knows the secrets of every configuration that was built."""
     errands: Errands | None = None
     """The gateway's own requests; None: there are none."""
     semantic: SemanticParts | None = None
@@ -125,6 +129,7 @@ def open_parts(
     loop: asyncio.AbstractEventLoop,
     turn: Turn,
     errands: Errands | None = None,
+    redact: Redactor | None = None,
 ) -> tuple[SegmentLedger, Parts]:
     """Open what outlives a reload: the ledger, whose state is asked for beside, the stores, the transport.
 
@@ -146,6 +151,7 @@ def open_parts(
         health={},
         user_key=user_key(state_dir),
         errands=errands,
+        redact=Redactor(digest=configuration.key_digest) if redact is None else redact,
         semantic=SemanticParts(state_dir),
         cascades=CascadeParts(state_dir),
         quality=QualityParts(ledger, errands, state_dir),
@@ -176,6 +182,7 @@ def build(config: Config, parts: Parts) -> Serving:
     Raises:
         ConfigError: something in it names what is not there, or cannot be used.
     """
+    parts.redact.learn(*configuration.secrets_of(config, os.environ))
     for line in configuration.advice(config):
         log.warning("%s", line)
     catalogue = Catalogue.load().with_overrides(config.prices)
@@ -194,7 +201,10 @@ def build(config: Config, parts: Parts) -> Serving:
             health=parts.health, lengths=parts.lengths, errands=parts.errands, endpoint=endpoints.get
         )
         router = build_scoring(config, rules, parts.routing, around)
-    providers = {name: build_provider(name, provider) for name, provider in config.providers.items()}
+    providers = {
+        name: build_provider(name, provider, redact=parts.redact)
+        for name, provider in config.providers.items()
+    }
     caching = config.cache.exact != "off"
     default = default_endpoint(config)
     endpoints.setdefault(default.name, default)
@@ -302,7 +312,7 @@ def build_semantic_cache(
 
         return RemoteEmbedder(
             parts.transport,
-            build_provider(wanted.provider, config.providers[wanted.provider]),
+            build_provider(wanted.provider, config.providers[wanted.provider], redact=parts.redact),
             target,
             dims=wanted.dims,
             window_s=wanted.window_ms / 1000,

@@ -37,6 +37,7 @@ from farthing.errors import BodyTooLarge, ConfigError, FarthingError, InvalidReq
 from farthing.ledger.drift_file import References
 from farthing.ledger.metrics import Metrics
 from farthing.log import set_up_logging
+from farthing.redact import Redactor
 from farthing.turn import Turn
 
 log = logging.getLogger("farthing.gateway")
@@ -54,7 +55,14 @@ GC_ALLOCATIONS = 50_000  # requests leave no cycles; a full pass over a warm hea
 class Gateway:
     """One process: the server, what serves, and the life around them."""
 
-    def __init__(self, config: Config, *, source: Path | None, env: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        source: Path | None,
+        env: Mapping[str, str],
+        redact: Redactor | None = None,
+    ) -> None:
         loop = asyncio.get_running_loop()
         turn = Turn(loop)
         self._config = config
@@ -80,7 +88,7 @@ class Gateway:
             state_dir=configuration.state_dir(config, env),
         )
         self._segments, self._parts = open_parts(
-            config, env, self._metrics, loop, turn, errands=self._errands
+            config, env, self._metrics, loop, turn, errands=self._errands, redact=redact
         )
         serving = build(config, self._parts)
         self._errands.reconfigure(config.errands, serving.steps)
@@ -390,6 +398,14 @@ def _refusal(status: int, message: str) -> tuple[bytes, bytes]:
     return head, error_body(error)
 
 
+def _log(config: Config, env: Mapping[str, str]) -> Redactor:
+    """Begin to log; returns what takes secrets out of it."""
+    redact = Redactor(digest=configuration.key_digest)
+    redact.learn(*configuration.secrets_of(config, env))
+    set_up_logging(config.log.level, as_json=config.log.json, stream=sys.stderr, redact=redact.line)
+    return redact
+
+
 def answer_ahead(
     config: Config, *, env: Mapping[str, str], order: Order, told: Callable[[Row], None]
 ) -> Record:
@@ -398,7 +414,7 @@ def answer_ahead(
     Raises:
         ConfigError: the configuration cannot be used. StoreError: the counts cannot be read.
     """
-    set_up_logging(config.log.level, as_json=config.log.json, stream=sys.stderr)
+    redact = _log(config, env)
 
     async def main() -> Record:
         loop = asyncio.get_running_loop()
@@ -409,7 +425,7 @@ def answer_ahead(
             clock_unix_s=time.time,
             state_dir=configuration.state_dir(config, env),
         )
-        _, parts = open_parts(config, env, Metrics(), loop, Turn(loop), errands=errands)
+        _, parts = open_parts(config, env, Metrics(), loop, Turn(loop), errands=errands, redact=redact)
         try:
             serving = build(config, parts)
             errands.reconfigure(config.errands, serving.steps)
@@ -453,11 +469,11 @@ def run(
     Raises:
         ConfigError: the configuration cannot be served, or its address is taken.
     """
-    set_up_logging(config.log.level, as_json=config.log.json, stream=sys.stderr)
+    redact = _log(config, env)
 
     async def main() -> int:
         try:
-            gateway = Gateway(config, source=source, env=env)
+            gateway = Gateway(config, source=source, env=env, redact=redact)
             return await gateway.run(ready)
         except OSError as error:
             server = config.server
@@ -465,6 +481,12 @@ def run(
                 f"cannot listen on {server.host}:{server.port}: {error.strerror}; choose another --port"
             ) from error
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        status: int = runner.run(main())
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            status: int = runner.run(main())
+    except FarthingError:
+        raise
+    except Exception:  # Python would print it as it is, secrets included
+        log.exception("stopped by a fault of ours")
+        return 1
     return status

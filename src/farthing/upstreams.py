@@ -21,6 +21,7 @@ from farthing.models.transport.origin import HttpOrigin, parse_base_url
 from farthing.models.transport.passage import PASSED, Passage
 from farthing.models.transport.trust import ca_of_environment, missing_ca_of_environment
 from farthing.protocols import Transport
+from farthing.redact import Redactor
 from farthing.turn import Turn, in_task
 from farthing.types import Json, Target, Tenant
 
@@ -33,10 +34,15 @@ log = logging.getLogger("farthing.upstreams")
 
 
 def build_provider(
-    name: str, provider: ProviderConfig, env: Mapping[str, str] = os.environ
+    name: str,
+    provider: ProviderConfig,
+    env: Mapping[str, str] = os.environ,
+    redact: Redactor | None = None,
 ) -> OpenAIProvider:
-    """Raises:
-    ConfigError: it cannot be reached like this; names the key or the variable.
+    """`redact` knows what none of its errors may repeat; None: its own key.
+
+    Raises:
+        ConfigError: it cannot be reached like this; names the key or the variable.
     """
     host, port, tls, path = parse_base_url(provider.base_url)
     ca = provider.ca_file
@@ -61,7 +67,7 @@ def build_provider(
         files_stamp_ns=max(map(_changed_ns, (ca, provider.client_cert_file, provider.client_key_file))),
     )
     try:
-        return OpenAIProvider(
+        built = OpenAIProvider(
             name,
             origin,
             path=path,
@@ -74,6 +80,9 @@ def build_provider(
         )
     except ValueError as error:
         raise ConfigError(str(error)) from error
+    if redact is not None:
+        built.redact = redact
+    return built
 
 
 def _proxy(

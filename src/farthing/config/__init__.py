@@ -65,6 +65,7 @@ from farthing.config.quality import (
 )
 from farthing.config.read import CONFIG_BYTES_MAX, ENV_PREFIX, FAULTS_SHOWN_MAX, load, loads
 from farthing.config.secret import Secret, key_digest
+from farthing.config.secrets import secrets_of
 from farthing.config.show import plain, render, schema
 from farthing.config.table import Table
 from farthing.config.versions import answers_version, policy_version
@@ -142,5 +143,6 @@ __all__ = [
     "policy_version",
     "render",
     "schema",
+    "secrets_of",
     "state_dir",
 ]

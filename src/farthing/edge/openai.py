@@ -423,4 +423,4 @@ def error_body(error: FarthingError) -> bytes:
     code = error.code
     if isinstance(error, NoProviderLeft) and error.status == 429:
         code = "rate_limit_exceeded"
-    return encode({"error": {"message": str(error), "type": error.kind, "param": param, "code": code}})
+    return encode({"error": {"message": error.in_full, "type": error.kind, "param": param, "code": code}})
