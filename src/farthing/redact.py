@@ -223,6 +223,8 @@ RUN_CHARS_ODD = 6  # where a digit or a character beyond ASCII is among them
 WORD_CHARS_MIN = 3  # of what stands in quotes
 SHORT_CHARS_MIN = 4  # of a text that is shorter than a run, and all of it is there
 DATA_CHARS = 4_096  # of an image or a file in the request, at either end
+ESCAPE_CHARS = 6  # as in \\u00e9
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|[nrt])")
 _NOT_WORDS = re.compile(r"[\W_]+")
 _QUOTED = re.compile(r"'([^']{1,400})'|\"([^\"]{1,400})\"|`([^`]{1,400})`|“([^”]{1,400})”|«([^»]{1,400})»")
 _NAMES = frozenset({"role", "type", "model"})
@@ -241,20 +243,26 @@ def without_asked(text: str, body: Any) -> str | None:
     folded = [one for one in (_NOT_WORDS.sub("", value.casefold()) for value in values) if one]
     asked = "\n".join(folded)
     places, letters = [], []
-    for place, char in enumerate(text):
+    for place, char in enumerate(_ESCAPE.sub(_unescaped, text)):
         for one in char.casefold():
             if one.isalnum():
                 places.append(place)
                 letters.append(one)
     said = "".join(letters)
     found = [*_runs(said, asked), *_shorts(said, folded)]
-    spans = [(places[start], places[end - 1] + 1) for start, end in found]
+    ends = [place + (ESCAPE_CHARS if text[place] == "\\" else 1) for place in places]
+    spans = [(places[start], ends[end - 1]) for start, end in found]
     for quoted in _QUOTED.finditer(text):
         group = quoted.lastindex or 0
         inner = _NOT_WORDS.sub("", quoted[group].casefold())
         if len(inner) >= WORD_CHARS_MIN and inner in asked:
             spans.append(quoted.span(group))
     return _without(text, spans, ASKED)
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    """What an escape of JSON stands for, as long as it."""
+    return (chr(int(found[1], 16)) if found[1] else " ").ljust(len(found[0]))
 
 
 def _runs(said: str, asked: str) -> Iterator[Span]:
@@ -266,7 +274,7 @@ def _runs(said: str, asked: str) -> Iterator[Span]:
             continue
         if not short.isascii() or not short.isalpha():
             yield start, end
-        elif said[start : start + RUN_CHARS] in asked and start + RUN_CHARS <= len(said):
+        if start + RUN_CHARS <= len(said) and said[start : start + RUN_CHARS] in asked:
             yield start, start + RUN_CHARS
 
 
