@@ -5,6 +5,7 @@
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -22,6 +23,7 @@ from farthing.brain.cache.off import NoCache
 from farthing.brain.classify.rules import RulesClassifier
 from farthing.brain.contract.memory import MemoryContract
 from farthing.brain.route.rules import Policy, RulesRouter
+from farthing.brain.route.scope import Scopes
 from farthing.cascading import CascadeParts, build_cascades, cascaded
 from farthing.conditions import unknown_words
 from farthing.config import (
@@ -39,6 +41,7 @@ from farthing.config import (
     policy_version,
 )
 from farthing.edge.auth import Keys
+from farthing.edge.gate import Gate
 from farthing.edge.openai import Reader
 from farthing.edge.rate import Rate
 from farthing.edge.routes import Serving
@@ -65,6 +68,7 @@ from farthing.pipeline.steps import Steps
 from farthing.postprocess.guard import DenyGuard
 from farthing.protocols import Classifier, Embedder, KeyValueStore, Ledger, Router, SemanticCache, Transport
 from farthing.quality import QualityParts, build_inspector
+from farthing.redact import Redactor
 from farthing.routing import Around, RoutingParts, build_scoring
 from farthing.semantics import (
     SemanticParts,
@@ -77,8 +81,15 @@ from farthing.stores.kv.memory import MemoryStore
 from farthing.stores.kv.sqlite import SqliteStore
 from farthing.stores.user_key import user_key
 from farthing.turn import Turn
-from farthing.types import Endpoint, Prompt, Request, Target, Tenant, Terms
-from farthing.upstreams import LiveModels, build_provider, describe_model, list_models, passed_names
+from farthing.types import Endpoint, Prompt, Request, Target, Tenant, Terms, replace
+from farthing.upstreams import (
+    LiveModels,
+    build_provider,
+    describe_model,
+    list_models,
+    list_named,
+    passed_names,
+)
 
 log = logging.getLogger("farthing.app")
 
@@ -100,6 +111,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     user_key: bytes
     rates: dict[str, Rate] = {}
     """What each key has used of its allowance, by the key's digest."""
+    redact: Redactor = msgspec.field(default_factory=Redactor)
+    """Knows the secrets of every configuration that was built."""
     errands: Errands | None = None
     """The gateway's own requests; None: there are none."""
     semantic: SemanticParts | None = None
@@ -117,6 +130,7 @@ def open_parts(
     loop: asyncio.AbstractEventLoop,
     turn: Turn,
     errands: Errands | None = None,
+    redact: Redactor | None = None,
 ) -> tuple[SegmentLedger, Parts]:
     """Open what outlives a reload: the ledger, whose state is asked for beside, the stores, the transport.
 
@@ -138,6 +152,7 @@ def open_parts(
         health={},
         user_key=user_key(state_dir),
         errands=errands,
+        redact=Redactor(digest=configuration.key_digest) if redact is None else redact,
         semantic=SemanticParts(state_dir),
         cascades=CascadeParts(state_dir),
         quality=QualityParts(ledger, errands, state_dir),
@@ -168,26 +183,35 @@ def build(config: Config, parts: Parts) -> Serving:
     Raises:
         ConfigError: something in it names what is not there, or cannot be used.
     """
+    parts.redact.learn(*configuration.secrets_of(config, os.environ))
     for line in configuration.advice(config):
         log.warning("%s", line)
     catalogue = Catalogue.load().with_overrides(config.prices)
     targets = Targets(config, catalogue)
     check_priced(config, targets)
     policy = policy_version(config)
-    endpoints = {name: build_endpoint(name, endpoint, config) for name, endpoint in config.endpoints.items()}
     rules = build_router(config, targets)
     for line in unknown_words(config):  # after the router has read every condition
         log.warning("%s", line)
+    scopes = Scopes(config.endpoints, rules, targets.open)
+    endpoints = {
+        name: replace(build_endpoint(name, endpoint, config), scope=scopes.of_endpoint(name))
+        for name, endpoint in config.endpoints.items()
+    }
     router: Router = rules
     if config.route.kind != "rules":
         around = Around(
             health=parts.health, lengths=parts.lengths, errands=parts.errands, endpoint=endpoints.get
         )
         router = build_scoring(config, rules, parts.routing, around)
-    providers = {name: build_provider(name, provider) for name, provider in config.providers.items()}
+    providers = {
+        name: build_provider(name, provider, redact=parts.redact)
+        for name, provider in config.providers.items()
+    }
     caching = config.cache.exact != "off"
     default = default_endpoint(config)
     endpoints.setdefault(default.name, default)
+    names = model_names(rules)
     semantic, endpoints = build_semantic_cache(config, parts, endpoints, targets)
     inspector = build_inspector(
         config,
@@ -240,8 +264,9 @@ def build(config: Config, parts: Parts) -> Serving:
         named,
         endpoints[default.name],
         parts.user_key,
-        names=model_names(rules),
+        names=names,
         passed=passed_names(config.providers.values()),
+        gate=Gate(names, rules.choosing, targets.beyond),
     )
     listed = list_models(rules, targets)
     return Serving(
@@ -251,20 +276,31 @@ def build(config: Config, parts: Parts) -> Serving:
             config.keys,
             local_only=loopback(config.server.host) and not config.server.hosts,
             rates=parts.rates,
+            scope_of=scopes.of_key,
         ),
         server=config.server,
         models=listed,
         more_models=LiveModels(
-            {name: one for name, one in providers.items() if not config.providers[name].models},
+            {name: providers[name] for name in asked_for_models(config)},
             parts.transport,
             targets,
             [entry["id"] for entry in listed],
             time.monotonic,
         ).entries,
+        named=partial(list_named, targets=targets),
         model=partial(describe_model, router=rules, targets=targets),
         targets=frozenset(targets.configured),
         keeper=None if parts.semantic is None else build_keeper(parts.semantic, endpoints),
     )
+
+
+def asked_for_models(config: Config) -> list[str]:
+    """The providers that are asked what they have: not where the operator said it, nor where no client may
+    ask for more than the configuration names."""
+    lists = [key.models for key in config.keys] + [one.models for one in config.endpoints.values()]
+    open_ended = any(name.endswith("*") for names in lists for name in names or ())
+    asked = config.providers if open_ended else config.passing()
+    return [name for name in asked if not config.providers[name].models]
 
 
 def build_semantic_cache(
@@ -279,7 +315,7 @@ def build_semantic_cache(
 
         return RemoteEmbedder(
             parts.transport,
-            build_provider(wanted.provider, config.providers[wanted.provider]),
+            build_provider(wanted.provider, config.providers[wanted.provider], redact=parts.redact),
             target,
             dims=wanted.dims,
             window_s=wanted.window_ms / 1000,

@@ -30,7 +30,8 @@
 
 A bug is not in this tree: it is an AssertionError or a TypeError, and it is answered with a 500.
 Messages say what is wrong and what to do about it; they are shown to the client as they are, so they
-never hold a secret, a stored prompt or another tenant's name.
+never hold a secret, a stored prompt or another tenant's name. A provider's words are kept apart (`words`):
+only the client that asked gets them, and its receipt an excerpt.
 """
 
 from collections.abc import Sequence
@@ -46,6 +47,12 @@ class FarthingError(Exception):
     retry: ClassVar[bool | None] = None
     """Whether a client should send the same again: sent as `x-should-retry`. False: it cannot help, or was
     done here already. None: nothing is said, and the client does as it would without us."""
+
+    @property
+    def in_full(self) -> str:
+        """The message with the words of a provider that belong to it, for the client who asked. The message
+        alone, which goes into logs too, has none: they may repeat what was asked."""
+        return str(self)
 
 
 class RequestError(FarthingError):
@@ -180,8 +187,11 @@ class ProviderError(FarthingError):
         said: dict[str, Any] | None = None,
         retry_after_s: float | None = None,
         again: bool = False,
+        words: str = "",
     ) -> None:
         super().__init__(message)
+        self.words = words
+        """What the provider said, in a line; empty when it said nothing. Without our keys."""
         self.upstream_status = upstream_status
         self.said = said
         """The provider's own error object, to be passed on as it is; None: it sent none, or none that may be
@@ -197,6 +207,10 @@ class ProviderError(FarthingError):
         self.target = ""
         """The target that was asked; empty until `models/call` has written it."""
 
+    @property
+    def in_full(self) -> str:
+        return f"{self}: {self.words}" if self.words else str(self)
+
 
 class ProviderUnavailable(ProviderError):
     code = "provider_unavailable"
@@ -209,6 +223,7 @@ class ProviderUnavailable(ProviderError):
         said: dict[str, Any] | None = None,
         retry_after_s: float | None = None,
         again: bool = False,
+        words: str = "",
         nothing_received: bool = False,
     ) -> None:
         super().__init__(
@@ -217,6 +232,7 @@ class ProviderUnavailable(ProviderError):
             said=said,
             retry_after_s=retry_after_s,
             again=again or nothing_received,
+            words=words,
         )
         self.nothing_received = nothing_received
         """The connection ended before a single byte of a reply: it may have been stale."""
@@ -261,9 +277,14 @@ class NoProviderLeft(FarthingError):
         permanent = bool(self.failures) and all(map(_permanent, self.failures))
         if permanent or (tried_again and self.retry_after_s is None):
             self.retry = False  # type: ignore[misc]
-        super().__init__("; ".join(f"{f.code}: {f}" for f in failures) or "the route has no target")
+        super().__init__("; ".join(f"{f.code}: {f}" for f in failures) or NO_TARGET)
+
+    @property
+    def in_full(self) -> str:
+        return "; ".join(f"{f.code}: {f.in_full}" for f in self.failures) or NO_TARGET
 
 
+NO_TARGET = "the route has no target"
 RETRY_AFTER_S_MAX = 31_536_000.0  # a year: SDKs give up at a long wait, and make a short one
 SOONER_S_MAX = 60.0  # where a target that named no wait may be well before
 
@@ -304,10 +325,16 @@ class StreamBroken(FarthingError):
     kind = "provider_error"
     code = "stream_broken"
 
-    def __init__(self, message: str, *, said: dict[str, Any] | None = None) -> None:
+    def __init__(self, message: str, *, said: dict[str, Any] | None = None, words: str = "") -> None:
         super().__init__(message)
         self.said = said
         """The provider's own error object; None: it broke without a word."""
+        self.words = words
+        """As of a `ProviderError`."""
+
+    @property
+    def in_full(self) -> str:
+        return f"{self}: {self.words}" if self.words else str(self)
 
 
 class StoreError(FarthingError):

@@ -134,7 +134,7 @@ class Cascades:
                 return better
         if broken is not None:  # nothing of it is out, so the client need not see a part of it
             receipt.usage = None
-            raise NoProviderLeft([ProviderUnavailable(str(broken), said=broken.said)])
+            raise NoProviderLeft([ProviderUnavailable(str(broken), said=broken.said, words=broken.words)])
         self._held_back(called, wanted, ended_s)
         return called
 

@@ -7,6 +7,7 @@ changes nothing. The address, the ledger and the cache's store stay as they were
 import asyncio
 import gc
 import logging
+import os
 import signal
 import sys
 import time
@@ -36,6 +37,7 @@ from farthing.errors import BodyTooLarge, ConfigError, FarthingError, InvalidReq
 from farthing.ledger.drift_file import References
 from farthing.ledger.metrics import Metrics
 from farthing.log import set_up_logging
+from farthing.redact import Redactor
 from farthing.turn import Turn
 
 log = logging.getLogger("farthing.gateway")
@@ -44,13 +46,23 @@ ADMIN_CONNECTIONS_MAX = 16
 ADMIN_BODY_BYTES_MAX = 65_536
 ADMIN_QUIET_S = 10.0  # the same while idle and while a request arrives: then the next to end is the quietest
 WATCH_S = 0.3  # a changed file is applied within a second
+SETTLE_S = 0.02  # a file that is being written is not read
+SETTLE_LOOKS = 50
+OPENS = frozenset({"keys_gone", "hosts_gone", "host_widened"})
 GC_ALLOCATIONS = 50_000  # requests leave no cycles; a full pass over a warm heap takes 10 ms
 
 
 class Gateway:
     """One process: the server, what serves, and the life around them."""
 
-    def __init__(self, config: Config, *, source: Path | None, env: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        source: Path | None,
+        env: Mapping[str, str],
+        redact: Redactor | None = None,
+    ) -> None:
         loop = asyncio.get_running_loop()
         turn = Turn(loop)
         self._config = config
@@ -59,7 +71,9 @@ class Gateway:
         self._env = env
         self._stop = asyncio.Event()
         self._stamp = _stamp(source)
-        self._reloads = {"applied": 0, "refused": 0}
+        self._whole = _ends_its_line(source)
+        """The file that runs ended with a line break, so one without is cut."""
+        self._reloads = {"applied": 0, "refused": 0, "refused_open": 0}
         self._references = References(configuration.state_dir(config, env))
         self._reloading = asyncio.Lock()
         self._told: set[asyncio.Task[None]] = set()
@@ -74,7 +88,7 @@ class Gateway:
             state_dir=configuration.state_dir(config, env),
         )
         self._segments, self._parts = open_parts(
-            config, env, self._metrics, loop, turn, errands=self._errands
+            config, env, self._metrics, loop, turn, errands=self._errands, redact=redact
         )
         serving = build(config, self._parts)
         self._errands.reconfigure(config.errands, serving.steps)
@@ -201,7 +215,7 @@ class Gateway:
             try:
                 await self._reload()
             except Exception:
-                self._reloads["refused"] += 1
+                self._refused("internal_error")
                 log.exception("reload refused by a fault of ours, the last good configuration stays")
 
     def _read_anew(self, source: Path) -> Config:
@@ -210,14 +224,26 @@ class Gateway:
         Raises:
             ConfigError: it is not good. StoreError: a file cannot be opened.
         """
+        before = _settled(source)
         config = configuration.load(source, self._env)
+        whole = _ends_its_line(source)
+        if before is None or before != _stamp(source) or (self._whole and not whole):
+            raise _Refused(
+                "half_written",
+                f"{source}: it is cut, or still being written: it has to end with a line break as before; "
+                "write another file and rename it",
+            )
+        self._whole = whole
         if not config.providers and not config.answers:
             raise ConfigError(f"{source}: nothing in it can answer")
         host = self._address[0]  # where we listen, whatever the file says now
         if not loopback(host) and not config.keys and not config.server.allow_keyless:
-            raise ConfigError(
-                f"{source}: no key is left and {host} is open to others until a restart; add one"
+            raise _Refused(
+                "keys_gone", f"{source}: no key is left and {host} is open to others until a restart; add one"
             )
+        opens = configuration.opening(self._config, config)
+        if opens is not None:
+            raise _Refused(opens[0], f"{source}: {opens[1]}")
         if self._parts.semantic is not None:
             self._parts.semantic.prepare(config)
         return config
@@ -231,7 +257,7 @@ class Gateway:
             serving = build(config, self._parts)
             stage = build_stage(config, self._env, serving)
         except (FarthingError, OSError) as error:
-            self._reloads["refused"] += 1
+            self._refused(error.why if isinstance(error, _Refused) else "not_good")
             log.error("reload refused, the last good configuration stays: %s", error)
             return
         for name in ("ledger", "state_dir"):
@@ -253,7 +279,14 @@ class Gateway:
         self._admission.resize(config.server.requests_max)
         self._config = config
         self._reloads["applied"] += 1
+        self._edge.reload_refused = ""
         log.info("configuration reloaded, policy %s", serving.steps.money.policy)
+
+    def _refused(self, why: str) -> None:
+        """What the file says now is not what runs, for the reason of that name."""
+        self._reloads["refused"] += 1
+        self._reloads["refused_open"] += why in OPENS
+        self._edge.reload_refused = why
 
     async def _watch(self) -> None:
         """Reload when the file has changed and then stayed the same for a moment: the first half of a
@@ -286,6 +319,8 @@ class Gateway:
             "connections": len(self._server.connections),
             "reloads_applied": self._reloads["applied"],
             "reloads_refused": self._reloads["refused"],
+            "reloads_refused_open": self._reloads["refused_open"],
+            "config_stale": float(bool(self._edge.reload_refused)),
             "route_policies_applied": self._parts.routing.audit.applied,
             "route_policies_refused": self._parts.routing.audit.refused,
             "ledger_available": float(state.available),
@@ -303,6 +338,38 @@ def _tell_fault(task: "asyncio.Task[None]") -> None:
     error = None if task.cancelled() else task.exception()
     if error is not None:
         log.error("a part of the gateway stopped by a fault of ours", exc_info=error)
+
+
+class _Refused(ConfigError):
+    """A reload that would open what is shut, or of half a file. `why` is a short name for probes."""
+
+    def __init__(self, why: str, message: str) -> None:
+        super().__init__(message)
+        self.why = why
+
+
+def _settled(source: Path) -> tuple[int, int] | None:
+    """The stamp of a file that stays the same for a moment; None: it is not there, or changes on and on."""
+    stamp = _stamp(source)
+    for _ in range(SETTLE_LOOKS):
+        time.sleep(SETTLE_S)
+        before, stamp = stamp, _stamp(source)
+        if stamp == before:
+            return stamp
+    return None
+
+
+def _ends_its_line(source: Path | None) -> bool:
+    """Whether the last line of the file is a whole one."""
+    if source is None:
+        return False
+    try:
+        with source.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - 1))
+            return file.read(1) == b"\n"
+    except OSError:
+        return False
 
 
 def _stamp(source: Path | None) -> tuple[int, int] | None:
@@ -331,6 +398,14 @@ def _refusal(status: int, message: str) -> tuple[bytes, bytes]:
     return head, error_body(error)
 
 
+def _log(config: Config, env: Mapping[str, str]) -> Redactor:
+    """Begin to log; returns what takes secrets out of it."""
+    redact = Redactor(digest=configuration.key_digest)
+    redact.learn(*configuration.secrets_of(config, env))
+    set_up_logging(config.log.level, as_json=config.log.json, stream=sys.stderr, redact=redact.line)
+    return redact
+
+
 def answer_ahead(
     config: Config, *, env: Mapping[str, str], order: Order, told: Callable[[Row], None]
 ) -> Record:
@@ -339,7 +414,7 @@ def answer_ahead(
     Raises:
         ConfigError: the configuration cannot be used. StoreError: the counts cannot be read.
     """
-    set_up_logging(config.log.level, as_json=config.log.json, stream=sys.stderr)
+    redact = _log(config, env)
 
     async def main() -> Record:
         loop = asyncio.get_running_loop()
@@ -350,7 +425,7 @@ def answer_ahead(
             clock_unix_s=time.time,
             state_dir=configuration.state_dir(config, env),
         )
-        _, parts = open_parts(config, env, Metrics(), loop, Turn(loop), errands=errands)
+        _, parts = open_parts(config, env, Metrics(), loop, Turn(loop), errands=errands, redact=redact)
         try:
             serving = build(config, parts)
             errands.reconfigure(config.errands, serving.steps)
@@ -394,11 +469,11 @@ def run(
     Raises:
         ConfigError: the configuration cannot be served, or its address is taken.
     """
-    set_up_logging(config.log.level, as_json=config.log.json, stream=sys.stderr)
+    redact = _log(config, env)
 
     async def main() -> int:
         try:
-            gateway = Gateway(config, source=source, env=env)
+            gateway = Gateway(config, source=source, env=env, redact=redact)
             return await gateway.run(ready)
         except OSError as error:
             server = config.server
@@ -406,6 +481,12 @@ def run(
                 f"cannot listen on {server.host}:{server.port}: {error.strerror}; choose another --port"
             ) from error
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        status: int = runner.run(main())
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            status: int = runner.run(main())
+    except FarthingError:
+        raise
+    except Exception:  # Python would print it as it is, secrets included
+        log.exception("stopped by a fault of ours")
+        return 1
     return status

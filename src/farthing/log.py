@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from typing import TextIO
 
 import msgspec
@@ -9,29 +10,53 @@ import msgspec
 _encode = msgspec.json.Encoder().encode
 
 
+Redact = Callable[[str], str]
+
+
+def _as_it_is(text: str) -> str:
+    return text
+
+
+class Lines(logging.Formatter):
+    """For a person: a line, and a traceback below it. `redact` takes secrets out of what is written."""
+
+    def __init__(self, redact: Redact = _as_it_is) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
+        self._redact = redact
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._redact(super().format(record))
+
+
 class JsonLines(logging.Formatter):
-    """One JSON object a line."""
+    """One JSON object a line. `redact` as of `Lines`."""
+
+    def __init__(self, redact: Redact = _as_it_is) -> None:
+        super().__init__()
+        self._redact = redact
 
     def format(self, record: logging.LogRecord) -> str:
         fields = {
             "at": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{record.msecs:03.0f}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": self._redact(record.getMessage()),
         }
         if record.exc_info:
-            fields["traceback"] = self.formatException(record.exc_info)
+            fields["traceback"] = self._redact(self.formatException(record.exc_info))
         return _encode(fields).decode()
 
 
-def set_up_logging(level: str, *, as_json: bool | None, stream: TextIO) -> None:
-    """Send Farthing's log to `stream`. `as_json` None: JSON unless it is a terminal. Twice is safe."""
+def set_up_logging(level: str, *, as_json: bool | None, stream: TextIO, redact: Redact = _as_it_is) -> None:
+    """Send Farthing's log to `stream`, and what asyncio tells of broken tasks, without what `redact` takes
+    out. `as_json` None: JSON unless it is a terminal. Twice is safe."""
     handler = logging.StreamHandler(stream)
     if as_json or (as_json is None and not stream.isatty()):
-        handler.setFormatter(JsonLines())
+        handler.setFormatter(JsonLines(redact))
     else:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
-    logger = logging.getLogger("farthing")
-    logger.handlers = [handler]
-    logger.setLevel(level.upper())
-    logger.propagate = False
+        handler.setFormatter(Lines(redact))
+    for name, least in (("farthing", level.upper()), ("asyncio", "WARNING")):
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.setLevel(least)
+        logger.propagate = False

@@ -24,6 +24,21 @@ CHOICES_MAX = 1_000_000  # above what anybody gives at once
 # -- who asks, under which terms --------------------------------------------------------------------
 
 
+class Scope(Struct, frozen=True, kw_only=True):
+    """What may be asked for by name and what may be chosen: an allow-list, resolved for one configuration."""
+
+    names: frozenset[str]
+    """Every name that may be asked for, as far as the configuration knows it."""
+    begins: tuple[str, ...] = ()
+    """What other names may begin with."""
+    opens: tuple[str, ...] = ()
+    """Those of them that say at which provider: models that nothing else names may be asked for there."""
+    named_tiers: frozenset[str] = frozenset()
+    """Tiers that may be asked for where nothing but a tier can be named."""
+    tiers: tuple[str, ...] | None = None
+    """Tiers among which may be chosen where the client leaves the choice; None: all."""
+
+
 class Tenant(Struct, frozen=True, kw_only=True):
     """Whom a key belongs to. Caches, sessions and single flight never cross tenants."""
 
@@ -33,6 +48,8 @@ class Tenant(Struct, frozen=True, kw_only=True):
     """The endpoint every request with this key goes to, or None."""
     key: str = ""
     """What the key is known by in receipts; never anything of the key itself. Empty: none was asked for."""
+    scope: Scope | None = None
+    """What its key may ask for, that of its endpoint included; None: anything."""
 
 
 class Terms(Struct, frozen=True, kw_only=True):
@@ -122,6 +139,8 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     """None: only the same question gets a stored answer."""
     baseline: str | None = None
     """Target `provider/model` that savings are measured against; None is the gateway's."""
+    scope: Scope | None = None
+    """What may be asked for here; None: anything."""
 
     def asked_anew(self) -> "Endpoint":
         """As it is for one request that wants a fresh answer: what is stored is not read, and the fresh one
@@ -166,6 +185,8 @@ class Request(Struct, frozen=True, kw_only=True):
     """The client's own word for the task; wins over the classifier."""
     tier: str | None = None
     """A tier the client named (`/llm-inference`); wins over the router's rules."""
+    tiers: tuple[str, ...] | None = None
+    """Tiers among which may be chosen where the client leaves the choice; None: all."""
     language: str | None = None
     retrieval: bool = False
     """The prompt carries retrieved passages (said by the client until Farthing retrieves itself)."""

@@ -21,8 +21,9 @@ from farthing.models.transport.origin import HttpOrigin, parse_base_url
 from farthing.models.transport.passage import PASSED, Passage
 from farthing.models.transport.trust import ca_of_environment, missing_ca_of_environment
 from farthing.protocols import Transport
+from farthing.redact import Redactor
 from farthing.turn import Turn, in_task
-from farthing.types import Json, Target
+from farthing.types import Json, Target, Tenant
 
 ASK_S = 2.0  # a person waits for the start; a list of models takes a tenth of it
 ASKED_S = 60.0  # between two questions for a provider's models
@@ -33,10 +34,15 @@ log = logging.getLogger("farthing.upstreams")
 
 
 def build_provider(
-    name: str, provider: ProviderConfig, env: Mapping[str, str] = os.environ
+    name: str,
+    provider: ProviderConfig,
+    env: Mapping[str, str] = os.environ,
+    redact: Redactor | None = None,
 ) -> OpenAIProvider:
-    """Raises:
-    ConfigError: it cannot be reached like this; names the key or the variable.
+    """`redact` knows what none of its errors may repeat; None: its own key.
+
+    Raises:
+        ConfigError: it cannot be reached like this; names the key or the variable.
     """
     host, port, tls, path = parse_base_url(provider.base_url)
     ca = provider.ca_file
@@ -61,7 +67,7 @@ def build_provider(
         files_stamp_ns=max(map(_changed_ns, (ca, provider.client_cert_file, provider.client_key_file))),
     )
     try:
-        return OpenAIProvider(
+        built = OpenAIProvider(
             name,
             origin,
             path=path,
@@ -74,6 +80,9 @@ def build_provider(
         )
     except ValueError as error:
         raise ConfigError(str(error)) from error
+    if redact is not None:
+        built.redact = redact
+    return built
 
 
 def _proxy(
@@ -228,6 +237,13 @@ def list_models(router: RulesRouter, targets: Targets) -> tuple[Json, ...]:
         if name not in known:
             listed.append(_described(name, target))
     return tuple(listed)
+
+
+def list_named(tenant: Tenant, targets: Targets) -> tuple[Json, ...]:
+    """What the list of a key names, each model by its full name; it is known by that alone."""
+    names = () if tenant.scope is None else sorted(tenant.scope.names)
+    found = ((name, targets.open(name)) for name in names if name not in targets.configured)
+    return tuple(_described(name, one) for name, one in found if one is not None and one.name == name)
 
 
 def describe_model(name: str, router: RulesRouter, targets: Targets) -> Json | None:

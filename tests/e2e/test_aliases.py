@@ -238,8 +238,8 @@ def test_every_name_that_is_listed_can_be_asked_for(gateway: Running) -> None:
 
 def test_a_bound_key_sees_the_names_of_its_own_endpoint_only(gateway: Running) -> None:
     names = {entry["id"] for entry in listed(gateway, BOUND)}
-    assert {"farthing/tier", "gpt-tier", "by-tier", "auto", "cheap", "a/good-cheap", "good-cheap"} <= names
-    assert not names & {"farthing/money", "gpt-money", "by-money"}
+    assert {"farthing/tier", "gpt-tier", "by-tier", "auto", "expensive", "a/good-expensive"} <= names
+    assert not names & {"farthing/money", "gpt-money", "by-money", "cheap", "a/good-cheap", "good-cheap"}
     assert {"farthing/money", "gpt-money"} <= {entry["id"] for entry in listed(gateway, FREE)}
 
 

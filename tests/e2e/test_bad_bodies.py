@@ -40,6 +40,7 @@ endpoint = "faq"
 [endpoints.other]
 [providers.a]
 base_url = "{upstream.base_url}"
+pass_through = true
 [tiers.cheap]
 targets = ["a/good-cheap"]
 [cache]

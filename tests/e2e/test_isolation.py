@@ -33,6 +33,7 @@ normalised = true
 keys = [{{ key = "faq:refund", phrases = ["How do I get my money back?", "refund"] }}]
 [providers.a]
 base_url = "{upstream.base_url}"
+pass_through = true
 [tiers.cheap]
 targets = ["a/good-cheap"]
 [tiers.slow]

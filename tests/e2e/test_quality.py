@@ -40,6 +40,7 @@ digest = "{key_digest("sk-few")}"
 requests_per_minute = 2
 [providers.a]
 base_url = "{upstream.base_url}"
+pass_through = true
 [tiers.cheap]
 targets = ["a/good-cheap"]
 [tiers.expensive]

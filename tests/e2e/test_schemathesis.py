@@ -33,6 +33,7 @@ digest = "{digest}"
 
 [providers.faults]
 base_url = "{base_url}"
+pass_through = true
 
 [tiers.cheap]
 targets = ["faults/small"]

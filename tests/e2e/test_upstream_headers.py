@@ -121,7 +121,7 @@ def test_what_comes_from_the_cache_says_nothing_of_limits(tmp_path: Path) -> Non
 
 def test_a_keys_own_limit_wins_over_the_providers_and_stands_there_once(tmp_path: Path) -> None:
     text = f'[[keys]]\ntenant = "t"\ndigest = "{key_digest("sk-k")}"\nrequests_per_minute = 7\n'
-    with Canned(answer) as server, running(text + config(server), tmp_path) as gateway:
+    with Canned(answer) as server, running(text + config(server, "pass_through = true"), tmp_path) as gateway:
         key = {"authorization": "Bearer sk-k"}
         for more in ({}, {"stream": True}, {"bad": True}):
             reply = gateway.chat(f"q {more}", headers=key, model="a/m", **more)

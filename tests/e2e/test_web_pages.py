@@ -42,6 +42,7 @@ body_bytes_max = 100_000
 {key if keys else ""}
 [providers.a]
 base_url = "{upstream.base_url}"
+pass_through = true
 [tiers.cheap]
 targets = ["a/good"]
 """

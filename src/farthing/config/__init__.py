@@ -53,6 +53,7 @@ from farthing.config.knobs import (
     TierConfig,
     state_dir,
 )
+from farthing.config.opening import opening
 from farthing.config.prices import PriceConfig, TierPriceConfig, TokenPriceConfig
 from farthing.config.quality import (
     CheckConfig,
@@ -72,6 +73,7 @@ from farthing.config.read import (
     loads,
 )
 from farthing.config.secret import Secret, key_digest
+from farthing.config.secrets import secrets_of
 from farthing.config.show import plain, render, schema, written
 from farthing.config.table import Table
 from farthing.config.versions import answers_version, policy_version
@@ -147,10 +149,12 @@ __all__ = [
     "loads",
     "loopback",
     "meanings",
+    "opening",
     "plain",
     "policy_version",
     "render",
     "schema",
+    "secrets_of",
     "state_dir",
     "written",
 ]

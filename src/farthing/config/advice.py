@@ -1,5 +1,7 @@
 """What is allowed and likely a mistake: told at the start, by a reload and by `farthing check`."""
 
+from collections.abc import Iterator
+
 from farthing.config.knobs import Config
 from farthing.config.upstream import advice_of
 
@@ -23,4 +25,28 @@ def advice(config: Config) -> tuple[str, ...]:
     ]
     if "*" in config.server.cors_origins and not config.keys:
         lines.append(f"server.cors_origins: {ANY_PAGE}")
+    lines += _of_scopes(config)
     return tuple(lines)
+
+
+def _of_scopes(config: Config) -> Iterator[str]:
+    """What clients with keys may rely on and may not ask for any more."""
+    if not config.keys:
+        return
+    for name, provider in config.providers.items():
+        if provider.pass_through is None and not provider.models:
+            yield (
+                f"providers.{name}.pass_through: with [[keys]] clients may ask only for those of its models "
+                "that tiers, aliases, prices and lists of keys name, others are answered 404; list them in "
+                f"providers.{name}.models, or set it to true, or to false where that is meant"
+            )
+    for index, key in enumerate(config.keys):
+        endpoint = config.endpoints.get(key.endpoint or "")
+        if endpoint is None or endpoint.tier is None or (key.tiers, key.models) != (None, None):
+            continue
+        if endpoint.tiers is None and endpoint.models is None:
+            yield (
+                f"keys[{index}].endpoint: this key may use no tier but {endpoint.tier}, that of its "
+                "endpoint; other tiers and models are answered 403; to say what it may use, set "
+                f"endpoints.{key.endpoint}.tiers"
+            )

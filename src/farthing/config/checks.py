@@ -10,11 +10,13 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from farthing.config import upstream
-from farthing.config.aliases import AUTO, alias_faults
+from farthing.config.aliases import AUTO, alias_faults, fault_of_name
 from farthing.config.cascade import ConsistencyCheckConfig, JudgeCheckConfig, LogprobsCheckConfig
 from farthing.config.knobs import (
     DEFAULT_RULES,
     Config,
+    EndpointConfig,
+    KeyConfig,
     ProviderConfig,
     RemoteEmbedderConfig,
     RouteConfig,
@@ -274,7 +276,11 @@ class Checks:
 
     def _endpoints(self) -> Faults:
         for name, endpoint in self.config.endpoints.items():
-            yield from self._tier(endpoint.tier, ("endpoints", name, "tier"))
+            here = ("endpoints", name)
+            yield from self._tier(endpoint.tier, (*here, "tier"))
+            yield from self._allowed(endpoint, here)
+            if endpoint.tiers is not None and endpoint.tier not in (None, *endpoint.tiers):
+                yield (*here, "tier"), f"{quoted(endpoint.tier)} is not among the tiers that may be used here"
             yield from self._form(endpoint.baseline, ("endpoints", name, "baseline"))
         yield from self._form(self.config.report.baseline, ("report", "baseline"))
 
@@ -288,6 +294,33 @@ class Checks:
         if name is not None and name not in self.config.endpoints:
             yield here, self._unknown("endpoint", name, self.config.endpoints)
 
+    def _allowed(self, table: KeyConfig | EndpointConfig, here: Where) -> Faults:
+        """Lists of what may be asked for."""
+        for key, names in (("models", table.models), ("tiers", table.tiers)):
+            if names is not None and not names:
+                yield (*here, key), "nothing could be asked for; name something, or remove it for anything"
+        for index, name in enumerate(table.models or ()):
+            fault = fault_of_name(name)
+            if fault:
+                yield (*here, "models", index), f"the name of a model {fault}"
+            elif "*" in name[:-1]:
+                yield (*here, "models", index), 'a "*" can only stand at the end, as in "openai/*"'
+        for index, tier in enumerate(table.tiers or ()):
+            yield from self._tier(tier, (*here, "tiers", index))
+
+    def _may_use_some(self, key: KeyConfig, here: Where) -> Faults:
+        """A key that is bound to an endpoint may use what both allow."""
+        endpoint = self.config.endpoints.get(key.endpoint or "")
+        if endpoint is None or key.tiers is None or key.models is not None or endpoint.models is not None:
+            return
+        tiers = endpoint.tiers if endpoint.tiers is not None or endpoint.tier is None else (endpoint.tier,)
+        if tiers is not None and not set(tiers) & set(key.tiers):
+            yield (
+                (*here, "tiers"),
+                f"none of them may be used at the endpoint {quoted(key.endpoint)}, which has "
+                f"{', '.join(map(quoted, tiers))}",
+            )
+
     def _keys(self) -> Faults:
         seen: dict[str, int] = {}
         named: dict[str, int] = {}
@@ -297,6 +330,8 @@ class Checks:
                 other = dotted(("keys", named[key.name]))
                 yield (*here, "name"), f"{other} has this name; reports could not tell the two apart"
             yield from self._endpoint(key.endpoint, (*here, "endpoint"))
+            yield from self._allowed(key, here)
+            yield from self._may_use_some(key, here)
             if not key.tenant:
                 yield (*here, "tenant"), "a key belongs to somebody; give the tenant a name"
             if (key.digest is None) == (key.key is None):

@@ -59,6 +59,11 @@ class KeyConfig(Table, frozen=True):
     """What receipts call the key; empty: the start of its digest."""
     plan: str = ""
     endpoint: str | None = None
+    models: tuple[str, ...] | None = None
+    """Names that its clients may write for `model`; a `*` at the end stands for anything. With `tiers` beside
+    it, what either of the two allows. None: any that the configuration knows."""
+    tiers: tuple[str, ...] | None = None
+    """Tiers that they may use: by name, by the name of one of their targets, and where rules choose."""
     requests_per_minute: int | None = None
     """Requests the key may send at once, and get back evenly over a minute. None: no limit."""
 
@@ -324,6 +329,12 @@ class TierConfig(Table, frozen=True):
 class EndpointConfig(Table, frozen=True):
     task: str | None = None
     tier: str | None = None
+    """The tier of every request that leaves the choice to us. Keys that are bound to the endpoint may use no
+    other, but for those of `models` and `tiers`."""
+    models: tuple[str, ...] | None = None
+    """As of a key, for every request here: the endpoint itself may always be asked for."""
+    tiers: tuple[str, ...] | None = None
+    """As of a key, for every request here. None: for keys that are bound to it `tier`, where it has one."""
     calls_max: int | None = None
     target_s: float | None = None
     deadline_s: float | None = None
@@ -357,6 +368,9 @@ class ProviderConfig(Table, frozen=True):
     models: tuple[str, ...] = ()
     """Models it has: found by their bare names and listed by `GET /v1/models`. Empty: the price list's are
     found, and others by `provider/model`."""
+    pass_through: bool | None = None
+    """Clients may ask for models of it that no tier, alias, price, allow-list or `models` names. None: only
+    where no keys are configured."""
     client_cert_file: Path | None = None
     """PEM file of our own certificate, for a server that asks for one (mTLS)."""
     client_key_file: Path | None = None
@@ -450,6 +464,15 @@ class Config(Table, frozen=True):
     log: LogConfig = LogConfig()
     state_dir: Path | None = None
     """None: `$XDG_STATE_HOME/farthing`, else `~/.local/state/farthing`."""
+
+    def passing(self) -> tuple[str, ...]:
+        """The providers that clients may ask for models which the configuration does not name."""
+        by_default = not self.keys
+        return tuple(
+            name
+            for name, provider in self.providers.items()
+            if (by_default if provider.pass_through is None else provider.pass_through)
+        )
 
 
 def state_dir(config: Config, env: Mapping[str, str]) -> Path:

@@ -22,11 +22,14 @@ def answers_version(config: Config) -> str:
             endpoint,
             cache=msgspec.structs.replace(endpoint.cache, semantic=EndpointSemanticConfig()),
             quality=QualityConfig(),
+            models=None,
+            tiers=None,
         )
         for name, endpoint in config.endpoints.items()
     }
     providers = {
-        name: msgspec.structs.replace(provider, batch=False) for name, provider in config.providers.items()
+        name: msgspec.structs.replace(provider, batch=False, pass_through=None)
+        for name, provider in config.providers.items()
     }
     deciding = Config(
         providers=providers,

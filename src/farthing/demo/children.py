@@ -91,7 +91,11 @@ def configuration(
             {"tenant": corporate, "digest": key_digest(tenant_keys[corporate]), "plan": "enterprise"},
         ],
         "providers": {
-            f"simulated-{name}": {"base_url": f"http://127.0.0.1:{port}/v1", "connections_max": 1_024}
+            f"simulated-{name}": {
+                "base_url": f"http://127.0.0.1:{port}/v1",
+                "pass_through": False,
+                "connections_max": 1_024,
+            }
             for name, port in ports.items()
         },
         "tiers": {name: {"targets": [target]} for name, target in targets.items()},

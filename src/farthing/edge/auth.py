@@ -1,12 +1,12 @@
 """Key -> tenant, by full digest, in memory. No store, no I/O, and nothing of the key is kept."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from farthing.config import KeyConfig, key_digest, loopback
 from farthing.edge.rate import Rate
 from farthing.errors import Forbidden, Unauthenticated
-from farthing.types import Tenant
+from farthing.types import Scope, Tenant
 
 KEY_CHARS_MAX = 256
 DIGEST_SHOWN = len("b2:") + 8
@@ -28,8 +28,10 @@ class Keys:
         *,
         local_only: bool = False,
         rates: dict[str, Rate] | None = None,
+        scope_of: Callable[[KeyConfig], Scope | None] = lambda key: None,
     ) -> None:
-        """`rates` holds what each key has used of its allowance, by digest, and outlives a reload."""
+        """`scope_of` says what a key may ask for. `rates` holds what each key has used of its allowance, by
+        digest, and outlives a reload."""
         self._local_only = local_only
         self._tenants: dict[str, Tenant] = {}
         self._rates: dict[int, Rate] = {}
@@ -38,7 +40,11 @@ class Keys:
             digest = key.digest if key.key is None else key_digest(key.key.value)
             assert digest is not None, "the configuration has checked that there is one"
             tenant = Tenant(
-                name=key.tenant, plan=key.plan, endpoint=key.endpoint, key=key.name or digest[:DIGEST_SHOWN]
+                name=key.tenant,
+                plan=key.plan,
+                endpoint=key.endpoint,
+                key=key.name or digest[:DIGEST_SHOWN],
+                scope=scope_of(key),
             )
             self._tenants[digest] = tenant
             per_minute = key.requests_per_minute

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from farthing.config import ENDPOINT_PREFIX, fault_of_name
 from farthing.edge.fields import convert
+from farthing.edge.gate import Gate
 from farthing.errors import (
     FarthingError,
     Forbidden,
@@ -91,10 +92,11 @@ class Reader:
         *,
         names: Mapping[str, str] | None = None,
         passed: frozenset[bytes] = frozenset(),
+        gate: Gate | None = None,
     ) -> None:
         """`names`: every model name that is known, with the one to go on with: an alias of an endpoint is
         that endpoint, everything else itself. Others go on as they are. `passed` are the headers that go up
-        to providers, names in lower case."""
+        to providers, names in lower case. `gate` says what may be asked for."""
         self._passed = passed
         self._heard = passed.union((SESSION, TASK, CACHE_CONTROL, DOCUMENTS))
         self._endpoints = endpoints
@@ -102,10 +104,14 @@ class Reader:
         self._user_digest = blake2b(digest_size=8, key=user_key)
         self._names = {} if names is None else names
         self._folded = _only_ones(self._names)
+        self._gate = Gate(self._names) if gate is None else gate
 
-    def chat(self, body: Json, asked: Asked) -> Request:
-        """Raises:
-        InvalidRequest: names the field and what it must be. UnknownModel, Forbidden: the endpoint.
+    def chat(self, body: Json, asked: Asked, tier: str | None = None) -> Request:
+        """`tier` is asked for instead of a model.
+
+        Raises:
+            InvalidRequest: names the field and what it must be. UnknownModel, Forbidden: the endpoint, the
+                model or the tier.
         """
         read = convert(body, _ChatBody)
         model = self._names.get(read.model)
@@ -137,12 +143,16 @@ class Reader:
             session, task_type = _word(headers.get(SESSION)), _word(headers.get(TASK))
             documents = _documents(headers[DOCUMENTS]) if DOCUMENTS in headers else ()
             passed = self.passed(headers)
+        tiers: tuple[str, ...] | None = None
+        tenant = asked.tenant
+        if tenant.scope is not None or endpoint.scope is not None or model not in self._names:
+            tiers = self._gate.tiers(model, tier, tenant, endpoint)
         alias = ""
         if model != read.model:
             alias, body = read.model, {**body, "model": model}
         return Request(
             id=asked.id,
-            tenant=asked.tenant,
+            tenant=tenant,
             endpoint=endpoint,
             operation="chat",
             model=model,
@@ -160,6 +170,8 @@ class Reader:
             received_s=asked.received_s,
             passed=passed,
             media_tokens=media_tokens,
+            tier=tier,
+            tiers=tiers,
         )
 
     def embeddings(self, body: Json, asked: Asked) -> Request:
@@ -172,6 +184,9 @@ class Reader:
         endpoint = self.endpoint(model, asked)
         if CACHE_CONTROL in asked.headers:
             endpoint = _cached_as_asked(endpoint, asked.headers[CACHE_CONTROL])
+        tiers: tuple[str, ...] | None = None
+        if asked.tenant.scope is not None or endpoint.scope is not None or model not in self._names:
+            tiers = self._gate.tiers(model, None, asked.tenant, endpoint)
         alias = ""
         if model != read.model:
             alias, body = read.model, {**body, "model": model}
@@ -191,6 +206,7 @@ class Reader:
             task_type="embed",
             received_s=asked.received_s,
             passed=self.passed(asked.headers),
+            tiers=tiers,
         )
 
     def _spelled(self, said: str) -> str:
@@ -253,9 +269,20 @@ class Reader:
             return self._default
         found = self._endpoints.get(name)
         if found is None:
-            known = ", ".join(sorted(self._endpoints)) or "none is configured"
+            scope = tenant.scope
+            told = [n for n in sorted(self._endpoints) if scope is None or ENDPOINT_PREFIX + n in scope.names]
+            known = ", ".join(told) or ("none" if self._endpoints else "none is configured")
             raise UnknownModel(f"there is no endpoint `{name[:100]}`; known: {known}", param=param)
         return found
+
+    def may_ask(self, model: str, tenant: Tenant) -> bool:
+        """Whether a client of `tenant` may write `model`, a name as `GET /v1/models` has it."""
+        goal = self._names.get(model, model)
+        name = goal[len(ENDPOINT_PREFIX) :] if goal.startswith(ENDPOINT_PREFIX) else tenant.endpoint
+        if tenant.endpoint not in (None, name):
+            return False
+        endpoint = self._default if name is None else self.named(name)
+        return endpoint is not None and self._gate.may_ask(goal, tenant, endpoint)
 
     def endpoint_named(self, said: str) -> str:
         """The name of the endpoint that `said` means: its own, with or without `farthing/` in front, or an
@@ -389,4 +416,4 @@ def error_body(error: FarthingError) -> bytes:
     code = error.code
     if isinstance(error, NoProviderLeft) and error.status == 429:
         code = "rate_limit_exceeded"
-    return encode({"error": {"message": str(error), "type": error.kind, "param": param, "code": code}})
+    return encode({"error": {"message": error.in_full, "type": error.kind, "param": param, "code": code}})

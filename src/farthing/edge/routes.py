@@ -64,11 +64,13 @@ class Serving(Struct, frozen=True, kw_only=True):
     keys: Keys
     server: ServerConfig
     models: tuple[Json, ...]
-    """What `GET /v1/models` lists; an entry with `endpoint` leads there, and a key of another may not ask."""
+    """What `GET /v1/models` lists of the configuration, to keys that may ask for it."""
     more_models: Callable[[], Awaitable[tuple[Json, ...]]]
     """What it lists besides, as the providers say when they are asked."""
     model: Callable[[str], Json | None] = lambda name: None
     """The entry of one model, listed or not; None: nobody is known to have it."""
+    named: Callable[[Tenant], tuple[Json, ...]] = lambda tenant: ()
+    """What it lists besides of what the list of a key names."""
     targets: frozenset[str] = frozenset()
     """The names of the targets that are configured."""
     keeper: CacheKeeper | None = None
@@ -129,6 +131,8 @@ class Edge:
         self._feedback = feedback.Allowances(clock)
         self._id_prefix = f"req_{int(time()):08x}{secrets.token_hex(4)}"
         self._ids = count(1)
+        self.reload_refused = ""
+        """Why the file of the configuration is not the one that serves, in a word; empty: it is."""
         self.unauthenticated = 0
         """Requests refused for their key since the start. They leave no row: anyone can send them."""
 
@@ -325,8 +329,8 @@ class Edge:
     async def models(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
         tenant = self.serving.keys.tenant(http.headers)
         serving = self.serving
-        models = (*serving.models, *await serving.more_models())
-        listed = {"object": "list", "data": visible(models, tenant)}
+        models = (*serving.models, *serving.named(tenant), *await serving.more_models())
+        listed = {"object": "list", "data": visible(models, tenant, serving.reader)}
         connection.answer(200, JSON_HEAD + _id_head(request_id), encode(listed))
 
     async def model(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
@@ -334,13 +338,14 @@ class Edge:
         serving = self.serving
         tenant = serving.keys.tenant(http.headers)
         name = paths.named_model(http.path) or paths.named_model(paths.plain(http.path))
-        listed = (
-            entry for entry in visible(serving.models, tenant) if entry["id"] in (name, name.rstrip("/"))
-        )
-        entry = next(listed, None)
-        if entry is None and tenant.endpoint is None:
-            more = (one for one in await serving.more_models() if one["id"] in (name, name.rstrip("/")))
+        asked = (name, name.rstrip("/"))
+        known = (*serving.models, *serving.named(tenant))
+        entry = next((one for one in known if one["id"] in asked), None)
+        if entry is None:
+            more = (one for one in await serving.more_models() if one["id"] in asked)
             entry = serving.model(name) or next(more, None)
+        if entry is not None and not visible((entry,), tenant, serving.reader):
+            entry = None
         if entry is None:
             raise UnknownModel(
                 f"there is no model `{name[:200]}` here; GET /v1/models lists those that are", param="model"
@@ -384,6 +389,10 @@ class Edge:
     async def ready(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
         if self._admission.draining:
             connection.answer(503, JSON_HEAD, b'{"status":"draining"}')
+        elif self.reload_refused:
+            connection.answer(
+                200, JSON_HEAD, encode({"status": "ok", "reload": "refused", "reason": self.reload_refused})
+            )
         else:
             connection.answer(200, JSON_HEAD, b'{"status":"ok"}')
 
@@ -401,10 +410,13 @@ class Edge:
         connection.answer(200, JSON_HEAD, encode(about))
 
 
-def visible(models: tuple[Json, ...], tenant: Tenant) -> list[Json]:
-    """What a key may ask for: one that is bound to an endpoint may not ask for another."""
-    bound = tenant.endpoint
-    return [entry for entry in models if bound is None or entry.get("endpoint", bound) == bound]
+def visible(models: tuple[Json, ...], tenant: Tenant, reader: Reader) -> list[Json]:
+    """What a key may ask for, each name once."""
+    found: dict[str, Json] = {}
+    for entry in models:
+        if reader.may_ask(entry["id"], tenant):
+            found.setdefault(entry["id"], entry)
+    return list(found.values())
 
 
 async def _in_texts(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -> Answer:

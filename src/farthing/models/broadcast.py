@@ -128,7 +128,7 @@ class Broadcast:
         if isinstance(error, ContractExceeded):
             raise ContractExceeded(str(error), limit=error.limit) from error
         if isinstance(error, StreamBroken):
-            raise StreamBroken(str(error)) from error
+            raise StreamBroken(str(error), said=error.said, words=error.words) from error
         if error is not None:
             raise StreamBroken("the call that this stream was shared from was ended") from error
 

@@ -327,6 +327,7 @@ class Caller:
         called.returned, attempt.upstream_id = provider.passage.down(exchange.headers, request.id)
         if not 200 <= status < 300:
             error = provider.failure(status, exchange.headers, await _error_body(exchange))
+            called.returned, attempt.upstream_id = provider.unsaid(called.returned, attempt.upstream_id)
             error.returned = called.returned
             raise error
         if prompt.stream:
@@ -348,7 +349,9 @@ class Caller:
                 try:
                     await called.stream.gather()
                 except StreamBroken as error:
-                    raise ProviderUnavailable(str(error), said=error.said, again=True) from error
+                    raise ProviderUnavailable(
+                        str(error), said=error.said, words=error.words, again=True
+                    ) from error
         else:
             called.reply = provider.whole(exchange.headers, await exchange.read(limits.answer_bytes_max))
             attempt.ttft_ms = (self._clock() - began_s) * 1000

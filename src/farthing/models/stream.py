@@ -411,11 +411,14 @@ class Stream(Waits):
     def _bad(self, error: BadStream | RecursionError) -> FarthingError:
         if not isinstance(error, ProviderSaid):
             return self._broken(str(error))
-        return self._broken(str(error), error.said) if self._begun else self._in_answer(error.payload)
+        said = self._in_answer(error.payload)
+        return self._broken(str(error), said) if self._begun else said
 
-    def _broken(self, why: str, said: Json | None = None) -> StreamBroken:
-        chunks = self.reader.chunks
-        return StreamBroken(f"the provider's stream broke after {chunks} chunks: {why}", said=said)
+    def _broken(self, why: str, error: ProviderError | None = None) -> StreamBroken:
+        message = f"the provider's stream broke after {self.reader.chunks} chunks: {why}"
+        if error is None:
+            return StreamBroken(message)
+        return StreamBroken(message, said=error.said, words=error.words)
 
     def _finish(self, error: FarthingError | None) -> None:
         self._finished = True

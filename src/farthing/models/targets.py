@@ -33,6 +33,7 @@ class Targets:
         for name in (*named, *(price.target for price in config.prices if self._is_target(price.target))):
             self.configured.setdefault(name, self._target(name))
         self._listings = [Listing(n, p.models, catalogue) for n, p in config.providers.items()]
+        self._open_providers = frozenset(config.passing())
         self._folded_providers = {name.casefold(): name for name in config.providers}
         self._others: dict[str, Target] = {}
         self._opened: dict[str, Target | None] = {}
@@ -138,6 +139,19 @@ class Targets:
         """Whether the target's provider is known to have its model."""
         known = (one for one in self._listings if one.provider == target.provider)
         return any(one.find(target.model) or one.priced(target.model) for one in known)
+
+    def passes(self, target: Target) -> bool:
+        """Whether clients may ask for it though nothing but its name may be known of it."""
+        listing = next((one for one in self._listings if one.provider == target.provider), None)
+        if listing is not None and listing.models and listing.find(target.model) is not None:
+            return True
+        return target.provider in self._open_providers or target.name in self.configured
+
+    def beyond(self, model: str) -> tuple[str, bool]:
+        """The target that a name which nothing is configured for leads to, empty without one, and whether
+        clients may ask for it; where there is no target, whether there may be any such name."""
+        target = self.open(model)
+        return ("", bool(self._open_providers)) if target is None else (target.name, self.passes(target))
 
     def offered(self) -> list[Target]:
         """What providers are known to have beyond what is configured, in their order: only what they or the

@@ -115,7 +115,7 @@ async def answer(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -
         await let_go(memory)
         return reply
     except BaseException as error:
-        note_failure(receipt, error)
+        note_failure(request, receipt, error)
         raise
     finally:
         if memory.flight is not None:

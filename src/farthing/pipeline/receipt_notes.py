@@ -1,6 +1,7 @@
 """What the receipt says of each stage: who asked, who answered, how it ended."""
 
 import asyncio
+import re
 
 from farthing.errors import (
     ContractExceeded,
@@ -10,7 +11,13 @@ from farthing.errors import (
 )
 from farthing.models.call import Called
 from farthing.pipeline.steps import Steps
+from farthing.redact import without_asked
 from farthing.types import CacheHit, Look, Receipt, Request, Route, Traits
+
+MESSAGE_CHARS_MAX = 1_000
+WORD_CHARS_MAX = 40
+_A_WORD = re.compile(r"[A-Za-z]{1,24}(?:[ _.:-][A-Za-z]{1,24}){0,3}")
+EXCERPT_CHARS_MAX = 500  # of a message that holds words of a provider
 
 
 def note_asked(request: Request, traits: Traits, steps: Steps, receipt: Receipt) -> None:
@@ -88,11 +95,11 @@ def note_end(request: Request, receipt: Receipt, called: Called) -> None:
         raise ContractExceeded(f"the endpoint's {stream.cut} was reached", limit=stream.cut)
 
 
-def note_failure(receipt: Receipt, error: BaseException) -> None:
+def note_failure(request: Request, receipt: Receipt, error: BaseException) -> None:
     """Why there is no answer. What is neither ours nor a cancellation is a bug: the edge answers 500 and logs
     it, and it leaves a receipt too."""
     if isinstance(error, FarthingError):
-        note_error(receipt, error)
+        note_error(receipt, error, request)
     elif isinstance(error, asyncio.CancelledError):
         note_cancelled(receipt, error)
     else:
@@ -106,9 +113,16 @@ def note_cancelled(receipt: Receipt, error: asyncio.CancelledError) -> None:
     receipt.stop_reason = receipt.error = why
 
 
-def note_error(receipt: Receipt, error: FarthingError) -> None:
+def note_error(receipt: Receipt, error: FarthingError, request: Request | None = None) -> None:
+    """Of what a provider said an excerpt is kept, without what `request` says; nothing where that is not
+    known."""
     receipt.error = error.code
-    receipt.error_message = str(error)[:1000]
+    receipt.error_message = str(error)[:MESSAGE_CHARS_MAX]
+    if request is not None:
+        told = error.in_full[:EXCERPT_CHARS_MAX]
+        if told != receipt.error_message:
+            told = without_asked(told, request.body) or receipt.error_message
+        receipt.error_message = told
     receipt.status = error.status
     if isinstance(error, ContractExceeded):
         receipt.stop_reason = f"limit:{error.limit}"
@@ -119,7 +133,9 @@ def note_error(receipt: Receipt, error: FarthingError) -> None:
 
 
 def stop_reason(finish_reason: str | None, called: Called) -> str:
-    """The provider's word, or the limit of ours that made it stop."""
+    """The provider's word, or the limit of ours that made it stop; `other` for what is no word."""
     if finish_reason == "length" and called.capped_by is not None:
         return f"limit:{called.capped_by}"
+    if finish_reason and (len(finish_reason) > WORD_CHARS_MAX or not finish_reason.isidentifier()):
+        return finish_reason if _A_WORD.fullmatch(finish_reason) else "other"
     return finish_reason or "stop"

@@ -146,6 +146,8 @@ def digest_of(form: str, policy: str, request: Request, body: Json, *more: Any) 
         body,
         *more,
     )
+    if request.tiers is not None:
+        scope = (*scope, {"tiers": request.tiers})
     if request.passed:
         chosen = [pair for pair in request.passed if pair[0] not in SAME_ANSWER]
         scope = (*scope, {"headers": chosen}) if chosen else scope

@@ -97,6 +97,9 @@ class RulesRouter:
         self._endpoint_tiers = {
             name: _ready(name, t, "tier of the endpoint") for name, t in policy.tiers.items()
         }
+        self._may_be = {
+            name: _ready(name, t, "first of the tiers that may be used") for name, t in policy.tiers.items()
+        }
         self._rules = tuple(self._rule(index, rule) for index, rule in enumerate(policy.rules))
         self._directs = tuple(map(_direct, policy.directs))
         self._phrase_chars_max = max(
@@ -117,6 +120,15 @@ class RulesRouter:
         """The endpoint that a model name leads to, by itself or as an alias; None when it leads to none."""
         meaning = self._aliases.get(name, name)
         return meaning[len(ENDPOINT_PREFIX) :] if meaning.startswith(ENDPOINT_PREFIX) else None
+
+    @property
+    def choosing(self) -> frozenset[str]:
+        """`auto` and the aliases that leave the choice to rules or to an endpoint."""
+        return self._choosing
+
+    def meaning_of(self, name: str) -> str:
+        """What a name stands for when every alias is followed; itself when it is none."""
+        return self._aliases.get(name, name)
 
     def target_of(self, name: str) -> Target | None:
         """The target a known name pins, by itself or as an alias; None when it leaves a choice."""
@@ -167,6 +179,8 @@ class RulesRouter:
         name = request.model
         if request.tier is not None or request.operation != "chat" or self._default is None:
             return False
+        if request.tiers is not None:  # what predicts chooses among all tiers
+            return False
         if name not in self._choosing and not name.startswith(ENDPOINT_PREFIX):
             return False
         if self._directs and self._direct_answer(request, traits) is not None:
@@ -201,7 +215,8 @@ class RulesRouter:
         if name in self._choosing or name.startswith(ENDPOINT_PREFIX):
             if request.operation != "chat":
                 return self._tier_of(request).route
-            return (self._endpoint_tiers.get(request.endpoint.tier or "") or _some(self._fallback)).route
+            pinned = self._tier_pinned(request)
+            return (pinned or self._otherwise(request, self._fallback)).route
         named = self._named.get(name)
         return self._open(name, request) if named is None else named.route
 
@@ -223,7 +238,7 @@ class RulesRouter:
 
     def _tier_of(self, request: Request) -> _Ready:
         """The tier of the endpoint: rules choose among models that chat, and none of those embeds."""
-        pinned = self._endpoint_tiers.get(request.endpoint.tier or "")
+        pinned = self._tier_pinned(request)
         if pinned is None:
             raise UnknownModel(
                 f"`{request.model[:100]}` is chosen by rules for chats: name an embeddings model, a tier or "
@@ -233,15 +248,28 @@ class RulesRouter:
         return pinned
 
     def _by_rules(self, request: Request, traits: Traits) -> _Ready:
-        tier = request.endpoint.tier
-        if tier is not None:
-            pinned = self._endpoint_tiers.get(tier)
-            if pinned is not None:
-                return pinned
+        pinned = self._tier_pinned(request)
+        if pinned is not None:
+            return pinned
+        allowed = request.tiers
         for holds, ready in self._rules:
-            if holds(request, traits):
+            if (allowed is None or ready.route.tier in allowed) and holds(request, traits):
                 return ready
-        return _some(self._default)
+        return self._otherwise(request, self._default)
+
+    def _tier_pinned(self, request: Request) -> _Ready | None:
+        """The tier of the endpoint; None: it has none, or the key may not use it."""
+        tier = request.endpoint.tier
+        if tier is None or (request.tiers is not None and tier not in request.tiers):
+            return None
+        return self._endpoint_tiers.get(tier)
+
+    def _otherwise(self, request: Request, default: _Ready | None) -> _Ready:
+        """The default tier where it may be used, else the first that may."""
+        allowed = request.tiers
+        if allowed is None or (default is not None and default.route.tier in allowed):
+            return _some(default)
+        return self._may_be[allowed[0]]
 
     def _direct_answer(self, request: Request, traits: Traits) -> Route | None:
         if request.operation != "chat":
@@ -262,13 +290,16 @@ class RulesRouter:
         if target is None:
             policy = self._policy
             known = [one for one in self.known_models() if self._may_know(request, one)]
-            why = unknown_model(name, known, policy.suggestions(name), policy.providers)
+            near = policy.suggestions(name) if request.tenant.scope is None else ()
+            why = unknown_model(name, known, near, policy.providers)
             raise UnknownModel(why, param="model")
         return Route(tier="", targets=(target,), reason=PINNED, pinned=True)
 
     def _may_know(self, request: Request, name: str) -> bool:
-        """A key that is bound to an endpoint is not told of others."""
-        bound = request.tenant.endpoint
+        """A key is not told of what it may not ask for."""
+        bound, scope = request.tenant.endpoint, request.tenant.scope
+        if scope is not None and name not in scope.names:
+            return False
         return bound is None or self.endpoint_of(name) in (None, bound)
 
     def _tier_asked(self, tier: str) -> _Ready:

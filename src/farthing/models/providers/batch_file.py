@@ -105,7 +105,7 @@ def _outcome(raw: bytes, wanted: Collection[str], provider: OpenAIProvider) -> t
         return None
     response = line.response
     if response is None:
-        return line.custom_id, Outcome(error=_failed(line.error))
+        return line.custom_id, Outcome(error=_failed(line.error, provider))
     body = bytes(response.body)
     if response.status_code != OK:
         error = provider.failure(response.status_code, {}, body)
@@ -119,13 +119,14 @@ def _outcome(raw: bytes, wanted: Collection[str], provider: OpenAIProvider) -> t
     return line.custom_id, Outcome(reply=reply, status=OK, usage=reply.usage)
 
 
-def _failed(error: _Failure | None) -> ProviderError:
+def _failed(error: _Failure | None, provider: OpenAIProvider) -> ProviderError:
     code = "" if error is None or error.code is None else str(error.code)[:100]
     if code == "batch_expired":
         return ProviderTimeout("the batch expired before this question was answered")
-    said = "" if error is None else " ".join((error.message or "").split())[:500]
-    what = ": ".join(part for part in (code, said) if part) or "it does not say why"
-    return ProviderUnavailable(f"the batch has no answer to this question: {what}")
+    message = "" if error is None else error.message or ""
+    said = provider.in_answer(msgspec.json.encode({"error": {"message": message or code, "code": code}}))
+    what = "" if said.words else ": it does not say why"
+    return ProviderUnavailable(f"the batch has no answer to this question{what}", words=said.words)
 
 
 def _usage(body: bytes, form: UsageForm) -> Usage | None:

@@ -20,11 +20,13 @@ from farthing.errors import (
 )
 from farthing.models.lenient_json import NotJson, read_json, write_json
 from farthing.models.transport.connection import header
+from farthing.redact import Redactor
 from farthing.types import Json
 
+NO_SECRETS = Redactor()
 WORDS_CHARS_MAX = 2_000
 _A_NAME = re.compile(r"[A-Za-z]{2,24}(?:[_.-][A-Za-z]{2,24}){0,6}")
-MESSAGE_CHARS_MAX = 500  # of them in a message of ours
+MESSAGE_CHARS_MAX = 500  # of them in a line
 DEPTH_MAX = 6
 NESTS_MAX = 50  # of an object that may say nothing; one that is deeper says something
 # Where the words stand, in the order to look: OpenAI, FastAPI, Spring, AWS, OAuth, problem details, Apigee.
@@ -56,48 +58,52 @@ MINIMAX = "base_resp"
 
 
 def failure(
-    provider: str, status: int, headers: Mapping[bytes, bytes], body: bytes, api_key: str | None = None
+    provider: str, status: int, headers: Mapping[bytes, bytes], body: bytes, redact: Redactor = NO_SECRETS
 ) -> ProviderError:
-    """What a reply of another status than success means. `api_key`: ours, which no word may repeat."""
-    said = error_object(body)
+    """What a reply of another status than success means. `redact` knows our keys."""
+    said = redact.value(error_object(body))
     if status == 401 or (status == 403 and _about_the_key(said)) or (status == 400 and _bad_key(said)):
         rejected = KeyRejected(
             f"{provider} answered {status}: it refused the gateway's own key", upstream_status=status
         )
-        rejected.told = _code_of(said, api_key)
+        rejected.told = _code_of(said)
         return rejected
-    if api_key is not None and said is not None and _repeats(said, api_key, status):
-        said = None
-    message = f"{provider} answered {status}{_told(said)}"
-    error = _of_status(status, message, said, wait_s(headers, body))
+    error = _of_status(status, f"{provider} answered {status}", said, wait_s(headers, body))
     advice = header(headers, SHOULD_RETRY)
     if advice in (b"true", b"false"):  # the official SDKs do as it says, whatever the status
         error.again = advice == b"true"
     return error
 
 
-def in_answer(provider: str, payload: bytes) -> ProviderError:
+def in_answer(provider: str, payload: bytes, redact: Redactor = NO_SECRETS) -> ProviderError:
     """What an error object means that came where an answer was to: as the body of a success, or as an event.
     Its code is the status where it is one."""
-    said = error_object(payload)
-    message = f"{provider} answered with an error{_told(said)}"
+    said = redact.value(error_object(payload))
+    message = f"{provider} answered with an error"
     code = _status_of(said)
     if code is None:
-        return ProviderUnavailable(message, said=said, again=True, upstream_status=502)
+        return ProviderUnavailable(message, said=said, words=words_of(said), again=True, upstream_status=502)
     return _of_status(code, message, said, wait_s({}, payload))
 
 
 def _of_status(status: int, message: str, said: Json | None, wait_s: float | None) -> ProviderError:
+    words = words_of(said)
     if status == 429:
         spent = said is not None and OUT_OF_MONEY.intersection(map(str, (said.get("code"), said.get("type"))))
-        return ProviderBusy(message, upstream_status=429, said=said, retry_after_s=wait_s, again=not spent)
+        return ProviderBusy(
+            message, upstream_status=429, said=said, words=words, retry_after_s=wait_s, again=not spent
+        )
     if status in (408, 504):
-        return ProviderTimeout(message, upstream_status=status, said=said, retry_after_s=wait_s, again=True)
+        return ProviderTimeout(
+            message, upstream_status=status, said=said, words=words, retry_after_s=wait_s, again=True
+        )
     if 400 <= status < 500:
         again = status in (409, 425)  # somebody else's turn, or too early: not for long
-        return ProviderRejected(message, upstream_status=status, said=said, again=again)
+        return ProviderRejected(message, upstream_status=status, said=said, words=words, again=again)
     again = status >= 500 and status not in (501, 505)
-    return ProviderUnavailable(message, upstream_status=status, said=said, retry_after_s=wait_s, again=again)
+    return ProviderUnavailable(
+        message, upstream_status=status, said=said, words=words, retry_after_s=wait_s, again=again
+    )
 
 
 # -- the words ---------------------------------------------------------------------------------------
@@ -190,9 +196,15 @@ def _named(error: Any) -> Json | None:
     return _as_object(words, error) if words else None
 
 
-def _told(said: Json | None) -> str:
-    """The words for a message of ours, after a colon; empty when there are none."""
-    return "" if said is None else f": {' '.join(said['message'].split())[:MESSAGE_CHARS_MAX]}"
+def words_of(said: Json | None) -> str:
+    """The words of an error object in a line, after its code where that says more; empty when there are
+    none."""
+    if said is None:
+        return ""
+    words, code = " ".join(said["message"].split())[:MESSAGE_CHARS_MAX], said.get("code")
+    if isinstance(code, str) and _A_NAME.fullmatch(code) and code not in words:
+        return f"{code}: {words}"
+    return words
 
 
 def _as_object(words: str, found: Json) -> Json:
@@ -279,22 +291,11 @@ def _bad_key(said: Json | None) -> bool:
     )
 
 
-def _repeats(said: Json, api_key: str, status: int) -> bool:
-    """Whether what the provider said may hold a part of our key, as `sk-ab***wxyz` does. A 403 is the more
-    likely to."""
-    text = repr(said)
-    if status == 403 and (api_key[:4] in text or "**" in text):
-        return True
-    return len(api_key) >= 8 and (api_key[:8] in text or ("*" in text and api_key[-4:] in text))
-
-
-def _code_of(said: Json | None, api_key: str | None) -> str:
+def _code_of(said: Json | None) -> str:
     """The code of a refusal of our key, for the operator; empty where it has none, or none that is a name.
     Its words stay here: they may hold a part of a key, ours or another."""
     code = "" if said is None else str(said.get("code") or said.get("type") or "")
-    if not _A_NAME.fullmatch(code) or (api_key is not None and _repeats({"": code}, api_key, 403)):
-        return ""
-    return code
+    return code if _A_NAME.fullmatch(code) else ""
 
 
 def wait_s(headers: Mapping[bytes, bytes], body: bytes, now_unix_s: float | None = None) -> float | None:

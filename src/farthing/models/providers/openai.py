@@ -23,6 +23,7 @@ from farthing.models.providers.sse import BadStream, EventReader, ProviderSaid
 from farthing.models.providers.usage import UNSAID, Ordinary, UsageForm, of_ordinary, read_usage
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
+from farthing.redact import Redactor
 from farthing.types import Json, Operation, Prompt, Target, Usage
 
 PATHS: dict[Operation, str] = {"chat": "/chat/completions", "embeddings": "/embeddings"}
@@ -177,7 +178,8 @@ class OpenAIProvider:
         """Answers yet to be read without trying how most have it: the last one that was tried was not so."""
         path = f"{origin.form}{path}"
         self._include_usage = include_usage
-        self._api_key = api_key
+        self.redact = Redactor(() if api_key is None else (api_key,))
+        """Knows what no error may repeat."""
         host = f"[{origin.host}]" if ":" in origin.host else origin.host
         if origin.port != (443 if origin.tls else 80):
             host = f"{host}:{origin.port}"
@@ -326,11 +328,16 @@ class OpenAIProvider:
 
     def failure(self, status: int, headers: Mapping[bytes, bytes], body: bytes) -> ProviderError:
         """What a reply of another status than success means."""
-        return failures.failure(self.name, status, headers, body, self._api_key)
+        return failures.failure(self.name, status, headers, body, self.redact)
+
+    def unsaid(self, returned: bytes, upstream_id: str) -> tuple[bytes, str]:
+        """Header lines and the id of a reply that is no answer, without what no error may repeat."""
+        lines = self.redact.text(returned.decode("latin-1")).encode("latin-1")
+        return lines, self.redact.text(upstream_id)
 
     def in_answer(self, payload: bytes) -> ProviderError:
         """What an error object means that came in place of an answer."""
-        return failures.in_answer(self.name, payload)
+        return failures.in_answer(self.name, payload, self.redact)
 
 
 def _is_plain(answer: Fields) -> bool:

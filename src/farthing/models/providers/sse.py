@@ -30,7 +30,7 @@ from farthing.models.providers.chunks import (
     is_whole,
 )
 from farthing.models.providers.completion import NotChunks, explode
-from farthing.models.providers.failures import error_object, is_error
+from farthing.models.providers.failures import is_error
 from farthing.models.providers.shown import chars_in, cites, said_chars
 from farthing.models.providers.usage import UNSAID, UsageForm, read_usage
 from farthing.types import Json, Usage
@@ -60,11 +60,8 @@ class ProviderSaid(BadStream):
     """An error object in the stream; `payload` is its JSON."""
 
     def __init__(self, payload: bytes) -> None:
-        said = error_object(payload)
-        super().__init__("the provider reported an error" if said is None else said["message"])
+        super().__init__("the provider reported an error")
         self.payload = payload
-        self.said = said
-        """As OpenAI's error object; None: it said nothing."""
 
 
 class EventReader:

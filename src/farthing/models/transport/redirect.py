@@ -4,14 +4,15 @@ A 307 or 308 to the same scheme, host and port is followed, once: the provider h
 the same request there. Anywhere else it is not, because the request carries a key and a conversation.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from urllib.parse import urljoin, urlsplit
 
 from farthing.config.proxy import authority
-from farthing.config.upstream import ENDINGS
+from farthing.config.upstream import ENDINGS, NEVER_PASSED
 from farthing.errors import ProviderRejected
 from farthing.models.transport.connection import header
 from farthing.models.transport.origin import HttpOrigin
+from farthing.redact import Redactor
 
 SAME_REQUEST = (307, 308)
 
@@ -27,6 +28,7 @@ def redirected(
     line, _, fields = head.partition(b"\r\n")
     method, target, _ = line.split(b" ")
     said = (header(headers, b"location") or b"").decode("latin-1")
+    shown = Redactor(_credentials(fields)).text
     if not said or not (said.isascii() and said.isprintable()) or " " in said:
         raise _refused(origin, status, "it redirects without saying where")
     try:
@@ -37,17 +39,19 @@ def redirected(
         raise _refused(origin, status, "it redirects to what is no URL") from None
     there = f"{url.scheme}://{authority(host, port)}"
     if there != str(origin).lower():
+        place = url.netloc.rpartition("@")[2][:200]
         base = next((url.path.removesuffix(end) for end in ENDINGS if url.path.endswith(end)), url.path)
         raise _refused(
             origin,
             status,
-            f"it redirects to {url.scheme}://{url.netloc.rpartition('@')[2][:200]}, and a key is sent to no "
-            f"other address than its own; if that is the provider's, set base_url = \"{url.scheme}://"
-            f'{url.netloc.rpartition("@")[2][:200]}{base[:200]}"',
+            f"it redirects to {url.scheme}://{shown(place)}, and a key is sent to no other address than its "
+            f'own; if that is the provider\'s, set base_url = "{url.scheme}://{shown(place + base[:200])}"',
         )
     if status not in SAME_REQUEST:
         raise _refused(
-            origin, status, f"it redirects to {url.path[:200]} by a status that does not keep the request"
+            origin,
+            status,
+            f"it redirects to {shown(url.path[:200])} by a status that does not keep the request",
         )
     if again:
         raise _refused(origin, status, "it redirects again and again; correct base_url")
@@ -57,3 +61,11 @@ def redirected(
 
 def _refused(origin: HttpOrigin, status: int, why: str) -> ProviderRejected:
     return ProviderRejected(f"{origin.name} answered {status}: {why}", upstream_status=status)
+
+
+def _credentials(fields: bytes) -> Iterator[str]:
+    """The values of our headers that are for the provider alone."""
+    for line in fields.decode("latin-1").split("\r\n"):
+        name, _, value = line.partition(": ")
+        if NEVER_PASSED.fullmatch(name.lower()) and ("auth" in name.lower() or "key" in name.lower()):
+            yield value.rpartition(" ")[2]

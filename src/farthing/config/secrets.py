@@ -1,0 +1,41 @@
+"""All values of a configuration that nobody may see, for whoever takes them out of texts."""
+
+import re
+from collections.abc import Iterator, Mapping
+from urllib.parse import unquote, urlsplit
+
+from farthing.config.knobs import Config
+from farthing.config.proxy import NO_PROXY
+
+PROXIES = ("https_proxy", "http_proxy", "all_proxy")
+_OF_A_SECRET = re.compile(r"key|token|secret|auth|passw|cookie|credential|session", re.IGNORECASE)
+"""In names of headers, though the values stand in the file."""
+
+
+def secrets_of(config: Config, env: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """The secrets of `config` and of the proxies of the environment; and the digests of clients' keys."""
+    found = [key.key.value for key in config.keys if key.key is not None]
+    if config.admin.key is not None:
+        found.append(config.admin.key.value)
+    for provider in config.providers.values():
+        if provider.api_key is not None:
+            found.append(provider.api_key.value)
+        found += (text for name, text in provider.headers.items() if _OF_A_SECRET.search(name))
+        if provider.proxy is not None and provider.proxy.value.lower() != NO_PROXY:
+            found += _of_url(provider.proxy.value)
+    for name in (*PROXIES, *map(str.upper, PROXIES)):
+        found += _of_url(env.get(name, ""))
+    return found, [key.digest for key in config.keys if key.digest is not None]
+
+
+def _of_url(text: str) -> Iterator[str]:
+    """The password of a URL, as it stands there and as it is meant."""
+    said = text.strip()
+    try:
+        parts = urlsplit(said if "://" in said else f"http://{said}")
+        password = parts.password or (None if parts.password is not None else parts.username)
+    except ValueError:
+        return
+    if password:
+        yield password
+        yield unquote(password)

@@ -1,0 +1,314 @@
+"""Takes secrets, and what was asked, out of texts that others wrote: errors of providers, lines of the log.
+
+A secret is known by its value: whole, in part (eight characters in a row of a longer one), masked as
+providers print it (`sk-ab***wxyz`, `...wxyz`), percent-encoded, in base64 or in hexadecimal. Keys of
+clients, of which only digests are kept, are known by these. A prompt is known by the request that the text is
+about.
+"""
+
+import re
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+from urllib.parse import unquote
+
+HIDDEN = "[redacted]"
+ASKED = "[prompt]"
+
+SECRET_CHARS_MIN = 7  # what is shorter is a placeholder of a local server (`none`, `ollama`)
+PARTS_FROM_CHARS = 16  # a part of a shorter secret may be any word
+PART_CHARS = 8
+SECRETS_MAX = 500  # those of configurations that are gone are forgotten first
+TEXT_CHARS_MAX = 65_536  # longer ones are cut: an error body has no more
+DEPTH_MAX = 32  # of an object; what lies deeper is left out
+SIDE_CHARS_MAX = 64  # beside a mask that are looked at
+MASKS_MAX = 50  # a text with more of them says nothing else
+TOKENS_MAX = 2_000  # that are compared by digest
+
+_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}  # keeps every character in its place
+_MASK = re.compile(r" ?(?:\*+|\.{2,}|…+|•+|·{2,}|[xX]{3,}|#{2,}|_{3,}|\[[^\]\n]{0,40}\]|<[^>\n]{0,40}>) ?")
+_OF_KEYS = re.compile(r"[A-Za-z0-9_+/=-]+")
+_ESCAPED = re.compile(r"[^\s\"'<>&?;,]+")
+_WHOLE_KEY = re.compile(r"[A-Za-z0-9_.~+-]{8,256}")
+_USERINFO = re.compile(r"://[^/\s@]{1,512}@")
+_QUERY = re.compile(
+    r"([?&][a-z_.-]{0,24}(?:key|token|secret|passw(?:or)?d|signature|sig|auth|credential)[a-z_.-]{0,12}=)"
+    r"[^&\s\"'<>#]+",
+    re.IGNORECASE,
+)
+_AUTHORIZATION = re.compile(r"\b(bearer|basic)(\s+)[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
+
+Span = tuple[int, int]
+
+
+class Redactor:
+    """The secrets of one process. May be asked in any thread; taught on the event loop."""
+
+    def __init__(self, secrets: Iterable[str] = (), *, digest: Callable[[str], str] | None = None) -> None:
+        """`digest` is that of `digests`, by which the keys of clients are known."""
+        self._digest = digest
+        self._digests: frozenset[str] = frozenset()
+        self._exact: tuple[str, ...] = ()
+        """The oldest first."""
+        self._secrets: tuple[str, ...] = ()
+        """In lower case: providers print them as they like."""
+        self._parts: frozenset[str] = frozenset()
+        self._forms: tuple[str, ...] = ()
+        """What the secrets are in base64 and in hexadecimal, but for characters that depend on their
+        neighbours."""
+        self.learn(secrets)
+
+    def learn(self, secrets: Iterable[str], digests: Iterable[str] = ()) -> None:
+        """Take these out too, besides those that are known: requests go on under the configuration they began
+        with."""
+        kept = [*self._exact, *(one for one in secrets if len(one) >= SECRET_CHARS_MIN)]
+        self._exact = tuple(dict.fromkeys(kept))[-SECRETS_MAX:]
+        self._forms = tuple({form for one in self._exact for form in _forms(one)})
+        self._secrets = known = tuple({one.translate(_LOWER) for one in self._exact})
+        self._parts = frozenset(
+            one[at : at + PART_CHARS]
+            for one in known
+            if len(one) >= PARTS_FROM_CHARS
+            for at in range(len(one) - PART_CHARS + 1)
+        )
+        self._digests = frozenset(list(self._digests.union(digests))[-SECRETS_MAX:])
+
+    def text(self, text: str) -> str:
+        """`text` without secrets."""
+        text = text[:TEXT_CHARS_MAX]
+        return _without(text, self._spans(text), HIDDEN) if self._secrets or self._digests else text
+
+    def line(self, text: str) -> str:
+        """As `text`, and without what looks like a secret of somebody: credentials of URLs and of headers.
+        For what is written down; a client is told what its provider says."""
+        text = self.text(text)
+        if "://" in text:
+            text = _USERINFO.sub(f"://{HIDDEN}@", text)
+        if "=" in text:
+            text = _QUERY.sub(rf"\g<1>{HIDDEN}", text)
+        return _AUTHORIZATION.sub(rf"\g<1>\g<2>{HIDDEN}", text)
+
+    def value(self, value: Any, depth: int = 0) -> Any:
+        """A JSON value without secrets, the names of its fields included."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, dict | list) and depth >= DEPTH_MAX:
+            return None
+        if isinstance(value, dict):
+            return {self.text(name): self.value(inner, depth + 1) for name, inner in value.items()}
+        if isinstance(value, list):
+            return [self.value(inner, depth + 1) for inner in value]
+        return value
+
+    def _spans(self, text: str) -> Iterator[Span]:
+        lower = text.translate(_LOWER)
+        yield from self._wholes(lower)
+        yield from self._partial(lower)
+        yield from self._masked(lower)
+        yield from self._encoded(text)
+        yield from self._of_clients(text)
+
+    def _wholes(self, lower: str) -> Iterator[Span]:
+        for secret in self._secrets:
+            at = lower.find(secret)
+            while at >= 0:
+                yield at, at + len(secret)
+                at = lower.find(secret, at + 1)
+
+    def _partial(self, lower: str) -> Iterator[Span]:
+        parts = self._parts
+        if not parts:
+            return
+        for token in _OF_KEYS.finditer(lower):
+            for at in range(token.start(), token.end() - PART_CHARS + 1):
+                if lower[at : at + PART_CHARS] in parts:
+                    yield at, at + PART_CHARS
+
+    def _masked(self, lower: str) -> Iterator[Span]:
+        for count, mask in enumerate(_MASK.finditer(lower)):
+            if count >= MASKS_MAX:
+                yield 0, len(lower)
+                return
+            left = _ending(lower[max(0, mask.start() - SIDE_CHARS_MAX) : mask.start()])
+            found = _OF_KEYS.match(lower, mask.end(), mask.end() + SIDE_CHARS_MAX)
+            right = "" if found is None else found[0]
+            for secret in self._secrets:
+                begun = next(
+                    (n for n in range(min(len(left), len(secret)), 1, -1) if left.endswith(secret[:n])), 0
+                )
+                ended = next(
+                    (n for n in range(min(len(right), len(secret)), 1, -1) if right.startswith(secret[-n:])),
+                    0,
+                )
+                if begun >= 4 or ended >= 3 or (begun and ended):
+                    start, end = mask.start(), mask.end()
+                    yield (
+                        start - begun if begun else start + mask[0].startswith(" "),
+                        end + ended if ended else end - mask[0].endswith(" "),
+                    )
+
+    def _encoded(self, text: str) -> Iterator[Span]:
+        if "%" in text:
+            for token in _ESCAPED.finditer(text):
+                if "%" in token[0] and self._shows(unquote(token[0], "latin-1")):
+                    yield token.span()
+        for form in self._forms:
+            at = text.find(form)
+            while at >= 0:
+                end = at + len(form)
+                after = _OF_KEYS.match(text, end)
+                yield at - len(_ending(text[:at])), end if after is None else after.end()
+                at = text.find(form, end)
+
+    def _shows(self, decoded: str) -> bool:
+        """Whether a secret, or a part of one, stands in plain text."""
+        lower = decoded.translate(_LOWER)
+        return next(self._wholes(lower), None) is not None or next(self._partial(lower), None) is not None
+
+    def _of_clients(self, text: str) -> Iterator[Span]:
+        if self._digest is None or not self._digests:
+            return
+        for count, token in enumerate(_WHOLE_KEY.finditer(text)):
+            if count >= TOKENS_MAX:
+                yield token.start(), len(text)
+                return
+            word = token[0].rstrip(".")
+            if self._digest(word) in self._digests:
+                yield token.start(), token.start() + len(word)
+
+
+def basic(user: str, password: str) -> str:
+    """What stands for both in a header."""
+    return b64encode(f"{user}:{password}".encode()).decode()
+
+
+def _ending(text: str) -> str:
+    """The characters at the end of `text` that may be of a key."""
+    at = len(text)
+    while at and _OF_KEYS.match(text[at - 1]):
+        at -= 1
+    return text[at:]
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """How a secret looks in base64, wherever it stands in what was encoded, and in hexadecimal."""
+    raw = secret.encode()
+    for before in range(3):
+        padded = b"\0" * before + raw
+        end = len(padded) // 3 * 4  # what follows depends on the next bytes
+        start = -(-before * 8 // 6)
+        for encode in (b64encode, urlsafe_b64encode):
+            yield encode(padded).decode()[start:end]
+    yield raw.hex()
+    yield raw.hex().upper()
+
+
+def _without(text: str, spans: Iterable[Span], instead: str) -> str:
+    """`text` with `instead` in the place of what the spans cover; those that touch are one."""
+    out: list[str] = []
+    at = 0
+    for start, end in sorted(spans):
+        if start > at or not out:
+            out.append(text[at:start])
+            out.append(instead)
+        at = max(at, end)
+    return "".join((*out, text[at:])) if out else text
+
+
+# -- what was asked ----------------------------------------------------------------------------------
+
+ASKED_CHARS_MAX = 65_536  # of a request; of a longer one no words of its errors are kept
+RUN_CHARS = 10  # letters of the request in a row
+RUN_CHARS_ODD = 6  # where a digit or a character beyond ASCII is among them
+WORD_CHARS_MIN = 3  # of what stands in quotes
+SHORT_CHARS_MIN = 4  # of a text that is shorter than a run, and all of it is there
+DATA_CHARS = 4_096  # of an image or a file in the request, at either end
+ESCAPE_CHARS = 6  # as in \\u00e9
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|[nrt])")
+_NOT_WORDS = re.compile(r"[\W_]+")
+_QUOTED = re.compile(r"'([^']{1,400})'|\"([^\"]{1,400})\"|`([^`]{1,400})`|“([^”]{1,400})”|«([^»]{1,400})»")
+_NAMES = frozenset({"role", "type", "model"})
+"""Fields whose values are words of the interface."""
+
+
+def without_asked(text: str, body: Any) -> str | None:
+    """`text` without what `body`, the JSON of a request, says: runs of `RUN_CHARS` letters and digits that
+    stand in a value of it, of `RUN_CHARS_ODD` where one is a digit or not ASCII, whatever stands between them
+    and in whichever case; short values whole; and what stands in quotes if it is in there. None: the request
+    is too long to compare.
+    """
+    values = _values(body)
+    if values is None:
+        return None
+    folded = [one for one in (_NOT_WORDS.sub("", value.casefold()) for value in values) if one]
+    asked = "\n".join(folded)
+    places, letters = [], []
+    for place, char in enumerate(_ESCAPE.sub(_unescaped, text)):
+        for one in char.casefold():
+            if one.isalnum():
+                places.append(place)
+                letters.append(one)
+    said = "".join(letters)
+    found = [*_runs(said, asked), *_shorts(said, folded)]
+    ends = [place + (ESCAPE_CHARS if text[place] == "\\" else 1) for place in places]
+    spans = [(places[start], ends[end - 1]) for start, end in found]
+    for quoted in _QUOTED.finditer(text):
+        group = quoted.lastindex or 0
+        inner = _NOT_WORDS.sub("", quoted[group].casefold())
+        if len(inner) >= WORD_CHARS_MIN and inner in asked:
+            spans.append(quoted.span(group))
+    return _without(text, spans, ASKED)
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    """What an escape of JSON stands for, as long as it."""
+    return (chr(int(found[1], 16)) if found[1] else " ").ljust(len(found[0]))
+
+
+def _runs(said: str, asked: str) -> Iterator[Span]:
+    """Where `said` repeats `asked`."""
+    for start in range(len(said) - RUN_CHARS_ODD + 1):
+        end = start + RUN_CHARS_ODD
+        short = said[start:end]
+        if short not in asked:
+            continue
+        if not short.isascii() or not short.isalpha():
+            yield start, end
+        if start + RUN_CHARS <= len(said) and said[start : start + RUN_CHARS] in asked:
+            yield start, start + RUN_CHARS
+
+
+def _shorts(said: str, folded: list[str]) -> Iterator[Span]:
+    for value in folded:
+        if SHORT_CHARS_MIN <= len(value) < RUN_CHARS:
+            at = said.find(value)
+            while at >= 0:
+                yield at, at + len(value)
+                at = said.find(value, at + 1)
+
+
+def _values(body: Any) -> list[str] | None:
+    """Every text of a request; None: they are too long together."""
+    found: list[str] = []
+    left = ASKED_CHARS_MAX
+    waiting: list[tuple[str, Any]] = [("", body)]
+    while waiting:
+        name, value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += value.items()
+            if value is not body:
+                waiting += (("", key) for key in value)
+            continue
+        if isinstance(value, list):
+            waiting += ((name, item) for item in value)
+            continue
+        if isinstance(value, bool | None) or name in _NAMES:
+            continue
+        text = str(value)
+        if text.startswith("data:") or (name == "data" and len(text) > 2 * DATA_CHARS):
+            text = text[:DATA_CHARS] + text[-DATA_CHARS:]
+        left -= len(text) + 1
+        if left < 0:
+            return None
+        found.append(text)
+    return found
