@@ -8,7 +8,8 @@ import msgspec
 
 from farthing import config as configuration
 from farthing.insight import explain, source, whereto
-from farthing.types import Receipt
+from farthing.ledger import read
+from farthing.ledger.rows import Intent
 
 
 @click.command("explain")
@@ -24,13 +25,15 @@ def command(request_id: str, ledger: Path | None, config: Path | None, as_json: 
     """
     where = source.locate(ledger, config, os.environ)
     row = explain.find(where.ledger, request_id)
-    beside = None
-    if isinstance(row, Receipt):
+    beside = missing = None
+    if isinstance(row, Intent):
+        missing = None if row.live else read.damaged(where.ledger)
+    else:
         settings = None if config is None else configuration.load(config, os.environ)
         beside = whereto.whereto(row, ledger=where.ledger, state_dir=where.state_dir, config=settings)
     if as_json:
-        more = {} if beside is None else whereto.to_json(beside)
+        more = {"missing": missing} if beside is None else whereto.to_json(beside)
         click.echo(msgspec.json.encode({**explain.to_json(row), **more}))
     else:
-        click.echo("\n".join(explain.story(row, beside)))
+        click.echo("\n".join(explain.story(row, beside, missing)))
     return 0

@@ -28,6 +28,7 @@ def command(since: str, endpoint: str | None, ledger: Path | None, config: Path 
     from farthing.insight import policy_standing, quality
     from farthing.insight import report as reports
     from farthing.ledger import read
+    from farthing.ledger.damage import Missing
 
     now_unix_s = time.time()
     try:
@@ -36,14 +37,16 @@ def command(since: str, endpoint: str | None, ledger: Path | None, config: Path 
         raise click.BadParameter(str(why), param_hint="--since") from why
     where = source.locate(ledger, config, os.environ)
     collector = quality.Collector(since=since_unix_s, until=now_unix_s, endpoint=endpoint)
+    missing = Missing()
     report = reports.build(
-        collector.passing(read.read_all(where.ledger, since_unix_s)),
+        collector.passing(read.read_all(where.ledger, since_unix_s, missing)),
         since=since_unix_s,
         until=now_unix_s,
         endpoint=endpoint,
         targets_s=where.targets_s,
         standings=standing.Standings(where.state_dir) if config is not None or ledger is None else None,
     )
+    report = msgspec.structs.replace(report, missing=missing)
     report = reports.with_quality(report, collector, where.ledger)
     if config is not None or ledger is None:
         lines = [one for one in policy_standing.lines(where.state_dir) if endpoint in (None, one.endpoint)]

@@ -21,6 +21,8 @@ from farthing.insight.semantic_text import render_semantic
 from farthing.insight.standing import Standings
 from farthing.insight.sums import FEW, Cell, Quantiles, Savings, SavingSums, Sums
 from farthing.ledger import read
+from farthing.ledger.damage import Missing
+from farthing.ledger.damage import told as told_missing
 from farthing.ledger.rows import Intent
 from farthing.types import Receipt, differs
 
@@ -59,6 +61,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """One for each endpoint with a routing policy; `farthing policy` has more."""
     differing: list["Differing"] = []
     """One for each target that says it charged over 1 % other than our prices make of its calls."""
+    missing: Missing = msgspec.field(default_factory=Missing)
+    """What of the ledger is damaged, and in no sum. Of all endpoints, and of every segment that was read,
+    since nobody can tell when what is missing was written."""
 
 
 class Differing(msgspec.Struct, kw_only=True):
@@ -307,8 +312,7 @@ def _notes(report: Report) -> Iterator[str]:
         yield f"not compared: {report.savings.not_comparable:,} requests without a known cost or baseline"
     if report.savings.errands_unpriced:
         yield f"unpriced errands: {report.savings.errands_unpriced:,}, in no sum of money"
-    if report.unknown_outcome:
-        yield f"unknown outcome: {report.unknown_outcome:,} requests whose process died in a call; in no sum"
+    yield from _unwritten(report)
     if report.in_flight:
         yield f"in flight: {report.in_flight:,} requests"
     if total.tokens_unknown:
@@ -321,6 +325,18 @@ def _notes(report: Report) -> Iterator[str]:
         yield f"[dim]* fewer than {FEW} requests[/]"
     if not total.latency.exact:
         yield "[dim]~ from log buckets, within 2.5 %[/]"
+
+
+def _unwritten(report: Report) -> Iterator[str]:
+    """Requests of which the ledger does not know the end."""
+    from rich.markup import escape
+
+    damaged = bool(report.missing.places)
+    if report.unknown_outcome:
+        why = f"whose process died in a call{', or whose receipt is damaged' if damaged else ''}"
+        yield f"unknown outcome: {report.unknown_outcome:,} requests {why}; in no sum"
+    if damaged:
+        yield f"damaged ledger: {escape(told_missing(report.missing))}; in no sum"
 
 
 def _ms(value: float | None, of: Quantiles) -> str:

@@ -5,6 +5,7 @@ A directory holds, for each writer `w0`, `w1`, …:
     w0.lock            locked while the writer lives; its text is the run it is in
     w0-00000012.seg    sealed: cut to its used length, never written again
     w0-00000013.open   being written, or allocated ahead: full size, zeros after the last row
+    w0-00000012.at-4096.damaged   what was damaged there when the segment was sealed by a later run
 """
 
 import contextlib
@@ -19,10 +20,15 @@ from typing import Final
 from zlib import crc32
 
 from farthing.errors import ConfigError
+from farthing.ledger.damage import Gap, pieces
 from farthing.ledger.rows import FRAME_BYTES, decode_head, frames, pack_head_into
+from farthing.stores.whole import write_whole
 
 OPEN: Final = ".open"
 SEALED: Final = ".seg"
+DAMAGED: Final = ".damaged"
+ASIDE_BYTES_MAX: Final = 16_777_216  # of all damaged parts that are kept
+ASIDE_MAX: Final = 200
 WRITERS_MAX: Final = 64  # processes that write one directory at once
 ZEROS_BYTES: Final = 1_048_576
 
@@ -112,9 +118,10 @@ class Segment:
         """Let go of a file whose disk failed. It stays for readers, and is not synced again."""
         self.left = True
         self._map.close()
-        os.close(self._fd)
         with contextlib.suppress(OSError):  # the next start seals it if this cannot
+            os.ftruncate(self._fd, min(self.used_bytes, self.size_bytes))
             self.path.rename(self.path.with_suffix(SEALED))
+        os.close(self._fd)
 
 
 def _allocate(fd: int, size_bytes: int) -> None:
@@ -208,7 +215,8 @@ def segment_paths(directory: Path) -> Iterator[Path]:
 
 
 def recover(directory: Path, own: str) -> None:
-    """Seal what dead writers left open: keep every valid row, cut off what was torn.
+    """Seal what dead writers left open: keep every valid row and what is damaged between them, cut off what
+    was torn. Whatever is damaged is copied aside first; what finds no room there is not cut.
 
     Raises:
         OSError: the directory cannot be read or changed.
@@ -229,22 +237,57 @@ def recover(directory: Path, own: str) -> None:
 
 
 def _seal_left_open(path: Path) -> None:
-    used_bytes, rows, readable = 0, -1, False  # -1: the head is not a row
     data = path.read_bytes()
-    for used_bytes, payload in frames(data):  # noqa: B007 - the last end is what is wanted
-        if rows < 0:
-            readable = decode_head(payload) is not None
-        rows += 1
-    if rows <= 0 or not readable:
-        # Nothing but a head: allocated ahead and never used. Anything else unreadable is kept as it is.
-        if rows == 0 or data.count(0) == len(data):
-            path.unlink(missing_ok=True)
+    found = list(pieces(data))
+    if not found:
+        path.unlink(missing_ok=True)  # zeros, or nothing at all
+        return
+    head = found[0][1]
+    if not isinstance(head, Gap) and decode_head(head) is None:
+        return  # of a later version: kept as it is
+    gaps = [piece for _, piece in found if isinstance(piece, Gap)]
+    rows = len(found) - len(gaps) - (not isinstance(head, Gap))
+    # After the last row there may be one that was being written, or what nobody can tell from it.
+    torn = gaps[-1] if gaps and found[-1][1] is gaps[-1] and not gaps[-1].rows else None
+    copied = [_set_aside(path, data, gap) for gap in gaps]
+    end = found[-1][0]
+    if torn is not None and copied[-1]:
+        end = torn.start
+        gaps.pop()
+    if not rows and not gaps:
+        path.unlink(missing_ok=True)  # nothing but a head: allocated ahead and never used
         return
     with open(path, "rb+") as file:
-        file.truncate(used_bytes)
+        file.truncate(end)
         os.fsync(file.fileno())
     path.rename(path.with_suffix(SEALED))
     log.info("sealed %s left open by an earlier run: %d rows", path.name, rows)
+    if gaps:
+        log.error(
+            "%s is damaged at %d places, first at byte %d: what is missing is in the report, and "
+            "copied to %s.at-*%s beside it",
+            path.with_suffix(SEALED), len(gaps), gaps[0].start, path.stem, DAMAGED,
+        )  # fmt: skip
+
+
+def _set_aside(path: Path, data: bytes, gap: Gap) -> bool:
+    """Copy a damaged part beside its segment; False when there is no room for it."""
+    kept = list(path.parent.glob(f"*{DAMAGED}"))
+    size_bytes = gap.end - gap.start
+    aside = path.with_name(f"{path.stem}.at-{gap.start}{DAMAGED}")
+    if aside in kept:
+        return True
+    if len(kept) >= ASIDE_MAX or size_bytes + sum(one.stat().st_size for one in kept) > ASIDE_BYTES_MAX:
+        log.warning(
+            "%d bytes at %d of %s are not copied aside: there are enough", size_bytes, gap.start, path
+        )
+        return False
+    try:
+        write_whole(aside, data[gap.start : gap.end])
+    except OSError as error:
+        log.warning("%d bytes at %d of %s are not copied aside: %s", size_bytes, gap.start, path, error)
+        return False
+    return True
 
 
 def retain(directory: Path, bytes_max: int) -> int:
