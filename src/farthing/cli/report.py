@@ -27,7 +27,7 @@ def command(since: str, endpoint: str | None, ledger: Path | None, config: Path 
     """
     from farthing.insight import policy_standing, quality
     from farthing.insight import report as reports
-    from farthing.ledger import read
+    from farthing.ledger import files, read
     from farthing.ledger.damage import Missing
 
     now_unix_s = time.time()
@@ -46,7 +46,7 @@ def command(since: str, endpoint: str | None, ledger: Path | None, config: Path 
         targets_s=where.targets_s,
         standings=standing.Standings(where.state_dir) if config is not None or ledger is None else None,
     )
-    report = msgspec.structs.replace(report, missing=missing)
+    report = msgspec.structs.replace(report, missing=missing, unwritten=files.unwritten(where.ledger))
     report = reports.with_quality(report, collector, where.ledger)
     if config is not None or ledger is None:
         lines = [one for one in policy_standing.lines(where.state_dir) if endpoint in (None, one.endpoint)]

@@ -10,8 +10,9 @@ import msgspec
 
 from farthing.errors import FarthingError
 from farthing.insight.money import usd
+from farthing.insight.report import lost
 from farthing.insight.whereto import Whereto, told
-from farthing.ledger import read
+from farthing.ledger import files, read
 from farthing.ledger.damage import Missing
 from farthing.ledger.damage import told as told_missing
 from farthing.ledger.rows import Intent
@@ -57,6 +58,7 @@ def find(ledger: Path, request_id: str) -> Receipt | Intent:
     ids = [receipt.request_id for receipt in read.recent(ledger, RECENT_MAX)]
     missing = read.damaged(ledger)
     damage = f"; it may be among what is damaged: {told_missing(missing)}" if missing.places else ""
+    damage += "".join(f"; it may be among these: {line}" for line in lost(files.unwritten(ledger)))
     if not ids:
         raise UnknownRequest(
             f"no request {request_id!r}: the ledger in {ledger} has no receipts; "

@@ -23,6 +23,7 @@ from farthing.insight.sums import FEW, Cell, Quantiles, Savings, SavingSums, Sum
 from farthing.ledger import read
 from farthing.ledger.damage import Missing
 from farthing.ledger.damage import told as told_missing
+from farthing.ledger.files import Unwritten
 from farthing.ledger.rows import Intent
 from farthing.types import Receipt, differs
 
@@ -64,6 +65,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     missing: Missing = msgspec.field(default_factory=Missing)
     """What of the ledger is damaged, and in no sum. Of all endpoints, and of every segment that was read,
     since nobody can tell when what is missing was written."""
+    unwritten: Unwritten = msgspec.field(default_factory=Unwritten)
+    """What found no room on the disk of the ledger, of all endpoints and times, and is in no sum."""
 
 
 class Differing(msgspec.Struct, kw_only=True):
@@ -337,6 +340,17 @@ def _unwritten(report: Report) -> Iterator[str]:
         yield f"unknown outcome: {report.unknown_outcome:,} requests {why}; in no sum"
     if damaged:
         yield f"damaged ledger: {escape(told_missing(report.missing))}; in no sum"
+    yield from lost(report.unwritten, report.since_unix_s)
+
+
+def lost(unwritten: Unwritten, since_unix_s: float | None = None) -> Iterator[str]:
+    """What the ledger lost since then, and what waits."""
+    first, last = unwritten.first_unix_s, unwritten.last_unix_s
+    if unwritten.lost and first and last and (since_unix_s is None or last >= since_unix_s):
+        when = f"between {_moment(first)} and {_moment(last)}"
+        yield f"lost: {unwritten.lost:,} receipts and signals {when}, for want of room on the disk; in no sum"
+    if unwritten.waiting:
+        yield f"not yet written: {unwritten.waiting:,} rows, which wait for room on the disk; in no sum"
 
 
 def _ms(value: float | None, of: Quantiles) -> str:

@@ -2,22 +2,27 @@
 
 A directory holds, for each writer `w0`, `w1`, …:
 
-    w0.lock            locked while the writer lives; its text is the run it is in
+    w0.lock            locked while the writer lives; see `WriterLock`
     w0-00000012.seg    sealed: cut to its used length, never written again
     w0-00000013.open   being written, or allocated ahead: full size, zeros after the last row
     w0-00000012.at-4096.damaged   what was damaged there when the segment was sealed by a later run
 """
 
 import contextlib
+import errno
 import fcntl
 import logging
 import mmap
 import os
+import struct
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 from zlib import crc32
+
+import msgspec
 
 from farthing.errors import ConfigError
 from farthing.ledger.damage import Gap, pieces
@@ -29,6 +34,8 @@ SEALED: Final = ".seg"
 DAMAGED: Final = ".damaged"
 ASIDE_BYTES_MAX: Final = 16_777_216  # of all damaged parts that are kept
 ASIDE_MAX: Final = 200
+LOCK_BYTES: Final = 4_096
+RUN_BYTES: Final = 64
 WRITERS_MAX: Final = 64  # processes that write one directory at once
 ZEROS_BYTES: Final = 1_048_576
 
@@ -136,11 +143,31 @@ def _allocate(fd: int, size_bytes: int) -> None:
 # -- who writes -------------------------------------------------------------------------------------
 
 
+_counts = struct.Struct("<QQdd")
+
+
+class Unwritten(msgspec.Struct, kw_only=True):
+    """Rows that were to be written and are in no segment, since there was no room for them."""
+
+    lost: int = 0
+    """In the whole life of the directory."""
+    waiting: int = 0
+    """In the memory of processes that live, until there is room."""
+    first_unix_s: float | None = None
+    last_unix_s: float | None = None
+    """When the first and the last of those that are lost were; of rows that waited when their process
+    died, when they came to wait."""
+
+
 class WriterLock:
-    """The right to write under one name in a directory, for as long as this process lives."""
+    """The right to write under one name in a directory, for as long as this process lives.
+
+    The file holds the run that the writer is in, and how many rows have found no room: in a map that is
+    allocated in full, so that they are counted on a full disk too, and still are when the process is killed.
+    """
 
     def __init__(self, directory: Path, run: str) -> None:
-        """Take the first free name.
+        """Take the first free name. What waited in the run before is lost from now on.
 
         Raises:
             ConfigError: the directory cannot be made or written, or has no free name.
@@ -148,15 +175,51 @@ class WriterLock:
         try:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.name, self._fd = _first_free(directory)
-            os.ftruncate(self._fd, 0)
-            os.pwrite(self._fd, run.encode(), 0)
+            _allocate(self._fd, LOCK_BYTES)
+            self._map = mmap.mmap(self._fd, LOCK_BYTES)
         except OSError as error:
+            fix = "free space" if error.errno == errno.ENOSPC else "make it writable"
             raise ConfigError(
                 f"ledger.path: cannot write in {directory}: {error.strerror or error}; "
-                "make it writable, or set ledger.path to a directory that is"
+                f"{fix}, or set ledger.path to a directory that is"
             ) from error
+        self._waiting, self._lost, self._first_unix_s, self._last_unix_s = _counts.unpack_from(
+            self._map, RUN_BYTES
+        )
+        self.lost_before = self._lost + self._waiting
+        """Rows that earlier runs have lost."""
+        self.left_waiting = self._waiting
+        """Of these, what waited in memory when the run before died."""
+        self._lost, self._waiting = self.lost_before, 0
+        self._write()
+        self._map[:RUN_BYTES] = run.encode().ljust(RUN_BYTES, b"\0")
+
+    def waits(self, rows: int) -> None:
+        """So many rows wait in memory now."""
+        if rows > self._waiting:
+            self._stamp()
+        self._waiting = rows
+        self._write()
+
+    def lose(self, rows: int) -> None:
+        """So many rows more are lost."""
+        self._stamp()
+        self._lost += rows
+        self._write()
+
+    def _stamp(self) -> None:
+        self._last_unix_s = time.time()
+        self._first_unix_s = self._first_unix_s or self._last_unix_s
+
+    def _write(self) -> None:
+        if not self._waiting and not self._lost:
+            self._first_unix_s = self._last_unix_s = 0.0
+        _counts.pack_into(
+            self._map, RUN_BYTES, self._waiting, self._lost, self._first_unix_s, self._last_unix_s
+        )
 
     def release(self) -> None:
+        self._map.close()
         os.close(self._fd)
 
 
@@ -187,8 +250,28 @@ def live_runs(directory: Path) -> dict[str, str]:
             try:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                runs[path.stem] = lock.read(64).decode("ascii", "replace")
+                runs[path.stem] = lock.read(RUN_BYTES).rstrip(b"\0").decode("ascii", "replace")
     return runs
+
+
+def unwritten(directory: Path) -> Unwritten:
+    """What found no room in `directory`, by what its writers have counted."""
+    found = Unwritten()
+    live = live_runs(directory)
+    for path in sorted(directory.glob("w*.lock")):
+        try:
+            waiting, lost, first_unix_s, last_unix_s = _counts.unpack_from(path.read_bytes(), RUN_BYTES)
+        except (OSError, struct.error):
+            continue  # of an earlier version, which did not count; or gone
+        if path.stem in live:
+            found.waiting += waiting
+        else:
+            lost += waiting
+        found.lost += lost
+        if lost:
+            found.first_unix_s = min(first_unix_s, found.first_unix_s or first_unix_s)
+            found.last_unix_s = max(last_unix_s, found.last_unix_s or last_unix_s)
+    return found
 
 
 # -- the directory ----------------------------------------------------------------------------------
