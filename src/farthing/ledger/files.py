@@ -27,6 +27,7 @@ import msgspec
 from farthing.errors import ConfigError
 from farthing.ledger.damage import Gap, pieces
 from farthing.ledger.rows import FRAME_BYTES, decode_head, frames, pack_head_into
+from farthing.stores.private import make_directory
 from farthing.stores.whole import write_whole
 
 OPEN: Final = ".open"
@@ -173,7 +174,7 @@ class WriterLock:
             ConfigError: the directory cannot be made or written, or has no free name.
         """
         try:
-            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_directory(directory)
             self.name, self._fd = _first_free(directory)
             _allocate(self._fd, LOCK_BYTES)
             self._map = mmap.mmap(self._fd, LOCK_BYTES)
