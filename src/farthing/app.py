@@ -79,6 +79,7 @@ from farthing.semantics import (
 )
 from farthing.stores.kv.memory import MemoryStore
 from farthing.stores.kv.sqlite import SqliteStore
+from farthing.stores.private import mend
 from farthing.stores.user_key import user_key
 from farthing.turn import Turn
 from farthing.types import Endpoint, Prompt, Request, Target, Tenant, Terms, replace
@@ -138,6 +139,8 @@ def open_parts(
         ConfigError: a directory cannot be used.
     """
     state_dir = configuration.state_dir(config, env)
+    for line in mend(state_dir, config.ledger.path or state_dir / "ledger", databases(config, state_dir)):
+        log.warning("%s", line)
     counter = ExactCounter()
     if any(endpoint.input_tokens_max is not None for endpoint in config.endpoints.values()):
         counter.warm("gpt-4o")  # loading takes 0.2 s that no request should wait for
@@ -159,6 +162,13 @@ def open_parts(
         routing=RoutingParts(state_dir),
     )
     return segments, parts
+
+
+def databases(config: Config, state_dir: Path) -> list[Path]:
+    """Where the answers that are kept lie."""
+    store = config.cache.store
+    kept = [store.path] if isinstance(store, SqliteStoreConfig) and store.path is not None else []
+    return [*kept, semantic_path(config, state_dir)]
 
 
 # -- one configuration ------------------------------------------------------------------------------

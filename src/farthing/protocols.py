@@ -462,6 +462,13 @@ class AnswerCheck(Protocol):  # postprocess/verify
 
 
 class Ledger(Protocol):  # ledger: segments | memory
+    def admit(self) -> None:
+        """Ask, before anything is done for a request, whether its receipt will have room.
+
+        Raises:
+            Overloaded: it will not, and what cannot be written is not to be answered.
+        """
+
     def intend(self, receipt: Receipt, target: str) -> None:
         """Make it known, before an upstream call, that it is about to be made.
 
@@ -474,13 +481,21 @@ class Ledger(Protocol):  # ledger: segments | memory
     def record(self, receipt: Receipt) -> None:
         """Write the one final row of a request, before its answer is acknowledged.
 
-        Survives the death of the process when it returns. Never raises: a row that cannot be
-        written is counted and logged, and new paid work is refused from then on.
+        Survives the death of the process when it returns. Where there is no room it waits in memory or is
+        lost, both counted where a kill does not reach, if that is what the configuration wants.
+
+        Raises:
+            Overloaded: there is no room, and what cannot be written is not to be answered. Only for a
+                request that was answered, of a client.
         """
 
-    def signal(self, signal: Signal) -> None:
-        """Write one thing learned about an answer. As safe as a receipt once it returns; never raises: one
-        that cannot be written is counted and logged."""
+    def signal(self, signal: Signal, *, acknowledged: bool = False) -> None:
+        """Write one thing learned about an answer. As safe as a receipt once it returns, and where there is
+        no room it waits or is lost, and is counted, as one.
+
+        Raises:
+            Overloaded: there is no room, and somebody is to be told that it is written (`acknowledged`).
+        """
 
     async def aclose(self) -> None:
         """Make everything durable, then release. Safe to call twice."""

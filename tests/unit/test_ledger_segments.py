@@ -16,7 +16,7 @@ import pytest
 
 from farthing.config import LedgerConfig
 from farthing.errors import ConfigError, Overloaded
-from farthing.ledger import files
+from farthing.ledger import files, segments
 from farthing.ledger.memory import MemoryLedger
 from farthing.ledger.read import find, orphans, read, read_all, recent, unanswered
 from farthing.ledger.rows import FIELDS, MAGIC, VERSION, Intent, encode, frame
@@ -24,6 +24,7 @@ from farthing.ledger.segments import SegmentLedger
 from farthing.types import Attempt, Receipt, Signal, Usage
 
 SMALL = LedgerConfig(segment_bytes=262_144, sync_ms=10)
+COUNTS = LedgerConfig(segment_bytes=262_144, sync_ms=10, on_full="count")
 
 
 def receipt(number: int, *, calls: int = 1, at_unix_s: float | None = None) -> Receipt:
@@ -233,12 +234,17 @@ def test_a_full_disk_refuses_new_calls_takes_every_open_receipt_and_recovers_alo
 def test_a_start_on_a_full_disk_refuses_calls_and_keeps_free_answers_until_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    SegmentLedger(tmp_path, COUNTS).close()
+    allocate = os.posix_fallocate
+
     def full(fd: int, offset: int, length: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+        if os.fstat(fd).st_size < length:  # the lock was there before
+            raise OSError(errno.ENOSPC, "No space left on device")
+        allocate(fd, offset, length)
 
     with monkeypatch.context() as disk:
         disk.setattr(os, "posix_fallocate", full)
-        book = SegmentLedger(tmp_path, SMALL)
+        book = SegmentLedger(tmp_path, COUNTS)
         with pytest.raises(Overloaded):
             book.intend(receipt(0), "a/b")
         book.record(receipt(1, calls=0))
@@ -251,13 +257,101 @@ def test_a_start_on_a_full_disk_refuses_calls_and_keeps_free_answers_until_there
     book.close()
 
 
-def test_free_answers_leave_the_reserve_to_calls_that_were_paid_for(
+def test_without_room_nothing_free_is_answered_unless_it_is_to_be_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(fd: int, offset: int, length: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     book = SegmentLedger(tmp_path, SMALL)
+    eventually(lambda: book._next is not None)
+    written, number = [], 0
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "posix_fallocate", full)
+        while True:
+            try:
+                book.admit()
+            except Overloaded as refused:
+                assert refused.code == "ledger_unavailable" and refused.retry_after_s >= 1
+                break
+            book.record(receipt(number, calls=0))
+            written.append(f"r{number}")
+            number += 1
+        assert book.state().refused == 1 and not book.state().available
+        while True:  # requests that were under way: their receipts fill the reserve, then they fail
+            one = receipt(number, calls=0)
+            one.status = 200
+            try:
+                book.record(one)
+            except Overloaded:
+                assert (one.status, one.error) == (503, "ledger_unavailable")
+                break
+            written.append(f"r{number}")
+            number += 1
+        refused_one = receipt(number + 1, calls=0)
+        refused_one.status, refused_one.error = 400, "invalid_request_error"
+        book.record(refused_one)  # no answer that could be taken back
+        with pytest.raises(Overloaded):
+            book.signal(said(7), acknowledged=True)
+        book.signal(said(8))
+        assert book.state().waiting == 2
+        assert files.unwritten([tmp_path]).waiting == 2
+    eventually(lambda: book.state().waiting == 0 and book.state().available)
+    assert files.unwritten([tmp_path]) == files.Unwritten()
+    book.admit()
+    book.signal(said(9), acknowledged=True)
+    book.close()
+    assert ids(tmp_path) == [*written, f"r{number + 1}"]
+    signals = [row.request_id for row in read_all(tmp_path) if isinstance(row, Signal)]
+    assert signals == ["s8", "s9"]
+
+
+def said(number: int) -> Signal:
+    return Signal(request_id=f"s{number}", at_unix_s=0.0, source="feedback", quality=1.0)
+
+
+def test_what_found_no_room_is_counted_over_memory_end_and_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(fd: int, offset: int, length: int) -> None:
+        if length > files.LOCK_BYTES:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(segments, "WAITING_BYTES_MAX", 20_000)
+    book = SegmentLedger(tmp_path, COUNTS)
+    eventually(lambda: book._next is not None)
+    began_unix_s = time.time()
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "posix_fallocate", full)
+        for number in range(5_000):
+            book.admit()
+            book.record(receipt(number, calls=0))
+        state = book.state()
+        assert state.lost > 0 and 0 < state.waiting * 60 < 20_000
+        counted = files.unwritten([tmp_path])
+        assert (counted.lost, counted.waiting) == (state.lost, state.waiting)
+        book.close()
+    on_disk = len(ids(tmp_path))
+    counted = files.unwritten([tmp_path])
+    assert on_disk + counted.lost == 5_000 and counted.waiting == 0
+    assert counted.first_unix_s and counted.last_unix_s
+    assert began_unix_s <= counted.first_unix_s <= counted.last_unix_s <= time.time()
+    again = SegmentLedger(tmp_path, COUNTS)
+    assert again.state().lost_before == counted.lost
+    again.close()
+    assert files.unwritten([tmp_path]) == counted
+    errors = [one for one in caplog.records if one.levelname == "ERROR"]
+    assert len(errors) < 8, "told now and then, not row by row"
+    assert f"since the start {counted.lost} receipts" in caplog.text
+
+
+def test_free_answers_leave_the_reserve_to_calls_that_were_paid_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(fd: int, offset: int, length: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    book = SegmentLedger(tmp_path, COUNTS)
     eventually(lambda: book._next is not None)
     paid = [receipt(number) for number in range(200)]
     for one in paid:
@@ -477,7 +571,8 @@ def test_a_row_that_is_not_what_its_head_says_is_left_out(
     fields = {kind: list(names) for kind, names in FIELDS.items()}
     write_segment(tmp_path, head_of(fields), [2, [1, 2, 3]], [1, ["r1"]], 5, [1, ["r2", "a/b", 1, 2.0]])
     assert ids(tmp_path) == ["r2"]
-    assert caplog.text.count("cannot be read") == 3
+    assert caplog.text.count("cannot be read") == 1
+    assert "3 rows are missing" in caplog.text
 
 
 # -- in memory --------------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ import msgspec
 
 from farthing.cli.reading import config_option, ledgers_option, located
 from farthing.insight import explain, whereto
-from farthing.types import Receipt
+from farthing.ledger import read
+from farthing.ledger.rows import Intent
 
 
 @click.command("explain")
@@ -28,13 +29,15 @@ def command(
     """
     where = located(ledgers, config, lenient=True)
     row = explain.find(where.ledgers, request_id)
-    beside = None
-    if isinstance(row, Receipt):
+    beside = missing = None
+    if isinstance(row, Intent):
+        missing = None if row.live else read.damaged(where.ledgers)
+    else:
         settings = where.config if where.own else None
         beside = whereto.whereto(row, ledger=where.ledgers, state_dir=where.state_dir, config=settings)
     if as_json:
-        more = {} if beside is None else whereto.to_json(beside)
+        more = {"missing": missing} if beside is None else whereto.to_json(beside)
         click.echo(msgspec.json.encode({**explain.to_json(row), **more}))
     else:
-        click.echo("\n".join(explain.story(row, beside)))
+        click.echo("\n".join(explain.story(row, beside, missing)))
     return 0

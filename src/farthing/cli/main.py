@@ -1,6 +1,7 @@
 """`farthing`: the group of commands. A command's module is imported when it is called, not to print help."""
 
 import importlib
+import os
 import sys
 from typing import NoReturn
 
@@ -8,6 +9,7 @@ import click
 
 from farthing import __version__
 from farthing.errors import ConfigError, FarthingError
+from farthing.stores.private import UMASK
 
 # Name -> module and what `farthing --help` says of it, so that help imports none of them.
 COMMANDS = {
@@ -73,7 +75,11 @@ def version(as_json: bool) -> None:
 
 
 def main(args: list[str] | None = None) -> NoReturn:
-    """Run the command line and leave with its exit status; a deliberate failure is one line, not a trace."""
+    """Run the command line and leave with its exit status; a deliberate failure is one line, not a trace.
+
+    What is written, here and by processes that are started, is readable by this user alone.
+    """
+    os.umask(UMASK)
     try:
         status = cli.main(args=args, prog_name="farthing", standalone_mode=False)
     except click.ClickException as why:

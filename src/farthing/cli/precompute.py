@@ -18,6 +18,7 @@ from farthing.config import Config, MemoryStoreConfig
 from farthing.errors import ConfigError, FarthingError
 from farthing.insight import layout
 from farthing.insight.money import at_least, usd
+from farthing.stores.private import make_directory
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -199,7 +200,7 @@ def _run(config: Config, state_dir: Path, endpoint: str | None, as_json: bool, *
 
     order = Order(id=secrets.token_hex(8), endpoint=endpoint)
     progress = _Progress(console(stderr=True))
-    state_dir.mkdir(parents=True, exist_ok=True)
+    make_directory(state_dir)
     lock = Lock(state_dir)
     alone = lock.take()
     lock.release()

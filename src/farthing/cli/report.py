@@ -84,12 +84,14 @@ def _report(
 ) -> int:
     from farthing.insight import policy_standing, quality
     from farthing.insight import report as reports
-    from farthing.ledger import read
+    from farthing.ledger import files, read
+    from farthing.ledger.damage import Missing
 
     since_unix_s, until_unix_s = span
     collector = quality.Collector(since=since_unix_s, until=until_unix_s, endpoint=endpoint)
+    missing = Missing()
     report = reports.build(
-        collector.passing(read.read_all(where.ledgers, since_unix_s)),
+        collector.passing(read.read_all(where.ledgers, since_unix_s, missing)),
         since=since_unix_s,
         until=until_unix_s,
         endpoint=endpoint,
@@ -107,6 +109,7 @@ def _report(
         ledgers=[str(one) for one in where.ledgers],
         configuration=None if where.settings.file is None else str(where.settings.file),
     )
+    report = msgspec.structs.replace(report, missing=missing, unwritten=files.unwritten(where.ledgers))
     if as_json:
         click.echo(msgspec.json.encode(report))
     else:

@@ -428,6 +428,8 @@ class LedgerConfig(Table, frozen=True):
     """Wait for the disk before each call and each answer: a power loss takes nothing, and costs time."""
     bytes_max: int = 10_737_418_240
     """Oldest sealed segments are deleted beyond this."""
+    on_full: Literal["refuse", "count"] = "refuse"
+    """Where receipts find no room: answer nothing, or give free answers and count the receipts lost."""
 
 
 class ReportConfig(Table, frozen=True):

@@ -202,6 +202,7 @@ class Edge:
         admission.enter()
         try:
             serving = self.serving
+            serving.steps.ledger.admit()
             parsed = None
             if len(http.body) > QUICK_BYTES and takes_long(http.body):
                 parsed = await self._parse_aside(http, request_id, serving)
@@ -380,7 +381,7 @@ class Edge:
         self._feedback.take(tenant)
         check_type(http.headers)
         signal = feedback.read(http.body, tenant=tenant, now_unix_s=time())
-        serving.steps.ledger.signal(signal)
+        serving.steps.ledger.signal(signal, acknowledged=True)
         connection.answer(202, JSON_HEAD + _id_head(request_id), encode(feedback.accepted(signal)))
 
     async def alive(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from farthing.errands.gather import Ask
+from farthing.stores.private import make_directory
 from farthing.types import Target
 
 DIRECTORY = "batches"
@@ -107,7 +108,7 @@ class BatchJournal:
         Raises:
             OSError: it could not be written.
         """
-        self._directory.mkdir(parents=True, exist_ok=True)
+        make_directory(self._directory)
         path = self._directory / f"{batch.name}{SUFFIX}"
         _append(path, batch, sync=True)
         handle = os.open(self._directory, os.O_RDONLY)

@@ -35,6 +35,7 @@ from farthing.errands.run import Errand, Errands
 from farthing.errands.schedule import Answered, Lock, Window
 from farthing.errands.verdicts import Case, Given, Verdicts
 from farthing.errors import FarthingError, UnknownModel
+from farthing.stores.private import opener
 from farthing.stores.whole import write_whole
 from farthing.types import Endpoint, Receipt, Request, Tenant, Terms, replace
 
@@ -145,7 +146,7 @@ class Desk:
             self.dropped += len(rows)
             return False
         try:
-            with self._path.open("ab") as file:
+            with open(self._path, "ab", opener=opener) as file:
                 file.write(b"".join(_encode(row) + b"\n" for row in rows))
         except OSError as error:
             log.error(

@@ -34,6 +34,7 @@ from farthing.errands.schedule import (
     resumes,
 )
 from farthing.errors import FarthingError, Overloaded, UnknownModel
+from farthing.stores.private import opener
 from farthing.types import Receipt, Request, replace
 
 log = logging.getLogger("farthing.errands")
@@ -345,5 +346,6 @@ def leave_order(state_dir: Path, order: Order) -> None:
     """
     path = state_dir / ORDER
     new = path.with_suffix(".new")
-    new.write_bytes(msgspec.json.encode(order))
+    with open(new, "wb", opener=opener) as file:
+        file.write(msgspec.json.encode(order))
     os.replace(new, path)

@@ -237,14 +237,17 @@ class Kept:
         self._ledger = ledger
         self.recorded = False
 
+    def admit(self) -> None:
+        self._ledger.admit()
+
     def intend(self, receipt: Receipt, target: str) -> None:
         self._ledger.intend(receipt, target)
 
     def record(self, receipt: Receipt) -> None:
         self.recorded = True
 
-    def signal(self, signal: Signal) -> None:
-        self._ledger.signal(signal)
+    def signal(self, signal: Signal, *, acknowledged: bool = False) -> None:
+        self._ledger.signal(signal, acknowledged=acknowledged)
 
     async def aclose(self) -> None:
         return None

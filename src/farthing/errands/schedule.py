@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from farthing.errors import ConfigError
+from farthing.stores.private import opener
 
 LOCK = "precompute.lock"
 JOURNAL = "precompute.jsonl"
@@ -136,12 +137,13 @@ class Journal:
     def begin(self, row: Began) -> None:
         """Start a new run. The journal of the one before is replaced in one step."""
         new = self.path.with_suffix(".new")
-        new.write_bytes(_encode(row) + b"\n")
+        with open(new, "wb", opener=opener) as file:
+            file.write(_encode(row) + b"\n")
         os.replace(new, self.path)
 
     def add(self, row: Answered | Ended) -> None:
         """Append one row. It survives the death of the process when this returns."""
-        with self.path.open("ab") as file:
+        with open(self.path, "ab", opener=opener) as file:
             file.write(_encode(row) + b"\n")
 
     def last(self) -> Record | None:

@@ -11,6 +11,8 @@ import time
 from errno import ENOSPC
 from pathlib import Path
 
+from farthing.stores.private import make_directory
+
 DAY_S = 86_400.0
 PREFIX = "errands-spent-"
 
@@ -51,7 +53,7 @@ class SpentFiles:
             return
         try:
             if self._fd is None:
-                self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+                make_directory(self._directory)
                 self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             line = b"\n%d\n" % nusd  # from the start of a line, also after one that was cut
             if os.write(self._fd, line) < len(line):

@@ -10,8 +10,11 @@ import msgspec
 
 from farthing.errors import FarthingError
 from farthing.insight.money import usd
+from farthing.insight.report import lost
 from farthing.insight.whereto import Whereto, told
-from farthing.ledger import read
+from farthing.ledger import files, read
+from farthing.ledger.damage import Missing
+from farthing.ledger.damage import told as told_missing
 from farthing.ledger.rows import Intent
 from farthing.types import UNKNOWN, Attempt, Receipt, Usage, saved_nusd
 
@@ -54,15 +57,18 @@ def find(ledger: Path | Sequence[Path], request_id: str) -> Receipt | Intent:
     if rows:
         return next((row for row in rows if isinstance(row, Receipt)), rows[0])
     ids = [receipt.request_id for one in ledgers for receipt in read.recent(one, RECENT_MAX)]
+    missing = read.damaged(ledgers)
+    damage = f"; it may be among what is damaged: {told_missing(missing)}" if missing.places else ""
+    damage += "".join(f"; it may be among these: {line}" for line in lost(files.unwritten(ledgers)))
     named = ", ".join(map(str, ledgers))
     if not ids:
         raise UnknownRequest(
             f"no request {request_id!r}: the ledger in {named} has no receipts; "
-            "name the gateway's ledger with --ledger or its configuration with --config"
+            f"name the gateway's ledger with --ledger or its configuration with --config{damage}"
         )
     near = difflib.get_close_matches(request_id, ids, NEAR_MAX, cutoff=0.7)
     hint = f"did you mean {', '.join(near)}" if near else f"the last ones are {', '.join(ids[-NEAR_MAX:])}"
-    raise UnknownRequest(f"no request {request_id!r} in the ledger in {named}; {hint}")
+    raise UnknownRequest(f"no request {request_id!r} in the ledger in {named}; {hint}{damage}")
 
 
 def to_json(row: Receipt | Intent) -> dict[str, Any]:
@@ -81,10 +87,10 @@ def _named(value: Any) -> Any:
     return [_named(one) for one in value] if isinstance(value, list) else value
 
 
-def story(row: Receipt | Intent, beside: Whereto | None = None) -> list[str]:
+def story(row: Receipt | Intent, beside: Whereto | None = None, missing: Missing | None = None) -> list[str]:
     """`row` in plain lines: who asked what, what was decided, what was called, what it cost and took; and
-    what is known beside the receipt."""
-    lines = _unfinished(row) if isinstance(row, Intent) else list(_lines(row))
+    what is known beside the receipt. `missing`: what is damaged, where no receipt was found."""
+    lines = _unfinished(row, missing) if isinstance(row, Intent) else list(_lines(row))
     if beside is not None and isinstance(row, Receipt):
         lines += told(row, beside)
     return [_printable(line) for line in lines]
@@ -95,12 +101,15 @@ def _printable(line: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in line)
 
 
-def _unfinished(intent: Intent) -> list[str]:
-    outcome = (
-        "The call may still be in flight."
-        if intent.live
-        else "The gateway died before its receipt was written: outcome and cost are unknown."
-    )
+def _unfinished(intent: Intent, missing: Missing | None) -> list[str]:
+    if intent.live:
+        outcome = "The call may still be in flight."
+    elif missing is not None and missing.places:
+        outcome = (
+            f"Unknown, as the cost is: the gateway died, or the receipt is lost. {told_missing(missing)}"
+        )
+    else:
+        outcome = "The gateway died before its receipt was written: outcome and cost are unknown."
     return [
         f"Request {intent.request_id}, {_moment(intent.at_unix_s)}",
         f"  call     {intent.attempt} of {intent.target} was about to be made",

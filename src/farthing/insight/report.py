@@ -22,6 +22,9 @@ from farthing.insight.semantic_text import render_semantic
 from farthing.insight.standing import Standings
 from farthing.insight.sums import FEW, Cell, Savings, SavingSums, Sums
 from farthing.ledger import read
+from farthing.ledger.damage import Missing
+from farthing.ledger.damage import told as told_missing
+from farthing.ledger.files import Unwritten
 from farthing.ledger.rows import Intent
 from farthing.types import Receipt, differs
 
@@ -68,6 +71,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The directories that were read."""
     configuration: str | None = None
     """The file; None: there was none."""
+    missing: Missing = msgspec.field(default_factory=Missing)
+    """What of the ledger is damaged, and in no sum. Of all endpoints, and of every segment that was read,
+    since nobody can tell when what is missing was written."""
+    unwritten: Unwritten = msgspec.field(default_factory=Unwritten)
+    """What found no room on the disk of the ledger, of all endpoints and times, and is in no sum."""
 
 
 class Differing(msgspec.Struct, kw_only=True):
@@ -315,8 +323,7 @@ def _notes(report: Report) -> Iterator[str]:
         yield f"not compared: {report.savings.not_comparable:,} requests without a known cost or baseline"
     if report.savings.errands_unpriced:
         yield f"unpriced errands: {report.savings.errands_unpriced:,}, in no sum of money"
-    if report.unknown_outcome:
-        yield f"unknown outcome: {report.unknown_outcome:,} requests whose process died in a call; in no sum"
+    yield from _unwritten(report)
     if report.in_flight:
         yield f"in flight: {report.in_flight:,} requests"
     if total.tokens_unknown:
@@ -331,3 +338,26 @@ def _notes(report: Report) -> Iterator[str]:
         yield f"[dim]* fewer than {FEW} requests[/]"
     if not total.latency.exact or not all(one.latency.exact for one in grouped):
         yield "[dim]~ from log buckets, within 2.5 %[/]"
+
+
+def _unwritten(report: Report) -> Iterator[str]:
+    """Requests of which the ledger does not know the end."""
+    from rich.markup import escape
+
+    damaged = bool(report.missing.places)
+    if report.unknown_outcome:
+        why = f"whose process died in a call{', or whose receipt is damaged' if damaged else ''}"
+        yield f"unknown outcome: {report.unknown_outcome:,} requests {why}; in no sum"
+    if damaged:
+        yield f"damaged ledger: {escape(told_missing(report.missing))}; in no sum"
+    yield from lost(report.unwritten, report.since_unix_s)
+
+
+def lost(unwritten: Unwritten, since_unix_s: float | None = None) -> Iterator[str]:
+    """What the ledger lost since then, and what waits."""
+    first, last = unwritten.first_unix_s, unwritten.last_unix_s
+    if unwritten.lost and first and last and (since_unix_s is None or last >= since_unix_s):
+        when = f"between {moment(first)} and {moment(last)}"
+        yield f"lost: {unwritten.lost:,} receipts and signals {when}, for want of room on the disk; in no sum"
+    if unwritten.waiting:
+        yield f"not yet written: {unwritten.waiting:,} rows, which wait for room on the disk; in no sum"

@@ -12,6 +12,8 @@ from farthing.config import Config
 from farthing.insight.money import usd
 from farthing.insight.policy_standing import PolicyStanding, standing
 from farthing.ledger import read
+from farthing.ledger.damage import Missing
+from farthing.ledger.damage import told as told_missing
 from farthing.ledger.read import Row
 from farthing.models.catalogue import Catalogue
 from farthing.models.cost import baseline_nusd
@@ -68,6 +70,8 @@ class Whereto(msgspec.Struct, frozen=True, kw_only=True):
     """None: the configuration is not known."""
     signals: list[Signal]
     errands: list[Errand]
+    missing: Missing = msgspec.field(default_factory=Missing)
+    """What of the ledger since the request cannot be read: signals and errands about it may be among that."""
 
 
 def whereto(
@@ -79,12 +83,14 @@ def whereto(
         ConfigError: the policy's file cannot be read.
     """
     policy = standing(state_dir, receipt.endpoint) if receipt.route_policy else None
-    signals, errands = about(read.read_all(ledger, receipt.at_unix_s), receipt)
+    missing = Missing()
+    signals, errands = about(read.read_all(ledger, receipt.at_unix_s, missing), receipt)
     return Whereto(
         ruled=None if not receipt.route_policy else ruled(receipt, policy),
         tiers=None if config is None or not config.tiers else other_tiers(receipt, config),
         signals=signals,
         errands=errands,
+        missing=missing,
     )
 
 
@@ -167,6 +173,8 @@ def told(receipt: Receipt, found: Whereto) -> list[str]:
         lines += [f"  {'others' if i == 0 else '':<8} {_tier(one)}" for i, one in enumerate(found.tiers)]
     lines += [f"  learned  {_signal(one)}" for one in found.signals]
     lines += [f"  errand   {_errand(one)}" for one in found.errands]
+    if found.missing.places:
+        lines.append(f"  damaged  more may have been learned: {told_missing(found.missing)}")
     return lines
 
 

@@ -2,27 +2,41 @@
 
 A directory holds, for each writer `w0`, `w1`, …:
 
-    w0.lock            locked while the writer lives; its text is the run it is in
+    w0.lock            locked while the writer lives; see `WriterLock`
     w0-00000012.seg    sealed: cut to its used length, never written again
     w0-00000013.open   being written, or allocated ahead: full size, zeros after the last row
+    w0-00000012.at-4096.damaged   what was damaged there when the segment was sealed by a later run
 """
 
 import contextlib
+import errno
 import fcntl
 import logging
 import mmap
 import os
+import struct
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 from zlib import crc32
 
+import msgspec
+
 from farthing.errors import ConfigError
+from farthing.ledger.damage import Gap, pieces
 from farthing.ledger.rows import FRAME_BYTES, decode_head, frames, pack_head_into
+from farthing.stores.private import make_directory
+from farthing.stores.whole import write_whole
 
 OPEN: Final = ".open"
 SEALED: Final = ".seg"
+DAMAGED: Final = ".damaged"
+ASIDE_BYTES_MAX: Final = 16_777_216  # of all damaged parts that are kept
+ASIDE_MAX: Final = 200
+LOCK_BYTES: Final = 4_096
+RUN_BYTES: Final = 64
 WRITERS_MAX: Final = 64  # processes that write one directory at once
 ZEROS_BYTES: Final = 1_048_576
 
@@ -112,9 +126,10 @@ class Segment:
         """Let go of a file whose disk failed. It stays for readers, and is not synced again."""
         self.left = True
         self._map.close()
-        os.close(self._fd)
         with contextlib.suppress(OSError):  # the next start seals it if this cannot
+            os.ftruncate(self._fd, min(self.used_bytes, self.size_bytes))
             self.path.rename(self.path.with_suffix(SEALED))
+        os.close(self._fd)
 
 
 def _allocate(fd: int, size_bytes: int) -> None:
@@ -129,27 +144,83 @@ def _allocate(fd: int, size_bytes: int) -> None:
 # -- who writes -------------------------------------------------------------------------------------
 
 
+_counts = struct.Struct("<QQdd")
+
+
+class Unwritten(msgspec.Struct, kw_only=True):
+    """Rows that were to be written and are in no segment, since there was no room for them."""
+
+    lost: int = 0
+    """In the whole life of the directory."""
+    waiting: int = 0
+    """In the memory of processes that live, until there is room."""
+    first_unix_s: float | None = None
+    last_unix_s: float | None = None
+    """When the first and the last of those that are lost were; of rows that waited when their process
+    died, when they came to wait."""
+
+
 class WriterLock:
-    """The right to write under one name in a directory, for as long as this process lives."""
+    """The right to write under one name in a directory, for as long as this process lives.
+
+    The file holds the run that the writer is in, and how many rows have found no room: in a map that is
+    allocated in full, so that they are counted on a full disk too, and still are when the process is killed.
+    """
 
     def __init__(self, directory: Path, run: str) -> None:
-        """Take the first free name.
+        """Take the first free name. What waited in the run before is lost from now on.
 
         Raises:
             ConfigError: the directory cannot be made or written, or has no free name.
         """
         try:
-            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_directory(directory)
             self.name, self._fd = _first_free(directory)
-            os.ftruncate(self._fd, 0)
-            os.pwrite(self._fd, run.encode(), 0)
+            _allocate(self._fd, LOCK_BYTES)
+            self._map = mmap.mmap(self._fd, LOCK_BYTES)
         except OSError as error:
+            fix = "free space" if error.errno == errno.ENOSPC else "make it writable"
             raise ConfigError(
                 f"ledger.path: cannot write in {directory}: {error.strerror or error}; "
-                "make it writable, or set ledger.path to a directory that is"
+                f"{fix}, or set ledger.path to a directory that is"
             ) from error
+        self._waiting, self._lost, self._first_unix_s, self._last_unix_s = _counts.unpack_from(
+            self._map, RUN_BYTES
+        )
+        self.lost_before = self._lost + self._waiting
+        """Rows that earlier runs have lost."""
+        self.left_waiting = self._waiting
+        """Of these, what waited in memory when the run before died."""
+        self._lost, self._waiting = self.lost_before, 0
+        self._write()
+        self._map[:RUN_BYTES] = run.encode().ljust(RUN_BYTES, b"\0")
+
+    def waits(self, rows: int) -> None:
+        """So many rows wait in memory now."""
+        if rows > self._waiting:
+            self._stamp()
+        self._waiting = rows
+        self._write()
+
+    def lose(self, rows: int) -> None:
+        """So many rows more are lost."""
+        self._stamp()
+        self._lost += rows
+        self._write()
+
+    def _stamp(self) -> None:
+        self._last_unix_s = time.time()
+        self._first_unix_s = self._first_unix_s or self._last_unix_s
+
+    def _write(self) -> None:
+        if not self._waiting and not self._lost:
+            self._first_unix_s = self._last_unix_s = 0.0
+        _counts.pack_into(
+            self._map, RUN_BYTES, self._waiting, self._lost, self._first_unix_s, self._last_unix_s
+        )
 
     def release(self) -> None:
+        self._map.close()
         os.close(self._fd)
 
 
@@ -180,8 +251,33 @@ def live_runs(directory: Path) -> dict[str, str]:
             try:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                runs[path.stem] = lock.read(64).decode("ascii", "replace")
+                runs[path.stem] = lock.read(RUN_BYTES).rstrip(b"\0").decode("ascii", "replace")
     return runs
+
+
+def unwritten(directories: Iterable[Path]) -> Unwritten:
+    """What found no room in `directories`, by what their writers have counted."""
+    found = Unwritten()
+    for directory in directories:
+        _add_unwritten(found, directory)
+    return found
+
+
+def _add_unwritten(found: Unwritten, directory: Path) -> None:
+    live = live_runs(directory)
+    for path in sorted(directory.glob("w*.lock")):
+        try:
+            waiting, lost, first_unix_s, last_unix_s = _counts.unpack_from(path.read_bytes(), RUN_BYTES)
+        except (OSError, struct.error):
+            continue  # of an earlier version, which did not count; or gone
+        if path.stem in live:
+            found.waiting += waiting
+        else:
+            lost += waiting
+        found.lost += lost
+        if lost:
+            found.first_unix_s = min(first_unix_s, found.first_unix_s or first_unix_s)
+            found.last_unix_s = max(last_unix_s, found.last_unix_s or last_unix_s)
 
 
 # -- the directory ----------------------------------------------------------------------------------
@@ -208,7 +304,8 @@ def segment_paths(directory: Path) -> Iterator[Path]:
 
 
 def recover(directory: Path, own: str) -> None:
-    """Seal what dead writers left open: keep every valid row, cut off what was torn.
+    """Seal what dead writers left open: keep every valid row and what is damaged between them, cut off what
+    was torn. Whatever is damaged is copied aside first; what finds no room there is not cut.
 
     Raises:
         OSError: the directory cannot be read or changed.
@@ -229,22 +326,57 @@ def recover(directory: Path, own: str) -> None:
 
 
 def _seal_left_open(path: Path) -> None:
-    used_bytes, rows, readable = 0, -1, False  # -1: the head is not a row
     data = path.read_bytes()
-    for used_bytes, payload in frames(data):  # noqa: B007 - the last end is what is wanted
-        if rows < 0:
-            readable = decode_head(payload) is not None
-        rows += 1
-    if rows <= 0 or not readable:
-        # Nothing but a head: allocated ahead and never used. Anything else unreadable is kept as it is.
-        if rows == 0 or data.count(0) == len(data):
-            path.unlink(missing_ok=True)
+    found = list(pieces(data))
+    if not found:
+        path.unlink(missing_ok=True)  # zeros, or nothing at all
+        return
+    head = found[0][1]
+    if not isinstance(head, Gap) and decode_head(head) is None:
+        return  # of a later version: kept as it is
+    gaps = [piece for _, piece in found if isinstance(piece, Gap)]
+    rows = len(found) - len(gaps) - (not isinstance(head, Gap))
+    # After the last row there may be one that was being written, or what nobody can tell from it.
+    torn = gaps[-1] if gaps and found[-1][1] is gaps[-1] and not gaps[-1].rows else None
+    copied = [_set_aside(path, data, gap) for gap in gaps]
+    end = found[-1][0]
+    if torn is not None and copied[-1]:
+        end = torn.start
+        gaps.pop()
+    if not rows and not gaps:
+        path.unlink(missing_ok=True)  # nothing but a head: allocated ahead and never used
         return
     with open(path, "rb+") as file:
-        file.truncate(used_bytes)
+        file.truncate(end)
         os.fsync(file.fileno())
     path.rename(path.with_suffix(SEALED))
     log.info("sealed %s left open by an earlier run: %d rows", path.name, rows)
+    if gaps:
+        log.error(
+            "%s is damaged at %d places, first at byte %d: what is missing is in the report, and "
+            "copied to %s.at-*%s beside it",
+            path.with_suffix(SEALED), len(gaps), gaps[0].start, path.stem, DAMAGED,
+        )  # fmt: skip
+
+
+def _set_aside(path: Path, data: bytes, gap: Gap) -> bool:
+    """Copy a damaged part beside its segment; False when there is no room for it."""
+    kept = list(path.parent.glob(f"*{DAMAGED}"))
+    size_bytes = gap.end - gap.start
+    aside = path.with_name(f"{path.stem}.at-{gap.start}{DAMAGED}")
+    if aside in kept:
+        return True
+    if len(kept) >= ASIDE_MAX or size_bytes + sum(one.stat().st_size for one in kept) > ASIDE_BYTES_MAX:
+        log.warning(
+            "%d bytes at %d of %s are not copied aside: there are enough", size_bytes, gap.start, path
+        )
+        return False
+    try:
+        write_whole(aside, data[gap.start : gap.end])
+    except OSError as error:
+        log.warning("%d bytes at %d of %s are not copied aside: %s", size_bytes, gap.start, path, error)
+        return False
+    return True
 
 
 def retain(directory: Path, bytes_max: int) -> int:

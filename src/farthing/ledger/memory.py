@@ -19,6 +19,10 @@ class MemoryLedger:
         self.lost = 0
         """Receipts and signals that came after `aclose`."""
 
+    def admit(self) -> None:
+        if self._closed:
+            raise Overloaded("the ledger is closed", code="ledger_unavailable")
+
     def intend(self, receipt: Receipt, target: str) -> None:
         if self._closed:
             raise Overloaded("the ledger is closed", code="ledger_unavailable")
@@ -38,8 +42,10 @@ class MemoryLedger:
             return
         self._rows.append(receipt)
 
-    def signal(self, signal: Signal) -> None:
+    def signal(self, signal: Signal, *, acknowledged: bool = False) -> None:
         if self._closed:
+            if acknowledged:
+                raise Overloaded("the ledger is closed", code="ledger_unavailable")
             self.lost += 1
             return
         self._rows.append(signal)

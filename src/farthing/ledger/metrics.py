@@ -305,16 +305,19 @@ class MeteredLedger:
         self._ledger = ledger
         self._record = ledger.record
         self._observe = metrics.observe
+        self.admit = ledger.admit
         self.intend = ledger.intend
         self._signal = ledger.signal
         self._learned = metrics.learned
 
     def record(self, receipt: Receipt) -> None:
-        self._record(receipt)
-        self._observe(receipt)
+        try:
+            self._record(receipt)
+        finally:
+            self._observe(receipt)
 
-    def signal(self, signal: Signal) -> None:
-        self._signal(signal)
+    def signal(self, signal: Signal, *, acknowledged: bool = False) -> None:
+        self._signal(signal, acknowledged=acknowledged)
         self._learned(signal)
 
     async def aclose(self) -> None:

@@ -2,40 +2,48 @@
 
 import heapq
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from farthing.ledger import files
-from farthing.ledger.rows import FRAME_BYTES, Intent, RowReader, decode_head, frame_head, frames
+from farthing.ledger.damage import Gap, Missing, Place, pieces, told
+from farthing.ledger.rows import FRAME_BYTES, Head, Intent, RowReader, decode_head, own_head
 from farthing.types import Receipt, Signal
 
 SEEN_MAX = 200_000  # a row is written twice only within moments of a failing disk
+WRITTEN_S = 0.002  # a row is copied in far less
 
 Row = Intent | Receipt | Signal
 
 log = logging.getLogger("farthing.ledger")
 
 
-def read(path: Path | Sequence[Path], since_unix_s: float | None = None) -> Iterator[Intent | Receipt]:
+def read(
+    path: Path | Sequence[Path], since_unix_s: float | None = None, missing: Missing | None = None
+) -> Iterator[Intent | Receipt]:
     """As `read_all`, without what was learned about answers."""
-    for row in read_all(path, since_unix_s):
+    for row in read_all(path, since_unix_s, missing):
         if not isinstance(row, Signal):
             yield row
 
 
-def read_all(path: Path | Sequence[Path], since_unix_s: float | None = None) -> Iterator[Row]:
+def read_all(
+    path: Path | Sequence[Path], since_unix_s: float | None = None, missing: Missing | None = None
+) -> Iterator[Row]:
     """Every row of requests that arrived at `since_unix_s` or later, and the signals since, each once: also
     where several directories have it, one of them being a copy.
 
     Rows of one writer come in the order they were written, several writers are merged roughly by time
     of arrival. A row being written is not yet there. An absent or empty directory has no rows. What is
-    damaged is left out and logged.
+    damaged is left out and logged, and added to `missing`: of every segment that was read to its end,
+    whatever the time of what is missing.
     """
     paths = [(one, files.live_runs(one)) for one in ((path,) if isinstance(path, Path) else path)]
     paths.sort(key=lambda one: not one[1])  # of equal rows the first counts: not a copy that nobody writes
-    streams = [stream for one, live in paths for stream in _streams(one, live, since_unix_s)]
+    streams = [stream for one, live in paths for stream in _streams(one, live, since_unix_s, missing)]
     rows = streams[0] if len(streams) == 1 else heapq.merge(*streams, key=lambda row: row.at_unix_s)
     seen: set[int] = set()
     seen_before: set[int] = set()
@@ -52,12 +60,14 @@ def read_all(path: Path | Sequence[Path], since_unix_s: float | None = None) -> 
             yield row
 
 
-def _streams(path: Path, live: dict[str, str], since_unix_s: float | None) -> list[Iterator[Row]]:
+def _streams(
+    path: Path, live: dict[str, str], since_unix_s: float | None, missing: Missing | None
+) -> list[Iterator[Row]]:
     """One for each writer of a directory."""
     writers: dict[str, list[Path]] = {}
     for segment in sorted(files.segment_paths(path), key=files.split_name):
         writers.setdefault(files.split_name(segment)[0], []).append(segment)
-    return [_stream(segments, live, since_unix_s) for segments in writers.values()]
+    return [_stream(segments, live, since_unix_s, missing) for segments in writers.values()]
 
 
 def _which(row: Row) -> object:
@@ -112,6 +122,19 @@ def find(path: Path, request_id: str) -> Receipt | Intent | None:
     return None
 
 
+def damaged(paths: Sequence[Path]) -> Missing:
+    """What of whole ledgers is damaged. Looks at every frame; a row that is whole counts as readable."""
+    found = Missing()
+    segments = [one for path in paths for one in sorted(files.segment_paths(path), key=files.split_name)]
+    for segment in segments:
+        start = 0
+        for end, piece in _pieces(segment, _load(segment)):
+            if isinstance(piece, Gap):
+                found.add(_place(segment, start, end, piece.rows - (start == 0), not piece.exact))
+            start = end
+    return found
+
+
 def recent(path: Path, rows_max: int) -> list[Receipt]:
     """The last receipts, newest segment last; about `rows_max` of them."""
     live = files.live_runs(path)
@@ -127,15 +150,17 @@ def recent(path: Path, rows_max: int) -> list[Receipt]:
 # -- segments ---------------------------------------------------------------------------------------
 
 
-def _stream(segments: list[Path], live: dict[str, str], since_unix_s: float | None) -> Iterator[Row]:
+def _stream(
+    segments: list[Path], live: dict[str, str], since_unix_s: float | None, missing: Missing | None
+) -> Iterator[Row]:
     # Of those being written the newest is loaded first: what is in it was written after all that an older
     # one, loaded later, then has. The other way round rows would be missing from the middle.
     open_ones = {one: _load(one) for one in reversed(segments) if one.suffix != files.SEALED}
     for segment in segments:
         if segment in open_ones:
-            yield from _rows(segment, open_ones.pop(segment), live)
+            yield from _rows(segment, open_ones.pop(segment), live, missing)
         elif since_unix_s is None or not _ended_before(segment, since_unix_s):
-            yield from _rows(segment, _load(segment), live)
+            yield from _rows(segment, _load(segment), live, missing)
 
 
 def _ended_before(segment: Path, unix_s: float) -> bool:
@@ -156,40 +181,91 @@ def _load(segment: Path) -> bytes:
     return b""
 
 
-def _rows(segment: Path, data: bytes, live: dict[str, str]) -> Iterator[Row]:
-    payloads = _payloads(segment, data)
-    first = next(payloads, None)
-    if first is None:
-        return
-    head = decode_head(first)
+def _rows(segment: Path, data: bytes, live: dict[str, str], missing: Missing | None = None) -> Iterator[Row]:
+    """Every row of one segment that can be read; what cannot is logged and added to `missing`."""
+    rest = _pieces(segment, data)
+    start, first = next(rest, (0, None))
+    head = None if first is None else _head(segment, first, live)
     if head is None:
-        log.warning("%s is not a ledger segment this version can read; it is left out", segment)
+        _leave_out(segment, data, missing)
         return
+    found = Missing()
+    if isinstance(first, Gap):  # a head is no row
+        found.add(_place(segment, 0, start, first.rows - 1, not first.exact))
     reader = RowReader(head, live=live.get(head.writer) == head.run)
-    for payload in payloads:
-        try:
-            row = reader.row(payload)
-        except (msgspec.MsgspecError, TypeError, ValueError, LookupError) as error:
-            log.warning("a row of %s cannot be read: %s", segment, error)
+    unreadable = 0
+    for end, piece in rest:
+        if isinstance(piece, Gap):
+            found.add(_place(segment, start, end, piece.rows, not piece.exact))
+            start = end
             continue
+        try:
+            row = reader.row(piece)
+        except (msgspec.MsgspecError, TypeError, ValueError, LookupError) as error:
+            if not unreadable:
+                log.warning("a row of %s cannot be read: %s", segment, error)
+            unreadable += 1
+            found.add(_place(segment, start, end, 1, False))
+            row = None
+        start = end
         if row is not None:
             yield row
+    if segment.suffix == files.SEALED and start + FRAME_BYTES <= len(data):  # it was cut to its rows
+        found.add(_place(segment, start, len(data), 0, True))
+    if found.places:
+        log.warning("%s is damaged: %s", segment, told(found))
+        if missing is not None:
+            missing.join(found)
 
 
-def _payloads(segment: Path, data: bytes) -> Iterator[bytes]:
-    """Every valid payload. In the middle of a sealed file, a damaged one is stepped over by its length."""
-    start = 0
+def _head(segment: Path, first: bytes | Gap, live: dict[str, str]) -> Head | None:
+    """The head of a segment that begins with `first`; where that is damaged, the one this version would
+    write: fields are only ever appended, so it fits. None for the head of a version that is not known."""
+    if not isinstance(first, Gap):
+        return decode_head(first)
+    writer = files.split_name(segment)[0]
+    return own_head(writer, live.get(writer, "") if segment.suffix == files.OPEN else "")
+
+
+def _leave_out(segment: Path, data: bytes, missing: Missing | None) -> None:
+    """Note a segment whose head is whole and of no known version."""
+    rows = sum(not isinstance(piece, Gap) for _, piece in pieces(data)) - 1
+    if rows < 0:
+        return  # allocated, and nothing written
+    log.warning("%s is not a ledger segment this version can read; it is left out", segment)
+    if rows and missing is not None:
+        missing.add(_place(segment, 0, len(data), rows, False))
+
+
+def _place(segment: Path, start: int, end: int, rows: int, at_least: bool) -> Place:
+    return Place(segment=segment.name, at_byte=start, bytes=end - start, rows=max(rows, 0), at_least=at_least)
+
+
+def _pieces(segment: Path, data: bytes) -> Iterator[tuple[int, bytes | Gap]]:
+    """The frames and gaps of one segment."""
+    return pieces(data) if segment.suffix == files.SEALED else _pieces_of_open(segment, data)
+
+
+def _pieces_of_open(segment: Path, data: bytes) -> Iterator[tuple[int, bytes | Gap]]:
+    """Those of one that is being written. What looks damaged may be a row that was not yet whole when `data`
+    was read, so that is read again; a row not begun at its end is no gap."""
+    changing, start, sure = True, 0, -1
     while True:
-        for end, payload in frames(data, start):
+        for end, piece in pieces(data, start):
+            if isinstance(piece, Gap):
+                if changing and start != sure:
+                    break
+                if piece.rows:
+                    yield end, piece
+            else:
+                yield end, piece
             start = end
-            yield payload
-        if segment.suffix != files.SEALED or start + FRAME_BYTES > len(data):
+        else:
             return
-        length, _ = frame_head.unpack_from(data, start)
-        if length == 0:
-            return  # left by a failing disk, so never cut to its length
-        log.warning("%s is damaged at byte %d", segment, start)
-        start += FRAME_BYTES + length + (-length % 8)
+        time.sleep(WRITTEN_S)
+        again = _load(segment)
+        changing = again != data
+        data, sure = again, start
 
 
 def _newest_first(path: Path) -> list[Path]:

@@ -89,16 +89,18 @@ decode = msgspec.msgpack.Decoder().decode
 
 def encode_head(writer: str, run: str, created_unix_s: float) -> bytes:
     """The payload that starts a segment written by this version of Farthing."""
-    fields = {kind: list(names) for kind, names in FIELDS.items()}
-    return encode(
-        Head(
-            magic=MAGIC,
-            version=VERSION,
-            writer=writer,
-            run=run,
-            created_unix_s=created_unix_s,
-            fields=fields,
-        )
+    return encode(own_head(writer, run, created_unix_s))
+
+
+def own_head(writer: str, run: str, created_unix_s: float = 0.0) -> Head:
+    """The head of a segment written by this version of Farthing."""
+    return Head(
+        magic=MAGIC,
+        version=VERSION,
+        writer=writer,
+        run=run,
+        created_unix_s=created_unix_s,
+        fields={kind: list(names) for kind, names in FIELDS.items()},
     )
 
 

@@ -6,7 +6,8 @@
     segment full: take the one allocated ahead     allocate the next; seal the full one; retention
 
 On the request path there is no system call. What is in a shared map belongs to the kernel, so the death
-of the process takes nothing; a power loss takes what was not yet synced. See docs/decisions/0002.
+of the process takes nothing; a power loss takes what was not yet synced. See docs/decisions/0002; for what
+happens on a full disk, 0016.
 """
 
 import asyncio
@@ -38,6 +39,10 @@ RESERVE_BYTES_MAX = 2_097_152  # receipts of 2,000 requests under way, at twice 
 WAITING_BYTES_MAX = 16_777_216  # rows held in memory while there is no segment
 RETRY_S = 0.25  # between two tries to allocate on a full disk
 RETRY_S_MAX = 5.0  # after a disk that keeps failing
+TOLD_EVERY_S = 10.0  # of what finds no room, or goes slowly, a line at most so often
+RETRY_AFTER_S = 5.0  # what clients are told to wait
+
+UNAVAILABLE = "ledger_unavailable"
 
 log = logging.getLogger("farthing.ledger")
 
@@ -51,8 +56,20 @@ class LedgerState(msgspec.Struct, frozen=True, kw_only=True):
     """Rows in memory because no segment has room; written when one does."""
     lost: int
     """Receipts and signals that could not be kept at all."""
+    lost_before: int
+    """Those of earlier runs, in the whole life of the directory."""
+    refused: int
+    """Requests that were not taken because their receipt would have had no room."""
     sync_failures: int
     allocation_failures: int
+
+
+def _unavailable(therefore: str) -> Overloaded:
+    return Overloaded(
+        f"the ledger has no room on its disk, {therefore}; free space, then try again",
+        retry_after_s=RETRY_AFTER_S,
+        code=UNAVAILABLE,
+    )
 
 
 class SegmentLedger:
@@ -78,8 +95,14 @@ class SegmentLedger:
         self._gather_s = max(config.sync_ms / 2000, 0.001)
         self._bytes_max = config.bytes_max
         self._strict = config.strict
+        self._refuses = config.on_full == "refuse"
         self._run = os.urandom(8).hex()
         self._writer = files.WriterLock(directory, self._run)
+        if self._writer.left_waiting:
+            log.error(
+                "%d receipts and signals of the run before are lost: they waited for room on the disk",
+                self._writer.left_waiting,
+            )
         self._guard = threading.Lock()  # held for copies and swaps; short
         self._disk = threading.Lock()  # held while a file is synced, sealed or left; taken before _guard
         self._segment: files.Segment | None = None
@@ -89,7 +112,15 @@ class SegmentLedger:
         self._full: deque[files.Segment] = deque()
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
+        self._rescued = 0
+        """Of the waiting rows, those at the left that were written once already."""
         self._lost = 0
+        self._lost_why = ""
+        self._refused = 0
+        self._hasty = 0
+        """Segments that were allocated on the request path."""
+        self._told = 0, 0
+        self._tell_s = 0.0
         self._sync_failures = 0
         self._failures_in_a_row = 0
         self._allocation_failures = 0
@@ -109,48 +140,61 @@ class SegmentLedger:
 
     # -- the request path ---------------------------------------------------------------------------
 
+    def admit(self) -> None:
+        if self._next is not None or not self._refuses:
+            return  # as nearly always
+        with self._guard:
+            segment = self._segment
+            room = segment is not None and (
+                self._next is not None
+                or segment.size_bytes - segment.used_bytes > self._reserve_bytes
+                or self._allocate_in_haste()
+            )
+            self._refused += not room
+        if not room:
+            raise _unavailable("so nothing is answered that could not be written down")
+
     def intend(self, receipt: Receipt, target: str) -> None:
         payload = encode_intent(receipt, target)
         with self._guard:
             kept = self._append(payload, self._reserve_bytes)
         if not kept or (self._strict and not self._sync_now()):
-            raise Overloaded(
-                "the ledger has no room on its disk, so no paid call is made; free space, then try again",
-                code="ledger_unavailable",
-            )
+            raise _unavailable("so no paid call is made")
 
     def record(self, receipt: Receipt) -> None:
         try:
             payload = encode_receipt(receipt)
-        except (TypeError, ValueError, msgspec.MsgspecError):
-            self._lost += 1
-            log.exception("receipt %s cannot be written", receipt.request_id)
+        except (TypeError, ValueError, msgspec.MsgspecError) as error:
+            self._lose(f"receipt {receipt.request_id} cannot be encoded: {error}")
             return
         with self._guard:
-            # The reserve is for receipts of calls that were paid for; a free answer can wait in memory.
-            kept = self._append(payload, 0 if receipt.calls else self._reserve_bytes)
-            if not kept:
-                kept = self._hold_back(payload)
+            # The reserve is for receipts of calls that were paid for. Where nothing new is taken on a full
+            # disk it is for all that was under way; else a free answer can wait in memory.
+            kept = self._append(payload, 0 if receipt.calls or self._refuses else self._reserve_bytes)
+        if kept and (not self._strict or self._synced()):
+            return
+        if self._refuses and receipt.status < 400 and not receipt.purpose and not self._closed:
+            receipt.status, receipt.error = Overloaded.status, UNAVAILABLE
+            if receipt.calls and not kept:
+                self._hold_back(encode_receipt(receipt))
+            raise _unavailable("so this answer is not given: it could not be written down")
         if not kept:
-            self._lost += 1
-            log.error("receipt %s is lost: the ledger has no room left", receipt.request_id)
-        elif self._strict:
-            self._sync_now()
+            self._hold_back(payload)
 
-    def signal(self, signal: Signal) -> None:
+    def signal(self, signal: Signal, *, acknowledged: bool = False) -> None:
         try:
             payload = encode_signal(signal)
-        except (TypeError, ValueError, msgspec.MsgspecError):
-            self._lost += 1
-            log.exception("a signal about %s cannot be written", signal.request_id)
+        except (TypeError, ValueError, msgspec.MsgspecError) as error:
+            self._lose(f"a signal about {signal.request_id} cannot be encoded: {error}")
             return
         with self._guard:
-            kept = self._append(payload, self._reserve_bytes) or self._hold_back(payload)
+            kept = self._append(payload, self._reserve_bytes)
+        if kept and (not self._strict or self._synced()):
+            return
+        if acknowledged:
+            raise _unavailable("so this cannot be taken")
         if not kept:
-            self._lost += 1
-            log.error("a signal about %s is lost: the ledger has no room left", signal.request_id)
-        elif self._strict:
-            self._sync_now()
+            self._hold_back(payload)
 
     def _append(self, payload: bytes, spare_bytes: int) -> bool:
         """Copy a row into the map, so that `spare_bytes` stay free where there is no next segment."""
@@ -180,7 +224,7 @@ class SegmentLedger:
         """The thread fell behind. Waiting for the disk here beats refusing work; a full disk is not asked."""
         if self._retry_s:
             return False
-        log.warning("allocating a segment on the request path: the ledger's thread fell behind")
+        self._hasty += 1
         self._next = self._allocate()
         return self._next is not None
 
@@ -191,18 +235,34 @@ class SegmentLedger:
         self._segment, self._next = self._next, None
         segment = self._segment
         self._taken = segment.number if segment is not None else self._taken
+        before = len(self._waiting)
         while segment is not None and self._waiting and segment.append(self._waiting[0]):
             self._waiting_bytes -= len(self._waiting.popleft())
+            self._rescued -= self._rescued > 0
+        if len(self._waiting) < before:
+            self._writer.waits(len(self._waiting) - self._rescued)
         self._dirty = True
         self._wake.set()
 
-    def _hold_back(self, payload: bytes) -> bool:
-        if self._closed or self._waiting_bytes + len(payload) > WAITING_BYTES_MAX:
-            return False
-        self._waiting.append(payload)
-        self._waiting_bytes += len(payload)
+    def _hold_back(self, payload: bytes) -> None:
+        """Keep a row in memory until there is room, counted on the disk; where there is no more memory for
+        it, it is lost and counted too."""
+        with self._guard:
+            if not self._closed and self._waiting_bytes + len(payload) <= WAITING_BYTES_MAX:
+                self._writer.waits(len(self._waiting) - self._rescued + 1)
+                self._waiting.append(payload)
+                self._waiting_bytes += len(payload)
+                self._wake.set()
+                return
+        self._lose("it is closed" if self._closed else "there is no room left on its disk and in memory")
+
+    def _lose(self, why: str) -> None:
+        with self._guard:
+            self._lost += 1
+            self._lost_why = why
+            if not self._closed:
+                self._writer.lose(1)
         self._wake.set()
-        return True
 
     # -- the background thread ----------------------------------------------------------------------
 
@@ -224,6 +284,24 @@ class SegmentLedger:
         self._stop.wait(self._gather_s)
         self._sync_full()
         self._sync_current()
+        self._tell()
+
+    def _tell(self) -> None:
+        """Log what has found no room since the last time, not row by row."""
+        now_s = time.monotonic()
+        news = self._lost + self._hasty + self._refused, len(self._waiting)
+        if news == self._told or now_s < self._tell_s:
+            return
+        lost, hasty, refused = self._lost, self._hasty, self._refused
+        if lost or refused or news[1]:
+            log.error(
+                "the ledger in %s: since the start %d receipts and signals are lost%s, %d requests were "
+                "refused; %d rows wait in memory for room",
+                self._directory, lost, f" ({self._lost_why})" if lost else "", refused, news[1],
+            )  # fmt: skip
+        if hasty:
+            log.warning("%d segments were allocated on the request path: the disk is slow", hasty)
+        self._told, self._tell_s = news, now_s + TOLD_EVERY_S
 
     def _allocate_next(self) -> None:
         if time.monotonic() < self._retry_s:
@@ -311,6 +389,7 @@ class SegmentLedger:
         """
         with self._guard:
             rescued = segment.unsynced()
+            self._rescued += len(rescued)  # they still lie in the file, as long as the power holds
             self._waiting.extendleft(reversed(rescued))
             self._waiting_bytes += sum(len(payload) for payload in rescued)
             if segment is self._segment:
@@ -344,6 +423,10 @@ class SegmentLedger:
         ]
         return max(numbers, default=0)
 
+    def _synced(self) -> bool:
+        """As `_sync_now`; rows of a file whose disk failed have one more try, in the next file."""
+        return self._sync_now() or (not self._waiting and self._sync_now())
+
     def _sync_now(self) -> bool:
         """Whether every row written so far is on the disk; waits for it."""
         with self._guard:
@@ -365,6 +448,8 @@ class SegmentLedger:
                 available=room and not self._closed,
                 waiting=len(self._waiting),
                 lost=self._lost,
+                lost_before=self._writer.lost_before,
+                refused=self._refused,
                 sync_failures=self._sync_failures,
                 allocation_failures=self._allocation_failures,
             )
@@ -386,7 +471,11 @@ class SegmentLedger:
         self._sync_full()
         if self._waiting:
             self._lost += len(self._waiting)
+            self._writer.lose(len(self._waiting) - self._rescued)
+            self._writer.waits(0)
             log.error("%d ledger rows are lost: no segment had room for them", len(self._waiting))
+        self._tell_s = 0.0
+        self._tell()
         self._writer.release()
 
     async def aclose(self) -> None:

@@ -6,6 +6,7 @@ the newest rows, and neither damages the file. A file found damaged, at the star
 """
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from typing import TypeVar
 import apsw
 
 from farthing.errors import StoreError
+from farthing.stores.private import make_directory
 
 T = TypeVar("T")
 
@@ -76,7 +78,7 @@ class SqliteFile:
             if beside:
                 self._db = self._opened_beside()
             else:
-                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                make_directory(path.parent)
                 self._open_or_replace()
         except (apsw.Error, OSError) as error:
             raise StoreError(f"the cache file {path} cannot be opened: {error}") from error
@@ -194,6 +196,9 @@ class SqliteFile:
         return db
 
     def _opened(self) -> apsw.Connection:
+        # Answers are somebody's text. SQLite gives the files beside this one the same mode.
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         db = apsw.Connection(str(self.path))
         try:
             db.set_busy_timeout(self._busy_ms)
@@ -203,5 +208,4 @@ class SqliteFile:
         except apsw.Error:
             db.close()
             raise
-        os.chmod(self.path, 0o600)  # answers are somebody's text
         return db

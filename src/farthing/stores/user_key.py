@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from farthing.errors import ConfigError
+from farthing.stores.private import make_directory
 
 log = logging.getLogger("farthing.app")
 
@@ -21,7 +22,7 @@ def user_key(state_dir: Path) -> bytes:
     """
     path = state_dir / "user.key"
     try:
-        state_dir.mkdir(parents=True, exist_ok=True)
+        make_directory(state_dir)
         key = _read_key(path)
         return _make_key(path) if key is None else key
     except OSError as error:

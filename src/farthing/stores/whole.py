@@ -4,6 +4,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from farthing.stores.private import make_directory
+
 
 def write_whole(path: Path, data: bytes) -> None:
     """Replace the file at `path`: it holds the old or the new bytes, whole, whatever happens.
@@ -11,7 +13,7 @@ def write_whole(path: Path, data: bytes) -> None:
     Raises:
         OSError: it cannot be written; the old one is still there.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_directory(path.parent)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

@@ -17,6 +17,7 @@ from msgspec import Struct
 from farthing.brain.route.certificate import VERSION as certificate_version
 from farthing.brain.route.certificate import RouteCertificate
 from farthing.errors import ConfigError, FarthingError
+from farthing.stores.private import make_directory, opener
 from farthing.stores.whole import write_whole
 
 FORMAT = 1
@@ -266,8 +267,8 @@ def change(state_dir: Path, endpoint: str, what: Callable[[PolicyBook], PolicyBo
     """
     path = place(state_dir, endpoint)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with (path.parent / ".lock").open("w") as lock:
+        make_directory(path.parent)
+        with open(path.parent / ".lock", "w", opener=opener) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             book = what(load(path) or PolicyBook(endpoint=endpoint))
             save(path, book)

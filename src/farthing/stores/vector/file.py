@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from farthing.errors import StoreError
+from farthing.stores.private import make_directory, opener
 
 MAGIC = b"farthing vectors 2\n"
 DIGEST_BYTES = 32
@@ -59,10 +60,10 @@ class IndexFile:
         self._digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
         self._file: BinaryIO | None = None
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_directory(path.parent)
             _clear(path)
-            self._file = self._beside.open("wb")
-            os.chmod(self._beside, 0o600)  # from a vector much of its text can be guessed
+            # From a vector much of its text can be guessed.
+            self._file = open(self._beside, "wb", opener=opener)  # noqa: SIM115 - `close` closes it
             self._put(MAGIC)
             self._put_part(_encode(_Head(name, dims, stamp)))
         except OSError as error:
