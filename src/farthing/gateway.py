@@ -16,6 +16,7 @@ from pathlib import Path
 import uvloop
 
 from farthing import config as configuration
+from farthing import heap
 from farthing.app import build, build_stage, open_parts
 from farthing.config import (
     Config,
@@ -100,7 +101,9 @@ class Gateway:
             metrics=self._metrics.exposition,
             clock=time.monotonic,
         )
-        self._server = Server(config.server, self._edge.handle, _refusal, loop=loop, turn=turn)
+        self._server = Server(
+            config.server, self._edge.handle, _refusal, loop=loop, turn=turn, vet=self._edge.vet
+        )
         self._operators = self._admin_server(config, loop, turn)
         if self._parts.semantic is not None:
             self._metrics.semantic.states = self._parts.semantic.bound.states
@@ -395,6 +398,8 @@ def run(
         ConfigError: the configuration cannot be served, or its address is taken.
     """
     set_up_logging(config.log.level, as_json=config.log.json, stream=sys.stderr)
+
+    heap.set_up()
 
     async def main() -> int:
         try:
