@@ -7,6 +7,7 @@ changes nothing. The address, the ledger and the cache's store stay as they were
 import asyncio
 import gc
 import logging
+import resource
 import signal
 import sys
 import time
@@ -44,6 +45,7 @@ log = logging.getLogger("farthing.gateway")
 ADMIN_CONNECTIONS_MAX = 16
 ADMIN_BODY_BYTES_MAX = 65_536
 ADMIN_QUIET_S = 10.0  # the same while idle and while a request arrives: then the next to end is the quietest
+OTHER_FILES = 64  # the ledger, the stores, the listeners
 WATCH_S = 0.3  # a changed file is applied within a second
 GC_ALLOCATIONS = 50_000  # requests leave no cycles; a full pass over a warm heap takes 10 ms
 
@@ -131,6 +133,7 @@ class Gateway:
     async def run(self, ready: Callable[[int], None] | None = None) -> int:
         """Serve until SIGTERM or SIGINT, then drain. Returns the exit status."""
         loop = asyncio.get_running_loop()
+        _check_descriptors(self._config)
         port = await self._server.start()
         if self._operators is not None:
             admin = self._config.admin
@@ -299,6 +302,24 @@ class Gateway:
             **({} if self._parts.semantic is None else self._parts.semantic.gauges()),
             **({} if self._parts.quality is None else self._parts.quality.gauges()),
         }
+
+
+def _check_descriptors(config: Config) -> None:
+    """Warn where the system grants fewer open files than there may be connections: those beyond are not
+    answered at all."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    upstream = sum(provider.connections_max for provider in config.providers.values())
+    wanted = config.server.connections_max + upstream + OTHER_FILES
+    if limit not in (resource.RLIM_INFINITY, -1) and limit < config.server.connections_max + OTHER_FILES:
+        log.warning(
+            "only %d files may be open here, and server.connections_max = %d clients and %d connections to "
+            "providers may want one each: raise the limit to %d (ulimit -n; LimitNOFILE in systemd), or "
+            "lower connections_max",
+            limit,
+            config.server.connections_max,
+            upstream,
+            wanted,
+        )
 
 
 def _tell_fault(task: "asyncio.Task[None]") -> None:

@@ -1,6 +1,7 @@
 """Who has no key is refused by the head of a request: nothing of its body is kept, however it is sent."""
 
 import json
+import resource
 from collections.abc import Callable
 
 import pytest
@@ -242,3 +243,33 @@ def test_a_large_body_is_free_however_its_request_ends(
             else:
                 client.recv(20)
     settled(gateway, base + 32 * MIB)
+
+
+# -- names and files ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/version"])
+def test_what_takes_no_key_is_not_told_to_a_name_that_others_gave(gateway: Running, path: str) -> None:
+    for host, status in (("evil.example", 403), ("127.0.0.1", 200), ("localhost:1", 200), ("[::1]", 200)):
+        assert gateway.request("GET", path, headers={"host": host}).status == status, host
+    assert gateway.request("GET", "/healthz", headers={"host": "10.0.0.1"}).status == 200, (
+        "probes go by address"
+    )
+
+
+def test_it_is_told_to_the_names_that_are_served(
+    start_gateway: StartGateway, upstream: FaultProvider
+) -> None:
+    named = start_gateway(config(upstream, 'hosts = ["gw.example"]'))
+    for host, status in (("gw.example", 200), ("gw.example:80", 200), ("localhost", 400)):
+        assert named.request("GET", "/metrics", headers={"host": host}).status == status, host
+
+
+def test_fewer_files_than_connections_are_warned_of_at_the_start(
+    start_gateway: StartGateway, upstream: FaultProvider
+) -> None:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    few, enough = (config(upstream, f"connections_max = {count}") for count in (soft - 63, soft - 64))
+    warned = start_gateway(few).logged()
+    assert f"only {soft} files may be open" in warned and "ulimit -n" in warned
+    assert "files may be open" not in start_gateway(enough).logged()

@@ -440,10 +440,12 @@ class Edge:
             connection.answer(200, JSON_HEAD, b'{"status":"ok"}')
 
     async def metrics(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
+        self.serving.keys.check_host(http.headers)
         connection.also = b""  # it takes no key: no page of a browser reads it
         connection.answer(200, b"content-type: text/plain; version=0.0.4; charset=utf-8\r\n", self._metrics())
 
     async def version(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
+        self.serving.keys.check_host(http.headers)
         about = {
             "name": "farthing",
             "version": __version__,

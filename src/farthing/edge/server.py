@@ -17,7 +17,9 @@ from farthing.turn import Turn
 
 SEND_BUFFER_BYTES = 65_536  # the kernel doubles it; the default lets a stalled reader pin 4 MB
 SWEEP_S = 0.25
-TRIM_BYTES = 16_777_216  # of large bodies came, or of any went: then the heap gives back what is free in it
+TRIM_BYTES = 16_777_216  # in large bodies came, or in bodies and connections went
+TRIM_EVERY_S = 5.0  # it takes some tenths of a ms where little is free
+CONNECTION_BYTES = 131_072  # one that is behind with a stream holds about this, in small pieces
 SMALL_SHARE = 16  # one part in so many of the room for bodies is for small ones alone
 
 Handler = Callable[[ClientConnection, HttpRequest], Coroutine[Any, Any, None]]
@@ -54,8 +56,9 @@ class Server:
         self.blocks_bytes = 0
         self._trimmed_bytes = 0
         """What `blocks_bytes` was when the heap was trimmed last."""
-        self._swept_bytes = 0
-        """What `bodies_bytes` was at the last sweep."""
+        self._trimmed_s = time.monotonic()
+        self._peak_bytes = 0
+        """The most that bodies and connections held since then."""
         self.draining = False
         self.idle = asyncio.Event()
         """While draining: no request is in progress any more."""
@@ -122,12 +125,18 @@ class Server:
         self.date = formatdate(usegmt=True).encode()
         for connection in [c for c in self.connections if c.deadline_s <= now_s]:
             connection.expired()
-        came_bytes = self.blocks_bytes - self._trimmed_bytes
-        if max(came_bytes, self._swept_bytes - self.bodies_bytes) > TRIM_BYTES:
-            self._trimmed_bytes = self.blocks_bytes
-            heap.trim()
-        self._swept_bytes = self.bodies_bytes
+        self._trim()
         self._sweeper = self.loop.call_later(SWEEP_S, self._sweep)
+
+    def _trim(self) -> None:
+        """Have the heap give back what is free in it: at once where that may be much, else now and then."""
+        held_bytes = self.bodies_bytes + len(self.connections) * CONNECTION_BYTES
+        self._peak_bytes = max(self._peak_bytes, held_bytes)
+        now_s = time.monotonic()
+        moved_bytes = max(self.blocks_bytes - self._trimmed_bytes, self._peak_bytes - held_bytes)
+        if moved_bytes > TRIM_BYTES or now_s - self._trimmed_s > TRIM_EVERY_S:
+            self._trimmed_bytes, self._peak_bytes, self._trimmed_s = self.blocks_bytes, held_bytes, now_s
+            heap.trim()
 
     async def drain(self, drain_s: float) -> int:
         """Let what runs end within `drain_s`, then stop; return how many had to be cut.
