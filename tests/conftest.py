@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from tests.e2e.cgroup import limited
 from tests.e2e.gateway import Running, running
 from tests.faults.provider import FaultProvider
 
@@ -54,3 +55,15 @@ def start_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartGat
             return stack.enter_context(running(config, where, env))
 
         yield start
+
+
+@pytest.fixture
+def memory_limit() -> Iterator[Callable[[Running, int], None]]:
+    """`memory_limit(gateway, bytes)` has the system kill a gateway that takes more, where a memory cgroup can
+    be made; where none can, the test looks at the memory alone."""
+    with ExitStack() as stack:
+
+        def limit(gateway: Running, limit_bytes: int) -> None:
+            stack.enter_context(limited(gateway.process.pid, limit_bytes))
+
+        yield limit

@@ -55,6 +55,22 @@ class FarthingError(Exception):
         return str(self)
 
 
+def forget_frames(error: BaseException) -> None:
+    """Drop the tracebacks of an error that was dealt with, and of those that led to it.
+
+    They hold every frame it went through, and with them the request. Where one of these has the error too,
+    all of it would wait for the garbage collector, which runs seldom.
+    """
+    chain: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while chain:
+        one = chain.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            one.__traceback__ = None
+            chain += [one.__cause__, one.__context__]
+
+
 class RequestError(FarthingError):
     """The client must change something."""
 

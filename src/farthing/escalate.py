@@ -19,6 +19,7 @@ from farthing.errors import (
     ProviderRejected,
     ProviderUnavailable,
     StreamBroken,
+    forget_frames,
 )
 from farthing.media import measure
 from farthing.models import answers
@@ -406,6 +407,7 @@ async def _gathered(called: Called) -> StreamBroken | None:
     except StreamBroken as error:
         called.health.failed(ProviderUnavailable(str(error)))
         called.attempt.error = error.code
+        forget_frames(error)
         return error
     if called.stream.cut is None:
         called.health.succeeded()

@@ -8,6 +8,7 @@ import asyncio
 import gc
 import logging
 import os
+import resource
 import signal
 import sys
 import time
@@ -17,6 +18,7 @@ from pathlib import Path
 import uvloop
 
 from farthing import config as configuration
+from farthing import heap
 from farthing.app import build, build_stage, open_parts
 from farthing.config import (
     Config,
@@ -45,6 +47,7 @@ log = logging.getLogger("farthing.gateway")
 ADMIN_CONNECTIONS_MAX = 16
 ADMIN_BODY_BYTES_MAX = 65_536
 ADMIN_QUIET_S = 10.0  # the same while idle and while a request arrives: then the next to end is the quietest
+OTHER_FILES = 64  # the ledger, the stores, the listeners
 WATCH_S = 0.3  # a changed file is applied within a second
 SETTLE_S = 0.02  # a file that is being written is not read
 SETTLE_LOOKS = 50
@@ -114,7 +117,9 @@ class Gateway:
             metrics=self._metrics.exposition,
             clock=time.monotonic,
         )
-        self._server = Server(config.server, self._edge.handle, _refusal, loop=loop, turn=turn)
+        self._server = Server(
+            config.server, self._edge.handle, _refusal, loop=loop, turn=turn, vet=self._edge.vet
+        )
         self._operators = self._admin_server(config, loop, turn)
         if self._parts.semantic is not None:
             self._metrics.semantic.states = self._parts.semantic.bound.states
@@ -142,6 +147,7 @@ class Gateway:
     async def run(self, ready: Callable[[int], None] | None = None) -> int:
         """Serve until SIGTERM or SIGINT, then drain. Returns the exit status."""
         loop = asyncio.get_running_loop()
+        _check_descriptors(self._config)
         port = await self._server.start()
         if self._operators is not None:
             admin = self._config.admin
@@ -336,6 +342,24 @@ class Gateway:
         }
 
 
+def _check_descriptors(config: Config) -> None:
+    """Warn where the system grants fewer open files than there may be connections: those beyond are not
+    answered at all."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    upstream = sum(provider.connections_max for provider in config.providers.values())
+    wanted = config.server.connections_max + upstream + OTHER_FILES
+    if limit not in (resource.RLIM_INFINITY, -1) and limit < config.server.connections_max + OTHER_FILES:
+        log.warning(
+            "only %d files may be open here, and server.connections_max = %d clients and %d connections to "
+            "providers may want one each: raise the limit to %d (ulimit -n; LimitNOFILE in systemd), or "
+            "lower connections_max",
+            limit,
+            config.server.connections_max,
+            upstream,
+            wanted,
+        )
+
+
 def _tell_fault(task: "asyncio.Task[None]") -> None:
     """What looks after something never ends by itself: tell it where it did."""
     error = None if task.cancelled() else task.exception()
@@ -473,6 +497,8 @@ def run(
         ConfigError: the configuration cannot be served, or its address is taken.
     """
     redact = _log(config, env)
+
+    heap.set_up()
 
     async def main() -> int:
         try:

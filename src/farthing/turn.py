@@ -109,6 +109,8 @@ def resumed(step: Coroutine[Any, Any, T], waits_for: Any) -> Generator[Any, Any,
             waits_for = step.send(sent) if thrown is None else step.throw(thrown)
         except StopIteration as done:
             return done.value  # type: ignore[no-any-return]  # T, by the type of `step`
+        finally:
+            thrown = None  # its traceback leads to this frame
 
 
 async def in_time(step: Coroutine[Any, Any, T], within_s: float) -> T:
@@ -209,6 +211,8 @@ def _carried_on(
             waits = work.send(None) if thrown is None else work.throw(thrown)
         except StopIteration:
             return
+        finally:
+            thrown = None  # its traceback leads to this frame
 
 
 class Turn:

@@ -12,6 +12,7 @@ from tests.e2e.gateway import LIMIT_S, Reply, Running, until
 from tests.faults.provider import FaultProvider
 
 from farthing.config import key_digest
+from farthing.edge.connection import HEADERS_MAX, PIPELINED_MAX
 
 KEY = {"authorization": "Bearer sk-good"}
 USER = [{"role": "user", "content": "hello"}]
@@ -315,7 +316,7 @@ def test_a_body_over_the_limit_is_refused_however_its_length_is_told(gateway: Ru
         client.sendall(b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-length: 999999999999\r\n\r\n" % CHAT.encode())
         assert answer(client).status == 413
     with gateway.dial() as client:  # without any
-        client.sendall(b"POST %b HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n" % CHAT.encode())
+        client.sendall(raw(*GOOD_LINES, b"transfer-encoding: chunked", body=b""))
         piece = b"10000\r\n" + b"x" * 65_536 + b"\r\n"
         try:
             for _ in range(64):
@@ -431,6 +432,12 @@ BAD_FRAMING: dict[str, bytes] = {
     "an unknown transfer coding": raw(
         *GOOD_LINES, b"transfer-encoding: chunked, odd", body=b"2\r\n{}\r\n0\r\n\r\n"
     ),
+    "two transfer codings in two lines": raw(
+        *GOOD_LINES,
+        b"transfer-encoding: gzip",
+        b"transfer-encoding: chunked",
+        body=b"2\r\n{}\r\n0\r\n\r\n",
+    ),
     "HTTP/3.0": raw(*GOOD_LINES, LENGTH, start=b"POST /v1/chat/completions HTTP/3.0"),
     "no version": raw(*GOOD_LINES, LENGTH, start=b"POST /v1/chat/completions"),
     "an upgrade with length and chunks": raw(*GOOD_LINES, LENGTH, b"transfer-encoding: chunked", *H2C),
@@ -461,6 +468,48 @@ def test_bad_framing_is_a_400_and_ends_the_connection(
         assert closed(client)
     assert len(upstream.calls) == calls
     refused(gateway, reply, 400)
+
+
+@pytest.mark.parametrize("coding", ["gzip, chunked", "identity, chunked", ", chunked", "deflate,chunked"])
+@pytest.mark.parametrize("offer", [[], H2C])
+def test_a_transfer_coding_but_chunked_is_a_501_and_ends_the_connection(
+    gateway: Running, upstream: FaultProvider, coding: str, offer: list[bytes]
+) -> None:
+    calls = len(upstream.calls)
+    chunks = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
+    with gateway.dial() as client:
+        client.sendall(
+            raw(*GOOD_LINES, *offer, b"transfer-encoding: " + coding.encode(), body=chunks)
+            + raw(*GOOD_LINES, LENGTH)
+        )
+        reply = answer(client)
+        assert reply.headers["connection"] == "close"
+        assert closed(client)
+    assert len(upstream.calls) == calls
+    refused(gateway, reply, 501, "transfer coding")
+
+
+@pytest.mark.parametrize("coding", ["chunked", "Chunked", " chunked "])
+def test_chunked_may_be_spelt_as_it_likes(gateway: Running, coding: str) -> None:
+    chunks = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
+    with gateway.dial() as client:
+        client.sendall(raw(*GOOD_LINES, b"transfer-encoding: " + coding.encode(), body=chunks))
+        assert answer(client).status == 200
+
+
+@pytest.mark.parametrize("where", ["head", "head in pieces", "trailers"])
+def test_more_headers_than_anyone_sends_are_a_431(gateway: Running, where: str) -> None:
+    lines = [b"x-%d: y" % number for number in range(HEADERS_MAX + 2)]
+    chunked = b"transfer-encoding: chunked"
+    with gateway.dial() as client:
+        if where == "head":
+            client.sendall(raw(*GOOD_LINES, LENGTH, *lines))
+        elif where == "head in pieces":  # which never ends
+            client.sendall(raw(*GOOD_LINES, LENGTH, *lines, body=b"")[:-2])
+        else:
+            client.sendall(raw(*GOOD_LINES, chunked, body=b"0\r\n" + b"\r\n".join(lines) + b"\r\n"))
+        reply = answer(client)
+    refused(gateway, reply, 431, str(HEADERS_MAX))
 
 
 def test_an_upgrade_is_not_granted_and_the_connection_goes_on(gateway: Running) -> None:
@@ -592,11 +641,32 @@ def test_a_pipelined_request_whose_headers_come_in_two_pieces_keeps_them_all(gat
         assert answer_of(client).status == 200
 
 
-def test_a_second_waiting_request_ends_the_connection(gateway: Running) -> None:
+@pytest.mark.parametrize("count", [3, 20])
+def test_many_pipelined_requests_are_answered_in_order(gateway: Running, count: int) -> None:
+    slow = json.dumps(with_field(model="a/fault:delay=0.2")).encode()
+    bodies = [
+        slow,
+        *(json.dumps(with_field(messages=[{**USER[0], "content": str(n)}])) for n in range(count)),
+    ]
+    wire = b"".join(
+        raw(*GOOD_LINES, b"content-length: %d" % len(body), body=body)
+        for body in (body if isinstance(body, bytes) else body.encode() for body in bodies)
+    )
+    for cut in (len(wire), len(wire) // 2):
+        with gateway.dial() as client:
+            client.sendall(wire[:cut])
+            client.sendall(wire[cut:])
+            said = [answer_of(client).json["choices"][0]["message"]["content"] for _ in bodies]
+            client.sendall(raw(*GOOD_LINES, LENGTH))
+            assert answer_of(client).status == 200, "and the connection goes on"
+        assert said == ["echo: hello", *(f"echo: {n}" for n in range(count))]
+
+
+def test_more_waiting_requests_than_are_kept_end_the_connection(gateway: Running) -> None:
     slow = json.dumps(with_field(model="a/fault:delay=0.5")).encode()
     one = raw(*GOOD_LINES, b"content-length: %d" % len(slow), body=slow)
     with gateway.dial() as client:
-        client.sendall(one * 3)
+        client.sendall(one * (PIPELINED_MAX + 2))
         assert closed(client)
     assert gateway.chat(headers=KEY).status == 200
 

@@ -56,7 +56,9 @@ def test_an_image_passes_by_default(gateway: Running, upstream: FaultProvider, s
 
 def test_a_body_over_the_default_is_told_the_key_to_change(gateway: Running) -> None:
     with gateway.dial() as client:
-        client.sendall(f"POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-length: {33 * MIB}\r\n\r\n".encode())
+        client.sendall(
+            f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {33 * MIB}\r\n\r\n".encode()
+        )
         reply = answer(client)
     assert reply.status == 413 and reply.error["code"] == "request_too_large"
     for word in ("server.body_bytes_max", str(32 * MIB), str(33 * MIB)):
@@ -67,7 +69,8 @@ def begun(gateway: Running, size: int) -> socket.socket:
     """A connection on which all of a body of `size` bytes but its end was sent."""
     client = gateway.dial()
     client.sendall(
-        f"POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-length: {size + 1}\r\n\r\n".encode() + b" " * size
+        f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {size + 1}\r\n\r\n".encode()
+        + b" " * size
     )
     return client
 
@@ -104,7 +107,9 @@ def test_the_room_of_a_body_is_given_back_however_its_request_ends(small: Runnin
                 )
             )
         with small.dial() as client:  # over the limit, in chunks
-            client.sendall(f"POST {CHAT} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n".encode())
+            client.sendall(
+                f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n".encode()
+            )
             try:
                 for _ in range(5):
                     client.sendall(b"%x\r\n%b\r\n" % (MIB, b" " * MIB))

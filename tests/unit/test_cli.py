@@ -152,10 +152,11 @@ def test_check_refuses_a_bad_file_with_every_fault_and_status_2(tmp_path: Path) 
 
 def test_check_takes_the_file_that_serve_would_find(tmp_path: Path) -> None:
     (tmp_path / "xdg" / "farthing").mkdir(parents=True)
-    (tmp_path / "xdg" / "farthing" / "farthing.toml").write_text("[server]\nport = 9001\n")
+    answers = '[providers.p]\nbase_url = "http://127.0.0.1:9/v1"\n[tiers.one]\ntargets = ["p/m"]\n'
+    (tmp_path / "xdg" / "farthing" / "farthing.toml").write_text(f"{answers}[server]\nport = 9001\n")
     told = run("check", "--json", cwd=tmp_path, XDG_CONFIG_HOME=str(tmp_path / "xdg"))
     assert json.loads(told.stdout)["config"]["server"]["port"] == 9001
-    (tmp_path / "farthing.toml").write_text("[server]\nport = 9002\n")
+    (tmp_path / "farthing.toml").write_text(f"{answers}[server]\nport = 9002\n")
     told = run("check", "--json", cwd=tmp_path, XDG_CONFIG_HOME=str(tmp_path / "xdg"))
     assert json.loads(told.stdout)["config"]["server"]["port"] == 9002
 

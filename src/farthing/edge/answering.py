@@ -16,21 +16,23 @@ REASONS = {
     403: b"Forbidden", 404: b"Not Found",
     405: b"Method Not Allowed", 408: b"Request Timeout", 409: b"Conflict", 413: b"Content Too Large",
     415: b"Unsupported Media Type", 422: b"Unprocessable Content", 429: b"Too Many Requests",
-    431: b"Request Header Fields Too Large", 500: b"Internal Server Error", 502: b"Bad Gateway",
-    503: b"Service Unavailable", 504: b"Gateway Timeout",
+    431: b"Request Header Fields Too Large", 500: b"Internal Server Error", 501: b"Not Implemented",
+    502: b"Bad Gateway", 503: b"Service Unavailable", 504: b"Gateway Timeout",
 }  # fmt: skip
 
 
 class HttpRequest:
     """One request as it was read. Header names are in lower case; the last of equal names counts."""
 
-    __slots__ = ("body", "headers", "keep_alive", "method", "path", "received_s", "version")
+    __slots__ = ("body", "headers", "held_bytes", "keep_alive", "method", "path", "received_s", "version")
 
     def __init__(self, method: bytes, path: str, headers: dict[bytes, bytes], body: bytes) -> None:
         self.method = method
         self.path = path
         self.headers = headers
         self.body = body
+        self.held_bytes = 0
+        """What is counted for it in `Owner.bodies_bytes`."""
         self.version = "1.1"
         self.keep_alive = True
         self.received_s = 0.0
@@ -46,15 +48,23 @@ class Owner(Protocol):
     draining: bool
     date: bytes
     bodies_bytes: int
-    """Of large bodies, held now."""
-    small_body_bytes: int
-    """How large a body may be without being counted there."""
+    """Of all bodies, and of heads that are not complete, held now."""
+    blocks_bytes: int
+    """What came in large bodies since the start."""
+    body_bytes_max: int
+    large_bodies_bytes_max: int
+    """How far a large body may make `bodies_bytes` grow; the rest is for small ones."""
     cors: Cors | None
     """Which pages of other sites are answered; None: none."""
 
     @property
     def handler(self) -> Callable[["ClientConnection", HttpRequest], Coroutine[Any, Any, None]]:
         """Answers one request; its last call is `ClientConnection.finish`."""
+
+    @property
+    def vet(self) -> Callable[["ClientConnection", HttpRequest], int | None]:
+        """Looks at a head whose body is still to come: how many bytes of one are wanted. None: the request is
+        refused, and the answer was written."""
 
     @property
     def refusal(self) -> Callable[[int, str], tuple[bytes, bytes]]:

@@ -89,6 +89,15 @@ class Keys:
             raise Unauthenticated("the API key is not known here: check it, or ask for one of this gateway")
         return tenant
 
+    def check_host(self, headers: Mapping[bytes, bytes]) -> None:
+        """For what takes no key and is not for everybody.
+
+        Raises:
+            Forbidden: the Host is a name that others gave to this machine.
+        """
+        if self._local_only and not _is_local(headers.get(b"host", b"")):
+            raise Forbidden("here only localhost is answered to: ask that, or set server.hosts")
+
 
 def _is_local(host: bytes) -> bool:
     """Whether a Host header names this machine; a port is ignored."""

@@ -1,27 +1,32 @@
 """The HTTP/1.1 server binding: sockets, limits, timeouts, disconnects, back-pressure. No route, no JSON.
 
 Theory of operation. A `ClientConnection` reads one request at a time; the handler runs as its strand and
-is cancelled the moment the client leaves. A request that arrives while one is answered waits, one deep;
-a second waiting one ends the connection.
+is cancelled the moment the client leaves. Requests that arrive while one is answered wait, and nothing more
+is read meanwhile; more than `PIPELINED_MAX` that wait end the connection.
 
     head --> body --> handling --> answered --> head ...
       \\        \\          \\ client leaves: the strand is cancelled
        \\________\\________ a limit or deadline is passed: 4xx, and the connection is closed
 
+A body that is not here with its head is not read on before the head was looked at (`Owner.vet`): whoever has
+no key is refused before there is anything to keep.
+
 What the parser (llhttp, strict) refuses: Content-Length with Transfer-Encoding, two lengths, bare LF,
-folded headers. What is refused here: a second Host, Authorization, Content-Type or key (whoever stands
-before us may have read the other one), a Host that is no host, sizes and times beyond the
-limits. Fields after a chunked body (trailers) are read over: none replaces a header that was checked.
-A reader that takes nothing for `write_stall_s` is cut; until then its provider is paused, so one
-stalled stream holds the two socket buffers and nothing more (promise P6).
+folded headers. What is refused here: a second Host, Authorization, Content-Type, Transfer-Encoding or key
+(whoever stands before us may have read the other one), a Host that is no host, a transfer coding other than
+`chunked`, sizes, numbers and times beyond the limits. Fields after a chunked body (trailers) are read over:
+none replaces a header that was checked. A reader that takes nothing for `write_stall_s` is cut; until then
+its provider is paused, so one stalled stream holds the two socket buffers and nothing more (promise P6).
 
 An `Upgrade` is never granted, so it is ignored (RFC 9110, 7.8), whatever it asks for: the JDK's client offers
 `h2c` with every request. The parser, though, takes what follows such a head for the other protocol. So when
 it says so the same head without that field goes through a new parser, under all the rules above, and then
 what follows it.
 
-Of a body's bytes those beyond the first `SMALL_BODY_BYTES` are counted for all connections together, as they
-arrive: over `bodies_bytes_max` of them nobody's large body is taken.
+The bytes of all bodies, and of heads that are not complete, are counted for all connections together, as they
+arrive and until their request is answered: over `bodies_bytes_max` none is taken. The last of that is for
+bodies of up to `SMALL_BODY_BYTES`, so that large ones do not keep everybody out. What a connection holds is
+free when it ends: nothing of it may wait for the garbage collector, which runs seldom.
 """
 
 import asyncio
@@ -38,21 +43,32 @@ from farthing.turn import Strand
 WRITE_HIGH_BYTES = 65_536
 NEVER_S = 1e18
 LINGER_S = 2.0
-SMALL_BODY_BYTES = 65_536  # ten thousand of them are 640 MiB, and most requests are smaller
-ROOM_BYTES = 262_144  # what the socket gives at once at most
+SMALL_BODY_BYTES = 65_536  # most requests are smaller
+PIPELINED_MAX = 32
+HEADERS_MAX = 256  # each takes a fifth of a kilobyte beside its bytes
+PARTS_MAX = 64
+BLOCK_BYTES = 524_288  # what is so large the allocator gives back to the system at once, see `farthing.heap`
+NOTHING, HEAD, UNVETTED, BODY = range(4)
+"""What arrives: nothing; a head; a body of which nobody has asked yet whether it is wanted; one that is."""
 VERSIONS = ("1.1", "1.0")
 HOST_CHARS = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]"
 
-ONCE = frozenset({b"host", b"authorization", b"content-type", b"x-api-key", b"api-key"})
+ONCE = frozenset({b"host", b"authorization", b"content-type", b"transfer-encoding", b"x-api-key", b"api-key"})
+ENDED = httptools.HttpRequestParser(object())
+"""In place of the parser of a connection that has ended: that one and its connection hold each other."""
 
 
 class ClientConnection(Answering, asyncio.Protocol):
     """One client socket: what is read from it. What is written is in `Answering`."""
 
     __slots__ = (
+        "_begun_bytes",
+        "_block_bytes",
+        "_blocks",
+        "_body_bytes_max",
         "_body_size",
+        "_head_size",
         "_headers",
-        "_held_bytes",
         "_ignores_upgrade",
         "_on_pause",
         "_on_resume",
@@ -62,7 +78,6 @@ class ClientConnection(Answering, asyncio.Protocol):
         "_reading",
         "_refused",
         "_repeated",
-        "_room_bytes",
         "_stalled",
         "_strand",
         "_trailed",
@@ -83,19 +98,23 @@ class ClientConnection(Answering, asyncio.Protocol):
         """See `protocols.Sink.outlive`; for the current request alone."""
         self._parser = httptools.HttpRequestParser(self)
         self._strand: Strand | None = None
-        self._waiting: HttpRequest | None = None
-        self._reading = False
-        """A request has begun to arrive and is not all here yet."""
+        self._waiting: list[HttpRequest] = []
+        """Requests that are here already while one is answered, in order."""
+        self._reading = NOTHING
         self._refused = False
         self._stalled = False
         self._on_pause: Callable[[], None] | None = None
         self._on_resume: Callable[[], None] | None = None
         self._quiet_bytes = 0
         self._body_size = 0
-        self._room_bytes = 0
-        """Of the body that arrives: how large it may grow before more room is asked for."""
-        self._held_bytes = 0
-        """This connection's part of `Owner.bodies_bytes`."""
+        self._body_bytes_max = 0
+        self._head_size = 0
+        """What came of the head before the read that brought its end."""
+        self._begun_bytes = 0
+        """Of `Owner.bodies_bytes`: what the request holds that is being answered."""
+        self._blocks = 0
+        """So many of the first of `_parts` are blocks, which have `_block_bytes` together."""
+        self._block_bytes = 0
         self._ignores_upgrade = False
         """The head that has just been read is read once more, without `Upgrade`."""
         self._headers: dict[bytes, bytes] = {}
@@ -122,12 +141,11 @@ class ClientConnection(Answering, asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
         self.server.connections.discard(self)
-        self._waiting = None
-        self._reading = False
+        self._forget_unread()
+        self._reading = NOTHING
         if self._strand is not None:
             self._end_strand()
-        else:
-            self._give_room_back()
+        self._parser = ENDED
 
     def _end_strand(self) -> None:
         """The client is gone: end what is done for it, unless others want it too."""
@@ -155,6 +173,32 @@ class ClientConnection(Answering, asyncio.Protocol):
         except httptools.HttpParserError as error:
             if not self._refused:
                 self.refuse(400, f"the request is not valid HTTP/1.1: {error}")
+        if self._reading and not self._refused:
+            self._see_part(len(data))
+
+    def _see_part(self, size: int) -> None:
+        """Look at a request of which a part is here, and `size` bytes came last."""
+        if len(self._headers) > HEADERS_MAX:
+            self._refuse_headers()
+        elif self._reading == HEAD:
+            self._head_size += size
+            self.server.bodies_bytes += size
+            self._check_room()
+        elif self._reading == UNVETTED and self._strand is None and self._body_size:
+            self._vet()
+        if not self._refused:
+            self._join_parts()
+
+    def _join_parts(self) -> None:
+        """Make blocks of what has come of the body: a piece of it may be of one byte."""
+        parts, blocks = self._parts, self._blocks
+        loose_bytes = self._body_size - self._block_bytes
+        if loose_bytes >= BLOCK_BYTES or len(parts) - blocks > PARTS_MAX:
+            parts[blocks:] = [b"".join(parts[blocks:])]
+            if loose_bytes >= BLOCK_BYTES:
+                self._blocks += 1
+                self.server.blocks_bytes += loose_bytes
+                self._block_bytes = self._body_size
 
     def _go_on(self, data: bytes) -> None:
         """Go on with HTTP/1.1 after a head that asked for another protocol."""
@@ -165,7 +209,7 @@ class ClientConnection(Answering, asyncio.Protocol):
             start = b"%b %b HTTP/%b\r\n" % (self._parser.get_method(), self._url, version)
             head = start + b"".join(lines) + b"\r\n"
         self._ignores_upgrade = False
-        self._url = b""
+        self._headers = {}
         self._parser = httptools.HttpRequestParser(self)
         if head:
             self._take(head)
@@ -185,13 +229,9 @@ class ClientConnection(Answering, asyncio.Protocol):
     # httptools calls these, by name, from within feed_data
 
     def on_message_begin(self) -> None:
-        self._headers = {}
-        self._parts = []
-        self._repeated = b""
-        self._body_size = 0
-        self._room_bytes = self.server.small_body_bytes
-        self._trailed = None
-        self._reading = True
+        self._url = self._repeated = b""
+        self._body_bytes_max = self.server.body_bytes_max
+        self._reading = HEAD
         if self._strand is None:
             self.deadline_s = time.monotonic() + self.server.config.header_s
 
@@ -225,6 +265,9 @@ class ClientConnection(Answering, asyncio.Protocol):
         if not self.server.answers_to(host):
             self.refuse(400, "this Host is not served here")
             return
+        if len(headers) > HEADERS_MAX:
+            self._refuse_headers()
+            return
         length = headers.get(b"content-length")
         chunked = b"transfer-encoding" in headers
         if length is not None and int(length) > self.server.config.body_bytes_max:
@@ -237,82 +280,131 @@ class ClientConnection(Answering, asyncio.Protocol):
             if length is not None or chunked:
                 self.refuse(400, "CONNECT has no body, and this is no proxy")
                 return
+        if chunked or length not in (None, b"0"):
+            self._expect_body(headers, chunked)
+
+    def _expect_body(self, headers: dict[bytes, bytes], chunked: bool) -> None:
+        """A body follows this head."""
+        self._reading = UNVETTED
         if chunked:
+            if headers[b"transfer-encoding"].strip().lower() != b"chunked":
+                self.refuse(501, "the transfer coding is not known here: send the body as it is or chunked")
+                return
             self._trailed = headers
             self._headers = {}
-        if b"expect" in headers and self._strand is None and self.transport is not None:
+        if self._strand is not None:
+            return
+        self.deadline_s = time.monotonic() + self.server.config.body_s
+        waits = b"expect" in headers
+        if waits or int(headers.get(b"content-length", b"0")) > SMALL_BODY_BYTES:
+            self._vet()
+        if waits and self.transport is not None and not self._refused:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if self._strand is None and (chunked or length not in (None, b"0")):
-            self.deadline_s = time.monotonic() + self.server.config.body_s
 
     def on_body(self, body: bytes) -> None:
+        if self._refused:
+            return
         self._quiet_bytes = 0
-        self._body_size += len(body)
-        if self._body_size > self._room_bytes:
-            self._make_room()
-        if not self._refused:
-            self._parts.append(body)
+        size = len(body)
+        server = self.server
+        self._body_size = body_size = self._body_size + size
+        server.bodies_bytes = held = server.bodies_bytes + size
+        self._parts.append(body)
+        if held > server.large_bodies_bytes_max or body_size > self._body_bytes_max:
+            self._check_room()
 
     def on_message_complete(self) -> None:
         if self._refused or self._ignores_upgrade:
             return
-        self._reading = False
-        parser = self._parser
-        parts = self._parts
-        url, self._url = self._url, b""
-        path = url.partition(b"?")[0]
-        request = HttpRequest(
-            parser.get_method(),
-            path.decode("latin-1"),
-            self._headers if self._trailed is None else self._trailed,
-            parts[0] if len(parts) == 1 else b"".join(parts),
-        )
-        self._parts = []
-        request.keep_alive = parser.should_keep_alive()
-        request.version = parser.get_http_version()
-        request.received_s = time.monotonic()
+        self._reading = NOTHING
+        parts, self._parts = self._parts, []
+        request = self._request(parts[0] if len(parts) == 1 else b"".join(parts))
+        self._headers = {}
+        self._trailed = None
+        self._body_size = self._head_size = self._blocks = self._block_bytes = 0
         if request.version not in VERSIONS:
             self.refuse(400, "send HTTP/1.1")
         elif self._strand is None:
             self._begin(request)
-        elif self._waiting is None:
-            self._waiting = request
-            self._pause_reading()
+        elif len(self._waiting) < PIPELINED_MAX:
+            self._waiting.append(request)
+            if len(self._waiting) == 1:
+                self._pause_reading()
         else:
-            self.refuse(400, "too many pipelined requests: wait for the answer")
+            self.refuse(400, f"more than {PIPELINED_MAX} requests wait for an answer: send fewer at once")
 
-    def _make_room(self) -> None:
-        """Let a large body grow by what has arrived of it, unless all of them together are too large."""
+    def _request(self, body: bytes) -> HttpRequest:
+        """The request whose head is here."""
+        parser = self._parser
+        path = self._url.partition(b"?")[0]
+        request = HttpRequest(
+            parser.get_method(),
+            path.decode("latin-1"),
+            self._headers if self._trailed is None else self._trailed,
+            body,
+        )
+        request.held_bytes = self._head_size + self._body_size
+        request.keep_alive = parser.should_keep_alive()
+        request.version = parser.get_http_version()
+        request.received_s = time.monotonic()
+        return request
+
+    def _vet(self) -> None:
+        """Have the head of a request refused whose body need not be read, or learn how much of it to read."""
+        self._reading = BODY
+        request = self._request(b"")
+        cors = self.server.cors
+        self.also = b"connection: close\r\n"
+        if cors is not None:
+            self.also += cors.lines(request.headers.get(b"origin"))
+        self.chunked, self._bodiless = request.version == "1.1", request.method == b"HEAD"
+        wanted_bytes = self.server.vet(self, request)
+        if wanted_bytes is None:
+            self._close_unread()
+            return
+        self._body_bytes_max = min(self._body_bytes_max, wanted_bytes)
+        size = max(self._body_size, int(request.headers.get(b"content-length", b"0")))
+        if size > self._body_bytes_max:
+            self._refuse_size(size)
+
+    def _check_room(self) -> None:
+        """Refuse the request when it is too large, by itself or with all others."""
         server = self.server
-        config = server.config
-        if self._body_size > config.body_bytes_max:
+        if self._body_size > self._body_bytes_max:
             self._refuse_size(self._body_size)
-            return
-        more = max(ROOM_BYTES, self._body_size - self._room_bytes)
-        if server.bodies_bytes + more > config.bodies_bytes_max:
-            self.refuse(
-                503, "the large bodies of all requests are over server.bodies_bytes_max: try again soon"
-            )
-            return
-        server.bodies_bytes += more
-        self._held_bytes += more
-        self._room_bytes = min(self._room_bytes + more, config.body_bytes_max)
+        elif server.bodies_bytes > server.config.bodies_bytes_max or (
+            self._body_size > SMALL_BODY_BYTES and server.bodies_bytes > server.large_bodies_bytes_max
+        ):
+            self.refuse(503, "the bodies of all requests are over server.bodies_bytes_max: try again soon")
 
-    def _give_room_back(self) -> None:
-        self.server.bodies_bytes -= self._held_bytes
-        self._held_bytes = 0
+    def _forget_unread(self) -> None:
+        """Let go of all that has come and is not being answered."""
+        held_bytes = self._head_size + self._body_size
+        held_bytes += sum(request.held_bytes for request in self._waiting)
+        self.server.bodies_bytes -= held_bytes
+        self._head_size = self._body_size = 0
+        self._waiting = []
+        self._parts = []
+
+    def _refuse_headers(self) -> None:
+        self.refuse(431, f"there are more than {HEADERS_MAX} headers")
 
     def _refuse_size(self, size: int) -> None:
         self.refuse(
             413,
-            f"the body is over {self.server.config.body_bytes_max} bytes ({size} so far): send less, "
-            "or raise server.body_bytes_max",
+            f"the body is over {self._body_bytes_max} bytes ({size} so far): send less"
+            + (
+                ""
+                if self._body_bytes_max < self.server.body_bytes_max
+                else ", or raise server.body_bytes_max"
+            ),
         )
 
     # -- handling --------------------------------------------------------------------------------------
 
     def _begin(self, request: HttpRequest) -> None:
         self.deadline_s = NEVER_S
+        self._begun_bytes = request.held_bytes
         self.streaming = False
         self.chunked = request.version == "1.1"
         self._bodiless = request.method == b"HEAD"
@@ -324,8 +416,8 @@ class ClientConnection(Answering, asyncio.Protocol):
         """The answer is complete: wait for the next request, or close. The handler's last call."""
         self._strand = None
         self._on_pause = self._on_resume = self.on_left = None
-        if self._held_bytes and self._waiting is None and not self._reading:
-            self._give_room_back()
+        self.server.bodies_bytes -= self._begun_bytes
+        self._begun_bytes = 0
         if self.server.draining:
             self.server.ended()
         transport = self.transport
@@ -337,33 +429,41 @@ class ClientConnection(Answering, asyncio.Protocol):
             if not self._stalled:  # what is not taken by then never will be
                 self.deadline_s = time.monotonic() + self.server.config.write_stall_s
             return
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None:
-            self._begin(waiting)
-            transport.resume_reading()
-        elif not self._stalled:
+        if self._waiting:
+            self._begin(self._waiting.pop(0))
+            if not self._waiting:
+                transport.resume_reading()
+            return
+        if not self._stalled:
             config = self.server.config
             self.deadline_s = time.monotonic() + (config.header_s if self._reading else config.idle_s)
+        if self._reading == UNVETTED:
+            self._vet()
 
     def refuse(self, status: int, message: str) -> None:
         """Answer by ourselves and close: what follows on this connection cannot be trusted."""
         if self._refused:
             return
+        if self._strand is None and self.transport is not None:
+            cors = self.server.cors
+            self.also = b"" if cors is None else cors.lines(self._headers.get(b"origin"))
+            headers, body = self.server.refusal(status, message)
+            self.answer(status, headers + b"connection: close\r\n", body)
+        self._close_unread()
+
+    def _close_unread(self) -> None:
+        """Close, whatever is still to come; what was said must reach a client that is still sending."""
         self._refused = True
+        self._forget_unread()
         transport = self.transport
         if transport is None:
             return
         self.deadline_s = time.monotonic() + LINGER_S
-        if self._strand is not None:  # an answer is under way: it must not be mixed with this one
+        if self._strand is not None:  # an answer is under way: it must not be mixed with another
             self._end_strand()
             self.server.turn.flush()
             transport.close()
             return
-        self._parts = []
-        cors = self.server.cors
-        self.also = b"" if cors is None else cors.lines(self._headers.get(b"origin"))
-        headers, body = self.server.refusal(status, message)
-        self.answer(status, headers + b"connection: close\r\n", body)
         self.server.turn.flush()
         if self in self.server.connections:
             transport.write_eof()  # closing now, with bytes unread, would reset what was just said

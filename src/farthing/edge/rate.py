@@ -29,6 +29,14 @@ class Rate:
         Raises:
             RateLimited: there is none left; says when there is one.
         """
+        self._full_at_s = self.check()
+
+    def check(self) -> float:
+        """When the whole allowance is there again, on the clock, if one request is sent now.
+
+        Raises:
+            RateLimited: as `take`.
+        """
         now_s = self._clock()
         full_at_s = max(self._full_at_s, now_s) + self._interval_s
         wait_s = full_at_s - now_s - WINDOW_S
@@ -37,7 +45,7 @@ class Rate:
                 f"this API key may send {self.per_minute} requests a minute: try again in {wait_s:.1f} s",
                 retry_after_s=wait_s,
             )
-        self._full_at_s = full_at_s
+        return full_at_s
 
     def headers(self) -> bytes:
         """The allowance as OpenAI's headers say it."""

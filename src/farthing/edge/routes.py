@@ -33,9 +33,11 @@ from farthing.errors import (
     Forbidden,
     NoSuchRoute,
     Overloaded,
+    RateLimited,
     Unauthenticated,
     UnknownModel,
     UnsupportedMedia,
+    forget_frames,
 )
 from farthing.models.answers import usd
 from farthing.pipeline.answer import answer
@@ -54,6 +56,9 @@ STREAM_HEAD = (
     b"server: farthing\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
     b"cache-control: no-cache\r\nx-accel-buffering: no\r\n"
 )
+
+
+BODILESS_BYTES_MAX = 65_536  # some clients send a body with everything; nobody reads it
 
 
 class Serving(Struct, frozen=True, kw_only=True):
@@ -151,8 +156,10 @@ class Edge:
             else:
                 await handler(self, connection, http, request_id)
         except FarthingError as error:
+            forget_frames(error)
             keep_alive = self._fail(connection, request_id, error) and keep_alive
         except asyncio.CancelledError as error:
+            forget_frames(error)
             keep_alive = False
             if connection.transport is not None:
                 self._fail(connection, request_id, _cut(error))
@@ -161,6 +168,51 @@ class Edge:
             keep_alive = False
             self._fail(connection, request_id, FarthingError("an internal error; the log has the details"))
         connection.finish(keep_alive)
+
+    def vet(self, connection: ClientConnection, http: HttpRequest) -> int | None:
+        """How many bytes of a body are wanted after this head; None: it is refused, and the answer written.
+
+        For a body that is still to come. What may be asked is asked again when it is here.
+        """
+        request_id = f"{self._id_prefix}{next(self._ids):06x}"
+        serving = self.serving
+        try:
+            route = ROUTES.get(http.path)
+            handler = None if route is None else route.get(http.method)
+            if handler is None:
+                handler = paths.handler_of(http, ROUTES, preflight=Edge.preflight)
+            if not isinstance(handler, Inference) and handler is not Edge.feedback:
+                return BODILESS_BYTES_MAX
+            self._admission.enter()
+            self._admission.leave()
+            self._vet_key(connection, http, request_id, serving)
+        except FarthingError as error:
+            self._fail(connection, request_id, error)
+            return None
+        return serving.server.body_bytes_max if isinstance(handler, Inference) else feedback.BODY_BYTES_MAX
+
+    def _vet_key(
+        self, connection: ClientConnection, http: HttpRequest, request_id: str, serving: Serving
+    ) -> None:
+        """Raises:
+        Unauthenticated, Forbidden: as `Keys.tenant`. RateLimited: the key has used all of its allowance.
+        """
+        try:
+            tenant = serving.keys.tenant(http.headers)
+        except Unauthenticated:
+            self.unauthenticated += 1
+            raise
+        rate = serving.keys.rate(tenant)
+        if rate is None:
+            return
+        try:
+            rate.check()
+        except RateLimited as error:
+            connection.also += rate.headers()
+            receipt = _receipt_of_unread(http, request_id, tenant)
+            note_error(receipt, error)
+            self._record(receipt, serving)
+            raise
 
     def _fail(
         self,
@@ -232,6 +284,7 @@ class Edge:
                 else:
                     reply = await answer(request, serving.steps, receipt, sink)
             except FarthingError as error:
+                forget_frames(error)
                 sink.returned(openai.returned_of(error))
                 return self._fail(connection, request_id, error, receipt)
             self._send(connection, reply, receipt)
@@ -398,10 +451,12 @@ class Edge:
             connection.answer(200, JSON_HEAD, b'{"status":"ok"}')
 
     async def metrics(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
+        self.serving.keys.check_host(http.headers)
         connection.also = b""  # it takes no key: no page of a browser reads it
         connection.answer(200, b"content-type: text/plain; version=0.0.4; charset=utf-8\r\n", self._metrics())
 
     async def version(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
+        self.serving.keys.check_host(http.headers)
         about = {
             "name": "farthing",
             "version": __version__,

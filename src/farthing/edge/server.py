@@ -8,18 +8,25 @@ from contextlib import suppress
 from email.utils import formatdate
 from typing import Any
 
+from farthing import heap
 from farthing.config import ServerConfig
 from farthing.edge.answering import HttpRequest
-from farthing.edge.connection import LINGER_S, SMALL_BODY_BYTES, ClientConnection
+from farthing.edge.connection import LINGER_S, ClientConnection
 from farthing.edge.cors import Cors, cors_of
 from farthing.turn import Turn
 
 SEND_BUFFER_BYTES = 65_536  # the kernel doubles it; the default lets a stalled reader pin 4 MB
 SWEEP_S = 0.25
+TRIM_BYTES = 16_777_216  # in large bodies came, or in bodies and connections went
+TRIM_EVERY_S = 5.0  # it takes some tenths of a ms where little is free
+CONNECTION_BYTES = 131_072  # one that is behind with a stream holds about this, in small pieces
+SMALL_SHARE = 16  # one part in so many of the room for bodies is for small ones alone
 
 Handler = Callable[[ClientConnection, HttpRequest], Coroutine[Any, Any, None]]
 Refusal = Callable[[int, str], tuple[bytes, bytes]]
 """Status and message -> further headers and body of an answer the server itself gives."""
+Vet = Callable[[ClientConnection, HttpRequest], int | None]
+"""See `answering.Owner.vet`."""
 
 
 class Server:
@@ -33,16 +40,25 @@ class Server:
         *,
         loop: asyncio.AbstractEventLoop,
         turn: Turn,
+        vet: Vet | None = None,
         evicts: bool = False,
     ) -> None:
-        """`evicts`: when all places are taken, who comes gets that of the one that was quiet longest."""
+        """`vet`: None wants every body up to the limit. `evicts`: when all places are taken, who comes gets
+        that of the one that was quiet longest."""
         self.reconfigure(config)
         self.handler = handler
         self.refusal = refusal
+        self.vet = vet or self._wants_all
         self.loop = loop
         self.turn = turn
         self.connections: set[ClientConnection] = set()
         self.bodies_bytes = 0
+        self.blocks_bytes = 0
+        self._trimmed_bytes = 0
+        """What `blocks_bytes` was when the heap was trimmed last."""
+        self._trimmed_s = time.monotonic()
+        self._peak_bytes = 0
+        """The most that bodies and connections held since then."""
         self.draining = False
         self.idle = asyncio.Event()
         """While draining: no request is in progress any more."""
@@ -78,7 +94,11 @@ class Server:
         """Apply new limits. The address stays what it was at the start."""
         self.config = config
         self.cors: Cors | None = cors_of(config.cors_origins)
-        self.small_body_bytes = min(SMALL_BODY_BYTES, config.body_bytes_max)
+        self.body_bytes_max = config.body_bytes_max
+        spare_bytes = config.bodies_bytes_max - config.body_bytes_max
+        self.large_bodies_bytes_max = config.bodies_bytes_max - min(
+            spare_bytes, config.bodies_bytes_max // SMALL_SHARE
+        )
         self._hosts = _host_names(config)
 
     def has_room(self) -> bool:
@@ -97,12 +117,26 @@ class Server:
         host = host.lower()
         return host.rpartition(b":")[0] in self._hosts or host in self._hosts
 
+    def _wants_all(self, connection: ClientConnection, http: HttpRequest) -> int:
+        return self.body_bytes_max
+
     def _sweep(self) -> None:
         now_s = time.monotonic()
         self.date = formatdate(usegmt=True).encode()
         for connection in [c for c in self.connections if c.deadline_s <= now_s]:
             connection.expired()
+        self._trim()
         self._sweeper = self.loop.call_later(SWEEP_S, self._sweep)
+
+    def _trim(self) -> None:
+        """Have the heap give back what is free in it: at once where that may be much, else now and then."""
+        held_bytes = self.bodies_bytes + len(self.connections) * CONNECTION_BYTES
+        self._peak_bytes = max(self._peak_bytes, held_bytes)
+        now_s = time.monotonic()
+        moved_bytes = max(self.blocks_bytes - self._trimmed_bytes, self._peak_bytes - held_bytes)
+        if moved_bytes > TRIM_BYTES or now_s - self._trimmed_s > TRIM_EVERY_S:
+            self._trimmed_bytes, self._peak_bytes, self._trimmed_s = self.blocks_bytes, held_bytes, now_s
+            heap.trim()
 
     async def drain(self, drain_s: float) -> int:
         """Let what runs end within `drain_s`, then stop; return how many had to be cut.

@@ -25,6 +25,7 @@ from farthing.errors import (
     ProviderError,
     ProviderUnavailable,
     StreamBroken,
+    forget_frames,
 )
 from farthing.models.afford import affordable
 from farthing.models.batch import BatchApi
@@ -178,6 +179,7 @@ class Caller:
                     others = wanted.otherwise == "escalated" or self._others(targets, place)
                     return await self._attempt(wanted, target, health, route.tier, again=again, others=others)
                 except ProviderError as error:
+                    forget_frames(error)
                     failed.append(Failed(target, error))
                     once_more = not again and stale(error, attempts[-1]) and len(attempts) < attempts_max
                     if not once_more or health.rests_s() > 0 or not health.may_retry():
@@ -186,6 +188,7 @@ class Caller:
                 except ContractExceeded as error:
                     if error.limit != "usd_max" and (not failed or error.limit == "deadline_s"):
                         raise  # else what failed before is what the client has to know
+                    forget_frames(error)
                     refused[target.name] = error  # of money: another target may be cheaper
                     break
         return await self._once_more(wanted, route, failed, refused, attempts_max)
@@ -224,10 +227,12 @@ class Caller:
                     wanted, found.target, found.health, route.tier, again=found.again, others=False
                 )
             except ProviderError as error:
+                forget_frames(error)
                 failed.append(Failed(found.target, error))
             except ContractExceeded as error:
                 if error.limit != "usd_max" and (not failed or error.limit == "deadline_s"):
                     raise
+                forget_frames(error)
                 refused[found.target.name] = error
         errors = [one.error for one in failed]
         if not errors and refused:
@@ -443,5 +448,6 @@ async def _error_body(exchange: Exchange) -> bytes:
     """The body of an error reply, or nothing when it does not come properly."""
     try:
         return await exchange.read(ERROR_BODY_BYTES_MAX, within_s=ERROR_BODY_S)
-    except ProviderError:
+    except ProviderError as error:
+        forget_frames(error)
         return b""

@@ -190,6 +190,7 @@ class Stream(Waits):
             block = self._held[0] if len(self._held) == 1 else b"".join(self._held)
             self._held.clear()
             sink.send(block)
+            del block  # this frame lasts as long as the stream
         if not self._finished:
             sink.when_writable(self._pause, self._exchange.resume)
         await self.gather()

@@ -17,6 +17,8 @@ from farthing.turn import Waits
 
 HEAD_BYTES_MAX = 65_536  # a reply's headers; also anything else that is neither headers nor body
 PACE_S = 0.004
+ENDED = httptools.HttpResponseParser(object())
+"""In place of the parser of a connection that has ended: that one and its connection hold each other."""
 
 DataCallback = Callable[[bytes], None]
 EndCallback = Callable[[Exception | None], None]
@@ -259,6 +261,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
+        self.parser = ENDED
         if self.counted:
             self.pool.lost(self)
         exchange, self.exchange = self.exchange, None
@@ -404,6 +407,8 @@ class Connection(asyncio.Protocol):
         self.exchange = None
         if self.transport is not None:
             self.transport.abort()
+        else:
+            self.parser = ENDED
 
 
 def header(headers: Mapping[bytes, bytes], name: bytes) -> bytes | None:

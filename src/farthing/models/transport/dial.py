@@ -19,6 +19,7 @@ HEAD_START_S = 0.25  # RFC 8305, 8: recommended
 RESOLVE_S = 1.0  # longest wait for a resolver while there are addresses that were good
 LAST_GOOD_S = 300.0
 ADDRESSES_MAX = 8  # tried for one connection
+RECEIVE_BUFFER_BYTES = 98_304  # the kernel doubles it; by itself it lets a stalled stream pin megabytes
 KEEP_ALIVE_S = 60  # under the 350 s of the shortest NAT in common use, by a wide margin
 
 Address = tuple[socket.AddressFamily, Any]
@@ -71,6 +72,9 @@ class Dialler:
         try:
             sock.setblocking(False)
             keep_alive(sock)
+            sock.setsockopt(
+                socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES
+            )  # heard at the handshake
             await self._loop.sock_connect(sock, place)
         except BaseException:
             sock.close()

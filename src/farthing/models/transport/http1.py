@@ -113,7 +113,6 @@ class Pool:
         origin, loop = self.origin, self._loop
         proxy = origin.proxy
         context, proxy_context = origin.ssl_context(), origin.proxy_ssl_context()
-        connection = Connection(self)
         handshake: Handshake | None = None
         try:
             sock = await self._dialler.dial()
@@ -123,6 +122,7 @@ class Pool:
             raise ProviderUnavailable(
                 f"cannot connect to the proxy {proxy}, on the way to {origin}: {error}"
             ) from error
+        connection = Connection(self)
         try:
             if proxy is None:
                 await self._begin(connection, sock, context, origin.host)

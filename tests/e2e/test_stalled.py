@@ -1,0 +1,114 @@
+"""A client that stops reading holds two small socket buffers and nothing more (promise P6)."""
+
+import socket
+import time
+from array import array
+from collections.abc import Iterator
+from fcntl import ioctl
+from termios import TIOCOUTQ
+
+import pytest
+from tests.conftest import StartGateway
+from tests.e2e.gateway import Running, until
+from tests.faults.canned import Canned, read_request
+from tests.faults.exact import event, say
+
+MIB = 1_048_576
+SMALL_BYTES = 16_384  # of the test's own buffer, which the kernel doubles
+STREAM_BYTES_MAX = 524_288
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+DATA = b"".join(event(one) for one in say("x" * 2_000, "y" * 2_000, "z" * 2_000))
+PIECE = b"%x\r\n%b\r\n" % (len(DATA), DATA)
+
+
+class Flood(Canned):
+    """Streams without end, as fast as it is read."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda asked: None)
+        self.sent: dict[socket.socket, int] = {}
+
+    def serve(self, client: socket.socket, number: int) -> None:
+        client.settimeout(60.0)
+        read_request(client)
+        client.sendall(HEAD)
+        self.sent[client] = 0
+        while True:
+            self.sent[client] += client.send(PIECE)
+
+    def taken(self) -> list[int]:
+        """How many bytes of each stream have left this end."""
+        taken = []
+        for client, sent in tuple(self.sent.items()):
+            unsent = array("i", [0])
+            ioctl(client, TIOCOUTQ, unsent)
+            taken.append(sent - unsent[0])
+        return taken
+
+
+@pytest.fixture
+def flood() -> Iterator[Flood]:
+    with Flood() as server:
+        yield server
+
+
+def gateway_for(start_gateway: StartGateway, flood: Flood, stall_s: float) -> Running:
+    return start_gateway(f"""
+[server]
+write_stall_s = {stall_s}
+drain_s = 1.0
+[providers.a]
+base_url = "{flood.base_url}"
+connections_max = 1_000
+[tiers.cheap]
+targets = ["a/good"]
+[cache]
+exact = "off"
+""")
+
+
+def stall(gateway: Running) -> socket.socket:
+    client = gateway.dial(receive_bytes=SMALL_BYTES)
+    client.sendall(gateway.chat_bytes(stream=True))
+    return client
+
+
+def at_rest(flood: Flood, clients: int) -> list[int]:
+    """What has been taken of each stream, once nothing more is."""
+
+    def still() -> list[int] | None:
+        before = flood.taken()
+        time.sleep(1.0)
+        rest = len(before) == clients and min(before) > 0 and flood.taken() == before
+        return before if rest else None
+
+    return until(still, 120.0) or []
+
+
+def test_a_stalled_stream_stops_its_provider_soon(start_gateway: StartGateway, flood: Flood) -> None:
+    gateway = gateway_for(start_gateway, flood, 120.0)
+    with stall(gateway) as client:
+        read = 0
+        while read < 20 * MIB:  # the kernel gives more room to who reads fast
+            read += len(client.recv(MIB))
+        (sent,) = at_rest(flood, 1)
+    sent -= read
+    print(f"{sent} bytes under way")
+    assert sent < STREAM_BYTES_MAX + 2 * SMALL_BYTES, "the test's own buffer is not the gateway's"
+
+
+def test_what_many_stalled_readers_held_is_given_back(start_gateway: StartGateway, flood: Flood) -> None:
+    gateway = gateway_for(start_gateway, flood, 120.0)
+    with stall(gateway):
+        at_rest(flood, 1)
+    until(lambda: gateway.metric("farthing_requests_in_progress") == 0)
+    base = gateway.memory_bytes()
+    flood.sent.clear()
+    clients = [stall(gateway) for _ in range(500)]
+    at_rest(flood, 500)
+    held = gateway.memory_bytes() - base
+    for client in clients:
+        client.close()
+    until(lambda: gateway.metric("farthing_requests_in_progress") == 0, 60.0)
+    until(lambda: gateway.memory_bytes() < base + 32 * MIB, 30.0, every_s=0.2)
+    print(f"{held / 500:.0f} bytes each, {(gateway.memory_bytes() - base) / MIB:.0f} MiB kept")
