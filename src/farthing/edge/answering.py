@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
 from farthing.config import ServerConfig
+from farthing.edge.admit import Admission
 from farthing.edge.cors import Cors
 from farthing.turn import Turn
 
@@ -36,6 +37,10 @@ class HttpRequest:
         self.received_s = 0.0
 
 
+TurnedAway = Callable[[HttpRequest], tuple[bytes, bytes] | None]
+"""A request that was read -> headers and body of the 503 that it gets unbegun; None: it is to be begun."""
+
+
 class Owner(Protocol):
     """What a connection needs of its server."""
 
@@ -51,6 +56,9 @@ class Owner(Protocol):
     """How large a body may be without being counted there."""
     cors: Cors | None
     """Which pages of other sites are answered; None: none."""
+
+    admission: Admission | None
+    turned_away: TurnedAway
 
     @property
     def handler(self) -> Callable[["ClientConnection", HttpRequest], Coroutine[Any, Any, None]]:

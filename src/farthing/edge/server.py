@@ -9,13 +9,15 @@ from email.utils import formatdate
 from typing import Any
 
 from farthing.config import ServerConfig
-from farthing.edge.answering import HttpRequest
+from farthing.edge.admit import Admission
+from farthing.edge.answering import HttpRequest, TurnedAway
 from farthing.edge.connection import LINGER_S, SMALL_BODY_BYTES, ClientConnection
 from farthing.edge.cors import Cors, cors_of
 from farthing.turn import Turn
 
 SEND_BUFFER_BYTES = 65_536  # the kernel doubles it; the default lets a stalled reader pin 4 MB
 SWEEP_S = 0.25
+ACCEPTS_MAX = 256  # in one round of the loop, beside the one that uvloop takes
 
 Handler = Callable[[ClientConnection, HttpRequest], Coroutine[Any, Any, None]]
 Refusal = Callable[[int, str], tuple[bytes, bytes]]
@@ -34,8 +36,12 @@ class Server:
         loop: asyncio.AbstractEventLoop,
         turn: Turn,
         evicts: bool = False,
+        admission: Admission | None = None,
+        turned_away: TurnedAway | None = None,
     ) -> None:
-        """`evicts`: when all places are taken, who comes gets that of the one that was quiet longest."""
+        """`evicts`: when all places are taken, who comes gets that of the one that was quiet longest.
+        With `admission` the handler counts each request down from `Admission.coming`, and `turned_away` is
+        asked where there are too many."""
         self.reconfigure(config)
         self.handler = handler
         self.refusal = refusal
@@ -47,8 +53,12 @@ class Server:
         self.idle = asyncio.Event()
         """While draining: no request is in progress any more."""
         self.date = formatdate(usegmt=True).encode()
+        self.admission = admission
+        self.turned_away = turned_away or (lambda http: None)
         self._evicts = evicts
         self._listener: asyncio.AbstractServer | None = None
+        self._connecting: set[asyncio.Task[None]] = set()
+        """Connections that are accepted and not yet made."""
         self._sweeper: asyncio.TimerHandle | None = None
 
     async def start(self) -> int:
@@ -66,13 +76,33 @@ class Server:
             listener.setblocking(False)
             listener.bind((config.host, config.port))
             self._listener = await self.loop.create_server(
-                lambda: ClientConnection(self), sock=listener, backlog=4096
+                lambda: self._accepted(listener), sock=listener, backlog=4096
             )
         except OSError:
             listener.close()
             raise
         self._sweep()
         return int(listener.getsockname()[1])
+
+    def _accepted(self, listener: socket.socket) -> ClientConnection:
+        """For the connection that uvloop has taken. It takes one a round: where rounds are long, others
+        would wait as many rounds as there are connections before them."""
+        for _ in range(ACCEPTS_MAX):
+            try:
+                sock, _ = listener.accept()
+            except OSError:  # there is no other, or no descriptor for it
+                break
+            sock.setblocking(False)
+            task = self.loop.create_task(self._connect(sock))
+            self._connecting.add(task)
+            task.add_done_callback(self._connecting.discard)
+        return ClientConnection(self)
+
+    async def _connect(self, sock: socket.socket) -> None:
+        try:
+            await self.loop.connect_accepted_socket(lambda: ClientConnection(self), sock)
+        except OSError:  # it has left again
+            sock.close()
 
     def reconfigure(self, config: ServerConfig) -> None:
         """Apply new limits. The address stays what it was at the start."""

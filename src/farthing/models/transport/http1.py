@@ -73,7 +73,7 @@ class Pool:
         self._waiters.append(waiter)
         try:
             await in_task()
-            async with asyncio.timeout_at(deadline_s):
+            async with asyncio.timeout_at(min(deadline_s, time.monotonic() + self.origin.wait_s)):
                 return await waiter
         except TimeoutError:
             raise ProviderBusy(ALL_IN_USE, retry_after_s=0.0) from None
