@@ -5,8 +5,8 @@
 
 The gateway has a share of one core, by a CPU quota of its control group (root, version 1 or 2; its period is
 `PERIOD_US`); load generator and mock provider (compiled here with gcc) have the other core. Capacity is the
-most that a closed loop of clients gets answered in a second; then an open loop offers `--times` as much for
-`--seconds`, and as much as the gateway refused is offered to the control: a bare server under the same quota
+most that a closed loop of clients gets answered in a second; then an open loop offers as much (1x), and
+`--times` as much for `--seconds`, and as much as the gateway refused is offered to the control: a bare server under the same quota
 that answers each request with the same 503. Latency counts from when a request should have been sent. All on
 the loopback, all in the same run; prints JSON, medians of the rounds.
 
@@ -321,10 +321,13 @@ def one_round(
         enter(gateway)
         closed = {n: load(kind, port, clients=n, seconds=seconds / 3)["answered_per_s"] for n in CLOSED}
         capacity = max(closed.values())
+        once = load(kind, port, rate=capacity, seconds=seconds / 2)["answered_per_s"]
         before_s = cpu_s(gateway)
         over = load(kind, port, rate=times * capacity, seconds=seconds)
         figures = {"capacity_per_s": capacity, **over, "cpu_s": cpu_s(gateway) - before_s}
-        figures["goodput_of_1x"] = over["answered_per_s"] / capacity
+        figures["once_per_s"] = once
+        figures["goodput_of_1x"] = over["answered_per_s"] / once
+        figures["goodput_of_capacity"] = over["answered_per_s"] / capacity
         after = load(kind, port, rate=capacity / 2, seconds=max(2.0, seconds / 3))
         figures["refused_afterwards_per_s"] = after["refused_per_s"]
     bare = [sys.executable, "-m", "benchmarks.overload", "--control", str(control)]

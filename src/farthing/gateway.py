@@ -76,6 +76,7 @@ class Gateway:
         self._segments, self._parts = open_parts(
             config, env, self._metrics, loop, turn, errands=self._errands
         )
+        self._admission.pressed = self._parts.transport.press
         serving = build(config, self._parts)
         self._errands.reconfigure(config.errands, serving.steps)
         self._ahead = Precompute(

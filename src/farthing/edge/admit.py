@@ -32,7 +32,7 @@ log = logging.getLogger("farthing.admit")
 TICK_S = 0.005
 LIMITED_TICK_S = 0.001  # timers count whole milliseconds
 STANDING_S = 0.02
-ROUND_S = 0.015  # shorter ones read streams in smaller pieces: at 3 ms one costs half as much again
+ROUND_S = 0.004  # a refusal waits for a round or two
 REFUSAL_S = 20e-6  # of CPU time: what refusals take is no reason to refuse more
 PATIENCE_S = 0.5
 STEP_S = 0.1
@@ -142,6 +142,7 @@ class Admission:
         "coming",
         "draining",
         "in_progress",
+        "pressed",
         "shed",
         "shed_cpu",
         "shed_full",
@@ -179,6 +180,8 @@ class Admission:
         self.shed_full = 0
         """Of these, because `requests_max` were in progress."""
         self.draining = False
+        self.pressed: Callable[[bool], None] | None = None
+        """Is told when the CPU begins to be too little, and when no longer."""
 
     def enter(self) -> None:
         """Count one request in; `leave` must follow.
@@ -246,10 +249,13 @@ class Admission:
         loop, limit = self._loop, self._limit
         assert loop is not None  # it called
         cpu_s = self._cpu_clock()
+        limited = limit.most is not None
         work_s = cpu_s - self._cpu_s - REFUSAL_S * (self.shed - self._shed)
         limit.round(work_s, self._clock(), self.in_progress)
         self._cpu_s, self._shed = cpu_s, self.shed
         self._apply()
+        if limited != (limit.most is not None) and self.pressed is not None:
+            self.pressed(not limited)
         if limit.most is not None:
             self._timer = loop.call_later(LIMITED_TICK_S, self._tick)
         elif self.in_progress:
