@@ -66,7 +66,7 @@ from farthing.models.tokens.estimate import estimate_prompt
 from farthing.models.transport.http1 import Http1Transport
 from farthing.pipeline.steps import Steps
 from farthing.postprocess.guard import DenyGuard
-from farthing.protocols import Classifier, Embedder, KeyValueStore, Ledger, Router, SemanticCache, Transport
+from farthing.protocols import Classifier, Embedder, KeyValueStore, Ledger, Router, SemanticCache
 from farthing.quality import QualityParts, build_inspector
 from farthing.redact import Redactor
 from farthing.routing import Around, RoutingParts, build_scoring
@@ -101,7 +101,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """What outlives a reload."""
 
     ledger: Ledger
-    transport: Transport
+    transport: Http1Transport
     store: KeyValueStore
     contract: MemoryContract
     flights: Flights[Broadcast]

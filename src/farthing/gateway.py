@@ -81,7 +81,7 @@ class Gateway:
         self._reloading = asyncio.Lock()
         self._told: set[asyncio.Task[None]] = set()
         """Reloads that a signal asked for."""
-        self._admission = Admission(config.server.requests_max)
+        self._admission = Admission(config.server.requests_max, loop)
         self._metrics = Metrics(self._gauges)
         self._errands = Errands(
             config.errands,
@@ -93,6 +93,7 @@ class Gateway:
         self._segments, self._parts = open_parts(
             config, env, self._metrics, loop, turn, errands=self._errands, redact=redact
         )
+        self._admission.pressed = self._parts.transport.press
         serving = build(config, self._parts)
         self._errands.reconfigure(config.errands, serving.steps)
         self._ahead = Precompute(
@@ -118,7 +119,14 @@ class Gateway:
             clock=time.monotonic,
         )
         self._server = Server(
-            config.server, self._edge.handle, _refusal, loop=loop, turn=turn, vet=self._edge.vet
+            config.server,
+            self._edge.handle,
+            _refusal,
+            loop=loop,
+            turn=turn,
+            vet=self._edge.vet,
+            admission=self._admission,
+            turned_away=self._edge.turned_away,
         )
         self._operators = self._admin_server(config, loop, turn)
         if self._parts.semantic is not None:
@@ -187,6 +195,7 @@ class Gateway:
         if self._operators is not None:
             await self._operators.drain(0.0)
         await self._errands.aclose()
+        self._admission.stop()
         self._ahead.lock.release()
         await self._parts.routing.aclose()
         await self._parts.cascades.aclose()
@@ -321,6 +330,9 @@ class Gateway:
         return {
             "requests_in_progress": self._admission.in_progress,
             "requests_shed": self._admission.shed,
+            "requests_shed_cpu": self._admission.shed_cpu,
+            "requests_shed_full": self._admission.shed_full,
+            "requests_limit": self._admission.most,
             "requests_unauthenticated": self._edge.unauthenticated,
             "connections": len(self._server.connections),
             "reloads_applied": self._reloads["applied"],

@@ -58,6 +58,7 @@ def build_provider(
         port=port,
         tls=tls,
         connections_max=provider.connections_max,
+        wait_s=provider.connection_wait_s,
         connect_s=provider.connect_s,
         answer_bytes_max=provider.answer_bytes_max,
         ca_file=ca,

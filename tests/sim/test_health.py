@@ -187,3 +187,18 @@ def test_no_schedule_lets_two_probes_run_at_once_or_shuts_a_target_out_for_ever(
         health.abandoned(number)
     clock.now_s += CONFIG.pause_s_max + CONFIG.breaker_open_s
     assert health.rests_s() == 0
+
+
+def test_it_says_when_the_breaker_opens_and_closes_and_not_what_is_between() -> None:
+    clock, told = Clock(), []
+    one = Health(CONFIG, clock, lambda error, seconds: told.append((error and error.code, seconds)))
+    for _ in range(5):
+        one.failed(ProviderUnavailable("down"), one.begin())
+    assert told == [("provider_unavailable", CONFIG.breaker_open_s)]
+    for _ in range(3):
+        clock.now_s += CONFIG.breaker_open_s
+        one.failed(ProviderUnavailable("still down"), one.begin())
+    assert len(told) == 1
+    clock.now_s += CONFIG.breaker_open_s
+    one.succeeded(one.begin())
+    assert told[1:] == [(None, 4 * CONFIG.breaker_open_s)]

@@ -77,7 +77,11 @@ def answering(pages: Mapping[str, Any], *, delay_s: float = 0.0, chunked: bool =
 
 
 def look(
-    *handlers: Handler, env: Mapping[str, str] | None = None, budget_s: float = 1.0, own: int = -1
+    *handlers: Handler,
+    env: Mapping[str, str] | None = None,
+    budget_s: float = 1.0,
+    again_budget_s: float = 0.0,
+    own: int = -1,
 ) -> Found:
     """Detect among real servers, one for each handler; `own` is the index of the one that is ourselves."""
 
@@ -86,7 +90,9 @@ def look(
         ports = [server.sockets[0].getsockname()[1] for server in servers]
         own_port = ports[own] if own >= 0 else 1
         try:
-            return await detect(env or {}, own_port=own_port, ports=ports, budget_s=budget_s)
+            return await detect(
+                env or {}, own_port=own_port, ports=ports, budget_s=budget_s, again_budget_s=again_budget_s
+            )
         finally:
             for server in servers:
                 server.close()
@@ -140,6 +146,29 @@ def test_all_ports_together_take_one_budget() -> None:
     found = look(*[answering(OLLAMA, delay_s=60.0)] * 4, answering(VLLM), budget_s=1.0)
     assert [server.kind for server in found.local] == ["vllm"]
     assert time.monotonic() - start < 20.0  # far below one delay, with room for a busy machine
+
+
+def test_a_server_that_a_busy_machine_delays_is_asked_again() -> None:
+    found = look(answering(VLLM, delay_s=0.5), budget_s=0.05, again_budget_s=30.0)
+    assert [server.kind for server in found.local] == ["vllm"]
+
+
+def test_nobody_is_asked_again_where_somebody_was_found() -> None:
+    asked = []
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.read(4))
+        await asyncio.sleep(60)
+
+    found = look(silent, answering(VLLM), budget_s=2.0, again_budget_s=30.0)
+    assert [server.kind for server in found.local] == ["vllm"]
+    assert len(asked) == 6  # one round of questions
+
+
+def test_a_port_that_refuses_is_not_asked_again() -> None:
+    began_s = time.monotonic()
+    assert not asyncio.run(detect({}, own_port=-1, ports=(1, 2), again_budget_s=300.0))
+    assert time.monotonic() - began_s < 60.0
 
 
 def test_keys_are_found_as_the_sdks_name_them() -> None:

@@ -385,7 +385,10 @@ class ProviderConfig(Table, frozen=True):
     """Ask for the usage chunk of every stream, and keep it from clients that did not ask."""
     batch: bool = False
     """It has OpenAI's Batch API: many questions that are answered ahead go up in one file."""
-    connections_max: int = 512
+    connections_max: int = 2_000
+    """As many as `server.requests_max`: who may come in need not wait here for a connection."""
+    connection_wait_s: float = 2.0
+    """For a connection where all are in use. Then the next target is asked, or the client is told 429."""
     connect_s: float = 2.0
     first_byte_s: float | None = None
     """Until a streamed answer begins (TTFT). None: 60 where another target waits, else 600, as the SDKs."""

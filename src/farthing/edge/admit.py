@@ -1,19 +1,187 @@
-"""Admission: sheds before any work is done. Bounds are counts of what is in progress."""
+"""Admission: sheds before any work is done. What is bounded is how many requests are in progress: by
+`server.requests_max`, and by less while they are more than the CPU can do.
+
+Theory of operation. Whoever arrives while the loop is at work waits until the round is over. A round that
+takes long now and then is a pause, a garbage collection or a burst: the next ones are short again. Where
+every round takes long, a queue stands that does not go away, and each further request makes all of them wait
+longer (CoDel: Nichols and Jacobson, "Controlling Queue Delay", ACM Queue 2012; at the entry of services: Zhou
+et al., "Overload Control for Scaling WeChat Microservices", SoCC 2018). So the shortest round counts:
+
+    open     --(the shortest round of `PATIENCE_S` took over `STANDING_S`)--> limited, to half or less
+    limited  --(every `STEP_S`: the shortest over `ROUND_S`? to fewer; not, and some were refused? to more)-->
+             --(none was refused for `CALM_STEPS`)--> open
+
+What is in progress is limited and not how many come in: each stream goes on to use CPU time, so that a rate
+which was too high would be felt long after it was lowered.
+
+A round is counted in CPU time of the loop's own thread, not in time that passes. A stopped or starved
+process, or one that has used up its quota for now, is late without a queue; and streams that wait for a slow
+provider use none. While nothing is in progress nobody looks.
+"""
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Callable
 
 from farthing.errors import Overloaded
 
+log = logging.getLogger("farthing.admit")
+
+TICK_S = 0.005
+LIMITED_TICK_S = 0.001  # timers count whole milliseconds
+STANDING_S = 0.02
+ROUND_S = 0.004  # a refusal waits for a round or two
+REFUSAL_S = 20e-6  # of CPU time: what refusals take is no reason to refuse more
+PATIENCE_S = 0.5
+STEP_S = 0.1
+PATIENCE_ROUNDS = 4
+STEP_ROUNDS = 2
+"""At least so many for each judgement; two where they take four times as long as it should."""
+
+LIMIT_MIN = 16  # are taken whatever happens: so few do not make a queue of each other
+CHANGE_MIN = 0.01
+LESS_MAX, MORE_MAX = 0.3, 0.1
+LESS, MORE = 1.5, 1.2  # by which a change grows from one step to the next
+FITS_MIN = 0.1
+CALM_STEPS = 5
+
+RETRY_AFTERS_S = tuple(1.0 + 0.125 * step for step in (0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15))
+"""In turn: who was refused together shall not come back together."""
+TOLD_EVERY_S = 10.0
+_TOO_MANY = "{} requests are in progress: try again in a moment"
+
+
+class Limit:
+    """How many requests may be in progress for the sake of the CPU. Sans-I/O: it is told of each round."""
+
+    __slots__ = ("_began_s", "_calm", "_change", "_grew", "_least_s", "_most", "_rounds", "most", "refused")
+
+    def __init__(self) -> None:
+        self.most: int | None = None
+        """None: it is open."""
+        self.refused = False
+        """Somebody was, since the last step."""
+        self._change = LESS_MAX
+        self._grew = False
+        self._calm = 0
+        self._began_s = 0.0
+        self._least_s = 0.0
+        self._most = 0
+        self._rounds = 0
+
+    def begin(self, now_s: float) -> None:
+        """Look from here on: what was before is no part of it."""
+        self._began_s = now_s
+        self._most = self._rounds = 0
+        self.refused = False
+
+    def round(self, work_s: float, now_s: float, in_progress: int) -> None:
+        """One round, or some short ones together, took `work_s` of CPU time and ended `now_s`."""
+        self._least_s = work_s if not self._rounds else min(self._least_s, work_s)
+        self._most = max(self._most, in_progress)
+        self._rounds += 1
+        is_open = self.most is None
+        rounds, seconds = (PATIENCE_ROUNDS, PATIENCE_S) if is_open else (STEP_ROUNDS, STEP_S)
+        past_s = now_s - self._began_s
+        if past_s < seconds or (self._rounds < rounds and (self._rounds < 2 or past_s < 4 * seconds)):
+            return
+        if self.most is not None:
+            self._adapt(self.most)
+        elif self._least_s > STANDING_S:
+            self.most = max(LIMIT_MIN, int(self._most * min(0.5, self._fits())))
+            self._change, self._grew, self._calm = LESS_MAX, False, 0
+        self.begin(now_s)
+
+    def _adapt(self, most: int) -> None:
+        """In ever larger steps while it goes one way, in smaller ones where it turns: it ends up beside what
+        keeps the loop just busy."""
+        self._calm = 0 if self.refused else self._calm + 1
+        if self._least_s > ROUND_S:
+            if self._most <= most:  # else there are still more than it allows: that has yet to show
+                share = min(1 - self._step(grows=False), 2 * self._fits())
+                self.most = max(LIMIT_MIN, int(min(most, self._most) * share))
+        elif self.refused:
+            self.most = most + max(1, int(most * self._step(grows=True)))
+        elif self._calm >= CALM_STEPS:
+            self.most = None
+
+    def _fits(self) -> float:
+        """Which share of what is in progress would make the rounds as long as they should be, roughly."""
+        return max(FITS_MIN, ROUND_S / self._least_s)
+
+    def _step(self, *, grows: bool) -> float:
+        change = self._change * (0.5 if grows != self._grew else MORE if grows else LESS)
+        self._change = max(CHANGE_MIN, min(MORE_MAX if grows else LESS_MAX, change))
+        self._grew = grows
+        return self._change
+
 
 class Admission:
-    """How many requests are in progress, and whether new ones are taken."""
+    """How many requests are in progress, and whether new ones are taken.
 
-    __slots__ = ("_requests_max", "draining", "in_progress", "shed")
+    Who reads a request compares numbers: where `in_progress` and `coming` are `ask_from` or more, `refusal`
+    says why it is not begun.
+    """
 
-    def __init__(self, requests_max: int) -> None:
-        self._requests_max = requests_max
+    __slots__ = (
+        "_busy",
+        "_clock",
+        "_cpu_clock",
+        "_cpu_s",
+        "_full",
+        "_limit",
+        "_loop",
+        "_requests_max",
+        "_shed",
+        "_since",
+        "_timer",
+        "_told_s",
+        "ask_from",
+        "coming",
+        "draining",
+        "in_progress",
+        "pressed",
+        "shed",
+        "shed_cpu",
+        "shed_full",
+    )
+
+    def __init__(
+        self,
+        requests_max: int,
+        loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        cpu_clock: Callable[[], float] = time.thread_time,
+    ) -> None:
+        """Without `loop` nobody looks at its rounds. `cpu_clock` is of the thread that calls it."""
+        self._requests_max = self.ask_from = requests_max
+        self._loop = loop
+        self._clock = clock
+        self._cpu_clock = cpu_clock
+        self._cpu_s = 0.0
+        self._shed = 0
+        self._limit = Limit()
+        self._timer: asyncio.TimerHandle | None = None
+        self._told_s = -math.inf
+        self._full = _alike(_TOO_MANY.format(requests_max))
+        self._busy = _alike("the gateway has more to do than its CPU can: try again in a moment")
+        self._since = 0
+        """Refused since the log last told of it."""
         self.in_progress = 0
+        self.coming = 0
+        """Read in this round and not begun: of a round's requests none is, before all are read."""
         self.shed = 0
         """Requests turned away since the start."""
+        self.shed_cpu = 0
+        """Of these, because the loop had more work than CPU time."""
+        self.shed_full = 0
+        """Of these, because `requests_max` were in progress."""
         self.draining = False
+        self.pressed: Callable[[bool], None] | None = None
+        """Is told when the CPU begins to be too little, and when no longer."""
 
     def enter(self) -> None:
         """Count one request in; `leave` must follow.
@@ -25,17 +193,102 @@ class Admission:
             self.shed += 1
             raise Overloaded("the gateway is shutting down: send this to another replica", code="draining")
         if self.in_progress >= self._requests_max:
-            self.shed += 1
-            raise Overloaded(f"{self._requests_max} requests are in progress: try again in a moment")
+            told = self._too_many()
+            raise Overloaded(str(told), retry_after_s=told.retry_after_s)  # what is raised keeps its frames
         self.in_progress += 1
+        if self._timer is None:
+            self._look()
+
+    def refusal(self) -> Overloaded | None:
+        """Why the request that has just been read is not begun; None: it is."""
+        if self.draining:
+            return None  # `enter` says so
+        soon = self.in_progress + self.coming
+        if soon >= self._requests_max:
+            return self._too_many()
+        if soon < self.ask_from:
+            return None
+        self._limit.refused = True
+        self.shed_cpu += 1
+        self._refused("there is more to do than the CPU can")
+        return self._busy[self.shed % len(self._busy)]
 
     def share(self) -> float:
         """In progress, as a share of what is allowed."""
         return self.in_progress / self._requests_max
+
+    @property
+    def most(self) -> int:
+        """How many may be in progress now."""
+        return self.ask_from
 
     def leave(self) -> None:
         self.in_progress -= 1
 
     def resize(self, requests_max: int) -> None:
         """Apply a new bound; requests in progress stay."""
-        self._requests_max = requests_max
+        if requests_max != self._requests_max:
+            self._requests_max = requests_max
+            self._full = _alike(_TOO_MANY.format(requests_max))
+        self._apply()
+
+    def _apply(self) -> None:
+        most = self._limit.most
+        self.ask_from = self._requests_max if most is None else min(most, self._requests_max)
+
+    # -- looking at the loop ---------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """Begin to look at the rounds of the loop."""
+        if self._loop is not None:
+            self._cpu_s, self._shed = self._cpu_clock(), self.shed
+            self._limit.begin(self._clock())
+            self._timer = self._loop.call_later(TICK_S, self._tick)
+
+    def _tick(self) -> None:
+        loop, limit = self._loop, self._limit
+        assert loop is not None  # it called
+        cpu_s = self._cpu_clock()
+        limited = limit.most is not None
+        work_s = cpu_s - self._cpu_s - REFUSAL_S * (self.shed - self._shed)
+        limit.round(work_s, self._clock(), self.in_progress)
+        self._cpu_s, self._shed = cpu_s, self.shed
+        self._apply()
+        if limited != (limit.most is not None) and self.pressed is not None:
+            self.pressed(not limited)
+        if limit.most is not None:
+            self._timer = loop.call_later(LIMITED_TICK_S, self._tick)
+        elif self.in_progress:
+            self._timer = loop.call_later(TICK_S, self._tick)
+        else:
+            self._timer = None
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    # -- saying so -------------------------------------------------------------------------------------
+
+    def _too_many(self) -> Overloaded:
+        self.shed_full += 1
+        self._refused("server.requests_max are in progress")
+        return self._full[self.shed % len(self._full)]
+
+    def _refused(self, why: str) -> None:
+        self.shed += 1
+        self._since += 1
+        now_s = self._clock()
+        if now_s - self._told_s >= TOLD_EVERY_S:
+            log.warning(
+                "overloaded: %s; requests are refused with 503, %d since this was last said, %d in all",
+                why,
+                self._since,
+                self.shed,
+            )
+            self._told_s, self._since = now_s, 0
+
+
+def _alike(message: str) -> tuple[Overloaded, ...]:
+    """The same refusal with each wait: what is told so often is made once."""
+    return tuple(Overloaded(message, retry_after_s=wait_s) for wait_s in RETRY_AFTERS_S)

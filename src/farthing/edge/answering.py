@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
 from farthing.config import ServerConfig
+from farthing.edge.admit import Admission
 from farthing.edge.cors import Cors
 from farthing.turn import Turn
 
@@ -38,6 +39,10 @@ class HttpRequest:
         self.received_s = 0.0
 
 
+TurnedAway = Callable[[HttpRequest], tuple[bytes, bytes] | None]
+"""A request that was read -> headers and body of the 503 that it gets unbegun; None: it is to be begun."""
+
+
 class Owner(Protocol):
     """What a connection needs of its server."""
 
@@ -56,6 +61,9 @@ class Owner(Protocol):
     """How far a large body may make `bodies_bytes` grow; the rest is for small ones."""
     cors: Cors | None
     """Which pages of other sites are answered; None: none."""
+
+    admission: Admission | None
+    turned_away: TurnedAway
 
     @property
     def handler(self) -> Callable[["ClientConnection", HttpRequest], Coroutine[Any, Any, None]]:

@@ -410,6 +410,16 @@ class ClientConnection(Answering, asyncio.Protocol):
         self._bodiless = request.method == b"HEAD"
         server = self.server
         self.also = b"" if server.cors is None else server.cors.lines(request.headers.get(b"origin"))
+        admission = server.admission
+        if admission is not None:
+            if admission.in_progress + admission.coming >= admission.ask_from:
+                refused = server.turned_away(request)
+                if refused is not None:
+                    self.answer(503, *refused)
+                    server.turn.flush()  # before the round goes on to what takes longer
+                    self.finish(request.keep_alive)
+                    return
+            admission.coming += 1
         self._strand = server.turn.start(server.handler(self, request))
 
     def finish(self, keep_alive: bool) -> None:

@@ -51,6 +51,8 @@ encode = msgspec.json.Encoder().encode
 
 Parsed = asyncio.Future[Json]
 
+REFUSALS_MAX = 100
+FEEDBACK = "/v1/feedback"
 JSON_HEAD = b"server: farthing\r\ncontent-type: application/json\r\n"
 STREAM_HEAD = (
     b"server: farthing\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
@@ -138,11 +140,14 @@ class Edge:
         self._ids = count(1)
         self.reload_refused = ""
         """Why the file of the configuration is not the one that serves, in a word; empty: it is."""
+        self._refusals: dict[Overloaded, tuple[bytes, bytes]] = {}
+        """Head and body of each that `Admission` gives."""
         self.unauthenticated = 0
         """Requests refused for their key since the start. They leave no row: anyone can send them."""
 
     async def handle(self, connection: ClientConnection, http: HttpRequest) -> None:
         """Answer one request. Never raises: what is not foreseen is logged and answered 500."""
+        self._admission.coming -= 1
         request_id = f"{self._id_prefix}{next(self._ids):06x}"
         keep_alive = http.keep_alive
         try:
@@ -183,13 +188,23 @@ class Edge:
                 handler = paths.handler_of(http, ROUTES, preflight=Edge.preflight)
             if not isinstance(handler, Inference) and handler is not Edge.feedback:
                 return BODILESS_BYTES_MAX
-            self._admission.enter()
-            self._admission.leave()
+            self._vet_room()
             self._vet_key(connection, http, request_id, serving)
         except FarthingError as error:
             self._fail(connection, request_id, error)
             return None
         return serving.server.body_bytes_max if isinstance(handler, Inference) else feedback.BODY_BYTES_MAX
+
+    def _vet_room(self) -> None:
+        """Raises:
+        Overloaded: as `Admission.enter`, or since there is more to do than the CPU can.
+        """
+        admission = self._admission
+        admission.enter()
+        admission.leave()
+        busy = admission.refusal()
+        if busy is not None:
+            raise Overloaded(str(busy), retry_after_s=busy.retry_after_s)
 
     def _vet_key(
         self, connection: ClientConnection, http: HttpRequest, request_id: str, serving: Serving
@@ -214,6 +229,21 @@ class Edge:
             self._record(receipt, serving)
             raise
 
+    def turned_away(self, http: HttpRequest) -> tuple[bytes, bytes] | None:
+        """Headers and body for a request that is refused before anything is done for it; None: begin it.
+        Whatever looks after the gateway itself is begun."""
+        if http.method != b"POST" or http.path == FEEDBACK:
+            return None
+        error = self._admission.refusal()
+        if error is None:
+            return None
+        told = self._refusals.get(error)
+        if told is None:
+            if len(self._refusals) >= REFUSALS_MAX:
+                self._refusals.clear()
+            told = self._refusals[error] = JSON_HEAD + _again_head(error), openai.error_body(error)
+        return told[0] + _id_head(f"{self._id_prefix}{next(self._ids):06x}"), told[1]
+
     def _fail(
         self,
         connection: ClientConnection,
@@ -230,18 +260,14 @@ class Edge:
         decided = receipt is not None and receipt.route_reason
         head = facts_head(receipt) if receipt is not None and decided else _id_head(request_id)
         lines = []
-        retry_after_s = getattr(error, "retry_after_s", None)
-        if retry_after_s is not None:
-            lines.append(f"retry-after: {max(1, ceil(retry_after_s))}\r\n")
-        if error.retry or (error.retry is not None and retry_after_s is None):
-            lines.append(f"x-should-retry: {'true' if error.retry else 'false'}\r\n")
         if isinstance(error, NoSuchRoute) and error.allow:
             lines.append(f"allow: {error.allow}\r\n")
         if isinstance(error, Unauthenticated):
             lines.append("www-authenticate: Bearer\r\n")
         if isinstance(error, UnsupportedMedia):
             lines.append("accept-encoding: identity\r\n")
-        connection.answer(status, JSON_HEAD + head + "".join(lines).encode("latin-1"), body)
+        also = "".join(lines).encode("latin-1")
+        connection.answer(status, JSON_HEAD + head + _again_head(error) + also, body)
         return True
 
     # -- answers by the pipeline ---------------------------------------------------------------------
@@ -513,6 +539,19 @@ def _id_head(request_id: str) -> bytes:
     return b"x-request-id: %b\r\nrequest-id: %b\r\n" % (raw, raw)
 
 
+def _again_head(error: FarthingError) -> bytes:
+    """Whether and when to send it again, as SDKs read it."""
+    lines = ""
+    retry_after_s = getattr(error, "retry_after_s", None)
+    if retry_after_s is not None:
+        lines = f"retry-after: {max(1, ceil(retry_after_s))}\r\n"
+        if isinstance(error, Overloaded):
+            lines += f"retry-after-ms: {max(1, ceil(retry_after_s * 1000))}\r\n"
+    if error.retry or (error.retry is not None and retry_after_s is None):
+        lines += f"x-should-retry: {'true' if error.retry else 'false'}\r\n"
+    return lines.encode()
+
+
 def facts_head(receipt: Receipt) -> bytes:
     """What was decided, as headers."""
     return _facts(receipt).encode("latin-1", "replace")
@@ -566,7 +605,7 @@ ROUTES: dict[str, dict[bytes, RouteHandler]] = {
     "/v1/models": {b"GET": Edge.models},
     paths.MODEL: {b"GET": Edge.model},
     "/llm-inference": {b"POST": Inference(native.read_inference, texts=True)},
-    "/v1/feedback": {b"POST": Edge.feedback},
+    FEEDBACK: {b"POST": Edge.feedback},
     "/v1/ask": {b"POST": Inference(native.read_ask, texts=True)},
     "/healthz": {b"GET": Edge.alive},
     "/livez": {b"GET": Edge.alive},

@@ -10,7 +10,8 @@ from typing import Any
 
 from farthing import heap
 from farthing.config import ServerConfig
-from farthing.edge.answering import HttpRequest
+from farthing.edge.admit import Admission
+from farthing.edge.answering import HttpRequest, TurnedAway
 from farthing.edge.connection import LINGER_S, ClientConnection
 from farthing.edge.cors import Cors, cors_of
 from farthing.turn import Turn
@@ -21,6 +22,7 @@ TRIM_BYTES = 16_777_216  # in large bodies came, or in bodies and connections we
 TRIM_EVERY_S = 5.0  # it takes some tenths of a ms where little is free
 CONNECTION_BYTES = 131_072  # one that is behind with a stream holds about this, in small pieces
 SMALL_SHARE = 16  # one part in so many of the room for bodies is for small ones alone
+ACCEPTS_MAX = 256  # in one round of the loop, beside the one that uvloop takes
 
 Handler = Callable[[ClientConnection, HttpRequest], Coroutine[Any, Any, None]]
 Refusal = Callable[[int, str], tuple[bytes, bytes]]
@@ -42,9 +44,12 @@ class Server:
         turn: Turn,
         vet: Vet | None = None,
         evicts: bool = False,
+        admission: Admission | None = None,
+        turned_away: TurnedAway | None = None,
     ) -> None:
         """`vet`: None wants every body up to the limit. `evicts`: when all places are taken, who comes gets
-        that of the one that was quiet longest."""
+        that of the one that was quiet longest. With `admission` the handler counts each request down from
+        `Admission.coming`, and `turned_away` is asked where there are too many."""
         self.reconfigure(config)
         self.handler = handler
         self.refusal = refusal
@@ -63,8 +68,12 @@ class Server:
         self.idle = asyncio.Event()
         """While draining: no request is in progress any more."""
         self.date = formatdate(usegmt=True).encode()
+        self.admission = admission
+        self.turned_away = turned_away or (lambda http: None)
         self._evicts = evicts
         self._listener: asyncio.AbstractServer | None = None
+        self._connecting: set[asyncio.Task[None]] = set()
+        """Connections that are accepted and not yet made."""
         self._sweeper: asyncio.TimerHandle | None = None
 
     async def start(self) -> int:
@@ -82,13 +91,33 @@ class Server:
             listener.setblocking(False)
             listener.bind((config.host, config.port))
             self._listener = await self.loop.create_server(
-                lambda: ClientConnection(self), sock=listener, backlog=4096
+                lambda: self._accepted(listener), sock=listener, backlog=4096
             )
         except OSError:
             listener.close()
             raise
         self._sweep()
         return int(listener.getsockname()[1])
+
+    def _accepted(self, listener: socket.socket) -> ClientConnection:
+        """For the connection that uvloop has taken. It takes one a round: where rounds are long, others
+        would wait as many rounds as there are connections before them."""
+        for _ in range(ACCEPTS_MAX):
+            try:
+                sock, _ = listener.accept()
+            except OSError:  # there is no other, or no descriptor for it
+                break
+            sock.setblocking(False)
+            task = self.loop.create_task(self._connect(sock))
+            self._connecting.add(task)
+            task.add_done_callback(self._connecting.discard)
+        return ClientConnection(self)
+
+    async def _connect(self, sock: socket.socket) -> None:
+        try:
+            await self.loop.connect_accepted_socket(lambda: ClientConnection(self), sock)
+        except OSError:  # it has left again
+            sock.close()
 
     def reconfigure(self, config: ServerConfig) -> None:
         """Apply new limits. The address stays what it was at the start."""

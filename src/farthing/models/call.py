@@ -12,6 +12,7 @@ other to keep the endpoint's deadline; where none does, leaving it helps nobody.
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Literal
 
 from msgspec import Struct
@@ -23,6 +24,7 @@ from farthing.errors import (
     KeyRejected,
     NoProviderLeft,
     ProviderError,
+    ProviderRejected,
     ProviderUnavailable,
     StreamBroken,
     forget_frames,
@@ -33,7 +35,7 @@ from farthing.models.cost import cost_nusd
 from farthing.models.health import Health
 from farthing.models.providers.openai import ERROR_BODY_BYTES_MAX, OpenAIProvider, WholeReply
 from farthing.models.retry import Failed, next_try, stale
-from farthing.models.seldom import Seldom
+from farthing.models.seldom import Seldom, Tally
 from farthing.models.speed import Lengths
 from farthing.models.stream import SignsOfLife, Stream, Within
 from farthing.protocols import Exchange, Hold, Ledger, Transport
@@ -48,6 +50,7 @@ WHOLE_S = 300.0
 ALONE_S = 600.0  # where none does: what the official SDKs wait
 HEALTHS_MAX = 2_000  # clients may name models nobody configured; what is known of those is bounded
 KEY_TOLD_EVERY_S = 600.0  # between two warnings that a provider refuses our key
+FALLBACK_TOLD_EVERY_S = 10.0
 ERROR_BODY_S = 5.0  # an error is short; one that does not come costs its words, not the attempt's time
 
 
@@ -133,6 +136,7 @@ class Caller:
         self._lengths = lengths
         self._tells = Seldom(KEY_TOLD_EVERY_S, clock)
         """When we last warned that a provider refuses our key."""
+        self._fallbacks = Tally(FALLBACK_TOLD_EVERY_S, clock)
         self.times = lengths is not None
         for known in health.values():
             known.reconfigure(config)
@@ -142,7 +146,8 @@ class Caller:
         if found is None:
             if len(self._health) >= HEALTHS_MAX:
                 self._health.popitem()  # the newest: those that are configured were there before it
-            found = self._health[target.name] = Health(self._config, self._clock)
+            turned = partial(_tell_of_breaker, target.name)
+            found = self._health[target.name] = Health(self._config, self._clock, turned)
         return found
 
     def batch_api(self, provider: str) -> BatchApi | None:
@@ -177,7 +182,12 @@ class Caller:
             while True:
                 try:
                     others = wanted.otherwise == "escalated" or self._others(targets, place)
-                    return await self._attempt(wanted, target, health, route.tier, again=again, others=others)
+                    called = await self._attempt(
+                        wanted, target, health, route.tier, again=again, others=others
+                    )
+                    if place:
+                        self._tell_of_fallback(targets[0], target, failed, refused)
+                    return called
                 except ProviderError as error:
                     forget_frames(error)
                     failed.append(Failed(target, error))
@@ -223,9 +233,12 @@ class Caller:
                 await in_task()
                 await asyncio.sleep(found.wait_s)
             try:
-                return await self._attempt(
+                called = await self._attempt(
                     wanted, found.target, found.health, route.tier, again=found.again, others=False
                 )
+                if found.target.name != route.targets[0].name:
+                    self._tell_of_fallback(route.targets[0], found.target, failed, refused)
+                return called
             except ProviderError as error:
                 forget_frames(error)
                 failed.append(Failed(found.target, error))
@@ -239,6 +252,7 @@ class Caller:
             raise next(reversed(refused.values()))
         if not errors:
             errors = [self.health(target).why_it_rests(target.name) for target in route.targets]
+        self._tell_of_end(route, failed, errors)
         raise NoProviderLeft(errors, tried_again=len(failed) > 1 and len(attempts) >= attempts_max)
 
     def timed(self, called: Called, wanted: Wanted) -> None:
@@ -367,6 +381,40 @@ class Caller:
             said = f"; its code is {error.told}" if error.told else ""
             log.warning("%s (%s)%s", error, target.name, said)
 
+    def _tell_of_fallback(
+        self,
+        first: Target,
+        answered: Target,
+        failed: Sequence[Failed],
+        refused: Mapping[str, ContractExceeded],
+    ) -> None:
+        """Another target than the first of the route has answered."""
+        error = next((one.error for one in failed if one.target.name == first.name), None)
+        if error is not None:
+            why = _in_brief(error)
+        elif first.name in refused:
+            why = "its worst case costs more than the endpoint's usd_max leaves"
+        else:
+            why = "it rests after failures, or for the pause that it asked for"
+        unsaid = self._fallbacks.unsaid(f"{first.name} {answered.name} {why}")
+        if unsaid is not None:
+            log.warning("%s answered instead of %s: %s%s", answered.name, first.name, why, _more(unsaid))
+
+    def _tell_of_end(self, route: Route, failed: Sequence[Failed], errors: Sequence[ProviderError]) -> None:
+        """No target of the route has answered. What a request brought on itself is not worth a line."""
+        if all(
+            isinstance(error, ProviderRejected) and not isinstance(error, KeyRejected) for error in errors
+        ):
+            return
+        if failed:
+            why = "; ".join(dict.fromkeys(f"{one.target.name}: {_in_brief(one.error)}" for one in failed))
+        else:
+            names = ", ".join(dict.fromkeys(target.name for target in route.targets))
+            why = f"{names}: at rest after failures, or for a pause that was asked for"
+        unsaid = self._fallbacks.unsaid(f"end {why}")
+        if unsaid is not None:
+            log.error("no target is left, a request failed: %s%s", why, _more(unsaid))
+
     def _note_silence(self, wanted: Wanted, health: Health, began_s: float) -> None:
         """The deadline passed before the answer began. Where the target had most of that time, it is slow."""
         now_s = self._clock()
@@ -390,6 +438,29 @@ class Caller:
             usage = Usage(input_tokens=prompt.input_tokens, output_tokens=said, estimated=True)
         called.attempt.usage = usage
         called.attempt.cost_nusd = cost_nusd(called.target.price, usage)
+
+
+def _in_brief(error: ProviderError) -> str:
+    """Without the provider's words: they may hold what was asked, or a part of our key."""
+    status = "" if error.upstream_status is None else f" (status {error.upstream_status})"
+    return f"{error.code}{status}"
+
+
+def _more(unsaid: int) -> str:
+    return f"; and {unsaid} more since this was last said" if unsaid else ""
+
+
+def _tell_of_breaker(name: str, error: ProviderError | None, seconds: float) -> None:
+    if error is None:
+        log.warning("%s answers again, after %.1f s", name, seconds)
+    else:
+        log.warning(
+            "%s is left out for %g s, then tried by one request at a time: too many of its calls failed, the "
+            "last by %s",
+            name,
+            seconds,
+            _in_brief(error),
+        )
 
 
 def _output_chunks_max(wanted: Wanted) -> int | None:

@@ -1,8 +1,9 @@
 """What there is to answer with, when no configuration says so: provider keys and local servers.
 
 A local server is known by its answers and never by its port: 8000 and 8080 are anybody's. All questions
-to all ports run at once, within one budget; a server that has not answered by then is not there. Only
-127.0.0.1 is asked and the server that `OLLAMA_HOST` names, and never Farthing itself.
+to all ports run at once, within one budget; a server that has not answered by then is left out. Only
+127.0.0.1 is asked and the server that `OLLAMA_HOST` names, and never Farthing itself. Where nobody is found
+though a port did not refuse, the machine may be busy: such ports are asked once more, with more time.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ LOCAL_HOST = "127.0.0.1"
 OLLAMA_PORT = 11434
 LOCAL_PORTS = (OLLAMA_PORT, 8000, 8080, 1234)  # as Ollama, vLLM, llama-server and LM Studio come
 BUDGET_S = 0.15  # a person waits for this; an answer on the loopback takes a few milliseconds
+AGAIN_BUDGET_S = 2.0  # where nobody was found
 FAR_BUDGET_S = 2.0  # for a server that a variable names on another machine
 SHOW_BUDGET_S = 0.5  # for what Ollama tells of each of its models
 SHOWN_MAX = 64
@@ -93,12 +95,14 @@ async def detect(
     *,
     own_port: int,
     budget_s: float = BUDGET_S,
+    again_budget_s: float = AGAIN_BUDGET_S,
     ports: Sequence[int] = LOCAL_PORTS,
     ask: Ask | None = None,
 ) -> Found:
     """Look into the environment and at the local ports, and `ask` each provider whose key is there; None asks
-    nobody. Waits about `budget_s` for who does not answer, a little longer for what Ollama tells of its
-    models and for a server on another machine, and meanwhile for `ask`; never raises."""
+    nobody. Waits about `budget_s` for who does not answer, and where nobody does `again_budget_s` more for
+    who has not refused; a little longer for what Ollama tells of its models and for a server on another
+    machine, and meanwhile for `ask`; never raises."""
     hosted, notes = _hosted(env, own_port)
     places = [Place(host=LOCAL_HOST, port=port) for port in ports]
     named, fault = _ollama_host(env)
@@ -109,9 +113,10 @@ async def detect(
             place for place in places if place.port == named.port and loopback(named.host) and not named.path
         ]
         places = [named, *(place for place in places if place not in alike)]
-    asked = [_local(place, budget_s) for place in places if not _is_own(place, own_port)]
-    local, answered = await asyncio.gather(asyncio.gather(*asked), _ask_all(hosted, ask))
-    servers = [server for server in local if server is not None]
+    others = [place for place in places if not _is_own(place, own_port)]
+    servers, answered = await asyncio.gather(
+        _servers(others, budget_s, again_budget_s), _ask_all(hosted, ask)
+    )
     if (
         named is not None
         and named not in [server.place for server in servers]
@@ -232,21 +237,37 @@ def ollama_place(given: str) -> Place:
 # -- the local ports --------------------------------------------------------------------------------
 
 
-async def _local(place: Place, budget_s: float) -> LocalServer | None:
-    """The server at `place`; None: there is none, or it does not say what it is in time."""
+async def _servers(places: Sequence[Place], budget_s: float, again_budget_s: float) -> list[LocalServer]:
+    """The servers at `places`, in their order."""
+    late: list[Place] = []
+    found = await asyncio.gather(*(_local(place, budget_s, late) for place in places))
+    if late and not any(found):
+        found = await asyncio.gather(*(_local(place, again_budget_s, []) for place in late))
+    return [server for server in found if server is not None]
+
+
+async def _local(place: Place, budget_s: float, late: list[Place]) -> LocalServer | None:
+    """The server at `place`; None: there is none, or it does not say what it is in time. Then it is in `late`
+    where it did not refuse either."""
     near = loopback(place.host)
-    said = await _gathered({path: (path, None) for path in _PATHS}, place, budget_s if near else FAR_BUDGET_S)
+    questions = {path: (path, None) for path in _PATHS}
+    said, in_time = await _gathered(questions, place, budget_s if near else FAR_BUDGET_S)
     if is_ollama(said):
         names = [item["name"] for item in tags(said) if not item.get("capabilities")][:SHOWN_MAX]
         shows = {f"/api/show {name}": ("/api/show", {"model": name, "name": name}) for name in names}
-        said |= await _gathered(shows, place, SHOW_BUDGET_S if near else FAR_BUDGET_S)
-    return recognise(place, said)
+        shown, _ = await _gathered(shows, place, SHOW_BUDGET_S if near else FAR_BUDGET_S)
+        said |= shown
+    server = recognise(place, said)
+    if server is None and near and not in_time:
+        late.append(place)
+    return server
 
 
 async def _gathered(
     questions: Mapping[str, tuple[str, Any]], place: Place, budget_s: float
-) -> dict[str, Any]:
-    """What `place` says to each question within the budget; what comes later is not waited for."""
+) -> tuple[dict[str, Any], bool]:
+    """What `place` says to each question within the budget, and whether it ended them all by then; what comes
+    later is not waited for."""
     said: dict[str, Any] = {}
     turn = asyncio.Semaphore(SHOWN_AT_ONCE)
 
@@ -255,12 +276,13 @@ async def _gathered(
             said[name] = await _call(place, path, body)
 
     tasks = [asyncio.create_task(keep(name, *question)) for name, question in questions.items()]
+    late: set[asyncio.Task[None]] = set()
     if tasks:
         done, late = await asyncio.wait(tasks, timeout=budget_s)
         for task in late:
             task.cancel()
         await asyncio.gather(*done, *late, return_exceptions=True)
-    return {name: answer for name, answer in said.items() if answer is not None}
+    return {name: answer for name, answer in said.items() if answer is not None}, not late
 
 
 async def _call(place: Place, path: str, body: Any) -> Any:

@@ -23,6 +23,10 @@ CULPRITS_MAX = 64
 BUDGET_FREE = 1  # a retry is allowed even when a target has had fewer calls than would earn one
 
 
+Turned = Callable[[ProviderError | None, float], None]
+"""The breaker has opened at this error, for so many seconds, or closed (None) after so many."""
+
+
 class Lately:
     """How often something happened within the last `slots`, the one that has begun among them: up to a slot
     less than so many. However often it is, this is a few numbers: thousands of times of day, kept, would push
@@ -69,17 +73,21 @@ class Health:
         "_culprits",
         "_failed_in_a_row",
         "_open_until_s",
+        "_opened_s",
         "_outcomes",
         "_paused_until_s",
         "_probe",
         "_probes",
         "_retries",
+        "_turned",
         "speed",
     )
 
-    def __init__(self, config: CallConfig, clock: Callable[[], float]) -> None:
+    def __init__(self, config: CallConfig, clock: Callable[[], float], turned: Turned | None = None) -> None:
         self._config = config
         self._clock = clock
+        self._turned = turned
+        self._opened_s = 0.0
         self._outcomes: deque[tuple[float, bool]] = deque(maxlen=config.breaker_calls)
         self._failed_in_a_row = 0
         self._culprits: deque[int] = deque(maxlen=CULPRITS_MAX)
@@ -148,8 +156,8 @@ class Health:
         the breaker need not wait so long, but opens again at the first failure."""
         if probe and probe == self._probe:
             self._probe = 0
-            self._open_until_s = None
             self._failed_in_a_row = IN_A_ROW_MAX - 1
+            self._close()
 
     def succeeded(self, probe: int = 0) -> None:
         """It gave a whole answer."""
@@ -157,7 +165,7 @@ class Health:
             if not probe or probe != self._probe:
                 return  # begun before the breaker opened: too old to close it
             self._probe = 0
-            self._open_until_s = None
+            self._close()
         if self._failed_in_a_row:
             self._failed_in_a_row = 0
         if self._outcomes:
@@ -193,6 +201,15 @@ class Health:
         if self._failed_in_a_row >= IN_A_ROW_MAX or self._half_failed(now_s):
             self._open_until_s = now_s + self._config.breaker_open_s
             self._outcomes.clear()
+            self._opened_s = now_s
+            if self._turned is not None:
+                self._turned(error, self._config.breaker_open_s)
+
+    def _close(self) -> None:
+        """The probe was answered."""
+        self._open_until_s = None
+        if self._turned is not None:
+            self._turned(None, self._clock() - self._opened_s)
 
     def _half_failed(self, now_s: float) -> bool:
         recent = [ok for at_s, ok in self._outcomes if now_s - at_s <= self._config.breaker_window_s]

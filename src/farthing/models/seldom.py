@@ -23,3 +23,20 @@ class Seldom:
             self._said_s.clear()
         self._said_s[name] = now_s
         return True
+
+
+class Tally:
+    """As `Seldom`, and how often it was not said since."""
+
+    def __init__(self, every_s: float, clock: Callable[[], float]) -> None:
+        self._seldom = Seldom(every_s, clock)
+        self._unsaid: dict[str, int] = {}
+
+    def unsaid(self, name: str) -> int | None:
+        """How many were kept back before this one; None: it is kept back too."""
+        if self._seldom.again(name):
+            return self._unsaid.pop(name, 0)
+        if name not in self._unsaid and len(self._unsaid) >= NAMES_MAX:
+            self._unsaid.clear()
+        self._unsaid[name] = self._unsaid.get(name, 0) + 1
+        return None

@@ -27,6 +27,10 @@ EndCallback = Callable[[Exception | None], None]
 class Owner(Protocol):
     """What a connection tells the pool it belongs to."""
 
+    @property
+    def pace_s(self) -> float:
+        """A stream that comes faster than that between two reads is read at that pace."""
+
     def release(self, connection: "Connection") -> None:
         """It is free for the next exchange."""
 
@@ -322,7 +326,8 @@ class Connection(asyncio.Protocol):
     def _pace(self, exchange: Http1Exchange, began_s: float) -> None:
         """Let others have their turn: what takes long to read must not be followed by more at once."""
         now_s = time.monotonic()
-        if not exchange.paused and (began_s - exchange.last_s < PACE_S or now_s - began_s > PACE_S):
+        pace_s = self.pool.pace_s
+        if not exchange.paused and (began_s - exchange.last_s < pace_s or now_s - began_s > PACE_S):
             self.pool.rest(self)
         exchange.last_s = now_s
         if not exchange.paused:

@@ -19,7 +19,9 @@ class HttpOrigin:
     host: str
     port: int
     tls: bool
-    connections_max: int = 512
+    connections_max: int = 2_000
+    wait_s: float = 2.0
+    """How long one waits for a connection where all are in use."""
     connect_s: float = 2.0
     answer_bytes_max: int = 33_554_432
     ca_file: Path | None = None
