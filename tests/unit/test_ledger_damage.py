@@ -313,3 +313,28 @@ def test_report_and_explain_say_what_is_missing_and_where(real: dict[str, bytes]
     assert (found["outcome"], found["missing"]) == ("unknown", missing)
     assert f"the receipt is lost. {said}" in ran("explain", receipt(400).request_id)
     assert f"it may be among what is damaged: {said}" in ran("explain", "req_ffffffff")
+
+
+def test_damage_under_a_living_writer_costs_one_row_and_what_is_written_meanwhile_is_read(
+    tmp_path: Path,
+) -> None:
+    book = SegmentLedger(tmp_path, LedgerConfig(segment_bytes=1_048_576))
+    for number in range(50):
+        book.record(receipt(number))
+    (path,) = (one for one in files.segment_paths(tmp_path) if one.stem.endswith("-00000001"))
+    start, _ = extents(path.read_bytes())[21]
+    with path.open("r+b") as file:
+        file.seek(start + 20)
+        (byte,) = file.read(1)
+        file.seek(start + 20)
+        file.write(bytes([byte ^ 4]))
+    missing = Missing()
+    rows = read_all(tmp_path, missing=missing)
+    got = [next(rows).request_id for _ in range(5)]
+    for number in range(50, 60):
+        book.record(receipt(number))
+    got += [row.request_id for row in rows]
+    book.close()
+    assert got[:49] == [receipt(number).request_id for number in range(50) if number != 20]
+    assert (missing.rows, missing.at_least, len(missing.places)) == (1, False, 1)
+    assert len(rows_of(tmp_path)[0]) == 59
