@@ -476,7 +476,7 @@ class ClientConnection(Answering, asyncio.Protocol):
             self._strand.cancel(why)
 
     def go_away(self) -> None:
-        """The gateway ends: close, but not before what is in progress is answered. What still arrives is not."""
+        """The gateway ends: close, after the answer in progress. A request that still arrives gets none."""
         if self._strand is not None or self.transport is None:
             return
         if self._reading and not self._refused:
