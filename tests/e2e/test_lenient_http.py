@@ -78,3 +78,38 @@ def test_the_answer_arrives(gateway: Running, odd: Canned, name: str) -> None:
         assert streamed.body.endswith(DONE)
     used = odd.connections - before
     assert used >= 5 if name.startswith("a-length") else used <= 2
+
+
+TRAILERS = (
+    b"x-farthing-cost-usd: 9\r\nx-farthing-model: evil\r\nx-request-id: evil\r\nretry-after: 99\r\n"
+    b"content-encoding: gzip\r\nx-ratelimit-remaining-requests: 0\r\nset-cookie: evil=1\r\n"
+)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_fields_after_a_chunked_reply_are_no_headers_of_it_nor_of_the_next(
+    start_gateway: StartGateway, stream: bool
+) -> None:
+    body = STREAM if stream else GOOD
+    chunked = OK + b"transfer-encoding: chunked\r\ntrailer: x-farthing-cost-usd\r\n\r\n" + chunks(body)
+    after = chunked[:-2] + TRAILERS + b"\r\n"
+    plain = OK + LENGTH % len(body) + b"\r\n" + body
+    turns = iter([after, plain, after, plain])
+    with Canned(lambda asked: next(turns)) as server:
+        gateway = start_gateway(f"""
+[providers.odd]
+base_url = "{server.base_url}"
+[tiers.cheap]
+targets = ["odd/plain"]
+[cache]
+exact = "off"
+""")
+        for _ in range(4):
+            reply = gateway.chat(model="odd/plain", stream=stream)
+            assert reply.status == 200, reply.body
+            assert (reply.said if stream else reply.json["choices"][0]["message"]["content"]) == "hello"
+            assert b"evil" not in reply.body
+            assert "evil" not in str(reply.headers) and "retry-after" not in reply.headers
+            assert reply.headers.get("x-ratelimit-remaining-requests") is None
+            assert reply.headers.get("x-farthing-cost-usd") != "9"
+        assert server.connections == 1, "the next one is read from the same connection"

@@ -58,6 +58,19 @@ BODIES: dict[str, Callable[[], bytes]] = {
     "the first word of a rule in many messages": lambda: chat(*["project x " * 45] * 19_000),
     "escapes": lambda: chat("a\n" * (SIZE // 3)),
     "keys inside a text": lambda: chat('{"a": "b", "c" : 1}' * (SIZE // 27)),
+    "many messages": lambda: chat(*["hello there"] * 24_000),
+    "messages just too few to be many bytes": lambda: chat(*["hello there"] * 16_000),
+    "small lists": lambda: (
+        b'{"model":"cheap","messages":[{"role":"user","content":"x"}],"x":[%b]}' % b",".join([b"[]"] * 63_000)
+    ),
+    "objects in objects": lambda: (
+        b'{"model":"cheap","messages":[{"role":"user","content":"x"}],"x":[%b]}'
+        % b",".join([b'{"a":{"b":[1]}}'] * 16_000)
+    ),
+    "a key that is there twice among many": lambda: (
+        b'{"model":"cheap","messages":[{"role":"user","content":"x"}],"x":{%b,"k1":2}}'
+        % b",".join([b'"k%d":1' % number for number in range(60_000)])
+    ),
     "many values": lambda: (
         b'{"model":"cheap","messages":[{"role":"user","content":"x"}],"x":[%b]}'
         % b",".join([b"1.2345678901234567e10"] * 490_000)

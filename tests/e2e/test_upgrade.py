@@ -168,9 +168,19 @@ def test_fields_after_a_chunked_body_replace_no_header(gateway: Running, offer: 
     with gateway.dial() as client:
         client.sendall(message + b"\r\nauthorization: Bearer sk-good\r\nx-api-key: sk-good\r\n\r\n")
         assert answer(client).status == 401
+    keyless = message.replace(b"Authorization: Bearer sk-bad\r\n", b"")
+    assert b"uthorization" not in keyless
+    with gateway.dial() as client:
+        client.sendall(keyless + b"\r\nauthorization: Bearer sk-good\r\n\r\n")
+        assert answer(client).status == 401
     good = message.replace(b"sk-bad", b"sk-good")
     with gateway.dial() as client:
         client.sendall(good + b"\r\nauthorization: Bearer sk-bad\r\ncontent-type: text/plain\r\n\r\n")
         assert said(answer(client)) == "echo: x"
+        dear = b"\r\nx-farthing-session: trailed\r\ncache-control: no-store\r\nhost: evil\r\n\r\n"
+        client.sendall(good + dear)
+        reply = answer(client)
+        assert said(reply) == "echo: x"
+        assert gateway.receipt_of(reply).session is None
         client.sendall(sent(body("after it")))
         assert said(answer(client)) == "echo: after it"

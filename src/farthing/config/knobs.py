@@ -37,7 +37,7 @@ class ServerConfig(Table, frozen=True):
     """Requests in progress at once; more are answered 503 at once."""
     body_bytes_max: int = 33_554_432  # a 1M-token prompt in UTF-8 is about 4 MiB; images are the rest
     bodies_bytes_max: int = 536_870_912
-    """What all large bodies that are held at once may take together; more are answered 503."""
+    """What all bodies that are held at once may take together; more are answered 503."""
     header_bytes_max: int = 32_768
     depth_max: int = 256
     nodes_max: int = 100_000

@@ -11,7 +11,8 @@ from farthing.types import Json
 
 BOM = b"\xef\xbb\xbf"
 LARGE_BYTES = 1_048_576
-QUICK_BYTES = 32_768  # of values at two bytes each, so few of them that nobody has to wait for the parser
+QUICK_BYTES = 32_768  # of values at two bytes each: so few of them that nobody has to wait for the parser
+QUICK_VALUES = 16_384
 CONTAINERS = frozenset({dict, list})
 HALF_PAIR = re.compile(  # a high surrogate without a low one, or the other way round; not after a backslash
     rb"(?<!\\)(?:\\\\)*(?:(\\u[dD][89abAB][0-9a-fA-F]{2})(?!\\u[dD][c-fC-F])"
@@ -23,8 +24,8 @@ _encode = msgspec.json.Encoder().encode
 
 
 def takes_long(raw: bytes) -> bool:
-    """Whether parsing it may take over 10 ms: one that has many bytes, or many values."""
-    return len(raw) > LARGE_BYTES or raw.count(b",") > QUICK_BYTES
+    """Whether reading it may take some ms: one that has many bytes, or many values."""
+    return len(raw) > LARGE_BYTES or _values_at_most(raw) > QUICK_VALUES
 
 
 def read_object(raw: bytes, *, depth_max: int, nodes_max: int) -> Json:

@@ -485,6 +485,15 @@ class ClientConnection(Answering, asyncio.Protocol):
         if self._strand is not None:
             self._strand.cancel(why)
 
+    def go_away(self) -> None:
+        """The gateway ends: close, after the answer in progress. A request that still arrives gets none."""
+        if self._strand is not None or self.transport is None:
+            return
+        if self._reading and not self._refused:
+            self.refuse(503, "the gateway is shutting down: send this to another replica")
+        elif not self._refused:
+            self.transport.close()
+
     @property
     def busy(self) -> bool:
         return self._strand is not None

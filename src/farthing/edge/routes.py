@@ -10,7 +10,6 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
 from itertools import count
 from math import ceil
 from time import time
@@ -49,7 +48,7 @@ from farthing.types import Answer, Json, Receipt, Request, Tenant, saved_nusd
 log = logging.getLogger("farthing.edge")
 encode = msgspec.json.Encoder().encode
 
-Parsed = asyncio.Future[Json]
+Parsed = asyncio.Future[Request]
 
 REFUSALS_MAX = 100
 FEEDBACK = "/v1/feedback"
@@ -283,7 +282,7 @@ class Edge:
             serving.steps.ledger.admit()
             parsed = None
             if len(http.body) > QUICK_BYTES and takes_long(http.body):
-                parsed = await self._parse_aside(http, request_id, serving)
+                parsed = await self._parse_aside(http, request_id, serving, inference)
             request = self._request(http, request_id, serving, inference, parsed, connection)
             receipt = Receipt(
                 request_id=request_id,
@@ -318,8 +317,10 @@ class Edge:
         finally:
             admission.leave()
 
-    async def _parse_aside(self, http: HttpRequest, request_id: str, serving: Serving) -> Parsed | None:
-        """Parse what takes long in a thread; None where the key is no good, which `_request` will say.
+    async def _parse_aside(
+        self, http: HttpRequest, request_id: str, serving: Serving, inference: Inference
+    ) -> Parsed | None:
+        """Read what takes long in a thread; None where the key is no good, which `_request` will say.
 
         The thread is no faster, but it can be interrupted between any two of its passes over the body;
         in one go these would hold up every other request for a tenth of a second.
@@ -328,9 +329,8 @@ class Edge:
             tenant = serving.keys.tenant(http.headers)
         except (Unauthenticated, Forbidden):
             return None
-        limits = serving.server
-        read = partial(read_object, http.body, depth_max=limits.depth_max, nodes_max=limits.nodes_max)
-        parsed = asyncio.get_running_loop().run_in_executor(None, read)
+        asked = _asked(http, request_id, tenant)
+        parsed = asyncio.get_running_loop().run_in_executor(None, _read, http, serving, inference, asked)
         try:
             await asyncio.wait((parsed,))
         except asyncio.CancelledError as error:
@@ -365,10 +365,6 @@ class Edge:
                 raise
             if said is not None:
                 connection.known = keys, said, tenant
-        raw = http.body
-        asked = Asked(
-            id=request_id, tenant=tenant, headers=headers, received_s=http.received_s, body_bytes=len(raw)
-        )
         try:
             rate = keys.rate(tenant)
             if rate is not None:
@@ -378,12 +374,9 @@ class Edge:
                 connection.also = also + rate.headers()
             if headers.get(b"content-type") != JSON_TYPE or b"content-encoding" in headers:
                 check_type(headers)
-            limits = serving.server
-            if parsed is None:
-                body = read_object(raw, depth_max=limits.depth_max, nodes_max=limits.nodes_max)
-            else:
-                body = parsed.result()
-            return inference.read(serving.reader, body, asked)
+            if parsed is not None:
+                return parsed.result()
+            return _read(http, serving, inference, _asked(http, request_id, tenant))
         except FarthingError as error:
             receipt = _receipt_of_unread(http, request_id, tenant)
             note_error(receipt, error)
@@ -506,6 +499,27 @@ async def _in_texts(request: Request, steps: Steps, receipt: Receipt, sink: Sink
     texts = native.TextSink(sink, receipt)
     reply = await answer(request, steps, receipt, texts)
     return texts.closing(reply) if reply.stream else Answer(body=native.write_whole(reply, receipt))
+
+
+def _asked(http: HttpRequest, request_id: str, tenant: Tenant) -> Asked:
+    return Asked(
+        id=request_id,
+        tenant=tenant,
+        headers=http.headers,
+        received_s=http.received_s,
+        body_bytes=len(http.body),
+    )
+
+
+def _read(http: HttpRequest, serving: Serving, inference: Inference, asked: Asked) -> Request:
+    """What is asked. May run in any thread.
+
+    Raises:
+        RequestError: it cannot be read; names the field.
+    """
+    limits = serving.server
+    body = read_object(http.body, depth_max=limits.depth_max, nodes_max=limits.nodes_max)
+    return inference.read(serving.reader, body, asked)
 
 
 def _receipt_of_unread(http: HttpRequest, request_id: str, tenant: Tenant) -> Receipt:

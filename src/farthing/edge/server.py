@@ -176,8 +176,7 @@ class Server:
         self.draining = True
         self.turn.flush()
         for connection in tuple(self.connections):
-            if not connection.busy and connection.transport is not None:
-                connection.transport.close()
+            connection.go_away()
         await self._quiet(drain_s)
         left = self._busy()
         for connection in left:
