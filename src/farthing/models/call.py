@@ -39,6 +39,7 @@ from farthing.models.seldom import Seldom, Tally
 from farthing.models.speed import Lengths
 from farthing.models.stream import SignsOfLife, Stream, Within
 from farthing.protocols import Exchange, Hold, Ledger, Transport
+from farthing.redact import Redactor
 from farthing.turn import in_task
 from farthing.types import Attempt, Prompt, Receipt, Request, Route, Target, Usage, choices_said
 
@@ -299,6 +300,7 @@ class Caller:
             await self._send(called, wanted, prompt, others)
         except ProviderError as error:
             error.target = target.name
+            self._unsay(error, attempt, self._providers[target.provider].redact)
             attempt.error = error.code
             if attempt.status is None:  # else it failed after its head had come
                 attempt.status = error.upstream_status
@@ -346,7 +348,6 @@ class Caller:
         called.returned, attempt.upstream_id = provider.passage.down(exchange.headers, request.id)
         if not 200 <= status < 300:
             error = provider.failure(status, exchange.headers, await _error_body(exchange))
-            called.returned, attempt.upstream_id = provider.unsaid(called.returned, attempt.upstream_id)
             error.returned = called.returned
             raise error
         if prompt.stream:
@@ -374,6 +375,13 @@ class Caller:
         else:
             called.reply = provider.whole(exchange.headers, await exchange.read(limits.answer_bytes_max))
             attempt.ttft_ms = (self._clock() - began_s) * 1000
+
+    @staticmethod
+    def _unsay(error: ProviderError, attempt: Attempt, redact: Redactor) -> None:
+        """Take secrets out of all that a failed attempt leaves: whichever part of it met them."""
+        error.args = (redact.text(str(error)),)
+        error.returned = redact.text(error.returned.decode("latin-1")).encode("latin-1")
+        attempt.upstream_id = redact.text(attempt.upstream_id)
 
     def _tell_of_key(self, target: Target, error: ProviderError) -> None:
         """Else nobody may notice that a key is no good: another target answers, or a client is told half."""

@@ -330,11 +330,6 @@ class OpenAIProvider:
         """What a reply of another status than success means."""
         return failures.failure(self.name, status, headers, body, self.redact)
 
-    def unsaid(self, returned: bytes, upstream_id: str) -> tuple[bytes, str]:
-        """Header lines and the id of a reply that is no answer, without what no error may repeat."""
-        lines = self.redact.text(returned.decode("latin-1")).encode("latin-1")
-        return lines, self.redact.text(upstream_id)
-
     def in_answer(self, payload: bytes) -> ProviderError:
         """What an error object means that came in place of an answer."""
         return failures.in_answer(self.name, payload, self.redact)
