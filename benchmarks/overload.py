@@ -6,9 +6,9 @@
 The gateway has a share of one core, by a CPU quota of its control group (root, version 1 or 2; its period is
 `PERIOD_US`); load generator and mock provider (compiled here with gcc) have the other core. Capacity is the
 most that a closed loop of clients gets answered in a second; then an open loop offers as much (1x), and
-`--times` as much for `--seconds`, and as much as the gateway refused is offered to the control: a bare server under the same quota
-that answers each request with the same 503. Latency counts from when a request should have been sent. All on
-the loopback, all in the same run; prints JSON, medians of the rounds.
+`--times` as much for `--seconds`, and as much as the gateway refused is offered to the control: a bare server
+under the same quota that answers each request with the same 503. Latency counts from when a request should
+have been sent. All on the loopback, all in the same run; prints JSON, medians of the rounds.
 
 Kinds: `paced` streams of 50 events, one each 10 ms, as models write; `burst` the same without a pause;
 `whole` answers of 600 bytes.
