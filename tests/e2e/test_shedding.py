@@ -1,11 +1,8 @@
 """What a client sees of a gateway that has too much to do, and what it never sees of it."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
-import pytest
 from tests.e2e.gateway import running, until
 from tests.faults.provider import FaultProvider
 
@@ -16,40 +13,6 @@ base_url = "{url}"
 targets = ["a/good"]
 [server]
 requests_max = {most}
-"""
-
-# Closed loops of requests that are read with effort and answered from the cache; prints how many got
-# which status.
-LOAD = """
-import collections, json, selectors, socket, sys, time
-port, clients, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
-text = [{"role": "user", "content": "a b"}] * 700
-body = json.dumps({"model": "auto", "temperature": 0, "messages": text}).encode()
-ask = b"POST /v1/chat/completions HTTP/1.1\\r\\nhost: 127.0.0.1\\r\\ncontent-type: application/json\\r\\n"
-ask += b"content-length: %d\\r\\n\\r\\n" % len(body) + body
-seen, select, said = collections.Counter(), selectors.DefaultSelector(), {}
-for _ in range(clients):
-    one = socket.create_connection(("127.0.0.1", port))
-    select.register(one, selectors.EVENT_READ)
-    said[one] = b""
-    one.sendall(ask)
-end_s = time.monotonic() + seconds
-while time.monotonic() < end_s:
-    for key, _ in select.select(1):
-        one = key.fileobj
-        data = one.recv(65536)
-        if not data:
-            seen["closed"] += 1
-            select.unregister(one)
-            continue
-        said[one] += data
-        head, found, rest = said[one].partition(b"\\r\\n\\r\\n")
-        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\\r\\n")[0] or 0)
-        if found and len(rest) >= length:
-            seen[head[9:12].decode()] += 1
-            said[one] = b""
-            one.sendall(ask)
-print(json.dumps(seen))
 """
 
 
@@ -96,21 +59,6 @@ def test_pipelined_requests_are_refused_in_their_order(tmp_path: Path) -> None:
                 reply += client.recv(65_536)
         assert [part[:3] for part in reply.split(b"HTTP/1.1 ")[1:]] == [b"503", b"200", b"503"]
         held.close()
-
-
-@pytest.mark.slow
-def test_more_than_the_cpu_can_do_is_refused_while_the_rest_is_answered(tmp_path: Path) -> None:
-    with (
-        FaultProvider() as provider,
-        running(CONFIG.format(url=provider.base_url, most=2_000), tmp_path) as gateway,
-    ):
-        command = [sys.executable, "-c", LOAD, str(gateway.port), "500", "12"]
-        seen = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=120).stdout)
-        assert seen.get("503", 0) > 0 and seen.get("200", 0) > 0 and len(seen) == 2, seen
-        assert gateway.metric("farthing_requests_shed_cpu") > 0
-        assert "overloaded: there is more to do than the CPU can" in gateway.logged()
-        until(lambda: gateway.metric("farthing_requests_limit") == 2_000, timeout_s=60)
-        assert gateway.chat().status == 200
 
 
 def test_many_connections_at_once_are_all_taken(tmp_path: Path) -> None:
