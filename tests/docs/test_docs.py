@@ -402,7 +402,7 @@ def test_the_limits_of_a_provider_are_documented_as_they_are() -> None:
     for name, value in told.items():
         number = int(value.removesuffix(" MiB")) * (1_048_576 if value.endswith("MiB") else 1)
         assert fields[name] == number, name
-    assert len(told) == 8
+    assert len(told) == 9
 
 
 def test_the_numbers_of_retry_pause_and_breaker_are_those_of_the_defaults() -> None:
