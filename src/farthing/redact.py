@@ -229,6 +229,15 @@ _NOT_WORDS = re.compile(r"[\W_]+")
 _QUOTED = re.compile(r"'([^']{1,400})'|\"([^\"]{1,400})\"|`([^`]{1,400})`|“([^”]{1,400})”|«([^»]{1,400})»")
 _NAMES = frozenset({"role", "type", "model"})
 """Fields whose values are words of the interface."""
+_FIELDS = frozenset(
+    {
+        "additionalProperties", "annotations", "arguments", "content", "data", "description", "detail",
+        "enum", "file", "file_data", "filename", "format", "function", "function_call", "id", "image_url",
+        "include_usage", "input_audio", "items", "json_schema", "name", "parameters", "properties", "refusal",
+        "required", "role", "schema", "strict", "text", "title", "tool_call_id", "tool_calls", "type", "url",
+    }
+)  # fmt: skip
+"""Names of parts of a request that are words of the interface themselves; others may be what was asked."""
 
 
 def without_asked(text: str, body: Any) -> str | None:
@@ -297,7 +306,7 @@ def _values(body: Any) -> list[str] | None:
         if isinstance(value, dict):
             waiting += value.items()
             if value is not body:
-                waiting += (("", key) for key in value)
+                waiting += (("", key) for key in value if key not in _FIELDS)
             continue
         if isinstance(value, list):
             waiting += ((name, item) for item in value)

@@ -651,7 +651,7 @@ def test_a_stream_that_runs_during_a_reload_ends_as_it_began(upstream: FaultProv
 def test_a_key_that_is_taken_out_stops_working_within_a_second(
     upstream: FaultProvider, tmp_path: Path
 ) -> None:
-    keys = '[[keys]]\ntenant = "a"\nkey = "${KEY_A}"\n'
+    keys = '[tiers.cheap]\ntargets = ["a/good"]\n[[keys]]\ntenant = "a"\nkey = "${KEY_A}"\n'
     more = '[[keys]]\ntenant = "b"\nkey = "${KEY_B}"\n'
     gateway = start(small(upstream, keys + more), tmp_path, {"KEY_A": "sk-canary-a", "KEY_B": "sk-canary-b"})
     try:

@@ -57,6 +57,7 @@ key = "${{THIRD_KEY}}"
 base_url = "{upstream.base_url}"
 [providers.gone]
 base_url = "http://127.0.0.1:9/v1"
+pass_through = true
 [tiers.cheap]
 targets = ["a/good"]
 [tiers.expensive]

@@ -36,6 +36,7 @@ requests_per_minute = 1
 {some if keys else ""}
 [providers.a]
 base_url = "{upstream.base_url}"
+pass_through = true
 [tiers.cheap]
 targets = ["a/good"]
 [cache]
