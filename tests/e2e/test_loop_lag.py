@@ -102,7 +102,7 @@ def probed(gateway: Running) -> Iterator[list[float]]:
         yield longest
         said, _ = probe.communicate(b"end\n", timeout=30)
     seconds, answered = said.split()
-    assert int(answered) > 3
+    assert int(answered) > 0
     longest.append(float(seconds))
 
 

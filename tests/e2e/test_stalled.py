@@ -40,6 +40,8 @@ class Flood(Canned):
         """How many bytes of each stream have left this end."""
         taken = []
         for client, sent in tuple(self.sent.items()):
+            if client.fileno() < 0:  # its reader has left
+                continue
             unsent = array("i", [0])
             ioctl(client, TIOCOUTQ, unsent)
             taken.append(sent - unsent[0])
