@@ -114,3 +114,43 @@ def test_what_many_stalled_readers_held_is_given_back(start_gateway: StartGatewa
     until(lambda: gateway.metric("farthing_requests_in_progress") == 0, 60.0)
     until(lambda: gateway.memory_bytes() < base + 32 * MIB, 30.0, every_s=0.2)
     print(f"{held / 500:.0f} bytes each, {(gateway.memory_bytes() - base) / MIB:.0f} MiB kept")
+
+
+def test_who_asks_on_and_reads_nothing_is_cut(start_gateway: StartGateway, flood: Flood) -> None:
+    """No key is asked for `/metrics`, and each answer is many times as large as what asks for it."""
+    gateway = gateway_for(start_gateway, flood, 2.0)
+    wire = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n"
+    base = gateway.memory_bytes()
+    clients = [gateway.dial(receive_bytes=SMALL_BYTES) for _ in range(20)]
+    for client in clients:
+        client.setblocking(False)
+    cut: set[socket.socket] = set()
+    peak = 0
+    ends_s = time.monotonic() + 60.0
+    while len(cut) < len(clients) and time.monotonic() < ends_s:
+        for client in clients:
+            try:
+                client.send(wire)
+            except BlockingIOError:
+                continue  # it is not read, so that it cannot ask for more
+            except OSError:
+                cut.add(client)
+        peak = max(peak, gateway.memory_bytes() - base)
+        time.sleep(0.02)
+    for client in clients:
+        client.close()
+    assert len(cut) == len(clients) and peak < 32 * MIB, (len(cut), peak)
+    assert gateway.request("GET", "/healthz").status == 200
+
+
+def test_who_reads_late_gets_every_answer(start_gateway: StartGateway, flood: Flood) -> None:
+    gateway = gateway_for(start_gateway, flood, 60.0)
+    wire = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n"
+    last = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+    with gateway.dial(receive_bytes=SMALL_BYTES) as client:
+        client.sendall(wire * 20 + last)
+        time.sleep(1.0)
+        said = b""
+        while piece := client.recv(65_536):
+            said += piece
+    assert said.count(b"HTTP/1.1 200 OK\r\n") == 21 and said.endswith(b'{"status":"ok"}')

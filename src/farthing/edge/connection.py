@@ -99,7 +99,8 @@ class ClientConnection(Answering, asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._strand: Strand | None = None
         self._waiting: list[HttpRequest] = []
-        """Requests that are here already while one is answered, in order."""
+        """Requests that are here already while one is answered, or while what was answered is not taken, in
+        order."""
         self._reading = NOTHING
         self._refused = False
         self._stalled = False
@@ -232,7 +233,7 @@ class ClientConnection(Answering, asyncio.Protocol):
         self._url = self._repeated = b""
         self._body_bytes_max = self.server.body_bytes_max
         self._reading = HEAD
-        if self._strand is None:
+        if self._strand is None and not self._stalled:
             self.deadline_s = time.monotonic() + self.server.config.header_s
 
     def on_url(self, url: bytes) -> None:
@@ -292,7 +293,7 @@ class ClientConnection(Answering, asyncio.Protocol):
                 return
             self._trailed = headers
             self._headers = {}
-        if self._strand is not None:
+        if self._strand is not None or self._stalled:
             return
         self.deadline_s = time.monotonic() + self.server.config.body_s
         waits = b"expect" in headers
@@ -324,7 +325,7 @@ class ClientConnection(Answering, asyncio.Protocol):
         self._body_size = self._head_size = self._blocks = self._block_bytes = 0
         if request.version not in VERSIONS:
             self.refuse(400, "send HTTP/1.1")
-        elif self._strand is None:
+        elif self._strand is None and not self._stalled:
             self._begin(request)
         elif len(self._waiting) < PIPELINED_MAX:
             self._waiting.append(request)
@@ -439,14 +440,18 @@ class ClientConnection(Answering, asyncio.Protocol):
             if not self._stalled:  # what is not taken by then never will be
                 self.deadline_s = time.monotonic() + self.server.config.write_stall_s
             return
+        if not self._stalled:
+            self._go_on_waiting(transport)
+
+    def _go_on_waiting(self, transport: asyncio.Transport) -> None:
+        """Begin what waits, or wait for more."""
         if self._waiting:
             self._begin(self._waiting.pop(0))
             if not self._waiting:
                 transport.resume_reading()
             return
-        if not self._stalled:
-            config = self.server.config
-            self.deadline_s = time.monotonic() + (config.header_s if self._reading else config.idle_s)
+        config = self.server.config
+        self.deadline_s = time.monotonic() + (config.header_s if self._reading else config.idle_s)
         if self._reading == UNVETTED:
             self._vet()
 
@@ -534,10 +539,13 @@ class ClientConnection(Answering, asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._stalled = False
-        busy = self._strand is not None
-        self.deadline_s = NEVER_S if busy else time.monotonic() + self.server.config.idle_s
-        if self._on_resume is not None:
-            self._on_resume()
+        transport = self.transport
+        if self._strand is not None:
+            self.deadline_s = NEVER_S
+            if self._on_resume is not None:
+                self._on_resume()
+        elif transport is not None and not transport.is_closing() and not self._refused:
+            self._go_on_waiting(transport)
 
     def _pause_reading(self) -> None:
         if self.transport is not None:
