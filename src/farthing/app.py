@@ -277,6 +277,7 @@ def build(config: Config, parts: Parts) -> Serving:
         names=names,
         passed=passed_names(config.providers.values()),
         gate=Gate(names, rules.choosing, targets.beyond),
+        redact=parts.redact.text,
     )
     listed = list_models(rules, targets)
     return Serving(

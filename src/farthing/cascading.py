@@ -65,7 +65,8 @@ def cascaded(config: Config, router: Router, rules: RulesRouter) -> Router:
     }
     if not cascades:
         return router
-    return CascadeRouter(router, cascades, to_tier=rules.to_tier, tiers=rules.tiers)
+    named = [name for name in rules.known_models() if rules.meaning_of(name) in rules.tiers]
+    return CascadeRouter(router, cascades, to_tier=rules.to_tier, tiers=named)
 
 
 class CascadeParts:

@@ -51,7 +51,7 @@ OTHER_FILES = 64  # the ledger, the stores, the listeners
 WATCH_S = 0.3  # a changed file is applied within a second
 SETTLE_S = 0.02  # a file that is being written is not read
 SETTLE_LOOKS = 50
-OPENS = frozenset({"keys_gone", "hosts_gone", "host_widened"})
+OPENS = frozenset({"keys_gone", "hosts_gone", "scope_gone", "host_widened"})
 GC_ALLOCATIONS = 50_000  # requests leave no cycles; a full pass over a warm heap takes 10 ms
 
 

@@ -18,18 +18,25 @@ ASKED = "[prompt]"
 SECRET_CHARS_MIN = 7  # what is shorter is a placeholder of a local server (`none`, `ollama`)
 PARTS_FROM_CHARS = 16  # a part of a shorter secret may be any word
 PART_CHARS = 8
-SECRETS_MAX = 500  # those of configurations that are gone are forgotten first
+FORMER_MAX = 500  # secrets, and keys of clients, of configurations that are gone
+FORM_CHARS = 6  # by which one in base64 or hexadecimal is looked for; none is shorter
 TEXT_CHARS_MAX = 65_536  # longer ones are cut: an error body has no more
 DEPTH_MAX = 32  # of an object; what lies deeper is left out
 SIDE_CHARS_MAX = 64  # beside a mask that are looked at
 MASKS_MAX = 50  # a text with more of them says nothing else
 TOKENS_MAX = 2_000  # that are compared by digest
+KEY_CHARS_MAX = 256  # of a client's
+EDGES_MAX = 4  # quotes and the like on either side of one, any of which may be of it
 
 _LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}  # keeps every character in its place
 _MASK = re.compile(r" ?(?:\*+|\.{2,}|…+|•+|·{2,}|[xX]{3,}|#{2,}|_{3,}|\[[^\]\n]{0,40}\]|<[^>\n]{0,40}>) ?")
 _OF_KEYS = re.compile(r"[A-Za-z0-9_+/=-]+")
 _ESCAPED = re.compile(r"[^\s\"'<>&?;,]+")
-_WHOLE_KEY = re.compile(r"[A-Za-z0-9_.~+-]{8,256}")
+_WORD = re.compile(r"[!-~]{7,512}")  # a client's key may have any character of ASCII but a space
+_PIECE = re.compile(r"[A-Za-z0-9_.~+-]{7,256}")
+_NAMED = re.compile(r"[=:]")  # what stands before a key may be its name
+_QUOTES = "\"'`<>()[]{},;.!?"
+_PLACEHOLDER = re.compile(r"[a-z_-]+")  # of words: a part of it may stand in any sentence
 _USERINFO = re.compile(r"://[^/\s@]{1,512}@")
 _QUERY = re.compile(
     r"([?&][a-z_.-]{0,24}(?:key|token|secret|passw(?:or)?d|signature|sig|auth|credential)[a-z_.-]{0,12}=)"
@@ -47,36 +54,48 @@ class Redactor:
     def __init__(self, secrets: Iterable[str] = (), *, digest: Callable[[str], str] | None = None) -> None:
         """`digest` is that of `digests`, by which the keys of clients are known."""
         self._digest = digest
-        self._digests: frozenset[str] = frozenset()
+        self._digests: dict[str, None] = {}
         self._exact: tuple[str, ...] = ()
-        """The oldest first."""
-        self._secrets: tuple[str, ...] = ()
-        """In lower case: providers print them as they like."""
+        """Those that are configured last."""
+        self._whole: tuple[str, ...] = ()
+        """Those that are not found by their parts. In lower case: providers print them as they like."""
         self._parts: frozenset[str] = frozenset()
-        self._forms: tuple[str, ...] = ()
+        self._begins: frozenset[str] = frozenset()
+        self._ends: frozenset[str] = frozenset()
+        self._short_ends: frozenset[tuple[str, str]] = frozenset()
+        """Both ends of one secret, of two or three characters and of two."""
+        self._forms: dict[str, list[str]] = {}
         """What the secrets are in base64 and in hexadecimal, but for characters that depend on their
-        neighbours."""
+        neighbours; by how they begin."""
         self.learn(secrets)
 
     def learn(self, secrets: Iterable[str], digests: Iterable[str] = ()) -> None:
-        """Take these out too, besides those that are known: requests go on under the configuration they began
-        with."""
-        kept = [*self._exact, *(one for one in secrets if len(one) >= SECRET_CHARS_MIN)]
-        self._exact = tuple(dict.fromkeys(kept))[-SECRETS_MAX:]
-        self._forms = tuple({form for one in self._exact for form in _forms(one)})
-        self._secrets = known = tuple({one.translate(_LOWER) for one in self._exact})
+        """Take out all of these, and of those that were known before, which requests that are under way may
+        have begun with, the last `FORMER_MAX`."""
+        now = dict.fromkeys(one for one in secrets if len(one) >= SECRET_CHARS_MIN)
+        self._exact = (*[one for one in self._exact if one not in now][-FORMER_MAX:], *now)
+        keys = dict.fromkeys(digests)
+        former = [one for one in self._digests if one not in keys][-FORMER_MAX:]
+        self._digests = {**dict.fromkeys(former), **keys}
+        forms: dict[str, list[str]] = {}
+        for form in {form for one in self._exact for form in _forms(one)}:
+            forms.setdefault(form[:FORM_CHARS], []).append(form)
+        self._forms = forms
+        known = {one.translate(_LOWER) for one in self._exact}
+        in_parts = {one.translate(_LOWER) for one in self._exact if _has_parts(one)}
+        self._whole = tuple(one for one in known if one not in in_parts or not _OF_KEYS.fullmatch(one))
         self._parts = frozenset(
-            one[at : at + PART_CHARS]
-            for one in known
-            if len(one) >= PARTS_FROM_CHARS
-            for at in range(len(one) - PART_CHARS + 1)
+            one[at : at + PART_CHARS] for one in in_parts for at in range(len(one) - PART_CHARS + 1)
         )
-        self._digests = frozenset(list(self._digests.union(digests))[-SECRETS_MAX:])
+        lengths = range(2, SIDE_CHARS_MAX + 1)
+        self._begins = frozenset(one[:n] for one in known for n in lengths)
+        self._ends = frozenset(one[-n:] for one in known for n in lengths)
+        self._short_ends = frozenset((one[:n], one[-2:]) for one in known for n in (2, 3))
 
     def text(self, text: str) -> str:
         """`text` without secrets."""
         text = text[:TEXT_CHARS_MAX]
-        return _without(text, self._spans(text), HIDDEN) if self._secrets or self._digests else text
+        return _without(text, self._spans(text), HIDDEN) if self._exact or self._digests else text
 
     def line(self, text: str) -> str:
         """As `text`, and without what looks like a secret of somebody: credentials of URLs and of headers.
@@ -109,7 +128,7 @@ class Redactor:
         yield from self._of_clients(text)
 
     def _wholes(self, lower: str) -> Iterator[Span]:
-        for secret in self._secrets:
+        for secret in self._whole:
             at = lower.find(secret)
             while at >= 0:
                 yield at, at + len(secret)
@@ -132,33 +151,29 @@ class Redactor:
             left = _ending(lower[max(0, mask.start() - SIDE_CHARS_MAX) : mask.start()])
             found = _OF_KEYS.match(lower, mask.end(), mask.end() + SIDE_CHARS_MAX)
             right = "" if found is None else found[0]
-            for secret in self._secrets:
-                begun = next(
-                    (n for n in range(min(len(left), len(secret)), 1, -1) if left.endswith(secret[:n])), 0
+            begun = next((n for n in range(len(left), 1, -1) if left[-n:] in self._begins), 0)
+            ended = next((n for n in range(len(right), 1, -1) if right[:n] in self._ends), 0)
+            if begun >= 4 or ended >= 3 or (left[-begun:], right[:ended]) in self._short_ends:
+                start, end = mask.start(), mask.end()
+                yield (
+                    start - begun if begun else start + mask[0].startswith(" "),
+                    end + ended if ended else end - mask[0].endswith(" "),
                 )
-                ended = next(
-                    (n for n in range(min(len(right), len(secret)), 1, -1) if right.startswith(secret[-n:])),
-                    0,
-                )
-                if begun >= 4 or ended >= 3 or (begun and ended):
-                    start, end = mask.start(), mask.end()
-                    yield (
-                        start - begun if begun else start + mask[0].startswith(" "),
-                        end + ended if ended else end - mask[0].endswith(" "),
-                    )
 
     def _encoded(self, text: str) -> Iterator[Span]:
         if "%" in text:
             for token in _ESCAPED.finditer(text):
                 if "%" in token[0] and self._shows(unquote(token[0], "latin-1")):
                     yield token.span()
-        for form in self._forms:
-            at = text.find(form)
-            while at >= 0:
-                end = at + len(form)
-                after = _OF_KEYS.match(text, end)
-                yield at - len(_ending(text[:at])), end if after is None else after.end()
-                at = text.find(form, end)
+        if not self._forms:
+            return
+        for token in _OF_KEYS.finditer(text):
+            if any(
+                text.startswith(form, at, token.end())
+                for at in range(token.start(), token.end() - FORM_CHARS + 1)
+                for form in self._forms.get(text[at : at + FORM_CHARS], ())
+            ):
+                yield token.span()
 
     def _shows(self, decoded: str) -> bool:
         """Whether a secret, or a part of one, stands in plain text."""
@@ -168,18 +183,23 @@ class Redactor:
     def _of_clients(self, text: str) -> Iterator[Span]:
         if self._digest is None or not self._digests:
             return
-        for count, token in enumerate(_WHOLE_KEY.finditer(text)):
+        for count, token in enumerate(_WORD.finditer(text)):
             if count >= TOKENS_MAX:
                 yield token.start(), len(text)
                 return
-            word = token[0].rstrip(".")
-            if self._digest(word) in self._digests:
-                yield token.start(), token.start() + len(word)
+            for start, end in _maybe_keys(text, *token.span()):
+                if self._digest(text[start:end]) in self._digests:
+                    yield start, end
 
 
 def basic(user: str, password: str) -> str:
     """What stands for both in a header."""
     return b64encode(f"{user}:{password}".encode()).decode()
+
+
+def _has_parts(secret: str) -> bool:
+    """Whether a part of it tells it."""
+    return len(secret) >= PARTS_FROM_CHARS and not _PLACEHOLDER.fullmatch(secret)
 
 
 def _ending(text: str) -> str:
@@ -188,6 +208,24 @@ def _ending(text: str) -> str:
     while at and _OF_KEYS.match(text[at - 1]):
         at -= 1
     return text[at:]
+
+
+def _maybe_keys(text: str, start: int, end: int) -> Iterator[Span]:
+    """What of a word may be a key: all of it, without some of the quotes around it, what follows its name,
+    and each piece of letters, digits and the few signs that most keys have."""
+    spans = {(start, end)}
+    spans.update(
+        (one.start(), one.start() + len(one[0].rstrip("."))) for one in _PIECE.finditer(text, start, end)
+    )
+    named = _NAMED.search(text, start, end)
+    for begin in (start,) if named is None else (start, named.end()):
+        word = text[begin:end]
+        before = min(len(word) - len(word.lstrip(_QUOTES)), EDGES_MAX)
+        after = min(len(word) - len(word.rstrip(_QUOTES)), EDGES_MAX)
+        spans.update((begin + left, end - right) for left in range(before + 1) for right in range(after + 1))
+    for begin, stop in spans:
+        if SECRET_CHARS_MIN <= stop - begin <= KEY_CHARS_MAX:
+            yield begin, stop
 
 
 def _forms(secret: str) -> Iterator[str]:
@@ -276,15 +314,24 @@ def _unescaped(found: re.Match[str]) -> str:
 
 def _runs(said: str, asked: str) -> Iterator[Span]:
     """Where `said` repeats `asked`."""
+    shorts = _shared(said, asked, RUN_CHARS_ODD)
+    if not shorts:
+        return
+    longs = _shared(said, asked, RUN_CHARS)
     for start in range(len(said) - RUN_CHARS_ODD + 1):
-        end = start + RUN_CHARS_ODD
-        short = said[start:end]
-        if short not in asked:
+        short = said[start : start + RUN_CHARS_ODD]
+        if short not in shorts:
             continue
         if not short.isascii() or not short.isalpha():
-            yield start, end
-        if start + RUN_CHARS <= len(said) and said[start : start + RUN_CHARS] in asked:
+            yield start, start + RUN_CHARS_ODD
+        if said[start : start + RUN_CHARS] in longs:
             yield start, start + RUN_CHARS
+
+
+def _shared(said: str, asked: str, chars: int) -> set[str]:
+    """The runs of so many characters that are in both: each text is looked through once."""
+    runs = {said[at : at + chars] for at in range(len(said) - chars + 1)}
+    return runs.intersection(asked[at : at + chars] for at in range(len(asked) - chars + 1))
 
 
 def _shorts(said: str, folded: list[str]) -> Iterator[Span]:

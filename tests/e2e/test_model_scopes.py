@@ -45,6 +45,14 @@ tier = "expensive"
 [endpoints.rules]
 [endpoints.listed]
 models = ["a/good-expensive", "a/good-un*"]
+[endpoints.quick]
+[endpoints.quick.cascade]
+first = "cheap"
+then = "expensive"
+streams = "skip"
+[[endpoints.quick.cascade.checks]]
+kind = "regex"
+pattern = "never said"
 [endpoints.careful]
 [endpoints.careful.cascade]
 first = "cheap"
@@ -227,6 +235,33 @@ def test_an_escalation_that_the_operator_configured_goes_on(gateway: Running) ->
     reply = ask(gateway, "cheap", "farthing/careful", LONG)
     assert reply.status == 200
     assert [one.target for one in gateway.receipt_of(reply).attempts] == ["a/good-cheap", "a/good-expensive"]
+
+
+@pytest.mark.parametrize("model", ["auto", "fast", "FAST", "farthing/quick"])
+def test_a_stream_that_is_not_checked_stays_in_the_tiers_of_its_key(gateway: Running, model: str) -> None:
+    """Where a cascade checks no streams they go to its second tier, though nothing has doubted the first."""
+    body = {"model": model, "stream": True, "messages": [{"role": "user", "content": f"{LONG} streamed"}]}
+    reply = gateway.post("/v1/chat/completions", body, bearer("cheap", x_farthing_endpoint="quick"))
+    assert reply.status == 200 and gateway.receipt_of(reply).target == "a/good-cheap"
+    free = gateway.post("/v1/chat/completions", body, bearer("free", x_farthing_endpoint="quick"))
+    dear = model in ("auto", "farthing/quick")
+    assert gateway.receipt_of(free).target == ("a/good-expensive" if dear else "a/good-cheap")
+
+
+@pytest.mark.parametrize("model", ["sk-both", "a/sk-both", "sk-both:free"])
+def test_a_key_in_place_of_a_model_is_written_nowhere(gateway: Running, model: str) -> None:
+    reply = ask(gateway, "free", model, LONG)
+    assert reply.status == 400 and reply.error["param"] == "model"
+    assert "sk-both" not in reply.body.decode()
+
+
+@pytest.mark.parametrize("field", ["models", "fallbacks"])
+def test_a_limited_key_names_no_further_models(gateway: Running, field: str) -> None:
+    """Some providers answer with another model of such a list where the first cannot."""
+    body = {"model": "auto", field: ["good-expensive"], "messages": [{"role": "user", "content": LONG}]}
+    reply = gateway.post("/v1/chat/completions", body, bearer("cheap"))
+    assert reply.status == 403 and reply.error["param"] == field
+    assert gateway.post("/v1/chat/completions", body, bearer("free")).status == 200
 
 
 def test_answers_of_a_limited_choice_are_not_those_of_a_free_one(gateway: Running) -> None:

@@ -76,6 +76,16 @@ def test_a_file_without_hosts_is_refused_while_there_are_some(
         assert gateway.chat(headers={"host": "other.example"}).status == 200
 
 
+def test_a_key_that_stays_keeps_its_limits(upstream: FaultProvider, tmp_path: Path) -> None:
+    """The last line of a file that was cut at the end of a line may be the list of the last key."""
+    rest = provider(upstream)
+    for limit in ('tiers = ["cheap"]', 'models = ["cheap"]', "requests_per_minute = 600"):
+        with running(f"{rest}{KEY}{limit}\n", tmp_path) as gateway:
+            refused(gateway, f"{rest}{KEY}", "scope_gone")
+            applied(gateway, f"{rest}{KEY}{limit.replace('600', '700')}\n# more\n")
+            applied(gateway, f"[server]\nallow_keyless = true\n{rest}{KEY}")
+
+
 @pytest.mark.parametrize("key", [KEY, ""], ids=["keys", "no keys"])
 def test_a_wider_address_is_refused(upstream: FaultProvider, tmp_path: Path, key: str) -> None:
     rest = provider(upstream)

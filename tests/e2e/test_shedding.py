@@ -1,9 +1,12 @@
 """What a client sees of a gateway that has too much to do, and what it never sees of it."""
 
 import json
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from tests.e2e.gateway import running, until
+from tests.e2e.gateway import Running, running, until
 from tests.faults.provider import FaultProvider
 
 CONFIG = """
@@ -16,13 +19,20 @@ requests_max = {most}
 """
 
 
-def test_who_is_refused_is_told_when_to_come_again_and_keeps_the_connection(tmp_path: Path) -> None:
+@contextmanager
+def full(folder: Path) -> Iterator[tuple[Running, socket.socket]]:
+    """A gateway that takes one request, and who holds it."""
     with (
         FaultProvider() as provider,
-        running(CONFIG.format(url=provider.base_url, most=1), tmp_path) as gateway,
+        running(CONFIG.format(url=provider.base_url, most=1), folder) as gateway,
     ):
         held = gateway.open_stream(model="a/gap=60")
         until(lambda: gateway.metric("farthing_requests_in_progress") == 1)
+        yield gateway, held
+
+
+def test_who_is_refused_is_told_when_to_come_again_and_keeps_the_connection(tmp_path: Path) -> None:
+    with full(tmp_path) as (gateway, held):
         with gateway.dial() as client:
             for _ in range(3):  # on one connection
                 client.sendall(gateway.wire("/v1/chat/completions", b"this is not JSON"))
@@ -45,12 +55,7 @@ def test_who_is_refused_is_told_when_to_come_again_and_keeps_the_connection(tmp_
 
 
 def test_pipelined_requests_are_refused_in_their_order(tmp_path: Path) -> None:
-    with (
-        FaultProvider() as provider,
-        running(CONFIG.format(url=provider.base_url, most=1), tmp_path) as gateway,
-    ):
-        held = gateway.open_stream(model="a/gap=60")
-        until(lambda: gateway.metric("farthing_requests_in_progress") == 1)
+    with full(tmp_path) as (gateway, held):
         with gateway.dial() as client:
             ask = gateway.wire("/v1/chat/completions", b"{}")
             client.sendall(ask + b"GET /livez HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n" + ask)

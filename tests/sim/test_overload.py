@@ -106,6 +106,13 @@ def test_five_times_what_the_cpu_can_do_leaves_nineteen_parts_in_twenty_of_it(qu
     assert admission.shed_cpu > admission.shed_full  # until it is known, the bound alone refuses
 
 
+def test_requests_that_wait_for_nothing_are_shed_too() -> None:
+    """Hits and fixed answers: none is in progress between two rounds, however long these are."""
+    world = World(provider_s=0.0)
+    world.run(5 / BEGIN_S, 10)
+    assert world.admission.shed_cpu > 0
+
+
 def test_it_is_open_again_within_five_seconds() -> None:
     world = World()
     world.run(5 / BEGIN_S, 10)

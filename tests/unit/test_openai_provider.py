@@ -244,3 +244,21 @@ def test_an_answer_that_takes_a_closer_look_is_not_called_plain(body: bytes) -> 
 def test_a_plain_answer_is_called_so() -> None:
     assert provider().whole({}, whole_of()).is_plain
     assert provider().whole({}, whole_of(error=None)).is_plain
+
+
+def test_a_good_answer_does_not_name_our_key_as_its_id() -> None:
+    told, named = provider().down({b"x-request-id": b"sk-secret", b"x-ratelimit-limit-requests": b"5"}, "r")
+    assert b"sk-secret" not in told and "sk-secret" not in named and b"x-ratelimit-limit-requests: 5" in told
+    assert provider().down({b"x-request-id": b"req-7"}, "r") == (b"x-upstream-request-id: req-7\r\n", "req-7")
+
+
+@pytest.mark.parametrize("large", [{"d": ["abcdefgh"] * 300_000}, {"message": "x" * 3_000_000}])
+def test_of_an_error_larger_than_any_what_sdks_read_is_left(large: dict[str, Any]) -> None:
+    error = {"message": "no", "type": "odd", "code": "c7", **large}
+    for failed in (
+        provider().in_answer(json.dumps({"error": error}).encode()),
+        provider().failure(400, {}, json.dumps({"error": error}).encode()),
+    ):
+        assert (
+            failed.said is not None and failed.said["code"] == "c7" and len(json.dumps(failed.said)) < 3_000
+        )

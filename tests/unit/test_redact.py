@@ -191,3 +191,47 @@ def test_a_short_prompt_is_known_whole_and_one_that_is_too_long_leaves_nothing()
     assert without_asked("x", {"messages": [{"role": "user", "content": "long " * 20_000}]}) is None
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 1_000_000}}
     assert without_asked("too large", {"messages": [{"role": "user", "content": [image]}]}) == "too large"
+
+
+def test_no_secret_of_the_configuration_is_forgotten_however_many_there_are() -> None:
+    keys = [f"sk-{number}-{number * 7919:x}-provider" for number in range(2_000)]
+    clients = [f"fk-{number}-{number * 104_729:x}-client" for number in range(2_000)]
+    redactor = Redactor(digest=key_digest)
+    redactor.learn(["sk-of-before-1234567"], [key_digest("fk-of-before")])
+    for _ in range(2):
+        redactor.learn(keys, map(key_digest, clients))
+    for secret in [*keys, *clients, "sk-of-before-1234567", "fk-of-before"]:
+        assert secret not in redactor.text(f"bad user {secret} given")
+
+
+@pytest.mark.parametrize("key", ["QUJD/REVGR0hJ+w==", "a:b:c:d:e", "user=fk-12345", "{curly}-key", "7chars!"])
+@pytest.mark.parametrize(
+    "said", ["bad user {} given", '{{"key": "{}"}}', "no such key: {}.", "api_key={}", "`{}`"]
+)
+def test_a_clients_key_is_known_whatever_characters_it_has(key: str, said: str) -> None:
+    redactor = Redactor(digest=key_digest)
+    redactor.learn([], [key_digest(key)])
+    assert key not in redactor.text(said.format(key))
+
+
+def test_a_placeholder_of_words_hides_no_words() -> None:
+    said = "max_tokens is required, and no key was sent"
+    redactor = Redactor(["sk-no-key-required"])
+    assert redactor.text(said) == said
+    assert redactor.text("got sk-no-key-required") == "got [redacted]"
+
+
+@pytest.mark.parametrize(
+    "piece", [encoded(KEY), "sk-p***abc ", "hello world "], ids=["base64", "masks", "words"]
+)
+def test_a_long_text_takes_as_much_longer_as_it_is(redactor: Redactor, piece: str) -> None:
+    def least_s(chars: int) -> float:
+        text = (piece * chars)[:chars]
+        tries = []
+        for _ in range(5):
+            began_s = time.perf_counter()
+            redactor.text(text)
+            tries.append(time.perf_counter() - began_s)
+        return min(tries)
+
+    assert least_s(60_000) < 40 * least_s(6_000)

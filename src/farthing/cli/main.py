@@ -3,6 +3,7 @@
 import importlib
 import os
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -92,4 +93,27 @@ def main(args: list[str] | None = None) -> NoReturn:
         told = [line if line.startswith(" ") else f"error: {line}" for line in str(why).split("\n")]
         click.echo("\n".join(told), err=True)
         sys.exit(MISUSED if isinstance(why, ConfigError) else FAILED)
+    except BrokenPipeError:
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # else the end of the process writes on
+        sys.exit(FAILED)
+    except OSError as why:
+        click.echo(f"error: {_of_system(why)}", err=True)
+        sys.exit(FAILED)
     sys.exit(status if isinstance(status, int) else OK)
+
+
+def _of_system(why: OSError) -> str:
+    """What the system refused, in a line; where another user owns it, what helps."""
+    told = f"{why.filename or 'a file'}: {why.strerror or why}"
+    if not isinstance(why, PermissionError) or why.filename is None:
+        return told
+    place = Path(os.fsdecode(why.filename)).absolute()
+    for one in (place, *place.parents):
+        try:
+            owner, own = one.owner(), one.stat().st_uid == os.geteuid()
+        except (OSError, KeyError):
+            continue
+        return told if own else f"{told}; {one} belongs to {owner}: run this as that user"
+    return told

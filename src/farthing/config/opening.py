@@ -1,7 +1,8 @@
 """Whether a configuration would open to strangers what the one that runs keeps shut."""
 
 from farthing.config.checks import loopback
-from farthing.config.knobs import Config
+from farthing.config.knobs import Config, KeyConfig
+from farthing.config.secret import key_digest
 
 EVERYWHERE = frozenset({"0.0.0.0", "::", ""})
 
@@ -19,6 +20,9 @@ def opening(running: Config, anew: Config) -> tuple[str, str] | None:
         return "keys_gone", f"no key is left, and everybody could spend your money; put one back, or {meant}"
     if running.server.hosts and not anew.server.hosts:
         return "hosts_gone", f"server.hosts is gone, which kept other names out; put it back, or {meant}"
+    gone = _scope_gone(running, anew)
+    if gone:
+        return "scope_gone", f'{gone}; write the list out (or "*") where more may be asked for, or {meant}'
     before, after = running.server.host, anew.server.host
     if (loopback(before) and not loopback(after)) or (after in EVERYWHERE and before not in EVERYWHERE):
         return (
@@ -27,3 +31,25 @@ def opening(running: Config, anew: Config) -> tuple[str, str] | None:
             "it back",
         )
     return None
+
+
+def _scope_gone(running: Config, anew: Config) -> str:
+    """Whose limit is no longer there, though he is; empty: nobody's."""
+    after = {_digest(key): key for key in anew.keys}
+    for key in running.keys:
+        same = after.get(_digest(key))
+        if same is None:
+            continue
+        for limit in ("endpoint", "models", "tiers", "requests_per_minute"):
+            if getattr(key, limit) is not None and getattr(same, limit) is None:
+                return f"the key of {key.tenant} ({key.name or _digest(key)[:11]}) would lose its {limit}"
+    for name, endpoint in running.endpoints.items():
+        now = anew.endpoints.get(name)
+        for limit in ("tier", "models", "tiers"):
+            if now is not None and getattr(endpoint, limit) is not None and getattr(now, limit) is None:
+                return f"the endpoint {name} would lose its {limit}"
+    return ""
+
+
+def _digest(key: KeyConfig) -> str:
+    return key_digest(key.key.value) if key.key is not None else key.digest or ""

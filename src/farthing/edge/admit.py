@@ -130,6 +130,7 @@ class Admission:
         "_clock",
         "_cpu_clock",
         "_cpu_s",
+        "_entered",
         "_full",
         "_limit",
         "_loop",
@@ -163,6 +164,8 @@ class Admission:
         self._cpu_clock = cpu_clock
         self._cpu_s = 0.0
         self._shed = 0
+        self._entered = 0
+        """Since the last look."""
         self._limit = Limit()
         self._timer: asyncio.TimerHandle | None = None
         self._told_s = -math.inf
@@ -196,6 +199,7 @@ class Admission:
             told = self._too_many()
             raise Overloaded(str(told), retry_after_s=told.retry_after_s)  # what is raised keeps its frames
         self.in_progress += 1
+        self._entered += 1
         if self._timer is None:
             self._look()
 
@@ -251,14 +255,17 @@ class Admission:
         cpu_s = self._cpu_clock()
         limited = limit.most is not None
         work_s = cpu_s - self._cpu_s - REFUSAL_S * (self.shed - self._shed)
-        limit.round(work_s, self._clock(), self.in_progress)
+        entered, self._entered = self._entered, 0
+        # while it is open, those count too that ended in the round in which they began
+        most = self.in_progress if limited else max(self.in_progress, entered)
+        limit.round(work_s, self._clock(), most)
         self._cpu_s, self._shed = cpu_s, self.shed
         self._apply()
         if limited != (limit.most is not None) and self.pressed is not None:
             self.pressed(not limited)
         if limit.most is not None:
             self._timer = loop.call_later(LIMITED_TICK_S, self._tick)
-        elif self.in_progress:
+        elif self.in_progress or entered:
             self._timer = loop.call_later(TICK_S, self._tick)
         else:
             self._timer = None

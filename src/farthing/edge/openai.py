@@ -1,6 +1,6 @@
 """OpenAI's wire form, both ways. At the edge, the only file that knows its field names."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from typing import Any
 
@@ -93,10 +93,12 @@ class Reader:
         names: Mapping[str, str] | None = None,
         passed: frozenset[bytes] = frozenset(),
         gate: Gate | None = None,
+        redact: Callable[[str], str] = str,
     ) -> None:
         """`names`: every model name that is known, with the one to go on with: an alias of an endpoint is
         that endpoint, everything else itself. Others go on as they are. `passed` are the headers that go up
-        to providers, names in lower case. `gate` says what may be asked for."""
+        to providers, names in lower case. `gate` says what may be asked for. `redact` takes secrets out of a
+        text: a name that has one would be written down."""
         self._passed = passed
         self._heard = passed.union((SESSION, TASK, CACHE_CONTROL, DOCUMENTS))
         self._endpoints = endpoints
@@ -105,6 +107,7 @@ class Reader:
         self._names = {} if names is None else names
         self._folded = _only_ones(self._names)
         self._gate = Gate(self._names) if gate is None else gate
+        self._redact = redact
 
     def chat(self, body: Json, asked: Asked, tier: str | None = None) -> Request:
         """`tier` is asked for instead of a model.
@@ -133,6 +136,8 @@ class Reader:
         options = read.stream_options
         headers = asked.headers
         endpoint = self.endpoint(model, asked)
+        if "models" in body or "fallbacks" in body:
+            _refuse_further(body, asked.tenant, endpoint)
         session: str | None = None
         task_type: str | None = None
         documents: tuple[str, ...] = ()
@@ -220,6 +225,8 @@ class Reader:
         if fault:
             hint = "" if said.strip() else ": name a model, a tier, `auto` or `farthing/ENDPOINT`"
             raise (UnknownModel if said else InvalidRequest)(f"`model` {fault}{hint}", param="model")
+        if self._redact(said) != said:
+            raise InvalidRequest("`model` holds an API key: send the name of a model", param="model")
         return self._folded.get(said.casefold(), said)
 
     def passed(self, headers: Mapping[bytes, bytes]) -> tuple[tuple[str, str], ...]:
@@ -272,7 +279,9 @@ class Reader:
             scope = tenant.scope
             told = [n for n in sorted(self._endpoints) if scope is None or ENDPOINT_PREFIX + n in scope.names]
             known = ", ".join(told) or ("none" if self._endpoints else "none is configured")
-            raise UnknownModel(f"there is no endpoint `{name[:100]}`; known: {known}", param=param)
+            raise UnknownModel(
+                f"there is no endpoint `{self._redact(name)[:100]}`; known: {known}", param=param
+            )
         return found
 
     def may_ask(self, model: str, tenant: Tenant) -> bool:
@@ -325,6 +334,20 @@ def _cached_as_asked(endpoint: Endpoint, said: bytes) -> Endpoint:
     if b"no-store" in words:
         return replace(endpoint, cache_exact="off", semantic=None)  # type: ignore[no-any-return]
     return endpoint.asked_anew() if b"no-cache" in words else endpoint
+
+
+def _refuse_further(body: Json, tenant: Tenant, endpoint: Endpoint) -> None:
+    """Raises:
+    Forbidden: the request names models that its provider may answer with instead, and there is a list of what
+        may be asked for: their names are the provider's own, so that nobody here can tell.
+    """
+    if tenant.scope is None and endpoint.scope is None:
+        return
+    field = "models" if "models" in body else "fallbacks"
+    raise Forbidden(
+        f"this API key may ask for some models only, and `{field}` names further ones: leave it out",
+        param=field,
+    )
 
 
 def _texts(messages: list[Any]) -> tuple[str, int, bool]:

@@ -71,12 +71,16 @@ def hint(path: str) -> str:
 def handler_of(
     http: HttpRequest, routes: Mapping[str, Mapping[bytes, Handler]], *, preflight: Handler
 ) -> Handler:
-    """The handler of a request whose path and method are not one of `routes` to the letter.
+    """The handler of a request: by its path and method to the letter, as nearly always, else as they mean.
 
     Raises:
         NoSuchRoute: there is none. Says what there is instead.
     """
     path, method, headers = http.path, http.method, http.headers
+    exact = routes.get(path)
+    found = None if exact is None else exact.get(method)
+    if found is not None:
+        return found
     if method == b"OPTIONS" and b"origin" in headers and b"access-control-request-method" in headers:
         return preflight  # for whatever path: the page can then read why a wrong one leads to nothing
     served = plain(path)

@@ -150,10 +150,7 @@ class Edge:
         request_id = f"{self._id_prefix}{next(self._ids):06x}"
         keep_alive = http.keep_alive
         try:
-            route = ROUTES.get(http.path)
-            handler = None if route is None else route.get(http.method)
-            if handler is None:
-                handler = paths.handler_of(http, ROUTES, preflight=Edge.preflight)
+            handler = paths.handler_of(http, ROUTES, preflight=Edge.preflight)
             if isinstance(handler, Inference):
                 if not await self._infer(connection, http, request_id, handler):
                     keep_alive = False
@@ -181,13 +178,11 @@ class Edge:
         request_id = f"{self._id_prefix}{next(self._ids):06x}"
         serving = self.serving
         try:
-            route = ROUTES.get(http.path)
-            handler = None if route is None else route.get(http.method)
-            if handler is None:
-                handler = paths.handler_of(http, ROUTES, preflight=Edge.preflight)
-            if not isinstance(handler, Inference) and handler is not Edge.feedback:
-                return BODILESS_BYTES_MAX
-            self._vet_room()
+            handler = paths.handler_of(http, ROUTES, preflight=Edge.preflight)
+            if handler is not Edge.feedback:
+                if not isinstance(handler, Inference):
+                    return BODILESS_BYTES_MAX
+                self._vet_room()
             self._vet_key(connection, http, request_id, serving)
         except FarthingError as error:
             self._fail(connection, request_id, error)

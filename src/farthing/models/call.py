@@ -345,7 +345,7 @@ class Caller:
         )
         attempt = called.attempt
         attempt.status = status = exchange.status
-        called.returned, attempt.upstream_id = provider.passage.down(exchange.headers, request.id)
+        called.returned, attempt.upstream_id = provider.down(exchange.headers, request.id)
         if not 200 <= status < 300:
             error = provider.failure(status, exchange.headers, await _error_body(exchange))
             error.returned = called.returned

@@ -34,7 +34,8 @@ class CascadeRouter:
         to_tier: Callable[[str, Traits], Route],
         tiers: Collection[str],
     ) -> None:
-        """`cascades` by endpoint; `to_tier` gives the route to a tier of `tiers` for a request's traits."""
+        """`cascades` by endpoint; `to_tier` gives the route to a tier for a request's traits. `tiers`: the
+        names by which clients ask for one."""
         self._router = router
         self._cascades = cascades
         self._to_tier = to_tier
@@ -81,6 +82,8 @@ class CascadeRouter:
         then = self._to_tier(steps.then, traits)
         changed: Route
         if request.stream and steps.streams == "skip":
+            if request.tiers is not None and steps.then not in request.tiers:
+                return route  # nothing has doubted an answer yet: it would be the client's choice
             reason = f"{route.reason}; streamed, so not checked: straight to {steps.then}"
             changed = replace(route, tier=then.tier, targets=then.targets, reason=reason)
             return changed

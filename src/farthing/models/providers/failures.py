@@ -25,6 +25,8 @@ from farthing.types import Json
 
 NO_SECRETS = Redactor()
 WORDS_CHARS_MAX = 2_000
+ERROR_VALUES_MAX = 1_000
+ERROR_CHARS_MAX = 65_536  # as many as are read of a reply with the status of an error
 _A_NAME = re.compile(r"[A-Za-z]{2,24}(?:[_.-][A-Za-z]{2,24}){0,6}")
 MESSAGE_CHARS_MAX = 500  # of them in a line
 DEPTH_MAX = 6
@@ -61,7 +63,7 @@ def failure(
     provider: str, status: int, headers: Mapping[bytes, bytes], body: bytes, redact: Redactor = NO_SECRETS
 ) -> ProviderError:
     """What a reply of another status than success means. `redact` knows our keys."""
-    said = redact.value(error_object(body))
+    said = _told(body, redact)
     if status == 401 or (status == 403 and _about_the_key(said)) or (status == 400 and _bad_key(said)):
         rejected = KeyRejected(
             f"{provider} answered {status}: it refused the gateway's own key", upstream_status=status
@@ -78,7 +80,7 @@ def failure(
 def in_answer(provider: str, payload: bytes, redact: Redactor = NO_SECRETS) -> ProviderError:
     """What an error object means that came where an answer was to: as the body of a success, or as an event.
     Its code is the status where it is one."""
-    said = redact.value(error_object(payload))
+    said = _told(payload, redact)
     message = f"{provider} answered with an error"
     code = _status_of(said)
     if code is None:
@@ -107,6 +109,33 @@ def _of_status(status: int, message: str, said: Json | None, wait_s: float | Non
 
 
 # -- the words ---------------------------------------------------------------------------------------
+
+
+def _told(body: bytes, redact: Redactor) -> Json | None:
+    """The error object, without secrets. Of one that is larger than any error is, what SDKs read."""
+    said = error_object(body)
+    if said is not None and _is_large(said):
+        read = {name: said[name] for name in ("message", "type", "param", "code") if name in said}
+        said = {name: value[:WORDS_CHARS_MAX] for name, value in read.items() if isinstance(value, str)}
+    told: Json | None = redact.value(said)
+    return told
+
+
+def _is_large(said: Json) -> bool:
+    """Whether it has more values or characters than are looked through for secrets while others wait."""
+    values, chars = 0, 0
+    waiting: list[Any] = [said]
+    while waiting:
+        value = waiting.pop()
+        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        values += 1 + len(inner)
+        chars += (
+            sum(map(len, value)) if isinstance(value, dict) else len(value) if isinstance(value, str) else 0
+        )
+        if values > ERROR_VALUES_MAX or chars > ERROR_CHARS_MAX:
+            return True
+        waiting += inner
+    return False
 
 
 def error_object(body: bytes) -> Json | None:

@@ -179,6 +179,7 @@ class OpenAIProvider:
         path = f"{origin.form}{path}"
         self._include_usage = include_usage
         self.redact = Redactor(() if api_key is None else (api_key,))
+        self._own_key = b"\n" if api_key is None else api_key.encode()  # no header holds the end of a line
         """Knows what no error may repeat."""
         host = f"[{origin.host}]" if ":" in origin.host else origin.host
         if origin.port != (443 if origin.tls else 80):
@@ -329,6 +330,13 @@ class OpenAIProvider:
     def failure(self, status: int, headers: Mapping[bytes, bytes], body: bytes) -> ProviderError:
         """What a reply of another status than success means."""
         return failures.failure(self.name, status, headers, body, self.redact)
+
+    def down(self, headers: Mapping[bytes, bytes], request_id: str) -> tuple[bytes, str]:
+        """As `Passage.down`, without our key: good answers are not searched for more than that."""
+        told, named = self.passage.down(headers, request_id)
+        if told.find(self._own_key) >= 0:
+            return self.redact.text(told.decode("latin-1")).encode("latin-1"), self.redact.text(named)
+        return told, named
 
     def in_answer(self, payload: bytes) -> ProviderError:
         """What an error object means that came in place of an answer."""
