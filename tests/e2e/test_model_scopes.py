@@ -331,6 +331,8 @@ def test_check_warns_of_what_clients_may_rely_on(tmp_path: Path) -> None:
         ('tiers = ["chep"]', 'did you mean "cheap"?'),
         ('models = ["open*ai/x"]', 'a "*" can only stand at the end'),
         ('models = [" x"]', "white space"),
+        ('models = ["opneai/gpt-4o"]', 'unknown provider "opneai"; did you mean "openai"?'),
+        ('models = ["e"]', '"e" is an endpoint; write "farthing/e"'),
         ('endpoint = "e"\ntiers = ["expensive"]', 'none of them may be used at the endpoint "e"'),
     ],
 )
@@ -338,6 +340,7 @@ def test_lists_that_cannot_be_meant_are_refused(more: str, says: str, tmp_path: 
     key = f'[[keys]]\ntenant = "t"\ndigest = "{key_digest("sk")}"\n{more}\n'
     rest = (
         '[providers.a]\nbase_url = "http://127.0.0.1:9/v1"\n[tiers.cheap]\ntargets = ["a/m"]\n'
+        '[providers.openai]\nbase_url = "http://127.0.0.1:9/v1"\n'
         '[tiers.expensive]\ntargets = ["a/n"]\n[endpoints.e]\ntier = "cheap"\n'
     )
     found = check(key + rest, tmp_path)

@@ -38,3 +38,4 @@ targets = ["a/good"]
     assert many.status == 200 and "x-ratelimit-limit-requests" not in many.headers
     row = gateway.receipt_of(refused)
     assert (row.tenant, row.status, row.error, row.calls) == ("few", 429, "rate_limit_exceeded", 0)
+    assert row.model_asked == "a/good"

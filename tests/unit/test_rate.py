@@ -66,3 +66,18 @@ def test_no_schedule_gets_more_than_the_burst_and_the_pace(per_minute: int, wait
         clock.now_s += wait_s
         took += taken(rate)
     assert took <= per_minute + sum(waits_s) * per_minute / WINDOW_S + 1e-6
+
+
+def test_what_is_used_stays_used_when_the_limit_changes() -> None:
+    now_s = 100.0
+    before = Rate(5, lambda: now_s)
+    for _ in range(5):
+        before.take()
+    with pytest.raises(RateLimited):
+        Rate(6, lambda: now_s, before).take()
+    now_s += 12.0  # a fifth of a minute gives a fifth of whatever the limit is
+    after = Rate(10, lambda: now_s, before)
+    for _ in range(2):
+        after.take()
+    with pytest.raises(RateLimited):
+        after.take()

@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from farthing.config import upstream
-from farthing.config.aliases import AUTO, alias_faults, fault_of_name
+from farthing.config.aliases import AUTO, ENDPOINT_PREFIX, alias_faults, fault_of_name
 from farthing.config.cascade import ConsistencyCheckConfig, JudgeCheckConfig, LogprobsCheckConfig
 from farthing.config.knobs import (
     DEFAULT_RULES,
@@ -305,8 +305,21 @@ class Checks:
                 yield (*here, "models", index), f"the name of a model {fault}"
             elif "*" in name[:-1]:
                 yield (*here, "models", index), 'a "*" can only stand at the end, as in "openai/*"'
+            else:
+                yield from self._meant(name, (*here, "models", index))
         for index, tier in enumerate(table.tiers or ()):
             yield from self._tier(tier, (*here, "tiers", index))
+
+    def _meant(self, name: str, here: Where) -> Faults:
+        """A name that leads nowhere and is near one that does: one that nothing else names may be meant."""
+        config = self.config
+        if name in config.endpoints and name not in config.tiers and name not in config.aliases:
+            yield here, f'{quoted(name)} is an endpoint; write "{ENDPOINT_PREFIX}{name}"'
+        provider, slash, _ = name.partition("/")
+        if slash and f"{provider}/" != ENDPOINT_PREFIX and provider not in config.providers:
+            hint = nearest(provider, config.providers)
+            if hint and name not in config.aliases:
+                yield here, f"unknown provider {quoted(provider)}{hint}"
 
     def _may_use_some(self, key: KeyConfig, here: Where) -> Faults:
         """A key that is bound to an endpoint may use what both allow."""

@@ -49,11 +49,13 @@ class Keys:
             self._tenants[digest] = tenant
             per_minute = key.requests_per_minute
             if per_minute is None:
-                known.pop(digest, None)
                 continue
-            if digest not in known or known[digest].per_minute != per_minute:
-                known[digest] = Rate(per_minute, time.monotonic)
+            used = known.get(digest)
+            if used is None or used.per_minute != per_minute:
+                known[digest] = Rate(per_minute, time.monotonic, used)
             self._rates[id(tenant)] = known[digest]  # each key has a tenant object of its own
+        for gone in known.keys() - self._tenants.keys():
+            del known[gone]
 
     def rate(self, tenant: Tenant) -> Rate | None:
         """The allowance of the key that `tenant` came from; None when it has no limit."""

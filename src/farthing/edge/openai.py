@@ -32,6 +32,8 @@ DOCUMENTS_MAX = 64
 TEXT_CHARS_MAX = 20_000
 PASSED_CHARS_MAX = 2_048  # of one header that goes up
 UNSEEN_BYTES_MAX = 16_384  # of a body beside the texts of its messages, before all of it is measured
+NAMING_BYTES_MAX = 65_536  # of a body that is refused and looked at once more
+NAME_CHARS_KEPT = 200
 TOOLS_BYTES_MAX = 262_144  # as much as tools, and schemas of answers, may well have
 
 Number = int | float
@@ -69,6 +71,13 @@ class _EmbeddingsBody(Struct):
     model: str
     input: str | list[Any]
     user: Any = None
+
+
+class _Named(Struct):
+    model: str = ""
+
+
+_decode_named = msgspec.json.Decoder(_Named).decode
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -292,6 +301,15 @@ class Reader:
             return False
         endpoint = self._default if name is None else self.named(name)
         return endpoint is not None and self._gate.may_ask(goal, tenant, endpoint)
+
+    def model_said(self, raw: bytes) -> str:
+        """What a body that is refused says for `model`, for its receipt; empty where that cannot be had."""
+        if len(raw) > NAMING_BYTES_MAX:
+            return ""
+        try:
+            return self._redact(_decode_named(raw).model)[:NAME_CHARS_KEPT]
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return ""
 
     def endpoint_named(self, said: str) -> str:
         """The name of the endpoint that `said` means: its own, with or without `farthing/` in front, or an

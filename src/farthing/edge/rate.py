@@ -16,11 +16,12 @@ class Rate:
 
     __slots__ = ("_clock", "_full_at_s", "_interval_s", "per_minute")
 
-    def __init__(self, per_minute: int, clock: Callable[[], float]) -> None:
+    def __init__(self, per_minute: int, clock: Callable[[], float], before: "Rate | None" = None) -> None:
+        """`before`: what the key had until now; what it has used of that is used of this."""
         self.per_minute = per_minute
         self._interval_s = WINDOW_S / per_minute
         self._clock = clock
-        self._full_at_s = 0.0
+        self._full_at_s: float = 0.0 if before is None else before._full_at_s
         """When the whole allowance is there again."""
 
     def take(self) -> None:

@@ -43,7 +43,7 @@ from farthing.pipeline.answer import answer
 from farthing.pipeline.receipt_notes import note_cancelled, note_error
 from farthing.pipeline.steps import Steps
 from farthing.protocols import CacheKeeper, Sink
-from farthing.types import Answer, Json, Receipt, Request, Tenant, saved_nusd
+from farthing.types import DEFAULT_ENDPOINT, Answer, Json, Receipt, Request, Tenant, saved_nusd
 
 log = logging.getLogger("farthing.edge")
 encode = msgspec.json.Encoder().encode
@@ -374,6 +374,7 @@ class Edge:
             return _read(http, serving, inference, _asked(http, request_id, tenant))
         except FarthingError as error:
             receipt = _receipt_of_unread(http, request_id, tenant)
+            receipt.model_asked = serving.reader.model_said(http.body)
             note_error(receipt, error)
             self._record(receipt, serving)
             raise
@@ -524,6 +525,7 @@ def _receipt_of_unread(http: HttpRequest, request_id: str, tenant: Tenant) -> Re
         at_unix_s=time(),
         started_s=http.received_s,
         tenant=tenant.name,
+        endpoint=DEFAULT_ENDPOINT.name if tenant.endpoint is None else tenant.endpoint,
         client_retry=_client_retry(http.headers),
         key=tenant.key,
     )

@@ -284,7 +284,7 @@ def _savings_lines(savings: Savings) -> Iterator[str]:
 
     baseline = escape(layout.printable(", ".join(savings.baseline_targets))) or "no declared baseline"
     if not savings.requests:
-        yield f"\n[bold]Savings[/]: unknown; no request has both a cost and a baseline ({baseline})"
+        yield "\n[bold]Savings[/]: unknown; no request has a known cost and a baseline whose price is known"
         return
     share = "" if savings.saved_share is None else f" ({savings.saved_share:+.1%})"
     yield (
