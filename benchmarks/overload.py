@@ -1,14 +1,18 @@
 """Overload by CPU: what is still answered at five times the capacity, and how soon the others are refused.
 
-    python -m benchmarks.overload --bench ../shared/bench [--kind paced|burst|whole] [--quota 0.3]
+    python -m benchmarks.overload --bench ../shared/bench [--kind paced|burst|whole] [--quota 1]
         [--times 5] [--seconds 10] [--rounds 3] [--out FILE]
 
-The gateway has a share of one core, by a CPU quota of its control group (root, version 1 or 2; its period is
-`PERIOD_US`); load generator and mock provider (compiled here with gcc) have the other core. Capacity is the
-most that a closed loop of clients gets answered in a second; then an open loop offers as much (1x), and
-`--times` as much for `--seconds`, and as much as the gateway refused is offered to the control: a bare server
-under the same quota that answers each request with the same 503. Latency counts from when a request should
-have been sent. All on the loopback, all in the same run; prints JSON, medians of the rounds.
+The gateway has one core, or a share of it by a CPU quota of its control group (root, version 1 or 2; its
+period is `PERIOD_US`); load generator and mock provider (compiled here with gcc) have the other core.
+Capacity is the most that is answered in a second when an open loop offers more and more; then it offers as
+much (1x), and `--times` as much, for `--seconds` each. As much as the gateway refused is offered to the
+controls: a bare server under the same quota that answers each request with the same 503, and the same one
+while it uses all the CPU time that it gets, `BUSY_S` at a time. Latency counts from when a request should be
+sent. All on the loopback, all in the same run; prints JSON, medians of the rounds.
+
+With a quota below 1 the kernel itself stops a process that uses all of it, and counts in ticks (4 ms at
+250 Hz): one round may be followed by a pause of two periods. The busy control shows how much of it that is.
 
 Kinds: `paced` streams of 50 events, one each 10 ms, as models write; `burst` the same without a pause;
 `whole` answers of 600 bytes.
@@ -35,7 +39,9 @@ from benchmarks.servers import cpu_s, free_port
 
 PERIOD_US = 5_000  # short: with 100 ms, a quota alone makes every answer late
 CONNECTIONS_MAX = 3_000
-CLOSED = (64, 128, 256, 512)
+CLIENTS = 128  # of the closed loop that shows where to begin
+MORE = 1.2
+BUSY_S = 0.0005
 WARM_S = 2.0  # of an open loop: not counted
 PAUSE_S = 1.0  # of a client in a closed loop that was refused
 EVENT_GAP_US = {"paced": 10_000, "burst": 0}
@@ -135,7 +141,7 @@ class Load:
 
     def count(self, client: Client, status: int, due_s: float) -> None:
         now_s = time.monotonic()
-        if self.from_s <= due_s and now_s <= self.to_s:
+        if self.from_s <= now_s <= self.to_s:
             took_ms = (now_s - due_s) * 1000
             if status == 200:
                 self.answered += 1
@@ -227,7 +233,19 @@ def load(kind: str, port: int, *, clients: int = 0, rate: float = 0.0, seconds: 
     return uvloop.run(main())
 
 
-def serve_control(port: int) -> None:
+def capacity(kind: str, port: int) -> float:
+    """Answers a second at most: offered more and more until a tenth is missing."""
+    rate = load(kind, port, clients=CLIENTS, seconds=2.0)["answered_per_s"]
+    most = 0.0
+    while True:
+        answered = load(kind, port, rate=rate, seconds=3.0)["answered_per_s"]
+        most = max(most, answered)
+        if answered < 0.9 * rate:
+            return most
+        rate *= MORE
+
+
+def serve_control(port: int, busy: bool) -> None:
     import uvloop
 
     class Refusing(asyncio.Protocol):
@@ -239,6 +257,11 @@ def serve_control(port: int) -> None:
 
     async def main() -> None:
         await asyncio.get_running_loop().create_server(Refusing, "127.0.0.1", port)
+        while busy:
+            until_s = time.thread_time() + BUSY_S
+            while time.thread_time() < until_s:
+                pass
+            await asyncio.sleep(0)
         await asyncio.Event().wait()
 
     uvloop.run(main())
@@ -319,25 +342,22 @@ def one_round(
     ):
         load(kind, port, clients=16, seconds=1.0)
         enter(gateway)
-        closed = {n: load(kind, port, clients=n, seconds=seconds / 3)["answered_per_s"] for n in CLOSED}
-        capacity = max(closed.values())
-        once = load(kind, port, rate=capacity, seconds=seconds / 2)["answered_per_s"]
+        most = capacity(kind, port)
+        once = load(kind, port, rate=most, seconds=seconds)["answered_per_s"]
         before_s = cpu_s(gateway)
-        over = load(kind, port, rate=times * capacity, seconds=seconds)
-        figures = {"capacity_per_s": capacity, **over, "cpu_s": cpu_s(gateway) - before_s}
+        over = load(kind, port, rate=times * most, seconds=seconds)
+        figures = {"capacity_per_s": most, **over, "cpu_s": cpu_s(gateway) - before_s}
         figures["once_per_s"] = once
         figures["goodput_of_1x"] = over["answered_per_s"] / once
-        figures["goodput_of_capacity"] = over["answered_per_s"] / capacity
-        after = load(kind, port, rate=capacity / 2, seconds=max(2.0, seconds / 3))
+        figures["goodput_of_capacity"] = over["answered_per_s"] / most
+        after = load(kind, port, rate=most / 2, seconds=max(2.0, seconds / 3))
         figures["refused_afterwards_per_s"] = after["refused_per_s"]
     bare = [sys.executable, "-m", "benchmarks.overload", "--control", str(control)]
-    with process(bare, 0, control) as refusing, quota(share) as enter:
-        enter(refusing)
-        alone = load(kind, control, rate=max(1.0, over["refused_per_s"]), seconds=seconds / 2)
-        figures["control_p50_ms"], figures["control_p99_ms"] = (
-            alone["refused_p50_ms"],
-            alone["refused_p99_ms"],
-        )
+    for name, words in (("control", bare), ("busy_control", [*bare, "--busy"])):
+        with process(words, 0, control) as refusing, quota(share) as enter:
+            enter(refusing)
+            alone = load(kind, control, rate=max(1.0, over["refused_per_s"]), seconds=seconds / 2)
+            figures |= {f"{name}_{part}_ms": alone[f"refused_{part}_ms"] for part in ("p50", "p99")}
     return figures
 
 
@@ -345,15 +365,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bench", type=Path, default=Path("../shared/bench"))
     parser.add_argument("--kind", choices=("paced", "burst", "whole"), default="paced")
-    parser.add_argument("--quota", type=float, default=0.3)
+    parser.add_argument("--quota", type=float, default=1.0)
     parser.add_argument("--times", type=float, default=5.0)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--control", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--busy", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.control is not None:
-        serve_control(asked.control)
+        serve_control(asked.control, asked.busy)
         return
     if not (asked.bench / "mock.c").is_file():
         sys.exit(f"{asked.bench}/mock.c is not there: give --bench")

@@ -32,7 +32,8 @@ log = logging.getLogger("farthing.admit")
 TICK_S = 0.005
 LIMITED_TICK_S = 0.001  # timers count whole milliseconds
 STANDING_S = 0.02
-ROUND_S = 0.004  # a refusal waits for a round or two
+ROUND_S = 0.002  # a refusal waits for a round or two, and some rounds are three times as long
+BEGUN_MAX = 4  # in one round, while it is limited: more of them are themselves a long round
 REFUSAL_S = 20e-6  # of CPU time: what refusals take is no reason to refuse more
 PATIENCE_S = 0.5
 STEP_S = 0.1
@@ -122,7 +123,7 @@ class Admission:
     """How many requests are in progress, and whether new ones are taken.
 
     Who reads a request compares numbers: where `in_progress` and `coming` are `ask_from` or more, `refusal`
-    says why it is not begun.
+    says whether it is begun, and why not.
     """
 
     __slots__ = (
@@ -134,6 +135,7 @@ class Admission:
         "_full",
         "_limit",
         "_loop",
+        "_most",
         "_requests_max",
         "_shed",
         "_since",
@@ -158,7 +160,7 @@ class Admission:
         cpu_clock: Callable[[], float] = time.thread_time,
     ) -> None:
         """Without `loop` nobody looks at its rounds. `cpu_clock` is of the thread that calls it."""
-        self._requests_max = self.ask_from = requests_max
+        self._requests_max = self._most = self.ask_from = requests_max
         self._loop = loop
         self._clock = clock
         self._cpu_clock = cpu_clock
@@ -210,7 +212,7 @@ class Admission:
         soon = self.in_progress + self.coming
         if soon >= self._requests_max:
             return self._too_many()
-        if soon < self.ask_from:
+        if soon < self._most and (self._limit.most is None or self.coming < BEGUN_MAX):
             return None
         self._limit.refused = True
         self.shed_cpu += 1
@@ -224,7 +226,7 @@ class Admission:
     @property
     def most(self) -> int:
         """How many may be in progress now."""
-        return self.ask_from
+        return self._most
 
     def leave(self) -> None:
         self.in_progress -= 1
@@ -238,7 +240,8 @@ class Admission:
 
     def _apply(self) -> None:
         most = self._limit.most
-        self.ask_from = self._requests_max if most is None else min(most, self._requests_max)
+        self._most = self._requests_max if most is None else min(most, self._requests_max)
+        self.ask_from = self._requests_max if most is None else 0
 
     # -- looking at the loop ---------------------------------------------------------------------------
 

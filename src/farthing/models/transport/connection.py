@@ -37,8 +37,8 @@ class Owner(Protocol):
     def lost(self, connection: "Connection") -> None:
         """It is no more."""
 
-    def rest(self, connection: "Connection") -> None:
-        """Let it read again at the next beat."""
+    def rest(self, connection: "Connection", now_s: float) -> None:
+        """Let it read again after a while."""
 
 
 class Http1Exchange(Waits):
@@ -328,7 +328,7 @@ class Connection(asyncio.Protocol):
         now_s = time.monotonic()
         pace_s = self.pool.pace_s
         if not exchange.paused and (began_s - exchange.last_s < pace_s or now_s - began_s > PACE_S):
-            self.pool.rest(self)
+            self.pool.rest(self, now_s)
         exchange.last_s = now_s
         if not exchange.paused:
             exchange.deadline_s = min(now_s + exchange.idle_s, exchange.limit_s)
@@ -394,7 +394,7 @@ class Connection(asyncio.Protocol):
             self.transport.resume_reading()
 
     def wake(self) -> None:
-        """The beat has come: read again, unless the client is behind."""
+        """It has rested: read again, unless the client is behind."""
         self.resting = False
         exchange = self.exchange
         if exchange is None or not exchange.paused:

@@ -14,8 +14,8 @@ may be repeated is decided by `models/call`.
 Through a proxy, TLS to the origin goes inside a tunnel (`tunnel`) and ends at the origin; plain HTTP is asked
 of the proxy itself, by requests that name the whole URL.
 
-A stream that comes faster than `PACE_S` between reads is read at that pace: reading pauses until the
-next beat, and what has come by then is handed on in one piece. The first chunk and any stream slower
+A stream that comes faster than `PACE_S` between reads is read at that pace: reading pauses for so long,
+and what has come by then is handed on in one piece. The first chunk and any stream slower
 than that (a model writes 20 to 200 tokens a second) never wait.
 """
 
@@ -55,6 +55,9 @@ class Pool:
         self._open = 0
         self._waiters: deque[asyncio.Future[Connection]] = deque()
         self._resting: list[Connection] = []
+        """Those that rest since less than `PACE_S`; they wake together."""
+        self._until_s = 0.0
+        """Who rests later wakes later."""
         self._closed = False
 
     @property
@@ -217,19 +220,22 @@ class Pool:
         else:
             waiter.set_result(connection)
 
-    def rest(self, connection: Connection) -> None:
-        """Stop reading until the next beat."""
+    def rest(self, connection: Connection, now_s: float) -> None:
+        """Stop reading for `pace_s`, or a little less: all at once would make one long round of the loop."""
         if connection.resting:
             return
         connection.resting = True
         connection.pause()
-        if not self._resting:
-            self._loop.call_later(self.pace_s, self._beat)
+        if now_s >= self._until_s:
+            self._resting = []
+            self._until_s = now_s + PACE_S
+            self._loop.call_later(self.pace_s, self._wake, self._resting)
         self._resting.append(connection)
 
-    def _beat(self) -> None:
-        resting, self._resting = self._resting, []
-        for connection in resting:
+    def _wake(self, rested: list[Connection]) -> None:
+        if rested is self._resting:
+            self._resting, self._until_s = [], 0.0  # none may join them any more
+        for connection in rested:
             connection.wake()
 
     def drop_idle(self, before_s: float) -> bool:
