@@ -79,7 +79,7 @@ from farthing.semantics import (
 )
 from farthing.stores.kv.memory import MemoryStore
 from farthing.stores.kv.sqlite import SqliteStore
-from farthing.stores.private import mend
+from farthing.stores.private import check_state_dir, mend
 from farthing.stores.user_key import user_key
 from farthing.turn import Turn
 from farthing.types import Endpoint, Prompt, Request, Target, Tenant, Terms, replace
@@ -139,6 +139,7 @@ def open_parts(
         ConfigError: a directory cannot be used.
     """
     state_dir = configuration.state_dir(config, env)
+    check_state_dir(state_dir)
     for line in mend(state_dir, config.ledger.path or state_dir / "ledger", databases(config, state_dir)):
         log.warning("%s", line)
     counter = ExactCounter()

@@ -5,11 +5,13 @@ changes nothing. The address, the ledger and the cache's store stay as they were
 """
 
 import asyncio
+import errno
 import gc
 import logging
 import os
 import resource
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -156,16 +158,10 @@ class Gateway:
         """Serve until SIGTERM or SIGINT, then drain. Returns the exit status."""
         loop = asyncio.get_running_loop()
         _check_descriptors(self._config)
-        port = await self._server.start()
+        port = await _listening(self._server, "server", "--port")
         if self._operators is not None:
-            admin = self._config.admin
-            try:
-                admin_port = await self._operators.start()
-            except OSError as error:
-                raise ConfigError(
-                    f"cannot listen on {admin.host}:{admin.port}: {error.strerror}; choose another admin.port"
-                ) from error
-            log.info("operators at %s:%d", admin.host, admin_port)
+            admin_port = await _listening(self._operators, "admin", "admin.port")
+            log.info("operators at %s:%d", self._config.admin.host, admin_port)
         await self._parts.routing.start()
         if self._parts.semantic is not None:
             self._parts.semantic.start()
@@ -354,6 +350,27 @@ class Gateway:
         }
 
 
+async def _listening(server: Server, table: str, port_knob: str) -> int:
+    """Start to listen; the port.
+
+    Raises:
+        ConfigError: the address cannot be had; says which knob to turn.
+    """
+    host, port = server.config.host, server.config.port
+    try:
+        return await server.start()
+    except OSError as error:
+        fix = f"choose another {port_knob}"
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            fix = (
+                f"{host} is no address of this machine: set {table}.host to one, or to 127.0.0.1, or to "
+                "0.0.0.0 for all of them"
+            )
+        elif error.errno in (errno.EACCES, errno.EPERM):
+            fix = f"this user may not have that port: choose a {port_knob} from 1024 on"
+        raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror or error}; {fix}") from error
+
+
 def _check_descriptors(config: Config) -> None:
     """Warn where the system grants fewer open files than there may be connections: those beyond are not
     answered at all."""
@@ -515,12 +532,13 @@ def run(
     async def main() -> int:
         try:
             gateway = Gateway(config, source=source, env=env, redact=redact)
-            return await gateway.run(ready)
         except OSError as error:
-            server = config.server
+            where = error.filename or configuration.state_dir(config, env)
             raise ConfigError(
-                f"cannot listen on {server.host}:{server.port}: {error.strerror}; choose another --port"
+                f"cannot start: {where}: {error.strerror or error}; let the user that this runs as read and "
+                "write it"
             ) from error
+        return await gateway.run(ready)
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -208,6 +208,48 @@ def test_serve_refuses_a_file_that_cannot_answer_or_is_not_there(tmp_path: Path)
     assert "cannot be read" in run("serve", "--config", "none.toml", cwd=tmp_path).stderr
 
 
+@pytest.mark.parametrize(
+    ("variables", "args", "said"),
+    [
+        (
+            {"FARTHING__STATE_DIR": "/dev/null/state"},
+            [],
+            ["error: state_dir: cannot write in /dev/null/state", "or set state_dir, or FARTHING__STATE_DIR"],
+        ),
+        (
+            {"FARTHING__LEDGER__PATH": "/dev/null/ledger"},
+            [],
+            ["error: ledger.path: cannot write in /dev/null/ledger", "or set ledger.path to a directory"],
+        ),
+        (
+            {"FARTHING__SERVER__ALLOW_KEYLESS": "true"},
+            ["--host", "nosuch.invalid"],
+            ["nosuch.invalid is no address of this machine: set server.host"],
+        ),
+        (
+            {"FARTHING__SERVER__ALLOW_KEYLESS": "true"},
+            ["--host", "192.0.2.1"],  # RFC 5737: of nobody
+            ["192.0.2.1 is no address of this machine: set server.host"],
+        ),
+        (
+            {"FARTHING__ADMIN__PORT": "9", "FARTHING__ADMIN__HOST": "127.0.0.1.invalid", "K": "sk"},
+            [],
+            ["127.0.0.1.invalid is no address of this machine: set admin.host"],
+        ),
+    ],
+)
+def test_what_cannot_be_had_at_the_start_is_told_by_its_own_knob(
+    tmp_path: Path, variables: dict[str, str], args: list[str], said: list[str]
+) -> None:
+    (tmp_path / "farthing.toml").write_text(
+        'admin.key = "${K}"\nproviders.a.base_url = "http://127.0.0.1:9/v1"'
+    )
+    told = run("serve", "--port", "0", *args, cwd=tmp_path, **{"K": "sk", **variables})
+    assert told.returncode == 2
+    assert all(part in told.stderr for part in said), told.stderr
+    assert "--port" not in told.stderr
+
+
 def test_options_of_serve_pass_the_same_checks_as_the_file(tmp_path: Path) -> None:
     (tmp_path / "farthing.toml").write_text('providers.a.base_url = "http://h/v1"')
     told = run("serve", "--host", "0.0.0.0", cwd=tmp_path)

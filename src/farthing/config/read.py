@@ -25,6 +25,10 @@ FAULTS_SHOWN_MAX = 20
 VALUES = '; write "text", a number, true, false, ["a list"] or { a = "table" }'
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_LIKE_A_VARIABLE = re.compile(r"\$\{[^{}]*\}?|\$\w+|\$?\{\{[^{}]*\}\}|%\w+%|env[:.]\w+|os\.environ/\w+")
+"""Other ways to write one, as in shells, templates and the files of other programs."""
+_BRACED = re.compile(r"\$\{[A-Za-z0-9_.:-]*\}")
+_IN_A_VARIABLE = re.compile(r"[A-Za-z0-9-]+(_[A-Za-z0-9-]+)*")
 _SYNTAX = re.compile(
     r"(?P<what>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)", re.DOTALL
 )
@@ -193,7 +197,12 @@ def _secret_reader(env: Mapping[str, str], unset: str | None) -> Leaf:
         found = _VARIABLE.fullmatch(value) if isinstance(value, str) else None
         if found is None:
             # The value is not repeated: it may be the very secret that does not belong here.
-            variable = re.sub(r"\W+", "_", dotted(path[-2:])).strip("_").upper()
+            variable = _variable_for(path)
+            if isinstance(value, str) and _LIKE_A_VARIABLE.fullmatch(value.strip()):
+                raise ValueError(
+                    "this names no environment variable: a name has letters, digits and underscores and "
+                    f'begins with no digit; write "${{{variable}}}", with the name of yours'
+                )
             raise ValueError(
                 f'a secret never stands in the file; set an environment variable and write "${{{variable}}}"'
             )
@@ -211,9 +220,18 @@ def _secret_reader(env: Mapping[str, str], unset: str | None) -> Leaf:
     return read
 
 
+def _variable_for(path: Where) -> str:
+    """A name for the variable that the secret at `path` could stand in."""
+    for length in (2, 3, 4):
+        name = re.sub(r"\W+", "_", dotted(path[-length:])).strip("_").upper()
+        if name and not name[0].isdigit():
+            return name
+    return "NAME"
+
+
 def _address_reader(read_secret: Leaf) -> Leaf:
     def read(value: Any, path: Where) -> Address:
-        if isinstance(value, str) and _VARIABLE.fullmatch(value):
+        if isinstance(value, str) and _LIKE_A_VARIABLE.fullmatch(value.strip()):
             return Address(read_secret(value, path))
         return Address(_read_text(value, path))
 
@@ -237,7 +255,14 @@ def _path_reader(folder: Path | None) -> Leaf:
 def _read_text(value: Any, path: Where) -> str:
     if not isinstance(value, str):
         raise ValueError(f"expected text in quotes, got {described(value)}")
-    if _VARIABLE.fullmatch(value):
-        variable = ENV_PREFIX + "__".join(map(str, path)).upper().replace("-", "_")
-        raise ValueError(f"only secrets are taken from the environment like this; set {variable} instead")
+    if _VARIABLE.fullmatch(value) or _BRACED.fullmatch(value.strip()):
+        raise ValueError(f"only secrets are taken from the environment like this; {_instead(path)}")
     return str(value)
+
+
+def _instead(path: Where) -> str:
+    """What to do where a variable is named for what is no secret."""
+    if any(isinstance(part, int) or not _IN_A_VARIABLE.fullmatch(part) for part in path):
+        return "write the text itself"  # elements of a list have no variable, nor has every name
+    variable = ENV_PREFIX + "__".join(map(str, path)).upper().replace("-", "_")
+    return f"set {variable} instead"
