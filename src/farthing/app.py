@@ -25,7 +25,6 @@ from farthing.brain.contract.memory import MemoryContract
 from farthing.brain.route.rules import Policy, RulesRouter
 from farthing.brain.route.scope import Scopes
 from farthing.cascading import CascadeParts, build_cascades, cascaded
-from farthing.conditions import unknown_words
 from farthing.config import (
     DEFAULT_RULES,
     ENDPOINT_PREFIX,
@@ -195,15 +194,11 @@ def build(config: Config, parts: Parts) -> Serving:
         ConfigError: something in it names what is not there, or cannot be used.
     """
     parts.redact.learn(*configuration.secrets_of(config, os.environ))
-    for line in configuration.advice(config):
-        log.warning("%s", line)
     catalogue = Catalogue.load().with_overrides(config.prices)
     targets = Targets(config, catalogue)
     check_priced(config, targets)
     policy = policy_version(config)
     rules = build_router(config, targets)
-    for line in unknown_words(config):  # after the router has read every condition
-        log.warning("%s", line)
     scopes = Scopes(config.endpoints, rules, targets.open)
     endpoints = {
         name: replace(build_endpoint(name, endpoint, config), scope=scopes.of_endpoint(name))

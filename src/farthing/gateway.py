@@ -21,6 +21,7 @@ import uvloop
 
 from farthing import config as configuration
 from farthing import heap
+from farthing.advised import advised
 from farthing.app import build, build_stage, open_parts
 from farthing.config import (
     Config,
@@ -97,6 +98,8 @@ class Gateway:
         )
         self._admission.pressed = self._parts.transport.press
         serving = build(config, self._parts)
+        for line in advised(config, source, env):
+            log.warning("%s", line)
         self._errands.reconfigure(config.errands, serving.steps)
         self._ahead = Precompute(
             self._errands,
@@ -267,10 +270,13 @@ class Gateway:
             config = await asyncio.to_thread(self._read_anew, self._source)
             serving = build(config, self._parts)
             stage = build_stage(config, self._env, serving)
+            advice = await asyncio.to_thread(advised, config, self._source, self._env)
         except (FarthingError, OSError) as error:
             self._refused(error.why if isinstance(error, _Refused) else "not_good")
             log.error("reload refused, the last good configuration stays: %s", error)
             return
+        for line in advice:
+            log.warning("%s", line)
         for name in ("ledger", "state_dir"):
             if getattr(config, name) != getattr(self._config, name):
                 log.warning("%s changed: that takes a restart", name)
@@ -484,6 +490,8 @@ def answer_ahead(
         _, parts = open_parts(config, env, Metrics(), loop, Turn(loop), errands=errands, redact=redact)
         try:
             serving = build(config, parts)
+            for line in advised(config, None, env):
+                log.warning("%s", line)
             errands.reconfigure(config.errands, serving.steps)
             ahead = Precompute(
                 errands,

@@ -75,7 +75,9 @@ def _from_file(source: Path, env: Mapping[str, str]) -> tuple[Config, list[str]]
 def _detected(env: Mapping[str, str]) -> tuple[Config, list[str]]:
     config, lines = found_here(env)
     # Through the text and back: the variables and the checks apply to it as to any file.
-    return configuration.loads(configuration.render(config), env, name="found"), lines
+    served = configuration.loads(configuration.render(config), env, name="found")
+    told = (*configuration.making(configuration.plain(config), env), *configuration.unread(env))
+    return served, [*lines, *(f"warning: {line}" for line in told)]
 
 
 def _introduction(config: Config, port: int, env: Mapping[str, str]) -> list[str]:
