@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import msgspec
 import uvloop
 
 from farthing import config as configuration
@@ -43,6 +44,7 @@ from farthing.ledger.drift_file import References
 from farthing.ledger.metrics import Metrics
 from farthing.log import set_up_logging
 from farthing.redact import Redactor
+from farthing.stores.presence import Presence, User
 from farthing.turn import Turn
 
 log = logging.getLogger("farthing.gateway")
@@ -50,6 +52,7 @@ log = logging.getLogger("farthing.gateway")
 ADMIN_CONNECTIONS_MAX = 16
 ADMIN_BODY_BYTES_MAX = 65_536
 ADMIN_QUIET_S = 10.0  # the same while idle and while a request arrives: then the next to end is the quietest
+OTHERS_SHOWN_MAX = 3
 OTHER_FILES = 64  # the ledger, the stores, the listeners
 WATCH_S = 0.3  # a changed file is applied within a second
 SETTLE_S = 0.02  # a file that is being written is not read
@@ -72,7 +75,8 @@ class Gateway:
         loop = asyncio.get_running_loop()
         turn = Turn(loop)
         self._config = config
-        self._address = config.server.host, config.server.port
+        self._started = config
+        """What holds until the end for all that a reload does not change."""
         self._source = source
         self._env = env
         self._stop = asyncio.Event()
@@ -80,6 +84,7 @@ class Gateway:
         self._whole = _ends_its_line(source)
         """The file that runs ended with a line break, so one without is cut."""
         self._reloads = {"applied": 0, "refused": 0, "refused_open": 0}
+        self._presence = Presence(configuration.state_dir(config, env))
         self._references = References(configuration.state_dir(config, env))
         self._reloading = asyncio.Lock()
         self._told: set[asyncio.Task[None]] = set()
@@ -165,6 +170,7 @@ class Gateway:
         if self._operators is not None:
             admin_port = await _listening(self._operators, "admin", "admin.port")
             log.info("operators at %s:%d", self._config.admin.host, admin_port)
+        self._tell_others(port)
         await self._parts.routing.start()
         if self._parts.semantic is not None:
             self._parts.semantic.start()
@@ -205,8 +211,28 @@ class Gateway:
         await self._parts.transport.aclose()
         await self._parts.store.aclose()
         await self._parts.ledger.aclose()
+        self._presence.leave()
         log.info("stopped; %d requests were cut", cut)
         return 0
+
+    def _tell_others(self, port: int) -> None:
+        """Say so where another gateway uses the same state directory. No file breaks by it: each writes
+        segments of its own in the ledger, and what is learned is written whole."""
+        config, where = self._config, configuration.state_dir(self._config, self._env)
+        others = self._presence.enter(User(pid=os.getpid(), address=f"{config.server.host}:{port}"))
+        if not others:
+            return
+        shown = " and ".join(map(str, others[:OTHERS_SHOWN_MAX]))
+        more = f" and {len(others) - OTHERS_SHOWN_MAX} more" if len(others) > OTHERS_SHOWN_MAX else ""
+        ledger = "one ledger, so that `farthing report` adds up both, " if config.ledger.path is None else ""
+        log.warning(
+            "%s uses the state directory %s too: they share %sthe caches kept there and the day's budget for "
+            "errands, and of what each learns only the last written stays; to keep them apart give this one "
+            "a directory of its own, by state_dir in its file or FARTHING__STATE_DIR",
+            f"another gateway ({shown}{more})",
+            where,
+            ledger,
+        )
 
     def stop(self) -> None:
         """Begin to drain, as SIGTERM does."""
@@ -250,12 +276,13 @@ class Gateway:
         self._whole = whole
         if not config.providers and not config.answers:
             raise ConfigError(f"{source}: nothing in it can answer")
-        host = self._address[0]  # where we listen, whatever the file says now
+        host = self._started.server.host  # where we listen, whatever the file says now
         if not loopback(host) and not config.keys and not config.server.allow_keyless:
             raise _Refused(
                 "keys_gone", f"{source}: no key is left and {host} is open to others until a restart; add one"
             )
-        opens = configuration.opening(self._config, config)
+        listening = msgspec.structs.replace(self._config.server, host=host)
+        opens = configuration.opening(msgspec.structs.replace(self._config, server=listening), config)
         if opens is not None:
             raise _Refused(opens[0], f"{source}: {opens[1]}")
         if self._parts.semantic is not None:
@@ -277,15 +304,8 @@ class Gateway:
             return
         for line in advice:
             log.warning("%s", line)
-        for name in ("ledger", "state_dir"):
-            if getattr(config, name) != getattr(self._config, name):
-                log.warning("%s changed: that takes a restart", name)
-        if (config.server.host, config.server.port) != self._address:
-            log.warning("server.host or server.port changed: that takes a restart")
-        if config.cache.store != self._config.cache.store:
-            log.warning("cache.store changed: that takes a restart")
-        if config.admin != self._config.admin:
-            log.warning("admin changed: that takes a restart")
+        for name in _wants_a_restart(self._started, config):
+            log.warning("%s has changed since the start: that takes a restart", name)
         self._edge.serving = serving
         self._parts.routing.serve(config)
         self._serve_quality(config, serving)
@@ -354,6 +374,20 @@ class Gateway:
             **({} if self._parts.semantic is None else self._parts.semantic.gauges()),
             **({} if self._parts.quality is None else self._parts.quality.gauges()),
         }
+
+
+def _wants_a_restart(started: Config, config: Config) -> list[str]:
+    """What of `config` differs from what runs and is not taken by a reload."""
+    pairs: list[tuple[str, object, object]] = [
+        ("ledger", started.ledger, config.ledger),
+        ("state_dir", started.state_dir, config.state_dir),
+        ("server.host", started.server.host, config.server.host),
+        ("server.port", started.server.port, config.server.port),
+        ("cache.store", started.cache.store, config.cache.store),
+        ("admin", started.admin, config.admin),
+        ("log", started.log, config.log),
+    ]
+    return [name for name, runs, wanted in pairs if runs != wanted]
 
 
 async def _listening(server: Server, table: str, port_knob: str) -> int:

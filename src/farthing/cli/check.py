@@ -11,6 +11,7 @@ from farthing import config as configuration
 from farthing.advised import advised
 from farthing.brain.route.expression import Expression
 from farthing.certificates import uncertified_languages
+from farthing.cli.screen import tell
 from farthing.errors import ConfigError
 from farthing.upstreams import build_provider
 
@@ -49,7 +50,7 @@ def command(file: Path | None, as_json: bool, schema: bool) -> int:
         _print({"ok": True, "file": str(path), "config": plain, "advice": advice})
     else:
         for line in advice:
-            click.echo(f"warning: {line}", err=True)
+            tell(f"warning: {line}")
         click.echo(
             f"# {path} is good. What it comes to, defaults included:\n\n{configuration.render(config)}",
             nl=False,

@@ -23,7 +23,7 @@ LEDGER = ("w*-*.seg", "w*-*.open", "w*-*.damaged*", "w*.lock")
 STATE = (
     *("ledger", "certificates", "policies", "drift", "batches*", "judging*"),
     *("cache.db*", "semantic.db*", "semantic-bound.*", "route-watch.*", "errands-spent-*"),
-    *("precompute.*", "user.key*"),
+    *("precompute.*", "user.key*", "gateway-*.lock"),
 )
 """Names in a state directory. A directory among them is ours with all that is in it."""
 DATABASE = ("", "-wal", "-shm", "-journal", ".corrupt-*", ".index*")
