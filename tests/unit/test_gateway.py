@@ -185,3 +185,29 @@ def test_a_file_that_says_again_where_we_listen_opens_nothing(tmp_path: Path) ->
         assert await running == 0
 
     asyncio.run(go())
+
+
+def test_the_start_and_each_reload_warn_with_the_line_in_the_file(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, state = tmp_path / "farthing.toml", tmp_path / "state"
+    text = CONFIG.format(state=state, text="one")
+    line = text[: text.index("targets")].count("\n") + 1
+    said = "tiers.cheap.targets[0]: a/small has no known price"
+
+    async def go() -> None:
+        path.write_text(text)
+        gateway = Gateway(load(path, {}), source=path, env={"FARTHING_PORT": "1"})
+        ready = asyncio.Event()
+        running = asyncio.ensure_future(gateway.run(lambda port: ready.set()))
+        await ready.wait()
+        assert f"{path}:{line}: {said}" in caplog.text
+        assert "FARTHING_PORT is not read: did you mean FARTHING__SERVER__PORT?" in caplog.text
+        path.write_text(f"# one line more\n{text}")
+        await gateway.reload()
+        assert f"{path}:{line + 1}: {said}" in caplog.text
+        gateway.stop()
+        assert await running == 0
+
+    with caplog.at_level(logging.WARNING, "farthing"):
+        asyncio.run(go())
