@@ -71,7 +71,7 @@ def _meant(name: str, known: Mapping[str, str]) -> str:
         near = ["SERVER" + asked]
     if near:
         return f"did you mean {known[near[0]]}?"
-    return f"a variable that is has two underscores between its parts, as {PREFIX}SERVER__PORT"
+    return f"variables that are read have two underscores between their parts, as {PREFIX}SERVER__PORT"
 
 
 def _near(asked: str, known: Mapping[str, str]) -> list[str]:
