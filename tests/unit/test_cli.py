@@ -354,8 +354,8 @@ def test_check_says_which_variables_are_not_read_or_make_what_the_file_does_not_
     assert told.stderr.splitlines() == [
         "warning: FARTHING__ENDPOINTS__NOSUCH__CALLS_MAX and 1 more make endpoints.nosuch, which the file "
         'does not have; there is "support-faq"',
-        "warning: FARTHING_CMD is not read: variables that are read have two underscores between their parts, "
-        "as FARTHING__SERVER__PORT",
+        "warning: FARTHING_CMD is not read: variables that are read have two underscores between their "
+        "parts, as FARTHING__SERVER__PORT",
         "warning: FARTHING_SERVER_PORT is not read: did you mean FARTHING__SERVER__PORT?",
     ]
 
