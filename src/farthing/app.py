@@ -25,7 +25,6 @@ from farthing.brain.contract.memory import MemoryContract
 from farthing.brain.route.rules import Policy, RulesRouter
 from farthing.brain.route.scope import Scopes
 from farthing.cascading import CascadeParts, build_cascades, cascaded
-from farthing.conditions import unknown_words
 from farthing.config import (
     DEFAULT_RULES,
     ENDPOINT_PREFIX,
@@ -79,7 +78,7 @@ from farthing.semantics import (
 )
 from farthing.stores.kv.memory import MemoryStore
 from farthing.stores.kv.sqlite import SqliteStore
-from farthing.stores.private import mend
+from farthing.stores.private import check_state_dir, mend
 from farthing.stores.user_key import user_key
 from farthing.turn import Turn
 from farthing.types import Endpoint, Prompt, Request, Target, Tenant, Terms, replace
@@ -139,6 +138,7 @@ def open_parts(
         ConfigError: a directory cannot be used.
     """
     state_dir = configuration.state_dir(config, env)
+    check_state_dir(state_dir)
     for line in mend(state_dir, config.ledger.path or state_dir / "ledger", databases(config, state_dir)):
         log.warning("%s", line)
     counter = ExactCounter()
@@ -194,15 +194,11 @@ def build(config: Config, parts: Parts) -> Serving:
         ConfigError: something in it names what is not there, or cannot be used.
     """
     parts.redact.learn(*configuration.secrets_of(config, os.environ))
-    for line in configuration.advice(config):
-        log.warning("%s", line)
     catalogue = Catalogue.load().with_overrides(config.prices)
     targets = Targets(config, catalogue)
     check_priced(config, targets)
     policy = policy_version(config)
     rules = build_router(config, targets)
-    for line in unknown_words(config):  # after the router has read every condition
-        log.warning("%s", line)
     scopes = Scopes(config.endpoints, rules, targets.open)
     endpoints = {
         name: replace(build_endpoint(name, endpoint, config), scope=scopes.of_endpoint(name))

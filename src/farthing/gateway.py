@@ -5,20 +5,24 @@ changes nothing. The address, the ledger and the cache's store stay as they were
 """
 
 import asyncio
+import errno
 import gc
 import logging
 import os
 import resource
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import msgspec
 import uvloop
 
 from farthing import config as configuration
 from farthing import heap
+from farthing.advised import advised
 from farthing.app import build, build_stage, open_parts
 from farthing.config import (
     Config,
@@ -40,6 +44,7 @@ from farthing.ledger.drift_file import References
 from farthing.ledger.metrics import Metrics
 from farthing.log import set_up_logging
 from farthing.redact import Redactor
+from farthing.stores.presence import Presence, User
 from farthing.turn import Turn
 
 log = logging.getLogger("farthing.gateway")
@@ -47,6 +52,7 @@ log = logging.getLogger("farthing.gateway")
 ADMIN_CONNECTIONS_MAX = 16
 ADMIN_BODY_BYTES_MAX = 65_536
 ADMIN_QUIET_S = 10.0  # the same while idle and while a request arrives: then the next to end is the quietest
+OTHERS_SHOWN_MAX = 3
 OTHER_FILES = 64  # the ledger, the stores, the listeners
 WATCH_S = 0.3  # a changed file is applied within a second
 SETTLE_S = 0.02  # a file that is being written is not read
@@ -69,7 +75,8 @@ class Gateway:
         loop = asyncio.get_running_loop()
         turn = Turn(loop)
         self._config = config
-        self._address = config.server.host, config.server.port
+        self._started = config
+        """What holds until the end for all that a reload does not change."""
         self._source = source
         self._env = env
         self._stop = asyncio.Event()
@@ -77,6 +84,7 @@ class Gateway:
         self._whole = _ends_its_line(source)
         """The file that runs ended with a line break, so one without is cut."""
         self._reloads = {"applied": 0, "refused": 0, "refused_open": 0}
+        self._presence = Presence(configuration.state_dir(config, env))
         self._references = References(configuration.state_dir(config, env))
         self._reloading = asyncio.Lock()
         self._told: set[asyncio.Task[None]] = set()
@@ -95,6 +103,8 @@ class Gateway:
         )
         self._admission.pressed = self._parts.transport.press
         serving = build(config, self._parts)
+        for line in advised(config, source, env):
+            log.warning("%s", line)
         self._errands.reconfigure(config.errands, serving.steps)
         self._ahead = Precompute(
             self._errands,
@@ -156,16 +166,11 @@ class Gateway:
         """Serve until SIGTERM or SIGINT, then drain. Returns the exit status."""
         loop = asyncio.get_running_loop()
         _check_descriptors(self._config)
-        port = await self._server.start()
+        port = await _listening(self._server, "server", "--port")
         if self._operators is not None:
-            admin = self._config.admin
-            try:
-                admin_port = await self._operators.start()
-            except OSError as error:
-                raise ConfigError(
-                    f"cannot listen on {admin.host}:{admin.port}: {error.strerror}; choose another admin.port"
-                ) from error
-            log.info("operators at %s:%d", admin.host, admin_port)
+            admin_port = await _listening(self._operators, "admin", "admin.port")
+            log.info("operators at %s:%d", self._config.admin.host, admin_port)
+        self._tell_others(port)
         await self._parts.routing.start()
         if self._parts.semantic is not None:
             self._parts.semantic.start()
@@ -206,8 +211,28 @@ class Gateway:
         await self._parts.transport.aclose()
         await self._parts.store.aclose()
         await self._parts.ledger.aclose()
+        self._presence.leave()
         log.info("stopped; %d requests were cut", cut)
         return 0
+
+    def _tell_others(self, port: int) -> None:
+        """Say so where another gateway uses the same state directory. No file breaks by it: each writes
+        segments of its own in the ledger, and what is learned is written whole."""
+        config, where = self._config, configuration.state_dir(self._config, self._env)
+        others = self._presence.enter(User(pid=os.getpid(), address=f"{config.server.host}:{port}"))
+        if not others:
+            return
+        shown = " and ".join(map(str, others[:OTHERS_SHOWN_MAX]))
+        more = f" and {len(others) - OTHERS_SHOWN_MAX} more" if len(others) > OTHERS_SHOWN_MAX else ""
+        ledger = "one ledger, so that `farthing report` adds up both, " if config.ledger.path is None else ""
+        log.warning(
+            "%s uses the state directory %s too: they share %sthe caches kept there and the day's budget for "
+            "errands, and of what each learns only the last written stays; to keep them apart give this one "
+            "a directory of its own, by state_dir in its file or FARTHING__STATE_DIR",
+            f"another gateway ({shown}{more})",
+            where,
+            ledger,
+        )
 
     def stop(self) -> None:
         """Begin to drain, as SIGTERM does."""
@@ -251,12 +276,13 @@ class Gateway:
         self._whole = whole
         if not config.providers and not config.answers:
             raise ConfigError(f"{source}: nothing in it can answer")
-        host = self._address[0]  # where we listen, whatever the file says now
+        host = self._started.server.host  # where we listen, whatever the file says now
         if not loopback(host) and not config.keys and not config.server.allow_keyless:
             raise _Refused(
                 "keys_gone", f"{source}: no key is left and {host} is open to others until a restart; add one"
             )
-        opens = configuration.opening(self._config, config)
+        listening = msgspec.structs.replace(self._config.server, host=host)
+        opens = configuration.opening(msgspec.structs.replace(self._config, server=listening), config)
         if opens is not None:
             raise _Refused(opens[0], f"{source}: {opens[1]}")
         if self._parts.semantic is not None:
@@ -271,19 +297,15 @@ class Gateway:
             config = await asyncio.to_thread(self._read_anew, self._source)
             serving = build(config, self._parts)
             stage = build_stage(config, self._env, serving)
+            advice = await asyncio.to_thread(advised, config, self._source, self._env)
         except (FarthingError, OSError) as error:
             self._refused(error.why if isinstance(error, _Refused) else "not_good")
             log.error("reload refused, the last good configuration stays: %s", error)
             return
-        for name in ("ledger", "state_dir"):
-            if getattr(config, name) != getattr(self._config, name):
-                log.warning("%s changed: that takes a restart", name)
-        if (config.server.host, config.server.port) != self._address:
-            log.warning("server.host or server.port changed: that takes a restart")
-        if config.cache.store != self._config.cache.store:
-            log.warning("cache.store changed: that takes a restart")
-        if config.admin != self._config.admin:
-            log.warning("admin changed: that takes a restart")
+        for line in advice:
+            log.warning("%s", line)
+        for name in _wants_a_restart(self._started, config):
+            log.warning("%s has changed since the start: that takes a restart", name)
         self._edge.serving = serving
         self._parts.routing.serve(config)
         self._serve_quality(config, serving)
@@ -352,6 +374,41 @@ class Gateway:
             **({} if self._parts.semantic is None else self._parts.semantic.gauges()),
             **({} if self._parts.quality is None else self._parts.quality.gauges()),
         }
+
+
+def _wants_a_restart(started: Config, config: Config) -> list[str]:
+    """What of `config` differs from what runs and is not taken by a reload."""
+    pairs: list[tuple[str, object, object]] = [
+        ("ledger", started.ledger, config.ledger),
+        ("state_dir", started.state_dir, config.state_dir),
+        ("server.host", started.server.host, config.server.host),
+        ("server.port", started.server.port, config.server.port),
+        ("cache.store", started.cache.store, config.cache.store),
+        ("admin", started.admin, config.admin),
+        ("log", started.log, config.log),
+    ]
+    return [name for name, runs, wanted in pairs if runs != wanted]
+
+
+async def _listening(server: Server, table: str, port_knob: str) -> int:
+    """Start to listen; the port.
+
+    Raises:
+        ConfigError: the address cannot be had; says which knob to turn.
+    """
+    host, port = server.config.host, server.config.port
+    try:
+        return await server.start()
+    except OSError as error:
+        fix = f"choose another {port_knob}"
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            fix = (
+                f"{host} is no address of this machine: set {table}.host to one, or to 127.0.0.1, or to "
+                "0.0.0.0 for all of them"
+            )
+        elif error.errno in (errno.EACCES, errno.EPERM):
+            fix = f"this user may not have that port: choose a {port_knob} from 1024 on"
+        raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror or error}; {fix}") from error
 
 
 def _check_descriptors(config: Config) -> None:
@@ -467,6 +524,8 @@ def answer_ahead(
         _, parts = open_parts(config, env, Metrics(), loop, Turn(loop), errands=errands, redact=redact)
         try:
             serving = build(config, parts)
+            for line in advised(config, None, env):
+                log.warning("%s", line)
             errands.reconfigure(config.errands, serving.steps)
             ahead = Precompute(
                 errands,
@@ -515,12 +574,13 @@ def run(
     async def main() -> int:
         try:
             gateway = Gateway(config, source=source, env=env, redact=redact)
-            return await gateway.run(ready)
         except OSError as error:
-            server = config.server
+            where = error.filename or configuration.state_dir(config, env)
             raise ConfigError(
-                f"cannot listen on {server.host}:{server.port}: {error.strerror}; choose another --port"
+                f"cannot start: {where}: {error.strerror or error}; let the user that this runs as read and "
+                "write it"
             ) from error
+        return await gateway.run(ready)
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

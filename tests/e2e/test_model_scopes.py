@@ -319,7 +319,8 @@ def test_check_warns_of_what_clients_may_rely_on(tmp_path: Path) -> None:
     assert "providers.a.pass_through: with [[keys]]" in said and "404" in said
     assert "keys[0].endpoint: this key may use no tier but cheap" in said and "403" in said
     meant = bound + 'tiers = ["cheap"]\n' + provider + "pass_through = false\n"
-    assert check(meant, tmp_path).stderr == ""
+    priced = "".join(f'[[prices]]\ntarget = "a/{one}"\ninput = 0\noutput = 0\n' for one in "mn")
+    assert check(meant + priced, tmp_path).stderr == ""
     assert "pass_through" not in check(provider, tmp_path).stderr
 
 

@@ -237,7 +237,10 @@ def test_each_provider_is_asked_in_its_own_way_which_models_the_key_sees(tmp_pat
 def test_a_key_that_is_refused_is_said_and_its_provider_is_in_no_tier(tmp_path: Path) -> None:
     refused = {"/v1/models": (401, {"error": {"message": "no"}})}
     with two_providers(tmp_path, refused, ANTHROPIC) as (_, _, gateway, told):
-        assert "OPENAI_API_KEY was refused (401): openai is left out of the tiers" in told
+        (line,) = [
+            one for one in told.replace("\n  ", " ").splitlines() if "OPENAI_API_KEY was refused" in one
+        ]
+        assert "(401) by openai at http://127.0.0.1:" in line and "which is in no tier: set" in line
         assert "cheap = anthropic/claude-haiku-4-5-20251001" in told
         assert gateway.chat().status == 200
 
@@ -246,7 +249,11 @@ def test_a_refused_key_alone_is_no_start(tmp_path: Path) -> None:
     with scripted({"/v1/models": (401, {"error": {"message": "no"}})}) as openai:
         env = {"OPENAI_API_KEY": "sk-one", "OPENAI_BASE_URL": f"http://127.0.0.1:{openai.port}/v1"}
         said = refused_start(tmp_path, env)
-        assert "OPENAI_API_KEY was refused (401)" in said and "sk-one" not in said
+        place = env["OPENAI_BASE_URL"]
+        assert f"error: OPENAI_API_KEY was refused (401) by openai at {place}" in said
+        assert "set the variable to a key that is valid there, or unset it" in said
+        assert "no provider key that is taken; go on with" in said and "export OPENAI_API_KEY=…" in said
+        assert "no configuration, provider key or local" not in said and "sk-one" not in said
 
 
 @pytest.mark.parametrize(

@@ -87,12 +87,13 @@ def test_check_prints_what_a_good_file_comes_to(tmp_path: Path) -> None:
 
 def test_check_warns_of_a_semantic_cache_without_a_judge_and_only_of_that(tmp_path: Path) -> None:
     base = '[providers.a]\nbase_url = "http://h/v1"\n[tiers.cheap]\ntargets = ["a/first"]\n'
+    base += '[[prices]]\ntarget = "a/first"\ninput = 0\noutput = 0\n'
     unjudged = f'{base}[endpoints.faq.cache.semantic]\nmode = "observe"\n'
     (tmp_path / "farthing.toml").write_text(unjudged)
     told = run("check", cwd=tmp_path)
     assert told.returncode == 0 and tomllib.loads(told.stdout)
     (line,) = told.stderr.splitlines()
-    assert line.startswith("warning: farthing.toml: endpoints.faq.cache.semantic.judge: without a judge")
+    assert line.startswith("warning: farthing.toml:9: endpoints.faq.cache.semantic.judge: without a judge")
     assert "retreat" in line and line.endswith("name a target as its judge")
     assert len(json.loads(run("check", "--json", cwd=tmp_path).stdout)["advice"]) == 1
     (tmp_path / "farthing.toml").write_text(f'{unjudged}judge = "a/first"\n')
@@ -113,11 +114,12 @@ def test_check_warns_of_words_that_no_request_can_have(tmp_path: Path) -> None:
     (tmp_path / "farthing.toml").write_text(
         'providers.a = { base_url = "http://h/v1" }\ntiers.cheap = { targets = ["a/b"] }\n'
         '[[route.rules]]\nwhen = \'task in ["faqs", "qa"]\'\ntier = "cheap"\n'
+        '[[prices]]\ntarget = "a/b"\ninput = 0\noutput = 0\n'
     )
     told = run("check", cwd=tmp_path)
     assert told.returncode == 0
     assert told.stderr == (
-        'warning: farthing.toml: route.rules[0].when: no request has the task "faqs"; write "faq"\n'
+        'warning: farthing.toml:4: route.rules[0].when: no request has the task "faqs"; write "faq"\n'
     )
 
 
@@ -208,6 +210,48 @@ def test_serve_refuses_a_file_that_cannot_answer_or_is_not_there(tmp_path: Path)
     assert "cannot be read" in run("serve", "--config", "none.toml", cwd=tmp_path).stderr
 
 
+@pytest.mark.parametrize(
+    ("variables", "args", "said"),
+    [
+        (
+            {"FARTHING__STATE_DIR": "/dev/null/state"},
+            [],
+            ["error: state_dir: cannot write in /dev/null/state", "or set state_dir, or FARTHING__STATE_DIR"],
+        ),
+        (
+            {"FARTHING__LEDGER__PATH": "/dev/null/ledger"},
+            [],
+            ["error: ledger.path: cannot write in /dev/null/ledger", "or set ledger.path to a directory"],
+        ),
+        (
+            {"FARTHING__SERVER__ALLOW_KEYLESS": "true"},
+            ["--host", "nosuch.invalid"],
+            ["nosuch.invalid is no address of this machine: set server.host"],
+        ),
+        (
+            {"FARTHING__SERVER__ALLOW_KEYLESS": "true"},
+            ["--host", "192.0.2.1"],  # RFC 5737: of nobody
+            ["192.0.2.1 is no address of this machine: set server.host"],
+        ),
+        (
+            {"FARTHING__ADMIN__PORT": "9", "FARTHING__ADMIN__HOST": "127.0.0.1.invalid", "K": "sk"},
+            [],
+            ["127.0.0.1.invalid is no address of this machine: set admin.host"],
+        ),
+    ],
+)
+def test_what_cannot_be_had_at_the_start_is_told_by_its_own_knob(
+    tmp_path: Path, variables: dict[str, str], args: list[str], said: list[str]
+) -> None:
+    (tmp_path / "farthing.toml").write_text(
+        'admin.key = "${K}"\nproviders.a.base_url = "http://127.0.0.1:9/v1"'
+    )
+    told = run("serve", "--port", "0", *args, cwd=tmp_path, **{"K": "sk", **variables})
+    assert told.returncode == 2
+    assert all(part in told.stderr for part in said), told.stderr
+    assert "--port" not in told.stderr
+
+
 def test_options_of_serve_pass_the_same_checks_as_the_file(tmp_path: Path) -> None:
     (tmp_path / "farthing.toml").write_text('providers.a.base_url = "http://h/v1"')
     told = run("serve", "--host", "0.0.0.0", cwd=tmp_path)
@@ -274,3 +318,57 @@ def test_a_limit_on_money_without_a_price_is_refused_with_the_fix(tmp_path: Path
     assert as_json["ok"] is False and "up/free" in as_json["errors"][0]
     (tmp_path / "farthing.toml").write_text(f'{text}[[prices]]\ntarget = "up/free"\ninput = 0\noutput = 0\n')
     assert run("check", cwd=tmp_path).returncode == 0
+
+
+def test_warnings_name_the_line_or_the_variable_as_errors_do(tmp_path: Path) -> None:
+    (tmp_path / "farthing.toml").write_text(
+        '[providers.a]\nbase_url = "http://h"\n\n[tiers.cheap]\ntargets = [\n  "a/m",\n]\n'
+        '[[answers]]\nname = "x"\ntext = "y"\nwhen = \'task == "faqs"\'\n'
+    )
+    told = run("check", cwd=tmp_path, FARTHING__REPORT__BASELINE="a/b")
+    assert [line.split(": ")[1] for line in told.stderr.splitlines()] == [
+        "farthing.toml:2",
+        "farthing.toml:11",
+        "farthing.toml:6",
+        "FARTHING__REPORT__BASELINE",
+    ]
+
+
+def test_check_says_which_variables_are_not_read_or_make_what_the_file_does_not_have(tmp_path: Path) -> None:
+    (tmp_path / "farthing.toml").write_text(
+        'providers.a.base_url = "http://h/v1"\n[endpoints.support-faq]\ntask = "faq"\n'
+    )
+    told = run(
+        "check",
+        cwd=tmp_path,
+        FARTHING_SERVER_PORT="9000",
+        FARTHING_CMD="something else's",
+        FARTHING__ENDPOINTS__NOSUCH__CALLS_MAX="3",
+        FARTHING__ENDPOINTS__NOSUCH__TASK="faq",
+        FARTHING__ENDPOINTS__SUPPORT_FAQ__CALLS_MAX="3",
+        FARTHING_PORT_8960_TCP="tcp://10.0.0.1:8960",  # as Kubernetes sets them
+        FARTHING_SERVICE_HOST="10.0.0.1",
+        FARTHING_PORT="tcp://10.0.0.1:8960",
+    )
+    assert told.returncode == 0
+    assert told.stderr.splitlines() == [
+        "warning: FARTHING__ENDPOINTS__NOSUCH__CALLS_MAX and 1 more make endpoints.nosuch, which the file "
+        'does not have; there is "support-faq"',
+        "warning: FARTHING_CMD is not read: variables that are read have two underscores between their "
+        "parts, as FARTHING__SERVER__PORT",
+        "warning: FARTHING_SERVER_PORT is not read: did you mean FARTHING__SERVER__PORT?",
+    ]
+
+
+def test_check_says_what_has_no_price_once_and_that_a_baseline_needs_one(tmp_path: Path) -> None:
+    (tmp_path / "farthing.toml").write_text(
+        '[providers.a]\nbase_url = "http://h/v1"\n[providers.openai]\nbase_url = "https://api.openai.com/v1"\n'
+        '[tiers.cheap]\ntargets = ["a/m", "openai/gpt-4o-mini"]\n'
+        '[tiers.expensive]\ntargets = ["a/big", "a/m"]\n'
+    )
+    told = run("check", cwd=tmp_path)
+    first, second = told.stderr.splitlines()
+    assert first.startswith("warning: farthing.toml:6: tiers.cheap.targets[0]: a/m has no known price")
+    assert 'add [[prices]] with target = "a/m"' in first
+    assert "farthing.toml:8: tiers.expensive.targets[0]: a/big has no known price" in second
+    assert "compared with it as the baseline, is unknown" in second

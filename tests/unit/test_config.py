@@ -181,6 +181,73 @@ def test_single_mistakes_are_refused(text: str, said: str) -> None:
     assert said in faults(text)[0]
 
 
+@pytest.mark.parametrize(
+    ("text", "fix"),
+    [
+        ('[keys]\ntenant = "a"', "keys: expected a list, got a table; write [[keys]], once for each"),
+        ("[endpoints.a.cache.keys]", "write [[endpoints.a.cache.keys]], once for each"),
+        ('guard.deny = { contains = ["a"] }', "write [[guard.deny]], once for each"),
+        ("[[server]]\nport = 1", "server: expected a table, got a list; write [server]"),
+        ('[[providers]]\nbase_url = "http://h/v1"', "write [providers.NAME]"),
+        ('[[providers.a]]\nbase_url = "http://h/v1"', "write [providers.a]"),
+        ('[[cache.store]]\nkind = "memory"', "write [cache.store]"),
+        ('[[aliases]]\nsmall = "cheap"', "write [aliases]"),
+    ],
+)
+def test_brackets_of_the_wrong_number_are_told_with_the_right_ones(text: str, fix: str) -> None:
+    assert faults(text)[0].endswith(fix)
+
+
+@pytest.mark.parametrize(
+    ("host", "fix"),
+    [
+        ("", 'write "127.0.0.1" for this machine alone'),
+        ("256.1.1.1", 'write "127.0.0.1" for this machine alone'),
+        ("my host", 'write "127.0.0.1" for this machine alone'),
+        ("0.0.0.0:8960", 'write "0.0.0.0", and the port 8960 as port'),
+        ("http://localhost:8960/", 'write "localhost", and the port 8960 as port'),
+        ("[::1]", 'write "::1", without brackets'),
+    ],
+)
+def test_a_host_that_is_no_address_is_told_as_that_and_nothing_else(host: str, fix: str) -> None:
+    (told,) = faults(f'server.host = "{host}"')
+    assert told.startswith(f'farthing.toml:1: server.host: "{host}" is no address') and fix in told
+    (told,) = faults(f'admin = {{ port = 1, host = "{host}" }}')
+    assert told.startswith(f'farthing.toml:1: admin.host: "{host}" is no address') and fix in told
+
+
+@pytest.mark.parametrize("host", ["localhost", "::1", "llm.example.com", "my-host", "my_service", "host."])
+def test_an_address_or_a_name_is_a_host(host: str) -> None:
+    assert config.loads(f'server = {{ host = "{host}", allow_keyless = true }}', {}).server.host == host
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["${0_KEY}", "${OPENAI-KEY}", "${}", "$KEY", "${KEY:-x}", "{{ KEY }}", "%KEY%", "env:KEY", "${MINE"],
+)
+def test_what_names_no_variable_is_told_as_that_with_a_name_that_does(written: str) -> None:
+    for text in (
+        f'[[keys]]\ntenant = "a"\nkey = "{written}"',
+        f'[providers.0]\nbase_url = "http://h/v1"\napi_key = "{written}"',
+        f'[providers.0]\nbase_url = "http://h/v1"\nproxy = "{written}"',
+    ):
+        (told,) = faults(text)
+        assert "this names no environment variable" in told and written not in told
+        fix = told.split('write "')[1].split('"')[0]
+        config.loads(text.replace(written, fix), {fix[2:-1]: "http://h:1"})
+
+
+def test_a_variable_where_none_is_taken_is_told_with_what_works_there() -> None:
+    (told,) = faults('[[keys]]\ntenant = "${TENANT}"\nkey = "${OPENAI_API_KEY}"')
+    assert told.endswith(
+        "keys[0].tenant: only secrets are taken from the environment like this; write the text itself"
+    )
+    (told,) = faults('providers.a.base_url = "${0_URL}"')
+    assert told.endswith("set FARTHING__PROVIDERS__A__BASE_URL instead")
+    (told,) = faults('providers.a.base_url = "https://${HOST}/v1"')
+    assert "only secrets are taken from the environment like this; write the whole URL" in told
+
+
 def test_what_is_open_is_allowed_with_keys_or_on_purpose_or_on_loopback() -> None:
     config.loads('server = { host = "0.0.0.0", allow_keyless = true }', {})
     config.loads('server.host = "0.0.0.0"\n[[keys]]\ntenant = "a"\nkey = "${K}"', {"K": "sk"})

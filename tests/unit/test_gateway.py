@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from farthing import app
-from farthing.config import load
+from farthing.config import key_digest, load
 from farthing.errors import ConfigError
 from farthing.gateway import Gateway
 from farthing.stores.user_key import user_key
@@ -121,3 +121,93 @@ def test_a_fault_of_ours_at_a_reload_is_logged_and_counted_and_the_next_one_is_a
     with caplog.at_level(logging.ERROR, "farthing.gateway"):
         asyncio.run(go())
     assert "RuntimeError: a fault of ours" in caplog.text and "Traceback" in caplog.text
+
+
+def test_what_takes_a_restart_is_told_by_what_runs_and_not_by_the_last_reload(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, state = tmp_path / "farthing.toml", tmp_path / "state"
+    as_it_runs = CONFIG.format(state=state, text="one").replace("port = 0", 'port = 0\nhost = "0.0.0.0"')
+    as_it_runs = as_it_runs.replace("[server]", "[server]\nallow_keyless = true")
+    moved = as_it_runs.replace("/state", "/other").replace("0.0.0.0", "127.0.0.1") + (
+        '[log]\nlevel = "warning"\n[errands]\nat_once = 7\n'
+    )
+
+    async def go() -> None:
+        path.write_text(as_it_runs)
+        gateway = Gateway(load(path, {}), source=path, env={})
+        ready = asyncio.Event()
+        running = asyncio.ensure_future(gateway.run(lambda port: ready.set()))
+        await ready.wait()
+
+        async def told(text: str) -> set[str]:
+            async with gateway._reloading:  # what watches the file reads it before, or as it is from now on
+                caplog.clear()
+                path.write_text(text)
+            await gateway.reload()
+            return {
+                record.getMessage().removesuffix(" has changed since the start: that takes a restart")
+                for record in caplog.records
+                if "takes a restart" in record.getMessage()
+            }
+
+        waiting = {"state_dir", "server.host", "log", "errands.at_once"}
+        assert await told(moved) == waiting
+        assert await told(f"{moved}# touched\n") == waiting, "still not what runs"
+        assert await told(as_it_runs) == set(), "what runs is what the file says again"
+        assert await told(as_it_runs.replace("allow_keyless = true", "")) == set(), "refused: open to others"
+        assert gateway._gauges()["reloads_refused"] == 1
+        gateway.stop()
+        assert await running == 0
+
+    with caplog.at_level(logging.INFO, "farthing"):
+        asyncio.run(go())
+
+
+def test_a_file_that_says_again_where_we_listen_opens_nothing(tmp_path: Path) -> None:
+    path, state = tmp_path / "farthing.toml", tmp_path / "state"
+    key = f'[[keys]]\ntenant = "t"\ndigest = "{key_digest("sk-one")}"\n'
+    as_it_runs = (
+        CONFIG.format(state=state, text="one").replace("port = 0", 'port = 0\nhost = "0.0.0.0"') + key
+    )
+
+    async def go() -> None:
+        path.write_text(as_it_runs)
+        gateway = Gateway(load(path, {}), source=path, env={})
+        ready = asyncio.Event()
+        running = asyncio.ensure_future(gateway.run(lambda port: ready.set()))
+        await ready.wait()
+        for text in (as_it_runs.replace("0.0.0.0", "127.0.0.1"), as_it_runs):
+            path.write_text(text)
+            await gateway.reload()
+        assert gateway._gauges()["reloads_refused"] == 0
+        gateway.stop()
+        assert await running == 0
+
+    asyncio.run(go())
+
+
+def test_the_start_and_each_reload_warn_with_the_line_in_the_file(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, state = tmp_path / "farthing.toml", tmp_path / "state"
+    text = CONFIG.format(state=state, text="one")
+    line = text[: text.index("targets")].count("\n") + 1
+    said = "tiers.cheap.targets[0]: a/small has no known price"
+
+    async def go() -> None:
+        path.write_text(text)
+        gateway = Gateway(load(path, {}), source=path, env={"FARTHING_PORT": "1"})
+        ready = asyncio.Event()
+        running = asyncio.ensure_future(gateway.run(lambda port: ready.set()))
+        await ready.wait()
+        assert f"{path}:{line}: {said}" in caplog.text
+        assert "FARTHING_PORT is not read: did you mean FARTHING__SERVER__PORT?" in caplog.text
+        path.write_text(f"# one line more\n{text}")
+        await gateway.reload()
+        assert f"{path}:{line + 1}: {said}" in caplog.text
+        gateway.stop()
+        assert await running == 0
+
+    with caplog.at_level(logging.WARNING, "farthing"):
+        asyncio.run(go())

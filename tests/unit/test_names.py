@@ -330,3 +330,43 @@ def test_what_neither_chats_nor_embeds_is_not_offered() -> None:
         assert not can_be_asked(name), name
     for name in ("gpt-5-mini", "text-embedding-3-small", "gpt-4o-audio-preview", "gemini-2.5-flash-image"):
         assert can_be_asked(name), name
+
+
+OURS = """
+[tiers.cheap]
+targets = ["up/small"]
+[tiers.gpt-5]
+targets = ["up/small"]
+[endpoints.support-faq]
+task = "faq"
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("chaep", "did you mean cheap?"),
+        ("cheep", "did you mean cheap?"),
+        ("chep", "did you mean cheap?"),
+        ("Cheap", "did you mean cheap"),
+        ("atuo", "did you mean auto?"),
+        ("support-faq", "did you mean farthing/support-faq?"),
+        ("suport-faq", "did you mean farthing/support-faq?"),
+    ],
+)
+def test_a_slip_in_a_name_of_ours_is_no_model_of_the_only_provider(name: str, wanted: str) -> None:
+    said = meant(name, "up", more=OURS)
+    assert said.startswith(f'there is no model "{name}": {wanted}')
+    assert said.endswith(f"A model that is not listed is asked for by its provider: up/{name}")
+    assert meant(f"up/{name}", "up", more=OURS) == f"up/{name}"
+    assert meant(name, "up", more=OURS, up=[name]) == f"up/{name}", "the provider has it"
+
+
+@pytest.mark.parametrize("name", ["cheapest", "cheap2", "gpt-6", "gpt-52", "chip", "support", "made-up"])
+def test_what_is_not_just_a_slip_goes_to_the_only_provider(name: str) -> None:
+    assert meant(name, "up", more=OURS) == f"up/{name}"
+
+
+def test_a_model_of_the_price_list_is_never_taken_for_a_slip() -> None:
+    tiers = '[tiers.gpt-4o-minis]\ntargets = ["openai/gpt-5"]\n'
+    assert meant("gpt-4o-mini", "openai", more=tiers) == "openai/gpt-4o-mini"

@@ -145,9 +145,10 @@ def test_the_ledger_is_that_of_the_configuration_which_serve_would_find_and_is_n
         run("report")
     assert f"no ledger at {where} ({why}): " in str(missing.value) and "--ledger" in str(missing.value)
     ledger(where, receipt(0))
-    assert run("report").splitlines()[0] == f"ledger {where} ({why})"
+    assert run("report", columns=1_000).splitlines()[0] == f"ledger {where} ({why})"
     found = told(run, "report")
     assert found["ledgers"] == [str(where)] and found["requests"] == 1
+    monkeypatch.setenv("COLUMNS", "1000")
     for words in (
         ("explain", "r0"),
         ("quality",),
@@ -441,3 +442,35 @@ def test_a_receipt_of_before_keys_were_noted_is_read_with_an_unknown_one() -> No
     future = [getattr(receipt(8), name) for name in Receipt.__struct_fields__]
     row = rows.RowReader(head, live=False).row(rows.encode((rows.RECEIPT, [*future, "x"])))
     assert isinstance(row, Receipt) and row.key == "b2:1a2b3c4d"
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_a_baseline_without_a_price_is_named_and_not_called_undeclared(
+    here: Path, run: Run, columns: int
+) -> None:
+    unpriced: dict[str, object] = {"baseline_nusd": None, "baseline_target": "up/[big]"}
+    ledger(here / "one", *(receipt(number, **unpriced) for number in range(3)))
+    said = " ".join(run("report", "--ledger", "one", columns=columns).split())
+    assert "Savings: unknown; the baseline up/[big] has no known price; add it to [[prices]]" in said
+    assert "not compared: 3 requests" in said and "declared" not in said
+    ledger(here / "two", receipt(9), *(receipt(number, **unpriced) for number in range(3)))
+    said = " ".join(run("report", "--ledger", "two", columns=columns).split())
+    assert "with x/big, over 1 requests" in said
+    assert "3 requests without a known cost or baseline; the baseline up/[big] has no known price" in said
+    assert told(run, "report", "--ledger", "two")["savings"]["baselines_unpriced"] == ["up/[big]"]
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120])
+def test_explain_and_the_line_of_the_ledger_fit_the_terminal_and_lose_nothing(
+    here: Path, run: Run, capsys: pytest.CaptureFixture[str], columns: int
+) -> None:
+    path = ledger(here / "a-directory-with-a-rather-long-name" / "for-a-ledger" / "ledger", receipt(1))
+    words = ("explain", "r1", "--ledger", str(path))
+    narrow = run(*words, columns=columns)
+    wide = run(*words, columns=1_000)
+    assert wide.split() == narrow.split()
+    assert all(len(row) <= columns or " " not in row.strip() for row in narrow.splitlines())
+    labels = [row.split()[0] for row in wide.splitlines()]
+    assert [row.split()[0] for row in narrow.splitlines() if row[2:3] != " "] == labels
+    for row in run("report", "--ledger", str(path), columns=columns).splitlines()[:3]:
+        assert len(row) <= columns or " " not in row.strip()

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 from tests.asking import ACME
-from tests.wired import parts_in_memory
 
-from farthing.app import build
+from farthing.advised import advised
 from farthing.brain.cache.semantic.certificate import Certificate, Scope, certificate_path, save
 from farthing.brain.cache.semantic.scope import PARTITIONING
 from farthing.brain.cache.semantic.terms import in_language
@@ -18,7 +17,6 @@ from farthing.certificates import uncertified_languages
 from farthing.config import Config, RemoteEmbedderConfig, SemanticConfig, loads
 from farthing.edge.openai import Asked, Reader
 from farthing.errors import ConfigError, InvalidRequest
-from farthing.ledger.memory import MemoryLedger
 from farthing.models.embed.onnx import OnnxEmbedder
 from farthing.semantics import (
     GAUGES,
@@ -312,16 +310,11 @@ def test_no_store_leaves_the_cache_out_and_no_cache_reads_nothing() -> None:
     assert read(DEFAULT_ENDPOINT, cache_control="no-cache").endpoint.semantic is None
 
 
-def test_the_start_warns_of_an_endpoint_without_a_judge(caplog: pytest.LogCaptureFixture) -> None:
-    async def run(text: str) -> None:
-        parts = parts_in_memory(MemoryLedger())
-        build(loads(text, {}), parts)
-        await parts.transport.aclose()
+def test_an_endpoint_without_a_judge_is_warned_of() -> None:
+    def warned(text: str) -> list[str]:
+        lines = advised(loads(BASE + text, {}), None, {})
+        return [line.partition(":")[0] for line in lines if "judge" in line]
 
-    asyncio.run(run(BASE + '[endpoints.faq.cache.semantic]\nmode = "observe"\n'))
-    assert [r.getMessage().partition(":")[0] for r in caplog.records if "judge" in r.getMessage()] == [
-        "endpoints.faq.cache.semantic.judge"
-    ]
-    caplog.clear()
-    asyncio.run(run(BASE + '[endpoints.faq.cache.semantic]\nmode = "observe"\njudge = "a/first"\n'))
-    assert not caplog.records
+    unjudged = '[endpoints.faq.cache.semantic]\nmode = "observe"\n'
+    assert warned(unjudged) == ["endpoints.faq.cache.semantic.judge"]
+    assert warned(f'{unjudged}judge = "a/first"\n') == []

@@ -12,7 +12,8 @@ import click
 import msgspec
 
 from farthing import config as configuration
-from farthing.cli.reading import config_option, tell
+from farthing.cli.reading import config_option
+from farthing.cli.screen import tell
 from farthing.errors import ConfigError
 from farthing.insight import source
 from farthing.insight.source import Settings

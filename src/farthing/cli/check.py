@@ -8,9 +8,10 @@ import click
 import msgspec
 
 from farthing import config as configuration
+from farthing.advised import advised
 from farthing.brain.route.expression import Expression
 from farthing.certificates import uncertified_languages
-from farthing.conditions import unknown_words
+from farthing.cli.screen import tell
 from farthing.errors import ConfigError
 from farthing.upstreams import build_provider
 
@@ -39,18 +40,17 @@ def command(file: Path | None, as_json: bool, schema: bool) -> int:
             raise
         _print({"ok": False, "file": str(path), "errors": str(why).split("\n")})
         return 2
-    advice = (
-        *configuration.advice(config),
-        *unknown_words(config),
+    here = (
         *_faults_of_environment(config),
         *uncertified_languages(config, configuration.state_dir(config, os.environ)),
     )
+    advice = advised(config, path, os.environ, here)
     if as_json:
         plain = configuration.plain(config)
         _print({"ok": True, "file": str(path), "config": plain, "advice": advice})
     else:
         for line in advice:
-            click.echo(f"warning: {path}: {line}", err=True)
+            tell(f"warning: {line}")
         click.echo(
             f"# {path} is good. What it comes to, defaults included:\n\n{configuration.render(config)}",
             nl=False,

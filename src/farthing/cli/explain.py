@@ -1,11 +1,13 @@
 """`farthing explain`: the story of one request."""
 
+import sys
 from pathlib import Path
 
 import click
 import msgspec
 
 from farthing.cli.reading import config_option, ledgers_option, located
+from farthing.cli.screen import columns, wrapped
 from farthing.insight import explain, whereto
 from farthing.ledger import read
 from farthing.ledger.rows import Intent
@@ -39,5 +41,7 @@ def command(
         more = {"missing": missing} if beside is None else whereto.to_json(beside)
         click.echo(msgspec.json.encode({**explain.to_json(row), **more}))
     else:
-        click.echo("\n".join(explain.story(row, beside, missing)))
+        width = columns(sys.stdout)
+        story = explain.story(row, beside, missing)
+        click.echo("\n".join(wrapped(line, width, explain.INDENT) for line in story))
     return 0

@@ -1,19 +1,30 @@
 """What there is to answer with where no file says so: provider keys in the environment, local servers."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from farthing import config as configuration
 from farthing.cli.itself import own_command
 from farthing.config import Config
 from farthing.errors import ConfigError
 
+if TYPE_CHECKING:
+    from farthing.models.detect import Hosted
+
 NOTHING_FOUND = "nothing to answer with: no configuration, provider key or local model server; go on with"
+NONE_TAKEN = (
+    "nothing to answer with: no configuration, no local model server, and no provider key that is taken"
+)
 
 
-def _ways_on(command: str) -> str:
-    """What to do where nothing is found, a line each."""
-    ways = (
+def _ways_on(command: str, refused: "Sequence[Hosted]") -> str:
+    """What to do where nothing is found, a line each; first of all with the keys that were refused."""
+    ways = [
+        (f"export {one.api_key.name}=…", f"a key that is valid at {one.preset.name}; this one was refused")
+        for one in refused
+    ]
+    ways += (
         (f"{command} demo", "everything offline, with simulated models"),
         (
             "export OPENAI_API_KEY=…",
@@ -22,7 +33,8 @@ def _ways_on(command: str) -> str:
         ("ollama serve", "or vLLM, llama-server, LM Studio with a model loaded, on this machine"),
         (f"{command} serve --config FILE", "see docs/configuration.md"),
     )
-    return "\n".join([NOTHING_FOUND, *(f"  {way:<34} {about}" for way, about in ways)])
+    told = [f"{NONE_TAKEN}; go on with"] if refused else [NOTHING_FOUND]
+    return "\n".join([*told, *(f"  {way:<34} {about}" for way, about in ways)])
 
 
 def found_here(env: Mapping[str, str]) -> tuple[Config, list[str]]:
@@ -41,6 +53,6 @@ def found_here(env: Mapping[str, str]) -> tuple[Config, list[str]]:
     found = asyncio.run(look_around(env, own_port))
     config, lines = config_from(found, Catalogue.load())
     if not found:
-        how = _ways_on(own_command())
-        raise ConfigError("\n".join([*lines, how] if found.hosted else [*found.notes, how]))
+        refused = [one for one in found.hosted if one.said is not None and one.said.refused]
+        raise ConfigError("\n".join([*found.notes, _ways_on(own_command(), refused)]))
     return config, lines

@@ -9,6 +9,7 @@ from typing import NoReturn
 import click
 
 from farthing import __version__
+from farthing.cli.screen import tell
 from farthing.errors import ConfigError, FarthingError
 from farthing.stores.private import UMASK
 
@@ -91,7 +92,7 @@ def main(args: list[str] | None = None) -> NoReturn:
         sys.exit(130)  # 128 + SIGINT, as shells have it
     except FarthingError as why:
         told = [line if line.startswith(" ") else f"error: {line}" for line in str(why).split("\n")]
-        click.echo("\n".join(told), err=True)
+        tell(*told)
         sys.exit(MISUSED if isinstance(why, ConfigError) else FAILED)
     except BrokenPipeError:
         os.dup2(
@@ -99,7 +100,7 @@ def main(args: list[str] | None = None) -> NoReturn:
         )  # else the end of the process writes on
         sys.exit(FAILED)
     except OSError as why:
-        click.echo(f"error: {_of_system(why)}", err=True)
+        tell(f"error: {_of_system(why)}")
         sys.exit(FAILED)
     sys.exit(status if isinstance(status, int) else OK)
 

@@ -12,8 +12,8 @@ import msgspec
 
 from farthing import config as configuration
 from farthing.brain.route.expression import Expression
-from farthing.cli.reading import config_option, tell
-from farthing.cli.screen import console
+from farthing.cli.reading import config_option
+from farthing.cli.screen import console, tell
 from farthing.config import Config, MemoryStoreConfig
 from farthing.errors import ConfigError, FarthingError
 from farthing.insight import layout

@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 import msgspec
 
-from farthing.cli.reading import config_option, ledgers_option, located, tell
-from farthing.cli.screen import console
+from farthing.cli.reading import config_option, ledgers_option, located
+from farthing.cli.screen import console, tell
 from farthing.cli.since import SINCE_HELP, UNTIL_HELP, span_of
 from farthing.insight import source
 

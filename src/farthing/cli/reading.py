@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from farthing.cli.screen import tell
 from farthing.insight import source
 from farthing.insight.source import Settings, Source
 
@@ -74,8 +75,3 @@ def warn_of_unknown(endpoint: str, known: Settings) -> None:
     if known.file is not None and endpoint not in ("default", *known.config.endpoints):
         there = source.listed(sorted(known.config.endpoints)) or "none"
         tell(f"warning: {known.file} has no endpoint {endpoint!r}; there are {there}")
-
-
-def tell(line: str) -> None:
-    """Beside the output, so that what reads it gets only that."""
-    click.echo(line, err=True)

@@ -1,5 +1,6 @@
 """`farthing report`: what requests cost and saved, by what one asks for, and which of them failed."""
 
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,8 +8,8 @@ from pathlib import Path
 import click
 import msgspec
 
-from farthing.cli.reading import config_option, ledgers_option, located, tell
-from farthing.cli.screen import console
+from farthing.cli.reading import config_option, ledgers_option, located
+from farthing.cli.screen import columns, console, tell, wrapped
 from farthing.cli.since import SINCE_HELP, UNTIL_HELP, span_of
 from farthing.insight import source, standing
 from farthing.insight.groups import DIMENSIONS
@@ -114,7 +115,7 @@ def _report(
         click.echo(msgspec.json.encode(report))
     else:
         screen = console()
-        screen.print(where.line(), markup=False, soft_wrap=True)
+        click.echo(wrapped(where.line(), columns(sys.stdout)))
         reports.render(report, screen, limit)
     _warn(where, endpoint, report.requests, report.endpoints_seen, span)
     return 0
@@ -139,7 +140,7 @@ def _failures(
         click.echo(msgspec.json.encode(found))
     else:
         screen = console()
-        screen.print(where.line(), markup=False, soft_wrap=True)
+        click.echo(wrapped(where.line(), columns(sys.stdout)))
         for line in failed.render(found):
             screen.print(line)
     _warn(where, endpoint, found.requests, found.endpoints_seen, span)

@@ -3,7 +3,7 @@
 import json
 import os
 import shlex
-import textwrap
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,10 +13,11 @@ from farthing import __version__
 from farthing import config as configuration
 from farthing.brain.route.expression import Expression
 from farthing.cli.found import found_here
+from farthing.cli.screen import columns, wrapped
 from farthing.config import Config
 from farthing.errors import ConfigError
 
-COLUMNS = 80
+COLUMNS = 80  # of a log or a pipe, where a person reads it all the same
 
 
 @click.command("serve")
@@ -41,21 +42,14 @@ def command(file: Path | None, host: str | None, port: int | None, detect: bool)
         config, lines = _detected(env)
     else:
         raise ConfigError("no configuration file: give --config FILE, or leave out --no-detect")
-    click.echo("\n".join([f"farthing {__version__}", *(row for line in lines for row in _wrapped(line))]))
+    width = columns(sys.stdout) or COLUMNS
+    click.echo("\n".join([f"farthing {__version__}", *(wrapped(line, width) for line in lines)]))
     from farthing import gateway  # all of it: not needed to be told that the file is wrong
 
     def ready(listening_port: int) -> None:
         click.echo("\n".join(_introduction(config, listening_port, env)))
 
     return gateway.run(config, source=source, env=env, ready=ready)
-
-
-def _wrapped(line: str) -> list[str]:
-    """A line in rows that a terminal shows as they are; a name or an address is never broken."""
-    rows = textwrap.wrap(
-        line, COLUMNS, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
-    )
-    return rows or [line]
 
 
 def _overridden(env: Mapping[str, str], host: str | None, port: int | None) -> dict[str, str]:
@@ -75,7 +69,9 @@ def _from_file(source: Path, env: Mapping[str, str]) -> tuple[Config, list[str]]
 def _detected(env: Mapping[str, str]) -> tuple[Config, list[str]]:
     config, lines = found_here(env)
     # Through the text and back: the variables and the checks apply to it as to any file.
-    return configuration.loads(configuration.render(config), env, name="found"), lines
+    served = configuration.loads(configuration.render(config), env, name="found")
+    told = (*configuration.making(configuration.plain(config), env), *configuration.unread(env))
+    return served, [*lines, *(f"warning: {line}" for line in told)]
 
 
 def _introduction(config: Config, port: int, env: Mapping[str, str]) -> list[str]:

@@ -71,11 +71,13 @@ from farthing.config.read import (
     default_file,
     load,
     loads,
+    placed,
 )
 from farthing.config.secret import Secret, key_digest
 from farthing.config.secrets import secrets_of
 from farthing.config.show import plain, render, schema, written
 from farthing.config.table import Table
+from farthing.config.variables import making, unread
 from farthing.config.versions import answers_version, policy_version
 
 __all__ = [
@@ -148,13 +150,16 @@ __all__ = [
     "load",
     "loads",
     "loopback",
+    "making",
     "meanings",
     "opening",
+    "placed",
     "plain",
     "policy_version",
     "render",
     "schema",
     "secrets_of",
     "state_dir",
+    "unread",
     "written",
 ]

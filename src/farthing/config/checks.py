@@ -37,6 +37,8 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _ORIGIN = re.compile(
     r"\*|(?!http://[^/]*:80/?$|https://[^/]*:443/?$)[a-z][a-z0-9+.-]*://[^/?#@*\s]+/?", re.IGNORECASE
 )
+_HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
+_HOST_CHARS_MAX = 253
 _LANGUAGE = re.compile(r"[a-z]{2}")
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 _MAY_BE_ZERO = frozenset(
@@ -481,6 +483,10 @@ class Checks:
         admin = self.config.admin
         if admin.port is None:
             return
+        fault = fault_of_host(admin.host)
+        if fault:
+            yield ("admin", "host"), fault
+            return
         if not loopback(admin.host) and admin.key is None:
             yield ("admin", "host"), f'{admin.host} is open to others; set key = "${{NAME}}" beside it'
         if admin.port and (admin.host, admin.port) == (self.config.server.host, self.config.server.port):
@@ -488,7 +494,10 @@ class Checks:
 
     def _listener(self) -> Faults:
         server = self.config.server
-        if not loopback(server.host) and not self.config.keys and not server.allow_keyless:
+        fault = fault_of_host(server.host)
+        if fault:
+            yield ("server", "host"), fault
+        elif not loopback(server.host) and not self.config.keys and not server.allow_keyless:
             yield (
                 ("server", "host"),
                 (
@@ -515,11 +524,37 @@ def loopback(host: str) -> bool:
         return False
 
 
+def fault_of_host(host: str) -> str:
+    """Why nothing can listen on `host`, as far as its letters tell, with the fix; empty when it can."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        pass
+    else:
+        return ""
+    numbers = all(part.isdecimal() for part in host.split("."))
+    if len(host) <= _HOST_CHARS_MAX and _HOST_NAME.fullmatch(host) and not numbers:
+        return ""
+    meant = '; write "127.0.0.1" for this machine alone, or "0.0.0.0" for all its addresses'
+    bare = host.rpartition("//")[2].strip("/")
+    name, colon, port = bare.rpartition(":")
+    if colon and port.isdecimal() and name.count(":") == 0:
+        return f"{quoted(host)} is no address: write {quoted(name or '0.0.0.0')}, and the port {port} as port"
+    if bare.startswith("[") and bare.endswith("]"):
+        return f"{quoted(host)} is no address: write {quoted(bare[1:-1])}, without brackets"
+    return f"{quoted(host)} is no address{meant}"
+
+
 def fault_of_base_url(text: str) -> str:
     """Why `text` can be no provider's address, in words that do not repeat it; empty when it can."""
     url = _split(text)
     if url is None:
         return 'expected an URL such as "https://api.example.com/v1"'
+    if "${" in text:
+        return (
+            "only secrets are taken from the environment like this; write the whole URL, or set it by its "
+            "FARTHING__… variable"
+        )
     if url.username or url.password or url.query or url.fragment:
         return "an URL without user, password, query and fragment is expected"
     return ""

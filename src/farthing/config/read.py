@@ -5,7 +5,7 @@ Secrets are written `"${NAME}"` and taken from the environment; nothing else is.
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
@@ -15,16 +15,21 @@ from farthing.config.checks import Checks, Condition
 from farthing.config.knobs import Config
 from farthing.config.secret import Address, Secret
 from farthing.config.strict import FromVariable, Leaf, Reader, described, dotted, quoted
+from farthing.config.variables import PREFIX, making, unread
 from farthing.errors import ConfigError
 from farthing.toml import Path as Where
 
 CONFIG_BYTES_MAX = 1_048_576  # a configuration is written by hand; a generated one of 100x size is a mistake
 DEFAULT_NAME = Path("farthing.toml")
-ENV_PREFIX = "FARTHING__"
+ENV_PREFIX = PREFIX
 FAULTS_SHOWN_MAX = 20
 VALUES = '; write "text", a number, true, false, ["a list"] or { a = "table" }'
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_LIKE_A_VARIABLE = re.compile(r"\$\{[^{}]*\}?|\$\w+|\$?\{\{[^{}]*\}\}|%\w+%|env[:.]\w+|os\.environ/\w+")
+"""Other ways to write one, as in shells, templates and the files of other programs."""
+_BRACED = re.compile(r"\$\{[A-Za-z0-9_.:-]*\}")
+_IN_A_VARIABLE = re.compile(r"[A-Za-z0-9-]+(_[A-Za-z0-9-]+)*")
 _SYNTAX = re.compile(
     r"(?P<what>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)", re.DOTALL
 )
@@ -102,8 +107,51 @@ def loads(
         for path, message in Checks(config, condition).faults():
             reader.fault(path, message)
     if reader.faults:
-        raise ConfigError(_told(reader.faults, toml.lines(text), variables, name))
+        raise ConfigError(_told(reader.faults, Places(toml.lines(text), variables, name)))
     return cast(Config, config)
+
+
+def placed(advice: Iterable[str], path: Path, env: Mapping[str, str]) -> list[str]:
+    """`advice` about the file at `path`, whose lines begin with their key or with none, each with the place
+    where that key was said before it. What is said of variables comes last: those that make what the file
+    does not have, and those that are not read."""
+    places, table = Places({}, {}, str(path)), dict[str, Any]()
+    try:
+        text = path.read_text("utf-8-sig").replace("\r\n", "\n")
+        table = tomllib.loads(text, parse_float=Decimal)
+        places = Places(toml.lines(text), {}, str(path))
+    except (OSError, ValueError, RecursionError):
+        pass  # it has changed since it was read
+    told = [*making(table, env), *unread(env)]
+    places.variables = _override(table, env, Reader({}))
+    return [*(places.before(line) for line in advice), *told]
+
+
+class Places:
+    """Where what a path names was said: on a line of the file, or by a variable."""
+
+    def __init__(self, lines: Mapping[Where, int], variables: Mapping[Where, str], name: str) -> None:
+        self.lines = lines
+        self.variables = variables
+        self.name = name
+
+    def of(self, path: Where) -> tuple[int, str]:
+        """The line, which is beyond all where there is none, and the place in words."""
+        for length in range(len(path), 0, -1):
+            if path[:length] in self.variables:
+                return CONFIG_BYTES_MAX, self.variables[path[:length]]
+            if path[:length] in self.lines:
+                line = self.lines[path[:length]]
+                return line, f"{self.name}:{line}"
+        return CONFIG_BYTES_MAX, self.name
+
+    def before(self, told: str) -> str:
+        """`told`, which may begin with a key, with its place before it."""
+        known = {dotted(path): path for path in (*self.lines, *self.variables)}
+        key = told.partition(": ")[0]
+        while key and key not in known:
+            key = key[: max(key.rfind("."), key.rfind("["), 0)]
+        return f"{self.of(known[key])[1] if key else self.name}: {told}"
 
 
 def _syntax_fault(why: tomllib.TOMLDecodeError, text: str, name: str) -> str:
@@ -141,27 +189,17 @@ def _syntax_words(what: str, key: str, rest: str) -> tuple[str, str]:
     return what, ""
 
 
-def _told(
-    faults: list[tuple[Where, str]], lines: dict[Where, int], variables: dict[Where, str], name: str
-) -> str:
+def _told(faults: list[tuple[Where, str]], places: Places) -> str:
     """All faults, in the order of the file, those of variables last."""
     told: list[tuple[int, str]] = []
     for path, message in faults:
-        line, place = CONFIG_BYTES_MAX, name
-        for length in range(len(path), 0, -1):
-            if path[:length] in variables:
-                place = variables[path[:length]]
-                break
-            if path[:length] in lines:
-                line = lines[path[:length]]
-                place = f"{name}:{line}"
-                break
+        line, place = places.of(path)
         about = path[:-1] if message.startswith("unknown key") else path
         told.append((line, f"{place}: {dotted(about)}: {message}" if about else f"{place}: {message}"))
     told.sort(key=lambda one: one[0])
     shown = [line for _, line in told[:FAULTS_SHOWN_MAX]]
     if len(told) > FAULTS_SHOWN_MAX:
-        shown.append(f"{name}: and {len(told) - FAULTS_SHOWN_MAX} more")
+        shown.append(f"{places.name}: and {len(told) - FAULTS_SHOWN_MAX} more")
     return "\n".join(shown)
 
 
@@ -193,7 +231,12 @@ def _secret_reader(env: Mapping[str, str], unset: str | None) -> Leaf:
         found = _VARIABLE.fullmatch(value) if isinstance(value, str) else None
         if found is None:
             # The value is not repeated: it may be the very secret that does not belong here.
-            variable = re.sub(r"\W+", "_", dotted(path[-2:])).strip("_").upper()
+            variable = _variable_for(path)
+            if isinstance(value, str) and _LIKE_A_VARIABLE.fullmatch(value.strip()):
+                raise ValueError(
+                    "this names no environment variable: a name has letters, digits and underscores and "
+                    f'begins with no digit; write "${{{variable}}}", with the name of yours'
+                )
             raise ValueError(
                 f'a secret never stands in the file; set an environment variable and write "${{{variable}}}"'
             )
@@ -211,9 +254,18 @@ def _secret_reader(env: Mapping[str, str], unset: str | None) -> Leaf:
     return read
 
 
+def _variable_for(path: Where) -> str:
+    """A name for the variable that the secret at `path` could stand in."""
+    for length in (2, 3, 4):
+        name = re.sub(r"\W+", "_", dotted(path[-length:])).strip("_").upper()
+        if name and not name[0].isdigit():
+            return name
+    return "NAME"
+
+
 def _address_reader(read_secret: Leaf) -> Leaf:
     def read(value: Any, path: Where) -> Address:
-        if isinstance(value, str) and _VARIABLE.fullmatch(value):
+        if isinstance(value, str) and _LIKE_A_VARIABLE.fullmatch(value.strip()):
             return Address(read_secret(value, path))
         return Address(_read_text(value, path))
 
@@ -237,7 +289,14 @@ def _path_reader(folder: Path | None) -> Leaf:
 def _read_text(value: Any, path: Where) -> str:
     if not isinstance(value, str):
         raise ValueError(f"expected text in quotes, got {described(value)}")
-    if _VARIABLE.fullmatch(value):
-        variable = ENV_PREFIX + "__".join(map(str, path)).upper().replace("-", "_")
-        raise ValueError(f"only secrets are taken from the environment like this; set {variable} instead")
+    if _VARIABLE.fullmatch(value) or _BRACED.fullmatch(value.strip()):
+        raise ValueError(f"only secrets are taken from the environment like this; {_instead(path)}")
     return str(value)
+
+
+def _instead(path: Where) -> str:
+    """What to do where a variable is named for what is no secret."""
+    if any(isinstance(part, int) or not _IN_A_VARIABLE.fullmatch(part) for part in path):
+        return "write the text itself"  # elements of a list have no variable, nor has every name
+    variable = ENV_PREFIX + "__".join(map(str, path)).upper().replace("-", "_")
+    return f"set {variable} instead"

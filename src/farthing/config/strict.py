@@ -77,7 +77,7 @@ class Reader:
 
     def _struct(self, kind: type[msgspec.Struct], value: Any, path: Path) -> Any:
         if not isinstance(value, dict):
-            return self.fault(path, f"expected a table, got {described(value)}")
+            return self.fault(path, f"expected a table, got {described(value)}{_one_table(value, path)}")
         if (written := getattr(kind, "written", None)) is not None:
             value = written(value)
         fields = {field.name: field for field in msgspec.structs.fields(kind)}
@@ -101,13 +101,16 @@ class Reader:
     def _array(self, kind: Any, value: Any, path: Path) -> Any:
         if not isinstance(value, list):
             hint = f"; write [{_shown(value)}]" if isinstance(value, str) else ""
+            if isinstance(value, dict) and _holds_tables(kind):
+                hint = f"; write [[{_header(path)}]], once for each"
             return self.fault(path, f"expected a list, got {described(value)}{hint}")
         read = [self.read(kind, item, (*path, index)) for index, item in enumerate(value)]
         return BAD if any(item is BAD for item in read) else tuple(read)
 
     def _table(self, kind: Any, value: Any, path: Path) -> Any:
         if not isinstance(value, dict):
-            return self.fault(path, f"expected a table, got {described(value)}")
+            hint = _one_table(value, (*path, "NAME") if _holds_tables(kind) else path)
+            return self.fault(path, f"expected a table, got {described(value)}{hint}")
         read = {key: self.read(kind, item, (*path, key)) for key, item in value.items()}
         return BAD if any(item is BAD for item in read.values()) else read
 
@@ -121,7 +124,7 @@ class Reader:
         tags = {kind.__struct_config__.tag: kind for kind in kinds}
         tag_field = kinds[0].__struct_config__.tag_field
         if not isinstance(value, dict):
-            return self.fault(path, f"expected a table, got {described(value)}")
+            return self.fault(path, f"expected a table, got {described(value)}{_one_table(value, path)}")
         if tag_field not in value:
             allowed = ", ".join(map(quoted, tags))
             return self.fault(path, f"the key {quoted(tag_field)} is missing; it is one of {allowed}")
@@ -146,6 +149,23 @@ def _without_none(kind: Any) -> Any:
         return kind
     rest = tuple(part for part in get_args(kind) if part is not types.NoneType)
     return rest[0] if len(rest) == 1 else functools.reduce(lambda left, right: left | right, rest)
+
+
+def _holds_tables(kind: Any) -> bool:
+    """Whether a value of `kind` is written as a table with a header of its own."""
+    kinds = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
+    return all(isinstance(one, type) and issubclass(one, msgspec.Struct) for one in kinds)
+
+
+def _one_table(value: Any, path: Path) -> str:
+    """The fix where double brackets made a list of tables of what is one."""
+    tables = isinstance(value, list) and value and all(isinstance(one, dict) for one in value)
+    return f"; write [{_header(path)}]" if tables else ""
+
+
+def _header(path: Path) -> str:
+    """What stands between the brackets of a table's header: which element of a list is not said there."""
+    return ".".join(part for part in path if isinstance(part, str))
 
 
 def _parsed(text: str) -> Any:

@@ -101,8 +101,8 @@ class Errands:
 
     def reconfigure(self, config: ErrandsConfig, steps: Steps) -> None:
         """Use `steps` and other bounds from the next errand on; the number of workers stays."""
-        if config.at_once != self.config.at_once and self._workers:
-            log.warning("errands.at_once changed: that takes a restart")
+        if self._workers and config.at_once != len(self._workers):
+            log.warning("errands.at_once has changed since the start: that takes a restart")
         self.config = config
         self.steps = steps
         self.daily.resize(config.usd_per_day)

@@ -20,6 +20,7 @@ from farthing.types import UNKNOWN, Attempt, Receipt, Usage, saved_nusd
 
 RECENT_MAX = 2_000  # receipts searched for an id like the one that was mistyped
 NEAR_MAX = 3
+INDENT = 11  # of what is said, beside the labels
 CLASSES = tuple(
     name for name in Usage.__struct_fields__ if name.startswith(("cache_write", "audio", "image"))
 )

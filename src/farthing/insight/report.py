@@ -284,7 +284,10 @@ def _savings_lines(savings: Savings) -> Iterator[str]:
 
     baseline = escape(layout.printable(", ".join(savings.baseline_targets))) or "no declared baseline"
     if not savings.requests:
-        yield "\n[bold]Savings[/]: unknown; no request has a known cost and a baseline whose price is known"
+        why = (
+            _unpriced_baselines(savings) or "no request has a known cost and a baseline whose price is known"
+        )
+        yield f"\n[bold]Savings[/]: unknown; {why}"
         return
     share = "" if savings.saved_share is None else f" ({savings.saved_share:+.1%})"
     yield (
@@ -307,6 +310,17 @@ def _savings_lines(savings: Savings) -> Iterator[str]:
         yield f"  [dim]{savings.method}{caution}[/]"
 
 
+def _unpriced_baselines(savings: Savings) -> str:
+    """Which baselines have no price, and the fix; empty: none."""
+    from rich.markup import escape
+
+    names = escape(layout.printable(", ".join(savings.baselines_unpriced)))
+    if not names:
+        return ""
+    have = "s {} have" if len(savings.baselines_unpriced) > 1 else " {} has"
+    return f"the baseline{have.format(names)} no known price; add it to \\[\\[prices]], for requests to come"
+
+
 def _notes(report: Report) -> Iterator[str]:
     from rich.markup import escape
 
@@ -320,7 +334,11 @@ def _notes(report: Report) -> Iterator[str]:
             f"as it says, which is booked, {usd(one.reckoned_nusd)} by our prices; correct its \\[\\[prices]]"
         )
     if report.savings.not_comparable:
-        yield f"not compared: {report.savings.not_comparable:,} requests without a known cost or baseline"
+        why = _unpriced_baselines(report.savings) if report.savings.requests else ""
+        yield (
+            f"not compared: {report.savings.not_comparable:,} requests without a known cost or baseline"
+            f"{why and f'; {why}'}"
+        )
     if report.savings.errands_unpriced:
         yield f"unpriced errands: {report.savings.errands_unpriced:,}, in no sum of money"
     yield from _unwritten(report)

@@ -13,6 +13,7 @@ from farthing.ledger.histogram import LogHistogram
 from farthing.types import Receipt, saved_nusd
 
 EXACT_MAX = 100_000  # values up to which quantiles are exact; log buckets (2.5 %) beyond
+BASELINES_MAX = 5  # without a price that are named
 FEW = 100  # requests below which a row is marked: a P99 of them is one request
 Z95 = 1.959964
 SCALES = (1_000, 100_000, 1_000_000)
@@ -114,6 +115,9 @@ class Savings(msgspec.Struct, frozen=True, kw_only=True):
     """Errands; in no count of requests."""
     errands_unpriced: int = 0
     """Those whose cost is unknown; in no sum here."""
+    baselines_unpriced: list[str] = []
+    """Baselines without a price for what requests used, which are therefore not comparable; at most
+    `BASELINES_MAX`."""
 
 
 def failed(receipt: Receipt) -> bool:
@@ -285,12 +289,17 @@ class SavingSums:
         self.saved_nusd = self.squares = 0
         self.cache_nusd = self.no_llm_nusd = self.routing_nusd = 0
         self.targets: set[str] = set()
+        self.unpriced: set[str] = set()
+        """Baselines of requests that are not comparable since what these would have cost is unknown."""
         self.errands = self.errands_unpriced = self.errands_nusd = 0
 
     def add(self, receipt: Receipt) -> None:
         saved = saved_nusd(receipt)
         if saved is None or receipt.baseline_nusd is None or receipt.cost_nusd is None:
             self.not_comparable += 1
+            unpriced = receipt.usage is not None and receipt.baseline_nusd is None and receipt.baseline_target
+            if unpriced and len(self.unpriced) < BASELINES_MAX:
+                self.unpriced.add(unpriced)
             return
         self.requests += 1
         self.baseline_nusd += receipt.baseline_nusd
@@ -320,6 +329,7 @@ class SavingSums:
             requests=self.requests,
             not_comparable=self.not_comparable,
             baseline_targets=sorted(self.targets),
+            baselines_unpriced=sorted(self.unpriced),
             baseline_nusd=self.baseline_nusd,
             cost_nusd=self.cost_nusd + self.errands_nusd,
             saved_nusd=saved,

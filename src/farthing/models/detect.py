@@ -124,7 +124,8 @@ async def detect(
     ):
         notes.append(f"OLLAMA_HOST: no model server answers at {named.base_url.removesuffix('/v1')}")
     notes += [
-        f"{one.api_key.name} was refused (401): {one.preset.name} is left out of the tiers"
+        f"{one.api_key.name} was refused (401) by {one.preset.name} at {one.base_url}, which is in no tier: "
+        "set the variable to a key that is valid there, or unset it"
         for one in answered
         if one.said is not None and one.said.refused
     ]

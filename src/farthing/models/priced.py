@@ -1,4 +1,4 @@
-"""Whether what an endpoint may spend money on has a price: a limit on money needs one."""
+"""Whether what may be asked has a price: a limit on money needs one, and so does a saving."""
 
 from collections.abc import Iterator
 
@@ -25,6 +25,39 @@ def check_priced(config: Config, targets: Targets) -> None:
     ]
     if faults:
         raise ConfigError("\n".join(faults))
+
+
+def unpriced(config: Config, targets: Targets) -> Iterator[str]:
+    """One line for each target of a tier, and each baseline, whose price is not known, with its key first and
+    the fix last: what requests cost, and whether they save anything, is then unknown."""
+    said: dict[str, str] = {}
+    compared = {one.baseline for one in config.endpoints.values() if one.baseline}
+    compared.add(config.report.baseline or targets.first_of("expensive"))
+    for tier, table in config.tiers.items():
+        for index, target in enumerate(table.targets):
+            said.setdefault(target, f"tiers.{tier}.targets[{index}]")
+    for name, endpoint in config.endpoints.items():
+        said.setdefault(endpoint.baseline or "", f"endpoints.{name}.baseline")
+    said.setdefault(config.report.baseline or "", "report.baseline")
+    for target, key in said.items():
+        if not target or not _no_price(target, targets):
+            continue
+        why = "what requests to it cost and save is unknown"
+        if target in compared:
+            why = "what others save, compared with it as the baseline, is unknown"
+        yield f"{key}: {target} has no known price, so {why}; {_add(target)}"
+
+
+def _no_price(target: str, targets: Targets) -> bool:
+    found = targets.get(target)
+    return found is not None and found.price is None
+
+
+def _add(target: str) -> str:
+    return (
+        f'add [[prices]] with target = "{target}", input and output in US dollars per million tokens '
+        "(0 where it costs nothing)"
+    )
 
 
 def _reached(config: Config, endpoint: str) -> Iterator[str]:

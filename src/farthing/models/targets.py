@@ -4,7 +4,7 @@ import difflib
 from functools import cached_property
 from itertools import pairwise
 
-from farthing.config import Config, fault_of_name
+from farthing.config import AUTO, Config, fault_of_name
 from farthing.models.catalogue import Catalogue
 from farthing.models.listing import Listing, can_be_asked
 from farthing.types import Target
@@ -16,6 +16,7 @@ _SUGGESTIONS_KEPT_MAX = 1_000
 _COMPARED_MAX = 40  # names that are compared letter by letter: some 20 us each
 _KNOWN_NAMES_MAX = 5_000
 _NAME_CHARS_COMPARED = 100
+_SLIP_CHARS_MIN = 4  # of a name of ours, for another to be taken for it
 
 
 class Targets:
@@ -35,6 +36,8 @@ class Targets:
         self._listings = [Listing(n, p.models, catalogue) for n, p in config.providers.items()]
         self._open_providers = frozenset(config.passing())
         self._folded_providers = {name.casefold(): name for name in config.providers}
+        self._endpoints = frozenset(name.casefold() for name in config.endpoints)
+        self._ours = frozenset(name.casefold() for name in (AUTO, *config.tiers, *config.endpoints))
         self._others: dict[str, Target] = {}
         self._opened: dict[str, Target | None] = {}
         self._suggested: dict[str, tuple[str, ...]] = {}
@@ -85,6 +88,8 @@ class Targets:
         if self._is_target(model):
             return self.get(model)
         if len(self._providers) == 1:
+            if self._mistyped(model):
+                return None
             return self.get(f"{next(iter(self._providers))}/{model}")
         homes = self._homes(model)
         provider, _, rest = model.partition("/")
@@ -92,6 +97,16 @@ class Targets:
         if meant is not None and rest and not any(home.endswith(f"/{model}") for home in homes):
             return self.get(f"{meant}/{rest}")
         return self.get(homes[0]) if len(homes) == 1 else None
+
+    def _mistyped(self, model: str) -> bool:
+        """Whether a name that would go to the one provider is more likely a tier's or an endpoint's, written
+        in another way: an endpoint without its prefix, or one slip away from a name of ours. Never one that
+        the provider or the price list has; whoever means a model of that name can write the provider before
+        it."""
+        if "/" in model or self._homes(model):
+            return False
+        asked = model.casefold()
+        return asked in self._endpoints or any(one_slip(asked, ours) for ours in self._ours)
 
     def _homes(self, model: str) -> list[str]:
         """The targets at every provider that lists `model`; where none does, at those that the price list has
@@ -166,3 +181,25 @@ class Targets:
 
 def _pairs(text: str) -> frozenset[str]:
     return frozenset(map("".join, pairwise(text)))
+
+
+def one_slip(written: str, meant: str) -> bool:
+    """Whether `written` is `meant` but for one letter that is missing, added or another, or two that are
+    swapped. Names of fewer than `_SLIP_CHARS_MIN` letters are too like each other, and one digit more or less
+    is another version of a thing."""
+    if written == meant:
+        return True
+    if len(meant) < _SLIP_CHARS_MIN or abs(len(written) - len(meant)) > 1:
+        return False
+    begin = 0
+    while begin < min(len(written), len(meant)) and written[begin] == meant[begin]:
+        begin += 1
+    rest, other = written[begin:], meant[begin:]
+    if rest[:2] == other[1::-1] and rest[2:] == other[2:] and len(other) > 1:
+        return True
+    slips = (
+        (rest[1:], other[1:], rest[:1] + other[:1]),
+        (rest, other[1:], other[:1]),
+        (rest[1:], other, rest[:1]),
+    )
+    return any(left == right and letters.isalpha() for left, right, letters in slips)

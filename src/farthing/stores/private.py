@@ -4,11 +4,14 @@ Only what is ours by its name is touched, and of that only what belongs to the u
 """
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
+
+from farthing.errors import ConfigError
 
 UMASK = 0o077
 DIRECTORY_MODE = 0o700
@@ -20,7 +23,7 @@ LEDGER = ("w*-*.seg", "w*-*.open", "w*-*.damaged*", "w*.lock")
 STATE = (
     *("ledger", "certificates", "policies", "drift", "batches*", "judging*"),
     *("cache.db*", "semantic.db*", "semantic-bound.*", "route-watch.*", "errands-spent-*"),
-    *("precompute.*", "user.key*"),
+    *("precompute.*", "user.key*", "gateway-*.lock"),
 )
 """Names in a state directory. A directory among them is ours with all that is in it."""
 DATABASE = ("", "-wal", "-shm", "-journal", ".corrupt-*", ".index*")
@@ -39,6 +42,27 @@ def make_directory(path: Path) -> None:
         OSError: it cannot be made.
     """
     path.mkdir(parents=True, exist_ok=True, mode=DIRECTORY_MODE)
+
+
+def check_state_dir(state_dir: Path) -> None:
+    """Make the state directory where it is not there.
+
+    Raises:
+        ConfigError: nothing can be written in it.
+    """
+    why = fix = ""
+    try:
+        make_directory(state_dir)
+        if not os.access(state_dir, os.W_OK | os.X_OK):
+            why, fix = "this user may not write there", "let it"
+    except OSError as error:
+        why = f"{error.strerror or error}"
+        fix = "free space" if error.errno == errno.ENOSPC else "make it a directory that can be written"
+    if why:
+        raise ConfigError(
+            f"state_dir: cannot write in {state_dir}: {why}; {fix}, or set state_dir, or "
+            "FARTHING__STATE_DIR, to a directory where it can"
+        )
 
 
 def mend(state_dir: Path, ledger: Path, databases: Iterable[Path]) -> list[str]:

@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Sequence
 
+from farthing.config import ENDPOINT_PREFIX
+
 NAME_CHARS_MAX = 100  # of an unknown name that are shown and compared
 COMPARED_MAX = 100  # comparing costs some 10 us each
 SHOWN_MAX = 10
@@ -23,7 +25,8 @@ def unknown_model(name: str, known: Sequence[str], near: Sequence[str], provider
     name = name[:NAME_CHARS_MAX]
     if len(near) > 1 and all(one.casefold().endswith(f"/{name}".casefold()) for one in near):
         return f'more than one provider has "{name}": ask for {" or ".join(near)}'
-    own = difflib.get_close_matches(name, known[:COMPARED_MAX], 3, 0.6)
+    bare = [one for one in known if one.casefold() == f"{ENDPOINT_PREFIX}{name}".casefold()]
+    own = bare or difflib.get_close_matches(name, known[:COMPARED_MAX], 3, 0.6)
     meant = list(dict.fromkeys([*near, *own]))[:3]
     more = ", and more in GET /v1/models" if len(known) > SHOWN_MAX else ""
     listed = f"known: {', '.join(known[:SHOWN_MAX])}{more}."
