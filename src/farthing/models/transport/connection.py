@@ -28,8 +28,8 @@ class Owner(Protocol):
     """What a connection tells the pool it belongs to."""
 
     @property
-    def pace_s(self) -> float:
-        """A stream that comes faster than that between two reads is read at that pace."""
+    def fast_s(self) -> float:
+        """Of a stream that comes sooner than so long after the last read, less often is read."""
 
     def release(self, connection: "Connection") -> None:
         """It is free for the next exchange."""
@@ -326,8 +326,8 @@ class Connection(asyncio.Protocol):
     def _pace(self, exchange: Http1Exchange, began_s: float) -> None:
         """Let others have their turn: what takes long to read must not be followed by more at once."""
         now_s = time.monotonic()
-        pace_s = self.pool.pace_s
-        if not exchange.paused and (began_s - exchange.last_s < pace_s or now_s - began_s > PACE_S):
+        fast_s = self.pool.fast_s
+        if not exchange.paused and (began_s - exchange.last_s < fast_s or now_s - began_s > PACE_S):
             self.pool.rest(self, now_s)
         exchange.last_s = now_s
         if not exchange.paused:

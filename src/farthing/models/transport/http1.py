@@ -39,6 +39,7 @@ SWEEP_S = 0.02  # P4 allows 50 ms past a time limit
 IDLE_S = 55.0  # shorter than the 60 s after which most load balancers drop a connection
 WAITERS_MAX = 4_096
 PRESSED_PACE_S = 0.05  # nobody reads twenty pieces a second; each costs the same however much is in it
+TOGETHER_S = 0.001  # while it is pressed: who rests within so long wakes together
 REDIRECTS = frozenset({301, 302, 303, 305, 307, 308})
 ALL_IN_USE = "every connection to the provider is in use"  # our limit, not its: it needs no pause
 
@@ -55,14 +56,14 @@ class Pool:
         self._open = 0
         self._waiters: deque[asyncio.Future[Connection]] = deque()
         self._resting: list[Connection] = []
-        """Those that rest since less than `PACE_S`; they wake together."""
+        """Those that came to rest last; they wake together."""
         self._until_s = 0.0
         """Who rests later wakes later."""
         self._closed = False
 
     @property
-    def pace_s(self) -> float:
-        return self._sweep.pace_s
+    def fast_s(self) -> float:
+        return self._sweep.fast_s
 
     async def acquire(self, deadline_s: float) -> Connection:
         """Raises:
@@ -221,15 +222,15 @@ class Pool:
             waiter.set_result(connection)
 
     def rest(self, connection: Connection, now_s: float) -> None:
-        """Stop reading for `pace_s`, or a little less: all at once would make one long round of the loop."""
+        """Stop reading for the pace, or a little less: all at once would make one long round of the loop."""
         if connection.resting:
             return
         connection.resting = True
         connection.pause()
         if now_s >= self._until_s:
             self._resting = []
-            self._until_s = now_s + PACE_S
-            self._loop.call_later(self.pace_s, self._wake, self._resting)
+            self._until_s = now_s + self._sweep.together_s
+            self._loop.call_later(self._sweep.pace_s, self._wake, self._resting)
         self._resting.append(connection)
 
     def _wake(self, rested: list[Connection]) -> None:
@@ -258,7 +259,7 @@ class Sweep:
         self._armed = False
         self._far_off = False
         """What is armed is the look at idle connections, too late for an exchange."""
-        self.pace_s = PACE_S
+        self.pace_s = self.fast_s = self.together_s = PACE_S
         self.exchanges: set[Http1Exchange] = set()
         self.pools: list[Pool] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -361,7 +362,11 @@ class Http1Transport:
 
     def press(self, pressed: bool) -> None:
         """While it is pressed for CPU time, streams are handed on in larger and fewer pieces."""
-        self._sweep.pace_s = PRESSED_PACE_S if pressed else PACE_S
+        sweep = self._sweep
+        if pressed:
+            sweep.pace_s, sweep.fast_s, sweep.together_s = PRESSED_PACE_S, 2 * PRESSED_PACE_S, TOGETHER_S
+        else:
+            sweep.pace_s = sweep.fast_s = sweep.together_s = PACE_S
 
     async def aclose(self) -> None:
         self._sweep.stop()
