@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from farthing.config import ENDPOINT_PREFIX, fault_of_name
 from farthing.edge.fields import convert
-from farthing.edge.gate import Gate
+from farthing.edge.gate import ENDPOINT_HEADER, Gate
 from farthing.errors import (
     FarthingError,
     Forbidden,
@@ -23,7 +23,7 @@ from farthing.media import measure
 from farthing.models.lenient_json import write_json
 from farthing.types import Endpoint, Json, Request, Tenant, output_tokens_said, replace
 
-ENDPOINT = b"x-farthing-endpoint"
+ENDPOINT = ENDPOINT_HEADER.encode()
 SESSION = b"x-farthing-session"
 TASK = b"x-farthing-task"
 CACHE_CONTROL = b"cache-control"
