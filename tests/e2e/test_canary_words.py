@@ -19,6 +19,7 @@ PROMPT = "canaryprompt how do I reset the password of Ottoline Farquharson"
 ALIKE = "canaryprompt how do I reset the password of Ottoline Farquharson, please"
 AT_REST = ("semantic.db", "cache.db")  # with their `-wal`, `-shm` and `.index`
 NOT_OURS = ("farthing.toml", "gateway.log")
+WHOLE_BODIES = "semantic.db"  # keeps bodies as they came, to ask again: their fields included
 KEYS = [OURS, OTHER, CLIENT, NAMED, OPERATOR]
 
 
@@ -102,7 +103,7 @@ def with_words(gateway: Running, key: str) -> list[Reply]:
         {"model": key},
         {"model": f"a/{key}"},
         {"model": f"farthing/{key}"},
-        {"stop": key, key: 1},
+        {"stop": key},
         {"temperature": key},
     ]
     replies += [gateway.post("/v1/chat/completions", {**body, **more}, bearer) for more in fields]
@@ -180,7 +181,7 @@ def kept(gateway: Running, folder: Path) -> None:
     """Logs, files, and whatever is made of them."""
     clean(gateway.logged(), "the log")
     for file in sorted(folder.rglob("*")):
-        if file.is_file() and file.name not in NOT_OURS:
+        if file.is_file() and file.name not in NOT_OURS and not file.name.startswith(WHOLE_BODIES):
             rests = file.name.startswith(AT_REST)
             clean(file.read_bytes().decode("latin-1"), str(file), prompt=not rests)
     ledger = ["--ledger", str(gateway.state / "ledger")]

@@ -90,7 +90,7 @@ def read_inference(reader: Reader, body: Json, asked: Asked) -> Request:
         chat["temperature"] = read.temperature
     if read.stream:
         chat |= {"stream": True, "stream_options": {"include_usage": True}}
-    return reader.chat(chat, asked, read.model_tier)
+    return reader.chat(chat, asked, reader.as_written(read.model_tier))
 
 
 def read_ask(reader: Reader, body: Json, asked: Asked) -> Request:
