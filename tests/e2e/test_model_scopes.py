@@ -193,6 +193,21 @@ def test_a_refusal_says_what_may_be_asked_for_and_nothing_else(gateway: Running)
     assert "open/*" in ask(gateway, "named", "cheap").error["message"]
 
 
+@pytest.mark.parametrize(("key", "model"), [("cheap", "auto"), ("cheap", "smart"), ("named", "auto")])
+def test_a_refusal_of_an_endpoint_that_a_header_names_is_of_that_endpoint(
+    gateway: Running, key: str, model: str
+) -> None:
+    """The name that leaves the choice to us may be asked for, without the header."""
+    error = ask(gateway, key, model, x_farthing_endpoint="gold").error
+    refused, _, told = error["message"].partition("it may ask for: ")
+    assert "`farthing/gold`" in refused and error["param"] == "x-farthing-endpoint"
+    assert "farthing/gold" not in told and "auto" in told
+    embedded = gateway.post(
+        "/v1/embeddings", {"model": model, "input": "x"}, bearer(key, x_farthing_endpoint="gold")
+    )
+    assert "`farthing/gold`" in embedded.error["message"]
+
+
 @pytest.mark.parametrize("model", ["a/good-unheard-of", "A/good-unheard-of", "no-such-model"])
 def test_a_name_that_nothing_knows_is_not_passed_through(gateway: Running, model: str) -> None:
     for path, body in (

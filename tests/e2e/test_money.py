@@ -178,6 +178,54 @@ def test_what_a_provider_does_not_count_is_estimated_and_said_to_be(
     assert fact_tokens is None or receipt.usage.input_tokens == fact_tokens
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize(
+    ("usage", "cost", "mark", "counts"),
+    [
+        ({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, "0.000000000", None, (0, 0)),
+        ({"prompt_tokens": 0, "completion_tokens": 0}, "0.000000000", None, (0, 0)),
+        ({"input_tokens": "0", "output_tokens": 0}, "0.000000000", None, (0, 0)),
+        ({"prompt_tokens": 1000, "completion_tokens": 0}, "0.001000000", None, (1000, 0)),
+        ({"prompt_tokens": None, "completion_tokens": 0}, None, "estimated", None),
+        ({"prompt_tokens": 0}, None, "estimated", None),
+        ({}, None, "estimated", None),
+    ],
+)
+def test_noughts_beside_an_empty_answer_are_a_statement_and_what_is_missing_is_not(
+    gateway: Running,
+    usage: dict[str, Any],
+    cost: str | None,
+    mark: str | None,
+    counts: tuple[int, int] | None,
+    stream: bool,
+) -> None:
+    reply = ask(gateway, stream=stream, raw=json.dumps(usage), say="")
+    assert told(reply)[1] == mark
+    found = gateway.receipt_of(reply).usage
+    assert found is not None and found.estimated == (mark is not None)
+    if counts is None:
+        assert float(told(reply)[0] or 0) > 0
+    else:
+        assert told(reply)[0] == cost and (found.input_tokens, found.output_tokens) == counts
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"images": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,QUFB"}}]},
+        {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}]},
+    ],
+    ids=lambda message: next(iter(message)),
+)
+def test_noughts_beside_what_is_no_text_are_no_statement(
+    gateway: Running, message: dict[str, Any], stream: bool
+) -> None:
+    message = {"role": "assistant", "content": "", **message}
+    reply = ask(gateway, stream=stream, raw=json.dumps(USAGE_NOUGHT), message=message)
+    assert told(reply)[1] == "estimated" and float(told(reply)[0] or 0) > 0
+
+
 def test_an_answer_without_usage_is_estimated_and_said_to_be(gateway: Running) -> None:
     cost, mark = told(ask(gateway, raw="null"))
     assert mark == "estimated" and cost is not None and float(cost) > 0

@@ -14,8 +14,9 @@ from farthing.cli.main import cli
 from farthing.config import LedgerConfig
 from farthing.ledger import files
 from farthing.ledger.damage import Gap, Missing, Place, filled, pieces
+from farthing.ledger.files import end_mark
 from farthing.ledger.read import find, read_all
-from farthing.ledger.rows import FRAME_BYTES, frame, frames
+from farthing.ledger.rows import FRAME_BYTES, MARK_BYTES, decode_mark, frame, frames
 from farthing.ledger.segments import SegmentLedger
 from farthing.types import Attempt, Receipt, Signal, Usage
 
@@ -75,6 +76,16 @@ def extents(data: bytes) -> list[tuple[int, int]]:
     return found
 
 
+def rows_at(data: bytes) -> list[tuple[int, int]]:
+    """Where each row begins and ends: neither the head nor a mark is one."""
+    start, found = 0, []
+    for end, payload in frames(data):
+        if start and decode_mark(payload) is None:
+            found.append((start, end))
+        start = end
+    return found
+
+
 def laid(directory: Path, suffix: str, data: bytes) -> Path:
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir()
@@ -101,7 +112,14 @@ def in_places(data: bytes) -> Iterator[int]:
     end = frames_of[-1][1]
     for _ in range(FLIPS):
         yield chance.randrange(end * 8)
-    for start, stop in (frames_of[0], frames_of[1], chance.choice(frames_of), frames_of[-1]):
+    for start, stop in (
+        frames_of[0],
+        frames_of[1],
+        frames_of[2],
+        frames_of[-2],
+        chance.choice(frames_of),
+        frames_of[-1],
+    ):
         for byte in (*range(start, start + FRAME_BYTES), start + FRAME_BYTES, stop - 1):
             yield byte * 8 + chance.randrange(8)
 
@@ -112,15 +130,15 @@ def test_a_flipped_bit_costs_the_row_it_is_in_and_is_told(
 ) -> None:
     data = real[suffix]
     whole, nothing = rows_of(laid(tmp_path / "l", suffix, data))
-    places = extents(data)
-    assert len(whole) == len(places) - 1 > ROWS and not nothing.places
+    places = rows_at(data)
+    assert len(whole) == len(places) > ROWS and not nothing.places
     for bit in in_places(data):
-        hit = next(number for number, (_, end) in enumerate(places) if bit // 8 < end) - 1
+        start, end = next(place for place in extents(data) if bit // 8 < place[1])
+        hit = places.index((start, end)) if (start, end) in places else -1
         got, missing = rows_of(laid(tmp_path / "l", suffix, flipped(data, [bit])))
         without = whole[:hit] + whole[hit + 1 :] if hit >= 0 else whole
         assert got in (without, whole), f"bit {bit}"  # whole: it was in the padding behind the row
         assert (missing.rows, missing.at_least) == (len(whole) - len(got), False), f"bit {bit}"
-        start, end = places[hit + 1]
         where = [
             Place(
                 segment=f"w0-00000001{suffix}",
@@ -142,13 +160,15 @@ def test_two_hundred_flips_at_once_cost_no_other_row(
     places = extents(data)
     chance = random.Random(SEED)
     bits = [chance.randrange(places[-1][1] * 8) for _ in range(FLIPS)]
-    hit = {next(n for n, (_, end) in enumerate(places) if bit // 8 < end) - 1 for bit in bits}
+    at = rows_at(data)
+    hit = {n for n, (start, end) in enumerate(at) if any(start <= bit // 8 < end for bit in bits)}
     got, missing = rows_of(laid(tmp_path / "l", suffix, flipped(data, bits)))
     untouched = [row for number, row in enumerate(whole) if number not in hit]
     assert [row for row in got if row in set(untouched)] == untouched
     assert set(got) <= set(whole)
     lost = len(whole) - len(got)
     assert missing.rows == lost or (missing.at_least and 0 < missing.rows < lost)
+    assert suffix == files.OPEN or missing.rows == lost, "the mark at the end tells how many there were"
 
 
 @pytest.mark.parametrize("suffix", [files.SEALED, files.OPEN])
@@ -167,7 +187,7 @@ def test_a_lost_page_costs_the_rows_in_it_and_is_told(
             got, missing = rows_of(laid(tmp_path / "l", suffix, hurt))
             kept = [
                 row
-                for row, (first, last) in zip(whole, places[1:], strict=True)
+                for row, (first, last) in zip(whole, rows_at(data), strict=True)
                 if last <= start or first >= stop
             ]
             assert [row for row in got if row in set(kept)] == kept, (start, content[:1])
@@ -190,7 +210,7 @@ def test_what_looks_like_a_row_inside_a_damaged_one_is_not_taken_for_one(tmp_pat
     book.close()
     path = next(iter(files.segment_paths(tmp_path / "l")))
     # Text is UTF-8 in a row, so bytes above 127 come out otherwise: put the very bytes there.
-    parts = [payload for _, payload in frames(path.read_bytes())]
+    parts = [payload for _, payload in frames(path.read_bytes()) if decode_mark(payload) is None]
     raw = [
         payload.replace(b"\xda" + len(text).to_bytes(2, "big") + text, _same_length(text, shift, forged))
         for shift, payload, text in (
@@ -219,7 +239,7 @@ def test_a_dead_writers_damaged_segment_is_sealed_whole_and_the_damage_copied_as
     real: dict[str, bytes], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     data = real[files.OPEN]
-    places = extents(data)
+    places = rows_at(data)
     middle, last = places[len(places) // 2], places[-1]
     hurt = flipped(data, [(middle[0] + 20) * 8, (last[0] + 20) * 8])
     directory = laid(tmp_path / "l", files.OPEN, hurt)
@@ -227,7 +247,10 @@ def test_a_dead_writers_damaged_segment_is_sealed_whole_and_the_damage_copied_as
     assert (missing.rows, missing.at_least) == (2, False)
     book = SegmentLedger(directory)
     book.close()
-    assert (directory / "w0-00000001.seg").read_bytes() == hurt[: last[1]]  # nothing but zeros was cut
+    sealed = (directory / "w0-00000001.seg").read_bytes()
+    assert sealed[: last[1]] == hurt[: last[1]]  # nothing but zeros was cut
+    mark = end_mark(directory / "w0-00000001.seg")
+    assert mark is not None and mark.rows == len(places) and len(sealed) == last[1] + MARK_BYTES
     for start, end in (middle, last):
         assert (directory / f"w0-00000001.at-{start}.damaged").read_bytes() == hurt[start:end]
     after, still = rows_of(directory)
@@ -247,7 +270,7 @@ def test_a_row_that_a_killed_process_had_begun_is_cut_off_and_kept_aside(
     whole, missing = rows_of(directory)
     assert not missing.places
     SegmentLedger(directory).close()
-    assert (directory / "w0-00000001.seg").stat().st_size == end
+    assert (directory / "w0-00000001.seg").stat().st_size == end + MARK_BYTES
     assert b"payload without" in (directory / f"w0-00000001.at-{end}.damaged").read_bytes()
     assert rows_of(directory)[0] == whole
 
@@ -260,7 +283,8 @@ def test_damage_that_finds_no_room_aside_is_not_cut(
     end = extents(data)[-1][1]
     directory = laid(tmp_path / "l", files.OPEN, data[: end + 8] + b"torn" + data[end + 12 :])
     SegmentLedger(directory).close()
-    assert (directory / "w0-00000001.seg").read_bytes()[end:].rstrip(b"\0") == bytes(8) + b"torn"
+    kept = (directory / "w0-00000001.seg").read_bytes()[end:-MARK_BYTES]
+    assert kept.rstrip(b"\0") == bytes(8) + b"torn"
     assert not list(directory.glob("*.damaged"))
 
 
@@ -322,7 +346,7 @@ def test_damage_under_a_living_writer_costs_one_row_and_what_is_written_meanwhil
     for number in range(50):
         book.record(receipt(number))
     (path,) = (one for one in files.segment_paths(tmp_path) if one.stem.endswith("-00000001"))
-    start, _ = extents(path.read_bytes())[21]
+    start, _ = rows_at(path.read_bytes())[20]
     with path.open("r+b") as file:
         file.seek(start + 20)
         (byte,) = file.read(1)

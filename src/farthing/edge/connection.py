@@ -43,6 +43,7 @@ from farthing.turn import Strand
 WRITE_HIGH_BYTES = 65_536
 NEVER_S = 1e18
 LINGER_S = 2.0
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 SMALL_BODY_BYTES = 65_536  # most requests are smaller
 PIPELINED_MAX = 32
 HEADERS_MAX = 256  # each takes a fifth of a kilobyte beside its bytes
@@ -296,11 +297,20 @@ class ClientConnection(Answering, asyncio.Protocol):
         if self._strand is not None or self._stalled:
             return
         self.deadline_s = time.monotonic() + self.server.config.body_s
-        waits = b"expect" in headers
+        waits = self._waits_for_word(headers)
         if waits or int(headers.get(b"content-length", b"0")) > SMALL_BODY_BYTES:
             self._vet()
-        if waits and self.transport is not None and not self._refused:
-            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if waits:
+            self._say_continue()
+
+    def _waits_for_word(self, headers: dict[bytes, bytes]) -> bool:
+        """Whether the client sends its body once it is told to. HTTP/1.0 knows no such word."""
+        return b"expect" in headers and not self._body_size and self._parser.get_http_version() == "1.1"
+
+    def _say_continue(self) -> None:
+        """After whatever answer is still to be written."""
+        if self.transport is not None and not self._refused:
+            self.server.turn.write(self.transport, CONTINUE)
 
     def on_body(self, body: bytes) -> None:
         if self._refused:
@@ -451,9 +461,13 @@ class ClientConnection(Answering, asyncio.Protocol):
                 transport.resume_reading()
             return
         config = self.server.config
-        self.deadline_s = time.monotonic() + (config.header_s if self._reading else config.idle_s)
-        if self._reading == UNVETTED:
+        reading = self._reading
+        within_s = (config.idle_s, config.header_s, config.body_s, config.body_s)[reading]
+        self.deadline_s = time.monotonic() + within_s
+        if reading == UNVETTED:
             self._vet()
+            if self._waits_for_word(self._headers if self._trailed is None else self._trailed):
+                self._say_continue()
 
     def refuse(self, status: int, message: str) -> None:
         """Answer by ourselves and close: what follows on this connection cannot be trusted."""

@@ -10,6 +10,7 @@ from farthing.config import ENDPOINT_PREFIX
 from farthing.errors import Forbidden, UnknownModel
 from farthing.types import DEFAULT_ENDPOINT, Endpoint, Scope, Tenant
 
+ENDPOINT_HEADER = "x-farthing-endpoint"
 NAME_CHARS_SHOWN = 100
 NAMES_SHOWN_MAX = 10
 
@@ -54,7 +55,7 @@ class Gate:
             name = ENDPOINT_PREFIX + endpoint.name  # that a header names is asked for as by its name
         target, passes = ("", False) if name in self._names else self._find(name)
         if not all(self._allows(scope, name, target) for scope in scopes):
-            raise self._forbidden("model", model, scopes, "model")
+            raise self._forbidden("model", name, scopes, "model" if name == model else ENDPOINT_HEADER)
         known = name in self._names or target in self._names
         if not known and not passes and not any(_consents(scope, target) for scope in scopes):
             raise UnknownModel(self._unknown(model, tenant, endpoint), param="model")

@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 from farthing.config import ENDPOINT_PREFIX
 from farthing.edge.auth import named_tenant
 from farthing.edge.fields import convert
-from farthing.edge.openai import Asked, Number, Reader, documents_of
+from farthing.edge.openai import Asked, Number, Reader
 from farthing.errors import InvalidRequest
 from farthing.models.answers import money_of
 from farthing.models.lenient_json import NotJson, read_json, write_json
@@ -90,7 +90,7 @@ def read_inference(reader: Reader, body: Json, asked: Asked) -> Request:
         chat["temperature"] = read.temperature
     if read.stream:
         chat |= {"stream": True, "stream_options": {"include_usage": True}}
-    return reader.chat(chat, asked, read.model_tier)
+    return reader.chat(chat, asked, reader.as_written(read.model_tier))
 
 
 def read_ask(reader: Reader, body: Json, asked: Asked) -> Request:
@@ -121,16 +121,17 @@ def read_ask(reader: Reader, body: Json, asked: Asked) -> Request:
         chat |= {"stream": True, "stream_options": {"include_usage": True}}
     if read.user_id is not None:
         chat["user"] = reader.digest_user(read.user_id)
-    asked = replace(asked, tenant=named_tenant(asked.tenant, metadata.tenant))
+    written = reader.as_written
+    asked = replace(asked, tenant=named_tenant(asked.tenant, written(metadata.tenant)))
     request = reader.chat(chat, asked)
     return replace(  # type: ignore[no-any-return]
         request,
-        task_type=read.task_type or request.task_type,
-        language=metadata.language,
-        session=metadata.session or request.session,
+        task_type=written(read.task_type) or request.task_type,
+        language=written(metadata.language),
+        session=written(metadata.session) or request.session,
         retrieval=bool(flags.retrieval),
         context_tokens=flags.context_tokens or 0,
-        documents=request.documents if metadata.documents is None else documents_of(metadata.documents),
+        documents=request.documents if metadata.documents is None else reader.documents(metadata.documents),
     )
 
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from farthing.config import ENDPOINT_PREFIX, fault_of_name
 from farthing.edge.fields import convert
-from farthing.edge.gate import Gate
+from farthing.edge.gate import ENDPOINT_HEADER, Gate
 from farthing.errors import (
     FarthingError,
     Forbidden,
@@ -23,7 +23,7 @@ from farthing.media import measure
 from farthing.models.lenient_json import write_json
 from farthing.types import Endpoint, Json, Request, Tenant, output_tokens_said, replace
 
-ENDPOINT = b"x-farthing-endpoint"
+ENDPOINT = ENDPOINT_HEADER.encode()
 SESSION = b"x-farthing-session"
 TASK = b"x-farthing-task"
 CACHE_CONTROL = b"cache-control"
@@ -34,6 +34,7 @@ PASSED_CHARS_MAX = 2_048  # of one header that goes up
 UNSEEN_BYTES_MAX = 16_384  # of a body beside the texts of its messages, before all of it is measured
 NAMING_BYTES_MAX = 65_536  # of a body that is refused and looked at once more
 NAME_CHARS_KEPT = 200
+WORDS_KNOWN_MAX = 4_096  # of clients' own words, which are mostly the same: each takes 15 us to look through
 TOOLS_BYTES_MAX = 262_144  # as much as tools, and schemas of answers, may well have
 
 Number = int | float
@@ -116,7 +117,9 @@ class Reader:
         self._names = {} if names is None else names
         self._folded = _only_ones(self._names)
         self._gate = Gate(self._names) if gate is None else gate
-        self._redact = redact
+        self.redact = redact
+        self._words: dict[str, str] = {}
+        """Clients' own words, each as it may be written down."""
 
     def chat(self, body: Json, asked: Asked, tier: str | None = None) -> Request:
         """`tier` is asked for instead of a model.
@@ -154,8 +157,9 @@ class Reader:
         if not headers.keys().isdisjoint(self._heard):
             if CACHE_CONTROL in headers:
                 endpoint = _cached_as_asked(endpoint, headers[CACHE_CONTROL])
-            session, task_type = _word(headers.get(SESSION)), _word(headers.get(TASK))
-            documents = _documents(headers[DOCUMENTS]) if DOCUMENTS in headers else ()
+            session = self.as_written(_word(headers.get(SESSION)))
+            task_type = self.as_written(_word(headers.get(TASK)))
+            documents = self.documents(_documents(headers[DOCUMENTS])) if DOCUMENTS in headers else ()
             passed = self.passed(headers)
         tiers: tuple[str, ...] | None = None
         tenant = asked.tenant
@@ -215,13 +219,40 @@ class Reader:
             text=_input_text(read.input),
             prompt_chars=found.chars,
             media_tokens=found.media_tokens,
-            session=_word(asked.headers.get(SESSION)),
+            session=self.as_written(_word(asked.headers.get(SESSION))),
             user="" if read.user is None else self.digest_user(read.user),
             task_type="embed",
             received_s=asked.received_s,
             passed=self.passed(asked.headers),
             tiers=tiers,
         )
+
+    def as_written(self, said: str | None) -> str | None:
+        """A client's own word as it may be written down: one that holds a key is known by its digest, as a
+        user is, so that it still tells one from another."""
+        if said is None:
+            return None
+        word = self._words.get(said)
+        if word is None:
+            word = said if self.redact(said) == said else self.digest_user(said)
+            if len(self._words) >= WORDS_KNOWN_MAX:
+                self._words.clear()
+            self._words[said] = word
+        return word
+
+    def documents(self, named: list[str]) -> tuple[str, ...]:
+        """The documents of a request, by `as_written`.
+
+        Raises:
+            InvalidRequest: there are too many, or a name is none.
+        """
+        if len(named) > DOCUMENTS_MAX or any(len(name) > 200 or not name.isprintable() for name in named):
+            raise InvalidRequest(
+                f"documents: send at most {DOCUMENTS_MAX}, each `id` or `id@version` of at most 200 "
+                "characters",
+                param="documents",
+            )
+        return tuple(sorted({self.as_written(name) or name for name in named}))
 
     def _spelled(self, said: str) -> str:
         """The name to go on with for one that is not known as it is written. Letter case is overlooked where
@@ -234,7 +265,7 @@ class Reader:
         if fault:
             hint = "" if said.strip() else ": name a model, a tier, `auto` or `farthing/ENDPOINT`"
             raise (UnknownModel if said else InvalidRequest)(f"`model` {fault}{hint}", param="model")
-        if self._redact(said) != said:
+        if self.redact(said) != said:
             raise InvalidRequest("`model` holds an API key: send the name of a model", param="model")
         return self._folded.get(said.casefold(), said)
 
@@ -289,7 +320,7 @@ class Reader:
             told = [n for n in sorted(self._endpoints) if scope is None or ENDPOINT_PREFIX + n in scope.names]
             known = ", ".join(told) or ("none" if self._endpoints else "none is configured")
             raise UnknownModel(
-                f"there is no endpoint `{self._redact(name)[:100]}`; known: {known}", param=param
+                f"there is no endpoint `{self.redact(name)[:100]}`; known: {known}", param=param
             )
         return found
 
@@ -307,7 +338,7 @@ class Reader:
         if len(raw) > NAMING_BYTES_MAX:
             return ""
         try:
-            return self._redact(_decode_named(raw).model)[:NAME_CHARS_KEPT]
+            return self.redact(_decode_named(raw).model)[:NAME_CHARS_KEPT]
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return ""
 
@@ -419,22 +450,10 @@ def _word(raw: bytes | None) -> str | None:
     return word or None
 
 
-def _documents(raw: bytes) -> tuple[str, ...]:
+def _documents(raw: bytes) -> list[str]:
     """The documents named by `id@version, id`."""
     named = raw.decode("latin-1").split(",")
-    return documents_of([name.strip() for name in named if name.strip()])
-
-
-def documents_of(named: list[str]) -> tuple[str, ...]:
-    """Raises:
-    InvalidRequest: there are too many, or a name is none.
-    """
-    if len(named) > DOCUMENTS_MAX or any(len(name) > 200 or not name.isprintable() for name in named):
-        raise InvalidRequest(
-            f"documents: send at most {DOCUMENTS_MAX}, each `id` or `id@version` of at most 200 characters",
-            param="documents",
-        )
-    return tuple(sorted(set(named)))
+    return [name.strip() for name in named if name.strip()]
 
 
 def returned_of(error: FarthingError) -> bytes:

@@ -7,12 +7,13 @@ A text inside a damaged row may look like a frame: it is taken for none while th
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from zlib import crc32
 
 import msgspec
 
-from farthing.ledger.rows import FRAME_BYTES, RECORD_BYTES_MAX, frame_head, frames
+from farthing.ledger.rows import ENDS, FRAME_BYTES, MARK_BYTES, RECORD_BYTES_MAX, Mark, frame_head, frames
+from farthing.types import replace
 
 PAYLOAD_BYTES_MAX = 2 * RECORD_BYTES_MAX  # longer than any row: such a length is damage
 PLACES_MAX = 20
@@ -73,13 +74,118 @@ class Missing(msgspec.Struct, kw_only=True):
         self.places_more += other.places_more
 
 
+class Account:
+    """What is missing of the segments of one writer, which are looked at in their order.
+
+    By what is damaged, and by the marks in which the writer says how many rows it has written so far: what
+    was cut off, emptied or taken away leaves no trace but these. Where they tell, the count is exact.
+    """
+
+    def __init__(self, missing: Missing | None, tell: Callable[[Missing], None]) -> None:
+        """What is missing is added to `missing`, and `tell` is told of each segment of which something is, as
+        soon as it is known how much."""
+        self._missing = Missing() if missing is None else missing
+        self._told = tell
+        self._segment = ""
+        self._from: int | None = None
+        """Rows written before those that are counted now; None: not known."""
+        self._count = 0
+        """By which count of its writer that is."""
+        self._rows = 0
+        """Whole rows that were found since then."""
+        self._gaps: list[Place] = []
+        self._others: list[Place] = []
+        self._cut = False
+        """An end is missing, so that the next beginning has to tell how many rows."""
+        self._ended = False
+
+    def begin(self, segment: str) -> None:
+        """Look at another segment. One whose end was not there goes on until a mark tells."""
+        if not self._cut:
+            self._segment, self._rows = segment, 0
+        self._ended = False
+
+    def row(self) -> None:
+        self._rows += 1
+
+    def gap(self, place: Place) -> None:
+        """Nothing can be read there."""
+        self._gaps.append(place)
+
+    def unreadable(self, place: Place) -> None:
+        """A row is there, and is not what its head says."""
+        self._others.append(place)
+
+    def mark(self, segment: str, mark: Mark) -> None:
+        if mark.count != self._count:
+            self._count, self._from = mark.count, None
+        if mark.kind == ENDS:
+            self._settle(mark.rows)
+            self._ended, self._from = True, mark.rows
+            return
+        if self._cut:
+            self._settle(mark.rows)
+        elif self._from is not None and mark.rows > self._from:
+            gone = Place(segment=segment, at_byte=0, bytes=0, rows=mark.rows - self._from, at_least=False)
+            self._tell([gone])
+        self._segment, self._from, self._rows = segment, mark.rows, 0
+
+    def end(self, segment: str, *, sealed: bool, marked: bool, size_bytes: int) -> None:
+        """All of a segment was looked at. `marked`: its writer ends what it seals with a mark."""
+        if self._ended:
+            return
+        if self._gaps and marked and self._gaps[-1].bytes == MARK_BYTES:
+            self._gaps[-1] = replace(self._gaps[-1], rows=0)  # no row is so short: it was the mark
+            marked = self._gaps[-1].at_byte + MARK_BYTES != size_bytes
+        if sealed and marked:
+            self._cut = True
+            self._gaps.append(Place(segment=segment, at_byte=size_bytes, bytes=0, rows=0, at_least=True))
+            return
+        self._settle(None)
+        self._from = None
+
+    def skip(self) -> None:
+        """A segment is not looked at, or is gone as it may be."""
+        self._settle(None)
+        self._from = None
+
+    def _settle(self, until: int | None) -> None:
+        """What is missing of what was looked at so far; `until`: so many rows had been written by here."""
+        gaps, others, known = self._gaps, self._others, self._from
+        if until is not None and known is not None and until >= known:
+            gaps = _counted(gaps, until - known - self._rows, self._segment)
+        self._gaps, self._others, self._cut, self._rows = [], [], False, 0
+        self._tell([*gaps, *others])
+
+    def _tell(self, places: list[Place]) -> None:
+        if not places:
+            return
+        found = Missing()
+        for place in sorted(places, key=lambda one: (one.segment, one.at_byte)):
+            found.add(place)
+        self._missing.join(found)
+        self._told(found)
+
+
+def _counted(gaps: list[Place], lost: int, segment: str) -> list[Place]:
+    """`gaps` where it is known that so many rows are missing. Fewer than none: some were written twice."""
+    if lost < 0:
+        return [place for place in gaps if place.bytes]
+    if not gaps:
+        return [Place(segment=segment, at_byte=0, bytes=0, rows=lost, at_least=False)] if lost else []
+    *rest, last = gaps
+    rows = min(lost, sum(place.rows for place in rest))
+    exact = [replace(place, at_least=False) for place in (*rest, replace(last, rows=lost - rows))]
+    return [place for place in exact if place.rows or place.bytes]
+
+
 def told(missing: Missing) -> str:
     """`at least 3 rows are missing, 1,504 bytes damaged: w0-00000012.seg at byte 8,192 and 2 more places`."""
     first = missing.places[0]
     more = len(missing.places) + missing.places_more - 1
     others = f" and {more:,} more place{'s' * (more > 1)}" if more else ""
-    where = f"{first.segment} at byte {first.at_byte:,}{others}"
-    return f"{_rows(missing)} missing, {missing.bytes:,} bytes damaged: {where}"
+    damaged = f", {missing.bytes:,} bytes damaged" if missing.bytes else ""
+    return f"{_rows(missing)} missing{damaged}: {first.segment} at byte {first.at_byte:,}{others}"
 
 
 def _rows(missing: Missing) -> str:

@@ -26,7 +26,19 @@ import msgspec
 
 from farthing.errors import ConfigError
 from farthing.ledger.damage import Gap, pieces
-from farthing.ledger.rows import FRAME_BYTES, decode_head, frames, pack_head_into
+from farthing.ledger.rows import (
+    BEGINS,
+    ENDS,
+    FRAME_BYTES,
+    MARK_BYTES,
+    Mark,
+    decode_head,
+    decode_mark,
+    encode_mark,
+    frame,
+    frames,
+    pack_head_into,
+)
 from farthing.stores.private import make_directory
 from farthing.stores.whole import write_whole
 
@@ -58,7 +70,8 @@ class Segment:
         """
         self.path = path
         self.number = split_name(path)[1]
-        self.size_bytes = size_bytes
+        self.size_bytes = size_bytes - MARK_BYTES
+        """What rows may fill: the mark at the end has its room always."""
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             _allocate(self._fd, size_bytes)
@@ -70,8 +83,12 @@ class Segment:
         self.left = False
         """Its disk failed; see `abandon`."""
         self.used_bytes = 0
+        self.rows_until = 0
+        """Rows that its writer has written, in all of its segments up to this one."""
+        self._count = 0
         self.append(head)
         self.head_bytes = self.used_bytes
+        self._ended = False
         self.synced_bytes = 0
 
     @property
@@ -91,7 +108,23 @@ class Segment:
         # The length goes in last: a row is there whole or not at all, for a reader and after a kill.
         pack_head_into(mapped, start, length, crc32(payload))
         self.used_bytes = (end + 7) & -8  # frames begin at multiples of eight
+        self.rows_until += 1
         return True
+
+    def begin(self, rows_before: int, count: int) -> None:
+        """Mark where the rows begin, and how many its writer has written before, by which count."""
+        self.append(encode_mark(Mark(BEGINS, rows_before, count)))
+        self.head_bytes = self.used_bytes
+        self.rows_until, self._count = rows_before, count
+
+    def end(self) -> None:
+        """Mark the end of the rows, before the last `sync`. Safe to call twice."""
+        if self._ended or self.empty or self.left:
+            return
+        self._ended = True
+        mark = frame(encode_mark(Mark(ENDS, self.rows_until, self._count)))
+        self._map[self.used_bytes : self.used_bytes + MARK_BYTES] = mark
+        self.used_bytes += MARK_BYTES
 
     def sync(self, upto_bytes: int) -> None:
         """Wait until everything before `upto_bytes` is on the disk.
@@ -108,7 +141,8 @@ class Segment:
     def unsynced(self) -> list[bytes]:
         """The payloads that no successful `sync` has covered."""
         data = self._map[: self.used_bytes]
-        return [payload for _, payload in frames(data, max(self.synced_bytes, self.head_bytes))]
+        rows = (payload for _, payload in frames(data, max(self.synced_bytes, self.head_bytes)))
+        return [payload for payload in rows if decode_mark(payload) is None]
 
     def seal(self) -> None:
         """Cut the synced file to its used length and give it its final name; delete it when empty."""
@@ -117,17 +151,18 @@ class Segment:
             if self.empty:
                 self.path.unlink(missing_ok=True)
             else:
-                os.ftruncate(self._fd, min(self.used_bytes, self.size_bytes))
+                os.ftruncate(self._fd, min(self.used_bytes, self.size_bytes + MARK_BYTES))
                 self.path.rename(self.path.with_suffix(SEALED))
         finally:
             os.close(self._fd)
 
     def abandon(self) -> None:
         """Let go of a file whose disk failed. It stays for readers, and is not synced again."""
+        self.end()
         self.left = True
         self._map.close()
         with contextlib.suppress(OSError):  # the next start seals it if this cannot
-            os.ftruncate(self._fd, min(self.used_bytes, self.size_bytes))
+            os.ftruncate(self._fd, min(self.used_bytes, self.size_bytes + MARK_BYTES))
             self.path.rename(self.path.with_suffix(SEALED))
         os.close(self._fd)
 
@@ -335,7 +370,8 @@ def _seal_left_open(path: Path) -> None:
     if not isinstance(head, Gap) and decode_head(head) is None:
         return  # of a later version: kept as it is
     gaps = [piece for _, piece in found if isinstance(piece, Gap)]
-    rows = len(found) - len(gaps) - (not isinstance(head, Gap))
+    marks = [mark for _, piece in found if not isinstance(piece, Gap) and (mark := decode_mark(piece))]
+    rows = len(found) - len(gaps) - len(marks) - (not isinstance(head, Gap))
     # After the last row there may be one that was being written, or what nobody can tell from it.
     torn = gaps[-1] if gaps and found[-1][1] is gaps[-1] and not gaps[-1].rows else None
     copied = [_set_aside(path, data, gap) for gap in gaps]
@@ -347,6 +383,11 @@ def _seal_left_open(path: Path) -> None:
         path.unlink(missing_ok=True)  # nothing but a head: allocated ahead and never used
         return
     with open(path, "rb+") as file:
+        if marks and marks[-1].kind == BEGINS and end % 8 == 0:  # cut only then: the blocks are there
+            until = marks[-1].rows + rows + sum(gap.rows for gap in gaps)
+            file.seek(end)
+            end += file.write(frame(encode_mark(Mark(ENDS, until, marks[-1].count))))
+            file.flush()
         file.truncate(end)
         os.fsync(file.fileno())
     path.rename(path.with_suffix(SEALED))
@@ -357,6 +398,18 @@ def _seal_left_open(path: Path) -> None:
             "copied to %s.at-*%s beside it",
             path.with_suffix(SEALED), len(gaps), gaps[0].start, path.stem, DAMAGED,
         )  # fmt: skip
+
+
+def end_mark(path: Path) -> Mark | None:
+    """How many rows its writer had written when a sealed segment ended; None: it does not say.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with open(path, "rb") as file:
+        file.seek(max(0, path.stat().st_size - MARK_BYTES))
+        last = [decode_mark(payload) for _, payload in frames(file.read())]
+    return last[0] if last and last[0] is not None and last[0].kind == ENDS else None
 
 
 def _set_aside(path: Path, data: bytes, gap: Gap) -> bool:
@@ -380,12 +433,16 @@ def _set_aside(path: Path, data: bytes, gap: Gap) -> bool:
 
 
 def retain(directory: Path, bytes_max: int) -> int:
-    """Delete the oldest sealed segments until the rest fit in `bytes_max`; how many went."""
+    """Delete the oldest sealed segments until the rest fit in `bytes_max`; how many went. By last change, but
+    never against the numbers of one writer: what is left of it has no hole."""
     sealed = []
-    for path in directory.glob(f"w*-*{SEALED}"):
+    latest_ns: dict[str, int] = {}
+    for path in sorted(directory.glob(f"w*-*{SEALED}"), key=split_name):
         with contextlib.suppress(FileNotFoundError):  # another writer of this directory was quicker
             stat = path.stat()
-            sealed.append((stat.st_mtime_ns, split_name(path), stat.st_size, path))
+            writer, number = split_name(path)
+            latest_ns[writer] = max(latest_ns.get(writer, 0), stat.st_mtime_ns)
+            sealed.append((latest_ns[writer], (writer, number), stat.st_size, path))
     total_bytes = sum(size for _, _, size, _ in sealed)
     deleted = 0
     for _, _, size, path in sorted(sealed):

@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 
 from farthing.ledger import files
-from farthing.ledger.damage import Gap, Missing, Place, pieces, told
-from farthing.ledger.rows import FRAME_BYTES, Head, Intent, RowReader, decode_head, own_head
+from farthing.ledger.damage import Account, Gap, Missing, Place, pieces, told
+from farthing.ledger.rows import FRAME_BYTES, Head, Intent, RowReader, decode_head, decode_mark, own_head
 from farthing.types import Receipt, Signal
 
 SEEN_MAX = 200_000  # a row is written twice only within moments of a failing disk
@@ -64,10 +64,15 @@ def _streams(
     path: Path, live: dict[str, str], since_unix_s: float | None, missing: Missing | None
 ) -> list[Iterator[Row]]:
     """One for each writer of a directory."""
+    return [_stream(segments, live, since_unix_s, missing) for segments in _by_writer(path)]
+
+
+def _by_writer(path: Path) -> list[list[Path]]:
+    """The segments of a directory, those of each writer in their order."""
     writers: dict[str, list[Path]] = {}
     for segment in sorted(files.segment_paths(path), key=files.split_name):
         writers.setdefault(files.split_name(segment)[0], []).append(segment)
-    return [_stream(segments, live, since_unix_s, missing) for segments in writers.values()]
+    return list(writers.values())
 
 
 def _which(row: Row) -> object:
@@ -110,7 +115,7 @@ def find(path: Path, request_id: str) -> Receipt | Intent | None:
         if needle not in data:
             continue
         found: Receipt | Intent | None = None
-        for row in _rows(segment, data, live):
+        for row in _rows(segment, data, live, Account(None, _log)):
             if (
                 row.request_id == request_id
                 and not isinstance(found, Receipt)
@@ -125,14 +130,22 @@ def find(path: Path, request_id: str) -> Receipt | Intent | None:
 def damaged(paths: Sequence[Path]) -> Missing:
     """What of whole ledgers is damaged. Looks at every frame; a row that is whole counts as readable."""
     found = Missing()
-    segments = [one for path in paths for one in sorted(files.segment_paths(path), key=files.split_name)]
-    for segment in segments:
-        start = 0
-        for end, piece in _pieces(segment, _load(segment)):
-            if isinstance(piece, Gap):
-                found.add(_place(segment, start, end, piece.rows - (start == 0), not piece.exact))
-            start = end
+    for path in paths:
+        for segments in _by_writer(path):
+            account = Account(found, _untold)
+            for segment in segments:
+                for _ in _payloads(segment, _load(segment), account):
+                    continue
+            account.skip()
     return found
+
+
+def _untold(found: Missing) -> None:
+    """Whoever asks for all of it tells of it."""
+
+
+def _log(found: Missing) -> None:
+    log.warning("%s is damaged: %s", found.places[0].segment, told(found))
 
 
 def recent(path: Path, rows_max: int) -> list[Receipt]:
@@ -140,7 +153,11 @@ def recent(path: Path, rows_max: int) -> list[Receipt]:
     live = files.live_runs(path)
     found: list[Receipt] = []
     for segment in _newest_first(path):
-        rows = [row for row in _rows(segment, _load(segment), live) if isinstance(row, Receipt)]
+        rows = [
+            row
+            for row in _rows(segment, _load(segment), live, Account(None, _log))
+            if isinstance(row, Receipt)
+        ]
         found[:0] = rows[len(found) - rows_max :]
         if len(found) >= rows_max:
             break
@@ -156,11 +173,15 @@ def _stream(
     # Of those being written the newest is loaded first: what is in it was written after all that an older
     # one, loaded later, then has. The other way round rows would be missing from the middle.
     open_ones = {one: _load(one) for one in reversed(segments) if one.suffix != files.SEALED}
+    account = Account(missing, _log)
     for segment in segments:
         if segment in open_ones:
-            yield from _rows(segment, open_ones.pop(segment), live, missing)
+            yield from _rows(segment, open_ones.pop(segment), live, account)
         elif since_unix_s is None or not _ended_before(segment, since_unix_s):
-            yield from _rows(segment, _load(segment), live, missing)
+            yield from _rows(segment, _load(segment), live, account)
+        else:
+            account.skip()
+    account.skip()
 
 
 def _ended_before(segment: Path, unix_s: float) -> bool:
@@ -181,60 +202,90 @@ def _load(segment: Path) -> bytes:
     return b""
 
 
-def _rows(segment: Path, data: bytes, live: dict[str, str], missing: Missing | None = None) -> Iterator[Row]:
-    """Every row of one segment that can be read; what cannot is logged and added to `missing`."""
-    rest = _pieces(segment, data)
-    start, first = next(rest, (0, None))
-    head = None if first is None else _head(segment, first, live)
-    if head is None:
-        _leave_out(segment, data, missing)
-        return
-    found = Missing()
-    if isinstance(first, Gap):  # a head is no row
-        found.add(_place(segment, 0, start, first.rows - 1, not first.exact))
-    reader = RowReader(head, live=live.get(head.writer) == head.run)
+def _rows(segment: Path, data: bytes, live: dict[str, str], account: Account) -> Iterator[Row]:
+    """Every row of one segment that can be read."""
+    reader: RowReader | None = None
     unreadable = 0
-    for end, piece in rest:
-        if isinstance(piece, Gap):
-            found.add(_place(segment, start, end, piece.rows, not piece.exact))
-            start = end
-            continue
+    for start, end, head, piece in _payloads(segment, data, account):
+        if reader is None:
+            reader = RowReader(head, live=live.get(head.writer) == head.run)
         try:
             row = reader.row(piece)
         except (msgspec.MsgspecError, TypeError, ValueError, LookupError) as error:
             if not unreadable:
                 log.warning("a row of %s cannot be read: %s", segment, error)
             unreadable += 1
-            found.add(_place(segment, start, end, 1, False))
-            row = None
-        start = end
+            account.unreadable(_place(segment, start, end, 1, False))
+            continue
         if row is not None:
             yield row
-    if segment.suffix == files.SEALED and start + FRAME_BYTES <= len(data):  # it was cut to its rows
-        found.add(_place(segment, start, len(data), 0, True))
-    if found.places:
-        log.warning("%s is damaged: %s", segment, told(found))
-        if missing is not None:
-            missing.join(found)
 
 
-def _head(segment: Path, first: bytes | Gap, live: dict[str, str]) -> Head | None:
+def _payloads(segment: Path, data: bytes, account: Account) -> Iterator[tuple[int, int, Head, bytes]]:
+    """Every whole row of one segment: where it begins and ends, the head it is under, and its payload. What
+    is no row goes to `account`."""
+    rest = _pieces(segment, data)
+    start, first = next(rest, (0, None))
+    if first is None:
+        _account_of_nothing(segment, data, account)
+        return
+    head = _head(segment, first)
+    if head is None:
+        account.skip()
+        _leave_out(segment, data, account)
+        return
+    account.begin(segment.name)
+    marked = "mark" in head.fields
+    unmarked = marked
+    """The first mark has yet to come."""
+    if isinstance(first, Gap):  # a head is no row
+        account.gap(_place(segment, 0, start, first.rows - 1, not first.exact))
+    for end, piece in rest:
+        if isinstance(piece, Gap):
+            account.gap(_place(segment, start, end, piece.rows - unmarked, not piece.exact))
+        elif (mark := decode_mark(piece)) is not None:
+            account.mark(segment.name, mark)
+        else:
+            account.row()
+            yield start, end, head, piece
+        unmarked = False
+        start = end
+    sealed = segment.suffix == files.SEALED
+    if sealed and start + FRAME_BYTES <= len(data):  # it was cut to its rows
+        account.gap(_place(segment, start, len(data), 0, True))
+    account.end(segment.name, sealed=sealed, marked=marked, size_bytes=len(data))
+
+
+def _account_of_nothing(segment: Path, data: bytes, account: Account) -> None:
+    """One without even a head: allocated and not begun, gone since the directory was listed, or emptied."""
+    sealed = segment.suffix == files.SEALED
+    if not sealed or not segment.exists():
+        account.skip()
+        return
+    account.begin(segment.name)
+    if data:
+        account.gap(_place(segment, 0, len(data), 0, True))
+    account.end(segment.name, sealed=True, marked=True, size_bytes=len(data))
+
+
+def _head(segment: Path, first: bytes | Gap) -> Head | None:
     """The head of a segment that begins with `first`; where that is damaged, the one this version would
     write: fields are only ever appended, so it fits. None for the head of a version that is not known."""
     if not isinstance(first, Gap):
         return decode_head(first)
     writer = files.split_name(segment)[0]
-    return own_head(writer, live.get(writer, "") if segment.suffix == files.OPEN else "")
+    live = files.live_runs(segment.parent) if segment.suffix == files.OPEN else {}
+    return own_head(writer, live.get(writer, ""))
 
 
-def _leave_out(segment: Path, data: bytes, missing: Missing | None) -> None:
+def _leave_out(segment: Path, data: bytes, account: Account) -> None:
     """Note a segment whose head is whole and of no known version."""
     rows = sum(not isinstance(piece, Gap) for _, piece in pieces(data)) - 1
-    if rows < 0:
-        return  # allocated, and nothing written
     log.warning("%s is not a ledger segment this version can read; it is left out", segment)
-    if rows and missing is not None:
-        missing.add(_place(segment, 0, len(data), rows, False))
+    if rows:
+        account.begin(segment.name)
+        account.unreadable(_place(segment, 0, len(data), rows, False))
+        account.skip()
 
 
 def _place(segment: Path, start: int, end: int, rows: int, at_least: bool) -> Place:

@@ -12,6 +12,13 @@ Every later payload is an array that starts with its kind:
     [2, [values of a receipt]]      with those of its usage and of its attempts nested in place
     [3, [values of a signal]]
 
+Between them stand marks, in which a writer says how many rows it has written so far, in all of its segments:
+
+    [4, [rows, count]]              the first after the head
+    [5, [rows, count]]              the last of a sealed segment
+
+A writer that does not know how many there were counts anew, under another random number of that count.
+
 Names are stored once for each segment, so rows are small, and a reader maps values by name: a field
 added later gets its default when an old segment is read, a field it does not know is left out.
 """
@@ -36,6 +43,8 @@ INT_MAX = 2**63 - 1  # what msgpack can hold with its sign
 INTENT = 1
 RECEIPT = 2
 SIGNAL = 3
+BEGINS = 4
+ENDS = 5
 
 Buffer = bytes | bytearray | memoryview
 frame_head = struct.Struct("<II")
@@ -76,6 +85,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "attempt": Attempt.__struct_fields__,
     "usage": Usage.__struct_fields__,
     "signal": Signal.__struct_fields__,
+    "mark": ("rows", "count"),
 }
 
 _ALWAYS = {"intent", "receipt", "attempt", "usage"}  # kinds that every writer knew
@@ -129,6 +139,33 @@ def encode_signal(signal: Signal) -> bytes:
     except (UnicodeEncodeError, OverflowError):
         return encode((SIGNAL, _short(signal)))
     return payload if len(payload) <= RECORD_BYTES_MAX else encode((SIGNAL, _short(signal)))
+
+
+_mark = struct.Struct(">BBBBQBI")  # always as long, so that the last of a file is found from its end
+MARK_BYTES = FRAME_BYTES + 24  # with its frame
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """How many rows were written before a place."""
+
+    kind: int
+    """`BEGINS` or `ENDS`."""
+    rows: int
+    count: int
+    """Which count of them it is; two are no sum."""
+
+
+def encode_mark(mark: Mark) -> bytes:
+    """Its payload."""
+    return _mark.pack(0x92, mark.kind, 0x92, 0xCF, mark.rows, 0xCE, mark.count)
+
+
+def decode_mark(payload: bytes) -> Mark | None:
+    """None: it is a row."""
+    if payload[1:2] not in (b"\x04", b"\x05") or len(payload) != _mark.size:
+        return None
+    _, kind, _, _, rows, _, count = _mark.unpack(payload)
+    return Mark(kind, rows, count)
 
 
 def _short(value: Any) -> Any:

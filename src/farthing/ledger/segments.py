@@ -11,6 +11,7 @@ happens on a full disk, 0016.
 """
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import os
@@ -131,6 +132,10 @@ class SegmentLedger:
         self._wake = threading.Event()
         self._stop = threading.Event()
 
+        self._rows_before = 0
+        """Rows written in the segments before the one that is next to be begun."""
+        self._count = int.from_bytes(os.urandom(4))
+        """By which count; the one of the run before, where that is known to its end."""
         self._numbers = itertools.count(self._recover() + 1)
         self._allocate_next()
         self._begin_next()
@@ -232,8 +237,12 @@ class SegmentLedger:
         """Go on in the next segment; rows that had to wait go first."""
         if self._segment is not None:
             self._full.append(self._segment)
+            self._rows_before = self._segment.rows_until
         self._segment, self._next = self._next, None
         segment = self._segment
+        if segment is not None:
+            segment.begin(self._rows_before, self._count)
+            self._rows_before = segment.rows_until
         self._taken = segment.number if segment is not None else self._taken
         before = len(self._waiting)
         while segment is not None and self._waiting and segment.append(self._waiting[0]):
@@ -353,6 +362,8 @@ class SegmentLedger:
         """Bring full segments to the disk and seal them, oldest first."""
         while self._full:
             segment = self._full[0]
+            with self._disk:
+                segment.end()
             if not segment.empty and not self._sync(segment, segment.used_bytes):
                 continue  # it was left, and is no longer among the full ones
             self._full.popleft()
@@ -394,6 +405,7 @@ class SegmentLedger:
             self._waiting_bytes += sum(len(payload) for payload in rescued)
             if segment is self._segment:
                 self._segment = None
+                self._rows_before = segment.rows_until - len(rescued)
             elif segment in self._full:
                 self._full.remove(segment)
             segment.abandon()
@@ -416,12 +428,19 @@ class SegmentLedger:
             files.retain(self._directory, self._bytes_max)
         except OSError as error:
             log.warning("segments of an earlier run stay unsealed in %s: %s", self._directory, error)
-        numbers = [
-            number
-            for writer, number in map(files.split_name, files.segment_paths(self._directory))
-            if writer == self._writer.name
-        ]
-        return max(numbers, default=0)
+        own = [one for one in files.segment_paths(self._directory) if self._owns(one)]
+        last = max(own, key=files.split_name, default=None)
+        if last is None:
+            return 0
+        if last.suffix == files.SEALED:
+            with contextlib.suppress(OSError):
+                mark = files.end_mark(last)
+                if mark is not None:
+                    self._rows_before, self._count = mark.rows, mark.count
+        return files.split_name(last)[1]
+
+    def _owns(self, segment: Path) -> bool:
+        return files.split_name(segment)[0] == self._writer.name
 
     def _synced(self) -> bool:
         """As `_sync_now`; rows of a file whose disk failed have one more try, in the next file."""

@@ -34,6 +34,7 @@ from farthing.models.batch import BatchApi
 from farthing.models.cost import cost_nusd
 from farthing.models.health import Health
 from farthing.models.providers.openai import ERROR_BODY_BYTES_MAX, OpenAIProvider, WholeReply
+from farthing.models.providers.usage import as_stated
 from farthing.models.retry import Failed, next_try, stale
 from farthing.models.seldom import Seldom, Tally
 from farthing.models.speed import Lengths
@@ -437,6 +438,8 @@ class Caller:
             return
         stream = called.stream
         usage = None if stream is None else stream.usage
+        if stream is not None and stream.reader.states_nothing:
+            usage = as_stated(usage)
         if usage is None:
             said = (
                 0

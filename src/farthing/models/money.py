@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from farthing.models.call import Called
 from farthing.models.cost import baseline_nusd, cost_nusd, unpriced
-from farthing.models.providers.shown import answer_chars, fees_shown
+from farthing.models.providers.shown import answer_chars, fees_shown, states_nothing
+from farthing.models.providers.sse import EventReader
+from farthing.models.providers.usage import as_stated
 from farthing.models.seldom import Seldom
 from farthing.types import Attempt, Prompt, Receipt, Request, Target, Usage, differs, replace
 
@@ -51,8 +53,7 @@ class Money:
         if reply is not None:
             usage = reply.usage
             if usage is None or usage.estimated:
-                chars = answer_chars(reply.body) if "messages" in prompt.body else 0  # vectors are no text
-                usage = self._filled(usage, prompt, chars, 0)
+                usage = self._filled_by_reply(usage, prompt, reply.body)
             if (fees := fees_shown(prompt.body, called.target.model, cites=reply.cites)) is not None:
                 usage = _with_fees(usage, fees)
         elif stream is not None:
@@ -60,7 +61,7 @@ class Money:
             if usage is not None and not stream.reader.done and stream.reader.usage_event is None:
                 usage = None  # what it said on the way is not the whole
             if usage is None or usage.estimated:
-                usage = self._filled(usage, prompt, stream.reader.text_chars, stream.reader.chunks)
+                usage = self._filled_by_stream(usage, prompt, stream.reader)
             if (fees := fees_shown(prompt.body, called.target.model, cites=stream.reader.cites)) is not None:
                 usage = _with_fees(usage, fees)
             ended_s = self._clock() if called.ended_s is None else called.ended_s
@@ -77,6 +78,18 @@ class Money:
             receipt.usage = usage
             receipt.target = called.target.name
             receipt.tier = attempt.tier
+
+    def _filled_by_reply(self, usage: Usage | None, prompt: Prompt, body: bytes) -> Usage:
+        if "messages" not in prompt.body:
+            return self._filled(usage, prompt, 0, 0)  # vectors are no text
+        if states_nothing(body):
+            return as_stated(usage)
+        return self._filled(usage, prompt, answer_chars(body), 0)
+
+    def _filled_by_stream(self, usage: Usage | None, prompt: Prompt, reader: EventReader) -> Usage:
+        if reader.states_nothing:
+            return as_stated(usage)
+        return self._filled(usage, prompt, reader.text_chars, reader.chunks)
 
     def _filled(self, usage: Usage | None, prompt: Prompt, text_chars: int, chunks: int) -> Usage:
         """`usage` with what it does not count estimated."""

@@ -6,6 +6,8 @@ from typing import Any
 import msgspec
 
 from farthing.models.lenient_json import any_json
+from farthing.models.providers.failures import has_words
+from farthing.models.providers.usage import states_nought
 from farthing.types import Json
 
 REASONING = ("reasoning_content", "reasoning", "thinking", "reasoning_details", "thinking_blocks")
@@ -51,6 +53,26 @@ def answer_chars(body: bytes) -> int:
         message = choice.get("message") if isinstance(choice, dict) else None
         chars += said_chars(message) if isinstance(message, dict) else 0
     return chars
+
+
+def states_nothing(body: bytes) -> bool:
+    """Whether a whole answer has nothing in any choice, no text, no call, no sound, no image, and its usage
+    says so too: it is a statement then, not the lack of one. Never raises."""
+    answer = any_json(body)
+    choices = answer.get("choices") if isinstance(answer, dict) else None
+    return (
+        isinstance(choices, list)
+        and bool(choices)
+        and all(map(_is_blank, choices))
+        and states_nought(answer.get("usage"))
+    )
+
+
+def _is_blank(choice: Any) -> bool:
+    message = choice.get("message") if isinstance(choice, dict) else None
+    return isinstance(message, dict) and not any(
+        has_words(inner) for name, inner in message.items() if name != "role"
+    )
 
 
 def fees_shown(asked: Json, model: str, *, cites: bool) -> dict[str, int] | None:

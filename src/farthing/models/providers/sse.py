@@ -32,7 +32,7 @@ from farthing.models.providers.chunks import (
 from farthing.models.providers.completion import NotChunks, explode
 from farthing.models.providers.failures import is_error
 from farthing.models.providers.shown import chars_in, cites, said_chars
-from farthing.models.providers.usage import UNSAID, UsageForm, read_usage
+from farthing.models.providers.usage import UNSAID, UsageForm, read_usage, states_nought
 from farthing.types import Json, Usage
 
 DONE = b"data: [DONE]\n\n"
@@ -74,7 +74,9 @@ class EventReader:
         "_empty_events",
         "_event_bytes_max",
         "_held_cr",
+        "_nought",
         "_seen",
+        "_shows",
         "_text_chars",
         "_uncounted",
         "_uncounted_bytes",
@@ -105,6 +107,10 @@ class EventReader:
         """`[DONE]` has come; whatever follows is ignored."""
         self._chunks = 0
         self._empty_events = 0
+        self._nought = False
+        """The last usage says in so many words that nothing was written."""
+        self._shows = False
+        """Something came that is not counted in characters."""
         self._seen: set[int] = set()
         """Indices of the choices that have been counted."""
         self._text_chars = 0
@@ -264,6 +270,13 @@ class EventReader:
         self._count()
         return self._text_chars
 
+    @property
+    def states_nothing(self) -> bool:
+        """Whether nothing was said to the end, and the usage says so too: it is a statement then, not the
+        lack of one."""
+        told = self._nought and (self.done or self.usage_event is not None)
+        return told and not (self._shows or self.chunks or self.text_chars)
+
     def end(self) -> bytes:
         """The body is complete: return what an event without its blank line comes to.
 
@@ -349,7 +362,9 @@ class EventReader:
     def _used(self, usage: Raw, service_tier: Raw) -> None:
         """Take in a usage object; the last that counts anything holds."""
         tier = None if service_tier is NULL else service_tier
-        self.usage = read_usage(usage, self._usage_form, service_tier=tier) or self.usage
+        read = read_usage(usage, self._usage_form, service_tier=tier)
+        self._nought = (read is None or read.estimated) and states_nought(usage)
+        self.usage = read or self.usage
 
     def _groq(self, said: Any, service_tier: Raw) -> None:
         usage = said.get("usage") if isinstance(said, dict) else None
@@ -366,7 +381,9 @@ class EventReader:
                 self.usage_event = payload.replace(b"\n", b" ")  # it may have come in several lines
                 return True
         if not self.begun:
-            self.begun = self._chunks > 0 or bool(self.finished) or is_meaningful(payload)
+            if self._chunks == 0:
+                self._shows = is_meaningful(payload)
+            self.begun = self._chunks > 0 or bool(self.finished) or self._shows
         return False
 
     def _choice(self, choice: ChunkChoice) -> None:

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from farthing.models.lenient_json import any_json
-from farthing.types import Operation, Usage
+from farthing.types import Operation, Usage, replace
 
 TOKENS_MAX = 1_000_000_000  # of one call; more is no count
 TOLD_USD_MAX = 1_000_000  # for one call; more is no charge
@@ -117,6 +117,23 @@ def read_usage(
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         usage = None
     return _read_oddly(raw, form, service_tier, operation) if usage is None else usage
+
+
+def states_nought(usage: Any) -> bool:
+    """Whether a usage, as JSON or as what was read of it, says in so many words that nothing was written:
+    a statement where nothing was answered, and beside an answer no count. Never raises."""
+    fields = any_json(usage) if isinstance(usage, bytes | Raw) else usage
+    if not isinstance(fields, dict):
+        return False
+    inputs = _first(fields, "prompt_tokens", "input_tokens")
+    outputs = _first(fields, "completion_tokens", "output_tokens")
+    return inputs is not None and outputs == 0 and _first(fields, "total_tokens") in (None, inputs)
+
+
+def as_stated(usage: Usage | None) -> Usage:
+    """The usage of an answer in which nothing is said, where it states as much: its noughts count."""
+    stated: Usage = replace(Usage() if usage is None else usage, estimated=False)
+    return stated
 
 
 def of_ordinary(
