@@ -10,12 +10,12 @@ from typing import Any
 import click
 import msgspec
 import pytest
+from tests.certified import certificate
 from tests.conftest import StartGateway
 from tests.docs.pages import DOCS, PAGES, ROOT, Block, anchors, blocks, code, links, rows
 from tests.e2e.gateway import Running
 from tests.faults.provider import FaultProvider
 
-from certified import certificate
 from farthing import config, errors
 from farthing.brain.cache.keys import DROPPED
 from farthing.brain.cache.semantic.bound import SequentialBound

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from farthing.ledger import read
@@ -31,7 +31,9 @@ COMMAND = [sys.executable, "-c", "from farthing.cli.main import main; main()", "
 T = TypeVar("T")
 
 
-def until(what: Callable[[], T], timeout_s: float = LIMIT_S, every_s: float = 0.01) -> T:
+def until(
+    what: Callable[[], T | Literal[False] | None], timeout_s: float = LIMIT_S, every_s: float = 0.01
+) -> T:
     """Ask `what` until its answer is true, and return that.
 
     Raises:

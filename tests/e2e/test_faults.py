@@ -11,6 +11,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.conftest import StartGateway
@@ -310,7 +311,7 @@ def test_a_certificate_of_an_authority_nobody_trusts_is_refused(tmp_path: Path) 
 def test_a_connection_is_reused_after_a_good_reply_and_never_after_a_bad_one(
     gateway: Running, upstream: FaultProvider
 ) -> None:
-    def connection_of(model: str, **fields: object) -> int:
+    def connection_of(model: str, **fields: Any) -> int:
         gateway.chat(model=f"a/{model}", **fields)
         return upstream.calls[-1].connection
 

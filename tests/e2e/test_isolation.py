@@ -158,7 +158,7 @@ def test_a_failure_of_the_one_who_asks_is_its_own(
 def test_a_streamed_answer_is_served_whole_later_and_the_other_way_round(gateway: Running) -> None:
     for first_streamed in (True, False):
         text = f"é 🎈 first {first_streamed}"
-        options = {"stream_options": {"include_usage": True}}
+        options: dict[str, Any] = {"stream_options": {"include_usage": True}}
         first = gateway.chat(text, headers=ACME, stream=first_streamed, **(options if first_streamed else {}))
         other = gateway.chat(
             text, headers=ACME, stream=not first_streamed, **({} if first_streamed else options)

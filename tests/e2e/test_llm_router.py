@@ -223,7 +223,7 @@ def test_many_at_once_share_a_call_or_go_on_without(tmp_path: Path) -> None:
         texts = ["What is 2 + 2?"] * 10 + [f"What is 2 + {index}?" for index in range(30)]
         found: list[Receipt] = []
         threads = [
-            threading.Thread(target=lambda text=text: found.append(ask(gateway, text)))  # type: ignore[misc]
+            threading.Thread(target=lambda text: found.append(ask(gateway, text)), args=(text,))
             for text in texts
         ]
         for thread in threads:
@@ -249,7 +249,7 @@ def test_a_reload_keeps_what_was_said(tmp_path: Path) -> None:
 
 def test_beside_the_learned_router_it_decides_what_that_is_unsure_of(tmp_path: Path) -> None:
     pytest.importorskip("numpy")
-    from planted import fitted, questions
+    from tests.planted import fitted, questions
 
     path = tmp_path / "route.npz"
     fitted().model.save(path)

@@ -9,6 +9,7 @@ from typing import Any, cast
 import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
+from openai.types.chat import ChatCompletionMessage
 from pydantic import BaseModel
 from tests.conftest import StartGateway
 from tests.e2e.gateway import Running, until
@@ -117,7 +118,7 @@ def test_a_tool_is_called_and_its_result_taken(client: OpenAI, upstream: FaultPr
     messages: list[Any] = [{"role": "user", "content": "use get_weather please"}]
     if stream:
         with client.chat.completions.stream(model="auto", messages=messages, tools=[WEATHER]) as events:
-            message = events.get_final_completion().choices[0].message
+            message: ChatCompletionMessage = events.get_final_completion().choices[0].message
     else:
         answer = client.chat.completions.create(model="auto", messages=messages, tools=[WEATHER])
         assert answer.choices[0].finish_reason == "tool_calls"
@@ -274,7 +275,8 @@ def test_an_answer_reaches_the_client_byte_for_byte(
         for event in (*served[:-1], *expected[:-1]):
             event["id"] = event["created"] = None
     else:
-        for answer in (served, expected):
+        answers: Any = (served, expected)
+        for answer in answers:
             answer["id"] = answer["created"] = None
     assert served == expected
 

@@ -17,12 +17,13 @@ from tests.e2e.gateway import Running, running, until
 from tests.faults.provider import FaultProvider
 
 pytest.importorskip("numpy")
-from certified import certificate
+from tests.certified import certificate
+from tests.planted import fitted, questions
+
 from farthing.brain.route import policy
 from farthing.brain.route.certificate import RouteScope
 from farthing.brain.route.policy import Author
 from farthing.types import Receipt
-from planted import fitted, questions
 
 CONFIG = """
 [providers.a]

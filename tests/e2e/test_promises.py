@@ -274,13 +274,12 @@ def test_a_failure_after_the_first_chunk_is_told(run: Run, upstream: FaultProvid
 
 def test_success_and_error_leave_one_receipt_each(run: Run, upstream: FaultProvider) -> None:
     async def what(journey: Journey) -> None:
-        for number, (script, fields) in enumerate(
-            [
-                ("good", {}),
-                ("status=400", {"model": "a/first"}),
-                ("good", {"model": "farthing/paid", "stream": True}),
-            ]
-        ):
+        asked: list[tuple[str, dict[str, Any]]] = [
+            ("good", {}),
+            ("status=400", {"model": "a/first"}),
+            ("good", {"model": "farthing/paid", "stream": True}),
+        ]
+        for number, (script, fields) in enumerate(asked):
             upstream.script(script)
             try:
                 await journey.ask(f"q{number}", **fields)
@@ -325,7 +324,8 @@ def test_money_is_reserved_before_the_call_and_settled_once(run: Run, upstream: 
 
         class Watched:
             def __init__(self, hold: Any) -> None:
-                self.hold, self.told = hold, []
+                self.hold = hold
+                self.told: list[Any] = []
 
             left_s = property(lambda self: self.hold.left_s)
             left_nusd = property(lambda self: self.hold.left_nusd)
@@ -386,7 +386,13 @@ def test_a_call_that_may_cost_too_much_is_not_made(run: Run, upstream: FaultProv
 
 def test_what_the_client_sent_reaches_the_model_field_by_field(run: Run, upstream: FaultProvider) -> None:
     async def what(journey: Journey) -> None:
-        fields = {"temperature": 0.3, "odd": [{"x": None}], "logit_bias": {"5": 1}, "stop": ["a"], "seed": 1}
+        fields: dict[str, Any] = {
+            "temperature": 0.3,
+            "odd": [{"x": None}],
+            "logit_bias": {"5": 1},
+            "stop": ["a"],
+            "seed": 1,
+        }
         for stream in (False, True):
             calls = len(upstream.calls)
             await journey.ask(f"é {stream}", stream=stream, **fields)

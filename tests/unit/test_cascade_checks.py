@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from tests.asking import asked
 
-from asking import asked
 from farthing.postprocess.verify.consistency import (
     Compare,
     ConsistencyCheck,

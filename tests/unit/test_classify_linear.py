@@ -13,8 +13,8 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.asking import asked
 
-from asking import asked
 from farthing.app import build_classifier
 from farthing.brain.classify.linear import LANES, WEIGHTS, LinearClassifier, pack
 from farthing.brain.classify.rules import RulesClassifier

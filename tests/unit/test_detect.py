@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import pytest
+from tests.price_list import OPENAI, Listed
 
 from farthing import config
 from farthing.config import Config
 from farthing.models.chosen import config_from
 from farthing.models.detect import Found, Hosted, Said, detect, ollama_place, said_by
 from farthing.models.recognise import LocalModel, Place, chats_by, recognise
-from price_list import OPENAI, Listed
 
 OLLAMA = {
     "/api/version": {"version": "0.12.3"},

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.asking import ACME
 
-from asking import ACME
 from farthing.brain.compose import compose
 from farthing.edge.openai import Asked, Reader
 from farthing.media import IMAGE_TOKENS, image_size, image_tokens, measure

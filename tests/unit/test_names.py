@@ -3,8 +3,8 @@
 import time
 
 import pytest
+from tests.asking import asked
 
-from asking import asked
 from farthing import config
 from farthing.app import build_router, model_names
 from farthing.config import Config

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def made(n: int, seed: int = 0) -> Pairs:
 def small(seed: int = 0) -> tuple[PairLayers, Tokens]:
     """Layers of the right shapes with random numbers in double precision, and tokens of three pairs."""
     rng, tokens = np.random.default_rng(seed), Tokens()
-    weights = {
+    weights: dict[str, Any] = {
         name: (value + 0.02 * rng.standard_normal(value.shape)).astype(np.float64)
         for name, value in shipped(MODEL, [5]).items()
     }

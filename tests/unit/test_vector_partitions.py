@@ -28,7 +28,7 @@ Keys = NDArray[np.int64]
 
 def vectors(count: int, seed: int = 0, dims: int = DIMS) -> Row:
     rows = np.random.default_rng(seed).standard_normal((count, dims)).astype(np.float32)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
 
 def made(list_max: int = 6) -> PartitionedIndex:
