@@ -25,8 +25,8 @@ from farthing.ledger.rows import Intent
 from farthing.types import Receipt
 
 ROOT = Path(__file__).parents[2]
-START_S = 15.0
-LIMIT_S = 10.0
+START_S = 60.0
+LIMIT_S = 30.0
 COMMAND = [sys.executable, "-c", "from farthing.cli.main import main; main()", "serve"]
 T = TypeVar("T")
 
