@@ -188,6 +188,10 @@ class Running:
         lines = [line for line in text.splitlines() if line.split("{")[0].split(" ")[0] == name]
         return sum(float(line.rpartition(" ")[2]) for line in lines)
 
+    def wait_in_progress(self, count: int) -> None:
+        """Wait until so many requests are in progress: those that were sent have come."""
+        until(lambda: self.metric("farthing_requests_in_progress") >= count)
+
     def memory_bytes(self) -> int:
         pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
         return int(pages) * os.sysconf("SC_PAGESIZE")

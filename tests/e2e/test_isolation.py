@@ -1,13 +1,12 @@
 """One tenant's answers stay its own; one question at a time is asked once."""
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from tests.conftest import StartGateway
-from tests.e2e.gateway import Reply, Running, until
+from tests.e2e.gateway import LIMIT_S, Reply, Running, until
 from tests.faults.provider import FaultProvider
 
 from farthing.config import key_digest
@@ -138,9 +137,9 @@ def test_those_who_wait_are_answered_when_the_one_who_asks_leaves(
         )
     )
     follower.start()
-    time.sleep(0.05)
+    gateway.wait_in_progress(6)
     leader.close()
-    follower.join(10)
+    follower.join(LIMIT_S)
     assert [text_of(reply) for reply in replies] == [f"echo: {text}"] * 5
     assert not upstream.calls[calls].aborted
     assert len(upstream.calls) - calls == 1, "the call goes on for those who wait"

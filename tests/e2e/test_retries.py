@@ -240,7 +240,7 @@ def test_a_429_that_names_no_pause_delays_nobody_else_where_there_is_no_other_ta
         until(lambda: script.seen["mine"] == 1)
         began_s = time.monotonic()
         assert gateway.chat("another", model="a/mine").status == 200
-        assert time.monotonic() - began_s < 0.5, "as it would be without the gateway"
+        assert time.monotonic() - began_s < 0.9, "a pause is a second"
         assert first.result().status == 200
 
 
