@@ -302,7 +302,7 @@ def test_a_disconnect_at_any_await_leaves_one_receipt_and_settles_the_hold(
             for _ in range(turns):
                 await asyncio.sleep(0)
             task.cancel("client_gone")
-            done, _ = await asyncio.wait([task], timeout=2)
+            done, _ = await asyncio.wait([task], timeout=30)
             assert done, "it ends"
             expected = turns if turns else 0  # before its first turn it has not begun
             assert len(journey.receipts) == expected, turns

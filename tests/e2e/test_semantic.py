@@ -459,5 +459,5 @@ def test_after_a_kill_the_file_opens_and_index_and_entries_agree(killed: tuple[s
                 asked += 1
                 assert ask(gateway, f"How do I mend a lamp of type number {asked}?").status == 200
             gateway.signal(signal.SIGKILL)
-            gateway.process.wait(10)
+            gateway.process.wait(60)
     assert not list(folder.rglob("*.corrupt*"))

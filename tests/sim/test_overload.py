@@ -237,7 +237,7 @@ def test_a_real_loop_is_looked_at() -> None:
         admission.enter()
         assert admission._timer is not None
         admission.leave()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while admission._timer is not None:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 

@@ -180,7 +180,7 @@ def test_a_file_of_known_answers_that_cannot_be_read_is_named_with_its_line(tmp_
 # -- patterns -----------------------------------------------------------------------------------------
 
 
-def found(pattern: str, text: str, within_s: float = 5.0) -> bool | None:
+def found(pattern: str, text: str, within_s: float = 60.0) -> bool | None:
     async def main() -> bool | None:
         searcher = regex.Searcher(within_s=within_s)
         try:
@@ -241,7 +241,7 @@ def test_a_search_without_end_outlives_nobody() -> None:
         assert process.stdin is not None
         process.stdin.write(json.dumps(["(a+)+$", "a" * 60 + "b"]).encode() + b"\n")
         process.stdin.flush()
-        assert process.wait(timeout=10) == -signal.SIGALRM
+        assert process.wait(timeout=60) == -signal.SIGALRM
 
 
 def test_a_pattern_that_cannot_be_read_is_refused() -> None:
@@ -321,7 +321,7 @@ def test_a_command_leaves_neither_files_nor_processes(
     for go in (cut, lambda: command.run([sys.executable, "-c", left, str(noted)], "x")):
         asyncio.run(go())
         stat = Path(f"/proc/{noted.read_text().strip()}/stat")
-        until_s = time.monotonic() + 5
+        until_s = time.monotonic() + 60
         while stat.exists() and " Z " not in stat.read_text() and time.monotonic() < until_s:
             time.sleep(0.01)
         assert (
