@@ -12,7 +12,8 @@ BIN := .venv/bin
 STAMPS := .venv/stamps
 NODE := tests/clients/node
 FAST := tests/unit tests/contract tests/docs
-SPREAD := -n auto --dist loadfile
+# Files stay together until a worker has none left; each worker starts gateways and providers of its own.
+SPREAD := -n auto --dist worksteal
 
 help:
 	@echo "make demo    install, then see it work offline: simulated models, real questions, a savings report"
