@@ -14,6 +14,8 @@ NODE := tests/clients/node
 FAST := tests/unit tests/contract tests/docs
 # Files stay together until a worker has none left; each worker starts gateways and providers of its own.
 SPREAD := -n auto --dist worksteal
+# Each of the workers would start as many threads as there are cores.
+export OPENBLAS_NUM_THREADS ?= 1
 
 help:
 	@echo "make demo    install, then see it work offline: simulated models, real questions, a savings report"

@@ -126,6 +126,7 @@ def test_fitting_lowers_the_loss_leaves_the_start_alone_and_is_the_same_again() 
     assert np.array_equal(first.logits(scored.tokens, every), again.logits(scored.tokens, every))
 
 
+@pytest.mark.slow
 def test_a_fitted_verifier_orders_new_pairs_and_falls_back_where_pairs_are_few() -> None:
     pairs = made(140)
     scored = Scored(pairs)
