@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help demo test conformance check bench lock clean
+.PHONY: help demo test conformance check format lint types coverage image bench lock clean
 
 # The interpreter to use, when it is not the newest that is found: make PYTHON=python3.12 demo
 export PYTHON
@@ -12,13 +12,21 @@ BIN := .venv/bin
 STAMPS := .venv/stamps
 NODE := tests/clients/node
 FAST := tests/unit tests/contract tests/docs
-SPREAD := -n auto --dist loadfile
+# Files stay together until a worker has none left; each worker starts gateways and providers of its own.
+SPREAD := -n auto --dist worksteal
+# Each of the workers would start as many threads as there are cores.
+export OPENBLAS_NUM_THREADS ?= 1
 
 help:
 	@echo "make demo    install, then see it work offline: simulated models, real questions, a savings report"
 	@echo "make test    install, then run every test but those of conformance"
+	@echo "make test ARGS='-k sentence'   some of them; ARGS goes to pytest"
 	@echo "make check   format, lint, types, import contracts, fast tests: under two minutes"
+	@echo "make format  bring the source into its form, and mend what the linter can mend"
+	@echo "make lint, make types   the parts of make check before its tests"
+	@echo "make coverage   make test, and which lines of the source it ran; build/coverage has pages of them"
 	@echo "make conformance   install, then what takes long: real clients at length, a browser"
+	@echo "make image   build the container image with docker"
 	@echo "make bench   how to measure it"
 	@echo "make lock    pin every dependency anew"
 	@echo "make clean   remove what these commands made"
@@ -33,12 +41,32 @@ test: $(STAMPS)/clients
 conformance: $(STAMPS)/conformance
 	@$(BIN)/python -m pytest -m conformance $(ARGS)
 
-check: $(STAMPS)/dev
+check: lint types
+	$(BIN)/python -m pytest $(SPREAD) -m "not slow" $(wildcard $(FAST))
+
+lint: $(STAMPS)/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest $(SPREAD) -m "not slow" $(wildcard $(FAST))
+
+types: $(STAMPS)/dev
+	$(BIN)/mypy
+
+format: $(STAMPS)/dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# What the gateways ran that tests start counts too: each process writes a file of its own.
+coverage: $(STAMPS)/clients
+	@rm -rf build/coverage
+	@mkdir -p build/coverage
+	@failed=0; $(BIN)/coverage run -m pytest $(SPREAD) $(ARGS) || failed=$$?; \
+	$(BIN)/coverage combine --quiet; \
+	$(BIN)/coverage html --quiet; \
+	$(BIN)/coverage report; exit $$failed
+
+image:
+	docker build --tag farthing .
 
 bench:
 	@echo "docs/performance.md says what is measured, against what, and how to repeat it."

@@ -193,7 +193,7 @@ def main() -> None:
     pools = {"stated": stated(), "words": pool_of(lexical(pairs), pairs.labels)}
     if not given.lexical:
         pools |= neural(pairs)
-    told = {
+    told: dict[str, Any] = {
         "what": "certificates of the semantic cache against the truth",
         "machine": machine(),
         "data": path.name,
@@ -204,7 +204,7 @@ def main() -> None:
     }
     target = HERE / "results" / "certificates_cache.json"
     target.write_text(json.dumps(told, indent=2) + "\n")
-    for name, found in told["pools"].items():  # type: ignore[attr-defined]
+    for name, found in told["pools"].items():
         print(f"{name}: {found['pool']} would-be hits, {found['false']:.1%} of them false")
         for row in found["settings"]:
             sure, tuned = row["certified"], row["naive"]

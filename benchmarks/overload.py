@@ -63,7 +63,10 @@ REFUSAL = (
 
 
 def wire(kind: str, port: int) -> bytes:
-    body = {"model": "auto", "messages": [{"role": "user", "content": "What was a farthing worth? " * 30}]}
+    body: dict[str, object] = {
+        "model": "auto",
+        "messages": [{"role": "user", "content": "What was a farthing worth? " * 30}],
+    }
     if kind in EVENT_GAP_US:
         body |= {"stream": True, "seed": EVENT_GAP_US[kind]}
     raw = json.dumps(body).encode()

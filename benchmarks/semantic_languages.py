@@ -179,7 +179,8 @@ async def near(reader: Reader, name: str, texts: list[str]) -> dict[str, Any]:
     read = await reader.read(texts)
     vectors = np.stack([read[text][0] for text in texts])
     cosines = vectors @ vectors.T
-    served, inside = set(), set()
+    served: set[str] = set()
+    inside: set[str] = set()
     for at in range(1, len(texts)):
         for other in np.argsort(-cosines[at, :at])[:4]:
             pair = (texts[at], texts[int(other)])

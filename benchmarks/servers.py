@@ -48,7 +48,8 @@ def serve_own(port: int) -> None:
     import uvloop
 
     from farthing.config import ServerConfig
-    from farthing.edge.connection import ClientConnection, HttpRequest
+    from farthing.edge.answering import HttpRequest
+    from farthing.edge.connection import ClientConnection
     from farthing.edge.server import Server
     from farthing.turn import Turn
 
@@ -125,7 +126,7 @@ def measure(command: list[str], load: Path, body: Path, seconds: float) -> float
         said = subprocess.run([*words, str(seconds)], capture_output=True, check=True, text=True).stdout
         done = json.loads(said)
         assert done["err"] == done["bad_status"] == 0, said
-        return (cpu_s(server.pid) - before_s) / done["done"] * 1e6
+        return (cpu_s(server.pid) - before_s) / int(done["done"]) * 1e6
     finally:
         server.terminate()
         server.wait(10)

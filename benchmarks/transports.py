@@ -11,6 +11,7 @@ aiohttp is no dependency: its rows are left out, and said to be, where it is not
 import argparse
 import asyncio
 import json
+import math
 import multiprocessing
 import os
 import ssl
@@ -26,7 +27,8 @@ import trustme
 import uvloop
 
 from benchmarks.machine import machine
-from farthing.models.stream import Stream
+from farthing.errors import ProviderUnavailable
+from farthing.models.stream import Stream, Within
 from farthing.models.transport.http1 import Http1Transport
 from farthing.models.transport.origin import HttpOrigin
 from farthing.turn import Turn
@@ -108,6 +110,16 @@ def own(port: int, ca: Path | None) -> tuple[Call, Callable[[], Awaitable[None]]
     )
     head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
 
+    within = Within(
+        first_s=math.inf,
+        whole_s=math.inf,
+        idle_s=math.inf,
+        end_s=math.inf,
+        deadline_s=None,
+        bytes_max=1 << 30,
+        event_bytes_max=1 << 20,
+    )
+
     async def call(stream: bool) -> None:
         body = STREAM_BODY if stream else BODY
         exchange = await transport.send(origin, head, body, first_byte_s=10.0, whole=not stream)
@@ -115,7 +127,12 @@ def own(port: int, ca: Path | None) -> tuple[Call, Callable[[], Awaitable[None]]
             await exchange.read(1 << 20)
             return
         events = Stream(
-            exchange, event_bytes_max=1 << 20, keep_bytes_max=0, output_chunks_max=None, deadline_s=None
+            exchange,
+            within,
+            choices=1,
+            keep_bytes_max=0,
+            output_chunks_max=None,
+            in_answer=lambda body: ProviderUnavailable(body.decode()),
         )
         await events.open()
         await events.gather()
@@ -146,7 +163,6 @@ def with_aiohttp(port: int, ca: Path | None) -> tuple[Call, Callable[[], Awaitab
 async def measure(call: Call, stream: bool, seconds: float) -> float:
     """CPU microseconds of this process for one call."""
     done = 0
-    until_s = time.monotonic() + seconds
 
     async def worker() -> None:
         nonlocal done
@@ -155,6 +171,7 @@ async def measure(call: Call, stream: bool, seconds: float) -> float:
             done += 1
 
     await asyncio.gather(*(call(stream) for _ in range(IN_FLIGHT)))
+    until_s = time.monotonic() + seconds
     began_s = time.process_time()
     await asyncio.gather(*(worker() for _ in range(IN_FLIGHT)))
     return (time.process_time() - began_s) / done * 1e6

@@ -1,5 +1,6 @@
 """Fixtures of the whole suite: providers that can misbehave, and a way to start gateways before them."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +13,13 @@ from tests.faults.provider import FaultProvider
 StartGateway = Callable[..., Running]
 CHECKED = ("unit", "contract", "docs")
 """Folders of which `make check` runs all but what is slow."""
+WORKERS_MAX = 16
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Of `-n auto`: two a core, for many tests wait rather than work."""
+    return min(2 * (os.cpu_count() or 1), WORKERS_MAX)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -19,6 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)  # first: else all wait for the last
     if not config.getoption("--after-check"):
         return
     here = Path(__file__).parent

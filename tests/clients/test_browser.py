@@ -148,7 +148,7 @@ def test_a_real_browser_runs_the_client_against_it(
         seen = found.get(timeout=120.0)
     finally:
         process.terminate()
-        process.wait(20.0)
+        process.wait(60.0)
     assert seen == {
         "whole": "echo: from a page",
         "target": "a/good",

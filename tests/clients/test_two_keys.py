@@ -71,7 +71,7 @@ def client(
             yield found
     finally:
         process.terminate()
-        process.wait(10.0)
+        process.wait(60.0)
         assert process.stdout is not None
         process.stdout.close()
 

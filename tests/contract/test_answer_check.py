@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
+from tests.asking import asked
 
-from asking import asked
 from farthing.postprocess.verify.consistency import ConsistencyCheck
 from farthing.postprocess.verify.fits_schema import SchemaCheck
 from farthing.postprocess.verify.holds_pattern import RegexCheck

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.asking import asked
 
-from asking import asked
 from farthing.brain.classify.linear import LinearClassifier
 from farthing.brain.classify.rules import RulesClassifier
 from farthing.protocols import Classifier

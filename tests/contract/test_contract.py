@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.asking import asked
 
-from asking import asked
 from farthing.brain.contract.memory import MemoryContract
 from farthing.errors import ContractExceeded
 from farthing.protocols import Contract, Hold

@@ -195,7 +195,7 @@ REFERENCE = (0.0297, -0.0600, -0.0098, -0.0267, -0.0243, 0.0121, 0.0907, -0.0538
 
 @pytest.mark.parametrize(
     "script",
-    ["U10", "U8", "reset", "U7", "status=401", "U13", "length=short", "body=html,status=500"],
+    ["U10", "U8,retry-after=60", "reset", "U7", "status=401", "U13", "length=short", "body=html,status=500"],
 )
 def test_a_failing_endpoint_is_a_store_error_in_time(upstream: FaultProvider, script: str) -> None:
     async def main() -> None:
@@ -204,7 +204,7 @@ def test_a_failing_endpoint_is_a_store_error_in_time(upstream: FaultProvider, sc
         began_s = asyncio.get_running_loop().time()
         with pytest.raises(StoreError):
             await embedder.embed(["x"])
-        assert asyncio.get_running_loop().time() - began_s < 1.5
+        assert asyncio.get_running_loop().time() - began_s < 20.0
         await embedder.aclose()
 
     asyncio.run(main())

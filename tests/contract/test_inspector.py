@@ -101,7 +101,7 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
 
 
 async def _within(test: Callable[[], Awaitable[None]]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await test()
 
 

@@ -10,13 +10,13 @@ from farthing.config import LedgerConfig
 from farthing.errors import Overloaded
 from farthing.ledger.memory import MemoryLedger
 from farthing.ledger.metrics import MeteredLedger, Metrics
-from farthing.ledger.read import read
+from farthing.ledger.read import Row, read
 from farthing.ledger.rows import Intent
 from farthing.ledger.segments import SegmentLedger
 from farthing.protocols import Ledger
 from farthing.types import Attempt, Receipt, Usage
 
-Rows = Callable[[], list[Intent | Receipt]]
+Rows = Callable[[], list[Row]]
 
 
 @pytest.fixture(params=["memory", "segments", "segments strict", "metered"])

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.asking import asked
 
-from asking import asked
 from farthing.brain.cache.exact import ExactCache
 from farthing.brain.cache.keys import CacheKeys
 from farthing.brain.cache.off import NoCache

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 import pytest
+from tests.certified import ROUTER, certificate
 
-from certified import ROUTER, certificate
 from farthing.brain.route.policies import Policies
 from farthing.brain.route.policy import Author, add, promote
 from farthing.brain.route.watch import RouteWatch

@@ -5,8 +5,9 @@ import asyncio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.asking import asked
+from tests.planted import fitted
 
-from asking import asked
 from farthing.brain.route.cascade import CascadeRouter, Steps
 from farthing.brain.route.learned.router import Aims, LearnedRouter
 from farthing.brain.route.llm import LlmRouter, Question, Second
@@ -19,7 +20,6 @@ from farthing.config import DEFAULT_RULES
 from farthing.errors import UnknownModel
 from farthing.protocols import Router
 from farthing.types import Request, Target, Traits
-from planted import fitted
 
 MINI = Target(name="openai/gpt-mini", provider="openai", model="gpt-mini", context_tokens_max=8_000)
 BIG = Target(name="openai/gpt-big", provider="openai", model="gpt-big")

@@ -25,7 +25,7 @@ Make = Callable[[], VectorIndex]
 
 def vectors(count: int, seed: int = 0, dims: int = DIMS) -> NDArray[np.float32]:
     rows = np.random.default_rng(seed).standard_normal((count, dims)).astype(np.float32)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
 
 @every_index

@@ -1,6 +1,7 @@
 """The pages say what the program does: names are compared with the code, and every example is tried."""
 
 import ast
+import itertools
 import json
 import re
 import shlex
@@ -10,12 +11,12 @@ from typing import Any
 import click
 import msgspec
 import pytest
+from tests.certified import certificate
 from tests.conftest import StartGateway
 from tests.docs.pages import DOCS, PAGES, ROOT, Block, anchors, blocks, code, links, rows
 from tests.e2e.gateway import Running
 from tests.faults.provider import FaultProvider
 
-from certified import certificate
 from farthing import config, errors
 from farthing.brain.cache.keys import DROPPED
 from farthing.brain.cache.semantic.bound import SequentialBound
@@ -48,7 +49,8 @@ target = "faults/good"
 input = 0.15
 output = 0.60
 """
-MADE_BY = {"make", "pip", "curl", "export"}  # first words of a line of shell beside `farthing`
+MADE_BY = {"make", "pip", "curl", "export", "docker", "useradd", "python3", "install", "systemctl", "diff"}
+"""First words of a line of shell beside `farthing`."""
 
 
 # -- links ------------------------------------------------------------------------------------------
@@ -112,8 +114,8 @@ def shell_lines() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("where", "line"), shell_lines())
 def test_every_shell_example_calls_what_there_is(where: str, line: str) -> None:
-    words = shlex.split(line, comments=True)
-    if Path(words[0]).name == "farthing":
+    words = own_words(shlex.split(line, comments=True))
+    if words[0] == "farthing":
         check_command(words[1:])
         return
     assert words[0] in MADE_BY, f"{where}: {line}"
@@ -123,9 +125,18 @@ def test_every_shell_example_calls_what_there_is(where: str, line: str) -> None:
         assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
+def own_words(words: list[str]) -> list[str]:
+    """From our own command on, where the line runs it by its path, as another user or in a container."""
+    if words[0] == "sudo":
+        words = words[next(at for at, word in enumerate(words) if word.endswith("/bin/farthing")) :]
+    elif words[:2] == ["docker", "exec"]:
+        words = words[3:]
+    return [Path(words[0]).name, *words[1:]]
+
+
 def check_command(words: list[str]) -> None:
     """The command and each of its options exist, and take what they are given."""
-    words = words[: words.index("<")] if "<" in words else words
+    words = list(itertools.takewhile(lambda word: word not in ("<", ">"), words))
     command: click.Command = cli
     context = click.Context(cli, info_name="farthing")
     while isinstance(command, click.Group):

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from farthing.ledger import read
@@ -25,13 +25,15 @@ from farthing.ledger.rows import Intent
 from farthing.types import Receipt
 
 ROOT = Path(__file__).parents[2]
-START_S = 15.0
-LIMIT_S = 10.0
+START_S = 60.0
+LIMIT_S = 30.0
 COMMAND = [sys.executable, "-c", "from farthing.cli.main import main; main()", "serve"]
 T = TypeVar("T")
 
 
-def until(what: Callable[[], T], timeout_s: float = LIMIT_S, every_s: float = 0.01) -> T:
+def until(
+    what: Callable[[], T | Literal[False] | None], timeout_s: float = LIMIT_S, every_s: float = 0.01
+) -> T:
     """Ask `what` until its answer is true, and return that.
 
     Raises:
@@ -185,6 +187,10 @@ class Running:
         text = self.request("GET", "/metrics").body.decode()
         lines = [line for line in text.splitlines() if line.split("{")[0].split(" ")[0] == name]
         return sum(float(line.rpartition(" ")[2]) for line in lines)
+
+    def wait_in_progress(self, count: int) -> None:
+        """Wait until so many requests are in progress: those that were sent have come."""
+        until(lambda: self.metric("farthing_requests_in_progress") >= count)
 
     def memory_bytes(self) -> int:
         pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]

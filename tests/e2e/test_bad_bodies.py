@@ -10,6 +10,7 @@ import pytest
 from tests.conftest import StartGateway
 from tests.e2e.gateway import LIMIT_S, Reply, Running, until
 from tests.faults.provider import FaultProvider
+from tests.pace import BUSY_S
 
 from farthing.config import key_digest
 from farthing.edge.connection import HEADERS_MAX, PIPELINED_MAX
@@ -561,7 +562,7 @@ def test_a_head_that_never_ends_is_closed_at_the_limit(gateway: Running, part: b
             client.sendall(part)
             assert answer(client).status == 408
         assert closed(client)
-        assert HEADER_S * 0.9 < time.monotonic() - began_s < HEADER_S + 1.0
+        assert HEADER_S * 0.9 < time.monotonic() - began_s < HEADER_S + BUSY_S
 
 
 def test_a_head_that_drips_is_closed_at_the_limit_all_the_same(gateway: Running) -> None:
@@ -575,7 +576,7 @@ def test_a_head_that_drips_is_closed_at_the_limit_all_the_same(gateway: Running)
                     break
             except TimeoutError:
                 client.sendall(b"x-a: b\r\n")
-            assert time.monotonic() - began_s < HEADER_S + 1.5
+            assert time.monotonic() - began_s < HEADER_S + BUSY_S
 
 
 def test_a_body_that_drips_is_closed_at_the_limit(gateway: Running) -> None:
@@ -589,7 +590,7 @@ def test_a_body_that_drips_is_closed_at_the_limit(gateway: Running) -> None:
                 head = client.recv(4_096)
             except TimeoutError:
                 client.sendall(b" ")
-            assert time.monotonic() - began_s < 2.5
+            assert time.monotonic() - began_s < 1.0 + BUSY_S
         assert head.startswith(b"HTTP/1.1 408 ")
 
 
@@ -644,14 +645,11 @@ def test_a_pipelined_request_whose_headers_come_in_two_pieces_keeps_them_all(gat
 @pytest.mark.parametrize("count", [3, 20])
 def test_many_pipelined_requests_are_answered_in_order(gateway: Running, count: int) -> None:
     slow = json.dumps(with_field(model="a/fault:delay=0.2")).encode()
-    bodies = [
-        slow,
-        *(json.dumps(with_field(messages=[{**USER[0], "content": str(n)}])) for n in range(count)),
+    bodies = [slow]
+    bodies += [
+        json.dumps(with_field(messages=[{**USER[0], "content": str(n)}])).encode() for n in range(count)
     ]
-    wire = b"".join(
-        raw(*GOOD_LINES, b"content-length: %d" % len(body), body=body)
-        for body in (body if isinstance(body, bytes) else body.encode() for body in bodies)
-    )
+    wire = b"".join(raw(*GOOD_LINES, b"content-length: %d" % len(body), body=body) for body in bodies)
     for cut in (len(wire), len(wire) // 2):
         with gateway.dial() as client:
             client.sendall(wire[:cut])

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.e2e.gateway import Reply, Running, running, until
@@ -95,7 +96,7 @@ def with_words(gateway: Running, key: str) -> list[Reply]:
         for model in ("farthing/faq", "farthing/plain", "auto")
     ]
     body = {"model": "farthing/faq", "messages": asked}
-    fields = [
+    fields: list[dict[str, Any]] = [
         {"user": key},
         {"user": {"id": key}},
         {"metadata": {"tag": key, key: "x"}},
@@ -114,7 +115,7 @@ def with_words(gateway: Running, key: str) -> list[Reply]:
     replies.append(
         gateway.post("/v1/embeddings", {"model": "auto", "input": "x", "user": key}, bearer | named[0])
     )
-    asks = [
+    asks: list[dict[str, Any]] = [
         {"user_id": key},
         {"task_type": key},
         {"metadata": {"session": key}},

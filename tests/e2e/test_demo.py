@@ -83,6 +83,7 @@ def test_the_whole_report_is_there_for_who_asks_for_it(tmp_path: Path) -> None:
     assert told.stdout.index("Latency, ms") < told.stdout.index("120 of 120 right")
 
 
+@pytest.mark.slow
 def test_with_the_extra_some_questions_get_the_answer_to_a_similar_one(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     told = demo(tmp_path, "--requests", "900", "--seconds", "14", "--json")

@@ -43,7 +43,7 @@ def test_it_is_recorded_as_what_its_client_got(upstream: FaultProvider, tmp_path
         gateway.signal(signal.SIGTERM)
         for each in asking:
             each.join()
-        gateway.process.wait(30)
+        gateway.process.wait(60)
         by_id = {row.request_id: row for row in gateway.receipts()}
     assert len(heard) == len(asking)
     for name, reply in heard.items():

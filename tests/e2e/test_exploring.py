@@ -23,7 +23,7 @@ from farthing.ledger import read
 from farthing.types import Receipt, Signal
 
 pytest.importorskip("numpy")
-from planted import fitted, questions
+from tests.planted import fitted, questions
 
 CONFIG = """
 [providers.a]

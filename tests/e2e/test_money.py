@@ -89,7 +89,7 @@ def gateway(upstream: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def ask(gateway: Running, provider: str = "openai", stream: bool = False, **wanted: Any) -> Reply:
-    more = {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
+    more: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
     reply = gateway.chat(json.dumps(wanted), model=f"{provider}/m", **more)
     assert reply.status == 200, reply.body
     return reply

@@ -9,10 +9,12 @@ from typing import Any, cast
 import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
+from openai.types.chat import ChatCompletionMessage
 from pydantic import BaseModel
 from tests.conftest import StartGateway
 from tests.e2e.gateway import Running, until
 from tests.faults.provider import FaultProvider
+from tests.pace import BUSY_S
 
 WEATHER: Any = {
     "type": "function",
@@ -117,7 +119,7 @@ def test_a_tool_is_called_and_its_result_taken(client: OpenAI, upstream: FaultPr
     messages: list[Any] = [{"role": "user", "content": "use get_weather please"}]
     if stream:
         with client.chat.completions.stream(model="auto", messages=messages, tools=[WEATHER]) as events:
-            message = events.get_final_completion().choices[0].message
+            message: ChatCompletionMessage = events.get_final_completion().choices[0].message
     else:
         answer = client.chat.completions.create(model="auto", messages=messages, tools=[WEATHER])
         assert answer.choices[0].finish_reason == "tool_calls"
@@ -274,7 +276,8 @@ def test_an_answer_reaches_the_client_byte_for_byte(
         for event in (*served[:-1], *expected[:-1]):
             event["id"] = event["created"] = None
     else:
-        for answer in (served, expected):
+        answers: Any = (served, expected)
+        for answer in answers:
             answer["id"] = answer["created"] = None
     assert served == expected
 
@@ -291,12 +294,12 @@ def test_a_client_that_leaves_mid_stream_closes_the_upstream_call_at_once(
             break
     left_s = time.monotonic()
     stream.close()
-    row = gateway.next_receipt(before, timeout_s=1.0)
+    row = gateway.next_receipt(before)
     assert (row.status, row.stop_reason, row.error) == (499, "client_gone", "client_gone")
     assert row.usage is not None and row.usage.estimated
     call = upstream.calls[calls]
-    until(lambda: call.aborted, 1.0)
-    assert call.aborted_s is not None and call.aborted_s - left_s < 0.25
+    until(lambda: call.aborted)
+    assert call.aborted_s is not None and call.aborted_s - left_s < BUSY_S
     assert 3 <= row.usage.output_tokens <= call.tokens_sent + 2
 
 
@@ -374,7 +377,7 @@ def test_the_async_client_whole_streamed_and_cancelled(gateway: Running, upstrea
             call = upstream.calls[before]
             while not call.aborted:
                 await asyncio.sleep(0.01)
-                assert time.monotonic() - left_s < 2.0
-            assert call.aborted_s is not None and call.aborted_s - left_s < 0.25
+                assert time.monotonic() - left_s < BUSY_S
+            assert call.aborted_s is not None and call.aborted_s - left_s < BUSY_S
 
     asyncio.run(journey())

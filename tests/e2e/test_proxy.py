@@ -19,7 +19,8 @@ from tests.faults.proxy import FaultProxy
 
 from farthing.config.proxy import Proxy, parse_proxy
 from farthing.errors import ProviderError, ProviderTimeout, ProviderUnavailable
-from farthing.models.transport.http1 import Http1Exchange, Http1Transport
+from farthing.models.transport.connection import Http1Exchange
+from farthing.models.transport.http1 import Http1Transport
 from farthing.models.transport.origin import HttpOrigin
 from farthing.turn import Turn
 

@@ -140,6 +140,7 @@ def asked() -> list[Question]:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.slow
 def test_a_certified_policy_keeps_its_promise_and_its_saving_is_the_ledgers(
     asked: list[Question], tmp_path: Path
 ) -> None:

@@ -95,7 +95,7 @@ def test_an_endpoint_that_shares_everything_shares_samples_too(
     headers = {"x-farthing-endpoint": "samples"}
     calls = len(upstream.calls)
     for model in (MODEL, "farthing/samples"):
-        asked = {"model": model, "temperature": 1.0, "extra_headers": headers}
+        asked: dict[str, Any] = {"model": model, "temperature": 1.0, "extra_headers": headers}
         assert ids_of_five(client, text, **asked) == 1, model
         again = client.chat.completions.with_raw_response.create(
             messages=[{"role": "user", "content": text}], user="ada", **asked

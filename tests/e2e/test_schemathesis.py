@@ -94,7 +94,7 @@ def gateway(upstream: FaultProvider, start_gateway: StartGateway) -> Running:
     suppress_health_check=list(HealthCheck),
 )
 def test_generated_requests_get_documented_answers(case: schemathesis.Case[Any], gateway: Running) -> None:
-    response = case.call(base_url=gateway.base_url.removesuffix("/v1"), headers=_headers(case), timeout=20)
+    response = case.call(base_url=gateway.base_url.removesuffix("/v1"), headers=_headers(case), timeout=60)
     case.validate_response(response, checks=_checks())
 
 
@@ -126,7 +126,7 @@ def _checks() -> list[Any]:
 
 @pytest.mark.parametrize("path", ["/healthz", "/v1/models", "/v1/chat/completions", "/nowhere"])
 def test_head_is_answered_without_a_body_and_the_connection_goes_on(gateway: Running, path: str) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=60)
     headers = {"Authorization": f"Bearer {KEY}"}
     connection.request("GET", path, headers=headers)
     got = connection.getresponse()

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.conftest import StartGateway
@@ -63,8 +64,8 @@ def gateway(start_gateway: StartGateway, upstream: FaultProvider) -> Running:
     return started
 
 
-def ask(gateway: Running, text: str, *, endpoint: str = "faq", key: str = "ACME", **more: object) -> Reply:
-    headers = {"authorization": f"Bearer {KEYS[key]}", **more.pop("headers", {})}  # type: ignore[dict-item]
+def ask(gateway: Running, text: str, *, endpoint: str = "faq", key: str = "ACME", **more: Any) -> Reply:
+    headers = {"authorization": f"Bearer {KEYS[key]}", **more.pop("headers", {})}
     return gateway.chat(text, headers=headers, model=f"farthing/{endpoint}", **more)
 
 
@@ -82,7 +83,7 @@ def entries(gateway: Running) -> int:
     return int(gateway.metric("farthing_semantic_entries"))
 
 
-def command(gateway: Running, *words: str) -> object:
+def command(gateway: Running, *words: str) -> Any:
     """Run `farthing cache ... --json` beside the gateway."""
     code = "from farthing.cli.main import main; main()"
     done = subprocess.run(
@@ -251,7 +252,7 @@ def test_the_command_line_drops_what_was_shown_and_the_gateway_serves_it_no_more
     assert cache_of(ask(gateway, other)) == "semantic", "a dry run changes nothing"
     command(gateway, "invalidate", "--request", request_id, "--apply")
     assert cache_of(ask(gateway, other)) == "miss", "at once, without a gap"
-    (row, *_) = command(gateway, "log")  # type: ignore[misc]
+    (row, *_) = command(gateway, "log")
     assert row["what"] == {"request": request_id} and row["dropped"] == 1
 
 
@@ -260,7 +261,7 @@ def test_what_one_user_brought_in_can_be_traced_and_purged(gateway: Running) -> 
     first = ask(gateway, "How do I rent a hall?", user="mallory")
     ask(gateway, "How do I book a band?", user="jo")
     kept(gateway, before + 2)
-    (found,) = command(gateway, "invalidate", "--user", "mallory", "--apply")["examples"]  # type: ignore[index]
+    (found,) = command(gateway, "invalidate", "--user", "mallory", "--apply")["examples"]
     assert found["question"] == "How do I rent a hall?"
     assert found["request"] == first.headers["x-request-id"]
     assert found["user"] == gateway.receipt_of(first).user != ""
@@ -324,7 +325,7 @@ def test_operators_invalidate_over_a_listener_of_their_own(gateway: Running) -> 
     done = operators.post(path, {"select": {"tag": "shop"}, "apply": True, "who": "jo"})
     assert done.json["applied"] is True
     assert cache_of(ask(gateway, other)) == "miss"
-    (row, *_) = command(gateway, "log")  # type: ignore[misc]
+    (row, *_) = command(gateway, "log")
     assert row["who"] == "the API: jo"
 
 
@@ -458,5 +459,5 @@ def test_after_a_kill_the_file_opens_and_index_and_entries_agree(killed: tuple[s
                 asked += 1
                 assert ask(gateway, f"How do I mend a lamp of type number {asked}?").status == 200
             gateway.signal(signal.SIGKILL)
-            gateway.process.wait(10)
+            gateway.process.wait(60)
     assert not list(folder.rglob("*.corrupt*"))

@@ -161,7 +161,7 @@ def test_a_call_goes_on_for_the_others_when_the_one_who_asked_leaves(
         replies: list[Reply] = []
         waits = threading.Thread(target=lambda: replies.append(gateway.chat(text)))
         waits.start()
-        time.sleep(0.1)
+        gateway.wait_in_progress(2)
         leave(leader)
         waits.join(LIMIT_S)
         assert replies[0].json["choices"][0]["message"]["content"] == WORDS
@@ -182,7 +182,7 @@ def test_a_call_that_has_not_begun_to_answer_goes_on_too(
     leader.sendall(gateway.chat_bytes(text, model="late", stream=stream))
     until(lambda: len(upstream.calls) > calls)
     follower = Client(gateway, text, model="late")
-    time.sleep(0.1)
+    gateway.wait_in_progress(2)
     leave(leader)
     assert follower.reply.said == f"echo: {text}"
     assert len(upstream.calls) - calls == 1 and not upstream.calls[calls].aborted
@@ -265,7 +265,8 @@ def test_who_asked_and_falls_behind_is_waited_for_and_loses_nothing(
     leader.recv(1000)
     follower = Client(gateway, text, model="large")
     time.sleep(3)  # the follower is a whole list ahead, and waits
-    assert follower.is_alive() and len(follower.lines) > 1000
+    until(lambda: len(follower.lines) > 1000)
+    assert follower.is_alive()
     rest = b""
     while not rest.endswith(b"0\r\n\r\n"):
         rest += leader.recv(65_536)
@@ -320,7 +321,7 @@ def test_what_is_too_large_to_keep_is_not_paid_for_when_all_who_see_it_have_left
     waits: list[Reply] = []
     whole = threading.Thread(target=lambda: waits.append(gateway.chat(text, model="large")))
     whole.start()
-    time.sleep(0.1)
+    gateway.wait_in_progress(2)
     leave(leader)
     until(lambda: upstream.calls[calls].aborted)
     whole.join(LIMIT_S)

@@ -3,6 +3,7 @@
 import json
 import resource
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from tests.conftest import StartGateway
@@ -212,7 +213,7 @@ def test_bodies_of_those_who_left_are_free_at_once(
     assert gateway.chat(headers=KEY).status == 200
 
 
-ENDS = {
+ENDS: dict[str, dict[str, Any]] = {
     "answered": {},
     "left while it is answered": {"model": "a/fault:delay=20"},
     "left in a stream": {"model": "a/fault:gap=0.1", "stream": True},

@@ -273,7 +273,7 @@ def test_no_value_of_a_provider_can_begin_another_header(tmp_path: Path) -> None
     torn = http(200, WHOLE, "x-ratelimit-a: 1\r\n set-cookie: forged=1")
 
     with Canned(lambda asked: torn) as server, running(config(server), tmp_path) as gateway:
-        with socket.create_connection(("127.0.0.1", gateway.port), timeout=5) as client:
+        with socket.create_connection(("127.0.0.1", gateway.port), timeout=30) as client:
             body = json.dumps({"model": "a/m", "messages": [{"role": "user", "content": "q"}]}).encode()
             client.sendall(gateway.wire("/v1/chat/completions", body))
             head = client.recv(65_536).partition(b"\r\n\r\n")[0]

@@ -117,8 +117,8 @@ def told_rows() -> Iterator[tuple[str, Row, Told, bool]]:
 
 TOLD: dict[str, tuple[Row, Told, bool]] = {name: rest for name, *rest in told_rows()}  # type: ignore[misc]
 
-EVENTS: Final = (*HELLO, STOP, COUNTED, DONE)
-LATE: Final = {"text": "hel", "direct": "silent"}
+EVENTS: Final[tuple[Any, ...]] = (*HELLO, STOP, COUNTED, DONE)
+LATE: Final[dict[str, Any]] = {"text": "hel", "direct": "silent"}
 HTML: Final = b"<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
 
 
@@ -348,11 +348,10 @@ def test_a_stream_is_whole_from_its_finish_on_and_never_before(
     gateway: Running, upstream: FaultProvider, end: Any
 ) -> None:
     models: dict[str, Any] = {}
+    comment: list[Any] = [b": x\n\n"] if end != "keep" else []
     for count in range(len(EVENTS) + 1):
         model = f"boundary-{end}-{count}"
-        upstream.exactly(
-            model, streamed(*EVENTS[:count], *([b": x\n\n"] if end != "keep" else []), end=end, gap_s=GAP_S)
-        )
+        upstream.exactly(model, streamed(*EVENTS[:count], *comment, end=end, gap_s=GAP_S))
         models[f"up/{model}"] = {}
     read = list(wild.ask_all(gateway, models, stream=True).values())
     told = [found.error is None for found in read]

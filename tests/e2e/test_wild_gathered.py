@@ -68,7 +68,8 @@ def gathered(gateway: Running, upstream: FaultProvider) -> dict[str, Asked]:
 
 def message_of(asked: Asked) -> dict[str, Any]:
     assert asked.read.error is None, asked.read.error
-    return wild.whole_read(asked.read)["choices"][0]["message"]
+    message: dict[str, Any] = wild.whole_read(asked.read)["choices"][0]["message"]
+    return message
 
 
 @pytest.mark.parametrize("name", CALLS)

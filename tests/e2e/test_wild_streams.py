@@ -5,7 +5,7 @@ import dataclasses
 import json
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import openai
 import pytest
@@ -129,7 +129,7 @@ def test_none_of_it_counts_against_the_target(
     assert len(second.calls) == asked_second
 
 
-def _job(often: Callable[..., wild.Awaitable[None]], model: str, row: Row) -> wild.Job:
+def _job(often: Callable[..., Awaitable[None]], model: str, row: Row) -> wild.Job:
     return lambda: often(model, row)
 
 

@@ -177,12 +177,13 @@ def halves_joined(said: Any) -> str:
 async def read(client: AsyncOpenAI, model: str, *, stream: bool, **fields: Any) -> Read:
     """Ask as a user would and take all of it, its failure too."""
     found = Read(stream=stream)
-    asked = {"messages": HELLO, **fields}
+    asked: dict[str, Any] = {"messages": HELLO, **fields}
     try:
         raw = await client.chat.completions.with_raw_response.create(model=model, stream=stream, **asked)
         found.headers, found.status = raw.headers, raw.status_code
         if stream:
-            async for part in raw.parse():
+            parts: Any = raw.parse()
+            async for part in parts:
                 found.take(part)
         else:
             found.take(raw.parse())

@@ -58,7 +58,7 @@ class FaultProxy(Canned):
             self._forward(client, asked.line, asked.fields, asked.body)
 
     def _dial(self, host: str, port: int) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self._ports.get(host, port)), timeout=5.0)
+        return socket.create_connection(("127.0.0.1", self._ports.get(host, port)), timeout=30.0)
 
     def _tunnel(self, client: socket.socket, place: str) -> None:
         host, _, port = place.rpartition(":")
@@ -73,7 +73,7 @@ class FaultProxy(Canned):
             back = threading.Thread(target=_pour, args=(origin, client), daemon=True)
             back.start()
             _pour(client, origin)
-            back.join(5.0)
+            back.join(30.0)
 
     def _forward(self, client: socket.socket, line: str, fields: list[tuple[str, str]], body: bytes) -> None:
         """As a proxy does for plain HTTP: the request without what was for it, to the host of the URL."""

@@ -274,17 +274,17 @@ def test_one_who_leaves_takes_the_answer_from_nobody(monkeypatch: pytest.MonkeyP
 def test_a_deadline_leaves_a_quarter_of_its_time_for_asking(monkeypatch: pytest.MonkeyPatch) -> None:
     async def go(asker: Asker) -> None:
         asker.model.blocked = asyncio.Event()
-        hurried = replace(FAQ, terms=Terms(deadline_s=0.2))
+        hurried = replace(FAQ, terms=Terms(deadline_s=4.0))
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         assert await asker.easy(endpoint=hurried) is None
-        assert 0.04 < loop.time() - began_s < 0.2
+        assert 0.95 < loop.time() - began_s < 3.5
         late = replace(FAQ, terms=Terms(deadline_s=1.0))
         assert await asker.easy("Too late?", endpoint=late, received_s=asker.clock.s - 2.0) is None
         assert len(asker.model.requests) == 1
         asker.model.blocked.set()
 
-    on_model(go, monkeypatch)
+    on_model(go, monkeypatch, Manners(timeout_s=60.0, ttl_s=60.0, logprobs=False))
 
 
 def test_a_model_that_does_not_answer_rests_and_is_tried_by_one_question(

@@ -332,7 +332,7 @@ def on_nights(
         nights = Nights(folder, faults)
         nights.errands.start()
         try:
-            await asyncio.wait_for(what(nights, faults), 20)
+            await asyncio.wait_for(what(nights, faults), 120)
         finally:
             await nights.close()
 

@@ -88,7 +88,8 @@ def test_the_depth_is_counted_exactly(depth: int) -> None:
 
 def test_values_are_counted_and_commas_in_text_are_not() -> None:
     assert read(json.dumps({"x": ["a"] * 99}).encode(), nodes_max=100)
-    for many in (["a"] * 101, [[]] * 101, [{}] * 101, [{"a": 1}] * 60, [["a"]] * 60):
+    lists: list[list[Any]] = [["a"] * 101, [[]] * 101, [{}] * 101, [{"a": 1}] * 60, [["a"]] * 60]
+    for many in lists:
         with pytest.raises(InvalidRequest, match=r"100 values.*server\.nodes_max"):
             read(json.dumps({"x": many}).encode(), nodes_max=100)
     for text in ("," * 390, "[]," * 500, '"a",' * 500, '\\",' * 500, "\\" * 501):

@@ -71,6 +71,9 @@ class Client:
     def outlive(self, left: Callable[[Callable[[], None]], bool]) -> None:
         raise AssertionError
 
+    def returned(self, lines: bytes) -> None:
+        raise AssertionError
+
 
 class Scene:
     """A stream that has begun, its leader, and those who follow."""

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.asking import asked
 
-from asking import asked
 from farthing.brain.cache.keys import DROPPED, CacheKeys
 from farthing.brain.phrase import normalised
 from farthing.config import CacheKeyConfig, EndpointCacheConfig

@@ -36,7 +36,7 @@ def traffic(n: int, *, seed: int = 1, grade: float = 1.0) -> list[Sample]:
 
 
 def true_loss(threshold: float, grade: float = 1.0) -> float:
-    return grade * 0.4 * (1 - threshold) ** 2.5 / 2.5
+    return grade * 0.4 * float((1 - threshold) ** 2.5) / 2.5
 
 
 def calibrated(samples: list[Sample], loss: float = 0.02, **terms: Any) -> Calibration:

@@ -4,8 +4,8 @@ import asyncio
 from typing import Any, Literal
 
 import pytest
+from tests.asking import asked
 
-from asking import asked
 from farthing.brain.route.cascade import CascadeRouter, Steps
 from farthing.brain.route.rules import Policy, RulesRouter
 from farthing.config import DirectConfig, RuleConfig

@@ -5,6 +5,7 @@ import random
 import pytest
 from benchmarks.certificates import DELTA, Truth, cells, draw, naive
 
+from farthing.brain.route.certificate import Harm
 from farthing.insight.route_samples import Sample
 
 
@@ -20,8 +21,9 @@ def pool(n: int = 4_000) -> list[Sample]:
 
 def test_the_truth_is_that_of_the_pool() -> None:
     rows = pool(500)
-    for harm in ("regression", "net"):
-        truth = Truth(rows, harm)  # type: ignore[arg-type]
+    harms: tuple[Harm, ...] = ("regression", "net")
+    for harm in harms:
+        truth = Truth(rows, harm)
         assert truth.at(None) == (0.0, 0.0) and truth.at(2.0) == (0.0, 0.0)
         for threshold in (0.0, 0.31, rows[7].score):
             cheap = [one for one in rows if one.score >= threshold]

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.asking import asked
 
-from asking import asked
 from farthing.brain.classify.rules import HEAD_CHARS, RulesClassifier
 from farthing.types import Endpoint, Traits
 

@@ -4,7 +4,6 @@
 import json
 import math
 import struct
-import time
 from array import array
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,9 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.asking import asked
+from tests.pace import turns
 
-from asking import asked
 from farthing.app import build_classifier
 from farthing.brain.classify.linear import LANES, WEIGHTS, LinearClassifier, pack
 from farthing.brain.classify.rules import RulesClassifier
@@ -165,12 +165,7 @@ def test_a_huge_prompt_costs_no_more_than_its_edges(unit: str) -> None:
     huge = unit * 2_000_000
     messages = [{"role": "system", "content": huge}, {"role": "user", "content": huge}]
     request = asked(huge, body={"messages": messages})
-    least_s = math.inf
-    for _ in range(5):
-        began_s = time.process_time()
-        CLASSIFIER.describe(request)
-        least_s = min(least_s, time.process_time() - began_s)
-    assert least_s < 0.02
+    assert turns(lambda: CLASSIFIER.describe(request)) < 1_000_000
 
 
 @given(text=st.text(max_size=3_000))

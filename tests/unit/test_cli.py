@@ -285,11 +285,11 @@ def test_serve_tells_where_it_listens_and_stops_with_status_0(tmp_path: Path) ->
         (url,) = [line.split()[-1] for line in told if line.startswith("base URL")]
         assert f"data      {tmp_path}/.local/state/farthing\n" in told
         assert any(line.startswith(f"try       curl {url}/chat/completions") for line in told)
-        with urllib.request.urlopen(url.removesuffix("/v1") + "/version", timeout=5) as answer:
+        with urllib.request.urlopen(url.removesuffix("/v1") + "/version", timeout=30) as answer:
             assert json.load(answer)["name"] == "farthing"
     finally:
         serving.terminate()
-        _, errors = serving.communicate(timeout=20)
+        _, errors = serving.communicate(timeout=60)
     assert serving.returncode == 0, errors
 
 

@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 import pytest
+from tests.asking import ACME
 
-from asking import ACME
 from farthing.models import answers
 from farthing.models.providers.sse import EventReader
 from farthing.types import DEFAULT_ENDPOINT, Receipt, Request, choices_said

@@ -169,9 +169,9 @@ def test_a_text_becomes_an_answer_that_the_client_understands() -> None:
 def test_the_time_to_join_a_text_grows_with_its_length_alone() -> None:
     def seconds(pieces: int) -> float:
         block = streamed(*[{"content": "é" * 500, "tool": {"text": "y" * 500}}] * pieces)
-        began = time.process_time()
+        began = time.thread_time()
         whole = assemble([block], None)
-        took = time.process_time() - began
+        took = time.thread_time() - began
         message = whole["choices"][0]["message"]
         assert len(message["content"]) == len(message["tool"]["text"]) == 500 * pieces
         return took

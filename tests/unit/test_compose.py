@@ -4,8 +4,8 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.asking import asked
 
-from asking import asked
 from farthing.brain.compose import compose
 from farthing.types import NO_TERMS, Request, Terms, Traits
 

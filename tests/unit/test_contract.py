@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
+from tests.asking import ACME, asked
 
-from asking import ACME, asked
 from farthing.brain.contract.memory import MemoryContract
 from farthing.errors import ContractExceeded
 from farthing.types import Endpoint, Prompt, Request, Tenant, Terms

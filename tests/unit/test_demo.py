@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -248,7 +249,7 @@ def test_the_time_for_look_ups_is_many_times_what_slow_ones_took_here() -> None:
     assert play.needed_s([60_000.0]) == children.BRAIN_S_MAX
 
 
-def played(looks: play.Looks, **changes: int) -> play.Played:
+def played(looks: play.Looks, **changes: Any) -> play.Played:
     return play.Played(
         tally=play.Tally(planned=100, **changes),
         took_s=1.0,

@@ -89,7 +89,7 @@ def on_bench(what: Callable[[Bench], Coroutine[Any, Any, None]], config: Errands
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not holds():  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0.005)
 

@@ -3,8 +3,8 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.asking import asked
 
-from asking import asked
 from farthing.brain.route import expression
 from farthing.brain.route.expression import Expression
 from farthing.brain.route.grammar import (

@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
+from tests.asking import asked
 
-from asking import asked
 from farthing.brain.cache.fresh import Given, who_and_what, why_asked_anew
 from farthing.types import Endpoint, Request, Tenant
 

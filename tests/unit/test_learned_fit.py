@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from benchmarks.routing_curve import apgr, random_band
+from numpy.typing import NDArray
+from tests.planted import MADE, examples_of, fitted, outcomes_of, questions
 
 from farthing.brain.route.learned.features import NAMES, WORDS_DIMS, excerpt, read, read_all
 from farthing.brain.route.learned.fit import (
@@ -22,7 +24,6 @@ from farthing.brain.route.learned.heads import FITS
 from farthing.brain.route.learned.model import load
 from farthing.errors import ConfigError
 from farthing.types import replace
-from planted import MADE, examples_of, fitted, outcomes_of, questions
 
 
 def test_a_planted_signal_is_recovered() -> None:
@@ -39,11 +40,11 @@ def test_what_is_predicted_is_about_as_often_right_as_it_says() -> None:
     assert (fitted().model.calibration_error < 0.08).all()
 
 
-def vectors_of(hard: "np.ndarray[tuple[int], np.dtype[np.float32]]", seed: int = 3) -> np.ndarray:  # type: ignore[type-arg]
+def vectors_of(hard: NDArray[np.float32], seed: int = 3) -> NDArray[np.float32]:
     chance = np.random.default_rng(seed)
     raw = chance.normal(size=(len(hard), 16)).astype(np.float32)
     raw[:, 0] += 3 * hard
-    return raw / np.linalg.norm(raw, axis=1, keepdims=True)  # type: ignore[no-any-return]
+    return np.asarray(raw / np.linalg.norm(raw, axis=1, keepdims=True), np.float32)
 
 
 @pytest.mark.parametrize("head", FITS)
@@ -180,10 +181,10 @@ def test_a_file_that_is_no_model_is_told_of(tmp_path: Path) -> None:
     fitted().model.save(path)
     with np.load(path) as file:
         arrays = dict(file)
-    np.savez(path, **{**arrays, "features": np.array("structure-0")})  # type: ignore[arg-type]
+    np.savez(path, **{**arrays, "features": np.array("structure-0")})
     with pytest.raises(ConfigError, match="fit it again"):
         load(path)
-    np.savez(path, **{**arrays, "weights": arrays["weights"][:, :1]})  # type: ignore[arg-type]
+    np.savez(path, **{**arrays, "weights": arrays["weights"][:, :1]})
     with pytest.raises(ConfigError, match="cannot be loaded"):
         load(path)
     path.write_bytes(path.read_bytes()[:2_000])

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.asking import asked
+from tests.certified import certificate
+from tests.planted import fitted, questions
 
-from asking import asked
-from certified import certificate
 from farthing.brain.route import policy
 from farthing.brain.route.certificate import RouteScope
 from farthing.brain.route.learned.router import Aims, LearnedRouter
@@ -20,7 +21,6 @@ from farthing.brain.route.watch import RouteWatch
 from farthing.config import DEFAULT_RULES, DirectConfig
 from farthing.errors import ConfigError
 from farthing.types import Endpoint, Price, Request, Route, Target, Tenant, Terms, Traits, replace
-from planted import fitted, questions
 
 CHEAP_PRICE = Price(since="0000-00-00", input_pusd=150_000, output_pusd=600_000, cached_input_pusd=15_000)
 DEAR_PRICE = Price(

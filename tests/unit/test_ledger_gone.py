@@ -131,8 +131,8 @@ def test_of_the_last_segment_it_is_unknown_how_many_and_said_so(
     env = {"FARTHING__STATE_DIR": str(ledger / "none"), "COLUMNS": "200"}
     told = CliRunner().invoke(cli, ["report", "--since", "all", "--ledger", str(ledger)], env=env).output
     assert "it is unknown how many rows are missing" in " ".join(told.split())
-    told = CliRunner().invoke(cli, ["report", "--since", "all", "--json", "--ledger", str(ledger)], env=env)
-    found = json.loads(told.output[told.output.index('{"since') :])["missing"]
+    read = CliRunner().invoke(cli, ["report", "--since", "all", "--json", "--ledger", str(ledger)], env=env)
+    found = json.loads(read.output[read.output.index('{"since') :])["missing"]
     assert (found["rows"], found["at_least"]) == (0, True)
 
 
@@ -234,7 +234,7 @@ def test_rows_that_a_failing_disk_had_written_twice_are_not_missed(
     for number in range(100):
         book.record(receipt(number))
     sync = files.Segment.sync
-    failed = []
+    failed: list[Path] = []
 
     def fails(self: files.Segment, upto_bytes: int) -> None:
         if not failed:

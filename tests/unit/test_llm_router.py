@@ -4,8 +4,9 @@ import asyncio
 from typing import Any
 
 import pytest
+from tests.asking import asked
+from tests.planted import fitted, questions
 
-from asking import asked
 from farthing.brain.route.learned.router import Aims, LearnedRouter
 from farthing.brain.route.llm import LlmRouter, Question, Second, shifted
 from farthing.brain.route.objective import Option
@@ -17,7 +18,6 @@ from farthing.brain.route.watch import RouteWatch
 from farthing.config import DEFAULT_RULES, DirectConfig, loads
 from farthing.errors import ConfigError
 from farthing.types import Endpoint, Price, Request, Route, Target, Tenant, Terms, Traits, replace
-from planted import fitted, questions
 
 CHEAP_PRICE = Price(since="0000-00-00", input_pusd=150_000, output_pusd=600_000)
 DEAR_PRICE = Price(since="0000-00-00", input_pusd=2_500_000, output_pusd=10_000_000)

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def made(n: int, seed: int = 0) -> Pairs:
 def small(seed: int = 0) -> tuple[PairLayers, Tokens]:
     """Layers of the right shapes with random numbers in double precision, and tokens of three pairs."""
     rng, tokens = np.random.default_rng(seed), Tokens()
-    weights = {
+    weights: dict[str, Any] = {
         name: (value + 0.02 * rng.standard_normal(value.shape)).astype(np.float64)
         for name, value in shipped(MODEL, [5]).items()
     }
@@ -125,6 +126,7 @@ def test_fitting_lowers_the_loss_leaves_the_start_alone_and_is_the_same_again() 
     assert np.array_equal(first.logits(scored.tokens, every), again.logits(scored.tokens, every))
 
 
+@pytest.mark.slow
 def test_a_fitted_verifier_orders_new_pairs_and_falls_back_where_pairs_are_few() -> None:
     pairs = made(140)
     scored = Scored(pairs)

@@ -2,6 +2,7 @@
 
 import math
 import random
+from typing import Literal
 
 import pytest
 
@@ -11,7 +12,7 @@ USD = 1_000_000_000
 
 
 def asked(key: str, asks: int | None, *, cost_nusd: int | None = 1_000, hits: float = 1.0) -> Candidate:
-    why = "listed" if asks is None else "asked"
+    why: Literal["listed", "asked"] = "listed" if asks is None else "asked"
     return Candidate(
         key=key, endpoint="faq", question=key, why=why, asks=asks, cost_nusd=cost_nusd, hit_probability=hits
     )

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.certified import ROUTER, certificate
 
-from certified import ROUTER, certificate
 from farthing.brain.route.policy import Author, PolicyBook, add, canary, promote
 from farthing.insight.measured import difference, mean, paired, quantile, share
 from farthing.insight.policies import compare

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.certified import certificate
 
-from certified import certificate
 from farthing.brain.route import policy
 from farthing.brain.route.policies import Policies
 from farthing.brain.route.policy import Author, PolicyRefused

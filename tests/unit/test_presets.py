@@ -3,10 +3,10 @@
 import re
 
 import pytest
+from tests.price_list import OPENAI, Listed
 
 from farthing.models.catalogue import Catalogue
 from farthing.models.presets import PRESETS, Preset, base_url, cheapest, flagship
-from price_list import OPENAI, Listed
 
 BY_NAME = {preset.name: preset for preset in PRESETS}
 

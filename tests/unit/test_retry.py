@@ -1,5 +1,7 @@
 """Whom to ask again, and after what pause."""
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,7 +37,7 @@ def ask(
     return next_try(targets, failed, 10.0, left_s, lambda: rand)
 
 
-def down(status: int | None = 503, **more: float) -> ProviderError:
+def down(status: int | None = 503, **more: Any) -> ProviderError:
     return ProviderUnavailable("down", upstream_status=status, again=True, **more)
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.asking import asked
+from tests.certified import ROUTER, certificate, segment
 
-from asking import asked
-from certified import ROUTER, certificate, segment
 from farthing.brain.certificate_file import AGE_MAX_S
 from farthing.brain.route import policy
 from farthing.brain.route.certificate import RouteCertificate

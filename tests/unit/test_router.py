@@ -3,8 +3,8 @@
 import asyncio
 
 import pytest
+from tests.asking import asked
 
-from asking import asked
 from farthing.brain.route.rules import Policy, RulesRouter
 from farthing.config import DEFAULT_RULES, DirectConfig, RuleConfig
 from farthing.errors import ConfigError, UnknownModel

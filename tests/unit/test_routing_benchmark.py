@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,8 +21,8 @@ from benchmarks.routing_curve import (
     recovered,
 )
 from benchmarks.routing_data import BadData, Data, Wanted, lagging, read
-
-from planted import outcomes_of, questions
+from numpy.typing import NDArray
+from tests.planted import outcomes_of, questions
 
 WEAK = np.array([1.0, 0.0, 0.0, 1.0])
 STRONG = np.array([1.0, 1.0, 1.0, 0.0])
@@ -69,7 +70,7 @@ def test_the_random_band_is_about_a_half_and_the_interval_holds_the_figure() -> 
     assert high < found["apgr"][0]
 
 
-def data_of(weak: np.ndarray, strong: np.ndarray, slices: tuple[str, ...] = ()) -> Data:  # type: ignore[type-arg]
+def data_of(weak: NDArray[Any], strong: NDArray[Any], slices: tuple[str, ...] = ()) -> Data:
     n = len(weak)
     return Data(
         prompts=("?",) * n,

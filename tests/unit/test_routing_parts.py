@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.certified import ROUTER, certificate
 
-from certified import ROUTER, certificate
 from farthing.brain.route import policy
 from farthing.brain.route.policy import Author
 from farthing.brain.route.watch import WATCH_FILE

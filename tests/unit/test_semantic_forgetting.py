@@ -113,7 +113,7 @@ def test_a_file_that_cannot_be_read_at_the_start_is_read_when_it_can(
         assert holdings.gauges()["semantic_ready"] == 0
         other.execute("ALTER TABLE away RENAME TO gone")
         other.execute("BEGIN IMMEDIATE")  # one that writes is no reason to wait
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not holdings.ready:  # noqa: ASYNC110 - what is waited for has no event
                 await asyncio.sleep(0.02)
         other.close()
@@ -128,13 +128,13 @@ def test_no_look_waits_for_what_reads_every_entry(tmp_path: Path) -> None:
         holdings = cache.holdings
         await cache.ask(question("How do I pay?"), "By card.")
         go_on = threading.Event()
-        reading = asyncio.create_task(holdings.shelf.read_aside(lambda db: go_on.wait(10)))
+        reading = asyncio.create_task(holdings.shelf.read_aside(lambda db: go_on.wait(60)))
         await asyncio.sleep(0.05)
         look = await cache.look(question("How do I pay?"))
         assert look is not None and look.serves and not reading.done()
         go_on.set()
         assert await reading is True
-        held = asyncio.create_task(holdings.shelf.run(lambda db: go_on.wait(10)))
+        held = asyncio.create_task(holdings.shelf.run(lambda db: go_on.wait(60)))
         go_on.clear()
         await asyncio.sleep(0.05)
         keeper = Keeper(holdings.invalidations)
@@ -174,7 +174,7 @@ def test_what_waits_for_the_disk_is_bounded_by_bytes(tmp_path: Path, monkeypatch
     async def work(cache: Cache) -> None:
         holdings = cache.holdings
         go_on = threading.Event()
-        held = asyncio.create_task(holdings.shelf.run(lambda db: go_on.wait(10)))
+        held = asyncio.create_task(holdings.shelf.run(lambda db: go_on.wait(60)))
         looks = [(n, await cache.look(question(f"What is on page {n}?"))) for n in range(6)]
         for number, look in looks:
             assert look is not None

@@ -189,7 +189,9 @@ def test_what_looks_after_the_cache_does_not_stop_in_silence(
     async def run() -> None:
         holdings = opened(tmp_path / "semantic.db")
         holdings.start(also=fault)
-        await asyncio.sleep(0.05)
+        async with asyncio.timeout(60):
+            while not any(record.levelno == logging.ERROR for record in caplog.records):  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
         await holdings.aclose()
 
     asyncio.run(run())

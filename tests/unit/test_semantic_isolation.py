@@ -223,7 +223,7 @@ def test_what_other_tenants_keep_adds_no_work_to_a_look_up(tmp_path: Path) -> No
 
     async def work(cache: Cache) -> None:
         counting = Counting()
-        cache.answers._verifier = counting  # type: ignore[assignment]
+        cache.answers._verifier = counting
         statements: list[str] = []
 
         def traced(db: Any) -> None:

@@ -176,14 +176,11 @@ def test_a_recipe_asks_again_in_the_same_partition(text: str, kind: str) -> None
 
 
 def test_versions_of_a_routing_policy_share_no_partition() -> None:
-    first, second, none = (
-        Scopes(
-            embedder="e/1",
-            language_of=in_english,
-            policies={"faq": "p1"},
-            arm=lambda request, label=label: label,
-        )  # type: ignore[misc]
-        for label in ("faq@1", "faq@2", "")
-    )
+    def scopes_of(label: str) -> Scopes:
+        return Scopes(
+            embedder="e/1", language_of=in_english, policies={"faq": "p1"}, arm=lambda request: label
+        )
+
+    first, second, none = map(scopes_of, ("faq@1", "faq@2", ""))
     assert scope(BASE, first).partition != scope(BASE, second).partition
     assert scope(BASE, none).partition == scope(BASE).partition

@@ -3,8 +3,8 @@
 import random
 
 import pytest
+from tests.asking import asked
 
-from asking import asked
 from farthing.models.speed import FRESH_S, OUTPUT_TOKENS, SAMPLES_MIN, Lengths, Speed, expectation
 from farthing.types import Endpoint, Target, replace
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from tests.asking import asked
+from tests.pace import turns
 
 from farthing.errors import ConfigError
 from farthing.postprocess.verify import command, exact, regex, schema
@@ -101,10 +102,7 @@ def test_a_schema_cannot_ask_for_more_than_is_allowed() -> None:
     rule: Any = {"$defs": {"x0": {"type": "integer"}}}
     for i in range(1, 40):  # two ways at each step: 2**39 in all
         rule["$defs"][f"x{i}"] = {"oneOf": [{"$ref": f"#/$defs/x{i - 1}"}, {"$ref": f"#/$defs/x{i - 1}"}]}
-    began_s = time.perf_counter()
-    with pytest.raises(schema.CannotTell):
-        schema.fits(1, {**rule, "$ref": "#/$defs/x39"})
-    assert time.perf_counter() - began_s < 2
+    assert turns(lambda: cannot_tell(1, {**rule, "$ref": "#/$defs/x39"}), 1) < 100_000_000
 
 
 LONG = list(range(100_000))
@@ -124,10 +122,12 @@ LONG = list(range(100_000))
     ],
 )
 def test_no_rule_is_a_way_around_the_allowance(value: Any, rule: Any) -> None:
-    began_s = time.perf_counter()
+    assert turns(lambda: cannot_tell(value, rule), 1) < 100_000_000
+
+
+def cannot_tell(value: Any, rule: Any) -> None:
     with pytest.raises(schema.CannotTell):
         schema.fits(value, rule)
-    assert time.perf_counter() - began_s < 2
 
 
 def test_a_large_answer_against_a_plain_schema_is_within_the_allowance() -> None:
@@ -180,7 +180,7 @@ def test_a_file_of_known_answers_that_cannot_be_read_is_named_with_its_line(tmp_
 # -- patterns -----------------------------------------------------------------------------------------
 
 
-def found(pattern: str, text: str, within_s: float = 5.0) -> bool | None:
+def found(pattern: str, text: str, within_s: float = 60.0) -> bool | None:
     async def main() -> bool | None:
         searcher = regex.Searcher(within_s=within_s)
         try:
@@ -212,7 +212,7 @@ def test_only_patterns_without_repetition_are_searched_here() -> None:
 
 def test_a_search_that_takes_for_ever_is_given_up_and_holds_nobody_up() -> None:
     async def main() -> tuple[bool | None, bool | None, float]:
-        searcher = regex.Searcher(within_s=0.5)
+        searcher = regex.Searcher(within_s=2.0)
         worst_s, last_s = 0.0, time.perf_counter()
 
         async def watch() -> None:
@@ -231,7 +231,7 @@ def test_a_search_that_takes_for_ever_is_given_up_and_holds_nobody_up() -> None:
 
     slow, after, worst_s = asyncio.run(main())
     assert slow is None and after is True
-    assert worst_s < 0.3
+    assert worst_s < 1.5, "as long as the search may take"
 
 
 def test_a_search_without_end_outlives_nobody() -> None:
@@ -241,7 +241,7 @@ def test_a_search_without_end_outlives_nobody() -> None:
         assert process.stdin is not None
         process.stdin.write(json.dumps(["(a+)+$", "a" * 60 + "b"]).encode() + b"\n")
         process.stdin.flush()
-        assert process.wait(timeout=10) == -signal.SIGALRM
+        assert process.wait(timeout=60) == -signal.SIGALRM
 
 
 def test_a_pattern_that_cannot_be_read_is_refused() -> None:
@@ -287,7 +287,7 @@ def test_a_command_that_takes_too_long_is_ended_with_all_it_began() -> None:
     began_s = time.perf_counter()
     code = "import subprocess, time; subprocess.Popen(['sleep', '60']); time.sleep(60)"
     assert python(code, timeout_s=0.5) == command.Ran(False, "over 0.5 s")
-    assert time.perf_counter() - began_s < 5
+    assert time.perf_counter() - began_s < 45
 
 
 def test_a_command_that_takes_too_much_memory_does_not_pass() -> None:
@@ -321,7 +321,7 @@ def test_a_command_leaves_neither_files_nor_processes(
     for go in (cut, lambda: command.run([sys.executable, "-c", left, str(noted)], "x")):
         asyncio.run(go())
         stat = Path(f"/proc/{noted.read_text().strip()}/stat")
-        until_s = time.monotonic() + 5
+        until_s = time.monotonic() + 60
         while stat.exists() and " Z " not in stat.read_text() and time.monotonic() < until_s:
             time.sleep(0.01)
         assert (

@@ -3,11 +3,11 @@
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tests.pace import least_s, turns
 
 from farthing.media import IMAGE_TOKENS
 from farthing.models.tokens.bpe import PIECE_CHARS_MAX, EncodingName, ExactCounter, encoding_of, pieces
@@ -104,9 +104,7 @@ def test_text_counted_in_pieces_counts_as_it_does_whole(parts: list[str]) -> Non
 )
 def test_no_text_of_a_few_hundred_kilobytes_takes_seconds(text: str) -> None:
     EXACT.warm("gpt-4o")
-    began_s = time.process_time()
-    EXACT.count(text, "gpt-4o")
-    assert time.process_time() - began_s < 1.0  # measured 0.035 at most
+    assert turns(lambda: EXACT.count(text, "gpt-4o"), 2) < 50_000_000  # 2 million at most were measured
 
 
 def test_a_million_spaces_are_counted_though_tiktoken_cannot_take_them_whole() -> None:
@@ -180,13 +178,7 @@ def test_an_estimate_is_within_35_percent_for_text_it_was_not_fitted_to(text: st
 
 def test_an_estimate_takes_no_longer_for_a_longer_text() -> None:
     def time_s(text: str) -> float:
-        best_s = float("inf")
-        for _ in range(20):
-            began_s = time.perf_counter()
-            for _ in range(50):
-                estimate_tokens(text)
-            best_s = min(best_s, time.perf_counter() - began_s)
-        return best_s
+        return least_s(lambda: [estimate_tokens(text) for _ in range(50)], 20)
 
     words = "many words of the same kind " * 40
     assert time_s(words * 1_000) < 5 * time_s(words)  # a thousand times the text

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from numpy.typing import NDArray
+from tests.pace import turn_s
 
 from farthing.errors import StoreError
 from farthing.stores.vector.codes import encode
@@ -28,7 +29,7 @@ Keys = NDArray[np.int64]
 
 def vectors(count: int, seed: int = 0, dims: int = DIMS) -> Row:
     rows = np.random.default_rng(seed).standard_normal((count, dims)).astype(np.float32)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
 
 def made(list_max: int = 6) -> PartitionedIndex:
@@ -210,7 +211,8 @@ def test_no_step_takes_long_however_many_there_are() -> None:
         index.put(key, row)
         took_s.append(time.thread_time() - began_s)
     took_s.sort()
-    assert took_s[-20] < 0.004, "the worst of all but a few, which the machine may have had a part in"
+    # The worst of all but a few, which the machine may have had a part in.
+    assert took_s[-20] < 200_000 * turn_s()
 
 
 def test_a_dict_of_many_small_ones_is_a_dict() -> None:

@@ -185,7 +185,7 @@ def test_weights_survive_being_written_down_and_are_checked(tmp_path: Path) -> N
     weights(0.7).save(path)
     again = Weights.load(path)
     rows = np.ones((2, len(NAMES)), np.float32)
-    assert again.cheap_probabilities(rows)[0] == pytest.approx(float(sigmoid(np.float32([0.7]))[0]))
+    assert again.cheap_probabilities(rows)[0] == pytest.approx(float(sigmoid(np.array([0.7], np.float32))[0]))
     assert again.thresholds == Thresholds(serve=0.9, abstain=0.5)
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(ConfigError, match="cannot be loaded"):

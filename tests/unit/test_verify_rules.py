@@ -1,11 +1,11 @@
 """The hard guards: what must agree before a stored answer may be given to another question."""
 
 import re
-import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.pace import turns
 
 from farthing.brain.cache.semantic.verify.parse import parse, stem
 from farthing.brain.cache.semantic.verify.rules import disagreement, finding_of
@@ -158,16 +158,10 @@ def test_the_plainest_endings_are_cut(a: str, b: str) -> None:
     assert stem(a) == stem(b)
 
 
-def test_a_pair_of_twelve_words_takes_well_under_a_millisecond() -> None:
+def test_a_pair_of_twelve_words_takes_a_fraction_of_a_millisecond() -> None:
     a = "How can I transfer 20 dollars from my savings to Anna today?"
     b = "What is the best way to send $20 from savings to Anna?"
-    best = float("inf")
-    for _ in range(20):
-        began = time.perf_counter()
-        for _ in range(20):
-            disagreement(a, b)
-        best = min(best, (time.perf_counter() - began) / 20)
-    assert best < 500e-6  # 0.08 ms where it is alone; a shared machine may be slower
+    assert turns(lambda: [disagreement(a, b) for _ in range(20)], 20) / 20 < 25_000  # 4,000: 0.08 ms
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,7 @@ def promptsource(repo: Path) -> list[Example]:
     `repo` is a git directory. A template's holes are filled with questions and texts of this project, so
     that nothing of the sets themselves is used.
     """
-    import yaml  # type: ignore[import-untyped]  # only training needs it
+    import yaml
 
     class Loader(yaml.SafeLoader):  # type: ignore[misc]
         pass

@@ -10,13 +10,15 @@ import re
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from functools import lru_cache
-from re import _parser  # type: ignore[attr-defined]  # there is no public way to what a pattern is made of
+from importlib import import_module
 from typing import Any
 
 import msgspec
 
 from farthing.errors import ConfigError
 from farthing.turn import in_task
+
+_parser: Any = import_module("re._parser")  # there is no public way to what a pattern is made of
 
 SEARCH_S = 1.0
 TEXT_CHARS_MAX = 200_000  # of a longer one the beginning is looked at
