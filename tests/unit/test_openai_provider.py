@@ -262,3 +262,12 @@ def test_of_an_error_larger_than_any_what_sdks_read_is_left(large: dict[str, Any
         assert (
             failed.said is not None and failed.said["code"] == "c7" and len(json.dumps(failed.said)) < 3_000
         )
+
+
+@pytest.mark.parametrize("key", [None, "", "sk-of-the-gateway-0123456789"])
+def test_the_head_of_a_good_answer_is_not_searched_for_more_than_our_key(key: str | None) -> None:
+    """Looking for all that may be a secret takes as long as half a request."""
+    asked = provider(api_key=key)
+    asked.redact = None  # type: ignore[assignment]  # whoever used it would fail
+    headers = {b"x-request-id": b"r-1", b"openai-processing-ms": b"12", b"content-type": b"application/json"}
+    assert asked.down(headers, "req_1")[1] == "r-1"

@@ -265,7 +265,7 @@ class Reader:
         if fault:
             hint = "" if said.strip() else ": name a model, a tier, `auto` or `farthing/ENDPOINT`"
             raise (UnknownModel if said else InvalidRequest)(f"`model` {fault}{hint}", param="model")
-        if self.redact(said) != said:
+        if self.as_written(said) != said:
             raise InvalidRequest("`model` holds an API key: send the name of a model", param="model")
         return self._folded.get(said.casefold(), said)
 

@@ -179,7 +179,7 @@ class OpenAIProvider:
         path = f"{origin.form}{path}"
         self._include_usage = include_usage
         self.redact = Redactor(() if api_key is None else (api_key,))
-        self._own_key = b"\n" if api_key is None else api_key.encode()  # no header holds the end of a line
+        self._own_key = b"\0" if not api_key else api_key.encode()  # no line of a head holds a NUL
         """Knows what no error may repeat."""
         host = f"[{origin.host}]" if ":" in origin.host else origin.host
         if origin.port != (443 if origin.tls else 80):
