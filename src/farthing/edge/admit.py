@@ -33,7 +33,7 @@ TICK_S = 0.005
 LIMITED_TICK_S = 0.001  # timers count whole milliseconds
 STANDING_S = 0.02
 ROUND_S = 0.002  # a refusal waits for a round or two, and some rounds are three times as long
-BEGUN_MAX = 4  # in one round, while it is limited: more of them are themselves a long round
+BEGUN_MAX = 2  # in one round, while it is limited: more of them are themselves a long round
 REFUSAL_S = 20e-6  # of CPU time: what refusals take is no reason to refuse more
 PATIENCE_S = 0.5
 STEP_S = 0.1
@@ -104,7 +104,8 @@ class Limit:
                 share = min(1 - self._step(grows=False), 2 * self._fits())
                 self.most = max(LIMIT_MIN, int(min(most, self._most) * share))
         elif self.refused:
-            self.most = most + max(1, int(most * self._step(grows=True)))
+            if self._most >= most:  # else it is not this that holds them back
+                self.most = most + max(1, int(most * self._step(grows=True)))
         elif self._calm >= CALM_STEPS:
             self.most = None
 
