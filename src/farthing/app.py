@@ -21,6 +21,7 @@ from farthing.brain.cache.fresh import Given
 from farthing.brain.cache.keys import CacheKeys
 from farthing.brain.cache.off import NoCache
 from farthing.brain.classify.rules import RulesClassifier
+from farthing.brain.classify.words import TASK_SYNONYMS
 from farthing.brain.contract.memory import MemoryContract
 from farthing.brain.route.rules import Policy, RulesRouter
 from farthing.brain.route.scope import Scopes
@@ -273,7 +274,8 @@ def build(config: Config, parts: Parts) -> Serving:
         names=names,
         passed=passed_names(config.providers.values()),
         gate=Gate(names, rules.choosing, targets.beyond),
-        redact=parts.redact.text,
+        redact=parts.redact,
+        own={*config.tiers, *config.endpoints, *(key.tenant for key in config.keys), *TASK_SYNONYMS},
     )
     listed = list_models(rules, targets)
     return Serving(

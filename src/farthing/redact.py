@@ -18,6 +18,8 @@ ASKED = "[prompt]"
 SECRET_CHARS_MIN = 7  # what is shorter is a placeholder of a local server (`none`, `ollama`)
 PARTS_FROM_CHARS = 16  # a part of a shorter secret may be any word
 PART_CHARS = 8
+HELD_CHARS = 16  # of a secret, in a row, that a word holds
+OUR_NAME = "farthing"  # keys have it in their names, and so have our files and variables
 FORMER_MAX = 500  # secrets, and keys of clients, of configurations that are gone
 FORM_CHARS = 6  # by which one in base64 or hexadecimal is looked for; none is shorter
 TEXT_CHARS_MAX = 65_536  # longer ones are cut: an error body has no more
@@ -86,7 +88,7 @@ class Redactor:
         self._whole = tuple(one for one in known if one not in in_parts or not _OF_KEYS.fullmatch(one))
         self._parts = frozenset(
             one[at : at + PART_CHARS] for one in in_parts for at in range(len(one) - PART_CHARS + 1)
-        )
+        ) - {OUR_NAME}
         lengths = range(2, SIDE_CHARS_MAX + 1)
         self._begins = frozenset(one[:n] for one in known for n in lengths)
         self._ends = frozenset(one[-n:] for one in known for n in lengths)
@@ -96,6 +98,21 @@ class Redactor:
         """`text` without secrets."""
         text = text[:TEXT_CHARS_MAX]
         return _without(text, self._spans(text), HIDDEN) if self._exact or self._digests else text
+
+    def holds(self, text: str) -> bool:
+        """Whether `text`, a client's own word such as the name of a session, is or has a secret. A short part
+        of one is none: names of keys and of what they are for are alike."""
+        text = text[:TEXT_CHARS_MAX]
+        lower = text.translate(_LOWER)
+        if any(one.translate(_LOWER) in lower for one in self._exact):
+            return True
+        start = end = 0
+        for at, to in self._partial(lower):
+            start, end = (at if at > end else start), to
+            if end - start >= HELD_CHARS:
+                return True
+        hidden = (self._masked(lower), self._encoded(text), self._of_clients(text))
+        return any(next(spans, None) is not None for spans in hidden)
 
     def line(self, text: str) -> str:
         """As `text`, and without what looks like a secret of somebody: credentials of URLs and of headers.
@@ -190,6 +207,9 @@ class Redactor:
             for start, end in _maybe_keys(text, *token.span()):
                 if self._digest(text[start:end]) in self._digests:
                     yield start, end
+
+
+NO_SECRETS = Redactor()
 
 
 def basic(user: str, password: str) -> str:

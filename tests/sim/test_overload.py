@@ -180,6 +180,23 @@ def test_a_round_that_counts_refusals_alone_lowers_nothing() -> None:
     assert world.admission.most >= most / 3
 
 
+@pytest.mark.parametrize("burst", [3, 20, 150])
+def test_bursts_that_are_little_work_are_soon_taken_whole_after_an_overload(burst: int) -> None:
+    """They come together, and so in one round: while it is limited some of them are put off."""
+    world = World()
+    world.run(5 / BEGIN_S, 10)
+    assert world.admission.most < MOST
+    for _ in range(20):
+        world._owed += burst
+        world.run(0, 0.4)
+    assert world.admission.most == MOST
+    before = world.refused
+    for _ in range(20):
+        world._owed += burst
+        world.run(0, 0.4)
+    assert world.refused == before
+
+
 def test_nobody_looks_while_nothing_is_in_progress() -> None:
     world = World()
     assert world.loop.callback is None

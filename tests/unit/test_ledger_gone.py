@@ -266,3 +266,30 @@ def test_a_segment_that_is_full_to_the_last_byte_has_its_mark(tmp_path: Path) ->
     assert mark is not None and (mark.rows, mark.count) == (7 + rows, 99)
     assert path.stat().st_size <= 262_144
     assert extents(path.read_bytes())[-1][1] == path.stat().st_size
+
+
+@pytest.mark.parametrize("name", ["w0-00000001.old.seg", "w0-²³.seg", "w0-x.seg", "w0-.open"])
+def test_a_copy_beside_the_segments_is_no_segment(tmp_path: Path, name: str) -> None:
+    write(tmp_path, 0, 10)
+    (tmp_path / name).write_bytes(b"of a person")
+    write(tmp_path, 10, 10)
+    assert files.retain(tmp_path, 0) > 0 and (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize("kept", [8, 16, 24])
+def test_a_torn_mark_at_the_end_is_no_row(tmp_path: Path, kept: int) -> None:
+    """As after a power loss, where it lay across two pages."""
+    book = SegmentLedger(tmp_path / "l", SMALL)
+    for number in range(10):
+        book.record(receipt(number))
+    segment = book._segment
+    assert segment is not None
+    segment.end()
+    copy = Path(shutil.copytree(tmp_path / "l", tmp_path / "copy"))
+    torn = bytearray((copy / segment.path.name).read_bytes())
+    torn[segment.used_bytes - 32 + kept : segment.used_bytes] = bytes(32 - kept)
+    (copy / segment.path.name).write_bytes(torn)
+    SegmentLedger(copy, SMALL).close()
+    rows, missing = rows_of(copy)
+    assert (rows, missing.rows, missing.at_least) == (10, 0, False)
+    book.close()

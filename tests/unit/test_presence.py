@@ -63,3 +63,14 @@ def test_a_directory_of_many_is_no_fault(tmp_path: Path) -> None:
     for number, one in enumerate(all_of_them):
         assert len(one.enter(User(pid=number))) == number
     assert len(os.listdir(tmp_path)) == USERS_MAX
+
+
+def test_a_file_that_cannot_be_taken_is_passed_over(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("dear")
+    (tmp_path / "gateway-0.lock").symlink_to(victim)
+    (tmp_path / "gateway-1.lock").mkdir()
+    first, second = Presence(tmp_path), Presence(tmp_path)
+    assert first.enter(User(pid=1)) == []
+    assert second.enter(User(pid=2)) == [User(pid=1)]
+    assert victim.read_text() == "dear"

@@ -337,3 +337,15 @@ def test_blank_lines_are_found_wherever_a_read_ends(parts: list[bytes]) -> None:
 def test_a_long_event_in_small_pieces_is_read_in_time() -> None:
     reader = EventReader(16_777_216)
     assert turns(lambda: [reader.feed(b"x" * 1_000) for _ in range(15_000)], 1) < 100_000_000
+
+
+def test_sound_after_a_finish_is_no_answer_with_nothing_in_it() -> None:
+    reader = EventReader(LIMIT)
+    for chunk in (
+        {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+        {"choices": [{"index": 0, "delta": {"audio": {"data": "UklGRg=="}}}]},
+        {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 0, "total_tokens": 9}},
+    ):
+        reader.feed(b"data: " + json.dumps(chunk).encode() + b"\n\n")
+    reader.feed(b"data: [DONE]\n\n")
+    assert not reader.states_nothing

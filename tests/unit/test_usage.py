@@ -18,7 +18,7 @@ from farthing.models.presets import usage_form
 from farthing.models.providers.openai import OpenAIProvider
 from farthing.models.providers.shown import answer_chars, fees_shown
 from farthing.models.providers.sse import EventReader
-from farthing.models.providers.usage import UNSAID, UsageForm, read_usage
+from farthing.models.providers.usage import UNSAID, UsageForm, read_usage, states_nought
 from farthing.models.transport.origin import HttpOrigin
 from farthing.types import Price, Usage
 
@@ -439,3 +439,10 @@ def test_the_ordinary_usage_is_read_in_a_microsecond() -> None:
 def test_a_price_that_cannot_be_right_is_refused_by_name(key: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         priced("openai", f"{IN_OUT}\n{key}")
+
+
+@pytest.mark.parametrize("name", ["completion_tokens_details", "output_tokens_details"])
+def test_thoughts_beside_a_nought_are_no_nought(name: str) -> None:
+    told = {"prompt_tokens": 9, "completion_tokens": 0}
+    assert states_nought({**told, name: {"reasoning_tokens": 0}})
+    assert not states_nought({**told, name: {"reasoning_tokens": 400}})

@@ -33,7 +33,8 @@ TICK_S = 0.005
 LIMITED_TICK_S = 0.001  # timers count whole milliseconds
 STANDING_S = 0.02
 ROUND_S = 0.002  # a refusal waits for a round or two, and some rounds are three times as long
-BEGUN_MAX = 2  # in one round, while it is limited: more of them are themselves a long round
+BEGUN_MIN = 2  # in one round, while it is limited: more of them are themselves a long round
+BEGUN_MORE = 1.5
 REFUSAL_S = 20e-6  # of CPU time: what refusals take is no reason to refuse more
 PATIENCE_S = 0.5
 STEP_S = 0.1
@@ -57,13 +58,29 @@ _TOO_MANY = "{} requests are in progress: try again in a moment"
 class Limit:
     """How many requests may be in progress for the sake of the CPU. Sans-I/O: it is told of each round."""
 
-    __slots__ = ("_began_s", "_calm", "_change", "_grew", "_least_s", "_most", "_rounds", "most", "refused")
+    __slots__ = (
+        "_began_s",
+        "_calm",
+        "_change",
+        "_grew",
+        "_least_s",
+        "_most",
+        "_rounds",
+        "begun",
+        "most",
+        "put_off",
+        "refused",
+    )
 
     def __init__(self) -> None:
         self.most: int | None = None
         """None: it is open."""
+        self.begun = BEGUN_MIN
+        """So many may begin in one round, while it is limited."""
         self.refused = False
-        """Somebody was, since the last step."""
+        """Somebody was, since the last step, for what is in progress."""
+        self.put_off = False
+        """Somebody was, for those that began in the same round."""
         self._change = LESS_MAX
         self._grew = False
         self._calm = 0
@@ -76,7 +93,7 @@ class Limit:
         """Look from here on: what was before is no part of it."""
         self._began_s = now_s
         self._most = self._rounds = 0
-        self.refused = False
+        self.refused = self.put_off = False
 
     def round(self, work_s: float, now_s: float, in_progress: int) -> None:
         """One round, or some short ones together, took `work_s` of CPU time and ended `now_s`."""
@@ -93,19 +110,24 @@ class Limit:
         elif self._least_s > STANDING_S:
             self.most = max(LIMIT_MIN, int(self._most * min(0.5, self._fits())))
             self._change, self._grew, self._calm = LESS_MAX, False, 0
+            self.begun = BEGUN_MIN
         self.begin(now_s)
 
     def _adapt(self, most: int) -> None:
         """In ever larger steps while it goes one way, in smaller ones where it turns: it ends up beside what
         keeps the loop just busy."""
-        self._calm = 0 if self.refused else self._calm + 1
+        self._calm = 0 if self.refused or self.put_off else self._calm + 1
         if self._least_s > ROUND_S:
-            if self._most <= most:  # else there are still more than it allows: that has yet to show
+            if self.begun > BEGUN_MIN:
+                self.begun = BEGUN_MIN  # that may have been all
+            elif self._most <= most:  # else there are still more than it allows: that has yet to show
                 share = min(1 - self._step(grows=False), 2 * self._fits())
                 self.most = max(LIMIT_MIN, int(min(most, self._most) * share))
-        elif self.refused:
-            if self._most >= most:  # else it is not this that holds them back
-                self.most = most + max(1, int(most * self._step(grows=True)))
+            return
+        if self.put_off:
+            self.begun = math.ceil(self.begun * BEGUN_MORE)
+        if self.refused:
+            self.most = most + max(1, int(most * self._step(grows=True)))
         elif self._calm >= CALM_STEPS:
             self.most = None
 
@@ -213,9 +235,13 @@ class Admission:
         soon = self.in_progress + self.coming
         if soon >= self._requests_max:
             return self._too_many()
-        if soon < self._most and (self._limit.most is None or self.coming < BEGUN_MAX):
+        limit = self._limit
+        if soon >= self._most:
+            limit.refused = True
+        elif limit.most is None or self.coming < limit.begun or soon < LIMIT_MIN:
             return None
-        self._limit.refused = True
+        else:
+            limit.put_off = True
         self.shed_cpu += 1
         self._refused("there is more to do than the CPU can")
         return self._busy[self.shed % len(self._busy)]

@@ -1,6 +1,6 @@
 """OpenAI's wire form, both ways. At the edge, the only file that knows its field names."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from hashlib import blake2b
 from typing import Any
 
@@ -21,6 +21,7 @@ from farthing.errors import (
 )
 from farthing.media import measure
 from farthing.models.lenient_json import write_json
+from farthing.redact import NO_SECRETS, Redactor
 from farthing.types import Endpoint, Json, Request, Tenant, output_tokens_said, replace
 
 ENDPOINT = ENDPOINT_HEADER.encode()
@@ -103,12 +104,13 @@ class Reader:
         names: Mapping[str, str] | None = None,
         passed: frozenset[bytes] = frozenset(),
         gate: Gate | None = None,
-        redact: Callable[[str], str] = str,
+        redact: Redactor = NO_SECRETS,
+        own: Collection[str] = (),
     ) -> None:
         """`names`: every model name that is known, with the one to go on with: an alias of an endpoint is
         that endpoint, everything else itself. Others go on as they are. `passed` are the headers that go up
-        to providers, names in lower case. `gate` says what may be asked for. `redact` takes secrets out of a
-        text: a name that has one would be written down."""
+        to providers, names in lower case. `gate` says what may be asked for. `redact` knows the secrets that
+        must not be written down; `own` are words of the configuration, which are no secrets."""
         self._passed = passed
         self._heard = passed.union((SESSION, TASK, CACHE_CONTROL, DOCUMENTS))
         self._endpoints = endpoints
@@ -118,7 +120,8 @@ class Reader:
         self._folded = _only_ones(self._names)
         self._gate = Gate(self._names) if gate is None else gate
         self.redact = redact
-        self._words: dict[str, str] = {}
+        self._own = {word: word for word in own}
+        self._words = self._own.copy()
         """Clients' own words, each as it may be written down."""
 
     def chat(self, body: Json, asked: Asked, tier: str | None = None) -> Request:
@@ -234,9 +237,9 @@ class Reader:
             return None
         word = self._words.get(said)
         if word is None:
-            word = said if self.redact(said) == said else self.digest_user(said)
-            if len(self._words) >= WORDS_KNOWN_MAX:
-                self._words.clear()
+            word = self.digest_user(said) if self.redact.holds(said) else said
+            if len(self._words) >= WORDS_KNOWN_MAX + len(self._own):
+                self._words = self._own.copy()
             self._words[said] = word
         return word
 
@@ -320,7 +323,7 @@ class Reader:
             told = [n for n in sorted(self._endpoints) if scope is None or ENDPOINT_PREFIX + n in scope.names]
             known = ", ".join(told) or ("none" if self._endpoints else "none is configured")
             raise UnknownModel(
-                f"there is no endpoint `{self.redact(name)[:100]}`; known: {known}", param=param
+                f"there is no endpoint `{self.redact.text(name)[:100]}`; known: {known}", param=param
             )
         return found
 
@@ -338,7 +341,7 @@ class Reader:
         if len(raw) > NAMING_BYTES_MAX:
             return ""
         try:
-            return self.redact(_decode_named(raw).model)[:NAME_CHARS_KEPT]
+            return self.redact.text(_decode_named(raw).model)[:NAME_CHARS_KEPT]
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return ""
 

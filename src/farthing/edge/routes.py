@@ -376,7 +376,7 @@ class Edge:
             receipt = _receipt_of_unread(http, request_id, tenant)
             receipt.model_asked = serving.reader.model_said(http.body)
             note_error(receipt, error)
-            receipt.error_message = serving.reader.redact(receipt.error_message)
+            receipt.error_message = serving.reader.redact.text(receipt.error_message)
             self._record(receipt, serving)
             raise
 

@@ -333,8 +333,9 @@ def segment_paths(directory: Path) -> Iterator[Path]:
     found: dict[str, Path] = {}
     for _ in range(2):  # a file that is renamed during one listing may be missing from it, not from both
         for path in directory.glob("w*-*"):
-            if path.suffix in (OPEN, SEALED) and path.stem.partition("-")[2].isdigit():
-                found[path.stem] = path
+            number = path.stem.partition("-")[2]
+            if path.suffix in (OPEN, SEALED) and number.isascii() and number.isdecimal():
+                found[path.stem] = path  # not a copy that somebody put beside it
     yield from found.values()
 
 
@@ -384,7 +385,10 @@ def _seal_left_open(path: Path) -> None:
         return
     with open(path, "rb+") as file:
         if marks and marks[-1].kind == BEGINS and end % 8 == 0:  # cut only then: the blocks are there
-            until = marks[-1].rows + rows + sum(gap.rows for gap in gaps)
+            last = found[-1][1]
+            lost = [gap for gap in gaps if gap is not last or gap.end - gap.start > MARK_BYTES]
+            # the last gap is else the mark of the end, of which not all came to the disk: no row is so short
+            until = marks[-1].rows + rows + sum(gap.rows for gap in lost)
             file.seek(end)
             end += file.write(frame(encode_mark(Mark(ENDS, until, marks[-1].count))))
             file.flush()
@@ -437,7 +441,7 @@ def retain(directory: Path, bytes_max: int) -> int:
     never against the numbers of one writer: what is left of it has no hole."""
     sealed = []
     latest_ns: dict[str, int] = {}
-    for path in sorted(directory.glob(f"w*-*{SEALED}"), key=split_name):
+    for path in sorted((one for one in segment_paths(directory) if one.suffix == SEALED), key=split_name):
         with contextlib.suppress(FileNotFoundError):  # another writer of this directory was quicker
             stat = path.stat()
             writer, number = split_name(path)

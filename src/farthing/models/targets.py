@@ -36,8 +36,10 @@ class Targets:
         self._listings = [Listing(n, p.models, catalogue) for n, p in config.providers.items()]
         self._open_providers = frozenset(config.passing())
         self._folded_providers = {name.casefold(): name for name in config.providers}
-        self._endpoints = frozenset(name.casefold() for name in config.endpoints)
-        self._ours = frozenset(name.casefold() for name in (AUTO, *config.tiers, *config.endpoints))
+        self._ours = frozenset(name.casefold() for name in (AUTO, *config.tiers))
+        lists = [key.models or () for key in config.keys]
+        lists += [endpoint.models or () for endpoint in config.endpoints.values()]
+        self._allowed = frozenset(name for names in lists for name in names)
         self._others: dict[str, Target] = {}
         self._opened: dict[str, Target | None] = {}
         self._suggested: dict[str, tuple[str, ...]] = {}
@@ -99,14 +101,13 @@ class Targets:
         return self.get(homes[0]) if len(homes) == 1 else None
 
     def _mistyped(self, model: str) -> bool:
-        """Whether a name that would go to the one provider is more likely a tier's or an endpoint's, written
-        in another way: an endpoint without its prefix, or one slip away from a name of ours. Never one that
-        the provider or the price list has; whoever means a model of that name can write the provider before
-        it."""
-        if "/" in model or self._homes(model):
+        """Whether a name that would go to the one provider is more likely a tier's or `auto`, one slip away.
+        Never one that the provider, the price list or a list of what may be asked for has; whoever means a
+        model of that name can write the provider before it."""
+        if "/" in model or model in self._allowed or self._homes(model):
             return False
         asked = model.casefold()
-        return asked in self._endpoints or any(one_slip(asked, ours) for ours in self._ours)
+        return any(one_slip(asked, ours) for ours in self._ours)
 
     def _homes(self, model: str) -> list[str]:
         """The targets at every provider that lists `model`; where none does, at those that the price list has

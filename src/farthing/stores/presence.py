@@ -40,18 +40,24 @@ class Presence:
         """Be seen from now on as `own`; who is there already. Where no file can be made, nobody is told."""
         make_directory(self._directory)
         others: list[User] = []
-        with contextlib.suppress(OSError):
-            for path in self._paths():
-                handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-                if not _locked(handle):
-                    others.append(_read(handle))
-                    os.close(handle)
-                elif self._handle is None:
-                    self._handle = handle
-                    _write(handle, own)
-                else:
-                    os.close(handle)
+        for path in self._paths():
+            with contextlib.suppress(OSError):  # this one is of another user, a link or no file: the next one
+                self._look_at(path, own, others)
         return others
+
+    def _look_at(self, path: Path, own: User, others: list[User]) -> None:
+        """Raises:
+        OSError: it cannot be opened or locked.
+        """
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        if not _locked(handle):
+            others.append(_read(handle))
+            os.close(handle)
+        elif self._handle is None:
+            self._handle = handle
+            _write(handle, own)
+        else:
+            os.close(handle)
 
     def leave(self) -> None:
         """Safe to call twice."""

@@ -20,10 +20,9 @@ from farthing.errors import (
 )
 from farthing.models.lenient_json import NotJson, read_json, write_json
 from farthing.models.transport.connection import header
-from farthing.redact import Redactor
+from farthing.redact import NO_SECRETS, Redactor
 from farthing.types import Json
 
-NO_SECRETS = Redactor()
 WORDS_CHARS_MAX = 2_000
 ERROR_VALUES_MAX = 1_000
 ERROR_CHARS_MAX = 65_536  # as many as are read of a reply with the status of an error

@@ -380,9 +380,9 @@ class EventReader:
             if not has_choices:
                 self.usage_event = payload.replace(b"\n", b" ")  # it may have come in several lines
                 return True
+        if self._chunks == 0 and not self._shows:  # it may come after a finish
+            self._shows = is_meaningful(payload)
         if not self.begun:
-            if self._chunks == 0:
-                self._shows = is_meaningful(payload)
             self.begun = self._chunks > 0 or bool(self.finished) or self._shows
         return False
 

@@ -127,7 +127,12 @@ def states_nought(usage: Any) -> bool:
         return False
     inputs = _first(fields, "prompt_tokens", "input_tokens")
     outputs = _first(fields, "completion_tokens", "output_tokens")
-    return inputs is not None and outputs == 0 and _first(fields, "total_tokens") in (None, inputs)
+    if inputs is None or outputs != 0 or _first(fields, "total_tokens") not in (None, inputs):
+        return False
+    details = fields.get("completion_tokens_details") or fields.get("output_tokens_details")
+    if isinstance(details, bytes | Raw):
+        details = any_json(details)
+    return not (isinstance(details, dict) and any(details.values()))  # thoughts are written too
 
 
 def as_stated(usage: Usage | None) -> Usage:
