@@ -24,19 +24,19 @@ from farthing.brain.classify.linear import LinearClassifier
 from farthing.brain.classify.rules import RulesClassifier
 from farthing.brain.compose import compose
 from farthing.brain.contract.memory import MemoryContract
+from farthing.brain.route.advisor import Advice, Advise, AdvisorOptions
+from farthing.brain.route.estimates import TargetEstimates
 from farthing.brain.route.expression import Expression
+from farthing.brain.route.gate import GateContext, PolicyGate
 from farthing.brain.route.llm import LlmRouter, Question
-from farthing.brain.route.outlook import Outlook
-from farthing.brain.route.policies import Policies
-from farthing.brain.route.promise import Grounds, Promise
 from farthing.brain.route.rules import Policy, RulesRouter
-from farthing.brain.route.watch import RouteWatch
-from farthing.config import DEFAULT_RULES, ErrandsConfig, GuardRule
-from farthing.errands.advise import Advice, Advise, Manners
-from farthing.errands.run import Errands
+from farthing.config import DEFAULT_RULES, GuardRule, JobsConfig
+from farthing.evaluation.checks.confidence import low_confidence
+from farthing.evaluation.guard import DenyGuard
+from farthing.guarantees.monitor.routing import RouteMonitor
+from farthing.guarantees.policy.applied import Policies
+from farthing.jobs.runner import JobRunner
 from farthing.models.speed import Lengths, Speed
-from farthing.postprocess.confidence import low_confidence
-from farthing.postprocess.guard import DenyGuard
 from farthing.stores.kv.memory import MemoryStore
 from farthing.types import (
     DEFAULT_ENDPOINT,
@@ -128,17 +128,17 @@ def awaited(work: Any) -> object:
 def advised(rules: RulesRouter, request: Request) -> LlmRouter:
     """The router that asks a model, which has said of `request` already that it is easy."""
     advice = Advice(clock=time.monotonic)
-    errands = Errands(ErrandsConfig(), busy=lambda: 0.0, clock=time.monotonic, clock_unix_s=time.time)
+    errands = JobRunner(JobsConfig(), busy=lambda: 0.0, clock=time.monotonic, clock_unix_s=time.time)
     advisor = Advise(
         errands,
         target="a/judge",
-        manners=Manners(timeout_s=1.5, ttl_s=3_600.0, logprobs=False),
+        options=AdvisorOptions(timeout_s=1.5, ttl_s=3_600.0, logprobs=False),
         advice=advice,
         endpoint=lambda name: None,
         clock=time.monotonic,
     )
     advice.remember(advisor.key(request), 1.0, 3_600.0)
-    grounds = Grounds(
+    gate_context = GateContext(
         router="llm/a/judge/1",
         tiers={tier: targets[0].name for tier, targets in rules.tiers.items()},
         pair=("cheap", "expensive"),
@@ -146,8 +146,8 @@ def advised(rules: RulesRouter, request: Request) -> LlmRouter:
     return LlmRouter(
         rules,
         advisor,
-        outlook=Outlook(rules, None, clock=time.monotonic),
-        promise=Promise(Policies(None, RouteWatch()), grounds, draw=random.random),
+        estimates=TargetEstimates(rules, None, clock=time.monotonic),
+        gate=PolicyGate(Policies(None, RouteMonitor()), gate_context, draw=random.random),
         question=Question(adviser="a/judge", wait_s=1.5, threshold=0.5),
     )
 

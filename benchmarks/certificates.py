@@ -34,10 +34,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.machine import machine
-from farthing.brain.route.certificate import Harm, RouteScope
-from farthing.insight.calibrate_route import Aim, calibrate
-from farthing.insight.route_samples import Sample
-from farthing.ledger.chance import at_least
+from farthing.guarantees.calibrate.route_samples import Sample
+from farthing.guarantees.calibrate.routing import Aim, calibrate
+from farthing.guarantees.certificates.routing import Harm, RouteScope
+from farthing.stats.exact_tests import at_least
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -191,7 +191,7 @@ def draw(pool: Sequence[Sample], n: int, chance: random.Random) -> list[Sample]:
 def cell(truth: Truth, draws: Sequence[Sequence[Sample]], epsilon: float) -> dict[str, Any]:
     """One cell of the table."""
     n, harm = len(draws[0]), truth.harm
-    aim = Aim(endpoint="mmlu", loss=epsilon, confidence=1 - DELTA, harm=harm)
+    aim = Aim(endpoint="mmlu", risk_max=epsilon, confidence=1 - DELTA, harm=harm)
     found = [calibrate(drawn, aim, scope=SCOPE, now_unix_s=0.0).certificate for drawn in draws]
     certified = [truth.at(None if one is None else one.threshold) for one in found]
     tuned = [truth.at(naive(drawn, epsilon, harm)) for drawn in draws]

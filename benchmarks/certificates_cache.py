@@ -28,8 +28,8 @@ from typing import Any
 
 from benchmarks.machine import machine
 from benchmarks.pairs import Pairs, read, split
-from farthing.insight.calibrate_cache import GRID, fixed_sequence
-from farthing.ledger.chance import at_least
+from farthing.guarantees.calibrate.semantic_cache import GRID, fixed_sequence
+from farthing.stats.exact_tests import at_least
 
 HERE = Path(__file__).resolve().parent
 DATA = Path(os.environ.get("FARTHING_DATA", HERE.parent.parent / "shared" / "data"))

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.machine import machine
-from farthing.errands.preference import Better, Pair, better_of, preference, together
+from farthing.evaluation.judges.preference import Better, Pair, better_of, preference, together
 from farthing.types import Json, Tenant
 
 ACME = Tenant(name="acme")

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from farthing.config import LedgerConfig
-from farthing.insight.report import build
+from farthing.insight.report.report import build
 from farthing.ledger.memory import MemoryLedger
 from farthing.ledger.metrics import Metrics
 from farthing.ledger.read import read

@@ -42,7 +42,7 @@ def savings(demo: dict[str, Any]) -> dict[str, float]:
     parts = told["parts"]
     similar = sum(cell["saved_nusd"] or 0 for cell in demo["report"]["semantic"])
     saved = {
-        "routing": parts["routing_nusd"] + parts["errands_nusd"],
+        "routing": parts["routing_nusd"] + parts["jobs_nusd"],
         "exact cache": parts["cache_nusd"] - similar,
         "semantic cache": similar,
         "no model": parts["no_llm_nusd"],

@@ -21,13 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.semantic import SharedWords, Tally, in_english, question, receipt, said
-from tests.unit.test_semantic_isolation import probed
+from tests.unit.brain.cache.semantic.test_semantic_isolation import probed
 
 from benchmarks.machine import machine
 from farthing.brain.cache.semantic.cache import Limits, SemanticAnswers
-from farthing.brain.cache.semantic.holdings import Holdings
 from farthing.brain.cache.semantic.scope import Scopes
-from farthing.brain.cache.semantic.shelf import Shelf
+from farthing.brain.cache.semantic.store.entries_file import EntryStore
+from farthing.brain.cache.semantic.store.state import SemanticCacheState
 from farthing.models.embed.onnx import OnnxEmbedder
 from farthing.stores.vector.partitions import PartitionedIndex
 from farthing.types import Request
@@ -56,11 +56,13 @@ async def cast(path: Path) -> dict[str, Any]:
     draw = random.Random(11)
     told = turns()
     embedder = OnnxEmbedder()
-    shelf = Shelf(path, entries_max=100_000, bytes_max=10**9)
-    holdings = Holdings(shelf, PartitionedIndex(embedder.dims, name=embedder.name), embedder)
-    await holdings.load()
+    entry_store = EntryStore(path, entries_max=100_000, bytes_max=10**9)
+    cache_state = SemanticCacheState(
+        entry_store, PartitionedIndex(embedder.dims, name=embedder.name), embedder
+    )
+    await cache_state.load()
     answers = SemanticAnswers(
-        holdings,
+        cache_state,
         scopes=Scopes(embedder=embedder.name, language_of=in_english),
         verifier=SharedWords(),
         bound=Tally(),
@@ -70,27 +72,27 @@ async def cast(path: Path) -> dict[str, Any]:
     kept, refused = [], 0
     for turn in told:
         request = after(turn["history"], turn["raw"])
-        look = await answers.look(request, receipt())
-        if look is None:
+        lookup = await answers.lookup(request, receipt())
+        if lookup is None:
             refused += 1
             continue
-        await answers.learn(look, request, said(f"Answer {turn['topic']}.{turn['turn']}"), receipt())
-        await holdings.written()
+        await answers.store(lookup, request, said(f"Answer {turn['topic']}.{turn['turn']}"), receipt())
+        await cache_state.written()
         kept.append(turn)
     found = probes = hits = 0
     for turn in kept:
-        own = await answers.look(after(turn["history"], turn["raw"]), receipt())
-        found += own is not None and own.proposal is not None
+        own = await answers.lookup(after(turn["history"], turn["raw"]), receipt())
+        found += own is not None and own.candidate is not None
         histories = [other["history"] for other in draw.sample(told, OTHER_HISTORIES)]
         for history in histories:
             if history == turn["history"] or any(
                 other["history"] == history and other["raw"] == turn["raw"] for other in kept
             ):
                 continue
-            look = await answers.look(after([*history, "And then?"], turn["raw"]), receipt())
+            lookup = await answers.lookup(after([*history, "And then?"], turn["raw"]), receipt())
             probes += 1
-            hits += look is not None and look.proposal is not None
-    await holdings.aclose()
+            hits += lookup is not None and lookup.candidate is not None
+    await cache_state.aclose()
     return {
         "turns": len(told),
         "refused": refused,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import machine
-from farthing.brain.evidence import alternatives, new_alarm
+from farthing.stats.e_process import alternatives, new_alarm
 
 BUDGET = 0.01
 DELTA = 0.05

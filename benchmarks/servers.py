@@ -48,10 +48,10 @@ def serve_own(port: int) -> None:
     import uvloop
 
     from farthing.config import ServerConfig
-    from farthing.edge.answering import HttpRequest
-    from farthing.edge.connection import ClientConnection
-    from farthing.edge.server import Server
-    from farthing.turn import Turn
+    from farthing.edge.http.answering import HttpRequest
+    from farthing.edge.http.connection import ClientConnection
+    from farthing.edge.http.server import Server
+    from farthing.runtime.loop_batch import LoopBatch
 
     async def handler(connection: ClientConnection, http: HttpRequest) -> None:
         connection.answer(200, b"content-type: application/json\r\n", ANSWER)
@@ -60,7 +60,7 @@ def serve_own(port: int) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
         config = ServerConfig(port=port)
-        server = Server(config, handler, lambda status, message: (b"", b""), loop=loop, turn=Turn(loop))
+        server = Server(config, handler, lambda status, message: (b"", b""), loop=loop, turn=LoopBatch(loop))
         await server.start()
         await asyncio.Event().wait()
 

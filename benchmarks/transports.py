@@ -31,7 +31,7 @@ from farthing.errors import ProviderUnavailable
 from farthing.models.stream import Stream, Within
 from farthing.models.transport.http1 import Http1Transport
 from farthing.models.transport.origin import HttpOrigin
-from farthing.turn import Turn
+from farthing.runtime.loop_batch import LoopBatch
 
 IN_FLIGHT = 64
 BODY = json.dumps(
@@ -104,7 +104,7 @@ def provide(pipe: Connection, certificate: str | None) -> None:
 
 def own(port: int, ca: Path | None) -> tuple[Call, Callable[[], Awaitable[None]]]:
     loop = asyncio.get_running_loop()
-    transport = Http1Transport(loop, Turn(loop))
+    transport = Http1Transport(loop, LoopBatch(loop))
     origin = HttpOrigin(
         "provider", "127.0.0.1" if ca is None else "localhost", port, tls=ca is not None, ca_file=ca
     )

@@ -28,10 +28,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.machine import machine
-from farthing.brain.cache.semantic.index_file import IndexOfShelf
-from farthing.brain.cache.semantic.shelf import Shelf
-from farthing.brain.cache.semantic.tables import INSERT
-from farthing.brain.cache.semantic.written import narrowed
+from farthing.brain.cache.semantic.store.entries_file import EntryStore
+from farthing.brain.cache.semantic.store.index_file import EntryIndex
+from farthing.brain.cache.semantic.store.tables import INSERT
+from farthing.brain.cache.semantic.store.vector_codec import narrowed
 from farthing.stores.vector.lists import SCAN_ROWS, ListedIndex
 from farthing.stores.vector.partitions import PartitionedIndex
 
@@ -239,7 +239,7 @@ async def start(rows: Rows) -> dict[str, object]:
     """Filling the index of the semantic cache from its file of entries, of 1 KB and more each."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "semantic.db"
-        shelf = Shelf(path, entries_max=10**7, bytes_max=10**11)
+        entry_store = EntryStore(path, entries_max=10**7, bytes_max=10**11)
         texts = ["endpoint", "tenant", "en", "target", "policy", "benchmark", "", "[]", "[]"]
         later_s = time.time() + 1e6
         values = [
@@ -265,15 +265,15 @@ async def start(rows: Rows) -> dict[str, object]:
             with db:
                 db.executemany(INSERT, values)
 
-        await shelf.run(fill)
+        await entry_store.run(fill)
         result: dict[str, object] = {"entries": len(rows)}
         for name in ("from_rows", "from_file"):
             index = PartitionedIndex(DIMS, name="benchmark")
-            kept = IndexOfShelf(shelf, index, "benchmark")
+            kept = EntryIndex(entry_store, index, "benchmark")
             count, result[name] = await lag(kept.load)
             assert count == len(rows)
             await kept.save()
-        await shelf.aclose()
+        await entry_store.aclose()
         return result
 
 

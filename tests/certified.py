@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from farthing.brain.route.certificate import RouteCertificate, RouteScope, Segment
+from farthing.guarantees.certificates.routing import RouteCertificate, RouteScope, Segment
 from farthing.types import replace
 
 ROUTER = "planted/1"
@@ -18,7 +18,7 @@ def certificate(endpoint: str = "faq", **changes: Any) -> RouteCertificate:
             cheap_share=0.4,
             harm="regression",
             test="binomial",
-            epsilon=0.02,
+            risk_max=0.02,
             delta=0.1,
             n=2_000,
             lost=12.0,
@@ -27,7 +27,7 @@ def certificate(endpoint: str = "faq", **changes: Any) -> RouteCertificate:
             audit_n=450,
             audit_lost=3.0,
             grid=(0.9, 0.8),
-            segment_limit=0.06,
+            segment_risk_max=0.06,
             segments=(),
             scope=RouteScope(router=ROUTER, cheap="cheap", expensive="expensive", policy=""),
             made_unix_s=time.time(),

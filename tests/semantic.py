@@ -12,14 +12,14 @@ import msgspec
 import numpy as np
 from tests.asking import asked
 
-from farthing.brain.cache.semantic.ahead import AskedBook, Counted
 from farthing.brain.cache.semantic.cache import Limits, SemanticAnswers
-from farthing.brain.cache.semantic.holdings import Holdings
 from farthing.brain.cache.semantic.scope import Scopes
-from farthing.brain.cache.semantic.shelf import Shelf
-from farthing.protocols import AnswerJudge, HitBound
+from farthing.brain.cache.semantic.store.entries_file import EntryStore
+from farthing.brain.cache.semantic.store.query_counts import Counted, QueryCounts
+from farthing.brain.cache.semantic.store.state import SemanticCacheState
+from farthing.protocols import AnswerJudge, HitMonitor
 from farthing.stores.vector.partitions import PartitionedIndex
-from farthing.types import CacheHit, Endpoint, Look, Receipt, Request, Semantics, Usage, Verdict
+from farthing.types import CacheHit, CacheLookup, Endpoint, Receipt, Request, Semantics, Usage, Verdict
 
 if TYPE_CHECKING:
     from farthing.protocols import Vector, Vectors
@@ -131,27 +131,29 @@ def receipt(request_id: str = "r-1") -> Receipt:
 class Cache:
     """Holdings and a cache over them, with what a test needs at hand."""
 
-    def __init__(self, holdings: Holdings, answers: SemanticAnswers, bound: Tally) -> None:
-        self.holdings = holdings
+    def __init__(self, cache_state: SemanticCacheState, answers: SemanticAnswers, bound: Tally) -> None:
+        self.cache_state = cache_state
         self.answers = answers
         self.bound = bound
 
-    async def look(self, request: Request, told: Receipt | None = None) -> Look | None:
-        return await self.answers.look(request, told or receipt(request.id))
+    async def lookup(self, request: Request, told: Receipt | None = None) -> CacheLookup | None:
+        return await self.answers.lookup(request, told or receipt(request.id))
 
-    async def ask(self, request: Request, fresh: CacheHit | str, told: Receipt | None = None) -> Look | None:
+    async def ask(
+        self, request: Request, fresh: CacheHit | str, told: Receipt | None = None
+    ) -> CacheLookup | None:
         """Look, and learn the fresh answer where nothing was served, as the pipeline does."""
-        look = await self.look(request)
-        if look is not None and not look.serves:
+        lookup = await self.lookup(request)
+        if lookup is not None and not lookup.serves:
             hit = said(fresh) if isinstance(fresh, str) else fresh
-            await self.answers.learn(look, request, hit, told or receipt(request.id))
-            await self.holdings.written()
-        return look
+            await self.answers.store(lookup, request, hit, told or receipt(request.id))
+            await self.cache_state.written()
+        return lookup
 
 
 async def counted(path: Path) -> tuple[Counted, ...]:
     """The questions in the cache's file, those asked most first, as answering ahead reads them."""
-    book = AskedBook(path)
+    book = QueryCounts(path)
     try:
         counts = await book.counts(since_unix_s=None, lasting_s=0.0)
     finally:
@@ -166,7 +168,7 @@ def with_cache(
     limits: Limits = Limits(cosine_min=0.3),  # noqa: B008  (frozen)
     draw: Callable[[], float] = lambda: 0.5,
     judge: AnswerJudge | None = None,
-    bound: HitBound | None = None,
+    bound: HitMonitor | None = None,
     clock: Callable[[], float] | None = None,
     room: tuple[int, int] = (1_000, 10_000_000),
 ) -> T:
@@ -178,12 +180,14 @@ def with_cache(
 
     async def run() -> T:
         embedder = HashedWords()
-        shelf = Shelf(path, entries_max=room[0], bytes_max=room[1], clock=unix_s)
-        holdings = Holdings(shelf, PartitionedIndex(embedder.dims, name=embedder.name), embedder)
-        await holdings.load()
+        entry_store = EntryStore(path, entries_max=room[0], bytes_max=room[1], clock=unix_s)
+        cache_state = SemanticCacheState(
+            entry_store, PartitionedIndex(embedder.dims, name=embedder.name), embedder
+        )
+        await cache_state.load()
         tally = Tally()
         answers = SemanticAnswers(
-            holdings,
+            cache_state,
             scopes=Scopes(embedder=embedder.name, language_of=in_english),
             verifier=SharedWords(),
             bound=bound or tally,
@@ -193,8 +197,8 @@ def with_cache(
             clock=unix_s,
         )
         try:
-            return await work(Cache(holdings, answers, tally))
+            return await work(Cache(cache_state, answers, tally))
         finally:
-            await holdings.aclose()
+            await cache_state.aclose()
 
     return asyncio.run(run())

@@ -2,13 +2,13 @@
 
 import asyncio
 
-from farthing.app import Parts
 from farthing.brain.cache.flight import Flights
 from farthing.brain.contract.memory import MemoryContract
 from farthing.ledger.memory import MemoryLedger
 from farthing.models.transport.http1 import Http1Transport
+from farthing.runtime.loop_batch import LoopBatch
 from farthing.stores.kv.memory import MemoryStore
-from farthing.turn import Turn
+from farthing.wiring.build import Parts
 
 
 def parts_in_memory(ledger: MemoryLedger) -> Parts:
@@ -16,7 +16,7 @@ def parts_in_memory(ledger: MemoryLedger) -> Parts:
     loop = asyncio.get_running_loop()
     return Parts(
         ledger=ledger,
-        transport=Http1Transport(loop, Turn(loop)),
+        transport=Http1Transport(loop, LoopBatch(loop)),
         store=MemoryStore(entries_max=100, bytes_max=1_000_000),
         contract=MemoryContract(),
         flights=Flights(),

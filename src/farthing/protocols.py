@@ -1,24 +1,27 @@
 """Every seam of Farthing, on two screens. An extension implements one of these and nothing else.
 
-Implementations sit side by side in the folder named beside each Protocol; `app.py` chooses one.
+Implementations sit side by side in the folder named beside each Protocol; `wiring/` chooses one.
 Each Protocol is proved by one test file, `tests/contract/test_<protocol>.py`, run on all of them.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
+from msgspec import Struct
+
 from farthing.errors import ProviderError
 from farthing.types import (
     CacheHit,
+    CacheLookup,
+    CandidateAnswer,
+    CheckResult,
     Comparison,
-    Doubt,
-    Draft,
+    HitCandidate,
     Json,
-    Look,
     Operation,
     Prompt,
-    Proposal,
     Receipt,
     Request,
     Route,
@@ -83,7 +86,7 @@ class ResponseCache(Protocol):  # brain/cache: exact | off
 
 
 class SemanticCache(Protocol):  # brain/cache/semantic: cache
-    async def look(self, request: Request, receipt: Receipt) -> Look | None:
+    async def lookup(self, request: Request, receipt: Receipt) -> CacheLookup | None:
         """Put the question of `request` to the answers of its partition.
 
         What that costs (a remote embedder) stands in `receipt.embedding_nusd` from the moment it is owed, so
@@ -96,14 +99,14 @@ class SemanticCache(Protocol):  # brain/cache/semantic: cache
             StoreError: the embedder or the store failed.
         """
 
-    async def learn(self, look: Look, request: Request, fresh: CacheHit, receipt: Receipt) -> None:
-        """Keep a fresh complete answer to `request`, unless it is one that must not be kept; when `look`
+    async def store(self, lookup: CacheLookup, request: Request, fresh: CacheHit, receipt: Receipt) -> None:
+        """Keep a fresh complete answer to `request`, unless it is one that must not be kept; when `lookup`
         had a proposal that could have served, compare the two and write the outcome to `receipt.audit`.
 
         Quick: what takes long (the disk, a judge) is queued, within bounds.
         """
 
-    async def confirmed(self, look: Look, request: Request) -> None:
+    async def confirmed(self, lookup: CacheLookup, request: Request) -> None:
         """Take a model's word that the proposal of an unsure look is right: it serves, unless it is drawn
         for an audit."""
 
@@ -136,7 +139,7 @@ class Router(Protocol):  # brain/route: rules
     """How long `route` may wait for a model it asks, beyond the time of the brain; 0: it asks none."""
 
 
-class RouteAdvisor(Protocol):  # errands: advise
+class RouteAdvisor(Protocol):  # brain/route: advisor
     """Asks a cheap model whether a question is easy."""
 
     async def easy(self, request: Request) -> float | None:
@@ -147,7 +150,7 @@ class RouteAdvisor(Protocol):  # errands: advise
         """
 
 
-class Inspector(Protocol):  # errands: inspect
+class Inspector(Protocol):  # evaluation/feedback: inspect
     """Looks at answers after they were given, to learn how good they are. None of this may wait or raise."""
 
     def asked(self, request: Request, receipt: Receipt) -> None:
@@ -163,7 +166,7 @@ class Inspector(Protocol):  # errands: inspect
         too. Quick: what takes long is queued within bounds."""
 
 
-class RouteAudit(Protocol):  # brain/route: policies
+class RouteAudit(Protocol):  # guarantees/policy: applied
     """Keeps the loss of quality under a routing policy within what its certificate says."""
 
     def opened(self, receipt: Receipt) -> None:
@@ -194,7 +197,7 @@ class Verifier(Protocol):  # brain/cache/semantic/verify: rules | trained
         """
 
 
-class HitBound(Protocol):  # brain/cache/semantic: bound
+class HitMonitor(Protocol):  # guarantees/monitor: semantic_cache
     """Keeps the share of wrong answers among those served from the semantic cache under its budget."""
 
     def allows(self, endpoint: str, partition: bytes) -> bool:
@@ -206,7 +209,7 @@ class HitBound(Protocol):  # brain/cache/semantic: bound
         stored answer was right or `wrong`. None: a judge will say, under the same `audit`."""
 
 
-class AnswerJudge(Protocol):  # errands
+class AnswerJudge(Protocol):  # evaluation/judges: equivalence
     """Says whether two answers agree where their words differ. It may ask a paid model, later."""
 
     def ask(self, comparison: Comparison) -> Literal["queued", "none", "full"]:
@@ -216,17 +219,73 @@ class AnswerJudge(Protocol):  # errands
         """
 
 
-class Confirmer(Protocol):  # errands
+class Confirmer(Protocol):  # brain/cache/semantic: confirm
     """Asks a cheap model before a stored answer is given where the verifier cannot tell."""
 
-    async def confirm(self, request: Request, proposal: Proposal) -> bool | None:
+    async def confirm(self, request: Request, candidate: HitCandidate) -> bool | None:
         """Whether the stored answer is right for what is asked. None: it was not asked, or said nothing.
 
         Takes a time of its own, bounded, and never raises; what it cost is in a receipt of its own.
         """
 
 
-class CacheKeeper(Protocol):  # brain/cache/semantic: keeper
+# -- the gateway's own requests ---------------------------------------------------------------------
+
+
+Purpose = Literal["judge", "precompute", "refresh", "explore", "route"]
+
+
+class Budget(Protocol):  # jobs: budget
+    """Money for internal requests. Strict: what is handed out is never more than what is left."""
+
+    def take(self, share: int) -> int:
+        """Hand out one part of `share` of what is left, in nano-dollars; `give_back` must follow.
+
+        Raises:
+            BudgetExhausted: nothing is left.
+        """
+
+    def give_back(self, allowance_nusd: int, cost_nusd: int | None) -> None:
+        """Settle what `take` handed out. A cost nobody knows counts as all of it."""
+
+
+class InternalRequest(Struct, frozen=True, kw_only=True):
+    """One request of the gateway's own, such as a question to a judge."""
+
+    purpose: Purpose
+    about: str
+    """The request or entry it is for."""
+    request: Callable[[str], Request]
+    """Id -> what to ask, under the configuration of now; not streamed.
+
+    Raises:
+        FarthingError: it can no longer be asked (its endpoint is gone).
+    """
+    budget: Budget
+    conclude: Callable[[str | None, Receipt], None]
+    """Called once with the text of the answer, None when there is none, and the receipt before it is
+    written. Must not raise and must not wait. Not called for what is dropped at the end of the process."""
+    heard: Callable[[bytes], None] | None = None
+    """Called before it with the whole answer as it came, where there is one. It must not raise either."""
+    shares: int | None = None
+    """It may spend one part in so many of what its budget has left; None: one in `jobs.at_once`."""
+
+
+class InternalRequests(Protocol):  # jobs: runner
+    """Runs internal requests: they take the journey of a client's request and leave a receipt each."""
+
+    @property
+    def daily(self) -> Budget:
+        """For what has no budget of its own: judging, refreshing, confirming."""
+
+    def submit(self, request: InternalRequest) -> bool:
+        """Queue it behind the requests of clients; False: there is no room, it will not run."""
+
+    def begin(self, request: InternalRequest) -> "asyncio.Task[None]":
+        """Run it now, as somebody waits for it. The task does not raise for what a provider does."""
+
+
+class CacheAdmin(Protocol):  # brain/cache/semantic/store: admin
     """What an operator may see and do with the semantic cache. JSON in and out."""
 
     async def show(self) -> Json:
@@ -426,7 +485,7 @@ class TokenCounter(Protocol):  # models/tokens: estimate | tiktoken
 # -- postprocess: guardrails fail closed ------------------------------------------------------------
 
 
-class Guardrail(Protocol):  # postprocess/guard: deny
+class Guardrail(Protocol):  # evaluation: guard
     def check(self, text: str) -> None:
         """Raises:
         Blocked: `text` must not pass; the message names the rule, never the text.
@@ -440,21 +499,21 @@ class Guardrail(Protocol):  # postprocess/guard: deny
         """
 
 
-class Ask(Protocol):  # escalate
+class Ask(Protocol):  # pipeline: cascade
     """Asks a model within the request that is being answered: under its contract, in its receipt."""
 
-    async def __call__(self, body: Json, target: str | None) -> Draft | None:
+    async def __call__(self, body: Json, target: str | None) -> CandidateAnswer | None:
         """The answer of `target` (None: of the target that gave the draft) to `body`, an object in OpenAI's
         form whose model does not matter. None: it did not answer, or the contract does not allow the call.
         """
 
 
-class AnswerCheck(Protocol):  # postprocess/verify
+class AnswerCheck(Protocol):  # evaluation/checks
     """Says whether an answer is good enough to go out, before a dearer model is asked."""
 
     name: str
 
-    async def doubt(self, draft: Draft, ask: Ask) -> Doubt:
+    async def doubt(self, draft: CandidateAnswer, ask: Ask) -> CheckResult:
         """What speaks against `draft`. No reason is no proof that it is right."""
 
 

@@ -87,7 +87,7 @@ class Semantics(Struct, frozen=True, kw_only=True):
     threshold: float | None = None
     """Probability from which the verifier serves, of the configuration or of the certificate. None: the
     verifier's own, which is for observing alone."""
-    false_hits_max: float = 0.01
+    risk_max: float = 0.01
     """Share of served answers that may be wrong."""
     confidence: float = 0.95
     audit_share: float = 0.05
@@ -284,7 +284,7 @@ class Target(Struct, frozen=True, kw_only=True):
 class Route(Struct, frozen=True, kw_only=True):
     """Targets in the order to try them, and why in one phrase a person can read.
 
-    `escalation` is the route to take when the answer of this one is not good enough (`postprocess`).
+    `escalation` is the route to take when the answer of this one is not good enough (`evaluation`).
     `fixed` is text that answers without any LLM: the tier `none`.
     """
 
@@ -417,7 +417,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     """What decided, for people: `numbers differ`, `negation`, `pair model 0.97`."""
 
 
-class Proposal(Struct, frozen=True, kw_only=True):
+class HitCandidate(Struct, frozen=True, kw_only=True):
     """A stored answer that may fit a question, and what the verifier says of it."""
 
     entry: str
@@ -429,7 +429,7 @@ class Proposal(Struct, frozen=True, kw_only=True):
     verdict: Verdict
 
 
-class Look(Struct, kw_only=True):
+class CacheLookup(Struct, kw_only=True):
     """One question put to the semantic cache, and what it had. Given back with the fresh answer."""
 
     partition: bytes
@@ -439,7 +439,7 @@ class Look(Struct, kw_only=True):
     """Unit vector of the question, as the embedder gave it."""
     language: str = "en"
     """What the question was taken to be in; one that the endpoint allows."""
-    proposal: Proposal | None = None
+    candidate: HitCandidate | None = None
     """The best candidate whatever its verdict; None when nothing is near."""
     serves: bool = False
     """The proposal may go out as the answer."""
@@ -473,7 +473,7 @@ class Comparison(Struct, frozen=True, kw_only=True):
     """What the request named, as it named them."""
 
 
-class Draft(Struct, frozen=True, kw_only=True):
+class CandidateAnswer(Struct, frozen=True, kw_only=True):
     """An answer that is not out yet, for checks to say whether it may go."""
 
     request: Request
@@ -490,7 +490,7 @@ class Draft(Struct, frozen=True, kw_only=True):
     """Name and arguments, JSON or what was to be, of the tools that are to be called."""
 
 
-class Doubt(Struct, frozen=True, kw_only=True):
+class CheckResult(Struct, frozen=True, kw_only=True):
     """What a check found."""
 
     reason: str | None
@@ -508,7 +508,7 @@ class Signal(Struct, frozen=True, kw_only=True, array_like=True):
     request_id: str
     """Of the client's request."""
     at_unix_s: float
-    source: Literal["judge", "feedback", "check", "retry"]
+    source: Literal["judge", "feedback", "check", "reask"]
     quality: float | None
     """From 0 to 1; None: it was looked at and could not be told."""
     kind: str = ""

@@ -6,25 +6,25 @@ from collections.abc import Callable
 import pytest
 from tests.asking import asked
 
-from farthing.postprocess.verify.consistency import ConsistencyCheck
-from farthing.postprocess.verify.fits_schema import SchemaCheck
-from farthing.postprocess.verify.holds_pattern import RegexCheck
-from farthing.postprocess.verify.judge import JudgeCheck
-from farthing.postprocess.verify.logprobs import LogprobsCheck
-from farthing.postprocess.verify.measured import Floor
-from farthing.postprocess.verify.passes_command import CommandCheck
-from farthing.postprocess.verify.plain import PlainCheck
-from farthing.postprocess.verify.regex import Searcher, compiled
+from farthing.evaluation.checks.consistency import ConsistencyCheck
+from farthing.evaluation.checks.fits_schema import SchemaCheck
+from farthing.evaluation.checks.holds_pattern import RegexCheck
+from farthing.evaluation.checks.logprobs import LogprobsCheck
+from farthing.evaluation.checks.passes_command import CommandCheck
+from farthing.evaluation.checks.plain import PlainCheck
+from farthing.evaluation.checks.regex import Searcher, compiled
+from farthing.evaluation.checks.threshold import Floor
+from farthing.evaluation.judges.inline import JudgeCheck
 from farthing.protocols import AnswerCheck
-from farthing.types import Doubt, Draft, Json, Target, replace
+from farthing.types import CandidateAnswer, CheckResult, Json, Target, replace
 
 MINI = Target(name="a/mini", provider="a", model="mini")
 FLOOR = Floor(everywhere=0.5)
-GOOD = Draft(request=asked(), target=MINI, text="42", finish_reason="stop", logprobs=(-0.1,))
-BAD: Draft = replace(GOOD, text="", finish_reason="length", logprobs=(-9.0,))
+GOOD = CandidateAnswer(request=asked(), target=MINI, text="42", finish_reason="stop", logprobs=(-0.1,))
+BAD: CandidateAnswer = replace(GOOD, text="", finish_reason="length", logprobs=(-9.0,))
 SHAPED = {"response_format": {"type": "json_object"}}
 
-CHECKS: dict[str, tuple[Callable[[], AnswerCheck], Draft, Draft]] = {
+CHECKS: dict[str, tuple[Callable[[], AnswerCheck], CandidateAnswer, CandidateAnswer]] = {
     "plain": (PlainCheck, GOOD, BAD),
     "schema": (
         SchemaCheck,
@@ -53,23 +53,23 @@ CHECKS: dict[str, tuple[Callable[[], AnswerCheck], Draft, Draft]] = {
 }
 
 
-async def ask(body: Json, target: str | None) -> Draft | None:
+async def ask(body: Json, target: str | None) -> CandidateAnswer | None:
     """Says 42, and as a judge that 42 is right."""
     if target is None:
         return GOOD
     system, shown = (str(message["content"]) for message in body["messages"])
     code = system.partition("GOOD-")[2][:8]
     word = "GOOD" if '"42"' in shown else "BAD"
-    answered: Draft = replace(GOOD, text=f"{word}-{code}")
+    answered: CandidateAnswer = replace(GOOD, text=f"{word}-{code}")
     return answered
 
 
-async def silent(body: Json, target: str | None) -> Draft | None:
+async def silent(body: Json, target: str | None) -> CandidateAnswer | None:
     return None
 
 
-def found(name: str, draft: Draft) -> Doubt:
-    async def run() -> Doubt:
+def found(name: str, draft: CandidateAnswer) -> CheckResult:
+    async def run() -> CheckResult:
         return await CHECKS[name][0]().doubt(draft, ask)
 
     return asyncio.run(run())
@@ -99,16 +99,16 @@ def test_the_reason_holds_nothing_of_an_answers_own_words(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["schema", "regex", "command", "logprobs", "consistency", "judge", "plain"])
 def test_nobody_is_asked_about_the_call_of_a_tool(name: str) -> None:
-    async def run() -> Doubt:
+    async def run() -> CheckResult:
         calls = replace(GOOD, text="", finish_reason="tool_calls", tool_calls=(("f", "{}"),))
         body = {"tools": [{"type": "function", "function": {"name": "f"}}]}
         return await CHECKS[name][0]().doubt(replace(calls, request=asked(body=body)), silent)
 
-    assert asyncio.run(run()) == Doubt(reason=None)
+    assert asyncio.run(run()) == CheckResult(reason=None)
 
 
 def test_every_check_of_the_package_is_here() -> None:
-    from farthing.config import cascade
+    from farthing.config.settings import cascade
 
     kinds = {kind.__struct_config__.tag for kind in cascade.CascadeCheckConfig.__args__}
     assert set(CHECKS) == kinds

@@ -2,10 +2,10 @@
 
 import asyncio
 
-from tests.unit.test_errands import NO_WAIT, Bench, on_bench, until
+from tests.unit.jobs.test_runner import NO_WAIT, Bench, on_bench, until
 
-from farthing.config import ErrandsConfig
-from farthing.errands.judge import Judge
+from farthing.config import JobsConfig
+from farthing.evaluation.judges.equivalence import Judge
 from farthing.protocols import AnswerJudge
 from farthing.types import Comparison, Endpoint, Tenant
 
@@ -34,7 +34,7 @@ def test_it_takes_a_comparison_and_returns_at_once() -> None:
     async def go(bench: Bench) -> None:
         judge: AnswerJudge = judge_on(bench)
         assert judge.ask(comparison()) == "queued"
-        assert bench.errands.gauges()["errands_queued"] == 1
+        assert bench.errands.gauges()["jobs_queued"] == 1
         assert not bench.receipts
 
     on_bench(go)
@@ -52,7 +52,7 @@ def test_it_says_when_there_is_no_room() -> None:
         judge = judge_on(bench)
         assert [judge.ask(comparison()) for _ in range(3)] == ["queued", "queued", "full"]
 
-    on_bench(go, ErrandsConfig(queue_max=2))
+    on_bench(go, JobsConfig(queue_max=2))
 
 
 def test_a_reply_that_is_no_verdict_is_told_to_nobody_but_its_receipt() -> None:

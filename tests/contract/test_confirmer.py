@@ -5,18 +5,18 @@ import asyncio
 
 import pytest
 from tests.semantic import said
-from tests.unit.test_errands import Bench, on_bench
+from tests.unit.jobs.test_runner import Bench, on_bench
 
-from farthing.errands.confirm import Confirm
+from farthing.brain.cache.semantic.confirm import Confirm
 from farthing.protocols import Confirmer
-from farthing.types import Endpoint, Proposal, Request, Verdict, replace
+from farthing.types import Endpoint, HitCandidate, Request, Verdict, replace
 
 FAQ = Endpoint(name="faq")
 
 
-def proposal() -> Proposal:
+def candidate() -> HitCandidate:
     verdict = Verdict(outcome="abstain", probability=0.6)
-    return Proposal(entry="e1", question="When are you open?", hit=said("At nine."), verdict=verdict)
+    return HitCandidate(entry="e1", question="When are you open?", hit=said("At nine."), verdict=verdict)
 
 
 def asked(bench: Bench, endpoint: Endpoint = FAQ) -> Request:
@@ -36,7 +36,7 @@ def confirm_on(bench: Bench, target: str = "auto") -> Confirm:
 def test_an_endpoint_that_wants_none_is_not_asked_for() -> None:
     async def go(bench: Bench) -> None:
         confirmer: Confirmer = confirm_on(bench)
-        assert await confirmer.confirm(asked(bench, Endpoint(name="other")), proposal()) is None
+        assert await confirmer.confirm(asked(bench, Endpoint(name="other")), candidate()) is None
         assert not bench.receipts
 
     on_bench(go)
@@ -44,7 +44,7 @@ def test_an_endpoint_that_wants_none_is_not_asked_for() -> None:
 
 def test_words_that_are_neither_yes_nor_no_say_nothing() -> None:
     async def go(bench: Bench) -> None:
-        assert await confirm_on(bench).confirm(asked(bench), proposal()) is None
+        assert await confirm_on(bench).confirm(asked(bench), candidate()) is None
         (receipt,) = bench.receipts
         assert (receipt.purpose, receipt.about, receipt.cache_entry) == ("judge", "req_1", "e1")
 
@@ -53,7 +53,7 @@ def test_words_that_are_neither_yes_nor_no_say_nothing() -> None:
 
 def test_a_model_that_is_not_there_says_nothing_and_raises_nothing() -> None:
     async def go(bench: Bench) -> None:
-        assert await confirm_on(bench, target="nobody/nothing").confirm(asked(bench), proposal()) is None
+        assert await confirm_on(bench, target="nobody/nothing").confirm(asked(bench), candidate()) is None
         (receipt,) = bench.receipts
         assert receipt.error == "model_not_found"
 
@@ -63,7 +63,7 @@ def test_a_model_that_is_not_there_says_nothing_and_raises_nothing() -> None:
 def test_a_fault_of_ours_is_logged_and_is_no_answer() -> None:
     async def go(bench: Bench) -> None:
         bench.errands.steps = None  # as if it were asked before there is a configuration
-        assert await confirm_on(bench).confirm(asked(bench), proposal()) is None
+        assert await confirm_on(bench).confirm(asked(bench), candidate()) is None
 
     on_bench(go)
 
@@ -79,7 +79,7 @@ def test_a_confirmation_under_way_at_the_end_leaves_its_receipt_before_the_ledge
         steps = bench.errands.steps
         assert steps is not None
         bench.errands.steps = replace(steps, guardrails=(object(),))
-        waiting = asyncio.create_task(confirm_on(bench).confirm(asked(bench), proposal()))
+        waiting = asyncio.create_task(confirm_on(bench).confirm(asked(bench), candidate()))
         await asyncio.sleep(0.05)
         waiting.cancel()  # its client was cut
         await asyncio.gather(waiting, return_exceptions=True)

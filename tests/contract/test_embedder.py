@@ -16,7 +16,7 @@ from farthing.models.providers.openai import OpenAIProvider
 from farthing.models.transport.http1 import Http1Transport
 from farthing.models.transport.origin import HttpOrigin
 from farthing.protocols import Embedder
-from farthing.turn import Turn
+from farthing.runtime.loop_batch import LoopBatch
 from farthing.types import Price, Target, Usage
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ def remote(
         "upstream", origin, path="/v1", api_key="sk-test", auth="bearer", headers={}, include_usage=True
     )
     target = Target(name=f"upstream/{model}", provider="upstream", model=model, price=PRICE)
-    transport = Http1Transport(loop, Turn(loop))
+    transport = Http1Transport(loop, LoopBatch(loop))
     return RemoteEmbedder(
         transport, provider, target, dims=dims, tokens_max=256, timeout_s=timeout_s, on_usage=on_usage
     )

@@ -4,7 +4,7 @@ import pytest
 
 from farthing.config import GuardRule
 from farthing.errors import Blocked
-from farthing.postprocess.guard import DenyGuard
+from farthing.evaluation.guard import DenyGuard
 from farthing.protocols import Guardrail
 
 GUARDRAILS: dict[str, tuple[Guardrail, str]] = {

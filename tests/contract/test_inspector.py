@@ -8,9 +8,9 @@ from typing import Any
 from tests.asking import asked
 from tests.semantic import said
 
-from farthing.errands.check import Checked, Checking, Checks
-from farthing.errands.inspect import Inspect, Watched
-from farthing.errands.repeats import KEPT_MAX, REPEATED, Repeats
+from farthing.evaluation.checks.delivered import Checked, Checking, Checks
+from farthing.evaluation.feedback.inspect import Inspect, Watched
+from farthing.evaluation.feedback.repeats import KEPT_MAX, REPEATED, Repeats
 from farthing.ledger.memory import MemoryLedger
 from farthing.protocols import Inspector
 from farthing.types import CacheHit, Receipt, Request, Route, Signal, Tenant, replace
@@ -109,7 +109,7 @@ async def _within(test: Callable[[], Awaitable[None]]) -> None:
 
 
 def test_answers_that_nothing_was_asked_about_are_not_kept() -> None:
-    bench = Bench(retry_s=60.0)
+    bench = Bench(reask_s=60.0)
     assert not bench.inspector.wants(asked(), CHEAP)
     assert bench.inspector.wants(asked(), EXPLORED)
     embeddings = asked(body={"input": "x"}, operation="embeddings")
@@ -189,17 +189,17 @@ def test_what_waits_to_be_tested_holds_no_conversation_and_is_bounded_in_size() 
 
 
 def test_a_question_asked_again_within_a_moment_speaks_against_the_first_answer() -> None:
-    bench = Bench(retry_s=60.0)
+    bench = Bench(reask_s=60.0)
     bench.ask("How do I get a refund?", 0.0)
     bench.ask("  how do I get a REFUND", 30.0)
     (signal,) = bench.signals
-    assert (signal.request_id, signal.source, signal.quality) == ("req_0", "retry", REPEATED)
+    assert (signal.request_id, signal.source, signal.quality) == ("req_0", "reask", REPEATED)
     assert (signal.tenant, signal.endpoint, signal.target) == ("acme", "default", "a/one")
     assert signal.detail == "asked again after 30 s"
 
 
 def test_of_many_repeats_each_is_about_the_one_before() -> None:
-    bench = Bench(retry_s=60.0)
+    bench = Bench(reask_s=60.0)
     for at_s in (0.0, 10.0, 20.0):
         bench.ask("why?", at_s)
     assert [signal.request_id for signal in bench.signals] == ["req_0", "req_10"]
@@ -207,7 +207,7 @@ def test_of_many_repeats_each_is_about_the_one_before() -> None:
 
 def test_what_is_no_repeat_says_nothing() -> None:
     def after(**changes: Any) -> list[Signal]:
-        bench = Bench(retry_s=60.0)
+        bench = Bench(reask_s=60.0)
         first = changes.pop("first", {})
         bench.ask("why?", 0.0, **first)
         bench.ask(changes.pop("text", "why?"), changes.pop("at_s", 10.0), **changes)
@@ -228,14 +228,14 @@ def test_what_is_no_repeat_says_nothing() -> None:
 
 
 def test_where_it_is_turned_off_nothing_is_remembered() -> None:
-    bench = Bench(retry_s=0.0)
+    bench = Bench(reask_s=0.0)
     bench.ask("why?", 0.0)
     bench.ask("why?", 1.0)
     assert not bench.signals and not len(bench.repeats)
 
 
 def test_what_is_remembered_is_bounded_in_number_and_in_time() -> None:
-    bench = Bench(retry_s=60.0, kept_max=100)
+    bench = Bench(reask_s=60.0, kept_max=100)
     for number in range(1_000):
         bench.ask(f"question {number}", number / 1_000)
     assert len(bench.repeats) == 100
@@ -245,7 +245,7 @@ def test_what_is_remembered_is_bounded_in_number_and_in_time() -> None:
 
 
 def test_a_receipt_keeps_no_text_and_neither_do_repeats() -> None:
-    bench = Bench(retry_s=60.0)
+    bench = Bench(reask_s=60.0)
     bench.ask("my secret question", 0.0)
     assert "secret" not in repr(vars(bench.repeats))
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 from tests.asking import asked
-from tests.unit.test_errands import Bench, on_bench
+from tests.unit.jobs.test_runner import Bench, on_bench
 
-from farthing.errands.advise import Advice, Advise, Manners, NoAdvice
+from farthing.brain.route.advisor import Advice, Advise, AdvisorOptions, NoAdvice
 from farthing.protocols import RouteAdvisor
 from farthing.types import Endpoint, Request, replace
 
@@ -21,7 +21,7 @@ def advise_on(bench: Bench, target: str = "auto") -> Advise:
     return Advise(
         bench.errands,
         target=target,
-        manners=Manners(timeout_s=WITHIN_S, ttl_s=60.0, logprobs=False),
+        options=AdvisorOptions(timeout_s=WITHIN_S, ttl_s=60.0, logprobs=False),
         advice=Advice(clock=bench.clock),
         endpoint={"faq": FAQ}.get,
         clock=bench.clock,

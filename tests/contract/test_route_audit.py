@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 from tests.certified import ROUTER, certificate
 
-from farthing.brain.route.policies import Policies
-from farthing.brain.route.policy import Author, add, promote
-from farthing.brain.route.watch import RouteWatch
+from farthing.guarantees.monitor.routing import RouteMonitor
+from farthing.guarantees.policy.applied import Policies
+from farthing.guarantees.policy.versions import Author, add, promote
 from farthing.protocols import RouteAudit
 from farthing.types import Receipt
 
@@ -16,12 +16,12 @@ Made = tuple[RouteAudit, Callable[[], tuple[int, int]]]
 
 
 def policies(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    from farthing.brain.route import policy
+    from farthing.guarantees.policy import versions
 
     folder = tmp_path_factory.mktemp("state")
     anna = Author(who="anna", at_unix_s=1.0)
-    policy.change(folder, "faq", lambda book: promote(add(book, certificate(), anna), 1, anna))
-    found = Policies(policy.folder_of(folder), RouteWatch(draw=lambda: 0.5))
+    versions.change(folder, "faq", lambda book: promote(add(book, certificate(), anna), 1, anna))
+    found = Policies(versions.folder_of(folder), RouteMonitor(draw=lambda: 0.5))
     found.refresh()
 
     def counted() -> tuple[int, int]:

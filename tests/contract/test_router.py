@@ -9,15 +9,15 @@ from tests.asking import asked
 from tests.planted import fitted
 
 from farthing.brain.route.cascade import CascadeRouter, Steps
+from farthing.brain.route.estimates import TargetEstimates
+from farthing.brain.route.gate import GateContext, PolicyGate
 from farthing.brain.route.learned.router import Aims, LearnedRouter
 from farthing.brain.route.llm import LlmRouter, Question, Second
-from farthing.brain.route.outlook import Outlook
-from farthing.brain.route.policies import Policies
-from farthing.brain.route.promise import Grounds, Promise
 from farthing.brain.route.rules import Policy, RulesRouter
-from farthing.brain.route.watch import RouteWatch
 from farthing.config import DEFAULT_RULES
 from farthing.errors import UnknownModel
+from farthing.guarantees.monitor.routing import RouteMonitor
+from farthing.guarantees.policy.applied import Policies
 from farthing.protocols import Router
 from farthing.types import Request, Target, Traits
 
@@ -48,7 +48,7 @@ class Always:
 
 def advised(easy: float | None) -> LlmRouter:
     under = rules("care")
-    grounds = Grounds(
+    gate_context = GateContext(
         router="llm/a/judge/1",
         tiers={tier: targets[0].name for tier, targets in under.tiers.items()},
         pair=("cheap", "expensive"),
@@ -56,8 +56,8 @@ def advised(easy: float | None) -> LlmRouter:
     return LlmRouter(
         under,
         Always(easy),
-        outlook=Outlook(under, None, clock=lambda: 0.0),
-        promise=Promise(Policies(None, RouteWatch()), grounds, draw=lambda: 0.5),
+        estimates=TargetEstimates(under, None, clock=lambda: 0.0),
+        gate=PolicyGate(Policies(None, RouteMonitor()), gate_context, draw=lambda: 0.5),
         question=Question(adviser="a/judge", wait_s=1.5, threshold=0.5),
     )
 

@@ -23,9 +23,9 @@ from tests.semantic import (
 )
 
 from farthing.brain.cache.semantic.cache import Limits
-from farthing.brain.cache.semantic.invalidate import Selection
-from farthing.brain.cache.semantic.said import text_of
+from farthing.brain.cache.semantic.store.invalidate import Selection
 from farthing.errors import StoreError
+from farthing.text.answer_text import text_of
 from farthing.types import CertifiedLanguage, Comparison, Receipt, Semantics, Tenant, Verdict, replace
 
 if TYPE_CHECKING:
@@ -44,13 +44,13 @@ def changed(**terms: object) -> Semantics:
 def test_a_question_in_other_words_gets_the_stored_answer(tmp_path: Path) -> None:
     async def work(cache: Cache) -> None:
         first = await cache.ask(question(ASKED), ANSWER)
-        assert first is not None and first.proposal is None and not first.serves
-        look = await cache.look(question(ALIKE))
-        assert look is not None and look.serves and look.proposal is not None
-        assert look.proposal.question == ASKED
-        assert text_of(look.proposal.hit) == ANSWER
-        assert look.proposal.hit.kind == "semantic"
-        assert 0.8 < look.proposal.hit.similarity < 1.0
+        assert first is not None and first.candidate is None and not first.serves
+        lookup = await cache.lookup(question(ALIKE))
+        assert lookup is not None and lookup.serves and lookup.candidate is not None
+        assert lookup.candidate.question == ASKED
+        assert text_of(lookup.candidate.hit) == ANSWER
+        assert lookup.candidate.hit.kind == "semantic"
+        assert 0.8 < lookup.candidate.hit.similarity < 1.0
 
     with_cache(tmp_path / "s.db", work)
 
@@ -60,9 +60,11 @@ def test_nothing_is_served_below_the_threshold_and_the_proposal_is_told(tmp_path
 
     async def work(cache: Cache) -> None:
         await cache.ask(question(ASKED, endpoint=strict), ANSWER)
-        look = await cache.look(question(ALIKE, endpoint=strict))
-        assert look is not None and look.proposal is not None and not look.serves and not look.audited
-        assert look.proposal.verdict.outcome == "miss"
+        lookup = await cache.lookup(question(ALIKE, endpoint=strict))
+        assert (
+            lookup is not None and lookup.candidate is not None and not lookup.serves and not lookup.audited
+        )
+        assert lookup.candidate.verdict.outcome == "miss"
 
     with_cache(tmp_path / "s.db", work)
 
@@ -70,9 +72,9 @@ def test_nothing_is_served_below_the_threshold_and_the_proposal_is_told(tmp_path
 def test_what_the_embedder_cannot_read_is_neither_looked_up_nor_kept(tmp_path: Path) -> None:
     async def work(cache: Cache) -> None:
         assert await cache.ask(question(f"{ASKED} {UNREAD}"), ANSWER) is None
-        look = await cache.ask(question(ASKED), ANSWER)
-        assert look is not None and look.proposal is None, "nothing was kept"
-        assert await cache.look(question(f"{ALIKE} {UNREAD}")) is None
+        lookup = await cache.ask(question(ASKED), ANSWER)
+        assert lookup is not None and lookup.candidate is None, "nothing was kept"
+        assert await cache.lookup(question(f"{ALIKE} {UNREAD}")) is None
 
     with_cache(tmp_path / "s.db", work)
 
@@ -86,8 +88,8 @@ def heard(language: str) -> Receipt:
 
 def test_a_language_that_is_not_allowed_is_neither_looked_up_nor_kept(tmp_path: Path) -> None:
     async def work(cache: Cache) -> None:
-        assert await cache.look(question(ASKED), heard("de")) is None
-        assert await cache.look(question(ASKED), heard("unknown")) is not None
+        assert await cache.lookup(question(ASKED), heard("de")) is None
+        assert await cache.lookup(question(ASKED), heard("unknown")) is not None
 
     with_cache(tmp_path / "s.db", work)
 
@@ -104,20 +106,20 @@ def test_another_language_is_served_only_under_a_certificate_of_its_own(
     endpoint = faq(changed(languages=("en", "de"), certified=certified))
 
     async def work(cache: Cache) -> None:
-        first = await cache.look(question(ASKED, endpoint=endpoint), heard("de"))
+        first = await cache.lookup(question(ASKED, endpoint=endpoint), heard("de"))
         assert first is not None and first.language == "de"
-        await cache.answers.learn(first, question(ASKED, endpoint=endpoint), said(ANSWER), heard("de"))
-        await cache.holdings.written()
-        look = await cache.look(question(ALIKE, endpoint=endpoint), heard("de"))
-        assert look is not None and look.proposal is not None
-        assert look.serves is serves and look.proposal.verdict.outcome == "serve"
+        await cache.answers.store(first, question(ASKED, endpoint=endpoint), said(ANSWER), heard("de"))
+        await cache.cache_state.written()
+        lookup = await cache.lookup(question(ALIKE, endpoint=endpoint), heard("de"))
+        assert lookup is not None and lookup.candidate is not None
+        assert lookup.serves is serves and lookup.candidate.verdict.outcome == "serve"
         if not serves:
             told = heard("de")
-            await cache.answers.learn(look, question(ALIKE, endpoint=endpoint), said("Other words."), told)
+            await cache.answers.store(lookup, question(ALIKE, endpoint=endpoint), said("Other words."), told)
             assert told.audit == "differs", "it is audited, for a certificate of its language"
         assert len(cache.bound.outcomes) == outcomes, "which says nothing of English"
-        english = await cache.look(question(ALIKE, endpoint=endpoint), heard("unknown"))
-        assert english is not None and english.proposal is None, "languages share no partition"
+        english = await cache.lookup(question(ALIKE, endpoint=endpoint), heard("unknown"))
+        assert english is not None and english.candidate is None, "languages share no partition"
 
     with_cache(tmp_path / "s.db", work)
 
@@ -126,12 +128,12 @@ def test_a_certificate_of_a_language_runs_out_by_itself(tmp_path: Path) -> None:
     endpoint = faq(changed(languages=("en", "de"), certified=(replace(GERMAN, until_unix_s=5.0),)))
 
     async def work(cache: Cache) -> None:
-        first = await cache.look(question(ASKED, endpoint=endpoint), heard("de"))
+        first = await cache.lookup(question(ASKED, endpoint=endpoint), heard("de"))
         assert first is not None
-        await cache.answers.learn(first, question(ASKED, endpoint=endpoint), said(ANSWER), heard("de"))
-        await cache.holdings.written()
-        look = await cache.look(question(ALIKE, endpoint=endpoint), heard("de"))
-        assert look is not None and look.proposal is not None and not look.serves
+        await cache.answers.store(first, question(ASKED, endpoint=endpoint), said(ANSWER), heard("de"))
+        await cache.cache_state.written()
+        lookup = await cache.lookup(question(ALIKE, endpoint=endpoint), heard("de"))
+        assert lookup is not None and lookup.candidate is not None and not lookup.serves
 
     with_cache(tmp_path / "s.db", work)
 
@@ -142,9 +144,9 @@ def test_observing_serves_nothing_and_says_what_it_would_have(tmp_path: Path) ->
     async def work(cache: Cache) -> None:
         await cache.ask(question(ASKED, endpoint=endpoint), ANSWER)
         told = receipt()
-        look = await cache.ask(question(ALIKE, endpoint=endpoint), ANSWER, told)
-        assert look is not None and look.proposal is not None and not look.serves
-        assert look.proposal.verdict.outcome == "serve"
+        lookup = await cache.ask(question(ALIKE, endpoint=endpoint), ANSWER, told)
+        assert lookup is not None and lookup.candidate is not None and not lookup.serves
+        assert lookup.candidate.verdict.outcome == "serve"
         assert told.audit == "agrees"
         assert cache.bound.outcomes == [("faq", False, "")]
 
@@ -156,8 +158,8 @@ def test_on_without_a_threshold_serves_nothing(tmp_path: Path) -> None:
 
     async def work(cache: Cache) -> None:
         await cache.ask(question(ASKED, endpoint=endpoint), ANSWER)
-        look = await cache.look(question(ALIKE, endpoint=endpoint))
-        assert look is not None and look.proposal is not None and not look.serves
+        lookup = await cache.lookup(question(ALIKE, endpoint=endpoint))
+        assert lookup is not None and lookup.candidate is not None and not lookup.serves
 
     with_cache(tmp_path / "s.db", work)
 
@@ -168,11 +170,11 @@ def test_a_hit_drawn_for_an_audit_is_answered_anew_and_compared(tmp_path: Path) 
 
     async def work(cache: Cache) -> None:
         await cache.ask(question(ASKED, endpoint=endpoint), ANSWER)
-        served = await cache.look(question(ALIKE, endpoint=endpoint))
+        served = await cache.lookup(question(ALIKE, endpoint=endpoint))
         assert served is not None and served.serves and not served.audited
         told = receipt()
-        look = await cache.ask(question(ALIKE, endpoint=endpoint), "Something else.", told)
-        assert look is not None and look.audited and not look.serves
+        lookup = await cache.ask(question(ALIKE, endpoint=endpoint), "Something else.", told)
+        assert lookup is not None and lookup.audited and not lookup.serves
         assert told.audit == "differs"
         assert cache.bound.outcomes == [("faq", True, "")]
 
@@ -185,7 +187,7 @@ def test_an_answer_that_agrees_is_not_kept_twice(tmp_path: Path) -> None:
     async def work(cache: Cache) -> None:
         await cache.ask(question(ASKED, endpoint=endpoint), ANSWER)
         await cache.ask(question(ALIKE, endpoint=endpoint), "open the **order page**, and choose “Return”")
-        shown = await cache.holdings.invalidations.show()
+        shown = await cache.cache_state.invalidations.show()
         assert shown["entries"] == 1
         assert shown["endpoints"][0]["agreed"] == 1
 
@@ -198,10 +200,10 @@ def test_an_entry_that_differs_is_dropped_and_the_fresh_answer_kept(tmp_path: Pa
     async def work(cache: Cache) -> None:
         await cache.ask(question(ASKED, endpoint=endpoint), "Within 30 days.")
         await cache.ask(question(ASKED, endpoint=endpoint), "Within 14 days.")
-        look = await cache.look(question(ASKED, endpoint=faq()))
-        assert look is not None and look.proposal is not None
-        assert text_of(look.proposal.hit) == "Within 14 days."
-        assert (await cache.holdings.invalidations.show())["entries"] == 1
+        lookup = await cache.lookup(question(ASKED, endpoint=faq()))
+        assert lookup is not None and lookup.candidate is not None
+        assert text_of(lookup.candidate.hit) == "Within 14 days."
+        assert (await cache.cache_state.invalidations.show())["entries"] == 1
 
     with_cache(tmp_path / "s.db", work)
 
@@ -211,12 +213,12 @@ def test_a_doubted_entry_is_not_served_until_a_fresh_answer_agrees(tmp_path: Pat
 
     async def work(cache: Cache) -> None:
         await cache.ask(question(ASKED), ANSWER)
-        cache.holdings.judge(1, agrees=False, keep_doubted=True)
-        await cache.holdings.written()
+        cache.cache_state.judge(1, agrees=False, keep_doubted=True)
+        await cache.cache_state.written()
         doubted = await cache.ask(question(ALIKE), ANSWER)
         assert doubted is not None and doubted.doubted and not doubted.serves
-        look = await cache.look(question(ALIKE))
-        assert look is not None and look.serves
+        lookup = await cache.lookup(question(ALIKE))
+        assert lookup is not None and lookup.serves
         assert cache.bound.outcomes == [], "it would not have been served, so it is no outcome"
 
     with_cache(tmp_path / "s.db", work, limits=limits)
@@ -249,7 +251,7 @@ def test_a_judge_has_the_last_word_where_words_differ(tmp_path: Path) -> None:
         (comparison,) = judge.asked
         assert (comparison.stored, comparison.fresh) == (ANSWER, "Choose Return on the order page.")
         cache.answers.judged(comparison, True)
-        await cache.holdings.written()
+        await cache.cache_state.written()
         assert cache.bound.outcomes[-1] == ("faq", False, "r-2")
 
     with_cache(tmp_path / "s.db", work, judge=judge)  # type: ignore[arg-type]
@@ -282,8 +284,8 @@ def test_where_the_bound_retreats_nothing_is_served_and_every_would_be_hit_is_no
     async def work(cache: Cache) -> None:
         await cache.ask(question(ASKED), ANSWER)
         cache.bound.allowing = False
-        look = await cache.ask(question(ALIKE), ANSWER)
-        assert look is not None and not look.serves and not look.audited
+        lookup = await cache.ask(question(ALIKE), ANSWER)
+        assert lookup is not None and not lookup.serves and not lookup.audited
         assert cache.bound.outcomes == [("faq", False, "")]
 
     with_cache(tmp_path / "s.db", work)
@@ -294,12 +296,12 @@ def test_a_client_that_wants_a_fresh_answer_gets_one_and_tells_nothing_to_the_bo
 
     async def work(cache: Cache) -> None:
         await cache.ask(question(ASKED), ANSWER)
-        look = await cache.ask(question(ASKED, endpoint=fresh), "Another answer.")
-        assert look is not None and not look.serves
+        lookup = await cache.ask(question(ASKED, endpoint=fresh), "Another answer.")
+        assert lookup is not None and not lookup.serves
         assert cache.bound.outcomes == []
-        again = await cache.look(question(ASKED))
-        assert again is not None and again.proposal is not None
-        assert text_of(again.proposal.hit) == "Another answer."
+        again = await cache.lookup(question(ASKED))
+        assert again is not None and again.candidate is not None
+        assert text_of(again.candidate.hit) == "Another answer."
 
     with_cache(tmp_path / "s.db", work)
 
@@ -315,7 +317,7 @@ def test_a_client_that_wants_a_fresh_answer_gets_one_and_tells_nothing_to_the_bo
 )
 def test_what_is_about_one_person_or_moment_is_not_looked_up(tmp_path: Path, asked: str, why: str) -> None:
     async def work(cache: Cache) -> None:
-        assert await cache.look(question(asked)) is None, why
+        assert await cache.lookup(question(asked)) is None, why
 
     with_cache(tmp_path / "s.db", work)
 
@@ -333,7 +335,7 @@ def test_what_is_about_one_person_or_moment_is_not_looked_up(tmp_path: Path, ask
 def test_an_answer_for_one_person_or_moment_is_not_kept(tmp_path: Path, answer: str) -> None:
     async def work(cache: Cache) -> None:
         await cache.ask(question(ASKED), answer)
-        assert (await cache.holdings.invalidations.show())["entries"] == 0
+        assert (await cache.cache_state.invalidations.show())["entries"] == 0
 
     with_cache(tmp_path / "s.db", work)
 
@@ -343,7 +345,7 @@ def test_an_answer_cut_by_a_limit_is_not_kept(tmp_path: Path) -> None:
         told = receipt()
         told.stop_reason = "limit:deadline_s"
         await cache.ask(question(ASKED), ANSWER, told)
-        assert (await cache.holdings.invalidations.show())["entries"] == 0
+        assert (await cache.cache_state.invalidations.show())["entries"] == 0
 
     with_cache(tmp_path / "s.db", work)
 
@@ -352,7 +354,7 @@ def test_a_question_too_long_to_be_read_whole_is_neither_looked_up_nor_kept(tmp_
     long = " ".join(f"word{i}" for i in range(100))
 
     async def work(cache: Cache) -> None:
-        assert await cache.look(question(long)) is None
+        assert await cache.lookup(question(long)) is None
 
     with_cache(tmp_path / "s.db", work)
 
@@ -380,10 +382,10 @@ def test_an_entry_deleted_in_the_file_by_another_process_is_a_miss_at_once(tmp_p
         await cache.ask(question(ASKED), ANSWER)
         other = apsw.Connection(str(path))
         other.execute("DELETE FROM entries")
-        look = await cache.look(question(ASKED))
-        assert look is not None and look.proposal is None
-        await cache.holdings.maintain()
-        assert cache.holdings.gauges()["semantic_entries"] == 0
+        lookup = await cache.lookup(question(ASKED))
+        assert lookup is not None and lookup.candidate is None
+        await cache.cache_state.maintain()
+        assert cache.cache_state.gauges()["semantic_entries"] == 0
         other.close()
 
     with_cache(path, work)
@@ -395,11 +397,11 @@ def test_an_entry_past_its_time_is_a_miss(tmp_path: Path) -> None:
     async def work(cache: Cache) -> None:
         await cache.ask(question(ASKED, endpoint=faq(changed(ttl_s=60.0))), ANSWER)
         now[0] += 59
-        live = await cache.look(question(ASKED))
+        live = await cache.lookup(question(ASKED))
         assert live is not None and live.serves
         now[0] += 2
-        look = await cache.look(question(ASKED))
-        assert look is not None and look.proposal is None
+        lookup = await cache.lookup(question(ASKED))
+        assert lookup is not None and lookup.candidate is None
 
     with_cache(tmp_path / "s.db", work, clock=lambda: now[0])
 
@@ -409,8 +411,8 @@ def test_entries_outlive_a_restart(tmp_path: Path) -> None:
         await cache.ask(question(ASKED), ANSWER)
 
     async def after(cache: Cache) -> None:
-        look = await cache.look(question(ALIKE))
-        assert look is not None and look.serves
+        lookup = await cache.lookup(question(ALIKE))
+        assert lookup is not None and lookup.serves
 
     with_cache(tmp_path / "s.db", before)
     with_cache(tmp_path / "s.db", after)
@@ -421,9 +423,9 @@ def test_a_damaged_file_is_set_aside_and_the_cache_starts_empty(tmp_path: Path) 
     path.write_bytes(b"not a database" * 1000)
 
     async def work(cache: Cache) -> None:
-        look = await cache.ask(question(ASKED), ANSWER)
-        assert look is not None and look.proposal is None
-        again = await cache.look(question(ASKED))
+        lookup = await cache.ask(question(ASKED), ANSWER)
+        assert lookup is not None and lookup.candidate is None
+        again = await cache.lookup(question(ASKED))
         assert again is not None and again.serves
 
     with_cache(path, work)
@@ -437,7 +439,7 @@ def test_one_user_cannot_fill_the_cache(tmp_path: Path) -> None:
         for number in range(6):
             await cache.ask(question(f"Where do I find page {number}?", user="u1"), f"On shelf {number}.")
         await cache.ask(question("How tall is a giraffe?", user="u2"), "Five metres.")
-        assert (await cache.holdings.invalidations.show())["entries"] == 4
+        assert (await cache.cache_state.invalidations.show())["entries"] == 4
 
     with_cache(tmp_path / "s.db", work, limits=limits)
 
@@ -445,12 +447,12 @@ def test_one_user_cannot_fill_the_cache(tmp_path: Path) -> None:
 def test_a_document_indexed_anew_takes_its_answers_with_it(tmp_path: Path) -> None:
     async def work(cache: Cache) -> None:
         await cache.ask(question(ASKED, documents=("returns@1", "terms@4")), ANSWER)
-        same = await cache.look(question(ALIKE, documents=("returns@1",)))
+        same = await cache.lookup(question(ALIKE, documents=("returns@1",)))
         assert same is not None and same.serves
-        newer = await cache.look(question(ALIKE, documents=("returns@2",)))
-        assert newer is not None and newer.proposal is None
-        await cache.holdings.written()
-        assert (await cache.holdings.invalidations.show())["entries"] == 0
+        newer = await cache.lookup(question(ALIKE, documents=("returns@2",)))
+        assert newer is not None and newer.candidate is None
+        await cache.cache_state.written()
+        assert (await cache.cache_state.invalidations.show())["entries"] == 0
 
     with_cache(tmp_path / "s.db", work)
 
@@ -461,20 +463,20 @@ def test_where_it_is_configured_a_document_indexed_anew_leaves_doubt_until_a_fre
     async def work(cache: Cache) -> None:
         await cache.ask(question(ASKED, documents=("returns@1", "terms@4")), ANSWER)
         newer = question(ALIKE, documents=("returns@2",))
-        look = await cache.look(newer)
-        assert look is not None and look.proposal is not None and look.doubted and not look.serves
-        await cache.holdings.written()
-        (row,) = (await cache.holdings.invalidations.show())["endpoints"]
+        lookup = await cache.lookup(newer)
+        assert lookup is not None and lookup.candidate is not None and lookup.doubted and not lookup.serves
+        await cache.cache_state.written()
+        (row,) = (await cache.cache_state.invalidations.show())["endpoints"]
         assert (row["entries"], row["doubted"]) == (1, 1)
         again = await cache.ask(newer, ANSWER)
         assert again is not None and not again.serves
-        (row,) = (await cache.holdings.invalidations.show())["endpoints"]
+        (row,) = (await cache.cache_state.invalidations.show())["endpoints"]
         assert (row["entries"], row["doubted"], row["wrong"]) == (1, 0, 0), "trusted again, never wrong"
-        served = await cache.look(newer)
+        served = await cache.lookup(newer)
         assert served is not None and served.serves, "it is an answer of the new version now"
-        older = await cache.look(question(ALIKE, documents=("returns@1",)))
+        older = await cache.lookup(question(ALIKE, documents=("returns@1",)))
         assert older is not None and not older.serves
-        found = await cache.holdings.invalidations.find(Selection(document="returns@2"))
+        found = await cache.cache_state.invalidations.find(Selection(document="returns@2"))
         assert found.entries == 1, "and is found by it"
 
     with_cache(tmp_path / "s.db", work, limits=Limits(cosine_min=0.3, check=frozenset({"faq"})))
@@ -495,28 +497,28 @@ def test_what_a_look_costs_is_in_the_receipt_though_it_is_given_up_or_fails_late
     async def work(cache: Cache) -> None:
         cache.answers._nusd_of = lambda chars: 10 * chars
         paid = receipt()
-        assert await cache.look(question(ASKED), paid) is not None
+        assert await cache.lookup(question(ASKED), paid) is not None
         assert paid.embedding_nusd == 10 * len(ASKED)
         cut = receipt()
-        assert await cache.look(question("word " * 100), cut) is None
+        assert await cache.lookup(question("word " * 100), cut) is None
         assert cut.embedding_nusd == 10 * len("word " * 100), "more than it reads, and paid all the same"
-        cache.holdings.embedder = Slow()
+        cache.cache_state.embedder = Slow()
         late = receipt()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.01):
-                await cache.look(question(ASKED), late)
+                await cache.lookup(question(ASKED), late)
         assert late.embedding_nusd == 10 * len(ASKED)
-        cache.holdings.embedder = Down()
+        cache.cache_state.embedder = Down()
         failed = receipt()
         with pytest.raises(StoreError):
-            await cache.look(question(ASKED), failed)
+            await cache.lookup(question(ASKED), failed)
         assert failed.embedding_nusd == 0, "nothing came, nothing is owed"
-        cache.holdings.embedder = HashedWords()
+        cache.cache_state.embedder = HashedWords()
         await cache.ask(question(ASKED), ANSWER)
-        await cache.holdings.shelf.aclose()
+        await cache.cache_state.entry_store.aclose()
         broken = receipt()
         with pytest.raises(StoreError):
-            await cache.look(question(ALIKE), broken)
+            await cache.lookup(question(ALIKE), broken)
         assert broken.embedding_nusd == 10 * len(ALIKE), "the store failed behind an embedding that was paid"
 
     with_cache(tmp_path / "s.db", work)
@@ -525,10 +527,10 @@ def test_what_a_look_costs_is_in_the_receipt_though_it_is_given_up_or_fails_late
 def test_a_new_version_of_the_endpoints_documents_drops_the_old_entries(tmp_path: Path) -> None:
     async def work(cache: Cache) -> None:
         await cache.ask(question(ASKED, endpoint=faq(changed(documents="2024-05"))), ANSWER)
-        cache.holdings.drop_versions({"faq": "2024-06"}, frozenset())
-        await cache.holdings.written()
-        assert (await cache.holdings.invalidations.show())["entries"] == 0
-        (row,) = await cache.holdings.invalidations.log(10)
+        cache.cache_state.drop_versions({"faq": "2024-06"}, frozenset())
+        await cache.cache_state.written()
+        assert (await cache.cache_state.invalidations.show())["entries"] == 0
+        (row,) = await cache.cache_state.invalidations.log(10)
         assert row["who"] == "the gateway" and row["dropped"] == 1
 
     with_cache(tmp_path / "s.db", work)
@@ -550,15 +552,15 @@ def test_what_a_model_confirms_is_served_and_only_while_it_is_there(tmp_path: Pa
     async def work(cache: Cache) -> None:
         cache.answers._verifier = CannotTell()
         await cache.ask(question(ASKED), ANSWER)
-        look = await cache.look(question(UNSURE))
-        assert look is not None and look.unsure and not look.serves
-        await cache.answers.confirmed(look, question(UNSURE))
-        assert look.serves and look.confirmed and look.proposal is not None
-        assert look.proposal.verdict.outcome == "serve"
-        late = await cache.look(question(UNSURE))
+        lookup = await cache.lookup(question(UNSURE))
+        assert lookup is not None and lookup.unsure and not lookup.serves
+        await cache.answers.confirmed(lookup, question(UNSURE))
+        assert lookup.serves and lookup.confirmed and lookup.candidate is not None
+        assert lookup.candidate.verdict.outcome == "serve"
+        late = await cache.lookup(question(UNSURE))
         assert late is not None and late.unsure
-        cache.holdings.judge(1, agrees=False, keep_doubted=False)
-        await cache.holdings.written()
+        cache.cache_state.judge(1, agrees=False, keep_doubted=False)
+        await cache.cache_state.written()
         await cache.answers.confirmed(late, question(UNSURE))
         assert not late.serves and not late.confirmed, "it was dropped while the model was asked"
 
@@ -566,24 +568,24 @@ def test_what_a_model_confirms_is_served_and_only_while_it_is_there(tmp_path: Pa
 
 
 def test_an_entry_asked_again_under_newer_documents_makes_room_for_the_fresh_answer(tmp_path: Path) -> None:
-    from farthing.brain.cache.semantic.entries import request_of
+    from farthing.brain.cache.semantic.store.entries import request_of
 
     newer = faq(changed(documents="2024-06"))
 
     async def work(cache: Cache) -> None:
         await cache.ask(question(ASKED, endpoint=faq(changed(documents="2024-05"))), ANSWER)
-        cache.holdings.drop_versions({"faq": "2024-06"}, frozenset({"faq"}))
-        await cache.holdings.written()
-        (doubted,) = await cache.holdings.questions.doubted(5)
+        cache.cache_state.drop_versions({"faq": "2024-06"}, frozenset({"faq"}))
+        await cache.cache_state.written()
+        (doubted,) = await cache.cache_state.questions.doubted(5)
         again = request_of(doubted.recipe, doubted.question, request_id="r-9", endpoint=newer, received_s=0.0)
         told = receipt("r-9")
         told.purpose, told.about = "refresh", doubted.entry
         await cache.ask(again, "Choose Return in the app.", told)
-        assert await cache.holdings.questions.doubted(5) == []
-        look = await cache.look(question(ALIKE, endpoint=newer))
-        assert look is not None and look.serves and look.proposal is not None
-        assert text_of(look.proposal.hit) == "Choose Return in the app."
-        assert (await cache.holdings.invalidations.show())["entries"] == 1
+        assert await cache.cache_state.questions.doubted(5) == []
+        lookup = await cache.lookup(question(ALIKE, endpoint=newer))
+        assert lookup is not None and lookup.serves and lookup.candidate is not None
+        assert text_of(lookup.candidate.hit) == "Choose Return in the app."
+        assert (await cache.cache_state.invalidations.show())["entries"] == 1
 
     with_cache(tmp_path / "s.db", work, limits=Limits(cosine_min=0.3, check=frozenset({"faq"})))
 
@@ -595,10 +597,10 @@ def test_the_amount_of_a_new_question_is_filled_into_a_template_answer(tmp_path:
 
     async def work(cache: Cache) -> None:
         await cache.ask(question(asked, endpoint=endpoint), answer)
-        look = await cache.look(question(asked.replace("$40", "$55.50"), endpoint=endpoint))
-        assert look is not None and look.serves and look.proposal is not None
-        assert text_of(look.proposal.hit) == answer.replace("$40", "$55.50")
-        two = await cache.look(
+        lookup = await cache.lookup(question(asked.replace("$40", "$55.50"), endpoint=endpoint))
+        assert lookup is not None and lookup.serves and lookup.candidate is not None
+        assert text_of(lookup.candidate.hit) == answer.replace("$40", "$55.50")
+        two = await cache.lookup(
             question("Write a polite reminder that invoices of $4 and $5 are open", endpoint=endpoint)
         )
         assert two is not None and not two.serves
@@ -607,20 +609,20 @@ def test_the_amount_of_a_new_question_is_filled_into_a_template_answer(tmp_path:
 
 
 def test_what_was_asked_is_counted_and_can_be_asked_again(tmp_path: Path) -> None:
-    from farthing.brain.cache.semantic.entries import request_of
+    from farthing.brain.cache.semantic.store.entries import request_of
 
     async def work(cache: Cache) -> None:
         for _ in range(3):
-            await cache.look(question(ASKED))
-        await cache.look(question("How tall is a giraffe?"))
-        await cache.holdings.maintain()
+            await cache.lookup(question(ASKED))
+        await cache.lookup(question("How tall is a giraffe?"))
+        await cache.cache_state.maintain()
         most, least = await counted(tmp_path / "s.db")
         assert (most.question, most.asks, most.expires_unix_s) == (ASKED, 3, None), "nothing answers it yet"
         assert least.asks == 1
         again = request_of(most.recipe, most.question, request_id="r-9", endpoint=faq(), received_s=0.0)
         await cache.ask(again, ANSWER)
-        look = await cache.look(question(ASKED))
-        assert look is not None and look.serves, "it lies in the same partition"
+        lookup = await cache.lookup(question(ASKED))
+        assert lookup is not None and lookup.serves, "it lies in the same partition"
 
     with_cache(tmp_path / "s.db", work)
 
@@ -639,7 +641,7 @@ def test_tenants_and_histories_never_meet(tmp_path: Path) -> None:
             question(ASKED, tenant=replace(ACME, plan="gold")),
             question(ASKED, body=body),
         ):
-            look = await cache.look(other)
-            assert look is not None and look.proposal is None
+            lookup = await cache.lookup(other)
+            assert lookup is not None and lookup.candidate is None
 
     with_cache(tmp_path / "s.db", work)

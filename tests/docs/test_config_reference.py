@@ -9,10 +9,10 @@ from typing import Any, Literal, Union, get_args, get_origin
 import msgspec
 import pytest
 
-from farthing import config, toml
-from farthing.config import Config, Secret
-from farthing.config.secret import Address
-from farthing.models.presets import PRESETS
+from farthing import config
+from farthing.config import Config, Secret, toml
+from farthing.config.settings.secret import Address
+from farthing.models.discovery.presets import PRESETS
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "configuration.md"

@@ -19,18 +19,18 @@ from tests.faults.provider import FaultProvider
 
 from farthing import config, errors
 from farthing.brain.cache.keys import DROPPED
-from farthing.brain.cache.semantic.bound import SequentialBound
 from farthing.brain.classify.words import DOMAIN_WORDS, TASK_SYNONYMS
 from farthing.brain.route.expression import Expression
+from farthing.brain.route.gate import ArmState
 from farthing.brain.route.grammar import TYPES
-from farthing.brain.route.promise import ArmState
-from farthing.brain.route.watch import RouteWatch
 from farthing.cli.main import cli
 from farthing.config import DEFAULT_RULES, Config
-from farthing.ledger.drift import DriftWatch, Reference, Shape
-from farthing.ledger.metrics import Metrics
+from farthing.guarantees.drift.detect import DriftMonitor, Reference, Shape
+from farthing.guarantees.monitor.routing import RouteMonitor
+from farthing.guarantees.monitor.semantic_cache import SequentialBound
+from farthing.ledger.metrics import RENAMED, Metrics
 from farthing.models import call as calls
-from farthing.models.catalogue import Catalogue, price_on
+from farthing.models.pricing.catalogue import Catalogue, price_on
 from farthing.types import Attempt, Receipt, Semantics, Signal, Usage
 
 ENV = {"OPENAI_API_KEY": "sk-example"}
@@ -268,6 +268,29 @@ def test_the_layout_has_every_part_of_the_package() -> None:
     assert told == {part for part in parts if not part.startswith("__")} - {"py.typed"}
 
 
+def test_every_place_to_look_is_there() -> None:
+    table = rows(ROOT / "CONTRIBUTING.md", "## Where to look")
+    places = [place for _, (cell, *_) in list(table.items())[1:] for place in code(cell)]
+    assert len(places) >= 10
+    for place in places:
+        found = ROOT / "src" / "farthing" / place
+        assert found.is_dir() if place.endswith("/") else found.is_file(), place
+
+
+def test_no_room_is_crowded_and_the_journey_is_short() -> None:
+    source = ROOT / "src" / "farthing"
+    for room in {path.parent for path in source.rglob("*.py")}:
+        files = [path for path in room.glob("*.py") if path.name != "__init__.py"]
+        assert len(files) <= 15, room
+    assert len((source / "pipeline" / "answer.py").read_text().splitlines()) < 150
+
+
+def test_the_tests_of_units_stand_where_their_units_do() -> None:
+    units = ROOT / "tests" / "unit"
+    for room in {path.parent for path in units.rglob("test_*.py")}:
+        assert (ROOT / "src" / "farthing" / room.relative_to(units)).is_dir(), room
+
+
 def error_classes() -> list[type[errors.FarthingError]]:
     known = [kind for kind in vars(errors).values() if isinstance(kind, type)]
     return [kind for kind in known if issubclass(kind, errors.FarthingError)]
@@ -298,6 +321,8 @@ def test_every_field_of_a_signal_is_documented_in_its_order() -> None:
 def test_every_metric_is_documented_with_its_type_and_labels() -> None:
     documented = documented_metrics()
     for name, (kind, labels) in families(exposition()).items():
+        if name in RENAMED.values():
+            continue
         assert documented[name][0] == kind
         assert set(filter(None, documented[name][1].split(", "))) == labels
 
@@ -307,7 +332,7 @@ def test_a_gateway_exposes_the_documented_metrics_and_no_other(gateway: Running)
     exposed = families(gateway.request("GET", "/metrics").body.decode())
     assert {name: kind for name, (kind, _) in exposed.items()} == {
         name: cells[0] for name, cells in documented_metrics().items()
-    }
+    } | {old: documented_metrics()[new][0] for new, old in RENAMED.items()}
 
 
 def documented_metrics() -> dict[str, list[str]]:
@@ -317,7 +342,8 @@ def documented_metrics() -> dict[str, list[str]]:
 
 def exposition() -> str:
     """Metrics after a request that touched every family."""
-    metrics = Metrics()
+    drift = DriftMonitor(block=1)
+    metrics = Metrics(drift=drift)
     receipt = Receipt(request_id="r", at_unix_s=0.0, started_s=0.0, tier="cheap", cache="miss", status=200)
     receipt.usage = Usage(input_tokens=1, output_tokens=1)
     attempt = Attempt(target="a/b", tier="cheap", started_ms=0.0, cost_nusd=2_000, reckoned_nusd=1_000)
@@ -331,7 +357,7 @@ def exposition() -> str:
     bound = SequentialBound()
     bound.configure({"default": Semantics(mode="on")})
     metrics.semantic.states = bound.states
-    watch = RouteWatch()
+    watch = RouteMonitor()
     watch.follow({"default@1": certificate("default")})
     state = watch.states()["default@1"]
     arm = ArmState(endpoint="default", arm="serving", number=1, share=1.0, refused="", watch=state)
@@ -345,8 +371,7 @@ def exposition() -> str:
         n=1,
         shapes={"language": then},
     )
-    metrics.drift = DriftWatch(block=1)
-    metrics.drift.follow([reference])
+    drift.follow([reference])
     metrics.observe(receipt)
     metrics.learned(Signal(request_id="r", at_unix_s=0.0, source="check", quality=1.0))
     return metrics.exposition().decode()

@@ -11,9 +11,9 @@ import schemathesis
 from tests.docs.pages import DOCS, code, rows
 
 from farthing import __version__
-from farthing.brain.cache.semantic.invalidate import Selection
+from farthing.brain.cache.semantic.store.invalidate import Selection
 from farthing.edge.admin import ADMIN_ROUTES
-from farthing.edge.answering import REASONS
+from farthing.edge.http.answering import REASONS
 from farthing.edge.routes import ROUTES
 
 DOCUMENT: dict[str, Any] = json.loads((DOCS / "openapi.json").read_text())

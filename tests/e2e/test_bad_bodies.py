@@ -13,7 +13,7 @@ from tests.faults.provider import FaultProvider
 from tests.pace import BUSY_S
 
 from farthing.config import key_digest
-from farthing.edge.connection import HEADERS_MAX, PIPELINED_MAX
+from farthing.edge.http.connection import HEADERS_MAX, PIPELINED_MAX
 
 KEY = {"authorization": "Bearer sk-good"}
 USER = [{"role": "user", "content": "hello"}]

@@ -165,7 +165,7 @@ def clean(text: str, where: str, *, prompt: bool = True) -> None:
         for trace in traces(secret):
             assert trace not in text, (where, name, text[:3_000])
     if prompt:
-        for part in ("canaryprompt", "Ottoline", "Farquharson", "4711", "0815"):
+        for part in ("canaryprompt", "Ottoline", "Farquharson", "4711-0815"):
             assert part not in text, (where, part, text[:3_000])
 
 
@@ -217,7 +217,7 @@ def test_a_crash_shows_no_secret(tmp_path: Path) -> None:
     file = tmp_path / "farthing.toml"
     file.write_text('[providers.a]\nbase_url = "http://127.0.0.1:9/v1"\napi_key = "${OURS}"\n')
     breaks = (
-        "import farthing.gateway as g\n"
+        "import farthing.wiring.process as g\n"
         "def run(self, ready=None): raise RuntimeError('at http://u:' + self._env['OURS'] + '@host')\n"
         "g.Gateway.run = run\n"
         "from farthing.cli.main import main; main()\n"

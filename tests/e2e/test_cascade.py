@@ -17,15 +17,15 @@ from tests.faults.provider import FaultProvider
 from tests.faults.truth import Call
 from tests.wired import parts_in_memory
 
-from farthing.app import build
-from farthing.brain.route import cascade_certificate as certificates
-from farthing.cascading import CascadeParts
 from farthing.config import loads
 from farthing.edge.openai import Asked
 from farthing.errors import NoProviderLeft
+from farthing.guarantees.certificates import cascade as certificates
 from farthing.ledger.memory import MemoryLedger
 from farthing.pipeline.answer import answer
 from farthing.types import Answer, Receipt, Tenant, replace
+from farthing.wiring.build import build
+from farthing.wiring.cascade import CascadeParts
 
 CONFIG = """
 [providers.a]
@@ -265,7 +265,7 @@ def test_a_measured_threshold_decides_for_the_model_it_was_measured_for(run: Run
     )
     certificate = certificates.CascadeCertificate(
         endpoint="e",
-        epsilon=0.02,
+        risk_max=0.02,
         delta=0.1,
         models={"a/mini": shown},
         scope=certificates.CascadeScope(

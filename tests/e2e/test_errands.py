@@ -57,7 +57,7 @@ output = 2
 [brain]
 timeout_s = 5
 
-[errands]
+[jobs]
 per_minute = 6000
 {errands}
 """
@@ -100,7 +100,7 @@ def serving(
         with running(config, folder) as gateway:
             until(lambda: gateway.metric("farthing_semantic_ready"))
             yield gateway, upstream, provider
-            until(lambda: not gateway.metric("farthing_errands_running"))
+            until(lambda: not gateway.metric("farthing_jobs_running"))
             spent_nusd = sum(row.cost_nusd or 0 for row in gateway.receipts())
             assert spent_nusd == cost_nusd(provider)
 
@@ -388,8 +388,8 @@ def test_what_errands_cost_today_is_known_after_a_kill(tmp_path: Path) -> None:
             ask(gateway)
             paid_nusd = judged(gateway).cost_nusd
             assert paid_nusd
-            assert gateway.metric("farthing_errands_spent_today_usd") == pytest.approx(paid_nusd / 1e9)
+            assert gateway.metric("farthing_jobs_spent_today_usd") == pytest.approx(paid_nusd / 1e9)
             gateway.process.kill()
             gateway.process.wait()
         with running(config, tmp_path) as gateway:
-            assert gateway.metric("farthing_errands_spent_today_usd") == pytest.approx(paid_nusd / 1e9)
+            assert gateway.metric("farthing_jobs_spent_today_usd") == pytest.approx(paid_nusd / 1e9)

@@ -16,9 +16,9 @@ from tests.e2e.gateway import Running, running, start, until
 from tests.faults.provider import FaultProvider
 
 from farthing.cli.main import cli
-from farthing.insight import report
-from farthing.insight.explored import Wanted, gather
-from farthing.insight.route_samples import Sample
+from farthing.guarantees.calibrate.explored import Wanted, gather
+from farthing.guarantees.calibrate.route_samples import Sample
+from farthing.insight.report import report
 from farthing.ledger import read
 from farthing.types import Receipt, Signal
 
@@ -35,7 +35,7 @@ targets = ["a/small"]
 targets = ["a/large"]
 [brain]
 timeout_s = 5
-[errands]
+[jobs]
 per_minute = 100000
 busy_share = 1.0
 {errands}
@@ -114,7 +114,7 @@ def exploring(folder: Path, **parts: Any) -> Iterator[tuple[Running, Upstream, F
 
 def idle(gateway: Running) -> None:
     """Wait until no errand waits or runs."""
-    names = ("farthing_errands_running", "farthing_errands_queued")
+    names = ("farthing_jobs_running", "farthing_jobs_queued")
     until(lambda: not any(map(gateway.metric, names)))
 
 
@@ -205,7 +205,7 @@ def test_the_saving_is_net_of_what_exploring_and_judging_cost(tmp_path: Path) ->
         idle(gateway)
         told = report.build(report.rows(gateway.state / "ledger", None), since=None, until=4e9).savings
         spent = sum(row.cost_nusd or 0 for row in gateway.receipts() if row.purpose)
-        assert told.errands == 15 and told.parts.errands_nusd == -spent < 0
+        assert told.jobs == 15 and told.parts.jobs_nusd == -spent < 0
         assert told.cost_nusd == provider_nusd(provider)
         assert told.saved_nusd == told.baseline_nusd - told.cost_nusd == -spent
 
@@ -403,7 +403,7 @@ def test_what_was_written_outlives_a_kill_and_becomes_samples(
         assert {(one.cheap, one.expensive) for one in found.samples} == {(0.0, 1.0)}
         where = ["--ledger", str(tmp_path / "state" / "ledger"), "--json"]
         status = cli.main(
-            ["calibrate", "route", "--endpoint", "faq", "--loss", "0.05", *where], standalone_mode=False
+            ["calibrate", "route", "--endpoint", "faq", "--risk-max", "0.05", *where], standalone_mode=False
         )
         told = json.loads(capsys.readouterr().out)
         assert (status, told["certificate"], told["samples"]) == (1, None, len(found.samples))

@@ -92,7 +92,7 @@ def serving(folder: Path, more: str = "") -> Iterator[tuple[Running, Upstream, F
         running(CONFIG.format(url=provider.base_url, more=more), folder) as gateway,
     ):
         yield gateway, upstream, provider
-        until(lambda: not gateway.metric("farthing_errands_running"))
+        until(lambda: not gateway.metric("farthing_jobs_running"))
         rows = gateway.receipts()
         if all(row.error in (None, "no_verdict") for row in rows):  # of what was cut it is an estimate
             assert sum(row.cost_nusd or 0 for row in rows) == charged_nusd(provider)
@@ -110,7 +110,7 @@ def ask(gateway: Running, text: str, model: str = "auto") -> Receipt:
 
 
 def asked(gateway: Running) -> list[Receipt]:
-    until(lambda: not gateway.metric("farthing_errands_running"))
+    until(lambda: not gateway.metric("farthing_jobs_running"))
     return [row for row in gateway.receipts() if row.purpose == "route"]
 
 
@@ -208,7 +208,7 @@ def test_a_failing_model_leaves_the_request_to_the_default_tier(tmp_path: Path, 
 
 
 def test_a_spent_budget_asks_nobody(tmp_path: Path) -> None:
-    with serving(tmp_path, "[errands]\nusd_per_day = 0.0000001") as (gateway, upstream, _):
+    with serving(tmp_path, "[jobs]\nusd_per_day = 0.0000001") as (gateway, upstream, _):
         receipt = ask(gateway, "What is 2 + 2?")
         assert (receipt.status, receipt.tier) == (200, "expensive")
         assert not upstream.prompts
@@ -326,7 +326,7 @@ def test_a_tier_that_says_nothing_within_the_deadline_is_left_out_too(tmp_path: 
         found = []
         for index in range(7):
             gateway.chat(f"Question {index}", model="farthing/hurried")
-            until(lambda: not gateway.metric("farthing_errands_running"))
+            until(lambda: not gateway.metric("farthing_jobs_running"))
             found = [row for row in gateway.receipts() if not row.purpose]
         assert {row.error for row in found[:5]} == {"deadline_exceeded"}
         assert [(row.tier, row.status) for row in found[5:]] == [("expensive", 200)] * 2

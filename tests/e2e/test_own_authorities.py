@@ -16,7 +16,7 @@ from farthing import config as configuration
 from farthing.config import ProviderConfig
 from farthing.errors import ConfigError
 from farthing.models.transport.trust import ca_of_environment, client_context
-from farthing.upstreams import build_provider
+from farthing.wiring.providers import build_provider
 
 NONE = {"SSL_CERT_FILE": "", "SSL_CERT_DIR": "", "REQUESTS_CA_BUNDLE": ""}
 

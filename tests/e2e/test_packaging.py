@@ -20,7 +20,7 @@ from tests.faults.provider import FaultProvider
 
 from farthing import config
 from farthing.cli.main import cli
-from farthing.gateway import OPENS
+from farthing.wiring.process import OPENS
 
 UNIT = ROOT / "packaging" / "farthing.service"
 CONFIG = """

@@ -21,9 +21,9 @@ pytest.importorskip("numpy")
 from tests.certified import certificate
 from tests.planted import fitted, questions
 
-from farthing.brain.route import policy
-from farthing.brain.route.certificate import RouteScope
-from farthing.brain.route.policy import Author
+from farthing.guarantees.certificates.routing import RouteScope
+from farthing.guarantees.policy import versions
+from farthing.guarantees.policy.versions import Author
 from farthing.types import Receipt
 
 CONFIG = """
@@ -39,7 +39,7 @@ targets = ["b/large"]
 timeout_s = 5
 [cache]
 exact = "off"
-[errands]
+[jobs]
 per_minute = 100000
 busy_share = 1.0
 [report]
@@ -92,10 +92,10 @@ def serve(gateway: Running, router: str, **changes: Any) -> None:
     """A policy under which nearly everything may go cheap serves."""
     scope = RouteScope(router=router, cheap="cheap", expensive="expensive", policy="")
     made = certificate(**{"threshold": 0.01, "scope": scope, **changes})
-    policy.change(
+    versions.change(
         gateway.state,
         "faq",
-        lambda book: policy.promote(added := policy.add(book, made, ANNA), added.last_number, ANNA),
+        lambda book: versions.promote(added := versions.add(book, made, ANNA), added.last_number, ANNA),
     )
 
 
@@ -161,7 +161,7 @@ def test_a_bad_file_and_a_certificate_of_another_router_lose_no_quality(tmp_path
     with upstreams() as both, running(configured(tmp_path, both), tmp_path) as gateway:
         serve(gateway, ask(gateway).route_by)
         until(lambda: ask(gateway).tier == "cheap")
-        path = policy.place(gateway.state, "faq")
+        path = versions.place(gateway.state, "faq")
         good = path.read_text()
         path.write_text(good[:100])
         until(lambda: gateway.metric("farthing_route_policies_refused") == 1)
@@ -179,8 +179,8 @@ def test_a_canary_decides_its_share_by_session_and_both_are_compared(tmp_path: P
         router = ask(gateway).route_by
         scope = RouteScope(router=router, cheap="cheap", expensive="expensive", policy="")
         made = certificate(threshold=0.01, scope=scope)
-        policy.change(
-            gateway.state, "faq", lambda book: policy.canary(policy.add(book, made, ANNA), 1, 0.5, ANNA)
+        versions.change(
+            gateway.state, "faq", lambda book: versions.canary(versions.add(book, made, ANNA), 1, 0.5, ANNA)
         )
         until(lambda: ask(gateway).route_policy != "")
         by_session = {}

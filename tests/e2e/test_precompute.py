@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.gateway import ROOT, Running, running, until
 from tests.faults.provider import FaultProvider
 
-from farthing.errands.precompute import Order, leave_order
+from farthing.jobs.prewarm.run import Order, leave_order
 from farthing.types import Receipt
 
 CONFIG = """
@@ -38,7 +38,7 @@ ttl_s = 86400
 file = "questions.jsonl"
 usd_max = {usd_max}
 
-[errands]
+[jobs]
 per_minute = 6000
 """
 SQLITE = '[cache.store]\nkind = "sqlite"'

@@ -13,7 +13,7 @@ from tests.e2e.test_precompute import errands, lines, precompute
 from tests.faults.provider import FaultProvider
 from tests.faults.truth import Call
 
-from farthing.errands.precompute import Order, leave_order
+from farthing.jobs.prewarm.run import Order, leave_order
 from farthing.types import Receipt
 
 CONFIG = """
@@ -50,7 +50,7 @@ timeout_s = 2.0
 file = "questions.jsonl"
 usd_max = {usd_max}
 
-[errands]
+[jobs]
 per_minute = 6000
 """
 BATCH_PRICES = "batch_input = 400\nbatch_output = 900"

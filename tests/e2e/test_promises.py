@@ -17,7 +17,6 @@ from tests.e2e.gateway import until
 from tests.faults.provider import FaultProvider
 from tests.wired import parts_in_memory
 
-from farthing.app import build
 from farthing.config import loads
 from farthing.edge.openai import Asked
 from farthing.errors import ContractExceeded, FarthingError, NoProviderLeft, StoreError, StreamBroken
@@ -26,6 +25,7 @@ from farthing.ledger.rows import Intent
 from farthing.pipeline.answer import answer
 from farthing.pipeline.steps import Steps
 from farthing.types import Answer, CacheHit, Json, Receipt, Request, Route, Traits
+from farthing.wiring.build import build
 
 CONFIG = """
 [providers.a]

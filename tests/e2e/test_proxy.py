@@ -17,12 +17,12 @@ from tests.faults.network import black_hole, closed_port
 from tests.faults.provider import FaultProvider
 from tests.faults.proxy import FaultProxy
 
-from farthing.config.proxy import Proxy, parse_proxy
+from farthing.config.settings.proxy import Proxy, parse_proxy
 from farthing.errors import ProviderError, ProviderTimeout, ProviderUnavailable
 from farthing.models.transport.connection import Http1Exchange
 from farthing.models.transport.http1 import Http1Transport
 from farthing.models.transport.origin import HttpOrigin
-from farthing.turn import Turn
+from farthing.runtime.loop_batch import LoopBatch
 
 HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer sk-up\r\n"
 BODY = b'{"model": "good", "messages": [{"role": "user", "content": "hello"}]}'
@@ -52,7 +52,7 @@ def ask(origin: HttpOrigin) -> bytes:
 
     async def main() -> bytes:
         loop = asyncio.get_running_loop()
-        transport = Http1Transport(loop, Turn(loop))
+        transport = Http1Transport(loop, LoopBatch(loop))
         try:
             exchange = await transport.send(origin, HEAD, BODY, first_byte_s=3.0, whole=True)
             assert exchange.status == 200
@@ -163,7 +163,7 @@ def test_cancelling_at_any_moment_leaves_no_socket_and_no_place_taken(
         loop = asyncio.get_running_loop()
         origin = origin_of(secure, parse_proxy(proxy.url))
         for turns in range(20):
-            transport = Http1Transport(loop, Turn(loop))
+            transport = Http1Transport(loop, LoopBatch(loop))
             asked = [
                 asyncio.create_task(transport.send(origin, HEAD, BODY, first_byte_s=2.0, whole=True))
                 for _ in range(3)
@@ -188,7 +188,7 @@ def test_cancelling_at_any_moment_leaves_no_socket_and_no_place_taken(
 def test_a_tunnel_is_used_again_and_never_for_another_way(secure: FaultProvider) -> None:
     async def main(proxy: FaultProxy) -> None:
         loop = asyncio.get_running_loop()
-        transport = Http1Transport(loop, Turn(loop))
+        transport = Http1Transport(loop, LoopBatch(loop))
         ways = [
             parse_proxy(proxy.url),
             parse_proxy(proxy.url.replace("://", "://me:one@")),
@@ -330,7 +330,7 @@ class HangsUp(Canned):
 def test_a_tunnel_that_ends_in_the_handshake_frees_its_place_exactly_once() -> None:
     async def main(origin: HttpOrigin) -> None:
         loop = asyncio.get_running_loop()
-        transport = Http1Transport(loop, Turn(loop))
+        transport = Http1Transport(loop, LoopBatch(loop))
         for _ in range(5):
             with pytest.raises(ProviderUnavailable):
                 await transport.send(origin, HEAD, BODY, first_byte_s=2.0, whole=True)

@@ -46,13 +46,13 @@ targets = ["a/good-cheap"]
 [tiers.expensive]
 targets = ["a/good-expensive"]
 [endpoints.default.quality]
-retry_s = 60
+reask_s = 60
 [endpoints.remembers.quality]
-retry_s = 60
+reask_s = 60
 [endpoints.remembers.cache]
 reuse = "always"
 [endpoints.checked.quality]
-retry_s = 0
+reask_s = 0
 [[endpoints.checked.quality.checks]]
 kind = "regex"
 pattern = "blu+e"
@@ -162,8 +162,8 @@ def test_a_question_asked_again_counts_even_when_the_exact_cache_answers_it(
     assert (first.headers["x-farthing-cache"], again.headers["x-farthing-cache"]) == ("miss", cache)
     chat(gateway, "where is my ORDER", session="s-1", endpoint=endpoint)
     chat(gateway, "Where is my order?", session="s-2", endpoint=endpoint)
-    (of_first,) = signals(gateway, "retry", first.headers["x-request-id"])
-    (of_again,) = signals(gateway, "retry", again.headers["x-request-id"])
+    (of_first,) = signals(gateway, "reask", first.headers["x-request-id"])
+    (of_again,) = signals(gateway, "reask", again.headers["x-request-id"])
     assert of_first.detail.startswith("asked again after") and of_again.endpoint == endpoint
 
 

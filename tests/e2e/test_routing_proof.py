@@ -16,7 +16,8 @@ import pytest
 from tests.e2e.gateway import ROOT, Reply, Running, running, until
 from tests.e2e.replay import Question, Replay, questions, replaying
 
-from farthing.ledger import chance, read
+from farthing.ledger import read
+from farthing.stats import exact_tests
 from farthing.types import Receipt, saved_nusd
 
 FITTED, EXPLORED, LIVE = 800, 1_100, 700
@@ -51,7 +52,7 @@ model = "{model}"
 threshold = 1.0
 [report]
 baseline = "r/strong"
-[errands]
+[jobs]
 at_once = 8
 per_minute = 100000
 queue_max = 5000
@@ -162,7 +163,7 @@ def test_a_certified_policy_keeps_its_promise_and_its_saving_is_the_ledgers(
         assert all(row.route_policy == "exam@1" or "care" in row.route_reason for row in receipts)
         assert 0 < sum(row.tier == "cheap" for row in receipts) < LIVE
         lost = sum(true_loss(live, replies))
-        assert chance.at_least(int(lost), LIVE, LOSS) > 0.001, f"{lost} of {LIVE} lost"
+        assert exact_tests.at_least(int(lost), LIVE, LOSS) > 0.001, f"{lost} of {LIVE} lost"
 
         # The saving is what the upstream itself charged against what the strong model would have.
         assert sum(row.cost_nusd or 0 for row in receipts) == cost
@@ -200,10 +201,10 @@ def explore(bench: Bench, asked: list[Question]) -> None:
 def certify(bench: Bench) -> None:
     """The certificate is made of what the ledger has, or refused; this data has enough."""
     command = ["calibrate", "route", "--endpoint", "exam", "--config", str(bench.folder / "farthing.toml")]
-    status, said = bench.farthing(*command, "--loss", "0.0001")
+    status, said = bench.farthing(*command, "--risk-max", "0.0001")
     assert status == 1, said
     assert "more samples" in said
-    promise = ["--loss", str(LOSS), "--confidence", str(CONFIDENCE)]
+    promise = ["--risk-max", str(LOSS), "--confidence", str(CONFIDENCE)]
     status, said = bench.farthing(*command, *promise, "--json", "--apply", "--share", "1")
     assert status == 0, said
     assert json.loads(said.partition("\n")[0])["certificate"]["cheap_share"] > 0.05

@@ -183,6 +183,6 @@ def test_again_s_of_0_gives_who_asks_again_the_stored_answer(
     start_gateway: StartGateway, upstream: FaultProvider, text: str
 ) -> None:
     config = f'[providers.a]\nbase_url = "{upstream.base_url}"\n[tiers.cheap]\ntargets = ["{MODEL}"]\n'
-    patient = start_gateway(f"{config}[cache]\nagain_s = 0\n")
+    patient = start_gateway(f"{config}[cache]\nreask_s = 0\n")
     asked = [patient.chat(text, model="cheap", headers={"x-farthing-session": "s"}) for _ in range(2)]
     assert kinds(asked) == ["miss", "exact"]

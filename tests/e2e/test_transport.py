@@ -12,7 +12,7 @@ from farthing.errors import ProviderBusy, ProviderError
 from farthing.models.transport import http1
 from farthing.models.transport.http1 import Http1Transport
 from farthing.models.transport.origin import HttpOrigin
-from farthing.turn import Turn
+from farthing.runtime.loop_batch import LoopBatch
 
 HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n"
 
@@ -36,7 +36,7 @@ def test_cancelling_at_any_moment_neither_leaks_nor_invents_a_connection(
     async def main() -> None:
         loop = asyncio.get_running_loop()
         for turns in range(30):
-            transport = Http1Transport(loop, Turn(loop))
+            transport = Http1Transport(loop, LoopBatch(loop))
             ca_file = provider.ca_file if tls else None
             origin = HttpOrigin(
                 "upstream", "127.0.0.1", provider.port, tls, connections_max=2, ca_file=ca_file
@@ -64,7 +64,7 @@ def test_cancelling_at_any_moment_neither_leaks_nor_invents_a_connection(
 def test_those_who_find_every_connection_in_use_are_told_so_in_time(upstream: FaultProvider) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        transport = Http1Transport(loop, Turn(loop))
+        transport = Http1Transport(loop, LoopBatch(loop))
         origin = HttpOrigin("upstream", "127.0.0.1", upstream.port, False, connections_max=1)
         slow = asyncio.create_task(
             transport.send(origin, HEAD, body("fault:delay=0.3"), first_byte_s=2.0, whole=True)
@@ -85,7 +85,7 @@ def test_a_reply_is_never_taken_for_anothers(upstream: FaultProvider) -> None:
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        transport = Http1Transport(loop, Turn(loop))
+        transport = Http1Transport(loop, LoopBatch(loop))
         origin = HttpOrigin("upstream", "127.0.0.1", upstream.port, False, connections_max=4)
         scripts = [
             "good",
@@ -120,7 +120,7 @@ def test_idle_connections_are_looked_at_while_quick_calls_go_on(
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        transport = Http1Transport(loop, Turn(loop))
+        transport = Http1Transport(loop, LoopBatch(loop))
         origin = HttpOrigin("upstream", "127.0.0.1", upstream.port, False, connections_max=8)
         burst = [transport.send(origin, HEAD, body("good"), first_byte_s=9.0, whole=True) for _ in range(8)]
         for exchange in await asyncio.gather(*burst):

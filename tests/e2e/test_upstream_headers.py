@@ -9,7 +9,7 @@ from tests.faults.canned import Asked, Canned, http
 from tests.faults.provider import FaultProvider
 
 from farthing.config import key_digest
-from farthing.insight import explain
+from farthing.insight.explain import request
 
 SAID = {
     "x-request-id": "req_theirs_1",
@@ -185,7 +185,7 @@ targets = ["a/status=500", "b/good"]
             and reply.headers["x-upstream-request-id"] == (ids[-1])
         )
         for attempt in row.attempts:
-            assert f"the provider's id {attempt.upstream_id}" in explain._attempt(attempt)
+            assert f"the provider's id {attempt.upstream_id}" in request._attempt(attempt)
 
 
 def test_beta_headers_go_up_and_nothing_that_tells_who_the_client_is(tmp_path: Path) -> None:

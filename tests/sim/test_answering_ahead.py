@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.test_errands import Bench
+from tests.unit.jobs.test_runner import Bench
 
-from farthing.config import ErrandsConfig, PrecomputeConfig
-from farthing.errands import precompute
-from farthing.errands.gather import Stage
-from farthing.errands.precompute import Precompute
-from farthing.errands.schedule import Answered, Began, Ended, Row, window_of
+from farthing.config import JobsConfig, PrecomputeConfig
+from farthing.jobs.prewarm import run
+from farthing.jobs.prewarm.gather import Stage
+from farthing.jobs.prewarm.run import Precompute
+from farthing.jobs.schedule import Answered, Began, Ended, Row, window_of
 from farthing.types import Endpoint
 
 NOON = datetime(2026, 3, 27, 12, 0)  # a clock change lies within the days after it, in much of Europe
@@ -29,7 +29,7 @@ COUNT = 40
 @pytest.fixture(autouse=True)
 def _looks_twice_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each look costs real time, however virtual the clock."""
-    monkeypatch.setattr(precompute, "POLL_S", 30.0)
+    monkeypatch.setattr(run, "POLL_S", 30.0)
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -112,7 +112,7 @@ def nights(
 ) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        bench = Bench(ErrandsConfig(per_minute=per_minute), clock=loop.time)
+        bench = Bench(JobsConfig(per_minute=per_minute), clock=loop.time)
         bench.errands.start()
         one = Nights(folder, bench, **hours)
         try:

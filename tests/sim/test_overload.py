@@ -1,6 +1,7 @@
 """What the loop's rounds say of overload, in simulated time: no machine is loaded for it."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 
 import pytest
@@ -54,7 +55,7 @@ class World:
         )
         self.provider_s = provider_s
         self.answered = self.refused = 0
-        self._due_s: list[float] = []
+        self._due_s: deque[float] = deque()
         self._owed = 0.0
 
     def run(self, rate: float, seconds: float) -> None:
@@ -80,9 +81,9 @@ class World:
                 admission.enter()
                 loop.works(BEGIN_S / 2)
                 self._due_s.append(loop.now_s + self.provider_s)
-            ready = [due_s for due_s in self._due_s if due_s <= loop.now_s]
-            self._due_s = [due_s for due_s in self._due_s if due_s > loop.now_s]
-            for _ in ready:
+            ready_s = loop.now_s
+            while self._due_s and self._due_s[0] <= ready_s:
+                self._due_s.popleft()
                 loop.works(BEGIN_S / 2)
                 admission.leave()
                 self.answered += 1

@@ -8,10 +8,10 @@ from typing import Any, cast
 import pytest
 
 from farthing.config import ServerConfig
-from farthing.edge.answering import HttpRequest
-from farthing.edge.connection import ClientConnection
-from farthing.edge.server import Server
-from farthing.turn import Turn
+from farthing.edge.http.answering import HttpRequest
+from farthing.edge.http.connection import ClientConnection
+from farthing.edge.http.server import Server
+from farthing.runtime.loop_batch import LoopBatch
 
 STREAMS = 600
 OFFERED = (b"upgrade", b"connection", b"http2-settings")
@@ -53,7 +53,7 @@ def read_of(stream: bytes, cuts: list[int]) -> list[Read]:
 
     loop = cast(asyncio.AbstractEventLoop, None)
     server = Server(
-        ServerConfig(), handle, lambda *said: (b"", b""), loop=loop, turn=cast(Turn, AtOnce(read))
+        ServerConfig(), handle, lambda *said: (b"", b""), loop=loop, turn=cast(LoopBatch, AtOnce(read))
     )
     connection = ClientConnection(server)
     connection.connection_made(cast(asyncio.Transport, Socket()))

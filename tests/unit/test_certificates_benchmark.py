@@ -5,8 +5,8 @@ import random
 import pytest
 from benchmarks.certificates import DELTA, Truth, cells, draw, naive
 
-from farthing.brain.route.certificate import Harm
-from farthing.insight.route_samples import Sample
+from farthing.guarantees.calibrate.route_samples import Sample
+from farthing.guarantees.certificates.routing import Harm
 
 
 def pool(n: int = 4_000) -> list[Sample]:

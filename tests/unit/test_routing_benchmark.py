@@ -186,6 +186,7 @@ def test_broken_files_and_too_few_rows_are_told_of(tmp_path: Path) -> None:
         read(torn, WANTED)
 
 
+@pytest.mark.slow
 def test_the_command_prints_json_or_a_clear_error(tmp_path: Path) -> None:
     texts, hard = questions(240)
     outcomes = outcomes_of(hard).astype(int).tolist()

@@ -343,7 +343,7 @@ def held_out(data: Path) -> list[Example]:
 
 
 def rules_tests(data: Path) -> list[Example]:
-    """The prompts by which the rules were written (`tests/unit/test_classify.py`)."""
+    """The prompts by which the rules were written (`tests/unit/brain/classify/test_classify.py`)."""
     tree = ast.parse((HERE.parents[1] / "tests" / "unit" / "test_classify.py").read_text("utf-8"))
     found = next(
         node.value

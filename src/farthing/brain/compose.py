@@ -4,7 +4,7 @@ The body goes upstream as the client sent it. The cap on the output is lowered t
 raised; the provider's mapping writes it under the name its model knows.
 """
 
-from farthing.media import Measure, measure
+from farthing.text.media import Measure, measure
 from farthing.types import NO_TERMS, Json, Prompt, Request, Terms, Traits
 
 _MESSAGE_TOKENS_MAX = 16  # what a chat template puts around one message; 3 to 8 in those that are public

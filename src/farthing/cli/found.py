@@ -10,7 +10,7 @@ from farthing.config import Config
 from farthing.errors import ConfigError
 
 if TYPE_CHECKING:
-    from farthing.models.detect import Hosted
+    from farthing.models.discovery.detect import Hosted
 
 NOTHING_FOUND = "nothing to answer with: no configuration, provider key or local model server; go on with"
 NONE_TAKEN = (
@@ -44,9 +44,9 @@ def found_here(env: Mapping[str, str]) -> tuple[Config, list[str]]:
     Raises:
         ConfigError: nothing is found; the message says how to go on.
     """
-    from farthing.models.catalogue import Catalogue  # 2,000 prices: only where they decide something
-    from farthing.models.chosen import config_from
-    from farthing.upstreams import look_around
+    from farthing.models.discovery.chosen import config_from
+    from farthing.models.pricing.catalogue import Catalogue  # 2,000 prices: only where they decide something
+    from farthing.wiring.providers import look_around
 
     port = env.get(f"{configuration.ENV_PREFIX}SERVER__PORT", "")
     own_port = int(port) if port.isdecimal() else configuration.PORT

@@ -15,20 +15,35 @@ from farthing.stores.private import UMASK
 
 # Name -> module and what `farthing --help` says of it, so that help imports none of them.
 COMMANDS = {
-    "serve": ("farthing.cli.serve", "Run the gateway."),
-    "demo": ("farthing.cli.demo", "See it work offline: real questions, simulated models, a savings report."),
-    "init": ("farthing.cli.init", "Write down what `serve` finds here, as a configuration to edit."),
-    "check": ("farthing.cli.check", "Validate a configuration and print what it comes to."),
-    "report": ("farthing.cli.report", "What requests cost and saved, per endpoint and tier."),
-    "calibrate": ("farthing.cli.calibrate", "Certify a promise from what was measured, or refuse to."),
-    "precompute": ("farthing.cli.precompute", "Answer questions before they are asked, within a budget."),
-    "cache": ("farthing.cli.cache", "Look at the semantic cache, and make it forget."),
-    "quality": ("farthing.cli.quality", "How good answers were, by judges, people, checks and repeats."),
-    "drift": ("farthing.cli.drift", "Tell whether the traffic is still that which was measured."),
-    "train": ("farthing.cli.train", "Fit a router to scored examples."),
-    "policy": ("farthing.cli.policy", "Versions of an endpoint's routing: try, serve, take back, compare."),
-    "explain": ("farthing.cli.explain", "Tell the story of one request from its receipt."),
-    "keys": ("farthing.cli.keys", "Make API keys, and digests of them."),
+    "serve": ("farthing.cli.commands.serve", "Run the gateway."),
+    "demo": (
+        "farthing.cli.commands.demo",
+        "See it work offline: real questions, simulated models, a savings report.",
+    ),
+    "init": ("farthing.cli.commands.init", "Write down what `serve` finds here, as a configuration to edit."),
+    "check": ("farthing.cli.commands.check", "Validate a configuration and print what it comes to."),
+    "report": ("farthing.cli.commands.report", "What requests cost and saved, per endpoint and tier."),
+    "calibrate": (
+        "farthing.cli.commands.calibrate",
+        "Certify a promise from what was measured, or refuse to.",
+    ),
+    "precompute": (
+        "farthing.cli.commands.precompute",
+        "Answer questions before they are asked, within a budget.",
+    ),
+    "cache": ("farthing.cli.commands.cache", "Look at the semantic cache, and make it forget."),
+    "quality": (
+        "farthing.cli.commands.quality",
+        "How good answers were, by judges, people, checks and repeats.",
+    ),
+    "drift": ("farthing.cli.commands.drift", "Tell whether the traffic is still that which was measured."),
+    "train": ("farthing.cli.commands.train", "Fit a router to scored examples."),
+    "policy": (
+        "farthing.cli.commands.policy",
+        "Versions of an endpoint's routing: try, serve, take back, compare.",
+    ),
+    "explain": ("farthing.cli.commands.explain", "Tell the story of one request from its receipt."),
+    "keys": ("farthing.cli.commands.keys", "Make API keys, and digests of them."),
 }
 
 OK, FAILED, MISUSED = 0, 1, 2

@@ -15,7 +15,7 @@ from farthing.insight.source import Settings, Source
 config_option = click.option(
     "--config",
     type=click.Path(path_type=Path),
-    help="The gateway's configuration file; default: the one that `farthing serve` would find.",
+    help="The gateway's configuration file; default: FARTHING_CONFIG, else what `farthing serve` would find.",
 )
 ledger_option = click.option(
     "--ledger",

@@ -2,14 +2,14 @@
 
 import click
 
-from farthing.insight.when import Moment, moment
+from farthing.insight.times import Moment, moment
 
 SINCE_HELP = "24h, 7d, yesterday, monday, `last week`, `this month`, an ISO date or time, or `all`."
 UNTIL_HELP = "As --since; a day, a week or a month is taken to its end.  [default: now]"
 
 
 def since_of(since: str, now_unix_s: float) -> float | None:
-    """The moment from which on, as `farthing.insight.when` reads it; None for `all`.
+    """The moment from which on, as `farthing.insight.times` reads it; None for `all`.
 
     Raises:
         click.BadParameter: it is no time; the message lists what is.

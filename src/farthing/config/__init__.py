@@ -1,13 +1,26 @@
 """Every knob. A TOML file decodes into `Config`, frozen and typed, or is refused with the line and the fix.
 
-`knobs` says what there is, `read` reads it, `checks` finds what does not fit together,
+`settings` says what there is, `read` reads it, `checks` finds what does not fit together,
 `advice` what is likely a mistake, `show` writes it out.
 A `Secret` never shows its value: not in `repr`, not in `farthing check`, not in an error.
 """
 
 from farthing.config.advice import NO_JUDGE, advice
-from farthing.config.aliases import AUTO, ENDPOINT_PREFIX, fault_of_name, meanings
-from farthing.config.cascade import (
+from farthing.config.checks import Condition, check_can_answer, fault_of_base_url, loopback
+from farthing.config.opening import opening
+from farthing.config.read import (
+    CONFIG_BYTES_MAX,
+    DEFAULT_NAME,
+    ENV_PREFIX,
+    FAULTS_SHOWN_MAX,
+    default_file,
+    load,
+    loads,
+    placed,
+)
+from farthing.config.secrets import secrets_of
+from farthing.config.settings.aliases import AUTO, ENDPOINT_PREFIX, fault_of_name, meanings
+from farthing.config.settings.cascade import (
     CascadeCheckConfig,
     CascadeConfig,
     ConsistencyCheckConfig,
@@ -15,8 +28,7 @@ from farthing.config.cascade import (
     LogprobsCheckConfig,
     PlainCheckConfig,
 )
-from farthing.config.checks import Condition, check_can_answer, fault_of_base_url, loopback
-from farthing.config.knobs import (
+from farthing.config.settings.gateway import (
     DEFAULT_RULES,
     PORT,
     AdminConfig,
@@ -31,10 +43,11 @@ from farthing.config.knobs import (
     EndpointCacheConfig,
     EndpointConfig,
     EndpointSemanticConfig,
-    ErrandsConfig,
     GuardConfig,
     GuardRule,
+    JobsConfig,
     KeyConfig,
+    LearnedRouteConfig,
     LedgerConfig,
     LlmRouteConfig,
     LogConfig,
@@ -44,8 +57,10 @@ from farthing.config.knobs import (
     ProviderConfig,
     RemoteEmbedderConfig,
     ReportConfig,
+    RouteAdvisorConfig,
     RouteConfig,
     RuleConfig,
+    RulesRouteConfig,
     SemanticConfig,
     ServerConfig,
     SqliteStoreConfig,
@@ -53,9 +68,8 @@ from farthing.config.knobs import (
     TierConfig,
     state_dir,
 )
-from farthing.config.opening import opening
-from farthing.config.prices import PriceConfig, TierPriceConfig, TokenPriceConfig
-from farthing.config.quality import (
+from farthing.config.settings.prices import PriceConfig, TierPriceConfig, TokenPriceConfig
+from farthing.config.settings.quality import (
     CheckConfig,
     CommandCheckConfig,
     ExactCheckConfig,
@@ -63,21 +77,10 @@ from farthing.config.quality import (
     RegexCheckConfig,
     SchemaCheckConfig,
 )
-from farthing.config.read import (
-    CONFIG_BYTES_MAX,
-    DEFAULT_NAME,
-    ENV_PREFIX,
-    FAULTS_SHOWN_MAX,
-    default_file,
-    load,
-    loads,
-    placed,
-)
-from farthing.config.secret import Secret, key_digest
-from farthing.config.secrets import secrets_of
+from farthing.config.settings.secret import Secret, key_digest
+from farthing.config.settings.table import Table
 from farthing.config.show import plain, render, schema, written
-from farthing.config.table import Table
-from farthing.config.variables import making, unread
+from farthing.config.variables import making, old_names, unread
 from farthing.config.versions import answers_version, policy_version
 
 __all__ = [
@@ -108,12 +111,13 @@ __all__ = [
     "EndpointCacheConfig",
     "EndpointConfig",
     "EndpointSemanticConfig",
-    "ErrandsConfig",
     "ExactCheckConfig",
     "GuardConfig",
     "GuardRule",
+    "JobsConfig",
     "JudgeCheckConfig",
     "KeyConfig",
+    "LearnedRouteConfig",
     "LedgerConfig",
     "LlmRouteConfig",
     "LogConfig",
@@ -128,8 +132,10 @@ __all__ = [
     "RegexCheckConfig",
     "RemoteEmbedderConfig",
     "ReportConfig",
+    "RouteAdvisorConfig",
     "RouteConfig",
     "RuleConfig",
+    "RulesRouteConfig",
     "SchemaCheckConfig",
     "Secret",
     "SemanticConfig",
@@ -152,6 +158,7 @@ __all__ = [
     "loopback",
     "making",
     "meanings",
+    "old_names",
     "opening",
     "placed",
     "plain",

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from farthing.config.knobs import Config
-from farthing.config.upstream import advice_of
+from farthing.config.settings.gateway import Config
+from farthing.config.settings.providers import advice_of
 
 NO_JUDGE = (
     "without a judge every rewording of an answer counts as a false hit, so a model that words its answers "

@@ -9,24 +9,25 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
-from farthing.config import upstream
-from farthing.config.aliases import AUTO, ENDPOINT_PREFIX, alias_faults, fault_of_name
-from farthing.config.cascade import ConsistencyCheckConfig, JudgeCheckConfig, LogprobsCheckConfig
-from farthing.config.knobs import (
+from farthing.config.settings import providers
+from farthing.config.settings.aliases import AUTO, ENDPOINT_PREFIX, alias_faults, fault_of_name
+from farthing.config.settings.cascade import ConsistencyCheckConfig, JudgeCheckConfig, LogprobsCheckConfig
+from farthing.config.settings.gateway import (
     DEFAULT_RULES,
     Config,
     EndpointConfig,
     KeyConfig,
+    LearnedRouteConfig,
     ProviderConfig,
     RemoteEmbedderConfig,
-    RouteConfig,
+    RulesRouteConfig,
 )
-from farthing.config.prices import PRICES, price_faults
-from farthing.config.quality import CommandCheckConfig
-from farthing.config.secret import key_digest
+from farthing.config.settings.prices import PRICES, price_faults
+from farthing.config.settings.quality import CommandCheckConfig
+from farthing.config.settings.secret import key_digest
 from farthing.config.strict import dotted, nearest, quoted
+from farthing.config.toml import Path as Where
 from farthing.errors import ConfigError
-from farthing.toml import Path as Where
 
 Condition = Callable[[str], object]
 """Compiles the expression of a rule. Raises ConfigError when it cannot be read."""
@@ -52,8 +53,7 @@ _MAY_BE_ZERO = frozenset(
         "explore_share",
         "judge_share",
         "check_share",
-        "again_s",
-        "retry_s",
+        "reask_s",
         "cosine_min",
         "retry_share_max",
         "retry_wait_s_max",
@@ -69,12 +69,12 @@ _AT_MOST = {
     "samples": 8,
     "temperature": 2,
     "route_threshold": 1,
-    "route_loss_max": 1,
+    "route_risk_max": 1,
     "explore_share": 1,
     "unsure": 1,
     "judge_share": 1,
     "check_share": 1,
-    "false_hits_max": 1,
+    "risk_max": 1,
     "audit_share": 1,
     "cosine_min": 1,
 }
@@ -168,13 +168,13 @@ class Checks:
             if provider.auth == "none" and provider.api_key is not None:
                 yield (*here, "api_key"), 'would never be sent with auth = "none"; remove one of the two'
             yield from self._headers(provider, (*here, "headers"))
-            yield from upstream.faults_of(provider, here)
+            yield from providers.faults_of(provider, here)
 
     def _headers(self, provider: ProviderConfig, here: Where) -> Faults:
         for name, text in provider.headers.items():
             if name.lower() in _KEY_HEADERS:
                 yield (*here, name), 'a secret never stands in the file; use api_key = "${NAME}" and auth'
-            elif not upstream.HEADER_NAME.fullmatch(name) or not (
+            elif not providers.HEADER_NAME.fullmatch(name) or not (
                 text.isascii() and (text.isprintable() or not text)
             ):
                 yield (*here, name), "not a header that can be sent"
@@ -216,10 +216,8 @@ class Checks:
     def _rules(self) -> Faults:
         """What the built-in rules and default lead to may be absent; what the file names may not."""
         route = self.config.route
-        if route.default != RouteConfig().default:
+        if route.default != RulesRouteConfig().default:
             yield from self._tier(route.default, ("route", "default"))
-        if route.kind == "learned" and route.model is None:
-            yield ("route", "model"), 'kind = "learned" needs the file of a fitted model'
         yield from self._llm()
         if route.rules == DEFAULT_RULES:
             return
@@ -232,15 +230,12 @@ class Checks:
     def _llm(self) -> Faults:
         """The model that is asked whether a question is easy."""
         here, route = ("route", "llm"), self.config.route
-        llm = route.llm
-        if llm is None:
-            if route.kind == "llm":
-                yield here, 'kind = "llm" needs [route.llm] with a target to ask'
+        if isinstance(route, RulesRouteConfig) or (llm := route.llm) is None:
             return
         yield from self._asked(llm.target, (*here, "target"))
         if llm.timeout_s > LLM_TIMEOUT_S_MAX:
             yield (*here, "timeout_s"), f"expected at most {LLM_TIMEOUT_S_MAX:g}: every request waits for it"
-        if route.kind != "llm":
+        if isinstance(route, LearnedRouteConfig):
             return
         yield from self._tier(llm.cheap, (*here, "cheap"))
         if llm.cheap == route.default:

@@ -1,8 +1,8 @@
 """Whether a configuration would open to strangers what the one that runs keeps shut."""
 
 from farthing.config.checks import loopback
-from farthing.config.knobs import Config, KeyConfig
-from farthing.config.secret import key_digest
+from farthing.config.settings.gateway import Config, KeyConfig
+from farthing.config.settings.secret import key_digest
 
 EVERYWHERE = frozenset({"0.0.0.0", "::", ""})
 

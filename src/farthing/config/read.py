@@ -5,24 +5,26 @@ Secrets are written `"${NAME}"` and taken from the environment; nothing else is.
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 
-from farthing import toml
+from farthing.config import renamed, toml
 from farthing.config.checks import Checks, Condition
-from farthing.config.knobs import Config
-from farthing.config.secret import Address, Secret
-from farthing.config.strict import FromVariable, Leaf, Reader, described, dotted, quoted
-from farthing.config.variables import PREFIX, making, unread
+from farthing.config.renamed import Renamed
+from farthing.config.settings.gateway import Config
+from farthing.config.settings.secret import Address, Secret
+from farthing.config.strict import FromVariable, Leaf, Reader, described, dotted, parsed, quoted
+from farthing.config.toml import Path as Where
+from farthing.config.variables import PREFIX, making, old_names, parts_of, unread
 from farthing.errors import ConfigError
-from farthing.toml import Path as Where
 
 CONFIG_BYTES_MAX = 1_048_576  # a configuration is written by hand; a generated one of 100x size is a mistake
 DEFAULT_NAME = Path("farthing.toml")
 ENV_PREFIX = PREFIX
 FAULTS_SHOWN_MAX = 20
+CONFIG_VARIABLE = "FARTHING_CONFIG"
 VALUES = '; write "text", a number, true, false, ["a list"] or { a = "table" }'
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -39,7 +41,11 @@ _KEY_OF_ROW = re.compile(r"\s*([A-Za-z0-9_.-]+)\s*=")
 
 
 def default_file(env: Mapping[str, str]) -> Path | None:
-    """Where a configuration is looked for when none is named: the first of these that is there, or None."""
+    """The configuration when no option names one: FARTHING_CONFIG, whether or not it is there, else the first
+    of ./farthing.toml and farthing/farthing.toml in the XDG configuration directory that is; else None."""
+    named = env.get(CONFIG_VARIABLE)
+    if named:
+        return Path(named)
     home = Path(env.get("XDG_CONFIG_HOME") or Path(env.get("HOME") or Path.home()) / ".config")
     return next((path for path in (DEFAULT_NAME, home / "farthing" / DEFAULT_NAME) if path.is_file()), None)
 
@@ -101,39 +107,58 @@ def loads(
         Address: _address_reader(_secret_reader(env, None if secrets else "http://unset.invalid:1")),
     }
     reader = Reader(leaves)
+    old, twice = renamed.rename(table)
+    for one in twice:
+        reader.fault(one.old, one.fault())
     variables = _override(table, env, reader)
     config = reader.read(Config, table, ())
     if not reader.faults:
         for path, message in Checks(config, condition).faults():
             reader.fault(path, message)
     if reader.faults:
-        raise ConfigError(_told(reader.faults, Places(toml.lines(text), variables, name)))
+        raise ConfigError(_told(reader.faults, Places(toml.lines(text), variables, name, old)))
     return cast(Config, config)
 
 
 def placed(advice: Iterable[str], path: Path, env: Mapping[str, str]) -> list[str]:
     """`advice` about the file at `path`, whose lines begin with their key or with none, each with the place
-    where that key was said before it. What is said of variables comes last: those that make what the file
-    does not have, and those that are not read."""
-    places, table = Places({}, {}, str(path)), dict[str, Any]()
+    where that key was said before it; then the keys of the file that have an old name. What is said of
+    variables comes last: those that make what the file does not have, those that have an old name, and those
+    that are not read."""
+    places, table, old = Places({}, {}, str(path)), dict[str, Any](), list[Renamed]()
     try:
         text = path.read_text("utf-8-sig").replace("\r\n", "\n")
         table = tomllib.loads(text, parse_float=Decimal)
-        places = Places(toml.lines(text), {}, str(path))
+        old, _ = renamed.rename(table)
+        places = Places(toml.lines(text), {}, str(path), old)
     except (OSError, ValueError, RecursionError):
         pass  # it has changed since it was read
-    told = [*making(table, env), *unread(env)]
+    told = [*making(table, env), *old_names(env), *unread(env)]
     places.variables = _override(table, env, Reader({}))
-    return [*(places.before(line) for line in advice), *told]
+    lines = [*advice, *(one.told() for one in old)]
+    return [*(places.before(line) for line in lines), *told]
 
 
 class Places:
     """Where what a path names was said: on a line of the file, or by a variable."""
 
-    def __init__(self, lines: Mapping[Where, int], variables: Mapping[Where, str], name: str) -> None:
-        self.lines = lines
+    def __init__(
+        self,
+        lines: Mapping[Where, int],
+        variables: Mapping[Where, str],
+        name: str,
+        old: Sequence[Renamed] = (),
+    ) -> None:
+        """`old`: the keys that stand in the file under a name of the last release."""
+        self.lines = {_moved(path, old, back=False): line for path, line in lines.items()} | dict(lines)
         self.variables = variables
         self.name = name
+        self.old = old
+
+    def written(self, path: Where) -> Where:
+        """`path` by the names that stand in the file."""
+        said_by_variable = any(path[:length] in self.variables for length in range(1, len(path) + 1))
+        return path if said_by_variable else _moved(path, self.old, back=True)
 
     def of(self, path: Where) -> tuple[int, str]:
         """The line, which is beyond all where there is none, and the place in words."""
@@ -152,6 +177,15 @@ class Places:
         while key and key not in known:
             key = key[: max(key.rfind("."), key.rfind("["), 0)]
         return f"{self.of(known[key])[1] if key else self.name}: {told}"
+
+
+def _moved(path: Where, old: Iterable[Renamed], *, back: bool) -> Where:
+    """`path` by the new names of what has an old one; `back`: by the old names."""
+    for one in old:
+        here, there = (one.new, one.old) if back else (one.old, one.new)
+        if path[: len(here)] == here:
+            return (*there, *path[len(here) :])
+    return path
 
 
 def _syntax_fault(why: tomllib.TOMLDecodeError, text: str, name: str) -> str:
@@ -194,7 +228,7 @@ def _told(faults: list[tuple[Where, str]], places: Places) -> str:
     told: list[tuple[int, str]] = []
     for path, message in faults:
         line, place = places.of(path)
-        about = path[:-1] if message.startswith("unknown key") else path
+        about = places.written(path[:-1] if message.startswith("unknown key") else path)
         told.append((line, f"{place}: {dotted(about)}: {message}" if about else f"{place}: {message}"))
     told.sort(key=lambda one: one[0])
     shown = [line for _, line in told[:FAULTS_SHOWN_MAX]]
@@ -207,7 +241,7 @@ def _override(table: dict[str, Any], env: Mapping[str, str], reader: Reader) -> 
     """Put `FARTHING__SERVER__PORT=9000` into `table`; return which variable gave which key."""
     given: dict[Where, str] = {}
     for variable in sorted(name for name in env if name.startswith(ENV_PREFIX)):
-        parts = variable.removeprefix(ENV_PREFIX).lower().split("__")
+        parts = renamed.current(parts_of(variable))
         here: Any = table
         path: Where = ()
         for position, part in enumerate(parts):
@@ -217,11 +251,28 @@ def _override(table: dict[str, Any], env: Mapping[str, str], reader: Reader) -> 
             key = next((known for known in here if known.lower().replace("-", "_") == part), part)
             path = (*path, key)
             if position == len(parts) - 1:
-                here[key] = FromVariable(env[variable])
+                if path in given:
+                    reader.fault(path, f"is set by {given[path]} too, its other name; unset the old one")
+                here[key] = _value_of(env[variable], path)
                 given[path] = variable
             else:
                 here = here.setdefault(key, {})
     return given
+
+
+def _value_of(text: str, path: Where) -> Any:
+    """The value that a variable gives to the key at `path`: text until it is known what should stand there,
+    but for a table with old names in it."""
+    parts = [str(part) for part in path]
+    table = parsed(text) if renamed.holds_old(parts) else None
+    if not isinstance(table, dict):
+        return FromVariable(text)
+    for part in reversed(parts):
+        table = {part: table}
+    renamed.rename(table)
+    for part in parts:
+        table = table[part]
+    return table
 
 
 def _secret_reader(env: Mapping[str, str], unset: str | None) -> Leaf:

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator, Mapping
 from urllib.parse import unquote, urlsplit
 
-from farthing.config.knobs import Config
-from farthing.config.proxy import NO_PROXY
+from farthing.config.settings.gateway import Config
+from farthing.config.settings.proxy import NO_PROXY
 
 PROXIES = ("https_proxy", "http_proxy", "all_proxy")
 _OF_A_SECRET = re.compile(r"key|token|secret|auth|passw|cookie|credential|session", re.IGNORECASE)

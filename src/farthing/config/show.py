@@ -1,13 +1,13 @@
 """A configuration as TOML, as plain values, and the schema of the file. No secret is ever shown."""
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import msgspec
 
-from farthing import toml
-from farthing.config.knobs import Config
-from farthing.config.secret import Address, Secret
+from farthing.config import toml
+from farthing.config.settings.gateway import Config, RouteConfig
+from farthing.config.settings.secret import Address, Secret
 
 
 def render(config: Config) -> str:
@@ -76,6 +76,9 @@ def schema() -> dict[str, Any]:
         raise NotImplementedError(kind)
 
     found = msgspec.json.schema(Config, schema_hook=hook)
+    for kind in get_args(RouteConfig):
+        if kind.assumed:
+            found["$defs"][kind.__name__]["required"].remove(kind.__struct_config__.tag_field)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "farthing.toml",

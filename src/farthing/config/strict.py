@@ -50,7 +50,7 @@ class Reader:
         """Return `value` as `kind`, or `BAD` after noting why not."""
         kind = _without_none(kind)
         if isinstance(value, FromVariable) and not self._takes_text(kind):
-            value = _parsed(value)
+            value = parsed(value)
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
             return self._struct(kind, value, path)
         if kind in self.leaves:
@@ -75,7 +75,10 @@ class Reader:
         except ValueError as why:
             return self.fault(path, str(why))
 
-    def _struct(self, kind: type[msgspec.Struct], value: Any, path: Path) -> Any:
+    def _struct(
+        self, kind: type[msgspec.Struct], value: Any, path: Path, others: Iterable[type[msgspec.Struct]] = ()
+    ) -> Any:
+        """`others`: the kinds that it could be instead."""
         if not isinstance(value, dict):
             return self.fault(path, f"expected a table, got {described(value)}{_one_table(value, path)}")
         if (written := getattr(kind, "written", None)) is not None:
@@ -86,7 +89,9 @@ class Reader:
         good = True
         for key in value:
             if key not in known:
-                self.fault((*path, key), f"unknown key {quoted(key)}{nearest(key, known)}")
+                elsewhere = _taken_by(key, others)
+                told = f"{elsewhere}, this is {_kind(kind)}" if elsewhere else nearest(key, known)
+                self.fault((*path, key), told if elsewhere else f"unknown key {quoted(key)}{told}")
                 good = False
         read: dict[str, Any] = {}
         for name, field in fields.items():
@@ -94,7 +99,7 @@ class Reader:
                 read[name] = self.read(field.type, value[name], (*path, name))
                 good = good and read[name] is not BAD
             elif field.required:
-                self.fault(path, f"the key {quoted(name)} is missing")
+                self.fault(path, f"the key {quoted(name)} is missing{_of_table(field.type, (*path, name))}")
                 good = False
         return kind(**read) if good else BAD
 
@@ -121,15 +126,19 @@ class Reader:
         return self.fault(path, f"expected one of {allowed}; got {described(value)}{nearest(value, choices)}")
 
     def _tagged(self, kinds: tuple[Any, ...], value: Any, path: Path) -> Any:
+        """One of `kinds`, by its tag; without a tag the one that is assumed then, where there is one."""
         tags = {kind.__struct_config__.tag: kind for kind in kinds}
         tag_field = kinds[0].__struct_config__.tag_field
         if not isinstance(value, dict):
             return self.fault(path, f"expected a table, got {described(value)}{_one_table(value, path)}")
+        assumed = next((tag for tag, kind in tags.items() if getattr(kind, "assumed", False)), None)
+        if tag_field not in value and assumed is not None:
+            value = {tag_field: assumed, **value}
         if tag_field not in value:
             allowed = ", ".join(map(quoted, tags))
             return self.fault(path, f"the key {quoted(tag_field)} is missing; it is one of {allowed}")
         tag = self._choice(tuple(tags), value[tag_field], (*path, tag_field))
-        return BAD if tag is BAD else self._struct(tags[tag], value, path)
+        return BAD if tag is BAD else self._struct(tags[tag], value, path, kinds)
 
     def _plain(self, kind: Any, value: Any, path: Path) -> Any:
         number = isinstance(value, int | Decimal) and not isinstance(value, bool)
@@ -151,6 +160,22 @@ def _without_none(kind: Any) -> Any:
     return rest[0] if len(rest) == 1 else functools.reduce(lambda left, right: left | right, rest)
 
 
+def _kind(kind: type[msgspec.Struct]) -> str:
+    """`kind = "sqlite"`"""
+    return f"{kind.__struct_config__.tag_field} = {quoted(kind.__struct_config__.tag)}"
+
+
+def _taken_by(key: str, kinds: Iterable[type[msgspec.Struct]]) -> str:
+    """Which of `kinds` have the key, in words; empty: none."""
+    takers = [_kind(kind) for kind in kinds if key in kind.__struct_fields__]
+    return f"is a key of {' and of '.join(takers)}" if takers else ""
+
+
+def _of_table(kind: Any, path: Path) -> str:
+    """The fix where a table is missing."""
+    return f"; write [{_header(path)}]" if _holds_tables(_without_none(kind)) else ""
+
+
 def _holds_tables(kind: Any) -> bool:
     """Whether a value of `kind` is written as a table with a header of its own."""
     kinds = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
@@ -168,7 +193,7 @@ def _header(path: Path) -> str:
     return ".".join(part for part in path if isinstance(part, str))
 
 
-def _parsed(text: str) -> Any:
+def parsed(text: str) -> Any:
     """The TOML value `text` spells, else the text itself, which then fails with what was expected."""
     try:
         return tomllib.loads(f"value = {text}", parse_float=Decimal)["value"]

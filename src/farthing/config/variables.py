@@ -8,7 +8,8 @@ from typing import Any, Union, get_args, get_origin
 
 import msgspec
 
-from farthing.config.knobs import Config
+from farthing.config import renamed
+from farthing.config.settings.gateway import Config
 from farthing.config.strict import nearest, quoted
 
 PREFIX = "FARTHING__"
@@ -39,7 +40,7 @@ def making(table: Mapping[str, Any], env: Mapping[str, str]) -> Iterator[str]:
     kinds = {f.name for f in fields if get_origin(f.type) is dict and _tables(get_args(f.type)[1])}
     made: dict[tuple[str, str], list[str]] = {}
     for variable in sorted(name for name in env if name.startswith(PREFIX)):
-        kind, *rest = variable.removeprefix(PREFIX).lower().split("__")
+        kind, *rest = parts_of(variable)
         there = table.get(kind, {})
         if kind not in kinds or not rest or not isinstance(there, Mapping):
             continue
@@ -55,8 +56,23 @@ def making(table: Mapping[str, Any], env: Mapping[str, str]) -> Iterator[str]:
         yield f"{variables[0]}{more} {makes} {kind}.{name}, which the file does not have{hint}"
 
 
+def old_names(env: Mapping[str, str]) -> Iterator[str]:
+    """Variables that name a key as the last release did, each with its name of now."""
+    for variable in sorted(name for name in env if name.startswith(PREFIX)):
+        parts = parts_of(variable)
+        now = renamed.current(parts)
+        if now != parts:
+            name = PREFIX + "__".join(now).upper()
+            yield f"{variable} is called {name} now; the next release reads only that name"
+
+
+def parts_of(variable: str) -> list[str]:
+    """The names of the tables and the key of a `FARTHING__…` variable, in small letters."""
+    return variable.removeprefix(PREFIX).lower().split("__")
+
+
 def _looks_ours(name: str, value: str) -> bool:
-    if name.startswith(PREFIX) or not name.upper().startswith("FARTHING_"):
+    if name.startswith((PREFIX, "FARTHING_CONFIG")) or not name.upper().startswith("FARTHING_"):
         return False
     linked = name == "FARTHING_PORT" and "://" in value
     return not linked and _OF_AN_ORCHESTRATOR.fullmatch(name) is None

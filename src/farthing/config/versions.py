@@ -4,8 +4,8 @@ from hashlib import blake2b
 
 import msgspec
 
-from farthing.config.knobs import Config, EndpointSemanticConfig
-from farthing.config.quality import QualityConfig
+from farthing.config.settings.gateway import Config, EndpointSemanticConfig
+from farthing.config.settings.quality import QualityConfig
 from farthing.config.show import render
 
 

@@ -15,8 +15,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from farthing import toml
-from farthing.config import ENV_PREFIX, key_digest
+from farthing.config import ENV_PREFIX, key_digest, toml
 from farthing.demo import traffic
 from farthing.demo.upstream import TIERS, Bill
 from farthing.errors import ConfigError, FarthingError
@@ -112,7 +111,7 @@ def configuration(
                     "semantic": {
                         "mode": semantic,
                         "threshold": THRESHOLD,
-                        "false_hits_max": FALSE_HITS_MAX,
+                        "risk_max": FALSE_HITS_MAX,
                         "audit_share": AUDIT_SHARE,
                     },
                 },

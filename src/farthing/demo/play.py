@@ -14,14 +14,14 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct, field
 
-from farthing.brain.phrase import normalised
 from farthing.demo import children, traffic, words
 from farthing.demo.client import Client, Reply
 from farthing.demo.upstream import TIERS, Bill, Tier
-from farthing.insight import explain
-from farthing.insight import report as reports
-from farthing.insight.report import Report
+from farthing.insight.explain import request
+from farthing.insight.report import report as reports
+from farthing.insight.report.report import Report
 from farthing.ledger.rows import Intent
+from farthing.text.phrase import normalised
 from farthing.types import Receipt
 
 FAULTS_SHOWN_MAX = 5
@@ -324,10 +324,10 @@ def _samples(ledger: Path, asks: list[traffic.Ask], replies: list[Reply]) -> lis
     for ask, reply in zip(asks, replies, strict=True):
         title = _worth(ask, reply)
         if title is not None and title not in found and reply.fault is None:
-            row = explain.find(ledger, reply.request_id)
+            row = request.find(ledger, reply.request_id)
             if isinstance(row, Receipt):
                 asked = f"{title}: {textwrap.shorten(ask.text, TITLE_CHARS_MAX, placeholder='…')!r}"
-                found[title] = Sample(asked, reply.request_id, explain.story(row))
+                found[title] = Sample(asked, reply.request_id, request.story(row))
     return list(found.values())
 
 

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import msgspec
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -17,10 +16,11 @@ from rich.table import Table
 from farthing.demo import children, traffic
 from farthing.demo.play import Played, Show, Tally
 from farthing.demo.upstream import TIERS
-from farthing.insight import report as reports
-from farthing.insight.money import usd
-from farthing.insight.sums import Savings
-from farthing.ledger.chance import upper
+from farthing.insight import renamed
+from farthing.insight.render.money import usd
+from farthing.insight.report import report as reports
+from farthing.insight.report.aggregates import Savings
+from farthing.stats.exact_tests import upper
 
 LINE_S = 5.0  # between two lines of progress where nobody watches a bar
 
@@ -174,8 +174,8 @@ def _parts(played: Played) -> Table:
     table.add_column()
     for nusd, name, about in sorted(rows, reverse=True):
         table.add_row(usd(nusd, places=4), name, about)
-    if report.savings.errands:
-        table.add_row(usd(parts.errands_nusd, places=4), "errands", "the gateway's own requests")
+    if report.savings.jobs:
+        table.add_row(usd(parts.jobs_nusd, places=4), "background jobs", "the gateway's own requests")
     return table
 
 
@@ -245,7 +245,7 @@ def _how_to_go_on(played: Played, *, kept: bool, command: str) -> Iterator[str]:
 def as_json(played: Played, speed: float, *, kept: Path | None) -> bytes:
     """The outcome for programs: money in integer nano-dollars, as in `farthing report --json`."""
     tally = played.tally
-    return msgspec.json.encode(
+    return renamed.encode(
         {
             "ok": not played.complaints,
             "simulated": True,

@@ -8,8 +8,8 @@ semantic cache from wrong ones.
 from functools import lru_cache
 from hashlib import blake2b
 
-from farthing.brain.phrase import normalised
 from farthing.demo.traffic import GENERATED_TOKENS_MAX, arrivals, questions
+from farthing.text.phrase import normalised
 
 OPENING = "This is a simulated answer about {subject}."
 SENTENCES = (

@@ -12,14 +12,14 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from farthing.config import AdminConfig, loopback
-from farthing.edge.answering import HttpRequest
 from farthing.edge.auth import LOCAL_NAMES
-from farthing.edge.body import read_object
-from farthing.edge.connection import ClientConnection
-from farthing.edge.fields import convert
+from farthing.edge.http.answering import HttpRequest
+from farthing.edge.http.body import read_object
+from farthing.edge.http.connection import ClientConnection
+from farthing.edge.http.fields import convert
 from farthing.edge.openai import encode, error_body
 from farthing.errors import FarthingError, Forbidden, InvalidRequest, NoSuchRoute, StoreError, Unauthenticated
-from farthing.protocols import CacheKeeper
+from farthing.protocols import CacheAdmin
 from farthing.types import Json
 
 log = logging.getLogger("farthing.admin")
@@ -42,7 +42,7 @@ class _Invalidation(Struct, forbid_unknown_fields=True):
 class Admin:
     """The handler of every request of operators. `keeper` gives what serves now, None: there is no cache."""
 
-    def __init__(self, config: AdminConfig, keeper: Callable[[], CacheKeeper | None]) -> None:
+    def __init__(self, config: AdminConfig, keeper: Callable[[], CacheAdmin | None]) -> None:
         self._key = None if config.key is None else config.key.value
         self._local = loopback(config.host)
         self._keeper = keeper
@@ -87,11 +87,11 @@ class Admin:
             raise Forbidden("this is not for pages: no Origin is answered")
 
 
-async def show(keeper: CacheKeeper, http: HttpRequest) -> Json:
+async def show(keeper: CacheAdmin, http: HttpRequest) -> Json:
     return await keeper.show()
 
 
-async def invalidate(keeper: CacheKeeper, http: HttpRequest) -> Json:
+async def invalidate(keeper: CacheAdmin, http: HttpRequest) -> Json:
     if not http.headers.get(b"content-type", b"").lower().startswith(b"application/json"):
         raise InvalidRequest("send the body as `content-type: application/json`")
     raw = read_object(http.body, depth_max=DEPTH_MAX, nodes_max=NODES_MAX)

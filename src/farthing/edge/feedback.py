@@ -15,8 +15,8 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from farthing.edge.body import read_object
-from farthing.edge.fields import convert
+from farthing.edge.http.body import read_object
+from farthing.edge.http.fields import convert
 from farthing.edge.rate import Rate
 from farthing.errors import BodyTooLarge, InvalidRequest
 from farthing.types import Json, Signal, Tenant

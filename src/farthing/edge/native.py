@@ -12,12 +12,12 @@ from msgspec import Meta, Struct
 
 from farthing.config import ENDPOINT_PREFIX
 from farthing.edge.auth import named_tenant
-from farthing.edge.fields import convert
+from farthing.edge.http.fields import convert
 from farthing.edge.openai import Asked, Number, Reader
 from farthing.errors import InvalidRequest
 from farthing.models.answers import money_of
-from farthing.models.lenient_json import NotJson, read_json, write_json
 from farthing.protocols import Sink
+from farthing.text.lenient_json import NotJson, read_json, write_json
 from farthing.types import OUTPUT_TOKENS_MAX, Answer, Json, Receipt, Request, replace
 
 Tokens = Annotated[int, Meta(ge=1, le=OUTPUT_TOKENS_MAX)]

@@ -8,8 +8,8 @@ import msgspec
 from msgspec import Struct
 
 from farthing.config import ENDPOINT_PREFIX, fault_of_name
-from farthing.edge.fields import convert
 from farthing.edge.gate import ENDPOINT_HEADER, Gate
+from farthing.edge.http.fields import convert
 from farthing.errors import (
     FarthingError,
     Forbidden,
@@ -19,9 +19,9 @@ from farthing.errors import (
     StreamBroken,
     UnknownModel,
 )
-from farthing.media import measure
-from farthing.models.lenient_json import write_json
-from farthing.redact import NO_SECRETS, Redactor
+from farthing.runtime.redact import NO_SECRETS, Redactor
+from farthing.text.lenient_json import write_json
+from farthing.text.media import measure
 from farthing.types import Endpoint, Json, Request, Tenant, output_tokens_said, replace
 
 ENDPOINT = ENDPOINT_HEADER.encode()

@@ -19,13 +19,14 @@ from msgspec import Struct
 
 from farthing import __version__
 from farthing.config import ServerConfig
-from farthing.edge import feedback, native, openai, paths
+from farthing.edge import feedback, native, openai
 from farthing.edge.admit import Admission
-from farthing.edge.answering import HttpRequest
 from farthing.edge.auth import Keys
-from farthing.edge.body import QUICK_BYTES, read_object, takes_long
-from farthing.edge.connection import ClientConnection
-from farthing.edge.media import JSON_TYPE, check_type
+from farthing.edge.http import paths
+from farthing.edge.http.answering import HttpRequest
+from farthing.edge.http.body import QUICK_BYTES, read_object, takes_long
+from farthing.edge.http.connection import ClientConnection
+from farthing.edge.http.content_type import JSON_TYPE, check_type
 from farthing.edge.openai import Asked, Reader
 from farthing.errors import (
     FarthingError,
@@ -42,7 +43,7 @@ from farthing.models.answers import usd
 from farthing.pipeline.answer import answer
 from farthing.pipeline.receipt_notes import note_cancelled, note_error
 from farthing.pipeline.steps import Steps
-from farthing.protocols import CacheKeeper, Sink
+from farthing.protocols import CacheAdmin, Sink
 from farthing.types import DEFAULT_ENDPOINT, Answer, Json, Receipt, Request, Tenant, saved_nusd
 
 log = logging.getLogger("farthing.edge")
@@ -79,7 +80,7 @@ class Serving(Struct, frozen=True, kw_only=True):
     """What it lists besides of what the list of a key names."""
     targets: frozenset[str] = frozenset()
     """The names of the targets that are configured."""
-    keeper: CacheKeeper | None = None
+    keeper: CacheAdmin | None = None
     """What operators may do with the semantic cache; None: there is none."""
 
 

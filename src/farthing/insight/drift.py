@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from msgspec import Struct
 
 from farthing.errors import FarthingError
-from farthing.ledger.drift import (
+from farthing.guarantees.drift.detect import (
     ALPHA,
     BLOCK,
     PSI_MIN,

@@ -9,9 +9,9 @@ import msgspec
 
 from farthing import config as configuration
 from farthing.config import Config
-from farthing.config.knobs import EndpointSemanticConfig
+from farthing.config.settings.gateway import EndpointSemanticConfig
 from farthing.errors import ConfigError
-from farthing.insight.failed import moment
+from farthing.insight.report.failed import moment
 from farthing.ledger import files, read
 
 PLACES = ("state_dir", "ledger", "cache")

@@ -39,8 +39,8 @@ from farthing.ledger.rows import (
     frames,
     pack_head_into,
 )
+from farthing.stores.atomic_write import write_whole
 from farthing.stores.private import make_directory
-from farthing.stores.whole import write_whole
 
 OPEN: Final = ".open"
 SEALED: Final = ".seg"

@@ -7,20 +7,28 @@ have no bound, and would show who asks.
 
 from collections.abc import Callable, Container, Iterable, Mapping
 from decimal import Decimal
-from typing import Final
+from typing import Final, Protocol
 
-from farthing.ledger.drift import DriftWatch
-from farthing.ledger.histogram import LogHistogram
 from farthing.ledger.route_metrics import RouteMetrics
 from farthing.ledger.semantic_metrics import SemanticMetrics
 from farthing.ledger.signal_metrics import SignalMetrics
 from farthing.protocols import Ledger
+from farthing.stats.histogram import LogHistogram
 from farthing.types import Attempt, Receipt, Signal, differs
 
 SERIES_MAX = 500  # label sets of one family
 BATCH = 16  # finished requests that are counted together; what waits is cold when its turn comes
 OTHER = "other"
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+RENAMED = {
+    "farthing_job_cost_usd_total": "farthing_errand_cost_usd_total",
+    **{
+        f"farthing_jobs_{name}": f"farthing_errands_{name}"
+        for name in ("total", "queued", "running", "done", "failed", "dropped", "unpaid", "spent_today_usd")
+    },
+}
+"""Metrics to the name that they had in the last release, under which they are shown too."""
 
 Gauges = Callable[[], Mapping[str, float]]
 
@@ -63,18 +71,35 @@ class _Totals:
         self.ttft = LogHistogram()
 
 
+class Watch(Protocol):  # guarantees/drift: detect
+    """Is shown what the counters count, and adds families of its own."""
+
+    watches: bool
+    """Whether there is anything to look for in receipts."""
+
+    def observe(self, receipt: Receipt) -> object:
+        """Take one finished request."""
+
+    def learn(self, signal: Signal) -> object:
+        """Take one thing learned about an answer."""
+
+    def families(self) -> Iterable[tuple[str, str, str, Iterable[tuple[dict[str, str], float]]]]:
+        """Name, kind, what it says, and labels with their values."""
+
+
 class Metrics:
     """Counts receipts. Written and read on the event loop; nothing here waits."""
 
-    def __init__(self, gauges: Gauges | None = None) -> None:
-        """`gauges` is asked at each exposition for values of the moment, by name without `farthing_`."""
+    def __init__(self, gauges: Gauges | None = None, drift: Watch | None = None) -> None:
+        """`gauges` is asked at each exposition for values of the moment, by name without `farthing_`; `drift`
+        is shown every receipt and signal."""
         self._gauges = gauges
         self.targets: Container[str] | None = None
         """Names that may be labels, others are `other`: clients make up models. None: any."""
         self.semantic = SemanticMetrics()
         self.signals = SignalMetrics()
         self.routing = RouteMetrics()
-        self.drift = DriftWatch()
+        self._drift = drift
         self._counts: dict[tuple[str, str, str, int], _Count] = {}
         self._totals: dict[tuple[str, str], _Totals] = {}
         self._attempts: dict[tuple[str, str], int] = {}
@@ -96,15 +121,16 @@ class Metrics:
     def learned(self, signal: Signal) -> None:
         """Take one thing learned about an answer."""
         self.signals.learn(signal)
-        self.drift.learn(signal)
+        if self._drift is not None:
+            self._drift.learn(signal)
 
     def _count_finished(self) -> None:
         finished, self._finished = self._finished, []
         for receipt in finished:
             self._count(receipt)
-        if self.drift.watches:
+        if self._drift is not None and self._drift.watches:
             for receipt in finished:
-                self.drift.observe(receipt)
+                self._drift.observe(receipt)
 
     def _count(self, receipt: Receipt) -> None:
         if receipt.purpose:
@@ -220,7 +246,7 @@ class Metrics:
             *self.semantic.families(),
             *self.signals.families(),
             *self.routing.families(),
-            *self.drift.families(),
+            *(() if self._drift is None else self._drift.families()),
         ):
             lines += _family(name, kind, about, ((_labels(**labels), value) for labels, value in values))
         for name, value in (self._gauges() if self._gauges is not None else {}).items():
@@ -337,8 +363,13 @@ def _count_new(counts: dict[tuple[str, str], int], key: tuple[str, str]) -> None
 def _family(
     name: str, kind: str, about: str, values: Iterable[tuple[str, int | float | Decimal]]
 ) -> list[str]:
-    head = [f"# HELP {name} {about}", f"# TYPE {name} {kind}"]
-    return head + [f"{name}{labels} {_number(value)}" for labels, value in values]
+    rows = [(labels, _number(value)) for labels, value in values]
+    lines = [f"# HELP {name} {about}", f"# TYPE {name} {kind}"]
+    lines += [f"{name}{labels} {value}" for labels, value in rows]
+    if (old := RENAMED.get(name)) is not None:
+        lines += [f"# HELP {old} Deprecated, gone in the next release: use {name}.", f"# TYPE {old} {kind}"]
+        lines += [f"{old}{labels} {value}" for labels, value in rows]
+    return lines
 
 
 def _histograms(name: str, about: str, values: Iterable[tuple[str, str, LogHistogram]]) -> list[str]:

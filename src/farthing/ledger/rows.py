@@ -46,6 +46,9 @@ SIGNAL = 3
 BEGINS = 4
 ENDS = 5
 
+RENAMED_SOURCES = {"retry": "reask"}
+"""Sources of signals by the name under which earlier versions wrote them."""
+
 Buffer = bytes | bytearray | memoryview
 frame_head = struct.Struct("<II")
 pack_head_into = frame_head.pack_into
@@ -256,8 +259,13 @@ class RowReader:
         if kind == RECEIPT:
             return self._receipt_of(values)
         if kind == SIGNAL:
-            return Signal(**self._named("signal", Signal, values))
+            return self._signal_of(values)
         return None
+
+    def _signal_of(self, values: list[Any]) -> Signal:
+        named = self._named("signal", Signal, values)
+        named["source"] = RENAMED_SOURCES.get(named["source"], named["source"])
+        return Signal(**named)
 
     def _receipt_of(self, values: list[Any]) -> Receipt:
         named = self._named("receipt", Receipt, values)

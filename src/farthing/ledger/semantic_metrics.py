@@ -99,15 +99,15 @@ class SemanticMetrics:
             ],
         )
         yield (
-            "farthing_errands_total",
+            "farthing_jobs_total",
             "counter",
-            "Calls of models on the gateway's own account; in no count of requests.",
+            "Background jobs, calls of models on the gateway's own account; in no count of requests.",
             [({"purpose": purpose}, count) for purpose, (count, _) in self._errands.items()],
         )
         yield (
-            "farthing_errand_cost_usd_total",
+            "farthing_job_cost_usd_total",
             "counter",
-            "US dollars charged for errands; part of farthing_cost_usd_total.",
+            "US dollars charged for background jobs; part of farthing_cost_usd_total.",
             [
                 ({"purpose": purpose}, Decimal(cost_nusd).scaleb(-9))
                 for purpose, (_, cost_nusd) in self._errands.items()

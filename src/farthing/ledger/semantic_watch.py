@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Final, Literal
 
-from farthing.ledger.chance import at_least, fewer_by_chance
+from farthing.stats.exact_tests import at_least, fewer_by_chance
 from farthing.types import Receipt
 
 LookResult = Literal["served", "would_serve", "audited", "rejected", "none", "failed"]
@@ -38,8 +38,8 @@ ALARMS: Final[Mapping[str, str]] = {
     "effect": "fewer looks are answered: is the threshold higher, the endpoint retreated, the traffic new?",
     "failing": "looks fail or are late and are left out: see the log for `step semantic skipped`, and "
     "brain.timeout_s",
-    "loss": "embedding, judge and other errands cost more than the hits saved: lower audit_share, take a "
-    "cheaper judge, or turn it off",
+    "loss": "embedding, judge and other background jobs cost more than the hits saved: lower audit_share, "
+    "take a cheaper judge, or turn it off",
 }
 """Every alarm and what to look at. `reach` and `loss` are told by the report alone."""
 

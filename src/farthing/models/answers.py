@@ -5,12 +5,12 @@ from time import time
 import msgspec
 
 from farthing.errors import ContractExceeded, DeadlineExceeded, StreamBroken
-from farthing.models import said
-from farthing.models.call import Called
-from farthing.models.lenient_json import write_json
+from farthing.models import answer_facts
+from farthing.models.call import CallResult
 from farthing.models.providers import completion
 from farthing.models.providers.sse import ALIVE, DONE
 from farthing.models.stream import Stream
+from farthing.text.lenient_json import write_json
 from farthing.types import Answer, CacheHit, Json, Receipt, Request, Usage, choices_said, saved_nusd
 
 SIGN_OF_LIFE = ALIVE  # to a client whose answer takes long to begin
@@ -130,7 +130,7 @@ def gathered(stream: Stream) -> Answer:
     return Answer(body=write_json(whole))
 
 
-def shorten_logprobs(request: Request, called: Called) -> None:
+def shorten_logprobs(request: Request, called: CallResult) -> None:
     """Leave of the logprobs in a complete answer what its client asked for; the rest was for us."""
     theirs = None
     if request.body.get("logprobs") is True:
@@ -146,7 +146,7 @@ def shorten_logprobs(request: Request, called: Called) -> None:
         return  # JSON so odd that only parts of it can be read: it goes out as it came, as it always does
 
 
-def complete(request: Request, called: Called) -> CacheHit | None:
+def complete(request: Request, called: CallResult) -> CacheHit | None:
     """The answer as those get it who asked the same at the same time; None when it is not theirs: it was
     cut or broke off, the money that one session had left ended it, it says nothing, or it is too large."""
     attempt, reply, stream = called.attempt, called.reply, called.stream
@@ -165,7 +165,7 @@ def complete(request: Request, called: Called) -> CacheHit | None:
     if (
         request.operation == "chat"
         and not (reply is not None and reply.is_plain)
-        and not said.says_something(request, body, streamed=stream is not None)
+        and not answer_facts.says_something(request, body, streamed=stream is not None)
     ):
         return None
     return CacheHit(
@@ -180,7 +180,7 @@ def complete(request: Request, called: Called) -> CacheHit | None:
     )
 
 
-def may_be_kept(request: Request, called: Called, hit: CacheHit) -> bool:
+def may_be_kept(request: Request, called: CallResult, hit: CacheHit) -> bool:
     """Whether a complete answer may be given again later: each choice ended by itself, none calls a tool, and
     no error stands beside it."""
     reply, stream = called.reply, called.stream
@@ -193,8 +193,8 @@ def may_be_kept(request: Request, called: Called, hit: CacheHit) -> bool:
     return stopped and not (
         request.operation == "chat"
         and (
-            said.calls_tools(request, hit.body, streamed=hit.streamed)
-            or said.went_wrong(hit.body, streamed=hit.streamed)
+            answer_facts.calls_tools(request, hit.body, streamed=hit.streamed)
+            or answer_facts.went_wrong(hit.body, streamed=hit.streamed)
         )
     )
 

@@ -14,10 +14,10 @@ from msgspec import Raw, Struct
 
 from farthing.config import ProviderConfig
 from farthing.errors import ProviderUnavailable
-from farthing.models.lenient_json import NULL
 from farthing.models.providers.batch_file import ENDPOINT, upload_form
 from farthing.models.providers.openai import JSON, OpenAIProvider
 from farthing.protocols import Transport
+from farthing.text.lenient_json import NULL
 
 TAG = "farthing"
 """The name under which a batch carries our own word for it."""

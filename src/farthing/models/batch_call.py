@@ -7,16 +7,16 @@ routed and capped before it goes up, accounted for, checked and kept when its an
 from msgspec import Struct
 
 from farthing.errors import NoProviderLeft, ProviderError
-from farthing.models.afford import affordable
-from farthing.models.call import Called, Caller, Wanted
-from farthing.models.cost import cost_nusd, in_batch
+from farthing.models.call import Caller, CallRequest, CallResult
+from farthing.models.pricing.afford import affordable
+from farthing.models.pricing.cost import cost_nusd, in_batch
 from farthing.models.providers.batch_file import Outcome
 from farthing.types import Attempt, Prompt, Receipt, Route, Target, replace
 
 OUTPUT_TOKENS_MIN = 64  # what would be capped below is not worth its place in a batch
 
 
-class Draft(Struct, frozen=True, kw_only=True):
+class BatchDraft(Struct, frozen=True, kw_only=True):
     """A question on its way up: for whom, and what would be sent."""
 
     target: Target
@@ -41,9 +41,9 @@ class DraftCaller(Caller):
 
     def __init__(self, real: Caller) -> None:
         self._real = real
-        self.draft: Draft | None = None
+        self.draft: BatchDraft | None = None
 
-    async def call(self, wanted: Wanted, route: Route) -> Called:
+    async def call(self, wanted: CallRequest, route: Route) -> CallResult:
         """Raises:
         NoProviderLeft: always.
         """
@@ -57,7 +57,7 @@ class DraftCaller(Caller):
             and self._real.health(target).rests_s() <= 0
         ):
             priced = replace(target, price=in_batch(target.price))
-            self.draft = Draft(target=priced, prompt=wanted.prompt, left_nusd=left_nusd)
+            self.draft = BatchDraft(target=priced, prompt=wanted.prompt, left_nusd=left_nusd)
         raise NoProviderLeft([])
 
 
@@ -72,7 +72,7 @@ class LineCaller(Caller):
         self._outcome = outcome
         self._told = False
 
-    async def call(self, wanted: Wanted, route: Route) -> Called:
+    async def call(self, wanted: CallRequest, route: Route) -> CallResult:
         """Raises:
         NoProviderLeft: the batch had no answer, or it is asked for another one.
         """
@@ -84,7 +84,7 @@ class LineCaller(Caller):
         if outcome.reply is None:
             assert outcome.error is not None, "an outcome has a reply or an error"
             raise NoProviderLeft([outcome.error])
-        called = Called(self._target, attempt, self._real.health(self._target), self._capped_by)
+        called = CallResult(self._target, attempt, self._real.health(self._target), self._capped_by)
         called.reply = outcome.reply
         return called
 

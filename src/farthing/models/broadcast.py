@@ -12,10 +12,10 @@ import asyncio
 from collections.abc import Callable
 
 from farthing.errors import ContractExceeded, StreamBroken
-from farthing.models.call import Called
+from farthing.models.call import CallResult
 from farthing.models.stream import Stream
 from farthing.protocols import Sink
-from farthing.turn import Waits
+from farthing.runtime.loop_batch import Waiter
 
 SLICE_BYTES = 65_536  # to one that catches up, before the sockets have their turn: it may be behind again
 
@@ -23,7 +23,7 @@ SLICE_BYTES = 65_536  # to one that catches up, before the sockets have their tu
 class Broadcast:
     """The stream of `called`, for its leader's `sink` and all who `follow`. Itself a sink, of the stream."""
 
-    def __init__(self, called: Called, sink: Sink, *, held_bytes_max: int) -> None:
+    def __init__(self, called: CallResult, sink: Sink, *, held_bytes_max: int) -> None:
         assert called.stream is not None
         self.called = called
         self._stream: Stream = called.stream
@@ -248,7 +248,7 @@ class Broadcast:
         self._bytes -= size
 
 
-class _Listener(Waits):
+class _Listener(Waiter):
     """One client's place in the stream."""
 
     __slots__ = ("_broadcast", "at", "catching_up", "cut", "leads", "over", "paused", "sink")

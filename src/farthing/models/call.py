@@ -29,19 +29,19 @@ from farthing.errors import (
     StreamBroken,
     forget_frames,
 )
-from farthing.models.afford import affordable
 from farthing.models.batch import BatchApi
-from farthing.models.cost import cost_nusd
 from farthing.models.health import Health
+from farthing.models.pricing.afford import affordable
+from farthing.models.pricing.cost import cost_nusd
 from farthing.models.providers.openai import ERROR_BODY_BYTES_MAX, OpenAIProvider, WholeReply
 from farthing.models.providers.usage import as_stated
 from farthing.models.retry import Failed, next_try, stale
-from farthing.models.seldom import Seldom, Tally
 from farthing.models.speed import Lengths
 from farthing.models.stream import SignsOfLife, Stream, Within
 from farthing.protocols import Exchange, Hold, Ledger, Transport
-from farthing.redact import Redactor
-from farthing.turn import in_task
+from farthing.runtime.loop_batch import in_task
+from farthing.runtime.redact import Redactor
+from farthing.runtime.seldom import Seldom, Tally
 from farthing.types import Attempt, Prompt, Receipt, Request, Route, Target, Usage, choices_said
 
 log = logging.getLogger("farthing.call")
@@ -56,7 +56,7 @@ FALLBACK_TOLD_EVERY_S = 10.0
 ERROR_BODY_S = 5.0  # an error is short; one that does not come costs its words, not the attempt's time
 
 
-class Called:
+class CallResult:
     """A target that answers: a whole reply, or a stream that has begun to say something."""
 
     __slots__ = (
@@ -92,7 +92,7 @@ class Called:
         """How long its first piece was held back before it could go out."""
 
 
-class Wanted(Struct, frozen=True, kw_only=True):
+class CallRequest(Struct, frozen=True, kw_only=True):
     """One answer to get: what to send, under which terms, and where to write what happened."""
 
     request: Request
@@ -164,7 +164,7 @@ class Caller:
         """Whether any provider is configured to have a batch interface."""
         return any(limits.batch for limits in self._limits.values())
 
-    async def call(self, wanted: Wanted, route: Route) -> Called:
+    async def call(self, wanted: CallRequest, route: Route) -> CallResult:
         """Return the first target of `route` that answers.
 
         Raises:
@@ -213,12 +213,12 @@ class Caller:
 
     async def _once_more(
         self,
-        wanted: Wanted,
+        wanted: CallRequest,
         route: Route,
         failed: list[Failed],
         refused: dict[str, ContractExceeded],
         attempts_max: int,
-    ) -> Called:
+    ) -> CallResult:
         """Nobody else is left: ask those that rest, and again those that may answer after a pause. `refused`
         are the targets that are too dear.
 
@@ -257,7 +257,7 @@ class Caller:
         self._tell_of_end(route, failed, errors)
         raise NoProviderLeft(errors, tried_again=len(failed) > 1 and len(attempts) >= attempts_max)
 
-    def timed(self, called: Called, wanted: Wanted) -> None:
+    def timed(self, called: CallResult, wanted: CallRequest) -> None:
         """Learn from the time that a finished answer took, when what it used is written down. Of one that
         broke, or waited for its reader, nothing is learnt; one that was cut says how long its part took."""
         lengths = self._lengths
@@ -278,8 +278,8 @@ class Caller:
             lengths.note(wanted.request.endpoint.name, tokens)  # errands ask for other answers
 
     async def _attempt(
-        self, wanted: Wanted, target: Target, health: Health, tier: str, *, again: bool, others: bool
-    ) -> Called:
+        self, wanted: CallRequest, target: Target, health: Health, tier: str, *, again: bool, others: bool
+    ) -> CallResult:
         hold, receipt = wanted.hold, wanted.receipt
         prompt = wanted.prompt
         left_nusd = hold.left_nusd
@@ -295,7 +295,7 @@ class Caller:
         if not again:
             health.called()
         probe = health.begin()
-        called = Called(target, attempt, health, prompt.capped_by)
+        called = CallResult(target, attempt, health, prompt.capped_by)
         called.held_nusd = worst_case
         try:
             await self._send(called, wanted, prompt, others)
@@ -332,7 +332,7 @@ class Caller:
             health.succeeded(probe)
         return called
 
-    async def _send(self, called: Called, wanted: Wanted, prompt: Prompt, others: bool) -> None:
+    async def _send(self, called: CallResult, wanted: CallRequest, prompt: Prompt, others: bool) -> None:
         target = called.target
         provider = self._providers[target.provider]
         limits = self._limits[target.provider]
@@ -424,14 +424,14 @@ class Caller:
         if unsaid is not None:
             log.error("no target is left, a request failed: %s%s", why, _more(unsaid))
 
-    def _note_silence(self, wanted: Wanted, health: Health, began_s: float) -> None:
+    def _note_silence(self, wanted: CallRequest, health: Health, began_s: float) -> None:
         """The deadline passed before the answer began. Where the target had most of that time, it is slow."""
         now_s = self._clock()
         deadline_s = wanted.request.endpoint.terms.deadline_s
         if deadline_s is not None and now_s - began_s >= deadline_s / 2:
             health.speed.silent(now_s - began_s, now_s)
 
-    def _failed_cost(self, called: Called, prompt: Prompt, error: ProviderError | None) -> None:
+    def _failed_cost(self, called: CallResult, prompt: Prompt, error: ProviderError | None) -> None:
         """A refused call costs nothing; one that may have been worked on costs its prompt, estimated."""
         if error is not None and (error.upstream_status is not None or not error.sent):
             called.attempt.cost_nusd = 0
@@ -474,7 +474,7 @@ def _tell_of_breaker(name: str, error: ProviderError | None, seconds: float) -> 
         )
 
 
-def _output_chunks_max(wanted: Wanted) -> int | None:
+def _output_chunks_max(wanted: CallRequest) -> int | None:
     """Chunks after which a provider has surely ignored the endpoint's cap; None when there is no cap."""
     cap = wanted.request.endpoint.terms.output_tokens_max
     return None if cap is None else cap * choices_said(wanted.prompt.body)
@@ -494,7 +494,7 @@ def _within_s(limits: ProviderConfig, stream: bool, left_s: float | None, others
 async def _open(
     exchange: Exchange,
     provider: OpenAIProvider,
-    wanted: Wanted,
+    wanted: CallRequest,
     within: Within,
     signs: SignsOfLife | None,
 ) -> Stream:

@@ -21,12 +21,12 @@ from farthing.errors import (
     ProviderUnavailable,
     StreamBroken,
 )
-from farthing.models.lenient_json import BOM
 from farthing.models.providers.completion import NotChunks, assemble, explode
 from farthing.models.providers.sse import DONE, BadStream, EventReader, ProviderSaid
 from farthing.models.providers.usage import UNSAID, UsageForm
 from farthing.protocols import Exchange, Sink
-from farthing.turn import Waits
+from farthing.runtime.loop_batch import Waiter
+from farthing.text.lenient_json import BOM
 from farthing.types import Json, Usage
 
 AFTER_FINISH_S = 5.0
@@ -73,7 +73,7 @@ class Within(Struct, frozen=True):
     event_bytes_max: int
 
 
-class Stream(Waits):
+class Stream(Waiter):
     """One streamed answer. Either relayed to a sink, or gathered and taken as a whole."""
 
     __slots__ = (

@@ -5,8 +5,8 @@ from functools import cached_property
 from itertools import pairwise
 
 from farthing.config import AUTO, Config, fault_of_name
-from farthing.models.catalogue import Catalogue
-from farthing.models.listing import Listing, can_be_asked
+from farthing.models.discovery.listing import Listing, can_be_asked
+from farthing.models.pricing.catalogue import Catalogue
 from farthing.types import Target
 
 OPEN_TARGETS_MAX = 1_000  # model names clients made up that are remembered

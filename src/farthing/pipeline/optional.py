@@ -10,7 +10,7 @@ from farthing.errors import (
     RequestError,
 )
 from farthing.pipeline.steps import Steps
-from farthing.turn import in_task, resumed
+from farthing.runtime.loop_batch import in_task, resumed
 from farthing.types import Receipt
 
 log = logging.getLogger("farthing.pipeline")

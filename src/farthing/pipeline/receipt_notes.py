@@ -9,10 +9,10 @@ from farthing.errors import (
     FarthingError,
     NoProviderLeft,
 )
-from farthing.models.call import Called
+from farthing.models.call import CallResult
 from farthing.pipeline.steps import Steps
-from farthing.redact import without_asked
-from farthing.types import CacheHit, Look, Receipt, Request, Route, Traits
+from farthing.runtime.redact import without_asked
+from farthing.types import CacheHit, CacheLookup, Receipt, Request, Route, Traits
 
 MESSAGE_CHARS_MAX = 1_000
 WORD_CHARS_MAX = 40
@@ -39,23 +39,23 @@ def note_hit(request: Request, receipt: Receipt, target: str, steps: Steps) -> N
     steps.money.choose_baseline(receipt, target if steps.router.pins(request) else None)
 
 
-def note_look(receipt: Receipt, look: Look | None) -> CacheHit | None:
+def note_lookup(receipt: Receipt, lookup: CacheLookup | None) -> CacheHit | None:
     """What the semantic cache had; the answer, when it may be served."""
     if receipt.cache == "off":
         receipt.cache = "miss"
-    if look is None:
+    if lookup is None:
         return None
-    receipt.cache_language = look.language
-    proposal = look.proposal
-    if proposal is None:
+    receipt.cache_language = lookup.language
+    candidate = lookup.candidate
+    if candidate is None:
         return None
-    receipt.cache_entry = proposal.entry
-    receipt.cache_probability = None if look.confirmed else proposal.verdict.probability
-    receipt.similarity = proposal.hit.similarity
-    if look.serves:
+    receipt.cache_entry = candidate.entry
+    receipt.cache_probability = None if lookup.confirmed else candidate.verdict.probability
+    receipt.similarity = candidate.hit.similarity
+    if lookup.serves:
         receipt.cache = "semantic"
-        return proposal.hit
-    receipt.cache_would_hit = proposal.verdict.outcome == "serve"
+        return candidate.hit
+    receipt.cache_would_hit = candidate.verdict.outcome == "serve"
     return None
 
 
@@ -70,13 +70,13 @@ def note_route(receipt: Receipt, route: Route, steps: Steps) -> None:
     steps.money.choose_baseline(receipt, route.targets[0].name if route.pinned else None)
 
 
-def note_target(receipt: Receipt, called: Called) -> None:
+def note_target(receipt: Receipt, called: CallResult) -> None:
     """Who answers: the headers say it."""
     receipt.target, receipt.tier = called.target.name, called.attempt.tier
     receipt.ttft_ms = called.attempt.started_ms + (called.attempt.ttft_ms or 0.0) + called.held_ms
 
 
-def note_end(request: Request, receipt: Receipt, called: Called) -> None:
+def note_end(request: Request, receipt: Receipt, called: CallResult) -> None:
     """How a stream ended.
 
     Raises:
@@ -132,7 +132,7 @@ def note_error(receipt: Receipt, error: FarthingError, request: Request | None =
         receipt.stop_reason = "error"
 
 
-def stop_reason(finish_reason: str | None, called: Called) -> str:
+def stop_reason(finish_reason: str | None, called: CallResult) -> str:
     """The provider's word, or the limit of ours that made it stop; `other` for what is no word."""
     if finish_reason == "length" and called.capped_by is not None:
         return f"limit:{called.capped_by}"

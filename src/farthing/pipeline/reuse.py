@@ -8,16 +8,16 @@ from farthing.brain.cache.flight import Flight, Follower
 from farthing.brain.cache.fresh import who_and_what
 from farthing.models import answers
 from farthing.models.broadcast import Broadcast
-from farthing.models.call import Called
+from farthing.models.call import CallResult
 from farthing.pipeline.optional import optional
-from farthing.pipeline.receipt_notes import note_end, note_hit, note_look
+from farthing.pipeline.receipt_notes import note_end, note_hit, note_lookup
 from farthing.pipeline.steps import Memory, Steps
 from farthing.protocols import (
     Confirmer,
     SemanticCache,
     Sink,
 )
-from farthing.types import Answer, CacheHit, Look, Receipt, Request, Traits
+from farthing.types import Answer, CacheHit, CacheLookup, Receipt, Request, Traits
 
 
 def recall(request: Request, memory: Memory, steps: Steps, receipt: Receipt) -> Request:
@@ -48,7 +48,7 @@ async def reuse(
     if isinstance(found, Flight):
         memory.flight, found = found, None
     if found is None and request.endpoint.semantic is not None:
-        found, memory.look = await reuse_similar(request, traits, steps, receipt)
+        found, memory.lookup = await reuse_similar(request, traits, steps, receipt)
     if found is None:
         return None
     served = serve_hit(request, found, steps, receipt)
@@ -122,25 +122,27 @@ async def follow(
 
 async def reuse_similar(
     request: Request, traits: Traits, steps: Steps, receipt: Receipt
-) -> tuple[CacheHit | None, Look | None]:
+) -> tuple[CacheHit | None, CacheLookup | None]:
     """Look for the answer to a question that asks the same in other words; the look is for `keep`."""
     if steps.semantic is None or steps.router.answers(request, traits):
         return None, None  # what the configuration says itself is not replaced by what was said to another
-    look = await optional("semantic", steps.semantic.look(request, receipt), None, steps, receipt)
-    if look is not None and look.unsure and steps.confirmer is not None:
-        await confirm(request, look, steps.confirmer, steps.semantic)
-    return note_look(receipt, look), look
+    lookup = await optional("semantic", steps.semantic.lookup(request, receipt), None, steps, receipt)
+    if lookup is not None and lookup.unsure and steps.confirmer is not None:
+        await confirm(request, lookup, steps.confirmer, steps.semantic)
+    return note_lookup(receipt, lookup), lookup
 
 
-async def confirm(request: Request, look: Look, confirmer: Confirmer, semantic: SemanticCache) -> None:
+async def confirm(
+    request: Request, lookup: CacheLookup, confirmer: Confirmer, semantic: SemanticCache
+) -> None:
     """Let a model say whether the stored answer may go out: in a time of its own, not the brain's, since the
     endpoint that wants this waits for a model either way."""
-    if look.proposal is not None and await confirmer.confirm(request, look.proposal):
-        await semantic.confirmed(look, request)
+    if lookup.candidate is not None and await confirmer.confirm(request, lookup.candidate):
+        await semantic.confirmed(lookup, request)
 
 
 async def keep(
-    request: Request, memory: Memory, called: Called, steps: Steps, receipt: Receipt
+    request: Request, memory: Memory, called: CallResult, steps: Steps, receipt: Receipt
 ) -> CacheHit | None:
     """Keep a complete answer for those who will ask the same or alike; None when it may not be given again.
     One that was doubted, and went out for want of a better, is shared with those who wait, not kept."""
@@ -149,12 +151,12 @@ async def keep(
         return None
     if "escalate" in receipt.skipped:
         return fresh
-    key, look = memory.key, memory.look
+    key, lookup = memory.key, memory.lookup
     if key is not None:
         keeping = steps.cache.store(key, fresh, ttl_s=request.endpoint.cache_ttl_s)
         await optional("store", keeping, None, steps, receipt)
-    if look is not None and steps.semantic is not None:
-        learning = steps.semantic.learn(look, request, fresh, receipt)
+    if lookup is not None and steps.semantic is not None:
+        learning = steps.semantic.store(lookup, request, fresh, receipt)
         await optional("learn", learning, None, steps, receipt)
     return fresh
 
@@ -168,13 +170,17 @@ async def let_go(memory: Memory) -> None:
         await flight.live.caught_up()
 
 
-def land(flight: Flight[Broadcast], fresh: CacheHit | None, receipt: Receipt) -> None:
-    """Give the answer to those who wait for it. Where the call went on for them after its own client had
-    left, its receipt says so as of any that leaves."""
-    flight.land(fresh)
-    if flight.orphaned and receipt.status == 200:
-        receipt.status = 499
-        receipt.stop_reason = receipt.error = "client_gone"
+def land(memory: Memory, steps: Steps, receipt: Receipt) -> None:
+    """Give the answer to those who wait for it, and remember who was given it. Where the call went on for
+    others after its own client had left, its receipt says so as of any that leaves."""
+    flight = memory.flight
+    if flight is not None:
+        flight.land(memory.fresh)
+        if flight.orphaned and receipt.status == 200:
+            receipt.status = 499
+            receipt.stop_reason = receipt.error = "client_gone"
+    if memory.asked is not None and receipt.status == 200:
+        steps.given.note(memory.asked)
 
 
 def serve_hit(request: Request, hit: CacheHit, steps: Steps, receipt: Receipt) -> Answer | None:

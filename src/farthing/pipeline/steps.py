@@ -5,10 +5,10 @@ from msgspec import Struct
 
 from farthing.brain.cache.flight import Flight, Flights
 from farthing.brain.cache.fresh import Given
-from farthing.escalate import Cascades
 from farthing.models.broadcast import Broadcast
 from farthing.models.call import Caller
-from farthing.models.money import Money
+from farthing.models.pricing.money import Money
+from farthing.pipeline.cascade import Cascades
 from farthing.protocols import (
     Classifier,
     Confirmer,
@@ -20,11 +20,11 @@ from farthing.protocols import (
     Router,
     SemanticCache,
 )
-from farthing.types import CacheHit, Look
+from farthing.types import CacheHit, CacheLookup
 
 
 class Steps(Struct, frozen=True, kw_only=True):
-    """The implementations one configuration chose. Built by `app.py`, replaced whole by a reload."""
+    """The implementations one configuration chose. Built by `wiring`, replaced whole by a reload."""
 
     guardrails: tuple[Guardrail, ...]
     classifier: Classifier
@@ -62,6 +62,6 @@ class Memory(Struct):
     """Who asks for what (`who_and_what`)."""
     flight: Flight[Broadcast] | None = None
     """The shared call that it leads."""
-    look: Look | None = None
+    lookup: CacheLookup | None = None
     fresh: CacheHit | None = None
     """What it has for those who wait for the same."""

@@ -15,7 +15,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
-from farthing.turn import Waits
+from farthing.runtime.loop_batch import Waiter
 from farthing.types import CacheHit
 
 
@@ -109,7 +109,7 @@ class Flight(Generic[L]):
             self._cancel()
 
 
-class Follower(Waits, Generic[L]):
+class Follower(Waiter, Generic[L]):
     """One who waits for another's call. It must `leave` on every path."""
 
     __slots__ = ("_flight", "_hit", "_landed", "sees")

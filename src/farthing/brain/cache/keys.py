@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from farthing.brain.phrase import normalised
 from farthing.config import EndpointCacheConfig
+from farthing.text.phrase import normalised
 from farthing.types import Json, Request
 
 # Fields of the body that cannot change the text of an answer. Every other name, known or not, is part

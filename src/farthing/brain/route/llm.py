@@ -12,9 +12,9 @@ from typing import Literal
 
 from msgspec import Struct
 
+from farthing.brain.route.estimates import TargetEstimates
+from farthing.brain.route.gate import Arm, PolicyGate, Scored
 from farthing.brain.route.objective import Aim, Option, choose
-from farthing.brain.route.outlook import Outlook
-from farthing.brain.route.promise import Arm, Promise, Scored
 from farthing.brain.route.rules import RulesRouter
 from farthing.protocols import RouteAdvisor
 from farthing.types import Request, Route, Traits, replace
@@ -43,15 +43,15 @@ class LlmRouter:
         rules: RulesRouter,
         advisor: RouteAdvisor,
         *,
-        outlook: Outlook,
-        promise: Promise,
+        estimates: TargetEstimates,
+        gate: PolicyGate,
         question: Question,
     ) -> None:
-        """The cheap and the default tier are those of `promise`; scores go by its name."""
+        """The cheap and the default tier are those of `gate`; scores go by its name."""
         self._rules = rules
         self._advisor = advisor
-        self._outlook = outlook
-        self.promise = promise
+        self._estimates = estimates
+        self.gate = gate
         self._question = question
         self.wait_s = question.wait_s
 
@@ -71,9 +71,9 @@ class LlmRouter:
 
     def decide(self, request: Request, traits: Traits, easy: float | None) -> Route:
         """The route of an undecided request, of which the model says that it is `easy`."""
-        arm = self.promise.arm(request)
+        arm = self.gate.arm(request)
         route = self._unadvised(arm, traits) if easy is None else self._advised(arm, request, traits, easy)
-        self._outlook.remember(request, traits, route)
+        self._estimates.remember(request, traits, route)
         return route
 
     def fallback(self, request: Request) -> Route:
@@ -90,8 +90,8 @@ class LlmRouter:
 
     def _advised(self, arm: Arm, request: Request, traits: Traits, easy: float) -> Route:
         asked = self._question
-        expensive = self._outlook.option(arm.expensive, 1.0, request, traits)
-        cheap = self._outlook.option(arm.cheap, easy, request, traits)
+        expensive = self._estimates.option(arm.expensive, 1.0, request, traits)
+        cheap = self._estimates.option(arm.cheap, easy, request, traits)
         if cheap.cost_nusd is None:  # prices do not tell: the operator's word that it is the cheap one does
             expensive = replace(expensive, cost_nusd=None)
         aim = Aim(
@@ -106,9 +106,7 @@ class LlmRouter:
             return choice.option.name, f"{said}; {choice.option.name} answers, {choice.how}{choice.without}"
 
         scored = Scored(score=easy, cheap=cheap, expensive=expensive, aim=aim)
-        return self.promise.route(
-            arm, request, traits, scored, to_tier=self._rules.to_tier, otherwise=otherwise
-        )
+        return self.gate.route(arm, request, traits, scored, to_tier=self._rules.to_tier, otherwise=otherwise)
 
     def _unadvised(self, arm: Arm, traits: Traits) -> Route:
         """What was not scored goes where what is hard goes, under a policy and without."""

@@ -19,11 +19,11 @@ from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
-from farthing.brain.phrase import normalised
 from farthing.brain.route.expression import Expression
 from farthing.brain.route.unknown import unknown, unknown_model
 from farthing.config import AUTO, ENDPOINT_PREFIX, DirectConfig, RuleConfig, meanings
 from farthing.errors import ConfigError, UnknownModel
+from farthing.text.phrase import normalised
 from farthing.types import Request, Route, Target, Traits, replace
 
 PINNED = "pinned: the client named the model"

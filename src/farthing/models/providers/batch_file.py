@@ -11,9 +11,9 @@ import msgspec
 from msgspec import Raw, Struct
 
 from farthing.errors import ProviderError, ProviderTimeout, ProviderUnavailable
-from farthing.models.lenient_json import NULL
 from farthing.models.providers.openai import OpenAIProvider, WholeReply
 from farthing.models.providers.usage import UsageForm, read_usage
+from farthing.text.lenient_json import NULL
 from farthing.types import Usage
 
 ENDPOINT = "/v1/chat/completions"

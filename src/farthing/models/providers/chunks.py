@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from farthing.models.lenient_json import NULL, any_json
 from farthing.models.providers.failures import has_words
+from farthing.text.lenient_json import NULL, any_json
 from farthing.types import Json
 
 MEANINGFUL = (

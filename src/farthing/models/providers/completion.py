@@ -10,7 +10,7 @@ of tools are kept apart where a provider numbers them wrongly or not at all.
 from collections.abc import Sequence
 from typing import Any
 
-from farthing.models.lenient_json import NotJson, read_json, write_json
+from farthing.text.lenient_json import NotJson, read_json, write_json
 from farthing.types import Json, Usage
 
 FIRST_SAID = frozenset({"id", "created", "model", "object"})

@@ -18,9 +18,9 @@ from farthing.errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
-from farthing.models.lenient_json import NotJson, read_json, write_json
 from farthing.models.transport.connection import header
-from farthing.redact import NO_SECRETS, Redactor
+from farthing.runtime.redact import NO_SECRETS, Redactor
+from farthing.text.lenient_json import NotJson, read_json, write_json
 from farthing.types import Json
 
 WORDS_CHARS_MAX = 2_000

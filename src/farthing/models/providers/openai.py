@@ -14,7 +14,6 @@ from msgspec import Raw, Struct
 
 from farthing import __version__
 from farthing.errors import ProviderError, ProviderUnavailable
-from farthing.models.lenient_json import BOM, NULL, NotJson, read_json, write_json
 from farthing.models.providers import failures
 from farthing.models.providers.chunks import finish_of
 from farthing.models.providers.completion import NotChunks, assemble
@@ -23,7 +22,8 @@ from farthing.models.providers.sse import BadStream, EventReader, ProviderSaid
 from farthing.models.providers.usage import UNSAID, Ordinary, UsageForm, of_ordinary, read_usage
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
-from farthing.redact import Redactor
+from farthing.runtime.redact import Redactor
+from farthing.text.lenient_json import BOM, NULL, NotJson, read_json, write_json
 from farthing.types import Json, Operation, Prompt, Target, Usage
 
 PATHS: dict[Operation, str] = {"chat": "/chat/completions", "embeddings": "/embeddings"}

@@ -5,9 +5,9 @@ from typing import Any
 
 import msgspec
 
-from farthing.models.lenient_json import any_json
 from farthing.models.providers.failures import has_words
 from farthing.models.providers.usage import states_nought
+from farthing.text.lenient_json import any_json
 from farthing.types import Json
 
 REASONING = ("reasoning_content", "reasoning", "thinking", "reasoning_details", "thinking_blocks")

@@ -18,7 +18,6 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from farthing.models.lenient_json import BOM, NULL, NotJson, any_json, read_json, write_json
 from farthing.models.providers import failures
 from farthing.models.providers.chunks import (
     ChunkChoice,
@@ -33,6 +32,7 @@ from farthing.models.providers.completion import NotChunks, explode
 from farthing.models.providers.failures import is_error
 from farthing.models.providers.shown import chars_in, cites, said_chars
 from farthing.models.providers.usage import UNSAID, UsageForm, read_usage, states_nought
+from farthing.text.lenient_json import BOM, NULL, NotJson, any_json, read_json, write_json
 from farthing.types import Json, Usage
 
 DONE = b"data: [DONE]\n\n"

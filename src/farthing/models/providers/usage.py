@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from farthing.models.lenient_json import any_json
+from farthing.text.lenient_json import any_json
 from farthing.types import Operation, Usage, replace
 
 TOKENS_MAX = 1_000_000_000  # of one call; more is no count

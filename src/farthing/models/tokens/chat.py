@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from farthing.media import measure
 from farthing.protocols import TokenCounter
+from farthing.text.media import measure
 from farthing.types import Json
 
 MESSAGE_TOKENS = 3

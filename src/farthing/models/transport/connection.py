@@ -13,7 +13,7 @@ import httptools
 
 from farthing.errors import ProviderError, ProviderUnavailable
 from farthing.models.transport.unpack import UnpackedStream, Unpacker, is_plain, unpacked
-from farthing.turn import Waits
+from farthing.runtime.loop_batch import Waiter
 
 HEAD_BYTES_MAX = 65_536  # a reply's headers; also anything else that is neither headers nor body
 PACE_S = 0.004
@@ -41,7 +41,7 @@ class Owner(Protocol):
         """Let it read again after a while."""
 
 
-class Http1Exchange(Waits):
+class Http1Exchange(Waiter):
     """One request and its reply. See `protocols.Exchange`."""
 
     # Most exchanges never change these, and setting them costs more than all else a new one does.

@@ -25,7 +25,7 @@ import ssl
 import time
 from collections import deque
 
-from farthing.config.proxy import authority
+from farthing.config.settings.proxy import authority
 from farthing.errors import ProviderBusy, ProviderError, ProviderTimeout, ProviderUnavailable
 from farthing.models.transport.connection import PACE_S, Connection, Http1Exchange
 from farthing.models.transport.dial import Dialler
@@ -33,7 +33,7 @@ from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.redirect import redirected
 from farthing.models.transport.trust import certificate_refused, no_tls
 from farthing.models.transport.tunnel import Handshake, refusal
-from farthing.turn import Turn, in_task
+from farthing.runtime.loop_batch import LoopBatch, in_task
 
 SWEEP_S = 0.02  # P4 allows 50 ms past a time limit
 IDLE_S = 55.0  # shorter than the 60 s after which most load balancers drop a connection
@@ -306,7 +306,7 @@ class Sweep:
 class Http1Transport:
     """See `protocols.Transport`. One for each event loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, turn: Turn) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, turn: LoopBatch) -> None:
         self._loop = loop
         self._turn = turn
         self._sweep = Sweep(loop)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from farthing.config.proxy import Proxy, authority
+from farthing.config.settings.proxy import Proxy, authority
 from farthing.errors import ConfigError
 from farthing.models.transport.trust import client_context
 

@@ -7,12 +7,12 @@ the same request there. Anywhere else it is not, because the request carries a k
 from collections.abc import Iterator, Mapping
 from urllib.parse import urljoin, urlsplit
 
-from farthing.config.proxy import authority
-from farthing.config.upstream import ENDINGS, NEVER_PASSED
+from farthing.config.settings.providers import ENDINGS, NEVER_PASSED
+from farthing.config.settings.proxy import authority
 from farthing.errors import ProviderRejected
 from farthing.models.transport.connection import header
 from farthing.models.transport.origin import HttpOrigin
-from farthing.redact import Redactor
+from farthing.runtime.redact import Redactor
 
 SAME_REQUEST = (307, 308)
 

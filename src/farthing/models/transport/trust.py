@@ -4,7 +4,7 @@ import ssl
 from collections.abc import Mapping
 from pathlib import Path
 
-from farthing.config.upstream import no_password
+from farthing.config.settings.providers import no_password
 
 UNKNOWN_AUTHORITY = frozenset({2, 18, 19, 20, 21})
 """OpenSSL's codes for a chain that ends in nobody who is trusted (X509_V_ERR_…)."""

@@ -4,20 +4,20 @@ import asyncio
 import re
 from typing import cast
 
-from farthing.config.proxy import Proxy, authority
+from farthing.config.settings.proxy import Proxy, authority
 from farthing.errors import ProviderUnavailable
-from farthing.turn import Waits
+from farthing.runtime.loop_batch import Waiter
 
 REPLY_BYTES_MAX = 16_384
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})(?: ([^\r\n]*))?\r?\n")
 _END = re.compile(rb"\r?\n\r?\n")
 
 
-class Handshake(asyncio.Protocol, Waits):
+class Handshake(asyncio.Protocol, Waiter):
     """The proxy's side of one tunnel until it is open."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        Waits.__init__(self, loop)
+        Waiter.__init__(self, loop)
         self.transport: asyncio.Transport | None = None
         self.is_open = False
         """What follows is between us and the origin."""

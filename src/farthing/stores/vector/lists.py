@@ -16,7 +16,7 @@ from numkong import cdist
 from farthing.stores.vector.centres import CENTRE_BYTES, Centres
 from farthing.stores.vector.codes import Code, Codes, encode, inverse_length
 from farthing.stores.vector.gradual import GradualDict
-from farthing.stores.vector.halves import halves
+from farthing.stores.vector.split import halves
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

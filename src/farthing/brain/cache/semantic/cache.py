@@ -17,18 +17,28 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import Struct
 
-from farthing.brain.cache.semantic import said
 from farthing.brain.cache.semantic.adapt import adapt, needs_adapting
-from farthing.brain.cache.semantic.entries import Entry, Head, entry_id, entry_key
-from farthing.brain.cache.semantic.fit import unfit_answer, unfit_question
-from farthing.brain.cache.semantic.holdings import Holdings
+from farthing.brain.cache.semantic.cacheability import unfit_answer, unfit_question
 from farthing.brain.cache.semantic.scope import Scopes
+from farthing.brain.cache.semantic.store.entries import Entry, Head, entry_id, entry_key
+from farthing.brain.cache.semantic.store.state import SemanticCacheState
+from farthing.brain.cache.semantic.store.vector_codec import narrowed, widened
 from farthing.brain.cache.semantic.terms import in_language, is_watched, under
-from farthing.brain.cache.semantic.written import narrowed, widened
-from farthing.brain.phrase import normalised
 from farthing.errors import StoreError
-from farthing.protocols import AnswerJudge, HitBound, Verifier
-from farthing.types import CacheHit, Comparison, Look, Proposal, Receipt, Request, Semantics, Verdict, replace
+from farthing.protocols import AnswerJudge, HitMonitor, Verifier
+from farthing.text import answer_text
+from farthing.text.phrase import normalised
+from farthing.types import (
+    CacheHit,
+    CacheLookup,
+    Comparison,
+    HitCandidate,
+    Receipt,
+    Request,
+    Semantics,
+    Verdict,
+    replace,
+)
 
 if TYPE_CHECKING:
     from farthing.protocols import Vectors
@@ -70,18 +80,18 @@ class SemanticAnswers:
 
     def __init__(
         self,
-        holdings: Holdings,
+        cache_state: SemanticCacheState,
         *,
         scopes: Scopes,
         verifier: Verifier,
-        bound: HitBound,
+        bound: HitMonitor,
         limits: Limits,
         draw: Callable[[], float],
         judge: AnswerJudge | None = None,
         clock: Callable[[], float] = time.time,
         nusd_of: Callable[[int], int] | None = None,
     ) -> None:
-        self._holdings = holdings
+        self._cache_state = cache_state
         self._scopes = scopes
         self._verifier = verifier
         self._bound = bound
@@ -95,29 +105,29 @@ class SemanticAnswers:
 
     # -- before a call --------------------------------------------------------------------------------
 
-    async def look(self, request: Request, receipt: Receipt) -> Look | None:
+    async def lookup(self, request: Request, receipt: Receipt) -> CacheLookup | None:
         terms = request.endpoint.semantic
-        if terms is None or not self._holdings.ready:
+        if terms is None or not self._cache_state.ready:
             return None
         scope = self._scopes.scope(request, receipt.language)
         if scope is None or unfit_question(scope.question, terms) is not None:
             return None
         if _counts(request):
-            self._holdings.asked(scope.partition, normalised(scope.question), request)
+            self._cache_state.asked(scope.partition, normalised(scope.question), request)
         vectors, unread = await self._embed(scope.question, receipt)
         if unread[0]:
             return None  # what the vector does not say may be what differs
         terms = in_language(terms, scope.language)
-        look = Look(
+        lookup = CacheLookup(
             partition=scope.partition,
             question=scope.question,
             vector=vectors[0],
             language=scope.language,
         )
-        best = await self._best(look, request, terms)
+        best = await self._best(lookup, request, terms)
         if best is not None:
-            await self._propose(look, best, request, terms)
-        return look
+            await self._propose(lookup, best, request, terms)
+        return lookup
 
     async def _embed(self, question: str, receipt: Receipt) -> "tuple[Vectors, Sequence[bool]]":
         """The vector of `question`, paid for: also where nobody waits for it any more, since a remote model
@@ -129,23 +139,23 @@ class SemanticAnswers:
         owed_nusd = 0 if self._nusd_of is None else self._nusd_of(len(question))
         receipt.embedding_nusd += owed_nusd
         try:
-            return await self._holdings.embedder.embed([question])
+            return await self._cache_state.embedder.embed([question])
         except StoreError:
             receipt.embedding_nusd -= owed_nusd
             raise
 
-    async def _best(self, look: Look, request: Request, terms: Semantics) -> _Candidate | None:
+    async def _best(self, lookup: CacheLookup, request: Request, terms: Semantics) -> _Candidate | None:
         limits = self._limits
-        near = await self._holdings.near(
-            look.partition, look.vector, limits.candidates_max, limits.cosine_min
+        near = await self._cache_state.near(
+            lookup.partition, lookup.vector, limits.candidates_max, limits.cosine_min
         )
         near = [(kept, cosine) for head, cosine in near if (kept := self._current(head, request)) is not None]
         if not near:
             return None
-        first = await self._candidate(look, *near[0], terms)
+        first = await self._candidate(lookup, *near[0], terms)
         if len(near) == 1 or (first.head.trust == "fresh" and first.verdict.probability >= SURE):
             return first
-        others = await asyncio.gather(*(self._candidate(look, *one, terms) for one in near[1:]))
+        others = await asyncio.gather(*(self._candidate(lookup, *one, terms) for one in near[1:]))
         return max((first, *others), key=lambda c: (c.head.trust == "fresh", c.verdict.probability))
 
     def _current(self, head: Head, request: Request) -> Head | None:
@@ -154,91 +164,95 @@ class SemanticAnswers:
         if not _is_superseded(head.documents, request.documents):
             return head
         if request.endpoint.name not in self._limits.check:
-            self._holdings.judge(head.key, agrees=False, keep_doubted=False)
+            self._cache_state.judge(head.key, agrees=False, keep_doubted=False)
             return None
         if head.trust == "fresh":
-            self._holdings.doubt(head.key)
+            self._cache_state.doubt(head.key)
         doubted: Head = replace(head, trust="doubted")
         return doubted
 
-    async def _candidate(self, look: Look, head: Head, cosine: float, terms: Semantics) -> _Candidate:
-        asked, stored, adapted = look.question, head.question, None
+    async def _candidate(
+        self, lookup: CacheLookup, head: Head, cosine: float, terms: Semantics
+    ) -> _Candidate:
+        asked, stored, adapted = lookup.question, head.question, None
         if terms.adapt and needs_adapting(asked, stored, terms.adapt):
-            answer = await self._holdings.shelf.answer(head.key)
-            text = None if answer is None else said.text_of(answer[0])
+            answer = await self._cache_state.entry_store.answer(head.key)
+            text = None if answer is None else answer_text.text_of(answer[0])
             filled = None if text is None else adapt(asked, stored, text, terms.adapt)
             if answer is not None and filled is not None:
-                adapted = said.with_text(answer[0], filled.answer)
+                adapted = answer_text.with_text(answer[0], filled.answer)
             if filled is None or adapted is None:
                 return _Candidate(
                     head, cosine, Verdict(outcome="miss", probability=0.0, reason="no template")
                 )
             asked, stored = filled.asked, filled.stored
         verdict = await self._verifier.verify(
-            asked, stored, look.vector, widened(head.vector), language=look.language
+            asked, stored, lookup.vector, widened(head.vector), language=lookup.language
         )
         return _Candidate(head, cosine, under(verdict, terms), adapted)
 
-    async def _propose(self, look: Look, best: _Candidate, request: Request, terms: Semantics) -> None:
-        """Put the best candidate into `look`, with its answer as it is at this moment, and decide."""
-        found = await self._holdings.shelf.answer(best.head.key)
+    async def _propose(
+        self, lookup: CacheLookup, best: _Candidate, request: Request, terms: Semantics
+    ) -> None:
+        """Put the best candidate into `lookup`, with its answer as it is at this moment, and decide."""
+        found = await self._cache_state.entry_store.answer(best.head.key)
         if found is None:
             return  # it went between the two reads
         stored, trust = found
         verdict = best.verdict
         if "doubted" in (trust, best.head.trust):
-            look.doubted = verdict.outcome == "serve"
+            lookup.doubted = verdict.outcome == "serve"
             verdict = replace(verdict, outcome="miss", reason="doubted until a fresh answer agrees")
         hit = best.adapted or stored
-        look.proposal = Proposal(
+        lookup.candidate = HitCandidate(
             entry=entry_id(best.head.key),
             question=best.head.question,
             hit=replace(hit, kind="semantic", similarity=best.cosine),
             verdict=verdict,
         )
-        if verdict.outcome == "miss" or not self._may_serve(look, request, terms):
+        if verdict.outcome == "miss" or not self._may_serve(lookup, request, terms):
             return
         if verdict.outcome == "abstain":
-            look.unsure = True
+            lookup.unsure = True
             return
-        self._serve(look, terms)
+        self._serve(lookup, terms)
 
-    async def confirmed(self, look: Look, request: Request) -> None:
-        terms, proposal = request.endpoint.semantic, look.proposal
-        if not look.unsure or terms is None or proposal is None or not await self._still_there(proposal):
+    async def confirmed(self, lookup: CacheLookup, request: Request) -> None:
+        terms, candidate = request.endpoint.semantic, lookup.candidate
+        if not lookup.unsure or terms is None or candidate is None or not await self._still_there(candidate):
             return
-        verdict = replace(proposal.verdict, outcome="serve", reason="confirmed by a model")
-        look.proposal = replace(proposal, verdict=verdict)
-        look.unsure, look.confirmed = False, True
-        self._serve(look, terms)
+        verdict = replace(candidate.verdict, outcome="serve", reason="confirmed by a model")
+        lookup.candidate = replace(candidate, verdict=verdict)
+        lookup.unsure, lookup.confirmed = False, True
+        self._serve(lookup, terms)
 
-    async def _still_there(self, proposal: Proposal) -> bool:
+    async def _still_there(self, candidate: HitCandidate) -> bool:
         """Whether it was neither dropped nor doubted while a model was asked about it."""
-        key = entry_key(proposal.entry)
+        key = entry_key(candidate.entry)
         try:
-            found = None if key is None else await self._holdings.shelf.answer(key)
+            found = None if key is None else await self._cache_state.entry_store.answer(key)
         except StoreError as error:
             log.warning("semantic cache: a confirmed answer is not served: %s", error)
             return False
         return found is not None and found[1] == "fresh"
 
-    def _serve(self, look: Look, terms: Semantics) -> None:
+    def _serve(self, lookup: CacheLookup, terms: Semantics) -> None:
         """Serve the proposal, unless it is drawn for an audit."""
-        assert look.proposal is not None, "there is something to serve"
-        key = entry_key(look.proposal.entry)
+        assert lookup.candidate is not None, "there is something to serve"
+        key = entry_key(lookup.candidate.entry)
         if self._draw() < terms.audit_share:
-            look.audited = True
+            lookup.audited = True
         elif key is not None:
-            look.serves = True
-            self._holdings.hit(key)
+            lookup.serves = True
+            self._cache_state.hit(key)
 
-    def _may_serve(self, look: Look, request: Request, terms: Semantics) -> bool:
+    def _may_serve(self, lookup: CacheLookup, request: Request, terms: Semantics) -> bool:
         return (
             terms.mode == "on"
             and terms.threshold is not None
             and request.endpoint.cache_exact != "refresh"
-            and self._is_certified(request.endpoint.name, look.language, terms)
-            and self._bound.allows(request.endpoint.name, look.partition)
+            and self._is_certified(request.endpoint.name, lookup.language, terms)
+            and self._bound.allows(request.endpoint.name, lookup.partition)
         )
 
     def _is_certified(self, endpoint: str, language: str, terms: Semantics) -> bool:
@@ -257,31 +271,31 @@ class SemanticAnswers:
 
     # -- after a call ---------------------------------------------------------------------------------
 
-    async def learn(self, look: Look, request: Request, fresh: CacheHit, receipt: Receipt) -> None:
+    async def store(self, lookup: CacheLookup, request: Request, fresh: CacheHit, receipt: Receipt) -> None:
         terms = request.endpoint.semantic
         if terms is None:
             return
-        self._refreshed(look, receipt)
-        proposal = look.proposal
-        if proposal is not None and _compares(look, proposal):
-            read = await _aside(len(fresh.body) + len(proposal.hit.body), _beside, fresh, proposal.hit)
+        self._refreshed(lookup, receipt)
+        candidate = lookup.candidate
+        if candidate is not None and _compares(lookup, candidate):
+            read = await _aside(len(fresh.body) + len(candidate.hit.body), _beside, fresh, candidate.hit)
             if read is None:
                 return  # no text to keep
-            agrees = self._compare(look, proposal, read, request, receipt, terms)
-            if agrees and not _asked_anew(request, proposal, look):
+            agrees = self._compare(lookup, candidate, read, request, receipt, terms)
+            if agrees and not _asked_anew(request, candidate, lookup):
                 return  # what is kept says the same
         size = len(fresh.body) + len(fresh.usage_event or b"")
         if size <= self._limits.answer_bytes_max and not receipt.stop_reason.startswith("limit:"):
             language = receipt.language
-            self._holdings.queue(
-                lambda: self._keep(look, request, fresh, language, terms),
+            self._cache_state.queue(
+                lambda: self._keep(lookup, request, fresh, language, terms),
                 size_bytes=size + request.prompt_chars,
             )
 
     def _compare(
         self,
-        look: Look,
-        proposal: Proposal,
+        lookup: CacheLookup,
+        candidate: HitCandidate,
         read: "_Beside",
         request: Request,
         receipt: Receipt,
@@ -289,16 +303,16 @@ class SemanticAnswers:
     ) -> bool | None:
         """Act on what the comparison of the fresh answer with the proposal says. None: a judge has to say, or
         had no room."""
-        would_serve = proposal.verdict.outcome == "serve"
-        counts = would_serve and _counts(request) and is_watched(terms, look.language)
+        would_serve = candidate.verdict.outcome == "serve"
+        counts = would_serve and _counts(request) and is_watched(terms, lookup.language)
         comparison = Comparison(
-            entry=proposal.entry,
-            partition=look.partition,
+            entry=candidate.entry,
+            partition=lookup.partition,
             tenant=request.tenant,
             endpoint=request.endpoint.name,
             request_id=request.id,
-            asked=look.question,
-            stored_question=proposal.question,
+            asked=lookup.question,
+            stored_question=candidate.question,
             fresh=read.fresh,
             stored=read.stored,
             counts=counts,
@@ -328,7 +342,7 @@ class SemanticAnswers:
             self._bound.note(comparison.endpoint, comparison.partition, not agrees, audit=audit)
         key = entry_key(comparison.entry)
         if key is not None:
-            self._holdings.judge(
+            self._cache_state.judge(
                 key,
                 agrees=agrees,
                 keep_doubted=comparison.endpoint in self._limits.check,
@@ -339,36 +353,36 @@ class SemanticAnswers:
         """Take a judge's word on a comparison that was handed to it."""
         self._conclude(comparison, agrees=agrees, audit=comparison.request_id)
 
-    def _refreshed(self, look: Look, receipt: Receipt) -> None:
+    def _refreshed(self, lookup: CacheLookup, receipt: Receipt) -> None:
         """An entry asked again that lies where nobody looks any more, as under older documents, has its fresh
         answer somewhere else now."""
         key = entry_key(receipt.about) if receipt.purpose == "refresh" else None
-        if key is not None and (look.proposal is None or look.proposal.entry != receipt.about):
-            self._holdings.judge(key, agrees=False, keep_doubted=False)
+        if key is not None and (lookup.candidate is None or lookup.candidate.entry != receipt.about):
+            self._cache_state.judge(key, agrees=False, keep_doubted=False)
 
     async def _keep(
-        self, look: Look, request: Request, fresh: CacheHit, language: str, terms: Semantics
+        self, lookup: CacheLookup, request: Request, fresh: CacheHit, language: str, terms: Semantics
     ) -> None:
         """Keep a fresh answer, behind the request, where it is fit to be given again.
 
         Raises:
             StoreError: it could not be written.
         """
-        if not await _aside(len(fresh.body), _is_fit, fresh, look.question, terms):
+        if not await _aside(len(fresh.body), _is_fit, fresh, lookup.question, terms):
             return
         now_s = self._clock()
         entry = Entry(
-            partition=look.partition,
-            question=look.question,
-            normalised=normalised(look.question),
-            vector=narrowed(look.vector),
+            partition=lookup.partition,
+            question=lookup.question,
+            normalised=normalised(lookup.question),
+            vector=narrowed(lookup.vector),
             answer=fresh,
             endpoint=request.endpoint.name,
             tenant=request.tenant.name,
             language=language,
             target=fresh.target,
             policy=self._scopes.policy(request.endpoint.name),
-            embedder=self._holdings.embedder.name,
+            embedder=self._cache_state.embedder.name,
             documents_version=terms.documents,
             documents=tuple(document_of(said) for said in request.documents),
             tags=terms.tags,
@@ -377,7 +391,7 @@ class SemanticAnswers:
             request_id=request.id,
             user=request.user,
         )
-        await self._holdings.keep(entry, request, per_user_hour_max=self._limits.kept_per_user_hour_max)
+        await self._cache_state.keep(entry, request, per_user_hour_max=self._limits.kept_per_user_hour_max)
 
 
 def _counts(request: Request) -> bool:
@@ -385,9 +399,9 @@ def _counts(request: Request) -> bool:
     return terms is not None and terms.counted and request.endpoint.cache_exact != "refresh"
 
 
-def _asked_anew(request: Request, proposal: Proposal, look: Look) -> bool:
+def _asked_anew(request: Request, candidate: HitCandidate, lookup: CacheLookup) -> bool:
     """Whether the very question was asked for a fresh answer, which then takes the place of the old one."""
-    same = normalised(proposal.question) == normalised(look.question)
+    same = normalised(candidate.question) == normalised(lookup.question)
     return same and request.endpoint.cache_exact == "refresh"
 
 
@@ -408,21 +422,21 @@ class _Beside(Struct, frozen=True):
 
 def _beside(fresh: CacheHit, stored: CacheHit) -> _Beside | None:
     """None: the fresh answer is not one plain text."""
-    text = said.text_of(fresh)
+    text = answer_text.text_of(fresh)
     if text is None:
         return None
-    before = said.text_of(stored) or ""
-    return _Beside(text, before, said.agree(text, before))
+    before = answer_text.text_of(stored) or ""
+    return _Beside(text, before, answer_text.agree(text, before))
 
 
 def _is_fit(fresh: CacheHit, question: str, terms: Semantics) -> bool:
-    text = said.text_of(fresh)
+    text = answer_text.text_of(fresh)
     return text is not None and unfit_answer(text, question, terms) is None
 
 
-def _compares(look: Look, proposal: Proposal) -> bool:
+def _compares(lookup: CacheLookup, candidate: HitCandidate) -> bool:
     """Whether the proposal would have been served, or waits for trust; and was not served after all."""
-    return not look.serves and (look.doubted or proposal.verdict.outcome == "serve")
+    return not lookup.serves and (lookup.doubted or candidate.verdict.outcome == "serve")
 
 
 def _is_superseded(documents: tuple[tuple[str, str], ...], named: tuple[str, ...]) -> bool:

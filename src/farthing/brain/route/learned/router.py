@@ -10,16 +10,16 @@ from typing import Literal
 
 from msgspec import Struct
 
+from farthing.brain.route.estimates import Knowledge, TargetEstimates
+from farthing.brain.route.gate import Arm, GateContext, PolicyGate, Scored, cheap_and_expensive
 from farthing.brain.route.learned.features import Floats, excerpt, read
 from farthing.brain.route.learned.model import RouteModel
 from farthing.brain.route.llm import Second, shifted
 from farthing.brain.route.objective import Aim, Option, cheap_score, choose
-from farthing.brain.route.outlook import Knowledge, Outlook
-from farthing.brain.route.policies import Policies
-from farthing.brain.route.promise import Arm, Grounds, Promise, Scored, cheap_and_expensive
 from farthing.brain.route.rules import RulesRouter
-from farthing.brain.route.watch import RouteWatch
 from farthing.errors import ConfigError
+from farthing.guarantees.monitor.routing import RouteMonitor
+from farthing.guarantees.policy.applied import Policies
 from farthing.protocols import Embedder
 from farthing.types import Request, Route, Traits, replace
 
@@ -78,13 +78,13 @@ class LearnedRouter:
         self._model = model
         self._embedder = embedder if model.space.embeds else None
         self._aims = aims or Aims()
-        self._outlook = Outlook(rules, knowledge, clock=clock)
+        self._estimates = TargetEstimates(rules, knowledge, clock=clock)
         self._columns = _columns(rules, model)
         second = self._aims.second
         self.wait_s = 0.0 if second is None else second.wait_s
-        self.promise = Promise(
-            policies or Policies(None, RouteWatch()),
-            Grounds(
+        self.gate = PolicyGate(
+            policies or Policies(None, RouteMonitor()),
+            GateContext(
                 router=self._aims.name(name or f"learned/{model.about.data}"),
                 tiers={tier: rules.tiers[tier][0].name for tier in self._columns},
                 pair=cheap_and_expensive(rules.tiers, rules.default_tier, self._columns),
@@ -121,9 +121,7 @@ class LearnedRouter:
 
     def decide(self, request: Request, traits: Traits, vector: Floats | None) -> Route:
         """The route of an undecided request, of whose text `vector` is the embedding. Asks nobody."""
-        return self._decided(
-            self.promise.arm(request), request, traits, self._options(request, traits, vector)
-        )
+        return self._decided(self.gate.arm(request), request, traits, self._options(request, traits, vector))
 
     async def _seconded(
         self, request: Request, traits: Traits, vector: Floats | None, second: Second
@@ -131,7 +129,7 @@ class LearnedRouter:
         """As `decide`, with a second opinion where the cheap tier's score is near the configured floor. (Not
         a certificate's: what the score is must not depend on what is promised of it.)"""
         options = self._options(request, traits, vector)
-        arm = self.promise.arm(request)
+        arm = self.gate.arm(request)
         cheap = options.get(arm.cheap)
         if cheap is None:
             return self._decided(arm, request, traits, options)
@@ -148,7 +146,7 @@ class LearnedRouter:
     def _options(self, request: Request, traits: Traits, vector: Floats | None) -> dict[str, Option]:
         probabilities = self._model.one(read(request.text), vector)
         return {
-            tier: self._outlook.option(tier, probabilities[column], request, traits)
+            tier: self._estimates.option(tier, probabilities[column], request, traits)
             for tier, column in self._columns.items()
         }
 
@@ -170,15 +168,15 @@ class LearnedRouter:
             cheap, expensive = options[arm.cheap], options[arm.expensive]
             score = cheap_score(cheap, expensive)
             scored = Scored(score=score, cheap=cheap, expensive=expensive, aim=aim)
-            route = self.promise.route(
+            route = self.gate.route(
                 arm, request, traits, scored, to_tier=self._rules.to_tier, otherwise=otherwise
             )
         elif arm.refused:
-            route = self.promise.refused(arm, self._rules.fallback(request))
+            route = self.gate.refused(arm, self._rules.fallback(request))
         else:
             tier, reason = otherwise()
             route = replace(self._rules.to_tier(tier, traits), reason=reason, policy=arm.label)
-        self._outlook.remember(request, traits, route)
+        self._estimates.remember(request, traits, route)
         return route
 
     def fallback(self, request: Request) -> Route:

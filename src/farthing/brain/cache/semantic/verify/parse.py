@@ -20,7 +20,7 @@ from farthing.brain.cache.semantic.verify.words import (
     UNIT_BARE,
     UNITS,
 )
-from farthing.composed import composed
+from farthing.text.unicode_normalize import composed
 
 _TOKEN = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+(?:'[^\W\d_]+)?|[%$€£¥₹]|[?!.;]|[+#]+|<=?|>=?|=")
 _NOT_TEXT = frozenset("?!.;")

@@ -21,7 +21,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from farthing.brain.cache.semantic.verify.words import CASED
-from farthing.composed import composed
+from farthing.text.unicode_normalize import composed
 
 _SAME = str.maketrans(
     {

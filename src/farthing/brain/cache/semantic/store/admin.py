@@ -1,0 +1,30 @@
+"""What an operator may do with the semantic cache over HTTP: see `protocols.CacheAdmin`."""
+
+import msgspec
+
+from farthing.brain.cache.semantic.store.invalidate import read_selection
+from farthing.brain.cache.semantic.store.purge import Invalidations
+from farthing.types import Json
+
+
+class SemanticCacheAdmin:
+    """Sees and invalidates entries. Endpoints in `check` doubt where others drop."""
+
+    def __init__(self, invalidations: Invalidations, *, check: frozenset[str] = frozenset()) -> None:
+        self._invalidations = invalidations
+        self._check = check
+
+    async def show(self) -> Json:
+        return await self._invalidations.show()
+
+    async def invalidate(self, selection: Json, *, apply: bool, who: str) -> Json:
+        wanted = read_selection(selection)
+        if apply:
+            found = await self._invalidations.invalidate(wanted, who=who, check=self._check)
+        else:
+            found = await self._invalidations.find(wanted)
+        return {"applied": apply, "selection": msgspec.to_builtins(wanted), **msgspec.to_builtins(found)}
+
+    async def log(self, count: int) -> list[Json]:
+        """The newest invalidations, newest first."""
+        return await self._invalidations.log(count)

@@ -1,0 +1,94 @@
+"""`farthing check`: a configuration, validated and shown. Opens no socket."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import msgspec
+
+from farthing import config as configuration
+from farthing.brain.route.expression import Expression
+from farthing.cli.reading import config_option
+from farthing.cli.screen import tell
+from farthing.errors import ConfigError
+from farthing.wiring.providers import build_provider
+from farthing.wiring.semantic_certificates import uncertified_languages
+from farthing.wiring.warnings import advised
+
+
+@click.command("check")
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="Print {ok, file, config, advice | errors} as JSON.")
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of the file instead.")
+def command(file: Path | None, config: Path | None, as_json: bool, schema: bool) -> int:
+    """Validate FILE, or --config (by default what `farthing serve` would read), and print the effective
+    configuration.
+
+    Defaults and FARTHING__… variables are part of it; secrets are shown by the names of their
+    variables. What is allowed and likely a mistake is a warning on standard error. Exit status: 0 when FILE
+    is good, 2 when it is not.
+    """
+    if schema:
+        click.echo(msgspec.json.format(msgspec.json.encode(configuration.schema()), indent=2).decode())
+        return 0
+    if file is not None and config is not None and file != config:
+        raise click.UsageError(f"FILE is {file} and --config is {config}: name one of them")
+    path = file or config or configuration.default_file(os.environ) or configuration.DEFAULT_NAME
+    try:
+        settings = configuration.load(path, os.environ, condition=Expression)
+        configuration.check_can_answer(settings, str(path))
+        _check_priced(settings)
+    except ConfigError as why:
+        if not as_json:
+            raise
+        _print({"ok": False, "file": str(path), "errors": str(why).split("\n")})
+        return 2
+    here = (
+        *_faults_of_environment(settings),
+        *uncertified_languages(settings, configuration.state_dir(settings, os.environ)),
+    )
+    advice = advised(settings, path, os.environ, here)
+    if as_json:
+        plain = configuration.plain(settings)
+        _print({"ok": True, "file": str(path), "config": plain, "advice": advice})
+    else:
+        for line in advice:
+            tell(f"warning: {line}")
+        click.echo(
+            f"# {path} is good. What it comes to, defaults included:\n\n{configuration.render(settings)}",
+            nl=False,
+        )
+    return 0
+
+
+def _faults_of_environment(config: configuration.Config) -> Iterator[str]:
+    """What would stop `farthing serve` in this environment, which need not be the one it will run in."""
+    for name, provider in config.providers.items():
+        try:
+            build_provider(name, provider, os.environ)
+        except ConfigError as why:
+            yield str(why)
+    if any(endpoint.cache.semantic.mode != "off" for endpoint in config.endpoints.values()):
+        from farthing.wiring.semantic_cache import missing_packages
+
+        missing = missing_packages(config)
+        if missing is not None:
+            yield f"the semantic cache cannot be used here: {missing}"
+
+
+def _check_priced(config: configuration.Config) -> None:
+    """Raises:
+    ConfigError: an endpoint has a limit on money and leads to what has no price.
+    """
+    if any(endpoint.usd_max is not None for endpoint in config.endpoints.values()):
+        from farthing.models.pricing.catalogue import Catalogue  # 2,000 prices: only where one is asked for
+        from farthing.models.pricing.priced import check_priced
+        from farthing.models.targets import Targets
+
+        check_priced(config, Targets(config, Catalogue.load().with_overrides(config.prices)))
+
+
+def _print(answer: dict[str, object]) -> None:
+    click.echo(msgspec.json.Encoder(decimal_format="number").encode(answer).decode())

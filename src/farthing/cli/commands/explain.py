@@ -1,0 +1,47 @@
+"""`farthing explain`: the story of one request."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from farthing.cli.reading import config_option, ledgers_option, located
+from farthing.cli.screen import columns, wrapped
+from farthing.insight import renamed
+from farthing.insight.explain import request, route
+from farthing.ledger import read
+from farthing.ledger.rows import Intent
+
+
+@click.command("explain")
+@click.argument("request_id")
+@ledgers_option
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="Print the receipt, and what belongs to it, as JSON.")
+def command(
+    request_id: str,
+    ledgers: tuple[Path, ...],
+    config: Path | None,
+    as_json: bool,
+) -> int:
+    """Tell how REQUEST_ID was answered: what was decided and why, what it cost, where the time went.
+
+    The id is in the `x-request-id` header of every answer. Where the configuration is that of the gateway, it
+    says, too, what each of its tiers would have cost.
+    """
+    where = located(ledgers, config, lenient=True)
+    row = request.find(where.ledgers, request_id)
+    beside = missing = None
+    if isinstance(row, Intent):
+        missing = None if row.live else read.damaged(where.ledgers)
+    else:
+        settings = where.config if where.own else None
+        beside = route.whereto(row, ledger=where.ledgers, state_dir=where.state_dir, config=settings)
+    if as_json:
+        more = {"missing": missing} if beside is None else route.to_json(beside)
+        click.echo(renamed.encode({**request.to_json(row), **more}))
+    else:
+        width = columns(sys.stdout)
+        story = request.story(row, beside, missing)
+        click.echo("\n".join(wrapped(line, width, request.INDENT) for line in story))
+    return 0

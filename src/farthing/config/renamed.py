@@ -1,0 +1,92 @@
+"""Names that settings had in the last release: still read, for one release, with a warning.
+
+A line of `KEYS` is all that a renamed key takes: the file, its lines in errors, and `FARTHING__…` variables
+follow from it. Both names at once are an error, since which of them is meant is not known; a variable,
+under either name, wins over the file, as every variable does.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from farthing.config.strict import dotted
+from farthing.config.toml import Path
+
+KEYS = {
+    "errands": "jobs",
+    "cache.again_s": "cache.reask_s",
+    "endpoints.*.quality.retry_s": "endpoints.*.quality.reask_s",
+    "endpoints.*.cache.semantic.false_hits_max": "endpoints.*.cache.semantic.risk_max",
+    "endpoints.*.route_loss_max": "endpoints.*.route_risk_max",
+}
+"""Old path to new path. `*` is any one name, the same in both."""
+
+_SPLIT = [(old.split("."), new.split(".")) for old, new in KEYS.items()]
+
+
+class Renamed(NamedTuple):
+    """One key that was written under its old name."""
+
+    old: Path
+    new: Path
+
+    def told(self) -> str:
+        """The warning, which begins with the key as it stands there."""
+        return f"{dotted(self.old)}: is called {dotted(self.new)} now; the next release reads only that name"
+
+    def fault(self) -> str:
+        return f"is called {dotted(self.new)} now, and both are set; remove the old name"
+
+
+def current(parts: list[str]) -> list[str]:
+    """The path `parts`, each a name, with an old name in it replaced."""
+    for old, new in _SPLIT:
+        if len(parts) >= len(old) and all(map(_fits, old, parts)):
+            return [*_filled(new, old, parts), *parts[len(old) :]]
+    return parts
+
+
+def holds_old(parts: list[str]) -> bool:
+    """Whether the table at `parts` may hold keys that have another name now."""
+    return any(len(parts) < len(old) and all(map(_fits, old, parts)) for old, _ in _SPLIT)
+
+
+def rename(table: dict[str, Any]) -> tuple[list[Renamed], list[Renamed]]:
+    """Give the keys of `table` their new names, in place: which were renamed, and which could not be because
+    something has the new name already."""
+    done, twice = [], []
+    for old, new in _SPLIT:
+        for path in list(_found(table, old)):
+            one = Renamed(tuple(path), tuple(_filled(new, old, path)))
+            value = _parent(table, one.old).pop(one.old[-1])
+            into = _parent(table, one.new)
+            if one.new[-1] in into:
+                twice.append(one)
+            else:
+                into[one.new[-1]] = value
+                done.append(one)
+    return done, twice
+
+
+def _fits(pattern: str, part: str) -> bool:
+    return pattern in ("*", part)
+
+
+def _filled(new: list[str], old: list[str], path: list[str]) -> list[str]:
+    names = iter([part for pattern, part in zip(old, path, strict=False) if pattern == "*"])
+    return [next(names) if part == "*" else part for part in new]
+
+
+def _found(table: Mapping[str, Any], pattern: list[str]) -> Iterator[list[str]]:
+    """The paths in `table` that fit `pattern`."""
+    head, *rest = pattern
+    for key in [key for key in table if _fits(head, key)]:
+        if not rest:
+            yield [key]
+        elif isinstance(table[key], dict):
+            yield from ([key, *below] for below in _found(table[key], rest))
+
+
+def _parent(table: dict[str, Any], path: Path) -> dict[Any, Any]:
+    for part in path[:-1]:
+        table = table.setdefault(part, {})  # type: ignore[arg-type]
+    return table

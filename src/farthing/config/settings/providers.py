@@ -1,0 +1,125 @@
+"""What a provider's table may say of the way there and of headers, and what it hardly means."""
+
+import os
+import re
+import ssl
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from farthing.config.settings.aliases import fault_of_name
+from farthing.config.settings.gateway import ProviderConfig
+from farthing.config.settings.proxy import NO_PROXY, parse_proxy
+from farthing.config.toml import Path as Where
+from farthing.errors import ConfigError
+
+Faults = Iterator[tuple[Where, str]]
+
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+HEADERS_MAX = 32
+
+# Who a client is to us is no business of a provider's, and what belongs to one connection ends with it
+# (RFC 9110, 7.6.1); the rest we write ourselves.
+NEVER_PASSED = re.compile(
+    r"authorization|proxy-.*|cookie2?|(x-)?api-key|x-goog-api-key|x-farthing-.*|x-stainless-.*|host"
+    r"|forwarded|x-forwarded-.*|x-real-ip|via|connection|keep-alive|te|trailer|transfer-encoding|upgrade"
+    r"|http2-settings|expect|content-.*|accept-encoding|user-agent|x-request-id|cache-control|origin|sec-.*"
+)
+NEVER_RETURNED = re.compile(
+    r"set-cookie2?|proxy-.*|www-authenticate|authorization|x-farthing-.*|x-request-id|request-id"
+    r"|connection|keep-alive|te|trailer|transfer-encoding|upgrade|content-.*|date|server|via|location|age"
+    r"|allow|vary|cache-control|retry-after|x-should-retry|access-control-.*|x-accel-.*"
+    r"|strict-transport-security|alt-svc"
+)
+
+ENDINGS = ("/chat/completions", "/completions", "/embeddings", "/models", "/responses", "/messages")
+"""What calls add to a base URL, which is easily written into it."""
+_WITHOUT_PATH = frozenset({"api.deepseek.com", "api.perplexity.ai"})
+"""Hosts whose documentation gives a base URL without a path."""
+
+
+def faults_of(provider: ProviderConfig, here: Where) -> Faults:
+    if provider.proxy is not None and provider.proxy.value.lower() != NO_PROXY:
+        try:
+            proxy = parse_proxy(provider.proxy.value)
+        except ConfigError as why:
+            yield (*here, "proxy"), str(why)
+        else:
+            if proxy.authorization and not provider.proxy.secret:
+                yield (
+                    (*here, "proxy"),
+                    "a secret never stands in the file; put the whole URL into an environment variable and "
+                    'write proxy = "${NAME}"',
+                )
+    yield from _files(provider, here)
+    for index, model in enumerate(provider.models):
+        fault = fault_of_name(model)
+        if fault:
+            yield (*here, "models", index), f"the name of a model {fault}"
+    yield from _names(provider.pass_headers, NEVER_PASSED, "never goes up", (*here, "pass_headers"))
+    yield from _names(provider.return_headers, NEVER_RETURNED, "never comes back", (*here, "return_headers"))
+
+
+def _files(provider: ProviderConfig, here: Where) -> Faults:
+    cert, key = provider.client_cert_file, provider.client_key_file
+    unread = False
+    for name, path in (("ca_file", provider.ca_file), ("client_cert_file", cert), ("client_key_file", key)):
+        if path is not None and not os.access(path, os.R_OK):
+            unread = True
+            yield (*here, name), f"{path} cannot be read; give the path of a PEM file"
+    if key is not None and cert is None:
+        yield (*here, "client_key_file"), "a key without its certificate; add client_cert_file"
+    if unread:
+        return
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        if provider.ca_file is not None and provider.ca_file.is_file():
+            context.load_verify_locations(provider.ca_file)
+    except ssl.SSLError as why:
+        yield (
+            (*here, "ca_file"),
+            f"{provider.ca_file} holds no certificates in PEM form ({why.reason or why})",
+        )
+    try:
+        if cert is not None:
+            context.load_cert_chain(cert, key, password=no_password)
+    except (ssl.SSLError, ValueError) as why:
+        said = getattr(why, "reason", None) or why
+        yield (*here, "client_cert_file"), f"the certificate and its key cannot be used together ({said})"
+
+
+def no_password() -> str:
+    """Asked for the password of a private key: nobody is there to type one.
+
+    Raises:
+        ValueError: always; says how to do without.
+    """
+    raise ValueError("the key has a password; remove it with `openssl pkey`")
+
+
+def _names(names: tuple[str, ...], never: re.Pattern[str], what: str, here: Where) -> Faults:
+    if len(names) > HEADERS_MAX:
+        yield here, f"expected at most {HEADERS_MAX} headers"
+    for index, name in enumerate(names):
+        if not HEADER_NAME.fullmatch(name):
+            yield (*here, index), f'"{name}" is no name of a header'
+        elif never.fullmatch(name.lower()):
+            yield (*here, index), f'the header "{name}" {what}; remove it'
+
+
+def advice_of(name: str, provider: ProviderConfig) -> Iterator[str]:
+    """What is hardly meant by a provider's `base_url`."""
+    try:
+        url = urlsplit(provider.base_url)
+    except ValueError:
+        return
+    path = url.path.rstrip("/")
+    ending = next((end for end in ENDINGS if path.endswith(end)), None)
+    key = f"providers.{name}.base_url"
+    if ending is not None:
+        base = f"{url.scheme}://{url.netloc}{path.removesuffix(ending)}"
+        yield f'{key}: "{ending}" is added to it by every call; write "{base}"'
+    elif not path and url.hostname not in _WITHOUT_PATH:
+        yield (
+            f"{key}: it has no path, and most providers want /v1 in it, as their SDKs do; where calls are "
+            f'answered 404, write "{provider.base_url.rstrip("/")}/v1"'
+        )

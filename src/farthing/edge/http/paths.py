@@ -1,0 +1,97 @@
+"""Paths that are not spelt as the routes are: another spelling of one, or a hint at the one that is meant.
+
+Only the routes that take a key have other spellings: who keeps `/metrics` from strangers by its path, in a
+proxy before us, has then named all of it.
+"""
+
+from collections.abc import Mapping
+from typing import TypeVar
+from urllib.parse import unquote_to_bytes
+
+from farthing.edge.http.answering import HttpRequest
+from farthing.errors import NoSuchRoute
+
+Handler = TypeVar("Handler")
+
+MODEL = "/v1/models/{id}"
+MODELS = "/v1/models/"
+
+NOT_SERVED = {
+    "/v1/completions": "legacy completions are not served: use /v1/chat/completions",
+    "/v1/responses": "the Responses API is not served yet: use /v1/chat/completions",
+    "/v1/messages": "Anthropic's Messages API is not served yet: use /v1/chat/completions",
+    "/v1/messages/count_tokens": "Anthropic's Messages API is not served yet: use /v1/chat/completions",
+    "/v1": "it is the base URL for SDKs, which ask below it: GET /v1/models, POST /v1/chat/completions",
+    "/": "the base URL for SDKs is this address with /v1; see the HTTP API documentation",
+}
+"""What may be asked for and is not there, and what is there in its place."""
+
+BELOW_BASE = (
+    "/chat/completions",
+    "/completions",
+    "/embeddings",
+    "/responses",
+    "/messages",
+    "/models",
+    "/api/chat",
+    "/api/generate",
+    "/api/embed",
+    "/api/tags",
+)
+"""How a path ends that an SDK has made of a base URL that is not ours."""
+
+
+def plain(path: str) -> str:
+    """`path` without doubled slashes and without one at its end."""
+    return "/" + "/".join(part for part in path.split("/") if part)
+
+
+def tolerant(path: str, served: str) -> bool:
+    """Whether the route `served`, which `path` becomes by `plain`, answers to `path` too."""
+    return path == served or served.startswith("/v1/") or served == "/llm-inference"
+
+
+def named_model(path: str) -> str:
+    """The id in `/v1/models/ID`, which may hold slashes and be percent-encoded; empty where there is none."""
+    if not path.startswith(MODELS):
+        return ""
+    return unquote_to_bytes(path[len(MODELS) :].encode("latin-1")).decode("utf-8", "replace")
+
+
+def hint(path: str) -> str:
+    """Why there is nothing at `path`, and what to ask instead."""
+    shown, bare = path[:200], plain(path)
+    if bare in NOT_SERVED:
+        return f"there is nothing at {shown}: {NOT_SERVED[bare]}"
+    if bare.endswith(BELOW_BASE):
+        return f"there is nothing at {shown}: set the base URL of the client to http://HOST:PORT/v1"
+    return f"there is nothing at {shown}: see the HTTP API documentation"
+
+
+def handler_of(
+    http: HttpRequest, routes: Mapping[str, Mapping[bytes, Handler]], *, preflight: Handler
+) -> Handler:
+    """The handler of a request: by its path and method to the letter, as nearly always, else as they mean.
+
+    Raises:
+        NoSuchRoute: there is none. Says what there is instead.
+    """
+    path, method, headers = http.path, http.method, http.headers
+    exact = routes.get(path)
+    found = None if exact is None else exact.get(method)
+    if found is not None:
+        return found
+    if method == b"OPTIONS" and b"origin" in headers and b"access-control-request-method" in headers:
+        return preflight  # for whatever path: the page can then read why a wrong one leads to nothing
+    served = plain(path)
+    route = routes.get(served) if tolerant(path, served) else None
+    if route is None and named_model(served):
+        route = routes[MODEL]
+    if route is None:
+        raise NoSuchRoute(hint(path))
+    handler = route.get(b"GET" if method == b"HEAD" else method)
+    if handler is None:
+        allow = ", ".join(known.decode() for known in route) + (", HEAD" if b"GET" in route else "")
+        pages = "; pages of other sites may call when [server] cors_origins lists them"
+        raise NoSuchRoute(f"{path} takes {allow}{pages if method == b'OPTIONS' else ''}", allow=allow)
+    return handler

@@ -1,0 +1,70 @@
+"""Files of certificates, of whatever kind: JSON, written whole, read strictly, believed for a quarter."""
+
+from pathlib import Path
+from typing import Protocol, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from farthing.errors import ConfigError
+from farthing.guarantees.certificates import renamed
+from farthing.stores.atomic_write import write_whole
+
+AGE_MAX_S = 90 * 86_400.0  # traffic drifts; a quarter is as long as one measurement is believed
+AHEAD_MAX_S = 86_400.0  # clocks of two machines
+
+
+class Versioned(Protocol):
+    """What can be kept here: a struct that says which version of its form it has."""
+
+    @property
+    def version(self) -> int: ...
+
+
+Kind = TypeVar("Kind", bound=Versioned)
+
+
+def place(state_dir: Path, kind: str, endpoint: str) -> Path:
+    """Where the certificate of `endpoint` lies. Any name of an endpoint makes a safe name of a file."""
+    return state_dir / "certificates" / f"{kind}-{quote(endpoint, safe='')}.json"
+
+
+def save(path: Path, certificate: Versioned) -> None:
+    """Write the certificate, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    write_whole(path, msgspec.json.format(renamed.encode(certificate), indent=2) + b"\n")
+
+
+def load(path: Path, kind: type[Kind], *, version: int, made_by: str) -> Kind | None:
+    """The certificate in a file; None when there is no file.
+
+    Raises:
+        ConfigError: it cannot be read; the message names the command that makes a new one.
+    """
+    try:
+        certificate = renamed.decode(path.read_bytes(), kind)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ConfigError(f"the certificate {path} cannot be read: {error.strerror}") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is no certificate: {error}; make a new one with `{made_by}`") from error
+    if certificate.version != version:
+        raise ConfigError(
+            f"the certificate {path} has version {certificate.version}, this Farthing reads {version}; "
+            f"make a new one with `{made_by}`"
+        )
+    return certificate
+
+
+def too_old(made_unix_s: float, now_unix_s: float) -> list[str]:
+    """Why its age speaks against a certificate; empty: it does not."""
+    age_s = now_unix_s - made_unix_s
+    if age_s < -AHEAD_MAX_S:
+        return ["it was made in the future: a clock was wrong, there or here"]
+    if age_s <= AGE_MAX_S:
+        return []
+    return [f"it is {age_s / 86_400:.0f} days old, {AGE_MAX_S / 86_400:.0f} is the most"]

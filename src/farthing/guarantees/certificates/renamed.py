@@ -1,0 +1,50 @@
+"""The bound of a promise by the names it had in the last release: read by them, and written under both, for
+one release, so that files and scripts of either version do with those of the other."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import msgspec
+
+OLD = {"risk_max": "epsilon", "segment_risk_max": "segment_limit"}
+"""New name to old one."""
+
+_OF_A_CERTIFICATE = "delta"  # beside either name, and nowhere else
+
+Kind = TypeVar("Kind")
+
+
+def decode(data: bytes, kind: type[Kind]) -> Kind:
+    """The `kind` that is written in `data`, JSON, with certificates by either name in it.
+
+    Raises:
+        msgspec.MsgspecError, UnicodeDecodeError: it is none.
+    """
+    return msgspec.convert(_renewed(msgspec.json.decode(data)), type=kind)
+
+
+def encode(value: object, names: Mapping[str, str] = OLD) -> bytes:
+    """`value` as JSON, what is in `names` (new to old) under both of its names."""
+    return msgspec.json.encode(_under_both(msgspec.to_builtins(value), names))
+
+
+def _renewed(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_renewed(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    table = {key: _renewed(item) for key, item in value.items()}
+    if _OF_A_CERTIFICATE in table:
+        for new, old in OLD.items():
+            if old in table:
+                table.setdefault(new, table.pop(old))
+    return table
+
+
+def _under_both(value: Any, names: Mapping[str, str]) -> Any:
+    if isinstance(value, list | tuple):
+        return [_under_both(item, names) for item in value]
+    if not isinstance(value, dict):
+        return value
+    table = {key: _under_both(item, names) for key, item in value.items()}
+    return table | {old: table[new] for new, old in names.items() if new in table}

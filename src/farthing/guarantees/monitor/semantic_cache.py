@@ -1,0 +1,45 @@
+"""Watches the false-hit rate of each endpoint and partition, and stops serving where it is at risk.
+
+An outcome is an audited would-be hit; how it is tested, and what a retreat and a return take, is said in
+`farthing.guarantees.monitor.error_rate`. A retreated endpoint or partition answers from exact hits alone.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+
+from farthing.guarantees.monitor.error_rate import ErrorRateMonitor, Terms, Words
+from farthing.types import Semantics
+
+WORDS = Words(
+    log=logging.getLogger("farthing.cache"),
+    subject="the semantic cache of",
+    outcomes="audited hits",
+    retreats="retreats to exact hits",
+    returns="serves again",
+    part="partition",
+    parts="partitions",
+    name=lambda partition: partition.hex()[:16],
+)
+
+
+class SequentialBound(ErrorRateMonitor):
+    """The `HitBound`: an e-process for each endpoint and partition."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+        """`clock` tells Unix seconds."""
+        super().__init__(WORDS, clock=clock)
+
+    def configure(self, terms: Mapping[str, Semantics]) -> None:
+        """Take the budgets of all endpoints with a semantic cache, as `hold_to`."""
+        self.hold_to(
+            {
+                endpoint: Terms(
+                    budget=semantics.risk_max,
+                    confidence=semantics.confidence,
+                    threshold=semantics.threshold,
+                    serving=semantics.mode == "on",
+                )
+                for endpoint, semantics in terms.items()
+            }
+        )

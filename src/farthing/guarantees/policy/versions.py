@@ -1,0 +1,307 @@
+"""The versions of an endpoint's routing policy: which one decides, which is on trial, and who changed that.
+
+A version is a certificate (`farthing calibrate route`) and where it came from. Version 0 is the configuration
+as it is written. One version *serves*; beside it another may be the *candidate*, on a share of the traffic: a
+canary, or at one half a comparison. All of it is one JSON file for each endpoint, in the folder `policies` of
+the state directory, written whole. The functions here are pure: a book goes in, the changed book comes out.
+"""
+
+import fcntl
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+import msgspec
+from msgspec import Struct
+
+from farthing.errors import ConfigError, FarthingError
+from farthing.guarantees.certificates import renamed
+from farthing.guarantees.certificates.routing import VERSION as certificate_version
+from farthing.guarantees.certificates.routing import RouteCertificate
+from farthing.stores.atomic_write import write_whole
+from farthing.stores.private import make_directory, opener
+
+FORMAT = 1
+VERSIONS_MAX = 50
+CHANGES_MAX = 500
+PAST_MAX = 20
+CONFIGURED = 0
+"""The version that is the configuration alone."""
+
+
+class PolicyRefused(FarthingError):
+    """What was asked of a policy cannot be."""
+
+    code = "policy_refused"
+
+
+class PolicyVersion(Struct, frozen=True, kw_only=True):
+    """One routing policy of an endpoint."""
+
+    number: int
+    """From 1 on; never used twice."""
+    made_unix_s: float
+    note: str = ""
+    certificate: RouteCertificate
+    targets: dict[str, str] = {}
+    """First target of the certificate's two tiers when it was added; empty: not known then."""
+
+
+class Change(Struct, frozen=True, kw_only=True):
+    """One line of the history."""
+
+    at_unix_s: float
+    who: str
+    what: str
+
+
+class PolicyBook(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything about the routing policy of one endpoint."""
+
+    format: int = FORMAT
+    endpoint: str
+    versions: tuple[PolicyVersion, ...] = ()
+    """Oldest first."""
+    serving: int = CONFIGURED
+    candidate: int | None = None
+    share: float = 0.0
+    """Of the traffic that the candidate decides."""
+    past: tuple[int, ...] = ()
+    """What served before, the latest last: where a rollback goes."""
+    last_number: int = 0
+    changes: tuple[Change, ...] = ()
+    """Oldest first."""
+
+    def version(self, number: int) -> PolicyVersion | None:
+        """None: it is the configuration, or not kept."""
+        return next((one for one in self.versions if one.number == number), None)
+
+
+class Author(Struct, frozen=True, kw_only=True):
+    """Who changes a book, and when."""
+
+    who: str
+    at_unix_s: float
+
+
+# -- changes ------------------------------------------------------------------------------------------
+
+
+def add(
+    book: PolicyBook,
+    certificate: RouteCertificate,
+    author: Author,
+    *,
+    note: str = "",
+    targets: Mapping[str, str] | None = None,
+) -> PolicyBook:
+    """The book with one more version, which decides nothing yet. The oldest unused one makes room for it.
+
+    Raises:
+        PolicyRefused: the certificate is of another endpoint.
+    """
+    if certificate.endpoint != book.endpoint:
+        raise PolicyRefused(f"the certificate is of {certificate.endpoint!r}, not of {book.endpoint!r}")
+    number = book.last_number + 1
+    version = PolicyVersion(
+        number=number,
+        made_unix_s=author.at_unix_s,
+        note=note,
+        certificate=certificate,
+        targets=dict(targets or {}),
+    )
+    changed = msgspec.structs.replace(book, versions=(*book.versions, version), last_number=number)
+    return _without_oldest(_told(changed, author, f"added version {number}" + (f": {note}" if note else "")))
+
+
+def canary(book: PolicyBook, number: int, share: float, author: Author) -> PolicyBook:
+    """The book with version `number` deciding `share` of the traffic; another candidate ends.
+
+    Raises:
+        PolicyRefused: there is no such version, it serves already, or the share is not between 0 and 1.
+    """
+    if not 0.0 < share < 1.0:
+        raise PolicyRefused(f"a canary takes a share between 0 and 1, not {share:g}; `promote` gives it all")
+    _known(book, number)
+    if number == book.serving:
+        raise PolicyRefused(f"version {number} of {book.endpoint!r} serves already")
+    changed = msgspec.structs.replace(book, candidate=number, share=share)
+    return _told(changed, author, f"version {number} decides {share:.1%} beside version {book.serving}")
+
+
+def promote(book: PolicyBook, number: int | None, author: Author) -> PolicyBook:
+    """The book with version `number` (None: the candidate) deciding everything.
+
+    Raises:
+        PolicyRefused: there is no such version, no candidate, or it serves already.
+    """
+    if number is None:
+        if book.candidate is None:
+            raise PolicyRefused(f"{book.endpoint!r} has no candidate to promote: name one with --version")
+        number = book.candidate
+    return _serve(book, number, author, f"version {number} serves, instead of {book.serving}")
+
+
+def rollback(book: PolicyBook, author: Author, *, to: int | None = None) -> PolicyBook:
+    """The book as it was before: without its candidate if it has one, else with what served before. With
+    `to` that version serves; no candidate is left either way.
+
+    Raises:
+        PolicyRefused: there is nothing to go back to, or no such version.
+    """
+    if to is None and book.candidate is not None:
+        changed = msgspec.structs.replace(book, candidate=None, share=0.0)
+        return _told(changed, author, f"took back candidate {book.candidate}; version {book.serving} serves")
+    if to is not None:
+        return _serve(book, to, author, f"rolled back from version {book.serving} to {to}")
+    kept = {CONFIGURED, *(one.number for one in book.versions)}
+    past = [number for number in book.past if number in kept]
+    while past and past[-1] == book.serving:
+        past.pop()
+    if not past:
+        raise PolicyRefused(f"nothing of {book.endpoint!r} served before version {book.serving}")
+    back = past.pop()
+    changed = msgspec.structs.replace(book, serving=back, candidate=None, share=0.0, past=tuple(past))
+    return _told(changed, author, f"rolled back from version {book.serving} to {back}")
+
+
+def _serve(book: PolicyBook, number: int, author: Author, what: str) -> PolicyBook:
+    _known(book, number)
+    if number == book.serving and book.candidate is None:
+        raise PolicyRefused(f"version {number} of {book.endpoint!r} serves already")
+    past = book.past if number == book.serving else (*book.past, book.serving)[-PAST_MAX:]
+    changed = msgspec.structs.replace(book, serving=number, candidate=None, share=0.0, past=past)
+    return _told(changed, author, what)
+
+
+def _known(book: PolicyBook, number: int) -> None:
+    if number != CONFIGURED and book.version(number) is None:
+        there = ", ".join(str(one.number) for one in book.versions) or "none but 0, the configuration"
+        raise PolicyRefused(f"{book.endpoint!r} has no version {number}; there is {there}")
+
+
+def _told(book: PolicyBook, author: Author, what: str) -> PolicyBook:
+    change = Change(at_unix_s=author.at_unix_s, who=author.who, what=what)
+    changed: PolicyBook = msgspec.structs.replace(book, changes=(*book.changes, change)[-CHANGES_MAX:])
+    return changed
+
+
+def _without_oldest(book: PolicyBook) -> PolicyBook:
+    """Room for the versions that are used: serving, on trial, served last, or just made."""
+    used = {book.serving, book.candidate, book.last_number, *book.past[-1:]}
+    versions = list(book.versions)
+    while len(versions) > VERSIONS_MAX:
+        unused = next((one for one in versions if one.number not in used), versions[0])
+        versions.remove(unused)
+    changed: PolicyBook = msgspec.structs.replace(book, versions=tuple(versions))
+    return changed
+
+
+# -- labels -------------------------------------------------------------------------------------------
+
+
+def label_of(endpoint: str, number: int) -> str:
+    """How receipts name a version: `faq@3`."""
+    return f"{endpoint}@{number}"
+
+
+def number_of(label: str) -> int | None:
+    """The version in a receipt's label; None where there is none."""
+    number = label.rpartition("@")[2]
+    return int(number) if "@" in label and number.isdecimal() else None
+
+
+# -- files --------------------------------------------------------------------------------------------
+
+
+def folder_of(state_dir: Path) -> Path:
+    return state_dir / "policies"
+
+
+def place(state_dir: Path, endpoint: str) -> Path:
+    """Where the book of `endpoint` lies. Any name of an endpoint makes a safe name of a file."""
+    return folder_of(state_dir) / f"{quote(endpoint, safe='')}.json"
+
+
+def endpoint_at(path: Path) -> str:
+    """Whose book lies at `path`."""
+    return unquote(path.stem)
+
+
+def load(path: Path) -> PolicyBook | None:
+    """The book in a file; None when there is no file.
+
+    Raises:
+        ConfigError: it cannot be read, or says what cannot be.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ConfigError(f"the routing policy {path} cannot be read: {error.strerror}") from error
+    try:
+        book = renamed.decode(data, PolicyBook)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is no routing policy: {error}") from error
+    fault = _fault(book, endpoint_at(path))
+    if fault:
+        raise ConfigError(f"the routing policy {path} {fault}")
+    return book
+
+
+def save(path: Path, book: PolicyBook) -> None:
+    """Write the book, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    write_whole(path, msgspec.json.format(renamed.encode(book), indent=2) + b"\n")
+
+
+def change(state_dir: Path, endpoint: str, what: Callable[[PolicyBook], PolicyBook]) -> PolicyBook:
+    """Change the book of `endpoint` in its file, one process after the other, and return it as it is then.
+
+    Raises:
+        ConfigError: the file cannot be read or written.
+        PolicyRefused: as `what` does; nothing is written.
+    """
+    path = place(state_dir, endpoint)
+    try:
+        make_directory(path.parent)
+        with open(path.parent / ".lock", "w", opener=opener) as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            book = what(load(path) or PolicyBook(endpoint=endpoint))
+            save(path, book)
+    except OSError as error:
+        raise ConfigError(f"cannot write the routing policy {path}: {error.strerror}") from error
+    return book
+
+
+def _fault(book: PolicyBook, endpoint: str) -> str:
+    """What is wrong with a book that could be decoded; empty: nothing."""
+    if book.format != FORMAT:
+        return f"has format {book.format}; this Farthing reads {FORMAT}"
+    if book.endpoint != endpoint:
+        return f"is of {book.endpoint!r}, and its name says {endpoint!r}"
+    numbers = [one.number for one in book.versions]
+    if len(set(numbers)) < len(numbers) or any(not 0 < one <= book.last_number for one in numbers):
+        return "has version numbers that are not from 1 on, or are there twice"
+    kept = {CONFIGURED, *numbers}
+    if book.serving not in kept or (book.candidate is not None and book.candidate not in kept):
+        return "lets a version decide that it does not have"
+    if book.candidate is not None and not 0.0 < book.share < 1.0:
+        return f"gives its candidate the share {book.share:g}, which is not between 0 and 1"
+    return next((fault for one in book.versions if (fault := _fault_of(one.certificate, endpoint))), "")
+
+
+def _fault_of(certificate: RouteCertificate, endpoint: str) -> str:
+    """What is wrong with a certificate: the watch, too, counts on its numbers."""
+    if certificate.endpoint != endpoint:
+        return "has a certificate of another endpoint"
+    if certificate.version != certificate_version:
+        return f"has a certificate of format {certificate.version}; this Farthing reads {certificate_version}"
+    for name in ("risk_max", "delta", "segment_risk_max"):
+        if not 0.0 < getattr(certificate, name) < 1.0:
+            return f"has a certificate whose {name} is {getattr(certificate, name):g}, not between 0 and 1"
+    return ""

@@ -1,0 +1,320 @@
+"""One request as a short story, from its receipt."""
+
+import difflib
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from farthing.errors import FarthingError
+from farthing.insight.explain.route import Whereto, told
+from farthing.insight.render.money import usd
+from farthing.insight.report.report import lost
+from farthing.ledger import files, read
+from farthing.ledger.damage import Missing
+from farthing.ledger.damage import told as told_missing
+from farthing.ledger.rows import Intent
+from farthing.types import UNKNOWN, Attempt, Receipt, Usage, saved_nusd
+
+RECENT_MAX = 2_000  # receipts searched for an id like the one that was mistyped
+NEAR_MAX = 3
+INDENT = 11  # of what is said, beside the labels
+CLASSES = tuple(
+    name for name in Usage.__struct_fields__ if name.startswith(("cache_write", "audio", "image"))
+)
+
+CACHE_STORIES = {
+    "miss": "asked, had nothing",
+    "exact": "answered: the same question was answered before",
+    "semantic": "answered: a question with the same meaning was answered before",
+    "coalesced": "shared the call of an identical request that was already running",
+    "off": "not asked",
+}
+
+
+ASKED_ANEW = {
+    "sampled": "a sample was asked for",
+    "named": "a model was named without a temperature or a seed",
+    "again": "not asked: the same session or user had this answer a moment ago, and wants another",
+}
+
+
+class UnknownRequest(FarthingError):
+    """No row of the ledger has this id."""
+
+    code = "unknown_request"
+
+
+def find(ledger: Path | Sequence[Path], request_id: str) -> Receipt | Intent:
+    """The receipt of `request_id`, or its last intent where its process died or is still at work.
+
+    Raises:
+        UnknownRequest: there is neither; the message names the nearest recent ids.
+    """
+    ledgers = (ledger,) if isinstance(ledger, Path) else ledger
+    rows = [row for row in (read.find(one, request_id) for one in ledgers) if row is not None]
+    if rows:
+        return next((row for row in rows if isinstance(row, Receipt)), rows[0])
+    ids = [receipt.request_id for one in ledgers for receipt in read.recent(one, RECENT_MAX)]
+    missing = read.damaged(ledgers)
+    damage = f"; it may be among what is damaged: {told_missing(missing)}" if missing.places else ""
+    damage += "".join(f"; it may be among these: {line}" for line in lost(files.unwritten(ledgers)))
+    named = ", ".join(map(str, ledgers))
+    if not ids:
+        raise UnknownRequest(
+            f"no request {request_id!r}: the ledger in {named} has no receipts; "
+            f"name the gateway's ledger with --ledger or its configuration with --config{damage}"
+        )
+    near = difflib.get_close_matches(request_id, ids, NEAR_MAX, cutoff=0.7)
+    hint = f"did you mean {', '.join(near)}" if near else f"the last ones are {', '.join(ids[-NEAR_MAX:])}"
+    raise UnknownRequest(f"no request {request_id!r} in the ledger in {named}; {hint}{damage}")
+
+
+def to_json(row: Receipt | Intent) -> dict[str, Any]:
+    """`row` by the names of its fields, with `outcome` beside them; unknown values stay null."""
+    if isinstance(row, Intent):
+        named = msgspec.structs.asdict(row)
+        return {"outcome": "in_flight" if row.live else "unknown", **named}
+    named = {"outcome": "finished", **_named(row), "saved_nusd": saved_nusd(row)}
+    del named["started_s"]  # a monotonic clock means nothing here
+    return named
+
+
+def _named(value: Any) -> Any:
+    if isinstance(value, Receipt | Attempt | Usage):
+        return {name: _named(getattr(value, name)) for name in value.__struct_fields__}
+    return [_named(one) for one in value] if isinstance(value, list) else value
+
+
+def story(row: Receipt | Intent, beside: Whereto | None = None, missing: Missing | None = None) -> list[str]:
+    """`row` in plain lines: who asked what, what was decided, what was called, what it cost and took; and
+    what is known beside the receipt. `missing`: what is damaged, where no receipt was found."""
+    lines = _unfinished(row, missing) if isinstance(row, Intent) else list(_lines(row))
+    if beside is not None and isinstance(row, Receipt):
+        lines += told(row, beside)
+    return [_printable(line) for line in lines]
+
+
+def _printable(line: str) -> str:
+    """Texts of clients and providers are in it: none of them may steer a terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in line)
+
+
+def _unfinished(intent: Intent, missing: Missing | None) -> list[str]:
+    if intent.live:
+        outcome = "The call may still be in flight."
+    elif missing is not None and missing.places:
+        outcome = (
+            f"Unknown, as the cost is: the gateway died, or the receipt is lost. {told_missing(missing)}"
+        )
+    else:
+        outcome = "The gateway died before its receipt was written: outcome and cost are unknown."
+    return [
+        f"Request {intent.request_id}, {_moment(intent.at_unix_s)}",
+        f"  call     {intent.attempt} of {intent.target} was about to be made",
+        f"  outcome  {outcome}",
+    ]
+
+
+def _lines(receipt: Receipt) -> Iterator[str]:
+    yield f"Request {receipt.request_id}, {_moment(receipt.at_unix_s)}"
+    if receipt.purpose:
+        yield f"  job      {_errand(receipt)}"
+    yield f"  asked    {_asked(receipt)}"
+    yield f"  is       {_traits(receipt)}"
+    yield f"  cache    {_cache(receipt)}"
+    if receipt.cache_entry:
+        yield f"  similar  {_similar(receipt)}"
+    yield f"  route    {_route(receipt)}"
+    for number, attempt in enumerate(receipt.attempts, 1):
+        yield f"  call {number}   {_attempt(attempt)}"
+    if not receipt.attempts:
+        yield "  calls    none"
+    if receipt.doubt or receipt.check_score is not None:
+        yield f"  checks   {_checks(receipt)}"
+    yield f"  outcome  {_outcome(receipt)}"
+    yield f"  cost     {_cost(receipt)}"
+    yield f"  baseline {_baseline(receipt)}"
+    yield f"  time     {_time(receipt)}"
+    for step, error in receipt.skipped.items():
+        yield f"  skipped  {step}: {error}"
+    if receipt.policy or receipt.price_version:
+        policy, prices = receipt.policy or UNKNOWN, receipt.price_version or UNKNOWN
+        yield f"  under    configuration {policy}, prices {prices}"
+
+
+ERRANDS = {
+    "judge": "to hear how good the answer to {about} is",
+    "judge of the cache": "to hear whether the fresh answer of {about} says what the stored one would have",
+    "explore": "to see how well the other tier answers {about}, whose client has its answer",
+    "route": "to hear whether the question of {about} is easy",
+    "precompute": "to have an answer before it is asked for ({about})",
+    "refresh": "to see whether the stored answer {about} is still right",
+}
+AUDITS = {
+    "agrees": "the fresh answer agrees with it",
+    "differs": "the fresh answer differs: it would have been a false hit",
+    "pending": "the fresh answer has other words, a judge is to compare them (see the job about this id)",
+}
+
+
+def _similar(receipt: Receipt) -> str:
+    """What the semantic cache had, and what became of it."""
+    entry = f"entry {receipt.cache_entry}"
+    if receipt.cache_probability is not None:
+        entry += f", right with probability {receipt.cache_probability:.4f} as the verifier has it"
+    if receipt.cache == "semantic":
+        return f"{entry}: served"
+    if not receipt.cache_would_hit:
+        return f"{entry}: not served, that is too little"
+    if receipt.audit:
+        return f"{entry}: not served but audited; {AUDITS[receipt.audit]}"
+    return f"{entry}: not served, though it could have been"
+
+
+def _errand(receipt: Receipt) -> str:
+    about = receipt.about or "an entry"
+    found = {"agrees": "; they agree", "differs": "; they differ"}.get(receipt.audit, "")
+    of_the_cache = receipt.purpose == "judge" and (receipt.cache_entry or receipt.audit)
+    why = ERRANDS["judge of the cache" if of_the_cache else receipt.purpose].format(about=about)
+    return f"of the gateway itself, {receipt.purpose}: {why}{found}"
+
+
+def _asked(receipt: Receipt) -> str:
+    parts = [
+        f"{receipt.operation} of {receipt.model_asked or 'no model'!r} at endpoint {receipt.endpoint}",
+        f"tenant {receipt.tenant}" if receipt.tenant else "",
+        f"key {receipt.key}" if receipt.key else "",
+        f"session {receipt.session}" if receipt.session else "",
+        "streamed" if receipt.stream else "whole",
+        f"retry {receipt.client_retry} of the client" if receipt.client_retry else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _traits(receipt: Receipt) -> str:
+    return (
+        f"task {receipt.task_type}, complexity {receipt.complexity:.2f}, risk {receipt.risk}, "
+        f"domain {receipt.domain}, language {receipt.language}"
+        f"{', with retrieved passages' if receipt.rag_used else ''}"
+    )
+
+
+def _cache(receipt: Receipt) -> str:
+    similarity = f" (similarity {receipt.similarity:.4f})" if receipt.similarity is not None else ""
+    observed = "; it only observes, and would have answered" if receipt.cache_would_hit else ""
+    story = CACHE_STORIES[receipt.cache]
+    if receipt.asked_anew == "again":
+        story = ASKED_ANEW["again"]
+    elif receipt.asked_anew:
+        story += f", {ASKED_ANEW[receipt.asked_anew]}"
+    return f"{receipt.cache}: {story}{similarity}{observed}"
+
+
+def _route(receipt: Receipt) -> str:
+    if not receipt.tier:
+        return "none chosen" + (f": {receipt.route_reason}" if receipt.route_reason else "")
+    target = f", {receipt.target}" if receipt.target else ""
+    score = f" (score {receipt.route_score:.3f})" if receipt.route_score is not None else ""
+    return f"tier {receipt.tier}{target}: {receipt.route_reason or 'no reason given'}{score}"
+
+
+def _attempt(attempt: Attempt) -> str:
+    parts = [
+        f"{attempt.target} ({attempt.tier}) at {attempt.started_ms:.1f} ms",
+        f"first byte after {attempt.ttft_ms:.1f} ms" if attempt.ttft_ms is not None else "",
+        f"done after {attempt.total_ms:.1f} ms" if attempt.total_ms is not None else "never done",
+        f"HTTP {attempt.status}" if attempt.status is not None else "",
+        attempt.error or "",
+        f"the provider's id {attempt.upstream_id}" if attempt.upstream_id else "",
+        _tokens(attempt.usage) if attempt.usage is not None else "",
+        _booked(attempt),
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _booked(attempt: Attempt) -> str:
+    """What was booked for a call, and why it is not what our prices say."""
+    if attempt.unpriced:
+        return f"cost unknown: no price of {attempt.unpriced}"
+    if attempt.usage is None or attempt.usage.told_nusd is None:
+        return _money(attempt.cost_nusd)
+    ours = "unknown" if attempt.reckoned_nusd is None else usd(attempt.reckoned_nusd)
+    return f"{_money(attempt.cost_nusd)} as the provider says, {ours} by our prices"
+
+
+def _checks(receipt: Receipt) -> str:
+    """What the checks of a cascade said of the first answer, and what came of it."""
+    score = f"{receipt.check_by} {receipt.check_score:.3f}" if receipt.check_score is not None else ""
+    if not receipt.doubt:
+        return f"{score}: nothing against the first answer"
+    kept = "escalate" in receipt.skipped
+    then = "it went out all the same, no better one could be had" if kept else "so it was asked again"
+    return f"{f'{score}; ' if score else ''}doubted by {receipt.doubt}; {then}"
+
+
+def _outcome(receipt: Receipt) -> str:
+    why = f", stopped by {receipt.stop_reason}" if receipt.stop_reason else ""
+    if receipt.error is None:
+        return f"HTTP {receipt.status}{why}"
+    message = f": {receipt.error_message}" if receipt.error_message else ""
+    return f"HTTP {receipt.status}{why}, {receipt.error}{message}"
+
+
+def _cost(receipt: Receipt) -> str:
+    plural = "" if receipt.calls == 1 else "s"
+    embedding = f"{usd(receipt.embedding_nusd)} of it for embedding" if receipt.embedding_nusd else ""
+    tokens = "tokens unknown" if receipt.usage is None and receipt.calls else _tokens(receipt.usage)
+    return ", ".join(
+        part
+        for part in (_money(receipt.cost_nusd), embedding, f"{receipt.calls} call{plural}", tokens)
+        if part
+    )
+
+
+def _baseline(receipt: Receipt) -> str:
+    target = receipt.baseline_target or "none declared"
+    if receipt.baseline_nusd is None:
+        return f"{target}: what it would have cost is unknown, so nothing is claimed as saved"
+    saved = saved_nusd(receipt)
+    amount = f"{target} would have cost {usd(receipt.baseline_nusd)} for the same answer"
+    if saved is None:
+        return f"{amount}; the saving is unknown, as the cost is"
+    return f"{amount}: {'saved' if saved >= 0 else 'spent more by'} {usd(abs(saved))}"
+
+
+def _time(receipt: Receipt) -> str:
+    first = f"first byte after {receipt.ttft_ms:.1f} ms, " if receipt.ttft_ms is not None else ""
+    stages = ", ".join(f"{name} {took:.2f}" for name, took in receipt.stage_ms.items())
+    return (
+        f"{first}{receipt.total_ms:.1f} ms in all: providers {receipt.model_ms:.1f}, "
+        f"queue {receipt.queue_ms:.1f}, Farthing {receipt.overhead_ms:.2f}"
+        f"{f' ({stages})' if stages else ''}"
+    )
+
+
+def _tokens(usage: Usage | None) -> str:
+    if usage is None:
+        return ""
+    cached = f" ({usage.cached_tokens} cached)" if usage.cached_tokens else ""
+    reasoning = f" ({usage.reasoning_tokens} reasoning)" if usage.reasoning_tokens else ""
+    counted = ", estimated" if usage.estimated else ""
+    apart = [
+        f"{name.removesuffix('_tokens').replace('_', ' ')} {getattr(usage, name)}"
+        for name in CLASSES
+        if getattr(usage, name)
+    ]
+    apart += [f"{count} {name}" for name, count in (usage.fees or {}).items()]
+    ways = [f"at {way}" for way in (usage.tier, usage.region) if way]
+    of_it = f" ({', '.join((*apart, *ways))})" if apart or ways else ""
+    return f"{usage.input_tokens}{cached} tokens in, {usage.output_tokens}{reasoning} out{of_it}{counted}"
+
+
+def _money(nusd: int | None) -> str:
+    return "cost unknown" if nusd is None else usd(nusd)
+
+
+def _moment(unix_s: float) -> str:
+    return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + "Z"

@@ -1,0 +1,237 @@
+"""Why one request went where it went, what the other tiers would have cost, and what was learned of it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from farthing.config import Config
+from farthing.guarantees.certificates.routing import goes_cheap, segments_of
+from farthing.guarantees.policy.versions import label_of, number_of
+from farthing.insight.policies.state import PolicyStanding, standing
+from farthing.insight.render.money import usd
+from farthing.ledger import read
+from farthing.ledger.damage import Missing
+from farthing.ledger.damage import told as told_missing
+from farthing.ledger.read import Row
+from farthing.models.pricing.catalogue import Catalogue
+from farthing.models.pricing.cost import baseline_nusd
+from farthing.types import Receipt, Signal
+
+
+class OtherTier(msgspec.Struct, frozen=True, kw_only=True):
+    """What a configured tier would have charged for the same tokens."""
+
+    tier: str
+    target: str
+    """Its first, or the one that answered."""
+    cost_nusd: int | None
+    """None: its price, or how many tokens there were, is unknown."""
+    taken: bool
+    """This tier answered."""
+
+
+class Errand(msgspec.Struct, frozen=True, kw_only=True):
+    """What the gateway did on its own account about the request."""
+
+    request_id: str
+    purpose: str
+    tier: str
+    target: str
+    status: int
+    error: str | None
+    cost_nusd: int | None
+    total_ms: float
+
+
+class Ruled(msgspec.Struct, frozen=True, kw_only=True):
+    """The version of the policy that decided, as it is now."""
+
+    policy: str
+    threshold: float | None
+    """Of its certificate; None: it is the configuration, or is not kept any more."""
+    risk_max: float | None
+    covered: bool | None
+    """The certificate lets a request of this score and these segments go cheap; None: there is none, or no
+    score."""
+    retreated: bool | None
+    """The watch keeps it with the expensive tier now; None: it has seen nothing."""
+    serving: bool
+    candidate: bool
+
+
+class Whereto(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything beside the receipt."""
+
+    ruled: Ruled | None
+    """None: no policy decided."""
+    tiers: list[OtherTier] | None
+    """None: the configuration is not known."""
+    signals: list[Signal]
+    jobs: list[Errand]
+    missing: Missing = msgspec.field(default_factory=Missing)
+    """What of the ledger since the request cannot be read: signals and errands about it may be among that."""
+
+
+def whereto(
+    receipt: Receipt, *, ledger: Path | Sequence[Path], state_dir: Path, config: Config | None
+) -> Whereto:
+    """Read what there is about `receipt`: policy, prices of `config` on its day, signals and errands.
+
+    Raises:
+        ConfigError: the policy's file cannot be read.
+    """
+    policy = standing(state_dir, receipt.endpoint) if receipt.route_policy else None
+    missing = Missing()
+    signals, errands = about(read.read_all(ledger, receipt.at_unix_s, missing), receipt)
+    return Whereto(
+        ruled=None if not receipt.route_policy else ruled(receipt, policy),
+        tiers=None if config is None or not config.tiers else other_tiers(receipt, config),
+        signals=signals,
+        jobs=errands,
+        missing=missing,
+    )
+
+
+def about(rows: Iterable[Row], receipt: Receipt) -> tuple[list[Signal], list[Errand]]:
+    """Signals about `receipt`, of its own tenant, and errands, in the order they were written."""
+    signals, errands = [], []
+    for row in rows:
+        if isinstance(row, Signal):
+            if row.request_id == receipt.request_id and row.tenant == receipt.tenant:
+                signals.append(row)
+        elif isinstance(row, Receipt) and row.purpose and row.about == receipt.request_id:
+            errands.append(
+                Errand(
+                    request_id=row.request_id,
+                    purpose=row.purpose,
+                    tier=row.tier,
+                    target=row.target,
+                    status=row.status,
+                    error=row.error,
+                    cost_nusd=row.cost_nusd,
+                    total_ms=row.total_ms,
+                )
+            )
+    return signals, errands
+
+
+def other_tiers(receipt: Receipt, config: Config) -> list[OtherTier]:
+    """Every tier of `config` with what it would have charged on the day of the request, were as much of the
+    prompt in its provider's prefix cache."""
+    catalogue = Catalogue.load().with_overrides(config.prices)
+    day = _day(receipt.at_unix_s)
+    found = []
+    for name, tier in config.tiers.items():
+        taken = name == receipt.tier and bool(receipt.target)  # no target: none of them answered
+        target = receipt.target if taken and receipt.target in tier.targets else tier.targets[0]
+        provider, _, model = target.partition("/")
+        price = catalogue.price(provider, model, day)
+        cost = baseline_nusd(price, receipt.usage)
+        found.append(OtherTier(tier=name, target=target, cost_nusd=cost, taken=taken))
+    return found
+
+
+def _day(unix_s: float) -> str:
+    return datetime.fromtimestamp(unix_s, UTC).date().isoformat()
+
+
+def ruled(receipt: Receipt, policy: PolicyStanding | None) -> Ruled:
+    """What the version that decided says, where it is kept."""
+    label = receipt.route_policy
+    number = number_of(label)
+    version = None if policy is None or number is None else policy.book.version(number)
+    watch = None if policy is None or number is None else policy.watched.get(number)
+    covered = None
+    if version is not None and receipt.route_score is not None:
+        segments = segments_of(receipt.task_type, receipt.domain, receipt.language)
+        covered = goes_cheap(version.certificate, receipt.route_score, segments)
+    book = None if policy is None else policy.book
+    return Ruled(
+        policy=label,
+        threshold=None if version is None else version.certificate.threshold,
+        risk_max=None if version is None else version.certificate.risk_max,
+        covered=covered,
+        retreated=None if watch is None else watch.retreated,
+        serving=book is not None and label == label_of(book.endpoint, book.serving),
+        candidate=book is not None and book.candidate == number,
+    )
+
+
+# -- for people -------------------------------------------------------------------------------------
+
+
+def told(receipt: Receipt, found: Whereto) -> list[str]:
+    """What the story of the receipt goes on with."""
+    lines = [*_decision(receipt, found.ruled)]
+    if found.tiers is None:
+        lines.append(
+            "  others   what other tiers would have cost is unknown: name its gateway's file with --config"
+        )
+    else:
+        lines += [f"  {'others' if i == 0 else '':<8} {_tier(one)}" for i, one in enumerate(found.tiers)]
+    lines += [f"  learned  {_signal(one)}" for one in found.signals]
+    lines += [f"  job      {_errand(one)}" for one in found.jobs]
+    if found.missing.places:
+        lines.append(f"  damaged  more may have been learned: {told_missing(found.missing)}")
+    return lines
+
+
+def _decision(receipt: Receipt, rule: Ruled | None) -> list[str]:
+    lines = []
+    if receipt.route_by:
+        lines.append(f"  scored   by {receipt.route_by}")
+    if rule is not None:
+        lines.append(f"  policy   {_ruled(receipt, rule)}")
+    if receipt.explored:
+        drawn = f"drawn with probability {receipt.propensity:.3g}"
+        lines.append(f"  explored tier {receipt.explored} was asked too, behind the answer; {drawn}")
+    return lines
+
+
+def _ruled(receipt: Receipt, rule: Ruled) -> str:
+    now = "serving" if rule.serving else "on trial" if rule.candidate else "not in use any more"
+    text = f"{rule.policy}, {now}"
+    if rule.threshold is None:
+        return f"{text}: the configuration alone" if number_of(rule.policy) == 0 else f"{text}, not kept"
+    text += f": cheap from score {rule.threshold:.4g} on, for a loss of at most {rule.risk_max:.3g}"
+    if receipt.route_score is not None and receipt.route_score < rule.threshold:
+        text += f"; {receipt.route_score:.4g} is below it"
+    elif rule.covered is False:
+        text += "; its kind of request is not covered"
+    if rule.retreated:
+        text += "; the watch has retreated by now"
+    return text
+
+
+def _tier(one: OtherTier) -> str:
+    cost = "unknown" if one.cost_nusd is None else usd(one.cost_nusd)
+    return f"{one.tier} ({one.target}): {cost} for the same tokens{', answered' if one.taken else ''}"
+
+
+def _signal(one: Signal) -> str:
+    quality = "cannot be told" if one.quality is None else f"{one.quality:.2f} of 1"
+    whose = f"the answer of {one.tier}" if one.tier else "the answer"
+    beside = f" beside that of {one.other}" if one.other else ""
+    by = f", by {one.by}" if one.by else ""
+    turned = {True: ", the same in both orders", False: ", but another in the other order", None: ""}
+    detail = f": {one.detail}" if one.detail else ""
+    kind = f" {one.kind}" if one.kind else ""
+    return f"{one.source}{kind} on {whose}{beside}: {quality}{by}{turned[one.consistent]}{detail}"
+
+
+def _errand(one: Errand) -> str:
+    cost = "cost unknown" if one.cost_nusd is None else usd(one.cost_nusd)
+    outcome = f"HTTP {one.status}" + (f", {one.error}" if one.error else "")
+    tier = f" tier {one.tier}," if one.tier else ""
+    return f"{one.purpose}:{tier} {one.target or 'no target'}, {outcome}, {cost}, {one.total_ms:.0f} ms"
+
+
+def to_json(found: Whereto) -> Mapping[str, object]:
+    """By the names of the fields, signals too, which lie as arrays on disk."""
+    signals: Sequence[dict[str, object]] = [
+        {name: getattr(one, name) for name in one.__struct_fields__} for one in found.signals
+    ]
+    plain: dict[str, object] = msgspec.to_builtins(msgspec.structs.replace(found, signals=[]))
+    return {**plain, "signals": signals}

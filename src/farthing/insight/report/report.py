@@ -1,0 +1,382 @@
+"""Unit economics from the ledger: what requests cost and saved, and how long they took.
+
+Money is summed in integer nano-dollars and is exact. What is unknown (no price, no usage, a process that
+died) is counted beside the sums, never inside them as zero. Errors are part of every row: their cost
+and their time were real.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from farthing.insight.policies.state import PolicyLine, said
+from farthing.insight.render import tables as layout
+from farthing.insight.render.money import at_least, usd
+from farthing.insight.report import groups
+from farthing.insight.report.aggregates import FEW, Cell, Savings, SavingSums, Sums
+from farthing.insight.report.failed import NAMES_MAX, moment
+from farthing.insight.report.groups import Grouped, GroupSums, milliseconds
+from farthing.insight.report.quality import Collector, Learned, short
+from farthing.insight.report.semantic_cache import SemanticCell, SemanticSums
+from farthing.insight.report.semantic_cache_state import Standings
+from farthing.insight.report.semantic_cache_text import render_semantic
+from farthing.ledger import read
+from farthing.ledger.damage import Missing
+from farthing.ledger.damage import told as told_missing
+from farthing.ledger.files import Unwritten
+from farthing.ledger.rows import Intent
+from farthing.types import Receipt, differs
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+ALL = "all"
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything `farthing report` knows."""
+
+    since_unix_s: float | None
+    until_unix_s: float
+    endpoint: str | None
+    """The one endpoint reported on; None is all."""
+    requests: int
+    unknown_outcome: int
+    """Requests that called a provider in a process that died before their receipt. What they cost is
+    unknown and in no sum. Of all endpoints, whichever is reported on."""
+    in_flight: int
+    """Requests whose call may still be running."""
+    cells: list[Cell]
+    endpoints: list[Cell]
+    """One for each endpoint, over its tiers."""
+    tiers: list[Cell]
+    """One for each tier, over all endpoints."""
+    total: Cell
+    savings: Savings
+    semantic: list[SemanticCell] = []
+    """One for each endpoint whose semantic cache was asked or had errands."""
+    quality: list[Learned] = []
+    """What was learned of the answers of each endpoint and tier, by source; `farthing quality` has more."""
+    policies: list[PolicyLine] = []
+    """One for each endpoint with a routing policy; `farthing policy` has more."""
+    differing: list["Differing"] = []
+    """One for each target that says it charged over 1 % other than our prices make of its calls."""
+    grouped: Grouped | None = None
+    """By what was asked for; None: by endpoint and tier alone."""
+    endpoints_seen: list[str] = []
+    """Endpoints that had requests, whichever is reported on; at most `NAMES_MAX`."""
+    ledgers: list[str] = []
+    """The directories that were read."""
+    configuration: str | None = None
+    """The file; None: there was none."""
+    missing: Missing = msgspec.field(default_factory=Missing)
+    """What of the ledger is damaged, and in no sum. Of all endpoints, and of every segment that was read,
+    since nobody can tell when what is missing was written."""
+    unwritten: Unwritten = msgspec.field(default_factory=Unwritten)
+    """What found no room on the disk of the ledger, of all endpoints and times, and is in no sum."""
+
+
+class Differing(msgspec.Struct, kw_only=True):
+    """Calls of a target, errands too, that it charged otherwise than our prices say."""
+
+    target: str
+    calls: int = 0
+    told_nusd: int = 0
+    """What it says, and what is booked."""
+    reckoned_nusd: int = 0
+
+
+def build(
+    rows: Iterable[Intent | Receipt],
+    *,
+    since: float | None,
+    until: float,
+    endpoint: str | None = None,
+    targets_s: Mapping[str, float] | None = None,
+    standings: Standings | None = None,
+    by: Sequence[str] = (),
+) -> Report:
+    """Sum up `rows` of requests that arrived in [since, until), all in Unix seconds.
+
+    `targets_s` is the latency that each endpoint is held to, `standings` where its semantic cache stands,
+    `by` what else to group by (`groups.DIMENSIONS`). One pass, in memory that does not grow with the number
+    of rows.
+    """
+    targets_s = targets_s or {}
+    cells: dict[tuple[str, str], Sums] = {}
+    savings = SavingSums()
+    semantic = SemanticSums()
+    calls: dict[tuple[str, float], Intent] = {}
+    differing: dict[str, Differing] = {}
+    group_sums = GroupSums(by) if by else None
+    seen: set[str] = set()
+    for row in rows:
+        if row.at_unix_s >= until or (since is not None and row.at_unix_s < since):
+            continue
+        if isinstance(row, Intent):
+            calls[row.request_id, row.at_unix_s] = row
+            continue
+        calls.pop((row.request_id, row.at_unix_s), None)
+        if len(seen) < NAMES_MAX:
+            seen.add(row.endpoint)
+        if endpoint is not None and row.endpoint != endpoint:
+            continue
+        semantic.add(row)
+        _add_differing(differing, row)
+        if row.purpose:
+            savings.add_errand(row)
+            continue
+        key = (row.endpoint, row.tier or "-")
+        cell = cells.get(key)
+        if cell is None:
+            cell = cells[key] = Sums(targets_s.get(row.endpoint))
+        cell.add(row)
+        savings.add(row)
+        if group_sums is not None:
+            group_sums.add(row)
+    by_endpoint: dict[str, Sums] = {}
+    by_tier: dict[str, Sums] = {}
+    total = Sums(None)
+    for (name, tier), cell in cells.items():
+        by_endpoint.setdefault(name, Sums(targets_s.get(name))).merge(cell)
+        by_tier.setdefault(tier, Sums(None)).merge(cell)
+        total.merge(cell)
+    return Report(
+        since_unix_s=since,
+        until_unix_s=until,
+        endpoint=endpoint,
+        requests=total.requests,
+        unknown_outcome=sum(not intent.live for intent in calls.values()),
+        in_flight=sum(intent.live for intent in calls.values()),
+        cells=[cells[key].cell(*key, by_endpoint[key[0]].requests) for key in sorted(cells)],
+        endpoints=[sums.cell(name, ALL, sums.requests) for name, sums in sorted(by_endpoint.items())],
+        tiers=[sums.cell(ALL, tier, total.requests) for tier, sums in sorted(by_tier.items())],
+        total=total.cell(ALL, ALL, total.requests),
+        savings=savings.savings(),
+        semantic=semantic.cells(standings),
+        differing=[differing[target] for target in sorted(differing)],
+        grouped=None if group_sums is None else group_sums.grouped(),
+        endpoints_seen=sorted(seen),
+    )
+
+
+def _add_differing(found: dict[str, Differing], receipt: Receipt) -> None:
+    for attempt in receipt.attempts:
+        if attempt.reckoned_nusd is not None and differs(attempt):
+            one = found.setdefault(attempt.target, Differing(target=attempt.target))
+            one.calls += 1
+            one.told_nusd += attempt.cost_nusd or 0
+            one.reckoned_nusd += attempt.reckoned_nusd
+
+
+def with_quality(report: Report, collector: Collector, ledger: Path | Sequence[Path]) -> Report:
+    """`report` with what was learned about the answers, where anything was: the ledger is then read again."""
+    if not collector.any:
+        return report
+    found = collector.joined(read.read_all(ledger, report.since_unix_s))
+    return msgspec.structs.replace(report, quality=found.learned)
+
+
+def rows(ledger: Path, since: float | None) -> Iterator[Intent | Receipt]:
+    """What `build` sums up, from the ledger in a directory; see `farthing.ledger.read.read`."""
+    return read.read(ledger, since)
+
+
+# -- for people -------------------------------------------------------------------------------------
+
+
+def render(report: Report, console: "Console", rows_max: int = 30) -> None:
+    """Print `report` as tables that fit the console; of groups at most `rows_max` rows."""
+    since = "the beginning" if report.since_unix_s is None else moment(report.since_unix_s)
+    only = f", endpoint {report.endpoint}" if report.endpoint is not None else ""
+    console.print(
+        f"{report.requests:,} requests from {since} to {moment(report.until_unix_s)}{layout.printable(only)}",
+        markup=False,
+        style="bold",
+    )
+    if report.requests:
+        tables = _tables(report, console.width)
+        if report.grouped is not None:
+            tables = groups.render(report.grouped, rows_max, console.width)
+        for shown in tables:
+            console.print(shown)
+        for line in _savings_lines(report.savings):
+            console.print(line)
+    if report.grouped is None:
+        _render_beside(report, console)
+    for line in _notes(report):
+        console.print(line)
+
+
+def _render_beside(report: Report, console: "Console") -> None:
+    """What is known beside the receipts."""
+    render_semantic(report.semantic, console)
+    if report.quality:
+        console.print("\n[bold]Quality[/], each by its own scale; see `farthing quality`")
+        for line in short(report.quality):
+            console.print(line)
+    if report.policies:
+        console.print("\n[bold]Routing policies[/], see `farthing policy`")
+        for policy in report.policies:
+            console.print(said(policy), markup=False)
+
+
+def _rows(report: Report) -> Iterator[tuple[Cell, str]]:
+    """Cells in the order they are shown, each with its style: tiers of an endpoint, then the endpoint."""
+    for endpoint in report.endpoints:
+        for cell in report.cells:
+            if cell.endpoint == endpoint.endpoint:
+                yield cell, ""
+        yield endpoint, "bold"
+    if len(report.endpoints) > 1:
+        for tier in report.tiers:
+            yield tier, "dim"
+        yield report.total, "bold"
+
+
+COST = layout.Group("Cost", ("requests", "share", "errors", "$ per 1K", "$"))
+CALLS = layout.Group("Tokens, calls and hits", ("in", "out", "calls", "hits"))
+LATENCY = layout.Group("Latency, ms", ("avg", "P50", "P90", "P99", "max"))
+TTFT = layout.Group("Time to first token, ms", ("TTFT P50", "TTFT P99"))
+TARGET = layout.Group("Latency in target", ("in target",))
+
+
+def _tables(report: Report, width: int) -> Iterator["Text"]:
+    rows = list(_rows(report))
+    held = any(cell.target_s is not None for cell, _ in rows)
+    cost = [_line(cell, style, _costs(cell)) for cell, style in rows]
+    took = [_line(cell, style, _times(cell)[: None if held else -1]) for cell, style in rows]
+    names = ("endpoint", "tier")
+    yield from layout.tables(names, (COST, CALLS), cost, width)
+    yield from layout.tables(names, (LATENCY, TTFT, *((TARGET,) if held else ())), took, width)
+
+
+def _line(cell: Cell, style: str, figures: tuple[str, ...]) -> layout.Line:
+    return layout.Line((cell.endpoint, cell.tier), figures, style)
+
+
+def _costs(cell: Cell) -> tuple[str, ...]:
+    return (
+        f"{cell.requests:,}{'*' if cell.few else ''}",
+        f"{cell.share:.1%}",
+        f"{cell.errors:,}",
+        at_least(round(1_000 * (cell.cost_nusd or 0) / cell.requests), cell.unpriced, places=4),
+        at_least(cell.cost_nusd or 0, cell.unpriced, places=6),
+        f"{cell.input_tokens:,}",
+        f"{cell.output_tokens:,}",
+        f"{cell.calls_per_request:.2f}",
+        f"{cell.hit_rate:.1%}",
+    )
+
+
+def _times(cell: Cell) -> tuple[str, ...]:
+    took, ttft = cell.latency, cell.ttft
+    times = (took.average, took.p50, took.p90, took.p99, took.max, ttft.p50, ttft.p99)
+    average, *rest = (milliseconds(value, exact=took.exact) for value in times)
+    within = "" if cell.within_target is None else f"{cell.within_target:.1%} of {cell.target_s:g} s"
+    return (f"{average}{'*' if cell.few else ''}", *rest, within)
+
+
+def _savings_lines(savings: Savings) -> Iterator[str]:
+    from rich.markup import escape
+
+    baseline = escape(layout.printable(", ".join(savings.baseline_targets))) or "no declared baseline"
+    if not savings.requests:
+        why = (
+            _unpriced_baselines(savings) or "no request has a known cost and a baseline whose price is known"
+        )
+        yield f"\n[bold]Savings[/]: unknown; {why}"
+        return
+    share = "" if savings.saved_share is None else f" ({savings.saved_share:+.1%})"
+    yield (
+        f"\n[bold]Saved {usd(savings.saved_nusd)}[/]{share}: {usd(savings.cost_nusd)} instead of "
+        f"{usd(savings.baseline_nusd)} with {baseline}, over {savings.requests:,} requests"
+    )
+    parts = savings.parts
+    yield (
+        f"  = cache {usd(parts.cache_nusd)} + no LLM {usd(parts.no_llm_nusd)} "
+        f"+ routing {usd(parts.routing_nusd)}"
+        f"{f' - background jobs {usd(-parts.jobs_nusd)}' if savings.jobs else ''}"
+    )
+    for one in savings.per:
+        yield (
+            f"  per {one.requests:>9,} requests: {usd(one.saved_nusd, places=4)} "
+            f"(95 %: {usd(one.low_nusd, places=4)} to {usd(one.high_nusd, places=4)})"
+        )
+    if savings.per:
+        caution = f"; fewer than {FEW} requests: not to be relied on" if savings.few else ""
+        yield f"  [dim]{savings.method}{caution}[/]"
+
+
+def _unpriced_baselines(savings: Savings) -> str:
+    """Which baselines have no price, and the fix; empty: none."""
+    from rich.markup import escape
+
+    names = escape(layout.printable(", ".join(savings.baselines_unpriced)))
+    if not names:
+        return ""
+    have = "s {} have" if len(savings.baselines_unpriced) > 1 else " {} has"
+    return f"the baseline{have.format(names)} no known price; add it to \\[\\[prices]], for requests to come"
+
+
+def _notes(report: Report) -> Iterator[str]:
+    from rich.markup import escape
+
+    total = report.total
+    if total.unpriced:
+        yield f"unpriced: {total.unpriced:,} requests whose cost is unknown, in no sum of money"
+    for one in report.differing:
+        target = escape(layout.printable(one.target))
+        yield (
+            f"charged otherwise than priced: {target}, {one.calls:,} calls: {usd(one.told_nusd)} "
+            f"as it says, which is booked, {usd(one.reckoned_nusd)} by our prices; correct its \\[\\[prices]]"
+        )
+    if report.savings.not_comparable:
+        why = _unpriced_baselines(report.savings) if report.savings.requests else ""
+        yield (
+            f"not compared: {report.savings.not_comparable:,} requests without a known cost or baseline"
+            f"{why and f'; {why}'}"
+        )
+    if report.savings.jobs_unpriced:
+        yield f"unpriced background jobs: {report.savings.jobs_unpriced:,}, in no sum of money"
+    yield from _unwritten(report)
+    if report.in_flight:
+        yield f"in flight: {report.in_flight:,} requests"
+    if total.tokens_unknown:
+        yield f"tokens unknown: {total.tokens_unknown:,} requests"
+    if total.client_gone:
+        yield f"client gone: {total.client_gone:,} requests"
+    if total.would_hit:
+        yield f"the observing cache would have answered {total.would_hit:,} requests"
+    grouped = () if report.grouped is None else report.grouped.groups
+    few = any(one.requests < FEW for one in grouped) if grouped else any(one.few for one, _ in _rows(report))
+    if few:
+        yield f"[dim]* fewer than {FEW} requests[/]"
+    if not total.latency.exact or not all(one.latency.exact for one in grouped):
+        yield "[dim]~ from log buckets, within 2.5 %[/]"
+
+
+def _unwritten(report: Report) -> Iterator[str]:
+    """Requests of which the ledger does not know the end."""
+    from rich.markup import escape
+
+    damaged = bool(report.missing.places)
+    if report.unknown_outcome:
+        why = f"whose process died in a call{', or whose receipt is damaged' if damaged else ''}"
+        yield f"unknown outcome: {report.unknown_outcome:,} requests {why}; in no sum"
+    if damaged:
+        yield f"damaged ledger: {escape(told_missing(report.missing))}; in no sum"
+    yield from lost(report.unwritten, report.since_unix_s)
+
+
+def lost(unwritten: Unwritten, since_unix_s: float | None = None) -> Iterator[str]:
+    """What the ledger lost since then, and what waits."""
+    first, last = unwritten.first_unix_s, unwritten.last_unix_s
+    if unwritten.lost and first and last and (since_unix_s is None or last >= since_unix_s):
+        when = f"between {moment(first)} and {moment(last)}"
+        yield f"lost: {unwritten.lost:,} receipts and signals {when}, for want of room on the disk; in no sum"
+    if unwritten.waiting:
+        yield f"not yet written: {unwritten.waiting:,} rows, which wait for room on the disk; in no sum"

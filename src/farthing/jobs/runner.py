@@ -1,0 +1,277 @@
+"""Run the gateway's own requests through the journey, behind those of clients.
+
+A bounded queue and a few workers on the event loop. A worker begins an errand only while clients leave
+room and at an even pace; what does not fit into the queue is dropped, newest first to go, and counted. A
+reload changes nothing for what is queued: each errand is read under the configuration of the moment it
+runs in.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+
+import msgspec
+
+from farthing.config import JobsConfig
+from farthing.errors import BudgetExhausted, FarthingError
+from farthing.jobs.budget import Budget
+from farthing.jobs.spending import SpentFiles
+from farthing.pipeline.answer import answer
+from farthing.pipeline.receipt_notes import note_error
+from farthing.pipeline.steps import Steps
+from farthing.protocols import InternalRequest, Ledger
+from farthing.text.lenient_json import NotJson, read_json
+from farthing.types import Answer, Receipt, Request, Signal
+
+log = logging.getLogger("farthing.errands")
+
+BUSY_PAUSE_S = 0.1  # between two looks at whether clients leave room
+
+
+class JobRunner:
+    """The errands of one process."""
+
+    def __init__(
+        self,
+        config: JobsConfig,
+        *,
+        busy: Callable[[], float],
+        clock: Callable[[], float],
+        clock_unix_s: Callable[[], float],
+        state_dir: Path | None = None,
+    ) -> None:
+        """`busy` says which share of the requests that may be in progress are; in `state_dir` is kept what
+        the day has cost (None: a restart forgets it)."""
+        self.config = config
+        self.steps: Steps | None = None
+        """Of the configuration that serves now; None until there is one."""
+        spent = None if state_dir is None else SpentFiles(state_dir)
+        self.daily = Budget(config.usd_per_day, clock_unix_s=clock_unix_s, spent=spent)
+        """For what has no budget of its own: judging and refreshing."""
+        self.dropped = 0
+        self.unpaid = 0
+        """Not run because its budget was empty; they are among those that failed."""
+        self.failed = 0
+        """Run, but without an answer to the end."""
+        self.done = 0
+        self._busy = busy
+        self._clock = clock
+        self._clock_unix_s = clock_unix_s
+        self._queue: asyncio.Queue[InternalRequest] = (
+            asyncio.Queue()
+        )  # bounded by `submit`: a reload may resize
+        self._workers: list[asyncio.Task[None]] = []
+        self._at_once: set[asyncio.Task[None]] = set()
+        self._running = 0
+        self._next_at_s = 0.0
+        self._stopping = False
+        self._id_prefix = f"errand_{int(clock_unix_s()):08x}{secrets.token_hex(4)}"
+        self._ids = count(1)
+
+    def start(self) -> None:
+        """Begin to run errands on the loop of now."""
+        for _ in range(self.config.at_once):
+            self._workers.append(asyncio.get_running_loop().create_task(self._work()))
+
+    def reconfigure(self, config: JobsConfig, steps: Steps) -> None:
+        """Use `steps` and other bounds from the next errand on; the number of workers stays."""
+        if self._workers and config.at_once != len(self._workers):
+            log.warning("jobs.at_once has changed since the start: that takes a restart")
+        self.config = config
+        self.steps = steps
+        self.daily.resize(config.usd_per_day)
+
+    def submit(self, errand: InternalRequest) -> bool:
+        """Queue `errand`; False when there is no room for it or we are going down: it will not run."""
+        if self._stopping or self._queue.qsize() >= self.config.queue_max:
+            self.dropped += 1
+            return False
+        self._queue.put_nowait(errand)
+        return True
+
+    async def room(self) -> None:
+        """Wait until the queue takes one more."""
+        while True:
+            if self._queue.qsize() < self.config.queue_max:
+                return
+            await asyncio.sleep(BUSY_PAUSE_S)
+
+    def stop(self) -> None:
+        """Begin no errand any more. Those under way go on until `aclose`."""
+        self._stopping = True
+
+    async def aclose(self) -> None:
+        """Cut what is under way, with its receipt. Twice is safe."""
+        self._stopping = True
+        workers, self._workers = self._workers, []
+        workers += self._at_once
+        for worker in workers:
+            worker.cancel("draining")
+        await asyncio.gather(*workers, return_exceptions=True)
+        self.daily.close()
+
+    def gauges(self) -> dict[str, float]:
+        return {
+            "jobs_queued": self._queue.qsize(),
+            "jobs_running": self._running,
+            "jobs_done": self.done,
+            "jobs_failed": self.failed,
+            "jobs_dropped": self.dropped,
+            "jobs_unpaid": self.unpaid,
+            "jobs_spent_today_usd": self.daily.spent_nusd / 1e9,
+        }
+
+    # -- running -------------------------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        while True:
+            errand = await self._queue.get()
+            await self._turn()
+            if self._stopping:
+                continue
+            try:
+                await self.run(errand)
+            except Exception:  # a bug in one errand must not end the others; its receipt is written
+                log.exception(
+                    "a background job (%s for %s) failed by a fault of ours", errand.purpose, errand.about
+                )
+
+    async def _turn(self) -> None:
+        """Wait until clients leave room, and for the pace."""
+        interval_s = 60.0 / self.config.per_minute
+        now_s = self._clock()
+        at_s = self._next_at_s = max(self._next_at_s + interval_s, now_s)
+        if at_s > now_s:
+            await asyncio.sleep(at_s - now_s)
+        await self.quiet()
+
+    async def quiet(self) -> None:
+        """Wait until clients leave room, or we are going down."""
+        while True:
+            if self._stopping or self._busy() < self.config.busy_share:
+                return
+            await asyncio.sleep(BUSY_PAUSE_S)
+
+    def begin(self, errand: InternalRequest) -> "asyncio.Task[None]":
+        """As `run`, in a task that `aclose` cuts like those of the queue."""
+        task = asyncio.get_running_loop().create_task(self.run(errand))
+        self._at_once.add(task)
+        task.add_done_callback(self._at_once.discard)
+        return task
+
+    def new_id(self) -> str:
+        """An id for one request of ours, never given before by any process."""
+        return f"{self._id_prefix}{next(self._ids):06x}"
+
+    async def run(self, errand: InternalRequest) -> None:
+        """Run `errand` at once, without queue, pace or regard for clients. What fails is in its receipt."""
+        steps = self.steps
+        assert steps is not None, "errands run once there is a configuration"
+        receipt = Receipt(
+            request_id=self.new_id(),
+            at_unix_s=self._clock_unix_s(),
+            started_s=self._clock(),
+            purpose=errand.purpose,
+            about=errand.about,
+        )
+        kept = Kept(steps.ledger)
+        allowance_nusd = 0
+        text: str | None = None
+        self._running += 1
+        try:
+            request = msgspec.structs.replace(errand.request(receipt.request_id), own=True)
+            note_request(receipt, request)
+            allowance_nusd = errand.budget.take(errand.shares or self.config.at_once)
+            request = within(request, allowance_nusd)
+            reply = await answer(request, msgspec.structs.replace(steps, ledger=kept), receipt, NO_SINK)
+            text = text_of(reply)
+            if errand.heard is not None:
+                errand.heard(reply.body)
+        except BudgetExhausted as error:
+            self.unpaid += 1
+            note_error(receipt, error)
+        except FarthingError as error:
+            if not kept.recorded:
+                note_error(receipt, error)
+        finally:
+            self._running -= 1
+            self.done += text is not None
+            self.failed += text is None
+            if allowance_nusd:
+                errand.budget.give_back(allowance_nusd, receipt.cost_nusd)
+            try:
+                errand.conclude(text, receipt)
+            finally:
+                steps.ledger.record(receipt)
+
+
+class Kept:
+    """The ledger of the journey of one errand: its receipt is written after the errand was concluded, so
+    that what came of it stands in the same row."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self.recorded = False
+
+    def admit(self) -> None:
+        self._ledger.admit()
+
+    def intend(self, receipt: Receipt, target: str) -> None:
+        self._ledger.intend(receipt, target)
+
+    def record(self, receipt: Receipt) -> None:
+        self.recorded = True
+
+    def signal(self, signal: Signal, *, acknowledged: bool = False) -> None:
+        self._ledger.signal(signal, acknowledged=acknowledged)
+
+    async def aclose(self) -> None:
+        return None
+
+
+class _NoSink:
+    """JobRunner are not streamed."""
+
+    def send(self, events: bytes) -> None:
+        raise AssertionError("an errand is never streamed")
+
+    def when_writable(self, pause: Callable[[], None], resume: Callable[[], None]) -> None:
+        return None
+
+    def outlive(self, left: Callable[[Callable[[], None]], bool]) -> None:
+        return None
+
+    def returned(self, lines: bytes) -> None:
+        return None
+
+
+NO_SINK = _NoSink()
+
+
+def text_of(reply: Answer) -> str | None:
+    """The text of the first choice of a whole answer that ended by itself; None when it has none."""
+    try:
+        choice = read_json(reply.body)["choices"][0]
+        text = choice["message"]["content"]
+    except (NotJson, LookupError, TypeError):
+        return None
+    return text if isinstance(text, str) and choice.get("finish_reason") in (None, "stop") else None
+
+
+def note_request(receipt: Receipt, request: Request) -> None:
+    receipt.tenant = request.tenant.name
+    receipt.endpoint = request.endpoint.name
+    receipt.operation = request.operation
+    receipt.model_asked = request.alias or request.model
+
+
+def within(request: Request, allowance_nusd: int) -> Request:
+    """`request` under a contract that cannot spend more than `allowance_nusd`."""
+    endpoint = request.endpoint
+    own = endpoint.terms.usd_max_nusd
+    usd_max_nusd = allowance_nusd if own is None else min(own, allowance_nusd)
+    terms = msgspec.structs.replace(endpoint.terms, usd_max_nusd=usd_max_nusd)
+    return msgspec.structs.replace(request, endpoint=msgspec.structs.replace(endpoint, terms=terms))

@@ -1,0 +1,252 @@
+"""From what is there to a configuration: which models become the tiers, and what a person is told of it."""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+from msgspec import Struct
+
+from farthing.config import Config, PriceConfig, ProviderConfig, TierConfig
+from farthing.models.discovery.detect import Found, Hosted
+from farthing.models.discovery.listing import can_be_asked, named_for_chat
+from farthing.models.discovery.presets import Pick, Prices, Seen, by_price, cheapest, flagship
+from farthing.models.discovery.recognise import LocalServer
+from farthing.models.pricing.catalogue import price_on
+from farthing.models.pricing.own_prices import PUSD_PER_USD_PER_MILLION
+
+TIER_TARGETS_MAX = 3
+MODELS_MAX = 1_000  # of one provider that are remembered
+
+
+class Picked(Struct, frozen=True, kw_only=True):
+    """What one hosted provider gives to the tiers."""
+
+    low: Pick | None = None
+    high: Pick | None = None
+    note: str = ""
+    """What a person should know of the choice."""
+
+
+def config_from(found: Found, catalogue: Prices) -> tuple[Config, list[str]]:
+    """A configuration with every provider found and the tiers `cheap` and `expensive`, and why these.
+
+    Hosted: cheap is the lowest blended price (3:1) among each provider's current general chat models that
+    the account sees, expensive its flagship; a provider that does not know the key gives nothing. Local
+    models cost 0 here and are the cheap tier; without a hosted provider they are both. What a local server
+    has run elsewhere is in no tier, and its price is unknown. A tier is empty, and then absent, only when
+    nothing found can serve it.
+    """
+    local = _local_providers(found)
+    small, large = _local_targets(local)
+    picks = [_picked(one, catalogue) for one in found.hosted]
+    lows = sorted((pick for one in picks if (pick := one.low or one.high)), key=lambda pick: pick.blended_usd)
+    highs = [pick for one in picks if (pick := one.high or one.low)]
+    cheap = small or [pick.target for pick in lows]
+    expensive = [pick.target for pick in highs] or large
+    tiers = {
+        name: TierConfig(targets=tuple(targets[:TIER_TARGETS_MAX]))
+        for name, targets in (("cheap", cheap), ("expensive", expensive))
+        if targets
+    }
+    config = Config(
+        providers=_providers(found, local),
+        tiers=tiers,
+        prices=(*_free(local), *_deployed(found, catalogue)),
+    )
+    lines = _found_lines(found, local) + [one.note for one in picks if one.note]
+    lines += _chosen_lines(cheap, expensive, _whose(local) if small else "", lows, highs)
+    lines += _elsewhere_lines(local)
+    if not tiers:
+        lines.append("no tier: `auto` has nothing to choose from; ask for a model by name, or set [tiers]")
+    return config, lines + list(found.notes)
+
+
+# -- hosted providers -------------------------------------------------------------------------------
+
+
+def _picked(one: Hosted, catalogue: Prices) -> Picked:
+    preset, said = one.preset, one.said
+    name = preset.name
+    if said is not None and said.refused:
+        return Picked()
+    if said is None or not said.models:
+        why = "" if said is None else said.why
+        if preset.deployments:
+            listed = f"it listed no deployment ({why})" if why else "a deployment bears its owner's name"
+            return Picked(note=f"{name}: {listed}; ask for one by name, or set [tiers]")
+        low, high = cheapest(preset, catalogue), flagship(preset, catalogue)
+        note = f"{name} did not list its models ({why}): chosen from the price list" if why else ""
+        return Picked(low=low, high=high, note=note if low or high else _unpriced(name))
+    seen = Seen(catalogue, said.models, said.kinds)
+    low, high = cheapest(preset, seen), flagship(preset, seen)
+    if low is not None and high is not None:
+        return Picked(low=low, high=high)
+    general = by_price(preset, seen)
+    if general:
+        low, high = low or general[0], high or general[-1]
+        return Picked(low=low, high=high, note=f"{name}: this key sees none of its newest; chosen by price")
+    if preset.deployments:
+        return Picked(note=_unpriced(name))
+    chats = (one for one in said.models if named_for_chat(one) and can_be_asked(one))
+    first = next(
+        chats, None
+    )  # another server that speaks as this provider does: one model is likely all it has
+    if first is None:
+        return Picked(note=_unpriced(name))
+    only = Pick(target=f"{name}/{first}")
+    return Picked(
+        low=only, high=only, note=f"{name}: no price of its models is known; its first one is taken"
+    )
+
+
+def _unpriced(name: str) -> str:
+    return f"{name}: none of its models has a known price; call one by name, or set [tiers]"
+
+
+def _providers(found: Found, local: Mapping[str, LocalServer]) -> dict[str, ProviderConfig]:
+    hosted = {
+        one.preset.name: ProviderConfig(
+            base_url=one.base_url,
+            api_key=one.api_key,
+            auth=one.preset.auth,
+            models=() if one.said is None else one.said.models[:MODELS_MAX],
+        )
+        for one in found.hosted
+    }
+    return hosted | {
+        name: ProviderConfig(
+            base_url=server.base_url,
+            api_key=server.place.api_key,
+            auth="none" if server.place.api_key is None else "bearer",
+            models=server.names,
+        )
+        for name, server in local.items()
+    }
+
+
+def _deployed(found: Found, catalogue: Prices) -> tuple[PriceConfig, ...]:
+    """The prices of deployments, by the models that they are of."""
+    prices = []
+    for one in found.hosted:
+        kinds = {} if one.said is None else one.said.kinds
+        for name, kind in kinds.items():
+            entry = catalogue.find(one.preset.name, kind)
+            price = None if entry is None else price_on(entry)
+            if entry is not None and price is not None:
+                cached = price.cached_input_pusd
+                prices.append(
+                    PriceConfig(
+                        target=f"{one.preset.name}/{name}",
+                        input=_usd_per_million(price.input_pusd),
+                        output=_usd_per_million(price.output_pusd),
+                        cached_input=None if cached is None else _usd_per_million(cached),
+                        context_tokens_max=entry.context_tokens_max,
+                        output_tokens_max=entry.output_tokens_max,
+                    )
+                )
+    return tuple(prices)
+
+
+def _usd_per_million(pusd: int) -> Decimal:
+    return Decimal(pusd) / PUSD_PER_USD_PER_MILLION
+
+
+# -- local servers ----------------------------------------------------------------------------------
+
+
+def _local_providers(found: Found) -> dict[str, LocalServer]:
+    """Named by kind; a second server of a kind also by its port, and by its host where that is the same."""
+    named: dict[str, LocalServer] = {}
+    for server in found.local:
+        if server.names:
+            name = server.kind if server.kind not in named else f"{server.kind}-{server.port}"
+            host = server.place.host.replace(":", "-")
+            named[name if name not in named else f"{server.kind}-{host}-{server.port}"[:64]] = server
+    return named
+
+
+def _local_targets(local: Mapping[str, LocalServer]) -> tuple[list[str], list[str]]:
+    """Smallest first and largest first, where sizes are known; else the servers' own order."""
+    models = [
+        (model.size_bytes, f"{name}/{model.name}")
+        for name, server in local.items()
+        for model in server.models
+    ]
+    small = sorted(models, key=lambda one: one[0])
+    large = sorted(models, key=lambda one: -one[0])
+    return [target for _, target in small], [target for _, target in large]
+
+
+def _free(local: Mapping[str, LocalServer]) -> tuple[PriceConfig, ...]:
+    """What runs on machines of one's own costs nothing that is known here. What is run elsewhere does."""
+    nothing = Decimal(0)
+    return tuple(
+        PriceConfig(target=f"{name}/{model}", input=nothing, output=nothing)
+        for name, server in local.items()
+        if server.place.near
+        for model in (*(one.name for one in server.models), *server.silent)
+    )
+
+
+# -- what a person is told --------------------------------------------------------------------------
+
+
+def _found_lines(found: Found, local: Mapping[str, LocalServer]) -> list[str]:
+    lines = [f"found {one.preset.name} at {one.base_url} ({one.api_key.name})" for one in found.hosted]
+    for name, server in local.items():
+        has = _some(server.names)
+        where = "" if server.place.here else ", not this machine"
+        lines.append(f"found {name} at {server.base_url}{where} ({has})")
+    return lines
+
+
+def _some(names: Sequence[str], shown_max: int = 3) -> str:
+    rest = len(names) - shown_max
+    return ", ".join(names[:shown_max]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _chosen_lines(
+    cheap: list[str], expensive: list[str], local: str, lows: list[Pick], highs: list[Pick]
+) -> list[str]:
+    """`local` says of local models what they cost; empty when there are none."""
+    lines = []
+    if local:
+        lines.append(f"cheap = {_some(cheap)}: {local}")
+    elif cheap:
+        lines.append(f"cheap = {_priced(lows)}: lowest price of the current general chat models")
+    if highs:
+        lines.append(f"expensive = {_priced(highs)}: the flagship of each provider, in this order")
+    elif expensive:
+        lines.append(f"expensive = {_some(expensive)}: local too, since no provider key was found")
+    return lines
+
+
+def _whose(local: Mapping[str, LocalServer]) -> str:
+    places = [server.place for server in local.values() if server.models]
+    if all(place.here for place in places):
+        return "local, counted as 0 (electricity is not known)"
+    if all(place.near for place in places):
+        return "your own servers, counted as 0 (electricity is not known)"
+    return "your own servers; those that are far have no known price, see [[prices]]"
+
+
+def _elsewhere_lines(local: Mapping[str, LocalServer]) -> list[str]:
+    """Who thinks that a local server keeps everything on the machine has to hear what does not stay there."""
+    lines = []
+    for name, server in local.items():
+        if server.cloud:
+            hosts = " and ".join(sorted({model.runs_at for model in server.cloud}))
+            names = _some([f"{name}/{model.name}" for model in server.cloud])
+            lines.append(
+                f"{names}: not local, runs at {hosts}: prompts leave this machine, the price is unknown; "
+                "in no tier, used only when asked for by name"
+            )
+    return lines
+
+
+def _priced(picks: list[Pick]) -> str:
+    """Dollars per million tokens, three of input to one of output."""
+    shown = []
+    for pick in picks[:TIER_TARGETS_MAX]:
+        price = "price unknown" if pick.price is None else f"${pick.blended_usd:.2f}/M"
+        shown.append(f"{pick.target} ({price})")
+    return ", ".join(shown)

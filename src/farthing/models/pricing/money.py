@@ -1,0 +1,174 @@
+"""What a request cost and what the declared baseline would have charged for the same answer.
+
+Unknown stays unknown: one attempt without a price or a usage makes the cost None, never 0. Usage that
+the provider did not state is estimated and marked so. What the provider itself says it charged is booked
+where its preset takes its word, and ours stands beside it.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+
+from farthing.models.call import CallResult
+from farthing.models.pricing.cost import baseline_nusd, cost_nusd, unpriced
+from farthing.models.providers.shown import answer_chars, fees_shown, states_nothing
+from farthing.models.providers.sse import EventReader
+from farthing.models.providers.usage import as_stated
+from farthing.runtime.seldom import Seldom
+from farthing.types import Attempt, Prompt, Receipt, Request, Target, Usage, differs, replace
+
+log = logging.getLogger("farthing.money")
+
+TOLD_EVERY_S = 3_600.0  # between two warnings about the same target
+
+
+class Money:
+    """The prices and baselines of one configuration."""
+
+    def __init__(
+        self,
+        *,
+        baseline: str,
+        endpoint_baselines: Mapping[str, str],
+        targets: Callable[[str], Target | None],
+        estimate_tokens: Callable[[str, int], int],
+        price_version: str,
+        policy: str,
+        clock: Callable[[], float],
+    ) -> None:
+        self._baseline = baseline
+        self._endpoint_baselines = endpoint_baselines
+        self._targets = targets
+        self._estimate_tokens = estimate_tokens
+        self.price_version = price_version
+        self.policy = policy
+        self._clock = clock
+        self._tells = Seldom(TOLD_EVERY_S, clock)
+        """When we last warned of a target that charges other than our prices say."""
+
+    def account(self, called: CallResult, prompt: Prompt, receipt: Receipt, *, goes_out: bool = True) -> None:
+        """Write what `called` used and cost. Twice is safe: the later word counts. `goes_out`: its answer is
+        the client's, as far as is known."""
+        attempt = called.attempt
+        reply, stream = called.reply, called.stream
+        if reply is not None:
+            usage = reply.usage
+            if usage is None or usage.estimated:
+                usage = self._filled_by_reply(usage, prompt, reply.body)
+            if (fees := fees_shown(prompt.body, called.target.model, cites=reply.cites)) is not None:
+                usage = _with_fees(usage, fees)
+        elif stream is not None:
+            usage = stream.usage
+            if usage is not None and not stream.reader.done and stream.reader.usage_event is None:
+                usage = None  # what it said on the way is not the whole
+            if usage is None or usage.estimated:
+                usage = self._filled_by_stream(usage, prompt, stream.reader)
+            if (fees := fees_shown(prompt.body, called.target.model, cites=stream.reader.cites)) is not None:
+                usage = _with_fees(usage, fees)
+            ended_s = self._clock() if called.ended_s is None else called.ended_s
+            attempt.total_ms = (ended_s - receipt.started_s) * 1000 - attempt.started_ms
+        else:
+            return
+        attempt.usage = usage
+        attempt.cost_nusd = cost = cost_nusd(called.target.price, usage)
+        if usage.told_nusd is not None:
+            self._book_told(attempt, usage.told_nusd)
+        elif cost is None and called.target.price is not None:
+            attempt.unpriced = ", ".join(unpriced(called.target.price, usage))
+        if goes_out:
+            receipt.usage = usage
+            receipt.target = called.target.name
+            receipt.tier = attempt.tier
+
+    def _filled_by_reply(self, usage: Usage | None, prompt: Prompt, body: bytes) -> Usage:
+        if "messages" not in prompt.body:
+            return self._filled(usage, prompt, 0, 0)  # vectors are no text
+        if states_nothing(body):
+            return as_stated(usage)
+        return self._filled(usage, prompt, answer_chars(body), 0)
+
+    def _filled_by_stream(self, usage: Usage | None, prompt: Prompt, reader: EventReader) -> Usage:
+        if reader.states_nothing:
+            return as_stated(usage)
+        return self._filled(usage, prompt, reader.text_chars, reader.chunks)
+
+    def _filled(self, usage: Usage | None, prompt: Prompt, text_chars: int, chunks: int) -> Usage:
+        """`usage` with what it does not count estimated."""
+        output_tokens = max(chunks, self._estimate_tokens("", text_chars)) if text_chars or chunks else 0
+        if usage is None:
+            return Usage(input_tokens=prompt.input_tokens, output_tokens=output_tokens, estimated=True)
+        filled: Usage = replace(
+            usage,
+            input_tokens=usage.input_tokens or prompt.input_tokens,
+            output_tokens=usage.output_tokens or output_tokens,
+        )
+        return filled
+
+    def _book_told(self, attempt: Attempt, told_nusd: int) -> None:
+        """Book the provider's own word; one that is not ours is told of, now and then."""
+        attempt.reckoned_nusd, attempt.cost_nusd = attempt.cost_nusd, told_nusd
+        if not differs(attempt) or not self._tells.again(attempt.target):
+            return
+        log.warning(
+            "%s says it charged $%.9f where our prices make $%.9f: booked as it says; correct its [[prices]]",
+            attempt.target,
+            told_nusd / 1e9,
+            (attempt.reckoned_nusd or 0) / 1e9,
+        )
+
+    def fixed_usage(self, request: Request, text: str) -> Usage:
+        """What a model would have used to say `text`, estimated: the baseline of a direct answer."""
+        return Usage(
+            input_tokens=self._estimate_tokens(request.text, request.prompt_chars),
+            output_tokens=self._estimate_tokens(text, len(text)),
+            estimated=True,
+        )
+
+    def choose_baseline(self, receipt: Receipt, pinned: str | None) -> None:
+        """Name the target that this request is compared with: its own when the client named it."""
+        receipt.baseline_target = pinned or self._endpoint_baselines.get(receipt.endpoint, self._baseline)
+
+    def total(self, receipt: Receipt) -> None:
+        """Add up cost, baseline and time. Twice is safe."""
+        cost: int | None = receipt.embedding_nusd
+        model_ms = 0.0
+        attempts = receipt.attempts
+        for attempt in attempts:
+            model_ms += attempt.total_ms or 0.0
+            spent = attempt.cost_nusd
+            cost = None if cost is None or spent is None else cost + spent
+        if len(attempts) > 1:
+            model_ms = _waited_ms(attempts)
+        receipt.cost_nusd = cost
+        receipt.policy = self.policy
+        receipt.price_version = self.price_version
+        usage, compared = receipt.usage, receipt.baseline_target
+        if usage is not None and compared:
+            if compared == receipt.target and receipt.calls == 1:
+                receipt.baseline_nusd = None if cost is None else cost - receipt.embedding_nusd
+            else:
+                baseline = self._targets(compared)
+                # the baseline would have cached prefixes of its own: which is unknown, so the same are taken
+                receipt.baseline_nusd = None if baseline is None else baseline_nusd(baseline.price, usage)
+        total_ms = (self._clock() - receipt.started_s) * 1000
+        receipt.total_ms = total_ms
+        receipt.model_ms = model_ms
+        overhead_ms = total_ms - model_ms - receipt.queue_ms
+        receipt.overhead_ms = overhead_ms if overhead_ms > 0.0 else 0.0
+
+
+def _with_fees(usage: Usage, fees: dict[str, int]) -> Usage:
+    """`usage` with fees that show elsewhere; what it counts itself is believed."""
+    filled: Usage = replace(usage, fees={**fees, **(usage.fees or {})})
+    return filled
+
+
+def _waited_ms(attempts: Sequence[Attempt]) -> float:
+    """How long any of them ran, in the order they began: what ran at the same time counts once."""
+    waited_ms = until_ms = 0.0
+    for attempt in attempts:
+        began_ms = attempt.started_ms
+        ended_ms = began_ms + (attempt.total_ms or 0.0)
+        if ended_ms > until_ms:
+            waited_ms += ended_ms - max(began_ms, until_ms)
+            until_ms = ended_ms
+    return waited_ms

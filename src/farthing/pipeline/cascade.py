@@ -1,0 +1,453 @@
+"""The cascade of one answer: ask the first tier, check what it says, ask a dearer one where a check doubts.
+
+An answer that may be escalated is gathered whole and checked before a byte of it goes out. All of it is one
+request under one contract: what checks ask of models is counted, held and written in the receipt as any
+call, an attempt of the tier `check:NAME`. Checks are optional as the steps of the brain are: one that fails,
+is late, or may not be paid is skipped and says so in the receipt; it costs an escalation, never the answer.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+
+from msgspec import Struct
+
+from farthing.brain.compose import compose
+from farthing.errors import (
+    ContractExceeded,
+    NoProviderLeft,
+    Overloaded,
+    ProviderRejected,
+    ProviderUnavailable,
+    StreamBroken,
+    forget_frames,
+)
+from farthing.evaluation.checks.plain import PlainCheck
+from farthing.evaluation.checks.schema import CannotTell
+from farthing.evaluation.checks.threshold import Unchecked
+from farthing.models import answers
+from farthing.models.call import Caller, CallRequest, CallResult
+from farthing.models.candidate import draft_of
+from farthing.models.pricing.money import Money
+from farthing.protocols import AnswerCheck, Hold
+from farthing.runtime.loop_batch import in_time
+from farthing.text.media import measure
+from farthing.types import (
+    CandidateAnswer,
+    CheckResult,
+    Json,
+    Prompt,
+    Receipt,
+    Request,
+    Route,
+    Target,
+    Traits,
+    output_tokens_said,
+    replace,
+)
+
+log = logging.getLogger("farthing.escalate")
+
+ANSWER_S = 0.05  # left of a deadline for the answer to go out, when the checks have to end
+REFUSED_S = 600.0  # a target that refused logprobs is asked for them again after this
+REFUSED_MAX = 1_000
+DOUBT_CHARS_MAX = 200
+REFUSALS = (400, 422)  # what providers answer to a field they do not take
+
+
+class Cascade(Struct, frozen=True, kw_only=True):
+    """How the first answers of one endpoint are checked."""
+
+    first: str | None = None
+    """The tier whose answers are scored when both tiers are compared for learning."""
+    checks: tuple[AnswerCheck, ...]
+    """In the order they are made; the first doubt decides."""
+    measures: tuple[AnswerCheck, ...] = ()
+    """Those of them that give a score."""
+    within_s: float = 10.0
+    """What they may take together."""
+    alternatives: int | None = None
+    """For each token, that its provider is asked for; None: no logprobs are asked for."""
+
+
+class First(Struct, frozen=True):
+    """The first answer of a request whose answer is checked before it goes out."""
+
+    called: CallResult
+    added: bool
+    """It has logprobs that its client did not ask for."""
+    doubtful: bool = True
+    """False: it is the escalation's, as the first tier gave none, and goes out as it is."""
+
+
+class Cascades:
+    """The cascades of one configuration. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        cascades: Mapping[str, Cascade],
+        *,
+        target_of: Callable[[str], Target | None],
+        estimate_tokens: Callable[[str, int], int],
+        clock: Callable[[], float],
+        strict: bool = False,
+    ) -> None:
+        """`cascades` by endpoint; where there is none, a rule's escalation goes by what can be seen of the
+        answer. `estimate_tokens` counts a text, or so many characters of it. `strict` lets a broken check
+        raise."""
+        self._cascades = cascades
+        self._plain = Cascade(checks=(PlainCheck(),))
+        self._target_of = target_of
+        self._estimate_tokens = estimate_tokens
+        self._clock = clock
+        self._strict = strict
+        self._refused: dict[tuple[str, str], float] = {}
+        """Tenants and targets that take no logprobs of theirs, and until when that is believed. What a target
+        refuses may be another field of the client's: that must not end the checks of other tenants."""
+
+    def of(self, endpoint: str) -> Cascade:
+        """How the first answers of an endpoint are checked."""
+        return self._cascades.get(endpoint, self._plain)
+
+    def checks(self, route: Route, request: Request, receipt: Receipt) -> bool:
+        """Whether the answer of `route` is checked before it goes out: another tier may be asked, or it was
+        asked to compare tiers."""
+        return route.escalation is not None or (
+            receipt.purpose == "explore" and route.tier == self.of(request.endpoint.name).first
+        )
+
+    async def first(self, wanted: CallRequest, route: Route, caller: Caller) -> First:
+        """The first answer of `route`, or the one of its escalation where the first tier gives none.
+
+        Raises:
+            NoProviderLeft, ContractExceeded, Overloaded: there is no answer.
+        """
+        cascade = self.of(wanted.request.endpoint.name)
+        first: CallRequest = wanted if route.escalation is None else replace(wanted, otherwise="escalated")
+        try:
+            called, added = await self._first(cascade, first, route, caller)
+        except NoProviderLeft as error:
+            called = await self._instead(error, wanted, route.escalation, caller)
+            return First(called, added=False, doubtful=False)
+        return First(called, added)
+
+    async def check(
+        self, first: First, wanted: CallRequest, route: Route, caller: Caller, money: Money
+    ) -> CallResult:
+        """The first answer, or the one of the escalation where a check doubts it. Of a route without
+        escalation, asked to compare tiers, the answer is only scored.
+
+        Raises:
+            NoProviderLeft, ContractExceeded, Overloaded: there is no answer.
+        """
+        called, added = first.called, first.added
+        if not first.doubtful:
+            return called
+        receipt = wanted.receipt
+        cascade = self.of(wanted.request.endpoint.name)
+        checks = cascade.checks if route.escalation is not None else cascade.measures
+        try:
+            broken = await _gathered(called)
+        finally:  # so that it is known should the client leave, now or later
+            ended_s = self._clock()
+            if called.stream is not None:
+                called.ended_s = ended_s
+            money.account(called, wanted.prompt, receipt)
+            wanted.hold.release(called.held_nusd, called.attempt.cost_nusd)
+        doubt = None if broken is None else broken.code
+        if broken is None and (called.stream is None or called.stream.cut != "deadline_s"):
+            one = _One(self, cascade, wanted, called, caller, money, spare=route.escalation is not None)
+            doubt = await one.doubt(checks)
+        if added:
+            answers.shorten_logprobs(wanted.request, called)
+        if doubt is not None and route.escalation is not None:
+            receipt.doubt = doubt
+            better = await self._better(called, wanted, route.escalation, caller, money)
+            if better is not None:
+                return better
+        if broken is not None:  # nothing of it is out, so the client need not see a part of it
+            receipt.usage = None
+            raise NoProviderLeft([ProviderUnavailable(str(broken), said=broken.said, words=broken.words)])
+        self._held_back(called, wanted, ended_s)
+        return called
+
+    async def _first(
+        self, cascade: Cascade, wanted: CallRequest, route: Route, caller: Caller
+    ) -> tuple[CallResult, bool]:
+        """The first answer, and whether it has logprobs that its client did not ask for."""
+        prompt = self._with_logprobs(cascade, wanted, route)
+        if prompt is None:
+            return await caller.call(wanted, route), False
+        attempts = wanted.receipt.attempts
+        before = len(attempts)
+        try:
+            called = await caller.call(replace(wanted, prompt=prompt), route)
+        except NoProviderLeft:
+            refused = [one.target for one in attempts[before:] if one.status in REFUSALS]
+            if not refused:
+                raise
+            called, added = await caller.call(wanted, route), False  # else the request itself was refused
+        else:
+            refused, added = [one.target for one in attempts[before:] if one.status in REFUSALS], True
+        for target in refused:
+            if len(self._refused) >= REFUSED_MAX:
+                self._refused.clear()
+            self._refused[wanted.request.tenant.name, target] = self._clock() + REFUSED_S
+        return called, added
+
+    def _with_logprobs(self, cascade: Cascade, wanted: CallRequest, route: Route) -> Prompt | None:
+        """The prompt that asks for what the checks measure; None: the client's own does, or nothing is to be
+        asked for."""
+        needed, prompt = cascade.alternatives, wanted.prompt
+        body, left = prompt.body, wanted.hold.left_calls
+        if needed is None or "tools" in body or self._refuses(wanted, route.targets[0]):
+            return None
+        if left is not None and left < 2:
+            return None  # a target that refuses it could not be asked again
+        theirs = _alternatives_asked(body)
+        if theirs is not None and theirs >= needed:
+            return None
+        changed = {**body, "logprobs": True}
+        if needed:
+            changed["top_logprobs"] = needed
+        asking: Prompt = replace(prompt, body=changed)
+        return asking
+
+    def _refuses(self, wanted: CallRequest, target: Target) -> bool:
+        return self._refused.get((wanted.request.tenant.name, target.name), 0.0) > self._clock()
+
+    async def _instead(
+        self, error: NoProviderLeft, wanted: CallRequest, escalation: Route | None, caller: Caller
+    ) -> CallResult:
+        """The answer of the escalation where the first tier gave none.
+
+        Raises:
+            NoProviderLeft: nor did the escalation, or it was the request itself that was refused.
+            ContractExceeded, Overloaded: it may not be asked.
+        """
+        if escalation is None or all(isinstance(one, ProviderRejected) for one in error.failures):
+            raise error
+        receipt = wanted.receipt
+        receipt.doubt = error.code
+        receipt.route_reason = f"{escalation.reason} ({receipt.doubt})"
+        try:
+            return await caller.call(wanted, escalation)
+        except NoProviderLeft as other:
+            raise NoProviderLeft([*error.failures, *other.failures]) from other
+
+    async def _better(
+        self, called: CallResult, wanted: CallRequest, escalation: Route, caller: Caller, money: Money
+    ) -> CallResult | None:
+        """The answer of the escalation; None: there is none, and a doubtful answer is better than none, or
+        than a part of one."""
+        receipt = wanted.receipt
+        try:
+            better = await caller.call(wanted, escalation)
+        except (ContractExceeded, NoProviderLeft, Overloaded) as error:
+            receipt.skipped["escalate"] = type(error).__name__
+            return None
+        if better.stream is not None and better.stream.cut == "deadline_s" and not wanted.request.stream:
+            money.account(better, wanted.prompt, receipt, goes_out=False)
+            receipt.skipped["escalate"] = ContractExceeded.__name__
+            return None
+        called.attempt.error = f"low_confidence:{receipt.doubt}"
+        receipt.route_reason = f"{escalation.reason} ({receipt.doubt})"
+        return better
+
+    def _held_back(self, called: CallResult, wanted: CallRequest, ended_s: float) -> None:
+        """Note how late the first piece of a checked answer goes out."""
+        now_s = self._clock()
+        if called.stream is None or not wanted.request.stream:
+            called.held_ms = (now_s - ended_s) * 1000
+            return
+        attempt = called.attempt
+        began_ms = attempt.started_ms + (attempt.ttft_ms or 0.0)
+        called.held_ms = (now_s - wanted.receipt.started_s) * 1000 - began_ms
+
+    # -- what checks ask -------------------------------------------------------------------------
+
+    def target(self, name: str) -> Target | None:
+        """A target by its name; None when it cannot be one."""
+        return self._target_of(name)
+
+    def question(self, wanted: CallRequest, body: Json) -> tuple[Request, Prompt]:
+        """What to send for `body`, under the terms of the request that is being answered. Its output cap is
+        one for answers: what is said to a check has the check's own."""
+        asked = wanted.request
+        same = body.get("messages") is asked.body.get("messages")
+        terms = asked.endpoint.terms
+        if not same and terms.output_tokens_max is not None:
+            terms = replace(terms, output_tokens_max=None)
+        found = None if same else measure(body)
+        chars = asked.prompt_chars if found is None else found.chars
+        media_tokens = asked.media_tokens if found is None else found.media_tokens
+        cap = body.get("max_completion_tokens") or body.get("max_tokens")
+        request: Request = replace(
+            asked,
+            body={**body, "model": "auto"},  # the target's own stands in its place, under the names it knows
+            prompt_chars=chars,
+            media_tokens=media_tokens,
+            stream=False,
+            include_usage=False,
+            output_tokens_max=output_tokens_said(cap),
+        )
+        tokens = wanted.prompt.input_tokens if same else self._estimate_tokens("", chars) + media_tokens
+        return request, compose(request, Traits(input_tokens=tokens), terms)
+
+    def now_s(self) -> float:
+        return self._clock()
+
+    @property
+    def strict(self) -> bool:
+        return self._strict
+
+
+class _One:
+    """The checks of one answer."""
+
+    def __init__(
+        self,
+        cascades: Cascades,
+        cascade: Cascade,
+        wanted: CallRequest,
+        called: CallResult,
+        caller: Caller,
+        money: Money,
+        *,
+        spare: bool,
+    ) -> None:
+        """`spare`: leave one call of the contract for the escalation."""
+        self.cascades = cascades
+        self.wanted = wanted
+        self.called = called
+        self.caller = caller
+        self.money = money
+        self.hold: Hold = Spared(wanted.hold) if spare and wanted.hold.left_calls is not None else wanted.hold
+        left_s = wanted.hold.left_s
+        within_s = cascade.within_s if left_s is None else min(cascade.within_s, left_s - ANSWER_S)
+        self._until_s = cascades.now_s() + within_s
+
+    async def doubt(self, checks: Sequence[AnswerCheck]) -> str | None:
+        """Why the answer is not good enough, after the name of the check that says so; None: nothing shows
+        it. The lowest score goes into the receipt."""
+        receipt = self.wanted.receipt
+        draft = draft_of(self.wanted.request, self.called)
+        for check in checks:
+            found = await self._found(check, draft)
+            if found is None:
+                continue
+            score = found.score
+            if score is not None and (receipt.check_score is None or score < receipt.check_score):
+                receipt.check_score, receipt.check_by = score, check.name
+            if found.reason is not None:
+                return f"{check.name}: {found.reason}"[:DOUBT_CHARS_MAX]
+        return None
+
+    async def _found(self, check: AnswerCheck, draft: CandidateAnswer) -> CheckResult | None:
+        """What `check` found; None: it was not made, which is no doubt and stands in the receipt."""
+        ask = _Asking(self, check.name)
+        try:
+            return await in_time(check.doubt(draft, ask), self._until_s - self.cascades.now_s())
+        except Exception as error:
+            # A check is a step aside, as those of the brain: whatever ails it, there is an answer to give.
+            if self.cascades.strict and not isinstance(error, TimeoutError | Unchecked | CannotTell):
+                raise
+            why = ask.refused or type(error).__name__
+            log.info("check %s skipped: %s: %s", check.name, why, error)
+            self.wanted.receipt.skipped[f"check:{check.name}"] = why
+            return None
+
+
+class Spared:
+    """See `protocols.Hold`. Another one, with a call less to make: of that, retries take none either."""
+
+    def __init__(self, hold: Hold) -> None:
+        self._hold = hold
+
+    @property
+    def left_s(self) -> float | None:
+        return self._hold.left_s
+
+    @property
+    def left_nusd(self) -> int | None:
+        return self._hold.left_nusd
+
+    @property
+    def left_calls(self) -> int | None:
+        left = self._hold.left_calls
+        return None if left is None else max(0, left - 1)
+
+    def call(self, worst_case_nusd: int | None) -> None:
+        """As the Protocol."""
+        if self.left_calls == 0:
+            raise ContractExceeded("the last call is the escalation's", limit="calls_max")
+        self._hold.call(worst_case_nusd)
+
+    def release(self, worst_case_nusd: int | None, cost_nusd: int | None) -> None:
+        """As the Protocol."""
+        self._hold.release(worst_case_nusd, cost_nusd)
+
+    def settle(self, cost_nusd: int | None) -> None:
+        """As the Protocol."""
+        self._hold.settle(cost_nusd)
+
+
+class _Asking:
+    """See `protocols.Ask`."""
+
+    def __init__(self, one: _One, check: str) -> None:
+        self._one = one
+        self._tier = f"check:{check}"  # no configured tier has this name
+        self.refused = ""
+        """Why a call was not made or not answered, the first time."""
+
+    async def __call__(self, body: Json, target: str | None) -> CandidateAnswer | None:
+        """As the Protocol."""
+        one = self._one
+        to = one.called.target if target is None else one.cascades.target(target)
+        if to is None:
+            self._note("UnknownModel")
+            return None
+        request, prompt = one.cascades.question(one.wanted, body)
+        wanted = CallRequest(
+            request=request,
+            prompt=prompt,
+            hold=one.hold,
+            receipt=one.wanted.receipt,
+            keep_bytes_max=0,
+            otherwise="skipped",
+        )
+        try:
+            called = await one.caller.call(wanted, Route(tier=self._tier, targets=(to,), reason="check"))
+        except (ContractExceeded, NoProviderLeft, Overloaded) as error:
+            self._note(type(error).__name__)
+            return None
+        one.money.account(called, prompt, wanted.receipt, goes_out=False)
+        one.hold.release(called.held_nusd, called.attempt.cost_nusd)
+        return draft_of(request, called)
+
+    def _note(self, why: str) -> None:
+        self.refused = self.refused or why
+
+
+async def _gathered(called: CallResult) -> StreamBroken | None:
+    """Wait for the end of a stream, nothing of which is out; why it is no answer, or None."""
+    if called.stream is None:
+        return None
+    try:
+        await called.stream.gather()
+    except StreamBroken as error:
+        called.health.failed(ProviderUnavailable(str(error)))
+        called.attempt.error = error.code
+        forget_frames(error)
+        return error
+    if called.stream.cut is None:
+        called.health.succeeded()
+    return None
+
+
+def _alternatives_asked(body: Json) -> int | None:
+    """How many likely tokens beside each one the client asked for; None: it asked for no logprobs."""
+    if body.get("logprobs") is not True:
+        return None
+    top = body.get("top_logprobs")
+    return top if isinstance(top, int) else 0

@@ -1,1 +1,0 @@
-"""Whether an answer is good enough, by what can be checked of it."""

@@ -1,0 +1,121 @@
+"""The text of a kept answer, and whether two answers say the same, word for word. Pure functions."""
+
+import re
+import unicodedata
+from typing import Any
+
+import msgspec
+
+from farthing.text.unicode_normalize import composed
+from farthing.types import CacheHit, replace
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+_PLAIN = frozenset({"role", "content", "refusal", "annotations", "name"})
+"""Fields of a message, or a piece of one, that are text or say nothing when they are empty."""
+_DONE = b"[DONE]"
+_THOUSANDS = re.compile(r"(?<=\d)[,'’](?=\d{3}\b)")  # noqa: RUF001  (some write an apostrophe)
+_WORDS = re.compile(r"[^\W_]+(?:[.,:/-]\d+)*|[%$€£¥+<>=-](?=\s?\d)|%")
+
+_OPERATORS = re.compile(r"[<>=!]=+|=>|->|&&|\|\|")
+_SELECTORS = frozenset("\ufe0e\ufe0f")
+
+
+class Unplain(Exception):
+    """The answer is not one plain text: several choices, a tool, sound, a refusal of the model."""
+
+
+def text_of(hit: CacheHit) -> str | None:
+    """The text of an answer; None when it is not one plain text."""
+    try:
+        if hit.streamed:
+            return "".join(text for _, _, text in _pieces(hit.body))
+        whole = _decode(hit.body)
+        (choice,) = whole["choices"]
+        return _text(choice["message"])
+    except (Unplain, msgspec.DecodeError, LookupError, TypeError, ValueError):
+        return None
+
+
+def with_text(hit: CacheHit, text: str) -> CacheHit | None:
+    """The answer with another text; None when that cannot be done. In a stream all of it comes at once, in
+    the place of the first piece."""
+    try:
+        body = _streamed(hit.body, text) if hit.streamed else _whole(hit.body, text)
+    except (Unplain, msgspec.DecodeError, LookupError, TypeError, ValueError):
+        return None
+    return replace(hit, body=body)  # type: ignore[no-any-return]
+
+
+def agree(fresh: str, stored: str) -> bool:
+    """Whether both say the same in the same words and signs: case, spaces, punctuation and markup aside, and
+    numbers however their thousands are written."""
+    return _words(fresh) == _words(stored) and _signs(fresh) == _signs(stored)
+
+
+def _words(text: str) -> list[str]:
+    return _WORDS.findall(_THOUSANDS.sub("", text).casefold())
+
+
+def _signs(text: str) -> list[str]:
+    """Operators, and beyond ASCII symbols and the marks of letters, which are parts of no word: a text in
+    Thai is told from another by them, an answer of one emoji by nothing else."""
+    operators = _OPERATORS.findall(text)
+    if text.isascii():
+        return operators
+    text = composed(text)
+    telling = {char for char in set(text) if not char.isascii() and unicodedata.category(char)[0] in "SM"}
+    telling -= _SELECTORS
+    return operators + [char for char in text if char in telling]
+
+
+def _text(message: Any) -> str:
+    for name, value in message.items():
+        if name not in _PLAIN and value:
+            if name in ("reasoning", "reasoning_content", "reasoning_details"):
+                continue  # how it got there; the answer is what is compared
+            raise Unplain
+    if message.get("refusal"):
+        raise Unplain
+    content = message.get("content")
+    if content is None:
+        return ""
+    if not isinstance(content, str):
+        raise Unplain
+    return content
+
+
+def _pieces(body: bytes) -> list[tuple[int, Any, str]]:
+    """Place, JSON and text of each event of a stream."""
+    found = []
+    for place, event in enumerate(body.split(b"\n\n")):
+        data = event.strip().removeprefix(b"data:").strip()
+        if not data or data == _DONE:
+            continue
+        chunk = _decode(data)
+        choices = chunk.get("choices") or []
+        if len(choices) > 1 or any(choice.get("index", 0) != 0 for choice in choices):
+            raise Unplain
+        found.append((place, chunk, "".join(_text(choice.get("delta") or {}) for choice in choices)))
+    return found
+
+
+def _whole(body: bytes, text: str) -> bytes:
+    whole = _decode(body)
+    (choice,) = whole["choices"]
+    _text(choice["message"])
+    choice["message"]["content"] = text
+    return _encode(whole)
+
+
+def _streamed(body: bytes, text: str) -> bytes:
+    events = body.split(b"\n\n")
+    for place, chunk, said in _pieces(body):
+        if said:
+            chunk["choices"][0]["delta"]["content"] = text
+            text = ""
+            events[place] = b"data: " + _encode(chunk)
+    if text:
+        raise Unplain
+    return b"\n\n".join(events)

@@ -1,0 +1,534 @@
+"""The composition root: what a configuration comes to. The only module that names concrete classes.
+
+`open_parts` opens what outlives a reload, `build` wires one configuration on top of it. `process` runs them.
+"""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import assert_never
+
+import msgspec
+
+from farthing import config as configuration
+from farthing.brain.cache.exact import ExactCache
+from farthing.brain.cache.flight import Flights
+from farthing.brain.cache.fresh import Given
+from farthing.brain.cache.keys import CacheKeys
+from farthing.brain.cache.off import NoCache
+from farthing.brain.cache.semantic.confirm import Confirm
+from farthing.brain.classify.rules import RulesClassifier
+from farthing.brain.classify.words import TASK_SYNONYMS
+from farthing.brain.contract.memory import MemoryContract
+from farthing.brain.route.rules import Policy, RulesRouter
+from farthing.brain.route.scope import Scopes
+from farthing.config import (
+    DEFAULT_RULES,
+    ENDPOINT_PREFIX,
+    Config,
+    EndpointConfig,
+    MemoryStoreConfig,
+    RemoteEmbedderConfig,
+    RuleConfig,
+    RulesRouteConfig,
+    SqliteStoreConfig,
+    StoreConfig,
+    answers_version,
+    loopback,
+    policy_version,
+)
+from farthing.edge.auth import Keys
+from farthing.edge.gate import Gate
+from farthing.edge.openai import Reader
+from farthing.edge.rate import Rate
+from farthing.edge.routes import Serving
+from farthing.evaluation.guard import DenyGuard
+from farthing.evaluation.judges.equivalence import Judge
+from farthing.jobs.prewarm.gather import Stage
+from farthing.jobs.runner import JobRunner
+from farthing.jobs.schedule import window_of
+from farthing.ledger.metrics import MeteredLedger, Metrics
+from farthing.ledger.segments import SegmentLedger
+from farthing.models.broadcast import Broadcast
+from farthing.models.call import Caller
+from farthing.models.health import Health
+from farthing.models.pricing.catalogue import Catalogue
+from farthing.models.pricing.money import Money
+from farthing.models.pricing.priced import check_priced
+from farthing.models.providers.openai import OpenAIProvider
+from farthing.models.speed import Lengths
+from farthing.models.targets import Targets
+from farthing.models.tokens.bpe import ExactCounter
+from farthing.models.tokens.chat import count_chat
+from farthing.models.tokens.estimate import estimate_prompt
+from farthing.models.transport.http1 import Http1Transport
+from farthing.pipeline.steps import Steps
+from farthing.protocols import Classifier, Embedder, KeyValueStore, Ledger, SemanticCache
+from farthing.runtime.loop_batch import LoopBatch
+from farthing.runtime.redact import Redactor
+from farthing.stores.kv.memory import MemoryStore
+from farthing.stores.kv.sqlite import SqliteStore
+from farthing.stores.private import check_state_dir, mend
+from farthing.stores.user_key import user_key
+from farthing.types import Endpoint, Prompt, Request, Target, Tenant, Terms, replace
+from farthing.wiring.cascade import CascadeParts, build_cascades, cascaded
+from farthing.wiring.providers import (
+    LiveModels,
+    build_provider,
+    describe_model,
+    list_models,
+    list_named,
+    passed_names,
+)
+from farthing.wiring.quality import QualityParts, build_inspector
+from farthing.wiring.routing import RouterContext, RoutingParts, build_scoring
+from farthing.wiring.semantic_cache import (
+    SemanticParts,
+    build_keeper,
+    build_semantic,
+    build_semantics,
+    semantic_path,
+)
+
+log = logging.getLogger("farthing.app")
+
+EXACT_CHARS_MAX = 50_000  # counting more would hold the loop for over 2 ms; the estimate decides there
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """What outlives a reload."""
+
+    ledger: Ledger
+    transport: Http1Transport
+    store: KeyValueStore
+    contract: MemoryContract
+    flights: Flights[Broadcast]
+    given: Given = msgspec.field(default_factory=Given)
+    health: dict[str, Health]
+    lengths: Lengths = msgspec.field(default_factory=Lengths)
+    """Of the answers of each endpoint."""
+    user_key: bytes
+    rates: dict[str, Rate] = {}
+    """What each key has used of its allowance, by the key's digest."""
+    redact: Redactor = msgspec.field(default_factory=Redactor)
+    """Knows the secrets of every configuration that was built."""
+    errands: JobRunner | None = None
+    """The gateway's own requests; None: there are none."""
+    semantic: SemanticParts | None = None
+    """None: no endpoint can have a semantic cache."""
+    routing: RoutingParts = msgspec.field(default_factory=RoutingParts)
+    cascades: CascadeParts = msgspec.field(default_factory=CascadeParts)
+    quality: QualityParts | None = None
+    """None: nothing is learned about answers."""
+
+
+def open_parts(
+    config: Config,
+    env: Mapping[str, str],
+    metrics: Metrics,
+    loop: asyncio.AbstractEventLoop,
+    turn: LoopBatch,
+    errands: JobRunner | None = None,
+    redact: Redactor | None = None,
+) -> tuple[SegmentLedger, Parts]:
+    """Open what outlives a reload: the ledger, whose state is asked for beside, the stores, the transport.
+
+    Raises:
+        ConfigError: a directory cannot be used.
+    """
+    state_dir = configuration.state_dir(config, env)
+    check_state_dir(state_dir)
+    for line in mend(state_dir, config.ledger.path or state_dir / "ledger", databases(config, state_dir)):
+        log.warning("%s", line)
+    counter = ExactCounter()
+    if any(endpoint.input_tokens_max is not None for endpoint in config.endpoints.values()):
+        counter.warm("gpt-4o")  # loading takes 0.2 s that no request should wait for
+    segments = SegmentLedger(config.ledger.path or state_dir / "ledger", config.ledger)
+    ledger = MeteredLedger(segments, metrics)
+    parts = Parts(
+        ledger=ledger,
+        transport=Http1Transport(loop, turn),
+        store=build_store(config.cache.store, state_dir),
+        contract=MemoryContract(count=count_exactly(counter), clock=time.monotonic),
+        flights=Flights(),
+        health={},
+        user_key=user_key(state_dir),
+        errands=errands,
+        redact=Redactor(digest=configuration.key_digest) if redact is None else redact,
+        semantic=SemanticParts(state_dir),
+        cascades=CascadeParts(state_dir),
+        quality=QualityParts(ledger, errands, state_dir),
+        routing=RoutingParts(state_dir),
+    )
+    return segments, parts
+
+
+def databases(config: Config, state_dir: Path) -> list[Path]:
+    """Where the answers that are kept lie."""
+    store = config.cache.store
+    kept = [store.path] if isinstance(store, SqliteStoreConfig) and store.path is not None else []
+    return [*kept, semantic_path(config, state_dir)]
+
+
+# -- one configuration ------------------------------------------------------------------------------
+
+
+def build_classifier(config: Config) -> Classifier:
+    """The classifier that `brain.classifier` names.
+
+    Raises:
+        ConfigError: its weights cannot be used.
+    """
+    match config.brain.classifier:
+        case "rules":
+            return RulesClassifier(estimate_prompt)
+        case "linear":
+            from farthing.brain.classify.linear import LinearClassifier  # weights are read where asked for
+
+            return LinearClassifier(estimate_prompt)
+        case _:
+            assert_never(config.brain.classifier)
+
+
+def build(config: Config, parts: Parts) -> Serving:
+    """Wire one configuration.
+
+    Raises:
+        ConfigError: something in it names what is not there, or cannot be used.
+    """
+    parts.redact.learn(*configuration.secrets_of(config, os.environ))
+    catalogue = Catalogue.load().with_overrides(config.prices)
+    targets = Targets(config, catalogue)
+    check_priced(config, targets)
+    rules = build_router(config, targets)
+    scopes = Scopes(config.endpoints, rules, targets.open)
+    endpoints = {
+        name: replace(build_endpoint(name, endpoint, config), scope=scopes.of_endpoint(name))
+        for name, endpoint in config.endpoints.items()
+    }
+    around = RouterContext(
+        health=parts.health, lengths=parts.lengths, errands=parts.errands, endpoint=endpoints.get
+    )
+    router = build_scoring(config, rules, parts.routing, around)
+    providers = {
+        name: build_provider(name, provider, redact=parts.redact)
+        for name, provider in config.providers.items()
+    }
+    caching = config.cache.exact != "off"
+    default = default_endpoint(config)
+    endpoints.setdefault(default.name, default)
+    semantic, endpoints = build_semantic_cache(config, parts, endpoints, targets)
+    inspector = build_inspector(
+        config,
+        parts.quality,
+        endpoints,
+        ledger=parts.ledger,
+        errands=parts.errands,
+        audit=parts.routing.audit,
+    )
+    keeping = caching or semantic is not None or inspector is not None
+    steps = Steps(
+        guardrails=(DenyGuard(config.guard.deny),) if config.guard.deny else (),
+        classifier=build_classifier(config),
+        cache=build_cache(config, parts) if caching else NoCache(),
+        semantic=semantic,
+        confirmer=build_confirm(config, parts, endpoints),
+        inspector=inspector,
+        inspects=inspector is not None and inspector.looks,
+        given=parts.given,
+        flights=parts.flights if caching and config.cache.coalesce else None,
+        router=cascaded(config, router, rules),
+        contract=parts.contract,
+        caller=build_caller(config, parts, providers),
+        cascades=build_cascades(config, parts.cascades, targets.get),
+        ledger=parts.ledger,
+        money=build_money(config, targets, catalogue.version),
+        brain_timeout_s=config.brain.timeout_s,
+        kept_bytes_max=config.cache.answer_bytes_max if keeping else 0,
+        strict=config.brain.strict,
+    )
+    listed = list_models(rules, targets)
+    return Serving(
+        steps=steps,
+        reader=build_reader(config, parts, rules, targets, endpoints),
+        keys=Keys(
+            config.keys,
+            local_only=loopback(config.server.host) and not config.server.hosts,
+            rates=parts.rates,
+            scope_of=scopes.of_key,
+        ),
+        server=config.server,
+        models=listed,
+        more_models=LiveModels(
+            {name: providers[name] for name in asked_for_models(config)},
+            parts.transport,
+            targets,
+            [entry["id"] for entry in listed],
+            time.monotonic,
+        ).entries,
+        named=partial(list_named, targets=targets),
+        model=partial(describe_model, router=rules, targets=targets),
+        targets=frozenset(targets.configured),
+        keeper=None if parts.semantic is None else build_keeper(parts.semantic, endpoints),
+    )
+
+
+def build_caller(config: Config, parts: Parts, providers: Mapping[str, OpenAIProvider]) -> Caller:
+    scores = not isinstance(config.route, RulesRouteConfig)
+    return Caller(
+        providers=providers,
+        limits=config.providers,
+        transport=parts.transport,
+        ledger=parts.ledger,
+        config=config.call,
+        clock=time.monotonic,
+        health=parts.health,
+        lengths=parts.lengths if scores else None,  # rules do not ask
+    )
+
+
+def build_money(config: Config, targets: Targets, price_version: str) -> Money:
+    return Money(
+        baseline=config.report.baseline or targets.first_of("expensive"),
+        endpoint_baselines={n: e.baseline for n, e in config.endpoints.items() if e.baseline},
+        targets=targets.get,
+        estimate_tokens=estimate_prompt,
+        price_version=price_version,
+        policy=policy_version(config),
+        clock=time.monotonic,
+    )
+
+
+def build_reader(
+    config: Config, parts: Parts, rules: RulesRouter, targets: Targets, endpoints: Mapping[str, Endpoint]
+) -> Reader:
+    """Reads requests: `endpoints` are those of the configuration, and the default one."""
+    names = model_names(rules)
+    named = {name: endpoints[name] for name in config.endpoints}
+    return Reader(
+        named,
+        endpoints[default_endpoint(config).name],
+        parts.user_key,
+        names=names,
+        passed=passed_names(config.providers.values()),
+        gate=Gate(names, rules.choosing, targets.beyond),
+        redact=parts.redact,
+        own={*config.tiers, *config.endpoints, *(key.tenant for key in config.keys), *TASK_SYNONYMS},
+    )
+
+
+def asked_for_models(config: Config) -> list[str]:
+    """The providers that are asked what they have: not where the operator said it, nor where no client may
+    ask for more than the configuration names."""
+    lists = [key.models for key in config.keys] + [one.models for one in config.endpoints.values()]
+    open_ended = any(name.endswith("*") for names in lists for name in names or ())
+    asked = config.providers if open_ended else config.passing()
+    return [name for name in asked if not config.providers[name].models]
+
+
+def build_semantic_cache(
+    config: Config, parts: Parts, endpoints: dict[str, Endpoint], targets: Targets
+) -> tuple[SemanticCache | None, dict[str, Endpoint]]:
+    """The semantic cache, and the endpoints as its certificates have them. See `semantic_cache`."""
+    if parts.semantic is None:
+        return None, endpoints
+
+    def remote(wanted: RemoteEmbedderConfig, target: Target) -> Embedder:
+        from farthing.models.embed.remote import RemoteEmbedder
+
+        return RemoteEmbedder(
+            parts.transport,
+            build_provider(wanted.provider, config.providers[wanted.provider], redact=parts.redact),
+            target,
+            dims=wanted.dims,
+            window_s=wanted.window_ms / 1000,
+            call=config.call,
+        )
+
+    judges = {
+        name: endpoint.cache.semantic.judge
+        for name, endpoint in config.endpoints.items()
+        if endpoint.cache.semantic.judge is not None
+    }
+    judge = None
+    if judges and parts.errands is not None:
+        judge = Judge(parts.errands, targets=judges, endpoint=endpoints.get, clock=time.monotonic)
+    answers, certified = build_semantic(
+        config,
+        parts.semantic,
+        endpoints,
+        target_of=targets.get,
+        remote=remote,
+        judge=judge,
+        arm=None if isinstance(config.route, RulesRouteConfig) else parts.routing.audit.label,
+    )
+    if judge is not None and answers is not None:
+        judge.judged = answers.judged
+    return answers, certified
+
+
+def build_confirm(config: Config, parts: Parts, endpoints: dict[str, Endpoint]) -> Confirm | None:
+    """Who is asked where the verifier cannot tell; None when no endpoint wants that."""
+    targets = {
+        name: endpoint.cache.semantic.confirm
+        for name, endpoint in config.endpoints.items()
+        if endpoint.cache.semantic.confirm is not None
+    }
+    if not targets or parts.errands is None:
+        return None
+    return Confirm(parts.errands, targets=targets, endpoint=endpoints.get, clock=time.monotonic)
+
+
+def build_router(config: Config, targets: Targets) -> RulesRouter:
+    """The shipped rules need the tiers they name; those that name an absent one are left out. Beside
+    another router only the first of them stays: it asks for care, the others guess what is easy."""
+    rules: tuple[RuleConfig, ...] = config.route.rules
+    default: str | None = config.route.default
+    tiers = targets.tiers
+    if rules == DEFAULT_RULES:
+        rules = tuple(r for r in rules if r.tier in tiers and (r.escalate is None or r.escalate in tiers))
+        if not isinstance(config.route, RulesRouteConfig):
+            rules = tuple(r for r in rules if r.name == "care")
+    if default not in tiers and default == RulesRouteConfig().default:
+        default = next(iter(tiers), None)
+    return RulesRouter(
+        Policy(
+            tiers=tiers,
+            targets=targets.configured,
+            aliases=config.aliases,
+            rules=rules,
+            default_tier=default,
+            endpoints=tuple(config.endpoints),
+            endpoint_tiers={n: e.tier for n, e in config.endpoints.items() if e.tier is not None},
+            directs=config.answers,
+            open_provider=targets.open,
+            providers=tuple(config.providers),
+            suggestions=targets.suggestions,
+        )
+    )
+
+
+def model_names(router: RulesRouter) -> dict[str, str]:
+    """Every known model name with the one to go on with: what leads to an endpoint is that endpoint."""
+    names = {}
+    for name in router.known_models():
+        endpoint = router.endpoint_of(name)
+        names[name] = name if endpoint is None else ENDPOINT_PREFIX + endpoint
+    return names
+
+
+def build_endpoint(name: str, endpoint: EndpointConfig, config: Config) -> Endpoint:
+    mode = endpoint.cache.exact or config.cache.exact
+    return Endpoint(
+        name=name,
+        task=endpoint.task,
+        tier=endpoint.tier,
+        terms=Terms(
+            calls_max=endpoint.calls_max,
+            target_s=endpoint.target_s,
+            deadline_s=endpoint.deadline_s,
+            input_tokens_max=endpoint.input_tokens_max,
+            output_tokens_max=endpoint.output_tokens_max,
+            usd_max_nusd=None if endpoint.usd_max is None else int(endpoint.usd_max * 1_000_000_000),
+            on_limit=endpoint.on_limit,
+        ),
+        cache_exact=mode,
+        cache_reuse=endpoint.cache.reuse or config.cache.reuse,
+        cache_again_s=config.cache.reask_s,
+        cache_ttl_s=endpoint.cache.ttl_s,
+        semantic=build_semantics(endpoint.cache.semantic),
+        baseline=endpoint.baseline,
+    )
+
+
+def default_endpoint(config: Config) -> Endpoint:
+    """Where a request goes that names none: `[endpoints.default]`, else one without any terms."""
+    found = config.endpoints.get("default")
+    if found is not None:
+        return build_endpoint("default", found, config)
+    cache = config.cache
+    return Endpoint(
+        name="default",
+        cache_exact=cache.exact,
+        cache_reuse=cache.reuse,
+        cache_again_s=cache.reask_s,
+    )
+
+
+def build_stage(config: Config, env: Mapping[str, str], serving: Serving | None = None) -> Stage:
+    """What answering ahead needs to know of one configuration. Opens nothing. Without `serving` its
+    endpoints are as they are written: what certificates say of them is left out.
+
+    Raises:
+        ConfigError: the quiet hours cannot be read.
+    """
+    endpoints = {name: build_endpoint(name, endpoint, config) for name, endpoint in config.endpoints.items()}
+    default = default_endpoint(config)
+    endpoints.setdefault(default.name, default)
+    similar = any(endpoint.semantic is not None for endpoint in endpoints.values())
+    path = semantic_path(config, configuration.state_dir(config, env))
+    tenants = {key.tenant: Tenant(name=key.tenant, plan=key.plan) for key in config.keys}
+    return Stage(
+        config=config.precompute,
+        window=window_of(config.precompute.at, config.precompute.until),
+        book=path if similar else None,
+        endpoint=endpoints.get if serving is None else serving.reader.named,
+        tenants=tenants or None,
+        exact_ttl_s=config.cache.ttl_s,
+        batch_target=build_batch_target(config),
+    )
+
+
+def build_batch_target(config: Config) -> Callable[[Request], Awaitable[Target | None]] | None:
+    """Says to which target a question would go in a batch; None when no provider has batches."""
+    having = frozenset(name for name, provider in config.providers.items() if provider.batch)
+    if not having:
+        return None
+    rules = build_router(config, Targets(config, Catalogue.load().with_overrides(config.prices)))
+    router = cascaded(config, rules, rules)
+    classifier = RulesClassifier(estimate_prompt)
+
+    async def target_of(request: Request) -> Target | None:
+        route = await router.route(request, await classifier.classify(request))
+        if route.fixed is not None or route.escalation is not None or not route.targets:
+            return None
+        return route.targets[0] if route.targets[0].provider in having else None
+
+    return target_of
+
+
+def build_cache(config: Config, parts: Parts) -> ExactCache:
+    keys = CacheKeys(
+        policy=answers_version(config),
+        endpoints={n: e.cache for n, e in config.endpoints.items()},
+        forgotten=None if parts.semantic is None else parts.semantic.forgotten,
+        arm=None if isinstance(config.route, RulesRouteConfig) else parts.routing.audit.label,
+    )
+    cache = config.cache
+    return ExactCache(parts.store, ttl_s=cache.ttl_s, answer_bytes_max=cache.answer_bytes_max, keys=keys)
+
+
+def build_store(config: StoreConfig, state_dir: Path) -> KeyValueStore:
+    match config:
+        case MemoryStoreConfig():
+            return MemoryStore(entries_max=config.entries_max, bytes_max=config.bytes_max)
+        case SqliteStoreConfig():
+            path = config.path or state_dir / "cache.db"
+            return SqliteStore(path, entries_max=config.entries_max, bytes_max=config.bytes_max)
+        case _:
+            assert_never(config)
+
+
+def count_exactly(counter: ExactCounter) -> Callable[[Request, Prompt], int]:
+    """Counts a prompt where the cheap bounds do not settle a limit. The vocabulary loads on first use."""
+
+    def count(request: Request, prompt: Prompt) -> int:
+        if request.prompt_chars > EXACT_CHARS_MAX:
+            return prompt.input_tokens
+        return count_chat(counter, prompt.body, request.model)
+
+    return count

@@ -1,0 +1,220 @@
+"""The composition root's part for cascades: the checks of each endpoint, and what was measured of scores."""
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import assert_never
+
+from farthing.brain.route.cascade import CascadeRouter, Steps
+from farthing.brain.route.rules import RulesRouter
+from farthing.config import (
+    CascadeCheckConfig,
+    CascadeConfig,
+    CommandCheckConfig,
+    Config,
+    ConsistencyCheckConfig,
+    JudgeCheckConfig,
+    LogprobsCheckConfig,
+    PlainCheckConfig,
+    RegexCheckConfig,
+    SchemaCheckConfig,
+)
+from farthing.errors import ConfigError
+from farthing.evaluation.checks.consistency import ConsistencyCheck
+from farthing.evaluation.checks.fits_schema import SchemaCheck
+from farthing.evaluation.checks.holds_pattern import RegexCheck
+from farthing.evaluation.checks.logprobs import ALTERNATIVES, LogprobsCheck
+from farthing.evaluation.checks.passes_command import CommandCheck
+from farthing.evaluation.checks.plain import PlainCheck
+from farthing.evaluation.checks.regex import Searcher, compiled
+from farthing.evaluation.checks.schema_file import read_schema
+from farthing.evaluation.checks.threshold import Floor
+from farthing.evaluation.judges.inline import JudgeCheck
+from farthing.guarantees.certificates import cascade as cascade_certificate
+from farthing.models.tokens.estimate import estimate_prompt
+from farthing.pipeline.cascade import Cascade, Cascades
+from farthing.protocols import AnswerCheck, Router
+from farthing.types import Target
+
+log = logging.getLogger("farthing.cascading")
+
+# From cheap to dear: what looks at the answer alone, what works on it, what asks models, dearest last.
+ORDER: tuple[type[CascadeCheckConfig], ...] = (
+    PlainCheckConfig,
+    LogprobsCheckConfig,
+    SchemaCheckConfig,
+    RegexCheckConfig,
+    CommandCheckConfig,
+    JudgeCheckConfig,
+    ConsistencyCheckConfig,
+)
+COMMAND_SHARE = 0.8
+"""Of the time of all checks. What is cut by that says nothing, and a command that hangs is to say so."""
+MEASURES = (LogprobsCheckConfig, ConsistencyCheckConfig)
+
+
+def cascaded(config: Config, router: Router, rules: RulesRouter) -> Router:
+    """`router` with the escalations of the endpoints that have a cascade; itself where none has."""
+    cascades = {
+        name: Steps(
+            first=endpoint.cascade.first, then=endpoint.cascade.then, streams=endpoint.cascade.streams
+        )
+        for name, endpoint in config.endpoints.items()
+        if endpoint.cascade is not None
+    }
+    if not cascades:
+        return router
+    named = [name for name in rules.known_models() if rules.meaning_of(name) in rules.tiers]
+    return CascadeRouter(router, cascades, to_tier=rules.to_tier, tiers=named)
+
+
+class CascadeParts:
+    """What the cascades of all configurations share: where certificates lie, and who searches patterns."""
+
+    def __init__(self, state_dir: Path | None = None) -> None:
+        """Without `state_dir` nothing was measured. Nothing is opened."""
+        self.state_dir = state_dir
+        self.searcher = Searcher()
+
+    async def aclose(self) -> None:
+        """Safe to call twice."""
+        await self.searcher.aclose()
+
+
+def build_cascades(
+    config: Config, parts: CascadeParts, target_of: Callable[[str], Target | None]
+) -> Cascades:
+    """The checks of all endpoints.
+
+    Raises:
+        ConfigError: a schema, a pattern or a certificate cannot be used.
+    """
+    return Cascades(
+        {
+            name: _cascade(name, endpoint.cascade, config, parts)
+            for name, endpoint in config.endpoints.items()
+            if endpoint.cascade is not None
+        },
+        target_of=target_of,
+        estimate_tokens=estimate_prompt,
+        clock=time.monotonic,
+        strict=config.brain.strict,
+    )
+
+
+def _cascade(name: str, cascade: CascadeConfig, config: Config, parts: CascadeParts) -> Cascade:
+    checks: list[AnswerCheck] = []
+    measures: list[AnswerCheck] = []
+    alternatives: int | None = None
+    for wanted in sorted(cascade.checks, key=lambda check: ORDER.index(type(check))):
+        floor = Floor()
+        if isinstance(wanted, MEASURES):
+            floor = _floor(name, wanted, cascade, config, parts.state_dir)
+        try:
+            check = _check(wanted, floor, parts.searcher, cascade.within_s)
+        except ConfigError as why:
+            raise ConfigError(f"endpoints.{name}.cascade: the check {wanted.name}: {why}") from why
+        checks.append(check)
+        if isinstance(wanted, MEASURES):
+            measures.append(check)
+        if isinstance(wanted, LogprobsCheckConfig):
+            alternatives = max(alternatives or 0, ALTERNATIVES[wanted.measure])
+    return Cascade(
+        first=cascade.first,
+        checks=tuple(checks),
+        measures=tuple(measures),
+        within_s=cascade.within_s,
+        alternatives=alternatives,
+    )
+
+
+def _check(wanted: CascadeCheckConfig, floor: Floor, searcher: Searcher, within_s: float) -> AnswerCheck:
+    match wanted:
+        case PlainCheckConfig():
+            return PlainCheck(wanted.name)
+        case SchemaCheckConfig():
+            schema = None if wanted.file is None else read_schema(wanted.file)
+            return SchemaCheck(name=wanted.name, schema=schema)
+        case RegexCheckConfig():
+            pattern = compiled(wanted.pattern)
+            return RegexCheck(searcher, name=wanted.name, pattern=pattern, absent=wanted.absent)
+        case CommandCheckConfig():
+            return CommandCheck(
+                name=wanted.name,
+                arguments=wanted.command,
+                timeout_s=min(wanted.timeout_s, COMMAND_SHARE * within_s),
+                memory_bytes_max=wanted.memory_bytes_max,
+            )
+        case LogprobsCheckConfig():
+            return LogprobsCheck(name=wanted.name, measure=wanted.measure, floor=floor)
+        case ConsistencyCheckConfig():
+            return ConsistencyCheck(
+                name=wanted.name,
+                samples=wanted.samples,
+                temperature=wanted.temperature,
+                compare=wanted.compare,
+                floor=floor,
+            )
+        case JudgeCheckConfig():
+            return JudgeCheck(name=wanted.name, target=wanted.target, about=wanted.about)
+        case _:
+            assert_never(wanted)
+
+
+def _floor(
+    name: str,
+    wanted: LogprobsCheckConfig | ConsistencyCheckConfig,
+    cascade: CascadeConfig,
+    config: Config,
+    state_dir: Path | None,
+) -> Floor:
+    """From which score on an answer is good enough: as configured, else as measured for its model."""
+    if wanted.score_min is not None:
+        return Floor(everywhere=wanted.score_min)
+    found = None if state_dir is None else cascade_certificate.load(cascade_certificate.path(state_dir, name))
+    models: dict[str, float] = {}
+    if found is not None:
+        scope = cascade_scope(config, cascade, wanted)
+        unfit = cascade_certificate.why_not(found, scope)
+        if unfit:
+            log.warning("endpoint %s: its certificate is not used: %s", name, "; ".join(unfit))
+        else:
+            models = found.thresholds
+            _tell_unproven(name, cascade_certificate.why_unproven(found, scope, now_unix_s=time.time()))
+    for target in config.tiers[cascade.first].targets:
+        if target not in models:
+            log.warning(
+                "endpoint %s: the check %s only observes %s: it has neither score_min nor a certificate "
+                "(farthing calibrate cascade)",
+                name,
+                wanted.name,
+                target,
+            )
+    return Floor(models=models)
+
+
+def _tell_unproven(name: str, reasons: list[str]) -> None:
+    if reasons:
+        log.warning(
+            "endpoint %s: its thresholds decide, but promise nothing any more, calibrate again: %s",
+            name,
+            "; ".join(reasons),
+        )
+
+
+def cascade_scope(
+    config: Config, cascade: CascadeConfig, wanted: LogprobsCheckConfig | ConsistencyCheckConfig
+) -> cascade_certificate.CascadeScope:
+    """What a score of that check is a score of."""
+    if isinstance(wanted, LogprobsCheckConfig):
+        how: str = wanted.measure
+    else:
+        how = f"{wanted.compare}/{wanted.samples}/{wanted.temperature:g}"
+    return cascade_certificate.CascadeScope(
+        check=wanted.name,
+        how=how,
+        cheap=cascade.first,
+        expensive=cascade.then,
+        target=config.tiers[cascade.then].targets[0],
+    )

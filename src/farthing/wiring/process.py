@@ -1,0 +1,588 @@
+"""One process: the server, what serves, and the life around them: signals, reload, drain.
+
+A reload builds everything anew beside what runs and swaps it in one assignment; what fails to build
+changes nothing. The address, the ledger and the cache's store stay as they were at the start.
+"""
+
+import asyncio
+import errno
+import gc
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+import uvloop
+
+from farthing import config as configuration
+from farthing.config import (
+    Config,
+    ServerConfig,
+    loopback,
+    policy_version,
+)
+from farthing.edge.admin import Admin
+from farthing.edge.admit import Admission
+from farthing.edge.http.server import Server
+from farthing.edge.openai import error_body
+from farthing.edge.routes import Edge, Serving
+from farthing.errors import BodyTooLarge, ConfigError, FarthingError, InvalidRequest, Overloaded
+from farthing.guarantees.drift.detect import DriftMonitor
+from farthing.guarantees.drift.references import References
+from farthing.jobs.prewarm.run import Order, Precompute
+from farthing.jobs.refresh import Refresh
+from farthing.jobs.runner import JobRunner
+from farthing.jobs.schedule import Record, Row
+from farthing.ledger.metrics import Metrics
+from farthing.runtime import heap
+from farthing.runtime.log import set_up_logging
+from farthing.runtime.loop_batch import LoopBatch
+from farthing.runtime.redact import Redactor
+from farthing.stores.presence import Presence, User
+from farthing.wiring.build import build, build_stage, open_parts
+from farthing.wiring.warnings import advised
+
+log = logging.getLogger("farthing.gateway")
+
+ADMIN_CONNECTIONS_MAX = 16
+ADMIN_BODY_BYTES_MAX = 65_536
+ADMIN_QUIET_S = 10.0  # the same while idle and while a request arrives: then the next to end is the quietest
+OTHERS_SHOWN_MAX = 3
+OTHER_FILES = 64  # the ledger, the stores, the listeners
+WATCH_S = 0.3  # a changed file is applied within a second
+SETTLE_S = 0.02  # a file that is being written is not read
+SETTLE_LOOKS = 50
+OPENS = frozenset({"keys_gone", "hosts_gone", "scope_gone", "host_widened"})
+GC_ALLOCATIONS = 50_000  # requests leave no cycles; a full pass over a warm heap takes 10 ms
+
+
+class Gateway:
+    """One process: the server, what serves, and the life around them."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        source: Path | None,
+        env: Mapping[str, str],
+        redact: Redactor | None = None,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        turn = LoopBatch(loop)
+        state_dir = configuration.state_dir(config, env)
+        self._config = config
+        self._started = config
+        """What holds until the end for all that a reload does not change."""
+        self._source = source
+        self._env = env
+        self._stop = asyncio.Event()
+        self._stamp = _stamp(source)
+        self._whole = _ends_its_line(source)
+        """The file that runs ended with a line break, so one without is cut."""
+        self._reloads = {"applied": 0, "refused": 0, "refused_open": 0}
+        self._presence = Presence(state_dir)
+        self._references = References(state_dir)
+        self._reloading = asyncio.Lock()
+        self._told: set[asyncio.Task[None]] = set()
+        """Reloads that a signal asked for."""
+        self._admission = Admission(config.server.requests_max, loop)
+        self._drift = DriftMonitor()
+        self._metrics = Metrics(self._gauges, self._drift)
+        self._errands = JobRunner(
+            config.jobs,
+            busy=self._admission.share,
+            clock=time.monotonic,
+            clock_unix_s=time.time,
+            state_dir=state_dir,
+        )
+        self._segments, self._parts = open_parts(
+            config, env, self._metrics, loop, turn, errands=self._errands, redact=redact
+        )
+        self._admission.pressed = self._parts.transport.press
+        serving = build(config, self._parts)
+        for line in advised(config, source, env):
+            log.warning("%s", line)
+        self._errands.reconfigure(config.jobs, serving.steps)
+        self._ahead = Precompute(self._errands, state_dir, clock=time.monotonic, clock_unix_s=time.time)
+        self._ahead.stage = build_stage(config, env, serving)
+        semantic = self._parts.semantic
+        self._ahead.batches.ready = lambda: semantic is None or semantic.ready
+        self._refresh = Refresh(
+            self._errands,
+            lambda: semantic.questions if semantic is not None else None,
+            endpoint=lambda name: self._edge.serving.reader.named(name),
+            clock=time.monotonic,
+        )
+        self._metrics.targets = serving.targets
+        self._edge = Edge(serving, self._admission, metrics=self._metrics.exposition, clock=time.monotonic)
+        self._server = Server(
+            config.server,
+            self._edge.handle,
+            _refusal,
+            loop=loop,
+            turn=turn,
+            vet=self._edge.vet,
+            admission=self._admission,
+            turned_away=self._edge.turned_away,
+        )
+        self._operators = self._admin_server(config, loop, turn)
+        if self._parts.semantic is not None:
+            self._metrics.semantic.states = self._parts.semantic.bound.states
+        self._parts.routing.serve(config)
+        self._serve_quality(config, serving)
+        self._metrics.routing.states = self._parts.routing.states
+
+    def _admin_server(
+        self, config: Config, loop: asyncio.AbstractEventLoop, turn: LoopBatch
+    ) -> Server | None:
+        """The operators' listener; None when it has no port."""
+        admin = config.admin
+        if admin.port is None:
+            return None
+        handler = Admin(admin, lambda: self._edge.serving.keeper)
+        limits = ServerConfig(
+            host=admin.host,
+            port=admin.port,
+            connections_max=ADMIN_CONNECTIONS_MAX,
+            body_bytes_max=ADMIN_BODY_BYTES_MAX,
+            header_s=ADMIN_QUIET_S,
+            body_s=ADMIN_QUIET_S,
+            idle_s=ADMIN_QUIET_S,
+        )
+        return Server(limits, handler.handle, _refusal, loop=loop, turn=turn, evicts=True)
+
+    async def run(self, ready: Callable[[int], None] | None = None) -> int:
+        """Serve until SIGTERM or SIGINT, then drain. Returns the exit status."""
+        loop = asyncio.get_running_loop()
+        _check_descriptors(self._config)
+        port = await _listening(self._server, "server", "--port")
+        if self._operators is not None:
+            admin_port = await _listening(self._operators, "admin", "admin.port")
+            log.info("operators at %s:%d", self._config.admin.host, admin_port)
+        self._tell_others(port)
+        await self._parts.routing.start()
+        if self._parts.semantic is not None:
+            self._parts.semantic.start()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
+        watching = (self._watch(), self._ahead.watch(), self._refresh.watch())
+        background = [loop.create_task(one) for one in watching]
+        for task in background:
+            task.add_done_callback(_tell_fault)
+        self._errands.start()
+        if self._parts.quality is not None:
+            self._parts.quality.start()
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(GC_ALLOCATIONS, 20, 50)
+        log.info("ready on %s:%d, policy %s", self._config.server.host, port, policy_version(self._config))
+        if ready is not None:
+            ready(port)
+        await self._stop.wait()
+        log.info("draining: up to %.0f s for %d requests", self._config.server.drain_s, self._in_progress())
+        self._admission.draining = True
+        for task in (*background, *self._told):
+            task.cancel()
+        self._errands.stop()
+        cut = await self._server.drain(self._config.server.drain_s)
+        if self._operators is not None:
+            await self._operators.drain(0.0)
+        await self._errands.aclose()
+        self._admission.stop()
+        self._ahead.lock.release()
+        await self._parts.routing.aclose()
+        await self._parts.cascades.aclose()
+        if self._parts.quality is not None:
+            await self._parts.quality.aclose()
+        if self._parts.semantic is not None:
+            await self._parts.semantic.aclose()
+        await self._parts.transport.aclose()
+        await self._parts.store.aclose()
+        await self._parts.ledger.aclose()
+        self._presence.leave()
+        log.info("stopped; %d requests were cut", cut)
+        return 0
+
+    def _tell_others(self, port: int) -> None:
+        """Say so where another gateway uses the same state directory. No file breaks by it: each writes
+        segments of its own in the ledger, and what is learned is written whole."""
+        config, where = self._config, configuration.state_dir(self._config, self._env)
+        others = self._presence.enter(User(pid=os.getpid(), address=f"{config.server.host}:{port}"))
+        if not others:
+            return
+        shown = " and ".join(map(str, others[:OTHERS_SHOWN_MAX]))
+        more = f" and {len(others) - OTHERS_SHOWN_MAX} more" if len(others) > OTHERS_SHOWN_MAX else ""
+        ledger = "one ledger, so that `farthing report` adds up both, " if config.ledger.path is None else ""
+        log.warning(
+            "%s uses the state directory %s too: they share %sthe caches kept there and the day's budget for "
+            "background jobs, and of what each learns only the last written stays; to keep them apart give "
+            "this one a directory of its own, by state_dir in its file or FARTHING__STATE_DIR",
+            f"another gateway ({shown}{more})",
+            where,
+            ledger,
+        )
+
+    def stop(self) -> None:
+        """Begin to drain, as SIGTERM does."""
+        self._stop.set()
+
+    def _reload_soon(self) -> None:
+        if len(self._told) > 1:
+            return  # the second of them has not read the file yet
+        task = asyncio.get_running_loop().create_task(self.reload())
+        self._told.add(task)
+        task.add_done_callback(self._told.discard)
+
+    async def reload(self) -> None:
+        """Apply the configuration file as it is now; keep what runs when it is not good. One after another.
+
+        What takes long is done in a thread before anything changes; the change itself takes some
+        milliseconds of the loop. Raises nothing but a cancellation.
+        """
+        async with self._reloading:
+            try:
+                await self._reload()
+            except Exception:
+                self._refused("internal_error")
+                log.exception("reload refused by a fault of ours, the last good configuration stays")
+
+    def _read_anew(self, source: Path) -> Config:
+        """The configuration of `source`, with what it needs loaded. May run in any thread.
+
+        Raises:
+            ConfigError: it is not good. StoreError: a file cannot be opened.
+        """
+        before = _settled(source)
+        config = configuration.load(source, self._env)
+        whole = _ends_its_line(source)
+        if before is None or before != _stamp(source) or (self._whole and not whole):
+            raise _Refused(
+                "half_written",
+                f"{source}: it is cut, or still being written: it has to end with a line break as before; "
+                "write another file and rename it",
+            )
+        self._whole = whole
+        if not config.providers and not config.answers:
+            raise ConfigError(f"{source}: nothing in it can answer")
+        host = self._started.server.host  # where we listen, whatever the file says now
+        if not loopback(host) and not config.keys and not config.server.allow_keyless:
+            raise _Refused(
+                "keys_gone", f"{source}: no key is left and {host} is open to others until a restart; add one"
+            )
+        listening = msgspec.structs.replace(self._config.server, host=host)
+        opens = configuration.opening(msgspec.structs.replace(self._config, server=listening), config)
+        if opens is not None:
+            raise _Refused(opens[0], f"{source}: {opens[1]}")
+        if self._parts.semantic is not None:
+            self._parts.semantic.prepare(config)
+        return config
+
+    async def _reload(self) -> None:
+        if self._source is None:
+            log.warning("nothing to reload: there is no configuration file")
+            return
+        try:
+            config = await asyncio.to_thread(self._read_anew, self._source)
+            serving = build(config, self._parts)
+            stage = build_stage(config, self._env, serving)
+            advice = await asyncio.to_thread(advised, config, self._source, self._env)
+        except (FarthingError, OSError) as error:
+            self._refused(error.why if isinstance(error, _Refused) else "not_good")
+            log.error("reload refused, the last good configuration stays: %s", error)
+            return
+        for line in advice:
+            log.warning("%s", line)
+        for name in _wants_a_restart(self._started, config):
+            log.warning("%s has changed since the start: that takes a restart", name)
+        self._edge.serving = serving
+        self._parts.routing.serve(config)
+        self._serve_quality(config, serving)
+        self._errands.reconfigure(config.jobs, serving.steps)
+        self._ahead.stage = stage
+        self._metrics.targets = serving.targets
+        self._server.reconfigure(config.server)
+        self._admission.resize(config.server.requests_max)
+        self._config = config
+        self._reloads["applied"] += 1
+        self._edge.reload_refused = ""
+        log.info("configuration reloaded, policy %s", serving.steps.money.policy)
+
+    def _refused(self, why: str) -> None:
+        """What the file says now is not what runs, for the reason of that name."""
+        self._reloads["refused"] += 1
+        self._reloads["refused_open"] += why in OPENS
+        self._edge.reload_refused = why
+
+    async def _watch(self) -> None:
+        """Reload when the file has changed and then stayed the same for a moment: the first half of a
+        file may be a valid one, without the keys."""
+        seen = self._stamp
+        while True:
+            references = self._references.changed()
+            if references is not None:
+                self._drift.follow(references)
+            await asyncio.sleep(WATCH_S)
+            stamp = _stamp(self._source)
+            if stamp == seen and stamp != self._stamp:
+                self._stamp = stamp
+                await self.reload()
+            seen = stamp
+
+    def _serve_quality(self, config: Config, serving: Serving) -> None:
+        if self._parts.quality is not None:
+            self._parts.quality.serve(config, serving.reader.named, self._parts.routing.audit)
+
+    def _in_progress(self) -> int:
+        return self._admission.in_progress
+
+    def _gauges(self) -> dict[str, float]:
+        state = self._segments.state()
+        return {
+            "requests_in_progress": self._admission.in_progress,
+            "requests_shed": self._admission.shed,
+            "requests_shed_cpu": self._admission.shed_cpu,
+            "requests_shed_full": self._admission.shed_full,
+            "requests_limit": self._admission.most,
+            "requests_unauthenticated": self._edge.unauthenticated,
+            "connections": len(self._server.connections),
+            "reloads_applied": self._reloads["applied"],
+            "reloads_refused": self._reloads["refused"],
+            "reloads_refused_open": self._reloads["refused_open"],
+            "config_stale": float(bool(self._edge.reload_refused)),
+            "route_policies_applied": self._parts.routing.audit.applied,
+            "route_policies_refused": self._parts.routing.audit.refused,
+            "ledger_available": float(state.available),
+            "ledger_rows_waiting": state.waiting,
+            "ledger_rows_lost": state.lost,
+            "ledger_rows_lost_before": state.lost_before,
+            "ledger_requests_refused": state.refused,
+            "ledger_sync_failures": state.sync_failures,
+            **self._errands.gauges(),
+            **self._parts.routing.gauges(),
+            **({} if self._parts.semantic is None else self._parts.semantic.gauges()),
+            **({} if self._parts.quality is None else self._parts.quality.gauges()),
+        }
+
+
+def _wants_a_restart(started: Config, config: Config) -> list[str]:
+    """What of `config` differs from what runs and is not taken by a reload."""
+    pairs: list[tuple[str, object, object]] = [
+        ("ledger", started.ledger, config.ledger),
+        ("state_dir", started.state_dir, config.state_dir),
+        ("server.host", started.server.host, config.server.host),
+        ("server.port", started.server.port, config.server.port),
+        ("cache.store", started.cache.store, config.cache.store),
+        ("admin", started.admin, config.admin),
+        ("log", started.log, config.log),
+    ]
+    return [name for name, runs, wanted in pairs if runs != wanted]
+
+
+async def _listening(server: Server, table: str, port_knob: str) -> int:
+    """Start to listen; the port.
+
+    Raises:
+        ConfigError: the address cannot be had; says which knob to turn.
+    """
+    host, port = server.config.host, server.config.port
+    try:
+        return await server.start()
+    except OSError as error:
+        fix = f"choose another {port_knob}"
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            fix = (
+                f"{host} is no address of this machine: set {table}.host to one, or to 127.0.0.1, or to "
+                "0.0.0.0 for all of them"
+            )
+        elif error.errno in (errno.EACCES, errno.EPERM):
+            fix = f"this user may not have that port: choose a {port_knob} from 1024 on"
+        raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror or error}; {fix}") from error
+
+
+def _check_descriptors(config: Config) -> None:
+    """Warn where the system grants fewer open files than there may be connections: those beyond are not
+    answered at all."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    upstream = sum(provider.connections_max for provider in config.providers.values())
+    wanted = config.server.connections_max + upstream + OTHER_FILES
+    if limit not in (resource.RLIM_INFINITY, -1) and limit < config.server.connections_max + OTHER_FILES:
+        log.warning(
+            "only %d files may be open here, and server.connections_max = %d clients and %d connections to "
+            "providers may want one each: raise the limit to %d (ulimit -n; LimitNOFILE in systemd), or "
+            "lower connections_max",
+            limit,
+            config.server.connections_max,
+            upstream,
+            wanted,
+        )
+
+
+def _tell_fault(task: "asyncio.Task[None]") -> None:
+    """What looks after something never ends by itself: tell it where it did."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        log.error("a part of the gateway stopped by a fault of ours", exc_info=error)
+
+
+class _Refused(ConfigError):
+    """A reload that would open what is shut, or of half a file. `why` is a short name for probes."""
+
+    def __init__(self, why: str, message: str) -> None:
+        super().__init__(message)
+        self.why = why
+
+
+def _settled(source: Path) -> tuple[int, int] | None:
+    """The stamp of a file that stays the same for a moment; None: it is not there, or changes on and on."""
+    stamp = _stamp(source)
+    for _ in range(SETTLE_LOOKS):
+        time.sleep(SETTLE_S)
+        before, stamp = stamp, _stamp(source)
+        if stamp == before:
+            return stamp
+    return None
+
+
+def _ends_its_line(source: Path | None) -> bool:
+    """Whether the last line of the file is a whole one."""
+    if source is None:
+        return False
+    try:
+        with source.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - 1))
+            return file.read(1) == b"\n"
+    except OSError:
+        return False
+
+
+def _stamp(source: Path | None) -> tuple[int, int] | None:
+    """Changes when the file does; None when there is none."""
+    if source is None:
+        return None
+    try:
+        status = source.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
+
+
+def _refusal(status: int, message: str) -> tuple[bytes, bytes]:
+    """What the server says when it refuses a request before any route sees it."""
+    error: FarthingError
+    head = b"server: farthing\r\ncontent-type: application/json\r\n"
+    match status:
+        case 503:
+            error = Overloaded(message)
+            head += b"x-should-retry: true\r\nretry-after: 1\r\n"
+        case 413:
+            error = BodyTooLarge(message)
+        case _:
+            error = InvalidRequest(message)
+    return head, error_body(error)
+
+
+def _log(config: Config, env: Mapping[str, str]) -> Redactor:
+    """Begin to log; returns what takes secrets out of it."""
+    redact = Redactor(digest=configuration.key_digest)
+    redact.learn(*configuration.secrets_of(config, env))
+    set_up_logging(config.log.level, as_json=config.log.json, stream=sys.stderr, redact=redact.line)
+    return redact
+
+
+def answer_ahead(
+    config: Config, *, env: Mapping[str, str], order: Order, told: Callable[[Row], None]
+) -> Record:
+    """Answer questions ahead in this process, where no gateway runs on the state directory.
+
+    Raises:
+        ConfigError: the configuration cannot be used. StoreError: the counts cannot be read.
+    """
+    redact = _log(config, env)
+
+    async def main() -> Record:
+        loop = asyncio.get_running_loop()
+        errands = JobRunner(
+            config.jobs,
+            busy=lambda: 0.0,
+            clock=time.monotonic,
+            clock_unix_s=time.time,
+            state_dir=configuration.state_dir(config, env),
+        )
+        _, parts = open_parts(config, env, Metrics(), loop, LoopBatch(loop), errands=errands, redact=redact)
+        try:
+            serving = build(config, parts)
+            for line in advised(config, None, env):
+                log.warning("%s", line)
+            errands.reconfigure(config.jobs, serving.steps)
+            ahead = Precompute(
+                errands,
+                configuration.state_dir(config, env),
+                clock=time.monotonic,
+                clock_unix_s=time.time,
+                told=told,
+            )
+            ahead.stage = build_stage(config, env, serving)
+            if parts.semantic is not None:
+                await parts.semantic.load()
+            if not ahead.lock.take():
+                raise Overloaded("another process has begun to answer ahead on this state directory")
+            errands.start()
+            return await ahead.run(order)
+        finally:
+            await errands.aclose()
+            await parts.routing.aclose()
+            if parts.semantic is not None:
+                await parts.semantic.aclose()
+            await parts.transport.aclose()
+            await parts.store.aclose()
+            await parts.ledger.aclose()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        record: Record = runner.run(main())
+    return record
+
+
+def run(
+    config: Config,
+    *,
+    source: Path | None,
+    env: Mapping[str, str],
+    ready: Callable[[int], None] | None = None,
+) -> int:
+    """Serve until stopped; return the exit status.
+
+    Raises:
+        ConfigError: the configuration cannot be served, or its address is taken.
+    """
+    redact = _log(config, env)
+
+    heap.set_up()
+
+    async def main() -> int:
+        try:
+            gateway = Gateway(config, source=source, env=env, redact=redact)
+        except OSError as error:
+            where = error.filename or configuration.state_dir(config, env)
+            raise ConfigError(
+                f"cannot start: {where}: {error.strerror or error}; let the user that this runs as read and "
+                "write it"
+            ) from error
+        return await gateway.run(ready)
+
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            status: int = runner.run(main())
+    except FarthingError:
+        raise
+    except Exception:  # Python would print it as it is, secrets included
+        log.exception("stopped by a fault of ours")
+        return 1
+    return status

@@ -1,0 +1,286 @@
+"""The composition root's part for providers: how each is reached, and what `GET /v1/models` lists."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+
+from farthing.brain.route.rules import RulesRouter
+from farthing.config import ProviderConfig
+from farthing.config.settings.proxy import NO_PROXY, Proxy, parse_proxy, proxy_of_environment
+from farthing.errors import ConfigError, FarthingError
+from farthing.models.discovery.detect import Found, Hosted, Said, detect, said_by
+from farthing.models.discovery.listing import can_be_asked
+from farthing.models.discovery.presets import usage_form
+from farthing.models.providers.openai import OpenAIProvider
+from farthing.models.targets import OFFERED_MAX, Targets
+from farthing.models.transport.http1 import Http1Transport
+from farthing.models.transport.origin import HttpOrigin, parse_base_url
+from farthing.models.transport.passage import PASSED, Passage
+from farthing.models.transport.trust import ca_of_environment, missing_ca_of_environment
+from farthing.protocols import Transport
+from farthing.runtime.loop_batch import LoopBatch, in_task
+from farthing.runtime.redact import Redactor
+from farthing.types import Json, Target, Tenant
+
+ASK_S = 2.0  # a person waits for the start; a list of models takes a tenth of it
+ASKED_S = 60.0  # between two questions for a provider's models
+LIST_BYTES_MAX = 8_388_608  # OpenRouter's is half a megabyte
+WHY_CHARS_MAX = 100
+
+log = logging.getLogger("farthing.upstreams")
+
+
+def build_provider(
+    name: str,
+    provider: ProviderConfig,
+    env: Mapping[str, str] = os.environ,
+    redact: Redactor | None = None,
+) -> OpenAIProvider:
+    """`redact` knows what none of its errors may repeat; None: its own key.
+
+    Raises:
+        ConfigError: it cannot be reached like this; names the key or the variable.
+    """
+    host, port, tls, path = parse_base_url(provider.base_url)
+    ca = provider.ca_file
+    if ca is None and tls:
+        ca = ca_of_environment(env)
+        missing = missing_ca_of_environment(env)
+        if missing is not None:
+            log.warning("%s names %s, which is not there", missing, env[missing])
+            ca = None
+    origin = HttpOrigin(
+        name=name,
+        host=host,
+        port=port,
+        tls=tls,
+        connections_max=provider.connections_max,
+        wait_s=provider.connection_wait_s,
+        connect_s=provider.connect_s,
+        answer_bytes_max=provider.answer_bytes_max,
+        ca_file=ca,
+        proxy=_proxy(name, provider, env, (host, port, tls)),
+        client_cert_file=provider.client_cert_file,
+        client_key_file=provider.client_key_file,
+        files_stamp_ns=max(map(_changed_ns, (ca, provider.client_cert_file, provider.client_key_file))),
+    )
+    try:
+        built = OpenAIProvider(
+            name,
+            origin,
+            path=path,
+            api_key=None if provider.api_key is None else provider.api_key.value,
+            auth=provider.auth,
+            headers=provider.headers,
+            include_usage=provider.include_usage,
+            passage=Passage(provider.pass_headers, provider.return_headers, provider.headers),
+            usage_form=usage_form(name, host),
+        )
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    if redact is not None:
+        built.redact = redact
+    return built
+
+
+def _proxy(
+    name: str, provider: ProviderConfig, env: Mapping[str, str], place: tuple[str, int, bool]
+) -> Proxy | None:
+    """The proxy of the configuration, else of the environment; None: none."""
+    try:
+        if provider.proxy is None:
+            return proxy_of_environment(env, *place)
+        return None if provider.proxy.value.lower() == NO_PROXY else parse_proxy(provider.proxy.value)
+    except ConfigError as why:
+        raise ConfigError(f"providers.{name}.proxy: {why}") from None
+
+
+def passed_names(providers: Iterable[ProviderConfig]) -> frozenset[bytes]:
+    """The headers of clients that go up to any of them."""
+    named = (name.lower().encode() for provider in providers for name in provider.pass_headers)
+    return frozenset((*PASSED, *named))
+
+
+def _changed_ns(path: Path | None) -> int:
+    """When the file was last changed; 0 without one. One that cannot be read is told of when it is used."""
+    try:
+        return 0 if path is None else path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+async def ask_models(hosted: Hosted, transport: Transport) -> Said:
+    """What a provider says it has for this key, in at most `ASK_S`. Never raises.
+
+    Only 401 says that the key is no good: a key with few rights may chat and not list.
+    """
+    preset, key = hosted.preset, hosted.api_key
+    ending, suffix = preset.list_from
+    as_header = preset.list_auth == "x-api-key"
+    limits = ProviderConfig(
+        base_url=hosted.base_url.rstrip("/").removesuffix(ending),
+        api_key=None if as_header else key,
+        auth=preset.auth,
+        headers={**preset.list_headers, **({"x-api-key": key.value} if as_header else {})},
+        connect_s=ASK_S,
+        answer_bytes_max=LIST_BYTES_MAX,
+    )
+    try:
+        provider = build_provider(preset.name, limits)
+    except FarthingError as error:
+        return Said(why=str(error)[:WHY_CHARS_MAX])
+    return await asked(provider, transport, suffix)
+
+
+async def asked(provider: OpenAIProvider, transport: Transport, suffix: str = "/models") -> Said:
+    """What a provider lists at `suffix`, in at most `ASK_S`. Never raises."""
+    try:
+        async with asyncio.timeout(ASK_S):
+            head = provider.head("GET", suffix)
+            exchange = await transport.send(provider.origin, head, b"", first_byte_s=ASK_S, whole=True)
+            body = await exchange.read(LIST_BYTES_MAX)
+    except TimeoutError:
+        return Said(why=f"no answer in {ASK_S:g} s")
+    except FarthingError as error:
+        return Said(why=str(error)[:WHY_CHARS_MAX])
+    if exchange.status == 401:
+        return Said(refused=True, why="401")
+    if exchange.status != 200:
+        return Said(why=f"status {exchange.status}")
+    return said_by(body)
+
+
+class LiveModels:
+    """What providers say they have, for those of which the configuration does not say it. They are asked when
+    a client wants the list, all at once, and no more often than every `ASKED_S`."""
+
+    def __init__(
+        self,
+        providers: Mapping[str, OpenAIProvider],
+        transport: Transport,
+        targets: Targets,
+        known: Collection[str],
+        clock: Callable[[], float],
+    ) -> None:
+        """`known` are the names that are listed anyway."""
+        self._providers = providers
+        self._transport = transport
+        self._targets = targets
+        self._known = frozenset(known)
+        self._clock = clock
+        self._asked_s = -ASKED_S
+        self._asking: asyncio.Task[None] | None = None
+        self._entries: tuple[Json, ...] = ()
+
+    async def entries(self) -> tuple[Json, ...]:
+        """Entries of `GET /v1/models`: of what was said last, where a provider says nothing in time."""
+        if not self._providers:
+            return ()
+        await in_task()
+        if self._asking is None and self._clock() - self._asked_s >= ASKED_S:
+            self._asking = asyncio.get_running_loop().create_task(self._ask())
+        if self._asking is not None:
+            await asyncio.wait((self._asking,))
+        return self._entries
+
+    async def _ask(self) -> None:
+        try:
+            said = await asyncio.gather(
+                *(asked(provider, self._transport) for provider in self._providers.values())
+            )
+            names = [
+                f"{name}/{model}"
+                for name, one in zip(self._providers, said, strict=True)
+                for model in one.models[:OFFERED_MAX]
+                if can_be_asked(model)
+            ]
+            if names:
+                self._entries = tuple(self._described(names[:OFFERED_MAX]))
+        finally:
+            self._asked_s, self._asking = self._clock(), None
+
+    def _described(self, names: Iterable[str]) -> Iterator[Json]:
+        """Once each, by a model's own name where that leads to it."""
+        for full in dict.fromkeys(names):
+            target = self._targets.get(full)
+            if target is None:
+                continue
+            bare = target.model not in self._known and self._targets.open(target.model) == target
+            name = target.model if bare else full
+            if name not in self._known:
+                yield _described(name, target)
+
+
+async def look_around(env: Mapping[str, str], own_port: int) -> Found:
+    """What there is to answer with, and what each provider has for its key. Never raises."""
+    loop = asyncio.get_running_loop()
+    transport = Http1Transport(loop, LoopBatch(loop))
+    try:
+        return await detect(env, own_port=own_port, ask=partial(ask_models, transport=transport))
+    finally:
+        await transport.aclose()
+
+
+def list_models(router: RulesRouter, targets: Targets) -> tuple[Json, ...]:
+    """`GET /v1/models`: what the configuration chooses first, then its models, then what its providers have.
+
+    Every id can be asked for. A model beyond the configuration is listed once, by its own name where that
+    leads to it, else as `provider/model`.
+    """
+    listed = [_entry(name, router) for name in router.known_models() if router.leads(name)]
+    known = {entry["id"] for entry in listed}
+    for target in targets.offered():
+        bare = target.model not in known and targets.open(target.model) == target
+        name = target.model if bare else target.name
+        if name not in known:
+            listed.append(_described(name, target))
+    return tuple(listed)
+
+
+def list_named(tenant: Tenant, targets: Targets) -> tuple[Json, ...]:
+    """What the list of a key names, each model by its full name; it is known by that alone."""
+    names = () if tenant.scope is None else sorted(tenant.scope.names)
+    found = ((name, targets.open(name)) for name in names if name not in targets.configured)
+    return tuple(_described(name, one) for name, one in found if one is not None and one.name == name)
+
+
+def describe_model(name: str, router: RulesRouter, targets: Targets) -> Json | None:
+    """As `list_models` has it, also for a name that leads somewhere without being listed: a dated one, one of
+    the price list. None: it leads nowhere, or to a provider that is not known to have it."""
+    if name in router.known_models():
+        return _entry(name, router) if router.leads(name) else None
+    target = targets.open(name)
+    return _described(name, target) if target is not None and targets.lists(target) else None
+
+
+def _entry(name: str, router: RulesRouter) -> Json:
+    target = router.target_of(name)
+    if target is not None:
+        return _described(name, target)
+    entry: Json = {"id": name, "object": "model", "created": 0, "owned_by": "farthing"}
+    endpoint = router.endpoint_of(name)
+    if endpoint is not None:
+        entry["endpoint"] = endpoint
+    return entry
+
+
+def _described(name: str, target: Target) -> Json:
+    """OpenAI's fields, and what we know of price and context window."""
+    price = target.price
+    return {
+        "id": name,
+        "object": "model",
+        "created": 0,
+        "owned_by": target.provider,
+        "context_window": target.context_tokens_max,
+        "max_output_tokens": target.output_tokens_max,
+        "usd_per_million_tokens": price
+        and {
+            "input": price.input_pusd / 1_000_000,
+            "output": price.output_pusd / 1_000_000,
+            "cached_input": price.cached_input_pusd and price.cached_input_pusd / 1_000_000,
+        },
+    }

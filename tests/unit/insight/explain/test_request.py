@@ -1,0 +1,200 @@
+"""The story of a request tells everything the receipt knows, and says what it does not know."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from farthing.cli.main import cli
+from farthing.errors import ConfigError
+from farthing.insight.explain import request
+from farthing.ledger.rows import Intent
+from farthing.ledger.segments import SegmentLedger
+from farthing.types import Attempt, Receipt, Usage, replace
+
+FULL = Receipt(
+    request_id="req_abc",
+    at_unix_s=1_750_000_000.25,
+    started_s=3.0,
+    tenant="acme",
+    endpoint="support-faq",
+    model_asked="auto",
+    task_type="classify",
+    complexity=0.25,
+    risk="low",
+    domain="billing",
+    language="en",
+    tier="expensive",
+    target="openai/big",
+    cache="miss",
+    cache_would_hit=True,
+    route_reason="rule simple-task, then escalated",
+    usage=Usage(input_tokens=120, output_tokens=40, cached_tokens=100),
+    attempts=[
+        Attempt(
+            target="openai/small",
+            tier="cheap",
+            started_ms=0.4,
+            total_ms=50.0,
+            status=503,
+            error="provider_unavailable",
+        ),
+        Attempt(
+            target="openai/big",
+            tier="expensive",
+            started_ms=51.0,
+            ttft_ms=200.0,
+            total_ms=300.0,
+            status=200,
+            usage=Usage(input_tokens=120, output_tokens=40, cached_tokens=100),
+            cost_nusd=1_250_000,
+        ),
+    ],
+    calls=2,
+    cost_nusd=1_250_000,
+    baseline_nusd=3_000_001,
+    baseline_target="openai/big",
+    ttft_ms=251.0,
+    total_ms=351.5,
+    model_ms=350.0,
+    overhead_ms=1.5,
+    stage_ms={"classify": 0.03, "route": 0.02},
+    skipped={"cache": "StoreError"},
+    stop_reason="stop",
+    status=200,
+    policy="p1",
+    price_version="2026-01-01",
+)
+
+
+def test_the_story_holds_everything_that_was_decided_called_paid_and_waited_for() -> None:
+    text = "\n".join(request.story(FULL))
+    for part in (
+        "req_abc, 2025-06-15 15:06:40.250Z",
+        "tenant acme",
+        "endpoint support-faq",
+        "task classify, complexity 0.25, risk low, domain billing, language en",
+        "miss: asked, had nothing; it only observes, and would have answered",
+        "tier expensive, openai/big: rule simple-task, then escalated",
+        "openai/small (cheap) at 0.4 ms, done after 50.0 ms, HTTP 503, provider_unavailable, cost unknown",
+        "first byte after 200.0 ms, done after 300.0 ms, HTTP 200",
+        "HTTP 200, 120 (100 cached) tokens in, 40 out, $0.00125",
+        "HTTP 200, stopped by stop",
+        "$0.00125, 2 calls",
+        "openai/big would have cost $0.003000001 for the same answer: saved $0.001750001",
+        "351.5 ms in all: providers 350.0, queue 0.0, Farthing 1.50 (classify 0.03, route 0.02)",
+        "skipped  cache: StoreError",
+        "configuration p1, prices 2026-01-01",
+    ):
+        assert part in text, part
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"purpose": "judge"}, "to hear how good the answer to req_7 is"),
+        ({"purpose": "judge", "cache_entry": "e1"}, "says what the stored one would have"),
+        ({"purpose": "explore"}, "how well the other tier answers req_7"),
+        ({"purpose": "route"}, "whether the question of req_7 is easy"),
+        ({"purpose": "precompute"}, "before it is asked for (req_7)"),
+        ({"purpose": "refresh"}, "whether the stored answer req_7 is still right"),
+    ],
+)
+def test_an_errand_says_what_it_was_for(fields: dict[str, str], said: str) -> None:
+    assert said in "\n".join(request.story(replace(FULL, about="req_7", **fields)))
+
+
+def test_what_is_unknown_is_called_unknown() -> None:
+    text = "\n".join(
+        request.story(Receipt(request_id="x", at_unix_s=0.0, started_s=0.0, calls=1, cost_nusd=None))
+    )
+    assert "cost unknown" in text and "tokens unknown" in text and "nothing is claimed as saved" in text
+    assert "$" not in text
+
+
+def test_a_dearer_answer_than_the_baseline_is_told_as_that() -> None:
+    dear = Receipt(request_id="x", at_unix_s=0.0, started_s=0.0, cost_nusd=10, baseline_nusd=4, calls=1)
+    assert "spent more by $0.000000006" in "\n".join(request.story(dear))
+
+
+def test_a_call_whose_process_died_has_an_unknown_outcome() -> None:
+    dead = Intent(request_id="x", target="a/b", attempt=2, at_unix_s=0.0)
+    text = "\n".join(request.story(dead))
+    assert "2 of a/b" in text and "outcome and cost are unknown" in text
+    assert request.to_json(dead)["outcome"] == "unknown"
+
+
+def test_texts_of_others_cannot_steer_the_terminal() -> None:
+    sly = Receipt(request_id="x", at_unix_s=0.0, started_s=0.0, error="e", error_message="\x1b[2Jgone\r\n")
+    text = "\n".join(request.story(sly))
+    assert "\x1b" not in text and "\r" not in text and "?[2Jgone" in text
+
+
+def test_the_json_names_every_field_and_keeps_unknown_null() -> None:
+    told = request.to_json(FULL)
+    assert told["usage"]["cached_tokens"] == 100
+    assert told["attempts"][1]["usage"]["input_tokens"] == 120
+    assert told["attempts"][0]["cost_nusd"] is None
+    assert told["saved_nusd"] == 1_750_001
+    assert set(Receipt.__struct_fields__) - set(told) == {"started_s"}
+
+
+def test_the_command_tells_the_story_of_a_request_in_a_running_ledger(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    book = SegmentLedger(tmp_path)
+    book.record(FULL)
+    flying = Receipt(request_id="req_fly", at_unix_s=0.0, started_s=0.0)
+    book.intend(flying, "a/b")
+    assert cli.main(["explain", "req_abc", "--ledger", str(tmp_path)], standalone_mode=False) == 0
+    assert "saved $0.001750001" in capsys.readouterr().out
+    assert cli.main(["explain", "req_abc", "--ledger", str(tmp_path), "--json"], standalone_mode=False) == 0
+    assert json.loads(capsys.readouterr().out)["cost_nusd"] == 1_250_000
+    assert cli.main(["explain", "req_fly", "--ledger", str(tmp_path)], standalone_mode=False) == 0
+    assert "in flight" in capsys.readouterr().out
+    book.close()
+
+
+def test_an_unknown_id_names_the_nearest_ones_and_else_the_last(tmp_path: Path) -> None:
+    book = SegmentLedger(tmp_path)
+    for name in ("req_aaaa1", "req_bbbb2", "req_cccc3"):
+        book.record(Receipt(request_id=name, at_unix_s=0.0, started_s=0.0))
+    with pytest.raises(request.UnknownRequest, match="did you mean req_bbbb2"):
+        request.find(tmp_path, "req_bbbb3")
+    with pytest.raises(request.UnknownRequest, match="the last ones are req_aaaa1, req_bbbb2, req_cccc3"):
+        request.find(tmp_path, "zzz")
+    book.close()
+
+
+def test_an_empty_ledger_and_a_missing_one_say_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(request.UnknownRequest, match="has no receipts"):
+        request.find(tmp_path, "x")
+    with pytest.raises(ConfigError, match="--ledger"):
+        cli.main(["explain", "x", "--ledger", str(tmp_path / "no")], standalone_mode=False)
+
+
+def test_without_options_the_ledger_is_that_of_the_state_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    book = SegmentLedger(tmp_path / "farthing" / "ledger")
+    book.record(FULL)
+    book.close()
+    assert cli.main(["explain", "req_abc"], standalone_mode=False) == 0
+    assert "req_abc" in capsys.readouterr().out
+
+
+def test_what_the_checks_of_a_cascade_said_is_told_with_what_came_of_it() -> None:
+    def told(**changes: Any) -> list[str]:
+        return [line for line in request.story(replace(FULL, **changes)) if "checks" in line]
+
+    assert told() == []
+    scored = {"check_score": 0.41, "check_by": "logprobs"}
+    assert told(**scored) == ["  checks   logprobs 0.410: nothing against the first answer"]
+    doubt = {"doubt": "schema: not JSON"}
+    assert told(**doubt) == ["  checks   doubted by schema: not JSON; so it was asked again"]
+    assert told(**scored, **doubt, skipped={"escalate": "ContractExceeded"}) == [
+        "  checks   logprobs 0.410; doubted by schema: not JSON; it went out all the same, no better one "
+        "could be had"
+    ]

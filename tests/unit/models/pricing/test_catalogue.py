@@ -1,0 +1,253 @@
+"""What the price list knows, whom it believes, and how usage becomes money."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.pace import turns
+
+from farthing.config import PriceConfig
+from farthing.errors import ConfigError
+from farthing.models.pricing.catalogue import Catalogue
+from farthing.models.pricing.cost import cost_nusd, worst_case_nusd
+from farthing.types import Model, Price, Usage
+
+PRESETS = (
+    "openai",
+    "anthropic",
+    "gemini",
+    "groq",
+    "mistral",
+    "deepseek",
+    "openrouter",
+    "together",
+    "xai",
+    "azure",
+)
+
+
+@pytest.fixture(scope="module")
+def catalogue() -> Catalogue:
+    return Catalogue.load()
+
+
+def price(**changes: int | Price | None) -> Price:
+    fields = {"since": "0000-00-00", "input_pusd": 150_000, "output_pusd": 600_000, **changes}
+    return Price(**fields)  # type: ignore[arg-type]
+
+
+def mini(since: str = "0000-00-00", dollars: str = "1", target: str = "openai/gpt-4o-mini") -> PriceConfig:
+    return PriceConfig(target=target, input=Decimal(dollars), output=Decimal(dollars) * 2, since=since)
+
+
+# -- the list ---------------------------------------------------------------------------------------
+
+
+def test_it_prices_at_least_1000_chat_models_and_some_at_every_preset(catalogue: Catalogue) -> None:
+    listed = [model for provider in PRESETS for model in catalogue.models(provider)]
+    chat = [model for model in listed if model.operation == "chat"]
+    assert sum(bool(model.prices) for model in chat) >= 1_000
+    assert sum(bool(model.prices and model.context_tokens_max) for model in chat) >= 400
+    for provider in PRESETS:
+        assert any(model.prices for model in catalogue.models(provider)), provider
+
+
+def test_every_entry_is_plausible(catalogue: Catalogue) -> None:
+    for provider in PRESETS:
+        names = [model.model for model in catalogue.models(provider)]
+        assert names == sorted(set(names))
+        for model in catalogue.models(provider):
+            check_plausible(model)
+
+
+def check_plausible(model: Model) -> None:
+    dates = [held.since for held in model.prices]
+    assert dates == sorted(set(dates)), model
+    assert model.context_tokens_max is None or 100 <= model.context_tokens_max <= 20_000_000, model
+    for held in model.prices:
+        tier: Price | None = held
+        while tier is not None:
+            # $1,000 per million tokens is more than the dearest model there has been.
+            assert max(tier.input_pusd, tier.output_pusd) <= 1_000_000_000, model
+            assert (tier.cached_input_pusd or 0) <= tier.input_pusd, model
+            assert tier.input_pusd > 0 or model.model.endswith(":free"), model
+            assert (tier.output_pusd == 0) == (
+                model.operation == "embeddings" or model.model.endswith(":free")
+            ), model
+            assert (tier.long is None) == (tier.long_over_tokens is None), model
+            tier = tier.long
+
+
+def test_known_prices_are_what_the_providers_publish(catalogue: Catalogue) -> None:
+    mini = catalogue.price("openai", "gpt-4o-mini")
+    assert mini is not None
+    assert (mini.input_pusd, mini.cached_input_pusd, mini.output_pusd) == (150_000, 75_000, 600_000)
+    assert (mini.batch_input_pusd, mini.batch_output_pusd) == (75_000, 300_000)
+    embedding = catalogue.find("openai", "text-embedding-3-small")
+    assert embedding is not None and embedding.operation == "embeddings"
+    assert (embedding.prices[-1].input_pusd, embedding.prices[-1].output_pusd) == (20_000, 0)
+    pro = catalogue.price("gemini", "gemini-2.5-pro")
+    assert pro is not None and pro.long is not None
+    assert (pro.input_pusd, pro.long_over_tokens, pro.long.input_pusd) == (1_250_000, 200_000, 2_500_000)
+    window = catalogue.find("openai", "gpt-4o")
+    assert window is not None and (window.context_tokens_max, window.output_tokens_max) == (128_000, 16_384)
+
+
+def test_loading_takes_a_few_milliseconds_of_processor_time() -> None:
+    assert turns(Catalogue.load) < 1_500_000  # 100,000 were measured: 2 ms
+
+
+# -- names ------------------------------------------------------------------------------------------
+
+
+def test_an_exact_name_is_found_before_any_other_spelling(catalogue: Catalogue) -> None:
+    dear = catalogue.price("openai", "gpt-4o-2024-05-13")
+    assert dear is not None and dear.input_pusd == 5_000_000  # the undated name costs half
+
+
+@pytest.mark.parametrize(
+    ("provider", "asked", "listed"),
+    [
+        ("gemini", "models/gemini-2.5-pro", "gemini-2.5-pro"),
+        ("openai", "openai/gpt-4o-mini", "gpt-4o-mini"),
+        ("openai", "GPT-4o-Mini", "gpt-4o-mini"),
+        ("openai", "gpt-5-mini-2031-01-01", "gpt-5-mini"),
+        ("anthropic", "claude-sonnet-4-6-20310101", "claude-sonnet-4-6"),
+        ("openai", "ft:gpt-4o-mini-2024-07-18:acme::abc123", "ft:gpt-4o-mini-2024-07-18"),
+    ],
+)
+def test_another_spelling_of_the_same_model_is_found(
+    catalogue: Catalogue, provider: str, asked: str, listed: str
+) -> None:
+    found = catalogue.find(provider, asked)
+    assert found is not None and found.model == listed
+
+
+@pytest.mark.parametrize(
+    ("provider", "asked"),
+    [
+        ("openai", "gpt-4o-2031-01-01"),  # snapshots of gpt-4o have had different prices
+        ("openai", "gpt-4o-mini-turbo"),
+        ("openai", "gpt-99"),
+        ("openrouter", "openai/gpt-4o-mini:nitro"),
+        ("groq", "gpt-4o-mini"),  # another provider's model
+        ("nobody", "gpt-4o-mini"),
+        ("openai", ""),
+    ],
+)
+def test_what_could_cost_something_else_is_unknown(catalogue: Catalogue, provider: str, asked: str) -> None:
+    assert catalogue.find(provider, asked) is None
+    assert catalogue.price(provider, asked) is None
+
+
+# -- dates and the operator's prices ----------------------------------------------------------------
+
+
+def test_the_price_is_the_last_that_began_on_or_before_the_day(catalogue: Catalogue) -> None:
+    own = catalogue.with_overrides([mini("2026-03-01", "3"), mini("2026-01-01", "2")])
+    paid = {
+        day: getattr(own.price("openai", "gpt-4o-mini", day), "input_pusd", None)
+        for day in ("2025-12-31", "2026-01-01", "2026-02-28", "2026-03-01", "2099-01-01")
+    }
+    assert list(paid.values()) == [150_000, 2_000_000, 2_000_000, 3_000_000, 3_000_000]
+
+
+def test_the_operator_wins_and_the_version_says_so(catalogue: Catalogue) -> None:
+    own = catalogue.with_overrides([mini()])
+    held = own.price("openai", "gpt-4o-mini")
+    assert held is not None and (held.input_pusd, held.output_pusd) == (1_000_000, 2_000_000)
+    assert own.version != catalogue.version and own.version.startswith(catalogue.version)
+    assert own.version != catalogue.with_overrides([mini(dollars="2")]).version
+    assert own.version == Catalogue.load().with_overrides([mini()]).version
+    untouched = catalogue.price("openai", "gpt-4o-mini")
+    assert untouched is not None and untouched.input_pusd == 150_000
+    assert catalogue.with_overrides([]) is catalogue
+
+
+def test_a_model_of_the_operators_own_is_added_and_known_sizes_are_kept(catalogue: Catalogue) -> None:
+    own = catalogue.with_overrides([mini(target="local/qwen3/4b"), mini()])
+    added = own.find("local", "qwen3/4b")
+    assert added is not None and added.prices[0].input_pusd == 1_000_000
+    assert [model.model for model in own.models("local")] == ["qwen3/4b"]
+    kept = own.find("openai", "gpt-4o-mini")
+    assert kept is not None and kept.context_tokens_max == 128_000
+
+
+@pytest.mark.parametrize(
+    "item", [mini(target="gpt-4o-mini"), mini("tomorrow"), mini(dollars="-1"), mini(dollars="NaN")]
+)
+def test_an_override_that_makes_no_sense_is_refused(catalogue: Catalogue, item: PriceConfig) -> None:
+    with pytest.raises(ConfigError):
+        catalogue.with_overrides([item])
+
+
+# -- money ------------------------------------------------------------------------------------------
+
+
+def test_cost_is_tokens_times_price() -> None:
+    usage = Usage(input_tokens=1_000_000, output_tokens=1_000_000)
+    assert cost_nusd(price(), usage) == 750_000_000  # $0.15 + $0.60
+
+
+def test_cached_tokens_are_a_part_of_the_input_and_reasoning_of_the_output() -> None:
+    usage = Usage(input_tokens=1_000, output_tokens=100, cached_tokens=400, reasoning_tokens=90)
+    assert cost_nusd(price(cached_input_pusd=75_000), usage) == 600 * 150 + 400 * 75 + 100 * 600
+
+
+def test_cached_tokens_cost_the_full_price_when_the_cached_one_is_unknown() -> None:
+    assert cost_nusd(price(), Usage(input_tokens=1_000, cached_tokens=400)) == 1_000 * 150
+
+
+def test_unknown_price_or_usage_is_unknown_cost_never_zero() -> None:
+    assert cost_nusd(None, Usage(input_tokens=1)) is None
+    assert cost_nusd(price(), None) is None
+    assert worst_case_nusd(None, 1, 1) is None
+    assert worst_case_nusd(price(), 1, None) is None
+
+
+def test_rounding_is_half_up_and_once() -> None:
+    assert cost_nusd(price(input_pusd=499), Usage(input_tokens=1)) == 0
+    assert cost_nusd(price(input_pusd=500), Usage(input_tokens=1)) == 1
+    assert cost_nusd(price(input_pusd=250, output_pusd=250), Usage(input_tokens=1, output_tokens=1)) == 1
+
+
+def test_a_prompt_longer_than_the_limit_is_charged_at_the_long_price_as_a_whole() -> None:
+    long = price(input_pusd=300_000, output_pusd=900_000, cached_input_pusd=30_000)
+    tiered = price(long_over_tokens=200_000, long=long)
+    assert cost_nusd(tiered, Usage(input_tokens=200_000, output_tokens=1)) == 200_000 * 150 + 600
+    assert cost_nusd(tiered, Usage(input_tokens=200_001, output_tokens=1)) == 200_001 * 300 + 900
+
+
+def test_a_providers_mistake_never_lowers_the_cost() -> None:
+    held = price(cached_input_pusd=75_000)
+    assert cost_nusd(held, Usage(input_tokens=10, cached_tokens=1_000)) == 10 * 75
+    assert cost_nusd(held, Usage(input_tokens=10, output_tokens=-5)) == 10 * 150
+    assert cost_nusd(held, Usage(input_tokens=-10, output_tokens=5)) == 5 * 600
+
+
+PUSD = st.integers(0, 10**8)
+TOKENS = st.integers(0, 2_000_000)
+
+
+@given(st.data())
+def test_no_usage_within_the_bounds_costs_more_than_the_worst_case(data: st.DataObject) -> None:
+    def drawn(**more: int | Price | None) -> Price:
+        return price(
+            input_pusd=data.draw(PUSD),
+            output_pusd=data.draw(PUSD),
+            cached_input_pusd=data.draw(st.none() | PUSD),
+            cache_write_pusd=data.draw(st.none() | PUSD),
+            **more,
+        )
+
+    held = drawn(long_over_tokens=data.draw(st.integers(1, 300_000)), long=drawn())
+    bound, output_max = data.draw(TOKENS), data.draw(TOKENS)
+    tokens = data.draw(st.integers(0, bound))
+    usage = Usage(
+        input_tokens=tokens,
+        cached_tokens=data.draw(st.integers(0, tokens)),
+        output_tokens=data.draw(st.integers(0, output_max)),
+    )
+    cost, worst = cost_nusd(held, usage), worst_case_nusd(held, bound, output_max)
+    assert cost is not None and worst is not None and 0 <= cost <= worst
