@@ -128,9 +128,9 @@ def awaited(work: Any) -> object:
 def advised(rules: RulesRouter, request: Request) -> LlmRouter:
     """The router that asks a model, which has said of `request` already that it is easy."""
     advice = Advice(clock=time.monotonic)
-    errands = JobRunner(JobsConfig(), busy=lambda: 0.0, clock=time.monotonic, clock_unix_s=time.time)
+    jobs = JobRunner(JobsConfig(), busy=lambda: 0.0, clock=time.monotonic, clock_unix_s=time.time)
     advisor = Advise(
-        errands,
+        jobs,
         target="a/judge",
         options=AdvisorOptions(timeout_s=1.5, ttl_s=3_600.0, logprobs=False),
         advice=advice,

@@ -113,8 +113,8 @@ class Semantics(Struct, frozen=True, kw_only=True):
     certified: tuple[CertifiedLanguage, ...] = ()
     """Languages beside English that may be served; those without a certificate are observed."""
     counted: bool = True
-    """False, for one request: nobody asked by chance (`no-cache`, an errand), so it counts neither as an ask
-    nor for the bound."""
+    """False, for one request: nobody asked by chance (`no-cache`, a background job), so it counts neither
+    as an ask nor for the bound."""
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):
@@ -630,9 +630,9 @@ class Receipt(Struct, kw_only=True, array_like=True):
     """Whether the fresh answer says what the stored one would have; `pending` until a judge has said so,
     in a receipt of its own (`purpose` judge, `about` this request)."""
     purpose: Literal["", "judge", "precompute", "refresh", "explore", "route"] = ""
-    """Empty for a client's request; else the gateway's own errand."""
+    """Empty for a client's request; else a background job."""
     about: str = ""
-    """The request or entry an errand is for."""
+    """The request or entry a background job is for."""
     embedding_nusd: int = 0
     """What a remote embedder charged; part of `cost_nusd`."""
     route_by: str = ""
@@ -654,7 +654,7 @@ class Receipt(Struct, kw_only=True, array_like=True):
     (both leave `cache` at `off`), or the same session or user had this answer a moment ago."""
     key: str | None = None
     """What the configuration calls the client's key, else the start of its digest; empty: none was asked for.
-    None: not noted, by an older version or of an errand."""
+    None: not noted, by an older version or of a background job."""
 
 
 def differs(attempt: Attempt) -> bool:

@@ -27,14 +27,14 @@ def comparison(endpoint: str = "faq") -> Comparison:
 
 
 def judge_on(bench: Bench) -> Judge:
-    return Judge(bench.errands, targets={"faq": "auto"}, endpoint=FAQ.get, clock=bench.clock)
+    return Judge(bench.jobs, targets={"faq": "auto"}, endpoint=FAQ.get, clock=bench.clock)
 
 
 def test_it_takes_a_comparison_and_returns_at_once() -> None:
     async def go(bench: Bench) -> None:
         judge: AnswerJudge = judge_on(bench)
         assert judge.ask(comparison()) == "queued"
-        assert bench.errands.gauges()["jobs_queued"] == 1
+        assert bench.jobs.gauges()["jobs_queued"] == 1
         assert not bench.receipts
 
     on_bench(go)
@@ -62,7 +62,7 @@ def test_a_reply_that_is_no_verdict_is_told_to_nobody_but_its_receipt() -> None:
         judge = judge_on(bench)
         told: list[bool] = []
         judge.judged = lambda what, agrees: told.append(agrees)
-        bench.errands.start()
+        bench.jobs.start()
         judge.ask(comparison())
         await until(lambda: bool(bench.receipts))
         (receipt,) = bench.receipts

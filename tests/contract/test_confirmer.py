@@ -26,7 +26,7 @@ def asked(bench: Bench, endpoint: Endpoint = FAQ) -> Request:
 
 def confirm_on(bench: Bench, target: str = "auto") -> Confirm:
     return Confirm(
-        bench.errands,
+        bench.jobs,
         targets={"faq": target},
         endpoint={"faq": FAQ}.get,
         clock=bench.clock,
@@ -62,7 +62,7 @@ def test_a_model_that_is_not_there_says_nothing_and_raises_nothing() -> None:
 
 def test_a_fault_of_ours_is_logged_and_is_no_answer() -> None:
     async def go(bench: Bench) -> None:
-        bench.errands.steps = None  # as if it were asked before there is a configuration
+        bench.jobs.steps = None  # as if it were asked before there is a configuration
         assert await confirm_on(bench).confirm(asked(bench), candidate()) is None
 
     on_bench(go)
@@ -76,15 +76,15 @@ def test_a_confirmation_under_way_at_the_end_leaves_its_receipt_before_the_ledge
 
     async def go(bench: Bench) -> None:
         monkeypatch.setattr("farthing.pipeline.answer.guard_request", never)
-        steps = bench.errands.steps
+        steps = bench.jobs.steps
         assert steps is not None
-        bench.errands.steps = replace(steps, guardrails=(object(),))
+        bench.jobs.steps = replace(steps, guardrails=(object(),))
         waiting = asyncio.create_task(confirm_on(bench).confirm(asked(bench), candidate()))
         await asyncio.sleep(0.05)
         waiting.cancel()  # its client was cut
         await asyncio.gather(waiting, return_exceptions=True)
         assert not bench.receipts
-        await bench.errands.aclose()
+        await bench.jobs.aclose()
         (receipt,) = bench.receipts
         assert (receipt.purpose, receipt.stop_reason) == ("judge", "draining")
 

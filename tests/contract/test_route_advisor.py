@@ -19,7 +19,7 @@ WITHIN_S = 0.3
 def advise_on(bench: Bench, target: str = "auto") -> Advise:
     """Asks a gateway that has one fixed answer to everything, which is none of the words."""
     return Advise(
-        bench.errands,
+        bench.jobs,
         target=target,
         options=AdvisorOptions(timeout_s=WITHIN_S, ttl_s=60.0, logprobs=False),
         advice=Advice(clock=bench.clock),
@@ -66,7 +66,7 @@ def test_what_was_asked_has_a_receipt_about_the_request(name: str) -> None:
 
 def test_a_fault_of_ours_is_logged_and_is_no_answer(caplog: pytest.LogCaptureFixture) -> None:
     async def go(bench: Bench) -> None:
-        bench.errands.steps = None  # as if it were asked before there is a configuration
+        bench.jobs.steps = None  # as if it were asked before there is a configuration
         assert await advise_on(bench).easy(request(bench)) is None
 
     on_bench(go)
@@ -79,12 +79,12 @@ def test_a_question_under_way_at_the_end_leaves_its_receipt(monkeypatch: pytest.
 
     async def go(bench: Bench) -> None:
         monkeypatch.setattr("farthing.pipeline.answer.guard_request", never)
-        steps = bench.errands.steps
+        steps = bench.jobs.steps
         assert steps is not None
-        bench.errands.steps = replace(steps, guardrails=(object(),))
+        bench.jobs.steps = replace(steps, guardrails=(object(),))
         waiting = asyncio.create_task(advise_on(bench).easy(request(bench)))
         await asyncio.sleep(0.05)
-        await bench.errands.aclose()
+        await bench.jobs.aclose()
         assert await waiting is None
         (receipt,) = bench.receipts
         assert (receipt.purpose, receipt.stop_reason) == ("route", "draining")

@@ -72,7 +72,7 @@ class Nights:
     def begin(self, seed: int = 1) -> None:
         """A process starts."""
         ahead = Precompute(
-            self.bench.errands,
+            self.bench.jobs,
             self.folder,
             clock=self.bench.clock,
             clock_unix_s=lambda: self.wall().timestamp(),
@@ -95,13 +95,13 @@ class Nights:
         assert self.process is not None
         self.process.cancel()
         await asyncio.gather(self.process, return_exceptions=True)
-        await self.bench.errands.aclose()
-        config = self.bench.errands.config
-        self.bench.errands = type(self.bench.errands)(
+        await self.bench.jobs.aclose()
+        config = self.bench.jobs.config
+        self.bench.jobs = type(self.bench.jobs)(
             config, busy=lambda: self.bench.busy, clock=self.bench.clock, clock_unix_s=lambda: 0.0
         )
         self.bench.serve("from nine to five")
-        self.bench.errands.start()
+        self.bench.jobs.start()
 
     def of(self, kind: type) -> list[tuple[datetime, Any]]:
         return [(at, row) for at, row in self.rows if isinstance(row, kind)]
@@ -113,13 +113,13 @@ def nights(
     async def main() -> None:
         loop = asyncio.get_running_loop()
         bench = Bench(JobsConfig(per_minute=per_minute), clock=loop.time)
-        bench.errands.start()
+        bench.jobs.start()
         one = Nights(folder, bench, **hours)
         try:
             await what(one)
         finally:
             await one.end()
-            await bench.errands.aclose()
+            await bench.jobs.aclose()
             await bench.parts.transport.aclose()
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:

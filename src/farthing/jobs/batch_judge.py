@@ -75,7 +75,7 @@ class BatchJudge:
 
     def __init__(
         self,
-        errands: JobRunner,
+        jobs: JobRunner,
         state_dir: Path,
         *,
         clock: Callable[[], float],
@@ -90,7 +90,7 @@ class BatchJudge:
         """These follow the configuration; nothing is collected before there is one."""
         self.dropped = 0
         """Calls that found no room, since the start."""
-        self._errands = errands
+        self._jobs = jobs
         self._clock = clock
         self._wall = wall
         self._path = state_dir / WAITING
@@ -103,7 +103,7 @@ class BatchJudge:
         self._sent_at: datetime | None = None
         """When the hours began in which was last sent."""
         self.batches = Batches(
-            errands,
+            jobs,
             state_dir,
             request=self._request,
             dealt=_dealt,
@@ -181,7 +181,7 @@ class BatchJudge:
             return False
         left = await asyncio.to_thread(_read, self._path)
         under_way = self.batches.keys
-        self.batches.hold(self._errands.daily)
+        self.batches.hold(self._jobs.daily)
         self._waiting = [row for row in left if row.key not in under_way]
         self._ready = True
         return True
@@ -192,7 +192,7 @@ class BatchJudge:
             self._sent_at = None if self.window is None else self.window.opened(self._wall())
             await self.send()
         if self.batches.open:
-            await self.batches.follow(self._errands.daily, lambda: bool(self._waiting) and self._due())
+            await self.batches.follow(self._jobs.daily, lambda: bool(self._waiting) and self._due())
 
     def _due(self) -> bool:
         """Once in each of the quiet hours; at once where there are none any more."""
@@ -205,11 +205,11 @@ class BatchJudge:
         """Send all that waits: in batches, and singly what is too little for one."""
         rows = list(self._waiting)
         questions = [Question(key=row.key, ask=row.ask, cost_nusd=None, note=row.note) for row in rows]
-        gone = await self.batches.submit(questions, self._errands.daily)
+        gone = await self.batches.submit(questions, self._jobs.daily)
         self._waiting = [row for row in self._waiting if row.key not in gone]
         for row in [row for row in rows if row.key not in gone]:
-            await self._errands.room()
-            if not self._errands.submit(self._singly(row)):
+            await self._jobs.room()
+            if not self._jobs.submit(self._singly(row)):
                 break
             self._waiting.remove(row)
         await self._rewrite()
@@ -234,7 +234,7 @@ class BatchJudge:
             purpose="judge",
             about=_decode_note(row.note).about.request_id,
             request=request,
-            budget=self._errands.daily,
+            budget=self._jobs.daily,
             conclude=conclude,
         )
 

@@ -1,4 +1,4 @@
-"""Money that may be spent on errands. Strict: what is handed out is never more than what is left."""
+"""Money that may be spent on background jobs. Strict: what is handed out is never more than what is left."""
 
 from collections.abc import Callable
 from decimal import Decimal

@@ -35,11 +35,11 @@ class Doubts(Protocol):
 
 
 class Refresh:
-    """Sends errands for doubted entries. One for a process."""
+    """Sends background jobs for doubted entries. One for a process."""
 
     def __init__(
         self,
-        errands: JobRunner,
+        jobs: JobRunner,
         doubts: Callable[[], Doubts | None],
         *,
         endpoint: Callable[[str], Endpoint | None],
@@ -47,7 +47,7 @@ class Refresh:
     ) -> None:
         """Both are asked each time, since a reload changes them. No doubts: there is no semantic cache. No
         endpoint: it is gone."""
-        self._errands = errands
+        self._jobs = jobs
         self._doubts = doubts
         self._endpoint = endpoint
         self._clock = clock
@@ -64,7 +64,7 @@ class Refresh:
                 log.warning("doubted entries cannot be read: %s", error)
 
     async def look(self) -> int:
-        """Send errands for what is doubted now; return how many.
+        """Send background jobs for what is doubted now; return how many.
 
         Raises:
             StoreError: it cannot be told.
@@ -77,7 +77,7 @@ class Refresh:
             endpoint = self._endpoint(doubted.recipe.endpoint)
             if doubted.hits == 0 or endpoint is None or endpoint.semantic is None or self._lately(doubted):
                 continue
-            if not self._errands.submit(self._errand(doubted)):
+            if not self._jobs.submit(self._internal(doubted)):
                 break
             sent += 1
         return sent
@@ -94,7 +94,7 @@ class Refresh:
             del self._tried[next(iter(self._tried))]
         return False
 
-    def _errand(self, doubted: Doubted) -> InternalRequest:
+    def _internal(self, doubted: Doubted) -> InternalRequest:
         def request(request_id: str) -> Request:
             endpoint = self._endpoint(doubted.recipe.endpoint)
             if endpoint is None:
@@ -111,7 +111,7 @@ class Refresh:
             purpose="refresh",
             about=doubted.entry,
             request=request,
-            budget=self._errands.daily,
+            budget=self._jobs.daily,
             conclude=_said_nothing,
         )
 

@@ -1,9 +1,9 @@
 """Run the gateway's own requests through the journey, behind those of clients.
 
-A bounded queue and a few workers on the event loop. A worker begins an errand only while clients leave
+A bounded queue and a few workers on the event loop. A worker begins a background job only while clients leave
 room and at an even pace; what does not fit into the queue is dropped, newest first to go, and counted. A
-reload changes nothing for what is queued: each errand is read under the configuration of the moment it
-runs in.
+reload changes nothing for what is queued: each background job is read under the configuration of the
+moment it runs in.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ BUSY_PAUSE_S = 0.1  # between two looks at whether clients leave room
 
 
 class JobRunner:
-    """The errands of one process."""
+    """The background jobs of one process."""
 
     def __init__(
         self,
@@ -72,24 +72,24 @@ class JobRunner:
         self._ids = count(1)
 
     def start(self) -> None:
-        """Begin to run errands on the loop of now."""
+        """Begin to run background jobs on the loop of now."""
         for _ in range(self.config.at_once):
             self._workers.append(asyncio.get_running_loop().create_task(self._work()))
 
     def reconfigure(self, config: JobsConfig, steps: Steps) -> None:
-        """Use `steps` and other bounds from the next errand on; the number of workers stays."""
+        """Use `steps` and other bounds from the next background job on; the number of workers stays."""
         if self._workers and config.at_once != len(self._workers):
             log.warning("jobs.at_once has changed since the start: that takes a restart")
         self.config = config
         self.steps = steps
         self.daily.resize(config.usd_per_day)
 
-    def submit(self, errand: InternalRequest) -> bool:
-        """Queue `errand`; False when there is no room for it or we are going down: it will not run."""
+    def submit(self, internal: InternalRequest) -> bool:
+        """Queue `internal`; False when there is no room for it or we are going down: it will not run."""
         if self._stopping or self._queue.qsize() >= self.config.queue_max:
             self.dropped += 1
             return False
-        self._queue.put_nowait(errand)
+        self._queue.put_nowait(internal)
         return True
 
     async def room(self) -> None:
@@ -100,7 +100,7 @@ class JobRunner:
             await asyncio.sleep(BUSY_PAUSE_S)
 
     def stop(self) -> None:
-        """Begin no errand any more. Those under way go on until `aclose`."""
+        """Begin no background job any more. Those under way go on until `aclose`."""
         self._stopping = True
 
     async def aclose(self) -> None:
@@ -128,15 +128,15 @@ class JobRunner:
 
     async def _work(self) -> None:
         while True:
-            errand = await self._queue.get()
+            internal = await self._queue.get()
             await self._turn()
             if self._stopping:
                 continue
             try:
-                await self.run(errand)
-            except Exception:  # a bug in one errand must not end the others; its receipt is written
+                await self.run(internal)
+            except Exception:  # a bug in one background job must not end the others; its receipt is written
                 log.exception(
-                    "a background job (%s for %s) failed by a fault of ours", errand.purpose, errand.about
+                    "a background job (%s for %s) failed by a fault of ours", internal.purpose, internal.about
                 )
 
     async def _turn(self) -> None:
@@ -155,9 +155,9 @@ class JobRunner:
                 return
             await asyncio.sleep(BUSY_PAUSE_S)
 
-    def begin(self, errand: InternalRequest) -> "asyncio.Task[None]":
+    def begin(self, internal: InternalRequest) -> "asyncio.Task[None]":
         """As `run`, in a task that `aclose` cuts like those of the queue."""
-        task = asyncio.get_running_loop().create_task(self.run(errand))
+        task = asyncio.get_running_loop().create_task(self.run(internal))
         self._at_once.add(task)
         task.add_done_callback(self._at_once.discard)
         return task
@@ -166,30 +166,30 @@ class JobRunner:
         """An id for one request of ours, never given before by any process."""
         return f"{self._id_prefix}{next(self._ids):06x}"
 
-    async def run(self, errand: InternalRequest) -> None:
-        """Run `errand` at once, without queue, pace or regard for clients. What fails is in its receipt."""
+    async def run(self, internal: InternalRequest) -> None:
+        """Run `internal` at once, without queue, pace or regard for clients. What fails is in its receipt."""
         steps = self.steps
-        assert steps is not None, "errands run once there is a configuration"
+        assert steps is not None, "background jobs run once there is a configuration"
         receipt = Receipt(
             request_id=self.new_id(),
             at_unix_s=self._clock_unix_s(),
             started_s=self._clock(),
-            purpose=errand.purpose,
-            about=errand.about,
+            purpose=internal.purpose,
+            about=internal.about,
         )
         kept = Kept(steps.ledger)
         allowance_nusd = 0
         text: str | None = None
         self._running += 1
         try:
-            request = msgspec.structs.replace(errand.request(receipt.request_id), own=True)
+            request = msgspec.structs.replace(internal.request(receipt.request_id), own=True)
             note_request(receipt, request)
-            allowance_nusd = errand.budget.take(errand.shares or self.config.at_once)
+            allowance_nusd = internal.budget.take(internal.shares or self.config.at_once)
             request = within(request, allowance_nusd)
             reply = await answer(request, msgspec.structs.replace(steps, ledger=kept), receipt, NO_SINK)
             text = text_of(reply)
-            if errand.heard is not None:
-                errand.heard(reply.body)
+            if internal.heard is not None:
+                internal.heard(reply.body)
         except BudgetExhausted as error:
             self.unpaid += 1
             note_error(receipt, error)
@@ -201,16 +201,16 @@ class JobRunner:
             self.done += text is not None
             self.failed += text is None
             if allowance_nusd:
-                errand.budget.give_back(allowance_nusd, receipt.cost_nusd)
+                internal.budget.give_back(allowance_nusd, receipt.cost_nusd)
             try:
-                errand.conclude(text, receipt)
+                internal.conclude(text, receipt)
             finally:
                 steps.ledger.record(receipt)
 
 
 class Kept:
-    """The ledger of the journey of one errand: its receipt is written after the errand was concluded, so
-    that what came of it stands in the same row."""
+    """The ledger of the journey of one background job: its receipt is written after the background job was
+    concluded, so that what came of it stands in the same row."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -236,7 +236,7 @@ class _NoSink:
     """JobRunner are not streamed."""
 
     def send(self, events: bytes) -> None:
-        raise AssertionError("an errand is never streamed")
+        raise AssertionError("a background job is never streamed")
 
     def when_writable(self, pause: Callable[[], None], resume: Callable[[], None]) -> None:
         return None

@@ -29,7 +29,7 @@ log = logging.getLogger("farthing.errands")
 
 ANSWER_S = 300.0  # nobody waits for it; as long as a provider may take for a whole answer by default
 CHECKING_MAX = 32  # pairs under check at once; a command may take its time
-OWN_CUT = "limit:usd_max"  # the errand's money ended: nothing about the tier
+OWN_CUT = "limit:usd_max"  # the background job's money ended: nothing about the tier
 _OF_THE_STREAM = frozenset({"stream", "stream_options"})
 
 
@@ -75,7 +75,7 @@ class Explore:
 
     def __init__(
         self,
-        errands: JobRunner,
+        jobs: JobRunner,
         *,
         rubrics: Mapping[str, Rubric],
         checks: PairChecks | None,
@@ -85,14 +85,14 @@ class Explore:
         desk: BatchJudge | None = None,
     ) -> None:
         """`rubrics` has the endpoints with a judge; `desk` takes what may wait."""
-        self._errands = errands
+        self._jobs = jobs
         self._rubrics = rubrics
         self._checks = checks
         self._endpoint = endpoint
         self._verdicts = verdicts
         self._clock = clock
         self._desk = desk
-        self._preference = Preference(errands, endpoint=endpoint, clock=clock)
+        self._preference = Preference(jobs, endpoint=endpoint, clock=clock)
         self._checking: set[asyncio.Task[None]] = set()
 
     def explore(self, request: Request, route: Route, answer: CacheHit, receipt: Receipt) -> bool:
@@ -111,14 +111,14 @@ class Explore:
             else:
                 self._nothing(explored.case(shadow), shadow.error or shadow.stop_reason)
 
-        errand = InternalRequest(
+        internal = InternalRequest(
             purpose="explore",
             about=request.id,
             request=self._shadow_of(request, explored.cheap),
-            budget=self._errands.daily,
+            budget=self._jobs.daily,
             conclude=conclude,
         )
-        if not self._errands.submit(errand):
+        if not self._jobs.submit(internal):
             return False
         if self._verdicts.audit is not None:
             self._verdicts.audit.opened(receipt)
@@ -129,7 +129,8 @@ class Explore:
         return name in self._rubrics or (self._checks is not None and self._checks.has(name))
 
     def _shadow_of(self, request: Request, tier: str) -> Callable[[str], Request]:
-        """Id -> what the client asked, put to `tier`, under the endpoint as it is when the errand runs."""
+        """Id -> what the client asked, put to `tier`, under the endpoint as it is when the background job
+        runs."""
 
         def shadow(request_id: str) -> Request:
             endpoint = self._endpoint(request.endpoint.name)

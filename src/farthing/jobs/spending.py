@@ -1,4 +1,5 @@
-"""What errands cost today, over a restart: a file for each day in UTC, with a line for each that was settled.
+"""What background jobs cost today, over a restart: a file for each day in UTC, with a line for each that
+was settled.
 
 A line is one append, so a process that is killed loses none, and of several processes on one state directory
 none overwrites what another one spent. A machine that loses power may lose the last seconds. The files of

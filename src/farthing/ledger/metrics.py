@@ -112,7 +112,7 @@ class Metrics:
     # -- counting -----------------------------------------------------------------------------------
 
     def observe(self, receipt: Receipt) -> None:
-        """Count one finished request, or errand of ours, at the latest when somebody asks."""
+        """Count one finished request, or background job of ours, at the latest when somebody asks."""
         finished = self._finished
         finished.append(receipt)
         if len(finished) >= BATCH:
@@ -134,7 +134,7 @@ class Metrics:
 
     def _count(self, receipt: Receipt) -> None:
         if receipt.purpose:
-            self._observe_errand(receipt)
+            self._observe_job(receipt)
             return
         if "semantic" in receipt.stage_ms:
             self.semantic.look(receipt)
@@ -172,10 +172,10 @@ class Metrics:
         if baseline_nusd is not None and baseline_nusd != cost_nusd:
             totals.saved_nusd += baseline_nusd - cost_nusd
 
-    def _observe_errand(self, receipt: Receipt) -> None:
-        """An errand is no request of a client, but its calls were made and its cost is a cost, against
+    def _observe_job(self, receipt: Receipt) -> None:
+        """A background job is no request of a client, but its calls were made and its cost is a cost, against
         what was saved too."""
-        self.semantic.errand(receipt)
+        self.semantic.internal(receipt)
         for attempt in receipt.attempts:
             self._new_attempt(attempt.target, attempt.error or "ok")
             self._new_told(attempt)

@@ -1,4 +1,4 @@
-"""Live totals of the semantic cache and of the gateway's own errands, fed by `Metrics.observe`."""
+"""Live totals of the semantic cache and of the gateway's background jobs, fed by `Metrics.observe`."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
@@ -24,14 +24,14 @@ class BoundState(Protocol):
 
 
 class SemanticMetrics:
-    """Counts looks, audits and errands. On the event loop; nothing here waits."""
+    """Counts looks, audits and background jobs. On the event loop; nothing here waits."""
 
     def __init__(self) -> None:
         self.states: Callable[[], Mapping[str, BoundState]] | None = None
         """Asked at each exposition for the state of the bound, by endpoint."""
         self._looks: dict[tuple[str, str], int] = {}
         self._audits: dict[tuple[str, str], int] = {}
-        self._errands: dict[str, tuple[int, int]] = {}
+        self._jobs: dict[str, tuple[int, int]] = {}
         """Purpose to how many, and what those with a known cost did cost."""
         self._watches: dict[str, Watch] = {}
 
@@ -46,10 +46,10 @@ class SemanticMetrics:
         if receipt.audit in ("agrees", "differs"):
             self._audits[endpoint, receipt.audit] = self._audits.get((endpoint, receipt.audit), 0) + 1
 
-    def errand(self, receipt: Receipt) -> None:
+    def internal(self, receipt: Receipt) -> None:
         """Count what the gateway did on its own account."""
-        count, cost_nusd = self._errands.get(receipt.purpose, (0, 0))
-        self._errands[receipt.purpose] = count + 1, cost_nusd + (receipt.cost_nusd or 0)
+        count, cost_nusd = self._jobs.get(receipt.purpose, (0, 0))
+        self._jobs[receipt.purpose] = count + 1, cost_nusd + (receipt.cost_nusd or 0)
         if receipt.purpose == "judge" and receipt.audit in ("agrees", "differs"):
             endpoint = self._endpoint(receipt.endpoint)
             self._audits[endpoint, receipt.audit] = self._audits.get((endpoint, receipt.audit), 0) + 1
@@ -102,7 +102,7 @@ class SemanticMetrics:
             "farthing_jobs_total",
             "counter",
             "Background jobs, calls of models on the gateway's own account; in no count of requests.",
-            [({"purpose": purpose}, count) for purpose, (count, _) in self._errands.items()],
+            [({"purpose": purpose}, count) for purpose, (count, _) in self._jobs.items()],
         )
         yield (
             "farthing_job_cost_usd_total",
@@ -110,6 +110,6 @@ class SemanticMetrics:
             "US dollars charged for background jobs; part of farthing_cost_usd_total.",
             [
                 ({"purpose": purpose}, Decimal(cost_nusd).scaleb(-9))
-                for purpose, (_, cost_nusd) in self._errands.items()
+                for purpose, (_, cost_nusd) in self._jobs.items()
             ],
         )

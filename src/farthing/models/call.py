@@ -275,7 +275,7 @@ class Caller:
         first_s = None if first_ms is None else first_ms / 1000
         called.health.speed.took(tokens, total_ms / 1000, first_s, self._clock())
         if not wanted.receipt.purpose and (stream is None or stream.cut is None):
-            lengths.note(wanted.request.endpoint.name, tokens)  # errands ask for other answers
+            lengths.note(wanted.request.endpoint.name, tokens)  # background jobs ask for other answers
 
     async def _attempt(
         self, wanted: CallRequest, target: Target, health: Health, tier: str, *, again: bool, others: bool

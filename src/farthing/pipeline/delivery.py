@@ -20,7 +20,7 @@ from farthing.types import Answer, Prompt, Receipt, Request, Route
 
 
 def inspector_of(request: Request, route: Route, steps: Steps, receipt: Receipt) -> Inspector | None:
-    """Who will look at the answer afterwards. The gateway's own errands are not looked at."""
+    """Who will look at the answer afterwards. The gateway's own background jobs are not looked at."""
     inspector = steps.inspector
     return (
         inspector

@@ -133,7 +133,7 @@ def asking(
     clock: Callable[[], float],
     within_s: float = ANSWER_S,
 ) -> Callable[[str], Request]:
-    """Id -> `call` as `request_of` has it, under the endpoint `name` as it is when the errand runs.
+    """Id -> `call` as `request_of` has it, under the endpoint `name` as it is when the background job runs.
 
     What it returns raises UnknownModel where the endpoint is gone by then.
     """

@@ -116,7 +116,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """What each key has used of its allowance, by the key's digest."""
     redact: Redactor = msgspec.field(default_factory=Redactor)
     """Knows the secrets of every configuration that was built."""
-    errands: JobRunner | None = None
+    jobs: JobRunner | None = None
     """The gateway's own requests; None: there are none."""
     semantic: SemanticParts | None = None
     """None: no endpoint can have a semantic cache."""
@@ -132,7 +132,7 @@ def open_parts(
     metrics: Metrics,
     loop: asyncio.AbstractEventLoop,
     turn: LoopBatch,
-    errands: JobRunner | None = None,
+    jobs: JobRunner | None = None,
     redact: Redactor | None = None,
 ) -> tuple[SegmentLedger, Parts]:
     """Open what outlives a reload: the ledger, whose state is asked for beside, the stores, the transport.
@@ -157,11 +157,11 @@ def open_parts(
         flights=Flights(),
         health={},
         user_key=user_key(state_dir),
-        errands=errands,
+        jobs=jobs,
         redact=Redactor(digest=configuration.key_digest) if redact is None else redact,
         semantic=SemanticParts(state_dir),
         cascades=CascadeParts(state_dir),
-        quality=QualityParts(ledger, errands, state_dir),
+        quality=QualityParts(ledger, jobs, state_dir),
         routing=RoutingParts(state_dir),
     )
     return segments, parts
@@ -211,7 +211,7 @@ def build(config: Config, parts: Parts) -> Serving:
         for name, endpoint in config.endpoints.items()
     }
     around = RouterContext(
-        health=parts.health, lengths=parts.lengths, errands=parts.errands, endpoint=endpoints.get
+        health=parts.health, lengths=parts.lengths, jobs=parts.jobs, endpoint=endpoints.get
     )
     router = build_scoring(config, rules, parts.routing, around)
     providers = {
@@ -227,7 +227,7 @@ def build(config: Config, parts: Parts) -> Serving:
         parts.quality,
         endpoints,
         ledger=parts.ledger,
-        errands=parts.errands,
+        jobs=parts.jobs,
         audit=parts.routing.audit,
     )
     keeping = caching or semantic is not None or inspector is not None
@@ -355,8 +355,8 @@ def build_semantic_cache(
         if endpoint.cache.semantic.judge is not None
     }
     judge = None
-    if judges and parts.errands is not None:
-        judge = Judge(parts.errands, targets=judges, endpoint=endpoints.get, clock=time.monotonic)
+    if judges and parts.jobs is not None:
+        judge = Judge(parts.jobs, targets=judges, endpoint=endpoints.get, clock=time.monotonic)
     answers, certified = build_semantic(
         config,
         parts.semantic,
@@ -378,9 +378,9 @@ def build_confirm(config: Config, parts: Parts, endpoints: dict[str, Endpoint]) 
         for name, endpoint in config.endpoints.items()
         if endpoint.cache.semantic.confirm is not None
     }
-    if not targets or parts.errands is None:
+    if not targets or parts.jobs is None:
         return None
-    return Confirm(parts.errands, targets=targets, endpoint=endpoints.get, clock=time.monotonic)
+    return Confirm(parts.jobs, targets=targets, endpoint=endpoints.get, clock=time.monotonic)
 
 
 def build_router(config: Config, targets: Targets) -> RulesRouter:

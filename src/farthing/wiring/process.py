@@ -94,7 +94,7 @@ class Gateway:
         self._admission = Admission(config.server.requests_max, loop)
         self._drift = DriftMonitor()
         self._metrics = Metrics(self._gauges, self._drift)
-        self._errands = JobRunner(
+        self._jobs = JobRunner(
             config.jobs,
             busy=self._admission.share,
             clock=time.monotonic,
@@ -102,19 +102,19 @@ class Gateway:
             state_dir=state_dir,
         )
         self._segments, self._parts = open_parts(
-            config, env, self._metrics, loop, turn, errands=self._errands, redact=redact
+            config, env, self._metrics, loop, turn, jobs=self._jobs, redact=redact
         )
         self._admission.pressed = self._parts.transport.press
         serving = build(config, self._parts)
         for line in advised(config, source, env):
             log.warning("%s", line)
-        self._errands.reconfigure(config.jobs, serving.steps)
-        self._ahead = Precompute(self._errands, state_dir, clock=time.monotonic, clock_unix_s=time.time)
+        self._jobs.reconfigure(config.jobs, serving.steps)
+        self._ahead = Precompute(self._jobs, state_dir, clock=time.monotonic, clock_unix_s=time.time)
         self._ahead.stage = build_stage(config, env, serving)
         semantic = self._parts.semantic
         self._ahead.batches.ready = lambda: semantic is None or semantic.ready
         self._refresh = Refresh(
-            self._errands,
+            self._jobs,
             lambda: semantic.questions if semantic is not None else None,
             endpoint=lambda name: self._edge.serving.reader.named(name),
             clock=time.monotonic,
@@ -176,7 +176,7 @@ class Gateway:
         background = [loop.create_task(one) for one in watching]
         for task in background:
             task.add_done_callback(_tell_fault)
-        self._errands.start()
+        self._jobs.start()
         if self._parts.quality is not None:
             self._parts.quality.start()
         gc.collect()
@@ -190,11 +190,11 @@ class Gateway:
         self._admission.draining = True
         for task in (*background, *self._told):
             task.cancel()
-        self._errands.stop()
+        self._jobs.stop()
         cut = await self._server.drain(self._config.server.drain_s)
         if self._operators is not None:
             await self._operators.drain(0.0)
-        await self._errands.aclose()
+        await self._jobs.aclose()
         self._admission.stop()
         self._ahead.lock.release()
         await self._parts.routing.aclose()
@@ -304,7 +304,7 @@ class Gateway:
         self._edge.serving = serving
         self._parts.routing.serve(config)
         self._serve_quality(config, serving)
-        self._errands.reconfigure(config.jobs, serving.steps)
+        self._jobs.reconfigure(config.jobs, serving.steps)
         self._ahead.stage = stage
         self._metrics.targets = serving.targets
         self._server.reconfigure(config.server)
@@ -364,7 +364,7 @@ class Gateway:
             "ledger_rows_lost_before": state.lost_before,
             "ledger_requests_refused": state.refused,
             "ledger_sync_failures": state.sync_failures,
-            **self._errands.gauges(),
+            **self._jobs.gauges(),
             **self._parts.routing.gauges(),
             **({} if self._parts.semantic is None else self._parts.semantic.gauges()),
             **({} if self._parts.quality is None else self._parts.quality.gauges()),
@@ -509,21 +509,21 @@ def answer_ahead(
 
     async def main() -> Record:
         loop = asyncio.get_running_loop()
-        errands = JobRunner(
+        jobs = JobRunner(
             config.jobs,
             busy=lambda: 0.0,
             clock=time.monotonic,
             clock_unix_s=time.time,
             state_dir=configuration.state_dir(config, env),
         )
-        _, parts = open_parts(config, env, Metrics(), loop, LoopBatch(loop), errands=errands, redact=redact)
+        _, parts = open_parts(config, env, Metrics(), loop, LoopBatch(loop), jobs=jobs, redact=redact)
         try:
             serving = build(config, parts)
             for line in advised(config, None, env):
                 log.warning("%s", line)
-            errands.reconfigure(config.jobs, serving.steps)
+            jobs.reconfigure(config.jobs, serving.steps)
             ahead = Precompute(
-                errands,
+                jobs,
                 configuration.state_dir(config, env),
                 clock=time.monotonic,
                 clock_unix_s=time.time,
@@ -534,10 +534,10 @@ def answer_ahead(
                 await parts.semantic.load()
             if not ahead.lock.take():
                 raise Overloaded("another process has begun to answer ahead on this state directory")
-            errands.start()
+            jobs.start()
             return await ahead.run(order)
         finally:
-            await errands.aclose()
+            await jobs.aclose()
             await parts.routing.aclose()
             if parts.semantic is not None:
                 await parts.semantic.aclose()

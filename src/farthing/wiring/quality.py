@@ -47,18 +47,16 @@ log = logging.getLogger("farthing.quality")
 class QualityParts:
     """What outlives a reload: questions asked lately, answers that wait for a test, what tests share."""
 
-    def __init__(
-        self, ledger: Ledger, errands: JobRunner | None = None, state_dir: Path | None = None
-    ) -> None:
-        """Without `errands` and `state_dir` nothing is judged in batches."""
+    def __init__(self, ledger: Ledger, jobs: JobRunner | None = None, state_dir: Path | None = None) -> None:
+        """Without `jobs` and `state_dir` nothing is judged in batches."""
         self.bench = CheckResources()
         self.checking = Checking(ledger, clock_unix_s=time.time)
         self.repeats = Repeats(ledger, clock_unix_s=time.time)
         self.desk: BatchJudge | None = None
         self._ledger = ledger
         self._sending: asyncio.Task[None] | None = None
-        if errands is not None and state_dir is not None:
-            self.desk = BatchJudge(errands, state_dir, clock=time.monotonic, clock_unix_s=time.time)
+        if jobs is not None and state_dir is not None:
+            self.desk = BatchJudge(jobs, state_dir, clock=time.monotonic, clock_unix_s=time.time)
 
     def serve(
         self, config: Config, endpoint: Callable[[str], Endpoint | None], audit: RouteAudit | None
@@ -103,7 +101,7 @@ def build_inspector(
     endpoints: Mapping[str, Endpoint],
     *,
     ledger: Ledger,
-    errands: JobRunner | None,
+    jobs: JobRunner | None,
     audit: RouteAudit | None,
 ) -> Inspect | None:
     """Who looks at the answers of one configuration; None when it asks for nothing of it.
@@ -124,11 +122,11 @@ def build_inspector(
         return None
     checks = Checks(tests)
     explore = grade = None
-    if errands is not None and explores:
+    if jobs is not None and explores:
         named: Callable[[str], Endpoint | None] = endpoints.get
         verdicts = Verdicts(ledger, audit, clock_unix_s=time.time)
         explore = Explore(
-            errands,
+            jobs,
             rubrics=rubrics,
             checks=checks,
             endpoint=named,
@@ -137,7 +135,7 @@ def build_inspector(
             desk=parts.desk,
         )
         grade = Grade(
-            errands,
+            jobs,
             rubrics=rubrics,
             endpoint=named,
             verdicts=verdicts,

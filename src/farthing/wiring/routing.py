@@ -202,7 +202,7 @@ class RouterContext(Struct, frozen=True, kw_only=True):
 
     health: Mapping[str, Health]
     lengths: Lengths
-    errands: JobRunner | None
+    jobs: JobRunner | None
     endpoint: Callable[[str], Endpoint | None]
 
     def knowledge(self) -> Knowledge:
@@ -238,10 +238,10 @@ def build_scoring(config: Config, rules: RulesRouter, parts: RoutingParts, aroun
 
 def build_advisor(llm: RouteAdvisorConfig, parts: RoutingParts, around: RouterContext) -> RouteAdvisor:
     """Who asks the model whether a question is easy."""
-    if around.errands is None:
+    if around.jobs is None:
         return NoAdvice()
     return Advise(
-        around.errands,
+        around.jobs,
         target=llm.target,
         options=AdvisorOptions(timeout_s=llm.timeout_s, ttl_s=llm.ttl_s, logprobs=llm.logprobs),
         advice=parts.advice,

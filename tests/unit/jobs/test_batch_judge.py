@@ -84,19 +84,17 @@ def says(call: Call) -> str:
 class Life:
     """What one process has, over a state directory and a ledger that outlive it."""
 
-    def __init__(
-        self, url: str, state: Path, ledger: MemoryLedger, errands: JobsConfig | None = None
-    ) -> None:
+    def __init__(self, url: str, state: Path, ledger: MemoryLedger, jobs: JobsConfig | None = None) -> None:
         self.ledger = ledger
         self.now = DAY
         self.parts = parts_in_memory(ledger)
-        config = errands or JobsConfig(per_minute=60_000, usd_per_day=Decimal(50))
-        self.errands = JobRunner(config, busy=lambda: 0.0, clock=time.monotonic, clock_unix_s=time.time)
+        config = jobs or JobsConfig(per_minute=60_000, usd_per_day=Decimal(50))
+        self.jobs = JobRunner(config, busy=lambda: 0.0, clock=time.monotonic, clock_unix_s=time.time)
         serving = build(loads(CONFIG.format(url=url), {}), self.parts)
         self.endpoint = serving.reader.named
-        self.errands.reconfigure(config, serving.steps)
+        self.jobs.reconfigure(config, serving.steps)
         self.desk = BatchJudge(
-            self.errands, state, clock=time.monotonic, clock_unix_s=time.time, wall=lambda: self.now
+            self.jobs, state, clock=time.monotonic, clock_unix_s=time.time, wall=lambda: self.now
         )
         verdicts = Verdicts(ledger, None, clock_unix_s=time.time)
         self.desk.window = window_of("02:00", "05:00")
@@ -109,12 +107,12 @@ class Life:
             "clock": time.monotonic,
             "desk": self.desk,
         }
-        self.explorer = Explore(self.errands, checks=None, **given)
-        self.grader = Grade(self.errands, **given)
+        self.explorer = Explore(self.jobs, checks=None, **given)
+        self.grader = Grade(self.jobs, **given)
         self.watching: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        self.errands.start()
+        self.jobs.start()
         self.watching = asyncio.get_running_loop().create_task(self.desk.watch())
         await until(lambda: self.desk.open)
 
@@ -123,7 +121,7 @@ class Life:
             self.watching.cancel()
             await asyncio.gather(self.watching, return_exceptions=True)
         self.desk.release()
-        await self.errands.aclose()
+        await self.jobs.aclose()
         await self.parts.transport.aclose()
 
     def request(self, number: int) -> Request:
@@ -312,7 +310,7 @@ def test_a_second_process_on_the_same_state_judges_at_once(tmp_path: Path) -> No
         first = begin()
         await first.start()
         other = begin()
-        other.errands.start()
+        other.jobs.start()
         other.watching = asyncio.get_running_loop().create_task(other.desk.watch())
         await until(lambda: first.desk.open)
         await asyncio.sleep(0.1)

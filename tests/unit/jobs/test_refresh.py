@@ -30,7 +30,7 @@ async def doubted(cache: Cache, *, hits: int) -> None:
 
 def refresh_on(bench: Bench, cache: Cache, now: list[float], endpoint: Endpoint | None = None) -> Refresh:
     return Refresh(
-        bench.errands,
+        bench.jobs,
         lambda: cache.cache_state.questions,
         endpoint={"faq": endpoint or faq()}.get,
         clock=lambda: now[0],
@@ -45,10 +45,10 @@ def test_an_entry_that_was_of_use_is_asked_again_once_an_hour(tmp_path: Path) ->
         assert [await refresh.look(), await refresh.look()] == [1, 0]
         now[0] += AGAIN_S
         assert await refresh.look() == 1
-        bench.errands.start()
+        bench.jobs.start()
         await until(lambda: len(bench.receipts) == 2)
         assert {(row.purpose, row.about) for row in bench.receipts} == {("refresh", "e1")}
-        await bench.errands.aclose()
+        await bench.jobs.aclose()
         await bench.parts.transport.aclose()
 
     with_cache(tmp_path / "s.db", work)
@@ -69,7 +69,7 @@ def test_nothing_is_asked_for_an_endpoint_whose_semantic_cache_is_off_or_gone(tm
         await doubted(cache, hits=2)
         bench = Bench(NO_WAIT)
         assert await refresh_on(bench, cache, [0.0], Endpoint(name="faq")).look() == 0
-        gone = Refresh(bench.errands, lambda: None, endpoint=lambda name: None, clock=lambda: 0.0)
+        gone = Refresh(bench.jobs, lambda: None, endpoint=lambda name: None, clock=lambda: 0.0)
         assert await gone.look() == 0
         await asyncio.sleep(0)
         await bench.parts.transport.aclose()

@@ -39,14 +39,14 @@ class Bench:
         self.parts = parts_in_memory(self.ledger)
         self.busy = 0.0
         self.clock = clock
-        self.errands = JobRunner(config, busy=lambda: self.busy, clock=clock, clock_unix_s=time.time)
+        self.jobs = JobRunner(config, busy=lambda: self.busy, clock=clock, clock_unix_s=time.time)
         self.serve("from nine to five")
         self.budget = Budget(Decimal(1))
         self.heard: list[str | None] = []
 
     def serve(self, text: str) -> None:
         self.serving: Serving = build(loads(CONFIG.format(text=text), {}), self.parts)
-        self.errands.reconfigure(self.errands.config, self.serving.steps)
+        self.jobs.reconfigure(self.jobs.config, self.serving.steps)
 
     def request(self, request_id: str) -> Request:
         asked = Asked(
@@ -59,7 +59,7 @@ class Bench:
         body = {"model": "auto", "messages": [{"role": "user", "content": "when do you open"}]}
         return self.serving.reader.chat(body, asked)
 
-    def errand(self, **changes: Any) -> InternalRequest:
+    def internal(self, **changes: Any) -> InternalRequest:
         def conclude(text: str | None, receipt: Receipt) -> None:
             self.heard.append(text)
 
@@ -83,7 +83,7 @@ def on_bench(what: Callable[[Bench], Coroutine[Any, Any, None]], config: JobsCon
         try:
             await what(bench)
         finally:
-            await bench.errands.aclose()
+            await bench.jobs.aclose()
             await bench.parts.transport.aclose()
 
     asyncio.run(main())
@@ -97,14 +97,14 @@ async def until(holds: Callable[[], bool]) -> None:
 
 def test_an_errand_leaves_one_receipt_that_says_what_it_was_for() -> None:
     async def go(bench: Bench) -> None:
-        bench.errands.start()
-        assert bench.errands.submit(bench.errand(purpose="judge", about="req_7"))
+        bench.jobs.start()
+        assert bench.jobs.submit(bench.internal(purpose="judge", about="req_7"))
         await until(lambda: bool(bench.receipts))
         (receipt,) = bench.receipts
         assert (receipt.purpose, receipt.about, receipt.tenant) == ("judge", "req_7", "acme")
         assert receipt.request_id.startswith("errand_") and receipt.status == 200
         assert bench.heard == ["from nine to five"]
-        assert bench.errands.gauges()["jobs_done"] == 1
+        assert bench.jobs.gauges()["jobs_done"] == 1
 
     on_bench(go)
 
@@ -123,9 +123,9 @@ def test_the_router_is_told_that_the_request_is_no_clients() -> None:
                 return await rules.route(request, traits)
 
         steps = replace(bench.serving.steps, router=Overheard())
-        bench.errands.reconfigure(bench.errands.config, steps)
+        bench.jobs.reconfigure(bench.jobs.config, steps)
         assert not bench.request("r1").own
-        await bench.errands.run(bench.errand(purpose="precompute"))
+        await bench.jobs.run(bench.internal(purpose="precompute"))
         assert [one.own for one in routed] == [True]
 
     on_bench(go)
@@ -136,7 +136,7 @@ def test_what_came_of_it_stands_in_its_receipt() -> None:
         def conclude(text: str | None, receipt: Receipt) -> None:
             receipt.audit = "agrees" if text else "differs"
 
-        await bench.errands.run(bench.errand(conclude=conclude))
+        await bench.jobs.run(bench.internal(conclude=conclude))
         assert [row.audit for row in bench.receipts] == ["agrees"]
 
     on_bench(go)
@@ -144,10 +144,10 @@ def test_what_came_of_it_stands_in_its_receipt() -> None:
 
 def test_what_does_not_fit_into_the_queue_is_dropped_and_counted() -> None:
     async def go(bench: Bench) -> None:
-        taken = [bench.errands.submit(bench.errand(about=str(i))) for i in range(5)]
+        taken = [bench.jobs.submit(bench.internal(about=str(i))) for i in range(5)]
         assert taken == [True, True, True, False, False]
-        assert bench.errands.gauges()["jobs_dropped"] == 2
-        bench.errands.start()
+        assert bench.jobs.gauges()["jobs_dropped"] == 2
+        bench.jobs.start()
         await until(lambda: len(bench.receipts) == 3)
         assert [row.about for row in bench.receipts] == ["0", "1", "2"]
 
@@ -157,8 +157,8 @@ def test_what_does_not_fit_into_the_queue_is_dropped_and_counted() -> None:
 def test_errands_wait_while_clients_need_the_room() -> None:
     async def go(bench: Bench) -> None:
         bench.busy = 0.9
-        bench.errands.start()
-        bench.errands.submit(bench.errand())
+        bench.jobs.start()
+        bench.jobs.submit(bench.internal())
         await asyncio.sleep(0.3)
         assert not bench.receipts
         bench.busy = 0.1
@@ -169,10 +169,10 @@ def test_errands_wait_while_clients_need_the_room() -> None:
 
 def test_errands_keep_an_even_pace() -> None:
     async def go(bench: Bench) -> None:
-        bench.errands.start()
+        bench.jobs.start()
         began_s = time.monotonic()
         for _ in range(6):
-            bench.errands.submit(bench.errand())
+            bench.jobs.submit(bench.internal())
         await until(lambda: len(bench.receipts) == 6)
         assert time.monotonic() - began_s > 0.95 * 5 * 0.05
 
@@ -181,9 +181,9 @@ def test_errands_keep_an_even_pace() -> None:
 
 def test_an_errand_runs_under_the_configuration_of_its_moment() -> None:
     async def go(bench: Bench) -> None:
-        bench.errands.submit(bench.errand())
+        bench.jobs.submit(bench.internal())
         bench.serve("never on Sundays")
-        bench.errands.start()
+        bench.jobs.start()
         await until(lambda: bool(bench.heard))
         assert bench.heard == ["never on Sundays"]
 
@@ -192,10 +192,10 @@ def test_an_errand_runs_under_the_configuration_of_its_moment() -> None:
 
 def test_an_errand_without_money_is_not_run_and_its_receipt_says_so() -> None:
     async def go(bench: Bench) -> None:
-        await bench.errands.run(bench.errand(budget=Budget(Decimal(0))))
+        await bench.jobs.run(bench.internal(budget=Budget(Decimal(0))))
         (receipt,) = bench.receipts
         assert (receipt.status, receipt.error, receipt.calls) == (429, "insufficient_quota", 0)
-        assert bench.heard == [None] and bench.errands.unpaid == 1
+        assert bench.heard == [None] and bench.jobs.unpaid == 1
 
     on_bench(go)
 
@@ -205,7 +205,7 @@ def test_an_errand_that_can_no_longer_be_asked_fails_into_its_receipt() -> None:
         def gone(request_id: str) -> Request:
             raise UnknownModel("the endpoint is gone")
 
-        await bench.errands.run(bench.errand(request=gone))
+        await bench.jobs.run(bench.internal(request=gone))
         assert [(row.status, row.error) for row in bench.receipts] == [(404, "model_not_found")]
         assert bench.heard == [None]
 
@@ -217,9 +217,9 @@ def test_a_bug_in_one_errand_leaves_the_others_and_its_receipt(caplog: pytest.Lo
         def broken(text: str | None, receipt: Receipt) -> None:
             raise TypeError("a bug")
 
-        bench.errands.start()
-        bench.errands.submit(bench.errand(conclude=broken))
-        bench.errands.submit(bench.errand())
+        bench.jobs.start()
+        bench.jobs.submit(bench.internal(conclude=broken))
+        bench.jobs.submit(bench.internal())
         await until(lambda: len(bench.receipts) == 2)
         assert bench.heard == ["from nine to five"]
 
@@ -230,16 +230,16 @@ def test_a_bug_in_one_errand_leaves_the_others_and_its_receipt(caplog: pytest.Lo
 def test_after_stop_nothing_is_taken_or_begun() -> None:
     async def go(bench: Bench) -> None:
         bench.busy = 1.0
-        bench.errands.start()
-        bench.errands.submit(bench.errand())
+        bench.jobs.start()
+        bench.jobs.submit(bench.internal())
         await asyncio.sleep(0.05)
-        bench.errands.stop()
+        bench.jobs.stop()
         bench.busy = 0.0
-        assert not bench.errands.submit(bench.errand())
+        assert not bench.jobs.submit(bench.internal())
         await asyncio.sleep(0.25)
         assert not bench.receipts
-        await bench.errands.aclose()
-        await bench.errands.aclose()
+        await bench.jobs.aclose()
+        await bench.jobs.aclose()
 
     on_bench(go)
 

@@ -31,7 +31,8 @@ Reason = Literal["", "sampled", "named"]
 def why_asked_anew(request: Request, pins: Callable[[Request], bool]) -> Reason:
     """Why `request` must not be answered from memory, nor its answer kept; empty: it may be. Pure and quick.
 
-    `pins` tells whether its client named a model (`Router.pins`). The gateway's own errands are never.
+    `pins` tells whether its client named a model (`Router.pins`). The gateway's own background jobs are
+    never.
     """
     if request.endpoint.cache_reuse == "always" or request.operation != "chat" or request.own:
         return ""

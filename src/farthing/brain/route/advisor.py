@@ -159,7 +159,7 @@ class AdvisorOptions(Struct, frozen=True, kw_only=True):
 
 
 class NoAdvice:
-    """See `protocols.RouteAdvisor`. Asks nobody: for a process that runs no errands."""
+    """See `protocols.RouteAdvisor`. Asks nobody: for a process that runs no background jobs."""
 
     async def easy(self, request: Request) -> float | None:
         """None."""
@@ -171,7 +171,7 @@ class Advise:
 
     def __init__(
         self,
-        errands: InternalRequests,
+        jobs: InternalRequests,
         *,
         target: str,
         options: AdvisorOptions,
@@ -179,7 +179,7 @@ class Advise:
         endpoint: Callable[[str], Endpoint | None],
         clock: Callable[[], float],
     ) -> None:
-        self._errands = errands
+        self._jobs = jobs
         self._target = target
         self._options = options
         self._advice = advice
@@ -244,16 +244,16 @@ class Advise:
         def conclude(reply: str | None, receipt: Receipt) -> None:
             self._note(key, call, reply, grades[0] if grades else None, receipt)
 
-        errand = InternalRequest(
+        internal = InternalRequest(
             purpose="route",
             about=request.id,
             request=self._request(call, request),
-            budget=self._errands.daily,
+            budget=self._jobs.daily,
             conclude=conclude,
             heard=heard if self._options.logprobs else None,
             shares=AT_ONCE_MAX,
         )
-        task = self._asking[key] = self._errands.begin(errand)
+        task = self._asking[key] = self._jobs.begin(internal)
         self._advice.asked += 1
 
         def ended(task: "asyncio.Task[None]") -> None:

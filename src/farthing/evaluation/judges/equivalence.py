@@ -45,7 +45,7 @@ class Judge:
 
     def __init__(
         self,
-        errands: InternalRequests,
+        jobs: InternalRequests,
         *,
         targets: Mapping[str, str],
         endpoint: Callable[[str], Endpoint | None],
@@ -53,7 +53,7 @@ class Judge:
         draw: random.Random | None = None,
     ) -> None:
         """`targets` has the judge of each endpoint that has one."""
-        self._errands = errands
+        self._jobs = jobs
         self._targets = targets
         self._endpoint = endpoint
         self._clock = clock
@@ -78,7 +78,7 @@ class Judge:
                 receipt.error = "no_verdict"
                 receipt.error_message = f"{len(reply)} characters that are no verdict"  # strangers' words
 
-        errand = InternalRequest(
+        internal = InternalRequest(
             purpose="judge",
             about=what.request_id,
             request=asking(
@@ -89,7 +89,7 @@ class Judge:
                 target=target,
                 clock=self._clock,
             ),
-            budget=self._errands.daily,
+            budget=self._jobs.daily,
             conclude=conclude,
         )
-        return "queued" if self._errands.submit(errand) else "full"
+        return "queued" if self._jobs.submit(internal) else "full"

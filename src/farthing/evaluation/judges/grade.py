@@ -68,11 +68,11 @@ def quality_of(call: Call, reply: str | None) -> float | None:
 
 
 class Grade:
-    """Grades answers of the endpoints that have a judge, as errands. One configuration's."""
+    """Grades answers of the endpoints that have a judge, as background jobs. One configuration's."""
 
     def __init__(
         self,
-        errands: InternalRequests,
+        jobs: InternalRequests,
         *,
         rubrics: Mapping[str, Rubric],
         endpoint: Callable[[str], Endpoint | None],
@@ -81,7 +81,7 @@ class Grade:
         desk: Batched | None = None,
     ) -> None:
         """`rubrics` has the endpoints whose answers are judged; `desk` takes what may wait."""
-        self._errands = errands
+        self._jobs = jobs
         self._rubrics = rubrics
         self._endpoint = endpoint
         self._verdicts = verdicts
@@ -107,7 +107,7 @@ class Grade:
                 note_no_verdict(judged, reply)
             self._verdicts.graded(given, quality, judged.target, judged.error or "no_verdict")
 
-        errand = InternalRequest(
+        internal = InternalRequest(
             purpose="judge",
             about=request.id,
             request=asking(
@@ -118,7 +118,7 @@ class Grade:
                 target=rubric.judge,
                 clock=self._clock,
             ),
-            budget=self._errands.daily,
+            budget=self._jobs.daily,
             conclude=conclude,
         )
-        return self._errands.submit(errand)
+        return self._jobs.submit(internal)

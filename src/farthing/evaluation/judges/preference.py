@@ -121,16 +121,16 @@ def _said(content: object) -> str:
 
 
 class Preference:
-    """Asks about pairs, as errands. One configuration's."""
+    """Asks about pairs, as background jobs. One configuration's."""
 
     def __init__(
         self,
-        errands: InternalRequests,
+        jobs: InternalRequests,
         *,
         endpoint: Callable[[str], Endpoint | None],
         clock: Callable[[], float],
     ) -> None:
-        self._errands = errands
+        self._jobs = jobs
         self._endpoint = endpoint
         self._clock = clock
 
@@ -154,7 +154,7 @@ class Preference:
                 better, consistent = together(before, said)
                 told(Outcome(better=better, consistent=consistent, by=receipt.target))
 
-        errand = InternalRequest(
+        internal = InternalRequest(
             purpose="judge",
             about=pair.request_id,
             request=asking(
@@ -165,10 +165,10 @@ class Preference:
                 target=judge,
                 clock=self._clock,
             ),
-            budget=self._errands.daily,
+            budget=self._jobs.daily,
             conclude=conclude,
         )
-        if not self._errands.submit(errand):
+        if not self._jobs.submit(internal):
             told(_nothing("queue_full", ""))
 
 

@@ -2,9 +2,9 @@
 
 A sample is one request that both tiers answered: the score that the check gave the first answer, and the
 quality of both answers. A file has one on each line, as `route_samples` reads it, and may name the `model`.
-In the ledger they are the explored requests: the first tier's answer is scored in the receipt of the errand,
-and the signals say which answer is better. They are of all requests that were drawn for exploring, whichever
-tier their router would have chosen.
+In the ledger they are the explored requests: the first tier's answer is scored in the receipt of the
+background job, and the signals say which answer is better. They are of all requests that were drawn for
+exploring, whichever tier their router would have chosen.
 """
 
 from collections.abc import Iterable

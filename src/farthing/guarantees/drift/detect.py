@@ -146,7 +146,7 @@ def features(receipt: Receipt) -> Iterator[tuple[str, str | float]]:
 
 
 def counts_for_drift(receipt: Receipt) -> bool:
-    """Whether it is a client's request that was understood; errands and refusals are no traffic."""
+    """Whether it is a client's request that was understood; background jobs and refusals are no traffic."""
     return not receipt.purpose and (receipt.status == 200 or receipt.status >= 499)
 
 

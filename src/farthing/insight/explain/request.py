@@ -121,7 +121,7 @@ def _unfinished(intent: Intent, missing: Missing | None) -> list[str]:
 def _lines(receipt: Receipt) -> Iterator[str]:
     yield f"Request {receipt.request_id}, {_moment(receipt.at_unix_s)}"
     if receipt.purpose:
-        yield f"  job      {_errand(receipt)}"
+        yield f"  job      {_job(receipt)}"
     yield f"  asked    {_asked(receipt)}"
     yield f"  is       {_traits(receipt)}"
     yield f"  cache    {_cache(receipt)}"
@@ -145,7 +145,7 @@ def _lines(receipt: Receipt) -> Iterator[str]:
         yield f"  under    configuration {policy}, prices {prices}"
 
 
-ERRANDS = {
+JOBS = {
     "judge": "to hear how good the answer to {about} is",
     "judge of the cache": "to hear whether the fresh answer of {about} says what the stored one would have",
     "explore": "to see how well the other tier answers {about}, whose client has its answer",
@@ -174,11 +174,11 @@ def _similar(receipt: Receipt) -> str:
     return f"{entry}: not served, though it could have been"
 
 
-def _errand(receipt: Receipt) -> str:
+def _job(receipt: Receipt) -> str:
     about = receipt.about or "an entry"
     found = {"agrees": "; they agree", "differs": "; they differ"}.get(receipt.audit, "")
     of_the_cache = receipt.purpose == "judge" and (receipt.cache_entry or receipt.audit)
-    why = ERRANDS["judge of the cache" if of_the_cache else receipt.purpose].format(about=about)
+    why = JOBS["judge of the cache" if of_the_cache else receipt.purpose].format(about=about)
     return f"of the gateway itself, {receipt.purpose}: {why}{found}"
 
 

@@ -32,7 +32,7 @@ class OtherTier(msgspec.Struct, frozen=True, kw_only=True):
     """This tier answered."""
 
 
-class Errand(msgspec.Struct, frozen=True, kw_only=True):
+class BackgroundJob(msgspec.Struct, frozen=True, kw_only=True):
     """What the gateway did on its own account about the request."""
 
     request_id: str
@@ -69,41 +69,42 @@ class Whereto(msgspec.Struct, frozen=True, kw_only=True):
     tiers: list[OtherTier] | None
     """None: the configuration is not known."""
     signals: list[Signal]
-    jobs: list[Errand]
+    jobs: list[BackgroundJob]
     missing: Missing = msgspec.field(default_factory=Missing)
-    """What of the ledger since the request cannot be read: signals and errands about it may be among that."""
+    """What of the ledger since the request cannot be read: signals and background jobs about it may be
+    among that."""
 
 
 def whereto(
     receipt: Receipt, *, ledger: Path | Sequence[Path], state_dir: Path, config: Config | None
 ) -> Whereto:
-    """Read what there is about `receipt`: policy, prices of `config` on its day, signals and errands.
+    """Read what there is about `receipt`: policy, prices of `config` on its day, signals and background jobs.
 
     Raises:
         ConfigError: the policy's file cannot be read.
     """
     policy = standing(state_dir, receipt.endpoint) if receipt.route_policy else None
     missing = Missing()
-    signals, errands = about(read.read_all(ledger, receipt.at_unix_s, missing), receipt)
+    signals, jobs = about(read.read_all(ledger, receipt.at_unix_s, missing), receipt)
     return Whereto(
         ruled=None if not receipt.route_policy else ruled(receipt, policy),
         tiers=None if config is None or not config.tiers else other_tiers(receipt, config),
         signals=signals,
-        jobs=errands,
+        jobs=jobs,
         missing=missing,
     )
 
 
-def about(rows: Iterable[Row], receipt: Receipt) -> tuple[list[Signal], list[Errand]]:
-    """Signals about `receipt`, of its own tenant, and errands, in the order they were written."""
-    signals, errands = [], []
+def about(rows: Iterable[Row], receipt: Receipt) -> tuple[list[Signal], list[BackgroundJob]]:
+    """Signals about `receipt`, of its own tenant, and background jobs, in the order they were written."""
+    signals, jobs = [], []
     for row in rows:
         if isinstance(row, Signal):
             if row.request_id == receipt.request_id and row.tenant == receipt.tenant:
                 signals.append(row)
         elif isinstance(row, Receipt) and row.purpose and row.about == receipt.request_id:
-            errands.append(
-                Errand(
+            jobs.append(
+                BackgroundJob(
                     request_id=row.request_id,
                     purpose=row.purpose,
                     tier=row.tier,
@@ -114,7 +115,7 @@ def about(rows: Iterable[Row], receipt: Receipt) -> tuple[list[Signal], list[Err
                     total_ms=row.total_ms,
                 )
             )
-    return signals, errands
+    return signals, jobs
 
 
 def other_tiers(receipt: Receipt, config: Config) -> list[OtherTier]:
@@ -172,7 +173,7 @@ def told(receipt: Receipt, found: Whereto) -> list[str]:
     else:
         lines += [f"  {'others' if i == 0 else '':<8} {_tier(one)}" for i, one in enumerate(found.tiers)]
     lines += [f"  learned  {_signal(one)}" for one in found.signals]
-    lines += [f"  job      {_errand(one)}" for one in found.jobs]
+    lines += [f"  job      {_job(one)}" for one in found.jobs]
     if found.missing.places:
         lines.append(f"  damaged  more may have been learned: {told_missing(found.missing)}")
     return lines
@@ -221,7 +222,7 @@ def _signal(one: Signal) -> str:
     return f"{one.source}{kind} on {whose}{beside}: {quality}{by}{turned[one.consistent]}{detail}"
 
 
-def _errand(one: Errand) -> str:
+def _job(one: BackgroundJob) -> str:
     cost = "cost unknown" if one.cost_nusd is None else usd(one.cost_nusd)
     outcome = f"HTTP {one.status}" + (f", {one.error}" if one.error else "")
     tier = f" tier {one.tier}," if one.tier else ""

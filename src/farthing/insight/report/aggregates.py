@@ -82,7 +82,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """Everything else: the difference between the targets that were called and the baseline. Negative when
     repairs, retries and escalations cost more than the cheaper targets saved."""
     jobs_nusd: int = 0
-    """What the gateway's own errands cost, so zero or less: judging, exploring, asking where to route,
+    """What the gateway's background jobs cost, so zero or less: judging, exploring, asking where to route,
     answering ahead, refreshing."""
 
 
@@ -112,7 +112,7 @@ class Savings(msgspec.Struct, frozen=True, kw_only=True):
     method: str
     few: bool
     jobs: int = 0
-    """Errands; in no count of requests."""
+    """Background jobs; in no count of requests."""
     jobs_unpriced: int = 0
     """Those whose cost is unknown; in no sum here."""
     baselines_unpriced: list[str] = []
@@ -315,7 +315,7 @@ class SavingSums:
         else:
             self.routing_nusd += saved
 
-    def add_errand(self, receipt: Receipt) -> None:
+    def add_job(self, receipt: Receipt) -> None:
         """What the gateway did on its own account is a cost against what was saved."""
         self.jobs += 1
         if receipt.cost_nusd is None:
@@ -348,8 +348,8 @@ class SavingSums:
         )
 
     def _per(self, scale: int) -> Interval:
-        """Mean saving of a request, its part of the errands taken off, times `scale`; the interval is that
-        of the mean."""
+        """Mean saving of a request, its part of the background jobs taken off, times `scale`; the interval
+        is that of the mean."""
         count = self.requests
         variance = Fraction(self.squares * count - self.saved_nusd**2, count * (count - 1))
         mean = Fraction(self.saved_nusd - self.jobs_nusd, count)

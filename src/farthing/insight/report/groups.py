@@ -53,7 +53,8 @@ class Group(Struct, frozen=True, kw_only=True):
     cost_per_1k_nusd: int | None
     unpriced: int
     saved_nusd: int | None
-    """Against the baseline, before what errands cost; None where no request has both cost and baseline."""
+    """Against the baseline, before what background jobs cost; None where no request has both cost and
+    baseline."""
     not_comparable: int
     input_tokens: int
     output_tokens: int

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 PURPOSES = ("judge", "explore")
-"""The errands that quality costs."""
+"""The background jobs that quality costs."""
 
 
 class Learned(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +64,7 @@ class Judging(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
-    """What errands of one purpose cost at one endpoint."""
+    """What background jobs of one purpose cost at one endpoint."""
 
     endpoint: str
     purpose: str

@@ -57,7 +57,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     total: Cell
     savings: Savings
     semantic: list[SemanticCell] = []
-    """One for each endpoint whose semantic cache was asked or had errands."""
+    """One for each endpoint whose semantic cache was asked or had background jobs."""
     quality: list[Learned] = []
     """What was learned of the answers of each endpoint and tier, by source; `farthing quality` has more."""
     policies: list[PolicyLine] = []
@@ -80,7 +80,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Differing(msgspec.Struct, kw_only=True):
-    """Calls of a target, errands too, that it charged otherwise than our prices say."""
+    """Calls of a target, background jobs too, that it charged otherwise than our prices say."""
 
     target: str
     calls: int = 0
@@ -127,7 +127,7 @@ def build(
         semantic.add(row)
         _add_differing(differing, row)
         if row.purpose:
-            savings.add_errand(row)
+            savings.add_job(row)
             continue
         key = (row.endpoint, row.tier or "-")
         cell = cells.get(key)

@@ -2,7 +2,7 @@
 
 A hit is false when an audit says that the fresh answer differs. Only would-be hits are audited, each answered
 anew and compared, by words or by a judge whose verdict is a receipt of its own. Money and time are net: of
-embedding, of judging and other errands, and of the looks that found nothing. What is unknown is None.
+embedding, of judging and other background jobs, and of the looks that found nothing. What is unknown is None.
 """
 
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ class Audited(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Day(msgspec.Struct, frozen=True, kw_only=True):
-    """One day, UTC, by the arrival of the request or the start of the errand."""
+    """One day, UTC, by the arrival of the request or the start of the background job."""
 
     day: str
     requests: int
@@ -55,7 +55,7 @@ class Day(msgspec.Struct, frozen=True, kw_only=True):
     saved_nusd: int
     """Against the baseline."""
     spent_nusd: int
-    """Embedding and errands."""
+    """Embedding and background jobs."""
 
 
 class SemanticAlarm(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,11 +88,11 @@ class SemanticCell(msgspec.Struct, frozen=True, kw_only=True):
     """What the hits would have cost at the mean of this endpoint's fresh answers, less what they did cost."""
     embedding_nusd: int
     jobs_nusd: dict[str, int]
-    """What the priced errands cost, by purpose."""
+    """What the priced background jobs cost, by purpose."""
     unpriced: int
-    """Hits and errands whose money is unknown; in no sum."""
+    """Hits and background jobs whose money is unknown; in no sum."""
     net_nusd: int | None
-    """Avoided, less embedding of the looks without a hit, less errands."""
+    """Avoided, less embedding of the looks without a hit, less background jobs."""
     hit_ms: float | None
     """Mean time of a hit."""
     fresh_ms: float | None
@@ -142,7 +142,7 @@ class _Sums:
 
     def __init__(self) -> None:
         self.used = False
-        """It was looked up once, or had an errand of the cache."""
+        """It was looked up once, or had a background job of the cache."""
         self.results: dict[str, int] = {}
         self.reached, self.hit_ms, self.fresh_ms, self.look_ms = _Mean(), _Mean(), _Mean(), _Mean()
         self.fresh_nusd = _Mean()
@@ -215,9 +215,9 @@ class _Sums:
         self.days.setdefault(day, _Day()).audited += 1
         self.days[day].wrong += wrong
 
-    # -- an errand ----------------------------------------------------------------------------------
+    # -- a background job ----------------------------------------------------------------------------------
 
-    def add_errand(self, receipt: Receipt) -> None:
+    def add_job(self, receipt: Receipt) -> None:
         self.used = True
         cost_nusd = receipt.cost_nusd
         self.unpriced += cost_nusd is None
@@ -306,7 +306,7 @@ class _Sums:
 
 
 def of_the_cache(receipt: Receipt) -> bool:
-    """Whether an errand was for the semantic cache, not to learn about answers or where to route."""
+    """Whether a background job was for the semantic cache, not to learn about answers or where to route."""
     return receipt.purpose in ("precompute", "refresh") or (
         receipt.purpose == "judge" and bool(receipt.cache_entry)
     )
@@ -321,7 +321,8 @@ class SemanticSums:
         """Request whose audit waits for a judge -> its endpoint and day."""
 
     def add(self, receipt: Receipt) -> None:
-        """Take a request's receipt or an errand's. Those that are not for the cache cost it nothing."""
+        """Take a request's receipt or a background job's. Those that are not for the cache cost it
+        nothing."""
         if receipt.purpose and not of_the_cache(receipt):
             return
         sums = self._sums.get(receipt.endpoint)
@@ -333,7 +334,7 @@ class SemanticSums:
                     del self._open[next(iter(self._open))]
                 self._open[receipt.request_id] = receipt.endpoint, day_of(receipt.at_unix_s)
             return
-        sums.add_errand(receipt)
+        sums.add_job(receipt)
         if receipt.purpose == "judge" and receipt.audit in ("agrees", "differs"):
             asked = self._open.pop(receipt.about, None)
             if asked is not None:
@@ -341,7 +342,7 @@ class SemanticSums:
                 self._sums[asked[0]].judged(receipt.audit == "differs", by, asked[1])
 
     def cells(self, standings: Standings | None = None) -> list[SemanticCell]:
-        """One for each endpoint whose cache was asked or had errands, by name."""
+        """One for each endpoint whose cache was asked or had background jobs, by name."""
         waiting: dict[str, int] = {}
         for endpoint, _ in self._open.values():
             waiting[endpoint] = waiting.get(endpoint, 0) + 1

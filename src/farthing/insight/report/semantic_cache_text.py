@@ -37,9 +37,9 @@ def _lines(cell: SemanticCell) -> Iterator[str]:
     yield _false_hits(cell.audited)
     if cell.standing is not None:
         yield from _standing(cell.standing, cell.audited)
-    errands = "".join(f", {name} {at_least(nusd, cell.unpriced)}" for name, nusd in cell.jobs_nusd.items())
+    jobs = "".join(f", {name} {at_least(nusd, cell.unpriced)}" for name, nusd in cell.jobs_nusd.items())
     yield (
-        f"money: hits avoided {_usd(cell.avoided_nusd)}; embedding {usd(cell.embedding_nusd)}{errands}; "
+        f"money: hits avoided {_usd(cell.avoided_nusd)}; embedding {usd(cell.embedding_nusd)}{jobs}; "
         f"net {_usd(cell.net_nusd)}{f'; {cell.unpriced:,} unpriced' if cell.unpriced else ''}"
     )
     yield (

@@ -47,7 +47,7 @@ class Batches:
 
     def __init__(
         self,
-        errands: JobRunner,
+        jobs: JobRunner,
         state_dir: Path,
         *,
         request: Callable[[Ask, str], Request],
@@ -61,7 +61,7 @@ class Batches:
         """`request` makes a request of a question and its id, or raises FarthingError; `dealt` hears of every
         line that is done, before its receipt is written, and must not raise; as `heard`, which has the text
         of the answer, None without one. `directory` has the journal, which is of one purpose."""
-        self._errands = errands
+        self._jobs = jobs
         self._journal = BatchJournal(state_dir, directory)
         self._purpose = purpose
         self._heard = heard
@@ -96,8 +96,8 @@ class Batches:
     async def submit(self, questions: Sequence[Question], budget: Budget) -> frozenset[str]:
         """Send up what a batch can do and the budget can pay; the keys of what went. Those of a target with
         fewer than `LINES_MIN` stay."""
-        steps = self._errands.steps
-        assert steps is not None, "errands run once there is a configuration"
+        steps = self._jobs.steps
+        assert steps is not None, "background jobs run once there is a configuration"
         if not steps.caller.has_batch or len(questions) < LINES_MIN:
             return frozenset()
         groups: dict[str, list[tuple[Question, BatchDraft]]] = {}
@@ -133,14 +133,14 @@ class Batches:
         return None
 
     async def _send(self, chunk: Sequence[Ready], api: BatchApi, budget: Budget) -> None:
-        steps = self._errands.steps
+        steps = self._jobs.steps
         assert steps is not None
         target = chunk[0].draft.target
         now_unix_s = self._clock_unix_s()
         lines, content = [], []
         for ready in chunk:
             line = Line(
-                id=self._errands.new_id(),
+                id=self._jobs.new_id(),
                 key=ready.question.key,
                 ask=ready.question.ask,
                 worst_nusd=ready.worst_nusd,
@@ -213,7 +213,7 @@ class Batches:
 
     async def _state(self, one: "_Waiting") -> BatchState | None:
         """How it is; None: the provider is gone from the configuration, or does not know of it."""
-        steps = self._errands.steps
+        steps = self._jobs.steps
         assert steps is not None
         provider = one.at.batch.target.provider
         api = steps.caller.batch_api(provider)
@@ -229,7 +229,7 @@ class Batches:
         return state
 
     async def _fetched(self, one: "_Waiting", state: BatchState) -> dict[str, Outcome]:
-        steps = self._errands.steps
+        steps = self._jobs.steps
         assert steps is not None
         api = steps.caller.batch_api(one.at.batch.target.provider)
         assert api is not None, "it was just asked"
@@ -252,13 +252,13 @@ class Batches:
         for line in one.at.waiting:
             await self._conclude(one.at, line, found.pop(line.id, missing), budget)
             await asyncio.sleep(0)
-            await self._errands.quiet()
+            await self._jobs.quiet()
         one.at.close()
         self._open = [other for other in self.open if other is not one]
 
     async def _conclude(self, batch: OpenBatch, line: Line, outcome: Outcome, budget: Budget) -> None:
         """The second half of the journey, and the one receipt. Cut before its end, it leaves none."""
-        steps = self._errands.steps
+        steps = self._jobs.steps
         assert steps is not None
         receipt = Receipt(
             request_id=line.id,
@@ -285,8 +285,8 @@ class Batches:
         if self._heard is not None:
             self._heard(line, text, receipt)
         batch.dealt(line)
-        self._errands.done += receipt.error is None
-        self._errands.failed += receipt.error is not None
+        self._jobs.done += receipt.error is None
+        self._jobs.failed += receipt.error is not None
         budget.give_back(line.worst_nusd, receipt.cost_nusd)
         self._dealt(Answered(key=line.key, cost_nusd=receipt.cost_nusd, error=receipt.error))
         steps.ledger.record(receipt)

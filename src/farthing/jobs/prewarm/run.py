@@ -30,7 +30,7 @@ from farthing.types import Receipt, Request, replace
 log = logging.getLogger("farthing.errands")
 
 REFUSED_MAX = 3  # in a row for want of money: what is left is too little for any
-ROOM = 2  # an errand is begun while its allowance is twice what it is expected to cost
+ROOM = 2  # a background job is begun while its allowance is twice what it is expected to cost
 POLL_S = 2.0
 FAILED_PAUSE_S = 60.0
 JITTER_S_MAX = 600.0
@@ -55,7 +55,7 @@ class Precompute:
 
     def __init__(
         self,
-        errands: JobRunner,
+        jobs: JobRunner,
         state_dir: Path,
         *,
         clock: Callable[[], float],
@@ -68,7 +68,7 @@ class Precompute:
         self.stage: Stage | None = None
         self.journal = Journal(state_dir)
         self.lock = Lock(state_dir)
-        self._errands = errands
+        self._jobs = jobs
         self._order_path = state_dir / ORDER
         self._clock = clock
         self._clock_unix_s = clock_unix_s
@@ -76,7 +76,7 @@ class Precompute:
         self._jitter = (random.Random() if draw is None else draw).random()  # so that replicas spread
         self._told = told
         self.batches = Batches(
-            errands,
+            jobs,
             state_dir,
             request=self._batched,
             dealt=self._dealt,
@@ -211,7 +211,7 @@ class Precompute:
         window: Window | None,
     ) -> _Reason:
         """Ask these questions of the plan, a few at once; why it ended."""
-        at_once = self._errands.config.at_once
+        at_once = self._jobs.config.at_once
         slots = asyncio.Semaphore(at_once)
         refused: list[bool] = []
         """For each question that came to its end: whether its contract had too little money for it."""
@@ -232,14 +232,14 @@ class Precompute:
                 refused.append(receipt.stop_reason == "limit:usd_max")
                 slots.release()
 
-            errand = self._errand(one, prepared.asks[one.candidate.key], stage, budget, window, ended)
-            await self._errands.room()
-            self._errands.submit(errand)
+            internal = self._internal(one, prepared.asks[one.candidate.key], stage, budget, window, ended)
+            await self._jobs.room()
+            self._jobs.submit(internal)
         for _ in range(at_once):  # those under way
             await slots.acquire()
         return reason
 
-    def _errand(
+    def _internal(
         self,
         one: Planned,
         ask: Ask,

@@ -70,7 +70,7 @@ class Asker:
         self.clock = Now()
         self.advice = Advice(clock=self.clock, entries_max=20)
         self.advise = Advise(
-            bench.errands,
+            bench.jobs,
             target="a/judge",
             options=options,
             advice=self.advice,
@@ -291,14 +291,14 @@ def test_a_model_that_does_not_answer_rests_and_is_tried_by_one_question(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def go(asker: Asker) -> None:
-        async def down(errand: InternalRequest) -> None:
-            errand.conclude(None, Receipt(request_id="e", at_unix_s=0.0, started_s=0.0, status=502))
+        async def down(internal: InternalRequest) -> None:
+            internal.conclude(None, Receipt(request_id="e", at_unix_s=0.0, started_s=0.0, status=502))
 
-        working = asker.bench.errands.run
-        monkeypatch.setattr(asker.bench.errands, "run", down)
+        working = asker.bench.jobs.run
+        monkeypatch.setattr(asker.bench.jobs, "run", down)
         for index in range(FAILED_IN_A_ROW_MAX):
             assert await asker.easy(f"Question {index}") is None
-        monkeypatch.setattr(asker.bench.errands, "run", working)
+        monkeypatch.setattr(asker.bench.jobs, "run", working)
         assert await asker.easy("While it rests") is None
         assert not asker.model.requests
         asker.clock.s += REST_S
@@ -319,16 +319,16 @@ def test_questions_that_a_provider_does_not_take_make_the_model_rest_for_nobody(
     async def go(asker: Asker) -> None:
         refused: list[str] = []
 
-        async def refuses(errand: InternalRequest) -> None:
-            refused.append(errand.about)
-            errand.conclude(None, Receipt(request_id="e", at_unix_s=0.0, started_s=0.0, status=400))
+        async def refuses(internal: InternalRequest) -> None:
+            refused.append(internal.about)
+            internal.conclude(None, Receipt(request_id="e", at_unix_s=0.0, started_s=0.0, status=400))
 
-        working = asker.bench.errands.run
-        monkeypatch.setattr(asker.bench.errands, "run", refuses)
+        working = asker.bench.jobs.run
+        monkeypatch.setattr(asker.bench.jobs, "run", refuses)
         for index in (*range(FAILED_IN_A_ROW_MAX), 0):
             assert await asker.easy(f"Something vile {index}") is None
         assert len(refused) == FAILED_IN_A_ROW_MAX, "none is asked about twice"
-        monkeypatch.setattr(asker.bench.errands, "run", working)
+        monkeypatch.setattr(asker.bench.jobs, "run", working)
         assert await asker.easy("What is 2 + 2?") == 1.0
 
     on_model(go, monkeypatch)

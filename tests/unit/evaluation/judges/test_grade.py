@@ -56,7 +56,7 @@ def test_a_text_cannot_leave_its_markers_nor_say_the_grade(attack: str) -> None:
 
 def grade_on(bench: Bench) -> Grade:
     return Grade(
-        bench.errands,
+        bench.jobs,
         rubrics={"faq": Rubric(judge="auto")},
         endpoint={"faq": FAQ}.get,
         verdicts=Verdicts(bench.ledger, None, clock_unix_s=lambda: 7.0),
@@ -72,7 +72,7 @@ def test_a_reply_that_is_no_grade_is_a_signal_without_quality() -> None:
     """The bench answers everything alike, with words that no judge may say."""
 
     async def go(bench: Bench) -> None:
-        bench.errands.start()
+        bench.jobs.start()
         assert grade_on(bench).grade(asked(endpoint=FAQ), hit(), receipt())
         await until(lambda: bool(bench.receipts))
         (told,) = signals(bench)
@@ -94,7 +94,7 @@ def test_what_nobody_can_grade_is_not_asked_about() -> None:
         assert not grade.grade(tools, hit(), receipt())
         assert not grade.grade(asked(endpoint=FAQ), hit(""), receipt())
         assert not grade.grade(asked(endpoint=FAQ), hit("", tool_calls=[{"id": "1"}]), receipt())
-        assert bench.errands.gauges()["jobs_queued"] == 0
+        assert bench.jobs.gauges()["jobs_queued"] == 0
 
     on_bench(go, NO_WAIT)
 

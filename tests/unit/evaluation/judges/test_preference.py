@@ -190,13 +190,13 @@ def test_every_scripted_judge_is_measured() -> None:
 
 
 def preference_on(bench: Bench) -> Preference:
-    return Preference(bench.errands, endpoint={"faq": Endpoint(name="faq")}.get, clock=bench.clock)
+    return Preference(bench.jobs, endpoint={"faq": Endpoint(name="faq")}.get, clock=bench.clock)
 
 
 def test_a_judge_that_says_something_else_is_not_asked_a_second_time() -> None:
     async def go(bench: Bench) -> None:
         told: list[Outcome] = []
-        bench.errands.start()
+        bench.jobs.start()
         preference_on(bench).ask(pair(), "auto", told.append)
         await until(lambda: bool(told))
         await asyncio.sleep(0.05)

@@ -111,10 +111,10 @@ def rows_of_ledger(n: int) -> list[Receipt | Signal]:
         client = Receipt(request_id=key, at_unix_s=1.0, started_s=0.0, tenant=tenant, endpoint="e")
         client.explored, client.tier, client.propensity = "cheap", "expensive", 0.05
         client.target = "a/big"
-        errand = Receipt(request_id=f"x{i}", at_unix_s=1.0, started_s=0.0, tenant=tenant, endpoint="e")
-        errand.purpose, errand.about = "explore", key
-        errand.check_score, errand.check_by = i / n, "logprobs"
-        errand.attempts = [
+        internal = Receipt(request_id=f"x{i}", at_unix_s=1.0, started_s=0.0, tenant=tenant, endpoint="e")
+        internal.purpose, internal.about = "explore", key
+        internal.check_score, internal.check_by = i / n, "logprobs"
+        internal.attempts = [
             Attempt(target="a/mini", tier="cheap", started_ms=0.0, status=500),
             Attempt(target="a/spare", tier="cheap", started_ms=1.0, usage=usage),
             Attempt(target="a/mini", tier="check:consistency", started_ms=2.0, usage=usage),
@@ -124,7 +124,7 @@ def rows_of_ledger(n: int) -> list[Receipt | Signal]:
                    other=other, tenant=tenant, endpoint="e", consistent=True)
             for tier, other, quality in (("cheap", "expensive", 0.5), ("expensive", "cheap", 0.5))
         ]  # fmt: skip
-        found += [client, errand, *signals]
+        found += [client, internal, *signals]
     return found
 
 

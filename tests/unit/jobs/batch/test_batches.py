@@ -263,11 +263,11 @@ class Nights:
         self.ledger = MemoryLedger()
         self.parts = parts_in_memory(self.ledger)
         config = JobsConfig(per_minute=60_000)
-        self.errands = JobRunner(
+        self.jobs = JobRunner(
             config, busy=lambda: 0.0, clock=time.monotonic, clock_unix_s=lambda: self.now.timestamp()
         )
         serving = build(loads(CONFIG.format(url=faults.base_url), {}), self.parts)
-        self.errands.reconfigure(config, serving.steps)
+        self.jobs.reconfigure(config, serving.steps)
         questions = folder / "questions.jsonl"
         rows = [json.dumps({"question": f"How much is {i}?", "endpoint": "faq"}) for i in range(12)]
         questions.write_text("\n".join(rows))
@@ -285,7 +285,7 @@ class Nights:
     def process(self) -> Precompute:
         """As a process that starts has it."""
         ahead = Precompute(
-            self.errands,
+            self.jobs,
             self.folder,
             clock=time.monotonic,
             clock_unix_s=lambda: self.now.timestamp(),
@@ -318,7 +318,7 @@ class Nights:
             await asyncio.sleep(0)
 
     async def close(self) -> None:
-        await self.errands.aclose()
+        await self.jobs.aclose()
         self.ahead.lock.release()
         await self.parts.transport.aclose()
 
@@ -330,7 +330,7 @@ def on_nights(
 ) -> None:
     async def main(faults: FaultProvider) -> None:
         nights = Nights(folder, faults)
-        nights.errands.start()
+        nights.jobs.start()
         try:
             await asyncio.wait_for(what(nights, faults), 120)
         finally:

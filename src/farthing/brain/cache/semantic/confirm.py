@@ -42,14 +42,14 @@ class Confirm:
 
     def __init__(
         self,
-        errands: InternalRequests,
+        jobs: InternalRequests,
         *,
         targets: Mapping[str, str],
         endpoint: Callable[[str], Endpoint | None],
         clock: Callable[[], float],
         confirm_s: float = CONFIRM_S,
     ) -> None:
-        self._errands = errands
+        self._jobs = jobs
         self._targets = targets
         self._endpoint = endpoint
         self._clock = clock
@@ -79,10 +79,10 @@ class Confirm:
             clock=self._clock,
             within_s=self._confirm_s,
         )
-        errand = InternalRequest(
-            purpose="judge", about=request.id, request=ask, budget=self._errands.daily, conclude=conclude
+        internal = InternalRequest(
+            purpose="judge", about=request.id, request=ask, budget=self._jobs.daily, conclude=conclude
         )
-        task = self._errands.begin(errand)
+        task = self._jobs.begin(internal)
         self._running.add(task)
         task.add_done_callback(self._ended)
         await asyncio.wait((task,), timeout=self._confirm_s)

@@ -1,4 +1,4 @@
-"""What was asked and what waits for a fresh answer: where the gateway's own errands find their work."""
+"""What was asked and what waits for a fresh answer: where the gateway's background jobs find their work."""
 
 import apsw
 
