@@ -181,6 +181,7 @@ def test_no_client_is_told_a_secret(gateway: Running, how: str, tier: str) -> No
         assert reply.error["message"].startswith(f"you sent: {how} {PROMPT} with [redacted] and "), reply.body
 
 
+@pytest.mark.slow
 def test_nothing_that_is_left_behind_shows_one(gateway: Running, folder: Path) -> None:
     for how in HOWS:
         for tier in ("one", "two", "gone") if how == "status-400" else ("one",):

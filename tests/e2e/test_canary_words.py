@@ -141,6 +141,7 @@ def operators(gateway: Running, path: str, key: str = OPERATOR) -> Reply:
     return found.request("GET", path, headers={"authorization": f"Bearer {key}"})
 
 
+@pytest.mark.slow
 def test_nothing_shows_a_key_that_came_as_somebodys_word_or_a_prompt_that_was_answered(
     gateway: Running, folder: Path
 ) -> None:

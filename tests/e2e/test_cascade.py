@@ -605,6 +605,7 @@ def gateway(start_gateway: StartGateway, upstream: FaultProvider) -> Running:
     return start_gateway(GATEWAY.format(url=upstream.base_url, cascade=checks, terms=""))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("logprob", [-0.1, -3.0])
 def test_the_official_client_sees_an_answer_as_any_other(
     gateway: Running, upstream: FaultProvider, logprob: float

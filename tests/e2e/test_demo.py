@@ -45,6 +45,7 @@ def processes_of(home: Path) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_it_ends_by_itself_with_the_report_and_leaves_nothing_behind(tmp_path: Path) -> None:
     told = demo(tmp_path, "--requests", "120", "--seconds", "2")
     assert told.returncode == 0, told.stdout + told.stderr
@@ -75,6 +76,7 @@ def test_the_last_line_is_a_command_that_works_from_here(tmp_path: Path) -> None
     assert "Run the gateway" in asked.stdout
 
 
+@pytest.mark.slow
 def test_the_whole_report_is_there_for_who_asks_for_it(tmp_path: Path) -> None:
     told = demo(tmp_path, "--requests", "120", "--seconds", "2", "--report")
     assert told.returncode == 0, told.stdout + told.stderr
@@ -113,6 +115,7 @@ def test_without_the_extra_the_demo_says_so_and_goes_on(tmp_path: Path) -> None:
     assert "60 of 60 right" in told_of
 
 
+@pytest.mark.slow
 def test_json_is_one_object_and_the_report_can_be_made_again_from_what_is_kept(tmp_path: Path) -> None:
     # A variable that would change the gateway is the gateway's own matter, not the demo's.
     told = demo(

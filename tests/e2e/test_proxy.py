@@ -155,6 +155,7 @@ def test_no_proxy_listening_none_that_answers_and_none_that_speaks(secure: Fault
         until(lambda: proxy.open == 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tls", [False, True])
 def test_cancelling_at_any_moment_leaves_no_socket_and_no_place_taken(
     secure: FaultProvider, tls: bool

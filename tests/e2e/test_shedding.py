@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from tests.e2e.gateway import Running, running, until
 from tests.faults.provider import FaultProvider
 
@@ -147,6 +148,7 @@ async def press(gateway: Running, ask: bytes, timeout_s: float) -> dict[bytes, i
     return counts
 
 
+@pytest.mark.slow
 def test_more_than_the_cpu_can_do_is_refused_and_the_rest_is_answered(tmp_path: Path) -> None:
     """Over connections and requests that its bounds allow: only the CPU is too little for them."""
     with (

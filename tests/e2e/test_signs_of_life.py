@@ -47,6 +47,7 @@ def asks(gateway: Running, model: str) -> str:
         return "".join(piece.choices[0].delta.content or "" for piece in stream if piece.choices)
 
 
+@pytest.mark.slow
 def test_an_only_target_that_lives_is_waited_for_beyond_the_clients_patience(
     gateway: Running, upstream: FaultProvider
 ) -> None:
@@ -58,6 +59,7 @@ def test_an_only_target_that_lives_is_waited_for_beyond_the_clients_patience(
     assert row.ttft_ms is not None and row.ttft_ms > 12_000, "a sign of life is no first token"
 
 
+@pytest.mark.slow
 def test_where_it_fails_after_that_the_client_hears_of_it_in_the_stream(
     gateway: Running, upstream: FaultProvider
 ) -> None:
@@ -68,6 +70,7 @@ def test_where_it_fails_after_that_the_client_hears_of_it_in_the_stream(
     assert row.status == 503 and row.target == ""
 
 
+@pytest.mark.slow
 def test_where_another_target_waits_nothing_goes_out_and_it_is_asked(
     gateway: Running, upstream: FaultProvider, second: FaultProvider
 ) -> None:

@@ -225,6 +225,7 @@ ENDS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ENDS)
 def test_a_large_body_is_free_however_its_request_ends(
     start_gateway: StartGateway, upstream: FaultProvider, how: str
