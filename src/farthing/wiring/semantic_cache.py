@@ -304,7 +304,8 @@ def build_keeper(parts: SemanticParts, endpoints: Mapping[str, Endpoint]) -> Sem
     if parts.cache_state is None:
         return None
     terms = {name: e.semantic for name, e in endpoints.items() if e.semantic is not None}
-    return SemanticCacheAdmin(parts.cache_state.invalidations, check=checking(terms))
+    state = parts.cache_state
+    return SemanticCacheAdmin(state.invalidations, check=checking(terms), written=state.written)
 
 
 def semantic_path(config: Config, state_dir: Path) -> Path:

@@ -170,6 +170,26 @@ def test_a_look_has_its_turn_while_much_is_invalidated(tmp_path: Path) -> None:
     with_cache(tmp_path / "s.db", work)
 
 
+def test_an_answer_that_waits_for_the_disk_is_invalidated_too(tmp_path: Path) -> None:
+    """It was given before, and must not be served after."""
+
+    async def work(cache: Cache) -> None:
+        state = cache.cache_state
+        go_on = threading.Event()
+        held = asyncio.create_task(state.entry_store.run(lambda db: go_on.wait(60)))
+        await cache.ask(question("Where is the library?"), "In the north wing.")
+        keeper = SemanticCacheAdmin(state.invalidations, written=state.written)
+        asked = asyncio.create_task(keeper.invalidate({"endpoint": "faq"}, apply=True, who="jo"))
+        await asyncio.sleep(0.05)
+        go_on.set()
+        await held
+        assert (await asked)["entries"] == 1
+        await state.written()
+        assert await state.entry_store.run(lambda db: one(db, "SELECT count(*) FROM entries")) == 0
+
+    with_cache(tmp_path / "s.db", work)
+
+
 def test_what_waits_for_the_disk_is_bounded_by_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("farthing.brain.cache.semantic.store.state.PENDING_BYTES_MAX", 100_000)
 

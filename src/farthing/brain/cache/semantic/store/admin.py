@@ -1,5 +1,7 @@
 """What an operator may do with the semantic cache over HTTP: see `protocols.CacheAdmin`."""
 
+from collections.abc import Awaitable, Callable
+
 import msgspec
 
 from farthing.brain.cache.semantic.store.invalidate import read_selection
@@ -10,15 +12,26 @@ from farthing.types import Json
 class SemanticCacheAdmin:
     """Sees and invalidates entries. Endpoints in `check` doubt where others drop."""
 
-    def __init__(self, invalidations: Invalidations, *, check: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        invalidations: Invalidations,
+        *,
+        check: frozenset[str] = frozenset(),
+        written: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """`written` waits for answers that were given out and not stored yet: they are invalidated too. None:
+        another process writes them."""
         self._invalidations = invalidations
         self._check = check
+        self._written = written
 
     async def show(self) -> Json:
         return await self._invalidations.show()
 
     async def invalidate(self, selection: Json, *, apply: bool, who: str) -> Json:
         wanted = read_selection(selection)
+        if self._written is not None:
+            await self._written()
         if apply:
             found = await self._invalidations.invalidate(wanted, who=who, check=self._check)
         else:
