@@ -17,14 +17,13 @@ from farthing.config.settings.gateway import Config
 from farthing.config.settings.secret import Address, Secret
 from farthing.config.strict import FromVariable, Leaf, Reader, described, dotted, parsed, quoted
 from farthing.config.toml import Path as Where
-from farthing.config.variables import PREFIX, making, old_names, parts_of, unread
+from farthing.config.variables import CONFIG_VARIABLE, PREFIX, making, old_names, parts_of, unread
 from farthing.errors import ConfigError
 
 CONFIG_BYTES_MAX = 1_048_576  # a configuration is written by hand; a generated one of 100x size is a mistake
 DEFAULT_NAME = Path("farthing.toml")
 ENV_PREFIX = PREFIX
 FAULTS_SHOWN_MAX = 20
-CONFIG_VARIABLE = "FARTHING_CONFIG"
 VALUES = '; write "text", a number, true, false, ["a list"] or { a = "table" }'
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -62,7 +61,8 @@ def load(
         with path.open("rb") as file:
             raw = file.read(CONFIG_BYTES_MAX + 1)
     except OSError as why:
-        raise ConfigError(f"{path}: cannot be read: {why.strerror or why}") from why
+        named = " (FARTHING_CONFIG names it)" if str(path) == env.get(CONFIG_VARIABLE) else ""
+        raise ConfigError(f"{path}: cannot be read: {why.strerror or why}{named}") from why
     if len(raw) > CONFIG_BYTES_MAX:
         raise ConfigError(f"{path}: larger than {CONFIG_BYTES_MAX} bytes; this is no configuration")
     try:
@@ -111,6 +111,7 @@ def loads(
     for one in twice:
         reader.fault(one.old, one.fault())
     variables = _override(table, env, reader)
+    renamed.drop_unused(table)
     config = reader.read(Config, table, ())
     if not reader.faults:
         for path, message in Checks(config, condition).faults():
@@ -135,7 +136,7 @@ def placed(advice: Iterable[str], path: Path, env: Mapping[str, str]) -> list[st
         pass  # it has changed since it was read
     told = [*making(table, env), *old_names(env), *unread(env)]
     places.variables = _override(table, env, Reader({}))
-    lines = [*advice, *(one.told() for one in old)]
+    lines = [*advice, *(one.told() for one in old), *(one.told() for one in renamed.drop_unused(table))]
     return [*(places.before(line) for line in lines), *told]
 
 
@@ -253,25 +254,23 @@ def _override(table: dict[str, Any], env: Mapping[str, str], reader: Reader) -> 
             if position == len(parts) - 1:
                 if path in given:
                     reader.fault(path, f"is set by {given[path]} too, its other name; unset the old one")
-                here[key] = _value_of(env[variable], path)
+                here[key] = _value_of(env[variable], path, reader)
                 given[path] = variable
             else:
                 here = here.setdefault(key, {})
     return given
 
 
-def _value_of(text: str, path: Where) -> Any:
+def _value_of(text: str, path: Where, reader: Reader) -> Any:
     """The value that a variable gives to the key at `path`: text until it is known what should stand there,
     but for a table with old names in it."""
     parts = [str(part) for part in path]
     table = parsed(text) if renamed.holds_old(parts) else None
     if not isinstance(table, dict):
         return FromVariable(text)
-    for part in reversed(parts):
-        table = {part: table}
-    renamed.rename(table)
-    for part in parts:
-        table = table[part]
+    table, _, twice = renamed.within(path, table)
+    for one in twice:
+        reader.fault(path, f"{dotted(one.old)} {one.fault()}")
     return table
 
 

@@ -8,7 +8,7 @@ under either name, wins over the file, as every variable does.
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from farthing.config.strict import dotted
+from farthing.config.strict import dotted, quoted
 from farthing.config.toml import Path
 
 KEYS = {
@@ -19,6 +19,13 @@ KEYS = {
     "endpoints.*.route_loss_max": "endpoints.*.route_risk_max",
 }
 """Old path to new path. `*` is any one name, the same in both."""
+
+ROUTE_KEYS = {
+    "rules": frozenset[str](),
+    "learned": frozenset({"model", "threshold", "explore_share", "prefer", "llm"}),
+    "llm": frozenset({"explore_share", "prefer", "llm"}),
+}
+"""Kind of `[route]` to the keys that not every kind takes. Until the last release all of them had all."""
 
 _SPLIT = [(old.split("."), new.split(".")) for old, new in KEYS.items()]
 
@@ -65,6 +72,45 @@ def rename(table: dict[str, Any]) -> tuple[list[Renamed], list[Renamed]]:
                 into[one.new[-1]] = value
                 done.append(one)
     return done, twice
+
+
+def within(path: Path, value: dict[str, Any]) -> tuple[dict[str, Any], list[Renamed], list[Renamed]]:
+    """`value`, the table at `path` by itself, with the new names; and as `rename` what was renamed in it."""
+    table: dict[str, Any] = value
+    for part in reversed(path):
+        table = {str(part): table}
+    done, twice = rename(table)
+    for part in path:
+        table = table[str(part)]
+    return table, done, twice
+
+
+class Unused(NamedTuple):
+    """A key of `[route]` that its kind does not take. It had no effect in the last release either."""
+
+    key: Path
+    kind: str
+
+    def told(self) -> str:
+        """The warning, which begins with the key."""
+        kind = f"with kind = {quoted(self.kind)}"
+        return f"{dotted(self.key)}: is not used {kind}, and the next release refuses it; remove it"
+
+
+def drop_unused(table: dict[str, Any]) -> list[Unused]:
+    """Take the keys of other kinds out of `[route]`, in place: which they were."""
+    route = table.get("route")
+    if not isinstance(route, dict):
+        return []
+    kind = str(route.get("kind", "rules")).strip("\"' ")
+    taken = ROUTE_KEYS.get(kind)
+    if taken is None:
+        return []  # no kind there is: that is told
+    others = frozenset().union(*ROUTE_KEYS.values()) - taken
+    unused = [key for key in route if key in others]
+    for key in unused:
+        del route[key]
+    return [Unused(("route", key), kind) for key in unused]
 
 
 def _fits(pattern: str, part: str) -> bool:

@@ -10,9 +10,10 @@ import msgspec
 
 from farthing.config import renamed
 from farthing.config.settings.gateway import Config
-from farthing.config.strict import nearest, quoted
+from farthing.config.strict import nearest, parsed, quoted
 
 PREFIX = "FARTHING__"
+CONFIG_VARIABLE = "FARTHING_CONFIG"
 SHOWN_MAX = 10
 _COMPARED_MAX = 100  # letters of a variable's name
 _OF_AN_ORCHESTRATOR = re.compile(
@@ -64,6 +65,9 @@ def old_names(env: Mapping[str, str]) -> Iterator[str]:
         if now != parts:
             name = PREFIX + "__".join(now).upper()
             yield f"{variable} is called {name} now; the next release reads only that name"
+        table = parsed(env[variable]) if renamed.holds_old(now) else None
+        if isinstance(table, dict):
+            yield from (f"{variable}: {one.told()}" for one in renamed.within(tuple(now), table)[1])
 
 
 def parts_of(variable: str) -> list[str]:
@@ -72,7 +76,7 @@ def parts_of(variable: str) -> list[str]:
 
 
 def _looks_ours(name: str, value: str) -> bool:
-    if name.startswith((PREFIX, "FARTHING_CONFIG")) or not name.upper().startswith("FARTHING_"):
+    if name.startswith(PREFIX) or name == CONFIG_VARIABLE or not name.upper().startswith("FARTHING_"):
         return False
     linked = name == "FARTHING_PORT" and "://" in value
     return not linked and _OF_AN_ORCHESTRATOR.fullmatch(name) is None
@@ -81,6 +85,8 @@ def _looks_ours(name: str, value: str) -> bool:
 def _meant(name: str, known: Mapping[str, str]) -> str:
     """The fix: two underscores, capitals, or the nearest name."""
     asked = _squashed(name)
+    if asked.startswith("CONFIG"):
+        return f"did you mean {CONFIG_VARIABLE}?"
     ends = [one for one in known if one.endswith(asked)]  # FARTHING_PORT
     near = [asked] if asked in known else ends if len(ends) == 1 else _near(asked, known)
     if "SERVER" + asked in known and not near:

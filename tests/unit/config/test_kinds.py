@@ -15,15 +15,6 @@ from farthing.errors import ConfigError
             'farthing.toml:2: route.kind: expected one of "rules", "learned", "llm"; got the text "leaned"; '
             'did you mean "learned"?',
         ),
-        (
-            "[route]\nthreshold = 0.9\n",
-            'farthing.toml:2: route.threshold: is a key of kind = "learned", this is kind = "rules"',
-        ),
-        (
-            '[route]\nkind = "rules"\nprefer = "latency"\n',
-            'farthing.toml:3: route.prefer: is a key of kind = "learned" and of kind = "llm", this is kind = '
-            '"rules"',
-        ),
         ('[route]\nkind = "llm"\n', 'farthing.toml:1: route: the key "llm" is missing; write [route.llm]'),
         ('[route]\nkind = "learned"\n', 'farthing.toml:1: route: the key "model" is missing'),
         (

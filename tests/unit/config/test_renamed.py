@@ -106,6 +106,35 @@ def test_a_variable_that_holds_a_table_may_have_old_names_in_it() -> None:
     )
 
 
+def test_old_names_in_the_table_of_a_variable_are_told_and_both_together_refused(tmp_path: Path) -> None:
+    told = warnings(tmp_path, "", {"FARTHING__CACHE": "{again_s = 3}"})
+    assert f"FARTHING__CACHE: cache.again_s: is called cache.reask_s {GONE}" in told
+    with pytest.raises(ConfigError, match=r"cache\.again_s is called cache\.reask_s now, and both are set"):
+        config.loads("", {"FARTHING__CACHE": "{again_s = 1, reask_s = 2}"})
+
+
+@pytest.mark.parametrize(
+    ("route", "env", "unused"),
+    [
+        ('threshold = 0.9\nprefer = "latency"', {}, ["threshold", "prefer"]),
+        ('kind = "rules"\nexplore_share = 0.1', {}, ["explore_share"]),
+        ('kind = "learned"\nmodel = "m.json"', {"FARTHING__ROUTE__KIND": "rules"}, ["model"]),
+        ("", {"FARTHING__ROUTE__PREFER": "latency"}, ["prefer"]),
+        ('kind = "llm"\nmodel = "m"\n[route.llm]\ntarget = "p/m"', {}, ["model"]),
+    ],
+)
+def test_a_key_of_route_that_its_kind_never_used_is_left_out_and_told(
+    tmp_path: Path, route: str, env: dict[str, str], unused: list[str]
+) -> None:
+    """A file that the last release printed has all of them."""
+    text = f'[route]\n{route}\n[providers.p]\nbase_url = "http://a.test"\n[tiers.cheap]\ntargets = ["p/m"]\n'
+    plain = config.loads(text, env)
+    assert type(plain.route) is not config.LearnedRouteConfig
+    told = "\n".join(warnings(tmp_path, text, env))
+    for key in unused:
+        assert f"route.{key}: is not used with kind = " in told
+
+
 def test_both_variables_of_one_key_are_refused() -> None:
     with pytest.raises(ConfigError, match="FARTHING__CACHE__AGAIN_S too, its other name"):
         config.loads("", {"FARTHING__CACHE__AGAIN_S": "3", "FARTHING__CACHE__REASK_S": "4"})

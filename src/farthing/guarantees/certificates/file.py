@@ -50,7 +50,7 @@ def load(path: Path, kind: type[Kind], *, version: int, made_by: str) -> Kind | 
         return None
     except OSError as error:
         raise ConfigError(f"the certificate {path} cannot be read: {error.strerror}") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{path} is no certificate: {error}; make a new one with `{made_by}`") from error
     if certificate.version != version:
         raise ConfigError(

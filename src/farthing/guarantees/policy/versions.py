@@ -242,7 +242,7 @@ def load(path: Path) -> PolicyBook | None:
         raise ConfigError(f"the routing policy {path} cannot be read: {error.strerror}") from error
     try:
         book = renamed.decode(data, PolicyBook)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{path} is no routing policy: {error}") from error
     fault = _fault(book, endpoint_at(path))
     if fault:
