@@ -176,3 +176,12 @@ def test_a_certificate_that_no_watch_could_hold_to_is_refused_and_stops_nothing(
 def test_labels_name_endpoint_and_version() -> None:
     assert versions.number_of(versions.label_of("a@b", 12)) == 12
     assert versions.number_of("faq") is None and versions.number_of("faq@x") is None
+
+
+def test_a_file_that_is_nested_too_deeply_is_refused_like_any_other(tmp_path: Path) -> None:
+    """Not by a RecursionError, which would end the start, or the following of policies for good."""
+    path = tmp_path / "exam.json"
+    for deep in (b'{"a":' * 990 + b"1" + b"}" * 990, b"[" * 900 + b"]" * 900):
+        path.write_bytes(deep)
+        with pytest.raises(ConfigError, match="is no routing policy"):
+            versions.load(path)
