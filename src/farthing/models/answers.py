@@ -130,26 +130,26 @@ def gathered(stream: Stream) -> Answer:
     return Answer(body=write_json(whole))
 
 
-def shorten_logprobs(request: Request, called: CallResult) -> None:
+def shorten_logprobs(request: Request, result: CallResult) -> None:
     """Leave of the logprobs in a complete answer what its client asked for; the rest was for us."""
     theirs = None
     if request.body.get("logprobs") is True:
         top = request.body.get("top_logprobs")
         theirs = top if isinstance(top, int) else 0
     try:
-        if called.reply is not None:
-            body = completion.shorten_logprobs(called.reply.body, theirs)
-            called.reply = called.reply.rewritten(body)
-        elif called.stream is not None:
-            called.stream.rewrite(lambda events: completion.shorten_logprobs_of_events(events, theirs))
+        if result.reply is not None:
+            body = completion.shorten_logprobs(result.reply.body, theirs)
+            result.reply = result.reply.rewritten(body)
+        elif result.stream is not None:
+            result.stream.rewrite(lambda events: completion.shorten_logprobs_of_events(events, theirs))
     except completion.NotChunks:
         return  # JSON so odd that only parts of it can be read: it goes out as it came, as it always does
 
 
-def complete(request: Request, called: CallResult) -> CacheHit | None:
+def complete(request: Request, result: CallResult) -> CacheHit | None:
     """The answer as those get it who asked the same at the same time; None when it is not theirs: it was
     cut or broke off, the money that one session had left ended it, it says nothing, or it is too large."""
-    attempt, reply, stream = called.attempt, called.reply, called.stream
+    attempt, reply, stream = result.attempt, result.reply, result.stream
     if attempt.usage is None:
         return None
     if reply is not None:
@@ -160,7 +160,7 @@ def complete(request: Request, called: CallResult) -> CacheHit | None:
     else:
         body, usage_event = b"".join(stream.kept), stream.reader.usage_event
         finish_reason = stream.reader.finish_reason or "stop"
-    if finish_reason == "length" and called.capped_by == "usd_max":
+    if finish_reason == "length" and result.capped_by == "usd_max":
         return None
     if (
         request.operation == "chat"
@@ -171,7 +171,7 @@ def complete(request: Request, called: CallResult) -> CacheHit | None:
     return CacheHit(
         kind="exact",
         body=body,
-        target=called.target.name,
+        target=result.target.name,
         usage=attempt.usage,
         cost_nusd=attempt.cost_nusd,
         streamed=stream is not None,
@@ -180,10 +180,10 @@ def complete(request: Request, called: CallResult) -> CacheHit | None:
     )
 
 
-def may_be_kept(request: Request, called: CallResult, hit: CacheHit) -> bool:
+def may_be_kept(request: Request, result: CallResult, hit: CacheHit) -> bool:
     """Whether a complete answer may be given again later: each choice ended by itself, none calls a tool, and
     no error stands beside it."""
-    reply, stream = called.reply, called.stream
+    reply, stream = result.reply, result.stream
     if reply is not None:
         if reply.is_plain:
             return True

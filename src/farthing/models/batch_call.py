@@ -43,21 +43,21 @@ class DraftCaller(Caller):
         self._real = real
         self.draft: BatchDraft | None = None
 
-    async def call(self, wanted: CallRequest, route: Route) -> CallResult:
+    async def call(self, call: CallRequest, route: Route) -> CallResult:
         """Raises:
         NoProviderLeft: always.
         """
         target = route.targets[0]
-        left_nusd = wanted.hold.left_nusd
+        left_nusd = call.hold.left_nusd
         if (
             left_nusd is not None
             and route.escalation is None  # a doubtful answer would have to be asked again, singly
-            and not wanted.prompt.stream
+            and not call.prompt.stream
             and self._real.batch_api(target.provider) is not None
             and self._real.health(target).rests_s() <= 0
         ):
             priced = replace(target, price=in_batch(target.price))
-            self.draft = BatchDraft(target=priced, prompt=wanted.prompt, left_nusd=left_nusd)
+            self.draft = BatchDraft(target=priced, prompt=call.prompt, left_nusd=left_nusd)
         raise NoProviderLeft([])
 
 
@@ -72,21 +72,21 @@ class LineCaller(Caller):
         self._outcome = outcome
         self._told = False
 
-    async def call(self, wanted: CallRequest, route: Route) -> CallResult:
+    async def call(self, call: CallRequest, route: Route) -> CallResult:
         """Raises:
         NoProviderLeft: the batch had no answer, or it is asked for another one.
         """
         if self._told:
             raise NoProviderLeft([])
-        receipt, outcome = wanted.receipt, self._outcome
+        receipt, outcome = call.receipt, self._outcome
         receipt.route_reason = f"{receipt.route_reason}, in a batch".removeprefix(", ")
         attempt = self.tell(receipt, route.tier)
         if outcome.reply is None:
             assert outcome.error is not None, "an outcome has a reply or an error"
             raise NoProviderLeft([outcome.error])
-        called = CallResult(self._target, attempt, self._real.health(self._target), self._capped_by)
-        called.reply = outcome.reply
-        return called
+        result = CallResult(self._target, attempt, self._real.health(self._target), self._capped_by)
+        result.reply = outcome.reply
+        return result
 
     def tell(self, receipt: Receipt, tier: str) -> Attempt:
         """Write the attempt that the batch was into `receipt`, once; the wait for it is in no time of it."""

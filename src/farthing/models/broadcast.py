@@ -21,12 +21,12 @@ SLICE_BYTES = 65_536  # to one that catches up, before the sockets have their tu
 
 
 class Broadcast:
-    """The stream of `called`, for its leader's `sink` and all who `follow`. Itself a sink, of the stream."""
+    """The stream of `result`, for its leader's `sink` and all who `follow`. Itself a sink, of the stream."""
 
-    def __init__(self, called: CallResult, sink: Sink, *, held_bytes_max: int) -> None:
-        assert called.stream is not None
-        self.called = called
-        self._stream: Stream = called.stream
+    def __init__(self, result: CallResult, sink: Sink, *, held_bytes_max: int) -> None:
+        assert result.stream is not None
+        self.result = result
+        self._stream: Stream = result.stream
         self._held_bytes_max = held_bytes_max
         self._loop = asyncio.get_running_loop()
         self._sink = sink

@@ -164,13 +164,13 @@ class Caller:
         """Whether any provider is configured to have a batch interface."""
         return any(limits.batch for limits in self._limits.values())
 
-    async def call(self, wanted: CallRequest, route: Route) -> CallResult:
+    async def call(self, call: CallRequest, route: Route) -> CallResult:
         """Return the first target of `route` that answers.
 
         Raises:
             NoProviderLeft: none did. ContractExceeded, Overloaded: the next call may not be made.
         """
-        attempts, targets = wanted.receipt.attempts, route.targets
+        attempts, targets = call.receipt.attempts, route.targets
         attempts_max = len(attempts) + self._config.attempts_max
         failed: list[Failed] = []
         refused: dict[str, ContractExceeded] = {}
@@ -183,13 +183,11 @@ class Caller:
             again = False
             while True:
                 try:
-                    others = wanted.otherwise == "escalated" or self._others(targets, place)
-                    called = await self._attempt(
-                        wanted, target, health, route.tier, again=again, others=others
-                    )
+                    others = call.otherwise == "escalated" or self._others(targets, place)
+                    result = await self._attempt(call, target, health, route.tier, again=again, others=others)
                     if place:
                         self._tell_of_fallback(targets[0], target, failed, refused)
-                    return called
+                    return result
                 except ProviderError as error:
                     forget_frames(error)
                     failed.append(Failed(target, error))
@@ -203,7 +201,7 @@ class Caller:
                     forget_frames(error)
                     refused[target.name] = error  # of money: another target may be cheaper
                     break
-        return await self._once_more(wanted, route, failed, refused, attempts_max)
+        return await self._once_more(call, route, failed, refused, attempts_max)
 
     def _others(self, targets: Sequence[Target], place: int) -> bool:
         """Whether a target after this one could be asked in its stead."""
@@ -213,7 +211,7 @@ class Caller:
 
     async def _once_more(
         self,
-        wanted: CallRequest,
+        call: CallRequest,
         route: Route,
         failed: list[Failed],
         refused: dict[str, ContractExceeded],
@@ -225,8 +223,8 @@ class Caller:
         Raises:
             NoProviderLeft: none did. ContractExceeded, Overloaded: the next call may not be made.
         """
-        hold, attempts = wanted.hold, wanted.receipt.attempts
-        while len(attempts) < attempts_max and wanted.otherwise == "failed":
+        hold, attempts = call.hold, call.receipt.attempts
+        while len(attempts) < attempts_max and call.otherwise == "failed":
             targets = [(one, self.health(one)) for one in route.targets if one.name not in refused]
             found = next_try(targets, failed, self._config.retry_wait_s_max, hold.left_s)
             if found is None or hold.left_calls == 0 or (found.again and not found.health.may_retry()):
@@ -235,12 +233,12 @@ class Caller:
                 await in_task()
                 await asyncio.sleep(found.wait_s)
             try:
-                called = await self._attempt(
-                    wanted, found.target, found.health, route.tier, again=found.again, others=False
+                result = await self._attempt(
+                    call, found.target, found.health, route.tier, again=found.again, others=False
                 )
                 if found.target.name != route.targets[0].name:
                     self._tell_of_fallback(route.targets[0], found.target, failed, refused)
-                return called
+                return result
             except ProviderError as error:
                 forget_frames(error)
                 failed.append(Failed(found.target, error))
@@ -257,31 +255,31 @@ class Caller:
         self._tell_of_end(route, failed, errors)
         raise NoProviderLeft(errors, tried_again=len(failed) > 1 and len(attempts) >= attempts_max)
 
-    def timed(self, called: CallResult, wanted: CallRequest) -> None:
+    def timed(self, result: CallResult, call: CallRequest) -> None:
         """Learn from the time that a finished answer took, when what it used is written down. Of one that
         broke, or waited for its reader, nothing is learnt; one that was cut says how long its part took."""
         lengths = self._lengths
         if lengths is None:
             return
-        attempt = called.attempt
+        attempt = result.attempt
         usage, total_ms = attempt.usage, attempt.total_ms
         if attempt.error is not None or usage is None or total_ms is None:
             return
         tokens = usage.output_tokens
-        stream = called.stream
+        stream = result.stream
         if stream is not None and stream.paused:
             return
         first_ms = attempt.ttft_ms if stream is not None else None
         first_s = None if first_ms is None else first_ms / 1000
-        called.health.speed.took(tokens, total_ms / 1000, first_s, self._clock())
-        if not wanted.receipt.purpose and (stream is None or stream.cut is None):
-            lengths.note(wanted.request.endpoint.name, tokens)  # background jobs ask for other answers
+        result.health.speed.took(tokens, total_ms / 1000, first_s, self._clock())
+        if not call.receipt.purpose and (stream is None or stream.cut is None):
+            lengths.note(call.request.endpoint.name, tokens)  # background jobs ask for other answers
 
     async def _attempt(
-        self, wanted: CallRequest, target: Target, health: Health, tier: str, *, again: bool, others: bool
+        self, call: CallRequest, target: Target, health: Health, tier: str, *, again: bool, others: bool
     ) -> CallResult:
-        hold, receipt = wanted.hold, wanted.receipt
-        prompt = wanted.prompt
+        hold, receipt = call.hold, call.receipt
+        prompt = call.prompt
         left_nusd = hold.left_nusd
         worst_case: int | None = None
         if left_nusd is not None:
@@ -295,61 +293,61 @@ class Caller:
         if not again:
             health.called()
         probe = health.begin()
-        called = CallResult(target, attempt, health, prompt.capped_by)
-        called.held_nusd = worst_case
+        result = CallResult(target, attempt, health, prompt.capped_by)
+        result.held_nusd = worst_case
         try:
-            await self._send(called, wanted, prompt, others)
+            await self._send(result, call, prompt, others)
         except ProviderError as error:
             error.target = target.name
             self._unsay(error, attempt, self._providers[target.provider].redact)
             attempt.error = error.code
             if attempt.status is None:  # else it failed after its head had come
                 attempt.status = error.upstream_status
-            self._failed_cost(called, prompt, error)
+            self._failed_cost(result, prompt, error)
             hold.release(worst_case, attempt.cost_nusd)
             left_s = hold.left_s
             if left_s is not None and left_s <= 0:
                 health.abandoned(probe)  # how patient an endpoint is says nothing about the target's health
-                self._note_silence(wanted, health, began_s)
-                given_s = wanted.request.endpoint.terms.deadline_s
+                self._note_silence(call, health, began_s)
+                given_s = call.request.endpoint.terms.deadline_s
                 given = "" if given_s is None else f" = {given_s:g}"
                 raise DeadlineExceeded(
                     f"the endpoint's deadline_s{given} passed before the answer began"
                 ) from error
-            health.failed(error, probe, _number_of(wanted.request))
+            health.failed(error, probe, _number_of(call.request))
             self._tell_of_key(target, error)
             raise
         except BaseException as error:  # the client left, or a bug: nothing was learnt about the target
             health.abandoned(probe)
             attempt.error = "cancelled" if isinstance(error, asyncio.CancelledError) else type(error).__name__
-            self._failed_cost(called, prompt, None)
+            self._failed_cost(result, prompt, None)
             raise
         finally:
             attempt.total_ms = (self._clock() - began_s) * 1000
-        if called.stream is not None and wanted.request.stream:
+        if result.stream is not None and call.request.stream:
             health.answering(probe)
         else:
             health.succeeded(probe)
-        return called
+        return result
 
-    async def _send(self, called: CallResult, wanted: CallRequest, prompt: Prompt, others: bool) -> None:
-        target = called.target
+    async def _send(self, result: CallResult, call: CallRequest, prompt: Prompt, others: bool) -> None:
+        target = result.target
         provider = self._providers[target.provider]
         limits = self._limits[target.provider]
-        left_s = wanted.hold.left_s
+        left_s = call.hold.left_s
         within_s = _within_s(limits, prompt.stream, left_s, others)
-        request = wanted.request
+        request = call.request
         head, body = provider.encode(prompt, target, request.operation, request.id, request.passed)
         began_s = self._clock()
         exchange = await self._transport.send(
             provider.origin, head, body, first_byte_s=within_s, whole=not prompt.stream
         )
-        attempt = called.attempt
+        attempt = result.attempt
         attempt.status = status = exchange.status
-        called.returned, attempt.upstream_id = provider.down(exchange.headers, request.id)
+        result.returned, attempt.upstream_id = provider.down(exchange.headers, request.id)
         if not 200 <= status < 300:
             error = provider.failure(status, exchange.headers, await _error_body(exchange))
-            error.returned = called.returned
+            error.returned = result.returned
             raise error
         if prompt.stream:
             within = Within(
@@ -361,20 +359,20 @@ class Caller:
                 bytes_max=limits.answer_bytes_max,
                 event_bytes_max=limits.event_bytes_max,
             )
-            signs = None if others else wanted.signs
+            signs = None if others else call.signs
             if signs is not None:
                 signs.target = target.name
-            called.stream = await _open(exchange, provider, wanted, within, signs)
-            attempt.ttft_ms = (called.stream.first_s - began_s) * 1000
+            result.stream = await _open(exchange, provider, call, within, signs)
+            attempt.ttft_ms = (result.stream.first_s - began_s) * 1000
             if not request.stream:  # gathered for a client that waits for all of it: it has seen nothing yet
                 try:
-                    await called.stream.gather()
+                    await result.stream.gather()
                 except StreamBroken as error:
                     raise ProviderUnavailable(
                         str(error), said=error.said, words=error.words, again=True
                     ) from error
         else:
-            called.reply = provider.whole(exchange.headers, await exchange.read(limits.answer_bytes_max))
+            result.reply = provider.whole(exchange.headers, await exchange.read(limits.answer_bytes_max))
             attempt.ttft_ms = (self._clock() - began_s) * 1000
 
     @staticmethod
@@ -424,19 +422,19 @@ class Caller:
         if unsaid is not None:
             log.error("no target is left, a request failed: %s%s", why, _more(unsaid))
 
-    def _note_silence(self, wanted: CallRequest, health: Health, began_s: float) -> None:
+    def _note_silence(self, call: CallRequest, health: Health, began_s: float) -> None:
         """The deadline passed before the answer began. Where the target had most of that time, it is slow."""
         now_s = self._clock()
-        deadline_s = wanted.request.endpoint.terms.deadline_s
+        deadline_s = call.request.endpoint.terms.deadline_s
         if deadline_s is not None and now_s - began_s >= deadline_s / 2:
             health.speed.silent(now_s - began_s, now_s)
 
-    def _failed_cost(self, called: CallResult, prompt: Prompt, error: ProviderError | None) -> None:
+    def _failed_cost(self, result: CallResult, prompt: Prompt, error: ProviderError | None) -> None:
         """A refused call costs nothing; one that may have been worked on costs its prompt, estimated."""
         if error is not None and (error.upstream_status is not None or not error.sent):
-            called.attempt.cost_nusd = 0
+            result.attempt.cost_nusd = 0
             return
-        stream = called.stream
+        stream = result.stream
         usage = None if stream is None else stream.usage
         if stream is not None and stream.reader.states_nothing:
             usage = as_stated(usage)
@@ -447,8 +445,8 @@ class Caller:
                 else max(stream.reader.chunks, stream.reader.text_chars // CHARS_PER_TOKEN)
             )
             usage = Usage(input_tokens=prompt.input_tokens, output_tokens=said, estimated=True)
-        called.attempt.usage = usage
-        called.attempt.cost_nusd = cost_nusd(called.target.price, usage)
+        result.attempt.usage = usage
+        result.attempt.cost_nusd = cost_nusd(result.target.price, usage)
 
 
 def _in_brief(error: ProviderError) -> str:
@@ -474,10 +472,10 @@ def _tell_of_breaker(name: str, error: ProviderError | None, seconds: float) -> 
         )
 
 
-def _output_chunks_max(wanted: CallRequest) -> int | None:
+def _output_chunks_max(call: CallRequest) -> int | None:
     """Chunks after which a provider has surely ignored the endpoint's cap; None when there is no cap."""
-    cap = wanted.request.endpoint.terms.output_tokens_max
-    return None if cap is None else cap * choices_said(wanted.prompt.body)
+    cap = call.request.endpoint.terms.output_tokens_max
+    return None if cap is None else cap * choices_said(call.prompt.body)
 
 
 def _within_s(limits: ProviderConfig, stream: bool, left_s: float | None, others: bool) -> float:
@@ -494,7 +492,7 @@ def _within_s(limits: ProviderConfig, stream: bool, left_s: float | None, others
 async def _open(
     exchange: Exchange,
     provider: OpenAIProvider,
-    wanted: CallRequest,
+    call: CallRequest,
     within: Within,
     signs: SignsOfLife | None,
 ) -> Stream:
@@ -506,9 +504,9 @@ async def _open(
     stream = Stream(
         exchange,
         within,
-        choices=choices_said(wanted.prompt.body),
-        keep_bytes_max=wanted.keep_bytes_max,
-        output_chunks_max=_output_chunks_max(wanted),
+        choices=choices_said(call.prompt.body),
+        keep_bytes_max=call.keep_bytes_max,
+        output_chunks_max=_output_chunks_max(call),
         in_answer=provider.in_answer,
         usage_form=provider.usage_form,
         signs=signs,

@@ -9,14 +9,14 @@ from farthing.text.lenient_json import NotJson, read_json
 from farthing.types import CandidateAnswer, Json, Request
 
 
-def draft_of(request: Request, called: CallResult) -> CandidateAnswer:
-    """What `called` says, as checks read it. What is of another shape than OpenAI's is not there."""
+def draft_of(request: Request, result: CallResult) -> CandidateAnswer:
+    """What `result` says, as checks read it. What is of another shape than OpenAI's is not there."""
     whole: Any = None
     finish_reason: str | None = None
-    if called.reply is not None:
-        whole, finish_reason = _decoded(called.reply.body), called.reply.finish_reason
-    elif called.stream is not None:
-        whole, finish_reason = called.stream.held_whole(), called.stream.reader.finish_reason
+    if result.reply is not None:
+        whole, finish_reason = _decoded(result.reply.body), result.reply.finish_reason
+    elif result.stream is not None:
+        whole, finish_reason = result.stream.held_whole(), result.stream.reader.finish_reason
     choice = _first(whole.get("choices")) if isinstance(whole, dict) else {}
     message = choice.get("message")
     message = message if isinstance(message, dict) else {}
@@ -25,7 +25,7 @@ def draft_of(request: Request, called: CallResult) -> CandidateAnswer:
     logprobs, margins = _measures(tokens if isinstance(tokens, list) else ())
     return CandidateAnswer(
         request=request,
-        target=called.target,
+        target=result.target,
         text=_text(message.get("content")),
         finish_reason=finish_reason,
         logprobs=logprobs or None,

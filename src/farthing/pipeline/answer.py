@@ -76,23 +76,23 @@ async def answer(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -
         hold = steps.contract.reserve(request, prompt)
         inspected = inspector_of(request, route, steps, receipt) if steps.inspects else None
         keeps = memory.key is not None or memory.lookup is not None or inspected is not None
-        wanted = want(request, route, prompt, hold, receipt, sink, steps.kept_bytes_max if keeps else 0)
+        call = want(request, route, prompt, hold, receipt, sink, steps.kept_bytes_max if keeps else 0)
         if steps.cascades.checks(route, request, receipt):  # before a byte of it goes out
-            first = await steps.cascades.first(wanted, route, steps.caller)
-            called = await steps.cascades.check(first, wanted, route, steps.caller, steps.money)
+            first = await steps.cascades.first(call, route, steps.caller)
+            result = await steps.cascades.check(first, call, route, steps.caller, steps.money)
         else:
-            called = await steps.caller.call(wanted, route)
-        if called.returned:
-            sink.returned(called.returned)
+            result = await steps.caller.call(call, route)
+        if result.returned:
+            sink.returned(result.returned)
         reply = (
-            deliver(wanted, called, steps)
-            if called.stream is None
-            else await relay(wanted, called, memory.flight, sink, steps)
+            deliver(call, result, steps)
+            if result.stream is None
+            else await relay(call, result, memory.flight, sink, steps)
         )
 
         await batch_barrier()
         if keeps:
-            kept = await keep(request, memory, called, steps, receipt)
+            kept = await keep(request, memory, result, steps, receipt)
             if inspected is not None and kept is not None:
                 inspected.inspect(request, route, kept, receipt)
         await let_go(memory)

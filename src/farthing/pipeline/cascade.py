@@ -72,7 +72,7 @@ class Cascade(Struct, frozen=True, kw_only=True):
 class First(Struct, frozen=True):
     """The first answer of a request whose answer is checked before it goes out."""
 
-    called: CallResult
+    result: CallResult
     added: bool
     """It has logprobs that its client did not ask for."""
     doubtful: bool = True
@@ -115,23 +115,23 @@ class Cascades:
             receipt.purpose == "explore" and route.tier == self.of(request.endpoint.name).first
         )
 
-    async def first(self, wanted: CallRequest, route: Route, caller: Caller) -> First:
+    async def first(self, call: CallRequest, route: Route, caller: Caller) -> First:
         """The first answer of `route`, or the one of its escalation where the first tier gives none.
 
         Raises:
             NoProviderLeft, ContractExceeded, Overloaded: there is no answer.
         """
-        cascade = self.of(wanted.request.endpoint.name)
-        first: CallRequest = wanted if route.escalation is None else replace(wanted, otherwise="escalated")
+        cascade = self.of(call.request.endpoint.name)
+        first: CallRequest = call if route.escalation is None else replace(call, otherwise="escalated")
         try:
-            called, added = await self._first(cascade, first, route, caller)
+            result, added = await self._first(cascade, first, route, caller)
         except NoProviderLeft as error:
-            called = await self._instead(error, wanted, route.escalation, caller)
-            return First(called, added=False, doubtful=False)
-        return First(called, added)
+            result = await self._instead(error, call, route.escalation, caller)
+            return First(result, added=False, doubtful=False)
+        return First(result, added)
 
     async def check(
-        self, first: First, wanted: CallRequest, route: Route, caller: Caller, money: Money
+        self, first: First, call: CallRequest, route: Route, caller: Caller, money: Money
     ) -> CallResult:
         """The first answer, or the one of the escalation where a check doubts it. Of a route without
         escalation, asked to compare tiers, the answer is only scored.
@@ -139,67 +139,67 @@ class Cascades:
         Raises:
             NoProviderLeft, ContractExceeded, Overloaded: there is no answer.
         """
-        called, added = first.called, first.added
+        result, added = first.result, first.added
         if not first.doubtful:
-            return called
-        receipt = wanted.receipt
-        cascade = self.of(wanted.request.endpoint.name)
+            return result
+        receipt = call.receipt
+        cascade = self.of(call.request.endpoint.name)
         checks = cascade.checks if route.escalation is not None else cascade.measures
         try:
-            broken = await _gathered(called)
+            broken = await _gathered(result)
         finally:  # so that it is known should the client leave, now or later
             ended_s = self._clock()
-            if called.stream is not None:
-                called.ended_s = ended_s
-            money.account(called, wanted.prompt, receipt)
-            wanted.hold.release(called.held_nusd, called.attempt.cost_nusd)
+            if result.stream is not None:
+                result.ended_s = ended_s
+            money.account(result, call.prompt, receipt)
+            call.hold.release(result.held_nusd, result.attempt.cost_nusd)
         doubt = None if broken is None else broken.code
-        if broken is None and (called.stream is None or called.stream.cut != "deadline_s"):
-            one = _One(self, cascade, wanted, called, caller, money, spare=route.escalation is not None)
+        if broken is None and (result.stream is None or result.stream.cut != "deadline_s"):
+            one = _One(self, cascade, call, result, caller, money, spare=route.escalation is not None)
             doubt = await one.doubt(checks)
         if added:
-            answers.shorten_logprobs(wanted.request, called)
+            answers.shorten_logprobs(call.request, result)
         if doubt is not None and route.escalation is not None:
             receipt.doubt = doubt
-            better = await self._better(called, wanted, route.escalation, caller, money)
+            better = await self._better(result, call, route.escalation, caller, money)
             if better is not None:
                 return better
         if broken is not None:  # nothing of it is out, so the client need not see a part of it
             receipt.usage = None
             raise NoProviderLeft([ProviderUnavailable(str(broken), said=broken.said, words=broken.words)])
-        self._held_back(called, wanted, ended_s)
-        return called
+        self._held_back(result, call, ended_s)
+        return result
 
     async def _first(
-        self, cascade: Cascade, wanted: CallRequest, route: Route, caller: Caller
+        self, cascade: Cascade, call: CallRequest, route: Route, caller: Caller
     ) -> tuple[CallResult, bool]:
         """The first answer, and whether it has logprobs that its client did not ask for."""
-        prompt = self._with_logprobs(cascade, wanted, route)
+        prompt = self._with_logprobs(cascade, call, route)
         if prompt is None:
-            return await caller.call(wanted, route), False
-        attempts = wanted.receipt.attempts
+            return await caller.call(call, route), False
+        attempts = call.receipt.attempts
         before = len(attempts)
         try:
-            called = await caller.call(replace(wanted, prompt=prompt), route)
+            result = await caller.call(replace(call, prompt=prompt), route)
         except NoProviderLeft:
             refused = [one.target for one in attempts[before:] if one.status in REFUSALS]
             if not refused:
                 raise
-            called, added = await caller.call(wanted, route), False  # else the request itself was refused
+            result, added = await caller.call(call, route), False  # else the request itself was refused
         else:
             refused, added = [one.target for one in attempts[before:] if one.status in REFUSALS], True
         for target in refused:
             if len(self._refused) >= REFUSED_MAX:
                 self._refused.clear()
-            self._refused[wanted.request.tenant.name, target] = self._clock() + REFUSED_S
-        return called, added
+            self._refused[call.request.tenant.name, target] = self._clock() + REFUSED_S
+        return result, added
 
-    def _with_logprobs(self, cascade: Cascade, wanted: CallRequest, route: Route) -> Prompt | None:
+    def _with_logprobs(self, cascade: Cascade, call: CallRequest, route: Route) -> Prompt | None:
         """The prompt that asks for what the checks measure; None: the client's own does, or nothing is to be
         asked for."""
-        needed, prompt = cascade.alternatives, wanted.prompt
-        body, left = prompt.body, wanted.hold.left_calls
-        if needed is None or "tools" in body or self._refuses(wanted, route.targets[0]):
+        needed, prompt = cascade.alternatives, call.prompt
+        body, left = prompt.body, call.hold.left_calls
+        if needed is None or "tools" in body or self._refuses(call, route.targets[0]):
             return None
         if left is not None and left < 2:
             return None  # a target that refuses it could not be asked again
@@ -212,11 +212,11 @@ class Cascades:
         asking: Prompt = replace(prompt, body=changed)
         return asking
 
-    def _refuses(self, wanted: CallRequest, target: Target) -> bool:
-        return self._refused.get((wanted.request.tenant.name, target.name), 0.0) > self._clock()
+    def _refuses(self, call: CallRequest, target: Target) -> bool:
+        return self._refused.get((call.request.tenant.name, target.name), 0.0) > self._clock()
 
     async def _instead(
-        self, error: NoProviderLeft, wanted: CallRequest, escalation: Route | None, caller: Caller
+        self, error: NoProviderLeft, call: CallRequest, escalation: Route | None, caller: Caller
     ) -> CallResult:
         """The answer of the escalation where the first tier gave none.
 
@@ -226,42 +226,42 @@ class Cascades:
         """
         if escalation is None or all(isinstance(one, ProviderRejected) for one in error.failures):
             raise error
-        receipt = wanted.receipt
+        receipt = call.receipt
         receipt.doubt = error.code
         receipt.route_reason = f"{escalation.reason} ({receipt.doubt})"
         try:
-            return await caller.call(wanted, escalation)
+            return await caller.call(call, escalation)
         except NoProviderLeft as other:
             raise NoProviderLeft([*error.failures, *other.failures]) from other
 
     async def _better(
-        self, called: CallResult, wanted: CallRequest, escalation: Route, caller: Caller, money: Money
+        self, result: CallResult, call: CallRequest, escalation: Route, caller: Caller, money: Money
     ) -> CallResult | None:
         """The answer of the escalation; None: there is none, and a doubtful answer is better than none, or
         than a part of one."""
-        receipt = wanted.receipt
+        receipt = call.receipt
         try:
-            better = await caller.call(wanted, escalation)
+            better = await caller.call(call, escalation)
         except (ContractExceeded, NoProviderLeft, Overloaded) as error:
             receipt.skipped["escalate"] = type(error).__name__
             return None
-        if better.stream is not None and better.stream.cut == "deadline_s" and not wanted.request.stream:
-            money.account(better, wanted.prompt, receipt, goes_out=False)
+        if better.stream is not None and better.stream.cut == "deadline_s" and not call.request.stream:
+            money.account(better, call.prompt, receipt, goes_out=False)
             receipt.skipped["escalate"] = ContractExceeded.__name__
             return None
-        called.attempt.error = f"low_confidence:{receipt.doubt}"
+        result.attempt.error = f"low_confidence:{receipt.doubt}"
         receipt.route_reason = f"{escalation.reason} ({receipt.doubt})"
         return better
 
-    def _held_back(self, called: CallResult, wanted: CallRequest, ended_s: float) -> None:
+    def _held_back(self, result: CallResult, call: CallRequest, ended_s: float) -> None:
         """Note how late the first piece of a checked answer goes out."""
         now_s = self._clock()
-        if called.stream is None or not wanted.request.stream:
-            called.held_ms = (now_s - ended_s) * 1000
+        if result.stream is None or not call.request.stream:
+            result.held_ms = (now_s - ended_s) * 1000
             return
-        attempt = called.attempt
+        attempt = result.attempt
         began_ms = attempt.started_ms + (attempt.ttft_ms or 0.0)
-        called.held_ms = (now_s - wanted.receipt.started_s) * 1000 - began_ms
+        result.held_ms = (now_s - call.receipt.started_s) * 1000 - began_ms
 
     # -- what checks ask -------------------------------------------------------------------------
 
@@ -269,10 +269,10 @@ class Cascades:
         """A target by its name; None when it cannot be one."""
         return self._target_of(name)
 
-    def question(self, wanted: CallRequest, body: Json) -> tuple[Request, Prompt]:
+    def question(self, call: CallRequest, body: Json) -> tuple[Request, Prompt]:
         """What to send for `body`, under the terms of the request that is being answered. Its output cap is
         one for answers: what is said to a check has the check's own."""
-        asked = wanted.request
+        asked = call.request
         same = body.get("messages") is asked.body.get("messages")
         terms = asked.endpoint.terms
         if not same and terms.output_tokens_max is not None:
@@ -290,7 +290,7 @@ class Cascades:
             include_usage=False,
             output_tokens_max=output_tokens_said(cap),
         )
-        tokens = wanted.prompt.input_tokens if same else self._estimate_tokens("", chars) + media_tokens
+        tokens = call.prompt.input_tokens if same else self._estimate_tokens("", chars) + media_tokens
         return request, compose(request, Traits(input_tokens=tokens), terms)
 
     def now_s(self) -> float:
@@ -308,8 +308,8 @@ class _One:
         self,
         cascades: Cascades,
         cascade: Cascade,
-        wanted: CallRequest,
-        called: CallResult,
+        call: CallRequest,
+        result: CallResult,
         caller: Caller,
         money: Money,
         *,
@@ -317,20 +317,20 @@ class _One:
     ) -> None:
         """`spare`: leave one call of the contract for the escalation."""
         self.cascades = cascades
-        self.wanted = wanted
-        self.called = called
+        self.call = call
+        self.result = result
         self.caller = caller
         self.money = money
-        self.hold: Hold = Spared(wanted.hold) if spare and wanted.hold.left_calls is not None else wanted.hold
-        left_s = wanted.hold.left_s
+        self.hold: Hold = Spared(call.hold) if spare and call.hold.left_calls is not None else call.hold
+        left_s = call.hold.left_s
         within_s = cascade.within_s if left_s is None else min(cascade.within_s, left_s - ANSWER_S)
         self._until_s = cascades.now_s() + within_s
 
     async def doubt(self, checks: Sequence[AnswerCheck]) -> str | None:
         """Why the answer is not good enough, after the name of the check that says so; None: nothing shows
         it. The lowest score goes into the receipt."""
-        receipt = self.wanted.receipt
-        draft = draft_of(self.wanted.request, self.called)
+        receipt = self.call.receipt
+        draft = draft_of(self.call.request, self.result)
         for check in checks:
             found = await self._found(check, draft)
             if found is None:
@@ -353,7 +353,7 @@ class _One:
                 raise
             why = ask.refused or type(error).__name__
             log.info("check %s skipped: %s: %s", check.name, why, error)
-            self.wanted.receipt.skipped[f"check:{check.name}"] = why
+            self.call.receipt.skipped[f"check:{check.name}"] = why
             return None
 
 
@@ -403,45 +403,45 @@ class _Asking:
     async def __call__(self, body: Json, target: str | None) -> CandidateAnswer | None:
         """As the Protocol."""
         one = self._one
-        to = one.called.target if target is None else one.cascades.target(target)
+        to = one.result.target if target is None else one.cascades.target(target)
         if to is None:
             self._note("UnknownModel")
             return None
-        request, prompt = one.cascades.question(one.wanted, body)
-        wanted = CallRequest(
+        request, prompt = one.cascades.question(one.call, body)
+        call = CallRequest(
             request=request,
             prompt=prompt,
             hold=one.hold,
-            receipt=one.wanted.receipt,
+            receipt=one.call.receipt,
             keep_bytes_max=0,
             otherwise="skipped",
         )
         try:
-            called = await one.caller.call(wanted, Route(tier=self._tier, targets=(to,), reason="check"))
+            result = await one.caller.call(call, Route(tier=self._tier, targets=(to,), reason="check"))
         except (ContractExceeded, NoProviderLeft, Overloaded) as error:
             self._note(type(error).__name__)
             return None
-        one.money.account(called, prompt, wanted.receipt, goes_out=False)
-        one.hold.release(called.held_nusd, called.attempt.cost_nusd)
-        return draft_of(request, called)
+        one.money.account(result, prompt, call.receipt, goes_out=False)
+        one.hold.release(result.held_nusd, result.attempt.cost_nusd)
+        return draft_of(request, result)
 
     def _note(self, why: str) -> None:
         self.refused = self.refused or why
 
 
-async def _gathered(called: CallResult) -> StreamBroken | None:
+async def _gathered(result: CallResult) -> StreamBroken | None:
     """Wait for the end of a stream, nothing of which is out; why it is no answer, or None."""
-    if called.stream is None:
+    if result.stream is None:
         return None
     try:
-        await called.stream.gather()
+        await result.stream.gather()
     except StreamBroken as error:
-        called.health.failed(ProviderUnavailable(str(error)))
-        called.attempt.error = error.code
+        result.health.failed(ProviderUnavailable(str(error)))
+        result.attempt.error = error.code
         forget_frames(error)
         return error
-    if called.stream.cut is None:
-        called.health.succeeded()
+    if result.stream.cut is None:
+        result.health.succeeded()
     return None
 
 

@@ -62,36 +62,36 @@ def tell_alive(sink: Sink, receipt: Receipt, target: str) -> None:
     receipt.target = answered
 
 
-def deliver(wanted: CallRequest, called: CallResult, steps: Steps) -> Answer:
-    """Take over the whole answer that `called` holds."""
-    receipt, reply = wanted.receipt, called.reply
+def deliver(call: CallRequest, result: CallResult, steps: Steps) -> Answer:
+    """Take over the whole answer that `result` holds."""
+    receipt, reply = call.receipt, result.reply
     assert reply is not None, "a target that answers has a reply or a stream"
-    note_target(receipt, called)
-    receipt.stop_reason = stop_reason(reply.finish_reason, called)
+    note_target(receipt, result)
+    receipt.stop_reason = stop_reason(reply.finish_reason, result)
     receipt.status = 200
-    steps.money.account(called, wanted.prompt, receipt)
+    steps.money.account(result, call.prompt, receipt)
     if steps.caller.times:
-        steps.caller.timed(called, wanted)
+        steps.caller.timed(result, call)
     return Answer(body=reply.body)
 
 
 async def relay(
-    wanted: CallRequest, called: CallResult, flight: Flight[Broadcast] | None, sink: Sink, steps: Steps
+    call: CallRequest, result: CallResult, flight: Flight[Broadcast] | None, sink: Sink, steps: Steps
 ) -> Answer:
-    """Relay or gather the stream that `called` began, and return the last of it. Those who share the call
+    """Relay or gather the stream that `result` began, and return the last of it. Those who share the call
     see it as it comes, unless money that only this session is short of has capped it.
 
     Raises:
         StreamBroken: the provider failed after its answer had begun.
     """
-    request, receipt, stream = wanted.request, wanted.receipt, called.stream
+    request, receipt, stream = call.request, call.receipt, result.stream
     assert stream is not None
-    note_target(receipt, called)
+    note_target(receipt, result)
     broadcast: Broadcast | None = None
     broke: BaseException | None = None
     try:
-        if flight is not None and request.stream and called.capped_by != "usd_max":
-            broadcast = Broadcast(called, sink, held_bytes_max=steps.kept_bytes_max)
+        if flight is not None and request.stream and result.capped_by != "usd_max":
+            broadcast = Broadcast(result, sink, held_bytes_max=steps.kept_bytes_max)
             flight.begins(broadcast)
             await broadcast.relay(flight.outgrown)
         elif request.stream:
@@ -99,23 +99,23 @@ async def relay(
         else:
             await stream.gather()
         if stream.cut is None:
-            called.health.succeeded()
-        note_end(request, receipt, called)
+            result.health.succeeded()
+        note_end(request, receipt, result)
     except StreamBroken as error:
-        called.health.failed(ProviderUnavailable(str(error)))
-        called.attempt.error = error.code
+        result.health.failed(ProviderUnavailable(str(error)))
+        result.attempt.error = error.code
         broke = error
         raise
     except BaseException as error:
         broke = error
         raise
     finally:
-        steps.money.account(called, wanted.prompt, receipt)
+        steps.money.account(result, call.prompt, receipt)
         if broadcast is not None and flight is not None:
             flight.arrived()
             broadcast.end(broke)
         if steps.caller.times:
-            steps.caller.timed(called, wanted)
+            steps.caller.timed(result, call)
     steps.money.total(receipt)  # its cost goes out with the closing events
     return answers.closing(request, stream, receipt) if request.stream else answers.gathered(stream)
 

@@ -70,23 +70,23 @@ def note_route(receipt: Receipt, route: Route, steps: Steps) -> None:
     steps.money.choose_baseline(receipt, route.targets[0].name if route.pinned else None)
 
 
-def note_target(receipt: Receipt, called: CallResult) -> None:
+def note_target(receipt: Receipt, result: CallResult) -> None:
     """Who answers: the headers say it."""
-    receipt.target, receipt.tier = called.target.name, called.attempt.tier
-    receipt.ttft_ms = called.attempt.started_ms + (called.attempt.ttft_ms or 0.0) + called.held_ms
+    receipt.target, receipt.tier = result.target.name, result.attempt.tier
+    receipt.ttft_ms = result.attempt.started_ms + (result.attempt.ttft_ms or 0.0) + result.held_ms
 
 
-def note_end(request: Request, receipt: Receipt, called: CallResult) -> None:
+def note_end(request: Request, receipt: Receipt, result: CallResult) -> None:
     """How a stream ended.
 
     Raises:
         ContractExceeded, DeadlineExceeded: a limit cut it, and the endpoint wants no partial answers.
     """
-    stream = called.stream
+    stream = result.stream
     assert stream is not None
     receipt.status = 200
     if stream.cut is None:
-        receipt.stop_reason = stop_reason(stream.reader.finish_reason, called)
+        receipt.stop_reason = stop_reason(stream.reader.finish_reason, result)
         return
     receipt.stop_reason = f"limit:{stream.cut}"
     if request.endpoint.terms.on_limit == "refuse":
@@ -132,10 +132,10 @@ def note_error(receipt: Receipt, error: FarthingError, request: Request | None =
         receipt.stop_reason = "error"
 
 
-def stop_reason(finish_reason: str | None, called: CallResult) -> str:
+def stop_reason(finish_reason: str | None, result: CallResult) -> str:
     """The provider's word, or the limit of ours that made it stop; `other` for what is no word."""
-    if finish_reason == "length" and called.capped_by is not None:
-        return f"limit:{called.capped_by}"
+    if finish_reason == "length" and result.capped_by is not None:
+        return f"limit:{result.capped_by}"
     if finish_reason and (len(finish_reason) > WORD_CHARS_MAX or not finish_reason.isidentifier()):
         return finish_reason if _A_WORD.fullmatch(finish_reason) else "other"
     return finish_reason or "stop"

@@ -108,14 +108,14 @@ async def follow(
     Raises:
         StreamBroken, ContractExceeded: as the other request's own client hears it.
     """
-    called, stream = broadcast.called, broadcast.called.stream
+    result, stream = broadcast.result, broadcast.result.stream
     assert stream is not None, "a broadcast is of a stream"
     receipt.cache = "coalesced"
-    note_hit(request, receipt, called.target.name, steps)
+    note_hit(request, receipt, result.target.name, steps)
     receipt.ttft_ms = (time.monotonic() - receipt.started_s) * 1000
     await broadcast.follow(sink)
-    receipt.usage = called.attempt.usage
-    note_end(request, receipt, called)
+    receipt.usage = result.attempt.usage
+    note_end(request, receipt, result)
     steps.money.total(receipt)  # what it would have cost goes out with the closing events
     return answers.closing(request, stream, receipt)
 
@@ -142,12 +142,12 @@ async def confirm(
 
 
 async def keep(
-    request: Request, memory: Memory, called: CallResult, steps: Steps, receipt: Receipt
+    request: Request, memory: Memory, result: CallResult, steps: Steps, receipt: Receipt
 ) -> CacheHit | None:
     """Keep a complete answer for those who will ask the same or alike; None when it may not be given again.
     One that was doubted, and went out for want of a better, is shared with those who wait, not kept."""
-    fresh = memory.fresh = answers.complete(request, called)
-    if fresh is None or not answers.may_be_kept(request, called, fresh):
+    fresh = memory.fresh = answers.complete(request, result)
+    if fresh is None or not answers.may_be_kept(request, result, fresh):
         return None
     if "escalate" in receipt.skipped:
         return fresh

@@ -107,19 +107,19 @@ def _cascade(name: str, cascade: CascadeConfig, config: Config, parts: CascadePa
     checks: list[AnswerCheck] = []
     measures: list[AnswerCheck] = []
     alternatives: int | None = None
-    for wanted in sorted(cascade.checks, key=lambda check: ORDER.index(type(check))):
+    for settings in sorted(cascade.checks, key=lambda check: ORDER.index(type(check))):
         floor = Floor()
-        if isinstance(wanted, MEASURES):
-            floor = _floor(name, wanted, cascade, config, parts.state_dir)
+        if isinstance(settings, MEASURES):
+            floor = _floor(name, settings, cascade, config, parts.state_dir)
         try:
-            check = _check(wanted, floor, parts.searcher, cascade.within_s)
+            check = _check(settings, floor, parts.searcher, cascade.within_s)
         except ConfigError as why:
-            raise ConfigError(f"endpoints.{name}.cascade: the check {wanted.name}: {why}") from why
+            raise ConfigError(f"endpoints.{name}.cascade: the check {settings.name}: {why}") from why
         checks.append(check)
-        if isinstance(wanted, MEASURES):
+        if isinstance(settings, MEASURES):
             measures.append(check)
-        if isinstance(wanted, LogprobsCheckConfig):
-            alternatives = max(alternatives or 0, ALTERNATIVES[wanted.measure])
+        if isinstance(settings, LogprobsCheckConfig):
+            alternatives = max(alternatives or 0, ALTERNATIVES[settings.measure])
     return Cascade(
         first=cascade.first,
         checks=tuple(checks),
@@ -129,53 +129,53 @@ def _cascade(name: str, cascade: CascadeConfig, config: Config, parts: CascadePa
     )
 
 
-def _check(wanted: CascadeCheckConfig, floor: Floor, searcher: Searcher, within_s: float) -> AnswerCheck:
-    match wanted:
+def _check(settings: CascadeCheckConfig, floor: Floor, searcher: Searcher, within_s: float) -> AnswerCheck:
+    match settings:
         case PlainCheckConfig():
-            return PlainCheck(wanted.name)
+            return PlainCheck(settings.name)
         case SchemaCheckConfig():
-            schema = None if wanted.file is None else read_schema(wanted.file)
-            return SchemaCheck(name=wanted.name, schema=schema)
+            schema = None if settings.file is None else read_schema(settings.file)
+            return SchemaCheck(name=settings.name, schema=schema)
         case RegexCheckConfig():
-            pattern = compiled(wanted.pattern)
-            return RegexCheck(searcher, name=wanted.name, pattern=pattern, absent=wanted.absent)
+            pattern = compiled(settings.pattern)
+            return RegexCheck(searcher, name=settings.name, pattern=pattern, absent=settings.absent)
         case CommandCheckConfig():
             return CommandCheck(
-                name=wanted.name,
-                arguments=wanted.command,
-                timeout_s=min(wanted.timeout_s, COMMAND_SHARE * within_s),
-                memory_bytes_max=wanted.memory_bytes_max,
+                name=settings.name,
+                arguments=settings.command,
+                timeout_s=min(settings.timeout_s, COMMAND_SHARE * within_s),
+                memory_bytes_max=settings.memory_bytes_max,
             )
         case LogprobsCheckConfig():
-            return LogprobsCheck(name=wanted.name, measure=wanted.measure, floor=floor)
+            return LogprobsCheck(name=settings.name, measure=settings.measure, floor=floor)
         case ConsistencyCheckConfig():
             return ConsistencyCheck(
-                name=wanted.name,
-                samples=wanted.samples,
-                temperature=wanted.temperature,
-                compare=wanted.compare,
+                name=settings.name,
+                samples=settings.samples,
+                temperature=settings.temperature,
+                compare=settings.compare,
                 floor=floor,
             )
         case JudgeCheckConfig():
-            return JudgeCheck(name=wanted.name, target=wanted.target, about=wanted.about)
+            return JudgeCheck(name=settings.name, target=settings.target, about=settings.about)
         case _:
-            assert_never(wanted)
+            assert_never(settings)
 
 
 def _floor(
     name: str,
-    wanted: LogprobsCheckConfig | ConsistencyCheckConfig,
+    settings: LogprobsCheckConfig | ConsistencyCheckConfig,
     cascade: CascadeConfig,
     config: Config,
     state_dir: Path | None,
 ) -> Floor:
     """From which score on an answer is good enough: as configured, else as measured for its model."""
-    if wanted.score_min is not None:
-        return Floor(everywhere=wanted.score_min)
+    if settings.score_min is not None:
+        return Floor(everywhere=settings.score_min)
     found = None if state_dir is None else cascade_certificate.load(cascade_certificate.path(state_dir, name))
     models: dict[str, float] = {}
     if found is not None:
-        scope = cascade_scope(config, cascade, wanted)
+        scope = cascade_scope(config, cascade, settings)
         unfit = cascade_certificate.why_not(found, scope)
         if unfit:
             log.warning("endpoint %s: its certificate is not used: %s", name, "; ".join(unfit))
@@ -188,7 +188,7 @@ def _floor(
                 "endpoint %s: the check %s only observes %s: it has neither score_min nor a certificate "
                 "(farthing calibrate cascade)",
                 name,
-                wanted.name,
+                settings.name,
                 target,
             )
     return Floor(models=models)
@@ -204,15 +204,15 @@ def _tell_unproven(name: str, reasons: list[str]) -> None:
 
 
 def cascade_scope(
-    config: Config, cascade: CascadeConfig, wanted: LogprobsCheckConfig | ConsistencyCheckConfig
+    config: Config, cascade: CascadeConfig, settings: LogprobsCheckConfig | ConsistencyCheckConfig
 ) -> cascade_certificate.CascadeScope:
     """What a score of that check is a score of."""
-    if isinstance(wanted, LogprobsCheckConfig):
-        how: str = wanted.measure
+    if isinstance(settings, LogprobsCheckConfig):
+        how: str = settings.measure
     else:
-        how = f"{wanted.compare}/{wanted.samples}/{wanted.temperature:g}"
+        how = f"{settings.compare}/{settings.samples}/{settings.temperature:g}"
     return cascade_certificate.CascadeScope(
-        check=wanted.name,
+        check=settings.name,
         how=how,
         cheap=cascade.first,
         expensive=cascade.then,

@@ -97,12 +97,12 @@ class Scene:
             output_chunks_max=None,
             in_answer=lambda body: ProviderUnavailable(body.decode()),
         )
-        self.called = CallResult(
+        self.result = CallResult(
             TARGET, Attempt(target="a/m", tier="t", started_ms=0), Health(CallConfig(), lambda: 0.0)
         )
-        self.called.stream = self.stream
+        self.result.stream = self.stream
         self.leader = Client()
-        self.broadcast = Broadcast(self.called, self.leader, held_bytes_max=held_bytes_max)
+        self.broadcast = Broadcast(self.result, self.leader, held_bytes_max=held_bytes_max)
         self.outgrown = 0
 
     async def begin(self) -> "asyncio.Task[None]":

@@ -32,13 +32,13 @@ def body_of(content: str = "hello", **more: Any) -> bytes:
 
 
 def drafted(body: bytes) -> CandidateAnswer:
-    called = CallResult(
+    result = CallResult(
         Target(name="a/m", provider="a", model="m"),
         Attempt(target="a/m", tier="t", started_ms=0),
         Health(CallConfig(), lambda: 0.0),
     )
-    called.reply = WholeReply(body, None, Fields())
-    return draft_of(REQUEST, called)
+    result.reply = WholeReply(body, None, Fields())
+    return draft_of(REQUEST, result)
 
 
 @pytest.mark.parametrize(

@@ -45,16 +45,16 @@ class Money:
         self._tells = Seldom(TOLD_EVERY_S, clock)
         """When we last warned of a target that charges other than our prices say."""
 
-    def account(self, called: CallResult, prompt: Prompt, receipt: Receipt, *, goes_out: bool = True) -> None:
-        """Write what `called` used and cost. Twice is safe: the later word counts. `goes_out`: its answer is
+    def account(self, result: CallResult, prompt: Prompt, receipt: Receipt, *, goes_out: bool = True) -> None:
+        """Write what `result` used and cost. Twice is safe: the later word counts. `goes_out`: its answer is
         the client's, as far as is known."""
-        attempt = called.attempt
-        reply, stream = called.reply, called.stream
+        attempt = result.attempt
+        reply, stream = result.reply, result.stream
         if reply is not None:
             usage = reply.usage
             if usage is None or usage.estimated:
                 usage = self._filled_by_reply(usage, prompt, reply.body)
-            if (fees := fees_shown(prompt.body, called.target.model, cites=reply.cites)) is not None:
+            if (fees := fees_shown(prompt.body, result.target.model, cites=reply.cites)) is not None:
                 usage = _with_fees(usage, fees)
         elif stream is not None:
             usage = stream.usage
@@ -62,21 +62,21 @@ class Money:
                 usage = None  # what it said on the way is not the whole
             if usage is None or usage.estimated:
                 usage = self._filled_by_stream(usage, prompt, stream.reader)
-            if (fees := fees_shown(prompt.body, called.target.model, cites=stream.reader.cites)) is not None:
+            if (fees := fees_shown(prompt.body, result.target.model, cites=stream.reader.cites)) is not None:
                 usage = _with_fees(usage, fees)
-            ended_s = self._clock() if called.ended_s is None else called.ended_s
+            ended_s = self._clock() if result.ended_s is None else result.ended_s
             attempt.total_ms = (ended_s - receipt.started_s) * 1000 - attempt.started_ms
         else:
             return
         attempt.usage = usage
-        attempt.cost_nusd = cost = cost_nusd(called.target.price, usage)
+        attempt.cost_nusd = cost = cost_nusd(result.target.price, usage)
         if usage.told_nusd is not None:
             self._book_told(attempt, usage.told_nusd)
-        elif cost is None and called.target.price is not None:
-            attempt.unpriced = ", ".join(unpriced(called.target.price, usage))
+        elif cost is None and result.target.price is not None:
+            attempt.unpriced = ", ".join(unpriced(result.target.price, usage))
         if goes_out:
             receipt.usage = usage
-            receipt.target = called.target.name
+            receipt.target = result.target.name
             receipt.tier = attempt.tier
 
     def _filled_by_reply(self, usage: Usage | None, prompt: Prompt, body: bytes) -> Usage:
