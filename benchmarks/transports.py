@@ -27,6 +27,7 @@ import trustme
 import uvloop
 
 from benchmarks.machine import machine
+from farthing.dialects.chat.event_reader import EventReader
 from farthing.errors import ProviderUnavailable
 from farthing.models.stream import Stream, Within
 from farthing.models.transport.http1 import Http1Transport
@@ -117,7 +118,6 @@ def own(port: int, ca: Path | None) -> tuple[Call, Callable[[], Awaitable[None]]
         end_s=math.inf,
         deadline_s=None,
         bytes_max=1 << 30,
-        event_bytes_max=1 << 20,
     )
 
     async def call(stream: bool) -> None:
@@ -129,6 +129,7 @@ def own(port: int, ca: Path | None) -> tuple[Call, Callable[[], Awaitable[None]]
         events = Stream(
             exchange,
             within,
+            EventReader(1 << 20),
             choices=1,
             keep_bytes_max=0,
             output_chunks_max=None,

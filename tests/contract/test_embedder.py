@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from tests.faults.provider import FaultProvider
 
+from farthing.config import OpenAIProviderConfig, Secret
 from farthing.errors import StoreError
 from farthing.models.embed.onnx import OnnxEmbedder
 from farthing.models.embed.remote import RemoteEmbedder
-from farthing.models.providers.openai import OpenAIProvider
+from farthing.models.providers.openai.provider import OpenAIProvider
 from farthing.models.transport.http1 import Http1Transport
 from farthing.models.transport.origin import HttpOrigin
 from farthing.protocols import Embedder
@@ -34,9 +35,8 @@ def remote(
 ) -> RemoteEmbedder:
     loop = asyncio.get_running_loop()
     origin = HttpOrigin("upstream", "127.0.0.1", port, False)
-    provider = OpenAIProvider(
-        "upstream", origin, path="/v1", api_key="sk-test", auth="bearer", headers={}, include_usage=True
-    )
+    config = OpenAIProviderConfig(base_url=f"http://127.0.0.1:{port}/v1", api_key=Secret("KEY", "sk-test"))
+    provider = OpenAIProvider("upstream", origin, config, path="/v1")
     target = Target(name=f"upstream/{model}", provider="upstream", model=model, price=PRICE)
     transport = Http1Transport(loop, LoopBatch(loop))
     return RemoteEmbedder(

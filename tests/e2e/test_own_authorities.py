@@ -13,7 +13,7 @@ from tests.faults.canned import Asked, Canned, http
 from tests.faults.provider import FaultProvider
 
 from farthing import config as configuration
-from farthing.config import ProviderConfig
+from farthing.config import OpenAIProviderConfig
 from farthing.errors import ConfigError
 from farthing.models.transport.trust import ca_of_environment, client_context
 from farthing.wiring.providers import build_provider
@@ -118,10 +118,12 @@ def test_nothing_turns_verification_off() -> None:
 
 
 def test_an_ipv6_address_stands_in_brackets() -> None:
-    origin = build_provider("a", ProviderConfig(base_url="http://[fd00::1]:8000/v1"), {}).origin
+    origin = build_provider("a", OpenAIProviderConfig(base_url="http://[fd00::1]:8000/v1"), {}).origin
     assert str(origin) == "http://[fd00::1]:8000"
     through = build_provider(
-        "a", ProviderConfig(base_url="http://[fd00::1]:8000/v1"), {"http_proxy": "http://[fd00::2]:3128"}
+        "a",
+        OpenAIProviderConfig(base_url="http://[fd00::1]:8000/v1"),
+        {"http_proxy": "http://[fd00::2]:3128"},
     ).origin
     assert through.way == "http://[fd00::1]:8000 through the proxy http://[fd00::2]:3128"
     assert origin != through

@@ -6,8 +6,9 @@ from typing import Any, cast, get_args
 import msgspec
 
 from farthing.config import toml
-from farthing.config.settings.gateway import Config, RouteConfig
+from farthing.config.settings.gateway import AnyProviderConfig, Config, RouteConfig
 from farthing.config.settings.secret import Address, Secret
+from farthing.config.settings.table import Table
 
 
 def render(config: Config) -> str:
@@ -29,9 +30,9 @@ def written(config: Config) -> str:
 def _besides_defaults(value: Any) -> Any:
     """`plain(value)` without the fields of structs that are as they are by default."""
     match value:
-        case msgspec.Struct():
+        case Table():
             settings = value.__struct_config__
-            tag = {settings.tag_field: settings.tag} if settings.tag_field else {}
+            tag = {settings.tag_field: settings.tag} if settings.tag_field and not value.assumed else {}
             return tag | {
                 field.name: _besides_defaults(item)
                 for field in msgspec.structs.fields(value)
@@ -76,7 +77,7 @@ def schema() -> dict[str, Any]:
         raise NotImplementedError(kind)
 
     found = msgspec.json.schema(Config, schema_hook=hook)
-    for kind in get_args(RouteConfig):
+    for kind in (*get_args(RouteConfig), *get_args(AnyProviderConfig)):
         if kind.assumed:
             found["$defs"][kind.__name__]["required"].remove(kind.__struct_config__.tag_field)
     return {

@@ -4,11 +4,11 @@ from time import time
 
 import msgspec
 
+from farthing.dialects.chat import completion
+from farthing.dialects.chat.event_reader import ALIVE, DONE
 from farthing.errors import ContractExceeded, DeadlineExceeded, StreamBroken
 from farthing.models import answer_facts
 from farthing.models.call import CallResult
-from farthing.models.providers import completion
-from farthing.models.providers.sse import ALIVE, DONE
 from farthing.models.stream import Stream
 from farthing.text.lenient_json import write_json
 from farthing.types import Answer, CacheHit, Json, Receipt, Request, Usage, choices_said, saved_nusd

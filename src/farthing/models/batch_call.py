@@ -10,7 +10,7 @@ from farthing.errors import NoProviderLeft, ProviderError
 from farthing.models.call import Caller, CallRequest, CallResult
 from farthing.models.pricing.afford import affordable
 from farthing.models.pricing.cost import cost_nusd, in_batch
-from farthing.models.providers.batch_file import Outcome
+from farthing.protocols import Outcome
 from farthing.types import Attempt, Prompt, Receipt, Route, Target, replace
 
 OUTPUT_TOKENS_MIN = 64  # what would be capped below is not worth its place in a batch

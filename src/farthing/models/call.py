@@ -18,6 +18,7 @@ from typing import Literal
 from msgspec import Struct
 
 from farthing.config import CallConfig, ProviderConfig
+from farthing.dialects.chat.usage import as_stated
 from farthing.errors import (
     ContractExceeded,
     DeadlineExceeded,
@@ -29,16 +30,13 @@ from farthing.errors import (
     StreamBroken,
     forget_frames,
 )
-from farthing.models.batch import BatchApi
 from farthing.models.health import Health
 from farthing.models.pricing.afford import affordable
 from farthing.models.pricing.cost import cost_nusd
-from farthing.models.providers.openai import ERROR_BODY_BYTES_MAX, OpenAIProvider, WholeReply
-from farthing.models.providers.usage import as_stated
 from farthing.models.retry import Failed, next_try, stale
 from farthing.models.speed import Lengths
 from farthing.models.stream import SignsOfLife, Stream, Within
-from farthing.protocols import Exchange, Hold, Ledger, Transport
+from farthing.protocols import BatchApi, Exchange, Hold, Ledger, Provider, Reply, Transport
 from farthing.runtime.loop_batch import in_task
 from farthing.runtime.redact import Redactor
 from farthing.runtime.seldom import Seldom, Tally
@@ -53,6 +51,7 @@ ALONE_S = 600.0  # where none does: what the official SDKs wait
 HEALTHS_MAX = 2_000  # clients may name models nobody configured; what is known of those is bounded
 KEY_TOLD_EVERY_S = 600.0  # between two warnings that a provider refuses our key
 FALLBACK_TOLD_EVERY_S = 10.0
+ERROR_BODY_BYTES_MAX = 65_536
 ERROR_BODY_S = 5.0  # an error is short; one that does not come costs its words, not the attempt's time
 
 
@@ -80,7 +79,7 @@ class CallResult:
         self.health = health
         self.capped_by = capped_by
         """The limit of the endpoint that set its output cap; None when none did."""
-        self.reply: WholeReply | None = None
+        self.reply: Reply | None = None
         self.stream: Stream | None = None
         self.ended_s: float | None = None
         """Monotonic time of its end, where it was held back after that; None: it goes on as it comes."""
@@ -117,7 +116,7 @@ class Caller:
     def __init__(
         self,
         *,
-        providers: Mapping[str, OpenAIProvider],
+        providers: Mapping[str, Provider],
         limits: Mapping[str, ProviderConfig],
         transport: Transport,
         ledger: Ledger,
@@ -154,15 +153,13 @@ class Caller:
 
     def batch_api(self, provider: str) -> BatchApi | None:
         """The batch interface of a provider; None: it is not configured to have one, or not at all."""
-        limits = self._limits.get(provider)
-        if limits is None or not limits.batch:
-            return None
-        return BatchApi(self._transport, self._providers[provider], limits)
+        found = self._providers.get(provider)
+        return None if found is None else found.batch_api(self._transport, self._limits[provider])
 
     @property
     def has_batch(self) -> bool:
         """Whether any provider is configured to have a batch interface."""
-        return any(limits.batch for limits in self._limits.values())
+        return any(provider.capabilities.batch for provider in self._providers.values())
 
     async def call(self, call: CallRequest, route: Route) -> CallResult:
         """Return the first target of `route` that answers.
@@ -357,12 +354,11 @@ class Caller:
                 end_s=began_s + limits.total_s,
                 deadline_s=None if left_s is None else began_s + left_s,
                 bytes_max=limits.answer_bytes_max,
-                event_bytes_max=limits.event_bytes_max,
             )
             signs = None if others else call.signs
             if signs is not None:
                 signs.target = target.name
-            result.stream = await _open(exchange, provider, call, within, signs)
+            result.stream = await _open(exchange, provider, limits.event_bytes_max, call, within, signs)
             attempt.ttft_ms = (result.stream.first_s - began_s) * 1000
             if not request.stream:  # gathered for a client that waits for all of it: it has seen nothing yet
                 try:
@@ -491,7 +487,8 @@ def _within_s(limits: ProviderConfig, stream: bool, left_s: float | None, others
 
 async def _open(
     exchange: Exchange,
-    provider: OpenAIProvider,
+    provider: Provider,
+    event_bytes_max: int,
     call: CallRequest,
     within: Within,
     signs: SignsOfLife | None,
@@ -504,11 +501,11 @@ async def _open(
     stream = Stream(
         exchange,
         within,
+        provider.decoder(event_bytes_max),
         choices=choices_said(call.prompt.body),
         keep_bytes_max=call.keep_bytes_max,
         output_chunks_max=_output_chunks_max(call),
         in_answer=provider.in_answer,
-        usage_form=provider.usage_form,
         signs=signs,
     )
     try:

@@ -14,6 +14,8 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from farthing.dialects.chat.completion import NotChunks, assemble
+from farthing.dialects.faults import BadStream, ProviderSaid
 from farthing.errors import (
     FarthingError,
     ProviderError,
@@ -21,10 +23,7 @@ from farthing.errors import (
     ProviderUnavailable,
     StreamBroken,
 )
-from farthing.models.providers.completion import NotChunks, assemble, explode
-from farthing.models.providers.sse import DONE, BadStream, EventReader, ProviderSaid
-from farthing.models.providers.usage import UNSAID, UsageForm
-from farthing.protocols import Exchange, Sink
+from farthing.protocols import Exchange, Sink, StreamDecoder
 from farthing.runtime.loop_batch import Waiter
 from farthing.text.lenient_json import BOM
 from farthing.types import Json, Usage
@@ -70,7 +69,6 @@ class Within(Struct, frozen=True):
     deadline_s: float | None
     """When the endpoint wants what there is; None: it waits for the end."""
     bytes_max: int
-    event_bytes_max: int
 
 
 class Stream(Waiter):
@@ -108,12 +106,12 @@ class Stream(Waiter):
         self,
         exchange: Exchange,
         within: Within,
+        reader: StreamDecoder,
         *,
         choices: int,
         keep_bytes_max: int,
         output_chunks_max: int | None,
         in_answer: Callable[[bytes], ProviderError],
-        usage_form: UsageForm = UNSAID,
         signs: SignsOfLife | None = None,
     ) -> None:
         """`choices` were asked for. `in_answer`: what an error of the provider's means that comes in place of
@@ -142,7 +140,7 @@ class Stream(Waiter):
         self._told_s = 0.0
         self._whole: list[bytes] | None = None
         """What came of a whole answer in place of a stream; None: a stream comes."""
-        self.reader = EventReader(within.event_bytes_max, usage_form)
+        self.reader = reader
         self.first_s = 0.0
         """Monotonic time at which the answer began."""
         self.kept: list[bytes] | None = [] if keep_bytes_max else None
@@ -377,10 +375,7 @@ class Stream(Waiter):
         """The reply is complete; the answer is where it says so."""
         reader = self.reader
         try:
-            if self._whole is not None:
-                block = reader.feed(self._as_events(b"".join(self._whole)))
-            else:
-                block = reader.end()
+            block = reader.end() if self._whole is None else reader.whole(b"".join(self._whole))
         except (BadStream, RecursionError) as error:
             if (
                 not isinstance(error, BadStream)
@@ -390,24 +385,10 @@ class Stream(Waiter):
                 self._finish(self._bad(error))
                 return
             block = error.before
-        except ProviderError as error:
-            self._finish(error)
-            return
         reader.done = reader.ended(self._choices)
         self._take(block)
         if not self._finished:
             self._finish(self._broken("it ended with neither a finish reason nor [DONE]"))
-
-    def _as_events(self, body: bytes) -> bytes:
-        """The stream that says what a whole answer says, which is paid for.
-
-        Raises:
-            ProviderError: it is no answer.
-        """
-        try:
-            return explode(body, include_usage=True) + DONE
-        except NotChunks:
-            raise self._in_answer(body) from None
 
     def _bad(self, error: BadStream | RecursionError) -> FarthingError:
         if not isinstance(error, ProviderSaid):

@@ -59,7 +59,6 @@ from farthing.models.health import Health
 from farthing.models.pricing.catalogue import Catalogue
 from farthing.models.pricing.money import Money
 from farthing.models.pricing.priced import check_priced
-from farthing.models.providers.openai import OpenAIProvider
 from farthing.models.speed import Lengths
 from farthing.models.targets import Targets
 from farthing.models.tokens.bpe import ExactCounter
@@ -67,7 +66,7 @@ from farthing.models.tokens.chat import count_chat
 from farthing.models.tokens.estimate import estimate_prompt
 from farthing.models.transport.http1 import Http1Transport
 from farthing.pipeline.steps import Steps
-from farthing.protocols import Classifier, Embedder, KeyValueStore, Ledger, SemanticCache
+from farthing.protocols import Classifier, Embedder, KeyValueStore, Ledger, Provider, SemanticCache
 from farthing.runtime.loop_batch import LoopBatch
 from farthing.runtime.redact import Redactor
 from farthing.stores.kv.memory import MemoryStore
@@ -277,7 +276,7 @@ def build(config: Config, parts: Parts) -> Serving:
     )
 
 
-def build_caller(config: Config, parts: Parts, providers: Mapping[str, OpenAIProvider]) -> Caller:
+def build_caller(config: Config, parts: Parts, providers: Mapping[str, Provider]) -> Caller:
     scores = not isinstance(config.route, RulesRouteConfig)
     return Caller(
         providers=providers,

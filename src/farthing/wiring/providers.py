@@ -8,22 +8,23 @@ from functools import partial
 from pathlib import Path
 
 from farthing.brain.route.rules import RulesRouter
-from farthing.config import ProviderConfig
+from farthing.config import AnyProviderConfig, ProviderConfig
 from farthing.config.settings.proxy import NO_PROXY, Proxy, parse_proxy, proxy_of_environment
 from farthing.errors import ConfigError, FarthingError
+from farthing.models.discovery.chosen import provider_of
 from farthing.models.discovery.detect import Found, Hosted, Said, detect, said_by
 from farthing.models.discovery.listing import can_be_asked
-from farthing.models.discovery.presets import usage_form
-from farthing.models.providers.openai import OpenAIProvider
+from farthing.models.discovery.presets import list_from, usage_form
+from farthing.models.providers.kinds import make
 from farthing.models.targets import OFFERED_MAX, Targets
 from farthing.models.transport.http1 import Http1Transport
 from farthing.models.transport.origin import HttpOrigin, parse_base_url
-from farthing.models.transport.passage import PASSED, Passage
+from farthing.models.transport.passage import PASSED
 from farthing.models.transport.trust import ca_of_environment, missing_ca_of_environment
-from farthing.protocols import Transport
+from farthing.protocols import Provider, Transport
 from farthing.runtime.loop_batch import LoopBatch, in_task
 from farthing.runtime.redact import Redactor
-from farthing.types import Json, Target, Tenant
+from farthing.types import Json, Target, Tenant, replace
 
 ASK_S = 2.0  # a person waits for the start; a list of models takes a tenth of it
 ASKED_S = 60.0  # between two questions for a provider's models
@@ -35,10 +36,10 @@ log = logging.getLogger("farthing.upstreams")
 
 def build_provider(
     name: str,
-    provider: ProviderConfig,
+    provider: AnyProviderConfig,
     env: Mapping[str, str] = os.environ,
     redact: Redactor | None = None,
-) -> OpenAIProvider:
+) -> Provider:
     """`redact` knows what none of its errors may repeat; None: its own key.
 
     Raises:
@@ -68,16 +69,13 @@ def build_provider(
         files_stamp_ns=max(map(_changed_ns, (ca, provider.client_cert_file, provider.client_key_file))),
     )
     try:
-        built = OpenAIProvider(
+        built = make(
             name,
             origin,
+            provider,
             path=path,
-            api_key=None if provider.api_key is None else provider.api_key.value,
-            auth=provider.auth,
-            headers=provider.headers,
-            include_usage=provider.include_usage,
-            passage=Passage(provider.pass_headers, provider.return_headers, provider.headers),
             usage_form=usage_form(name, host),
+            list_from=list_from(name),
         )
     except ValueError as error:
         raise ConfigError(str(error)) from error
@@ -117,29 +115,19 @@ async def ask_models(hosted: Hosted, transport: Transport) -> Said:
 
     Only 401 says that the key is no good: a key with few rights may chat and not list.
     """
-    preset, key = hosted.preset, hosted.api_key
-    ending, suffix = preset.list_from
-    as_header = preset.list_auth == "x-api-key"
-    limits = ProviderConfig(
-        base_url=hosted.base_url.rstrip("/").removesuffix(ending),
-        api_key=None if as_header else key,
-        auth=preset.auth,
-        headers={**preset.list_headers, **({"x-api-key": key.value} if as_header else {})},
-        connect_s=ASK_S,
-        answer_bytes_max=LIST_BYTES_MAX,
-    )
+    config = replace(provider_of(hosted), connect_s=ASK_S, answer_bytes_max=LIST_BYTES_MAX)
     try:
-        provider = build_provider(preset.name, limits)
+        provider = build_provider(hosted.preset.name, config)
     except FarthingError as error:
         return Said(why=str(error)[:WHY_CHARS_MAX])
-    return await asked(provider, transport, suffix)
+    return await asked(provider, transport)
 
 
-async def asked(provider: OpenAIProvider, transport: Transport, suffix: str = "/models") -> Said:
-    """What a provider lists at `suffix`, in at most `ASK_S`. Never raises."""
+async def asked(provider: Provider, transport: Transport) -> Said:
+    """What a provider lists, in at most `ASK_S`. Never raises."""
     try:
         async with asyncio.timeout(ASK_S):
-            head = provider.head("GET", suffix)
+            head = provider.list_head()
             exchange = await transport.send(provider.origin, head, b"", first_byte_s=ASK_S, whole=True)
             body = await exchange.read(LIST_BYTES_MAX)
     except TimeoutError:
@@ -159,7 +147,7 @@ class LiveModels:
 
     def __init__(
         self,
-        providers: Mapping[str, OpenAIProvider],
+        providers: Mapping[str, Provider],
         transport: Transport,
         targets: Targets,
         known: Collection[str],

@@ -426,7 +426,7 @@ def test_the_schema_says_what_the_loader_takes() -> None:
     definitions = schema["$defs"]
     assert definitions["EndpointConfig"]["properties"]["usd_max"]["anyOf"][0] == {"type": "number"}
     assert definitions["ServerConfig"]["additionalProperties"] is False
-    secret = definitions["ProviderConfig"]["properties"]["api_key"]["anyOf"][0]
+    secret = definitions["OpenAIProviderConfig"]["properties"]["api_key"]["anyOf"][0]
     assert secret["pattern"].startswith("^\\$\\{")
 
 

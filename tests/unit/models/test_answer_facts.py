@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from farthing.dialects.chat.completion import explode
 from farthing.models.answer_facts import went_wrong
-from farthing.models.providers.completion import explode
 
 ERROR = {"code": 502, "message": "the connection was lost"}
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import pytest
 
 from farthing.config import CallConfig
+from farthing.dialects.chat.event_reader import EventReader
 from farthing.errors import ContractExceeded, ProviderUnavailable, StreamBroken
 from farthing.models.broadcast import Broadcast
 from farthing.models.call import CallResult
@@ -87,11 +88,11 @@ class Scene:
             end_s=NEVER_S,
             deadline_s=None,
             bytes_max=1_000_000,
-            event_bytes_max=10_000,
         )
         self.stream = Stream(
             self.upstream,
             within,
+            EventReader(10_000),
             choices=1,
             keep_bytes_max=held_bytes_max,
             output_chunks_max=None,

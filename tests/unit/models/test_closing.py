@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from tests.asking import ACME
 
+from farthing.dialects.chat.event_reader import EventReader
 from farthing.models import answers
-from farthing.models.providers.sse import EventReader
 from farthing.types import DEFAULT_ENDPOINT, Receipt, Request, choices_said
 
 

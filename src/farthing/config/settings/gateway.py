@@ -382,11 +382,11 @@ class EndpointConfig(Table, frozen=True):
 
 
 class ProviderConfig(Table, frozen=True):
+    """What the table of every provider has, whatever dialect it speaks."""
+
     base_url: str
-    """As the SDKs want it, `/v1` included."""
+    """As the SDKs want it."""
     api_key: Secret | None = None
-    auth: Literal["bearer", "api-key", "none"] = "bearer"
-    """`api-key` sends the header of that name (Azure)."""
     headers: dict[str, str] = {}
     ca_file: Path | None = None
     """PEM file of the authorities to trust instead of the system's."""
@@ -406,10 +406,8 @@ class ProviderConfig(Table, frozen=True):
     """Headers of clients that go up to it, besides those that always do."""
     return_headers: tuple[str, ...] = ()
     """Headers of its replies that clients get, besides those that always do."""
-    include_usage: bool = True
-    """Ask for the usage chunk of every stream, and keep it from clients that did not ask."""
     batch: bool = False
-    """It has OpenAI's Batch API: many questions that are answered ahead go up in one file."""
+    """Questions that are answered ahead go up in batches, where it has them."""
     connections_max: int = 2_000
     """As many as `server.requests_max`: who may come in need not wait here for a connection."""
     connection_wait_s: float = 2.0
@@ -427,6 +425,35 @@ class ProviderConfig(Table, frozen=True):
     answer_bytes_max: int = 33_554_432
     event_bytes_max: int = 16_777_216
     """Longest event of a stream: an image comes in one."""
+
+
+class OpenAIProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_field="kind", tag="openai"):
+    """A provider that speaks chat completions, as most do; its `base_url` mostly ends in `/v1`."""
+
+    assumed: ClassVar[bool] = True
+
+    auth: Literal["bearer", "api-key", "none"] = "bearer"
+    """`api-key` sends the header of that name (Azure)."""
+    include_usage: bool = True
+    """Ask for the usage chunk of every stream, and keep it from clients that did not ask."""
+
+
+ANTHROPIC_URL = "https://api.anthropic.com"
+
+
+class AnthropicProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_field="kind", tag="anthropic"):
+    """A provider that speaks Anthropic's Messages. `base_url` is without `/v1`, as their SDK has it."""
+
+    base_url: str = ANTHROPIC_URL
+    auth: Literal["x-api-key", "bearer", "none"] = "x-api-key"
+    version: str = "2023-06-01"
+    """What `anthropic-version` says."""
+    drop: tuple[str, ...] = ("seed", "store", "metadata", "prediction", "prompt_cache_key", "verbosity")
+    """Fields of chat completions that may be left out where Messages cannot say them; others are refused by
+    name. What was left out stands in the receipt."""
+
+
+AnyProviderConfig = OpenAIProviderConfig | AnthropicProviderConfig
 
 
 class CallConfig(Table, frozen=True):
@@ -475,7 +502,7 @@ class Config(Table, frozen=True):
     server: ServerConfig = ServerConfig()
     admin: AdminConfig = AdminConfig()
     keys: tuple[KeyConfig, ...] = ()
-    providers: dict[str, ProviderConfig] = {}
+    providers: dict[str, AnyProviderConfig] = {}
     tiers: dict[str, TierConfig] = {}
     aliases: dict[str, str] = {}
     """A model name clients may use -> `auto`, a tier, a target or `farthing/ENDPOINT`."""

@@ -23,13 +23,11 @@ from farthing.jobs.budget import Budget
 from farthing.jobs.prewarm.gather import Ask
 from farthing.jobs.runner import NO_SINK, JobRunner, Kept, note_request, text_of, within
 from farthing.jobs.schedule import Answered
-from farthing.models.batch import BatchApi, BatchState
 from farthing.models.batch_call import BatchDraft, DraftCaller, LineCaller
-from farthing.models.providers.batch_file import Outcome, outcomes, question_line
 from farthing.pipeline.answer import answer
 from farthing.pipeline.receipt_notes import note_error
 from farthing.pipeline.steps import Steps
-from farthing.protocols import Purpose
+from farthing.protocols import BatchApi, BatchState, Outcome, Purpose
 from farthing.types import Endpoint, Receipt, Request, Terms, replace
 
 log = logging.getLogger("farthing.errands")
@@ -149,9 +147,7 @@ class Batches:
                 note=ready.question.note,
             )
             lines.append(line)
-            content.append(
-                question_line(line.id, api.provider.encode(ready.prompt, target, "chat", line.id)[1])
-            )
+            content.append(api.line(line.id, ready.prompt, target))
         batch = Batch(
             name=f"batch_{secrets.token_hex(12)}", target=target, lines=tuple(lines), at_unix_s=now_unix_s
         )
@@ -238,7 +234,7 @@ class Batches:
         found: dict[str, Outcome] = {}
         for file_id in state.files:
             content = await api.content(file_id)
-            for number, item in enumerate(outcomes(content, wanted, api.provider)):
+            for number, item in enumerate(api.outcomes(content, wanted)):
                 if item is not None:
                     found.setdefault(*item)
                 if number % BUSY_LINES == 0:

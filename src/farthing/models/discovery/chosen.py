@@ -5,13 +5,14 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from farthing.config import Config, PriceConfig, ProviderConfig, TierConfig
+from farthing.config import AnyProviderConfig, Config, OpenAIProviderConfig, PriceConfig, TierConfig
 from farthing.models.discovery.detect import Found, Hosted
 from farthing.models.discovery.listing import can_be_asked, named_for_chat
 from farthing.models.discovery.presets import Pick, Prices, Seen, by_price, cheapest, flagship
 from farthing.models.discovery.recognise import LocalServer
 from farthing.models.pricing.catalogue import price_on
 from farthing.models.pricing.own_prices import PUSD_PER_USD_PER_MILLION
+from farthing.types import replace
 
 TIER_TARGETS_MAX = 3
 MODELS_MAX = 1_000  # of one provider that are remembered
@@ -102,18 +103,20 @@ def _unpriced(name: str) -> str:
     return f"{name}: none of its models has a known price; call one by name, or set [tiers]"
 
 
-def _providers(found: Found, local: Mapping[str, LocalServer]) -> dict[str, ProviderConfig]:
-    hosted = {
-        one.preset.name: ProviderConfig(
-            base_url=one.base_url,
-            api_key=one.api_key,
-            auth=one.preset.auth,
-            models=() if one.said is None else one.said.models[:MODELS_MAX],
+def provider_of(hosted: Hosted) -> OpenAIProviderConfig:
+    """The table of a provider whose key is in the environment."""
+    return OpenAIProviderConfig(base_url=hosted.base_url, api_key=hosted.api_key, auth=hosted.preset.auth)
+
+
+def _providers(found: Found, local: Mapping[str, LocalServer]) -> dict[str, AnyProviderConfig]:
+    hosted: dict[str, AnyProviderConfig] = {
+        one.preset.name: replace(
+            provider_of(one), models=() if one.said is None else one.said.models[:MODELS_MAX]
         )
         for one in found.hosted
     }
     return hosted | {
-        name: ProviderConfig(
+        name: OpenAIProviderConfig(
             base_url=server.base_url,
             api_key=server.place.api_key,
             auth="none" if server.place.api_key is None else "bearer",

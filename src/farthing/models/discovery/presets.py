@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from farthing.dialects.chat.usage import UNSAID, UsageForm
 from farthing.models.discovery.listing import named_for_chat
 from farthing.models.pricing.catalogue import SNAPSHOT, price_on
-from farthing.models.providers.usage import UNSAID, UsageForm
 from farthing.types import Model, Price, replace
 
 # A version in a family's pattern: 5, 5.2, 4-5.
@@ -189,6 +189,12 @@ def usage_form(name: str, host: str) -> UsageForm:
             if host == known or host.endswith((f".{known}", f"-{known}")):
                 return preset.usage
     return next((preset.usage for preset in PRESETS if preset.name == name), UNSAID)
+
+
+def list_from(name: str) -> tuple[str, str]:
+    """What to take off the end of the address of the provider called `name`, and to put there instead, to ask
+    for its models."""
+    return next((preset.list_from for preset in PRESETS if preset.name == name), ("", "/models"))
 
 
 class Offers(Protocol):

@@ -14,12 +14,12 @@ import msgspec
 from msgspec import Raw, Struct
 
 from farthing.config import CallConfig
+from farthing.dialects.chat.usage import read_usage
 from farthing.errors import ProviderError, StoreError
 from farthing.models.embed.batching import Asked, Batcher
 from farthing.models.embed.session import require
 from farthing.models.health import Health
 from farthing.models.pricing.cost import cost_nusd
-from farthing.models.providers.usage import read_usage
 from farthing.protocols import Provider, Transport
 from farthing.types import Prompt, Target, Usage
 

@@ -8,11 +8,11 @@ where its preset takes its word, and ours stands beside it.
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
+from farthing.dialects.chat.shown import answer_chars, fees_shown, states_nothing
+from farthing.dialects.chat.usage import as_stated
 from farthing.models.call import CallResult
 from farthing.models.pricing.cost import baseline_nusd, cost_nusd, unpriced
-from farthing.models.providers.shown import answer_chars, fees_shown, states_nothing
-from farthing.models.providers.sse import EventReader
-from farthing.models.providers.usage import as_stated
+from farthing.protocols import StreamDecoder
 from farthing.runtime.seldom import Seldom
 from farthing.types import Attempt, Prompt, Receipt, Request, Target, Usage, differs, replace
 
@@ -86,7 +86,7 @@ class Money:
             return as_stated(usage)
         return self._filled(usage, prompt, answer_chars(body), 0)
 
-    def _filled_by_stream(self, usage: Usage | None, prompt: Prompt, reader: EventReader) -> Usage:
+    def _filled_by_stream(self, usage: Usage | None, prompt: Prompt, reader: StreamDecoder) -> Usage:
         if reader.states_nothing:
             return as_stated(usage)
         return self._filled(usage, prompt, reader.text_chars, reader.chunks)

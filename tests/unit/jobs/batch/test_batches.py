@@ -19,6 +19,7 @@ from tests.wired import parts_in_memory
 
 from farthing.brain.cache.semantic.store.entries import RequestTemplate
 from farthing.config import JobsConfig, PrecomputeConfig, loads
+from farthing.dialects.chat.usage import UNSAID
 from farthing.jobs.batch import run as batch
 from farthing.jobs.batch.journal import Batch, BatchJournal, Line
 from farthing.jobs.batch.share import LINES_MAX, LINES_MIN, Question, allotted, chunks
@@ -29,7 +30,12 @@ from farthing.jobs.schedule import Record, window_of
 from farthing.ledger.memory import MemoryLedger
 from farthing.models.batch_call import OUTPUT_TOKENS_MIN, BatchDraft
 from farthing.models.pricing.cost import cost_nusd, in_batch
-from farthing.models.providers.batch_file import LINE_BYTES_MAX, outcomes, question_line, upload_form
+from farthing.models.providers.openai.batch_file import (
+    LINE_BYTES_MAX,
+    outcomes,
+    question_line,
+    upload_form,
+)
 from farthing.types import Price, Prompt, Receipt, Target, Tenant, Usage
 from farthing.wiring.build import build
 
@@ -133,7 +139,7 @@ def row(custom_id: Any = "r1", status: Any = 200, body: Any = None, error: Any =
 
 def read(content: bytes, *wanted: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for item in outcomes(content, frozenset(wanted or ("r1",)), provider()):
+    for item in outcomes(content, frozenset(wanted or ("r1",)), provider(), UNSAID):
         if item is not None:
             found.setdefault(*item)
     return found

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from farthing.dialects.errors import error_object, has_words, is_error
 from farthing.errors import (
     KeyRejected,
     NoProviderLeft,
@@ -14,7 +15,7 @@ from farthing.errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
-from farthing.models.providers.failures import error_object, failure, has_words, in_answer, is_error, wait_s
+from farthing.models.providers.failures import failure, in_answer, wait_s
 from farthing.runtime.redact import Redactor
 
 KEYS = Redactor(["sk-secret-123456"])

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from farthing.config import OpenAIProviderConfig, Secret
 from farthing.errors import ProviderBusy, ProviderRejected, ProviderTimeout, ProviderUnavailable
 from farthing.models.providers.failures import wait_s
-from farthing.models.providers.openai import OpenAIProvider
+from farthing.models.providers.openai.provider import OpenAIProvider
 from farthing.models.transport.origin import HttpOrigin
 from farthing.types import Prompt, Target
 
@@ -18,14 +19,10 @@ NAMES = ("max_tokens", "max_completion_tokens")
 
 
 def provider(**changes: Any) -> OpenAIProvider:
-    settings: dict[str, Any] = {
-        "path": "/v1",
-        "api_key": "sk-secret",
-        "auth": "bearer",
-        "headers": {},
-        "include_usage": True,
-    } | changes
-    return OpenAIProvider("openai", HttpOrigin("openai", "api.example", 443, True), **settings)
+    key = changes.pop("api_key", "sk-secret")
+    settings: dict[str, Any] = {"api_key": None if key is None else Secret("OPENAI_API_KEY", key), **changes}
+    config = OpenAIProviderConfig(base_url="https://api.example/v1", **settings)
+    return OpenAIProvider("openai", HttpOrigin("openai", "api.example", 443, True), config, path="/v1")
 
 
 def sent(

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from farthing.config import ProviderConfig
+from farthing.config import OpenAIProviderConfig
 from farthing.errors import ConfigError
 from farthing.models.transport.origin import parse_base_url
 from farthing.wiring.providers import build_provider
 
 
 def test_an_unchanged_provider_is_the_same_origin_after_a_reload() -> None:
-    config = ProviderConfig(base_url="https://api.example/v1")
+    config = OpenAIProviderConfig(base_url="https://api.example/v1")
     before, after = build_provider("a", config).origin, build_provider("a", config).origin
     assert before == after and hash(before) == hash(after)
 
@@ -27,15 +27,15 @@ def test_an_unchanged_provider_is_the_same_origin_after_a_reload() -> None:
     ],
 )
 def test_a_changed_provider_is_another_origin(changed: dict[str, object]) -> None:
-    one = build_provider("a", ProviderConfig(base_url="https://api.example/v1")).origin
-    assert one != build_provider("a", ProviderConfig(**changed)).origin  # type: ignore[arg-type]
+    one = build_provider("a", OpenAIProviderConfig(base_url="https://api.example/v1")).origin
+    assert one != build_provider("a", OpenAIProviderConfig(**changed)).origin  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     "env", [{"http_proxy": "http://p:1"}, {"http_proxy": "http://p:2"}, {"http_proxy": "http://u:w@p:1"}]
 )
 def test_another_way_there_is_another_origin(env: dict[str, str]) -> None:
-    config = ProviderConfig(base_url="http://api.example/v1")
+    config = OpenAIProviderConfig(base_url="http://api.example/v1")
     ways = [{}, {"http_proxy": "http://p:1"}, {"http_proxy": "http://p:2"}, {"http_proxy": "http://u:w@p:1"}]
     same = [
         build_provider("a", config, env).origin == build_provider("a", config, way).origin for way in ways
@@ -45,20 +45,20 @@ def test_another_way_there_is_another_origin(env: dict[str, str]) -> None:
 
 def test_every_call_of_a_plain_provider_names_the_whole_url_to_its_proxy() -> None:
     provider = build_provider(
-        "a", ProviderConfig(base_url="http://api.example/v1"), {"http_proxy": "http://u:w@p:1"}
+        "a", OpenAIProviderConfig(base_url="http://api.example/v1"), {"http_proxy": "http://u:w@p:1"}
     )
-    head = provider.head("GET", "/batches/b1")
-    assert head.startswith(b"GET http://api.example/v1/batches/b1 HTTP/1.1\r\nhost: api.example\r\n")
+    head = provider.list_head()
+    assert head.startswith(b"GET http://api.example/v1/models HTTP/1.1\r\nhost: api.example\r\n")
     assert b"proxy-authorization: Basic dTp3\r\n" in head
     tunnelled = build_provider(
-        "a", ProviderConfig(base_url="https://api.example/v1"), {"https_proxy": "http://u:w@p:1"}
+        "a", OpenAIProviderConfig(base_url="https://api.example/v1"), {"https_proxy": "http://u:w@p:1"}
     )
-    head = tunnelled.head("GET", "/batches/b1")
-    assert head.startswith(b"GET /v1/batches/b1 HTTP/1.1\r\n") and b"proxy-" not in head
+    head = tunnelled.list_head()
+    assert head.startswith(b"GET /v1/models HTTP/1.1\r\n") and b"proxy-" not in head
 
 
 def test_two_providers_at_one_address_are_two_origins() -> None:
-    config = ProviderConfig(base_url="https://api.example/v1")
+    config = OpenAIProviderConfig(base_url="https://api.example/v1")
     assert build_provider("a", config).origin != build_provider("b", config).origin
 
 
@@ -94,7 +94,7 @@ def test_what_is_no_base_url_is_refused_by_name(base_url: str) -> None:
 def test_other_authorities_in_the_same_file_make_another_origin(tmp_path: Path) -> None:
     authorities = tmp_path / "ca.pem"
     authorities.write_text("one")
-    config = ProviderConfig(base_url="https://api.example/v1", ca_file=authorities)
+    config = OpenAIProviderConfig(base_url="https://api.example/v1", ca_file=authorities)
     before = build_provider("a", config).origin
     assert build_provider("a", config).origin == before
     os.utime(authorities, ns=(1, 1))

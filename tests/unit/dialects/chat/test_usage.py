@@ -11,14 +11,15 @@ from hypothesis import strategies as st
 from tests.pace import turns
 
 from farthing import config
+from farthing.config import OpenAIProviderConfig
+from farthing.dialects.chat.event_reader import EventReader
+from farthing.dialects.chat.shown import answer_chars, fees_shown
+from farthing.dialects.chat.usage import UNSAID, UsageForm, read_usage, states_nought
 from farthing.errors import ConfigError
 from farthing.models.discovery.presets import usage_form
 from farthing.models.pricing.catalogue import Catalogue
 from farthing.models.pricing.cost import baseline_nusd, cost_nusd, unpriced, worst_case_nusd
-from farthing.models.providers.openai import OpenAIProvider
-from farthing.models.providers.shown import answer_chars, fees_shown
-from farthing.models.providers.sse import EventReader
-from farthing.models.providers.usage import UNSAID, UsageForm, read_usage, states_nought
+from farthing.models.providers.openai.provider import OpenAIProvider
 from farthing.models.transport.origin import HttpOrigin
 from farthing.types import Price, Usage
 
@@ -28,11 +29,8 @@ NOWHERE = "127.0.0.1"
 PROVIDER = OpenAIProvider(
     "p",
     HttpOrigin("p", NOWHERE, 1, False),
+    OpenAIProviderConfig(base_url="http://127.0.0.1:1", auth="none"),
     path="",
-    api_key=None,
-    auth="none",
-    headers={},
-    include_usage=True,
 )
 
 

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.pace import turns
 
-from farthing.models.providers.sse import EMPTY_EVENTS_MAX, BadStream, EventReader, ProviderSaid
+from farthing.dialects.chat.event_reader import EMPTY_EVENTS_MAX, EventReader
+from farthing.dialects.faults import BadStream, ProviderSaid
 
 LIMIT = 100_000
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from farthing.models.providers.failures import has_words
+from farthing.dialects.errors import has_words
 from farthing.text.lenient_json import NULL, any_json
 from farthing.types import Json
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from farthing.models.providers.failures import has_words
-from farthing.models.providers.usage import states_nought
+from farthing.dialects.chat.usage import states_nought
+from farthing.dialects.errors import has_words
 from farthing.text.lenient_json import any_json
 from farthing.types import Json
 

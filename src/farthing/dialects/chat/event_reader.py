@@ -18,8 +18,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from farthing.models.providers import failures
-from farthing.models.providers.chunks import (
+from farthing.dialects.chat.chunks import (
     ChunkChoice,
     decode_chunk,
     decode_chunks,
@@ -28,15 +27,16 @@ from farthing.models.providers.chunks import (
     is_meaningful,
     is_whole,
 )
-from farthing.models.providers.completion import NotChunks, explode
-from farthing.models.providers.failures import is_error
-from farthing.models.providers.shown import chars_in, cites, said_chars
-from farthing.models.providers.usage import UNSAID, UsageForm, read_usage, states_nought
+from farthing.dialects.chat.completion import NotChunks, explode
+from farthing.dialects.chat.shown import chars_in, cites, said_chars
+from farthing.dialects.chat.usage import UNSAID, UsageForm, read_usage, states_nought
+from farthing.dialects.errors import FAILED_FINISHES, MINIMAX, failed_choice, is_error
+from farthing.dialects.faults import BadStream, ProviderSaid
 from farthing.text.lenient_json import BOM, NULL, NotJson, any_json, read_json, write_json
 from farthing.types import Json, Usage
 
 DONE = b"data: [DONE]\n\n"
-MINIMAX = b'"%b"' % failures.MINIMAX.encode()
+_MINIMAX = b'"%b"' % MINIMAX.encode()
 ALIVE = b":\n"
 """What a client gets in the place of an event that says nothing but that the connection lives: else its read
 timeout would end what goes on well without us."""
@@ -47,21 +47,6 @@ UNCOUNTED_BYTES_MAX = 131_072  # of a stream that are held until they are counte
 
 _FINISH = b'"finish_reason":"'
 _DONE = b"data: [DONE]"
-
-
-class BadStream(Exception):
-    """What came is not a stream of chat completion chunks. The message says why."""
-
-    before = b""
-    """The good events that came with it, to be sent on."""
-
-
-class ProviderSaid(BadStream):
-    """An error object in the stream; `payload` is its JSON."""
-
-    def __init__(self, payload: bytes) -> None:
-        super().__init__("the provider reported an error")
-        self.payload = payload
 
 
 class EventReader:
@@ -286,6 +271,19 @@ class EventReader:
         passed = self.feed(b"\n") if self._held_cr else b""
         return passed + self.feed(b"\n\n") if b"".join(self._buffer).strip() else passed
 
+    def whole(self, body: bytes) -> bytes:
+        """The events, up to the closing ones, that say what a whole answer says which came in place of a
+        stream: it is paid for.
+
+        Raises:
+            ProviderSaid: it is no answer. BadStream: as `feed`.
+        """
+        try:
+            events = explode(body, include_usage=True)
+        except NotChunks:
+            raise ProviderSaid(body) from None
+        return self.feed(events + DONE)
+
     def ended(self, choices: int) -> bool:
         """Whether the answer is complete: `[DONE]`, or a finish of so many choices and of all that began."""
         if self.done or len(self.finished) < choices:
@@ -331,13 +329,13 @@ class EventReader:
         except (msgspec.DecodeError, RecursionError):
             return self._loose(payload, event)
         choices = chunk.choices
-        if chunk.error is not NULL or (not choices and (chunk.usage is NULL or MINIMAX in payload)):
+        if chunk.error is not NULL or (not choices and (chunk.usage is NULL or _MINIMAX in payload)):
             return self._loose(payload, event)
         for choice in choices or ():
             if choice.delta is None and b'"message"' in payload:
                 return self._loose(payload, event)
             self._choice(choice)
-            if choice.error is not NULL or choice.finish_reason in failures.FAILED_FINISHES:
+            if choice.error is not NULL or choice.finish_reason in FAILED_FINISHES:
                 self._refuse_failed(read_json(payload)["choices"])
             if choice.usage is not NULL:
                 self._used(choice.usage, chunk.service_tier)
@@ -355,7 +353,7 @@ class EventReader:
         if self.begun or self._chunks:
             return
         for choice in choices:
-            error = failures.failed_choice(choice) if isinstance(choice, dict) else None
+            error = failed_choice(choice) if isinstance(choice, dict) else None
             if error is not None:
                 raise ProviderSaid(error)
 

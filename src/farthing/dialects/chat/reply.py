@@ -1,41 +1,31 @@
-"""Providers that speak OpenAI's wire form, which is most of them. Bytes in, bytes out; no I/O.
+"""A whole chat completion: its bytes, and the few fields of it that accounting, caching and checks need.
 
-What goes up is the client's body, decoded once and encoded again field by field in the client's order
-(so that what was checked is what is sent), with the target's model name and, for streams, a request for
-the usage chunk. What comes back goes on byte for byte.
+Most answers are in the usual shape and read by a typed decoder in one go. What it refuses is read value by
+value, so that an odd side field costs nobody an answer.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
 
-from farthing import __version__
+from farthing.dialects.chat.chunks import finish_of
+from farthing.dialects.chat.completion import NotChunks, assemble
+from farthing.dialects.chat.event_reader import EventReader
+from farthing.dialects.chat.shown import cites, said_chars
+from farthing.dialects.chat.usage import Ordinary, UsageForm, of_ordinary, read_usage
+from farthing.dialects.errors import FAILED_FINISHES, error_object, failed_choice, has_words
+from farthing.dialects.faults import BadStream, ProviderSaid
 from farthing.errors import ProviderError, ProviderUnavailable
-from farthing.models.providers import failures
-from farthing.models.providers.chunks import finish_of
-from farthing.models.providers.completion import NotChunks, assemble
-from farthing.models.providers.shown import cites, said_chars
-from farthing.models.providers.sse import BadStream, EventReader, ProviderSaid
-from farthing.models.providers.usage import UNSAID, Ordinary, UsageForm, of_ordinary, read_usage
-from farthing.models.transport.origin import HttpOrigin
-from farthing.models.transport.passage import Passage
-from farthing.runtime.redact import Redactor
 from farthing.text.lenient_json import BOM, NULL, NotJson, read_json, write_json
-from farthing.types import Json, Operation, Prompt, Target, Usage
+from farthing.types import Json, Operation, Usage
 
-PATHS: dict[Operation, str] = {"chat": "/chat/completions", "embeddings": "/embeddings"}
-REASONING_MODELS = ("gpt-5", "gpt-6", "o1", "o3", "o4")
-ERROR_BODY_BYTES_MAX = 65_536
-JSON = "application/json"
 ODD_IN_A_ROW = 100  # answers: a provider that adds a field of its own to the usage adds it to all
 
 EVENTS = (b"data:", b"event:", b":", b"id:", b"retry:")
 """How a stream begins that comes in answer to a request for a whole answer."""
-
-_encode = msgspec.json.Encoder().encode
 
 
 class _Message(Struct):
@@ -154,90 +144,19 @@ class WholeReply:
             return ""
 
 
-class OpenAIProvider:
-    """One configured provider. See `protocols.Provider`."""
+class ReplyReader:
+    """Reads the whole answers of one provider."""
 
-    def __init__(
-        self,
-        name: str,
-        origin: HttpOrigin,
-        *,
-        path: str,
-        api_key: str | None,
-        auth: str,
-        headers: dict[str, str],
-        include_usage: bool,
-        passage: Passage | None = None,
-        usage_form: UsageForm = UNSAID,
-    ) -> None:
-        self.name = name
-        self.usage_form = usage_form
-        self.origin = origin
-        self.passage = Passage() if passage is None else passage
+    __slots__ = ("_in_answer", "_odd_left", "_usage_form")
+
+    def __init__(self, usage_form: UsageForm, in_answer: Callable[[bytes], ProviderError]) -> None:
+        """`in_answer`: what an error of the provider's means that comes in place of an answer."""
+        self._usage_form = usage_form
+        self._in_answer = in_answer
         self._odd_left = 0
-        """Answers yet to be read without trying how most have it: the last one that was tried was not so."""
-        path = f"{origin.form}{path}"
-        self._include_usage = include_usage
-        self.redact = Redactor(() if api_key is None else (api_key,))
-        self._own_key = b"\0" if not api_key else api_key.encode()  # no line of a head holds a NUL
-        """Knows what no error may repeat."""
-        host = f"[{origin.host}]" if ":" in origin.host else origin.host
-        if origin.port != (443 if origin.tls else 80):
-            host = f"{host}:{origin.port}"
-        lines = [f"host: {host}", f"user-agent: farthing/{__version__}"]
-        lines += ["accept-encoding: identity"]
-        if api_key is not None and auth == "bearer":
-            lines.append(f"authorization: Bearer {api_key}")
-        elif api_key is not None and auth == "api-key":
-            lines.append(f"api-key: {api_key}")
-        lines += [f"{key.lower()}: {value}" for key, value in headers.items()]
-        if origin.form and origin.proxy is not None and origin.proxy.authorization:
-            lines.append(f"proxy-authorization: {origin.proxy.authorization}")
-        for line in lines:
-            if not line.isprintable():
-                raise ValueError(f"provider {name}: a header has characters that HTTP does not allow")
-        fields = "\r\n".join(lines)
-        self._path = path
-        self._fields = fields
-        self._heads = {
-            operation: (
-                f"POST {path}{suffix} HTTP/1.1\r\n{fields}\r\ncontent-type: {JSON}\r\nx-request-id: "
-            ).encode("latin-1")
-            for operation, suffix in PATHS.items()
-        }
+        """Answers to read value by value at once: the last typed attempt failed."""
 
-    def encode(
-        self,
-        prompt: Prompt,
-        target: Target,
-        operation: Operation,
-        request_id: str,
-        passed: tuple[tuple[str, str], ...] = (),
-    ) -> tuple[bytes, bytes]:
-        """Return the head, without content-length and the blank line, and the body. `passed` are headers of
-        the client, of which those go up that this provider is to get."""
-        body = prompt.body.copy()
-        asked, model = body["model"], target.model
-        body["model"] = model
-        if prompt.capped_by is not None or (
-            "max_tokens" in body and asked != model and asked != target.name and _reasons(model)
-        ):
-            _set_cap(body, model, prompt.output_tokens_max)
-        if prompt.stream:
-            body["stream"] = True
-            if self._include_usage:
-                body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
-        head = b"%b%b\r\n" % (self._heads[operation], request_id.encode())
-        if passed:
-            head += self.passage.up(passed)
-        return head, _encode(body)
-
-    def head(self, method: str, suffix: str, content_type: str | None = None) -> bytes:
-        """The head of a call of another interface of the same provider, with our key, as `encode` has it."""
-        told = "" if content_type is None else f"content-type: {content_type}\r\n"
-        return f"{method} {self._path}{suffix} HTTP/1.1\r\n{self._fields}\r\n{told}".encode("latin-1")
-
-    def whole(self, headers: Mapping[bytes, bytes], body: bytes) -> WholeReply:
+    def read(self, body: bytes) -> WholeReply:
         """Map a complete reply of status 200.
 
         Raises:
@@ -250,23 +169,23 @@ class OpenAIProvider:
             raise ProviderUnavailable(f"the reply is not UTF-8: {error.reason}") from None
         if self._odd_left:
             self._odd_left -= 1
-            return self._whole_oddly(body)
+            return self._oddly(body)
         try:
             quick = _decode_quick(body)
         except (msgspec.DecodeError, RecursionError):
             self._odd_left = ODD_IN_A_ROW
-            return self._whole_oddly(body)
+            return self._oddly(body)
         told, tier = quick.usage, quick.service_tier
         usage = None
         if told is not None:
             operation: Operation = "chat" if quick.choices else "embeddings"
-            usage = of_ordinary(told, self.usage_form, None if tier is NULL else tier, operation)
+            usage = of_ordinary(told, self._usage_form, None if tier is NULL else tier, operation)
             if usage is None:
-                return self._whole_oddly(body)
+                return self._oddly(body)
         self._refuse_empty(body, quick)
         return WholeReply(body, usage, quick)
 
-    def _whole_oddly(self, body: bytes) -> WholeReply:
+    def _oddly(self, body: bytes) -> WholeReply:
         """As `whole`, of a reply some side field of which is not as most have it."""
         is_plain: bool | None = None
         try:
@@ -281,7 +200,7 @@ class OpenAIProvider:
         self._refuse_empty(body, whole)
         usage = read_usage(
             whole.usage,
-            self.usage_form,
+            self._usage_form,
             service_tier=None if whole.service_tier is NULL else whole.service_tier,
             operation="chat" if whole.choices else "embeddings",
         )
@@ -295,10 +214,10 @@ class OpenAIProvider:
         if choices and choices[0].message is None:
             raise ProviderUnavailable("the reply has a choice without a message")
         if not choices and whole.data is NULL:
-            if failures.has_words(failures.error_object(body)):
-                raise self.in_answer(body)
+            if has_words(error_object(body)):
+                raise self._in_answer(body)
             raise ProviderUnavailable("the reply has neither choices nor data")
-        if choices and (choices[0].error is not NULL or choices[0].finish_reason in failures.FAILED_FINISHES):
+        if choices and (choices[0].error is not NULL or choices[0].finish_reason in FAILED_FINISHES):
             self._refuse_failed(body)
 
     def _refuse_failed(self, body: bytes) -> None:
@@ -306,9 +225,9 @@ class OpenAIProvider:
         ProviderError: the first choice ended by a failure, with nothing said.
         """
         choice = next(one for one in read_json(body)["choices"] if isinstance(one, dict))
-        error = failures.failed_choice(choice)
+        error = failed_choice(choice)
         if error is not None and not said_chars(choice["message"]) and not choice["message"].get("audio"):
-            raise self.in_answer(error)
+            raise self._in_answer(error)
 
     def _of_events(self, body: bytes) -> bytes:
         """The whole answer that a stream comes to, which nobody asked for and somebody paid.
@@ -322,25 +241,10 @@ class OpenAIProvider:
             if reader.ended(1):
                 return write_json(assemble([events], reader.usage_event))
         except ProviderSaid as error:
-            raise self.in_answer(error.payload) from None
+            raise self._in_answer(error.payload) from None
         except (BadStream, NotChunks) as error:
             raise ProviderUnavailable(f"the reply is a stream, and broken: {error}") from None
         raise ProviderUnavailable("the reply is a stream that ended without a finish")
-
-    def failure(self, status: int, headers: Mapping[bytes, bytes], body: bytes) -> ProviderError:
-        """What a reply of another status than success means."""
-        return failures.failure(self.name, status, headers, body, self.redact)
-
-    def down(self, headers: Mapping[bytes, bytes], request_id: str) -> tuple[bytes, str]:
-        """As `Passage.down`, without our key: good answers are not searched for more than that."""
-        told, named = self.passage.down(headers, request_id)
-        if told.find(self._own_key) >= 0:
-            return self.redact.text(told.decode("latin-1")).encode("latin-1"), self.redact.text(named)
-        return told, named
-
-    def in_answer(self, payload: bytes) -> ProviderError:
-        """What an error object means that came in place of an answer."""
-        return failures.in_answer(self.name, payload, self.redact)
 
 
 def _is_plain(answer: Fields) -> bool:
@@ -402,23 +306,3 @@ def _choice(value: Json) -> _Choice:
         logprobs=Raw(write_json(value.get("logprobs"))),
         error=Raw(write_json(value.get("error"))),
     )
-
-
-def _reasons(model: str) -> bool:
-    return model.rpartition("/")[2].startswith(REASONING_MODELS)
-
-
-def _set_cap(body: Json, model: str, cap: int | None) -> None:
-    """Write the cap on the output under the name `model` knows, in place.
-
-    Reasoning models refuse `max_tokens`, most others know nothing else. Called when the cap is ours or
-    the model is; what a client sends to a model it named stays as it is.
-    """
-    old = body.pop("max_tokens", None)
-    new = body.pop("max_completion_tokens", None)
-    if cap is None:
-        cap = old if new is None else new
-    if cap is not None:
-        body[
-            "max_completion_tokens" if _reasons(model) or (old is None and new is not None) else "max_tokens"
-        ] = cap

@@ -7,17 +7,20 @@ Every call here is one exchange, sent once and bounded in time and size. Nothing
 
 import re
 import secrets
-from typing import Any
+from collections.abc import Collection, Iterator
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Raw, Struct
 
 from farthing.config import ProviderConfig
+from farthing.dialects.chat.usage import UsageForm
 from farthing.errors import ProviderUnavailable
-from farthing.models.providers.batch_file import ENDPOINT, upload_form
-from farthing.models.providers.openai import JSON, OpenAIProvider
-from farthing.protocols import Transport
+from farthing.models.providers.http import JSON
+from farthing.models.providers.openai.batch_file import ENDPOINT, outcomes, question_line, upload_form
+from farthing.protocols import BatchState, Outcome, Provider, Transport
 from farthing.text.lenient_json import NULL
+from farthing.types import Prompt, Target
 
 TAG = "farthing"
 """The name under which a batch carries our own word for it."""
@@ -30,8 +33,8 @@ _ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 _encode = msgspec.json.Encoder().encode
 
 
-class BatchState(Struct, frozen=True):
-    """How a batch is, in the provider's words."""
+class _Batch(Struct):
+    """A batch as the provider tells of it."""
 
     id: str
     status: str
@@ -40,26 +43,25 @@ class BatchState(Struct, frozen=True):
     metadata: Raw = NULL
     errors: Raw = NULL
 
-    @property
-    def ended(self) -> bool:
-        """Nothing more will come of it. Only then has it files to read."""
-        return self.status in _ENDED
+    def state(self) -> BatchState:
+        files = tuple(one for one in (self.output_file_id, self.error_file_id) if one)
+        return BatchState(
+            id=_checked(self.id),
+            ended=self.status in _ENDED,
+            files=files,
+            why=self._why(),
+            tag=self._tag(),
+            status=self.status,
+        )
 
-    @property
-    def files(self) -> tuple[str, ...]:
-        return tuple(one for one in (self.output_file_id, self.error_file_id) if one)
-
-    @property
-    def why(self) -> str:
-        """The provider's own words for why it failed as a whole; empty when it says nothing."""
+    def _why(self) -> str:
         try:
             errors = msgspec.json.decode(self.errors)
             return " ".join(str(errors["data"][0]["message"]).split())[:300]
         except (msgspec.DecodeError, LookupError, TypeError):
             return ""
 
-    @property
-    def tag(self) -> str | None:
+    def _tag(self) -> str | None:
         try:
             metadata = msgspec.json.decode(self.metadata)
             return str(metadata[TAG])
@@ -72,30 +74,43 @@ class _File(Struct):
 
 
 class _Listing(Struct):
-    data: list[BatchState]
+    data: list[_Batch]
 
 
 FILE_S = 300.0  # for a file up or down
 
 
-class BatchApi:
-    """The batch interface of one provider. Every method raises ProviderError when it has no good answer."""
+class BatchProvider(Provider, Protocol):
+    """A provider that has a batch interface beside the one that answers."""
 
-    def __init__(self, transport: Transport, provider: OpenAIProvider, limits: ProviderConfig) -> None:
-        self.provider = provider
+    def head(self, method: str, suffix: str, content_type: str | None = None) -> bytes:
+        """Request line and headers, with its key, without content-length and the blank line."""
+
+
+class OpenAIBatch:
+    """The batch interface of one provider. See `protocols.BatchApi`."""
+
+    def __init__(
+        self, transport: Transport, provider: BatchProvider, usage_form: UsageForm, limits: ProviderConfig
+    ) -> None:
+        self._provider = provider
+        self._usage_form = usage_form
         self.answers_bytes_max = limits.answer_bytes_max
-        """Largest file of answers that `content` reads."""
         self._transport = transport
         self._whole_s = FILE_S if limits.whole_s is None else limits.whole_s
 
+    def line(self, custom_id: str, prompt: Prompt, target: Target) -> bytes:
+        return question_line(custom_id, self._provider.encode(prompt, target, "chat", custom_id)[1])
+
+    def outcomes(self, content: bytes, ids: Collection[str]) -> Iterator[tuple[str, Outcome] | None]:
+        return outcomes(content, ids, self._provider, self._usage_form)
+
     async def upload(self, content: bytes, name: str) -> str:
-        """Upload a file of questions; its id."""
         content_type, body = upload_form(content, f"{name}.jsonl", f"farthing-{secrets.token_hex(16)}")
         reply = await self._call("POST", "/files", name, body, content_type, within_s=self._whole_s)
         return _checked(_read(reply, _File).id)
 
     async def create(self, file_id: str, tag: str) -> BatchState:
-        """Have the questions of an uploaded file answered within a day. `tag` finds it again."""
         asked: dict[str, Any] = {
             "input_file_id": file_id,
             "endpoint": ENDPOINT,
@@ -108,12 +123,11 @@ class BatchApi:
         return _state(await self._call("GET", f"/batches/{_checked(batch_id)}", batch_id))
 
     async def find(self, tag: str) -> BatchState | None:
-        """The batch that was created with `tag`; None: it is not among the newest hundred."""
         reply = await self._call("GET", f"/batches?limit={LISTED_MAX}", tag)
-        return next((one for one in _read(reply, _Listing).data if one.tag == tag), None)
+        states = (one.state() for one in _read(reply, _Listing).data)
+        return next((one for one in states if one.tag == tag), None)
 
     async def content(self, file_id: str) -> bytes:
-        """A file of answers, at most `answers_bytes_max` of it."""
         return await self._call(
             "GET",
             f"/files/{_checked(file_id)}/content",
@@ -133,7 +147,7 @@ class BatchApi:
         within_s: float = CALL_S,
         bytes_max: int = REPLY_BYTES_MAX,
     ) -> bytes:
-        provider = self.provider
+        provider = self._provider
         head = b"%bx-request-id: %b\r\n" % (provider.head(method, suffix, content_type), request_id.encode())
         exchange = await self._transport.send(provider.origin, head, body, first_byte_s=within_s, whole=True)
         reply = await exchange.read(bytes_max)
@@ -143,9 +157,8 @@ class BatchApi:
 
 
 def _state(reply: bytes) -> BatchState:
-    state: BatchState = _read(reply, BatchState)
-    _checked(state.id)
-    return state
+    batch: _Batch = _read(reply, _Batch)
+    return batch.state()
 
 
 def _read(reply: bytes, kind: type[Any]) -> Any:

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
+from farthing.dialects.chat.usage import UsageForm, read_usage
 from farthing.errors import ProviderError, ProviderTimeout, ProviderUnavailable
-from farthing.models.providers.openai import OpenAIProvider, WholeReply
-from farthing.models.providers.usage import UsageForm, read_usage
+from farthing.protocols import Outcome, Provider
 from farthing.text.lenient_json import NULL
 from farthing.types import Usage
 
@@ -44,19 +44,6 @@ class _Used(Struct):
     service_tier: Raw = NULL
 
 
-class Outcome(Struct, frozen=True, kw_only=True):
-    """What became of one question. It has a reply or an error, never both."""
-
-    reply: WholeReply | None = None
-    error: ProviderError | None = None
-    status: int | None = None
-    """As the line says; None when it says none."""
-    usage: Usage | None = None
-    """What a failed line says it used; None: nothing."""
-    lost: bool = False
-    """Nobody can say any more what it cost."""
-
-
 _decode_line = msgspec.json.Decoder(_Line).decode
 _decode_used = msgspec.json.Decoder(_Used).decode
 
@@ -82,9 +69,9 @@ def upload_form(content: bytes, name: str, boundary: str) -> tuple[str, bytes]:
 
 
 def outcomes(
-    content: bytes, wanted: Collection[str], provider: OpenAIProvider
+    content: bytes, ids: Collection[str], provider: Provider, form: UsageForm
 ) -> Iterator[tuple[str, Outcome] | None]:
-    """What the lines of a result file say of the questions in `wanted`, in the order of the file.
+    """What the lines of a result file say of the questions `ids`, in the order of the file.
 
     One item a line, None for a line that says nothing of them, so that a reader may pause in between.
     """
@@ -92,16 +79,18 @@ def outcomes(
     while start < len(content):
         end = content.find(b"\n", start)
         end = len(content) if end < 0 else end
-        yield _outcome(content[start:end], wanted, provider) if end - start <= LINE_BYTES_MAX else None
+        yield _outcome(content[start:end], ids, provider, form) if end - start <= LINE_BYTES_MAX else None
         start = end + 1
 
 
-def _outcome(raw: bytes, wanted: Collection[str], provider: OpenAIProvider) -> tuple[str, Outcome] | None:
+def _outcome(
+    raw: bytes, ids: Collection[str], provider: Provider, form: UsageForm
+) -> tuple[str, Outcome] | None:
     try:
         line = _decode_line(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    if line.custom_id not in wanted:
+    if line.custom_id not in ids:
         return None
     response = line.response
     if response is None:
@@ -109,17 +98,15 @@ def _outcome(raw: bytes, wanted: Collection[str], provider: OpenAIProvider) -> t
     body = bytes(response.body)
     if response.status_code != OK:
         error = provider.failure(response.status_code, {}, body)
-        return line.custom_id, Outcome(
-            error=error, status=response.status_code, usage=_usage(body, provider.usage_form)
-        )
+        return line.custom_id, Outcome(error=error, status=response.status_code, usage=_usage(body, form))
     try:
         reply = provider.whole({}, body)
     except ProviderError as error:
-        return line.custom_id, Outcome(error=error, status=OK, usage=_usage(body, provider.usage_form))
+        return line.custom_id, Outcome(error=error, status=OK, usage=_usage(body, form))
     return line.custom_id, Outcome(reply=reply, status=OK, usage=reply.usage)
 
 
-def _failed(error: _Failure | None, provider: OpenAIProvider) -> ProviderError:
+def _failed(error: _Failure | None, provider: Provider) -> ProviderError:
     code = "" if error is None or error.code is None else str(error.code)[:100]
     if code == "batch_expired":
         return ProviderTimeout("the batch expired before this question was answered")

@@ -1,0 +1,16 @@
+"""What may be wrong with a stream of a provider's."""
+
+
+class BadStream(Exception):
+    """What came is not a stream of the dialect that it should be. The message says why."""
+
+    before = b""
+    """The good events that came with it, to be sent on."""
+
+
+class ProviderSaid(BadStream):
+    """An error object in the stream; `payload` is its JSON."""
+
+    def __init__(self, payload: bytes) -> None:
+        super().__init__("the provider reported an error")
+        self.payload = payload

@@ -1,0 +1,74 @@
+"""What all hosted providers have in common: an address, fixed header lines, a key that nothing may repeat."""
+
+from collections.abc import Iterable, Mapping
+
+from farthing import __version__
+from farthing.config import ProviderConfig
+from farthing.errors import ProviderError
+from farthing.models.providers import failures
+from farthing.models.transport.origin import HttpOrigin
+from farthing.models.transport.passage import Passage
+from farthing.runtime.redact import Redactor
+
+JSON = "application/json"
+
+
+class HttpProvider:
+    """The part of `protocols.Provider` that does not depend on a dialect."""
+
+    def __init__(
+        self,
+        name: str,
+        origin: HttpOrigin,
+        config: ProviderConfig,
+        *,
+        path: str,
+        key_lines: Iterable[str],
+        passage: Passage | None = None,
+    ) -> None:
+        """`path` is that of its `base_url`. `key_lines`: the header lines that carry the key; none where it
+        has none.
+
+        Raises:
+            ValueError: a header has characters that HTTP does not allow.
+        """
+        api_key = None if config.api_key is None else config.api_key.value
+        self.name = name
+        self.origin = origin
+        self.passage = Passage() if passage is None else passage
+        self.redact = Redactor(() if api_key is None else (api_key,))
+        """Knows what no error may repeat."""
+        self._own_key = b"\0" if not api_key else api_key.encode()  # no line of a head holds a NUL
+        host = f"[{origin.host}]" if ":" in origin.host else origin.host
+        if origin.port != (443 if origin.tls else 80):
+            host = f"{host}:{origin.port}"
+        lines = [f"host: {host}", f"user-agent: farthing/{__version__}", "accept-encoding: identity"]
+        lines += key_lines
+        lines += [f"{key.lower()}: {value}" for key, value in config.headers.items()]
+        if origin.form and origin.proxy is not None and origin.proxy.authorization:
+            lines.append(f"proxy-authorization: {origin.proxy.authorization}")
+        for line in lines:
+            if not line.isprintable():
+                raise ValueError(f"provider {name}: a header has characters that HTTP does not allow")
+        self._path = f"{origin.form}{path}"
+        self._fields = "\r\n".join(lines)
+
+    def head(self, method: str, suffix: str, content_type: str | None = None, *, without: str = "") -> bytes:
+        """Request line and headers of a call of one of its interfaces, with our key, without content-length
+        and the blank line. `without`: what to take off the end of its path before `suffix` is added."""
+        path = f"{self._path.removesuffix(without)}{suffix}"
+        told = "" if content_type is None else f"content-type: {content_type}\r\n"
+        return f"{method} {path} HTTP/1.1\r\n{self._fields}\r\n{told}".encode("latin-1")
+
+    def failure(self, status: int, headers: Mapping[bytes, bytes], body: bytes) -> ProviderError:
+        return failures.failure(self.name, status, headers, body, self.redact)
+
+    def in_answer(self, payload: bytes) -> ProviderError:
+        return failures.in_answer(self.name, payload, self.redact)
+
+    def down(self, headers: Mapping[bytes, bytes], request_id: str) -> tuple[bytes, str]:
+        """As `Passage.down`, without our key: good answers are not searched for more than that."""
+        told, named = self.passage.down(headers, request_id)
+        if told.find(self._own_key) >= 0:
+            return self.redact.text(told.decode("latin-1")).encode("latin-1"), self.redact.text(named)
+        return told, named

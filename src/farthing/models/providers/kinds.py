@@ -1,0 +1,36 @@
+"""The built-in providers by the kind that the configuration names: the one place that names their classes."""
+
+from typing import assert_never
+
+from farthing.config import AnthropicProviderConfig, AnyProviderConfig, OpenAIProviderConfig
+from farthing.dialects.chat.usage import UNSAID, UsageForm
+from farthing.models.providers.openai.provider import LIST_FROM, OpenAIProvider
+from farthing.models.transport.origin import HttpOrigin
+from farthing.models.transport.passage import Passage
+from farthing.protocols import Provider
+
+
+def make(
+    name: str,
+    origin: HttpOrigin,
+    config: AnyProviderConfig,
+    *,
+    path: str,
+    usage_form: UsageForm = UNSAID,
+    list_from: tuple[str, str] = LIST_FROM,
+) -> Provider:
+    """The provider called `name` at `origin`; `path` is that of its `base_url`.
+
+    Raises:
+        ValueError: a header has characters that HTTP does not allow.
+    """
+    passage = Passage(config.pass_headers, config.return_headers, config.headers)
+    match config:
+        case OpenAIProviderConfig():
+            return OpenAIProvider(
+                name, origin, config, path=path, list_from=list_from, passage=passage, usage_form=usage_form
+            )
+        case AnthropicProviderConfig():
+            raise ValueError(f"provider {name}: this kind is not served yet")
+        case _:
+            assert_never(config)
