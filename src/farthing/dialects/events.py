@@ -6,6 +6,9 @@ the last blank line of a body is an event too (`end`), as servers that close ear
 Source: HTML Living Standard, 9.2.6.
 """
 
+from collections.abc import Sequence
+
+from farthing.dialects.conversation import Event
 from farthing.text.lenient_json import BOM
 
 Framed = tuple[bytes, bytes]
@@ -14,6 +17,9 @@ Framed = tuple[bytes, bytes]
 
 class BadAnswer(Exception):
     """What came is not the answer that was asked for. The message says why."""
+
+    before: Sequence[Event] = ()
+    """The good events of a stream that came in the same piece before it."""
 
 
 class BadStream(BadAnswer):

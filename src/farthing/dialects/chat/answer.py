@@ -72,7 +72,7 @@ def _add_reasoning(told: Json, blocks: tuple[Block, ...]) -> None:
     text = "".join([thought.text for thought in thoughts])
     if text:
         told["reasoning_content"] = text
-    if not any(thought.maker for thought in thoughts):
+    if not thoughts:
         return
     thinking = []
     texts = calls = 0
@@ -96,10 +96,11 @@ def _annotations(texts: list[Text]) -> list[Json]:
     return [annotation for annotation in found if annotation is not None]
 
 
-def call_of(call: ToolCall) -> Json:
+def call_of(call: ToolCall, without: str = "{}") -> Json:
+    """A call as chat has it. `without`: what stands for arguments where there are none."""
     if call.custom:
         return {"id": call.id, "type": "custom", "custom": {"name": call.name, "input": call.arguments}}
-    function = {"name": call.name, "arguments": call.arguments or "{}"}
+    function = {"name": call.name, "arguments": call.arguments or without}
     return {"id": call.id, "type": "function", "function": function}
 
 

@@ -31,7 +31,7 @@ def merged(before: Json, later: Any) -> Json:
     if later.__class__ is not dict:
         return before
     if not before:
-        return later  # type: ignore[no-any-return]
+        return later
     told = {name: value for name, value in later.items() if value is not None}
     if "cache_creation_input_tokens" in told and "cache_creation" not in told:
         split = before.get("cache_creation")
@@ -106,7 +106,7 @@ def _fees(told: Any) -> dict[str, int] | None:
     """Uses of tools that the provider charges by the use."""
     if told.__class__ is not dict:
         return None
-    used = {}
+    used: dict[str, int] = {}
     for key, value in told.items():
         name, count = _name(key.removesuffix("_requests")), _count(value)
         if count and name not in FREE_USES and len(used) < FEES_MAX:
