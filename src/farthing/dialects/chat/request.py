@@ -346,6 +346,16 @@ def _part(part: Json, where: str) -> Block:
         case "thinking" | "redacted_thinking":
             found = reasoning_of({"thinking_blocks": [part]})
             return found[0][1] if found else Opaque("chat", str(kind), part)
+        case "tool_use":
+            return _call(
+                {**part, "function": {"name": part.get("name"), "arguments": part.get("input")}}, where
+            )
+        case "tool_result":
+            call_id = part.get("tool_use_id")
+            if call_id.__class__ is not str or not call_id:
+                raise _invalid(f"{where}.tool_use_id", "must be the id of the call it answers")
+            inner = tuple(_content(part.get("content"), where))
+            return ToolResult(call_id, inner, part.get("is_error") is True, "", mark, inner[1:] == ())
         case str():
             return Opaque("chat", kind, part)
         case _:
@@ -443,7 +453,9 @@ def _assistant(message: Json, index: int, calls: dict[str, str]) -> list[Block]:
     if told is not None:
         if told.__class__ is not list:
             raise _invalid(f"{where}.tool_calls", "must be a list")
-        blocks += [_call(call, f"{where}.tool_calls[{at}]") for at, call in enumerate(told)]
+        calls_told = [_call(call, f"{where}.tool_calls[{at}]") for at, call in enumerate(told)]
+        had = {block.id for block in blocks if isinstance(block, ToolCall)}  # told twice, in two forms
+        blocks += [call for call in calls_told if call.id not in had] if had else calls_told
     function = message.get("function_call")
     if function is not None:
         if function.__class__ is not dict:

@@ -29,6 +29,8 @@ class Abilities(Struct, frozen=True):
     """`temperature` and `top_p` may stand together."""
     forced_choice: bool
     """A call of a tool can be demanded."""
+    system_in_place: bool
+    """Instructions may stand among the turns, with a role of their own."""
     output_tokens_max: int
     """Where no catalogue knows the model's limit."""
 
@@ -56,6 +58,7 @@ def abilities(model: str) -> Abilities:
         sampling=version < (4, 7),
         both_samplings=version < (4, 1),
         forced_choice=version < (5, 1),
+        system_in_place=version >= (4, 8),
         output_tokens_max=_output_tokens_max(version),
     )
 

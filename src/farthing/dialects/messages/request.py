@@ -44,6 +44,7 @@ BUDGETS = {"minimal": 1_024, "low": 2_048, "medium": 8_192, "high": 24_576, "xhi
 BUDGET_TOKENS_MIN = 1_024  # the provider's own
 DEPTH_MAX = 200  # of the arguments of a call; more is no call that a tool was made for
 USER_CHARS_MAX = 256  # the provider's own
+ID_CHARS_MAX = 64  # of a call
 PLACEHOLDER = "."
 """What a user says where the conversation begins with an answer, or holds instructions alone: Messages wants
 a user first, and words that say something."""
@@ -58,6 +59,9 @@ _NO_ID = re.compile(r"[^a-zA-Z0-9_-]")
 _OWN_TOOL = re.compile(r"_\d{8}$")
 _NO_INPUT: Json = {"type": "object", "properties": {}}
 _IMAGES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
+_SCHEMA_TABLES = frozenset({"properties", "$defs", "definitions"})
+_SCHEMAS = frozenset({"items", "anyOf", "oneOf", "allOf"})
+_ROOT_UNIONS = frozenset({"anyOf", "oneOf", "allOf"})
 _PLAIN_FIELDS = ("choices", "seed", "frequency_penalty", "presence_penalty", "logit_bias", "logprobs")
 """Fields of a conversation that Messages has no word for."""
 
@@ -99,7 +103,8 @@ class _Writer:
         self._yielded: list[str] = []
         self._ids: dict[str, str] = {}
         """What the client's id of a call is written as; of an id that comes again, the latest."""
-        self._used: set[str] = set()
+        self._used: dict[str, int] = {}
+        """The place of each call among all, by the id that it is written with."""
         self._open: set[str] = set()
         """Calls of the last answer that have no result yet: nothing may come between."""
         self._held: list[Turn] = []
@@ -166,8 +171,14 @@ class _Writer:
 
     def _instruct(self, turn: Turn) -> None:
         blocks = self._instructions(turn)
-        if blocks:
+        if not blocks:
+            return
+        if self._abilities.system_in_place:
             self._messages.append({"role": "system", "content": blocks})
+        else:  # in its place all the same: at the head it would change the prefix of every later request
+            self._into("user").extend(
+                {**block, "text": f"<system>\n{block['text']}\n</system>"} for block in blocks
+            )
 
     def _instructions(self, turn: Turn) -> list[Json]:
         self._named(turn)
@@ -214,6 +225,8 @@ class _Writer:
             while at < len(content) and content[at]["type"] == "tool_result":
                 at += 1
             content[at:at] = results
+            if at + len(results) > 1:
+                content[: at + len(results)] = sorted(content[: at + len(results)], key=self._order)
         content += others
 
     def _assistant(self, turn: Turn) -> None:
@@ -361,13 +374,17 @@ class _Writer:
         """What a call is to be known by: its own id, if Messages takes it and no call before had it."""
         written = valid_id(call_id)
         if written in self._used:
-            times = 2
-            while f"{written}_{times}" in self._used:
+            start, times = written[:56], 2
+            while f"{start}_{times}" in self._used:
                 times += 1
-            written = f"{written}_{times}"
-        self._used.add(written)
+            written = f"{start}_{times}"
+        self._used[written] = len(self._used)
         self._ids[call_id] = written
         return written
+
+    def _order(self, result: Json) -> int:
+        """Results stand as their calls do."""
+        return self._used.get(result["tool_use_id"], len(self._used))
 
     # -- tools -----------------------------------------------------------------------------------------------
 
@@ -389,8 +406,8 @@ class _Writer:
             parameters = tool.parameters
             if parameters is None:
                 parameters = _NO_INPUT
-            elif "type" not in parameters:
-                parameters = {"type": "object", **parameters}
+            elif "type" not in parameters or not _ROOT_UNIONS.isdisjoint(parameters):
+                parameters = self._plain_root(parameters)
             written: Json = {"name": tool.name, "input_schema": parameters}
             if tool.description:
                 written["description"] = tool.description
@@ -404,6 +421,22 @@ class _Writer:
             return tool.value
         self._unsaid.append(f"tools.{tool.kind}")
         return None
+
+    def _plain_root(self, parameters: Json) -> Json:
+        """A schema whose root is one object, as Messages wants it. What unions at the root demand is loosened
+        to what every branch allows: the client reads the arguments anyway."""
+        if _ROOT_UNIONS.isdisjoint(parameters):
+            return {"type": "object", **parameters}
+        self._yielded.append("tools.parameters")
+        plain = {name: value for name, value in parameters.items() if name not in _ROOT_UNIONS}
+        told = parameters.get("properties")
+        properties = dict(told) if isinstance(told, dict) else {}
+        for union in sorted(_ROOT_UNIONS & parameters.keys()):
+            branches = parameters[union]
+            for branch in branches if isinstance(branches, list) else ():
+                if isinstance(branch, dict) and isinstance(branch.get("properties"), dict):
+                    properties = {**branch["properties"], **properties}
+        return {**plain, "type": "object", "properties": properties}
 
     def _choice(self) -> Json | None:
         choice = self._said.choice
@@ -471,7 +504,7 @@ class _Writer:
     def _format(self, body: Json) -> None:
         form = self._said.format
         if form is not None and form.kind == "json_schema" and form.schema and self._abilities.formats:
-            self._output_config(body, "format", {"type": "json_schema", "schema": form.schema})
+            self._output_config(body, "format", {"type": "json_schema", "schema": closed(form.schema)})
         else:
             self._unsaid.append(self._said.name_of("format"))
 
@@ -581,10 +614,32 @@ def _marked(written: Json, mark: Any) -> Json:
     return written
 
 
+def closed(schema: Any, depth: int = 0) -> Any:
+    """A schema in which every object that says nothing of further fields allows none, as Messages wants it:
+    what fits it fits `schema` too. Deeper than `DEPTH_MAX` it stays as it is."""
+    if depth > DEPTH_MAX:
+        return schema
+    if isinstance(schema, list):
+        return [closed(one, depth + 1) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    inner = {
+        name: {key: closed(one, depth + 2) for key, one in value.items()}
+        if name in _SCHEMA_TABLES and isinstance(value, dict)
+        else closed(value, depth + 1)
+        if name in _SCHEMAS
+        else value
+        for name, value in schema.items()
+    }
+    if inner.get("type") == "object":
+        inner.setdefault("additionalProperties", False)
+    return inner
+
+
 def valid_id(call_id: str) -> str:
     """An id of a call as Messages takes it: itself where it can be, else one that no other id comes to, and
     the same each time."""
-    if not _NO_ID.search(call_id):
+    if len(call_id) <= ID_CHARS_MAX and not _NO_ID.search(call_id):
         return call_id
     digest = blake2b(call_id.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
     return f"{_NO_ID.sub('_', call_id)[:40]}_{digest}"
