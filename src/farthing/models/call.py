@@ -425,7 +425,8 @@ class Caller:
                         str(error), said=error.said, words=error.words, again=True
                     ) from error
         else:
-            result.reply = provider.whole(exchange.headers, await exchange.read(limits.answer_bytes_max))
+            whole = await exchange.read(limits.answer_bytes_max)
+            result.reply = provider.whole(exchange.headers, whole, prompt)
             attempt.ttft_ms = (self._clock() - began_s) * 1000
 
     @staticmethod
@@ -558,7 +559,7 @@ async def _open(
     stream = Stream(
         exchange,
         within,
-        provider.decoder(event_bytes_max),
+        provider.decoder(event_bytes_max, call.prompt),
         choices=choices_said(call.prompt.body),
         keep_bytes_max=call.keep_bytes_max,
         output_chunks_max=_output_chunks_max(call),

@@ -10,25 +10,33 @@ from time import time
 
 import msgspec
 
-from farthing.config import AnthropicProviderConfig
+from farthing.config import AnthropicProviderConfig, ProviderConfig
 from farthing.dialects.chat import answer as chat_answer
 from farthing.dialects.chat import request as chat_request
 from farthing.dialects.chat.reply import ReplyReader, WholeReply
 from farthing.dialects.chat.usage import UsageForm
-from farthing.dialects.messages import request
+from farthing.dialects.events import BadAnswer, ProviderSaid
+from farthing.dialects.messages import answer, request
+from farthing.dialects.messages.errors import read_error
+from farthing.errors import ProviderError, ProviderUnavailable
+from farthing.models.providers import failures
+from farthing.models.providers.anthropic.decoder import MessagesDecoder
 from farthing.models.providers.http import JSON, HttpProvider
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
-from farthing.protocols import Capabilities
+from farthing.protocols import BatchApi, Capabilities, Transport
 from farthing.types import Operation, Prompt, Target, replace
 
+VERSION = "anthropic-version"
 MESSAGES = "/v1/messages"
 COUNT = "/v1/messages/count_tokens"
 MODELS = "/v1/models?limit=1000"  # the most that one page has
 USAGE = UsageForm(reasoning="inside")
 """Of the chat completions that are written here."""
-NOT_COUNTED = ("max_tokens", "stream", "temperature", "top_p", "top_k", "stop_sequences", "metadata")
-"""Fields of a request that its counting does not take."""
+COUNTED = frozenset(
+    {"model", "messages", "system", "tools", "tool_choice", "thinking", "output_config", "cache_control"}
+)
+"""Fields of a request that its counting takes."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -57,7 +65,9 @@ class AnthropicProvider(HttpProvider):
         Raises:
             ValueError: a header has characters that HTTP does not allow.
         """
-        key_lines = [f"anthropic-version: {config.version}"]
+        key_lines = []
+        if VERSION not in map(str.lower, config.headers):
+            key_lines.append(f"{VERSION}: {config.version}")
         if config.api_key is not None and config.auth == "x-api-key":
             key_lines.append(f"x-api-key: {config.api_key.value}")
         elif config.api_key is not None and config.auth == "bearer":
@@ -93,7 +103,7 @@ class AnthropicProvider(HttpProvider):
         if last is not None and last[0] is prompt and last[1] == target.model:
             return last[2]
         said = chat_request.read(prompt.body)
-        if prompt.output_tokens_max is not None and prompt.capped_by is not None:
+        if prompt.capped_by is not None:
             said = replace(said, output_tokens_max=prompt.output_tokens_max)
         written = request.translate(
             said, model=target.model, output_tokens_max=target.output_tokens_max, stream=prompt.stream
@@ -101,14 +111,49 @@ class AnthropicProvider(HttpProvider):
         self._last = (prompt, target.model, written)
         return written
 
-    def whole(self, headers: Mapping[bytes, bytes], body: bytes) -> WholeReply:
+    def whole(self, headers: Mapping[bytes, bytes], body: bytes, prompt: Prompt | None = None) -> WholeReply:
         """Map a complete reply of status 200 to a chat completion.
 
         Raises:
             ProviderError: it is not an answer.
         """
-        message = self._message(body)
-        reply = self._replies.read(chat_answer.write(message, created=int(time())))
+        try:
+            message = answer.read(body)
+        except ProviderSaid as error:
+            raise self.in_answer(error.payload) from None
+        except BadAnswer as error:
+            raise ProviderUnavailable(f"the reply is no answer: {error}") from None
+        told = chat_answer.write(
+            message, request_id=message.id, created=int(time()), legacy_functions=_legacy(prompt)
+        )
+        reply = self._replies.read(told)
         if message.usage is not None:
             reply.usage = message.usage
         return reply
+
+    def decoder(self, event_bytes_max: int, prompt: Prompt | None = None) -> MessagesDecoder:
+        return MessagesDecoder(event_bytes_max, created=int(time()), legacy_functions=_legacy(prompt))
+
+    def in_answer(self, payload: bytes) -> ProviderError:
+        return failures.in_answer(self.name, payload, self.redact, read_error(payload).status)
+
+    def list_head(self) -> bytes:
+        return self.head("GET", MODELS)
+
+    def count_call(self, prompt: Prompt, target: Target, request_id: str) -> tuple[bytes, bytes] | None:
+        body = {name: value for name, value in self._written(prompt, target).body.items() if name in COUNTED}
+        return self.head("POST", COUNT, JSON), _encode(body)
+
+    def counted(self, body: bytes) -> int:
+        try:
+            return _decode_counted(body).input_tokens
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise ProviderUnavailable(f"{self.name} told no count of tokens: {error}") from None
+
+    def batch_api(self, transport: Transport, limits: ProviderConfig) -> BatchApi | None:
+        """None: its batches are not used."""
+
+
+def _legacy(prompt: Prompt | None) -> bool:
+    """Whether the client told its tools as `functions`, so that it expects a call as `function_call`."""
+    return prompt is not None and "functions" in prompt.body and not prompt.body.get("tools")
