@@ -451,7 +451,19 @@ class AnthropicProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_fie
     auth: Literal["x-api-key", "bearer", "none"] = "x-api-key"
     version: str = "2023-06-01"
     """What `anthropic-version` says."""
-    drop: tuple[str, ...] = ("seed", "store", "metadata", "prediction", "prompt_cache_key", "verbosity")
+    drop: tuple[str, ...] = (
+        "seed",
+        "store",
+        "metadata",
+        "prediction",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+        "verbosity",
+        "temperature",
+        "top_p",
+        "top_k",
+    )
+    """As of any provider. Models since Claude 4.7 take no sampling parameters; older ones are told them."""
 
 
 AnyProviderConfig = OpenAIProviderConfig | AnthropicProviderConfig
