@@ -54,7 +54,8 @@ def test_the_version_is_sent_once_and_is_the_configurations() -> None:
     [("x-api-key", f"x-api-key: {KEY}"), ("bearer", f"authorization: Bearer {KEY}"), ("none", "")],
 )
 def test_the_key_goes_where_it_is_to_go(auth: str, line: str) -> None:
-    head, _ = encoded(made(auth=auth, **({"api_key": None} if auth == "none" else {})), prompt())
+    settings: dict[str, Any] = {"auth": auth, **({"api_key": None} if auth == "none" else {})}
+    head, _ = encoded(made(**settings), prompt())
     assert (line in head.decode().split("\r\n")) if line else (KEY.encode() not in head)
 
 
