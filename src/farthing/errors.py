@@ -270,6 +270,22 @@ class ProviderRejected(ProviderError):
     code = "provider_rejected"
 
 
+class CannotSay(ProviderRejected):
+    """The provider's interface has no word for something the client asked for; nothing was sent."""
+
+    code = "cannot_say"
+
+    def __init__(self, target: str, names: Sequence[str]) -> None:
+        named = " and ".join(f"`{name}`" for name in names)
+        words = (
+            f"{target} cannot be asked for {named}: leave it out, name a model of another provider, or let "
+            "the gateway leave it out (`drop` in the provider's table)"
+        )
+        param = names[0]
+        said = {"message": words, "type": "invalid_request_error", "param": param, "code": self.code}
+        super().__init__(f"{target} has no word for {named}", upstream_status=400, said=said, words=words)
+
+
 class KeyRejected(ProviderRejected):
     """The provider refused our own key: nothing that the client could change."""
 

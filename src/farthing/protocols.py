@@ -608,15 +608,15 @@ class Provider(Protocol):  # models/providers: openai | anthropic
         """The head (request line and headers, without content-length and the blank line) and the body of one
         call of `target`. `passed` are headers of the client, of which those go up that it is to get."""
 
-    def whole(self, headers: Mapping[bytes, bytes], body: bytes) -> Reply:
-        """Map a complete reply of status 200.
+    def whole(self, headers: Mapping[bytes, bytes], body: bytes, prompt: Prompt | None = None) -> Reply:
+        """Map a complete reply of status 200 to `prompt`; None: to one in the usual form.
 
         Raises:
             ProviderError: it is not an answer.
         """
 
-    def decoder(self, event_bytes_max: int) -> StreamDecoder:
-        """What reads one streamed reply, none of whose events is longer than `event_bytes_max`."""
+    def decoder(self, event_bytes_max: int, prompt: Prompt | None = None) -> StreamDecoder:
+        """What reads one streamed reply to `prompt`. No event is longer than `event_bytes_max`."""
 
     def failure(self, status: int, headers: Mapping[bytes, bytes], body: bytes) -> ProviderError:
         """What a reply of another status than success means."""

@@ -551,6 +551,8 @@ class Attempt(Struct, kw_only=True, array_like=True):
     """Where the provider's word was booked: what our prices make of the same usage."""
     unpriced: str = ""
     """What has no price, where that makes the cost unknown: `cache_write_1h`, `tier flex`, `web_search`."""
+    left_out: str = ""
+    """Fields of the request that its provider has no word for and may leave out, as `seed, store`."""
 
 
 class Receipt(Struct, kw_only=True, array_like=True):

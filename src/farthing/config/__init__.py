@@ -29,6 +29,7 @@ from farthing.config.settings.cascade import (
     PlainCheckConfig,
 )
 from farthing.config.settings.gateway import (
+    ANTHROPIC_URL,
     DEFAULT_RULES,
     PORT,
     AdminConfig,
@@ -87,6 +88,7 @@ from farthing.config.variables import making, old_names, unread
 from farthing.config.versions import answers_version, policy_version
 
 __all__ = [
+    "ANTHROPIC_URL",
     "AUTO",
     "CONFIG_BYTES_MAX",
     "DEFAULT_NAME",

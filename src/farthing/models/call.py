@@ -20,8 +20,10 @@ from msgspec import Struct
 from farthing.config import CallConfig, ProviderConfig
 from farthing.dialects.chat.usage import as_stated
 from farthing.errors import (
+    CannotSay,
     ContractExceeded,
     DeadlineExceeded,
+    FarthingError,
     KeyRejected,
     NoProviderLeft,
     ProviderError,
@@ -156,6 +158,10 @@ class Caller:
         found = self._providers.get(provider)
         return None if found is None else found.batch_api(self._transport, self._limits[provider])
 
+    def gives_logprobs(self, target: Target) -> bool:
+        """Whether its provider's interface has log-probabilities at all."""
+        return self._providers[target.provider].capabilities.logprobs
+
     @property
     def has_batch(self) -> bool:
         """Whether any provider is configured to have a batch interface."""
@@ -185,6 +191,10 @@ class Caller:
                     if place:
                         self._tell_of_fallback(targets[0], target, failed, refused)
                     return result
+                except CannotSay as error:
+                    forget_frames(error)
+                    failed.append(Failed(target, error))
+                    break
                 except ProviderError as error:
                     forget_frames(error)
                     failed.append(Failed(target, error))
@@ -277,6 +287,8 @@ class Caller:
     ) -> CallResult:
         hold, receipt = call.hold, call.receipt
         prompt = call.prompt
+        unsaid = self._providers[target.provider].unsaid(prompt, target, call.request.operation)
+        left_out = self._left_out(target, unsaid) if unsaid else ""
         left_nusd = hold.left_nusd
         worst_case: int | None = None
         if left_nusd is not None:
@@ -285,6 +297,7 @@ class Caller:
         self._ledger.intend(receipt, target.name)
         began_s = self._clock()
         attempt = Attempt(target=target.name, tier=tier, started_ms=(began_s - receipt.started_s) * 1000)
+        attempt.left_out = left_out
         receipt.attempts.append(attempt)
         receipt.calls += 1
         if not again:
@@ -293,26 +306,9 @@ class Caller:
         result = CallResult(target, attempt, health, prompt.capped_by)
         result.held_nusd = worst_case
         try:
-            await self._send(result, call, prompt, others)
+            await self._sent(result, call, prompt, others)
         except ProviderError as error:
-            error.target = target.name
-            self._unsay(error, attempt, self._providers[target.provider].redact)
-            attempt.error = error.code
-            if attempt.status is None:  # else it failed after its head had come
-                attempt.status = error.upstream_status
-            self._failed_cost(result, prompt, error)
-            hold.release(worst_case, attempt.cost_nusd)
-            left_s = hold.left_s
-            if left_s is not None and left_s <= 0:
-                health.abandoned(probe)  # how patient an endpoint is says nothing about the target's health
-                self._note_silence(call, health, began_s)
-                given_s = call.request.endpoint.terms.deadline_s
-                given = "" if given_s is None else f" = {given_s:g}"
-                raise DeadlineExceeded(
-                    f"the endpoint's deadline_s{given} passed before the answer began"
-                ) from error
-            health.failed(error, probe, _number_of(call.request))
-            self._tell_of_key(target, error)
+            self._note_failure(error, call, result, prompt, began_s, probe)
             raise
         except BaseException as error:  # the client left, or a bug: nothing was learnt about the target
             health.abandoned(probe)
@@ -326,6 +322,67 @@ class Caller:
         else:
             health.succeeded(probe)
         return result
+
+    def _note_failure(
+        self,
+        error: ProviderError,
+        call: CallRequest,
+        result: CallResult,
+        prompt: Prompt,
+        began_s: float,
+        probe: int,
+    ) -> None:
+        """Write down an attempt that failed, give back what it held, and tell the health of its target.
+
+        Raises:
+            DeadlineExceeded: the endpoint's time was up, which says nothing about the target.
+        """
+        attempt, target, health, hold = result.attempt, result.target, result.health, call.hold
+        error.target = target.name
+        self._unsay(error, attempt, self._providers[target.provider].redact)
+        attempt.error = error.code
+        if attempt.status is None:  # else it failed after its head had come
+            attempt.status = error.upstream_status
+        self._failed_cost(result, prompt, error)
+        hold.release(result.held_nusd, attempt.cost_nusd)
+        left_s = hold.left_s
+        if left_s is not None and left_s <= 0:
+            health.abandoned(probe)  # how patient an endpoint is says nothing about the target's health
+            self._note_silence(call, health, began_s)
+            given_s = call.request.endpoint.terms.deadline_s
+            given = "" if given_s is None else f" = {given_s:g}"
+            raise DeadlineExceeded(
+                f"the endpoint's deadline_s{given} passed before the answer began"
+            ) from error
+        health.failed(error, probe, _number_of(call.request))
+        self._tell_of_key(target, error)
+
+    def _left_out(self, target: Target, unsaid: Sequence[str]) -> str:
+        """What of the request its provider has no word for and may leave out.
+
+        Raises:
+            CannotSay: there is something that it may not leave out.
+        """
+        may_drop = self._limits[target.provider].drop
+        missing = [name for name in unsaid if name not in may_drop]
+        if missing:
+            raise CannotSay(target.name, missing)
+        return ", ".join(unsaid)
+
+    async def _sent(self, result: CallResult, call: CallRequest, prompt: Prompt, others: bool) -> None:
+        """As `_send`. A provider's code that fails is a provider that failed: another target may answer.
+
+        Raises:
+            ProviderError: it did not answer. FarthingError: as `_send`.
+        """
+        try:
+            await self._send(result, call, prompt, others)
+        except FarthingError:
+            raise
+        except Exception as error:
+            log.exception("%s: the code of its provider failed", result.target.name)
+            what = f"the code of the provider failed: {type(error).__name__}"
+            raise ProviderUnavailable(what) from error
 
     async def _send(self, result: CallResult, call: CallRequest, prompt: Prompt, others: bool) -> None:
         target = result.target
@@ -368,7 +425,8 @@ class Caller:
                         str(error), said=error.said, words=error.words, again=True
                     ) from error
         else:
-            result.reply = provider.whole(exchange.headers, await exchange.read(limits.answer_bytes_max))
+            whole = await exchange.read(limits.answer_bytes_max)
+            result.reply = provider.whole(exchange.headers, whole, prompt)
             attempt.ttft_ms = (self._clock() - began_s) * 1000
 
     @staticmethod
@@ -501,7 +559,7 @@ async def _open(
     stream = Stream(
         exchange,
         within,
-        provider.decoder(event_bytes_max),
+        provider.decoder(event_bytes_max, call.prompt),
         choices=choices_said(call.prompt.body),
         keep_bytes_max=call.keep_bytes_max,
         output_chunks_max=_output_chunks_max(call),

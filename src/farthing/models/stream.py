@@ -9,6 +9,7 @@ An answer is complete at `[DONE]`, or when its choices have said why they ended 
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 
@@ -27,6 +28,8 @@ from farthing.protocols import Exchange, Sink, StreamDecoder
 from farthing.runtime.loop_batch import Waiter
 from farthing.text.lenient_json import BOM
 from farthing.types import Json, Usage
+
+log = logging.getLogger("farthing.call")
 
 AFTER_FINISH_S = 5.0
 """A complete answer waits no longer for its usage and `[DONE]`: some servers leave the connection open."""
@@ -264,6 +267,9 @@ class Stream(Waiter):
         except RecursionError as error:
             self._finish(self._bad(error))
             return
+        except Exception as error:  # noqa: BLE001  # told to whoever waits for the stream
+            self._finish(self._failed(error))
+            return
         self._take(block)
 
     def _refused(self, error: BadStream) -> None:
@@ -385,6 +391,9 @@ class Stream(Waiter):
                 self._finish(self._bad(error))
                 return
             block = error.before
+        except Exception as error:  # noqa: BLE001  # told to whoever waits for the stream
+            self._finish(self._failed(error))
+            return
         reader.done = reader.ended(self._choices)
         self._take(block)
         if not self._finished:
@@ -395,6 +404,11 @@ class Stream(Waiter):
             return self._broken(str(error))
         said = self._in_answer(error.payload)
         return self._broken(str(error), said) if self._begun else said
+
+    def _failed(self, error: Exception) -> FarthingError:
+        """The code that reads this provider's streams failed."""
+        log.error("the code that reads a provider's stream failed", exc_info=error)
+        return self._broken(f"the code that reads it failed: {type(error).__name__}")
 
     def _broken(self, why: str, error: ProviderError | None = None) -> StreamBroken:
         message = f"the provider's stream broke after {self.reader.chunks} chunks: {why}"

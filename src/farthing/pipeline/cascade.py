@@ -174,7 +174,7 @@ class Cascades:
         self, cascade: Cascade, call: CallRequest, route: Route, caller: Caller
     ) -> tuple[CallResult, bool]:
         """The first answer, and whether it has logprobs that its client did not ask for."""
-        prompt = self._with_logprobs(cascade, call, route)
+        prompt = self._with_logprobs(cascade, call, route, caller)
         if prompt is None:
             return await caller.call(call, route), False
         attempts = call.receipt.attempts
@@ -194,12 +194,16 @@ class Cascades:
             self._refused[call.request.tenant.name, target] = self._clock() + REFUSED_S
         return result, added
 
-    def _with_logprobs(self, cascade: Cascade, call: CallRequest, route: Route) -> Prompt | None:
+    def _with_logprobs(
+        self, cascade: Cascade, call: CallRequest, route: Route, caller: Caller
+    ) -> Prompt | None:
         """The prompt that asks for what the checks measure; None: the client's own does, or nothing is to be
         asked for."""
         needed, prompt = cascade.alternatives, call.prompt
         body, left = prompt.body, call.hold.left_calls
         if needed is None or "tools" in body or self._refuses(call, route.targets[0]):
+            return None
+        if not all(map(caller.gives_logprobs, route.targets)):
             return None
         if left is not None and left < 2:
             return None  # a target that refuses it could not be asked again

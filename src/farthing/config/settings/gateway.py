@@ -406,6 +406,9 @@ class ProviderConfig(Table, frozen=True):
     """Headers of clients that go up to it, besides those that always do."""
     return_headers: tuple[str, ...] = ()
     """Headers of its replies that clients get, besides those that always do."""
+    drop: tuple[str, ...] = ()
+    """Fields of the request that may be left out where its dialect has no word for them. A request that has
+    others goes to the next target, or is refused by name. What was left out stands in the receipt."""
     batch: bool = False
     """Questions that are answered ahead go up in batches, where it has them."""
     connections_max: int = 2_000
@@ -449,8 +452,6 @@ class AnthropicProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_fie
     version: str = "2023-06-01"
     """What `anthropic-version` says."""
     drop: tuple[str, ...] = ("seed", "store", "metadata", "prediction", "prompt_cache_key", "verbosity")
-    """Fields of chat completions that may be left out where Messages cannot say them; others are refused by
-    name. What was left out stands in the receipt."""
 
 
 AnyProviderConfig = OpenAIProviderConfig | AnthropicProviderConfig

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from farthing.config.settings.aliases import fault_of_name
-from farthing.config.settings.gateway import ProviderConfig
+from farthing.config.settings.gateway import ANTHROPIC_URL, AnthropicProviderConfig, ProviderConfig
 from farthing.config.settings.proxy import NO_PROXY, parse_proxy
 from farthing.config.toml import Path as Where
 from farthing.errors import ConfigError
@@ -33,6 +33,7 @@ NEVER_RETURNED = re.compile(
 
 ENDINGS = ("/chat/completions", "/completions", "/embeddings", "/models", "/responses", "/messages")
 """What calls add to a base URL, which is easily written into it."""
+_ANTHROPIC_HOST = urlsplit(ANTHROPIC_URL).hostname
 _WITHOUT_PATH = frozenset({"api.deepseek.com", "api.perplexity.ai"})
 """Hosts whose documentation gives a base URL without a path."""
 
@@ -118,6 +119,13 @@ def advice_of(name: str, provider: ProviderConfig) -> Iterator[str]:
     if ending is not None:
         base = f"{url.scheme}://{url.netloc}{path.removesuffix(ending)}"
         yield f'{key}: "{ending}" is added to it by every call; write "{base}"'
+    elif isinstance(provider, AnthropicProviderConfig):
+        return
+    elif url.hostname == _ANTHROPIC_HOST:
+        yield (
+            f"{key}: chat completions of this provider lose prompt caching and thinking; write "
+            f'kind = "anthropic" beside it, which speaks its own Messages'
+        )
     elif not path and url.hostname not in _WITHOUT_PATH:
         yield (
             f"{key}: it has no path, and most providers want /v1 in it, as their SDKs do; where calls are "

@@ -5,7 +5,14 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from farthing.config import AnyProviderConfig, Config, OpenAIProviderConfig, PriceConfig, TierConfig
+from farthing.config import (
+    AnthropicProviderConfig,
+    AnyProviderConfig,
+    Config,
+    OpenAIProviderConfig,
+    PriceConfig,
+    TierConfig,
+)
 from farthing.models.discovery.detect import Found, Hosted
 from farthing.models.discovery.listing import can_be_asked, named_for_chat
 from farthing.models.discovery.presets import Pick, Prices, Seen, by_price, cheapest, flagship
@@ -103,8 +110,10 @@ def _unpriced(name: str) -> str:
     return f"{name}: none of its models has a known price; call one by name, or set [tiers]"
 
 
-def provider_of(hosted: Hosted) -> OpenAIProviderConfig:
+def provider_of(hosted: Hosted) -> AnyProviderConfig:
     """The table of a provider whose key is in the environment."""
+    if hosted.preset.kind == "anthropic":
+        return AnthropicProviderConfig(base_url=hosted.base_url, api_key=hosted.api_key)
     return OpenAIProviderConfig(base_url=hosted.base_url, api_key=hosted.api_key, auth=hosted.preset.auth)
 
 

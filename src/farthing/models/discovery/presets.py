@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from farthing.config import ANTHROPIC_URL
 from farthing.dialects.chat.usage import UNSAID, UsageForm
 from farthing.models.discovery.listing import named_for_chat
 from farthing.models.pricing.catalogue import SNAPSHOT, price_on
@@ -31,7 +32,7 @@ INPUT_WEIGHT, OUTPUT_WEIGHT = 3, 1  # chat sends about three tokens for each it 
 
 
 class Preset(Struct, frozen=True, kw_only=True):
-    """One provider with an endpoint that speaks OpenAI's form."""
+    """One hosted provider."""
 
     name: str
     key_variables: tuple[str, ...]
@@ -41,6 +42,8 @@ class Preset(Struct, frozen=True, kw_only=True):
     url_variables: tuple[str, ...] = ()
     url_suffix: str = ""
     """What follows the address in the variable to make the OpenAI-compatible one."""
+    kind: Literal["openai", "anthropic"] = "openai"
+    """The dialect it is asked in, as the configuration names it."""
     auth: Literal["bearer", "api-key"] = "bearer"
     families: tuple[str, ...] = ()
     """Patterns of general chat models; the newest version of each is current."""
@@ -48,9 +51,6 @@ class Preset(Struct, frozen=True, kw_only=True):
     """Patterns of the best general models; the newest version among them is the flagship."""
     deployments: bool = False
     """Its models bear names of their owner's own, so that nothing is known of them before it lists them."""
-    list_auth: Literal["", "x-api-key"] = ""
-    """How its list of models takes the key; empty: as `auth`."""
-    list_headers: Mapping[str, str] = {}
     list_from: tuple[str, str] = ("", "/models")
     """What to take off the end of the address and to put there instead to ask for its models."""
     hosts: tuple[str, ...] = ()
@@ -80,12 +80,9 @@ PRESETS = (
     Preset(
         name="anthropic",
         key_variables=("ANTHROPIC_API_KEY",),
-        base_url="https://api.anthropic.com/v1/",
+        kind="anthropic",
+        base_url=ANTHROPIC_URL,
         url_variables=("ANTHROPIC_BASE_URL",),
-        url_suffix="/v1/",  # the SDK's variable stops before the version
-        list_auth="x-api-key",  # only its chat completions take a bearer token
-        list_headers={"anthropic-version": "2023-06-01"},
-        list_from=("", "/models?limit=1000"),
         families=(rf"claude-haiku-{_V}", rf"claude-sonnet-{_V}", rf"claude-opus-{_V}"),
         flagships=(rf"claude-opus-{_V}",),
         usage=_INSIDE,
@@ -247,7 +244,7 @@ class Seen:
 
 
 def base_url(preset: Preset, env: Mapping[str, str]) -> str:
-    """The OpenAI-compatible endpoint of `preset`; empty when the environment has to name it and does not.
+    """Where `preset` is asked; empty when the environment has to name it and does not.
 
     An address that already ends in the suffix keeps one: SDKs disagree whether the version belongs to it.
     """

@@ -57,12 +57,14 @@ def failure(
     return error
 
 
-def in_answer(provider: str, payload: bytes, redact: Redactor = NO_SECRETS) -> ProviderError:
+def in_answer(
+    provider: str, payload: bytes, redact: Redactor = NO_SECRETS, status: int | None = None
+) -> ProviderError:
     """What an error object means that came where an answer was to: as the body of a success, or as an event.
-    Its code is the status where it is one."""
+    Its code is the status where it is one, else `status`, which its kind stands for; None: for none."""
     said = _told(payload, redact)
     message = f"{provider} answered with an error"
-    code = _status_of(said)
+    code = _status_of(said) or status
     if code is None:
         return ProviderUnavailable(message, said=said, words=words_of(said), again=True, upstream_status=502)
     return _of_status(code, message, said, wait_s({}, payload))

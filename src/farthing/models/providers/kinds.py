@@ -4,6 +4,7 @@ from typing import assert_never
 
 from farthing.config import AnthropicProviderConfig, AnyProviderConfig, OpenAIProviderConfig
 from farthing.dialects.chat.usage import UNSAID, UsageForm
+from farthing.models.providers.anthropic.provider import VERSION, AnthropicProvider
 from farthing.models.providers.openai.provider import LIST_FROM, OpenAIProvider
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
@@ -24,13 +25,15 @@ def make(
     Raises:
         ValueError: a header has characters that HTTP does not allow.
     """
-    passage = Passage(config.pass_headers, config.return_headers, config.headers)
     match config:
         case OpenAIProviderConfig():
+            passage = Passage(config.pass_headers, config.return_headers, config.headers)
             return OpenAIProvider(
                 name, origin, config, path=path, list_from=list_from, passage=passage, usage_form=usage_form
             )
         case AnthropicProviderConfig():
-            raise ValueError(f"provider {name}: this kind is not served yet")
+            own = (*config.headers, VERSION)
+            passage = Passage(config.pass_headers, config.return_headers, own)
+            return AnthropicProvider(name, origin, config, path=path, passage=passage)
         case _:
             assert_never(config)

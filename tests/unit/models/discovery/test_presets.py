@@ -51,7 +51,7 @@ def test_the_catalogue_we_ship_has_both_tiers_for_every_preset(preset: Preset) -
         ("openai", {}, "https://api.openai.com/v1"),
         ("openai", {"OPENAI_BASE_URL": "http://proxy/v1/"}, "http://proxy/v1"),
         ("openai", {"OPENAI_BASE_URL": " "}, "https://api.openai.com/v1"),
-        ("anthropic", {"ANTHROPIC_BASE_URL": "https://proxy.example"}, "https://proxy.example/v1/"),
+        ("anthropic", {"ANTHROPIC_BASE_URL": "https://proxy.example"}, "https://proxy.example"),
         ("anthropic", {"ANTHROPIC_BASE_URL": "https://proxy.example/v1"}, "https://proxy.example/v1"),
         ("gemini", {}, "https://generativelanguage.googleapis.com/v1beta/openai/"),
         ("azure", {}, ""),

@@ -96,10 +96,10 @@ class OpenAIProvider(HttpProvider):
             head += self.passage.up(passed)
         return head, _encode(body)
 
-    def whole(self, headers: Mapping[bytes, bytes], body: bytes) -> WholeReply:
+    def whole(self, headers: Mapping[bytes, bytes], body: bytes, prompt: Prompt | None = None) -> WholeReply:
         return self._replies.read(body)
 
-    def decoder(self, event_bytes_max: int) -> EventReader:
+    def decoder(self, event_bytes_max: int, prompt: Prompt | None = None) -> EventReader:
         return EventReader(event_bytes_max, self._usage_form)
 
     def list_head(self) -> bytes:

@@ -1,0 +1,127 @@
+"""Server-sent events: bytes in, whole events out.
+
+Sans-I/O and bounded. Line ends are LF, CR or CRLF, also where a piece ends within one; a comment is skipped,
+several `data` lines are one text, a byte order mark before the first event is none of it. What comes after
+the last blank line of a body is an event too (`end`), as servers that close early mean it.
+Source: HTML Living Standard, 9.2.6.
+"""
+
+from collections.abc import Sequence
+
+from farthing.dialects.conversation import Event
+from farthing.text.lenient_json import BOM
+
+Framed = tuple[bytes, bytes]
+"""The name of an event, empty where it has none, and its data."""
+
+
+class BadAnswer(Exception):
+    """What came is not the answer that was asked for. The message says why."""
+
+    before: Sequence[Event] = ()
+    """The good events of a stream that came in the same piece before it."""
+
+
+class BadStream(BadAnswer):
+    """A stream that is no stream of events, or that ends before its answer does."""
+
+
+class ProviderSaid(BadAnswer):
+    """An error in the place of an answer; `payload` is its JSON."""
+
+    def __init__(self, payload: bytes) -> None:
+        super().__init__("the provider reported an error")
+        self.payload = payload
+
+
+class EventSplitter:
+    """Feed it what comes; it returns the events that are complete."""
+
+    __slots__ = ("_after_cr", "_begun", "_buffer", "_buffered_bytes", "_event_bytes_max")
+
+    def __init__(self, event_bytes_max: int) -> None:
+        self._event_bytes_max = event_bytes_max
+        self._buffer: list[bytes] = []
+        """What has come of an event, in pieces: joining at each piece would copy all before it."""
+        self._buffered_bytes = 0
+        self._after_cr = False
+        """The last piece ended in CR: a LF that comes first belongs to it."""
+        self._begun = False
+
+    def feed(self, data: bytes) -> list[Framed]:
+        """The events that `data` completes.
+
+        Raises:
+            BadStream: an event is too long.
+        """
+        if self._after_cr and data:
+            self._after_cr = False
+            if data[:1] == b"\n":
+                data = data[1:]
+        if b"\r" in data:
+            self._after_cr = data.endswith(b"\r")
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        if not data:
+            return []
+        buffer = self._buffer
+        if buffer:
+            if b"\n\n" not in data and not (buffer[-1][-1:] == data[:1] == b"\n"):
+                self._keep(data)
+                return []
+            data = b"".join(buffer) + data
+            buffer.clear()
+            self._buffered_bytes = 0
+        end = data.rfind(b"\n\n")
+        if end < 0:
+            self._keep(data)
+            return []
+        if end + 2 < len(data):
+            self._keep(data[end + 2 :])
+        return self._split(data[:end])
+
+    def end(self) -> list[Framed]:
+        """The body is complete: the event that has no blank line behind it.
+
+        Raises:
+            BadStream: as `feed`.
+        """
+        return self.feed(b"\n\n") if b"".join(self._buffer).strip() else []
+
+    def _keep(self, rest: bytes) -> None:
+        self._buffer.append(rest)
+        self._buffered_bytes += len(rest)
+        if self._buffered_bytes > self._event_bytes_max:
+            raise BadStream(f"an event is longer than {self._event_bytes_max} bytes")
+
+    def _split(self, block: bytes) -> list[Framed]:
+        if not self._begun:
+            self._begun = True
+            block = block.removeprefix(BOM)
+        found = []
+        for event in block.split(b"\n\n"):
+            if len(event) > self._event_bytes_max:
+                raise BadStream(f"an event is longer than {self._event_bytes_max} bytes")
+            name, newline, rest = event.partition(b"\n")
+            if name[:7] == b"event: " and rest[:6] == b"data: " and b"\n" not in rest:
+                found.append((name[7:], rest[6:]))
+            elif not newline and name[:6] == b"data: ":
+                found.append((b"", name[6:]))
+            else:
+                framed = _fields(event)
+                if framed is not None:
+                    found.append(framed)
+        return found
+
+
+def _fields(event: bytes) -> Framed | None:
+    """The name and the data of an event of any shape; None where it has no data."""
+    name = b""
+    data: list[bytes] = []
+    for line in event.split(b"\n"):
+        field, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if field == b"data":
+            data.append(value)
+        elif field == b"event":
+            name = value
+    return (name, b"\n".join(data)) if data else None

@@ -1,0 +1,96 @@
+"""What Messages says when it gives no answer: the error object of a reply or of a stream, and the headers of
+its rate limits."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from msgspec import Struct
+
+from farthing.dialects.messages.answer import text_of
+from farthing.text.lenient_json import any_json
+from farthing.types import Json
+
+STATUSES = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "api_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
+"""The status that a kind of error has, for one that comes inside a stream."""
+AGAIN = frozenset({"rate_limit_error", "api_error", "timeout_error", "overloaded_error"})
+"""Kinds that the same request may not meet a moment later."""
+REQUEST_ID = b"request-id"
+LIMITS = ("requests", "tokens", "input-tokens", "output-tokens")
+MESSAGE_CHARS_MAX = 65_536
+
+
+class MessagesError(Struct, frozen=True):
+    kind: str
+    """`overloaded_error`; empty: it was not told."""
+    message: str
+    status: int | None
+    """Of the kind; None: the kind is not known."""
+    request_id: str = ""
+    said: Json | None = None
+    """The error object as it came; None: there is none."""
+
+    @property
+    def again(self) -> bool:
+        return self.kind in AGAIN
+
+
+class Limit(Struct, frozen=True):
+    """One limit of a rate. None is what was not told."""
+
+    limit: int | None
+    remaining: int | None
+    resets_unix_s: float | None
+
+
+def read_error(body: bytes, headers: Mapping[bytes, bytes] | None = None) -> MessagesError:
+    """The error in the body of a reply, or in the data of an `error` event. Never raises; the names of
+    `headers` are in lower case."""
+    value = any_json(body)
+    fields = value if isinstance(value, dict) else {}
+    error = fields.get("error")
+    said = error if isinstance(error, dict) else None
+    kind = text_of(said, "type") if said is not None else ""
+    message = text_of(said, "message") if said is not None else error if isinstance(error, str) else ""
+    message = message or text_of(fields, "message")
+    request_id = (headers or {}).get(REQUEST_ID, b"").decode("latin-1") or text_of(fields, "request_id")
+    return MessagesError(kind, message[:MESSAGE_CHARS_MAX], STATUSES.get(kind), request_id[:200], said)
+
+
+def read_limits(headers: Mapping[bytes, bytes]) -> dict[str, Limit]:
+    """The limits that the headers of a reply tell, by what they count: `requests`, `tokens`, `input-tokens`,
+    `output-tokens`. Those it does not tell are not there."""
+    found = {}
+    for name in LIMITS:
+        start = b"anthropic-ratelimit-%b-" % name.encode()
+        limit, remaining = _count(headers.get(start + b"limit")), _count(headers.get(start + b"remaining"))
+        resets = _unix_s(headers.get(start + b"reset"))
+        if limit is not None or remaining is not None or resets is not None:
+            found[name] = Limit(limit, remaining, resets)
+    return found
+
+
+def _count(raw: bytes | None) -> int | None:
+    return int(raw) if raw is not None and raw.isdigit() and len(raw) < 19 else None
+
+
+def _unix_s(raw: bytes | None) -> float | None:
+    """RFC 3339, or seconds since 1970 as the unified limits have it."""
+    if raw is None:
+        return None
+    if raw.isdigit():
+        return float(raw) if len(raw) < 19 else None
+    try:
+        return datetime.fromisoformat(raw.decode("latin-1").strip()).timestamp()
+    except (ValueError, OverflowError):
+        return None

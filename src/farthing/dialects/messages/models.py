@@ -1,0 +1,71 @@
+"""What the models behind Messages can be asked for, by their names.
+
+Only what decides how a request is written, so that the provider does not refuse it. Of a name that tells no
+version: a Claude is taken for the newest, any other model for one of the older form.
+"""
+
+import re
+from functools import lru_cache
+from typing import Literal
+
+from msgspec import Struct
+
+_NAME = re.compile(
+    r"claude-(?:(\d)(?:[-.](\d{1,2}))?-)?[a-z]+(?:-(\d{1,2})(?![\d])(?:[-.](\d{1,2})(?!\d))?)?"
+)
+_NEWEST = (99, 0)
+
+
+class Abilities(Struct, frozen=True):
+    thinking: Literal["none", "budget", "adaptive"]
+    """How thinking is asked for: not at all, by a budget of tokens, or at the model's own measure."""
+    effort: tuple[str, ...]
+    """Values of `output_config.effort`; empty: there is no such field."""
+    formats: bool
+    """The answer can be held to a JSON schema."""
+    sampling: bool
+    """`temperature`, `top_p` and `top_k` may be other than the default."""
+    both_samplings: bool
+    """`temperature` and `top_p` may stand together."""
+    forced_choice: bool
+    """A call of a tool can be demanded."""
+    system_in_place: bool
+    """Instructions may stand among the turns, with a role of their own."""
+    output_tokens_max: int
+    """Where no catalogue knows the model's limit."""
+
+
+@lru_cache(maxsize=256)
+def abilities(model: str) -> Abilities:
+    name = model.lower()
+    found = _NAME.search(name)
+    if found is None:
+        version = _NEWEST if "claude" in name else (4, 0)
+    elif found[1] is not None:
+        version = (int(found[1]), int(found[2] or 0))
+    elif found[3] is not None:
+        version = (int(found[3]), int(found[4] or 0))
+    else:
+        version = _NEWEST
+    adaptive = version >= (4, 6)
+    efforts = (
+        ("low", "medium", "high", "xhigh", "max") if version >= (4, 7) else ("low", "medium", "high", "max")
+    )
+    return Abilities(
+        thinking="adaptive" if adaptive else "budget" if version >= (3, 7) else "none",
+        effort=efforts if adaptive else (),
+        formats=version >= (4, 5) or (version == (4, 1) and "opus" in name),
+        sampling=version < (4, 7),
+        both_samplings=version < (4, 1),
+        forced_choice=version < (5, 1),
+        system_in_place=version >= (4, 8),
+        output_tokens_max=_output_tokens_max(version),
+    )
+
+
+def _output_tokens_max(version: tuple[int, int]) -> int:
+    if version >= (4, 5):
+        return 64_000
+    if version >= (3, 7):
+        return 32_000
+    return 8_192 if version >= (3, 5) else 4_096

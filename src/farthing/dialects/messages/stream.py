@@ -1,0 +1,277 @@
+"""A streamed answer of Messages: bytes in, the events of the model out.
+
+Strict where the answer would be missing: what is no JSON, a block without what it is for, a stream that stops
+before it says why it ended. Lenient elsewhere: pings anywhere, unknown events are skipped and unknown deltas
+kept, a text that begins without its start is one, a call whose input came with its start is whole.
+Sans-I/O and bounded: no event is longer than `event_bytes_max`, and there are no more blocks than
+`BLOCKS_MAX`.
+"""
+
+from typing import Any
+
+from farthing.dialects.conversation import (
+    ENDED,
+    PING,
+    ArgumentsDelta,
+    Block,
+    BlockStarted,
+    BlockStopped,
+    CitationDelta,
+    Counted,
+    Event,
+    OpaqueDelta,
+    Reasoning,
+    ReasoningDelta,
+    SignatureDelta,
+    Started,
+    Stopped,
+    Text,
+    TextDelta,
+    ToolCall,
+)
+from farthing.dialects.events import BadAnswer, BadStream, EventSplitter, Framed, ProviderSaid
+from farthing.dialects.messages.answer import BLOCKS_MAX, STOPS, block_of, text_of, why_refused
+from farthing.dialects.messages.usage import merged, read_usage
+from farthing.text.lenient_json import NotJson, read_json
+from farthing.types import Json, Usage
+
+
+class Reader:
+    """Feed it what comes; it returns the events that are complete."""
+
+    __slots__ = (
+        "_blocks",
+        "_counts",
+        "_done",
+        "_given",
+        "_splitter",
+        "_started",
+        "_stopped",
+        "begun",
+        "usage",
+    )
+
+    def __init__(self, event_bytes_max: int) -> None:
+        self._splitter = EventSplitter(event_bytes_max)
+        self._blocks: set[int] = set()
+        """Indices of those that began."""
+        self._given: dict[int, str] = {}
+        """Arguments that came with the start of a call and no piece of which has come since."""
+        self._counts: Json = {}
+        self._started = False
+        self._stopped = False
+        self._done = False
+        self.begun = False
+        """Something of the answer has come, or why it ended: what came before may still be taken back."""
+        self.usage: Usage | None = None
+        """What was counted so far; None: nothing."""
+
+    @property
+    def done(self) -> bool:
+        """Whether the answer is complete; whatever follows is ignored."""
+        return self._done
+
+    def feed(self, data: bytes) -> list[Event]:
+        """The events of the model that `data` completes.
+
+        Raises:
+            BadStream: this is no answer. ProviderSaid: an error came in its place. `before` of either has the
+                events that came in front of it.
+        """
+        return self._read(self._splitter.feed(data))
+
+    def end(self) -> list[Event]:
+        """The body is complete.
+
+        Raises:
+            BadStream: the answer is not. ProviderSaid: as `feed`.
+        """
+        found = self._read(self._splitter.end())
+        if self._done:
+            return found
+        if not self._stopped:
+            raise _after(found, BadStream("the stream ended before its answer did"))
+        self._done = True  # it told why it ended: only the last event is missing
+        return [*found, ENDED]
+
+    def _read(self, framed: list[Framed]) -> list[Event]:
+        found: list[Event] = []
+        for name, data in framed:
+            if self._done:
+                break
+            try:
+                self._event(name, data, found)
+            except BadAnswer as error:
+                raise _after(found, error) from None
+        return found
+
+    def _event(self, name: bytes, data: bytes, found: list[Event]) -> None:
+        event = _value(name, data)
+        if event is None:
+            return
+        kind = event.get("type") or name.decode("latin-1")
+        if kind == "content_block_delta":
+            self._delta(event, found)
+        elif kind == "content_block_start":
+            self._start(event, found)
+        elif kind == "content_block_stop":
+            self._stop(_index(event), found)
+        elif kind == "message_delta":
+            self._end_of_message(event, found)
+        elif kind == "message_start":
+            self._message(event.get("message"), found)
+        elif kind == "message_stop":
+            self._message_stop(found)
+        elif kind == "ping":
+            found.append(PING)
+        elif kind == "error" or event.get("error") is not None:
+            raise ProviderSaid(data)
+
+    def _message(self, message: Any, found: list[Event]) -> None:
+        if message.__class__ is not dict:
+            raise BadStream("`message_start` has no message")
+        if self._started:
+            return
+        self._started = True
+        found.append(Started(text_of(message, "id"), text_of(message, "model")))
+        self._count(message.get("usage"), found)
+        content = message.get("content")
+        for index, block in enumerate(content[:BLOCKS_MAX] if content.__class__ is list else ()):
+            self._begin(index, block_of(block), found)
+
+    def _message_stop(self, found: list[Event]) -> None:
+        if not self._stopped:
+            raise BadStream("the answer ended without a reason")
+        self._done = True
+        found.append(ENDED)
+
+    def _count(self, usage: Any, found: list[Event]) -> None:
+        self._counts = merged(self._counts, usage)
+        counted = read_usage(self._counts)
+        if counted is not None and counted != self.usage:
+            self.usage = counted
+            found.append(Counted(counted))
+
+    def _start(self, event: Json, found: list[Event]) -> None:
+        if self._stopped:
+            raise BadStream("a block begins after the answer ended")
+        self._begin(_index(event), block_of(event.get("content_block")), found)
+
+    def _begin(self, index: int, block: Block, found: list[Event]) -> None:
+        """Begin a block. What a call or a text is said to begin with comes as its first piece."""
+        if index in self._blocks:
+            raise BadStream(f"block {index} begins twice")
+        if len(self._blocks) >= BLOCKS_MAX:
+            raise BadStream(f"more than {BLOCKS_MAX} blocks")
+        self._blocks.add(index)
+        self.begun = True
+        if isinstance(block, ToolCall):
+            if block.arguments not in ("", "{}"):
+                self._given[index] = block.arguments
+            found.append(BlockStarted(index, ToolCall(block.id, block.name, "")))
+        elif isinstance(block, Text):
+            found.append(BlockStarted(index, Text("")))
+            if block.text:
+                found.append(TextDelta(index, block.text))
+            found += [CitationDelta(index, citation) for citation in block.citations]
+        elif isinstance(block, Reasoning) and not block.redacted:
+            found.append(BlockStarted(index, Reasoning("")))
+            if block.text:
+                found.append(ReasoningDelta(index, block.text))
+            if block.signature:
+                found.append(SignatureDelta(index, block.signature))
+        else:
+            found.append(BlockStarted(index, block))
+
+    def _delta(self, event: Json, found: list[Event]) -> None:
+        index = _index(event)
+        delta = event.get("delta")
+        if delta.__class__ is not dict:
+            raise BadStream("a delta is not an object")
+        if self._stopped:
+            raise BadStream("a piece of a block comes after the answer ended")
+        kind = delta.get("type")
+        if index not in self._blocks:
+            if kind != "text_delta" and kind != "thinking_delta":
+                raise BadStream(f"a piece of block {index}, which has not begun")
+            self._begin(index, Text("") if kind == "text_delta" else Reasoning(""), found)
+        if kind == "text_delta":
+            found.append(TextDelta(index, _piece(delta, "text")))
+        elif kind == "input_json_delta":
+            piece = _piece(delta, "partial_json")
+            if piece:
+                self._given.pop(index, None)
+                found.append(ArgumentsDelta(index, piece))
+        elif kind == "thinking_delta":
+            found.append(ReasoningDelta(index, _piece(delta, "thinking")))
+        elif kind == "signature_delta":
+            found.append(SignatureDelta(index, _piece(delta, "signature")))
+        elif kind == "citations_delta" and delta.get("citation").__class__ is dict:
+            found.append(CitationDelta(index, delta["citation"]))
+        else:
+            found.append(OpaqueDelta(index, "messages", delta))
+
+    def _stop(self, index: int, found: list[Event]) -> None:
+        if index not in self._blocks:
+            return
+        given = self._given.pop(index, None)
+        if given is not None:
+            found.append(ArgumentsDelta(index, given))
+        found.append(BlockStopped(index))
+
+    def _end_of_message(self, event: Json, found: list[Event]) -> None:
+        self._count(event.get("usage"), found)
+        delta: Any = event.get("delta")
+        if delta.__class__ is not dict:
+            return
+        said = text_of(delta, "stop_reason")
+        if not said or self._stopped:
+            return
+        for index, given in self._given.items():
+            found.append(ArgumentsDelta(index, given))
+        self._given.clear()
+        self._stopped = self.begun = True
+        sequence = delta.get("stop_sequence")
+        sequence = sequence if isinstance(sequence, str) else None
+        why = why_refused(delta.get("stop_details"))
+        found.append(Stopped(STOPS.get(said, "unknown"), said, sequence, why))
+
+
+def _value(name: bytes, data: bytes) -> Json | None:
+    """The object that an event holds; None where it only keeps the connection open.
+
+    Raises:
+        BadStream: it holds none. ProviderSaid: it is an error, in whatever form.
+    """
+    try:
+        event = read_json(data)
+    except NotJson as error:
+        if name == b"error":
+            raise ProviderSaid(data) from None
+        if name == b"ping" or data == b"[DONE]":
+            return None
+        raise BadStream(f"an event is not JSON: {error}") from None
+    if event.__class__ is dict:
+        return event
+    if event is None or name == b"ping":
+        return None
+    raise BadStream("an event is not an object")
+
+
+def _after(found: list[Event], error: BadAnswer) -> BadAnswer:
+    error.before = found
+    return error
+
+
+def _index(event: Json) -> int:
+    index = event.get("index")
+    if index.__class__ is not int or index < 0:
+        raise BadStream("an event of a block does not number it")
+    return int(index)
+
+
+def _piece(delta: Json, name: str) -> str:
+    value = delta.get(name)
+    if value.__class__ is not str:
+        raise BadStream(f"a piece of a block has no `{name}`")
+    return str(value)

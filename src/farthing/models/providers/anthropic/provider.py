@@ -1,0 +1,159 @@
+"""Anthropic's Messages as an upstream, for clients of chat completions. Bytes in, bytes out; no I/O.
+
+The request is read into the model of a conversation and written as Messages; answers and events come back the
+same way (`dialects`). What Messages has no word for is named before the call (`unsaid`). Going through their
+endpoint for OpenAI's dialect instead loses prompt caching, thinking with signatures and several fields.
+"""
+
+from collections.abc import Mapping
+from time import time
+
+import msgspec
+
+from farthing.config import AnthropicProviderConfig, ProviderConfig
+from farthing.dialects.chat import answer as chat_answer
+from farthing.dialects.chat import request as chat_request
+from farthing.dialects.chat.reply import ReplyReader, WholeReply
+from farthing.dialects.chat.usage import UsageForm
+from farthing.dialects.events import BadAnswer, ProviderSaid
+from farthing.dialects.messages import answer, request
+from farthing.dialects.messages.errors import read_error
+from farthing.errors import ProviderError, ProviderUnavailable
+from farthing.models.providers import failures
+from farthing.models.providers.anthropic.decoder import MessagesDecoder
+from farthing.models.providers.http import JSON, HttpProvider
+from farthing.models.transport.origin import HttpOrigin
+from farthing.models.transport.passage import Passage
+from farthing.protocols import BatchApi, Capabilities, Transport
+from farthing.types import Operation, Prompt, Target, replace
+
+VERSION = "anthropic-version"
+MESSAGES = "/v1/messages"
+COUNT = "/v1/messages/count_tokens"
+MODELS = "/v1/models?limit=1000"  # the most that one page has
+USAGE = UsageForm(reasoning="inside")
+"""Of the chat completions that are written here."""
+COUNTED = frozenset(
+    {"model", "messages", "system", "tools", "tool_choice", "thinking", "output_config", "cache_control"}
+)
+"""Fields of a request that its counting takes."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+class _Counted(msgspec.Struct):
+    input_tokens: int
+
+
+_decode_counted = msgspec.json.Decoder(_Counted).decode
+
+
+class AnthropicProvider(HttpProvider):
+    """One configured provider. See `protocols.Provider`."""
+
+    def __init__(
+        self,
+        name: str,
+        origin: HttpOrigin,
+        config: AnthropicProviderConfig,
+        *,
+        path: str,
+        passage: Passage | None = None,
+    ) -> None:
+        """`path` is that of its `base_url`, with `/v1` at its end or without.
+
+        Raises:
+            ValueError: a header has characters that HTTP does not allow.
+        """
+        key_lines = []
+        if VERSION not in map(str.lower, config.headers):
+            key_lines.append(f"{VERSION}: {config.version}")
+        if config.api_key is not None and config.auth == "x-api-key":
+            key_lines.append(f"x-api-key: {config.api_key.value}")
+        elif config.api_key is not None and config.auth == "bearer":
+            key_lines.append(f"authorization: Bearer {config.api_key.value}")
+        super().__init__(
+            name, origin, config, path=path.removesuffix("/v1"), key_lines=key_lines, passage=passage
+        )
+        self.capabilities = Capabilities(operations=frozenset({"chat"}), counts_tokens=True)
+        self._head = self.head("POST", MESSAGES, JSON)
+        self._replies = ReplyReader(USAGE, self.in_answer)
+        self._last: tuple[Prompt, str, request.Written] | None = None
+        """What was written last: it is asked for what it cannot say just before it is encoded."""
+
+    def unsaid(self, prompt: Prompt, target: Target, operation: Operation) -> tuple[str, ...]:
+        if operation != "chat":
+            return (operation,)
+        return self._written(prompt, target).unsaid
+
+    def encode(
+        self,
+        prompt: Prompt,
+        target: Target,
+        operation: Operation,
+        request_id: str,
+        passed: tuple[tuple[str, str], ...] = (),
+    ) -> tuple[bytes, bytes]:
+        body = self._written(prompt, target).body
+        head = self._head + self.passage.up(passed) if passed else self._head
+        return head, _encode(body)
+
+    def _written(self, prompt: Prompt, target: Target) -> request.Written:
+        last = self._last
+        if last is not None and last[0] is prompt and last[1] == target.model:
+            return last[2]
+        said = chat_request.read(prompt.body)
+        if prompt.capped_by is not None:
+            said = replace(said, output_tokens_max=prompt.output_tokens_max)
+        written = request.translate(
+            said, model=target.model, output_tokens_max=target.output_tokens_max, stream=prompt.stream
+        )
+        self._last = (prompt, target.model, written)
+        return written
+
+    def whole(self, headers: Mapping[bytes, bytes], body: bytes, prompt: Prompt | None = None) -> WholeReply:
+        """Map a complete reply of status 200 to a chat completion.
+
+        Raises:
+            ProviderError: it is not an answer.
+        """
+        try:
+            message = answer.read(body)
+        except ProviderSaid as error:
+            raise self.in_answer(error.payload) from None
+        except BadAnswer as error:
+            raise ProviderUnavailable(f"the reply is no answer: {error}") from None
+        told = chat_answer.write(
+            message, request_id=message.id, created=int(time()), legacy_functions=_legacy(prompt)
+        )
+        reply = self._replies.read(told)
+        if message.usage is not None:
+            reply.usage = message.usage
+        return reply
+
+    def decoder(self, event_bytes_max: int, prompt: Prompt | None = None) -> MessagesDecoder:
+        return MessagesDecoder(event_bytes_max, created=int(time()), legacy_functions=_legacy(prompt))
+
+    def in_answer(self, payload: bytes) -> ProviderError:
+        return failures.in_answer(self.name, payload, self.redact, read_error(payload).status)
+
+    def list_head(self) -> bytes:
+        return self.head("GET", MODELS)
+
+    def count_call(self, prompt: Prompt, target: Target, request_id: str) -> tuple[bytes, bytes] | None:
+        body = {name: value for name, value in self._written(prompt, target).body.items() if name in COUNTED}
+        return self.head("POST", COUNT, JSON), _encode(body)
+
+    def counted(self, body: bytes) -> int:
+        try:
+            return _decode_counted(body).input_tokens
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise ProviderUnavailable(f"{self.name} told no count of tokens: {error}") from None
+
+    def batch_api(self, transport: Transport, limits: ProviderConfig) -> BatchApi | None:
+        """None: its batches are not used."""
+
+
+def _legacy(prompt: Prompt | None) -> bool:
+    """Whether the client told its tools as `functions`, so that it expects a call as `function_call`."""
+    return prompt is not None and "functions" in prompt.body and not prompt.body.get("tools")
