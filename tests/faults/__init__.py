@@ -29,7 +29,7 @@ are there are merged in this order, later words win, and `good` forgets every fa
       bad=HOW                U7   json, sse, utf8, type (`[]`): second event or whole body; html, empty: all
       eol=HOW  split=BYTES   U7   lf, crlf, cr, mixed (by event); bytes for each TCP write of the body
       comments  bigline=BYTES     U7   comment, event, id and retry lines; one token of so many bytes
-      status=CODE            U10  an error object; body=openai, text, html, empty, broken; code=CODE
+      status=CODE            U10  an error object; body=json, text, html, empty, broken; code=CODE
       retry-after=TEXT  retry-after-ms=TEXT  retry-date=S      U8   as it stands; HTTP date S from now
       error=K                after K events `data: {"error": ...}`, then a clean end without [DONE];
                                   whole: a 200 with an error object

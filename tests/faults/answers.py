@@ -3,18 +3,19 @@
 import base64
 import dataclasses
 import hashlib
-import itertools
 import json
 import math
-import re
 import struct
 import time
 from collections.abc import Iterator
 from typing import Any, Final
 
+from tests.faults.connection import Incoming
+from tests.faults.said import Event, Json, Refusal, example_of, pieces_of, planned
 from tests.faults.script import Plan
+from tests.faults.truth import Call
 
-Json = dict[str, Any]
+ROUTES: Final = {"/chat/completions": "POST", "/embeddings": "POST", "/models": "GET"}
 FINGERPRINT: Final = "fp_fault_provider"
 KNOWN: Final = frozenset(
     """
@@ -43,8 +44,8 @@ class Answer:
     model: str
     choices: list[list[str]]
     reasoning: list[str]
-    tool: Json | None
-    """`{"id", "name", "arguments"}` when the answer is a tool call."""
+    tools: list[Json]
+    """`{"id", "name", "arguments"}` of each call, where the answer is calls of tools."""
     finish: str
     usage: Json
     logprobs: bool
@@ -52,11 +53,6 @@ class Answer:
     """Of every token; the likeliest other one is half as likely."""
     alternatives: int
     unknown: Json
-
-
-def pieces_of(text: str) -> list[str]:
-    """Cut `text` into this provider's tokens: words with the space before them."""
-    return re.findall(r"\s*\S+", text) or ([text] if text else [])
 
 
 def text_of(content: Any) -> str:
@@ -69,22 +65,20 @@ def compose(body: Json, plan: Plan, call_id: str) -> Answer:
     """Decide what to say to a chat request. The same body and plan always give the same text."""
     messages = [m for m in body.get("messages") or [] if isinstance(m, dict)]
     asked = next((text_of(m.get("content")) for m in reversed(messages) if m.get("role") == "user"), "")
-    tool = _tool_call(body, asked, call_id)
-    pieces = [] if tool else pieces_of(_text(body, plan, asked))
-    if plan.n is not None and not tool:
-        pieces = list(itertools.islice(itertools.cycle(pieces or [" word"]), plan.n))
+    tools = _tool_calls(body, plan, asked, call_id)
+    pieces = [] if tools else planned(plan, _text(body, plan, asked))
     limit = body.get("max_completion_tokens") or body.get("max_tokens")
-    finish = "tool_calls" if tool else "stop"
+    finish = "tool_calls" if tools else "stop"
     if isinstance(limit, int | float) and 0 < limit < len(pieces):  # -1 and 0: no limit, as llama.cpp has it
         pieces, finish = pieces[: int(limit)], "length"
     count = body.get("n") if isinstance(body.get("n"), int) else 1
     choices = [
-        [*pieces, *([f" #{index}"] if index and not tool else [])]
+        [*pieces, *([f" #{index}"] if index and not tools else [])]
         for index in range(min(max(count or 1, 1), 128))
     ]
     reasoning = pieces_of(plan.reasoning)
     completion = sum(map(len, choices)) + len(reasoning)
-    completion += len(choices) * len(pieces_of(tool["arguments"])) if tool else 0
+    completion += len(choices) * sum(len(pieces_of(tool["arguments"])) for tool in tools)
     prompt = plan.prompt_tokens
     if prompt is None:
         prompt = sum(len(pieces_of(text_of(m.get("content")))) for m in messages)
@@ -93,7 +87,7 @@ def compose(body: Json, plan: Plan, call_id: str) -> Answer:
         model=str(body.get("model")),
         choices=choices,
         reasoning=reasoning,
-        tool=tool,
+        tools=tools,
         finish=plan.finish or finish,
         usage=_usage(prompt, completion, plan.cached, len(reasoning)),
         logprobs=body.get("logprobs") is True,
@@ -130,11 +124,13 @@ def _text(body: Json, plan: Plan, asked: str) -> str:
     return json.dumps({"echo": asked}, ensure_ascii=False) if kind == "json_object" else f"echo: {asked}"
 
 
-def _tool_call(body: Json, asked: str, call_id: str) -> Json | None:
-    """The first tool that is demanded by `tool_choice` or named in the user's text (or any, for "tool")."""
+def _tool_calls(body: Json, plan: Plan, asked: str, call_id: str) -> list[Json]:
+    """So many calls as the plan says of the first tool that is demanded by `tool_choice` or named in the
+    user's text (or any, for "tool")."""
     choice = body.get("tool_choice")
     function = choice.get("function") if isinstance(choice, dict) else None
     named = function.get("name") if isinstance(function, dict) else None
+    count = 1 if body.get("parallel_tool_calls") is False else plan.calls
     for tool in body.get("tools") or []:
         function = tool.get("function", {})
         name = str(function.get("name"))
@@ -143,30 +139,9 @@ def _tool_call(body: Json, asked: str, call_id: str) -> Json | None:
         if named or choice == "required" or name in asked or "tool" in asked:
             schema = function.get("parameters", {})
             arguments = json.dumps(example_of(schema, schema))
-            return {"id": f"call_{call_id}", "name": name, "arguments": arguments}
-    return None
-
-
-def example_of(schema: Any, root: Json, depth: int = 0) -> Any:
-    """A small value that is valid for the common part of JSON Schema."""
-    if not isinstance(schema, dict) or depth > 16:
-        return None
-    if "$ref" in schema:
-        return example_of(root.get("$defs", {}).get(str(schema["$ref"]).rsplit("/", 1)[-1]), root, depth + 1)
-    for key in ("anyOf", "oneOf", "allOf"):
-        if schema.get(key):
-            return example_of(schema[key][0], root, depth + 1)
-    if "const" in schema or schema.get("enum"):
-        return schema.get("const", (schema.get("enum") or [None])[0])
-    kind = schema.get("type", "object")
-    kind = kind[0] if isinstance(kind, list) else kind
-    if kind == "object":
-        properties: Json = schema.get("properties", {})
-        return {name: example_of(each, root, depth + 1) for name, each in properties.items()}
-    if kind == "array":
-        return [example_of(schema.get("items", {}), root, depth + 1)] * max(1, schema.get("minItems", 1))
-    number = schema.get("minimum", 1)
-    return {"string": "text", "integer": number, "number": number, "boolean": True}.get(str(kind))
+            ids = [f"call_{call_id}", *(f"call_{call_id}_{index}" for index in range(1, count))]
+            return [{"id": one, "name": name, "arguments": arguments} for one in ids]
+    return []
 
 
 def whole(answer: Answer) -> Json:
@@ -175,9 +150,9 @@ def whole(answer: Answer) -> Json:
         message: Json = {"role": "assistant", "content": "".join(pieces), "refusal": None, "annotations": []}
         if answer.reasoning:
             message["reasoning_content"] = "".join(answer.reasoning)
-        if answer.tool:
+        if answer.tools:
             message["content"] = None
-            message["tool_calls"] = [_tool_wire(answer.tool)]
+            message["tool_calls"] = [_tool_wire(tool) for tool in answer.tools]
         logprobs = _logprobs(answer, pieces) if answer.logprobs else None
         choices.append(
             {"index": index, "message": message, "logprobs": logprobs, "finish_reason": answer.finish}
@@ -195,15 +170,15 @@ def chunks(answer: Answer, *, include_usage: bool) -> Iterator[tuple[Json, int]]
         return head | {"choices": [choice]}
 
     for index, pieces in enumerate(answer.choices):
-        content = None if answer.tool else ""
+        content = None if answer.tools else ""
         yield chunk(index, {"role": "assistant", "content": content, "refusal": None}), 0
         for thought in answer.reasoning if index == 0 else ():
             yield chunk(index, {"reasoning_content": thought}), 1
-        if answer.tool:
-            opening = _tool_wire(answer.tool | {"arguments": ""}) | {"index": 0}
+        for place, tool in enumerate(answer.tools):
+            opening = _tool_wire(tool | {"arguments": ""}) | {"index": place}
             yield chunk(index, {"tool_calls": [opening]}), 0
-            for part in pieces_of(answer.tool["arguments"]):
-                yield chunk(index, {"tool_calls": [{"index": 0, "function": {"arguments": part}}]}), 1
+            for part in pieces_of(tool["arguments"]):
+                yield chunk(index, {"tool_calls": [{"index": place, "function": {"arguments": part}}]}), 1
         for piece in pieces:
             yield chunk(index, {"content": piece}, pieces=[piece]), 1
     for index in range(len(answer.choices)):
@@ -272,3 +247,63 @@ def error(status: int, code: str | None = None, message: str | None = None) -> J
     kind, usual = ERRORS.get(status, ("server_error" if status >= 500 else "invalid_request_error", None))
     text = message or f"The fault provider was asked for a {status}."
     return {"error": {"message": text, "type": kind, "param": None, "code": code or usual}}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ChatSaid:
+    answer: Answer
+    include_usage: bool
+    """Of a stream."""
+    usage: bool
+
+    def whole(self) -> Json:
+        said = whole(self.answer)
+        if not self.usage:
+            del said["usage"]
+        return said
+
+    def events(self) -> Iterator[Event]:
+        for chunk, tokens in chunks(self.answer, include_usage=self.include_usage and self.usage):
+            yield Event(chunk, tokens=tokens)
+
+
+class Chat:
+    """Chat completions, embeddings and models as OpenAI has them. See `said.Dialect`."""
+
+    ending = Event("[DONE]")
+
+    def refused(self, request: Incoming, body: Json | None, plan: Plan) -> Refusal | None:
+        path = request.path.partition("?")[0].removeprefix("/v1")
+        if path not in ROUTES:
+            return 404, f"Unknown request URL: {request.method} {request.path}"
+        if ROUTES[path] != request.method:
+            return 405, f"Not allowed: {request.method} {request.path}"
+        if request.method == "POST" and body is None:
+            return 400, "We could not parse the JSON body of your request."
+        if body is not None and not isinstance(body.get("model"), str):
+            return 400, "You must provide a model parameter."
+        return None
+
+    def ready(self, call: Call, body: Json, plan: Plan) -> Json | None:
+        if call.path.endswith("/models"):
+            return models(plan)
+        if call.path.endswith("/embeddings"):
+            vectors = embeddings(body, plan)
+            call.prompt_tokens = vectors["usage"]["prompt_tokens"]
+            return vectors
+        return None
+
+    def say(self, call: Call, body: Json, plan: Plan) -> ChatSaid:
+        answer = compose(body, plan, call.id)
+        call.prompt_tokens = answer.usage["prompt_tokens"]
+        call.completion_tokens = answer.usage["completion_tokens"]
+        call.cached_tokens = plan.cached
+        options = body.get("stream_options")
+        wanted = isinstance(options, dict) and options.get("include_usage") is True
+        return ChatSaid(answer, wanted, plan.usage)
+
+    def error(self, call: Call, status: int, code: str | None = None, message: str | None = None) -> Event:
+        return Event(error(status, code, message))
+
+    def fields(self, call: Call, status: int, plan: Plan) -> dict[str, str]:
+        return {"x-request-id": f"req_{call.id}"}

@@ -22,18 +22,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from tests.faults.answers import Chat
 from tests.faults.batches import PATHS, Desk, Refused
 from tests.faults.connection import Connection, Incoming
 from tests.faults.exact import Exact
+from tests.faults.messages import Messages
 from tests.faults.network import certificate
 from tests.faults.reply import Reply
+from tests.faults.said import Dialect
 from tests.faults.script import Chance, Plan, parse, script_of_model
 from tests.faults.truth import Call, Truth
 
 TlsFault = Literal["good", "wrong-host", "expired", "stalled"]
 CONNECTIONS_MAX = 8192
 START_S = STOP_S = 10.0
-ROUTES = {"/chat/completions": "POST", "/embeddings": "POST", "/models": "GET"}
 
 
 class FaultProvider:
@@ -65,6 +67,7 @@ class FaultProvider:
         self._truth = Truth(truth, keep_bodies=keep_bodies)
         self.desk = Desk(self._truth, lambda call: None if self.on_call is None else self.on_call(call))
         """Its files and batches."""
+        self._chat, self._messages = Chat(), Messages()
         self._open: set[Connection] = set()
         self.server_context: ssl.SSLContext | None = None
         """What it shows its certificate by, where `tls` names a fault or `good`."""
@@ -200,7 +203,7 @@ class FaultProvider:
     async def _handle(self, wire: Connection, request: Incoming) -> bool:
         call = self._truth.open_call()
         call.request_id = request.headers.get("x-request-id", "")
-        call.path = request.path.partition("?")[0]
+        call.path, _, call.query = request.path.partition("?")
         call.bytes_received = len(request.body)
         call.connection, call.connections = wire.number, len(self._open)
         call.body, call.headers = request.body, request.headers
@@ -212,12 +215,15 @@ class FaultProvider:
         try:
             plan, refusal = self._plan(call, request)
             self._truth.start(call)
-            reply = Reply(wire, call, plan)
+            dialect = self._dialect_of(request)
+            reply = Reply(wire, call, plan, dialect)
             ready: bytes | None = None
             if PATHS.fullmatch(request.path):
                 status, message, ready = self._at_desk(request, plan)
             else:
-                status, message = _refused(request, body) or ((400, refusal) if refusal else (0, ""))
+                told = (request.refusal, "The request could not be read.") if request.refusal else None
+                told = told or dialect.refused(request, body, plan)
+                status, message = told or ((400, refusal) if refusal else (0, ""))
             given = self._exact.get(call.model)
             if given is not None:
                 keep = await reply.exactly(given.popleft() if len(given) > 1 else given[0])
@@ -233,6 +239,11 @@ class FaultProvider:
         finally:
             self._truth.end(call)
             wire.call = None
+
+    def _dialect_of(self, request: Incoming) -> Dialect:
+        """As a host tells that serves both: by the path, and the list of models by the header."""
+        versioned = "anthropic-version" in request.headers and not request.path.startswith("/v1/chat/")
+        return self._messages if versioned or request.path.startswith("/v1/messages") else self._chat
 
     def _at_desk(self, request: Incoming, plan: Plan) -> tuple[int, str, bytes | None]:
         """What the desk says: a refusal, or an answer that is ready. What the plan has fail with a status is
@@ -268,22 +279,6 @@ def _decoded(body: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
-
-
-def _refused(request: Incoming, body: dict[str, Any] | None) -> tuple[int, str] | None:
-    """Status and message for a request that no provider would take."""
-    path = request.path.partition("?")[0].removeprefix("/v1")
-    if request.refusal:
-        return request.refusal, "The request could not be read."
-    if path not in ROUTES:
-        return 404, f"Unknown request URL: {request.method} {request.path}"
-    if ROUTES[path] != request.method:
-        return 405, f"Not allowed: {request.method} {request.path}"
-    if request.method == "POST" and body is None:
-        return 400, "We could not parse the JSON body of your request."
-    if body is not None and not isinstance(body.get("model"), str):
-        return 400, "You must provide a model parameter."
-    return None
 
 
 # -- as a process -----------------------------------------------------------------------------------

@@ -1,7 +1,6 @@
 """One reply, good or bad, as its plan says. Every way a provider misbehaves is in this file."""
 
 import asyncio
-import itertools
 import json
 import zlib
 from collections.abc import Iterator
@@ -10,9 +9,9 @@ from http import HTTPStatus
 from time import time
 from typing import Any
 
-from tests.faults import answers
 from tests.faults.connection import PIECE_BYTES, Connection
 from tests.faults.exact import HELD_S, Exact
+from tests.faults.said import Dialect, Event, Said
 from tests.faults.script import Plan
 from tests.faults.truth import Call
 
@@ -29,8 +28,8 @@ def encode(value: Any) -> bytes:
 class Reply:
     """Writes the reply to `call` on `wire`."""
 
-    def __init__(self, wire: Connection, call: Call, plan: Plan) -> None:
-        self._wire, self._call, self._plan = wire, call, plan
+    def __init__(self, wire: Connection, call: Call, plan: Plan, dialect: Dialect) -> None:
+        self._wire, self._call, self._plan, self._dialect = wire, call, plan, dialect
 
     async def run(self, body: dict[str, Any], *, ready: bytes | None = None) -> bool:
         """Do all of it; False when the connection cannot be used again. `ready` is the good answer, where it
@@ -46,19 +45,16 @@ class Reply:
             return await self.fail(plan.status, plan.code)
         if ready is not None:
             return await self._whole(ready)
-        if call.path.endswith("/models"):
-            return await self._whole(encode(answers.models(plan)))
-        if call.path.endswith("/embeddings"):
-            vectors = answers.embeddings(body, plan)
-            call.prompt_tokens = vectors["usage"]["prompt_tokens"]
-            return await self._whole(encode(vectors))
-        return await self._chat(body)
+        told = self._dialect.ready(call, body, plan)
+        if told is not None:
+            return await self._whole(encode(told))
+        return await self._answer(self._dialect.say(call, body, plan))
 
     async def fail(self, status: int, code: str | None = None, message: str | None = None) -> bool:
         """Answer with an error status and the body that the plan names."""
-        good = encode(answers.error(status, code, message))
+        good = encode(self._dialect.error(self._call, status, code, message).data)
         kind, data = {
-            "openai": (JSON_TYPE, good),
+            "json": (JSON_TYPE, good),
             "broken": (JSON_TYPE, good[: len(good) // 2]),
             "text": ("text/plain", b"upstream connect error or disconnect before headers"),
             "html": ("text/html", HTML),
@@ -79,21 +75,13 @@ class Reply:
             await asyncio.sleep(HELD_S)
         return self._end("reset" if given.end == "reset" else "cut")
 
-    async def _chat(self, body: dict[str, Any]) -> bool:
-        plan, call = self._plan, self._call
-        answer = answers.compose(body, plan, call.id)
-        call.prompt_tokens = answer.usage["prompt_tokens"]
-        call.completion_tokens = answer.usage["completion_tokens"]
-        if call.stream and plan.bad != "html":
-            options = body.get("stream_options")
-            wanted = isinstance(options, dict) and options.get("include_usage") is True
-            return await self._stream(answers.chunks(answer, include_usage=wanted and plan.usage))
-        if plan.error is not None:
-            return await self._whole(encode(answers.error(500, plan.code, "The model failed.")))
-        whole = answers.whole(answer)
-        if not plan.usage:
-            del whole["usage"]
-        return await self._whole(encode(whole))
+    async def _answer(self, said: Said) -> bool:
+        if self._call.stream and self._plan.bad != "html":
+            return await self._stream(said)
+        return await self._whole(encode(said.whole() if self._plan.error is None else self._failed().data))
+
+    def _failed(self) -> Event:
+        return self._dialect.error(self._call, 500, self._plan.code, "The model failed.")
 
     # -- whole --------------------------------------------------------------------------------------
 
@@ -134,17 +122,17 @@ class Reply:
 
     # -- streamed -----------------------------------------------------------------------------------
 
-    async def _stream(self, chunks: Iterator[tuple[dict[str, Any], int]]) -> bool:
+    async def _stream(self, said: Said) -> bool:
         plan, call = self._plan, self._call
-        events = self._events(chunks)
+        events = self._events(said)
         if plan.length or plan.gzip:
-            return await self._whole(b"".join(event for event, _ in events), SSE_TYPE)
+            return await self._whole(b"".join(data for data, _ in events), SSE_TYPE)
         headers = {"content-type": SSE_TYPE, "cache-control": "no-cache", "transfer-encoding": "chunked"}
         await self._head(200, headers, [])
-        for event, tokens in events:
-            await self._chunk(event)
-            call.tokens_sent += tokens
-            if plan.gap:
+        for data, event in events:
+            await self._chunk(data)
+            call.tokens_sent += event.tokens
+            if plan.gap and event.counts:
                 await asyncio.sleep(plan.gap)
         if plan.stall is not None:
             return await self._hold()
@@ -153,30 +141,38 @@ class Reply:
         await self._wire.write(b"0\r\n\r\n")
         return True
 
-    def _events(self, chunks: Iterator[tuple[dict[str, Any], int]]) -> Iterator[tuple[bytes, int]]:
-        """The events to send, faults included, each with its tokens."""
+    def _events(self, said: Said) -> Iterator[tuple[bytes, Event]]:
+        """The events to send, faults included."""
         plan = self._plan
         if plan.bad == "empty":
             return
         stops = [k for k in (plan.stall, plan.truncate, plan.error) if k is not None]
-        for index, (chunk, tokens) in enumerate(itertools.islice(chunks, min(stops, default=None))):
-            event = self._event(encode(chunk), index)
-            yield event, tokens
+        end = min(stops, default=None)
+        index = -1
+        for event in said.events():
+            index += event.counts
+            if end is not None and index >= end:
+                break
+            data = self._event(event, index)
+            yield data, event
             while plan.endless and index == 1 and self._call.bytes_sent < plan.endless:
-                yield event, tokens
-        if plan.error is not None:
-            yield self._event(encode(answers.error(500, plan.code, "The model failed.")), 0), 0
-        if not stops and not plan.endless:
-            yield self._event(b"[DONE]", 0), 0
+                yield data, event
+        last = self._failed() if plan.error is not None else self._dialect.ending
+        if plan.error is not None or not (stops or plan.endless):
+            yield self._event(last, 0), last
 
-    def _event(self, data: bytes, index: int) -> bytes:
+    def _event(self, event: Event, index: int) -> bytes:
         plan = self._plan
+        data = event.data.encode() if isinstance(event.data, str) else encode(event.data)
         eol = list(EOLS.values())[index % 3] if plan.eol == "mixed" else EOLS[plan.eol]
-        if plan.bad and index == 1:
+        lines = [f"event: {event.name}".encode()] if event.name else []
+        if plan.bad and index == 1 and event.counts:
             if plan.bad == "sse":
-                return b"this line has no field" + eol + b"\x00data:" + data + eol + b":" + eol + eol
+                bad = [*lines, b"this line has no field", b"\x00data:" + data, b":"]
+                return eol.join(bad) + eol + eol
             data = self._spoilt(data, SSE_TYPE)[0]
-        lines = [b": keep-alive", b"event: message", b"id: 7", b"retry: 1000"] if plan.comments else []
+        if plan.comments:
+            lines = [b": keep-alive", *(lines or [b"event: message"]), b"id: 7", b"retry: 1000"]
         return eol.join([*lines, b"data: " + data]) + eol + eol
 
     # -- shared -------------------------------------------------------------------------------------
@@ -184,12 +180,8 @@ class Reply:
     async def _head(self, status: int, headers: dict[str, str], lengths: list[int]) -> None:
         plan, call = self._plan, self._call
         call.status = status
-        lines = [
-            f"HTTP/1.1 {status} {_phrase(status)}",
-            f"x-request-id: req_{call.id}",
-            f"x-call-id: {call.id}",
-        ]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
+        told = self._dialect.fields(call, status, plan) | {"x-call-id": call.id} | headers
+        lines = [f"HTTP/1.1 {status} {_phrase(status)}", *(f"{name}: {told[name]}" for name in told)]
         lines += [f"content-length: {length}" for length in lengths]
         if plan.retry_after is not None:
             lines.append(f"retry-after: {plan.retry_after}")

@@ -36,14 +36,14 @@ ALIASES: Final[Mapping[str, str]] = {
 }
 BARE: Final[Mapping[str, str]] = {
     "reset": "1", "hang": "1", "stall": "3", "truncate": "3", "error": "3", "comments": "1",
-    "endless": str(2**30), "gzip": "1",
+    "endless": str(2**30), "gzip": "1", "redacted": "1", "bound": "1",
 }  # fmt: skip
 CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "end": ("clean", "cut", "reset"),
     "bad": ("", "json", "sse", "utf8", "html", "empty", "type"),
     "eol": ("lf", "crlf", "cr", "mixed"),
     "length": ("", "short", "long", "double"),
-    "body": ("openai", "text", "html", "empty", "broken"),
+    "body": ("json", "text", "html", "empty", "broken"),
 }
 
 
@@ -60,6 +60,11 @@ class Plan:
     gap: float = 0.0
     prompt_tokens: int | None = None
     cached: int = 0
+    written_5m: int = 0
+    written_1h: int = 0
+    calls: int = 1
+    redacted: bool = False
+    bound: bool = False
     usage: bool = True
     finish: str | None = None
     models: str = ""
@@ -76,7 +81,7 @@ class Plan:
     retry_after_ms: str | None = None
     retry_date: float | None = None
     code: str | None = None
-    body: str = "openai"
+    body: str = "json"
     stall: int | None = None
     truncate: int | None = None
     error: int | None = None
@@ -99,8 +104,8 @@ class Plan:
 
 
 ANSWER: Final = (
-    "say", "n", "reasoning", "logprob", "delay", "gap", "prompt_tokens", "cached", "usage", "finish",
-    "models",
+    "say", "n", "reasoning", "logprob", "delay", "gap", "prompt_tokens", "cached", "written_5m", "written_1h",
+    "calls", "redacted", "bound", "usage", "finish", "models",
 )  # fmt: skip
 _KIND: Final[Mapping[str, Any]] = {
     name: next((kind for kind in get_args(hint) if kind is not type(None)), hint)

@@ -29,6 +29,8 @@ class Call:
     """The `x-request-id` that came with it; empty without one."""
     model: str = ""
     path: str = ""
+    query: str = ""
+    """What stands behind the `?`."""
     batch: str = ""
     """The batch it was a line of; empty for a request of its own."""
     stream: bool = False
@@ -49,6 +51,12 @@ class Call:
     tokens_sent: int = 0
     """Completion tokens whose bytes were all given to the kernel."""
     prompt_tokens: int = 0
+    """All of them, those that were read from a cache or written to one included."""
+    cached_tokens: int = 0
+    """Of the prompt's: read from the provider's cache."""
+    written_5m_tokens: int = 0
+    written_1h_tokens: int = 0
+    """Of the prompt's: written to the provider's cache for so long."""
     completion_tokens: int = 0
     """What the answer would hold if all of it were sent; what `usage` says."""
     finished: bool = False
