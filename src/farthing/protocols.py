@@ -417,6 +417,18 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     """It counts the tokens of a prompt exactly, for a call of its own (`Provider.count_call`)."""
 
 
+class Unsaid(Struct, frozen=True):
+    """What of a request a provider cannot be told, by the client's own names."""
+
+    names: tuple[str, ...] = ()
+    """What its dialect has no word for. It may be left out only where the configuration says so."""
+    gave_way: tuple[str, ...] = ()
+    """What gave way to something else in this request, as thinking does to a demanded call."""
+
+
+ALL_SAID = Unsaid()
+
+
 class Reply(Protocol):
     """A whole answer in the client's dialect and what was read of it."""
 
@@ -593,9 +605,9 @@ class Provider(Protocol):  # models/providers: openai | anthropic
     def origin(self) -> Any:
         """Where it lives, as its transport knows it."""
 
-    def unsaid(self, prompt: Prompt, target: Target, operation: Operation) -> tuple[str, ...]:
-        """The client's own names of what it asked for and this provider cannot say; empty: all can be said.
-        Quick, and asked before every call: what is named here is never dropped in silence."""
+    def unsaid(self, prompt: Prompt, target: Target, operation: Operation) -> Unsaid:
+        """What of `prompt` this provider cannot be told. Quick, and asked before every call: what is named
+        here is never dropped in silence. `ALL_SAID`: nothing."""
 
     def encode(
         self,
