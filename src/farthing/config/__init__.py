@@ -21,12 +21,14 @@ from farthing.config.read import (
 from farthing.config.secrets import secrets_of
 from farthing.config.settings.aliases import AUTO, ENDPOINT_PREFIX, fault_of_name, meanings
 from farthing.config.settings.cascade import (
+    BuiltInCheckConfig,
     CascadeCheckConfig,
     CascadeConfig,
     ConsistencyCheckConfig,
     JudgeCheckConfig,
     LogprobsCheckConfig,
     PlainCheckConfig,
+    PluginCheckConfig,
 )
 from farthing.config.settings.gateway import (
     DEFAULT_RULES,
@@ -53,6 +55,9 @@ from farthing.config.settings.gateway import (
     LogConfig,
     MemoryStoreConfig,
     OnnxEmbedderConfig,
+    PluginGuardConfig,
+    PluginRouteConfig,
+    PluginStoreConfig,
     PrecomputeConfig,
     ProviderConfig,
     RemoteEmbedderConfig,
@@ -68,6 +73,7 @@ from farthing.config.settings.gateway import (
     TierConfig,
     state_dir,
 )
+from farthing.config.settings.options import Options
 from farthing.config.settings.prices import PriceConfig, TierPriceConfig, TokenPriceConfig
 from farthing.config.settings.quality import (
     CheckConfig,
@@ -95,6 +101,7 @@ __all__ = [
     "PORT",
     "AdminConfig",
     "BrainConfig",
+    "BuiltInCheckConfig",
     "CacheConfig",
     "CacheKeyConfig",
     "CacheMode",
@@ -124,7 +131,12 @@ __all__ = [
     "LogprobsCheckConfig",
     "MemoryStoreConfig",
     "OnnxEmbedderConfig",
+    "Options",
     "PlainCheckConfig",
+    "PluginCheckConfig",
+    "PluginGuardConfig",
+    "PluginRouteConfig",
+    "PluginStoreConfig",
     "PrecomputeConfig",
     "PriceConfig",
     "ProviderConfig",
