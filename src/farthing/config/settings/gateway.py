@@ -500,7 +500,16 @@ class AnthropicProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_fie
     """As of any provider. Models since Claude 4.7 take no sampling parameters; older ones are told them."""
 
 
-AnyProviderConfig = OpenAIProviderConfig | AnthropicProviderConfig
+class PluginProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_field="kind", tag="plugin"):
+    """A provider whose dialect a plug-in knows."""
+
+    plugin: str
+    """Name of the entry point, in the group `farthing.providers`."""
+    options: Options = msgspec.field(default_factory=Options)
+    auth: Literal["bearer", "x-api-key", "api-key", "none"] = "bearer"
+
+
+AnyProviderConfig = OpenAIProviderConfig | AnthropicProviderConfig | PluginProviderConfig
 
 
 class CallConfig(Table, frozen=True):
