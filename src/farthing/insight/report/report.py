@@ -1,8 +1,8 @@
 """Unit economics from the ledger: what requests cost and saved, and how long they took.
 
-Money is summed in integer nano-dollars and is exact. What is unknown (no price, no usage, a process that
-died) is counted beside the sums, never inside them as zero. Errors are part of every row: their cost
-and their time were real.
+Money is summed in integer nano-dollars and is exact. Unknown amounts (no price, no usage, a process that
+died) are counted separately, never as zero in a sum. Errors are part of every row: their cost and their time
+were real.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -37,55 +37,55 @@ ALL = "all"
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything `farthing report` knows."""
+    """Everything that `farthing report` shows."""
 
     since_unix_s: float | None
     until_unix_s: float
     endpoint: str | None
-    """The one endpoint reported on; None is all."""
+    """The one endpoint in the report; None: all."""
     requests: int
     unknown_outcome: int
-    """Requests that called a provider in a process that died before their receipt. What they cost is
-    unknown and in no sum. Of all endpoints, whichever is reported on."""
+    """Requests that called a provider in a process that died before their receipt. Their cost is unknown and
+    not part of any sum. Of all endpoints, whatever the filter."""
     in_flight: int
     """Requests whose call may still be running."""
     cells: list[Cell]
     endpoints: list[Cell]
-    """One for each endpoint, over its tiers."""
+    """One per endpoint, over its tiers."""
     tiers: list[Cell]
-    """One for each tier, over all endpoints."""
+    """One per tier, over all endpoints."""
     total: Cell
     savings: Savings
     semantic: list[SemanticCell] = []
-    """One for each endpoint whose semantic cache was asked or had background jobs."""
+    """One per endpoint whose semantic cache had lookups or background jobs."""
     quality: list[Learned] = []
-    """What was learned of the answers of each endpoint and tier, by source; `farthing quality` has more."""
+    """Signals about the answers of each endpoint and tier, by source; `farthing quality` has more."""
     policies: list[PolicyLine] = []
-    """One for each endpoint with a routing policy; `farthing policy` has more."""
+    """One per endpoint with a routing policy; `farthing policy` has more."""
     differing: list["Differing"] = []
-    """One for each target that says it charged over 1 % other than our prices make of its calls."""
+    """One per target that reports charges over 1 % different from our prices."""
     grouped: Grouped | None = None
-    """By what was asked for; None: by endpoint and tier alone."""
+    """The requested grouping; None: only by endpoint and tier."""
     endpoints_seen: list[str] = []
-    """Endpoints that had requests, whichever is reported on; at most `NAMES_MAX`."""
+    """Endpoints with requests, whatever the filter; at most `NAMES_MAX`."""
     ledgers: list[str] = []
     """The directories that were read."""
     configuration: str | None = None
     """The file; None: there was none."""
     missing: Missing = msgspec.field(default_factory=Missing)
-    """What of the ledger is damaged, and in no sum. Of all endpoints, and of every segment that was read,
-    since nobody can tell when what is missing was written."""
+    """The damage in the ledger, which no sum includes. Of all endpoints, and of every segment that was read,
+    because the time of missing rows is unknown."""
     unwritten: Unwritten = msgspec.field(default_factory=Unwritten)
-    """What found no room on the disk of the ledger, of all endpoints and times, and is in no sum."""
+    """Rows that found no space on the ledger's disk, of all endpoints and times; no sum includes them."""
 
 
 class Differing(msgspec.Struct, kw_only=True):
-    """Calls of a target, background jobs too, that it charged otherwise than our prices say."""
+    """Calls of a target, including background jobs, that it charged differently from our prices."""
 
     target: str
     calls: int = 0
     told_nusd: int = 0
-    """What it says, and what is booked."""
+    """The charge that it reports, which is booked."""
     reckoned_nusd: int = 0
 
 
@@ -99,11 +99,11 @@ def build(
     standings: Standings | None = None,
     by: Sequence[str] = (),
 ) -> Report:
-    """Sum up `rows` of requests that arrived in [since, until), all in Unix seconds.
+    """Sum up `rows` of requests that arrived in [since, until), in Unix seconds.
 
-    `targets_s` is the latency that each endpoint is held to, `standings` where its semantic cache stands,
-    `by` what else to group by (`groups.DIMENSIONS`). One pass, in memory that does not grow with the number
-    of rows.
+    `targets_s` is each endpoint's latency target, `standings` the state of its semantic cache, `by` further
+    dimensions to group by (`groups.DIMENSIONS`). One pass, in memory that does not grow with the number of
+    rows.
     """
     targets_s = targets_s or {}
     cells: dict[tuple[str, str], Sums] = {}
@@ -173,7 +173,7 @@ def _add_differing(found: dict[str, Differing], receipt: Receipt) -> None:
 
 
 def with_quality(report: Report, collector: Collector, ledger: Path | Sequence[Path]) -> Report:
-    """`report` with what was learned about the answers, where anything was: the ledger is then read again."""
+    """`report` with quality, if there is any: the ledger is then read a second time."""
     if not collector.any:
         return report
     found = collector.joined(read.read_all(ledger, report.since_unix_s))
@@ -181,15 +181,15 @@ def with_quality(report: Report, collector: Collector, ledger: Path | Sequence[P
 
 
 def rows(ledger: Path, since: float | None) -> Iterator[Intent | Receipt]:
-    """What `build` sums up, from the ledger in a directory; see `farthing.ledger.read.read`."""
+    """The input of `build`, from a ledger directory; see `farthing.ledger.read.read`."""
     return read.read(ledger, since)
 
 
-# -- for people -------------------------------------------------------------------------------------
+# -- text -------------------------------------------------------------------------------------------
 
 
 def render(report: Report, console: "Console", rows_max: int = 30) -> None:
-    """Print `report` as tables that fit the console; of groups at most `rows_max` rows."""
+    """Print `report` as tables that fit the console, with at most `rows_max` rows of groups."""
     since = "the beginning" if report.since_unix_s is None else moment(report.since_unix_s)
     only = f", endpoint {report.endpoint}" if report.endpoint is not None else ""
     console.print(
@@ -212,7 +212,7 @@ def render(report: Report, console: "Console", rows_max: int = 30) -> None:
 
 
 def _render_beside(report: Report, console: "Console") -> None:
-    """What is known beside the receipts."""
+    """The sections about things besides the receipts."""
     render_semantic(report.semantic, console)
     if report.quality:
         console.print("\n[bold]Quality[/], each by its own scale; see `farthing quality`")
@@ -225,7 +225,7 @@ def _render_beside(report: Report, console: "Console") -> None:
 
 
 def _rows(report: Report) -> Iterator[tuple[Cell, str]]:
-    """Cells in the order they are shown, each with its style: tiers of an endpoint, then the endpoint."""
+    """Cells in display order, each with its style: tiers of an endpoint, then the endpoint."""
     for endpoint in report.endpoints:
         for cell in report.cells:
             if cell.endpoint == endpoint.endpoint:
@@ -307,19 +307,19 @@ def _savings_lines(savings: Savings) -> Iterator[str]:
             f"(95 %: {usd(one.low_nusd, places=4)} to {usd(one.high_nusd, places=4)})"
         )
     if savings.per:
-        caution = f"; fewer than {FEW} requests: not to be relied on" if savings.few else ""
+        caution = f"; fewer than {FEW} requests: not reliable" if savings.few else ""
         yield f"  [dim]{savings.method}{caution}[/]"
 
 
 def _unpriced_baselines(savings: Savings) -> str:
-    """Which baselines have no price, and the fix; empty: none."""
+    """The baselines without a price, and the fix; empty: none."""
     from rich.markup import escape
 
     names = escape(layout.printable(", ".join(savings.baselines_unpriced)))
     if not names:
         return ""
     have = "s {} have" if len(savings.baselines_unpriced) > 1 else " {} has"
-    return f"the baseline{have.format(names)} no known price; add it to \\[\\[prices]], for requests to come"
+    return f"the baseline{have.format(names)} no known price; add it to \\[\\[prices]], for future requests"
 
 
 def _notes(report: Report) -> Iterator[str]:
@@ -331,8 +331,8 @@ def _notes(report: Report) -> Iterator[str]:
     for one in report.differing:
         target = escape(layout.printable(one.target))
         yield (
-            f"charged otherwise than priced: {target}, {one.calls:,} calls: {usd(one.told_nusd)} "
-            f"as it says, which is booked, {usd(one.reckoned_nusd)} by our prices; correct its \\[\\[prices]]"
+            f"charged differently from the price: {target}, {one.calls:,} calls: {usd(one.told_nusd)} "
+            f"as reported and booked, {usd(one.reckoned_nusd)} by our prices; correct its \\[\\[prices]]"
         )
     if report.savings.not_comparable:
         why = _unpriced_baselines(report.savings) if report.savings.requests else ""
@@ -360,12 +360,12 @@ def _notes(report: Report) -> Iterator[str]:
 
 
 def _unwritten(report: Report) -> Iterator[str]:
-    """Requests of which the ledger does not know the end."""
+    """Requests whose end the ledger does not have."""
     from rich.markup import escape
 
     damaged = bool(report.missing.places)
     if report.unknown_outcome:
-        why = f"whose process died in a call{', or whose receipt is damaged' if damaged else ''}"
+        why = f"whose process died during a call{', or whose receipt is damaged' if damaged else ''}"
         yield f"unknown outcome: {report.unknown_outcome:,} requests {why}; in no sum"
     if damaged:
         yield f"damaged ledger: {escape(told_missing(report.missing))}; in no sum"
@@ -373,10 +373,10 @@ def _unwritten(report: Report) -> Iterator[str]:
 
 
 def lost(unwritten: Unwritten, since_unix_s: float | None = None) -> Iterator[str]:
-    """What the ledger lost since then, and what waits."""
+    """What the ledger has lost since then, and what waits."""
     first, last = unwritten.first_unix_s, unwritten.last_unix_s
     if unwritten.lost and first and last and (since_unix_s is None or last >= since_unix_s):
         when = f"between {moment(first)} and {moment(last)}"
-        yield f"lost: {unwritten.lost:,} receipts and signals {when}, for want of room on the disk; in no sum"
+        yield f"lost: {unwritten.lost:,} receipts and signals {when}, for lack of disk space; in no sum"
     if unwritten.waiting:
-        yield f"not yet written: {unwritten.waiting:,} rows, which wait for room on the disk; in no sum"
+        yield f"not yet written: {unwritten.waiting:,} rows, which wait for disk space; in no sum"
