@@ -1,4 +1,4 @@
-"""Whether a configuration would open to strangers what the one that runs keeps shut."""
+"""Whether a new configuration would open to strangers what the running one keeps closed."""
 
 from farthing.config.checks import loopback
 from farthing.config.settings.gateway import Config, KeyConfig
@@ -8,33 +8,33 @@ EVERYWHERE = frozenset({"0.0.0.0", "::", ""})
 
 
 def opening(running: Config, anew: Config) -> tuple[str, str] | None:
-    """Why `anew` must not take the place of `running` without a restart: a short name, and words with the
-    fix. None: it opens nothing, or says that it is meant.
+    """Why `anew` must not replace `running` without a restart: a short name, and a message with the fix.
+    None: it opens nothing, or explicitly intends to.
 
-    A file that was cut, emptied or written by a broken template looks like one that asks for this.
+    A file that was truncated, emptied or written by a broken template looks like an intended change.
     """
     if anew.server.allow_keyless:
         return None
-    meant = "set server.allow_keyless = true where that is meant"
+    meant = "set server.allow_keyless = true if that is intended"
     if running.keys and not anew.keys:
-        return "keys_gone", f"no key is left, and everybody could spend your money; put one back, or {meant}"
+        return "keys_gone", f"no key is left, so everybody could spend your money; restore one, or {meant}"
     if running.server.hosts and not anew.server.hosts:
-        return "hosts_gone", f"server.hosts is gone, which kept other names out; put it back, or {meant}"
+        return "hosts_gone", f"server.hosts is gone, which rejected other names; restore it, or {meant}"
     gone = _scope_gone(running, anew)
     if gone:
-        return "scope_gone", f'{gone}; write the list out (or "*") where more may be asked for, or {meant}'
+        return "scope_gone", f'{gone}; write the list (or "*") if more may be asked for, or {meant}'
     before, after = running.server.host, anew.server.host
     if (loopback(before) and not loopback(after)) or (after in EVERYWHERE and before not in EVERYWHERE):
         return (
             "host_widened",
-            f"server.host was {before} and would be {after}, which more can reach; restart for that, or put "
-            "it back",
+            f"server.host was {before} and would be {after}, which more can reach; restart to apply it, "
+            "or restore it",
         )
     return None
 
 
 def _scope_gone(running: Config, anew: Config) -> str:
-    """Whose limit is no longer there, though he is; empty: nobody's."""
+    """Whose limit has disappeared although the key or endpoint remains; empty: nobody's."""
     after = {_digest(key): key for key in anew.keys}
     for key in running.keys:
         same = after.get(_digest(key))

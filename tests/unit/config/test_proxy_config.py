@@ -145,7 +145,7 @@ def test_what_a_provider_cannot_have_is_told_with_its_line() -> None:
         assert "never goes up" in told(f'pass_headers = ["{name}"]')
     for name in ("Set-Cookie", "content-encoding", "x-request-id", "retry-after"):
         assert "never comes back" in told(f'return_headers = ["{name}"]')
-    assert "no name of a header" in told('pass_headers = ["x y"]')
+    assert "not a header name" in told('pass_headers = ["x y"]')
     assert "providers.a.models[1]: the name of a model is empty" in told('models = ["m", ""]')
     assert 'has white space around it; write "m"' in told('models = ["m "]')
 
