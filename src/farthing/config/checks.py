@@ -173,7 +173,7 @@ class Checks:
     def _headers(self, provider: ProviderConfig, here: Where) -> Faults:
         for name, text in provider.headers.items():
             if name.lower() in _KEY_HEADERS:
-                yield (*here, name), 'a secret never stands in the file; use api_key = "${NAME}" and auth'
+                yield (*here, name), 'a secret must not be in the file; use api_key = "${NAME}" and auth'
             elif not providers.HEADER_NAME.fullmatch(name) or not (
                 text.isascii() and (text.isprintable() or not text)
             ):

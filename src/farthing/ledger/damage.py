@@ -85,7 +85,7 @@ class Account:
         """What is missing is added to `missing`; `tell` is called for each affected segment as soon as its
         count is known."""
         self._missing = Missing() if missing is None else missing
-        self._told = tell
+        self._report = tell
         self._segment = ""
         self._from: int | None = None
         """Rows written before those that are counted now; None: unknown."""
@@ -164,7 +164,7 @@ class Account:
         for place in sorted(places, key=lambda one: (one.segment, one.at_byte)):
             found.add(place)
         self._missing.join(found)
-        self._told(found)
+        self._report(found)
 
 
 def _counted(gaps: list[Place], lost: int, segment: str) -> list[Place]:
@@ -179,7 +179,7 @@ def _counted(gaps: list[Place], lost: int, segment: str) -> list[Place]:
     return [place for place in exact if place.rows or place.bytes]
 
 
-def told(missing: Missing) -> str:
+def describe_missing(missing: Missing) -> str:
     """`at least 3 rows are missing, 1,504 bytes damaged: w0-00000012.seg at byte 8,192 and 2 more places`."""
     first = missing.places[0]
     more = len(missing.places) + missing.places_more - 1

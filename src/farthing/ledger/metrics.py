@@ -148,7 +148,7 @@ class Metrics:
             except KeyError:
                 self._new_attempt(*outcome)
             if attempt.reckoned_nusd is not None:
-                self._new_told(attempt)
+                self._count_differing_charge(attempt)
         for step in receipt.skipped:
             _count_new(self._skipped, (step, ""))
         totals = count.totals
@@ -178,7 +178,7 @@ class Metrics:
         self.semantic.internal(receipt)
         for attempt in receipt.attempts:
             self._new_attempt(attempt.target, attempt.error or "ok")
-            self._new_told(attempt)
+            self._count_differing_charge(attempt)
         key = (receipt.endpoint, receipt.tier)
         if len(self._totals) >= SERIES_MAX and key not in self._totals:
             key = (OTHER, OTHER)
@@ -205,7 +205,7 @@ class Metrics:
             target = OTHER
         _count_new(self._attempts, (target, outcome.partition(":")[0]))  # without the answer's own detail
 
-    def _new_told(self, attempt: Attempt) -> None:
+    def _count_differing_charge(self, attempt: Attempt) -> None:
         """Count a call whose provider charged something else than our prices give."""
         if differs(attempt):
             known = self.targets is None or attempt.target in self.targets

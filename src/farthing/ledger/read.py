@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from farthing.ledger import files
-from farthing.ledger.damage import Account, Gap, Missing, Place, pieces, told
+from farthing.ledger.damage import Account, Gap, Missing, Place, describe_missing, pieces
 from farthing.ledger.rows import FRAME_BYTES, Head, Intent, RowReader, decode_head, decode_mark, own_head
 from farthing.types import Receipt, Signal
 
@@ -145,7 +145,7 @@ def _untold(found: Missing) -> None:
 
 
 def _log(found: Missing) -> None:
-    log.warning("%s is damaged: %s", found.places[0].segment, told(found))
+    log.warning("%s is damaged: %s", found.places[0].segment, describe_missing(found))
 
 
 def recent(path: Path, rows_max: int) -> list[Receipt]:

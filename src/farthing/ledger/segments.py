@@ -120,7 +120,7 @@ class SegmentLedger:
         self._refused = 0
         self._hasty = 0
         """Segments that were allocated on the request path."""
-        self._told = 0, 0
+        self._reported = 0, 0
         self._tell_s = 0.0
         self._sync_failures = 0
         self._failures_in_a_row = 0
@@ -299,7 +299,7 @@ class SegmentLedger:
         """Log what has found no space since the last time, summarised."""
         now_s = time.monotonic()
         news = self._lost + self._hasty + self._refused, len(self._waiting)
-        if news == self._told or now_s < self._tell_s:
+        if news == self._reported or now_s < self._tell_s:
             return
         lost, hasty, refused = self._lost, self._hasty, self._refused
         if lost or refused or news[1]:
@@ -310,7 +310,7 @@ class SegmentLedger:
             )  # fmt: skip
         if hasty:
             log.warning("%d segments were allocated on the request path: the disk is slow", hasty)
-        self._told, self._tell_s = news, now_s + TOLD_EVERY_S
+        self._reported, self._tell_s = news, now_s + TOLD_EVERY_S
 
     def _allocate_next(self) -> None:
         if time.monotonic() < self._retry_s:

@@ -82,7 +82,7 @@ def difference(one: Measure, other: Measure) -> Difference:
         return Difference(value=value, low=None, high=None, verdict="not shown", more_needed=None)
     below = sqrt((one.value - one.low) ** 2 + (other.high - other.value) ** 2)
     above = sqrt((one.high - one.value) ** 2 + (other.value - other.low) ** 2)
-    return told(value, value - below, value + above, one.n + other.n)
+    return _difference_of(value, value - below, value + above, one.n + other.n)
 
 
 def paired(values: Sequence[float]) -> Difference:
@@ -98,10 +98,10 @@ def paired(values: Sequence[float]) -> Difference:
     largest = max(map(abs, values)) or 1.0
     spread = sum((one - value) ** 2 for one in values) + 2 * largest**2
     margin = Z95 * sqrt(spread / (n + 1) / (n + 2))
-    return told(value, value - margin, value + margin, n)
+    return _difference_of(value, value - margin, value + margin, n)
 
 
-def told(value: float, low: float, high: float, n: int) -> Difference:
+def _difference_of(value: float, low: float, high: float, n: int) -> Difference:
     if low > 0 or high < 0:
         verdict = "higher" if low > 0 else "lower"
         return Difference(value=value, low=low, high=high, verdict=verdict, more_needed=None)

@@ -136,7 +136,7 @@ def test_the_configuration_names_a_proxy_none_or_a_variable_with_all_of_it() -> 
 
 def test_what_a_provider_cannot_have_is_told_with_its_line() -> None:
     literal = told('proxy = "http://me:CANARY@proxy.corp:1"')
-    assert "a secret never stands in the file" in literal and "CANARY" not in literal
+    assert "a secret must not be in the file" in literal and "CANARY" not in literal
     assert "farthing.toml:3: providers.a.proxy" in literal
     assert "SOCKS5" in told('proxy = "socks5://127.0.0.1:1080"')
     assert "WAY is not set" in told('proxy = "${WAY}"')

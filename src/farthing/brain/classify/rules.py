@@ -230,25 +230,25 @@ def _task_named(request: Request) -> str:
 
     An unknown task from a client becomes `other`; the operator's own names stay, so that rules can use them.
     """
-    findings = request.task_type
-    if findings:
-        return TASK_SYNONYMS.get(_spaced(findings), "other")
+    named = request.task_type
+    if named:
+        return TASK_SYNONYMS.get(_spaced(named), "other")
     return task_of(request.endpoint.task or "")
 
 
-def task_of(findings: str) -> str:
+def task_of(word: str) -> str:
     """The task that an operator's word means: one of ours, else the word itself."""
-    return TASK_SYNONYMS.get(_spaced(findings), findings)
+    return TASK_SYNONYMS.get(_spaced(word), word)
 
 
 def _spaced(word: str) -> str:
     return " ".join(word[:64].lower().replace("_", " ").replace("-", " ").split())
 
 
-def _language_said(findings: str, read: str) -> str:
+def _language_said(named: str, read: str) -> str:
     """`pt-BR` -> `pt`. Anything that is not a language code is ignored."""
-    code = findings[:2].lower()
-    return code if code.isascii() and code.isalpha() and findings[2:3] in ("", "-", "_") else read
+    code = named[:2].lower()
+    return code if code.isascii() and code.isalpha() and named[2:3] in ("", "-", "_") else read
 
 
 def _changes_something(tools: Any) -> bool:

@@ -103,12 +103,12 @@ def _is_local(host: str) -> bool:
     return address.is_loopback or address.is_unspecified
 
 
-def _is_exempt(value: str, host: str, port: int) -> bool:
+def _is_exempt(no_proxy: str, host: str, port: int) -> bool:
     """Whether `no_proxy` names the origin: `*`, a name including all subdomains (with or without a leading
     `.` or `*.`), an address or a network, each with or without a port."""
     name = host.lower().rstrip(".")
     address = _address(name)
-    for entry in re.split(r"[,\s]+", value.lower()):
+    for entry in re.split(r"[,\s]+", no_proxy.lower()):
         if entry == "*":
             return True
         named, its_port = _split_port(entry)

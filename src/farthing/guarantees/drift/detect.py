@@ -322,14 +322,14 @@ class DriftMonitor:
         watched = self._endpoints.get(receipt.endpoint)
         if watched is None or not counts_for_drift(receipt):
             return []
-        return _told(receipt.endpoint, watched.observe(receipt))
+        return _logged(receipt.endpoint, watched.observe(receipt))
 
     def learn(self, signal: Signal) -> list[Compared]:
         """Take a judge's verdict on an answer that a client received or could have received."""
         watched = self._endpoints.get(signal.endpoint)
         if watched is None or signal.source != "judge" or signal.quality is None or signal.kind != "rubric":
             return []
-        return _told(signal.endpoint, watched.learn(signal.quality))
+        return _logged(signal.endpoint, watched.learn(signal.quality))
 
     def families(self) -> Iterator[tuple[str, str, str, Iterable[tuple[dict[str, str], float]]]]:
         """Name, type, help text and labelled values, for the metrics."""
@@ -356,7 +356,7 @@ class DriftMonitor:
         return {name: watched.states() for name, watched in self._endpoints.items()}
 
 
-def _told(endpoint: str, begun: list[Compared]) -> list[Compared]:
+def _logged(endpoint: str, begun: list[Compared]) -> list[Compared]:
     """Log alarms that start."""
     for one in begun:
         what = WHAT_TO_DO[name_of(one.feature)]

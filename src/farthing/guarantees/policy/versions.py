@@ -111,7 +111,9 @@ def add(
         targets=dict(targets or {}),
     )
     changed = msgspec.structs.replace(book, versions=(*book.versions, version), last_number=number)
-    return _without_oldest(_told(changed, author, f"added version {number}" + (f": {note}" if note else "")))
+    return _without_oldest(
+        _with_change(changed, author, f"added version {number}" + (f": {note}" if note else ""))
+    )
 
 
 def canary(book: PolicyBook, number: int, share: float, author: Author) -> PolicyBook:
@@ -126,7 +128,9 @@ def canary(book: PolicyBook, number: int, share: float, author: Author) -> Polic
     if number == book.serving:
         raise PolicyRefused(f"version {number} of {book.endpoint!r} is already serving")
     changed = msgspec.structs.replace(book, candidate=number, share=share)
-    return _told(changed, author, f"version {number} decides {share:.1%} beside version {book.serving}")
+    return _with_change(
+        changed, author, f"version {number} decides {share:.1%} beside version {book.serving}"
+    )
 
 
 def promote(book: PolicyBook, number: int | None, author: Author) -> PolicyBook:
@@ -151,7 +155,9 @@ def rollback(book: PolicyBook, author: Author, *, to: int | None = None) -> Poli
     """
     if to is None and book.candidate is not None:
         changed = msgspec.structs.replace(book, candidate=None, share=0.0)
-        return _told(changed, author, f"dropped candidate {book.candidate}; version {book.serving} serves")
+        return _with_change(
+            changed, author, f"dropped candidate {book.candidate}; version {book.serving} serves"
+        )
     if to is not None:
         return _serve(book, to, author, f"rolled back from version {book.serving} to {to}")
     kept = {CONFIGURED, *(one.number for one in book.versions)}
@@ -162,7 +168,7 @@ def rollback(book: PolicyBook, author: Author, *, to: int | None = None) -> Poli
         raise PolicyRefused(f"no version of {book.endpoint!r} served before version {book.serving}")
     back = past.pop()
     changed = msgspec.structs.replace(book, serving=back, candidate=None, share=0.0, past=tuple(past))
-    return _told(changed, author, f"rolled back from version {book.serving} to {back}")
+    return _with_change(changed, author, f"rolled back from version {book.serving} to {back}")
 
 
 def _serve(book: PolicyBook, number: int, author: Author, what: str) -> PolicyBook:
@@ -171,7 +177,7 @@ def _serve(book: PolicyBook, number: int, author: Author, what: str) -> PolicyBo
         raise PolicyRefused(f"version {number} of {book.endpoint!r} is already serving")
     past = book.past if number == book.serving else (*book.past, book.serving)[-PAST_MAX:]
     changed = msgspec.structs.replace(book, serving=number, candidate=None, share=0.0, past=past)
-    return _told(changed, author, what)
+    return _with_change(changed, author, what)
 
 
 def _known(book: PolicyBook, number: int) -> None:
@@ -180,7 +186,7 @@ def _known(book: PolicyBook, number: int) -> None:
         raise PolicyRefused(f"{book.endpoint!r} has no version {number}; existing versions: {there}")
 
 
-def _told(book: PolicyBook, author: Author, what: str) -> PolicyBook:
+def _with_change(book: PolicyBook, author: Author, what: str) -> PolicyBook:
     change = Change(at_unix_s=author.at_unix_s, who=author.who, what=what)
     changed: PolicyBook = msgspec.structs.replace(book, changes=(*book.changes, change)[-CHANGES_MAX:])
     return changed

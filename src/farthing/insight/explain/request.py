@@ -9,12 +9,11 @@ from typing import Any
 import msgspec
 
 from farthing.errors import FarthingError
-from farthing.insight.explain.route import Whereto, told
+from farthing.insight.explain.route import Whereto, details
 from farthing.insight.render.money import usd
 from farthing.insight.report.report import lost
 from farthing.ledger import files, read
-from farthing.ledger.damage import Missing
-from farthing.ledger.damage import told as told_missing
+from farthing.ledger.damage import Missing, describe_missing
 from farthing.ledger.rows import Intent
 from farthing.types import UNKNOWN, Attempt, Receipt, Usage, saved_nusd
 
@@ -59,7 +58,7 @@ def find(ledger: Path | Sequence[Path], request_id: str) -> Receipt | Intent:
         return next((row for row in rows if isinstance(row, Receipt)), rows[0])
     ids = [receipt.request_id for one in ledgers for receipt in read.recent(one, RECENT_MAX)]
     missing = read.damaged(ledgers)
-    damage = f"; it may be in the damaged part: {told_missing(missing)}" if missing.places else ""
+    damage = f"; it may be in the damaged part: {describe_missing(missing)}" if missing.places else ""
     damage += "".join(f"; it may be among these: {line}" for line in lost(files.unwritten(ledgers)))
     named = ", ".join(map(str, ledgers))
     if not ids:
@@ -93,7 +92,7 @@ def story(row: Receipt | Intent, beside: Whereto | None = None, missing: Missing
     the receipt. `missing`: the damage, if no receipt was found."""
     lines = _unfinished(row, missing) if isinstance(row, Intent) else list(_lines(row))
     if beside is not None and isinstance(row, Receipt):
-        lines += told(row, beside)
+        lines += details(row, beside)
     return [_printable(line) for line in lines]
 
 
@@ -107,9 +106,7 @@ def _unfinished(intent: Intent, missing: Missing | None) -> list[str]:
     if intent.live:
         outcome = "The call may still be in flight."
     elif missing is not None and missing.places:
-        outcome = (
-            f"Outcome and cost are unknown: the gateway died, or the receipt is lost. {told_missing(missing)}"
-        )
+        outcome = f"Outcome and cost are unknown: the gateway died, or the receipt is lost. {describe_missing(missing)}"
     else:
         outcome = "The gateway died before its receipt was written: outcome and cost are unknown."
     return [

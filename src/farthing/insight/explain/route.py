@@ -12,8 +12,7 @@ from farthing.guarantees.policy.versions import label_of, number_of
 from farthing.insight.policies.state import PolicyStanding, standing
 from farthing.insight.render.money import usd
 from farthing.ledger import read
-from farthing.ledger.damage import Missing
-from farthing.ledger.damage import told as told_missing
+from farthing.ledger.damage import Missing, describe_missing
 from farthing.ledger.read import Row
 from farthing.models.pricing.catalogue import Catalogue
 from farthing.models.pricing.cost import baseline_nusd
@@ -163,7 +162,7 @@ def ruled(receipt: Receipt, policy: PolicyStanding | None) -> Ruled:
 # -- for people -------------------------------------------------------------------------------------
 
 
-def told(receipt: Receipt, found: Whereto) -> list[str]:
+def details(receipt: Receipt, found: Whereto) -> list[str]:
     """The lines that follow the receipt's own."""
     lines = [*_decision(receipt, found.ruled)]
     if found.tiers is None:
@@ -175,7 +174,7 @@ def told(receipt: Receipt, found: Whereto) -> list[str]:
     lines += [f"  learned  {_signal(one)}" for one in found.signals]
     lines += [f"  job      {_job(one)}" for one in found.jobs]
     if found.missing.places:
-        lines.append(f"  damaged  signals may be missing: {told_missing(found.missing)}")
+        lines.append(f"  damaged  signals may be missing: {describe_missing(found.missing)}")
     return lines
 
 

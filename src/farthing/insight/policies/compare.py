@@ -91,7 +91,7 @@ class _Arm:
         if saved is not None:
             self.saved.append(saved)
 
-    def heard(self, receipt: Receipt, signals: Iterable[Signal]) -> None:
+    def add_signals(self, receipt: Receipt, signals: Iterable[Signal]) -> None:
         """Add the signals about the answer that the client received."""
         for signal in signals:
             if signal.quality is None or signal.other or signal.tier not in ("", receipt.tier):
@@ -120,7 +120,7 @@ def compare(
             arm.explored += 1
             continue
         arm.add(receipt, cheap.get(number, any_cheap))
-        arm.heard(receipt, signals.get((receipt.tenant, receipt.request_id), ()))
+        arm.add_signals(receipt, signals.get((receipt.tenant, receipt.request_id), ()))
     for number in (book.serving, book.candidate):
         if number is not None:
             arms.setdefault(number, _Arm())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from farthing.insight.policies.state import PolicyLine, said
+from farthing.insight.policies.state import PolicyLine, line_text
 from farthing.insight.render import tables as layout
 from farthing.insight.render.money import at_least, usd
 from farthing.insight.report import groups
@@ -23,8 +23,7 @@ from farthing.insight.report.semantic_cache import SemanticCell, SemanticSums
 from farthing.insight.report.semantic_cache_state import Standings
 from farthing.insight.report.semantic_cache_text import render_semantic
 from farthing.ledger import read
-from farthing.ledger.damage import Missing
-from farthing.ledger.damage import told as told_missing
+from farthing.ledger.damage import Missing, describe_missing
 from farthing.ledger.files import Unwritten
 from farthing.ledger.rows import Intent
 from farthing.types import Receipt, differs
@@ -221,7 +220,7 @@ def _render_beside(report: Report, console: "Console") -> None:
     if report.policies:
         console.print("\n[bold]Routing policies[/], see `farthing policy`")
         for policy in report.policies:
-            console.print(said(policy), markup=False)
+            console.print(line_text(policy), markup=False)
 
 
 def _rows(report: Report) -> Iterator[tuple[Cell, str]]:
@@ -368,7 +367,7 @@ def _unwritten(report: Report) -> Iterator[str]:
         why = f"whose process died during a call{', or whose receipt is damaged' if damaged else ''}"
         yield f"unknown outcome: {report.unknown_outcome:,} requests {why}; in no sum"
     if damaged:
-        yield f"damaged ledger: {escape(told_missing(report.missing))}; in no sum"
+        yield f"damaged ledger: {escape(describe_missing(report.missing))}; in no sum"
     yield from lost(report.unwritten, report.since_unix_s)
 
 

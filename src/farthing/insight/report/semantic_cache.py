@@ -255,7 +255,7 @@ class _Sums:
             net_saved_ms=self._saved_ms(hits),
             entries=entries,
             value_per_entry_nusd=None if avoided is None or not entries else round(avoided / entries),
-            days=[_told(day, sums) for day, sums in sorted(self.days.items())],
+            days=[_day_of(day, sums) for day, sums in sorted(self.days.items())],
             alarms=list(self._alarms(net, looks, hits)),
             standing=standing,
         )
@@ -362,5 +362,5 @@ def day_of(unix_s: float) -> str:
     return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%d")
 
 
-def _told(day: str, sums: _Day) -> Day:
+def _day_of(day: str, sums: _Day) -> Day:
     return Day(day=day, **{name: getattr(sums, name) for name in _Day.__slots__})

@@ -140,7 +140,7 @@ class LearnedRouter:
         if easy is not None:
             options[arm.cheap] = shifted(cheap, second.moved(easy))
         route = self._decided(arm, request, traits, options)
-        seconded: Route = replace(route, reason=f"{route.reason}; {second.said(easy)}")
+        seconded: Route = replace(route, reason=f"{route.reason}; {second.summary(easy)}")
         return seconded
 
     def _options(self, request: Request, traits: Traits, vector: Floats | None) -> dict[str, Option]:
