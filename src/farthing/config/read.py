@@ -118,7 +118,7 @@ def loads(
         for path, message in Checks(config, condition).faults():
             reader.fault(path, message)
     if reader.faults:
-        raise ConfigError(_told(reader.faults, Places(toml.lines(text), variables, name, old)))
+        raise ConfigError(_fault_lines(reader.faults, Places(toml.lines(text), variables, name, old)))
     return cast(Config, config)
 
 
@@ -225,7 +225,7 @@ def _syntax_words(what: str, key: str, rest: str) -> tuple[str, str]:
     return what, ""
 
 
-def _told(faults: list[tuple[Where, str]], places: Places) -> str:
+def _fault_lines(faults: list[tuple[Where, str]], places: Places) -> str:
     """All faults, in the order of the file, those of variables last."""
     placed_faults: list[tuple[int, str]] = []
     for path, message in faults:

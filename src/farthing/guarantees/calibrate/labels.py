@@ -14,7 +14,7 @@ import msgspec
 
 from farthing.errors import FarthingError
 
-TOLD_MAX = 5
+SHOWN_MAX = 5
 
 Labels = Mapping[tuple[str, str], float]
 """Request and tier (empty: the answer that the client received) -> quality."""
@@ -62,8 +62,8 @@ def parse(lines: Iterable[bytes], *, name: str = "labels") -> Labels:
             continue
         found[row.request_id, row.tier] = row.quality
     if bad:
-        more = [f"  and {len(bad) - TOLD_MAX} more"] if len(bad) > TOLD_MAX else []
-        raise BadLabels("\n".join([f"{name} has rows that are not labels:", *bad[:TOLD_MAX], *more]))
+        more = [f"  and {len(bad) - SHOWN_MAX} more"] if len(bad) > SHOWN_MAX else []
+        raise BadLabels("\n".join([f"{name} has rows that are not labels:", *bad[:SHOWN_MAX], *more]))
     return found
 
 

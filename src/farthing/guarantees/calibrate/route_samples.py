@@ -18,7 +18,7 @@ import msgspec
 
 from farthing.errors import FarthingError
 
-TOLD_MAX = 5
+SHOWN_MAX = 5
 
 
 class BadSamples(FarthingError):
@@ -99,8 +99,8 @@ def parse(lines: Iterable[bytes], *, name: str = "samples", since_unix_s: float 
             seen.add(sample.key)
             samples.append(sample)
     if bad:
-        more = [f"  and {len(bad) - TOLD_MAX} more"] if len(bad) > TOLD_MAX else []
-        raise BadSamples("\n".join([f"{name} has rows that are not samples:", *bad[:TOLD_MAX], *more]))
+        more = [f"  and {len(bad) - SHOWN_MAX} more"] if len(bad) > SHOWN_MAX else []
+        raise BadSamples("\n".join([f"{name} has rows that are not samples:", *bad[:SHOWN_MAX], *more]))
     return Samples(samples=samples, repeated=repeated, early=early)
 
 

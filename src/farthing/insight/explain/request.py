@@ -106,7 +106,8 @@ def _unfinished(intent: Intent, missing: Missing | None) -> list[str]:
     if intent.live:
         outcome = "The call may still be in flight."
     elif missing is not None and missing.places:
-        outcome = f"Outcome and cost are unknown: the gateway died, or the receipt is lost. {describe_missing(missing)}"
+        damage = describe_missing(missing)
+        outcome = f"Outcome and cost are unknown: the gateway died, or the receipt is lost. {damage}"
     else:
         outcome = "The gateway died before its receipt was written: outcome and cost are unknown."
     return [

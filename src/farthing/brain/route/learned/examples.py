@@ -14,7 +14,7 @@ from msgspec import Struct
 from farthing.brain.route.learned.features import Floats
 from farthing.errors import FarthingError
 
-TOLD_MAX = 5
+SHOWN_MAX = 5
 
 
 class BadExamples(FarthingError):
@@ -57,8 +57,8 @@ def read_examples(path: Path, models: Sequence[str]) -> Scored:
         texts.append(text)
         outcomes.append(values)
     if faults:
-        more = f"\n  and {len(faults) - TOLD_MAX} more" if len(faults) > TOLD_MAX else ""
-        raise BadExamples("\n  ".join([f"{path} has rows that cannot be used:", *faults[:TOLD_MAX]]) + more)
+        more = f"\n  and {len(faults) - SHOWN_MAX} more" if len(faults) > SHOWN_MAX else ""
+        raise BadExamples("\n  ".join([f"{path} has rows that cannot be used:", *faults[:SHOWN_MAX]]) + more)
     if not texts:
         raise BadExamples(f"{path} has no rows")
     return Scored(tuple(texts), np.array(outcomes, np.float32))
