@@ -303,7 +303,7 @@ def fit(
         joined=np.zeros((len(used) * len(order) + 1, 0), np.float32),
         calibration_error=np.zeros(len(order), np.float32),
     )
-    found = model.of_said(held[:, used])
+    found = model.calibrated(held[:, used])
     error = calibration_error(found, examples.outcomes[:, list(order)])
     return Fitted(replace(model, calibration_error=error), found)
 
@@ -334,14 +334,14 @@ def join(model: RouteModel, name: str, examples: Examples) -> RouteModel:
         raise ValueError(f"{n} examples are too few: at least {JOIN_EXAMPLES_MIN}")
     if name in model.models:
         raise ValueError(f"the model already contains {name}")
-    predicted = model.say(examples.readings, examples.vectors).reshape(n, -1)
+    predicted = model.predict(examples.readings, examples.vectors).reshape(n, -1)
     spread = predicted.std(axis=0) + np.float32(1e-6)
     weights, intercepts = ridge(predicted / spread, examples.outcomes[:, :1].astype(np.float32))
     column = np.concatenate([weights / spread[:, None], intercepts[None]])
     grown: RouteModel = replace(
         model, models=(*model.models, name), joined=np.concatenate([model.joined, column], axis=1)
     )
-    found = grown.of_said(predicted.reshape(n, len(model.heads), -1))[:, -1:]
+    found = grown.calibrated(predicted.reshape(n, len(model.heads), -1))[:, -1:]
     error = np.concatenate([model.calibration_error, calibration_error(found, examples.outcomes[:, :1])])
     done: RouteModel = replace(grown, calibration_error=error)
     return done

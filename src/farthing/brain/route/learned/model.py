@@ -93,14 +93,14 @@ class RouteModel(Struct, frozen=True, kw_only=True):
         Raises:
             ValueError: `vectors` are missing or of another size.
         """
-        return self.of_said(self.say(readings, vectors))
+        return self.calibrated(self.predict(readings, vectors))
 
-    def say(self, readings: Readings, vectors: Floats | None) -> Floats:
+    def predict(self, readings: Readings, vectors: Floats | None) -> Floats:
         """Shape (n, heads, fitted): every head's predictions."""
         rows = self.space.rows(readings, vectors)
         return np.concatenate([head.predict(rows)[:, None] for head in self.heads.values()], axis=1)
 
-    def of_said(self, predicted: Floats) -> Floats:
+    def calibrated(self, predicted: Floats) -> Floats:
         """`probabilities`, from the heads' predictions."""
         outputs = combined(predicted, self.weights, self.intercepts)
         found = outputs[:, :1] - outputs
