@@ -104,62 +104,76 @@ def build(
     dimensions to group by (`groups.DIMENSIONS`). One pass, in memory that does not grow with the number of
     rows.
     """
-    targets_s = targets_s or {}
-    cells: dict[tuple[str, str], Sums] = {}
-    savings = SavingSums()
-    semantic = SemanticSums()
-    calls: dict[tuple[str, float], Intent] = {}
-    differing: dict[str, Differing] = {}
-    group_sums = GroupSums(by) if by else None
-    seen: set[str] = set()
+    collected = _Collected(endpoint, targets_s or {}, by)
     for row in rows:
-        if row.at_unix_s >= until or (since is not None and row.at_unix_s < since):
-            continue
+        if row.at_unix_s < until and (since is None or row.at_unix_s >= since):
+            collected.add(row)
+    return collected.report(since, until, standings)
+
+
+class _Collected:
+    """The sums of a report, filled row by row."""
+
+    def __init__(self, endpoint: str | None, targets_s: Mapping[str, float], by: Sequence[str]) -> None:
+        self._endpoint = endpoint
+        self._targets_s = targets_s
+        self._cells: dict[tuple[str, str], Sums] = {}
+        self._savings = SavingSums()
+        self._semantic = SemanticSums()
+        self._calls: dict[tuple[str, float], Intent] = {}
+        self._differing: dict[str, Differing] = {}
+        self._groups = GroupSums(by) if by else None
+        self._seen: set[str] = set()
+
+    def add(self, row: Intent | Receipt) -> None:
         if isinstance(row, Intent):
-            calls[row.request_id, row.at_unix_s] = row
-            continue
-        calls.pop((row.request_id, row.at_unix_s), None)
-        if len(seen) < NAMES_MAX:
-            seen.add(row.endpoint)
-        if endpoint is not None and row.endpoint != endpoint:
-            continue
-        semantic.add(row)
-        _add_differing(differing, row)
+            self._calls[row.request_id, row.at_unix_s] = row
+            return
+        self._calls.pop((row.request_id, row.at_unix_s), None)
+        if len(self._seen) < NAMES_MAX:
+            self._seen.add(row.endpoint)
+        if self._endpoint is not None and row.endpoint != self._endpoint:
+            return
+        self._semantic.add(row)
+        _add_differing(self._differing, row)
         if row.purpose:
-            savings.add_job(row)
-            continue
+            self._savings.add_job(row)
+            return
         key = (row.endpoint, row.tier or "-")
-        cell = cells.get(key)
+        cell = self._cells.get(key)
         if cell is None:
-            cell = cells[key] = Sums(targets_s.get(row.endpoint))
+            cell = self._cells[key] = Sums(self._targets_s.get(row.endpoint))
         cell.add(row)
-        savings.add(row)
-        if group_sums is not None:
-            group_sums.add(row)
-    by_endpoint: dict[str, Sums] = {}
-    by_tier: dict[str, Sums] = {}
-    total = Sums(None)
-    for (name, tier), cell in cells.items():
-        by_endpoint.setdefault(name, Sums(targets_s.get(name))).merge(cell)
-        by_tier.setdefault(tier, Sums(None)).merge(cell)
-        total.merge(cell)
-    return Report(
-        since_unix_s=since,
-        until_unix_s=until,
-        endpoint=endpoint,
-        requests=total.requests,
-        unknown_outcome=sum(not intent.live for intent in calls.values()),
-        in_flight=sum(intent.live for intent in calls.values()),
-        cells=[cells[key].cell(*key, by_endpoint[key[0]].requests) for key in sorted(cells)],
-        endpoints=[sums.cell(name, ALL, sums.requests) for name, sums in sorted(by_endpoint.items())],
-        tiers=[sums.cell(ALL, tier, total.requests) for tier, sums in sorted(by_tier.items())],
-        total=total.cell(ALL, ALL, total.requests),
-        savings=savings.savings(),
-        semantic=semantic.cells(standings),
-        differing=[differing[target] for target in sorted(differing)],
-        grouped=None if group_sums is None else group_sums.grouped(),
-        endpoints_seen=sorted(seen),
-    )
+        self._savings.add(row)
+        if self._groups is not None:
+            self._groups.add(row)
+
+    def report(self, since: float | None, until: float, standings: Standings | None) -> Report:
+        by_endpoint: dict[str, Sums] = {}
+        by_tier: dict[str, Sums] = {}
+        total = Sums(None)
+        cells, calls, differing = self._cells, self._calls.values(), self._differing
+        for (name, tier), cell in cells.items():
+            by_endpoint.setdefault(name, Sums(self._targets_s.get(name))).merge(cell)
+            by_tier.setdefault(tier, Sums(None)).merge(cell)
+            total.merge(cell)
+        return Report(
+            since_unix_s=since,
+            until_unix_s=until,
+            endpoint=self._endpoint,
+            requests=total.requests,
+            unknown_outcome=sum(not intent.live for intent in calls),
+            in_flight=sum(intent.live for intent in calls),
+            cells=[cells[key].cell(*key, by_endpoint[key[0]].requests) for key in sorted(cells)],
+            endpoints=[sums.cell(name, ALL, sums.requests) for name, sums in sorted(by_endpoint.items())],
+            tiers=[sums.cell(ALL, tier, total.requests) for tier, sums in sorted(by_tier.items())],
+            total=total.cell(ALL, ALL, total.requests),
+            savings=self._savings.savings(),
+            semantic=self._semantic.cells(standings),
+            differing=[differing[target] for target in sorted(differing)],
+            grouped=None if self._groups is None else self._groups.grouped(),
+            endpoints_seen=sorted(self._seen),
+        )
 
 
 def _add_differing(found: dict[str, Differing], receipt: Receipt) -> None:
