@@ -85,7 +85,7 @@ def lines(state_dir: Path) -> list[PolicyLine]:
     return [line(one) for one in standings(state_dir)]
 
 
-def line_text(one: PolicyLine) -> str:
+def said(one: PolicyLine) -> str:
     """The line as text."""
     serving = "the configuration" if one.serving == versions.CONFIGURED else f"version {one.serving}"
     text = f"{one.endpoint}: {serving} serves"

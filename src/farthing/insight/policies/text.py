@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from farthing.guarantees.monitor.error_rate import EndpointState
 from farthing.guarantees.policy.versions import CONFIGURED, PolicyVersion
 from farthing.insight.policies.compare import FIGURES, Compared
-from farthing.insight.policies.state import PolicyStanding, line, line_text
+from farthing.insight.policies.state import PolicyStanding, line, said
 from farthing.insight.render.money import usd
 from farthing.stats.intervals import Difference, Measure
 
@@ -18,7 +18,7 @@ TIME = frozenset({"p50_ms", "p95_ms"})
 def story(one: PolicyStanding) -> list[str]:
     """A policy in plain lines: its state, its versions, its history."""
     book = one.book
-    lines = [line_text(line(one)), "", "versions"]
+    lines = [said(line(one)), "", "versions"]
     roles = {book.serving: "serves"}
     if book.candidate is not None:
         roles[book.candidate] = f"on trial, {book.share:.1%}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from farthing.insight.policies.state import PolicyLine, line_text
+from farthing.insight.policies.state import PolicyLine, said
 from farthing.insight.render import tables as layout
 from farthing.insight.render.money import at_least, usd
 from farthing.insight.report import groups
@@ -234,7 +234,7 @@ def _render_beside(report: Report, console: "Console") -> None:
     if report.policies:
         console.print("\n[bold]Routing policies[/], see `farthing policy`")
         for policy in report.policies:
-            console.print(line_text(policy), markup=False)
+            console.print(said(policy), markup=False)
 
 
 def _rows(report: Report) -> Iterator[tuple[Cell, str]]:
