@@ -14,6 +14,8 @@ WINDOW_CHARS = 65_536  # folding these takes a millisecond or two: what other re
 class DenyGuard:
     """Blocks text that holds a phrase of a rule; letter case and runs of white space are ignored."""
 
+    immediate = True
+
     def __init__(self, rules: Sequence[GuardRule]) -> None:
         self._rules = tuple(
             (rule, tuple(filter(None, (" ".join(p.casefold().split()) for p in rule.contains))))

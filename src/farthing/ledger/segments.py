@@ -80,6 +80,8 @@ class SegmentLedger:
     a power loss then takes nothing, and each call costs what one fsync of the disk costs.
     """
 
+    immediate = True
+
     def __init__(self, directory: Path, config: LedgerConfig | None = None) -> None:
         """Seal what an earlier run left open, and begin a new segment.
 

@@ -133,6 +133,8 @@ class MemoryContract:
     no request in progress makes room, and starts anew should it come back.
     """
 
+    immediate = True
+
     def __init__(
         self,
         *,

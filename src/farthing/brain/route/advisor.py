@@ -161,6 +161,8 @@ class AdvisorOptions(Struct, frozen=True, kw_only=True):
 class NoAdvice:
     """See `protocols.RouteAdvisor`. Asks nobody: for a process that runs no background jobs."""
 
+    immediate = True
+
     async def easy(self, request: Request) -> float | None:
         """None."""
         return None
@@ -168,6 +170,8 @@ class NoAdvice:
 
 class Advise:
     """See `protocols.RouteAdvisor`. Asks one target. One event loop only."""
+
+    immediate = True
 
     def __init__(
         self,

@@ -84,6 +84,8 @@ class RulesRouter:
             condition cannot be read.
     """
 
+    immediate = True
+
     wait_s = 0.0
     """It asks no model."""
 

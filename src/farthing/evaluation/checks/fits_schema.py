@@ -14,6 +14,8 @@ TOOL_CALLS_MAX = 64  # of one answer that are looked at
 class SchemaCheck:
     """See `protocols.AnswerCheck`. Asks nobody; a schema is worked through beside the event loop."""
 
+    immediate = True
+
     def __init__(self, *, name: str = "schema", schema: Any = None) -> None:
         """`schema` is what every answer has to fit that is no call of a tool; None: what its request says."""
         self.name = name

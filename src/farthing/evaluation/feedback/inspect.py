@@ -40,6 +40,8 @@ class Watched(Struct, frozen=True, kw_only=True):
 class Inspect:
     """See `protocols.Inspector`. That of one configuration."""
 
+    immediate = True
+
     def __init__(
         self,
         watched: Mapping[str, Watched],

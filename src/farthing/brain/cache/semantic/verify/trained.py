@@ -14,6 +14,7 @@ from farthing.brain.cache.semantic.verify.parse import parse
 from farthing.brain.cache.semantic.verify.rules import CHARS_MAX, Finding, finding_of
 from farthing.errors import ConfigError, StoreError
 from farthing.protocols import PairModel
+from farthing.runtime.loop_batch import is_immediate
 from farthing.types import Verdict
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ class TrainedVerifier:
         """
         self._weights = weights or Weights.load()
         self._pair_model = pair_model
+        self.immediate = is_immediate(pair_model)
         self.name = f"trained/{VERSION}+{pair_model.name if pair_model else 'none'}"
         """Changes when the same pair could get another probability: what was certified holds no more."""
         self.thresholds = thresholds or self._weights.thresholds
