@@ -1,6 +1,7 @@
 """What each trick of the event loop gives: the gateway as it is beside the same one without it, in turns.
 
-    python -m benchmarks.tricks --bench ../shared/bench --starts 3 --turns 5
+    python -m benchmarks.tricks --bench ../shared/bench --starts 3 --turns 4
+    python -m benchmarks.tricks "plain tasks" "eager tasks" --bench ../shared/bench
 
 Each gateway is this checkout's, with one thing replaced when its process starts (`WITHOUT`). They stand ready
 on one core, the bench's load generator and mock provider on the other, and each gets one second in turn; see
@@ -43,6 +44,23 @@ def plain_tasks() -> None:
 
     def start(batch: LoopBatch, work: Coroutine[Any, Any, None]) -> PlainTask:
         return PlainTask(batch, work)
+
+    LoopBatch.start = start  # type: ignore[method-assign, assignment]
+
+
+def eager_tasks() -> None:
+    """As plain tasks, and each runs to its first wait where it is made: Python 3.12 and later.
+
+    For requests that wait for a provider alone: one that ended at once would never be seen to end.
+    """
+    make = vars(asyncio)["eager_task_factory"]
+
+    class EagerTask(PlainTask):
+        def __init__(self, batch: LoopBatch, work: Coroutine[Any, Any, None]) -> None:
+            self._task = make(batch.loop, work, context=batch.context.copy())
+
+    def start(batch: LoopBatch, work: Coroutine[Any, Any, None]) -> PlainTask:
+        return EagerTask(batch, work)
 
     LoopBatch.start = start  # type: ignore[method-assign, assignment]
 
@@ -90,6 +108,7 @@ def foreign_store_alone() -> None:
 WITHOUT: dict[str, Callable[[], None]] = {
     "as it is": lambda: None,
     "plain tasks": plain_tasks,
+    **({"eager tasks": eager_tasks} if hasattr(asyncio, "eager_task_factory") else {}),
     "no stages": no_stages,
     "writes at once": writes_at_once,
     "nothing of it": nothing_of_it,
@@ -100,6 +119,7 @@ WITHOUT: dict[str, Callable[[], None]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", choices=[[], *WITHOUT], help="which of them; all unless named")
     parser.add_argument("--bench", type=Path, default=Path("../shared/bench"))
     parser.add_argument("--turns", type=int, default=5, help="for each start")
     parser.add_argument("--starts", type=int, default=3)
@@ -109,7 +129,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         trees.prepare(asked.bench, work)
-        figures: dict[str, list[float]] = {name: [] for name in WITHOUT}
+        names = ["as it is", *asked.names] if asked.names else list(WITHOUT)
+        figures: dict[str, list[float]] = {name: [] for name in names}
         for _ in range(asked.starts):
             measure_once(asked.turns, work, figures)
     print(json.dumps({"machine": machine(), "cpu": summed(figures)}, indent=1))
