@@ -377,7 +377,7 @@ class Hostile:
         return None
 
 
-def hostile_check(journey: Journeys, hostile: Hostile) -> dict[str, Any]:
+def hostile_check(journey: Journeys, hostile: Hostile, path: Path) -> dict[str, Any]:
     cascade = Cascade(checks=(ForeignCheck(hostile.waiting),), within_s=BRAIN_S)
     made = Cascades(
         {"default": cascade},
@@ -388,11 +388,11 @@ def hostile_check(journey: Journeys, hostile: Hostile) -> dict[str, Any]:
     return {"cascades": made}
 
 
-def hostile_inspector(journey: Journeys, hostile: Hostile) -> dict[str, Any]:
+def hostile_inspector(journey: Journeys, hostile: Hostile, path: Path) -> dict[str, Any]:
     return {"inspector": ForeignInspector(hostile.now), "inspects": True}
 
 
-def hostile_semantic(journey: Journeys, hostile: Hostile) -> dict[str, Any]:
+def hostile_semantic(journey: Journeys, hostile: Hostile, path: Path) -> dict[str, Any]:
     journey.similar = True
     confirmer = ForeignConfirmer(hostile.waiting, says=hostile.step == "confirmed")
     return {
@@ -402,26 +402,34 @@ def hostile_semantic(journey: Journeys, hostile: Hostile) -> dict[str, Any]:
     }
 
 
-def hostile_cache(journey: Journeys, hostile: Hostile) -> dict[str, Any]:
+def hostile_embedder(journey: Journeys, hostile: Hostile, path: Path) -> dict[str, Any]:
+    return semantic_answers(journey, Probe(), path, embedder=ForeignEmbedder(hostile.waiting))
+
+
+def hostile_verifier(journey: Journeys, hostile: Hostile, path: Path) -> dict[str, Any]:
+    return semantic_answers(journey, Probe(), path, verifier=ForeignVerifier(hostile.waiting))
+
+
+def hostile_cache(journey: Journeys, hostile: Hostile, path: Path) -> dict[str, Any]:
     return {"cache": ForeignCache(hostile.waiting, journey.steps.cache, hostile.now)}
 
 
-def hostile_router(journey: Journeys, hostile: Hostile) -> dict[str, Any]:
+def hostile_router(journey: Journeys, hostile: Hostile, path: Path) -> dict[str, Any]:
     return {"router": ForeignRouter(hostile.waiting, journey.steps.router, hostile.now)}
 
 
-def hostile_store(journey: Journeys, hostile: Hostile) -> dict[str, Any]:
+def hostile_store(journey: Journeys, hostile: Hostile, path: Path) -> dict[str, Any]:
     cache = journey.steps.cache
     assert isinstance(cache, ExactCache)
     store = ForeignStore(hostile.waiting, cache._store)
     return {"cache": ExactCache(store, ttl_s=60, answer_bytes_max=10_000, keys=cache._keys)}
 
 
-def hostile_classifier(journey: Journeys, hostile: Hostile) -> dict[str, Any]:
+def hostile_classifier(journey: Journeys, hostile: Hostile, path: Path) -> dict[str, Any]:
     return {"classifier": ForeignClassifier(hostile.waiting)}
 
 
-Place = Callable[[Journeys, Hostile], dict[str, Any]]
+Place = Callable[[Journeys, Hostile, Path], dict[str, Any]]
 AWAITED: dict[str, tuple[Place, str]] = {
     "Classifier.classify": (hostile_classifier, "classify"),
     "ResponseCache.lookup": (hostile_cache, "cache"),
@@ -432,6 +440,8 @@ AWAITED: dict[str, tuple[Place, str]] = {
     "SemanticCache.store": (hostile_semantic, "learn"),
     "SemanticCache.confirmed": (hostile_semantic, "confirmed"),
     "Confirmer.confirm": (hostile_semantic, "confirm"),
+    "Embedder.embed": (hostile_embedder, "embed"),
+    "Verifier.verify": (hostile_verifier, "verify"),
     "Router.route": (hostile_router, "route"),
     "AnswerCheck.doubt": (hostile_check, "check:foreign"),
 }
@@ -444,6 +454,8 @@ AT_ONCE: dict[str, tuple[Place, str]] = {
     "Inspector.wants": (hostile_inspector, "wants"),
     "Inspector.inspect": (hostile_inspector, "inspect"),
 }
+WITHIN = {"embed": "semantic", "verify": "semantic"}
+"""The step of the journey that asks it."""
 RETURN_NOTHING = ("store", "learn", "confirmed", "asked", "inspect")
 HARM = ("raising", "blocking", "leaking a task", "setting context", "cancelled", "returning the wrong type")
 SKIPPED = ("slow", "raising", "cancelled", "cancelled by another", "returning the wrong type")
@@ -452,32 +464,37 @@ CASES += [(seam, how) for seam in AT_ONCE for how in HARM]
 
 
 @pytest.mark.parametrize(("seam", "how"), CASES)
-def test_a_hostile_step_costs_that_step_alone(seam: str, how: str, upstream: FaultProvider) -> None:
+def test_a_hostile_step_costs_that_step_alone(
+    seam: str, how: str, upstream: FaultProvider, tmp_path: Path
+) -> None:
     place, step = (AWAITED | AT_ONCE)[seam]
 
     async def work() -> None:
         reuse = "repeatable" if step == "pins" else "always"  # which is what it is asked for
-        async with journeys(upstream.base_url, brain_s=BRAIN_S, reuse=reuse) as journey:
+        async with journeys(upstream.base_url, reuse=reuse) as journey:
             hostile = Hostile(how, step)
-            journey.steps = msgspec.structs.replace(journey.steps, **place(journey, hostile))
-            reply, receipt = await journey.ask("what is it", user="u")
+            hostile.on = False
+            await journey.changed(place(journey, hostile, tmp_path))
+            hostile.on = True
+            if how in ("slow", "blocking"):
+                journey.steps = msgspec.structs.replace(journey.steps, brain_timeout_s=BRAIN_S)
+            reply, receipt = await journey.ask("what is a coin", user="u")
             assert isinstance(reply, Answer), reply
-            assert text_of(reply) == "echo: what is it" or (
-                step == "confirmed" and text_of(reply) == "stored"
-            )
+            said = text_of(reply)
+            assert said == "echo: what is a coin" or (step == "confirmed" and said == "stored")
             assert receipt.status == 200
+            named = WITHIN.get(step, step)
             if how in SKIPPED and not (how == "returning the wrong type" and step in RETURN_NOTHING):
-                assert step in receipt.skipped
-            elif step != "fallback":
+                assert named in receipt.skipped
+            elif step != "fallback" and (step, how) != ("verify", "blocking"):  # which had waited: it is late
                 assert receipt.skipped == {}
             if how == "blocking" and seam in AWAITED:
-                assert receipt.stage_ms[step] > BRAIN_S * 1000
+                assert receipt.stage_ms[named] > BRAIN_S * 1000
             hostile.on = False
+            journey.steps = msgspec.structs.replace(journey.steps, brain_timeout_s=PATIENT_S)
             reply, receipt = await journey.ask("what is next", user="v")
             assert isinstance(reply, Answer)
             assert receipt.skipped == {}
-            for leaked in hostile.leaked:
-                assert not leaked.done()
 
     on_the_gateways_loop(work())
 
@@ -525,7 +542,9 @@ def test_a_step_that_blocks_or_fails_is_told_of_now_and_then_not_for_each_reques
     async def work(how: str) -> None:
         async with journeys(upstream.base_url, brain_s=BRAIN_S) as journey:
             hostile = Hostile(how, "classify")
-            journey.steps = msgspec.structs.replace(journey.steps, **hostile_classifier(journey, hostile))
+            journey.steps = msgspec.structs.replace(
+                journey.steps, **hostile_classifier(journey, hostile, Path())
+            )
             for _ in range(3):
                 await journey.ask()
 
