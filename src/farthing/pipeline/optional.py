@@ -66,7 +66,7 @@ async def optional(
         except StopIteration as done:
             found: T = done.value
             if perf_counter() - began_s > patience.blocks_s:
-                _tell(patience, name, "blocked the event loop, which no time limit can end")
+                _tell(patience, name, "blocked", "blocked the event loop, which no time limit can end")
         else:
             left_s = patience.time_left_s(name, stage_ms)
             await in_task()
@@ -117,7 +117,7 @@ def optional_now(
 def skip(name: str, error: BaseException, patience: Patience, receipt: Receipt) -> None:
     """Note that `name` was skipped, and why."""
     why = receipt.skipped[name] = type(error).__name__
-    _tell(patience, name, f"skipped: {why}: {error}", f"{name}: {why}")
+    _tell(patience, name, why, f"skipped: {why}: {error}")
 
 
 def tally() -> Tally:
@@ -125,8 +125,8 @@ def tally() -> Tally:
     return Tally(TELL_EVERY_S, time.monotonic)
 
 
-def _tell(patience: Patience, name: str, what: str, about: str | None = None) -> None:
-    unsaid = patience.told.unsaid(what if about is None else about)
+def _tell(patience: Patience, name: str, kind: str, what: str) -> None:
+    unsaid = patience.told.unsaid(f"{name}: {kind}")
     if unsaid is not None:
         more = f" ({unsaid} more since this was last said)" if unsaid else ""
         log.warning("step %s %s%s", name, what, more)
