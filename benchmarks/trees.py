@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +47,7 @@ def main() -> None:
 
 def measure(asked: argparse.Namespace, work: Path) -> dict[str, Any]:
     """CPU us per request of each checkout: the least, the median, and the median ratio to the first."""
-    for name in ("load", "mock"):
-        subprocess.run(["gcc", "-O2", "-o", work / name, asked.bench / f"{name}.c"], check=True)
-    body = json.loads((asked.bench / "body.json").read_bytes())
-    body.pop("user", None)
-    (work / "body.json").write_text(json.dumps(body | {"model": "gpt-4o-mini"}))
+    prepare(asked.bench, work)
     figures: list[list[float]] = [[] for _ in asked.trees]
     for _ in range(asked.starts):
         measure_once(asked.trees, asked.turns, work, figures)
@@ -64,6 +61,15 @@ def measure(asked: argparse.Namespace, work: Path) -> dict[str, Any]:
             for tree, mine in zip(asked.trees, figures, strict=True)
         }
     }
+
+
+def prepare(bench: Path, work: Path) -> None:
+    """Put the load generator, the mock provider and what is asked into `work`."""
+    for name in ("load", "mock"):
+        subprocess.run(["gcc", "-O2", "-o", work / name, bench / f"{name}.c"], check=True)
+    body = json.loads((bench / "body.json").read_bytes())
+    body.pop("user", None)
+    (work / "body.json").write_text(json.dumps(body | {"model": "gpt-4o-mini"}))
 
 
 def measure_once(trees: list[Path], turns: int, work: Path, figures: list[list[float]]) -> None:
@@ -85,9 +91,10 @@ def measure_once(trees: list[Path], turns: int, work: Path, figures: list[list[f
             process.wait(READY_S)
 
 
-def start(tree: Path, port: int, work: Path) -> Process:
+def start(tree: Path, port: int, work: Path, program: Sequence[str] = ("-m", "farthing")) -> Process:
+    """Start `program`, the gateway of `tree`, on `port`."""
     env = os.environ | {"PYTHONPATH": str(tree / "src"), "XDG_STATE_HOME": str(work / f"state-{port}")}
-    words = ["taskset", "-c", "0", sys.executable, "-m", "farthing", "serve"]
+    words = ["taskset", "-c", "0", sys.executable, *program, "serve"]
     words += ["--config", str(tree / "benchmarks" / "gateway.toml"), "--port", str(port)]
     return subprocess.Popen(words, cwd=tree, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 

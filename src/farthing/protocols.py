@@ -1,7 +1,14 @@
 """Every seam of Farthing, on two screens. An extension implements one of these and nothing else.
 
 Implementations sit side by side in the folder named beside each Protocol; `wiring/` chooses one.
-Each Protocol is proved by one test file, `tests/contract/test_<protocol>.py`, run on all of them.
+Each Protocol is proved by one test file, `tests/contract/test_<protocol>.py`, run on all of them, in a task
+and as the gateway runs it.
+
+An implementation may use any asyncio library: its methods run in a task, in a `contextvars` context that is
+this request's alone. One that needs no current task before its first wait may say `immediate = True` (see
+`runtime.loop_batch.is_immediate`); where all of a configuration do, a request that waits for nothing but its
+provider is spared the task. One that wraps others is what they are. Who leaves it out is right, and pays some
+microseconds a request.
 """
 
 import asyncio
@@ -154,7 +161,7 @@ class RouteAdvisor(Protocol):  # brain/route: advisor
 
 
 class Inspector(Protocol):  # evaluation/feedback: inspect
-    """Looks at answers after they were given, to learn how good they are. None of this may wait or raise."""
+    """Looks at answers after they were given, to learn how good they are. None of this may wait."""
 
     def asked(self, request: Request, receipt: Receipt) -> None:
         """Every request of a client that says who asks, by session or user, is told here once it is
@@ -228,8 +235,11 @@ class Confirmer(Protocol):  # brain/cache/semantic: confirm
     async def confirm(self, request: Request, candidate: HitCandidate) -> bool | None:
         """Whether the stored answer is right for what is asked. None: it was not asked, or said nothing.
 
-        Takes a time of its own, bounded, and never raises; what it cost is in a receipt of its own.
+        What it cost is in a receipt of its own.
         """
+
+    wait_s: float
+    """How long `confirm` may wait for a model, beyond the time of the brain."""
 
 
 # -- the gateway's own requests ---------------------------------------------------------------------

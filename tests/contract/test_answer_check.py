@@ -16,6 +16,7 @@ from farthing.evaluation.checks.regex import Searcher, compiled
 from farthing.evaluation.checks.threshold import Floor
 from farthing.evaluation.judges.inline import JudgeCheck
 from farthing.protocols import AnswerCheck
+from farthing.runtime.loop_batch import in_task, is_immediate
 from farthing.types import CandidateAnswer, CheckResult, Json, Target, replace
 
 MINI = Target(name="a/mini", provider="a", model="mini")
@@ -70,7 +71,10 @@ async def silent(body: Json, target: str | None) -> CandidateAnswer | None:
 
 def found(name: str, draft: CandidateAnswer) -> CheckResult:
     async def run() -> CheckResult:
-        return await CHECKS[name][0]().doubt(draft, ask)
+        check = CHECKS[name][0]()
+        if not is_immediate(check):
+            await in_task()  # as the cascade does
+        return await check.doubt(draft, ask)
 
     return asyncio.run(run())
 

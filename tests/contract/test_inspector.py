@@ -2,7 +2,7 @@
 to which of them, and what it leaves alone."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from tests.asking import asked
@@ -96,13 +96,8 @@ def receipt_of(request: Request, **changes: Any) -> Receipt:
     )
 
 
-def run(test: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(_within(test))
-
-
-async def _within(test: Callable[[], Awaitable[None]]) -> None:
-    async with asyncio.timeout(60):
-        await test()
+def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(test())
 
 
 # -- what is looked at ------------------------------------------------------------------------------

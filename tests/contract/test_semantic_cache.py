@@ -25,6 +25,7 @@ from tests.semantic import (
 from farthing.brain.cache.semantic.cache import Limits
 from farthing.brain.cache.semantic.store.invalidate import Selection
 from farthing.errors import StoreError
+from farthing.runtime.loop_batch import in_task
 from farthing.text.answer_text import text_of
 from farthing.types import CertifiedLanguage, Comparison, Receipt, Semantics, Tenant, Verdict, replace
 
@@ -504,6 +505,7 @@ def test_what_a_look_costs_is_in_the_receipt_though_it_is_given_up_or_fails_late
         assert cut.embedding_nusd == 10 * len("word " * 100), "more than it reads, and paid all the same"
         cache.cache_state.embedder = Slow()
         late = receipt()
+        await in_task()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.01):
                 await cache.lookup(question(ASKED), late)

@@ -14,6 +14,8 @@ WINDOW_CHARS = 65_536  # folding this many takes one or two milliseconds, the lo
 class DenyGuard:
     """Blocks text that contains a phrase of a rule; letter case and runs of white space are ignored."""
 
+    immediate = True
+
     def __init__(self, rules: Sequence[GuardRule]) -> None:
         self._rules = tuple(
             (rule, tuple(filter(None, (" ".join(p.casefold().split()) for p in rule.contains))))
@@ -63,31 +65,24 @@ class DenyGuard:
                     raise Blocked(rule.message or f'the request was blocked by the rule "{rule.name}"')
 
 
-async def guard_request(request: Request, guardrails: Sequence[Guardrail]) -> None:
-    """Check every text of `request`, including its history. Other requests run between the windows of a long
-    text; a short one is checked in one go.
+async def guard_request(
+    request: Request, guardrails: Sequence[Guardrail], plugins: Sequence[AsyncGuardrail] = ()
+) -> None:
+    """Check every text of `request`, including its history; then let each of `plugins` see them. Other
+    requests run between the windows of a long text; a short one is checked in one go.
 
     Raises:
-        Blocked: a text must not pass.
+        Blocked: a text must not pass. GuardrailFailed: a plug-in cannot tell.
     """
     texts = _texts(request)
     if request.prompt_chars > WINDOW_CHARS:
         await _guard_long(texts, guardrails)
-        return
-    for guardrail in guardrails:
-        for text in texts:
-            guardrail.check(text)
-
-
-async def guard_by_plugins(request: Request, guardrails: Sequence[AsyncGuardrail]) -> None:
-    """Let each of `guardrails` see every text of `request`, one after another.
-
-    Raises:
-        Blocked: the request must not pass. GuardrailFailed: one of them cannot tell.
-    """
-    texts = _texts(request)
-    for guardrail in guardrails:
-        await guardrail.check(texts)
+    else:
+        for guardrail in guardrails:
+            for text in texts:
+                guardrail.check(text)
+    for plugin in plugins:
+        await plugin.check(texts)
 
 
 async def _guard_long(texts: list[str], guardrails: Sequence[Guardrail]) -> None:

@@ -22,6 +22,7 @@ from farthing.pipeline.answer import answer
 from farthing.pipeline.receipt_notes import note_error
 from farthing.pipeline.steps import Steps
 from farthing.protocols import InternalRequest, Ledger
+from farthing.runtime.loop_batch import is_immediate
 from farthing.text.lenient_json import NotJson, read_json
 from farthing.types import Answer, Receipt, Request, Signal
 
@@ -213,6 +214,7 @@ class Kept:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
+        self.immediate = is_immediate(ledger)
         self.recorded = False
 
     def admit(self) -> None:

@@ -13,6 +13,8 @@ ROWS_MAX = 100_000  # about 200 MB of receipts; the oldest are dropped first
 class MemoryLedger:
     """Keeps the newest `rows_max` rows, in the order they were written."""
 
+    immediate = True
+
     def __init__(self, *, rows_max: int = ROWS_MAX) -> None:
         self._rows: deque[Intent | Receipt | Signal] = deque(maxlen=rows_max)
         self._closed = False

@@ -13,6 +13,7 @@ from farthing.ledger.route_metrics import RouteMetrics
 from farthing.ledger.semantic_metrics import SemanticMetrics
 from farthing.ledger.signal_metrics import SignalMetrics
 from farthing.protocols import Ledger
+from farthing.runtime.loop_batch import is_immediate
 from farthing.stats.histogram import LogHistogram
 from farthing.types import Attempt, Receipt, Signal, differs
 
@@ -329,6 +330,7 @@ class MeteredLedger:
 
     def __init__(self, ledger: Ledger, metrics: Metrics) -> None:
         self._ledger = ledger
+        self.immediate = is_immediate(ledger)
         self._record = ledger.record
         self._observe = metrics.observe
         self.admit = ledger.admit

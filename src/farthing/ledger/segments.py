@@ -80,6 +80,8 @@ class SegmentLedger:
     power loss loses nothing, and each call takes as long as an fsync.
     """
 
+    immediate = True
+
     def __init__(self, directory: Path, config: LedgerConfig | None = None) -> None:
         """Seal what an earlier run left open, and begin a new segment.
 

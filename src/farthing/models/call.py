@@ -39,7 +39,6 @@ from farthing.models.retry import Failed, next_try, stale
 from farthing.models.speed import Lengths
 from farthing.models.stream import SignsOfLife, Stream, Within
 from farthing.protocols import ALL_SAID, BatchApi, Exchange, Hold, Ledger, Provider, Reply, Transport, Unsaid
-from farthing.runtime.loop_batch import in_task
 from farthing.runtime.redact import Redactor
 from farthing.runtime.seldom import Seldom, Tally
 from farthing.types import Attempt, Prompt, Receipt, Request, Route, Target, Usage, choices_said
@@ -241,7 +240,6 @@ class Caller:
             if found is None or hold.left_calls == 0 or (found.again and not found.health.may_retry()):
                 break
             if found.wait_s > 0:
-                await in_task()
                 await asyncio.sleep(found.wait_s)
             try:
                 result = await self._attempt(

@@ -5,8 +5,8 @@
 `admit` is the edge's, before any work (edge/admit); the rest stands in `answer`, in this order. Promises
 that hold on every path through it, each with a test of that name:
 
-1.  The brain can make an answer cheaper or sooner, never absent: `optional` goes on without a step
-    that fails or is late, and all optional steps of one request share one time budget.
+1.  The brain can make an answer cheaper or sooner, never absent: `optional` (and `optional_now`) goes on
+    without a step that fails or is late, and all optional steps of one request share one time budget.
 2.  A failed provider is invisible until the first meaningful chunk is out, and told truthfully after it; a
     client is never worse off through the gateway than without it.
 3.  One request leaves exactly one receipt: success, error, disconnect or crash.
@@ -14,16 +14,20 @@ that hold on every path through it, each with a test of that name:
 5.  What the client sent reaches the model unless the configuration says otherwise, field by field.
 
 `batch_barrier` marks where a busy gateway changes from one stage to the next for all its requests at once
-(`loop_batch`); it means nothing to a single one.
+(`loop_batch`); it means nothing to a single one. `in_task`: with any step that does not say of itself that it
+can do without, a request is an ordinary asyncio task from here on.
 
 The last bytes of an answer are returned, not sent: the edge sends them after the receipt is written, so
 no client holds a complete answer that the ledger does not know.
 """
 
+from functools import partial
+
 from farthing.brain.cache.fresh import why_asked_anew
 from farthing.brain.compose import compose
-from farthing.evaluation.guard import guard_by_plugins, guard_request
+from farthing.evaluation.guard import guard_request
 from farthing.pipeline.delivery import deliver, inspector_of, relay, serve_fixed, want
+from farthing.pipeline.guarded import fall_back, inspect, pins
 from farthing.pipeline.optional import optional
 from farthing.pipeline.receipt_notes import (
     note_asked,
@@ -36,8 +40,8 @@ from farthing.protocols import (
     Hold,
     Sink,
 )
-from farthing.runtime.loop_batch import batch_barrier
-from farthing.types import Answer, Receipt, Request, Traits
+from farthing.runtime.loop_batch import batch_barrier, in_task
+from farthing.types import Answer, Receipt, Request, Route, Traits
 
 NOTHING_KNOWN = Traits()
 
@@ -52,16 +56,16 @@ async def answer(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -
     hold: Hold | None = None
     memory = Memory()
     try:
-        await batch_barrier()
-        if steps.guardrails:
-            await guard_request(request, steps.guardrails)
-        if steps.guard_plugins:
-            await guard_by_plugins(request, steps.guard_plugins)
-        traits = await optional("classify", steps.classifier.classify(request), NOTHING_KNOWN, steps, receipt)
+        await (batch_barrier() if steps.immediate else in_task())
+        if steps.guardrails or steps.guard_plugins:
+            await guard_request(request, steps.guardrails, steps.guard_plugins)
+        traits = await optional(
+            "classify", steps.classifier.classify(request), NOTHING_KNOWN, steps, receipt, Traits
+        )
         note_asked(request, traits, steps, receipt)
 
         await batch_barrier()
-        receipt.asked_anew = why_asked_anew(request, steps.router.pins)
+        receipt.asked_anew = why_asked_anew(request, partial(pins, steps=steps, receipt=receipt))
         if not receipt.asked_anew:
             request = recall(request, memory, steps, receipt)
             served = await reuse(request, traits, memory, sink, steps, receipt)
@@ -70,7 +74,8 @@ async def answer(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -
 
         prompt = compose(request, traits, request.endpoint.terms)
         routing = steps.router.route(request, traits)
-        route = await optional("route", routing, None, steps, receipt) or steps.router.fallback(request)
+        chosen = await optional("route", routing, None, steps, receipt, Route)
+        route = chosen or fall_back(request, steps, receipt)
         note_route(receipt, route, steps)
         if route.fixed is not None:
             return serve_fixed(request, route.fixed, steps, receipt)
@@ -96,7 +101,7 @@ async def answer(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -
         if keeps:
             kept = await keep(request, memory, result, steps, receipt)
             if inspected is not None and kept is not None:
-                inspected.inspect(request, route, kept, receipt)
+                inspect(inspected, request, route, kept, steps, receipt)
         await let_go(memory)
         return reply
     except BaseException as error:

@@ -6,7 +6,6 @@ call, an attempt of the tier `check:NAME`. Checks are optional as the steps of t
 is late, or may not be paid is skipped and says so in the receipt; it costs an escalation, never the answer.
 """
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
@@ -28,8 +27,10 @@ from farthing.models import answers
 from farthing.models.call import Caller, CallRequest, CallResult
 from farthing.models.candidate import draft_of
 from farthing.models.pricing.money import Money
+from farthing.pipeline.optional import optional, tally
 from farthing.protocols import AnswerCheck, Hold
-from farthing.runtime.loop_batch import in_time
+from farthing.runtime.loop_batch import in_task, is_immediate
+from farthing.runtime.seldom import Tally
 from farthing.text.media import measure
 from farthing.types import (
     CandidateAnswer,
@@ -45,13 +46,12 @@ from farthing.types import (
     replace,
 )
 
-log = logging.getLogger("farthing.escalate")
-
 ANSWER_S = 0.05  # left of a deadline for the answer to go out, when the checks have to end
 REFUSED_S = 600.0  # a target that refused logprobs is asked for them again after this
 REFUSED_MAX = 1_000
 DOUBT_CHARS_MAX = 200
 REFUSALS = (400, 422)  # what providers answer to a field they do not take
+BLOCKS_S = 0.05  # a check that computes for longer without waiting holds up every other request
 
 
 class Cascade(Struct, frozen=True, kw_only=True):
@@ -100,6 +100,7 @@ class Cascades:
         self._estimate_tokens = estimate_tokens
         self._clock = clock
         self._strict = strict
+        self.told = tally()
         self._refused: dict[tuple[str, str], float] = {}
         """Tenants and targets that take no logprobs of theirs, and until when that is believed. What a target
         refuses may be another field of the client's: that must not end the checks of other tenants."""
@@ -348,17 +349,31 @@ class _One:
 
     async def _found(self, check: AnswerCheck, draft: CandidateAnswer) -> CheckResult | None:
         """What `check` found; None: it was not made, which is no doubt and stands in the receipt."""
-        ask = _Asking(self, check.name)
-        try:
-            return await in_time(check.doubt(draft, ask), self._until_s - self.cascades.now_s())
-        except Exception as error:
-            # A check is a step aside, as those of the brain: whatever ails it, there is an answer to give.
-            if self.cascades.strict and not isinstance(error, TimeoutError | Unchecked | CannotTell):
-                raise
-            why = ask.refused or type(error).__name__
-            log.info("check %s skipped: %s: %s", check.name, why, error)
-            self.call.receipt.skipped[f"check:{check.name}"] = why
-            return None
+        ask, name, receipt = _Asking(self, check.name), f"check:{check.name}", self.call.receipt
+        if not is_immediate(check):
+            await in_task()
+        found = await optional(name, check.doubt(draft, ask), None, self, receipt, CheckResult)
+        if name in receipt.skipped and ask.refused:
+            receipt.skipped[name] = ask.refused  # what it ran into, rather than what it made of that
+        return found
+
+    # -- what a check is allowed (`optional.Patience`) -------------------------------------------------
+
+    @property
+    def blocks_s(self) -> float:
+        return BLOCKS_S
+
+    def time_left_s(self, name: str, stage_ms: Mapping[str, float]) -> float:
+        """All checks of one answer share one time."""
+        return self._until_s - self.cascades.now_s()
+
+    def raises(self, name: str, error: Exception) -> bool:
+        """Where the configuration is strict, for what no check says of itself."""
+        return self.cascades.strict and not isinstance(error, TimeoutError | Unchecked | CannotTell)
+
+    @property
+    def told(self) -> Tally:
+        return self.cascades.told
 
 
 class Spared:

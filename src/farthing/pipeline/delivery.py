@@ -13,6 +13,7 @@ from farthing.models import answers
 from farthing.models.broadcast import Broadcast
 from farthing.models.call import CallRequest, CallResult
 from farthing.models.stream import SignsOfLife
+from farthing.pipeline.guarded import wants
 from farthing.pipeline.receipt_notes import note_end, note_target, stop_reason
 from farthing.pipeline.steps import Steps
 from farthing.protocols import Hold, Inspector, Sink
@@ -24,7 +25,7 @@ def inspector_of(request: Request, route: Route, steps: Steps, receipt: Receipt)
     inspector = steps.inspector
     return (
         inspector
-        if inspector is not None and not receipt.purpose and inspector.wants(request, route)
+        if inspector is not None and not receipt.purpose and wants(inspector, request, route, steps, receipt)
         else None
     )
 

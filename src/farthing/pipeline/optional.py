@@ -1,27 +1,62 @@
-"""Steps that may fail or be late. See promise 1 in `answer`."""
+"""Steps that may fail or be late. See promise 1 in `answer`: it is kept here alone, by `optional` for what is
+awaited and by `optional_now` for what is not. No other `except Exception` of the request path goes on.
+
+What a step may do wrong, and what then happens:
+
+    it raises, is cancelled by itself, or    it is skipped: the receipt names it, and now and then the log
+    returns what is not of its type
+    it waits too long                        it is cancelled, and skipped
+    it blocks the event loop                 nothing can end it: `stage_ms` has its time, the log names it
+    it ends the process (KeyboardInterrupt)  that is no failure of a step, and rises
+"""
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+import time
+from collections.abc import Callable, Coroutine, Mapping
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from farthing.errors import (
-    RequestError,
-)
-from farthing.pipeline.steps import Steps
 from farthing.runtime.loop_batch import in_task, resumed
+from farthing.runtime.seldom import Tally
 from farthing.types import Receipt
 
 log = logging.getLogger("farthing.pipeline")
 T = TypeVar("T")
 
+TELL_EVERY_S = 10.0  # of one step and fault; all others are counted
 
-async def optional(name: str, step: Coroutine[Any, Any, T], default: T, steps: Steps, receipt: Receipt) -> T:
-    """Await one optional step; if it fails or the brain's time is up, note why and use `default`.
 
-    No other `except Exception` of the request path goes on afterwards: promise 1 is kept here alone.
-    A step that never waits costs no timer: it is run to its first wait before one is set.
+class Patience(Protocol):
+    """What a step is allowed: the brain's time for most, a cascade's own for its checks."""
+
+    @property
+    def blocks_s(self) -> float:
+        """A step that takes longer without waiting once is told of as one that blocks."""
+
+    def time_left_s(self, name: str, stage_ms: Mapping[str, float]) -> float:
+        """How long the step `name` may still wait."""
+
+    def raises(self, name: str, error: Exception) -> bool:
+        """Whether `error` is to rise: it is what the client must hear, or the configuration is strict."""
+
+    @property
+    def told(self) -> Tally:
+        """How often what was said of a step."""
+
+
+async def optional(
+    name: str,
+    step: Coroutine[Any, Any, T],
+    default: T,
+    patience: Patience,
+    receipt: Receipt,
+    kind: type[object] = object,
+) -> T:
+    """Await one optional step; if it fails or its time is up, note why and use `default`.
+
+    A step that never waits costs no timer: it is run to its first wait before one is set. What it returns is
+    `default` or of `kind`; what that holds is not looked into.
     """
     stage_ms = receipt.stage_ms
     began_s = perf_counter()
@@ -29,26 +64,76 @@ async def optional(name: str, step: Coroutine[Any, Any, T], default: T, steps: S
         try:
             waits_for = step.send(None)
         except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]  # T, by the type of `step`
-        left_s = time_left_s(name, steps, stage_ms)
-        await in_task()
-        async with asyncio.timeout(max(0.0, left_s)):
-            return await resumed(step, waits_for)
-    except RequestError:
-        raise
-    except Exception as error:
-        if steps.strict:
+            found: T = done.value
+            if perf_counter() - began_s > patience.blocks_s:
+                _tell(patience, name, "blocked", "blocked the event loop, which no time limit can end")
+        else:
+            left_s = patience.time_left_s(name, stage_ms)
+            await in_task()
+            async with asyncio.timeout(max(0.0, left_s)):
+                found = await resumed(step, waits_for)
+        if found is not default and not isinstance(found, kind):
+            raise TypeError(f"it returned {type(found).__name__}, not {kind.__name__}")
+        return found
+    except asyncio.CancelledError as error:
+        if _request_is_cancelled():
             raise
-        log.warning("step %s skipped: %s: %s", name, type(error).__name__, error)
-        receipt.skipped[name] = type(error).__name__
+        skip(name, error, patience, receipt)
+        return default
+    except Exception as error:
+        if patience.raises(name, error):
+            raise
+        skip(name, error, patience, receipt)
         return default
     finally:
         stage_ms[name] = (perf_counter() - began_s) * 1000
 
 
-def time_left_s(name: str, steps: Steps, stage_ms: dict[str, float]) -> float:
-    """What the brain has left for the step `name`. A router that asks a model has a time of its own for it,
-    which is not taken from the others."""
-    asks_s = steps.router.wait_s
-    spent_ms = sum(stage_ms.values()) - (stage_ms.get("route", 0.0) if asks_s else 0.0)
-    return steps.brain_timeout_s + (asks_s if name == "route" else 0.0) - spent_ms / 1000
+def optional_now(
+    name: str,
+    default: T,
+    kind: type[object],
+    patience: Patience,
+    receipt: Receipt,
+    step: Callable[..., T],
+    *given: Any,
+) -> T:
+    """As `optional`, of a step that does not wait; its time is not taken."""
+    try:
+        found = step(*given)
+        if found is default or isinstance(found, kind):
+            return found
+        raise TypeError(f"it returned {type(found).__name__}, not {kind.__name__}")
+    except asyncio.CancelledError as error:  # nobody is cancelled but where it waits
+        skip(name, error, patience, receipt)
+        return default
+    except Exception as error:
+        if patience.raises(name, error):
+            raise
+        skip(name, error, patience, receipt)
+        return default
+
+
+def skip(name: str, error: BaseException, patience: Patience, receipt: Receipt) -> None:
+    """Note that `name` was skipped, and why."""
+    why = receipt.skipped[name] = type(error).__name__
+    _tell(patience, name, why, f"skipped: {why}: {error}")
+
+
+def tally() -> Tally:
+    """For `Patience.told`."""
+    return Tally(TELL_EVERY_S, time.monotonic)
+
+
+def _tell(patience: Patience, name: str, kind: str, what: str) -> None:
+    unsaid = patience.told.unsaid(f"{name}: {kind}")
+    if unsaid is not None:
+        more = f" ({unsaid} more since this was last said)" if unsaid else ""
+        log.warning("step %s %s%s", name, what, more)
+
+
+def _request_is_cancelled() -> bool:
+    """Whether it was the request that was cancelled, not a step by itself. Outside a task a request is only
+    cancelled where it waits, and there is one from a step's first wait on."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

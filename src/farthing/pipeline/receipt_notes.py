@@ -10,6 +10,7 @@ from farthing.errors import (
     NoProviderLeft,
 )
 from farthing.models.call import CallResult
+from farthing.pipeline.guarded import pins, tell_asked
 from farthing.pipeline.steps import Steps
 from farthing.runtime.redact import without_asked
 from farthing.types import CacheHit, CacheLookup, Receipt, Request, Route, Traits
@@ -28,7 +29,7 @@ def note_asked(request: Request, traits: Traits, steps: Steps, receipt: Receipt)
     receipt.domain = traits.domain
     receipt.language = traits.language
     if (request.session is not None or request.user) and not receipt.purpose and steps.inspector is not None:
-        steps.inspector.asked(request, receipt)
+        tell_asked(steps.inspector, request, steps, receipt)
 
 
 def note_hit(request: Request, receipt: Receipt, target: str, steps: Steps) -> None:
@@ -36,7 +37,7 @@ def note_hit(request: Request, receipt: Receipt, target: str, steps: Steps) -> N
     receipt.target = target
     receipt.tier = "cache"
     receipt.route_reason = f"{receipt.cache} hit"
-    steps.money.choose_baseline(receipt, target if steps.router.pins(request) else None)
+    steps.money.choose_baseline(receipt, target if pins(request, steps, receipt) else None)
 
 
 def note_lookup(receipt: Receipt, lookup: CacheLookup | None) -> CacheHit | None:

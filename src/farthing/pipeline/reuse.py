@@ -9,6 +9,7 @@ from farthing.brain.cache.fresh import who_and_what
 from farthing.models import answers
 from farthing.models.broadcast import Broadcast
 from farthing.models.call import CallResult
+from farthing.pipeline.guarded import answers_itself, cache_key
 from farthing.pipeline.optional import optional
 from farthing.pipeline.receipt_notes import note_end, note_hit, note_lookup
 from farthing.pipeline.steps import Memory, Steps
@@ -24,7 +25,7 @@ def recall(request: Request, memory: Memory, steps: Steps, receipt: Receipt) -> 
     """Where the answer to `request` may lie. Returns `request`, for a fresh answer where the same session or
     user asks once more for what it was given a moment ago. What an SDK sends again was not given."""
     endpoint = request.endpoint
-    memory.key = steps.cache.key(request)
+    memory.key = cache_key(request, steps, receipt)
     if memory.key is None and endpoint.semantic is None:
         return request
     asked = memory.asked = who_and_what(request, memory.key)
@@ -66,7 +67,7 @@ async def reuse_same(
     if mode == "refresh":
         receipt.cache = "miss"
         return None
-    hit = await optional("cache", steps.cache.lookup(key), None, steps, receipt)
+    hit = await optional("cache", steps.cache.lookup(key), None, steps, receipt, CacheHit)
     if mode == "observe":
         receipt.cache_would_hit = hit is not None and not receipt.asked_anew
         return None
@@ -124,21 +125,30 @@ async def reuse_similar(
     request: Request, traits: Traits, steps: Steps, receipt: Receipt
 ) -> tuple[CacheHit | None, CacheLookup | None]:
     """Look for the answer to a question that asks the same in other words; the look is for `keep`."""
-    if steps.semantic is None or steps.router.answers(request, traits):
+    if steps.semantic is None or answers_itself(request, traits, steps, receipt):
         return None, None  # what the configuration says itself is not replaced by what was said to another
-    lookup = await optional("semantic", steps.semantic.lookup(request, receipt), None, steps, receipt)
+    looking = steps.semantic.lookup(request, receipt)
+    lookup = await optional("semantic", looking, None, steps, receipt, CacheLookup)
     if lookup is not None and lookup.unsure and steps.confirmer is not None:
-        await confirm(request, lookup, steps.confirmer, steps.semantic)
+        await confirm(request, lookup, steps.confirmer, steps.semantic, steps, receipt)
     return note_lookup(receipt, lookup), lookup
 
 
 async def confirm(
-    request: Request, lookup: CacheLookup, confirmer: Confirmer, semantic: SemanticCache
+    request: Request,
+    lookup: CacheLookup,
+    confirmer: Confirmer,
+    semantic: SemanticCache,
+    steps: Steps,
+    receipt: Receipt,
 ) -> None:
     """Let a model say whether the stored answer may go out: in a time of its own, not the brain's, since the
     endpoint that wants this waits for a model either way."""
-    if lookup.candidate is not None and await confirmer.confirm(request, lookup.candidate):
-        await semantic.confirmed(lookup, request)
+    if lookup.candidate is None:
+        return
+    confirming = confirmer.confirm(request, lookup.candidate)
+    if await optional("confirm", confirming, None, steps, receipt, bool):
+        await optional("confirmed", semantic.confirmed(lookup, request), None, steps, receipt)
 
 
 async def keep(

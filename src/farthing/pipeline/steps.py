@@ -1,14 +1,18 @@
 """What the journey is made of: the implementations one configuration chose, and what a request remembers."""
 
+from collections.abc import Mapping
+
 import msgspec
 from msgspec import Struct
 
 from farthing.brain.cache.flight import Flight, Flights
 from farthing.brain.cache.fresh import Given
+from farthing.errors import RequestError
 from farthing.models.broadcast import Broadcast
 from farthing.models.call import Caller
 from farthing.models.pricing.money import Money
 from farthing.pipeline.cascade import Cascades
+from farthing.pipeline.optional import tally
 from farthing.protocols import (
     AsyncGuardrail,
     Classifier,
@@ -21,7 +25,11 @@ from farthing.protocols import (
     Router,
     SemanticCache,
 )
+from farthing.runtime.loop_batch import is_immediate
+from farthing.runtime.seldom import Tally
 from farthing.types import CacheHit, CacheLookup
+
+ROUTES = ("route", "fallback")
 
 
 class Steps(Struct, frozen=True, kw_only=True):
@@ -44,6 +52,8 @@ class Steps(Struct, frozen=True, kw_only=True):
     given: Given = msgspec.field(default_factory=Given)
     """Who was given which answer a moment ago."""
     router: Router
+    rules: Router
+    """Who routes where `router` cannot even fall back: the rules of the configuration alone."""
     contract: Contract
     caller: Caller
     cascades: Cascades
@@ -53,6 +63,37 @@ class Steps(Struct, frozen=True, kw_only=True):
     kept_bytes_max: int
     """Largest streamed answer that is kept for the cache."""
     strict: bool = False
+    told: Tally = msgspec.field(default_factory=tally)
+    immediate: bool = False
+    """Whether all of them are (`is_immediate`); else a request is a task from its first step on. Found out
+    when this is built, whatever is given."""
+
+    def __post_init__(self) -> None:
+        mine = (self.classifier, self.cache, self.semantic, self.confirmer, self.inspector, self.router)
+        immediate = is_immediate(*mine, self.contract, self.ledger, *self.guardrails)
+        msgspec.structs.force_setattr(self, "immediate", immediate)
+
+    # -- what an optional step is allowed (`optional.Patience`) ---------------------------------------
+
+    @property
+    def blocks_s(self) -> float:
+        """The time of all optional steps together."""
+        return self.brain_timeout_s
+
+    def time_left_s(self, name: str, stage_ms: Mapping[str, float]) -> float:
+        """What the brain has left for the step `name`. Who asks a model (a router, a confirmer) has a time of
+        its own for it, which is not taken from the others; nor is that of a cascade's checks."""
+        own_s = {"route": self.router.wait_s}
+        if self.confirmer is not None:
+            own_s["confirm"] = self.confirmer.wait_s
+        spent_ms = sum(
+            ms for one, ms in stage_ms.items() if not own_s.get(one) and not one.startswith("check:")
+        )
+        return self.brain_timeout_s + own_s.get(name, 0.0) - spent_ms / 1000
+
+    def raises(self, name: str, error: Exception) -> bool:
+        """Where the configuration is strict, and of a route what the client must hear (UnknownModel)."""
+        return self.strict or (name in ROUTES and isinstance(error, RequestError))
 
 
 class Memory(Struct):

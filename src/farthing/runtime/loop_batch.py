@@ -2,8 +2,10 @@
 
 **Runners.** A request is handled by a `RequestRunner`, not by a task: most requests wait for nothing but a
 reply, by `Waiter`, and a task with its future, its handles and its place in a set of all tasks costs more
-than that wait. A runner that waits for anything else, or asks for a time limit, becomes a task there and
-then; who wrote the coroutine need not know.
+than that wait. A runner that waits for anything else becomes a task there and then. Until then there is no
+current task, which `asyncio.timeout`, a task group and most libraries need at once: so only what declares
+itself `immediate` runs before that (see `is_immediate`), all other code in a task from its first step. Each
+runner has a `contextvars` context of its own, which is the task's too when it becomes one.
 
 **Stages.** The journey of one request touches more code and tables than the processor's first caches hold, so
 one journey after another finds them cold each time. `batch_barrier` lets the other runners of the batch come
@@ -15,7 +17,7 @@ and waking a sleeping process costs more than all else about it; a second write 
 does not. So what a turn has to say to all sockets is said in one go, after its last stage: a busy gateway
 wakes its peers once a turn, an idle one waits for nothing.
 
-What each of them gave is in docs/decisions/0006 and 0007.
+What each of them gave is in docs/decisions/0006, 0007 and 0018.
 """
 
 import asyncio
@@ -23,6 +25,7 @@ import threading
 import time
 from abc import abstractmethod
 from collections.abc import Coroutine, Generator
+from contextvars import copy_context
 from inspect import CORO_CREATED, getcoroutinestate
 from types import coroutine
 from typing import Any, Final, TypeVar
@@ -39,13 +42,20 @@ _current_task = asyncio.current_task
 _thread = threading.get_ident
 
 _steps_in = 0
-"""The thread in which a turn's strands go on at this moment, one after another; 0: none does. Asking asyncio
+"""The thread in which a turn's runners go on at this moment, one after another; 0: none does. Asking asyncio
 for the current task takes ten times as long. Where two loops run in two threads the later one counts: the
-other's strands then go on without waiting for each other, as tasks do."""
+other's runners then go on without waiting for each other, as tasks do."""
+
+
+def is_immediate(*implementations: object) -> bool:
+    """Whether all of them say `immediate = True` of themselves: before its first wait none needs a current
+    task. It waits for what the runtime wakes (`Waiter`, `batch_barrier`) or for a plain future, or comes
+    after `in_task`. None is no implementation. Who says nothing is not: that is safe, and costs a task."""
+    return all(one is None or getattr(one, "immediate", False) is True for one in implementations)
 
 
 class Waiter:
-    """For a class whose callbacks wake the one strand or task that waits for it."""
+    """For a class whose callbacks wake the one runner or task that waits for it."""
 
     __slots__ = ("_loop", "_waiter")
 
@@ -83,14 +93,14 @@ class Waiter:
 
 @coroutine
 def batch_barrier() -> Generator[Any, Any, None]:
-    """Let the other strands of this turn come as far. In a task it does nothing."""
+    """Let the other runners of this turn come as far. In a task it does nothing."""
     if _steps_in == _thread():
         yield _NEXT_STAGE
 
 
 @coroutine
 def in_task() -> Generator[Any, Any, None]:
-    """Be in a task from here on: what asyncio's own time limits need."""
+    """Be in a task from here on: what asyncio's own time limits need. Never cancelled here."""
     if _current_task() is None:
         yield _AS_TASK
 
@@ -113,32 +123,19 @@ def resumed(step: Coroutine[Any, Any, T], waits_for: Any) -> Generator[Any, Any,
             thrown = None  # its traceback leads to this frame
 
 
-async def in_time(step: Coroutine[Any, Any, T], within_s: float) -> T:
-    """Await `step` for so long. One that never waits costs no timer, and is done however late it is.
-
-    Raises:
-        TimeoutError: it took longer.
-    """
-    try:
-        waits_for = step.send(None)
-    except StopIteration as done:
-        return done.value  # type: ignore[no-any-return]  # T, by the type of `step`
-    await in_task()
-    async with asyncio.timeout(max(0.0, within_s)):
-        return await resumed(step, waits_for)
-
-
 class RequestRunner:
     """A coroutine that runs without a task for as long as it waits for nothing but `Waiter`.
 
-    It begins at the end of the turn in which it was made. What its coroutine raises is logged.
+    It begins at the end of the turn in which it was made. What its coroutine raises is logged. It shares its
+    context with nobody, and inherits nothing from whoever started it: that may be the request before.
     """
 
-    __slots__ = ("_coroutine", "_task", "_thrown", "_turn", "_waiter")
+    __slots__ = ("_context", "_coroutine", "_task", "_thrown", "_turn", "_waiter")
 
     def __init__(self, turn: "LoopBatch", work: Coroutine[Any, Any, None]) -> None:
         self._turn = turn
         self._coroutine = work
+        self._context = turn.context.copy()
         self._waiter: Waiter | None = None
         """What it sleeps for; None while it runs, is about to, or is over."""
         self._thrown: asyncio.CancelledError | None = None
@@ -169,10 +166,10 @@ class RequestRunner:
         work, thrown = self._coroutine, self._thrown
         try:
             if thrown is None or getcoroutinestate(work) == CORO_CREATED:
-                waiter = work.send(None)
+                waiter = self._context.run(work.send, None)
             else:
                 self._thrown = None
-                waiter = work.throw(thrown)
+                waiter = self._context.run(work.throw, thrown)
         except (StopIteration, asyncio.CancelledError):
             return
         if waiter is _NEXT_STAGE:
@@ -187,23 +184,30 @@ class RequestRunner:
 
     def _become_task(self, waiter: Any) -> None:
         loop = self._turn.loop
-        self._task = loop.create_task(_carried_on(loop, self._coroutine, waiter))
+        rest = _the_rest(loop, self._coroutine, waiter)
+        self._task = loop.create_task(rest, context=self._context)
         if self._thrown is not None:
             self.cancel(*self._thrown.args)
+
+
+async def _the_rest(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None], waiter: Any) -> None:
+    """As `_carried_on`, as a coroutine that tasks take: from Python 3.12 on they take no generators."""
+    await _carried_on(loop, work, waiter)
 
 
 @coroutine
 def _carried_on(
     loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None], waiter: Any
 ) -> Generator[Any, Any, None]:
-    """The rest of a strand's coroutine, in a task. `waiter` is what it stopped at."""
+    """The rest of a runner's coroutine, in a task. `waiter` is what it stopped at. What is said to runners
+    alone ends here: a coroutine that was run to its first wait before (`resumed`) may say it only now."""
     while True:
         thrown: BaseException | None = None
         try:
             if isinstance(waiter, Waiter):  # it went to sleep just before it was carried on
                 waiter._waiter = waiter = loop.create_future()
                 yield from waiter
-            elif waiter is not _AS_TASK:
+            elif waiter is not _AS_TASK and waiter is not _NEXT_STAGE:
                 yield waiter
         except BaseException as error:  # noqa: BLE001  # handed to the coroutine, which decides
             thrown = error
@@ -218,10 +222,12 @@ def _carried_on(
 class LoopBatch:
     """One for each event loop. Bounded by what one turn can begin and write."""
 
-    __slots__ = ("_armed", "_last_s", "_pending", "_ready", "loop")
+    __slots__ = ("_armed", "_last_s", "_pending", "_ready", "context", "loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
+        self.context = copy_context()
+        """What every runner's context is a copy of; nobody sets anything in it."""
         self._last_s = 0.0
         self._armed = False
         self._ready: list[RequestRunner] = []
@@ -238,14 +244,14 @@ class LoopBatch:
         self._ready.append(runner)
         if not self._armed:
             self._armed = True
-            self.loop.call_soon(self.end)
+            self.loop.call_soon(self.end, context=self.context)
 
     def write(self, transport: asyncio.Transport, data: bytes) -> None:
         """Send `data` at the end of this turn, after all earlier writes."""
         self._pending.append((transport, data))
         if not self._armed:
             self._armed = True
-            self.loop.call_soon(self.end)
+            self.loop.call_soon(self.end, context=self.context)
 
     def write_soon(self, transport: asyncio.Transport, data: bytes) -> None:
         """Send `data` as `write` when much is being written, at once when not: for a chunk of a stream,
@@ -260,12 +266,12 @@ class LoopBatch:
 
     def end(self) -> None:
         """Let all that is ready go on, stage by stage, then write."""
-        self._armed = True  # what the strands write is written below
+        self._armed = True  # what the runners write is written below
         if self._ready:
             self._step_all()
         self._armed = bool(self._ready)
         if self._armed:
-            self.loop.call_soon(self.end)
+            self.loop.call_soon(self.end, context=self.context)
         self.flush()
 
     def _step_all(self) -> None:

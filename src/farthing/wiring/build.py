@@ -270,6 +270,7 @@ def build(config: Config, parts: Parts) -> Serving:
         given=parts.given,
         flights=parts.flights if caching and config.cache.coalesce else None,
         router=cascaded(config, router, rules),
+        rules=rules,
         contract=parts.contract,
         caller=build_caller(config, parts, providers),
         cascades=build_cascades(config, parts.cascades, targets.get, parts.plugins),

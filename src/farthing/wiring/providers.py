@@ -22,7 +22,7 @@ from farthing.models.transport.origin import HttpOrigin, parse_base_url
 from farthing.models.transport.passage import PASSED
 from farthing.models.transport.trust import ca_of_environment, missing_ca_of_environment
 from farthing.protocols import Provider, ProviderPlugin, Transport
-from farthing.runtime.loop_batch import LoopBatch, in_task
+from farthing.runtime.loop_batch import LoopBatch
 from farthing.runtime.redact import Redactor
 from farthing.types import Json, Target, Tenant, replace
 
@@ -170,7 +170,6 @@ class LiveModels:
         """Entries of `GET /v1/models`: of what was said last, where a provider says nothing in time."""
         if not self._providers:
             return ()
-        await in_task()
         if self._asking is None and self._clock() - self._asked_s >= ASKED_S:
             self._asking = asyncio.get_running_loop().create_task(self._ask())
         if self._asking is not None:

@@ -19,6 +19,7 @@ from farthing.jobs.runner import JobRunner
 from farthing.jobs.spending import SpentFiles
 from farthing.ledger.memory import MemoryLedger
 from farthing.protocols import InternalRequest
+from farthing.runtime.loop_batch import in_task
 from farthing.types import Receipt, Request, Route, Tenant, Traits, replace
 from farthing.wiring.build import build
 
@@ -90,6 +91,7 @@ def on_bench(what: Callable[[Bench], Coroutine[Any, Any, None]], config: JobsCon
 
 
 async def until(holds: Callable[[], bool]) -> None:
+    await in_task()  # contracts run it outside one too
     async with asyncio.timeout(60):
         while not holds():  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0.005)

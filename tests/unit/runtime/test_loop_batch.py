@@ -1,11 +1,20 @@
-"""Strands run without a task, in stages, and become tasks only where they must."""
+"""Runners run without a task, in stages, and become tasks only where they must."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 
 import pytest
 
-from farthing.runtime.loop_batch import STAGES_MAX, LoopBatch, Waiter, batch_barrier, in_task
+from farthing.runtime.loop_batch import (
+    STAGES_MAX,
+    LoopBatch,
+    Waiter,
+    batch_barrier,
+    in_task,
+    is_immediate,
+    resumed,
+)
 
 
 class Door(Waiter):
@@ -180,3 +189,108 @@ def test_one_strand_that_raises_does_not_stop_the_others() -> None:
         assert told == ["a bug"]
 
     played(play)
+
+
+# -- contexts -----------------------------------------------------------------------------------------
+
+WHO: ContextVar[str] = ContextVar("who", default="")
+
+
+@pytest.mark.parametrize("waits", ["nothing", "a door", "a future"])
+def test_each_runner_has_a_context_of_its_own_whatever_it_becomes(waits: str) -> None:
+    seen: list[tuple[str, str]] = []
+
+    async def work(name: str, door: Door) -> None:
+        assert WHO.get() == ""
+        token = WHO.set(name)
+        await batch_barrier()
+        if waits == "a door":
+            await door.wait()
+        elif waits == "a future":
+            await asyncio.sleep(0.001)
+        seen.append((name, WHO.get()))
+        WHO.reset(token)  # raises in another context
+        seen.append((name, WHO.get()))
+
+    async def play(turn: LoopBatch) -> None:
+        WHO.set("nobody's")  # by who starts them, after the batch was made
+        doors = [Door(turn.loop) for _ in range(5)]
+        for number, door in enumerate(doors):
+            turn.start(work(f"r{number}", door))
+        await turns()
+        for door in doors:
+            door.wake()
+        await asyncio.sleep(0.05)
+        assert sorted(seen) == sorted((f"r{n}", said) for n in range(5) for said in (f"r{n}", ""))
+
+    played(play)
+
+
+def test_a_request_started_by_another_inherits_nothing() -> None:
+    """As the next one on a connection is, by the one whose answer was just written."""
+    seen: list[str] = []
+
+    async def work(turn: LoopBatch, more: int) -> None:
+        seen.append(WHO.get())
+        WHO.set(f"left by {more}")
+        if more:
+            turn.start(work(turn, more - 1))
+
+    async def play(turn: LoopBatch) -> None:
+        turn.start(work(turn, 3))
+        await turns(10)
+        assert seen == [""] * 4
+
+    played(play)
+
+
+# -- what is said to runners alone never reaches a task -----------------------------------------------
+
+
+@pytest.mark.parametrize("first", ["a stage", "a door", "two stages"])
+def test_a_step_run_to_its_first_wait_may_have_said_what_only_runners_understand(first: str) -> None:
+    seen: list[str] = []
+
+    async def step(door: Door) -> None:
+        if first == "a door":
+            await door.wait()
+        else:
+            await batch_barrier()
+        if first == "two stages":
+            await batch_barrier()
+        seen.append("through")
+
+    async def work(door: Door) -> None:
+        begun = step(door)
+        waits_for = begun.send(None)
+        await in_task()
+        async with asyncio.timeout(20):
+            await resumed(begun, waits_for)
+        seen.append("done")
+
+    async def play(turn: LoopBatch) -> None:
+        told: list[object] = []
+        turn.loop.set_exception_handler(lambda _, context: told.append(context))
+        door = Door(turn.loop)
+        turn.start(work(door))
+        await asyncio.sleep(0.01)
+        door.wake()
+        await asyncio.sleep(0.01)
+        assert (seen, told) == (["through", "done"], [])
+
+    played(play)
+
+
+def test_who_says_nothing_is_not_immediate() -> None:
+    class Says:
+        immediate = True
+
+    class SaysNothing:
+        pass
+
+    class SaysSomethingElse:
+        immediate = "yes"
+
+    assert is_immediate() and is_immediate(Says()) and is_immediate(Says(), None)
+    assert not is_immediate(Says(), SaysNothing())
+    assert not is_immediate(SaysSomethingElse())

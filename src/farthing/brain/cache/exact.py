@@ -4,6 +4,7 @@ import msgspec
 
 from farthing.brain.cache.keys import CacheKeys
 from farthing.protocols import KeyValueStore
+from farthing.runtime.loop_batch import is_immediate
 from farthing.types import CacheHit, Request
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -15,6 +16,7 @@ class ExactCache:
 
     def __init__(self, store: KeyValueStore, *, ttl_s: float, answer_bytes_max: int, keys: CacheKeys) -> None:
         self._store = store
+        self.immediate = is_immediate(store)
         self._ttl_s = ttl_s
         self._answer_bytes_max = answer_bytes_max
         self._keys = keys

@@ -7,6 +7,8 @@ from farthing.types import CacheHit, Request
 class NoCache:
     """Keeps nothing. `keys` enables single flight without a cache."""
 
+    immediate = True
+
     def __init__(self, keys: CacheKeys | None = None) -> None:
         self._keys = keys
 

@@ -45,6 +45,8 @@ class LinearClassifier:
         ConfigError: the weights are missing or damaged.
     """
 
+    immediate = True
+
     def __init__(
         self,
         estimate_tokens: Callable[[str, int], int] = quarter_of_chars,

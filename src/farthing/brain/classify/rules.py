@@ -79,6 +79,8 @@ class RulesClassifier:
     """Describes requests by rules. `estimate_tokens(text, prompt_chars)` estimates a prompt's tokens from the
     last user message and the total number of characters."""
 
+    immediate = True
+
     def __init__(self, estimate_tokens: Callable[[str, int], int] = quarter_of_chars) -> None:
         self._estimate_tokens = estimate_tokens
 

@@ -133,6 +133,8 @@ class MemoryContract:
     request in progress is dropped, and starts over if it comes back.
     """
 
+    immediate = True
+
     def __init__(
         self,
         *,

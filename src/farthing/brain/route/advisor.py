@@ -160,6 +160,8 @@ class AdvisorOptions(Struct, frozen=True, kw_only=True):
 class NoAdvice:
     """Implements `protocols.RouteAdvisor`. Asks nobody: for a process without background jobs."""
 
+    immediate = True
+
     async def easy(self, request: Request) -> float | None:
         """Always None."""
         return None
@@ -167,6 +169,8 @@ class NoAdvice:
 
 class Advise:
     """Implements `protocols.RouteAdvisor`. Asks one target. One event loop only."""
+
+    immediate = True
 
     def __init__(
         self,

@@ -6,6 +6,7 @@ from typing import Literal
 from msgspec import Struct
 
 from farthing.protocols import Router
+from farthing.runtime.loop_batch import is_immediate
 from farthing.types import Request, Route, Traits, replace
 
 NOTHING_KNOWN = Traits()
@@ -37,6 +38,7 @@ class CascadeRouter:
         """`cascades` by endpoint; `to_tier` gives the route to a tier for a request's traits. `tiers`: the
         names of tiers that clients may use."""
         self._router = router
+        self.immediate = is_immediate(router)
         self._cascades = cascades
         self._to_tier = to_tier
         self._tiers = frozenset(tiers)

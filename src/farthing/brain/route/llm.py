@@ -18,6 +18,7 @@ from farthing.brain.route.gate import Arm, PolicyGate, Scored
 from farthing.brain.route.objective import Aim, Option, choose
 from farthing.brain.route.rules import RulesRouter
 from farthing.protocols import RouteAdvisor
+from farthing.runtime.loop_batch import is_immediate
 from farthing.types import Request, Route, Traits, replace
 
 
@@ -51,6 +52,7 @@ class LlmRouter:
         """The cheap and the default tier are those of `gate`; scores carry its name."""
         self._rules = rules
         self._advisor = advisor
+        self.immediate = is_immediate(advisor)
         self._estimates = estimates
         self.gate = gate
         self._question = question

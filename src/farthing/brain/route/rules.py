@@ -85,6 +85,8 @@ class RulesRouter:
             or a condition is invalid.
     """
 
+    immediate = True
+
     wait_s = 0.0
     """It asks no model."""
 

@@ -15,7 +15,6 @@ from typing import Literal
 
 from farthing.evaluation.checks.threshold import NO_DOUBT, Floor, Unchecked
 from farthing.protocols import Ask
-from farthing.runtime.loop_batch import in_task
 from farthing.text.unicode_normalize import composed
 from farthing.types import CandidateAnswer, CheckResult, Json
 
@@ -63,7 +62,6 @@ class ConsistencyCheck:
         if draft.tool_calls or "tools" in draft.request.body or not draft.text.strip():
             return NO_DOUBT
         body = sample_body(draft.request.body, self._temperature)
-        await in_task()
         async with asyncio.TaskGroup() as asking:  # one failure, or the client leaving, cancels the rest
             tasks = [asking.create_task(ask(body, None)) for _ in range(self._samples)]
         found = [task.result() for task in tasks]

@@ -14,6 +14,8 @@ TOOL_CALLS_MAX = 64  # checked per answer
 class SchemaCheck:
     """Implements `protocols.AnswerCheck`. Asks nobody; a schema is checked in a thread."""
 
+    immediate = True
+
     def __init__(self, *, name: str = "schema", schema: Any = None) -> None:
         """`schema` applies to every answer that is not a tool call; None: the request's own schema."""
         self.name = name

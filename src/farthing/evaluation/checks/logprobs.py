@@ -21,6 +21,8 @@ ALTERNATIVES: dict[Measure, int] = {"mean": 0, "min": 0, "margin": 2}
 class LogprobsCheck:
     """Implements `protocols.AnswerCheck`. Asks nobody; the call must request logprobs beforehand."""
 
+    immediate = True
+
     def __init__(self, *, name: str, measure: Measure, floor: Floor) -> None:
         self.name = name
         self._measure: Measure = measure

@@ -9,6 +9,8 @@ from farthing.types import CandidateAnswer, CheckResult
 class PlainCheck:
     """Implements `protocols.AnswerCheck`. Asks nobody."""
 
+    immediate = True
+
     def __init__(self, name: str = "plain") -> None:
         self.name = name
 

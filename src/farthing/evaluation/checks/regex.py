@@ -16,7 +16,6 @@ from typing import Any
 import msgspec
 
 from farthing.errors import ConfigError
-from farthing.runtime.loop_batch import in_task
 
 _parser: Any = import_module("re._parser")  # there is no public access to a pattern's structure
 
@@ -84,7 +83,6 @@ class Searcher:
         text = text[:TEXT_CHARS_MAX]
         if quick(pattern.pattern):
             return pattern.search(text) is not None
-        await in_task()  # asyncio.timeout needs a task
         async with self._lock:
             try:
                 async with asyncio.timeout(self._within_s):

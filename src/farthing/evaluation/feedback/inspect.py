@@ -40,6 +40,8 @@ class Watched(Struct, frozen=True, kw_only=True):
 class Inspect:
     """Implements `protocols.Inspector` for one configuration."""
 
+    immediate = True
+
     def __init__(
         self,
         watched: Mapping[str, Watched],

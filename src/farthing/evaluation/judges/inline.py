@@ -21,6 +21,8 @@ REPLY = "\nReply with one word and nothing else: GOOD-{code} or BAD-{code}. When
 class JudgeCheck:
     """Implements `protocols.AnswerCheck`. Asks `target` once."""
 
+    immediate = True
+
     def __init__(self, *, name: str, target: str, about: str = "") -> None:
         self.name = name
         self._target = target

@@ -29,6 +29,8 @@ UNKNOWN_TOKEN = "[UNK]"
 class OnnxEmbedder:
     """See `protocols.Embedder`. Loads on first use, or by `warm`; 1.3 ms of CPU for 12 words."""
 
+    immediate = True
+
     name = "all-MiniLM-L6-v2/int8"
     dims = 384
     tokens_max = 256  # what the model was trained on; the model card: longer input is truncated

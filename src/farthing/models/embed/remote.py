@@ -53,6 +53,8 @@ _decode_vector = msgspec.json.Decoder(list[float] | str).decode
 class RemoteEmbedder:
     """See `protocols.Embedder`. A text is cut at `tokens_max` tokens, reckoned as four characters each."""
 
+    immediate = True
+
     def __init__(
         self,
         transport: Transport,

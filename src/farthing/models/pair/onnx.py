@@ -27,6 +27,8 @@ PAIRS_AT_ONCE_MAX = 64
 class OnnxPairModel:
     """See `protocols.PairModel`. Loads on first use, or by `warm`; 2 ms of CPU for two texts of 12 words."""
 
+    immediate = True
+
     name = "minilm-pair/int8/1"
 
     def __init__(

@@ -16,6 +16,8 @@ class MemoryStore:
     `clock` gives monotonic seconds.
     """
 
+    immediate = True
+
     def __init__(
         self, *, entries_max: int, bytes_max: int, clock: Callable[[], float] = time.monotonic
     ) -> None:

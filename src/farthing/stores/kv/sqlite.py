@@ -48,6 +48,8 @@ class SqliteStore:
         StoreError: the file cannot be opened or created.
     """
 
+    immediate = True
+
     def __init__(
         self, path: Path, *, entries_max: int, bytes_max: int, clock: Callable[[], float] = time.time
     ) -> None:

@@ -26,6 +26,7 @@ from farthing.brain.cache.semantic.store.vector_codec import narrowed, widened
 from farthing.brain.cache.semantic.terms import in_language, is_watched, under
 from farthing.errors import StoreError
 from farthing.protocols import AnswerJudge, HitMonitor, Verifier
+from farthing.runtime.loop_batch import is_immediate
 from farthing.text import answer_text
 from farthing.text.phrase import normalised
 from farthing.types import (
@@ -94,6 +95,7 @@ class SemanticAnswers:
         self._cache_state = cache_state
         self._scopes = scopes
         self._verifier = verifier
+        self.immediate = is_immediate(cache_state.embedder, verifier)
         self._bound = bound
         self._limits = limits
         self._draw = draw

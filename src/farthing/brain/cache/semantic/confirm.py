@@ -40,6 +40,8 @@ def confirmation(asked: str, stored_question: str, stored: str) -> Call:
 class Confirm:
     """Implements `protocols.Confirmer` for one configuration; `targets` has the endpoints that use it."""
 
+    immediate = True
+
     def __init__(
         self,
         jobs: InternalRequests,
@@ -53,7 +55,7 @@ class Confirm:
         self._targets = targets
         self._endpoint = endpoint
         self._clock = clock
-        self._confirm_s = confirm_s
+        self._confirm_s = self.wait_s = confirm_s
         self._running: set[asyncio.Task[None]] = set()
 
     async def confirm(self, request: Request, candidate: HitCandidate) -> bool | None:

@@ -21,6 +21,7 @@ from farthing.errors import ConfigError
 from farthing.guarantees.monitor.routing import RouteMonitor
 from farthing.guarantees.policy.applied import Policies
 from farthing.protocols import Embedder
+from farthing.runtime.loop_batch import is_immediate
 from farthing.types import Request, Route, Traits, replace
 
 
@@ -82,6 +83,7 @@ class LearnedRouter:
         self._columns = _columns(rules, model)
         second = self._aims.second
         self.wait_s = 0.0 if second is None else second.wait_s
+        self.immediate = is_immediate(self._embedder, second and second.advisor)
         self.gate = PolicyGate(
             policies or Policies(None, RouteMonitor()),
             GateContext(

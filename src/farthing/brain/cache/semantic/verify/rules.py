@@ -257,6 +257,8 @@ class RulesVerifier:
     For an installation without models: strict about numbers and names, but no judge of wording.
     """
 
+    immediate = True
+
     def __init__(self, *, cosine_min: float = 0.95) -> None:
         self._cosine_min = cosine_min
         self.name = f"rules/{VERSION}/{cosine_min}"

@@ -15,6 +15,7 @@ from farthing.brain.cache.semantic.verify.parse import parse
 from farthing.brain.cache.semantic.verify.rules import CHARS_MAX, Finding, finding_of
 from farthing.errors import ConfigError, StoreError
 from farthing.protocols import PairModel
+from farthing.runtime.loop_batch import is_immediate
 from farthing.types import Verdict
 
 if TYPE_CHECKING:
@@ -122,6 +123,7 @@ class TrainedVerifier:
         """
         self._weights = weights or Weights.load()
         self._pair_model = pair_model
+        self.immediate = is_immediate(pair_model)
         self.name = f"trained/{VERSION}+{pair_model.name if pair_model else 'none'}"
         """Changes when a pair's probability can change, which ends certificates."""
         self.thresholds = thresholds or self._weights.thresholds
