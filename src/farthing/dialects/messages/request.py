@@ -213,7 +213,10 @@ class _Writer:
         results: list[Json] = []
         others: list[Json] = []
         for block in turn.blocks:
-            if block.__class__ is ToolResult:
+            if block.__class__ is Text and block.cache is None:
+                if block.text and not block.text.isspace():
+                    others.append({"type": "text", "text": block.text})
+            elif block.__class__ is ToolResult:
                 results.append(self._result(block))
             else:
                 self._add(others, block)
@@ -234,7 +237,10 @@ class _Writer:
             self._named(turn)
         written: list[Json] = []
         for block in turn.blocks:
-            if block.__class__ is ToolCall:
+            if block.__class__ is Text and block.cache is None and not block.citations:
+                if block.text and not block.text.isspace():
+                    written.append({"type": "text", "text": block.text})
+            elif block.__class__ is ToolCall:
                 written.append(self._call(block))
             else:
                 self._add(written, block)
