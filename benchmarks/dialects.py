@@ -61,10 +61,13 @@ ANSWER = {
 
 
 def stream() -> bytes:
-    start = {"type": "message_start", "message": {**ANSWER, "content": [], "stop_reason": None}}
+    start: dict[str, Any] = {
+        "type": "message_start",
+        "message": {**ANSWER, "content": [], "stop_reason": None},
+    }
     block = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
     delta = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": " meaning"}}
-    events = [start, block, *[delta] * EVENTS]
+    events: list[dict[str, Any]] = [start, block, *[delta] * EVENTS]
     return b"".join(b"event: %b\ndata: %b\n\n" % (e["type"].encode(), json.dumps(e).encode()) for e in events)
 
 

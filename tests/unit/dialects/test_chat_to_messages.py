@@ -295,6 +295,11 @@ def test_arguments_that_are_none_are_kept_as_words(text: str) -> None:
     assert input_of(text) == {"INVALID_JSON": text}
 
 
+def test_many_objects_side_by_side_are_arguments_all_the_same() -> None:
+    rows = {"rows": [{"n": n} for n in range(5_000)]}
+    assert input_of(json.dumps(rows)) == rows
+
+
 def test_a_deep_schema_is_left_as_it_is() -> None:
     schema: dict[str, Any] = {"type": "object"}
     for _ in range(900):

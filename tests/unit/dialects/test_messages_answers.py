@@ -15,7 +15,7 @@ from tests.unit.dialects.test_messages_usage import JSON
 from farthing.dialects.chat import answer as chat
 from farthing.dialects.chat import request as chat_request
 from farthing.dialects.chat.stream import DONE, ChunkWriter
-from farthing.dialects.conversation import BlockStarted, Ended, Message, Started, Stopped, Text
+from farthing.dialects.conversation import PING, BlockStarted, Ended, Message, Started, Stopped, Text
 from farthing.dialects.events import BadAnswer, BadStream, EventSplitter, ProviderSaid
 from farthing.dialects.messages import answer
 from farthing.dialects.messages.request import translate
@@ -310,6 +310,10 @@ def test_events_come_one_by_one_as_they_come_together() -> None:
     for event, after in pairwise(events):
         if isinstance(event, BlockStarted):
             assert after is not None
+
+
+def test_a_ping_is_a_comment() -> None:
+    assert ChunkWriter(request_id="r", created=1).write([PING]) == b":\n\n"
 
 
 def test_a_message_without_usage_tells_none() -> None:

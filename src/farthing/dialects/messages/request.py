@@ -10,6 +10,7 @@ Sources: the types of Anthropic's SDK; docs: "Extended thinking", "Tool use", "S
 
 import re
 from hashlib import blake2b
+from itertools import accumulate
 from typing import Any
 
 from msgspec import Struct
@@ -56,6 +57,8 @@ PASSED = frozenset({
 """Fields of Messages that a client of another dialect may send: they go up as they came."""
 _TIERS = {"auto": "auto", "priority": "auto", "default": "standard_only", "standard_only": "standard_only"}
 _NO_ID = re.compile(r"[^a-zA-Z0-9_-]")
+_BRACKETS = re.compile(r"[\[\]{}]")
+_STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
 _OWN_TOOL = re.compile(r"_\d{8}$")
 _NO_INPUT: Json = {"type": "object", "properties": {}}
 _IMAGES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
@@ -668,11 +671,4 @@ def input_of(arguments: str) -> Json:
 
 def _is_deep(text: str) -> bool:
     """Whether brackets stand deeper than `DEPTH_MAX`, those in strings counted too."""
-    depth = deepest = 0
-    for char in text:
-        if char in "{[":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif char in "}]":
-            depth -= 1
-    return deepest > DEPTH_MAX
+    return max(accumulate(map(_STEPS.__getitem__, _BRACKETS.findall(text)))) > DEPTH_MAX
