@@ -250,6 +250,7 @@ def test_the_prompt_counts_what_went_by_the_prefix_cache() -> None:
     assert usage["prompt_tokens"] == 10_010 and usage["total_tokens"] == 10_110
     assert usage["prompt_tokens_details"] == {"cached_tokens": 8000, "cache_write_tokens": 2000}
     assert usage["cache_creation"] == {"ephemeral_5m_input_tokens": 600, "ephemeral_1h_input_tokens": 1400}
+    assert (usage["service_tier"], usage["inference_geo"]) == ("priority", "us")
     read = answer.read(whole("cache")).usage
     assert read is not None and (read.tier, read.region) == ("priority", "inference_geo_us")
 
