@@ -222,7 +222,11 @@ def _format(said: Any) -> Format | None:
 
 def _thinking(body: Json) -> tuple[dict[str, str], Thinking]:
     """How much is to be thought, and the names by which the client said so."""
-    effort, value, nested = body.get("reasoning_effort"), body.get("thinking"), body.get("reasoning")
+    effort, value, nested = (
+        body.get("reasoning_effort"),
+        body.get("thinking") or None,
+        body.get("reasoning") or None,
+    )
     if effort is None and value is None and nested is None:
         return NAMES, NO_THINKING
     if effort is not None and effort.__class__ is not str:

@@ -545,7 +545,8 @@ class _Writer:
             return None
         kind = value.get("type") if isinstance(value, dict) else None
         if kind == "disabled" or (value is None and effort == "none"):
-            return {"type": "disabled"} if can.thinking == "adaptive" or value is not None else None
+            told_off = can.thinking == "adaptive" or (can.thinking == "budget" and value is not None)
+            return {"type": "disabled"} if told_off else None
         if can.thinking == "none":
             self._unsaid.append(name)
             return None
