@@ -10,6 +10,7 @@ from farthing.dialects.conversation import (
     Counted,
     Event,
     Message,
+    Opaque,
     Reasoning,
     ReasoningDelta,
     SignatureDelta,
@@ -20,6 +21,7 @@ from farthing.dialects.conversation import (
     TextDelta,
     ToolCall,
 )
+from farthing.text.lenient_json import any_json
 from farthing.types import Json, Usage
 
 
@@ -44,6 +46,8 @@ class _Growing:
         if isinstance(block, Reasoning) and not block.redacted:
             signature = block.signature if self.signature is None else self.signature
             return Reasoning(block.text + text, signature, "", maker if signature else "", block.extras)
+        if isinstance(block, Opaque) and text and isinstance(block.value, dict):
+            return replace(block, value={**block.value, "input": any_json(text.encode("utf-8", "replace"))})
         return block
 
 

@@ -168,6 +168,10 @@ def usage_of(usage: Usage) -> Json:
             "ephemeral_5m_input_tokens": usage.cache_write_5m_tokens,
             "ephemeral_1h_input_tokens": usage.cache_write_1h_tokens,
         }
+    if usage.tier:
+        told["service_tier"] = usage.tier
+    if usage.region:
+        told["inference_geo"] = usage.region.removeprefix("inference_geo_")
     if usage.fees:
         told["server_tool_use"] = {f"{name}_requests": count for name, count in usage.fees.items()}
     return told

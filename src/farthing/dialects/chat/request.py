@@ -73,6 +73,8 @@ _MESSAGE = frozenset({
     "role", "content", "name", "cache_control", "tool_calls", "tool_call_id", "function_call", "refusal",
     "audio", "is_error", "thinking_blocks", "reasoning_details", "reasoning_content", "reasoning",
 })  # fmt: skip
+_SPEAKERS = ("user", "assistant", "system", "developer")
+_REASONING = frozenset({"thinking_blocks", "reasoning_details", "reasoning_content", "reasoning"})
 _ROLES = frozenset({"user", "assistant", "system", "developer", "tool", "function"})
 _MODES: dict[str, Literal["auto", "none", "required"]] = {
     "auto": "auto", "none": "none", "required": "required", "any": "required"
@@ -220,7 +222,11 @@ def _format(said: Any) -> Format | None:
 
 def _thinking(body: Json) -> tuple[dict[str, str], Thinking]:
     """How much is to be thought, and the names by which the client said so."""
-    effort, value, nested = body.get("reasoning_effort"), body.get("thinking"), body.get("reasoning")
+    effort, value, nested = (
+        body.get("reasoning_effort"),
+        body.get("thinking") or None,
+        body.get("reasoning") or None,
+    )
     if effort is None and value is None and nested is None:
         return NAMES, NO_THINKING
     if effort is not None and effort.__class__ is not str:
@@ -255,16 +261,19 @@ def _turns(messages: list[Any]) -> tuple[tuple[Turn, ...], tuple[Turn, ...]]:
         if message.__class__ is not dict:
             raise _invalid(f"messages[{index}]", "must be an object")
         role = message.get("role")
-        if role == "user" or role == "system" or role == "developer":
-            content = message.get("content")
-            if content.__class__ is str and len(message) == 2:
-                turn = Turn(role, (Text(content),))
-            else:
-                turn = _turn(message, role, _content(content, f"messages[{index}]"), index)
+        content = message.get("content")
+        if content.__class__ is str and len(message) == 2 and role in _SPEAKERS:
+            turn = Turn(role, (Text(content),))
+        elif role == "user" or role == "system" or role == "developer":
+            turn = _turn(message, role, _content(content, f"messages[{index}]"), index)
         elif role == "assistant":
             turn = _turn(message, role, _assistant(message, index, calls), index)
         elif role == "tool":
-            turn = Turn("user", (_result(message, index),))
+            call_id = message.get("tool_call_id")
+            if content.__class__ is str and len(message) == 3 and call_id.__class__ is str and call_id:
+                turn = Turn("user", (ToolResult(call_id, (Text(content),)),))
+            else:
+                turn = Turn("user", (_result(message, index),))
         elif role == "function":
             turn = Turn("user", (_function_result(message, index, calls),))
         else:
@@ -347,7 +356,7 @@ def _part(part: Json, where: str) -> Block:
             found = reasoning_of({"thinking_blocks": [part]})
             return found[0][1] if found else Opaque("chat", str(kind), part)
         case "tool_use":
-            return _call(
+            return _odd_call(
                 {**part, "function": {"name": part.get("name"), "arguments": part.get("input")}}, where
             )
         case "tool_result":
@@ -441,9 +450,8 @@ def _audio(part: Json, where: str, mark: Any) -> Audio:
 def _assistant(message: Json, index: int, calls: dict[str, str]) -> list[Block]:
     """The blocks of an earlier answer, in the order in which they were made, as far as chat tells."""
     where = f"messages[{index}]"
-    blocks = _content(message.get("content"), where)
-    if len(message) == 2:
-        return blocks
+    content = message.get("content")
+    blocks = [] if content is None else _content(content, where)
     refusal, spoken = message.get("refusal"), message.get("audio")
     if refusal.__class__ is str and refusal:
         blocks.append(Refusal(refusal))
@@ -453,9 +461,11 @@ def _assistant(message: Json, index: int, calls: dict[str, str]) -> list[Block]:
     if told is not None:
         if told.__class__ is not list:
             raise _invalid(f"{where}.tool_calls", "must be a list")
-        calls_told = [_call(call, f"{where}.tool_calls[{at}]") for at, call in enumerate(told)]
-        had = {block.id for block in blocks if isinstance(block, ToolCall)}  # told twice, in two forms
-        blocks += [call for call in calls_told if call.id not in had] if had else calls_told
+        calls_told = [_call(call, where, at) for at, call in enumerate(told)]
+        if content.__class__ is list:
+            had = {block.id for block in blocks if isinstance(block, ToolCall)}  # told twice, in two forms
+            calls_told = [call for call in calls_told if call.id not in had]
+        blocks += calls_told
     function = message.get("function_call")
     if function is not None:
         if function.__class__ is not dict:
@@ -463,7 +473,7 @@ def _assistant(message: Json, index: int, calls: dict[str, str]) -> list[Block]:
         name = _name_of(function, f"{where}.function_call")
         calls[name] = f"function_{index}"
         blocks.append(ToolCall(calls[name], name, _arguments(function, f"{where}.function_call")))
-    if not any(isinstance(block, Reasoning) for block in blocks):
+    if not _REASONING.isdisjoint(message) and not any(isinstance(block, Reasoning) for block in blocks):
         for at, reasoning in reversed(reasoning_of(message)):
             blocks.insert(_place(blocks, at), reasoning)
     return blocks
@@ -475,7 +485,17 @@ def _place(blocks: list[Block], at: int) -> int:
     return 0 if at == 0 else min(len(blocks), at - min(texts, 1) + texts)
 
 
-def _call(call: Any, where: str) -> ToolCall:
+def _call(call: Any, message: str, at: int) -> ToolCall:
+    if call.__class__ is dict and "custom" not in call and "cache_control" not in call:
+        call_id, function = call.get("id"), call.get("function")
+        if call_id.__class__ is str and call_id and function.__class__ is dict:
+            name, arguments = function.get("name"), function.get("arguments")
+            if name.__class__ is str and name and arguments.__class__ is str:
+                return ToolCall(call_id, name, arguments)
+    return _odd_call(call, f"{message}.tool_calls[{at}]")
+
+
+def _odd_call(call: Any, where: str) -> ToolCall:
     if call.__class__ is not dict:
         raise _invalid(where, "must be an object")
     call_id = call.get("id")
@@ -490,10 +510,7 @@ def _call(call: Any, where: str) -> ToolCall:
     function = call.get("function")
     if function.__class__ is not dict:
         raise _invalid(f"{where}.function", "must be an object")
-    name = function.get("name")
-    arguments = function.get("arguments")
-    if name.__class__ is not str or not name or arguments.__class__ is not str:
-        name, arguments = _name_of(function, f"{where}.function"), _arguments(function, f"{where}.function")
+    name, arguments = _name_of(function, f"{where}.function"), _arguments(function, f"{where}.function")
     return ToolCall(call_id, name, arguments, False, mark)
 
 

@@ -17,6 +17,7 @@ from farthing.dialects.conversation import (
     Counted,
     Ended,
     Event,
+    Ping,
     Reasoning,
     ReasoningDelta,
     Refusal,
@@ -32,6 +33,7 @@ from farthing.types import Json, Usage
 
 DONE = b"data: [DONE]\n\n"
 ALIVE = b":\n\n"
+"""A comment, for what says nothing but that the connection lives."""
 
 
 class ChunkWriter:
@@ -138,6 +140,8 @@ class ChunkWriter:
                 return self._finish(event)
             case Ended():
                 return self._end()
+            case Ping():
+                return ALIVE
             case _:
                 return b""
 

@@ -10,6 +10,7 @@ Sources: the types of Anthropic's SDK; docs: "Extended thinking", "Tool use", "S
 
 import re
 from hashlib import blake2b
+from itertools import accumulate
 from typing import Any
 
 from msgspec import Struct
@@ -56,6 +57,8 @@ PASSED = frozenset({
 """Fields of Messages that a client of another dialect may send: they go up as they came."""
 _TIERS = {"auto": "auto", "priority": "auto", "default": "standard_only", "standard_only": "standard_only"}
 _NO_ID = re.compile(r"[^a-zA-Z0-9_-]")
+_BRACKETS = re.compile(r"[\[\]{}]")
+_STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
 _OWN_TOOL = re.compile(r"_\d{8}$")
 _NO_INPUT: Json = {"type": "object", "properties": {}}
 _IMAGES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
@@ -213,7 +216,10 @@ class _Writer:
         results: list[Json] = []
         others: list[Json] = []
         for block in turn.blocks:
-            if block.__class__ is ToolResult:
+            if block.__class__ is Text and block.cache is None:
+                if block.text and not block.text.isspace():
+                    others.append({"type": "text", "text": block.text})
+            elif block.__class__ is ToolResult:
                 results.append(self._result(block))
             else:
                 self._add(others, block)
@@ -234,7 +240,10 @@ class _Writer:
             self._named(turn)
         written: list[Json] = []
         for block in turn.blocks:
-            if block.__class__ is ToolCall:
+            if block.__class__ is Text and block.cache is None and not block.citations:
+                if block.text and not block.text.isspace():
+                    written.append({"type": "text", "text": block.text})
+            elif block.__class__ is ToolCall:
                 written.append(self._call(block))
             else:
                 self._add(written, block)
@@ -536,7 +545,8 @@ class _Writer:
             return None
         kind = value.get("type") if isinstance(value, dict) else None
         if kind == "disabled" or (value is None and effort == "none"):
-            return {"type": "disabled"} if can.thinking == "adaptive" or value is not None else None
+            told_off = can.thinking == "adaptive" or (can.thinking == "budget" and value is not None)
+            return {"type": "disabled"} if told_off else None
         if can.thinking == "none":
             self._unsaid.append(name)
             return None
@@ -662,11 +672,4 @@ def input_of(arguments: str) -> Json:
 
 def _is_deep(text: str) -> bool:
     """Whether brackets stand deeper than `DEPTH_MAX`, those in strings counted too."""
-    depth = deepest = 0
-    for char in text:
-        if char in "{[":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif char in "}]":
-            depth -= 1
-    return deepest > DEPTH_MAX
+    return max(accumulate(map(_STEPS.__getitem__, _BRACKETS.findall(text)))) > DEPTH_MAX

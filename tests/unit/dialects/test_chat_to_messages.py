@@ -1,0 +1,353 @@
+"""Chat completion requests as Messages gets them: recorded bodies, and what holds of any."""
+
+import copy
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.dialects.shapes import REQUESTS
+from tests.unit.dialects.test_messages_usage import JSON
+
+from farthing.dialects.chat.request import read
+from farthing.dialects.conversation import Opaque, Text, ToolCall, ToolResult
+from farthing.dialects.messages.models import abilities
+from farthing.dialects.messages.request import closed, input_of, translate, unsaid, valid_id, write
+from farthing.errors import InvalidRequest
+
+HI = [{"role": "user", "content": "hi"}]
+
+
+@pytest.mark.parametrize("case", REQUESTS, ids=[case["name"] for case in REQUESTS])
+def test_a_request_is_written_as_recorded(case: dict[str, Any]) -> None:
+    sent = copy.deepcopy(case["chat"])
+    conversation = read(case["chat"])
+    told = {"model": case["model"], "output_tokens_max": 64_000, "stream": bool(sent.get("stream"))}
+    written = translate(conversation, **told)
+    assert written.body == case["body"]
+    assert list(written.unsaid) == case["unsaid"] == list(unsaid(conversation, model=case["model"]))
+    assert list(written.yielded) == case["yielded"]
+    assert case["chat"] == sent, "the client's body is not changed"
+    assert write(conversation, **told) == written.body == translate(read(sent), **told).body
+
+
+def test_marks_are_the_very_values_that_were_sent() -> None:
+    mark = {"ttl": "1h", "type": "ephemeral", "future": [1.0]}
+    body = {
+        "messages": [
+            {"role": "system", "content": [{"type": "text", "text": "S", "cache_control": mark}]},
+            *HI,
+        ]
+    }
+    written = write(read(body), model="claude-haiku-4-5", output_tokens_max=1, stream=False)
+    assert written["system"][0]["cache_control"] is mark
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({}, "messages"),
+        ({"messages": "hi"}, "messages"),
+        ({"messages": ["hi"]}, "messages[0]"),
+        ({"messages": [{"role": "robot"}]}, "messages[0].role"),
+        ({"messages": [{"role": ["user"]}]}, "messages[0].role"),
+        ({"messages": [{"role": "user", "content": 7}]}, "messages[0].content"),
+        ({"messages": [{"role": "user", "content": [7]}]}, "messages[0].content[0]"),
+        ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages[0].content[0].text"),
+        ({"messages": [{"role": "user", "content": [{"type": 7}]}]}, "messages[0].content[0].type"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]},
+            "messages[0].content[0].image_url",
+        ),
+        (
+            {
+                "messages": [
+                    {"role": "user", "content": [{"type": "image_url", "image_url": "data:image/png"}]}
+                ]
+            },
+            "messages[0].content[0].image_url.url",
+        ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "file", "file": {}}]}]},
+            "messages[0].content[0].file",
+        ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]},
+            "messages[0].content[0].input_audio",
+        ),
+        ({"messages": [{"role": "user", "name": 7, "content": "x"}]}, "messages[0].name"),
+        ({"messages": [{"role": "assistant", "tool_calls": {}, "content": None}]}, "messages[0].tool_calls"),
+        (
+            {"messages": [{"role": "assistant", "tool_calls": [{}], "content": None}]},
+            "messages[0].tool_calls[0].id",
+        ),
+        (
+            {
+                "messages": [
+                    {
+                        "role": "assistant",
+                        "content": None,
+                        "tool_calls": [{"id": "a", "function": {"name": ""}}],
+                    }
+                ]
+            },
+            "messages[0].tool_calls[0].function.name",
+        ),
+        ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].tool_call_id"),
+        ({"messages": [{"role": "function", "name": "f", "content": "x"}]}, "messages[0].name"),
+        ({"messages": HI, "tools": {}}, "tools"),
+        ({"messages": HI, "tools": [7]}, "tools[0]"),
+        ({"messages": HI, "tools": [{"type": "function"}]}, "tools[0].function"),
+        (
+            {"messages": HI, "tools": [{"type": "function", "function": {"name": "f", "parameters": []}}]},
+            "tools[0].function.parameters",
+        ),
+        ({"messages": HI, "tool_choice": "perhaps"}, "tool_choice"),
+        ({"messages": HI, "tool_choice": {"type": "function"}}, "tool_choice.name"),
+        ({"messages": HI, "parallel_tool_calls": "no"}, "parallel_tool_calls"),
+        ({"messages": HI, "response_format": "json"}, "response_format"),
+        ({"messages": HI, "response_format": {"type": "json_schema"}}, "response_format.json_schema"),
+        ({"messages": HI, "stop": [7]}, "stop"),
+        ({"messages": HI, "temperature": "hot"}, "temperature"),
+        ({"messages": HI, "seed": 1.5}, "seed"),
+        ({"messages": HI, "user": 7}, "user"),
+        ({"messages": HI, "reasoning_effort": 7}, "reasoning_effort"),
+        ({"messages": HI, "thinking": "yes"}, "thinking"),
+        ({"messages": HI, "functions": [7]}, "functions"),
+    ],
+)
+def test_what_nobody_means_is_refused_by_the_name_of_the_field(body: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequest) as raised:
+        read(body)
+    assert raised.value.param == param and f"`{param}`" in str(raised.value)
+
+
+PART = st.fixed_dictionaries(
+    {
+        "type": st.sampled_from(
+            [
+                "text",
+                "image_url",
+                "file",
+                "input_audio",
+                "refusal",
+                "thinking",
+                "tool_use",
+                "tool_result",
+                "x",
+            ]
+        )
+    },
+    optional={
+        "text": JSON,
+        "image_url": JSON,
+        "file": JSON,
+        "input_audio": JSON,
+        "cache_control": JSON,
+        "id": JSON,
+        "name": JSON,
+        "input": JSON,
+        "tool_use_id": JSON,
+        "content": JSON,
+    },
+)
+MESSAGE = st.fixed_dictionaries(
+    {"role": st.sampled_from(["user", "assistant", "system", "tool", "function", "x"])},
+    optional={
+        "content": st.lists(PART, max_size=3) | JSON,
+        "tool_calls": JSON,
+        "tool_call_id": st.text(max_size=3),
+        "name": JSON,
+        "thinking_blocks": JSON,
+        "reasoning_details": JSON,
+        "function_call": JSON,
+        "cache_control": JSON,
+    },
+)
+BODY = st.fixed_dictionaries(
+    {"messages": st.lists(MESSAGE, max_size=3) | JSON},
+    optional={
+        name: JSON
+        for name in (
+            "tools",
+            "functions",
+            "tool_choice",
+            "function_call",
+            "response_format",
+            "reasoning_effort",
+            "thinking",
+            "reasoning",
+            "stop",
+            "n",
+            "logprobs",
+            "metadata",
+            "output_config",
+            "cache_control",
+            "max_tokens",
+            "foo",
+        )
+    },
+)
+
+
+@given(BODY, st.sampled_from(["claude-haiku-4-5", "claude-opus-4-8", "claude-3-opus", "glm"]))
+def test_a_body_of_any_shape_is_read_or_refused(body: dict[str, Any], model: str) -> None:
+    try:
+        conversation = read(body)
+    except InvalidRequest as error:
+        assert error.param
+        return
+    written = translate(conversation, model=model, output_tokens_max=None)
+    assert_is_sound(written.body)
+
+
+def assert_is_sound(body: dict[str, Any]) -> None:
+    """What Messages refuses of any request is not in it."""
+    messages = body["messages"]
+    assert messages and next(m for m in messages if m["role"] != "system")["role"] == "user"
+    ids = [b["id"] for m in messages for b in m["content"] if b["type"] == "tool_use"]
+    assert len(set(ids)) == len(ids) and all(valid_id(one) == one for one in ids)
+    for message, after in zip(messages, [*messages[1:], {"role": ""}], strict=True):
+        assert message["content"] and message["role"] in ("user", "assistant", "system")
+        assert message["role"] != after["role"] or message["role"] == "system"
+        kinds = [block["type"] == "tool_result" for block in message["content"]]
+        assert kinds == sorted(kinds, reverse=True)
+    for block in blocks_in(body):
+        assert block["type"] != "text" or block["text"].strip()
+    assert b'"cache_control":null' not in msgspec.json.encode(body)
+    if body.get("thinking", {}).get("type") == "enabled" and "temperature" in body:
+        assert body["temperature"] == 1
+
+
+def blocks_in(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield from body.get("system", ())
+    for message in body["messages"]:
+        yield from message["content"]
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8).filter(str.strip)
+MARK = st.sampled_from([{"type": "ephemeral"}, {"type": "ephemeral", "ttl": "1h"}])
+CALLS = st.lists(
+    st.tuples(TEXT, st.dictionaries(TEXT, st.integers() | TEXT, max_size=2)),
+    max_size=3,
+    unique_by=lambda c: c[0],
+)
+TURNS = st.lists(st.tuples(TEXT, CALLS, st.none() | MARK), max_size=4)
+
+
+@given(TURNS, st.none() | TEXT)
+def test_nothing_of_a_conversation_is_lost_between_chat_and_messages(
+    turns: list[Any], system: str | None
+) -> None:
+    """Texts, calls with their arguments, results and marks arrive, each once and in order."""
+    messages: list[dict[str, Any]] = [] if system is None else [{"role": "system", "content": system}]
+    texts = [] if system is None else [system]
+    results, marks, inputs = [], [], []
+    for text, calls, mark in turns:
+        part = {"type": "text", "text": text} | ({} if mark is None else {"cache_control": mark})
+        messages.append({"role": "user", "content": [part]})
+        marks += [] if mark is None else [mark]
+        texts.append(text)
+        told = [
+            {"id": i, "type": "function", "function": {"name": "f", "arguments": json.dumps(a)}}
+            for i, a in calls
+        ]
+        messages.append({"role": "assistant", "content": f"so {text}", "tool_calls": told})
+        texts.append(f"so {text}")
+        inputs += [arguments for _, arguments in calls]
+        messages += [{"role": "tool", "tool_call_id": i, "content": f"r{i}"} for i, _ in calls]
+        results += [f"r{i}" for i, _ in calls]
+    messages.append({"role": "user", "content": "last"})
+    texts.append("last")
+    conversation = read({"messages": messages})
+    assert [
+        b.text for t in (*conversation.system, *conversation.turns) for b in t.blocks if isinstance(b, Text)
+    ] == texts
+    assert sum(isinstance(b, ToolCall) for t in conversation.turns for b in t.blocks) == len(inputs)
+    assert sum(isinstance(b, ToolResult) for t in conversation.turns for b in t.blocks) == len(results)
+    written = translate(conversation, model="claude-haiku-4-5", output_tokens_max=9)
+    body = written.body
+    assert_is_sound(body)
+    assert not written.unsaid and not written.yielded
+    found = list(blocks_in(body))
+    assert sorted(b["text"] for b in found if b["type"] == "text") == sorted(texts)
+    assert [b["input"] for b in found if b["type"] == "tool_use"] == inputs
+    assert [b["content"] for b in found if b["type"] == "tool_result"] == results
+    assert [b["tool_use_id"] for b in found if b["type"] == "tool_result"] == [
+        b["id"] for b in found if b["type"] == "tool_use"
+    ]
+    assert [b["cache_control"] for b in found if "cache_control" in b] == marks
+
+
+@given(st.text(max_size=80), st.text(max_size=80))
+def test_two_ids_never_become_one(one: str, other: str) -> None:
+    assert (valid_id(one) == valid_id(other)) == (one == other)
+    assert valid_id(valid_id(one)) == valid_id(one)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"a":' * 100_000, '{"a":' * 300 + "1" + "}" * 300, "\ud83d", "nul"]
+)
+def test_arguments_that_are_none_are_kept_as_words(text: str) -> None:
+    assert input_of(text) == {"INVALID_JSON": text}
+
+
+def test_many_objects_side_by_side_are_arguments_all_the_same() -> None:
+    rows = {"rows": [{"n": n} for n in range(5_000)]}
+    assert input_of(json.dumps(rows)) == rows
+
+
+def test_a_deep_schema_is_left_as_it_is() -> None:
+    schema: dict[str, Any] = {"type": "object"}
+    for _ in range(900):
+        schema = {"type": "object", "items": schema}
+    assert closed(schema)["additionalProperties"] is False
+
+
+def test_a_part_that_is_not_known_is_kept() -> None:
+    part = {"type": "hologram", "x": 1}
+    assert read({"messages": [{"role": "user", "content": [part]}]}).turns[0].blocks == (
+        Opaque("chat", "hologram", part),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "thinking", "formats", "in_place"),
+    [
+        ("claude-3-5-sonnet-20241022", "none", False, False),
+        ("claude-3-opus-20240229", "none", False, False),
+        ("claude-3-7-sonnet-latest", "budget", False, False),
+        ("claude-sonnet-4-20250514", "budget", False, False),
+        ("claude-opus-4-1-20250805", "budget", True, False),
+        ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", "budget", True, False),
+        ("claude-sonnet-4-5@20250929", "budget", True, False),
+        ("anthropic/claude-sonnet-4.5", "budget", True, False),
+        ("claude-haiku-4-5", "budget", True, False),
+        ("claude-opus-4-6", "adaptive", True, False),
+        ("claude-opus-4-8", "adaptive", True, True),
+        ("claude-sonnet-5", "adaptive", True, True),
+        ("claude-fable-5-2", "adaptive", True, True),
+        ("claude-mythos-preview", "adaptive", True, True),
+        ("kimi-k2", "budget", False, False),
+        ("", "budget", False, False),
+    ],
+)
+def test_what_a_model_can_is_told_by_its_name(
+    name: str, thinking: str, formats: bool, in_place: bool
+) -> None:
+    can = abilities(name)
+    assert (can.thinking, can.formats, can.system_in_place) == (thinking, formats, in_place)
+
+
+def test_the_limit_is_the_clients_else_the_catalogues_else_a_cautious_one() -> None:
+    def limit(said: Any, known: int | None, model: str = "claude-haiku-4-5") -> Any:
+        body = {"messages": HI, "max_tokens": said}
+        return write(read(body), model=model, output_tokens_max=known, stream=False)["max_tokens"]
+
+    assert limit(7, 64_000) == 7
+    assert limit(None, 64_000) == limit(-1, 64_000) == limit(0, 64_000) == 64_000
+    assert limit(None, None) == 64_000
+    assert limit(None, None, "claude-3-opus-20240229") == 4_096
