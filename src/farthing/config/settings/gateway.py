@@ -490,6 +490,7 @@ class AnthropicProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_fie
     version: str = "2023-06-01"
     """What `anthropic-version` says."""
     drop: tuple[str, ...] = (
+        "messages.name",
         "seed",
         "store",
         "metadata",
