@@ -16,6 +16,7 @@
     │   └── ContractExceeded       429  contract_exceeded       (x-should-retry: false)
     │       └── DeadlineExceeded     504  deadline_exceeded: the endpoint's `deadline_s` has passed
     ├── Overloaded               503  ours: draining, too many requests at once, ledger full
+    ├── GuardrailFailed          503  a guardrail could not tell whether the request may pass
     ├── ProviderError            one upstream attempt failed; the next target may be tried
     │   ├── ProviderUnavailable    refused, reset, 5xx, a reply that is not an answer
     │   ├── ProviderTimeout        no connection, no beginning of an answer or no next chunk in time
@@ -186,6 +187,12 @@ class Overloaded(FarthingError):
         super().__init__(message)
         self.retry_after_s = retry_after_s
         self.code = code  # type: ignore[misc]  # `ledger_unavailable` and `draining` are told apart
+
+
+class GuardrailFailed(FarthingError):
+    status = 503
+    code = "guardrail_failed"
+    retry = True
 
 
 class ProviderError(FarthingError):

@@ -5,6 +5,7 @@ Each Protocol is proved by one test file, `tests/contract/test_<protocol>.py`, r
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
@@ -417,6 +418,18 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     """It counts the tokens of a prompt exactly, for a call of its own (`Provider.count_call`)."""
 
 
+class Unsaid(Struct, frozen=True):
+    """What of a request a provider cannot be told, by the client's own names."""
+
+    names: tuple[str, ...] = ()
+    """What its dialect has no word for. It may be left out only where the configuration says so."""
+    gave_way: tuple[str, ...] = ()
+    """What gave way to something else in this request, as thinking does to a demanded call."""
+
+
+ALL_SAID = Unsaid()
+
+
 class Reply(Protocol):
     """A whole answer in the client's dialect and what was read of it."""
 
@@ -593,9 +606,9 @@ class Provider(Protocol):  # models/providers: openai | anthropic
     def origin(self) -> Any:
         """Where it lives, as its transport knows it."""
 
-    def unsaid(self, prompt: Prompt, target: Target, operation: Operation) -> tuple[str, ...]:
-        """The client's own names of what it asked for and this provider cannot say; empty: all can be said.
-        Quick, and asked before every call: what is named here is never dropped in silence."""
+    def unsaid(self, prompt: Prompt, target: Target, operation: Operation) -> Unsaid:
+        """What of `prompt` this provider cannot be told. Quick, and asked before every call: what is named
+        here is never dropped in silence. `ALL_SAID`: nothing."""
 
     def encode(
         self,
@@ -701,6 +714,15 @@ class Guardrail(Protocol):  # evaluation: guard
 
         Raises:
             Blocked: in the course of it.
+        """
+
+
+class AsyncGuardrail(Protocol):  # wiring: foreign
+    async def check(self, texts: Sequence[str]) -> None:
+        """Look at every text of a request, its history included.
+
+        Raises:
+            Blocked: the request must not pass. GuardrailFailed: that could not be told, so it does not pass.
         """
 
 
@@ -847,3 +869,42 @@ class PartitionIndex(Protocol):  # stores/vector: partitions
 
     async def aclose(self) -> None:
         """Safe to call twice."""
+
+
+# -- plug-ins: implementations outside the tree, by entry points (wiring/plugins) ---------------------
+
+
+class PluginContext(Struct, frozen=True, kw_only=True):
+    """What the factory of a plug-in is told besides its options."""
+
+    name: str
+    """Of the entry point."""
+    where: str
+    """The key of the configuration that names it, `endpoints.faq.cascade.checks.tone`."""
+    log: logging.Logger
+    """For what operators should know. What it says of a request must not hold the request's text."""
+    state_dir: Path | None = None
+    """The gateway's, where a folder of its own may be made; None: nothing is kept."""
+    tiers: Mapping[str, tuple[Target, ...]] = {}
+    """For a router: the targets of each tier, in the order to try them."""
+
+
+PluginFactory: TypeAlias = Callable[[Mapping[str, Any], PluginContext], Any]
+"""What an entry point is: `factory(options, context)` gives the implementation. Called at the start and where
+a reload changed what it is given, in the event loop: it must not take long. `options` is the table of the
+configuration, secrets in it as plain text. An implementation with `aclose` is closed at the end."""
+
+
+class RouterPlugin(Protocol):  # farthing.routers
+    async def route(self, request: Request, traits: Traits) -> Route | None:
+        """Where to send a request that leaves the choice to the gateway and that no rule decides: one of the
+        context's tiers, or some of its targets. None: no opinion, the default tier answers.
+
+        Names, rules, fixed answers and the fallback are not its to decide. `request.tiers` are those among
+        which may be chosen; a route that leaves them is not taken.
+        """
+
+
+class GuardrailPlugin(Protocol):  # farthing.guardrails
+    async def allows(self, texts: Sequence[str]) -> bool:
+        """Whether a request with these texts may pass. A failure refuses it too."""

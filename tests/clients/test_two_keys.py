@@ -87,7 +87,7 @@ def test_a_model_of_openai(client: OpenAI, openai_provider: FaultProvider, model
 def test_a_model_of_anthropic(client: OpenAI, anthropic_provider: FaultProvider, model: str) -> None:
     assert said(client, model) == "echo: hello"
     call = anthropic_provider.calls[-1]
-    assert (call.model, call.headers["authorization"]) == (model, "Bearer sk-ant-two")
+    assert (call.model, call.path, call.headers["x-api-key"]) == (model, "/v1/messages", "sk-ant-two")
 
 
 def test_a_name_with_its_provider_before_it(client: OpenAI) -> None:

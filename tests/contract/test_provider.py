@@ -13,7 +13,7 @@ from farthing.dialects.faults import BadStream, ProviderSaid
 from farthing.errors import KeyRejected, ProviderBusy, ProviderError, ProviderRejected, ProviderUnavailable
 from farthing.models.providers.kinds import make
 from farthing.models.transport.origin import HttpOrigin
-from farthing.protocols import Provider, StreamDecoder
+from farthing.protocols import ALL_SAID, Provider, StreamDecoder
 from farthing.types import Json, Operation, Prompt, Target, Usage
 
 KEY = "sk-of-the-gateway-0123456789"
@@ -260,16 +260,16 @@ def test_headers_of_a_client_go_up_once_and_never_in_the_place_of_ours(wire: Wir
 @every
 def test_a_plain_question_can_be_said(wire: Wire) -> None:
     provider = wire.provider
-    assert provider.unsaid(prompt(temperature=0.2, max_tokens=9, user="u"), TARGET, "chat") == ()
+    assert provider.unsaid(prompt(temperature=0.2, max_tokens=9, user="u"), TARGET, "chat") is ALL_SAID
     assert "chat" in provider.capabilities.operations
 
 
 @every
 def test_what_it_has_no_interface_for_is_named(wire: Wire) -> None:
     capabilities = wire.provider.capabilities
-    named = wire.provider.unsaid(prompt(n=2, logprobs=True), TARGET, "chat")
+    named = wire.provider.unsaid(prompt(n=2, logprobs=True), TARGET, "chat").names
     assert ("n" in named) != capabilities.choices and ("logprobs" in named) != capabilities.logprobs
-    embeddings = wire.provider.unsaid(prompt(), TARGET, "embeddings")
+    embeddings = wire.provider.unsaid(prompt(), TARGET, "embeddings").names
     assert bool(embeddings) != ("embeddings" in capabilities.operations)
 
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from farthing import config
-from farthing.config import Config, Secret, toml
+from farthing.config import Config, Options, Secret, toml
 from farthing.config.settings.secret import Address
 from farthing.models.discovery.presets import PRESETS
 
@@ -66,7 +66,7 @@ def sections() -> dict[str, list[Field]]:
 
 def written_type(kind: Any) -> str:
     names = {bool: "true or false", int: "whole number", float: "number", Decimal: "number", str: "text"}
-    names |= {Path: "path", Secret: '`"${NAME}"`', Address: 'text or `"${NAME}"`'}
+    names |= {Path: "path", Secret: '`"${NAME}"`', Address: 'text or `"${NAME}"`', Options: "table"}
     (option,) = parts(kind)
     if get_origin(option) is tuple:
         return f"list of {written_type(get_args(option)[0])}"
@@ -84,7 +84,7 @@ def written_default(field: Field) -> str:
     if default is None:
         return "-"
     shown = {(): "[]", "": '""'}.get(default) if isinstance(default, tuple | str) else None
-    if isinstance(default, dict) and not default:
+    if isinstance(default, dict | Options) and default in ({}, Options()):
         shown = "{}"
     return f"`{shown or toml.dumps({'x': default}).removeprefix('x = ').strip()}`"
 

@@ -12,9 +12,10 @@ from tests.e2e.gateway import Reply, Running, running, until
 from tests.e2e.test_canaries import CLIENT, NAMED, OPERATOR, OTHER, OURS, SECRETS, clean, command
 from tests.faults.provider import FaultProvider
 
-from farthing.config import key_digest
-from farthing.edge.admin import ADMIN_ROUTES
+from farthing.config import AdminConfig, key_digest
+from farthing.edge.admin import Admin
 from farthing.edge.routes import ROUTES
+from farthing.wiring.build import operators_parts
 
 PROMPT = "canaryprompt how do I reset the password of Ottoline Farquharson"
 ALIKE = "canaryprompt how do I reset the password of Ottoline Farquharson, please"
@@ -170,9 +171,9 @@ def shown(gateway: Running) -> None:
     for path, methods in ROUTES.items():
         if b"GET" in methods:
             clean(gateway.request("GET", path, headers=bearer).body.decode(), path)
-    for path in ADMIN_ROUTES:
+    for _, path, taken, _ in Admin(AdminConfig(), operators_parts(lambda: None)).mounted():
         reply = operators(gateway, path)
-        assert (reply.status == 200) == (b"GET" in ADMIN_ROUTES[path])
+        assert (reply.status == 200) == ("GET" in taken)
         clean(headers_of(reply) + reply.body.decode(), path)
         clean(operators(gateway, path, "wrong").body.decode(), f"{path} without its key")
     for path in ("/", "/metrics", f"/admin/cache?{OURS}"):

@@ -22,9 +22,22 @@ ANSWER = {
     "usage": {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12},
 }
 
+MESSAGE = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "m",
+    "content": [{"type": "text", "text": "hi"}],
+    "stop_reason": "end_turn",
+    "stop_sequence": None,
+    "usage": {"input_tokens": 10, "output_tokens": 2},
+}
+CHATS = {"/chat/completions": ANSWER, "/messages": MESSAGE}
+"""What is answered at a path with this end."""
+
 
 class Scripted(ThreadingHTTPServer):
-    """Answers each path with its page (status and JSON), chats with `ANSWER`, and keeps what it was asked."""
+    """Answers each path with its page (status and JSON), chats with `CHATS`, and keeps what it was asked."""
 
     daemon_threads = True
 
@@ -45,7 +58,7 @@ class Scripted(ThreadingHTTPServer):
     @property
     def chats(self) -> list[str]:
         """The models that were asked to chat."""
-        return [body["model"] for path, _, body in self.asked if path.endswith("/chat/completions")]
+        return [body["model"] for path, _, body in self.asked if path.endswith(tuple(CHATS))]
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -66,8 +79,9 @@ class _Handler(BaseHTTPRequestHandler):
         page = server.pages.get(self.path.partition("?")[0])
         if callable(page):
             page = page(body)
-        if page is None and self.path.endswith("/chat/completions"):
-            page = ANSWER
+        chat = next((answer for end, answer in CHATS.items() if self.path.endswith(end)), None)
+        if page is None and chat is not None:
+            page = chat
         elif server.delay_s:
             server.wait.wait(server.delay_s)
         status, said = page if isinstance(page, tuple) else (200 if page is not None else 404, page)
@@ -207,6 +221,8 @@ def test_two_keys_together_take_the_models_of_both_by_their_bare_names(tmp_path:
             assert len(where.chats) == before + 1, model
         assert openai.chats == ["gpt-5-mini"] * 3
         assert anthropic.chats == ["claude-sonnet-4-5", "claude-sonnet-4-5-20250929"]
+        path, headers, _ = anthropic.asked[-1]
+        assert path == "/v1/messages" and headers["x-api-key"] == "sk-two"
         lost = gateway.chat(model="gpt-5-mni")
         assert (lost.status, lost.error["code"]) == (404, "model_not_found")
         assert "openai/gpt-5-mini" in lost.error["message"]

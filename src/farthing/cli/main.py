@@ -43,6 +43,7 @@ COMMANDS = {
         "Versions of an endpoint's routing: try, serve, take back, compare.",
     ),
     "explain": ("farthing.cli.commands.explain", "Tell the story of one request from its receipt."),
+    "plugins": ("farthing.cli.commands.plugins", "List the plug-ins that are installed, and which are used."),
     "keys": ("farthing.cli.commands.keys", "Make API keys, and digests of them."),
 }
 

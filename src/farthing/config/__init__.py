@@ -21,12 +21,14 @@ from farthing.config.read import (
 from farthing.config.secrets import secrets_of
 from farthing.config.settings.aliases import AUTO, ENDPOINT_PREFIX, fault_of_name, meanings
 from farthing.config.settings.cascade import (
+    BuiltInCheckConfig,
     CascadeCheckConfig,
     CascadeConfig,
     ConsistencyCheckConfig,
     JudgeCheckConfig,
     LogprobsCheckConfig,
     PlainCheckConfig,
+    PluginCheckConfig,
 )
 from farthing.config.settings.gateway import (
     ANTHROPIC_URL,
@@ -57,6 +59,9 @@ from farthing.config.settings.gateway import (
     MemoryStoreConfig,
     OnnxEmbedderConfig,
     OpenAIProviderConfig,
+    PluginGuardConfig,
+    PluginRouteConfig,
+    PluginStoreConfig,
     PrecomputeConfig,
     ProviderConfig,
     RemoteEmbedderConfig,
@@ -72,6 +77,7 @@ from farthing.config.settings.gateway import (
     TierConfig,
     state_dir,
 )
+from farthing.config.settings.options import Options
 from farthing.config.settings.prices import PriceConfig, TierPriceConfig, TokenPriceConfig
 from farthing.config.settings.quality import (
     CheckConfig,
@@ -102,6 +108,7 @@ __all__ = [
     "AnthropicProviderConfig",
     "AnyProviderConfig",
     "BrainConfig",
+    "BuiltInCheckConfig",
     "CacheConfig",
     "CacheKeyConfig",
     "CacheMode",
@@ -132,7 +139,12 @@ __all__ = [
     "MemoryStoreConfig",
     "OnnxEmbedderConfig",
     "OpenAIProviderConfig",
+    "Options",
     "PlainCheckConfig",
+    "PluginCheckConfig",
+    "PluginGuardConfig",
+    "PluginRouteConfig",
+    "PluginStoreConfig",
     "PrecomputeConfig",
     "PriceConfig",
     "ProviderConfig",

@@ -18,6 +18,7 @@ from farthing.config.settings.gateway import (
     EndpointConfig,
     KeyConfig,
     LearnedRouteConfig,
+    PluginRouteConfig,
     ProviderConfig,
     RemoteEmbedderConfig,
     RulesRouteConfig,
@@ -79,7 +80,7 @@ _AT_MOST = {
     "cosine_min": 1,
 }
 _AT_LEAST = {"threshold": 0.5}  # below it the verifier itself holds the answer for wrong
-LLM_TIMEOUT_S_MAX = 30.0
+ROUTE_TIMEOUT_S_MAX = 30.0
 _KEY_HEADERS = frozenset(
     {"authorization", "proxy-authorization", "api-key", "x-api-key", "x-goog-api-key", "cookie"}
 )
@@ -122,6 +123,7 @@ class Checks:
         yield from self._precompute()
         yield from self._semantic()
         yield from self._cascades()
+        yield from self._guardrails()
         yield from self._quality()
         yield from self._listener()
         yield from self._admin()
@@ -219,6 +221,11 @@ class Checks:
         if route.default != RulesRouteConfig().default:
             yield from self._tier(route.default, ("route", "default"))
         yield from self._llm()
+        if isinstance(route, PluginRouteConfig) and (route.timeout_s or 0.0) > ROUTE_TIMEOUT_S_MAX:
+            yield (
+                ("route", "timeout_s"),
+                f"expected at most {ROUTE_TIMEOUT_S_MAX:g}: every request waits for it",
+            )
         if route.rules == DEFAULT_RULES:
             return
         for index, rule in enumerate(route.rules):
@@ -230,11 +237,14 @@ class Checks:
     def _llm(self) -> Faults:
         """The model that is asked whether a question is easy."""
         here, route = ("route", "llm"), self.config.route
-        if isinstance(route, RulesRouteConfig) or (llm := route.llm) is None:
+        if isinstance(route, RulesRouteConfig | PluginRouteConfig) or (llm := route.llm) is None:
             return
         yield from self._asked(llm.target, (*here, "target"))
-        if llm.timeout_s > LLM_TIMEOUT_S_MAX:
-            yield (*here, "timeout_s"), f"expected at most {LLM_TIMEOUT_S_MAX:g}: every request waits for it"
+        if llm.timeout_s > ROUTE_TIMEOUT_S_MAX:
+            yield (
+                (*here, "timeout_s"),
+                f"expected at most {ROUTE_TIMEOUT_S_MAX:g}: every request waits for it",
+            )
         if isinstance(route, LearnedRouteConfig):
             return
         yield from self._tier(llm.cheap, (*here, "cheap"))
@@ -473,6 +483,15 @@ class Checks:
                     measures += 1
                     if measures > 1:
                         yield at, "a receipt has room for one score: logprobs or consistency, not both"
+
+    def _guardrails(self) -> Faults:
+        named = [plugin.name for plugin in self.config.guard.plugins]
+        for index, name in enumerate(named):
+            if not _NAME.fullmatch(name) or name in named[:index]:
+                yield (
+                    ("guard", "plugins", index, "name"),
+                    "letters, digits, dots, dashes and underscores, and every name once",
+                )
 
     def _admin(self) -> Faults:
         admin = self.config.admin

@@ -14,6 +14,7 @@ from farthing.config import renamed, toml
 from farthing.config.checks import Checks, Condition
 from farthing.config.renamed import Renamed
 from farthing.config.settings.gateway import Config
+from farthing.config.settings.options import Options
 from farthing.config.settings.secret import Address, Secret
 from farthing.config.strict import FromVariable, Leaf, Reader, described, dotted, parsed, quoted
 from farthing.config.toml import Path as Where
@@ -100,8 +101,10 @@ def loads(
         raise ConfigError(_syntax_fault(why, text, name)) from None
     except RecursionError:
         raise ConfigError(f"{name}: nested too deeply") from None
+    read_secret = _secret_reader(env, None if secrets else "unset {}")
     leaves: dict[type, Leaf] = {
-        Secret: _secret_reader(env, None if secrets else "unset {}"),
+        Secret: read_secret,
+        Options: _options_reader(read_secret),
         Path: _path_reader(folder),
         str: _read_text,
         Address: _address_reader(_secret_reader(env, None if secrets else "http://unset.invalid:1")),
@@ -318,6 +321,40 @@ def _address_reader(read_secret: Leaf) -> Leaf:
         if isinstance(value, str) and _LIKE_A_VARIABLE.fullmatch(value.strip()):
             return Address(read_secret(value, path))
         return Address(_read_text(value, path))
+
+    return read
+
+
+def _options_reader(read_secret: Leaf) -> Leaf:
+    """Reads the options of a plug-in: whatever TOML has but dates, secrets as everywhere."""
+
+    def read(value: Any, path: Where) -> Options:
+        table = parsed(value) if isinstance(value, FromVariable) else value
+        if not isinstance(table, dict):
+            raise ValueError(f"expected a table, got {described(table)}")
+        return Options({key: option(item, (key,), path) for key, item in table.items()})
+
+    def option(value: Any, inner: Where, path: Where) -> Any:
+        if isinstance(value, FromVariable) and not _VARIABLE.fullmatch(value):
+            value = parsed(value)
+        match value:
+            case dict():
+                return {key: option(item, (*inner, key), path) for key, item in value.items()}
+            case list():
+                return [option(item, (*inner, index), path) for index, item in enumerate(value)]
+            case Decimal():
+                return float(value)
+            case str() if _LIKE_A_VARIABLE.fullmatch(value.strip()) or _BRACED.fullmatch(value.strip()):
+                try:
+                    return read_secret(value, (*path, *inner))
+                except ValueError as why:
+                    raise ValueError(f"{dotted(inner)}: {why}") from None
+            case bool() | int() | str():
+                return value
+            case _:
+                raise ValueError(
+                    f"{dotted(inner)}: a {type(value).__name__} cannot be given; write it as text"
+                )
 
     return read
 

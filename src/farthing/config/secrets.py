@@ -2,9 +2,13 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import msgspec
+
 from farthing.config.settings.gateway import Config
+from farthing.config.settings.options import Options
 from farthing.config.settings.proxy import NO_PROXY
 
 PROXIES = ("https_proxy", "http_proxy", "all_proxy")
@@ -23,9 +27,27 @@ def secrets_of(config: Config, env: Mapping[str, str]) -> tuple[list[str], list[
         found += (text for name, text in provider.headers.items() if _OF_A_SECRET.search(name))
         if provider.proxy is not None and provider.proxy.value.lower() != NO_PROXY:
             found += _of_url(provider.proxy.value)
+    for options in options_of(config):
+        found += options.secrets()
     for name in (*PROXIES, *map(str.upper, PROXIES)):
         found += _of_url(env.get(name, ""))
     return found, [key.digest for key in config.keys if key.digest is not None]
+
+
+def options_of(value: Any) -> Iterator[Options]:
+    """The options of every plug-in that a configuration, or a part of one, names."""
+    match value:
+        case Options():
+            yield value
+        case msgspec.Struct():
+            for name in value.__struct_fields__:
+                yield from options_of(getattr(value, name))
+        case dict():
+            for item in value.values():
+                yield from options_of(item)
+        case tuple():
+            for item in value:
+                yield from options_of(item)
 
 
 def _of_url(text: str) -> Iterator[str]:

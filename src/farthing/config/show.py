@@ -7,6 +7,7 @@ import msgspec
 
 from farthing.config import toml
 from farthing.config.settings.gateway import AnyProviderConfig, Config, RouteConfig
+from farthing.config.settings.options import Options
 from farthing.config.settings.secret import Address, Secret
 from farthing.config.settings.table import Table
 
@@ -60,6 +61,8 @@ def plain(value: Any) -> Any:
             return {key: plain(item) for key, item in value.items()}
         case tuple():
             return [plain(item) for item in value]
+        case Options():
+            return value.shown()
         case Secret() | Address() | Path():
             return str(value) if isinstance(value, Path) else repr(value)
         case _:
@@ -74,6 +77,8 @@ def schema() -> dict[str, Any]:
             return {"type": "string", "pattern": "^\\$\\{[A-Za-z_][A-Za-z0-9_]*\\}$"}
         if kind in (Path, Address):
             return {"type": "string"}
+        if kind is Options:
+            return {"type": "object"}
         raise NotImplementedError(kind)
 
     found = msgspec.json.schema(Config, schema_hook=hook)

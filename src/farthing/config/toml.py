@@ -200,6 +200,8 @@ def _literal(value: Any) -> str:
             return _text(value)
         case list() | tuple():
             return "[" + ", ".join(map(_literal, value)) + "]"
+        case dict():
+            return "{" + ", ".join(f"{_name(key)} = {_literal(item)}" for key, item in value.items()) + "}"
         case _:
             raise TypeError(f"TOML has no {type(value).__name__}")
 

@@ -1,57 +1,106 @@
-"""The operators' listener: what the cache holds, and what is to be forgotten. Closed unless it has a port.
+"""The operators' listener: any part of the gateway may answer there and mount a page. Closed without a port.
 
 A listener of its own, loopback by default, so that no client's key opens it and no proxy before the clients'
-port passes it on. `POST` takes JSON alone and no `Origin`: a page in an operator's browser cannot send it.
+port passes it on. `POST` takes JSON alone and no `Origin`: a page in an operator's browser cannot send it. A
+page is as well kept as the rest: it takes the key where there is one.
 """
 
 import hmac
 import logging
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from html import escape
+from typing import Protocol
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from farthing.config import AdminConfig, loopback
 from farthing.edge.auth import LOCAL_NAMES
 from farthing.edge.http.answering import HttpRequest
-from farthing.edge.http.body import read_object
 from farthing.edge.http.connection import ClientConnection
-from farthing.edge.http.fields import convert
 from farthing.edge.openai import encode, error_body
-from farthing.errors import FarthingError, Forbidden, InvalidRequest, NoSuchRoute, StoreError, Unauthenticated
-from farthing.protocols import CacheAdmin
+from farthing.errors import FarthingError, Forbidden, NoSuchRoute, Unauthenticated
 from farthing.types import Json
 
 log = logging.getLogger("farthing.admin")
 
 JSON_HEAD = b"server: farthing\r\ncontent-type: application/json\r\n"
-DEPTH_MAX = 8
-NODES_MAX = 200
-WHO = "the API"
+PAGE_HEAD = (
+    b"server: farthing\r\ncontent-type: %b\r\ncache-control: no-store\r\n"
+    b"x-content-type-options: nosniff\r\nx-frame-options: DENY\r\nreferrer-policy: no-referrer\r\n"
+    b"content-security-policy: default-src 'none'; script-src 'self'; style-src 'self'; "
+    b"img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    b"frame-ancestors 'none'\r\n"
+    b"cross-origin-opener-policy: same-origin\r\ncross-origin-resource-policy: same-origin\r\n"
+)
+"""A page runs and loads what is mounted here, and nothing else; no other page may hold it."""
+ROOT = "/admin"
+
+Handler = Callable[[HttpRequest], Awaitable[Json]]
+"""Answers one request of an operator.
+
+Raises:
+    FarthingError: told with its status. StoreError where the part is not there now.
+"""
 
 
-class _Invalidation(Struct, forbid_unknown_fields=True):
-    """What `POST /admin/cache/invalidate` takes."""
+class Page(Struct, frozen=True, kw_only=True):
+    """Bytes that are given as they are, to GET alone: a page, or what one loads."""
 
-    select: dict[str, object]
-    apply: bool = False
-    who: Annotated[str, Meta(max_length=200)] = ""
-    """Who asks, for the log."""
+    content_type: str
+    body: bytes
+
+
+class AdminPart(Protocol):  # edge: cache_admin
+    """A part of the gateway that operators may ask. Its paths begin with `/admin/` and are its own."""
+
+    name: str
+
+    def routes(self) -> Mapping[str, Mapping[bytes, Handler]]:
+        """Path -> method -> handler. Asked once, at the start."""
+
+    def pages(self) -> Mapping[str, Page]:
+        """Path -> page. Asked once, at the start."""
 
 
 class Admin:
-    """The handler of every request of operators. `keeper` gives what serves now, None: there is no cache."""
+    """The handler of every request of operators.
 
-    def __init__(self, config: AdminConfig, keeper: Callable[[], CacheAdmin | None]) -> None:
+    Raises:
+        ValueError: two parts have one path, or a path is not below `/admin/`.
+    """
+
+    def __init__(self, config: AdminConfig, parts: Sequence[AdminPart]) -> None:
         self._key = None if config.key is None else config.key.value
         self._local = loopback(config.host)
-        self._keeper = keeper
+        self._routes: dict[str, Mapping[bytes, Handler]] = {ROOT: {b"GET": self._list}}
+        self._pages: dict[str, Page] = {}
+        self._part: dict[str, str] = {ROOT: "admin"}
+        for part in parts:
+            routes, pages = part.routes(), part.pages()
+            for path in (*routes, *pages):
+                if path in self._part or not path.startswith(f"{ROOT}/"):
+                    raise ValueError(f"{part.name}: {path} is taken, or not below {ROOT}/")
+                self._part[path] = part.name
+            self._routes |= routes
+            self._pages |= pages
+
+    def mounted(self) -> Iterator[tuple[str, str, list[str], str]]:
+        """Part, path, methods and, of a page, its content type."""
+        for path, part in sorted(self._part.items()):
+            page = self._pages.get(path)
+            methods = [b"GET"] if page is not None else [*self._routes[path]]
+            yield (
+                part,
+                path,
+                [method.decode() for method in methods],
+                "" if page is None else page.content_type,
+            )
 
     async def handle(self, connection: ClientConnection, http: HttpRequest) -> None:
         """Answer one request. Never raises: what is not foreseen is logged and answered 500."""
         try:
-            body = encode(await self._answer(http))
-            connection.answer(200, JSON_HEAD, body)
+            head, body = await self._answer(http)
+            connection.answer(200, head, body)
         except FarthingError as error:
             connection.answer(error.status, JSON_HEAD + _also(error), error_body(error))
         except Exception:
@@ -59,18 +108,38 @@ class Admin:
             connection.answer(500, JSON_HEAD, error_body(FarthingError("an internal error; see the log")))
         connection.finish(http.keep_alive)
 
-    async def _answer(self, http: HttpRequest) -> Json:
+    async def _answer(self, http: HttpRequest) -> tuple[bytes, bytes]:
+        """Header lines and body."""
         self._admit(http)
-        route = ADMIN_ROUTES.get(http.path)
-        if route is None:
-            raise NoSuchRoute(f"there is nothing at {http.path[:200]}: see the HTTP API documentation")
-        if http.method not in route:
-            allow = ", ".join(method.decode() for method in route)
-            raise NoSuchRoute(f"{http.path} takes {allow}", allow=allow)
-        keeper = self._keeper()
-        if keeper is None:
-            raise StoreError("no endpoint has a semantic cache")
-        return await route[http.method](keeper, http)
+        path = http.path
+        if path not in self._part:
+            raise NoSuchRoute(f"there is nothing at {path[:200]}: GET {ROOT} lists what there is")
+        page = self._pages.get(path)
+        allowed = [b"GET"] if page is not None else [*self._routes[path]]
+        if http.method not in allowed:
+            allow = ", ".join(method.decode() for method in allowed)
+            raise NoSuchRoute(f"{path} takes {allow}", allow=allow)
+        if page is None and path == ROOT and b"text/html" in http.headers.get(b"accept", b""):
+            page = self._list_page()
+        if page is not None:
+            return PAGE_HEAD % page.content_type.encode(), page.body
+        return JSON_HEAD, encode(await self._routes[path][http.method](http))
+
+    async def _list(self, http: HttpRequest) -> Json:
+        listed = (
+            {"part": part, "path": path, "methods": methods, "content_type": kind or "application/json"}
+            for part, path, methods, kind in self.mounted()
+        )
+        return {"mounted": list(listed)}
+
+    def _list_page(self) -> Page:
+        rows = []
+        for part, path, methods, _ in self.mounted():
+            shown = escape(path)
+            link = f'<a href="{shown}">{shown}</a>' if "GET" in methods else shown
+            rows.append(f"<tr><td>{escape(part)}<td>{' '.join(methods)}<td>{link}")
+        body = "<!doctype html><meta charset=utf-8><title>Farthing</title><h1>Farthing</h1><table>"
+        return Page(content_type="text/html; charset=utf-8", body=f"{body}{''.join(rows)}</table>\n".encode())
 
     def _admit(self, http: HttpRequest) -> None:
         """Raises:
@@ -87,19 +156,6 @@ class Admin:
             raise Forbidden("this is not for pages: no Origin is answered")
 
 
-async def show(keeper: CacheAdmin, http: HttpRequest) -> Json:
-    return await keeper.show()
-
-
-async def invalidate(keeper: CacheAdmin, http: HttpRequest) -> Json:
-    if not http.headers.get(b"content-type", b"").lower().startswith(b"application/json"):
-        raise InvalidRequest("send the body as `content-type: application/json`")
-    raw = read_object(http.body, depth_max=DEPTH_MAX, nodes_max=NODES_MAX)
-    asked = convert(raw, _Invalidation, hint="; known: select, apply, who")
-    who = f"{WHO}: {asked.who}" if asked.who else WHO
-    return await keeper.invalidate(dict(asked.select), apply=asked.apply, who=who)
-
-
 def _name(host: bytes) -> str:
     name = host.decode("latin-1").lower()
     return name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
@@ -109,10 +165,3 @@ def _also(error: FarthingError) -> bytes:
     if isinstance(error, NoSuchRoute) and error.allow:
         return b"allow: %b\r\n" % error.allow.encode()
     return b"www-authenticate: Bearer\r\n" if isinstance(error, Unauthenticated) else b""
-
-
-ADMIN_ROUTES = {
-    "/admin/cache": {b"GET": show},
-    "/admin/cache/invalidate": {b"POST": invalidate},
-}
-"""Path -> method -> handler. `docs/openapi-admin.json` lists the same, and a test compares the two."""

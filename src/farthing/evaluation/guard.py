@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from farthing.config import GuardRule
 from farthing.errors import Blocked
-from farthing.protocols import Guardrail
+from farthing.protocols import AsyncGuardrail, Guardrail
 from farthing.types import Request
 
 WINDOW_CHARS = 65_536  # folding these takes a millisecond or two: what other requests may be made to wait
@@ -77,6 +77,17 @@ async def guard_request(request: Request, guardrails: Sequence[Guardrail]) -> No
     for guardrail in guardrails:
         for text in texts:
             guardrail.check(text)
+
+
+async def guard_by_plugins(request: Request, guardrails: Sequence[AsyncGuardrail]) -> None:
+    """Let each of `guardrails` see every text of `request`, one after another.
+
+    Raises:
+        Blocked: the request must not pass. GuardrailFailed: one of them cannot tell.
+    """
+    texts = _texts(request)
+    for guardrail in guardrails:
+        await guardrail.check(texts)
 
 
 async def _guard_long(texts: list[str], guardrails: Sequence[Guardrail]) -> None:

@@ -38,7 +38,7 @@ from farthing.models.pricing.cost import cost_nusd
 from farthing.models.retry import Failed, next_try, stale
 from farthing.models.speed import Lengths
 from farthing.models.stream import SignsOfLife, Stream, Within
-from farthing.protocols import BatchApi, Exchange, Hold, Ledger, Provider, Reply, Transport
+from farthing.protocols import ALL_SAID, BatchApi, Exchange, Hold, Ledger, Provider, Reply, Transport, Unsaid
 from farthing.runtime.loop_batch import in_task
 from farthing.runtime.redact import Redactor
 from farthing.runtime.seldom import Seldom, Tally
@@ -288,7 +288,7 @@ class Caller:
         hold, receipt = call.hold, call.receipt
         prompt = call.prompt
         unsaid = self._providers[target.provider].unsaid(prompt, target, call.request.operation)
-        left_out = self._left_out(target, unsaid) if unsaid else ""
+        left_out = "" if unsaid is ALL_SAID else self._left_out(target, unsaid)
         left_nusd = hold.left_nusd
         worst_case: int | None = None
         if left_nusd is not None:
@@ -357,17 +357,17 @@ class Caller:
         health.failed(error, probe, _number_of(call.request))
         self._tell_of_key(target, error)
 
-    def _left_out(self, target: Target, unsaid: Sequence[str]) -> str:
-        """What of the request its provider has no word for and may leave out.
+    def _left_out(self, target: Target, unsaid: Unsaid) -> str:
+        """What of the request its provider is not told, and need not be.
 
         Raises:
             CannotSay: there is something that it may not leave out.
         """
         may_drop = self._limits[target.provider].drop
-        missing = [name for name in unsaid if name not in may_drop]
+        missing = [name for name in unsaid.names if name not in may_drop]
         if missing:
             raise CannotSay(target.name, missing)
-        return ", ".join(unsaid)
+        return ", ".join((*unsaid.names, *unsaid.gave_way))
 
     async def _sent(self, result: CallResult, call: CallRequest, prompt: Prompt, others: bool) -> None:
         """As `_send`. A provider's code that fails is a provider that failed: another target may answer.

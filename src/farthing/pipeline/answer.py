@@ -22,7 +22,7 @@ no client holds a complete answer that the ledger does not know.
 
 from farthing.brain.cache.fresh import why_asked_anew
 from farthing.brain.compose import compose
-from farthing.evaluation.guard import guard_request
+from farthing.evaluation.guard import guard_by_plugins, guard_request
 from farthing.pipeline.delivery import deliver, inspector_of, relay, serve_fixed, want
 from farthing.pipeline.optional import optional
 from farthing.pipeline.receipt_notes import (
@@ -55,6 +55,8 @@ async def answer(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -
         await batch_barrier()
         if steps.guardrails:
             await guard_request(request, steps.guardrails)
+        if steps.guard_plugins:
+            await guard_by_plugins(request, steps.guard_plugins)
         traits = await optional("classify", steps.classifier.classify(request), NOTHING_KNOWN, steps, receipt)
         note_asked(request, traits, steps, receipt)
 

@@ -10,6 +10,7 @@ from farthing.models.call import Caller
 from farthing.models.pricing.money import Money
 from farthing.pipeline.cascade import Cascades
 from farthing.protocols import (
+    AsyncGuardrail,
     Classifier,
     Confirmer,
     Contract,
@@ -27,6 +28,7 @@ class Steps(Struct, frozen=True, kw_only=True):
     """The implementations one configuration chose. Built by `wiring`, replaced whole by a reload."""
 
     guardrails: tuple[Guardrail, ...]
+    guard_plugins: tuple[AsyncGuardrail, ...] = ()
     classifier: Classifier
     cache: ResponseCache
     semantic: SemanticCache | None

@@ -32,6 +32,8 @@ from farthing.config import (
     Config,
     EndpointConfig,
     MemoryStoreConfig,
+    PluginRouteConfig,
+    PluginStoreConfig,
     RemoteEmbedderConfig,
     RuleConfig,
     RulesRouteConfig,
@@ -41,7 +43,9 @@ from farthing.config import (
     loopback,
     policy_version,
 )
+from farthing.edge.admin import AdminPart
 from farthing.edge.auth import Keys
+from farthing.edge.cache_admin import CacheRoutes
 from farthing.edge.gate import Gate
 from farthing.edge.openai import Reader
 from farthing.edge.rate import Rate
@@ -66,7 +70,16 @@ from farthing.models.tokens.chat import count_chat
 from farthing.models.tokens.estimate import estimate_prompt
 from farthing.models.transport.http1 import Http1Transport
 from farthing.pipeline.steps import Steps
-from farthing.protocols import Classifier, Embedder, KeyValueStore, Ledger, Provider, SemanticCache
+from farthing.protocols import (
+    AsyncGuardrail,
+    CacheAdmin,
+    Classifier,
+    Embedder,
+    KeyValueStore,
+    Ledger,
+    Provider,
+    SemanticCache,
+)
 from farthing.runtime.loop_batch import LoopBatch
 from farthing.runtime.redact import Redactor
 from farthing.stores.kv.memory import MemoryStore
@@ -75,6 +88,8 @@ from farthing.stores.private import check_state_dir, mend
 from farthing.stores.user_key import user_key
 from farthing.types import Endpoint, Prompt, Request, Target, Tenant, Terms, replace
 from farthing.wiring.cascade import CascadeParts, build_cascades, cascaded
+from farthing.wiring.foreign import ForeignGuardrail, ForeignStore
+from farthing.wiring.plugins import Plugins, named
 from farthing.wiring.providers import (
     LiveModels,
     build_provider,
@@ -123,6 +138,20 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     cascades: CascadeParts = msgspec.field(default_factory=CascadeParts)
     quality: QualityParts | None = None
     """None: nothing is learned about answers."""
+    plugins: Plugins = msgspec.field(default_factory=Plugins)
+
+    async def aclose(self) -> None:
+        """Close all of them, the ledger last. Safe to call twice."""
+        await self.routing.aclose()
+        await self.cascades.aclose()
+        if self.quality is not None:
+            await self.quality.aclose()
+        if self.semantic is not None:
+            await self.semantic.aclose()
+        await self.transport.aclose()
+        await self.store.aclose()
+        await self.plugins.aclose()
+        await self.ledger.aclose()
 
 
 def open_parts(
@@ -143,6 +172,7 @@ def open_parts(
     check_state_dir(state_dir)
     for line in mend(state_dir, config.ledger.path or state_dir / "ledger", databases(config, state_dir)):
         log.warning("%s", line)
+    plugins = Plugins(state_dir)
     counter = ExactCounter()
     if any(endpoint.input_tokens_max is not None for endpoint in config.endpoints.values()):
         counter.warm("gpt-4o")  # loading takes 0.2 s that no request should wait for
@@ -151,7 +181,8 @@ def open_parts(
     parts = Parts(
         ledger=ledger,
         transport=Http1Transport(loop, turn),
-        store=build_store(config.cache.store, state_dir),
+        store=build_store(config, state_dir, plugins),
+        plugins=plugins,
         contract=MemoryContract(count=count_exactly(counter), clock=time.monotonic),
         flights=Flights(),
         health={},
@@ -212,7 +243,7 @@ def build(config: Config, parts: Parts) -> Serving:
     around = RouterContext(
         health=parts.health, lengths=parts.lengths, jobs=parts.jobs, endpoint=endpoints.get
     )
-    router = build_scoring(config, rules, parts.routing, around)
+    router = build_scoring(config, rules, parts.routing, around, parts.plugins)
     providers = {
         name: build_provider(name, provider, redact=parts.redact)
         for name, provider in config.providers.items()
@@ -232,6 +263,7 @@ def build(config: Config, parts: Parts) -> Serving:
     keeping = caching or semantic is not None or inspector is not None
     steps = Steps(
         guardrails=(DenyGuard(config.guard.deny),) if config.guard.deny else (),
+        guard_plugins=build_guard_plugins(config, parts.plugins),
         classifier=build_classifier(config),
         cache=build_cache(config, parts) if caching else NoCache(),
         semantic=semantic,
@@ -243,7 +275,7 @@ def build(config: Config, parts: Parts) -> Serving:
         router=cascaded(config, router, rules),
         contract=parts.contract,
         caller=build_caller(config, parts, providers),
-        cascades=build_cascades(config, parts.cascades, targets.get),
+        cascades=build_cascades(config, parts.cascades, targets.get, parts.plugins),
         ledger=parts.ledger,
         money=build_money(config, targets, catalogue.version),
         brain_timeout_s=config.brain.timeout_s,
@@ -276,8 +308,14 @@ def build(config: Config, parts: Parts) -> Serving:
     )
 
 
+def operators_parts(keeper: Callable[[], CacheAdmin | None]) -> tuple[AdminPart, ...]:
+    """What operators may ask of the gateway on their listener. `keeper` gives that of the serving
+    configuration."""
+    return (CacheRoutes(keeper),)
+
+
 def build_caller(config: Config, parts: Parts, providers: Mapping[str, Provider]) -> Caller:
-    scores = not isinstance(config.route, RulesRouteConfig)
+    scores = not isinstance(config.route, RulesRouteConfig | PluginRouteConfig)
     return Caller(
         providers=providers,
         limits=config.providers,
@@ -363,7 +401,7 @@ def build_semantic_cache(
         target_of=targets.get,
         remote=remote,
         judge=judge,
-        arm=None if isinstance(config.route, RulesRouteConfig) else parts.routing.audit.label,
+        arm=arm_of(config, parts),
     )
     if judge is not None and answers is not None:
         judge.judged = answers.judged
@@ -505,21 +543,56 @@ def build_cache(config: Config, parts: Parts) -> ExactCache:
         policy=answers_version(config),
         endpoints={n: e.cache for n, e in config.endpoints.items()},
         forgotten=None if parts.semantic is None else parts.semantic.forgotten,
-        arm=None if isinstance(config.route, RulesRouteConfig) else parts.routing.audit.label,
+        arm=arm_of(config, parts),
     )
     cache = config.cache
     return ExactCache(parts.store, ttl_s=cache.ttl_s, answer_bytes_max=cache.answer_bytes_max, keys=keys)
 
 
-def build_store(config: StoreConfig, state_dir: Path) -> KeyValueStore:
-    match config:
+def arm_of(config: Config, parts: Parts) -> Callable[[Request], str] | None:
+    """What tells the version of the routing policy that decides a request; None: no router goes by any."""
+    if isinstance(config.route, RulesRouteConfig | PluginRouteConfig):
+        return None
+    return parts.routing.audit.label
+
+
+def build_guard_plugins(config: Config, plugins: Plugins) -> tuple[AsyncGuardrail, ...]:
+    """The guardrails that plug-ins have, in the order of the configuration.
+
+    Raises:
+        ConfigError: one cannot be used.
+    """
+    wanted = [one for one in named(config) if one.kind == "guardrail"]
+    opened = [plugins.open(one) for one in wanted]
+    return tuple(
+        ForeignGuardrail(
+            one.implementation,
+            one.calls,
+            name=settings.name,
+            message=settings.message,
+            timeout_s=settings.timeout_s,
+        )
+        for one, settings in zip(opened, config.guard.plugins, strict=True)
+    )
+
+
+def build_store(config: Config, state_dir: Path, plugins: Plugins) -> KeyValueStore:
+    """Raises:
+    ConfigError: a plug-in cannot be used. StoreError: the file cannot be opened.
+    """
+    store: StoreConfig = config.cache.store
+    match store:
         case MemoryStoreConfig():
-            return MemoryStore(entries_max=config.entries_max, bytes_max=config.bytes_max)
+            return MemoryStore(entries_max=store.entries_max, bytes_max=store.bytes_max)
         case SqliteStoreConfig():
-            path = config.path or state_dir / "cache.db"
-            return SqliteStore(path, entries_max=config.entries_max, bytes_max=config.bytes_max)
+            path = store.path or state_dir / "cache.db"
+            return SqliteStore(path, entries_max=store.entries_max, bytes_max=store.bytes_max)
+        case PluginStoreConfig():
+            wanted = next(one for one in named(config) if one.kind == "store")
+            opened = plugins.open(wanted)
+            return ForeignStore(opened.implementation, opened.calls)
         case _:
-            assert_never(config)
+            assert_never(store)
 
 
 def count_exactly(counter: ExactCounter) -> Callable[[Request, Prompt], int]:

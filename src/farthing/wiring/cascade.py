@@ -2,13 +2,15 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import assert_never
 
 from farthing.brain.route.cascade import CascadeRouter, Steps
 from farthing.brain.route.rules import RulesRouter
 from farthing.config import (
+    BuiltInCheckConfig,
     CascadeCheckConfig,
     CascadeConfig,
     CommandCheckConfig,
@@ -17,6 +19,7 @@ from farthing.config import (
     JudgeCheckConfig,
     LogprobsCheckConfig,
     PlainCheckConfig,
+    PluginCheckConfig,
     RegexCheckConfig,
     SchemaCheckConfig,
 )
@@ -36,6 +39,8 @@ from farthing.models.tokens.estimate import estimate_prompt
 from farthing.pipeline.cascade import Cascade, Cascades
 from farthing.protocols import AnswerCheck, Router
 from farthing.types import Target
+from farthing.wiring.foreign import ForeignCheck
+from farthing.wiring.plugins import Opened, Plugins, named
 
 log = logging.getLogger("farthing.cascading")
 
@@ -46,6 +51,7 @@ ORDER: tuple[type[CascadeCheckConfig], ...] = (
     SchemaCheckConfig,
     RegexCheckConfig,
     CommandCheckConfig,
+    PluginCheckConfig,
     JudgeCheckConfig,
     ConsistencyCheckConfig,
 )
@@ -83,16 +89,21 @@ class CascadeParts:
 
 
 def build_cascades(
-    config: Config, parts: CascadeParts, target_of: Callable[[str], Target | None]
+    config: Config,
+    parts: CascadeParts,
+    target_of: Callable[[str], Target | None],
+    plugins: Plugins | None = None,
 ) -> Cascades:
     """The checks of all endpoints.
 
     Raises:
-        ConfigError: a schema, a pattern or a certificate cannot be used.
+        ConfigError: a schema, a pattern, a certificate or a plug-in cannot be used.
     """
+    opening = Plugins() if plugins is None else plugins
+    foreign = {one.where: partial(opening.open, one) for one in named(config) if one.kind == "check"}
     return Cascades(
         {
-            name: _cascade(name, endpoint.cascade, config, parts)
+            name: _cascade(name, endpoint.cascade, config, parts, foreign)
             for name, endpoint in config.endpoints.items()
             if endpoint.cascade is not None
         },
@@ -103,11 +114,21 @@ def build_cascades(
     )
 
 
-def _cascade(name: str, cascade: CascadeConfig, config: Config, parts: CascadeParts) -> Cascade:
+def _cascade(
+    name: str,
+    cascade: CascadeConfig,
+    config: Config,
+    parts: CascadeParts,
+    foreign: Mapping[str, Callable[[], Opened]],
+) -> Cascade:
     checks: list[AnswerCheck] = []
     measures: list[AnswerCheck] = []
     alternatives: int | None = None
     for settings in sorted(cascade.checks, key=lambda check: ORDER.index(type(check))):
+        if isinstance(settings, PluginCheckConfig):
+            opened = foreign[f"endpoints.{name}.cascade.checks.{settings.name}"]()
+            checks.append(ForeignCheck(opened.implementation, opened.calls, name=settings.name))
+            continue
         floor = Floor()
         if isinstance(settings, MEASURES):
             floor = _floor(name, settings, cascade, config, parts.state_dir)
@@ -129,7 +150,7 @@ def _cascade(name: str, cascade: CascadeConfig, config: Config, parts: CascadePa
     )
 
 
-def _check(settings: CascadeCheckConfig, floor: Floor, searcher: Searcher, within_s: float) -> AnswerCheck:
+def _check(settings: BuiltInCheckConfig, floor: Floor, searcher: Searcher, within_s: float) -> AnswerCheck:
     match settings:
         case PlainCheckConfig():
             return PlainCheck(settings.name)

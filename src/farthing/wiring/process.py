@@ -45,7 +45,7 @@ from farthing.runtime.log import set_up_logging
 from farthing.runtime.loop_batch import LoopBatch
 from farthing.runtime.redact import Redactor
 from farthing.stores.presence import Presence, User
-from farthing.wiring.build import build, build_stage, open_parts
+from farthing.wiring.build import build, build_stage, open_parts, operators_parts
 from farthing.wiring.warnings import advised
 
 log = logging.getLogger("farthing.gateway")
@@ -145,7 +145,7 @@ class Gateway:
         admin = config.admin
         if admin.port is None:
             return None
-        handler = Admin(admin, lambda: self._edge.serving.keeper)
+        handler = Admin(admin, operators_parts(lambda: self._edge.serving.keeper))
         limits = ServerConfig(
             host=admin.host,
             port=admin.port,
@@ -197,15 +197,7 @@ class Gateway:
         await self._jobs.aclose()
         self._admission.stop()
         self._ahead.lock.release()
-        await self._parts.routing.aclose()
-        await self._parts.cascades.aclose()
-        if self._parts.quality is not None:
-            await self._parts.quality.aclose()
-        if self._parts.semantic is not None:
-            await self._parts.semantic.aclose()
-        await self._parts.transport.aclose()
-        await self._parts.store.aclose()
-        await self._parts.ledger.aclose()
+        await self._parts.aclose()
         self._presence.leave()
         log.info("stopped; %d requests were cut", cut)
         return 0
@@ -538,12 +530,7 @@ def answer_ahead(
             return await ahead.run(order)
         finally:
             await jobs.aclose()
-            await parts.routing.aclose()
-            if parts.semantic is not None:
-                await parts.semantic.aclose()
-            await parts.transport.aclose()
-            await parts.store.aclose()
-            await parts.ledger.aclose()
+            await parts.aclose()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         record: Record = runner.run(main())

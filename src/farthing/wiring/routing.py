@@ -24,6 +24,7 @@ from farthing.config import (
     Config,
     LearnedRouteConfig,
     LlmRouteConfig,
+    PluginRouteConfig,
     RouteAdvisorConfig,
     RulesRouteConfig,
 )
@@ -39,6 +40,8 @@ from farthing.models.health import Health
 from farthing.models.speed import Lengths, Speed, expectation
 from farthing.protocols import Embedder, RouteAdvisor, Router
 from farthing.types import Endpoint
+from farthing.wiring.foreign import ForeignRouter
+from farthing.wiring.plugins import Plugins, named
 
 if TYPE_CHECKING:
     from farthing.brain.route.learned.router import LearnedRouter
@@ -90,12 +93,14 @@ class RoutingParts:
         """`config`, which was built last, serves from now on."""
         in_batches = any(endpoint.quality.judge_batch for endpoint in config.endpoints.values())
         self.audit.judged_within(BATCH_WAIT_S if in_batches else WAIT_S)
-        self._gate = None if isinstance(config.route, RulesRouteConfig) else self._made
+        gates = not isinstance(config.route, RulesRouteConfig | PluginRouteConfig)
+        self._gate = self._made if gates else None
         if self._gate is not None or self._state_dir is None:
             return
         if any(folder_of(self._state_dir).glob("*.json")):
+            kind = config.route.__struct_config__.tag
             log.warning(
-                'there are routing policies, and route.kind = "rules" scores nothing: none is applied'
+                'there are routing policies, and route.kind = "%s" scores nothing: none is applied', kind
             )
 
     def states(self) -> list[ArmState]:
@@ -219,7 +224,9 @@ class RouterContext(Struct, frozen=True, kw_only=True):
         return Knowledge(rests_s=rests_s, expected_s=expectation(speed_of, self.lengths, time.monotonic))
 
 
-def build_scoring(config: Config, rules: RulesRouter, parts: RoutingParts, around: RouterContext) -> Router:
+def build_scoring(
+    config: Config, rules: RulesRouter, parts: RoutingParts, around: RouterContext, plugins: Plugins
+) -> Router:
     """The router over `rules` that `route.kind` names; the rules themselves where it names them.
 
     Raises:
@@ -232,6 +239,10 @@ def build_scoring(config: Config, rules: RulesRouter, parts: RoutingParts, aroun
             return build_learned(config, route, rules, parts, around)
         case LlmRouteConfig() as route:
             return build_llm(config, route, rules, parts, around)
+        case PluginRouteConfig() as route:
+            wanted = next(one for one in named(config) if one.kind == "router")
+            opened = plugins.open(wanted, tiers=rules.tiers)
+            return ForeignRouter(rules, opened.implementation, opened.calls, wait_s=route.timeout_s or 0.0)
         case _:
             assert_never(config.route)
 

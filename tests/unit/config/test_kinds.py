@@ -12,8 +12,8 @@ from farthing.errors import ConfigError
     [
         (
             '[route]\nkind = "leaned"\n',
-            'farthing.toml:2: route.kind: expected one of "rules", "learned", "llm"; got the text "leaned"; '
-            'did you mean "learned"?',
+            'farthing.toml:2: route.kind: expected one of "rules", "learned", "llm", "plugin"; got the text '
+            '"leaned"; did you mean "learned"?',
         ),
         ('[route]\nkind = "llm"\n', 'farthing.toml:1: route: the key "llm" is missing; write [route.llm]'),
         ('[route]\nkind = "learned"\n', 'farthing.toml:1: route: the key "model" is missing'),

@@ -171,7 +171,7 @@ class RulesRouter:
                     return direct
             ready = named
         needed = traits.input_tokens
-        return ready.route if needed <= ready.window_tokens else _without_small(ready.route, needed)
+        return ready.route if needed <= ready.window_tokens else without_small(ready.route, needed)
 
     def undecided(self, request: Request, traits: Traits) -> bool:
         """Whether `choose` would take the default tier because nothing else decides: no model, tier or alias
@@ -191,7 +191,7 @@ class RulesRouter:
         """The route to a configured tier, without targets whose context window is too small. Pure."""
         ready = self._tiers[tier]
         needed = traits.input_tokens
-        return ready.route if needed <= ready.window_tokens else _without_small(ready.route, needed)
+        return ready.route if needed <= ready.window_tokens else without_small(ready.route, needed)
 
     @property
     def tiers(self) -> Mapping[str, tuple[Target, ...]]:
@@ -381,7 +381,7 @@ def _some(ready: _Ready | None) -> _Ready:
     return ready
 
 
-def _without_small(route: Route, needed: int) -> Route:
+def without_small(route: Route, needed: int) -> Route:
     """`route` without the targets whose context window is too small; as it is when none is large enough."""
     fitting = tuple(t for t in route.targets if (t.context_tokens_max or _NO_WINDOW) >= needed)
     if not fitting or len(fitting) == len(route.targets):

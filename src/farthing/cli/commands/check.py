@@ -12,6 +12,7 @@ from farthing.brain.route.expression import Expression
 from farthing.cli.reading import config_option
 from farthing.cli.screen import tell
 from farthing.errors import ConfigError
+from farthing.wiring.plugins import missing as missing_plugins
 from farthing.wiring.providers import build_provider
 from farthing.wiring.semantic_certificates import uncertified_languages
 from farthing.wiring.warnings import advised
@@ -70,6 +71,7 @@ def _faults_of_environment(config: configuration.Config) -> Iterator[str]:
             build_provider(name, provider, os.environ)
         except ConfigError as why:
             yield str(why)
+    yield from missing_plugins(config)
     if any(endpoint.cache.semantic.mode != "off" for endpoint in config.endpoints.values()):
         from farthing.wiring.semantic_cache import missing_packages
 

@@ -2,6 +2,9 @@
 
 from typing import Literal
 
+import msgspec
+
+from farthing.config.settings.options import Options
 from farthing.config.settings.quality import CommandCheckConfig, RegexCheckConfig, SchemaCheckConfig
 from farthing.config.settings.table import Table
 
@@ -47,7 +50,16 @@ class JudgeCheckConfig(Table, frozen=True, kw_only=True, tag_field="kind", tag="
     """What makes an answer good enough here, in words for the judge."""
 
 
-CascadeCheckConfig = (
+class PluginCheckConfig(Table, frozen=True, kw_only=True, tag_field="kind", tag="plugin"):
+    """A check that a plug-in has."""
+
+    name: str = "plugin"
+    plugin: str
+    """Name of the entry point, in the group `farthing.checks`."""
+    options: Options = msgspec.field(default_factory=Options)
+
+
+BuiltInCheckConfig = (
     PlainCheckConfig
     | SchemaCheckConfig
     | RegexCheckConfig
@@ -56,6 +68,7 @@ CascadeCheckConfig = (
     | ConsistencyCheckConfig
     | JudgeCheckConfig
 )
+CascadeCheckConfig = BuiltInCheckConfig | PluginCheckConfig
 
 
 class CascadeConfig(Table, frozen=True):

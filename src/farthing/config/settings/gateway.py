@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 import msgspec
 
 from farthing.config.settings.cascade import CascadeConfig
+from farthing.config.settings.options import Options
 from farthing.config.settings.prices import PriceConfig
 from farthing.config.settings.quality import QualityConfig
 from farthing.config.settings.secret import Address, Secret
@@ -75,8 +76,21 @@ class GuardRule(Table, frozen=True):
     message: str = ""
 
 
+class PluginGuardConfig(Table, frozen=True, kw_only=True):
+    """A guardrail that a plug-in has. What it cannot check does not pass."""
+
+    name: str
+    plugin: str
+    """Name of the entry point, in the group `farthing.guardrails`."""
+    options: Options = msgspec.field(default_factory=Options)
+    message: str = ""
+    timeout_s: float = 5.0
+    """Longest that a request waits for it; then the request is refused with 503."""
+
+
 class GuardConfig(Table, frozen=True):
     deny: tuple[GuardRule, ...] = ()
+    plugins: tuple[PluginGuardConfig, ...] = ()
 
 
 # -- brain ------------------------------------------------------------------------------------------
@@ -104,7 +118,15 @@ class SqliteStoreConfig(Table, frozen=True, tag_field="kind", tag="sqlite"):
     bytes_max: int = 1_073_741_824
 
 
-StoreConfig = MemoryStoreConfig | SqliteStoreConfig
+class PluginStoreConfig(Table, frozen=True, kw_only=True, tag_field="kind", tag="plugin"):
+    """A store that a plug-in has."""
+
+    plugin: str
+    """Name of the entry point, in the group `farthing.stores`."""
+    options: Options = msgspec.field(default_factory=Options)
+
+
+StoreConfig = MemoryStoreConfig | SqliteStoreConfig | PluginStoreConfig
 CacheMode = Literal["off", "observe", "on"]
 CacheReuse = Literal["repeatable", "always"]
 
@@ -330,7 +352,19 @@ class LlmRouteConfig(Table, frozen=True, kw_only=True, tag_field="kind", tag="ll
     llm: RouteAdvisorConfig
 
 
-RouteConfig = RulesRouteConfig | LearnedRouteConfig | LlmRouteConfig
+class PluginRouteConfig(Table, frozen=True, kw_only=True, tag_field="kind", tag="plugin"):
+    """A plug-in is asked for a route where no rule decides."""
+
+    rules: tuple[RuleConfig, ...] = DEFAULT_RULES
+    default: str = "expensive"
+    plugin: str
+    """Name of the entry point, in the group `farthing.routers`."""
+    options: Options = msgspec.field(default_factory=Options)
+    timeout_s: float | None = None
+    """Longest that a request waits for it, beyond `brain.timeout_s`. None: no longer than that."""
+
+
+RouteConfig = RulesRouteConfig | LearnedRouteConfig | LlmRouteConfig | PluginRouteConfig
 
 
 class DirectConfig(Table, frozen=True):

@@ -147,7 +147,7 @@ def test_what_it_may_leave_out_is_only_what_changes_no_answer_s_meaning() -> Non
     assert refused.isdisjoint(config.drop)
     target = Target(name="a/claude-opus-5", provider="a", model="claude-opus-5")
     asked = prompt(n=2, seed=1, temperature=0.1, store=True)
-    unsaid = PROVIDER.unsaid(asked, target, "chat")
+    unsaid = PROVIDER.unsaid(asked, target, "chat").names
     assert set(unsaid) - set(config.drop) == {"n"}
 
 

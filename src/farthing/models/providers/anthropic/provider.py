@@ -24,7 +24,7 @@ from farthing.models.providers.anthropic.decoder import MessagesDecoder
 from farthing.models.providers.http import JSON, HttpProvider
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
-from farthing.protocols import BatchApi, Capabilities, Transport
+from farthing.protocols import ALL_SAID, BatchApi, Capabilities, Transport, Unsaid
 from farthing.types import Operation, Prompt, Target, replace
 
 VERSION = "anthropic-version"
@@ -81,10 +81,11 @@ class AnthropicProvider(HttpProvider):
         self._last: tuple[Prompt, str, request.Written] | None = None
         """What was written last: it is asked for what it cannot say just before it is encoded."""
 
-    def unsaid(self, prompt: Prompt, target: Target, operation: Operation) -> tuple[str, ...]:
+    def unsaid(self, prompt: Prompt, target: Target, operation: Operation) -> Unsaid:
         if operation != "chat":
-            return (operation,)
-        return self._written(prompt, target).unsaid
+            return Unsaid((operation,))
+        written = self._written(prompt, target)
+        return Unsaid(written.unsaid, written.yielded) if written.unsaid or written.yielded else ALL_SAID
 
     def encode(
         self,

@@ -18,7 +18,7 @@ from farthing.models.providers.http import JSON, HttpProvider
 from farthing.models.providers.openai.batch import OpenAIBatch
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
-from farthing.protocols import BatchApi, Capabilities, Transport
+from farthing.protocols import ALL_SAID, BatchApi, Capabilities, Transport, Unsaid
 from farthing.types import Json, Operation, Prompt, Target
 
 PATHS: dict[Operation, str] = {"chat": "/chat/completions", "embeddings": "/embeddings"}
@@ -66,9 +66,9 @@ class OpenAIProvider(HttpProvider):
             for operation, suffix in PATHS.items()
         }
 
-    def unsaid(self, prompt: Prompt, target: Target, operation: Operation) -> tuple[str, ...]:
+    def unsaid(self, prompt: Prompt, target: Target, operation: Operation) -> Unsaid:
         """Nothing: what a client of chat completions sends goes up as it is."""
-        return ()
+        return ALL_SAID
 
     def encode(
         self,

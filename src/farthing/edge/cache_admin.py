@@ -1,0 +1,71 @@
+"""What operators may ask of the semantic cache: what it holds, and what is to be forgotten."""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from farthing.edge.admin import Handler, Page
+from farthing.edge.http.answering import HttpRequest
+from farthing.edge.http.body import read_object
+from farthing.edge.http.fields import convert
+from farthing.errors import InvalidRequest, StoreError
+from farthing.protocols import CacheAdmin
+from farthing.types import Json
+
+DEPTH_MAX = 8
+NODES_MAX = 200
+WHO = "the API"
+
+
+class _Invalidation(Struct, forbid_unknown_fields=True):
+    """What `POST /admin/cache/invalidate` takes."""
+
+    select: dict[str, object]
+    apply: bool = False
+    who: Annotated[str, Meta(max_length=200)] = ""
+    """Who asks, for the log."""
+
+
+class CacheRoutes:
+    """See `admin.AdminPart`. `keeper` gives what serves now, None: there is no cache."""
+
+    name = "cache"
+
+    def __init__(self, keeper: Callable[[], CacheAdmin | None]) -> None:
+        self._keeper = keeper
+
+    def routes(self) -> Mapping[str, Mapping[bytes, Handler]]:
+        """As the Protocol."""
+        return {
+            "/admin/cache": {b"GET": self.show},
+            "/admin/cache/invalidate": {b"POST": self.invalidate},
+        }
+
+    def pages(self) -> Mapping[str, Page]:
+        """As the Protocol."""
+        return {}
+
+    async def show(self, http: HttpRequest) -> Json:
+        """Raises:
+        StoreError: there is no cache, or its store failed.
+        """
+        return await self._there().show()
+
+    async def invalidate(self, http: HttpRequest) -> Json:
+        """Raises:
+        InvalidRequest: the body cannot be read, or selects by nothing. StoreError: as `show`.
+        """
+        keeper = self._there()
+        if not http.headers.get(b"content-type", b"").lower().startswith(b"application/json"):
+            raise InvalidRequest("send the body as `content-type: application/json`")
+        raw = read_object(http.body, depth_max=DEPTH_MAX, nodes_max=NODES_MAX)
+        asked = convert(raw, _Invalidation, hint="; known: select, apply, who")
+        who = f"{WHO}: {asked.who}" if asked.who else WHO
+        return await keeper.invalidate(dict(asked.select), apply=asked.apply, who=who)
+
+    def _there(self) -> CacheAdmin:
+        keeper = self._keeper()
+        if keeper is None:
+            raise StoreError("no endpoint has a semantic cache")
+        return keeper

@@ -1,0 +1,388 @@
+"""Plug-ins behind the seams of the gateway: what they may do to a request, and what they may not.
+
+Each call runs in a task and a context of its own. Whoever waits for it may leave it at any time; what it
+raises, whatever that is, is an ordinary failure of its step; what it returns is looked at before it is
+believed. So a plug-in that fails, hangs, cancels itself or returns nonsense costs its step, and never the
+answer; only a guardrail's failure refuses the request.
+"""
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
+from time import perf_counter
+from types import coroutine
+from typing import Any, ClassVar
+
+from farthing.brain.route.rules import RulesRouter, without_small
+from farthing.errors import Blocked, FarthingError, GuardrailFailed, StoreError
+from farthing.protocols import (
+    AnswerCheck,
+    Ask,
+    GuardrailPlugin,
+    KeyValueStore,
+    RouterPlugin,
+)
+from farthing.types import CandidateAnswer, CheckResult, Json, Request, Route, Target, Traits, replace
+
+log = logging.getLogger("farthing.plugins")
+
+LEFT_MAX = 100
+"""Calls of one plug-in that nobody waits for any more and that have not ended. Beyond, it is not called."""
+CLOSE_S = 5.0
+HELD_S = 0.25
+"""Longest that a call may keep the event loop, and with it every other request, at one time."""
+REASON_CHARS_MAX = 200
+REFUSED_CHARS_MAX = 100
+
+
+class PluginFailed(Exception):
+    """A plug-in did what no step does: it cancelled itself, wanted the process to end, raised an error of the
+    client, or has not ended earlier calls."""
+
+
+class EventLoopHeld(PluginFailed):
+    """A plug-in worked, or slept, without an await: nothing else could go on meanwhile."""
+
+
+class Calls:
+    """The calls of one plug-in, each in a task and a context of its own. Belongs to one event loop."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._left: set[asyncio.Task[Any]] = set()
+        """Called, and nobody waits for them."""
+
+    async def run(
+        self, step: str, call: Callable[[], Awaitable[Any]], *, timeout_s: float | None = None
+    ) -> Any:
+        """What `call` comes to. Cancelled, or late, it goes at once: a call that does not end when it is
+        cancelled is left behind.
+
+        Raises:
+            Exception: as the call. PluginFailed. TimeoutError: it took longer than `timeout_s`.
+        """
+        if len(self._left) >= LEFT_MAX:
+            raise PluginFailed(
+                f"plug-in {self.name}: {LEFT_MAX} earlier calls have not ended; {step} is not called"
+            )
+        task = asyncio.get_running_loop().create_task(self._guarded(step, call))
+        try:
+            done, _ = await asyncio.wait((task,), timeout=timeout_s)
+        except asyncio.CancelledError:
+            self._leave(task)
+            raise
+        if not done:
+            self._leave(task)
+            raise TimeoutError(f"plug-in {self.name}: {step} took longer than {timeout_s:g} s")
+        if task.cancelled():
+            raise PluginFailed(f"plug-in {self.name}: {step} cancelled itself")
+        return task.result()
+
+    async def close(self, implementation: Any) -> None:
+        """Close `implementation`, if it can be, and drop what was left behind. Never raises."""
+        try:
+            if callable(getattr(implementation, "aclose", None)):
+                await self.run("aclose", implementation.aclose, timeout_s=CLOSE_S)
+        except Exception as error:  # noqa: BLE001  # the rest is to be closed all the same
+            log.warning("plug-in %s was not closed: %s: %s", self.name, type(error).__name__, error)
+        for task in self._left:
+            task.cancel()
+
+    def wrong(self, step: str, found: object, expected: str) -> TypeError:
+        """The error for a return value of the wrong type; the value itself is not told."""
+        return TypeError(f"plug-in {self.name}: {step} gave a {type(found).__name__}, expected {expected}")
+
+    async def _guarded(self, step: str, call: Callable[[], Awaitable[Any]]) -> Any:
+        try:
+            return await _watched(self._called(step, call), self._held)
+        except StoreError:
+            raise
+        except FarthingError as error:
+            raise PluginFailed(
+                f"plug-in {self.name}: {step} raised {type(error).__name__}: {error}"
+            ) from error
+        except (Exception, asyncio.CancelledError):
+            raise
+        except BaseException as error:  # else it ends the process
+            raise PluginFailed(f"plug-in {self.name}: {step} raised {type(error).__name__}") from error
+
+    async def _called(self, step: str, call: Callable[[], Awaitable[Any]]) -> Any:
+        result = call()
+        if not inspect.isawaitable(result):
+            raise TypeError(f"plug-in {self.name}: {step} is no async method")
+        return await result
+
+    def _held(self, held_s: float) -> EventLoopHeld:
+        return EventLoopHeld(
+            f"plug-in {self.name}: held the event loop for {held_s * 1000:.0f} ms: await, or use a thread"
+        )
+
+    def _leave(self, task: "asyncio.Task[Any]") -> None:
+        self._left.add(task)
+        task.add_done_callback(self._ended)
+        task.cancel()
+
+    def _ended(self, task: "asyncio.Task[Any]") -> None:
+        self._left.discard(task)
+        if not task.cancelled():
+            task.exception()  # it was late: nobody hears of it
+
+
+@coroutine
+def _watched(
+    work: Coroutine[Any, Any, Any], held: Callable[[float], EventLoopHeld]
+) -> Generator[Any, Any, Any]:
+    """Run `work`; where it kept the loop longer than `HELD_S` between two awaits, its result is an error."""
+    longest_s = 0.0
+    thrown: BaseException | None = None
+    while True:
+        began_s = perf_counter()
+        try:
+            waits_for = work.send(None) if thrown is None else work.throw(thrown)
+        except StopIteration as done:
+            longest_s = max(longest_s, perf_counter() - began_s)
+            if longest_s > HELD_S:
+                raise held(longest_s) from None
+            return done.value
+        finally:
+            thrown = None  # its traceback leads to this frame
+        longest_s = max(longest_s, perf_counter() - began_s)
+        try:
+            yield waits_for
+        except BaseException as error:  # noqa: BLE001  # handed to the plug-in, which decides
+            thrown = error
+
+
+class ForeignRouter:
+    """See `protocols.Router`. Asks a plug-in where no rule decides; the rest is the rules'."""
+
+    immediate: ClassVar[bool] = True
+    """It runs what may wait in a task of its own."""
+
+    def __init__(self, rules: RulesRouter, plugin: RouterPlugin, calls: Calls, *, wait_s: float) -> None:
+        self._rules = rules
+        self._plugin = plugin
+        self._calls = calls
+        self.wait_s = wait_s
+        self._targets = {target.name: target for targets in rules.tiers.values() for target in targets}
+
+    async def route(self, request: Request, traits: Traits) -> Route:
+        """As the Protocol.
+
+        Raises:
+            UnknownModel: nothing answers to the name the client asked for, or to the tier.
+            TypeError, ValueError: the plug-in gave what is no route, or one that may not be taken. What it
+                raises itself.
+        """
+        rules = self._rules
+        free = request if request.tiers is None else replace(request, tiers=None)
+        if not rules.undecided(free, traits):
+            return rules.choose(request, traits)
+        found = await self._calls.run("route", lambda: self._plugin.route(request, traits))
+        if found is None:
+            return rules.choose(request, traits)
+        return self._taken(found, request, traits)
+
+    def fallback(self, request: Request) -> Route:
+        """As of the rules."""
+        return self._rules.fallback(request)
+
+    def pins(self, request: Request) -> bool:
+        """As of the rules."""
+        return self._rules.pins(request)
+
+    def answers(self, request: Request, traits: Traits) -> bool:
+        """As of the rules."""
+        return self._rules.answers(request, traits)
+
+    def _taken(self, found: object, request: Request, traits: Traits) -> Route:
+        """The route as it is taken: tier, targets, reason, score and escalation are the plug-in's, and all
+        else is not its to say."""
+        route = self._checked(found, request)
+        then = route.escalation
+        taken = Route(
+            tier=route.tier,
+            targets=route.targets,
+            reason=f"plug-in {self._calls.name}: {_line(route.reason)}",
+            escalation=None if then is None else self._escalation(then, request, traits),
+            score=route.score,
+            by="" if route.score is None else f"plug-in {self._calls.name}",
+        )
+        return without_small(taken, traits.input_tokens)
+
+    def _escalation(self, found: object, request: Request, traits: Traits) -> Route:
+        route = self._checked(found, request)
+        reason = f"plug-in {self._calls.name}: escalated, {_line(route.reason)}"
+        return without_small(
+            Route(tier=route.tier, targets=route.targets, reason=reason), traits.input_tokens
+        )
+
+    def _checked(self, found: object, request: Request) -> Route:
+        """Raises:
+        TypeError, ValueError: as `route`.
+        """
+        wrong = self._calls.wrong
+        if not isinstance(found, Route):
+            raise wrong("route", found, "a Route or None")
+        if not isinstance(found.targets, tuple) or not found.targets:
+            raise wrong("route", found.targets, "a Route with a tuple of targets")
+        if not isinstance(found.tier, str) or not isinstance(found.reason, str):
+            raise wrong("route", found.reason, "a Route whose tier and reason are texts")
+        if found.score is not None and not isinstance(found.score, float | int):
+            raise wrong("route", found.score, "a Route whose score is a number or None")
+        allowed = tuple(self._rules.tiers) if request.tiers is None else request.tiers
+        self._refuse_others(found.tier, found.targets, {tier: self._rules.tiers[tier] for tier in allowed})
+        return found
+
+    def _refuse_others(
+        self, tier: str, targets: tuple[object, ...], allowed: Mapping[str, tuple[Target, ...]]
+    ) -> None:
+        """Raises:
+        TypeError, ValueError: the tier, or a target, is not one that may be chosen here.
+        """
+        if tier not in allowed:
+            raise ValueError(
+                f"plug-in {self._calls.name}: the tier {tier[:REFUSED_CHARS_MAX]!r} may not be chosen"
+            )
+        choice = {target for some in allowed.values() for target in map(_known, some)}
+        for target in targets:
+            if not isinstance(target, Target):
+                raise self._calls.wrong("route", target, "a Route whose targets are Targets")
+            if _known(target) not in choice or self._targets[target.name] != target:
+                name = str(target.name)[:REFUSED_CHARS_MAX]
+                raise ValueError(f"plug-in {self._calls.name}: the target {name!r} may not be chosen")
+
+
+def _known(target: Target) -> str:
+    return target.name
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())[:REASON_CHARS_MAX]
+
+
+class ForeignCheck:
+    """See `protocols.AnswerCheck`."""
+
+    immediate: ClassVar[bool] = True
+
+    def __init__(self, check: AnswerCheck, calls: Calls, *, name: str) -> None:
+        self.name = name
+        self._check = check
+        self._calls = calls
+
+    async def doubt(self, draft: CandidateAnswer, ask: Ask) -> CheckResult:
+        """As the Protocol. What the plug-in asks of models ends with the check.
+
+        Raises:
+            TypeError: it gave what is no result. What it raises itself.
+        """
+        asking = _Asking(ask)
+        try:
+            found = await self._calls.run("doubt", lambda: self._check.doubt(draft, asking))
+        finally:
+            asking.close()
+        wrong = self._calls.wrong
+        if not isinstance(found, CheckResult):
+            raise wrong("doubt", found, "a CheckResult")
+        if found.reason is not None and not isinstance(found.reason, str):
+            raise wrong("doubt", found.reason, "a CheckResult whose reason is a text or None")
+        score: object = found.score
+        if score is None or (isinstance(score, float | int) and 0 <= score <= 1):
+            reason = None if found.reason is None else _line(found.reason)
+            return CheckResult(reason=reason, score=None if score is None else float(score))
+        raise wrong("doubt", score, "a CheckResult whose score is None or a number from 0 to 1")
+
+
+class _Asking:
+    """See `protocols.Ask`. For as long as the check is made: what is left of it must not spend money."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+        self._open = True
+        self._asked: set[asyncio.Task[CandidateAnswer | None]] = set()
+
+    async def __call__(self, body: Json, target: str | None) -> CandidateAnswer | None:
+        """As the Protocol; None when the check is over."""
+        if not self._open:
+            return None
+        task = asyncio.ensure_future(self._ask(body, target))
+        self._asked.add(task)
+        try:
+            return await task
+        finally:
+            task.cancel()
+            self._asked.discard(task)
+
+    def close(self) -> None:
+        """No more calls; those under way are given up."""
+        self._open = False
+        for task in self._asked:
+            task.cancel()
+
+
+class ForeignStore:
+    """See `protocols.KeyValueStore`."""
+
+    immediate: ClassVar[bool] = True
+
+    def __init__(self, store: KeyValueStore, calls: Calls) -> None:
+        self._store = store
+        self._calls = calls
+
+    async def get(self, key: bytes) -> bytes | None:
+        """As the Protocol.
+
+        Raises:
+            TypeError: it gave no bytes. What it raises itself.
+        """
+        found = await self._calls.run("get", lambda: self._store.get(key))
+        if found is None or isinstance(found, bytes):
+            return found
+        raise self._calls.wrong("get", found, "bytes or None")
+
+    async def set(self, key: bytes, value: bytes, *, ttl_s: float) -> None:
+        """As the Protocol.
+
+        Raises:
+            Exception: what it raises itself.
+        """
+        await self._calls.run("set", lambda: self._store.set(key, value, ttl_s=ttl_s))
+
+    async def aclose(self) -> None:
+        """Left to `Plugins.aclose`, which closes every plug-in."""
+
+
+class ForeignGuardrail:
+    """See `protocols.AsyncGuardrail`. Fails closed."""
+
+    def __init__(
+        self, guardrail: GuardrailPlugin, calls: Calls, *, name: str, message: str, timeout_s: float
+    ) -> None:
+        self._guardrail = guardrail
+        self._calls = calls
+        self._name = name
+        self._message = message
+        self._timeout_s = timeout_s
+
+    async def check(self, texts: Sequence[str]) -> None:
+        """As the Protocol.
+
+        Raises:
+            Blocked: as the plug-in says. GuardrailFailed: it says nothing, in whatever way.
+        """
+        try:
+            found = await self._calls.run(
+                "allows", lambda: self._guardrail.allows(list(texts)), timeout_s=self._timeout_s
+            )
+            if not isinstance(found, bool):
+                raise self._calls.wrong("allows", found, "true or false")
+        except Exception as error:
+            # Only the class: its words may hold the text.
+            log.error("guardrail %s failed: %s", self._name, type(error).__name__)
+            raise GuardrailFailed(
+                f'the guardrail "{self._name}" could not check the request, which is refused: try again later'
+            ) from error
+        if not found:
+            raise Blocked(self._message or f'the request was refused by the guardrail "{self._name}"')

@@ -1,0 +1,293 @@
+"""Plug-ins that do what they should not, behind a real gateway: the answer comes, the receipt says what
+failed, and the next request is as if nothing had been."""
+
+from pathlib import Path
+
+import pytest
+from tests.conftest import StartGateway
+from tests.e2e.gateway import Reply, Running
+from tests.faults.provider import FaultProvider
+from tests.plugged import distribution
+
+HOSTILE = '''
+import asyncio, contextvars, time
+from farthing.errors import InvalidRequest
+from farthing.types import CheckResult, Route
+
+seen = contextvars.ContextVar("seen", default="")
+tasks = []
+
+async def leaks(context):
+    async def on():
+        while True:
+            await asyncio.sleep(0.01)
+    tasks.append(asyncio.create_task(on()))
+
+async def does(what, context):
+    """Whatever `what` says; True when it has behaved itself."""
+    if what == "slow":
+        await asyncio.sleep(60)
+    elif what == "raising":
+        raise ValueError("no luck")
+    elif what == "refusing":
+        raise InvalidRequest("the client is to blame")
+    elif what == "leaving":
+        raise SystemExit(1)
+    elif what == "blocking":
+        time.sleep(0.6)
+        await asyncio.sleep(0)
+    elif what == "leaking":
+        await leaks(context)
+        raise ValueError("leaked")
+    elif what == "context":
+        if seen.get():
+            context.log.error("a context was shared: %s", seen.get())
+        seen.set("mine")
+        raise ValueError("set")
+    elif what == "cancelled":
+        asyncio.current_task().cancel()
+        await asyncio.sleep(1)
+    elif what == "stubborn":
+        while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                pass
+    else:
+        async with asyncio.timeout(5):
+            await asyncio.sleep(0)
+
+def wrong(what):
+    return what == "wrong"
+
+def of(text):
+    return next((word[3:] for word in text.split() if word.startswith("do:")), "nothing")
+
+class Router:
+    def __init__(self, options, context):
+        self.context = context
+    async def route(self, request, traits):
+        what = of(request.text)
+        await does(what, self.context)
+        if what == "none":
+            return None
+        if what == "elsewhere":
+            return Route(tier="secret", targets=self.context.tiers["expensive"], reason="?")
+        if what == "other":
+            return Route(tier="cheap", targets=self.context.tiers["expensive"], reason="because\\nI say so")
+        return 7 if wrong(what) else Route(
+            tier="cheap", targets=self.context.tiers["cheap"], reason="because\\nI say so")
+
+class Check:
+    name = "mine"
+    def __init__(self, options, context):
+        self.context = context
+    async def doubt(self, draft, ask):
+        what = of(draft.request.text)
+        await does(what, self.context)
+        return 7 if wrong(what) else CheckResult(reason="I doubt it" if what == "doubt" else None)
+
+class Store:
+    def __init__(self, options, context):
+        self.context, self.kept, self.file = context, {}, options["file"]
+    @property
+    def what(self):
+        with open(self.file) as file:
+            return file.read()
+    async def get(self, key):
+        await does(self.what, self.context)
+        return 7 if wrong(self.what) else self.kept.get(key)
+    async def set(self, key, value, *, ttl_s):
+        await does(self.what, self.context)
+        self.kept[key] = value
+    async def aclose(self):
+        raise OSError("it will not close")
+
+class Guardrail:
+    def __init__(self, options, context):
+        self.context = context
+    async def allows(self, texts):
+        what = of(texts[-1])
+        await does(what, self.context)
+        return 7 if wrong(what) else "forbidden" not in texts[-1]
+'''
+POINTS = {
+    "farthing.routers:hostile": "Router",
+    "farthing.checks:hostile": "Check",
+    "farthing.stores:hostile": "Store",
+    "farthing.guardrails:hostile": "Guardrail",
+}
+BASE = """
+[providers.a]
+base_url = "{url}"
+[tiers.cheap]
+targets = ["a/mini"]
+[tiers.expensive]
+targets = ["a/big"]
+[brain]
+timeout_s = 2.0
+"""
+ROUTER = BASE + '[route]\nkind = "plugin"\nplugin = "hostile"\nrules = []\n'
+CHECK = """
+[route]
+rules = []
+default = "cheap"
+[endpoints.e.cascade]
+first = "cheap"
+then = "expensive"
+within_s = 2.0
+[[endpoints.e.cascade.checks]]
+kind = "plugin"
+name = "mine"
+plugin = "hostile"
+"""
+STORE = '[cache.store]\nkind = "plugin"\nplugin = "hostile"\noptions = {{ file = "{file}" }}\n'
+GUARD = '[[guard.plugins]]\nname = "mine"\nplugin = "hostile"\ntimeout_s = 2.0\n'
+DEEDS = {
+    "slow": "TimeoutError",
+    "raising": "ValueError",
+    "refusing": "PluginFailed",
+    "leaving": "PluginFailed",
+    "blocking": "EventLoopHeld",
+    "leaking": "ValueError",
+    "context": "ValueError",
+    "cancelled": "PluginFailed",
+    "stubborn": "TimeoutError",
+    "wrong": "TypeError",
+}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> str:
+    root = Path(__file__).parents[2] / "src"
+    folder = distribution(tmp_path_factory.mktemp("site"), POINTS, HOSTILE, name="hostiles")
+    return f"{folder}:{root}"
+
+
+@pytest.fixture(scope="module")
+def routed(upstream: FaultProvider, start_gateway: StartGateway, site: str) -> Running:
+    return start_gateway(ROUTER.format(url=upstream.base_url), PYTHONPATH=site)
+
+
+@pytest.fixture(scope="module")
+def checked(upstream: FaultProvider, start_gateway: StartGateway, site: str) -> Running:
+    return start_gateway(BASE.format(url=upstream.base_url) + CHECK, PYTHONPATH=site)
+
+
+@pytest.fixture(scope="module")
+def guarded(upstream: FaultProvider, start_gateway: StartGateway, site: str) -> Running:
+    return start_gateway(BASE.format(url=upstream.base_url) + GUARD, PYTHONPATH=site)
+
+
+def tier_of(reply: Reply) -> str:
+    assert reply.status == 200, reply.body
+    return reply.headers["x-farthing-tier"]
+
+
+# -- router -----------------------------------------------------------------------------------------
+
+
+def test_the_router_decides_what_no_rule_decides(routed: Running) -> None:
+    reply = routed.chat("hello")
+    assert tier_of(reply) == "cheap"
+    receipt = routed.receipt_of(reply)
+    assert receipt.route_reason == "plug-in hostile: because I say so" and receipt.skipped == {}
+    assert tier_of(routed.chat("do:none")) == "expensive"
+    assert routed.receipt_of(routed.chat("hello", model="a/big")).target == "a/big"
+
+
+@pytest.mark.parametrize("deed", [*DEEDS, "elsewhere", "other"])
+def test_a_hostile_router_costs_its_advice_and_nothing_else(routed: Running, deed: str) -> None:
+    reply = routed.chat(f"do:{deed}")
+    assert tier_of(reply) == ("expensive" if deed != "other" else "cheap")
+    receipt = routed.receipt_of(reply)
+    if deed != "other":
+        assert receipt.skipped == {"route": DEEDS.get(deed, "ValueError")}
+        assert receipt.route_reason.startswith("fallback")
+    after = routed.chat(f"hello after {deed}")
+    assert tier_of(after) == "cheap" and routed.receipt_of(after).skipped == {}
+    assert "a context was shared" not in routed.logged()
+
+
+# -- check ------------------------------------------------------------------------------------------
+
+
+def test_the_check_may_doubt(checked: Running) -> None:
+    fine, doubted = checked.chat("hello", model="farthing/e"), checked.chat("do:doubt", model="farthing/e")
+    assert (tier_of(fine), tier_of(doubted)) == ("cheap", "expensive")
+    assert checked.receipt_of(doubted).doubt == "mine: I doubt it"
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+def test_a_hostile_check_is_skipped(checked: Running, deed: str) -> None:
+    reply = checked.chat(f"do:{deed}", model="farthing/e")
+    assert tier_of(reply) == "cheap"
+    assert checked.receipt_of(reply).skipped == {"check:mine": DEEDS[deed]}
+    after = checked.chat(f"do:doubt after {deed}", model="farthing/e")
+    assert tier_of(after) == "expensive" and checked.receipt_of(after).skipped == {}
+    assert "a context was shared" not in checked.logged()
+
+
+# -- store ------------------------------------------------------------------------------------------
+
+
+def test_the_store_keeps_answers_and_a_hostile_one_is_a_miss(
+    upstream: FaultProvider, start_gateway: StartGateway, site: str, tmp_path: Path
+) -> None:
+    deed = tmp_path / "deed"
+    config = BASE.format(url=upstream.base_url) + STORE.format(file=deed)
+    deed.write_text("nothing")
+    gateway = start_gateway(config, PYTHONPATH=site)
+    kinds = [gateway.chat("again", temperature=0).headers["x-farthing-cache"] for _ in range(2)]
+    assert kinds == ["miss", "exact"]
+    for name, why in DEEDS.items():
+        deed.write_text(name)
+        reply = gateway.chat("again", temperature=0)
+        assert reply.status == 200 and reply.headers["x-farthing-cache"] == "miss"
+        assert gateway.receipt_of(reply).skipped["cache"] == why
+    deed.write_text("nothing")
+    assert gateway.chat("again", temperature=0).headers["x-farthing-cache"] == "exact"
+    assert gateway.stop() == 0
+    assert "a context was shared" not in gateway.logged()
+    assert "plug-in hostile was not closed: OSError" in gateway.logged()
+
+
+# -- guardrail: fails closed ------------------------------------------------------------------------
+
+
+def test_the_guardrail_lets_pass_and_blocks(guarded: Running) -> None:
+    assert guarded.chat("hello").status == 200
+    reply = guarded.chat("this is forbidden")
+    assert (reply.status, reply.error["code"]) == (400, "content_filter")
+    assert reply.error["message"] == 'the request was refused by the guardrail "mine"'
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+def test_a_hostile_guardrail_refuses(guarded: Running, deed: str) -> None:
+    reply = guarded.chat(f"do:{deed} canary-8c1f")
+    assert (reply.status, reply.error["code"]) == (503, "guardrail_failed")
+    assert '"mine"' in reply.error["message"]
+    assert "canary-8c1f" not in reply.body.decode() and "canary-8c1f" not in guarded.logged()
+    assert guarded.chat("hello").status == 200
+
+
+# -- the process ------------------------------------------------------------------------------------
+
+
+def test_a_plugin_that_is_not_installed_ends_the_start_with_what_to_do(
+    upstream: FaultProvider, start_gateway: StartGateway, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        RuntimeError, match=r'no plug-in "hostile" is installed in the group farthing.routers'
+    ):
+        start_gateway(ROUTER.format(url=upstream.base_url), tmp_path)
+
+
+def test_calls_that_never_end_are_bounded(
+    upstream: FaultProvider, start_gateway: StartGateway, site: str
+) -> None:
+    text = ROUTER.replace("timeout_s = 2.0", "timeout_s = 0.01")
+    gateway = start_gateway(text.format(url=upstream.base_url), PYTHONPATH=site)
+    for _ in range(100):
+        assert tier_of(gateway.chat("do:stubborn")) == "expensive"
+    assert gateway.receipt_of(gateway.chat("hello")).skipped == {"route": "PluginFailed"}

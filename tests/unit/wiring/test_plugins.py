@@ -1,0 +1,256 @@
+"""Plug-ins by entry points: what is found, what is loaded, and what is said where one cannot be."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from tests.plugged import distribution
+from tests.wired import parts_in_memory
+
+from farthing import config as configuration
+from farthing.cli.main import cli
+from farthing.config import Config, loads
+from farthing.errors import ConfigError
+from farthing.ledger.memory import MemoryLedger
+from farthing.wiring.build import build
+from farthing.wiring.plugins import Named, Plugins, installed, missing, named
+
+TOYS = """
+import sys
+sys.modules[__name__].given = []
+
+class Router:
+    closed = 0
+    def __init__(self, options, context):
+        sys.modules[__name__].given.append((options, context))
+    async def route(self, request, traits):
+        return None
+    async def aclose(self):
+        self.closed += 1
+
+def broken(options, context):
+    raise RuntimeError("no luck with " + options["token"])
+
+def leaves(options, context):
+    raise SystemExit(3)
+
+def nothing(options, context):
+    return object()
+"""
+POINTS = {
+    "farthing.routers:toy": "Router",
+    "farthing.routers:broken": "broken",
+    "farthing.routers:leaves": "leaves",
+    "farthing.routers:nothing": "nothing",
+    "farthing.routers:absent": "not_there",
+}
+ENV = {"TOY_TOKEN": "sekrit-1234"}
+ROUTE = """
+[providers.a]
+base_url = "http://127.0.0.1:1/v1"
+[tiers.cheap]
+targets = ["a/mini"]
+[tiers.expensive]
+targets = ["a/big"]
+[route]
+kind = "plugin"
+plugin = "{plugin}"
+[route.options]
+token = "${{TOY_TOKEN}}"
+depth = 2
+share = 0.5
+on = true
+words = ["a", {{ b = "${{TOY_TOKEN}}" }}]
+"""
+
+
+@pytest.fixture
+def toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = distribution(tmp_path / "site", POINTS, TOYS)
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.delitem(sys.modules, "toys", raising=False)
+    return folder
+
+
+def read(plugin: str = "toy") -> Config:
+    return loads(ROUTE.format(plugin=plugin), ENV)
+
+
+def wanted(plugin: str = "toy") -> Named:
+    return next(named(read(plugin)))
+
+
+# -- the configuration ------------------------------------------------------------------------------
+
+
+def test_options_are_shown_without_their_secrets_and_read_back_equal() -> None:
+    settings = read()
+    text = configuration.render(settings)
+    assert "sekrit" not in text and "sekrit" not in str(configuration.plain(settings))
+    assert 'token = "${TOY_TOKEN}"' in text
+    assert loads(text, ENV) == settings
+    assert loads(configuration.written(settings), ENV) == settings
+    assert "sekrit" not in repr(settings)
+
+
+def test_the_secrets_of_options_are_taken_out_of_the_log() -> None:
+    assert "sekrit-1234" in configuration.secrets_of(read(), {})[0]
+
+
+def test_a_secret_whose_variable_is_not_set_is_a_fault_with_its_key() -> None:
+    with pytest.raises(
+        ConfigError, match=r"route.options: token: the environment variable TOY_TOKEN is not set"
+    ):
+        loads(ROUTE.format(plugin="toy"), {})
+
+
+def test_a_date_cannot_be_an_option() -> None:
+    with pytest.raises(ConfigError, match="day: a date cannot be given; write it as text"):
+        loads('[route]\nkind = "plugin"\nplugin = "x"\noptions = { day = 2026-01-01 }\n', {})
+
+
+def test_a_variable_may_give_an_option_and_all_of_them() -> None:
+    base = '[route]\nkind = "plugin"\nplugin = "x"\n'
+    one = loads(base, {"FARTHING__ROUTE__OPTIONS__DEPTH": "3"})
+    both = loads(base, {"FARTHING__ROUTE__OPTIONS": '{ depth = 3, word = "three" }'})
+    (first,), (second,) = named(one), named(both)
+    assert first.options.values() == {"depth": 3}
+    assert second.options.values() == {"depth": 3, "word": "three"}
+
+
+def test_a_kind_without_a_plugin_is_refused() -> None:
+    with pytest.raises(ConfigError, match='the key "plugin" is missing'):
+        loads('[cache.store]\nkind = "plugin"\n', {})
+
+
+# -- what is installed ------------------------------------------------------------------------------
+
+
+def test_what_is_installed_is_listed_and_nothing_is_loaded(toys: Path) -> None:
+    found = [one for one in installed() if one.distribution == "toys"]
+    assert {(one.kind, one.name, one.version) for one in found} == {
+        ("router", name, "1.2") for name in ("toy", "broken", "leaves", "nothing", "absent")
+    }
+    assert "toys" not in sys.modules
+
+
+def test_a_missing_one_says_what_is_there_and_how_to_install(toys: Path) -> None:
+    (said,) = missing(read("tpy"))
+    assert 'route: no plug-in "tpy" is installed in the group farthing.routers' in said
+    assert "toy (toys 1.2)" in said and "-m pip install NAME" in said and "farthing plugins" in said
+    assert list(missing(read("toy"))) == []
+
+
+def test_one_name_in_two_distributions_is_refused(toys: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.syspath_prepend(
+        str(distribution(tmp_path / "more", {"farthing.routers:toy": "Router"}, TOYS, name="others"))
+    )
+    with pytest.raises(ConfigError, match=r"is in (toys 1.2, others 1.2|others 1.2, toys 1.2): uninstall"):
+        Plugins().open(wanted())
+
+
+@pytest.mark.parametrize(
+    ("plugin", "said"),
+    [
+        ("broken", r'"broken" of toys 1.2 cannot be loaded: RuntimeError: no luck with \[secret\]'),
+        ("leaves", '"leaves" of toys 1.2 cannot be loaded: SystemExit: 3'),
+        ("nothing", '"nothing" of toys 1.2 gave a object, which is no router: it has no route'),
+        ("absent", '"absent" of toys 1.2 cannot be loaded: AttributeError'),
+    ],
+)
+def test_one_that_cannot_be_used_is_told_with_its_distribution(toys: Path, plugin: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        Plugins().open(wanted(plugin))
+
+
+def test_the_factory_gets_plain_options_and_the_tiers(toys: Path, tmp_path: Path) -> None:
+    tiers: dict[str, Any] = {"cheap": ()}
+    Plugins(tmp_path).open(wanted(), tiers=tiers)
+    ((options, context),) = sys.modules["toys"].given
+    assert options == {
+        "token": "sekrit-1234",
+        "depth": 2,
+        "share": 0.5,
+        "on": True,
+        "words": ["a", {"b": "sekrit-1234"}],
+    }
+    assert (context.name, context.where, context.state_dir) == ("toy", "route", tmp_path)
+    assert context.tiers == tiers
+
+
+def test_a_reload_that_changes_nothing_keeps_it_and_the_end_closes_each_once(toys: Path) -> None:
+    async def main() -> None:
+        plugins = Plugins()
+        first = plugins.open(wanted())
+        assert plugins.open(wanted()) is first
+        other = plugins.open(wanted(), tiers={"cheap": ()})
+        assert other is not first
+        await plugins.aclose()
+        await plugins.aclose()
+        assert [one.implementation.closed for one in (first, other)] == [1, 1]
+
+    asyncio.run(main())
+
+
+def test_a_gateway_without_plugins_looks_for_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def looked(**asked: Any) -> Any:
+        raise AssertionError(f"looked for {asked}")
+
+    monkeypatch.setattr("farthing.wiring.plugins.entry_points", looked)
+
+    async def main() -> None:
+        parts = parts_in_memory(MemoryLedger())
+        build(loads(ROUTE.partition("[route]")[0].format(), {}), parts)
+        await parts.aclose()
+
+    asyncio.run(main())
+
+
+# -- the command line -------------------------------------------------------------------------------
+
+
+def listed(folder: Path, text: str, *arguments: str) -> str:
+    path = folder / "farthing.toml"
+    path.write_text(text)
+    result = CliRunner().invoke(cli, ["plugins", "--config", str(path), *arguments])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_the_command_says_what_is_used(toys: Path, tmp_path: Path) -> None:
+    found = json.loads(listed(tmp_path, ROUTE.format(plugin="toy"), "--json"))
+    ours = {one["name"]: one for one in found["plugins"] if one["distribution"] == "toys"}
+    assert ours["toy"]["used"] == ["route"] and ours["broken"]["used"] == []
+    assert ours["toy"] | {"used": []} == {
+        "kind": "router",
+        "group": "farthing.routers",
+        "name": "toy",
+        "distribution": "toys",
+        "version": "1.2",
+        "used": [],
+    }
+    assert found["missing"] == []
+
+
+def test_the_command_says_what_is_missing(toys: Path, tmp_path: Path) -> None:
+    text = ROUTE.format(plugin="tpy")
+    assert json.loads(listed(tmp_path, text, "--json"))["missing"] == [
+        {"kind": "router", "name": "tpy", "used": ["route"]}
+    ]
+    shown = listed(tmp_path, text)
+    assert "tpy                  NOT INSTALLED  route" in shown
+    assert "toy                  toys 1.2  not used" in shown
+
+
+def test_check_warns_of_a_plugin_that_is_not_here(toys: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    path = tmp_path / "farthing.toml"
+    path.write_text(ROUTE.format(plugin="tpy"))
+    monkeypatch.setenv("TOY_TOKEN", "sekrit-1234")
+    result = CliRunner().invoke(cli, ["check", str(path), "--json"])
+    advice = json.loads(result.stdout)["advice"]
+    assert any('no plug-in "tpy" is installed' in line for line in advice)
+    assert "sekrit" not in result.output
