@@ -889,6 +889,36 @@ class PluginContext(Struct, frozen=True, kw_only=True):
     """For a router: the targets of each tier, in the order to try them."""
 
 
+class StreamPlugin(Protocol):
+    """Reads one streamed answer of a provider plug-in. A new one is made for each."""
+
+    def event(self, name: str, data: bytes) -> "Sequence[Json]":
+        """The chat completion chunks that one server-sent event comes to; none is fine. The last one of an
+        answer has a `finish_reason`; `usage` may stand in any of them."""
+
+
+class ProviderPlugin(Protocol):  # farthing.providers
+    """Maps chat completions to the dialect of a server and back. Bytes and objects alone, no I/O: the gateway
+    connects, waits, retries, counts and writes down."""
+
+    def request(self, body: Json, model: str) -> "tuple[str, Json]":
+        """The path below `base_url`, as `/generate`, and the body for `model`; `body` is a client's chat
+        completion request, with `stream` where a stream is wanted. It must not be changed."""
+
+    def answer(self, body: bytes) -> Json:
+        """The `chat.completion` object that a reply of status 200 is.
+
+        Raises:
+            ValueError: it is no answer.
+        """
+
+    def stream(self) -> StreamPlugin: ...
+
+    def unsaid(self, body: Json) -> "Sequence[str]":
+        """The fields of `body` that the server cannot be told: the request goes to another target then, or is
+        refused by name. Never leave them out in silence."""
+
+
 PluginFactory: TypeAlias = Callable[[Mapping[str, Any], PluginContext], Any]
 """What an entry point is: `factory(options, context)` gives the implementation. Called at the start and where
 a reload changed what it is given, in the event loop: it must not take long. `options` is the table of the

@@ -150,7 +150,7 @@ def test_what_is_no_word_of_this_call_decides_nothing(tmp_path: Path, reply: str
         upstream.judge = lambda prompt, easy, hard: f"say={quote(reply)}"
         receipt = ask(gateway, "What is 2 + 2?")
         assert (receipt.tier, receipt.route_score) == ("expensive", None)
-        assert "a/judge did not say" in receipt.route_reason and not receipt.skipped
+        assert "a/judge gave no verdict" in receipt.route_reason and not receipt.skipped
         assert [row.error for row in asked(gateway)] == ["no_verdict"]
         assert gateway.metric("farthing_route_llm_failed") == 1
 
@@ -176,7 +176,7 @@ def test_a_hanging_model_delays_a_request_by_its_time_and_no_more_and_is_then_le
             receipt = ask(gateway, f"What is 2 + {index}?")
             assert (receipt.tier, receipt.status) == ("expensive", 200)
             assert 500 < receipt.stage_ms["route"] < 1_000 * BUSY_S and not receipt.skipped
-            assert "did not say" in receipt.route_reason
+            assert "gave no verdict" in receipt.route_reason
         until(lambda: len(asked(gateway)) == 3)
         receipt = ask(gateway, "What is 2 + 9?")
         assert receipt.tier == "expensive" and receipt.stage_ms["route"] < 500, (

@@ -347,11 +347,11 @@ def test_check_warns_of_what_clients_may_rely_on(tmp_path: Path) -> None:
         ("models = []", "keys[0].models: nothing could be asked for"),
         ("tiers = []", "keys[0].tiers: nothing could be asked for"),
         ('tiers = ["chep"]', 'did you mean "cheap"?'),
-        ('models = ["open*ai/x"]', 'a "*" can only stand at the end'),
+        ('models = ["open*ai/x"]', 'a "*" is only allowed at the end'),
         ('models = [" x"]', "white space"),
         ('models = ["opneai/gpt-4o"]', 'unknown provider "opneai"; did you mean "openai"?'),
         ('models = ["e"]', '"e" is an endpoint; write "farthing/e"'),
-        ('endpoint = "e"\ntiers = ["expensive"]', 'none of them may be used at the endpoint "e"'),
+        ('endpoint = "e"\ntiers = ["expensive"]', 'none of them is allowed at the endpoint "e"'),
     ],
 )
 def test_lists_that_cannot_be_meant_are_refused(more: str, says: str, tmp_path: Path) -> None:

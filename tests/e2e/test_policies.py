@@ -127,9 +127,8 @@ def test_a_policy_is_followed_within_a_second_and_taken_back_by_one_command(tmp_
         explained = command(gateway, "explain", receipt.request_id)
         assert "faq@1, serving: cheap from score 0.01 on" in explained
         assert "cheap (a/small): $" in explained and "expensive (b/large): $" in explained
-        assert "took back" in command(gateway, "policy", "canary", "--endpoint", "faq", "--version", "0") + (
-            command(gateway, "policy", "rollback", "--endpoint", "faq")
-        )
+        trial = command(gateway, "policy", "canary", "--endpoint", "faq", "--version", "0")
+        assert "dropped candidate" in trial + command(gateway, "policy", "rollback", "--endpoint", "faq")
         assert "from version 1 to 0" in command(gateway, "policy", "rollback", "--endpoint", "faq")
         # by the metric, not by one answer: the trial of version 0 may be seen for a moment
         until(lambda: gateway.metric("farthing_route_policy_version") == 0)
@@ -165,7 +164,7 @@ def test_a_bad_file_and_a_certificate_of_another_router_lose_no_quality(tmp_path
         good = path.read_text()
         path.write_text(good[:100])
         until(lambda: gateway.metric("farthing_route_policies_refused") == 1)
-        assert ask(gateway).tier == "cheap" and "the last good one stays" in gateway.logged()
+        assert ask(gateway).tier == "cheap" and "the last valid one stays" in gateway.logged()
         path.write_text(good)
         serve(gateway, "another/1")
         until(lambda: ask(gateway).route_policy == "faq@2")
@@ -209,8 +208,8 @@ def test_audits_that_lose_quality_retreat_and_a_restart_does_not_forget_it(tmp_p
             until(lambda: ask(gateway).route_policy == "faq@1")
             until(lambda: (ask(gateway), gateway.metric("farthing_route_retreated"))[1] == 1, timeout_s=30)
             reasons = [one.route_reason for one in (ask(gateway) for _ in range(20)) if not one.explored]
-            assert reasons and all("the watch has retreated" in reason for reason in reasons)
-            assert "retreats to the expensive tier" in gateway.logged()
+            assert reasons and all("the monitor has tripped" in reason for reason in reasons)
+            assert "trips and falls back to the expensive tier" in gateway.logged()
         with running(config, tmp_path) as gateway:
             assert gateway.metric("farthing_route_retreated") == 1
             assert {ask(gateway).tier for _ in range(20)} == {"expensive"}

@@ -194,7 +194,7 @@ def test_an_answer_is_held_to_the_schema_its_request_asked_for(gateway: Running)
     (signal,) = [
         one for one in signals(gateway, "check", reply.headers["x-request-id"]) if one.kind == "schema"
     ]
-    assert signal.detail == "$: fits what it must not"
+    assert signal.detail == "$: matches a schema under not"
     assert (signal.target, signal.endpoint) == ("a/good-cheap", "checked")
 
 

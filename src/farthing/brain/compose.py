@@ -1,15 +1,15 @@
 """Build the prompt that is sent upstream. Pure: the client's body is never changed in place.
 
-The body goes upstream as the client sent it. The cap on the output is lowered to the endpoint's, never
-raised; the provider's mapping writes it under the name its model knows.
+The body is sent as the client wrote it. Only the output limit may be lowered to the endpoint's; it is never
+raised. The provider's mapping writes it under the name that its model expects.
 """
 
 from farthing.text.media import Measure, measure
 from farthing.types import NO_TERMS, Json, Prompt, Request, Terms, Traits
 
-_MESSAGE_TOKENS_MAX = 16  # what a chat template puts around one message; 3 to 8 in those that are public
-_TOOL_TOKENS_MAX = 64  # what a provider's own rendering of one tool adds to its JSON
-_PROMPT_TOKENS_MAX = 64  # around all of them
+_MESSAGE_TOKENS_MAX = 16  # added by a chat template per message; public templates add 3 to 8
+_TOOL_TOKENS_MAX = 64  # added by a provider's rendering of a tool to its JSON
+_PROMPT_TOKENS_MAX = 64  # added around all messages
 _PLAIN_TIERS = frozenset({"", "auto", "default", "standard", "standard_only", "on_demand", "flex"})
 _EVERYWHERE = frozenset({"", "global"})
 
@@ -53,7 +53,7 @@ def terms_need_bound(terms: Terms) -> bool:
 
 
 def input_tokens_bound(found: Measure, body: Json) -> int:
-    """More tokens than this the prompt cannot have: a byte-level token is at least one byte."""
+    """An upper bound on the prompt's tokens: a byte-level token is at least one byte."""
     bound = _PROMPT_TOKENS_MAX + found.text_bytes_max + found.media_tokens_max
     for name, each in (("messages", _MESSAGE_TOKENS_MAX), ("tools", _TOOL_TOKENS_MAX)):
         listed = body.get(name)
@@ -63,7 +63,7 @@ def input_tokens_bound(found: Measure, body: Json) -> int:
 
 
 def dearer(found: Measure, body: Json) -> frozenset[str]:
-    """What the client asks for that may cost more than plain tokens, by the names of
+    """Requested features that may cost more than plain tokens, by the names of
     `models.cost.worst_case_nusd`."""
     asked = []
     if found.media:

@@ -1,7 +1,8 @@
-"""Every knob. A TOML file decodes into `Config`, frozen and typed, or is refused with the line and the fix.
+"""The configuration. A TOML file decodes into `Config`, frozen and typed, or is refused with the line and the
+fix.
 
-`settings` says what there is, `read` reads it, `checks` finds what does not fit together,
-`advice` what is likely a mistake, `show` writes it out.
+`settings` defines the tables, `read` parses the file, `checks` finds settings that contradict each other,
+`advice` finds likely mistakes, `show` prints a configuration.
 A `Secret` never shows its value: not in `repr`, not in `farthing check`, not in an error.
 """
 
@@ -60,6 +61,7 @@ from farthing.config.settings.gateway import (
     OnnxEmbedderConfig,
     OpenAIProviderConfig,
     PluginGuardConfig,
+    PluginProviderConfig,
     PluginRouteConfig,
     PluginStoreConfig,
     PrecomputeConfig,
@@ -143,6 +145,7 @@ __all__ = [
     "PlainCheckConfig",
     "PluginCheckConfig",
     "PluginGuardConfig",
+    "PluginProviderConfig",
     "PluginRouteConfig",
     "PluginStoreConfig",
     "PrecomputeConfig",

@@ -1,4 +1,4 @@
-"""What is allowed and likely a mistake: told at the start, by a reload and by `farthing check`."""
+"""Settings that are allowed but probably a mistake: reported at start, on reload and by `farthing check`."""
 
 from collections.abc import Iterator
 
@@ -6,8 +6,8 @@ from farthing.config.settings.gateway import Config
 from farthing.config.settings.providers import advice_of
 
 NO_JUDGE = (
-    "without a judge every rewording of an answer counts as a false hit, so a model that words its answers "
-    "anew makes the endpoint retreat to exact hits; name a target as its judge"
+    "without a judge every rewording of an answer counts as a false hit, so a model that rewords its answers "
+    "makes the endpoint trip and serve exact hits only; name a target as its judge"
 )
 ANY_PAGE = (
     '"*" without [[keys]] lets every web page that somebody on this machine opens spend your money; name the '
@@ -16,7 +16,7 @@ ANY_PAGE = (
 
 
 def advice(config: Config) -> tuple[str, ...]:
-    """One line for each thing, with its key first and the fix last. Empty: nothing to say."""
+    """One line per finding, with its key first and the fix last. Empty: no findings."""
     lines = [line for name, provider in config.providers.items() for line in advice_of(name, provider)]
     lines += [
         f"endpoints.{name}.cache.semantic.judge: {NO_JUDGE}"
@@ -30,14 +30,14 @@ def advice(config: Config) -> tuple[str, ...]:
 
 
 def _of_scopes(config: Config) -> Iterator[str]:
-    """What clients with keys may rely on and may not ask for any more."""
+    """Limits on what clients with keys may ask for that the operator may not expect."""
     if not config.keys:
         return
     for name, provider in config.providers.items():
         if provider.pass_through is None and not provider.models:
             yield (
                 f"providers.{name}.pass_through: with [[keys]] clients may ask only for those of its models "
-                "that tiers, aliases, prices and lists of keys name, others are answered 404; list them in "
+                "that tiers, aliases, prices and lists of keys name, others get 404; list them in "
                 f"providers.{name}.models, or set it to true, or to false where that is meant"
             )
     for index, key in enumerate(config.keys):
@@ -47,6 +47,6 @@ def _of_scopes(config: Config) -> Iterator[str]:
         if endpoint.tiers is None and endpoint.models is None:
             yield (
                 f"keys[{index}].endpoint: this key may use no tier but {endpoint.tier}, that of its "
-                "endpoint; other tiers and models are answered 403; to say what it may use, set "
+                "endpoint; other tiers and models are answered with 403; to change what it may use, set "
                 f"endpoints.{key.endpoint}.tiers"
             )

@@ -1,4 +1,4 @@
-"""What no single value can tell: whether the tables of a configuration fit each other."""
+"""Checks across settings: whether the tables of a configuration are consistent."""
 
 import ipaddress
 import re
@@ -31,7 +31,7 @@ from farthing.config.toml import Path as Where
 from farthing.errors import ConfigError
 
 Condition = Callable[[str], object]
-"""Compiles the expression of a rule. Raises ConfigError when it cannot be read."""
+"""Compiles the expression of a rule. Raises ConfigError if it is invalid."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DIGEST = re.compile(r"b2:[0-9a-f]{64}")
@@ -62,7 +62,7 @@ _MAY_BE_ZERO = frozenset(
 )
 _AT_MOST = {
     "port": 65_535,
-    "depth_max": 512,  # CPython stops at a thousand, its callers included
+    "depth_max": 512,  # CPython's recursion limit is a thousand, including its callers
     "retry_share_max": 1,
     "busy_share": 1,
     "threshold": 1,
@@ -79,7 +79,7 @@ _AT_MOST = {
     "audit_share": 1,
     "cosine_min": 1,
 }
-_AT_LEAST = {"threshold": 0.5}  # below it the verifier itself holds the answer for wrong
+_AT_LEAST = {"threshold": 0.5}  # below it the verifier itself rates the answer as wrong
 ROUTE_TIMEOUT_S_MAX = 30.0
 _KEY_HEADERS = frozenset(
     {"authorization", "proxy-authorization", "api-key", "x-api-key", "x-goog-api-key", "cookie"}
@@ -89,20 +89,20 @@ Faults = Iterator[tuple[Where, str]]
 
 
 def check_can_answer(config: Config, name: str) -> None:
-    """Refuse a configuration with which `farthing serve` could only refuse. `name` is the file's.
+    """Refuse a configuration that can answer nothing. `name` is the file's.
 
     Raises:
         ConfigError: there is neither a provider nor a fixed answer.
     """
     if not config.providers and not config.answers:
         raise ConfigError(
-            f'{name}: nothing can answer; add [providers.NAME] with base_url = "…", or write down what is '
+            f'{name}: nothing can answer; add [providers.NAME] with base_url = "…", or write what is '
             "found here with `farthing init`"
         )
 
 
 class Checks:
-    """Faults of a whole configuration: names that lead nowhere, bounds that cannot hold, open doors."""
+    """Faults of a whole configuration: unknown names, impossible bounds, insecure settings."""
 
     def __init__(self, config: Config, condition: Condition | None) -> None:
         self.config = config
@@ -129,7 +129,7 @@ class Checks:
         yield from self._admin()
 
     def _bounds(self, value: Any, path: Where) -> Faults:
-        """Every number of a configuration is a bound, a time or a price: none makes sense below zero."""
+        """Every number in a configuration is a bound, a time or a price: none may be negative."""
         match value:
             case msgspec.Struct():
                 for field in msgspec.structs.fields(value):
@@ -175,7 +175,7 @@ class Checks:
     def _headers(self, provider: ProviderConfig, here: Where) -> Faults:
         for name, text in provider.headers.items():
             if name.lower() in _KEY_HEADERS:
-                yield (*here, name), 'a secret never stands in the file; use api_key = "${NAME}" and auth'
+                yield (*here, name), 'a secret must not be in the file; use api_key = "${NAME}" and auth'
             elif not providers.HEADER_NAME.fullmatch(name) or not (
                 text.isascii() and (text.isprintable() or not text)
             ):
@@ -194,15 +194,15 @@ class Checks:
                     yield (*here, index), f"{quoted(target)} is already in this tier"
 
     def _target(self, target: str, here: Where) -> Faults:
-        """A target that is to be called."""
+        """A target that will be called."""
         provider, slash, model = target.partition("/")
         if not (provider and slash and model):
-            yield here, f'{quoted(target)} is no target; write "provider/model"'
+            yield here, f'{quoted(target)} is not a target; write "provider/model"'
         elif provider not in self.config.providers:
             yield here, self._unknown("provider", provider, self.config.providers)
 
     def _asked(self, target: str, here: Where) -> Faults:
-        """A target the gateway asks by itself, by its name: that name has to mean the model."""
+        """A target that the gateway asks itself, by its name: the name must mean the model."""
         yield from self._target(target, here)
         if target in self.config.aliases:
             yield here, f"{quoted(target)} is an alias; name the model itself"
@@ -216,7 +216,7 @@ class Checks:
             yield here, self._unknown("tier", name, self.config.tiers)
 
     def _rules(self) -> Faults:
-        """What the built-in rules and default lead to may be absent; what the file names may not."""
+        """Tiers of the built-in rules and default may be absent; tiers that the file names may not."""
         route = self.config.route
         if route.default != RulesRouteConfig().default:
             yield from self._tier(route.default, ("route", "default"))
@@ -249,7 +249,7 @@ class Checks:
             return
         yield from self._tier(llm.cheap, (*here, "cheap"))
         if llm.cheap == route.default:
-            yield (*here, "cheap"), "the same as route.default; there is nothing to choose between"
+            yield (*here, "cheap"), "the same as route.default; there would be no choice"
 
     def _condition(self, text: str | None, here: Where) -> Faults:
         if text is None or self.condition is None:
@@ -260,7 +260,7 @@ class Checks:
             yield here, str(why)
 
     def _aliases(self) -> Faults:
-        """What an alias leads to by way of another is said at that other one."""
+        """The target of an alias; an alias that leads to another alias is checked there."""
         aliases = self.config.aliases
         for name, goal in aliases.items():
             here = ("aliases", name)
@@ -270,7 +270,7 @@ class Checks:
                 yield from self._goal(goal, here)
 
     def _goal(self, goal: str, here: Where) -> Faults:
-        """What an alias stands for."""
+        """What an alias refers to."""
         provider, slash, rest = goal.partition("/")
         if provider == "farthing" and slash:
             if rest not in self.config.endpoints:
@@ -295,30 +295,30 @@ class Checks:
         """A target that is only priced, and so may belong to a provider that is not configured."""
         provider, _, model = (target or "provider/model").partition("/")
         if not (provider and model):
-            yield here, f'{quoted(target)} is no target; write "provider/model"'
+            yield here, f'{quoted(target)} is not a target; write "provider/model"'
 
     def _endpoint(self, name: str | None, here: Where) -> Faults:
         if name is not None and name not in self.config.endpoints:
             yield here, self._unknown("endpoint", name, self.config.endpoints)
 
     def _allowed(self, table: KeyConfig | EndpointConfig, here: Where) -> Faults:
-        """Lists of what may be asked for."""
+        """Allow-lists of names."""
         for key, names in (("models", table.models), ("tiers", table.tiers)):
             if names is not None and not names:
-                yield (*here, key), "nothing could be asked for; name something, or remove it for anything"
+                yield (*here, key), "this allows nothing; name something, or remove it to allow everything"
         for index, name in enumerate(table.models or ()):
             fault = fault_of_name(name)
             if fault:
                 yield (*here, "models", index), f"the name of a model {fault}"
             elif "*" in name[:-1]:
-                yield (*here, "models", index), 'a "*" can only stand at the end, as in "openai/*"'
+                yield (*here, "models", index), 'a "*" is only allowed at the end, as in "openai/*"'
             else:
                 yield from self._meant(name, (*here, "models", index))
         for index, tier in enumerate(table.tiers or ()):
             yield from self._tier(tier, (*here, "tiers", index))
 
     def _meant(self, name: str, here: Where) -> Faults:
-        """A name that leads nowhere and is near one that does: one that nothing else names may be meant."""
+        """A name that is unknown but near a known one, unless it is defined elsewhere."""
         config = self.config
         if name in config.endpoints and name not in config.tiers and name not in config.aliases:
             yield here, f'{quoted(name)} is an endpoint; write "{ENDPOINT_PREFIX}{name}"'
@@ -337,7 +337,7 @@ class Checks:
         if tiers is not None and not set(tiers) & set(key.tiers):
             yield (
                 (*here, "tiers"),
-                f"none of them may be used at the endpoint {quoted(key.endpoint)}, which has "
+                f"none of them is allowed at the endpoint {quoted(key.endpoint)}, which has "
                 f"{', '.join(map(quoted, tiers))}",
             )
 
@@ -370,7 +370,7 @@ class Checks:
                 if key_digest(key.name) == digest:
                     yield (
                         (*here, "name"),
-                        "this is the key itself; call it by another name, which is no secret",
+                        "this is the key itself; choose another name, which is not secret",
                     )
 
     def _answers(self) -> Faults:
@@ -378,17 +378,17 @@ class Checks:
             yield from self._endpoint(answer.endpoint, ("answers", index, "endpoint"))
             yield from self._condition(answer.when, ("answers", index, "when"))
             if not answer.phrases and answer.when is None:
-                yield ("answers", index), "would never be given; add phrases or when"
+                yield ("answers", index), "would never match; add phrases or when"
 
     def _phrases(self) -> Faults:
-        """An empty phrase is in every text: it would block, or answer, everything."""
+        """An empty phrase occurs in every text: it would block, or answer, everything."""
         lists: list[tuple[Where, tuple[str, ...]]] = [
             (("answers", index, "phrases"), answer.phrases)
             for index, answer in enumerate(self.config.answers)
         ]
         for index, rule in enumerate(self.config.guard.deny):
             if not rule.contains:
-                yield ("guard", "deny", index, "contains"), "would never deny anything; add a phrase"
+                yield ("guard", "deny", index, "contains"), "would never match; add a phrase"
             lists.append((("guard", "deny", index, "contains"), rule.contains))
         for name, endpoint in self.config.endpoints.items():
             for index, key in enumerate(endpoint.cache.keys):
@@ -396,7 +396,7 @@ class Checks:
         for here, phrases in lists:
             for index, phrase in enumerate(phrases):
                 if not phrase.strip():
-                    yield (*here, index), "an empty phrase fits everything; remove it"
+                    yield (*here, index), "an empty phrase matches everything; remove it"
 
     def _prices(self) -> Faults:
         for index, price in enumerate(self.config.prices):
@@ -408,9 +408,9 @@ class Checks:
 
     def _precompute(self) -> Faults:
         hours = self.config.precompute
-        for name, said, other in (("at", hours.at, hours.until), ("until", hours.until, hours.at)):
-            if (said or other) and not _CLOCK.fullmatch(said):
-                yield ("precompute", name), f'expected a time of day such as "02:00", got {quoted(said)}'
+        for name, time, other in (("at", hours.at, hours.until), ("until", hours.until, hours.at)):
+            if (time or other) and not _CLOCK.fullmatch(time):
+                yield ("precompute", name), f'expected a time of day such as "02:00", got {quoted(time)}'
 
     def _semantic(self) -> Faults:
         embedder = self.config.cache.semantic.embedder
@@ -435,13 +435,13 @@ class Checks:
             if not semantic.languages:
                 yield (
                     (*here, "languages"),
-                    'none is allowed, so nothing is found; set ["en"], or mode = "off"',
+                    'no language is allowed, so nothing is ever found; set ["en"], or mode = "off"',
                 )
             for index, phrase in enumerate(semantic.never):
                 if not phrase.strip():
-                    yield (*here, "never", index), "an empty phrase fits everything; remove it"
+                    yield (*here, "never", index), "an empty phrase matches everything; remove it"
             if semantic.adapt and "name" in semantic.adapt and semantic.personal == "refuse":
-                yield (*here, "adapt"), 'names are personal: to fill them in, set personal = "allow" too'
+                yield (*here, "adapt"), 'names are personal: to substitute them, also set personal = "allow"'
 
     def _quality(self) -> Faults:
         for name, endpoint in self.config.endpoints.items():
@@ -450,7 +450,7 @@ class Checks:
             if quality.judge is not None:
                 yield from self._asked(quality.judge, (*here, "judge"))
             elif quality.judge_share > 0:
-                yield (*here, "judge_share"), 'nobody judges; add judge = "provider/model"'
+                yield (*here, "judge_share"), 'there is no judge; add judge = "provider/model"'
             for index, check in enumerate(quality.checks):
                 place = (*here, "checks", index)
                 if not _NAME.fullmatch(check.name):
@@ -470,7 +470,7 @@ class Checks:
             if cascade.first == cascade.then:
                 yield (*here, "then"), "the same tier twice; name one that answers better"
             if not cascade.checks:
-                yield (*here, "checks"), "nothing would ever be escalated; leave it out or name a check"
+                yield (*here, "checks"), "nothing would ever be escalated; remove it or name a check"
             named = [check.name for check in cascade.checks]
             measures = 0
             for index, check in enumerate(cascade.checks):
@@ -504,7 +504,7 @@ class Checks:
         if not loopback(admin.host) and admin.key is None:
             yield ("admin", "host"), f'{admin.host} is open to others; set key = "${{NAME}}" beside it'
         if admin.port and (admin.host, admin.port) == (self.config.server.host, self.config.server.port):
-            yield ("admin", "port"), "the same as server.port; operators need a port of their own"
+            yield ("admin", "port"), "the same as server.port; the admin listener needs its own port"
 
     def _listener(self) -> Faults:
         server = self.config.server
@@ -525,13 +525,13 @@ class Checks:
             if not _ORIGIN.fullmatch(origin):
                 yield (
                     ("server", "cors_origins", index),
-                    f'{quoted(origin)} is no origin; write "https://app.example", with the port where it is '
-                    'not the usual one and without a path, or "*" for every site',
+                    f'{quoted(origin)} is not an origin; write "https://app.example", with the port if it is '
+                    'not the default one and without a path, or "*" for every site',
                 )
 
 
 def loopback(host: str) -> bool:
-    """Whether only this machine can reach `host`. A name other than `localhost` may be anything."""
+    """Whether only this machine can reach `host`. A name other than `localhost` may refer to anything."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -539,7 +539,7 @@ def loopback(host: str) -> bool:
 
 
 def fault_of_host(host: str) -> str:
-    """Why nothing can listen on `host`, as far as its letters tell, with the fix; empty when it can."""
+    """Why nothing can listen on `host`, judging by its syntax, with the fix; empty if it can."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -553,20 +553,21 @@ def fault_of_host(host: str) -> str:
     bare = host.rpartition("//")[2].strip("/")
     name, colon, port = bare.rpartition(":")
     if colon and port.isdecimal() and name.count(":") == 0:
-        return f"{quoted(host)} is no address: write {quoted(name or '0.0.0.0')}, and the port {port} as port"
+        write = quoted(name or "0.0.0.0")
+        return f"{quoted(host)} is not an address: write {write}, and the port {port} as port"
     if bare.startswith("[") and bare.endswith("]"):
-        return f"{quoted(host)} is no address: write {quoted(bare[1:-1])}, without brackets"
-    return f"{quoted(host)} is no address{meant}"
+        return f"{quoted(host)} is not an address: write {quoted(bare[1:-1])}, without brackets"
+    return f"{quoted(host)} is not an address{meant}"
 
 
 def fault_of_base_url(text: str) -> str:
-    """Why `text` can be no provider's address, in words that do not repeat it; empty when it can."""
+    """Why `text` cannot be a provider's address, in words that do not repeat it; empty if it can."""
     url = _split(text)
     if url is None:
         return 'expected an URL such as "https://api.example.com/v1"'
     if "${" in text:
         return (
-            "only secrets are taken from the environment like this; write the whole URL, or set it by its "
+            "only secrets can be taken from the environment like this; write the whole URL, or set its "
             "FARTHING__… variable"
         )
     if url.username or url.password or url.query or url.fragment:
@@ -575,11 +576,11 @@ def fault_of_base_url(text: str) -> str:
 
 
 def _split(text: str) -> SplitResult | None:
-    """The parts of an address that can be called, or None."""
+    """The parts of a usable address, or None."""
     try:
         url = urlsplit(text)
         callable_ = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
-    except ValueError:  # brackets that do not close, a port that is no number
+    except ValueError:  # unbalanced brackets, or a port that is not a number
         return None
     printable = text.isascii() and text.isprintable() and " " not in text
     return url if callable_ and printable else None

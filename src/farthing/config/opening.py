@@ -1,4 +1,4 @@
-"""Whether a configuration would open to strangers what the one that runs keeps shut."""
+"""Whether a new configuration would open to strangers what the running one keeps closed."""
 
 from farthing.config.checks import loopback
 from farthing.config.settings.gateway import Config, KeyConfig
@@ -7,35 +7,35 @@ from farthing.config.settings.secret import key_digest
 EVERYWHERE = frozenset({"0.0.0.0", "::", ""})
 
 
-def opening(running: Config, anew: Config) -> tuple[str, str] | None:
-    """Why `anew` must not take the place of `running` without a restart: a short name, and words with the
-    fix. None: it opens nothing, or says that it is meant.
+def opening(running: Config, proposed: Config) -> tuple[str, str] | None:
+    """Why `proposed` must not replace `running` without a restart: a short name, and a message with the fix.
+    None: it opens nothing, or explicitly intends to.
 
-    A file that was cut, emptied or written by a broken template looks like one that asks for this.
+    A file that was truncated, emptied or written by a broken template looks like an intended change.
     """
-    if anew.server.allow_keyless:
+    if proposed.server.allow_keyless:
         return None
-    meant = "set server.allow_keyless = true where that is meant"
-    if running.keys and not anew.keys:
-        return "keys_gone", f"no key is left, and everybody could spend your money; put one back, or {meant}"
-    if running.server.hosts and not anew.server.hosts:
-        return "hosts_gone", f"server.hosts is gone, which kept other names out; put it back, or {meant}"
-    gone = _scope_gone(running, anew)
+    meant = "set server.allow_keyless = true if that is intended"
+    if running.keys and not proposed.keys:
+        return "keys_gone", f"no key is left, so everybody could spend your money; restore one, or {meant}"
+    if running.server.hosts and not proposed.server.hosts:
+        return "hosts_gone", f"server.hosts is gone, which rejected other names; restore it, or {meant}"
+    gone = _scope_gone(running, proposed)
     if gone:
-        return "scope_gone", f'{gone}; write the list out (or "*") where more may be asked for, or {meant}'
-    before, after = running.server.host, anew.server.host
+        return "scope_gone", f'{gone}; write the list (or "*") if more may be asked for, or {meant}'
+    before, after = running.server.host, proposed.server.host
     if (loopback(before) and not loopback(after)) or (after in EVERYWHERE and before not in EVERYWHERE):
         return (
             "host_widened",
-            f"server.host was {before} and would be {after}, which more can reach; restart for that, or put "
-            "it back",
+            f"server.host was {before} and would be {after}, which more can reach; restart to apply it, "
+            "or restore it",
         )
     return None
 
 
-def _scope_gone(running: Config, anew: Config) -> str:
-    """Whose limit is no longer there, though he is; empty: nobody's."""
-    after = {_digest(key): key for key in anew.keys}
+def _scope_gone(running: Config, proposed: Config) -> str:
+    """Whose limit has disappeared although the key or endpoint remains; empty: nobody's."""
+    after = {_digest(key): key for key in proposed.keys}
     for key in running.keys:
         same = after.get(_digest(key))
         if same is None:
@@ -44,7 +44,7 @@ def _scope_gone(running: Config, anew: Config) -> str:
             if getattr(key, limit) is not None and getattr(same, limit) is None:
                 return f"the key of {key.tenant} ({key.name or _digest(key)[:11]}) would lose its {limit}"
     for name, endpoint in running.endpoints.items():
-        now = anew.endpoints.get(name)
+        now = proposed.endpoints.get(name)
         for limit in ("tier", "models", "tiers"):
             if now is not None and getattr(endpoint, limit) is not None and getattr(now, limit) is None:
                 return f"the endpoint {name} would lose its {limit}"

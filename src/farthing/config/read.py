@@ -1,6 +1,6 @@
-"""A TOML file and the environment into `Config`, or a refusal with the line and the fix.
+"""Reads a TOML file and the environment into `Config`, or refuses with the line and the fix.
 
-Secrets are written `"${NAME}"` and taken from the environment; nothing else is.
+Secrets are written as `"${NAME}"` and taken from the environment; nothing else is.
 """
 
 import re
@@ -21,7 +21,7 @@ from farthing.config.toml import Path as Where
 from farthing.config.variables import CONFIG_VARIABLE, PREFIX, making, old_names, parts_of, unread
 from farthing.errors import ConfigError
 
-CONFIG_BYTES_MAX = 1_048_576  # a configuration is written by hand; a generated one of 100x size is a mistake
+CONFIG_BYTES_MAX = 1_048_576  # a configuration is written by hand; a larger file is a mistake
 DEFAULT_NAME = Path("farthing.toml")
 ENV_PREFIX = PREFIX
 FAULTS_SHOWN_MAX = 20
@@ -29,7 +29,7 @@ VALUES = '; write "text", a number, true, false, ["a list"] or { a = "table" }'
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _LIKE_A_VARIABLE = re.compile(r"\$\{[^{}]*\}?|\$\w+|\$?\{\{[^{}]*\}\}|%\w+%|env[:.]\w+|os\.environ/\w+")
-"""Other ways to write one, as in shells, templates and the files of other programs."""
+"""Other ways to write a variable, as in shells, templates and the files of other programs."""
 _BRACED = re.compile(r"\$\{[A-Za-z0-9_.:-]*\}")
 _IN_A_VARIABLE = re.compile(r"[A-Za-z0-9-]+(_[A-Za-z0-9-]+)*")
 _SYNTAX = re.compile(
@@ -41,8 +41,9 @@ _KEY_OF_ROW = re.compile(r"\s*([A-Za-z0-9_.-]+)\s*=")
 
 
 def default_file(env: Mapping[str, str]) -> Path | None:
-    """The configuration when no option names one: FARTHING_CONFIG, whether or not it is there, else the first
-    of ./farthing.toml and farthing/farthing.toml in the XDG configuration directory that is; else None."""
+    """The configuration file if no option names one: FARTHING_CONFIG, even if it does not exist; else the
+    first existing file of ./farthing.toml and farthing/farthing.toml in the XDG configuration directory; else
+    None."""
     named = env.get(CONFIG_VARIABLE)
     if named:
         return Path(named)
@@ -65,7 +66,7 @@ def load(
         named = " (FARTHING_CONFIG names it)" if str(path) == env.get(CONFIG_VARIABLE) else ""
         raise ConfigError(f"{path}: cannot be read: {why.strerror or why}{named}") from why
     if len(raw) > CONFIG_BYTES_MAX:
-        raise ConfigError(f"{path}: larger than {CONFIG_BYTES_MAX} bytes; this is no configuration")
+        raise ConfigError(f"{path}: larger than {CONFIG_BYTES_MAX} bytes; this is not a configuration")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as why:
@@ -86,10 +87,10 @@ def loads(
 ) -> Config:
     """Return the configuration that `text` and the `FARTHING__…` variables of `env` describe.
 
-    Variables win over the file. Nothing is taken half: either all of it is right or ConfigError.
-    Without `condition` the expressions of rules and answers are left to whoever compiles them.
-    Without `secrets` a secret whose variable is not set is no fault: for those who only look, and whose shell
-    need not be the gateway's. Its value is then of no use.
+    Variables win over the file. The result is complete and valid, or ConfigError is raised. Without
+    `condition` the expressions of rules and answers are not checked; whoever compiles them does that. Without
+    `secrets` an unset secret is accepted, for commands that only look, in a shell that need not be the
+    gateway's; its value is then a placeholder.
 
     Raises:
         ConfigError: one line for each fault, `name:line: path: what is wrong; the fix`.
@@ -120,15 +121,14 @@ def loads(
         for path, message in Checks(config, condition).faults():
             reader.fault(path, message)
     if reader.faults:
-        raise ConfigError(_told(reader.faults, Places(toml.lines(text), variables, name, old)))
+        raise ConfigError(_fault_lines(reader.faults, Places(toml.lines(text), variables, name, old)))
     return cast(Config, config)
 
 
 def placed(advice: Iterable[str], path: Path, env: Mapping[str, str]) -> list[str]:
-    """`advice` about the file at `path`, whose lines begin with their key or with none, each with the place
-    where that key was said before it; then the keys of the file that have an old name. What is said of
-    variables comes last: those that make what the file does not have, those that have an old name, and those
-    that are not read."""
+    """`advice` about the file at `path`, whose lines may begin with a key, each prefixed with the place where
+    that key was set; then the renamed keys of the file. Lines about variables come last: those that create
+    entries which the file does not have, those with an old name, and those that are not read."""
     places, table, old = Places({}, {}, str(path)), dict[str, Any](), list[Renamed]()
     try:
         text = path.read_text("utf-8-sig").replace("\r\n", "\n")
@@ -137,14 +137,14 @@ def placed(advice: Iterable[str], path: Path, env: Mapping[str, str]) -> list[st
         places = Places(toml.lines(text), {}, str(path), old)
     except (OSError, ValueError, RecursionError):
         pass  # it has changed since it was read
-    told = [*making(table, env), *old_names(env), *unread(env)]
+    about_variables = [*making(table, env), *old_names(env), *unread(env)]
     places.variables = _override(table, env, Reader({}))
     lines = [*advice, *(one.told() for one in old), *(one.told() for one in renamed.drop_unused(table))]
-    return [*(places.before(line) for line in lines), *told]
+    return [*(places.before(line) for line in lines), *about_variables]
 
 
 class Places:
-    """Where what a path names was said: on a line of the file, or by a variable."""
+    """Where the setting at a path was made: on a line of the file, or by a variable."""
 
     def __init__(
         self,
@@ -153,19 +153,19 @@ class Places:
         name: str,
         old: Sequence[Renamed] = (),
     ) -> None:
-        """`old`: the keys that stand in the file under a name of the last release."""
+        """`old`: the keys that the file has under the last release's name."""
         self.lines = {_moved(path, old, back=False): line for path, line in lines.items()} | dict(lines)
         self.variables = variables
         self.name = name
         self.old = old
 
     def written(self, path: Where) -> Where:
-        """`path` by the names that stand in the file."""
+        """`path` by the names in the file."""
         said_by_variable = any(path[:length] in self.variables for length in range(1, len(path) + 1))
         return path if said_by_variable else _moved(path, self.old, back=True)
 
     def of(self, path: Where) -> tuple[int, str]:
-        """The line, which is beyond all where there is none, and the place in words."""
+        """The line (beyond all lines if there is none) and the place in words."""
         for length in range(len(path), 0, -1):
             if path[:length] in self.variables:
                 return CONFIG_BYTES_MAX, self.variables[path[:length]]
@@ -174,17 +174,17 @@ class Places:
                 return line, f"{self.name}:{line}"
         return CONFIG_BYTES_MAX, self.name
 
-    def before(self, told: str) -> str:
-        """`told`, which may begin with a key, with its place before it."""
+    def before(self, line: str) -> str:
+        """`line`, which may begin with a key, prefixed with its place."""
         known = {dotted(path): path for path in (*self.lines, *self.variables)}
-        key = told.partition(": ")[0]
+        key = line.partition(": ")[0]
         while key and key not in known:
             key = key[: max(key.rfind("."), key.rfind("["), 0)]
-        return f"{self.of(known[key])[1] if key else self.name}: {told}"
+        return f"{self.of(known[key])[1] if key else self.name}: {line}"
 
 
 def _moved(path: Where, old: Iterable[Renamed], *, back: bool) -> Where:
-    """`path` by the new names of what has an old one; `back`: by the old names."""
+    """`path` with new names for old ones; with `back`, the old names."""
     for one in old:
         here, there = (one.new, one.old) if back else (one.old, one.new)
         if path[: len(here)] == here:
@@ -193,7 +193,7 @@ def _moved(path: Where, old: Iterable[Renamed], *, back: bool) -> Where:
 
 
 def _syntax_fault(why: tomllib.TOMLDecodeError, text: str, name: str) -> str:
-    """Where it stands and what to do. The text itself is not repeated: it may be a secret."""
+    """The place of a syntax error and the fix. The text itself is not repeated: it may be a secret."""
     found = _SYNTAX.fullmatch(str(why))
     if found is None:
         return f"{name}: {why}"
@@ -209,11 +209,12 @@ def _syntax_fault(why: tomllib.TOMLDecodeError, text: str, name: str) -> str:
 
 
 def _syntax_words(what: str, key: str, rest: str) -> tuple[str, str]:
-    """What the parser says, in words that name the key, and the fix; `rest` stands behind the key's sign."""
+    """The parser's message, rewritten to name the key, and the fix; `rest` is the text after the key's
+    `=`."""
     if what == "Invalid value":
         if not rest.strip():
             return f"{key or 'this'} has no value", VALUES
-        return f"{key or 'this'} has a value that TOML does not know", VALUES
+        return f"{key or 'this'} has a value that is not valid TOML", VALUES
     if what == "Cannot overwrite a value":
         return f"{key or 'this'} has a value already", "; keep one of the two"
     if what.startswith("Illegal character '\\n'"):
@@ -221,28 +222,31 @@ def _syntax_words(what: str, key: str, rest: str) -> tuple[str, str]:
     declared = _DECLARED.fullmatch(what)
     if declared is not None:
         return (
-            f"the table [{'.'.join(re.findall(_QUOTED, declared[1]))}] stands here a second time",
+            f"the table [{'.'.join(re.findall(_QUOTED, declared[1]))}] is defined here a second time",
             "; join them",
         )
     return what, ""
 
 
-def _told(faults: list[tuple[Where, str]], places: Places) -> str:
+def _fault_lines(faults: list[tuple[Where, str]], places: Places) -> str:
     """All faults, in the order of the file, those of variables last."""
-    told: list[tuple[int, str]] = []
+    placed_faults: list[tuple[int, str]] = []
     for path, message in faults:
         line, place = places.of(path)
         about = places.written(path[:-1] if message.startswith("unknown key") else path)
-        told.append((line, f"{place}: {dotted(about)}: {message}" if about else f"{place}: {message}"))
-    told.sort(key=lambda one: one[0])
-    shown = [line for _, line in told[:FAULTS_SHOWN_MAX]]
-    if len(told) > FAULTS_SHOWN_MAX:
-        shown.append(f"{places.name}: and {len(told) - FAULTS_SHOWN_MAX} more")
+        placed_faults.append(
+            (line, f"{place}: {dotted(about)}: {message}" if about else f"{place}: {message}")
+        )
+    placed_faults.sort(key=lambda one: one[0])
+    shown = [line for _, line in placed_faults[:FAULTS_SHOWN_MAX]]
+    if len(placed_faults) > FAULTS_SHOWN_MAX:
+        shown.append(f"{places.name}: and {len(placed_faults) - FAULTS_SHOWN_MAX} more")
     return "\n".join(shown)
 
 
 def _override(table: dict[str, Any], env: Mapping[str, str], reader: Reader) -> dict[Where, str]:
-    """Put `FARTHING__SERVER__PORT=9000` into `table`; return which variable gave which key."""
+    """Apply variables such as `FARTHING__SERVER__PORT=9000` to `table`; return which variable set which
+    key."""
     given: dict[Where, str] = {}
     for variable in sorted(name for name in env if name.startswith(ENV_PREFIX)):
         parts = renamed.current(parts_of(variable))
@@ -250,7 +254,9 @@ def _override(table: dict[str, Any], env: Mapping[str, str], reader: Reader) -> 
         path: Where = ()
         for position, part in enumerate(parts):
             if not isinstance(here, dict) or not part:
-                reader.fault(path, f"{variable} names no key; give a list or a table whole, as TOML")
+                reader.fault(
+                    path, f"{variable} does not name a key; give a list or a table as a whole, in TOML"
+                )
                 break
             key = next((known for known in here if known.lower().replace("-", "_") == part), part)
             path = (*path, key)
@@ -265,8 +271,8 @@ def _override(table: dict[str, Any], env: Mapping[str, str], reader: Reader) -> 
 
 
 def _value_of(text: str, path: Where, reader: Reader) -> Any:
-    """The value that a variable gives to the key at `path`: text until it is known what should stand there,
-    but for a table with old names in it."""
+    """The value of a variable for the key at `path`: text until the expected type is known, except for a
+    table that contains old names."""
     parts = [str(part) for part in path]
     table = parsed(text) if renamed.holds_old(parts) else None
     if not isinstance(table, dict):
@@ -278,20 +284,21 @@ def _value_of(text: str, path: Where, reader: Reader) -> Any:
 
 
 def _secret_reader(env: Mapping[str, str], unset: str | None) -> Leaf:
-    """`unset` is the value of one whose variable has none, `{}` its name; None: that is a fault."""
+    """`unset` is the placeholder for an unset variable, with `{}` for its name; None: an unset variable is a
+    fault."""
 
     def read(value: Any, path: Where) -> Secret:
         found = _VARIABLE.fullmatch(value) if isinstance(value, str) else None
         if found is None:
-            # The value is not repeated: it may be the very secret that does not belong here.
+            # The value is not repeated: it may be the secret that does not belong here.
             variable = _variable_for(path)
             if isinstance(value, str) and _LIKE_A_VARIABLE.fullmatch(value.strip()):
                 raise ValueError(
-                    "this names no environment variable: a name has letters, digits and underscores and "
-                    f'begins with no digit; write "${{{variable}}}", with the name of yours'
+                    "this is not an environment variable: a name has letters, digits and underscores and "
+                    f'does not begin with a digit; write "${{{variable}}}", with the name of yours'
                 )
             raise ValueError(
-                f'a secret never stands in the file; set an environment variable and write "${{{variable}}}"'
+                f'a secret must not be in the file; set an environment variable and write "${{{variable}}}"'
             )
         name = found[1]
         secret = env.get(name, "").strip()
@@ -301,14 +308,14 @@ def _secret_reader(env: Mapping[str, str], unset: str | None) -> Leaf:
             state = "is empty" if name in env else "is not set"
             raise ValueError(f"the environment variable {name} {state}; export {name}=… or remove the key")
         if not (secret.isascii() and secret.isprintable()):
-            raise ValueError(f"the environment variable {name} holds characters that no key has")
+            raise ValueError(f"the environment variable {name} contains characters that no key has")
         return Secret(name, secret)
 
     return read
 
 
 def _variable_for(path: Where) -> str:
-    """A name for the variable that the secret at `path` could stand in."""
+    """A variable name for the secret at `path`."""
     for length in (2, 3, 4):
         name = re.sub(r"\W+", "_", dotted(path[-length:])).strip("_").upper()
         if name and not name[0].isdigit():
@@ -377,13 +384,13 @@ def _read_text(value: Any, path: Where) -> str:
     if not isinstance(value, str):
         raise ValueError(f"expected text in quotes, got {described(value)}")
     if _VARIABLE.fullmatch(value) or _BRACED.fullmatch(value.strip()):
-        raise ValueError(f"only secrets are taken from the environment like this; {_instead(path)}")
+        raise ValueError(f"only secrets can be taken from the environment like this; {_instead(path)}")
     return str(value)
 
 
 def _instead(path: Where) -> str:
-    """What to do where a variable is named for what is no secret."""
+    """What to do if a variable is named for something that is not secret."""
     if any(isinstance(part, int) or not _IN_A_VARIABLE.fullmatch(part) for part in path):
-        return "write the text itself"  # elements of a list have no variable, nor has every name
+        return "write the text itself"  # elements of a list have no variable, nor do all names
     variable = ENV_PREFIX + "__".join(map(str, path)).upper().replace("-", "_")
     return f"set {variable} instead"

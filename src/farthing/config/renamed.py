@@ -1,8 +1,8 @@
-"""Names that settings had in the last release: still read, for one release, with a warning.
+"""Settings that had another name in the last release: still read, for one release, with a warning.
 
-A line of `KEYS` is all that a renamed key takes: the file, its lines in errors, and `FARTHING__…` variables
-follow from it. Both names at once are an error, since which of them is meant is not known; a variable,
-under either name, wins over the file, as every variable does.
+A renamed key needs only a line in `KEYS`: the file, line numbers in errors, and `FARTHING__…` variables
+follow from it. Both names at once are an error, since it is unclear which is meant; a variable, under either
+name, wins over the file, as always.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,14 +18,15 @@ KEYS = {
     "endpoints.*.cache.semantic.false_hits_max": "endpoints.*.cache.semantic.risk_max",
     "endpoints.*.route_loss_max": "endpoints.*.route_risk_max",
 }
-"""Old path to new path. `*` is any one name, the same in both."""
+"""Old path to new path. `*` matches any one name, the same in both."""
 
 ROUTE_KEYS = {
     "rules": frozenset[str](),
     "learned": frozenset({"model", "threshold", "explore_share", "prefer", "llm"}),
     "llm": frozenset({"explore_share", "prefer", "llm"}),
 }
-"""Kind of `[route]` to the keys that not every kind takes. Until the last release all of them had all."""
+"""Kind of `[route]` to the keys that not every kind accepts. Up to the last release every kind accepted
+all."""
 
 _SPLIT = [(old.split("."), new.split(".")) for old, new in KEYS.items()]
 
@@ -37,7 +38,7 @@ class Renamed(NamedTuple):
     new: Path
 
     def told(self) -> str:
-        """The warning, which begins with the key as it stands there."""
+        """The warning, which begins with the key as written."""
         return f"{dotted(self.old)}: is called {dotted(self.new)} now; the next release reads only that name"
 
     def fault(self) -> str:
@@ -45,7 +46,7 @@ class Renamed(NamedTuple):
 
 
 def current(parts: list[str]) -> list[str]:
-    """The path `parts`, each a name, with an old name in it replaced."""
+    """The path `parts`, with an old name in it replaced."""
     for old, new in _SPLIT:
         if len(parts) >= len(old) and all(map(_fits, old, parts)):
             return [*_filled(new, old, parts), *parts[len(old) :]]
@@ -53,13 +54,13 @@ def current(parts: list[str]) -> list[str]:
 
 
 def holds_old(parts: list[str]) -> bool:
-    """Whether the table at `parts` may hold keys that have another name now."""
+    """Whether the table at `parts` may have renamed keys."""
     return any(len(parts) < len(old) and all(map(_fits, old, parts)) for old, _ in _SPLIT)
 
 
 def rename(table: dict[str, Any]) -> tuple[list[Renamed], list[Renamed]]:
-    """Give the keys of `table` their new names, in place: which were renamed, and which could not be because
-    something has the new name already."""
+    """Rename the keys of `table` in place; returns those renamed, and those not renamed because the new name
+    is already used."""
     done, twice = [], []
     for old, new in _SPLIT:
         for path in list(_found(table, old)):
@@ -75,7 +76,7 @@ def rename(table: dict[str, Any]) -> tuple[list[Renamed], list[Renamed]]:
 
 
 def within(path: Path, value: dict[str, Any]) -> tuple[dict[str, Any], list[Renamed], list[Renamed]]:
-    """`value`, the table at `path` by itself, with the new names; and as `rename` what was renamed in it."""
+    """`value`, the table at `path` alone, with the new names; and the results of `rename` for it."""
     table: dict[str, Any] = value
     for part in reversed(path):
         table = {str(part): table}
@@ -86,7 +87,7 @@ def within(path: Path, value: dict[str, Any]) -> tuple[dict[str, Any], list[Rena
 
 
 class Unused(NamedTuple):
-    """A key of `[route]` that its kind does not take. It had no effect in the last release either."""
+    """A key of `[route]` that its kind does not accept. It had no effect in the last release either."""
 
     key: Path
     kind: str
@@ -98,14 +99,14 @@ class Unused(NamedTuple):
 
 
 def drop_unused(table: dict[str, Any]) -> list[Unused]:
-    """Take the keys of other kinds out of `[route]`, in place: which they were."""
+    """Remove keys of other kinds from `[route]`, in place; returns them."""
     route = table.get("route")
     if not isinstance(route, dict):
         return []
     kind = str(route.get("kind", "rules")).strip("\"' ")
     taken = ROUTE_KEYS.get(kind)
     if taken is None:
-        return []  # no kind there is: that is told
+        return []  # an unknown kind, which is reported elsewhere
     others = frozenset().union(*ROUTE_KEYS.values()) - taken
     unused = [key for key in route if key in others]
     for key in unused:
@@ -123,7 +124,7 @@ def _filled(new: list[str], old: list[str], path: list[str]) -> list[str]:
 
 
 def _found(table: Mapping[str, Any], pattern: list[str]) -> Iterator[list[str]]:
-    """The paths in `table` that fit `pattern`."""
+    """The paths in `table` that match `pattern`."""
     head, *rest = pattern
     for key in [key for key in table if _fits(head, key)]:
         if not rest:

@@ -1,4 +1,4 @@
-"""All values of a configuration that nobody may see, for whoever takes them out of texts."""
+"""All secret values of a configuration, for code that redacts texts."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -13,11 +13,11 @@ from farthing.config.settings.proxy import NO_PROXY
 
 PROXIES = ("https_proxy", "http_proxy", "all_proxy")
 _OF_A_SECRET = re.compile(r"key|token|secret|auth|passw|cookie|credential|session", re.IGNORECASE)
-"""In names of headers, though the values stand in the file."""
+"""Names of headers with secret values, although the values are in the file."""
 
 
 def secrets_of(config: Config, env: Mapping[str, str]) -> tuple[list[str], list[str]]:
-    """The secrets of `config` and of the proxies of the environment; and the digests of clients' keys."""
+    """The secrets of `config` and of the environment's proxies; and the digests of clients' keys."""
     found = [key.key.value for key in config.keys if key.key is not None]
     if config.admin.key is not None:
         found.append(config.admin.key.value)
@@ -51,10 +51,10 @@ def options_of(value: Any) -> Iterator[Options]:
 
 
 def _of_url(text: str) -> Iterator[str]:
-    """The password of a URL, as it stands there and as it is meant."""
-    said = text.strip()
+    """The password of a URL, as written and decoded."""
+    stripped = text.strip()
     try:
-        parts = urlsplit(said if "://" in said else f"http://{said}")
+        parts = urlsplit(stripped if "://" in stripped else f"http://{stripped}")
         password = parts.password or (None if parts.password is not None else parts.username)
     except ValueError:
         return

@@ -13,9 +13,9 @@ from farthing.config.settings.table import Table
 
 
 def render(config: Config) -> str:
-    """The effective configuration as TOML, defaults included; secrets only as `${NAME}`.
+    """The effective configuration as TOML, including defaults; secrets only as `${NAME}`.
 
-    Loads again to an equal configuration where the same environment variables are set.
+    Loads again to an equal configuration if the same environment variables are set.
     """
     return toml.dumps(plain(config))
 
@@ -23,13 +23,13 @@ def render(config: Config) -> str:
 def written(config: Config) -> str:
     """`config` as TOML without its defaults, as a person would write it; secrets only as `${NAME}`.
 
-    Loads again to an equal configuration, as `render` does.
+    Loads again to an equal configuration, like `render`.
     """
     return toml.dumps(_besides_defaults(config))
 
 
 def _besides_defaults(value: Any) -> Any:
-    """`plain(value)` without the fields of structs that are as they are by default."""
+    """`plain(value)` without struct fields that have their default."""
     match value:
         case Table():
             settings = value.__struct_config__
@@ -70,7 +70,7 @@ def plain(value: Any) -> Any:
 
 
 def schema() -> dict[str, Any]:
-    """JSON Schema (2020-12) of the file, for editors. Cross references are checked by `loads` alone."""
+    """JSON Schema (2020-12) of the file, for editors. Cross references are checked only by `loads`."""
 
     def hook(kind: type) -> dict[str, Any]:
         if kind is Secret:
@@ -93,7 +93,7 @@ def schema() -> dict[str, Any]:
 
 
 def _numbers(node: Any) -> Any:
-    """A Decimal is text in JSON, and a number in TOML."""
+    """A Decimal is text in JSON, but a number in TOML."""
     if isinstance(node, dict):
         if node.get("format") == "decimal":
             return {key: item for key, item in node.items() if key != "format"} | {"type": "number"}

@@ -1,6 +1,6 @@
-"""Plain tables, as `tomllib` gives them, into frozen structs; every fault is collected, none is guessed at.
+"""Converts plain tables from `tomllib` into frozen structs; collects every fault and guesses nothing.
 
-Stricter than a decoder has to be, and more talkative: a person wrote the file and will read the answer.
+Stricter than a decoder has to be, with more detailed messages: a person wrote the file and will read them.
 """
 
 import functools
@@ -15,10 +15,10 @@ import msgspec
 
 Path = tuple[str | int, ...]
 Leaf = Callable[[Any, Path], Any]
-"""Reads one value of a type this module does not know. Raises ValueError with what is wrong and the fix."""
+"""Reads one value of a type that this module does not know. Raises ValueError with the fault and the fix."""
 
 BAD: Any = object()
-"""What a value became whose fault has been noted."""
+"""Stands for a value whose fault was recorded."""
 
 _EXPECTED = {
     bool: "true or false",
@@ -30,13 +30,13 @@ _EXPECTED = {
 
 
 class FromVariable(str):
-    """A value given by an environment variable: text until it is known what should stand there."""
+    """A value from an environment variable: text until the expected type is known."""
 
     __slots__ = ()
 
 
 class Reader:
-    """Reads one table. `faults` holds what was wrong, in the order it was met."""
+    """Reads one table. `faults` lists the faults in the order found."""
 
     def __init__(self, leaves: Mapping[type, Leaf]) -> None:
         self.leaves = leaves
@@ -47,7 +47,7 @@ class Reader:
         return BAD
 
     def read(self, kind: Any, value: Any, path: Path) -> Any:
-        """Return `value` as `kind`, or `BAD` after noting why not."""
+        """Return `value` as `kind`, or `BAD` after recording the fault."""
         kind = _without_none(kind)
         if isinstance(value, FromVariable) and not self._takes_text(kind):
             value = parsed(value)
@@ -90,8 +90,8 @@ class Reader:
         for key in value:
             if key not in known:
                 elsewhere = _taken_by(key, others)
-                told = f"{elsewhere}, this is {_kind(kind)}" if elsewhere else nearest(key, known)
-                self.fault((*path, key), told if elsewhere else f"unknown key {quoted(key)}{told}")
+                advice = f"{elsewhere}, this is {_kind(kind)}" if elsewhere else nearest(key, known)
+                self.fault((*path, key), advice if elsewhere else f"unknown key {quoted(key)}{advice}")
                 good = False
         read: dict[str, Any] = {}
         for name, field in fields.items():
@@ -126,7 +126,7 @@ class Reader:
         return self.fault(path, f"expected one of {allowed}; got {described(value)}{nearest(value, choices)}")
 
     def _tagged(self, kinds: tuple[Any, ...], value: Any, path: Path) -> Any:
-        """One of `kinds`, by its tag; without a tag the one that is assumed then, where there is one."""
+        """One of `kinds`, by its tag; without a tag the default kind, if there is one."""
         tags = {kind.__struct_config__.tag: kind for kind in kinds}
         tag_field = kinds[0].__struct_config__.tag_field
         if not isinstance(value, dict):
@@ -153,7 +153,7 @@ class Reader:
 
 @functools.cache
 def _without_none(kind: Any) -> Any:
-    """`T` of `T | None`: TOML has no null, an absent key is the None."""
+    """`T` of `T | None`: TOML has no null, so an absent key means None."""
     if get_origin(kind) not in (Union, types.UnionType):
         return kind
     rest = tuple(part for part in get_args(kind) if part is not types.NoneType)
@@ -166,35 +166,35 @@ def _kind(kind: type[msgspec.Struct]) -> str:
 
 
 def _taken_by(key: str, kinds: Iterable[type[msgspec.Struct]]) -> str:
-    """Which of `kinds` have the key, in words; empty: none."""
+    """Which of `kinds` accept the key, in words; empty: none."""
     takers = [_kind(kind) for kind in kinds if key in kind.__struct_fields__]
     return f"is a key of {' and of '.join(takers)}" if takers else ""
 
 
 def _of_table(kind: Any, path: Path) -> str:
-    """The fix where a table is missing."""
+    """The fix if a table is missing."""
     return f"; write [{_header(path)}]" if _holds_tables(_without_none(kind)) else ""
 
 
 def _holds_tables(kind: Any) -> bool:
-    """Whether a value of `kind` is written as a table with a header of its own."""
+    """Whether a value of `kind` is written as a table with its own header."""
     kinds = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
     return all(isinstance(one, type) and issubclass(one, msgspec.Struct) for one in kinds)
 
 
 def _one_table(value: Any, path: Path) -> str:
-    """The fix where double brackets made a list of tables of what is one."""
+    """The fix if double brackets made a list of tables where one table belongs."""
     tables = isinstance(value, list) and value and all(isinstance(one, dict) for one in value)
     return f"; write [{_header(path)}]" if tables else ""
 
 
 def _header(path: Path) -> str:
-    """What stands between the brackets of a table's header: which element of a list is not said there."""
+    """The text between the brackets of a table's header, which does not number the elements of a list."""
     return ".".join(part for part in path if isinstance(part, str))
 
 
 def parsed(text: str) -> Any:
-    """The TOML value `text` spells, else the text itself, which then fails with what was expected."""
+    """The TOML value that `text` spells, else the text itself, whose type then fails with a clear message."""
     try:
         return tomllib.loads(f"value = {text}", parse_float=Decimal)["value"]
     except tomllib.TOMLDecodeError:
@@ -227,8 +227,8 @@ def quoted(text: object) -> str:
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
-    """`; did you mean "…"?`, or nothing when no known name is close."""
-    import difflib  # about a millisecond, and only for an answer to a mistake
+    """`; did you mean "…"?`, or nothing if no known name is close."""
+    import difflib  # takes about a millisecond, and is needed only for error messages
 
     close = difflib.get_close_matches(str(name).lower(), list(known), n=1, cutoff=0.6)
     return f"; did you mean {quoted(close[0])}?" if close else ""

@@ -1,6 +1,6 @@
-"""The two things `tomllib` does not do: tell on which line a key stands, and write TOML.
+"""Two things that `tomllib` does not do: find the line of a key, and write TOML.
 
-Both are pure. `lines` walks text that `tomllib` has already accepted, so it checks nothing itself.
+Both are pure. `lines` reads text that `tomllib` has already accepted, so it validates nothing itself.
 """
 
 import re
@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 Path = tuple[str | int, ...]
-"""Where a value stands: keys of tables and indices of arrays, outermost first."""
+"""The path of a value: keys of tables and indices of arrays, outermost first."""
 
 _BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _KEY = re.compile(r"""[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'""")
@@ -32,7 +32,7 @@ class _Lines:
         self.line = 1
         self.found: dict[Path, int] = {}
         self.tables: dict[Path, int] = {}
-        """Arrays of tables and how many elements each has so far."""
+        """Arrays of tables, with their number of elements so far."""
 
     def read(self) -> dict[Path, int]:
         table: Path = ()
@@ -54,7 +54,7 @@ class _Lines:
         return found[0]
 
     def _header(self) -> Path:
-        """`[a.b]` or `[[a.b]]`: the table that the keys below belong to."""
+        """`[a.b]` or `[[a.b]]`: the table of the keys below."""
         double = self.text.startswith("[[", self.at)
         self.at += 2 if double else 1
         line = self.line
@@ -70,7 +70,7 @@ class _Lines:
         return path
 
     def _inside(self, key: Path, line: int, *, last: bool) -> Path:
-        """The full path of a header: each array of tables on the way means its newest element."""
+        """The full path of a header: each array of tables in it means its newest element."""
         path: Path = ()
         for position, part in enumerate(key):
             path = (*path, part)
@@ -95,7 +95,7 @@ class _Lines:
             path = (*path, part)
             self.found.setdefault(path, line)
         self._match(_BLANK)
-        self.at += 1  # the sign `=`
+        self.at += 1  # the `=`
         self._match(_BLANK)
         self._value(path)
 
@@ -148,7 +148,7 @@ def _unquote(part: str) -> str:
 def dumps(table: dict[str, Any]) -> str:
     """Write `table` as TOML that reads back equal; a None is left out.
 
-    Takes what TOML has: tables, lists, strings, booleans, integers, floats and Decimals.
+    Accepts what TOML has: tables, lists, strings, booleans, integers, floats and Decimals.
     """
     out: list[str] = []
     _table(out, (), table)
@@ -156,7 +156,7 @@ def dumps(table: dict[str, Any]) -> str:
 
 
 def _table(out: list[str], path: tuple[str, ...], table: dict[str, Any]) -> None:
-    """Plain values first: what follows a header belongs to the table of that header."""
+    """Plain values first: everything after a header belongs to that header's table."""
     later: list[tuple[str, Any]] = []
     for key, value in table.items():
         if value is None:

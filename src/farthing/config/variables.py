@@ -1,4 +1,4 @@
-"""What is said of `FARTHING…` variables that are not read, or that make a table nobody wrote."""
+"""Warnings about `FARTHING…` variables that are not read, or that create a table that nobody wrote."""
 
 import difflib
 import re
@@ -15,15 +15,16 @@ from farthing.config.strict import nearest, parsed, quoted
 PREFIX = "FARTHING__"
 CONFIG_VARIABLE = "FARTHING_CONFIG"
 SHOWN_MAX = 10
-_COMPARED_MAX = 100  # letters of a variable's name
+_COMPARED_MAX = 100  # characters of a variable's name
 _OF_AN_ORCHESTRATOR = re.compile(
     r"FARTHING(_[A-Z0-9_]+)?_(SERVICE_(HOST|PORT)(_[A-Z0-9_]+)?|PORT_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)"
 )
-"""What Kubernetes and Docker set in every container for a service of the name `farthing`."""
+"""Variables that Kubernetes and Docker set in every container for a service named `farthing`."""
 
 
 def unread(env: Mapping[str, str]) -> Iterator[str]:
-    """Variables that look like ours and are not, each with the name which is meant; at most `SHOWN_MAX`."""
+    """Variables that look like ours but are not, each with the name that is probably meant; at most
+    `SHOWN_MAX`."""
     names = sorted(name for name, value in env.items() if _looks_ours(name, value))
     if not names:
         return
@@ -35,8 +36,8 @@ def unread(env: Mapping[str, str]) -> Iterator[str]:
 
 
 def making(table: Mapping[str, Any], env: Mapping[str, str]) -> Iterator[str]:
-    """Variables that make an entry of a table by its name, which `table`, the file as it was written, does
-    not have. At most `SHOWN_MAX`."""
+    """Variables that create a named entry which `table`, the file as written, does not have. At most
+    `SHOWN_MAX`."""
     fields = msgspec.structs.fields(Config)
     kinds = {f.name for f in fields if get_origin(f.type) is dict and _tables(get_args(f.type)[1])}
     made: dict[tuple[str, str], list[str]] = {}
@@ -58,7 +59,7 @@ def making(table: Mapping[str, Any], env: Mapping[str, str]) -> Iterator[str]:
 
 
 def old_names(env: Mapping[str, str]) -> Iterator[str]:
-    """Variables that name a key as the last release did, each with its name of now."""
+    """Variables that use a key's name of the last release, each with its present name."""
     for variable in sorted(name for name in env if name.startswith(PREFIX)):
         parts = parts_of(variable)
         now = renamed.current(parts)
@@ -71,7 +72,7 @@ def old_names(env: Mapping[str, str]) -> Iterator[str]:
 
 
 def parts_of(variable: str) -> list[str]:
-    """The names of the tables and the key of a `FARTHING__…` variable, in small letters."""
+    """The names of the tables and the key in a `FARTHING__…` variable, in lower case."""
     return variable.removeprefix(PREFIX).lower().split("__")
 
 
@@ -105,7 +106,7 @@ def _squashed(name: str) -> str:
 
 
 def _known(kind: Any, path: tuple[str, ...]) -> Iterator[str]:
-    """The variables of all keys but those below names that the file gives."""
+    """The variables of all keys, except those below names that the file chooses."""
     for field in msgspec.structs.fields(kind):
         here = (*path, field.name)
         tables = _tables(field.type)

@@ -1,4 +1,4 @@
-"""Short names for what a configuration decides."""
+"""Short version names of the deciding parts of a configuration."""
 
 from hashlib import blake2b
 
@@ -10,13 +10,14 @@ from farthing.config.show import render
 
 
 def policy_version(config: Config) -> str:
-    """A short name for what decides: equal configurations, secrets aside, have equal versions."""
+    """The version of everything that decides: equal configurations, apart from secrets, have equal
+    versions."""
     return blake2b(render(config).encode(), digest_size=6).hexdigest()
 
 
 def answers_version(config: Config) -> str:
-    """As `policy_version`, of what may change an answer: a port, a log level, a key, the terms of the
-    semantic cache, what is learned about answers or the use of batches empty no cache."""
+    """Like `policy_version`, for what can change an answer: a port, a log level, a key, the terms of the
+    semantic cache, evaluation or the use of batches never empty a cache."""
     endpoints = {
         name: msgspec.structs.replace(
             endpoint,

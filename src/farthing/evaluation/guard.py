@@ -1,4 +1,4 @@
-"""Guardrails over text. They fail closed: what cannot be checked does not pass."""
+"""Guardrails over text. They fail closed: text that cannot be checked does not pass."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -8,11 +8,11 @@ from farthing.errors import Blocked
 from farthing.protocols import AsyncGuardrail, Guardrail
 from farthing.types import Request
 
-WINDOW_CHARS = 65_536  # folding these takes a millisecond or two: what other requests may be made to wait
+WINDOW_CHARS = 65_536  # folding this many takes one or two milliseconds, the longest that other requests wait
 
 
 class DenyGuard:
-    """Blocks text that holds a phrase of a rule; letter case and runs of white space are ignored."""
+    """Blocks text that contains a phrase of a rule; letter case and runs of white space are ignored."""
 
     def __init__(self, rules: Sequence[GuardRule]) -> None:
         self._rules = tuple(
@@ -25,24 +25,24 @@ class DenyGuard:
 
     def check(self, text: str) -> None:
         """Raises:
-        Blocked: `text` holds a phrase. The message names the rule, never the text.
+        Blocked: `text` contains a phrase. The message names the rule, never the text.
         """
         if len(text) > WINDOW_CHARS:
             for _ in self.check_long(text):
                 continue
             return
         folded = text.casefold()
-        # A phrase is not there unless its first word is: folding white space costs more than these tests.
+        # A phrase cannot occur unless its first word does: folding white space costs more than these tests.
         for word in self._first_words:
             if word in folded:
                 self._search(" ".join(folded.split()))
                 return
 
     def check_long(self, text: str) -> Iterator[None]:
-        """As `check`, a window at a time, with a pause for others after each.
+        """Like `check`, in windows, yielding to other requests after each.
 
-        What a phrase may have begun with at the end of a window, its white space already folded, stands
-        before the next one: a phrase is found however its words are spread.
+        The end of a window that may begin a phrase, with its white space already folded, is prepended to the
+        next window: a phrase is found however its words are spread.
         """
         kept = ""
         for begin in range(0, len(text), WINDOW_CHARS):
@@ -60,15 +60,15 @@ class DenyGuard:
         for rule, phrases in self._rules:
             for phrase in phrases:
                 if phrase in folded:
-                    raise Blocked(rule.message or f'the request was refused by the rule "{rule.name}"')
+                    raise Blocked(rule.message or f'the request was blocked by the rule "{rule.name}"')
 
 
 async def guard_request(request: Request, guardrails: Sequence[Guardrail]) -> None:
-    """Check every text of `request`, its history included. Other requests go on between the windows of a
-    long one; a short one is checked in one go.
+    """Check every text of `request`, including its history. Other requests run between the windows of a long
+    text; a short one is checked in one go.
 
     Raises:
-        Blocked: one of them must not pass.
+        Blocked: a text must not pass.
     """
     texts = _texts(request)
     if request.prompt_chars > WINDOW_CHARS:
@@ -104,8 +104,8 @@ async def _guard_long(texts: list[str], guardrails: Sequence[Guardrail]) -> None
 
 
 def _texts(request: Request) -> list[str]:
-    """Every text, once: `request.text` is one of the messages, and holds but the first of a long list of
-    inputs. The parts of a message are read as one text."""
+    """Every text, once. `request.text` is one of the messages, or the first of a long list of inputs. The
+    parts of a message are joined into one text."""
     body = request.body
     texts = [] if "input" not in body else _inputs(request)
     for message in body.get("messages") or ():
@@ -118,13 +118,13 @@ def _texts(request: Request) -> list[str]:
 
 
 def _text_of(part: object) -> str:
-    """The text of a part; empty when it has none."""
+    """The text of a part; empty if it has none."""
     text = part.get("text") if isinstance(part, dict) else part
     return text if isinstance(text, str) else ""
 
 
 def _inputs(request: Request) -> list[str]:
-    """What is to be embedded: each text, and the first of them as they follow each other."""
+    """The texts to embed: each one, and the first few joined in order."""
     given = request.body["input"]
     if isinstance(given, str):
         return [given]

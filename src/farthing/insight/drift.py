@@ -1,4 +1,4 @@
-"""Drift from the ledger: makes references, and tells what of now is not as then."""
+"""Drift from the ledger: builds references, and reports how current traffic differs from them."""
 
 from collections.abc import Iterable, Iterator
 
@@ -20,25 +20,25 @@ from farthing.types import Receipt, Signal
 
 
 class TooFew(FarthingError):
-    """There are too few requests to say how they are distributed."""
+    """There are too few requests to know their distribution."""
 
     code = "too_few"
 
 
 class Drift(Struct, frozen=True, kw_only=True):
-    """What of an endpoint is not as it was."""
+    """How an endpoint's traffic differs from its reference."""
 
     endpoint: str
     reference: Reference
     features: list[Compared]
     drifted: list[str]
-    """Of these features, those that chance does not explain and that changed more than a little."""
+    """The features whose change is significant and more than small."""
 
 
 def gather(
     rows: Iterable[Intent | Receipt | Signal], endpoint: str, *, since_unix_s: float, until_unix_s: float
 ) -> Gathering:
-    """Take the rows of [since, until) of `endpoint`, in the order they came."""
+    """Take the rows of `endpoint` in [since, until), in the order they came."""
     gathering = Gathering(endpoint)
     for row in rows:
         if not isinstance(row, Intent) and since_unix_s <= row.at_unix_s < until_unix_s:
@@ -53,14 +53,14 @@ def reference(gathering: Gathering, endpoint: str, now_unix_s: float) -> Referen
     found = gathering.reference(now_unix_s)
     if found is None:
         raise TooFew(
-            f"`{endpoint}` has fewer than {2 * BLOCK} requests of different sessions in that time: too few "
-            "for a reference; take a longer --since, or wait"
+            f"`{endpoint}` has fewer than {2 * BLOCK} requests from different sessions in that time: too few "
+            "for a reference; use a longer --since, or wait"
         )
     return found
 
 
 def drift(gathering: Gathering, then: Reference) -> Drift:
-    """Compare what was gathered with `then`. One look at all of it: the confidence is divided by features."""
+    """Compare what was gathered with `then`. One comparison overall: features divide the confidence."""
     found = gathering.compared(then)
     limit = ALPHA / max(1, len(found))
     drifted = [one.feature for one in found if one.worse and one.psi >= PSI_MIN and one.p_value <= limit]
@@ -68,10 +68,10 @@ def drift(gathering: Gathering, then: Reference) -> Drift:
 
 
 def story(found: Drift) -> Iterator[str]:
-    """For people."""
+    """The result as lines of text."""
     then = found.reference
     if not found.features:
-        yield f"{found.endpoint}: nothing to compare with the {then.n:,} requests of the reference"
+        yield f"{found.endpoint}: no requests to compare with the {then.n:,} requests of the reference"
         return
     yield f"{found.endpoint}: now against {then.n:,} requests of the reference"
     width = max(len(one.feature) for one in found.features)

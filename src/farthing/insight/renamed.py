@@ -1,5 +1,5 @@
-"""What is printed as JSON, with the keys that have another name since the last release under both: a script
-has one release to go over to the new ones."""
+"""JSON output with keys that were renamed in this release under both names: scripts have one release to
+switch to the new ones."""
 
 from farthing.guarantees.certificates import renamed
 

@@ -1,4 +1,4 @@
-"""What calibrating a router found, for people."""
+"""The result of calibrating a router, as text."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -8,7 +8,7 @@ from farthing.guarantees.calibrate.routing import Calibration
 
 
 def story(found: Calibration) -> list[str]:
-    """What was found, in plain lines."""
+    """The result as lines of plain text."""
     thinned_out = found.samples - found.counted
     lines = [
         f"Routing of {found.endpoint}: {found.samples:,} judged samples"
@@ -48,9 +48,9 @@ def story(found: Calibration) -> list[str]:
         f"  scope      {made.endpoint}: router {made.scope.router}, {made.scope.cheap} instead of "
         f"{made.scope.expensive}{f', policy {made.scope.policy}' if made.scope.policy else ''}",
         f"  made       {made_at:%Y-%m-%d %H:%MZ}, data {made.data_hash}",
-        f"  the bound is on the loss as people see it, by {made.labels:,} labels; segments are as judged"
+        f"  the bound is on the loss according to people, from {made.labels:,} labels; segments use the judge"
         if made.labels
-        else "  lost as judged: a judge's own errors are not in the bound; see --labels",
+        else "  lost according to the judge, whose own errors the bound does not include; see --labels",
     ]
 
 

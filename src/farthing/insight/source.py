@@ -1,4 +1,4 @@
-"""What a command reads: the configuration that `farthing serve` would take, and the ledger it names."""
+"""The sources of a command: the configuration that `farthing serve` would use, and the ledger it names."""
 
 import glob
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +15,7 @@ from farthing.insight.report.failed import moment
 from farthing.ledger import files, read
 
 PLACES = ("state_dir", "ledger", "cache")
-"""Tables and keys whose variables count where there is no file: they say where something lies."""
+"""Tables and keys whose variables count even without a file: they name places."""
 
 NO_FILE = "no configuration file was found"
 
@@ -33,7 +33,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Why the file that was found is not used."""
 
     def known_by(self, knob: str, set_in_file: bool) -> str:
-        """Who says where something lies, in a few words."""
+        """The source of a place's setting, in a few words."""
         variable = f"{configuration.ENV_PREFIX}{knob.upper().replace('.', '__')}"
         if variable in self.variables:
             return f"as {variable} says"
@@ -44,23 +44,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def state_told(self) -> str:
         """Why the state directory is where it is."""
-        told = self.known_by("state_dir", self.config.state_dir is not None)
-        if told:
-            return told
+        origin = self.known_by("state_dir", self.config.state_dir is not None)
+        if origin:
+            return origin
         if self.file is not None:
             return f"the default state directory, for {self.file}"
         return f"the default state directory; {self.refused or NO_FILE}"
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """What a report is made from."""
+    """The input of a report."""
 
     ledgers: tuple[Path, ...]
     """Directories of segments, each once; at least one."""
     told: str
-    """Where that was said."""
+    """Where that was specified."""
     own: bool
-    """It is the ledger of `settings`, so that what lies in its state directory belongs to it."""
+    """Whether it is the ledger of `settings`, so that the state directory's files belong to it."""
     settings: Settings
 
     @property
@@ -73,7 +73,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def targets_s(self) -> dict[str, float]:
-        """Endpoint to the latency its contract holds it to."""
+        """Endpoint to its contract's target latency."""
         endpoints = self.settings.config.endpoints.items()
         return {name: one.target_s for name, one in endpoints if one.target_s is not None}
 
@@ -88,19 +88,19 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
         return None if self.settings.file is None else self.settings.config
 
     def line(self) -> str:
-        """Which ledger is read, for people."""
+        """A line of text that names the ledger."""
         several = "s" if len(self.ledgers) > 1 else ""
         return f"ledger{several} {', '.join(map(str, self.ledgers))} ({self.told})"
 
 
 def settings(config: Path | None, env: Mapping[str, str], *, lenient: bool = False) -> Settings:
-    """What `farthing serve` would read: `config`, else the file it finds by itself, else the defaults and the
-    variables that say where something lies. Unset secrets are no fault.
+    """The configuration that `farthing serve` would read: `config`, else the file it finds by itself, else
+    the defaults and the variables that name places. Unset secrets are accepted.
 
-    With `lenient` a file that was only found, and is refused, is left aside.
+    With `lenient`, a file that was only found, not named, is ignored if it is invalid.
 
     Raises:
-        ConfigError: the file is refused.
+        ConfigError: the file is invalid.
     """
     file = config or configuration.default_file(env)
     refused = ""
@@ -139,11 +139,11 @@ def locate(
 ) -> Source:
     """The ledgers at `ledger`, else the one of the configuration that `settings` finds.
 
-    A path may be a pattern (`/data/*/ledger`), and may be the directory in which a ledger lies. With
-    `lenient` a configuration that is refused does not matter where a ledger is named.
+    A path may be a pattern (`/data/*/ledger`), or the directory that contains a ledger. With `lenient` an
+    invalid configuration does not matter if a ledger is named.
 
     Raises:
-        ConfigError: the configuration is refused, or there is no ledger; the message says what helps.
+        ConfigError: the configuration is invalid, or there is no ledger; the message says what helps.
     """
     given = (ledger,) if isinstance(ledger, Path) else tuple(ledger or ())
     known = settings(config, env, lenient=lenient and bool(given))
@@ -156,10 +156,10 @@ def locate(
             own=config is not None or [one.resolve() for one in found] == [own.resolve()],
             settings=known,
         )
-    told = known.known_by("ledger.path", known.config.ledger.path is not None) or known.state_told
+    origin = known.known_by("ledger.path", known.config.ledger.path is not None) or known.state_told
     if not own.is_dir():
-        raise ConfigError(f"no ledger at {own} ({told}): {_help(known)}")
-    return Source(ledgers=(own,), told=told, own=True, settings=known)
+        raise ConfigError(f"no ledger at {own} ({origin}): {_help(known)}")
+    return Source(ledgers=(own,), told=origin, own=True, settings=known)
 
 
 def _help(known: Settings) -> str:
@@ -169,13 +169,13 @@ def _help(known: Settings) -> str:
             f"`farthing serve --config {known.file}`, or name another ledger with --ledger"
         )
     return (
-        "name the gateway's file with --config or its ledger with --ledger; a gateway that was never started "
+        "name the gateway's file with --config or its ledger with --ledger; a gateway that has never run "
         "has none"
     )
 
 
 def _matching(path: Path) -> list[Path]:
-    """The directories that `path` means.
+    """The directories that `path` matches.
 
     Raises:
         ConfigError: there is none.
@@ -192,13 +192,13 @@ def _matching(path: Path) -> list[Path]:
 
 
 def _ledger_in(path: Path) -> Path:
-    """`path`, or the ledger in it where it is a state directory."""
+    """`path`, or the ledger in it if it is a state directory."""
     inner = path / "ledger"
     return inner if inner.is_dir() and next(files.segment_paths(path), None) is None else path
 
 
 def _each_once(paths: Iterable[Path]) -> tuple[Path, ...]:
-    """By the place itself, whatever names it goes by."""
+    """Remove duplicates by the real place, whatever its names."""
     found: dict[Path, Path] = {}
     for path in paths:
         found.setdefault(path.resolve(), path)
@@ -206,15 +206,15 @@ def _each_once(paths: Iterable[Path]) -> tuple[Path, ...]:
 
 
 def unknown_endpoint(name: str, seen: Iterable[str], config: Config | None) -> str:
-    """What to say where nothing was found of the endpoint `name`: that there is none, and which there are; or
-    that the configuration has it, and nobody asked it. `seen` are those with requests."""
+    """The message when nothing was found about the endpoint `name`: that it does not exist, with the existing
+    ones, or that it is configured but had no requests. `seen` are the endpoints with requests."""
     with_requests = sorted(set(seen))
     configured = set() if config is None else set(config.endpoints)
-    told = (
+    origin = (
         f"requests came to {listed(with_requests)}" if with_requests else "no requests came to any endpoint"
     )
     if name in configured or name == "default":
-        return f"no requests came to the endpoint {name!r} in that time; {told}"
+        return f"no requests came to the endpoint {name!r} in that time; {origin}"
     known = sorted({*with_requests, *configured})
     near = get_close_matches(name, known, 1)
     return f"there is no endpoint {name!r}" + (
@@ -222,12 +222,12 @@ def unknown_endpoint(name: str, seen: Iterable[str], config: Config | None) -> s
         if near
         else f"; there are {listed(known)}"
         if known
-        else f"; {told}"
+        else f"; {origin}"
     )
 
 
 def nothing_there(ledgers: Sequence[Path], span: tuple[float | None, float]) -> str:
-    """What to say where `ledgers` have no requests of a time, `[since, until)` in Unix seconds."""
+    """The message when `ledgers` have no requests in a period, `[since, until)` in Unix seconds."""
     newest = [one for ledger in ledgers for one in read.recent(ledger, 1)[-1:]]
     if not newest:
         return "the ledger has no requests yet: send one to the gateway, or name another ledger with --ledger"
@@ -241,6 +241,6 @@ NAMES_SHOWN = 20
 
 
 def listed(names: Sequence[str]) -> str:
-    """`names`, of which at most `NAMES_SHOWN` are said."""
+    """`names` as text, at most `NAMES_SHOWN` of them."""
     more = f" and {len(names) - NAMES_SHOWN:,} more" if len(names) > NAMES_SHOWN else ""
     return ", ".join(names[:NAMES_SHOWN]) + more

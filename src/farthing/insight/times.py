@@ -1,4 +1,5 @@
-"""Times as people write them: a span before now, a date or a time, or a word for a day, a week, a month."""
+"""Times as people write them: a span before now, a date or a time, or a word for a day, week, month or
+year."""
 
 import re
 from datetime import UTC, date, datetime, timedelta
@@ -19,46 +20,46 @@ _MONTH = re.compile(r"(\d{4})-(\d{2})")
 
 
 class Moment(Struct, frozen=True):
-    """What a text stands for: from its first to after its last moment, which are the same for a time."""
+    """The period that a text means, from its first moment to one past its last; both equal for a time."""
 
     first_unix_s: float
     end_unix_s: float
 
 
 def moment(text: str, now_unix_s: float) -> Moment:
-    """Read `text`; days, weeks from Monday, months and years are those of UTC.
+    """Parse `text`; days, weeks (from Monday), months and years are those of UTC.
 
     Raises:
-        ValueError: it is no time; the message lists what is.
+        ValueError: it is not a time; the message lists what is.
     """
-    said = re.sub(r"[\s_]+", " ", text.strip().lower())
+    words = re.sub(r"[\s_]+", " ", text.strip().lower())
     try:
-        found = _span_before(said, now_unix_s) or _days(said.replace("-", " "), now_unix_s) or _dated(said)
+        found = _span_before(words, now_unix_s) or _days(words.replace("-", " "), now_unix_s) or _dated(words)
     except (ValueError, OverflowError):
         found = None
     if found is None:
-        raise ValueError(f"{text!r} is no time: write one of {ACCEPTED}")
+        raise ValueError(f"{text!r} is not a time: write one of {ACCEPTED}")
     return found
 
 
-def _span_before(said: str, now_unix_s: float) -> Moment | None:
-    span = _SPAN.fullmatch(said)
-    if said == "now" or span is None:
-        return Moment(now_unix_s, now_unix_s) if said == "now" else None
+def _span_before(words: str, now_unix_s: float) -> Moment | None:
+    span = _SPAN.fullmatch(words)
+    if words == "now" or span is None:
+        return Moment(now_unix_s, now_unix_s) if words == "now" else None
     at_unix_s = max(now_unix_s - float(span[1]) * _UNITS_S[span[2][0]], 0.0)
     return Moment(at_unix_s, at_unix_s)
 
 
-def _days(said: str, now_unix_s: float) -> Moment | None:
-    """The words for days and longer."""
+def _days(words: str, now_unix_s: float) -> Moment | None:
+    """The words for days and longer periods."""
     today = datetime.fromtimestamp(now_unix_s, UTC).date()
-    if said in ("today", "yesterday"):
-        first = today - timedelta(days=said == "yesterday")
+    if words in ("today", "yesterday"):
+        first = today - timedelta(days=words == "yesterday")
         return _between(first, first + timedelta(days=1))
-    if said in DAYS:
-        first = today - timedelta(days=(today.weekday() - DAYS.index(said)) % 7)
+    if words in DAYS:
+        first = today - timedelta(days=(today.weekday() - DAYS.index(words)) % 7)
         return _between(first, first + timedelta(days=1))
-    which, _, unit = said.partition(" ")
+    which, _, unit = words.partition(" ")
     if which not in ("this", "last"):
         return None
     if unit == "week":
@@ -73,17 +74,17 @@ def _days(said: str, now_unix_s: float) -> Moment | None:
     return None
 
 
-def _dated(said: str) -> Moment:
+def _dated(words: str) -> Moment:
     """Raises:
-    ValueError: it is neither a month nor what ISO 8601 writes.
+    ValueError: it is neither a month nor ISO 8601.
     """
-    month = _MONTH.fullmatch(said)
+    month = _MONTH.fullmatch(words)
     if month is not None:
         return _month(date(int(month[1]), int(month[2]), 1))
-    if _DAY.fullmatch(said):
-        day = date.fromisoformat(said)
+    if _DAY.fullmatch(words):
+        day = date.fromisoformat(words)
         return _between(day, day + timedelta(days=1))
-    at = datetime.fromisoformat(said.upper())
+    at = datetime.fromisoformat(words.upper())
     at_unix_s = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
     return Moment(at_unix_s, at_unix_s)
 

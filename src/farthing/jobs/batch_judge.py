@@ -1,9 +1,10 @@
-"""Judge in batches, in the quiet hours: what may wait is collected, and goes up many at a time at half the
-price, where the judge's provider has a batch interface.
+"""Judge in batches, in quiet hours: gradings and comparisons that may wait are collected and sent together,
+at half the price, if the judge's provider has a batch interface.
 
-What waits lies in `judging.jsonl` in the state directory, what went up in `judging/` as other batches do
-(`batch`), so that a restart goes on with both; what a verdict is about goes with each line. Of the processes
-that share a state directory one does this; the others judge at once. Too few for a batch are asked singly.
+Waiting calls are in `judging.jsonl` in the state directory, sent ones in `judging/` in the format of other
+batches (`batch`), so that a restart continues with both; the subject of a verdict is stored with each line.
+Of the processes that share a state directory, one does this; the others judge at once. Calls too few for a
+batch are made one by one.
 """
 
 import asyncio
@@ -24,10 +25,10 @@ from farthing.evaluation.judges.preference import (
     Outcome,
     Pair,
     better_of,
-    note_no_verdict,
     preference,
     together,
 )
+from farthing.evaluation.judges.queue import note_no_verdict
 from farthing.jobs.batch.journal import Line
 from farthing.jobs.batch.run import Batches
 from farthing.jobs.batch.share import Question
@@ -43,14 +44,14 @@ from farthing.types import Endpoint, Receipt, Request, Tenant, Terms, replace
 log = logging.getLogger("farthing.errands")
 
 WAITING, DIRECTORY, LOCK = "judging.jsonl", "judging", "judging.lock"
-WAITING_MAX = 2_000  # some 10 MB of usual answers; more are not taken
+WAITING_MAX = 2_000  # some 10 MB of usual answers; more are not accepted
 HALVES_MAX = 5_000
 POLL_S = 2.0
 FAILED_PAUSE_S = 60.0
 
 
 class Note(Struct, frozen=True, kw_only=True):
-    """What a line is about, beside it on the disk."""
+    """The subject of a line, stored with it."""
 
     about: Case | Given
     words: tuple[str, ...]
@@ -58,7 +59,7 @@ class Note(Struct, frozen=True, kw_only=True):
 
 
 class Waiting(Struct, frozen=True, kw_only=True):
-    """One call of a judge that has not gone up."""
+    """One call of a judge that has not been sent."""
 
     key: str
     ask: Ask
@@ -71,7 +72,7 @@ _decode_waiting = msgspec.json.Decoder(Waiting).decode
 
 
 class BatchJudge:
-    """Collects and sends. One for a process and its event loop."""
+    """Collects and sends calls of judges. One per process and event loop."""
 
     def __init__(
         self,
@@ -87,43 +88,44 @@ class BatchJudge:
         """The quiet hours; None: there are none, and nothing is collected."""
         self.endpoint: Callable[[str], Endpoint | None] = _no_endpoint
         self.verdicts: Verdicts | None = None
-        """These follow the configuration; nothing is collected before there is one."""
+        """From the current configuration; nothing is collected before there is one."""
         self.dropped = 0
-        """Calls that found no room, since the start."""
+        """Calls dropped because there was no room, since the start."""
         self._jobs = jobs
         self._clock = clock
         self._wall = wall
         self._path = state_dir / WAITING
         self._lock = Lock(state_dir, LOCK)
         self._ready = False
-        """The lock is ours, and what an earlier process left is read: before, a row would be there twice."""
+        """Whether the lock is held and an earlier process's calls are read; before that, rows could be
+        duplicated."""
         self._waiting: list[Waiting] = []
         self._halves: OrderedDict[tuple[str, str], Better | None] = OrderedDict()
-        """Tenant and request of a pair -> what was said in the order that came first."""
+        """Tenant and request of a pair -> the verdict in the order that came first."""
         self._sent_at: datetime | None = None
-        """When the hours began in which was last sent."""
+        """When the quiet hours of the last sending began."""
         self.batches = Batches(
             jobs,
             state_dir,
             request=self._request,
-            dealt=_dealt,
+            concluded=_concluded,
             clock=clock,
             clock_unix_s=clock_unix_s,
             purpose="judge",
             directory=DIRECTORY,
-            heard=self._heard,
+            replied=self._replied,
         )
 
-    # -- taking in ---------------------------------------------------------------------------------
+    # -- collecting --------------------------------------------------------------------------------
 
     @property
     def open(self) -> bool:
-        """Whether what may wait is to be left here."""
+        """Whether calls that may wait should be left here."""
         return self._ready and self.window is not None and self.verdicts is not None
 
     @property
     def waiting(self) -> int:
-        """Calls of judges that have not gone up."""
+        """Calls of judges that have not been sent."""
         return len(self._waiting)
 
     def pair(self, case: Case, pair: Pair, judge: str) -> bool:
@@ -151,7 +153,7 @@ class BatchJudge:
                 file.write(b"".join(_encode(row) + b"\n" for row in rows))
         except OSError as error:
             log.error(
-                "%s cannot be written, so a restart would forget what waits there: %s", self._path, error
+                "%s cannot be written, so a restart would forget the calls that wait: %s", self._path, error
             )
         self._waiting += rows
         return True
@@ -159,18 +161,18 @@ class BatchJudge:
     # -- sending -----------------------------------------------------------------------------------
 
     async def watch(self) -> None:
-        """Send in the quiet hours and take what comes back, until cancelled."""
+        """Send in the quiet hours and receive results, until cancelled."""
         while True:
             await asyncio.sleep(POLL_S)
             try:
                 if await self._began():
                     await self.look()
             except (FarthingError, OSError) as error:
-                log.error("judging in batches failed, the next try is in %.0f s: %s", FAILED_PAUSE_S, error)
+                log.error("judging in batches failed, next try in %.0f s: %s", FAILED_PAUSE_S, error)
                 await asyncio.sleep(FAILED_PAUSE_S)
 
     async def _began(self) -> bool:
-        """Whether this process is the one to do it: it has the lock, and read what an earlier one left."""
+        """Whether this process does the work: it holds the lock, and has read an earlier process's calls."""
         if self._ready:
             return True
         if (
@@ -187,7 +189,7 @@ class BatchJudge:
         return True
 
     async def look(self) -> None:
-        """Send what waits if it is time, and follow what is under way; the lock must be ours."""
+        """Send waiting calls if it is time, and follow batches in progress; the caller must hold the lock."""
         if self._waiting and self._due():
             self._sent_at = None if self.window is None else self.window.opened(self._wall())
             await self.send()
@@ -195,14 +197,14 @@ class BatchJudge:
             await self.batches.follow(self._jobs.daily, lambda: bool(self._waiting) and self._due())
 
     def _due(self) -> bool:
-        """Once in each of the quiet hours; at once where there are none any more."""
+        """Once in each of the quiet hours; at once if there are none any more."""
         if self.window is None:
             return True
         opened = self.window.opened(self._wall())
         return opened is not None and opened != self._sent_at
 
     async def send(self) -> None:
-        """Send all that waits: in batches, and singly what is too little for one."""
+        """Send all waiting calls: in batches, and one by one where they are too few."""
         rows = list(self._waiting)
         questions = [Question(key=row.key, ask=row.ask, cost_nusd=None, note=row.note) for row in rows]
         gone = await self.batches.submit(questions, self._jobs.daily)
@@ -215,7 +217,7 @@ class BatchJudge:
         await self._rewrite()
 
     async def _rewrite(self) -> None:
-        """Make the file say what waits, with what comes meanwhile."""
+        """Rewrite the file with the calls that wait, including those that arrive meanwhile."""
         written: list[Waiting] | None = None
         while written != self._waiting:
             written = list(self._waiting)
@@ -251,36 +253,36 @@ class BatchJudge:
             ask.recipe, ask.question, request_id=request_id, endpoint=endpoint, received_s=self._clock()
         )
 
-    # -- what comes back ---------------------------------------------------------------------------
+    # -- receiving ---------------------------------------------------------------------------------
 
-    def _heard(self, line: Line, reply: str | None, receipt: Receipt) -> None:
+    def _replied(self, line: Line, reply: str | None, receipt: Receipt) -> None:
         self._conclude(line.note, reply, receipt)
 
     def _conclude(self, note: str, reply: str | None, receipt: Receipt) -> None:
-        told = _decode_note(note)
-        receipt.about = told.about.request_id
-        call = Call(messages=[], words=told.words)
+        kept = _decode_note(note)
+        receipt.about = kept.about.request_id
+        call = Call(messages=[], words=kept.words)
         if word_of(call, reply) is None:
             note_no_verdict(receipt, reply)
         verdicts, why_not = self.verdicts, receipt.error or "no_verdict"
         if verdicts is None:
             return
-        match told.about:
+        match kept.about:
             case Given() as given:
                 grade = word_of(call, reply)
-                quality = None if grade is None else grade / (len(told.words) - 1)
+                quality = None if grade is None else grade / (len(kept.words) - 1)
                 verdicts.graded(given, quality, receipt.target, why_not)
             case Case() as case:
-                self._half(case, better_of(call, reply, swapped=told.swapped), receipt, why_not)
+                self._half(case, better_of(call, reply, swapped=kept.swapped), receipt, why_not)
 
     def _half(self, case: Case, better: Better | None, receipt: Receipt, why_not: str) -> None:
-        """One order of a pair was answered; with the other one there is a verdict."""
+        """Record the verdict of one order of a pair; with the other order's, the pair is decided."""
         assert self.verdicts is not None
         key = (case.tenant, case.request_id)
         if key not in self._halves:
             self._halves[key] = better
             if len(self._halves) > HALVES_MAX:
-                self._halves.popitem(last=False)  # its other order never came
+                self._halves.popitem(last=False)  # its other order never arrived
             return
         verdict, consistent = together(self._halves.pop(key), better)
         reason = "" if verdict is not None else why_not
@@ -289,7 +291,7 @@ class BatchJudge:
         )
 
     def release(self) -> None:
-        """Let another process go on with it. Safe to call twice."""
+        """Let another process continue the work. Safe to call twice."""
         self._ready = False
         self._lock.release()
 
@@ -309,7 +311,8 @@ def _row(key: str, call: Call, note: Note, tenant: Tenant, endpoint: str, judge:
 
 
 def _read(path: Path) -> list[Waiting]:
-    """What waits in a file; what is no row of it, such as the last of a process that died, is left out."""
+    """The waiting calls in a file; invalid lines, such as an incomplete last one after a crash, are
+    skipped."""
     try:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
@@ -327,5 +330,5 @@ def _no_endpoint(name: str) -> Endpoint | None:
     return None
 
 
-def _dealt(row: Answered) -> None:
-    """What came of a line stands in its receipt and in the signals."""
+def _concluded(row: Answered) -> None:
+    """Nothing to do: a line's result is in its receipt and in the signals."""

@@ -1,4 +1,4 @@
-"""Money that may be spent on background jobs. Strict: what is handed out is never more than what is left."""
+"""A budget for background jobs. Strict: allowances never exceed what is left."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -10,7 +10,7 @@ NUSD_PER_USD = 1_000_000_000
 
 
 class Budget:
-    """`usd_max`, in all or for each day in UTC. Not shared between processes."""
+    """`usd_max`, in total or per UTC day. Not shared between processes."""
 
     def __init__(
         self,
@@ -19,28 +19,28 @@ class Budget:
         clock_unix_s: Callable[[], float] | None = None,
         spent: SpentFiles | None = None,
     ) -> None:
-        """With `clock_unix_s` the money is there again at midnight; without it is for once. What the day has
-        cost is kept in `spent` and taken up from there (None: it is forgotten at the end of the process)."""
+        """With `clock_unix_s` the budget is renewed at midnight UTC; without it is for one run. `spent`
+        persists the day's spending across restarts (None: it is forgotten at the end of the process)."""
         self.max_nusd = int(usd_max * NUSD_PER_USD)
         self._handed_nusd = 0
         self._clock_unix_s = clock_unix_s
         self._spent = spent
         self._day = self._today()
         self.spent_nusd = 0 if spent is None else spent.begin(self._day)
-        """Since midnight or since the beginning."""
+        """Since midnight or since the start."""
 
     @property
     def left_nusd(self) -> int:
-        """What is neither spent nor handed out."""
+        """The amount neither spent nor handed out."""
         self._turn_page()
         return max(0, self.max_nusd - self.spent_nusd - self._handed_nusd)
 
     def resize(self, usd_max: Decimal) -> None:
-        """Apply a new bound; what was spent stays spent."""
+        """Apply a new maximum; what was spent stays spent."""
         self.max_nusd = int(usd_max * NUSD_PER_USD)
 
     def take(self, share: int) -> int:
-        """Hand out one part of `share` of what is left; `give_back` must follow.
+        """Hand out 1/`share` of what is left; `give_back` must follow.
 
         Raises:
             BudgetExhausted: nothing is left.
@@ -54,11 +54,11 @@ class Budget:
         return allowance
 
     def hold(self, nusd: int) -> None:
-        """Hand out exactly `nusd`, whatever is left, for what is under way; `give_back` must follow."""
+        """Hand out exactly `nusd`, whatever is left, for work in progress; `give_back` must follow."""
         self._handed_nusd += nusd
 
     def give_back(self, allowance_nusd: int, cost_nusd: int | None) -> None:
-        """Settle what `take` handed out. A cost nobody knows counts as all of it."""
+        """Settle what `take` handed out. An unknown cost counts as the whole allowance."""
         self._turn_page()
         self._handed_nusd -= allowance_nusd
         cost = allowance_nusd if cost_nusd is None else cost_nusd
@@ -67,7 +67,7 @@ class Budget:
             self._spent.add(cost)
 
     def close(self) -> None:
-        """Let go of the files. Safe to call twice."""
+        """Close the files. Safe to call twice."""
         if self._spent is not None:
             self._spent.close()
 

@@ -1,6 +1,6 @@
-"""Ask again what is doubted, so that trust comes back without a client having to wait for it.
+"""Ask doubted questions again, so that trust is restored without a client waiting for it.
 
-Only entries that were of use before: one nobody asked for again waits for the next who does.
+Only entries that were useful before: an entry that nobody asked for again waits for the next client.
 """
 
 import asyncio
@@ -17,25 +17,25 @@ from farthing.types import Endpoint, Receipt, Request, replace
 log = logging.getLogger("farthing.errands")
 
 LOOK_S = 30.0
-LOOKED_AT = 500  # of the doubted, the most useful; those tried lately are among them
+LOOKED_AT = 500  # of the doubted entries, the most useful; including those tried recently
 AT_A_TIME = 20
-AGAIN_S = 3_600.0  # an entry whose fresh answer restored nothing is left alone for so long
+AGAIN_S = 3_600.0  # an entry that a fresh answer did not restore is left alone this long
 TRIED_MAX = 10_000
 
 
 class Doubts(Protocol):
-    """Where doubted entries are."""
+    """The store of doubted entries."""
 
     async def doubted(self, count: int) -> Sequence[Doubted]:
-        """The most useful of them first.
+        """The doubted entries, most useful first.
 
         Raises:
-            StoreError: it cannot be told now.
+            StoreError: they cannot be read now.
         """
 
 
 class Refresh:
-    """Sends background jobs for doubted entries. One for a process."""
+    """Submits background jobs for doubted entries. One per process."""
 
     def __init__(
         self,
@@ -45,8 +45,8 @@ class Refresh:
         endpoint: Callable[[str], Endpoint | None],
         clock: Callable[[], float],
     ) -> None:
-        """Both are asked each time, since a reload changes them. No doubts: there is no semantic cache. No
-        endpoint: it is gone."""
+        """Both functions are called each time, since a reload changes their result. None from `doubts`: there
+        is no semantic cache. None from `endpoint`: it is gone."""
         self._jobs = jobs
         self._doubts = doubts
         self._endpoint = endpoint
@@ -55,7 +55,7 @@ class Refresh:
         """Entry to the time of its last try, oldest first."""
 
     async def watch(self) -> None:
-        """Look for doubted entries now and then, until cancelled."""
+        """Look for doubted entries periodically, until cancelled."""
         while True:
             await asyncio.sleep(LOOK_S)
             try:
@@ -64,10 +64,10 @@ class Refresh:
                 log.warning("doubted entries cannot be read: %s", error)
 
     async def look(self) -> int:
-        """Send background jobs for what is doubted now; return how many.
+        """Submit background jobs for entries doubted now; return how many.
 
         Raises:
-            StoreError: it cannot be told.
+            StoreError: the entries cannot be read.
         """
         sent = 0
         doubts = self._doubts()
@@ -83,7 +83,7 @@ class Refresh:
         return sent
 
     def _lately(self, doubted: Doubted) -> bool:
-        """Whether it was tried within `AGAIN_S`; if not, it is now."""
+        """Whether it was tried within `AGAIN_S`; if not, it counts as tried now."""
         now_s = self._clock()
         tried_s = self._tried.get(doubted.entry)
         if tried_s is not None and now_s - tried_s < AGAIN_S:
@@ -103,7 +103,7 @@ class Refresh:
                 doubted.recipe,
                 doubted.question,
                 request_id=request_id,
-                endpoint=replace(endpoint, cache_exact="refresh"),  # the exact cache may hold it still
+                endpoint=replace(endpoint, cache_exact="refresh"),  # the exact cache may still have it
                 received_s=self._clock(),
             )
 
@@ -117,4 +117,4 @@ class Refresh:
 
 
 def _said_nothing(text: str | None, receipt: Receipt) -> None:
-    """The journey itself compares the fresh answer with the doubted one, as it does for a client's."""
+    """Nothing to do: the pipeline itself compares the fresh answer with the doubted one, as for a client."""

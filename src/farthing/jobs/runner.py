@@ -1,9 +1,8 @@
-"""Run the gateway's own requests through the journey, behind those of clients.
+"""Run the gateway's own requests through the pipeline, behind those of clients.
 
-A bounded queue and a few workers on the event loop. A worker begins a background job only while clients leave
-room and at an even pace; what does not fit into the queue is dropped, newest first to go, and counted. A
-reload changes nothing for what is queued: each background job is read under the configuration of the
-moment it runs in.
+A bounded queue and a few workers on the event loop. A worker starts a background job only while clients leave
+capacity, and at an even pace; what does not fit in the queue is dropped, newest first, and counted. A reload
+leaves the queue as it is: each background job uses the configuration of the moment it runs in.
 """
 
 import asyncio
@@ -28,7 +27,7 @@ from farthing.types import Answer, Receipt, Request, Signal
 
 log = logging.getLogger("farthing.errands")
 
-BUSY_PAUSE_S = 0.1  # between two looks at whether clients leave room
+BUSY_PAUSE_S = 0.1  # between two checks for free capacity
 
 
 class JobRunner:
@@ -43,26 +42,26 @@ class JobRunner:
         clock_unix_s: Callable[[], float],
         state_dir: Path | None = None,
     ) -> None:
-        """`busy` says which share of the requests that may be in progress are; in `state_dir` is kept what
-        the day has cost (None: a restart forgets it)."""
+        """`busy` gives the used share of the requests that may be in progress; `state_dir` keeps the day's
+        spending (None: a restart forgets it)."""
         self.config = config
         self.steps: Steps | None = None
-        """Of the configuration that serves now; None until there is one."""
+        """The pipeline of the current configuration; None until there is one."""
         spent = None if state_dir is None else SpentFiles(state_dir)
         self.daily = Budget(config.usd_per_day, clock_unix_s=clock_unix_s, spent=spent)
-        """For what has no budget of its own: judging and refreshing."""
+        """The budget of jobs without their own: judging and refreshing."""
         self.dropped = 0
         self.unpaid = 0
-        """Not run because its budget was empty; they are among those that failed."""
+        """Jobs not run because their budget was empty; included in `failed`."""
         self.failed = 0
-        """Run, but without an answer to the end."""
+        """Jobs without a complete answer."""
         self.done = 0
         self._busy = busy
         self._clock = clock
         self._clock_unix_s = clock_unix_s
         self._queue: asyncio.Queue[InternalRequest] = (
             asyncio.Queue()
-        )  # bounded by `submit`: a reload may resize
+        )  # bounded by `submit`, because a reload may resize it
         self._workers: list[asyncio.Task[None]] = []
         self._at_once: set[asyncio.Task[None]] = set()
         self._running = 0
@@ -72,12 +71,12 @@ class JobRunner:
         self._ids = count(1)
 
     def start(self) -> None:
-        """Begin to run background jobs on the loop of now."""
+        """Start running background jobs on the running loop."""
         for _ in range(self.config.at_once):
             self._workers.append(asyncio.get_running_loop().create_task(self._work()))
 
     def reconfigure(self, config: JobsConfig, steps: Steps) -> None:
-        """Use `steps` and other bounds from the next background job on; the number of workers stays."""
+        """Use `steps` and the new bounds from the next background job on; the number of workers stays."""
         if self._workers and config.at_once != len(self._workers):
             log.warning("jobs.at_once has changed since the start: that takes a restart")
         self.config = config
@@ -85,7 +84,7 @@ class JobRunner:
         self.daily.resize(config.usd_per_day)
 
     def submit(self, internal: InternalRequest) -> bool:
-        """Queue `internal`; False when there is no room for it or we are going down: it will not run."""
+        """Queue `internal`; False if the queue is full or closing: it will not run."""
         if self._stopping or self._queue.qsize() >= self.config.queue_max:
             self.dropped += 1
             return False
@@ -93,18 +92,18 @@ class JobRunner:
         return True
 
     async def room(self) -> None:
-        """Wait until the queue takes one more."""
+        """Wait until the queue has room for one more."""
         while True:
             if self._queue.qsize() < self.config.queue_max:
                 return
             await asyncio.sleep(BUSY_PAUSE_S)
 
     def stop(self) -> None:
-        """Begin no background job any more. Those under way go on until `aclose`."""
+        """Start no more background jobs. Those in progress continue until `aclose`."""
         self._stopping = True
 
     async def aclose(self) -> None:
-        """Cut what is under way, with its receipt. Twice is safe."""
+        """Cancel jobs in progress; each gets its receipt. Safe to call twice."""
         self._stopping = True
         workers, self._workers = self._workers, []
         workers += self._at_once
@@ -134,13 +133,13 @@ class JobRunner:
                 continue
             try:
                 await self.run(internal)
-            except Exception:  # a bug in one background job must not end the others; its receipt is written
+            except Exception:  # a bug in one background job must not stop the others; its receipt is written
                 log.exception(
                     "a background job (%s for %s) failed by a fault of ours", internal.purpose, internal.about
                 )
 
     async def _turn(self) -> None:
-        """Wait until clients leave room, and for the pace."""
+        """Wait for free capacity, and for the pace."""
         interval_s = 60.0 / self.config.per_minute
         now_s = self._clock()
         at_s = self._next_at_s = max(self._next_at_s + interval_s, now_s)
@@ -149,25 +148,25 @@ class JobRunner:
         await self.quiet()
 
     async def quiet(self) -> None:
-        """Wait until clients leave room, or we are going down."""
+        """Wait until clients leave capacity, or the runner is closing."""
         while True:
             if self._stopping or self._busy() < self.config.busy_share:
                 return
             await asyncio.sleep(BUSY_PAUSE_S)
 
     def begin(self, internal: InternalRequest) -> "asyncio.Task[None]":
-        """As `run`, in a task that `aclose` cuts like those of the queue."""
+        """Like `run`, in a task that `aclose` cancels like queued jobs."""
         task = asyncio.get_running_loop().create_task(self.run(internal))
         self._at_once.add(task)
         task.add_done_callback(self._at_once.discard)
         return task
 
     def new_id(self) -> str:
-        """An id for one request of ours, never given before by any process."""
+        """A new id for an internal request, unique across processes."""
         return f"{self._id_prefix}{next(self._ids):06x}"
 
     async def run(self, internal: InternalRequest) -> None:
-        """Run `internal` at once, without queue, pace or regard for clients. What fails is in its receipt."""
+        """Run `internal` at once, without queue, pace or regard for clients. Failures are in its receipt."""
         steps = self.steps
         assert steps is not None, "background jobs run once there is a configuration"
         receipt = Receipt(
@@ -209,8 +208,8 @@ class JobRunner:
 
 
 class Kept:
-    """The ledger of the journey of one background job: its receipt is written after the background job was
-    concluded, so that what came of it stands in the same row."""
+    """The ledger in the pipeline of one background job: its receipt is written after the job was concluded,
+    so that the conclusion is part of the same row."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -233,7 +232,7 @@ class Kept:
 
 
 class _NoSink:
-    """JobRunner are not streamed."""
+    """Background jobs are not streamed."""
 
     def send(self, events: bytes) -> None:
         raise AssertionError("a background job is never streamed")
@@ -252,7 +251,7 @@ NO_SINK = _NoSink()
 
 
 def text_of(reply: Answer) -> str | None:
-    """The text of the first choice of a whole answer that ended by itself; None when it has none."""
+    """The text of the first choice of a complete answer that ended normally; None if it has none."""
     try:
         choice = read_json(reply.body)["choices"][0]
         text = choice["message"]["content"]

@@ -1,9 +1,8 @@
-"""When to answer ahead, and the journal that makes a run happen once, whatever restarts in between.
+"""When to run cache warming, and the journal that makes a run happen once despite restarts.
 
-One process of those that share a state directory holds the lock `precompute.lock`: it alone runs, by the
-clock or because `farthing precompute` asks it to. What it did stands in `precompute.jsonl`: a line when a
-run begins, one for each question, one when it ends. A run that was cut goes on where it was as long as its
-window is open.
+Of the processes that share a state directory, one holds the lock `precompute.lock`: only it runs, by the
+clock or because `farthing precompute` asks it to. The journal `precompute.jsonl` has a line when a run
+begins, one per question, and one when it ends. An interrupted run continues as long as its window is open.
 """
 
 import fcntl
@@ -28,14 +27,14 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Window(Struct, frozen=True):
-    """Quiet hours in local time. `until` before `at` is on the next day; equal, it is a whole day."""
+    """Quiet hours in local time. `until` before `at` is on the next day; equal means a whole day."""
 
     at: time
     until: time
 
     def opened(self, now: datetime) -> datetime | None:
-        """When the window that is open at `now` opened; None when it is shut. `now` has no zone: it is
-        what a clock on the wall shows."""
+        """When the window that is open at `now` opened; None if it is shut. `now` is local time without a
+        zone."""
         for days in (0, 1):
             begin = datetime.combine(now.date() - timedelta(days=days), self.at)
             if begin <= now < self._end(begin):
@@ -43,7 +42,7 @@ class Window(Struct, frozen=True):
         return None
 
     def left_s(self, now: datetime) -> float:
-        """Seconds until the open window shuts; 0 when it is shut."""
+        """Seconds until the open window shuts; 0 if it is shut."""
         begin = self.opened(now)
         return 0.0 if begin is None else (self._end(begin) - now).total_seconds()
 
@@ -57,10 +56,10 @@ class Window(Struct, frozen=True):
 
 
 def window_of(at: str, until: str) -> Window | None:
-    """The quiet hours that a configuration names; None when it names none.
+    """The quiet hours of a configuration; None if it has none.
 
     Raises:
-        ConfigError: not a time of day, or one without the other.
+        ConfigError: not a time of day, or one given without the other.
     """
     if not at and not until:
         return None
@@ -81,17 +80,17 @@ class Began(Struct, frozen=True, tag="began", tag_field="row"):
 
     at_unix_s: float
     window: str
-    """ISO local time at which its window opened; empty for one that somebody asked for."""
+    """ISO local time at which its window opened; empty for an ordered run."""
     planned: int
     cost_nusd: int
-    """As planned."""
+    """The planned cost."""
     budget_nusd: int
     order: str = ""
-    """Id of the order, when somebody asked for the run."""
+    """Id of the order, for an ordered run."""
 
 
 class Answered(Struct, frozen=True, tag="answered", tag_field="row"):
-    """A question was dealt with."""
+    """A question was finished."""
 
     key: str
     cost_nusd: int | None
@@ -104,7 +103,7 @@ class Ended(Struct, frozen=True, tag="ended", tag_field="row"):
     at_unix_s: float
     reason: Literal["done", "window", "budget", "failed"]
     waiting: int = 0
-    """Questions that are in a batch whose answers have not come; a later run takes them."""
+    """Questions in a batch without answers yet; a later run handles them."""
 
 
 Row = Began | Answered | Ended
@@ -112,7 +111,7 @@ _decode = msgspec.json.Decoder(Row).decode
 
 
 class Record(Struct, frozen=True, kw_only=True):
-    """What the journal says of the last run."""
+    """The journal's content for the last run."""
 
     began: Began
     answered: tuple[Answered, ...]
@@ -124,18 +123,18 @@ class Record(Struct, frozen=True, kw_only=True):
 
     @property
     def spent_nusd(self) -> int:
-        """What is known to be spent."""
+        """The known spending."""
         return sum(row.cost_nusd or 0 for row in self.answered)
 
 
 class Journal:
-    """The journal in a state directory. Written by the holder of the lock alone, read by anyone."""
+    """The journal in a state directory. Only the holder of the lock writes it; anybody may read it."""
 
     def __init__(self, state_dir: Path) -> None:
         self.path = state_dir / JOURNAL
 
     def begin(self, row: Began) -> None:
-        """Start a new run. The journal of the one before is replaced in one step."""
+        """Start a new run. Atomically replaces the previous run's journal."""
         new = self.path.with_suffix(".new")
         with open(new, "wb", opener=opener) as file:
             file.write(_encode(row) + b"\n")
@@ -147,7 +146,7 @@ class Journal:
             file.write(_encode(row) + b"\n")
 
     def last(self) -> Record | None:
-        """The last run; None when there was none, or its journal cannot be read."""
+        """The last run; None if there was none, or its journal cannot be read."""
         try:
             lines = self.path.read_bytes().split(b"\n")
         except FileNotFoundError:
@@ -157,7 +156,7 @@ class Journal:
             try:
                 rows.append(_decode(line))
             except msgspec.MsgspecError:
-                continue  # the last line of a process that died, or another version's
+                continue  # an incomplete last line after a crash, or a line of another version
         if not rows or not isinstance(rows[0], Began):
             return None
         return Record(
@@ -179,7 +178,8 @@ class Lock:
         return self._handle is not None
 
     def take(self) -> bool:
-        """Try to get it; True when it is ours. Never waits. Ends with the process, if not before.
+        """Try to take the lock without waiting; True if this process holds it. It ends with the process at
+        the latest.
 
         Raises:
             OSError: the directory cannot be written to.
@@ -206,8 +206,8 @@ class Lock:
 
 
 def due(window: Window | None, now: datetime, last: Record | None, jitter_s: float) -> bool:
-    """Whether a run is to begin or to go on at `now`: the window is open for at least `jitter_s`, and its
-    run has not ended."""
+    """Whether a run must begin or continue at `now`: the window has been open for at least `jitter_s`, and
+    its run has not ended."""
     opened = None if window is None else window.opened(now)
     if opened is None or (now - opened).total_seconds() < jitter_s:
         return False
@@ -215,7 +215,7 @@ def due(window: Window | None, now: datetime, last: Record | None, jitter_s: flo
 
 
 def resumes(window: Window | None, now: datetime, last: Record | None) -> bool:
-    """Whether the run of `last` was cut and its window is still open."""
+    """Whether the run of `last` was interrupted and its window is still open."""
     opened = None if window is None else window.opened(now)
     return (
         opened is not None

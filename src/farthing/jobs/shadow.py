@@ -1,10 +1,10 @@
-"""Ask the cheap tier what the expensive one has just answered, and compare, to learn where cheap is enough.
+"""Ask the cheap tier what the expensive one has answered, and compare, to learn where cheap is good enough.
 
-The client has its answer, the expensive one, before anything here begins. The cheap tier is asked the same,
-under a contract of its own; then the checks of the endpoint look at both answers, or, where it has none that
-can tell, a judge compares them (`preference`). What comes of it is two signals in the ledger, one for each
-tier, and one outcome for the watch over the endpoint's certificate. An answer that the cheap tier did not
-bring to its end, or made no text, is worse than one that is whole; a provider that failed says nothing.
+The client has its (expensive) answer before anything here begins. The cheap tier gets the same request, under
+a contract of its own. Then the endpoint's checks test both answers or, if no check can decide, a judge
+compares them (`preference`). The result is two signals in the ledger, one per tier, and one outcome for the
+monitor of the endpoint's certificate. If the cheap tier's answer is incomplete or has no text, it is worse
+than a complete one; if its provider failed, that says nothing about quality.
 """
 
 import asyncio
@@ -27,38 +27,38 @@ from farthing.types import CacheHit, Endpoint, Receipt, Request, Route, Terms, r
 
 log = logging.getLogger("farthing.errands")
 
-ANSWER_S = 300.0  # nobody waits for it; as long as a provider may take for a whole answer by default
-CHECKING_MAX = 32  # pairs under check at once; a command may take its time
-OWN_CUT = "limit:usd_max"  # the background job's money ended: nothing about the tier
+ANSWER_S = 300.0  # nobody waits for it; the default time limit for a complete answer
+CHECKING_MAX = 32  # pairs checked at once; a command may be slow
+OWN_CUT = "limit:usd_max"  # the job's own money ran out: says nothing about the tier
 _OF_THE_STREAM = frozenset({"stream", "stream_options"})
 
 
 class PairChecks(Protocol):
-    """The checks of the endpoints that can tell by themselves whether an answer is right."""
+    """The endpoints' checks that can decide on their own whether an answer is right."""
 
     def has(self, endpoint: str) -> bool:
         """Whether answers of that endpoint can be checked. Quick."""
 
     async def check(self, request: Request, text: str) -> Mapping[str, float | None]:
-        """Quality of an answer from 0 to 1 by the name of each check; None: that check cannot tell.
+        """Quality of an answer from 0 to 1 by the name of each check; None: that check cannot decide.
 
         Must not raise.
         """
 
 
 class Explored(Struct, frozen=True, kw_only=True):
-    """One explored request, until both answers were compared."""
+    """One explored request, until both answers are compared."""
 
     request: Request
     client: Receipt
-    """The client's: its tier and target are the expensive ones."""
+    """The client's receipt: its tier and target are the expensive ones."""
     cheap: str
-    """Tier."""
+    """The cheap tier."""
     text: str
-    """Of the expensive answer."""
+    """Text of the expensive answer."""
 
     def case(self, shadow: Receipt) -> Case:
-        """With the receipt of the cheap call."""
+        """The case, with the receipt of the cheap call."""
         return Case(
             request_id=self.request.id,
             tenant=self.request.tenant.name,
@@ -84,7 +84,7 @@ class Explore:
         clock: Callable[[], float],
         desk: BatchJudge | None = None,
     ) -> None:
-        """`rubrics` has the endpoints with a judge; `desk` takes what may wait."""
+        """`rubrics` has the endpoints with a judge; `desk` takes comparisons that may wait."""
         self._jobs = jobs
         self._rubrics = rubrics
         self._checks = checks
@@ -96,8 +96,8 @@ class Explore:
         self._checking: set[asyncio.Task[None]] = set()
 
     def explore(self, request: Request, route: Route, answer: CacheHit, receipt: Receipt) -> bool:
-        """Have the tier of `route.shadow` asked, and both answers compared. False: they will not be (nobody
-        could tell which is better, it is no plain text, or there is no room). Quick; never raises."""
+        """Ask the tier of `route.shadow` and compare both answers. False: it will not happen (nobody can
+        compare them, it is not plain text, or the queue is full). Quick; never raises."""
         text = answer_text.text_of(answer)
         if route.shadow is None or not text or not comparable(request) or not self._can_tell(request):
             return False
@@ -129,7 +129,7 @@ class Explore:
         return name in self._rubrics or (self._checks is not None and self._checks.has(name))
 
     def _shadow_of(self, request: Request, tier: str) -> Callable[[str], Request]:
-        """Id -> what the client asked, put to `tier`, under the endpoint as it is when the background job
+        """Id -> the client's request, sent to `tier`, under the endpoint's configuration when the job
         runs."""
 
         def shadow(request_id: str) -> Request:
@@ -154,7 +154,7 @@ class Explore:
             self._prefer(explored, cheap, shadow)
 
     async def _check(self, explored: Explored, cheap: str, shadow: Receipt, checks: PairChecks) -> None:
-        """Look at both answers; where no check can tell of both, a judge compares them."""
+        """Check both answers; if no check can decide about both, a judge compares them."""
         of_cheap = await checks.check(explored.request, cheap)
         of_expensive = await checks.check(explored.request, explored.text)
         both = [
@@ -199,19 +199,19 @@ class Explore:
                 self._nothing(case, "queue_full")
             return
 
-        def told(outcome: Outcome) -> None:
+        def record(outcome: Outcome) -> None:
             self._verdicts.preferred(case, outcome)
 
-        self._preference.ask(pair, rubric.judge, told)
+        self._preference.ask(pair, rubric.judge, record)
 
     def _nothing(self, case: Case, why: str) -> None:
-        """Nobody could tell, and why."""
+        """Record that nobody could compare them, and why."""
         self._verdicts.preferred(case, Outcome(better=None, consistent=None, why_not=why))
 
 
 def shadow_of(request: Request, tier: str, endpoint: Endpoint, *, request_id: str, now_s: float) -> Request:
-    """What `request` asks, put to `tier`: from no cache and into none, not streamed, in no session, and with
-    a time of its own. The most tokens that a client's answer may have hold here too."""
+    """`request` for `tier`: without caches, streaming or session, and with its own deadline. The client's
+    output limit applies here too."""
     terms = Terms(
         deadline_s=ANSWER_S,
         input_tokens_max=endpoint.terms.input_tokens_max,

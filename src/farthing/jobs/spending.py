@@ -1,9 +1,8 @@
-"""What background jobs cost today, over a restart: a file for each day in UTC, with a line for each that
-was settled.
+"""Persists today's spending on background jobs: one file per UTC day, with a line for each settled amount.
 
-A line is one append, so a process that is killed loses none, and of several processes on one state directory
-none overwrites what another one spent. A machine that loses power may lose the last seconds. The files of
-earlier days go when a day begins.
+Each line is one append, so a killed process loses none, and processes that share a state directory do not
+overwrite each other's spending. A power loss may lose the last seconds. When a day begins, files of earlier
+days are deleted.
 """
 
 import logging
@@ -21,18 +20,18 @@ log = logging.getLogger("farthing.errands")
 
 
 class SpentFiles:
-    """The files in `directory`. A disk that fails is logged, and costs the memory over a restart alone."""
+    """The files in `directory`. A disk failure is logged; then only a restart forgets the spending."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._path: Path | None = None
-        """Of the day that was begun."""
+        """The current day's file."""
         self._fd: int | None = None
-        """Of that file, from its first line on."""
+        """Its descriptor, from the first line on."""
 
     def begin(self, day: int) -> int:
-        """Drop the files of the days before `day`, counted since 1970; return what its own has in it already,
-        in nano-dollars."""
+        """Delete files of days before `day` (counted since 1970); return the spending already in its own
+        file, in nano-dollars."""
         self.close()
         name = time.strftime("%Y-%m-%d", time.gmtime(day * DAY_S))
         self._path = path = self._directory / f"{PREFIX}{name}"
@@ -44,11 +43,11 @@ class SpentFiles:
         except FileNotFoundError:
             return 0
         except OSError as error:
-            log.warning("%s: %s; what background jobs cost today is counted anew", path, error.strerror)
+            log.warning("%s: %s; today's spending is counted from zero", path, error.strerror)
             return 0
 
     def add(self, nusd: int) -> None:
-        """Write that so much was spent on the day that was begun."""
+        """Record spending on the current day."""
         path = self._path
         if path is None or nusd <= 0:
             return
@@ -56,16 +55,16 @@ class SpentFiles:
             if self._fd is None:
                 make_directory(self._directory)
                 self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            line = b"\n%d\n" % nusd  # from the start of a line, also after one that was cut
+            line = b"\n%d\n" % nusd  # starts a new line, even after one that was cut
             if os.write(self._fd, line) < len(line):
                 raise OSError(ENOSPC, os.strerror(ENOSPC))
         except OSError as error:
             log.warning(
-                "%s: %s; a restart will not know what background jobs cost today", path, error.strerror
+                "%s: %s; a restart will forget today's spending on background jobs", path, error.strerror
             )
 
     def close(self) -> None:
-        """Let go of the file; a later line opens it again. Safe to call twice."""
+        """Close the file; a later line opens it again. Safe to call twice."""
         fd, self._fd = self._fd, None
         if fd is not None:
             os.close(fd)

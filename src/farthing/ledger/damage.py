@@ -1,9 +1,9 @@
-"""Where a segment is damaged: how far that goes, where rows begin again, and how many it has cost.
+"""Damage in a segment: where it ends, where rows begin again, and how many rows it has cost.
 
-A frame that fails its checksum has lost its payload, its checksum or its length. Its end is found in this
-order: by a length that differs in one bit and fits the checksum; by its own length, where a whole frame or
-the end of the rows lies behind it; else at the next place where a whole frame with the form of a row begins.
-A text inside a damaged row may look like a frame: it is taken for none while the row's own end is known.
+A frame that fails its checksum has lost its payload, its checksum or its length. Its end is found, in this
+order: by a length that differs in one bit and fits the checksum; by its own length, if a complete frame or
+the end of the rows follows; otherwise at the next place where a complete frame in the form of a row begins. A
+text inside a damaged row may look like a frame: it is ignored while the row's own end is known.
 """
 
 import re
@@ -15,7 +15,7 @@ import msgspec
 from farthing.ledger.rows import ENDS, FRAME_BYTES, MARK_BYTES, RECORD_BYTES_MAX, Mark, frame_head, frames
 from farthing.types import replace
 
-PAYLOAD_BYTES_MAX = 2 * RECORD_BYTES_MAX  # longer than any row: such a length is damage
+PAYLOAD_BYTES_MAX = 2 * RECORD_BYTES_MAX  # longer than any row: a greater length is damage
 PLACES_MAX = 20
 STEP_BYTES = 65_536
 
@@ -24,18 +24,18 @@ _row_begins = re.compile(rb"(?=\x92[\x01-\x7f][\x90-\x9f\xdc\xdd])")  # [kind, [
 
 
 class Gap(msgspec.Struct, frozen=True):
-    """Bytes of a segment in which no whole frame lies."""
+    """Bytes of a segment without a complete frame."""
 
     start: int
     end: int
-    """Where the next frame begins, or where nothing but zeros is left."""
+    """Where the next frame begins, or where only zeros follow."""
     rows: int
     exact: bool
-    """False: at least so many rows."""
+    """False: there may be more rows."""
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """Where rows are missing."""
+    """A place with missing rows."""
 
     segment: str
     at_byte: int
@@ -45,14 +45,14 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Missing(msgspec.Struct, kw_only=True):
-    """What of a ledger cannot be read, over the segments that were looked at."""
+    """What cannot be read, in the segments that were examined."""
 
     rows: int = 0
     at_least: bool = False
-    """There may be more rows than those that could be counted."""
+    """There may be more rows than could be counted."""
     bytes: int = 0
     places: list[Place] = []
-    """The first of them, at most 20."""
+    """The first places, at most 20."""
     places_more: int = 0
 
     def add(self, place: Place) -> None:
@@ -65,7 +65,7 @@ class Missing(msgspec.Struct, kw_only=True):
             self.places_more += 1
 
     def join(self, other: "Missing") -> None:
-        """Add what another has."""
+        """Add another's numbers."""
         for place in other.places:
             self.add(place)
         self.rows += other.rows - sum(place.rows for place in other.places)
@@ -75,32 +75,32 @@ class Missing(msgspec.Struct, kw_only=True):
 
 
 class Account:
-    """What is missing of the segments of one writer, which are looked at in their order.
+    """Counts what is missing from the segments of one writer, which are examined in order.
 
-    By what is damaged, and by the marks in which the writer says how many rows it has written so far: what
-    was cut off, emptied or taken away leaves no trace but these. Where they tell, the count is exact.
+    The sources are the damage, and the marks in which the writer records how many rows it has written so far:
+    what was cut off, emptied or removed leaves no other trace. Where marks are available, the count is exact.
     """
 
     def __init__(self, missing: Missing | None, tell: Callable[[Missing], None]) -> None:
-        """What is missing is added to `missing`, and `tell` is told of each segment of which something is, as
-        soon as it is known how much."""
+        """What is missing is added to `missing`; `tell` is called for each affected segment as soon as its
+        count is known."""
         self._missing = Missing() if missing is None else missing
-        self._told = tell
+        self._report = tell
         self._segment = ""
         self._from: int | None = None
-        """Rows written before those that are counted now; None: not known."""
+        """Rows written before those that are counted now; None: unknown."""
         self._count = 0
-        """By which count of its writer that is."""
+        """Id of the writer's count that this refers to."""
         self._rows = 0
-        """Whole rows that were found since then."""
+        """Complete rows found since then."""
         self._gaps: list[Place] = []
         self._others: list[Place] = []
         self._cut = False
-        """An end is missing, so that the next beginning has to tell how many rows."""
+        """An end is missing, so the next beginning must tell how many rows."""
         self._ended = False
 
     def begin(self, segment: str) -> None:
-        """Look at another segment. One whose end was not there goes on until a mark tells."""
+        """Start another segment. A segment whose end was missing continues until a mark settles it."""
         if not self._cut:
             self._segment, self._rows = segment, 0
         self._ended = False
@@ -109,11 +109,11 @@ class Account:
         self._rows += 1
 
     def gap(self, place: Place) -> None:
-        """Nothing can be read there."""
+        """Nothing is readable at `place`."""
         self._gaps.append(place)
 
     def unreadable(self, place: Place) -> None:
-        """A row is there, and is not what its head says."""
+        """A row is present, but does not match its head."""
         self._others.append(place)
 
     def mark(self, segment: str, mark: Mark) -> None:
@@ -131,11 +131,11 @@ class Account:
         self._segment, self._from, self._rows = segment, mark.rows, 0
 
     def end(self, segment: str, *, sealed: bool, marked: bool, size_bytes: int) -> None:
-        """All of a segment was looked at. `marked`: its writer ends what it seals with a mark."""
+        """The segment is completely examined. `marked`: its writer ends sealed segments with a mark."""
         if self._ended:
             return
         if self._gaps and marked and self._gaps[-1].bytes == MARK_BYTES:
-            self._gaps[-1] = replace(self._gaps[-1], rows=0)  # no row is so short: it was the mark
+            self._gaps[-1] = replace(self._gaps[-1], rows=0)  # no row is this short: it was the mark
             marked = self._gaps[-1].at_byte + MARK_BYTES != size_bytes
         if sealed and marked:
             self._cut = True
@@ -145,12 +145,12 @@ class Account:
         self._from = None
 
     def skip(self) -> None:
-        """A segment is not looked at, or is gone as it may be."""
+        """A segment is not examined, or is gone as it may be."""
         self._settle(None)
         self._from = None
 
     def _settle(self, until: int | None) -> None:
-        """What is missing of what was looked at so far; `until`: so many rows had been written by here."""
+        """Settle what is missing so far; `until`: the number of rows written up to here."""
         gaps, others, known = self._gaps, self._others, self._from
         if until is not None and known is not None and until >= known:
             gaps = _counted(gaps, until - known - self._rows, self._segment)
@@ -164,11 +164,11 @@ class Account:
         for place in sorted(places, key=lambda one: (one.segment, one.at_byte)):
             found.add(place)
         self._missing.join(found)
-        self._told(found)
+        self._report(found)
 
 
 def _counted(gaps: list[Place], lost: int, segment: str) -> list[Place]:
-    """`gaps` where it is known that so many rows are missing. Fewer than none: some were written twice."""
+    """Distribute the known number of missing rows over `gaps`. Negative: some rows were written twice."""
     if lost < 0:
         return [place for place in gaps if place.bytes]
     if not gaps:
@@ -179,7 +179,7 @@ def _counted(gaps: list[Place], lost: int, segment: str) -> list[Place]:
     return [place for place in exact if place.rows or place.bytes]
 
 
-def told(missing: Missing) -> str:
+def describe_missing(missing: Missing) -> str:
     """`at least 3 rows are missing, 1,504 bytes damaged: w0-00000012.seg at byte 8,192 and 2 more places`."""
     first = missing.places[0]
     more = len(missing.places) + missing.places_more - 1
@@ -196,13 +196,13 @@ def _rows(missing: Missing) -> str:
 
 
 def pieces(data: bytes, start: int = 0) -> Iterator[tuple[int, bytes | Gap]]:
-    """Every whole frame and every gap from `start` on: where the next piece begins, and payload or gap.
+    """Every complete frame and every gap from `start` on: the start of the next piece, and payload or gap.
 
-    Ends where nothing but zeros is left.
+    Ends where only zeros follow.
     """
     end = -1
     while True:
-        for start, payload in frames(data, start):  # noqa: B020 - it goes on where that one ended
+        for start, payload in frames(data, start):  # noqa: B020 - continues where the last frame ended
             yield start, payload
         if start >= len(data):
             return
@@ -216,7 +216,7 @@ def pieces(data: bytes, start: int = 0) -> Iterator[tuple[int, bytes | Gap]]:
 
 
 def filled(data: bytes, start: int) -> int:
-    """Where the zeros at the end of `data` begin; `start` where there is nothing else from there on."""
+    """Where the zeros at the end of `data` begin; `start` if only zeros follow it."""
     end = len(data)
     while end - STEP_BYTES >= start and data.startswith(_zeros, end - STEP_BYTES):
         end -= STEP_BYTES
@@ -233,21 +233,21 @@ def _gap(data: bytes, start: int, end: int) -> Gap:
     known = _end_by_one_bit(data, begin, length, checksum)
     if known:
         return Gap(start, known, 1, True)
-    said = _end(begin, length) if 0 < length <= PAYLOAD_BYTES_MAX and begin + length <= len(data) else 0
-    if said and said < end and not _whole(data, said):
-        said = 0
-    found = _next_row(data, begin, end, said)
+    own_end = _end(begin, length) if 0 < length <= PAYLOAD_BYTES_MAX and begin + length <= len(data) else 0
+    if own_end and own_end < end and not _whole(data, own_end):
+        own_end = 0
+    found = _next_row(data, begin, end, own_end)
     if found:
         return Gap(start, found, 1, False)
-    # A row has a length and more than zeros in it; without them it may never have been there.
+    # A row has a length and not only zeros; otherwise it may never have existed.
     rows = int(length > 0 and end > begin)
-    if said:
-        return Gap(start, min(said, len(data)), rows, rows == 1)
+    if own_end:
+        return Gap(start, min(own_end, len(data)), rows, rows == 1)
     return Gap(start, min(_end(end, 0), len(data)), rows, False)
 
 
 def _end_by_one_bit(data: bytes, begin: int, length: int, checksum: int) -> int:
-    """Where the frame ends if one bit of its length was flipped; 0 when that does not explain it."""
+    """Where the frame ends if one bit of its length was flipped; 0 if that does not explain it."""
     for bit in range(32):
         other = length ^ (1 << bit)
         fits = 0 < other <= PAYLOAD_BYTES_MAX and begin + other <= len(data)
@@ -256,27 +256,27 @@ def _end_by_one_bit(data: bytes, begin: int, length: int, checksum: int) -> int:
     return 0
 
 
-def _next_row(data: bytes, start: int, end: int, said: int) -> int:
-    """Where the next whole row begins; 0 when none does. Before `said`, the end by the damaged row's own
-    length, only where whole rows follow on one another up to there, or up to the end."""
+def _next_row(data: bytes, start: int, end: int, own_end: int) -> int:
+    """Where the next complete row begins; 0 if none does. Before `own_end`, the end by the damaged row's own
+    length, only if complete rows follow one another up to there, or up to the end."""
     for match in _row_begins.finditer(data, start + FRAME_BYTES, end):
         at = match.start() - FRAME_BYTES
         if at % 8:
             continue
-        if said and at >= said:
+        if own_end and at >= own_end:
             return 0
         after = _whole(data, at)
-        if not said and after:
+        if not own_end and after:
             return at
-        while after and after < min(said, end):
+        while after and after < min(own_end, end):
             after = _whole(data, after)
-        if after and (after == said or after >= end):
+        if after and (after == own_end or after >= end):
             return at
     return 0
 
 
 def _whole(data: bytes, start: int) -> int:
-    """Where the next frame begins after the whole one at `start`; 0 when there is no such frame."""
+    """Where the next frame begins after the complete one at `start`; 0 if there is no complete frame."""
     begin = start + FRAME_BYTES
     if begin > len(data):
         return 0

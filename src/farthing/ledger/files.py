@@ -1,11 +1,11 @@
-"""Segment files: their names, their allocation, the lock of a writer, how one is sealed.
+"""Segment files: names, allocation, the writer's lock, sealing.
 
 A directory holds, for each writer `w0`, `w1`, …:
 
     w0.lock            locked while the writer lives; see `WriterLock`
     w0-00000012.seg    sealed: cut to its used length, never written again
-    w0-00000013.open   being written, or allocated ahead: full size, zeros after the last row
-    w0-00000012.at-4096.damaged   what was damaged there when the segment was sealed by a later run
+    w0-00000013.open   being written, or allocated in advance: full size, zeros after the last row
+    w0-00000012.at-4096.damaged   damaged bytes, saved when a later run sealed the segment
 """
 
 import contextlib
@@ -45,33 +45,33 @@ from farthing.stores.private import make_directory
 OPEN: Final = ".open"
 SEALED: Final = ".seg"
 DAMAGED: Final = ".damaged"
-ASIDE_BYTES_MAX: Final = 16_777_216  # of all damaged parts that are kept
+ASIDE_BYTES_MAX: Final = 16_777_216  # of all saved damaged parts
 ASIDE_MAX: Final = 200
 LOCK_BYTES: Final = 4_096
 RUN_BYTES: Final = 64
-WRITERS_MAX: Final = 64  # processes that write one directory at once
+WRITERS_MAX: Final = 64  # processes that may write to one directory at once
 ZEROS_BYTES: Final = 1_048_576
 
 log = logging.getLogger("farthing.ledger")
 
 
 class Segment:
-    """One allocated file, mapped to be shared with the page cache: what is copied in survives SIGKILL.
+    """One allocated file, mapped shared with the page cache: what is copied into it survives SIGKILL.
 
-    Every block is allocated before the file is mapped. So a full disk is an OSError here, never a
-    SIGBUS in the middle of a request.
+    Every block is allocated before the file is mapped, so a full disk is an OSError here, never a SIGBUS in
+    the middle of a request.
     """
 
     def __init__(self, path: Path, size_bytes: int, head: bytes) -> None:
         """Allocate, map and write the head.
 
         Raises:
-            OSError: there is no room, or the file cannot be made; nothing is left behind.
+            OSError: there is no space, or the file cannot be created; nothing is left behind.
         """
         self.path = path
         self.number = split_name(path)[1]
         self.size_bytes = size_bytes - MARK_BYTES
-        """What rows may fill: the mark at the end has its room always."""
+        """Space for rows: the mark at the end always has its own."""
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             _allocate(self._fd, size_bytes)
@@ -81,10 +81,10 @@ class Segment:
             path.unlink(missing_ok=True)
             raise
         self.left = False
-        """Its disk failed; see `abandon`."""
+        """Whether its disk failed; see `abandon`."""
         self.used_bytes = 0
         self.rows_until = 0
-        """Rows that its writer has written, in all of its segments up to this one."""
+        """Rows that its writer has written, in all its segments up to this one."""
         self._count = 0
         self.append(head)
         self.head_bytes = self.used_bytes
@@ -96,7 +96,7 @@ class Segment:
         return self.used_bytes == self.head_bytes
 
     def append(self, payload: bytes) -> bool:
-        """Copy one row in; False, and nothing written, when it does not fit."""
+        """Copy one row in; False, and nothing written, if it does not fit."""
         length = len(payload)
         start = self.used_bytes
         begin = start + FRAME_BYTES
@@ -105,20 +105,21 @@ class Segment:
             return False
         mapped = self._map
         mapped[begin:end] = payload
-        # The length goes in last: a row is there whole or not at all, for a reader and after a kill.
+        # The length is written last: for a reader, and after a kill, a row is complete or absent.
         pack_head_into(mapped, start, length, crc32(payload))
         self.used_bytes = (end + 7) & -8  # frames begin at multiples of eight
         self.rows_until += 1
         return True
 
     def begin(self, rows_before: int, count: int) -> None:
-        """Mark where the rows begin, and how many its writer has written before, by which count."""
+        """Write the mark at the start: how many rows the writer has written before, and the id of that
+        count."""
         self.append(encode_mark(Mark(BEGINS, rows_before, count)))
         self.head_bytes = self.used_bytes
         self.rows_until, self._count = rows_before, count
 
     def end(self) -> None:
-        """Mark the end of the rows, before the last `sync`. Safe to call twice."""
+        """Write the mark at the end, before the last `sync`. Safe to call twice."""
         if self._ended or self.empty or self.left:
             return
         self._ended = True
@@ -133,19 +134,19 @@ class Segment:
             OSError: it may not be, and never will be: a later success of this call would prove nothing.
         """
         if sys.platform == "linux":
-            os.fsync(self._fd)  # writes dirty mapped pages too, and lets go of the GIL
+            os.fsync(self._fd)  # writes dirty mapped pages too, and releases the GIL
         else:
             self._map.flush()
         self.synced_bytes = upto_bytes
 
     def unsynced(self) -> list[bytes]:
-        """The payloads that no successful `sync` has covered."""
+        """The payloads not covered by a successful `sync`."""
         data = self._map[: self.used_bytes]
         rows = (payload for _, payload in frames(data, max(self.synced_bytes, self.head_bytes)))
         return [payload for payload in rows if decode_mark(payload) is None]
 
     def seal(self) -> None:
-        """Cut the synced file to its used length and give it its final name; delete it when empty."""
+        """Cut the synced file to its used length and give it its final name; delete it if empty."""
         self._map.close()
         try:
             if self.empty:
@@ -157,7 +158,7 @@ class Segment:
             os.close(self._fd)
 
     def abandon(self) -> None:
-        """Let go of a file whose disk failed. It stays for readers, and is not synced again."""
+        """Close a file whose disk failed. It stays for readers, and is not synced again."""
         self.end()
         self.left = True
         self._map.close()
@@ -176,37 +177,37 @@ def _allocate(fd: int, size_bytes: int) -> None:
             os.pwrite(fd, zeros[: size_bytes - offset], offset)
 
 
-# -- who writes -------------------------------------------------------------------------------------
+# -- writers ----------------------------------------------------------------------------------------
 
 
 _counts = struct.Struct("<QQdd")
 
 
 class Unwritten(msgspec.Struct, kw_only=True):
-    """Rows that were to be written and are in no segment, since there was no room for them."""
+    """Rows that are in no segment, because there was no space for them."""
 
     lost: int = 0
-    """In the whole life of the directory."""
+    """Over the whole life of the directory."""
     waiting: int = 0
-    """In the memory of processes that live, until there is room."""
+    """In the memory of running processes, until there is space."""
     first_unix_s: float | None = None
     last_unix_s: float | None = None
-    """When the first and the last of those that are lost were; of rows that waited when their process
-    died, when they came to wait."""
+    """When the first and the last lost row was written; for rows that waited when their process died, when
+    they began to wait."""
 
 
 class WriterLock:
-    """The right to write under one name in a directory, for as long as this process lives.
+    """The right to write under one name in a directory, as long as this process lives.
 
-    The file holds the run that the writer is in, and how many rows have found no room: in a map that is
-    allocated in full, so that they are counted on a full disk too, and still are when the process is killed.
+    The file holds the writer's current run, and the number of rows that found no space. It is a fully
+    allocated map, so rows are counted even on a full disk, and the count survives a kill.
     """
 
     def __init__(self, directory: Path, run: str) -> None:
-        """Take the first free name. What waited in the run before is lost from now on.
+        """Take the first free name. Rows that waited in the previous run are lost from now on.
 
         Raises:
-            ConfigError: the directory cannot be made or written, or has no free name.
+            ConfigError: the directory cannot be created or written, or has no free name.
         """
         try:
             make_directory(directory)
@@ -223,22 +224,22 @@ class WriterLock:
             self._map, RUN_BYTES
         )
         self.lost_before = self._lost + self._waiting
-        """Rows that earlier runs have lost."""
+        """Rows that earlier runs lost."""
         self.left_waiting = self._waiting
-        """Of these, what waited in memory when the run before died."""
+        """Of these, rows that waited in memory when the previous run died."""
         self._lost, self._waiting = self.lost_before, 0
         self._write()
         self._map[:RUN_BYTES] = run.encode().ljust(RUN_BYTES, b"\0")
 
     def waits(self, rows: int) -> None:
-        """So many rows wait in memory now."""
+        """Set the number of rows that wait in memory."""
         if rows > self._waiting:
             self._stamp()
         self._waiting = rows
         self._write()
 
     def lose(self, rows: int) -> None:
-        """So many rows more are lost."""
+        """Add to the number of lost rows."""
         self._stamp()
         self._lost += rows
         self._write()
@@ -268,7 +269,7 @@ def _first_free(directory: Path) -> tuple[str, int]:
 
 
 def _try_lock(path: Path) -> int | None:
-    """A locked descriptor of `path`, or None when somebody else holds the lock."""
+    """A locked descriptor of `path`, or None if somebody else holds the lock."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -279,7 +280,7 @@ def _try_lock(path: Path) -> int | None:
 
 
 def live_runs(directory: Path) -> dict[str, str]:
-    """Writers that are alive now, each with the run it is in. Never keeps a writer from starting for long."""
+    """Running writers, each with its current run. Never delays a starting writer for long."""
     runs = {}
     for path in directory.glob("w*.lock"):
         with contextlib.suppress(OSError), open(path, "rb") as lock:
@@ -291,7 +292,7 @@ def live_runs(directory: Path) -> dict[str, str]:
 
 
 def unwritten(directories: Iterable[Path]) -> Unwritten:
-    """What found no room in `directories`, by what their writers have counted."""
+    """Rows that found no space in `directories`, as counted by their writers."""
     found = Unwritten()
     for directory in directories:
         _add_unwritten(found, directory)
@@ -304,7 +305,7 @@ def _add_unwritten(found: Unwritten, directory: Path) -> None:
         try:
             waiting, lost, first_unix_s, last_unix_s = _counts.unpack_from(path.read_bytes(), RUN_BYTES)
         except (OSError, struct.error):
-            continue  # of an earlier version, which did not count; or gone
+            continue  # from an earlier version, which did not count; or gone
         if path.stem in live:
             found.waiting += waiting
         else:
@@ -331,17 +332,17 @@ def split_name(path: Path) -> tuple[str, int]:
 def segment_paths(directory: Path) -> Iterator[Path]:
     """Every segment file, by its newest name, in no order."""
     found: dict[str, Path] = {}
-    for _ in range(2):  # a file that is renamed during one listing may be missing from it, not from both
+    for _ in range(2):  # a file that is renamed during a listing may be missing from it, but not from both
         for path in directory.glob("w*-*"):
             number = path.stem.partition("-")[2]
             if path.suffix in (OPEN, SEALED) and number.isascii() and number.isdecimal():
-                found[path.stem] = path  # not a copy that somebody put beside it
+                found[path.stem] = path  # not a copy next to it
     yield from found.values()
 
 
 def recover(directory: Path, own: str) -> None:
-    """Seal what dead writers left open: keep every valid row and what is damaged between them, cut off what
-    was torn. Whatever is damaged is copied aside first; what finds no room there is not cut.
+    """Seal what dead writers left open: keep every valid row and the damage between them, and cut off torn
+    ends. Damage is copied aside first; damage without space for a copy is not cut off.
 
     Raises:
         OSError: the directory cannot be read or changed.
@@ -365,15 +366,15 @@ def _seal_left_open(path: Path) -> None:
     data = path.read_bytes()
     found = list(pieces(data))
     if not found:
-        path.unlink(missing_ok=True)  # zeros, or nothing at all
+        path.unlink(missing_ok=True)  # only zeros, or empty
         return
     head = found[0][1]
     if not isinstance(head, Gap) and decode_head(head) is None:
-        return  # of a later version: kept as it is
+        return  # from a later version: kept as it is
     gaps = [piece for _, piece in found if isinstance(piece, Gap)]
     marks = [mark for _, piece in found if not isinstance(piece, Gap) and (mark := decode_mark(piece))]
     rows = len(found) - len(gaps) - len(marks) - (not isinstance(head, Gap))
-    # After the last row there may be one that was being written, or what nobody can tell from it.
+    # After the last row there may be a row that was being written, or damage that looks the same.
     torn = gaps[-1] if gaps and found[-1][1] is gaps[-1] and not gaps[-1].rows else None
     copied = [_set_aside(path, data, gap) for gap in gaps]
     end = found[-1][0]
@@ -381,13 +382,13 @@ def _seal_left_open(path: Path) -> None:
         end = torn.start
         gaps.pop()
     if not rows and not gaps:
-        path.unlink(missing_ok=True)  # nothing but a head: allocated ahead and never used
+        path.unlink(missing_ok=True)  # only a head: allocated in advance and never used
         return
     with open(path, "rb+") as file:
-        if marks and marks[-1].kind == BEGINS and end % 8 == 0:  # cut only then: the blocks are there
+        if marks and marks[-1].kind == BEGINS and end % 8 == 0:  # only then: its blocks are allocated
             last = found[-1][1]
             lost = [gap for gap in gaps if gap is not last or gap.end - gap.start > MARK_BYTES]
-            # the last gap is else the mark of the end, of which not all came to the disk: no row is so short
+            # otherwise the last gap is the end mark, not all of which reached the disk: no row is this short
             until = marks[-1].rows + rows + sum(gap.rows for gap in lost)
             file.seek(end)
             end += file.write(frame(encode_mark(Mark(ENDS, until, marks[-1].count))))
@@ -398,14 +399,14 @@ def _seal_left_open(path: Path) -> None:
     log.info("sealed %s left open by an earlier run: %d rows", path.name, rows)
     if gaps:
         log.error(
-            "%s is damaged at %d places, first at byte %d: what is missing is in the report, and "
-            "copied to %s.at-*%s beside it",
+            "%s is damaged at %d places, first at byte %d: `farthing report` shows what is missing; "
+            "the damaged bytes are copied to %s.at-*%s next to it",
             path.with_suffix(SEALED), len(gaps), gaps[0].start, path.stem, DAMAGED,
         )  # fmt: skip
 
 
 def end_mark(path: Path) -> Mark | None:
-    """How many rows its writer had written when a sealed segment ended; None: it does not say.
+    """The number of rows its writer had written when a sealed segment ended; None: not recorded.
 
     Raises:
         OSError: it cannot be read.
@@ -417,7 +418,7 @@ def end_mark(path: Path) -> Mark | None:
 
 
 def _set_aside(path: Path, data: bytes, gap: Gap) -> bool:
-    """Copy a damaged part beside its segment; False when there is no room for it."""
+    """Copy a damaged part next to its segment; False if there is no space for it."""
     kept = list(path.parent.glob(f"*{DAMAGED}"))
     size_bytes = gap.end - gap.start
     aside = path.with_name(f"{path.stem}.at-{gap.start}{DAMAGED}")
@@ -425,24 +426,24 @@ def _set_aside(path: Path, data: bytes, gap: Gap) -> bool:
         return True
     if len(kept) >= ASIDE_MAX or size_bytes + sum(one.stat().st_size for one in kept) > ASIDE_BYTES_MAX:
         log.warning(
-            "%d bytes at %d of %s are not copied aside: there are enough", size_bytes, gap.start, path
+            "%d bytes at %d of %s are not copied: there are enough copies", size_bytes, gap.start, path
         )
         return False
     try:
         write_whole(aside, data[gap.start : gap.end])
     except OSError as error:
-        log.warning("%d bytes at %d of %s are not copied aside: %s", size_bytes, gap.start, path, error)
+        log.warning("%d bytes at %d of %s are not copied: %s", size_bytes, gap.start, path, error)
         return False
     return True
 
 
 def retain(directory: Path, bytes_max: int) -> int:
-    """Delete the oldest sealed segments until the rest fit in `bytes_max`; how many went. By last change, but
-    never against the numbers of one writer: what is left of it has no hole."""
+    """Delete the oldest sealed segments until the rest fit in `bytes_max`; returns how many. Ordered by last
+    change, but never against the numbers of one writer, so that what remains of a writer has no hole."""
     sealed = []
     latest_ns: dict[str, int] = {}
     for path in sorted((one for one in segment_paths(directory) if one.suffix == SEALED), key=split_name):
-        with contextlib.suppress(FileNotFoundError):  # another writer of this directory was quicker
+        with contextlib.suppress(FileNotFoundError):  # another writer of this directory was faster
             stat = path.stat()
             writer, number = split_name(path)
             latest_ns[writer] = max(latest_ns.get(writer, 0), stat.st_mtime_ns)

@@ -1,4 +1,4 @@
-"""A ledger in memory, for tests and for runs that need no past. Dies with the process."""
+"""A ledger in memory, for tests and for runs that need no history. It dies with the process."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from farthing.errors import Overloaded
 from farthing.ledger.rows import Intent
 from farthing.types import Receipt, Signal
 
-ROWS_MAX = 100_000  # about 200 MB of receipts; the oldest go first
+ROWS_MAX = 100_000  # about 200 MB of receipts; the oldest are dropped first
 
 
 class MemoryLedger:
@@ -51,7 +51,7 @@ class MemoryLedger:
         self._rows.append(signal)
 
     def rows(self) -> Iterator[Intent | Receipt | Signal]:
-        """Everything kept, oldest first, as `read.read_all` gives it for a directory."""
+        """Everything kept, oldest first, in the form of `read.read_all`."""
         return iter(tuple(self._rows))
 
     async def aclose(self) -> None:

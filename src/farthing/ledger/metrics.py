@@ -1,8 +1,8 @@
-"""Live totals of this process, fed by every receipt, in the text format of Prometheus.
+"""Live totals of this process, updated by every receipt, in the Prometheus text format.
 
-Labels come from the configuration (endpoints, tiers, targets) or from a fixed list, and each family has a
-bound beyond which all else is counted as `other`. Nothing is counted by tenant or user: such labels would
-have no bound, and would show who asks.
+Labels come from the configuration (endpoints, tiers, targets) or from a fixed list, and each family is
+bounded: beyond the bound everything is counted as `other`. Nothing is counted by tenant or user: such labels
+would be unbounded, and would reveal who asks.
 """
 
 from collections.abc import Callable, Container, Iterable, Mapping
@@ -17,7 +17,7 @@ from farthing.stats.histogram import LogHistogram
 from farthing.types import Attempt, Receipt, Signal, differs
 
 SERIES_MAX = 500  # label sets of one family
-BATCH = 16  # finished requests that are counted together; what waits is cold when its turn comes
+BATCH = 16  # finished requests that are counted together; waiting ones are cold in the cache when counted
 OTHER = "other"
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -28,24 +28,24 @@ RENAMED = {
         for name in ("total", "queued", "running", "done", "failed", "dropped", "unpaid", "spent_today_usd")
     },
 }
-"""Metrics to the name that they had in the last release, under which they are shown too."""
+"""Metrics to their names in the last release, under which they are exported too."""
 
 Gauges = Callable[[], Mapping[str, float]]
 
 
 class _Count:
-    """Requests that share endpoint, tier, cache kind and class of status."""
+    """Requests that share endpoint, tier, cache kind and status class."""
 
     __slots__ = ("requests", "totals")
 
     def __init__(self, totals: "_Totals") -> None:
         self.requests = 0
         self.totals = totals
-        """Of their endpoint and tier."""
+        """The totals of their endpoint and tier."""
 
 
 class _Totals:
-    """What one endpoint used in one tier."""
+    """The usage of one endpoint in one tier."""
 
     __slots__ = (
         "cached_tokens",
@@ -72,30 +72,30 @@ class _Totals:
 
 
 class Watch(Protocol):  # guarantees/drift: detect
-    """Is shown what the counters count, and adds families of its own."""
+    """Receives what the counters count, and adds families of its own."""
 
     watches: bool
-    """Whether there is anything to look for in receipts."""
+    """Whether it needs receipts."""
 
     def observe(self, receipt: Receipt) -> object:
         """Take one finished request."""
 
     def learn(self, signal: Signal) -> object:
-        """Take one thing learned about an answer."""
+        """Take one signal about an answer."""
 
     def families(self) -> Iterable[tuple[str, str, str, Iterable[tuple[dict[str, str], float]]]]:
-        """Name, kind, what it says, and labels with their values."""
+        """Name, type, help text and labelled values."""
 
 
 class Metrics:
     """Counts receipts. Written and read on the event loop; nothing here waits."""
 
     def __init__(self, gauges: Gauges | None = None, drift: Watch | None = None) -> None:
-        """`gauges` is asked at each exposition for values of the moment, by name without `farthing_`; `drift`
-        is shown every receipt and signal."""
+        """`gauges` is called at each exposition for current values, by name without `farthing_`; `drift`
+        receives every receipt and signal."""
         self._gauges = gauges
         self.targets: Container[str] | None = None
-        """Names that may be labels, others are `other`: clients make up models. None: any."""
+        """Targets allowed as labels; others become `other`, because clients invent models. None: all."""
         self.semantic = SemanticMetrics()
         self.signals = SignalMetrics()
         self.routing = RouteMetrics()
@@ -107,19 +107,19 @@ class Metrics:
         self._differs: dict[tuple[str, str], int] = {}
 
         self._finished: list[Receipt] = []
-        """Not counted yet: a batch is counted at half the cost of its parts one by one."""
+        """Not counted yet: counting a batch costs half as much as counting one by one."""
 
     # -- counting -----------------------------------------------------------------------------------
 
     def observe(self, receipt: Receipt) -> None:
-        """Count one finished request, or background job of ours, at the latest when somebody asks."""
+        """Count one finished request or background job, at the latest at the next exposition."""
         finished = self._finished
         finished.append(receipt)
         if len(finished) >= BATCH:
             self._count_finished()
 
     def learned(self, signal: Signal) -> None:
-        """Take one thing learned about an answer."""
+        """Take one signal about an answer."""
         self.signals.learn(signal)
         if self._drift is not None:
             self._drift.learn(signal)
@@ -148,7 +148,7 @@ class Metrics:
             except KeyError:
                 self._new_attempt(*outcome)
             if attempt.reckoned_nusd is not None:
-                self._new_told(attempt)
+                self._count_differing_charge(attempt)
         for step in receipt.skipped:
             _count_new(self._skipped, (step, ""))
         totals = count.totals
@@ -173,12 +173,12 @@ class Metrics:
             totals.saved_nusd += baseline_nusd - cost_nusd
 
     def _observe_job(self, receipt: Receipt) -> None:
-        """A background job is no request of a client, but its calls were made and its cost is a cost, against
-        what was saved too."""
+        """A background job is not a client's request, but its calls were made and its cost counts, also
+        against the savings."""
         self.semantic.internal(receipt)
         for attempt in receipt.attempts:
             self._new_attempt(attempt.target, attempt.error or "ok")
-            self._new_told(attempt)
+            self._count_differing_charge(attempt)
         key = (receipt.endpoint, receipt.tier)
         if len(self._totals) >= SERIES_MAX and key not in self._totals:
             key = (OTHER, OTHER)
@@ -200,13 +200,13 @@ class Metrics:
         return self._counts[key]
 
     def _new_attempt(self, target: str, outcome: str) -> None:
-        """Count one that is the first of its kind, or of a kind that is not told apart."""
+        """Count an attempt of a new kind, or of an outcome with a detail."""
         if self.targets is not None and target not in self.targets:
             target = OTHER
-        _count_new(self._attempts, (target, outcome.partition(":")[0]))  # what follows is of one answer
+        _count_new(self._attempts, (target, outcome.partition(":")[0]))  # without the answer's own detail
 
-    def _new_told(self, attempt: Attempt) -> None:
-        """Count a call that its provider charged otherwise than our prices say."""
+    def _count_differing_charge(self, attempt: Attempt) -> None:
+        """Count a call whose provider charged something else than our prices give."""
         if differs(attempt):
             known = self.targets is None or attempt.target in self.targets
             _count_new(self._differs, (attempt.target if known else OTHER, ""))
@@ -233,13 +233,13 @@ class Metrics:
         lines += _family(
             "farthing_cache_lookups_total",
             "counter",
-            "Requests for which the cache was asked, by what it had.",
+            "Cache lookups, by result.",
             ((_labels(endpoint=name, result=kind), n) for (name, kind), n in self._lookups().items()),
         )
         lines += _family(
             "farthing_skipped_steps_total",
             "counter",
-            "Optional steps that failed or were late, so were left out.",
+            "Optional steps that were skipped because they failed or were late.",
             ((_labels(step=step), n) for (step, _), n in self._skipped.items()),
         )
         for name, kind, about, values in (
@@ -250,7 +250,7 @@ class Metrics:
         ):
             lines += _family(name, kind, about, ((_labels(**labels), value) for labels, value in values))
         for name, value in (self._gauges() if self._gauges is not None else {}).items():
-            lines += _family(f"farthing_{name}", "gauge", "Now, in this process.", [("", value)])
+            lines += _family(f"farthing_{name}", "gauge", "Current value in this process.", [("", value)])
         return ("\n".join(lines) + "\n").encode()
 
     def _request_lines(self) -> list[str]:
@@ -286,7 +286,7 @@ class Metrics:
             *_family(
                 "farthing_saved_usd_total",
                 "gauge",  # signed: it falls when a request costs more than its baseline
-                "US dollars less than the declared baseline, where both are known.",
+                "US dollars saved against the declared baseline, where both are known.",
                 ((labels, _usd(one.saved_nusd)) for labels, one in rows),
             ),
             *_family(
@@ -298,7 +298,7 @@ class Metrics:
             *_family(
                 "farthing_cost_differs_total",
                 "counter",
-                "Calls whose provider charged over 1 % other than our prices make of them.",
+                "Calls whose provider charged over 1 % more or less than our prices give.",
                 ((_labels(target=target), count) for (target, _), count in self._differs.items()),
             ),
         ]
@@ -354,7 +354,7 @@ class MeteredLedger:
 
 
 def _count_new(counts: dict[tuple[str, str], int], key: tuple[str, str]) -> None:
-    """Count one that may be the first of its kind; beyond the bound, as `other`."""
+    """Count a key that may be new; beyond the bound, as `other`."""
     if key not in counts and len(counts) >= SERIES_MAX:
         key = (OTHER, key[1])
     counts[key] = counts.get(key, 0) + 1

@@ -1,4 +1,4 @@
-"""Reads a ledger directory, from any process, while it is being written. Never blocks the writer."""
+"""Reads a ledger directory from any process, while it is being written. Never blocks the writer."""
 
 import heapq
 import logging
@@ -9,12 +9,12 @@ from pathlib import Path
 import msgspec
 
 from farthing.ledger import files
-from farthing.ledger.damage import Account, Gap, Missing, Place, pieces, told
+from farthing.ledger.damage import Account, Gap, Missing, Place, describe_missing, pieces
 from farthing.ledger.rows import FRAME_BYTES, Head, Intent, RowReader, decode_head, decode_mark, own_head
 from farthing.types import Receipt, Signal
 
-SEEN_MAX = 200_000  # a row is written twice only within moments of a failing disk
-WRITTEN_S = 0.002  # a row is copied in far less
+SEEN_MAX = 200_000  # a row is written twice only within moments, on a failing disk
+WRITTEN_S = 0.002  # copying a row takes far less
 
 Row = Intent | Receipt | Signal
 
@@ -24,7 +24,7 @@ log = logging.getLogger("farthing.ledger")
 def read(
     path: Path | Sequence[Path], since_unix_s: float | None = None, missing: Missing | None = None
 ) -> Iterator[Intent | Receipt]:
-    """As `read_all`, without what was learned about answers."""
+    """Like `read_all`, without signals."""
     for row in read_all(path, since_unix_s, missing):
         if not isinstance(row, Signal):
             yield row
@@ -33,22 +33,22 @@ def read(
 def read_all(
     path: Path | Sequence[Path], since_unix_s: float | None = None, missing: Missing | None = None
 ) -> Iterator[Row]:
-    """Every row of requests that arrived at `since_unix_s` or later, and the signals since, each once: also
-    where several directories have it, one of them being a copy.
+    """Every row of requests that arrived at `since_unix_s` or later, and the signals since, each once, even
+    if several directories contain it because one is a copy.
 
-    Rows of one writer come in the order they were written, several writers are merged roughly by time
-    of arrival. A row being written is not yet there. An absent or empty directory has no rows. What is
-    damaged is left out and logged, and added to `missing`: of every segment that was read to its end,
-    whatever the time of what is missing.
+    Rows of one writer come in the order they were written; several writers are merged roughly by time of
+    arrival. A row that is being written is not visible yet. An absent or empty directory has no rows. Damage
+    is left out, logged, and added to `missing`: for every segment that was read to its end, whatever the time
+    of the missing rows.
     """
     paths = [(one, files.live_runs(one)) for one in ((path,) if isinstance(path, Path) else path)]
-    paths.sort(key=lambda one: not one[1])  # of equal rows the first counts: not a copy that nobody writes
+    paths.sort(key=lambda one: not one[1])  # of equal rows the first counts: prefer live ones
     streams = [stream for one, live in paths for stream in _streams(one, live, since_unix_s, missing)]
     rows = streams[0] if len(streams) == 1 else heapq.merge(*streams, key=lambda row: row.at_unix_s)
     seen: set[int] = set()
     seen_before: set[int] = set()
     for row in rows:
-        # With the time, so that an id a client repeats is not taken for a row that was written twice.
+        # The time is included, so that an id that a client repeats does not look like a row written twice.
         # Hashes suffice: among 200,000 rows the odds of one wrong match are 1 in 10**9.
         key = hash((row.request_id, row.at_unix_s, _which(row)))
         if key in seen or key in seen_before:
@@ -63,12 +63,12 @@ def read_all(
 def _streams(
     path: Path, live: dict[str, str], since_unix_s: float | None, missing: Missing | None
 ) -> list[Iterator[Row]]:
-    """One for each writer of a directory."""
+    """One stream per writer of a directory."""
     return [_stream(segments, live, since_unix_s, missing) for segments in _by_writer(path)]
 
 
 def _by_writer(path: Path) -> list[list[Path]]:
-    """The segments of a directory, those of each writer in their order."""
+    """The segments of a directory, grouped by writer, in order."""
     writers: dict[str, list[Path]] = {}
     for segment in sorted(files.segment_paths(path), key=files.split_name):
         writers.setdefault(files.split_name(segment)[0], []).append(segment)
@@ -76,7 +76,7 @@ def _by_writer(path: Path) -> list[list[Path]]:
 
 
 def _which(row: Row) -> object:
-    """What tells apart two rows of one request and time."""
+    """Distinguishes two rows of one request and time."""
     if isinstance(row, Intent):
         return row.attempt
     return (row.source, row.kind, row.tier, row.target) if isinstance(row, Signal) else 0
@@ -85,13 +85,13 @@ def _which(row: Row) -> object:
 def orphans(path: Path, since_unix_s: float | None = None) -> list[Intent]:
     """Calls that were about to be made by a process that died before their receipt: outcome unknown.
 
-    One for each request, its last. Calls that may still be in flight are not among them.
+    One per request, its last. Calls that may still be in flight are not included.
     """
     return [intent for intent in unanswered(read(path, since_unix_s)) if not intent.live]
 
 
 def unanswered(rows: Iterator[Intent | Receipt]) -> list[Intent]:
-    """The last intent of every request that has no receipt in `rows`, live ones included."""
+    """The last intent of every request without a receipt in `rows`, including live ones."""
     waiting: dict[tuple[str, float], Intent] = {}
     for row in rows:
         if isinstance(row, Intent):
@@ -102,9 +102,9 @@ def unanswered(rows: Iterator[Intent | Receipt]) -> list[Intent]:
 
 
 def find(path: Path, request_id: str) -> Receipt | Intent | None:
-    """The receipt of a request; its last intent where no receipt was written; None where there is neither.
+    """The receipt of a request; its last intent if no receipt was written; None if there is neither.
 
-    Looks from the newest segment back, and only decodes those that hold the id.
+    Searches from the newest segment back, and decodes only segments that contain the id.
     """
     needle = request_id.encode("utf-8", "replace")
     if not needle:
@@ -128,7 +128,7 @@ def find(path: Path, request_id: str) -> Receipt | Intent | None:
 
 
 def damaged(paths: Sequence[Path]) -> Missing:
-    """What of whole ledgers is damaged. Looks at every frame; a row that is whole counts as readable."""
+    """The damage in whole ledgers. Examines every frame; a complete row counts as readable."""
     found = Missing()
     for path in paths:
         for segments in _by_writer(path):
@@ -141,11 +141,11 @@ def damaged(paths: Sequence[Path]) -> Missing:
 
 
 def _untold(found: Missing) -> None:
-    """Whoever asks for all of it tells of it."""
+    """No log: the caller reports the total."""
 
 
 def _log(found: Missing) -> None:
-    log.warning("%s is damaged: %s", found.places[0].segment, told(found))
+    log.warning("%s is damaged: %s", found.places[0].segment, describe_missing(found))
 
 
 def recent(path: Path, rows_max: int) -> list[Receipt]:
@@ -170,8 +170,8 @@ def recent(path: Path, rows_max: int) -> list[Receipt]:
 def _stream(
     segments: list[Path], live: dict[str, str], since_unix_s: float | None, missing: Missing | None
 ) -> Iterator[Row]:
-    # Of those being written the newest is loaded first: what is in it was written after all that an older
-    # one, loaded later, then has. The other way round rows would be missing from the middle.
+    # Of open segments the newest is loaded first: its rows were written after everything that an older one,
+    # loaded later, then contains. In the other order, rows would be missing from the middle.
     open_ones = {one: _load(one) for one in reversed(segments) if one.suffix != files.SEALED}
     account = Account(missing, _log)
     for segment in segments:
@@ -185,7 +185,8 @@ def _stream(
 
 
 def _ended_before(segment: Path, unix_s: float) -> bool:
-    """A sealed file was last changed after its last row arrived."""
+    """Whether a sealed file was last changed before `unix_s`; it was last changed after its last row
+    arrived."""
     try:
         return segment.suffix == files.SEALED and segment.stat().st_mtime < unix_s
     except FileNotFoundError:
@@ -193,17 +194,17 @@ def _ended_before(segment: Path, unix_s: float) -> bool:
 
 
 def _load(segment: Path) -> bytes:
-    """What is in the file now; nothing when retention took it meanwhile."""
+    """The file's current content; empty if retention deleted it meanwhile."""
     for path in (segment, segment.with_suffix(files.SEALED)):
         try:
             return path.read_bytes()
         except FileNotFoundError:
-            continue  # it was sealed, so renamed, since the directory was listed; or it is gone
+            continue  # it was sealed, and so renamed, since the directory was listed; or it is gone
     return b""
 
 
 def _rows(segment: Path, data: bytes, live: dict[str, str], account: Account) -> Iterator[Row]:
-    """Every row of one segment that can be read."""
+    """Every readable row of one segment."""
     reader: RowReader | None = None
     unreadable = 0
     for start, end, head, piece in _payloads(segment, data, account):
@@ -222,8 +223,8 @@ def _rows(segment: Path, data: bytes, live: dict[str, str], account: Account) ->
 
 
 def _payloads(segment: Path, data: bytes, account: Account) -> Iterator[tuple[int, int, Head, bytes]]:
-    """Every whole row of one segment: where it begins and ends, the head it is under, and its payload. What
-    is no row goes to `account`."""
+    """Every complete row of one segment: start, end, its head, and its payload. Everything else goes to
+    `account`."""
     rest = _pieces(segment, data)
     start, first = next(rest, (0, None))
     if first is None:
@@ -237,8 +238,8 @@ def _payloads(segment: Path, data: bytes, account: Account) -> Iterator[tuple[in
     account.begin(segment.name)
     marked = "mark" in head.fields
     unmarked = marked
-    """The first mark has yet to come."""
-    if isinstance(first, Gap):  # a head is no row
+    """Whether the first mark is still to come."""
+    if isinstance(first, Gap):  # a head is not a row
         account.gap(_place(segment, 0, start, first.rows - 1, not first.exact))
     for end, piece in rest:
         if isinstance(piece, Gap):
@@ -251,13 +252,13 @@ def _payloads(segment: Path, data: bytes, account: Account) -> Iterator[tuple[in
         unmarked = False
         start = end
     sealed = segment.suffix == files.SEALED
-    if sealed and start + FRAME_BYTES <= len(data):  # it was cut to its rows
+    if sealed and start + FRAME_BYTES <= len(data):  # it was cut to the length of its rows
         account.gap(_place(segment, start, len(data), 0, True))
     account.end(segment.name, sealed=sealed, marked=marked, size_bytes=len(data))
 
 
 def _account_of_nothing(segment: Path, data: bytes, account: Account) -> None:
-    """One without even a head: allocated and not begun, gone since the directory was listed, or emptied."""
+    """A segment without a head: allocated but not begun, gone since the directory was listed, or emptied."""
     sealed = segment.suffix == files.SEALED
     if not sealed or not segment.exists():
         account.skip()
@@ -269,8 +270,8 @@ def _account_of_nothing(segment: Path, data: bytes, account: Account) -> None:
 
 
 def _head(segment: Path, first: bytes | Gap) -> Head | None:
-    """The head of a segment that begins with `first`; where that is damaged, the one this version would
-    write: fields are only ever appended, so it fits. None for the head of a version that is not known."""
+    """The head of a segment that begins with `first`; if it is damaged, the head that this version would
+    write, which fits because fields are only ever appended. None for the head of an unknown version."""
     if not isinstance(first, Gap):
         return decode_head(first)
     writer = files.split_name(segment)[0]
@@ -279,7 +280,7 @@ def _head(segment: Path, first: bytes | Gap) -> Head | None:
 
 
 def _leave_out(segment: Path, data: bytes, account: Account) -> None:
-    """Note a segment whose head is whole and of no known version."""
+    """Note a segment with an intact head of an unknown version."""
     rows = sum(not isinstance(piece, Gap) for _, piece in pieces(data)) - 1
     log.warning("%s is not a ledger segment this version can read; it is left out", segment)
     if rows:
@@ -298,8 +299,8 @@ def _pieces(segment: Path, data: bytes) -> Iterator[tuple[int, bytes | Gap]]:
 
 
 def _pieces_of_open(segment: Path, data: bytes) -> Iterator[tuple[int, bytes | Gap]]:
-    """Those of one that is being written. What looks damaged may be a row that was not yet whole when `data`
-    was read, so that is read again; a row not begun at its end is no gap."""
+    """The frames and gaps of an open segment. What looks damaged may be a row that was incomplete when `data`
+    was read, so it is read again; a row not begun at the end is not a gap."""
     changing, start, sure = True, 0, -1
     while True:
         for end, piece in pieces(data, start):
@@ -320,7 +321,8 @@ def _pieces_of_open(segment: Path, data: bytes) -> Iterator[tuple[int, bytes | G
 
 
 def _newest_first(path: Path) -> list[Path]:
-    """By last change, but never against the numbers of one writer: a mapped file's time lags its rows."""
+    """Ordered by last change, but never against the numbers of one writer: a mapped file's time lags its
+    rows."""
     ages: list[tuple[int, str, int, Path]] = []
     latest_ns: dict[str, int] = {}
     for segment in sorted(files.segment_paths(path), key=files.split_name):

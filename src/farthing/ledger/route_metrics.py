@@ -1,4 +1,4 @@
-"""Where routing policies stand, for the metrics. Asked at each exposition; nothing is counted here."""
+"""The state of routing policies, for the metrics. Read at each exposition; nothing is counted here."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
@@ -8,7 +8,7 @@ Values = Iterable[tuple[dict[str, str], int | float | Decimal]]
 
 
 class WatchState(Protocol):
-    """What is shown of the watch over one version."""
+    """The exported state of the monitor of one version."""
 
     @property
     def retreated(self) -> bool: ...
@@ -24,7 +24,7 @@ class WatchState(Protocol):
 
 
 class ArmState(Protocol):
-    """What is shown of one version that decides requests."""
+    """The exported state of one version that decides requests."""
 
     @property
     def endpoint(self) -> str: ...
@@ -52,7 +52,7 @@ class RouteMetrics:
         self.states: Callable[[], Sequence[ArmState]] | None = None
 
     def families(self) -> Iterator[tuple[str, str, str, Values]]:
-        """Name, type, what it is, and its values by label."""
+        """Name, type, help text and labelled values."""
         states = self.states() if self.states is not None else ()
         arms = [({"endpoint": one.endpoint, "arm": one.arm}, one) for one in states]
         watched = [(labels, one.watch) for labels, one in arms if one.watch is not None]
@@ -95,6 +95,6 @@ class RouteMetrics:
         yield (
             "farthing_route_loss_upper",
             "gauge",
-            "Loss of quality per request that is not exceeded, at the certificate's confidence.",
+            "Upper bound on the loss of quality per request, at the certificate's confidence.",
             [(labels, watch.upper) for labels, watch in watched],
         )

@@ -1,26 +1,26 @@
-"""What a row of the ledger looks like on disk, and how it becomes a noun again.
+"""The format of ledger rows on disk, and their decoding.
 
-A segment is a run of frames, each at a multiple of eight bytes:
+A segment is a sequence of frames, each at a multiple of eight bytes:
 
     u32 length | u32 crc32 of the payload | payload (msgpack) | zeros to the next multiple of eight
 
-A length of zero is the end. The first payload is the head of the segment: a map with the magic, the
-format version, who wrote it, and the names of the fields in the order in which rows store their values.
-Every later payload is an array that starts with its kind:
+A length of zero is the end. The first payload is the head of the segment: a map with the magic, the format
+version, who wrote it, and the names of the fields in the order in which rows store their values. Every later
+payload is an array that starts with its kind:
 
     [1, [values of an intent]]
-    [2, [values of a receipt]]      with those of its usage and of its attempts nested in place
+    [2, [values of a receipt]]      with its usage and attempts nested in place
     [3, [values of a signal]]
 
-Between them stand marks, in which a writer says how many rows it has written so far, in all of its segments:
+Between them are marks, in which a writer records how many rows it has written so far, in all its segments:
 
     [4, [rows, count]]              the first after the head
     [5, [rows, count]]              the last of a sealed segment
 
-A writer that does not know how many there were counts anew, under another random number of that count.
+A writer that does not know how many there were starts a new count, with another random id.
 
-Names are stored once for each segment, so rows are small, and a reader maps values by name: a field
-added later gets its default when an old segment is read, a field it does not know is left out.
+Names are stored once per segment, so rows are small, and a reader maps values by name: a newer field gets its
+default when an old segment is read, an unknown field is left out.
 """
 
 import struct
@@ -35,10 +35,10 @@ from farthing.types import Attempt, Receipt, Signal, Usage
 MAGIC = "farthing-ledger"
 VERSION = 1
 FRAME_BYTES = 8  # length and checksum
-RECORD_BYTES_MAX = 65_536  # a receipt has about 400 bytes; beyond this its texts are shortened
+RECORD_BYTES_MAX = 65_536  # a receipt has about 400 bytes; longer ones have their texts shortened
 SHORT_TEXT_BYTES = 128
 SHORT_ITEMS_MAX = 16
-INT_MAX = 2**63 - 1  # what msgpack can hold with its sign
+INT_MAX = 2**63 - 1  # the largest signed integer of msgpack
 
 INTENT = 1
 RECEIPT = 2
@@ -47,7 +47,7 @@ BEGINS = 4
 ENDS = 5
 
 RENAMED_SOURCES = {"retry": "reask"}
-"""Sources of signals by the name under which earlier versions wrote them."""
+"""Sources of signals, by their name in earlier versions."""
 
 Buffer = bytes | bytearray | memoryview
 frame_head = struct.Struct("<II")
@@ -62,9 +62,9 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     """1 for the first call of the request."""
     at_unix_s: float
-    """Arrival of the request, as in its receipt, so that both fall on one side of any time limit."""
+    """Arrival of the request, as in its receipt, so that both are on the same side of any time limit."""
     live: bool = False
-    """Set by the reader, not stored: the process that wrote it runs on, so the call may be in flight."""
+    """Set by the reader, not stored: the writing process is still running, so the call may be in flight."""
 
 
 class Head(msgspec.Struct, kw_only=True):
@@ -74,11 +74,11 @@ class Head(msgspec.Struct, kw_only=True):
     version: int
     writer: str
     run: str
-    """Which life of the writer this was: another one for every start."""
+    """Identifies a life of the writer: different at every start."""
     created_unix_s: float
     fields: dict[str, list[str]]
-    """Kind (`intent`, `receipt`, `attempt`, `usage`, `signal`) to the names of its values, in order. A kind
-    that the writer did not know is not there, and none of its rows are."""
+    """Kind (`intent`, `receipt`, `attempt`, `usage`, `signal`) to the names of its values, in order. Kinds
+    that the writer did not know are absent, and so are their rows."""
 
 
 INTENT_FIELDS = ("request_id", "target", "attempt", "at_unix_s")
@@ -91,7 +91,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "mark": ("rows", "count"),
 }
 
-_ALWAYS = {"intent", "receipt", "attempt", "usage"}  # kinds that every writer knew
+_ALWAYS = {"intent", "receipt", "attempt", "usage"}  # kinds that every version of the writer knew
 
 encode = msgspec.msgpack.Encoder().encode
 decode = msgspec.msgpack.Decoder().decode
@@ -127,7 +127,7 @@ def encode_intent(receipt: Receipt, target: str) -> bytes:
 
 
 def encode_receipt(receipt: Receipt) -> bytes:
-    """The payload of `receipt`, at most `RECORD_BYTES_MAX` long: texts are shortened where they must be."""
+    """The payload of `receipt`, at most `RECORD_BYTES_MAX` long: texts are shortened if necessary."""
     try:
         payload = encode((RECEIPT, receipt))
     except (UnicodeEncodeError, OverflowError):
@@ -136,7 +136,7 @@ def encode_receipt(receipt: Receipt) -> bytes:
 
 
 def encode_signal(signal: Signal) -> bytes:
-    """The payload of `signal`; its texts are shortened where they must be."""
+    """The payload of `signal`; its texts are shortened if necessary."""
     try:
         payload = encode((SIGNAL, signal))
     except (UnicodeEncodeError, OverflowError):
@@ -144,22 +144,22 @@ def encode_signal(signal: Signal) -> bytes:
     return payload if len(payload) <= RECORD_BYTES_MAX else encode((SIGNAL, _short(signal)))
 
 
-_mark = struct.Struct(">BBBBQBI")  # always as long, so that the last of a file is found from its end
-MARK_BYTES = FRAME_BYTES + 24  # with its frame
+_mark = struct.Struct(">BBBBQBI")  # fixed length, so that a file's last mark is found from its end
+MARK_BYTES = FRAME_BYTES + 24  # including its frame
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """How many rows were written before a place."""
+    """The number of rows written before a place."""
 
     kind: int
     """`BEGINS` or `ENDS`."""
     rows: int
     count: int
-    """Which count of them it is; two are no sum."""
+    """The id of the count; numbers of different counts are not comparable."""
 
 
 def encode_mark(mark: Mark) -> bytes:
-    """Its payload."""
+    """The mark's payload."""
     return _mark.pack(0x92, mark.kind, 0x92, 0xCF, mark.rows, 0xCE, mark.count)
 
 
@@ -172,7 +172,8 @@ def decode_mark(payload: bytes) -> Mark | None:
 
 
 def _short(value: Any) -> Any:
-    """`value` cut to what fits in a row and in msgpack, which knows no lone surrogate and no huge integer."""
+    """`value` cut to what fits in a row and in msgpack, which cannot hold lone surrogates or huge
+    integers."""
     match value:
         case str():
             return value.encode("utf-8", "replace")[:SHORT_TEXT_BYTES].decode("utf-8", "ignore")
@@ -191,7 +192,7 @@ def _short(value: Any) -> Any:
 
 
 def frame(payload: bytes) -> bytes:
-    """`payload` as it lies in a segment."""
+    """`payload` as a frame of a segment."""
     padding = -len(payload) % 8
     return frame_head.pack(len(payload), zlib.crc32(payload)) + payload + bytes(padding)
 
@@ -200,9 +201,9 @@ def frame(payload: bytes) -> bytes:
 
 
 def frames(data: Buffer, start: int = 0) -> Iterator[tuple[int, bytes]]:
-    """Every whole frame from `start` on: where the next one begins, and the payload.
+    """Every complete frame from `start` on: the start of the next one, and the payload.
 
-    Ends quietly at the first zero length, or frame that is cut short or fails its checksum.
+    Ends silently at the first zero length, or frame that is cut short or fails its checksum.
     """
     end = len(data)
     while start + FRAME_BYTES <= end:
@@ -218,7 +219,7 @@ def frames(data: Buffer, start: int = 0) -> Iterator[tuple[int, bytes]]:
 
 
 def decode_head(payload: bytes) -> Head | None:
-    """The head of a segment, or None when this is not one that can be read. One from before signals is."""
+    """The head of a segment, or None if it is not readable. Heads from before signals are readable."""
     try:
         head = msgspec.msgpack.decode(payload, type=Head)
     except msgspec.MsgspecError:
@@ -236,7 +237,7 @@ _decode_receipt = msgspec.msgpack.Decoder(_Receipt).decode
 
 
 class RowReader:
-    """Turns the payloads of one segment into nouns, by the names in its head."""
+    """Decodes the payloads of one segment, by the names in its head."""
 
     def __init__(self, head: Head, *, live: bool) -> None:
         self._live = live
@@ -249,7 +250,7 @@ class RowReader:
         """The row, or None for a kind that this version does not know.
 
         Raises:
-            msgspec.MsgspecError, TypeError, ValueError, LookupError: the payload is not what its head says.
+            msgspec.MsgspecError, TypeError, ValueError, LookupError: the payload does not match its head.
         """
         if payload[1] == RECEIPT and self._same:
             return _decode_receipt(payload).receipt
@@ -289,6 +290,7 @@ class RowReader:
 
 
 def _only_appended(stored: list[str], current: tuple[str, ...]) -> bool:
-    """One is the start of the other: values in order then mean the same, and what lacks has defaults."""
+    """Whether one is a prefix of the other: then values in order mean the same, and missing ones have
+    defaults."""
     shared = min(len(stored), len(current))
     return tuple(stored[:shared]) == current[:shared]

@@ -1,13 +1,13 @@
-"""The embedded ledger: rows are copied into mapped, preallocated files; a thread brings them to the disk.
+"""The embedded ledger: rows are copied into mapped, preallocated files; a thread syncs them to the disk.
 
     event loop                                     background thread
     ----------                                     -----------------
     intend, record: copy a row into the map        fsync what is dirty, at least every `sync_ms`
-    segment full: take the one allocated ahead     allocate the next; seal the full one; retention
+    segment full: take the preallocated one       allocate the next; seal the full one; retention
 
-On the request path there is no system call. What is in a shared map belongs to the kernel, so the death
-of the process takes nothing; a power loss takes what was not yet synced. See docs/decisions/0002; for what
-happens on a full disk, 0016.
+There is no system call on the request path. What is in a shared map belongs to the kernel, so the death of
+the process loses nothing; a power loss loses what was not yet synced. See docs/decisions/0002, and 0016 for a
+full disk.
 """
 
 import asyncio
@@ -36,12 +36,12 @@ from farthing.ledger.rows import (
 from farthing.types import Receipt, Signal
 
 SEGMENT_BYTES_MIN = 4 * RECORD_BYTES_MAX  # a reserve of a quarter must hold the largest row
-RESERVE_BYTES_MAX = 2_097_152  # receipts of 2,000 requests under way, at twice their usual size
-WAITING_BYTES_MAX = 16_777_216  # rows held in memory while there is no segment
-RETRY_S = 0.25  # between two tries to allocate on a full disk
+RESERVE_BYTES_MAX = 2_097_152  # receipts of 2,000 requests in progress, at twice their usual size
+WAITING_BYTES_MAX = 16_777_216  # rows kept in memory while there is no segment
+RETRY_S = 0.25  # between two attempts to allocate on a full disk
 RETRY_S_MAX = 5.0  # after a disk that keeps failing
-TOLD_EVERY_S = 10.0  # of what finds no room, or goes slowly, a line at most so often
-RETRY_AFTER_S = 5.0  # what clients are told to wait
+TOLD_EVERY_S = 10.0  # the least time between two log lines about missing space or slow disks
+RETRY_AFTER_S = 5.0  # sent to clients as Retry-After
 
 UNAVAILABLE = "ledger_unavailable"
 
@@ -49,18 +49,18 @@ log = logging.getLogger("farthing.ledger")
 
 
 class LedgerState(msgspec.Struct, frozen=True, kw_only=True):
-    """How a ledger is doing. Counters are since its start."""
+    """The state of a ledger. Counters are since its start."""
 
     available: bool
-    """New paid work is taken."""
+    """Whether new paid work is accepted."""
     waiting: int
-    """Rows in memory because no segment has room; written when one does."""
+    """Rows in memory because no segment has space; written when one has."""
     lost: int
     """Receipts and signals that could not be kept at all."""
     lost_before: int
-    """Those of earlier runs, in the whole life of the directory."""
+    """Receipts and signals that earlier runs lost, over the whole life of the directory."""
     refused: int
-    """Requests that were not taken because their receipt would have had no room."""
+    """Requests refused because their receipt would have had no space."""
     sync_failures: int
     allocation_failures: int
 
@@ -74,16 +74,16 @@ def _unavailable(therefore: str) -> Overloaded:
 
 
 class SegmentLedger:
-    """One writer in a directory of segments; a second process in it gets a name of its own.
+    """One writer in a directory of segments; a second process gets a name of its own.
 
-    `strict` in the configuration makes `intend` and `record` wait for the disk, on the event loop:
-    a power loss then takes nothing, and each call costs what one fsync of the disk costs.
+    With `strict` in the configuration, `intend` and `record` wait for the disk, on the event loop: then a
+    power loss loses nothing, and each call takes as long as an fsync.
     """
 
     def __init__(self, directory: Path, config: LedgerConfig | None = None) -> None:
         """Seal what an earlier run left open, and begin a new segment.
 
-        A disk without room is no error here: the ledger starts unavailable and recovers by itself.
+        A disk without space is not an error here: the ledger starts unavailable and recovers by itself.
 
         Raises:
             ConfigError: the directory cannot be used at all.
@@ -92,7 +92,7 @@ class SegmentLedger:
         self._directory = directory
         self._segment_bytes = max(config.segment_bytes, SEGMENT_BYTES_MIN)
         self._reserve_bytes = min(self._segment_bytes // 4, RESERVE_BYTES_MAX)
-        # Half of the promise is for waiting, half for the disk.
+        # Half of the promised time is for waiting, half for the disk.
         self._gather_s = max(config.sync_ms / 2000, 0.001)
         self._bytes_max = config.bytes_max
         self._strict = config.strict
@@ -101,11 +101,11 @@ class SegmentLedger:
         self._writer = files.WriterLock(directory, self._run)
         if self._writer.left_waiting:
             log.error(
-                "%d receipts and signals of the run before are lost: they waited for room on the disk",
+                "%d receipts and signals of the previous run are lost: they were waiting for disk space",
                 self._writer.left_waiting,
             )
         self._guard = threading.Lock()  # held for copies and swaps; short
-        self._disk = threading.Lock()  # held while a file is synced, sealed or left; taken before _guard
+        self._disk = threading.Lock()  # held while a file is synced, sealed or abandoned; taken before _guard
         self._segment: files.Segment | None = None
         self._next: files.Segment | None = None
         self._taken = 0
@@ -114,28 +114,28 @@ class SegmentLedger:
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._rescued = 0
-        """Of the waiting rows, those at the left that were written once already."""
+        """Of the waiting rows, how many at the left have already been written once."""
         self._lost = 0
         self._lost_why = ""
         self._refused = 0
         self._hasty = 0
         """Segments that were allocated on the request path."""
-        self._told = 0, 0
+        self._reported = 0, 0
         self._tell_s = 0.0
         self._sync_failures = 0
         self._failures_in_a_row = 0
         self._allocation_failures = 0
         self._retry_s = 0.0
-        """Monotonic time before which no allocation is tried; 0 when the last one worked."""
+        """Monotonic time before which no allocation is tried; 0 if the last one succeeded."""
         self._dirty = False
         self._closed = False
         self._wake = threading.Event()
         self._stop = threading.Event()
 
         self._rows_before = 0
-        """Rows written in the segments before the one that is next to be begun."""
+        """Rows written in the segments before the next one to begin."""
         self._count = int.from_bytes(os.urandom(4))
-        """By which count; the one of the run before, where that is known to its end."""
+        """Id of that count; the previous run's, if its end is known."""
         self._numbers = itertools.count(self._recover() + 1)
         self._allocate_next()
         self._begin_next()
@@ -147,7 +147,7 @@ class SegmentLedger:
 
     def admit(self) -> None:
         if self._next is not None or not self._refuses:
-            return  # as nearly always
+            return  # the normal case
         with self._guard:
             segment = self._segment
             room = segment is not None and (
@@ -157,7 +157,7 @@ class SegmentLedger:
             )
             self._refused += not room
         if not room:
-            raise _unavailable("so nothing is answered that could not be written down")
+            raise _unavailable("so nothing is answered that could not be recorded")
 
     def intend(self, receipt: Receipt, target: str) -> None:
         payload = encode_intent(receipt, target)
@@ -173,8 +173,8 @@ class SegmentLedger:
             self._lose(f"receipt {receipt.request_id} cannot be encoded: {error}")
             return
         with self._guard:
-            # The reserve is for receipts of calls that were paid for. Where nothing new is taken on a full
-            # disk it is for all that was under way; else a free answer can wait in memory.
+            # The reserve is for receipts of paid calls. If a full disk stops new work, it is for everything
+            # that was in progress; otherwise a free answer can wait in memory.
             kept = self._append(payload, 0 if receipt.calls or self._refuses else self._reserve_bytes)
         if kept and (not self._strict or self._synced()):
             return
@@ -182,7 +182,7 @@ class SegmentLedger:
             receipt.status, receipt.error = Overloaded.status, UNAVAILABLE
             if receipt.calls and not kept:
                 self._hold_back(encode_receipt(receipt))
-            raise _unavailable("so this answer is not given: it could not be written down")
+            raise _unavailable("so this answer is not given: it could not be recorded")
         if not kept:
             self._hold_back(payload)
 
@@ -197,17 +197,17 @@ class SegmentLedger:
         if kept and (not self._strict or self._synced()):
             return
         if acknowledged:
-            raise _unavailable("so this cannot be taken")
+            raise _unavailable("so this cannot be accepted")
         if not kept:
             self._hold_back(payload)
 
     def _append(self, payload: bytes, spare_bytes: int) -> bool:
-        """Copy a row into the map, so that `spare_bytes` stay free where there is no next segment."""
+        """Copy a row into the map, keeping `spare_bytes` free if there is no next segment."""
         segment = self._segment
         if segment is None:
             return False
         if self._dirty and self._next is not None and segment.append(payload):
-            return True  # as nearly always
+            return True  # the normal case
         if self._next is None:
             left_bytes = segment.size_bytes - segment.used_bytes - len(payload) - FRAME_BYTES
             if left_bytes < spare_bytes and not self._allocate_in_haste():
@@ -218,7 +218,7 @@ class SegmentLedger:
             self._take_next()
             segment = self._segment
             assert segment is not None
-            if not segment.append(payload):  # rows that had to wait went first and filled it
+            if not segment.append(payload):  # waiting rows went first and filled it
                 return False
         if not self._dirty:
             self._dirty = True
@@ -226,7 +226,7 @@ class SegmentLedger:
         return True
 
     def _allocate_in_haste(self) -> bool:
-        """The thread fell behind. Waiting for the disk here beats refusing work; a full disk is not asked."""
+        """The thread fell behind. Waiting for the disk here beats refusing work; a full disk is not tried."""
         if self._retry_s:
             return False
         self._hasty += 1
@@ -234,7 +234,7 @@ class SegmentLedger:
         return self._next is not None
 
     def _take_next(self) -> None:
-        """Go on in the next segment; rows that had to wait go first."""
+        """Continue in the next segment; waiting rows go first."""
         if self._segment is not None:
             self._full.append(self._segment)
             self._rows_before = self._segment.rows_until
@@ -254,8 +254,8 @@ class SegmentLedger:
         self._wake.set()
 
     def _hold_back(self, payload: bytes) -> None:
-        """Keep a row in memory until there is room, counted on the disk; where there is no more memory for
-        it, it is lost and counted too."""
+        """Keep a row in memory until there is space, counted on the disk; if there is no memory for it, it is
+        lost, and counted as lost."""
         with self._guard:
             if not self._closed and self._waiting_bytes + len(payload) <= WAITING_BYTES_MAX:
                 self._writer.waits(len(self._waiting) - self._rescued + 1)
@@ -263,7 +263,7 @@ class SegmentLedger:
                 self._waiting_bytes += len(payload)
                 self._wake.set()
                 return
-        self._lose("it is closed" if self._closed else "there is no room left on its disk and in memory")
+        self._lose("it is closed" if self._closed else "there is no space left on its disk and in memory")
 
     def _lose(self, why: str) -> None:
         with self._guard:
@@ -281,8 +281,8 @@ class SegmentLedger:
             self._wake.clear()
             try:
                 self._turn()
-            except Exception:  # this thread is all that brings rows to the disk: it outlives its own bugs
-                log.exception("the ledger's thread failed and goes on")
+            except Exception:  # only this thread writes rows to the disk: it must outlive its own bugs
+                log.exception("the ledger's thread failed and continues")
                 self._stop.wait(RETRY_S)
 
     def _turn(self) -> None:
@@ -296,10 +296,10 @@ class SegmentLedger:
         self._tell()
 
     def _tell(self) -> None:
-        """Log what has found no room since the last time, not row by row."""
+        """Log what has found no space since the last time, summarised."""
         now_s = time.monotonic()
         news = self._lost + self._hasty + self._refused, len(self._waiting)
-        if news == self._told or now_s < self._tell_s:
+        if news == self._reported or now_s < self._tell_s:
             return
         lost, hasty, refused = self._lost, self._hasty, self._refused
         if lost or refused or news[1]:
@@ -310,7 +310,7 @@ class SegmentLedger:
             )  # fmt: skip
         if hasty:
             log.warning("%d segments were allocated on the request path: the disk is slow", hasty)
-        self._told, self._tell_s = news, now_s + TOLD_EVERY_S
+        self._reported, self._tell_s = news, now_s + TOLD_EVERY_S
 
     def _allocate_next(self) -> None:
         if time.monotonic() < self._retry_s:
@@ -319,7 +319,7 @@ class SegmentLedger:
         if made is None:
             return
         with self._guard:
-            # Not one that the request path overtook: readers take the order of numbers for that of rows.
+            # Not one that the request path overtook: readers take the order of numbers as the order of rows.
             if self._next is None and not self._closed and made.number > self._taken:
                 self._next = made
                 return
@@ -341,12 +341,12 @@ class SegmentLedger:
             self._retry_s = time.monotonic() + RETRY_S
             return None
         if self._retry_s:
-            log.warning("the ledger in %s has room again", self._directory)
+            log.warning("the ledger in %s has space again", self._directory)
         self._retry_s = 0.0
         return made
 
     def _begin_next(self) -> None:
-        """Where there is no segment, or rows wait for one with room: go on in the next, if there is one."""
+        """If there is no segment, or rows wait for one with space: continue in the next, if there is one."""
         with self._guard:
             if self._next is not None:
                 self._take_next()
@@ -359,13 +359,13 @@ class SegmentLedger:
             self._sync(segment, upto_bytes)
 
     def _sync_full(self) -> None:
-        """Bring full segments to the disk and seal them, oldest first."""
+        """Sync full segments to the disk and seal them, oldest first."""
         while self._full:
             segment = self._full[0]
             with self._disk:
                 segment.end()
             if not segment.empty and not self._sync(segment, segment.used_bytes):
-                continue  # it was left, and is no longer among the full ones
+                continue  # it was abandoned, and is no longer among the full ones
             self._full.popleft()
             try:
                 with self._disk:
@@ -382,7 +382,7 @@ class SegmentLedger:
         """Whether everything before `upto_bytes` is on the disk."""
         with self._disk:
             if segment.synced_bytes >= upto_bytes:
-                return True  # a sealed segment ends here: it was synced whole
+                return True  # a sealed segment was synced completely
             if segment.left:
                 return False
             try:
@@ -394,13 +394,13 @@ class SegmentLedger:
             return True
 
     def _leave(self, segment: files.Segment, error: OSError) -> None:
-        """The disk failed to take `segment`: its unsynced rows are written again, in another one.
+        """The disk failed to write `segment`: its unsynced rows are written again, into another one.
 
-        A failed fsync drops the pages' dirty marks, so a second one would succeed and prove nothing.
+        A failed fsync clears the pages' dirty flags, so a second one would succeed and prove nothing.
         """
         with self._guard:
             rescued = segment.unsynced()
-            self._rescued += len(rescued)  # they still lie in the file, as long as the power holds
+            self._rescued += len(rescued)  # they are still in the file unless the power fails
             self._waiting.extendleft(reversed(rescued))
             self._waiting_bytes += sum(len(payload) for payload in rescued)
             if segment is self._segment:
@@ -410,7 +410,7 @@ class SegmentLedger:
                 self._full.remove(segment)
             segment.abandon()
             self._sync_failures += 1
-            if self._failures_in_a_row:  # a disk that keeps failing is not to be filled with segments
+            if self._failures_in_a_row:  # a disk that keeps failing must not be filled with segments
                 pause_s = min(RETRY_S * 2 ** min(self._failures_in_a_row, 8), RETRY_S_MAX)
                 self._retry_s = time.monotonic() + pause_s
             self._failures_in_a_row += 1
@@ -422,7 +422,7 @@ class SegmentLedger:
     # -- start and end ------------------------------------------------------------------------------
 
     def _recover(self) -> int:
-        """Seal what was left open; the highest number already used."""
+        """Seal what was left open; returns the highest number in use."""
         try:
             files.recover(self._directory, self._writer.name)
             files.retain(self._directory, self._bytes_max)
@@ -443,7 +443,7 @@ class SegmentLedger:
         return files.split_name(segment)[0] == self._writer.name
 
     def _synced(self) -> bool:
-        """As `_sync_now`; rows of a file whose disk failed have one more try, in the next file."""
+        """Like `_sync_now`; rows of a file whose disk failed get one more try, in the next file."""
         return self._sync_now() or (not self._waiting and self._sync_now())
 
     def _sync_now(self) -> bool:
@@ -455,7 +455,7 @@ class SegmentLedger:
         return all([self._sync(segment, upto_bytes) for segment, upto_bytes in dirty])
 
     def state(self) -> LedgerState:
-        """How it is doing now; quick, from any thread."""
+        """The current state; quick, from any thread."""
         with self._guard:
             segment = self._segment
             room = segment is not None and (

@@ -14,7 +14,7 @@ Values = Iterable[tuple[dict[str, str], int | float | Decimal]]
 
 
 class BoundState(Protocol):
-    """What is shown of the bound on an endpoint's false hits."""
+    """The exported state of the monitor of an endpoint's false hits."""
 
     @property
     def retreated(self) -> bool: ...
@@ -24,19 +24,19 @@ class BoundState(Protocol):
 
 
 class SemanticMetrics:
-    """Counts looks, audits and background jobs. On the event loop; nothing here waits."""
+    """Counts lookups, audits and background jobs. On the event loop; nothing here waits."""
 
     def __init__(self) -> None:
         self.states: Callable[[], Mapping[str, BoundState]] | None = None
-        """Asked at each exposition for the state of the bound, by endpoint."""
+        """Called at each exposition for the monitor's state, by endpoint."""
         self._looks: dict[tuple[str, str], int] = {}
         self._audits: dict[tuple[str, str], int] = {}
         self._jobs: dict[str, tuple[int, int]] = {}
-        """Purpose to how many, and what those with a known cost did cost."""
+        """Purpose to the number of jobs, and the total of known costs."""
         self._watches: dict[str, Watch] = {}
 
     def look(self, receipt: Receipt) -> None:
-        """Count what a client's request found in the semantic cache."""
+        """Count the result of a client's request in the semantic cache."""
         result = look_result(receipt)
         if result is None:
             return
@@ -47,7 +47,7 @@ class SemanticMetrics:
             self._audits[endpoint, receipt.audit] = self._audits.get((endpoint, receipt.audit), 0) + 1
 
     def internal(self, receipt: Receipt) -> None:
-        """Count what the gateway did on its own account."""
+        """Count an internal request of the gateway."""
         count, cost_nusd = self._jobs.get(receipt.purpose, (0, 0))
         self._jobs[receipt.purpose] = count + 1, cost_nusd + (receipt.cost_nusd or 0)
         if receipt.purpose == "judge" and receipt.audit in ("agrees", "differs"):
@@ -62,11 +62,11 @@ class SemanticMetrics:
         return name
 
     def families(self) -> Iterator[tuple[str, str, str, Values]]:
-        """Name, type, what it is, and its values by label."""
+        """Name, type, help text and labelled values."""
         yield (
             "farthing_semantic_looks_total",
             "counter",
-            "Questions put to the semantic cache, by what came of it.",
+            "Lookups in the semantic cache, by result.",
             [({"endpoint": name, "result": result}, n) for (name, result), n in self._looks.items()],
         )
         yield (
@@ -79,13 +79,13 @@ class SemanticMetrics:
         yield (
             "farthing_semantic_false_hit_upper",
             "gauge",
-            "Share of false hits that is not exceeded, at the endpoint's confidence.",
+            "Upper bound on the share of false hits, at the endpoint's confidence.",
             [({"endpoint": name}, state.upper) for name, state in states.items()],
         )
         yield (
             "farthing_semantic_retreated",
             "gauge",
-            "1 while the endpoint serves exact hits alone, its false hits being over budget.",
+            "1 while the endpoint serves exact hits alone, because its false hits exceed the bound.",
             [({"endpoint": name}, int(state.retreated)) for name, state in states.items()],
         )
         yield (
@@ -101,7 +101,7 @@ class SemanticMetrics:
         yield (
             "farthing_jobs_total",
             "counter",
-            "Background jobs, calls of models on the gateway's own account; in no count of requests.",
+            "Background jobs, which call models for the gateway itself; not counted as requests.",
             [({"purpose": purpose}, count) for purpose, (count, _) in self._jobs.items()],
         )
         yield (

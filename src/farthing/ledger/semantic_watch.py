@@ -1,16 +1,16 @@
-"""What a receipt says of the semantic cache, and alarms for when that cache silently stops helping.
+"""The result of a cache lookup in a receipt, and alarms for when the semantic cache silently stops helping.
 
-A cache that finds nothing makes no errors, so nobody looks. Three things are watched for each endpoint, in
-blocks of `BLOCK` looks, against the endpoint's own trailing blocks:
+A cache that finds nothing makes no errors, so nobody notices. Three shares are watched for each endpoint, in
+blocks of `BLOCK` lookups, against the endpoint's own previous blocks:
 
-*   `coverage`: the share of looks that found any stored question near enough to ask the verifier about;
-*   `effect`: the share of looks that were, or in observe would have been, answered;
-*   `failing`: the share of looks that failed and were swallowed by the journey, against a fixed share.
+*   `coverage`: the share of lookups that found any stored question similar enough to ask the verifier about;
+*   `effect`: the share of lookups that were answered, or would have been in observe mode;
+*   `failing`: the share of lookups that failed and were skipped by the pipeline, against a fixed share.
 
-A block is an alarm where chance alone would show so few at most once in `1/ALPHA` blocks (Fisher's exact
-test; the binomial for `failing`) and the fall is no trifle. So with steady traffic a false alarm of one kind
-comes once in 200,000 looks. Blocks in alarm are left out of what later ones are compared with, until
-`SETTLE` of them in a row say that this is how it is now.
+A block alarms if chance alone would show so few at most once in `1/ALPHA` blocks (Fisher's exact test; the
+binomial test for `failing`) and the fall is not trivial. So with steady traffic a false alarm of one kind
+occurs once in 200,000 lookups. Blocks in alarm are left out of the comparison for later ones, until `SETTLE`
+of them in a row show that the change is permanent.
 """
 
 from collections import deque
@@ -23,31 +23,31 @@ from farthing.types import Receipt
 LookResult = Literal["served", "would_serve", "audited", "rejected", "none", "failed"]
 
 BLOCK = 200
-BEFORE_MAX = 20  # blocks that one is compared with
+BEFORE_MAX = 20  # blocks to compare with
 BEFORE_MIN = 2
 SETTLE = 20
 ALPHA = 0.001
-FALL = 1 / 3  # a share that fell by less than this part of itself is no alarm, however sure
+FALL = 1 / 3  # a share that fell by less than this part of itself is no alarm, however significant
 FAILED_MAX = 0.05
 
 ALARMS: Final[Mapping[str, str]] = {
-    "reach": "fewer requests are looked up: did requests gain tools, several messages of an agent, or words "
-    "that are never kept, or was the cache turned off?",
-    "coverage": "fewer looks find a stored question near: did the system prompt, a parameter or the version "
-    "of the documents begin to change with each request, or was the cache emptied?",
-    "effect": "fewer looks are answered: is the threshold higher, the endpoint retreated, the traffic new?",
-    "failing": "looks fail or are late and are left out: see the log for `step semantic skipped`, and "
+    "reach": "fewer requests are looked up: did requests gain tools, agent steps, or words "
+    "that are never stored, or was the cache turned off?",
+    "coverage": "fewer lookups find a similar stored question: did the system prompt, a parameter or the "
+    "version of the documents begin to change with each request, or was the cache emptied?",
+    "effect": "fewer lookups are answered: is the threshold higher, the endpoint tripped, the traffic new?",
+    "failing": "lookups fail or are late and are skipped: see the log for `step semantic skipped`, and "
     "brain.timeout_s",
     "loss": "embedding, judge and other background jobs cost more than the hits saved: lower audit_share, "
-    "take a cheaper judge, or turn it off",
+    "use a cheaper judge, or turn it off",
 }
-"""Every alarm and what to look at. `reach` and `loss` are told by the report alone."""
+"""Advice for every alarm. `reach` and `loss` are raised by the report only."""
 
 
 def look_result(receipt: Receipt) -> LookResult | None:
-    """What the look of a client's request came to; None when there was none.
+    """The result of a client request's lookup; None if there was none.
 
-    `none`: nothing was near, or the request was one that is never answered from there.
+    `none`: nothing was similar, or the request is of a kind that the cache never answers.
     """
     if "semantic" in receipt.skipped:
         return "failed"
@@ -66,9 +66,9 @@ class Fallen:
     def __init__(self) -> None:
         self.active = False
         self.share: float | None = None
-        """Of the last whole block."""
+        """In the last complete block."""
         self.before: float | None = None
-        """Of the blocks it was compared with."""
+        """In the blocks it was compared with."""
         self._blocks: deque[int] = deque(maxlen=BEFORE_MAX)
         self._alarmed: list[int] = []
         self._count = self._of = 0
@@ -128,7 +128,7 @@ class Watch:
         self.failing = TooMany()
 
     def add(self, result: LookResult) -> None:
-        """Take one look. One that failed says nothing of what it would have found."""
+        """Take one lookup. A failed one says nothing about what it would have found."""
         failed = result == "failed"
         self.failing.add(failed)
         if not failed:

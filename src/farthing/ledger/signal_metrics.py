@@ -1,4 +1,4 @@
-"""Live totals of what was learned about answers, fed by `Metrics.learned`."""
+"""Live totals of signals about answers, updated by `Metrics.learned`."""
 
 from collections.abc import Iterable, Iterator
 
@@ -19,7 +19,7 @@ class _Learned:
         self.count = 0
         self.known = 0
         self.quality = 0.0
-        """Sum over those that are known."""
+        """Sum of the known qualities."""
 
 
 class SignalMetrics:
@@ -29,8 +29,8 @@ class SignalMetrics:
         self._learned: dict[tuple[str, str], _Learned] = {}
 
     def learn(self, signal: Signal) -> None:
-        """Count one. Feedback does not say of which endpoint it is: that is `unknown` here, and found in the
-        ledger by what reads it."""
+        """Count one signal. Feedback does not name its endpoint: it counts as `unknown` here, and readers of
+        the ledger find the endpoint there."""
         key = (signal.endpoint or UNKNOWN, signal.source)
         learned = self._learned.get(key)
         if learned is None:
@@ -43,23 +43,23 @@ class SignalMetrics:
             learned.quality += signal.quality
 
     def families(self) -> Iterator[tuple[str, str, str, Values]]:
-        """Name, type, what it is, and its values by label."""
+        """Name, type, help text and labelled values."""
         rows = [({"endpoint": name, "source": source}, one) for (name, source), one in self._learned.items()]
         yield (
             "farthing_signals_total",
             "counter",
-            "Things learned about answers after they were given, by what they come from.",
+            "Signals about answers after delivery, by source.",
             [(labels, one.count) for labels, one in rows],
         )
         yield (
             "farthing_signals_unknown_total",
             "counter",
-            "Of these, looks at an answer of which nothing could be told.",
+            "Of these, signals without a verdict.",
             [(labels, one.count - one.known) for labels, one in rows],
         )
         yield (
             "farthing_signal_quality_mean",
             "gauge",
-            "Mean quality from 0 to 1 of those that are known, since the start.",
+            "Mean known quality from 0 to 1, since the start.",
             [(labels, one.quality / one.known) for labels, one in rows if one.known],
         )

@@ -185,20 +185,24 @@ class Caller:
                 continue
             again = False
             while True:
+                made = len(attempts)
                 try:
                     others = call.otherwise == "escalated" or self._others(targets, place)
                     result = await self._attempt(call, target, health, route.tier, again=again, others=others)
                     if place:
                         self._tell_of_fallback(targets[0], target, failed, refused)
                     return result
-                except CannotSay as error:
-                    forget_frames(error)
-                    failed.append(Failed(target, error))
-                    break
                 except ProviderError as error:
                     forget_frames(error)
                     failed.append(Failed(target, error))
-                    once_more = not again and stale(error, attempts[-1]) and len(attempts) < attempts_max
+                    sent = (
+                        len(attempts) > made
+                    )  # else it had no word for what was asked, or failed before that
+                    if not sent:
+                        call.receipt.skipped[target.name] = error.code
+                    once_more = (
+                        sent and not again and stale(error, attempts[-1]) and len(attempts) < attempts_max
+                    )
                     if not once_more or health.rests_s() > 0 or not health.may_retry():
                         break
                     again = True

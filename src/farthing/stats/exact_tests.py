@@ -1,4 +1,4 @@
-"""Exact probabilities of counts, with the standard library alone: how likely what was seen is by chance."""
+"""Exact binomial and related probabilities, with the standard library only."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -24,14 +24,14 @@ def at_least(count: int, of: int, rate: float) -> float:
 
 
 def upper(count: int, of: int, confidence: float) -> float:
-    """The rate that is not exceeded with `confidence` (Clopper & Pearson 1934, one-sided). 1.0 of none."""
+    """The upper bound of a rate at `confidence` (Clopper & Pearson 1934, one-sided). 1.0 for no trials."""
     if of == 0 or count >= of:
         return 1.0
     return _root(lambda rate: at_most(count, of, rate), 1 - confidence)
 
 
 def interval(count: int, of: int, confidence: float = 0.95) -> tuple[float, float] | None:
-    """Both bounds of a rate at `confidence` (Clopper & Pearson 1934, two-sided); None of none."""
+    """Both bounds of a rate at `confidence` (Clopper & Pearson 1934, two-sided); None for no trials."""
     if of == 0:
         return None
     side = (1 - confidence) / 2
@@ -41,7 +41,7 @@ def interval(count: int, of: int, confidence: float = 0.95) -> tuple[float, floa
 
 @lru_cache(maxsize=4_096)
 def needed(wrong: int, rate: float, confidence: float) -> int:
-    """How many must be looked at in all, with `wrong` of them wrong, for `upper` to be at most `rate`."""
+    """The number of trials for which `upper` is at most `rate`, with `wrong` of them wrong."""
     low, high = wrong, wrong + 1
     while upper(wrong, high, confidence) > rate:
         low, high = high, high * 2
@@ -55,8 +55,8 @@ def needed(wrong: int, rate: float, confidence: float) -> int:
 
 
 def fewer_by_chance(count: int, of: int, before: int, of_before: int) -> float:
-    """Probability of at most `count` of `of`, were they drawn from the same urn as `before` of
-    `of_before` (Fisher's exact test, one-sided). 1.0 where there is nothing to compare."""
+    """Probability of at most `count` of `of`, if they were drawn from the same population as `before` of
+    `of_before` (Fisher's exact test, one-sided). 1.0 if there is nothing to compare."""
     if not of or not of_before:
         return 1.0
     marked, drawn, whole = count + before, of, of + of_before
@@ -91,7 +91,7 @@ def _gamma_low(a: float, x: float) -> float:
 
 
 def _gamma_high(a: float, x: float) -> float:
-    """The regularised upper one, by its continued fraction."""
+    """The regularised upper incomplete gamma function, by its continued fraction."""
     b = x + 1.0 - a
     c = 1e300
     d = 1.0 / b
@@ -112,7 +112,7 @@ def _log_comb(n: int, k: int) -> float:
 
 
 def _root(falling: Callable[[float], float], wanted: float) -> float:
-    """Where a falling function of a rate comes down to `wanted`."""
+    """The argument in [0, 1] at which a falling function reaches `wanted`."""
     low, high = 0.0, 1.0
     for _ in range(60):
         middle = (low + high) / 2

@@ -4,15 +4,16 @@ from bisect import bisect_left
 from collections.abc import Sequence
 
 GAMMA = 1.05  # each bucket ends 5 % above the one before; its middle is at most 2.5 % from any value in it
-FLOOR_MS = 0.01  # what is quicker counts as this
-BUCKETS = 380  # 10 us times 1.05**379 is about 1,070 s; what is slower counts as that
+FLOOR_MS = 0.01  # faster values count as this
+BUCKETS = 380  # 10 us times 1.05**379 is about 1,070 s; slower values count as that
 EDGE_STEP = 14  # 1.05**14 is 1.98: a published bound for about every doubling
 
-_ENDS_MS = [FLOOR_MS * GAMMA**index for index in range(BUCKETS - 1)]  # of all but the last, which has none
+_ENDS_MS = [FLOOR_MS * GAMMA**index for index in range(BUCKETS - 1)]  # for all but the last, which has no end
 
 
 class LogHistogram:
-    """Counts of milliseconds: `counts[i]` those up to `FLOOR_MS * GAMMA**i` and above the one before."""
+    """Counts of milliseconds: `counts[i]` has values up to `FLOOR_MS * GAMMA**i` and above the previous
+    bound."""
 
     __slots__ = ("counts", "sum_ms")
 
@@ -33,7 +34,7 @@ class LogHistogram:
         self.sum_ms += other.sum_ms
 
     def quantile_ms(self, share: float) -> float | None:
-        """The value that `share` (0..1) of all values do not pass; None without any."""
+        """The value that `share` (0..1) of all values do not exceed; None without any."""
         count = self.count
         if not count:
             return None
@@ -46,7 +47,7 @@ class LogHistogram:
         raise AssertionError("the buckets hold fewer values than were counted")
 
     def cumulative(self) -> Sequence[tuple[float, int]]:
-        """Upper bounds in milliseconds, one for each doubling, and how many values are at or below each."""
+        """Upper bounds in milliseconds, one per doubling, and how many values are at or below each."""
         edges = []
         below = 0
         for index, count in enumerate(self.counts):

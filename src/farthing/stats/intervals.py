@@ -1,8 +1,8 @@
 """Means, shares and quantiles with 95 % intervals, and differences of two of them.
 
-A share and a mean of zeros and ones has the exact interval (Clopper & Pearson 1934), another mean the one of
-the normal approximation, a quantile the one between order statistics. A difference has the interval that the
-two make together (MOVER: Zou & Donner 2008, section 2), whatever kind they are.
+A share, or a mean of zeros and ones, has the exact interval (Clopper & Pearson 1934), another mean that of
+the normal approximation, a quantile that between order statistics. The interval of a difference is computed
+from the two intervals (MOVER: Zou & Donner 2008, section 2), whatever their kind.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ Z95 = 1.959964
 
 
 class Measure(msgspec.Struct, frozen=True, kw_only=True):
-    """One figure; None where nothing was seen, or, of the bounds, too little to tell them."""
+    """One figure; None without data; the bounds are None if there is too little data."""
 
     n: int
     value: float | None
@@ -25,7 +25,7 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """One figure less the same of another group."""
+    """One figure minus the same figure of another group."""
 
     value: float | None
     low: float | None
@@ -33,8 +33,8 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     verdict: str
     """`lower`, `higher` or `not shown`: zero is within the interval."""
     more_needed: int | None
-    """Of `not shown`: further requests of both groups together that would show a difference of this size;
-    None: none was seen, or there is nothing to tell from."""
+    """With `not shown`: further requests of both groups together that would show a difference of this size;
+    None: no difference was seen, or there is too little data."""
 
 
 NOTHING = Measure(n=0, value=None, low=None, high=None)
@@ -74,7 +74,7 @@ def quantile(values: Sequence[float], at: float) -> Measure:
 
 
 def difference(one: Measure, other: Measure) -> Difference:
-    """`one` less `other`, which were measured on different requests."""
+    """`one` minus `other`, which were measured on different requests."""
     if one.value is None or other.value is None:
         return Difference(value=None, low=None, high=None, verdict="not shown", more_needed=None)
     value = one.value - other.value
@@ -82,25 +82,26 @@ def difference(one: Measure, other: Measure) -> Difference:
         return Difference(value=value, low=None, high=None, verdict="not shown", more_needed=None)
     below = sqrt((one.value - one.low) ** 2 + (other.high - other.value) ** 2)
     above = sqrt((one.high - one.value) ** 2 + (other.value - other.low) ** 2)
-    return told(value, value - below, value + above, one.n + other.n)
+    return _difference_of(value, value - below, value + above, one.n + other.n)
 
 
 def paired(values: Sequence[float]) -> Difference:
-    """The mean of differences that were each measured on one and the same request."""
+    """The mean of differences that were each measured on the same request."""
     n = len(values)
     if n < 2:
         return Difference(
             value=values[0] if values else None, low=None, high=None, verdict="not shown", more_needed=None
         )
     value = sum(values) / n
-    # With one more of the largest size either way: else equal values, all 0 say, would be certain for ever.
+    # One more value of the largest size is added each way: otherwise equal values, such as all 0, would be
+    # certain.
     largest = max(map(abs, values)) or 1.0
     spread = sum((one - value) ** 2 for one in values) + 2 * largest**2
     margin = Z95 * sqrt(spread / (n + 1) / (n + 2))
-    return told(value, value - margin, value + margin, n)
+    return _difference_of(value, value - margin, value + margin, n)
 
 
-def told(value: float, low: float, high: float, n: int) -> Difference:
+def _difference_of(value: float, low: float, high: float, n: int) -> Difference:
     if low > 0 or high < 0:
         verdict = "higher" if low > 0 else "lower"
         return Difference(value=value, low=low, high=high, verdict=verdict, more_needed=None)

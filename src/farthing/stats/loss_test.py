@@ -1,4 +1,4 @@
-"""How losses of quality are told from chance: exactly where they are 0 or 1, else by betting."""
+"""Tests of quality loss: exact if all losses are 0 or 1, otherwise by betting."""
 
 from collections import Counter
 
@@ -10,10 +10,10 @@ from farthing.stats.exact_tests import upper as upper_binomial
 
 
 class LossTest(msgspec.Struct, frozen=True):
-    """How losses are told from chance."""
+    """How losses are tested."""
 
     exact: bool
-    """All losses are 0 or 1."""
+    """Whether all losses are 0 or 1."""
     bottom: float
     delta: float
 
@@ -30,13 +30,13 @@ class LossTest(msgspec.Struct, frozen=True):
         return sequential.mean_at_most(counts, limit, bottom=self.bottom)
 
     def needed(self, counts: Counter[float], limit: float) -> int | None:
-        """How many losses, spread as these, show that their mean is within `limit`."""
+        """The number of losses, distributed like these, that shows that their mean is within `limit`."""
         if self.exact:
             return sequential.needed_binomial(counts[1.0] / max(1, counts.total()), limit, self.delta)
         return sequential.needed_betting(counts, limit, self.delta, top=1.0)
 
     def upper(self, counts: Counter[float]) -> float:
-        """What the mean loss is not over, at the confidence."""
+        """The upper bound of the mean loss, at the confidence."""
         if self.exact:
             return upper_binomial(int(counts[1.0]), counts.total(), 1 - self.delta)
         low, high = 0.0, 1.0

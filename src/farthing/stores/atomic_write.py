@@ -1,4 +1,4 @@
-"""Small files that are replaced whole."""
+"""Atomic replacement of small files."""
 
 import os
 import tempfile
@@ -8,10 +8,10 @@ from farthing.stores.private import make_directory
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Replace the file at `path`: it holds the old or the new bytes, whole, whatever happens.
+    """Replace the file at `path` atomically: it contains the old or the new bytes, whatever happens.
 
     Raises:
-        OSError: it cannot be written; the old one is still there.
+        OSError: it cannot be written; the old file is unchanged.
     """
     make_directory(path.parent)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")

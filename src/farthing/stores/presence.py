@@ -1,4 +1,4 @@
-"""Which gateways use a state directory now: each holds a file there, with its process and address in it."""
+"""Which gateways use a state directory now: each holds a lock file there with its process id and address."""
 
 import contextlib
 import fcntl
@@ -10,12 +10,12 @@ import msgspec
 
 from farthing.stores.private import make_directory
 
-USERS_MAX = 64  # as many as may write one ledger
+USERS_MAX = 64  # the limit of writers of one ledger
 NOTE_BYTES_MAX = 1_024
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
-    """A gateway that uses a directory. Empty fields are not known."""
+    """A gateway that uses a directory. Empty fields are unknown."""
 
     pid: int = 0
     address: str = ""
@@ -26,10 +26,10 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Presence:
-    """That this process uses a state directory, for as long as it lives.
+    """Marks a state directory as used by this process, for as long as it lives.
 
-    A file `gateway-N.lock` is locked by its process and says who that is; one that nobody holds is taken by
-    the next. The lock ends with the process, however it ends.
+    A file `gateway-N.lock` is locked by its process and identifies it; an unlocked file is reused. The lock
+    ends with the process, however that ends.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -37,11 +37,12 @@ class Presence:
         self._handle: int | None = None
 
     def enter(self, own: User) -> list[User]:
-        """Be seen from now on as `own`; who is there already. Where no file can be made, nobody is told."""
+        """Register as `own`; returns the other users. If no file can be created, this process is not
+        visible."""
         make_directory(self._directory)
         others: list[User] = []
         for path in self._paths():
-            with contextlib.suppress(OSError):  # this one is of another user, a link or no file: the next one
+            with contextlib.suppress(OSError):  # another user's file, a link or not a file: try the next one
                 self._look_at(path, own, others)
         return others
 
@@ -66,7 +67,7 @@ class Presence:
             self._handle = None
 
     def _paths(self) -> Iterator[Path]:
-        """All files there are; before the end comes one that may be new."""
+        """All existing files, then one that may be new."""
         for number in range(USERS_MAX):
             path = self._directory / f"gateway-{number}.lock"
             if not path.exists() and self._handle is not None:
@@ -86,7 +87,7 @@ def _read(handle: int) -> User:
     try:
         return msgspec.json.decode(os.pread(handle, NOTE_BYTES_MAX, 0), type=User)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
-        return User()  # it has only just come, or there was no room on the disk
+        return User()  # it has just started, or the disk was full
 
 
 def _write(handle: int, own: User) -> None:

@@ -1,6 +1,6 @@
-"""What we keep is readable by the one user we run as: made so, and mended at each start.
+"""Keeps our files readable only by the user we run as: created that way, and repaired at each start.
 
-Only what is ours by its name is touched, and of that only what belongs to the user we run as.
+Only files with our names are touched, and only those that belong to the user we run as.
 """
 
 import contextlib
@@ -25,30 +25,30 @@ STATE = (
     *("cache.db*", "semantic.db*", "semantic-bound.*", "route-watch.*", "errands-spent-*"),
     *("precompute.*", "user.key*", "gateway-*.lock"),
 )
-"""Names in a state directory. A directory among them is ours with all that is in it."""
+"""Names in a state directory. A directory among them is ours with all its content."""
 DATABASE = ("", "-wal", "-shm", "-journal", ".corrupt-*", ".index*")
-NOBODYS = ("lost+found",)  # of the file system
+NOBODYS = ("lost+found",)  # belongs to the file system
 
 
 def opener(path: str, flags: int) -> int:
-    """For `open`: a new file is readable by its owner alone, whatever the umask."""
+    """An opener for `open`: a new file is readable only by its owner, whatever the umask."""
     return os.open(path, flags | os.O_CLOEXEC, 0o600)
 
 
 def make_directory(path: Path) -> None:
-    """Make `path` and what is above it, where they are not there.
+    """Create `path` and its parents if they do not exist.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: it cannot be created.
     """
     path.mkdir(parents=True, exist_ok=True, mode=DIRECTORY_MODE)
 
 
 def check_state_dir(state_dir: Path) -> None:
-    """Make the state directory where it is not there.
+    """Create the state directory if it does not exist.
 
     Raises:
-        ConfigError: nothing can be written in it.
+        ConfigError: it is not writable.
     """
     why = fix = ""
     try:
@@ -66,9 +66,9 @@ def check_state_dir(state_dir: Path) -> None:
 
 
 def mend(state_dir: Path, ledger: Path, databases: Iterable[Path]) -> list[str]:
-    """Take the rights of others from what is ours there already. What is left open, and how to close it.
+    """Remove other users' access to our existing files. Returns what remains open, and how to close it.
 
-    A directory is closed when it holds nothing but ours: another may be open on purpose.
+    A directory is closed only if it contains nothing but our files: another may be open on purpose.
     """
     found = _Found()
     _mend_directory(state_dir.resolve(), STATE, found)
@@ -100,17 +100,17 @@ class _Found:
                 more = f" and {len(paths) - NAMED_MAX} more" if len(paths) > NAMED_MAX else ""
                 lines.append(f"{', '.join(paths[:NAMED_MAX])}{more} {what}")
         if self.looked_at > ENTRIES_MAX:
-            lines.append(f"more than {ENTRIES_MAX:,} files: the rights of the rest were not looked at")
+            lines.append(f"more than {ENTRIES_MAX:,} files: the permissions of the rest were not checked")
         return lines
 
 
 def _mend_directory(path: Path, ours: tuple[str, ...], found: _Found) -> None:
-    """Mend what is ours in `path`, then `path` itself where nothing else is in it."""
+    """Repair our files in `path`, then `path` itself if nothing else is in it."""
     try:
         status = path.lstat()
         names = os.listdir(path)
     except OSError:
-        return  # not there yet, or what opens it will say so
+        return  # does not exist yet, or whatever opens it will report the error
     strangers = [
         name for name in names if name not in NOBODYS and not any(fnmatchcase(name, one) for one in ours)
     ]
@@ -138,7 +138,7 @@ def _mend_tree(path: Path, found: _Found, depth: int) -> None:
 
 
 def _mend(path: Path, found: _Found) -> None:
-    """Take the rights of others from one file or directory of ours. Never follows a link."""
+    """Remove other users' access to one file or directory of ours. Never follows a link."""
     found.looked_at += 1
     if found.looked_at > ENTRIES_MAX:
         return
@@ -149,7 +149,7 @@ def _mend(path: Path, found: _Found) -> None:
             return
         if not status.st_mode & UMASK or not _plain(status.st_mode):
             return
-        # Only what has to be mended is opened: closing a database lets go of this process's locks on it.
+        # Open only what must be repaired: closing a database file releases this process's locks on it.
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             status = os.fstat(handle)

@@ -1,8 +1,8 @@
-"""One SQLite file and the one thread that works on it, so that the event loop never waits for a disk.
+"""One SQLite file with a single worker thread, so that the event loop never waits for a disk.
 
-The file is in WAL mode with `synchronous = NORMAL`: a commit costs no fsync, a crash of the machine may take
-the newest rows, and neither damages the file. A file found damaged, at the start or later, is set aside as
-`NAME.corrupt-TIMESTAMP` and a new one takes its place: what lies in it can be bought again.
+The file is in WAL mode with `synchronous = NORMAL`: a commit costs no fsync, a machine crash may lose the
+newest rows, and neither damages the file. A file found damaged, at start or later, is renamed to
+`NAME.corrupt-TIMESTAMP` and replaced by a new one: its content is only a cache.
 """
 
 import asyncio
@@ -22,17 +22,18 @@ from farthing.stores.private import make_directory
 
 T = TypeVar("T")
 
-_CHECK_BYTES_MAX = 64 * 1024 * 1024  # a whole check reads the file: about 0.1 s at this size
-_BUSY_MS = 250  # another process writes; longer is a miss
-_PENDING_MAX = 1_000  # jobs waiting for the thread; beyond, the store is not keeping up
+_CHECK_BYTES_MAX = 64 * 1024 * 1024  # a full check reads the file: about 0.1 s at this size
+_BUSY_MS = 250  # wait for another process that writes; longer is a miss
+_PENDING_MAX = 1_000  # jobs waiting for the thread; beyond it the store is not keeping up
 
 
 @contextmanager
 def writing(db: apsw.Connection) -> Iterator[None]:
-    """A transaction that waits for other writers before it reads. One that has read is refused at once
-    when another has written meanwhile, however long it would have waited: for jobs that read, then write.
+    """A transaction that waits for other writers before it reads, for jobs that read and then write. A
+    transaction that has already read fails at once if another process has written meanwhile, however long it
+    would have waited.
 
-    Not `transaction_mode` of apsw, which waits with the interpreter's lock in its hand.
+    Not `transaction_mode` of apsw, which holds the GIL while it waits.
     """
     db.execute("BEGIN IMMEDIATE")
     try:
@@ -47,9 +48,9 @@ def writing(db: apsw.Connection) -> Iterator[None]:
 class SqliteFile:
     """The file at `path` with the tables of `schema`. Opens it when constructed.
 
-    `replaced` is called in the thread when a damaged file was set aside and all rows are gone. `busy_ms` is
-    how long a job waits for another process that writes. `beside`: the file is another process's, or
-    something else altogether; it is used as it is, and neither made, changed in form, nor set aside.
+    `replaced` is called in the thread after a damaged file was renamed and all rows are gone. `busy_ms` is
+    how long a job waits for another process that writes. `beside`: the file belongs to another process, or is
+    of another kind; it is used as it is: never created, migrated or renamed.
 
     Raises:
         StoreError: the file cannot be opened or created.
@@ -85,7 +86,7 @@ class SqliteFile:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix=thread)
 
     async def run(self, job: Callable[[apsw.Connection], T]) -> T:
-        """Run one job in the thread, after those before it.
+        """Run a job in the thread, after earlier ones.
 
         Raises:
             StoreError: it failed, the file is closed, or too many jobs wait.
@@ -101,8 +102,8 @@ class SqliteFile:
             self._pending -= 1
 
     async def read_aside(self, job: Callable[[apsw.Connection], T]) -> T:
-        """Run one job that only reads, on a connection and in a thread of its own: what scans the file holds
-        up none of the others. It sees what is written; one after another.
+        """Run a read-only job on a connection and in a thread of its own, so that long scans do not delay
+        other jobs. It sees committed data; these jobs run one after another.
 
         Raises:
             StoreError: it failed, or the file is closed.
@@ -113,7 +114,7 @@ class SqliteFile:
             return await asyncio.to_thread(self._read_aside, job)
 
     async def aclose(self, last: Callable[[apsw.Connection], None] | None = None) -> None:
-        """Do what waits, then `last`, then close. Safe to call twice."""
+        """Finish waiting jobs, then run `last`, then close. Safe to call twice."""
         if self._closed:
             return
         self._closed = True
@@ -127,7 +128,7 @@ class SqliteFile:
     # -- in the thread --------------------------------------------------------------------------
 
     def _guarded(self, job: Callable[[apsw.Connection], T]) -> T:
-        """Run one job, map its failure, and replace a file that proves to be damaged."""
+        """Run a job, map its failure, and replace the file if it proves to be damaged."""
         try:
             if self._db is None:
                 self._db = self._opened()
@@ -145,7 +146,7 @@ class SqliteFile:
             db = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READONLY)
             try:
                 db.set_busy_timeout(self._busy_ms)
-                with db:  # one view of the file
+                with db:  # one snapshot of the file
                     found = job(db)
             finally:
                 db.close()
@@ -169,7 +170,7 @@ class SqliteFile:
             self._replace_damaged()
 
     def _replace_damaged(self) -> None:
-        """Set the file aside, with its WAL so that it can be examined, and open a new one."""
+        """Rename the file and its WAL, so that they can be examined, and open a new one."""
         self._close()
         if self._replaced is not None:
             self._replaced()
@@ -189,14 +190,14 @@ class SqliteFile:
         db = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE)
         try:
             db.set_busy_timeout(self._busy_ms)
-            db.execute("SELECT count(*) FROM sqlite_master").fetchall()  # tells what is no database
+            db.execute("SELECT count(*) FROM sqlite_master").fetchall()  # fails if it is not a database
         except apsw.Error:
             db.close()
             raise
         return db
 
     def _opened(self) -> apsw.Connection:
-        # Answers are somebody's text. SQLite gives the files beside this one the same mode.
+        # Answers are private text. SQLite gives its accompanying files the same mode.
         with contextlib.suppress(FileExistsError):
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         db = apsw.Connection(str(self.path))

@@ -1,4 +1,4 @@
-"""The secret that users are digested with: who asked stands in no file, only what tells them apart."""
+"""The secret key for digests of users: files contain only digests, which distinguish users."""
 
 import logging
 import os
@@ -15,7 +15,7 @@ USER_KEY_BYTES = 32
 
 
 def user_key(state_dir: Path) -> bytes:
-    """The secret of this installation: made once, readable by us alone.
+    """The secret of this installation: created once, readable only by us.
 
     Raises:
         ConfigError: the directory cannot be used.
@@ -30,33 +30,33 @@ def user_key(state_dir: Path) -> bytes:
 
 
 def _read_key(path: Path) -> bytes | None:
-    """The key in the file; None when there is none. A file that is too short, because the disk was full or
-    the power failed, is taken away: a key that can be guessed digests nothing."""
+    """The key in the file; None if there is none. A file that is too short, after a full disk or a power
+    failure, is deleted: a digest with a guessable key is useless."""
     try:
         key = path.read_bytes()
     except FileNotFoundError:
         return None
     if len(key) >= USER_KEY_BYTES:
         return key[:USER_KEY_BYTES]
-    log.warning("%s holds %d bytes and is made anew: users get other digests", path, len(key))
+    log.warning("%s has only %d bytes and is replaced: users get new digests", path, len(key))
     path.unlink(missing_ok=True)
     return None
 
 
 def _make_key(path: Path) -> bytes:
-    """Make the key. Its file is there whole or not at all, and of several that make it at once one wins.
+    """Create the key file atomically. If several processes create it at once, one of them wins.
 
     Raises:
         OSError: it cannot be written.
     """
     key = secrets.token_bytes(USER_KEY_BYTES)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix="user.key.")  # readable by us alone
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix="user.key.")  # readable only by us
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(key)
             file.flush()
             os.fsync(file.fileno())
-        os.link(name, path)  # as a rename, but never over a file that is there
+        os.link(name, path)  # like a rename, but never over an existing file
     except FileExistsError:
         return path.read_bytes()[:USER_KEY_BYTES]
     finally:

@@ -1,4 +1,4 @@
-"""The text of a kept answer, and whether two answers say the same, word for word. Pure functions."""
+"""The text of a stored answer, and whether two answers say the same, word for word. Pure functions."""
 
 import re
 import unicodedata
@@ -13,7 +13,7 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
 _PLAIN = frozenset({"role", "content", "refusal", "annotations", "name"})
-"""Fields of a message, or a piece of one, that are text or say nothing when they are empty."""
+"""Fields of a message, or a part of one, that are text or mean nothing if empty."""
 _DONE = b"[DONE]"
 _THOUSANDS = re.compile(r"(?<=\d)[,'’](?=\d{3}\b)")  # noqa: RUF001  (some write an apostrophe)
 _WORDS = re.compile(r"[^\W_]+(?:[.,:/-]\d+)*|[%$€£¥+<>=-](?=\s?\d)|%")
@@ -23,11 +23,11 @@ _SELECTORS = frozenset("\ufe0e\ufe0f")
 
 
 class Unplain(Exception):
-    """The answer is not one plain text: several choices, a tool, sound, a refusal of the model."""
+    """The answer is not one plain text: several choices, a tool call, audio, a model's refusal."""
 
 
 def text_of(hit: CacheHit) -> str | None:
-    """The text of an answer; None when it is not one plain text."""
+    """The text of an answer; None if it is not one plain text."""
     try:
         if hit.streamed:
             return "".join(text for _, _, text in _pieces(hit.body))
@@ -39,8 +39,8 @@ def text_of(hit: CacheHit) -> str | None:
 
 
 def with_text(hit: CacheHit, text: str) -> CacheHit | None:
-    """The answer with another text; None when that cannot be done. In a stream all of it comes at once, in
-    the place of the first piece."""
+    """The answer with another text; None if that is impossible. In a stream the whole text replaces the first
+    piece."""
     try:
         body = _streamed(hit.body, text) if hit.streamed else _whole(hit.body, text)
     except (Unplain, msgspec.DecodeError, LookupError, TypeError, ValueError):
@@ -49,8 +49,8 @@ def with_text(hit: CacheHit, text: str) -> CacheHit | None:
 
 
 def agree(fresh: str, stored: str) -> bool:
-    """Whether both say the same in the same words and signs: case, spaces, punctuation and markup aside, and
-    numbers however their thousands are written."""
+    """Whether both say the same in the same words and signs, ignoring case, spaces, punctuation, markup, and
+    how thousands are written in numbers."""
     return _words(fresh) == _words(stored) and _signs(fresh) == _signs(stored)
 
 
@@ -59,8 +59,8 @@ def _words(text: str) -> list[str]:
 
 
 def _signs(text: str) -> list[str]:
-    """Operators, and beyond ASCII symbols and the marks of letters, which are parts of no word: a text in
-    Thai is told from another by them, an answer of one emoji by nothing else."""
+    """Operators and, beyond ASCII, symbols and the marks of letters, which are parts of no word: they
+    distinguish texts in Thai, or answers of one emoji."""
     operators = _OPERATORS.findall(text)
     if text.isascii():
         return operators
@@ -74,7 +74,7 @@ def _text(message: Any) -> str:
     for name, value in message.items():
         if name not in _PLAIN and value:
             if name in ("reasoning", "reasoning_content", "reasoning_details"):
-                continue  # how it got there; the answer is what is compared
+                continue  # the reasoning; only the answer is compared
             raise Unplain
     if message.get("refusal"):
         raise Unplain
@@ -87,7 +87,7 @@ def _text(message: Any) -> str:
 
 
 def _pieces(body: bytes) -> list[tuple[int, Any, str]]:
-    """Place, JSON and text of each event of a stream."""
+    """Index, JSON and text of each event of a stream."""
     found = []
     for place, event in enumerate(body.split(b"\n\n")):
         data = event.strip().removeprefix(b"data:").strip()
@@ -111,8 +111,8 @@ def _whole(body: bytes, text: str) -> bytes:
 
 def _streamed(body: bytes, text: str) -> bytes:
     events = body.split(b"\n\n")
-    for place, chunk, said in _pieces(body):
-        if said:
+    for place, chunk, piece in _pieces(body):
+        if piece:
             chunk["choices"][0]["delta"]["content"] = text
             text = ""
             events[place] = b"data: " + _encode(chunk)

@@ -1,4 +1,4 @@
-"""Whether two answers to a request can be held against each other. Pure and quick."""
+"""Whether two answers to a request can be compared. Pure and quick."""
 
 from farthing.types import Request
 
@@ -9,8 +9,8 @@ _AGENT_ROLES = frozenset({"tool", "function"})
 def comparable(request: Request) -> bool:
     """Whether `request` asks for one plain text and shows nothing but text.
 
-    Not so: tools and steps of an agent (asking twice would act twice, and the next step follows the first
-    answer), several choices, sound, and images or files, which a judge is not shown.
+    Not comparable: tools and agent steps (asking twice would act twice, and the next step follows the first
+    answer), several choices, audio, and images or files, which a judge does not see.
     """
     body = request.body
     if request.operation != "chat" or (body.get("n") or 1) != 1 or not _NOT_TEXT.isdisjoint(body):

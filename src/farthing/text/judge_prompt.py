@@ -1,9 +1,8 @@
-"""A question to a model that is answered with one of a few words, about texts that are not to be trusted.
+"""A question to a model that must reply with one of a few words, about untrusted texts.
 
-The texts were written by others, and one of them may try to decide the answer. So they are given as JSON
-strings between markers that nobody could know beforehand, and the word to say carries a code of the call: a
-text that says "reply SAME" can at most make the reply unreadable. What cannot be read is no verdict, never a
-yes.
+One of the texts may try to decide the reply. So they are given as JSON strings between unpredictable markers,
+and the expected word carries a code of the call: a text that says "reply SAME" can at most make the reply
+unreadable. An unreadable reply is no verdict, never a yes.
 """
 
 import secrets
@@ -15,7 +14,7 @@ from msgspec import Struct
 from farthing.errors import UnknownModel
 from farthing.types import Endpoint, Json, Request, Tenant, Terms, replace
 
-TEXT_CHARS_MAX = 6_000  # of each text that is shown; some 1,500 tokens
+TEXT_CHARS_MAX = 6_000  # per text; some 1,500 tokens
 OUTPUT_TOKENS_MAX = 24  # a word with its code, in any tokenizer
 CODE_BYTES = 4
 ANSWER_S = 60.0
@@ -24,11 +23,11 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Call(Struct, frozen=True, kw_only=True):
-    """One question for a judge: what to send, and which words decide."""
+    """One question for a judge: the messages, and the words that decide."""
 
     messages: list[Json]
     words: tuple[str, ...]
-    """What it may say, each with the code of the call."""
+    """The possible replies, each with the code of the call."""
 
     @property
     def yes(self) -> str:
@@ -39,7 +38,7 @@ class Call(Struct, frozen=True, kw_only=True):
         return self.words[1]
 
     def body(self, target: str) -> Json:
-        """The request in OpenAI's form."""
+        """The request in OpenAI's format."""
         return {
             "model": target,
             "messages": self.messages,
@@ -49,24 +48,24 @@ class Call(Struct, frozen=True, kw_only=True):
 
 
 def verdict(call: Call, reply: str | None) -> bool | None:
-    """What the judge said; None when it did not say one of the two words and nothing else."""
-    said = word_of(call, reply)
-    return None if said is None else said == 0
+    """The judge's verdict; None if the reply is not exactly one of the two words."""
+    given = word_of(call, reply)
+    return None if given is None else given == 0
 
 
 def word_of(call: Call, reply: str | None) -> int | None:
-    """Which of the words of `call` was said; None when it was not one of them and nothing else."""
+    """The index of the word of `call` that was given; None if the reply is not exactly one of them."""
     if reply is None:
         return None
-    said = reply.strip().strip("\"'`*.").casefold()
+    given = reply.strip().strip("\"'`*.").casefold()
     for place, word in enumerate(call.words):
-        if said == word.casefold():
+        if given == word.casefold():
             return place
     return None
 
 
 def call_of(instructions: str, shown: list[str], code: str, *words: str) -> Call:
-    """`instructions` with the code in them, then what is shown; each of `words` gets the code."""
+    """`instructions` with the code inserted, then the shown texts; each of `words` gets the code."""
     messages: list[Json] = [
         {"role": "system", "content": instructions.format(code=code)},
         {"role": "user", "content": "\n\n".join(shown)},
@@ -75,7 +74,7 @@ def call_of(instructions: str, shown: list[str], code: str, *words: str) -> Call
 
 
 def code_of(*texts: str) -> str:
-    """A code that none of `texts` holds."""
+    """A random code that occurs in none of `texts`."""
     while True:
         code = secrets.token_hex(CODE_BYTES)
         if not any(code in text.casefold() for text in texts):
@@ -83,7 +82,7 @@ def code_of(*texts: str) -> str:
 
 
 def quoted(name: str, text: str, code: str) -> str:
-    """`text` as data; of one that is too long the two ends, and that it is so."""
+    """`text` as data; if it is too long, its two ends, with a note."""
     note = ""
     if len(text) > TEXT_CHARS_MAX:
         half = TEXT_CHARS_MAX // 2
@@ -103,8 +102,8 @@ def request_of(
     now_s: float,
     within_s: float = ANSWER_S,
 ) -> Request:
-    """`call` as a request to one target, answered by no cache and kept in none. The endpoint's terms are
-    for its clients' requests; this has a deadline of its own."""
+    """`call` as a request to one target, without caches. The endpoint's terms are for its clients' requests;
+    this request has its own deadline."""
     terms = Terms(deadline_s=within_s, calls_max=1, on_limit="refuse")
     endpoint = replace(endpoint, cache_exact="off", semantic=None, tier=None, terms=terms)
     text = str(call.messages[-1]["content"])
@@ -133,9 +132,10 @@ def asking(
     clock: Callable[[], float],
     within_s: float = ANSWER_S,
 ) -> Callable[[str], Request]:
-    """Id -> `call` as `request_of` has it, under the endpoint `name` as it is when the background job runs.
+    """Id -> `call` as `request_of` builds it, under the endpoint `name` as configured when the background job
+    runs.
 
-    What it returns raises UnknownModel where the endpoint is gone by then.
+    The returned function raises UnknownModel if the endpoint is gone by then.
     """
 
     def request(request_id: str) -> Request:

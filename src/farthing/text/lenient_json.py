@@ -1,8 +1,8 @@
-"""JSON as providers write it: read as the official SDKs read it, written as every parser reads it.
+"""JSON from providers: read like the official SDKs read it, written so that every parser can read it.
 
-Our parser is strict and fast, and refuses three things that come over the wire and that Python's own reads:
-NaN and infinities (log-probabilities), half of an emoji's two surrogates, a byte order mark. So what the
-strict parser refuses is given to the lenient one; an answer that was paid for is not lost for that.
+The normal parser is strict and fast, and rejects three things that occur in practice and that Python's own
+accepts: NaN and infinities (log-probabilities), a lone surrogate of an emoji, a byte order mark. What the
+strict parser rejects is given to the lenient one, so that a paid answer is not lost.
 """
 
 import json
@@ -13,14 +13,14 @@ from msgspec import Raw
 
 BOM = b"\xef\xbb\xbf"
 NULL = Raw(b"null")
-"""What stands in a typed shape for a field that is not there; a null that is there is another object."""
+"""The value for an absent field in a typed shape; a null that is present is another object."""
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
 
 class NotJson(ValueError):
-    """What came is not JSON, however it is read."""
+    """The bytes are not JSON, not even for the lenient parser."""
 
 
 def read_json(raw: bytes) -> Any:
@@ -36,7 +36,7 @@ def read_json(raw: bytes) -> Any:
 
 
 def any_json(raw: bytes | Raw) -> Any:
-    """The value in `raw`; None when there is none, which JSON's own null is too. Never raises."""
+    """The value in `raw`; None if there is none, or if it is JSON's null. Never raises."""
     try:
         return read_json(bytes(raw))
     except NotJson:
@@ -51,8 +51,8 @@ def _read_loosely(raw: bytes) -> Any:
 
 
 def write_json(value: Any) -> bytes:
-    """`value` as JSON: NaN and infinities are null, two halves of one character are joined, and half of one
-    is U+FFFD."""
+    """`value` as JSON: NaN and infinities become null, surrogate pairs are joined, and a lone surrogate
+    becomes U+FFFD."""
     try:
         return _encode(value)
     except UnicodeEncodeError:
@@ -60,7 +60,7 @@ def write_json(value: Any) -> bytes:
 
 
 def _joined(value: Any) -> Any:
-    """`value` with only whole characters in its strings, however deep they lie."""
+    """`value` with surrogates in its strings repaired, at any depth."""
     whole: list[Any] = [None]
     left: list[tuple[Any, Any, Any]] = [(whole, 0, value)]
     while left:

@@ -1,8 +1,8 @@
-"""What of a chat in OpenAI's form is text, and what is an image, audio or a file: how much there is of each.
+"""Measures the text, images, audio and files of a chat in OpenAI's format.
 
-The data of media is no text: an image of 600 kB is some hundred tokens, and its base64 would be 400,000.
-Where a header can be read cheaply the figure is by size, else it is flat. Pure, and lenient: a field of an
-unexpected type is taken as text.
+Media data is not text: an image of 600 kB is some hundred tokens, while its base64 would be 400,000. If a
+header can be read cheaply, the figure depends on the size, otherwise it is flat. Pure, and lenient: a field
+of an unexpected type counts as text.
 """
 
 import binascii
@@ -10,14 +10,14 @@ from typing import Any
 
 import msgspec
 
-IMAGE_TOKENS = 1_105  # OpenAI's documented example of a large image at high detail; for sizes not known
+IMAGE_TOKENS = 1_105  # OpenAI's documented example of a large image at high detail; for unknown sizes
 IMAGE_TOKENS_LOW = 85
 IMAGE_TOKENS_MAX = 20_000  # above the largest figure a provider publishes for one image at full detail,
-MINI_IMAGE_TOKENS_MAX = 50_000  # but for gpt-4o-mini, which counts every tile 33 times
+MINI_IMAGE_TOKENS_MAX = 50_000  # except for gpt-4o-mini, which counts every tile 33 times
 TILE_TOKENS, TILE_PX = 170, 512
-AUDIO_TOKENS_PER_S = 10  # OpenAI's; Gemini counts 32, and nobody is known to count more
+AUDIO_TOKENS_PER_S = 10  # OpenAI's; Gemini counts 32, and no provider is known to count more
 AUDIO_TOKENS_PER_S_MAX = 32
-AUDIO_BYTES_PER_S = {"wav": 48_000, "pcm16": 48_000}  # 24 kHz, 16 bit, mono: what the interface returns
+AUDIO_BYTES_PER_S = {"wav": 48_000, "pcm16": 48_000}  # 24 kHz, 16 bit, mono: the format that the API returns
 COMPRESSED_BYTES_PER_S = 16_000  # 128 kbit/s
 AUDIO_BYTES_PER_S_MIN = 1_000  # no speech codec in use needs less
 FILE_BYTES_PER_PAGE, PAGE_TOKENS = 50_000, 2_000  # Anthropic: 1,500 to 3,000 tokens for a page of a PDF
@@ -31,14 +31,14 @@ _FILES = frozenset({"file", "input_file", "document", "video_url", "input_video"
 _TEXTS = frozenset({"text", "content", "arguments", "reasoning_content", "reasoning", "refusal"})
 _TOOLS = ("tools", "functions", "response_format")
 CHARS_PER_TOKEN = 4
-ROLE_CHARS = 20  # of a message's role, and the names of its fields
-_OTHER_CHARS = 8  # of a number, or a word of JSON
+ROLE_CHARS = 20  # for a message's role and field names
+_OTHER_CHARS = 8  # for a number, or a JSON literal
 
 _encode = msgspec.json.Encoder().encode
 
 
 class Measure:
-    """What was counted so far."""
+    """The totals so far."""
 
     __slots__ = (
         "chars",
@@ -52,19 +52,19 @@ class Measure:
 
     def __init__(self) -> None:
         self.chars = 0
-        """Of text, the JSON of tools included."""
+        """Characters of text, including the JSON of tools."""
         self.text_bytes_max = 0
-        """More bytes of UTF-8 than the text has."""
+        """Upper bound of the text's bytes in UTF-8."""
         self.media_tokens = 0
-        """Estimate of the tokens of everything that is no text."""
+        """Estimated tokens of everything that is not text."""
         self.media_tokens_max = 0
         self.images = 0
         self.media = False
         self.long_write = False
-        """A prefix is marked to be cached for longer than the ordinary time."""
+        """Whether a prefix is marked to be cached for longer than the normal time."""
 
     def add(self, value: Any) -> None:
-        """Count any JSON: text, a part of a message, a list of them, a message."""
+        """Count any JSON: text, a part of a message, a list of parts, a message."""
         if value.__class__ is str:
             if value.startswith("data:") and ";base64," in value[:200]:
                 self._data_url(value)
@@ -79,7 +79,7 @@ class Measure:
             self._count(_OTHER_CHARS, _OTHER_CHARS)
 
     def add_json(self, value: Any) -> None:
-        """Count what reaches the model as JSON."""
+        """Count JSON that reaches the model as JSON."""
         encoded = _encode(value)
         self._count(len(encoded), len(encoded))
 
@@ -92,8 +92,8 @@ class Measure:
         self._count(chars, chars if text.isascii() else 4 * chars)
 
     def _object(self, value: dict[str, Any]) -> None:
-        said = value.get("type")
-        kind = said if said.__class__ is str else ""
+        declared = value.get("type")
+        kind = declared if declared.__class__ is str else ""
         if kind in _IMAGES:
             self._image(value)
         elif kind in _AUDIO:
@@ -106,7 +106,7 @@ class Measure:
                     continue
                 self._count(len(name), 4 * len(name))
                 if name in _TEXTS and item.__class__ is str:
-                    self._text(item)  # even one that spells a picture
+                    self._text(item)  # even if it spells an image
                 else:
                     self.add(item)
         marked = value.get("cache_control")
@@ -144,7 +144,7 @@ class Measure:
         self._media(pages * PAGE_TOKENS, FILE_TOKENS_MAX)
 
     def _data_url(self, url: str) -> None:
-        """A data URL where no part says what it is."""
+        """A data URL of unspecified type."""
         if url.startswith("data:image/"):
             self._image({"image_url": url})
         elif url.startswith("data:audio/"):
@@ -154,12 +154,12 @@ class Measure:
 
 
 def measure(body: dict[str, Any]) -> Measure:
-    """How much there is in a chat, or in the input of embeddings."""
+    """Measure a chat, or the input of embeddings."""
     found = Measure()
     messages = body.get("messages")
     for message in messages if messages.__class__ is list else ():
         content = message.get("content") if message.__class__ is dict else None
-        if content.__class__ is str and len(message) == 2:  # nearly all: a role and a text
+        if content.__class__ is str and len(message) == 2:  # the normal case: a role and a text
             chars = len(content)
             found.chars += chars + ROLE_CHARS
             found.text_bytes_max += (chars if content.isascii() else 4 * chars) + ROLE_CHARS
@@ -179,7 +179,7 @@ def measure(body: dict[str, Any]) -> Measure:
 
 
 def _add_input(found: Measure, given: Any) -> None:
-    """The input of embeddings: texts, images, or ids of tokens, of which each is a token."""
+    """The input of embeddings: texts, images, or token ids, which count as one token each."""
     if given.__class__ is not list:
         found.add(given)
         return
@@ -199,8 +199,8 @@ def _add_input(found: Measure, given: Any) -> None:
 
 
 def image_tokens(size: tuple[int, int] | None, detail: str = "auto") -> int:
-    """OpenAI's count of an image of `size` pixels (width, height), None where it is not known: at high detail
-    it is scaled into a square of 2,048, then to 768 at its shorter side, and counted in tiles."""
+    """OpenAI's token count for an image of `size` pixels (width, height), None if unknown: at high detail it
+    is scaled into a square of 2,048, then to 768 at its shorter side, and counted in tiles."""
     if detail == "low":
         return IMAGE_TOKENS_LOW
     if size is None:
@@ -212,12 +212,13 @@ def image_tokens(size: tuple[int, int] | None, detail: str = "auto") -> int:
 
 
 def input_tokens_bound_at(model: str, bound: int, images: int) -> int:
-    """The bound of a prompt with so many images at one model: one family counts images as no other does."""
+    """The bound of a prompt with this many images at one model: one model family counts images
+    differently."""
     return bound + images * MINI_IMAGE_TOKENS_MAX if images and "4o-mini" in model else bound
 
 
 def image_size(url: str) -> tuple[int, int] | None:
-    """Width and height of the image in a data URL or base64; None where it is elsewhere, or cannot be told
+    """Width and height of the image in a data URL or base64; None if it is elsewhere, or cannot be determined
     cheaply."""
     start = url.find(",", 0, 200) + 1 if url.startswith("data:") else 0
     if url.startswith("http") or (start == 0 and url.startswith("data:")):
@@ -236,7 +237,7 @@ def image_size(url: str) -> tuple[int, int] | None:
 
 
 def _decoded(url: str, start: int, chars: int) -> bytes:
-    """The first bytes of the base64 from `start` on; none where it is no base64."""
+    """The first bytes of the base64 from `start` on; none if it is not base64."""
     data = url[start : start + chars]
     try:
         return binascii.a2b_base64(data[: len(data) // 4 * 4])
@@ -260,7 +261,8 @@ def _webp_size(head: bytes) -> tuple[int, int] | None:
 
 
 def _jpeg_size(head: bytes) -> tuple[int, int] | None:
-    """By the first frame header (ITU T.81, B.2.2); None when it lies further on, or behind too much else."""
+    """From the first frame header (ITU T.81, B.2.2); None if that is further on, or behind too many
+    segments."""
     at = 2
     for _ in range(JPEG_SEGMENTS_MAX):
         if at + 9 > len(head) or head[at] != 0xFF:
@@ -273,7 +275,7 @@ def _jpeg_size(head: bytes) -> tuple[int, int] | None:
 
 
 def _image_of(part: dict[str, Any]) -> tuple[str | None, str]:
-    """Where the image of a part is, and the detail that is asked for."""
+    """The location of a part's image, and the requested detail."""
     held = part.get("image_url") or part.get("source") or part.get("image")
     detail = part.get("detail")
     if held.__class__ is dict:

@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001  (signs of many scripts)
-"""When two ways to write a question are the same question: shared by cache keys and fixed answers."""
+"""When two wordings are the same question: shared by cache keys and fixed answers."""
 
 from farthing.text.unicode_normalize import composed
 

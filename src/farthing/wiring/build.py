@@ -244,10 +244,7 @@ def build(config: Config, parts: Parts) -> Serving:
         health=parts.health, lengths=parts.lengths, jobs=parts.jobs, endpoint=endpoints.get
     )
     router = build_scoring(config, rules, parts.routing, around, parts.plugins)
-    providers = {
-        name: build_provider(name, provider, redact=parts.redact)
-        for name, provider in config.providers.items()
-    }
+    providers = {name: open_provider(name, config, parts) for name in config.providers}
     caching = config.cache.exact != "off"
     default = default_endpoint(config)
     endpoints.setdefault(default.name, default)
@@ -306,6 +303,17 @@ def build(config: Config, parts: Parts) -> Serving:
         targets=frozenset(targets.configured),
         keeper=None if parts.semantic is None else build_keeper(parts.semantic, endpoints),
     )
+
+
+def open_provider(name: str, config: Config, parts: Parts) -> Provider:
+    """One provider of `config`, with the plug-in that knows its dialect where it has one.
+
+    Raises:
+        ConfigError: it cannot be reached like this, or its plug-in cannot be used.
+    """
+    wanted = next((one for one in named(config) if one.where == f"providers.{name}"), None)
+    plugin = None if wanted is None else parts.plugins.open(wanted).implementation
+    return build_provider(name, config.providers[name], redact=parts.redact, plugin=plugin)
 
 
 def operators_parts(keeper: Callable[[], CacheAdmin | None]) -> tuple[AdminPart, ...]:
@@ -379,7 +387,7 @@ def build_semantic_cache(
 
         return RemoteEmbedder(
             parts.transport,
-            build_provider(wanted.provider, config.providers[wanted.provider], redact=parts.redact),
+            open_provider(wanted.provider, config, parts),
             target,
             dims=wanted.dims,
             window_s=wanted.window_ms / 1000,

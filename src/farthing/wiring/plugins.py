@@ -14,7 +14,14 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from farthing.config import Config, Options, PluginCheckConfig, PluginRouteConfig, PluginStoreConfig
+from farthing.config import (
+    Config,
+    Options,
+    PluginCheckConfig,
+    PluginProviderConfig,
+    PluginRouteConfig,
+    PluginStoreConfig,
+)
 from farthing.errors import ConfigError
 from farthing.protocols import PluginContext
 from farthing.types import Target
@@ -38,7 +45,7 @@ NEEDS: Mapping[Kind, tuple[str, ...]] = {
     "guardrail": ("allows",),
     "store": ("get", "set", "aclose"),
     "retriever": ("retrieve",),
-    "provider": (),  # checked where it is connected
+    "provider": ("request", "answer", "stream", "unsaid"),
 }
 """The methods that an implementation of each kind must have."""
 SHOWN_MAX = 20
@@ -96,6 +103,10 @@ def named(config: Config) -> Iterator[Named]:
         yield Named(kind="router", plugin=route.plugin, where="route", options=route.options)
     if isinstance(store, PluginStoreConfig):
         yield Named(kind="store", plugin=store.plugin, where="cache.store", options=store.options)
+    for name, provider in config.providers.items():
+        if isinstance(provider, PluginProviderConfig):
+            where = f"providers.{name}"
+            yield Named(kind="provider", plugin=provider.plugin, where=where, options=provider.options)
     for guard in config.guard.plugins:
         where = f"guard.plugins.{guard.name}"
         yield Named(kind="guardrail", plugin=guard.plugin, where=where, options=guard.options)

@@ -21,7 +21,7 @@ from farthing.models.transport.http1 import Http1Transport
 from farthing.models.transport.origin import HttpOrigin, parse_base_url
 from farthing.models.transport.passage import PASSED
 from farthing.models.transport.trust import ca_of_environment, missing_ca_of_environment
-from farthing.protocols import Provider, Transport
+from farthing.protocols import Provider, ProviderPlugin, Transport
 from farthing.runtime.loop_batch import LoopBatch, in_task
 from farthing.runtime.redact import Redactor
 from farthing.types import Json, Target, Tenant, replace
@@ -39,8 +39,10 @@ def build_provider(
     provider: AnyProviderConfig,
     env: Mapping[str, str] = os.environ,
     redact: Redactor | None = None,
+    plugin: ProviderPlugin | None = None,
 ) -> Provider:
-    """`redact` knows what none of its errors may repeat; None: its own key.
+    """`plugin` knows its dialect, where its kind is `plugin`. `redact` knows what none of its errors may
+    repeat; None: its own key.
 
     Raises:
         ConfigError: it cannot be reached like this; names the key or the variable.
@@ -76,6 +78,7 @@ def build_provider(
             path=path,
             usage_form=usage_form(name, host),
             list_from=list_from(name),
+            plugin=plugin,
         )
     except ValueError as error:
         raise ConfigError(str(error)) from error

@@ -88,7 +88,7 @@ def test_canary_promote_and_rollback_say_what_they_did(
     ]
     assert "version 2 serves" in run(config, capsys, "policy", "promote", "--endpoint", "faq")
     assert told(config, capsys, "policy", "rollback", "--endpoint", "faq")["serving"] == 0
-    with pytest.raises(PolicyRefused, match="nothing of 'faq' served before"):
+    with pytest.raises(PolicyRefused, match="no version of 'faq' served before"):
         run(config, capsys, "policy", "rollback", "--endpoint", "faq")
 
 
@@ -109,7 +109,7 @@ def test_show_has_versions_audits_and_who_changed_what(
         "cheap from score 0.8 on, else expensive; loses at most 0.02 at 0.9",
         "scores of planted/1, 2,000 samples",
         "not audited yet",
-        "anna: version 1 serves, instead of 0",
+        "anna: version 1 serves instead of 0",
     ):
         assert part in text, part
     shown = told(config, capsys, "policy", "show", "--endpoint", "faq")
@@ -124,7 +124,7 @@ def test_without_any_policy_the_list_says_how_to_make_one(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "farthing calibrate route --apply" in run(config, capsys, "policy", "list")
-    assert "no request of this time" in run(config, capsys, "policy", "compare", "--endpoint", "faq")
+    assert "no request in this time" in run(config, capsys, "policy", "compare", "--endpoint", "faq")
 
 
 # -- calibrate ----------------------------------------------------------------------------------------
@@ -233,7 +233,7 @@ def test_explain_says_who_decided_what_others_would_have_cost_and_what_was_learn
     for part in (
         "scored   by planted/1",
         "faq@1, serving: cheap from score 0.8 on, for a loss of at most 0.02; 0.7 is below it",
-        "tier cheap was asked too, behind the answer; drawn with probability 0.02",
+        "tier cheap was asked too, in the background; drawn with probability 0.02",
         "cheap (a/small): $0.0012 for the same tokens",
         "middle (a/unpriced): unknown for the same tokens",
         "expensive (a/large): $0.012 for the same tokens, answered",
@@ -260,11 +260,11 @@ def test_explain_without_configuration_or_policy_says_what_it_does_not_know(
     config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorded(config)
-    assert "faq@1, not in use any more, not kept" in run(config, capsys, "explain", "req_1")
+    assert "faq@1, no longer in use, not kept" in run(config, capsys, "explain", "req_1")
     ledger = str(state_of(config) / "ledger")
     monkeypatch.setenv("XDG_STATE_HOME", str(config.parent / "empty"))
     assert cli.main(["explain", "req_1", "--ledger", ledger], standalone_mode=False) == 0
     assert (
-        "other tiers would have cost is unknown: name its gateway's file with --config"
+        "the cost of other tiers is unknown: name the gateway's configuration with --config"
         in capsys.readouterr().out
     )

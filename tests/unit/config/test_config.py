@@ -136,13 +136,13 @@ def test_several_faults_are_told_at_once_in_the_order_of_the_file() -> None:
         ("calls_max = 3", 'baseline = "gpt-5"', 'write "provider/model"'),
         ('kind = "sqlite"', 'kind = "sqllite"', 'did you mean "sqlite"?'),
         ('kind = "sqlite"', "", 'the key "kind" is missing'),
-        ('phrases = ["how do I get a refund"]', 'phrases = [" "]', "an empty phrase fits everything"),
+        ('phrases = ["how do I get a refund"]', 'phrases = [" "]', "an empty phrase matches everything"),
         ('phrases = ["how do I get a refund"]', "", 'the key "phrases" is missing'),
         ("http://127.0.0.1:8080/v1", "127.0.0.1:8080", "expected an URL"),
         ("http://127.0.0.1:8080/v1", "http://u:p@127.0.0.1", "without user"),
         ("http://127.0.0.1:8080/v1", "http://127.0.0.1:port", "expected an URL"),
         ("http://127.0.0.1:8080/v1", "${LOCAL}", "set FARTHING__PROVIDERS__LOCAL__BASE_URL instead"),
-        ("x-team", "Authorization", "a secret never stands in the file"),
+        ("x-team", "Authorization", "a secret must not be in the file"),
         ('"search"', '"a\\r\\nb"', "not a header that can be sent"),
         ("[providers.local]", '[providers."a/b"]', "a name has letters"),
     ],
@@ -163,8 +163,8 @@ def test_what_cannot_work_is_refused_with_line_and_fix(old: str, new: str, said:
         ('[[keys]]\ntenant = "a"\ndigest = "b2:12"', "64 hexadecimal digits"),
         ('[[keys]]\ntenant = ""\nkey = "${OPENAI_API_KEY}"', "give the tenant a name"),
         ('[[keys]]\ntenant = "a"\nkey = "${OPENAI_API_KEY}"\nendpoint = "x"', 'unknown endpoint "x"'),
-        ('[[answers]]\nname = "a"\ntext = "b"', "would never be given"),
-        ('[[guard.deny]]\nname = "a"\ncontains = []', "would never deny anything"),
+        ('[[answers]]\nname = "a"\ntext = "b"', "would never match"),
+        ('[[guard.deny]]\nname = "a"\ncontains = []', "would never match"),
         ('[[guard.deny]]\nname = "a"\ncontains = [""]', "an empty phrase"),
         ('[[prices]]\ntarget = "a/b"\ninput = -1\noutput = 1', "expected at least 0"),
         ('[[prices]]\ntarget = "a/b"\ninput = 1\noutput = 1\nsince = "May"', "expected a date"),
@@ -211,9 +211,9 @@ def test_brackets_of_the_wrong_number_are_told_with_the_right_ones(text: str, fi
 )
 def test_a_host_that_is_no_address_is_told_as_that_and_nothing_else(host: str, fix: str) -> None:
     (told,) = faults(f'server.host = "{host}"')
-    assert told.startswith(f'farthing.toml:1: server.host: "{host}" is no address') and fix in told
+    assert told.startswith(f'farthing.toml:1: server.host: "{host}" is not an address') and fix in told
     (told,) = faults(f'admin = {{ port = 1, host = "{host}" }}')
-    assert told.startswith(f'farthing.toml:1: admin.host: "{host}" is no address') and fix in told
+    assert told.startswith(f'farthing.toml:1: admin.host: "{host}" is not an address') and fix in told
 
 
 @pytest.mark.parametrize("host", ["localhost", "::1", "llm.example.com", "my-host", "my_service", "host."])
@@ -232,7 +232,7 @@ def test_what_names_no_variable_is_told_as_that_with_a_name_that_does(written: s
         f'[providers.0]\nbase_url = "http://h/v1"\nproxy = "{written}"',
     ):
         (told,) = faults(text)
-        assert "this names no environment variable" in told and written not in told
+        assert "this is not an environment variable" in told and written not in told
         fix = told.split('write "')[1].split('"')[0]
         config.loads(text.replace(written, fix), {fix[2:-1]: "http://h:1"})
 
@@ -240,12 +240,12 @@ def test_what_names_no_variable_is_told_as_that_with_a_name_that_does(written: s
 def test_a_variable_where_none_is_taken_is_told_with_what_works_there() -> None:
     (told,) = faults('[[keys]]\ntenant = "${TENANT}"\nkey = "${OPENAI_API_KEY}"')
     assert told.endswith(
-        "keys[0].tenant: only secrets are taken from the environment like this; write the text itself"
+        "keys[0].tenant: only secrets can be taken from the environment like this; write the text itself"
     )
     (told,) = faults('providers.a.base_url = "${0_URL}"')
     assert told.endswith("set FARTHING__PROVIDERS__A__BASE_URL instead")
     (told,) = faults('providers.a.base_url = "https://${HOST}/v1"')
-    assert "only secrets are taken from the environment like this; write the whole URL" in told
+    assert "only secrets can be taken from the environment like this; write the whole URL" in told
 
 
 def test_what_is_open_is_allowed_with_keys_or_on_purpose_or_on_loopback() -> None:
@@ -302,14 +302,14 @@ def test_without_secrets_an_unset_variable_is_no_fault_but_all_else_is() -> None
     assert config.policy_version(found) == config.policy_version(
         config.loads(text, {"A": "1", "B": "2", "P": "3", "PROXY": "http://h:1"})
     )
-    with pytest.raises(ConfigError, match="a secret never stands in the file"):
+    with pytest.raises(ConfigError, match="a secret must not be in the file"):
         config.loads(text.replace('"${P}"', '"sk-p"'), {}, secrets=False)
 
 
 def test_a_literal_secret_is_refused_without_being_repeated() -> None:
     told = faults(changed("${OPENAI_API_KEY}", "sk-literal-secret"))
     assert told == [
-        f"farthing.toml:{line_of('api_key')}: providers.openai.api_key: a secret never stands in the file; "
+        f"farthing.toml:{line_of('api_key')}: providers.openai.api_key: a secret must not be in the file; "
         'set an environment variable and write "${OPENAI_API_KEY}"'
     ]
 
@@ -318,7 +318,7 @@ def test_a_missing_or_empty_variable_is_named() -> None:
     assert "OPENAI_API_KEY is not set" in faults(GOOD, {})[0]
     assert "OPENAI_API_KEY is empty" in faults(GOOD, {"OPENAI_API_KEY": " "})[0]
     bad = faults(GOOD, {"OPENAI_API_KEY": "sk-canary\r\nx: y"})[0]
-    assert "OPENAI_API_KEY holds characters" in bad and "canary" not in bad
+    assert "OPENAI_API_KEY contains characters" in bad and "canary" not in bad
 
 
 def test_a_secret_is_shown_nowhere() -> None:
@@ -350,7 +350,7 @@ def test_a_wrong_variable_is_named() -> None:
     assert faults(GOOD, ENV | {"FARTHING__SERVER__PROT": "1"}) == [
         'FARTHING__SERVER__PROT: server: unknown key "prot"; did you mean "port"?'
     ]
-    assert "names no key" in faults(GOOD, ENV | {"FARTHING__ROUTE__RULES__0__TIER": "cheap"})[0]
+    assert "does not name a key" in faults(GOOD, ENV | {"FARTHING__ROUTE__RULES__0__TIER": "cheap"})[0]
 
 
 def test_bad_toml_tells_its_line() -> None:
@@ -364,12 +364,12 @@ def test_bad_toml_tells_its_line() -> None:
     [
         (
             "[server]\nport = high",
-            '2: not TOML: "port" has a value that TOML does not know (column 8); write "te',
+            '2: not TOML: "port" has a value that is not valid TOML (column 8); write "te',
         ),
         ("a = 1\nb = \n", '2: not TOML: "b" has no value (column 5); write "text", a number'),
-        ("x = [\n 1,\n foo\n]", "3: not TOML: this has a value that TOML does not know (column 2); write"),
+        ("x = [\n 1,\n foo\n]", "3: not TOML: this has a value that is not valid TOML (column 2); write"),
         ("a = 1\na = 2", '2: not TOML: "a" has a value already; keep one of the two'),
-        ("[a]\n[a]\n", "2: not TOML: the table [a] stands here a second time (column 3); join them"),
+        ("[a]\n[a]\n", "2: not TOML: the table [a] is defined here a second time (column 3); join them"),
         ('a = "x\nb = 2', '1: not TOML: the text of "a" does not end on its line (column 7); close it'),
     ],
 )

@@ -46,7 +46,7 @@ def test_an_origin_as_a_browser_writes_it_is_taken(origin: str) -> None:
 )
 def test_what_no_browser_would_write_is_refused_with_the_fix(origin: str) -> None:
     with pytest.raises(
-        ConfigError, match=r'server\.cors_origins.*is no origin; write "https://app\.example"'
+        ConfigError, match=r'server\.cors_origins.*is not an origin; write "https://app\.example"'
     ):
         config.loads(f'server.cors_origins = ["{origin}"]', {})
 

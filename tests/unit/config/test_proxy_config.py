@@ -136,7 +136,7 @@ def test_the_configuration_names_a_proxy_none_or_a_variable_with_all_of_it() -> 
 
 def test_what_a_provider_cannot_have_is_told_with_its_line() -> None:
     literal = told('proxy = "http://me:CANARY@proxy.corp:1"')
-    assert "a secret never stands in the file" in literal and "CANARY" not in literal
+    assert "a secret must not be in the file" in literal and "CANARY" not in literal
     assert "farthing.toml:3: providers.a.proxy" in literal
     assert "SOCKS5" in told('proxy = "socks5://127.0.0.1:1080"')
     assert "WAY is not set" in told('proxy = "${WAY}"')
@@ -145,7 +145,7 @@ def test_what_a_provider_cannot_have_is_told_with_its_line() -> None:
         assert "never goes up" in told(f'pass_headers = ["{name}"]')
     for name in ("Set-Cookie", "content-encoding", "x-request-id", "retry-after"):
         assert "never comes back" in told(f'return_headers = ["{name}"]')
-    assert "no name of a header" in told('pass_headers = ["x y"]')
+    assert "not a header name" in told('pass_headers = ["x y"]')
     assert "providers.a.models[1]: the name of a model is empty" in told('models = ["m", ""]')
     assert 'has white space around it; write "m"' in told('models = ["m "]')
 

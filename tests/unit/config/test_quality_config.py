@@ -25,7 +25,7 @@ def loaded(text: str) -> Config:
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("judge_share = 0.1", "nobody judges; add judge"),
+        ("judge_share = 0.1", "there is no judge; add judge"),
         ('judge = "b/model"', "unknown provider"),
         ('judge = "a/m"\njudge_share = 1.5', "at most 1"),
         ("reask_s = -1", "at least 0"),
@@ -60,7 +60,7 @@ def test_a_check_that_cannot_be_used_is_named_by_its_key(tmp_path: Path) -> None
     bad.write_text("[1]")
     good = RegexCheckConfig(pattern="x")
     for check, why in (
-        (RegexCheckConfig(pattern="("), "the pattern cannot be read"),
+        (RegexCheckConfig(pattern="("), "the pattern is invalid"),
         (SchemaCheckConfig(file=bad), "a JSON Schema is an object"),
         (SchemaCheckConfig(file=tmp_path / "none.json"), "cannot be read"),
     ):

@@ -61,7 +61,7 @@ def test_a_span_or_a_time_is_one_moment(text: str, at_unix_s: float) -> None:
     "text", ["", "soon", "yesterdayish", "last day", "2026-13", "2026-02-30", "7", "-7d"]
 )
 def test_a_wrong_one_is_answered_with_what_is_accepted(text: str) -> None:
-    with pytest.raises(ValueError, match=r"is no time: write one of 30m, 24h, .*yesterday.*2026-01-31"):
+    with pytest.raises(ValueError, match=r"is not a time: write one of 30m, 24h, .*yesterday.*2026-01-31"):
         moment(text, NOW_UNIX_S)
 
 
@@ -91,4 +91,4 @@ def test_every_command_refuses_a_wrong_time_before_it_reads(
         cli.main(words)
     told = " ".join(capsys.readouterr().err.split())
     assert left.value.code == 2
-    assert "is no time: write one of" in told or "is not before --until 'yesterday'" in told
+    assert "is not a time: write one of" in told or "is not before --until 'yesterday'" in told

@@ -307,7 +307,7 @@ def test_a_disk_that_takes_no_line_costs_the_memory_alone(
     budget = Budget(Decimal("0.000001"), clock_unix_s=lambda: 0.0, spent=SpentFiles(tmp_path / "state"))
     budget.give_back(budget.take(1), 300)
     assert budget.left_nusd == 700
-    assert "a restart will not know" in caplog.text
+    assert "a restart will forget" in caplog.text
 
 
 def test_a_daily_purse_is_full_again_at_midnight_and_not_before() -> None:

@@ -337,7 +337,7 @@ def test_report_and_explain_say_what_is_missing_and_where(real: dict[str, bytes]
     found = json.loads(told[told.index('{"outcome') :])
     assert (found["outcome"], found["missing"]) == ("unknown", missing)
     assert f"the receipt is lost. {said}" in ran("explain", receipt(400).request_id)
-    assert f"it may be among what is damaged: {said}" in ran("explain", "req_ffffffff")
+    assert f"it may be in the damaged part: {said}" in ran("explain", "req_ffffffff")
 
 
 def test_damage_under_a_living_writer_costs_one_row_and_what_is_written_meanwhile_is_read(

@@ -1,4 +1,4 @@
-"""Answer again what was already answered: same tenant, endpoint and body, field by field."""
+"""Return stored answers to identical requests: same tenant, endpoint and body, field by field."""
 
 import msgspec
 
@@ -11,7 +11,7 @@ _decode = msgspec.msgpack.Decoder(CacheHit).decode
 
 
 class ExactCache:
-    """Keeps whole answers in a key-value store for `ttl_s`, none larger than `answer_bytes_max`."""
+    """Keeps complete answers in a key-value store for `ttl_s`, none larger than `answer_bytes_max`."""
 
     def __init__(self, store: KeyValueStore, *, ttl_s: float, answer_bytes_max: int, keys: CacheKeys) -> None:
         self._store = store
@@ -20,7 +20,7 @@ class ExactCache:
         self._keys = keys
 
     def key(self, request: Request) -> bytes | None:
-        """As `CacheKeys.key`."""
+        """See `CacheKeys.key`."""
         return self._keys.key(request)
 
     async def lookup(self, key: bytes) -> CacheHit | None:
@@ -35,10 +35,10 @@ class ExactCache:
         try:
             return _decode(found)
         except msgspec.MsgspecError:
-            return None  # written by another version: as good as absent, and replaced by the next answer
+            return None  # written by another version: a miss, replaced by the next answer
 
     async def store(self, key: bytes, hit: CacheHit, *, ttl_s: float | None) -> None:
-        """Keep `hit` for `ttl_s` (None: the cache's own). One that is too large is not kept.
+        """Keep `hit` for `ttl_s` (None: the cache's own). An answer that is too large is not kept.
 
         Raises:
             StoreError: the store failed.

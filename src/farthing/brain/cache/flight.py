@@ -1,14 +1,14 @@
-"""Single flight: requests with one key, at the same time, share one upstream call.
+"""Single flight: concurrent requests with the same key share one upstream call.
 
-The first to `join` a key leads and makes the call; those who join before it has landed follow. A follower
-that streams gets the leader's stream as it comes, from its first byte; one that wants the whole waits for the
-landing. A follower that has seen nothing never sees the leader's failure, which may be the leader's own (its
-deadline passed): it is told None and goes on by itself.
+The first to `join` a key leads and makes the call; those who join before it lands follow. A follower that
+streams gets the leader's stream live, from its first byte; a follower that needs the whole answer waits for
+the landing. A follower that has received nothing never sees the leader's failure, which may be the leader's
+own (such as its deadline): it receives None and makes its own call.
 
-The call belongs to all of them. When the leader's client leaves it goes on for as long as one follows, and
-ends with the last of them.
+The call belongs to all of them. If the leader's client leaves, the call goes on while anybody follows, and
+ends when the last follower leaves.
 
-One event loop only. The key holds the tenant, so flights never cross tenants.
+One event loop only. The key includes the tenant, so flights never cross tenants.
 """
 
 import asyncio
@@ -23,20 +23,20 @@ class Shared(Protocol):
     """A leader's stream that others can follow."""
 
     def leader_left(self) -> None:
-        """Its client has gone: it goes on for the others, at their pace."""
+        """The leader's client has left: continue for the followers, at their pace."""
 
 
 L = TypeVar("L", bound=Shared)
 
 
 class Flight(Generic[L]):
-    """The leader's place in a shared call. It must `land` on every path."""
+    """The leader's place in a shared call. The leader must `land` it on every path."""
 
     __slots__ = ("_arrived", "_cancel", "_followers", "_key", "_open", "live")
 
     def __init__(self, key: bytes, open_flights: "dict[bytes, Flight[L]] | None") -> None:
         self.live: L | None = None
-        """The stream, once it has begun; None: it has not, or the answer comes whole."""
+        """The stream, once it has begun; None before that, or if the answer is not streamed."""
         self._key = key
         self._open = open_flights
         self._followers: set[Follower[L]] | None = None
@@ -44,7 +44,7 @@ class Flight(Generic[L]):
         self._arrived = False
 
     def begins(self, live: L) -> None:
-        """The answer has begun to come: those who want to see it can."""
+        """The stream has begun: live followers can read it."""
         self.live = live
         if self._cancel is not None:
             live.leader_left()
@@ -52,11 +52,11 @@ class Flight(Generic[L]):
             follower.wake()
 
     def arrived(self) -> None:
-        """The call is over; what is left is quick, and is done also when all have left."""
+        """The call has ended; the remaining work is short, and is done even if everybody has left."""
         self._arrived = True
 
     def land(self, hit: CacheHit | None) -> None:
-        """Give the whole answer to those who wait; None when there is none to share.
+        """Give the complete answer to waiting followers; None if there is none to share.
 
         The leader calls this in its `finally`. The second call does nothing.
         """
@@ -66,8 +66,8 @@ class Flight(Generic[L]):
             follower.landed(hit)
 
     def outgrown(self) -> None:
-        """What has come is too much to be kept: nobody can join any more, and nothing will be there for those
-        who wait for the whole. They go on by themselves now; those who follow it live go on."""
+        """The answer is too large to keep: nobody can join any more, and followers that wait for the complete
+        answer make their own calls now; live followers continue."""
         self._close()
         followers = self._followers or set()
         self._followers = {one for one in followers if one.sees}
@@ -76,8 +76,8 @@ class Flight(Generic[L]):
         self._end_if_unwanted()
 
     def client_left(self, cancel: Callable[[], None]) -> bool:
-        """The leader's client has gone. True: the call goes on for others, and `cancel` is called when the
-        last of them has left. False: nobody else wants it."""
+        """The leader's client has left. True: the call goes on for followers, and `cancel` is called when the
+        last of them leaves. False: nobody follows."""
         if not self._followers:
             return False
         self._cancel = cancel
@@ -87,7 +87,7 @@ class Flight(Generic[L]):
 
     @property
     def orphaned(self) -> bool:
-        """Its leader's client has left, and it went on for others."""
+        """Whether the leader's client has left and the call went on for followers."""
         return self._cancel is not None
 
     def _close(self) -> None:
@@ -103,28 +103,28 @@ class Flight(Generic[L]):
         self._end_if_unwanted()
 
     def _end_if_unwanted(self) -> None:
-        """End the call when its own client and all others have left it."""
+        """End the call once its own client and all followers have left it."""
         if not self._followers and self._cancel is not None and not self._arrived:
-            self._close()  # a call that is about to be ended is nobody's to join
+            self._close()  # nobody may join a call that is about to end
             self._cancel()
 
 
 class Follower(Waiter, Generic[L]):
-    """One who waits for another's call. It must `leave` on every path."""
+    """A request that waits for another's call. It must `leave` on every path."""
 
     __slots__ = ("_flight", "_hit", "_landed", "sees")
 
     def __init__(self, flight: Flight[L], loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
         self.sees = False
-        """It follows the stream as it comes."""
+        """Whether it follows the stream live."""
         self._flight = flight
         self._landed = False
         self._hit: CacheHit | None = None
 
     async def answer(self, *, live: bool) -> L | CacheHit | None:
-        """Wait for the whole answer or, with `live`, for its stream to begin, whichever is first. None: there
-        is none to share, and the caller makes its own call.
+        """Wait for the complete answer or, with `live`, for the stream to begin, whichever is first. None:
+        there is nothing to share, and the caller makes its own call.
 
         Cancelling the wait leaves the leader and the other followers alone.
         """
@@ -137,21 +137,21 @@ class Follower(Waiter, Generic[L]):
         return self._hit
 
     def landed(self, hit: CacheHit | None) -> None:
-        """For the flight alone."""
+        """Called by the flight only."""
         self._landed, self._hit = True, hit
         self.wake()
 
     def leave(self) -> None:
-        """Want no more of it. Safe to call twice."""
+        """Stop following. Safe to call twice."""
         self._flight._left(self)
 
     def close(self) -> None:
-        """As `leave`."""
+        """Same as `leave`."""
         self.leave()
 
 
 class Flights(Generic[L]):
-    """The calls in the air. Beyond either bound a request flies alone, which costs a call and no wait."""
+    """The open flights. Beyond either bound a request makes its own call, which costs a call but no wait."""
 
     def __init__(self, *, flights_max: int = 10_000, followers_max: int = 1_000) -> None:
         self._flights_max = flights_max

@@ -1,20 +1,20 @@
-"""Which requests get a fresh answer whatever is stored: those that asked for a sample, or ask once more.
+"""Which requests need a fresh answer whatever is stored: those that ask for a sample, or ask again.
 
 A client that sends the same request five times at a temperature wants five answers, and one that presses
-"regenerate" wants another one. What a stored or a shared answer may stand for is a request that can be
-answered the same way twice:
+"regenerate" wants another answer. A stored or shared answer may only serve a request that can be answered the
+same way twice:
 
-    seed given                           a client that asks for the same again: may be answered from memory
-    n above 1                            several samples: asked anew
-    temperature above 0                  a sample: asked anew
-    temperature 0                        may be answered from memory
-    none given, a model named            the client left the sampling to that model's default: asked anew
-    none given, auto, a tier, an endpoint  the choice was left to the gateway: may be answered from memory
-    embeddings                           the same for the same input: may be answered from memory
+    seed given                           the client asks for the same again: may be answered from the cache
+    n above 1                            several samples: fresh
+    temperature above 0                  a sample: fresh
+    temperature 0                        may be answered from the cache
+    none given, a model named            the client left the sampling to that model's default: fresh
+    none given, auto, a tier, an endpoint  the choice was left to the gateway: may be answered from the cache
+    embeddings                           the same for the same input: may be answered from the cache
 
-And of those, the same session or user that was given this very answer a moment ago gets a fresh one, which
-takes the place of the stored one. An endpoint opts out of all of this with `cache.reuse = "always"`. The same
-holds for exact hits, shared calls and the semantic cache.
+Even then, a session or user that received this very answer a moment ago gets a fresh one, which replaces the
+stored one. An endpoint opts out of all of this with `cache.reuse = "always"`. The rules cover exact hits,
+shared calls and the semantic cache.
 """
 
 import time
@@ -29,10 +29,10 @@ Reason = Literal["", "sampled", "named"]
 
 
 def why_asked_anew(request: Request, pins: Callable[[Request], bool]) -> Reason:
-    """Why `request` must not be answered from memory, nor its answer kept; empty: it may be. Pure and quick.
+    """Why `request` must not be answered from a cache, nor its answer kept; empty: it may be. Pure and quick.
 
-    `pins` tells whether its client named a model (`Router.pins`). The gateway's own background jobs are
-    never.
+    `pins` says whether the client named a model (`Router.pins`). The gateway's own background jobs are never
+    excluded.
     """
     if request.endpoint.cache_reuse == "always" or request.operation != "chat" or request.own:
         return ""
@@ -48,9 +48,9 @@ def why_asked_anew(request: Request, pins: Callable[[Request], bool]) -> Reason:
 
 
 class Given:
-    """Remembers who was given the answer to what, for `within_s`. Bounded; one event loop.
+    """Remembers who received the answer to what, for `within_s`. Bounded; one event loop.
 
-    Kept in memory alone: a restart, or another process, makes a repeat a hit.
+    In memory only: after a restart, or in another process, a repeat is a hit.
     """
 
     def __init__(self, *, kept_max: int = GIVEN_MAX, clock: Callable[[], float] = time.monotonic) -> None:
@@ -63,7 +63,7 @@ class Given:
         return len(self._given)
 
     def note(self, who_and_what: int) -> None:
-        """Remember that the answer went out now."""
+        """Remember that the answer was delivered now."""
         given = self._given
         given.pop(who_and_what, None)
         given[who_and_what] = self._clock()
@@ -71,24 +71,24 @@ class Given:
             del given[next(iter(given))]
 
     def lately(self, who_and_what: int, within_s: float) -> bool:
-        """Whether it went out at most `within_s` ago; never within 0."""
+        """Whether it was delivered at most `within_s` ago; never for 0."""
         at_s = self._given.get(who_and_what)
         return at_s is not None and 0.0 < within_s >= self._clock() - at_s
 
 
 def who_and_what(request: Request, key: bytes | None) -> int | None:
-    """Who asks, and for what: the session, or the user where there is no session. None: nobody can be told
-    from another (no session, no `user`, no `safety_identifier`), or all samples may be shared, or what was
-    asked is the same whoever asks (an embedding).
+    """A digest of who asks, and for what. Who is the session, or the user without a session. None: clients
+    cannot be told apart (no session, no `user`, no `safety_identifier`), or samples may all be shared, or the
+    answer does not depend on who asks (an embedding).
 
-    `key` is the request's in the exact cache. Without one what was last said tells it, at the same place of
-    the talk, endpoint and model: an agent's next step is not the same question again.
+    `key` is the request's key in the exact cache. Without a key, the last message, its position in the
+    conversation, endpoint and model decide: an agent's next step is not the same question again.
     """
     who = request.session or request.user or request.body.get("safety_identifier")
     if not who or request.operation != "chat" or request.own or request.endpoint.cache_reuse == "always":
         return None
     tenant, apart = request.tenant.name, request.session is None
-    # keyed by the process (PYTHONHASHSEED), 64 bits: two that fall together cost one hit
+    # keyed by the process (PYTHONHASHSEED), 64 bits: a collision costs one hit
     if key is not None:
         return hash((tenant, apart, str(who), key))
     place = len(request.body.get("messages") or ())

@@ -1,4 +1,4 @@
-"""What makes two requests the same. An unknown field makes a miss, never a wrong hit."""
+"""When two requests are the same. An unknown field makes a miss, never a wrong hit."""
 
 from collections.abc import Callable, Mapping
 from hashlib import sha256
@@ -26,7 +26,7 @@ DROPPED = frozenset(
     }
 )
 
-# Headers that go up to a provider, where the configuration passes them, and cannot change the answer.
+# Headers that the configuration may forward to a provider, and that cannot change the answer.
 SAME_ANSWER = frozenset(
     {
         "traceparent",  # tracing
@@ -42,8 +42,8 @@ SAME_ANSWER = frozenset(
 
 _DROPPED_OF = DROPPED.intersection
 
-# It keeps these digests apart from every other use of the hash; raise the number when what is hashed
-# changes, so that no old entry is read as a new one.
+# Separates these digests from every other use of the hash. Raise the number when what is hashed changes, so
+# that no old entry is read as a new one.
 _FORMAT = "farthing.answer.2"
 
 # MessagePack frames every value with its type and length, so distinct requests have distinct encodings.
@@ -51,7 +51,7 @@ _encode = msgspec.msgpack.Encoder(order="sorted").encode
 
 
 class _Phrases(dict[str, str]):
-    """Normalised phrase -> name of its key; `fold` says whether other questions are folded too."""
+    """Normalised phrase -> its key name; `fold` says whether other questions are normalised too."""
 
     def __init__(self, phrases: Mapping[str, str], *, fold: bool) -> None:
         super().__init__(phrases)
@@ -59,11 +59,11 @@ class _Phrases(dict[str, str]):
 
 
 class CacheKeys:
-    """Computes keys for one policy. `policy` is its version: answers never outlive the rules that chose
-    who gave them. `forgotten` tells of an endpoint how often operators made it forget (None: never): what
-    was kept before lies under other keys. `arm` names the version of the routing policy that decides a
-    request, empty without one: what one version had answered is not given under another, nor after it was
-    taken back."""
+    """Computes the keys of one configuration. `policy` is its version: answers never outlive the rules that
+    chose their model. `forgotten` gives the number of invalidations of an endpoint by operators (None: no
+    invalidations): answers from before lie under other keys. `arm` names the version of the routing policy
+    that decides a request, or is empty: an answer of one version is never given under another, nor after the
+    version was rolled back."""
 
     __slots__ = ("_arm", "_forgotten", "_phrases", "_policy")
 
@@ -86,10 +86,10 @@ class CacheKeys:
                 self._phrases[name] = _Phrases(phrases, fold=settings.normalised)
 
     def key(self, request: Request) -> bytes | None:
-        """The key of `request`; None when its answer must not be shared or kept.
+        """The key of `request`; None if its answer must not be shared or kept.
 
-        That is: the endpoint's cache is off, the request is a step of an agent (its last message is
-        the result of a tool), or the body has no messages to speak of or cannot be encoded.
+        That is: the endpoint's cache is off, the request is a step of an agent (its last message is a tool
+        result), or the body has no usable messages or cannot be encoded.
         """
         endpoint = request.endpoint
         if endpoint.cache_exact == "off":
@@ -115,19 +115,20 @@ class CacheKeys:
         return digest_of(_FORMAT, policy, request, body, *self._sources(request))
 
     def _sources(self, request: Request) -> tuple[Any, ...]:
-        """What answers come from, as far as it is told; nothing told is no part of the key."""
+        """The documents, their version and the invalidations that an answer depends on; empty if there are
+        none."""
         endpoint = request.endpoint
         version = "" if endpoint.semantic is None else endpoint.semantic.documents
         forgotten = 0 if self._forgotten is None else self._forgotten(endpoint.name)
-        told = request.documents, version, forgotten
-        return told if any(told) else ()
+        sources = request.documents, version, forgotten
+        return sources if any(sources) else ()
 
 
 def digest_of(form: str, policy: str, request: Request, body: Json, *more: Any) -> bytes | None:
-    """The digest of all that must be equal for two requests to be the same: who asks, where, under which
-    policy, and `body`, which is what counts of theirs. None: it holds what cannot be encoded.
+    """The digest of everything that must be equal for two requests to be the same: who asks, where, under
+    which policy, and `body`, reduced to what matters. None: it cannot be encoded.
 
-    `form` keeps the digests of one use apart from those of every other.
+    `form` separates the digests of one use from those of every other.
     """
     tenant = request.tenant
     scope = (
@@ -154,14 +155,14 @@ def digest_of(form: str, policy: str, request: Request, body: Json, *more: Any) 
     try:
         encoded = _encode(scope)
     except (OverflowError, UnicodeEncodeError, TypeError, RecursionError):
-        return None  # a number or string outside the format: it costs a miss
-    return sha256(encoded).digest()  # twice as fast as blake2b where the processor has it built in
+        return None  # a number or string that MessagePack cannot hold: a miss
+    return sha256(encoded).digest()  # twice as fast as blake2b if the processor has SHA instructions
 
 
 def _with_question_folded(messages: list[Any], phrases: _Phrases) -> list[Any]:
-    """Replace the text of the last user message, where it is plain text, by what it stands for.
+    """Replace the text of the last user message, if it is plain text, by its normalised form.
 
-    The replacement is a byte string, which no JSON can hold, so no client's body can equal it; the
+    The replacement is a byte string, which JSON cannot contain, so no client's body can equal it. The
     message's other fields and all other messages stay.
     """
     for index in range(len(messages) - 1, -1, -1):

@@ -5,13 +5,13 @@ from farthing.types import CacheHit, Request
 
 
 class NoCache:
-    """Keeps nothing. `keys` is given when single flight is wanted without a cache."""
+    """Keeps nothing. `keys` enables single flight without a cache."""
 
     def __init__(self, keys: CacheKeys | None = None) -> None:
         self._keys = keys
 
     def key(self, request: Request) -> bytes | None:
-        """None without `keys`: then nothing is shared either."""
+        """None without `keys`: then no call is shared either."""
         return None if self._keys is None else self._keys.key(request)
 
     async def lookup(self, key: bytes) -> CacheHit | None:

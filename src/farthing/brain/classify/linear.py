@@ -1,9 +1,9 @@
-"""Classify by a linear model over hashed words, with the rules' findings among its signs.
+"""Classify by a linear model over hashed words and the rules' findings.
 
-The model is small enough to be exact integers in plain Python: the weights of all tasks for one feature
-are the 16-bit lanes of one long integer, so that adding up a request's features is one `sum` in C. No
-numpy. Trained by `tools/train_classifier` and measured leaving whole sources out by
-`benchmarks/classifier.py`; domain, risk and language are the rules'.
+The model is small enough for exact integers in plain Python: the weights of all tasks for one feature are the
+16-bit lanes of one long integer, so that adding up a request's features is one `sum` in C. No numpy. Trained
+by `tools/train_classifier` and evaluated by `benchmarks/classifier.py`, which leaves whole sources out.
+Domain, risk and language come from the rules.
 """
 
 import json
@@ -38,8 +38,8 @@ _UNPACK = struct.Struct(f"<{LANES}H").unpack
 class LinearClassifier:
     """Describes requests by rules and, for the task, by trained weights.
 
-    The task is `unknown` where the model knows none of the words or is not sure enough; complexity is then
-    that of hard work. `estimate_tokens` is as of `RulesClassifier`.
+    The task is `unknown` if the model knows none of the words or is not confident enough; complexity is then
+    that of a difficult request. `estimate_tokens` as for `RulesClassifier`.
 
     Raises:
         ConfigError: the weights are missing or damaged.
@@ -69,13 +69,13 @@ class LinearClassifier:
         """The traits of `request`. Pure; never raises on any text."""
         traits = self._rules.describe(request)
         if request.task_type or request.endpoint.task or traits.task == "agent_step":
-            return traits  # somebody said so; or the last message is a tool's
+            return traits  # the task was given; or the last message is a tool's
         seen = see(request, traits)
         shares = self.shares(seen, tools=offers_tools(request.body))
         complexity = sum(map(_product, shares, self._complexity))
         best = max(shares)
-        heard = not (self._known.isdisjoint(seen.words) and self._known.isdisjoint(seen.system))
-        task = self._tasks[shares.index(best)] if heard and best >= self._least else UNKNOWN
+        any_known = not (self._known.isdisjoint(seen.words) and self._known.isdisjoint(seen.system))
+        task = self._tasks[shares.index(best)] if any_known and best >= self._least else UNKNOWN
         if task == UNKNOWN:
             complexity = max(complexity, TASK_COMPLEXITY["other"])
         complexity += traits.complexity - TASK_COMPLEXITY.get(traits.task, 0.6)
@@ -85,8 +85,8 @@ class LinearClassifier:
         return changed
 
     def shares(self, seen: Seen, *, tools: bool = False) -> list[float]:
-        """How likely each task is, in the order of `tasks`; they add up to one. `tools`: the request offers
-        tools, which speaks for a step of an agent."""
+        """The probability of each task, in the order of `tasks`; they add up to one. `tools`: the request
+        offers tools, which suggests a step of an agent."""
         scores = [0.0] * LANES
         for group, scale in zip(seen, self._scales, strict=True):
             found = self._known.intersection(group)
@@ -115,7 +115,7 @@ def _product(a: float, b: float) -> float:
 
 
 def _care(traits: Traits, request: Request) -> dict[str, str]:
-    """Domain and risk of the system prompt, where the user's own words name none."""
+    """Domain and risk of the system prompt, if the user's own words name none."""
     if traits.domain != UNKNOWN:
         return {}
     text = system_prompt(request.body)
@@ -126,7 +126,8 @@ def _care(traits: Traits, request: Request) -> dict[str, str]:
 
 
 def pack(head: dict[str, Any], keys: "array[int]", weights: bytes) -> bytes:
-    """The file of a model: a line of JSON, the features' hashes, `LANES` weights + 128 for each."""
+    """The format of a model file: a line of JSON, the features' hashes, and for each `LANES` weights +
+    128."""
     body = keys.tobytes() + weights
     line = json.dumps({**head, "format": FORMAT, "rows": len(keys), "crc32": crc32(body)})
     return line.encode() + b"\n" + body

@@ -1,9 +1,9 @@
 # ruff: noqa: RUF001  (letters and signs of many scripts)
-"""Classify by words and shape. No model, no I/O, about 10 microseconds for a chat prompt of 1 KB
+"""Classify by words and form. No model, no I/O, about 10 microseconds for a chat prompt of 1 KB
 (`benchmarks/brain.py`).
 
-Only the first `HEAD_CHARS` and the last `TAIL_CHARS` characters of the user's text are read, so the cost
-of a prompt of any length is bounded. The tables are in `words`.
+Only the first `HEAD_CHARS` and the last `TAIL_CHARS` characters of the user's text are read, so the cost is
+bounded for a prompt of any length. The tables are in `words`.
 """
 
 from collections.abc import Callable
@@ -20,13 +20,13 @@ from farthing.types import UNKNOWN, Json, Request, Traits
 HEAD_CHARS = 2_000
 TAIL_CHARS = 500
 _READ_CHARS = HEAD_CHARS + TAIL_CHARS
-_EDGE_WORDS = 64  # instructions stand at the start or the end; what is between is material
+_EDGE_WORDS = 64  # instructions are at the start or the end; the middle is material
 _TAIL_WORDS = 32
-_FEW_WORDS = 24  # mostly enough to know English by
+_FEW_WORDS = 24  # usually enough to recognise English
 _READ_WORDS = _EDGE_WORDS + _TAIL_WORDS
 _TOOLS_MAX = 32  # tools whose names are read
 _TASK_WEIGHT = 3
-_DOMAIN_WEIGHT = 2  # one telling word, or two that are so only together
+_DOMAIN_WEIGHT = 2  # one characteristic word, or two that are so only together
 
 _MARKS = marks_by_word()
 _LANGUAGES = languages_by_word()
@@ -38,10 +38,10 @@ _TASK_OF = {word: mark.task for word, mark in _MARKS.items() if mark.weight}
 _OF_DOMAINS = frozenset(word for word, mark in _MARKS.items() if mark.domain)
 _ENGLISH = frozenset(word for word, languages in _LANGUAGES.items() if languages == ("en",))
 
-# Letters in lower case; everything in ASCII that is not a letter or digit ends a word; other bytes are
-# parts of UTF-8 letters.
+# Letters in lower case. Any ASCII character that is not a letter or digit ends a word; other bytes are parts
+# of UTF-8 letters.
 _SPACED = bytes(b if b >= 0x80 else ord(chr(b).lower()) if chr(b).isalnum() else 0x20 for b in range(256))
-# Signs that stand between words, by what they begin with: most texts have none of these.
+# Signs between words, by their first byte: most texts have none of these.
 _GENERAL_SIGNS = tuple(c.encode() for c in "’“”„…–—")
 _LATIN_SIGNS = tuple(c.encode() for c in "¿¡«»")
 
@@ -76,8 +76,8 @@ def quarter_of_chars(text: str, prompt_chars: int) -> int:
 
 
 class RulesClassifier:
-    """Describes requests by rules. `estimate_tokens(text, prompt_chars)` estimates a prompt's tokens from
-    the last user message and the characters of the whole."""
+    """Describes requests by rules. `estimate_tokens(text, prompt_chars)` estimates a prompt's tokens from the
+    last user message and the total number of characters."""
 
     def __init__(self, estimate_tokens: Callable[[str, int], int] = quarter_of_chars) -> None:
         self._estimate_tokens = estimate_tokens
@@ -90,11 +90,11 @@ class RulesClassifier:
         text = request.text
         if len(text) > _READ_CHARS:
             text = f"{text[:HEAD_CHARS]} {text[-TAIL_CHARS:]}"
-        said = _read(text)
-        language, _, domains, kinds, _ = said
+        findings = _read(text)
+        language, _, domains, kinds, _ = findings
         domain = _heaviest(domains, _DOMAIN_WEIGHT, UNKNOWN) if domains else UNKNOWN
         named = request.task_type or request.endpoint.task
-        task = _task_named(request) if named else _task(said, text, request.body)
+        task = _task_named(request) if named else _task(findings, text, request.body)
         tokens = self._estimate_tokens(request.text, request.prompt_chars) + request.media_tokens
         complexity = TASK_COMPLEXITY.get(task, 0.6)
         if "hard" in kinds:
@@ -115,8 +115,8 @@ class RulesClassifier:
 
 
 _Weights = dict[str, int]
-# What the words of one text said: its language, the weights of tasks and of domains, the kinds of all marks
-# one after the other (asked with `in`), and how many words it has.
+# The findings from one text's words: its language, the weights of tasks and of domains, the kinds of all
+# matches concatenated (tested with `in`), and the number of words.
 _Said = tuple[str, _Weights, _Weights, str, int]
 
 
@@ -148,25 +148,25 @@ def _read(text: str) -> _Said:
         if domain_weight:
             domains[domain] = domains.get(domain, 0) + domain_weight
     if tasks and words[0] in _TASK_OF:
-        tasks[_TASK_OF[words[0]]] += 2  # the word that opens a request is its verb
+        tasks[_TASK_OF[words[0]]] += 2  # the first word of a request is its verb
     return script or _spoken(words), tasks, domains, kinds, count
 
 
 def domain_said(text: str) -> str:
-    """The domain that the words of `text` name, or `unknown`. Of a long text the first `HEAD_CHARS` count."""
+    """The domain that the words of `text` name, or `unknown`. Only the first `HEAD_CHARS` are read."""
     domains = _read(text[:HEAD_CHARS])[2]
     return _heaviest(domains, _DOMAIN_WEIGHT, UNKNOWN) if domains else UNKNOWN
 
 
 def _words_beyond_ascii(text: str) -> tuple[str, list[bytes]]:
-    """The script of `text`, as `_script`, and its words."""
+    """The script of `text`, see `_script`, and its words."""
     data = text.lower().encode("utf-8", "replace")
     script = _script(data, len(text))
     return script, without_signs(data).translate(_SPACED).split()
 
 
 def without_signs(data: bytes) -> bytes:
-    """Spaces for the signs beyond ASCII that stand between words."""
+    """Replace the signs beyond ASCII that separate words by spaces."""
     if b"\xe2\x80" in data:
         for sign in _GENERAL_SIGNS:
             data = data.replace(sign, b" ")
@@ -177,7 +177,8 @@ def without_signs(data: bytes) -> bytes:
 
 
 def _heaviest(weights: _Weights, enough: int, otherwise: str) -> str:
-    """The name with the most weight, the last in the alphabet of several; `otherwise` below `enough`."""
+    """The name with the most weight (on a tie, the last alphabetically); `otherwise` if it is below
+    `enough`."""
     weight, name = max(zip(weights.values(), weights, strict=True))
     return name if weight >= enough else otherwise
 
@@ -191,15 +192,15 @@ def _risk(kinds: str, body: Json) -> str:
     return "low"
 
 
-def _task(said: _Said, text: str, body: Json) -> str:
+def _task(findings: _Said, text: str, body: Json) -> str:
     """The task of a request for which nobody named one."""
     try:
         role = body["messages"][-1]["role"]
     except (LookupError, TypeError):
-        role = None  # not a chat, or one whose last message is nothing that has a role
+        role = None  # not a chat, or its last message has no role
     if role in ("tool", "function"):
         return "agent_step"
-    _, tasks, domains, kinds, words = said
+    _, tasks, domains, kinds, words = findings
     if _holds_code(text):
         tasks["code"] = tasks.get("code", 0) + 3
     task = _heaviest(tasks, _TASK_WEIGHT, "") if tasks else ""
@@ -216,7 +217,7 @@ def _task_by_shape(text: str, domains: _Weights, kinds: str, words: int) -> str:
 
 
 def _holds_code(text: str) -> bool:
-    """One character is found several times as fast as a sign of two or more, so it is looked for first."""
+    """A single character is found several times faster than a longer pattern, so it is searched first."""
     if "`" in text and "```" in text:
         return True
     if "(" in text and ("def " in text or "();" in text):
@@ -225,33 +226,33 @@ def _holds_code(text: str) -> bool:
 
 
 def _task_named(request: Request) -> str:
-    """The task the client or else the endpoint named.
+    """The task that the client, or else the endpoint, named.
 
-    A client's word we do not know is `other`; the operator's own words stand, so that rules can use them.
+    An unknown task from a client becomes `other`; the operator's own names stay, so that rules can use them.
     """
-    said = request.task_type
-    if said:
-        return TASK_SYNONYMS.get(_spaced(said), "other")
+    named = request.task_type
+    if named:
+        return TASK_SYNONYMS.get(_spaced(named), "other")
     return task_of(request.endpoint.task or "")
 
 
-def task_of(said: str) -> str:
-    """The task an operator's word stands for: ours, else the word itself."""
-    return TASK_SYNONYMS.get(_spaced(said), said)
+def task_of(word: str) -> str:
+    """The task that an operator's word means: one of ours, else the word itself."""
+    return TASK_SYNONYMS.get(_spaced(word), word)
 
 
 def _spaced(word: str) -> str:
     return " ".join(word[:64].lower().replace("_", " ").replace("-", " ").split())
 
 
-def _language_said(said: str, read: str) -> str:
-    """`pt-BR` -> `pt`. What is no language code is ignored."""
-    code = said[:2].lower()
-    return code if code.isascii() and code.isalpha() and said[2:3] in ("", "-", "_") else read
+def _language_said(named: str, read: str) -> str:
+    """`pt-BR` -> `pt`. Anything that is not a language code is ignored."""
+    code = named[:2].lower()
+    return code if code.isascii() and code.isalpha() and named[2:3] in ("", "-", "_") else read
 
 
 def _changes_something(tools: Any) -> bool:
-    """Whether a tool's name says that it does."""
+    """Whether a tool's name suggests that it changes something."""
     if tools.__class__ is not list:
         return False
     for tool in tools[:_TOOLS_MAX]:
@@ -263,12 +264,12 @@ def _changes_something(tools: Any) -> bool:
 
 
 def _spoken(words: list[bytes]) -> str:
-    """The language of Latin or Cyrillic words, by those that are typical of few languages.
+    """The language of Latin or Cyrillic words, by words that are typical of few languages.
 
-    `unknown` unless enough of the words say so, and say it clearly.
+    `unknown` unless enough words indicate it, and clearly.
     """
     if _english(words[:_FEW_WORDS]):
-        return "en"  # the common case, at a twentieth of the cost of the tally
+        return "en"  # the common case, at a twentieth of the cost of counting
     words = words[:_EDGE_WORDS]
     if len(words) > _FEW_WORDS and _english(words):
         return "en"
@@ -317,9 +318,9 @@ _KANA = (b"\xe3\x81", b"\xe3\x82", b"\xe3\x83")
 
 
 def _script(data: bytes, chars: int) -> str:
-    """The language of a text not mainly in Latin letters; empty when Latin, or when only words can tell."""
+    """The language of a text mainly in non-Latin letters; empty if Latin, or if only words can decide."""
     enough = max(2, chars // 4)
-    beyond = len(data) - chars  # bytes that characters beyond ASCII have more than one: each has one or more
+    beyond = len(data) - chars  # extra bytes of characters beyond ASCII: at least one each
     if beyond < enough:
         return ""
     count = data.count

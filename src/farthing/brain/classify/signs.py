@@ -1,10 +1,10 @@
 # ruff: noqa: RUF001  (signs of many scripts)
-"""What the linear classifier looks at: signs of a request's form, and hashed words.
+"""The linear classifier's features: properties of a request's form, and hashed words.
 
-Words are hashed with CRC-32 in C loops; a word at the opening, at the close, anywhere in the user's text
-and in the system prompt are four different features, as instructions stand at the edges and material
-between them. Chinese, Japanese and Thai are read in pairs of characters. Training
-(`tools/train_classifier`) and answering read requests by this one module, so that they cannot differ.
+Words are hashed with CRC-32 in C loops. A word at the opening, at the close, anywhere in the user's text and
+in the system prompt gives four different features, because instructions are at the edges and material is
+between them. Chinese, Japanese and Thai are read in pairs of characters. Training (`tools/train_classifier`)
+and classification use this same module, so they cannot differ.
 """
 
 from itertools import repeat
@@ -15,23 +15,23 @@ from farthing.brain.classify.rules import without_signs
 from farthing.types import Json, Request, Traits
 
 EDGE_CHARS = 600
-"""So much of the start and of the end of each text is read."""
+"""This many characters of the start and of the end of each text are read."""
 _FIRST_WORDS, _LAST_WORDS = 30, 20
 _FIRST_SYSTEM, _LAST_SYSTEM = 30, 10
 _NEAR_WORDS = 8
 _READ = _FIRST_WORDS + _LAST_WORDS
-"""More words than these are read of no text."""
+"""At most this many words of a text are read."""
 _DENSE_CHARS = 80
 _PARTS_MAX = 32
 WORDS_MAX = 250
-"""More features than this a group never has: their weights add up without overflow."""
+"""A group never has more features: their weights add up without overflow."""
 
 _ANYWHERE, _OPENING, _CLOSE, _SYSTEM, _SIGN = 0x0, 0x1F35A2C7, 0x2D9E61B3, 0x3B7C4D51, 0x4A61F0E9
 _STEM = 0x5C1D93A7
 
 _SPACED = bytes(b if b >= 0x80 else ord(chr(b).lower()) if chr(b).isalnum() else 0x20 for b in range(256))
 _ONLY_ASCII = bytes(b if b < 0x80 and chr(b).isalnum() else 0x20 for b in range(256))
-# Signs between words that only texts of Asia have, by the bytes they begin with.
+# Separators that occur only in Asian texts, by their first byte.
 _WIDE_SIGNS = ((b"\xe3\x80", "。、「」"), (b"\xef\xbc", "，：？！"), (b"\xd8", "؟،"), (b"\xe0\xa5", "।"))
 _SIGNS_OF = tuple((first, tuple(c.encode() for c in signs)) for first, signs in _WIDE_SIGNS)
 _BOUNDLESS = frozenset([*range(0xE4, 0xEA)])  # first bytes of Han
@@ -40,7 +40,7 @@ _TOOL_ROLES = ("tool", "function")
 
 
 class Seen(NamedTuple):
-    """The features of one request. `signs` count in full, those of the other groups by one over the root
+    """The features of one request. `signs` count in full; those of the other groups are divided by the root
     of their number, so that long material does not drown a short instruction."""
 
     signs: list[int]
@@ -49,11 +49,11 @@ class Seen(NamedTuple):
     system: set[int]
 
 
-def see(request: Request, said: Traits) -> Seen:
-    """The features of `request`; `said` is what the rules said of it. Pure; never raises on any text."""
+def see(request: Request, traits: Traits) -> Seen:
+    """The features of `request`; `traits` holds the rules' findings. Pure; never raises on any text."""
     text = _edges(request.text)
     words, count = _words(text)
-    signs = _signs(request, text, count, said)
+    signs = _signs(request, text, count, traits)
     near = _hashed(words[:_NEAR_WORDS], _OPENING) | _hashed(words[-_NEAR_WORDS:], _CLOSE)
     system = system_prompt(request.body)
     return Seen(
@@ -69,12 +69,12 @@ def _ends(words: list[bytes], first: int, last: int) -> list[bytes]:
 
 
 def offers_tools(body: Json) -> bool:
-    """Whether the model may answer with a call of a tool."""
+    """Whether the model may answer with a tool call."""
     return bool(body.get("tools") or body.get("functions")) and body.get("tool_choice") != "none"
 
 
 def system_prompt(body: Json) -> str:
-    """The edges of the text of the first message when it instructs; empty when there is none."""
+    """The edges of the first message's text if it is an instruction; empty otherwise."""
     try:
         first = body["messages"][0]
         if first["role"] not in _IMPERATIVE_ROLES:
@@ -98,8 +98,8 @@ def _edges(text: str) -> str:
 
 
 def _words(text: str) -> tuple[list[bytes], int]:
-    """The words of `text` in lower case, and how many there are: of texts without spaces those in the middle
-    are only counted."""
+    """The words of `text` in lower case, and their number: in texts without spaces, those in the middle are
+    only counted."""
     if text.isascii():
         words = text.encode().translate(_SPACED).split()
         return words, len(words)
@@ -128,7 +128,7 @@ def _without_spaces(data: bytes, chars: int) -> bool:
 
 
 def _pairs(data: bytes) -> tuple[list[bytes], int]:
-    """Each character with the next, white space left out: the first and last, and how many there are."""
+    """Each character with the next, ignoring white space: the first and last pairs, and the number of all."""
     wide = "".join(data.decode("utf-8", "replace").split()).encode("utf-16-le", "replace")
     starts = range(0, max(len(wide) - 2, 2), 2)
     read = starts if len(starts) <= _READ else (*starts[:_FIRST_WORDS], *starts[-_LAST_WORDS:])
@@ -136,7 +136,7 @@ def _pairs(data: bytes) -> tuple[list[bytes], int]:
 
 
 def _hashed(words: list[bytes], where: int) -> set[int]:
-    """Words, their beginnings and pairs of neighbours as numbers of 32 bits."""
+    """Words, their beginnings and pairs of adjacent words as 32-bit numbers."""
     single = list(map(crc32, words, repeat(where)))
     found = set(single)
     found.update(map(crc32, words[1:], single))
@@ -145,7 +145,7 @@ def _hashed(words: list[bytes], where: int) -> set[int]:
 
 
 def _stems(words: list[bytes]) -> list[bytes]:
-    """The beginnings of long words, by which endings are forgotten: five letters, three of Asia's."""
+    """The beginnings of long words, which drops their endings: five letters, or three of Asian scripts."""
     return [
         word[:5] if word[0] < 0xC3 else word[:8] if word[0] < 0xE0 else word[:9]
         for word in words
@@ -185,14 +185,14 @@ _MARKS = (
 )
 
 
-def _signs(request: Request, text: str, words: int, said: Traits) -> list[int]:
-    """Signs of form. What is costly to ask is asked of the edges only."""
+def _signs(request: Request, text: str, words: int, traits: Traits) -> list[int]:
+    """Features of form. Expensive ones are computed on the edges only."""
     found = [ALWAYS, _SIZES[min(words.bit_length(), 8)], _LINES[min(text.count("\n").bit_length(), 4)]]
-    known = _SAID.get(said.task)
+    known = _SAID.get(traits.task)
     if known is not None:
         found.append(known)
-    if said.domain == "support" or said.domain == "software":
-        found.append(_S[said.domain])
+    if traits.domain == "support" or traits.domain == "software":
+        found.append(_S[traits.domain])
     found += [number for mark, number in _MARKS if mark in text]
     asks = text.count("?") + text.count("？") + text.count("؟")
     if asks:

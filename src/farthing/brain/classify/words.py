@@ -1,8 +1,8 @@
 # ruff: noqa: RUF001  (words of many languages, in their own letters)
 """The words by which a request is recognised, as tables.
 
-The tables built here have the UTF-8 bytes of a word in lower case as keys. Words that mean different
-things in different settings have low weights: one of them alone decides nothing.
+The tables built here are keyed by the UTF-8 bytes of a word in lower case. Words that mean different things
+in different settings have low weights: none of them decides anything alone.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 class Mark(NamedTuple):
-    """What one word says."""
+    """What one word indicates."""
 
     task: str = ""
     weight: int = 0
@@ -211,8 +211,8 @@ KIND_WORDS: dict[str, dict[str, str]] = {
     "effect": {"": "unsubscribe wire"},
 }
 
-# Writing without spaces, or with endings that hide the word: looked for as substrings, and only in text of
-# these scripts.(language, text, mark)
+# Scripts without spaces, or with endings that hide the word: searched as substrings, and only in text of
+# these scripts. (language, text, mark)
 SUBSTRINGS: dict[str, tuple[tuple[str, Mark], ...]] = {
     "zh": (
         ("翻译", Mark(task="translate", weight=4)),
@@ -344,7 +344,7 @@ TASK_SYNONYMS: dict[str, str] = {
 
 
 def languages_by_word() -> dict[bytes, tuple[str, ...]]:
-    """Stop words, and words that ask or greet -> the languages they are typical of."""
+    """Stop words, question words and greetings -> the languages they are typical of."""
     languages: dict[str, dict[str, None]] = {}
     by_language = [*STOP_WORDS.items(), *(pair for kind in KIND_WORDS.values() for pair in kind.items())]
     for language, words in by_language:
@@ -354,7 +354,7 @@ def languages_by_word() -> dict[bytes, tuple[str, ...]]:
 
 
 def marks_by_word() -> dict[bytes, Mark]:
-    """Every word that says something about task, domain, risk or form. Of two weights the higher counts."""
+    """Every word that indicates task, domain, risk or form. Of two weights the higher counts."""
     marks: dict[str, Mark] = {}
     for task, weight, word in _weighted(TASK_WORDS):
         mark = marks.get(word, Mark())

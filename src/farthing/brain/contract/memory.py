@@ -1,9 +1,9 @@
-"""The contract of an endpoint or session, held in this process.
+"""The contract of an endpoint or session, kept in this process.
 
-Limits are checked before anything is spent: `reserve` opens a hold, `Hold.call` takes one call and its
-worst case, `Hold.settle` replaces the worst case by what was spent. With a session the calls and the
-money of all its requests at one endpoint share the endpoint's limits; the deadline is each request's
-own. Everything runs on the event loop without an await, so checking and taking are one step.
+Limits are checked before anything is spent: `reserve` opens a hold, `Hold.call` takes one call and its worst
+case, `Hold.settle` replaces the worst case by the actual cost. In a session, all requests to one endpoint
+share the endpoint's limits on calls and money; each request has its own deadline. Everything runs on the
+event loop without an await, so checking and taking are one step.
 """
 
 import time
@@ -14,16 +14,16 @@ from farthing.errors import ContractExceeded, DeadlineExceeded
 from farthing.protocols import Hold
 from farthing.types import NO_TERMS, Prompt, Request, Terms
 
-# An exact count costs milliseconds on a long prompt, so it is made only where the estimate, off by these
-# factors at the most on ordinary text, leaves the question open.
+# An exact count costs milliseconds on a long prompt, so it is made only if the estimate, which is off by at
+# most these factors on ordinary text, cannot decide.
 _SURELY_FITS = 1.3
 _SURELY_TOO_LONG = 1.5
-TENANTS_MAX = 1_000  # without keys a request names its own tenant, so their number is the client's to choose
+TENANTS_MAX = 1_000  # without keys a request names its own tenant, so clients choose their number
 SHARED_ROOM = ""  # no key's tenant has this name
 
 
 class _Account:
-    """What the calls under one contract used so far."""
+    """What the calls under one contract have used so far."""
 
     __slots__ = ("calls", "held_nusd", "holds", "spent_nusd", "used_s")
 
@@ -76,7 +76,7 @@ class _LimitedHold:
         self._deadline_at_s = None if terms.deadline_s is None else received_s + terms.deadline_s
         self._held_nusd = 0
         self._released_nusd = 0
-        """What calls that are over have spent, and stands in the account already."""
+        """Spent by calls that have ended; already in the account."""
         self._settled = False
         account.holds += 1
 
@@ -129,8 +129,8 @@ class _LimitedHold:
 class MemoryContract:
     """Contracts of one process. Sessions end after `session_ttl_s` without use.
 
-    Each tenant has room for `sessions_max` sessions; beyond, its own session unused the longest and with
-    no request in progress makes room, and starts anew should it come back.
+    Each tenant has room for `sessions_max` sessions. Beyond that, its least recently used session without a
+    request in progress is dropped, and starts over if it comes back.
     """
 
     def __init__(
@@ -142,19 +142,19 @@ class MemoryContract:
         session_ttl_s: float = 3_600.0,
     ) -> None:
         self._count = count
-        """Counts a prompt exactly; asked only where bound and estimate leave `input_tokens_max` open."""
+        """Counts a prompt exactly; called only if bound and estimate cannot decide `input_tokens_max`."""
         self._clock = clock
         self._sessions_max = sessions_max
         self._session_ttl_s = session_ttl_s
         self._sessions: dict[str, OrderedDict[tuple[str, str, str], _Account]] = {}
-        """By tenant, until there are `TENANTS_MAX` of them: then the rest share the room of one."""
+        """By tenant, for up to `TENANTS_MAX` tenants; all others share the room of one."""
 
     def reserve(self, request: Request, prompt: Prompt) -> Hold:
-        """As the Protocol. The hold must be settled on every path.
+        """See `protocols.Contract`. The hold must be settled on every path.
 
         Raises:
-            ContractExceeded: the prompt is too long, or the deadline, the calls or the money of the
-                session are used up.
+            ContractExceeded: the prompt is too long, or the session has used up its deadline, calls or
+            money.
         """
         terms = request.endpoint.terms
         if terms is NO_TERMS or not _limits(terms):
@@ -202,7 +202,7 @@ class MemoryContract:
         return account
 
     def _make_room(self, sessions: "OrderedDict[tuple[str, str, str], _Account]") -> None:
-        """Drop old sessions, oldest first. Two at a time at most, so that no request pays for many."""
+        """Drop old sessions, oldest first, at most two per call, so that no request pays for many."""
         for _ in range(2):
             key, oldest = next(iter(sessions.items()))
             old = self._clock() - oldest.used_s > self._session_ttl_s
@@ -215,7 +215,8 @@ class MemoryContract:
 
 
 def _limits(terms: Terms) -> bool:
-    """Whether there is anything to hold: a target is only reported, an output cap is composed in."""
+    """Whether any limit needs a hold: a target time is only reported, an output limit is part of the
+    prompt."""
     return not (
         terms.calls_max is None
         and terms.deadline_s is None
@@ -232,7 +233,7 @@ def _check_deadline(terms: Terms, left_s: float | None) -> None:
 def _check_calls(terms: Terms, account: _Account) -> None:
     if terms.calls_max is not None and account.calls >= terms.calls_max:
         raise ContractExceeded(
-            f"the endpoint allows calls_max = {terms.calls_max} LLM calls, and they are used",
+            f"the endpoint allows calls_max = {terms.calls_max} LLM calls, and all are used",
             limit="calls_max",
         )
 

@@ -1,9 +1,8 @@
-"""Ask a cheap model whether a question is easy or hard, before somebody answers it. On a request's path.
+"""Ask a cheap model whether a question is easy or hard, before it is answered. On the request path.
 
-The question was written by a stranger who may want the dear model, or the cheap one: it is shown as
-`judge_prompt` has it, cut to a bound. What was said is remembered for the tenant, equal questions at the same
-time share one call, and a model that does not answer is left alone for a while: until then nobody waits for
-it.
+The question is untrusted, and its author may want to influence the choice: `judge_prompt` shows it as data,
+cut to a bound. The verdict is remembered for the tenant, concurrent equal questions share one call, and a
+model that does not answer is left alone for a cooldown, during which nobody waits for it.
 """
 
 import asyncio
@@ -24,14 +23,14 @@ from farthing.types import Endpoint, Receipt, Request, replace
 log = logging.getLogger("farthing.errands")
 
 VERSION = "1"
-"""Of the words below: what was said to others is not remembered."""
-QUESTION_CHARS_MAX = 4_000  # some 1,000 tokens; of a longer question its two ends
-AT_ONCE_MAX = 16  # more would make a slow model the bottleneck of everybody
+"""Version of the prompt below: verdicts from other versions are not used."""
+QUESTION_CHARS_MAX = 4_000  # some 1,000 tokens; of a longer question, the two ends
+AT_ONCE_MAX = 16  # more would make a slow model everybody's bottleneck
 ENTRIES_MAX = 10_000  # some 200 bytes each
 FAILED_IN_A_ROW_MAX = 3
 REST_S = 15.0
-REFUSED = (400, 413, 422)  # of the provider: this question it does not take, as where it filters prompts
-DEADLINE_SHARE = 0.25  # of what is left until the endpoint's deadline: the answer itself needs the most of it
+REFUSED = (400, 413, 422)  # from the provider: it rejects this question, for example by a prompt filter
+DEADLINE_SHARE = 0.25  # of the time left until the endpoint's deadline: the answer itself needs most of it
 TOP_LOGPROBS = 5
 
 DIFFICULTY = """\
@@ -70,7 +69,7 @@ _decode = msgspec.json.Decoder(_Body).decode
 
 
 def difficulty(question: str) -> Call:
-    """What to ask about `question`."""
+    """The prompt about `question`."""
     if len(question) > QUESTION_CHARS_MAX:
         half = QUESTION_CHARS_MAX // 2
         question = f"{question[:half]} [... left out ...] {question[-half:]}"
@@ -80,8 +79,8 @@ def difficulty(question: str) -> Call:
 
 
 def graded(call: Call, body: bytes) -> float | None:
-    """How likely the first word was, of the two it could be, by the log-probabilities of the answer's first
-    token; None where the answer has none."""
+    """The probability of the first word against the second, from the log-probabilities of the reply's first
+    token; None if it has none."""
     try:
         choice = _decode(body).choices[0]
     except (msgspec.DecodeError, LookupError):
@@ -105,12 +104,12 @@ def _letters(token: str) -> str:
 
 
 def name_of(target: str, *, logprobs: bool) -> str:
-    """What gives the score, for receipts and certificates: graded and plain ones do not mean the same."""
+    """Name of the scorer, for receipts and certificates: graded and plain scores do not mean the same."""
     return f"llm/{target}/{VERSION}{'+logprobs' if logprobs else ''}"
 
 
 class Advice:
-    """What models said of questions, for a while, and how often they were asked. It outlives a reload."""
+    """Remembered verdicts, and counts of questions. Outlives a reload."""
 
     def __init__(self, *, clock: Callable[[], float], entries_max: int = ENTRIES_MAX) -> None:
         self._clock = clock
@@ -122,7 +121,7 @@ class Advice:
         return len(self._said)
 
     def recall(self, key: bytes) -> tuple[float | None] | None:
-        """What was said, which may be nothing that can be read; None: it was not asked, or long ago."""
+        """The verdict, which may be an unreadable reply (None in a tuple); None: not asked, or expired."""
         found = self._said.get(key)
         if found is None:
             return None
@@ -133,7 +132,7 @@ class Advice:
         return (easy,)
 
     def remember(self, key: bytes, easy: float | None, ttl_s: float) -> None:
-        """Keep it for `ttl_s`; the oldest gives way."""
+        """Remember a verdict for `ttl_s`; the oldest is evicted."""
         self._said.pop(key, None)
         self._said[key] = easy, self._clock() + ttl_s
         if len(self._said) > self._entries_max:
@@ -153,21 +152,21 @@ class AdvisorOptions(Struct, frozen=True, kw_only=True):
 
     timeout_s: float
     ttl_s: float
-    """How long what it said holds."""
+    """How long a verdict is valid."""
     logprobs: bool
-    """Ask for log-probabilities, for a graded answer. Not every provider takes that."""
+    """Ask for log-probabilities, for a graded answer. Not every provider supports that."""
 
 
 class NoAdvice:
-    """See `protocols.RouteAdvisor`. Asks nobody: for a process that runs no background jobs."""
+    """Implements `protocols.RouteAdvisor`. Asks nobody: for a process without background jobs."""
 
     async def easy(self, request: Request) -> float | None:
-        """None."""
+        """Always None."""
         return None
 
 
 class Advise:
-    """See `protocols.RouteAdvisor`. Asks one target. One event loop only."""
+    """Implements `protocols.RouteAdvisor`. Asks one target. One event loop only."""
 
     def __init__(
         self,
@@ -191,9 +190,10 @@ class Advise:
         self._rests_until_s = 0.0
 
     async def easy(self, request: Request) -> float | None:
-        """As the Protocol. What comes too late for a deadline is remembered for the next who asks."""
+        """See `protocols.RouteAdvisor`. A reply that misses the deadline is remembered for the next
+        request."""
         if not request.text.strip() or request.model == self._target:
-            return None  # the second: an alias of its name would have it asked about its own questions
+            return None  # the second case: an alias for it would make it judge its own questions
         key = self.key(request)
         known = self._advice.recall(key)
         if known is not None:
@@ -213,7 +213,7 @@ class Advise:
         return None if known is None else known[0]
 
     def key(self, request: Request) -> bytes:
-        """Under which what is said of it is remembered."""
+        """The key under which a verdict is remembered."""
         digest = sha256(self._scope)
         digest.update(request.tenant.name.encode("utf-8", "surrogatepass") + b"\0")
         digest.update(normalised(request.text).encode("utf-8", "surrogatepass"))
@@ -227,7 +227,8 @@ class Advise:
         return min(self._options.timeout_s, left_s * DEADLINE_SHARE)
 
     def _rests(self) -> bool:
-        """Whether nobody may be asked now: too many are, or it does not answer. After a rest one is asked."""
+        """Whether the model is in a cooldown, or too many calls are open. After a cooldown one call tries
+        it."""
         if len(self._asking) >= AT_ONCE_MAX:
             return True
         if self._failed_in_a_row < FAILED_IN_A_ROW_MAX:
@@ -238,7 +239,7 @@ class Advise:
         call = difficulty(request.text)
         grades: list[float | None] = []
 
-        def heard(body: bytes) -> None:
+        def on_body(body: bytes) -> None:
             grades.append(graded(call, body))
 
         def conclude(reply: str | None, receipt: Receipt) -> None:
@@ -250,7 +251,7 @@ class Advise:
             request=self._request(call, request),
             budget=self._jobs.daily,
             conclude=conclude,
-            heard=heard if self._options.logprobs else None,
+            heard=on_body if self._options.logprobs else None,
             shares=AT_ONCE_MAX,
         )
         task = self._asking[key] = self._jobs.begin(internal)
@@ -284,9 +285,9 @@ class Advise:
         return with_logprobs
 
     def _note(self, key: bytes, call: Call, reply: str | None, grade: float | None, receipt: Receipt) -> None:
-        """Take what it said. Words that cannot be read, and a refusal of the question, are remembered as
-        nothing said, so that a text that spoils the reply is neither paid for twice nor makes the model rest
-        for others; no answer is not."""
+        """Record a reply. An unreadable reply, and a refusal of the question, are remembered as no verdict,
+        so that a text that spoils the reply is not paid for twice and causes no cooldown for others; a
+        missing reply is not remembered."""
         if receipt.status in REFUSED:
             self._advice.failed += 1
             self._advice.remember(key, None, self._options.ttl_s)
@@ -297,14 +298,14 @@ class Advise:
             self._rests_until_s = self._clock() + REST_S
             return
         self._failed_in_a_row = 0
-        said = verdict(call, reply)
-        if said is None:
+        verdict_given = verdict(call, reply)
+        if verdict_given is None:
             self._advice.failed += 1
             receipt.error = "no_verdict"
-            receipt.error_message = f"{len(reply or '')} characters that are no verdict"  # strangers' words
+            receipt.error_message = f"{len(reply or '')} characters that are no verdict"  # untrusted
             easy = None
         else:
-            easy = float(said) if grade is None else grade
+            easy = float(verdict_given) if grade is None else grade
         self._advice.remember(key, easy, self._options.ttl_s)
 
     def _ended(self, key: bytes, task: "asyncio.Task[None]") -> None:

@@ -1,4 +1,4 @@
-"""Adds to a router's choice the tier to ask when checks doubt the answer of the first one."""
+"""Adds an escalation to a router's choice: the tier to ask if checks doubt the first answer."""
 
 from collections.abc import Callable, Collection, Mapping
 from typing import Literal
@@ -20,10 +20,10 @@ class Steps(Struct, frozen=True, kw_only=True):
 
 
 class CascadeRouter:
-    """See `protocols.Router`: any other one, for endpoints with a cascade.
+    """Implements `protocols.Router` around another router, for endpoints with a cascade.
 
-    A route to the endpoint's first tier gets the other one as its escalation; one that has an escalation
-    already, from a rule, keeps it. What the client named itself, a model or a tier, is left as it is.
+    A route to the endpoint's first tier gets the other tier as its escalation; an escalation from a rule is
+    kept. A model or tier that the client named is left as it is.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class CascadeRouter:
         tiers: Collection[str],
     ) -> None:
         """`cascades` by endpoint; `to_tier` gives the route to a tier for a request's traits. `tiers`: the
-        names by which clients ask for one."""
+        names of tiers that clients may use."""
         self._router = router
         self._cascades = cascades
         self._to_tier = to_tier
@@ -43,27 +43,27 @@ class CascadeRouter:
         self.wait_s = router.wait_s
 
     async def route(self, request: Request, traits: Traits) -> Route:
-        """As the Protocol.
+        """See `protocols.Router`.
 
         Raises:
-            UnknownModel: as the router within.
+            UnknownModel: from the inner router.
         """
         return self._cascaded(request, traits, await self._router.route(request, traits))
 
     def fallback(self, request: Request) -> Route:
-        """As the Protocol.
+        """See `protocols.Router`.
 
         Raises:
-            UnknownModel: as the router within.
+            UnknownModel: from the inner router.
         """
         return self._cascaded(request, NOTHING_KNOWN, self._router.fallback(request))
 
     def pins(self, request: Request) -> bool:
-        """As of the router within."""
+        """As the inner router."""
         return self._router.pins(request)
 
     def answers(self, request: Request, traits: Traits) -> bool:
-        """As of the router within."""
+        """As the inner router."""
         return self._router.answers(request, traits)
 
     def _cascaded(self, request: Request, traits: Traits, route: Route) -> Route:
@@ -83,7 +83,7 @@ class CascadeRouter:
         changed: Route
         if request.stream and steps.streams == "skip":
             if request.tiers is not None and steps.then not in request.tiers:
-                return route  # nothing has doubted an answer yet: it would be the client's choice
+                return route  # no check has doubted an answer; a further tier would be the client's choice
             reason = f"{route.reason}; streamed, so not checked: straight to {steps.then}"
             changed = replace(route, tier=then.tier, targets=then.targets, reason=reason)
             return changed

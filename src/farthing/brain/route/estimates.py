@@ -1,6 +1,7 @@
-"""What each tier would cost and take now, for the routers that choose between them by more than rules.
+"""What each tier would cost and how long it would take now, for routers that choose by more than rules.
 
-Prices, health and speed of the tier's target, and whether the provider has read the session's prompt before.
+Based on prices, health and speed of the tier's target, and on whether the provider has read the session's
+prompt.
 """
 
 from collections import OrderedDict
@@ -13,7 +14,7 @@ from farthing.brain.route.rules import RulesRouter
 from farthing.types import Request, Route, Target, Traits
 
 SESSIONS_MAX = 10_000
-WARM_S = 300.0  # how long providers keep a prefix at the least: OpenAI and Anthropic state five minutes
+WARM_S = 300.0  # the shortest time that providers keep a prefix: OpenAI and Anthropic state five minutes
 
 
 def _always_well(target: str) -> float:
@@ -25,16 +26,16 @@ def _unknown_s(target: Target, request: Request) -> float | None:
 
 
 class Knowledge(Struct, frozen=True, kw_only=True):
-    """What a router may ask about targets. All of it is quick and never fails."""
+    """What a router can ask about targets. All of it is quick and never fails."""
 
     rests_s: Callable[[str], float] = _always_well
     """Seconds until a target may be called again; 0: now."""
     expected_s: Callable[[Target, Request], float | None] = _unknown_s
-    """How long its answer would take; None: unknown."""
+    """Expected seconds of its answer; None: unknown."""
 
 
 class _Warm(Struct, frozen=True):
-    """Where the last request of a session went."""
+    """The target of a session's last request."""
 
     target: str
     tokens: int
@@ -42,7 +43,7 @@ class _Warm(Struct, frozen=True):
 
 
 class TargetEstimates:
-    """The tiers of `rules` as options. Bounded; belongs to one event loop."""
+    """Estimates for the tiers of `rules`. Bounded; belongs to one event loop."""
 
     def __init__(
         self, rules: RulesRouter, knowledge: Knowledge | None, *, clock: Callable[[], float]
@@ -54,7 +55,7 @@ class TargetEstimates:
         self._warm: OrderedDict[tuple[str, str], _Warm] = OrderedDict()
 
     def option(self, tier: str, probability: float, request: Request, traits: Traits) -> Option:
-        """`tier`, by the first of its targets that is well; `probability` is that its answer is good."""
+        """`tier`, represented by its first healthy target; `probability` is that its answer is good."""
         targets = self._rules.tiers[tier]
         rests = self._knowledge.rests_s
         well = next((target for target in targets if rests(target.name) <= 0), None)
@@ -86,7 +87,7 @@ class TargetEstimates:
             self._warm.popitem(last=False)
 
     def _warm_tokens(self, request: Request, target: Target) -> int:
-        """Tokens of the prompt that `target` has likely read before: all of the session's last prompt."""
+        """Tokens of the prompt that `target` has probably read before: all of the session's last prompt."""
         if request.session is None:
             return 0
         warm = self._warm.get((request.tenant.name, request.session))

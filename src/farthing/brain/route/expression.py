@@ -7,8 +7,8 @@ lists of strings or numbers. Operators, loosest first: `or`, `and`, `not`, then 
 operands with `==  !=  <  <=  >  >=  in  not in`. `contains("phrase")` looks for a phrase in the user's
 text, letter case ignored, in its first `TEXT_CHARS_MAX` characters; `contains(text, "phrase")` is the same.
 
-An expression is compiled to nested closures over `(request, traits)`: no look-up by name is left, and
-evaluating cannot fail.
+An expression is compiled to nested closures over `(request, traits)`: evaluation needs no lookup by name and
+cannot fail.
 """
 
 import operator
@@ -29,7 +29,7 @@ from farthing.brain.route.grammar import (
 )
 from farthing.types import Request, Traits
 
-TEXT_CHARS_MAX = 16_384  # of the user's text; bounds what `contains` costs
+TEXT_CHARS_MAX = 16_384  # of the user's text; bounds the cost of `contains`
 
 Evaluate = Callable[[Request, Traits], Any]
 
@@ -69,7 +69,7 @@ class Expression:
 
     def __init__(self, text: str) -> None:
         """Raises:
-        ConfigError: it cannot be read, or could never make sense; the message has the column.
+        ConfigError: it is invalid, or could never make sense; the message names the column.
         """
         self.text = " ".join(text.split())
         self.tree = parse(text)

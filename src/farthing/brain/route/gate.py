@@ -1,11 +1,11 @@
-"""What a router that gives scores may do under the policy of an endpoint, and what it has to explore.
+"""What a scoring router may do under an endpoint's policy, and what it must explore.
 
-A router scores the cheap tier of a request that nothing else decides: 1 less the loss of quality it expects
-there. Whether that is enough is no matter of its own. Where a version of a policy decides, the cheap tier
-may answer if the version's certificate covers the request at that score and the watch has not retreated;
-with a certificate that does not hold here, and for what was not measured, the expensive tier answers. A share
-of the requests is explored: the client gets the expensive answer, the cheap tier is asked behind it, so that
-both can be compared; otherwise nothing is ever learned about what is not taken.
+A router scores the cheap tier for a request that nothing else decides: 1 minus the expected loss of quality.
+The score alone does not decide. If a version of a policy decides, the cheap tier may answer if the version's
+certificate covers the request at that score and the monitor has not tripped. If the certificate does not hold
+here, or the request is of a kind that was not measured, the expensive tier answers. A share of the requests
+is explored: the client gets the expensive answer, and a background job asks the cheap tier, so that both can
+be compared; otherwise nothing would be learned about the choice not taken.
 """
 
 import logging
@@ -26,40 +26,40 @@ log = logging.getLogger("farthing.route")
 
 
 class GateContext(Struct, frozen=True, kw_only=True):
-    """What certificates are held against: the router and the configuration it serves."""
+    """What certificates are checked against: the router and the configuration it serves."""
 
     router: str
-    """Name and version of what gives the scores; `Route.by`."""
+    """Name and version of the scorer; `Route.by`."""
     tiers: Mapping[str, str]
-    """Each tier that the router can score, to the name of its first target."""
+    """Each tier that the router can score, with the name of its first target."""
     pair: tuple[str, str] | None
-    """The cheap and the expensive tier where no certificate says; None: there are no two of them."""
+    """The cheap and the expensive tier without a certificate; None: there are not two tiers."""
     losses_max: Mapping[str, float] = {}
-    """The most a certificate may allow to be lost, by endpoint; one that is not here takes any."""
+    """The loss that a certificate may allow at most, by endpoint; an absent endpoint accepts any."""
     explore_share: float = 0.0
     explore_shares: Mapping[str, float] = {}
-    """The same of endpoints that have their own."""
+    """The same for endpoints with their own setting."""
 
 
 class Arm(Struct, frozen=True, kw_only=True):
-    """Who decides a request."""
+    """The policy version that decides a request."""
 
     label: str
     """For the receipt, `faq@3`; empty: the endpoint has no policy."""
     cheap: str
-    """Tier; empty where there are no two."""
+    """Tier; empty if there are not two tiers."""
     expensive: str
     version: PolicyVersion | None = None
-    """None: the configuration, as it is written."""
+    """None: the configuration, as written."""
     refused: str = ""
     """Why the version's certificate does not hold here; empty: it does."""
 
 
 class Scored(Struct, frozen=True, kw_only=True):
-    """What a router says of a request."""
+    """A router's scores for a request."""
 
     score: float
-    """Of the cheap tier: 1 less the loss of quality that is expected there; over 1: a gain is."""
+    """The cheap tier's score: 1 minus the expected loss of quality; above 1: a gain is expected."""
     cheap: Option
     """The arm's two tiers."""
     expensive: Option
@@ -67,19 +67,19 @@ class Scored(Struct, frozen=True, kw_only=True):
 
 
 class Decision(Struct, frozen=True, kw_only=True):
-    """What is decided of one request."""
+    """The decision about one request."""
 
     explored: bool
-    """The expensive tier answers, and the cheap one is asked behind it."""
+    """The expensive tier answers, and a background job asks the cheap one."""
     cheap: bool | None
-    """Whether the cheap tier may answer; None: no policy says, the router goes by its own threshold."""
+    """Whether the cheap tier may answer; None: no policy, so the router uses its own threshold."""
     propensity: float
     reason: str
-    """Empty where no policy says."""
+    """Empty without a policy."""
 
 
 class ArmState(Struct, frozen=True, kw_only=True):
-    """One arm of one endpoint, for metrics and people."""
+    """One arm of one endpoint, for metrics and display."""
 
     endpoint: str
     arm: str
@@ -92,10 +92,10 @@ class ArmState(Struct, frozen=True, kw_only=True):
 
 
 class PolicyGate:
-    """Rules for one configuration; belongs to one event loop. Some 20 us a request."""
+    """Decides for one configuration; belongs to one event loop. Some 20 us a request."""
 
     def __init__(self, policies: Policies, gate_context: GateContext, *, draw: Callable[[], float]) -> None:
-        """`draw` gives numbers from 0 to below 1."""
+        """`draw` gives numbers in [0, 1)."""
         self.by = gate_context.router
         self._policies = policies
         self._grounds = gate_context
@@ -103,13 +103,13 @@ class PolicyGate:
         cheap, expensive = gate_context.pair or ("", "")
         self._plain = Arm(label="", cheap=cheap, expensive=expensive)
         self._arms: dict[str, Arm] = {}
-        """By label; filled as they are asked for."""
+        """By label; filled on demand."""
         self._generation = -1
         self._from_unix_s = self._until_unix_s = 0.0
-        """When the arms were judged, and when a certificate runs out that held then."""
+        """The time for which the arms were judged: from then until a certificate that held expires."""
 
     def arm(self, request: Request) -> Arm:
-        """Who decides `request`, and between which tiers. To be scored: `arm.cheap`."""
+        """Which version decides `request`, and between which tiers. The router must score `arm.cheap`."""
         label = self._policies.label(request)
         return self._arm(label) if label else self._plain
 
@@ -123,8 +123,8 @@ class PolicyGate:
         to_tier: Callable[[str, Traits], Route],
         otherwise: Callable[[], tuple[str, str]],
     ) -> Route:
-        """The route of `request`, with all that its receipt says of how it was decided. `otherwise` gives
-        tier and reason where neither a policy nor chance decides; `to_tier` is the rules'."""
+        """The route of `request`, with everything that its receipt says about the decision. `otherwise` gives
+        tier and reason if neither a policy nor exploration decides; `to_tier` is the rules'."""
         cheap, expensive = scored.cheap, scored.expensive
         well = not (cheap.rests or expensive.rests)
         decision = self.rule(arm, request, traits, scored.score, explore=well)
@@ -139,18 +139,18 @@ class PolicyGate:
         return self.marked(to_tier(tier, traits), arm, decision, scored.score, reason)
 
     def refused(self, arm: Arm, route: Route) -> Route:
-        """`route`, the safe one, for a request that `arm` refuses to decide where there are no two tiers."""
+        """`route`, the safe one, for a request that `arm` cannot decide because there are not two tiers."""
         refused: Route = replace(route, reason=f"{arm.label}: {route.tier}, {arm.refused}", policy=arm.label)
         return refused
 
     def explored(self, expensive: Route, cheap: Route, arm: Arm, decision: Decision, score: float) -> Route:
-        """The route of an explored request, of the routes to its two tiers."""
+        """The route of an explored request, from the routes to its two tiers."""
         marked = self.marked(expensive, arm, decision, score, decision.reason)
         explored: Route = replace(marked, shadow=cheap)
         return explored
 
     def marked(self, route: Route, arm: Arm, decision: Decision, score: float, reason: str) -> Route:
-        """`route` with all that its receipt says of how it was decided."""
+        """`route` with everything that its receipt says about the decision."""
         left_out = route.reason.partition("; ")[2]  # targets whose context window is too small
         marked: Route = replace(
             route,
@@ -165,8 +165,8 @@ class PolicyGate:
     def rule(
         self, arm: Arm, request: Request, traits: Traits, score: float, *, explore: bool = True
     ) -> Decision:
-        """What becomes of `request`, whose cheap tier has `score`. Without `explore` it is not drawn: one of
-        the tiers cannot be asked now."""
+        """Decide about `request`, whose cheap tier has `score`. Without `explore` it is never drawn for
+        exploration, because one of the tiers cannot be asked now."""
         share = self._grounds.explore_shares.get(request.endpoint.name, self._grounds.explore_share)
         propensity = 1.0
         plain: bool | None = None
@@ -174,12 +174,14 @@ class PolicyGate:
             plain = comparable(request)
             if plain:
                 if self._draw() < share:
-                    said = f"explored: {arm.expensive} answers, {arm.cheap} is asked too, to compare them"
-                    return Decision(explored=True, cheap=None, propensity=share, reason=said)
+                    explanation = (
+                        f"explored: {arm.expensive} answers, {arm.cheap} is asked too, to compare them"
+                    )
+                    return Decision(explored=True, cheap=None, propensity=share, reason=explanation)
                 propensity = 1.0 - share
         if arm.refused:
-            said = f"{arm.label}: {arm.expensive}, {arm.refused}"
-            return Decision(explored=False, cheap=False, propensity=propensity, reason=said)
+            explanation = f"{arm.label}: {arm.expensive}, {arm.refused}"
+            return Decision(explored=False, cheap=False, propensity=propensity, reason=explanation)
         if arm.version is None:
             return Decision(explored=False, cheap=None, propensity=propensity, reason="")
         cheap, reason = self._decided(arm, arm.version, request, traits, score, plain)
@@ -194,7 +196,7 @@ class PolicyGate:
         score: float,
         plain: bool | None,
     ) -> tuple[bool, str]:
-        """Whether the cheap tier may answer under `version`, and why in words."""
+        """Whether the cheap tier may answer under `version`, and why, in words."""
         certificate = version.certificate
         if score < certificate.threshold:
             return False, f"{arm.label}: {arm.expensive}, score {score:.3f} below {certificate.threshold:.3f}"
@@ -204,18 +206,18 @@ class PolicyGate:
         if not (comparable(request) if plain is None else plain):
             return False, f"{arm.label}: {arm.expensive}, tools, steps of agents and images were not measured"
         if not self._policies.may_go_cheap(arm.label, segments):
-            return False, f"{arm.label}: {arm.expensive}, the watch has retreated: audits lost too much"
+            return False, f"{arm.label}: {arm.expensive}, the monitor has tripped: audits lost too much"
         return True, (
             f"{arm.label}: {arm.cheap}, score {score:.3f} from {certificate.threshold:.3f} on, "
             f"loses at most {certificate.risk_max:.3g} at {1 - certificate.delta:.3g}"
         )
 
-    # -- certificates held against the configuration ------------------------------------------------
+    # -- certificates checked against the configuration ----------------------------------------------
 
     def _arm(self, label: str) -> Arm:
         policies = self._policies
         now_unix_s = policies.clock()
-        in_time = self._from_unix_s <= now_unix_s <= self._until_unix_s  # clocks are set back, too
+        in_time = self._from_unix_s <= now_unix_s <= self._until_unix_s  # a clock can be set back, too
         if policies.generation != self._generation or not in_time:
             self._generation = policies.generation
             self._from_unix_s, self._until_unix_s = now_unix_s, float("inf")
@@ -281,7 +283,7 @@ class PolicyGate:
         found = []
         for name in self._policies.endpoints:
             book = self._policies.book(name)
-            assert book is not None, "it was named just now"
+            assert book is not None, "the endpoint has a book"
             shares = [("serving", book.serving, 1.0 - book.share)]
             if book.candidate is not None:
                 shares.append(("candidate", book.candidate, book.share))
@@ -303,8 +305,8 @@ class PolicyGate:
 def cheap_and_expensive(
     tiers: Mapping[str, Sequence[Target]], default: str | None, known: Collection[str]
 ) -> tuple[str, str] | None:
-    """The two tiers that are compared where no certificate says: the one of the lowest price that is known,
-    and the default one. Of tiers without a price the one configured first; None: there are no two."""
+    """The two tiers to compare without a certificate: the one with the lowest known price, and the default
+    tier. If no price is known, the tier configured first; None: there are not two tiers."""
     others = [name for name in tiers if name in known and name != default]
     if default is None or default not in known or not others:
         return None

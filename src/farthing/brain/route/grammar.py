@@ -1,4 +1,4 @@
-"""How a `when` is written: text -> tokens -> a tree whose names and types are right, and back to text.
+"""The syntax of `when`: text -> tokens -> a tree with checked names and types, and back to text.
 
 The language is described in `expression`.
 """
@@ -11,12 +11,12 @@ from msgspec import Struct
 
 from farthing.errors import ConfigError
 
-CHARS_MAX = 4_096  # a rule is read by people
+CHARS_MAX = 4_096  # rules are for people to read
 DEPTH_MAX = 32
 
 Type = Literal["string", "number", "boolean"]
 
-# Every name and its type. `expression` says how each is read.
+# Every name and its type. `expression` says how each is evaluated.
 TYPES: dict[str, Type] = {
     "task": "string",
     "complexity": "number",
@@ -108,7 +108,7 @@ def _show_value(value: str | int | float | bool) -> str:
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
     if isinstance(value, float):
-        digits = format(Decimal(repr(value)), "f")  # never with an exponent, which is not read
+        digits = format(Decimal(repr(value)), "f")  # never with an exponent, which `parse` does not accept
         return digits if "." in digits else f"{digits}.0"
     return str(value)
 
@@ -159,7 +159,7 @@ def _token(text: str, at: int, char: str) -> tuple[_Token, int]:
         if text.startswith(symbol, at):
             return _Token("symbol", symbol, at + 1), at + len(symbol)
     if char == "=":
-        _refuse('"=" compares nothing: write "=="', at + 1)
+        _refuse('"=" is not a comparison: write "=="', at + 1)
     if text.startswith(("&&", "||", "!"), at):
         _refuse(f'"{char}" is not known here: write "and", "or", "not"', at + 1)
     _refuse(f"{char!r} is not known here", at + 1)
@@ -172,7 +172,7 @@ def _run(text: str, end: int, more: str) -> int:
 
 
 def _string(text: str, start: int, quote: str) -> tuple[_Token, int]:
-    """A quoted string; a backslash takes the next character as it is."""
+    """A quoted string; a backslash takes the next character literally."""
     parts: list[str] = []
     at = start + 1
     while at < len(text):
@@ -191,10 +191,11 @@ def parse(text: str) -> Tree:
     """Read one condition.
 
     Raises:
-        ConfigError: syntax, an unknown name (with the nearest right one) or types that never fit.
+        ConfigError: invalid syntax, an unknown name (with the nearest known one), or types that never
+        match.
     """
     if len(text) > CHARS_MAX:
-        raise ConfigError(f"the condition has {len(text)} characters; at most {CHARS_MAX} are read")
+        raise ConfigError(f"the condition has {len(text)} characters; at most {CHARS_MAX} are allowed")
     return _Parser(_tokens(text)).condition()
 
 
@@ -264,7 +265,7 @@ class _Parser:
             self._need(",", 'after "text"')
         token = self._tokens[self._at]
         if token.kind != "string" or not token.text:
-            _refuse("contains() looks for a phrase in quotes that is not empty", token.column)
+            _refuse("contains() needs a quoted phrase that is not empty", token.column)
         self._at += 1
         self._need(")", "after the phrase")
         return Contains(token.text)
@@ -277,7 +278,7 @@ class _Parser:
         if symbol is None:
             return _condition_only(left, start)
         if isinstance(left, Values):
-            _refuse("a list can stand only on the right of in", start.column)
+            _refuse("a list is only allowed on the right of in", start.column)
         right_token = self._tokens[self._at]
         right = self._operand()
         _check(symbol, left, right, token, right_token)
@@ -324,7 +325,7 @@ class _Parser:
                 self._need("]", f"for the list opened in column {opening.column}")
                 break
         if not values:
-            _refuse("nothing is in an empty list", opening.column)
+            _refuse("an empty list contains nothing", opening.column)
         return Values(tuple(values))
 
 
@@ -342,7 +343,7 @@ def _name(token: _Token) -> Name:
     if token.text in TYPES:
         return Name(token.text)
     if token.text in _RESERVED:
-        _refuse(f'"{token.text}" cannot stand here', token.column)
+        _refuse(f'"{token.text}" is not allowed here', token.column)
     nearest = difflib.get_close_matches(token.text, TYPES, 1)
     hint = f'did you mean "{nearest[0]}"?' if nearest else "known names: " + ", ".join(TYPES)
     _refuse(f'there is no "{token.text}": {hint}', token.column)
@@ -378,4 +379,4 @@ def _check(
     if left_type != right_type:
         _refuse(f"a {left_type} is compared with a {right_type}", at.column)
     if symbol in ORDERINGS and left_type != "number":
-        _refuse(f'"{symbol}" compares numbers, and this is a {left_type}', at.column)
+        _refuse(f'"{symbol}" compares numbers, but this is a {left_type}', at.column)

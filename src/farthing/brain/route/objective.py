@@ -1,11 +1,11 @@
-"""Which tier answers, by what is predicted of its answer, what it costs, and whether it is well.
+"""Choose the tier that answers, by predicted quality, cost and health.
 
-    1. Tiers that rest after failures, or would be too late, are left out while another is left.
-    2. Of the others, those good enough: whose expected loss against the best of all is within the floor.
-    3. Of those, the one that costs least, or answers soonest, as the configuration prefers.
-    4. When none is good enough, the best.
+    1. Tiers in a cooldown after failures, or that would be too late, are left out while another is left.
+    2. Of the others, those are good enough whose expected loss against the best of all is within the floor.
+    3. Of those, the one that costs least, or answers soonest, as configured.
+    4. If none is good enough, the best.
 
-Pure: what is known comes in, the choice and the reason go out.
+Pure: it takes what is known and returns the choice with its reason.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from msgspec import Struct
 from farthing.types import Target
 
 OUTPUT_TOKENS = 400
-"""Taken for the length of an answer that has no bound; of bounded ones the bound is taken when smaller."""
+"""Assumed length of an answer without an output limit; a smaller limit replaces it."""
 
 
 class Option(Struct, frozen=True, kw_only=True):
@@ -24,22 +24,22 @@ class Option(Struct, frozen=True, kw_only=True):
 
     name: str
     probability: float
-    """That its answer is good."""
+    """The probability that its answer is good."""
     cost_nusd: float | None = None
-    """Expected; None is unknown, which is never taken for cheaper than what is known."""
+    """Expected cost; None: unknown, which never counts as cheaper than a known cost."""
     default: bool = False
-    """The default tier: taken for the dearer one where prices do not tell."""
+    """The default tier; counts as the more expensive one if prices do not decide."""
     rests: bool = False
-    """All its targets rest after failures."""
+    """All its targets are in a cooldown after failures."""
     expected_s: float | None = None
-    """Until the end of its answer; None: unknown, which is not taken for late."""
+    """Seconds until the end of its answer; None: unknown, which never counts as late."""
     warm: bool = False
-    """Part of the prompt is in its provider's prefix cache, as far as can be told; `cost_nusd` has it."""
+    """Part of the prompt is probably in its provider's prefix cache; `cost_nusd` accounts for it."""
 
 
 class Aim(Struct, frozen=True, kw_only=True):
     threshold: float
-    """Quality floor: 1 less the expected loss against the best tier that is taken for nothing."""
+    """Quality floor: 1 minus the expected loss against the best tier that is still acceptable."""
     deadline_s: float | None = None
     prefer: Literal["cost", "latency"] = "cost"
 
@@ -49,29 +49,29 @@ class Choice(Struct, frozen=True):
     score: float
     """See `scores`."""
     reason: str
-    """Of a choice by what a model predicts."""
+    """The reason, for a choice by a model's prediction."""
     how: str
-    """Why it and no other, in a phrase."""
+    """Why this option and no other, in a phrase."""
     without: str
     """What was left out and why, `; without ...`; empty: nothing was."""
     good: bool
-    """It is good enough."""
+    """Whether it is good enough."""
 
 
 def scores(options: Sequence[Option]) -> list[float]:
-    """1 less the probability by which each falls short of the best of all, resting ones included."""
+    """1 minus the probability by which each falls short of the best of all, including those in a cooldown."""
     best = max(option.probability for option in options)
     return [1.0 - (best - option.probability) for option in options]
 
 
 def cheap_score(cheap: Option, expensive: Option) -> float:
-    """1 less the quality that is expected to be lost at the cheap tier; over 1 where it is expected to be the
-    better one, so that of those, too, some are safer than others."""
+    """1 minus the expected loss of quality at the cheap tier; above 1 if the cheap tier is expected to be
+    better, so that those requests are ranked too."""
     return 1.0 - (expensive.probability - cheap.probability)
 
 
 def choose(options: Sequence[Option], aim: Aim) -> Choice:
-    """The choice among `options`, which are one or more. Of equals the one named first."""
+    """The choice among `options`, at least one. On a tie, the one named first."""
     score_of = {id(option): score for option, score in zip(options, scores(options), strict=True)}
     left, without = _well(options, aim)
     good = [option for option in left if score_of[id(option)] >= aim.threshold]
@@ -86,9 +86,9 @@ def choose(options: Sequence[Option], aim: Aim) -> Choice:
 
 
 def choose_promised(cheap: Option, expensive: Option, aim: Aim, *, allowed: bool) -> tuple[Option, str]:
-    """The choice under a policy that has `allowed` the cheap tier or not, and what else decided, for its
-    reason. The expensive tier is always good enough; the cheap one, where it is not allowed, answers only
-    when the other cannot."""
+    """The choice under a policy that has `allowed` the cheap tier or not, and what else decided, for the
+    reason. The expensive tier is always good enough; a cheap tier that is not allowed answers only if the
+    expensive one cannot."""
     left, without = _well((cheap, expensive), aim)
     if len(left) == 1:
         return left[0], f"without {', '.join(without)}" if without else ""
@@ -108,11 +108,11 @@ def choose_promised(cheap: Option, expensive: Option, aim: Aim, *, allowed: bool
 
 
 def _well(options: Sequence[Option], aim: Aim) -> tuple[list[Option], list[str]]:
-    """Those that can answer in time, and what is left out and why."""
+    """Options that can answer in time, and which are left out and why."""
     without = []
     left = [option for option in options if not option.rests]
     if left and len(left) < len(options):
-        without += [f"{option.name}: rests after failures" for option in options if option.rests]
+        without += [f"{option.name}: in a cooldown after failures" for option in options if option.rests]
     left = left or list(options)
     deadline_s = aim.deadline_s
     if deadline_s is None:
@@ -125,11 +125,11 @@ def _well(options: Sequence[Option], aim: Aim) -> tuple[list[Option], list[str]]
 
 
 def _worth(option: Option, aim: Aim, score: float) -> tuple[float, float, bool, float]:
-    """What is to be small, the most important first."""
+    """Sort key: smaller is better, the most important criterion first."""
     cost = float("inf") if option.cost_nusd is None else option.cost_nusd
     if aim.prefer == "latency":
         return (
-            option.expected_s or 0.0,  # of what is not known: it is tried until it is
+            option.expected_s or 0.0,  # unknown counts as 0: it is tried until it is known
             cost,
             option.default,
             -score,
@@ -138,11 +138,11 @@ def _worth(option: Option, aim: Aim, score: float) -> tuple[float, float, bool, 
 
 
 def _predicted(taken: Option, score: float, aim: Aim, how: str, *, good: bool) -> str:
-    said = f"learned: {taken.name} expected right {taken.probability:.0%}"
+    prediction = f"learned: {taken.name} expected right {taken.probability:.0%}"
     loss, floor = 1.0 - score, 1.0 - aim.threshold
     if good:
-        return f"{said}, loses {loss:.1%} of {floor:.1%} allowed; {how}"
-    return f"{said}, {how}; it loses {loss:.1%}, over the {floor:.1%} allowed"
+        return f"{prediction}, loses {loss:.1%} of {floor:.1%} allowed; {how}"
+    return f"{prediction}, {how}; it loses {loss:.1%}, over the {floor:.1%} allowed"
 
 
 def _how(taken: Option, score: float, aim: Aim, good: Sequence[Option]) -> str:
@@ -157,7 +157,7 @@ def _how(taken: Option, score: float, aim: Aim, good: Sequence[Option]) -> str:
 def cost_nusd(
     target: Target, *, input_tokens: int, output_tokens_max: int | None, warm_tokens: int
 ) -> float | None:
-    """What a call is expected to cost; None when the target has no price."""
+    """The expected cost of a call; None if the target has no price."""
     price = target.price
     if price is None:
         return None

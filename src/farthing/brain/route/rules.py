@@ -1,17 +1,17 @@
-"""Choose the targets by the name the client asked for and by rules over the request's traits.
+"""Choose targets by the name that the client asked for, and by rules over the request's traits.
 
-The name decides first. A model the client names is never substituted; `auto`, a tier, an alias or an
-endpoint is the client's consent to choose for it:
+The name decides first. A model that the client names is never substituted; `auto`, a tier, an alias or an
+endpoint is the client's consent to a choice:
 
     request.tier              that tier                      (`/llm-inference`)
     auto, farthing/ENDPOINT   fixed answers, the endpoint's tier, the rules in order, the default tier
-    alias                     fixed answers, then what the alias stands for
+    alias                     fixed answers, then the meaning of the alias
     tier                      that tier
     provider/model, model     that target alone
-    anything else             the one provider that lists a model of that name, or the only provider there is
+    anything else             the one provider that lists a model of that name, or the only provider
 
-An alias may stand for another. All routes are built at the start and handed out as they are. Only a prompt
-that is too long for one of a tier's targets, or a model nobody configured, makes a new one.
+An alias may refer to another. All routes are built at the start and returned unchanged. Only a prompt that is
+too long for one of a tier's targets, or a model that is not configured, needs a new route.
 """
 
 import sys
@@ -42,24 +42,24 @@ class Policy(Struct, frozen=True, kw_only=True):
     """What the router decides by."""
 
     tiers: Mapping[str, tuple[Target, ...]]
-    """Targets in the order to try them; none of them empty."""
+    """Targets in the order to try them; never empty."""
     targets: Mapping[str, Target]
     """Every configured target by its name `provider/model`."""
     aliases: Mapping[str, str] = {}
     rules: tuple[RuleConfig, ...] = ()
     default_tier: str | None
-    """None: there is no tier, so only models named by the client can be asked."""
+    """None: there is no tier, so only models that the client names can be asked."""
     endpoints: tuple[str, ...] = ()
     endpoint_tiers: Mapping[str, str] = {}
     """The tiers of endpoints that have one."""
     directs: tuple[DirectConfig, ...] = ()
     open_provider: Callable[[str], Target | None] = _no_open_provider
-    """The target for a model name nothing is configured for, where one provider alone can be meant."""
+    """The target for a model name that is not configured, if only one provider can be meant."""
     providers: tuple[str, ...] = ()
-    """The names of those that are configured."""
+    """The names of the configured providers."""
     suggestions: Callable[[str], tuple[str, ...]] = _no_suggestions
-    """Other names for one that `open_provider` has no target for: those that say which of several providers
-    is meant, else the nearest in spelling."""
+    """Alternatives for a name without a target from `open_provider`: names with the provider if several have
+    it, else the nearest in spelling."""
 
 
 class _Ready(Struct, frozen=True):
@@ -80,8 +80,9 @@ class RulesRouter:
     """Routes by `policy`.
 
     Raises:
-        ConfigError: a rule, an alias, the default or an endpoint's tier names what is not there, or a
-            condition cannot be read.
+        ConfigError: a rule, an alias, the default or an endpoint's tier names something that does not
+        exist,
+            or a condition is invalid.
     """
 
     wait_s = 0.0
@@ -109,15 +110,16 @@ class RulesRouter:
         self._choosing = frozenset({AUTO, *(a for a, meaning in self._aliases.items() if _chooses(meaning))})
 
     def known_models(self) -> tuple[str, ...]:
-        """Every name of the configuration a client may put in `model`: auto, tiers, aliases, endpoints,
-        targets, and the models of these by their own names."""
+        """Every configured name that a client may use as `model`: auto, tiers, aliases, endpoints, targets,
+        and the targets' models by their own names."""
         policy = self._policy
         names = [AUTO, *policy.tiers, *policy.aliases]
         names += [ENDPOINT_PREFIX + name for name in policy.endpoints]
         return tuple(dict.fromkeys([*names, *policy.targets, *self._named]))
 
     def endpoint_of(self, name: str) -> str | None:
-        """The endpoint that a model name leads to, by itself or as an alias; None when it leads to none."""
+        """The endpoint that a model name leads to, by itself or through an alias; None if it leads to
+        none."""
         meaning = self._aliases.get(name, name)
         return meaning[len(ENDPOINT_PREFIX) :] if meaning.startswith(ENDPOINT_PREFIX) else None
 
@@ -127,16 +129,17 @@ class RulesRouter:
         return self._choosing
 
     def meaning_of(self, name: str) -> str:
-        """What a name stands for when every alias is followed; itself when it is none."""
+        """The meaning of a name after following every alias; the name itself if it is not an alias."""
         return self._aliases.get(name, name)
 
     def target_of(self, name: str) -> Target | None:
-        """The target a known name pins, by itself or as an alias; None when it leaves a choice."""
+        """The target that a known name pins, by itself or through an alias; None if it leaves a choice."""
         named = self._named.get(name)
         return named.route.targets[0] if named is not None and named.route.pinned else None
 
     def leads(self, name: str) -> bool:
-        """Whether a known name leads anywhere: without a default tier nothing can be chosen by rules."""
+        """Whether a known name leads to a target: without a default tier, rules have nothing to choose
+        from."""
         if name not in self._choosing and not name.startswith(ENDPOINT_PREFIX):
             return True
         endpoint = self.endpoint_of(name)
@@ -144,15 +147,15 @@ class RulesRouter:
         return pinned or self._default is not None or bool(self._directs)
 
     async def route(self, request: Request, traits: Traits) -> Route:
-        """As the Protocol.
+        """See `protocols.Router`.
 
         Raises:
-            UnknownModel: nothing answers to the name the client asked for, or to the tier.
+            UnknownModel: no target has the name that the client asked for, or the tier is unknown.
         """
         return self.choose(request, traits)
 
     def choose(self, request: Request, traits: Traits) -> Route:
-        """As `route`, without a coroutine. Pure but for `open_provider`."""
+        """Like `route`, without a coroutine. Pure except for `open_provider`."""
         name = request.model
         if request.tier is not None:
             ready = self._tier_asked(request.tier)
@@ -179,7 +182,7 @@ class RulesRouter:
         name = request.model
         if request.tier is not None or request.operation != "chat" or self._default is None:
             return False
-        if request.tiers is not None:  # what predicts chooses among all tiers
+        if request.tiers is not None:  # predicting routers choose among all tiers
             return False
         if name not in self._choosing and not name.startswith(ENDPOINT_PREFIX):
             return False
@@ -195,16 +198,16 @@ class RulesRouter:
 
     @property
     def tiers(self) -> Mapping[str, tuple[Target, ...]]:
-        """As the policy has them."""
+        """The policy's tiers."""
         return self._policy.tiers
 
     @property
     def default_tier(self) -> str | None:
-        """As the policy has it."""
+        """The policy's default tier."""
         return self._policy.default_tier
 
     def fallback(self, request: Request) -> Route:
-        """The named model or tier; the endpoint's tier or the default one where the client left it to us.
+        """The named model or tier; the endpoint's tier or the default one if the client left the choice open.
 
         Raises:
             UnknownModel: as `route`.
@@ -221,7 +224,7 @@ class RulesRouter:
         return self._open(name, request) if named is None else named.route
 
     def pins(self, request: Request) -> bool:
-        """As the Protocol."""
+        """See `protocols.Router`."""
         name = request.model
         if request.tier is not None or name in self._choosing or name.startswith(ENDPOINT_PREFIX):
             return False
@@ -229,7 +232,7 @@ class RulesRouter:
         return named is None or named.route.pinned
 
     def answers(self, request: Request, traits: Traits) -> bool:
-        """As the Protocol."""
+        """See `protocols.Router`."""
         name = request.model
         if not self._directs or request.tier is not None:
             return False
@@ -237,12 +240,12 @@ class RulesRouter:
         return chosen and self._direct_answer(request, traits) is not None
 
     def _tier_of(self, request: Request) -> _Ready:
-        """The tier of the endpoint: rules choose among models that chat, and none of those embeds."""
+        """The endpoint's tier for embeddings: rules choose among chat models, which do not embed."""
         pinned = self._tier_pinned(request)
         if pinned is None:
             raise UnknownModel(
                 f"`{request.model[:100]}` is chosen by rules for chats: name an embeddings model, a tier or "
-                "an endpoint that has a tier of them",
+                "an endpoint with a tier of embeddings models",
                 param="model",
             )
         return pinned
@@ -265,7 +268,7 @@ class RulesRouter:
         return self._endpoint_tiers.get(tier)
 
     def _otherwise(self, request: Request, default: _Ready | None) -> _Ready:
-        """The default tier where it may be used, else the first that may."""
+        """The default tier if it may be used, else the first that may."""
         allowed = request.tiers
         if allowed is None or (default is not None and default.route.tier in allowed):
             return _some(default)
@@ -274,7 +277,7 @@ class RulesRouter:
     def _direct_answer(self, request: Request, traits: Traits) -> Route | None:
         if request.operation != "chat":
             return None
-        # Folding is paid for only by texts short enough to be one of the phrases.
+        # Only texts short enough to be one of the phrases are normalised.
         text = normalised(request.text) if len(request.text) <= self._phrase_chars_max else None
         for direct in self._directs:
             if direct.endpoint is not None and direct.endpoint != request.endpoint.name:
@@ -296,7 +299,7 @@ class RulesRouter:
         return Route(tier="", targets=(target,), reason=PINNED, pinned=True)
 
     def _may_know(self, request: Request, name: str) -> bool:
-        """A key is not told of what it may not ask for."""
+        """Never reveal to a key what it may not ask for."""
         bound, scope = request.tenant.endpoint, request.tenant.scope
         if scope is not None and name not in scope.names:
             return False
@@ -331,18 +334,18 @@ class RulesRouter:
         return expression.holds, ready
 
     def _names(self) -> dict[str, _Ready]:
-        """Every model name that is not left to the rules. Where two things share a name, the one that
-        the list at the top of this file has first wins."""
+        """Every model name that is not left to the rules. If two things share a name, the one that comes
+        first in the list at the top of this file wins."""
         named: dict[str, _Ready] = {}
         providers = {target.provider for target in self._policy.targets.values()}
         for name, target in self._policy.targets.items():
             tier = next((t for t, targets in self._policy.tiers.items() if target in targets), "")
             pinned = _pinned(_ready(tier, (target,), PINNED))
             named[name] = pinned
-            if target.model.partition("/")[0] not in providers:  # else its name means a target over there
+            if target.model.partition("/")[0] not in providers:  # else it is that provider's
                 named.setdefault(target.model, pinned)
         named.update(self._tiers)
-        goals = dict(named)  # an alias may bear the name of what another one stands for
+        goals = dict(named)  # an alias may have the same name as another alias's meaning
         for alias, meaning in self._aliases.items():
             if not _chooses(meaning):
                 named[alias] = self._alias(alias, meaning, goals)
@@ -382,7 +385,7 @@ def _some(ready: _Ready | None) -> _Ready:
 
 
 def without_small(route: Route, needed: int) -> Route:
-    """`route` without the targets whose context window is too small; as it is when none is large enough."""
+    """`route` without the targets whose context window is too small; unchanged if none is large enough."""
     fitting = tuple(t for t in route.targets if (t.context_tokens_max or _NO_WINDOW) >= needed)
     if not fitting or len(fitting) == len(route.targets):
         return route

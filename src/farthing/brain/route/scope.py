@@ -1,12 +1,12 @@
-"""Which names a key or an endpoint allows, resolved once for a configuration.
+"""Which names a key or an endpoint allows, resolved once per configuration.
 
-    models    the names that clients write, exact or as `openai/*`; what a name stands for counts as well
-    tiers     these tiers by name, their targets by name, and the choice among them
-    both      what either allows
-    tier      of an endpoint: as `tiers` for keys that are bound to it, where it has no `tiers`
+    models    the names that clients write, exact or as `openai/*`; the meaning of a name counts too
+    tiers     these tiers, their targets by name, and the choice among them
+    both      everything that either allows
+    tier      of an endpoint: like `tiers` for keys bound to it, if it has no `tiers`
 
-A key that is bound to an endpoint may ask for what both allow. Of an endpoint it may always ask for what the
-operator has set there: the endpoint itself and `auto`.
+A key that is bound to an endpoint may ask for what both allow. It may always ask for what the operator has
+set at its endpoint: the endpoint itself and `auto`.
 """
 
 from collections.abc import Callable, Mapping
@@ -48,7 +48,7 @@ class Scopes:
         return _both(own, theirs)
 
     def of_endpoint(self, name: str) -> Scope | None:
-        """What may be asked for at an endpoint, whoever asks; None: anything."""
+        """What anybody may ask for at an endpoint; None: anything."""
         endpoint = self._endpoints.get(name)
         return None if endpoint is None else self._scope(endpoint.models, endpoint.tiers, at=name)
 
@@ -67,7 +67,7 @@ class Scopes:
             for name in self._router.known_models()
             if self._listed(name, exact, begins) or self._within(name, tiers, at)
         }
-        endpoints = map(self._router.endpoint_of, allowed)  # an alias stands for its endpoint
+        endpoints = map(self._router.endpoint_of, allowed)  # an alias counts as its endpoint
         allowed.update(ENDPOINT_PREFIX + one for one in endpoints if one is not None)
         by_name = frozenset(tier for tier in self._targets if tier in exact or tier.startswith(begins))
         return Scope(
@@ -79,19 +79,19 @@ class Scopes:
         )
 
     def _target(self, name: str) -> Target | None:
-        """The one target that `name` stands for; None where it leaves a choice, or stands for none."""
+        """The one target that `name` means; None if it leaves a choice, or means none."""
         known = name in self._router.known_models()
         return self._router.target_of(name) if known else self._find(name)
 
     def _listed(self, name: str, exact: frozenset[str], begins: tuple[str, ...]) -> bool:
-        """Whether a known name, or what it stands for, is in the list."""
+        """Whether a known name, or its meaning, is in the list."""
         meaning = self._router.meaning_of(name)
         target = self._router.target_of(name)
-        said = (name, meaning) if target is None else (name, meaning, target.name)
-        return any(one in exact or one.startswith(begins) for one in said)
+        candidates = (name, meaning) if target is None else (name, meaning, target.name)
+        return any(one in exact or one.startswith(begins) for one in candidates)
 
     def _within(self, name: str, tiers: tuple[str, ...] | None, at: str | None) -> bool:
-        """Whether a known name leads to nothing but `tiers`."""
+        """Whether a known name can lead only to `tiers`."""
         endpoint = self._router.endpoint_of(name)
         if self._router.meaning_of(name) == AUTO or endpoint is not None:
             if at is not None:
@@ -107,7 +107,7 @@ class Scopes:
 
 
 def _both(one: Scope | None, other: Scope | None) -> Scope | None:
-    """What two lists allow together."""
+    """What both lists allow."""
     if one is None or other is None:
         return other if one is None else one
     tiers = one.tiers if other.tiers is None else other.tiers
@@ -132,6 +132,6 @@ def _at_providers(begins: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _narrower(some: tuple[str, ...], others: tuple[str, ...]) -> tuple[str, ...]:
-    """What begins as both lists have it."""
+    """The prefixes that both lists allow."""
     pairs = ((a, b) for a in some for b in others)
     return tuple(dict.fromkeys(max(a, b, key=len) for a, b in pairs if a.startswith(b) or b.startswith(a)))

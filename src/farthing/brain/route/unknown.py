@@ -1,18 +1,18 @@
-"""What is said of a name that leads nowhere, and of those that do. Bounded: anybody may ask for anything."""
+"""Error texts for unknown names, with suggestions. Bounded: anybody may ask for anything."""
 
 import difflib
 from collections.abc import Sequence
 
 from farthing.config import ENDPOINT_PREFIX
 
-NAME_CHARS_MAX = 100  # of an unknown name that are shown and compared
+NAME_CHARS_MAX = 100  # of an unknown name, shown and compared
 COMPARED_MAX = 100  # comparing costs some 10 us each
 SHOWN_MAX = 10
 PROVIDERS_SHOWN_MAX = 3
 
 
 def unknown(what: str, name: str, known: Sequence[str]) -> str:
-    """There is no `what` of that name."""
+    """The error for an unknown `what` of that name."""
     name = name[:NAME_CHARS_MAX]
     nearest = difflib.get_close_matches(name, known[:COMPARED_MAX], 3, 0.5)
     hint = f"did you mean {' or '.join(nearest)}?" if nearest else f"known: {', '.join(known[:SHOWN_MAX])}"
@@ -20,7 +20,7 @@ def unknown(what: str, name: str, known: Sequence[str]) -> str:
 
 
 def unknown_model(name: str, known: Sequence[str], near: Sequence[str], providers: Sequence[str]) -> str:
-    """There is no model of that name, or more than one. `near` are names of the providers' models that may be
+    """The error for an unknown or ambiguous model name. `near` are names of providers' models that may be
     meant."""
     name = name[:NAME_CHARS_MAX]
     if len(near) > 1 and all(one.casefold().endswith(f"/{name}".casefold()) for one in near):
@@ -37,6 +37,6 @@ def unknown_model(name: str, known: Sequence[str], near: Sequence[str], provider
 def _by_provider(name: str, providers: Sequence[str]) -> str:
     """How to ask for a model that is not listed anywhere."""
     if name.partition("/")[0] in providers or not providers:
-        return "A model that is not listed is asked for as provider/model"
+        return "Ask for an unlisted model as provider/model"
     ways = [f"{provider}/{name}" for provider in providers[:PROVIDERS_SHOWN_MAX]]
-    return f"A model that is not listed is asked for by its provider: {' or '.join(ways)}"
+    return f"Ask for an unlisted model with its provider: {' or '.join(ways)}"

@@ -67,6 +67,8 @@ def command(file: Path | None, config: Path | None, as_json: bool, schema: bool)
 def _faults_of_environment(config: configuration.Config) -> Iterator[str]:
     """What would stop `farthing serve` in this environment, which need not be the one it will run in."""
     for name, provider in config.providers.items():
+        if isinstance(provider, configuration.PluginProviderConfig):
+            continue  # its plug-in is looked for below, and not loaded
         try:
             build_provider(name, provider, os.environ)
         except ConfigError as why:

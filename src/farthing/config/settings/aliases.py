@@ -1,4 +1,4 @@
-"""What an alias stands for in the end: an alias may stand for another."""
+"""Resolves aliases: an alias may refer to another."""
 
 import unicodedata
 from collections.abc import Container, Iterator, Mapping
@@ -8,14 +8,14 @@ from farthing.errors import ConfigError
 AUTO = "auto"
 ENDPOINT_PREFIX = "farthing/"
 MODEL_CHARS_MAX = 512
-"""Longest name of a model that a client may send: local servers name models by the paths of their files."""
+"""The longest model name that a client may send: local servers name models by their file paths."""
 
 
 def meaning_of(name: str, aliases: Mapping[str, str]) -> str:
-    """What `name` comes to when every alias on the way is followed; `name` itself when it is no alias.
+    """The meaning of `name` after following every alias; `name` itself if it is not an alias.
 
     Raises:
-        ConfigError: the aliases lead back to where they were.
+        ConfigError: the aliases form a circle.
     """
     way = [name]
     while (goal := aliases.get(way[-1])) is not None:
@@ -26,16 +26,16 @@ def meaning_of(name: str, aliases: Mapping[str, str]) -> str:
 
 
 def meanings(aliases: Mapping[str, str]) -> dict[str, str]:
-    """Every alias with what it comes to.
+    """Every alias with its final meaning.
 
     Raises:
-        ConfigError: as `meaning_of`.
+        ConfigError: see `meaning_of`.
     """
     return {name: meaning_of(name, aliases) for name in aliases}
 
 
 def alias_faults(name: str, aliases: Mapping[str, str], endpoints: Container[str]) -> Iterator[str]:
-    """What is wrong with an alias, but for what it stands for itself."""
+    """What is wrong with an alias, apart from its target."""
     fault = fault_of_name(name)
     if fault:
         yield f"the name {fault}"
@@ -50,11 +50,11 @@ def alias_faults(name: str, aliases: Mapping[str, str], endpoints: Container[str
         yield str(why)
         return
     if of_endpoint and not meaning.startswith(ENDPOINT_PREFIX):
-        yield 'a name that begins with "farthing/" can only stand for an endpoint'
+        yield 'a name that begins with "farthing/" can only mean an endpoint'
 
 
 def fault_of_name(name: str) -> str:
-    """Why `name` can be no model's, in words; empty when it can."""
+    """Why `name` cannot be a model's, in words; empty if it can."""
     if not name.strip():
         return "is empty"
     if len(name) > MODEL_CHARS_MAX:
@@ -62,9 +62,11 @@ def fault_of_name(name: str) -> str:
     if name != name.strip(" "):
         return f'has white space around it; write "{name.strip()}"'
     odd = "" if name.isprintable() else next(filter(_unseen, name), "")
-    return f"holds the character U+{ord(odd):04X}, which is no part of a name; remove it" if odd else ""
+    return (
+        f"contains the character U+{ord(odd):04X}, which is not allowed in a name; remove it" if odd else ""
+    )
 
 
 def _unseen(char: str) -> bool:
-    """Whether a character is a control, a mark of format or another white space than the space."""
+    """Whether a character is a control or format character, or white space other than the space."""
     return unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp", "Zs") and char != " "

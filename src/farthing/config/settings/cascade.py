@@ -1,4 +1,4 @@
-"""The knobs of a cascade: a cheap answer, checks of it, and a dearer tier where they doubt it."""
+"""The settings of a cascade: a cheap answer, checks of it, and a more expensive tier if they doubt it."""
 
 from typing import Literal
 
@@ -10,42 +10,43 @@ from farthing.config.settings.table import Table
 
 
 class PlainCheckConfig(Table, frozen=True, kw_only=True, tag_field="kind", tag="plain"):
-    """What can be seen of the answer itself: empty, cut off, a refusal, "I do not know" in many languages."""
+    """What the answer itself shows: empty, cut off, a refusal, "I do not know" in many languages."""
 
     name: str = "plain"
 
 
 class LogprobsCheckConfig(Table, frozen=True, kw_only=True, tag_field="kind", tag="logprobs"):
-    """How sure the model was of the tokens it said, where its provider tells."""
+    """How confident the model was in its tokens, if its provider reports it."""
 
     name: str = "logprobs"
     measure: Literal["mean", "min", "margin"] = "mean"
-    """`mean`: the geometric mean of the tokens' probabilities; `min`: the least probable token; `margin`: how
-    far each token was ahead of the next likely one, on average."""
+    """`mean`: the geometric mean of the tokens' probabilities; `min`: the least probable token; `margin`:
+    each token's average lead over the next likely one."""
     score_min: float | None = None
-    """Score below which the answer is doubted, for every model. None: the model's own, of `farthing calibrate
-    cascade`; without either the score is only written down."""
+    """Score below which the answer is doubted, for every model. None: the model's own threshold from
+    `farthing calibrate cascade`; without either the score is only recorded."""
 
 
 class ConsistencyCheckConfig(Table, frozen=True, kw_only=True, tag_field="kind", tag="consistency"):
-    """Whether the same model, asked again at a temperature, says the same."""
+    """Whether the same model, asked again at a temperature, gives the same answer."""
 
     name: str = "consistency"
     samples: int = 2
-    """Further answers that are asked for, at once. Each is a call, and is paid for."""
+    """Further answers to request, concurrently. Each is a paid call."""
     temperature: float = 0.7
     compare: Literal["auto", "number", "choice", "text"] = "auto"
-    """What must be the same: the last number, the letter of a choice, or most of the words."""
+    """What must agree: the last number, the letter of a choice, or most of the words."""
     score_min: float | None = None
-    """Share of agreeing samples below which the answer is doubted, for all models. None: as of `logprobs`."""
+    """Share of agreeing samples below which the answer is doubted, for all models. None: as for
+    `logprobs`."""
 
 
 class JudgeCheckConfig(Table, frozen=True, kw_only=True, tag_field="kind", tag="judge"):
-    """A model is asked whether the answer is correct and complete."""
+    """Ask a model whether the answer is correct and complete."""
 
     name: str = "judge"
     target: str
-    """Who is asked, `provider/model`."""
+    """The judge, `provider/model`."""
     about: str = ""
     """What makes an answer good enough here, in words for the judge."""
 
@@ -72,16 +73,16 @@ CascadeCheckConfig = BuiltInCheckConfig | PluginCheckConfig
 
 
 class CascadeConfig(Table, frozen=True):
-    """A cheap tier answers first, and a dearer one where a check doubts its answer."""
+    """A cheap tier answers first, and a more expensive one if a check doubts its answer."""
 
     first: str
     """Tier whose answers are checked."""
     then: str
-    """Tier that is asked when a check doubts one."""
+    """Tier that is asked if a check doubts an answer."""
     checks: tuple[CascadeCheckConfig, ...] = (PlainCheckConfig(), SchemaCheckConfig())
-    """Made from cheap to dear, whatever their order here; the first doubt decides."""
+    """Run from cheap to expensive, whatever their order here; the first doubt decides."""
     streams: Literal["wait", "skip"] = "wait"
-    """`wait`: a streamed answer is gathered and checked before its first byte goes out. `skip`: streamed
-    requests go to `then` at once."""
+    """`wait`: a streamed answer is buffered and checked before its first byte is sent. `skip`: streamed
+    requests go directly to `then`."""
     within_s: float = 10.0
-    """What all checks of one answer may take together; a check that is not done by then is skipped."""
+    """Time limit for all checks of one answer together; a check that exceeds it is skipped."""

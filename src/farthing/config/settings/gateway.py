@@ -1,6 +1,6 @@
-"""Every knob, its default and what it means: frozen structs, one for each table of the file.
+"""Every setting with its default and meaning: frozen structs, one per table of the file.
 
-Built-in choices are tagged unions, so `wiring` can `match` them and the type checker sees a missing
+Built-in choices are tagged unions, so that `wiring` can `match` them and the type checker finds a missing
 case.
 """
 
@@ -32,17 +32,17 @@ class ServerConfig(Table, frozen=True):
     hosts: tuple[str, ...] = ()
     """`Host` names to answer to; empty: any well-formed one, without keys on loopback a local one."""
     cors_origins: tuple[str, ...] = ()
-    """Origins whose web pages may call, as `http://localhost:3000`; `*`: those of every site."""
+    """Origins whose web pages may call the gateway, as `http://localhost:3000`; `*`: those of every site."""
     connections_max: int = 10_000
     requests_max: int = 2_000
-    """Requests in progress at once; more are answered 503 at once."""
+    """Requests in progress at once; further ones are answered with 503 immediately."""
     body_bytes_max: int = 33_554_432  # a 1M-token prompt in UTF-8 is about 4 MiB; images are the rest
     bodies_bytes_max: int = 536_870_912
-    """What all bodies that are held at once may take together; more are answered 503."""
+    """Total size of all bodies held at once; beyond it requests are answered with 503."""
     header_bytes_max: int = 32_768
     depth_max: int = 256
     nodes_max: int = 100_000
-    """Most values in a body. A number in a list counts a fifth: lists of token ids are long and flat."""
+    """Most values in a body. A number in a list counts as a fifth: lists of token ids are long and flat."""
     header_s: float = 10.0
     body_s: float = 60.0
     idle_s: float = 75.0
@@ -53,26 +53,26 @@ class ServerConfig(Table, frozen=True):
 class KeyConfig(Table, frozen=True):
     tenant: str
     digest: str | None = None
-    """What `farthing keys new` printed. The key itself is nowhere."""
+    """The output of `farthing keys new`. The key itself is stored nowhere."""
     key: Secret | None = None
     """The key itself, from the environment; give this or `digest`."""
     name: str = ""
-    """What receipts call the key; empty: the start of its digest."""
+    """Name of the key in receipts; empty: the start of its digest."""
     plan: str = ""
     endpoint: str | None = None
     models: tuple[str, ...] | None = None
-    """Names that its clients may write for `model`; a `*` at the end stands for anything. With `tiers` beside
-    it, what either of the two allows. None: any that the configuration knows."""
+    """Names that its clients may use for `model`; a final `*` matches anything. Together with `tiers`:
+    whatever either allows. None: any that the configuration knows."""
     tiers: tuple[str, ...] | None = None
-    """Tiers that they may use: by name, by the name of one of their targets, and where rules choose."""
+    """Tiers that they may use: by name, by the name of one of their targets, and through rules."""
     requests_per_minute: int | None = None
-    """Requests the key may send at once, and get back evenly over a minute. None: no limit."""
+    """Requests the key may send in a burst; the allowance refills evenly over a minute. None: no limit."""
 
 
 class GuardRule(Table, frozen=True):
     name: str
     contains: tuple[str, ...]
-    """Phrases that must not occur in what is asked; letter case and runs of white space are ignored."""
+    """Phrases that a request must not contain; letter case and runs of white space are ignored."""
     message: str = ""
 
 
@@ -98,12 +98,12 @@ class GuardConfig(Table, frozen=True):
 
 class BrainConfig(Table, frozen=True):
     classifier: Literal["rules", "linear"] = "rules"
-    """What tells a request's task: words and shape, or trained weights, which know more languages and say
-    `unknown` where they are not sure."""
+    """How a request's task is determined: by words and form, or by trained weights, which know more languages
+    and answer `unknown` when unsure."""
     timeout_s: float = 0.05
-    """What all optional steps of one request may take together."""
+    """Time limit for all optional steps of one request together."""
     strict: bool = False
-    """Tests and development: a broken optional step raises instead of stepping aside."""
+    """For tests and development: a broken optional step raises instead of being skipped."""
 
 
 class MemoryStoreConfig(Table, frozen=True, tag_field="kind", tag="memory"):
@@ -132,14 +132,14 @@ CacheReuse = Literal["repeatable", "always"]
 
 
 class OnnxEmbedderConfig(Table, frozen=True, tag_field="kind", tag="onnx"):
-    """The small model that comes with the extra `semantic`; nothing leaves the machine."""
+    """The small model in the extra `semantic`; no text leaves the machine."""
 
     window_ms: float = 0.0
     """Texts that arrive within it are embedded together."""
 
 
 class RemoteEmbedderConfig(Table, frozen=True, tag_field="kind", tag="remote"):
-    """An endpoint of OpenAI's embeddings form."""
+    """An endpoint with OpenAI's embeddings interface."""
 
     provider: str
     """Name in `providers`."""
@@ -154,7 +154,7 @@ EmbedderConfig = OnnxEmbedderConfig | RemoteEmbedderConfig
 
 
 class SemanticConfig(Table, frozen=True):
-    """What the semantic caches of all endpoints share. Each endpoint turns its own on."""
+    """What the semantic caches of all endpoints share. Each endpoint enables its own."""
 
     embedder: EmbedderConfig = msgspec.field(default_factory=OnnxEmbedderConfig)
     path: Path | None = None
@@ -162,11 +162,11 @@ class SemanticConfig(Table, frozen=True):
     entries_max: int = 200_000
     bytes_max: int = 536_870_912
     candidates_max: int = 4
-    """Nearest questions that the verifier is asked about."""
+    """Number of nearest questions that the verifier examines."""
     cosine_min: float = 0.7
-    """Below it nothing is proposed."""
+    """Candidates with a lower cosine are ignored."""
     kept_per_user_hour_max: int = 100
-    """Most answers kept in an hour from the requests of one `user`."""
+    """Most answers stored per hour from the requests of one `user`."""
 
 
 class EndpointSemanticConfig(Table, frozen=True):
@@ -174,20 +174,21 @@ class EndpointSemanticConfig(Table, frozen=True):
 
     mode: CacheMode = "off"
     threshold: float | None = None
-    """Probability of the verifier from which an answer is served. None: the certificate's."""
+    """Verifier probability from which an answer is served. None: the certificate's."""
     risk_max: float = 0.01
-    """Bound on the risk, here the share of served answers that are wrong; beyond it the endpoint retreats to
-    exact hits."""
+    """Bound on the risk, here the share of served answers that are wrong; beyond it the endpoint trips and
+    serves exact hits only."""
     confidence: float = 0.95
     audit_share: float = 0.05
-    """Share of would-be hits that are answered anew and compared."""
+    """Share of would-be hits that are answered afresh and compared."""
     languages: tuple[str, ...] = ("en",)
-    """Of the questions that are looked up and kept, as ISO 639-1 codes. One beside `en` is served only with a
-    certificate of that language (`farthing calibrate cache --language`), until then it is observed."""
+    """Languages of the questions that are looked up and stored, as ISO 639-1 codes. One besides `en` is
+    served only with a certificate for that language (`farthing calibrate cache --language`); until then it is
+    only observed."""
     judge: str | None = None
-    """Target that says whether two answers agree where their words differ; None: words decide."""
+    """Target that decides whether two answers with different words agree; None: words decide."""
     confirm: str | None = None
-    """Target that is asked when the verifier cannot tell; None: that is a miss."""
+    """Target that is asked if the verifier abstains; None: that is a miss."""
     personal: Literal["refuse", "allow"] = "refuse"
     never: tuple[str, ...] = ()
     adapt: tuple[Literal["name", "amount", "date"], ...] = ()
@@ -202,12 +203,12 @@ class CacheConfig(Table, frozen=True):
     ttl_s: float = 3_600.0
     reuse: CacheReuse = "repeatable"
     """`repeatable`: only requests that can be answered the same way twice share answers and calls. `always`:
-    also those that ask for a sample (a temperature above 0), and who asks again gets the same again."""
+    also requests for a sample (a temperature above 0), and a client that asks again gets the same answer."""
     reask_s: float = 300.0
-    """A session or user that asks the same again within this gets a fresh answer, as after "regenerate".
+    """A session or user that asks the same again within this time gets a fresh answer, as after "regenerate".
     0: the stored one."""
     coalesce: bool = True
-    """Identical requests of one tenant at the same time share one call (single flight)."""
+    """Concurrent identical requests of one tenant share one call (single flight)."""
     answer_bytes_max: int = 1_048_576
     store: StoreConfig = msgspec.field(default_factory=MemoryStoreConfig)
     semantic: SemanticConfig = msgspec.field(default_factory=SemanticConfig)
@@ -224,7 +225,7 @@ class EndpointCacheConfig(Table, frozen=True):
     exact: CacheMode | None = None
     ttl_s: float | None = None
     reuse: CacheReuse | None = None
-    """As `cache.reuse`, which it is where it is not set."""
+    """Overrides `cache.reuse`; None: as there."""
     normalised: bool = False
     """Ignore letter case, white space and closing punctuation of the last question."""
     keys: tuple[CacheKeyConfig, ...] = ()
@@ -232,52 +233,53 @@ class EndpointCacheConfig(Table, frozen=True):
 
 
 class PrecomputeConfig(Table, frozen=True):
-    """Questions worth answering before they are asked, in quiet hours and within a budget."""
+    """Cache warming: answers questions before they are asked, in quiet hours and within a budget."""
 
     at: str = ""
     """Local time of day to begin, `02:00`; empty: only by `farthing precompute`."""
     until: str = ""
     usd_max: Decimal = Decimal("1")
-    """Most that one run may spend."""
+    """The most that one run may spend."""
     questions_max: int = 1_000
     seen_min: int = 2
-    """Times a question must have been asked since the last run to be worth it."""
+    """How often a question must have been asked since the last run to qualify."""
     file: Path | None = None
     """JSON lines of `question` and `endpoint` to answer besides those of the ledger."""
 
 
 class AdminConfig(Table, frozen=True):
-    """A listener of its own for operators, closed unless it has a port."""
+    """A separate listener for operators, closed unless it has a port."""
 
     port: int | None = None
     host: str = "127.0.0.1"
     key: Secret | None = None
-    """What `Authorization: Bearer` must say; needed on another address than loopback."""
+    """The token for `Authorization: Bearer`; required on an address other than loopback."""
 
 
 class JobsConfig(Table, frozen=True):
-    """The gateway's own requests: comparing answers, checking doubted ones, answering ahead."""
+    """Background jobs, the gateway's own requests: comparing answers, refreshing doubted ones, cache
+    warming."""
 
     at_once: int = 2
     per_minute: int = 120
     queue_max: int = 500
-    """What does not fit is dropped, and counted."""
+    """Jobs that do not fit are dropped and counted."""
     busy_share: float = 0.25
-    """They wait while clients use at least this share of `server.requests_max`."""
+    """Jobs wait while clients use at least this share of `server.requests_max`."""
     usd_per_day: Decimal = Decimal("1")
-    """For comparing and checking, from midnight UTC; answering ahead has `precompute.usd_max`."""
+    """For comparing and refreshing, from midnight UTC; cache warming has `precompute.usd_max`."""
 
 
 class RuleConfig(Table, frozen=True):
     when: str
     tier: str
     escalate: str | None = None
-    """Tier to ask again when the answer has low confidence."""
+    """Tier to ask again if the answer has low confidence."""
     name: str = ""
 
 
-# The four starting rules and the order they are tried in. The rule for sensitive domains stands first:
-# a domain or plan that asks for care overrides what would make a request cheap.
+# The four default rules, in the order they are tried. The rule for sensitive domains comes first: a domain or
+# plan that needs care overrides whatever would make a request cheap.
 DEFAULT_RULES = (
     RuleConfig(
         name="care",
@@ -300,21 +302,21 @@ class RouteAdvisorConfig(Table, frozen=True):
 
     target: str
     cheap: str = "cheap"
-    """Tier of what is easy; the rest goes to `route.default`."""
+    """Tier for easy questions; the rest goes to `route.default`."""
     threshold: float = 0.5
-    """How easy a question has to be, from 0 to 1."""
+    """How easy a question must be, from 0 to 1."""
     unsure: float = 0.04
-    """Beside the learned router: it is asked where the score is at most this far from the floor."""
+    """With the learned router: the model is asked if the score is at most this far from the floor."""
     timeout_s: float = 1.5
-    """Longest that a request waits for it, beyond `brain.timeout_s`."""
+    """The longest that a request waits for it, in addition to `brain.timeout_s`."""
     ttl_s: float = 3_600.0
-    """How long what it said of a question holds."""
+    """How long its verdict on a question is valid."""
     logprobs: bool = False
-    """Ask for log-probabilities, which make its answer a graded one. Not every provider takes that."""
+    """Ask for log-probabilities, which make its verdict a graded one. Not every provider supports that."""
 
 
 class RulesRouteConfig(Table, frozen=True, tag_field="kind", tag="rules"):
-    """Rules decide; what none fits goes to the default tier."""
+    """Rules decide; requests that match none go to the default tier."""
 
     assumed: ClassVar[bool] = True
 
@@ -323,32 +325,32 @@ class RulesRouteConfig(Table, frozen=True, tag_field="kind", tag="rules"):
 
 
 class LearnedRouteConfig(Table, frozen=True, kw_only=True, tag_field="kind", tag="learned"):
-    """What no rule decides goes to the cheapest tier that is expected to be good enough."""
+    """Requests that no rule decides go to the cheapest tier that is expected to be good enough."""
 
     rules: tuple[RuleConfig, ...] = DEFAULT_RULES
     default: str = "expensive"
     model: Path
     """File of the learned router."""
     threshold: float = 0.95
-    """Floor: 1 less the expected loss against the best tier that may be."""
+    """Floor: 1 minus the acceptable expected loss against the best tier."""
     explore_share: float = 0.0
-    """Share of the router's decisions where both tiers answer and are compared, at endpoints that have a
-    judge or checks. The client gets the expensive answer."""
+    """Share of the router's decisions where both tiers answer and are compared, at endpoints with a judge or
+    checks. The client gets the expensive answer."""
     prefer: Literal["cost", "latency"] = "cost"
-    """Among tiers that are good enough."""
+    """The preference among tiers that are good enough."""
     llm: RouteAdvisorConfig | None = None
-    """Asked where the router is unsure; None: nobody is."""
+    """Asked if the router is unsure; None: no model is asked."""
 
 
 class LlmRouteConfig(Table, frozen=True, kw_only=True, tag_field="kind", tag="llm"):
-    """Of what no rule decides a cheap model says whether it is easy."""
+    """For requests that no rule decides, a cheap model says whether they are easy."""
 
     rules: tuple[RuleConfig, ...] = DEFAULT_RULES
     default: str = "expensive"
     explore_share: float = 0.0
-    """As of the learned router."""
+    """As for the learned router."""
     prefer: Literal["cost", "latency"] = "cost"
-    """Among tiers that are good enough."""
+    """The preference among tiers that are good enough."""
     llm: RouteAdvisorConfig
 
 
@@ -373,11 +375,11 @@ class DirectConfig(Table, frozen=True):
     name: str
     text: str
     phrases: tuple[str, ...] = ()
-    """Questions answered with `text`, compared as `normalised` cache keys are."""
+    """Questions answered with `text`, compared like `normalised` cache keys."""
     when: str | None = None
-    """An expression as in `route.rules`; may be given beside or instead of `phrases`."""
+    """An expression as in `route.rules`, in addition to or instead of `phrases`."""
     endpoint: str | None = None
-    """Only for this endpoint; None is for all."""
+    """Only for this endpoint; None: for all."""
 
 
 class TierConfig(Table, frozen=True):
@@ -387,12 +389,13 @@ class TierConfig(Table, frozen=True):
 class EndpointConfig(Table, frozen=True):
     task: str | None = None
     tier: str | None = None
-    """The tier of every request that leaves the choice to us. Keys that are bound to the endpoint may use no
-    other, but for those of `models` and `tiers`."""
+    """The tier of every request that leaves the choice to the gateway. Keys that are bound to the endpoint
+    may use no other, except those of `models` and `tiers`."""
     models: tuple[str, ...] | None = None
-    """As of a key, for every request here: the endpoint itself may always be asked for."""
+    """As for a key, for every request here: the endpoint itself may always be asked for."""
     tiers: tuple[str, ...] | None = None
-    """As of a key, for every request here. None: for keys that are bound to it `tier`, where it has one."""
+    """As for a key, for every request here. None: for keys bound to the endpoint, its `tier` if it has
+    one."""
     calls_max: int | None = None
     target_s: float | None = None
     deadline_s: float | None = None
@@ -402,14 +405,14 @@ class EndpointConfig(Table, frozen=True):
     on_limit: Literal["partial", "refuse"] = "partial"
     baseline: str | None = None
     route_threshold: float | None = None
-    """Instead of `route.threshold` for this endpoint."""
+    """Overrides `route.threshold` for this endpoint."""
     route_risk_max: float | None = None
-    """Bound on the risk of routing, the mean loss of quality per request: a certificate for more is not
-    applied. None: any."""
+    """Bound on the risk of routing, the mean loss of quality per request: a certificate with a higher bound
+    is not used. None: any."""
     cache: EndpointCacheConfig = EndpointCacheConfig()
     quality: QualityConfig = QualityConfig()
     cascade: CascadeConfig | None = None
-    """None: only what a rule's `escalate` says."""
+    """None: only a rule's `escalate` applies."""
 
 
 # -- models -----------------------------------------------------------------------------------------
@@ -419,49 +422,50 @@ class ProviderConfig(Table, frozen=True):
     """What the table of every provider has, whatever dialect it speaks."""
 
     base_url: str
-    """As the SDKs want it."""
+    """As the SDKs expect it."""
     api_key: Secret | None = None
     headers: dict[str, str] = {}
     ca_file: Path | None = None
     """PEM file of the authorities to trust instead of the system's."""
     models: tuple[str, ...] = ()
-    """Models it has: found by their bare names and listed by `GET /v1/models`. Empty: the price list's are
-    found, and others by `provider/model`."""
+    """Its models: found by their bare names and listed by `GET /v1/models`. Empty: the price list's models
+    are found, and others as `provider/model`."""
     pass_through: bool | None = None
-    """Clients may ask for models of it that no tier, alias, price, allow-list or `models` names. None: only
-    where no keys are configured."""
+    """Whether clients may ask for its models that no tier, alias, price, allow-list or `models` names. None:
+    only if no keys are configured."""
     client_cert_file: Path | None = None
-    """PEM file of our own certificate, for a server that asks for one (mTLS)."""
+    """PEM file of the client certificate, for a server that requires one (mTLS)."""
     client_key_file: Path | None = None
-    """Its key; None: it stands in the same file."""
+    """Its key; None: in the same file."""
     proxy: Address | None = None
-    """HTTP proxy on the way; `none` uses none. None: what the environment says (`HTTPS_PROXY`, …)."""
+    """HTTP proxy to use; `none` for no proxy. None: as the environment says (`HTTPS_PROXY`, …)."""
     pass_headers: tuple[str, ...] = ()
-    """Headers of clients that go up to it, besides those that always do."""
+    """Client headers that are forwarded to it, besides the standard ones."""
     return_headers: tuple[str, ...] = ()
-    """Headers of its replies that clients get, besides those that always do."""
+    """Headers of its replies that clients receive, besides the standard ones."""
     drop: tuple[str, ...] = ()
     """Fields of the request that may be left out where its dialect has no word for them. A request that has
     others goes to the next target, or is refused by name. What was left out stands in the receipt."""
     batch: bool = False
     """Questions that are answered ahead go up in batches, where it has them."""
     connections_max: int = 2_000
-    """As many as `server.requests_max`: who may come in need not wait here for a connection."""
+    """As many as `server.requests_max`, so that an admitted request never waits here for a connection."""
     connection_wait_s: float = 2.0
-    """For a connection where all are in use. Then the next target is asked, or the client is told 429."""
+    """Time to wait for a free connection. After it the next target is asked, or the client gets 429."""
     connect_s: float = 2.0
     first_byte_s: float | None = None
-    """Until a streamed answer begins (TTFT). None: 60 where another target waits, else 600, as the SDKs."""
+    """Time limit for the start of a streamed answer (TTFT). None: 60 if another target remains, else 600, as
+    in the SDKs."""
     whole_s: float | None = None
-    """Until the end of a whole answer, which shows nothing before it is complete. None: 300 where another
-    target waits, else 600."""
+    """Time limit for a complete answer that is not streamed. None: 300 if another target remains, else
+    600."""
     idle_s: float = 600.0
-    """Between two chunks of a stream."""
+    """Time limit between two chunks of a stream."""
     total_s: float = 3_600.0
-    """Until the end of a stream."""
+    """Time limit for a whole stream."""
     answer_bytes_max: int = 33_554_432
     event_bytes_max: int = 16_777_216
-    """Longest event of a stream: an image comes in one."""
+    """The longest event of a stream: an image arrives as one event."""
 
 
 class OpenAIProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_field="kind", tag="openai"):
@@ -500,18 +504,28 @@ class AnthropicProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_fie
     """As of any provider. Models since Claude 4.7 take no sampling parameters; older ones are told them."""
 
 
-AnyProviderConfig = OpenAIProviderConfig | AnthropicProviderConfig
+class PluginProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_field="kind", tag="plugin"):
+    """A provider whose dialect a plug-in knows."""
+
+    plugin: str
+    """Name of the entry point, in the group `farthing.providers`."""
+    options: Options = msgspec.field(default_factory=Options)
+    auth: Literal["bearer", "x-api-key", "api-key", "none"] = "bearer"
+
+
+AnyProviderConfig = OpenAIProviderConfig | AnthropicProviderConfig | PluginProviderConfig
 
 
 class CallConfig(Table, frozen=True):
     attempts_max: int = 3
     retry_share_max: float = 0.1
-    """Further attempts a target may get, as a share of its calls in the last 10 s; the first is free."""
+    """Further attempts a target may get, as a share of its calls in the last 10 s; the first is always
+    allowed."""
     retry_wait_s_max: float = 10.0
-    """Longest pause before the only target left is asked again. A longer one that its provider asks for is
-    passed on to the client, in `retry-after`."""
+    """The longest pause before the only remaining target is asked again. If its provider asks for a longer
+    one, the client gets it in `retry-after`."""
     pause_s_max: float = 60.0
-    """Longest time a 429 may take a target out."""
+    """The longest time that a 429 may exclude a target."""
     breaker_calls: int = 20
     breaker_window_s: float = 2.0
     breaker_open_s: float = 5.0
@@ -525,13 +539,14 @@ class LedgerConfig(Table, frozen=True):
     """None: `ledger` in the state directory."""
     segment_bytes: int = 8_388_608
     sync_ms: float = 100.0
-    """Rows reach the disk at most this long after they are written; the most a power loss can take."""
+    """Rows reach the disk at most this long after they are written; the most that a power loss can lose."""
     strict: bool = False
-    """Wait for the disk before each call and each answer: a power loss takes nothing, and costs time."""
+    """Wait for the disk before each call and each answer: a power loss then loses nothing, at the cost of
+    time."""
     bytes_max: int = 10_737_418_240
-    """Oldest sealed segments are deleted beyond this."""
+    """Beyond this, the oldest sealed segments are deleted."""
     on_full: Literal["refuse", "count"] = "refuse"
-    """Where receipts find no room: answer nothing, or give free answers and count the receipts lost."""
+    """If there is no space for receipts: answer nothing, or give free answers and count the lost receipts."""
 
 
 class ReportConfig(Table, frozen=True):
@@ -552,7 +567,7 @@ class Config(Table, frozen=True):
     providers: dict[str, AnyProviderConfig] = {}
     tiers: dict[str, TierConfig] = {}
     aliases: dict[str, str] = {}
-    """A model name clients may use -> `auto`, a tier, a target or `farthing/ENDPOINT`."""
+    """A model name that clients may use -> `auto`, a tier, a target or `farthing/ENDPOINT`."""
     endpoints: dict[str, EndpointConfig] = {}
     answers: tuple[DirectConfig, ...] = ()
     prices: tuple[PriceConfig, ...] = ()
@@ -570,7 +585,7 @@ class Config(Table, frozen=True):
     """None: `$XDG_STATE_HOME/farthing`, else `~/.local/state/farthing`."""
 
     def passing(self) -> tuple[str, ...]:
-        """The providers that clients may ask for models which the configuration does not name."""
+        """The providers whose models clients may ask for even if the configuration does not name them."""
         by_default = not self.keys
         return tuple(
             name
@@ -580,10 +595,10 @@ class Config(Table, frozen=True):
 
 
 def state_dir(config: Config, env: Mapping[str, str]) -> Path:
-    """Where ledger and caches live unless they are configured elsewhere. Nothing is created."""
+    """The directory of ledger and caches unless configured otherwise. Creates nothing."""
     if config.state_dir is not None:
         return config.state_dir
     state = Path(env.get("XDG_STATE_HOME", ""))
-    if not state.is_absolute():  # the XDG specification: a relative one is to be ignored
+    if not state.is_absolute():  # the XDG specification says to ignore a relative path
         state = Path(env.get("HOME") or Path.home()) / ".local" / "state"
     return state / "farthing"

@@ -1,4 +1,4 @@
-"""`[[prices]]`: what an operator says a target costs, and what of it cannot be right."""
+"""`[[prices]]`: an operator's prices for a target, and their faults."""
 
 import re
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ FEES = (
     "code_execution",
     "search_source",
 )
-"""What providers charge by the use, by the names of `models/providers/usage`."""
+"""Features that providers charge per use, by the names of `models/providers/usage`."""
 PRICES = (
     *("input", "output", "cached_input", "input_audio", "output_audio", "input_image", "output_image"),
     *(
@@ -41,12 +41,12 @@ class TokenPriceConfig(Table, frozen=True):
     output: Decimal
     cached_input: Decimal | None = None
     cache_write_5m: Decimal | None = None
-    """Input that is written to the provider's prefix cache, by how long it stays there."""
+    """Input written to the provider's prefix cache, by how long it stays there."""
     cache_write_30m: Decimal | None = None
-    """A provider has one ordinary time: this or `cache_write_5m`."""
+    """A provider has one normal duration: this or `cache_write_5m`."""
     cache_write_1h: Decimal | None = None
     cache_write_12h: Decimal | None = None
-    """A provider has one long time: this or `cache_write_1h`."""
+    """A provider has one long duration: this or `cache_write_1h`."""
     input_audio: Decimal | None = None
     output_audio: Decimal | None = None
     input_image: Decimal | None = None
@@ -57,7 +57,7 @@ class TierPriceConfig(TokenPriceConfig, frozen=True, kw_only=True):
     """The price of one service tier, at every length of the prompt."""
 
     above: dict[str, TokenPriceConfig] = {}
-    """By tokens of input, the cached ones too: of a longer prompt all tokens cost what stands here."""
+    """By number of input tokens, including cached ones: in a longer prompt all tokens have these prices."""
 
     @classmethod
     def written(cls, table: dict[str, Any]) -> dict[str, Any]:
@@ -70,17 +70,17 @@ class PriceConfig(TierPriceConfig, frozen=True, kw_only=True):
 
     target: str
     batch_input: Decimal | None = None
-    """Of the provider's batch interface; None: as `input`."""
+    """Price in the provider's batch interface; None: as `input`."""
     batch_output: Decimal | None = None
     since: str = "0000-00-00"
     context_tokens_max: int | None = None
     output_tokens_max: int | None = None
     tiers: dict[str, TierPriceConfig] = {}
-    """Other service tiers by the provider's word for them (`priority`, `flex`)."""
+    """Other service tiers, by the provider's names (`priority`, `flex`)."""
     factors: dict[str, Decimal] = {}
-    """What a tier, a speed or a region multiplies all prices of tokens by: `fast`, `inference_geo_us`."""
+    """Factors on all token prices for a tier, a speed or a region: `fast`, `inference_geo_us`."""
     per_1000: dict[str, Decimal] = {}
-    """US dollars for a thousand uses of what is charged by the use: `web_search`."""
+    """US dollars per thousand uses of a feature that is charged per use: `web_search`."""
 
     @classmethod
     def written(cls, table: dict[str, Any]) -> dict[str, Any]:
@@ -101,7 +101,8 @@ _PER_1000 = re.compile(r"(\w+)_per_1000")
 
 
 def _gathered(table: dict[str, Any], *groups: tuple[str, re.Pattern[str], type]) -> dict[str, Any]:
-    """`table` with keys that fit a pattern, and values of the type, in the table of that name."""
+    """`table` with keys that match a pattern, and have values of the type, moved into the table of that
+    name."""
     found = dict(table)
     for name, pattern, kind in groups:
         for key, value in table.items():
@@ -114,13 +115,13 @@ def _gathered(table: dict[str, Any], *groups: tuple[str, re.Pattern[str], type])
 
 
 def price_faults(price: PriceConfig, here: Where) -> Iterator[tuple[Where, str]]:
-    """What of a price, at `here` in the file, cannot be right."""
+    """The faults of a price, which is at `here` in the file."""
     yield from _tier_faults(price, here)
     for name, tier in price.tiers.items():
         yield from _tier_faults(tier, (*here, "tiers", name))
     for name in price.per_1000:
         if name not in FEES:
-            yield (*here, "per_1000", name), f"no provider tells of such a fee; there is {', '.join(FEES)}"
+            yield (*here, "per_1000", name), f"no provider reports such a fee; known: {', '.join(FEES)}"
 
 
 def _tier_faults(price: TierPriceConfig, here: Where) -> Iterator[tuple[Where, str]]:

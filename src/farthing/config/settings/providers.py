@@ -1,4 +1,4 @@
-"""What a provider's table may say of the way there and of headers, and what it hardly means."""
+"""Checks of a provider's table: certificates, proxy and headers, and likely mistakes."""
 
 import os
 import re
@@ -17,8 +17,8 @@ Faults = Iterator[tuple[Where, str]]
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 HEADERS_MAX = 32
 
-# Who a client is to us is no business of a provider's, and what belongs to one connection ends with it
-# (RFC 9110, 7.6.1); the rest we write ourselves.
+# A provider need not know who a client is, hop-by-hop headers end with their connection (RFC 9110, 7.6.1),
+# and we write the rest ourselves.
 NEVER_PASSED = re.compile(
     r"authorization|proxy-.*|cookie2?|(x-)?api-key|x-goog-api-key|x-farthing-.*|x-stainless-.*|host"
     r"|forwarded|x-forwarded-.*|x-real-ip|via|connection|keep-alive|te|trailer|transfer-encoding|upgrade"
@@ -32,7 +32,7 @@ NEVER_RETURNED = re.compile(
 )
 
 ENDINGS = ("/chat/completions", "/completions", "/embeddings", "/models", "/responses", "/messages")
-"""What calls add to a base URL, which is easily written into it."""
+"""Paths that calls append to a base URL, and that are easily included in it by mistake."""
 _ANTHROPIC_HOST = urlsplit(ANTHROPIC_URL).hostname
 _WITHOUT_PATH = frozenset({"api.deepseek.com", "api.perplexity.ai"})
 """Hosts whose documentation gives a base URL without a path."""
@@ -48,7 +48,7 @@ def faults_of(provider: ProviderConfig, here: Where) -> Faults:
             if proxy.authorization and not provider.proxy.secret:
                 yield (
                     (*here, "proxy"),
-                    "a secret never stands in the file; put the whole URL into an environment variable and "
+                    "a secret must not be in the file; put the whole URL into an environment variable and "
                     'write proxy = "${NAME}"',
                 )
     yield from _files(provider, here)
@@ -84,15 +84,15 @@ def _files(provider: ProviderConfig, here: Where) -> Faults:
         if cert is not None:
             context.load_cert_chain(cert, key, password=no_password)
     except (ssl.SSLError, ValueError) as why:
-        said = getattr(why, "reason", None) or why
-        yield (*here, "client_cert_file"), f"the certificate and its key cannot be used together ({said})"
+        reason = getattr(why, "reason", None) or why
+        yield (*here, "client_cert_file"), f"the certificate and its key cannot be used together ({reason})"
 
 
 def no_password() -> str:
-    """Asked for the password of a private key: nobody is there to type one.
+    """The callback for a private key's password: nobody can type one.
 
     Raises:
-        ValueError: always; says how to do without.
+        ValueError: always; the message has the fix.
     """
     raise ValueError("the key has a password; remove it with `openssl pkey`")
 
@@ -102,13 +102,13 @@ def _names(names: tuple[str, ...], never: re.Pattern[str], what: str, here: Wher
         yield here, f"expected at most {HEADERS_MAX} headers"
     for index, name in enumerate(names):
         if not HEADER_NAME.fullmatch(name):
-            yield (*here, index), f'"{name}" is no name of a header'
+            yield (*here, index), f'"{name}" is not a header name'
         elif never.fullmatch(name.lower()):
             yield (*here, index), f'the header "{name}" {what}; remove it'
 
 
 def advice_of(name: str, provider: ProviderConfig) -> Iterator[str]:
-    """What is hardly meant by a provider's `base_url`."""
+    """Likely mistakes in a provider's `base_url`."""
     try:
         url = urlsplit(provider.base_url)
     except ValueError:
@@ -128,6 +128,6 @@ def advice_of(name: str, provider: ProviderConfig) -> Iterator[str]:
         )
     elif not path and url.hostname not in _WITHOUT_PATH:
         yield (
-            f"{key}: it has no path, and most providers want /v1 in it, as their SDKs do; where calls are "
-            f'answered 404, write "{provider.base_url.rstrip("/")}/v1"'
+            f"{key}: it has no path, and most providers want /v1 in it, as their SDKs do; if calls are "
+            f'answered with 404, write "{provider.base_url.rstrip("/")}/v1"'
         )

@@ -1,7 +1,7 @@
-"""HTTP proxies on the way to a provider: how they are written, and which one the environment names.
+"""HTTP proxies for provider connections: how they are written, and which one the environment names.
 
-A proxy's password is a secret: it stands in an environment variable, either the usual ones (`HTTPS_PROXY`,
-…) or one that the key `proxy` names, and `Proxy` shows none of it.
+A proxy's password is a secret: it is in an environment variable, either a standard one (`HTTPS_PROXY`, …) or
+one that the key `proxy` names, and `Proxy` never shows it.
 """
 
 import ipaddress
@@ -14,53 +14,53 @@ from urllib.parse import unquote, urlsplit
 from farthing.errors import ConfigError
 
 NO_PROXY = "none"
-"""As the key `proxy` of a provider: no proxy, whatever the environment says."""
+"""Value of a provider's `proxy`: no proxy, whatever the environment says."""
 EXAMPLE = "http://proxy.example:3128"
 
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """Where a proxy listens. Compared with its credentials, shown without them."""
+    """The address of a proxy. Compared with its credentials, shown without them."""
 
     host: str
     port: int
     tls: bool
-    """It is spoken to by TLS itself (`https://`)."""
+    """Whether the connection to the proxy itself uses TLS (`https://`)."""
     authorization: str = field(default="", repr=False)
-    """Value of the header `proxy-authorization`; empty: none is sent."""
+    """Value of the header `proxy-authorization`; empty: not sent."""
 
     def __str__(self) -> str:
         return f"{'https' if self.tls else 'http'}://{authority(self.host, self.port)}"
 
 
 def authority(host: str, port: int) -> str:
-    """`host:port` as it stands in a URL: an IPv6 address in brackets."""
+    """`host:port` as in a URL: an IPv6 address in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def parse_proxy(text: str) -> Proxy:
-    """Read the URL of a proxy; without a scheme it is `http`. User and password are percent-encoded.
+    """Parse the URL of a proxy; the default scheme is `http`. User and password are percent-encoded.
 
     Raises:
-        ConfigError: it is none. The message repeats nothing that may be a password.
+        ConfigError: it is not a proxy URL. The message repeats nothing that may be a password.
     """
-    said = text.strip()
+    value = text.strip()
     try:
-        parts = urlsplit(said if "://" in said else f"http://{said}")
+        parts = urlsplit(value if "://" in value else f"http://{value}")
         port = parts.port
-    except ValueError:  # brackets that do not close, a port that is no number
-        raise ConfigError(f'is no URL of a proxy; write "{EXAMPLE}"') from None
+    except ValueError:  # unbalanced brackets, or a port that is not a number
+        raise ConfigError(f'is not the URL of a proxy; write "{EXAMPLE}"') from None
     if parts.scheme.startswith("socks"):
         raise ConfigError(
             f"is a {parts.scheme.upper()} proxy, which is not supported; name an HTTP proxy "
-            f'("{EXAMPLE}"), or set proxy = "{NO_PROXY}" to go without'
+            f'("{EXAMPLE}"), or set proxy = "{NO_PROXY}" to use none'
         )
     host = parts.hostname
     if parts.scheme not in ("http", "https") or not host or not re.fullmatch(r"[a-z0-9._:%-]+", host):
-        raise ConfigError(f'is no URL of an HTTP proxy; write "{EXAMPLE}"')
+        raise ConfigError(f'is not the URL of an HTTP proxy; write "{EXAMPLE}"')
     if parts.path.strip("/") or parts.query or parts.fragment:
         raise ConfigError(
-            f'goes on after the port; write "{EXAMPLE}", and / ? # of a password as %2F %3F %23'
+            f'continues after the port; write "{EXAMPLE}", and / ? # of a password as %2F %3F %23'
         )
     authorization = ""
     if parts.username is not None or parts.password is not None:
@@ -71,25 +71,25 @@ def parse_proxy(text: str) -> Proxy:
 
 
 def proxy_of_environment(env: Mapping[str, str], host: str, port: int, tls: bool) -> Proxy | None:
-    """The proxy the environment names for an origin; None: it is reached directly.
+    """The environment's proxy for an origin; None: a direct connection.
 
-    `https_proxy` or `http_proxy` by the origin's scheme, else `all_proxy`; a name in lower case wins over
-    the same in upper case, also when it is empty. Not for this machine itself, nor for what `no_proxy` names.
+    `https_proxy` or `http_proxy` by the origin's scheme, else `all_proxy`. A lower-case name wins over an
+    upper-case one, even if it is empty. Never used for this machine itself, nor for origins in `no_proxy`.
 
     Raises:
-        ConfigError: the variable holds no HTTP proxy.
+        ConfigError: the variable does not contain an HTTP proxy.
     """
     if _is_local(host):
         return None
     for kind in ("https_proxy" if tls else "http_proxy", "all_proxy"):
         name = kind if kind in env else kind.upper()
-        said = env.get(name, "").strip()
-        if not said:
+        value = env.get(name, "").strip()
+        if not value:
             continue
         if _is_exempt(env.get("no_proxy") or env.get("NO_PROXY", ""), host, port):
             return None
         try:
-            return parse_proxy(said)
+            return parse_proxy(value)
         except ConfigError as why:
             raise ConfigError(f"the environment variable {name} {why}") from None
     return None
@@ -103,12 +103,12 @@ def _is_local(host: str) -> bool:
     return address.is_loopback or address.is_unspecified
 
 
-def _is_exempt(said: str, host: str, port: int) -> bool:
-    """Whether `no_proxy` names the origin: `*`, a name with all below it (`.` or `*.` before it or not), an
-    address, a network, each with a port or without."""
+def _is_exempt(no_proxy: str, host: str, port: int) -> bool:
+    """Whether `no_proxy` names the origin: `*`, a name including all subdomains (with or without a leading
+    `.` or `*.`), an address or a network, each with or without a port."""
     name = host.lower().rstrip(".")
     address = _address(name)
-    for entry in re.split(r"[,\s]+", said.lower()):
+    for entry in re.split(r"[,\s]+", no_proxy.lower()):
         if entry == "*":
             return True
         named, its_port = _split_port(entry)

@@ -1,4 +1,4 @@
-"""What is secret: shown by the name of its variable, or kept as a digest."""
+"""Secret values: shown by the name of their variable, or kept as a digest."""
 
 import hashlib
 
@@ -26,17 +26,18 @@ class Secret:
 
 
 class Address:
-    """A URL that may hold credentials: written in the file without any, or all of it in the environment."""
+    """A URL that may contain credentials: written in the file without any, or completely in the
+    environment."""
 
     __slots__ = ("_secret", "_text")
 
-    def __init__(self, said: str | Secret) -> None:
-        self._secret = said if isinstance(said, Secret) else None
-        self._text = "" if isinstance(said, Secret) else said
+    def __init__(self, given: str | Secret) -> None:
+        self._secret = given if isinstance(given, Secret) else None
+        self._text = "" if isinstance(given, Secret) else given
 
     @property
     def secret(self) -> bool:
-        """It comes from the environment."""
+        """Whether it comes from the environment."""
         return self._secret is not None
 
     @property
@@ -54,5 +55,5 @@ class Address:
 
 
 def key_digest(key: str) -> str:
-    """What is kept of an API key: enough to know it again, not enough to use it."""
+    """The stored digest of an API key: enough to recognise it, not enough to use it."""
     return "b2:" + hashlib.blake2b(key.encode(), digest_size=32, key=b"farthing api key v1").hexdigest()

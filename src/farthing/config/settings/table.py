@@ -1,4 +1,4 @@
-"""What every table of the configuration is."""
+"""The base of every table of the configuration."""
 
 from typing import Any, ClassVar
 
@@ -9,9 +9,9 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Base of every table: immutable, keyword-only, and a typo is an error."""
 
     assumed: ClassVar[bool] = False
-    """It is this kind, of several, where the file names none."""
+    """Whether this is the default kind, among several, if the file names none."""
 
     @classmethod
     def written(cls, table: dict[str, Any]) -> dict[str, Any]:
-        """`table` by the names of the fields, where a key may be spelled in another way too."""
+        """`table` with field names, if a key may also be spelled in another way."""
         return table

@@ -1,9 +1,9 @@
-"""Whether a command, such as a unit test, takes an answer for right. Its exit status says so: 0 is yes.
+"""Check an answer with a command, such as a unit test: exit status 0 means that the answer is right.
 
-The command is the operator's; what it reads is a stranger's. So there is no shell and nothing of the answer
-stands in the arguments; it has a directory of its own, no environment but a path, bounded memory, files and
-time, and what it prints is dropped. A command that runs the answer as code needs a sandbox of its own: these
-bounds keep it from using the machine up, not from reaching what its user may reach.
+The command is the operator's; its input is untrusted. So there is no shell, and the answer never appears in
+the arguments. The command has a directory of its own, an environment with only PATH, bounded memory, file
+size and time, and its output is dropped. A command that runs the answer as code needs a sandbox of its own:
+these bounds keep it from exhausting the machine, not from reaching what its user may reach.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ FILE_BYTES_MAX = 67_108_864
 ANSWER, QUESTION = "answer.txt", "question.txt"
 PATH = "/usr/local/bin:/usr/bin:/bin"
 
-# The bounds are set in the process itself before the command takes its place: they hold from its start.
+# The child sets the bounds before it executes the command, so they hold from the command's start.
 _BOUNDED = """\
 import os, resource, sys
 memory, seconds, file = map(int, sys.argv[1:4])
@@ -46,12 +46,12 @@ NOT_STARTED = 127
 
 
 class Ran(Struct, frozen=True):
-    """What came of a command."""
+    """The result of a command."""
 
     passed: bool | None
-    """None: it could not be told."""
+    """None: undecided."""
     reason: str
-    """`exit 1`, `over 10 s`, `could not be started`; empty when it passed."""
+    """`exit 1`, `over 10 s`, `could not be started`; empty if it passed."""
 
 
 async def run(
@@ -62,11 +62,11 @@ async def run(
     timeout_s: float = TIMEOUT_S,
     memory_bytes_max: int = MEMORY_BYTES_MAX,
 ) -> Ran:
-    """Run `command` on `answer`, its standard input and `answer.txt` in the directory it runs in.
+    """Run `command` with `answer` on standard input and in `answer.txt` in its working directory.
 
-    All it has begun is ended with it, but for what left its session. An answer on which it takes too long, or
-    too much memory, did not pass; a command that cannot be started says nothing about an answer. Never raises
-    but CancelledError.
+    All its processes are killed with it, except those that left its session. An answer on which it takes too
+    long, or too much memory, did not pass; a command that cannot be started decides nothing. Raises only
+    CancelledError.
     """
     try:
         folder = await asyncio.to_thread(_laid_out, answer, question)
@@ -112,7 +112,7 @@ async def _run(command: Sequence[str], folder: Path, timeout_s: float, memory_by
         return Ran(False, f"over {timeout_s:g} s")
     finally:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)  # itself, and what it left behind
+            os.killpg(process.pid, signal.SIGKILL)  # the command and its children
         await asyncio.shield(process.wait())
     if status == NOT_STARTED:
         return Ran(None, "could not be started")

@@ -1,12 +1,12 @@
 # ruff: noqa: RUF001  (phrases of many languages)
-"""Whether an answer is good enough to keep, by what can be seen of it. Asked before an escalation."""
+"""Whether an answer looks good enough to keep, without asking anybody. Checked before an escalation."""
 
 from collections.abc import Sequence
 
 MEAN_LOGPROB_MIN = -1.0  # on average less than e**-1 = 37 % sure of each token
-_START_CHARS = 240  # a refusal opens an answer; further on the same words may be quoted or qualified
+_START_CHARS = 240  # a refusal comes first; later the same words may be quoted or qualified
 
-# Lower case, apostrophes straight. Openings of answers that say they are none.
+# Lower case, straight apostrophes. Openings of answers that decline to answer.
 _NO_ANSWER = (
     # English
     "i don't know", "i do not know", "i'm not sure", "i am not sure", "i can't help", "i cannot help",
@@ -41,10 +41,10 @@ _NO_ANSWER = (
 def low_confidence(
     text: str, finish_reason: str | None, logprobs: Sequence[float] | None = None
 ) -> str | None:
-    """Return why the answer is not good enough, as a phrase for the receipt; None when nothing shows it.
+    """Return why the answer is not good enough, as a phrase for the receipt; None if nothing shows it.
 
-    `logprobs` are those of the answer's tokens, where the provider gave them. None is no proof that an
-    answer is right: a fluent wrong one passes.
+    `logprobs` are those of the answer's tokens, if the provider gave them. None does not prove that an
+    answer is right: a fluent wrong answer passes.
     """
     if finish_reason == "length":
         return "cut off at the token limit"
@@ -61,6 +61,6 @@ def low_confidence(
             return f'says "{phrase}"'
     if logprobs:
         mean = sum(logprobs) / len(logprobs)
-        if not mean >= MEAN_LOGPROB_MIN:  # a mean that is not a number is no confidence either
+        if not mean >= MEAN_LOGPROB_MIN:  # NaN is not confident either
             return f"mean logprob {mean:.2f}"
     return None

@@ -1,10 +1,10 @@
-"""Whether a model says the same when it is asked again.
+"""Whether a model gives the same answer when asked again.
 
-The share of further samples that agree with the answer, as in Wang et al., "Self-Consistency Improves Chain
-of Thought Reasoning in Language Models", ICLR 2023, section 2, and, for a cascade, Yue et al., "Large
-Language Model Cascades with Mixture of Thoughts Representations for Cost-Efficient Reasoning", ICLR 2024,
-section 3: an answer that the cheap model gives again is likelier to be right. A wrong answer that it gives
-each time passes: agreement is no truth.
+The score is the share of further samples that agree with the answer, as in Wang et al., "Self-Consistency
+Improves Chain of Thought Reasoning in Language Models", ICLR 2023, section 2, and, for a cascade, Yue et al.,
+"Large Language Model Cascades with Mixture of Thoughts Representations for Cost-Efficient Reasoning", ICLR
+2024, section 3: an answer that the cheap model repeats is likelier to be right. A wrong answer that it
+repeats passes: agreement is not truth.
 """
 
 import asyncio
@@ -21,16 +21,16 @@ from farthing.types import CandidateAnswer, CheckResult, Json
 
 Compare = Literal["auto", "number", "choice", "text"]
 
-TEXT_CHARS_MAX = 20_000  # of each answer that are compared; some milliseconds
-SHORT_WORDS_MAX = 8  # a short answer is the same in the same words
-OVERLAP_MIN = 0.6  # F1 of words from which two long texts count as saying the same
+TEXT_CHARS_MAX = 20_000  # compared per answer; takes some milliseconds
+SHORT_WORDS_MAX = 8  # up to this length, the words must be equal
+OVERLAP_MIN = 0.6  # F1 of words from which two long texts count as equal
 NUMBER_CHARS_MAX = 40
 
 _NOT_OF_A_SAMPLE = frozenset(
     {"stream", "stream_options", "n", "seed", "logprobs", "top_logprobs", "temperature", "store"}
 )
 _NUMBER = re.compile(r"[-\u2212+]?\d[\d,.'\u00a0\u202f]*")
-# Bounded white space: with `\s*` three times over, "answer" and 800 spaces held the event loop for 5 s.
+# Bounded white space: with `\s*` three times, "answer" and 800 spaces blocked the event loop for 5 s.
 _MARKED = re.compile(
     r"(?:\\boxed\{|####|answer(?: is)?\s{0,4}:?)\s{0,4}\$?\s{0,4}([-\u2212+]?\d[\d,.']*)", re.IGNORECASE
 )
@@ -43,7 +43,7 @@ _UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"
 
 
 class ConsistencyCheck:
-    """See `protocols.AnswerCheck`. Asks the same model again, `samples` times at once."""
+    """Implements `protocols.AnswerCheck`. Asks the same model `samples` more times, concurrently."""
 
     def __init__(
         self, *, name: str, samples: int, temperature: float, compare: Compare, floor: Floor
@@ -55,16 +55,16 @@ class ConsistencyCheck:
         self._floor = floor
 
     async def doubt(self, draft: CandidateAnswer, ask: Ask) -> CheckResult:
-        """As the Protocol.
+        """See `protocols.AnswerCheck`.
 
         Raises:
-            Unchecked: not one sample came.
+            Unchecked: no sample arrived.
         """
         if draft.tool_calls or "tools" in draft.request.body or not draft.text.strip():
             return NO_DOUBT
         body = sample_body(draft.request.body, self._temperature)
         await in_task()
-        async with asyncio.TaskGroup() as asking:  # none goes on when one fails, or the client has left
+        async with asyncio.TaskGroup() as asking:  # one failure, or the client leaving, cancels the rest
             tasks = [asking.create_task(ask(body, None)) for _ in range(self._samples)]
         found = [task.result() for task in tasks]
         texts = [sample.text for sample in found if sample is not None and not sample.tool_calls]
@@ -77,7 +77,7 @@ class ConsistencyCheck:
 
 
 def sample_body(body: Json, temperature: float) -> Json:
-    """What is asked for one more sample: the client's question, drawn anew."""
+    """The request for one more sample: the client's question at `temperature`."""
     return {
         **{name: value for name, value in body.items() if name not in _NOT_OF_A_SAMPLE},
         "temperature": temperature,
@@ -85,7 +85,7 @@ def sample_body(body: Json, temperature: float) -> Json:
 
 
 def agree(one: str, other: str, compare: Compare = "auto") -> bool:
-    """Whether two answers say the same, as far as it can be seen without reading them."""
+    """Whether two answers say the same, as far as numbers, choices and words show."""
     one, other = _plain(one), _plain(other)
     how = _how(one) if compare == "auto" else compare
     match how:
@@ -100,28 +100,29 @@ def agree(one: str, other: str, compare: Compare = "auto") -> bool:
 
 
 def number_of(text: str) -> Decimal | None:
-    """The number that an answer comes to: the marked one, else the last one."""
+    """The number that an answer gives: the marked one, else the last one."""
     marked = _MARKED.findall(text)
     found = marked or _NUMBER.findall(text)
     return _decimal(found[-1]) if found else None
 
 
 def choice_of(text: str) -> str | None:
-    """The letter that an answer chooses: the whole of it, what it opens with, or what it says it is."""
+    """The letter that an answer chooses: the whole answer, its opening, or the letter it names as its
+    choice."""
     text = text.strip().strip("*").strip()
     alone = _CHOICE_ALONE.fullmatch(text)
     if alone is not None:
         return alone[1].upper()
-    said = _CHOICE_SAID.findall(text)
-    return said[-1].upper() if said else None
+    choices = _CHOICE_SAID.findall(text)
+    return choices[-1].upper() if choices else None
 
 
 def _plain(text: str) -> str:
-    return composed(text[:TEXT_CHARS_MAX], "NFKC")[:TEXT_CHARS_MAX].strip()  # one sign may become eighteen
+    return composed(text[:TEXT_CHARS_MAX], "NFKC")[:TEXT_CHARS_MAX].strip()  # NFKC may expand
 
 
 def _how(text: str) -> Compare:
-    """What of an answer decides: its letter, its number, or its words."""
+    """What to compare: the answer's letter, its number, or its words."""
     if choice_of(text) is not None:
         return "choice"
     words = _words(text)
@@ -131,7 +132,7 @@ def _how(text: str) -> Compare:
 
 
 def _decimal(digits: str) -> Decimal | None:
-    """A number as people write it: `1,234.5`, `1.234,5`, `1'234`."""
+    """Parse a number as people write it: `1,234.5`, `1.234,5`, `1'234`."""
     text = re.sub(r"['\s]", "", digits[:NUMBER_CHARS_MAX]).replace("\u2212", "-").rstrip(".,")
     last = max(text.rfind(","), text.rfind("."))
     if last >= 0:
@@ -154,7 +155,7 @@ def _same_text(one: str, other: str) -> bool:
 
 
 def _words(text: str) -> list[str]:
-    """Words in small letters; of scripts without spaces the pairs of characters."""
+    """Lower-case words; for scripts without spaces, pairs of characters."""
     found: list[str] = []
     for word in _WORD.findall(text.casefold()):
         if _UNSPACED.search(word) and len(word) > 2:

@@ -1,8 +1,8 @@
-"""Put answers to the tests of their endpoint after they went out: schema, known answer, pattern, command.
+"""Check answers after they were delivered: schema, known answer, pattern, command.
 
-`Checks` are those of one configuration; `CheckResources` is what they share with those before and after it:
-the process that searches patterns, and the right to run a command, which one has at a time. `Checking` takes
-answers in and works them off one by one, behind the clients; what does not fit is dropped, and counted.
+`Checks` belong to one configuration. `CheckResources` are shared across configurations: the process that
+searches patterns, and the lock that lets one command run at a time. `Checking` queues answers and checks them
+one by one, after the client has its answer; what does not fit is dropped and counted.
 """
 
 import asyncio
@@ -21,17 +21,17 @@ from farthing.types import CacheHit, Receipt, Request, Signal, replace
 log = logging.getLogger("farthing.errands")
 
 QUEUE_MAX = 200
-WAITING_CHARS_MAX = 33_554_432  # of questions, answers and schemas together
+WAITING_CHARS_MAX = 33_554_432  # questions, answers and schemas together
 DETAIL_CHARS_MAX = 200
 
 
 class Checked(Struct, frozen=True):
-    """What one test says of one answer."""
+    """The result of one check of one answer."""
 
     passed: bool | None
-    """None: it could not be told."""
+    """None: undecided."""
     why: str = ""
-    """For people, and never text of the answer; empty when it passed."""
+    """For people; never contains text of the answer. Empty if it passed."""
 
     @property
     def quality(self) -> float | None:
@@ -39,16 +39,17 @@ class Checked(Struct, frozen=True):
 
 
 class Test(Protocol):
-    """One test of an endpoint."""
+    """One check of an endpoint."""
 
     name: str
 
     async def look(self, request: Request, text: str) -> Checked | None:
-        """What it says of `text` as the answer to `request`; None: it says nothing about such a request."""
+        """The result for `text` as the answer to `request`; None: the check does not apply to this
+        request."""
 
 
 class CheckResources:
-    """What all tests share, whatever the configuration. One event loop."""
+    """Resources that all checks share, whatever the configuration. One event loop."""
 
     def __init__(self) -> None:
         self.searcher = regex.Searcher()
@@ -63,7 +64,7 @@ class SchemaTest:
     """The answer is JSON that fits a schema."""
 
     def __init__(self, name: str, wanted: Any = None) -> None:
-        """`wanted` None: what the request itself asks for."""
+        """`wanted` None: the schema that the request itself asks for."""
         self.name = name
         self._wanted = wanted
 
@@ -79,7 +80,7 @@ class SchemaTest:
 
 
 class ExactTest:
-    """The answer is the expected one."""
+    """The answer equals the expected one."""
 
     def __init__(self, name: str, expected: exact.Expected) -> None:
         self.name = name
@@ -91,11 +92,11 @@ class ExactTest:
 
 
 class RegexTest:
-    """The answer holds a pattern, or must not."""
+    """The answer contains a pattern, or must not contain it."""
 
     def __init__(self, name: str, pattern: str, bench: CheckResources, *, absent: bool) -> None:
         """Raises:
-        ConfigError: the pattern cannot be read.
+        ConfigError: the pattern is invalid.
         """
         self.name = name
         self._pattern = regex.compiled(pattern)
@@ -108,11 +109,11 @@ class RegexTest:
             return Checked(None, "the search took too long")
         if found != self._absent:
             return Checked(True)
-        return Checked(False, "holds the pattern" if found else "does not hold the pattern")
+        return Checked(False, "contains the pattern" if found else "does not contain the pattern")
 
 
 class CommandTest:
-    """A command takes the answer for right."""
+    """A command accepts the answer."""
 
     def __init__(
         self,
@@ -142,23 +143,23 @@ class CommandTest:
 
 
 class Checks:
-    """The tests of the endpoints of one configuration. See also `explore.PairChecks`."""
+    """The checks of the endpoints of one configuration. See also `explore.PairChecks`."""
 
     def __init__(self, tests: Mapping[str, Sequence[Test]]) -> None:
         """`tests` by endpoint."""
         self._tests = {endpoint: tuple(those) for endpoint, those in tests.items() if those}
 
     def has(self, endpoint: str) -> bool:
-        """Whether answers of `endpoint` can be tested. Quick."""
+        """Whether answers of `endpoint` can be checked. Quick."""
         return endpoint in self._tests
 
     async def look(self, request: Request, text: str) -> dict[str, Checked]:
-        """What the tests say, by name, in their order; those that say nothing about it are not there."""
+        """The results by name, in the order of the checks; checks that do not apply are absent."""
         found = {}
         for test in self._tests.get(request.endpoint.name, ()):
             try:
                 checked = await test.look(request, text)
-            except Exception:  # a bug in one test must not end the others
+            except Exception:  # a bug in one check must not stop the others
                 log.exception("the check %s failed by a fault of ours", test.name)
                 checked = Checked(None, "failed by a fault of ours")
             if checked is not None:
@@ -166,16 +167,16 @@ class Checks:
         return found
 
     async def check(self, request: Request, text: str) -> Mapping[str, float | None]:
-        """As `look`, the qualities alone. Never raises."""
+        """The qualities from `look` alone. Never raises."""
         return {name: checked.quality for name, checked in (await self.look(request, text)).items()}
 
 
 class Checking:
-    """Works off answers that wait to be tested. Belongs to one event loop, outlives configurations."""
+    """Checks queued answers. Belongs to one event loop and outlives configurations."""
 
     def __init__(self, ledger: Ledger, *, clock_unix_s: Callable[[], float]) -> None:
         self.dropped = 0
-        """Not tested, for want of room."""
+        """Answers not checked because the queue was full."""
         self._ledger = ledger
         self._clock_unix_s = clock_unix_s
         self._waiting: asyncio.Queue[tuple[Checks, Request, str, str, int]] = asyncio.Queue(QUEUE_MAX)
@@ -183,7 +184,7 @@ class Checking:
         self._worker: asyncio.Task[None] | None = None
 
     def submit(self, checks: Checks, request: Request, answer: CacheHit, receipt: Receipt) -> bool:
-        """Queue one answer; False when nobody will test it (no room, not plain text). Quick."""
+        """Queue one answer; False if it will not be checked (queue full, not plain text). Quick."""
         text = answer_text.text_of(answer)
         if text is None:
             return False
@@ -218,7 +219,7 @@ class Checking:
                 )
 
     async def aclose(self) -> None:
-        """Leave what waits untested. Safe to call twice."""
+        """Drop queued answers unchecked. Safe to call twice."""
         worker, self._worker = self._worker, None
         if worker is not None:
             worker.cancel()
@@ -226,7 +227,7 @@ class Checking:
 
 
 def _kept(request: Request) -> tuple[Request, int]:
-    """What tests look at of a request, and how much that is: a conversation is not held until its turn."""
+    """The part of a request that checks use, and its size in characters: the queue holds no conversations."""
     wanted = request.body.get("response_format")
     if wanted is None:
         return replace(request, body={}), len(request.text)

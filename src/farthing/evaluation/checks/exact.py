@@ -1,4 +1,4 @@
-"""Whether an answer is the expected one, for questions whose answer is known. Pure but for the file."""
+"""Whether an answer equals the expected one, for questions with a known answer. Pure except for the file."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,19 +18,19 @@ class _Row(Struct):
 
 
 Expected = Mapping[str, frozenset[str]]
-"""Question -> the answers of which any will do; both as `plain` has them."""
+"""Question -> acceptable answers, any of which will do; both normalised by `plain`."""
 
 
 def plain(text: str) -> str:
-    """Without the differences that do not count: letter case, white space, closing full stops."""
+    """Remove differences that do not count: letter case, white space, closing full stops."""
     return " ".join(text.casefold().split()).rstrip(".。 ")
 
 
 def read_expected(path: Path) -> Expected:
-    """The expected answers of a file of JSON lines. Of a question that is there twice any of both will do.
+    """The expected answers in a file of JSON lines. If a question occurs twice, both answers are accepted.
 
     Raises:
-        ConfigError: it cannot be read, or a line of it; says which.
+        ConfigError: the file or a line cannot be read; the message says which.
     """
     decode = msgspec.json.Decoder(_Row).decode
     found: dict[str, set[str]] = {}
@@ -55,6 +55,6 @@ def read_expected(path: Path) -> Expected:
 
 
 def check_exact(question: str, answer: str, expected: Expected) -> bool | None:
-    """Whether `answer` is an expected one; None: what is expected of `question` is not known."""
+    """Whether `answer` is an expected one; None: `question` has no known answer."""
     answers = expected.get(plain(question))
     return None if answers is None else plain(answer) in answers

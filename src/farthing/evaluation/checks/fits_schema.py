@@ -1,4 +1,4 @@
-"""Whether an answer is the JSON that its request asked for: `response_format`, and the arguments of tools."""
+"""Whether an answer is the JSON that its request asked for: `response_format`, and tool arguments."""
 
 import asyncio
 from typing import Any
@@ -8,22 +8,22 @@ from farthing.evaluation.checks.threshold import NO_DOUBT
 from farthing.protocols import Ask
 from farthing.types import CandidateAnswer, CheckResult, Json
 
-TOOL_CALLS_MAX = 64  # of one answer that are looked at
+TOOL_CALLS_MAX = 64  # checked per answer
 
 
 class SchemaCheck:
-    """See `protocols.AnswerCheck`. Asks nobody; a schema is worked through beside the event loop."""
+    """Implements `protocols.AnswerCheck`. Asks nobody; a schema is checked in a thread."""
 
     def __init__(self, *, name: str = "schema", schema: Any = None) -> None:
-        """`schema` is what every answer has to fit that is no call of a tool; None: what its request says."""
+        """`schema` applies to every answer that is not a tool call; None: the request's own schema."""
         self.name = name
         self._schema = schema
 
     async def doubt(self, draft: CandidateAnswer, ask: Ask) -> CheckResult:
-        """As the Protocol.
+        """See `protocols.AnswerCheck`.
 
         Raises:
-            CannotTell: the schema cannot be read, or asks for too much.
+            CannotTell: the schema is invalid, or too expensive to check.
         """
         if draft.tool_calls:
             return await asyncio.to_thread(_of_calls, draft)
@@ -34,13 +34,13 @@ class SchemaCheck:
 
 
 def _of_calls(draft: CandidateAnswer) -> CheckResult:
-    """The first call that does not fit what the request says of its tools."""
+    """The first tool call that does not fit the request's tools."""
     known = _parameters(draft.request.body)
     calls = draft.tool_calls[:TOOL_CALLS_MAX]
     steps_max = STEPS_MAX // len(calls)
     for name, arguments in calls:
         if name not in known:
-            return CheckResult(reason="calls a tool that is not there")
+            return CheckResult(reason="calls a tool that does not exist")
         fault = check_json(arguments or "{}", known[name], steps_max=steps_max)
         if fault is not None:
             return CheckResult(reason=f"arguments of a tool: {fault}")
@@ -48,7 +48,7 @@ def _of_calls(draft: CandidateAnswer) -> CheckResult:
 
 
 def _parameters(body: Json) -> dict[str, Any]:
-    """The schema of the arguments of each tool of the request; None where it says none."""
+    """The schema of the arguments of each tool in the request; None if it has none."""
     found: dict[str, Any] = {}
     functions = [tool.get("function") for tool in _listed(body.get("tools")) if isinstance(tool, dict)]
     for function in [*functions, *_listed(body.get("functions"))]:

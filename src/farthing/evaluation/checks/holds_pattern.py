@@ -1,4 +1,4 @@
-"""Whether an answer holds a pattern that the endpoint names, or one that it must not hold."""
+"""Whether an answer contains a pattern that the endpoint requires, or one that it forbids."""
 
 import re
 
@@ -9,7 +9,7 @@ from farthing.types import CandidateAnswer, CheckResult
 
 
 class RegexCheck:
-    """See `protocols.AnswerCheck`. Asks nobody."""
+    """Implements `protocols.AnswerCheck`. Asks nobody."""
 
     def __init__(self, searcher: Searcher, *, name: str, pattern: re.Pattern[str], absent: bool) -> None:
         self.name = name
@@ -18,7 +18,7 @@ class RegexCheck:
         self._absent = absent
 
     async def doubt(self, draft: CandidateAnswer, ask: Ask) -> CheckResult:
-        """As the Protocol.
+        """See `protocols.AnswerCheck`.
 
         Raises:
             Unchecked: the search took too long.

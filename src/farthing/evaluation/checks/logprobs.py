@@ -1,8 +1,8 @@
-"""How sure a model was of the tokens it said.
+"""How confident a model was in the tokens of its answer.
 
-Three measures, each from 0 to 1: what they are worth differs by model and task (Gupta et al., "Language Model
-Cascades: Token-Level Uncertainty and Beyond", ICLR 2024, section 3: the mean and the least token order
-answers differently), so none has a threshold before one was measured.
+Three measures, each from 0 to 1. Their value differs by model and task (Gupta et al., "Language Model
+Cascades: Token-Level Uncertainty and Beyond", ICLR 2024, section 3: the mean and the minimum over tokens rank
+answers differently), so no measure has a default threshold: it must be calibrated.
 """
 
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ from farthing.types import CandidateAnswer, CheckResult
 
 Measure = Literal["mean", "min", "margin"]
 ALTERNATIVES: dict[Measure, int] = {"mean": 0, "min": 0, "margin": 2}
-"""`top_logprobs` that a measure needs of the provider."""
+"""`top_logprobs` that each measure needs from the provider."""
 
 
 class LogprobsCheck:
-    """See `protocols.AnswerCheck`. Asks nobody; the provider has to be asked for logprobs beforehand."""
+    """Implements `protocols.AnswerCheck`. Asks nobody; the call must request logprobs beforehand."""
 
     def __init__(self, *, name: str, measure: Measure, floor: Floor) -> None:
         self.name = name
@@ -27,10 +27,10 @@ class LogprobsCheck:
         self._floor = floor
 
     async def doubt(self, draft: CandidateAnswer, ask: Ask) -> CheckResult:
-        """As the Protocol.
+        """See `protocols.AnswerCheck`.
 
         Raises:
-            Unchecked: the provider gave nothing to measure.
+            Unchecked: the provider gave no logprobs.
         """
         if draft.tool_calls or "tools" in draft.request.body:
             return NO_DOUBT
@@ -41,7 +41,7 @@ class LogprobsCheck:
 
 
 def measured(draft: CandidateAnswer, measure: Measure) -> float | None:
-    """The measure of a draft from 0 to 1; None where the provider gave nothing to measure."""
+    """The measure of a draft from 0 to 1; None if the provider gave no logprobs."""
     values = _usable(draft.margins if measure == "margin" else draft.logprobs)
     if not values:
         return None
@@ -50,10 +50,10 @@ def measured(draft: CandidateAnswer, measure: Measure) -> float | None:
             return exp(sum(values) / len(values))
         case "min":
             return exp(min(values))
-        case "margin":  # 1 - p2 / p1 of each token, 0 where another was likelier than what was said
+        case "margin":  # 1 - p2 / p1 of each token, 0 where another token was likelier than the chosen one
             return sum(1.0 - exp(-max(0.0, value)) for value in values) / len(values)
 
 
 def _usable(values: Sequence[float] | None) -> list[float]:
-    """Logprobs are at most 0, margins any number; what is neither is left out."""
+    """Keep usable values: logprobs of at most 0, finite margins."""
     return [value for value in values or () if isfinite(value)]

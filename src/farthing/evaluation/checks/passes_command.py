@@ -1,4 +1,4 @@
-"""Whether a command that the endpoint names, such as a unit test, takes an answer for right."""
+"""Whether a command that the endpoint names, such as a unit test, accepts an answer."""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,11 +8,11 @@ from farthing.evaluation.checks.threshold import NO_DOUBT, Unchecked
 from farthing.protocols import Ask
 from farthing.types import CandidateAnswer, CheckResult
 
-AT_ONCE_MAX = 4  # of all requests; more of them would take the machine from the gateway
+AT_ONCE_MAX = 4  # over all requests; more would starve the gateway
 
 
 class CommandCheck:
-    """See `protocols.AnswerCheck`. Asks nobody, and starts a process for each answer. One event loop."""
+    """Implements `protocols.AnswerCheck`. Asks nobody, and starts a process per answer. One event loop."""
 
     def __init__(
         self, *, name: str, arguments: Sequence[str], timeout_s: float, memory_bytes_max: int
@@ -24,7 +24,7 @@ class CommandCheck:
         self._room = asyncio.Semaphore(AT_ONCE_MAX)
 
     async def doubt(self, draft: CandidateAnswer, ask: Ask) -> CheckResult:
-        """As the Protocol.
+        """See `protocols.AnswerCheck`.
 
         Raises:
             Unchecked: the command could not be started.

@@ -1,8 +1,8 @@
-"""Whether a text holds a pattern, without waiting for one that takes for ever.
+"""Whether a text contains a pattern, without waiting for a search that never ends.
 
-`re` may need a time that grows with a power of the text's length, or exponentially, and holds the
-interpreter meanwhile: a thread does not help. The texts are strangers'. So the search is done in a process
-beside this one, which is ended when it takes too long; a pattern without repetitions is searched here.
+`re` can take polynomial or exponential time in the text's length, and holds the interpreter meanwhile, so a
+thread does not help. The texts are untrusted. So a child process runs the search and is killed if it takes
+too long; a pattern without repetitions is searched in this process.
 """
 
 import asyncio
@@ -18,16 +18,16 @@ import msgspec
 from farthing.errors import ConfigError
 from farthing.runtime.loop_batch import in_task
 
-_parser: Any = import_module("re._parser")  # there is no public way to what a pattern is made of
+_parser: Any = import_module("re._parser")  # there is no public access to a pattern's structure
 
 SEARCH_S = 1.0
-TEXT_CHARS_MAX = 200_000  # of a longer one the beginning is looked at
+TEXT_CHARS_MAX = 200_000  # only the beginning of a longer text is searched
 CACHED_MAX = 256
 PATTERN_CHARS_MAX = 10_000
 
 _encode = msgspec.json.Encoder().encode
 
-# The alarm ends it from within the search, should nobody be left who would: it does not outlive the gateway.
+# The alarm ends the process during a search even if the gateway has died, so it never outlives the gateway.
 _BESIDE = """\
 import json, re, signal, sys
 within_s = int(sys.argv[1])
@@ -42,27 +42,27 @@ for line in sys.stdin.buffer:
 
 
 def compiled(pattern: str) -> re.Pattern[str]:
-    """The pattern, ready.
+    """Compile the pattern.
 
     Raises:
-        ConfigError: it cannot be read.
+        ConfigError: the pattern is invalid.
     """
     if len(pattern) > PATTERN_CHARS_MAX:
         raise ConfigError(f"the pattern has over {PATTERN_CHARS_MAX} characters")
     try:
         return re.compile(pattern)
     except (re.error, OverflowError, RecursionError) as error:
-        raise ConfigError(f"the pattern cannot be read: {error}") from error
+        raise ConfigError(f"the pattern is invalid: {error}") from error
 
 
 @lru_cache(CACHED_MAX)
 def quick(pattern: str) -> bool:
-    """Whether a search takes a time that grows with the text's length alone: nothing of it repeats."""
+    """Whether search time is linear in the text's length: nothing in the pattern repeats."""
     return _plain(_parser.parse(pattern))
 
 
 def _plain(parsed: Any) -> bool:
-    """Whether no part of a pattern repeats, branches, or looks back at what was found."""
+    """Whether no part of a pattern repeats, branches, or refers back to a group."""
     return all(
         str(code) in _PLAIN and (str(code) != "SUBPATTERN" or _plain(args[3])) for code, args in parsed
     )
@@ -72,7 +72,7 @@ _PLAIN = frozenset({"LITERAL", "NOT_LITERAL", "ANY", "IN", "AT", "CATEGORY", "SU
 
 
 class Searcher:
-    """Searches in a process beside this one, which is begun when it is first needed. One event loop."""
+    """Searches in a child process, started on first use. One event loop."""
 
     def __init__(self, *, within_s: float = SEARCH_S) -> None:
         self._within_s = within_s
@@ -80,11 +80,11 @@ class Searcher:
         self._lock = asyncio.Lock()
 
     async def found(self, pattern: re.Pattern[str], text: str) -> bool | None:
-        """Whether `text` holds `pattern`; None: it could not be told in time."""
+        """Whether `text` contains `pattern`; None: the search took too long."""
         text = text[:TEXT_CHARS_MAX]
         if quick(pattern.pattern):
             return pattern.search(text) is not None
-        await in_task()  # a time limit of asyncio's wants one
+        await in_task()  # asyncio.timeout needs a task
         async with self._lock:
             try:
                 async with asyncio.timeout(self._within_s):
@@ -93,7 +93,7 @@ class Searcher:
                 await self._end()
                 return None
             except asyncio.CancelledError:
-                await self._end()  # half an exchange would answer the next question
+                await self._end()  # a half-read reply would be taken for the next one
                 raise
 
     async def _asked(self, pattern: str, text: str) -> bool:
@@ -111,12 +111,12 @@ class Searcher:
                 stderr=DEVNULL,
                 env={},
             )
-        assert beside.stdin is not None and beside.stdout is not None, "both were asked for"
+        assert beside.stdin is not None and beside.stdout is not None, "both were requested"
         beside.stdin.write(_encode((pattern, text)) + b"\n")
         await beside.stdin.drain()
         line = await beside.stdout.readline()
         if not line:
-            raise EOFError("the process beside ended")
+            raise EOFError("the search process ended")
         return line == b"1\n"
 
     async def _end(self) -> None:
@@ -126,5 +126,5 @@ class Searcher:
             await beside.wait()
 
     async def aclose(self) -> None:
-        """End the process beside. Safe to call twice; a later search begins another."""
+        """End the child process. Safe to call twice; a later search starts another."""
         await self._end()

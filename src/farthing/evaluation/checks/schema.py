@@ -1,12 +1,12 @@
-"""Whether a text is JSON that fits a JSON Schema: the part of draft 2020-12 that asks for a shape. Pure.
+"""Whether a text is JSON that fits a JSON Schema: the structural part of draft 2020-12. Pure.
 
-Read: `type`, `enum`, `const`, `properties`, `required`, `additionalProperties`, `propertyNames`, `items`,
-`prefixItems`, `minItems`, `maxItems`, `uniqueItems`, `minProperties`, `maxProperties`, `minLength`,
+Supported: `type`, `enum`, `const`, `properties`, `required`, `additionalProperties`, `propertyNames`,
+`items`, `prefixItems`, `minItems`, `maxItems`, `uniqueItems`, `minProperties`, `maxProperties`, `minLength`,
 `maxLength`, `minimum`, `maximum`, `exclusiveMinimum`, `exclusiveMaximum`, `multipleOf`, `allOf`, `anyOf`,
-`oneOf`, `not`, `if`/`then`/`else`, and `$ref` to a place of the same schema. Not looked at: `pattern` and
-`patternProperties`, since a client's schema may hold an expression that takes for ever; `format`, which is a
-remark by the standard; references to other documents. A schema is somebody else's text: what it may cost is
-bounded, and one that asks for more is no verdict.
+`oneOf`, `not`, `if`/`then`/`else`, and `$ref` within the same schema. Ignored: `pattern` and
+`patternProperties`, because a client's schema may contain an expression that never ends; `format`, which the
+standard treats as an annotation; references to other documents. A schema is untrusted: its cost is bounded,
+and one that costs more gives no verdict.
 """
 
 import math
@@ -18,8 +18,8 @@ import msgspec
 from farthing.types import Json, Request
 
 DEPTH_MAX = 64
-STEPS_MAX = 200_000  # about 0.2 s; an answer of 10,000 values against a plain schema takes 40,000
-STEP_CHARS = 1_024  # of text that are compared, or written, in one
+STEPS_MAX = 200_000  # about 0.2 s; an answer of 10,000 values against a simple schema takes 40,000
+STEP_CHARS = 1_024  # characters compared or serialised per step
 WORDS_MAX = 80
 
 _decode = msgspec.json.Decoder().decode
@@ -36,17 +36,17 @@ _KINDS: dict[str, Callable[[Any], bool]] = {
 
 
 class CannotTell(Exception):
-    """The schema cannot be read, or to check it would cost too much. Says why, without the answer's text."""
+    """The schema is invalid, or too expensive to check. The message never contains the answer's text."""
 
 
 def check_json(text: str, schema: Any = None, *, steps_max: int = STEPS_MAX) -> str | None:
-    """Why `text` is not JSON that fits `schema`; None: it is. Without a schema any JSON will do.
+    """Why `text` is not JSON that fits `schema`; None: it fits. Without a schema any JSON will do.
 
-    A fence of Markdown around the JSON is no part of it; `steps_max` is what it may cost. The reason names a
-    place and a rule, and nothing that was said.
+    A Markdown fence around the JSON is ignored; `steps_max` bounds the cost. The reason names a place and a
+    rule, never content of the answer.
 
     Raises:
-        CannotTell: it cannot be told.
+        CannotTell: it cannot be decided.
     """
     try:
         value = _decode(unfenced(text))
@@ -56,7 +56,7 @@ def check_json(text: str, schema: Any = None, *, steps_max: int = STEPS_MAX) -> 
 
 
 def fits(value: Any, schema: Any, *, steps_max: int = STEPS_MAX) -> str | None:
-    """As `check_json`, of a value that was read."""
+    """Like `check_json`, for a parsed value."""
     try:
         found = _Check(schema, steps_max).fault(value, schema, "$", 0)
     except RecursionError as error:
@@ -65,8 +65,8 @@ def fits(value: Any, schema: Any, *, steps_max: int = STEPS_MAX) -> str | None:
 
 
 def schema_of(request: Request) -> Any:
-    """The schema that the answer to `request` has to fit by its own words (`response_format`); True where any
-    JSON object will do; None where it asks for none."""
+    """The schema that `request` demands of its answer (`response_format`); True where any JSON object will
+    do; None if it demands none."""
     wanted = request.body.get("response_format")
     if not isinstance(wanted, dict):
         return None
@@ -80,7 +80,7 @@ def schema_of(request: Request) -> Any:
 
 
 def unfenced(text: str) -> str:
-    """`text` without white space and a Markdown fence around it."""
+    """`text` without surrounding white space and Markdown fence."""
     text = text.strip()
     if not text.startswith("```") or not text.endswith("```") or len(text) < 6:
         return text
@@ -89,7 +89,7 @@ def unfenced(text: str) -> str:
 
 
 class _Check:
-    """One check of one value: the schema that references lead into, and what is left of the allowance."""
+    """One check of one value: the root schema for references, and the steps left."""
 
     def __init__(self, root: Any, steps_max: int) -> None:
         self._root = root
@@ -97,21 +97,21 @@ class _Check:
 
     def _spend(self, steps: int) -> None:
         """Raises:
-        CannotTell: nothing is left of the allowance.
+        CannotTell: no steps are left.
         """
         self._left -= steps
         if self._left < 0:
-            raise CannotTell("the schema asks for too much")
+            raise CannotTell("the schema is too expensive to check")
 
     def fault(self, value: Any, schema: Any, place: str, depth: int) -> str | None:
-        """What is wrong with `value`, the first thing; None: nothing."""
+        """The first fault of `value`; None: none."""
         self._spend(1 if depth <= DEPTH_MAX else STEPS_MAX + 1)
         if schema is True:
             return None
         if schema is False:
             return f"{place}: nothing is allowed here"
         if not isinstance(schema, dict):
-            raise CannotTell("the schema is not one")
+            raise CannotTell("a part of the schema is neither an object nor a boolean")
         try:
             return (
                 self._plain(value, schema, place)
@@ -121,7 +121,7 @@ class _Check:
                 or None
             )
         except (TypeError, AttributeError, ValueError, OverflowError) as error:
-            raise CannotTell("the schema cannot be read") from error
+            raise CannotTell("the schema is invalid") from error
 
     def _combined(self, value: Any, schema: Json, place: str, depth: int) -> str | None:
         if "$ref" in schema:
@@ -137,7 +137,7 @@ class _Check:
         if "oneOf" in schema and sum(self._fits(value, part, depth) for part in schema["oneOf"]) != 1:
             return f"{place}: does not fit exactly one of oneOf"
         if "not" in schema and self._fits(value, schema["not"], depth):
-            return f"{place}: fits what it must not"
+            return f"{place}: matches a schema under not"
         if "if" in schema:
             part = schema.get("then" if self._fits(value, schema["if"], depth) else "else", True)
             return self.fault(value, part, place, depth + 1)
@@ -147,7 +147,7 @@ class _Check:
         return self.fault(value, schema, "$", depth + 1) is None
 
     def _plain(self, value: Any, schema: Json, place: str) -> str | None:
-        """What one value alone shows."""
+        """Faults that need no subschema."""
         kind = schema.get("type")
         if kind is not None:
             kinds = [kind] if isinstance(kind, str) else kind
@@ -165,7 +165,7 @@ class _Check:
         return _number_fault(value, schema, place) if _number(value) else None
 
     def _equal(self, left: Any, right: Any) -> bool:
-        """As JSON has it: true is not 1, and 1.0 is 1."""
+        """JSON equality: true is not 1, and 1.0 is 1."""
         self._spend(1)
         if isinstance(left, bool) or isinstance(right, bool):
             return left is right
@@ -191,7 +191,7 @@ class _Check:
             return f"{place}: {len(value)} properties"
         others = schema.get("additionalProperties", True)
         if "patternProperties" in schema:
-            others = True  # which of the others it speaks of is not looked at
+            others = True  # patternProperties is ignored, so any other name may match it
         names = schema.get("propertyNames", True)
         if not known and others is True and names is True:
             return None
@@ -233,13 +233,13 @@ class _Check:
         return None
 
     def _resolved(self, reference: Any) -> Any:
-        """What a reference leads to.
+        """The target of a reference.
 
         Raises:
-            CannotTell: out of the schema, or nowhere.
+            CannotTell: it leaves the schema, or leads nowhere.
         """
         if not isinstance(reference, str) or not (reference == "#" or reference.startswith("#/")):
-            raise CannotTell("the schema refers to another document, or to a place by a name")
+            raise CannotTell("the schema refers to another document, or to an anchor")
         found = self._root
         parts = reference[1:].split("/")[1:]
         self._spend(len(parts))
@@ -270,10 +270,10 @@ def _number(value: Any) -> bool:
 
 
 def _never(value: Any) -> bool:
-    raise CannotTell("the schema has a type that is none")
+    raise CannotTell("the schema has an unknown type")
 
 
 def _word(name: Any) -> str:
-    """A name of the schema, for a reason: short, and on one line."""
+    """A name from the schema, for a reason: short, and on one line."""
     text = str(name)[:WORDS_MAX]
     return text if text.isprintable() else "?"

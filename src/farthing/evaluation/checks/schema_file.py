@@ -1,4 +1,4 @@
-"""A JSON Schema of the operator's, from a file."""
+"""Reads the operator's JSON Schema files."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ def read_schema(path: Path) -> object:
     """A JSON Schema from a file.
 
     Raises:
-        ConfigError: it cannot be read, or is none.
+        ConfigError: it cannot be read, or is not a JSON Schema.
     """
     try:
         raw = path.read_bytes()

@@ -1,4 +1,4 @@
-"""What the checks share that give an answer a score: from which score on it is good enough, and for whom."""
+"""The threshold that checks with a score share: from which score an answer is good enough, per model."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from farthing.types import CheckResult
 
 
 class Unchecked(Exception):
-    """The check could not be made: nothing is known. The message says why."""
+    """The check could not be made, so nothing is known. The message says why."""
 
 
 class Floor(Struct, frozen=True, kw_only=True):
@@ -17,14 +17,14 @@ class Floor(Struct, frozen=True, kw_only=True):
     everywhere: float | None = None
     """For every model; wins over `models`."""
     models: Mapping[str, float] = {}
-    """By target, as they were measured. A model that is not here is only observed."""
+    """By target, as measured. A model that is absent is only observed."""
 
     def of(self, target: str) -> float | None:
-        """None: answers of `target` are never doubted for their score."""
+        """None: the score never makes answers of `target` doubtful."""
         return self.models.get(target) if self.everywhere is None else self.everywhere
 
     def judged(self, score: float, target: str, what: str) -> CheckResult:
-        """The doubt that `score` comes to; `what` is its name in the reason."""
+        """The result for `score`; `what` names the score in the reason."""
         floor = self.of(target)
         if floor is None or score >= floor:
             return CheckResult(reason=None, score=score)

@@ -1,6 +1,6 @@
-"""Who looks at answers after they were given: repeats, checks, judges, and what another tier would have said.
+"""Inspects answers after delivery: repeats, checks, judges, and what another tier would have answered.
 
-Only ties the parts together; each is a module of its own.
+Only connects the parts; each is a module of its own.
 """
 
 from collections.abc import Mapping
@@ -16,16 +16,16 @@ from farthing.types import CacheHit, Receipt, Request, Route
 
 class Explorer(Protocol):  # jobs: shadow
     def explore(self, request: Request, route: Route, answer: CacheHit, receipt: Receipt) -> bool:
-        """Have the tier of `route.shadow` asked and both answers compared. False: they will not be."""
+        """Ask the tier of `route.shadow` too and compare both answers. False: it will not happen."""
 
 
 class Grader(Protocol):  # evaluation/judges: grade
     def grade(self, request: Request, answer: CacheHit, receipt: Receipt) -> bool:
-        """Have the answer judged by itself. False: it will not be."""
+        """Have a judge grade the answer by itself. False: it will not happen."""
 
 
 class Watched(Struct, frozen=True, kw_only=True):
-    """What is looked at of one endpoint's answers."""
+    """What is inspected of one endpoint's answers."""
 
     reask_s: float = 0.0
     judge_share: float = 0.0
@@ -33,12 +33,12 @@ class Watched(Struct, frozen=True, kw_only=True):
 
     @property
     def looks(self) -> bool:
-        """Whether answers are looked at, beyond those that are explored."""
+        """Whether answers are inspected, apart from those that are explored."""
         return self.judge_share > 0 or self.check_share > 0
 
 
 class Inspect:
-    """See `protocols.Inspector`. That of one configuration."""
+    """Implements `protocols.Inspector` for one configuration."""
 
     def __init__(
         self,
@@ -50,11 +50,11 @@ class Inspect:
         explore: Explorer | None,
         grade: Grader | None,
     ) -> None:
-        """`watched` by endpoint. `explore` and `grade` None: there is no money or nobody to ask."""
+        """`watched` by endpoint. `explore` and `grade` None: no budget, or nobody to ask."""
         self._reask_s = {name: one.reask_s for name, one in watched.items() if one.reask_s > 0}
         self._watched = {name: one for name, one in watched.items() if one.looks}
         self.looks = explore is not None or bool(self._watched)
-        """Whether any answer is looked at; else only repeats are told."""
+        """Whether any answer is inspected; otherwise only repeats are noted."""
         self._repeats = repeats
         self._checks = checks
         self._checking = checking
@@ -75,7 +75,7 @@ class Inspect:
         return watched is not None and (self._judges(request, watched) or self._tests(request, watched))
 
     def inspect(self, request: Request, route: Route, answer: CacheHit, receipt: Receipt) -> None:
-        """An explored answer is looked at together with the other one, and not a second time by itself."""
+        """An explored answer is judged together with the other one, and not a second time by itself."""
         if (
             route.shadow is not None
             and self._explore is not None
@@ -98,5 +98,5 @@ class Inspect:
 
 
 def drawn(request: Request, purpose: bytes) -> float:
-    """A number from 0 up to 1 that depends on the request's id alone, which no client chooses."""
+    """A number in [0, 1) that depends only on the request's id, which no client chooses, and `purpose`."""
     return int.from_bytes(blake2b(request.id.encode(), digest_size=8, person=purpose).digest()) / 2**64

@@ -1,13 +1,13 @@
-"""A question that is asked again soon after it was answered says something about that answer.
+"""A question that is asked again soon after it was answered is a signal about that answer.
 
-A repeat is the same last question of the same session, or of the same user where there is no session, at
-the same endpoint of the same tenant; letter case and white space aside. The exact cache may well answer it:
-that the client asked again is what counts. What is no repeat: a step of an agent, whose last message is no
-person's; a request that the client's SDK sends again by itself; one whose earlier was not answered. Without
-session and user nobody can be told from another, and nothing is noted.
+A repeat is the same last question from the same session, or the same user if there is no session, at the same
+endpoint of the same tenant, ignoring letter case and white space. The exact cache may answer it: what counts
+is that the client asked again. Not repeats: a step of an agent, whose last message is not a person's; a
+request that the client's SDK retries by itself; one whose predecessor was not answered. Without session and
+user, clients cannot be told apart, and nothing is noted.
 
-People ask twice for other reasons too (a closed window, a second look), so a repeat weighs little: its
-quality is `REPEATED`, and it is never averaged with what a judge or a person said.
+People also ask twice for other reasons (a closed window, a second look), so a repeat weighs little: its
+quality is `REPEATED`, and it is never averaged with a judge's or a person's verdict.
 """
 
 from collections import OrderedDict
@@ -19,8 +19,8 @@ from farthing.types import Receipt, Request, Signal
 
 REPEATED = 0.25
 KEPT_MAX = 5_000  # about 8 MB of receipts
-FOLDED_CHARS_MAX = 400  # nobody types a longer one again; one that is sent again is the same to the letter
-ANSWERED_S = 600.0  # an answer takes no longer; beyond it and the window nothing is kept
+FOLDED_CHARS_MAX = 400  # nobody retypes a longer question; resending one does not change a letter
+ANSWERED_S = 600.0  # an answer takes no longer; a question is kept this long plus the window
 
 
 class Repeats:
@@ -33,15 +33,15 @@ class Repeats:
         self._clock_unix_s = clock_unix_s
         self._kept_max = kept_max
         self._within_s = 0.0
-        """The longest of any endpoint: what one has forgotten another may still wait for."""
+        """The longest window of any endpoint: one endpoint may still need what another no longer does."""
         self._asked: OrderedDict[int, Receipt] = OrderedDict()
-        """Digest of who asked what -> the receipt of the last time, oldest first. No text is kept."""
+        """Digest of who asked what -> the receipt of the latest request, oldest first. No text is kept."""
 
     def __len__(self) -> int:
         return len(self._asked)
 
     def asked(self, request: Request, receipt: Receipt, within_s: float) -> None:
-        """Note that `request` was asked; write a signal when it repeats one answered `within_s` before."""
+        """Note that `request` was asked; write a signal if it repeats one answered at most `within_s` ago."""
         who = request.session or request.user
         if not who or request.operation != "chat" or not _by_a_person(request):
             return
@@ -50,7 +50,7 @@ class Repeats:
             text = normalised(text)
         if not text:
             return
-        # keyed by the process (PYTHONHASHSEED), 64 bits: two that fall together are a chance of 1 in 10**12
+        # keyed by the process (PYTHONHASHSEED), 64 bits: the chance of a collision is 1 in 10**12
         key = hash((request.tenant.name, request.endpoint.name, request.session is None, who, text))
         asked = self._asked
         earlier = asked.pop(key, None)
@@ -64,7 +64,7 @@ class Repeats:
             self._tell(earlier, since_s)
 
     def _drop_old(self, before_s: float) -> None:
-        """What is too old, a few at a time, and what is too much."""
+        """Drop what is too old, a few at a time, and what exceeds the bound."""
         asked = self._asked
         if len(asked) > self._kept_max:
             asked.popitem(last=False)

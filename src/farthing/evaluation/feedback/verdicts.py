@@ -1,4 +1,4 @@
-"""What was learned by comparing or grading answers, on its way into the ledger and to the watch."""
+"""Passes the results of comparing and grading answers to the ledger and to the monitor."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -13,21 +13,21 @@ DETAIL_CHARS_MAX = 200
 
 
 class Case(Struct, frozen=True, kw_only=True, tag="pair"):
-    """Two answers to one request, and who gave them. No text of either."""
+    """Two answers to one request, and which targets gave them. No text of either."""
 
     request_id: str
     """Of the client's request."""
     tenant: str
     endpoint: str
     cheap: str
-    """Tier."""
+    """The cheap answer's tier."""
     expensive: str
     cheap_target: str
     expensive_target: str
 
 
 class Given(Struct, frozen=True, kw_only=True, tag="one"):
-    """One answer that a client got."""
+    """One answer that a client received."""
 
     request_id: str
     tenant: str
@@ -36,24 +36,24 @@ class Given(Struct, frozen=True, kw_only=True, tag="one"):
 
 
 class Verdicts:
-    """Writes signals, and tells the watch. Quick; never raises."""
+    """Writes signals, and informs the monitor. Quick; never raises."""
 
     def __init__(
         self, ledger: Ledger, audit: RouteAudit | None, *, clock_unix_s: Callable[[], float]
     ) -> None:
-        """`audit` None: nobody watches."""
+        """`audit` None: there is no monitor."""
         self.audit = audit
         self._ledger = ledger
         self._clock_unix_s = clock_unix_s
 
     def preferred(self, case: Case, outcome: Outcome) -> None:
-        """What a judge said of a pair, or that it said nothing."""
+        """A judge's verdict on a pair, or why there is none."""
         qualities = (None, None) if outcome.better is None else QUALITIES[outcome.better]
         self.compared(case, qualities, "judge", "pairwise", outcome=outcome)
         self.end(case, _loss(qualities))
 
     def whole(self, case: Case, cut: str) -> None:
-        """The cheap tier did not bring its answer to its end, as `cut` has it."""
+        """The cheap tier did not complete its answer; `cut` says why."""
         self.compared(case, (0.0, 1.0), "check", "complete", detail=cut)
         self.end(case, 1.0)
 
@@ -67,7 +67,7 @@ class Verdicts:
         outcome: Outcome | None = None,
         detail: str = "",
     ) -> None:
-        """Write both signals, the cheap tier's first; `end` must follow once for the pair."""
+        """Write both signals, the cheap tier's first; call `end` once for the pair afterwards."""
         sides = (
             (case.cheap, case.cheap_target, case.expensive),
             (case.expensive, case.expensive_target, case.cheap),
@@ -92,12 +92,12 @@ class Verdicts:
             )
 
     def end(self, case: Case, loss: float | None) -> None:
-        """Nothing more will be said of the pair. None: nobody could tell."""
+        """The pair is finished. `loss` None: undecided."""
         if self.audit is not None:
             self.audit.lost(case.request_id, loss)
 
     def graded(self, given: Given, quality: float | None, by: str, why_not: str) -> None:
-        """What a judge said of one answer; no quality where it said nothing."""
+        """A judge's grade of one answer; None if the judge gave none."""
         self._ledger.signal(
             Signal(
                 request_id=given.request_id,

@@ -1,16 +1,17 @@
-"""Ask a model one word: whether two answers say the same, or whether a stored one fits a question.
+"""Ask a model whether two answers to one question say the same.
 
-The texts that are compared were written by others, and one of them may try to decide the comparison: they are
-shown as `judge_prompt` has it. Besides, the judge is not told which answer is the stored one, and their order
-is drawn. What cannot be read is no verdict, never an agreement.
+The compared texts are untrusted, and one of them may try to decide the comparison, so `judge_prompt` shows
+them as data. The judge does not know which answer is the stored one, and their order is random. An unreadable
+reply is no verdict, never an agreement.
 """
 
 import random
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-from farthing.protocols import InternalRequest, InternalRequests
-from farthing.text.judge_prompt import Call, asking, call_of, code_of, quoted, verdict
+from farthing.evaluation.judges.queue import JudgeQueue, note_no_verdict
+from farthing.protocols import InternalRequests
+from farthing.text.judge_prompt import Call, call_of, code_of, quoted, verdict
 from farthing.types import Comparison, Endpoint, Receipt
 
 COMPARE = """\
@@ -24,7 +25,7 @@ Reply with one word and nothing else: SAME-{code} or DIFFERENT-{code}."""
 
 
 def comparison(question: str, stored: str, fresh: str, draw: random.Random) -> Call:
-    """What to ask about two answers; which of them is shown first is drawn."""
+    """The question about two answers, shown in random order."""
     code = code_of(question, stored, fresh)
     first, second = (stored, fresh) if draw.random() < 0.5 else (fresh, stored)
     shown = [
@@ -36,12 +37,12 @@ def comparison(question: str, stored: str, fresh: str, draw: random.Random) -> C
     return call_of(COMPARE, shown, code, "SAME", "DIFFERENT")
 
 
-def _nobody(what: Comparison, agrees: bool) -> None:
+def _ignore(what: Comparison, agrees: bool) -> None:
     return None
 
 
 class Judge:
-    """See `protocols.AnswerJudge`. The judges of one configuration's endpoints."""
+    """Implements `protocols.AnswerJudge` for the endpoints of one configuration."""
 
     def __init__(
         self,
@@ -52,17 +53,15 @@ class Judge:
         clock: Callable[[], float],
         draw: random.Random | None = None,
     ) -> None:
-        """`targets` has the judge of each endpoint that has one."""
-        self._jobs = jobs
+        """`targets` maps endpoints to their judge; endpoints without a judge are absent."""
+        self._queue = JudgeQueue(jobs, endpoint=endpoint, clock=clock)
         self._targets = targets
-        self._endpoint = endpoint
-        self._clock = clock
         self._draw = random.SystemRandom() if draw is None else draw
-        self.judged: Callable[[Comparison, bool], None] = _nobody
-        """Hears of every verdict, and of nothing where there was none."""
+        self.judged: Callable[[Comparison, bool], None] = _ignore
+        """Called with every verdict; not called where there was none."""
 
     def ask(self, what: Comparison) -> Literal["queued", "none", "full"]:
-        """As the Protocol."""
+        """See `protocols.AnswerJudge`."""
         target = self._targets.get(what.endpoint)
         if target is None:
             return "none"
@@ -74,22 +73,15 @@ class Judge:
             if agrees is not None:
                 receipt.audit = "agrees" if agrees else "differs"
                 self.judged(what, agrees)
-            elif reply is not None:
-                receipt.error = "no_verdict"
-                receipt.error_message = f"{len(reply)} characters that are no verdict"  # strangers' words
+            else:
+                note_no_verdict(receipt, reply)
 
-        internal = InternalRequest(
-            purpose="judge",
+        queued = self._queue.submit(
+            call,
             about=what.request_id,
-            request=asking(
-                call,
-                tenant=what.tenant,
-                name=what.endpoint,
-                endpoint=self._endpoint,
-                target=target,
-                clock=self._clock,
-            ),
-            budget=self._jobs.daily,
+            tenant=what.tenant,
+            endpoint=what.endpoint,
+            judge=target,
             conclude=conclude,
         )
-        return "queued" if self._jobs.submit(internal) else "full"
+        return "queued" if queued else "full"

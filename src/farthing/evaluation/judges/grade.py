@@ -1,8 +1,7 @@
-"""How good one answer is, by the words of its endpoint: a model gives 1 to 5, and the ledger keeps 0 to 1.
+"""Ask a model to grade one answer from 1 to 5 by its endpoint's criteria; the ledger keeps it as 0 to 1.
 
-Asked as `judge_prompt` has it: the texts are data between coded markers, the grade carries the code. A grade
-is an opinion of one model about one answer; comparing two answers (`preference`) says more about which is
-better.
+`judge_prompt` shows the texts as data between coded markers, and the grade carries the code. A grade is one
+model's opinion of one answer; comparing two answers (`preference`) says more about which is better.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,11 +10,12 @@ from typing import Protocol
 from msgspec import Struct
 
 from farthing.evaluation.feedback.verdicts import Given, Verdicts
-from farthing.evaluation.judges.preference import conversation_of, guided, note_no_verdict
-from farthing.protocols import InternalRequest, InternalRequests
+from farthing.evaluation.judges.preference import conversation_of, guided
+from farthing.evaluation.judges.queue import JudgeQueue, note_no_verdict
+from farthing.protocols import InternalRequests
 from farthing.text import answer_text
 from farthing.text.comparable import comparable
-from farthing.text.judge_prompt import Call, asking, call_of, code_of, quoted, word_of
+from farthing.text.judge_prompt import Call, call_of, code_of, quoted, word_of
 from farthing.types import CacheHit, Endpoint, Receipt, Request, Tenant
 
 GRADES = ("1", "2", "3", "4", "5")
@@ -30,28 +30,28 @@ Reply with one word and nothing else: 1-{code}, 2-{code}, 3-{code}, 4-{code} or 
 
 
 class Batched(Protocol):  # jobs: batch_judge
-    """Takes questions to a judge that may wait, where they are cheaper asked together."""
+    """Collects gradings that may wait, because a batch of them is cheaper."""
 
     @property
     def open(self) -> bool: ...
 
     def grade(self, given: Given, call: Call, tenant: Tenant, judge: str) -> bool:
-        """Keep one until there are enough. False: it is not taken."""
+        """Keep one until there are enough for a batch. False: it is not accepted."""
 
 
 class Rubric(Struct, frozen=True, kw_only=True):
     """How the answers of an endpoint are judged."""
 
     judge: str
-    """The target that is asked."""
+    """The target of the judge."""
     guide: str = ""
-    """What the endpoint says of good answers."""
+    """The operator's criteria for good answers."""
     batch: bool = False
-    """It may be asked in quiet hours, many answers at a time."""
+    """Grading may wait for a batch in quiet hours."""
 
 
 def grading(asked: str, answer: str, guide: str = "") -> Call:
-    """What to ask about one answer; the words are the grades, worst first."""
+    """The question about one answer; the words are the grades, worst first."""
     code = code_of(asked, answer, guide)
     shown = [
         quoted("request", asked, code),
@@ -62,13 +62,13 @@ def grading(asked: str, answer: str, guide: str = "") -> Call:
 
 
 def quality_of(call: Call, reply: str | None) -> float | None:
-    """From 0, the worst grade, to 1; None: the reply is no grade."""
+    """From 0, the worst grade, to 1; None: the reply is not a grade."""
     grade = word_of(call, reply)
     return None if grade is None else grade / (len(GRADES) - 1)
 
 
 class Grade:
-    """Grades answers of the endpoints that have a judge, as background jobs. One configuration's."""
+    """Grades answers of the endpoints that have a judge, in background jobs, for one configuration."""
 
     def __init__(
         self,
@@ -80,17 +80,16 @@ class Grade:
         clock: Callable[[], float],
         desk: Batched | None = None,
     ) -> None:
-        """`rubrics` has the endpoints whose answers are judged; `desk` takes what may wait."""
-        self._jobs = jobs
+        """`rubrics` has the endpoints whose answers are graded; `desk` takes gradings that may wait."""
+        self._queue = JudgeQueue(jobs, endpoint=endpoint, clock=clock)
         self._rubrics = rubrics
-        self._endpoint = endpoint
         self._verdicts = verdicts
-        self._clock = clock
         self._desk = desk
 
     def grade(self, request: Request, answer: CacheHit, receipt: Receipt) -> bool:
-        """Queue the grading of a client's answer; the grade becomes a signal, of no quality where the judge
-        said none. False: nobody will grade it (no judge, no room, not plain text). Quick; never raises."""
+        """Queue the grading of a client's answer; the grade becomes a signal, without a quality if the judge
+        gave none. False: it will not be graded (no judge, queue full, not plain text). Quick; never
+        raises."""
         rubric = self._rubrics.get(request.endpoint.name)
         text = answer_text.text_of(answer)
         if rubric is None or not text or not comparable(request):
@@ -107,18 +106,6 @@ class Grade:
                 note_no_verdict(judged, reply)
             self._verdicts.graded(given, quality, judged.target, judged.error or "no_verdict")
 
-        internal = InternalRequest(
-            purpose="judge",
-            about=request.id,
-            request=asking(
-                call,
-                tenant=tenant,
-                name=endpoint,
-                endpoint=self._endpoint,
-                target=rubric.judge,
-                clock=self._clock,
-            ),
-            budget=self._jobs.daily,
-            conclude=conclude,
+        return self._queue.submit(
+            call, about=request.id, tenant=tenant, endpoint=endpoint, judge=rubric.judge, conclude=conclude
         )
-        return self._jobs.submit(internal)

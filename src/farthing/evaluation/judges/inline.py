@@ -1,4 +1,4 @@
-"""A model is asked whether an answer is correct and complete, before it goes out (see `judge_prompt`)."""
+"""Ask a model whether an answer is correct and complete, before it is delivered (see `judge_prompt`)."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ REPLY = "\nReply with one word and nothing else: GOOD-{code} or BAD-{code}. When
 
 
 class JudgeCheck:
-    """See `protocols.AnswerCheck`. Asks `target` once."""
+    """Implements `protocols.AnswerCheck`. Asks `target` once."""
 
     def __init__(self, *, name: str, target: str, about: str = "") -> None:
         self.name = name
@@ -27,7 +27,7 @@ class JudgeCheck:
         self._instructions = CHECK + (ABOUT + _verbatim(about) if about else "") + REPLY
 
     async def doubt(self, draft: CandidateAnswer, ask: Ask) -> CheckResult:
-        """As the Protocol.
+        """See `protocols.AnswerCheck`.
 
         Raises:
             Unchecked: the judge gave no verdict.
@@ -46,20 +46,20 @@ class JudgeCheck:
         good = verdict(call, None if reply is None else reply.text)
         if good is None:
             raise Unchecked(
-                "the judge did not answer" if reply is None else "what the judge said is no verdict"
+                "the judge did not answer" if reply is None else "the judge's reply is not a verdict"
             )
         return NO_DOUBT if good else CheckResult(reason=f"{self._target} says it is not good enough")
 
 
 def conversation_of(body: Json) -> str:
-    """The messages of a request as one text, each after the name of who says it; parts that are no text are
-    named."""
+    """The messages of a request as one text, each prefixed with its role; parts without text appear by
+    type."""
     messages = body.get("messages")
-    told = []
+    lines = []
     for message in messages if isinstance(messages, list) else ():
         if isinstance(message, dict):
-            told.append(f"{message.get('role', 'unknown')}: {_text_of(message.get('content'))}")
-    return "\n\n".join(told)
+            lines.append(f"{message.get('role', 'unknown')}: {_text_of(message.get('content'))}")
+    return "\n\n".join(lines)
 
 
 def _text_of(content: Any) -> str:
@@ -72,5 +72,5 @@ def _text_of(content: Any) -> str:
 
 
 def _verbatim(text: str) -> str:
-    """`text` as it goes through `str.format` unchanged."""
+    """Escape `text` so that `str.format` leaves it unchanged."""
     return text.replace("{", "{{").replace("}", "}}")

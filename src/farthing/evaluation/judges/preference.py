@@ -1,10 +1,9 @@
-"""Which of two answers to one request is better, asked of a model that knows neither's origin.
+"""Ask a model, which knows the origin of neither, which of two answers to one request is better.
 
-The texts are shown as `judge_prompt` has it: data between coded markers, answered by a coded word. Models
-that judge favour the answer they are shown first, or the last, whatever it says (Zheng et al. 2023, "Judging
-LLM-as-a-Judge", section 3.3). So each pair is asked twice, in both orders, and an answer has won only where
-it won both times; a judge that changes its mind with the order has said that it cannot tell them apart, which
-is a tie. What cannot be read, in either order, is no verdict.
+`judge_prompt` shows the texts as data between coded markers and expects a coded word. Judges favour the
+answer in first or last position, whatever it says (Zheng et al. 2023, "Judging LLM-as-a-Judge", section 3.3).
+So each pair is asked twice, in both orders, and an answer wins only if it wins both times. Verdicts that
+depend on the order count as a tie. An unreadable reply, in either order, means no verdict.
 """
 
 from collections.abc import Callable
@@ -13,14 +12,15 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from farthing.protocols import InternalRequest, InternalRequests
-from farthing.text.judge_prompt import Call, asking, call_of, code_of, quoted, word_of
+from farthing.evaluation.judges.queue import JudgeQueue, note_no_verdict
+from farthing.protocols import InternalRequests
+from farthing.text.judge_prompt import Call, call_of, code_of, quoted, word_of
 from farthing.types import Endpoint, Receipt, Request, Tenant
 
 Better = Literal["one", "other", "tie"]
 
 QUALITIES: dict[Better, tuple[float, float]] = {"one": (1.0, 0.0), "other": (0.0, 1.0), "tie": (0.5, 0.5)}
-"""Of the one answer and of the other."""
+"""The qualities of `one` and of `other`."""
 
 PREFER = """\
 You compare two answers that were given to one request by two assistants you know nothing about. The request \
@@ -44,28 +44,28 @@ class Pair(Struct, frozen=True, kw_only=True):
     request_id: str
     """Of the client's request."""
     asked: str
-    """As `conversation_of` has it."""
+    """The conversation, from `conversation_of`."""
     one: str
     other: str
     guide: str = ""
-    """What the endpoint says of good answers; written by the operator, so it is no data."""
+    """The operator's criteria for good answers; trusted, so it is part of the instructions."""
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """What came of asking about a pair."""
+    """The result of comparing a pair."""
 
     better: Better | None
     """None: no verdict."""
     consistent: bool | None
-    """Whether both orders said the same; None: one of them said nothing."""
+    """Whether both orders gave the same verdict; None: one of them gave none."""
     by: str = ""
-    """The target that judged; empty when none answered."""
+    """The target that judged; empty if none answered."""
     why_not: str = ""
-    """Where nobody was asked or there is no verdict: why, in a few words."""
+    """Short reason why nobody was asked or there is no verdict; empty otherwise."""
 
 
 def preference(pair: Pair, *, swapped: bool) -> Call:
-    """What to ask about `pair`: `one` first or, swapped, `other` first."""
+    """The question about `pair`, with `one` first or, if swapped, `other` first."""
     code = code_of(pair.asked, pair.one, pair.other, pair.guide)
     first, second = (pair.other, pair.one) if swapped else (pair.one, pair.other)
     shown = [
@@ -78,41 +78,41 @@ def preference(pair: Pair, *, swapped: bool) -> Call:
 
 
 def better_of(call: Call, reply: str | None, *, swapped: bool) -> Better | None:
-    """Which answer of the pair the judge preferred; None: its reply is none of the words alone."""
-    said = word_of(call, reply)
-    if said is None:
+    """The answer of the pair that the judge preferred; None: the reply is not exactly one of the words."""
+    word = word_of(call, reply)
+    if word is None:
         return None
-    if said == 2:
+    if word == 2:
         return "tie"
-    return "one" if (said == 0) != swapped else "other"
+    return "one" if (word == 0) != swapped else "other"
 
 
 def together(first: Better | None, second: Better | None) -> tuple[Better | None, bool | None]:
-    """The verdict of both orders, and whether they agree. A verdict that turns with the order is a tie."""
+    """The verdict over both orders, and whether they agree. Different verdicts are a tie."""
     if first is None or second is None:
         return None, None
     return (first, True) if first == second else ("tie", False)
 
 
 def guided(instructions: str, guide: str) -> str:
-    """`instructions`, with what the operator says of good answers before the last line, which says how to
-    reply. Braces of the guide stay as they are."""
+    """`instructions` with the operator's criteria inserted before the last line, which says how to reply.
+    Braces in `guide` are kept."""
     if not guide.strip():
         return instructions
     head, _, last = instructions.rpartition("\n")
-    said = guide.strip().replace("{", "{{").replace("}", "}}")
-    return f"{head}\nWhat matters here, in the words of the one who runs this:\n{said}\n{last}"
+    criteria = guide.strip().replace("{", "{{").replace("}", "}}")
+    return f"{head}\nWhat matters here, in the words of the one who runs this:\n{criteria}\n{last}"
 
 
 def conversation_of(request: Request) -> str:
-    """What was asked, for a judge: the text of the only message, or every message with its role."""
+    """The conversation as text for a judge: the only message, or every message with its role."""
     messages = request.body.get("messages")
     if not isinstance(messages, list) or len(messages) < 2:
         return request.text
-    return "\n".join(f"{message.get('role', '')}: {_said(message.get('content'))}" for message in messages)
+    return "\n".join(f"{message.get('role', '')}: {_text_of(message.get('content'))}" for message in messages)
 
 
-def _said(content: object) -> str:
+def _text_of(content: object) -> str:
     if isinstance(content, str):
         return content
     if not isinstance(content, list):
@@ -121,7 +121,7 @@ def _said(content: object) -> str:
 
 
 class Preference:
-    """Asks about pairs, as background jobs. One configuration's."""
+    """Compares pairs in background jobs, for one configuration."""
 
     def __init__(
         self,
@@ -130,54 +130,42 @@ class Preference:
         endpoint: Callable[[str], Endpoint | None],
         clock: Callable[[], float],
     ) -> None:
-        self._jobs = jobs
-        self._endpoint = endpoint
-        self._clock = clock
+        self._queue = JudgeQueue(jobs, endpoint=endpoint, clock=clock)
 
-    def ask(self, pair: Pair, judge: str, told: Callable[[Outcome], None]) -> None:
-        """Queue the first order, and the second once that was answered. `told` hears once what came of it,
-        at once where the queue is full; not where the process ends before. It must not raise or wait."""
-        self._order(pair, judge, told, None)
+    def ask(self, pair: Pair, judge: str, conclude: Callable[[Outcome], None]) -> None:
+        """Queue the first order, and the second once the first was answered. `conclude` is called once with
+        the outcome, immediately if the queue is full, never if the process ends before. It must not raise or
+        wait."""
+        self._order(pair, judge, conclude, None)
 
-    def _order(self, pair: Pair, judge: str, told: Callable[[Outcome], None], before: Better | None) -> None:
-        swapped = before is not None
+    def _order(
+        self, pair: Pair, judge: str, conclude: Callable[[Outcome], None], first: Better | None
+    ) -> None:
+        swapped = first is not None
         call = preference(pair, swapped=swapped)
 
-        def conclude(reply: str | None, receipt: Receipt) -> None:
-            said = better_of(call, reply, swapped=swapped)
-            if said is None:
+        def replied(reply: str | None, receipt: Receipt) -> None:
+            better = better_of(call, reply, swapped=swapped)
+            if better is None:
                 note_no_verdict(receipt, reply)
-                told(_nothing(receipt.error or "no_verdict", receipt.target))
-            elif before is None:
-                self._order(pair, judge, told, said)
+                conclude(_no_verdict(receipt.error or "no_verdict", receipt.target))
+            elif first is None:
+                self._order(pair, judge, conclude, better)
             else:
-                better, consistent = together(before, said)
-                told(Outcome(better=better, consistent=consistent, by=receipt.target))
+                both, consistent = together(first, better)
+                conclude(Outcome(better=both, consistent=consistent, by=receipt.target))
 
-        internal = InternalRequest(
-            purpose="judge",
+        queued = self._queue.submit(
+            call,
             about=pair.request_id,
-            request=asking(
-                call,
-                tenant=pair.tenant,
-                name=pair.endpoint,
-                endpoint=self._endpoint,
-                target=judge,
-                clock=self._clock,
-            ),
-            budget=self._jobs.daily,
-            conclude=conclude,
+            tenant=pair.tenant,
+            endpoint=pair.endpoint,
+            judge=judge,
+            conclude=replied,
         )
-        if not self._jobs.submit(internal):
-            told(_nothing("queue_full", ""))
+        if not queued:
+            conclude(_no_verdict("queue_full", ""))
 
 
-def _nothing(why: str, by: str) -> Outcome:
+def _no_verdict(why: str, by: str) -> Outcome:
     return Outcome(better=None, consistent=None, by=by, why_not=why)
-
-
-def note_no_verdict(receipt: Receipt, reply: str | None) -> None:
-    """Say in the receipt of a judge that its reply decided nothing. The words, strangers', stay out of it."""
-    if reply is not None:
-        receipt.error = "no_verdict"
-        receipt.error_message = f"{len(reply)} characters that are no verdict"

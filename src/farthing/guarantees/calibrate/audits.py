@@ -1,4 +1,4 @@
-"""The audited would-be hits of one endpoint, as the ledger has them, made as independent as they can be."""
+"""The audited would-be hits of one endpoint, read from the ledger and grouped into independent clusters."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -8,9 +8,9 @@ from farthing.ledger.rows import Intent
 from farthing.ledger.semantic_watch import look_result
 from farthing.types import Receipt
 
-GRACE_S = 900.0  # agreeing answers are known at once, differing ones when a judge has spoken
+GRACE_S = 900.0  # equal answers are known at once, different ones only after the judge's verdict
 ENTRY_MAX = 5
-UNSERVABLE_MAX = 0.01  # share of proposals at a threshold that may have been out of reach of an audit
+UNSERVABLE_MAX = 0.01  # share of proposals at a threshold that no audit may have been able to reach
 
 
 class Audit(msgspec.Struct, kw_only=True):
@@ -21,33 +21,33 @@ class Audit(msgspec.Struct, kw_only=True):
     entry: str
     probability: float
     wrong: bool | None
-    """None: nobody has judged it."""
+    """None: not judged."""
     by: str
     policy: str
     names: tuple[tuple[str, object], ...]
-    """What makes it one with another: the pair, the session or the user, each with the entry."""
+    """Keys that tie audits together: the pair, the session or the user, each combined with the entry."""
 
 
 class Cluster(msgspec.Struct):
-    """Audits that count as one."""
+    """Audits that count as a single observation."""
 
     entry: str
     audits: list[Audit]
 
 
 class Observations(msgspec.Struct, kw_only=True):
-    """What was seen of one endpoint."""
+    """The audits and lookups found for one endpoint."""
 
     audits: list[Audit]
-    """In the order of their arrival."""
+    """In order of arrival."""
     reach: dict[str, list[list[int]]]
-    """Policy -> for each threshold, how many proposals reached it and how many of those were out of reach of
-    an audit: neither served nor compared."""
+    """Policy -> for each threshold, the number of proposals that reached it and how many of those no audit
+    could reach: neither served nor compared."""
     looks: int
     left_out: int
-    """Audits that are too old or too young."""
+    """Audits that are too old or too recent."""
     others: dict[str, int]
-    """Looks by endpoint, this one among them."""
+    """Lookups per endpoint, including this one."""
 
 
 def observe(
@@ -59,8 +59,8 @@ def observe(
     since_unix_s: float,
     now_unix_s: float,
 ) -> Observations:
-    """Collect the audits of requests in `language` that arrived from `since_unix_s` to `GRACE_S` ago.
-    One pass."""
+    """Collect, in one pass, the audits of requests in `language` that arrived between `since_unix_s` and
+    `GRACE_S` ago."""
     seen = Observations(audits=[], reach={}, looks=0, left_out=0, others={})
     waiting: dict[str, Audit] = {}
     for row in rows:
@@ -94,8 +94,8 @@ def observe(
 
 
 def _compared(row: Receipt) -> bool:
-    """Whether this would-be hit was compared, or should have been: a complete fresh answer whose comparison
-    nobody made is one that nobody judged."""
+    """Whether this would-be hit was compared, or should have been: a complete fresh answer without a
+    comparison counts as not judged."""
     if row.audit:
         return True
     complete = row.status == 200 and row.calls > 0 and row.stop_reason == "stop"
@@ -103,8 +103,8 @@ def _compared(row: Receipt) -> bool:
 
 
 def _audit(row: Receipt, probability: float) -> Audit:
-    # The same question at the same entry has the same cosine and probability, to the last digit; two
-    # questions that agree in both are taken for one, which costs an audit and never adds one.
+    # The same question at the same entry has exactly the same cosine and probability. Two different questions
+    # that agree in both are treated as one, which loses an audit but never adds one.
     pair = (row.similarity and round(row.similarity, 6), round(probability, 6))
     names: list[tuple[str, object]] = [(row.cache_entry, pair)]
     if row.session:
@@ -137,8 +137,8 @@ def _note_reach(
 def fair(seen: Observations, index: int) -> frozenset[str]:
     """The policies under which everything from threshold `index` of the grid up could be audited.
 
-    Where answers were served from a higher threshold on, only what is above it was drawn from; the audits of
-    such a time say too much good of a lower one.
+    While answers were served only from a higher threshold, audits were drawn only from above it; such audits
+    are too optimistic for a lower threshold.
     """
     return frozenset(
         policy
@@ -148,7 +148,7 @@ def fair(seen: Observations, index: int) -> frozenset[str]:
 
 
 def clusters(audits: Iterable[Audit]) -> list[Cluster]:
-    """Put together what is one: the same pair, or a session or user coming back to an entry."""
+    """Group dependent audits: the same pair, or a session or user returning to an entry."""
     found: dict[tuple[str, object], Cluster] = {}
     made: list[Cluster] = []
     for audit in audits:
@@ -163,7 +163,7 @@ def clusters(audits: Iterable[Audit]) -> list[Cluster]:
 
 
 def counted(whole: Iterable[Cluster], threshold: float, policies: frozenset[str]) -> Iterator[list[Audit]]:
-    """The clusters that count at `threshold`, each as its audits there; the first `ENTRY_MAX` of an entry."""
+    """The clusters that count at `threshold`, each as its audits there; at most `ENTRY_MAX` per entry."""
     of_entry: dict[str, int] = {}
     for cluster in whole:
         there = [
@@ -175,5 +175,5 @@ def counted(whole: Iterable[Cluster], threshold: float, policies: frozenset[str]
 
 
 def any_wrong(audits: Iterable[Audit]) -> bool:
-    """Whether one of them was wrong; one that nobody judged counts as wrong, since its words differ."""
+    """Whether any audit was wrong. An unjudged audit counts as wrong, because its wording differs."""
     return any(audit.wrong is not False for audit in audits)

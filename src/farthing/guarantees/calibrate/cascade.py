@@ -1,11 +1,11 @@
-"""A certificate for the scores of a cascade's check, for each model by itself, or a refusal.
+"""Certify a threshold on the scores of a cascade's check for each model separately, or refuse.
 
-**What is promised**, of one model: of all requests that it answers first, those that are escalated included,
-the mean loss of quality is at most epsilon, with confidence 1 - delta over the samples, when answers of the
-threshold and more go out. The loss of an answer that goes out is by how much the dearer one is better,
-nothing where it is not; one that is escalated loses nothing.
+**The promise**, per model: over all requests that the model answers first, including those that are
+escalated, the mean loss of quality is at most epsilon, with confidence 1 - delta over the samples, when
+answers that score at least the threshold are delivered. The loss of a delivered answer is how much better
+the expensive answer is, or 0 if it is not better; an escalated request loses nothing.
 
-That is what `routing` certifies of a router, with the check's score in the place of the router's: the
+This is what `routing` certifies for a router, with the check's score in place of the router's: the
 same split, the same tests in the same fixed sequence, the same audit.
 """
 
@@ -27,7 +27,7 @@ class CascadeCalibration(msgspec.Struct, frozen=True, kw_only=True):
     risk_max: float
     confidence: float
     certificate: CascadeCertificate | None
-    """Of the models that something was shown for; None: of none."""
+    """Covers the models for which a threshold was shown; None if there is no such model."""
     models: dict[str, Calibration]
 
 
@@ -81,7 +81,7 @@ def _threshold(found: Calibration) -> ModelThreshold:
 
 
 def story(found: CascadeCalibration, scope: CascadeScope) -> list[str]:
-    """What was found, in plain lines."""
+    """The result as lines of plain text."""
     lines = [
         f"Cascade of {found.endpoint}: {scope.cheap}, then {scope.expensive} where {scope.check} "
         f"({scope.how}) doubts",

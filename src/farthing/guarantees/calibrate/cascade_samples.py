@@ -1,10 +1,10 @@
 """Samples for calibrating the checks of a cascade, by model: from a file, or from the ledger.
 
 A sample is one request that both tiers answered: the score that the check gave the first answer, and the
-quality of both answers. A file has one on each line, as `route_samples` reads it, and may name the `model`.
-In the ledger they are the explored requests: the first tier's answer is scored in the receipt of the
-background job, and the signals say which answer is better. They are of all requests that were drawn for
-exploring, whichever tier their router would have chosen.
+quality of both answers. A file has one sample per line, in the format of `route_samples`, optionally with a
+`model`. In the ledger, samples are the explored requests: the background job's receipt holds the score of the
+first tier's answer, and signals say which answer is better. They cover every request that was drawn for
+exploration, whichever tier its router would have chosen.
 """
 
 from collections.abc import Iterable
@@ -20,17 +20,17 @@ from farthing.types import Receipt, Signal
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """Of which samples."""
+    """Selects the samples to read."""
 
     endpoint: str
     check: str
-    """Name of the check that gave the score."""
+    """Name of the check that produced the score."""
     cheap: str
     expensive: str
     target: str
-    """The first of the expensive tier now: what another one answered is no sample."""
+    """The expensive tier's first target today. Answers of other targets are not samples."""
     model: str
-    """The one that rows of a file are of where they do not say."""
+    """Model assumed for rows of a file that name none."""
 
 
 Gathered = dict[str, list[Sample]]
@@ -54,7 +54,7 @@ def from_file(path: Path, wanted: Wanted, *, since_unix_s: float | None) -> Gath
     models = [_model(line) or wanted.model for line in lines]
     found: Gathered = {}
     for model in sorted(set(models)):
-        # empty lines are none, so those of the other models leave the numbers of the rest as they are
+        # rows of other models become empty lines, so that error messages keep the original line numbers
         own = [line if of == model else b"" for line, of in zip(lines, models, strict=True)]
         samples = route_samples.parse(own, name=str(path), since_unix_s=since_unix_s).samples
         if samples:
@@ -63,7 +63,7 @@ def from_file(path: Path, wanted: Wanted, *, since_unix_s: float | None) -> Gath
 
 
 def _model(line: bytes) -> str | None:
-    """What a line says its model is; what is no row says nothing, and is told of when it is read."""
+    """The model that a line names. None for an invalid row, which is reported when it is parsed."""
     try:
         return msgspec.json.decode(line, type=_Model).model
     except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -71,15 +71,15 @@ def _model(line: bytes) -> str | None:
 
 
 def without_segments(sample: Sample) -> Sample:
-    """A cascade knows no segments: what is shown has to hold for all that is checked."""
+    """A cascade has no segments: what is shown must hold for everything that is checked."""
     return msgspec.structs.replace(sample, segments=())
 
 
 def from_ledger(ledger: Path, wanted: Wanted, *, since_unix_s: float | None) -> Gathered:
-    """The samples of the ledger in a directory.
+    """The samples in a ledger directory.
 
     Raises:
-        BadSamples: there is none.
+        BadSamples: there are none.
     """
     return gather(read_all(ledger, since_unix_s), wanted)
 
@@ -128,5 +128,5 @@ def gather(rows: Iterable[Row], wanted: Wanted) -> Gathered:
 
 
 def answered_first(receipt: Receipt, cheap: str) -> str | None:
-    """The target whose answer was scored; None where there was none of that tier."""
+    """The target whose answer was scored; None if that tier did not answer."""
     return next((one.target for one in receipt.attempts if one.tier == cheap and one.usage is not None), None)

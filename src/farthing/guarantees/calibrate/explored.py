@@ -1,10 +1,10 @@
-"""Samples for calibrating a router, from the ledger: explored requests and what was said of both answers.
+"""Samples for calibrating a router, read from the ledger: explored requests and the verdicts on both answers.
 
 A sample needs the receipt of the client's request, which says that another tier was `explored`, and signals
-that hold the two answers against each other: those of a check or a judge, one for each tier, each naming the
-other. What people or retries say is about one answer alone and never stands in for a pair. Only signals of
-the request's own tenant count. Of several checks an answer has what the worst gives it; where checks could
-tell, the judge is not heard.
+that compare the two answers: from a check or a judge, one per tier, each naming the other tier. Feedback from
+people and retries concerns a single answer and never replaces a comparison. Only signals from the request's
+own tenant count. If several checks rated an answer, the worst rating counts; the judge is used only where no
+check could decide.
 """
 
 from collections import Counter
@@ -22,67 +22,55 @@ from farthing.types import Receipt, Signal
 
 UNREADY = "no verdict"
 TURNING_MAX = (
-    0.5  # a judge that turns with the order more often than not, tells of chance rather than quality
+    0.5  # a judge whose verdict depends on the order more often than not measures chance, not quality
 )
 TURNING_PAIRS_MIN = 20
-SILENT_MAX = 0.2  # of the explored requests: with more, who had no verdict is told of
+SILENT_MAX = 0.2  # share of explored requests without a verdict, above which the output warns
 
 _Key = tuple[str, str]
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """Of which samples. None: as the newest explored request has it."""
+    """Selects the samples to read. None: the value of the newest explored request."""
 
     endpoint: str
     router: str | None = None
     cheap: str | None = None
     expensive: str | None = None
     targets: Mapping[str, str] = {}
-    """Tier to the target that it asks first now; samples of another are left out. Empty: not known."""
+    """Tier to its first target today; samples of other targets are left out. Empty: unknown."""
 
 
 class Gathered(msgspec.Struct, frozen=True, kw_only=True):
-    """What the ledger has."""
+    """The samples found in the ledger."""
 
     samples: list[Sample]
     explored: int
-    """Explored requests of the endpoint, those left out among them."""
+    """Explored requests of the endpoint, including those left out."""
     left_out: dict[str, int]
-    """How many gave no sample, by reason."""
+    """Number of explored requests that gave no sample, by reason."""
     inconsistent: int
-    """Samples that are ties because the judge turned with the order of the answers."""
+    """Samples counted as ties because the judge's verdict depended on the order of the answers."""
     judged: int
-    """Samples whose pair was compared by a judge, in both orders."""
+    """Samples whose pair a judge compared in both orders."""
     router: str
     cheap: str
     expensive: str
     policy: str
-    """Version of the configuration of the newest sample."""
+    """Configuration version of the newest sample."""
     targets: dict[str, str]
-    """Tier to the target that answered the newest sample."""
+    """Tier to the target that answered, in the newest sample."""
     span_unix_s: tuple[float, float] | None
-    """Arrival of the first and of the last sample; None of none."""
+    """Arrival of the first and the last sample; None without samples."""
 
 
 def gather(rows: Iterable[Row], wanted: Wanted) -> Gathered:
     """Join `rows`, in any order.
 
     Raises:
-        BadSamples: no request of the endpoint was explored, or its judge turns with the order of the answers.
+        BadSamples: no request of the endpoint was explored, or the judge's verdicts depend on the order.
     """
-    receipts: list[Receipt] = []
-    signals: dict[_Key, list[Signal]] = {}
-    for row in rows:
-        if isinstance(row, Receipt):
-            if row.explored and not row.purpose and row.endpoint == wanted.endpoint:
-                receipts.append(row)
-        elif isinstance(row, Signal) and row.other and row.source in ("judge", "check"):
-            signals.setdefault((row.tenant, row.request_id), []).append(row)
-    if not receipts:
-        raise BadSamples(
-            f"no request of {wanted.endpoint!r} was explored: set its quality.explore_share, and wait until "
-            "there are some, or give a file with --samples"
-        )
+    receipts, signals = _explored(rows, wanted.endpoint)
     newest = max(receipts, key=lambda receipt: receipt.at_unix_s)
     router = newest.route_by if wanted.router is None else wanted.router
     cheap = newest.explored if wanted.cheap is None else wanted.cheap
@@ -99,7 +87,7 @@ def gather(rows: Iterable[Row], wanted: Wanted) -> Gathered:
         why = _unfit(receipt, router, cheap, expensive)
         found = pair_of(signals.get(key, ()), cheap, expensive)
         if times[key] > 1:
-            why = "its id was used again"  # nobody knows which of them a signal is about
+            why = "its id was used again"  # it is unknown which request a signal is about
         elif not why and found is not None and _of_others(receipt, found, cheap, wanted.targets):
             why = "other targets"
         if why or found is None:
@@ -113,8 +101,8 @@ def gather(rows: Iterable[Row], wanted: Wanted) -> Gathered:
             last, last_targets = receipt, {cheap: found.cheap_target, expensive: receipt.target}
     if judged >= TURNING_PAIRS_MIN and turned > TURNING_MAX * judged:
         raise BadSamples(
-            f"the judge of {wanted.endpoint!r} changed its mind with the order of the answers in {turned} of "
-            f"{judged} pairs: its ties say nothing of quality, so choose another judge"
+            f"the verdicts of {wanted.endpoint!r}'s judge depend on the order of the answers in {turned} of "
+            f"{judged} pairs: its ties say nothing about quality, so choose another judge"
         )
     return Gathered(
         samples=samples,
@@ -131,37 +119,59 @@ def gather(rows: Iterable[Row], wanted: Wanted) -> Gathered:
     )
 
 
+def _explored(rows: Iterable[Row], endpoint: str) -> tuple[list[Receipt], dict[_Key, list[Signal]]]:
+    """The explored requests of `endpoint`, at least one, and the signals that compare two answers.
+
+    Raises:
+        BadSamples: no request of the endpoint was explored.
+    """
+    receipts: list[Receipt] = []
+    signals: dict[_Key, list[Signal]] = {}
+    for row in rows:
+        if isinstance(row, Receipt):
+            if row.explored and not row.purpose and row.endpoint == endpoint:
+                receipts.append(row)
+        elif isinstance(row, Signal) and row.other and row.source in ("judge", "check"):
+            signals.setdefault((row.tenant, row.request_id), []).append(row)
+    if not receipts:
+        raise BadSamples(
+            f"no request of {endpoint!r} was explored: set its quality.explore_share, and wait until "
+            "there are some, or give a file with --samples"
+        )
+    return receipts, signals
+
+
 class Given(msgspec.Struct, frozen=True, kw_only=True):
-    """Samples of either source, and what they are of."""
+    """Samples from either source, and their origin."""
 
     samples: list[Sample]
     left_out: dict[str, int]
     told: list[str]
-    """What to say of them besides, a line each."""
+    """Further remarks to print, one per line."""
     router: str
     cheap: str
     expensive: str
     policy: str
     targets: dict[str, str]
-    """Tier to the target that was measured; empty where the samples do not say."""
+    """Tier to the target that was measured; empty if the samples do not say."""
     span_unix_s: tuple[float, float] | None = None
-    """Arrival of the first and of the last; None: they are from a file, and not of this ledger's traffic."""
+    """Arrival of the first and the last sample; None: they come from a file, not from this ledger."""
 
 
 def from_file(path: Path, wanted: Wanted, *, since_unix_s: float | None) -> Given:
-    """The samples of a file of JSON lines, whose router and tiers are as `wanted` says.
+    """The samples of a file of JSON lines, whose router and tiers are those of `wanted`.
 
     Raises:
         BadSamples: as `route_samples.read`.
     """
     read = route_samples.read(path, since_unix_s=since_unix_s)
-    told = []
+    remarks = []
     if read.repeated or read.early:
-        told = [f"left out: {read.repeated:,} repeated, {read.early:,} too early or without a time"]
+        remarks = [f"left out: {read.repeated:,} repeated, {read.early:,} too early or without a time"]
     return Given(
         samples=read.samples,
         left_out={"repeated": read.repeated, "early": read.early},
-        told=told,
+        told=remarks,
         router=wanted.router or "unnamed",
         cheap=wanted.cheap or "cheap",
         expensive=wanted.expensive or "expensive",
@@ -171,26 +181,28 @@ def from_file(path: Path, wanted: Wanted, *, since_unix_s: float | None) -> Give
 
 
 def from_ledger(ledger: Path, wanted: Wanted, *, since_unix_s: float | None) -> Given:
-    """The samples of the ledger in a directory.
+    """The samples in a ledger directory.
 
     Raises:
         BadSamples: as `gather`.
     """
     found = gather(read_all(ledger, since_unix_s), wanted)
     tiers = f"{found.expensive} beside {found.cheap}"
-    told = [f"{found.explored:,} explored requests of the ledger: {tiers}, by {found.router or 'no router'}"]
+    remarks = [
+        f"{found.explored:,} explored requests of the ledger: {tiers}, by {found.router or 'no router'}"
+    ]
     if found.left_out:
-        told.append("left out: " + ", ".join(f"{n:,} {why}" for why, n in sorted(found.left_out.items())))
+        remarks.append("left out: " + ", ".join(f"{n:,} {why}" for why, n in sorted(found.left_out.items())))
     if found.judged:
-        told.append(
-            f"{found.judged:,} pairs were judged in both orders; {found.inconsistent:,} verdicts turned with "
-            "the order, which counts as a tie"
+        remarks.append(
+            f"{found.judged:,} pairs were judged in both orders; {found.inconsistent:,} verdicts depended on "
+            "the order and count as ties"
         )
-    told += _doubts(found)
+    remarks += _doubts(found)
     return Given(
         samples=found.samples,
         left_out=found.left_out,
-        told=told,
+        told=remarks,
         router=found.router,
         cheap=found.cheap,
         expensive=found.expensive,
@@ -201,20 +213,20 @@ def from_ledger(ledger: Path, wanted: Wanted, *, since_unix_s: float | None) -> 
 
 
 def _doubts(found: Gathered) -> list[str]:
-    """What speaks against taking the samples for a draw by chance from the traffic of now."""
-    told = []
+    """Reasons to doubt that the samples are a random draw from current traffic."""
+    remarks = []
     silent = found.left_out.get(UNREADY, 0)
     if silent > SILENT_MAX * (silent + len(found.samples)):
-        told.append(
-            f"CAREFUL: {silent:,} explored requests have no verdict. If those are of certain hours (no money "
-            "left, no room) or of certain kinds, the samples are no fair draw"
+        remarks.append(
+            f"CAREFUL: {silent:,} explored requests have no verdict. If these are of certain hours (no "
+            "budget left, queue full) or kinds of request, the samples are not a random draw"
         )
     if found.span_unix_s is not None and found.span_unix_s[1] - found.span_unix_s[0] > AGE_MAX_S:
-        told.append(
-            f"CAREFUL: the samples are of more than {AGE_MAX_S / 86_400:.0f} days, longer than a certificate "
-            "holds: --since leaves out the old ones"
+        remarks.append(
+            f"CAREFUL: the samples span more than {AGE_MAX_S / 86_400:.0f} days, longer than a certificate "
+            "is valid: use --since to leave out the old ones"
         )
-    return told
+    return remarks
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
@@ -223,13 +235,13 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
     cheap: float
     expensive: float
     consistent: bool | None
-    """Whether the judge said the same in both orders; None: no judge was asked."""
+    """Whether the judge gave the same verdict in both orders; None: no judge was asked."""
     cheap_target: str = ""
-    """Empty: not known."""
+    """Empty: unknown."""
 
 
 def pair_of(signals: Iterable[Signal], cheap: str, expensive: str) -> Compared | None:
-    """What `signals` of one request say of the answers of both tiers; None: not of both."""
+    """The quality that `signals` of one request give the answers of both tiers; None: not both were rated."""
     found: dict[tuple[str, str], dict[str, Signal]] = {}
     for one in signals:
         if one.quality is not None and {one.tier, one.other} == {cheap, expensive}:
@@ -249,7 +261,7 @@ def pair_of(signals: Iterable[Signal], cheap: str, expensive: str) -> Compared |
 
 
 def _unfit(receipt: Receipt, router: str, cheap: str, expensive: str) -> str:
-    """Why a receipt cannot be a sample; empty: it can."""
+    """Why a receipt cannot be a sample; empty if it can."""
     if receipt.route_by != router:
         return "another router"
     if (receipt.explored, receipt.tier) != (cheap, expensive):
@@ -260,7 +272,8 @@ def _unfit(receipt: Receipt, router: str, cheap: str, expensive: str) -> str:
 
 
 def _of_others(receipt: Receipt, found: Compared, cheap: str, targets: Mapping[str, str]) -> bool:
-    """Whether another target than the tier's first answered: one of an older configuration, or a stand-in."""
+    """Whether a target other than the tier's first answered: that of an older configuration, or a
+    fallback."""
     answered = (receipt.tier, receipt.target), (cheap, found.cheap_target)
     return any(target and targets.get(tier, target) != target for tier, target in answered)
 

@@ -1,20 +1,21 @@
-"""What judged answers are worth, once some of them were looked at by people too.
+"""Estimates of quality that correct a model judge's errors with labels that people gave to some answers.
 
-A judge that asks a model errs in one direction, and more of its scores make its mean no truer: only the
-interval around the wrong value becomes narrower. What people said of a few of the same answers, drawn by
-chance, shows by how much it errs.
+A model used as a judge has a bias, and more of its scores do not remove it: they only narrow the interval
+around the wrong value. Labels that people gave to a random sample of the same answers show how large the bias
+is.
 
 *   `mean`: the mean quality, from scores of any kind. Prediction-powered inference: the judge's mean over all
-    answers, moved by the mean of what people said less what the judge did (Angelopoulos, Bates, Fannjiang,
-    Jordan & Zrnic 2023, "Prediction-powered inference", Science 382, section "Mean estimation"). How much the
-    judge is listened to is set by how well it goes with people, so that a judge that says nothing does no
-    harm (Angelopoulos, Duchi & Zrnic 2023, "PPI++", section 6: the optimal lambda).
+    answers, shifted by the mean difference between people's labels and the judge's scores (Angelopoulos,
+    Bates, Fannjiang, Jordan & Zrnic 2023, "Prediction-powered inference", Science 382, section "Mean
+    estimation"). The judge's weight depends on how well it agrees with people, so that an uninformative judge
+    does no harm (Angelopoulos, Duchi & Zrnic 2023, "PPI++", section 6: the optimal lambda).
 *   `share`: the share of good answers, where judge and people say yes or no: from the judge's sensitivity and
     specificity (Rogan & Gladen 1978), with the interval of Lang & Reiczigel 2014, "Confidence limits for
     prevalence of disease adjusted for estimated sensitivity and specificity", Preventive Vet. Med. 113.
 *   `p_value`: of a mean loss, for certificates, without any approximation.
 
-Labels must be of answers drawn by chance from the judged ones; answers that somebody complained of are not.
+Labels must be of answers drawn at random from the judged ones. Answers that somebody complained about are
+not.
 """
 
 from collections import Counter
@@ -28,7 +29,7 @@ from farthing.stats import sequential
 from farthing.stats.exact_tests import at_most
 from farthing.stats.loss_test import LossTest
 
-LABELS_MIN = 10  # fewer show nothing about how a judge errs
+LABELS_MIN = 10  # fewer say nothing about a judge's errors
 _NORMAL = NormalDist()
 
 
@@ -39,15 +40,15 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     low: float
     high: float
     n: int
-    """What it is the mean of."""
+    """Number of answers that the mean covers."""
     labels: int = 0
-    """Of these, looked at by people."""
+    """Of these, labelled by people."""
     method: str = ""
 
 
 def plain(values: Sequence[float], confidence: float = 0.95) -> Estimate | None:
-    """The mean of values from 0 to 1 as they are; None of none. Of 0 and 1 Wilson's interval (1927), else
-    Student's, no narrower than what may hide behind values that are all the same."""
+    """The uncorrected mean of values from 0 to 1; None for no values. The interval is Wilson's (1927) for
+    zeros and ones, else Student's, widened where all values are equal (`_half`)."""
     n = len(values)
     if not n:
         return None
@@ -65,26 +66,27 @@ def plain(values: Sequence[float], confidence: float = 0.95) -> Estimate | None:
 def mean(
     labelled: Sequence[tuple[float, float]], unlabelled: Sequence[float], confidence: float = 0.95
 ) -> Estimate | None:
-    """The mean quality of all answers: those with both the judge's score and a person's, in this order, and
-    those with the judge's alone. None: too few have both.
+    """The mean quality of all answers: pairs of the judge's score and a person's, in this order, and answers
+    with the judge's score alone. None: too few pairs.
 
-    Two labels more are imagined, as far from the judge as the furthest, one each way: of few labels, and with
-    `lambda` chosen by them, the interval is too short without (as Agresti & Coull 1998 have it for shares).
-    Where all is 0 or 1 they contradict the judge: that no label does so yet is no proof that none would.
+    Two imaginary labels are added, one in each direction, as far from the judge's score as the furthest real
+    label: with few labels, and `lambda` chosen from them, the interval would be too narrow (Agresti & Coull
+    1998 do the same for proportions). If all values are 0 or 1, the two labels contradict the judge: that no
+    label does so yet does not prove that none would.
     """
     n, others = len(labelled), len(unlabelled)
     if n < LABELS_MIN:
         return None
-    said = [person for _, person in labelled]
+    human = [person for _, person in labelled]
     if others < 2:
-        return _around(sum(said) / n, _half(_variance(said) / n, n, confidence), n, n, "labels alone")
+        return _around(sum(human) / n, _half(_variance(human) / n, n, confidence), n, n, "labels alone")
     scores = [judge for judge, _ in labelled]
     trust = _trust(labelled, [*scores, *unlabelled], n / others)
     rest = [person - trust * judge for judge, person in labelled]
     middle = sum(rest) / n + trust * sum(unlabelled) / others
     variance = _variance(rest) / n + trust * trust * _variance(unlabelled) / others
     if variance > 0:
-        yes_or_no = {*said, *scores, *unlabelled} <= {0.0, 1.0}
+        yes_or_no = {*human, *scores, *unlabelled} <= {0.0, 1.0}
         furthest = 1.0 if yes_or_no else max(abs(one - sum(rest) / n) for one in rest)
         variance += 2 * furthest**2 / (n - 1) / n
     half = _half(variance, n, confidence)
@@ -92,22 +94,22 @@ def mean(
 
 
 def _trust(labelled: Sequence[tuple[float, float]], scores: Sequence[float], ratio: float) -> float:
-    """How much of the judge's score is used, from 0 to 1: what makes the interval narrowest."""
+    """The weight of the judge's score, from 0 to 1, that makes the interval narrowest."""
     spread = _variance(scores)
     if spread <= 0:
         return 0.0
     n = len(labelled)
     judged = sum(judge for judge, _ in labelled) / n
-    person = sum(said for _, said in labelled) / n
-    together = sum((judge - judged) * (said - person) for judge, said in labelled) / (n - 1)
+    person = sum(human for _, human in labelled) / n
+    together = sum((judge - judged) * (human - person) for judge, human in labelled) / (n - 1)
     return min(1.0, max(0.0, together / ((1 + ratio) * spread)))
 
 
 def share(
     labelled: Sequence[tuple[bool, bool]], unlabelled: Sequence[bool], confidence: float = 0.95
 ) -> Estimate | None:
-    """The share of good answers, from yes and no: pairs of the judge's word and a person's, and the judge's
-    alone. None: too few labels, or the judge is no better than chance."""
+    """The share of good answers from binary verdicts: pairs of the judge's verdict and a person's, and the
+    judge's alone. None: too few labels, or the judge is no better than chance."""
     good = [judge for judge, person in labelled if person]
     bad = [judge for judge, person in labelled if not person]
     if len(labelled) < LABELS_MIN or not good or not bad:
@@ -138,34 +140,34 @@ def share(
 
 
 class Losses(msgspec.Struct, frozen=True):
-    """What the same decisions lose, as a judge and as people see it."""
+    """The losses of the same decisions, according to the judge and according to people."""
 
     judged: Counter[float]
     """Of all answers."""
     people: Counter[float]
-    """Of those that people looked at too."""
+    """Of the answers that people labelled too."""
     differences: Counter[float]
-    """Of the same, what people found less what the judge found."""
+    """Of the same answers: the people's loss minus the judge's."""
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """How losses will be tested. Made on losses that are not those tested."""
+    """How losses will be tested. Chosen on other losses than the tested ones."""
 
     bias: float | None
-    """By how much the judge finds too little, at most; None: it is not listened to, people alone are."""
+    """The most by which the judge understates the loss; None: the judge is ignored, only people count."""
     found_more: bool = False
-    """Of the differences only those count where people found more; that they did is 0 or 1."""
+    """Count only differences where people found more loss, as 0 or 1."""
     bet: float | None = None
-    """On the differences."""
+    """The bet on the differences."""
 
 
 def p_value(tested: Losses, limit: float, plan: Plan, test: LossTest, bet: float | None = None) -> float:
-    """Of "the mean loss, as people see it, is at least `limit`".
+    """The p-value of "the mean loss, according to people, is at least `limit`".
 
-    The mean loss is the mean of the judged loss and the mean of the difference. So where it is at least a
-    limit, the judged loss is at least `limit - bias`, or the difference is at least `bias`, whatever number
-    `bias` is. Each is tested by itself, both at the same delta: to reject both while one is true has no more
-    than the chance of rejecting that one (an intersection-union test, Berger 1982), so delta is not divided.
+    The mean loss is the mean judged loss plus the mean difference. So if it is at least `limit`, then for any
+    `bias` either the judged loss is at least `limit - bias` or the difference is at least `bias`. Each is
+    tested at the full delta: the chance of rejecting both while one is true is no more than the chance of
+    rejecting that one (an intersection-union test, Berger 1982), so delta is not divided.
     """
     if plan.bias is None:
         return test.at_least(tested.people, limit) if tested.people else 1.0
@@ -180,7 +182,7 @@ def p_value(tested: Losses, limit: float, plan: Plan, test: LossTest, bet: float
 
 
 def planned(train: Losses, limit: float, test: LossTest) -> Plan:
-    """What would show most, were all that is tested as `train` is."""
+    """The plan that would be strongest if the tested losses were distributed as `train`."""
     found: list[tuple[float, Plan]] = [(_gain(train.people, limit, 1.0), Plan(None))]
     differences = _with_doubt(train.differences)
     top = _top(test)
@@ -202,7 +204,7 @@ _PARTS_OF_LIMIT = (-2.0, -1.0, -0.25, 0.0, *(part / 9 for part in range(1, 9)))
 
 
 def _with_doubt(differences: Mapping[float, float]) -> dict[float, float]:
-    """With a few more imagined, so that a handful without any does not count as proof that there are none."""
+    """The differences plus a few imaginary ones: a handful without any does not prove that there are none."""
     found = {0.0: 0.0, **differences}
     for value in (1.0, -1.0):
         found[value] = found.get(value, 0.0) + 0.25
@@ -210,7 +212,7 @@ def _with_doubt(differences: Mapping[float, float]) -> dict[float, float]:
 
 
 def _gain(counts: Mapping[float, float], limit: float, top: float) -> float:
-    """Logarithm of what the best fixed bet against "the mean is at least `limit`" comes to."""
+    """Logarithm of the wealth of the best fixed bet against "the mean is at least `limit`"."""
     largest = 1 / (top - limit)
     return max(
         sum(n * log(max(1e-9, 1 + part * largest * (limit - value))) for value, n in counts.items())
@@ -219,7 +221,7 @@ def _gain(counts: Mapping[float, float], limit: float, top: float) -> float:
 
 
 def _top(test: LossTest) -> float:
-    """What no difference is over: losses are from `bottom` to 1."""
+    """Upper bound of a difference: losses are from `bottom` to 1."""
     return 1.0 - test.bottom
 
 
@@ -238,12 +240,12 @@ def _around(middle: float, half: float, n: int, labels: int, method: str) -> Est
 
 
 def _rate(value: float) -> float:
-    """Where no quality is: a corrected mean may come out beyond both ends, with its whole interval."""
+    """Clip to the range of a quality: a corrected mean can lie outside it, with its whole interval."""
     return min(1.0, max(0.0, value))
 
 
 def _half(variance: float, n: int, confidence: float) -> float:
-    """Half the width of an interval. Values that are all the same leave open what the rule of three says."""
+    """Half the width of an interval. For equal values the rule of three gives the least width."""
     return _student(confidence, n - 1) * sqrt(variance) if variance > 0 else log(2 / (1 - confidence)) / n
 
 
@@ -260,8 +262,8 @@ def _z(confidence: float) -> float:
 
 
 def _student(confidence: float, freedom: int) -> float:
-    """The two-sided quantile of Student's distribution by Cornish and Fisher's expansion; for 5 degrees of
-    freedom it is 0.5 % too small, for 9 and more not 0.1 % (Abramowitz & Stegun, 26.7.5)."""
+    """The two-sided quantile of Student's distribution by the Cornish-Fisher expansion. It is 0.5 % too small
+    for 5 degrees of freedom and less than 0.1 % for 9 or more (Abramowitz & Stegun, 26.7.5)."""
     z, v = _z(confidence), max(1, freedom)
     return (
         z

@@ -1,10 +1,10 @@
-"""What people said of answers, from a file of JSON lines: the labels that a judge is held against.
+"""Labels that people gave to answers, from a file of JSON lines; they measure the judge.
 
     {"request_id": "req_…", "quality": 1, "tier": "cheap"}
 
-`quality` is from 0 to 1. `tier` says whose answer it is of, where several tiers answered the request; without
-it, it is of the answer the client got. Other fields are not looked at. Of a label that is there twice the
-last counts. To correct a judge, the requests must have been drawn by chance from those that were judged.
+`quality` is from 0 to 1. `tier` says whose answer was labelled where several tiers answered the request;
+without it, the label concerns the answer that the client received. Other fields are ignored. If a label
+occurs twice, the last one counts. To correct a judge, the requests must be a random sample of those judged.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,14 +14,14 @@ import msgspec
 
 from farthing.errors import FarthingError
 
-TOLD_MAX = 5
+SHOWN_MAX = 5
 
 Labels = Mapping[tuple[str, str], float]
-"""Request and tier (empty: the answer the client got) -> quality."""
+"""Request and tier (empty: the answer that the client received) -> quality."""
 
 
 class BadLabels(FarthingError):
-    """The file of labels cannot be used as it is."""
+    """The file of labels is not usable."""
 
     code = "bad_labels"
 
@@ -33,10 +33,10 @@ class _Row(msgspec.Struct):
 
 
 def read(path: Path) -> Labels:
-    """The labels of a file. Empty lines are none.
+    """The labels of a file. Empty lines are skipped.
 
     Raises:
-        BadLabels: it cannot be read, or rows of it cannot; the message names lines and reasons.
+        BadLabels: the file or some rows cannot be read; the message names lines and reasons.
     """
     try:
         with path.open("rb") as lines:
@@ -46,7 +46,7 @@ def read(path: Path) -> Labels:
 
 
 def parse(lines: Iterable[bytes], *, name: str = "labels") -> Labels:
-    """As `read`, of lines."""
+    """Like `read`, from lines."""
     decode = msgspec.json.Decoder(_Row).decode
     found: dict[tuple[str, str], float] = {}
     bad: list[str] = []
@@ -56,19 +56,20 @@ def parse(lines: Iterable[bytes], *, name: str = "labels") -> Labels:
         try:
             row = decode(line)
             if not 0 <= row.quality <= 1:
-                raise ValueError(f"quality is {row.quality:g}, it is from 0 to 1")
+                raise ValueError(f"quality is {row.quality:g}, but must be from 0 to 1")
         except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as why:
             bad.append(f"  line {number}: {why}")
             continue
         found[row.request_id, row.tier] = row.quality
     if bad:
-        more = [f"  and {len(bad) - TOLD_MAX} more"] if len(bad) > TOLD_MAX else []
-        raise BadLabels("\n".join([f"{name} has rows that are no labels:", *bad[:TOLD_MAX], *more]))
+        more = [f"  and {len(bad) - SHOWN_MAX} more"] if len(bad) > SHOWN_MAX else []
+        raise BadLabels("\n".join([f"{name} has rows that are not labels:", *bad[:SHOWN_MAX], *more]))
     return found
 
 
 def pairs(labels: Labels, *, cheap: str, expensive: str) -> dict[str, tuple[float, float]]:
-    """The requests of which people looked at both answers: quality of the cheap and of the expensive one."""
+    """Requests whose two answers people both labelled, with the quality of the cheap and the expensive
+    one."""
     return {
         request: (quality, labels[request, expensive])
         for (request, tier), quality in labels.items()

@@ -6,7 +6,7 @@ Each line is one request that both tiers answered:
      "request_id": "req-17", "propensity": 0.02, "at": "2026-11-20T09:30:00Z"}
 
 `score` is the router's, higher where it trusts the cheap tier more. `cheap` and `expensive` are the quality
-of both answers, from 0 to 1. The rest may be left out; other fields are not looked at.
+of the two answers, from 0 to 1. The other fields shown are optional; unknown fields are ignored.
 """
 
 import math
@@ -18,37 +18,37 @@ import msgspec
 
 from farthing.errors import FarthingError
 
-TOLD_MAX = 5
+SHOWN_MAX = 5
 
 
 class BadSamples(FarthingError):
-    """The file of samples cannot be used as it is."""
+    """The file of samples is not usable."""
 
     code = "bad_samples"
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """One request that both tiers answered, and how well."""
+    """One request that both tiers answered, with the quality of both answers."""
 
     score: float
     cheap: float
     expensive: float
     segments: tuple[str, ...] = ()
-    """Names of the kinds of traffic it is of: `task=qa`."""
+    """Names of its kinds of traffic: `task=qa`."""
     key: str
-    """What it is told from others by; decides which part of the split it is in."""
+    """Identifies the sample and decides which part of the split it belongs to."""
     weight: float = 1.0
-    """How many requests it stands for, up to a factor that all samples share."""
+    """How many requests it represents, up to a factor common to all samples."""
 
 
 class Samples(msgspec.Struct, frozen=True, kw_only=True):
-    """What a file has."""
+    """The samples of a file."""
 
     samples: list[Sample]
     repeated: int
-    """Rows left out because their `request_id` was there before."""
+    """Rows left out because their `request_id` occurred before."""
     early: int
-    """Rows left out because they are from before the time asked for, or do not say when they are from."""
+    """Rows left out because they are older than the requested time, or have no time."""
 
 
 class _Row(msgspec.Struct):
@@ -63,10 +63,10 @@ class _Row(msgspec.Struct):
 
 
 def read(path: Path, *, since_unix_s: float | None = None) -> Samples:
-    """The samples of a file of JSON lines. Empty lines are none.
+    """The samples of a file of JSON lines. Empty lines are skipped.
 
     Raises:
-        BadSamples: it cannot be read, or rows of it cannot; the message names lines and reasons.
+        BadSamples: the file or some rows cannot be read; the message names lines and reasons.
     """
     try:
         with path.open("rb") as lines:
@@ -76,7 +76,7 @@ def read(path: Path, *, since_unix_s: float | None = None) -> Samples:
 
 
 def parse(lines: Iterable[bytes], *, name: str = "samples", since_unix_s: float | None = None) -> Samples:
-    """As `read`, of lines."""
+    """Like `read`, from lines."""
     samples: list[Sample] = []
     seen: set[str] = set()
     bad: list[str] = []
@@ -99,22 +99,22 @@ def parse(lines: Iterable[bytes], *, name: str = "samples", since_unix_s: float 
             seen.add(sample.key)
             samples.append(sample)
     if bad:
-        more = [f"  and {len(bad) - TOLD_MAX} more"] if len(bad) > TOLD_MAX else []
-        raise BadSamples("\n".join([f"{name} has rows that are no samples:", *bad[:TOLD_MAX], *more]))
+        more = [f"  and {len(bad) - SHOWN_MAX} more"] if len(bad) > SHOWN_MAX else []
+        raise BadSamples("\n".join([f"{name} has rows that are not samples:", *bad[:SHOWN_MAX], *more]))
     return Samples(samples=samples, repeated=repeated, early=early)
 
 
 def _checked(row: _Row, number: int) -> tuple[Sample, float | None]:
-    """The sample and when it is from.
+    """The sample and its time.
 
     Raises:
-        ValueError: a value is none that it can have; the message says which.
+        ValueError: a value is not allowed; the message says which.
     """
     if not math.isfinite(row.score):
         raise ValueError(f"score is {row.score}, not a finite number")
     for name, quality in (("cheap", row.cheap), ("expensive", row.expensive)):
         if not 0 <= quality <= 1:
-            raise ValueError(f"{name} is {quality:g}, quality is from 0 to 1")
+            raise ValueError(f"{name} is {quality:g}, but a quality is from 0 to 1")
     sample = Sample(
         score=row.score,
         cheap=row.cheap,
@@ -134,14 +134,14 @@ def _segments(given: str | dict[str, str] | None) -> tuple[str, ...]:
 
 def _weight(row: _Row) -> float:
     if row.weight is not None and row.propensity is not None:
-        raise ValueError("weight and propensity say the same, give one of them")
+        raise ValueError("weight and propensity mean the same: give only one of them")
     if row.propensity is not None:
         if not 0 < row.propensity <= 1:
-            raise ValueError(f"propensity is {row.propensity:g}, a probability over 0 is needed")
+            raise ValueError(f"propensity is {row.propensity:g}, but must be a probability above 0")
         return 1 / row.propensity
     weight = 1.0 if row.weight is None else row.weight
     if not (math.isfinite(weight) and weight > 0):
-        raise ValueError(f"weight is {weight:g}, a number over 0 is needed")
+        raise ValueError(f"weight is {weight:g}, but must be a number above 0")
     return weight
 
 
@@ -151,5 +151,5 @@ def _moment(at: float | str | None) -> float | None:
     try:
         moment = datetime.fromisoformat(at)
     except ValueError as error:
-        raise ValueError(f"at is {at[:40]!r}, neither Unix seconds nor an ISO time") from error
+        raise ValueError(f"at is {at[:40]!r}, neither Unix seconds nor an ISO 8601 time") from error
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -1,4 +1,4 @@
-"""The thresholds of a router, safest first: what is lost at each, and whether that is within a limit."""
+"""The thresholds of a router, safest first: the loss at each, and whether it is within a limit."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,33 +13,33 @@ from farthing.stats.loss_test import LossTest
 
 
 class Point(msgspec.Struct, frozen=True):
-    """What a sample comes to."""
+    """A sample, reduced to its score and loss."""
 
     score: float
     loss: float
-    """If it goes cheap."""
+    """If it goes to the cheap tier."""
     segments: tuple[str, ...]
     kept: bool
-    """One of its segments is excluded: it never goes cheap."""
+    """One of its segments is excluded, so it never goes to the cheap tier."""
     label: float | None = None
-    """The loss as people see it; None: they did not look."""
+    """The loss according to people; None: not labelled."""
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
     """One threshold of the grid."""
 
     threshold: float | None
-    """None: all expensive."""
+    """None: everything goes to the expensive tier."""
     cheap_share: float
     lost: float
     p_value: float | None
-    """None: not tested, since an earlier one ended the sequence."""
+    """None: not tested, because an earlier threshold ended the sequence."""
     result: str
     """`holds`, `not shown` or `not tested`."""
 
 
 def counted(points: Sequence[Point], threshold: float) -> Counter[float]:
-    """Losses at a threshold, and how often each was seen."""
+    """The losses at a threshold, with how often each occurred."""
     return Counter(one.loss if one.score >= threshold and not one.kept else 0.0 for one in points)
 
 
@@ -54,7 +54,8 @@ Walked = tuple[Step, Counter[float]]
 def walk(
     tested: Sequence[Point], train: Sequence[Point], grid: Sequence[float], limit: float, test: LossTest
 ) -> list[Walked]:
-    """All thresholds, safest first; the first where a mean loss under `limit` is not shown ends the tests."""
+    """All thresholds, safest first; the first at which a mean loss under `limit` is not shown ends the
+    tests."""
     at = list(_falling(tested, grid))
     bets: Iterable[float | None] = repeat(None)
     if not test.exact:
@@ -66,7 +67,7 @@ def walk(
 def walk_labelled(
     tested: Sequence[Point], train: Sequence[Point], grid: Sequence[float], limit: float, test: LossTest
 ) -> list[Walked]:
-    """As `walk`, of the loss as people see it."""
+    """Like `walk`, for the loss according to people."""
 
     def in_turn() -> Iterator[float]:
         for threshold in (inf, *grid):
@@ -83,7 +84,7 @@ def _bet(counts: Counter[float], limit: float) -> float | None:
 
 
 def _losses(points: Sequence[Point], threshold: float) -> judge_error.Losses:
-    """What is lost at a threshold, as judged and as people see it."""
+    """The losses at a threshold, according to the judge and according to people."""
     people: Counter[float] = Counter()
     differences: Counter[float] = Counter()
     for one in points:
@@ -101,7 +102,7 @@ def _tested_in_turn(
     n: int,
     delta: float,
 ) -> list[Walked]:
-    """All thresholds with what is lost at them, and what the tests say, up to the first not shown."""
+    """All thresholds with their losses, and the test results up to the first that is not shown."""
     p_values: list[float] = []
 
     def noted() -> Iterator[float]:
@@ -125,7 +126,7 @@ def _tested_in_turn(
 
 
 def _falling(points: Sequence[Point], grid: Sequence[float]) -> Iterator[tuple[int, Counter[float]]]:
-    """With all expensive, then at each threshold: how many go cheap, and all losses."""
+    """For all-expensive, then for each threshold: the number of cheap requests, and all losses."""
     ranked = sorted((one for one in points if not one.kept), key=lambda one: -one.score)
     counts = Counter({0.0: len(points)})
     went = 0

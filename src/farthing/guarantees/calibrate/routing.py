@@ -1,26 +1,28 @@
-"""A certificate for a router's cheap traffic, from judged samples, or a refusal that says what is missing.
+"""Certify a router's cheap traffic from judged samples, or refuse and say what is missing.
 
-**What is promised.** Of all requests of the endpoint, those that stay with the expensive tier included, the
+**The promise.** Over all requests of the endpoint, including those that stay with the expensive tier, the
 mean loss of quality is at most epsilon, with confidence 1 - delta over the samples. The loss of a request
-that goes cheap is by how much the expensive answer is better: nothing where it is not (`regression`, 0 or 1
-where qualities are), or negative where the cheap one is better (`net`).
+that goes to the cheap tier is how much better the expensive answer is: with `regression` 0 where it is not
+better (and 0 or 1 if the qualities are), with `net` negative where the cheap answer is better.
 
-**Which threshold.** The samples are split by a digest of their id. On the first part, `train`, the grid of
-thresholds, the segments to exclude and the bets are chosen; nothing of it is counted. On the second,
-`calibrate`, the grid is tested from the safest threshold, all expensive, on, up to the first that is not
-shown (`sequence.held`). The third, `audit`, is looked at once, for the threshold found, and can only refuse.
-Losses of 0 and 1 are tested by the exact binomial test, others by betting.
+**Choosing the threshold.** The samples are split by a digest of their id. The first part, `train`, chooses
+the grid of thresholds, the segments to exclude and the bets; it is not counted. On the second part,
+`calibrate`, the grid is tested from the safest threshold, all expensive, up to the first that is not shown
+(`sequence.held`). The third part, `audit`, is used once, for the threshold found, and can only refuse. Losses
+of 0 and 1 are tested by the exact binomial test, others by betting.
 
-**Segments.** The promise is one of the whole, and a kind of traffic may be badly hurt within it. A segment
-that loses over its limit on `train` is excluded: all of it stays with the expensive tier. One that is shown,
-on the other two parts, to lose over its limit all the same is a refusal. Each says by itself what is shown.
+**Segments.** The promise covers the whole endpoint, so one kind of traffic could lose much more. A segment
+that loses more than its limit on `train` is excluded: all of it stays with the expensive tier. If another
+segment is shown to exceed its limit on the other two parts, that is a refusal. Each segment reports its own
+result.
 
-**The judge's errors.** Where people labelled some of the samples, drawn by chance, the bound is one on the
-loss as they see it: what they found beyond the judge is tested too (`corrected.p_value`), by a plan made on
-`train`. Segments and the audit are as judged.
+**The judge's errors.** If people labelled a random part of the samples, the bound is on the loss according to
+them: the loss that they found beyond the judge's is tested too (`corrected.p_value`), by a plan made on
+`train`. Segments and the audit use the judge's losses.
 
-**Weights.** Samples that were drawn with different propensities are thinned to an even draw: one of weight w
-is kept with probability w / the largest weight, by its digest. So the exact tests stay exact.
+**Weights.** Samples that were drawn with different propensities are thinned to an even draw: a sample of
+weight w is kept with probability w / the largest weight, decided by its digest. So the exact tests stay
+exact.
 """
 
 from collections import Counter
@@ -44,12 +46,12 @@ from farthing.guarantees.certificates.routing import Harm, RouteCertificate, Rou
 from farthing.stats import sequential
 from farthing.stats.loss_test import LossTest
 
-TRAIN, CALIBRATE = 0.20, 0.65  # and the rest for the audit
-STEP = 0.01  # of the train part that a next threshold lets through at least
+TRAIN, CALIBRATE = 0.20, 0.65  # the rest is for the audit
+STEP = 0.01  # least share of the train part that each further threshold adds
 SEGMENT_TIMES = 3.0
-EXCLUDES = 0.1  # chance below which the train part speaks against a segment; a wrong one costs savings alone
-HURT = 0.05  # the same of the other parts, over all segments together
-CONTRADICTS = 0.01  # chance below which the audit part speaks against the certificate
+EXCLUDES = 0.1  # p-value below which the train part excludes a segment; a wrong exclusion only costs savings
+HURT = 0.05  # the same for the other parts, over all segments together
+CONTRADICTS = 0.01  # p-value below which the audit part contradicts the certificate
 
 
 class Aim(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,9 +63,9 @@ class Aim(msgspec.Struct, frozen=True, kw_only=True):
     confidence: float
     harm: Harm = "regression"
     segment_risk_max: float | None = None
-    """The same of each segment; None: `SEGMENT_TIMES` the loss."""
+    """The same for each segment; None: `SEGMENT_TIMES` the loss."""
     exclude: frozenset[str] = frozenset()
-    """Segments that stay with the expensive tier whatever is shown."""
+    """Segments that stay with the expensive tier, whatever the samples show."""
 
     @property
     def delta(self) -> float:
@@ -77,27 +79,28 @@ class Aim(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
-    """What the samples of one endpoint show."""
+    """The result of calibrating one endpoint."""
 
     endpoint: str
     risk_max: float
     confidence: float
     certificate: RouteCertificate | None
     refusal: str
-    """Why there is none; empty with a certificate."""
+    """Why there is no certificate; empty with a certificate."""
     more_needed: int | None
-    """Further samples that would be enough, were they as these; None: no number would, or a certificate."""
+    """Further samples of the same kind that would be enough; None: no number would be, or there is a
+    certificate."""
     steps: list[Step]
     segments: list[Segment]
-    """At the threshold that was found; empty where none was."""
+    """At the threshold that was found; empty if none was."""
     samples: int
     counted: int
-    """After thinning by weight."""
+    """Samples left after thinning by weight."""
     train: int
     calibrate: int
     audit: int
     labels: int = 0
-    """Samples that people looked at too; 0: the promise is one of the judge's word."""
+    """Samples that people labelled too; 0: the promise rests on the judge alone."""
 
 
 def calibrate(
@@ -110,15 +113,15 @@ def calibrate(
 ) -> Calibration:
     """Certify the lowest threshold that the samples allow, or say why not.
 
-    `labels` is the quality that people gave both answers, cheap and expensive, by the sample's key. None: the
-    judge's word is taken for the truth.
+    `labels` maps a sample's key to the quality that people gave both answers, cheap and expensive. None: the
+    judge's scores are taken as true.
     """
-    said = {} if labels is None else {key: _worse(*pair, aim.harm) for key, pair in labels.items()}
+    by_people = {} if labels is None else {key: _worse(*pair, aim.harm) for key, pair in labels.items()}
     parts = split(thinned(samples))
-    losses = {_loss(sample, aim.harm) for sample in samples} | set(said.values())
+    losses = {_loss(sample, aim.harm) for sample in samples} | set(by_people.values())
     test = LossTest(losses <= {0.0, 1.0}, -1.0 if aim.harm == "net" else 0.0, aim.delta)
     excluded = aim.exclude | excluded_by([_point(one, aim, aim.exclude) for one in parts[0]], aim, test)
-    train, tested, audit = ([_point(one, aim, excluded, said) for one in part] for part in parts)
+    train, tested, audit = ([_point(one, aim, excluded, by_people) for one in part] for part in parts)
     grid = sequential.grid([one.score for one in train if not one.kept], step=STEP)
     if labels is None:
         walked = walk(tested, train, grid, aim.risk_max, test)
@@ -126,7 +129,7 @@ def calibrate(
         walked = walk_labelled(tested, train, grid, aim.risk_max, test)
     steps = [step for step, _ in walked]
     shown = sum(step.result == "holds" for step in steps) - 1
-    labelled = sum(one.label is not None for one in tested)
+    labelled = _labelled(tested)
     refusal, more = _refusal(walked, shown, aim, test, excluded)
     if labels is not None and (refusal or shown < 1):
         refusal, more = _refusal_labelled(steps, shown, labelled, aim, test), None
@@ -135,27 +138,16 @@ def calibrate(
     if not refusal:
         step, threshold = steps[shown], grid[shown - 1]
         segments = _segments(tested + audit, threshold, aim, test, excluded)
-        certificate = RouteCertificate(
-            endpoint=aim.endpoint,
+        certificate = _certificate(
+            aim,
+            test,
+            step,
+            _Points(train=train, tested=tested, audit=audit, grid=grid),
             threshold=threshold,
-            cheap_share=step.cheap_share,
-            harm=aim.harm,
-            test="binomial" if test.exact else "betting",
-            risk_max=aim.risk_max,
-            delta=round(aim.delta, 12),
-            n=len(tested),
-            lost=step.lost,
-            p_value=step.p_value if step.p_value is not None else 1.0,
-            train_n=len(train),
-            audit_n=len(audit),
-            audit_lost=total(counted(audit, threshold)),
-            grid=grid,
-            segment_risk_max=aim.segment_limit,
-            segments=tuple(segments),
+            segments=segments,
             scope=scope,
             made_unix_s=now_unix_s,
             data_hash=_digest(samples),
-            labels=labelled,
         )
         refusal = _spoken_against(audit, certificate, aim, test)
         certificate = None if refusal else certificate
@@ -177,17 +169,68 @@ def calibrate(
     )
 
 
+class _Points(msgspec.Struct, frozen=True, kw_only=True):
+    """The three parts of the samples, as points."""
+
+    train: list[Point]
+    tested: list[Point]
+    audit: list[Point]
+    grid: tuple[float, ...]
+    """Chosen on `train`."""
+
+
+def _labelled(points: Sequence[Point]) -> int:
+    return sum(one.label is not None for one in points)
+
+
+def _certificate(
+    aim: Aim,
+    test: LossTest,
+    step: Step,
+    points: _Points,
+    *,
+    threshold: float,
+    segments: Sequence[Segment],
+    scope: RouteScope,
+    made_unix_s: float,
+    data_hash: str,
+) -> RouteCertificate:
+    """The certificate for `threshold`, whose test was `step`."""
+    return RouteCertificate(
+        endpoint=aim.endpoint,
+        threshold=threshold,
+        cheap_share=step.cheap_share,
+        harm=aim.harm,
+        test="binomial" if test.exact else "betting",
+        risk_max=aim.risk_max,
+        delta=round(aim.delta, 12),
+        n=len(points.tested),
+        lost=step.lost,
+        p_value=step.p_value if step.p_value is not None else 1.0,
+        train_n=len(points.train),
+        audit_n=len(points.audit),
+        audit_lost=total(counted(points.audit, threshold)),
+        grid=points.grid,
+        segment_risk_max=aim.segment_limit,
+        segments=tuple(segments),
+        scope=scope,
+        made_unix_s=made_unix_s,
+        data_hash=data_hash,
+        labels=_labelled(points.tested),
+    )
+
+
 # -- the parts --------------------------------------------------------------------------------------
 
 
 def thinned(samples: Sequence[Sample]) -> list[Sample]:
-    """Samples as if drawn evenly: of weight w, each with probability w / the largest weight."""
+    """Samples as if drawn evenly: one of weight w is kept with probability w / the largest weight."""
     largest = max((sample.weight for sample in samples), default=1.0)
     return [one for one in samples if one.weight == largest or _chance(one, b"thin") < one.weight / largest]
 
 
 def split(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample], list[Sample]]:
-    """Train, calibrate, audit. A sample is in the same part whatever the others are."""
+    """Train, calibrate, audit. A sample's part does not depend on the other samples."""
     parts: tuple[list[Sample], list[Sample], list[Sample]] = ([], [], [])
     for sample in samples:
         place = _chance(sample, b"split")
@@ -196,7 +239,7 @@ def split(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample], list[S
 
 
 def _chance(sample: Sample, purpose: bytes) -> float:
-    """A number from 0 up to 1 that depends on the sample's id alone."""
+    """A number in [0, 1) that depends only on the sample's id and `purpose`."""
     digest = blake2b(sample.key.encode(errors="surrogatepass"), digest_size=8, person=purpose).digest()
     return int.from_bytes(digest) / 2**64
 
@@ -211,17 +254,20 @@ def _worse(cheap: float, expensive: float, harm: Harm) -> float:
 
 
 def _point(
-    sample: Sample, aim: Aim, excluded: frozenset[str], said: Mapping[str, float] | None = None
+    sample: Sample, aim: Aim, excluded: frozenset[str], human_losses: Mapping[str, float] | None = None
 ) -> Point:
     kept = not excluded.isdisjoint(sample.segments)
-    label = None if said is None else said.get(sample.key.rpartition(" ")[2])  # a tenant may stand before it
+    label = (
+        None if human_losses is None else human_losses.get(sample.key.rpartition(" ")[2])
+    )  # a tenant may stand before it
     return Point(sample.score, _loss(sample, aim.harm), sample.segments, kept, label)
 
 
 def excluded_by(train: Sequence[Point], aim: Aim, test: LossTest) -> frozenset[str]:
-    """The segments that lose over their limit where the others would allow the cheap tier.
+    """The segments that lose more than their limit where the others would allow the cheap tier.
 
-    Without one the rest may go further, which can hurt another: so again, until there is none.
+    Excluding one may lower the threshold for the rest, which can hurt another: so this repeats until no
+    segment is left to exclude.
     """
     found: set[str] = set()
     of_segment: dict[str, list[Point]] = {}
@@ -260,15 +306,15 @@ def excluded_by(train: Sequence[Point], aim: Aim, test: LossTest) -> frozenset[s
 def _refusal(
     walked: Sequence[Walked], shown: int, aim: Aim, test: LossTest, excluded: frozenset[str]
 ) -> tuple[str, int | None]:
-    """Why nothing is certified, and how many samples more would be enough; empty: there is no reason."""
+    """Why nothing is certified, and how many more samples would be enough; empty: no reason."""
     n = walked[0][1].total()
     if walked[0][0].result != "holds":
         least = test.needed(Counter({0.0: 1}), aim.risk_max)
         more = None if least is None else _more(least, n)
         return (
-            f"{n} samples to test on show nothing about {aim.risk_max:.3g} at {aim.confidence:.3g}, even if "
-            f"none lost: {least} are the least, so about {more} more samples are needed "
-            f"(of which {CALIBRATE:.0%} are tested on)",
+            f"{n} test samples cannot show {aim.risk_max:.3g} at {aim.confidence:.3g}, even if "
+            f"none lost quality: at least {least} are needed, so about {more} more samples "
+            f"(of which {CALIBRATE:.0%} are tested)",
             more,
         )
     if shown > 0 and walked[shown][0].cheap_share > 0:
@@ -276,41 +322,41 @@ def _refusal(
     useful = next(((step, counts) for step, counts in walked[1:] if step.cheap_share > 0), None)
     if useful is None:
         why = f" after excluding {', '.join(sorted(excluded))}" if excluded else ""
-        return f"no sample is left to go cheap{why}: there is nothing to certify", None
+        return f"no sample is left for the cheap tier{why}: there is nothing to certify", None
     step, counts = useful
     seen = (
-        f"already at the safest threshold, {step.threshold:.4g}, where {step.cheap_share:.1%} of the "
-        f"requests would go cheap, {step.lost:.4g} of {n} is lost"
+        f"even at the safest threshold, {step.threshold:.4g}, where {step.cheap_share:.1%} of the "
+        f"requests would go to the cheap tier, {step.lost:.4g} of {n} is lost"
     )
     least = test.needed(counts, aim.risk_max)
     if least is None:
         return (
-            f"{seen}, {step.lost / n:.2%} and not under {aim.risk_max:.3g}: were that the rate, no number of "
-            "samples would show it; with this score the cheap tier is not worth it here",
+            f"{seen}, {step.lost / n:.2%}, not below {aim.risk_max:.3g}: if that is the true rate, no "
+            "number of samples is enough; with this score the cheap tier is not good enough here",
             None,
         )
     more = _more(least, n)
     return (
-        f"{seen}, not enough to show {aim.risk_max:.3g}: about {more} more samples would, were they as these",
+        f"{seen}, which does not show {aim.risk_max:.3g}: about {more} more samples of this kind would",
         more,
     )
 
 
 def _refusal_labelled(steps: Sequence[Step], shown: int, labelled: int, aim: Aim, test: LossTest) -> str:
-    """Why nothing is certified where people looked too; empty: there is no reason."""
+    """Why nothing is certified where people labelled samples; empty: no reason."""
     if shown > 0 and steps[shown].cheap_share > 0:
         return ""
     least = test.needed(Counter({0.0: 1}), aim.risk_max)
-    needed = "" if least is None else f"; {ceil(least)} are the least, if people found no loss at all"
+    needed = "" if least is None else f"; at least {ceil(least)} are needed, even if people found no loss"
     return (
         f"with {labelled} labelled samples to test on, {aim.risk_max:.3g} is not shown at "
-        f"{aim.confidence:.3g} for the loss as people see it: label more, drawn by chance from "
+        f"{aim.confidence:.3g} for the loss according to people: label more, drawn at random from "
         f"the judged ones{needed}"
     )
 
 
 def _more(needed: int, there: int) -> int:
-    """Samples to be judged for `needed` to be tested on, where `there` already are."""
+    """How many more samples must be judged so that `needed` are tested, when `there` are tested already."""
     return max(1, ceil((needed - there) / CALIBRATE))
 
 
@@ -320,7 +366,7 @@ def _more(needed: int, there: int) -> int:
 def _segments(
     points: Sequence[Point], threshold: float, aim: Aim, test: LossTest, excluded: frozenset[str]
 ) -> list[Segment]:
-    """Every segment by itself, by name, at the certified threshold."""
+    """Every segment's own result at the certified threshold, sorted by name."""
     of_segment: dict[str, list[Point]] = {name: [] for name in excluded}
     for one in points:
         for name in one.segments:
@@ -359,21 +405,21 @@ def _spoken_against(audit: Sequence[Point], made: RouteCertificate, aim: Aim, te
     """Why the segments or the audit part refuse the certificate; empty: they do not."""
     hurt = [one for one in made.segments if one.result == "hurt"]
     if hurt:
-        told = ", ".join(f"{one.name} ({one.lost:.4g} of {one.n})" for one in hurt)
+        named = ", ".join(f"{one.name} ({one.lost:.4g} of {one.n})" for one in hurt)
         return (
-            f"the whole loses within {aim.risk_max:.3g}, but a segment more than "
-            f"{made.segment_risk_max:.3g}: {told}; --exclude it, and calibrate on samples that were "
-            "not looked at"
+            f"the endpoint as a whole loses at most {aim.risk_max:.3g}, but a segment loses more than "
+            f"{made.segment_risk_max:.3g}: {named}; --exclude it, and calibrate on samples that have "
+            "not been used yet"
         )
     if audit and test.at_most(counted(audit, made.threshold), aim.risk_max) < CONTRADICTS:
         return (
-            f"in the part held back for the audit {made.audit_lost:.4g} of {made.audit_n} was lost, which "
-            f"chance does not explain at {aim.risk_max:.3g}: the samples are not of one kind"
+            f"the part held back for the audit lost {made.audit_lost:.4g} of {made.audit_n}, which "
+            f"chance does not explain at {aim.risk_max:.3g}: the samples are not homogeneous"
         )
     return ""
 
 
 def _digest(samples: Sequence[Sample]) -> str:
-    """Equal for equal samples, in whatever order."""
+    """Equal for equal samples, in any order."""
     rows = sorted(msgspec.json.encode(sample) for sample in samples)
     return blake2b(b"\n".join(rows), digest_size=16).hexdigest()

@@ -1,26 +1,27 @@
-"""A certificate for a semantic cache from audited would-be hits, or a refusal that says what is missing.
+"""Certify a semantic cache from audited would-be hits, or refuse and say what is missing.
 
-**Which threshold.** The thresholds of `GRID` were declared before anybody looked, safest first. Each is
-tested, with an exact binomial test, for "the rate of false hits at this probability and above is over the
-loss"; the first for which that is not refuted ends the sequence, and the last one before is certified. The
+**Choosing the threshold.** The thresholds of `GRID` were fixed before any data was seen, safest first. Each
+is tested, with an exact binomial test, for "the rate of false hits at this probability and above exceeds the
+loss". The first for which that is not refuted ends the sequence, and the last one before is certified. The
 chance that a certified threshold has a higher rate than the loss is then at most delta, without dividing
 delta among the thresholds: fixed-sequence testing, Angelopoulos et al. 2021, "Learn then Test", section 4.
-The sequence begins where there are enough audits for a few wrong ones. That looks at counts alone, and
-keeps delta as long as hits do not become safer where the verifier is less sure. Nothing else is tuned on
-the audits, so no part of them has to be held back; the last fifth by time is shown beside, and one that
-contradicts is a refusal.
+The sequence begins where there are enough audits to allow for a few wrong ones. That uses counts only, and
+keeps delta as long as hits do not become safer where the verifier is less sure. Nothing else is tuned on the
+audits, so no part of them has to be held back. The last fifth by time is reported separately, and if it
+contradicts the certificate, that is a refusal.
 
-**How often one may look.** The exact test is for one look. Who runs this every day until it certifies has as
-many chances to be wrong; the certificate tells the bound that holds however often one looked, too.
+**Repeated looks.** The exact test is valid for one look. Whoever runs this every day until it certifies has
+as many chances to be wrong; the certificate also gives the bound that holds however often one looked.
 
-**What counts as one.** The test takes outcomes as independent, and repetitions are not: the same question
-put to the same entry, or one user or session coming back to an entry, is one audit, wrong if any of it
-was. Of one entry at most five count, the first by time, since its errors hang together. Where the plain
-share over all audited hits is above the loss, nothing is certified either, whatever the distinct ones say.
+**What counts as one.** The test assumes independent outcomes, and repetitions are not: the same question
+put to the same entry, or one user or session returning to an entry, counts as one audit, wrong if any part
+of it was wrong. At most five audits per entry count, the first by time, because an entry's errors are
+correlated. If the plain share over all audited hits exceeds the loss, nothing is certified either, whatever
+the distinct ones show.
 
 **What is left out.** Audits from before the gateway ran with its present embedder and verifier; those of
-the last quarter of an hour, whatever their outcome; and, for each threshold, the times in which not all
-from it up could have been served. An audit that no judge answered counts as wrong.
+the last quarter of an hour, whatever their outcome; and, for each threshold, times at which not everything
+above it could have been served. An audit without a verdict counts as wrong.
 """
 
 from collections.abc import Sequence
@@ -40,9 +41,9 @@ GRID = (
     *(0.9995, 0.999, 0.998, 0.997, 0.995, 0.9925, 0.99, 0.985, 0.98, 0.97, 0.96, 0.95, 0.94, 0.92, 0.9),
     *(0.875, 0.85, 0.825, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5),
 )
-SPARE = 3  # of 3,000 audits for 2 %, this keeps twice the hits that a beginning without spare does
-LATER = 5  # the last fifth by time is looked at beside
-CONTRADICTS = 0.01  # chance below which that fifth speaks against the certificate
+SPARE = 3  # with 3,000 audits and 2 %, this keeps twice the hits of a start without spare wrong ones
+LATER = 5  # the last fifth by time is reported separately
+CONTRADICTS = 0.01  # p-value below which that fifth contradicts the certificate
 
 
 class UnknownEndpoint(FarthingError):
@@ -52,10 +53,10 @@ class UnknownEndpoint(FarthingError):
 
 
 def unknown(endpoint: str, known: Sequence[str]) -> UnknownEndpoint:
-    """The error that names what there is."""
-    there = f"there are {', '.join(known)}" if known else "the ledger has no look of a semantic cache"
+    """The error that names the known endpoints."""
+    there = f"there are {', '.join(known)}" if known else "the ledger has no lookup of a semantic cache"
     return UnknownEndpoint(
-        f"no endpoint {endpoint!r} in the configuration or with a look in the ledger; {there}"
+        f"no endpoint {endpoint!r} in the configuration or with a lookup in the ledger; {there}"
     )
 
 
@@ -78,19 +79,19 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
     threshold: float
     n: int
-    """Audits that count, at this probability and above."""
+    """Audits that count at this probability and above."""
     wrong: int
     hits: int
-    """All audited hits, repetitions included."""
+    """All audited hits, including repetitions."""
     hits_wrong: int
     upper: float
-    """Of the rate of false hits, one-sided at the confidence."""
+    """Upper bound of the rate of false hits, one-sided at the confidence."""
     result: str
-    """`holds`, `too few`, `not shown`, or `not tested`: an earlier one ended the sequence."""
+    """`holds`, `too few`, `not shown`, or `not tested` (an earlier threshold ended the sequence)."""
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
-    """What the audits of one endpoint show."""
+    """The result of calibrating one endpoint."""
 
     endpoint: str
     language: str = "en"
@@ -98,24 +99,25 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     confidence: float
     certificate: Certificate | None
     refusal: str
-    """Why there is none; empty with a certificate."""
+    """Why there is no certificate; empty with a certificate."""
     more_needed: int | None
-    """Further audited hits that would be enough were all of them right; None: there is no such number, or a
+    """Further audited hits that would be enough if all were right; None: no number would be, or there is a
     certificate."""
     steps: list[Step]
     looks: int
     audits: int
-    """Looked at, repetitions included."""
+    """Audits used, including repetitions."""
     unjudged: int
-    """Among them; they count as wrong."""
+    """Audits without a verdict; they count as wrong."""
     left_out: int
-    """From before the present scope or the time asked for, or too young."""
+    """Audits from before the present scope or the requested time, or too recent."""
 
 
 def fixed_sequence(counts: Sequence[tuple[int, int]], risk_max: float, delta: float) -> int | None:
-    """The last threshold that holds, of thresholds safest first, each with its audits and the wrong ones.
+    """The index of the last threshold that holds, from (audits, wrong ones) per threshold, safest first.
 
-    With probability at least 1 - delta its true rate is at most `risk_max`. None: none was shown to hold.
+    With probability at least 1 - delta its true rate is at most `risk_max`. None: no threshold was shown to
+    hold.
     """
     first = first_tested(counts, risk_max, delta)
     held = sequential.held((at_most(wrong, n, risk_max) for n, wrong in counts[first:]), delta)
@@ -123,9 +125,9 @@ def fixed_sequence(counts: Sequence[tuple[int, int]], risk_max: float, delta: fl
 
 
 def first_tested(counts: Sequence[tuple[int, int]], risk_max: float, delta: float) -> int:
-    """Where the sequence begins, from the numbers of audits alone: where enough of them are for a few to be
-    wrong (`SPARE`, while that is at most half of all), since a sequence that ends at its first test for one
-    unlucky audit shows nothing. Beyond the end when there are too few for any."""
+    """Where the sequence begins, chosen from the numbers of audits alone: where there are enough to allow a
+    few wrong ones (`SPARE`, while that is at most half of all), because a sequence that one unlucky audit
+    ends at its first test shows nothing. Past the end if there are too few for any."""
     most = max((n for n, _ in counts), default=0)
     enough = needed(0, risk_max, 1 - delta)
     for wrong in range(1, SPARE + 1):
@@ -150,7 +152,7 @@ def calibrate(
         certificate = _certificate(used[best], steps[best], aim, running, now_unix_s)
         if at_least(certificate.later_wrong, certificate.later_n, aim.risk_max) < CONTRADICTS:
             refusal = (
-                f"of the last fifth of the audits {certificate.later_wrong} of {certificate.later_n} were "
+                f"in the last fifth of the audits {certificate.later_wrong} of {certificate.later_n} were "
                 f"wrong, which chance does not explain at {aim.risk_max:g}: something changed; "
                 "calibrate with --since from then on"
             )
@@ -172,8 +174,8 @@ def calibrate(
 
 
 def _best(steps: Sequence[Step], aim: Aim) -> int | None:
-    """The lowest threshold that holds and over which the plain share of wrong ones is within the loss, too.
-    All that hold were shown at once, so a safer one may be taken."""
+    """The lowest threshold that holds and above which the plain share of wrong hits is within the loss, too.
+    All that hold were shown together, so a safer one may be chosen."""
     fit = [
         index
         for index, step in enumerate(steps)
@@ -214,25 +216,25 @@ def _refusal(
     aim: Aim,
     running: RunningScope | None,
 ) -> tuple[str, int | None]:
-    """Why nothing is certified, and how many audited hits more would be enough; empty: there is no reason."""
+    """Why nothing is certified, and how many more audited hits would be enough; empty: no reason."""
     most = needed(0, aim.risk_max, aim.confidence)
     if running is None:
         return (
-            "no gateway with a semantic cache has run on this state directory, so it is not known which "
-            "embedder and verifier the audits are of",
+            "no gateway with a semantic cache has run on this state directory, so it is unknown which "
+            "embedder and verifier the audits belong to",
             None,
         )
     if not seen.audits:
-        left_out = f" ({seen.left_out} are too old or too young)" if seen.left_out else ""
+        left_out = f" ({seen.left_out} are too old or too recent)" if seen.left_out else ""
         return (
-            f"{seen.looks} looks and no audited hit{left_out}: run the endpoint with "
+            f"{seen.looks} lookups and no audited hit{left_out}: run the endpoint with "
             f'cache.semantic.mode = "observe" until {most} are audited',
             most,
         )
     if last is None:
         counted_steps = [step for step in steps if step.n]
         if not counted_steps:
-            return f"no audited hit reached {GRID[-1]:g} while all from there up could be audited", most
+            return f"no audited hit reached {GRID[-1]:g} while everything above it could be audited", most
         step = min(counted_steps, key=lambda one: needed(one.wrong, aim.risk_max, aim.confidence) - one.n)
         more = needed(step.wrong, aim.risk_max, aim.confidence) - step.n
         if wrong_share := [s for s in steps if s.result == "not shown" and s.wrong > aim.risk_max * s.n]:
@@ -243,8 +245,8 @@ def _refusal(
                 None if more > 10 * most else more,
             )
         return (
-            f"{more} more audited hits are needed, all right, beside the {step.n} with {step.wrong} wrong at "
-            f"{step.threshold:g} and above ({most} with none wrong is the least for "
+            f"{more} more audited hits are needed, all right, besides the {step.n} with {step.wrong} "
+            f"wrong at {step.threshold:g} and above (at least {most} with none wrong for "
             f"{aim.risk_max:.3g} at {aim.confidence:.3g})",
             more,
         )
@@ -252,7 +254,7 @@ def _refusal(
         best = steps[last]
         return (
             f"{best.hits_wrong} of all {best.hits} audited hits at {best.threshold:g} and above were wrong, "
-            f"more than {aim.risk_max:g}, though only {best.wrong} of the {best.n} distinct ones: wrong ones "
+            f"more than {aim.risk_max:g}, though only {best.wrong} of the {best.n} distinct ones: wrong hits "
             "are asked more often",
             None,
         )
@@ -304,9 +306,9 @@ def _digest(audits: Sequence[Audit]) -> str:
 
 
 def story(found: Calibration) -> list[str]:
-    """What was found, in plain lines."""
+    """The result as lines of plain text."""
     lines = [
-        f"Semantic cache of {found.endpoint}, language {found.language}: {found.looks:,} looks, "
+        f"Semantic cache of {found.endpoint}, language {found.language}: {found.looks:,} lookups, "
         f"{found.audits:,} audited hits"
         f"{f' ({found.unjudged:,} not judged, taken as wrong)' if found.unjudged else ''}"
         f"{f', {found.left_out:,} left out' if found.left_out else ''}",
@@ -330,15 +332,14 @@ def story(found: Calibration) -> list[str]:
         f"with confidence {1 - made.delta:.3g}",
         f"  shown by   {made.wrong} wrong of {made.n:,} distinct audited hits at {made.entries:,} entries: "
         f"at most {made.upper:.3%}",
-        f"  looks      for one look; had calibrate refused these audits before, at most "
-        f"{made.upper_anytime:.3%}",
-        f"  all hits   {made.hits_wrong} wrong of {made.hits:,}, repetitions included",
+        f"  looks      valid for one look; if calibrate had refused before, at most {made.upper_anytime:.3%}",
+        f"  all hits   {made.hits_wrong} wrong of {made.hits:,}, including repetitions",
         f"  last fifth {made.later_wrong} wrong of {made.later_n:,}",
         f"  audited    {_moment(made.audited_from_unix_s)} to {_moment(made.audited_to_unix_s)}",
         f"  made       {_moment(made.made_unix_s)}, evidence {made.data_hash}",
         f"  scope      {scope.embedder}, {scope.verifier}, cosine from {scope.cosine_min:g}, partitioning "
         f"{scope.partitioning}, policies {', '.join(made.policies)}",
-        f"  false as judged by {', '.join(made.judged_by)}: a judge's own errors are not in the bound",
+        f"  false as judged by {', '.join(made.judged_by)}: the bound does not include a judge's own errors",
     ]
 
 

@@ -1,8 +1,8 @@
-"""From which score on the first answer of a cascade is good enough, as measured, for each model.
+"""The measured score from which the first answer of a cascade is good enough, for each model.
 
-`farthing calibrate cascade` makes one: `cascade-ENDPOINT.json` in the folder `certificates` of the state
-directory. For each model by itself: of the requests it answers first, those that are escalated included,
-letting answers of the threshold and more go out loses at most `risk_max` of quality per request, with
+`farthing calibrate cascade` writes it to `cascade-ENDPOINT.json` in the folder `certificates` of the state
+directory. For each model separately: over the requests it answers first, including those that are escalated,
+delivering answers that score at least the threshold loses at most `risk_max` of quality per request, with
 confidence 1 - `delta`.
 """
 
@@ -17,7 +17,7 @@ MADE_BY = "farthing calibrate cascade"
 
 
 class CascadeScope(Struct, frozen=True, kw_only=True):
-    """What the scores are scores of. Of another scope nothing was measured."""
+    """What produced the scores. A certificate says nothing about another scope."""
 
     check: str
     """Name of the check."""
@@ -26,9 +26,9 @@ class CascadeScope(Struct, frozen=True, kw_only=True):
     cheap: str
     """The first tier."""
     expensive: str
-    """The one that is asked next."""
+    """The tier that is asked next."""
     target: str
-    """Its first target: quality was lost against the answers of that one."""
+    """First target of the expensive tier; quality was lost relative to its answers."""
 
 
 class ModelThreshold(Struct, frozen=True, kw_only=True):
@@ -36,11 +36,11 @@ class ModelThreshold(Struct, frozen=True, kw_only=True):
 
     threshold: float
     kept_share: float
-    """Of its answers, that are not escalated."""
+    """Share of its answers that are not escalated."""
     n: int
-    """Samples that the threshold was tested on."""
+    """Samples on which the threshold was tested."""
     lost: float
-    """Quality lost, summed over them."""
+    """Quality lost, summed over these samples."""
     p_value: float
     audit_n: int
     audit_lost: float
@@ -48,13 +48,13 @@ class ModelThreshold(Struct, frozen=True, kw_only=True):
 
 
 class CascadeCertificate(Struct, frozen=True, kw_only=True):
-    """The thresholds of one endpoint. A model that is not in it is only observed."""
+    """The thresholds of one endpoint. A model without an entry is only observed."""
 
     version: int = VERSION
     endpoint: str
     risk_max: float
     delta: float
-    """For each model by itself."""
+    """For each model separately."""
     models: dict[str, ModelThreshold]
     """By target."""
     scope: CascadeScope
@@ -67,12 +67,12 @@ class CascadeCertificate(Struct, frozen=True, kw_only=True):
 
 
 def path(state_dir: Path, endpoint: str) -> Path:
-    """Where the certificate of `endpoint` lies."""
+    """Path of the certificate of `endpoint`."""
     return file.place(state_dir, "cascade", endpoint)
 
 
 def save(where: Path, certificate: CascadeCertificate) -> None:
-    """Write the certificate, whole or not at all.
+    """Write the certificate atomically.
 
     Raises:
         OSError: it cannot be written.
@@ -90,7 +90,7 @@ def load(where: Path) -> CascadeCertificate | None:
 
 
 def why_not(certificate: CascadeCertificate, scope: CascadeScope) -> list[str]:
-    """Why the thresholds say nothing of scores of `scope`; empty: they do."""
+    """Why the thresholds do not apply to scores of `scope`; empty: they do."""
     was = certificate.scope
     return _changed(
         ("the check", was.check, scope.check),
@@ -100,8 +100,8 @@ def why_not(certificate: CascadeCertificate, scope: CascadeScope) -> list[str]:
 
 
 def why_unproven(certificate: CascadeCertificate, scope: CascadeScope, *, now_unix_s: float) -> list[str]:
-    """Why nothing is promised any more of what the thresholds let out; empty: it is. They are the best there
-    are until others are measured: without them all of it would go out."""
+    """Why the thresholds no longer carry a promise; empty: they do. They stay in use until others are
+    measured: without a threshold every answer would be delivered."""
     was = certificate.scope
     reasons = _changed(
         ("the next tier", was.expensive, scope.expensive), ("its target", was.target, scope.target)

@@ -1,4 +1,4 @@
-"""Files of certificates, of whatever kind: JSON, written whole, read strictly, believed for a quarter."""
+"""Certificate files of every kind: JSON, written atomically, read strictly, valid for a quarter."""
 
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -10,12 +10,12 @@ from farthing.errors import ConfigError
 from farthing.guarantees.certificates import renamed
 from farthing.stores.atomic_write import write_whole
 
-AGE_MAX_S = 90 * 86_400.0  # traffic drifts; a quarter is as long as one measurement is believed
-AHEAD_MAX_S = 86_400.0  # clocks of two machines
+AGE_MAX_S = 90 * 86_400.0  # traffic drifts; a measurement is trusted for a quarter
+AHEAD_MAX_S = 86_400.0  # the clocks of two machines may differ
 
 
 class Versioned(Protocol):
-    """What can be kept here: a struct that says which version of its form it has."""
+    """A struct that carries the version of its format, and so can be stored here."""
 
     @property
     def version(self) -> int: ...
@@ -25,12 +25,12 @@ Kind = TypeVar("Kind", bound=Versioned)
 
 
 def place(state_dir: Path, kind: str, endpoint: str) -> Path:
-    """Where the certificate of `endpoint` lies. Any name of an endpoint makes a safe name of a file."""
+    """Path of the certificate of `endpoint`. Any endpoint name gives a safe file name."""
     return state_dir / "certificates" / f"{kind}-{quote(endpoint, safe='')}.json"
 
 
 def save(path: Path, certificate: Versioned) -> None:
-    """Write the certificate, whole or not at all.
+    """Write the certificate atomically.
 
     Raises:
         OSError: it cannot be written.
@@ -39,7 +39,7 @@ def save(path: Path, certificate: Versioned) -> None:
 
 
 def load(path: Path, kind: type[Kind], *, version: int, made_by: str) -> Kind | None:
-    """The certificate in a file; None when there is no file.
+    """The certificate in a file; None if there is no file.
 
     Raises:
         ConfigError: it cannot be read; the message names the command that makes a new one.
@@ -61,10 +61,10 @@ def load(path: Path, kind: type[Kind], *, version: int, made_by: str) -> Kind | 
 
 
 def too_old(made_unix_s: float, now_unix_s: float) -> list[str]:
-    """Why its age speaks against a certificate; empty: it does not."""
+    """Why the certificate is too old; empty: it is not."""
     age_s = now_unix_s - made_unix_s
     if age_s < -AHEAD_MAX_S:
-        return ["it was made in the future: a clock was wrong, there or here"]
+        return ["it was made in the future: the clock was wrong then, or is now"]
     if age_s <= AGE_MAX_S:
         return []
-    return [f"it is {age_s / 86_400:.0f} days old, {AGE_MAX_S / 86_400:.0f} is the most"]
+    return [f"it is {age_s / 86_400:.0f} days old, at most {AGE_MAX_S / 86_400:.0f} are allowed"]

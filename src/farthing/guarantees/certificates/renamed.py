@@ -1,5 +1,5 @@
-"""The bound of a promise by the names it had in the last release: read by them, and written under both, for
-one release, so that files and scripts of either version do with those of the other."""
+"""Reads a promise's bound under its name of the last release, and writes it under both names, for one
+release, so that files and scripts of either version work with the other."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -9,22 +9,22 @@ import msgspec
 OLD = {"risk_max": "epsilon", "segment_risk_max": "segment_limit"}
 """New name to old one."""
 
-_OF_A_CERTIFICATE = "delta"  # beside either name, and nowhere else
+_OF_A_CERTIFICATE = "delta"  # occurs beside either name, and nowhere else
 
 Kind = TypeVar("Kind")
 
 
 def decode(data: bytes, kind: type[Kind]) -> Kind:
-    """The `kind` that is written in `data`, JSON, with certificates by either name in it.
+    """Decode JSON `data` that contains certificates with either name.
 
     Raises:
-        msgspec.MsgspecError, UnicodeDecodeError: it is none.
+        msgspec.MsgspecError, UnicodeDecodeError: `data` is not a `kind`.
     """
     return msgspec.convert(_renewed(msgspec.json.decode(data)), type=kind)
 
 
 def encode(value: object, names: Mapping[str, str] = OLD) -> bytes:
-    """`value` as JSON, what is in `names` (new to old) under both of its names."""
+    """`value` as JSON, with every field of `names` (new to old) under both names."""
     return msgspec.json.encode(_under_both(msgspec.to_builtins(value), names))
 
 

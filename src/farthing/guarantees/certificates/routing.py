@@ -1,8 +1,8 @@
-"""What lets a router send requests to the cheap tier: a measured bound on what that costs in quality.
+"""What lets a router send requests to the cheap tier: a measured bound on the quality that this loses.
 
-`farthing calibrate route` makes one: `route-ENDPOINT.json` in the folder `certificates` of the state
-directory. It speaks of all requests of the endpoint together, those that stay with the expensive tier
-included: sending the certified part to the cheap tier loses at most `risk_max` of quality per request.
+`farthing calibrate route` writes it to `route-ENDPOINT.json` in the folder `certificates` of the state
+directory. It covers all requests of the endpoint together, including those that stay with the expensive
+tier: sending the certified part to the cheap tier loses at most `risk_max` of quality per request.
 """
 
 from collections.abc import Collection
@@ -25,34 +25,34 @@ Verdict = Literal["holds", "not shown", "hurt", "excluded"]
 
 
 class RouteScope(Struct, frozen=True, kw_only=True):
-    """What the samples were of. Of another scope nothing was measured."""
+    """What the samples measured. A certificate says nothing about another scope."""
 
     router: str
-    """Name and version of what gave the scores."""
+    """Name and version of the router that gave the scores."""
     cheap: str
-    """Tier."""
+    """The cheap tier."""
     expensive: str
     policy: str
-    """Version of the configuration of then, for people: prices and keys are in it, so another one does not
-    end the certificate. Empty: not known."""
+    """Configuration version at the time, for information: it covers prices and keys, so another version does
+    not end the certificate. Empty: unknown."""
 
 
 class Segment(Struct, frozen=True, kw_only=True):
-    """One kind of traffic: `task=qa`, `domain=law`, `language=de`, or a name of the samples' own."""
+    """One kind of traffic: `task=qa`, `domain=law`, `language=de`, or a name that the samples define."""
 
     name: str
     n: int
-    """Samples that count, of the calibration and the audit together."""
+    """Samples that count, calibration and audit together."""
     lost: float
-    """Quality lost, summed over them, at the threshold."""
+    """Quality lost at the threshold, summed over these samples."""
     cheap_share: float
     upper: float
-    """Of its loss per request, by itself, at the confidence; 1.0 where it has too few samples."""
+    """Upper bound of its own loss per request, at the confidence; 1.0 if it has too few samples."""
     result: Verdict
     """`holds`: within the limit of a segment. `not shown`: too few samples to say. `hurt`: over it, which
     chance does not explain. `excluded`: all of it stays with the expensive tier."""
     more_needed: int | None
-    """Of `not shown`: further samples that would show it, were they as these; None: no number would."""
+    """With `not shown`: further samples of the same kind that would show it; None: no number would."""
 
 
 class RouteCertificate(Struct, frozen=True, kw_only=True):
@@ -61,26 +61,27 @@ class RouteCertificate(Struct, frozen=True, kw_only=True):
     version: int = VERSION
     endpoint: str
     threshold: float
-    """Score from which requests go to the cheap tier, but for excluded segments."""
+    """Score from which requests go to the cheap tier, except in excluded segments."""
     cheap_share: float
-    """Of the samples that count."""
+    """Share of the counted samples."""
     harm: Harm
     test: Literal["binomial", "betting"]
     risk_max: float
     delta: float
     n: int
-    """Samples that the threshold was tested on."""
+    """Samples on which the threshold was tested."""
     lost: float
-    """Quality lost, summed over them."""
+    """Quality lost, summed over these samples."""
     p_value: float
-    """Chance of what was seen or better, were the loss over `risk_max`; at most `delta`. For one look."""
+    """Probability of this result or a better one if the loss were over `risk_max`; at most `delta`. For one
+    look."""
     train_n: int
     """Samples that chose the grid, the excluded segments and the bets, and count for nothing else."""
     audit_n: int
-    """Samples that were looked at afterwards only."""
+    """Samples used only afterwards, for the audit."""
     audit_lost: float
     grid: tuple[float, ...]
-    """Thresholds fixed before the tested samples were looked at, safest first; tested in this order."""
+    """Thresholds fixed before the tested samples were seen, safest first; tested in this order."""
     segment_risk_max: float
     """Loss per request that no segment may be shown to exceed."""
     segments: tuple[Segment, ...]
@@ -89,8 +90,8 @@ class RouteCertificate(Struct, frozen=True, kw_only=True):
     data_hash: str
     """Digest of the samples."""
     labels: int = 0
-    """Samples among `n` that people looked at too, so that the bound is on the loss as they see it; `lost` is
-    as judged all the same. 0: the judge's word was taken."""
+    """Samples among `n` that people labelled too, so that the bound is on the loss according to them; `lost`
+    is the judge's in any case. 0: the bound rests on the judge alone."""
 
     @property
     def excluded(self) -> frozenset[str]:
@@ -98,9 +99,9 @@ class RouteCertificate(Struct, frozen=True, kw_only=True):
 
 
 def goes_cheap(certificate: RouteCertificate, score: float, segments: Collection[str]) -> bool:
-    """Whether a request of this score and these segments is one that may go to the cheap tier.
+    """Whether a request with this score and these segments may go to the cheap tier.
 
-    One that is of no segment the samples had, though they had some, was not measured, and is not.
+    False if the samples had segments but none of these: such a request was not measured.
     """
     return score >= certificate.threshold and not _unfit(certificate, segments)
 
@@ -115,8 +116,9 @@ def uncovered(certificate: RouteCertificate, segments: Collection[str]) -> str:
 
 
 def _unfit(certificate: RouteCertificate, segments: Collection[str]) -> set[str]:
-    """The segments that were excluded, or that the samples did not have, though others of their kind. Of a
-    kind that the samples say nothing of nothing is asked; where they know no kind of them, all are unfit."""
+    """The segments that are excluded, or that the samples did not contain although they contained others of
+    that kind. Kinds that the samples never name are ignored; if the samples name no kind of `segments`, all
+    are unfit."""
     if not certificate.segments:
         return set()
     known = {one.name for one in certificate.segments}
@@ -128,17 +130,17 @@ def _unfit(certificate: RouteCertificate, segments: Collection[str]) -> set[str]
 
 
 def segments_of(task: str, domain: str, language: str) -> tuple[str, str, str]:
-    """The kinds of traffic that a request is of, by the words of its traits or its receipt."""
+    """The kinds of traffic that a request belongs to, from its traits or its receipt."""
     return f"task={task}", f"domain={domain}", f"language={language}"
 
 
 def certificate_path(state_dir: Path, endpoint: str) -> Path:
-    """Where the certificate of `endpoint` lies."""
+    """Path of the certificate of `endpoint`."""
     return file.place(state_dir, "route", endpoint)
 
 
 def save(path: Path, certificate: RouteCertificate) -> None:
-    """Write the certificate, whole or not at all.
+    """Write the certificate atomically.
 
     Raises:
         OSError: it cannot be written.
@@ -147,7 +149,7 @@ def save(path: Path, certificate: RouteCertificate) -> None:
 
 
 def load(path: Path) -> RouteCertificate | None:
-    """The certificate in a file; None when there is no file.
+    """The certificate in a file; None if there is no file.
 
     Raises:
         ConfigError: it cannot be read.
@@ -158,7 +160,7 @@ def load(path: Path) -> RouteCertificate | None:
 def why_not(
     certificate: RouteCertificate, *, scope: RouteScope, risk_max: float, confidence: float, now_unix_s: float
 ) -> list[str]:
-    """Why the certificate does not let its endpoint choose the cheap tier; empty: it does."""
+    """Why the certificate does not let its endpoint use the cheap tier; empty: it does."""
     was = certificate.scope
     reasons = [
         f"it was made with {name} {then}, now it is {now}"
@@ -170,7 +172,7 @@ def why_not(
         if then != now
     ]
     if risk_max < certificate.risk_max:
-        reasons.append(f"it bounds the loss by {certificate.risk_max:.3g}, {risk_max:g} is wanted")
+        reasons.append(f"it bounds the loss by {certificate.risk_max:.3g}, but {risk_max:g} is configured")
     if confidence > 1 - certificate.delta + 1e-12:
-        reasons.append(f"its confidence is {1 - certificate.delta:g}, {confidence:g} is wanted")
+        reasons.append(f"its confidence is {1 - certificate.delta:g}, but {confidence:g} is configured")
     return [*reasons, *file.too_old(certificate.made_unix_s, now_unix_s)]

@@ -1,9 +1,9 @@
 """What lets a semantic cache serve: a measured bound on its false hits, and the scope in which it holds.
 
-`farthing calibrate cache` makes one, the gateway reads it at its start and at each reload. Files lie in the
+`farthing calibrate cache` writes it; the gateway reads it at start and at each reload. Files are in the
 folder `certificates` of the state directory: `cache-ENDPOINT.json` for questions in English,
-`cache.LANGUAGE-ENDPOINT.json` for those in another language; and `scope.json`, in which the gateway says
-since when it runs which embedder and verifier, so that audits of others are never counted.
+`cache.LANGUAGE-ENDPOINT.json` for another language, and `scope.json`, in which the gateway records since when
+it has run with which embedder and verifier, so that audits under others are never counted.
 """
 
 from pathlib import Path
@@ -14,18 +14,18 @@ from msgspec import Struct
 from farthing.guarantees.certificates import file
 from farthing.stores.atomic_write import write_whole
 
-THRESHOLD_MIN = 0.5  # below it the verifier itself holds the answer for wrong
+THRESHOLD_MIN = 0.5  # below it the verifier itself rates the answer as wrong
 VERSION = 1
 
 
 class Scope(Struct, frozen=True, kw_only=True):
-    """What decided which hits there were. Of another scope nothing was measured."""
+    """What determined the hits. A certificate says nothing about another scope."""
 
     embedder: str
     verifier: str
     cosine_min: float
     partitioning: int
-    """Version of what a partition is made of."""
+    """Version of the rules that form partitions."""
 
 
 class Certificate(Struct, frozen=True, kw_only=True):
@@ -34,38 +34,39 @@ class Certificate(Struct, frozen=True, kw_only=True):
     version: int = VERSION
     endpoint: str
     language: str = "en"
-    """Of all questions that were audited for it. It holds for no other."""
+    """Language of all audited questions. The certificate holds for no other."""
     threshold: float
-    """Probability of the verifier from which hits are served."""
+    """Verifier probability from which hits are served."""
     risk_max: float
     delta: float
     n: int
-    """Audited hits at `threshold` and above, as independent as they can be made."""
+    """Audited hits at `threshold` and above, made as independent as possible."""
     wrong: int
     upper: float
-    """Exact binomial bound (Clopper-Pearson, one-sided) on the rate at `threshold`; at most `risk_max`. For
-    one look at the audits: who calibrates every day until it is given has to go by `upper_anytime`."""
+    """Exact binomial bound (Clopper-Pearson, one-sided) on the rate at `threshold`; at most `risk_max`. Valid
+    for one look at the audits: whoever calibrates daily until a certificate is issued must use
+    `upper_anytime`."""
     upper_anytime: float
-    """The bound that holds however often one looked before."""
+    """The bound that holds however many looks came before."""
     hits: int
-    """All audited hits at `threshold` and above, repetitions included."""
+    """All audited hits at `threshold` and above, including repetitions."""
     hits_wrong: int
     entries: int
     """Distinct entries among them."""
     grid: tuple[float, ...]
-    """Thresholds declared before looking, safest first; tested in this order."""
+    """Thresholds fixed before looking, safest first; tested in this order."""
     made_unix_s: float
     audited_from_unix_s: float
     audited_to_unix_s: float
     scope: Scope
     judged_by: tuple[str, ...]
-    """What said whether answers agree: `words`, or targets. The bound is on what they call false."""
+    """What decided whether answers agree: `words`, or targets. The bound is on what they call false."""
     policies: tuple[str, ...]
-    """Versions of the configurations under which was audited."""
+    """Versions of the configurations under which the audits were made."""
     data_hash: str
-    """Digest of the audits it was made from."""
+    """Digest of the audits used."""
     later_n: int = 0
-    """The last fifth of the audits by time, as a look at drift, and how many were wrong."""
+    """The last fifth of the audits by time, to check for drift, and how many were wrong."""
     later_wrong: int = 0
 
 
@@ -77,8 +78,8 @@ class RunningScope(Struct, frozen=True, kw_only=True):
 
 
 def certificate_path(state_dir: Path, endpoint: str, language: str = "en") -> Path:
-    """Where the certificate of `endpoint` for questions in `language`, two letters, lies. Any name of an
-    endpoint makes a safe name of a file."""
+    """Path of the certificate of `endpoint` for questions in `language` (two letters). Any endpoint name
+    gives a safe file name."""
     return file.place(state_dir, "cache" if language == "en" else f"cache.{language}", endpoint)
 
 
@@ -87,7 +88,7 @@ def scope_path(state_dir: Path) -> Path:
 
 
 def save(path: Path, certificate: Certificate) -> None:
-    """Write the certificate, whole or not at all.
+    """Write the certificate atomically.
 
     Raises:
         OSError: it cannot be written.
@@ -96,7 +97,7 @@ def save(path: Path, certificate: Certificate) -> None:
 
 
 def load(path: Path) -> Certificate | None:
-    """The certificate in a file; None when there is no file.
+    """The certificate in a file; None if there is no file.
 
     Raises:
         ConfigError: it cannot be read.
@@ -121,7 +122,7 @@ def why_not(
     if certificate.language != language:
         reasons.append(f"it was made from questions in {certificate.language!r}")
     if not THRESHOLD_MIN <= certificate.threshold <= 1:
-        reasons.append(f"its threshold of {certificate.threshold:g} is none that is ever certified")
+        reasons.append(f"its threshold of {certificate.threshold:g} can never be certified")
     was = certificate.scope
     for name, then, now in (
         ("embedder", was.embedder, scope.embedder),
@@ -130,17 +131,17 @@ def why_not(
     ):
         if then != now:
             reasons.append(f"it was made with {name} {then}, now it is {now}")
-    if scope.cosine_min < was.cosine_min:  # a higher one proposes less, of the same kind
+    if scope.cosine_min < was.cosine_min:  # a higher one only proposes fewer candidates
         reasons.append(f"cache.semantic.cosine_min was {was.cosine_min:g}, now it is {scope.cosine_min:g}")
     if risk_max < certificate.upper:
-        reasons.append(f"it bounds false hits by {certificate.upper:.3g}, {risk_max:g} is wanted")
+        reasons.append(f"it bounds false hits by {certificate.upper:.3g}, but {risk_max:g} is configured")
     if confidence > 1 - certificate.delta + 1e-12:
-        reasons.append(f"its confidence is {1 - certificate.delta:g}, {confidence:g} is wanted")
+        reasons.append(f"its confidence is {1 - certificate.delta:g}, but {confidence:g} is configured")
     return [*reasons, *file.too_old(certificate.made_unix_s, now_unix_s)]
 
 
 def note_scope(state_dir: Path, scope: Scope, now_unix_s: float) -> None:
-    """Write down what the gateway runs with, and since when. The same scope again changes nothing.
+    """Record what the gateway runs with, and since when. Recording the same scope again changes nothing.
 
     Raises:
         OSError: it cannot be written.
@@ -152,8 +153,8 @@ def note_scope(state_dir: Path, scope: Scope, now_unix_s: float) -> None:
 
 
 def running_scope(state_dir: Path) -> RunningScope | None:
-    """What the last gateway on this state directory ran with; None when none had a semantic cache, or
-    what it wrote cannot be read."""
+    """What the last gateway on this state directory ran with; None if none had a semantic cache, or its
+    record cannot be read."""
     try:
         return msgspec.json.decode(scope_path(state_dir).read_bytes(), type=RunningScope)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):

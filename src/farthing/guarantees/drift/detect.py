@@ -1,18 +1,18 @@
-"""Whether an endpoint's requests, answers and providers are still those that a promise was measured on.
+"""Detects when an endpoint's requests, answers or providers no longer match those a promise was measured on.
 
-A `Reference` has the shape of the traffic then: for each feature how many requests fell into each of a few
-bins, which are its commonest labels, or for numbers the tenths of then. What comes is gathered in blocks
-and each block is compared with it, feature by feature:
+A `Reference` records the distribution of the traffic at that time: for each feature, how many requests fell
+into each of a few bins. Bins are the most frequent labels or, for numbers, the deciles of that time. New
+traffic is collected in blocks, and each block is compared with the reference, feature by feature:
 
-*   chance: a chi-square test of both counts as two samples (Pearson 1900), bins of few merged;
-*   size: the population stability index, the sum of (now - then) ln(now / then), under 0.1 by convention no
-    change worth a thought.
+*   significance: a chi-square test of both counts as two samples (Pearson 1900), with small bins merged;
+*   effect size: the population stability index, the sum of (now - then) ln(now / then); by convention a value
+    under 0.1 is no relevant change.
 
-A feature alarms when chance alone would show so much in at most one of 1/`ALPHA` blocks, all features of the
-endpoint together, and the index is at least `PSI_MIN`. The bound is on the expected number of false alarms,
-so it needs no independence of blocks. Within a block only the first request of a session counts. Latencies of
-neighbours hang together whatever one does, so theirs has to be seen in two blocks that follow each other.
-Latency alarms when it is slower, quality when it is lower; of the others either way is news.
+A feature alarms when chance alone would show this much in at most one of 1/`ALPHA` blocks, over all features
+of the endpoint together, and the index is at least `PSI_MIN`. The bound is on the expected number of false
+alarms, so it does not need independent blocks. Within a block only the first request of a session counts.
+Latencies of neighbouring requests are always correlated, so a latency change must appear in two consecutive
+blocks. Latency alarms when it rises, quality when it falls; the other features alarm in either direction.
 """
 
 import logging
@@ -31,10 +31,10 @@ log = logging.getLogger("farthing.drift")
 
 BLOCK = 500
 SIGNAL_BLOCK = 60
-"""Judged answers come at a hundredth of the pace."""
+"""Judged answers arrive about a hundred times more slowly."""
 ALPHA = 0.001
 PSI_MIN = 0.1
-EXPECTED_MIN = 5.0  # of a block in a bin; below it the test's own approximation fails
+EXPECTED_MIN = 5.0  # expected requests of a block in a bin; below it the test's approximation fails
 BINS = 10
 LABELS_MAX = 24
 TARGETS_MAX = 6
@@ -43,30 +43,29 @@ OTHER = "(other)"
 QUALITY_EDGES = (0.25, 0.5, 0.75, 0.999)
 
 WHAT_TO_DO: Final[Mapping[str, str]] = {
-    "task_mix": "other tasks are asked than the routing was measured on: collect judged samples of now "
+    "task_mix": "the tasks differ from those the routing was measured on: collect new judged samples "
     "(endpoints.X.quality.explore_share) and run `farthing calibrate route` again",
     "language": "the languages changed: check the certificate's segments, and calibrate again with "
     "samples of now",
-    "length": "prompts have another length: look for a new template, tool or attachment; then calibrate "
-    "again",
-    "difficulty": "requests look harder or easier than then: calibrate again; until then the watch on the "
-    "loss decides",
-    "score": "the router's scores moved: its share of cheap traffic moves with them; fit and calibrate again",
-    "latency": "a provider answers slower than then: see `farthing report`, consider `route.prefer` or "
+    "length": "prompt lengths changed: look for a new template, tool or attachment; then calibrate again",
+    "difficulty": "requests look harder or easier than before: calibrate again; until then the monitor "
+    "of the loss decides",
+    "score": "the router's scores changed, and its share of cheap traffic with them; fit and calibrate again",
+    "latency": "a provider answers slower than before: see `farthing report`, consider `route.prefer` or "
     "another target in the tier",
     "quality": "judged quality fell: read some of the requests with `farthing explain`, roll back with "
     "`farthing policy rollback` if a policy changed, and calibrate again",
 }
-"""Every alarm and what to do about it."""
+"""The advice for every alarm."""
 
 
 class Shape(Struct, frozen=True, kw_only=True):
-    """How one feature was distributed."""
+    """The distribution of one feature."""
 
     counts: dict[str, int]
-    """By label, or by number of the bin."""
+    """By label, or by bin number."""
     edges: tuple[float, ...] = ()
-    """Upper edges of all bins but the last, of a number; empty: labels."""
+    """Upper edges of all bins but the last, for a number; empty: labels."""
 
     def place(self, value: str | float) -> str:
         """The bin of `value`."""
@@ -80,7 +79,8 @@ class Shape(Struct, frozen=True, kw_only=True):
 
     @property
     def sound(self) -> bool:
-        """Whether values can be held against it: something was counted, and bins have their numbers."""
+        """Whether values can be compared with it: something was counted, and the bins are numbered
+        correctly."""
         bins = {str(place) for place in range(len(self.edges) + 1)}
         return (
             self.total > 0
@@ -91,7 +91,7 @@ class Shape(Struct, frozen=True, kw_only=True):
 
 
 class Reference(Struct, frozen=True, kw_only=True):
-    """The traffic of an endpoint that something was measured on."""
+    """The traffic of an endpoint at the time of a measurement."""
 
     version: int = 1
     endpoint: str
@@ -101,38 +101,38 @@ class Reference(Struct, frozen=True, kw_only=True):
     n: int
     """Requests that count."""
     shapes: dict[str, Shape]
-    """By feature; of `latency` one for each target, `latency:TARGET`."""
+    """By feature; `latency` has one per target, `latency:TARGET`."""
 
 
 class Compared(Struct, frozen=True, kw_only=True):
-    """One feature of now beside then."""
+    """One feature now, compared with the reference."""
 
     feature: str
     n: int
     psi: float
     p_value: float
-    """Chance of so much difference or more, were nothing changed."""
+    """Probability of this difference or more if nothing changed."""
     moved: str
-    """The bin that changed most, for people: `de 2.0% -> 31.0%`."""
+    """The bin that changed most, for display: `de 2.0% -> 31.0%`."""
     worse: bool
-    """Slower, or of lower quality; true of features that have no better and worse."""
+    """Slower, or of lower quality; always true for features without a better or worse."""
 
 
 class State(Struct, frozen=True, kw_only=True):
-    """What is known of one feature of one endpoint."""
+    """The state of one feature of one endpoint."""
 
     active: bool
     last: Compared | None
-    """Of the last whole block."""
+    """For the last complete block."""
 
 
 def name_of(feature: str) -> str:
-    """The alarm's name: that of the feature without the target."""
+    """The alarm's name: the feature without its target."""
     return feature.partition(":")[0]
 
 
 def features(receipt: Receipt) -> Iterator[tuple[str, str | float]]:
-    """What one client's request says, by feature."""
+    """The features of one client's request."""
     yield "task_mix", receipt.task_type
     yield "language", receipt.language
     yield "difficulty", receipt.complexity
@@ -146,12 +146,13 @@ def features(receipt: Receipt) -> Iterator[tuple[str, str | float]]:
 
 
 def counts_for_drift(receipt: Receipt) -> bool:
-    """Whether it is a client's request that was understood; background jobs and refusals are no traffic."""
+    """Whether this is a client's request that was understood; background jobs and rejected requests do not
+    count."""
     return not receipt.purpose and (receipt.status == 200 or receipt.status >= 499)
 
 
 class Sessions:
-    """Lets the first request of every session through, in each block of those that it let through."""
+    """Passes the first request of every session, in each block of passed requests."""
 
     def __init__(self, block: int) -> None:
         self._block = block
@@ -179,7 +180,7 @@ class Sessions:
 
 
 def compare(feature: str, then: Shape, now: Mapping[str, int]) -> Compared:
-    """Compare the counts of now, which are one at least, with those of then."""
+    """Compare the current counts, at least one in total, with the reference's."""
     n, n_then = sum(now.values()), then.total
     names = sorted(then.counts.keys() | now.keys())
     kept: list[tuple[str, int, int]] = []
@@ -252,7 +253,7 @@ class _Feature:
         self.gathered += 1
 
     def close(self, feature: str, alpha: float) -> bool:
-        """End the block; True when it began an alarm."""
+        """End the block; True if it starts an alarm."""
         found = self.last = compare(feature, self.shape, self.counts)
         self.counts, self.gathered = {}, 0
         self.over = self.over + 1 if found.worse and found.p_value <= alpha and found.psi >= PSI_MIN else 0
@@ -261,7 +262,7 @@ class _Feature:
 
 
 class EndpointDrift:
-    """The features of one endpoint against its reference."""
+    """Compares one endpoint's features with its reference."""
 
     def __init__(self, reference: Reference, *, block: int = BLOCK) -> None:
         self.reference = reference
@@ -271,13 +272,13 @@ class EndpointDrift:
         self._alpha = ALPHA / max(1, len(self._features))
 
     def observe(self, receipt: Receipt) -> list[Compared]:
-        """Take one request; the alarms that begin with it."""
+        """Take one request; returns the alarms that it starts."""
         if not self._sessions.new(receipt):
             return []
         return [one for name, value in features(receipt) if (one := self._add(name, value, self._block))]
 
     def learn(self, quality: float) -> list[Compared]:
-        """Take the judged quality of one answer."""
+        """Take the judged quality of one answer; returns the alarms that it starts."""
         begun = self._add("quality", quality, min(self._block, SIGNAL_BLOCK))
         return [] if begun is None else [begun]
 
@@ -296,7 +297,7 @@ class EndpointDrift:
 
 
 class DriftMonitor:
-    """Every endpoint that has a reference. On the event loop; nothing here waits."""
+    """Watches every endpoint that has a reference. Runs on the event loop; nothing here waits."""
 
     def __init__(self, *, block: int = BLOCK) -> None:
         self.watches = False
@@ -305,7 +306,7 @@ class DriftMonitor:
         self._endpoints: dict[str, EndpointDrift] = {}
 
     def follow(self, references: Iterable[Reference]) -> None:
-        """Watch these; one that is watched already goes on, unless its reference changed."""
+        """Watch these references; one already watched continues unless it changed."""
         watched: dict[str, EndpointDrift] = {}
         for reference in references:
             known = self._endpoints.get(reference.endpoint)
@@ -317,21 +318,21 @@ class DriftMonitor:
         self.watches = bool(watched)
 
     def observe(self, receipt: Receipt) -> list[Compared]:
-        """Take one receipt of any endpoint; the alarms that begin with it."""
+        """Take one receipt of any endpoint; returns the alarms that it starts."""
         watched = self._endpoints.get(receipt.endpoint)
         if watched is None or not counts_for_drift(receipt):
             return []
-        return _told(receipt.endpoint, watched.observe(receipt))
+        return _logged(receipt.endpoint, watched.observe(receipt))
 
     def learn(self, signal: Signal) -> list[Compared]:
-        """Take what a judge said of an answer that a client got or could have got."""
+        """Take a judge's verdict on an answer that a client received or could have received."""
         watched = self._endpoints.get(signal.endpoint)
         if watched is None or signal.source != "judge" or signal.quality is None or signal.kind != "rubric":
             return []
-        return _told(signal.endpoint, watched.learn(signal.quality))
+        return _logged(signal.endpoint, watched.learn(signal.quality))
 
     def families(self) -> Iterator[tuple[str, str, str, Iterable[tuple[dict[str, str], float]]]]:
-        """Name, type, what it is, and its values by label, for the metrics."""
+        """Name, type, help text and labelled values, for the metrics."""
         states = [
             ({"endpoint": endpoint, "feature": feature}, state)
             for endpoint, features_of_it in self.states().items()
@@ -340,13 +341,13 @@ class DriftMonitor:
         yield (
             "farthing_drift_alarm",
             "gauge",
-            "1 while a feature of the traffic is not as it was when the endpoint's promise was measured.",
+            "1 while a feature of the traffic differs from when the endpoint's promise was measured.",
             [(labels, int(state.active)) for labels, state in states],
         )
         yield (
             "farthing_drift_psi",
             "gauge",
-            "Population stability index of the last whole block against the reference.",
+            "Population stability index of the last complete block against the reference.",
             [(labels, state.last.psi) for labels, state in states if state.last is not None],
         )
 
@@ -355,8 +356,8 @@ class DriftMonitor:
         return {name: watched.states() for name, watched in self._endpoints.items()}
 
 
-def _told(endpoint: str, begun: list[Compared]) -> list[Compared]:
-    """Log alarms that begin."""
+def _logged(endpoint: str, begun: list[Compared]) -> list[Compared]:
+    """Log alarms that start."""
     for one in begun:
         what = WHAT_TO_DO[name_of(one.feature)]
         log.warning("%r drifts in %s (PSI %.2f, %s): %s", endpoint, one.feature, one.psi, one.moved, what)
@@ -367,7 +368,8 @@ def _told(endpoint: str, begun: list[Compared]) -> list[Compared]:
 
 
 class Gathering:
-    """Makes a reference of receipts and signals in the order they came. Keeps `values_max` of a feature."""
+    """Builds a reference from receipts and signals in their order; at most `values_max` values per
+    feature."""
 
     def __init__(self, endpoint: str, *, block: int = BLOCK, values_max: int = 50_000) -> None:
         self._endpoint = endpoint
@@ -379,7 +381,7 @@ class Gathering:
         self._first_unix_s = self._last_unix_s = 0.0
 
     def add(self, row: Receipt | Signal) -> None:
-        """Take a row; those of other endpoints are left out."""
+        """Take a row; rows of other endpoints are ignored."""
         if row.endpoint != self._endpoint:
             return
         if isinstance(row, Signal):
@@ -402,7 +404,7 @@ class Gathering:
             values.append(value)
 
     def reference(self, now_unix_s: float) -> Reference | None:
-        """The reference; None of fewer than two blocks of requests, which say too little."""
+        """The reference; None with fewer than two blocks of requests, which are too few."""
         if self._n < 2 * self._block:
             return None
         slow = sorted(
@@ -425,7 +427,7 @@ class Gathering:
         )
 
     def compared(self, reference: Reference) -> list[Compared]:
-        """What was gathered beside `reference`, feature by feature."""
+        """What was gathered, compared with `reference` feature by feature."""
         found = []
         for name, shape in reference.shapes.items():
             counts: dict[str, int] = {}
@@ -445,7 +447,7 @@ def _shape(name: str, values: list[str | float]) -> Shape:
     elif numbers:
         cuts = (numbers[len(numbers) * tenth // BINS] for tenth in range(1, BINS))
         edges = tuple(dict.fromkeys(cut for cut in cuts if cut < numbers[-1]))
-        if not edges:  # nearly all are one value: it has a bin, what is under it and what is over it another
+        if not edges:  # nearly all values are equal: one bin for that value, one below and one above
             edges = (nextafter(numbers[-1], -inf), numbers[-1])
     counts: dict[str, int] = {}
     if edges or numbers:

@@ -1,4 +1,4 @@
-"""The references of drift in the state directory: `drift/ENDPOINT.json`, one for each endpoint."""
+"""Drift references in the state directory: `drift/ENDPOINT.json`, one per endpoint."""
 
 import logging
 from pathlib import Path
@@ -17,12 +17,12 @@ log = logging.getLogger("farthing.drift")
 
 
 def place(state_dir: Path, endpoint: str) -> Path:
-    """Where the reference of `endpoint` lies. Any name of an endpoint makes a safe name of a file."""
+    """Path of the reference of `endpoint`. Any endpoint name gives a safe file name."""
     return state_dir / "drift" / f"{quote(endpoint, safe='')}.json"
 
 
 def save(state_dir: Path, reference: Reference) -> Path:
-    """Write it, whole or not at all; where it lies.
+    """Write the reference atomically and return its path.
 
     Raises:
         OSError: it cannot be written.
@@ -33,7 +33,7 @@ def save(state_dir: Path, reference: Reference) -> Path:
 
 
 def load(path: Path) -> Reference | None:
-    """The reference in a file; None when there is no file.
+    """The reference in a file; None if there is no file.
 
     Raises:
         ConfigError: it cannot be read; the message names the command that makes a new one.
@@ -52,20 +52,20 @@ def load(path: Path) -> Reference | None:
             f"make a new one with `{MADE_BY}`"
         )
     if not all(shape.sound for shape in reference.shapes.values()):
-        raise ConfigError(f"{path} has counts that cannot be; make a new one with `{MADE_BY}`")
+        raise ConfigError(f"{path} has impossible counts; make a new one with `{MADE_BY}`")
     return reference
 
 
 class References:
-    """Those of one state directory, and whether they changed."""
+    """The references of one state directory, with change detection."""
 
     def __init__(self, state_dir: Path) -> None:
         self._folder = state_dir / "drift"
         self._stamp: tuple[tuple[str, int], ...] | None = None
 
     def changed(self) -> list[Reference] | None:
-        """All of them, where any changed since this was asked; None where none did. One that cannot be read
-        is left out and logged."""
+        """All references if any changed since the last call; None if none did. An unreadable one is left out
+        and logged."""
         stamp = self._stamped()
         if stamp == self._stamp:
             return None
@@ -75,7 +75,7 @@ class References:
             try:
                 reference = load(self._folder / name)
             except ConfigError as error:
-                log.error("no drift is watched for %s: %s", name, error)
+                log.error("drift of %s is not monitored: %s", name, error)
                 continue
             if reference is not None:
                 found.append(reference)
@@ -84,5 +84,5 @@ class References:
     def _stamped(self) -> tuple[tuple[str, int], ...]:
         try:
             return tuple(sorted((path.name, path.stat().st_mtime_ns) for path in self._folder.glob("*.json")))
-        except OSError:  # one was replaced meanwhile: the next look sees it
+        except OSError:  # a file was replaced meanwhile: the next call sees it
             return self._stamp or ()

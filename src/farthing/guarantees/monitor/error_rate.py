@@ -1,32 +1,34 @@
-"""Watches how often an endpoint, and each partition of it, is wrong, and retreats where a bound is at risk.
+"""Monitors how often an endpoint and each of its partitions is wrong, and trips when a bound is at risk.
 
-Of the semantic cache (`cache.semantic.bound`) a partition is what may share answers and wrong is a false
-hit; of routing (`route.watch`) it is a segment of the traffic and wrong is a regression.
+For the semantic cache (`cache.semantic.bound`) a partition is a set of requests that may share answers, and
+wrong means a false hit. For routing (`route.watch`) a partition is a segment of the traffic, and wrong means
+a regression.
 
-Outcomes of audited requests come in: a random share while serving, every one while nothing is served. For
-each endpoint, and for each partition with outcomes of its own, an e-process bets that the rate is above its
-budget (`e_process`). When it wins, the endpoint or the partition *retreats*: nothing is served there, what
-would have been is answered the safe way and told here, and so it may come back. An endpoint that only
-observes is counted, not tested: it serves nothing that could be at risk.
+The input is the outcomes of audited requests: a random share while serving, every one while nothing is
+served. For each endpoint, and for each partition with outcomes of its own, an e-process bets that the rate is
+above `risk_max` (`e_process`). When the bet wins, the endpoint or partition *trips*: it no longer serves,
+requests are answered the safe way, and what would have been served is still audited here, so that the
+endpoint or partition can return. An endpoint that only observes is counted, not tested: it serves nothing
+that could be at risk.
 
-**False alarms.** With a rate within the budget, an endpoint retreats wrongly with probability at most delta
-(1 - confidence) between two returns: half of delta is the endpoint's own test, half is divided over its
-partitions in the order in which they had their first outcome, the k-th getting 1/(k (k + 1)) of it. However
+**False alarms.** If the rate is within `risk_max`, an endpoint trips wrongly with probability at most delta
+(1 - confidence) between two returns. Half of delta is for the endpoint's own test; the other half is divided
+over its partitions in the order of their first outcomes, where the k-th gets 1/(k (k + 1)) of it. However
 many partitions there are, and whenever one looks, the sum stays delta.
 
-**Coming back** takes evidence of the other kind: the upper confidence bound over the fresh outcomes since
-the retreat must be within the budget, the r-th time at delta/(r (r + 1)), so that an endpoint at the edge
-does not flap: for 1 % at 95 %, 409 outcomes that are all right, then 523. Or a certificate that is newer
-than the retreat.
+**Returning** takes evidence of the opposite: the upper confidence bound over the fresh outcomes since the
+trip must be within `risk_max`. The r-th return is tested at delta/(r (r + 1)), so that an endpoint at the
+edge does not flap: for 1 % at 95 %, 409 outcomes that are all right, then 523. A certificate that is newer
+than the trip also ends it.
 
-**Late outcomes.** A judge speaks minutes later, and only of answers whose words differ, so what comes late
-is worse than what comes at once, and a judge that was down tells a burst of it. Outcomes with an audit id
-are therefore tested in the order in which the audits were drawn; one that is still open after `wait_s` is
-lost: it is no evidence for the alarm, and counts as wrong where the upper bound is told. What waits at the
-end of the process is lost too, unless `outlives`: then it goes on waiting in the next.
+**Late outcomes.** A judge decides minutes later, and only about answers whose words differ, so late outcomes
+are worse than immediate ones, and a judge that was down delivers a burst of them. Outcomes with an audit id
+are therefore tested in the order in which the audits were drawn. An audit that is still open after `wait_s`
+is lost: it is no evidence for the alarm, and counts as wrong in the reported upper bound. Audits that wait
+when the process ends are lost too, unless `outlives`: then they keep waiting in the next process.
 
 **Small partitions** share the endpoint's evidence: a partition without outcomes of its own is served as its
-endpoint is, on the certificate's word.
+endpoint is, on the strength of the certificate.
 
 Sans-I/O: time is an argument of the constructor. One event loop; memory is bounded.
 """
@@ -41,63 +43,63 @@ from msgspec import Struct, field
 
 from farthing.stats.e_process import Alarm, alternatives, new_alarm, upper, within
 
-PARTITIONS_MAX = 2_000  # with evidence of their own, per endpoint; the one used longest ago is forgotten
-RETREATED_MAX = 200  # partitions retreated alone; with more, the fault is the endpoint's
+PARTITIONS_MAX = 2_000  # with evidence of their own, per endpoint; the least recently used is forgotten
+TRIPPED_MAX = 200  # partitions tripped on their own; with more, the endpoint itself trips
 WAITING_MAX = 512
 WAIT_S = 900.0
-RECENT = 60  # outcomes told with a retreat: the whole run may be long and good
+RECENT = 60  # outcomes reported with a trip: the whole run may be long and good
 RECENT_BITS = (1 << RECENT) - 1
 
 
 class Terms(Struct, frozen=True, kw_only=True):
     """What an endpoint promises."""
 
-    budget: float
+    risk_max: float
     """Share of outcomes that may be wrong."""
-    part_budget: float | None = None
-    """The same of each partition by itself; None: as the endpoint's."""
+    part_risk_max: float | None = None
+    """The same for each partition; None: as the endpoint's."""
     confidence: float
     threshold: float | None = None
-    """What was served from: evidence under one says nothing of another."""
+    """Score from which answers are served: evidence under one threshold says nothing about another."""
     serving: bool = True
-    """False: it observes."""
+    """False: it only observes."""
 
 
 class Words(Struct, frozen=True, kw_only=True):
-    """How people are told."""
+    """The wording of log lines."""
 
     log: logging.Logger
     subject: str
     """`the semantic cache of`, before the endpoint's name."""
     outcomes: str
     """`audited hits`."""
-    retreats: str
+    trips: str
     returns: str
     part: str
     """`partition`, before its name."""
     parts: str
     name: Callable[[bytes], str]
-    """Of a partition."""
+    """Readable name of a partition."""
 
 
 class Trial(Struct):
-    """Outcomes of one endpoint or partition, and what they are evidence of."""
+    """The outcomes of one endpoint or partition, and the evidence from them."""
 
     alarm: Alarm
     place: int = 0
-    """Which partition of its endpoint this was, from 1 on; 0 is the endpoint itself."""
+    """The partition's number within its endpoint, from 1; 0 is the endpoint itself."""
     tested: int = 0
     """Outcomes since the start, or since the last return."""
     wrong: int = 0
     recent: int = 0
-    """The last `RECENT` outcomes as bits, the newest lowest."""
-    retreated_unix_s: float | None = None
+    """The last `RECENT` outcomes as bits, the newest in the lowest bit."""
+    tripped_unix_s: float | None = field(default=None, name="retreated_unix_s")
     reason: str = ""
     fresh: int = 0
-    """Outcomes since the retreat."""
+    """Outcomes since the trip."""
     fresh_wrong: int = 0
     returns: int = 0
-    """Times it came back on fresh outcomes since the last certificate."""
+    """Returns on fresh outcomes since the last certificate."""
 
 
 class Waiting(Struct):
@@ -108,54 +110,54 @@ class Waiting(Struct):
     """None: still open."""
     drawn_unix_s: float
     safe: bool = False
-    """It is right whatever is said: it only has to be known that something could be said."""
+    """The outcome counts as right whatever it is; only whether there was one matters."""
 
 
 class Watched(Struct):
     """Everything kept about one endpoint."""
 
-    budget: float
+    risk_max: float
     delta: float
     trial: Trial
     threshold: float | None = None
     serving: bool = True
-    """False: it observes, so outcomes are counted and nothing is tested."""
+    """False: it only observes, so outcomes are counted and nothing is tested."""
     partitions: OrderedDict[bytes, Trial] = field(default_factory=OrderedDict)
-    """The one used last at the end."""
+    """Most recently used last."""
     places: int = 0
     """Partitions that ever had an outcome."""
-    retreated: set[bytes] = field(default_factory=set)
+    tripped: set[bytes] = field(default_factory=set)
     waiting: OrderedDict[str, Waiting] = field(default_factory=OrderedDict)
     lost: int = 0
     certified_unix_s: float = 0.0
-    part_budget: float | None = None
+    part_risk_max: float | None = None
 
-    def budget_of(self, trial: Trial) -> float:
-        """What `trial` is tested against: a partition may have another budget than its endpoint."""
-        return self.budget if self.part_budget is None or not trial.place else self.part_budget
+    def risk_max_of(self, trial: Trial) -> float:
+        """The bound that `trial` is tested against: a partition may have another one than its endpoint."""
+        return self.risk_max if self.part_risk_max is None or not trial.place else self.part_risk_max
 
 
 class EndpointState(Struct, frozen=True, kw_only=True):
-    """What there is to say of one endpoint, for gauges and people."""
+    """The state of one endpoint, for gauges and display."""
 
-    budget: float
+    risk_max: float = field(name="budget")
     confidence: float
     retreated: bool
     since_unix_s: float | None
-    """Of the retreat."""
+    """Time of the trip."""
     reason: str
     audits: int
     """Outcomes since the start or the last return."""
     wrong: int
     open: int
-    """Audits whose outcome is awaited."""
+    """Audits whose outcome is still awaited."""
     lost: int
     upper: float
-    """Rate that is not exceeded, at `confidence`; lost audits count as wrong. 1.0 without outcomes."""
+    """Upper bound of the rate, at `confidence`; lost audits count as wrong. 1.0 without outcomes."""
     fresh: int
-    """Outcomes since the retreat."""
+    """Outcomes since the trip."""
     partitions: int
-    """With evidence of their own."""
+    """Partitions with evidence of their own."""
     partitions_retreated: int
 
 
@@ -165,26 +167,26 @@ class ErrorRateMonitor:
     def __init__(
         self, words: Words, *, clock: Callable[[], float] = time.time, outlives: bool = False
     ) -> None:
-        """`clock` tells Unix seconds; `outlives`: an outcome may come in a later process."""
+        """`clock` gives Unix seconds; `outlives`: an outcome may arrive in a later process."""
         self._outlives = outlives
         self.words = words
-        """How people are told of it."""
+        """The wording of log lines."""
         self._clock = clock
         self.wait_s = WAIT_S
-        """After which an audit without an outcome is lost."""
+        """Seconds after which an audit without an outcome is lost."""
         self.waiting_max = WAITING_MAX
         self._watched: dict[str, Watched] = {}
         self.changed = False
-        """Something happened since `dump`."""
+        """Whether anything changed since `dump`."""
 
     # -- terms --------------------------------------------------------------------------------------
 
     def hold_to(self, terms: Mapping[str, Terms], *, keep: Collection[str] = ()) -> None:
-        """Take the budgets of all endpoints that are watched; others are forgotten, but for those to `keep`,
-        which stay as they are.
+        """Set the terms of all watched endpoints. Endpoints without terms are forgotten, except those in
+        `keep`, which stay as they are.
 
-        Evidence against one budget, or under one threshold, says nothing of another: where they changed,
-        the tests begin anew. A retreat stays one.
+        Evidence against one `risk_max`, or under one threshold, says nothing about another: where they
+        changed, the tests start over. A tripped endpoint stays tripped.
         """
         for endpoint in self._watched.keys() - terms.keys() - set(keep):
             del self._watched[endpoint]
@@ -193,34 +195,34 @@ class ErrorRateMonitor:
             self._under(endpoint, promised)
 
     def _under(self, endpoint: str, terms: Terms) -> None:
-        budget, part_budget, delta = terms.budget, terms.part_budget, 1 - terms.confidence
+        risk_max, part_risk_max, delta = terms.risk_max, terms.part_risk_max, 1 - terms.confidence
         watched = self._watched.get(endpoint)
         if watched is None:
             self.changed = True
             watched = Watched(
-                budget, delta, Trial(new_alarm(budget)), terms.threshold, part_budget=part_budget
+                risk_max, delta, Trial(new_alarm(risk_max)), terms.threshold, part_risk_max=part_risk_max
             )
             self._watched[endpoint] = watched
         watched.serving = terms.serving
-        held = (watched.budget, watched.part_budget, watched.delta, watched.threshold)
-        if held == (budget, part_budget, delta, terms.threshold):
+        held = (watched.risk_max, watched.part_risk_max, watched.delta, watched.threshold)
+        if held == (risk_max, part_risk_max, delta, terms.threshold):
             return
         self.changed = True
-        watched.budget, watched.part_budget = budget, part_budget
+        watched.risk_max, watched.part_risk_max = risk_max, part_risk_max
         watched.delta, watched.threshold = delta, terms.threshold
         for trial in (watched.trial, *watched.partitions.values()):
-            trial.alarm = new_alarm(watched.budget_of(trial))
+            trial.alarm = new_alarm(watched.risk_max_of(trial))
             trial.tested = trial.wrong = trial.recent = trial.fresh = trial.fresh_wrong = 0
 
     def certified(self, endpoint: str, made_unix_s: float) -> None:
-        """A certificate holds for `endpoint`; one that is newer than a retreat ends it."""
+        """A certificate holds for `endpoint`; if it is newer than a trip, the trip ends."""
         watched = self._watched.get(endpoint)
         if watched is None or made_unix_s <= watched.certified_unix_s:
             return
         watched.certified_unix_s = made_unix_s
         self.changed = True
         for partition, trial in ((None, watched.trial), *watched.partitions.items()):
-            since = trial.retreated_unix_s
+            since = trial.tripped_unix_s
             if since is not None and made_unix_s > since:
                 self._come_back(endpoint, watched, trial, partition, "a new certificate")
             if since is None or made_unix_s > since:
@@ -231,9 +233,7 @@ class ErrorRateMonitor:
     def allows(self, endpoint: str, partition: bytes) -> bool:
         watched = self._watched.get(endpoint)
         return (
-            watched is not None
-            and watched.trial.retreated_unix_s is None
-            and partition not in watched.retreated
+            watched is not None and watched.trial.tripped_unix_s is None and partition not in watched.tripped
         )
 
     def note(
@@ -248,9 +248,9 @@ class ErrorRateMonitor:
     ) -> None:
         """Take one outcome, of `partition` and of `also`: it counts once in each, and once for the endpoint.
 
-        With `audit`, None opens it, a later call with the same id closes it: with the outcome, or with None
-        when there will be none; `safe` of an opened one: any outcome is a right one. Of an endpoint without
-        terms nothing is kept."""
+        With `audit`, None opens the audit, and a later call with the same id closes it: with the outcome, or
+        with None if there will be none. An audit opened with `safe` counts as right whatever its outcome.
+        Endpoints without terms are ignored."""
         watched = self._watched.get(endpoint)
         if watched is None:
             return
@@ -272,11 +272,11 @@ class ErrorRateMonitor:
         self._release(endpoint, watched)
 
     def awaited(self, audit: str) -> str | None:
-        """The endpoint of an audit that was opened and is neither closed nor lost; None: there is none."""
+        """The endpoint of an audit that is still open and not lost; None: there is no such audit."""
         return next((name for name, watched in self._watched.items() if audit in watched.waiting), None)
 
     def _release(self, endpoint: str, watched: Watched) -> None:
-        """Test what waits, in the order drawn, up to the first that is still open and not yet lost."""
+        """Test waiting outcomes in the order drawn, up to the first that is still open and not yet lost."""
         waiting = watched.waiting
         lost_before_s = self._clock() - self.wait_s
         while waiting:
@@ -294,31 +294,31 @@ class ErrorRateMonitor:
 
     def _test(self, endpoint: str, watched: Watched, partitions: tuple[bytes, ...], wrong: bool) -> None:
         own = [(self._own(watched, partition), partition) for partition in partitions]
-        # what a retreated partition would have served, neither its endpoint nor another partition does
-        retreated = [(trial, where) for trial, where in own if trial.retreated_unix_s is not None]
-        tested: list[tuple[Trial, bytes | None]] = [*retreated] or [(watched.trial, None), *own]
+        # neither the endpoint nor another partition serves what a tripped partition would have served
+        tripped = [(trial, where) for trial, where in own if trial.tripped_unix_s is not None]
+        tested: list[tuple[Trial, bytes | None]] = [*tripped] or [(watched.trial, None), *own]
         for trial, where in tested:
-            if trial.retreated_unix_s is None:
+            if trial.tripped_unix_s is None:
                 trial.tested += 1
                 trial.wrong += wrong
                 trial.recent = (trial.recent << 1 | wrong) & RECENT_BITS
                 if not watched.serving:
                     continue
-                budget = watched.budget_of(trial)
-                trial.alarm.add(wrong, budget, alternatives(budget))
+                bound = watched.risk_max_of(trial)
+                trial.alarm.add(wrong, bound, alternatives(bound))
                 allowed = watched.delta / 2 / (trial.place * (trial.place + 1) if trial.place else 1)
                 if trial.alarm.value >= 1 / allowed:
-                    self._retreat(endpoint, watched, trial, where)
+                    self._trip(endpoint, watched, trial, where)
             else:
                 trial.fresh += 1
                 trial.fresh_wrong += wrong
                 needed = watched.delta / ((trial.returns + 1) * (trial.returns + 2))
-                if within(trial.fresh, trial.fresh_wrong, watched.budget_of(trial), needed):
+                if within(trial.fresh, trial.fresh_wrong, watched.risk_max_of(trial), needed):
                     trial.returns += 1
                     self._come_back(endpoint, watched, trial, where, "fresh audits")
 
     def _own(self, watched: Watched, partition: bytes) -> Trial:
-        """The partition's own trial; room for a new one is made by forgetting the one used longest ago."""
+        """The partition's own trial; a new one may displace the least recently used."""
         partitions = watched.partitions
         trial = partitions.get(partition)
         if trial is not None:
@@ -326,32 +326,32 @@ class ErrorRateMonitor:
             return trial
         if len(partitions) >= PARTITIONS_MAX:
             for oldest in partitions:
-                if oldest not in watched.retreated:
+                if oldest not in watched.tripped:
                     del partitions[oldest]
                     break
         watched.places += 1
-        trial = Trial(new_alarm(watched.part_budget or watched.budget), place=watched.places)
+        trial = Trial(new_alarm(watched.part_risk_max or watched.risk_max), place=watched.places)
         partitions[partition] = trial
         return trial
 
-    def _retreat(self, endpoint: str, watched: Watched, trial: Trial, partition: bytes | None) -> None:
-        trial.retreated_unix_s = self._clock()
+    def _trip(self, endpoint: str, watched: Watched, trial: Trial, partition: bytes | None) -> None:
+        trial.tripped_unix_s = self._clock()
         trial.fresh = trial.fresh_wrong = 0
         words = self.words
         trial.reason = (
             f"{trial.wrong} of {trial.tested} {words.outcomes} were wrong, "
             f"{trial.recent.bit_count()} of the last {min(RECENT, trial.tested)}; "
-            f"the budget is {watched.budget_of(trial):.3g} at {1 - watched.delta:.3g}"
+            f"the bound is {watched.risk_max_of(trial):.3g} at {1 - watched.delta:.3g}"
         )
-        self._warn(endpoint, words.retreats, partition, trial.reason)
+        self._warn(endpoint, words.trips, partition, trial.reason)
         if partition is None:
             return
-        watched.retreated.add(partition)
-        if len(watched.retreated) > RETREATED_MAX and watched.trial.retreated_unix_s is None:
-            watched.trial.retreated_unix_s = self._clock()
+        watched.tripped.add(partition)
+        if len(watched.tripped) > TRIPPED_MAX and watched.trial.tripped_unix_s is None:
+            watched.trial.tripped_unix_s = self._clock()
             watched.trial.fresh = watched.trial.fresh_wrong = 0
-            watched.trial.reason = f"{len(watched.retreated)} {words.parts} retreated"
-            self._warn(endpoint, words.retreats, None, watched.trial.reason)
+            watched.trial.reason = f"{len(watched.tripped)} {words.parts} tripped"
+            self._warn(endpoint, words.trips, None, watched.trial.reason)
 
     def _warn(self, endpoint: str, does: str, partition: bytes | None, why: str) -> None:
         words = self.words
@@ -361,31 +361,31 @@ class ErrorRateMonitor:
     def _come_back(
         self, endpoint: str, watched: Watched, trial: Trial, partition: bytes | None, why: str
     ) -> None:
-        """Serve again; the tests begin anew, with what was learned in the retreat as the count."""
-        trial.retreated_unix_s, trial.reason = None, ""
+        """Serve again; the tests start over, with the outcomes since the trip as the first counts."""
+        trial.tripped_unix_s, trial.reason = None, ""
         trial.tested, trial.wrong = trial.fresh, trial.fresh_wrong
         trial.fresh = trial.fresh_wrong = trial.recent = 0
-        trial.alarm = new_alarm(watched.budget_of(trial))
+        trial.alarm = new_alarm(watched.risk_max_of(trial))
         if partition is not None:
-            watched.retreated.discard(partition)
+            watched.tripped.discard(partition)
         self._warn(endpoint, self.words.returns, partition, why)
 
     # -- telling ------------------------------------------------------------------------------------
 
     def states(self) -> dict[str, EndpointState]:
-        """One state for each endpoint that is watched."""
+        """The state of each watched endpoint."""
         return {endpoint: _state(watched) for endpoint, watched in self._watched.items()}
 
     # -- keeping ------------------------------------------------------------------------------------
 
     def dump(self) -> bytes:
-        """Everything that is known, as JSON. The partitions' names are digests."""
+        """The whole state as JSON. Names of partitions are digests."""
         self.changed = False
         return msgspec.json.encode(
             Kept(
                 endpoints={
                     endpoint: _Kept(
-                        budget=watched.budget,
+                        risk_max=watched.risk_max,
                         delta=watched.delta,
                         trial=watched.trial,
                         threshold=watched.threshold,
@@ -393,7 +393,7 @@ class ErrorRateMonitor:
                         places=watched.places,
                         lost=watched.lost + (0 if self._outlives else _open(watched)),
                         certified_unix_s=watched.certified_unix_s,
-                        part_budget=watched.part_budget,
+                        part_risk_max=watched.part_risk_max,
                         waiting=dict(watched.waiting) if self._outlives else {},
                     )
                     for endpoint, watched in self._watched.items()
@@ -402,32 +402,32 @@ class ErrorRateMonitor:
         )
 
     def restore(self, data: bytes) -> None:
-        """Take back what `dump` gave, before `hold_to`. Audits that were open then are lost, or wait on.
+        """Restore the state from `dump`, before `hold_to`. Audits that were open are lost, or keep waiting.
 
         Raises:
-            ValueError: it is nothing that `dump` gave.
+            ValueError: `data` does not come from `dump`.
         """
         kept = msgspec.json.decode(data, type=Kept)
         if kept.version != VERSION:
             raise ValueError(f"version {kept.version}; this Farthing reads {VERSION}")
         for endpoint, one in kept.endpoints.items():
-            rates = len(alternatives(one.budget))
-            part_rates = len(alternatives(one.part_budget or one.budget))
+            rates = len(alternatives(one.risk_max))
+            part_rates = len(alternatives(one.part_risk_max or one.risk_max))
             partitions = OrderedDict((bytes.fromhex(name), trial) for name, trial in one.partitions)
             parts_fit = all(len(trial.alarm.stakes) == part_rates for trial in partitions.values())
             if len(one.trial.alarm.stakes) != rates or not parts_fit:
-                raise ValueError(f"the evidence about {endpoint!r} does not fit its budget")
+                raise ValueError(f"the evidence about {endpoint!r} does not fit its bound")
             self._watched[endpoint] = Watched(
-                budget=one.budget,
+                risk_max=one.risk_max,
                 delta=one.delta,
                 trial=one.trial,
                 threshold=one.threshold,
                 partitions=partitions,
                 places=one.places,
-                retreated={n for n, trial in partitions.items() if trial.retreated_unix_s is not None},
+                tripped={n for n, trial in partitions.items() if trial.tripped_unix_s is not None},
                 lost=one.lost,
                 certified_unix_s=one.certified_unix_s,
-                part_budget=one.part_budget,
+                part_risk_max=one.part_risk_max,
             )
             self._watched[endpoint].waiting.update(one.waiting)
 
@@ -436,7 +436,7 @@ VERSION = 1
 
 
 class _Kept(Struct, frozen=True, kw_only=True):
-    budget: float
+    risk_max: float = field(name="budget")
     delta: float
     trial: Trial
     threshold: float | None
@@ -444,13 +444,13 @@ class _Kept(Struct, frozen=True, kw_only=True):
     places: int
     lost: int
     certified_unix_s: float
-    part_budget: float | None = None
+    part_risk_max: float | None = field(default=None, name="part_budget")
     waiting: dict[str, Waiting] = {}
     """By audit, in the order drawn."""
 
 
 class Kept(Struct, frozen=True, kw_only=True):
-    """What lies in the file."""
+    """The content of the file."""
 
     version: int = VERSION
     endpoints: dict[str, _Kept]
@@ -462,13 +462,13 @@ def _open(watched: Watched) -> int:
 
 def _state(watched: Watched) -> EndpointState:
     trial = watched.trial
-    retreated = trial.retreated_unix_s is not None
+    retreated = trial.tripped_unix_s is not None
     count, wrong = (trial.fresh, trial.fresh_wrong) if retreated else (trial.tested, trial.wrong)
     return EndpointState(
-        budget=watched.budget,
+        risk_max=watched.risk_max,
         confidence=1 - watched.delta,
         retreated=retreated,
-        since_unix_s=trial.retreated_unix_s,
+        since_unix_s=trial.tripped_unix_s,
         reason=trial.reason,
         audits=trial.tested,
         wrong=trial.wrong,
@@ -477,5 +477,5 @@ def _state(watched: Watched) -> EndpointState:
         upper=upper(count + watched.lost, wrong + watched.lost, watched.delta),
         fresh=trial.fresh,
         partitions=len(watched.partitions),
-        partitions_retreated=len(watched.retreated),
+        partitions_retreated=len(watched.tripped),
     )

@@ -1,4 +1,4 @@
-"""Keeps what a watch knows over a restart: a small JSON file in the state directory."""
+"""Keeps a monitor's state across restarts, in a small JSON file in the state directory."""
 
 import asyncio
 import threading
@@ -7,11 +7,11 @@ from pathlib import Path
 from farthing.guarantees.monitor.error_rate import ErrorRateMonitor
 from farthing.stores.atomic_write import write_whole
 
-SAVE_S = 5.0  # a crash forgets the outcomes of this long at most; what they cost is a later alarm
+SAVE_S = 5.0  # a crash loses at most this many seconds of outcomes, which only delays an alarm
 
 
 class WatchFile:
-    """The file of one watch. Of several processes on one state directory the last to write wins."""
+    """The file of one monitor. If several processes share a state directory, the last to write wins."""
 
     def __init__(self, watch: ErrorRateMonitor, path: Path) -> None:
         self._watch = watch
@@ -20,10 +20,10 @@ class WatchFile:
         self._writing = threading.Lock()
         self._dumps = 0
         self._written = 0
-        self._anew = f"{watch.words.outcomes} are counted anew"
+        self._anew = f"{watch.words.outcomes} are counted from zero"
 
     def open(self) -> None:
-        """Restore what was saved. A file that cannot be read is put aside, and the tests begin anew."""
+        """Restore the saved state. An unreadable file is moved aside, and the tests start over."""
         try:
             data = self._path.read_bytes()
         except FileNotFoundError:
@@ -33,16 +33,16 @@ class WatchFile:
             return
         try:
             self._watch.restore(data)
-        except ValueError as error:  # of msgspec, too
+        except ValueError as error:  # includes msgspec's errors
             aside = self._path.with_suffix(".damaged")
             self._log.warning("%s: %s; it is kept as %s, %s", self._path, error, aside, self._anew)
             try:
                 self._path.replace(aside)
             except OSError as why:
-                self._log.warning("%s cannot be put aside: %s", self._path, why.strerror)
+                self._log.warning("%s cannot be moved aside: %s", self._path, why.strerror)
 
     async def run(self) -> None:
-        """Save what changed, every `SAVE_S`, until cancelled; then once more."""
+        """Save changes every `SAVE_S` until cancelled, then once more."""
         try:
             while True:
                 await asyncio.sleep(SAVE_S)
@@ -52,7 +52,7 @@ class WatchFile:
             self.save()
 
     def save(self) -> None:
-        """Save what changed now. A disk that fails is logged: the tests go on in memory."""
+        """Save any changes now. A failing disk is logged: the tests go on in memory."""
         if self._watch.changed:
             self._write(*self._dump())
 
@@ -61,7 +61,7 @@ class WatchFile:
         return self._dumps, self._watch.dump()
 
     def _write(self, number: int, data: bytes) -> None:
-        """One that was overtaken, in its thread, by the last one of all is not written any more."""
+        """Write dump `number`, unless a newer dump was already written by another thread."""
         try:
             with self._writing:
                 if number > self._written:

@@ -1,17 +1,17 @@
-"""Watches what routing costs in quality while it is live, and retreats to the expensive tier at risk.
+"""Monitors what live routing costs in quality, and falls back to the expensive tier at risk.
 
-An audited request is one drawn at random from **all** requests of the endpoint that the certificate speaks
-of, and answered by both tiers. One that stays with the expensive tier lost nothing; of one that goes cheap
-whoever judges says how much worse the cheap answer was. Both kinds are told here, each with its segment;
-leaving out the first would test the loss of cheap requests alone. Both count once they are judged: were the
-first kind to count at once, every verdict that never comes, of a judge that is down or busy, would make the
-loss look smaller than it is.
+An audited request is one drawn at random from **all** requests of the endpoint that the certificate covers,
+and answered by both tiers. A request that stays with the expensive tier lost nothing; for one that goes to
+the cheap tier, the judge says how much worse the cheap answer was. Both kinds are counted here, each with its
+segment: without the first kind, the test would cover the loss of cheap requests alone. Both count only once
+they are judged: if the first kind counted at once, every missing verdict of a judge that is down or busy
+would make the loss look smaller than it is.
 
-The tests, what a retreat takes and how it ends are said in `farthing.guarantees.monitor.error_rate`. Here an
-outcome is "the request lost quality"; the endpoint is held to the certificate's epsilon, each segment to the
-limit of a segment. A loss between 0 and 1 counts as lost with that chance, which keeps its mean, and so the
-test's promise, at the price of noise. Better cheap answers make up for nothing here, whatever the
-certificate's harm: the watch is the stricter of the two.
+`farthing.guarantees.monitor.error_rate` describes the tests, and how a trip begins and ends. Here an outcome
+is "the request lost quality"; the endpoint is held to the certificate's epsilon, each segment to the limit
+for segments. A loss between 0 and 1 counts as lost with that probability, which keeps its mean, and so the
+test's promise, at the price of noise. Better cheap answers never offset worse ones here, whatever the
+certificate's `harm`: the monitor is stricter.
 """
 
 import logging
@@ -29,7 +29,7 @@ WORDS = Words(
     log=logging.getLogger("farthing.route"),
     subject="the routing of",
     outcomes="audited requests",
-    retreats="retreats to the expensive tier",
+    trips="trips and falls back to the expensive tier",
     returns="uses the cheap tier again",
     part="segment",
     parts="segments",
@@ -43,18 +43,18 @@ class RouteMonitor(ErrorRateMonitor):
     def __init__(
         self, *, clock: Callable[[], float] = time.time, draw: Callable[[], float] = random.random
     ) -> None:
-        """`clock` tells Unix seconds, `draw` a number from 0 up to 1."""
-        super().__init__(WORDS, clock=clock, outlives=True)  # in a batch of the judge
+        """`clock` gives Unix seconds, `draw` a number in [0, 1)."""
+        super().__init__(WORDS, clock=clock, outlives=True)  # the verdict may come from a judge's batch
         self._draw = draw
 
     def follow(self, certificates: Mapping[str, RouteCertificate], *, keep: Collection[str] = ()) -> None:
-        """Hold each endpoint to its certificate; others are forgotten, but for those to `keep`. A certificate
-        that is newer than a retreat ends it."""
+        """Hold each endpoint to its certificate. Endpoints without one are forgotten, except those in `keep`.
+        A certificate that is newer than a trip ends it."""
         self.hold_to(
             {
                 endpoint: Terms(
-                    budget=one.risk_max,
-                    part_budget=one.segment_risk_max,
+                    risk_max=one.risk_max,
+                    part_risk_max=one.segment_risk_max,
                     confidence=1 - one.delta,
                     threshold=one.threshold,
                 )
@@ -66,15 +66,15 @@ class RouteMonitor(ErrorRateMonitor):
             self.certified(endpoint, one.made_unix_s)
 
     def may_go_cheap(self, endpoint: str, *segments: str) -> bool:
-        """Whether neither the endpoint nor a segment has retreated. False without a certificate."""
+        """True if neither the endpoint nor a segment has tripped. False without a certificate."""
         return all(self.allows(endpoint, segment.encode(errors="replace")) for segment in segments or ("",))
 
     def opened(
         self, endpoint: str, audit: str, segment: str = "", *, also: Sequence[str] = (), safe: bool = False
     ) -> None:
-        """An audit was drawn whose loss comes later. Losses are tested in the order of drawing. `also` are
-        the further segments that the request is of: it counts in each, and once for the endpoint. `safe`:
-        it stays with the expensive tier, and whatever its loss would be at the cheap one is none."""
+        """An audit was drawn whose loss comes later. Losses are tested in the order of drawing. `also` names
+        further segments of the request: it counts in each, and once for the endpoint. `safe`: the request
+        stays with the expensive tier, so it counts as no loss whatever the cheap answer would have lost."""
         self.note(endpoint, segment.encode(errors="replace"), None, audit, also=_encoded(also), safe=safe)
 
     def lost(
@@ -86,10 +86,10 @@ class RouteMonitor(ErrorRateMonitor):
         also: Sequence[str] = (),
         audit: str = "",
     ) -> None:
-        """Take the loss of one audited request: from 0, its cheap answer is as good, to 1. None closes
-        `audit` without one."""
+        """Take the loss of one audited request, from 0 (the cheap answer is as good) to 1. None closes
+        `audit` without a loss."""
         if loss is None and not audit:
-            return  # nothing was opened, and nothing is known
+            return  # no audit to close, and no loss known
         wrong = None if loss is None else self._draw() < loss
         self.note(endpoint, segment.encode(errors="replace"), wrong, audit, also=_encoded(also))
 

@@ -1,7 +1,7 @@
-"""Watches the false-hit rate of each endpoint and partition, and stops serving where it is at risk.
+"""Monitors the false-hit rate of each endpoint and partition, and stops serving where it is at risk.
 
-An outcome is an audited would-be hit; how it is tested, and what a retreat and a return take, is said in
-`farthing.guarantees.monitor.error_rate`. A retreated endpoint or partition answers from exact hits alone.
+An outcome is an audited would-be hit. `farthing.guarantees.monitor.error_rate` describes the tests, and how a
+trip begins and ends. A tripped endpoint or partition answers from exact hits alone.
 """
 
 import logging
@@ -15,7 +15,7 @@ WORDS = Words(
     log=logging.getLogger("farthing.cache"),
     subject="the semantic cache of",
     outcomes="audited hits",
-    retreats="retreats to exact hits",
+    trips="trips and falls back to exact hits",
     returns="serves again",
     part="partition",
     parts="partitions",
@@ -27,15 +27,15 @@ class SequentialBound(ErrorRateMonitor):
     """The `HitBound`: an e-process for each endpoint and partition."""
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
-        """`clock` tells Unix seconds."""
+        """`clock` gives Unix seconds."""
         super().__init__(WORDS, clock=clock)
 
     def configure(self, terms: Mapping[str, Semantics]) -> None:
-        """Take the budgets of all endpoints with a semantic cache, as `hold_to`."""
+        """Set the bounds of all endpoints with a semantic cache, as `hold_to` does."""
         self.hold_to(
             {
                 endpoint: Terms(
-                    budget=semantics.risk_max,
+                    risk_max=semantics.risk_max,
                     confidence=semantics.confidence,
                     threshold=semantics.threshold,
                     serving=semantics.mode == "on",

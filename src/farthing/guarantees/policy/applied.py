@@ -1,7 +1,7 @@
-"""The routing policies that a gateway applies: the books of a folder as they are now, and their watch.
+"""The routing policies that a gateway applies: the current policy files of a folder, and their monitor.
 
-A changed file counts from the next `refresh`; one that is not good changes nothing and is told of. What is
-watched is a version, not an endpoint: a new version begins with a clean record, and one that was taken back
+A changed file takes effect at the next `refresh`; an invalid one changes nothing and is logged. The monitor
+watches versions, not endpoints: a new version starts with a clean record, and a version that was rolled back
 keeps its own. One event loop.
 """
 
@@ -22,8 +22,8 @@ from farthing.guarantees.policy.versions import PolicyBook, PolicyVersion, label
 from farthing.types import Receipt, Request
 
 UNREADABLE = "@?"
-"""Ends the label of an endpoint whose file cannot be read, in the place of a version."""
-OPEN_MAX = 2_000  # audits of a version whose loss is awaited; of more the oldest is given up
+"""Replaces the version in the label of an endpoint whose file cannot be read."""
+OPEN_MAX = 2_000  # audits of a version that await their loss; beyond it the oldest is given up
 
 log = logging.getLogger("farthing.route")
 
@@ -31,47 +31,48 @@ Stamp = tuple[int, int, int]
 
 
 class Found(Struct, frozen=True):
-    """What a look at the folder has seen."""
+    """The result of reading the folder."""
 
     stamps: dict[Path, Stamp]
     books: dict[Path, PolicyBook | ConfigError | None]
-    """Of the files that changed: what is in them, or why it cannot be read; None: gone meanwhile."""
+    """The changed files: content, or why it cannot be read; None: removed meanwhile."""
 
 
 class Policies:
-    """The `RouteAudit`, and what a router asks for the version that decides a request."""
+    """Implements `RouteAudit`, and tells a router which version decides a request."""
 
     def __init__(
         self, folder: Path | None, watch: RouteMonitor, *, clock: Callable[[], float] = time.time
     ) -> None:
-        """`folder` None: there are none. `clock` tells Unix seconds. Nothing is read before `refresh`."""
+        """`folder` None: no policies. `clock` gives Unix seconds. Nothing is read before `refresh`."""
         self.generation = 0
-        """Another number whenever a book changed."""
+        """Changes whenever a book changes."""
         self.applied = 0
         self.refused = 0
-        """Files that were taken, and that were not, since the start."""
+        """Files accepted and rejected since the start."""
         self.clock = clock
         self._folder = folder
         self.watch = watch
         self._books: dict[str, PolicyBook] = {}
         self._labels: dict[str, tuple[str, str, float, bytes]] = {}
-        """Endpoint to the labels of serving and candidate, the candidate's share and the salt of its draw."""
+        """Endpoint to the labels of serving and candidate, the candidate's share, and the salt of its
+        draw."""
         self._broken: set[str] = set()
-        """Endpoints that have a file, and no good one was ever read of it."""
+        """Endpoints that have a file of which no valid version was ever read."""
         self._stamps: dict[Path, Stamp] = {}
         self._refused: set[str] = set()
-        """Labels whose certificate does not hold here: what is explored now is of something else."""
+        """Labels whose certificate does not hold here: what is explored now concerns something else."""
 
     # -- books --------------------------------------------------------------------------------------
 
     def refresh(self) -> bool:
-        """Take the files as they are now. Returns whether anything changed. Never raises: a file that is not
-        good leaves the endpoint with the book it had."""
+        """Apply the current files. Returns whether anything changed. Never raises: with an invalid file the
+        endpoint keeps its previous book."""
         return self.take(self.look())
 
     def look(self) -> "Found | None":
-        """The files as they are now, those that changed read; None: none did. The only thing here that waits
-        for a disk: it may run beside the event loop, one at a time."""
+        """Read the files that changed; None: none did. Only this method waits for a disk: it may run beside
+        the event loop, one call at a time."""
         before, stamps = self._stamps, self._found()
         if stamps == before:
             return None
@@ -79,14 +80,14 @@ class Policies:
         return Found(stamps, books)
 
     def take(self, found: "Found | None") -> bool:
-        """Go by what `look` has seen. Returns whether anything changed."""
+        """Apply what `look` found. Returns whether anything changed."""
         if found is None:
             return False
         before, self._stamps = self._stamps, found.stamps
         for path in before.keys() - found.stamps.keys():
             self._broken.discard(versions.endpoint_at(path))
             if self._books.pop(versions.endpoint_at(path), None) is not None:
-                log.warning("the routing policy %s is gone, its endpoint goes by the configuration", path)
+                log.warning("the routing policy %s is gone, its endpoint uses the configuration", path)
         for path, book in found.books.items():
             self._take(path, book)
         self._labels = {name: (name + UNREADABLE, "", 0.0, b"") for name in self._broken}
@@ -121,10 +122,10 @@ class Policies:
             self.refused += 1
             name = versions.endpoint_at(path)
             if name in self._books:
-                log.error("routing policy refused, the last good one stays: %s", book)
+                log.error("routing policy rejected, the last valid one stays: %s", book)
             else:
                 self._broken.add(name)
-                log.error("routing policy refused, %r goes to the expensive tier: %s", name, book)
+                log.error("routing policy rejected, %r goes to the expensive tier: %s", name, book)
             return
         if book is None:
             return
@@ -135,7 +136,7 @@ class Policies:
         log.info("routing policy of %r: version %d serves%s", book.endpoint, book.serving, trial)
 
     def book(self, endpoint: str) -> PolicyBook | None:
-        """None: its requests go by the configuration, and by no label."""
+        """None: the endpoint uses the configuration, without a label."""
         return self._books.get(endpoint)
 
     @property
@@ -145,10 +146,10 @@ class Policies:
     # -- which version ------------------------------------------------------------------------------
 
     def label(self, request: Request) -> str:
-        """The label of the version that decides `request`; empty where its endpoint has no book.
+        """The label of the version that decides `request`; empty if its endpoint has no book.
 
-        While two versions share the traffic, requests of one session, else of one user, stay with one. The
-        gateway's own are on no trial.
+        While two versions share the traffic, the requests of one session, or else of one user, stay with one
+        version. The gateway's own requests are never on trial.
         """
         found = self._labels.get(request.endpoint.name)
         if found is None:
@@ -162,32 +163,32 @@ class Policies:
         return candidate if drawn < share else serving
 
     def version(self, label: str) -> PolicyVersion | None:
-        """The version of a label; None: it is the configuration, or is not kept any more."""
+        """The version of a label; None: the configuration, or a version that is no longer kept."""
         number = versions.number_of(label)
         book = self._books.get(label.rpartition("@")[0])
         return None if book is None or not number else book.version(number)
 
     def may_go_cheap(self, label: str, segments: tuple[str, ...]) -> bool:
-        """Whether the watch has retreated neither the version nor one of the segments."""
+        """True if the monitor has tripped neither for the version nor for one of the segments."""
         return self.watch.may_go_cheap(label, *segments)
 
     def holds(self, label: str, *, holds: bool) -> None:
-        """Whether the certificate of a version holds here. Of one that does not nothing is audited."""
+        """Set whether the certificate of a version holds here. If not, nothing of it is audited."""
         (self._refused.discard if holds else self._refused.add)(label)
 
     def judged_within(self, wait_s: float) -> None:
-        """Wait so long for the loss of an audit before it is given up."""
+        """Set how long to wait for the loss of an audit before it is given up."""
         self.watch.wait_s = wait_s
         self.watch.waiting_max = OPEN_MAX
 
     def watched(self) -> dict[str, EndpointState]:
-        """What the watch knows, by label."""
+        """The monitor's state, by label."""
         return self.watch.states()
 
     # -- audits -------------------------------------------------------------------------------------
 
     def opened(self, receipt: Receipt) -> None:
-        """As the Protocol `RouteAudit`. What another router scored, or other tiers answered, is none."""
+        """See `protocols.RouteAudit`. Ignores what another router scored or other tiers answered."""
         label = receipt.route_policy
         version = self.version(label)
         if version is None or receipt.route_score is None or label in self._refused:
@@ -201,15 +202,15 @@ class Policies:
         self.watch.opened(label, receipt.request_id, first, also=also, safe=safe)
 
     def lost(self, request_id: str, loss: float | None) -> None:
-        """As the Protocol `RouteAudit`."""
+        """See `protocols.RouteAudit`."""
         label = self.watch.awaited(request_id)
-        if label is not None:  # else it was not opened, or is given up
+        if label is not None:  # None: never opened, or given up
             self.watch.lost(label, loss, audit=request_id)
 
 
 def _labels(book: PolicyBook) -> tuple[str, str, float, bytes]:
     candidate = "" if book.candidate is None else label_of(book.endpoint, book.candidate)
-    # each trial draws anew: else the same clients would be the canary every time
+    # each trial draws anew: otherwise the same clients would be the canary every time
     salt = blake2b(candidate.encode(errors="replace"), digest_size=16).digest()
     return label_of(book.endpoint, book.serving), candidate, book.share, salt
 

@@ -1,4 +1,4 @@
-"""One request as a short story, from its receipt."""
+"""One request as a short report, from its receipt."""
 
 import difflib
 from collections.abc import Iterator, Sequence
@@ -9,18 +9,17 @@ from typing import Any
 import msgspec
 
 from farthing.errors import FarthingError
-from farthing.insight.explain.route import Whereto, told
+from farthing.insight.explain.route import Whereto, details
 from farthing.insight.render.money import usd
 from farthing.insight.report.report import lost
 from farthing.ledger import files, read
-from farthing.ledger.damage import Missing
-from farthing.ledger.damage import told as told_missing
+from farthing.ledger.damage import Missing, describe_missing
 from farthing.ledger.rows import Intent
 from farthing.types import UNKNOWN, Attempt, Receipt, Usage, saved_nusd
 
-RECENT_MAX = 2_000  # receipts searched for an id like the one that was mistyped
+RECENT_MAX = 2_000  # receipts searched for an id similar to a mistyped one
 NEAR_MAX = 3
-INDENT = 11  # of what is said, beside the labels
+INDENT = 11  # of the text, next to the labels
 CLASSES = tuple(
     name for name in Usage.__struct_fields__ if name.startswith(("cache_write", "audio", "image"))
 )
@@ -35,9 +34,9 @@ CACHE_STORIES = {
 
 
 ASKED_ANEW = {
-    "sampled": "a sample was asked for",
-    "named": "a model was named without a temperature or a seed",
-    "again": "not asked: the same session or user had this answer a moment ago, and wants another",
+    "sampled": "the request asked for a sample",
+    "named": "the request named a model without a temperature or a seed",
+    "again": "not asked: the same session or user received this answer a moment ago, and wants another",
 }
 
 
@@ -48,7 +47,7 @@ class UnknownRequest(FarthingError):
 
 
 def find(ledger: Path | Sequence[Path], request_id: str) -> Receipt | Intent:
-    """The receipt of `request_id`, or its last intent where its process died or is still at work.
+    """The receipt of `request_id`, or its last intent if its process died or is still working on it.
 
     Raises:
         UnknownRequest: there is neither; the message names the nearest recent ids.
@@ -59,7 +58,7 @@ def find(ledger: Path | Sequence[Path], request_id: str) -> Receipt | Intent:
         return next((row for row in rows if isinstance(row, Receipt)), rows[0])
     ids = [receipt.request_id for one in ledgers for receipt in read.recent(one, RECENT_MAX)]
     missing = read.damaged(ledgers)
-    damage = f"; it may be among what is damaged: {told_missing(missing)}" if missing.places else ""
+    damage = f"; it may be in the damaged part: {describe_missing(missing)}" if missing.places else ""
     damage += "".join(f"; it may be among these: {line}" for line in lost(files.unwritten(ledgers)))
     named = ", ".join(map(str, ledgers))
     if not ids:
@@ -73,12 +72,12 @@ def find(ledger: Path | Sequence[Path], request_id: str) -> Receipt | Intent:
 
 
 def to_json(row: Receipt | Intent) -> dict[str, Any]:
-    """`row` by the names of its fields, with `outcome` beside them; unknown values stay null."""
+    """`row` by field names, with `outcome` added; unknown values are null."""
     if isinstance(row, Intent):
         named = msgspec.structs.asdict(row)
         return {"outcome": "in_flight" if row.live else "unknown", **named}
     named = {"outcome": "finished", **_named(row), "saved_nusd": saved_nusd(row)}
-    del named["started_s"]  # a monotonic clock means nothing here
+    del named["started_s"]  # a monotonic time means nothing here
     return named
 
 
@@ -89,16 +88,17 @@ def _named(value: Any) -> Any:
 
 
 def story(row: Receipt | Intent, beside: Whereto | None = None, missing: Missing | None = None) -> list[str]:
-    """`row` in plain lines: who asked what, what was decided, what was called, what it cost and took; and
-    what is known beside the receipt. `missing`: what is damaged, where no receipt was found."""
+    """`row` in plain lines: who asked what, the decisions and calls, cost and time, and what is known besides
+    the receipt. `missing`: the damage, if no receipt was found."""
     lines = _unfinished(row, missing) if isinstance(row, Intent) else list(_lines(row))
     if beside is not None and isinstance(row, Receipt):
-        lines += told(row, beside)
+        lines += details(row, beside)
     return [_printable(line) for line in lines]
 
 
 def _printable(line: str) -> str:
-    """Texts of clients and providers are in it: none of them may steer a terminal."""
+    """The text includes clients' and providers' strings: remove control characters, which could steer a
+    terminal."""
     return "".join(letter if letter.isprintable() else "?" for letter in line)
 
 
@@ -106,9 +106,8 @@ def _unfinished(intent: Intent, missing: Missing | None) -> list[str]:
     if intent.live:
         outcome = "The call may still be in flight."
     elif missing is not None and missing.places:
-        outcome = (
-            f"Unknown, as the cost is: the gateway died, or the receipt is lost. {told_missing(missing)}"
-        )
+        damage = describe_missing(missing)
+        outcome = f"Outcome and cost are unknown: the gateway died, or the receipt is lost. {damage}"
     else:
         outcome = "The gateway died before its receipt was written: outcome and cost are unknown."
     return [
@@ -146,29 +145,29 @@ def _lines(receipt: Receipt) -> Iterator[str]:
 
 
 JOBS = {
-    "judge": "to hear how good the answer to {about} is",
-    "judge of the cache": "to hear whether the fresh answer of {about} says what the stored one would have",
-    "explore": "to see how well the other tier answers {about}, whose client has its answer",
-    "route": "to hear whether the question of {about} is easy",
+    "judge": "to grade the answer to {about}",
+    "judge of the cache": "to learn whether the fresh answer to {about} agrees with the stored one",
+    "explore": "to see how well the other tier answers {about}, whose client already has an answer",
+    "route": "to learn whether the question of {about} is easy",
     "precompute": "to have an answer before it is asked for ({about})",
     "refresh": "to see whether the stored answer {about} is still right",
 }
 AUDITS = {
     "agrees": "the fresh answer agrees with it",
     "differs": "the fresh answer differs: it would have been a false hit",
-    "pending": "the fresh answer has other words, a judge is to compare them (see the job about this id)",
+    "pending": "the fresh answer has other words; a judge will compare them (see the job about this id)",
 }
 
 
 def _similar(receipt: Receipt) -> str:
-    """What the semantic cache had, and what became of it."""
+    """What the semantic cache found, and whether it was served."""
     entry = f"entry {receipt.cache_entry}"
     if receipt.cache_probability is not None:
-        entry += f", right with probability {receipt.cache_probability:.4f} as the verifier has it"
+        entry += f", right with probability {receipt.cache_probability:.4f} according to the verifier"
     if receipt.cache == "semantic":
         return f"{entry}: served"
     if not receipt.cache_would_hit:
-        return f"{entry}: not served, that is too little"
+        return f"{entry}: not served, the probability is too low"
     if receipt.audit:
         return f"{entry}: not served but audited; {AUDITS[receipt.audit]}"
     return f"{entry}: not served, though it could have been"
@@ -179,7 +178,7 @@ def _job(receipt: Receipt) -> str:
     found = {"agrees": "; they agree", "differs": "; they differ"}.get(receipt.audit, "")
     of_the_cache = receipt.purpose == "judge" and (receipt.cache_entry or receipt.audit)
     why = JOBS["judge of the cache" if of_the_cache else receipt.purpose].format(about=about)
-    return f"of the gateway itself, {receipt.purpose}: {why}{found}"
+    return f"by the gateway itself, {receipt.purpose}: {why}{found}"
 
 
 def _asked(receipt: Receipt) -> str:
@@ -236,7 +235,7 @@ def _attempt(attempt: Attempt) -> str:
 
 
 def _booked(attempt: Attempt) -> str:
-    """What was booked for a call, and why it is not what our prices say."""
+    """The cost booked for a call, and why it differs from our prices."""
     if attempt.unpriced:
         return f"cost unknown: no price of {attempt.unpriced}"
     if attempt.usage is None or attempt.usage.told_nusd is None:
@@ -246,12 +245,12 @@ def _booked(attempt: Attempt) -> str:
 
 
 def _checks(receipt: Receipt) -> str:
-    """What the checks of a cascade said of the first answer, and what came of it."""
+    """The checks' results for the first answer, and what followed."""
     score = f"{receipt.check_by} {receipt.check_score:.3f}" if receipt.check_score is not None else ""
     if not receipt.doubt:
-        return f"{score}: nothing against the first answer"
+        return f"{score}: no doubt about the first answer"
     kept = "escalate" in receipt.skipped
-    then = "it went out all the same, no better one could be had" if kept else "so it was asked again"
+    then = "delivered all the same, no better answer was available" if kept else "so it was asked again"
     return f"{f'{score}; ' if score else ''}doubted by {receipt.doubt}; {then}"
 
 
@@ -277,11 +276,11 @@ def _cost(receipt: Receipt) -> str:
 def _baseline(receipt: Receipt) -> str:
     target = receipt.baseline_target or "none declared"
     if receipt.baseline_nusd is None:
-        return f"{target}: what it would have cost is unknown, so nothing is claimed as saved"
+        return f"{target}: its cost is unknown, so no saving is claimed"
     saved = saved_nusd(receipt)
     amount = f"{target} would have cost {usd(receipt.baseline_nusd)} for the same answer"
     if saved is None:
-        return f"{amount}; the saving is unknown, as the cost is"
+        return f"{amount}; the saving is unknown, because the cost is unknown"
     return f"{amount}: {'saved' if saved >= 0 else 'spent more by'} {usd(abs(saved))}"
 
 

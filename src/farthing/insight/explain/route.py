@@ -1,4 +1,4 @@
-"""Why one request went where it went, what the other tiers would have cost, and what was learned of it."""
+"""Why a request was routed as it was, what other tiers would have cost, and what was learned from it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -12,8 +12,7 @@ from farthing.guarantees.policy.versions import label_of, number_of
 from farthing.insight.policies.state import PolicyStanding, standing
 from farthing.insight.render.money import usd
 from farthing.ledger import read
-from farthing.ledger.damage import Missing
-from farthing.ledger.damage import told as told_missing
+from farthing.ledger.damage import Missing, describe_missing
 from farthing.ledger.read import Row
 from farthing.models.pricing.catalogue import Catalogue
 from farthing.models.pricing.cost import baseline_nusd
@@ -21,19 +20,19 @@ from farthing.types import Receipt, Signal
 
 
 class OtherTier(msgspec.Struct, frozen=True, kw_only=True):
-    """What a configured tier would have charged for the same tokens."""
+    """The price of the same tokens at a configured tier."""
 
     tier: str
     target: str
-    """Its first, or the one that answered."""
+    """Its first target, or the one that answered."""
     cost_nusd: int | None
-    """None: its price, or how many tokens there were, is unknown."""
+    """None: its price, or the number of tokens, is unknown."""
     taken: bool
     """This tier answered."""
 
 
 class BackgroundJob(msgspec.Struct, frozen=True, kw_only=True):
-    """What the gateway did on its own account about the request."""
+    """An internal request of the gateway about this request."""
 
     request_id: str
     purpose: str
@@ -46,39 +45,38 @@ class BackgroundJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ruled(msgspec.Struct, frozen=True, kw_only=True):
-    """The version of the policy that decided, as it is now."""
+    """The version of the policy that decided, in its present state."""
 
     policy: str
     threshold: float | None
-    """Of its certificate; None: it is the configuration, or is not kept any more."""
+    """The certificate's threshold; None: the version is the configuration, or is no longer kept."""
     risk_max: float | None
     covered: bool | None
-    """The certificate lets a request of this score and these segments go cheap; None: there is none, or no
-    score."""
+    """Whether the certificate lets a request with this score and these segments go to the cheap tier; None:
+    no certificate, or no score."""
     retreated: bool | None
-    """The watch keeps it with the expensive tier now; None: it has seen nothing."""
+    """Whether the monitor keeps it with the expensive tier now; None: no audits yet."""
     serving: bool
     candidate: bool
 
 
 class Whereto(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything beside the receipt."""
+    """Everything known besides the receipt."""
 
     ruled: Ruled | None
     """None: no policy decided."""
     tiers: list[OtherTier] | None
-    """None: the configuration is not known."""
+    """None: the configuration is unknown."""
     signals: list[Signal]
     jobs: list[BackgroundJob]
     missing: Missing = msgspec.field(default_factory=Missing)
-    """What of the ledger since the request cannot be read: signals and background jobs about it may be
-    among that."""
+    """The damage in the ledger since the request; signals and background jobs about it may be lost there."""
 
 
 def whereto(
     receipt: Receipt, *, ledger: Path | Sequence[Path], state_dir: Path, config: Config | None
 ) -> Whereto:
-    """Read what there is about `receipt`: policy, prices of `config` on its day, signals and background jobs.
+    """Read what is known about `receipt`: policy, prices of `config` on its day, signals and background jobs.
 
     Raises:
         ConfigError: the policy's file cannot be read.
@@ -96,7 +94,8 @@ def whereto(
 
 
 def about(rows: Iterable[Row], receipt: Receipt) -> tuple[list[Signal], list[BackgroundJob]]:
-    """Signals about `receipt`, of its own tenant, and background jobs, in the order they were written."""
+    """The signals about `receipt` from its own tenant, and its background jobs, in the order they were
+    written."""
     signals, jobs = [], []
     for row in rows:
         if isinstance(row, Signal):
@@ -119,13 +118,13 @@ def about(rows: Iterable[Row], receipt: Receipt) -> tuple[list[Signal], list[Bac
 
 
 def other_tiers(receipt: Receipt, config: Config) -> list[OtherTier]:
-    """Every tier of `config` with what it would have charged on the day of the request, were as much of the
-    prompt in its provider's prefix cache."""
+    """Every tier of `config` with what it would have charged on the day of the request, assuming the same
+    part of the prompt in its provider's prefix cache."""
     catalogue = Catalogue.load().with_overrides(config.prices)
     day = _day(receipt.at_unix_s)
     found = []
     for name, tier in config.tiers.items():
-        taken = name == receipt.tier and bool(receipt.target)  # no target: none of them answered
+        taken = name == receipt.tier and bool(receipt.target)  # no target: no tier answered
         target = receipt.target if taken and receipt.target in tier.targets else tier.targets[0]
         provider, _, model = target.partition("/")
         price = catalogue.price(provider, model, day)
@@ -139,7 +138,7 @@ def _day(unix_s: float) -> str:
 
 
 def ruled(receipt: Receipt, policy: PolicyStanding | None) -> Ruled:
-    """What the version that decided says, where it is kept."""
+    """The present state of the version that decided, if it is still kept."""
     label = receipt.route_policy
     number = number_of(label)
     version = None if policy is None or number is None else policy.book.version(number)
@@ -163,19 +162,19 @@ def ruled(receipt: Receipt, policy: PolicyStanding | None) -> Ruled:
 # -- for people -------------------------------------------------------------------------------------
 
 
-def told(receipt: Receipt, found: Whereto) -> list[str]:
-    """What the story of the receipt goes on with."""
+def details(receipt: Receipt, found: Whereto) -> list[str]:
+    """The lines that follow the receipt's own."""
     lines = [*_decision(receipt, found.ruled)]
     if found.tiers is None:
         lines.append(
-            "  others   what other tiers would have cost is unknown: name its gateway's file with --config"
+            "  others   the cost of other tiers is unknown: name the gateway's configuration with --config"
         )
     else:
         lines += [f"  {'others' if i == 0 else '':<8} {_tier(one)}" for i, one in enumerate(found.tiers)]
     lines += [f"  learned  {_signal(one)}" for one in found.signals]
     lines += [f"  job      {_job(one)}" for one in found.jobs]
     if found.missing.places:
-        lines.append(f"  damaged  more may have been learned: {told_missing(found.missing)}")
+        lines.append(f"  damaged  signals may be missing: {describe_missing(found.missing)}")
     return lines
 
 
@@ -187,12 +186,12 @@ def _decision(receipt: Receipt, rule: Ruled | None) -> list[str]:
         lines.append(f"  policy   {_ruled(receipt, rule)}")
     if receipt.explored:
         drawn = f"drawn with probability {receipt.propensity:.3g}"
-        lines.append(f"  explored tier {receipt.explored} was asked too, behind the answer; {drawn}")
+        lines.append(f"  explored tier {receipt.explored} was asked too, in the background; {drawn}")
     return lines
 
 
 def _ruled(receipt: Receipt, rule: Ruled) -> str:
-    now = "serving" if rule.serving else "on trial" if rule.candidate else "not in use any more"
+    now = "serving" if rule.serving else "on trial" if rule.candidate else "no longer in use"
     text = f"{rule.policy}, {now}"
     if rule.threshold is None:
         return f"{text}: the configuration alone" if number_of(rule.policy) == 0 else f"{text}, not kept"
@@ -200,9 +199,9 @@ def _ruled(receipt: Receipt, rule: Ruled) -> str:
     if receipt.route_score is not None and receipt.route_score < rule.threshold:
         text += f"; {receipt.route_score:.4g} is below it"
     elif rule.covered is False:
-        text += "; its kind of request is not covered"
+        text += "; the certificate does not cover its kind of request"
     if rule.retreated:
-        text += "; the watch has retreated by now"
+        text += "; the monitor has tripped since"
     return text
 
 
@@ -230,7 +229,7 @@ def _job(one: BackgroundJob) -> str:
 
 
 def to_json(found: Whereto) -> Mapping[str, object]:
-    """By the names of the fields, signals too, which lie as arrays on disk."""
+    """By field names, including signals, which are stored as arrays."""
     signals: Sequence[dict[str, object]] = [
         {name: getattr(one, name) for name in one.__struct_fields__} for one in found.signals
     ]

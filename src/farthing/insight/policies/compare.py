@@ -1,10 +1,10 @@
-"""Versions of a routing policy held against each other, from the ledger.
+"""Compares the versions of a routing policy, from the ledger.
 
-Each version is measured on the requests that it decided: money, time, errors, how much went cheap, what
-people said. Those that were explored got the expensive answer whatever their version says, so they are in
-none of that; they tell of quality instead. Both tiers answered them and were compared, so of every one it is
-known what either version would have made of it: the difference is taken request by request. That is, of
-those that the version's own router scored and its own two tiers answered.
+Each version is measured on the requests that it decided: cost, time, errors, share of cheap answers, and
+people's feedback. Explored requests got the expensive answer whatever their version decided, so those figures
+leave them out; they measure quality instead. Both tiers answered them and were compared, so for each explored
+request the quality under either version is known, and the difference is taken request by request. Only
+requests that the version's own router scored and its own two tiers answered are used.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -23,7 +23,7 @@ FEW = 100
 """Requests of a version below which nothing is concluded."""
 
 Would = Callable[[float, tuple[str, ...]], bool]
-"""Whether a version sends a request of a score and segments to the cheap tier."""
+"""Whether a version sends a request with a score and segments to the cheap tier."""
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,9 +32,9 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     policy: str
     number: int
     arm: str
-    """`serving`, `candidate`, or empty for one that is neither any more."""
+    """`serving`, `candidate`, or empty for a version that is neither any more."""
     requests: int
-    """Those it decided, explored ones left out."""
+    """Requests it decided, without explored ones."""
     explored: int
     cost_nusd: Measure
     """Per request."""
@@ -44,33 +44,33 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     p95_ms: Measure
     error_rate: Measure
     cheap_share: Measure
-    """Went to the cheap tier."""
+    """Share that went to the cheap tier."""
     judged: Measure
-    """Quality, from 0 to 1, of what it would have answered the explored requests of both versions with."""
+    """Quality, from 0 to 1, of the answers it would have given to the explored requests of both versions."""
     rated: Measure
-    """Quality of the answers that clients got, as a judge with a rubric or a check has it."""
+    """Quality of the answers that clients received, according to a judge with a rubric or a check."""
     feedback: Measure
-    """The same as people have it."""
+    """The same according to people."""
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
-    """All versions of one endpoint that decided requests, and the candidate against what serves."""
+    """All versions of one endpoint that decided requests, and the candidate against the serving version."""
 
     endpoint: str
     since_unix_s: float | None
     versions: list[Measured]
     candidate: str
-    """Label; empty: nothing is compared, no version is on trial."""
+    """Label; empty: no version is on trial, so nothing is compared."""
     serving: str
     differences: dict[str, Difference]
-    """By the name of the figure: candidate less serving."""
+    """By figure name: candidate minus serving."""
     verdict: str
     few: bool
-    """Too few requests of one of the two."""
+    """Whether one of the two has too few requests."""
 
 
 class _Arm:
-    """What is gathered of one version."""
+    """The data gathered about one version."""
 
     def __init__(self) -> None:
         self.requests = self.explored = self.errors = self.cheap = 0
@@ -91,8 +91,8 @@ class _Arm:
         if saved is not None:
             self.saved.append(saved)
 
-    def heard(self, receipt: Receipt, signals: Iterable[Signal]) -> None:
-        """What was said about the answer that the client got."""
+    def add_signals(self, receipt: Receipt, signals: Iterable[Signal]) -> None:
+        """Add the signals about the answer that the client received."""
         for signal in signals:
             if signal.quality is None or signal.other or signal.tier not in ("", receipt.tier):
                 continue
@@ -105,8 +105,8 @@ class _Arm:
 def compare(
     rows: Iterable[Row], book: PolicyBook, *, threshold: float | None = None, since: float | None = None
 ) -> Compared:
-    """Hold the versions of `book` against each other. `threshold` is the configuration's own, by which
-    version 0 is judged on explored requests; None: it is not."""
+    """Compare the versions of `book`. `threshold` is the configuration's own, by which version 0 is judged on
+    explored requests; None: version 0 is not judged."""
     receipts, signals = _gathered(rows, book.endpoint)
     cheap = {one.number: one.certificate.scope.cheap for one in book.versions}
     any_cheap = next(iter(reversed(cheap.values())), "cheap")
@@ -120,7 +120,7 @@ def compare(
             arm.explored += 1
             continue
         arm.add(receipt, cheap.get(number, any_cheap))
-        arm.heard(receipt, signals.get((receipt.tenant, receipt.request_id), ()))
+        arm.add_signals(receipt, signals.get((receipt.tenant, receipt.request_id), ()))
     for number in (book.serving, book.candidate):
         if number is not None:
             arms.setdefault(number, _Arm())
@@ -162,8 +162,8 @@ def compare(
 def _gathered(
     rows: Iterable[Row], endpoint: str
 ) -> tuple[list[Receipt], dict[tuple[str, str], list[Signal]]]:
-    """The requests that a version decided, and what was said of each, by tenant and request: of one source,
-    kind and tier the last."""
+    """The requests that a version decided, and the signals about each, by tenant and request: the latest of
+    each source, kind and tier."""
     receipts: list[Receipt] = []
     last: dict[tuple[str, ...], Signal] = {}
     for row in rows:
@@ -185,7 +185,7 @@ class _Pair(msgspec.Struct, frozen=True):
     """An explored request whose two answers were compared."""
 
     scope: tuple[str, str, str]
-    """Router, cheap and expensive tier: a version of others cannot be held against its score."""
+    """Router, cheap and expensive tier: versions with another scope are not comparable by its score."""
     at_unix_s: float
     score: float
     segments: tuple[str, ...]
@@ -193,15 +193,15 @@ class _Pair(msgspec.Struct, frozen=True):
     expensive: float
 
     def under(self, would: Would) -> float:
-        """Quality of what a version would have answered with."""
+        """Quality of the answer that a version would have given."""
         return self.cheap if would(self.score, self.segments) else self.expensive
 
 
 def _pair(receipt: Receipt, signals: Mapping[tuple[str, str], list[Signal]]) -> _Pair | None:
     if not receipt.explored or receipt.route_score is None:
         return None
-    said = signals.get((receipt.tenant, receipt.request_id), ())
-    found = pair_of(said, receipt.explored, receipt.tier)
+    about = signals.get((receipt.tenant, receipt.request_id), ())
+    found = pair_of(about, receipt.explored, receipt.tier)
     if found is None:
         return None
     return _Pair(
@@ -260,7 +260,7 @@ FIGURES = {
     "rated": "rated quality",
     "feedback": "feedback",
 }
-"""What is compared, as people read it."""
+"""The compared figures, by their readable names."""
 
 
 def _differences(candidate: Measured, serving: Measured) -> dict[str, Difference]:
@@ -268,14 +268,14 @@ def _differences(candidate: Measured, serving: Measured) -> dict[str, Difference
 
 
 def _verdict(book: PolicyBook, arms: Mapping[int, _Arm], differences: Mapping[str, Difference]) -> str:
-    """What may be concluded, in words."""
+    """The conclusion, in words."""
     if book.candidate is None:
         return "no version is on trial: `farthing policy canary` begins a comparison"
     least = min(arms[book.candidate].requests, arms[book.serving].requests)
     if least < FEW:
         smaller = min(book.share, 1 - book.share)
         return (
-            f"not enough requests: about {round((FEW - least) / smaller):,} more until anything can be told"
+            f"not enough requests: about {round((FEW - least) / smaller):,} more are needed for a conclusion"
         )
     parts = [_of_cost(differences["cost_nusd"]), _of_quality(differences)]
     errors = differences["error_rate"]
@@ -293,7 +293,7 @@ def _of_cost(cost: Difference) -> str:
 
 
 def _of_quality(differences: Mapping[str, Difference]) -> str:
-    """The judged difference where there is one, as it has each request in both versions."""
+    """The judged difference if there is one, because it compares both versions on each request."""
     for name in ("judged", "rated", "feedback"):
         found = differences[name]
         if found.value is None or found.low is None:
@@ -301,6 +301,10 @@ def _of_quality(differences: Mapping[str, Difference]) -> str:
         if found.verdict != "not shown":
             way = "better" if found.value > 0 else "WORSE"
             return f"{FIGURES[name]} is {way} by {abs(found.value):.3f}"
-        more = f", about {found.more_needed:,} more would show one of this size" if found.more_needed else ""
+        more = (
+            f", about {found.more_needed:,} more would show a difference of this size"
+            if found.more_needed
+            else ""
+        )
         return f"no difference in {FIGURES[name]} is shown, it loses at most {max(0.0, -found.low):.3f}{more}"
-    return "nothing is known of quality: let `quality.explore_share` and a judge look at both"
+    return "nothing is known about quality: set `quality.explore_share` and a judge to compare both"

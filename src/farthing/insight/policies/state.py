@@ -1,4 +1,4 @@
-"""Where the routing policies stand, from the files that the gateway keeps beside its ledger."""
+"""The state of routing policies, from the files that the gateway keeps next to its ledger."""
 
 import logging
 from pathlib import Path
@@ -15,15 +15,15 @@ log = logging.getLogger("farthing.route")
 
 
 class PolicyStanding(msgspec.Struct, frozen=True, kw_only=True):
-    """The policy of one endpoint, and what was learned of its versions."""
+    """The policy of one endpoint, with the monitor's evidence about its versions."""
 
     book: PolicyBook
     watched: dict[int, EndpointState]
-    """Version to what its watch knows, as of some seconds ago; a version that is not here has no audits."""
+    """Version to its monitor's state, some seconds old; a version without audits is absent."""
 
 
 class PolicyLine(msgspec.Struct, frozen=True, kw_only=True):
-    """The same in a line of the report."""
+    """The policy as one line of the report."""
 
     endpoint: str
     serving: int
@@ -32,11 +32,11 @@ class PolicyLine(msgspec.Struct, frozen=True, kw_only=True):
     retreated: list[int]
     """Versions that audits keep with the expensive tier."""
     audits: int
-    """Of the serving version, since the start or its last return."""
+    """Audits of the serving version, since the start or its last return."""
     loss_upper: float | None
-    """Of it, per request; None where nothing was audited."""
+    """Upper bound of its loss per request; None without audits."""
     risk_max: float | None
-    """What its certificate promises; None: the configuration serves."""
+    """The bound that its certificate promises; None: the configuration serves."""
 
 
 def standing(state_dir: Path, endpoint: str) -> PolicyStanding | None:
@@ -50,7 +50,7 @@ def standing(state_dir: Path, endpoint: str) -> PolicyStanding | None:
 
 
 def standings(state_dir: Path) -> list[PolicyStanding]:
-    """Of every endpoint with a policy, by name. Files that cannot be read are told of and left out."""
+    """All endpoints with a policy, by name. Unreadable files are logged and left out."""
     watched = _watched(state_dir)
     found = []
     for path in sorted(versions.folder_of(state_dir).glob("*.json")):
@@ -81,12 +81,12 @@ def line(one: PolicyStanding) -> PolicyLine:
 
 
 def lines(state_dir: Path) -> list[PolicyLine]:
-    """One for each endpoint with a policy."""
+    """One line per endpoint with a policy."""
     return [line(one) for one in standings(state_dir)]
 
 
 def said(one: PolicyLine) -> str:
-    """A line for people."""
+    """The line as text."""
     serving = "the configuration" if one.serving == versions.CONFIGURED else f"version {one.serving}"
     text = f"{one.endpoint}: {serving} serves"
     if one.candidate is not None:
@@ -110,6 +110,6 @@ def _watched(state_dir: Path) -> dict[str, EndpointState]:
     watch = RouteMonitor()
     try:
         watch.restore((state_dir / WATCH_FILE).read_bytes())
-    except (OSError, ValueError):  # the gateway tells of a damaged one, and begins anew
+    except (OSError, ValueError):  # the gateway logs a damaged file, and starts over
         return {}
     return watch.states()

@@ -1,4 +1,4 @@
-"""Routing policies and their comparison, for people."""
+"""Routing policies and their comparison, as text."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ TIME = frozenset({"p50_ms", "p95_ms"})
 
 
 def story(one: PolicyStanding) -> list[str]:
-    """A policy in plain lines: where it stands, its versions, its history."""
+    """A policy in plain lines: its state, its versions, its history."""
     book = one.book
     lines = [said(line(one)), "", "versions"]
     roles = {book.serving: "serves"}
@@ -56,18 +56,18 @@ def _version(version: PolicyVersion, watch: EndpointState | None) -> Iterator[st
             f"RETREATED to {scope.expensive} since {_moment(watch.since_unix_s)}: {watch.reason}; "
             f"{watch.fresh:,} audits since"
         )
-    segments = f", {watch.partitions_retreated} segments retreated" if watch.partitions_retreated else ""
+    segments = f", {watch.partitions_retreated} segments tripped" if watch.partitions_retreated else ""
     yield (
         f"{watch.audits:,} audits, {watch.wrong:,} lost quality: loss at most {watch.upper:.2%}; "
-        f"{watch.open:,} awaited, {watch.lost:,} never told{segments}"
+        f"{watch.open:,} awaited, {watch.lost:,} never judged{segments}"
     )
 
 
 def comparison(found: Compared) -> list[str]:
-    """What was compared, as a table with 95 % intervals, and what may be concluded."""
+    """The comparison as a table with 95 % intervals, and its conclusion."""
     lines = [f"Routing of {found.endpoint}"]
     if not found.versions or not any(one.requests or one.explored for one in found.versions):
-        lines.append("no request of this time was decided by a version of its policy")
+        lines.append("no request in this time was decided by a version of its policy")
     for one in found.versions:
         role = f", {one.arm}" if one.arm else ""
         lines += ["", f"{one.policy}{role}: {one.requests:,} requests, {one.explored:,} explored"]
@@ -85,12 +85,12 @@ def comparison(found: Compared) -> list[str]:
 
 
 def _measure(name: str, measure: Measure) -> str:
-    assert measure.value is not None, "nothing is shown of what was not seen"
+    assert measure.value is not None, "figures without data are not shown"
     return f"{_value(name, measure.value)}{_bounds(name, measure.low, measure.high)}  n {measure.n:,}"
 
 
 def _difference(name: str, difference: Difference) -> str:
-    assert difference.value is not None, "nothing is shown of what was not seen"
+    assert difference.value is not None, "figures without data are not shown"
     more = f", about {difference.more_needed:,} more requests needed" if difference.more_needed else ""
     sign = "+" if difference.value > 0 else ""
     return (

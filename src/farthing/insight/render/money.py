@@ -1,12 +1,12 @@
-"""Nano-dollars as people read them, exactly: from integers, never by way of a float."""
+"""Nano-dollars as text, exactly: from integers, never through a float."""
 
 from decimal import ROUND_HALF_EVEN, Decimal
 
 
 def usd(nusd: int, *, places: int | None = None) -> str:
-    """`nusd` in US dollars: to the nano-dollar without idle zeros, or rounded to `places` decimals.
+    """`nusd` in US dollars: to the nano-dollar without trailing zeros, or rounded to `places` decimals.
 
-    At least two decimals are shown, and an amount that is not zero never rounds to zero: then all are.
+    At least two decimals are shown. A non-zero amount never rounds to zero: then all its decimals are shown.
     """
     value = abs(Decimal(nusd).scaleb(-9))
     sign = "-" if nusd < 0 else ""
@@ -19,8 +19,7 @@ def usd(nusd: int, *, places: int | None = None) -> str:
 
 
 def at_least(nusd: int, unpriced: int, *, places: int | None = None) -> str:
-    """A sum beside which `unpriced` amounts are unknown: the least that all came to, `unknown` where it is
-    nothing."""
+    """A sum that leaves out `unpriced` unknown amounts: a lower bound, or `unknown` if the sum is 0."""
     if not unpriced:
         return usd(nusd, places=places)
     return f"≥ {usd(nusd, places=places)}" if nusd else "unknown"

@@ -1,7 +1,7 @@
-"""Tables for terminals of any width: every name and figure is there whole, or the table takes another form.
+"""Tables for terminals of any width: names and figures are never cut; instead the table changes its form.
 
-Where all columns fit beside the names there is one table. Where they do not it is cut between groups of
-columns, and where the names leave no room for one group they get lines of their own, above their figures.
+If all columns fit next to the names, there is one table. If not, it is split between groups of columns, and
+if the names leave no room even for one group, they get lines of their own above their figures.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,14 +18,14 @@ SEPARATOR = " · "
 
 
 class Group(Struct, frozen=True):
-    """Columns that are read together."""
+    """Columns that belong together."""
 
     title: str
     columns: tuple[str, ...]
 
 
 class Line(Struct, frozen=True):
-    """A row: what it is called, by column of names, and its figures, by column of all groups."""
+    """A row: its names, by name column, and its figures, by column of all groups."""
 
     names: tuple[str, ...]
     figures: tuple[str, ...]
@@ -33,18 +33,19 @@ class Line(Struct, frozen=True):
 
 
 Span = tuple[int, int]
-"""From which to before which column of figures."""
+"""The range of figure columns: first, and one past the last."""
 
 
 def printable(text: str) -> str:
-    """`text` without what would steer a terminal: names and messages come from strangers."""
+    """`text` without control characters, which could steer a terminal: names and messages are untrusted."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def tables(
     names: Sequence[str], groups: Sequence[Group], lines: Sequence[Line], width: int
 ) -> Iterator["Text"]:
-    """The lines of one or more tables, in at most `width` cells where no single name or figure is longer."""
+    """The lines of one or more tables, at most `width` cells wide unless a single name or figure is
+    longer."""
     from rich.cells import cell_len
 
     lines = [Line(tuple(printable(name) for name in one.names), one.figures, one.style) for one in lines]
@@ -79,7 +80,7 @@ def _width(wide: Sequence[int], span: Span) -> int:
 
 
 def _packed(spans: Sequence[Span], wide: Sequence[int], width: int) -> list[Span]:
-    """`spans` joined to as few as fit."""
+    """Join `spans` into as few as fit."""
     found: list[Span] = []
     for first, end in spans:
         if found and _width(wide, (found[-1][0], end)) <= width:

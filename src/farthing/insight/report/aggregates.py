@@ -1,6 +1,6 @@
-"""The sums behind the report: one object for each row of it, filled receipt by receipt.
+"""The sums behind the report: one object per row, updated receipt by receipt.
 
-Memory does not grow with the number of receipts: durations are kept one by one only while there are few.
+Memory does not grow with the number of receipts: single durations are kept only while there are few.
 """
 
 from array import array
@@ -12,9 +12,9 @@ import msgspec
 from farthing.stats.histogram import LogHistogram
 from farthing.types import Receipt, saved_nusd
 
-EXACT_MAX = 100_000  # values up to which quantiles are exact; log buckets (2.5 %) beyond
-BASELINES_MAX = 5  # without a price that are named
-FEW = 100  # requests below which a row is marked: a P99 of them is one request
+EXACT_MAX = 100_000  # values up to which quantiles are exact; beyond, log buckets (2.5 %)
+BASELINES_MAX = 5  # without a price, listed by name
+FEW = 100  # requests below which a row is marked: its P99 is a single request
 Z95 = 1.959964
 SCALES = (1_000, 100_000, 1_000_000)
 ALL = "all"
@@ -22,7 +22,7 @@ HITS = frozenset({"exact", "semantic", "coalesced"})
 
 
 class Quantiles(msgspec.Struct, frozen=True, kw_only=True):
-    """Milliseconds; None where nothing was measured."""
+    """Milliseconds; None if nothing was measured."""
 
     count: int
     average: float | None
@@ -35,25 +35,25 @@ class Quantiles(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
-    """Requests of one endpoint that ended in one tier; `all` sums over endpoints or tiers."""
+    """Requests of one endpoint that ended in one tier; `all` is the total over endpoints or tiers."""
 
     endpoint: str
     tier: str
     requests: int
     share: float
-    """Of the requests of its endpoint."""
+    """Share of its endpoint's requests."""
     few: bool
-    """Fewer than `FEW` requests: read the quantiles with care."""
+    """Fewer than `FEW` requests: the quantiles are unreliable."""
     errors: int
-    """Answered with a status of 400 or more; clients that left (499) are counted apart."""
+    """Responses with a status of 400 or more; clients that left (499) are counted separately."""
     client_gone: int
     unpriced: int
-    """Requests whose cost is unknown; in no sum of money."""
+    """Requests of unknown cost; not part of any sum of money."""
     cost_nusd: int | None
-    """Of the priced requests, so the least that all cost; None where some are unpriced and no other cost
-    anything: nought would be no sum of theirs."""
+    """Total of the priced requests, a lower bound for all. None if some are unpriced and the others cost
+    nothing: then 0 would be misleading."""
     cost_per_1k_nusd: int | None
-    """Per 1,000 priced requests, to the nano-dollar; None when none was priced, or `cost_nusd` is."""
+    """Per 1,000 priced requests, to the nano-dollar; None if none was priced, or if `cost_nusd` is None."""
     latency: Quantiles
     ttft: Quantiles
     input_tokens: int
@@ -65,29 +65,29 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     hits: int
     hit_rate: float
     would_hit: int
-    """The cache only observed, and would have answered."""
+    """Requests that the cache would have answered if it did not only observe."""
     target_s: float | None
     within_target: float | None
     """Share of requests that took at most `target_s`; None without a target."""
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a saving comes from. Each request belongs to one part, so they add up to the total."""
+    """The sources of a saving. Each request belongs to exactly one, so they add up to the total."""
 
     cache_nusd: int
     """Answered from the cache, or by a call that an identical request was already making."""
     no_llm_nusd: int
     """Answered without any LLM: the tier `none`."""
     routing_nusd: int
-    """Everything else: the difference between the targets that were called and the baseline. Negative when
-    repairs, retries and escalations cost more than the cheaper targets saved."""
+    """Everything else: the difference between the called targets and the baseline. Negative if repairs,
+    retries and escalations cost more than the cheaper targets saved."""
     jobs_nusd: int = 0
-    """What the gateway's background jobs cost, so zero or less: judging, exploring, asking where to route,
-    answering ahead, refreshing."""
+    """Cost of the gateway's background jobs, so zero or less: judging, exploring, routing advice, cache
+    warming, refreshing."""
 
 
 class Interval(msgspec.Struct, frozen=True, kw_only=True):
-    """The saving per so many requests like these, with its 95 % interval."""
+    """The saving per that many requests like these, with its 95 % interval."""
 
     requests: int
     saved_nusd: int
@@ -100,28 +100,28 @@ class Savings(msgspec.Struct, frozen=True, kw_only=True):
 
     requests: int
     not_comparable: int
-    """Requests where cost or baseline is unknown; in no sum here."""
+    """Requests of unknown cost or baseline; not part of any sum here."""
     baseline_targets: list[str]
     baseline_nusd: int
     cost_nusd: int
     saved_nusd: int
     saved_share: float | None
-    """Of the baseline; None when that is zero."""
+    """Share of the baseline; None if that is zero."""
     parts: Parts
     per: list[Interval]
     method: str
     few: bool
     jobs: int = 0
-    """Background jobs; in no count of requests."""
+    """Background jobs; not counted as requests."""
     jobs_unpriced: int = 0
-    """Those whose cost is unknown; in no sum here."""
+    """Background jobs of unknown cost; not part of any sum here."""
     baselines_unpriced: list[str] = []
-    """Baselines without a price for what requests used, which are therefore not comparable; at most
+    """Baselines without a price for what requests used, whose requests are therefore not comparable; at most
     `BASELINES_MAX`."""
 
 
 def failed(receipt: Receipt) -> bool:
-    """Whether the client got an error. One that left (499) did not wait for what it would have got."""
+    """Whether the client got an error. A client that left (499) did not wait for its answer."""
     return receipt.status != 499 and (receipt.status >= 400 or receipt.error is not None)
 
 
@@ -129,7 +129,7 @@ def failed(receipt: Receipt) -> bool:
 
 
 class _Durations:
-    """Exact while there are few, in log buckets from `exact_max` on."""
+    """Exact while there are few, in log buckets beyond `exact_max`."""
 
     def __init__(self, exact_max: int) -> None:
         self._exact_max = exact_max
@@ -189,7 +189,7 @@ class _Durations:
 
 
 def _rank(percent: int, count: int) -> int:
-    """Nearest rank: the smallest number of values that is at least `percent` of them."""
+    """Nearest rank: the smallest count that covers at least `percent` of the values."""
     return max(1, -(-percent * count // 100))
 
 
@@ -281,7 +281,7 @@ _SUMMED = (
 
 
 class SavingSums:
-    """What was saved against the baseline, where both sides are known."""
+    """The saving against the baseline, where both are known."""
 
     def __init__(self) -> None:
         self.requests = self.not_comparable = 0
@@ -290,7 +290,7 @@ class SavingSums:
         self.cache_nusd = self.no_llm_nusd = self.routing_nusd = 0
         self.targets: set[str] = set()
         self.unpriced: set[str] = set()
-        """Baselines of requests that are not comparable since what these would have cost is unknown."""
+        """Baselines of unknown cost, whose requests are not comparable."""
         self.jobs = self.jobs_unpriced = self.jobs_nusd = 0
 
     def add(self, receipt: Receipt) -> None:
@@ -316,7 +316,7 @@ class SavingSums:
             self.routing_nusd += saved
 
     def add_job(self, receipt: Receipt) -> None:
-        """What the gateway did on its own account is a cost against what was saved."""
+        """Background jobs of the gateway reduce the saving."""
         self.jobs += 1
         if receipt.cost_nusd is None:
             self.jobs_unpriced += 1
@@ -348,8 +348,8 @@ class SavingSums:
         )
 
     def _per(self, scale: int) -> Interval:
-        """Mean saving of a request, its part of the background jobs taken off, times `scale`; the interval
-        is that of the mean."""
+        """Mean saving per request, minus its share of the background jobs, times `scale`; the interval is the
+        mean's."""
         count = self.requests
         variance = Fraction(self.squares * count - self.saved_nusd**2, count * (count - 1))
         mean = Fraction(self.saved_nusd - self.jobs_nusd, count)

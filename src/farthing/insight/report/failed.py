@@ -1,4 +1,4 @@
-"""The requests that failed, newest first: who asked what, what was tried, and why it was no good."""
+"""Failed requests, newest first: who asked what, what was tried, and why it failed."""
 
 import heapq
 from collections.abc import Iterable, Iterator
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 REASON_CHARS_MAX = 200
 CODES_MAX = 30
-"""Codes counted apart; those met after them are `others`."""
+"""Codes counted separately; later ones are counted as `others`."""
 NAMES_MAX = 1_000
 BESIDE = (0, 0, 0, 2)
-"""How far what is said of a failure is moved in."""
+"""Indentation of the text about a failure."""
 
 
 class Failure(Struct, frozen=True, kw_only=True):
@@ -30,42 +30,42 @@ class Failure(Struct, frozen=True, kw_only=True):
     request_id: str
     tenant: str
     user: str
-    """Digest; empty: the client named none."""
+    """Digest; empty: the client named no user."""
     key: str | None
-    """None: not known; empty: no key was asked for."""
+    """None: unknown; empty: no key was needed."""
     endpoint: str
     model: str
     """As the client wrote it."""
     target: str
-    """`provider/model` that was tried last; empty: none was."""
+    """The last `provider/model` that was tried; empty: none was."""
     calls: int
     status: int
     code: str
     reason: str
-    """At most `REASON_CHARS_MAX` characters; `farthing explain` has all that is known."""
+    """At most `REASON_CHARS_MAX` characters; `farthing explain` shows everything."""
 
 
 class Failed(Struct, frozen=True, kw_only=True):
-    """The failed requests of a time."""
+    """The failed requests of a period."""
 
     ledgers: list[str]
     since_unix_s: float | None
     until_unix_s: float
     endpoint: str | None
     requests: int
-    """All that were looked at, failed or not."""
+    """All requests examined, failed or not."""
     failed: int
     not_shown: int
     by_code: dict[str, int]
     """The most frequent first."""
     client_gone: int
-    """Clients that left before their answer; in no count of what failed."""
+    """Clients that left before their answer; not counted as failed."""
     unknown_outcome: int
-    """Requests whose process died in a call; they have no receipt, so no code."""
+    """Requests whose process died during a call; they have no receipt, and so no code."""
     shown: list[Failure]
-    """The newest, newest first."""
+    """The newest requests, newest first."""
     endpoints_seen: list[str]
-    """Endpoints that had requests, whichever is asked about; at most `NAMES_MAX`."""
+    """Endpoints with requests, whatever the filter; at most `NAMES_MAX`."""
 
 
 def gather(
@@ -143,11 +143,11 @@ def _failure(receipt: Receipt) -> Failure:
     )
 
 
-# -- for people -------------------------------------------------------------------------------------
+# -- text -------------------------------------------------------------------------------------------
 
 
 def render(found: Failed) -> Iterator["RenderableType"]:
-    """Three lines for each failure, which a terminal may wrap: no name is cut."""
+    """Three lines per failure, which a terminal may wrap: names are never cut."""
     from rich.padding import Padding
     from rich.text import Text
 
@@ -176,11 +176,9 @@ def render(found: Failed) -> Iterator["RenderableType"]:
     if found.not_shown:
         yield Text(f"not shown: {found.not_shown:,} older ones; a higher --limit shows more")
     if found.shown:
-        yield Text(f"all about one of them: farthing explain {printable(found.shown[0].request_id)}")
+        yield Text(f"details of one of them: farthing explain {printable(found.shown[0].request_id)}")
     if found.client_gone:
-        yield Text(
-            f"client gone: {found.client_gone:,} requests whose client left first; they are not listed"
-        )
+        yield Text(f"client gone: {found.client_gone:,} requests whose client left early; not listed")
     if found.unknown_outcome:
         yield Text(
             f"unknown outcome: {found.unknown_outcome:,} requests whose process died in a call; not listed"

@@ -1,4 +1,4 @@
-"""Requests by whom they were for, what answered and when: one row for each value, or set of values."""
+"""Requests grouped by who asked, what answered, and when: one row per value, or set of values."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 GROUPS_MAX = 4_000
-"""Told apart at most; requests of what comes after them are summed up as others."""
+"""The maximum number of groups; requests of later ones are summed up as others."""
 EXACT_MAX = 1_000
 """Durations of a group up to which its quantiles are exact."""
 
@@ -33,27 +33,27 @@ DIMENSIONS: Mapping[str, Callable[[Receipt], str | None]] = {
     "model": lambda receipt: receipt.target,
     "day": _day,
 }
-"""What requests can be grouped by. An empty value: there was none; None: it is not known."""
+"""What requests can be grouped by. An empty value: there was none; None: unknown."""
 EMPTY = {"user": "(none named)", "key": "(no key)", "model": "(none answered)"}
-"""What an empty value is called."""
+"""Labels of empty values."""
 
 
 class Group(Struct, frozen=True, kw_only=True):
-    """Requests that have the same values."""
+    """Requests with the same values."""
 
     values: dict[str, str | None]
-    """By dimension. Empty of the others."""
+    """By dimension. Empty for the others."""
     requests: int
     share: float
-    """Of all requests reported on."""
+    """Share of all requests in the report."""
     errors: int
     client_gone: int
     cost_nusd: int | None
-    """As in a cell of the report: of the priced requests; None where nothing is known."""
+    """As in a cell of the report: total of the priced requests; None if nothing is known."""
     cost_per_1k_nusd: int | None
     unpriced: int
     saved_nusd: int | None
-    """Against the baseline, before what background jobs cost; None where no request has both cost and
+    """Against the baseline, without the cost of background jobs; None if no request has both a cost and a
     baseline."""
     not_comparable: int
     input_tokens: int
@@ -67,12 +67,12 @@ class Group(Struct, frozen=True, kw_only=True):
 
 
 class Grouped(Struct, frozen=True, kw_only=True):
-    """All groups: by day in order of time, else the dearest first."""
+    """All groups: by day in order of time, otherwise the most expensive first."""
 
     by: list[str]
     groups: list[Group]
     others: Group | None
-    """Of more than `GROUPS_MAX` groups those met last, as one; None: there are no more."""
+    """Beyond `GROUPS_MAX` groups, all later ones together; None: there are no more."""
 
 
 class _Sum:
@@ -147,7 +147,7 @@ def _order(group: Group) -> tuple[str, int, int, str]:
     return group.values.get("day") or "", -(group.cost_nusd or 0), -group.requests, named
 
 
-# -- for people -------------------------------------------------------------------------------------
+# -- text -------------------------------------------------------------------------------------------
 
 COLUMNS = (
     tables.Group("Requests and cost", ("requests", "share", "errors", "$ per 1K", "$", "$ saved")),
@@ -157,7 +157,7 @@ COLUMNS = (
 
 
 def render(grouped: Grouped, rows_max: int, width: int) -> Iterator["Text"]:
-    """A table of at most `rows_max` groups: the newest days, else the dearest."""
+    """A table of at most `rows_max` groups: the newest days, or the most expensive groups."""
     from rich.text import Text
 
     groups = grouped.groups
@@ -181,8 +181,7 @@ def render(grouped: Grouped, rows_max: int, width: int) -> Iterator["Text"]:
         )
     if grouped.others is not None:
         yield Text(
-            f"others: what came after the first {GROUPS_MAX:,} groups; a shorter time or one --endpoint "
-            "has fewer"
+            f"others: all groups after the first {GROUPS_MAX:,}; a shorter time or one --endpoint has fewer"
         )
 
 
@@ -211,7 +210,7 @@ def _said(name: str, value: str | None) -> str:
 
 
 def tokens(count: int, unknown: int) -> str:
-    """A sum of tokens beside which those of `unknown` requests are not known."""
+    """A sum of tokens, with a mark if the tokens of `unknown` requests are unknown."""
     if not unknown:
         return f"{count:,}"
     return f"≥ {count:,}" if count else "unknown"

@@ -1,8 +1,8 @@
-"""What was learned about the quality of answers: the signals of the ledger beside the receipts they speak of.
+"""The quality of answers: the ledger's signals, joined with the receipts that they concern.
 
-Sources are never mixed: a thumb, a judge's grade and a test's verdict have different scales, and a repeated
-question says little. What could not be told is counted as such, and in no mean. A signal counts when the
-request it is about was answered, and belongs to the tenant that sent it.
+Sources are never mixed: a thumb, a judge's grade and a check's verdict have different scales, and a repeated
+question says little. Undecided signals are counted separately, and are not part of a mean. A signal counts if
+its request was answered, and belongs to the tenant that sent it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,28 +25,28 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 PURPOSES = ("judge", "explore")
-"""The background jobs that quality costs."""
+"""The background jobs that quality measurement pays for."""
 
 
 class Learned(msgspec.Struct, frozen=True, kw_only=True):
-    """What one source says of the answers of one endpoint and tier."""
+    """One source's verdict on the answers of one endpoint and tier."""
 
     endpoint: str
     tier: str
     source: str
     kind: str
     n: int
-    """Answers looked at."""
+    """Answers examined."""
     unknown: int
-    """Of these, where nothing could be told."""
+    """Of these, undecided."""
     quality: Estimate | None
-    """Of those that are known; None of none. Not given for repeats, which are a count."""
+    """Mean of the known ones; None without any. Not given for repeats, which are only counted."""
     requests: int
-    """Answered requests of that endpoint and tier; 0 where it only answered behind another."""
+    """Answered requests of that endpoint and tier; 0 if the tier only answered in the background."""
     corrected: Estimate | None = None
-    """By labels of people; None without, or with too few."""
+    """Corrected by people's labels; None without labels, or with too few."""
     corrected_share: Estimate | None = None
-    """The same from sensitivity and specificity, where all is 0 or 1."""
+    """The same from sensitivity and specificity, if all values are 0 or 1."""
 
 
 class Judging(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,28 +54,28 @@ class Judging(msgspec.Struct, frozen=True, kw_only=True):
 
     endpoint: str
     pairs: int
-    """Asked in both orders, with a verdict in both."""
+    """Pairs asked in both orders, with a verdict in both."""
     consistent: int
     low: float
-    """95 % interval of the share that is consistent."""
+    """95 % interval of the consistent share."""
     high: float
     unknown: int
-    """Without a verdict."""
+    """Pairs without a verdict."""
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
-    """What background jobs of one purpose cost at one endpoint."""
+    """The cost of one purpose's background jobs at one endpoint."""
 
     endpoint: str
     purpose: str
     calls: int
     unpriced: int
-    """Of these, with an unknown cost; in no sum."""
+    """Of these, of unknown cost; not part of the sum."""
     cost_nusd: int
 
 
 class Quality(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything `farthing quality` knows."""
+    """Everything that `farthing quality` reports."""
 
     since_unix_s: float | None
     until_unix_s: float
@@ -84,23 +84,22 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
     judging: list[Judging]
     costs: list[Cost]
     unmatched: int
-    """Signals without a request that they could be of: not there (any more), of another tenant, or not
-    answered."""
+    """Signals without a matching request: it is missing, belongs to another tenant, or was not answered."""
 
 
 class Collector:
-    """Takes the rows of a ledger once, then, for their receipts, once more. Memory grows with the signals."""
+    """Takes the rows of a ledger once, then once more for their receipts. Memory grows with the signals."""
 
     def __init__(self, *, since: float | None, until: float, endpoint: str | None = None) -> None:
         self._since = since
         self._until = until
         self._endpoint = endpoint
         self._signals: dict[tuple[str, str, str, str, str], Signal] = {}
-        """The last of each request, source, kind, tier and sender: nobody replaces what others sent."""
+        """The latest of each request, source, kind, tier and sender: nobody replaces another's signal."""
         self._requests: dict[tuple[str, str], int] = {}
         self._costs: dict[tuple[str, str], list[int]] = {}
         self.endpoints: set[str] = set()
-        """Those that had requests, whichever is asked about; at most `NAMES_MAX`."""
+        """Endpoints with requests, whatever the filter; at most `NAMES_MAX`."""
 
     @property
     def any(self) -> bool:
@@ -129,14 +128,14 @@ class Collector:
             self._requests[cell] = self._requests.get(cell, 0) + 1
 
     def passing(self, rows: Iterable[Row]) -> Iterator[Intent | Receipt]:
-        """`rows` without signals, all of them taken on the way."""
+        """`rows` without signals, which are taken on the way."""
         for row in rows:
             self.take(row)
             if not isinstance(row, Signal):
                 yield row
 
     def joined(self, rows: Iterable[Row], labels: Labels | None = None) -> Quality:
-        """What was learned, by the receipts among `rows`, the same as were taken."""
+        """The result, joined with the receipts among `rows`, which must be the rows that were taken."""
         of_request: dict[tuple[str, str], list[Signal]] = {}
         for signal in self._signals.values():
             of_request.setdefault((signal.tenant, signal.request_id), []).append(signal)
@@ -148,7 +147,7 @@ class Collector:
             for signal in of_request.pop((row.tenant, row.request_id), ()):
                 matched += 1
                 if self._endpoint in (None, row.endpoint):
-                    if signal.tier == row.tier:  # the answer the client got, as an empty tier says
+                    if signal.tier == row.tier:  # the answer that the client received, like an empty tier
                         signal = msgspec.structs.replace(signal, tier="")
                     key = (row.endpoint, signal.tier or row.tier, signal.source, signal.kind)
                     groups.setdefault(key, []).append(signal)
@@ -184,7 +183,7 @@ class Collector:
 
 
 def _corrected(found: Learned, signals: Sequence[Signal], labels: Labels) -> Learned:
-    """With what people said of some of the same answers."""
+    """`found`, corrected by people's labels for some of the same answers."""
     both: list[tuple[float, float]] = []
     judged: list[float] = []
     for signal in signals:
@@ -204,7 +203,7 @@ def _corrected(found: Learned, signals: Sequence[Signal], labels: Labels) -> Lea
 
 
 def _judging(groups: dict[tuple[str, str, str, str], list[Signal]]) -> list[Judging]:
-    """The pairs of each endpoint, each counted once though both its answers have a signal."""
+    """The pairs of each endpoint, each counted once although both answers have a signal."""
     pairs: dict[str, dict[str, Signal]] = {}
     for (endpoint, _, source, kind), signals in groups.items():
         if source == "judge" and kind == "pairwise":
@@ -228,7 +227,7 @@ def _judging(groups: dict[tuple[str, str, str, str], list[Signal]]) -> list[Judg
     return found
 
 
-# -- for people -------------------------------------------------------------------------------------
+# -- text -------------------------------------------------------------------------------------------
 
 COLUMNS = (
     tables.Group("Quality", ("looked at", "unknown", "mean", "95 %")),
@@ -237,9 +236,9 @@ COLUMNS = (
 
 
 def render(found: Quality, console: "Console") -> None:
-    """Print what was learned as a table that fits the console."""
+    """Print the result as a table that fits the console."""
     if not found.learned:
-        console.print("nothing was learned about the quality of answers; see docs/quality.md for how to")
+        console.print("nothing is known about the quality of answers; see docs/quality.md for how to")
     else:
         lines = [
             tables.Line(
@@ -270,15 +269,15 @@ def _interval(of: Estimate | None, absent: str = "") -> tuple[str, str]:
 
 
 def short(learned: Sequence[Learned]) -> Iterator[str]:
-    """A line for each source, for a report on other things."""
+    """One line per source, for a report on other things."""
     from rich.markup import escape
 
     for one in learned:
-        told = f"asked again in {one.n:,}" if one.source == "reask" else "unknown"
+        figures = f"asked again in {one.n:,}" if one.source == "reask" else "unknown"
         if one.quality is not None:
             quality = one.quality
-            told = f"{quality.mean:.3f} (95 %: {quality.low:.3f} to {quality.high:.3f}) of {quality.n:,}"
-        yield f"  {escape(f'{one.endpoint} {one.tier}, by {one.source} {one.kind}'.rstrip())}: {told}"
+            figures = f"{quality.mean:.3f} (95 %: {quality.low:.3f} to {quality.high:.3f}) of {quality.n:,}"
+        yield f"  {escape(f'{one.endpoint} {one.tier}, by {one.source} {one.kind}'.rstrip())}: {figures}"
 
 
 def _lines(found: Quality) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """Unit economics from the ledger: what requests cost and saved, and how long they took.
 
-Money is summed in integer nano-dollars and is exact. What is unknown (no price, no usage, a process that
-died) is counted beside the sums, never inside them as zero. Errors are part of every row: their cost
-and their time were real.
+Money is summed in integer nano-dollars and is exact. Unknown amounts (no price, no usage, a process that
+died) are counted separately, never as zero in a sum. Errors are part of every row: their cost and their time
+were real.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,8 +23,7 @@ from farthing.insight.report.semantic_cache import SemanticCell, SemanticSums
 from farthing.insight.report.semantic_cache_state import Standings
 from farthing.insight.report.semantic_cache_text import render_semantic
 from farthing.ledger import read
-from farthing.ledger.damage import Missing
-from farthing.ledger.damage import told as told_missing
+from farthing.ledger.damage import Missing, describe_missing
 from farthing.ledger.files import Unwritten
 from farthing.ledger.rows import Intent
 from farthing.types import Receipt, differs
@@ -37,55 +36,55 @@ ALL = "all"
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything `farthing report` knows."""
+    """Everything that `farthing report` shows."""
 
     since_unix_s: float | None
     until_unix_s: float
     endpoint: str | None
-    """The one endpoint reported on; None is all."""
+    """The one endpoint in the report; None: all."""
     requests: int
     unknown_outcome: int
-    """Requests that called a provider in a process that died before their receipt. What they cost is
-    unknown and in no sum. Of all endpoints, whichever is reported on."""
+    """Requests that called a provider in a process that died before their receipt. Their cost is unknown and
+    not part of any sum. Of all endpoints, whatever the filter."""
     in_flight: int
     """Requests whose call may still be running."""
     cells: list[Cell]
     endpoints: list[Cell]
-    """One for each endpoint, over its tiers."""
+    """One per endpoint, over its tiers."""
     tiers: list[Cell]
-    """One for each tier, over all endpoints."""
+    """One per tier, over all endpoints."""
     total: Cell
     savings: Savings
     semantic: list[SemanticCell] = []
-    """One for each endpoint whose semantic cache was asked or had background jobs."""
+    """One per endpoint whose semantic cache had lookups or background jobs."""
     quality: list[Learned] = []
-    """What was learned of the answers of each endpoint and tier, by source; `farthing quality` has more."""
+    """Signals about the answers of each endpoint and tier, by source; `farthing quality` has more."""
     policies: list[PolicyLine] = []
-    """One for each endpoint with a routing policy; `farthing policy` has more."""
+    """One per endpoint with a routing policy; `farthing policy` has more."""
     differing: list["Differing"] = []
-    """One for each target that says it charged over 1 % other than our prices make of its calls."""
+    """One per target that reports charges over 1 % different from our prices."""
     grouped: Grouped | None = None
-    """By what was asked for; None: by endpoint and tier alone."""
+    """The requested grouping; None: only by endpoint and tier."""
     endpoints_seen: list[str] = []
-    """Endpoints that had requests, whichever is reported on; at most `NAMES_MAX`."""
+    """Endpoints with requests, whatever the filter; at most `NAMES_MAX`."""
     ledgers: list[str] = []
     """The directories that were read."""
     configuration: str | None = None
     """The file; None: there was none."""
     missing: Missing = msgspec.field(default_factory=Missing)
-    """What of the ledger is damaged, and in no sum. Of all endpoints, and of every segment that was read,
-    since nobody can tell when what is missing was written."""
+    """The damage in the ledger, which no sum includes. Of all endpoints, and of every segment that was read,
+    because the time of missing rows is unknown."""
     unwritten: Unwritten = msgspec.field(default_factory=Unwritten)
-    """What found no room on the disk of the ledger, of all endpoints and times, and is in no sum."""
+    """Rows that found no space on the ledger's disk, of all endpoints and times; no sum includes them."""
 
 
 class Differing(msgspec.Struct, kw_only=True):
-    """Calls of a target, background jobs too, that it charged otherwise than our prices say."""
+    """Calls of a target, including background jobs, that it charged differently from our prices."""
 
     target: str
     calls: int = 0
     told_nusd: int = 0
-    """What it says, and what is booked."""
+    """The charge that it reports, which is booked."""
     reckoned_nusd: int = 0
 
 
@@ -99,68 +98,82 @@ def build(
     standings: Standings | None = None,
     by: Sequence[str] = (),
 ) -> Report:
-    """Sum up `rows` of requests that arrived in [since, until), all in Unix seconds.
+    """Sum up `rows` of requests that arrived in [since, until), in Unix seconds.
 
-    `targets_s` is the latency that each endpoint is held to, `standings` where its semantic cache stands,
-    `by` what else to group by (`groups.DIMENSIONS`). One pass, in memory that does not grow with the number
-    of rows.
+    `targets_s` is each endpoint's latency target, `standings` the state of its semantic cache, `by` further
+    dimensions to group by (`groups.DIMENSIONS`). One pass, in memory that does not grow with the number of
+    rows.
     """
-    targets_s = targets_s or {}
-    cells: dict[tuple[str, str], Sums] = {}
-    savings = SavingSums()
-    semantic = SemanticSums()
-    calls: dict[tuple[str, float], Intent] = {}
-    differing: dict[str, Differing] = {}
-    group_sums = GroupSums(by) if by else None
-    seen: set[str] = set()
+    collected = _Collected(endpoint, targets_s or {}, by)
     for row in rows:
-        if row.at_unix_s >= until or (since is not None and row.at_unix_s < since):
-            continue
+        if row.at_unix_s < until and (since is None or row.at_unix_s >= since):
+            collected.add(row)
+    return collected.report(since, until, standings)
+
+
+class _Collected:
+    """The sums of a report, filled row by row."""
+
+    def __init__(self, endpoint: str | None, targets_s: Mapping[str, float], by: Sequence[str]) -> None:
+        self._endpoint = endpoint
+        self._targets_s = targets_s
+        self._cells: dict[tuple[str, str], Sums] = {}
+        self._savings = SavingSums()
+        self._semantic = SemanticSums()
+        self._calls: dict[tuple[str, float], Intent] = {}
+        self._differing: dict[str, Differing] = {}
+        self._groups = GroupSums(by) if by else None
+        self._seen: set[str] = set()
+
+    def add(self, row: Intent | Receipt) -> None:
         if isinstance(row, Intent):
-            calls[row.request_id, row.at_unix_s] = row
-            continue
-        calls.pop((row.request_id, row.at_unix_s), None)
-        if len(seen) < NAMES_MAX:
-            seen.add(row.endpoint)
-        if endpoint is not None and row.endpoint != endpoint:
-            continue
-        semantic.add(row)
-        _add_differing(differing, row)
+            self._calls[row.request_id, row.at_unix_s] = row
+            return
+        self._calls.pop((row.request_id, row.at_unix_s), None)
+        if len(self._seen) < NAMES_MAX:
+            self._seen.add(row.endpoint)
+        if self._endpoint is not None and row.endpoint != self._endpoint:
+            return
+        self._semantic.add(row)
+        _add_differing(self._differing, row)
         if row.purpose:
-            savings.add_job(row)
-            continue
+            self._savings.add_job(row)
+            return
         key = (row.endpoint, row.tier or "-")
-        cell = cells.get(key)
+        cell = self._cells.get(key)
         if cell is None:
-            cell = cells[key] = Sums(targets_s.get(row.endpoint))
+            cell = self._cells[key] = Sums(self._targets_s.get(row.endpoint))
         cell.add(row)
-        savings.add(row)
-        if group_sums is not None:
-            group_sums.add(row)
-    by_endpoint: dict[str, Sums] = {}
-    by_tier: dict[str, Sums] = {}
-    total = Sums(None)
-    for (name, tier), cell in cells.items():
-        by_endpoint.setdefault(name, Sums(targets_s.get(name))).merge(cell)
-        by_tier.setdefault(tier, Sums(None)).merge(cell)
-        total.merge(cell)
-    return Report(
-        since_unix_s=since,
-        until_unix_s=until,
-        endpoint=endpoint,
-        requests=total.requests,
-        unknown_outcome=sum(not intent.live for intent in calls.values()),
-        in_flight=sum(intent.live for intent in calls.values()),
-        cells=[cells[key].cell(*key, by_endpoint[key[0]].requests) for key in sorted(cells)],
-        endpoints=[sums.cell(name, ALL, sums.requests) for name, sums in sorted(by_endpoint.items())],
-        tiers=[sums.cell(ALL, tier, total.requests) for tier, sums in sorted(by_tier.items())],
-        total=total.cell(ALL, ALL, total.requests),
-        savings=savings.savings(),
-        semantic=semantic.cells(standings),
-        differing=[differing[target] for target in sorted(differing)],
-        grouped=None if group_sums is None else group_sums.grouped(),
-        endpoints_seen=sorted(seen),
-    )
+        self._savings.add(row)
+        if self._groups is not None:
+            self._groups.add(row)
+
+    def report(self, since: float | None, until: float, standings: Standings | None) -> Report:
+        by_endpoint: dict[str, Sums] = {}
+        by_tier: dict[str, Sums] = {}
+        total = Sums(None)
+        cells, calls, differing = self._cells, self._calls.values(), self._differing
+        for (name, tier), cell in cells.items():
+            by_endpoint.setdefault(name, Sums(self._targets_s.get(name))).merge(cell)
+            by_tier.setdefault(tier, Sums(None)).merge(cell)
+            total.merge(cell)
+        return Report(
+            since_unix_s=since,
+            until_unix_s=until,
+            endpoint=self._endpoint,
+            requests=total.requests,
+            unknown_outcome=sum(not intent.live for intent in calls),
+            in_flight=sum(intent.live for intent in calls),
+            cells=[cells[key].cell(*key, by_endpoint[key[0]].requests) for key in sorted(cells)],
+            endpoints=[sums.cell(name, ALL, sums.requests) for name, sums in sorted(by_endpoint.items())],
+            tiers=[sums.cell(ALL, tier, total.requests) for tier, sums in sorted(by_tier.items())],
+            total=total.cell(ALL, ALL, total.requests),
+            savings=self._savings.savings(),
+            semantic=self._semantic.cells(standings),
+            differing=[differing[target] for target in sorted(differing)],
+            grouped=None if self._groups is None else self._groups.grouped(),
+            endpoints_seen=sorted(self._seen),
+        )
 
 
 def _add_differing(found: dict[str, Differing], receipt: Receipt) -> None:
@@ -173,7 +186,7 @@ def _add_differing(found: dict[str, Differing], receipt: Receipt) -> None:
 
 
 def with_quality(report: Report, collector: Collector, ledger: Path | Sequence[Path]) -> Report:
-    """`report` with what was learned about the answers, where anything was: the ledger is then read again."""
+    """`report` with quality, if there is any: the ledger is then read a second time."""
     if not collector.any:
         return report
     found = collector.joined(read.read_all(ledger, report.since_unix_s))
@@ -181,15 +194,15 @@ def with_quality(report: Report, collector: Collector, ledger: Path | Sequence[P
 
 
 def rows(ledger: Path, since: float | None) -> Iterator[Intent | Receipt]:
-    """What `build` sums up, from the ledger in a directory; see `farthing.ledger.read.read`."""
+    """The input of `build`, from a ledger directory; see `farthing.ledger.read.read`."""
     return read.read(ledger, since)
 
 
-# -- for people -------------------------------------------------------------------------------------
+# -- text -------------------------------------------------------------------------------------------
 
 
 def render(report: Report, console: "Console", rows_max: int = 30) -> None:
-    """Print `report` as tables that fit the console; of groups at most `rows_max` rows."""
+    """Print `report` as tables that fit the console, with at most `rows_max` rows of groups."""
     since = "the beginning" if report.since_unix_s is None else moment(report.since_unix_s)
     only = f", endpoint {report.endpoint}" if report.endpoint is not None else ""
     console.print(
@@ -212,7 +225,7 @@ def render(report: Report, console: "Console", rows_max: int = 30) -> None:
 
 
 def _render_beside(report: Report, console: "Console") -> None:
-    """What is known beside the receipts."""
+    """The sections about things besides the receipts."""
     render_semantic(report.semantic, console)
     if report.quality:
         console.print("\n[bold]Quality[/], each by its own scale; see `farthing quality`")
@@ -225,7 +238,7 @@ def _render_beside(report: Report, console: "Console") -> None:
 
 
 def _rows(report: Report) -> Iterator[tuple[Cell, str]]:
-    """Cells in the order they are shown, each with its style: tiers of an endpoint, then the endpoint."""
+    """Cells in display order, each with its style: tiers of an endpoint, then the endpoint."""
     for endpoint in report.endpoints:
         for cell in report.cells:
             if cell.endpoint == endpoint.endpoint:
@@ -307,19 +320,19 @@ def _savings_lines(savings: Savings) -> Iterator[str]:
             f"(95 %: {usd(one.low_nusd, places=4)} to {usd(one.high_nusd, places=4)})"
         )
     if savings.per:
-        caution = f"; fewer than {FEW} requests: not to be relied on" if savings.few else ""
+        caution = f"; fewer than {FEW} requests: not reliable" if savings.few else ""
         yield f"  [dim]{savings.method}{caution}[/]"
 
 
 def _unpriced_baselines(savings: Savings) -> str:
-    """Which baselines have no price, and the fix; empty: none."""
+    """The baselines without a price, and the fix; empty: none."""
     from rich.markup import escape
 
     names = escape(layout.printable(", ".join(savings.baselines_unpriced)))
     if not names:
         return ""
     have = "s {} have" if len(savings.baselines_unpriced) > 1 else " {} has"
-    return f"the baseline{have.format(names)} no known price; add it to \\[\\[prices]], for requests to come"
+    return f"the baseline{have.format(names)} no known price; add it to \\[\\[prices]], for future requests"
 
 
 def _notes(report: Report) -> Iterator[str]:
@@ -331,8 +344,8 @@ def _notes(report: Report) -> Iterator[str]:
     for one in report.differing:
         target = escape(layout.printable(one.target))
         yield (
-            f"charged otherwise than priced: {target}, {one.calls:,} calls: {usd(one.told_nusd)} "
-            f"as it says, which is booked, {usd(one.reckoned_nusd)} by our prices; correct its \\[\\[prices]]"
+            f"charged differently from the price: {target}, {one.calls:,} calls: {usd(one.told_nusd)} "
+            f"as reported and booked, {usd(one.reckoned_nusd)} by our prices; correct its \\[\\[prices]]"
         )
     if report.savings.not_comparable:
         why = _unpriced_baselines(report.savings) if report.savings.requests else ""
@@ -360,23 +373,23 @@ def _notes(report: Report) -> Iterator[str]:
 
 
 def _unwritten(report: Report) -> Iterator[str]:
-    """Requests of which the ledger does not know the end."""
+    """Requests whose end the ledger does not have."""
     from rich.markup import escape
 
     damaged = bool(report.missing.places)
     if report.unknown_outcome:
-        why = f"whose process died in a call{', or whose receipt is damaged' if damaged else ''}"
+        why = f"whose process died during a call{', or whose receipt is damaged' if damaged else ''}"
         yield f"unknown outcome: {report.unknown_outcome:,} requests {why}; in no sum"
     if damaged:
-        yield f"damaged ledger: {escape(told_missing(report.missing))}; in no sum"
+        yield f"damaged ledger: {escape(describe_missing(report.missing))}; in no sum"
     yield from lost(report.unwritten, report.since_unix_s)
 
 
 def lost(unwritten: Unwritten, since_unix_s: float | None = None) -> Iterator[str]:
-    """What the ledger lost since then, and what waits."""
+    """What the ledger has lost since then, and what waits."""
     first, last = unwritten.first_unix_s, unwritten.last_unix_s
     if unwritten.lost and first and last and (since_unix_s is None or last >= since_unix_s):
         when = f"between {moment(first)} and {moment(last)}"
-        yield f"lost: {unwritten.lost:,} receipts and signals {when}, for want of room on the disk; in no sum"
+        yield f"lost: {unwritten.lost:,} receipts and signals {when}, for lack of disk space; in no sum"
     if unwritten.waiting:
-        yield f"not yet written: {unwritten.waiting:,} rows, which wait for room on the disk; in no sum"
+        yield f"not yet written: {unwritten.waiting:,} rows, which wait for disk space; in no sum"

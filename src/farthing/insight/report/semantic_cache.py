@@ -1,8 +1,9 @@
-"""The semantic cache of each endpoint, from receipts: what it answered, how often wrongly, and its worth.
+"""The semantic cache of each endpoint, from receipts: what it answered, how often wrongly, and its value.
 
-A hit is false when an audit says that the fresh answer differs. Only would-be hits are audited, each answered
-anew and compared, by words or by a judge whose verdict is a receipt of its own. Money and time are net: of
-embedding, of judging and other background jobs, and of the looks that found nothing. What is unknown is None.
+A hit is false if an audit says that the fresh answer differs. Only would-be hits are audited; each is
+answered afresh and compared, by words or by a judge whose verdict is a receipt of its own. Money and time are
+net of embedding, of judging and other background jobs, and of lookups that found nothing. Unknown values are
+None.
 """
 
 from collections.abc import Iterator
@@ -27,21 +28,21 @@ class Audited(msgspec.Struct, frozen=True, kw_only=True):
     n: int
     wrong: int
     open: int
-    """Not judged, or not yet; in none of the figures but `upper_with_open`."""
+    """Not judged (yet); not part of any figure but `upper_with_open`."""
     rate: float | None
     low: float | None
     high: float | None
     method: str = METHOD
     upper_with_open: float | None
-    """The one-sided bound were all open ones wrong."""
+    """The one-sided bound if all open ones were wrong."""
     judged_by: list[str]
-    """`words` where the texts agreed or nothing else decides; else the judges' targets."""
+    """`words` if the texts agreed or nothing else decides; otherwise the judges' targets."""
     reworded: int
-    """Of the wrong ones, those whose words differed and that no judge read: they may have said the same."""
+    """Of the wrong ones, those with other words that no judge read: they may mean the same."""
 
 
 class Day(msgspec.Struct, frozen=True, kw_only=True):
-    """One day, UTC, by the arrival of the request or the start of the background job."""
+    """One UTC day, by arrival of the request or start of the background job."""
 
     day: str
     requests: int
@@ -49,7 +50,7 @@ class Day(msgspec.Struct, frozen=True, kw_only=True):
     hits: int
     """Served."""
     would_hit: int
-    """Could have been served: hits, audits, and what observe would have served."""
+    """Could have been served: hits, audits, and what observe mode would have served."""
     audited: int
     wrong: int
     saved_nusd: int
@@ -59,7 +60,7 @@ class Day(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SemanticAlarm(msgspec.Struct, frozen=True, kw_only=True):
-    """The cache stopped helping, at the end of the time reported on."""
+    """The cache stopped helping, at the end of the reported period."""
 
     name: str
     share: float | None
@@ -74,41 +75,41 @@ class SemanticCell(msgspec.Struct, frozen=True, kw_only=True):
     requests: int
     looks: int
     results: dict[str, int]
-    """Looks by what came of them."""
+    """Lookups by result."""
     reach: float | None
     """Share of the requests without an exact hit that were looked up."""
     hit_rate: float | None
-    """Served, of the looks."""
+    """Served, as a share of lookups."""
     would_hit_rate: float | None
-    """Could have been served, of the looks."""
+    """Could have been served, as a share of lookups."""
     audited: Audited
     saved_nusd: int | None
-    """What the hits saved against the baseline; part of the report's savings. None: unknown for every hit."""
+    """Saving of the hits against the baseline, part of the report's savings. None: unknown for every hit."""
     avoided_nusd: int | None
-    """What the hits would have cost at the mean of this endpoint's fresh answers, less what they did cost."""
+    """Cost of the hits at the mean of this endpoint's fresh answers, minus their actual cost."""
     embedding_nusd: int
     jobs_nusd: dict[str, int]
-    """What the priced background jobs cost, by purpose."""
+    """Cost of the priced background jobs, by purpose."""
     unpriced: int
-    """Hits and background jobs whose money is unknown; in no sum."""
+    """Hits and background jobs of unknown cost; not part of any sum."""
     net_nusd: int | None
-    """Avoided, less embedding of the looks without a hit, less background jobs."""
+    """Avoided cost, minus embedding for lookups without a hit, minus background jobs."""
     hit_ms: float | None
     """Mean time of a hit."""
     fresh_ms: float | None
-    """Mean time of a fresh answer, its look included."""
+    """Mean time of a fresh answer, including its lookup."""
     look_ms: float | None
-    """Mean time of a look that served nothing."""
+    """Mean time of a lookup that served nothing."""
     net_saved_ms: float | None
-    """Waiting saved by all hits, less all looks that served nothing."""
+    """Waiting saved by all hits, minus all lookups that served nothing."""
     entries: int | None
-    """Distinct entries served; None when there were too many to tell apart."""
+    """Distinct entries served; None if there were too many to count."""
     value_per_entry_nusd: int | None
-    """Avoided, per entry served."""
+    """Avoided cost per served entry."""
     days: list[Day]
     alarms: list[SemanticAlarm]
     standing: Standing | None
-    """Certificate and bound; None where the state directory is not known."""
+    """Certificate and monitor; None if the state directory is unknown."""
 
 
 class _Day:
@@ -120,7 +121,7 @@ class _Day:
 
 
 class _Mean:
-    """A sum and how many are in it."""
+    """A sum and its count."""
 
     __slots__ = ("count", "total")
 
@@ -142,7 +143,7 @@ class _Sums:
 
     def __init__(self) -> None:
         self.used = False
-        """It was looked up once, or had a background job of the cache."""
+        """Whether it had a lookup, or a background job of the cache."""
         self.results: dict[str, int] = {}
         self.reached, self.hit_ms, self.fresh_ms, self.look_ms = _Mean(), _Mean(), _Mean(), _Mean()
         self.fresh_nusd = _Mean()
@@ -158,7 +159,7 @@ class _Sums:
     # -- a client's request -------------------------------------------------------------------------
 
     def add(self, receipt: Receipt) -> bool:
-        """Take a request; whether its audit is still open."""
+        """Take a request; returns whether its audit is still open."""
         day = self.days.setdefault(day_of(receipt.at_unix_s), _Day())
         day.requests += 1
         result = look_result(receipt)
@@ -224,7 +225,7 @@ class _Sums:
         self.jobs_nusd[receipt.purpose] = self.jobs_nusd.get(receipt.purpose, 0) + (cost_nusd or 0)
         self.days.setdefault(day_of(receipt.at_unix_s), _Day()).spent_nusd += cost_nusd or 0
 
-    # -- what it comes to ---------------------------------------------------------------------------
+    # -- results ------------------------------------------------------------------------------------
 
     def cell(self, endpoint: str, waiting: int, standing: Standing | None) -> SemanticCell:
         looks = sum(self.results.values())
@@ -254,7 +255,7 @@ class _Sums:
             net_saved_ms=self._saved_ms(hits),
             entries=entries,
             value_per_entry_nusd=None if avoided is None or not entries else round(avoided / entries),
-            days=[_told(day, sums) for day, sums in sorted(self.days.items())],
+            days=[_day_of(day, sums) for day, sums in sorted(self.days.items())],
             alarms=list(self._alarms(net, looks, hits)),
             standing=standing,
         )
@@ -281,7 +282,7 @@ class _Sums:
         return None if mean is None else round(mean * hits) - self.hits_nusd
 
     def _saved_ms(self, hits: int) -> float | None:
-        """A hit saves a fresh answer without its look, and takes its own time."""
+        """A hit saves a fresh answer without its lookup, and takes its own time."""
         fresh, hit = self.fresh_ms.mean, self.hit_ms.mean
         if not hits:
             return -self.look_ms.total if self.look_ms.count else None
@@ -306,14 +307,14 @@ class _Sums:
 
 
 def of_the_cache(receipt: Receipt) -> bool:
-    """Whether a background job was for the semantic cache, not to learn about answers or where to route."""
+    """Whether a background job was for the semantic cache, not for quality or routing."""
     return receipt.purpose in ("precompute", "refresh") or (
         receipt.purpose == "judge" and bool(receipt.cache_entry)
     )
 
 
 class SemanticSums:
-    """All endpoints, in one pass over receipts in the order of the ledger."""
+    """All endpoints, in one pass over receipts in ledger order."""
 
     def __init__(self) -> None:
         self._sums: dict[str, _Sums] = {}
@@ -321,8 +322,8 @@ class SemanticSums:
         """Request whose audit waits for a judge -> its endpoint and day."""
 
     def add(self, receipt: Receipt) -> None:
-        """Take a request's receipt or a background job's. Those that are not for the cache cost it
-        nothing."""
+        """Take the receipt of a request or of a background job. Jobs for other purposes do not count as its
+        cost."""
         if receipt.purpose and not of_the_cache(receipt):
             return
         sums = self._sums.get(receipt.endpoint)
@@ -330,7 +331,7 @@ class SemanticSums:
             sums = self._sums[receipt.endpoint] = _Sums()
         if not receipt.purpose:
             if sums.add(receipt):
-                if len(self._open) >= OPEN_MAX:  # the oldest is not going to be judged
+                if len(self._open) >= OPEN_MAX:  # the oldest will not be judged any more
                     del self._open[next(iter(self._open))]
                 self._open[receipt.request_id] = receipt.endpoint, day_of(receipt.at_unix_s)
             return
@@ -342,7 +343,7 @@ class SemanticSums:
                 self._sums[asked[0]].judged(receipt.audit == "differs", by, asked[1])
 
     def cells(self, standings: Standings | None = None) -> list[SemanticCell]:
-        """One for each endpoint whose cache was asked or had background jobs, by name."""
+        """One per endpoint whose cache had lookups or background jobs, by name."""
         waiting: dict[str, int] = {}
         for endpoint, _ in self._open.values():
             waiting[endpoint] = waiting.get(endpoint, 0) + 1
@@ -361,5 +362,5 @@ def day_of(unix_s: float) -> str:
     return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%d")
 
 
-def _told(day: str, sums: _Day) -> Day:
+def _day_of(day: str, sums: _Day) -> Day:
     return Day(day=day, **{name: getattr(sums, name) for name in _Day.__slots__})

@@ -1,4 +1,4 @@
-"""Where the semantic caches stand, from the files that the gateway keeps beside its ledger."""
+"""The state of semantic caches, from the files that the gateway keeps next to its ledger."""
 
 from pathlib import Path
 
@@ -14,21 +14,21 @@ BOUND_FILE = "semantic-bound.json"
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """What allows an endpoint to serve, and what was learned since."""
+    """What allows an endpoint to serve, and the monitor's evidence since then."""
 
     certificate: Certificate | None
-    """None: there is none, or it cannot be read."""
+    """None: there is none, or it is unreadable."""
     bound: EndpointState | None
-    """As of some seconds ago; None where nothing was kept."""
+    """Some seconds old; None if nothing was stored."""
 
 
 class Standings:
-    """Reads once, answers for each endpoint."""
+    """Reads the files once, then answers for each endpoint."""
 
     def __init__(self, state_dir: Path) -> None:
         self._state_dir = state_dir
         self.states = _states(state_dir / BOUND_FILE)
-        """What is known of each endpoint, as of some seconds ago."""
+        """Each endpoint's state, some seconds old."""
 
     def of(self, endpoint: str) -> Standing:
         try:
@@ -42,6 +42,6 @@ def _states(path: Path) -> dict[str, EndpointState]:
     bound = SequentialBound()
     try:
         bound.restore(path.read_bytes())
-    except (OSError, ValueError):  # the gateway tells of a damaged one, and begins anew
+    except (OSError, ValueError):  # the gateway logs a damaged file, and starts over
         return {}
     return bound.states()

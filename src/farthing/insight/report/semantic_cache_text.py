@@ -1,4 +1,4 @@
-"""The report's section on a semantic cache, for people."""
+"""The report's section on a semantic cache, as text."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ BARS = "▁▂▃▄▅▆▇█"
 
 
 def render_semantic(cells: list[SemanticCell], console: "Console") -> None:
-    """Print a section for each endpoint; nothing where no semantic cache was asked."""
+    """Print a section per endpoint; nothing if no semantic cache had lookups."""
     from rich.markup import escape
 
     for cell in cells:
@@ -31,7 +31,7 @@ def render_semantic(cells: list[SemanticCell], console: "Console") -> None:
 def _lines(cell: SemanticCell) -> Iterator[str]:
     results = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in cell.results.items())
     yield (
-        f"{cell.looks:,} looks ({_share(cell.reach)} of requests without an exact hit): {results or 'none'}"
+        f"{cell.looks:,} lookups ({_share(cell.reach)} of requests without an exact hit): {results or 'none'}"
     )
     yield f"hit rate {_share(cell.hit_rate)}, would-be hits {_share(cell.would_hit_rate)}"
     yield _false_hits(cell.audited)
@@ -43,7 +43,7 @@ def _lines(cell: SemanticCell) -> Iterator[str]:
         f"net {_usd(cell.net_nusd)}{f'; {cell.unpriced:,} unpriced' if cell.unpriced else ''}"
     )
     yield (
-        f"time: hit {_ms(cell.hit_ms)}, fresh answer {_ms(cell.fresh_ms)}, look without a hit "
+        f"time: hit {_ms(cell.hit_ms)}, fresh answer {_ms(cell.fresh_ms)}, lookup without a hit "
         f"{_ms(cell.look_ms)}; net {_seconds(cell.net_saved_ms)} of waiting saved"
     )
     entries = "too many to count" if cell.entries is None else f"{cell.entries:,}"
@@ -55,7 +55,7 @@ def _lines(cell: SemanticCell) -> Iterator[str]:
 def _false_hits(audited: Audited) -> str:
     waiting = f"; {audited.open:,} not judged yet" if audited.open else ""
     if audited.rate is None or audited.low is None or audited.high is None:
-        return f"false hits: unknown, none was audited{waiting}"
+        return f"false hits: unknown, no hit was audited{waiting}"
     return (
         f"false hits {audited.rate:.2%} (95 %: {audited.low:.2%} to {audited.high:.2%}, {audited.method}): "
         f"{audited.wrong:,} of {audited.n:,} audited, by {', '.join(audited.judged_by)}{waiting}"
@@ -72,11 +72,13 @@ def _standing(standing: Standing, audited: Audited) -> Iterator[str]:
     if bound is not None and bound.retreated and bound.since_unix_s is not None:
         yield f"[bold red]RETREATED to exact hits[/] since {day_of(bound.since_unix_s)}: {bound.reason}"
     elif bound is not None and bound.partitions_retreated:
-        yield f"[bold red]{bound.partitions_retreated:,} partitions retreated to exact hits[/]"
+        yield f"[bold red]{bound.partitions_retreated:,} partitions tripped and use exact hits only[/]"
     else:
         return
     if audited.reworded:
-        unread = f"{audited.reworded:,} of {audited.wrong:,} false hits are other words, read by no judge"
+        unread = (
+            f"{audited.reworded:,} of {audited.wrong:,} false hits have other words and were read by no judge"
+        )
         yield f"{unread}: {NO_JUDGE}"
 
 
@@ -89,7 +91,7 @@ def _over_time(days: list[Day]) -> Iterator[str]:
 
 
 def _spark(values: list[float | None]) -> str:
-    """A bar for each value, the highest in full; a dot where it is unknown."""
+    """A bar per value, the highest at full height; a dot if it is unknown."""
     most = max((value for value in values if value is not None), default=0.0) or 1.0
     return "".join("·" if v is None else BARS[min(7, int(v / most * 7.999))] for v in values)
 

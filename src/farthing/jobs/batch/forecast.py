@@ -1,4 +1,4 @@
-"""Which questions of a plan would go up in a batch, and at what price. Nothing is asked or spent."""
+"""Which questions of a plan would be sent in a batch, and at what price. Nothing is asked or spent."""
 
 from msgspec import Struct
 
@@ -10,17 +10,17 @@ from farthing.types import Price
 
 
 class Foreseen(Struct, frozen=True, kw_only=True):
-    """Questions that would go up together, as far as the configuration alone can tell: what a cache has by
-    then, and what the budget leaves room for, may make them fewer."""
+    """Questions that would be sent together, as far as the configuration alone can tell: cache content at
+    that time, and the remaining budget, may reduce them."""
 
     target: str
     keys: tuple[str, ...]
     price: Price
-    """As it is listed: `catalogue.in_batch` says what a batch makes of it."""
+    """The list price; `catalogue.in_batch` gives the batch price."""
 
     @property
     def cheaper(self) -> bool:
-        """A batch price is known; else it is reckoned at the normal one."""
+        """Whether a batch price is known; otherwise the normal price is assumed."""
         return self.price.batch_input_pusd is not None or self.price.batch_output_pusd is not None
 
 
@@ -36,7 +36,7 @@ async def foresee(prepared: Prepared, stage: Stage) -> list[Foreseen]:
             request = request_for(prepared.asks[key], stage, request_id="", received_s=0.0)
             target = await stage.batch_target(request)
         except FarthingError:
-            continue  # it would fail when it is asked, and say so then
+            continue  # it will fail when asked, and be reported then
         if target is not None and target.price is not None:
             groups.setdefault(target.name, []).append(key)
             prices[target.name] = target.price

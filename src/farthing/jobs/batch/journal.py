@@ -1,8 +1,7 @@
-"""What went up in batches and has not come back: one file for each batch in the state directory.
+"""Batches that were sent and have not come back: one file per batch in the state directory.
 
-It is written before anything is uploaded, so that a process that dies leaves behind what its successor needs
-to go on: which questions, under which ids, and the provider's name for the batch. A batch that is done has
-no file.
+The file is written before anything is uploaded, so that after a crash the next process has what it needs to
+continue: the questions, their ids, and the provider's id of the batch. A finished batch has no file.
 """
 
 import logging
@@ -28,37 +27,37 @@ class Line(Struct, frozen=True, kw_only=True):
     """One question of a batch."""
 
     id: str
-    """Of its receipt, and its `custom_id` at the provider."""
+    """The id of its receipt, and its `custom_id` at the provider."""
     key: str
     ask: Ask
     worst_nusd: int
-    """Held for it until it is known what it cost."""
+    """Held until its actual cost is known."""
     at_unix_s: float
     capped_by: str | None = None
     note: str = ""
-    """What whoever asked wants back with the answer."""
+    """Data that the caller gets back with the answer."""
 
 
 class Batch(Struct, frozen=True, kw_only=True, tag="batch", tag_field="row"):
     """A batch that is about to be uploaded."""
 
     name: str
-    """Ours; the batch carries it at the provider too."""
+    """Our name for it; the batch carries it at the provider too."""
     target: Target
-    """With the price of a batch."""
+    """With the batch price."""
     lines: tuple[Line, ...]
     at_unix_s: float
 
 
 class Sent(Struct, frozen=True, tag="sent", tag_field="row"):
-    """The provider has taken it."""
+    """The provider has accepted the batch."""
 
     id: str
-    """The provider's name for it."""
+    """The provider's id of the batch."""
 
 
 class Done(Struct, frozen=True, tag="done", tag_field="row"):
-    """The receipt of this line is being written, and nobody else is to write one."""
+    """The receipt of this line is being written; no other process may write one."""
 
     line: str
 
@@ -67,18 +66,18 @@ _decode = msgspec.json.Decoder(Batch | Sent | Done).decode
 
 
 class OpenBatch:
-    """One batch that is not done, and its file. Written by the holder of the lock alone."""
+    """One unfinished batch, and its file. Only the holder of the lock writes it."""
 
     def __init__(self, path: Path, batch: Batch) -> None:
         self.batch = batch
         self.sent_id = ""
-        """Empty: it is not known whether the provider took it."""
+        """Empty: it is unknown whether the provider accepted the batch."""
         self.done: set[str] = set()
         self._path = path
 
     @property
     def waiting(self) -> Sequence[Line]:
-        """Lines that have no receipt yet."""
+        """Lines without a receipt yet."""
         return [line for line in self.batch.lines if line.id not in self.done]
 
     def sent(self, batch_id: str) -> None:
@@ -86,7 +85,7 @@ class OpenBatch:
         self.sent_id = batch_id
         _append(self._path, Sent(batch_id), sync=True)
 
-    def dealt(self, line: Line) -> None:
+    def mark_done(self, line: Line) -> None:
         """Raises OSError: it could not be written."""
         _append(self._path, Done(line.id))
         self.done.add(line.id)
@@ -97,13 +96,13 @@ class OpenBatch:
 
 
 class BatchJournal:
-    """The batches of one state directory that are not done."""
+    """The unfinished batches of one state directory."""
 
     def __init__(self, state_dir: Path, directory: str = DIRECTORY) -> None:
         self._directory = state_dir / directory
 
     def begin(self, batch: Batch) -> OpenBatch:
-        """Write down a batch before it is uploaded; it is on the disk when this returns.
+        """Record a batch before it is uploaded; it is on the disk when this returns.
 
         Raises:
             OSError: it could not be written.
@@ -119,12 +118,12 @@ class BatchJournal:
         return OpenBatch(path, batch)
 
     def read(self) -> list[OpenBatch]:
-        """Those that are not done, oldest first. A file that cannot be read is told of and left."""
+        """The unfinished batches, oldest first. An unreadable file is logged and left."""
         found = []
         for path in sorted(self._directory.glob(f"*{SUFFIX}")):
             one = _read(path)
             if one is None:
-                log.warning("%s cannot be read: what it holds of a batch is not gone on with", path)
+                log.warning("%s cannot be read: its batch will not be continued", path)
             else:
                 found.append(one)
         return sorted(found, key=lambda one: one.batch.at_unix_s)

@@ -1,11 +1,11 @@
-"""Answer ahead in batches, where a provider has them: cheaper, within a day instead of at once.
+"""Warm the cache in batches where a provider has them: cheaper, but within a day instead of at once.
 
-    draft -> group -> hold the worst case -> write down -> intend -> upload -> wait -> conclude each line
+    draft -> group -> hold the worst case -> record -> intend -> upload -> wait -> conclude each line
 
-A question takes the journey of any other, in two halves: `DraftCaller` ends the first where its call would
-be, `LineCaller` begins the second with what came back. No batch is created twice: what is not known to have
-been created is looked for at the provider, never sent again. The row that says that a line is done is
-written before its receipt, so that there is never a second one.
+A question passes through the normal pipeline in two halves: `DraftCaller` ends the first half where the call
+would be made, and `LineCaller` starts the second half with the batch's answer. No batch is created twice: if
+it is unknown whether one was created, it is looked up at the provider, never sent again. The row that marks a
+line as done is written before its receipt, so that there is never a second receipt.
 """
 
 import asyncio
@@ -33,15 +33,15 @@ from farthing.types import Endpoint, Receipt, Request, Terms, replace
 log = logging.getLogger("farthing.errands")
 
 POLL_S_MIN, POLL_S_MAX, POLL_GROWTH = 1.0, 300.0, 1.6
-LOST_S = 600.0  # a batch that nobody knows of so long after its creation failed was never created
+LOST_S = 600.0  # a batch that is unknown this long after its creation failed was never created
 GIVEN_UP_S = 172_800.0  # the provider promises a day
 FETCHES_MAX = 20
-READY_S = 60.0  # caches that take longer to come up will not
-BUSY_LINES = 16  # read in one go
+READY_S = 60.0  # caches that take longer to become ready never will
+BUSY_LINES = 16  # handled without a pause
 
 
 class Batches:
-    """The batches of one process, those that an earlier one left behind among them."""
+    """The batches of one process, including those that an earlier process left behind."""
 
     def __init__(
         self,
@@ -49,51 +49,51 @@ class Batches:
         state_dir: Path,
         *,
         request: Callable[[Ask, str], Request],
-        dealt: Callable[[Answered], None],
+        concluded: Callable[[Answered], None],
         clock: Callable[[], float],
         clock_unix_s: Callable[[], float],
         purpose: Purpose = "precompute",
         directory: str = DIRECTORY,
-        heard: Callable[[Line, str | None, Receipt], None] | None = None,
+        replied: Callable[[Line, str | None, Receipt], None] | None = None,
     ) -> None:
-        """`request` makes a request of a question and its id, or raises FarthingError; `dealt` hears of every
-        line that is done, before its receipt is written, and must not raise; as `heard`, which has the text
-        of the answer, None without one. `directory` has the journal, which is of one purpose."""
+        """`request` makes a request from a question and an id, or raises FarthingError. `concluded` is called
+        for every finished line before its receipt is written, and must not raise; so is `replied`, with the
+        text of the answer or None. `directory` has the journal, which serves one purpose only."""
         self._jobs = jobs
         self._journal = BatchJournal(state_dir, directory)
         self._purpose = purpose
-        self._heard = heard
+        self._replied = replied
         self._request = request
-        self._dealt = dealt
+        self._concluded = concluded
         self._clock = clock
         self._clock_unix_s = clock_unix_s
         self._open: list[_Waiting] | None = None
         self.ready: Callable[[], bool] = lambda: True
-        """Whether the caches can take answers: just after a start they may not."""
+        """Whether the caches can store answers: not always so just after a start."""
         self._ready_by_s = clock() + READY_S
 
     @property
     def open(self) -> "Sequence[_Waiting]":
-        """Those that are under way. Read from the disk once; the lock must be ours."""
+        """The batches in progress. Read from the disk once; the caller must hold the lock."""
         if self._open is None:
             self._open = [_Waiting(one, self._clock()) for one in self._journal.read()]
         return self._open
 
     @property
     def keys(self) -> frozenset[str]:
-        """Of the questions that are under way."""
+        """The keys of the questions in progress."""
         return frozenset(line.key for one in self.open for line in one.at.waiting)
 
     def hold(self, budget: Budget) -> None:
-        """Hold in `budget` what may still be charged for questions that are under way."""
+        """Hold in `budget` what may still be charged for questions in progress."""
         for one in self.open:
             budget.hold(sum(line.worst_nusd for line in one.at.waiting))
 
-    # -- going up -------------------------------------------------------------------------------------
+    # -- sending --------------------------------------------------------------------------------------
 
     async def submit(self, questions: Sequence[Question], budget: Budget) -> frozenset[str]:
-        """Send up what a batch can do and the budget can pay; the keys of what went. Those of a target with
-        fewer than `LINES_MIN` stay."""
+        """Send the questions that a batch can answer and the budget can pay; returns their keys. A target's
+        questions stay if they are fewer than `LINES_MIN`."""
         steps = self._jobs.steps
         assert steps is not None, "background jobs run once there is a configuration"
         if not steps.caller.has_batch or len(questions) < LINES_MIN:
@@ -112,14 +112,14 @@ class Batches:
             for chunk in chunks(allotted(group, budget.left_nusd), api.answers_bytes_max):
                 try:
                     await self._send(chunk, api, budget)
-                except OSError as error:  # what cannot be written down does not go up
+                except OSError as error:  # a batch that cannot be recorded is not sent
                     log.error("no batch: its journal cannot be written: %s", error)
                     return frozenset(gone)
                 gone.update(ready.question.key for ready in chunk)
         return frozenset(gone)
 
     async def _draft(self, question: Question, steps: Steps, nusd: int) -> BatchDraft | None:
-        """What would be sent; None: it is not for a batch, or its journey ends before a call. No receipt."""
+        """The request to send; None: it does not suit a batch, or ends before a call. Writes no receipt."""
         caller = DraftCaller(steps.caller)
         receipt = Receipt(request_id="", at_unix_s=self._clock_unix_s(), started_s=self._clock())
         try:
@@ -151,7 +151,7 @@ class Batches:
         batch = Batch(
             name=f"batch_{secrets.token_hex(12)}", target=target, lines=tuple(lines), at_unix_s=now_unix_s
         )
-        begun = await asyncio.to_thread(self._journal.begin, batch)  # it waits for the disk
+        begun = await asyncio.to_thread(self._journal.begin, batch)  # waits for the disk
         waiting = _Waiting(begun, self._clock())
         self._open = [*self.open, waiting]
         budget.hold(sum(line.worst_nusd for line in lines))
@@ -170,16 +170,16 @@ class Batches:
                 await self._end(waiting, {}, _as_failed(error), budget)
             else:
                 log.warning(
-                    "it is not known whether %s was created, so it is looked for: %s", batch.name, error
+                    "it is unknown whether %s was created, so it will be looked up: %s", batch.name, error
                 )
             return
         await asyncio.to_thread(waiting.at.sent, state.id)
-        log.info("%d questions went up in a batch to %s: %s", len(lines), target.name, state.id)
+        log.info("sent %d questions in a batch to %s: %s", len(lines), target.name, state.id)
 
-    # -- coming back ----------------------------------------------------------------------------------
+    # -- receiving ------------------------------------------------------------------------------------
 
     async def follow(self, budget: Budget, over: Callable[[], bool]) -> None:
-        """Wait for every batch and conclude what has come, until there is none or `over` says so."""
+        """Wait for every batch and conclude its answers, until none is left or `over` returns True."""
         while self.open and not over():
             now_s = self._clock()
             for one in tuple(self.open) if self.ready() or now_s >= self._ready_by_s else ():
@@ -196,7 +196,7 @@ class Batches:
                 found = await self._fetched(one, state)
                 missing = Outcome(error=_missing(state))
         except ProviderError as error:
-            log.warning("batch %s: the next try is in %.0f s: %s", one.name, one.pause_s, error)
+            log.warning("batch %s: next try in %.0f s: %s", one.name, one.pause_s, error)
         age_s = self._clock_unix_s() - one.at.batch.at_unix_s
         if missing is None and one.unheard_of and age_s > LOST_S:
             missing = Outcome(error=ProviderUnavailable("the batch was never created"))
@@ -208,13 +208,13 @@ class Batches:
             await self._end(one, found, missing, budget)
 
     async def _state(self, one: "_Waiting") -> BatchState | None:
-        """How it is; None: the provider is gone from the configuration, or does not know of it."""
+        """Its status; None: the provider is no longer configured, or does not know the batch."""
         steps = self._jobs.steps
         assert steps is not None
         provider = one.at.batch.target.provider
         api = steps.caller.batch_api(provider)
         if api is None:
-            log.warning("batch %s waits: the provider %s has no batches any more", one.name, provider)
+            log.warning("batch %s waits: the provider %s no longer has batches", one.name, provider)
             return None
         if one.at.sent_id:
             return await api.state(one.at.sent_id)
@@ -228,7 +228,7 @@ class Batches:
         steps = self._jobs.steps
         assert steps is not None
         api = steps.caller.batch_api(one.at.batch.target.provider)
-        assert api is not None, "it was just asked"
+        assert api is not None, "the provider was just asked"
         one.fetches += 1
         wanted = frozenset(line.id for line in one.at.waiting)
         found: dict[str, Outcome] = {}
@@ -244,7 +244,7 @@ class Batches:
     async def _end(
         self, one: "_Waiting", found: dict[str, Outcome], missing: Outcome, budget: Budget
     ) -> None:
-        """Conclude every line that waits, and forget the batch."""
+        """Conclude every waiting line, and remove the batch."""
         for line in one.at.waiting:
             await self._conclude(one.at, line, found.pop(line.id, missing), budget)
             await asyncio.sleep(0)
@@ -253,7 +253,8 @@ class Batches:
         self._open = [other for other in self.open if other is not one]
 
     async def _conclude(self, batch: OpenBatch, line: Line, outcome: Outcome, budget: Budget) -> None:
-        """The second half of the journey, and the one receipt. Cut before its end, it leaves none."""
+        """The second half of the pipeline, and the one receipt. If cancelled before its end, it leaves
+        none."""
         steps = self._jobs.steps
         assert steps is not None
         receipt = Receipt(
@@ -274,22 +275,22 @@ class Batches:
         except FarthingError as error:
             if not kept.recorded:
                 note_error(receipt, error)
-        except Exception:  # a bug in one answer must not take the receipts of the others with it
+        except Exception:  # a bug in one answer must not cost the receipts of the others
             log.exception("an answer of batch %s failed by a fault of ours", batch.batch.name)
         caller.tell(receipt, receipt.tier)
         steps.money.total(receipt)
-        if self._heard is not None:
-            self._heard(line, text, receipt)
-        batch.dealt(line)
+        if self._replied is not None:
+            self._replied(line, text, receipt)
+        batch.mark_done(line)
         self._jobs.done += receipt.error is None
         self._jobs.failed += receipt.error is not None
         budget.give_back(line.worst_nusd, receipt.cost_nusd)
-        self._dealt(Answered(key=line.key, cost_nusd=receipt.cost_nusd, error=receipt.error))
+        self._concluded(Answered(key=line.key, cost_nusd=receipt.cost_nusd, error=receipt.error))
         steps.ledger.record(receipt)
 
 
 class _Waiting:
-    """One open batch, and when it is asked for next."""
+    """One open batch, and when to ask for it next."""
 
     def __init__(self, at: OpenBatch, now_s: float) -> None:
         self.at = at
@@ -297,7 +298,7 @@ class _Waiting:
         self.due_s = now_s + POLL_S_MIN
         self.fetches = 0
         self.unheard_of = False
-        """The provider was asked whether there is such a batch, and said no."""
+        """Whether the provider was asked for the batch and did not know it."""
 
     @property
     def name(self) -> str:
@@ -309,12 +310,12 @@ class _Waiting:
 
 
 def _patient(request: Request) -> Request:
-    """`request`, one of ours, without a deadline: nobody waits for it."""
+    """`request`, an internal one, without a deadline: nobody waits for it."""
     return _under(replace(request, own=True), replace(request.endpoint.terms, deadline_s=None))
 
 
 def _paid(request: Request) -> Request:
-    """`request` once its answer is there: no limit of money keeps it out, and nothing stored replaces it."""
+    """`request` once its answer is there: no money limit rejects it, and no stored answer replaces it."""
     paid = _under(request, replace(request.endpoint.terms, usd_max_nusd=None))
     exact = "off" if paid.endpoint.cache_exact == "off" else "refresh"
     return _with(paid, replace(paid.endpoint, cache_exact=exact))

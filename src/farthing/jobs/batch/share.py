@@ -1,4 +1,4 @@
-"""Which drafted questions go up together, each with its share of the money. Pure."""
+"""Which drafted questions are sent together, each with its share of the budget. Pure."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,27 +10,27 @@ from farthing.models.batch_call import BatchDraft
 from farthing.models.pricing.afford import OUTPUT_TOKENS_ASSUMED
 from farthing.types import Prompt
 
-LINES_MIN = 10  # fewer are not worth the wait of a day
+LINES_MIN = 10  # fewer are not worth waiting a day
 LINES_MAX = 500
 FILE_BYTES_MAX = 4_194_304
 ANSWER_BYTES_PER_TOKEN = 8
 ANSWER_BYTES_MORE = 4_096
-ROOM = 2  # the worst case of a line may be as little as twice what it is expected to cost
+ROOM = 2  # the worst case of a line may be no more than twice its expected cost
 
 
 class Question(Struct, frozen=True, kw_only=True):
-    """One question that might go up."""
+    """One question that may be sent in a batch."""
 
     key: str
     ask: Ask
     cost_nusd: int | None
-    """What answering it is expected to cost; None: nobody knows."""
+    """Expected cost of its answer; None: unknown."""
     note: str = ""
-    """Comes back with the answer, whichever process takes it."""
+    """Returned with the answer, whichever process receives it."""
 
 
 class Ready(Struct, frozen=True, kw_only=True):
-    """A question with what would be sent for it."""
+    """A question with the request to send."""
 
     question: Question
     draft: BatchDraft
@@ -39,8 +39,8 @@ class Ready(Struct, frozen=True, kw_only=True):
 
 
 def allotted(group: Sequence[tuple[Question, BatchDraft]], left_nusd: int) -> list[Ready]:
-    """The questions of one target that `left_nusd` pays for even at their worst, first come first, each with
-    its cap; none when they are fewer than `LINES_MIN`."""
+    """The questions of one target that `left_nusd` pays for even in the worst case, in order, each with its
+    cap; none if there are fewer than `LINES_MIN`."""
     share_max_nusd = left_nusd // LINES_MIN
     group = [one for one in group if _fits(*one, share_max_nusd)]
     count = len(group)
@@ -48,17 +48,17 @@ def allotted(group: Sequence[tuple[Question, BatchDraft]], left_nusd: int) -> li
         ready = _shared(group[:count], left_nusd)
         if ready:
             return ready
-        count //= 2  # fewer have more each
+        count //= 2  # fewer questions get more each
     return []
 
 
 def _fits(question: Question, draft: BatchDraft, share_nusd: int) -> bool:
-    """Whether an answer of the usual length costs no more than `share_nusd`, even at its worst."""
+    """Whether an answer of the usual length costs no more than `share_nusd`, even in the worst case."""
     return share_nusd >= ROOM * (question.cost_nusd or 0) and draft.within(share_nusd) is not None
 
 
 def _shared(group: Sequence[tuple[Question, BatchDraft]], left_nusd: int) -> list[Ready]:
-    """All of them, each with its share and what others left of theirs; none when one does not fit."""
+    """All of them, each with its share plus what others left of theirs; none if one does not fit."""
     found: list[Ready] = []
     for place, (question, draft) in enumerate(group):
         share_nusd = left_nusd // (len(group) - place)
@@ -72,7 +72,7 @@ def _shared(group: Sequence[tuple[Question, BatchDraft]], left_nusd: int) -> lis
 
 
 def chunks(ready: Sequence[Ready], answers_bytes_max: int) -> Iterator[list[Ready]]:
-    """Files whose questions and answers both stay within their bounds, as far as can be told before."""
+    """Split into files whose questions and answers stay within their bounds, as far as can be estimated."""
     chunk: list[Ready] = []
     asked_bytes = answered_bytes = 0
     for one in ready:

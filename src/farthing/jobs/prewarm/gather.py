@@ -1,4 +1,4 @@
-"""Gather what is known of questions to come, and plan: what was asked, what it cost, what somebody listed."""
+"""Gather what is known about future questions, and plan: what was asked, its cost, and listed questions."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -16,27 +16,27 @@ from farthing.jobs.prewarm.plan import Candidate, Plan, plan
 from farthing.jobs.schedule import Window
 from farthing.types import Endpoint, Request, Target, Tenant
 
-HORIZON_S = 86_400.0  # a run is for a day
-SPANS_MAX = 3.0  # nothing is foreseen for longer than three times what was counted
-CONTEXTS_MAX = 3  # in which a listed question is asked, those asked in most first
+HORIZON_S = 86_400.0  # a run serves one day
+SPANS_MAX = 3.0  # no forecast for longer than three times the counted span
+CONTEXTS_MAX = 3  # in which a listed question is asked, the most used first
 
 _encode = msgspec.msgpack.Encoder().encode
 
 
 class Stage(Struct, frozen=True, kw_only=True):
-    """What answering ahead needs to know of one configuration."""
+    """What cache warming needs from one configuration."""
 
     config: PrecomputeConfig
     window: Window | None
     book: Path | None
-    """The file of the semantic cache; None: there is none, so nothing is counted."""
+    """The semantic cache's file; None: there is none, so nothing is counted."""
     endpoint: Callable[[str], Endpoint | None]
-    """The endpoint of that name; None: there is none."""
+    """The endpoint of that name; None: it does not exist."""
     tenants: Mapping[str, Tenant] | None
-    """Those that have a key; None: no key is asked for, and any may ask."""
+    """Tenants that have a key; None: no key is needed, so anybody may ask."""
     exact_ttl_s: float
     batch_target: Callable[[Request], Awaitable[Target | None]] | None = None
-    """The target a question goes to, when its provider has batches; None: no provider has."""
+    """The target of a question, if its provider has batches; None: no provider has."""
 
 
 class Ask(Struct, frozen=True, kw_only=True):
@@ -45,17 +45,17 @@ class Ask(Struct, frozen=True, kw_only=True):
     recipe: RequestTemplate
     question: str
     anew: bool
-    """Its stored answer goes soon: it is not to be read."""
+    """Its stored answer expires soon, so it must not be read."""
 
 
 class Prepared(Struct, frozen=True, kw_only=True):
-    """A plan, and how to do it."""
+    """A plan, and how to carry it out."""
 
     plan: Plan
     asks: dict[str, Ask]
-    """By the key of the candidate."""
+    """By the candidate's key."""
     counted_s: float | None
-    """How long was counted; None: nothing was."""
+    """Length of the counted span; None: nothing was counted."""
 
 
 async def prepare(
@@ -69,7 +69,7 @@ async def prepare(
 ) -> Prepared:
     """Plan a run; nothing is spent or changed.
 
-    `since_unix_s` is when the last run ended; `done` are the keys that this run has answered already.
+    `since_unix_s` is when the last run ended; `done` are the keys that this run has already answered.
 
     Raises:
         ConfigError: the list of questions cannot be read. StoreError: the counts cannot.
@@ -103,7 +103,7 @@ async def prepare(
 
 
 class _Gathered:
-    """Candidates, and why others are none."""
+    """Candidates, and why other questions are not candidates."""
 
     def __init__(self, stage: Stage, counts: Counts, only: str | None, done: frozenset[str]) -> None:
         self.candidates: list[Candidate] = []
@@ -130,7 +130,7 @@ class _Gathered:
     def add_listed(self, listed: Listed) -> None:
         recipes = self._contexts(listed)
         if not recipes:
-            self._leave_out("listed for a context nobody knows: give tenant and system")
+            self._leave_out("listed for an unknown context: give tenant and system")
         for recipe in recipes:
             counted = self._by_key.get(key_of(_encode(recipe), listed.question))
             lasts = counted is not None and (counted.expires_unix_s or 0.0) > (
@@ -181,7 +181,7 @@ class _Gathered:
         self.asks.setdefault(key, Ask(recipe=recipe, question=question, anew=anew))
 
     def _contexts(self, listed: Listed) -> list[RequestTemplate]:
-        """In which contexts a listed question is asked."""
+        """The contexts in which to ask a listed question."""
         if listed.system is None:
             known = [
                 recipe
@@ -207,13 +207,13 @@ class _Gathered:
 
 
 def _single(recipe: RequestTemplate) -> bool:
-    """Whether the question stands alone: nobody will ask a listed one after the same conversation."""
+    """Whether the question stands alone: a listed question follows no conversation."""
     return sum(message.get("role") in ("user", "assistant") for message in recipe.body["messages"]) == 1
 
 
 def hit_probability(endpoint: Endpoint, exact_ttl_s: float) -> float:
-    """That the very same question gets the stored answer within the horizon: from the semantic cache all
-    but those that are audited, else from the exact one as long as that keeps it."""
+    """The probability that this very question gets the stored answer within the horizon: from the semantic
+    cache except when audited, else from the exact cache as long as it keeps the answer."""
     semantic = endpoint.semantic
     if semantic is not None and semantic.mode == "on":
         return min(1.0, semantic.ttl_s / HORIZON_S) * (1 - semantic.audit_share)

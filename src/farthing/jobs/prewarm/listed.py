@@ -1,4 +1,4 @@
-"""The file of questions that somebody wants answered ahead: JSON lines."""
+"""The operator's file of questions to answer in advance: JSON lines."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from msgspec import Struct
 from farthing.errors import ConfigError
 
 FILE_BYTES_MAX = 16_777_216
-QUESTION_CHARS_MAX = 2_000  # as the semantic cache has it
+QUESTION_CHARS_MAX = 2_000  # as in the semantic cache
 
 
 class Listed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -17,9 +17,9 @@ class Listed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     question: str
     endpoint: str
     tenant: str | None = None
-    """Whose answer it is to be; None: of everybody who has asked at this endpoint."""
+    """The tenant that the answer is for; None: everybody who has asked at this endpoint."""
     system: str | None = None
-    """The system prompt that clients send; None: those that they were seen to send."""
+    """The system prompt that clients send; None: those that clients were seen to send."""
 
 
 _decode = msgspec.json.Decoder(Listed).decode
@@ -29,7 +29,7 @@ def read_listed(path: Path) -> list[Listed]:
     """The questions of the file, in its order. Empty lines are skipped.
 
     Raises:
-        ConfigError: it cannot be read; names the line.
+        ConfigError: it cannot be read; the message names the line.
     """
     try:
         with path.open("rb") as file:
@@ -45,7 +45,9 @@ def read_listed(path: Path) -> list[Listed]:
         try:
             one = _decode(line)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}:{number}: no line of `question` and `endpoint`: {error}") from None
+            raise ConfigError(
+                f"{path}:{number}: not a line with `question` and `endpoint`: {error}"
+            ) from None
         if not one.question.strip() or len(one.question) > QUESTION_CHARS_MAX:
             raise ConfigError(f"{path}:{number}: a question has 1 to {QUESTION_CHARS_MAX} characters")
         found.append(one)

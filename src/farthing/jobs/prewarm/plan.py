@@ -1,10 +1,10 @@
-"""Which questions are worth answering ahead. Pure: counts and costs in, a plan out.
+"""Which questions are worth answering in advance. Pure: counts and costs in, a plan out.
 
-The worth of an answer is what the asks expected until the next run would have cost, times the probability
-that the cache answers them, less what answering costs now. The asks to come are estimated from those
-counted, shrunk towards what all questions do: the few that were asked most in one week are, on average,
-asked less in the next (Robbins, "An empirical Bayes approach to statistics", 1956; here with the gamma prior
-that the counts themselves suggest, whose predictive distribution is negative binomial).
+The value of an answer is the cost of the asks expected until the next run, times the probability that the
+cache answers them, minus the cost of answering now. Future asks are estimated from the counts, shrunk towards
+the mean of all questions: the few that were asked most in one week are, on average, asked less in the next
+(Robbins, "An empirical Bayes approach to statistics", 1956; here with the gamma prior that the counts
+themselves suggest, whose predictive distribution is negative binomial).
 """
 
 import math
@@ -18,77 +18,78 @@ SURE_Z = 2.6  # wider than the 1.96 of 95 %: the prior is itself estimated; see 
 
 
 class Candidate(Struct, frozen=True, kw_only=True):
-    """A question that might be answered ahead."""
+    """A question that may be answered in advance."""
 
     key: str
-    """Equal for what must be answered only once."""
+    """Equal for questions that need only one answer."""
     endpoint: str
     question: str
     why: Why
     asks: int | None
-    """Times it was asked in the span that was counted; None: nobody counted (a listed one)."""
+    """Asks in the counted span; None: not counted (a listed question)."""
     cost_nusd: int | None
-    """What answering it once costs; None when unknown."""
+    """Cost of one answer; None: unknown."""
     hit_probability: float
-    """That the cache answers it when it is asked and its answer is there."""
+    """The probability that the cache answers it when it is asked and its answer is stored."""
 
 
 class Planned(Struct, frozen=True, kw_only=True):
-    """A question that is going to be answered. What is unknown is None."""
+    """A question that will be answered. Unknown values are None."""
 
     candidate: Candidate
     asks: float | None
-    """Expected until the next run."""
+    """Expected asks until the next run."""
     cost_nusd: int | None
     saving_nusd: float | None
-    """What the expected asks would cost a model, times the probability of a hit, less the cost now."""
+    """Cost of the expected asks at a model, times the probability of a hit, minus the cost now."""
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """What to answer, in this order."""
+    """The questions to answer, in this order."""
 
     questions: tuple[Planned, ...]
     cost_nusd: int
-    """Of those whose cost is known."""
+    """Total of the known costs."""
     saving_nusd: int
-    """Expected, net of the cost; of those that were counted."""
+    """Expected, net of the cost, for the counted questions."""
     saving_low_nusd: int
     saving_high_nusd: int
-    """95 % of outcomes lie between, if the questions go on to be asked as they were."""
+    """With `saving_low_nusd`, the bounds of 95 % of outcomes, if the questions keep being asked as before."""
     first_asks: float
-    """Questions that are expected to be asked at least once: so many people need not wait for a model."""
+    """Number of questions expected to be asked at least once: that many first askers need not wait for a
+    model."""
     unknown: int
-    """Planned questions whose cost or asks nobody knows; they are in no sum of money saved."""
+    """Planned questions of unknown cost or asks; no saving counts them."""
     left_out: dict[str, int]
     """Reason to number of questions."""
 
 
 class Prior(Struct, frozen=True):
-    """A gamma distribution of how often a question is asked in one span."""
+    """A gamma distribution of the number of asks of a question in one span."""
 
     shape: float
     rate: float
 
     def expected(self, asks: int) -> float:
-        """Asks in a further span of one that was asked `asks` times."""
+        """Expected asks in one more span, for a question with `asks` so far."""
         return (self.shape + asks) / (self.rate + 1)
 
     def variance(self, asks: int, spans: float) -> float:
-        """Of the asks in `spans` further spans: of the rate, and of the asks at that rate."""
+        """Variance of the asks in `spans` more spans: from the rate, and from the asks at that rate."""
         return self.expected(asks) * spans * (1 + spans / (self.rate + 1))
 
     def none(self, asks: int, spans: float) -> float:
-        """Probability that it is not asked at all in `spans` further spans."""
+        """Probability of no ask in `spans` more spans."""
         return math.pow((self.rate + 1) / (self.rate + 1 + spans), self.shape + asks)
 
 
 def prior_of(counts: Sequence[int]) -> Prior:
     """The gamma distribution with the mean and the variance that `counts` suggest.
 
-    Those that were not asked at all are missing from `counts`, or some are; how many there are is told by
-    those asked once and twice (Chao, "Nonparametric estimation of the number of classes in a population",
-    1984, eq. 7). Counts that vary no more than chance alone makes them give a narrow one; fewer than two
-    give one that knows nothing (Jeffreys' prior).
+    Questions that were never asked are missing from `counts`, or some are; the numbers of those asked once
+    and twice estimate how many (Chao, "Nonparametric estimation of the number of classes in a population",
+    1984, eq. 7). Counts that vary no more than by chance give a narrow distribution; fewer than two counts
+    give an uninformative one (Jeffreys' prior).
     """
     if len(counts) < 2 or not any(counts):
         return Prior(0.5, 0.0)
@@ -98,7 +99,7 @@ def prior_of(counts: Sequence[int]) -> Prior:
     mean = sum(counts) / total
     square = sum((count - mean) ** 2 for count in counts) + unseen * mean**2
     excess = square / (total - 1) - mean
-    rate = mean / max(excess, mean / 100)  # a prior is never worth more than a hundred spans
+    rate = mean / max(excess, mean / 100)  # a prior never weighs more than a hundred spans
     return Prior(mean * rate, rate)
 
 
@@ -113,9 +114,9 @@ def plan(
 ) -> Plan:
     """Choose among `candidates`.
 
-    `counts` has the asks of every question of the span, candidates or not; `spans` is the time until the
-    next run in units of it. Listed questions come first, in their order: somebody wants them. The others
-    follow by expected saving for each dollar, those that save nothing not at all.
+    `counts` has the asks of every question in the span, candidates or not; `spans` is the time until the next
+    run, in units of it. Listed questions come first, in their order, because somebody wants them. The others
+    follow by expected saving per dollar; questions that save nothing are left out.
     """
     prior = prior_of(counts)
     left_out: dict[str, int] = {}
@@ -166,7 +167,7 @@ def _valued(candidate: Candidate, prior: Prior, spans: float) -> Planned:
 
 
 def _worth(one: Planned) -> tuple[float, str]:
-    """Saving for each dollar: the best order to fill a budget in; names settle what is equal."""
+    """Saving per dollar, the best order to fill a budget; names break ties."""
     return (one.saving_nusd or 0.0) / max(1, one.cost_nusd or 1), one.candidate.key
 
 
@@ -183,7 +184,7 @@ def _summed(
         probability = one.candidate.hit_probability
         each = one.cost_nusd * probability
         saving += one.saving_nusd
-        # of each ask, whether it hits is a draw of its own
+        # each ask hits or misses independently
         asks = prior.expected(asked) * spans
         variance += each**2 * prior.variance(asked, spans)
         variance += one.cost_nusd**2 * probability * (1 - probability) * asks

@@ -1,4 +1,5 @@
-"""Answer questions before they are asked: run a plan within quiet hours and a budget, once."""
+"""Cache warming: answer questions before they are asked. Runs a plan within quiet hours and a budget,
+once."""
 
 import asyncio
 import logging
@@ -29,29 +30,29 @@ from farthing.types import Receipt, Request, replace
 
 log = logging.getLogger("farthing.errands")
 
-REFUSED_MAX = 3  # in a row for want of money: what is left is too little for any
-ROOM = 2  # a background job is begun while its allowance is twice what it is expected to cost
+REFUSED_MAX = 3  # in a row for lack of money: what is left is too little for any
+ROOM = 2  # a job starts only while its allowance is at least twice its expected cost
 POLL_S = 2.0
 FAILED_PAUSE_S = 60.0
 JITTER_S_MAX = 600.0
-ORDER_WAIT_S = 3_600.0  # for batches; what comes later, another run takes
+ORDER_WAIT_S = 3_600.0  # for batches; later answers go to another run
 
 _Reason = Literal["done", "window", "budget", "failed"]
 
 
 class Order(Struct, frozen=True, kw_only=True):
-    """A run that somebody asked for, whatever the hour."""
+    """A run that somebody ordered, whatever the hour."""
 
     id: str
     endpoint: str | None = None
-    """Only this one's questions."""
+    """Only questions of this endpoint; None: all."""
 
 
 _decode_order = msgspec.json.Decoder(Order).decode
 
 
 class Precompute:
-    """Runs plans, by the clock and on order. One for a process."""
+    """Runs plans, by the clock and on order. One per process."""
 
     def __init__(
         self,
@@ -64,7 +65,7 @@ class Precompute:
         draw: random.Random | None = None,
         told: Callable[[Began | Answered | Ended], None] | None = None,
     ) -> None:
-        """`wall` is the local time without a zone; `told` hears of every row of the journal."""
+        """`wall` is the local time without a zone; `told` is called with every row of the journal."""
         self.stage: Stage | None = None
         self.journal = Journal(state_dir)
         self.lock = Lock(state_dir)
@@ -73,19 +74,19 @@ class Precompute:
         self._clock = clock
         self._clock_unix_s = clock_unix_s
         self._wall = wall
-        self._jitter = (random.Random() if draw is None else draw).random()  # so that replicas spread
+        self._jitter = (random.Random() if draw is None else draw).random()  # spreads replicas
         self._told = told
         self.batches = Batches(
             jobs,
             state_dir,
             request=self._batched,
-            dealt=self._dealt,
+            concluded=self._concluded,
             clock=clock,
             clock_unix_s=clock_unix_s,
         )
 
     async def watch(self) -> None:
-        """Run when it is time or somebody asks, until cancelled. A run that fails is told in the log."""
+        """Run when it is time or somebody orders it, until cancelled. A failed run is logged."""
         last = self.journal.last()
         while True:
             try:
@@ -98,7 +99,7 @@ class Precompute:
                         await self.collect()
                 await asyncio.sleep(POLL_S)
             except (FarthingError, OSError) as error:
-                log.error("answering ahead failed, the next try is in %.0f s: %s", FAILED_PAUSE_S, error)
+                log.error("cache warming failed, next try in %.0f s: %s", FAILED_PAUSE_S, error)
                 await asyncio.sleep(FAILED_PAUSE_S)
 
     def _due(self, last: Record | None) -> bool:
@@ -108,22 +109,22 @@ class Precompute:
         return due(window, self._wall(), last, self._jitter * min(JITTER_S_MAX, window.length_s() / 20))
 
     def _collects(self) -> bool:
-        """Whether answers may come now that no run waits for."""
+        """Whether answers may arrive now that no run waits for."""
         window = None if self.stage is None else self.stage.window
         return bool(self.batches.open) and (window is None or window.left_s(self._wall()) > 0)
 
     async def collect(self) -> None:
-        """Wait for the batches that are under way, until the hours are over or somebody asks for a run."""
-        assert self.stage is not None and self.lock.held, "answers are collected by the holder of the lock"
+        """Wait for batches in progress until the quiet hours end or somebody orders a run."""
+        assert self.stage is not None and self.lock.held, "only the holder of the lock collects answers"
         budget = Budget(self.stage.config.usd_max)
         self.batches.hold(budget)
         await self.batches.follow(budget, self._until(self.stage.window, wait_s=math.inf))
 
     async def run(self, order: Order | None = None) -> Record:
-        """One run, from its plan to its end; the lock must be ours. Goes on with one that was cut.
+        """One run, from its plan to its end; the caller must hold the lock. Continues an interrupted run.
 
         Raises:
-            ConfigError, StoreError: there is no plan. OSError: the journal cannot be written.
+            ConfigError, StoreError: the plan cannot be made. OSError: the journal cannot be written.
         """
         stage = self.stage
         assert stage is not None and self.lock.held, "a run needs a configuration and the lock"
@@ -181,7 +182,7 @@ class Precompute:
         return record
 
     def _until(self, window: Window | None, *, wait_s: float) -> Callable[[], bool]:
-        """Whether batches have been waited for as long as they may: an order goes first."""
+        """A condition that ends the wait for batches: the time is over, or an order is waiting."""
         until_s = self._clock() + wait_s
 
         def over() -> bool:
@@ -195,11 +196,11 @@ class Precompute:
         assert stage is not None, "batches begin once there is a configuration"
         return request_for(ask, stage, request_id=request_id, received_s=self._clock())
 
-    def _dealt(self, row: Answered) -> None:
+    def _concluded(self, row: Answered) -> None:
         try:
             self.journal.add(row)
         except OSError as error:
-            log.error("the journal of answering ahead cannot be written: %s", error)
+            log.error("the journal of cache warming cannot be written: %s", error)
         self._tell(row)
 
     async def _answer(
@@ -210,11 +211,11 @@ class Precompute:
         budget: Budget,
         window: Window | None,
     ) -> _Reason:
-        """Ask these questions of the plan, a few at once; why it ended."""
+        """Ask these questions of the plan, a few at once; returns why it ended."""
         at_once = self._jobs.config.at_once
         slots = asyncio.Semaphore(at_once)
         refused: list[bool] = []
-        """For each question that came to its end: whether its contract had too little money for it."""
+        """For each finished question: whether its contract had too little money for it."""
         reason: _Reason = "done"
         for one in questions:
             await slots.acquire()
@@ -235,7 +236,7 @@ class Precompute:
             internal = self._internal(one, prepared.asks[one.candidate.key], stage, budget, window, ended)
             await self._jobs.room()
             self._jobs.submit(internal)
-        for _ in range(at_once):  # those under way
+        for _ in range(at_once):  # wait for those in progress
             await slots.acquire()
         return reason
 
@@ -256,7 +257,9 @@ class Precompute:
 
         def conclude(text: str | None, receipt: Receipt) -> None:
             try:
-                self._dealt(Answered(key=one.candidate.key, cost_nusd=receipt.cost_nusd, error=receipt.error))
+                self._concluded(
+                    Answered(key=one.candidate.key, cost_nusd=receipt.cost_nusd, error=receipt.error)
+                )
             finally:
                 ended(receipt)
 
@@ -276,7 +279,7 @@ class Precompute:
             await book.aclose()
 
     def _take_order(self) -> Order | None:
-        """The order that lies in the state directory, which is then gone."""
+        """Take the order from the state directory, and delete it there."""
         try:
             raw = self._order_path.read_bytes()
             self._order_path.unlink()
@@ -285,7 +288,7 @@ class Precompute:
         try:
             return _decode_order(raw)
         except msgspec.MsgspecError:
-            log.warning("%s is no order and was taken away", self._order_path)
+            log.warning("%s is not a valid order and was deleted", self._order_path)
             return None
 
     def _tell(self, row: Began | Answered | Ended) -> None:
@@ -301,7 +304,7 @@ def _questions(prepared: Prepared) -> list[Question]:
 
 
 def request_for(ask: Ask, stage: Stage, *, request_id: str, received_s: float) -> Request:
-    """`ask` as a request under the configuration of now.
+    """`ask` as a request under the current configuration.
 
     Raises:
         UnknownModel: its endpoint is gone.
@@ -319,17 +322,17 @@ def request_for(ask: Ask, stage: Stage, *, request_id: str, received_s: float) -
 
 
 def withdraw_order(state_dir: Path, order: Order) -> None:
-    """Take back an order that nobody has taken: it must not be done when its giver is gone."""
+    """Withdraw an order that no process has taken, because whoever gave it is gone."""
     path = state_dir / ORDER
     try:
         if path.read_bytes() == msgspec.json.encode(order):
             path.unlink(missing_ok=True)
     except OSError:
-        return  # it was taken, or cannot be
+        return  # it was already taken, or cannot be deleted
 
 
 def leave_order(state_dir: Path, order: Order) -> None:
-    """Ask the process that holds the lock for a run.
+    """Order a run from the process that holds the lock.
 
     Raises:
         OSError: the directory cannot be written to.

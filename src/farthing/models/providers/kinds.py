@@ -2,13 +2,19 @@
 
 from typing import assert_never
 
-from farthing.config import AnthropicProviderConfig, AnyProviderConfig, OpenAIProviderConfig
+from farthing.config import (
+    AnthropicProviderConfig,
+    AnyProviderConfig,
+    OpenAIProviderConfig,
+    PluginProviderConfig,
+)
 from farthing.dialects.chat.usage import UNSAID, UsageForm
 from farthing.models.providers.anthropic.provider import VERSION, AnthropicProvider
 from farthing.models.providers.openai.provider import LIST_FROM, OpenAIProvider
+from farthing.models.providers.plugin import PluginProvider
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
-from farthing.protocols import Provider
+from farthing.protocols import Provider, ProviderPlugin
 
 
 def make(
@@ -19,8 +25,10 @@ def make(
     path: str,
     usage_form: UsageForm = UNSAID,
     list_from: tuple[str, str] = LIST_FROM,
+    plugin: ProviderPlugin | None = None,
 ) -> Provider:
-    """The provider called `name` at `origin`; `path` is that of its `base_url`.
+    """The provider called `name` at `origin`; `path` is that of its `base_url`, `plugin` what knows its
+    dialect where that is none of ours.
 
     Raises:
         ValueError: a header has characters that HTTP does not allow.
@@ -35,5 +43,9 @@ def make(
             own = (*config.headers, VERSION)
             passage = Passage(config.pass_headers, config.return_headers, own)
             return AnthropicProvider(name, origin, config, path=path, passage=passage)
+        case PluginProviderConfig():
+            assert plugin is not None, "whoever names a plug-in has opened it"
+            passage = Passage(config.pass_headers, config.return_headers, config.headers)
+            return PluginProvider(name, origin, config, plugin, path=path, passage=passage)
         case _:
             assert_never(config)

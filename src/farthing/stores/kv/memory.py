@@ -1,11 +1,12 @@
-"""Values in a dict, bounded by entries and bytes, least recently used out first. One process only."""
+"""Values in a dict, bounded by entries and bytes, with LRU eviction. One process only."""
 
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-# What an entry costs beside its key and value: two bytes objects, a tuple, a float and its place in the
-# ordered dict, measured on CPython 3.11 and rounded up. Without it many small values overrun `bytes_max`.
+# Overhead of an entry besides its key and value: two bytes objects, a tuple, a float and its slot in the
+# ordered dict, measured on CPython 3.11 and rounded up. Without it many small values would exceed
+# `bytes_max`.
 ENTRY_BYTES = 320
 
 
@@ -27,12 +28,12 @@ class MemoryStore:
         self._clock = clock
 
     def __len__(self) -> int:
-        """Entries held, expired ones not yet dropped among them."""
+        """Number of entries, including expired ones not yet dropped."""
         return len(self._entries)
 
     @property
     def size_bytes(self) -> int:
-        """What the entries occupy; never above `bytes_max`."""
+        """Memory used by the entries; never above `bytes_max`."""
         return self._bytes
 
     async def get(self, key: bytes) -> bytes | None:
@@ -47,7 +48,8 @@ class MemoryStore:
         return None
 
     async def set(self, key: bytes, value: bytes, *, ttl_s: float) -> None:
-        """As the Protocol. What was there before is gone, even when `value` is too large to be stored."""
+        """See `protocols.KeyValueStore`. An earlier value is gone even if `value` is too large to be
+        stored."""
         entries = self._entries
         if key in entries:
             self._drop(key)

@@ -8,7 +8,7 @@ import apsw
 
 from farthing.stores.sqlite import SqliteFile
 
-_TOUCHED_MAX = 1_000  # reads whose order of use is kept in memory before it is written
+_TOUCHED_MAX = 1_000  # reads whose order is kept in memory before it is written
 _EVICT_ROWS = 64
 
 _SCHEMA = """
@@ -30,7 +30,7 @@ CREATE TRIGGER IF NOT EXISTS kv_update AFTER UPDATE OF bytes ON kv BEGIN
     UPDATE total SET bytes = bytes + new.bytes - old.bytes;
 END;
 """
-ROW_BYTES = 96  # what a row costs beside its key and value: columns, two index entries, page slack
+ROW_BYTES = 96  # overhead of a row besides its key and value: columns, two index entries, page slack
 _PUT = """
 INSERT INTO kv (key, value, expires_s, used, bytes) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (key) DO UPDATE SET
@@ -41,8 +41,8 @@ ON CONFLICT (key) DO UPDATE SET
 class SqliteStore:
     """Holds at most `entries_max` entries and `bytes_max` bytes in the file at `path`.
 
-    Opens the file when constructed. `clock` gives Unix seconds: entries outlive the process, so only the
-    wall clock can tell their age.
+    Opens the file when constructed. `clock` gives Unix seconds: entries outlive the process, so their age
+    needs the wall clock.
 
     Raises:
         StoreError: the file cannot be opened or created.
@@ -57,7 +57,7 @@ class SqliteStore:
         self._bytes_max = bytes_max
         self._clock = clock
         self._touched: dict[bytes, int] = {}
-        """Keys read since the order of use was last written; touched by the worker thread only."""
+        """Keys read since the order of use was last written; used only by the worker thread."""
         self._used = 0
         self._file = SqliteFile(path, _SCHEMA, thread="farthing-kv", replaced=self._touched.clear)
 
@@ -65,7 +65,8 @@ class SqliteStore:
         return await self._file.run(lambda db: self._get(db, key))
 
     async def set(self, key: bytes, value: bytes, *, ttl_s: float) -> None:
-        """As the Protocol. What was there before is gone, even when `value` is too large to be stored."""
+        """See `protocols.KeyValueStore`. An earlier value is gone even if `value` is too large to be
+        stored."""
         await self._file.run(lambda db: self._set(db, key, value, ttl_s))
 
     async def aclose(self) -> None:
@@ -103,7 +104,7 @@ class SqliteStore:
         return bool(entries > self._entries_max or size_bytes > self._bytes_max)
 
     def _make_room(self, db: apsw.Connection, now_s: float) -> None:
-        """Delete what has expired, then what was used longest ago, until the rest fits."""
+        """Delete expired entries, then the least recently used, until the rest fits."""
         db.execute("DELETE FROM kv WHERE expires_s <= ?", (now_s,))
         self._write_touched(db)
         while self._too_full(db):
@@ -119,6 +120,6 @@ class SqliteStore:
         db.executemany("UPDATE kv SET used = ? WHERE key = ?", rows)
 
     def _next_used(self) -> int:
-        """A number larger than all before in this process; across processes it follows the clock."""
+        """A number larger than all before in this process; between processes it follows the clock."""
         self._used = max(self._used + 1, time.time_ns())
         return self._used

@@ -1,4 +1,4 @@
-"""The centre of each list, and which are nearest to a vector."""
+"""The centre of each list, and the nearest centres to a vector."""
 
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ FIRST = 8
 
 
 class Centres:
-    """By number, from 0 without a gap. 5,600 of 384 dimensions are compared in 50 us."""
+    """Numbered from 0 without gaps. Comparing 5,600 centres of 384 dimensions takes 50 us."""
 
     __slots__ = ("_codes", "_count", "_dims", "_packed", "_weights")
 
@@ -25,15 +25,15 @@ class Centres:
         self._weights: NDArray[np.float32] = np.empty(FIRST, np.float32)
         self._count = 0
         self._packed: PackedMatrix | None = None
-        """As numkong wants them for many products at once: twice as quick. None: they have changed."""
+        """In numkong's format for many products at once, which is twice as fast. None: outdated."""
 
     def set(self, number: int, codes: Codes, weights: "NDArray[np.float32]") -> None:
-        """Make number `number`, which may be the next free one, the mean of these."""
-        if number == len(self._codes):  # copies 1 MB among a million vectors: 0.1 ms
+        """Set centre `number`, which may be the next free one, to the mean of these."""
+        if number == len(self._codes):  # with a million vectors this copies 1 MB: 0.1 ms
             self._codes = np.concatenate([self._codes, np.empty_like(self._codes)])
             self._weights = np.concatenate([self._weights, np.empty_like(self._weights)])
         mean = weights @ codes.astype(np.float32)
-        if not mean.any():  # they cancel out; any of them stands for all as well as another
+        if not mean.any():  # they cancel out; any of them represents all equally well
             mean = codes[0].astype(np.float32)
         code = encode(mean, self._dims)
         self._codes[number] = code
@@ -42,7 +42,7 @@ class Centres:
         self._packed = None
 
     def pop(self, number: int) -> None:
-        """Forget one; the last takes its number."""
+        """Remove one; the last takes its number."""
         last = self._count = self._count - 1
         self._codes[number] = self._codes[last]
         self._weights[number] = self._weights[last]
@@ -52,8 +52,8 @@ class Centres:
         return int(self._cosines(code.reshape(1, -1)).argmax())
 
     def nearest_of(self, asked: Codes, count: int) -> list[int]:
-        """The numbers of the nearest `count`, nearest first, which is the one that `nearest` says: of lists
-        cut from one direction there may be hundreds with equal centres."""
+        """The numbers of the nearest `count`, nearest first. The first is always the result of `nearest`:
+        hundreds of lists split from one direction may have equal centres."""
         cosines = self._cosines(asked)
         if count >= self._count:
             return [int(number) for number in (-cosines).argsort()]
@@ -63,7 +63,7 @@ class Centres:
         return [first, *(number for number in others if number != first)][:count]
 
     def _cosines(self, asked: Codes) -> "NDArray[np.float32]":
-        """Up to a factor."""
+        """The cosines, up to a common factor."""
         if self._packed is None:
             self._packed = dots_pack(self._codes[: self._count])
         products: NDArray[np.float32] = np.asarray(dots_packed(asked, self._packed))[0].astype(np.float32)

@@ -1,8 +1,8 @@
-"""A vector of length 1 as signed bytes, a quarter of its size: what all indexes here keep.
+"""A unit vector as signed bytes, a quarter of its size: the format in all indexes here.
 
-The largest component becomes 127, so a cosine with the original is off by 0.002 at most (measured over 384
-dimensions: 0.0016 at worst, 0.0003 in the middle). A direction needs no scale: what is kept beside the bytes
-is one over their length.
+The largest component becomes 127, so a cosine with the original is off by at most 0.002 (measured over 384
+dimensions: 0.0016 at worst, 0.0003 in the median). A direction needs no scale: only one over the bytes'
+length is stored with them.
 """
 
 from typing import TYPE_CHECKING, TypeAlias
@@ -24,10 +24,10 @@ def encode(vector: "Vector", dims: int) -> Code:
     ValueError: `vector` has another shape, no direction, or is not finite.
     """
     if vector.shape != (dims,):
-        raise ValueError(f"a vector of shape {vector.shape} in an index of {dims} dimensions")
+        raise ValueError(f"a vector of shape {vector.shape} does not fit an index of {dims} dimensions")
     largest = float(np.abs(vector).max())
     if not 0.0 < largest < float("inf"):
-        raise ValueError("a vector without a direction")
+        raise ValueError("the vector has no direction")
     code: Code = np.rint(vector * np.float32(127.0 / largest)).astype(np.int8)
     return code
 

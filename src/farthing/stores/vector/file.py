@@ -1,9 +1,9 @@
-"""The file of a partitioned index: written beside, made sure of, renamed; read only where it is whole.
+"""The file of a partitioned index: written to a temporary file, synced, renamed; read only if it is intact.
 
     magic | head (MessagePack: embedder, dims, stamp) | records | an empty part | BLAKE2b of all before
 
-Every part begins with its length. A file that is cut, altered or of another embedder, width or stamp is told
-by a StoreError before anything of it is used.
+Every part begins with its length. A file that is truncated, altered, or of another embedder, width or stamp
+raises StoreError before anything of it is used.
 """
 
 import hashlib
@@ -49,7 +49,7 @@ _encode = msgspec.msgpack.encode
 
 
 class IndexFile:
-    """A file being written, readable by its owner alone. Not for the event loop."""
+    """A file being written, readable only by its owner. Not for use on the event loop."""
 
     def __init__(self, path: Path, name: str, dims: int, stamp: str) -> None:
         """Raises:
@@ -62,7 +62,7 @@ class IndexFile:
         try:
             make_directory(path.parent)
             _clear(path)
-            # From a vector much of its text can be guessed.
+            # Much of a text can be reconstructed from its vector.
             self._file = open(self._beside, "wb", opener=opener)  # noqa: SIM115 - `close` closes it
             self._put(MAGIC)
             self._put_part(_encode(_Head(name, dims, stamp)))
@@ -81,10 +81,10 @@ class IndexFile:
             raise StoreError(f"cannot write {self._path}: {error}") from error
 
     def commit(self) -> None:
-        """Make it durable and put it in its place.
+        """Sync the file and rename it into place.
 
         Raises:
-            StoreError: that failed; what was there before is there still.
+            StoreError: that failed; the previous file is unchanged.
         """
         file = self._file
         assert file is not None
@@ -108,9 +108,9 @@ class IndexFile:
         """Drop what was not committed. Safe to call twice."""
         file, self._file = self._file, None
         if file is not None:
-            with suppress(OSError):  # it writes what it still had: a full disk has been told of by then
+            with suppress(OSError):  # flushes its buffer: a full disk was already reported
                 file.close()
-            with suppress(OSError):  # what is left behind goes with a later saving
+            with suppress(OSError):  # a later save removes leftovers
                 self._beside.unlink(missing_ok=True)
 
     def _put_part(self, raw: bytes) -> None:
@@ -124,7 +124,7 @@ class IndexFile:
 
 
 def read(path: Path, name: str, dims: int, stamp: str) -> Iterator[Record]:
-    """The lists of a file, once all of it was found whole.
+    """The lists of a file, after all of it was verified.
 
     Raises:
         StoreError: see the module.
@@ -150,15 +150,15 @@ def read(path: Path, name: str, dims: int, stamp: str) -> Iterator[Record]:
 
 
 def _clear(path: Path) -> None:
-    """Remove what processes that were killed while they saved have left."""
+    """Remove the leftovers of processes that were killed while saving."""
     for left in path.parent.glob(f"{escape(path.name)}.*.new"):
-        with suppress(FileNotFoundError):  # another process has just put its own in place
+        with suppress(FileNotFoundError):  # another process has just renamed its own file
             if left.stat().st_mtime < time.time() - LEFT_S:
                 left.unlink()
 
 
 def _check(file: BinaryIO, path: Path) -> int:
-    """Where the digest begins, which is that of all before it."""
+    """Verify the digest of everything before it; returns where it begins."""
     end = file.seek(0, os.SEEK_END) - DIGEST_BYTES
     file.seek(0)
     digest = hashlib.blake2b(digest_size=DIGEST_BYTES)

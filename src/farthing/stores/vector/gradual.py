@@ -1,7 +1,7 @@
-"""A dict that never does much at once.
+"""A dict without long pauses.
 
-Many small dicts, one more now and then (linear hashing: Litwin 1980, VLDB), since a single one holds up the
-process whenever it grows: 7 ms at 175,000 keys, 30 at 700,000.
+It consists of many small dicts, with one more from time to time (linear hashing: Litwin 1980, VLDB), because
+a single large dict blocks the process whenever it grows: 7 ms at 175,000 keys, 30 at 700,000.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,17 +13,17 @@ V = TypeVar("V")
 SHARD_KEYS = 512
 SHARD_BYTES = 100
 KEY_BYTES = 104
-"""An int and its place in a dict that is half full."""
+"""An int and its slot in a dict that is half full."""
 
 
 def spread(key: int | bytes) -> int:
-    """So that numbers in steps of a power of two, as of partitions that are filled in turn, do not all fall
-    into the same few shards (multiplicative hashing: Knuth, TAOCP 3, 6.4)."""
+    """Mix the bits, so that numbers in steps of a power of two, as of partitions that are filled in turn, do
+    not all fall into the same few shards (multiplicative hashing: Knuth, TAOCP 3, 6.4)."""
     return (hash(key) * 0x9E3779B97F4A7C15) >> 32
 
 
 class GradualDict(Generic[K, V]):
-    """From key to value, in no order. None is no value."""
+    """A mapping without order. None is not a value."""
 
     __slots__ = ("_count", "_mask", "_shards")
 
@@ -58,7 +58,8 @@ class GradualDict(Generic[K, V]):
         return self._count
 
     def __iter__(self) -> Iterator[K]:
-        """Changes are allowed meanwhile: a key that comes or goes may then be met or not, or met twice."""
+        """Changes during iteration are allowed: an added or removed key may be seen, missed, or seen
+        twice."""
         number = 0
         while number < len(self._shards):
             yield from tuple(self._shards[number])
@@ -66,7 +67,7 @@ class GradualDict(Generic[K, V]):
 
     @property
     def bytes_used(self) -> int:
-        """Of keys that are numbers, and values that are kept elsewhere."""
+        """For integer keys, and values that are stored elsewhere."""
         return len(self._shards) * SHARD_BYTES + self._count * KEY_BYTES
 
     def _shard(self, key: K) -> dict[K, V]:

@@ -1,10 +1,11 @@
-"""Vectors in lists of neighbours (an inverted file: Jégou et al. 2011, PAMI 33(1)), cut in two as they grow.
+"""Vectors in lists of neighbours (an inverted file: Jégou et al. 2011, PAMI 33(1)), split in two as they
+grow.
 
 A search compares the question with the centre of every list, then with every vector of the nearest lists,
-about `SCAN_ROWS` in all. So it is exact up to there, and beyond it may overlook one whose list was not read.
-A list that is full is cut into its own two halves and nothing else moves (as in SPFresh: Xu et al. 2023,
-SOSP, without its reassignment), so there is nothing to rebuild, no work for a thread and no step of more than
-about a millisecond, at any size. numkong does the arithmetic: products of signed bytes, of 512 in 7 us.
+about `SCAN_ROWS` in all. So it is exact up to that number; beyond, it may miss a vector whose list was not
+read. A full list is split into two and nothing else moves (as in SPFresh: Xu et al. 2023, SOSP, without its
+reassignment), so there is nothing to rebuild, no work for a thread and no step of more than about a
+millisecond, at any size. numkong does the arithmetic: products of signed bytes, 512 in 7 us.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,18 +28,18 @@ if TYPE_CHECKING:
 
 LIST_MAX = 256
 MANY_LISTS = 2_048
-"""Beyond, lists become twice as long: reading the centres is what costs most then."""
+"""Beyond it, lists become twice as long: reading the centres then costs most."""
 SCAN_ROWS = 2_560
-"""Vectors a search looks at, less three for four centres: 0.1 to 0.2 ms for 384 dimensions."""
+"""Vectors that a search examines, minus three for four centres: 0.1 to 0.2 ms for 384 dimensions."""
 SCAN_ROWS_MIN = 1_280
-ROOM_STEP = 64  # rows; up to there room doubles
+ROOM_STEP = 64  # rows; up to this, the capacity doubles
 ROW_BYTES = 12  # key and weight
-LIST_BYTES = 450  # three arrays' headers and the object
+LIST_BYTES = 450  # the headers of three arrays, and the object
 INDEX_BYTES = 150
 
 
 class List:
-    """Rows side by side, in no order. Not for others to change."""
+    """Adjacent rows, in no order. Callers must not change it."""
 
     __slots__ = ("codes", "keys", "used", "weights")
 
@@ -61,7 +62,7 @@ class List:
         self.used += 1
 
     def remove(self, row: int) -> None:
-        """The last row takes its place."""
+        """Remove a row; the last row takes its place."""
         last = self.used = self.used - 1
         if row != last:
             self.codes[row] = self.codes[last]
@@ -98,7 +99,7 @@ class List:
 
 
 def room_for(count: int) -> int:
-    """Rows to make room for, so that `count` of them fit."""
+    """Capacity in rows for `count` rows."""
     if count <= ROOM_STEP:
         room = 1
         while room < count:
@@ -108,7 +109,8 @@ def room_for(count: int) -> int:
 
 
 class ListedIndex:
-    """See `protocols.VectorIndex`. For one thread. All steps are short; nothing goes on in the background."""
+    """Implements `protocols.VectorIndex`. For one thread. All steps are short; nothing runs in the
+    background."""
 
     __slots__ = ("_bytes_of_lists", "_centres", "_count", "_list_max", "_lists", "_places", "_scan", "dims")
 
@@ -120,9 +122,9 @@ class ListedIndex:
         self._bytes_of_lists = self._lists[0].bytes_used
         self._count = 0
         self._centres: Centres | None = None
-        """One for each list; None while there is only one."""
+        """One per list; None while there is only one list."""
         self._places: GradualDict[int, int] | None = None
-        """The list of each key; None while there is only one."""
+        """The list of each key; None while there is only one list."""
 
     def add(self, key: int, vector: "Vector") -> None:
         """Raises:
@@ -131,7 +133,7 @@ class ListedIndex:
         self.put(key, encode(vector, self.dims))
 
     def put(self, key: int, code: Code) -> None:
-        """As `add`, of a vector that is encoded already."""
+        """Like `add`, for an encoded vector."""
         self.remove(key)
         number = 0 if self._centres is None else self._centres.nearest(code)
         chosen = self._lists[number]
@@ -145,7 +147,7 @@ class ListedIndex:
             self._cut(number)
 
     def put_list(self, keys: "NDArray[np.int64]", codes: Codes) -> None:
-        """Take over neighbours together, as `lists` gave them; none of `keys` may be there."""
+        """Add neighbours together, as returned by `lists`; none of `keys` may exist."""
         if len(keys) > 2 * self._list_max or len(keys) <= self._list_max // 8:
             for key, code in zip(keys.tolist(), codes, strict=True):
                 self.put(key, code)
@@ -180,7 +182,7 @@ class ListedIndex:
                 self._dissolve(number)
 
     def search(self, vector: "Vector", count: int) -> Sequence[tuple[int, float]]:
-        """The nearest `count` keys with their cosines, nearest first; of equals the smaller key first."""
+        """The nearest `count` keys with their cosines, nearest first; on a tie, the smaller key first."""
         if count <= 0 or not self._count:
             return ()
         code = encode(vector, self.dims)
@@ -207,12 +209,12 @@ class ListedIndex:
         )
 
     def _to_read(self, asked: Codes) -> Iterator[List]:
-        """The nearest lists, as many as are to be read."""
+        """The nearest lists, as many as the search should read."""
         rows = max(min(SCAN_ROWS_MIN, self._scan), self._scan - 3 * len(self._lists) // 4)
         if self._centres is None or self._count <= rows:
             yield from self._lists
             return
-        # Lists are two thirds full as a rule and an eighth at least, so twice the usual number are looked at.
+        # Lists are usually two thirds full, and at least an eighth, so twice the usual number is considered.
         for number in self._centres.nearest_of(asked, 3 * rows // self._longest + 4):
             chosen = self._lists[number]
             yield chosen
@@ -229,7 +231,7 @@ class ListedIndex:
         return self._count
 
     def lists(self) -> "Sequence[List]":
-        """What is there now: a look at them lasts until the next change."""
+        """The present lists, valid until the next change."""
         return tuple(self._lists)
 
     @property
@@ -238,15 +240,15 @@ class ListedIndex:
         centres = 0 if self._centres is None else len(self._lists) * (CENTRE_BYTES + 3 * self.dims)
         return INDEX_BYTES + self._bytes_of_lists + places + centres
 
-    # -- lists that come and go -------------------------------------------------------------------
+    # -- splitting and merging lists --------------------------------------------------------------
 
     @property
     def _longest(self) -> int:
-        """Rows of a list that is not cut."""
+        """Largest number of rows of a list before it is split."""
         return self._list_max if len(self._lists) < MANY_LISTS else 2 * self._list_max
 
     def _cut(self, number: int) -> None:
-        """Make two lists of one: 0.6 ms for 256 rows of 384."""
+        """Split a list in two: 0.6 ms for 256 rows of 384."""
         full = self._lists[number]
         second = halves(full.codes[: full.used], full.weights[: full.used])
         self._replace(number, full.part(~second))
@@ -272,7 +274,7 @@ class ListedIndex:
         self._centres.set(number, new.codes[: new.used], new.weights[: new.used])
 
     def _dissolve(self, number: int) -> None:
-        """Give the few rows of a list to others; the last list takes its number."""
+        """Move the few rows of a list to others; the last list takes its number."""
         assert self._centres is not None and self._places is not None
         few, last = self._lists[number], self._lists.pop()
         self._centres.pop(number)

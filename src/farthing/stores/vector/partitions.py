@@ -1,10 +1,10 @@
-"""One index for a whole gateway, and every search confined to one partition of it.
+"""One index for the whole gateway, where every search sees exactly one partition.
 
-A partition is an index of its own, so that no arithmetic and no filter can let a search see another one. Most
-partitions are tiny and cost little more than their vectors.
+A partition is an index of its own, so that neither arithmetic nor a filter can let a search see another one.
+Most partitions are tiny and cost little more than their vectors.
 
-What it takes (384 dimensions): 0.6 KB for an entry among many; 1.1 KB for a partition with its first entry.
-Nothing is evicted here: whoever keeps the entries watches `bytes_used` and removes.
+Memory (384 dimensions): 0.6 KB for an entry among many; 1.1 KB for a partition with its first entry. Nothing
+is evicted here: whoever stores the entries watches `bytes_used` and removes some.
 """
 
 import asyncio
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 
     from farthing.protocols import Keys, Vector
 
-PARTITION_BYTES = 200  # its name and its place in a dict
+PARTITION_BYTES = 200  # its name and its slot in a dict
 PIECE_BYTES = 1_048_576  # gathered before a thread writes them
 PIECE_LISTS = 32  # read by a thread at once: 3 MB
-TURN_LISTS = 4  # copied between two turns of the event loop, 0.1 ms each
+TURN_LISTS = 4  # copied between two iterations of the event loop, 0.1 ms each
 
 
 class PartitionedIndex:
-    """Vectors by partition and key. For one event loop; before one uses it, any one thread may fill it."""
+    """Vectors by partition and key. For one event loop; before that, any one thread may fill it."""
 
     def __init__(self, dims: int, *, name: str, list_max: int = LIST_MAX, scan_rows: int = SCAN_ROWS) -> None:
-        """`name` is the embedder's: vectors of another are never loaded into this."""
+        """`name` is the embedder's: vectors of another embedder are never loaded."""
         self.dims = dims
         self.name = name
         self._list_max = list_max
@@ -45,10 +45,10 @@ class PartitionedIndex:
         self._bytes = 0
         self._entries = 0
         self.changes = 0
-        """How often `add` and `remove` were called."""
+        """Number of calls of `add` and `remove`."""
 
     def add(self, partition: bytes, key: int, vector: "Vector") -> None:
-        """Keep `vector` under `key` of `partition`, replacing what is there.
+        """Store `vector` under `key` of `partition`, replacing an existing one.
 
         Raises:
             ValueError: `vector` has another shape, or no direction; `key` is below 0 or above 2**63 - 1.
@@ -60,7 +60,7 @@ class PartitionedIndex:
             index.add(key, vector)
 
     def remove(self, partition: bytes, key: int) -> None:
-        """Forget it; one that is not there is no error. No search that begins after this finds it."""
+        """Remove it; a missing key is not an error. No search that begins afterwards finds it."""
         self.changes += 1
         if self._partitions.get(partition) is not None:
             with self._changing(partition) as index:
@@ -72,7 +72,7 @@ class PartitionedIndex:
         return () if index is None else index.search(vector, count)
 
     def drop(self, partition: bytes) -> None:
-        """Forget all of a partition at once."""
+        """Remove a whole partition at once."""
         index = self._partitions.pop(partition)
         if index is not None:
             self._entries -= len(index)
@@ -92,12 +92,12 @@ class PartitionedIndex:
 
     @property
     def bytes_used(self) -> int:
-        """Memory of all of it, reckoned from sizes that were measured."""
+        """Total memory, calculated from measured sizes."""
         return self._bytes
 
     @contextmanager
     def _changing(self, partition: bytes) -> Iterator[ListedIndex]:
-        """The index of `partition`, which is there afterwards if it holds anything, and is counted."""
+        """The index of `partition`, which is kept afterwards if it is not empty, and is counted."""
         index = self._partitions.get(partition)
         if index is None:
             index = ListedIndex(self.dims, list_max=self._list_max, scan_rows=self._scan_rows)
@@ -116,13 +116,13 @@ class PartitionedIndex:
     # -- in a file --------------------------------------------------------------------------------
 
     async def save(self, path: Path, *, stamp: str) -> None:
-        """Write all of it to `path`, which is replaced at once when all is on the disk.
+        """Write everything to `path`, which is replaced atomically once all is on the disk.
 
-        The event loop goes on meanwhile, and so may changes: what is added or removed before this returns
-        may be in the file or not. `restore` wants the same `stamp`.
+        The event loop continues meanwhile, and so may changes: entries added or removed before this returns
+        may be in the file or not. `restore` needs the same `stamp`.
 
         Raises:
-            StoreError: it could not be written; the file that was there is still there.
+            StoreError: it could not be written; the previous file is unchanged.
         """
         loop = asyncio.get_running_loop()
         file = await loop.run_in_executor(None, IndexFile, path, self.name, self.dims, stamp)
@@ -151,13 +151,14 @@ class PartitionedIndex:
                 yield Record(partition=partition, keys=keys, codes=codes)
 
     async def restore(self, path: Path, *, stamp: str, live: "Keys") -> "Keys":
-        """Read what `save` wrote into this, which must be empty: of it, the keys among `live`, which are in
-        ascending order; each is in one partition. Returns those of `live` that it has not found. The event
-        loop goes on meanwhile.
+        """Load what `save` wrote into this index, which must be empty: the keys that are among `live`, which
+        is in ascending order; each key is in one partition. Returns the keys of `live` that were not found.
+        The event loop continues meanwhile.
 
         Raises:
-            StoreError: there is none, it is damaged, or it is of another embedder or another `stamp`.
-                This is still empty; the index has to be made anew from the entries.
+            StoreError: there is no file, it is damaged, or it has another embedder or another `stamp`.
+            This index is
+                still empty; it has to be rebuilt from the entries.
         """
         if not len(live):
             return live
@@ -179,7 +180,7 @@ class PartitionedIndex:
         keys = np.frombuffer(record.keys, np.int64)
         codes = np.frombuffer(record.codes, np.int8).reshape(-1, self.dims)
         places = np.searchsorted(live, keys).clip(max=len(live) - 1)
-        # What was moved from one list to another while they were saved may be in both.
+        # A row that moved from one list to another while they were saved may be in both.
         wanted = (live[places] == keys) & ~found[places]
         if not wanted.any():
             return
@@ -188,4 +189,4 @@ class PartitionedIndex:
             index.put_list(keys[wanted], codes[wanted])
 
     async def aclose(self) -> None:
-        """Nothing goes on in the background. Safe to call twice."""
+        """Nothing runs in the background. Safe to call twice."""

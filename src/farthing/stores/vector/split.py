@@ -1,4 +1,4 @@
-"""Cutting a set of vectors in two."""
+"""Splitting a set of vectors in two."""
 
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -12,12 +12,13 @@ if TYPE_CHECKING:
     Mask: TypeAlias = NDArray[np.bool_]
 
 ROUNDS = 5
-SMALLER_MIN = 8  # of one half: an eighth of all, else they are halved by number
+SMALLER_MIN = 8  # of one half: an eighth of all; otherwise they are split evenly
 
 
 def halves(codes: Codes, weights: "NDArray[np.float32]") -> "Mask":
-    """Which of the rows are in the second part: two means on the sphere, from two rows far apart; where
-    nearly all lie on one side, half of them by how far they lean to one of the two. Neither is ever empty."""
+    """The rows of the second part, by two means on the sphere that start from two distant rows. If nearly
+    all are on one side, rows are ranked by how far they lean to one of the two, and split evenly. Neither
+    part is ever empty."""
     rows = codes * weights[:, None]
     whole = rows.sum(0)
     first = rows[(rows @ whole).argmin()]

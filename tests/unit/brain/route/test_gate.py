@@ -143,7 +143,7 @@ def test_excluded_and_unmeasured_kinds_of_requests_stay_with_the_expensive_tier(
         ({}, {"router": "planted/2"}, "made with router planted/1, now it is planted/2"),
         ({}, {"tiers": {"small": "a/small", "expensive": "a/large"}}, "scores no tier 'cheap'"),
         ({}, {"tiers": {"cheap": "a/tiny", "expensive": "a/large"}}, "was a/small, now it is a/tiny"),
-        ({}, {"losses_max": {"faq": 0.01}}, "bounds the loss by 0.02, 0.01 is wanted"),
+        ({}, {"losses_max": {"faq": 0.01}}, "bounds the loss by 0.02, but 0.01 is configured"),
         ({"made_unix_s": 1_000.0}, {}, "days old"),
     ],
 )
@@ -189,7 +189,7 @@ def test_a_changed_file_counts_from_the_next_refresh_and_a_bad_one_changes_nothi
     good = path.read_bytes()
     path.write_bytes(good[:-20])
     assert policies.refresh() and decision(gate, 0.9).cheap is True
-    assert policies.refused == 1 and "the last good one stays" in caplog.text
+    assert policies.refused == 1 and "the last valid one stays" in caplog.text
     versions.place(tmp_path, "other").write_bytes(b"{}")
     policies.refresh()
     assert decision(gate, 0.9).cheap is True
@@ -223,7 +223,7 @@ def test_an_endpoint_whose_file_was_never_good_goes_to_the_expensive_tier_and_fo
     assert "'faq' goes to the expensive tier" in caplog.text and gate.states() == []
     path.write_bytes(good)
     policies.refresh()
-    assert "the watch has retreated" in decision(gate, 1.0).reason
+    assert "the monitor has tripped" in decision(gate, 1.0).reason
 
 
 # -- the watch --------------------------------------------------------------------------------------------
@@ -259,7 +259,7 @@ def test_audits_that_lose_too_much_retreat_and_good_ones_do_not(tmp_path: Path) 
         policies.opened(explored_receipt(n))
         policies.lost(f"r{n}", 1.0)
     found = decision(gate, 0.9)
-    assert found.cheap is False and "the watch has retreated" in found.reason
+    assert found.cheap is False and "the monitor has tripped" in found.reason
     (state,) = gate.states()
     assert state.watch is not None and state.watch.retreated
 
@@ -461,7 +461,7 @@ def test_a_tier_that_rests_is_left_out_under_a_policy_too(tmp_path: Path) -> Non
     serve(tmp_path, certificate())
     gate = gate_of(tmp_path)
     route = routed(gate, 0.9, cheap=Option(name="cheap", probability=0.9, rests=True))
-    assert route.tier == "expensive" and "cheap: rests after failures" in route.reason
+    assert route.tier == "expensive" and "cheap: in a cooldown after failures" in route.reason
 
 
 def test_where_the_expensive_tier_costs_less_now_it_answers(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_a_graded_word_is_held_against_the_threshold_of_the_endpoint() -> None:
 def test_a_model_that_does_not_say_leaves_it_to_the_default_tier() -> None:
     route = routed(router(None))
     assert (route.tier, route.score, route.by) == ("expensive", None, "")
-    assert route.reason == "llm: a/judge did not say; expensive answers"
+    assert route.reason == "llm: a/judge gave no verdict; expensive answers"
     assert route.propensity == 1.0
 
 
@@ -134,7 +134,7 @@ def test_a_cheap_tier_without_a_price_is_the_cheap_one_by_the_operators_word() -
 def test_a_cheap_tier_that_rests_or_is_late_is_left_out_and_the_reason_says_so() -> None:
     resting = Knowledge(rests_s=lambda name: 0.0 if name == BIG.name else 3.0)
     route = routed(router(1.0, knowledge=resting))
-    assert route.tier == "expensive" and "without cheap: rests after failures" in route.reason
+    assert route.tier == "expensive" and "without cheap: in a cooldown after failures" in route.reason
     slow = Knowledge(expected_s=lambda target, request: 9.0 if target is MINI else 1.0)
     hurried = replace(asked(), endpoint=Endpoint(name="support", terms=Terms(deadline_s=5.0)))
     late = routed(router(1.0, knowledge=slow), hurried)
@@ -214,7 +214,7 @@ def test_without_its_word_the_learned_score_decides_and_the_reason_says_so() -> 
     to, _ = seconded(None, threshold=score + 0.01, unsure=0.02)
     route = routed(to, asked(DOUBTFUL))
     assert route.tier == "expensive" and route.score == pytest.approx(score)
-    assert route.reason.endswith("unsure, so a/judge was asked: it did not say")
+    assert route.reason.endswith("unsure, so a/judge was asked: it gave no verdict")
 
 
 def test_the_name_of_the_scores_says_that_they_are_moved_and_by_which_terms() -> None:
@@ -256,7 +256,7 @@ kind = "llm"
     [
         ("", "write \\[route.llm\\]"),
         ('[route.llm]\ntarget = "b/judge"', "unknown provider"),
-        ('[route.llm]\ntarget = "judge"', "is no target"),
+        ('[route.llm]\ntarget = "judge"', "is not a target"),
         ('[route.llm]\ntarget = "a/judge"\ncheap = "chaep"', "unknown tier"),
         ('[route.llm]\ntarget = "a/judge"\ncheap = "expensive"', "the same as route.default"),
         ('[route.llm]\ntarget = "a/judge"\ntimeout_s = 31', "at most 30"),

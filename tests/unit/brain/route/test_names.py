@@ -107,13 +107,13 @@ def test_a_name_that_nobody_lists_is_refused_with_the_nearest(name: str, suggest
 def test_a_name_near_nothing_is_refused_with_what_there_is_and_how_to_ask_for_more() -> None:
     said = meant("zzzz", "openai", "anthropic")
     assert 'there is no model "zzzz"' in said and "openai/zzzz or anthropic/zzzz" in said
-    assert ". A model that is not listed" in said
+    assert ". Ask for an unlisted model" in said
 
 
 def test_of_many_names_the_first_are_told_and_that_there_are_more() -> None:
     aliases = "\n".join(["[aliases]", *(f'alias-{number} = "openai/gpt-5-mini"' for number in range(11))])
     said = meant("zzzz", "openai", "anthropic", more=aliases)
-    assert "alias-8, and more in GET /v1/models. A model" in said and "alias-10" not in said
+    assert "alias-8, and more in GET /v1/models. Ask for" in said and "alias-10" not in said
 
 
 def test_a_model_that_no_list_has_yet_is_told_how_to_be_asked_for() -> None:
@@ -191,7 +191,7 @@ def test_many_invented_names_do_not_fill_the_memory_nor_push_a_known_one_out() -
         ('a = "nothing"', 'unknown tier "nothing"; there is "cheap"; a model is written "provider/model"'),
         ('a = "farthing/nothing"', 'unknown endpoint "nothing"'),
         ('auto = "cheap"', '"auto" leaves the choice to the rules'),
-        ('"farthing/old" = "cheap"', 'a name that begins with "farthing/" can only stand for an endpoint'),
+        ('"farthing/old" = "cheap"', 'a name that begins with "farthing/" can only mean an endpoint'),
         ('"farthing/agents" = "farthing/other"', "the name of an endpoint, which the alias would hide"),
         ('" a" = "cheap"', "white space"),
         ('"" = "cheap"', "is empty"),
@@ -355,7 +355,7 @@ task = "faq"
 def test_a_slip_in_a_name_of_ours_is_no_model_of_the_only_provider(name: str, wanted: str) -> None:
     said = meant(name, "up", more=OURS)
     assert said.startswith(f'there is no model "{name}": {wanted}')
-    assert said.endswith(f"A model that is not listed is asked for by its provider: up/{name}")
+    assert said.endswith(f"Ask for an unlisted model with its provider: up/{name}")
     assert meant(f"up/{name}", "up", more=OURS) == f"up/{name}"
     assert meant(name, "up", more=OURS, up=[name]) == f"up/{name}", "the provider has it"
 

@@ -428,7 +428,7 @@ def test_the_ordinary_usage_is_read_in_a_microsecond() -> None:
     [
         ("cache_write_5m = 1\ncache_write_30m = 2", "this or cache_write_5m"),
         ("above.many = { input = 1, output = 1 }", "number of tokens"),
-        ("per_1000.web_serch = 1", "no provider tells of such a fee"),
+        ("per_1000.web_serch = 1", "no provider reports such a fee"),
         ("fast_facter = 2", "unknown key"),
         ("factors.fast = 0", "more than 0"),
         ("priority = 2", "unknown key"),

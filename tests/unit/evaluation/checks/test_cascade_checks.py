@@ -137,7 +137,7 @@ TOOL = {"type": "function", "function": {"name": "weather", "parameters": OBJECT
         (("weather", '{"n": true}'), "arguments of a tool: $.n: not of the type integer"),
         (("weather", '{"n": 1'), "arguments of a tool: not JSON"),
         (("weather", ""), "arguments of a tool: $: n is missing"),
-        (("rm -rf", "{}"), "calls a tool that is not there"),
+        (("rm -rf", "{}"), "calls a tool that does not exist"),
     ],
 )
 def test_the_arguments_of_a_tool_have_to_fit_what_the_request_says_of_it(

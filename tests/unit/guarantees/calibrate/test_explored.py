@@ -244,7 +244,7 @@ def test_samples_that_may_be_no_fair_draw_are_told_of(tmp_path: Path) -> None:
 
     assert "CAREFUL" not in told_of(tmp_path / "a", 15, 80)
     assert "CAREFUL: 30 explored requests have no verdict" in told_of(tmp_path / "b", 30, 1)
-    assert "CAREFUL: the samples are of more than 90 days" in told_of(tmp_path / "c", 0, 100)
+    assert "CAREFUL: the samples span more than 90 days" in told_of(tmp_path / "c", 0, 100)
 
 
 def test_a_ledger_without_explored_requests_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def test_samples_of_uneven_propensity_are_thinned_to_an_even_draw() -> None:
 def test_too_few_samples_are_refused_with_how_many_more_are_needed() -> None:
     found = calibrated([sample(i) for i in range(100)])
     assert found.certificate is None and found.more_needed is not None
-    assert "114 are the least" in found.refusal and str(found.more_needed) in found.refusal
+    assert "at least 114 are needed" in found.refusal and str(found.more_needed) in found.refusal
     more = calibrated([sample(i) for i in range(100 + found.more_needed + 20)])
     assert more.certificate is not None and more.certificate.cheap_share == 1.0
 
@@ -144,7 +144,7 @@ def test_a_useless_score_is_refused_and_no_number_is_promised() -> None:
     ]
     found = calibrated(rows)
     assert found.certificate is None and found.more_needed is None
-    assert "not worth it" in found.refusal and found.steps[1].result == "not shown"
+    assert "not good enough" in found.refusal and found.steps[1].result == "not shown"
 
 
 def test_what_is_nearly_shown_is_refused_with_a_number_that_would_do() -> None:
@@ -259,13 +259,13 @@ def test_since_leaves_out_what_is_earlier_or_has_no_time() -> None:
         (b'{"score": 1, "cheap": 1, "expensive": 1}\xff', "JSON"),
         ({"score": 0.5, "cheap": 1}, "expensive"),
         ({**GOOD, "score": "high"}, "score"),
-        ({**GOOD, "cheap": 1.5}, "cheap is 1.5, quality is from 0 to 1"),
+        ({**GOOD, "cheap": 1.5}, "cheap is 1.5, but a quality is from 0 to 1"),
         ({**GOOD, "expensive": -1}, "expensive is -1"),
         ({**GOOD, "cheap": None}, "cheap"),
         ({**GOOD, "weight": 0}, "weight is 0"),
         ({**GOOD, "propensity": 0}, "propensity is 0"),
-        ({**GOOD, "propensity": 0.5, "weight": 2}, "give one of them"),
-        ({**GOOD, "at": "yesterday"}, "neither Unix seconds nor an ISO time"),
+        ({**GOOD, "propensity": 0.5, "weight": 2}, "give only one of them"),
+        ({**GOOD, "at": "yesterday"}, "neither Unix seconds nor an ISO 8601 time"),
         ({**GOOD, "segment": 7}, "segment"),
     ],
 )
@@ -315,8 +315,8 @@ def test_another_version_is_refused(tmp_path: Path) -> None:
     [
         ({}, None),
         ({"risk_max": 0.03}, None),
-        ({"risk_max": 0.01}, "0.01 is wanted"),
-        ({"confidence": 0.95}, "0.95 is wanted"),
+        ({"risk_max": 0.01}, "0.01 is configured"),
+        ({"confidence": 0.95}, "0.95 is configured"),
         ({"now_unix_s": NOW + AGE_MAX_S + 86_400}, "91 days old"),
         ({"scope": msgspec.structs.replace(SCOPE, router="ridge/2")}, "router ridge/1, now it is ridge/2"),
         ({"scope": msgspec.structs.replace(SCOPE, cheap="tiny")}, "cheap tier small"),

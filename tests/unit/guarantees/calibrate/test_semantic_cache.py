@@ -284,8 +284,8 @@ def test_a_certificate_holds_in_its_scope_alone() -> None:
         assert name in reasons(made, scope=scope)
     higher = Scope(embedder="mini/int8", verifier="rules/1", cosine_min=0.8, partitioning=1)
     assert reasons(made, scope=higher) == ""
-    assert "0.005 is wanted" in reasons(made, risk_max=0.005)
-    assert "0.99 is wanted" in reasons(made, confidence=0.99)
+    assert "0.005 is configured" in reasons(made, risk_max=0.005)
+    assert "0.99 is configured" in reasons(made, confidence=0.99)
     assert "days old" in reasons(made, now_unix_s=NOW + 91 * DAY_S)
     assert "in the future" in reasons(made, now_unix_s=NOW - 2 * DAY_S)
     assert "for the endpoint 'faq'" in reasons(made, endpoint="other")
@@ -329,9 +329,9 @@ def run(*words: str) -> object:
 def test_audits_of_one_language_certify_no_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     where = a_state(tmp_path, 160, language="de")
     assert run("--endpoint", "faq", *where) == 1
-    assert "REFUSED: 0 looks" in capsys.readouterr().out
+    assert "REFUSED: 0 lookups" in capsys.readouterr().out
     assert run("--endpoint", "faq", "--language", "de", *where, "--apply") == 0
-    assert "language de: 160 looks" in capsys.readouterr().out
+    assert "language de: 160 lookups" in capsys.readouterr().out
     assert certificates.load(certificates.certificate_path(tmp_path, "faq")) is None
     made = certificates.load(certificates.certificate_path(tmp_path, "faq", "de"))
     assert made is not None and (made.language, made.n) == ("de", 160)

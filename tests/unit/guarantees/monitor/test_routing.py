@@ -60,7 +60,7 @@ def test_over_the_bound_it_retreats_says_so_and_comes_back_with_a_new_certificat
         watch.lost("faq", float(chance.random() < 0.10), segment=f"task={count}")
         count += 1
     assert count < 400
-    assert "the routing of 'faq' retreats to the expensive tier" in caplog.text
+    assert "the routing of 'faq' trips and falls back to the expensive tier" in caplog.text
     assert "audited requests" in watch.states()["faq"].reason
     watch.follow({"faq": certificate()})  # the same one again changes nothing
     assert not watch.may_go_cheap("faq", "task=qa")
@@ -79,7 +79,7 @@ def test_one_hurt_segment_retreats_alone_and_is_held_to_its_own_limit(
     assert not watch.may_go_cheap("faq", "task=code")
     # over the endpoint's 2 %, and within the 6 % of a segment
     assert watch.may_go_cheap("faq", "task=law") and watch.may_go_cheap("faq", "task=qa")
-    assert "in segment task=code" in caplog.text and "the budget is 0.06" in caplog.text
+    assert "in segment task=code" in caplog.text and "the bound is 0.06" in caplog.text
 
 
 def test_a_graded_loss_counts_with_its_mean() -> None:

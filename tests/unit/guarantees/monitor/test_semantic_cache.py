@@ -119,8 +119,8 @@ def test_an_endpoint_whose_hits_go_wrong_retreats_and_says_so(caplog: pytest.Log
         assert count < 200
     state = bound.states()["faq"]
     assert state.retreated and state.since_unix_s == 1_000.0
-    assert "of the last 60" in state.reason and "the budget is 0.01 at 0.95" in state.reason
-    assert "the semantic cache of 'faq' retreats to exact hits" in caplog.text
+    assert "of the last 60" in state.reason and "the bound is 0.01 at 0.95" in state.reason
+    assert "the semantic cache of 'faq' trips and falls back to exact hits" in caplog.text
     assert state.reason in caplog.text
 
 
@@ -299,7 +299,7 @@ def test_partitions_are_bounded_and_one_that_retreated_is_not_forgotten(
 
 
 def test_with_too_many_bad_partitions_the_endpoint_retreats(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounds, "RETREATED_MAX", 2)
+    monkeypatch.setattr(bounds, "TRIPPED_MAX", 2)
     bound = bound_of()
     for number in range(20_000):
         bound.note("faq", b"good%d" % (number % 5), False)
@@ -334,6 +334,11 @@ def test_a_restart_forgets_nothing(tmp_path: Path) -> None:
         for _ in range(30):
             one.note("faq", b"p1", True)
     assert again.states() == bound.states()
+
+
+def test_the_state_file_keeps_its_field_names() -> None:
+    kept = json.loads(bound_of().dump())["endpoints"]["faq"]
+    assert kept["budget"] == 0.01 and "part_budget" in kept and "retreated_unix_s" in kept["trial"]
 
 
 def test_a_retreat_outlives_a_restart_under_other_terms(tmp_path: Path) -> None:
@@ -420,7 +425,7 @@ def test_a_damaged_file_is_put_aside_and_told(
     WatchFile(bound, path).open()
     assert bound.states() == {} and not path.exists()
     assert (tmp_path / "b.damaged").read_bytes() == damage
-    assert "counted anew" in caplog.text
+    assert "counted from zero" in caplog.text
 
 
 def test_a_disk_that_fails_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -55,7 +55,7 @@ def test_rollback_takes_back_the_canary_first_and_then_what_served_before_down_t
     assert book.serving == 1
     book = rollback(book, ANNA)
     assert book.serving == 0
-    with pytest.raises(PolicyRefused, match="nothing of 'faq' served before"):
+    with pytest.raises(PolicyRefused, match="no version of 'faq' served before"):
         rollback(book, ANNA)
 
 
@@ -68,13 +68,13 @@ def test_rollback_to_a_named_version_may_itself_be_rolled_back() -> None:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (lambda book: canary(book, 9, 0.1, ANNA), "no version 9; there is 1, 2"),
+        (lambda book: canary(book, 9, 0.1, ANNA), "no version 9; existing versions: 1, 2"),
         (lambda book: canary(book, 1, 1.0, ANNA), "between 0 and 1"),
-        (lambda book: canary(book, 0, 0.1, ANNA), "serves already"),
+        (lambda book: canary(book, 0, 0.1, ANNA), "is already serving"),
         (lambda book: promote(book, None, ANNA), "no candidate to promote"),
-        (lambda book: promote(book, 0, ANNA), "serves already"),
+        (lambda book: promote(book, 0, ANNA), "is already serving"),
         (lambda book: rollback(book, ANNA, to=7), "no version 7"),
-        (lambda book: add(book, certificate("other"), ANNA), "of 'other', not of 'faq'"),
+        (lambda book: add(book, certificate("other"), ANNA), "to 'other', not to 'faq'"),
     ],
 )
 def test_what_cannot_be_is_refused_with_the_reason(change: object, why: str) -> None:
@@ -87,7 +87,7 @@ def test_every_change_says_who_when_and_what() -> None:
     assert [(one.who, one.what) for one in book.changes] == [
         ("anna", "added version 1: made"),
         ("ben", "version 1 decides 25.0% beside version 0"),
-        ("anna", "took back candidate 1; version 0 serves"),
+        ("anna", "dropped candidate 1; version 0 serves"),
     ]
     assert book.changes[1].at_unix_s == 5.0
 
@@ -128,12 +128,12 @@ def test_a_refused_change_writes_nothing(tmp_path: Path) -> None:
     ("changes", "why"),
     [
         ({"format": 2}, "format 2"),
-        ({"endpoint": "other"}, "its name says 'faq'"),
-        ({"serving": 5}, "does not have"),
+        ({"endpoint": "other"}, "its file name says 'faq'"),
+        ({"serving": 5}, "does not contain"),
         ({"candidate": 1, "share": 1.5}, "between 0 and 1"),
         ({"last_number": 1}, "version numbers"),
         ({"unknown_field": 1}, "unknown_field"),
-        ({"serving": "one"}, "no routing policy"),
+        ({"serving": "one"}, "not a routing policy"),
     ],
 )
 def test_a_file_that_says_what_cannot_be_is_refused(
@@ -183,5 +183,5 @@ def test_a_file_that_is_nested_too_deeply_is_refused_like_any_other(tmp_path: Pa
     path = tmp_path / "exam.json"
     for deep in (b'{"a":' * 990 + b"1" + b"}" * 990, b"[" * 900 + b"]" * 900):
         path.write_bytes(deep)
-        with pytest.raises(ConfigError, match="is no routing policy"):
+        with pytest.raises(ConfigError, match="is not a routing policy"):
             versions.load(path)

@@ -93,8 +93,8 @@ def test_the_story_holds_everything_that_was_decided_called_paid_and_waited_for(
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"purpose": "judge"}, "to hear how good the answer to req_7 is"),
-        ({"purpose": "judge", "cache_entry": "e1"}, "says what the stored one would have"),
+        ({"purpose": "judge"}, "to grade the answer to req_7"),
+        ({"purpose": "judge", "cache_entry": "e1"}, "agrees with the stored one"),
         ({"purpose": "explore"}, "how well the other tier answers req_7"),
         ({"purpose": "route"}, "whether the question of req_7 is easy"),
         ({"purpose": "precompute"}, "before it is asked for (req_7)"),
@@ -109,7 +109,7 @@ def test_what_is_unknown_is_called_unknown() -> None:
     text = "\n".join(
         request.story(Receipt(request_id="x", at_unix_s=0.0, started_s=0.0, calls=1, cost_nusd=None))
     )
-    assert "cost unknown" in text and "tokens unknown" in text and "nothing is claimed as saved" in text
+    assert "cost unknown" in text and "tokens unknown" in text and "no saving is claimed" in text
     assert "$" not in text
 
 
@@ -191,10 +191,10 @@ def test_what_the_checks_of_a_cascade_said_is_told_with_what_came_of_it() -> Non
 
     assert told() == []
     scored = {"check_score": 0.41, "check_by": "logprobs"}
-    assert told(**scored) == ["  checks   logprobs 0.410: nothing against the first answer"]
+    assert told(**scored) == ["  checks   logprobs 0.410: no doubt about the first answer"]
     doubt = {"doubt": "schema: not JSON"}
     assert told(**doubt) == ["  checks   doubted by schema: not JSON; so it was asked again"]
     assert told(**scored, **doubt, skipped={"escalate": "ContractExceeded"}) == [
-        "  checks   logprobs 0.410; doubted by schema: not JSON; it went out all the same, no better one "
-        "could be had"
+        "  checks   logprobs 0.410; doubted by schema: not JSON; delivered all the same, no better "
+        "answer was available"
     ]

@@ -190,7 +190,7 @@ def printed(of: quality.Quality) -> str:
 def test_the_tables_say_unknown_where_nothing_is_known() -> None:
     told = printed(found([receipt(1), signal(1, "check", None, kind="schema"), *pair(5, None, None)]))
     assert "check schema" in told and "unknown" in told and "no verdict on 1 pairs" in told
-    assert "nothing was learned" in printed(found([receipt(1)]))
+    assert "nothing is known" in printed(found([receipt(1)]))
 
 
 @pytest.fixture
@@ -297,11 +297,11 @@ def test_too_few_labels_are_refused_and_the_story_says_whose_word_it_is() -> Non
     samples, labels = judged(1, 2_000, 1_000, missed=0.1)
     found_ = calibrate(samples, AIM, scope=SCOPE, now_unix_s=0.0, labels=labels)
     assert found_.certificate is not None and found_.certificate.labels == found_.labels > 500
-    assert "as people see it" in "\n".join(story(found_))
+    assert "according to people" in "\n".join(story(found_))
     few = dict(list(labels.items())[:10])
     refused = calibrate(samples, AIM, scope=SCOPE, now_unix_s=0.0, labels=few)
     assert refused.certificate is None and "label more" in refused.refusal
-    assert "judge's own errors are not in the bound" in "\n".join(
+    assert "whose own errors the bound does not include" in "\n".join(
         story(calibrate(samples, AIM, scope=SCOPE, now_unix_s=0.0))
     )
 

@@ -167,7 +167,7 @@ def test_calls_that_their_provider_charged_otherwise_are_told_of_by_target() -> 
     report = report_of([*rows, told(4, 4_000_000, 2_000_000)])
     (one,) = report.differing
     assert (one.target, one.calls, one.told_nusd, one.reckoned_nusd) == ("x/m", 2, 6_000_000, 3_000_000)
-    assert "charged otherwise than priced: x/m, 2 calls: $0.006" in " ".join(shown(report).split())
+    assert "charged differently from the price: x/m, 2 calls: $0.006" in " ".join(shown(report).split())
 
 
 def test_cost_per_thousand_leaves_unpriced_requests_out_of_both_sides() -> None:

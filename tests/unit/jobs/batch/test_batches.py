@@ -220,7 +220,7 @@ def test_a_successor_reads_what_was_under_way_and_what_is_done(tmp_path: Path) -
     (found,) = BatchJournal(tmp_path).read()
     assert found.batch == written() and found.sent_id == "" and len(found.waiting) == 3
     first.sent("batch_abc")
-    first.dealt(first.batch.lines[1])
+    first.mark_done(first.batch.lines[1])
     (found,) = BatchJournal(tmp_path).read()
     assert found.sent_id == "batch_abc" and [line.id for line in found.waiting] == ["r0", "r2"]
     first.close()

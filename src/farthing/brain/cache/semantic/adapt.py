@@ -1,10 +1,10 @@
-"""Fill the name, amount or date of a new question into a stored answer, where nothing else can depend on it.
+"""Substitute the name, amount or date of a new question into a stored answer, if nothing else depends on it.
 
-A stored answer to "Write a reminder about the $40 invoice" may serve a $55 one, because the amount stands in
-the question and, in the same characters, in the answer. It may not when the answer holds any other number
-that could have been computed from it, or a "she" that was the name's. So an answer is a template only when
-every value of the stored question is found in it and nothing of the kind is left over. Whatever is unclear
-is a miss. The verifier is then asked about both questions with their values masked.
+A stored answer to "Write a reminder about the $40 invoice" may serve a $55 one, because the amount occurs in
+the question and, in the same characters, in the answer. It may not if the answer contains another number that
+could have been computed from it, or a "she" that refers to the name. So an answer is a template only if every
+value of the stored question is found in it and no other value of those kinds remains. Anything unclear is a
+miss. The verifier is then asked about both questions with their values masked.
 """
 
 import re
@@ -61,7 +61,7 @@ _LEFT_OVER: dict[Slot, tuple[re.Pattern[str], ...]] = {
 
 
 class Value(Struct, frozen=True):
-    """One slot of a question."""
+    """One value of a question that can be substituted."""
 
     kind: Slot
     start: int
@@ -70,7 +70,7 @@ class Value(Struct, frozen=True):
 
 
 class Adaptation(Struct, frozen=True, kw_only=True):
-    """A stored answer filled anew, and both questions with their values masked."""
+    """A stored answer with new values, and both questions with their values masked."""
 
     answer: str
     asked: str
@@ -78,7 +78,7 @@ class Adaptation(Struct, frozen=True, kw_only=True):
 
 
 def values_of(question: str, kinds: Sequence[Slot]) -> list[Value]:
-    """The values of these kinds in `question`, in the order they stand in; none overlaps another."""
+    """The values of these kinds in `question`, in order of position, without overlaps."""
     found: list[Value] = []
     for kind in ("date", "amount", "name"):
         if kind not in kinds:
@@ -98,7 +98,7 @@ def needs_adapting(asked: str, stored: str, kinds: Sequence[Slot]) -> bool:
 
 
 def adapt(asked: str, stored: str, answer: str, kinds: Sequence[Slot]) -> Adaptation | None:
-    """`answer`, which was given to `stored`, with the values of `asked`; None when it is no template."""
+    """`answer`, which was given to `stored`, with the values of `asked`; None if it is not a template."""
     new, old = values_of(asked, kinds), values_of(stored, kinds)
     if not old or [value.kind for value in new] != [value.kind for value in old]:
         return None
@@ -107,7 +107,7 @@ def adapt(asked: str, stored: str, answer: str, kinds: Sequence[Slot]) -> Adapta
     filled: dict[str, str] = {}
     for before, after in zip(old, new, strict=True):
         if filled.setdefault(before.text, after.text) != after.text:
-            return None  # one value stood for two: which of them the answer means cannot be told
+            return None  # one value occurs for two: it is unclear which one the answer means
     pattern = re.compile(
         "|".join(rf"(?<![\w.,]){re.escape(v)}(?![\w]|[.,]\d)" for v in _longest_first(filled))
     )

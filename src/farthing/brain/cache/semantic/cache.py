@@ -1,12 +1,12 @@
-"""Answer a question with what was said to one that asks the same, where that is safe enough.
+"""Answer a question with the stored answer to an equivalent one, where that is safe enough.
 
-    scope and language -> fit -> embed -> search -> verify -> allowed? -> drawn for an audit? -> serve
-    and, after a fresh answer: compare -> trust or doubt -> keep
+    scope and language -> cacheability -> embed -> search -> verify -> allowed? -> drawn for an audit? ->
+    serve and, after a fresh answer: compare -> trust or doubt -> store
 
-Similarity only proposes: the verifier reads both questions, the bound says whether what it lets through has
-been right so far, and a share of would-be hits is answered anew and compared. Everything before the search
-that depends on content is the asker's own; the search sees one partition, so that neither an answer nor the
-time it takes says anything of another tenant's questions.
+Similarity only proposes candidates: the verifier reads both questions, the monitor says whether its
+decisions have been right so far, and a share of would-be hits is answered afresh and compared. Every
+content-dependent step before the search uses only the asker's own data, and the search sees one
+partition, so neither an answer nor its timing reveals anything about another tenant's questions.
 """
 
 import asyncio
@@ -47,23 +47,23 @@ log = logging.getLogger("farthing.semantic")
 
 T = TypeVar("T")
 
-AT_ONCE_BYTES_MAX = 16_384  # read in well under a millisecond
-SURE = 0.99  # a first candidate this good is taken without asking about the others
+AT_ONCE_BYTES_MAX = 16_384  # parsed in well under a millisecond
+SURE = 0.99  # a first candidate this good is taken without verifying the others
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """What one configuration says for all endpoints."""
+    """Settings of one configuration that apply to all endpoints."""
 
     candidates_max: int = 4
     cosine_min: float = 0.7
     kept_per_user_hour_max: int = 100
     answer_bytes_max: int = 1_048_576
     check: frozenset[str] = frozenset()
-    """Endpoints that doubt what others drop."""
+    """Endpoints whose invalidated entries are doubted instead of dropped."""
 
 
 class _Candidate(Struct, frozen=True):
-    """A stored question that is near, and what the verifier says of it."""
+    """A similar stored question, with the verifier's verdict."""
 
     head: Head
     cosine: float
@@ -72,10 +72,10 @@ class _Candidate(Struct, frozen=True):
 
 
 class SemanticAnswers:
-    """See `protocols.SemanticCache`. One for each configuration, over holdings that outlive it.
+    """Implements `protocols.SemanticCache`. One per configuration, over a state that outlives it.
 
-    `draw` gives uniform numbers of [0, 1) for audits, `clock` Unix seconds; `nusd_of` says what embedding
-    that many characters costs (None: nothing).
+    `draw` gives uniform numbers in [0, 1) for audits, `clock` gives Unix seconds; `nusd_of` gives the cost of
+    embedding that many characters (None: embedding is free).
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class SemanticAnswers:
         self._clock = clock
         self._nusd_of = nusd_of
         self._ran_out: set[tuple[str, str]] = set()
-        """Endpoints and languages whose certificate ran out while they were served under it."""
+        """Endpoints and languages whose certificate expired while it was in use."""
 
     # -- before a call --------------------------------------------------------------------------------
 
@@ -116,7 +116,7 @@ class SemanticAnswers:
             self._cache_state.asked(scope.partition, normalised(scope.question), request)
         vectors, unread = await self._embed(scope.question, receipt)
         if unread[0]:
-            return None  # what the vector does not say may be what differs
+            return None  # the difference may be in what the vector leaves out
         terms = in_language(terms, scope.language)
         lookup = CacheLookup(
             partition=scope.partition,
@@ -130,8 +130,8 @@ class SemanticAnswers:
         return lookup
 
     async def _embed(self, question: str, receipt: Receipt) -> "tuple[Vectors, Sequence[bool]]":
-        """The vector of `question`, paid for: also where nobody waits for it any more, since a remote model
-        that was asked charges for what it works out. An embedder that fails gave nothing and is owed nothing.
+        """The vector of `question`. Its cost is recorded even if nobody waits for it any more, since a remote
+        model charges for what it computes. A failed embedding costs nothing.
 
         Raises:
             StoreError: the embedder failed.
@@ -159,8 +159,8 @@ class SemanticAnswers:
         return max((first, *others), key=lambda c: (c.head.trust == "fresh", c.verdict.probability))
 
     def _current(self, head: Head, request: Request) -> Head | None:
-        """`head` as it may be proposed to `request`. Where that names another version of a document that the
-        entry came from, the document was indexed anew: the entry goes (None), or is doubted."""
+        """`head` as it may be proposed to `request`. If the request names another version of a document that
+        the entry came from, the document was indexed again: the entry is dropped (None), or doubted."""
         if not _is_superseded(head.documents, request.documents):
             return head
         if request.endpoint.name not in self._limits.check:
@@ -194,10 +194,10 @@ class SemanticAnswers:
     async def _propose(
         self, lookup: CacheLookup, best: _Candidate, request: Request, terms: Semantics
     ) -> None:
-        """Put the best candidate into `lookup`, with its answer as it is at this moment, and decide."""
+        """Put the best candidate into `lookup`, with its answer as it is now, and decide."""
         found = await self._cache_state.entry_store.answer(best.head.key)
         if found is None:
-            return  # it went between the two reads
+            return  # it was deleted between the two reads
         stored, trust = found
         verdict = best.verdict
         if "doubted" in (trust, best.head.trust):
@@ -227,7 +227,7 @@ class SemanticAnswers:
         self._serve(lookup, terms)
 
     async def _still_there(self, candidate: HitCandidate) -> bool:
-        """Whether it was neither dropped nor doubted while a model was asked about it."""
+        """Whether it was neither dropped nor doubted while a model was asked to confirm it."""
         key = entry_key(candidate.entry)
         try:
             found = None if key is None else await self._cache_state.entry_store.answer(key)
@@ -237,8 +237,8 @@ class SemanticAnswers:
         return found is not None and found[1] == "fresh"
 
     def _serve(self, lookup: CacheLookup, terms: Semantics) -> None:
-        """Serve the proposal, unless it is drawn for an audit."""
-        assert lookup.candidate is not None, "there is something to serve"
+        """Serve the candidate, unless it is drawn for an audit."""
+        assert lookup.candidate is not None, "a candidate to serve"
         key = entry_key(lookup.candidate.entry)
         if self._draw() < terms.audit_share:
             lookup.audited = True
@@ -256,13 +256,13 @@ class SemanticAnswers:
         )
 
     def _is_certified(self, endpoint: str, language: str, terms: Semantics) -> bool:
-        """Whether the certificate it is served under has not run out since it was read."""
+        """Whether its certificate is still valid, not expired since it was read."""
         if terms.until_unix_s is None or self._clock() < terms.until_unix_s:
             return True
         if (endpoint, language) not in self._ran_out:
             self._ran_out.add((endpoint, language))
             log.warning(
-                "the semantic cache of %r only observes in the language %s, its certificate ran out; "
+                "the semantic cache of %r only observes in the language %s: its certificate expired;  "
                 "run `farthing calibrate cache`",
                 endpoint,
                 language,
@@ -280,10 +280,10 @@ class SemanticAnswers:
         if candidate is not None and _compares(lookup, candidate):
             read = await _aside(len(fresh.body) + len(candidate.hit.body), _beside, fresh, candidate.hit)
             if read is None:
-                return  # no text to keep
+                return  # no text to store
             agrees = self._compare(lookup, candidate, read, request, receipt, terms)
             if agrees and not _asked_anew(request, candidate, lookup):
-                return  # what is kept says the same
+                return  # the stored answer says the same
         size = len(fresh.body) + len(fresh.usage_event or b"")
         if size <= self._limits.answer_bytes_max and not receipt.stop_reason.startswith("limit:"):
             language = receipt.language
@@ -301,8 +301,8 @@ class SemanticAnswers:
         receipt: Receipt,
         terms: Semantics,
     ) -> bool | None:
-        """Act on what the comparison of the fresh answer with the proposal says. None: a judge has to say, or
-        had no room."""
+        """Act on the comparison of the fresh answer with the candidate. None: a judge must decide, or had no
+        room."""
         would_serve = candidate.verdict.outcome == "serve"
         counts = would_serve and _counts(request) and is_watched(terms, lookup.language)
         comparison = Comparison(
@@ -321,7 +321,7 @@ class SemanticAnswers:
         agrees = read.agree
         if not agrees and self._judge is not None:
             asked = self._judge.ask(comparison)
-            if asked != "none":  # else other words are another answer
+            if asked != "none":  # without a judge, different words count as a different answer
                 self._wait_for(comparison, judged=asked == "queued")
                 if would_serve and asked == "queued":
                     receipt.audit = "pending"
@@ -332,10 +332,10 @@ class SemanticAnswers:
         return agrees
 
     def _wait_for(self, comparison: Comparison, *, judged: bool) -> None:
-        """Tell the bound that an outcome is to come; when nobody has room to judge, that it is lost."""
-        told = comparison
-        for _ in range(0 if not told.counts else 1 if judged else 2):
-            self._bound.note(told.endpoint, told.partition, None, audit=told.request_id)
+        """Tell the monitor to expect an outcome; if no judge has room, that the outcome is lost."""
+        noted = comparison
+        for _ in range(0 if not noted.counts else 1 if judged else 2):
+            self._bound.note(noted.endpoint, noted.partition, None, audit=noted.request_id)
 
     def _conclude(self, comparison: Comparison, *, agrees: bool, audit: str = "") -> None:
         if comparison.counts:
@@ -350,12 +350,12 @@ class SemanticAnswers:
             )
 
     def judged(self, comparison: Comparison, agrees: bool) -> None:
-        """Take a judge's word on a comparison that was handed to it."""
+        """Take a judge's verdict on a comparison that was handed to it."""
         self._conclude(comparison, agrees=agrees, audit=comparison.request_id)
 
     def _refreshed(self, lookup: CacheLookup, receipt: Receipt) -> None:
-        """An entry asked again that lies where nobody looks any more, as under older documents, has its fresh
-        answer somewhere else now."""
+        """Drop an entry that no lookup reaches any more, such as one of older documents, because its fresh
+        answer is stored elsewhere now."""
         key = entry_key(receipt.about) if receipt.purpose == "refresh" else None
         if key is not None and (lookup.candidate is None or lookup.candidate.entry != receipt.about):
             self._cache_state.judge(key, agrees=False, keep_doubted=False)
@@ -363,7 +363,7 @@ class SemanticAnswers:
     async def _keep(
         self, lookup: CacheLookup, request: Request, fresh: CacheHit, language: str, terms: Semantics
     ) -> None:
-        """Keep a fresh answer, behind the request, where it is fit to be given again.
+        """Store a fresh answer in the background, if it is fit for reuse.
 
         Raises:
             StoreError: it could not be written.
@@ -384,7 +384,7 @@ class SemanticAnswers:
             policy=self._scopes.policy(request.endpoint.name),
             embedder=self._cache_state.embedder.name,
             documents_version=terms.documents,
-            documents=tuple(document_of(said) for said in request.documents),
+            documents=tuple(document_of(document) for document in request.documents),
             tags=terms.tags,
             created_unix_s=now_s,
             expires_unix_s=now_s + terms.ttl_s,
@@ -400,20 +400,20 @@ def _counts(request: Request) -> bool:
 
 
 def _asked_anew(request: Request, candidate: HitCandidate, lookup: CacheLookup) -> bool:
-    """Whether the very question was asked for a fresh answer, which then takes the place of the old one."""
+    """Whether this very question was asked for a fresh answer, which then replaces the old one."""
     same = normalised(candidate.question) == normalised(lookup.question)
     return same and request.endpoint.cache_exact == "refresh"
 
 
 async def _aside(size_bytes: int, work: Callable[..., T], *given: Any) -> T:
-    """What `work` says of an answer of that size: large ones are read in a thread, where they hold nobody."""
+    """Run `work` on an answer of that size: large ones in a thread, so that they block nobody."""
     if size_bytes <= AT_ONCE_BYTES_MAX:
         return work(*given)
     return await asyncio.to_thread(work, *given)
 
 
 class _Beside(Struct, frozen=True):
-    """Two answers as they are compared."""
+    """Two answers in the form in which they are compared."""
 
     fresh: str
     stored: str
@@ -435,12 +435,12 @@ def _is_fit(fresh: CacheHit, question: str, terms: Semantics) -> bool:
 
 
 def _compares(lookup: CacheLookup, candidate: HitCandidate) -> bool:
-    """Whether the proposal would have been served, or waits for trust; and was not served after all."""
+    """Whether the candidate would have been served, or waits for trust, and was not served in the end."""
     return not lookup.serves and (lookup.doubted or candidate.verdict.outcome == "serve")
 
 
 def _is_superseded(documents: tuple[tuple[str, str], ...], named: tuple[str, ...]) -> bool:
-    """Whether another version is named of one of the documents, where both say a version."""
+    """Whether another version of one of the documents is named, where both name a version."""
     if not documents or not named:
         return False
     now = dict(map(document_of, named))

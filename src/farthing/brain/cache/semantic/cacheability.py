@@ -1,12 +1,12 @@
 # ruff: noqa: RUF001  (apostrophes as people type them)
-"""What must never be answered twice with the same words: what is about one person, or about one moment.
+"""Questions and answers that must never be reused: those about one person, or about one moment.
 
-Two layers. What identifies (an address, a card, an order number, a name given) and what is secret is refused
-by its form; a question about somebody's own state ("what is my balance", "where is my order") or about now
-("today", "the latest") by its words. "My card is not working" is neither: every customer gets the same help.
-Rules in English beside the forms, which need no language; where they are not enough, `never` of the endpoint
-and a documents version are the means. They err towards refusing: that costs a call, the other side a wrong
-answer.
+Two layers. Identifiers (an address, a card, an order number, a given name) and secrets are recognised by
+their form. Questions about somebody's own state ("what is my balance", "where is my order") or about now
+("today", "the latest") are recognised by their words. "My card is not working" is neither: every customer
+gets the same help. The word rules are English; the forms need no language. Where the rules are not enough,
+use the endpoint's `never` or a documents version. The rules err towards refusing: that costs a call, the
+opposite a wrong answer.
 """
 
 import re
@@ -16,18 +16,18 @@ from farthing.text.phrase import normalised
 from farthing.types import Semantics
 
 Unfit = Literal["never", "secret", "personal", "moment", "refusal", "empty"]
-"""Why a question or an answer is not kept."""
+"""Why a question or an answer is not stored."""
 
 # -- forms ------------------------------------------------------------------------------------------
 
 _EMAIL = re.compile(r"\b[\w.+-]{1,64}@[\w-]{1,63}\.[\w.-]{2,63}")
 _IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")
 _DIGITS = re.compile(r"(?<![\w.,])\+?\(?\d[\d ()./-]{6,22}\d\b")
-"""A run of digits as phones, cards and accounts are written; `_is_number_of_somebody` counts them."""
+"""A run of digits in the form of phone, card and account numbers; `_is_number_of_somebody` counts them."""
 _CODE = re.compile(
     r"\b(?=[A-Z0-9-]{6,24}\b)(?=[A-Z-]*\d)(?=[\d-]*[A-Z])[A-Z0-9]+(?:-[A-Z0-9]+)*\b|#\s?\d{3,}"
 )
-"""`AB12345`, `ORD-2024-7781`, `#48213`: how orders, tickets and bookings are named."""
+"""`AB12345`, `ORD-2024-7781`, `#48213`: the forms of order, ticket and booking numbers."""
 _NAMED = re.compile(
     r"\b(?:order|ticket|invoice|case|booking|reservation|reference|tracking|account|customer|policy|claim|"
     r"card|"
@@ -135,7 +135,7 @@ _PAST = re.compile(
     re.IGNORECASE,
 )
 _I = re.compile(r"\b(?:i|my|me|we|our|us)\b", re.IGNORECASE)
-"""Who tells what happened to them ("my card was stolen yesterday") asks for help, not for the news."""
+"""People who tell what happened to them ("my card was stolen yesterday") ask for help, not for the news."""
 
 # -- answers ------------------------------------------------------------------------------------------
 
@@ -174,7 +174,7 @@ _REFUSES = re.compile(
 
 
 def unfit_question(text: str, terms: Semantics) -> Unfit | None:
-    """Why an answer to `text` must not be shared with another question; None when it may."""
+    """Why an answer to `text` must not be shared with another question; None if it may."""
     if terms.never and _has_phrase(normalised(text), terms.never):
         return "never"
     if _SECRET.search(text):
@@ -188,9 +188,9 @@ def unfit_question(text: str, terms: Semantics) -> Unfit | None:
 
 
 def unfit_answer(text: str, question: str, terms: Semantics) -> Unfit | None:
-    """Why the answer `text` must not be given again; None when it may.
+    """Why the answer `text` must not be reused; None if it may.
 
-    What the question says itself, a number or an address of the service, is not held against the answer.
+    Whatever the question itself contains, a number or an address of the service, is allowed in the answer.
     """
     if not text.strip():
         return "empty"
@@ -226,8 +226,8 @@ def _identifies(text: str) -> bool:
 
 
 def _names_somebody(answer: str) -> bool:
-    """An answer may hold a service's own address and phone number; a card, an account, an order or the name
-    of who asked belongs to one."""
+    """Whether an answer names a person's data. A service's own address and phone number are fine; a card, an
+    account, an order or the asker's name belongs to one person."""
     return bool(
         _IBAN.search(answer)
         or _NAMED.search(answer)
@@ -237,7 +237,7 @@ def _names_somebody(answer: str) -> bool:
 
 
 def _is_number_of_somebody(written: str) -> bool:
-    """Seven digits and more are a phone, a card or an account; dates and spans of years are not."""
+    """Seven or more digits are a phone, a card or an account; dates and year ranges are not."""
     written = written.strip()
     return sum(map(str.isdigit, written)) >= 7 and not _DATE_LIKE.match(written)
 

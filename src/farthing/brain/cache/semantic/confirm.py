@@ -1,4 +1,4 @@
-"""Ask a cheap model before a stored answer is given, where the verifier cannot tell. On a request's path."""
+"""Ask a cheap model before a stored answer is served, if the verifier abstains. On the request path."""
 
 import asyncio
 import logging
@@ -11,8 +11,8 @@ from farthing.types import Endpoint, HitCandidate, Receipt, Request
 
 log = logging.getLogger("farthing.errands")
 
-CONFIRM_S = 2.0  # beyond it a fresh answer would have begun as well
-AT_ONCE_MAX = 16  # more would make a slow model the bottleneck of everybody
+CONFIRM_S = 2.0  # after this long a fresh answer would have begun too
+AT_ONCE_MAX = 16  # more would make a slow model everybody's bottleneck
 
 
 CONFIRM = """\
@@ -26,7 +26,7 @@ Reply with one word and nothing else: YES-{code} or NO-{code}. When in doubt, re
 
 
 def confirmation(asked: str, stored_question: str, stored: str) -> Call:
-    """What to ask before a stored answer is given to another question."""
+    """The question to a model before a stored answer is given to another question."""
     code = code_of(asked, stored_question, stored)
     shown = [
         quoted("new question", asked, code),
@@ -38,7 +38,7 @@ def confirmation(asked: str, stored_question: str, stored: str) -> Call:
 
 
 class Confirm:
-    """See `protocols.Confirmer`. Those of one configuration; `targets` has the endpoints that want it."""
+    """Implements `protocols.Confirmer` for one configuration; `targets` has the endpoints that use it."""
 
     def __init__(
         self,
@@ -57,8 +57,8 @@ class Confirm:
         self._running: set[asyncio.Task[None]] = set()
 
     async def confirm(self, request: Request, candidate: HitCandidate) -> bool | None:
-        """As the Protocol. What is not said in time is said to nobody, and still paid for: its receipt is
-        written when it comes."""
+        """See `protocols.Confirmer`. A reply that comes too late is not used, but still paid for: its receipt
+        is written when it arrives."""
         target = self._targets.get(request.endpoint.name)
         stored = answer_text.text_of(candidate.hit)
         if target is None or stored is None or len(self._running) >= AT_ONCE_MAX:

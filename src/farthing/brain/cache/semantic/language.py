@@ -1,10 +1,10 @@
 # ruff: noqa: SIM905  (words are read more easily in rows)
-"""Which language a question is in, as far as the semantic cache may rely on it.
+"""The language of a question, as far as the semantic cache may rely on it.
 
-What reads questions here, embedder, verifier and rules, was measured in some languages and not in others,
-so an unknown one is none. The classifier tells a language by its function words or its script; of short
-questions it says nothing, and those are English where nearly all of their words are, by the vocabulary of
-the embedding model that ships (30,522 pieces of words, over 20,000 of them whole words of English).
+The embedder, the verifier and the rules were measured in some languages only, so an unknown language is not
+served. The classifier recognises a language by its function words or its script, which short questions lack.
+A short question counts as English if nearly all of its words are, by the vocabulary of the bundled embedding
+model (30,522 word pieces, over 20,000 of them whole English words).
 """
 
 import re
@@ -20,9 +20,9 @@ ENGLISH = "en"
 VOCABULARY = Path(__file__).resolve().parents[3] / "data" / "models" / "minilm-l6.tokenizer.json"
 SURE = 0.75
 """Share of English words from which a text without a function word is English. Of 93 short questions in 17
-other languages, written in ASCII letters, one has as many."""
+other languages, written in ASCII letters, one reaches it."""
 ENOUGH = 0.5
-"""The same for a text with a function word that only English has; names and slips are no English words."""
+"""The same for a text with a function word that only English has: names and typos are not English words."""
 READ_CHARS = 2_000
 
 _WORD = re.compile(r"[^\W\d_]+")
@@ -42,22 +42,23 @@ _OTHERS = frozenset(
     po por pour qu que qui se sen ser si ska su sur ta tack tak te til till tu um un una und une van
     var ve vi von vous wat za zu zur hai kya""".split()
 )
-"""Function words of other languages that the vocabulary has; English needs more of its own beside them."""
+"""Function words of other languages that the vocabulary contains; with them, a text needs more English
+words."""
 
 
 class Languages(Struct, frozen=True):
-    """Tells languages by `english`, words in lower case."""
+    """Recognises languages; `english` is the set of English words, in lower case."""
 
     english: frozenset[str]
 
-    def of(self, question: str, heard: str) -> str:
+    def of(self, question: str, classified: str) -> str:
         """The language of `question` as an ISO 639-1 code, or `unknown`.
 
-        `heard` is the classifier's word, which holds for other languages. English it has to be by its words,
-        whoever says so.
+        `classified` is the classifier's language, which is accepted for languages other than English. English
+        must be confirmed by the words of the question.
         """
-        if heard not in (ENGLISH, UNKNOWN, ""):
-            return heard
+        if classified not in (ENGLISH, UNKNOWN, ""):
+            return classified
         words = [word.lower() for word in _WORD.findall(question[:READ_CHARS])]
         if not words:
             return UNKNOWN
@@ -69,7 +70,7 @@ class Languages(Struct, frozen=True):
 
 
 def load(vocabulary: Path = VOCABULARY) -> Languages:
-    """Takes some 20 ms.
+    """Load the vocabulary, in some 20 ms.
 
     Raises:
         ConfigError: the vocabulary cannot be read.

@@ -1,10 +1,10 @@
-"""What must be equal before two questions are compared at all: everything but the words of the last one.
+"""What must be equal before two questions are compared at all: everything except the last question's words.
 
-Scope is a hard partition, never part of a similarity. Tenant and plan, endpoint, model and tier asked for,
-task, language, system prompt, tools, every parameter and unknown field, the version of the documents, the
-policy, the embedder and the whole history before the last question are one digest; entries of another digest
-are never looked at. "And in London?" after a talk about rents is another question than after one about rain,
-and so it lies in another partition.
+The scope is a hard partition, never part of a similarity. Tenant and plan, endpoint, requested model and
+tier, task, language, system prompt, tools, every parameter and unknown field, the version of the documents,
+the policy, the embedder and the whole history before the last question form one digest; entries with another
+digest are never considered. "And in London?" after a conversation about rents is a different question from
+one after rain, so it lies in another partition.
 """
 
 from collections.abc import Callable
@@ -15,30 +15,30 @@ from msgspec import Struct
 from farthing.brain.cache.keys import DROPPED, digest_of
 from farthing.types import Json, Request
 
-QUESTION_CHARS_MAX = 2_000  # longer is a document with a question in it; the embedder would cut it
+QUESTION_CHARS_MAX = 2_000  # a longer one is a document with a question; the embedder would cut it
 
 PARTITIONING = 2
-"""Raise it when what makes a partition changes: no old entry then lies in a new one, and no certificate that
-was made under the old one holds."""
+"""Raise it when the rules that form partitions change: then no old entry lies in a new partition, and no
+certificate made under the old rules holds."""
 
-_FORMAT = f"farthing.partition.{PARTITIONING}"  # keeps these digests apart from every other use of the hash
+_FORMAT = f"farthing.partition.{PARTITIONING}"  # separates these digests from every other use of the hash
 
-_QUESTION = b"question"  # stands for the text left out: no JSON holds a byte string
+_QUESTION = b"question"  # replaces the question's text; JSON cannot contain a byte string
 
 _DROPPED_OF = DROPPED.intersection
 
-# Fields that make an answer one of its own, whatever the question: never kept, never served.
+# Fields that make an answer specific to its request, whatever the question: never stored, never served.
 _NEVER = {
     "n": (1, None),  # several answers differ on purpose
-    "logprobs": (False, None),  # they belong to the very words that were asked
-    "modalities": (["text"], None),  # sound is no text to compare
+    "logprobs": (False, None),  # they belong to exactly this request
+    "modalities": (["text"], None),  # audio cannot be compared as text
     "audio": (None,),
-    "web_search_options": (None,),  # asks for what is new
+    "web_search_options": (None,),  # asks for current information
 }
 
 
 class Scope(Struct, frozen=True):
-    """Where a question lies, and its words."""
+    """The partition of a question, and its words."""
 
     partition: bytes
     question: str
@@ -46,10 +46,10 @@ class Scope(Struct, frozen=True):
 
 
 class Scopes:
-    """Computes scopes under one embedder. `language_of` tells the language of a question, given what the
-    classifier heard. `policies` gives each endpoint's version of what decides its
-    answers; an endpoint that is not in it has the empty version. `arm` names the version of the routing
-    policy that decides a request, empty without one."""
+    """Computes scopes for one embedder. `language_of` gives the language of a question from the question and
+    the classifier's language. `policies` gives each endpoint's version of everything that decides its
+    answers; an absent endpoint has the empty version. `arm` names the version of the routing policy that
+    decides a request, or is empty."""
 
     __slots__ = ("_arm", "_embedder", "_language_of", "_policies")
 
@@ -69,13 +69,13 @@ class Scopes:
     def policy(self, endpoint: str) -> str:
         return self._policies.get(endpoint, "")
 
-    def scope(self, request: Request, heard: str) -> Scope | None:
-        """The scope of `request`, of which the classifier heard a language; None when nothing similar may
-        answer it.
+    def scope(self, request: Request, classified: str) -> Scope | None:
+        """The scope of `request`; `classified` is the classifier's language. None if no similar answer may
+        serve it.
 
-        That is: it is no chat, its last message is no plain text of a user, tools were called on the way to
-        it (an agent's step), it asks for what no other question's answer has (`n`, `logprobs`, sound, a web
-        search), or it is in no language that the endpoint allows.
+        That is: it is not a chat, its last message is not a user's plain text, tools were called before it
+        (an agent's step), it asks for something that no other answer has (`n`, `logprobs`, audio, a web
+        search), or its language is not one that the endpoint allows.
         """
         endpoint = request.endpoint
         if request.operation != "chat" or endpoint.semantic is None:
@@ -95,7 +95,7 @@ class Scopes:
         question, rest = split
         if len(question) > QUESTION_CHARS_MAX or not question.strip() or not _is_text(question):
             return None
-        language = self._language_of(question, heard)
+        language = self._language_of(question, classified)
         if language not in endpoint.semantic.languages:
             return None
         body["messages"] = [*messages[:-1], rest]
@@ -108,13 +108,13 @@ class Scopes:
             self._embedder,
             language,
             endpoint.semantic.documents,
-            bool(request.documents),  # whose answer names its documents does not take one that names none
+            bool(request.documents),  # a request that names documents never takes an answer that names none
         )
         return None if partition is None else Scope(partition, question, language)
 
 
 def _is_text(question: str) -> bool:
-    """JSON may escape halves of a character, which neither a model nor a file takes."""
+    """JSON can escape lone surrogates, which neither a model nor a file accepts."""
     try:
         question.encode()
     except UnicodeEncodeError:
@@ -123,7 +123,7 @@ def _is_text(question: str) -> bool:
 
 
 def _of_agent(message: Any) -> bool:
-    """Whether a tool was called or has answered: what follows is a step of work, not a question."""
+    """Whether a tool was called or has answered: what follows is an agent's step, not a question."""
     return (
         message.__class__ is not dict
         or message.get("role") in ("tool", "function")
@@ -133,7 +133,7 @@ def _of_agent(message: Any) -> bool:
 
 
 def _without_question(message: Json) -> tuple[str, Json] | None:
-    """The text of a user's message, and the message without it; None when it is not one plain text."""
+    """The text of a user's message, and the message without it; None if it is not one plain text."""
     if message.get("role") != "user":
         return None
     content = message.get("content")
@@ -148,7 +148,7 @@ def _without_question(message: Json) -> tuple[str, Json] | None:
 
 
 def with_question(body: Json, question: str) -> Json:
-    """`body`, whose last message is a user's plain text, with another text there."""
+    """`body` with another text in its last message, which is a user's plain text."""
     messages = body["messages"]
     message = messages[-1]
     if isinstance(message["content"], str):

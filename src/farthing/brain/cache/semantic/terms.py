@@ -1,12 +1,12 @@
-"""The terms of an endpoint for one language, and what they make of a verdict. Pure functions."""
+"""The terms of an endpoint in one language, and their effect on a verdict. Pure functions."""
 
 from farthing.brain.cache.semantic.language import ENGLISH
 from farthing.types import Semantics, Verdict, replace
 
 
 def in_language(terms: Semantics, language: str) -> Semantics:
-    """The terms for questions in `language`: those of English are the endpoint's own, any other needs a
-    certificate of its own evidence to be served."""
+    """The terms for questions in `language`: English has the endpoint's own; any other language is served
+    only with a certificate from its own evidence."""
     if language == ENGLISH:
         return terms
     for one in terms.certified:
@@ -18,14 +18,14 @@ def in_language(terms: Semantics, language: str) -> Semantics:
 
 
 def is_watched(terms: Semantics, language: str) -> bool:
-    """Whether outcomes in `language` say something of what the endpoint serves, or would: where it serves
-    some languages, those that it only observes say nothing of them."""
+    """Whether outcomes in `language` are evidence about what the endpoint serves, or would serve. If it
+    serves some languages, those that it only observes are not evidence about them."""
     return terms.mode == "observe" or in_language(terms, language).threshold is not None
 
 
 def under(verdict: Verdict, terms: Semantics) -> Verdict:
-    """The verdict under the endpoint's threshold, which takes the place of the verifier's own. A miss, of the
-    rules for one, stays a miss under any threshold."""
+    """The verdict under the endpoint's threshold, which replaces the verifier's. A miss, such as one from the
+    rules, stays a miss under any threshold."""
     if terms.threshold is None or verdict.outcome == "miss":
         return verdict
     if verdict.probability >= terms.threshold:

@@ -1,10 +1,10 @@
-"""The learned router: predicts how good each tier's answer would be, and takes the cheapest that will do.
+"""The learned router: predicts each tier's quality and takes the cheapest tier that is good enough.
 
-    features   a text as numbers: its structure, and its words by hash
-    heads      the small linear models and trees that are fitted
-    model      heads put together and calibrated; one file
-    fit        how it is fitted, and predicted out of fold
+    features   a text as numbers: its structure, and its hashed words
+    heads      the fitted small linear models and trees
+    model      the combined and calibrated heads; one file
+    fit        fitting, and out-of-fold prediction
     router     the Router
 
-Needs numpy, of the extra `semantic`; nothing else imports this package.
+Needs numpy, from the extra `semantic`; nothing else imports this package.
 """

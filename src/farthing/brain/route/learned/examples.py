@@ -1,4 +1,4 @@
-"""Scored examples from a file of JSON lines: a prompt, and how good each model's answer to it was."""
+"""Scored examples from a file of JSON lines: a prompt, and how good each model's answer was."""
 
 import gzip
 import math
@@ -14,17 +14,17 @@ from msgspec import Struct
 from farthing.brain.route.learned.features import Floats
 from farthing.errors import FarthingError
 
-TOLD_MAX = 5
+SHOWN_MAX = 5
 
 
 class BadExamples(FarthingError):
-    """The file of examples cannot be used as it is."""
+    """The file of examples is not usable."""
 
     code = "bad_examples"
 
 
 class Scored(Struct, frozen=True):
-    """What a file has."""
+    """The examples of a file."""
 
     texts: tuple[str, ...]
     outcomes: Floats
@@ -35,7 +35,7 @@ def read_examples(path: Path, models: Sequence[str]) -> Scored:
     """The rows of a file, `.gz` or plain: `prompt` and a number from 0 to 1 for each of `models`.
 
     Raises:
-        BadExamples: it cannot be read, or rows of it cannot; the message names lines and reasons.
+        BadExamples: the file or some rows cannot be read; the message names lines and reasons.
     """
     try:
         raw = path.read_bytes()
@@ -46,7 +46,7 @@ def read_examples(path: Path, models: Sequence[str]) -> Scored:
     texts: list[str] = []
     outcomes: list[list[float]] = []
     faults: list[str] = []
-    for number, line in enumerate(raw.split(b"\n"), 1):  # a prompt may hold other ends of lines
+    for number, line in enumerate(raw.split(b"\n"), 1):  # a prompt may contain other line ends
         if not line.strip():
             continue
         try:
@@ -57,8 +57,8 @@ def read_examples(path: Path, models: Sequence[str]) -> Scored:
         texts.append(text)
         outcomes.append(values)
     if faults:
-        more = f"\n  and {len(faults) - TOLD_MAX} more" if len(faults) > TOLD_MAX else ""
-        raise BadExamples("\n  ".join([f"{path} has rows that cannot be used:", *faults[:TOLD_MAX]]) + more)
+        more = f"\n  and {len(faults) - SHOWN_MAX} more" if len(faults) > SHOWN_MAX else ""
+        raise BadExamples("\n  ".join([f"{path} has rows that cannot be used:", *faults[:SHOWN_MAX]]) + more)
     if not texts:
         raise BadExamples(f"{path} has no rows")
     return Scored(tuple(texts), np.array(outcomes, np.float32))
@@ -67,11 +67,11 @@ def read_examples(path: Path, models: Sequence[str]) -> Scored:
 def _row(row: dict[str, Any], models: Sequence[str]) -> tuple[str, list[float]]:
     text = row.get("prompt")
     if not isinstance(text, str) or not text.strip():
-        raise ValueError("there is no text in `prompt`")
+        raise ValueError("`prompt` must be a text that is not empty")
     values = []
     for name in models:
         value = row.get(name)
         if not isinstance(value, bool | int | float) or not math.isfinite(value) or not 0 <= value <= 1:
-            raise ValueError(f"`{name}` must be a number from 0 to 1, and is {value!r}")
+            raise ValueError(f"`{name}` must be a number from 0 to 1, but is {value!r}")
         values.append(float(value))
     return text, values

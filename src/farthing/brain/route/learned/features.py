@@ -1,8 +1,8 @@
-"""A text as numbers: some eighty of its structure, and its words and pairs of words by hash.
+"""A text as numbers: some eighty features of its structure, and its hashed words and pairs of words.
 
-Structure says how a question is built, whatever it is about: its length, its numbers, its choices, what it
-asks for. The words of its groups are English; in other languages they count nothing, the rest still holds.
-Words by hash (Weinberger et al. 2009, "Feature Hashing") need no vocabulary and no training.
+Structure describes how a question is built, whatever its topic: its length, its numbers, its choices, what it
+asks for. The word groups are English; in other languages they count nothing, and the rest still applies.
+Hashed words (Weinberger et al. 2009, "Feature Hashing") need no vocabulary and no training.
 """
 
 import math
@@ -24,12 +24,12 @@ VERSION = "structure-1/words-15/excerpt-1"
 WORD_BITS = 15
 WORDS_DIMS = 1 << WORD_BITS
 HEAD_CHARS, TAIL_CHARS = 1_800, 700
-"""Of a longer text only so much is read: the question stands at the beginning or at the end."""
+"""Only this much of a longer text is read: the question is at the beginning or at the end."""
 _PAIR_FACTOR = np.uint32(2_654_435_761)  # Knuth's multiplicative hash: the order within a pair counts
 EXCERPT_HEAD_CHARS, EXCERPT_TAIL_CHARS = 350, 650
-"""Of a longer text this is embedded: 256 tokens, which small embedders read, are 1,000 characters or so."""
+"""This much of a longer text is embedded: small embedders read 256 tokens, about 1,000 characters."""
 _NUMBER_CODES = tuple(zlib.crc32(b"0000"[:digits]) for digits in range(5))
-"""All numbers of as many digits are one word."""
+"""All numbers with the same number of digits are one word."""
 _NUMBER_MAX = 1e12
 
 _TOKEN = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)?|\d+(?:[.,]\d+)*|[^\w\s]|_+")
@@ -84,7 +84,7 @@ _GROUPS: dict[str, str] = {
 
 
 def _by_word() -> dict[str, tuple[int, ...]]:
-    """For each word which groups it is in."""
+    """For each word, the groups that contain it."""
     found: dict[str, tuple[int, ...]] = {}
     for index, words in enumerate(_GROUPS.values()):
         for word in words.split():
@@ -106,16 +106,16 @@ NAMES: tuple[str, ...] = (*_STRUCTURE, *(f"group_{name}" for name in _GROUPS))
 
 
 class Reading(Struct, frozen=True):
-    """What was read of one text."""
+    """The features of one text."""
 
     structure: Floats
     """Shape (len(NAMES),), in the order of `NAMES`; finite."""
     words: Ints
-    """Hashes of the distinct words and pairs of neighbouring words, rising, below `WORDS_DIMS`."""
+    """Hashes of the distinct words and pairs of adjacent words, ascending, below `WORDS_DIMS`."""
 
 
 class Readings(Struct, frozen=True):
-    """What was read of many texts."""
+    """The features of many texts."""
 
     structure: Floats
     """Shape (n, len(NAMES))."""
@@ -127,7 +127,7 @@ class Readings(Struct, frozen=True):
 
 
 def excerpt(text: str) -> str:
-    """What of `text` is embedded: all of a short one, of a long one its beginning and its end. Examples and
+    """The part of `text` to embed: all of a short text, the beginning and the end of a long one. Examples and
     documents come first in a prompt, the question last."""
     if len(text) <= EXCERPT_HEAD_CHARS + EXCERPT_TAIL_CHARS:
         return text
@@ -138,7 +138,7 @@ def read(text: str) -> Reading:
     """Pure; 0.1 ms for 100 words, at most some 0.5 ms for a text of any length."""
     part = text if len(text) <= HEAD_CHARS + TAIL_CHARS else text[:HEAD_CHARS] + "\n" + text[-TAIL_CHARS:]
     if not part.isascii():
-        part = part.encode(errors="replace").decode()  # half of a surrogate pair is no text
+        part = part.encode(errors="replace").decode()  # a lone surrogate cannot be encoded
     tokens = _TOKEN.findall(part)
     low = [token.lower() for token in tokens]
     return Reading(_structure(text, part, tokens, low), _words(low))

@@ -1,8 +1,8 @@
-"""Fit a model from texts and outcomes, and predict out of fold what it would have said.
+"""Fit a model from texts and outcomes, and predict out of fold.
 
-Heads are weighed by what they say of texts they were not fitted to (stacked generalisation: Wolpert 1992,
-Breiman 1996), with weights that are never negative; a head that adds nothing is left out of the model. Texts
-that nearly repeat each other are always in the same fold, so that none is predicted from its own copy.
+Heads are weighted by their predictions for texts they were not fitted to (stacked generalisation: Wolpert
+1992, Breiman 1996), with non-negative weights; a head that adds nothing is left out of the model.
+Near-duplicate texts are always in the same fold, so that no text is predicted from its own copy.
 """
 
 import datetime
@@ -23,18 +23,18 @@ FOLDS = 5
 EXAMPLES_MIN = 100
 JOIN_EXAMPLES_MIN = 50
 PARTS = 64
-WEIGHT_PULL = 0.3  # of the mean square of what a head says
+WEIGHT_PULL = 0.3  # of the mean square of a head's predictions
 SAME_SHARE = 0.8
-"""Two texts that share so much of their words and pairs of words nearly repeat each other."""
+"""Two texts that share this much of their words and pairs of words are near-duplicates."""
 COMMON_SHARES = (1.0, 0.5, 0.2, 0.05)
 COMMON_TEXTS_MIN, TELLING_MIN = 50, 5
-_BANDS, _BAND_ROWS = 20, 5  # two texts that share 0.8 meet in a band with probability 0.9996
+_BANDS, _BAND_ROWS = 20, 5  # two texts that share 0.8 collide in a band with probability 0.9996
 _SEED = 20_240
 _CLASSES = 10
 
 
 class Examples(Struct, frozen=True, kw_only=True):
-    """Texts with what each model's answer was worth."""
+    """Texts with the quality of each model's answer."""
 
     readings: Readings
     vectors: Floats | None
@@ -43,7 +43,7 @@ class Examples(Struct, frozen=True, kw_only=True):
     """Shape (n, models), from 0 to 1."""
     models: tuple[str, ...]
     digest: str = ""
-    """Of the texts and outcomes, by `digest_of`."""
+    """Digest of the texts and outcomes, from `digest_of`."""
     embedder: str = ""
 
     def take(self, rows: NDArray[np.int64]) -> "Examples":
@@ -57,11 +57,12 @@ class Examples(Struct, frozen=True, kw_only=True):
 class Fitted(Struct, frozen=True):
     model: RouteModel
     held_out: Floats
-    """Shape (n, models), in the order of `model.models`: of each example, predicted without it."""
+    """Shape (n, models), in the order of `model.models`: each example's prediction by a model fitted without
+    it."""
 
 
 def digest_of(texts: Iterable[str], outcomes: Floats) -> str:
-    """Names the data: equal data have equal digests."""
+    """Identifies the data: equal data have equal digests."""
     found = blake2b(digest_size=12)
     for text in texts:
         found.update(text.encode(errors="replace") + b"\0")
@@ -73,12 +74,12 @@ def digest_of(texts: Iterable[str], outcomes: Floats) -> str:
 
 
 def groups_of(words: Sequence[Ints]) -> NDArray[np.int64]:
-    """A number for each text; texts that nearly repeat each other have the same.
+    """A group number for each text; near-duplicates have the same.
 
-    Candidates by min-wise hashing in bands (Broder 1997), each checked; chains are followed to their end.
-    Numbers are alike to it: the same exercise with other figures nearly repeats. Where one
-    group would be larger than a fold, what most texts share does not count, such as the examples that every
-    prompt of a data set begins with; nor, while that is still so, what fewer and fewer share.
+    Candidates by min-wise hashing in bands (Broder 1997), each verified; groups are transitive. Numbers do
+    not distinguish texts: the same exercise with other figures is a near-duplicate. If a group would be
+    larger than a fold, what most texts share is ignored, such as the examples that start every prompt of a
+    data set; if it is still too large, what fewer and fewer texts share.
     """
     found = np.zeros(len(words), np.int64)
     for common_share in COMMON_SHARES:
@@ -106,8 +107,8 @@ def _grouped(words: Sequence[Ints]) -> NDArray[np.int64]:
 
 
 def _telling(words: Sequence[Ints], common_share: float) -> list[Ints]:
-    """Without what occurs in more than `common_share` of the texts; a text of which too little is left then
-    is kept whole."""
+    """Drop what occurs in more than `common_share` of the texts; a text of which too little would remain is
+    kept whole."""
     if len(words) < COMMON_TEXTS_MIN:
         return list(words)
     frequency = np.bincount(np.concatenate(words), minlength=WORDS_DIMS)
@@ -122,7 +123,7 @@ def _share(a: Ints, b: Ints) -> float:
 
 
 def _candidates(words: Sequence[Ints]) -> Iterable[tuple[int, int]]:
-    """Each text with the first of every band it falls into with others."""
+    """Each text with the first text of every band that it shares."""
     chance = np.random.default_rng(_SEED)
     filled = [index for index, one in enumerate(words) if len(one)]
     if not filled:
@@ -142,17 +143,17 @@ def _candidates(words: Sequence[Ints]) -> Iterable[tuple[int, int]]:
 
 
 def folds_of(groups: NDArray[np.int64], count: int = FOLDS, seed: int = 0) -> NDArray[np.int64]:
-    """A fold from 0 to `count` - 1 for each text, about equally many in each; no group is in two.
+    """A fold from 0 to `count` - 1 for each text, of about equal sizes; no group is split.
 
     Raises:
         ValueError: there are fewer groups than folds.
     """
     if len(np.unique(groups)) < count:
-        raise ValueError(f"nearly all texts repeat each other: {len(np.unique(groups))} differ")
+        raise ValueError(f"nearly all texts are near-duplicates: only {len(np.unique(groups))} differ")
     chance = np.random.default_rng(seed)
     _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     order = chance.permutation(len(sizes))
-    order = order[np.argsort(-sizes[order], kind="stable")]  # large ones first, so that folds come out even
+    order = order[np.argsort(-sizes[order], kind="stable")]  # large groups first: even folds
     fold_of_group = np.empty(len(sizes), np.int64)
     filled = np.zeros(count)
     for one in order:
@@ -188,14 +189,14 @@ def fit_space(readings: Readings, vectors: Floats | None) -> Space:
 
 
 def heads_for(embeds: bool, wanted: Sequence[str] = DEFAULT_HEADS) -> tuple[str, ...]:
-    """Those of `wanted` that can be fitted with or without embeddings.
+    """The heads of `wanted` that can be fitted with or without embeddings.
 
     Raises:
-        ValueError: a name is unknown, or nothing is left.
+        ValueError: a name is unknown, or none is left.
     """
     unknown = [name for name in wanted if name not in FITS]
     if unknown:
-        raise ValueError(f"there is no head {unknown[0]}; there are {', '.join(FITS)}")
+        raise ValueError(f"unknown head {unknown[0]}; known: {', '.join(FITS)}")
     left = tuple(name for name in FITS if name in wanted and (embeds or name not in NEED_EMBEDDING))
     if not left:
         raise ValueError(f"{', '.join(wanted)} cannot be fitted without embeddings")
@@ -209,36 +210,36 @@ def _fit_heads(examples: Examples, outputs: Floats, wanted: Sequence[str]) -> tu
     return space, {name: FITS[name](rows, outputs, chance) for name in heads_for(space.embeds, wanted)}
 
 
-def _said(heads: dict[str, Head], rows: Rows) -> Floats:
+def _predicted(heads: dict[str, Head], rows: Rows) -> Floats:
     return np.stack([head.predict(rows) for head in heads.values()], axis=1)
 
 
 def outputs_of(outcomes: Floats, reference: int) -> Floats:
-    """Shape (n, models): whether the reference is right, then how much each other falls short of it."""
+    """Shape (n, models): whether the reference is right, then how far each other model falls short of it."""
     first = outcomes[:, reference : reference + 1]
     others = np.delete(outcomes, reference, axis=1)
     found: Floats = np.concatenate([first, first - others], axis=1).astype(np.float32)
     return found
 
 
-def weigh(said: Floats, outputs: Floats) -> tuple[Floats, Floats]:
+def weigh(predicted: Floats, outputs: Floats) -> tuple[Floats, Floats]:
     """Weights of the heads for each output, never negative, and intercepts, by least squares.
 
-    `said` has shape (n, heads, outputs) and was said of texts that the heads were not fitted to. Weights are
-    pulled to one common value, which steadies them where there are few examples.
+    `predicted` has shape (n, heads, outputs) and predicts texts that the heads were not fitted to. Weights
+    are shrunk towards one common value, which stabilises them with few examples.
     """
-    heads = said.shape[1]
+    heads = predicted.shape[1]
     weights = np.zeros((heads, outputs.shape[1]))
     intercepts = np.zeros(outputs.shape[1])
     for output in range(outputs.shape[1]):
-        x, y = said[:, :, output].astype(np.float64), outputs[:, output].astype(np.float64)
+        x, y = predicted[:, :, output].astype(np.float64), outputs[:, output].astype(np.float64)
         mean, aim = x.mean(axis=0), y.mean()
         moved = x - mean
         gram = moved.T @ moved
         aims = moved.T @ (y - aim)
         common = max(
             0.0, float(aims.sum() / max(gram.sum(), 1e-12))
-        )  # the best, were all heads weighed alike
+        )  # the best if all heads had equal weight
         pull = WEIGHT_PULL * np.trace(gram) / heads + 1e-9
         gram += np.eye(heads) * pull
         aims = aims + pull * common
@@ -260,8 +261,8 @@ def fit(
     made: str | None = None,
     seed: int = 0,
 ) -> Fitted:
-    """Fit a model. The same examples give the same model. `made` is the date to write in; None: today's.
-    `groups` are those of `groups_of`; None: they are found.
+    """Fit a model. The same examples give the same model. `made` is the date to record; None: today.
+    `groups` come from `groups_of`; None: they are computed.
 
     Raises:
         ValueError: there are too few examples, or the arrays do not fit each other.
@@ -277,9 +278,9 @@ def fit(
         train, test = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
         space, fitted = _fit_heads(examples.take(train), outputs[train], heads)
         tested = examples.take(test)
-        said = _said(fitted, space.rows(tested.readings, tested.vectors))
-        held = np.empty((len(folds), *said.shape[1:]), np.float32) if held is None else held
-        held[test] = said
+        predicted = _predicted(fitted, space.rows(tested.readings, tested.vectors))
+        held = np.empty((len(folds), *predicted.shape[1:]), np.float32) if held is None else held
+        held[test] = predicted
     assert held is not None
     weights, intercepts = weigh(held, outputs)
     space, fitted = _fit_heads(examples, outputs, heads)
@@ -302,7 +303,7 @@ def fit(
         joined=np.zeros((len(used) * len(order) + 1, 0), np.float32),
         calibration_error=np.zeros(len(order), np.float32),
     )
-    found = model.of_said(held[:, used])
+    found = model.calibrated(held[:, used])
     error = calibration_error(found, examples.outcomes[:, list(order)])
     return Fitted(replace(model, calibration_error=error), found)
 
@@ -312,18 +313,18 @@ def _check(examples: Examples) -> None:
     if n < EXAMPLES_MIN:
         raise ValueError(f"{n} examples are too few: at least {EXAMPLES_MIN}")
     if examples.outcomes.shape != (n, len(examples.models)) or len(examples.models) < 2:
-        raise ValueError("an outcome is needed for each example and each of two models or more")
+        raise ValueError("each example needs an outcome for each of at least two models")
     if len(examples.readings.words) != n or (examples.vectors is not None and len(examples.vectors) != n):
-        raise ValueError("texts, vectors and outcomes must be equally many")
+        raise ValueError("the numbers of texts, vectors and outcomes must be equal")
     if not ((examples.outcomes >= 0) & (examples.outcomes <= 1)).all():
         raise ValueError("outcomes must lie between 0 and 1")
 
 
 def join(model: RouteModel, name: str, examples: Examples) -> RouteModel:
-    """`model` with one more of which there are a few hundred examples: `examples.models` is that one alone.
+    """Add one model with only a few hundred examples to `model`: `examples.models` is that one alone.
 
-    What the heads say of the known models, weighed by ridge, stands for it: questions that are hard for
-    them tend to be hard for it too.
+    Its quality is predicted by ridge from the heads' predictions for the known models: questions that are
+    hard for them tend to be hard for it too.
 
     Raises:
         ValueError: too few examples, or the name is taken.
@@ -332,22 +333,22 @@ def join(model: RouteModel, name: str, examples: Examples) -> RouteModel:
     if n < JOIN_EXAMPLES_MIN:
         raise ValueError(f"{n} examples are too few: at least {JOIN_EXAMPLES_MIN}")
     if name in model.models:
-        raise ValueError(f"the model knows {name} already")
-    said = model.say(examples.readings, examples.vectors).reshape(n, -1)
-    spread = said.std(axis=0) + np.float32(1e-6)
-    weights, intercepts = ridge(said / spread, examples.outcomes[:, :1].astype(np.float32))
+        raise ValueError(f"the model already contains {name}")
+    predicted = model.predict(examples.readings, examples.vectors).reshape(n, -1)
+    spread = predicted.std(axis=0) + np.float32(1e-6)
+    weights, intercepts = ridge(predicted / spread, examples.outcomes[:, :1].astype(np.float32))
     column = np.concatenate([weights / spread[:, None], intercepts[None]])
     grown: RouteModel = replace(
         model, models=(*model.models, name), joined=np.concatenate([model.joined, column], axis=1)
     )
-    found = grown.of_said(said.reshape(n, len(model.heads), -1))[:, -1:]
+    found = grown.calibrated(predicted.reshape(n, len(model.heads), -1))[:, -1:]
     error = np.concatenate([model.calibration_error, calibration_error(found, examples.outcomes[:, :1])])
     done: RouteModel = replace(grown, calibration_error=error)
     return done
 
 
 def calibration_error(found: Floats, outcomes: Floats) -> Floats:
-    """Shape (models,): expected calibration error in ten classes of equally many."""
+    """Shape (models,): expected calibration error in ten classes of equal size."""
     out = np.zeros(found.shape[1])
     for column in range(found.shape[1]):
         for part in np.array_split(np.argsort(found[:, column], kind="stable"), _CLASSES):
@@ -367,10 +368,10 @@ def cross_predict(
     heads: Sequence[str] = DEFAULT_HEADS,
     progress: Callable[[str], None] = lambda line: None,
 ) -> tuple[Floats, Floats]:
-    """Of each example, what a model says that was fitted, and whose heads were weighed, without its fold.
+    """Predict each example with a model that was fitted, and whose heads were weighted, without its fold.
 
     Returns the outputs (see `outputs_of`), and the mean weight of each head for each output. Heads fitted
-    without two folds serve the weighing of both.
+    without two folds serve for weighting both.
     """
     outputs = outputs_of(examples.outcomes, reference)
     count = int(folds.max()) + 1
@@ -384,15 +385,15 @@ def cross_predict(
         without[left_out] = {}
         for fold in left_out:
             tested = examples.take(np.flatnonzero(folds == fold))
-            without[left_out][fold] = _said(fitted, space.rows(tested.readings, tested.vectors))
+            without[left_out][fold] = _predicted(fitted, space.rows(tested.readings, tested.vectors))
         progress(f"fitted {done + 1} of {len(pairs)}")
     found = np.empty_like(outputs)
     all_weights = []
     for fold in range(count):
         others = [other for other in range(count) if other != fold]
-        said = np.concatenate([without[frozenset({fold, other})][other] for other in others])
+        predicted = np.concatenate([without[frozenset({fold, other})][other] for other in others])
         truth = np.concatenate([outputs[folds == other] for other in others])
-        weights, intercepts = weigh(said, truth)
+        weights, intercepts = weigh(predicted, truth)
         all_weights.append(weights)
         found[folds == fold] = combined(without[frozenset({fold})][fold], weights, intercepts)
     mean: Floats = np.mean(all_weights, axis=0)

@@ -1,12 +1,12 @@
-"""The small models that are fitted side by side and then weighed: each reads one part of a text.
+"""The small models that are fitted side by side and then weighted: each reads one part of a text.
 
     Linear      ridge over structure, or over the embedding
     Words       ridge over hashed words, by inverse document frequency
-    Landmarks   ridge over how near a text is to some texts of the training (Williams & Seeger 2001)
-    Neighbours  what was measured on the nearest texts of the training
+    Landmarks   ridge over a text's nearness to some training texts (Williams & Seeger 2001)
+    Neighbours  the outcomes of the nearest training texts
     Trees       boosted oblivious trees over structure and embedding (as CatBoost: Prokhorenkova 2018)
 
-All of them predict any number of outputs at once, by squared error, from rows that are prepared alike.
+All of them predict any number of outputs at once, by squared error, from rows prepared in the same way.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,9 +22,9 @@ Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 
 PENALTIES = (30.0, 100.0, 300.0, 1_000.0, 3_000.0, 10_000.0, 30_000.0)
 LANDMARKS_MAX = 512
-LANDMARK_PARTS = 48  # principal parts of the embedding that the distance goes by
-LANDMARK_EMBEDDING, LANDMARK_STRUCTURE = 1.5, 0.1  # so that both weigh about alike in the distance
-NEIGHBOURS_MAX = 4_096  # texts kept; the nearest are found in 0.1 ms
+LANDMARK_PARTS = 48  # principal components of the embedding used for the distance
+LANDMARK_EMBEDDING, LANDMARK_STRUCTURE = 1.5, 0.1  # so that both weigh about the same in the distance
+NEIGHBOURS_MAX = 4_096  # texts kept; a search for the nearest takes 0.1 ms
 NEIGHBOUR_SHARPNESS = 8.0
 TREES = 150
 TREE_DEPTH = 3
@@ -38,12 +38,12 @@ WORDS_FREQUENCY_MIN = 3
 
 
 class Rows(Struct, frozen=True):
-    """Prepared rows: what all heads read."""
+    """Prepared rows: the input of all heads."""
 
     structure: Floats
-    """Shape (n, features): of mean 0 and variance 1 over the training, within a bound."""
+    """Shape (n, features): mean 0 and variance 1 over the training data, clipped."""
     embedding: Floats | None
-    """Shape (n, dims), scaled alike; None: there are no embeddings."""
+    """Shape (n, dims), scaled by one factor; None: no embeddings."""
     parts: Floats | None
     """Shape (n, parts): the embedding along its principal axes."""
     words: Sequence[Ints]
@@ -54,16 +54,16 @@ class Head(Protocol):
         """Shape (n, outputs)."""
 
     def arrays(self) -> Arrays:
-        """What the file keeps of it; the constructor takes the same names."""
+        """The parameters kept in the file; the constructor takes the same names."""
 
 
 # -- ridge ------------------------------------------------------------------------------------------
 
 
 def ridge(x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """Weights (features, outputs) and intercepts, by the penalty of least leave-one-out error per output.
+    """Weights (features, outputs) and intercepts, with the penalty of least leave-one-out error per output.
 
-    The errors come from one decomposition, without fitting again (Allen 1974, PRESS).
+    The errors come from one decomposition, without refitting (Allen 1974, PRESS).
     """
     mean = y.mean(axis=0)
     centre = x.mean(axis=0)
@@ -91,7 +91,7 @@ class Linear(Struct, frozen=True):
     """Ridge over one block of the rows."""
 
     block: NDArray[Any]
-    """A text: `structure` or `embedding`."""
+    """Name of the block: `structure` or `embedding`."""
     weights: Floats
     intercepts: Floats
 
@@ -118,7 +118,7 @@ def fit_embedding(rows: Rows, y: Floats, chance: np.random.Generator) -> Linear:
 
 
 def _place(rows: Rows) -> Floats:
-    """Where a text lies, by embedding and structure."""
+    """A text's position, from embedding and structure."""
     structure = rows.structure * np.float32(LANDMARK_STRUCTURE)
     if rows.parts is None:
         return structure
@@ -167,7 +167,7 @@ def fit_landmarks(rows: Rows, y: Floats, chance: np.random.Generator) -> Landmar
 
 
 class Neighbours(Struct, frozen=True):
-    """The mean of what was measured on the nearest texts, nearer ones counting more."""
+    """The mean outcome of the nearest texts, weighted by nearness."""
 
     places: Floats
     """Shape (texts, parts), each of length 1."""
@@ -207,12 +207,12 @@ def fit_neighbours(rows: Rows, y: Floats, chance: np.random.Generator) -> Neighb
 
 
 class Words(Struct, frozen=True):
-    """Ridge over hashed words, weighed by rarity, every text of length 1."""
+    """Ridge over hashed words, weighted by rarity, every text normalised to length 1."""
 
     rarity: Floats
-    """Shape (WORDS_DIMS,); 0: too rare in the training to count."""
+    """Shape (WORDS_DIMS,); 0: too rare in the training data to count."""
     weights: Floats
-    """Shape (WORDS_DIMS, outputs), rarity included."""
+    """Shape (WORDS_DIMS, outputs), including rarity."""
     intercepts: Floats
 
     def predict(self, rows: Rows) -> Floats:
@@ -265,8 +265,8 @@ def fit_words(rows: Rows, y: Floats, chance: np.random.Generator, *, texts_a_pen
 def conjugate(
     apply: Callable[[NDArray[np.float64]], NDArray[np.float64]], aim: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """The `x` with `apply(x)` nearly `aim`, by conjugate gradients. `apply` must be linear, symmetric and
-    positive."""
+    """Solve `apply(x) = aim` approximately, by conjugate gradients. `apply` must be linear, symmetric and
+    positive definite."""
     x = np.zeros_like(aim)
     left = aim.copy()
     way = left.copy()
@@ -294,7 +294,7 @@ def _columns(rows: Rows) -> Floats:
 
 
 class Trees(Struct, frozen=True):
-    """Oblivious trees: all nodes of one depth ask the same, so that a leaf is a number in binary."""
+    """Oblivious trees: all nodes of one depth test the same, so that a leaf is a binary number."""
 
     features: Ints
     """Shape (outputs * trees, depth)."""
@@ -365,7 +365,7 @@ def _boost(
 def _best_split(
     codes: NDArray[np.int16], tried: NDArray[np.int64], nodes: NDArray[np.int64], errors: Any, node_count: int
 ) -> tuple[int, int]:
-    """The feature and cut that explain most when every node is split by it."""
+    """The feature and cut that explain most when every node is split by them."""
     best = (-1.0, int(tried[0]), 0)
     base = nodes * BINS
     size = node_count * BINS
@@ -395,7 +395,7 @@ FITS: dict[str, Fit] = {
     "neighbours": fit_neighbours,
 }
 DEFAULT_HEADS = ("structure", "words", "landmarks", "trees")
-"""The others added nothing beside these in what was measured; see docs/routing-learned.md."""
+"""The others added nothing to these in measurements; see docs/routing-learned.md."""
 NEED_EMBEDDING = frozenset({"embedding", "neighbours"})
 KINDS: dict[str, Callable[..., Head]] = {
     "structure": Linear,

@@ -1,8 +1,8 @@
-"""A fitted model of how good each answer would be: heads, weighed and calibrated, in one file.
+"""A fitted model of how good each answer would be: weighted and calibrated heads, in one file.
 
-It keeps to one reference, the model that was right most often. What is predicted is whether the reference is
-right, and for each other model how much it falls short of that: the difference decides who is asked, and is
-easier to tell when it is aimed at than when it is taken between two guesses.
+It is relative to one reference, the model that was right most often. It predicts whether the reference is
+right, and how far each other model falls short of it: that difference decides which model is asked, and
+predicting it directly is more accurate than taking the difference of two predictions.
 """
 
 import zipfile
@@ -18,7 +18,7 @@ from farthing.brain.route.learned.features import NAMES, VERSION, Floats, Readin
 from farthing.brain.route.learned.heads import KINDS, Head, Rows
 from farthing.errors import ConfigError
 
-STRUCTURE_BOUND = 4.0  # standard deviations; what is further out says no more than "far out"
+STRUCTURE_BOUND = 4.0  # standard deviations; values further out carry no more information
 _FILE_VERSION = 1
 _BYTES_MAX = 268_435_456
 _PROBABILITY_MIN = 0.01
@@ -41,11 +41,11 @@ class Space(Struct, frozen=True):
 
     def rows(self, readings: Readings, vectors: Floats | None) -> Rows:
         """Raises:
-        ValueError: `vectors` are missing or of another size than those it was fitted to.
+        ValueError: `vectors` are missing or have another size than those it was fitted to.
         """
         structure: Floats = (readings.structure - self.structure_mean) * self.structure_scale
         np.minimum(structure, STRUCTURE_BOUND, out=structure)
-        np.maximum(structure, -STRUCTURE_BOUND, out=structure)  # np.clip takes twice as long for one row
+        np.maximum(structure, -STRUCTURE_BOUND, out=structure)  # np.clip takes twice as long for a single row
         if not self.embeds:
             return Rows(structure, None, None, readings.words)
         if vectors is None or vectors.shape[1] != len(self.embedding_mean):
@@ -57,7 +57,7 @@ class Space(Struct, frozen=True):
 
 
 class About(Struct, frozen=True, kw_only=True):
-    """Where a model comes from."""
+    """The origin of a model."""
 
     embedder: str
     """Name of the embedder whose vectors it reads; empty: none."""
@@ -73,53 +73,53 @@ class RouteModel(Struct, frozen=True, kw_only=True):
 
     about: About
     models: tuple[str, ...]
-    """Tiers or targets: the reference first, then those fitted beside it, then those that joined later."""
+    """Tiers or targets: the reference first, then those fitted with it, then those that joined later."""
     fitted: int
     """How many of `models` were fitted together."""
     space: Space
     heads: Mapping[str, Head]
     weights: Floats
-    """Shape (heads, fitted): how much each head counts for each output."""
+    """Shape (heads, fitted): the weight of each head for each output."""
     intercepts: Floats
     joined: Floats
-    """Shape (heads * fitted + 1, joined): of all that the heads say, and the intercept, for those that
-    joined later."""
+    """Shape (heads * fitted + 1, joined): the weights of all head outputs, and the intercept, for the models
+    that joined later."""
     calibration_error: Floats
-    """Shape (models,): mean distance between promised and found in ten classes, on what was held out."""
+    """Shape (models,): mean distance between predicted and actual in ten classes, on held-out data."""
 
     def probabilities(self, readings: Readings, vectors: Floats | None) -> Floats:
-        """Shape (n, models): that the answer is good enough, within 0.01 of certainty.
+        """Shape (n, models): the probability that the answer is good enough, clipped 0.01 short of certainty.
 
         Raises:
             ValueError: `vectors` are missing or of another size.
         """
-        return self.of_said(self.say(readings, vectors))
+        return self.calibrated(self.predict(readings, vectors))
 
-    def say(self, readings: Readings, vectors: Floats | None) -> Floats:
-        """Shape (n, heads, fitted): what every head says."""
+    def predict(self, readings: Readings, vectors: Floats | None) -> Floats:
+        """Shape (n, heads, fitted): every head's predictions."""
         rows = self.space.rows(readings, vectors)
         return np.concatenate([head.predict(rows)[:, None] for head in self.heads.values()], axis=1)
 
-    def of_said(self, said: Floats) -> Floats:
-        """`probabilities`, of what the heads say."""
-        outputs = combined(said, self.weights, self.intercepts)
+    def calibrated(self, predicted: Floats) -> Floats:
+        """`probabilities`, from the heads' predictions."""
+        outputs = combined(predicted, self.weights, self.intercepts)
         found = outputs[:, :1] - outputs
         found[:, 0] = outputs[:, 0]
         if self.joined.shape[1]:
-            flat = said.reshape(len(said), -1)
+            flat = predicted.reshape(len(predicted), -1)
             found = np.concatenate([found, flat @ self.joined[:-1] + self.joined[-1]], axis=1)
         np.minimum(found, 1.0 - _PROBABILITY_MIN, out=found)
         np.maximum(found, _PROBABILITY_MIN, out=found)
         return found
 
     def one(self, reading: Reading, vector: Floats | None) -> list[float]:
-        """`probabilities` of one text, in the order of `models`; 0.1 ms."""
+        """`probabilities` for one text, in the order of `models`; 0.1 ms."""
         readings = Readings(reading.structure[None], (reading.words,))
         row: list[float] = self.probabilities(readings, None if vector is None else vector[None])[0].tolist()
         return row
 
     def save(self, path: Path) -> None:
-        """Write one file, whole or not at all.
+        """Write one file atomically.
 
         Raises:
             OSError: it cannot be written.
@@ -150,9 +150,9 @@ class RouteModel(Struct, frozen=True, kw_only=True):
         beside.replace(path)
 
 
-def combined(said: Floats, weights: Floats, intercepts: Floats) -> Floats:
-    """Shape (n, outputs), of shape (n, heads, outputs)."""
-    found: Floats = (said * weights).sum(axis=1) + intercepts
+def combined(predicted: Floats, weights: Floats, intercepts: Floats) -> Floats:
+    """Shape (n, outputs), from shape (n, heads, outputs)."""
+    found: Floats = (predicted * weights).sum(axis=1) + intercepts
     return found
 
 
@@ -160,7 +160,7 @@ def load(path: Path) -> RouteModel:
     """Read what `save` wrote. Executes nothing that is in the file.
 
     Raises:
-        ConfigError: it is missing, damaged, no such file, or made for other features than these.
+        ConfigError: it is missing, damaged, not such a file, or made for other features than these.
     """
     try:
         if path.stat().st_size > _BYTES_MAX:
@@ -169,11 +169,13 @@ def load(path: Path) -> RouteModel:
             arrays = dict(file)
         if str(arrays["features"]) != VERSION or tuple(arrays["names"].tolist()) != NAMES:
             raise ConfigError(
-                f"the routing model {path} was made for features {arrays['features']}, and this version "
+                f"the routing model {path} was made for features {arrays['features']}, but this version "
                 f"reads {VERSION}: fit it again"
             )
         if int(arrays["file_version"]) != _FILE_VERSION:
-            raise ConfigError(f"the routing model {path} has a form this version does not know: fit it again")
+            raise ConfigError(
+                f"the routing model {path} has a format that this version does not know: fit it again"
+            )
         model = _of(arrays)
         _try(model)
         return model
@@ -203,7 +205,7 @@ def _of(arrays: Mapping[str, NDArray[Any]]) -> RouteModel:
 
 def _try(model: RouteModel) -> None:
     """Raises:
-    ValueError: its parts do not fit each other.
+    ValueError: its parts do not match each other.
     """
     heads, fitted = len(model.heads), model.fitted
     shapes = (model.weights.shape, model.intercepts.shape, model.joined.shape)
@@ -213,4 +215,4 @@ def _try(model: RouteModel) -> None:
     reading = Reading(np.zeros(len(NAMES), np.float32), np.array([0, 1], np.int32))
     found = model.one(reading, np.zeros(dims, np.float32) if dims else None)
     if len(found) != len(model.models) or not np.isfinite(found).all():
-        raise ValueError("its parts do not fit each other")
+        raise ValueError("its parts do not match each other")

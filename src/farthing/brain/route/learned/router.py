@@ -1,7 +1,7 @@
-"""Routes by what a fitted model predicts, within what the rules leave open.
+"""Routes by the predictions of a fitted model, within what the rules leave open.
 
-The rules are asked first. A model, tier or endpoint's tier that is named, a fixed answer, and any rule that
-holds decide as they always do; only what would have gone to the default tier for want of a rule is predicted.
+The rules come first. A named model, tier or endpoint tier, a fixed answer, and any matching rule decide as
+always. The model only predicts for requests that no rule sends anywhere but to the default tier.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,23 +25,23 @@ from farthing.types import Request, Route, Traits, replace
 
 
 class Aims(Struct, frozen=True, kw_only=True):
-    """What the configuration asks of decisions."""
+    """The configuration's targets for decisions."""
 
     threshold: float = 0.95
     endpoint_thresholds: Mapping[str, float] = {}
     explore_share: float = 0.0
     """Share of decisions for which both tiers are asked; the client gets the expensive answer."""
     explore_shares: Mapping[str, float] = {}
-    """The same of endpoints that have their own."""
+    """The same for endpoints with their own setting."""
     losses_max: Mapping[str, float] = {}
-    """The most that a certificate may allow to be lost, by endpoint."""
+    """The loss that a certificate may allow at most, by endpoint."""
     prefer: Literal["cost", "latency"] = "cost"
     second: Second | None = None
-    """Who is asked where the score is near the floor; None: nobody is."""
+    """The second opinion if the score is near the floor; None: there is none."""
 
     def name(self, learned: str) -> str:
-        """Name and version of what gives the scores, the model being `learned`: a second opinion moves them
-        by these terms."""
+        """Name and version of the scorer, for the model `learned`: a second opinion adds its terms, because
+        it moves the scores."""
         if self.second is None:
             return learned
         terms = self.threshold, sorted(self.endpoint_thresholds.items()), self.second.easy_from
@@ -50,9 +50,9 @@ class Aims(Struct, frozen=True, kw_only=True):
 
 
 class LearnedRouter:
-    """See `protocols.Router`; belongs to one event loop. 0.2 ms of CPU and what the embedder takes.
+    """Implements `protocols.Router`; belongs to one event loop. Takes 0.2 ms of CPU plus the embedder's time.
 
-    Any failure of the embedder is left to the pipeline, which goes on with `fallback`.
+    A failure of the embedder is left to the pipeline, which uses `fallback`.
     """
 
     def __init__(
@@ -68,8 +68,8 @@ class LearnedRouter:
         policies: Policies | None = None,
         name: str = "",
     ) -> None:
-        """`draw` gives numbers from 0 to below 1, `clock` monotonic seconds. `name` is the router's with its
-        version, for receipts and certificates; empty: after the data it was fitted to.
+        """`draw` gives numbers in [0, 1), `clock` monotonic seconds. `name` is the router's name and version,
+        for receipts and certificates; empty: derived from the data that the model was fitted to.
 
         Raises:
             ConfigError: the model knows fewer than two of the tiers, or reads vectors of another embedder.
@@ -99,14 +99,14 @@ class LearnedRouter:
             raise ConfigError(f"route.model reads vectors of {model.about.embedder}, and {has}: fit it again")
 
     def known_models(self) -> tuple[str, ...]:
-        """As of the rules."""
+        """As the rules."""
         return self._rules.known_models()
 
     async def route(self, request: Request, traits: Traits) -> Route:
-        """As the Protocol.
+        """See `protocols.Router`.
 
         Raises:
-            UnknownModel: nothing answers to the name the client asked for, or to the tier.
+            UnknownModel: no target has the name that the client asked for, or the tier is unknown.
             StoreError: the embedder failed.
         """
         if not self._rules.undecided(request, traits):
@@ -120,14 +120,14 @@ class LearnedRouter:
         return await self._seconded(request, traits, vector, self._aims.second)
 
     def decide(self, request: Request, traits: Traits, vector: Floats | None) -> Route:
-        """The route of an undecided request, of whose text `vector` is the embedding. Asks nobody."""
+        """The route of an undecided request; `vector` is the embedding of its text. Asks no model."""
         return self._decided(self.gate.arm(request), request, traits, self._options(request, traits, vector))
 
     async def _seconded(
         self, request: Request, traits: Traits, vector: Floats | None, second: Second
     ) -> Route:
-        """As `decide`, with a second opinion where the cheap tier's score is near the configured floor. (Not
-        a certificate's: what the score is must not depend on what is promised of it.)"""
+        """Like `decide`, with a second opinion if the cheap tier's score is near the configured floor. (Not
+        near a certificate's threshold: the score must not depend on what is promised about it.)"""
         options = self._options(request, traits, vector)
         arm = self.gate.arm(request)
         cheap = options.get(arm.cheap)
@@ -140,7 +140,7 @@ class LearnedRouter:
         if easy is not None:
             options[arm.cheap] = shifted(cheap, second.moved(easy))
         route = self._decided(arm, request, traits, options)
-        seconded: Route = replace(route, reason=f"{route.reason}; {second.said(easy)}")
+        seconded: Route = replace(route, reason=f"{route.reason}; {second.summary(easy)}")
         return seconded
 
     def _options(self, request: Request, traits: Traits, vector: Floats | None) -> dict[str, Option]:
@@ -180,20 +180,20 @@ class LearnedRouter:
         return route
 
     def fallback(self, request: Request) -> Route:
-        """As of the rules: the best tier where the choice was left to us."""
+        """As the rules: the best tier if the client left the choice open."""
         return self._rules.fallback(request)
 
     def pins(self, request: Request) -> bool:
-        """As the Protocol."""
+        """See `protocols.Router`."""
         return self._rules.pins(request)
 
     def answers(self, request: Request, traits: Traits) -> bool:
-        """As the Protocol."""
+        """See `protocols.Router`."""
         return self._rules.answers(request, traits)
 
 
 def _columns(rules: RulesRouter, model: RouteModel) -> dict[str, int]:
-    """For each tier which column of the model tells of it: that of its name, or of its first target's.
+    """The model's column for each tier: the tier's name, or its first target's.
 
     Raises:
         ConfigError: fewer than two tiers are known.

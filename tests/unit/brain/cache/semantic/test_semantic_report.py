@@ -164,7 +164,7 @@ def test_what_is_unknown_is_none_and_called_unknown() -> None:
     assert cell.saved_nusd is None and cell.avoided_nusd is None and cell.net_nusd is None
     assert cell.net_saved_ms is None and cell.unpriced == 2 and cell.audited.rate is None
     text = shown(rows)
-    assert "net unknown" in text and "false hits: unknown, none was audited" in text
+    assert "net unknown" in text and "false hits: unknown, no hit was audited" in text
     assert "fresh answer unknown" in text
 
 
@@ -359,7 +359,7 @@ def test_the_report_tells_the_certificate_and_a_retreat_where_it_knows_the_state
     assert cli.main(["report", *where], standalone_mode=False) == 0
     text = capsys.readouterr().out
     assert "RETREATED to exact hits since 1970-01-04" in text and "audited hits were wrong" in text
-    assert "1 of 1 false hits are other words, read by no judge" in text and "name a target" in text
+    assert "1 of 1 false hits have other words and were read by no judge" in text and "name a target" in text
     assert cli.main(["report", *where, "--json"], standalone_mode=False) == 0
     (cell,) = json.loads(capsys.readouterr().out)["semantic"]
     assert cell["audited"]["reworded"] == 1
@@ -399,12 +399,14 @@ def test_the_story_of_a_request_tells_the_semantic_part() -> None:
     def story(receipt: Receipt) -> str:
         return "\n".join(request.story(receipt))
 
-    assert "similar  entry e1, right with probability 0.9700 as the verifier has it: served" in story(hit(1))
+    assert "similar  entry e1, right with probability 0.9700 according to the verifier: served" in story(
+        hit(1)
+    )
     assert "it would have been a false hit" in story(audited(1, "differs"))
-    assert "a judge is to compare them" in story(audited(1, "pending"))
+    assert "a judge will compare them" in story(audited(1, "pending"))
     assert "not served, though it could have been" in story(audited(1, ""))
-    assert "not served, that is too little" in story(asked(1, cache_entry="e"))
+    assert "not served, the probability is too low" in story(asked(1, cache_entry="e"))
     assert "similar" not in story(asked(1))
     told = story(errand(1, about="r7", audit="differs"))
-    assert "job      of the gateway itself, judge" in told and "r7" in told and "they differ" in told
+    assert "job      by the gateway itself, judge" in told and "r7" in told and "they differ" in told
     assert "$0.00000001 of it for embedding" in story(asked(1, embedding_nusd=10))

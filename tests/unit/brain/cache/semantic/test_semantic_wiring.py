@@ -269,8 +269,8 @@ def test_what_decides_who_answers_begins_anew(more: str) -> None:
         ),
         ('[admin]\nport = 9000\nhost = "0.0.0.0"', "open to others"),
         ('languages = ["german"]', "two letters"),
-        ("languages = []", "none is allowed"),
-        ("[admin]\nport = 8960", "a port of their own"),
+        ("languages = []", "no language is allowed"),
+        ("[admin]\nport = 8960", "needs its own port"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(more: str, fault: str) -> None:

@@ -1,4 +1,4 @@
-"""What an operator may do with the semantic cache over HTTP: see `protocols.CacheAdmin`."""
+"""What operators can do with the semantic cache over HTTP: see `protocols.CacheAdmin`."""
 
 from collections.abc import Awaitable, Callable
 
@@ -10,7 +10,7 @@ from farthing.types import Json
 
 
 class SemanticCacheAdmin:
-    """Sees and invalidates entries. Endpoints in `check` doubt where others drop."""
+    """Shows and invalidates entries. Endpoints in `check` doubt entries instead of dropping them."""
 
     def __init__(
         self,
@@ -19,8 +19,8 @@ class SemanticCacheAdmin:
         check: frozenset[str] = frozenset(),
         written: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """`written` waits for answers that were given out and not stored yet: they are invalidated too. None:
-        another process writes them."""
+        """`written` waits until answers that were delivered are stored, so that they are invalidated too.
+        None: another process writes them."""
         self._invalidations = invalidations
         self._check = check
         self._written = written

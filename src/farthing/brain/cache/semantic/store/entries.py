@@ -1,4 +1,4 @@
-"""What the semantic cache keeps: nouns, and how a kept question is asked again."""
+"""The types that the semantic cache stores, and how a stored question is asked again."""
 
 from typing import Literal
 
@@ -10,20 +10,20 @@ from farthing.brain.cache.semantic.scope import with_question
 from farthing.text.media import measure
 from farthing.types import CacheHit, Endpoint, Json, Request, Tenant, output_tokens_said
 
-RECIPE_BYTES_MAX = 65_536  # a longer prompt is answered from here, but cannot be asked again by ourselves
+RECIPE_BYTES_MAX = 65_536  # background jobs cannot ask a longer prompt again
 
 Trust = Literal["fresh", "doubted"]
 """`doubted`: not served until a fresh answer agrees."""
 
 
 class Entry(Struct, frozen=True, kw_only=True):
-    """One answer and the question it was given to, on the way into the store."""
+    """An answer with its question, on its way into the store."""
 
     partition: bytes
     question: str
     normalised: str
     vector: bytes
-    """Half-precision numbers of the unit vector of the question."""
+    """The unit vector of the question in half precision."""
     answer: CacheHit
     endpoint: str
     tenant: str
@@ -38,13 +38,13 @@ class Entry(Struct, frozen=True, kw_only=True):
     created_unix_s: float
     expires_unix_s: float
     request_id: str = ""
-    """The request that was answered: where the answer came from."""
+    """The request whose answer this is."""
     user: str = ""
-    """Digest of who asked it."""
+    """Digest of the user who asked."""
 
 
 class Head(Struct, frozen=True, kw_only=True):
-    """What is read of a candidate before it is chosen."""
+    """The part of a candidate that is read before one is chosen."""
 
     key: int
     question: str
@@ -55,13 +55,13 @@ class Head(Struct, frozen=True, kw_only=True):
 
 
 class RequestTemplate(Struct, frozen=True, kw_only=True):
-    """All but the words of a question: with them, it can be asked again as it was."""
+    """Everything of a request except the question's words; together they can be asked again as before."""
 
     tenant: Tenant
     endpoint: str
     model: str
     body: Json
-    """As the client sent it, with an empty last question and without what cannot change an answer."""
+    """As the client sent it, with an empty last question and without fields that cannot change an answer."""
     tier: str | None = None
     task_type: str | None = None
     language: str | None = None
@@ -86,18 +86,18 @@ _decode_recipe = msgspec.msgpack.Decoder(RequestTemplate).decode
 
 
 def entry_id(key: int) -> str:
-    """The id of an entry as receipts and people have it."""
+    """The id of an entry, as receipts and people use it."""
     return f"e{key}"
 
 
 def entry_key(entry: str) -> int | None:
-    """The number of an entry; None when `entry` is no id."""
+    """The number of an entry; None if `entry` is not an id."""
     number = entry.removeprefix("e")
     return int(number) if number.isdecimal() and len(number) < 19 and entry.startswith("e") else None
 
 
 def recipe_of(request: Request) -> bytes | None:
-    """The recipe of a request that has a scope, encoded; None when it is too long to be kept."""
+    """The encoded template of a request that has a scope; None if it is too long to keep."""
     if request.prompt_chars > RECIPE_BYTES_MAX:
         return None
     body = {name: value for name, value in request.body.items() if name not in DROPPED}
@@ -130,7 +130,7 @@ def request_of(
     recipe: RequestTemplate, question: str, *, request_id: str, endpoint: Endpoint, received_s: float
 ) -> Request:
     """The question as a request of the same tenant, under the terms of `endpoint`. It lies in the same
-    partition as long as the policy, the embedder and the documents of the endpoint are the same."""
+    partition as long as the policy, the embedder and the endpoint's documents are unchanged."""
     body = with_question(recipe.body, question)
     found = measure(body)
     tokens_max = body.get("max_completion_tokens") or body.get("max_tokens")

@@ -1,13 +1,13 @@
-"""Where entries lie: one SQLite file, bounded by entries and bytes. The row is the truth, the index a guess.
+"""The store of entries: one SQLite file, bounded by entries and bytes. Rows are authoritative, not the index.
 
-An entry is served only after its row was read, so one that another process deleted or doubted is a miss from
-that moment on. Rows that go, for whatever reason, leave their number in `gone` (a trigger), from which each
-process that holds an index learns that a vector can go too; what others wrote it knows by rows' numbers.
+An entry is served only after its row was read, so an entry that another process deleted or doubted is a miss
+from that moment on. A trigger records the numbers of deleted rows in `gone`, from which each process with an
+index learns that a vector can go too. A process finds rows that others added by their numbers.
 
-What makes room is chosen by value: cost to recreate times expected reuse, over size, as GreedyDual-Size with
+Entries are evicted by value: cost to recreate times expected reuse, over size, as in GreedyDual-Size with
 Frequency (Cherkasova 1998, HPL-98-69): priority = clock + uses x cost / bytes, where the clock is the
-priority of the last entry that had to go. So what was used once in a while outlives what was dear but never
-used again, and an old success fades. An answer whose price nobody knows counts as one of mean cost.
+priority of the last evicted entry. So an entry used now and then outlives an expensive one that is never used
+again, and old popularity fades. An answer of unknown cost counts as one of mean cost.
 """
 
 import time
@@ -26,13 +26,13 @@ from farthing.types import CacheHit
 
 T = TypeVar("T")
 
-ROW_BYTES = 420  # what a row costs beside its texts, vector and answer: columns, four index entries, slack
-COST_NUSD_MIN = 1_000  # a local model charges nothing, and its time is worth something still
+ROW_BYTES = 420  # overhead of a row besides its texts, vector and answer: columns, four index entries, slack
+COST_NUSD_MIN = 1_000  # a local model charges nothing, but its time is worth something
 GONE_MIN = 50_000
-"""Numbers of rows that went are kept for processes that have not asked yet: so many, or as many as there may
-be entries, since all of them can go at once; 50 bytes each."""
+"""Numbers of deleted rows are kept for processes that have not seen them yet: this many, or the maximum
+number of entries, since all of them can be deleted at once; 50 bytes each."""
 GONE_AT_ONCE = 2_000
-EXPIRED_AT_ONCE = 500  # 10 ms, which a look-up may have to wait for
+EXPIRED_AT_ONCE = 500  # takes 10 ms, which a lookup may have to wait for
 _EVICT_ROWS = 64
 _TOUCHED_MAX = 200
 _BUSY_MS = 250
@@ -44,14 +44,15 @@ _decode_documents = msgspec.json.Decoder(tuple[tuple[str, str], ...]).decode
 NO_DOCUMENTS: Mapping[str, str] = MappingProxyType({})
 
 Removed = list[tuple[int, bytes]]
-"""Number and partition of rows that are gone."""
+"""Number and partition of deleted rows."""
 
 
 class EntryStore:
-    """Entries in the file at `path`, at most `entries_max` of `bytes_max` in all; `clock` gives Unix seconds.
+    """Entries in the file at `path`, at most `entries_max` and `bytes_max` in all; `clock` gives Unix
+    seconds.
 
     Raises:
-        StoreError: the file cannot be opened or created; by every method: it failed.
+        StoreError: the file cannot be opened or created; in every method: the operation failed.
     """
 
     def __init__(
@@ -64,14 +65,14 @@ class EntryStore:
         busy_ms: int = _BUSY_MS,
         beside: bool = False,
     ) -> None:
-        """`beside`: the file is another process's; see `SqliteFile`."""
+        """`beside`: the file belongs to another process; see `SqliteFile`."""
         self._entries_max = entries_max
         self.bytes_max = bytes_max
         self._clock = clock
         self._hits: dict[int, int] = {}
-        """Hits since they were last written; touched by the worker thread only, like what follows."""
+        """Hits since they were last written; used only by the worker thread, like the following."""
         self._gone_seen = self._added_seen = self._version = 0
-        """Up to where this process knows what went, and what others added; and their commits."""
+        """How far this process has seen deletions and others' additions, and the version of their commits."""
         self._file = SqliteFile(
             path,
             SCHEMA,
@@ -94,18 +95,19 @@ class EntryStore:
         return self._clock()
 
     async def run(self, job: Callable[[apsw.Connection], T]) -> T:
-        """Run one job in the thread of the file, after those before it."""
+        """Run a job in the file's thread, after earlier ones."""
         return await self._file.run(job)
 
     async def read_aside(self, job: Callable[[apsw.Connection], T]) -> T:
-        """Run one job that only reads and may take long, beside the thread of the file."""
+        """Run a read-only job that may take long, outside the file's thread."""
         return await self._file.read_aside(job)
 
     # -- reading ------------------------------------------------------------------------------------
 
     async def heads(self, partition: bytes, keys: Iterable[int]) -> dict[int, Head]:
-        """The live entries of `partition` among `keys`, without their answers. What an index has under a
-        number is not believed: in a file that took a damaged one's place it may be another partition's."""
+        """The live entries of `partition` among `keys`, without their answers. The partition is checked,
+        since in a file that replaced a damaged one the index's number may belong to another partition's
+        row."""
         wanted = tuple(keys)
         return await self.run(lambda db: self._heads(db, partition, wanted))
 
@@ -129,7 +131,7 @@ class EntryStore:
         }
 
     async def answer(self, key: int) -> tuple[CacheHit, Trust] | None:
-        """The answer as it is at this moment; None when it is gone, or was written by another version."""
+        """The answer as it is now; None if it is gone, or was written by another version."""
         return await self.run(lambda db: self._answer(db, key))
 
     def _answer(self, db: apsw.Connection, key: int) -> tuple[CacheHit, Trust] | None:
@@ -145,8 +147,8 @@ class EntryStore:
             return None
 
     async def forget_removed(self) -> None:
-        """Forget which rows have come and gone so far: an index built from now on has seen the ones and not
-        the others."""
+        """Skip all additions and deletions so far: an index built from now on contains the former and not the
+        latter."""
 
         def job(db: apsw.Connection) -> None:
             with db:
@@ -157,14 +159,13 @@ class EntryStore:
         await self.run(job)
 
     async def added(self, embedder: str, *, count: int) -> list[tuple[int, bytes, bytes]]:
-        """Number, partition and vector of the next `count` live rows of one embedder that came since
-        `forget_removed` or the last call, where another process wrote; fewer at the end. Rows of this process
-        may be among them."""
+        """Number, partition and vector of the next `count` live rows of one embedder that other processes
+        added since `forget_removed` or the last call; fewer at the end. May include rows of this process."""
 
         def job(db: apsw.Connection) -> list[tuple[int, bytes, bytes]]:
             rows: list[tuple[int, bytes, bytes]] = []
-            with db:  # one view of the file
-                version = one(db, "PRAGMA data_version")  # changes with the commits of others alone
+            with db:  # one snapshot of the file
+                version = one(db, "PRAGMA data_version")  # changes only with other connections' commits
                 if version != self._version:
                     rows = list(db.execute(VECTORS, (self._added_seen, embedder, self._clock(), count)))
                 newest = one(db, "SELECT coalesce(max(id), 0) FROM entries")
@@ -181,10 +182,10 @@ class EntryStore:
     async def put(
         self, entry: Entry, recipe: bytes | None, *, per_user_hour_max: int
     ) -> tuple[int | None, Removed]:
-        """Keep `entry` in the place of one with the same words in its partition, making room by value.
+        """Store `entry`, replacing one with the same words in its partition, and evict others if needed.
 
-        Returns its number, and the rows that had to go. None: its user has had enough kept in this hour, or
-        it is larger than the whole store.
+        Returns its number, and the rows that were deleted. None: its user reached the hourly limit, or the
+        entry is larger than the whole store.
         """
         return await self.run(lambda db: self._put(db, entry, recipe, per_user_hour_max))
 
@@ -208,7 +209,7 @@ class EntryStore:
                 )
             db.execute(INSERT, self._row(db, entry, answer, size))
             key = db.last_insert_rowid()
-            if hits:  # it was useful under the answer before this one, and will be again
+            if hits:  # the previous answer was useful, so this one will be
                 value = priority(_clock_of(db), 1 + hits, self._cost(db, entry.answer.cost_nusd), size)
                 db.execute("UPDATE entries SET hits = ?, priority = ? WHERE id = ?", (hits, value, key))
             db.executemany(
@@ -246,7 +247,7 @@ class EntryStore:
         )
 
     def _has_enough(self, db: apsw.Connection, user: str, now_s: float, per_hour_max: int) -> bool:
-        """What one user can bring in is bounded, so that nobody can fill the cache alone."""
+        """Bound what one user can add, so that nobody can fill the cache alone."""
         if not user:
             return False
         counted = "SELECT count(*) FROM entries WHERE user = ? AND created_s > ?"
@@ -259,7 +260,7 @@ class EntryStore:
         return max(COST_NUSD_MIN, cost_nusd)
 
     def make_room(self, db: apsw.Connection, now_s: float) -> None:
-        """Delete what has expired, then what is worth least, until the rest fits. In a transaction."""
+        """Delete expired entries, then those of least value, until the rest fits. In a transaction."""
         if not self._too_full(db):
             return
         db.execute(EXPIRE, (now_s, EXPIRED_AT_ONCE))
@@ -279,7 +280,7 @@ class EntryStore:
         return bool(entries > self._entries_max or size > self.bytes_max)
 
     async def hit(self, key: int) -> None:
-        """Count one use. Written after a while; a crash loses the last few."""
+        """Count one use. Written later; a crash loses the last few."""
 
         def job(db: apsw.Connection) -> None:
             self._hits[key] = self._hits.get(key, 0) + 1
@@ -307,8 +308,8 @@ class EntryStore:
     async def judged(
         self, key: int, *, agrees: bool, keep_doubted: bool, documents: Mapping[str, str] = NO_DOCUMENTS
     ) -> Removed:
-        """Write what a comparison said: agreed with, an entry is trusted, and right under those versions of
-        its documents, by id, that the fresh answer came from; else it is doubted, or dropped."""
+        """Record a comparison's result. An entry that agreed is trusted, and valid under the document
+        versions, by id, that the fresh answer came from; otherwise it is doubted, or dropped."""
 
         def job(db: apsw.Connection) -> Removed:
             with db:
@@ -324,7 +325,7 @@ class EntryStore:
         return await self.run(job)
 
     async def doubt(self, key: int) -> None:
-        """Serve an entry no more until a fresh answer agrees with it."""
+        """Stop serving an entry until a fresh answer agrees with it."""
 
         def job(db: apsw.Connection) -> None:
             db.execute("UPDATE entries SET trust = 'doubted' WHERE id = ?", (key,))
@@ -332,7 +333,7 @@ class EntryStore:
         await self.run(job)
 
     async def maintain(self) -> Removed:
-        """Write counts, drop what has expired, and say which rows have gone, as `removed` does."""
+        """Write the counts, drop expired entries, and return deleted rows, as `removed` does."""
 
         def job(db: apsw.Connection) -> Removed:
             with writing(db):
@@ -346,12 +347,12 @@ class EntryStore:
         return await self.run(job)
 
     async def removed(self) -> Removed:
-        """The next of the rows that have gone, by whatever hand; empty when all have been told."""
+        """The next deleted rows, whoever deleted them; empty when all have been returned."""
         return await self.run(self._removed)
 
     def _removed(self, db: apsw.Connection) -> Removed:
-        """The next of what went since this was last asked. After the transaction: what is rolled back has not
-        gone."""
+        """The next deleted rows since the last call. Called after the transaction: rolled-back deletions do
+        not count."""
         rows = list(db.execute(GONE, (self._gone_seen, GONE_AT_ONCE)))
         if rows:
             self._gone_seen = rows[-1][0]
@@ -368,7 +369,7 @@ class EntryStore:
 
 
 def priority(clock: float, uses: int, cost_nusd: float, size_bytes: int) -> float:
-    """GreedyDual-Size with Frequency: what is least goes first."""
+    """GreedyDual-Size with Frequency: the lowest is evicted first."""
     return clock + uses * cost_nusd / size_bytes
 
 

@@ -1,10 +1,10 @@
-"""The index over the entries: built from its file and the rows, saved beside them now and then.
+"""The index over the entries: loaded from its file and the rows, and saved from time to time.
 
-The rows are the truth. The file spares reading and sorting in every vector: what it holds of rows that are
-gone is passed over, rows that it lacks are added, and one that is damaged, older than the newest stamp in the
-entries' file or of another one is not used at all. So a crash between two savings costs a longer start and
-nothing else. What is saved under a number is that row's vector for good, since numbers are never used twice
-in a file, and the stamp tells one file, or an older copy of it that was put back, from another.
+The rows are authoritative. The file saves reading and inserting every vector at a start: vectors whose rows
+are gone are skipped, rows that it lacks are added, and a file that is damaged, older than the newest stamp in
+the entries' file, or belongs to another one is not used at all. So a crash between two saves only makes the
+next start slower. A number always belongs to the same vector, since numbers are never reused in a file, and
+the stamp tells one file, or an older restored copy of it, from another.
 """
 
 import asyncio
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 log = logging.getLogger("farthing.semantic")
 
 SAVE_EVERY_S = 600.0
-SAVE_FROM = 1_000  # changes; adding so many at the next start takes some 20 ms
-KEYS_ROWS = 500  # read at once: a thread that reads more keeps the loop waiting for the interpreter
+SAVE_FROM = 1_000  # changes; adding this many at the next start takes some 20 ms
+KEYS_ROWS = 500  # read at once: a thread that reads more makes the event loop wait for the GIL
 VECTOR_ROWS = 100
-ROWS_AT_ONCE = 8  # 0.2 ms of the loop, and at times 0.6 more to cut a list
+ROWS_AT_ONCE = 8  # takes 0.2 ms of the event loop, and sometimes 0.6 ms more to split a list
 ROWS_TOLD = 50_000  # a multiple of VECTOR_ROWS
 
-# By expiry, since that index of SQLite holds all that is asked for: 20 bytes a row in place of 2 KB.
+# By expiry, since that index of SQLite contains all selected columns: 20 bytes a row instead of 2 KB.
 LIVE = """
 SELECT expires_s, id FROM entries INDEXED BY entries_expires
 WHERE (expires_s, id) > (?, ?) ORDER BY expires_s, id LIMIT ?
@@ -45,7 +45,7 @@ SET_STAMP = "UPDATE index_stamp SET stamp = ? WHERE entries = ?"
 
 
 class EntryIndex:
-    """Fills `index` with the vectors of one embedder on `entry_store`, and keeps its file."""
+    """Fills `index` with one embedder's vectors from `entry_store`, and maintains its file."""
 
     def __init__(self, entry_store: EntryStore, index: PartitionIndex, embedder: str) -> None:
         self._entry_store = entry_store
@@ -54,14 +54,14 @@ class EntryIndex:
         self._saved_changes = 0
         self._saved_s = time.monotonic()
         self._entries = ""
-        """Which entries the index is of: a damaged file may be replaced, and its numbers begin anew."""
+        """Identifies the entries' file: a damaged file may be replaced, and its numbers start over."""
 
     @property
     def path(self) -> Path:
         return self._entry_store.path.with_name(f"{self._entry_store.path.name}.index")
 
     async def load(self) -> int:
-        """Fill the index; return how many entries are in it. May be called again where it failed.
+        """Fill the index; return its number of entries. May be called again after a failure.
 
         Raises:
             StoreError: the rows cannot be read.
@@ -69,7 +69,7 @@ class EntryIndex:
         began_s = time.monotonic()
         self._entries, stamp = await self._entry_store.run(_stamp_of)
         live = await self._live()
-        # Without a stamp nothing was saved yet; with some in the index this is another try.
+        # Without a stamp nothing was saved yet; if the index is not empty, this is a retry.
         missing = await self._restored(live, stamp) if stamp and not len(self._index) else live
         for start in range(0, len(missing), VECTOR_ROWS):
             await self._add(missing[start : start + VECTOR_ROWS].tolist())
@@ -85,7 +85,7 @@ class EntryIndex:
         return len(self._index)
 
     async def save_now_and_then(self) -> None:
-        """Save where enough has changed since the last time, and that was a while ago.
+        """Save if enough has changed and the last save was a while ago.
 
         Raises:
             StoreError: it could not be written.
@@ -98,7 +98,7 @@ class EntryIndex:
             await self._save()
 
     async def save(self) -> None:
-        """Save where anything to speak of has changed.
+        """Save if anything significant has changed.
 
         Raises:
             StoreError: it could not be written.
@@ -118,7 +118,7 @@ class EntryIndex:
         self._saved_changes = changes
 
     async def _live(self) -> "Keys":
-        """The numbers of all entries that have not expired, in ascending order."""
+        """The numbers of all unexpired entries, in ascending order."""
         parts: list[Keys] = []
         last: tuple[float, int] = (self._entry_store.now_s(), 2**63 - 1)
 
@@ -133,11 +133,11 @@ class EntryIndex:
         return await asyncio.to_thread(lambda: np.sort(np.concatenate(parts)))
 
     async def _restored(self, live: "Keys", stamp: str) -> "Keys":
-        """What is missing of `live` after the file was read, if it is of use."""
+        """The part of `live` that is missing after reading the file, if the file is usable."""
         try:
             missing = await self._index.restore(self.path, stamp=stamp, live=live)
         except StoreError as error:
-            log.warning("semantic cache: the index is built anew from the entries: %s", error)
+            log.warning("semantic cache: rebuilding the index from the entries: %s", error)
             return live
         self._saved_changes = self._index.changes
         return missing
@@ -155,8 +155,8 @@ class EntryIndex:
 
 
 def put_in(index: PartitionIndex, partition: bytes, key: int, written: bytes) -> None:
-    """Index a vector as it was written. One that is damaged is told of and left out: nobody finds its row,
-    which goes in its time, and the others are found all the same."""
+    """Index a stored vector. A damaged one is logged and left out: its row is never found and expires in
+    time; the others are found all the same."""
     try:
         index.add(partition, key, widened(written))
     except ValueError as error:

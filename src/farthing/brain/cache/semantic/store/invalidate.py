@@ -1,4 +1,4 @@
-"""Which entries an invalidation means. All parts given must fit; a selection by nothing selects nothing."""
+"""Selects the entries to invalidate. All given criteria must match; an empty selection matches nothing."""
 
 from typing import Annotated, Any
 
@@ -10,10 +10,10 @@ from farthing.types import Json
 
 
 class Selection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What to select entries by. `everything` selects what no other part narrows."""
+    """The criteria. `everything` matches whatever no other criterion excludes."""
 
     document: str | None = None
-    """Id of a document of the answer; `id@version` is that version of it alone."""
+    """Id of a document of the answer; `id@version` means that version only."""
     documents_version: str | None = None
     """The endpoint's `documents` when the answer was given."""
     tenant: str | None = None
@@ -21,18 +21,18 @@ class Selection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, o
     tag: str | None = None
     older_than_s: Annotated[float, Meta(ge=0)] | None = None
     model: str | None = None
-    """Target `provider/model` that gave the answer, or its model alone."""
+    """Target `provider/model` that gave the answer, or just the model."""
     policy: str | None = None
     user: str | None = None
-    """Digest of who asked for the answer."""
+    """Digest of the user who asked."""
     request: str | None = None
-    """Id of the request that the answer came from."""
+    """Id of the request whose answer this is."""
     entry: str | None = None
     everything: bool = False
 
 
 class Found(Struct, frozen=True, kw_only=True):
-    """What a selection comes to."""
+    """What a selection matches."""
 
     entries: int
     bytes: int
@@ -41,20 +41,20 @@ class Found(Struct, frozen=True, kw_only=True):
 
 def read_selection(raw: Json) -> Selection:
     """Raises:
-    InvalidRequest: a name is not known, or nothing is selected by.
+    InvalidRequest: a name is unknown, or there is no criterion.
     """
     try:
         selection = msgspec.convert(raw, Selection)
     except msgspec.ValidationError as error:
         known = ", ".join(Selection.__struct_fields__)
-        raise InvalidRequest(f"the selection cannot be read: {error}; known: {known}") from None
+        raise InvalidRequest(f"the selection is invalid: {error}; known: {known}") from None
     if not where(selection, 0.0)[0]:
-        raise InvalidRequest("select by something: a selection that says nothing would mean everything")
+        raise InvalidRequest("give at least one criterion: an empty selection would match everything")
     return selection
 
 
 def where(selection: Selection, now_unix_s: float) -> tuple[str, tuple[Any, ...]]:
-    """The condition on a row of `entries`, and its parameters. Empty: selected by nothing."""
+    """The condition on a row of `entries`, and its parameters. Empty: no criterion."""
     conditions: list[str] = []
     values: list[Any] = []
 
@@ -83,9 +83,9 @@ def where(selection: Selection, now_unix_s: float) -> tuple[str, tuple[Any, ...]
     return " AND ".join(conditions), tuple(values)
 
 
-def _document(said: str, also: Any) -> None:
-    name, at, version = said.rpartition("@")
+def _document(document: str, also: Any) -> None:
+    name, at, version = document.rpartition("@")
     if at and name:
         also("id IN (SELECT entry FROM documents WHERE document = ? AND version = ?)", name, version)
     else:
-        also("id IN (SELECT entry FROM documents WHERE document = ?)", said)
+        also("id IN (SELECT entry FROM documents WHERE document = ?)", document)

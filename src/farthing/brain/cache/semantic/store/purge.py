@@ -1,4 +1,4 @@
-"""Invalidation: look at what a selection comes to, then drop or doubt it, and write down who did."""
+"""Invalidation: preview a selection, then drop or doubt its entries, and log who did it."""
 
 from functools import partial
 from typing import Any
@@ -12,19 +12,19 @@ from farthing.brain.cache.semantic.store.tables import AUDIT
 from farthing.types import Json
 
 AUDIT_ROWS_MAX = 10_000
-AT_ONCE = 25  # rows in one transaction, some 2 ms: what a look-up may have to wait for
+AT_ONCE = 25  # rows in one transaction, some 2 ms: a lookup may have to wait that long
 EXAMPLES = 5
 LAST_ROWS = "SELECT coalesce(json_extract(what, '$.endpoint'), ''), max(id) FROM audit GROUP BY 1"
 
 
 class Invalidations:
-    """Invalidates entries in the file of `entry_store`. Methods raise StoreError."""
+    """Invalidates entries in the file of `entry_store`. All methods may raise StoreError."""
 
     def __init__(self, entry_store: EntryStore) -> None:
         self._entry_store = entry_store
         self._last = 0
         self._of_endpoint: dict[str, int] = {}
-        """Endpoint (empty: all of them) -> its last row in the log."""
+        """Endpoint (empty: all) -> its latest row in the log."""
 
     def forgotten(self, endpoint: str) -> int:
         """Grows with every invalidation that may concern `endpoint`, as of the last `notice`."""
@@ -32,7 +32,7 @@ class Invalidations:
         return max(known.get("", 0), known.get(endpoint, 0)) if known else 0
 
     async def notice(self) -> None:
-        """Learn of the invalidations of others: another process writes beside us."""
+        """Read invalidations made by other processes."""
 
         def job(db: apsw.Connection) -> tuple[int, dict[str, int]]:
             last = one(db, "SELECT coalesce(max(id), 0) FROM audit")
@@ -41,19 +41,19 @@ class Invalidations:
         self._last, self._of_endpoint = await self._entry_store.run(job)
 
     async def find(self, selection: Selection) -> Found:
-        """What `selection` comes to, with a few examples. Changes nothing."""
+        """What `selection` matches, with a few examples. Changes nothing."""
         return await self._entry_store.read_aside(lambda db: _find(db, selection, self._entry_store.now_s()))
 
     async def invalidate(self, selection: Selection, *, who: str, check: frozenset[str]) -> Found:
-        """Drop what `selection` fits now, or doubt it where its endpoint is in `check`; write a row of the
-        log.
+        """Drop the entries that `selection` matches now, or doubt them if their endpoint is in `check`; log
+        it.
 
-        Piece by piece, so that look-ups have their turns; the row counts what was done so far. Rows that go
-        are found by the next `maintain` of each process that holds an index.
+        Works in small steps, so that lookups run in between; the log row counts progress. Deleted rows are
+        found by the next `maintain` of each process that has an index.
         """
         now_s = self._entry_store.now_s()
         condition, values = where(selection, now_s)
-        assert condition, "a selection by nothing is refused where it is read"
+        assert condition, "read_selection rejects empty selections"
 
         def look(db: apsw.Connection) -> tuple[Found, list[int]]:
             return _find(db, selection, now_s), _keys(db, condition, values)
@@ -64,8 +64,8 @@ class Invalidations:
         return found
 
     async def drop_versions(self, versions: dict[str, str], *, check: frozenset[str]) -> int:
-        """Drop, or doubt where the endpoint is in `check`, what endpoints keep from another version of their
-        documents than they have now; return how many there were. Found again, an entry counts once."""
+        """Drop, or doubt if the endpoint is in `check`, entries of endpoints with another version of their
+        documents than now; return how many. An entry that was already doubted is not counted."""
         condition = "endpoint = ? AND documents_version <> ? AND trust <> 'doubted'"
         touched = 0
         for endpoint, version in versions.items():
@@ -112,12 +112,12 @@ class Invalidations:
         return await self._entry_store.run(job)
 
     async def show(self) -> Json:
-        """What is kept, in all and per endpoint. It reads every entry, in a thread where no look-up waits."""
+        """Statistics, in total and per endpoint. Reads every entry, in a thread that blocks no lookup."""
         return await self._entry_store.read_aside(lambda db: _show(db, self._entry_store.now_s()))
 
 
 def _change(db: apsw.Connection, *, keys: list[int], check: tuple[str, ...], row: int) -> None:
-    """Drop or doubt a few entries, and count them in a row of the log."""
+    """Drop or doubt a few entries, and count them in a log row."""
     these = f"id IN ({','.join('?' * len(keys))})"
     keep = f"endpoint IN ({','.join('?' * len(check))})"
     with db:

@@ -1,6 +1,6 @@
-"""What the semantic cache's file tells of questions to come: how often each was asked, and what it cost.
+"""What the semantic cache's file says about future questions: how often each was asked, and what it cost.
 
-Opens the file for itself, beside whoever serves from it, and changes nothing but the counts.
+Opens the file itself, next to the process that serves from it, and changes nothing but the counts.
 """
 
 import time
@@ -16,34 +16,34 @@ from farthing.brain.cache.semantic.store.tables import SCHEMA
 from farthing.stores.sqlite import SqliteFile
 from farthing.text.phrase import normalised
 
-ENTRIES_MAX = 5_000  # expiring ones that are looked at, the most used first
+ENTRIES_MAX = 5_000  # expiring entries considered, the most used first
 _BUSY_MS = 2_000
 
 
 class Counted(Struct, frozen=True, kw_only=True):
-    """A question, and what is known of it."""
+    """A question and its statistics."""
 
     key: str
-    """Equal for the same words in the same context, whatever policy or embedder decided then."""
+    """Equal for the same words in the same context, whatever the policy or embedder at the time."""
     question: str
     recipe: RequestTemplate
     asks: int
-    """Times it was asked, or its entry was hit, whichever is more."""
+    """The larger of the times it was asked and the hits of its entry."""
     expires_unix_s: float | None
-    """When its trusted answer goes; None when there is none."""
+    """When its trusted answer expires; None if it has none."""
     cost_nusd: int | None
-    """Of its answer, else the mean of those in the same context; None when no price is known."""
+    """Cost of its answer, else the mean in the same context; None if no price is known."""
 
 
 class Counts(Struct, frozen=True, kw_only=True):
-    """All questions that were counted, and since when."""
+    """All counted questions, and since when."""
 
     questions: tuple[Counted, ...]
     since_unix_s: float | None
     """None: nothing was counted."""
     now_unix_s: float
     recipes: tuple[RequestTemplate, ...]
-    """The contexts of all questions, those with the most asks first."""
+    """The contexts of all questions, most asked first."""
 
 
 _ROWS = """
@@ -64,7 +64,7 @@ class QueryCounts:
     """The counts in the file at `path`.
 
     Raises:
-        StoreError: the file cannot be opened; by every method: it failed.
+        StoreError: the file cannot be opened; in every method: the operation failed.
     """
 
     def __init__(self, path: Path, *, clock_unix_s: Callable[[], float] = time.time) -> None:
@@ -72,9 +72,9 @@ class QueryCounts:
         self._file = SqliteFile(path, SCHEMA, thread="farthing-ahead", busy_ms=_BUSY_MS, beside=True)
 
     async def counts(self, *, since_unix_s: float | None, lasting_s: float) -> Counts:
-        """Every question asked, and every used entry that goes within `lasting_s`.
+        """Every question asked, and every used entry that expires within `lasting_s`.
 
-        `since_unix_s` is when counting began, where that is known; else the first question tells.
+        `since_unix_s` is when counting began, if known; otherwise the first question decides.
         """
         return await self._file.run(lambda db: self._counts(db, since_unix_s, lasting_s))
 
@@ -99,9 +99,7 @@ class QueryCounts:
             encoded, recipe = recipes[partition]
             key = key_of(encoded, folded)
             asks = count
-            if (
-                count == 0
-            ):  # an entry that others were answered from: its hits of its whole life, in this span
+            if count == 0:  # an entry that served hits: counts all hits of its life in this span
                 begun_s = counted_since_s if since_unix_s is None else since_unix_s
                 lived_s = max(1.0, now_s - since_s)
                 asks = round(hits * min(1.0, (now_s - (begun_s or since_s)) / lived_s))
@@ -125,7 +123,7 @@ class QueryCounts:
         )
 
     async def begin_anew(self, before_unix_s: float) -> None:
-        """Forget what was asked before; of a question asked since then, its last ask stays."""
+        """Forget earlier questions; of a question that was asked since, the last ask stays."""
 
         def job(db: apsw.Connection) -> None:
             with db:

@@ -1,4 +1,4 @@
-"""What was asked and what waits for a fresh answer: where the gateway's background jobs find their work."""
+"""Asked questions, and entries that wait for a fresh answer: the input of background jobs."""
 
 import apsw
 
@@ -7,18 +7,19 @@ from farthing.brain.cache.semantic.store.entries_file import EntryStore, one
 from farthing.brain.cache.semantic.store.tables import ASKED
 
 ASKED_MAX = 20_000
-ASKED_ROW_BYTES_MAX = 8_192  # with its recipe; questions that were only asked take an eighth of the room
+ASKED_ROW_BYTES_MAX = 8_192  # with its template; such rows may use an eighth of the space
 
 
 class Questions:
-    """Counts of questions, and doubted entries, in the file of `entry_store`. Methods raise StoreError."""
+    """Question counts and doubted entries in the file of `entry_store`. All methods may raise StoreError."""
 
     def __init__(self, entry_store: EntryStore) -> None:
         self._entry_store = entry_store
         self._asked_max = max(100, min(ASKED_MAX, entry_store.bytes_max // ASKED_ROW_BYTES_MAX // 8))
 
     async def note_asked(self, counts: dict[tuple[bytes, str], tuple[int, str, bytes | None]]) -> None:
-        """Add counts of (partition, normalised question) -> count, question, recipe; the rarest make room."""
+        """Add counts of (partition, normalised question) -> count, question, template; the rarest are
+        evicted."""
 
         def job(db: apsw.Connection) -> None:
             now_s = self._entry_store.now_s()
@@ -31,7 +32,7 @@ class Questions:
                         )
                     db.execute(ASKED, (partition, normalised, question, count, now_s, now_s))
                 over = one(db, "SELECT count(*) FROM asked") - self._asked_max
-                if over > 0:  # a tenth more than is needed, so that this is rare
+                if over > 0:  # delete a tenth more than needed, so that this is rare
                     db.execute(
                         "DELETE FROM asked WHERE rowid IN"
                         " (SELECT rowid FROM asked ORDER BY count, last_s LIMIT ?)",
@@ -42,8 +43,8 @@ class Questions:
         await self._entry_store.run(job)
 
     async def doubted(self, count: int) -> list[Doubted]:
-        """The most useful entries that wait for a fresh answer and can be asked again. Reads all of them,
-        where no look-up waits."""
+        """The most used entries that wait for a fresh answer and can be asked again. Reads all of them,
+        without blocking lookups."""
 
         def job(db: apsw.Connection) -> list[Doubted]:
             rows = db.execute(

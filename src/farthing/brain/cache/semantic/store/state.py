@@ -1,7 +1,7 @@
-"""What outlives a reload: the entries' file, the index over it, and what waits to be written.
+"""The state that outlives a reload: the entries' file, the index over it, and pending writes.
 
-At the start the index is filled, a little at a time between the loop's other work; until it is there nothing
-is looked up and nothing is kept, so that no search meets a half-built index.
+At start the index is filled in small steps between the event loop's other work. Until it is complete nothing
+is looked up and nothing is stored, so that no search meets a half-built index.
 """
 
 import asyncio
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("farthing.semantic")
 
-PENDING_MAX = 500  # writes waiting for the disk; beyond, what is new is not kept
-PENDING_BYTES_MAX = 33_554_432  # of answers and prompts among them, or a single larger one
+PENDING_MAX = 500  # pending writes; beyond it, new ones are dropped
+PENDING_BYTES_MAX = 33_554_432  # of answers and prompts in pending writes, or a single larger one
 ASKED_WAITING_MAX = 2_000
-AT_ONCE = 50  # rows, of which each costs some microseconds of the loop
+AT_ONCE = 50  # rows; each costs some microseconds of the event loop
 AGAIN_S = 5.0
-ASKED_CHARS_MAX = 8_000  # a longer prompt is counted nowhere: it is no question that comes again
+ASKED_CHARS_MAX = 8_000  # a longer prompt is not counted: such a question does not recur
 MAINTAIN_S = 2.0
 SAVE_LOOK_S = 30.0
 LOAD_ROWS = 1_000
-LOAD_ROWS_AT_ONCE = 16  # well under a millisecond of the loop
+LOAD_ROWS_AT_ONCE = 16  # well under a millisecond of the event loop
 
 
 class SemanticCacheState:
-    """The entries and the index over them, for the embedder whose vectors they hold."""
+    """The entries and their index, for the embedder that made the vectors."""
 
     def __init__(self, entry_store: EntryStore, index: PartitionIndex, embedder: Embedder) -> None:
         self.entry_store = entry_store
@@ -44,15 +44,15 @@ class SemanticCacheState:
         self.invalidations = Invalidations(entry_store)
         self.embedder = embedder
         self.ready = False
-        """The index is built."""
+        """Whether the index is built."""
         self.lost = 0
-        """Writes that were given up: the disk did not keep up, or failed."""
+        """Dropped writes: the disk did not keep up, or failed."""
         self._index = index
         self._index_file = EntryIndex(entry_store, index, embedder.name)
         self._writes: set[asyncio.Task[None]] = set()
         self._writes_bytes = 0
         self._own: set[int] = set()
-        """What was written, and indexed, here since the last `maintain`."""
+        """Entries that this process wrote and indexed since the last `maintain`."""
         self._asked: dict[tuple[bytes, str], tuple[int, str, Request]] = {}
         self._running: list[asyncio.Task[None]] = []
 
@@ -62,8 +62,8 @@ class SemanticCacheState:
         also: Callable[[], Coroutine[Any, Any, None]] | None = None,
         warm: Callable[[], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
-        """Load the models with `warm`, build the index, then look after it, in a task on the loop of now;
-        and run `also` in another. Twice starts nothing again."""
+        """Start a task on the running loop that loads the models with `warm`, builds the index and then
+        maintains it; run `also` in another. A second call does nothing."""
         if self._running:
             return
         loop = asyncio.get_running_loop()
@@ -75,12 +75,12 @@ class SemanticCacheState:
             task.add_done_callback(_tell_fault)
 
     async def load(self) -> int:
-        """Fill the index; return how many entries there are.
+        """Fill the index; return its number of entries.
 
         Raises:
             StoreError: they cannot be read.
         """
-        if len(self._index):  # another try, and what has gone since the first is in it
+        if len(self._index):  # a retry: entries deleted since the first try are in it
             await self._forget(await self.entry_store.removed())
         else:
             await self.entry_store.forget_removed()
@@ -105,7 +105,7 @@ class SemanticCacheState:
                 log.warning("semantic cache: %s", error)
 
     async def _save_index(self) -> None:
-        """Beside `_run`, which has to notice within seconds what others do."""
+        """A task of its own, because `_run` must notice other processes' changes within seconds."""
         while True:
             await asyncio.sleep(SAVE_LOOK_S)
             try:
@@ -115,7 +115,7 @@ class SemanticCacheState:
                 log.warning("semantic cache: the index was not saved: %s", error)
 
     async def _until_read(self, read: Callable[[], Coroutine[Any, Any, object]]) -> None:
-        """Try again where another process holds the file, or the disk does not answer."""
+        """Retry while another process holds the file, or the disk does not answer."""
         while True:
             try:
                 await read()
@@ -162,7 +162,7 @@ class SemanticCacheState:
     def judge(
         self, key: int, *, agrees: bool, keep_doubted: bool, documents: Mapping[str, str] | None = None
     ) -> None:
-        """Write what a comparison said of an entry. `documents` as `EntryStore.judged` has them."""
+        """Record a comparison's result. `documents` as in `EntryStore.judged`."""
 
         async def write() -> None:
             await self._forget(
@@ -174,7 +174,7 @@ class SemanticCacheState:
         self.queue(write)
 
     def doubt(self, key: int) -> None:
-        """Trust an entry no more until a fresh answer agrees with it."""
+        """Stop trusting an entry until a fresh answer agrees with it."""
         self.queue(lambda: self.entry_store.doubt(key))
 
     def hit(self, key: int) -> None:
@@ -193,7 +193,7 @@ class SemanticCacheState:
             self._asked[key] = (1, request.text, request)
 
     def drop_versions(self, versions: dict[str, str], check: frozenset[str]) -> None:
-        """Drop the entries of endpoints whose documents now have another version, or doubt them."""
+        """Drop, or doubt, the entries of endpoints whose documents have another version now."""
 
         async def write() -> None:
             await self.invalidations.drop_versions(versions, check=check)
@@ -202,8 +202,8 @@ class SemanticCacheState:
         self.queue(write)
 
     async def maintain(self) -> None:
-        """Write what has gathered, forget the vectors of rows that are gone, and take up those of rows that
-        other processes have written.
+        """Write pending counts, remove the vectors of deleted rows, and index rows that other processes
+        wrote.
 
         Raises:
             StoreError: the store failed.
@@ -221,7 +221,7 @@ class SemanticCacheState:
         await self._take_up()
 
     async def _take_up(self) -> None:
-        """Index what other processes on the file have kept since the last time."""
+        """Index what other processes have added to the file since the last time."""
         rows = [(0, b"", b"")] * LOAD_ROWS
         while len(rows) == LOAD_ROWS:
             rows = await self.entry_store.added(self.embedder.name, count=LOAD_ROWS)
@@ -230,17 +230,17 @@ class SemanticCacheState:
                     put_in(self._index, partition, key, vector)
                 if number % LOAD_ROWS_AT_ONCE == 0:
                     await asyncio.sleep(0)
-        self._own.clear()  # one that was written meanwhile is at worst indexed once more in its own place
+        self._own.clear()  # an entry written meanwhile is at worst indexed once more in the same place
 
     async def written(self) -> None:
-        """Wait for what is queued now."""
+        """Wait for everything that is queued now."""
         if self._writes:
             await asyncio.wait(tuple(self._writes))
 
     async def _forget(self, removed: Removed) -> None:
-        """Take these out of the index, and where they are as many as are told at once, those after them.
+        """Remove these from the index; if they are a full batch, continue with the next ones.
 
-        Numbers are never used twice, so what comes between two pieces cannot be hit by a later one."""
+        Numbers are never reused, so an entry added between two batches cannot be hit by a later one."""
         while removed:
             for number, (key, partition) in enumerate(removed, 1):
                 self._index.remove(partition, key)
@@ -249,8 +249,8 @@ class SemanticCacheState:
             removed = await self.entry_store.removed() if len(removed) == GONE_AT_ONCE else []
 
     def queue(self, write: Callable[[], Coroutine[Any, Any, None]], *, size_bytes: int = 0) -> None:
-        """Have `write`, which holds on to `size_bytes`, done behind the request; dropped and counted where
-        too much waits."""
+        """Run `write`, which holds `size_bytes`, in the background; dropped and counted if too much is
+        pending."""
         too_large = self._writes_bytes > 0 and self._writes_bytes + size_bytes > PENDING_BYTES_MAX
         if len(self._writes) >= PENDING_MAX or too_large:
             self.lost += 1
@@ -283,7 +283,7 @@ class SemanticCacheState:
         }
 
     async def aclose(self) -> None:
-        """Write what waits, then close file and embedder. Safe to call twice."""
+        """Finish pending writes, then close the file and the embedder. Safe to call twice."""
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
@@ -298,13 +298,13 @@ class SemanticCacheState:
         await self._index.aclose()
         try:
             await self.entry_store.aclose()
-        except StoreError as error:  # the last counts of hits; what is closed after this must not suffer
+        except StoreError as error:  # only the last hit counts are lost; the rest must still be closed
             log.warning("semantic cache: not written: %s", error)
         await self.embedder.aclose()
 
 
 def _tell_fault(task: "asyncio.Task[None]") -> None:
-    """What looks after something does not end by itself: tell it where it did."""
+    """Log the fault of a maintenance task, which never ends by itself."""
     error = None if task.cancelled() else task.exception()
     if error is not None:
         log.error("a part of the semantic cache stopped by a fault of ours", exc_info=error)

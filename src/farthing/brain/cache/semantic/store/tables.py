@@ -1,4 +1,4 @@
-"""The tables of the semantic cache's file. Triggers keep totals and leftovers right, whoever writes."""
+"""The tables of the semantic cache's file. Triggers keep totals and dependent rows right, whoever writes."""
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (

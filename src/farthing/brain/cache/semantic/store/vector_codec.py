@@ -1,4 +1,4 @@
-"""Vectors as they are written into the entries' file."""
+"""The format of vectors in the entries' file."""
 
 from typing import TYPE_CHECKING
 
@@ -9,12 +9,12 @@ if TYPE_CHECKING:
 
 
 def narrowed(vector: "Vector") -> bytes:
-    """A vector as it is written: half precision, which changes a cosine by less than 0.001."""
+    """Encode a vector in half precision, which changes a cosine by less than 0.001."""
     return np.asarray(vector, np.float16).tobytes()
 
 
 def widened(written: bytes) -> "Vector":
-    """A vector as it was written, of length 1 again."""
+    """Decode a stored vector, normalised to length 1."""
     vector = np.frombuffer(written, np.float16).astype(np.float32)
     length = float(np.sqrt(vector @ vector))
     return vector if length == 0.0 else vector / np.float32(length)

@@ -1,4 +1,4 @@
-"""What the cheap model sees of a pair: numbers from the words and from both vectors. Symmetric in the two."""
+"""The cheap model's inputs for a pair: numbers from the words and from both vectors. Symmetric in the two."""
 
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
@@ -27,7 +27,7 @@ def features(
 ) -> NDArray[np.float32]:
     """One row of `NAMES`. The order of the two texts does not matter.
 
-    `finding`: what the rules find, where that is known already.
+    `finding`: what the rules find, if already known.
     """
     if finding == "unknown":
         finding = finding_of(a, b)
@@ -96,7 +96,7 @@ def _trigrams(facts: Facts) -> set[str]:
 
 
 def _alike(one: set[str], two: set[str]) -> float:
-    """The share of the left-over words that begin like one of the other's: slips and inflections."""
+    """The share of the left-over words that begin like one of the other's: typos and inflections."""
     if not one or not two:
         return 0.0
     starts = {word[:4] for word in two}
@@ -104,7 +104,7 @@ def _alike(one: set[str], two: set[str]) -> float:
 
 
 def _in_order(one: tuple[str, ...], two: tuple[str, ...]) -> float:
-    """The share of neighbouring words of one that are neighbours in the other, too."""
+    """The share of adjacent words of one that are also adjacent in the other."""
     if len(one) < 2 or len(two) < 2:
         return float(one == two)
     pairs_one, pairs_two = set(pairwise(one)), set(pairwise(two))

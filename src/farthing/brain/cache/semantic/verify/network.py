@@ -1,4 +1,4 @@
-"""A small network on rows of numbers, and how one is fitted. numpy alone."""
+"""A small neural network on rows of numbers, and its training. numpy only."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -29,7 +29,7 @@ class Network:
         return x[:, 0]
 
     def arrays(self, prefix: str) -> dict[str, Rows]:
-        """Its numbers by name, for `numpy.savez`."""
+        """Its parameters by name, for `numpy.savez`."""
         named = {f"{prefix}.mean": self.mean, f"{prefix}.scale": self.scale}
         for i, (weights, bias) in enumerate(self.layers):
             named |= {f"{prefix}.{i}.weights": weights, f"{prefix}.{i}.bias": bias}
@@ -52,7 +52,7 @@ class Network:
 
 
 def sigmoid(logits: Rows) -> Rows:
-    """Never overflows."""
+    """The logistic function; never overflows."""
     clipped = np.clip(logits, -40.0, 40.0)
     return np.asarray(1.0 / (1.0 + np.exp(-clipped)), np.float32)
 
@@ -69,10 +69,10 @@ def fit(
     batch: int = 128,
     seed: int = 0,
 ) -> Network:
-    """Fit by Adam on the cross-entropy, the rate falling to nothing. The same arguments, the same network.
+    """Fit by Adam on the cross-entropy, the learning rate falling to 0. Deterministic.
 
-    `hidden` 0 is a logistic regression; a column that is the same in all rows counts for nothing. `decay` is
-    decoupled (AdamW); `drop` is the share of inputs and of hidden values left out of a step.
+    `hidden` 0 is a logistic regression; constant columns have no effect. `decay` is decoupled (AdamW); `drop`
+    is the dropout share of inputs and of hidden values.
     """
     rng = np.random.default_rng(seed)
     mean = rows.mean(axis=0).astype(np.float32)

@@ -1,4 +1,4 @@
-"""A text as the rules see it: one pass, no model."""
+"""A text in the form that the rules use: one pass, no model."""
 
 import re
 from typing import NamedTuple
@@ -32,7 +32,8 @@ _CODE = re.compile(r"(?=\S*\d)(?=\S*[A-Za-z])[\w-]{4,}|\b[A-Z]{2,6}\b")
 _US = re.compile(r"\bUS\b(?!\$)")
 _PHRASE = re.compile("|".join(re.escape(old) for old in PHRASES))
 
-# What is asked for. Two of one row never have the same answer; `what`, `which` and orders can be anything.
+# What is asked for. Two kinds of one row never have the same answer; `what`, `which` and orders can be
+# anything.
 _ASKS = re.compile(
     r"(?P<price>how (?:much|expensive)\b.{0,40}\b(?:cost|price|pay|charge|worth|earn|make|money)|"
     r"how expensive|how much is|"
@@ -60,26 +61,26 @@ _ASKED_POLITELY = re.compile(
 
 class Facts(NamedTuple):
     words: tuple[str, ...]
-    """In order, lower case, without sentence marks."""
+    """In order, lower case, without punctuation."""
     content: tuple[str, ...]
-    """`words` without the words that carry no meaning of their own; stemmed."""
+    """`words` without function words; stemmed."""
     numbers: frozenset[float]
     units: frozenset[str]
     dates: frozenset[str]
     names: frozenset[str]
     """Known names, canonical."""
     spans: frozenset[str]
-    """Words that are written as names: capitals inside a sentence, codes. Lower case."""
+    """Words written as names: capitals inside a sentence, codes. Lower case."""
     quoted: frozenset[str]
     negated: bool
     asks: str
-    """What is asked for: `price`, `reason`; `yes` for a yes-or-no question, empty when it cannot be told."""
+    """The kind of question: `price`, `reason`; `yes` for a yes-or-no question, empty if unclear."""
     signs: Signs = NOTHING
-    """What it says beside plain words and numbers."""
+    """Symbols besides plain words and numbers."""
 
 
 def parse(text: str) -> Facts:
-    said = signs(text)
+    found_signs = signs(text)
     if not text.isascii():
         text = composed(text, "NFKC").translate(LOOK_ALIKE)
     if "US" in text and not text.isupper():
@@ -105,12 +106,12 @@ def parse(text: str) -> Facts:
         quoted=frozenset(span.strip().lower() for span in quoted),
         negated=not NEGATIONS.isdisjoint(words),
         asks=_asks(lower.strip()),
-        signs=said,
+        signs=found_signs,
     )
 
 
 def stem(word: str) -> str:
-    """Cut the plainest endings, so that `cards` and `card`, `paying` and `pay` meet."""
+    """Cut the simplest endings, so that `cards` and `card`, `paying` and `pay` match."""
     if len(word) < 4:
         return word
     if word.endswith("'s"):
@@ -183,7 +184,7 @@ def _is_date(word: str, words: list[str], at: int, text: str) -> bool:
 
 
 def _value(word: str) -> float:
-    """`1,500` is a thousand and a half, `9:15` and `3.2.1` are themselves as one number each."""
+    """`1,500` is 1500; `9:15` and `3.2.1` each become one number of their own."""
     if ":" in word or word.count(".") > 1:
         return float("".join(letter for letter in word if letter.isdigit())[:15] or 0) + 0.001
     head, comma, tail = word.rpartition(",")

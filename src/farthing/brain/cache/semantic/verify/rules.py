@@ -1,13 +1,13 @@
-"""Hard guards: what must agree before a stored answer may be given to another question.
+"""Hard guards: what must agree before a stored answer may serve another question.
 
-Embeddings of a question and of the same question with another number, unit, date or name, with a `not`
-more or with two roles swapped lie closer together than those of two wordings of one question; so what a wrong
-hit looks like is known beforehand, and looked for by name. Pure Python, under 0.1 ms a pair of 12 words. The
+A question and the same question with another number, unit, date or name, with a `not` added or with two roles
+swapped have embeddings closer together than two wordings of one question. So the shape of a wrong hit is
+known beforehand, and each kind is checked by name. Pure Python, under 0.1 ms for a pair of 12 words. The
 rules only ever say no: that they find nothing does not make two questions the same.
 
-What they find is *certain* where the texts are otherwise alike, or where one detail stands in the place of
-another. Where people tell one thing in other words, one names a number, a place or a `not` that the other
-leaves out, and in natural questions that is hardly a sign of another meaning: there it is a doubt.
+A finding is *certain* if the texts are otherwise alike, or if one detail replaces another. When people word
+the same thing differently, one may name a number, a place or a `not` that the other leaves out, and in
+natural questions that hardly indicates another meaning: then it is only a doubt.
 """
 
 import re
@@ -41,14 +41,14 @@ _SPELLED = NEGATIONS | ANTONYMS.keys() | NAMED.keys() | CALENDAR.keys() | UNITS.
 _DETAILS = frozenset(_SPELLED | {stem(word) for word in _SPELLED})
 CONTAINED = 0.9
 MEASURED = frozenset({"dollar", "euro", "pound", "yen", "rupee", "%"})
-"""Units with a sign of one character: `20`, `$20` and `20%` are three numbers."""
-_VAGUE = frozenset({"today"})  # said or not, most questions are about today
+"""Units with a one-character symbol: `20`, `$20` and `20%` are three numbers."""
+_VAGUE = frozenset({"today"})  # stated or not, most questions are about today
 _LOOSE = frozenset({"manner", "amount"})
-"""`how` is asked for much: `how is it useful` and `why is it useful` can be one question."""
+"""`how` has many meanings: `how is it useful` and `why is it useful` can be one question."""
 
 
 def disagreement(asked: str, stored: str) -> str | None:
-    """Why the two cannot have the same answer, in a few words without their text; None when nothing is seen.
+    """Why the two cannot have the same answer, in a few words without their text; None if nothing is found.
 
     The order of the two does not matter.
     """
@@ -56,7 +56,7 @@ def disagreement(asked: str, stored: str) -> str | None:
 
 
 def disagreement_of(a: Facts, b: Facts, *, english: bool = True) -> str | None:
-    """`disagreement` of texts that are parsed already. `english`: as of `signs.unlike`."""
+    """`disagreement` for parsed texts. `english`: see `signs.unlike`."""
     return unlike(a.signs, b.signs, a.words, b.words, english=english) or _words_disagree(a, b)
 
 
@@ -69,11 +69,11 @@ def _words_disagree(a: Facts, b: Facts) -> str | None:
 class Finding(NamedTuple):
     reason: str
     certain: bool
-    """Whether it alone turns the pair down; else it is a doubt to weigh with the rest."""
+    """Whether it alone rejects the pair; otherwise it is a doubt to weigh with the rest."""
 
 
 def finding_of(a: Facts, b: Facts, *, english: bool = True) -> Finding | None:
-    """`disagreement_of`, and how much it says. The order of the two does not matter."""
+    """`disagreement_of`, and how much it counts. The order of the two does not matter."""
     if reason := unlike(a.signs, b.signs, a.words, b.words, english=english):
         return Finding(reason, certain=True)
     reason = _words_disagree(a, b)
@@ -84,7 +84,8 @@ def finding_of(a: Facts, b: Facts, *, english: bool = True) -> Finding | None:
 
 
 def _alike_otherwise(a: Facts, b: Facts) -> bool:
-    """Whether, details apart, the texts share half of their words, or one has nearly all of the other's."""
+    """Whether, apart from details, the texts share half of their words, or one has nearly all of the
+    other's."""
     one, two = _plain(a), _plain(b)
     both = len(one & two)
     return 2 * both >= len(one | two) or both >= CONTAINED * min(len(one), len(two))
@@ -126,7 +127,7 @@ def _values(a: Facts, b: Facts) -> str | None:
 
 
 def _unsaid(a: Facts, b: Facts) -> bool:
-    """Whether `a` quotes something that `b` does not even say without quotes."""
+    """Whether `a` quotes something that `b` does not contain even without quotes."""
     return any(not set(_WORD.findall(quote)) <= set(b.words) for quote in a.quoted - b.quoted)
 
 
@@ -140,7 +141,7 @@ def _limits(facts: Facts) -> set[str]:
 
 
 def _replaced(a: Facts, b: Facts) -> bool:
-    """Whether each has a name that the other lacks in any spelling: one was put in the other's place."""
+    """Whether each has a name that the other lacks in any spelling: one replaced the other."""
     return _lacks(a, b) and _lacks(b, a)
 
 
@@ -159,7 +160,7 @@ def _lacks(a: Facts, b: Facts) -> bool:
 
 
 def _alike(one: str, two: str) -> bool:
-    """One slip of the pen apart, or an inflection of each other."""
+    """Whether the words are one typo apart, or inflections of each other."""
     if abs(len(one) - len(two)) > 2 or len(one) < 4 or len(two) < 4 or one[0] != two[0]:
         return False
     at = 0
@@ -185,7 +186,7 @@ def _meaning(a: Facts, b: Facts) -> str | None:
 
 
 def _much_in_common(a: Facts, b: Facts) -> bool:
-    """Whether a `not` in one can be the difference: with other words, `I am unable` says `I cannot`."""
+    """Whether a `not` in one can be the difference: in other words, `I am unable` means `I cannot`."""
     one, two = set(a.content), set(b.content)
     return len(one & two) >= 0.4 * min(len(one), len(two))
 
@@ -212,7 +213,7 @@ def _order(a: Facts, b: Facts) -> str | None:
     if len(one) != len(two) or one == two or sorted(one) != sorted(two):
         return None
     moved = [i for i in range(len(one)) if one[i] != two[i]]
-    # Neighbours that change places (`easily online`, `rain puddle` and `puddle of rain`) say the same.
+    # Adjacent words that change places (`easily online`, `rain puddle` and `puddle of rain`) mean the same.
     swapped = len(moved) == 2 and moved[1] - moved[0] > 1
     swapped |= len(moved) == 4 and moved[1] - moved[0] == 1 and moved[3] - moved[2] == 1 < moved[2] - moved[1]
     if not swapped or any(one[i] in STOP for i in moved) or _side_by_side(a, b):
@@ -239,7 +240,7 @@ def _turned(a: tuple[str, ...], b: tuple[str, ...]) -> bool:
 
 
 def _side_by_side(a: Facts, b: Facts) -> bool:
-    """Whether the texts name things with `and` or `or` between them, where order says nothing."""
+    """Whether the texts list things with `and` or `or`, where order means nothing."""
     together = not _BESIDE.isdisjoint(a.words) and not _BESIDE.isdisjoint(b.words)
     return together and _TURNING.isdisjoint(a.words)
 
@@ -251,9 +252,9 @@ CHARS_MAX = 600
 
 
 class RulesVerifier:
-    """Serves where the rules find nothing and the vectors are at least `cosine_min` near; never abstains.
+    """Serves if the rules find nothing and the vectors' cosine is at least `cosine_min`; never abstains.
 
-    For an installation without the models: exact to the letter about numbers and names, no judge of wording.
+    For an installation without models: strict about numbers and names, but no judge of wording.
     """
 
     def __init__(self, *, cosine_min: float = 0.95) -> None:

@@ -1,17 +1,17 @@
 # ruff: noqa: RUF001  (signs and letters of many scripts)
-"""What a text says in signs: operators, marks on letters, emoji, letters of other scripts, measures.
+"""The symbols of a text: operators, marks on letters, emoji, letters of other scripts, measures.
 
-Models of words read signs poorly or not at all: a tokenizer takes the marks off letters, drops what it does
-not know or makes one token of it, so that `años` and `anos`, or two emoji, come to one vector, and `5<3` and
-`5>3` to nearly one. So a piece of a text, from one white space to the next, is *plain* only where it is known
-to be: ASCII words, numbers (whose values the rules compare by themselves) and punctuation as prose has it.
-Every other piece is a value, as it is written, and two texts must have the same ones in the same order.
-Nothing has to be listed for that: a sign that nobody thought of is a value.
+Text models read symbols poorly or not at all: a tokenizer strips marks from letters, and drops unknown
+symbols or maps them all to one token, so that `años` and `anos`, or two emoji, have one vector, and `5<3` and
+`5>3` nearly so. So a piece of a text, between white space, is *plain* only if it is known to be: ASCII words,
+numbers (whose values the rules compare separately) and punctuation as in prose. Every other piece is a value,
+as it is written, and two texts must have the same values in the same order. This needs no list: a symbol that
+nobody thought of is a value.
 
-Harmless, and made alike first: kinds of white space, of quotation marks, dashes and dots, variation
-selectors, composed and decomposed letters (NFC, not NFKC: `x²` is not `x2`). Letter case does not matter,
-since people write names in lower case; `CASED` in `words` has the few words that a capital makes another one.
-Time grows with the length alone.
+Harmless differences are normalised first: kinds of white space, of quotation marks, dashes and dots,
+variation selectors, composed and decomposed letters (NFC, not NFKC: `x²` is not `x2`). Letter case does not
+matter, since people write names in lower case; `CASED` in `words` lists the few words that a capital turns
+into another word. Time is linear in the length.
 """
 
 import re
@@ -33,17 +33,17 @@ _SAME = str.maketrans(
         "।": ". ",
     }
 )  # fmt: skip
-"""Ways to write one sign. `\u2212`, minus, is none of the dashes: between words it never stands for one."""
+"""Variants of one symbol. `\u2212`, minus, is not among the dashes: between words it never replaces one."""
 
 _MONEY = "$€£¥₹%"
 _NUMBER = r"[$€£¥₹]?[A-Za-z]*[0-9]+(?:[.,:][0-9]+)*(?:[A-Za-z]+|[%$€£¥₹])?"
 _WORD = r"[A-Za-z]+(?:'[A-Za-z]+)?"
 _NEXT = r"(?<=[A-Za-z]{2})[,/](?=[A-Za-z]{2})|(?<=[a-z]{2})[.?](?=[A-Z][a-z])"
 _PLAIN = re.compile(rf"(?:{_WORD}|{_NUMBER})(?:(?:{_NEXT}){_WORD})*|(?:[A-Za-z]\.)+[A-Za-z]")
-"""A word, a number with its currency, an abbreviation; words parted by a slash, or by the end of a sentence
-or a comma that lacks its space."""
+"""A word, a number with its currency, an abbreviation; words separated by a slash, or by the end of a
+sentence or a comma without its space."""
 _EXACT = re.compile(r"[0-9]{16}|(?<![0-9.,:])0[0-9]|\.[0-9]*0(?![0-9])")
-"""Digits that count as they are written: `3.1` and `3.10`, `7` and `007`, more than a float holds."""
+"""Digits that count as written: `3.1` and `3.10`, `7` and `007`, more than a float can hold."""
 _OPENING = "\"'(["
 _CLOSING = "\"')].,;:?!"
 _BETWEEN = frozenset("-&/")
@@ -51,20 +51,20 @@ _ENDS = frozenset(".,;:?!")
 _MEASURE = re.compile(r"\d'(?!s\b)|\d\"")
 """`5'` and `5"`, which are feet or minutes, inches or seconds."""
 _BY_LETTER = re.compile(r"\b[A-Za-z]!|\d!")
-"""`n!` and `5!`: a factorial. A word before it is surprise."""
+"""`n!` and `5!`: a factorial. After a word, `!` is surprise."""
 
 
 class Signs(NamedTuple):
-    """What a text says beside its plain words and numbers, in order."""
+    """A text's symbols besides its plain words and numbers, in order."""
 
     values: tuple[str, ...] = ()
-    """Pieces with signs, as they are written."""
+    """Pieces with symbols, as written."""
     letters: tuple[str, ...] = ()
-    """Words with letters beyond ASCII and no other sign."""
+    """Words with letters beyond ASCII and no other symbol."""
     cased: frozenset[str] = frozenset()
-    """Words of `CASED` that are written as the capital says: `US`, `Polish` inside a sentence."""
+    """Words of `CASED` written with the capital: `US`, `Polish` inside a sentence."""
     lower: frozenset[str] = frozenset()
-    """Those that are written in lower case: `us`, `polish`."""
+    """Those written in lower case: `us`, `polish`."""
 
 
 NOTHING = Signs()
@@ -74,7 +74,7 @@ _ONLY_WORDS = re.compile(r"[A-Za-z0-9]+(?:(?:(?<=[A-Za-z0-9]{2})[,.])? [A-Za-z0-
 
 
 def signs(text: str) -> Signs:
-    """The signs of `text`. Never raises, on any string."""
+    """The symbols of `text`. Never raises, on any string."""
     if not text.isascii():
         text = composed(text.translate(_SAME))
     pieces = text.split()
@@ -99,13 +99,14 @@ def signs(text: str) -> Signs:
 
 
 def _value(piece: str, core: str, at: int, pieces: list[str], *, quoted: bool) -> str | None:
-    """What of the piece must agree; None: it is plain. `core` is the piece without punctuation around it."""
+    """The part of the piece that must agree; None: it is plain. `core` is the piece without outer
+    punctuation."""
     if not core:
         return None if _is_prose(piece, at, pieces) else piece
     if core in _BETWEEN:
         return None if _is_between_words(at, pieces) else piece
-    if len(core) == 1 and len(piece) > 1 and (told := _around_one(piece, core, at, pieces)) is not None:
-        return told
+    if len(core) == 1 and len(piece) > 1 and (around := _around_one(piece, core, at, pieces)) is not None:
+        return around
     if _measures(piece, quoted=quoted) or _BY_LETTER.search(piece):
         return piece.rstrip(".,;:")
     if _is_plain(core) or (core in _MONEY and _is_of_number(at, pieces)):
@@ -116,15 +117,15 @@ def _value(piece: str, core: str, at: int, pieces: list[str], *, quoted: bool) -
 
 
 def _is_prose(piece: str, at: int, pieces: list[str]) -> bool:
-    """Whether a piece of punctuation alone ends a sentence or parts words, as ` ?` does at the end."""
+    """Whether a piece of punctuation alone ends a sentence or separates words, as ` ?` does at the end."""
     if at == 0 or "!" in piece or not _ENDS.issuperset(piece):
         return False
     return at + 1 == len(pieces) or (piece in {".", "?"} and pieces[at + 1][0].isupper())
 
 
 def _around_one(piece: str, core: str, at: int, pieces: list[str]) -> str | None:
-    """What stands around a single character, which then is spoken of or is code: `[a]`, `'a'`, `a;`. None: it
-    ends a sentence, or an initial."""
+    """The punctuation around a single character that is quoted or code: `[a]`, `'a'`, `a;`. None: it ends a
+    sentence, or an initial."""
     bare = piece.rstrip(".,;:?!") if at + 1 == len(pieces) else piece
     initial = (
         piece[-1] == "." and core.isupper() and pieces[at + 1 :][:1] != [] and pieces[at + 1][0].isupper()
@@ -138,13 +139,13 @@ def _measures(piece: str, *, quoted: bool) -> bool:
 
 
 def _is_between_words(at: int, pieces: list[str]) -> bool:
-    """Whether a dash, a slash, `&` or `:` stands between words, not numbers or names of one letter."""
+    """Whether a dash, a slash, `&` or `:` stands between words, not numbers or one-letter names."""
     beside = [pieces[i] for i in (at - 1, at + 1) if 0 <= i < len(pieces)]
     return len(beside) == 2 and all(len(word) > 1 and not word[0].isdigit() for word in beside)
 
 
 def _is_of_number(at: int, pieces: list[str]) -> bool:
-    """Whether a number stands beside, as in `20 %`; the rules compare units."""
+    """Whether it follows a number, as in `20 %`; the rules compare units."""
     beside = [pieces[i] for i in (at - 1, at + 1) if 0 <= i < len(pieces)]
     return any("0" <= char <= "9" for word in beside for char in word[:1] + word[-1:])
 
@@ -162,8 +163,8 @@ def _is_plain(core: str) -> bool:
 
 
 def _is_word(core: str, script: str) -> bool:
-    """Whether it is a word with letters beyond ASCII and with no sign but hyphens and apostrophes, all in the
-    script of the text. One of several scripts has a letter that only looks like one of the others."""
+    """Whether it is a word with letters beyond ASCII, with no symbols except hyphens and apostrophes, all in
+    the text's script. A word of several scripts has a letter that only looks like another."""
     if core.isascii():
         return False
     kinds = [(char, unicodedata.category(char)[0]) for char in core if char not in "-'"]
@@ -173,7 +174,7 @@ def _is_word(core: str, script: str) -> bool:
 
 
 def _script(letter: str) -> str:
-    """The first word of its name in Unicode, which tells scripts apart; Japanese and Chinese are one."""
+    """The first word of its Unicode name, which distinguishes scripts; Japanese and Chinese count as one."""
     if letter < "\u0080":
         return LATIN
     name = unicodedata.name(letter, "").partition(" ")[0]
@@ -181,18 +182,18 @@ def _script(letter: str) -> str:
 
 
 def _main_script(text: str) -> str:
-    """That of most letters; Latin where as many are Latin."""
+    """The script of most letters; Latin on a tie."""
     counts = Counter(_script(char) for char in text if char.isalpha())
     return max(counts, key=lambda script: (counts[script], script == LATIN), default=LATIN)
 
 
 def _lower(piece: str) -> str:
-    """In lower case, unless it holds letters, as those of mathematics, whose case says something."""
+    """Lower-case it, unless its letters, such as mathematical ones, have meaningful case."""
     return piece.lower() if max(piece) < "\u0370" else piece
 
 
 def _written(pieces: list[str], text: str) -> tuple[frozenset[str], frozenset[str]]:
-    """How the words of `CASED` are written. A capital says nothing where all words have one."""
+    """How the words of `CASED` are written. A capital means nothing if all words have one."""
     found = [
         (at, word)
         for at, piece in enumerate(pieces)
@@ -222,10 +223,10 @@ _UNMARKED = str.maketrans(
 def unlike(
     a: Signs, b: Signs, words_a: tuple[str, ...], words_b: tuple[str, ...], *, english: bool
 ) -> str | None:
-    """What of the signs of two texts differs; None: they agree. The order of the two does not matter.
+    """How the symbols of two texts differ; None: they agree. The order of the two does not matter.
 
-    In English a word with letters beyond ASCII is a name or is quoted, and must be in both. In other
-    languages it is a word like others; it may not become another one by its marks alone (`años`, `anos`).
+    In English a word with letters beyond ASCII is a name or quoted, and must be in both. In other languages
+    it is an ordinary word, but it may not become another word only by its marks (`años`, `anos`).
     """
     if a.values != b.values:
         return "signs differ"
@@ -240,7 +241,7 @@ def unlike(
 
 
 def _only_marks_differ(a: Signs, b: Signs, words_a: tuple[str, ...], words_b: tuple[str, ...]) -> bool:
-    """Whether a word of one stands in the other with other marks or none, or all do in another order."""
+    """Whether a word of one occurs in the other with different marks, or all do in another order."""
     if list(map(_unmarked, words_a)) == list(map(_unmarked, words_b)):
         return True
     one, two = _by_letters(a, words_a), _by_letters(b, words_b)
@@ -248,10 +249,10 @@ def _only_marks_differ(a: Signs, b: Signs, words_a: tuple[str, ...], words_b: tu
     return any(one[key] != two[key] for key in marked & one.keys() & two.keys())
 
 
-def _by_letters(said: Signs, words: tuple[str, ...]) -> dict[str, set[str]]:
-    """Words as they are written, by what they are without marks."""
+def _by_letters(written_signs: Signs, words: tuple[str, ...]) -> dict[str, set[str]]:
+    """Words as written, keyed by their form without marks."""
     found: dict[str, set[str]] = {}
-    for word in (*said.letters, *filter(str.isascii, words)):
+    for word in (*written_signs.letters, *filter(str.isascii, words)):
         found.setdefault(_unmarked(word), set()).add(word)
     return found
 

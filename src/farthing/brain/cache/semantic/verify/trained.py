@@ -1,4 +1,5 @@
-"""The trained verifier: rules, then a cheap model, then for near candidates a model that reads both texts."""
+"""The trained verifier: rules, then a cheap model, then for near candidates a pair model that reads both
+texts."""
 
 import math
 import zipfile
@@ -20,23 +21,23 @@ if TYPE_CHECKING:
     from farthing.protocols import Vector
 
 WEIGHTS = Path(__file__).resolve().parents[4] / "data" / "models" / "verifier.npz"
-VERSION = 3  # of the rules, the features and the weights together
+VERSION = 3  # covers the rules, the features and the weights
 SCORE_MAX = 5.0
 DISAGREED_MAX = 0.2
-"""The probability of what the rules turn down is this share of what it would be without them."""
+"""If the rules reject the pair, its probability is multiplied by this."""
 DOUBTED_MAX = 0.9
-"""The same for what they only doubt; the default threshold to serve lies above it."""
+"""The same where the rules only doubt; the default threshold to serve lies above it."""
 
 TOO_LONG = 0.1
-"""What is said of texts too long to be judged."""
+"""The probability for texts too long to be judged."""
 
 
 class Thresholds(Struct, frozen=True, kw_only=True):
-    """On the calibrated probability that the stored answer is right."""
+    """Thresholds on the calibrated probability that the stored answer is right."""
 
     serve: float
     abstain: float
-    """From here to `serve` the verifier cannot tell; below, it is a miss."""
+    """Between this and `serve` the verifier abstains; below, it is a miss."""
 
 
 class Weights:
@@ -46,9 +47,9 @@ class Weights:
         self.cheap = cheap
         self.final = final
         self.doubt = numbers["doubt"]
-        """Below this probability of the cheap model a pair is a miss at once."""
+        """Below this probability from the cheap model, a pair is a miss at once."""
         self.sure = numbers["sure"]
-        """From here on the cheap model decides alone."""
+        """From this probability on, the cheap model decides alone."""
         self.thresholds = Thresholds(serve=numbers["serve"], abstain=numbers["abstain"])
         self.pair_model = pair_model
 
@@ -64,14 +65,14 @@ class Weights:
     @classmethod
     def load(cls, path: Path = WEIGHTS) -> "Weights":
         """Raises:
-        ConfigError: the file is missing, damaged, or made for other features than these.
+        ConfigError: the file is missing, damaged, or made for other features than this version's.
         """
         try:
             with np.load(path, allow_pickle=False) as file:
                 arrays = dict(file)
             if tuple(arrays["names"].tolist()) != NAMES:
                 raise ConfigError(
-                    f"the verifier's weights {path} are for other features than this version has"
+                    f"the verifier's weights {path} were made for other features than this version has"
                 )
             numbers = {name: float(arrays[name]) for name in ("doubt", "sure", "serve", "abstain")}
             return cls(
@@ -81,32 +82,33 @@ class Weights:
             raise ConfigError(f"the verifier's weights {path} cannot be loaded: {error}") from error
 
     def cheap_probabilities(self, rows: Rows) -> Rows:
-        """Shape (n,) of rows of `features`; as if the rules found nothing certain."""
+        """Shape (n,), from rows of `features`, as if the rules found nothing certain."""
         return sigmoid(self.cheap.logits(rows))
 
     def final_probabilities(self, rows: Rows, scores: Rows) -> Rows:
-        """Shape (n,) of rows of `features` and the pair model's logits."""
+        """Shape (n,), from rows of `features` and the pair model's logits."""
         return sigmoid(self.final.logits(with_score(rows, scores)))
 
 
 def with_score(rows: Rows, scores: Rows) -> Rows:
-    """What the final network reads: the cosine, and the logit up to `SCORE_MAX`.
+    """The final network's inputs: the cosine, and the logit up to `SCORE_MAX`.
 
-    The pair model is a better judge of "no" than of "how surely": above the bound its logit orders nothing
-    that the cosine does not order better, on texts unlike those it was fitted to.
+    The pair model is better at saying "no" than at saying how surely "yes": above the bound, on texts unlike
+    its training data, its logit ranks no better than the cosine.
     """
     return np.column_stack([rows[:, 0], np.clip(scores, -8.0, SCORE_MAX)]).astype(np.float32)
 
 
 def weighed(probability: float, finding: Finding | None) -> float:
-    """The probability with what the rules say of the pair."""
+    """The probability adjusted by the rules' finding."""
     if finding is None:
         return probability
     return probability * (DISAGREED_MAX if finding.certain else DOUBTED_MAX)
 
 
 class TrainedVerifier:
-    """See `protocols.Verifier`. Without a pair model, or when it fails, the best outcome is `abstain`."""
+    """Implements `protocols.Verifier`. Without a pair model, or when it fails, the best outcome is
+    `abstain`."""
 
     def __init__(
         self,
@@ -116,12 +118,12 @@ class TrainedVerifier:
         thresholds: Thresholds | None = None,
     ) -> None:
         """Raises:
-        ConfigError: the weights cannot be loaded, or were fitted to another pair model.
+        ConfigError: the weights cannot be loaded, or were fitted for another pair model.
         """
         self._weights = weights or Weights.load()
         self._pair_model = pair_model
         self.name = f"trained/{VERSION}+{pair_model.name if pair_model else 'none'}"
-        """Changes when the same pair could get another probability: what was certified holds no more."""
+        """Changes when a pair's probability can change, which ends certificates."""
         self.thresholds = thresholds or self._weights.thresholds
         if not 0.0 <= self.thresholds.abstain <= self.thresholds.serve <= 1.0:
             raise ConfigError("thresholds of the verifier: 0 <= abstain <= serve <= 1")
@@ -148,7 +150,7 @@ class TrainedVerifier:
         row = features(a, b, asked_vector, stored_vector, finding=finding)[None]
         cheap = weighed(float(self._weights.cheap_probabilities(row)[0]), finding)
         if not math.isfinite(cheap):
-            return Verdict(outcome="miss", probability=0.0, reason="no vector to compare")
+            return Verdict(outcome="miss", probability=0.0, reason="no vector to compare with")
         if finding and finding.certain:
             return Verdict(outcome="miss", probability=cheap, reason=finding.reason)
         if cheap < self._weights.doubt:
@@ -165,7 +167,7 @@ class TrainedVerifier:
         try:
             scores = await self._pair_model.scores([(asked, stored)])
         except StoreError:
-            return self._without(cheap, "the pair model does not answer")
+            return self._without(cheap, "the pair model did not answer")
         found = float(self._weights.final_probabilities(row, np.array(scores, np.float32))[0])
         probability = weighed(found, finding)
         doubt = f", {finding.reason}" if finding else ""
@@ -176,7 +178,7 @@ class TrainedVerifier:
         )
 
     def _without(self, cheap: float, why: str) -> Verdict:
-        """The cheap model alone is never enough to serve in the range where it is unsure."""
+        """Where the cheap model is unsure, it is never enough to serve."""
         outcome: Literal["abstain", "miss"] = "miss" if self._outcome(cheap) == "miss" else "abstain"
         return Verdict(outcome=outcome, probability=min(cheap, self._weights.thresholds.abstain), reason=why)
 

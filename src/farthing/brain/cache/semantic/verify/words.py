@@ -74,7 +74,7 @@ UNITS = {name: group.split()[0] for group in _UNITS.split("/") for name in group
 UNIT_BARE = frozenset(UNITS.values()) - {
     "m", "g", "second", "minute", "day", "week", "month", "year", "cup", "bit", "pound", "am", "min", "degree", "hour",
 }  # fmt: skip
-"""Units that say something without a number before them: `convert miles to feet`."""
+"""Units that mean something without a number before them: `convert miles to feet`."""
 
 _CALENDAR = """january jan/february feb/march/april apr/may/june jun/july jul/august aug/september sept sep/october
 oct/november nov/december dec/monday/tuesday tues/wednesday/thursday thurs/friday/saturday/sunday/today
@@ -82,7 +82,7 @@ now/tomorrow/yesterday/tonight/christmas xmas/easter/halloween/thanksgiving/diwa
 summer/autumn/winter/noon midday/midnight"""
 CALENDAR = {name.strip(): group.split()[0] for group in _CALENDAR.split("/") for name in group.split()}
 CALENDAR_CASED = frozenset({"may", "march", "spring", "now"})
-"""Words that are a date only where something says so: a capital or a number beside them."""
+"""Words that are a date only if something shows it: a capital or a number next to them."""
 
 _PLACES = """india indian indians/pakistan pakistani/bangladesh bangladeshi/nepal nepali/china chinese/japan
 japanese/korea korean/russia russian/germany german/france french/italy italian/spain spanish/portugal
@@ -103,10 +103,10 @@ reddit/quora/youtube/tiktok/gmail/yahoo/hotmail/outlook/google/microsoft/amazon/
 paypal/visa/mastercard/samsung/nokia/sony/toyota/honda/ford/bmw/tesla/trump/clinton/obama/modi/putin/biden/dog
 dogs puppy/cat cats kitten/horse horses/guitar/piano/flute/violin/drums"""
 NAMED = {name.strip(): group.split()[0] for group in _PLACES.split("/") for name in group.split()}
-"""Names and kinds that are never each other's stand-in, in whatever case they are written."""
+"""Names and kinds that never replace each other, in whatever case they are written."""
 
 CASED = frozenset("us it who polish turkey aids nice reading".split())
-"""Words that a capital makes another word of, and that are as common in lower case."""
+"""Words that a capital turns into another word, and that are as common in lower case."""
 
 COUNTED = frozenset("all some few several both half every each only".split())
 
@@ -128,7 +128,8 @@ SPANS = frozenset("morning afternoon evening night week month quarter year seaso
 _JOINED = ("newyork losangeles sanfrancisco newzealand southafrica southkorea northkorea srilanka hongkong lasvegas "
            "saudiarabia").split()  # fmt: skip
 PHRASES = dict(_PHRASES)
-"""Put in before words are cut: one name for each thing, one word for each pair of words that means one thing."""
+"""Substituted before the text is split: one name for each thing, one word for pairs of words with one
+meaning."""
 NAMED |= {name: name for name in _JOINED}
 
 SAME_RANK = {"biggest": "largest", "newest": "latest", "quickest": "fastest", "simplest": "easiest"}
@@ -147,4 +148,4 @@ LOOK_ALIKE = str.maketrans(
     "aeopcyxijsABEKMHOPCTXI" + "oavABEZHIKMNOPTYX" + "''''",
     "\u200b\u200c\u200d\u2060\ufeff\u00ad",
 )
-"""Letters of other scripts that look Latin, and letters that are not seen at all."""
+"""Letters of other scripts that look Latin, and invisible letters."""

@@ -235,7 +235,7 @@ def test_a_file_that_is_of_no_use_is_told_of_and_the_index_built_from_the_rows(
         asyncio.run(PartitionedIndex(DIMS, name="other").save(saved, stamp="s"))
     with_cache_state(path, nothing)
     assert restored(caplog) == 0
-    assert any("built anew from the entries" in record.message for record in caplog.records)
+    assert any("rebuilding the index from the entries" in record.message for record in caplog.records)
 
 
 def test_an_older_copy_of_the_entries_that_was_put_back_does_not_get_a_newer_index(
