@@ -48,6 +48,7 @@ BEFORE_FIRST = {
     "U9": "status=429",
     "U10": "status=500",
     "U10-503": "status=503,body=html",
+    "U10-529": "status=529",
     "U10-504": "status=504,body=empty",
     "U10-broken": "status=502,body=broken",
     "key": "status=401",

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from tests.conftest import StartGateway
 from tests.e2e.gateway import Reply, Running, until
+from tests.faults.exact import event, streamed
 from tests.faults.provider import FaultProvider
 from tests.faults.truth import Call
 
@@ -72,13 +73,13 @@ def calls_in(reply: Reply) -> list[dict[str, Any]]:
     if reply.headers["content-type"].startswith("application/json"):
         return list(reply.json["choices"][0]["message"]["tool_calls"])
     found: dict[int, dict[str, Any]] = {}
-    for event in reply.events[:-1]:
-        for choice in event["choices"]:
+    for piece in reply.events[:-1]:
+        for choice in piece["choices"]:
             for part in choice["delta"].get("tool_calls") or ():
                 known = found.setdefault(part["index"], {"function": {"name": "", "arguments": ""}})
                 known |= {name: part[name] for name in ("id", "type") if part.get(name)}
-                for name, piece in part.get("function", {}).items():
-                    known["function"][name] += piece
+                for name, text in part.get("function", {}).items():
+                    known["function"][name] += text
     return [found[index] for index in sorted(found)]
 
 
@@ -271,6 +272,103 @@ def test_the_reason_to_end_is_the_one_that_chat_has_for_it(
     assert finish_of(told(gateway, [user("x")], model)) == finish
     events = told(gateway, [user("x")], model, stream=True).events
     assert [c["finish_reason"] for e in events[:-1] for c in e["choices"] if c["finish_reason"]] == [finish]
+
+
+def named(kind: str, **fields: Any) -> bytes:
+    return event({"type": kind, **fields}, b"event: " + kind.encode())
+
+
+USED = {
+    "input_tokens": 10,
+    "cache_read_input_tokens": 5,
+    "cache_creation_input_tokens": 0,
+    "output_tokens": 1,
+}
+MESSAGE = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [], "usage": USED}
+START = named("message_start", message=MESSAGE | {"stop_reason": None, "stop_sequence": None})
+OPEN = named("content_block_start", index=0, content_block={"type": "text", "text": ""})
+PING = named("ping")
+
+
+def words(text: str, index: int = 0) -> bytes:
+    return named("content_block_delta", index=index, delta={"type": "text_delta", "text": text})
+
+
+SHUT = named("content_block_stop", index=0)
+STOP = named("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 7})
+END = named("message_stop")
+HELLO = (OPEN, words("hel"), words("lo"), SHUT)
+NEW = named("content_block_start", index=1, content_block={"type": "hologram", "data": [1]})
+GOOD_STREAMS = {
+    "as it should be": (START, *HELLO, STOP, END),
+    "no end after its reason to end": (START, *HELLO, STOP),
+    "pings everywhere": (
+        PING,
+        START,
+        PING,
+        OPEN,
+        PING,
+        words("hel"),
+        PING,
+        words("lo"),
+        SHUT,
+        PING,
+        STOP,
+        END,
+    ),
+    "no names": tuple(one.partition(b"\n")[2] for one in (START, *HELLO, STOP, END)),
+    "events that are yet to come": (START, named("weather", sun=True), *HELLO, named("mood"), STOP, END),
+    "fields that are yet to come": (
+        START,
+        OPEN,
+        words("hel"),
+        named("content_block_delta", index=0, delta={"type": "smell_delta", "smell": "x"}),
+        words("lo"),
+        SHUT,
+        STOP,
+        END,
+    ),
+    "a block that is yet to come": (START, *HELLO, NEW, named("content_block_stop", index=1), STOP, END),
+    "more after the end": (START, *HELLO, STOP, END, PING),
+}
+BROKEN_STREAMS = {
+    "overloaded in the middle": (
+        (
+            START,
+            OPEN,
+            words("hel"),
+            named("error", error={"type": "overloaded_error", "message": "Overloaded"}),
+        ),
+        "Overloaded",
+    ),
+    "no reason to end": ((START, *HELLO), "ended before its answer did"),
+    "an end without a reason": ((START, *HELLO, END), "ended without a reason"),
+}
+
+
+@pytest.mark.parametrize("stream", GOOD_STREAMS)
+def test_a_stream_says_its_words_and_its_bill(gateway: Running, upstream: FaultProvider, stream: str) -> None:
+    model = f"exact-{stream.replace(' ', '-')}"
+    upstream.exactly(model, streamed(*GOOD_STREAMS[stream]))
+    reply = told(gateway, [user("x")], f"a/{model}", stream=True)
+    assert reply.said == "hello" and reply.events[-1] == "[DONE]", reply.body
+    usage = gateway.receipt_of(reply).usage
+    assert usage is not None and not usage.estimated
+    assert (usage.input_tokens, usage.cached_tokens, usage.output_tokens) == (15, 5, 7)
+
+
+@pytest.mark.parametrize("stream", BROKEN_STREAMS)
+def test_a_stream_that_breaks_is_told_as_broken(
+    gateway: Running, upstream: FaultProvider, stream: str
+) -> None:
+    events, why = BROKEN_STREAMS[stream]
+    model = f"exact-{stream.replace(' ', '-')}"
+    upstream.exactly(model, streamed(*events, gap_s=0.02))
+    reply = gateway.chat(model=f"a/{model}", stream=True)
+    assert reply.status == 200 and reply.events[-1] != "[DONE]", reply.body
+    assert why in reply.events[-1]["error"]["message"]
+    row = gateway.receipt_of(reply)
+    assert row.stop_reason == "error" and row.usage is not None and row.usage.output_tokens >= 1
 
 
 # -- what it costs -----------------------------------------------------------------------------------
