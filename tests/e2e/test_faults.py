@@ -92,9 +92,10 @@ def gateway(
     start_gateway: StartGateway, upstream: FaultProvider, second: FaultProvider, dialect: str
 ) -> Running:
     limits = f'kind = "{dialect}"\napi_key = "${{PROVIDER_KEY}}"\n{LIMITS}'
+    scripts = TIERS | {f"{name}-streamed": f"{script},seed=1" for name, script in BEFORE_FIRST.items()}
     tiers = "\n".join(
         f'[tiers."{name}"]\ntargets = ["a/fault:{script}", "b/good-{name}"]\n'
-        for name, script in TIERS.items()
+        for name, script in scripts.items()
     )
     config = f"""
 [server]
@@ -145,6 +146,7 @@ def test_a_fault_before_a_whole_answer_is_invisible(gateway: Running, tier: str)
 
 @pytest.mark.parametrize("tier", BEFORE_FIRST)
 def test_a_fault_before_the_first_chunk_is_invisible(gateway: Running, tier: str) -> None:
+    tier = f"{tier}-streamed"  # a target of its own: one that was asked to wait is left alone for a while
     reply = gateway.chat("one two three", model=tier, stream=True)
     row = reached_second(gateway, reply, tier)
     assert reply.said == "echo: one two three" and reply.events[-1] == "[DONE]"
