@@ -29,7 +29,9 @@ from farthing.wiring.build import build
 
 CONFIG = """
 [providers.a]
+kind = "{dialect}"
 base_url = "{url}"
+api_key = "${{PROVIDER_KEY}}"
 first_byte_s = 1.0
 idle_s = 0.3
 whole_s = 1.0
@@ -77,10 +79,11 @@ class Collected:
 class Journey:
     """One configuration, wired; `ask` sends one request through it."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, dialect: str) -> None:
         self.ledger = MemoryLedger()
         self.parts = parts_in_memory(self.ledger)
-        serving = build(loads(CONFIG.format(url=url), {}), self.parts)
+        config = loads(CONFIG.format(url=url, dialect=dialect), {"PROVIDER_KEY": "sk-of-the-tests"})
+        serving = build(config, self.parts)
         self.steps: Steps = serving.steps
         self._reader = serving.reader
 
@@ -108,11 +111,19 @@ class Journey:
         return [row for row in self.ledger.rows() if isinstance(row, Intent)]
 
 
+@pytest.fixture(scope="module", params=["openai", "anthropic"])
+def dialect(request: pytest.FixtureRequest) -> str:
+    """What the provider speaks."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def run(upstream: FaultProvider) -> Callable[[Callable[[Journey], Coroutine[Any, Any, None]]], None]:
+def run(
+    upstream: FaultProvider, dialect: str
+) -> Callable[[Callable[[Journey], Coroutine[Any, Any, None]]], None]:
     def runner(what: Callable[[Journey], Coroutine[Any, Any, None]]) -> None:
         async def main() -> None:
-            journey = Journey(upstream.base_url)
+            journey = Journey(upstream.base_url, dialect)
             try:
                 await what(journey)
             finally:
@@ -384,21 +395,43 @@ def test_a_call_that_may_cost_too_much_is_not_made(run: Run, upstream: FaultProv
 # -- 5: what the client sent reaches the model ----------------------------------------------------------
 
 
-def test_what_the_client_sent_reaches_the_model_field_by_field(run: Run, upstream: FaultProvider) -> None:
+def test_what_the_client_sent_reaches_the_model_field_by_field(
+    run: Run, upstream: FaultProvider, dialect: str
+) -> None:
+    said: dict[str, Any] = {"temperature": 0.3, "stop": ["a"], "seed": 1}
+    only_chat = {"odd": [{"x": None}], "logit_bias": {"5": 1}}
+    if dialect == "openai":
+        said |= only_chat
+    sent_as = said if dialect == "openai" else {"temperature": 0.3, "stop_sequences": ["a"]}
+
     async def what(journey: Journey) -> None:
-        fields: dict[str, Any] = {
-            "temperature": 0.3,
-            "odd": [{"x": None}],
-            "logit_bias": {"5": 1},
-            "stop": ["a"],
-            "seed": 1,
-        }
         for stream in (False, True):
             calls = len(upstream.calls)
-            await journey.ask(f"é {stream}", stream=stream, **fields)
+            _, receipt, _ = await journey.ask(f"é {stream}", stream=stream, **said)
             sent = upstream.calls[calls].json
-            for name, value in fields.items():
+            for name, value in sent_as.items():
                 assert sent[name] == value
-            assert sent["messages"] == [{"role": "user", "content": f"é {stream}"}]
+            (message,) = sent["messages"]
+            assert message["role"] == "user"
+            assert message["content"] in (f"é {stream}", [{"type": "text", "text": f"é {stream}"}])
+            assert receipt.attempts[0].left_out == ("" if dialect == "openai" else "seed")
+
+    run(what)
+
+
+def test_what_no_provider_has_a_word_for_is_refused_by_its_name_before_any_call(
+    run: Run, upstream: FaultProvider, dialect: str
+) -> None:
+    async def what(journey: Journey) -> None:
+        calls = len(upstream.calls)
+        for stream in (False, True):
+            asked = journey.ask(f"words {stream}", stream=stream, odd=[{"x": None}], logit_bias={"5": 1})
+            if dialect == "openai":
+                await asked
+                continue
+            with pytest.raises(NoProviderLeft, match=r"no word for `logit_bias` and `odd`"):
+                await asked
+            assert journey.receipts[-1].cost_nusd == 0
+        assert len(upstream.calls) - calls == (2 if dialect == "openai" else 0)
 
     run(what)

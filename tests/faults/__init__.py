@@ -4,6 +4,11 @@ Start with `provider.FaultProvider` (in this process) or `process.spawned` (a pr
 what it knows of one request, `network` has the faults below HTTP (U1, U2, U14), `exact` replies given as
 bytes.
 
+It speaks two dialects, by the path of the request: chat completions (`answers`), and Anthropic's Messages
+under `/v1/messages` (`messages`), where `messages_request` refuses what the real one refuses. `said` is the
+seam between them and the faults, which are the same for both; the list of models is Anthropic's where the
+header `anthropic-version` comes along.
+
 A script is words with commas between them; a value may be percent-encoded (`say=one%2C two`). It stands
 in the model's name (`fault:U6`, `fault:status=500,share=0.3,seed=7`, or any name with a `=` in it), in the
 header `x-fault`, in what `on_call` returns, and in the queue filled by `provider.script(...)`. All that
@@ -12,11 +17,16 @@ are there are merged in this order, later words win, and `good` forgets every fa
     the answer
       say=TEXT               instead of "echo: <last user text>"
       n=TOKENS               repeat or cut it to so many tokens (one a word)
-      reasoning=TEXT         a `reasoning_content` beside it
+      reasoning=TEXT         a `reasoning_content` beside it; Messages: the thinking, where it is asked for
+      calls=N                so many calls of the tool, where one is demanded or named in the text
+      redacted  bound        Messages: thinking that nobody may see; its signature is checked against all
+                                  that came before it
       logprob=NUMBER         of every token (-0.25), where the request asks for logprobs
       delay=S  gap=S         before the head; after each event
       prompt-tokens=N  cached=N  usage=0       what `usage` says; none at all
-      finish=REASON          instead of stop, length or tool_calls
+      written-5m=N  written-1h=N               Messages: of the prompt, written to the cache of prefixes; with
+                                  none of these words marks (`cache_control`) do what they do
+      finish=REASON          instead of stop, length or tool_calls (Messages: or its own words)
       models=NAMES           what `GET /v1/models` lists, with spaces between
     when the fault strikes (else the answer is good)
       share=P  seed=N        by chance, the same for every run; default always
@@ -24,6 +34,7 @@ are there are merged in this order, later words win, and `good` forgets every fa
     the fault
       reset                  U3   RST before the head
       hang                   U4   nothing for `hold` seconds (60), then FIN
+      (events: of Messages `message_start`, each delta and `message_delta`; others go with the one before)
       stall=K                U5   silence for `hold` seconds after K events (whole: half of the body)
       truncate=K  end=HOW    U6   stop after K events; clean (last chunk, no [DONE]), cut (FIN), reset (RST)
       bad=HOW                U7   json, sse, utf8, type (`[]`): second event or whole body; html, empty: all
@@ -46,6 +57,6 @@ are there are merged in this order, later words win, and `good` forgets every fa
 What no word says is given as its bytes: `provider.exactly(model, reply)`, made with `exact`.
 
 A script nobody understands is answered with a 400 that says so. Requests are answered with the header
-`x-call-id` and the id `chatcmpl-<call id>`, which are `Call.id`; fields nobody knows come back in
-`echoed_fields`.
+`x-call-id` and the id `chatcmpl-<call id>` or `msg_<call id>`, which are `Call.id`; fields nobody knows come
+back in `echoed_fields`, which Messages refuses.
 """

@@ -41,6 +41,10 @@ STOPS: Final = {
 """What scripts say in the words of chat completions."""
 LIMITS: Final = {"requests": 4_000, "tokens": 2_000_000, "input-tokens": 1_600_000, "output-tokens": 400_000}
 CREATED_AT: Final = "2026-02-01T00:00:00Z"
+COUNTED_AT_THE_END: Final = (
+    "input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens",
+    "output_tokens_details",
+)  # fmt: skip
 MODELS_LISTED: Final = 20
 MODELS_LISTED_MAX: Final = 1_000
 
@@ -63,9 +67,8 @@ class MessagesSaid:
     """None: it tells none."""
 
     def whole(self) -> Json:
-        return self._message(self.blocks, self._ending()) | (
-            {} if self.usage is None else {"usage": self.usage}
-        )
+        usage = {} if self.usage is None else {"usage": self.usage}
+        return self._message(self.blocks, self._ending()) | usage
 
     def events(self) -> Iterator[Event]:
         """`message_start`, each delta and `message_delta` are those that scripts count."""
@@ -85,17 +88,11 @@ class MessagesSaid:
                     "content_block_delta", tokens=tokens, counts=not proven, index=index, delta=delta
                 )
             yield _event("content_block_stop", counts=False, index=index)
-        delta = _event("message_delta", delta=self._ending())
-        if self.usage is not None:
-            counted = (
-                "input_tokens",
-                "cache_creation_input_tokens",
-                "cache_read_input_tokens",
-                "output_tokens",
-            )
-            used = {name: self.usage[name] for name in (*counted, "output_tokens_details")}
-            delta = _event("message_delta", delta=self._ending(), usage=used)
-        yield delta
+        if self.usage is None:
+            yield _event("message_delta", delta=self._ending())
+        else:
+            used = {name: self.usage[name] for name in COUNTED_AT_THE_END}
+            yield _event("message_delta", delta=self._ending(), usage=used)
 
     def _deltas(self, block: Json) -> Iterator[tuple[Json, int]]:
         """The deltas of a block, each with the output tokens in it."""

@@ -26,6 +26,10 @@ class Block(NamedTuple):
     """Of its mark; empty: it has none."""
 
 
+Turn = tuple[str, int, list[Json]]
+"""Role, index of its first message, blocks."""
+
+
 class Reading(NamedTuple):
     """Tokens of a prompt by what is paid for them."""
 
@@ -53,6 +57,18 @@ def blocks_of(body: Json) -> list[Block]:
 def blocks_in(content: Any) -> Iterable[Json]:
     """A text alone is short for one block of it."""
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+def joined(messages: Iterable[Json]) -> list[Turn]:
+    """Turns: neighbours of one role are one."""
+    turns: list[Turn] = []
+    for index, message in enumerate(messages):
+        blocks = list(blocks_in(message["content"]))
+        if turns and turns[-1][0] == message["role"]:
+            turns[-1][2].extend(blocks)
+        else:
+            turns.append((message["role"], index, blocks))
+    return turns
 
 
 def plain(value: Any) -> str:

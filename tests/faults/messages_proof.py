@@ -5,7 +5,7 @@ import hashlib
 import hmac
 from typing import Final
 
-from tests.faults.messages_prompt import blocks_in, plain
+from tests.faults.messages_prompt import blocks_in, joined, plain
 from tests.faults.said import Json
 
 KEY: Final = b"of every provider of the tests: what one signs another knows"
@@ -15,13 +15,7 @@ MAC_BYTES: Final = 32
 def before(body: Json, messages: int) -> str:
     """What a block of the answer to the first so many `messages` is bound to: their values, and those of
     system and tools. Neighbours of one role are one turn."""
-    turns: list[tuple[str, list[Json]]] = []
-    for message in body["messages"][:messages]:
-        blocks = list(blocks_in(message["content"]))
-        if turns and turns[-1][0] == message["role"]:
-            turns[-1][1].extend(blocks)
-        else:
-            turns.append((message["role"], blocks))
+    turns = [[role, blocks] for role, _, blocks in joined(body["messages"][:messages])]
     return plain([list(blocks_in(body.get("system") or ())), body.get("tools") or [], turns])
 
 

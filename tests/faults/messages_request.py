@@ -6,11 +6,11 @@ runs itself, betas) is not checked at all.
 
 import base64
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
 from tests.faults import messages_proof as proof
-from tests.faults.messages_prompt import blocks_in
+from tests.faults.messages_prompt import Turn, blocks_in, joined
 from tests.faults.said import Json
 
 FIELDS: Final = frozenset(
@@ -54,6 +54,8 @@ TOOL_FIELDS: Final = frozenset({
 IMAGE_TYPES: Final = ("image/jpeg", "image/png", "image/gif", "image/webp")
 TOOL_ID: Final = re.compile(r"[a-zA-Z0-9_-]+")
 TOOL_NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,128}")
+OWN_TOOL: Final = re.compile(r"_\d{8}$")
+"""Kinds of tools that the provider runs itself end with the day they were made."""
 UNSUPPORTED_IN_SCHEMAS: Final = {
     "integer": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
     "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
@@ -184,8 +186,12 @@ def _tools(body: Json) -> None:
     names = []
     for index, tool in enumerate(tools):
         _need(isinstance(tool, dict), f"tools.{index}", "Input should be an object")
-        if tool.get("type") in (None, "custom"):
+        kind = tool.get("type")
+        if kind in (None, "custom"):
             _tool(f"tools.{index}.custom", tool)
+        else:
+            _need(OWN_TOOL.search(str(kind)), f"tools.{index}", _no_tag(kind))
+            _need(isinstance(tool.get("name"), str), f"tools.{index}.{kind}.name", "Field required")
         names.append(tool.get("name"))
     _need(len(set(names)) == len(names), "tools", "Tool names must be unique.")
     choice = body.get("tool_choice")
@@ -361,19 +367,7 @@ def _is_base64(data: str) -> bool:
 # -- calls and their results -------------------------------------------------------------------------
 
 
-def joined(messages: Iterable[Json]) -> list[tuple[str, int, list[Json]]]:
-    """Turns: neighbours of one role are one. Role, index of the first message, blocks."""
-    turns: list[tuple[str, int, list[Json]]] = []
-    for index, message in enumerate(messages):
-        blocks = list(blocks_in(message["content"]))
-        if turns and turns[-1][0] == message["role"]:
-            turns[-1][2].extend(blocks)
-        else:
-            turns.append((message["role"], index, blocks))
-    return turns
-
-
-def _calls(turns: list[tuple[str, int, list[Json]]]) -> None:
+def _calls(turns: list[Turn]) -> None:
     """Each result follows its call at once, and each call has one."""
     open_ids: list[str] = []
     for role, at, blocks in turns:
@@ -448,7 +442,7 @@ def _thinking(body: Json) -> None:
     _begins_with_thinking(joined(body["messages"]))
 
 
-def _begins_with_thinking(turns: list[tuple[str, int, list[Json]]]) -> None:
+def _begins_with_thinking(turns: list[Turn]) -> None:
     """The answer that calls tools whose results are last."""
     if len(turns) < 2 or not any(block["type"] == "tool_result" for block in turns[-1][2]):
         return

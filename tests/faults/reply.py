@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import struct
 import zlib
 from collections.abc import Iterator
 from email.utils import formatdate
@@ -18,6 +19,7 @@ from tests.faults.truth import Call
 EOLS = {"lf": b"\n", "crlf": b"\r\n", "cr": b"\r"}
 JSON_TYPE = "application/json"
 SSE_TYPE = "text/event-stream; charset=utf-8"
+GZIP_HEAD = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 HTML = b"<html><body><h1>Service</h1><p>not what you asked for</p></body></html>"
 
 
@@ -227,10 +229,22 @@ def _invalid_utf8(data: bytes) -> bytes:
 
 
 def _squeeze(data: bytes, size_bytes: int) -> bytes:
-    """Compress `data` and as many spaces as make it `size_bytes` when expanded (at most 1 GiB)."""
-    packer = zlib.compressobj(level=1, wbits=31)
-    parts = [packer.compress(data)]
-    missing = min(size_bytes, 2**30) - len(data)
-    for start in range(0, missing, 2**20):
-        parts.append(packer.compress(b" " * min(2**20, missing - start)))
-    return b"".join([*parts, packer.flush()])
+    """Compress `data` and as many spaces as make it `size_bytes` when expanded (at most 1 GiB).
+
+    The spaces are compressed once and repeated, so that a bomb is ready before anybody's patience ends.
+    """
+    missing = max(min(size_bytes, 2**30) - len(data), 0)
+    spaces, times = b" " * 2**20, missing // 2**20
+    rest = b" " * (missing % 2**20)
+    check = zlib.crc32(data)
+    for _ in range(times):
+        check = zlib.crc32(spaces, check)
+    ending = struct.pack("<II", zlib.crc32(rest, check), len(data) + missing)
+    parts = [_deflated(data), *([_deflated(spaces)] * times), _deflated(rest, zlib.Z_FINISH)]
+    return b"".join([GZIP_HEAD, *parts, ending])
+
+
+def _deflated(data: bytes, ending: int = zlib.Z_FULL_FLUSH) -> bytes:
+    """`data` as blocks that may stand between any others, or after `Z_FINISH` be the last."""
+    packer = zlib.compressobj(level=1, wbits=-zlib.MAX_WBITS)
+    return packer.compress(data) + packer.flush(ending)
