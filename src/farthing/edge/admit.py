@@ -51,6 +51,7 @@ CALM_STEPS = 5
 
 RETRY_AFTERS_S = tuple(1.0 + 0.125 * step for step in (0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15))
 """In turn: who was refused together shall not come back together."""
+BEHIND_S = 0.1  # of CPU time: so much is a long round, whatever is left of it
 TOLD_EVERY_S = 10.0
 _TOO_MANY = "{} requests are in progress: try again in a moment"
 
@@ -165,6 +166,7 @@ class Admission:
         "_timer",
         "_told_s",
         "ask_from",
+        "behind",
         "coming",
         "draining",
         "in_progress",
@@ -210,6 +212,8 @@ class Admission:
         self.draining = False
         self.pressed: Callable[[bool], None] | None = None
         """Is told when the CPU begins to be too little, and when no longer."""
+        self.behind: Callable[[], bool] | None = None
+        """Whether work that was due in this round is left for the next ones: all of it is one round."""
 
     def enter(self) -> None:
         """Count one request in; `leave` must follow.
@@ -285,6 +289,9 @@ class Admission:
         cpu_s = self._cpu_clock()
         limited = limit.most is not None
         work_s = cpu_s - self._cpu_s - REFUSAL_S * (self.shed - self._shed)
+        if work_s < BEHIND_S and self.behind is not None and self.behind():
+            self._timer = loop.call_later(LIMITED_TICK_S, self._tick)
+            return
         entered, self._entered = self._entered, 0
         # while it is open, those count too that ended in the round in which they began
         most = self.in_progress if limited else max(self.in_progress, entered)
