@@ -51,6 +51,7 @@ MORE = 1.2
 BUSY_S = 0.0005
 WARM_S = 2.0  # of an open loop: not counted
 OF_CONTROL = ("refused_p50_ms", "refused_p99_ms", "refused_net_p99_ms", "send_lag_p99_ms", "read_lag_p99_ms")
+NICE = -20  # as on a machine of its own
 PAUSE_S = 1.0  # of a client in a closed loop that was refused
 EVENT_GAP_US = {"paced": 10_000, "burst": 0}
 CONFIG = """
@@ -186,7 +187,7 @@ def void(_: object) -> None: ...
 @contextlib.contextmanager
 def process(command: list[str], core: int, port: int, **env: str) -> Iterator[int]:
     """A process on one core that listens at `port`, for the time of a `with`; yields its id."""
-    words = ["taskset", "-c", str(core), *command]
+    words = ["nice", "-n", str(NICE), "taskset", "-c", str(core), *command]
     with subprocess.Popen(
         words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | env
     ) as it:

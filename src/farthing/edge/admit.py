@@ -35,6 +35,8 @@ STANDING_S = 0.02
 ROUND_S = 0.002  # a refusal waits for a round or two, and some rounds are three times as long
 BEGUN_MIN = 2  # in one round, while it is limited: more of them are themselves a long round
 BEGUN_MORE = 1.5
+BEGUN_BUSY = 16  # at most, while the loop has lately worked for more than `BUSY` of the time
+BUSY, BUSY_STEPS = 0.6, 8
 REFUSAL_S = 20e-6  # of CPU time: what refusals take is no reason to refuse more
 PATIENCE_S = 0.5
 STEP_S = 0.1
@@ -51,7 +53,8 @@ CALM_STEPS = 5
 
 RETRY_AFTERS_S = tuple(1.0 + 0.125 * step for step in (0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15))
 """In turn: who was refused together shall not come back together."""
-BEHIND_S = 0.1  # of CPU time: so much is a long round, whatever is left of it
+BEHIND_S, LIMITED_BEHIND_S = 5 * STANDING_S, 2 * ROUND_S
+"""So much is a long round, whatever is left of it."""
 TOLD_EVERY_S = 10.0
 _TOO_MANY = "{} requests are in progress: try again in a moment"
 
@@ -61,12 +64,14 @@ class Limit:
 
     __slots__ = (
         "_began_s",
+        "_busy",
         "_calm",
         "_change",
         "_grew",
         "_least_s",
         "_most",
         "_rounds",
+        "_work_s",
         "begun",
         "most",
         "put_off",
@@ -85,15 +90,19 @@ class Limit:
         self._change = LESS_MAX
         self._grew = False
         self._calm = 0
+        self._busy = 1.0
+        """The share of the time in which the loop worked, over some steps."""
         self._began_s = 0.0
         self._least_s = 0.0
         self._most = 0
         self._rounds = 0
+        self._work_s = 0.0
 
     def begin(self, now_s: float) -> None:
         """Look from here on: what was before is no part of it."""
         self._began_s = now_s
         self._most = self._rounds = 0
+        self._work_s = 0.0
         self.refused = self.put_off = False
 
     def round(self, work_s: float, now_s: float, in_progress: int) -> None:
@@ -101,16 +110,18 @@ class Limit:
         self._least_s = work_s if not self._rounds else min(self._least_s, work_s)
         self._most = max(self._most, in_progress)
         self._rounds += 1
+        self._work_s += work_s
         is_open = self.most is None
         rounds, seconds = (PATIENCE_ROUNDS, PATIENCE_S) if is_open else (STEP_ROUNDS, STEP_S)
         past_s = now_s - self._began_s
         if past_s < seconds or (self._rounds < rounds and (self._rounds < 2 or past_s < 4 * seconds)):
             return
         if self.most is not None:
+            self._busy += (self._work_s / past_s - self._busy) / BUSY_STEPS
             self._adapt(self.most)
         elif self._least_s > STANDING_S:
             self.most = max(LIMIT_MIN, int(self._most * min(0.5, self._fits())))
-            self._change, self._grew, self._calm = LESS_MAX, False, 0
+            self._change, self._grew, self._calm, self._busy = LESS_MAX, False, 0, 1.0
             self.begun = BEGUN_MIN
         self.begin(now_s)
 
@@ -122,11 +133,12 @@ class Limit:
             if self.begun > BEGUN_MIN:
                 self.begun = BEGUN_MIN  # that may have been all
             elif self._most <= most:  # else there are still more than it allows: that has yet to show
-                share = min(1 - self._step(grows=False), 2 * self._fits())
+                share = min(1 - self._step(grows=False), max(0.5, 2 * self._fits()))
                 self.most = max(LIMIT_MIN, int(min(most, self._most) * share))
             return
         if self.put_off:
-            self.begun = math.ceil(self.begun * BEGUN_MORE)
+            more = math.ceil(self.begun * BEGUN_MORE)
+            self.begun = min(more, BEGUN_BUSY) if self._busy > BUSY else more
         if self.refused:
             self.most = most + max(1, int(most * self._step(grows=True)))
         elif self._calm >= CALM_STEPS:
@@ -289,7 +301,7 @@ class Admission:
         cpu_s = self._cpu_clock()
         limited = limit.most is not None
         work_s = cpu_s - self._cpu_s - REFUSAL_S * (self.shed - self._shed)
-        if work_s < BEHIND_S and self.behind is not None and self.behind():
+        if work_s < (LIMITED_BEHIND_S if limited else BEHIND_S) and self.behind is not None and self.behind():
             self._timer = loop.call_later(LIMITED_TICK_S, self._tick)
             return
         entered, self._entered = self._entered, 0
