@@ -170,7 +170,9 @@ def quota(share: float) -> Iterator[Callable[[int], None]]:
     try:
         if unified.exists():
             (folder / "cpu.max").write_text(f"{quota_us} {PERIOD_US}")
+            (folder / "cpu.weight").write_text("10000")  # a niceness does not reach beyond its group
         else:
+            (folder / "cpu.shares").write_text("262144")
             (folder / "cpu.cfs_period_us").write_text(str(PERIOD_US))
             (folder / "cpu.cfs_quota_us").write_text(str(quota_us))
         yield lambda pid: void((folder / "cgroup.procs").write_text(str(pid)))
