@@ -7,12 +7,16 @@ every round takes long, a queue stands that does not go away, and each further r
 longer (CoDel: Nichols and Jacobson, "Controlling Queue Delay", ACM Queue 2012; at the entry of services: Zhou
 et al., "Overload Control for Scaling WeChat Microservices", SoCC 2018). So the shortest round counts:
 
-    open     --(the shortest round of `PATIENCE_S` took over `STANDING_S`)--> limited, to half or less
+    open     --(the shortest round of `PATIENCE_S` took over `STANDING_S`)--> limited, to half
     limited  --(every `STEP_S`: the shortest over `ROUND_S`? to fewer; not, and some were refused? to more)-->
              --(none was refused for `CALM_STEPS`)--> open
 
 What is in progress is limited and not how many come in: each stream goes on to use CPU time, so that a rate
 which was too high would be felt long after it was lowered.
+
+No round is long where that can be helped, as whoever is refused waits for it: few requests begin in one, and
+few streams that have rested are read (`behind`). What is left counts to the same round here, as long as it is
+not over: else short rounds would hide that the work does not end.
 
 A round is counted in CPU time of the loop's own thread, not in time that passes. A stopped or starved
 process, or one that has used up its quota for now, is late without a queue; and streams that wait for a slow
@@ -31,7 +35,7 @@ log = logging.getLogger("farthing.admit")
 
 TICK_S = 0.005
 LIMITED_TICK_S = 0.001  # timers count whole milliseconds
-STANDING_S = 0.02
+STANDING_S = 0.01
 ROUND_S = 0.002  # a refusal waits for a round or two, and some rounds are three times as long
 BEGUN_MIN = 2  # in one round, while it is limited: more of them are themselves a long round
 BEGUN_MORE = 1.5
@@ -48,13 +52,12 @@ LIMIT_MIN = 16  # are taken whatever happens: so few do not make a queue of each
 CHANGE_MIN = 0.01
 LESS_MAX, MORE_MAX = 0.3, 0.1
 LESS, MORE = 1.5, 1.2  # by which a change grows from one step to the next
-FITS_MIN = 0.1
 CALM_STEPS = 5
 
 RETRY_AFTERS_S = tuple(1.0 + 0.125 * step for step in (0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15))
 """In turn: who was refused together shall not come back together."""
 BEHIND_S, LIMITED_BEHIND_S = 5 * STANDING_S, 2 * ROUND_S
-"""So much is a long round, whatever is left of it."""
+"""So much CPU time is a long round, whatever is left of it; the second while it is limited."""
 TOLD_EVERY_S = 10.0
 _TOO_MANY = "{} requests are in progress: try again in a moment"
 
@@ -120,7 +123,7 @@ class Limit:
             self._busy += (self._work_s / past_s - self._busy) / BUSY_STEPS
             self._adapt(self.most)
         elif self._least_s > STANDING_S:
-            self.most = max(LIMIT_MIN, int(self._most * min(0.5, self._fits())))
+            self.most = max(LIMIT_MIN, self._most // 2)
             self._change, self._grew, self._calm, self._busy = LESS_MAX, False, 0, 1.0
             self.begun = BEGUN_MIN
         self.begin(now_s)
@@ -133,8 +136,7 @@ class Limit:
             if self.begun > BEGUN_MIN:
                 self.begun = BEGUN_MIN  # that may have been all
             elif self._most <= most:  # else there are still more than it allows: that has yet to show
-                share = min(1 - self._step(grows=False), max(0.5, 2 * self._fits()))
-                self.most = max(LIMIT_MIN, int(min(most, self._most) * share))
+                self.most = max(LIMIT_MIN, int(min(most, self._most) * (1 - self._step(grows=False))))
             return
         if self.put_off:
             more = math.ceil(self.begun * BEGUN_MORE)
@@ -143,10 +145,6 @@ class Limit:
             self.most = most + max(1, int(most * self._step(grows=True)))
         elif self._calm >= CALM_STEPS:
             self.most = None
-
-    def _fits(self) -> float:
-        """Which share of what is in progress would make the rounds as long as they should be, roughly."""
-        return max(FITS_MIN, ROUND_S / self._least_s)
 
     def _step(self, *, grows: bool) -> float:
         change = self._change * (0.5 if grows != self._grew else MORE if grows else LESS)
