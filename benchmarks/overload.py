@@ -13,8 +13,9 @@ sent. All on the loopback, all in the same run; prints JSON, medians of the roun
 
 How late the load generator (`overload.c`) is by itself stands beside it: `send_lag` and `read_lag`, as
 quantiles and histograms (up to 1/16, 1/8, ... 64 ms, and over), and in `refused_net` what is left without
-them. `gateway_waited_s` and `stolen_s` tell a run that others disturbed: in them the gateway wanted its core. Where
-`mock_cpu_s` and `cpu_share` (of the load generator) fill the other core, `answered_p50_ms` is not the gateway's.
+them.
+`gateway_waited_s` and `stolen_s` tell a run that others disturbed: in them the gateway wanted its core.
+Where `mock_cpu_s` and `cpu_share` (of the load generator) fill the other core, streams last longer by it.
 
 With a quota below 1 the kernel itself stops a process that uses all of it, and counts in ticks (4 ms at
 250 Hz): one round may be followed by a pause of two periods. The busy control shows how much of it that is.
