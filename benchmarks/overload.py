@@ -193,9 +193,15 @@ def process(command: list[str], core: int, port: int, **env: str) -> Iterator[in
     """A process on one core that listens at `port`, for the time of a `with`; yields its id."""
     words = ["nice", "-n", str(NICE), "taskset", "-c", str(core), *command]
     with subprocess.Popen(
-        words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | env
+        words,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | env,
+        start_new_session=True,
     ) as it:
         try:
+            with contextlib.suppress(OSError):  # a niceness does not reach beyond its session
+                Path(f"/proc/{it.pid}/autogroup").write_text(str(NICE))
             until_s = time.monotonic() + 20
             while not listens(port):
                 if time.monotonic() > until_s or it.poll() is not None:
