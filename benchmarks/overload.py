@@ -13,9 +13,9 @@ sent. All on the loopback, all in the same run; prints JSON, medians of the roun
 
 How late the load generator (`overload.c`) is by itself stands beside it: `send_lag` and `read_lag`, as
 quantiles and histograms (up to 1/16, 1/8, ... 64 ms, and over), and in `refused_net` what is left without
-them.
-`gateway_waited_s` and `stolen_s` tell a run that others disturbed: in them the gateway wanted its core.
-Where `mock_cpu_s` and `cpu_share` (of the load generator) fill the other core, streams last longer by it.
+them. `gateway_waited_s`, `mock_waited_s` and `stolen_s` tell a run that others disturbed: gateway or provider
+wanted its core. Where the load generator (`cpu_share`) and `mock_cpu_s` fill the other core, and where the
+provider waited much, streams last longer by it.
 
 With a quota below 1 the kernel itself stops a process that uses all of it, and counts in ticks (4 ms at
 250 Hz): one round may be followed by a pause of two periods. The busy control shows how much of it that is.
@@ -253,10 +253,11 @@ def one_round(
         most = capacity(bench, kind, port)
         once = bench.send(kind, port, rate=most, seconds=seconds)
         before_s, waited_before_s, stolen_before_s = cpu_s(gateway), waited_s(gateway), stolen_s()
-        mock_before_s = cpu_s(mock)
+        mock_before_s, mock_waited_before_s = cpu_s(mock), waited_s(mock)
         over = bench.send(kind, port, rate=times * most, seconds=seconds)
         figures = {"capacity_per_s": most, **over, "gateway_cpu_s": cpu_s(gateway) - before_s}
         figures["mock_cpu_s"] = cpu_s(mock) - mock_before_s
+        figures["mock_waited_s"] = waited_s(mock) - mock_waited_before_s
         figures["gateway_waited_s"] = waited_s(gateway) - waited_before_s
         figures["stolen_s"] = stolen_s() - stolen_before_s
         figures["load_average"] = os.getloadavg()[0]
