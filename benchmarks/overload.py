@@ -4,12 +4,18 @@
         [--times 5] [--seconds 10] [--rounds 3] [--out FILE]
 
 The gateway has one core, or a share of it by a CPU quota of its control group (root, version 1 or 2; its
-period is `PERIOD_US`); load generator and mock provider (compiled here with gcc) have the other core.
+period is `PERIOD_US`); load generator and mock provider (both compiled here with gcc) have the other core.
 Capacity is the most that is answered in a second when an open loop offers more and more; then it offers as
 much (1x), and `--times` as much, for `--seconds` each. As much as the gateway refused is offered to the
 controls: a bare server under the same quota that answers each request with the same 503, and the same one
 while it uses all the CPU time that it gets, `BUSY_S` at a time. Latency counts from when a request should be
-sent. All on the loopback, all in the same run; prints JSON, medians of the rounds.
+sent. All on the loopback, all in the same run; prints JSON, medians of the rounds (of histograms the sums).
+
+How late the load generator (`overload.c`) is by itself stands beside it: `send_lag` and `read_lag`, as
+quantiles and histograms (up to 1/16, 1/8, ... 64 ms, and over), and in `refused_net` what is left without
+them. `gateway_waited_s`, `mock_waited_s` and `stolen_s` tell a run that others disturbed: gateway or provider
+wanted its core. Where the load generator (`cpu_share`) and `mock_cpu_s` fill the other core, and where the
+provider waited much, streams last longer by it.
 
 With a quota below 1 the kernel itself stops a process that uses all of it, and counts in ticks (4 ms at
 250 Hz): one round may be followed by a pause of two periods. The busy control shows how much of it that is.
@@ -22,6 +28,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import math
 import os
 import resource
 import socket
@@ -30,9 +37,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
 
 from benchmarks.machine import machine
 from benchmarks.servers import cpu_s, free_port
@@ -43,6 +52,8 @@ CLIENTS = 128  # of the closed loop that shows where to begin
 MORE = 1.2
 BUSY_S = 0.0005
 WARM_S = 2.0  # of an open loop: not counted
+OF_CONTROL = ("refused_p50_ms", "refused_p99_ms", "refused_net_p99_ms", "send_lag_p99_ms", "read_lag_p99_ms")
+NICE = -20  # as on a machine of its own
 PAUSE_S = 1.0  # of a client in a closed loop that was refused
 EVENT_GAP_US = {"paced": 10_000, "burst": 0}
 CONFIG = """
@@ -76,172 +87,48 @@ def wire(kind: str, port: int) -> bytes:
     return f"{head}content-length: {len(raw)}\r\n\r\n".encode() + raw
 
 
-class Client(asyncio.Protocol):
-    """One connection: a request at a time. `done` is told the status and when it should have been sent."""
+class Bench(Struct, frozen=True):
+    """What is compiled, and where."""
 
-    def __init__(self, request: bytes, done: Callable[["Client", int, float], None]) -> None:
-        self.request = request
-        self.done = done
-        self.due_s = 0.0
-        self.transport: asyncio.Transport | None = None
-        self._status = 0
-        self._left = 0
-        self._said = b""
+    mock: Path
+    load: Path
+    request: Path
+    """A file for what is sent."""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport  # type: ignore[assignment]  # uvloop's is one by shape only
-        self._send()
+    def send(
+        self, kind: str, port: int, *, clients: int = 0, rate: float = 0.0, seconds: float
+    ) -> dict[str, Any]:
+        """What came of requests at `rate` a second, or of so many clients; see `overload.c`. NaN: unknown.
 
-    def ask(self, due_s: float) -> None:
-        self.due_s = due_s
-        self._status, self._said = 0, b""
-        if self.transport is not None:
-            self._send()
-
-    def _send(self) -> None:
-        assert self.transport is not None
-        self.transport.write(self.request)
-
-    def data_received(self, data: bytes) -> None:
-        if not self._status:
-            self._said += data
-            head, found, body = self._said.partition(b"\r\n\r\n")
-            if not found:
-                return
-            self._status = int(head[9:12])
-            length = head.partition(b"content-length: ")[2].partition(b"\r\n")[0]
-            self._left = int(length) - len(body) if length else -1
-            self._said = body
-        elif self._left >= 0:
-            self._left -= len(data)
-        else:
-            self._said = self._said[-8:] + data
-        if self._left == 0 or (self._left < 0 and self._said.endswith(b"0\r\n\r\n")):
-            self.done(self, self._status, self.due_s)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self.transport = None
-        self.done(self, 0, self.due_s)
+        Raises:
+            RuntimeError: the load generator failed.
+        """
+        self.request.write_bytes(wire(kind, port))
+        words = [str(self.load), "-p", str(port), "-q", str(self.request), "-d", str(seconds)]
+        words += ["-c", str(clients), "-w", str(WARM_S / 2), "-z", str(PAUSE_S)] if clients else []
+        words += [] if clients else ["-r", str(rate), "-w", str(WARM_S), "-n", str(CONNECTIONS_MAX)]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"the load generator failed: {done.stderr.strip()}")
+        return {name: math.nan if value is None else value for name, value in json.loads(done.stdout).items()}
 
 
-class Load:
-    """Sends requests for a time and counts what came of them."""
-
-    def __init__(self, port: int, request: bytes) -> None:
-        self.port = port
-        self.request = request
-        self.loop = asyncio.get_running_loop()
-        self.answered = 0
-        self.late = 0
-        """Requests that no connection was left for."""
-        self.broken = 0
-        self.refused_ms: list[float] = []
-        self.answered_ms: list[float] = []
-        self.from_s = self.to_s = 0.0
-        self.connections = 0
-        self.idle: deque[Client] = deque()
-        self.closed = False
-
-    def count(self, client: Client, status: int, due_s: float) -> None:
-        now_s = time.monotonic()
-        if self.from_s <= now_s <= self.to_s:
-            took_ms = (now_s - due_s) * 1000
-            if status == 200:
-                self.answered += 1
-                self.answered_ms.append(took_ms)
-            elif status == 503:
-                self.refused_ms.append(took_ms)
-            else:
-                self.broken += 1
-        if not status:
-            self.connections -= 1
-        elif self.closed:
-            self.loop.call_later(PAUSE_S if status == 503 else 0, self._again, client)
-        else:
-            self.idle.append(client)
-
-    def _again(self, client: Client) -> None:
-        if client.transport is not None and time.monotonic() < self.to_s:
-            client.ask(time.monotonic())
-
-    def dial(self, due_s: float) -> None:
-        self.connections += 1
-        client = Client(self.request, self.count)
-        client.ask(due_s)
-        self.loop.create_task(self._dial(client))
-
-    async def _dial(self, client: Client) -> None:
-        try:
-            await self.loop.create_connection(lambda: client, "127.0.0.1", self.port)
-        except OSError:
-            self.count(client, 0, client.due_s)
-
-    async def loop_closed(self, clients: int, seconds: float) -> None:
-        self.closed = True
-        self.from_s = time.monotonic() + WARM_S / 2
-        self.to_s = self.from_s + seconds
-        for _ in range(clients):
-            self.dial(time.monotonic())
-        await asyncio.sleep(WARM_S / 2 + seconds)
-
-    async def loop_open(self, rate: float, seconds: float) -> None:
-        began_s = time.monotonic()
-        self.from_s = began_s + WARM_S
-        self.to_s = self.from_s + seconds
-        sent = 0
-        while (now_s := time.monotonic()) < self.to_s:
-            while began_s + sent / rate <= now_s:
-                due_s = began_s + sent / rate
-                sent += 1
-                while self.idle and self.idle[-1].transport is None:
-                    self.idle.pop()
-                if self.idle:
-                    self.idle.pop().ask(due_s)
-                elif self.connections < CONNECTIONS_MAX:
-                    self.dial(due_s)
-                else:
-                    self.late += due_s >= self.from_s
-            await asyncio.sleep(0.001)
-
-    def figures(self) -> dict[str, float]:
-        seconds = self.to_s - self.from_s
-        return {
-            "answered_per_s": self.answered / seconds,
-            "refused_per_s": len(self.refused_ms) / seconds,
-            "refused_p50_ms": quantile(self.refused_ms, 0.5),
-            "refused_p99_ms": quantile(self.refused_ms, 0.99),
-            "answered_p50_ms": quantile(self.answered_ms, 0.5),
-            "answered_p99_ms": quantile(self.answered_ms, 0.99),
-            "no_connection": self.late,
-            "broken": self.broken,
-        }
+def compiled(folder: Path, mock_source: Path) -> Bench:
+    """Raises:
+    CalledProcessError: gcc failed.
+    """
+    bench = Bench(folder / "mock", folder / "load", folder / "request")
+    for source, program in ((mock_source, bench.mock), (Path(__file__).with_suffix(".c"), bench.load)):
+        subprocess.run(["gcc", "-O2", "-o", str(program), str(source), "-lm"], check=True)
+    return bench
 
 
-def quantile(values: list[float], share: float) -> float:
-    """NaN without values."""
-    return sorted(values)[min(len(values) - 1, int(share * len(values)))] if values else float("nan")
-
-
-def load(kind: str, port: int, *, clients: int = 0, rate: float = 0.0, seconds: float) -> dict[str, float]:
-    import uvloop
-
-    async def main() -> dict[str, float]:
-        running = Load(port, wire(kind, port))
-        if clients:
-            await running.loop_closed(clients, seconds)
-        else:
-            await running.loop_open(rate, seconds)
-        return running.figures()
-
-    return uvloop.run(main())
-
-
-def capacity(kind: str, port: int) -> float:
+def capacity(bench: Bench, kind: str, port: int) -> float:
     """Answers a second at most: offered more and more until a tenth is missing."""
-    rate = load(kind, port, clients=CLIENTS, seconds=2.0)["answered_per_s"]
+    rate = float(bench.send(kind, port, clients=CLIENTS, seconds=2.0)["answered_per_s"])
     most = 0.0
     while True:
-        answered = load(kind, port, rate=rate, seconds=3.0)["answered_per_s"]
+        answered = float(bench.send(kind, port, rate=rate, seconds=3.0)["answered_per_s"])
         most = max(most, answered)
         if answered < 0.9 * rate:
             return most
@@ -285,7 +172,9 @@ def quota(share: float) -> Iterator[Callable[[int], None]]:
     try:
         if unified.exists():
             (folder / "cpu.max").write_text(f"{quota_us} {PERIOD_US}")
+            (folder / "cpu.weight").write_text("10000")  # a niceness does not reach beyond its group
         else:
+            (folder / "cpu.shares").write_text("262144")
             (folder / "cpu.cfs_period_us").write_text(str(PERIOD_US))
             (folder / "cpu.cfs_quota_us").write_text(str(quota_us))
         yield lambda pid: void((folder / "cgroup.procs").write_text(str(pid)))
@@ -302,11 +191,17 @@ def void(_: object) -> None: ...
 @contextlib.contextmanager
 def process(command: list[str], core: int, port: int, **env: str) -> Iterator[int]:
     """A process on one core that listens at `port`, for the time of a `with`; yields its id."""
-    words = ["taskset", "-c", str(core), *command]
+    words = ["nice", "-n", str(NICE), "taskset", "-c", str(core), *command]
     with subprocess.Popen(
-        words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | env
+        words,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | env,
+        start_new_session=True,
     ) as it:
         try:
+            with contextlib.suppress(OSError):  # a niceness does not reach beyond its session
+                Path(f"/proc/{it.pid}/autogroup").write_text(str(NICE))
             until_s = time.monotonic() + 20
             while not listens(port):
                 if time.monotonic() > until_s or it.poll() is not None:
@@ -322,9 +217,19 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def waited_s(pid: int) -> float:
+    """How long the main thread of a process was ready to run, while others had its core."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+
+
+def stolen_s() -> float:
+    """What the host kept of the time of this machine's cores so far."""
+    return int(Path("/proc/stat").read_text().split(maxsplit=9)[8]) / os.sysconf("SC_CLK_TCK")
+
+
 def one_round(
-    kind: str, folder: Path, mock: Path, share: float, times: float, seconds: float
-) -> dict[str, float]:
+    bench: Bench, kind: str, folder: Path, share: float, times: float, seconds: float
+) -> dict[str, Any]:
     provider, port, control = free_port(), free_port(), free_port()
     config = folder / "farthing.toml"
     config.write_text(CONFIG.format(provider=provider))
@@ -336,32 +241,45 @@ def one_round(
         "--config",
         str(config),
     ]
-    figures: dict[str, float] = {}
+    figures: dict[str, Any] = {}
     with (
-        process([str(mock), "-p", str(provider)], 1, provider),
+        process([str(bench.mock), "-p", str(provider)], 1, provider) as mock,
         tempfile.TemporaryDirectory() as state,
         process([*serve, "--port", str(port)], 0, port, FARTHING__STATE_DIR=state) as gateway,
         quota(share) as enter,
     ):
-        load(kind, port, clients=16, seconds=1.0)
+        bench.send(kind, port, clients=16, seconds=1.0)
         enter(gateway)
-        most = capacity(kind, port)
-        once = load(kind, port, rate=most, seconds=seconds)["answered_per_s"]
-        before_s = cpu_s(gateway)
-        over = load(kind, port, rate=times * most, seconds=seconds)
-        figures = {"capacity_per_s": most, **over, "cpu_s": cpu_s(gateway) - before_s}
-        figures["once_per_s"] = once
-        figures["goodput_of_1x"] = over["answered_per_s"] / once
+        most = capacity(bench, kind, port)
+        once = bench.send(kind, port, rate=most, seconds=seconds)
+        before_s, waited_before_s, stolen_before_s = cpu_s(gateway), waited_s(gateway), stolen_s()
+        mock_before_s, mock_waited_before_s = cpu_s(mock), waited_s(mock)
+        over = bench.send(kind, port, rate=times * most, seconds=seconds)
+        figures = {"capacity_per_s": most, **over, "gateway_cpu_s": cpu_s(gateway) - before_s}
+        figures["mock_cpu_s"] = cpu_s(mock) - mock_before_s
+        figures["mock_waited_s"] = waited_s(mock) - mock_waited_before_s
+        figures["gateway_waited_s"] = waited_s(gateway) - waited_before_s
+        figures["stolen_s"] = stolen_s() - stolen_before_s
+        figures["load_average"] = os.getloadavg()[0]
+        figures |= {f"once_{name}": once[name] for name in ("answered_per_s", "refused_per_s")}
+        figures["goodput_of_1x"] = over["answered_per_s"] / once["answered_per_s"]
         figures["goodput_of_capacity"] = over["answered_per_s"] / most
-        after = load(kind, port, rate=most / 2, seconds=max(2.0, seconds / 3))
+        after = bench.send(kind, port, rate=most / 2, seconds=max(2.0, seconds / 3))
         figures["refused_afterwards_per_s"] = after["refused_per_s"]
     bare = [sys.executable, "-m", "benchmarks.overload", "--control", str(control)]
     for name, words in (("control", bare), ("busy_control", [*bare, "--busy"])):
         with process(words, 0, control) as refusing, quota(share) as enter:
             enter(refusing)
-            alone = load(kind, control, rate=max(1.0, over["refused_per_s"]), seconds=seconds / 2)
-            figures |= {f"{name}_{part}_ms": alone[f"refused_{part}_ms"] for part in ("p50", "p99")}
+            alone = bench.send(kind, control, rate=max(1.0, over["refused_per_s"]), seconds=seconds / 2)
+            figures |= {f"{name}_{part}": value for part, value in alone.items() if part in OF_CONTROL}
     return figures
+
+
+def middle(values: list[Any]) -> Any:
+    """The median; of histograms the sum."""
+    if isinstance(values[0], list):
+        return [sum(column) for column in zip(*values, strict=True)]
+    return round(statistics.median(values), 3)
 
 
 def main() -> None:
@@ -386,12 +304,11 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 4 * CONNECTIONS_MAX), most))
     rounds = []
     with tempfile.TemporaryDirectory() as folder:
-        mock = Path(folder) / "mock"
-        subprocess.run(["gcc", "-O2", "-o", str(mock), str(asked.bench / "mock.c")], check=True)
+        bench = compiled(Path(folder), asked.bench / "mock.c")
         for _ in range(asked.rounds):
-            rounds.append(one_round(asked.kind, Path(folder), mock, asked.quota, asked.times, asked.seconds))
+            rounds.append(one_round(bench, asked.kind, Path(folder), asked.quota, asked.times, asked.seconds))
             print(json.dumps(rounds[-1]), file=sys.stderr)
-    medians = {name: round(statistics.median(one[name] for one in rounds), 3) for name in rounds[0]}
+    medians = {name: middle([one[name] for one in rounds if name in one]) for name in rounds[0]}
     about = {"kind": asked.kind, "quota": asked.quota, "times": asked.times, "seconds": asked.seconds}
     text = json.dumps({"machine": machine(), **about, "medians": medians}, indent=1)
     print(text)

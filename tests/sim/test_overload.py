@@ -163,6 +163,36 @@ def test_a_starved_process_is_late_and_refuses_nobody() -> None:
     assert limit.most is None
 
 
+@pytest.mark.parametrize("behind", [True, False])
+def test_rounds_that_leave_work_to_the_next_ones_count_as_one(behind: bool) -> None:
+    """Else what keeps single rounds short would hide that the work does not end."""
+    world = World()
+    loop, admission = world.loop, world.admission
+    admission.behind = lambda: behind
+    admission.enter()
+    for _ in range(3_000):
+        loop.works(STANDING_S / 20)
+        loop.now_s += 0.0001
+        loop.timers()
+    assert (admission.most < MOST) == behind
+
+
+def test_a_queue_that_ends_now_and_then_is_none() -> None:
+    world = World()
+    loop, admission = world.loop, world.admission
+    rounds = 0
+    admission.behind = lambda: rounds % 10 != 0
+    admission.enter()
+    for rounds in range(3_000):
+        loop.works(STANDING_S / 20 if rounds % 10 else 0.0)
+        loop.now_s += 0.0001
+        loop.timers()
+        if rounds % 10 == 0:
+            loop.now_s += TICK_S  # nothing was left to do
+            loop.timers()
+    assert admission.most == MOST
+
+
 def test_some_are_taken_whatever_happens() -> None:
     limit = Limit()
     limit.begin(0.0)

@@ -7,12 +7,16 @@ every round takes long, a queue stands that does not go away, and each further r
 longer (CoDel: Nichols and Jacobson, "Controlling Queue Delay", ACM Queue 2012; at the entry of services: Zhou
 et al., "Overload Control for Scaling WeChat Microservices", SoCC 2018). So the shortest round counts:
 
-    open     --(the shortest round of `PATIENCE_S` took over `STANDING_S`)--> limited, to half or less
+    open     --(the shortest round of `PATIENCE_S` took over `STANDING_S`)--> limited, to half
     limited  --(every `STEP_S`: the shortest over `ROUND_S`? to fewer; not, and some were refused? to more)-->
              --(none was refused for `CALM_STEPS`)--> open
 
 What is in progress is limited and not how many come in: each stream goes on to use CPU time, so that a rate
 which was too high would be felt long after it was lowered.
+
+No round is long where that can be helped, as whoever is refused waits for it: few requests begin in one, and
+few streams that have rested are read (`behind`). What is left counts to the same round here, as long as it is
+not over: else short rounds would hide that the work does not end.
 
 A round is counted in CPU time of the loop's own thread, not in time that passes. A stopped or starved
 process, or one that has used up its quota for now, is late without a queue; and streams that wait for a slow
@@ -31,10 +35,12 @@ log = logging.getLogger("farthing.admit")
 
 TICK_S = 0.005
 LIMITED_TICK_S = 0.001  # timers count whole milliseconds
-STANDING_S = 0.02
+STANDING_S = 0.01
 ROUND_S = 0.002  # a refusal waits for a round or two, and some rounds are three times as long
 BEGUN_MIN = 2  # in one round, while it is limited: more of them are themselves a long round
 BEGUN_MORE = 1.5
+BEGUN_BUSY = 16  # at most, while the loop has lately worked for more than `BUSY` of the time
+BUSY, BUSY_STEPS = 0.6, 8
 REFUSAL_S = 20e-6  # of CPU time: what refusals take is no reason to refuse more
 PATIENCE_S = 0.5
 STEP_S = 0.1
@@ -46,11 +52,12 @@ LIMIT_MIN = 16  # are taken whatever happens: so few do not make a queue of each
 CHANGE_MIN = 0.01
 LESS_MAX, MORE_MAX = 0.3, 0.1
 LESS, MORE = 1.5, 1.2  # by which a change grows from one step to the next
-FITS_MIN = 0.1
 CALM_STEPS = 5
 
 RETRY_AFTERS_S = tuple(1.0 + 0.125 * step for step in (0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15))
 """In turn: who was refused together shall not come back together."""
+BEHIND_S, LIMITED_BEHIND_S = 5 * STANDING_S, 2 * ROUND_S
+"""So much CPU time is a long round, whatever is left of it; the second while it is limited."""
 TOLD_EVERY_S = 10.0
 _TOO_MANY = "{} requests are in progress: try again in a moment"
 
@@ -60,12 +67,14 @@ class Limit:
 
     __slots__ = (
         "_began_s",
+        "_busy",
         "_calm",
         "_change",
         "_grew",
         "_least_s",
         "_most",
         "_rounds",
+        "_work_s",
         "begun",
         "most",
         "put_off",
@@ -84,15 +93,19 @@ class Limit:
         self._change = LESS_MAX
         self._grew = False
         self._calm = 0
+        self._busy = 1.0
+        """The share of the time in which the loop worked, over some steps."""
         self._began_s = 0.0
         self._least_s = 0.0
         self._most = 0
         self._rounds = 0
+        self._work_s = 0.0
 
     def begin(self, now_s: float) -> None:
         """Look from here on: what was before is no part of it."""
         self._began_s = now_s
         self._most = self._rounds = 0
+        self._work_s = 0.0
         self.refused = self.put_off = False
 
     def round(self, work_s: float, now_s: float, in_progress: int) -> None:
@@ -100,16 +113,18 @@ class Limit:
         self._least_s = work_s if not self._rounds else min(self._least_s, work_s)
         self._most = max(self._most, in_progress)
         self._rounds += 1
+        self._work_s += work_s
         is_open = self.most is None
         rounds, seconds = (PATIENCE_ROUNDS, PATIENCE_S) if is_open else (STEP_ROUNDS, STEP_S)
         past_s = now_s - self._began_s
         if past_s < seconds or (self._rounds < rounds and (self._rounds < 2 or past_s < 4 * seconds)):
             return
         if self.most is not None:
+            self._busy += (self._work_s / past_s - self._busy) / BUSY_STEPS
             self._adapt(self.most)
         elif self._least_s > STANDING_S:
-            self.most = max(LIMIT_MIN, int(self._most * min(0.5, self._fits())))
-            self._change, self._grew, self._calm = LESS_MAX, False, 0
+            self.most = max(LIMIT_MIN, self._most // 2)
+            self._change, self._grew, self._calm, self._busy = LESS_MAX, False, 0, 1.0
             self.begun = BEGUN_MIN
         self.begin(now_s)
 
@@ -121,19 +136,15 @@ class Limit:
             if self.begun > BEGUN_MIN:
                 self.begun = BEGUN_MIN  # that may have been all
             elif self._most <= most:  # else there are still more than it allows: that has yet to show
-                share = min(1 - self._step(grows=False), 2 * self._fits())
-                self.most = max(LIMIT_MIN, int(min(most, self._most) * share))
+                self.most = max(LIMIT_MIN, int(min(most, self._most) * (1 - self._step(grows=False))))
             return
         if self.put_off:
-            self.begun = math.ceil(self.begun * BEGUN_MORE)
+            more = math.ceil(self.begun * BEGUN_MORE)
+            self.begun = min(more, BEGUN_BUSY) if self._busy > BUSY else more
         if self.refused:
             self.most = most + max(1, int(most * self._step(grows=True)))
         elif self._calm >= CALM_STEPS:
             self.most = None
-
-    def _fits(self) -> float:
-        """Which share of what is in progress would make the rounds as long as they should be, roughly."""
-        return max(FITS_MIN, ROUND_S / self._least_s)
 
     def _step(self, *, grows: bool) -> float:
         change = self._change * (0.5 if grows != self._grew else MORE if grows else LESS)
@@ -165,6 +176,7 @@ class Admission:
         "_timer",
         "_told_s",
         "ask_from",
+        "behind",
         "coming",
         "draining",
         "in_progress",
@@ -210,6 +222,8 @@ class Admission:
         self.draining = False
         self.pressed: Callable[[bool], None] | None = None
         """Is told when the CPU begins to be too little, and when no longer."""
+        self.behind: Callable[[], bool] | None = None
+        """Whether work that was due in this round is left for the next ones: all of it is one round."""
 
     def enter(self) -> None:
         """Count one request in; `leave` must follow.
@@ -285,6 +299,9 @@ class Admission:
         cpu_s = self._cpu_clock()
         limited = limit.most is not None
         work_s = cpu_s - self._cpu_s - REFUSAL_S * (self.shed - self._shed)
+        if work_s < (LIMITED_BEHIND_S if limited else BEHIND_S) and self.behind is not None and self.behind():
+            self._timer = loop.call_later(LIMITED_TICK_S, self._tick)
+            return
         entered, self._entered = self._entered, 0
         # while it is open, those count too that ended in the round in which they began
         most = self.in_progress if limited else max(self.in_progress, entered)

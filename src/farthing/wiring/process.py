@@ -105,6 +105,7 @@ class Gateway:
             config, env, self._metrics, loop, turn, jobs=self._jobs, redact=redact
         )
         self._admission.pressed = self._parts.transport.press
+        self._admission.behind = self._parts.transport.behind
         serving = build(config, self._parts)
         for line in advised(config, source, env):
             log.warning("%s", line)

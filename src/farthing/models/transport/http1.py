@@ -40,6 +40,7 @@ IDLE_S = 55.0  # shorter than the 60 s after which most load balancers drop a co
 WAITERS_MAX = 4_096
 PRESSED_PACE_S = 0.05  # nobody reads twenty pieces a second; each costs the same however much is in it
 TOGETHER_S = 0.001  # while it is pressed: who rests within so long wakes together
+WAKES_MAX = 32  # in one round of the loop: about a millisecond
 REDIRECTS = frozenset({301, 302, 303, 305, 307, 308})
 ALL_IN_USE = "every connection to the provider is in use"  # our limit, not its: it needs no pause
 
@@ -236,8 +237,7 @@ class Pool:
     def _wake(self, rested: list[Connection]) -> None:
         if rested is self._resting:
             self._resting, self._until_s = [], 0.0  # none may join them any more
-        for connection in rested:
-            connection.wake()
+        self._sweep.woken.add(rested)
 
     def drop_idle(self, before_s: float) -> bool:
         """Close what has been idle since before `before_s`; say whether any idle connection is left."""
@@ -251,6 +251,34 @@ class Pool:
             self._idle.popleft().abort()
 
 
+class Woken:
+    """Those that have rested, in order. Few read again in one round of the loop: after a pause all are due at
+    once, and who arrives while all are read waits for as long."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._due: deque[Connection] = deque()
+        self._armed = False
+
+    def add(self, rested: "list[Connection]") -> None:
+        self._due.extend(rested)
+        if not self._armed:
+            self._armed = True
+            self._loop.call_soon(self._wake)
+
+    def _wake(self) -> None:
+        due = self._due
+        for _ in range(min(len(due), WAKES_MAX)):
+            due.popleft().wake()
+        self._armed = bool(due)
+        if due:
+            self._loop.call_soon(self._wake)
+
+    def behind(self) -> bool:
+        """Some are due and not read yet."""
+        return self._armed
+
+
 class Sweep:
     """One recurring look at every deadline; asleep when there is nothing to look at."""
 
@@ -259,6 +287,7 @@ class Sweep:
         self._armed = False
         self._far_off = False
         """What is armed is the look at idle connections, too late for an exchange."""
+        self.woken = Woken(loop)
         self.pace_s = self.fast_s = self.together_s = PACE_S
         self.exchanges: set[Http1Exchange] = set()
         self.pools: list[Pool] = []
@@ -367,6 +396,10 @@ class Http1Transport:
             sweep.pace_s, sweep.fast_s, sweep.together_s = PRESSED_PACE_S, 2 * PRESSED_PACE_S, TOGETHER_S
         else:
             sweep.pace_s = sweep.fast_s = sweep.together_s = PACE_S
+
+    def behind(self) -> bool:
+        """Whether streams wait for a later round of the loop that could be read in this one."""
+        return self._sweep.woken.behind()
 
     async def aclose(self) -> None:
         self._sweep.stop()
