@@ -16,6 +16,7 @@ from farthing.config.read import (
     default_file,
     load,
     loads,
+    no_file,
     placed,
 )
 from farthing.config.secrets import secrets_of
@@ -80,12 +81,13 @@ from farthing.config.settings.quality import (
 from farthing.config.settings.secret import Secret, key_digest
 from farthing.config.settings.table import Table
 from farthing.config.show import plain, render, schema, written
-from farthing.config.variables import making, old_names, unread
+from farthing.config.variables import CONFIG_VARIABLE, making, old_names, unread
 from farthing.config.versions import answers_version, policy_version
 
 __all__ = [
     "AUTO",
     "CONFIG_BYTES_MAX",
+    "CONFIG_VARIABLE",
     "DEFAULT_NAME",
     "DEFAULT_RULES",
     "ENDPOINT_PREFIX",
@@ -158,6 +160,7 @@ __all__ = [
     "loopback",
     "making",
     "meanings",
+    "no_file",
     "old_names",
     "opening",
     "placed",

@@ -45,8 +45,22 @@ def default_file(env: Mapping[str, str]) -> Path | None:
     named = env.get(CONFIG_VARIABLE)
     if named:
         return Path(named)
+    return next((path for path in default_places(env) if path.is_file()), None)
+
+
+def default_places(env: Mapping[str, str]) -> tuple[Path, ...]:
+    """Where a configuration lies that neither an option nor a variable names, in this order."""
     home = Path(env.get("XDG_CONFIG_HOME") or Path(env.get("HOME") or Path.home()) / ".config")
-    return next((path for path in (DEFAULT_NAME, home / "farthing" / DEFAULT_NAME) if path.is_file()), None)
+    return DEFAULT_NAME, home / "farthing" / DEFAULT_NAME
+
+
+def no_file(env: Mapping[str, str]) -> ConfigError:
+    """What to raise where a file is needed and `default_file` found none."""
+    places = " nor ".join(map(str, default_places(env)))
+    return ConfigError(
+        f"no configuration file: {CONFIG_VARIABLE} is not set, and there is neither {places}; name one with "
+        "--config, or write one with `farthing init`"
+    )
 
 
 def load(

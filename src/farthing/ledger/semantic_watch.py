@@ -33,10 +33,11 @@ FAILED_MAX = 0.05
 ALARMS: Final[Mapping[str, str]] = {
     "reach": "fewer requests are looked up: did requests gain tools, several messages of an agent, or words "
     "that are never kept, or was the cache turned off?",
-    "coverage": "fewer looks find a stored question near: did the system prompt, a parameter or the version "
-    "of the documents begin to change with each request, or was the cache emptied?",
-    "effect": "fewer looks are answered: is the threshold higher, the endpoint retreated, the traffic new?",
-    "failing": "looks fail or are late and are left out: see the log for `step semantic skipped`, and "
+    "coverage": "fewer lookups find a stored question near: did the system prompt, a parameter or the "
+    "version of the documents begin to change with each request, or was the cache emptied?",
+    "effect": "fewer lookups are answered: is the threshold higher, has the monitor tripped, is the traffic "
+    "new?",
+    "failing": "lookups fail or are late and are left out: see the log for `step semantic skipped`, and "
     "brain.timeout_s",
     "loss": "embedding, judge and other background jobs cost more than the hits saved: lower audit_share, "
     "take a cheaper judge, or turn it off",

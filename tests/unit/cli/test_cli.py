@@ -94,7 +94,7 @@ def test_check_warns_of_a_semantic_cache_without_a_judge_and_only_of_that(tmp_pa
     assert told.returncode == 0 and tomllib.loads(told.stdout)
     (line,) = told.stderr.splitlines()
     assert line.startswith("warning: farthing.toml:9: endpoints.faq.cache.semantic.judge: without a judge")
-    assert "retreat" in line and line.endswith("name a target as its judge")
+    assert "trips the monitor" in line and line.endswith("name a target as its judge")
     assert len(json.loads(run("check", "--json", cwd=tmp_path).stdout)["advice"]) == 1
     (tmp_path / "farthing.toml").write_text(f'{unjudged}judge = "a/first"\n')
     told = run("check", cwd=tmp_path)

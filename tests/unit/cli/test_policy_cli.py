@@ -105,7 +105,7 @@ def test_show_has_versions_audits_and_who_changed_what(
     text = run(config, capsys, "policy", "show", "--endpoint", "faq")
     for part in (
         "faq: version 1 serves; loss at most",
-        "RETREATED to the expensive tier: version 1",
+        "TRIPPED, all to the expensive tier: version 1",
         "cheap from score 0.8 on, else expensive; loses at most 0.02 at 0.9",
         "scores of planted/1, 2,000 samples",
         "not audited yet",
@@ -116,7 +116,7 @@ def test_show_has_versions_audits_and_who_changed_what(
     assert shown["book"]["serving"] == 1 and shown["watched"]["1"]["retreated"] is True
     assert "has no routing policy" in run(config, capsys, "policy", "show", "--endpoint", "other")
     assert told(config, capsys, "policy", "show", "--endpoint", "other") is None
-    assert "RETREATED" in run(config, capsys, "report")
+    assert "TRIPPED" in run(config, capsys, "report")
     assert told(config, capsys, "report")["policies"][0]["retreated"] == [1]
 
 

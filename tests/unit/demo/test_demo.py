@@ -267,11 +267,11 @@ def played(looks: play.Looks, **changes: Any) -> play.Played:
 def test_look_ups_that_timed_out_are_not_questions_that_were_not_near() -> None:
     assert "no question was near enough" in show.similar(played(play.Looks(count=50)))
     late = show.similar(played(play.Looks(count=50, late=40)))
-    assert "40 of 50 look-ups timed out, longer than 2.5 s" in late
+    assert "40 of 50 lookups timed out, longer than 2.5 s" in late
     assert "near enough" not in late
     both = show.similar(played(play.Looks(count=50, late=5, failed=1), similar=7, wrong_hits=1))
     assert both.startswith("7 answered, 1 wrongly")
-    assert "5 of 50 look-ups timed out" in both and "1 of 50 look-ups failed" in both
+    assert "5 of 50 lookups timed out" in both and "1 of 50 lookups failed" in both
 
 
 def test_look_ups_are_counted_by_what_became_of_them() -> None:

@@ -154,8 +154,8 @@ class EndpointSemanticConfig(Table, frozen=True):
     threshold: float | None = None
     """Probability of the verifier from which an answer is served. None: the certificate's."""
     risk_max: float = 0.01
-    """Bound on the risk, here the share of served answers that are wrong; beyond it the endpoint retreats to
-    exact hits."""
+    """Bound on the risk, here the share of served answers that are wrong; beyond it the monitor trips, and
+    only exact hits are served."""
     confidence: float = 0.95
     audit_share: float = 0.05
     """Share of would-be hits that are answered anew and compared."""
@@ -334,7 +334,7 @@ RouteConfig = RulesRouteConfig | LearnedRouteConfig | LlmRouteConfig
 
 
 class DirectConfig(Table, frozen=True):
-    """An answer without any LLM: the tier `none`."""
+    """An answer without any model: the tier `none`."""
 
     name: str
     text: str

@@ -30,6 +30,10 @@ SILENT_MAX = 0.2  # of the explored requests: with more, who had no verdict is t
 _Key = tuple[str, str]
 
 
+class NothingExplored(BadSamples):
+    """The ledger has no explored request of the endpoint."""
+
+
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """Of which samples. None: as the newest explored request has it."""
 
@@ -68,7 +72,8 @@ def gather(rows: Iterable[Row], wanted: Wanted) -> Gathered:
     """Join `rows`, in any order.
 
     Raises:
-        BadSamples: no request of the endpoint was explored, or its judge turns with the order of the answers.
+        NothingExplored: no request of the endpoint was explored.
+        BadSamples: its judge turns with the order of the answers.
     """
     receipts: list[Receipt] = []
     signals: dict[_Key, list[Signal]] = {}
@@ -79,7 +84,7 @@ def gather(rows: Iterable[Row], wanted: Wanted) -> Gathered:
         elif isinstance(row, Signal) and row.other and row.source in ("judge", "check"):
             signals.setdefault((row.tenant, row.request_id), []).append(row)
     if not receipts:
-        raise BadSamples(
+        raise NothingExplored(
             f"no request of {wanted.endpoint!r} was explored: set its quality.explore_share, and wait until "
             "there are some, or give a file with --samples"
         )

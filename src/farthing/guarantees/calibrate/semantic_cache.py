@@ -53,9 +53,9 @@ class UnknownEndpoint(FarthingError):
 
 def unknown(endpoint: str, known: Sequence[str]) -> UnknownEndpoint:
     """The error that names what there is."""
-    there = f"there are {', '.join(known)}" if known else "the ledger has no look of a semantic cache"
+    there = f"there are {', '.join(known)}" if known else "the ledger has no lookup in a semantic cache"
     return UnknownEndpoint(
-        f"no endpoint {endpoint!r} in the configuration or with a look in the ledger; {there}"
+        f"no endpoint {endpoint!r} in the configuration or with a lookup in the ledger; {there}"
     )
 
 
@@ -225,7 +225,7 @@ def _refusal(
     if not seen.audits:
         left_out = f" ({seen.left_out} are too old or too young)" if seen.left_out else ""
         return (
-            f"{seen.looks} looks and no audited hit{left_out}: run the endpoint with "
+            f"{seen.looks} lookups and no audited hit{left_out}: run the endpoint with "
             f'cache.semantic.mode = "observe" until {most} are audited',
             most,
         )
@@ -306,13 +306,13 @@ def _digest(audits: Sequence[Audit]) -> str:
 def story(found: Calibration) -> list[str]:
     """What was found, in plain lines."""
     lines = [
-        f"Semantic cache of {found.endpoint}, language {found.language}: {found.looks:,} looks, "
+        f"Semantic cache of {found.endpoint}, language {found.language}: {found.looks:,} lookups, "
         f"{found.audits:,} audited hits"
         f"{f' ({found.unjudged:,} not judged, taken as wrong)' if found.unjudged else ''}"
         f"{f', {found.left_out:,} left out' if found.left_out else ''}",
-        "",
-        "probability  audits  wrong  at most  all hits  wrong",
     ]
+    if any(step.n for step in found.steps):
+        lines += ["", "probability  audits  wrong  at most  all hits  wrong"]
     for step in found.steps:
         if step.n:
             lines.append(
@@ -330,7 +330,7 @@ def story(found: Calibration) -> list[str]:
         f"with confidence {1 - made.delta:.3g}",
         f"  shown by   {made.wrong} wrong of {made.n:,} distinct audited hits at {made.entries:,} entries: "
         f"at most {made.upper:.3%}",
-        f"  looks      for one look; had calibrate refused these audits before, at most "
+        f"  repeated   that holds for one run of calibrate; for daily runs until one certifies, at most "
         f"{made.upper_anytime:.3%}",
         f"  all hits   {made.hits_wrong} wrong of {made.hits:,}, repetitions included",
         f"  last fifth {made.later_wrong} wrong of {made.later_n:,}",

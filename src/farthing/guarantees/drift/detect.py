@@ -49,11 +49,10 @@ WHAT_TO_DO: Final[Mapping[str, str]] = {
     "samples of now",
     "length": "prompts have another length: look for a new template, tool or attachment; then calibrate "
     "again",
-    "difficulty": "requests look harder or easier than then: calibrate again; until then the watch on the "
-    "loss decides",
+    "difficulty": "requests look harder or easier than then: calibrate again; until then the monitor decides",
     "score": "the router's scores moved: its share of cheap traffic moves with them; fit and calibrate again",
-    "latency": "a provider answers slower than then: see `farthing report`, consider `route.prefer` or "
-    "another target in the tier",
+    "latency": "a provider answers slower than then: see `farthing report --by model`; name another target "
+    "in the tier, or where a router with scores routes, consider route.prefer",
     "quality": "judged quality fell: read some of the requests with `farthing explain`, roll back with "
     "`farthing policy rollback` if a policy changed, and calibrate again",
 }

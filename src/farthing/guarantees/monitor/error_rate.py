@@ -350,7 +350,7 @@ class ErrorRateMonitor:
         if len(watched.retreated) > RETREATED_MAX and watched.trial.retreated_unix_s is None:
             watched.trial.retreated_unix_s = self._clock()
             watched.trial.fresh = watched.trial.fresh_wrong = 0
-            watched.trial.reason = f"{len(watched.retreated)} {words.parts} retreated"
+            watched.trial.reason = f"{len(watched.retreated)} {words.parts} tripped"
             self._warn(endpoint, words.retreats, None, watched.trial.reason)
 
     def _warn(self, endpoint: str, does: str, partition: bytes | None, why: str) -> None:

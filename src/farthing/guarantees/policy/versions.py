@@ -139,7 +139,7 @@ def promote(book: PolicyBook, number: int | None, author: Author) -> PolicyBook:
         if book.candidate is None:
             raise PolicyRefused(f"{book.endpoint!r} has no candidate to promote: name one with --version")
         number = book.candidate
-    return _serve(book, number, author, f"version {number} serves, instead of {book.serving}")
+    return _serve(book, number, author, f"version {number} serves instead of version {book.serving}")
 
 
 def rollback(book: PolicyBook, author: Author, *, to: int | None = None) -> PolicyBook:
@@ -162,7 +162,7 @@ def rollback(book: PolicyBook, author: Author, *, to: int | None = None) -> Poli
         raise PolicyRefused(f"nothing of {book.endpoint!r} served before version {book.serving}")
     back = past.pop()
     changed = msgspec.structs.replace(book, serving=back, candidate=None, share=0.0, past=tuple(past))
-    return _told(changed, author, f"rolled back from version {book.serving} to {back}")
+    return _told(changed, author, f"rolled back from version {book.serving} to version {back}")
 
 
 def _serve(book: PolicyBook, number: int, author: Author, what: str) -> PolicyBook:

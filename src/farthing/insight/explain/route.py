@@ -170,6 +170,8 @@ def told(receipt: Receipt, found: Whereto) -> list[str]:
         lines.append(
             "  others   what other tiers would have cost is unknown: name its gateway's file with --config"
         )
+    elif receipt.usage is None:
+        lines.append("  others   what other tiers would have cost is unknown, as the tokens are")
     else:
         lines += [f"  {'others' if i == 0 else '':<8} {_tier(one)}" for i, one in enumerate(found.tiers)]
     lines += [f"  learned  {_signal(one)}" for one in found.signals]
@@ -202,7 +204,7 @@ def _ruled(receipt: Receipt, rule: Ruled) -> str:
     elif rule.covered is False:
         text += "; its kind of request is not covered"
     if rule.retreated:
-        text += "; the watch has retreated by now"
+        text += "; the monitor has tripped by now"
     return text
 
 

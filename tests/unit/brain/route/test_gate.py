@@ -223,7 +223,7 @@ def test_an_endpoint_whose_file_was_never_good_goes_to_the_expensive_tier_and_fo
     assert "'faq' goes to the expensive tier" in caplog.text and gate.states() == []
     path.write_bytes(good)
     policies.refresh()
-    assert "the watch has retreated" in decision(gate, 1.0).reason
+    assert "the monitor has tripped" in decision(gate, 1.0).reason
 
 
 # -- the watch --------------------------------------------------------------------------------------------
@@ -259,7 +259,7 @@ def test_audits_that_lose_too_much_retreat_and_good_ones_do_not(tmp_path: Path) 
         policies.opened(explored_receipt(n))
         policies.lost(f"r{n}", 1.0)
     found = decision(gate, 0.9)
-    assert found.cheap is False and "the watch has retreated" in found.reason
+    assert found.cheap is False and "the monitor has tripped" in found.reason
     (state,) = gate.states()
     assert state.watch is not None and state.watch.retreated
 

@@ -329,9 +329,9 @@ def run(*words: str) -> object:
 def test_audits_of_one_language_certify_no_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     where = a_state(tmp_path, 160, language="de")
     assert run("--endpoint", "faq", *where) == 1
-    assert "REFUSED: 0 looks" in capsys.readouterr().out
+    assert "REFUSED: 0 lookups" in capsys.readouterr().out
     assert run("--endpoint", "faq", "--language", "de", *where, "--apply") == 0
-    assert "language de: 160 looks" in capsys.readouterr().out
+    assert "language de: 160 lookups" in capsys.readouterr().out
     assert certificates.load(certificates.certificate_path(tmp_path, "faq")) is None
     made = certificates.load(certificates.certificate_path(tmp_path, "faq", "de"))
     assert made is not None and (made.language, made.n) == ("de", 160)

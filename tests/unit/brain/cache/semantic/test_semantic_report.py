@@ -358,7 +358,9 @@ def test_the_report_tells_the_certificate_and_a_retreat_where_it_knows_the_state
     where = ["--config", str(tmp_path / "farthing.toml"), "--since", "all"]
     assert cli.main(["report", *where], standalone_mode=False) == 0
     text = capsys.readouterr().out
-    assert "RETREATED to exact hits since 1970-01-04" in text and "audited hits were wrong" in text
+    assert (
+        "TRIPPED, only exact hits are served, since 1970-01-04" in text and "audited hits were wrong" in text
+    )
     assert "1 of 1 false hits are other words, read by no judge" in text and "name a target" in text
     assert cli.main(["report", *where, "--json"], standalone_mode=False) == 0
     (cell,) = json.loads(capsys.readouterr().out)["semantic"]
@@ -392,7 +394,7 @@ def test_what_the_cache_holds_is_shown_with_the_endpoints_that_retreated_and_wha
     assert other["endpoint"] == "judged" and other["advice"] == ""
     assert cli.main(show, standalone_mode=False) == 0
     text = capsys.readouterr().out
-    assert "faq: RETREATED to exact hits: " in text and text.count("without a judge") == 1
+    assert "faq: TRIPPED, only exact hits are served: " in text and text.count("without a judge") == 1
 
 
 def test_the_story_of_a_request_tells_the_semantic_part() -> None:
