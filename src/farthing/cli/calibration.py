@@ -72,9 +72,10 @@ def asked(
         def called(**given: Any) -> int:
             return function(kind(**given))
 
+        found: Command = called
         for option in reversed(options):
-            called = option(called)
-        return called
+            found = option(found)
+        return found
 
     return decorated
 

@@ -276,8 +276,8 @@ def _verdict(book: PolicyBook, arms: Mapping[int, _Arm], differences: Mapping[st
     if least < FEW:
         smaller = min(book.share, 1 - book.share)
         return (
-            f"not enough requests: about {ceil((FEW - least) / smaller):,} more of the endpoint until anything "
-            "can be told"
+            f"not enough requests: about {ceil((FEW - least) / smaller):,} more of the endpoint until "
+            "anything can be told"
         )
     parts = [_of_cost(differences["cost_nusd"]), _of_quality(book.endpoint, differences)]
     errors = differences["error_rate"]
@@ -306,8 +306,8 @@ def _of_quality(endpoint: str, differences: Mapping[str, Difference]) -> str:
         more = f", about {found.more_needed:,} more would show one of this size" if found.more_needed else ""
         return f"no difference in {FIGURES[name]} is shown, it loses at most {max(0.0, -found.low):.3f}{more}"
     return (
-        f"nothing is known of quality: set endpoints.{endpoint}.quality.explore_share and a judge or checks, so "
-        "that answers of both are compared"
+        f"nothing is known of quality: set endpoints.{endpoint}.quality.explore_share and a judge or checks, "
+        "so that answers of both are compared"
     )
 
 
@@ -318,6 +318,6 @@ def _to_begin(book: PolicyBook) -> str:
     other = next((one.number for one in reversed(book.versions) if one.number != book.serving), CONFIGURED)
     which = "the configuration" if other == CONFIGURED else f"version {other}"
     return (
-        f"no version is on trial: `farthing policy canary --endpoint {book.endpoint} --version {other}` compares "
-        f"{which} with what serves"
+        f"no version is on trial: `farthing policy canary --endpoint {book.endpoint} --version {other}` "
+        f"compares {which} with what serves"
     )

@@ -47,7 +47,8 @@ def _version(version: PolicyVersion, watch: EndpointState | None) -> Iterator[st
         f"{certificate.risk_max:.3g} of quality per request, with confidence {1 - certificate.delta:.3g}; "
         f"{certificate.cheap_share:.1%} of the samples would go cheap"
     )
-    yield f"scores of {scope.router}, {counted(certificate.n, 'sample')}, certified {_moment(certificate.made_unix_s)}"
+    samples = counted(certificate.n, "sample")
+    yield f"scores of {scope.router}, {samples}, certified {_moment(certificate.made_unix_s)}"
     if certificate.excluded:
         yield f"always {scope.expensive}: {', '.join(sorted(certificate.excluded))}"
     if watch is None or not (watch.audits or watch.fresh or watch.open or watch.lost):
@@ -63,7 +64,7 @@ def _version(version: PolicyVersion, watch: EndpointState | None) -> Iterator[st
     )
     yield (
         f"{counted(watch.audits, 'audit')}, {watch.wrong:,} with a loss of quality: loss at most "
-        f"{watch.upper:.2%}; {watch.open:,} without a verdict yet, {watch.lost:,} that will have none{segments}"
+        f"{watch.upper:.2%}; {watch.open:,} without a verdict yet, {watch.lost:,} that get none{segments}"
     )
 
 
