@@ -255,8 +255,8 @@ def _told(faults: list[tuple[Where, str]], places: Places) -> str:
 def _override(table: dict[str, Any], env: Mapping[str, str], reader: Reader) -> dict[Where, str]:
     """Put `FARTHING__SERVER__PORT=9000` into `table`; return which variable gave which key."""
     given: dict[Where, str] = {}
-    for variable in sorted(name for name in env if name.startswith(ENV_PREFIX)):
-        parts = renamed.current(parts_of(variable))
+    named = [(renamed.current(parts_of(name)), name) for name in env if name.startswith(ENV_PREFIX)]
+    for parts, variable in sorted(named):  # what sets a table whole comes before what sets a key in it
         here: Any = table
         path: Where = ()
         for position, part in enumerate(parts):
@@ -265,6 +265,10 @@ def _override(table: dict[str, Any], env: Mapping[str, str], reader: Reader) -> 
                 break
             key = next((known for known in here if known.lower().replace("-", "_") == part), part)
             path = (*path, key)
+            if position < len(parts) - 1 and path in given:
+                whole = f"is set whole by {given[path]}, and {variable} sets a key in it"
+                reader.fault(path, f"{whole}; put the key into the table, and unset {variable}")
+                break
             if position == len(parts) - 1:
                 if path in given:
                     reader.fault(path, f"is set by {given[path]} too, its other name; unset the old one")
