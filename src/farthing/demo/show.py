@@ -201,7 +201,10 @@ def _findings(played: Played) -> Iterator[tuple[str, str]]:
             f"{large / 1000:.2f} s",
         )
     yield "semantic", similar(played)
-    yield "[yellow]mind[/]", "the models are simulated: the shares are arithmetic, the dollars are no bill"
+    yield (
+        "[yellow]mind[/]",
+        "the models are simulated: the shares follow from this traffic, the dollars are no bill",
+    )
 
 
 def similar(played: Played) -> str:
