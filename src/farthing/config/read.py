@@ -44,8 +44,17 @@ def default_file(env: Mapping[str, str]) -> Path | None:
     of ./farthing.toml and farthing/farthing.toml in the XDG configuration directory that is; else None."""
     named = env.get(CONFIG_VARIABLE)
     if named:
-        return Path(named)
+        return at_home(Path(named))
     return next((path for path in default_places(env) if path.is_file()), None)
+
+
+def at_home(path: Path) -> Path:
+    """`path` with a leading `~` as the home directory, which a shell does not expand in `--config=~/…`, nor a
+    unit or container file anywhere; as it is where no such home is known."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
 
 
 def default_places(env: Mapping[str, str]) -> tuple[Path, ...]:
@@ -75,7 +84,8 @@ def load(
         with path.open("rb") as file:
             raw = file.read(CONFIG_BYTES_MAX + 1)
     except OSError as why:
-        named = " (FARTHING_CONFIG names it)" if str(path) == env.get(CONFIG_VARIABLE) else ""
+        said = env.get(CONFIG_VARIABLE)
+        named = " (FARTHING_CONFIG names it)" if said and path == at_home(Path(said)) else ""
         raise ConfigError(f"{path}: cannot be read: {why.strerror or why}{named}") from why
     if len(raw) > CONFIG_BYTES_MAX:
         raise ConfigError(f"{path}: larger than {CONFIG_BYTES_MAX} bytes; this is no configuration")

@@ -11,6 +11,7 @@ from farthing.cli.commands import init
 from farthing.cli.main import cli
 from farthing.cli.screen import beside, commented
 from farthing.config import Config, ProviderConfig, TierConfig
+from farthing.errors import ConfigError
 from farthing.guarantees.calibrate.explored import NothingExplored
 from farthing.insight.render.rows import counted, wrapped
 
@@ -181,3 +182,33 @@ def test_the_head_of_check_fits(here: Path, run: Run, capsys: pytest.CaptureFixt
     run("check", f"{place.name}/farthing.toml")
     head = [line for line in capsys.readouterr().out.splitlines() if line.startswith("#")]
     assert len(head) > 1 and all(len(line) <= 80 or line.count(" ") == 1 for line in head)
+
+
+# -- where files lie ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by_option", [True, False])
+def test_a_tilde_that_no_shell_expanded_is_the_home_directory(
+    here: Path,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    by_option: bool,
+) -> None:
+    (here / "home").mkdir()
+    (here / "home" / "mine.toml").write_text(GATEWAY)
+    if by_option:
+        assert run("check", "--config=~/mine.toml") == 0
+    else:
+        monkeypatch.setenv("FARTHING_CONFIG", "~/mine.toml")
+        assert run("check") == 0
+    assert f"{here}/home/mine.toml is good" in capsys.readouterr().out
+    monkeypatch.setenv("FARTHING_CONFIG", "~/gone.toml")
+    with pytest.raises(ConfigError, match="FARTHING_CONFIG names it"):
+        run("check")
+
+
+def test_init_makes_the_directory_of_its_file(here: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    settled(monkeypatch)
+    run("init", "etc/farthing/farthing.toml")
+    assert (here / "etc" / "farthing" / "farthing.toml").is_file()

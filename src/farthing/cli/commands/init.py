@@ -34,6 +34,7 @@ def command(file: Path) -> None:
         click.echo(text, nl=False)
         return
     try:
+        file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("x", encoding="utf-8") as out:
             out.write(text)
     except OSError as why:

@@ -37,7 +37,7 @@ def command(file: Path | None, host: str | None, port: int | None, detect: bool)
     SIGHUP or a changed file reloads it; a file that is not good changes nothing. SIGTERM drains.
     """
     env = _overridden(os.environ, host, port)
-    source = file or configuration.default_file(env)
+    source = configuration.at_home(file) if file is not None else configuration.default_file(env)
     if source is not None:
         config, lines = _from_file(source, env)
     elif detect:
