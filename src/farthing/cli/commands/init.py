@@ -40,7 +40,8 @@ def command(file: Path) -> None:
     except OSError as why:
         raise ConfigError(f"{file} cannot be written: {why.strerror or why}") from why
     command = own_command()
-    say(f"wrote {file}; check it with  {command} check {shlex.quote(str(file))}")
+    say(f"wrote {file}; check it with")
+    click.echo(f"  {command} check {shlex.quote(str(file))}")  # to be pasted, so in one row
     _tell_what_is_served(file, command)
 
 
@@ -56,7 +57,8 @@ def _tell_what_is_served(file: Path, command: str) -> None:
             f"{file}: unset it, or set it to {shlex.quote(str(file.absolute()))}"
         )
     else:
-        say(f"serve it with  {command} serve --config {shlex.quote(str(file))}")
+        say("and serve it with")
+        click.echo(f"  {command} serve --config {shlex.quote(str(file))}")
 
 
 def _text(table: str, lines: list[str]) -> str:
