@@ -214,4 +214,4 @@ def test_audits_that_lose_quality_retreat_and_a_restart_does_not_forget_it(tmp_p
         with running(config, tmp_path) as gateway:
             assert gateway.metric("farthing_route_retreated") == 1
             assert {ask(gateway).tier for _ in range(20)} == {"expensive"}
-            assert "RETREATED" in command(gateway, "policy", "show", "--endpoint", "faq")
+            assert "TRIPPED" in command(gateway, "policy", "show", "--endpoint", "faq")
