@@ -229,8 +229,8 @@ def similar(played: Played) -> str:
     else:
         what = f"no question was near enough to another one, of {looks.count:,} looked up"
     return (
-        f"{what}{lost}; it only observed for {played.observed_s:.0f} s, then served from a probability of "
-        f"{children.THRESHOLD:g}, set by hand: a certificate takes longer than a demo"
+        f"{what}{lost}; for {played.observed_s:.0f} s it only observed, then it served from a probability of "
+        f"{children.THRESHOLD:g}, a threshold set by hand since a certificate takes longer than a demo"
     )
 
 
