@@ -28,6 +28,7 @@ from farthing.config import DEFAULT_RULES, Config
 from farthing.guarantees.drift.detect import DriftMonitor, Reference, Shape
 from farthing.guarantees.monitor.routing import RouteMonitor
 from farthing.guarantees.monitor.semantic_cache import SequentialBound
+from farthing.ledger.gauges import ABOUT, UNTOLD
 from farthing.ledger.metrics import RENAMED, Metrics
 from farthing.models import call as calls
 from farthing.models.pricing.catalogue import Catalogue, price_on
@@ -335,6 +336,13 @@ def test_a_gateway_exposes_the_documented_metrics_and_no_other(gateway: Running)
     assert {name: kind for name, (kind, _) in exposed.items()} == {
         name: cells[0] for name, cells in documented_metrics().items()
     } | {old: documented_metrics()[new][0] for new, old in RENAMED.items()}
+
+
+def test_the_help_of_each_gauge_says_what_it_counts(gateway: Running) -> None:
+    told = re.findall(r"^# HELP (\S+) (.*)$", gateway.request("GET", "/metrics").body.decode(), re.MULTILINE)
+    assert {f"farthing_{name}" for name in ABOUT} <= {name for name, _ in told}
+    assert not [name for name, about in told if about == UNTOLD]
+    assert dict(told)["farthing_connections"] == "Client connections open now."
 
 
 def documented_metrics() -> dict[str, list[str]]:
