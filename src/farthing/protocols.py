@@ -22,6 +22,7 @@ from farthing.types import (
     HitCandidate,
     Json,
     Operation,
+    Passages,
     Prompt,
     Receipt,
     Request,
@@ -110,6 +111,14 @@ class SemanticCache(Protocol):  # brain/cache/semantic: cache
     async def confirmed(self, lookup: CacheLookup, request: Request) -> None:
         """Take a model's word that the proposal of an unsure look is right: it serves, unless it is drawn
         for an audit."""
+
+
+class Retriever(Protocol):  # farthing.retrievers: plug-ins
+    async def retrieve(self, request: Request, traits: Traits) -> Passages:
+        """The passages that the answer to `request` is to be made from, best first; none is no error.
+
+        Whoever asks may see them: what its tenant may not see is left out here.
+        """
 
 
 class Router(Protocol):  # brain/route: rules

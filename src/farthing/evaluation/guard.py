@@ -63,31 +63,24 @@ class DenyGuard:
                     raise Blocked(rule.message or f'the request was refused by the rule "{rule.name}"')
 
 
-async def guard_request(request: Request, guardrails: Sequence[Guardrail]) -> None:
-    """Check every text of `request`, its history included. Other requests go on between the windows of a
-    long one; a short one is checked in one go.
+async def guard_request(
+    request: Request, guardrails: Sequence[Guardrail], plugins: Sequence[AsyncGuardrail] = ()
+) -> None:
+    """Check every text of `request`, its history included, by `guardrails` and then by `plugins`. Other
+    requests go on between the windows of a long one; a short one is checked in one go.
 
     Raises:
-        Blocked: one of them must not pass.
+        Blocked: one of them must not pass. GuardrailFailed: a plug-in cannot tell.
     """
     texts = _texts(request)
     if request.prompt_chars > WINDOW_CHARS:
         await _guard_long(texts, guardrails)
-        return
-    for guardrail in guardrails:
-        for text in texts:
-            guardrail.check(text)
-
-
-async def guard_by_plugins(request: Request, guardrails: Sequence[AsyncGuardrail]) -> None:
-    """Let each of `guardrails` see every text of `request`, one after another.
-
-    Raises:
-        Blocked: the request must not pass. GuardrailFailed: one of them cannot tell.
-    """
-    texts = _texts(request)
-    for guardrail in guardrails:
-        await guardrail.check(texts)
+    else:
+        for guardrail in guardrails:
+            for text in texts:
+                guardrail.check(text)
+    for plugin in plugins:
+        await plugin.check(texts)
 
 
 async def _guard_long(texts: list[str], guardrails: Sequence[Guardrail]) -> None:

@@ -1,6 +1,6 @@
 """THE JOURNEY of one request, start to finish. Read this file first.
 
-    admit -> guard -> classify -> cache -> compose -> route -> reserve -> call -> check -> settle -> record
+    admit -> guard -> classify -> retrieve -> cache -> compose -> route -> reserve -> call -> check -> settle -> record
 
 `admit` is the edge's, before any work (edge/admit); the rest stands in `answer`, in this order. Promises
 that hold on every path through it, each with a test of that name:
@@ -18,11 +18,11 @@ that hold on every path through it, each with a test of that name:
 
 The last bytes of an answer are returned, not sent: the edge sends them after the receipt is written, so
 no client holds a complete answer that the ledger does not know.
-"""
+"""  # noqa: E501
 
 from farthing.brain.cache.fresh import why_asked_anew
 from farthing.brain.compose import compose
-from farthing.evaluation.guard import guard_by_plugins, guard_request
+from farthing.evaluation.guard import guard_request
 from farthing.pipeline.delivery import deliver, inspector_of, relay, serve_fixed, want
 from farthing.pipeline.optional import optional
 from farthing.pipeline.receipt_notes import (
@@ -30,6 +30,7 @@ from farthing.pipeline.receipt_notes import (
     note_failure,
     note_route,
 )
+from farthing.pipeline.retrieve import retrieved
 from farthing.pipeline.reuse import keep, land, let_go, recall, reuse
 from farthing.pipeline.steps import Memory, Steps
 from farthing.protocols import (
@@ -53,12 +54,12 @@ async def answer(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -
     memory = Memory()
     try:
         await batch_barrier()
-        if steps.guardrails:
-            await guard_request(request, steps.guardrails)
-        if steps.guard_plugins:
-            await guard_by_plugins(request, steps.guard_plugins)
+        if steps.guardrails or steps.guard_plugins:
+            await guard_request(request, steps.guardrails, steps.guard_plugins)
         traits = await optional("classify", steps.classifier.classify(request), NOTHING_KNOWN, steps, receipt)
         note_asked(request, traits, steps, receipt)
+        if steps.retrievals:
+            request, traits = await retrieved(request, traits, steps, receipt)
 
         await batch_barrier()
         receipt.asked_anew = why_asked_anew(request, steps.router.pins)

@@ -1,5 +1,7 @@
 """What the journey is made of: the implementations one configuration chose, and what a request remembers."""
 
+from collections.abc import Mapping
+
 import msgspec
 from msgspec import Struct
 
@@ -18,10 +20,23 @@ from farthing.protocols import (
     Inspector,
     Ledger,
     ResponseCache,
+    Retriever,
     Router,
     SemanticCache,
 )
 from farthing.types import CacheHit, CacheLookup
+
+
+class Retrieval(Struct, frozen=True, kw_only=True):
+    """How one endpoint retrieves."""
+
+    retriever: Retriever
+    required: bool
+    """Without its passages there is no answer; else it goes on without them."""
+    timeout_s: float
+    passages_max: int
+    context_tokens_max: int
+    """The first of them that together have no more tokens than this."""
 
 
 class Steps(Struct, frozen=True, kw_only=True):
@@ -43,6 +58,8 @@ class Steps(Struct, frozen=True, kw_only=True):
     """None: identical requests do not share a call."""
     given: Given = msgspec.field(default_factory=Given)
     """Who was given which answer a moment ago."""
+    retrievals: Mapping[str, Retrieval] = {}
+    """By endpoint; those that are not here retrieve nothing."""
     router: Router
     contract: Contract
     caller: Caller

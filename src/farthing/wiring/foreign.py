@@ -21,9 +21,21 @@ from farthing.protocols import (
     Ask,
     GuardrailPlugin,
     KeyValueStore,
+    Retriever,
     RouterPlugin,
 )
-from farthing.types import CandidateAnswer, CheckResult, Json, Request, Route, Target, Traits, replace
+from farthing.types import (
+    CandidateAnswer,
+    CheckResult,
+    Json,
+    Passage,
+    Passages,
+    Request,
+    Route,
+    Target,
+    Traits,
+    replace,
+)
 
 log = logging.getLogger("farthing.plugins")
 
@@ -352,6 +364,36 @@ class ForeignStore:
 
     async def aclose(self) -> None:
         """Left to `Plugins.aclose`, which closes every plug-in."""
+
+
+class ForeignRetriever:
+    """See `protocols.Retriever`."""
+
+    immediate: ClassVar[bool] = True
+
+    def __init__(self, retriever: Retriever, calls: Calls) -> None:
+        self._retriever = retriever
+        self._calls = calls
+
+    async def retrieve(self, request: Request, traits: Traits) -> Passages:
+        """As the Protocol.
+
+        Raises:
+            TypeError: it gave what are no passages. What it raises itself.
+        """
+        found = await self._calls.run("retrieve", lambda: self._retriever.retrieve(request, traits))
+        if not isinstance(found, Passages) or not isinstance(found.passages, tuple):
+            raise self._calls.wrong("retrieve", found, "Passages with a tuple of passages")
+        for one in found.passages:
+            if (
+                not isinstance(one, Passage)
+                or not isinstance(one.text, str)
+                or not isinstance(one.source, str)
+            ):
+                raise self._calls.wrong("retrieve", one, "Passages whose text and source are texts")
+            if not isinstance(one.tokens, int) or one.tokens < 0:
+                raise self._calls.wrong("retrieve", one.tokens, "Passages whose tokens are a whole number")
+        return found
 
 
 class ForeignGuardrail:
