@@ -7,7 +7,7 @@ from typing import Literal
 import click
 import msgspec
 
-from farthing.cli.commands import calibrate_cascade
+from farthing.cli.commands.calibrate import cascade
 from farthing.cli.commands.drift import keep_reference
 from farthing.cli.commands.policy import add_version
 from farthing.cli.reading import config_option, ledger_option, located, settled
@@ -31,7 +31,7 @@ def command() -> None:
     """Hold a promise against what was measured, and certify or refuse it."""
 
 
-command.add_command(calibrate_cascade.command)
+command.add_command(cascade.command)
 
 
 @command.command("cache")
