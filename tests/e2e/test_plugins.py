@@ -336,13 +336,3 @@ def test_a_plugin_that_is_not_installed_ends_the_start_with_what_to_do(
         RuntimeError, match=r'no plug-in "hostile" is installed in the group farthing.routers'
     ):
         start_gateway(ROUTER.format(url=upstream.base_url), tmp_path)
-
-
-def test_calls_that_never_end_are_bounded(
-    upstream: FaultProvider, start_gateway: StartGateway, site: str
-) -> None:
-    text = ROUTER.replace("timeout_s = 2.0", "timeout_s = 0.01")
-    gateway = start_gateway(text.format(url=upstream.base_url), PYTHONPATH=site)
-    for _ in range(100):
-        assert tier_of(gateway.chat("do:stubborn")) == "expensive"
-    assert gateway.receipt_of(gateway.chat("hello")).skipped == {"route": "PluginFailed"}
