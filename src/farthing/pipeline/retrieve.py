@@ -16,8 +16,8 @@ from farthing.types import Passage, Passages, Receipt, Request, Traits, replace
 log = logging.getLogger("farthing.retrieve")
 
 CHARS_PER_TOKEN = 4
-NOT_FOR = ("judge", "route")
-"""Background jobs whose questions are about answers, and no questions of the endpoint."""
+NOT_FOR = ("judge", "route", "explore")
+"""Background jobs whose questions are about answers, or repeat a request whose passages they have."""
 
 
 async def retrieved(
@@ -34,7 +34,7 @@ async def retrieved(
     if retrieval is None or request.operation != "chat" or receipt.purpose in NOT_FOR:
         return request, traits
     if request.own:
-        request = replace(request, body=without_passages(request.body))  # asked again: those of then
+        request = _as_asked(request)
     began_s = perf_counter()
     try:
         found = await in_time(retrieval.retriever.retrieve(request, traits), retrieval.timeout_s)
@@ -54,6 +54,15 @@ async def retrieved(
     if not chosen:
         return request, traits
     return _with(request, traits, chosen, receipt)
+
+
+def _as_asked(request: Request) -> Request:
+    """A request that is repeated, without the passages that it was answered from."""
+    body = without_passages(request.body)
+    if body is request.body:
+        return request
+    changed: Request = replace(request, body=body, retrieval=False, context_tokens=0, documents=())
+    return changed
 
 
 def _with(

@@ -530,7 +530,13 @@ def build_batch_target(config: Config) -> Callable[[Request], Awaitable[Target |
     router = cascaded(config, rules, rules)
     classifier = RulesClassifier(estimate_prompt)
 
+    retrieving = frozenset(
+        name for name, endpoint in config.endpoints.items() if endpoint.retrieve is not None
+    )
+
     async def target_of(request: Request) -> Target | None:
+        if request.endpoint.name in retrieving:  # its passages are had by the journey alone
+            return None
         route = await router.route(request, await classifier.classify(request))
         if route.fixed is not None or route.escalation is not None or not route.targets:
             return None
