@@ -4,13 +4,14 @@ They are had before the cache is asked, and stand in the body from there on: so 
 the partitions of the semantic one and shared calls tell answers apart that were made from other passages.
 """
 
+import asyncio
 import logging
 from time import perf_counter
 
 from farthing.brain.compose import with_passages, without_passages
 from farthing.errors import RetrievalFailed
 from farthing.pipeline.steps import Retrieval, Steps
-from farthing.runtime.loop_batch import in_time
+from farthing.runtime.loop_batch import in_task
 from farthing.types import Passage, Passages, Receipt, Request, Traits, replace
 
 log = logging.getLogger("farthing.retrieve")
@@ -37,7 +38,9 @@ async def retrieved(
         request = _as_asked(request)
     began_s = perf_counter()
     try:
-        found = await in_time(retrieval.retriever.retrieve(request, traits), retrieval.timeout_s)
+        await in_task()
+        async with asyncio.timeout(retrieval.timeout_s):
+            found = await retrieval.retriever.retrieve(request, traits)
     except Exception as error:
         if steps.strict:
             raise

@@ -530,9 +530,7 @@ def build_batch_target(config: Config) -> Callable[[Request], Awaitable[Target |
     router = cascaded(config, rules, rules)
     classifier = RulesClassifier(estimate_prompt)
 
-    retrieving = frozenset(
-        name for name, endpoint in config.endpoints.items() if endpoint.retrieve is not None
-    )
+    retrieving = frozenset(name for name, endpoint in config.endpoints.items() if endpoint.retrieve)
 
     async def target_of(request: Request) -> Target | None:
         if request.endpoint.name in retrieving:  # its passages are had by the journey alone
