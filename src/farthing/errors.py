@@ -17,6 +17,7 @@
     │       └── DeadlineExceeded     504  deadline_exceeded: the endpoint's `deadline_s` has passed
     ├── Overloaded               503  ours: draining, too many requests at once, ledger full
     ├── GuardrailFailed          503  a guardrail could not tell whether the request may pass
+    ├── RetrievalFailed          503  the passages that an answer needs could not be had
     ├── ProviderError            one upstream attempt failed; the next target may be tried
     │   ├── ProviderUnavailable    refused, reset, 5xx, a reply that is not an answer
     │   ├── ProviderTimeout        no connection, no beginning of an answer or no next chunk in time
@@ -192,6 +193,12 @@ class Overloaded(FarthingError):
 class GuardrailFailed(FarthingError):
     status = 503
     code = "guardrail_failed"
+    retry = True
+
+
+class RetrievalFailed(FarthingError):
+    status = 503
+    code = "retrieval_failed"
     retry = True
 
 

@@ -325,6 +325,24 @@ def choices_said(body: Json) -> int:
     return ceil(min(said, CHOICES_MAX)) if isinstance(said, int | float) and said > 1 else 1
 
 
+class Passage(Struct, frozen=True, kw_only=True):
+    """A retrieved text."""
+
+    text: str
+    source: str
+    """What it is from, `id` or `id@version`, as `Request.documents` has it."""
+    score: float | None = None
+    """How well it fits, on a scale of the retriever's own; None: it has none."""
+    tokens: int = 0
+    """Estimate; 0: none was made."""
+
+
+class Passages(Struct, frozen=True, kw_only=True):
+    """What was retrieved for one request, best first; may be empty."""
+
+    passages: tuple[Passage, ...] = ()
+
+
 class Prompt(Struct, frozen=True, kw_only=True):
     """What is sent upstream: the request after retrieval and composition, not yet for one target."""
 
@@ -657,6 +675,13 @@ class Receipt(Struct, kw_only=True, array_like=True):
     key: str | None = None
     """What the configuration calls the client's key, else the start of its digest; empty: none was asked for.
     None: not noted, by an older version or of a background job."""
+
+    sources: tuple[str, ...] = ()
+    """What the passages in the prompt are from, best first, each once. Empty: there were none."""
+    passages: int = 0
+    """How many were put there."""
+    retrieval_ms: float | None = None
+    """Time of retrieving, which is part of `overhead_ms`; None: nothing was to be retrieved."""
 
 
 def differs(attempt: Attempt) -> bool:

@@ -16,6 +16,7 @@ from farthing.errors import StoreError
 from farthing.protocols import KeyValueStore
 from farthing.stores.kv.memory import ENTRY_BYTES, MemoryStore
 from farthing.stores.kv.sqlite import ROW_BYTES, SqliteStore
+from farthing.wiring.foreign import Calls, ForeignStore
 
 T = TypeVar("T")
 
@@ -34,6 +35,12 @@ STORES: dict[str, tuple[Make, int]] = {
     "sqlite": (
         lambda path, clock, n, b: SqliteStore(path / "kv.db", entries_max=n, bytes_max=b, clock=clock),
         ROW_BYTES,
+    ),
+    "a plug-in's": (
+        lambda path, clock, n, b: ForeignStore(
+            MemoryStore(entries_max=n, bytes_max=b, clock=clock), Calls("toy")
+        ),
+        ENTRY_BYTES,
     ),
 }
 

@@ -1,6 +1,7 @@
 """What every Router does. A new router is one more line in ROUTERS."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,7 +20,8 @@ from farthing.errors import UnknownModel
 from farthing.guarantees.monitor.routing import RouteMonitor
 from farthing.guarantees.policy.applied import Policies
 from farthing.protocols import Router
-from farthing.types import Request, Target, Traits
+from farthing.types import Request, Route, Target, Traits, replace
+from farthing.wiring.foreign import Calls, ForeignRouter
 
 MINI = Target(name="openai/gpt-mini", provider="openai", model="gpt-mini", context_tokens_max=8_000)
 BIG = Target(name="openai/gpt-big", provider="openai", model="gpt-big")
@@ -62,6 +64,16 @@ def advised(easy: float | None) -> LlmRouter:
     )
 
 
+class Cheap:
+    """A plug-in that sends everything to the cheap tier, or says nothing."""
+
+    def __init__(self, *, opines: bool = True) -> None:
+        self._opines = opines
+
+    async def route(self, request: Request, traits: Traits) -> Route | None:
+        return Route(tier="cheap", targets=(MINI, BIG), reason="as ever") if self._opines else None
+
+
 ROUTERS: dict[str, Router] = {
     "rules": rules(),
     "cascade": CascadeRouter(
@@ -93,6 +105,8 @@ ROUTERS: dict[str, Router] = {
             ),
         ),
     ),
+    "a plug-in's": ForeignRouter(rules("care"), Cheap(), Calls("toy"), wait_s=0.0),
+    "a plug-in's, without an opinion": ForeignRouter(rules(), Cheap(opines=False), Calls("toy"), wait_s=0.0),
 }
 
 
@@ -149,3 +163,42 @@ def test_a_router_that_asks_a_model_says_how_long_a_request_may_wait_for_it() ->
     waits = {name: router.wait_s for name, router in ROUTERS.items()}
     assert waits["rules"] == waits["learned"] == 0.0
     assert waits["llm"] == 1.5 and waits["learned, with a second opinion"] == 1.0
+
+
+@pytest.mark.parametrize("tiers", [("expensive",), ("cheap",)])
+def test_a_plugin_does_not_lead_where_the_key_may_not_go(tiers: tuple[str, ...]) -> None:
+    router = ForeignRouter(rules("care"), Cheap(), Calls("toy"), wait_s=0.0)
+    request: Request = asked(tiers=tiers)
+    if tiers == ("cheap",):
+        assert asyncio.run(router.route(request, Traits())).tier == "cheap"
+        return
+    with pytest.raises(ValueError, match="'cheap' may not be chosen"):
+        asyncio.run(router.route(request, Traits()))
+    assert router.fallback(request).tier == "expensive"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"tier": "secret"},
+        {"targets": (replace(MINI, model="another"),)},
+        {"targets": (Target(name="x/y", provider="x", model="y"),)},
+        {"targets": ()},
+        {"targets": (7,)},
+        {"reason": None},
+        {"escalation": Route(tier="secret", targets=(BIG,), reason="")},
+        {"escalation": 7},
+    ],
+)
+def test_a_plugin_names_what_is_configured_and_nothing_else(changed: dict[str, Any]) -> None:
+    class Odd:
+        async def route(self, request: Request, traits: Traits) -> Route | None:
+            good = Route(tier="cheap", targets=(MINI,), reason="", pinned=True, fixed="ha", propensity=0.1)
+            return replace(good, **changed)  # type: ignore[no-any-return]
+
+    router = ForeignRouter(rules("care"), Odd(), Calls("toy"), wait_s=0.0)
+    with pytest.raises((TypeError, ValueError), match="plug-in toy"):
+        asyncio.run(router.route(asked(), Traits()))
+    changed.clear()
+    taken = asyncio.run(router.route(asked(), Traits()))
+    assert (taken.tier, taken.fixed, taken.pinned, taken.propensity) == ("cheap", None, False, 1.0)

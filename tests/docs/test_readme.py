@@ -35,6 +35,7 @@ def test_the_steps_stand_in_the_pipeline_in_the_order_of_the_drawing() -> None:
     written_as = {
         "guard": "guard_request(",
         "classify": "classifier.classify(",
+        "retrieve": "await retrieved(",
         "cache": "await reuse(",
         "compose": "compose(",
         "route": "router.route(",

@@ -12,7 +12,7 @@ from tests.plugged import distribution
 HOSTILE = '''
 import asyncio, contextvars, time
 from farthing.errors import InvalidRequest
-from farthing.types import CheckResult, Route
+from farthing.types import CheckResult, Passage, Passages, Route
 
 seen = contextvars.ContextVar("seen", default="")
 tasks = []
@@ -103,6 +103,15 @@ class Store:
     async def aclose(self):
         raise OSError("it will not close")
 
+class Retriever:
+    def __init__(self, options, context):
+        self.context, self.file = context, options["file"]
+    async def retrieve(self, request, traits):
+        with open(self.file) as file:
+            what, _, text = file.read().partition("|")
+        await does(what, self.context)
+        return 7 if wrong(what) else Passages(passages=(Passage(text=text, source="coins@1"),))
+
 class Guardrail:
     def __init__(self, options, context):
         self.context = context
@@ -116,6 +125,7 @@ POINTS = {
     "farthing.checks:hostile": "Check",
     "farthing.stores:hostile": "Store",
     "farthing.guardrails:hostile": "Guardrail",
+    "farthing.retrievers:hostile": "Retriever",
 }
 BASE = """
 [providers.a]
@@ -143,6 +153,19 @@ plugin = "hostile"
 """
 STORE = '[cache.store]\nkind = "plugin"\nplugin = "hostile"\noptions = {{ file = "{file}" }}\n'
 GUARD = '[[guard.plugins]]\nname = "mine"\nplugin = "hostile"\ntimeout_s = 2.0\n'
+RETRIEVE = """
+[route]
+rules = []
+[endpoints.must.retrieve]
+plugin = "hostile"
+options = {{ file = "{file}" }}
+timeout_s = 2.0
+[endpoints.may.retrieve]
+plugin = "hostile"
+options = {{ file = "{file}" }}
+timeout_s = 2.0
+required = false
+"""
 DEEDS = {
     "slow": "TimeoutError",
     "raising": "ValueError",
@@ -271,6 +294,38 @@ def test_a_hostile_guardrail_refuses(guarded: Running, deed: str) -> None:
     assert guarded.chat("hello").status == 200
 
 
+# -- retriever --------------------------------------------------------------------------------------
+
+
+def test_an_answer_is_made_from_its_passages_and_never_given_for_others(
+    upstream: FaultProvider, start_gateway: StartGateway, site: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "deed"
+    config = BASE.format(url=upstream.base_url) + RETRIEVE.format(file=file)
+    gateway = start_gateway(config, PYTHONPATH=site)
+
+    def asked(said: str, endpoint: str) -> Reply:
+        file.write_text(said)
+        return gateway.chat("How many?", model=f"farthing/{endpoint}", temperature=0)
+
+    first, again, other = (asked(f"nothing|{text}", "must") for text in ("Four.", "Four.", "Five."))
+    assert [one.headers["x-farthing-cache"] for one in (first, again, other)] == ["miss", "exact", "miss"]
+    receipt = gateway.receipt_of(first)
+    assert (receipt.rag_used, receipt.sources, receipt.passages) == (True, ("coins@1",), 1)
+    assert receipt.retrieval_ms is not None
+    asked_last = upstream.calls[-1].json["messages"]
+    assert asked_last[-1]["content"] == "How many?" and "[1] coins@1\nFive." in asked_last[-2]["content"]
+    for deed, why in DEEDS.items():
+        refused = asked(f"{deed}|Four.", "must")
+        assert (refused.status, refused.error["code"]) == (503, "retrieval_failed")
+        without = asked(f"{deed}|Four.", "may")
+        assert without.status == 200
+        assert gateway.receipt_of(without).skipped["retrieve"] == why
+        assert not gateway.receipt_of(without).rag_used
+        assert asked("nothing|Four.", "must").status == 200
+    assert "a context was shared" not in gateway.logged()
+
+
 # -- the process ------------------------------------------------------------------------------------
 
 
@@ -281,13 +336,3 @@ def test_a_plugin_that_is_not_installed_ends_the_start_with_what_to_do(
         RuntimeError, match=r'no plug-in "hostile" is installed in the group farthing.routers'
     ):
         start_gateway(ROUTER.format(url=upstream.base_url), tmp_path)
-
-
-def test_calls_that_never_end_are_bounded(
-    upstream: FaultProvider, start_gateway: StartGateway, site: str
-) -> None:
-    text = ROUTER.replace("timeout_s = 2.0", "timeout_s = 0.01")
-    gateway = start_gateway(text.format(url=upstream.base_url), PYTHONPATH=site)
-    for _ in range(100):
-        assert tier_of(gateway.chat("do:stubborn")) == "expensive"
-    assert gateway.receipt_of(gateway.chat("hello")).skipped == {"route": "PluginFailed"}

@@ -24,7 +24,7 @@ COMMANDS = {
     "check": ("farthing.cli.commands.check", "Validate a configuration and print what it comes to."),
     "report": ("farthing.cli.commands.report", "What requests cost and saved, per endpoint and tier."),
     "calibrate": (
-        "farthing.cli.commands.calibrate",
+        "farthing.cli.commands.calibrate.group",
         "Certify a promise from what was measured, or refuse to.",
     ),
     "precompute": (

@@ -1,6 +1,6 @@
 """THE JOURNEY of one request, start to finish. Read this file first.
 
-    admit -> guard -> classify -> cache -> compose -> route -> reserve -> call -> check -> settle -> record
+    admit -> guard -> classify -> retrieve -> cache -> compose -> route -> reserve -> call -> check -> settle -> record
 
 `admit` is the edge's, before any work (edge/admit); the rest stands in `answer`, in this order. Promises
 that hold on every path through it, each with a test of that name:
@@ -19,7 +19,7 @@ can do without, a request is an ordinary asyncio task from here on.
 
 The last bytes of an answer are returned, not sent: the edge sends them after the receipt is written, so
 no client holds a complete answer that the ledger does not know.
-"""
+"""  # noqa: E501
 
 from functools import partial
 
@@ -34,6 +34,7 @@ from farthing.pipeline.receipt_notes import (
     note_failure,
     note_route,
 )
+from farthing.pipeline.retrieve import retrieved
 from farthing.pipeline.reuse import keep, land, let_go, recall, reuse
 from farthing.pipeline.steps import Memory, Steps
 from farthing.protocols import (
@@ -63,6 +64,8 @@ async def answer(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -
             "classify", steps.classifier.classify(request), NOTHING_KNOWN, steps, receipt, Traits
         )
         note_asked(request, traits, steps, receipt)
+        if steps.retrievals:
+            request, traits = await retrieved(request, traits, steps, receipt)
 
         await batch_barrier()
         receipt.asked_anew = why_asked_anew(request, partial(pins, steps=steps, receipt=receipt))
@@ -73,8 +76,7 @@ async def answer(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -
                 return served
 
         prompt = compose(request, traits, request.endpoint.terms)
-        routing = steps.router.route(request, traits)
-        chosen = await optional("route", routing, None, steps, receipt, Route)
+        chosen = await optional("route", steps.router.route(request, traits), None, steps, receipt, Route)
         route = chosen or fall_back(request, steps, receipt)
         note_route(receipt, route, steps)
         if route.fixed is not None:

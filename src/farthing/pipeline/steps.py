@@ -22,6 +22,7 @@ from farthing.protocols import (
     Inspector,
     Ledger,
     ResponseCache,
+    Retriever,
     Router,
     SemanticCache,
 )
@@ -30,6 +31,18 @@ from farthing.runtime.seldom import Tally
 from farthing.types import CacheHit, CacheLookup
 
 ROUTES = ("route", "fallback")
+
+
+class Retrieval(Struct, frozen=True, kw_only=True):
+    """How one endpoint retrieves."""
+
+    retriever: Retriever
+    required: bool
+    """Without its passages there is no answer; else it goes on without them."""
+    timeout_s: float
+    passages_max: int
+    context_tokens_max: int
+    """The first of them that together have no more tokens than this."""
 
 
 class Steps(Struct, frozen=True, kw_only=True):
@@ -51,6 +64,8 @@ class Steps(Struct, frozen=True, kw_only=True):
     """None: identical requests do not share a call."""
     given: Given = msgspec.field(default_factory=Given)
     """Who was given which answer a moment ago."""
+    retrievals: Mapping[str, Retrieval] = {}
+    """By endpoint; those that are not here retrieve nothing."""
     router: Router
     rules: Router
     """Who routes where `router` cannot even fall back: the rules of the configuration alone."""

@@ -69,7 +69,7 @@ from farthing.models.tokens.bpe import ExactCounter
 from farthing.models.tokens.chat import count_chat
 from farthing.models.tokens.estimate import estimate_prompt
 from farthing.models.transport.http1 import Http1Transport
-from farthing.pipeline.steps import Steps
+from farthing.pipeline.steps import Retrieval, Steps
 from farthing.protocols import (
     AsyncGuardrail,
     CacheAdmin,
@@ -88,7 +88,7 @@ from farthing.stores.private import check_state_dir, mend
 from farthing.stores.user_key import user_key
 from farthing.types import Endpoint, Prompt, Request, Target, Tenant, Terms, replace
 from farthing.wiring.cascade import CascadeParts, build_cascades, cascaded
-from farthing.wiring.foreign import ForeignGuardrail, ForeignStore
+from farthing.wiring.foreign import ForeignGuardrail, ForeignRetriever, ForeignStore
 from farthing.wiring.plugins import Plugins, named
 from farthing.wiring.providers import (
     LiveModels,
@@ -269,6 +269,7 @@ def build(config: Config, parts: Parts) -> Serving:
         inspects=inspector is not None and inspector.looks,
         given=parts.given,
         flights=parts.flights if caching and config.cache.coalesce else None,
+        retrievals=build_retrievals(config, parts.plugins),
         router=cascaded(config, router, rules),
         rules=rules,
         contract=parts.contract,
@@ -538,7 +539,11 @@ def build_batch_target(config: Config) -> Callable[[Request], Awaitable[Target |
     router = cascaded(config, rules, rules)
     classifier = RulesClassifier(estimate_prompt)
 
+    retrieving = frozenset(name for name, endpoint in config.endpoints.items() if endpoint.retrieve)
+
     async def target_of(request: Request) -> Target | None:
+        if request.endpoint.name in retrieving:  # its passages are had by the journey alone
+            return None
         route = await router.route(request, await classifier.classify(request))
         if route.fixed is not None or route.escalation is not None or not route.targets:
             return None
@@ -583,6 +588,28 @@ def build_guard_plugins(config: Config, plugins: Plugins) -> tuple[AsyncGuardrai
         )
         for one, settings in zip(opened, config.guard.plugins, strict=True)
     )
+
+
+def build_retrievals(config: Config, plugins: Plugins) -> dict[str, Retrieval]:
+    """How each endpoint that retrieves does it.
+
+    Raises:
+        ConfigError: a plug-in cannot be used.
+    """
+    wanted = {one.where: one for one in named(config) if one.kind == "retriever"}
+    found = {}
+    for name, endpoint in config.endpoints.items():
+        if (settings := endpoint.retrieve) is None:
+            continue
+        opened = plugins.open(wanted[f"endpoints.{name}.retrieve"])
+        found[name] = Retrieval(
+            retriever=ForeignRetriever(opened.implementation, opened.calls),
+            required=settings.required,
+            timeout_s=settings.timeout_s,
+            passages_max=settings.passages_max,
+            context_tokens_max=settings.context_tokens_max,
+        )
+    return found
 
 
 def build_store(config: Config, state_dir: Path, plugins: Plugins) -> KeyValueStore:

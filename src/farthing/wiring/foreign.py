@@ -21,14 +21,28 @@ from farthing.protocols import (
     Ask,
     GuardrailPlugin,
     KeyValueStore,
+    Retriever,
     RouterPlugin,
 )
-from farthing.types import CandidateAnswer, CheckResult, Json, Request, Route, Target, Traits, replace
+from farthing.types import (
+    CandidateAnswer,
+    CheckResult,
+    Json,
+    Passage,
+    Passages,
+    Request,
+    Route,
+    Target,
+    Traits,
+    replace,
+)
 
 log = logging.getLogger("farthing.plugins")
 
 LEFT_MAX = 100
 """Calls of one plug-in that nobody waits for any more and that have not ended. Beyond, it is not called."""
+GRACE_S = 1.0
+"""For a call that is cancelled to tidy up. Then it is ended where it waits."""
 CLOSE_S = 5.0
 HELD_S = 0.25
 """Longest that a call may keep the event loop, and with it every other request, at one time."""
@@ -45,12 +59,23 @@ class EventLoopHeld(PluginFailed):
     """A plug-in worked, or slept, without an await: nothing else could go on meanwhile."""
 
 
+class _State:
+    """Of one call."""
+
+    __slots__ = ("ending", "forced")
+
+    def __init__(self) -> None:
+        self.forced = False
+        """It has had its time to tidy up: it is not to go on."""
+        self.ending: asyncio.TimerHandle | None = None
+
+
 class Calls:
     """The calls of one plug-in, each in a task and a context of its own. Belongs to one event loop."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._left: set[asyncio.Task[Any]] = set()
+        self._left: dict[asyncio.Task[Any], _State] = {}
         """Called, and nobody waits for them."""
 
     async def run(
@@ -66,14 +91,15 @@ class Calls:
             raise PluginFailed(
                 f"plug-in {self.name}: {LEFT_MAX} earlier calls have not ended; {step} is not called"
             )
-        task = asyncio.get_running_loop().create_task(self._guarded(step, call))
+        state = _State()
+        task = asyncio.get_running_loop().create_task(self._guarded(step, call, state))
         try:
             done, _ = await asyncio.wait((task,), timeout=timeout_s)
         except asyncio.CancelledError:
-            self._leave(task)
+            self._leave(task, state)
             raise
         if not done:
-            self._leave(task)
+            self._leave(task, state)
             raise TimeoutError(f"plug-in {self.name}: {step} took longer than {timeout_s:g} s")
         if task.cancelled():
             raise PluginFailed(f"plug-in {self.name}: {step} cancelled itself")
@@ -86,16 +112,16 @@ class Calls:
                 await self.run("aclose", implementation.aclose, timeout_s=CLOSE_S)
         except Exception as error:  # noqa: BLE001  # the rest is to be closed all the same
             log.warning("plug-in %s was not closed: %s: %s", self.name, type(error).__name__, error)
-        for task in self._left:
-            task.cancel()
+        for task, state in tuple(self._left.items()):
+            self._force(task, state)
 
     def wrong(self, step: str, found: object, expected: str) -> TypeError:
         """The error for a return value of the wrong type; the value itself is not told."""
         return TypeError(f"plug-in {self.name}: {step} gave a {type(found).__name__}, expected {expected}")
 
-    async def _guarded(self, step: str, call: Callable[[], Awaitable[Any]]) -> Any:
+    async def _guarded(self, step: str, call: Callable[[], Awaitable[Any]], state: _State) -> Any:
         try:
-            return await _watched(self._called(step, call), self._held)
+            return await _watched(self._called(step, call), self._held, state)
         except StoreError:
             raise
         except FarthingError as error:
@@ -118,22 +144,30 @@ class Calls:
             f"plug-in {self.name}: held the event loop for {held_s * 1000:.0f} ms: await, or use a thread"
         )
 
-    def _leave(self, task: "asyncio.Task[Any]") -> None:
-        self._left.add(task)
+    def _leave(self, task: "asyncio.Task[Any]", state: _State) -> None:
+        self._left[task] = state
+        state.ending = task.get_loop().call_later(GRACE_S, self._force, task, state)
         task.add_done_callback(self._ended)
         task.cancel()
 
+    def _force(self, task: "asyncio.Task[Any]", state: _State) -> None:
+        state.forced = True
+        task.cancel()
+
     def _ended(self, task: "asyncio.Task[Any]") -> None:
-        self._left.discard(task)
+        state = self._left.pop(task)
+        if state.ending is not None:
+            state.ending.cancel()
         if not task.cancelled():
             task.exception()  # it was late: nobody hears of it
 
 
 @coroutine
 def _watched(
-    work: Coroutine[Any, Any, Any], held: Callable[[float], EventLoopHeld]
+    work: Coroutine[Any, Any, Any], held: Callable[[float], EventLoopHeld], state: _State
 ) -> Generator[Any, Any, Any]:
-    """Run `work`; where it kept the loop longer than `HELD_S` between two awaits, its result is an error."""
+    """Run `work`; where it kept the loop longer than `HELD_S` between two awaits, its result is an error. One
+    that is cancelled while `state` is forced ends there, whatever it makes of being cancelled."""
     longest_s = 0.0
     thrown: BaseException | None = None
     while True:
@@ -150,7 +184,10 @@ def _watched(
         longest_s = max(longest_s, perf_counter() - began_s)
         try:
             yield waits_for
-        except BaseException as error:  # noqa: BLE001  # handed to the plug-in, which decides
+        except BaseException as error:  # handed to the plug-in, which decides
+            if state.forced:
+                work.close()
+                raise
             thrown = error
 
 
@@ -352,6 +389,36 @@ class ForeignStore:
 
     async def aclose(self) -> None:
         """Left to `Plugins.aclose`, which closes every plug-in."""
+
+
+class ForeignRetriever:
+    """See `protocols.Retriever`."""
+
+    immediate: ClassVar[bool] = True
+
+    def __init__(self, retriever: Retriever, calls: Calls) -> None:
+        self._retriever = retriever
+        self._calls = calls
+
+    async def retrieve(self, request: Request, traits: Traits) -> Passages:
+        """As the Protocol.
+
+        Raises:
+            TypeError: it gave what are no passages. What it raises itself.
+        """
+        found = await self._calls.run("retrieve", lambda: self._retriever.retrieve(request, traits))
+        if not isinstance(found, Passages) or not isinstance(found.passages, tuple):
+            raise self._calls.wrong("retrieve", found, "Passages with a tuple of passages")
+        for one in found.passages:
+            if (
+                not isinstance(one, Passage)
+                or not isinstance(one.text, str)
+                or not isinstance(one.source, str)
+            ):
+                raise self._calls.wrong("retrieve", one, "Passages whose text and source are texts")
+            if not isinstance(one.tokens, int) or one.tokens < 0:
+                raise self._calls.wrong("retrieve", one.tokens, "Passages whose tokens are a whole number")
+        return found
 
 
 class ForeignGuardrail:

@@ -111,6 +111,9 @@ def named(config: Config) -> Iterator[Named]:
         where = f"guard.plugins.{guard.name}"
         yield Named(kind="guardrail", plugin=guard.plugin, where=where, options=guard.options)
     for name, endpoint in config.endpoints.items():
+        if (retrieve := endpoint.retrieve) is not None:
+            where = f"endpoints.{name}.retrieve"
+            yield Named(kind="retriever", plugin=retrieve.plugin, where=where, options=retrieve.options)
         for check in () if endpoint.cascade is None else endpoint.cascade.checks:
             if isinstance(check, PluginCheckConfig):
                 where = f"endpoints.{name}.cascade.checks.{check.name}"

@@ -10,7 +10,7 @@ from farthing.cli.calibration import REFUSED
 from farthing.cli.commands import init
 from farthing.cli.main import cli
 from farthing.cli.screen import beside, commented
-from farthing.config import Config, ProviderConfig, TierConfig
+from farthing.config import Config, OpenAIProviderConfig, TierConfig
 from farthing.errors import ConfigError
 from farthing.guarantees.calibrate.explored import NothingExplored
 from farthing.insight.render.rows import counted, wrapped
@@ -100,7 +100,7 @@ def test_every_function_of_the_command_line_can_be_read_at_once() -> None:
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Something is found: one provider, whose reason is long."""
     config = Config(
-        providers={"x": ProviderConfig(base_url="http://127.0.0.1:9/v1")},
+        providers={"x": OpenAIProviderConfig(base_url="http://127.0.0.1:9/v1")},
         tiers={"cheap": TierConfig(targets=("x/small",))},
     )
     monkeypatch.setattr(init, "found_here", lambda env: (config, ["found x " + "for a reason " * 12]))

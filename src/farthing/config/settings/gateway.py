@@ -386,6 +386,21 @@ class TierConfig(Table, frozen=True):
     targets: tuple[str, ...]
 
 
+class RetrieveConfig(Table, frozen=True, kw_only=True, tag_field="kind", tag="plugin"):
+    """Passages for the prompts of one endpoint, from a plug-in."""
+
+    plugin: str
+    """Name of the entry point, in the group `farthing.retrievers`."""
+    options: Options = msgspec.field(default_factory=Options)
+    required: bool = True
+    """Where it fails or is late the request is refused with 503; else it is answered without passages."""
+    timeout_s: float = 2.0
+    """Longest that a request waits for it."""
+    passages_max: int = 20
+    context_tokens_max: int = 4_000
+    """Most tokens of all passages of a prompt, by estimate; the best come first."""
+
+
 class EndpointConfig(Table, frozen=True):
     task: str | None = None
     tier: str | None = None
@@ -411,6 +426,8 @@ class EndpointConfig(Table, frozen=True):
     is not used. None: any."""
     cache: EndpointCacheConfig = EndpointCacheConfig()
     quality: QualityConfig = QualityConfig()
+    retrieve: RetrieveConfig | None = None
+    """None: nothing is retrieved."""
     cascade: CascadeConfig | None = None
     """None: only a rule's `escalate` applies."""
 

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from farthing.cli.calibration import CERTIFIED, REFUSED, SHARE, Asked, AskedOfSamples, asked, shown, told
-from farthing.cli.commands import calibrate_cascade
+from farthing.cli.commands.calibrate import cascade
 from farthing.cli.commands.drift import keep_reference
 from farthing.cli.commands.policy import add_version
 from farthing.cli.reading import located, settled
@@ -39,7 +39,7 @@ def command() -> None:
     """Hold a promise against what was measured, and certify or refuse it."""
 
 
-command.add_command(calibrate_cascade.command)
+command.add_command(cascade.command)
 
 
 # -- the semantic cache -----------------------------------------------------------------------------

@@ -1,0 +1,93 @@
+"""The recipes of CONTRIBUTING, run as they stand: in distributions of their own, with a real gateway."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from tests.conftest import StartGateway
+from tests.docs.pages import ROOT
+from tests.e2e.gateway import Running
+from tests.faults.provider import FaultProvider
+from tests.plugged import distribution
+
+BASE = """
+[providers.a]
+base_url = "{url}"
+[tiers.cheap]
+targets = ["a/mini"]
+[tiers.expensive]
+targets = ["a/big"]
+[brain]
+timeout_s = 20.0
+"""
+FILES_MAX = 2
+
+
+class Recipe(NamedTuple):
+    """The blocks of one section."""
+
+    modules: dict[str, str]
+    points: dict[str, str]
+    config: str
+
+
+def recipe(title: str) -> Recipe:
+    section = (ROOT / "CONTRIBUTING.md").read_text().partition(f"\n### {title}\n")[2].partition("\n### ")[0]
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    modules: dict[str, str] = {}
+    points: dict[str, str] = {}
+    config = ""
+    for language, text in blocks:
+        if language == "py":
+            modules[text.partition("\n")[0].removeprefix("# ")] = text
+        elif language == "ini":
+            groups = tomllib.loads(text)["project"]["entry-points"]
+            points |= {f"{group}:{name}": to for group, names in groups.items() for name, to in names.items()}
+        else:
+            config += text
+    return Recipe(modules, points, config)
+
+
+@pytest.fixture
+def started(
+    upstream: FaultProvider, start_gateway: StartGateway, tmp_path: Path, request: pytest.FixtureRequest
+) -> Running:
+    """A gateway with the recipe of the section that the test names."""
+    found = recipe(request.param)
+    ((file, source),) = found.modules.items()
+    (to,) = found.points.values()
+    assert len({*found.modules, "pyproject.toml"}) <= FILES_MAX
+    module, _, attribute = to.partition(":")
+    assert file == f"{module}.py"
+    folder = distribution(
+        tmp_path / "site", dict.fromkeys(found.points, attribute), source, name=module, version="0.1"
+    )
+    config = BASE.format(url=upstream.base_url) + found.config
+    gateway = start_gateway(config, tmp_path / "gateway", PYTHONPATH=f"{folder}:{ROOT / 'src'}")
+    assert isinstance(gateway, Running)
+    return gateway
+
+
+@pytest.mark.parametrize("started", ["A router"], indirect=True)
+def test_the_router_sends_short_questions_to_the_cheap_tier(started: Running) -> None:
+    short, long = started.chat("Why?"), started.chat("Why is a farthing worth so little today?")
+    assert short.headers["x-farthing-tier"] == "cheap"
+    assert started.receipt_of(short).route_reason == "plug-in shorter: a short question"
+    assert long.headers["x-farthing-tier"] == "expensive"
+    assert started.receipt_of(long).skipped == {}
+
+
+@pytest.mark.parametrize("started", ["A cache backend"], indirect=True)
+def test_the_cache_backend_keeps_answers(started: Running) -> None:
+    kinds = [started.chat("Why?", temperature=0).headers["x-farthing-cache"] for _ in range(2)]
+    assert kinds == ["miss", "exact"]
+    assert len(list((started.state / "answers").iterdir())) == 1
+
+
+@pytest.mark.parametrize("started", ["A check"], indirect=True)
+def test_the_check_has_a_dearer_tier_asked(started: Running) -> None:
+    reply = started.chat("Why?", model="farthing/faq")
+    assert reply.headers["x-farthing-tier"] == "expensive"
+    assert started.receipt_of(reply).doubt == "brief: too short an answer"
