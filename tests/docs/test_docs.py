@@ -28,6 +28,7 @@ from farthing.config import DEFAULT_RULES, Config
 from farthing.guarantees.drift.detect import DriftMonitor, Reference, Shape
 from farthing.guarantees.monitor.routing import RouteMonitor
 from farthing.guarantees.monitor.semantic_cache import SequentialBound
+from farthing.ledger.gauges import ABOUT, UNTOLD
 from farthing.ledger.metrics import RENAMED, Metrics
 from farthing.models import call as calls
 from farthing.models.pricing.catalogue import Catalogue, price_on
@@ -218,13 +219,18 @@ def cost_nusd(target: str, input_tokens: int, output_tokens: int) -> int:
 @pytest.mark.parametrize("page", [ROOT / "README.md", DOCS / "quickstart.md"], ids=lambda page: page.name)
 def test_the_money_in_the_headers_of_an_example_is_that_of_its_models(page: Path) -> None:
     text = page.read_text()
-    told = re.search(r"That is (\d+) tokens in and (\d+) out at the prices of `(.+)`, .* with `(.+)`\.", text)
+    told = re.search(
+        r"that of (\d+) tokens in and (\d+) out at the prices of `(.+)`\. With `(.+)`, the baseline, "
+        r"the same tokens\s+would have cost (\S+);",
+        text,
+    )
     assert told is not None
     tokens = int(told[1]), int(told[2])
-    cost, baseline = (cost_nusd(f"openai/{model}", *tokens) for model in told.groups()[2:])
+    cost, baseline = (cost_nusd(f"openai/{model}", *tokens) for model in told.groups()[2:4])
     first, *again = re.findall(r"cost-usd: (\S+)\nx-farthing-saved-usd: (\S+)", text)
     assert f"x-farthing-model: openai/{told[3]}\n" in text
     assert first == (usd_text(cost), usd_text(baseline - cost))
+    assert told[5] == usd_text(baseline).rstrip("0")
     assert set(again) <= {(usd_text(0), usd_text(baseline))}
 
 
@@ -335,6 +341,13 @@ def test_a_gateway_exposes_the_documented_metrics_and_no_other(gateway: Running)
     assert {name: kind for name, (kind, _) in exposed.items()} == {
         name: cells[0] for name, cells in documented_metrics().items()
     } | {old: documented_metrics()[new][0] for new, old in RENAMED.items()}
+
+
+def test_the_help_of_each_gauge_says_what_it_counts(gateway: Running) -> None:
+    told = re.findall(r"^# HELP (\S+) (.*)$", gateway.request("GET", "/metrics").body.decode(), re.MULTILINE)
+    assert {f"farthing_{name}" for name in ABOUT} <= {name for name, _ in told}
+    assert not [name for name, about in told if about == UNTOLD]
+    assert dict(told)["farthing_connections"] == "Client connections open now."
 
 
 def documented_metrics() -> dict[str, list[str]]:

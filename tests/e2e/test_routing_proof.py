@@ -180,7 +180,10 @@ def test_a_certified_policy_keeps_its_promise_and_its_saving_is_the_ledgers(
         replay.broken = True
         with running(bench.config(share=0.5), tmp_path) as gateway:
             ask(gateway, live)
-            until(lambda: "trips and falls back to the expensive tier" in gateway.logged(), timeout_s=60)
+            until(
+                lambda: "has tripped the monitor and goes to the expensive tier" in gateway.logged(),
+                timeout_s=60,
+            )
             assert tiers(gateway, live[:50]) == {"expensive"}
         with running(bench.config(share=0.0), tmp_path) as gateway:
             assert tiers(gateway, live[:50]) == {"expensive"}

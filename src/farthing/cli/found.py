@@ -1,11 +1,13 @@
 """What there is to answer with where no file says so: provider keys in the environment, local servers."""
 
 import asyncio
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from farthing import config as configuration
 from farthing.cli.itself import own_command
+from farthing.cli.screen import beside, columns
 from farthing.config import Config
 from farthing.errors import ConfigError
 
@@ -34,7 +36,7 @@ def _ways_on(command: str, refused: "Sequence[Hosted]") -> str:
         (f"{command} serve --config FILE", "see docs/configuration.md"),
     )
     told = [f"{NONE_TAKEN}; go on with"] if refused else [NOTHING_FOUND]
-    return "\n".join([*told, *(f"  {way:<34} {about}" for way, about in ways)])
+    return "\n".join([*told, *beside(ways, columns(sys.stderr))])
 
 
 def found_here(env: Mapping[str, str]) -> tuple[Config, list[str]]:

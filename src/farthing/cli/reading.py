@@ -8,13 +8,20 @@ from typing import Any
 
 import click
 
+from farthing import config as configuration
 from farthing.cli.screen import tell
 from farthing.insight import source
 from farthing.insight.source import Settings, Source
 
+
+def _at_home(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+    return None if value is None else configuration.at_home(value)
+
+
 config_option = click.option(
     "--config",
     type=click.Path(path_type=Path),
+    callback=_at_home,
     help="The gateway's configuration file; default: FARTHING_CONFIG, else what `farthing serve` would find.",
 )
 ledger_option = click.option(

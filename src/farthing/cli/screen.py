@@ -2,14 +2,16 @@
 
 import os
 import sys
-import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
+
+from farthing.insight.render.rows import wrapped
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 WIDTH = 120  # of what goes to a file or a pipe, unless COLUMNS says otherwise
-COLUMNS_MIN = 20  # in a narrower terminal nothing is wrapped
+COMMENT_COLUMNS = 80  # of a file that is written here, whatever the terminal has
 
 
 def console(*, stderr: bool = False) -> "Console":
@@ -31,21 +33,27 @@ def columns(stream: TextIO) -> int | None:
         return None
 
 
-def wrapped(line: str, width: int | None, indent: int = 2) -> str:
-    """`line` in rows of at most `width` characters, those after the first moved in by `indent`. No word is
-    broken, since it may be a name or an address to be copied; white space at the begin stays, and what is
-    inside stays where the row does. None: as it is."""
-    if width is None or width < COLUMNS_MIN or len(line) <= width:
-        return line
-    rows = textwrap.wrap(
-        line,
-        width,
-        subsequent_indent=" " * indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-        replace_whitespace=False,
-    )
-    return "\n".join(rows)
+def beside(rows: Sequence[tuple[str, str]], width: int | None) -> list[str]:
+    """What to type and what it does, in two columns; one below the other where that is wider than `width`."""
+    left = max((len(what) for what, _ in rows), default=0)
+    lines = [f"  {what:<{left}}  {about}" for what, about in rows]
+    if width is None or all(len(line) <= width for line in lines):
+        return lines
+    return [line for what, about in rows for line in (f"  {what}", f"      {about}")]
+
+
+def commented(*lines: str) -> list[str]:
+    """`lines` as comments of a file, in rows of at most `COMMENT_COLUMNS`."""
+    rows = (wrapped(row, COMMENT_COLUMNS - 2) for line in lines for row in line.split("\n"))
+    return [f"# {row}".rstrip() for wrap in rows for row in wrap.split("\n")]
+
+
+def say(*lines: str) -> None:
+    """Write to standard output, as wide as that is."""
+    import click
+
+    width = columns(sys.stdout)
+    click.echo("\n".join(wrapped(row, width) for line in lines for row in line.split("\n")))
 
 
 def tell(*lines: str) -> None:

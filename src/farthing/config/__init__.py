@@ -14,9 +14,11 @@ from farthing.config.read import (
     DEFAULT_NAME,
     ENV_PREFIX,
     FAULTS_SHOWN_MAX,
+    at_home,
     default_file,
     load,
     loads,
+    no_file,
     placed,
 )
 from farthing.config.secrets import secrets_of
@@ -92,13 +94,14 @@ from farthing.config.settings.quality import (
 from farthing.config.settings.secret import Secret, key_digest
 from farthing.config.settings.table import Table
 from farthing.config.show import plain, render, schema, written
-from farthing.config.variables import making, old_names, unread
+from farthing.config.variables import CONFIG_VARIABLE, making, old_names, unread
 from farthing.config.versions import answers_version, policy_version
 
 __all__ = [
     "ANTHROPIC_URL",
     "AUTO",
     "CONFIG_BYTES_MAX",
+    "CONFIG_VARIABLE",
     "DEFAULT_NAME",
     "DEFAULT_RULES",
     "ENDPOINT_PREFIX",
@@ -171,6 +174,7 @@ __all__ = [
     "TokenPriceConfig",
     "advice",
     "answers_version",
+    "at_home",
     "check_can_answer",
     "default_file",
     "fault_of_base_url",
@@ -181,6 +185,7 @@ __all__ = [
     "loopback",
     "making",
     "meanings",
+    "no_file",
     "old_names",
     "opening",
     "placed",

@@ -7,7 +7,7 @@ from farthing.config.settings.providers import advice_of
 
 NO_JUDGE = (
     "without a judge every rewording of an answer counts as a false hit, so a model that rewords its answers "
-    "makes the endpoint trip and serve exact hits only; name a target as its judge"
+    "trips the monitor, and only exact hits are served; name a target as its judge"
 )
 ANY_PAGE = (
     '"*" without [[keys]] lets every web page that somebody on this machine opens spend your money; name the '

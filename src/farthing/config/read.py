@@ -46,9 +46,32 @@ def default_file(env: Mapping[str, str]) -> Path | None:
     None."""
     named = env.get(CONFIG_VARIABLE)
     if named:
-        return Path(named)
+        return at_home(Path(named))
+    return next((path for path in default_places(env) if path.is_file()), None)
+
+
+def at_home(path: Path) -> Path:
+    """`path` with a leading `~` as the home directory, which a shell does not expand in `--config=~/…`, nor a
+    unit or container file anywhere; as it is where no such home is known."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
+
+
+def default_places(env: Mapping[str, str]) -> tuple[Path, ...]:
+    """Where a configuration lies that neither an option nor a variable names, in this order."""
     home = Path(env.get("XDG_CONFIG_HOME") or Path(env.get("HOME") or Path.home()) / ".config")
-    return next((path for path in (DEFAULT_NAME, home / "farthing" / DEFAULT_NAME) if path.is_file()), None)
+    return DEFAULT_NAME, home / "farthing" / DEFAULT_NAME
+
+
+def no_file(env: Mapping[str, str]) -> ConfigError:
+    """What to raise where a file is needed and `default_file` found none."""
+    places = " nor ".join(map(str, default_places(env)))
+    return ConfigError(
+        f"no configuration file: {CONFIG_VARIABLE} is not set, and there is neither {places}; name one with "
+        "--config, or write one with `farthing init`"
+    )
 
 
 def load(
@@ -63,7 +86,8 @@ def load(
         with path.open("rb") as file:
             raw = file.read(CONFIG_BYTES_MAX + 1)
     except OSError as why:
-        named = " (FARTHING_CONFIG names it)" if str(path) == env.get(CONFIG_VARIABLE) else ""
+        said = env.get(CONFIG_VARIABLE)
+        named = " (FARTHING_CONFIG names it)" if said and path == at_home(Path(said)) else ""
         raise ConfigError(f"{path}: cannot be read: {why.strerror or why}{named}") from why
     if len(raw) > CONFIG_BYTES_MAX:
         raise ConfigError(f"{path}: larger than {CONFIG_BYTES_MAX} bytes; this is not a configuration")
@@ -248,8 +272,8 @@ def _override(table: dict[str, Any], env: Mapping[str, str], reader: Reader) -> 
     """Apply variables such as `FARTHING__SERVER__PORT=9000` to `table`; return which variable set which
     key."""
     given: dict[Where, str] = {}
-    for variable in sorted(name for name in env if name.startswith(ENV_PREFIX)):
-        parts = renamed.current(parts_of(variable))
+    named = [(renamed.current(parts_of(name)), name) for name in env if name.startswith(ENV_PREFIX)]
+    for parts, variable in sorted(named):  # what sets a table whole comes before what sets a key in it
         here: Any = table
         path: Where = ()
         for position, part in enumerate(parts):
@@ -260,6 +284,10 @@ def _override(table: dict[str, Any], env: Mapping[str, str], reader: Reader) -> 
                 break
             key = next((known for known in here if known.lower().replace("-", "_") == part), part)
             path = (*path, key)
+            if position < len(parts) - 1 and path in given:
+                whole = f"is set whole by {given[path]}, and {variable} sets a key in it"
+                reader.fault(path, f"{whole}; put the key into the table, and unset {variable}")
+                break
             if position == len(parts) - 1:
                 if path in given:
                     reader.fault(path, f"is set by {given[path]} too, its other name; unset the old one")

@@ -17,7 +17,9 @@ from farthing.demo import children, traffic
 from farthing.demo.play import Played, Show, Tally
 from farthing.demo.upstream import TIERS
 from farthing.insight import renamed
+from farthing.insight.explain import request
 from farthing.insight.render.money import usd
+from farthing.insight.render.rows import wrapped
 from farthing.insight.report import report as reports
 from farthing.insight.report.aggregates import Savings
 from farthing.stats.exact_tests import upper
@@ -78,7 +80,7 @@ def progress(console: Console) -> Iterator[Show]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("demo", total=None, facts="starting, and timing look-ups")
+        task = bar.add_task("demo", total=None, facts="starting, and timing lookups")
 
         def show(tally: Tally) -> None:
             bar.update(task, total=tally.planned, completed=tally.done, facts=_facts(tally))
@@ -117,7 +119,8 @@ def conclude(console: Console, played: Played, *, kept: bool, whole: bool, comma
         for sample in played.samples:
             console.print(f"\n[cyan]{escape(sample.title)}[/]")
             for line in sample.story:
-                console.print(f"  {escape(line)}", soft_wrap=True)
+                shown = wrapped(f"  {line}", console.width, request.INDENT + 2)
+                console.print(escape(shown), soft_wrap=True)
         console.print()
     for complaint in played.complaints:
         console.print(f"[bold red]WRONG[/]  {escape(complaint)}")
@@ -198,7 +201,10 @@ def _findings(played: Played) -> Iterator[tuple[str, str]]:
             f"{large / 1000:.2f} s",
         )
     yield "semantic", similar(played)
-    yield "[yellow]mind[/]", "the models are simulated: the shares are arithmetic, the dollars are no bill"
+    yield (
+        "[yellow]mind[/]",
+        "the models are simulated: the shares follow from this traffic, the dollars are no bill",
+    )
 
 
 def similar(played: Played) -> str:
@@ -210,11 +216,11 @@ def similar(played: Played) -> str:
     lost = ""
     if looks.late:
         lost = (
-            f"; {looks.late:,} of {looks.count:,} look-ups timed out, longer than {played.brain_s:g} s: "
+            f"; {looks.late:,} of {looks.count:,} lookups timed out, longer than {played.brain_s:g} s: "
             "this machine is busy"
         )
     if looks.failed:
-        lost += f"; {looks.failed:,} of {looks.count:,} look-ups failed"
+        lost += f"; {looks.failed:,} of {looks.count:,} lookups failed"
     if tally.similar:
         high = upper(tally.wrong_hits, tally.similar, 0.95)
         what = f"{tally.similar:,} answered, {tally.wrong_hits:,} wrongly (95 % sure: at most {high:.1%})"
@@ -223,18 +229,18 @@ def similar(played: Played) -> str:
     else:
         what = f"no question was near enough to another one, of {looks.count:,} looked up"
     return (
-        f"{what}{lost}; it only observed for {played.observed_s:.0f} s, then served from a probability of "
-        f"{children.THRESHOLD:g}, set by hand: a certificate takes longer than a demo"
+        f"{what}{lost}; for {played.observed_s:.0f} s it only observed, then it served from a probability of "
+        f"{children.THRESHOLD:g}, a threshold set by hand since a certificate takes longer than a demo"
     )
 
 
 def _how_to_go_on(played: Played, *, kept: bool, command: str) -> Iterator[str]:
     if kept:
-        ledger = shlex.quote(str(played.folder / "ledger"))
+        config = shlex.quote(str(played.folder / "farthing.toml"))
         yield f"[bold]Go on[/] with {played.folder} (farthing.toml, ledger/, {children.LOG})"
-        yield f"  {command} report --since all --ledger {ledger}"
+        yield f"  {command} report --since all --config {config}"
         for sample in played.samples[:1]:
-            yield f"  {command} explain {sample.request_id} --ledger {ledger}"
+            yield f"  {command} explain {sample.request_id} --config {config}"
     else:
         yield "[bold]Go on[/]"
         yield f"  {command} demo --report  # tables, and three requests in full"

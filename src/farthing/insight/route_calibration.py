@@ -14,10 +14,10 @@ def story(found: Calibration) -> list[str]:
         f"Routing of {found.endpoint}: {found.samples:,} judged samples"
         f"{f', {thinned_out:,} thinned out by weight' if thinned_out else ''}: {found.train:,} to train, "
         f"{found.calibrate:,} to calibrate, {found.audit:,} to audit",
-        "",
-        "threshold      goes cheap    lost  p-value",
     ]
     shown = [step for step in found.steps if step.result != "not tested"]
+    if shown:
+        lines += ["", "threshold      goes cheap    lost  p-value"]
     for step in _some(shown):
         name = "all expensive" if step.threshold is None else f"{step.threshold:.6g}"
         lines.append(

@@ -78,7 +78,9 @@ class JobRunner:
     def reconfigure(self, config: JobsConfig, steps: Steps) -> None:
         """Use `steps` and the new bounds from the next background job on; the number of workers stays."""
         if self._workers and config.at_once != len(self._workers):
-            log.warning("jobs.at_once has changed since the start: that takes a restart")
+            log.warning(
+                "jobs.at_once has changed since the start and still has its old value: restart to apply it"
+            )
         self.config = config
         self.steps = steps
         self.daily.resize(config.usd_per_day)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from decimal import Decimal
 from typing import Final, Protocol
 
+from farthing.ledger.gauges import ABOUT, UNTOLD
 from farthing.ledger.route_metrics import RouteMetrics
 from farthing.ledger.semantic_metrics import SemanticMetrics
 from farthing.ledger.signal_metrics import SignalMetrics
@@ -250,7 +251,7 @@ class Metrics:
         ):
             lines += _family(name, kind, about, ((_labels(**labels), value) for labels, value in values))
         for name, value in (self._gauges() if self._gauges is not None else {}).items():
-            lines += _family(f"farthing_{name}", "gauge", "Current value in this process.", [("", value)])
+            lines += _family(f"farthing_{name}", "gauge", ABOUT.get(name, UNTOLD), [("", value)])
         return ("\n".join(lines) + "\n").encode()
 
     def _request_lines(self) -> list[str]:

@@ -35,7 +35,8 @@ ALARMS: Final[Mapping[str, str]] = {
     "that are never stored, or was the cache turned off?",
     "coverage": "fewer lookups find a similar stored question: did the system prompt, a parameter or the "
     "version of the documents begin to change with each request, or was the cache emptied?",
-    "effect": "fewer lookups are answered: is the threshold higher, the endpoint tripped, the traffic new?",
+    "effect": "fewer lookups are answered: is the threshold higher, has the monitor tripped, is the traffic "
+    "new?",
     "failing": "lookups fail or are late and are skipped: see the log for `step semantic skipped`, and "
     "brain.timeout_s",
     "loss": "embedding, judge and other background jobs cost more than the hits saved: lower audit_share, "

@@ -292,7 +292,9 @@ class Gateway:
         for line in advice:
             log.warning("%s", line)
         for name in _wants_a_restart(self._started, config):
-            log.warning("%s has changed since the start: that takes a restart", name)
+            log.warning(
+                "%s has changed since the start and still has its old value: restart to apply it", name
+            )
         self._edge.serving = serving
         self._parts.routing.serve(config)
         self._serve_quality(config, serving)

@@ -137,7 +137,7 @@ class SemanticParts:
         settings = config.cache.semantic
         if self.cache_state is not None:
             if _of_cache_state(settings) != _of_cache_state(self._opened_with):
-                log.warning("cache.semantic changed in what it keeps: that takes a restart")
+                log.warning("cache.semantic changed in what it keeps; the old settings hold until a restart")
             return self.cache_state
         self._load_parts(config)
         from farthing.brain.cache.semantic.store.state import SemanticCacheState

@@ -94,7 +94,7 @@ def test_check_warns_of_a_semantic_cache_without_a_judge_and_only_of_that(tmp_pa
     assert told.returncode == 0 and tomllib.loads(told.stdout)
     (line,) = told.stderr.splitlines()
     assert line.startswith("warning: farthing.toml:9: endpoints.faq.cache.semantic.judge: without a judge")
-    assert "endpoint trip" in line and line.endswith("name a target as its judge")
+    assert "trips the monitor" in line and line.endswith("name a target as its judge")
     assert len(json.loads(run("check", "--json", cwd=tmp_path).stdout)["advice"]) == 1
     (tmp_path / "farthing.toml").write_text(f'{unjudged}judge = "a/first"\n')
     told = run("check", cwd=tmp_path)
@@ -148,8 +148,17 @@ def test_check_refuses_a_bad_file_with_every_fault_and_status_2(tmp_path: Path) 
     ]
     told = run("check", "bad.toml", "--json", cwd=tmp_path)
     assert told.returncode == 2 and len(json.loads(told.stdout)["errors"]) == 2
-    told = run("check", cwd=tmp_path)
-    assert told.returncode == 2 and "farthing.toml: cannot be read" in told.stderr
+
+
+@pytest.mark.parametrize("words", [("check",), ("precompute",), ("serve", "--no-detect")])
+def test_without_any_file_all_places_that_were_looked_at_are_named(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    told = run(*words, cwd=tmp_path, XDG_CONFIG_HOME=str(tmp_path / "xdg"))
+    said = " ".join(told.stderr.split())
+    assert told.returncode == 2 and "FARTHING_CONFIG is not set" in said
+    assert f"neither farthing.toml nor {tmp_path}/xdg/farthing/farthing.toml" in said
+    assert "--config" in said and "farthing init" in said
 
 
 def test_check_takes_the_file_that_serve_would_find(tmp_path: Path) -> None:
@@ -214,7 +223,7 @@ def test_the_digest_of_a_key_is_read_from_standard_input() -> None:
 
 def test_serve_with_nothing_to_answer_with_says_how_to_go_on(tmp_path: Path) -> None:
     told = run("serve", "--no-detect", cwd=tmp_path)
-    assert told.returncode == 2 and "give --config FILE" in told.stderr
+    assert told.returncode == 2 and "leave out --no-detect" in told.stderr
     told = run("serve", cwd=tmp_path)
     if told.returncode == 2:  # else a model server runs on this machine, which is no fault
         assert "farthing demo" in told.stderr and "OPENAI_API_KEY" in told.stderr

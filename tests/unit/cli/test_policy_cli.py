@@ -105,18 +105,18 @@ def test_show_has_versions_audits_and_who_changed_what(
     text = run(config, capsys, "policy", "show", "--endpoint", "faq")
     for part in (
         "faq: version 1 serves; loss at most",
-        "RETREATED to the expensive tier: version 1",
-        "cheap from score 0.8 on, else expensive; loses at most 0.02 at 0.9",
+        "TRIPPED, all to the expensive tier: version 1",
+        "cheap from score 0.8 on, else expensive; loses at most 0.02 of quality per request, with confidence",
         "scores of planted/1, 2,000 samples",
         "not audited yet",
-        "anna: version 1 serves instead of 0",
+        "anna: version 1 serves instead of version 0",
     ):
         assert part in text, part
     shown = told(config, capsys, "policy", "show", "--endpoint", "faq")
     assert shown["book"]["serving"] == 1 and shown["watched"]["1"]["retreated"] is True
     assert "has no routing policy" in run(config, capsys, "policy", "show", "--endpoint", "other")
     assert told(config, capsys, "policy", "show", "--endpoint", "other") is None
-    assert "RETREATED" in run(config, capsys, "report")
+    assert "TRIPPED" in run(config, capsys, "report")
     assert told(config, capsys, "report")["policies"][0]["retreated"] == [1]
 
 
@@ -124,7 +124,9 @@ def test_without_any_policy_the_list_says_how_to_make_one(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "farthing calibrate route --apply" in run(config, capsys, "policy", "list")
-    assert "no request in this time" in run(config, capsys, "policy", "compare", "--endpoint", "faq")
+    compared = run(config, capsys, "policy", "compare", "--endpoint", "faq")
+    assert "no version of its policy decided" in compared
+    assert "farthing calibrate route --apply" in compared and "policy canary" not in compared
 
 
 # -- calibrate ----------------------------------------------------------------------------------------

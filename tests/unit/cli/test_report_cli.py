@@ -1,6 +1,7 @@
 """`farthing report` at a prompt: which ledger it reads, what it groups by, what failed, at every width."""
 
 import json
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -378,7 +379,7 @@ def test_failed_requests_are_listed_newest_first_with_who_what_and_why(here: Pat
     text = run(*words, "--limit", "3")
     assert "6 of 8 requests failed (75.0%)" in text and "not shown: 3 older ones" in text
     assert "farthing explain r0" in text and "\x1b" not in text
-    assert "client gone: 1 requests" in text
+    assert "client gone: 1 request whose client left early" in text
     assert "key unknown" in run(*words, "--since", "all")
 
 
@@ -451,12 +452,14 @@ def test_a_baseline_without_a_price_is_named_and_not_called_undeclared(
     unpriced: dict[str, object] = {"baseline_nusd": None, "baseline_target": "up/[big]"}
     ledger(here / "one", *(receipt(number, **unpriced) for number in range(3)))
     said = " ".join(run("report", "--ledger", "one", columns=columns).split())
-    assert "Savings: unknown; the baseline up/[big] has no known price; add it to [[prices]]" in said
-    assert "not compared: 3 requests" in said and "declared" not in said
+    assert (
+        "Savings: unknown; the baseline up/[big] has no known price: correct a name that is mistyped" in said
+    )
+    assert "not in the saving: 3 requests" in said and "declared" not in said
     ledger(here / "two", receipt(9), *(receipt(number, **unpriced) for number in range(3)))
     said = " ".join(run("report", "--ledger", "two", columns=columns).split())
-    assert "with x/big, over 1 requests" in said
-    assert "3 requests without a known cost or baseline; the baseline up/[big] has no known price" in said
+    assert "with x/big, over 1 request " in said
+    assert "without a known cost or baseline; the baseline up/[big] has no known price: correct" in said
     assert told(run, "report", "--ledger", "two")["savings"]["baselines_unpriced"] == ["up/[big]"]
 
 
@@ -474,3 +477,33 @@ def test_explain_and_the_line_of_the_ledger_fit_the_terminal_and_lose_nothing(
     assert [row.split()[0] for row in narrow.splitlines() if row[2:3] != " "] == labels
     for row in run("report", "--ledger", str(path), columns=columns).splitlines()[:3]:
         assert len(row) <= columns or " " not in row.strip()
+
+
+def test_fixed_answers_and_what_nothing_answered_are_two_rows_and_their_tiers_are_explained(
+    here: Path, run: Run
+) -> None:
+    fixed = receipt(1, tier="none", target="", calls=0)
+    refused = receipt(2, tier="", target="", calls=0, status=429, error="rate_limit_exceeded")
+    where = str(ledger(here / "book", receipt(0), fixed, refused))
+    rows = [line.split("  ")[0] for line in run("report", "--ledger", where, "--by", "model").splitlines()]
+    assert {"(fixed answer)", "(none answered)"} <= set(rows)
+    values = [
+        one["values"]["model"]
+        for one in told(run, "report", "--ledger", where, "--by", "model")["grouped"]["groups"]
+    ]
+    assert sorted(values)[:2] == ["", "none"]
+    assert "tier -: no tier was chosen, since the client named a model" in run("report", "--ledger", where)
+    by_tier = run("report", "--ledger", where, "--by", "tier")
+    assert "(none chosen): the client named a model that is in none" in by_tier
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_what_stands_below_the_tables_is_counted_in_words_and_fits(
+    here: Path, run: Run, columns: int
+) -> None:
+    where = str(ledger(here / "book", receipt(0), receipt(1, cost_nusd=None, status=499)))
+    text = run("report", "--ledger", where, columns=columns)
+    assert not re.search(r"(?<![\d,.])1 (requests|calls|rows)\b", text)
+    assert "cost unknown: 1 request, without a known price or without token counts" in " ".join(text.split())
+    below = text[text.index("\nSaved") :]
+    assert max(map(len, below.splitlines())) <= columns

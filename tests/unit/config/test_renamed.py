@@ -144,3 +144,22 @@ def test_a_name_of_the_users_own_is_never_taken_for_an_old_key() -> None:
     text = '[endpoints.errands]\ncalls_max = 1\n[aliases]\nerrands = "auto"\n'
     read = config.loads(text, {})
     assert (read.endpoints["errands"].calls_max, read.aliases["errands"]) == (1, "auto")
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"FARTHING__ERRANDS__AT_ONCE": "3", "FARTHING__JOBS": "{per_minute = 7}"},
+        {"FARTHING__ERRANDS": "{per_minute = 7}", "FARTHING__JOBS__AT_ONCE": "3"},
+        {"FARTHING__CACHE": "{again_s = 3}", "FARTHING__CACHE__REASK_S": "4"},
+        {"FARTHING__CACHE": "{again_s = 3}", "FARTHING__CACHE__AGAIN_S": "4"},
+        {"FARTHING__JOBS": "{per_minute = 7}", "FARTHING__JOBS__AT_ONCE": "3"},
+    ],
+)
+def test_a_variable_for_a_table_and_one_for_a_key_in_it_are_refused_by_both_names(
+    env: dict[str, str],
+) -> None:
+    with pytest.raises(ConfigError) as told:
+        config.loads("", env)
+    (line,) = str(told.value).splitlines()
+    assert all(name in line for name in env) and "unset" in line

@@ -264,17 +264,17 @@ def played(looks: play.Looks, **changes: Any) -> play.Played:
     )
 
 
-def test_look_ups_that_timed_out_are_not_questions_that_were_not_near() -> None:
+def test_lookups_that_timed_out_are_not_questions_that_were_not_near() -> None:
     assert "no question was near enough" in show.similar(played(play.Looks(count=50)))
     late = show.similar(played(play.Looks(count=50, late=40)))
-    assert "40 of 50 look-ups timed out, longer than 2.5 s" in late
+    assert "40 of 50 lookups timed out, longer than 2.5 s" in late
     assert "near enough" not in late
     both = show.similar(played(play.Looks(count=50, late=5, failed=1), similar=7, wrong_hits=1))
     assert both.startswith("7 answered, 1 wrongly")
-    assert "5 of 50 look-ups timed out" in both and "1 of 50 look-ups failed" in both
+    assert "5 of 50 lookups timed out" in both and "1 of 50 lookups failed" in both
 
 
-def test_look_ups_are_counted_by_what_became_of_them() -> None:
+def test_lookups_are_counted_by_what_became_of_them() -> None:
     rows = [Receipt(request_id=str(n), at_unix_s=0.0, started_s=0.0, status=200) for n in range(5)]
     for row, fault in zip(rows, ("", "TimeoutError", "StoreError", ""), strict=False):
         row.stage_ms["semantic"] = 1.0
@@ -319,6 +319,15 @@ def test_the_end_is_one_screen_that_leads_with_the_saving(width: int) -> None:
     assert len(lines) <= 24
     assert max(map(len, lines)) <= width
     assert "".join(lines).count("…") == 0
+
+
+def test_what_is_kept_is_gone_on_with_by_its_configuration() -> None:
+    sample = play.Sample("Asked before", "req_1", [])
+    done = msgspec.structs.replace(played(play.Looks()), samples=[sample])
+    lines = list(show._how_to_go_on(done, kept=True, command="farthing"))
+    config = str(done.folder / "farthing.toml")
+    assert f"  farthing report --since all --config {config}" in lines
+    assert f"  farthing explain req_1 --config {config}" in lines
 
 
 # -- how to call it again ------------------------------------------------------------------------------

@@ -233,7 +233,7 @@ def _check_deadline(terms: Terms, left_s: float | None) -> None:
 def _check_calls(terms: Terms, account: _Account) -> None:
     if terms.calls_max is not None and account.calls >= terms.calls_max:
         raise ContractExceeded(
-            f"the endpoint allows calls_max = {terms.calls_max} LLM calls, and all are used",
+            f"the endpoint allows calls_max = {terms.calls_max} model calls, and all are used",
             limit="calls_max",
         )
 

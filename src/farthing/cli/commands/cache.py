@@ -13,7 +13,7 @@ import msgspec
 
 from farthing import config as configuration
 from farthing.cli.reading import config_option
-from farthing.cli.screen import tell
+from farthing.cli.screen import say, tell
 from farthing.errors import ConfigError
 from farthing.insight import source
 from farthing.insight.source import Settings
@@ -58,18 +58,18 @@ def show(config: Path | None, file: Path | None, as_json: bool) -> int:
     if as_json:
         click.echo(msgspec.json.encode(shown))
         return 0
-    click.echo(f"{shown['entries']} entries, {_size(shown['bytes'])}; {shown['asked']} questions counted")
+    say(f"{shown['entries']} entries, {_size(shown['bytes'])}; {shown['asked']} questions counted")
     for row in shown["endpoints"]:
-        click.echo(
+        say(
             f"{row['endpoint']}: {row['entries']} entries in {row['partitions']} partitions, "
             f"{_size(row['bytes'])}, {row['hits']} hits, {row['doubted']} doubted, "
             f"audits {row['agreed']} agreed and {row['wrong']} "
             f"differed, saved ${row['saved_nusd'] / 1e9:.4f}"
         )
     for row in shown["retreated"]:
-        click.echo(f"{row['endpoint']}: RETREATED to exact hits: {row['reason']}")
+        say(f"{row['endpoint']}: TRIPPED, only exact hits are served: {row['reason']}")
         if row["advice"]:
-            click.echo(f"  {row['advice']}")
+            say(f"  {row['advice']}")
     return 0
 
 

@@ -7,23 +7,31 @@ from typing import Literal
 import click
 import msgspec
 
+from farthing.cli.calibration import CERTIFIED, REFUSED, SHARE, Asked, AskedOfSamples, asked, shown, told
 from farthing.cli.commands import calibrate_cascade
 from farthing.cli.commands.drift import keep_reference
 from farthing.cli.commands.policy import add_version
-from farthing.cli.reading import config_option, ledger_option, located, settled
+from farthing.cli.reading import located, settled
 from farthing.cli.renamed import RenamedOption
-from farthing.cli.since import SINCE_HELP, since_of
-from farthing.config import Config, policy_version
+from farthing.cli.screen import say, tell
+from farthing.cli.since import since_of
+from farthing.config import Config, EndpointSemanticConfig, RulesRouteConfig, policy_version
 from farthing.errors import ConfigError
 from farthing.guarantees.calibrate import audits, explored, routing, semantic_cache
 from farthing.guarantees.calibrate import labels as label_files
+from farthing.guarantees.calibrate.explored import Given, NothingExplored
+from farthing.guarantees.calibrate.routing import Calibration
 from farthing.guarantees.certificates import routing as route_certificates
 from farthing.guarantees.certificates import semantic_cache as certificates
 from farthing.guarantees.certificates.routing import RouteScope
-from farthing.insight import renamed, route_calibration
+from farthing.insight import route_calibration
 from farthing.insight.report import report as reports
+from farthing.insight.source import Source
 
-REFUSED = 1
+NO_SCORES = (
+    '[route] has kind = "rules", which gives no scores, so nothing is explored: set kind = "learned" or '
+    '"llm", and an explore_share (docs/exploring.md), or give judged samples with --samples'
+)
 
 
 @click.group("calibrate")
@@ -34,99 +42,128 @@ def command() -> None:
 command.add_command(calibrate_cascade.command)
 
 
+# -- the semantic cache -----------------------------------------------------------------------------
+
+
+class AskedOfCache(Asked, frozen=True, kw_only=True):
+    language: str
+
+
 @command.command("cache")
-@click.option("--endpoint", required=True, help="Whose semantic cache.")
+@asked(
+    AskedOfCache,
+    whose="Whose semantic cache.",
+    risk="Share of hits that may be false; default: the endpoint's risk_max.",
+    applies="Write the certificate where the gateway reads it.",
+)
 @click.option(
     "--language", default="en", show_default=True, help="Of the questions; each has a certificate of its own."
 )
-@click.option(
-    "--risk-max",
-    cls=RenamedOption,
-    old="--loss",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Share of hits that may be false; default: the endpoint's risk_max.",
-)
-@click.option("--confidence", type=click.FloatRange(0.5, 1, max_open=True), help="Default: the endpoint's.")
-@click.option("--since", default="all", show_default=True, help=SINCE_HELP)
-@ledger_option
-@config_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--apply", is_flag=True, help="Write the certificate where the gateway reads it.")
-def cache(
-    endpoint: str,
-    language: str,
-    risk_max: float | None,
-    confidence: float | None,
-    since: str,
-    ledger: Path | None,
-    config: Path | None,
-    as_json: bool,
-    apply: bool,
-) -> int:
+def cache(given: AskedOfCache) -> int:
     """Certify the lowest threshold at which the semantic cache's false hits stay under --risk-max.
 
     Reads the audited would-be hits of the ledger. Without --apply nothing is written. Exit status: 0
     with a certificate, 1 when it is refused.
     """
+    language = given.language
     if not (len(language) == 2 and language.isascii() and language.islower()):
         raise click.BadParameter(f'expected a code of two letters such as "en", got {language!r}')
     now_unix_s = time.time()
-    since_unix_s = since_of(since, now_unix_s) or 0.0
-    where = located(ledger, config)
-    terms = where.semantic.get(endpoint)
+    where = located(given.ledger, given.config)
+    terms = where.semantic.get(given.endpoint)
+    found = _of_cache(given, where, terms, now_unix_s)
+    path = certificates.certificate_path(where.state_dir, given.endpoint, language)
+    written = given.apply and found.certificate is not None
+    if written and found.certificate is not None:
+        certificates.save(path, found.certificate)
+    if given.as_json:
+        shown(found, file=str(path), written=written)
+    else:
+        told(
+            semantic_cache.story(found),
+            certified=found.certificate is not None,
+            written=f"written to {path}; reload the gateway" if written else "",
+            advice=_to_audit(given, where, terms),
+        )
+    return CERTIFIED if found.certificate is not None else REFUSED
+
+
+def _of_cache(
+    given: AskedOfCache, where: Source, terms: EndpointSemanticConfig | None, now_unix_s: float
+) -> semantic_cache.Calibration:
+    since_unix_s = since_of(given.since, now_unix_s) or 0.0
     running = certificates.running_scope(where.state_dir)
     seen = audits.observe(
         reports.rows(where.ledger, None),
-        endpoint=endpoint,
-        language=language,
+        endpoint=given.endpoint,
+        language=given.language,
         grid=semantic_cache.GRID,
         since_unix_s=max(since_unix_s, running.since_unix_s if running is not None else 0.0),
         now_unix_s=now_unix_s,
     )
-    if terms is None and endpoint not in seen.others:
-        raise semantic_cache.unknown(endpoint, sorted({*where.semantic, *seen.others}))
+    if terms is None and given.endpoint not in seen.others:
+        raise semantic_cache.unknown(given.endpoint, sorted({*where.semantic, *seen.others}))
     aim = semantic_cache.Aim(
-        endpoint=endpoint,
-        language=language,
-        risk_max=risk_max or (terms.risk_max if terms is not None else 0.01),
-        confidence=confidence or (terms.confidence if terms is not None else 0.95),
+        endpoint=given.endpoint,
+        language=given.language,
+        risk_max=given.risk_max or (terms.risk_max if terms is not None else 0.01),
+        confidence=given.confidence or (terms.confidence if terms is not None else 0.95),
     )
-    found = semantic_cache.calibrate(seen, aim, running=running, now_unix_s=now_unix_s)
-    path = certificates.certificate_path(where.state_dir, endpoint, language)
-    written = apply and found.certificate is not None
-    if written and found.certificate is not None:
-        certificates.save(path, found.certificate)
-    if as_json:
-        shown = {**msgspec.structs.asdict(found), "loss": found.risk_max}  # its name in the last release
-        click.echo(renamed.encode({**shown, "file": str(path), "written": written}).decode())
-    else:
-        click.echo("\n".join(semantic_cache.story(found)))
-        if found.certificate is not None:
-            click.echo(
-                f"\nwritten to {path}; reload the gateway" if written else "\ndry run: --apply writes it"
-            )
-    return 0 if found.certificate is not None else REFUSED
+    return semantic_cache.calibrate(seen, aim, running=running, now_unix_s=now_unix_s)
+
+
+def _to_audit(given: AskedOfCache, where: Source, terms: EndpointSemanticConfig | None) -> str:
+    """What has to change before there can be audits; empty: nothing in the configuration."""
+    if not where.own or where.settings.file is None:
+        return ""
+    file, key = where.settings.file, f"endpoints.{given.endpoint}.cache.semantic"
+    if terms is None or terms.mode == "off":
+        return f'{file} does not turn this semantic cache on: set {key}.mode = "observe", and run the gateway'
+    if given.language not in terms.languages:
+        return (
+            f'{file} does not look up questions in this language: add "{given.language}" to {key}.languages'
+        )
+    return ""
+
+
+# -- routing ----------------------------------------------------------------------------------------
+
+
+class AskedOfRoute(AskedOfSamples, frozen=True, kw_only=True):
+    harm: Literal["regression", "net"]
+    segment_risk_max: float | None
+    labels: Path | None
+    exclude: tuple[str, ...]
+    router: str | None
+    cheap: str | None
+    expensive: str | None
+    share: float
+
+
+class Applied(msgspec.Struct, frozen=True, kw_only=True):
+    """What --apply made of a certificate."""
+
+    version: int | None = None
+    reference: Path | None = None
+    said: str = ""
+    """Of the reference for drift."""
 
 
 @command.command("route")
-@click.option("--endpoint", required=True, help="Whose requests.")
-@click.option(
-    "--risk-max",
-    cls=RenamedOption,
-    old="--loss",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    required=True,
-    help="Quality per request that may be lost, over all requests of the endpoint.",
+@asked(
+    AskedOfRoute,
+    whose="Whose requests.",
+    risk="Quality per request that may be lost, over all requests of the endpoint.",
+    samples="score, cheap, expensive; may have segment, request_id, weight or propensity, at",
+    applies="Make it a version of the endpoint's routing policy, see `farthing policy`.",
 )
-@click.option("--confidence", type=click.FloatRange(0.5, 1, max_open=True), default=0.9, show_default=True)
 @click.option(
-    "--samples",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="JSON lines: score, cheap, expensive; may have segment, request_id, weight or propensity, at. "
-    "Default: the explored requests of the ledger.",
+    "--share",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.1,
+    show_default=True,
+    help="With --apply: of the traffic that it decides at first; 1 is all.",
 )
-@ledger_option
-@click.option("--since", default="all", show_default=True, help=SINCE_HELP)
 @click.option(
     "--harm",
     type=click.Choice(["regression", "net"]),
@@ -138,7 +175,7 @@ def cache(
     "--segment-risk-max",
     cls=RenamedOption,
     old="--segment-loss",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=SHARE,
     help="What no segment may be shown to lose; default: three times --risk-max.",
 )
 @click.option(
@@ -153,37 +190,7 @@ def cache(
 )
 @click.option("--cheap", help="The cheap tier; default: that of the ledger's newest, `cheap` of a file.")
 @click.option("--expensive", help="The expensive tier; default: as --cheap, `expensive` of a file.")
-@config_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option(
-    "--apply", is_flag=True, help="Make it a version of the endpoint's routing policy, see `farthing policy`."
-)
-@click.option(
-    "--share",
-    type=click.FloatRange(0, 1, min_open=True),
-    default=0.1,
-    show_default=True,
-    help="With --apply: of the traffic that it decides at first; 1 is all.",
-)
-def route(  # noqa: PLR0913 - each one is an option
-    endpoint: str,
-    risk_max: float,
-    confidence: float,
-    samples: Path | None,
-    ledger: Path | None,
-    since: str,
-    harm: Literal["regression", "net"],
-    segment_risk_max: float | None,
-    labels: Path | None,
-    exclude: tuple[str, ...],
-    router: str | None,
-    cheap: str | None,
-    expensive: str | None,
-    config: Path | None,
-    as_json: bool,
-    apply: bool,
-    share: float,
-) -> int:
+def route(given: AskedOfRoute) -> int:
     """Certify the lowest score from which requests may go to the cheap tier, or refuse.
 
     Reads requests that both tiers answered and that were judged: from the file --samples, else the explored
@@ -191,77 +198,121 @@ def route(  # noqa: PLR0913 - each one is an option
     written. Exit status: 0 with a certificate, 1 when it is refused or the samples cannot be read.
     """
     now_unix_s = time.time()
-    source = located(ledger, config) if samples is None else None
-    known = settled(config) if source is None else source.settings
+    source = located(given.ledger, given.config) if given.samples is None else None
+    known = settled(given.config) if source is None else source.settings
     configured = known.file is not None and (source is None or source.own)
     settings = known.config if configured else Config()
-    wanted = explored.Wanted(
-        endpoint=endpoint,
-        router=router,
-        cheap=cheap,
-        expensive=expensive,
-        targets={name: tier.targets[0] for name, tier in settings.tiers.items()},
-    )
-    since_unix_s = since_of(since, now_unix_s)
-    if samples is not None:
-        given = explored.from_file(samples, wanted, since_unix_s=since_unix_s)
-    else:
-        assert source is not None
-        given = explored.from_ledger(source.ledger, wanted, since_unix_s=since_unix_s)
+    samples = _samples(given, source, settings, configured, now_unix_s)
     if configured:
-        _check_names(settings, endpoint, (given.cheap, given.expensive))
-    aim = routing.Aim(
-        endpoint=endpoint,
-        risk_max=risk_max,
-        confidence=confidence,
-        harm=harm,
-        segment_risk_max=segment_risk_max,
-        exclude=frozenset(exclude),
-    )
-    scope = RouteScope(
+        _check_names(settings, given.endpoint, (samples.cheap, samples.expensive))
+    found = _of_route(given, samples, policy_version(settings) if configured else samples.policy, now_unix_s)
+    applied = _applied(given, found, samples, source, known.state_dir, settings, now_unix_s)
+    path = route_certificates.certificate_path(known.state_dir, given.endpoint)
+    if given.as_json:
+        _shown(found, samples, applied, path)
+    else:
+        _told(given, found, samples, applied, path)
+    if applied.version is not None and configured and isinstance(settings.route, RulesRouteConfig):
+        tell(
+            f'warning: [route] of {known.file} has kind = "rules", which gives no scores: the version '
+            f"decides nothing until kind names the router that gave these ({samples.router})"
+        )
+    return CERTIFIED if found.certificate is not None else REFUSED
+
+
+def _samples(
+    given: AskedOfRoute, source: Source | None, settings: Config, configured: bool, now_unix_s: float
+) -> Given:
+    """Raises:
+    BadSamples: they cannot be read, or there are none; the message says what helps here.
+    """
+    wanted = explored.Wanted(
+        endpoint=given.endpoint,
         router=given.router,
         cheap=given.cheap,
         expensive=given.expensive,
-        policy=given.policy if not configured else policy_version(settings),
+        targets={name: tier.targets[0] for name, tier in settings.tiers.items()},
     )
+    since_unix_s = since_of(given.since, now_unix_s)
+    if given.samples is not None:
+        return explored.from_file(given.samples, wanted, since_unix_s=since_unix_s)
+    assert source is not None
+    try:
+        return explored.from_ledger(source.ledger, wanted, since_unix_s=since_unix_s)
+    except NothingExplored as why:
+        if not configured or not isinstance(settings.route, RulesRouteConfig):
+            raise
+        raise NothingExplored(f"no request of {given.endpoint!r} was explored: {NO_SCORES}") from why
+
+
+def _of_route(given: AskedOfRoute, samples: Given, policy: str, now_unix_s: float) -> Calibration:
+    aim = routing.Aim(
+        endpoint=given.endpoint,
+        risk_max=given.risk_max,
+        confidence=given.confidence,
+        harm=given.harm,
+        segment_risk_max=given.segment_risk_max,
+        exclude=frozenset(given.exclude),
+    )
+    scope = RouteScope(router=samples.router, cheap=samples.cheap, expensive=samples.expensive, policy=policy)
     people = None
-    if labels is not None:
-        people = label_files.pairs(label_files.read(labels), cheap=scope.cheap, expensive=scope.expensive)
-    found = routing.calibrate(given.samples, aim, scope=scope, now_unix_s=now_unix_s, labels=people)
-    state_dir = known.state_dir
-    path = route_certificates.certificate_path(state_dir, endpoint)
-    version: int | None = None
+    if given.labels is not None:
+        people = label_files.pairs(
+            label_files.read(given.labels), cheap=scope.cheap, expensive=scope.expensive
+        )
+    return routing.calibrate(samples.samples, aim, scope=scope, now_unix_s=now_unix_s, labels=people)
+
+
+def _applied(
+    given: AskedOfRoute,
+    found: Calibration,
+    samples: Given,
+    source: Source | None,
+    state_dir: Path,
+    settings: Config,
+    now_unix_s: float,
+) -> Applied:
+    """Write the certificate, its version of the policy and the reference of drift, if --apply says so."""
+    if not given.apply or found.certificate is None:
+        return Applied()
+    book = add_version(state_dir, settings, found.certificate, given.share, measured=samples.targets)
+    route_certificates.save(route_certificates.certificate_path(state_dir, given.endpoint), found.certificate)
     reference, said = None, ""
-    written = apply and found.certificate is not None
-    if written and found.certificate is not None:
-        book = add_version(state_dir, settings, found.certificate, share, measured=given.targets)
-        version = book.last_number
-        route_certificates.save(path, found.certificate)
-        if source is not None and given.span_unix_s is not None:
-            reference, said = keep_reference(
-                source.ledger,
-                endpoint,
-                span_unix_s=given.span_unix_s,
-                state_dir=state_dir,
-                now_unix_s=now_unix_s,
-            )
-    if as_json:
-        shown = {**msgspec.structs.asdict(found), "loss": found.risk_max}  # its name in the last release
-        told = {**shown, "left_out": given.left_out, "file": str(path), "written": written}
-        told["policy_version"] = version
-        told["drift_reference"] = None if reference is None else str(reference)
-        click.echo(renamed.encode(told).decode())
-        return 0 if found.certificate is not None else REFUSED
-    for line in given.told:
-        click.echo(line)
-    click.echo("\n".join(route_calibration.story(found)))
-    if found.certificate is not None:
-        click.echo(f"\nwritten to {path}" if written else "\ndry run: --apply writes it")
-    if version is not None:
-        click.echo(f"version {version} of the policy of {endpoint} decides {share:.0%} of its traffic")
-    if said:
-        click.echo(said)
-    return 0 if found.certificate is not None else REFUSED
+    if source is not None and samples.span_unix_s is not None:
+        reference, said = keep_reference(
+            source.ledger,
+            given.endpoint,
+            span_unix_s=samples.span_unix_s,
+            state_dir=state_dir,
+            now_unix_s=now_unix_s,
+        )
+    return Applied(version=book.last_number, reference=reference, said=said)
+
+
+def _shown(found: Calibration, samples: Given, applied: Applied, path: Path) -> None:
+    shown(
+        found,
+        left_out=samples.left_out,
+        file=str(path),
+        written=applied.version is not None,
+        policy_version=applied.version,
+        drift_reference=None if applied.reference is None else str(applied.reference),
+    )
+
+
+def _told(given: AskedOfRoute, found: Calibration, samples: Given, applied: Applied, path: Path) -> None:
+    told(
+        [*samples.told, *route_calibration.story(found)],
+        certified=found.certificate is not None,
+        written=f"written to {path}" if applied.version is not None else "",
+    )
+    if applied.version is not None:
+        say(
+            f"version {applied.version} of the policy of {given.endpoint} decides {given.share:.0%} of its "
+            "traffic"
+        )
+    if applied.said:
+        say(applied.said)
 
 
 def _check_names(settings: Config, endpoint: str, tiers: tuple[str, ...]) -> None:

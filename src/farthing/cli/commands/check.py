@@ -10,7 +10,7 @@ import msgspec
 from farthing import config as configuration
 from farthing.brain.route.expression import Expression
 from farthing.cli.reading import config_option
-from farthing.cli.screen import tell
+from farthing.cli.screen import commented, tell
 from farthing.errors import ConfigError
 from farthing.wiring.plugins import missing as missing_plugins
 from farthing.wiring.providers import build_provider
@@ -36,8 +36,11 @@ def command(file: Path | None, config: Path | None, as_json: bool, schema: bool)
         return 0
     if file is not None and config is not None and file != config:
         raise click.UsageError(f"FILE is {file} and --config is {config}: name one of them")
-    path = file or config or configuration.default_file(os.environ) or configuration.DEFAULT_NAME
+    named = file or config or configuration.default_file(os.environ)
+    path = named or configuration.DEFAULT_NAME
     try:
+        if named is None:
+            raise configuration.no_file(os.environ)
         settings = configuration.load(path, os.environ, condition=Expression)
         configuration.check_can_answer(settings, str(path))
         _check_priced(settings)
@@ -57,10 +60,8 @@ def command(file: Path | None, config: Path | None, as_json: bool, schema: bool)
     else:
         for line in advice:
             tell(f"warning: {line}")
-        click.echo(
-            f"# {path} is good. What it comes to, defaults included:\n\n{configuration.render(settings)}",
-            nl=False,
-        )
+        header = commented(f"{path} is good. What it comes to, defaults included:")
+        click.echo("\n".join([*header, "", configuration.render(settings)]), nl=False)
     return 0
 
 

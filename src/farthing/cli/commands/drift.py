@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from farthing.cli.reading import config_option, ledger_option, located, warn_of_unknown
+from farthing.cli.screen import say
 from farthing.cli.since import SINCE_HELP, since_of
 from farthing.errors import ConfigError
 from farthing.guarantees.drift import references
@@ -66,9 +67,10 @@ def command(
         made = drift.reference(gathered, endpoint, now_unix_s)
         path = references.save(where.state_dir, made)
         shown = {"written": str(path), "reference": made}
-        click.echo(
-            msgspec.json.encode(shown) if as_json else f"{made.n:,} requests are the reference: {path}"
-        )
+        if as_json:
+            click.echo(msgspec.json.encode(shown))
+        else:
+            say(f"{made.n:,} requests are the reference: {path}")
         return 0
     then = references.load(references.place(where.state_dir, endpoint))
     if then is None:
@@ -77,5 +79,8 @@ def command(
             f"`farthing drift --endpoint {endpoint} --set`"
         )
     found = drift.drift(gathered, then)
-    click.echo(msgspec.json.encode(found) if as_json else "\n".join(drift.story(found)))
+    if as_json:
+        click.echo(msgspec.json.encode(found))
+    else:
+        say(*drift.story(found))
     return DRIFTED if found.drifted else 0

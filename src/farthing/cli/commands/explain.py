@@ -6,9 +6,10 @@ from pathlib import Path
 import click
 
 from farthing.cli.reading import config_option, ledgers_option, located
-from farthing.cli.screen import columns, wrapped
+from farthing.cli.screen import columns
 from farthing.insight import renamed
 from farthing.insight.explain import request, route
+from farthing.insight.render.rows import wrapped
 from farthing.ledger import read
 from farthing.ledger.rows import Intent
 

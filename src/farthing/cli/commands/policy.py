@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from farthing.cli.reading import config_option, ledger_option, located, settled, warn_of_unknown
+from farthing.cli.screen import say
 from farthing.cli.since import SINCE_HELP, since_of
 from farthing.config import Config, LearnedRouteConfig
 from farthing.guarantees.certificates.routing import RouteCertificate
@@ -54,9 +55,9 @@ def list_(config: Path | None, as_json: bool) -> int:
         click.echo(renamed.encode(found))
         return 0
     for one in found:
-        click.echo(standings.said(one))
+        say(standings.said(one))
     if not found:
-        click.echo("no endpoint has a routing policy: `farthing calibrate route --apply` makes one")
+        say("no endpoint has a routing policy: `farthing calibrate route --apply` makes one")
     return 0
 
 
@@ -69,12 +70,15 @@ def show(endpoint: str, config: Path | None, as_json: bool) -> int:
     found = standings.standing(known.state_dir, endpoint)
     if found is None:
         warn_of_unknown(endpoint, known)
-        click.echo(b"null" if as_json else f"{endpoint} has no routing policy: it goes by the configuration")
+        if as_json:
+            click.echo(b"null")
+        else:
+            say(f"{endpoint} has no routing policy: it goes by the configuration")
         return 0
     if as_json:
         click.echo(renamed.encode(found))
     else:
-        click.echo("\n".join(text.story(found)))
+        say(*text.story(found))
     return 0
 
 
@@ -136,7 +140,7 @@ def compare(endpoint: str, since: str, ledger: Path | None, config: Path | None,
     if as_json:
         click.echo(renamed.encode(found))
     else:
-        click.echo("\n".join(text.comparison(found)))
+        say(*text.comparison(found))
     return 0
 
 
@@ -195,7 +199,7 @@ def _change(
     if as_json:
         click.echo(renamed.encode(book))
     else:
-        click.echo(f"{endpoint}: {book.changes[-1].what}")
+        say(f"{endpoint}: {book.changes[-1].what}")
     return 0
 
 

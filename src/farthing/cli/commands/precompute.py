@@ -69,7 +69,7 @@ def command(config: Path | None, endpoint: str | None, dry_run: bool, as_json: b
 def _loaded(file: Path | None) -> Config:
     path = file or configuration.default_file(os.environ)
     if path is None:
-        raise ConfigError("no configuration file: give --config FILE")
+        raise configuration.no_file(os.environ)
     tell(f"configuration {path}")
     return configuration.load(path, os.environ, condition=Expression)
 

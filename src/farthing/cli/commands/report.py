@@ -1,6 +1,5 @@
 """`farthing report`: what requests cost and saved, by what one asks for, and which of them failed."""
 
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +8,7 @@ import click
 import msgspec
 
 from farthing.cli.reading import config_option, ledgers_option, located
-from farthing.cli.screen import columns, console, tell, wrapped
+from farthing.cli.screen import console, say, tell
 from farthing.cli.since import SINCE_HELP, UNTIL_HELP, span_of
 from farthing.insight import renamed, source
 from farthing.insight.report import semantic_cache_state
@@ -117,7 +116,7 @@ def _report(
         click.echo(renamed.encode(report))
     else:
         screen = console()
-        click.echo(wrapped(where.line(), columns(sys.stdout)))
+        say(where.line())
         reports.render(report, screen, limit)
     _warn(where, endpoint, report.requests, report.endpoints_seen, span)
     return 0
@@ -142,7 +141,7 @@ def _failures(
         click.echo(msgspec.json.encode(found))
     else:
         screen = console()
-        click.echo(wrapped(where.line(), columns(sys.stdout)))
+        say(where.line())
         for line in failed.render(found):
             screen.print(line)
     _warn(where, endpoint, found.requests, found.endpoints_seen, span)

@@ -13,9 +13,10 @@ from farthing import __version__
 from farthing import config as configuration
 from farthing.brain.route.expression import Expression
 from farthing.cli.found import found_here
-from farthing.cli.screen import columns, wrapped
+from farthing.cli.screen import columns
 from farthing.config import Config
 from farthing.errors import ConfigError
+from farthing.insight.render.rows import wrapped
 
 COLUMNS = 80  # of a log or a pipe, where a person reads it all the same
 
@@ -36,13 +37,13 @@ def command(file: Path | None, host: str | None, port: int | None, detect: bool)
     SIGHUP or a changed file reloads it; a file that is not good changes nothing. SIGTERM drains.
     """
     env = _overridden(os.environ, host, port)
-    source = file or configuration.default_file(env)
+    source = configuration.at_home(file) if file is not None else configuration.default_file(env)
     if source is not None:
         config, lines = _from_file(source, env)
     elif detect:
         config, lines = _detected(env)
     else:
-        raise ConfigError("no configuration file: give --config FILE, or leave out --no-detect")
+        raise ConfigError(f"{configuration.no_file(env)}; or leave out --no-detect")
     width = columns(sys.stdout) or COLUMNS
     click.echo("\n".join([f"farthing {__version__}", *(wrapped(line, width) for line in lines)]))
     from farthing.wiring import process  # all of it: not needed to be told that the file is wrong

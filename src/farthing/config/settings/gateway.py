@@ -176,8 +176,8 @@ class EndpointSemanticConfig(Table, frozen=True):
     threshold: float | None = None
     """Verifier probability from which an answer is served. None: the certificate's."""
     risk_max: float = 0.01
-    """Bound on the risk, here the share of served answers that are wrong; beyond it the endpoint trips and
-    serves exact hits only."""
+    """Bound on the risk, here the share of served answers that are wrong; beyond it the monitor trips, and
+    only exact hits are served."""
     confidence: float = 0.95
     audit_share: float = 0.05
     """Share of would-be hits that are answered afresh and compared."""
@@ -370,7 +370,7 @@ RouteConfig = RulesRouteConfig | LearnedRouteConfig | LlmRouteConfig | PluginRou
 
 
 class DirectConfig(Table, frozen=True):
-    """An answer without any LLM: the tier `none`."""
+    """An answer without any model: the tier `none`."""
 
     name: str
     text: str

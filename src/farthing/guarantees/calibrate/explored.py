@@ -30,6 +30,10 @@ SILENT_MAX = 0.2  # share of explored requests without a verdict, above which th
 _Key = tuple[str, str]
 
 
+class NothingExplored(BadSamples):
+    """The ledger has no explored request of the endpoint."""
+
+
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """Selects the samples to read. None: the value of the newest explored request."""
 
@@ -68,7 +72,8 @@ def gather(rows: Iterable[Row], wanted: Wanted) -> Gathered:
     """Join `rows`, in any order.
 
     Raises:
-        BadSamples: no request of the endpoint was explored, or the judge's verdicts depend on the order.
+        NothingExplored: no request of the endpoint was explored.
+        BadSamples: the judge's verdicts depend on the order.
     """
     receipts, signals = _explored(rows, wanted.endpoint)
     newest = max(receipts, key=lambda receipt: receipt.at_unix_s)
@@ -123,7 +128,7 @@ def _explored(rows: Iterable[Row], endpoint: str) -> tuple[list[Receipt], dict[_
     """The explored requests of `endpoint`, at least one, and the signals that compare two answers.
 
     Raises:
-        BadSamples: no request of the endpoint was explored.
+        NothingExplored: no request of the endpoint was explored.
     """
     receipts: list[Receipt] = []
     signals: dict[_Key, list[Signal]] = {}
@@ -134,7 +139,7 @@ def _explored(rows: Iterable[Row], endpoint: str) -> tuple[list[Receipt], dict[_
         elif isinstance(row, Signal) and row.other and row.source in ("judge", "check"):
             signals.setdefault((row.tenant, row.request_id), []).append(row)
     if not receipts:
-        raise BadSamples(
+        raise NothingExplored(
             f"no request of {endpoint!r} was explored: set its quality.explore_share, and wait until "
             "there are some, or give a file with --samples"
         )

@@ -54,7 +54,7 @@ class UnknownEndpoint(FarthingError):
 
 def unknown(endpoint: str, known: Sequence[str]) -> UnknownEndpoint:
     """The error that names the known endpoints."""
-    there = f"there are {', '.join(known)}" if known else "the ledger has no lookup of a semantic cache"
+    there = f"there are {', '.join(known)}" if known else "the ledger has no lookup in a semantic cache"
     return UnknownEndpoint(
         f"no endpoint {endpoint!r} in the configuration or with a lookup in the ledger; {there}"
     )
@@ -312,9 +312,9 @@ def story(found: Calibration) -> list[str]:
         f"{found.audits:,} audited hits"
         f"{f' ({found.unjudged:,} not judged, taken as wrong)' if found.unjudged else ''}"
         f"{f', {found.left_out:,} left out' if found.left_out else ''}",
-        "",
-        "probability  audits  wrong  at most  all hits  wrong",
     ]
+    if any(step.n for step in found.steps):
+        lines += ["", "probability  audits  wrong  at most  all hits  wrong"]
     for step in found.steps:
         if step.n:
             lines.append(
@@ -332,7 +332,8 @@ def story(found: Calibration) -> list[str]:
         f"with confidence {1 - made.delta:.3g}",
         f"  shown by   {made.wrong} wrong of {made.n:,} distinct audited hits at {made.entries:,} entries: "
         f"at most {made.upper:.3%}",
-        f"  looks      valid for one look; if calibrate had refused before, at most {made.upper_anytime:.3%}",
+        f"  repeated   that holds for one run of calibrate; for daily runs until one certifies, at most "
+        f"{made.upper_anytime:.3%}",
         f"  all hits   {made.hits_wrong} wrong of {made.hits:,}, including repetitions",
         f"  last fifth {made.later_wrong} wrong of {made.later_n:,}",
         f"  audited    {_moment(made.audited_from_unix_s)} to {_moment(made.audited_to_unix_s)}",

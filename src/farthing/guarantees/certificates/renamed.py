@@ -18,7 +18,8 @@ def decode(data: bytes, kind: type[Kind]) -> Kind:
     """Decode JSON `data` that contains certificates with either name.
 
     Raises:
-        msgspec.MsgspecError, UnicodeDecodeError: `data` is not a `kind`.
+        msgspec.MsgspecError, UnicodeDecodeError: `data` is not a `kind`, or two names of a bound
+            disagree.
     """
     return msgspec.convert(_renewed(msgspec.json.decode(data)), type=kind)
 
@@ -36,8 +37,8 @@ def _renewed(value: Any) -> Any:
     table = {key: _renewed(item) for key, item in value.items()}
     if _OF_A_CERTIFICATE in table:
         for new, old in OLD.items():
-            if old in table:
-                table.setdefault(new, table.pop(old))
+            if old in table and table.setdefault(new, table[old]) != table.pop(old):
+                raise msgspec.ValidationError(f"`{new}` and `{old}`, its old name, disagree")
     return table
 
 

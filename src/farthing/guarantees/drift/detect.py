@@ -49,10 +49,10 @@ WHAT_TO_DO: Final[Mapping[str, str]] = {
     "samples of now",
     "length": "prompt lengths changed: look for a new template, tool or attachment; then calibrate again",
     "difficulty": "requests look harder or easier than before: calibrate again; until then the monitor "
-    "of the loss decides",
+    "decides",
     "score": "the router's scores changed, and its share of cheap traffic with them; fit and calibrate again",
-    "latency": "a provider answers slower than before: see `farthing report`, consider `route.prefer` or "
-    "another target in the tier",
+    "latency": "a provider answers slower than before: see `farthing report --by model`; name another target "
+    "in the tier, or where a router with scores routes, consider route.prefer",
     "quality": "judged quality fell: read some of the requests with `farthing explain`, roll back with "
     "`farthing policy rollback` if a policy changed, and calibrate again",
 }

@@ -143,7 +143,7 @@ def promote(book: PolicyBook, number: int | None, author: Author) -> PolicyBook:
         if book.candidate is None:
             raise PolicyRefused(f"{book.endpoint!r} has no candidate to promote: name one with --version")
         number = book.candidate
-    return _serve(book, number, author, f"version {number} serves instead of {book.serving}")
+    return _serve(book, number, author, f"version {number} serves instead of version {book.serving}")
 
 
 def rollback(book: PolicyBook, author: Author, *, to: int | None = None) -> PolicyBook:
@@ -168,7 +168,7 @@ def rollback(book: PolicyBook, author: Author, *, to: int | None = None) -> Poli
         raise PolicyRefused(f"no version of {book.endpoint!r} served before version {book.serving}")
     back = past.pop()
     changed = msgspec.structs.replace(book, serving=back, candidate=None, share=0.0, past=tuple(past))
-    return _with_change(changed, author, f"rolled back from version {book.serving} to {back}")
+    return _with_change(changed, author, f"rolled back from version {book.serving} to version {back}")
 
 
 def _serve(book: PolicyBook, number: int, author: Author, what: str) -> PolicyBook:

@@ -11,6 +11,7 @@ import msgspec
 from farthing.errors import FarthingError
 from farthing.insight.explain.route import Whereto, details
 from farthing.insight.render.money import usd
+from farthing.insight.render.rows import counted
 from farthing.insight.report.report import lost
 from farthing.ledger import files, read
 from farthing.ledger.damage import Missing, describe_missing
@@ -213,8 +214,9 @@ def _cache(receipt: Receipt) -> str:
 
 
 def _route(receipt: Receipt) -> str:
+    why = f" ({receipt.route_reason})" if receipt.route_reason else ""
     if not receipt.tier:
-        return "none chosen" + (f": {receipt.route_reason}" if receipt.route_reason else "")
+        return f"{receipt.target}, which is in no tier{why}" if receipt.target else f"no tier was chosen{why}"
     target = f", {receipt.target}" if receipt.target else ""
     score = f" (score {receipt.route_score:.3f})" if receipt.route_score is not None else ""
     return f"tier {receipt.tier}{target}: {receipt.route_reason or 'no reason given'}{score}"
@@ -222,7 +224,7 @@ def _route(receipt: Receipt) -> str:
 
 def _attempt(attempt: Attempt) -> str:
     parts = [
-        f"{attempt.target} ({attempt.tier}) at {attempt.started_ms:.1f} ms",
+        f"{attempt.target}{f' ({attempt.tier})' if attempt.tier else ''} at {attempt.started_ms:.1f} ms",
         f"first byte after {attempt.ttft_ms:.1f} ms" if attempt.ttft_ms is not None else "",
         f"done after {attempt.total_ms:.1f} ms" if attempt.total_ms is not None else "never done",
         f"HTTP {attempt.status}" if attempt.status is not None else "",
@@ -263,17 +265,18 @@ def _outcome(receipt: Receipt) -> str:
 
 
 def _cost(receipt: Receipt) -> str:
-    plural = "" if receipt.calls == 1 else "s"
     embedding = f"{usd(receipt.embedding_nusd)} of it for embedding" if receipt.embedding_nusd else ""
     tokens = "tokens unknown" if receipt.usage is None and receipt.calls else _tokens(receipt.usage)
     return ", ".join(
         part
-        for part in (_money(receipt.cost_nusd), embedding, f"{receipt.calls} call{plural}", tokens)
+        for part in (_money(receipt.cost_nusd), embedding, counted(receipt.calls, "call"), tokens)
         if part
     )
 
 
 def _baseline(receipt: Receipt) -> str:
+    if not receipt.baseline_target and receipt.error is not None and not receipt.calls:
+        return "none: the request ended before a model was chosen"
     target = receipt.baseline_target or "none declared"
     if receipt.baseline_nusd is None:
         return f"{target}: its cost is unknown, so no saving is claimed"
@@ -299,7 +302,7 @@ def _tokens(usage: Usage | None) -> str:
         return ""
     cached = f" ({usage.cached_tokens} cached)" if usage.cached_tokens else ""
     reasoning = f" ({usage.reasoning_tokens} reasoning)" if usage.reasoning_tokens else ""
-    counted = ", estimated" if usage.estimated else ""
+    estimated = ", estimated" if usage.estimated else ""
     apart = [
         f"{name.removesuffix('_tokens').replace('_', ' ')} {getattr(usage, name)}"
         for name in CLASSES
@@ -308,7 +311,8 @@ def _tokens(usage: Usage | None) -> str:
     apart += [f"{count} {name}" for name, count in (usage.fees or {}).items()]
     ways = [f"at {way}" for way in (usage.tier, usage.region) if way]
     of_it = f" ({', '.join((*apart, *ways))})" if apart or ways else ""
-    return f"{usage.input_tokens}{cached} tokens in, {usage.output_tokens}{reasoning} out{of_it}{counted}"
+    tokens = "token" if usage.input_tokens == 1 else "tokens"
+    return f"{usage.input_tokens}{cached} {tokens} in, {usage.output_tokens}{reasoning} out{of_it}{estimated}"
 
 
 def _money(nusd: int | None) -> str:

@@ -169,6 +169,8 @@ def details(receipt: Receipt, found: Whereto) -> list[str]:
         lines.append(
             "  others   the cost of other tiers is unknown: name the gateway's configuration with --config"
         )
+    elif receipt.usage is None:
+        lines.append("  others   what other tiers would have cost is unknown, as the tokens are")
     else:
         lines += [f"  {'others' if i == 0 else '':<8} {_tier(one)}" for i, one in enumerate(found.tiers)]
     lines += [f"  learned  {_signal(one)}" for one in found.signals]

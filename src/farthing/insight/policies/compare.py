@@ -8,6 +8,7 @@ requests that the version's own router scored and its own two tiers answered are
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from math import ceil
 
 import msgspec
 
@@ -270,14 +271,15 @@ def _differences(candidate: Measured, serving: Measured) -> dict[str, Difference
 def _verdict(book: PolicyBook, arms: Mapping[int, _Arm], differences: Mapping[str, Difference]) -> str:
     """The conclusion, in words."""
     if book.candidate is None:
-        return "no version is on trial: `farthing policy canary` begins a comparison"
+        return _to_begin(book)
     least = min(arms[book.candidate].requests, arms[book.serving].requests)
     if least < FEW:
         smaller = min(book.share, 1 - book.share)
         return (
-            f"not enough requests: about {round((FEW - least) / smaller):,} more are needed for a conclusion"
+            f"not enough requests: about {ceil((FEW - least) / smaller):,} more of the endpoint are needed "
+            "for a conclusion"
         )
-    parts = [_of_cost(differences["cost_nusd"]), _of_quality(differences)]
+    parts = [_of_cost(differences["cost_nusd"]), _of_quality(book.endpoint, differences)]
     errors = differences["error_rate"]
     if errors.verdict == "higher":
         parts.append("it FAILS MORE OFTEN")
@@ -292,7 +294,7 @@ def _of_cost(cost: Difference) -> str:
     return f"the candidate costs {usd(abs(round(cost.value)))} {way} a request"
 
 
-def _of_quality(differences: Mapping[str, Difference]) -> str:
+def _of_quality(endpoint: str, differences: Mapping[str, Difference]) -> str:
     """The judged difference if there is one, because it compares both versions on each request."""
     for name in ("judged", "rated", "feedback"):
         found = differences[name]
@@ -307,4 +309,19 @@ def _of_quality(differences: Mapping[str, Difference]) -> str:
             else ""
         )
         return f"no difference in {FIGURES[name]} is shown, it loses at most {max(0.0, -found.low):.3f}{more}"
-    return "nothing is known about quality: set `quality.explore_share` and a judge to compare both"
+    return (
+        f"nothing is known about quality: set endpoints.{endpoint}.quality.explore_share and a judge or "
+        "checks, so that answers of both are compared"
+    )
+
+
+def _to_begin(book: PolicyBook) -> str:
+    """How a comparison begins where no version is on trial."""
+    if not book.versions:
+        return "there is no version: `farthing calibrate route --apply` makes the first from judged samples"
+    other = next((one.number for one in reversed(book.versions) if one.number != book.serving), CONFIGURED)
+    which = "the configuration" if other == CONFIGURED else f"version {other}"
+    return (
+        f"no version is on trial: `farthing policy canary --endpoint {book.endpoint} --version {other}` "
+        f"compares {which} with what serves"
+    )

@@ -10,6 +10,7 @@ from farthing.guarantees.monitor.error_rate import EndpointState
 from farthing.guarantees.monitor.routing import WATCH_FILE, RouteMonitor
 from farthing.guarantees.policy import versions
 from farthing.guarantees.policy.versions import PolicyBook, label_of
+from farthing.insight.render.rows import counted
 
 log = logging.getLogger("farthing.route")
 
@@ -93,9 +94,11 @@ def said(one: PolicyLine) -> str:
         text += f", version {one.candidate} decides {one.share:.1%}"
     if one.risk_max is not None:
         upper = "unknown" if one.loss_upper is None else f"at most {one.loss_upper:.2%}"
-        text += f"; loss {upper} of {one.risk_max:.2%} promised, {one.audits:,} audits"
+        audits = counted(one.audits, "audit")
+        text += f"; loss {upper} by {audits}, promised at most {one.risk_max:.2%}"
     if one.retreated:
-        text += f"; RETREATED to the expensive tier: version {', '.join(map(str, one.retreated))}"
+        versions_told = "version" if len(one.retreated) == 1 else "versions"
+        text += f"; TRIPPED, all to the expensive tier: {versions_told} {', '.join(map(str, one.retreated))}"
     return text
 
 

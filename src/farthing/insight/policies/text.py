@@ -8,6 +8,7 @@ from farthing.guarantees.policy.versions import CONFIGURED, PolicyVersion
 from farthing.insight.policies.compare import FIGURES, Compared
 from farthing.insight.policies.state import PolicyStanding, line, said
 from farthing.insight.render.money import usd
+from farthing.insight.render.rows import counted
 from farthing.stats.intervals import Difference, Measure
 
 CHANGES_SHOWN = 20
@@ -43,23 +44,27 @@ def _version(version: PolicyVersion, watch: EndpointState | None) -> Iterator[st
     scope = certificate.scope
     yield (
         f"{scope.cheap} from score {certificate.threshold:.4g} on, else {scope.expensive}; loses at most "
-        f"{certificate.risk_max:.3g} at {1 - certificate.delta:.3g}; {certificate.cheap_share:.1%} went cheap"
+        f"{certificate.risk_max:.3g} of quality per request, with confidence {1 - certificate.delta:.3g}; "
+        f"{certificate.cheap_share:.1%} of the samples would go cheap"
     )
-    yield f"scores of {scope.router}, {certificate.n:,} samples, certified {_moment(certificate.made_unix_s)}"
+    samples = counted(certificate.n, "sample")
+    yield f"scores of {scope.router}, {samples}, certified {_moment(certificate.made_unix_s)}"
     if certificate.excluded:
-        yield f"all {scope.expensive}: {', '.join(sorted(certificate.excluded))}"
+        yield f"always {scope.expensive}: {', '.join(sorted(certificate.excluded))}"
     if watch is None or not (watch.audits or watch.fresh or watch.open or watch.lost):
         yield "not audited yet"
         return
     if watch.retreated and watch.since_unix_s is not None:
         yield (
-            f"RETREATED to {scope.expensive} since {_moment(watch.since_unix_s)}: {watch.reason}; "
-            f"{watch.fresh:,} audits since"
+            f"TRIPPED, all to {scope.expensive}, since {_moment(watch.since_unix_s)}: {watch.reason}; "
+            f"{counted(watch.fresh, 'audit')} since"
         )
-    segments = f", {watch.partitions_retreated} segments tripped" if watch.partitions_retreated else ""
+    segments = (
+        f", {counted(watch.partitions_retreated, 'segment')} tripped" if watch.partitions_retreated else ""
+    )
     yield (
-        f"{watch.audits:,} audits, {watch.wrong:,} lost quality: loss at most {watch.upper:.2%}; "
-        f"{watch.open:,} awaited, {watch.lost:,} never judged{segments}"
+        f"{counted(watch.audits, 'audit')}, {watch.wrong:,} with a loss of quality: loss at most "
+        f"{watch.upper:.2%}; {watch.open:,} without a verdict yet, {watch.lost:,} that get none{segments}"
     )
 
 
@@ -67,16 +72,17 @@ def comparison(found: Compared) -> list[str]:
     """The comparison as a table with 95 % intervals, and its conclusion."""
     lines = [f"Routing of {found.endpoint}"]
     if not found.versions or not any(one.requests or one.explored for one in found.versions):
-        lines.append("no request in this time was decided by a version of its policy")
+        lines.append("no version of its policy decided a request in this time")
     for one in found.versions:
         role = f", {one.arm}" if one.arm else ""
-        lines += ["", f"{one.policy}{role}: {one.requests:,} requests, {one.explored:,} explored"]
+        requests = counted(one.requests, "request")
+        lines += ["", f"{one.policy}{role}: {requests}, and {one.explored:,} explored"]
         for name, about in FIGURES.items():
             measure = getattr(one, name)
             if measure.value is not None:
                 lines.append(f"  {about:<18} {_measure(name, measure)}")
     if found.differences:
-        lines += ["", f"{found.candidate} less {found.serving}"]
+        lines += ["", f"{found.candidate} compared with {found.serving}"]
         for name, about in FIGURES.items():
             difference = found.differences[name]
             if difference.value is not None:

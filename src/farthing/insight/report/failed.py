@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from farthing.insight.render.rows import counted
 from farthing.insight.render.tables import printable
 from farthing.insight.report.aggregates import failed
 from farthing.ledger.rows import Intent
@@ -155,7 +156,7 @@ def render(found: Failed) -> Iterator["RenderableType"]:
     since = "the beginning" if found.since_unix_s is None else moment(found.since_unix_s)
     only = f", endpoint {printable(found.endpoint)}" if found.endpoint is not None else ""
     yield Text(
-        f"{found.failed:,} of {found.requests:,} requests failed{share} "
+        f"{found.failed:,} of {counted(found.requests, 'request')} failed{share} "
         f"from {since} to {moment(found.until_unix_s)}{only}",
         "bold",
     )
@@ -174,15 +175,16 @@ def render(found: Failed) -> Iterator["RenderableType"]:
     if found.shown:
         yield Text()
     if found.not_shown:
-        yield Text(f"not shown: {found.not_shown:,} older ones; a higher --limit shows more")
+        yield Text(f"not shown: {counted(found.not_shown, 'older one')}; a higher --limit shows more")
     if found.shown:
         yield Text(f"details of one of them: farthing explain {printable(found.shown[0].request_id)}")
     if found.client_gone:
-        yield Text(f"client gone: {found.client_gone:,} requests whose client left early; not listed")
-    if found.unknown_outcome:
         yield Text(
-            f"unknown outcome: {found.unknown_outcome:,} requests whose process died in a call; not listed"
+            f"client gone: {counted(found.client_gone, 'request')} whose client left early, not listed"
         )
+    if found.unknown_outcome:
+        died = counted(found.unknown_outcome, "request")
+        yield Text(f"unknown outcome: {died} whose process died during a call, not listed")
 
 
 def _who(one: Failure) -> str:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 GROUPS_MAX = 4_000
 """The maximum number of groups; requests of later ones are summed up as others."""
+FIXED = "none"
+"""The tier of fixed answers."""
+WITHOUT_TIER = "the client named a model that is in none, or the request was refused before"
 EXACT_MAX = 1_000
 """Durations of a group up to which its quantiles are exact."""
 
@@ -24,18 +27,24 @@ def _day(receipt: Receipt) -> str:
     return datetime.fromtimestamp(receipt.at_unix_s, UTC).date().isoformat()
 
 
+def _model(receipt: Receipt) -> str:
+    """The target; of a fixed answer the tier `none`, which no target is called."""
+    return receipt.target or (receipt.tier if receipt.tier == FIXED else "")
+
+
 DIMENSIONS: Mapping[str, Callable[[Receipt], str | None]] = {
     "endpoint": lambda receipt: receipt.endpoint,
     "tier": lambda receipt: receipt.tier,
     "tenant": lambda receipt: receipt.tenant,
     "user": lambda receipt: receipt.user,
     "key": lambda receipt: receipt.key,
-    "model": lambda receipt: receipt.target,
+    "model": _model,
     "day": _day,
 }
 """What requests can be grouped by. An empty value: there was none; None: unknown."""
-EMPTY = {"user": "(none named)", "key": "(no key)", "model": "(none answered)"}
+EMPTY = {"user": "(none named)", "key": "(no key)", "model": "(none answered)", "tier": "(none chosen)"}
 """Labels of empty values."""
+FIXED_MODEL = "(fixed answer)"
 
 
 class Group(Struct, frozen=True, kw_only=True):
@@ -168,6 +177,8 @@ def render(grouped: Grouped, rows_max: int, width: int) -> Iterator["Text"]:
         names = ("others", *("" for _ in grouped.by[1:]))
         lines.append(_line(grouped.others, names))
     yield from tables.tables(grouped.by, COLUMNS, lines, width)
+    if any(group.values.get("tier") == "" for group in shown):
+        yield Text(f"{EMPTY['tier']}: {WITHOUT_TIER}")
     hidden = groups[:-rows_max] if newest else groups[rows_max:]
     if hidden:
         which = "earlier" if newest else "cheaper"
@@ -206,6 +217,8 @@ def _line(group: Group, names: tuple[str, ...]) -> tables.Line:
 
 
 def _said(name: str, value: str | None) -> str:
+    if name == "model" and value == FIXED:
+        return FIXED_MODEL
     return "unknown" if value is None else value or EMPTY.get(name, "-")
 
 

@@ -14,10 +14,11 @@ import msgspec
 from farthing.insight.policies.state import PolicyLine, said
 from farthing.insight.render import tables as layout
 from farthing.insight.render.money import at_least, usd
+from farthing.insight.render.rows import counted, hanging
 from farthing.insight.report import groups
 from farthing.insight.report.aggregates import FEW, Cell, Savings, SavingSums, Sums
 from farthing.insight.report.failed import NAMES_MAX, moment
-from farthing.insight.report.groups import Grouped, GroupSums, milliseconds
+from farthing.insight.report.groups import WITHOUT_TIER, Grouped, GroupSums, milliseconds
 from farthing.insight.report.quality import Collector, Learned, short
 from farthing.insight.report.semantic_cache import SemanticCell, SemanticSums
 from farthing.insight.report.semantic_cache_state import Standings
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 ALL = "all"
+NO_TIER = "-"
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,7 +141,7 @@ class _Collected:
         if row.purpose:
             self._savings.add_job(row)
             return
-        key = (row.endpoint, row.tier or "-")
+        key = (row.endpoint, row.tier or NO_TIER)
         cell = self._cells.get(key)
         if cell is None:
             cell = self._cells[key] = Sums(self._targets_s.get(row.endpoint))
@@ -206,7 +208,8 @@ def render(report: Report, console: "Console", rows_max: int = 30) -> None:
     since = "the beginning" if report.since_unix_s is None else moment(report.since_unix_s)
     only = f", endpoint {report.endpoint}" if report.endpoint is not None else ""
     console.print(
-        f"{report.requests:,} requests from {since} to {moment(report.until_unix_s)}{layout.printable(only)}",
+        f"{counted(report.requests, 'request')} from {since} to {moment(report.until_unix_s)}"
+        f"{layout.printable(only)}",
         markup=False,
         style="bold",
     )
@@ -216,25 +219,30 @@ def render(report: Report, console: "Console", rows_max: int = 30) -> None:
             tables = groups.render(report.grouped, rows_max, console.width)
         for shown in tables:
             console.print(shown)
-        for line in _savings_lines(report.savings):
-            console.print(line)
+        console.print()
+        _print(_savings_lines(report.savings), console)
     if report.grouped is None:
         _render_beside(report, console)
-    for line in _notes(report):
-        console.print(line)
+    _print(_notes(report), console)
 
 
 def _render_beside(report: Report, console: "Console") -> None:
     """The sections about things besides the receipts."""
+    from rich.markup import escape
+
     render_semantic(report.semantic, console)
     if report.quality:
         console.print("\n[bold]Quality[/], each by its own scale; see `farthing quality`")
-        for line in short(report.quality):
-            console.print(line)
+        _print(short(report.quality), console)
     if report.policies:
         console.print("\n[bold]Routing policies[/], see `farthing policy`")
-        for policy in report.policies:
-            console.print(said(policy), markup=False)
+        _print((escape(said(policy)) for policy in report.policies), console)
+
+
+def _print(lines: Iterable[str], console: "Console") -> None:
+    for line in lines:
+        for row in hanging(line, console.width):
+            console.print(row)
 
 
 def _rows(report: Report) -> Iterator[tuple[Cell, str]]:
@@ -301,16 +309,16 @@ def _savings_lines(savings: Savings) -> Iterator[str]:
         why = (
             _unpriced_baselines(savings) or "no request has a known cost and a baseline whose price is known"
         )
-        yield f"\n[bold]Savings[/]: unknown; {why}"
+        yield f"[bold]Savings[/]: unknown; {why}"
         return
     share = "" if savings.saved_share is None else f" ({savings.saved_share:+.1%})"
     yield (
-        f"\n[bold]Saved {usd(savings.saved_nusd)}[/]{share}: {usd(savings.cost_nusd)} instead of "
-        f"{usd(savings.baseline_nusd)} with {baseline}, over {savings.requests:,} requests"
+        f"[bold]Saved {usd(savings.saved_nusd)}[/]{share}: {usd(savings.cost_nusd)} instead of "
+        f"{usd(savings.baseline_nusd)} with {baseline}, over {counted(savings.requests, 'request')}"
     )
     parts = savings.parts
     yield (
-        f"  = cache {usd(parts.cache_nusd)} + no LLM {usd(parts.no_llm_nusd)} "
+        f"  = cache {usd(parts.cache_nusd)} + no model {usd(parts.no_llm_nusd)} "
         f"+ routing {usd(parts.routing_nusd)}"
         f"{f' - background jobs {usd(-parts.jobs_nusd)}' if savings.jobs else ''}"
     )
@@ -332,7 +340,10 @@ def _unpriced_baselines(savings: Savings) -> str:
     if not names:
         return ""
     have = "s {} have" if len(savings.baselines_unpriced) > 1 else " {} has"
-    return f"the baseline{have.format(names)} no known price; add it to \\[\\[prices]], for future requests"
+    return (
+        f"the baseline{have.format(names)} no known price: correct a name that is mistyped, else add a price "
+        "to \\[\\[prices]]; it counts for later requests"
+    )
 
 
 def _notes(report: Report) -> Iterator[str]:
@@ -340,30 +351,39 @@ def _notes(report: Report) -> Iterator[str]:
 
     total = report.total
     if total.unpriced:
-        yield f"unpriced: {total.unpriced:,} requests whose cost is unknown, in no sum of money"
+        yield (
+            f"cost unknown: {counted(total.unpriced, 'request')}, without a known price or without token "
+            "counts; left out of all sums of money"
+        )
     for one in report.differing:
         target = escape(layout.printable(one.target))
         yield (
-            f"charged differently from the price: {target}, {one.calls:,} calls: {usd(one.told_nusd)} "
-            f"as reported and booked, {usd(one.reckoned_nusd)} by our prices; correct its \\[\\[prices]]"
+            f"charged differently from the price: {target}, {counted(one.calls, 'call')}: it says "
+            f"{usd(one.told_nusd)}, which is what counts here, and our prices say {usd(one.reckoned_nusd)}; "
+            "correct its \\[\\[prices]]"
         )
     if report.savings.not_comparable:
         why = _unpriced_baselines(report.savings) if report.savings.requests else ""
         yield (
-            f"not compared: {report.savings.not_comparable:,} requests without a known cost or baseline"
-            f"{why and f'; {why}'}"
+            f"not in the saving: {counted(report.savings.not_comparable, 'request')} without a known cost or "
+            f"baseline{why and f'; {why}'}"
         )
     if report.savings.jobs_unpriced:
-        yield f"unpriced background jobs: {report.savings.jobs_unpriced:,}, in no sum of money"
+        yield (
+            f"cost unknown: {counted(report.savings.jobs_unpriced, 'background job')}; left out of all sums "
+            "of money"
+        )
     yield from _unwritten(report)
     if report.in_flight:
-        yield f"in flight: {report.in_flight:,} requests"
+        yield f"in flight: {counted(report.in_flight, 'request')}"
     if total.tokens_unknown:
-        yield f"tokens unknown: {total.tokens_unknown:,} requests"
+        yield f"tokens unknown: {counted(total.tokens_unknown, 'request')}"
     if total.client_gone:
-        yield f"client gone: {total.client_gone:,} requests"
+        yield f"client gone: {counted(total.client_gone, 'request')} whose client left before the end"
     if total.would_hit:
-        yield f"the observing cache would have answered {total.would_hit:,} requests"
+        yield f"the observing cache would have answered {counted(total.would_hit, 'request')}"
+    if report.grouped is None and any(cell.tier == NO_TIER for cell in report.tiers):
+        yield f"tier {NO_TIER}: no tier was chosen, since {WITHOUT_TIER}"
     grouped = () if report.grouped is None else report.grouped.groups
     few = any(one.requests < FEW for one in grouped) if grouped else any(one.few for one, _ in _rows(report))
     if few:
@@ -379,7 +399,7 @@ def _unwritten(report: Report) -> Iterator[str]:
     damaged = bool(report.missing.places)
     if report.unknown_outcome:
         why = f"whose process died during a call{', or whose receipt is damaged' if damaged else ''}"
-        yield f"unknown outcome: {report.unknown_outcome:,} requests {why}; in no sum"
+        yield f"unknown outcome: {counted(report.unknown_outcome, 'request')} {why}; in no sum"
     if damaged:
         yield f"damaged ledger: {escape(describe_missing(report.missing))}; in no sum"
     yield from lost(report.unwritten, report.since_unix_s)
@@ -392,4 +412,4 @@ def lost(unwritten: Unwritten, since_unix_s: float | None = None) -> Iterator[st
         when = f"between {moment(first)} and {moment(last)}"
         yield f"lost: {unwritten.lost:,} receipts and signals {when}, for lack of disk space; in no sum"
     if unwritten.waiting:
-        yield f"not yet written: {unwritten.waiting:,} rows, which wait for disk space; in no sum"
+        yield f"not yet written: {counted(unwritten.waiting, 'row')}, waiting for disk space; in no sum"

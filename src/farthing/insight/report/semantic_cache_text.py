@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from farthing.config import NO_JUDGE
 from farthing.insight.render.money import at_least, usd
+from farthing.insight.render.rows import counted, hanging
 from farthing.insight.report.semantic_cache import Audited, Day, SemanticCell, day_of
 from farthing.insight.report.semantic_cache_state import Standing
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 DAYS_SHOWN = 14
+RESULTS = {"none": "nothing near", "would_serve": "would be served"}
+"""What came of lookups, where its name does not say it."""
 BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -22,16 +25,21 @@ def render_semantic(cells: list[SemanticCell], console: "Console") -> None:
     for cell in cells:
         console.print(f"\n[bold]Semantic cache of {escape(cell.endpoint)}[/]")
         for line in _lines(cell):
-            console.print(f"  {line}")
+            for row in hanging(f"  {line}", console.width):
+                console.print(row)
         for alarm in cell.alarms:
             fell = "" if alarm.before is None else f" ({_share(alarm.share)}, before {_share(alarm.before)})"
-            console.print(f"  [bold red]alarm {alarm.name}[/]{fell}: {alarm.advice}", soft_wrap=True)
+            for row in hanging(f"  [bold red]alarm {alarm.name}[/]{fell}: {alarm.advice}", console.width):
+                console.print(row)
 
 
 def _lines(cell: SemanticCell) -> Iterator[str]:
-    results = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in cell.results.items())
+    results = ", ".join(
+        f"{RESULTS.get(name, name.replace('_', ' '))} {count:,}" for name, count in cell.results.items()
+    )
     yield (
-        f"{cell.looks:,} lookups ({_share(cell.reach)} of requests without an exact hit): {results or 'none'}"
+        f"{counted(cell.looks, 'lookup')} ({_share(cell.reach)} of requests without an exact hit): "
+        f"{results or 'none'}"
     )
     yield f"hit rate {_share(cell.hit_rate)}, would-be hits {_share(cell.would_hit_rate)}"
     yield _false_hits(cell.audited)
@@ -44,10 +52,13 @@ def _lines(cell: SemanticCell) -> Iterator[str]:
     )
     yield (
         f"time: hit {_ms(cell.hit_ms)}, fresh answer {_ms(cell.fresh_ms)}, lookup without a hit "
-        f"{_ms(cell.look_ms)}; net {_seconds(cell.net_saved_ms)} of waiting saved"
+        f"{_ms(cell.look_ms)}; {_waiting(cell.net_saved_ms)}"
     )
-    entries = "too many to count" if cell.entries is None else f"{cell.entries:,}"
-    yield f"entries served {entries}, worth {_usd(cell.value_per_entry_nusd)} each"
+    if cell.entries == 0:
+        yield "no stored answer was served"
+    else:
+        entries = "too many to count" if cell.entries is None else f"{cell.entries:,}"
+        yield f"stored answers served: {entries}; each saved {_usd(cell.value_per_entry_nusd)} on average"
     if len(cell.days) > 1:
         yield from _over_time(cell.days[-DAYS_SHOWN:])
 
@@ -70,9 +81,11 @@ def _standing(standing: Standing, audited: Audited) -> Iterator[str]:
             f"{1 - made.delta:.1%}: {made.wrong} of {made.n:,}, made {day_of(made.made_unix_s)}"
         )
     if bound is not None and bound.retreated and bound.since_unix_s is not None:
-        yield f"[bold red]RETREATED to exact hits[/] since {day_of(bound.since_unix_s)}: {bound.reason}"
+        since = day_of(bound.since_unix_s)
+        yield f"[bold red]TRIPPED, only exact hits are served[/], since {since}: {bound.reason}"
     elif bound is not None and bound.partitions_retreated:
-        yield f"[bold red]{bound.partitions_retreated:,} partitions tripped and use exact hits only[/]"
+        count = bound.partitions_retreated
+        yield f"[bold red]{count:,} partitions tripped, where only exact hits are served[/]"
     else:
         return
     if audited.reworded:
@@ -113,5 +126,8 @@ def _ms(value: float | None) -> str:
     return "unknown" if value is None else f"{value:,.1f} ms"
 
 
-def _seconds(ms: float | None) -> str:
-    return "unknown" if ms is None else f"{ms / 1e3:,.1f} s"
+def _waiting(net_saved_ms: float | None) -> str:
+    if net_saved_ms is None:
+        return "whether that saves waiting is unknown"
+    way = "less" if net_saved_ms >= 0 else "more"
+    return f"in all {abs(net_saved_ms) / 1e3:,.1f} s {way} waiting than without it"

@@ -30,6 +30,8 @@ class Picked(Struct, frozen=True, kw_only=True):
 
     low: Pick | None = None
     high: Pick | None = None
+    current: bool = False
+    """They are its current models: the cheapest of them, and its flagship."""
     note: str = ""
     """What a person should know of the choice."""
 
@@ -61,7 +63,10 @@ def config_from(found: Found, catalogue: Prices) -> tuple[Config, list[str]]:
         prices=(*_free(local), *_deployed(found, catalogue)),
     )
     lines = _found_lines(found, local) + [one.note for one in picks if one.note]
-    lines += _chosen_lines(cheap, expensive, _whose(local) if small else "", lows, highs)
+    shown = [one for one in picks if one.high or one.low][:TIER_TARGETS_MAX]
+    current = all(one.current for one in shown)
+    lines += _chosen_lines(cheap, expensive, _whose(local) if small else "", lows, highs, current=current)
+    lines += _alike(tiers)
     lines += _elsewhere_lines(local)
     if not tiers:
         lines.append("no tier: `auto` has nothing to choose from; ask for a model by name, or set [tiers]")
@@ -83,11 +88,11 @@ def _picked(one: Hosted, catalogue: Prices) -> Picked:
             return Picked(note=f"{name}: {listed}; ask for one by name, or set [tiers]")
         low, high = cheapest(preset, catalogue), flagship(preset, catalogue)
         note = f"{name} did not list its models ({why}): chosen from the price list" if why else ""
-        return Picked(low=low, high=high, note=note if low or high else _unpriced(name))
+        return Picked(low=low, high=high, current=True, note=note if low or high else _unpriced(name))
     seen = Seen(catalogue, said.models, said.kinds)
     low, high = cheapest(preset, seen), flagship(preset, seen)
     if low is not None and high is not None:
-        return Picked(low=low, high=high)
+        return Picked(low=low, high=high, current=True)
     general = by_price(preset, seen)
     if general:
         low, high = low or general[0], high or general[-1]
@@ -217,19 +222,46 @@ def _some(names: Sequence[str], shown_max: int = 3) -> str:
 
 
 def _chosen_lines(
-    cheap: list[str], expensive: list[str], local: str, lows: list[Pick], highs: list[Pick]
+    cheap: list[str], expensive: list[str], local: str, lows: list[Pick], highs: list[Pick], *, current: bool
 ) -> list[str]:
-    """`local` says of local models what they cost; empty when there are none."""
+    """`local` says of local models what they cost; empty when there are none. `current`: what hosted
+    providers give are their current models."""
     lines = []
     if local:
         lines.append(f"cheap = {_some(cheap)}: {local}")
     elif cheap:
-        lines.append(f"cheap = {_priced(lows)}: lowest price of the current general chat models")
+        lines.append(f"cheap = {_priced(lows)}: {_why_low(lows, current=current)}")
     if highs:
-        lines.append(f"expensive = {_priced(highs)}: the flagship of each provider, in this order")
+        lines.append(f"expensive = {_priced(highs)}: {_why_high(highs, current=current)}")
     elif expensive:
         lines.append(f"expensive = {_some(expensive)}: local too, since no provider key was found")
     return lines
+
+
+def _why_low(picks: list[Pick], *, current: bool) -> str:
+    shown = picks[:TIER_TARGETS_MAX]
+    if not any(pick.price for pick in shown):
+        return "the first in the provider's list, since no price is known to choose by"
+    last = "" if all(pick.price for pick in shown) else "; last, what has no known price"
+    return f"lowest price of {'the current general' if current else 'the'} chat models{last}"
+
+
+def _why_high(picks: list[Pick], *, current: bool) -> str:
+    if current:
+        return "the flagship of each provider, in this order"
+    if not any(pick.price for pick in picks[:TIER_TARGETS_MAX]):
+        return "the first in the provider's list, since no price is known to choose by"
+    return "of each provider the flagship, else the highest price, else the first in its list"
+
+
+def _alike(tiers: Mapping[str, TierConfig]) -> list[str]:
+    """Said where both tiers ask the same model first, since nothing is saved between them."""
+    first = {tier.targets[0] for tier in tiers.values()}
+    if len(tiers) < 2 or len(first) > 1:
+        return []
+    return [
+        f"both tiers ask {first.pop()} first: choosing between them saves nothing until [tiers] names another"
+    ]
 
 
 def _whose(local: Mapping[str, LocalServer]) -> str:

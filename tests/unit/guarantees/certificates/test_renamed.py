@@ -60,3 +60,12 @@ def test_a_certificate_without_a_bound_is_still_refused(tmp_path: Path) -> None:
 def test_only_certificates_are_renamed() -> None:
     names = {"epsilon": 1, "models": [{"epsilon": 2}]}
     assert renamed.decode(msgspec.json.encode(names), dict) == names
+
+
+def test_a_certificate_whose_two_names_disagree_is_refused_by_both(tmp_path: Path) -> None:
+    path = certificates.certificate_path(tmp_path, "faq")
+    certificates.save(path, certificate())
+    told = json.loads(path.read_text())
+    path.write_text(json.dumps({**told, "epsilon": 0.05}))
+    with pytest.raises(ConfigError, match="`risk_max` and `epsilon`, its old name, disagree"):
+        certificates.load(path)

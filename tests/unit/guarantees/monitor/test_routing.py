@@ -60,7 +60,7 @@ def test_over_the_bound_it_retreats_says_so_and_comes_back_with_a_new_certificat
         watch.lost("faq", float(chance.random() < 0.10), segment=f"task={count}")
         count += 1
     assert count < 400
-    assert "the routing of 'faq' trips and falls back to the expensive tier" in caplog.text
+    assert "the routing of 'faq' has tripped the monitor and goes to the expensive tier" in caplog.text
     assert "audited requests" in watch.states()["faq"].reason
     watch.follow({"faq": certificate()})  # the same one again changes nothing
     assert not watch.may_go_cheap("faq", "task=qa")

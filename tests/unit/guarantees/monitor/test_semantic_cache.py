@@ -120,7 +120,7 @@ def test_an_endpoint_whose_hits_go_wrong_retreats_and_says_so(caplog: pytest.Log
     state = bound.states()["faq"]
     assert state.retreated and state.since_unix_s == 1_000.0
     assert "of the last 60" in state.reason and "the bound is 0.01 at 0.95" in state.reason
-    assert "the semantic cache of 'faq' trips and falls back to exact hits" in caplog.text
+    assert "the semantic cache of 'faq' has tripped the monitor and serves only exact hits" in caplog.text
     assert state.reason in caplog.text
 
 

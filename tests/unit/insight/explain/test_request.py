@@ -198,3 +198,25 @@ def test_what_the_checks_of_a_cascade_said_is_told_with_what_came_of_it() -> Non
         "  checks   logprobs 0.410; doubted by schema: not JSON; delivered all the same, no better "
         "answer was available"
     ]
+
+
+def test_a_named_model_in_no_tier_has_no_empty_parentheses_and_one_token_is_one() -> None:
+    usage = Usage(input_tokens=1, output_tokens=5)
+    named = Receipt(
+        request_id="x",
+        at_unix_s=0.0,
+        started_s=0.0,
+        target="openai/o9",
+        route_reason="pinned: the client named the model",
+        attempts=[Attempt(target="openai/o9", tier="", started_ms=0.4, status=200, usage=usage)],
+        calls=1,
+        usage=usage,
+    )
+    text = "\n".join(request.story(named))
+    assert "route    openai/o9, which is in no tier (pinned: the client named the model)" in text
+    assert "openai/o9 at 0.4 ms" in text and "()" not in text
+    assert "1 token in, 5 out" in text and "none chosen" not in text
+    refused = Receipt(request_id="x", at_unix_s=0.0, started_s=0.0, status=404, error="model_not_found")
+    text = "\n".join(request.story(refused))
+    assert "route    no tier was chosen" in text
+    assert "baseline none: the request ended before a model was chosen" in text

@@ -14,6 +14,7 @@ from farthing.config import Config
 from farthing.models.discovery.chosen import config_from
 from farthing.models.discovery.detect import Found, Hosted, Said, detect, ollama_place, said_by
 from farthing.models.discovery.recognise import LocalModel, Place, chats_by, recognise
+from farthing.models.pricing.catalogue import Catalogue
 
 OLLAMA = {
     "/api/version": {"version": "0.12.3"},
@@ -323,7 +324,23 @@ def test_another_server_behind_the_address_of_a_provider_gives_its_first_chat_mo
     found = asyncio.run(detect({"OPENAI_API_KEY": "k"}, own_port=1, ports=(), ask=ask))
     chosen, lines = config_from(found, Listed("openai", OPENAI))
     assert {tier.targets for tier in chosen.tiers.values()} == {("openai/my-chat",)}
-    assert any("openai/my-chat (price unknown)" in line for line in lines)
+    chosen_lines = [line for line in lines if "openai/my-chat (price unknown)" in line]
+    assert len(chosen_lines) == 2 and not any("lowest" in one or "flagship" in one for one in chosen_lines)
+    assert all("no price is known to choose by" in line for line in chosen_lines)
+    assert any("both tiers ask openai/my-chat first" in line for line in lines)
+
+
+def test_what_is_chosen_by_price_alone_is_not_called_a_flagship() -> None:
+    async def ask(hosted: Hosted) -> Said:
+        return Said(models=("gpt-4o-mini", "gpt-4o"))
+
+    found = asyncio.run(detect({"OPENAI_API_KEY": "k"}, own_port=1, ports=(), ask=ask))
+    _, lines = config_from(found, Catalogue.load())
+    (cheap,) = (line for line in lines if line.startswith("cheap = "))
+    (expensive,) = (line for line in lines if line.startswith("expensive = "))
+    assert "openai/gpt-4o-mini ($" in cheap and cheap.endswith(": lowest price of the chat models")
+    assert "openai/gpt-4o ($" in expensive and "the flagship of each" not in expensive
+    assert not any("both tiers ask" in line for line in lines)
 
 
 # -- what chats ---------------------------------------------------------------------------------------
