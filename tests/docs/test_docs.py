@@ -219,13 +219,18 @@ def cost_nusd(target: str, input_tokens: int, output_tokens: int) -> int:
 @pytest.mark.parametrize("page", [ROOT / "README.md", DOCS / "quickstart.md"], ids=lambda page: page.name)
 def test_the_money_in_the_headers_of_an_example_is_that_of_its_models(page: Path) -> None:
     text = page.read_text()
-    told = re.search(r"That is (\d+) tokens in and (\d+) out at the prices of `(.+)`, .* with `(.+)`\.", text)
+    told = re.search(
+        r"that of (\d+) tokens in and (\d+) out at the prices of `(.+)`\. With `(.+)`, the baseline, "
+        r"the same tokens\s+would have cost (\S+);",
+        text,
+    )
     assert told is not None
     tokens = int(told[1]), int(told[2])
-    cost, baseline = (cost_nusd(f"openai/{model}", *tokens) for model in told.groups()[2:])
+    cost, baseline = (cost_nusd(f"openai/{model}", *tokens) for model in told.groups()[2:4])
     first, *again = re.findall(r"cost-usd: (\S+)\nx-farthing-saved-usd: (\S+)", text)
     assert f"x-farthing-model: openai/{told[3]}\n" in text
     assert first == (usd_text(cost), usd_text(baseline - cost))
+    assert told[5] == usd_text(baseline).rstrip("0")
     assert set(again) <= {(usd_text(0), usd_text(baseline))}
 
 

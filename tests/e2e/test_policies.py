@@ -129,7 +129,7 @@ def test_a_policy_is_followed_within_a_second_and_taken_back_by_one_command(tmp_
         assert "cheap (a/small): $" in explained and "expensive (b/large): $" in explained
         trial = command(gateway, "policy", "canary", "--endpoint", "faq", "--version", "0")
         assert "dropped candidate" in trial + command(gateway, "policy", "rollback", "--endpoint", "faq")
-        assert "from version 1 to 0" in command(gateway, "policy", "rollback", "--endpoint", "faq")
+        assert "from version 1 to version 0" in command(gateway, "policy", "rollback", "--endpoint", "faq")
         # by the metric, not by one answer: the trial of version 0 may be seen for a moment
         until(lambda: gateway.metric("farthing_route_policy_version") == 0)
         receipt = ask(gateway)
