@@ -171,13 +171,17 @@ def test_the_same_holds_where_nothing_is_awaited() -> None:
     assert optional_now("s", 0, int, Allowed(), told, int, "7") == 7
     assert told.skipped == {}
     assert optional_now("bad", 0, int, Allowed(), told, int, "seven") == 0
-    assert optional_now("kind", 0, int, Allowed(), told, str, 7) == 0
+    assert optional_now("kind", 0, int, Allowed(), told, _words) == 0
     assert optional_now("gone", 0, int, Allowed(), told, cancelled) == 0
     assert told.skipped == {"bad": "ValueError", "kind": "TypeError", "gone": "CancelledError"}
     with pytest.raises(ValueError):
         optional_now("s", 0, int, Allowed(rises=ValueError), told, int, "seven")
     with pytest.raises(KeyboardInterrupt):
         optional_now("s", 0, int, Allowed(), told, _interrupted)
+
+
+def _words() -> Any:
+    return "seven"
 
 
 def _interrupted() -> int:
