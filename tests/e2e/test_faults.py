@@ -177,7 +177,7 @@ def test_a_fault_in_the_middle_of_a_stream_is_told_as_it_is(
     words = why if isinstance(why, str) else why[dialect]
     assert last != "[DONE]" and words in last["error"]["message"], reply.body[-500:]
     told = None if "error=" in script else "stream_broken"
-    assert last["error"].get("code") == told, "or the provider's own"
+    assert last["error"]["code"] == told, "or the provider's own"
     assert not any(
         choice["finish_reason"] for event in reply.events[:-1] for choice in event.get("choices") or ()
     ), "no faked finish"

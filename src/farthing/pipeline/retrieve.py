@@ -4,29 +4,45 @@ They are had before the cache is asked, and stand in the body from there on: so 
 the partitions of the semantic one and shared calls tell answers apart that were made from other passages.
 """
 
-import asyncio
-import logging
-from time import perf_counter
+from collections.abc import Mapping
 
 from farthing.brain.compose import with_passages, without_passages
 from farthing.errors import RetrievalFailed
+from farthing.pipeline.optional import optional
 from farthing.pipeline.steps import Retrieval, Steps
-from farthing.runtime.loop_batch import in_task
+from farthing.runtime.seldom import Tally
 from farthing.types import Passage, Passages, Receipt, Request, Traits, replace
-
-log = logging.getLogger("farthing.retrieve")
 
 CHARS_PER_TOKEN = 4
 NOT_FOR = ("judge", "route", "explore")
 """Background jobs whose questions are about answers, or repeat a request whose passages they have."""
 
 
+NOTHING = Passages()
+
+
+class _Patience:
+    """See `optional.Patience`. Searching takes longer than deciding, so it has a time of its own."""
+
+    def __init__(self, retrieval: Retrieval, steps: Steps) -> None:
+        self.blocks_s = retrieval.timeout_s
+        self._steps = steps
+
+    def time_left_s(self, name: str, stage_ms: Mapping[str, float]) -> float:
+        return self.blocks_s
+
+    def raises(self, name: str, error: Exception) -> bool:
+        return self._steps.strict
+
+    @property
+    def told(self) -> Tally:
+        return self._steps.told
+
+
 async def retrieved(
     request: Request, traits: Traits, steps: Steps, receipt: Receipt
 ) -> tuple[Request, Traits]:
     """`request` and `traits` with the passages of its endpoint, where it retrieves.
-
-    In a time of its own, not the brain's: searching takes longer than deciding.
 
     Raises:
         RetrievalFailed: they are required, and could not be had.
@@ -36,23 +52,14 @@ async def retrieved(
         return request, traits
     if request.own:
         request = _as_asked(request)
-    began_s = perf_counter()
-    try:
-        await in_task()
-        async with asyncio.timeout(retrieval.timeout_s):
-            found = await retrieval.retriever.retrieve(request, traits)
-    except Exception as error:
-        if steps.strict:
-            raise
-        receipt.skipped["retrieve"] = type(error).__name__
-        log.warning("endpoint %s: nothing retrieved: %s", request.endpoint.name, type(error).__name__)
-        if retrieval.required:
-            raise RetrievalFailed(
-                f"the documents of the endpoint `{request.endpoint.name}` could not be read: try again later"
-            ) from error
-        return request, traits
-    finally:
-        receipt.retrieval_ms = (perf_counter() - began_s) * 1000
+    retrieving = retrieval.retriever.retrieve(request, traits)
+    patience = _Patience(retrieval, steps)
+    found = await optional("retrieve", retrieving, NOTHING, patience, receipt, Passages)
+    receipt.retrieval_ms = receipt.stage_ms["retrieve"]
+    if retrieval.required and "retrieve" in receipt.skipped:
+        raise RetrievalFailed(
+            f"the documents of the endpoint `{request.endpoint.name}` could not be read: try again later"
+        )
     chosen = _chosen(found, retrieval)
     if not chosen:
         return request, traits

@@ -97,12 +97,14 @@ class Steps(Struct, frozen=True, kw_only=True):
 
     def time_left_s(self, name: str, stage_ms: Mapping[str, float]) -> float:
         """What the brain has left for the step `name`. Who asks a model (a router, a confirmer) has a time of
-        its own for it, which is not taken from the others; nor is that of a cascade's checks."""
+        its own for it, which is not taken from the others; nor is that of checks or of retrieving."""
         own_s = {"route": self.router.wait_s}
         if self.confirmer is not None:
             own_s["confirm"] = self.confirmer.wait_s
         spent_ms = sum(
-            ms for one, ms in stage_ms.items() if not own_s.get(one) and not one.startswith("check:")
+            ms
+            for one, ms in stage_ms.items()
+            if not own_s.get(one) and one != "retrieve" and not one.startswith("check:")
         )
         return self.brain_timeout_s + own_s.get(name, 0.0) - spent_ms / 1000
 

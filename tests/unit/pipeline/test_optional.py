@@ -181,5 +181,9 @@ def test_the_same_holds_where_nothing_is_awaited() -> None:
         optional_now("s", 0, int, Allowed(), told, _interrupted)
 
 
+def _words() -> Any:
+    return "seven"
+
+
 def _interrupted() -> int:
     raise KeyboardInterrupt

@@ -96,8 +96,8 @@ class AnthropicProvider(HttpProvider):
         passed: tuple[tuple[str, str], ...] = (),
     ) -> tuple[bytes, bytes]:
         body = self._written(prompt, target).body
-        head = self._head + self.passage.up(passed) if passed else self._head
-        return head, _encode(body)
+        head = b"%bx-request-id: %b\r\n" % (self._head, request_id.encode())
+        return (head + self.passage.up(passed) if passed else head), _encode(body)
 
     def _written(self, prompt: Prompt, target: Target) -> request.Written:
         last = self._last
@@ -135,8 +135,11 @@ class AnthropicProvider(HttpProvider):
     def decoder(self, event_bytes_max: int, prompt: Prompt | None = None) -> MessagesDecoder:
         return MessagesDecoder(event_bytes_max, created=int(time()), legacy_functions=_legacy(prompt))
 
+    def failure(self, status: int, headers: Mapping[bytes, bytes], body: bytes) -> ProviderError:
+        return _in_full(super().failure(status, headers, body))
+
     def in_answer(self, payload: bytes) -> ProviderError:
-        return failures.in_answer(self.name, payload, self.redact, read_error(payload).status)
+        return _in_full(failures.in_answer(self.name, payload, self.redact, read_error(payload).status))
 
     def list_head(self) -> bytes:
         return self.head("GET", MODELS)
@@ -153,6 +156,13 @@ class AnthropicProvider(HttpProvider):
 
     def batch_api(self, transport: Transport, limits: ProviderConfig) -> BatchApi | None:
         """None: its batches are not used."""
+
+
+def _in_full(error: ProviderError) -> ProviderError:
+    """With all the fields that a client of chat completions looks for in an error."""
+    if error.said is not None:
+        error.said = {"message": "", "type": None, "param": None, "code": None, **error.said}
+    return error
 
 
 def _legacy(prompt: Prompt | None) -> bool:

@@ -1,0 +1,50 @@
+"""Models that run beside the gateway or answer for it: vectors, pairs, counts."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from farthing.protocols.vectors import Vectors
+
+
+class Embedder(Protocol):  # models/embed: onnx | remote
+    """Texts to vectors. Vectors of embedders with different names are never compared."""
+
+    name: str
+    """Model and version, `all-MiniLM-L6-v2/int8`."""
+    dims: int
+    tokens_max: int
+    """A text of more tokens is cut there."""
+
+    async def embed(self, texts: Sequence[str]) -> "tuple[Vectors, Sequence[bool]]":
+        """Return a vector for each text, and whether some of the text is not in it: it was cut, or has what
+        the model has no token for, so that other texts have the very same vector. An embedder that cannot see
+        its tokens says so of a cut alone.
+
+        Raises:
+            StoreError: it cannot be told now (overloaded, remote failure).
+        """
+
+    async def aclose(self) -> None:
+        """Safe to call twice."""
+
+
+class PairModel(Protocol):  # models/pair: onnx
+    """A cross-encoder: reads two texts together."""
+
+    name: str
+
+    async def scores(self, pairs: Sequence[tuple[str, str]]) -> Sequence[float]:
+        """A logit for each pair that both ask the same; the order within a pair does not matter.
+
+        Raises:
+            StoreError: it cannot be told now.
+        """
+
+    async def aclose(self) -> None:
+        """Safe to call twice."""
+
+
+class TokenCounter(Protocol):  # models/tokens: estimate | tiktoken
+    def count(self, text: str, model: str) -> int:
+        """Return how many tokens `text` has for `model`."""

@@ -1,0 +1,269 @@
+"""What a provider is: its dialect both ways, its streams, its batches."""
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from farthing.config import ProviderConfig
+from farthing.errors import ProviderError
+from farthing.protocols.transport import Transport
+from farthing.runtime.redact import Redactor
+from farthing.types import (
+    Operation,
+    Prompt,
+    Target,
+    Usage,
+)
+
+
+class Capabilities(Struct, frozen=True, kw_only=True):
+    """What a provider's interface has at all; what of a request it cannot say is for `Provider.unsaid`."""
+
+    operations: frozenset[Operation]
+    batch: bool = False
+    """Many questions can go up at once, to be answered within a day (`Provider.batch_api`)."""
+    choices: bool = False
+    """Several answers to one request (`n`)."""
+    logprobs: bool = False
+    counts_tokens: bool = False
+    """It counts the tokens of a prompt exactly, for a call of its own (`Provider.count_call`)."""
+
+
+class Unsaid(Struct, frozen=True):
+    """What of a request a provider cannot be told, by the client's own names."""
+
+    names: tuple[str, ...] = ()
+    """What its dialect has no word for. It may be left out only where the configuration says so."""
+    gave_way: tuple[str, ...] = ()
+    """What gave way to something else in this request, as thinking does to a demanded call."""
+
+
+ALL_SAID = Unsaid()
+
+
+class Reply(Protocol):
+    """A whole answer in the client's dialect and what was read of it."""
+
+    body: bytes
+    usage: Usage | None
+    finish_reason: str | None
+    """Of the first choice."""
+
+    @property
+    def text(self) -> str:
+        """The text of the first choice; empty when it has none."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is one choice of nothing but text, with no call, no error, and an end of its own. False
+        says no more than that it takes a closer look."""
+
+    @property
+    def all_stopped(self) -> bool:
+        """Whether every choice ended by itself; one of which nothing is said did."""
+
+    @property
+    def cites(self) -> bool:
+        """Whether a choice names pages that were searched for, which may be charged for."""
+
+    @property
+    def logprobs(self) -> list[float] | None:
+        """Of the tokens of the first choice; None when there are none."""
+
+    def rewritten(self, body: bytes) -> "Reply":
+        """This reply with another body that says the same of what is read here."""
+
+
+class StreamDecoder(Protocol):  # one for each dialect that providers speak
+    """The bytes of a provider's stream in, whole events in the client's dialect out; and what they said.
+
+    The usage event and what closes a stream are kept back: they are sent last, after the receipt is written.
+    Sans-I/O, for one stream, and bounded: no event may be longer than the decoder was made for.
+    """
+
+    done: bool
+    """The stream has said that it is over; whatever follows is ignored. May be set by who reads on."""
+
+    @property
+    def begun(self) -> bool:
+        """A part of the answer has come: content, a call of a tool, a refusal, reasoning, or its finish."""
+
+    @property
+    def finished(self) -> Mapping[int, str]:
+        """Indices of the choices that have ended, and how."""
+
+    @property
+    def finish_reason(self) -> str | None: ...
+
+    @property
+    def usage(self) -> Usage | None:
+        """As the provider told it last; None: it has not."""
+
+    @property
+    def usage_event(self) -> bytes | None:
+        """The JSON of the usage event in the client's dialect; None until the provider has told it."""
+
+    @property
+    def first_payload(self) -> bytes | None:
+        """The JSON of the first event of the answer, whose id and model are the answer's."""
+
+    @property
+    def chunks(self) -> int:
+        """Events that carried content: at least one token each."""
+
+    @property
+    def text_chars(self) -> int:
+        """Characters of what was said, reasoning and the arguments of calls included."""
+
+    @property
+    def states_nothing(self) -> bool:
+        """Whether nothing was said to the end, and the usage says so too."""
+
+    @property
+    def cites(self) -> bool:
+        """It names pages that were searched for, which may be charged for."""
+
+    def feed(self, data: bytes) -> bytes:
+        """The complete events in `data` and what was left before it, ready to send on.
+
+        Raises:
+            BadStream: it is not this dialect, or too long. ProviderSaid: an error came in place of an event.
+        """
+
+    def whole(self, body: bytes) -> bytes:
+        """The events that say what a whole answer says which came in place of a stream.
+
+        Raises:
+            BadStream, ProviderSaid: as `feed`.
+        """
+
+    def end(self) -> bytes:
+        """The body is complete: what an event without its end comes to.
+
+        Raises:
+            BadStream, ProviderSaid: as `feed`.
+        """
+
+    def ended(self, choices: int) -> bool:
+        """Whether the answer is complete: the stream is over, or so many choices have finished."""
+
+
+class BatchState(Struct, frozen=True, kw_only=True):
+    """How a batch is."""
+
+    id: str
+    ended: bool
+    """Nothing more will come of it. Only then has it files to read."""
+    files: tuple[str, ...] = ()
+    """What to read the answers from."""
+    why: str = ""
+    """The provider's own words for why it failed as a whole; empty when it says nothing."""
+    tag: str | None = None
+    """What it was created with."""
+    status: str = ""
+    """In the provider's word."""
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """What became of one question of a batch. It has a reply or an error, never both."""
+
+    reply: Reply | None = None
+    error: ProviderError | None = None
+    status: int | None = None
+    """As the line says; None when it says none."""
+    usage: Usage | None = None
+    """What a failed line says it used; None: nothing."""
+    lost: bool = False
+    """Nobody can say any more what it cost."""
+
+
+class BatchApi(Protocol):  # models/providers: one for each provider that has batches
+    """Many questions in one call. Every method that calls raises ProviderError when it has no good answer."""
+
+    answers_bytes_max: int
+    """Largest file of answers that `content` reads."""
+
+    def line(self, custom_id: str, prompt: Prompt, target: Target) -> bytes:
+        """One question, as a line of the file that goes up."""
+
+    async def upload(self, content: bytes, name: str) -> str:
+        """Upload a file of questions; its id."""
+
+    async def create(self, file_id: str, tag: str) -> BatchState:
+        """Have the questions of an uploaded file answered within a day. `tag` finds it again."""
+
+    async def state(self, batch_id: str) -> BatchState: ...
+
+    async def find(self, tag: str) -> BatchState | None:
+        """The batch that was created with `tag`; None: it is not among the newest hundred."""
+
+    async def content(self, file_id: str) -> bytes:
+        """A file of answers, at most `answers_bytes_max` of it."""
+
+    def outcomes(self, content: bytes, ids: Collection[str]) -> Iterator[tuple[str, Outcome] | None]:
+        """What the lines of a file of answers say of the questions `ids`, in the order of the file: one item
+        a line, None for a line that says nothing of them, so that a reader may pause in between."""
+
+
+class Provider(Protocol):  # models/providers: openai | anthropic
+    """Maps between the client's dialect and one provider's. Sans-I/O: bytes in, bytes out."""
+
+    name: str
+    capabilities: Capabilities
+    redact: Redactor
+    """Knows the secrets that nothing it says may repeat."""
+
+    @property
+    def origin(self) -> Any:
+        """Where it lives, as its transport knows it."""
+
+    def unsaid(self, prompt: Prompt, target: Target, operation: Operation) -> Unsaid:
+        """What of `prompt` this provider cannot be told. Quick, and asked before every call: what is named
+        here is never dropped in silence. `ALL_SAID`: nothing."""
+
+    def encode(
+        self,
+        prompt: Prompt,
+        target: Target,
+        operation: Operation,
+        request_id: str,
+        passed: tuple[tuple[str, str], ...] = (),
+    ) -> tuple[bytes, bytes]:
+        """The head (request line and headers, without content-length and the blank line) and the body of one
+        call of `target`. `passed` are headers of the client, of which those go up that it is to get."""
+
+    def whole(self, headers: Mapping[bytes, bytes], body: bytes, prompt: Prompt | None = None) -> Reply:
+        """Map a complete reply of status 200 to `prompt`; None: to one in the usual form.
+
+        Raises:
+            ProviderError: it is not an answer.
+        """
+
+    def decoder(self, event_bytes_max: int, prompt: Prompt | None = None) -> StreamDecoder:
+        """What reads one streamed reply to `prompt`. No event is longer than `event_bytes_max`."""
+
+    def failure(self, status: int, headers: Mapping[bytes, bytes], body: bytes) -> ProviderError:
+        """What a reply of another status than success means."""
+
+    def in_answer(self, payload: bytes) -> ProviderError:
+        """What an error means that came in place of an answer, or of a part of one."""
+
+    def down(self, headers: Mapping[bytes, bytes], request_id: str) -> tuple[bytes, str]:
+        """The header lines of a reply that the client gets, and the provider's own id of it."""
+
+    def list_head(self) -> bytes:
+        """The head of the call that lists its models: an object with `data`, a list of objects with `id`."""
+
+    def count_call(self, prompt: Prompt, target: Target, request_id: str) -> tuple[bytes, bytes] | None:
+        """Head and body of the call that counts the tokens of `prompt`; None where it has none."""
+
+    def counted(self, body: bytes) -> int:
+        """The tokens that a reply of status 200 to `count_call` tells.
+
+        Raises:
+            ProviderError: it tells none.
+        """
+
+    def batch_api(self, transport: Transport, limits: ProviderConfig) -> BatchApi | None:
+        """Its batches, called over `transport`; None where it has none, or is not to use them."""
