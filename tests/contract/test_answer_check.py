@@ -15,15 +15,30 @@ from farthing.evaluation.checks.plain import PlainCheck
 from farthing.evaluation.checks.regex import Searcher, compiled
 from farthing.evaluation.checks.threshold import Floor
 from farthing.evaluation.judges.inline import JudgeCheck
-from farthing.protocols import AnswerCheck
+from farthing.protocols import AnswerCheck, Ask
 from farthing.runtime.loop_batch import in_task, is_immediate
 from farthing.types import CandidateAnswer, CheckResult, Json, Target, replace
+from farthing.wiring.foreign import Calls, ForeignCheck
 
 MINI = Target(name="a/mini", provider="a", model="mini")
 FLOOR = Floor(everywhere=0.5)
 GOOD = CandidateAnswer(request=asked(), target=MINI, text="42", finish_reason="stop", logprobs=(-0.1,))
 BAD: CandidateAnswer = replace(GOOD, text="", finish_reason="length", logprobs=(-9.0,))
 SHAPED = {"response_format": {"type": "json_object"}}
+
+
+class Plugged:
+    """A check as a plug-in may have it: waits as any library does."""
+
+    name = "plugged"
+
+    async def doubt(self, draft: CandidateAnswer, ask: Ask) -> CheckResult:
+        async with asyncio.timeout(60):
+            await asyncio.sleep(0)
+        return CheckResult(
+            reason=None if draft.text == "42" else "it is\nempty", score=1.0 if draft.text == "42" else 0.0
+        )
+
 
 CHECKS: dict[str, tuple[Callable[[], AnswerCheck], CandidateAnswer, CandidateAnswer]] = {
     "plain": (PlainCheck, GOOD, BAD),
@@ -51,6 +66,7 @@ CHECKS: dict[str, tuple[Callable[[], AnswerCheck], CandidateAnswer, CandidateAns
         replace(GOOD, text="41"),
     ),
     "judge": (lambda: JudgeCheck(name="judge", target="a/judge"), GOOD, replace(GOOD, text="41")),
+    "plugin": (lambda: ForeignCheck(Plugged(), Calls("toy"), name="plugin"), GOOD, BAD),
 }
 
 

@@ -50,6 +50,14 @@ def sections() -> dict[str, list[Field]]:
 
     def visit(title: str, path: str, struct: type[msgspec.Struct]) -> None:
         fields = msgspec.structs.fields(struct)
+        shared = struct.__mro__[1]
+        if " kind" in title and msgspec.structs.fields(shared):  # what every kind has stands once, above them
+            below = re.sub(r" kind.*", "", title)
+            visit(below, path, shared) if below not in found else None
+            common = {(one.name, repr(one.type), repr(one.default)) for one in msgspec.structs.fields(shared)}
+            fields = tuple(
+                one for one in fields if (one.name, repr(one.type), repr(one.default)) not in common
+            )
         plain = [field for field in fields if not tables(field.type, "x") and field.name != "aliases"]
         if plain:
             found[title] = plain

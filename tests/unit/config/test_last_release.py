@@ -70,7 +70,9 @@ def test_a_file_of_the_last_release_means_what_it_meant(name: str) -> None:
     found = dict(leaves(config.plain(read)))
     kinds = {key for key in found if key[0] == "providers" and key[2:] == ("kind",)}
     assert {found.pop(key) for key in kinds} <= {"openai"}  # that release knew no other
-    assert found == expected | NEW | {("endpoints", name, "retrieve"): None for name in read.endpoints}
+    new: Leaves = {("endpoints", name, "retrieve"): None for name in read.endpoints}
+    new |= {("providers", name, "drop"): [] for name in read.providers}
+    assert found == expected | NEW | new
 
 
 @pytest.mark.parametrize(
