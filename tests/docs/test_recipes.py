@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ import pytest
 from tests.conftest import StartGateway
 from tests.docs.pages import ROOT
 from tests.e2e.gateway import Running
+from tests.e2e.test_plugin_provider import Server, serving
 from tests.faults.provider import FaultProvider
 from tests.plugged import distribution
 
@@ -51,8 +53,19 @@ def recipe(title: str) -> Recipe:
 
 
 @pytest.fixture
+def generator() -> Iterator[Server]:
+    """A server that speaks the dialect of the recipe for a provider."""
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
 def started(
-    upstream: FaultProvider, start_gateway: StartGateway, tmp_path: Path, request: pytest.FixtureRequest
+    upstream: FaultProvider,
+    generator: Server,
+    start_gateway: StartGateway,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> Running:
     """A gateway with the recipe of the section that the test names."""
     found = recipe(request.param)
@@ -64,10 +77,24 @@ def started(
     folder = distribution(
         tmp_path / "site", dict.fromkeys(found.points, attribute), source, name=module, version="0.1"
     )
-    config = BASE.format(url=upstream.base_url) + found.config
+    config = BASE.format(url=upstream.base_url) + found.config.replace(
+        ":9300", f":{generator.server_address[1]}"
+    )
     gateway = start_gateway(config, tmp_path / "gateway", PYTHONPATH=f"{folder}:{ROOT / 'src'}")
     assert isinstance(gateway, Running)
     return gateway
+
+
+@pytest.mark.parametrize("started", ["A provider"], indirect=True)
+def test_the_provider_answers_whole_and_streamed(started: Running) -> None:
+    whole = started.chat("Why?", model="mine/m")
+    assert whole.json["choices"][0]["message"]["content"] == "echo: Why?"
+    usage = started.receipt_of(whole).usage
+    assert usage is not None and (usage.input_tokens, usage.output_tokens) == (5, 3)
+    streamed = started.chat("Why?", model="mine/m", stream=True)
+    assert streamed.status == 200 and b"Why?" in streamed.body and b"[DONE]" in streamed.body
+    refused = started.chat("Why?", model="mine/m", n=2)
+    assert (refused.status, refused.error["param"]) == (400, "n")
 
 
 @pytest.mark.parametrize("started", ["A router"], indirect=True)
