@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from farthing.config.settings.gateway import Config
+from farthing.config.settings.cascade import LogprobsCheckConfig
+from farthing.config.settings.gateway import Config, OpenAIProviderConfig, RouteAdvisorConfig
 from farthing.config.settings.providers import advice_of
 
 NO_JUDGE = (
@@ -25,8 +26,33 @@ def advice(config: Config) -> tuple[str, ...]:
     ]
     if "*" in config.server.cors_origins and not config.keys:
         lines.append(f"server.cors_origins: {ANY_PAGE}")
+    lines += _of_logprobs(config)
     lines += _of_scopes(config)
     return tuple(lines)
+
+
+def _of_logprobs(config: Config) -> Iterator[str]:
+    """Log-probabilities that are wanted of providers whose dialect has none."""
+    without = {
+        name for name, provider in config.providers.items() if not isinstance(provider, OpenAIProviderConfig)
+    }
+    llm = getattr(config.route, "llm", None)
+    if isinstance(llm, RouteAdvisorConfig) and llm.logprobs and llm.target.partition("/")[0] in without:
+        yield (
+            f"route.llm.logprobs: {llm.target} has no log-probabilities, so every question to it is refused; "
+            "set it to false, or name a model of another provider"
+        )
+    for name, endpoint in config.endpoints.items():
+        if endpoint.cascade is None:
+            continue
+        first = config.tiers.get(endpoint.cascade.first)
+        targets = () if first is None else first.targets
+        mute = [target for target in targets if target.partition("/")[0] in without]
+        if mute and any(isinstance(check, LogprobsCheckConfig) for check in endpoint.cascade.checks):
+            yield (
+                f"endpoints.{name}.cascade.checks: {mute[0]} has no log-probabilities, so the check of them "
+                "says nothing of its answers; use another check, or another first tier"
+            )
 
 
 def _of_scopes(config: Config) -> Iterator[str]:

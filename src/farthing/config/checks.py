@@ -18,6 +18,7 @@ from farthing.config.settings.gateway import (
     EndpointConfig,
     KeyConfig,
     LearnedRouteConfig,
+    OpenAIProviderConfig,
     PluginRouteConfig,
     ProviderConfig,
     RemoteEmbedderConfig,
@@ -101,6 +102,10 @@ def check_can_answer(config: Config, name: str) -> None:
         )
 
 
+def _is_openai(provider: ProviderConfig) -> bool:
+    return isinstance(provider, OpenAIProviderConfig)
+
+
 class Checks:
     """Faults of a whole configuration: unknown names, impossible bounds, insecure settings."""
 
@@ -167,6 +172,11 @@ class Checks:
             fault = fault_of_base_url(provider.base_url)
             if fault:
                 yield (*here, "base_url"), fault
+            if provider.batch and not _is_openai(provider):
+                yield (
+                    (*here, "batch"),
+                    'only a provider of kind "openai" has batches that are used; remove it',
+                )
             if provider.auth == "none" and provider.api_key is not None:
                 yield (*here, "api_key"), 'would never be sent with auth = "none"; remove one of the two'
             yield from self._headers(provider, (*here, "headers"))
@@ -412,11 +422,21 @@ class Checks:
             if (time or other) and not _CLOCK.fullmatch(time):
                 yield ("precompute", name), f'expected a time of day such as "02:00", got {quoted(time)}'
 
-    def _semantic(self) -> Faults:
+    def _embedder(self) -> Faults:
         embedder = self.config.cache.semantic.embedder
         if isinstance(embedder, RemoteEmbedderConfig) and embedder.provider not in self.config.providers:
             unknown = self._unknown("provider", embedder.provider, self.config.providers)
             yield ("cache", "semantic", "embedder", "provider"), unknown
+        elif isinstance(embedder, RemoteEmbedderConfig) and not _is_openai(
+            self.config.providers[embedder.provider]
+        ):
+            yield (
+                ("cache", "semantic", "embedder", "provider"),
+                f'{quoted(embedder.provider)} has no embeddings; name a provider of kind "openai"',
+            )
+
+    def _semantic(self) -> Faults:
+        yield from self._embedder()
         for name, endpoint in self.config.endpoints.items():
             here = ("endpoints", name, "cache", "semantic")
             semantic = endpoint.cache.semantic

@@ -1,0 +1,66 @@
+"""What fits together where providers speak different dialects."""
+
+import pytest
+
+from farthing import config
+from farthing.config import AnthropicProviderConfig, OpenAIProviderConfig
+from farthing.errors import ConfigError
+
+TWO = """
+[providers.o]
+base_url = "http://127.0.0.1:1/v1"
+[providers.a]
+kind = "anthropic"
+base_url = "http://127.0.0.1:1"
+[tiers.cheap]
+targets = ["a/m"]
+[tiers.expensive]
+targets = ["o/m"]
+"""
+
+
+def test_without_a_kind_a_provider_speaks_chat_completions() -> None:
+    read = config.loads(TWO, {}).providers
+    assert isinstance(read["o"], OpenAIProviderConfig) and isinstance(read["a"], AnthropicProviderConfig)
+    assert read["o"].drop == () and "seed" in read["a"].drop
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('kind = "antropic"', 'providers.x.kind: expected one of "openai", "anthropic", "plugin"'),
+        ('kind = "anthropic"\nbatch = true', 'only a provider of kind "openai" has batches'),
+        (
+            'kind = "anthropic"\ninclude_usage = true',
+            'is a key of kind = "openai", this is kind = "anthropic"',
+        ),
+        ('kind = "plugin"\nbase_url = "http://127.0.0.1:1"', 'the key "plugin" is missing'),
+    ],
+)
+def test_what_does_not_fit_its_kind_is_refused(text: str, fault: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.loads(f"[providers.x]\n{text}", {})
+    assert fault in str(caught.value)
+
+
+def test_an_embedder_needs_a_provider_that_embeds() -> None:
+    text = TWO + '[cache.semantic.embedder]\nkind = "remote"\nprovider = "a"\nmodel = "e"\ndims = 8\n'
+    with pytest.raises(ConfigError, match='"a" has no embeddings; name a provider of kind "openai"'):
+        config.loads(text, {})
+
+
+def test_log_probabilities_that_no_dialect_has_are_told() -> None:
+    llm = '[route]\nkind = "llm"\n[route.llm]\ntarget = "a/m"\nlogprobs = true\n'
+    cascade = '[endpoints.e.cascade]\nfirst = "cheap"\nthen = "expensive"\n'
+    checks = '[[endpoints.e.cascade.checks]]\nkind = "logprobs"\nscore_min = 0.5\n'
+    told = config.advice(config.loads(TWO + llm + cascade + checks, {}))
+    assert any(line.startswith("route.llm.logprobs: a/m has no") for line in told)
+    assert any(line.startswith("endpoints.e.cascade.checks: a/m has no") for line in told)
+    assert not any("logprobs" in line for line in config.advice(config.loads(TWO, {})))
+
+
+def test_chat_completions_to_anthropic_are_advised_against() -> None:
+    text = '[providers.anthropic]\nbase_url = "https://api.anthropic.com/v1/"\n'
+    (line,) = config.advice(config.loads(text, {}))
+    assert 'kind = "anthropic"' in line
+    assert config.advice(config.loads('[providers.anthropic]\nkind = "anthropic"\n', {})) == ()
