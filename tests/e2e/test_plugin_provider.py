@@ -136,7 +136,7 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.server.asked.append((self.path, {k.lower(): v for k, v in self.headers.items()}, body))
         reply = f"echo: {body['prompt']}"
-        if body["live"]:
+        if body["live"] and "whole" not in reply:
             said = [*({"piece": piece} for piece in (reply[:4], reply[4:])), {"in": 5, "out": 3}]
             raw = b"".join(b"data: %b\n\n" % json.dumps(one).encode() for one in said)
         else:
@@ -194,6 +194,13 @@ def test_an_unmodified_client_talks_through_it(gateway: Running, server: Server)
     chunks = list(stream)
     said = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
     assert said == "echo: hello" and chunks[-1].usage is not None and chunks[-1].usage.prompt_tokens == 5
+
+
+def test_a_whole_answer_in_the_place_of_a_stream_is_one(gateway: Running) -> None:
+    reply = gateway.chat("whole, please", model="cheap", stream=True)
+    receipt = gateway.receipt_of(reply)
+    assert b"echo: whole, please" in reply.body and b"[DONE]" in reply.body
+    assert receipt.target == "toy/m" and receipt.cost_nusd == 5_000 + 2 * 3_000
 
 
 def test_its_money_adds_up_and_no_secret_shows(gateway: Running) -> None:

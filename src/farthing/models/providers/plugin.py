@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from farthing.config import PluginProviderConfig, ProviderConfig
+from farthing.dialects.chat.completion import explode
 from farthing.dialects.chat.event_reader import DONE, EventReader
 from farthing.dialects.chat.reply import ReplyReader, WholeReply
 from farthing.dialects.chat.usage import UNSAID
@@ -174,10 +175,10 @@ class PluginDecoder(EventReader):
 
     def whole(self, body: bytes) -> bytes:
         try:
-            answer = write_json(self._plugin.answer(body))
+            events = explode(write_json(self._plugin.answer(body)), include_usage=True)
         except (Exception, SystemExit):  # noqa: BLE001  # it is no answer, whatever the plug-in says of it
             raise ProviderSaid(body) from None
-        return super().whole(answer)
+        return super().feed(events + DONE)
 
     def _told(self, framed: "list[tuple[bytes, bytes]]") -> bytes:
         passed: list[bytes] = []
