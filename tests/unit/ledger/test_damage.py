@@ -161,6 +161,8 @@ def test_two_hundred_flips_at_once_cost_no_other_row(
     places = extents(data)
     chance = random.Random(SEED)
     bits = [chance.randrange(places[-1][1] * 8) for _ in range(FLIPS)]
+    if suffix == files.SEALED:  # all but the mark at the end may be hit
+        bits = [bit for bit in bits if bit // 8 < places[-1][0]]
     at = rows_at(data)
     hit = {n for n, (start, end) in enumerate(at) if any(start <= bit // 8 < end for bit in bits)}
     got, missing = rows_of(laid(tmp_path / "l", suffix, flipped(data, bits)))
