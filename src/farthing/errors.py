@@ -284,18 +284,24 @@ class ProviderRejected(ProviderError):
     code = "provider_rejected"
 
 
+SAID_MAX = 20  # names of fields in an error
+SAID_CHARS_MAX = 100  # of each, for they are the client's
+
+
 class CannotSay(ProviderRejected):
     """The provider's interface has no word for something the client asked for; nothing was sent."""
 
     code = "cannot_say"
 
     def __init__(self, target: str, names: Sequence[str]) -> None:
-        named = " and ".join(f"`{name}`" for name in names)
+        told = [name[:SAID_CHARS_MAX] for name in names[:SAID_MAX]]
+        more = f" and {len(names) - SAID_MAX} more" if len(names) > SAID_MAX else ""
+        named = " and ".join(f"`{name}`" for name in told) + more
         words = (
             f"{target} cannot be asked for {named}: leave it out, name a model of another provider, or let "
             "the gateway leave it out (`drop` in the provider's table)"
         )
-        param = names[0]
+        param = told[0]
         said = {"message": words, "type": "invalid_request_error", "param": param, "code": self.code}
         super().__init__(f"{target} has no word for {named}", upstream_status=400, said=said, words=words)
 

@@ -422,3 +422,44 @@ def test_thinking_is_billed_as_output(gateway: Running, upstream: FaultProvider)
     row, call = gateway.receipt_of(reply), call_of(upstream)
     assert row.usage is not None
     assert (row.usage.output_tokens, row.usage.reasoning_tokens) == (6, 4) == (call.completion_tokens, 4)
+
+
+def test_a_stream_that_is_cut_costs_the_prompt_that_was_counted_and_the_words_that_came(
+    gateway: Running, upstream: FaultProvider
+) -> None:
+    upstream.script(f"say={'word%20' * 200},truncate=150,end=cut")
+    reply = gateway.chat("one two", model=f"a/{PRICED[1]}", stream=True)
+    assert reply.events[-1]["error"]["code"] == "stream_broken", reply.body
+    row = gateway.receipt_of(reply)
+    assert row.usage is not None and row.usage.estimated
+    assert (row.usage.input_tokens, row.usage.cached_tokens) == (100, 30)
+    assert (row.usage.cache_write_5m_tokens, row.usage.cache_write_1h_tokens) == (20, 10)
+    assert row.usage.output_tokens >= call_of(upstream).tokens_sent - 1 > 100
+    prompt = 40 * INPUT + 30 * READ + 20 * WRITE_5M + 10 * WRITE_1H
+    assert row.cost_nusd == prompt + row.usage.output_tokens * OUTPUT
+
+
+# -- what it cannot read -----------------------------------------------------------------------------
+
+
+def test_a_request_that_messages_cannot_read_goes_to_the_next_target(
+    start_gateway: StartGateway, upstream: FaultProvider
+) -> None:
+    gateway = start_gateway(f"""
+[providers.a]
+kind = "anthropic"
+base_url = "{upstream.base_url.removesuffix("/v1")}"
+[providers.o]
+base_url = "{upstream.base_url}"
+[tiers.cheap]
+targets = ["a/good", "o/good"]
+[cache]
+exact = "off"
+""")
+    table = {"type": "file", "file": {"filename": "a.csv", "file_data": "data:text/csv;base64,6Q=="}}
+    reply = told(gateway, [user([table])], "cheap")
+    row = gateway.receipt_of(reply)
+    assert (row.target, row.skipped) == ("o/good", {"a/good": "provider_rejected"})
+    alone = gateway.post("/v1/chat/completions", {"model": "a/good", "messages": [user([table])]})
+    assert (alone.status, alone.error["code"]) == (400, "invalid_request_error"), alone.body
+    assert alone.error["param"] == "messages[0].content[0].file.file_data"

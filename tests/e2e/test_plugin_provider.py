@@ -17,7 +17,7 @@ from tests.faults.provider import FaultProvider
 from tests.plugged import distribution
 
 TOY = '''
-import json, time, contextvars
+import asyncio, contextvars, json, time
 
 seen = contextvars.ContextVar("seen", default="")
 
@@ -31,6 +31,10 @@ def deed(what):
         raise KeyError("no luck")
     if what == "leaving":
         raise SystemExit(1)
+    if what == "interrupting":
+        raise KeyboardInterrupt
+    if what == "cancelling":
+        raise asyncio.CancelledError
     if what == "blocking":
         time.sleep(0.2)
     if what == "context":
@@ -57,6 +61,9 @@ class Toy:
         if bad is not None:
             return bad
         asked = body["messages"][-1]["content"]
+        if asked == "do:request:changing":
+            body["messages"][-1]["content"] = "changed"
+            return 7
         live = bool(body.get("stream"))
         return "/generate", {"of": model, "prompt": asked, "live": live, "word": self.word}
 
@@ -220,7 +227,7 @@ def test_what_it_cannot_say_goes_to_the_next_target_or_is_refused_by_name(gatewa
     assert "`n`" in refused.error["message"] and "drop" in refused.error["message"]
 
 
-DEEDS = ("raising", "wrong", "context", "leaving")
+DEEDS = ("raising", "wrong", "context", "leaving", "interrupting", "cancelling")
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
@@ -241,6 +248,12 @@ def test_what_it_does_wrong_costs_an_attempt(gateway: Running, step: str, deed: 
     after = gateway.receipt_of(gateway.chat("hello after", model="cheap", stream=stream))
     assert after.target == "toy/m" and after.attempts[0].error is None
     assert "a context was shared" not in gateway.logged()
+
+
+def test_what_it_changes_is_its_own_copy(gateway: Running) -> None:
+    reply = gateway.chat("do:request:changing", model="cheap")
+    assert reply.json["choices"][0]["message"]["content"] == "echo: do:request:changing"
+    assert gateway.receipt_of(reply).target == "good/g"
 
 
 def test_one_that_blocks_is_slow_and_answers(gateway: Running) -> None:

@@ -75,6 +75,9 @@ class Router:
             return Route(tier="secret", targets=self.context.tiers["expensive"], reason="?")
         if what == "other":
             return Route(tier="cheap", targets=self.context.tiers["expensive"], reason="because\\nI say so")
+        scores = {"true": True, "nan": float("nan"), "half": "\\ud83d"}
+        if what in scores:
+            return Route(tier="cheap", targets=self.context.tiers["cheap"], reason="?", score=scores[what])
         return 7 if wrong(what) else Route(
             tier="cheap", targets=self.context.tiers["cheap"], reason="because\\nI say so")
 
@@ -178,6 +181,7 @@ DEEDS = {
     "stubborn": "TimeoutError",
     "wrong": "TypeError",
 }
+NO_ROUTE = DEEDS | {"true": "TypeError", "nan": "TypeError", "half": "TypeError"}
 
 
 @pytest.fixture(scope="module")
@@ -219,13 +223,13 @@ def test_the_router_decides_what_no_rule_decides(routed: Running) -> None:
     assert routed.receipt_of(routed.chat("hello", model="a/big")).target == "a/big"
 
 
-@pytest.mark.parametrize("deed", [*DEEDS, "elsewhere", "other"])
+@pytest.mark.parametrize("deed", [*NO_ROUTE, "elsewhere", "other"])
 def test_a_hostile_router_costs_its_advice_and_nothing_else(routed: Running, deed: str) -> None:
     reply = routed.chat(f"do:{deed}")
     assert tier_of(reply) == ("expensive" if deed != "other" else "cheap")
     receipt = routed.receipt_of(reply)
     if deed != "other":
-        assert receipt.skipped == {"route": DEEDS.get(deed, "ValueError")}
+        assert receipt.skipped == {"route": NO_ROUTE.get(deed, "ValueError")}
         assert receipt.route_reason.startswith("fallback")
     after = routed.chat(f"hello after {deed}")
     assert tier_of(after) == "cheap" and routed.receipt_of(after).skipped == {}

@@ -18,12 +18,13 @@ from typing import Literal
 from msgspec import Struct
 
 from farthing.config import CallConfig, ProviderConfig
-from farthing.dialects.chat.usage import as_stated
+from farthing.dialects.chat.usage import as_stated, begun
 from farthing.errors import (
     CannotSay,
     ContractExceeded,
     DeadlineExceeded,
     FarthingError,
+    InvalidRequest,
     KeyRejected,
     NoProviderLeft,
     ProviderError,
@@ -41,7 +42,18 @@ from farthing.models.stream import SignsOfLife, Stream, Within
 from farthing.protocols import ALL_SAID, BatchApi, Exchange, Hold, Ledger, Provider, Reply, Transport, Unsaid
 from farthing.runtime.redact import Redactor
 from farthing.runtime.seldom import Seldom, Tally
-from farthing.types import Attempt, Prompt, Receipt, Request, Route, Target, Usage, choices_said
+from farthing.types import (
+    Attempt,
+    Operation,
+    Prompt,
+    Receipt,
+    Request,
+    Route,
+    Target,
+    Usage,
+    choices_said,
+    replace,
+)
 
 log = logging.getLogger("farthing.call")
 
@@ -289,7 +301,7 @@ class Caller:
     ) -> CallResult:
         hold, receipt = call.hold, call.receipt
         prompt = call.prompt
-        unsaid = self._providers[target.provider].unsaid(prompt, target, call.request.operation)
+        unsaid = self._unsaid(prompt, target, call.request.operation)
         left_out = "" if unsaid is ALL_SAID else self._left_out(target, unsaid)
         left_nusd = hold.left_nusd
         worst_case: int | None = None
@@ -358,6 +370,26 @@ class Caller:
             ) from error
         health.failed(error, probe, _number_of(call.request))
         self._tell_of_key(target, error)
+
+    def _unsaid(self, prompt: Prompt, target: Target, operation: Operation) -> Unsaid:
+        """As the provider says. A request that it cannot read, and code of it that fails, are its failure:
+        another target may answer.
+
+        Raises:
+            ProviderError: as the provider.
+        """
+        try:
+            return self._providers[target.provider].unsaid(prompt, target, operation)
+        except InvalidRequest as error:
+            words = str(error)
+            said = {"message": words, "type": error.kind, "param": error.param, "code": error.code}
+            raise ProviderRejected(words, upstream_status=error.status, said=said, words=words) from error
+        except FarthingError:
+            raise
+        except Exception as error:
+            log.exception("%s: the code of its provider failed", target.name)
+            what = f"the code of the provider failed: {type(error).__name__}"
+            raise ProviderUnavailable(what) from error
 
     def _left_out(self, target: Target, unsaid: Unsaid) -> str:
         """What of the request its provider is not told, and need not be.
@@ -492,15 +524,18 @@ class Caller:
             return
         stream = result.stream
         usage = None if stream is None else stream.usage
-        if stream is not None and stream.reader.states_nothing:
-            usage = as_stated(usage)
+        said = 0
+        if stream is not None:
+            reader = stream.reader
+            said = max(reader.chunks, reader.text_chars // CHARS_PER_TOKEN)
+            if usage is not None and not reader.done and reader.usage_event is None:
+                usage = begun(usage)
+            if reader.states_nothing:
+                usage = as_stated(usage)
         if usage is None:
-            said = (
-                0
-                if stream is None
-                else max(stream.reader.chunks, stream.reader.text_chars // CHARS_PER_TOKEN)
-            )
             usage = Usage(input_tokens=prompt.input_tokens, output_tokens=said, estimated=True)
+        elif usage.estimated and not usage.output_tokens:
+            usage = replace(usage, output_tokens=said)
         result.attempt.usage = usage
         result.attempt.cost_nusd = cost_nusd(result.target.price, usage)
 

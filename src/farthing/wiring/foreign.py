@@ -10,6 +10,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
+from math import isfinite
 from time import perf_counter
 from types import coroutine
 from typing import Any, ClassVar
@@ -47,6 +48,7 @@ CLOSE_S = 5.0
 HELD_S = 0.25
 """Longest that a call may keep the event loop, and with it every other request, at one time."""
 REASON_CHARS_MAX = 200
+SOURCE_CHARS_MAX = 2_000  # of a passage: each stands in the receipt
 REFUSED_CHARS_MAX = 100
 
 
@@ -243,7 +245,7 @@ class ForeignRouter:
             targets=route.targets,
             reason=f"plug-in {self._calls.name}: {_line(route.reason)}",
             escalation=None if then is None else self._escalation(then, request, traits),
-            score=route.score,
+            score=None if route.score is None else float(route.score),
             by="" if route.score is None else f"plug-in {self._calls.name}",
         )
         return without_small(taken, traits.input_tokens)
@@ -266,8 +268,11 @@ class ForeignRouter:
             raise wrong("route", found.targets, "a Route with a tuple of targets")
         if not isinstance(found.tier, str) or not isinstance(found.reason, str):
             raise wrong("route", found.reason, "a Route whose tier and reason are texts")
-        if found.score is not None and not isinstance(found.score, float | int):
-            raise wrong("route", found.score, "a Route whose score is a number or None")
+        score: object = found.score
+        if score is not None and (
+            isinstance(score, bool) or not isinstance(score, float | int) or not isfinite(score)
+        ):
+            raise wrong("route", score, "a Route whose score is a finite number or None")
         allowed = tuple(self._rules.tiers) if request.tiers is None else request.tiers
         self._refuse_others(found.tier, found.targets, {tier: self._rules.tiers[tier] for tier in allowed})
         return found
@@ -296,7 +301,16 @@ def _known(target: Target) -> str:
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split())[:REASON_CHARS_MAX]
+    return " ".join(text.split())[:REASON_CHARS_MAX].encode("utf-8", "replace").decode()
+
+
+def _is_whole(text: str) -> bool:
+    """Whether every character is one: half of a surrogate pair can be neither sent nor written down."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class ForeignCheck:
@@ -407,17 +421,24 @@ class ForeignRetriever:
             TypeError: it gave what are no passages. What it raises itself.
         """
         found = await self._calls.run("retrieve", lambda: self._retriever.retrieve(request, traits))
+        wrong = self._calls.wrong
         if not isinstance(found, Passages) or not isinstance(found.passages, tuple):
-            raise self._calls.wrong("retrieve", found, "Passages with a tuple of passages")
+            raise wrong("retrieve", found, "Passages with a tuple of passages")
         for one in found.passages:
             if (
                 not isinstance(one, Passage)
                 or not isinstance(one.text, str)
                 or not isinstance(one.source, str)
             ):
-                raise self._calls.wrong("retrieve", one, "Passages whose text and source are texts")
-            if not isinstance(one.tokens, int) or one.tokens < 0:
-                raise self._calls.wrong("retrieve", one.tokens, "Passages whose tokens are a whole number")
+                raise wrong("retrieve", one, "Passages whose text and source are texts")
+            if not _is_whole(one.text) or not _is_whole(one.source) or len(one.source) > SOURCE_CHARS_MAX:
+                raise wrong(
+                    "retrieve",
+                    one,
+                    f"Passages of Unicode text whose source has at most {SOURCE_CHARS_MAX} characters",
+                )
+            if isinstance(one.tokens, bool) or not isinstance(one.tokens, int) or one.tokens < 0:
+                raise wrong("retrieve", one.tokens, "Passages whose tokens are a whole number")
         return found
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +17,7 @@ from farthing.dialects.chat.request import read
 from farthing.dialects.conversation import Opaque, Text, ToolCall, ToolResult
 from farthing.dialects.messages.models import abilities
 from farthing.dialects.messages.request import closed, input_of, translate, unsaid, valid_id, write
-from farthing.errors import InvalidRequest
+from farthing.errors import CannotSay, InvalidRequest
 
 HI = [{"role": "user", "content": "hi"}]
 
@@ -351,3 +352,117 @@ def test_the_limit_is_the_clients_else_the_catalogues_else_a_cautious_one() -> N
     assert limit(None, 64_000) == limit(-1, 64_000) == limit(0, 64_000) == 64_000
     assert limit(None, None) == 64_000
     assert limit(None, None, "claude-3-opus-20240229") == 4_096
+
+
+MANY = 20_000  # a body may have 100,000 values
+IN_TIME_S = 10.0  # it takes 0.1
+
+
+def called(*ids: str, arguments: str = "{}", **fields: Any) -> dict[str, Any]:
+    calls = [
+        {"id": one, "type": "function", "function": {"name": "f", "arguments": arguments}} for one in ids
+    ]
+    return {"role": "assistant", "content": None, "tool_calls": calls, **fields}
+
+
+def answered(call_id: str, content: Any = "x") -> dict[str, Any]:
+    return {"role": "tool", "tool_call_id": call_id, "content": content}
+
+
+LONG: dict[str, dict[str, Any]] = {
+    "calls of one id": {"messages": [*HI, called(*["x"] * MANY)]},
+    "results one by one": {
+        "messages": [
+            *HI,
+            called(*[f"c{index}" for index in range(MANY)]),
+            *[answered(f"c{index}") for index in reversed(range(MANY))],
+        ]
+    },
+    "thinking": {
+        "messages": [
+            *HI,
+            {
+                "role": "assistant",
+                "content": "x",
+                "thinking_blocks": [{"type": "thinking", "thinking": "a", "signature": "s", "at": 1}] * MANY,
+            },
+        ]
+    },
+    "branches of parameters": {
+        "messages": HI,
+        "tools": [
+            {
+                "type": "function",
+                "function": {
+                    "name": "f",
+                    "parameters": {"anyOf": [{"properties": {f"p{index}": {}}} for index in range(5 * MANY)]},
+                },
+            }
+        ],
+    },
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_a_long_request_takes_time_in_proportion(name: str) -> None:
+    began_s = time.perf_counter()
+    write(read(LONG[name]), model="claude-sonnet-4-5", output_tokens_max=1, stream=False)
+    assert time.perf_counter() - began_s < IN_TIME_S
+
+
+def test_results_stand_first_and_as_their_calls_do() -> None:
+    body = {
+        "messages": [
+            *HI,
+            called("a", "b", "c"),
+            answered("c"),
+            {"role": "user", "content": "and"},
+            answered("a"),
+            answered("b", [{"type": "text", "text": "two"}]),
+            {"role": "user", "content": "then"},
+        ]
+    }
+    content = write(read(body), model="m", output_tokens_max=1, stream=False)["messages"][-1]["content"]
+    assert [one.get("tool_use_id") or one["text"] for one in content] == ["a", "b", "c", "and", "then"]
+
+
+def test_reasoning_goes_back_to_its_place() -> None:
+    def thought(text: str, at: int) -> dict[str, Any]:
+        return {"type": "thinking", "thinking": text, "signature": "s", "at": at}
+
+    thinking = [thought("first", 0), thought("behind text", 1), thought("also", 1), thought("too far", 9)]
+    said = {**called("a"), "content": "words", "thinking_blocks": [*thinking, thought("last", 9)]}
+    blocks = write(
+        read({"messages": [*HI, said, answered("a")]}), model="m", output_tokens_max=1, stream=False
+    )["messages"][1]["content"]
+    told = [one.get("thinking") or one["type"] for one in blocks]
+    assert told == ["first", "text", "behind text", "also", "tool_use", "too far", "last"]
+
+
+def test_calls_that_hold_more_values_than_a_body_may_are_told_as_texts() -> None:
+    many = '{"a":[' + "[]," * 40_000 + "0]}"
+    commas = json.dumps({"file": 'a,"[{' * 60_000})
+    calls = [called(name, arguments=one) for name, one in (("a", many), ("b", commas), ("c", many))]
+    turns = [turn for call in calls for turn in (call, answered(call["tool_calls"][0]["id"]))]
+    written = write(read({"messages": [*HI, *turns]}), model="m", output_tokens_max=1, stream=False)
+    given = [
+        turn["content"][0]["input"].keys() for turn in written["messages"] if turn["role"] == "assistant"
+    ]
+    assert given == [{"a"}, {"file"}, {"INVALID_JSON"}]
+
+
+def test_brackets_in_texts_are_not_depth() -> None:
+    assert input_of(json.dumps({"file": "[" * 10_000})) == {"file": "[" * 10_000}
+    assert input_of('{"a": "' + "[" * 10_000).keys() == {"INVALID_JSON"}
+
+
+def test_a_data_url_of_escapes_is_sent_as_base64() -> None:
+    part = {"type": "image_url", "image_url": {"url": "data:image/png," + "%41" * 100_001}}
+    with pytest.raises(InvalidRequest, match="more than 100000 escaped bytes: send it as base64"):
+        read({"messages": [{"role": "user", "content": [part]}]})
+
+
+def test_names_in_an_error_are_few_and_short() -> None:
+    error = CannotSay("a/m", ["z" * 1_000_000, *[f"f{index}" for index in range(50)]])
+    assert len(str(error)) + len(json.dumps(error.said)) < 2_000
+    assert "and 31 more" in str(error)

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from farthing.types import CandidateAnswer, CheckResult, Json
+from farthing.types import CandidateAnswer, CheckResult, Json, Passage, Passages
 from farthing.wiring import foreign
-from farthing.wiring.foreign import Calls, ForeignCheck, PluginFailed
+from farthing.wiring.foreign import Calls, ForeignCheck, ForeignRetriever, PluginFailed
 
 
 async def stubborn() -> None:
@@ -105,5 +105,28 @@ def test_what_a_check_left_behind_asks_nobody() -> None:
         assert (await check.doubt(draft, ask)).reason is None
         await left[0]
         assert asked == ["within"]
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "passage",
+    [
+        Passage(text="half \ud83d", source="page"),
+        Passage(text="words", source="half \ud83d"),
+        Passage(text="words", source="s" * 2_001),
+        Passage(text="words", source="page", tokens=True),
+        Passage(text="words", source="page", tokens=-1),
+    ],
+)
+def test_a_passage_that_cannot_be_sent_or_written_down_is_none(passage: Passage) -> None:
+    class Odd:
+        async def retrieve(self, request: Any, traits: Any) -> Passages:
+            return Passages(passages=(passage,))
+
+    async def main() -> None:
+        nobody: Any = None
+        with pytest.raises(TypeError, match="plug-in toy: retrieve gave a"):
+            await ForeignRetriever(Odd(), Calls("toy")).retrieve(nobody, nobody)
 
     run(main())

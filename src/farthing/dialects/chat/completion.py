@@ -353,11 +353,10 @@ def explode(body: bytes, *, include_usage: bool) -> bytes:
     for choice in whole["choices"]:
         index = choice.get("index", 0)
         delta = dict(choice.get("message") or {})
-        if isinstance(delta.get("tool_calls"), list):
-            calls = enumerate(delta["tool_calls"])
-            delta["tool_calls"] = [
-                {"index": i, **call} if isinstance(call, dict) else call for i, call in calls
-            ]
+        for name in ("tool_calls", "thinking_blocks"):
+            if isinstance(delta.get(name), list):
+                items = enumerate(delta[name])
+                delta[name] = [{"index": i, **item} if isinstance(item, dict) else item for i, item in items]
         rest = {n: v for n, v in choice.items() if n not in ("message", "delta", "index", "finish_reason")}
         events.append(_event(shared, [{"index": index, "delta": delta, "finish_reason": None, **rest}]))
         end = {"index": index, "delta": {}, "finish_reason": choice.get("finish_reason")}

@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 from msgspec.structs import replace
 
-from farthing.dialects.chat.reasoning import reasoning_of
+from farthing.dialects.chat.reasoning import Placed, reasoning_of
 from farthing.dialects.conversation import (
     NO_CHOICE,
     NO_THINKING,
@@ -54,6 +54,8 @@ NAMES = {
     "choice": "tool_choice",
 }
 """What chat completions call a field of `Conversation`, where it is called otherwise."""
+
+ESCAPES_MAX = 100_000  # in a data URL; each costs as much as a kilobyte of base64
 
 _READ = frozenset({
     "model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens",
@@ -425,6 +427,8 @@ def _source(url: str, media_type: Any, where: str) -> Source:
     kind = media_type if isinstance(media_type, str) and "/" in media_type else told.strip().lower()
     data = url[comma + 1 :]
     if not parameters.lower().endswith("base64"):
+        if data.count("%") > ESCAPES_MAX:
+            raise _invalid(where, f"has more than {ESCAPES_MAX} escaped bytes: send it as base64")
         data = b2a_base64(unquote_to_bytes(data), newline=False).decode()
     kind = "image/jpeg" if kind == "image/jpg" else kind or "text/plain"
     if kind.startswith("text/"):
@@ -474,15 +478,22 @@ def _assistant(message: Json, index: int, calls: dict[str, str]) -> list[Block]:
         calls[name] = f"function_{index}"
         blocks.append(ToolCall(calls[name], name, _arguments(function, f"{where}.function_call")))
     if not _REASONING.isdisjoint(message) and not any(isinstance(block, Reasoning) for block in blocks):
-        for at, reasoning in reversed(reasoning_of(message)):
-            blocks.insert(_place(blocks, at), reasoning)
+        return _with_reasoning(blocks, reasoning_of(message))
     return blocks
 
 
-def _place(blocks: list[Block], at: int) -> int:
-    """Where the block that stood behind `at` others goes: all text counts as one."""
-    texts = sum(not isinstance(block, ToolCall | Reasoning) for block in blocks)
-    return 0 if at == 0 else min(len(blocks), at - min(texts, 1) + texts)
+def _with_reasoning(blocks: list[Block], thought: list[Placed]) -> list[Block]:
+    """`blocks` with what was thought at its place: behind `at` others, where all text counts as one."""
+    texts = sum(not isinstance(block, ToolCall) for block in blocks)
+    placed: dict[int, list[Block]] = {}
+    for at, reasoning in thought:
+        place = 0 if at == 0 else min(len(blocks), at - min(texts, 1) + texts)
+        placed.setdefault(place, []).append(reasoning)
+    merged: list[Block] = []
+    for place in range(len(blocks) + 1):
+        merged += placed.get(place, ())
+        merged += blocks[place : place + 1]
+    return merged
 
 
 def _call(call: Any, message: str, at: int) -> ToolCall:

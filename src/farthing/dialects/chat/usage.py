@@ -135,6 +135,23 @@ def states_nought(usage: Any) -> bool:
     return not (isinstance(details, dict) and any(details.values()))  # thoughts are written too
 
 
+def begun(usage: Usage) -> Usage | None:
+    """What was counted on the way of an answer that did not end: the prompt is the whole of it, the answer is
+    not. None where no prompt was counted."""
+    if not usage.input_tokens:
+        return None
+    counted: Usage = replace(
+        usage,
+        output_tokens=0,
+        reasoning_tokens=0,
+        audio_output_tokens=0,
+        image_output_tokens=0,
+        told_nusd=None,
+        estimated=True,
+    )
+    return counted
+
+
 def as_stated(usage: Usage | None) -> Usage:
     """The usage of an answer in which nothing is said, where it states as much: its noughts count."""
     stated: Usage = replace(Usage() if usage is None else usage, estimated=False)

@@ -44,6 +44,7 @@ BUDGETS = {"minimal": 1_024, "low": 2_048, "medium": 8_192, "high": 24_576, "xhi
 """Tokens of thinking for an effort, on models that take a budget."""
 BUDGET_TOKENS_MIN = 1_024  # the provider's own
 DEPTH_MAX = 200  # of the arguments of a call; more is no call that a tool was made for
+VALUES_MAX = 100_000  # in the arguments of all calls together, which the bounds of a body see as texts
 USER_CHARS_MAX = 256  # the provider's own
 ID_CHARS_MAX = 64  # of a call
 PLACEHOLDER = "."
@@ -58,6 +59,7 @@ PASSED = frozenset({
 _TIERS = {"auto": "auto", "priority": "auto", "default": "standard_only", "standard_only": "standard_only"}
 _NO_ID = re.compile(r"[^a-zA-Z0-9_-]")
 _BRACKETS = re.compile(r"[\[\]{}]")
+_STRINGS = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
 _OWN_TOOL = re.compile(r"_\d{8}$")
 _NO_INPUT: Json = {"type": "object", "properties": {}}
@@ -96,7 +98,20 @@ def unsaid(conversation: Conversation, *, model: str = "") -> tuple[str, ...]:
 
 
 class _Writer:
-    __slots__ = ("_abilities", "_held", "_ids", "_messages", "_open", "_said", "_unsaid", "_used", "_yielded")
+    __slots__ = (
+        "_abilities",
+        "_again",
+        "_held",
+        "_ids",
+        "_messages",
+        "_mixed",
+        "_open",
+        "_said",
+        "_unsaid",
+        "_used",
+        "_values_left",
+        "_yielded",
+    )
 
     def __init__(self, conversation: Conversation, can: Abilities) -> None:
         self._said = conversation
@@ -108,9 +123,14 @@ class _Writer:
         """What the client's id of a call is written as; of an id that comes again, the latest."""
         self._used: dict[str, int] = {}
         """The place of each call among all, by the id that it is written with."""
+        self._again: dict[str, int] = {}
+        """How often the start of an id was given anew: where to look on for one that is free."""
+        self._mixed: list[list[Json]] = []
+        """Contents whose results are still to be put in order."""
         self._open: set[str] = set()
         """Calls of the last answer that have no result yet: nothing may come between."""
         self._held: list[Turn] = []
+        self._values_left = VALUES_MAX
 
     def written(self, model: str, output_tokens_max: int | None, stream: bool) -> Written:
         said = self._said
@@ -157,6 +177,8 @@ class _Writer:
             else:
                 self._instruct(turn)
         self._release()
+        for content in self._mixed:
+            content.sort(key=self._order)
         messages = self._messages
         first = next((message for message in messages if message["role"] != "system"), None)
         if first is None or first["role"] == "assistant":
@@ -226,13 +248,9 @@ class _Writer:
         if not results and not others:
             return
         content = self._into("user")
-        if results:
-            at = 0
-            while at < len(content) and content[at]["type"] == "tool_result":
-                at += 1
-            content[at:at] = results
-            if at + len(results) > 1:
-                content[: at + len(results)] = sorted(content[: at + len(results)], key=self._order)
+        if results and (content or len(results) > 1) and not (self._mixed and self._mixed[-1] is content):
+            self._mixed.append(content)
+        content += results
         content += others
 
     def _assistant(self, turn: Turn) -> None:
@@ -347,11 +365,21 @@ class _Writer:
 
     def _call(self, call: ToolCall) -> Json:
         self._open.add(call.id)
-        given = {"input": call.arguments} if call.custom else input_of(call.arguments)
+        given = {"input": call.arguments} if call.custom else self._input(call.arguments)
         written: Json = {"type": "tool_use", "id": self._new_id(call.id), "name": call.name, "input": given}
         if call.cache is not None:
             written["cache_control"] = call.cache
         return written
+
+    def _input(self, arguments: str) -> Json:
+        """As `input_of`; what has more values than are left for all calls is told as a text."""
+        values = _values_at_most(arguments)
+        if values > self._values_left:
+            values = _values_at_most(_STRINGS.sub("", arguments))
+            if values > self._values_left:
+                return {"INVALID_JSON": arguments}
+        self._values_left -= values
+        return input_of(arguments)
 
     def _result(self, result: ToolResult) -> Json:
         self._open.discard(result.call_id)
@@ -383,17 +411,21 @@ class _Writer:
         """What a call is to be known by: its own id, if Messages takes it and no call before had it."""
         written = valid_id(call_id)
         if written in self._used:
-            start, times = written[:56], 2
+            start = written[:56]
+            times = self._again.get(start, 2)
             while f"{start}_{times}" in self._used:
                 times += 1
+            self._again[start] = times + 1
             written = f"{start}_{times}"
         self._used[written] = len(self._used)
         self._ids[call_id] = written
         return written
 
-    def _order(self, result: Json) -> int:
-        """Results stand as their calls do."""
-        return self._used.get(result["tool_use_id"], len(self._used))
+    def _order(self, block: Json) -> int:
+        """Results stand first, and as their calls do."""
+        if block.get("type") != "tool_result":
+            return len(self._used) + 1
+        return self._used.get(block.get("tool_use_id", ""), len(self._used))
 
     # -- tools -----------------------------------------------------------------------------------------------
 
@@ -444,7 +476,8 @@ class _Writer:
             branches = parameters[union]
             for branch in branches if isinstance(branches, list) else ():
                 if isinstance(branch, dict) and isinstance(branch.get("properties"), dict):
-                    properties = {**branch["properties"], **properties}
+                    for name, value in branch["properties"].items():
+                        properties.setdefault(name, value)
         return {**plain, "type": "object", "properties": properties}
 
     def _choice(self) -> Json | None:
@@ -670,6 +703,12 @@ def input_of(arguments: str) -> Json:
     return {"INVALID_JSON": arguments}
 
 
+def _values_at_most(text: str) -> int:
+    """More values a JSON text cannot have: each is the first of its list or object, or follows a comma."""
+    return text.count(",") + text.count("[") + text.count("{")
+
+
 def _is_deep(text: str) -> bool:
-    """Whether brackets stand deeper than `DEPTH_MAX`, those in strings counted too."""
-    return max(accumulate(map(_STEPS.__getitem__, _BRACKETS.findall(text)))) > DEPTH_MAX
+    """Whether brackets stand deeper than `DEPTH_MAX`."""
+    brackets = _BRACKETS.findall(_STRINGS.sub("", text))
+    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > DEPTH_MAX

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 
 from farthing.dialects.chat.shown import answer_chars, fees_shown, states_nothing
-from farthing.dialects.chat.usage import as_stated
+from farthing.dialects.chat.usage import as_stated, begun
 from farthing.models.call import CallResult
 from farthing.models.pricing.cost import baseline_nusd, cost_nusd, unpriced
 from farthing.protocols import StreamDecoder
@@ -59,7 +59,7 @@ class Money:
         elif stream is not None:
             usage = stream.usage
             if usage is not None and not stream.reader.done and stream.reader.usage_event is None:
-                usage = None  # what it said on the way is not the whole
+                usage = begun(usage)
             if usage is None or usage.estimated:
                 usage = self._filled_by_stream(usage, prompt, stream.reader)
             if (fees := fees_shown(prompt.body, result.target.model, cites=stream.reader.cites)) is not None:

@@ -41,6 +41,7 @@ log = logging.getLogger("farthing.plugins")
 NAMES_MAX = 50
 """Names of fields that `unsaid` may give."""
 _encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
 T = TypeVar("T")
 
 
@@ -89,7 +90,9 @@ class PluginProvider(HttpProvider):
         request_id: str,
         passed: tuple[tuple[str, str], ...] = (),
     ) -> tuple[bytes, bytes]:
-        body = {**prompt.body, "stream": True} if prompt.stream else dict(prompt.body)
+        body = _decode(_encode(prompt.body))  # the plug-in may change it; the next target gets the client's
+        if prompt.stream:
+            body["stream"] = True
         if prompt.capped_by is not None:
             body.pop("max_completion_tokens", None)
             body["max_tokens"] = prompt.output_tokens_max
@@ -134,7 +137,7 @@ class PluginProvider(HttpProvider):
         """
         try:
             return call()
-        except (Exception, SystemExit) as error:
+        except BaseException as error:  # else it ends the process, or the request as if its client had left
             log.warning("plug-in %s: %s failed: %s", self._named, step, _where(error))
             what = f"the plug-in {self._named} failed in {step}: {type(error).__name__}"
             raise ProviderUnavailable(what) from error
@@ -176,7 +179,7 @@ class PluginDecoder(EventReader):
     def whole(self, body: bytes) -> bytes:
         try:
             events = explode(write_json(self._plugin.answer(body)), include_usage=True)
-        except (Exception, SystemExit):  # noqa: BLE001  # it is no answer, whatever the plug-in says of it
+        except BaseException:  # noqa: BLE001  # it is no answer, whatever the plug-in says of it
             raise ProviderSaid(body) from None
         return super().feed(events + DONE)
 
@@ -196,7 +199,7 @@ class PluginDecoder(EventReader):
         try:
             chunks = self._stream.event(name.decode("utf-8", "replace"), data)
             raw = b"".join(b"data: %b\n\n" % write_json(_object(chunk)) for chunk in chunks)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             log.warning("plug-in %s: an event failed: %s", self._named, _where(error))
             what = f"the plug-in {self._named} failed at an event: {type(error).__name__}"
             raise BadStream(what) from error

@@ -166,6 +166,22 @@ def test_a_text_becomes_an_answer_that_the_client_understands() -> None:
     assert assemble([explode(json.dumps(whole).encode(), include_usage=True)], None) == whole
 
 
+def test_thinking_has_its_places_in_a_stream() -> None:
+    blocks = [
+        {"type": "thinking", "thinking": "a", "signature": "s"},
+        {"type": "redacted_thinking", "data": "d"},
+    ]
+    message = {"role": "assistant", "content": "x", "thinking_blocks": blocks}
+    whole = {
+        "object": "chat.completion",
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+    }
+    events = explode(json.dumps(whole).encode(), include_usage=False)
+    first = json.loads(events.split(b"\n\n")[0].removeprefix(b"data: "))
+    assert [one["index"] for one in first["choices"][0]["delta"]["thinking_blocks"]] == [0, 1]
+    assert assemble([events], None) == whole
+
+
 def test_the_time_to_join_a_text_grows_with_its_length_alone() -> None:
     def seconds(pieces: int) -> float:
         block = streamed(*[{"content": "é" * 500, "tool": {"text": "y" * 500}}] * pieces)

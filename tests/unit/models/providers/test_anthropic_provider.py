@@ -1,6 +1,7 @@
 """What is Anthropic's own beside what every provider promises (tests/contract/test_provider.py)."""
 
 import json
+import sys
 from decimal import Decimal
 from typing import Any
 
@@ -155,3 +156,12 @@ def test_a_refused_request_in_the_middle_of_a_stream_is_told_by_its_kind() -> No
     for kind, status in (("overloaded_error", 529), ("rate_limit_error", 429), ("api_error", 500)):
         payload = json.dumps({"type": "error", "error": {"type": kind, "message": "no"}}).encode()
         assert PROVIDER.in_answer(payload).upstream_status == status
+
+
+def test_what_was_sent_is_not_kept() -> None:
+    asked = prompt()
+    target = Target(name="a/m", provider="a", model="m")
+    PROVIDER.unsaid(asked, target, "chat")
+    held = sys.getrefcount(asked)
+    PROVIDER.encode(asked, target, "chat", "req-1")
+    assert sys.getrefcount(asked) == held - 1

@@ -96,6 +96,7 @@ class AnthropicProvider(HttpProvider):
         passed: tuple[tuple[str, str], ...] = (),
     ) -> tuple[bytes, bytes]:
         body = self._written(prompt, target).body
+        self._last = None  # a conversation may be large, and is nobody's when it is sent
         head = b"%bx-request-id: %b\r\n" % (self._head, request_id.encode())
         return (head + self.passage.up(passed) if passed else head), _encode(body)
 
