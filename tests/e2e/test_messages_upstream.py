@@ -232,6 +232,20 @@ def test_a_conversation_that_no_provider_takes_is_refused_in_its_words(
     assert words in reply.error["message"]
 
 
+def test_half_a_character_in_arguments_does_not_end_the_conversation(
+    gateway: Running, upstream: FaultProvider
+) -> None:
+    call = {
+        "id": "c",
+        "type": "function",
+        "function": {"name": "weather", "arguments": r'{"city": "\ud83d!"}'},
+    }
+    turn = {"role": "assistant", "content": None, "tool_calls": [call]}
+    result = {"role": "tool", "tool_call_id": "c", "content": "sun"}
+    told(gateway, [user("x"), turn, result], tools=[WEATHER])
+    assert call_of(upstream).json["messages"][1]["content"][0]["input"] == {"city": "\ufffd!"}
+
+
 @pytest.mark.parametrize("model", MODELS[1:])
 @pytest.mark.parametrize("effort", ["minimal", "low", "medium", "high"])
 def test_thinking_is_asked_for_as_the_model_takes_it(gateway: Running, model: str, effort: str) -> None:
@@ -296,6 +310,11 @@ def words(text: str, index: int = 0) -> bytes:
 
 SHUT = named("content_block_stop", index=0)
 STOP = named("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 7})
+NOTHING_MORE = named(
+    "message_delta",
+    delta={"stop_reason": "end_turn"},
+    usage={name: 0 for name in USED} | {"output_tokens": 7},
+)
 END = named("message_stop")
 HELLO = (OPEN, words("hel"), words("lo"), SHUT)
 NEW = named("content_block_start", index=1, content_block={"type": "hologram", "data": [1]})
@@ -330,6 +349,7 @@ GOOD_STREAMS = {
     ),
     "a block that is yet to come": (START, *HELLO, NEW, named("content_block_stop", index=1), STOP, END),
     "more after the end": (START, *HELLO, STOP, END, PING),
+    "a prompt of nothing at the end": (START, *HELLO, NOTHING_MORE, END),
 }
 BROKEN_STREAMS = {
     "overloaded in the middle": (
