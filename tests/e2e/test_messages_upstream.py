@@ -176,12 +176,27 @@ CHATS: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
             },
         },
     ),
+    "a form with limits": (
+        [user("two")],
+        {
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {
+                    "name": "x",
+                    "schema": {
+                        "type": "object",
+                        "properties": {"a": {"type": "integer", "minimum": 0, "maximum": 9}},
+                    },
+                },
+            },
+        },
+    ),
 }  # fmt: skip
 MODELS = ("good", "claude-sonnet-4-5-20250929", "claude-opus-5")
 """A name that says nothing, a model that thinks by a budget, one that decides on its own."""
 
 
-CANNOT = {("a form", "good"): "response_format"} | {
+CANNOT = {(form, "good"): "response_format" for form in ("a form", "a form with limits")} | {
     ("a stop of white space", model): "stop" for model in MODELS
 }
 """What Messages cannot say (to that model): it is told by its name, before any call."""
@@ -201,6 +216,14 @@ def test_a_chat_is_written_as_the_provider_takes_it(
     else:
         assert (reply.status, reply.error["param"], reply.error["code"]) == (400, unsaid, "cannot_say")
     assert len(upstream.calls) == calls + (unsaid is None)
+
+
+def test_limits_that_a_form_loses_are_named_in_the_receipt(gateway: Running, upstream: FaultProvider) -> None:
+    messages, fields = CHATS["a form with limits"]
+    reply = told(gateway, messages, f"a/{MODELS[1]}", **fields)
+    assert gateway.receipt_of(reply).attempts[0].left_out == "response_format.schema"
+    schema = call_of(upstream).json["output_config"]["format"]["schema"]
+    assert schema["properties"] == {"a": {"type": "integer", "description": '{"minimum":0,"maximum":9}'}}
 
 
 @pytest.mark.parametrize(
