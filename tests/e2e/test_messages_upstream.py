@@ -20,6 +20,9 @@ PIXEL = (
     "U5ErkJggg=="
 )
 
+JSON_FILE = "data:application/json;base64,e30="
+PDF_FILE = "data:application/octet-stream;base64,JVBERi0xLjcK"
+
 
 def tool(name: str, **properties: Any) -> dict[str, Any]:
     parameters = {"type": "object", "properties": properties}
@@ -143,6 +146,20 @@ CHATS: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
     ),
     "an image": (
         [user([{"type": "text", "text": "two"}, {"type": "image_url", "image_url": {"url": PIXEL}}])],
+        {},
+    ),
+    "an image and files by other names": (
+        [
+            user(
+                [
+                    {"type": "text", "text": "two"},
+                    {"type": "image_url", "image_url": {"url": PIXEL.replace("image/png", "image/jpeg")}},
+                    {"type": "image_url", "image_url": {"url": PIXEL.replace("image/png", "image/*")}},
+                    {"type": "file", "file": {"filename": "a.json", "file_data": JSON_FILE}},
+                    {"type": "file", "file": {"filename": "a.pdf", "file_data": PDF_FILE}},
+                ]
+            )
+        ],
         {},
     ),
     "settings": (
