@@ -391,6 +391,39 @@ GOOD_STREAMS = {
     "more after the end": (START, *HELLO, STOP, END, PING),
     "a prompt of nothing at the end": (START, *HELLO, NOTHING_MORE, END),
 }
+
+
+def piece(kind: str, text: str) -> bytes:
+    """A delta whose text is all in escapes, as a server that counts in UTF-16 cuts it."""
+    name = {"input_json_delta": "partial_json"}.get(kind, kind.removesuffix("_delta"))
+    return named("content_block_delta", index=0, delta={"type": kind, name: text})
+
+
+@pytest.mark.parametrize(
+    ("block", "kind", "field"),
+    [
+        ({"type": "text", "text": ""}, "text_delta", "content"),
+        ({"type": "thinking", "thinking": "", "signature": ""}, "thinking_delta", "reasoning_content"),
+        ({"type": "tool_use", "id": "t", "name": "f", "input": {}}, "input_json_delta", "arguments"),
+    ],
+)
+def test_a_character_that_is_cut_between_two_pieces_is_whole(
+    gateway: Running, upstream: FaultProvider, block: Any, kind: str, field: str
+) -> None:
+    began = named("content_block_start", index=0, content_block=block)
+    halves = ['{"a": "\ud83d', "", "\ude00\ud83d", '\ude01" \ud83d', "x}"]
+    model = f"exact-halves-{kind}"
+    upstream.exactly(model, streamed(START, began, *[piece(kind, one) for one in halves], SHUT, STOP, END))
+    deltas = [
+        choice["delta"]
+        for event in told(gateway, [user("x")], f"a/{model}", stream=True).events[:-1]
+        for choice in event["choices"]
+    ]
+    if field == "arguments":
+        deltas = [call["function"] for delta in deltas for call in delta.get("tool_calls", ())]
+    assert "".join(delta.get(field) or "" for delta in deltas) == '{"a": "\U0001f600\U0001f601" \ufffdx}'
+
+
 BROKEN_STREAMS = {
     "overloaded in the middle": (
         (
