@@ -243,6 +243,14 @@ def test_limits_that_a_form_loses_are_named_in_the_receipt(gateway: Running, ups
     assert schema["properties"] == {"a": {"type": "integer", "description": '{"minimum":0,"maximum":9}'}}
 
 
+def test_embeddings_are_asked_of_another_provider(gateway: Running, upstream: FaultProvider) -> None:
+    calls = len(upstream.calls)
+    reply = gateway.post("/v1/embeddings", {"model": "a/good", "input": "x"})
+    assert (reply.status, reply.error["param"], reply.error["code"]) == (400, "model", "cannot_say")
+    assert "name a model of another provider" in reply.error["message"]
+    assert "drop" not in reply.error["message"] and len(upstream.calls) == calls
+
+
 @pytest.mark.parametrize(
     ("model", "messages", "words"),
     [
