@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.conftest import StartGateway
 from tests.e2e.gateway import Reply, Running, until
-from tests.faults.exact import event, streamed
+from tests.faults.exact import event, streamed, whole
 from tests.faults.provider import FaultProvider
 from tests.faults.truth import Call
 
@@ -470,6 +470,40 @@ def test_a_stream_that_breaks_is_told_as_broken(
     assert why in reply.events[-1]["error"]["message"]
     row = gateway.receipt_of(reply)
     assert row.stop_reason == "error" and row.usage is not None and row.usage.output_tokens >= 1
+
+
+UNSIGNED = [
+    {"type": "thinking", "thinking": "hm"},
+    {"type": "tool_use", "id": "t", "name": "weather", "input": {}},
+]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("model", "back"), [("exact-kimi", UNSIGNED), ("exact-claude", UNSIGNED[1:])])
+def test_thinking_that_is_not_signed_goes_back_to_models_that_sign_none(
+    gateway: Running, upstream: FaultProvider, model: str, back: Any, stream: bool
+) -> None:
+    model, message = f"{model}-{stream}", MESSAGE | {"content": UNSIGNED, "stop_reason": "tool_use"}
+    blocks = [
+        named("content_block_start", index=index, content_block=block)
+        + named("content_block_stop", index=index)
+        for index, block in enumerate(UNSIGNED)
+    ]
+    stop = named("message_delta", delta={"stop_reason": "tool_use"}, usage={"output_tokens": 7})
+    upstream.exactly(model, streamed(START, *blocks, stop, END) if stream else whole(message))
+    asked = [user("the weather")]
+    reply = told(gateway, asked, f"a/{model}", tools=[WEATHER], stream=stream)
+    if stream:
+        deltas = [choice["delta"] for event in reply.events[:-1] for choice in event["choices"]]
+        (first, *more) = [one for delta in deltas for one in delta.get("thinking_blocks", ())]
+        thinking = [first | {"thinking": first["thinking"] + "".join(one["thinking"] for one in more)}]
+    else:
+        thinking = reply.json["choices"][0]["message"]["thinking_blocks"]
+    turn = {"role": "assistant", "thinking_blocks": thinking, "tool_calls": calls_in(reply)}
+    upstream.exactly(model, whole(MESSAGE | {"content": [], "stop_reason": "end_turn"}))
+    result = {"role": "tool", "tool_call_id": "t", "content": "sun"}
+    told(gateway, [*asked, turn, result], f"a/{model}", tools=[WEATHER])
+    assert call_of(upstream).json["messages"][1]["content"] == back
 
 
 # -- what it costs -----------------------------------------------------------------------------------

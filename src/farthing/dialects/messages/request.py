@@ -340,7 +340,10 @@ class _Writer:
         if block.maker == "messages":
             if block.redacted:
                 return {"type": "redacted_thinking", "data": block.redacted}
-            return {"type": "thinking", "thinking": block.text, "signature": block.signature}
+            if block.signature:
+                return {"type": "thinking", "thinking": block.text, "signature": block.signature}
+            if block.text and not self._abilities.signs:
+                return {"type": "thinking", "thinking": block.text}
         self._yielded.append("reasoning_content")
         return None
 
