@@ -301,7 +301,12 @@ class CannotSay(ProviderRejected):
             f"{target} cannot be asked for {named}: leave it out, name a model of another provider, or let "
             "the gateway leave it out (`drop` in the provider's table)"
         )
-        param = told[0]
+        param: str | None = told[0]
+        if param == "embeddings":  # no field: the whole of the request
+            words, param = (
+                f"the provider of {target} has no embeddings: name a model of another provider",
+                "model",
+            )
         said = {"message": words, "type": "invalid_request_error", "param": param, "code": self.code}
         super().__init__(f"{target} has no word for {named}", upstream_status=400, said=said, words=words)
 

@@ -436,7 +436,7 @@ def test_retries_stay_within_their_share(gateway: Running, upstream: FaultProvid
 
 def test_a_reset_before_the_head_is_tried_once_more(gateway: Running, upstream: FaultProvider) -> None:
     calls = len(upstream.calls)
-    reply = gateway.chat(model="a/fault:reset,first=1,seed=11")
+    reply = gateway.chat(model=f"a/fault:reset,first=1,seed={gateway.port}")  # a strike for each gateway
     row = gateway.receipt_of(reply)
     assert reply.status == 200 and len(upstream.calls) - calls == 2
     assert [attempt.error for attempt in row.attempts] == ["provider_unavailable", None]

@@ -218,7 +218,7 @@ def test_what_is_lost_by_choice_is_counted_over_a_kill(
         again = start(gateway.config.read_text(), tmp_path)
         try:
             assert again.metric("farthing_ledger_rows_lost_before") == counted.lost
-            assert f"{counted.lost} receipts and signals of the run before are lost" in again.logged()
+            assert f"{counted.lost} receipts and signals of the previous run are lost" in again.logged()
             assert again.chat(timeout_s=LONG_S).status == 200
             assert again.stop() == 0
             assert json.loads(_json(again, capsys))["unwritten"]["lost"] == counted.lost

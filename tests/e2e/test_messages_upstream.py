@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.conftest import StartGateway
 from tests.e2e.gateway import Reply, Running, until
-from tests.faults.exact import event, streamed
+from tests.faults.exact import event, streamed, whole
 from tests.faults.provider import FaultProvider
 from tests.faults.truth import Call
 
@@ -19,6 +19,9 @@ PIXEL = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJR"
     "U5ErkJggg=="
 )
+
+JSON_FILE = "data:application/json;base64,e30="
+PDF_FILE = "data:application/octet-stream;base64,JVBERi0xLjcK"
 
 
 def tool(name: str, **properties: Any) -> dict[str, Any]:
@@ -145,6 +148,20 @@ CHATS: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
         [user([{"type": "text", "text": "two"}, {"type": "image_url", "image_url": {"url": PIXEL}}])],
         {},
     ),
+    "an image and files by other names": (
+        [
+            user(
+                [
+                    {"type": "text", "text": "two"},
+                    {"type": "image_url", "image_url": {"url": PIXEL.replace("image/png", "image/jpeg")}},
+                    {"type": "image_url", "image_url": {"url": PIXEL.replace("image/png", "image/*")}},
+                    {"type": "file", "file": {"filename": "a.json", "file_data": JSON_FILE}},
+                    {"type": "file", "file": {"filename": "a.pdf", "file_data": PDF_FILE}},
+                ]
+            )
+        ],
+        {},
+    ),
     "settings": (
         [user("two")],
         {
@@ -176,12 +193,27 @@ CHATS: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
             },
         },
     ),
+    "a form with limits": (
+        [user("two")],
+        {
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {
+                    "name": "x",
+                    "schema": {
+                        "type": "object",
+                        "properties": {"a": {"type": "integer", "minimum": 0, "maximum": 9}},
+                    },
+                },
+            },
+        },
+    ),
 }  # fmt: skip
 MODELS = ("good", "claude-sonnet-4-5-20250929", "claude-opus-5")
 """A name that says nothing, a model that thinks by a budget, one that decides on its own."""
 
 
-CANNOT = {("a form", "good"): "response_format"} | {
+CANNOT = {(form, "good"): "response_format" for form in ("a form", "a form with limits")} | {
     ("a stop of white space", model): "stop" for model in MODELS
 }
 """What Messages cannot say (to that model): it is told by its name, before any call."""
@@ -201,6 +233,22 @@ def test_a_chat_is_written_as_the_provider_takes_it(
     else:
         assert (reply.status, reply.error["param"], reply.error["code"]) == (400, unsaid, "cannot_say")
     assert len(upstream.calls) == calls + (unsaid is None)
+
+
+def test_limits_that_a_form_loses_are_named_in_the_receipt(gateway: Running, upstream: FaultProvider) -> None:
+    messages, fields = CHATS["a form with limits"]
+    reply = told(gateway, messages, f"a/{MODELS[1]}", **fields)
+    assert gateway.receipt_of(reply).attempts[0].left_out == "response_format.schema"
+    schema = call_of(upstream).json["output_config"]["format"]["schema"]
+    assert schema["properties"] == {"a": {"type": "integer", "description": '{"minimum":0,"maximum":9}'}}
+
+
+def test_embeddings_are_asked_of_another_provider(gateway: Running, upstream: FaultProvider) -> None:
+    calls = len(upstream.calls)
+    reply = gateway.post("/v1/embeddings", {"model": "a/good", "input": "x"})
+    assert (reply.status, reply.error["param"], reply.error["code"]) == (400, "model", "cannot_say")
+    assert "name a model of another provider" in reply.error["message"]
+    assert "drop" not in reply.error["message"] and len(upstream.calls) == calls
 
 
 @pytest.mark.parametrize(
@@ -230,6 +278,20 @@ def test_a_conversation_that_no_provider_takes_is_refused_in_its_words(
     reply = gateway.post("/v1/chat/completions", body)
     assert (reply.status, reply.error["type"]) == (400, "invalid_request_error")
     assert words in reply.error["message"]
+
+
+def test_half_a_character_in_arguments_does_not_end_the_conversation(
+    gateway: Running, upstream: FaultProvider
+) -> None:
+    call = {
+        "id": "c",
+        "type": "function",
+        "function": {"name": "weather", "arguments": r'{"city": "\ud83d!"}'},
+    }
+    turn = {"role": "assistant", "content": None, "tool_calls": [call]}
+    result = {"role": "tool", "tool_call_id": "c", "content": "sun"}
+    told(gateway, [user("x"), turn, result], tools=[WEATHER])
+    assert call_of(upstream).json["messages"][1]["content"][0]["input"] == {"city": "\ufffd!"}
 
 
 @pytest.mark.parametrize("model", MODELS[1:])
@@ -296,6 +358,11 @@ def words(text: str, index: int = 0) -> bytes:
 
 SHUT = named("content_block_stop", index=0)
 STOP = named("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 7})
+NOTHING_MORE = named(
+    "message_delta",
+    delta={"stop_reason": "end_turn"},
+    usage={name: 0 for name in USED} | {"output_tokens": 7},
+)
 END = named("message_stop")
 HELLO = (OPEN, words("hel"), words("lo"), SHUT)
 NEW = named("content_block_start", index=1, content_block={"type": "hologram", "data": [1]})
@@ -330,7 +397,41 @@ GOOD_STREAMS = {
     ),
     "a block that is yet to come": (START, *HELLO, NEW, named("content_block_stop", index=1), STOP, END),
     "more after the end": (START, *HELLO, STOP, END, PING),
+    "a prompt of nothing at the end": (START, *HELLO, NOTHING_MORE, END),
 }
+
+
+def piece(kind: str, text: str) -> bytes:
+    """A delta whose text is all in escapes, as a server that counts in UTF-16 cuts it."""
+    name = {"input_json_delta": "partial_json"}.get(kind, kind.removesuffix("_delta"))
+    return named("content_block_delta", index=0, delta={"type": kind, name: text})
+
+
+@pytest.mark.parametrize(
+    ("block", "kind", "field"),
+    [
+        ({"type": "text", "text": ""}, "text_delta", "content"),
+        ({"type": "thinking", "thinking": "", "signature": ""}, "thinking_delta", "reasoning_content"),
+        ({"type": "tool_use", "id": "t", "name": "f", "input": {}}, "input_json_delta", "arguments"),
+    ],
+)
+def test_a_character_that_is_cut_between_two_pieces_is_whole(
+    gateway: Running, upstream: FaultProvider, block: Any, kind: str, field: str
+) -> None:
+    began = named("content_block_start", index=0, content_block=block)
+    halves = ['{"a": "\ud83d', "", "\ude00\ud83d", '\ude01" \ud83d', "x}"]
+    model = f"exact-halves-{kind}"
+    upstream.exactly(model, streamed(START, began, *[piece(kind, one) for one in halves], SHUT, STOP, END))
+    deltas = [
+        choice["delta"]
+        for event in told(gateway, [user("x")], f"a/{model}", stream=True).events[:-1]
+        for choice in event["choices"]
+    ]
+    if field == "arguments":
+        deltas = [call["function"] for delta in deltas for call in delta.get("tool_calls", ())]
+    assert "".join(delta.get(field) or "" for delta in deltas) == '{"a": "\U0001f600\U0001f601" \ufffdx}'
+
+
 BROKEN_STREAMS = {
     "overloaded in the middle": (
         (
@@ -369,6 +470,40 @@ def test_a_stream_that_breaks_is_told_as_broken(
     assert why in reply.events[-1]["error"]["message"]
     row = gateway.receipt_of(reply)
     assert row.stop_reason == "error" and row.usage is not None and row.usage.output_tokens >= 1
+
+
+UNSIGNED = [
+    {"type": "thinking", "thinking": "hm"},
+    {"type": "tool_use", "id": "t", "name": "weather", "input": {}},
+]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("model", "back"), [("exact-kimi", UNSIGNED), ("exact-claude", UNSIGNED[1:])])
+def test_thinking_that_is_not_signed_goes_back_to_models_that_sign_none(
+    gateway: Running, upstream: FaultProvider, model: str, back: Any, stream: bool
+) -> None:
+    model, message = f"{model}-{stream}", MESSAGE | {"content": UNSIGNED, "stop_reason": "tool_use"}
+    blocks = [
+        named("content_block_start", index=index, content_block=block)
+        + named("content_block_stop", index=index)
+        for index, block in enumerate(UNSIGNED)
+    ]
+    stop = named("message_delta", delta={"stop_reason": "tool_use"}, usage={"output_tokens": 7})
+    upstream.exactly(model, streamed(START, *blocks, stop, END) if stream else whole(message))
+    asked = [user("the weather")]
+    reply = told(gateway, asked, f"a/{model}", tools=[WEATHER], stream=stream)
+    if stream:
+        deltas = [choice["delta"] for event in reply.events[:-1] for choice in event["choices"]]
+        (first, *more) = [one for delta in deltas for one in delta.get("thinking_blocks", ())]
+        thinking = [first | {"thinking": first["thinking"] + "".join(one["thinking"] for one in more)}]
+    else:
+        thinking = reply.json["choices"][0]["message"]["thinking_blocks"]
+    turn = {"role": "assistant", "thinking_blocks": thinking, "tool_calls": calls_in(reply)}
+    upstream.exactly(model, whole(MESSAGE | {"content": [], "stop_reason": "end_turn"}))
+    result = {"role": "tool", "tool_call_id": "t", "content": "sun"}
+    told(gateway, [*asked, turn, result], f"a/{model}", tools=[WEATHER])
+    assert call_of(upstream).json["messages"][1]["content"] == back
 
 
 # -- what it costs -----------------------------------------------------------------------------------

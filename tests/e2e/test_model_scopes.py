@@ -344,8 +344,8 @@ def test_check_warns_of_what_clients_may_rely_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "says"),
     [
-        ("models = []", "keys[0].models: nothing could be asked for"),
-        ("tiers = []", "keys[0].tiers: nothing could be asked for"),
+        ("models = []", "keys[0].models: this allows nothing"),
+        ("tiers = []", "keys[0].tiers: this allows nothing"),
         ('tiers = ["chep"]', 'did you mean "cheap"?'),
         ('models = ["open*ai/x"]', 'a "*" is only allowed at the end'),
         ('models = [" x"]', "white space"),

@@ -52,6 +52,12 @@ TOOL_FIELDS: Final = frozenset({
     "defer_loading", "eager_input_streaming", "input_examples",
 })  # fmt: skip
 IMAGE_TYPES: Final = ("image/jpeg", "image/png", "image/gif", "image/webp")
+MAGIC: Final = {
+    b"\x89PNG": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"GIF8": "image/gif",
+    b"RIFF": "image/webp",
+}
 TOOL_ID: Final = re.compile(r"[a-zA-Z0-9_-]+")
 TOOL_NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 OWN_TOOL: Final = re.compile(r"_\d{8}$")
@@ -337,6 +343,7 @@ def _source(where: str, kind: str, source: Any) -> None:
             data = source.get("data")
             _need(isinstance(data, str) and data, f"{where}.base64.data", "Field required")
             _need(_is_base64(str(data)), f"{where}.base64", "invalid base64 data")
+            _as_called(where, source)
         case "url":
             _no_extras(f"{where}.url", source, {"type", "url"})
             _need(isinstance(source.get("url"), str), f"{where}.url.url", "Field required")
@@ -355,6 +362,15 @@ def _source(where: str, kind: str, source: Any) -> None:
             _need(
                 False, where, f"Input tag '{form}' found using 'type' does not match any of the expected tags"
             )
+
+
+def _as_called(where: str, source: Json) -> None:
+    head, called = base64.b64decode(source["data"])[:4], source["media_type"]
+    found = next((kind for magic, kind in MAGIC.items() if head.startswith(magic)), called)
+    told = (
+        f"The image was specified using the {called} media type, but the image appears to be a {found} image"
+    )
+    _need(found == called, where, told)
 
 
 def _is_base64(data: str) -> bool:

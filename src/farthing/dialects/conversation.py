@@ -118,7 +118,7 @@ class Reasoning(Struct, frozen=True):
     redacted: str = ""
     """Opaque; in the place of a text that nobody may see."""
     maker: str = ""
-    """The dialect whose signature or redacted data it is; empty: nobody's, it is text alone."""
+    """The dialect whose block it is, signed or not; empty: nobody's, it is text alone."""
     extras: Json = NOTHING
 
 

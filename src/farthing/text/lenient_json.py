@@ -66,10 +66,10 @@ def _joined(value: Any) -> Any:
     while left:
         into, place, value = left.pop()
         if isinstance(value, str):
-            into[place] = _text(value)
+            into[place] = repaired(value)
         elif isinstance(value, dict):
-            into[place] = fields = dict.fromkeys(map(_text, value))
-            left += [(fields, _text(name), inner) for name, inner in value.items()]
+            into[place] = fields = dict.fromkeys(map(repaired, value))
+            left += [(fields, repaired(name), inner) for name, inner in value.items()]
         elif isinstance(value, list):
             into[place] = items = [None] * len(value)
             left += [(items, index, inner) for index, inner in enumerate(value)]
@@ -78,5 +78,6 @@ def _joined(value: Any) -> Any:
     return whole[0]
 
 
-def _text(text: str) -> str:
+def repaired(text: str) -> str:
+    """`text` with the halves of characters joined; one that stands alone becomes U+FFFD."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

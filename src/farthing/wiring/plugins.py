@@ -8,7 +8,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Iterator, Mapping
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, distributions, entry_points
 from pathlib import Path
 from typing import Any, Literal
 
@@ -79,7 +79,11 @@ class Opened(Struct, frozen=True, kw_only=True):
 
 
 def installed() -> list[Installed]:
-    """Every plug-in of this environment, whether it is used or not. Loads none."""
+    """Every plug-in of this environment, whether it is used or not. Loads none.
+
+    Raises:
+        ConfigError: what a distribution says of itself cannot be read.
+    """
     return sorted(
         (
             Installed(
@@ -90,7 +94,7 @@ def installed() -> list[Installed]:
                 version=_version(entry),
             )
             for kind, group in GROUPS.items()
-            for entry in entry_points(group=group)
+            for entry in _entries(group)
         ),
         key=lambda one: (one.group, one.name, one.distribution),
     )
@@ -133,20 +137,20 @@ def find(wanted: Named) -> EntryPoint:
     """The entry point, not loaded.
 
     Raises:
-        ConfigError: no distribution here has it, or more than one.
+        ConfigError: no distribution here has it, or more than one, or one of them cannot be read.
     """
     group = GROUPS[wanted.kind]
-    found = [entry for entry in entry_points(group=group) if entry.name == wanted.plugin]
+    entries = _entries(group)
+    found = [entry for entry in entries if entry.name == wanted.plugin]
     if len(found) == 1:
         return found[0]
     if found:
         raise ConfigError(
             f'{wanted.where}: the plug-in "{wanted.plugin}" is in {_listed(found)}: uninstall all but one'
         )
-    others = [entry for entry in entry_points(group=group)]
     raise ConfigError(
         f'{wanted.where}: no plug-in "{wanted.plugin}" is installed in the group {group}; installed there: '
-        f"{_listed(others, names=True) or 'none'}; install its distribution into the environment of "
+        f"{_listed(entries, names=True) or 'none'}; install its distribution into the environment of "
         f"{sys.executable} (`{sys.executable} -m pip install NAME`), `farthing plugins` lists what is there"
     )
 
@@ -189,9 +193,15 @@ class Plugins:
             state_dir=self._state_dir,
             tiers=tiers,
         )
+        if entry.pattern.match(entry.value) is None:
+            raise ConfigError(
+                f"{whose} cannot be loaded: its entry point {entry.value!r} is no `module:attribute`"
+            )
         try:
             implementation = entry.load()(wanted.options.values(), context)
-        except (Exception, SystemExit) as why:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as why:  # of extensions in Rust, some are no `Exception`
             said = f"{type(why).__name__}: {why}"
             for secret in wanted.options.secrets():
                 said = said.replace(secret, "[secret]")
@@ -222,9 +232,46 @@ def _told(entry: EntryPoint) -> str:
     return f"{_distribution(entry)} {_version(entry)}".strip()
 
 
+def _entries(group: str) -> list[EntryPoint]:
+    """The entry points of a group.
+
+    Raises:
+        ConfigError: a distribution's cannot be read, whatever group they are of.
+    """
+    try:
+        return list(entry_points(group=group))
+    except Exception as why:
+        broken = [one for one in distributions() if not _is_readable(one)]
+        where = ", ".join(sorted({f"{_name(one)} in {one.locate_file('')}" for one in broken[:SHOWN_MAX]}))
+        raise ConfigError(
+            f"the entry points of {where or 'a distribution'} cannot be read: {type(why).__name__}: {why}; "
+            "install it anew"
+        ) from why
+
+
+def _is_readable(distribution: Distribution) -> bool:
+    try:
+        return distribution.entry_points is not None
+    except Exception:  # noqa: BLE001  # whatever its files hold
+        return False
+
+
+def _name(distribution: Distribution | None) -> str:
+    return _stated(distribution, "Name") or "a distribution without a name"
+
+
+def _stated(distribution: Distribution | None, field: str) -> str:
+    """A field of its metadata; empty where there is none, as after an installation that was interrupted."""
+    try:
+        about = None if distribution is None else distribution.metadata
+        return about[field] or "" if about is not None and field in about else ""
+    except Exception:  # noqa: BLE001  # versions of Python differ in what they raise for a missing file
+        return ""
+
+
 def _distribution(entry: EntryPoint) -> str:
-    return "a distribution without a name" if entry.dist is None else entry.dist.name
+    return _name(entry.dist)
 
 
 def _version(entry: EntryPoint) -> str:
-    return "" if entry.dist is None else entry.dist.version
+    return _stated(entry.dist, "Version")

@@ -16,7 +16,7 @@ from tests.unit.dialects.test_messages_usage import JSON
 from farthing.dialects.chat.request import read
 from farthing.dialects.conversation import Opaque, Text, ToolCall, ToolResult
 from farthing.dialects.messages.models import abilities
-from farthing.dialects.messages.request import closed, input_of, translate, unsaid, valid_id, write
+from farthing.dialects.messages.request import input_of, translate, unsaid, valid_id, write
 from farthing.errors import CannotSay, InvalidRequest
 
 HI = [{"role": "user", "content": "hi"}]
@@ -299,13 +299,6 @@ def test_arguments_that_are_none_are_kept_as_words(text: str) -> None:
 def test_many_objects_side_by_side_are_arguments_all_the_same() -> None:
     rows = {"rows": [{"n": n} for n in range(5_000)]}
     assert input_of(json.dumps(rows)) == rows
-
-
-def test_a_deep_schema_is_left_as_it_is() -> None:
-    schema: dict[str, Any] = {"type": "object"}
-    for _ in range(900):
-        schema = {"type": "object", "items": schema}
-    assert closed(schema)["additionalProperties"] is False
 
 
 def test_a_part_that_is_not_known_is_kept() -> None:

@@ -293,8 +293,10 @@ def test_half_a_character_is_written_whole() -> None:
     data = (
         b'data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"\\ud83d"}}\n\n'
     )
-    writer = ChunkWriter(request_id="", created=0)
-    assert writer.write(Reader(1000).feed(data)).decode()
+    end = b'data: {"type":"message_delta","delta":{"stop_reason":"max_tokens"}}\n\n'
+    for last in (b'data: {"type":"content_block_stop","index":0}\n\n' + end, end):
+        writer = ChunkWriter(request_id="", created=0)
+        assert "\ufffd" in writer.write(Reader(1000).feed(data + last)).decode()
 
 
 def test_an_answer_without_words_is_empty_and_not_none() -> None:

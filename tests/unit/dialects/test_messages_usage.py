@@ -76,6 +76,18 @@ def test_later_counts_of_a_stream_replace_earlier_ones_and_what_they_lack_stays(
     assert read_usage(guessed) == Usage(input_tokens=8834, output_tokens=42, cached_tokens=8816)
 
 
+def test_a_prompt_of_no_tokens_takes_nothing_back() -> None:
+    start = {"input_tokens": 10, "cache_read_input_tokens": 5, "cache_creation_input_tokens": 2,
+             "cache_creation": {"ephemeral_1h_input_tokens": 2}, "output_tokens": 1}  # fmt: skip
+    none = {"input_tokens": 0, "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0,
+            "cache_creation": {"ephemeral_1h_input_tokens": 0}, "output_tokens": 7}  # fmt: skip
+    assert read_usage(merged(start, none)) == Usage(
+        input_tokens=17, output_tokens=7, cached_tokens=5, cache_write_1h_tokens=2
+    )
+    cached = {"input_tokens": 0, "cache_read_input_tokens": 9}
+    assert read_usage(merged(none, cached)) == Usage(input_tokens=9, output_tokens=7, cached_tokens=9)
+
+
 def test_a_split_of_other_counts_is_not_kept() -> None:
     start = {"input_tokens": 1, "cache_creation_input_tokens": 10,
              "cache_creation": {"ephemeral_1h_input_tokens": 10}, "output_tokens": 1}  # fmt: skip

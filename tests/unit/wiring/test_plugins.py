@@ -38,6 +38,9 @@ def broken(options, context):
 def leaves(options, context):
     raise SystemExit(3)
 
+def panics(options, context):
+    raise BaseException("a panic of an extension")
+
 def nothing(options, context):
     return object()
 """
@@ -45,6 +48,7 @@ POINTS = {
     "farthing.routers:toy": "Router",
     "farthing.routers:broken": "broken",
     "farthing.routers:leaves": "leaves",
+    "farthing.routers:panics": "panics",
     "farthing.routers:nothing": "nothing",
     "farthing.routers:absent": "not_there",
 }
@@ -133,7 +137,7 @@ def test_a_kind_without_a_plugin_is_refused() -> None:
 def test_what_is_installed_is_listed_and_nothing_is_loaded(toys: Path) -> None:
     found = [one for one in installed() if one.distribution == "toys"]
     assert {(one.kind, one.name, one.version) for one in found} == {
-        ("router", name, "1.2") for name in ("toy", "broken", "leaves", "nothing", "absent")
+        ("router", name, "1.2") for name in ("toy", "broken", "leaves", "panics", "nothing", "absent")
     }
     assert "toys" not in sys.modules
 
@@ -153,11 +157,43 @@ def test_one_name_in_two_distributions_is_refused(toys: Path, tmp_path: Path, mo
         Plugins().open(wanted())
 
 
+def about(toys: Path, name: str) -> Path:
+    """A file of the metadata of the toys."""
+    return toys / "toys-1.2.dist-info" / name
+
+
+def test_a_distribution_without_metadata_is_told_as_one_without_a_name(
+    toys: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    about(toys, "METADATA").unlink()
+    other = distribution(tmp_path / "more", {"farthing.routers:toy": "Router"}, TOYS, name="others")
+    monkeypatch.syspath_prepend(str(other))
+    told = [(one.distribution, one.version) for one in installed() if one.name == "toy"]
+    assert told == [("a distribution without a name", ""), ("others", "1.2")]
+    with pytest.raises(ConfigError, match="a distribution without a name"):
+        Plugins().open(wanted())
+
+
+def test_entry_points_that_cannot_be_read_are_told_with_whose_they_are(toys: Path) -> None:
+    about(toys, "entry_points.txt").write_bytes(b"[farthing.routers]\ntoy = toys:Router \xff\n")
+    for step in (installed, lambda: Plugins().open(wanted())):
+        with pytest.raises(ConfigError, match=f"the entry points of toys in {toys} cannot be read: Unicode"):
+            step()
+    assert list(missing(read("toy"))) != []
+
+
+def test_an_entry_point_that_names_nothing_is_told_as_it_stands(toys: Path) -> None:
+    about(toys, "entry_points.txt").write_text("[farthing.routers]\ntoy = to the toys!\n")
+    with pytest.raises(ConfigError, match="'to the toys!' is no `module:attribute`"):
+        Plugins().open(wanted())
+
+
 @pytest.mark.parametrize(
     ("plugin", "said"),
     [
         ("broken", r'"broken" of toys 1.2 cannot be loaded: RuntimeError: no luck with \[secret\]'),
         ("leaves", '"leaves" of toys 1.2 cannot be loaded: SystemExit: 3'),
+        ("panics", '"panics" of toys 1.2 cannot be loaded: BaseException: a panic'),
         ("nothing", '"nothing" of toys 1.2 gave a object, which is no router: it has no route'),
         ("absent", '"absent" of toys 1.2 cannot be loaded: AttributeError'),
     ],

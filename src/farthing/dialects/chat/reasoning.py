@@ -33,11 +33,9 @@ def reasoning_of(message: Json) -> list[Placed]:
 
 def _block(block: Json) -> Placed:
     at = block.get("at")
-    signature = _str(block.get("signature"))
-    redacted = _str(block.get("data"))
-    maker = "messages" if signature or redacted else ""
     place = at if at.__class__ is int and 0 <= at < 10_000 else 0
-    return place, Reasoning(_str(block.get("thinking")), signature, redacted, maker)
+    signature, redacted = _str(block.get("signature")), _str(block.get("data"))
+    return place, Reasoning(_str(block.get("thinking")), signature, redacted, "messages")
 
 
 def _detail(detail: Json) -> Reasoning:

@@ -6,14 +6,12 @@ on parts, messages and tools, `thinking`, `reasoning`, and the reasoning of earl
 the field; what is only unknown is kept (`Opaque`, `extras`).
 """
 
-from binascii import Error as NotBase64
-from binascii import a2b_base64, b2a_base64
 from typing import Any, Literal
-from urllib.parse import unquote_to_bytes
 
 from msgspec.structs import replace
 
 from farthing.dialects.chat.reasoning import Placed, reasoning_of
+from farthing.dialects.chat.sources import BadSource, read_data, read_source
 from farthing.dialects.conversation import (
     NO_CHOICE,
     NO_THINKING,
@@ -27,9 +25,7 @@ from farthing.dialects.conversation import (
     FunctionTool,
     Image,
     Inline,
-    Link,
     Opaque,
-    Plain,
     Reasoning,
     Refusal,
     ServerTool,
@@ -55,7 +51,6 @@ NAMES = {
 }
 """What chat completions call a field of `Conversation`, where it is called otherwise."""
 
-ESCAPES_MAX = 100_000  # in a data URL; each costs as much as a kilobyte of base64
 
 _READ = frozenset({
     "model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens",
@@ -392,7 +387,6 @@ def _file(part: Json, where: str, mark: Any) -> Block:
         raise _invalid(f"{where}.file", "must be an object")
     name, data, held = told.get("filename"), told.get("file_data"), told.get("file_id")
     called = name if isinstance(name, str) else ""
-    media_type = told.get("format")
     given = data if data is not None else told.get("file_url")
     if given is None and isinstance(held, str) and held:
         if not held.startswith(("http://", "https://")):
@@ -400,43 +394,23 @@ def _file(part: Json, where: str, mark: Any) -> Block:
         given = held
     if given.__class__ is not str or not given:
         raise _invalid(f"{where}.file", "must have `file_data` or `file_id`")
-    if not given.startswith(("data:", "http://", "https://")):
-        given = f"data:{media_type or _media_type_of(called)};base64,{given}"
-    source = _source(given, media_type, f"{where}.file.file_data")
+    said = told.get("format")
+    media_type = said if isinstance(said, str) and "/" in said else ""
+    bare = not given.startswith(("data:", "http://", "https://"))
+    try:
+        source = (read_data if bare else read_source)(given, media_type, called)
+    except BadSource as error:
+        raise _invalid(f"{where}.file.file_data", str(error)) from None
     if isinstance(source, Inline) and source.media_type.startswith("image/"):
         return Image(source, "", mark)
     return Document(source, called, mark)
 
 
-def _media_type_of(name: str) -> str:
-    return "text/plain" if name.lower().endswith((".txt", ".md", ".csv")) else "application/pdf"
-
-
 def _source(url: str, media_type: Any, where: str) -> Source:
-    """Where the data that a URL names lies.
-
-    Raises:
-        InvalidRequest: a data URL that cannot be read.
-    """
-    if url[:5].lower() != "data:":
-        return Link(url)
-    comma = url.find(",", 0, 300)
-    if comma < 0:
-        raise _invalid(where, "is a data URL without a comma")
-    told, _, parameters = url[5:comma].partition(";")
-    kind = media_type if isinstance(media_type, str) and "/" in media_type else told.strip().lower()
-    data = url[comma + 1 :]
-    if not parameters.lower().endswith("base64"):
-        if data.count("%") > ESCAPES_MAX:
-            raise _invalid(where, f"has more than {ESCAPES_MAX} escaped bytes: send it as base64")
-        data = b2a_base64(unquote_to_bytes(data), newline=False).decode()
-    kind = "image/jpeg" if kind == "image/jpg" else kind or "text/plain"
-    if kind.startswith("text/"):
-        try:
-            return Plain(a2b_base64(data).decode())
-        except (NotBase64, ValueError):
-            raise _invalid(where, "is no text in base64 and UTF-8") from None
-    return Inline(kind, data)
+    try:
+        return read_source(url, media_type if isinstance(media_type, str) else "")
+    except BadSource as error:
+        raise _invalid(where, str(error)) from None
 
 
 def _audio(part: Json, where: str, mark: Any) -> Audio:

@@ -19,6 +19,8 @@ _NEWEST = (99, 0)
 class Abilities(Struct, frozen=True):
     thinking: Literal["none", "budget", "adaptive"]
     """How thinking is asked for: not at all, by a budget of tokens, or at the model's own measure."""
+    signs: bool
+    """Its thinking is signed, and without its signature is refused. Others want theirs back as it was."""
     effort: tuple[str, ...]
     """Values of `output_config.effort`; empty: there is no such field."""
     formats: bool
@@ -53,6 +55,7 @@ def abilities(model: str) -> Abilities:
     )
     return Abilities(
         thinking="adaptive" if adaptive else "budget" if version >= (3, 7) else "none",
+        signs="claude" in name,
         effort=efforts if adaptive else (),
         formats=version >= (4, 5) or (version == (4, 1) and "opus" in name),
         sampling=version < (4, 7),

@@ -37,6 +37,7 @@ from farthing.dialects.conversation import (
     Turn,
 )
 from farthing.dialects.messages.models import Abilities, abilities
+from farthing.dialects.messages.schemas import held
 from farthing.text.lenient_json import NotJson, read_json
 from farthing.types import Json
 
@@ -64,8 +65,6 @@ _STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
 _OWN_TOOL = re.compile(r"_\d{8}$")
 _NO_INPUT: Json = {"type": "object", "properties": {}}
 _IMAGES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
-_SCHEMA_TABLES = frozenset({"properties", "$defs", "definitions"})
-_SCHEMAS = frozenset({"items", "anyOf", "oneOf", "allOf"})
 _ROOT_UNIONS = frozenset({"anyOf", "oneOf", "allOf"})
 _PLAIN_FIELDS = ("choices", "seed", "frequency_penalty", "presence_penalty", "logit_bias", "logprobs")
 """Fields of a conversation that Messages has no word for."""
@@ -359,7 +358,10 @@ class _Writer:
         if block.maker == "messages":
             if block.redacted:
                 return {"type": "redacted_thinking", "data": block.redacted}
-            return {"type": "thinking", "thinking": block.text, "signature": block.signature}
+            if block.signature:
+                return {"type": "thinking", "thinking": block.text, "signature": block.signature}
+            if block.text and not self._abilities.signs:
+                return {"type": "thinking", "thinking": block.text}
         self._yielded.append("reasoning_content")
         return None
 
@@ -453,7 +455,7 @@ class _Writer:
             if tool.description:
                 written["description"] = tool.description
             if tool.strict and self._abilities.formats:
-                written["strict"] = True
+                self._strict(written)
             return _marked(written, tool.cache)
         if isinstance(tool, CustomTool):
             self._unsaid.append("tools.custom")
@@ -462,6 +464,17 @@ class _Writer:
             return tool.value
         self._unsaid.append(f"tools.{tool.kind}")
         return None
+
+    def _strict(self, written: Json) -> None:
+        """Hold the calls of a tool to its schema, if the provider can."""
+        holding = held({"properties": {}, **written["input_schema"]})
+        if holding.open:
+            self._yielded.append("tools.strict")
+            return
+        if holding.loosened:
+            self._yielded.append("tools.parameters")
+        written["input_schema"] = holding.schema
+        written["strict"] = True
 
     def _plain_root(self, parameters: Json) -> Json:
         """A schema whose root is one object, as Messages wants it. What unions at the root demand is loosened
@@ -544,11 +557,17 @@ class _Writer:
                 body["service_tier"] = tier
 
     def _format(self, body: Json) -> None:
-        form = self._said.format
-        if form is not None and form.kind == "json_schema" and form.schema and self._abilities.formats:
-            self._output_config(body, "format", {"type": "json_schema", "schema": closed(form.schema)})
-        else:
-            self._unsaid.append(self._said.name_of("format"))
+        form, name = self._said.format, self._said.name_of("format")
+        if form is None or form.kind != "json_schema" or not form.schema or not self._abilities.formats:
+            self._unsaid.append(name)
+            return
+        holding = held(form.schema)
+        if holding.open:
+            self._unsaid.append(name)
+            return
+        if holding.loosened:
+            self._yielded.append(f"{name}.schema")
+        self._output_config(body, "format", {"type": "json_schema", "schema": holding.schema})
 
     def _output_config(self, body: Json, name: str, value: Any) -> None:
         """The client's own word in `output_config` goes first."""
@@ -655,28 +674,6 @@ def _marked(written: Json, mark: Any) -> Json:
     if mark is not None:
         written["cache_control"] = mark
     return written
-
-
-def closed(schema: Any, depth: int = 0) -> Any:
-    """A schema in which every object that says nothing of further fields allows none, as Messages wants it:
-    what fits it fits `schema` too. Deeper than `DEPTH_MAX` it stays as it is."""
-    if depth > DEPTH_MAX:
-        return schema
-    if isinstance(schema, list):
-        return [closed(one, depth + 1) for one in schema]
-    if not isinstance(schema, dict):
-        return schema
-    inner = {
-        name: {key: closed(one, depth + 2) for key, one in value.items()}
-        if name in _SCHEMA_TABLES and isinstance(value, dict)
-        else closed(value, depth + 1)
-        if name in _SCHEMAS
-        else value
-        for name, value in schema.items()
-    }
-    if inner.get("type") == "object":
-        inner.setdefault("additionalProperties", False)
-    return inner
 
 
 def valid_id(call_id: str) -> str:

@@ -7,7 +7,7 @@ Sans-I/O and bounded: no event is longer than `event_bytes_max`, and there are n
 `BLOCKS_MAX`.
 """
 
-from typing import Any
+from typing import Any, TypeVar
 
 from farthing.dialects.conversation import (
     ENDED,
@@ -32,8 +32,10 @@ from farthing.dialects.conversation import (
 from farthing.dialects.events import BadAnswer, BadStream, EventSplitter, Framed, ProviderSaid
 from farthing.dialects.messages.answer import BLOCKS_MAX, STOPS, block_of, text_of, why_refused
 from farthing.dialects.messages.usage import merged, read_usage
-from farthing.text.lenient_json import NotJson, read_json
+from farthing.text.lenient_json import NotJson, read_json, repaired
 from farthing.types import Json, Usage
+
+P = TypeVar("P", TextDelta, ReasoningDelta, ArgumentsDelta)
 
 
 class Reader:
@@ -44,6 +46,7 @@ class Reader:
         "_counts",
         "_done",
         "_given",
+        "_halves",
         "_splitter",
         "_started",
         "_stopped",
@@ -57,6 +60,8 @@ class Reader:
         """Indices of those that began."""
         self._given: dict[int, str] = {}
         """Arguments that came with the start of a call and no piece of which has come since."""
+        self._halves: dict[int, TextDelta | ReasoningDelta | ArgumentsDelta] = {}
+        """The first half of a character that a piece of a block ended with: the next one has the second."""
         self._counts: Json = {}
         self._started = False
         self._stopped = False
@@ -196,14 +201,14 @@ class Reader:
                 raise BadStream(f"a piece of block {index}, which has not begun")
             self._begin(index, Text("") if kind == "text_delta" else Reasoning(""), found)
         if kind == "text_delta":
-            found.append(TextDelta(index, _piece(delta, "text")))
+            found.append(self._whole(TextDelta(index, _piece(delta, "text"))))
         elif kind == "input_json_delta":
-            piece = _piece(delta, "partial_json")
-            if piece:
+            piece = self._whole(ArgumentsDelta(index, _piece(delta, "partial_json")))
+            if piece.text:
                 self._given.pop(index, None)
-                found.append(ArgumentsDelta(index, piece))
+                found.append(piece)
         elif kind == "thinking_delta":
-            found.append(ReasoningDelta(index, _piece(delta, "thinking")))
+            found.append(self._whole(ReasoningDelta(index, _piece(delta, "thinking"))))
         elif kind == "signature_delta":
             found.append(SignatureDelta(index, _piece(delta, "signature")))
         elif kind == "citations_delta" and delta.get("citation").__class__ is dict:
@@ -211,12 +216,28 @@ class Reader:
         else:
             found.append(OpaqueDelta(index, "messages", delta))
 
+    def _whole(self, piece: P) -> P:
+        """`piece` of whole characters: some servers cut texts between the halves of an emoji in UTF-16."""
+        text = piece.text
+        before = self._halves.pop(piece.index, None) if self._halves else None
+        if before is not None:
+            text = before.text + text
+        if text and "\ud800" <= text[-1] <= "\udbff":
+            self._halves[piece.index] = piece.__class__(piece.index, text[-1])
+            text = text[:-1]
+        elif before is None:
+            return piece
+        return piece.__class__(piece.index, repaired(text))
+
     def _stop(self, index: int, found: list[Event]) -> None:
         if index not in self._blocks:
             return
         given = self._given.pop(index, None)
         if given is not None:
             found.append(ArgumentsDelta(index, given))
+        half = self._halves.pop(index, None)
+        if half is not None:
+            found.append(half)
         found.append(BlockStopped(index))
 
     def _end_of_message(self, event: Json, found: list[Event]) -> None:
@@ -230,6 +251,8 @@ class Reader:
         for index, given in self._given.items():
             found.append(ArgumentsDelta(index, given))
         self._given.clear()
+        found += self._halves.values()
+        self._halves.clear()
         self._stopped = self.begun = True
         sequence = delta.get("stop_sequence")
         sequence = sequence if isinstance(sequence, str) else None

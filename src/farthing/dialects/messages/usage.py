@@ -24,15 +24,20 @@ ADDED_COUNTS = frozenset({"compaction"})
 
 _NO_NAME = re.compile(r"[^a-z0-9_]+")
 _TOKENS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+_PROMPT = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 
 
 def merged(before: Json, later: Any) -> Json:
-    """The usage of a stream so far, after a later event."""
+    """The usage of a stream so far, after a later event. Where that counts a prompt of nothing, as servers do
+    that tell the prompt at the start alone, what was told of the prompt stays."""
     if later.__class__ is not dict:
         return before
     if not before:
         return later
     told = {name: value for name, value in later.items() if value is not None}
+    if not any([_count(told.get(name)) for name in _PROMPT]):
+        for name in (*_PROMPT, "cache_creation"):
+            told.pop(name, None)
     if "cache_creation_input_tokens" in told and "cache_creation" not in told:
         split = before.get("cache_creation")
         if isinstance(split, dict) and _split_sum(split) != _count(told["cache_creation_input_tokens"]):

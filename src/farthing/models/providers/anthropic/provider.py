@@ -25,6 +25,7 @@ from farthing.models.providers.http import JSON, HttpProvider
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
 from farthing.protocols import ALL_SAID, BatchApi, Capabilities, Transport, Unsaid
+from farthing.text.lenient_json import write_json
 from farthing.types import Operation, Prompt, Target, replace
 
 VERSION = "anthropic-version"
@@ -37,8 +38,6 @@ COUNTED = frozenset(
     {"model", "messages", "system", "tools", "tool_choice", "thinking", "output_config", "cache_control"}
 )
 """Fields of a request that its counting takes."""
-
-_encode = msgspec.json.Encoder().encode
 
 
 class _Counted(msgspec.Struct):
@@ -98,7 +97,7 @@ class AnthropicProvider(HttpProvider):
         body = self._written(prompt, target).body
         self._last = None  # a conversation may be large, and is nobody's when it is sent
         head = b"%bx-request-id: %b\r\n" % (self._head, request_id.encode())
-        return (head + self.passage.up(passed) if passed else head), _encode(body)
+        return (head + self.passage.up(passed) if passed else head), write_json(body)
 
     def _written(self, prompt: Prompt, target: Target) -> request.Written:
         last = self._last
@@ -147,7 +146,7 @@ class AnthropicProvider(HttpProvider):
 
     def count_call(self, prompt: Prompt, target: Target, request_id: str) -> tuple[bytes, bytes] | None:
         body = {name: value for name, value in self._written(prompt, target).body.items() if name in COUNTED}
-        return self.head("POST", COUNT, JSON), _encode(body)
+        return self.head("POST", COUNT, JSON), write_json(body)
 
     def counted(self, body: bytes) -> int:
         try:
