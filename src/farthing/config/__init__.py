@@ -21,7 +21,7 @@ from farthing.config.read import (
     no_file,
     placed,
 )
-from farthing.config.secrets import secrets_of
+from farthing.config.secrets import concealed, secrets_of
 from farthing.config.settings.aliases import AUTO, ENDPOINT_PREFIX, fault_of_name, meanings
 from farthing.config.settings.cascade import (
     BuiltInCheckConfig,
@@ -178,6 +178,7 @@ __all__ = [
     "answers_version",
     "at_home",
     "check_can_answer",
+    "concealed",
     "default_file",
     "fault_of_base_url",
     "fault_of_name",

@@ -11,6 +11,7 @@ from farthing.config.settings.gateway import Config
 from farthing.config.settings.options import Options
 from farthing.config.settings.proxy import NO_PROXY
 
+CONCEALED = "[secret]"
 PROXIES = ("https_proxy", "http_proxy", "all_proxy")
 _OF_A_SECRET = re.compile(r"key|token|secret|auth|passw|cookie|credential|session", re.IGNORECASE)
 """Names of headers with secret values, although the values are in the file."""
@@ -32,6 +33,19 @@ def secrets_of(config: Config, env: Mapping[str, str]) -> tuple[list[str], list[
     for name in (*PROXIES, *map(str.upper, PROXIES)):
         found += _of_url(env.get(name, ""))
     return found, [key.digest for key in config.keys if key.digest is not None]
+
+
+def concealed(config: Config) -> Config:
+    """`config` for people to look at: headers whose names say that they are secret, without their values."""
+    providers = {
+        name: msgspec.structs.replace(provider, headers=_concealed(provider.headers))
+        for name, provider in config.providers.items()
+    }
+    return msgspec.structs.replace(config, providers=providers)
+
+
+def _concealed(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name: CONCEALED if _OF_A_SECRET.search(name) else text for name, text in headers.items()}
 
 
 def options_of(value: Any) -> Iterator[Options]:

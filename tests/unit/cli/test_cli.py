@@ -85,6 +85,16 @@ def test_check_prints_what_a_good_file_comes_to(tmp_path: Path) -> None:
     assert as_json["config"]["providers"]["a"]["api_key"] == "${A_KEY}"
 
 
+def test_check_does_not_print_a_header_whose_name_says_that_it_is_secret(tmp_path: Path) -> None:
+    (tmp_path / "farthing.toml").write_text(
+        'providers.a = { base_url = "http://h/v1", headers = { x-custom-token = "canary", x-team = "red" } }'
+    )
+    for more in ((), ("--json",)):
+        told = run("check", *more, cwd=tmp_path)
+        assert told.returncode == 0 and "canary" not in told.stdout
+        assert "[secret]" in told.stdout and "red" in told.stdout
+
+
 def test_check_warns_of_a_semantic_cache_without_a_judge_and_only_of_that(tmp_path: Path) -> None:
     base = '[providers.a]\nbase_url = "http://h/v1"\n[tiers.cheap]\ntargets = ["a/first"]\n'
     base += '[[prices]]\ntarget = "a/first"\ninput = 0\noutput = 0\n'

@@ -54,6 +54,7 @@ def command(file: Path | None, config: Path | None, as_json: bool, schema: bool)
         *uncertified_languages(settings, configuration.state_dir(settings, os.environ)),
     )
     advice = advised(settings, path, os.environ, here)
+    settings = configuration.concealed(settings)
     if as_json:
         plain = configuration.plain(settings)
         _print({"ok": True, "file": str(path), "config": plain, "advice": advice})
