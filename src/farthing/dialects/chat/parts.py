@@ -1,0 +1,139 @@
+"""The parts of a message: text, images, files, sound."""
+
+from typing import Any
+
+from farthing.dialects.chat.fields import invalid
+from farthing.dialects.chat.reasoning import reasoning_of
+from farthing.dialects.chat.sources import BadSource, read_data, read_source
+from farthing.dialects.chat.tools import odd_call
+from farthing.dialects.conversation import (
+    Audio,
+    Block,
+    Document,
+    Image,
+    Inline,
+    Opaque,
+    Refusal,
+    Source,
+    Stored,
+    Text,
+    ToolResult,
+)
+from farthing.types import Json
+
+
+def read_content(content: Any, where: str) -> list[Block]:
+    if content.__class__ is str:
+        return [Text(content)]
+    if content is None:
+        return []
+    if content.__class__ is dict:
+        content = [content]
+    if content.__class__ is not list:
+        raise invalid(f"{where}.content", "must be a string or a list of parts")
+    blocks: list[Block] = []
+    for index, part in enumerate(content):
+        if part.__class__ is str:
+            blocks.append(Text(part))
+        elif part.__class__ is not dict:
+            raise invalid(f"{where}.content[{index}]", "must be an object")
+        elif part.get("type") == "text" or ("type" not in part and "text" in part):
+            blocks.append(_text_part(part, f"{where}.content[{index}]"))
+        else:
+            blocks.append(_part(part, f"{where}.content[{index}]"))
+    return blocks
+
+
+def _text_part(part: Json, where: str) -> Text:
+    text = part.get("text")
+    if text.__class__ is not str:
+        raise invalid(f"{where}.text", "must be a string")
+    return Text(text, part.get("cache_control"))
+
+
+def _part(part: Json, where: str) -> Block:
+    kind = part.get("type")
+    mark = part.get("cache_control")
+    match kind:
+        case "image_url" | "input_image":
+            return _image(part, where, mark)
+        case "file" | "input_file":
+            return _file(part, where, mark)
+        case "input_audio":
+            return _audio(part, where, mark)
+        case "refusal":
+            refusal = part.get("refusal")
+            if refusal.__class__ is not str:
+                raise invalid(f"{where}.refusal", "must be a string")
+            return Refusal(refusal)
+        case "thinking" | "redacted_thinking":
+            found = reasoning_of({"thinking_blocks": [part]})
+            return found[0][1] if found else Opaque("chat", str(kind), part)
+        case "tool_use":
+            return odd_call(
+                {**part, "function": {"name": part.get("name"), "arguments": part.get("input")}}, where
+            )
+        case "tool_result":
+            call_id = part.get("tool_use_id")
+            if call_id.__class__ is not str or not call_id:
+                raise invalid(f"{where}.tool_use_id", "must be the id of the call it answers")
+            inner = tuple(read_content(part.get("content"), where))
+            return ToolResult(call_id, inner, part.get("is_error") is True, "", mark, inner[1:] == ())
+        case str():
+            return Opaque("chat", kind, part)
+        case _:
+            raise invalid(f"{where}.type", "must name the kind of the part")
+
+
+def _image(part: Json, where: str, mark: Any) -> Block:
+    given = part.get("image_url")
+    detail, media_type = part.get("detail"), None
+    if given.__class__ is dict:
+        detail, media_type, given = given.get("detail"), given.get("format"), given.get("url")
+    if given.__class__ is not str or not given:
+        raise invalid(f"{where}.image_url", "must have a `url`: https, or data with base64")
+    source = _source(given, media_type, f"{where}.image_url.url")
+    if isinstance(source, Inline) and not source.media_type.startswith("image/"):
+        return Document(source, "", mark)
+    return Image(source, detail if isinstance(detail, str) else "", mark)
+
+
+def _file(part: Json, where: str, mark: Any) -> Block:
+    told = part.get("file", part)
+    if told.__class__ is not dict:
+        raise invalid(f"{where}.file", "must be an object")
+    name, data, held = told.get("filename"), told.get("file_data"), told.get("file_id")
+    called = name if isinstance(name, str) else ""
+    given = data if data is not None else told.get("file_url")
+    if given is None and isinstance(held, str) and held:
+        if not held.startswith(("http://", "https://")):
+            return Document(Stored(held), called, mark)
+        given = held
+    if given.__class__ is not str or not given:
+        raise invalid(f"{where}.file", "must have `file_data` or `file_id`")
+    said = told.get("format")
+    media_type = said if isinstance(said, str) and "/" in said else ""
+    bare = not given.startswith(("data:", "http://", "https://"))
+    try:
+        source = (read_data if bare else read_source)(given, media_type, called)
+    except BadSource as error:
+        raise invalid(f"{where}.file.file_data", str(error)) from None
+    if isinstance(source, Inline) and source.media_type.startswith("image/"):
+        return Image(source, "", mark)
+    return Document(source, called, mark)
+
+
+def _source(url: str, media_type: Any, where: str) -> Source:
+    try:
+        return read_source(url, media_type if isinstance(media_type, str) else "")
+    except BadSource as error:
+        raise invalid(where, str(error)) from None
+
+
+def _audio(part: Json, where: str, mark: Any) -> Audio:
+    told = part.get("input_audio")
+    if told.__class__ is not dict or told.get("data").__class__ is not str:
+        raise invalid(f"{where}.input_audio", "must have `data` and `format`")
+    form = told.get("format")
+    form = form if isinstance(form, str) else ""
+    return Audio(Inline(f"audio/{form}", told["data"]), form, mark)
