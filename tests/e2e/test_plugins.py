@@ -115,10 +115,10 @@ class Retriever:
 class Guardrail:
     def __init__(self, options, context):
         self.context = context
-    async def allows(self, texts):
-        what = of(texts[-1])
+    async def allows(self, text):
+        what = of(text)
         await does(what, self.context)
-        return 7 if wrong(what) else "forbidden" not in texts[-1]
+        return 7 if wrong(what) else "forbidden" not in text
 '''
 POINTS = {
     "farthing.routers:hostile": "Router",

@@ -17,20 +17,21 @@ from farthing.config import Config, loads
 from farthing.errors import ConfigError
 from farthing.ledger.memory import MemoryLedger
 from farthing.wiring.build import build
-from farthing.wiring.plugins import Named, Plugins, installed, missing, named
+from farthing.wiring.plugins import Named, Plugins, find, installed, named, strays
 
 TOYS = """
 import sys
 sys.modules[__name__].given = []
 
 class Router:
-    closed = 0
+    closed = ended = 0
     def __init__(self, options, context):
         sys.modules[__name__].given.append((options, context))
     async def route(self, request, traits):
         return None
     async def aclose(self):
         self.closed += 1
+        Router.ended += 1
 
 def broken(options, context):
     raise RuntimeError("no luck with " + options["token"])
@@ -40,6 +41,17 @@ def leaves(options, context):
 
 def nothing(options, context):
     return object()
+
+def misspelt(options, context):
+    return options["chars_max"]
+
+class AtOnce(Router):
+    def route(self, request, traits):
+        return None
+
+class TooFew(Router):
+    async def route(self, request):
+        return None
 """
 POINTS = {
     "farthing.routers:toy": "Router",
@@ -47,6 +59,9 @@ POINTS = {
     "farthing.routers:leaves": "leaves",
     "farthing.routers:nothing": "nothing",
     "farthing.routers:absent": "not_there",
+    "farthing.routers:misspelt": "misspelt",
+    "farthing.routers:at_once": "AtOnce",
+    "farthing.routers:too_few": "TooFew",
 }
 ENV = {"TOY_TOKEN": "sekrit-1234"}
 ROUTE = """
@@ -133,16 +148,45 @@ def test_a_kind_without_a_plugin_is_refused() -> None:
 def test_what_is_installed_is_listed_and_nothing_is_loaded(toys: Path) -> None:
     found = [one for one in installed() if one.distribution == "toys"]
     assert {(one.kind, one.name, one.version) for one in found} == {
-        ("router", name, "1.2") for name in ("toy", "broken", "leaves", "nothing", "absent")
+        ("router", name, "1.2") for name in (point.partition(":")[2] for point in POINTS)
     }
     assert "toys" not in sys.modules
 
 
+def refused(plugin: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        find(wanted(plugin))
+    return str(caught.value)
+
+
 def test_a_missing_one_says_what_is_there_and_how_to_install(toys: Path) -> None:
-    (said,) = missing(read("tpy"))
-    assert 'route: no plug-in "tpy" is installed in the group farthing.routers' in said
+    said = refused("tpy")
+    assert 'route: no plug-in "tpy" is installed in the group farthing.routers; did you mean "toy"?' in said
     assert "toy (toys 1.2)" in said and "-m pip install NAME" in said and "farthing plugins" in said
-    assert list(missing(read("toy"))) == []
+    assert find(wanted("toy")).name == "toy"
+
+
+def test_one_of_another_kind_or_of_a_misspelt_group_is_told(
+    toys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = {
+        "farthing.guardrails:guardy": "Router",
+        "farthing.router:lost": "Router",
+        "farthing_checks:odd": "Router",
+        "console_scripts:fine": "Router",
+    }
+    monkeypatch.syspath_prepend(str(distribution(tmp_path / "more", points, TOYS, name="others")))
+    assert "guardy is a guardrail, not a router" in refused("guardy")
+    assert 'others has it in the group "farthing.router", which is none: it must be "farthing.routers"' in (
+        refused("lost")
+    )
+    ours = [(one.group, one.meant, one.name) for one in strays() if one.distribution == "others"]
+    assert ours == [
+        ("farthing.router", "farthing.routers", "lost"),
+        ("farthing_checks", "farthing.checks", "odd"),
+    ]
+    shown = listed(tmp_path, ROUTE.format(plugin="toy"))
+    assert 'NOT FOUND: its group "farthing.router" is none; write "farthing.routers"' in shown
 
 
 def test_one_name_in_two_distributions_is_refused(toys: Path, tmp_path: Path, monkeypatch: Any) -> None:
@@ -151,14 +195,23 @@ def test_one_name_in_two_distributions_is_refused(toys: Path, tmp_path: Path, mo
     )
     with pytest.raises(ConfigError, match=r"is in (toys 1.2, others 1.2|others 1.2, toys 1.2): uninstall"):
         Plugins().open(wanted())
+    shown = listed(tmp_path, ROUTE.format(plugin="toy"), status=1).splitlines()
+    assert len([line for line in shown if " toy " in line and "TWICE: uninstall" in line]) == 2
+    assert not any("TWICE" in line for line in shown if " broken " in line)
 
 
 @pytest.mark.parametrize(
     ("plugin", "said"),
     [
-        ("broken", r'"broken" of toys 1.2 cannot be loaded: RuntimeError: no luck with \[secret\]'),
-        ("leaves", '"leaves" of toys 1.2 cannot be loaded: SystemExit: 3'),
-        ("nothing", '"nothing" of toys 1.2 gave a object, which is no router: it has no route'),
+        (
+            "broken",
+            r'"broken" of toys 1.2 cannot be loaded: RuntimeError at toys.py:16: no luck with \[secret\]',
+        ),
+        ("leaves", '"leaves" of toys 1.2 cannot be loaded: SystemExit at toys.py:19: 3'),
+        ("misspelt", "\"misspelt\" of toys 1.2 cannot be loaded: KeyError at toys.py:25: 'chars_max'"),
+        ("at_once", r"no router: `route` is not async; write `async def route`, and `return` in it"),
+        ("too_few", r"no router: `route\(request\)` must take \(request, traits\): too many positional"),
+        ("nothing", '"nothing" of toys 1.2 gave an object, which is no router: it has no route'),
         ("absent", '"absent" of toys 1.2 cannot be loaded: AttributeError'),
     ],
 )
@@ -213,11 +266,11 @@ def test_a_gateway_without_plugins_looks_for_none(monkeypatch: pytest.MonkeyPatc
 # -- the command line -------------------------------------------------------------------------------
 
 
-def listed(folder: Path, text: str, *arguments: str) -> str:
+def listed(folder: Path, text: str, *arguments: str, status: int = 0) -> str:
     path = folder / "farthing.toml"
     path.write_text(text)
-    result = CliRunner().invoke(cli, ["plugins", "--config", str(path), *arguments])
-    assert result.exit_code == 0, result.output
+    result = CliRunner().invoke(cli, ["plugins", "--config", str(path), *arguments], standalone_mode=False)
+    assert result.return_value == status, result.output
     return result.output
 
 
@@ -232,25 +285,50 @@ def test_the_command_says_what_is_used(toys: Path, tmp_path: Path) -> None:
         "distribution": "toys",
         "version": "1.2",
         "used": [],
+        "twice": False,
     }
     assert found["missing"] == []
 
 
 def test_the_command_says_what_is_missing(toys: Path, tmp_path: Path) -> None:
     text = ROUTE.format(plugin="tpy")
-    assert json.loads(listed(tmp_path, text, "--json"))["missing"] == [
+    assert json.loads(listed(tmp_path, text, "--json", status=1))["missing"] == [
         {"kind": "router", "name": "tpy", "used": ["route"]}
     ]
-    shown = listed(tmp_path, text)
+    shown = listed(tmp_path, text, status=1)
     assert "tpy                  NOT INSTALLED  route" in shown
     assert "toy                  toys 1.2  not used" in shown
 
 
-def test_check_warns_of_a_plugin_that_is_not_here(toys: Path, tmp_path: Path, monkeypatch: Any) -> None:
+def checked(tmp_path: Path, plugin: str, *arguments: str) -> Any:
     path = tmp_path / "farthing.toml"
-    path.write_text(ROUTE.format(plugin="tpy"))
-    monkeypatch.setenv("TOY_TOKEN", "sekrit-1234")
-    result = CliRunner().invoke(cli, ["check", str(path), "--json"])
-    advice = json.loads(result.stdout)["advice"]
-    assert any('no plug-in "tpy" is installed' in line for line in advice)
-    assert "sekrit" not in result.output
+    path.write_text(ROUTE.format(plugin=plugin))
+    return CliRunner(env={**ENV, "HOME": str(tmp_path)}).invoke(
+        cli, ["check", str(path), *arguments], standalone_mode=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("plugin", "said"),
+    [
+        ("tpy", 'no plug-in "tpy" is installed'),
+        ("nothing", "gave an object, which is no router: it has no route"),
+        ("broken", "cannot be loaded: RuntimeError"),
+        ("absent", "cannot be loaded: AttributeError"),
+        ("at_once", "`route` is not async"),
+    ],
+)
+def test_check_refuses_what_the_start_would(toys: Path, tmp_path: Path, plugin: str, said: str) -> None:
+    result = checked(tmp_path, plugin)
+    assert result.return_value == 1 and said in result.stderr and "is good" not in result.output
+    answer = json.loads(checked(tmp_path, plugin, "--json").stdout)
+    assert answer["ok"] is False and said in answer["errors"][0]
+    assert "sekrit" not in result.output + str(answer)
+
+
+def test_check_makes_and_closes_what_is_in_order(toys: Path, tmp_path: Path) -> None:
+    result = checked(tmp_path, "toy")
+    assert result.return_value == 0 and "is good" in result.output
+    ((_, context),) = sys.modules["toys"].given
+    assert [target.name for target in context.tiers["cheap"]] == ["a/mini"]
+    assert sys.modules["toys"].Router.ended == 1
