@@ -142,6 +142,25 @@ def test_a_kind_without_a_plugin_is_refused() -> None:
         loads('[cache.store]\nkind = "plugin"\n', {})
 
 
+def test_a_check_is_called_what_its_plugin_is_called_unless_it_is_said_otherwise() -> None:
+    base = """
+[endpoints.faq.cascade]
+first = "cheap"
+then = "expensive"
+[[endpoints.faq.cascade.checks]]
+kind = "plugin"
+plugin = "tone"
+[[endpoints.faq.cascade.checks]]
+kind = "plugin"
+plugin = "tone"
+name = "other"
+"""
+    settings = loads(ROUTE.format(plugin="toy") + base, ENV)
+    cascade = settings.endpoints["faq"].cascade
+    assert cascade is not None and [check.name for check in cascade.checks] == ["tone", "other"]
+    assert loads(configuration.render(settings), ENV) == settings
+
+
 # -- what is installed ------------------------------------------------------------------------------
 
 
