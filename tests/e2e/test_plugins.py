@@ -290,7 +290,9 @@ def test_the_guardrail_lets_pass_and_blocks(guarded: Running) -> None:
 def test_a_hostile_guardrail_refuses(guarded: Running, deed: str) -> None:
     reply = guarded.chat(f"do:{deed} canary-8c1f")
     assert (reply.status, reply.error["code"]) == (503, "guardrail_failed")
-    assert '"mine"' in reply.error["message"]
+    assert '"mine"' in reply.error["message"] and "later" not in reply.error["message"]
+    assert f"plug-in hostile failed ({DEEDS[deed]})" in guarded.receipt_of(reply).error_message
+    assert f"guardrail mine failed, and the request is refused: {DEEDS[deed]}: " in guarded.logged()
     assert "canary-8c1f" not in reply.body.decode() and "canary-8c1f" not in guarded.logged()
     assert guarded.chat("hello").status == 200
 

@@ -126,7 +126,7 @@ class Calls:
         except asyncio.CancelledError as error:
             for task, state in begun.items():
                 self._leave(task, state)
-            note(error, f"plug-in {self.name}, {step}{self._limited()}")
+            note(error, f"plug-in {self.name}, {step}{self._limited(step)}")
             raise
         for task in late:
             self._leave(task, begun[task])
@@ -138,12 +138,12 @@ class Calls:
             raise PluginFailed(f"plug-in {self.name}: {step} cancelled itself")
         if late:
             raise TimeoutError(
-                f"plug-in {self.name}: {step} took longer than {timeout_s:g} s{self._limited()}"
+                f"plug-in {self.name}: {step} took longer than {timeout_s:g} s{self._limited(step)}"
             )
         return [task.result() for task in begun]
 
-    def _limited(self) -> str:
-        return f"; its time is {self.limit}" if self.limit else ""
+    def _limited(self, step: str) -> str:
+        return f"; its time is {self.limit}" if self.limit and step != "aclose" else ""
 
     async def close(self, implementation: Any) -> None:
         """Close `implementation`, if it can be, and drop what was left behind. Never raises."""

@@ -13,7 +13,7 @@ from tests.wired import parts_in_memory
 
 from farthing import config as configuration
 from farthing.cli.main import cli
-from farthing.config import Config, loads
+from farthing.config import Config, Options, loads
 from farthing.errors import ConfigError
 from farthing.ledger.memory import MemoryLedger
 from farthing.wiring.build import build
@@ -239,6 +239,34 @@ def test_one_that_cannot_be_used_is_told_with_its_distribution(toys: Path, plugi
         Plugins().open(wanted(plugin))
 
 
+@pytest.mark.parametrize(
+    ("allows", "said"),
+    [
+        ("async def allows(self, texts): return True", "looks as if it took a list of texts"),
+        ("async def allows(self, one: list[str]): return True", "looks as if it took a list of texts"),
+        ("def allows(self, text): return True", "`allows` is not async"),
+        ("async def allows(self): return True", "must take (text)"),
+        ("async def allows(self, text):\n        yield True", "`allows` is not async"),
+        ("async def allows(self, text: str) -> bool: return True", ""),
+        ("allows = staticmethod(functools.partial(print))", ""),
+    ],
+)
+def test_a_guardrail_that_would_let_everything_through_ends_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allows: str, said: str
+) -> None:
+    source = f"import functools\nclass Guard:\n    def __init__(self, o, c): pass\n    {allows}\n"
+    folder = distribution(tmp_path / "site", {"farthing.guardrails:g": "Guard"}, source, name="guards")
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.delitem(sys.modules, "guards", raising=False)
+    one = Named(kind="guardrail", plugin="g", where="guard.plugins.g", options=Options())
+    if not said:
+        Plugins().open(one)
+        return
+    with pytest.raises(ConfigError) as caught:
+        Plugins().open(one)
+    assert said in str(caught.value)
+
+
 def test_the_factory_gets_plain_options_and_the_tiers(toys: Path, tmp_path: Path) -> None:
     tiers: dict[str, Any] = {"cheap": ()}
     Plugins(tmp_path).open(wanted(), tiers=tiers)
@@ -343,6 +371,28 @@ def test_check_refuses_what_the_start_would(toys: Path, tmp_path: Path, plugin: 
     answer = json.loads(checked(tmp_path, plugin, "--json").stdout)
     assert answer["ok"] is False and said in answer["errors"][0]
     assert "sekrit" not in result.output + str(answer)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (None, "cannot be loaded: ModuleNotFoundError"),
+        ("\nraise RuntimeError('at import')\n", "cannot be loaded: RuntimeError at lost.py:2: at import"),
+        ("def Router():\n    return 7\n", "cannot be loaded: TypeError"),
+        ("def Router(options, context):\n    return None\n", "gave None, which is no router"),
+    ],
+)
+def test_check_tells_of_what_cannot_be_imported_or_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str | None, said: str
+) -> None:
+    points = {"farthing.routers:lost": "Router"}
+    folder = distribution(tmp_path / "site", points, source or "", name="lost")
+    if source is None:
+        (folder / "lost.py").unlink()
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.delitem(sys.modules, "lost", raising=False)
+    result = checked(tmp_path, "lost")
+    assert result.return_value == 1 and said in result.stderr
 
 
 def test_check_makes_and_closes_what_is_in_order(toys: Path, tmp_path: Path) -> None:
