@@ -682,6 +682,8 @@ class Receipt(Struct, kw_only=True, array_like=True):
     """How many were put there."""
     retrieval_ms: float | None = None
     """Time of retrieving, which is part of `overhead_ms`; None: nothing was to be retrieved."""
+    passages_left_out: int = 0
+    """How many more were retrieved for which the endpoint's `retrieve.context_tokens_max` had no room."""
 
 
 def differs(attempt: Attempt) -> bool:

@@ -41,9 +41,15 @@ def test_it_gives_passages(name: str) -> None:
     assert asyncio.run(run()) == Passages(passages=(PASSAGE,))
 
 
+def test_a_list_of_passages_is_taken_for_a_tuple() -> None:
+    listed = Kept(Passages(passages=[PASSAGE]))  # type: ignore[arg-type]
+    found = asyncio.run(ForeignRetriever(listed, Calls("toy")).retrieve(asked(), Traits()))
+    assert found == Passages(passages=(PASSAGE,))
+
+
 @pytest.mark.parametrize(
     "given",
-    [None, [PASSAGE], Passages(passages=[PASSAGE]), Passages(passages=("text",))],  # type: ignore[arg-type]
+    [None, [PASSAGE], Passages(passages={}), Passages(passages=("text",))],  # type: ignore[arg-type]
 )
 def test_what_are_no_passages_is_refused_by_name(given: Any) -> None:
     with pytest.raises(TypeError, match="plug-in toy: retrieve gave"):

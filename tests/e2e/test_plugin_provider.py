@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from openai import OpenAI
 from tests.conftest import StartGateway
-from tests.e2e.gateway import Running
+from tests.e2e.gateway import Running, until
 from tests.faults.provider import FaultProvider
 from tests.plugged import distribution
 
@@ -36,7 +36,7 @@ def deed(what):
     if what == "cancelling":
         raise asyncio.CancelledError
     if what == "blocking":
-        time.sleep(0.2)
+        time.sleep(0.3)
     if what == "context":
         assert not seen.get(), "a context was shared"
         seen.set("mine")
@@ -78,8 +78,7 @@ class Toy:
                 "usage": {"prompt_tokens": said["in"], "completion_tokens": said["out"]}}
 
     def stream(self):
-        self.at("stream")
-        return Stream(self)
+        return None if self.at("stream") else Stream(self)
 
 class Stream:
     def __init__(self, toy):
@@ -259,9 +258,25 @@ def test_what_it_changes_is_its_own_copy(gateway: Running) -> None:
     assert gateway.receipt_of(reply).target == "good/g"
 
 
-def test_one_that_blocks_is_slow_and_answers(gateway: Running) -> None:
-    receipt = gateway.receipt_of(gateway.chat("do:request:blocking", model="cheap"))
+def test_its_failures_are_told_with_its_own_line_and_now_and_then(gateway: Running) -> None:
+    for _ in range(3):
+        receipt = gateway.receipt_of(gateway.chat("do:answer:raising:canary", model="cheap"))
+        assert receipt.attempts[0].error
+    line = 1 + TOY[: TOY.index('raise KeyError("no luck")')].count("\n")
+    told = [one for one in gateway.logged().splitlines() if "plug-in toy: answer failed" in one]
+    assert f"plug-in toy: answer failed: KeyError at toy_provider.py:{line}" in told[0]
+    gateway.chat("do:stream:wrong", model="cheap", stream=True)
+    assert "plug-in toy: stream gave None, expected an object with a method `event`" in gateway.logged()
+    assert "canary" not in gateway.logged()
+
+
+@pytest.mark.parametrize("step", ["unsaid", "request", "answer"])
+def test_one_that_blocks_is_slow_and_answers_and_is_told_of(gateway: Running, step: str) -> None:
+    until(lambda: gateway.receipt_of(gateway.chat("hello", model="cheap")).target == "toy/m")  # no cooldown
+    receipt = gateway.receipt_of(gateway.chat(f"do:{step}:blocking", model="cheap"))
     assert receipt.target == "toy/m" and receipt.status == 200
+    assert f"plug-in toy: {step} held the event loop" in gateway.logged()
+    assert "longer than 250 ms; this time 3" in gateway.logged()
 
 
 def test_a_plug_in_that_is_none_ends_the_start(start_gateway: StartGateway, tmp_path: Path) -> None:

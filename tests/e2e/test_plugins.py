@@ -113,15 +113,16 @@ class Retriever:
         with open(self.file) as file:
             what, _, text = file.read().partition("|")
         await does(what, self.context)
-        return 7 if wrong(what) else Passages(passages=(Passage(text=text, source="coins@1"),))
+        found = tuple(Passage(text=one, source="coins@1") for one in text.split("/"))
+        return 7 if wrong(what) else Passages(passages=found)
 
 class Guardrail:
     def __init__(self, options, context):
         self.context = context
-    async def allows(self, texts):
-        what = of(texts[-1])
+    async def allows(self, text):
+        what = of(text)
         await does(what, self.context)
-        return 7 if wrong(what) else "forbidden" not in texts[-1]
+        return 7 if wrong(what) else "forbidden" not in text
 '''
 POINTS = {
     "farthing.routers:hostile": "Router",
@@ -293,7 +294,9 @@ def test_the_guardrail_lets_pass_and_blocks(guarded: Running) -> None:
 def test_a_hostile_guardrail_refuses(guarded: Running, deed: str) -> None:
     reply = guarded.chat(f"do:{deed} canary-8c1f")
     assert (reply.status, reply.error["code"]) == (503, "guardrail_failed")
-    assert '"mine"' in reply.error["message"]
+    assert '"mine"' in reply.error["message"] and "later" not in reply.error["message"]
+    assert f"plug-in hostile failed ({DEEDS[deed]})" in guarded.receipt_of(reply).error_message
+    assert f"guardrail mine failed, and the request is refused: {DEEDS[deed]}: " in guarded.logged()
     assert "canary-8c1f" not in reply.body.decode() and "canary-8c1f" not in guarded.logged()
     assert guarded.chat("hello").status == 200
 
@@ -328,6 +331,29 @@ def test_an_answer_is_made_from_its_passages_and_never_given_for_others(
         assert not gateway.receipt_of(without).rag_used
         assert asked("nothing|Four.", "must").status == 200
     assert "a context was shared" not in gateway.logged()
+
+
+def test_passages_without_room_are_counted_told_of_and_refuse_where_required(
+    upstream: FaultProvider, start_gateway: StartGateway, site: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "deed"
+    text = RETRIEVE.replace("timeout_s = 2.0", "timeout_s = 2.0\ncontext_tokens_max = 10")
+    gateway = start_gateway(BASE.format(url=upstream.base_url) + text.format(file=file), PYTHONPATH=site)
+    file.write_text("nothing|" + "/".join(["Four.", "x" * 100, "Five."]))
+    some = gateway.receipt_of(gateway.chat("How many?", model="farthing/must", temperature=0))
+    assert (some.rag_used, some.passages, some.passages_left_out) == (True, 1, 2)
+    file.write_text("nothing|" + "x" * 100)
+    refused = gateway.chat("How many?", model="farthing/must", temperature=0)
+    assert (refused.status, refused.error["code"]) == (503, "retrieval_failed")
+    assert "do not fit" in refused.error["message"] and "later" not in refused.error["message"]
+    assert gateway.receipt_of(refused).passages_left_out == 1
+    without = gateway.chat("How many?", model="farthing/may", temperature=0)
+    assert without.status == 200
+    receipt = gateway.receipt_of(without)
+    assert (receipt.rag_used, receipt.passages_left_out) == (False, 1)
+    logged = gateway.logged()
+    assert "2 of 3 passages left out: endpoints.must.retrieve.context_tokens_max = 10" in logged
+    assert "1 of 1 passages left out: endpoints.may.retrieve.context_tokens_max = 10" in logged
 
 
 # -- the process ------------------------------------------------------------------------------------

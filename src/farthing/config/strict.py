@@ -76,9 +76,15 @@ class Reader:
             return self.fault(path, str(why))
 
     def _struct(
-        self, kind: type[msgspec.Struct], value: Any, path: Path, others: Iterable[type[msgspec.Struct]] = ()
+        self,
+        kind: type[msgspec.Struct],
+        value: Any,
+        path: Path,
+        others: Iterable[type[msgspec.Struct]] = (),
+        *,
+        assumed: bool = False,
     ) -> Any:
-        """`others`: the kinds that it could be instead."""
+        """`others`: the kinds that it could be instead; `assumed`: the file does not say which it is."""
         if not isinstance(value, dict):
             return self.fault(path, f"expected a table, got {described(value)}{_one_table(value, path)}")
         if (written := getattr(kind, "written", None)) is not None:
@@ -89,9 +95,8 @@ class Reader:
         good = True
         for key in value:
             if key not in known:
-                elsewhere = _taken_by(key, others)
-                advice = f"{elsewhere}, this is {_kind(kind)}" if elsewhere else nearest(key, known)
-                self.fault((*path, key), advice if elsewhere else f"unknown key {quoted(key)}{advice}")
+                elsewhere = _taken_by(key, others, kind, assumed=assumed)
+                self.fault((*path, key), elsewhere or f"unknown key {quoted(key)}{nearest(key, known)}")
                 good = False
         read: dict[str, Any] = {}
         for name, field in fields.items():
@@ -132,13 +137,14 @@ class Reader:
         if not isinstance(value, dict):
             return self.fault(path, f"expected a table, got {described(value)}{_one_table(value, path)}")
         assumed = next((tag for tag, kind in tags.items() if getattr(kind, "assumed", False)), None)
-        if tag_field not in value and assumed is not None:
+        guessed = tag_field not in value and assumed is not None
+        if guessed:
             value = {tag_field: assumed, **value}
         if tag_field not in value:
             allowed = ", ".join(map(quoted, tags))
             return self.fault(path, f"the key {quoted(tag_field)} is missing; it is one of {allowed}")
         tag = self._choice(tuple(tags), value[tag_field], (*path, tag_field))
-        return BAD if tag is BAD else self._struct(tags[tag], value, path, kinds)
+        return BAD if tag is BAD else self._struct(tags[tag], value, path, kinds, assumed=guessed)
 
     def _plain(self, kind: Any, value: Any, path: Path) -> Any:
         number = isinstance(value, int | Decimal) and not isinstance(value, bool)
@@ -165,10 +171,15 @@ def _kind(kind: type[msgspec.Struct]) -> str:
     return f"{kind.__struct_config__.tag_field} = {quoted(kind.__struct_config__.tag)}"
 
 
-def _taken_by(key: str, kinds: Iterable[type[msgspec.Struct]]) -> str:
-    """Which of `kinds` accept the key, in words; empty: none."""
+def _taken_by(
+    key: str, kinds: Iterable[type[msgspec.Struct]], this: type[msgspec.Struct], *, assumed: bool
+) -> str:
+    """Which of `kinds` accept the key that `this` does not, and the fix, in words; empty: none accepts it."""
     takers = [_kind(kind) for kind in kinds if key in kind.__struct_fields__]
-    return f"is a key of {' and of '.join(takers)}" if takers else ""
+    if not takers:
+        return ""
+    fix = f"write {' or '.join(takers)}" if assumed else "remove it"
+    return f"is a key of {' and of '.join(takers)}, this is {_kind(this)}; {fix}"
 
 
 def _of_table(kind: Any, path: Path) -> str:

@@ -18,6 +18,7 @@ from time import perf_counter
 from typing import Any, Protocol, TypeVar
 
 from farthing.runtime.loop_batch import in_task, resumed
+from farthing.runtime.outside import noted
 from farthing.runtime.seldom import Tally
 from farthing.types import Receipt
 
@@ -70,8 +71,13 @@ async def optional(
         else:
             left_s = patience.time_left_s(name, stage_ms)
             await in_task()
-            async with asyncio.timeout(max(0.0, left_s)):
-                found = await resumed(step, waits_for)
+            try:
+                async with asyncio.timeout(max(0.0, left_s)) as limit:
+                    found = await resumed(step, waits_for)
+            except TimeoutError as error:
+                if not limit.expired():
+                    raise
+                raise TimeoutError(_late(left_s)) from error.__cause__
         if found is not default and not isinstance(found, kind):
             raise TypeError(f"it returned {type(found).__name__}, not {kind.__name__}")
         return found
@@ -117,7 +123,12 @@ def optional_now(
 def skip(name: str, error: BaseException, patience: Patience, receipt: Receipt) -> None:
     """Note that `name` was skipped, and why."""
     why = receipt.skipped[name] = type(error).__name__
-    _tell(patience, name, why, f"skipped: {why}: {error}")
+    whose = noted(error)
+    _tell(patience, name, why, f"skipped: {why}: {error}" + (f" ({whose})" if whose else ""))
+
+
+def _late(left_s: float) -> str:
+    return f"it took longer than {left_s:.3g} s" if left_s > 0 else "no time was left for it"
 
 
 def tally() -> Tally:

@@ -4,6 +4,7 @@ They are had before the cache is asked, and stand in the body from there on: so 
 the partitions of the semantic one and shared calls tell answers apart that were made from other passages.
 """
 
+import logging
 from collections.abc import Mapping
 
 from farthing.brain.compose import with_passages, without_passages
@@ -12,6 +13,8 @@ from farthing.pipeline.optional import optional
 from farthing.pipeline.steps import Retrieval, Steps
 from farthing.runtime.seldom import Tally
 from farthing.types import Passage, Passages, Receipt, Request, Traits, replace
+
+log = logging.getLogger("farthing.pipeline")
 
 CHARS_PER_TOKEN = 4
 NOT_FOR = ("judge", "route", "explore")
@@ -45,7 +48,7 @@ async def retrieved(
     """`request` and `traits` with the passages of its endpoint, where it retrieves.
 
     Raises:
-        RetrievalFailed: they are required, and could not be had.
+        RetrievalFailed: they are required, and could not be had, or none of them has room.
     """
     retrieval = steps.retrievals.get(request.endpoint.name)
     if retrieval is None or request.operation != "chat" or receipt.purpose in NOT_FOR:
@@ -58,12 +61,52 @@ async def retrieved(
     receipt.retrieval_ms = receipt.stage_ms["retrieve"]
     if retrieval.required and "retrieve" in receipt.skipped:
         raise RetrievalFailed(
-            f"the documents of the endpoint `{request.endpoint.name}` could not be read: try again later"
+            f"the documents of the endpoint `{request.endpoint.name}` could not be read "
+            f"({receipt.skipped['retrieve']}), and it does not answer without them; the log of the gateway "
+            "says why"
         )
     chosen = _chosen(found, retrieval)
+    if len(chosen) < min(len(found.passages), retrieval.passages_max):
+        _tell_of_room(request.endpoint.name, found, chosen, retrieval, steps, receipt)
     if not chosen:
         return request, traits
     return _with(request, traits, chosen, receipt)
+
+
+def _tell_of_room(
+    endpoint: str,
+    found: Passages,
+    chosen: list[Passage],
+    retrieval: Retrieval,
+    steps: Steps,
+    receipt: Receipt,
+) -> None:
+    """Note how many passages had no room, in the receipt and now and then in the log.
+
+    Raises:
+        RetrievalFailed: none had, and they are required.
+    """
+    given = min(len(found.passages), retrieval.passages_max)
+    receipt.passages_left_out = left_out = given - len(chosen)
+    limit = f"endpoints.{endpoint}.retrieve.context_tokens_max = {retrieval.context_tokens_max}"
+    unsaid = steps.told.unsaid(f"retrieve: no room: {endpoint}: {not chosen}")
+    if unsaid is not None:
+        more = f" ({unsaid} more since this was last said)" if unsaid else ""
+        next_tokens = _tokens(found.passages[len(chosen)])
+        log.warning(
+            "%d of %d passages left out: %s has no room for the next one, of %d tokens; raise it, or "
+            "retrieve shorter passages%s",
+            left_out,
+            given,
+            limit,
+            next_tokens,
+            more,
+        )
+    if retrieval.required and not chosen:
+        raise RetrievalFailed(
+            f"the documents of the endpoint `{endpoint}` do not fit into its prompts, and it does not answer "
+            "without them; the log of the gateway names the setting"
+        )
 
 
 def _as_asked(request: Request) -> Request:

@@ -78,5 +78,6 @@ class RouterPlugin(Protocol):  # farthing.routers
 
 
 class GuardrailPlugin(Protocol):  # farthing.guardrails
-    async def allows(self, texts: Sequence[str]) -> bool:
-        """Whether a request with these texts may pass. A failure refuses it too."""
+    async def allows(self, text: str) -> bool:
+        """Whether a request with this text may pass. Called for each text of it, some at the same time, until
+        one is not allowed. A failure refuses it too."""

@@ -9,9 +9,10 @@ answer; only a guardrail's failure refuses the request.
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator, Mapping, Sequence
 from math import isfinite
-from time import perf_counter
+from time import monotonic, perf_counter
 from types import coroutine
 from typing import Any, ClassVar
 
@@ -25,6 +26,9 @@ from farthing.protocols import (
     Retriever,
     RouterPlugin,
 )
+from farthing.runtime.loop_batch import resumed
+from farthing.runtime.outside import HELD_S, a_kind, note, noted, place
+from farthing.runtime.seldom import Tally
 from farthing.types import (
     CandidateAnswer,
     CheckResult,
@@ -45,8 +49,11 @@ LEFT_MAX = 100
 GRACE_S = 1.0
 """For a call that is cancelled to tidy up. Then it is ended where it waits."""
 CLOSE_S = 5.0
-HELD_S = 0.25
-"""Longest that a call may keep the event loop, and with it every other request, at one time."""
+TEXTS_AT_ONCE = 8
+"""Of one request that a guardrail is asked about at the same time."""
+TURN_S = 0.01
+"""After which a guardrail that does not wait lets other requests go on, between two texts."""
+TELL_EVERY_S = 10.0
 REASON_CHARS_MAX = 200
 SOURCE_CHARS_MAX = 2_000  # of a passage: each stands in the receipt
 REFUSED_CHARS_MAX = 100
@@ -75,8 +82,11 @@ class _State:
 class Calls:
     """The calls of one plug-in, each in a task and a context of its own. Belongs to one event loop."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, limit: str = "", owners: Collection[str] = ()) -> None:
+        """`limit`: the setting that is its time; `owners`: the top-level packages that are its own."""
         self.name = name
+        self.limit = limit
+        self._owners = owners
         self._left: dict[asyncio.Task[Any], _State] = {}
         """Called, and nobody waits for them."""
 
@@ -87,25 +97,55 @@ class Calls:
         cancelled is left behind.
 
         Raises:
-            Exception: as the call. PluginFailed. TimeoutError: it took longer than `timeout_s`.
+            Exception: as the call; `noted` says where. PluginFailed. TimeoutError: it took longer than
+                `timeout_s`.
         """
+        (found,) = await self.together(step, (call,), timeout_s=timeout_s)
+        return found
+
+    async def together(
+        self,
+        step: str,
+        calls: Sequence[Callable[[], Awaitable[Any]]],
+        *,
+        timeout_s: float | None = None,
+        spent_s: float = 0.0,
+    ) -> list[Any]:
+        """As `run`, of several that go on at the same time. The first that raises ends the others. `spent_s`
+        of `timeout_s` are over."""
         if len(self._left) >= LEFT_MAX:
             raise PluginFailed(
                 f"plug-in {self.name}: {LEFT_MAX} earlier calls have not ended; {step} is not called"
             )
-        state = _State()
-        task = asyncio.get_running_loop().create_task(self._guarded(step, call, state))
+        loop = asyncio.get_running_loop()
+        left_s = None if timeout_s is None else max(0.0, timeout_s - spent_s)
+        begun: dict[asyncio.Task[Any], _State] = {}
+        for call in calls:
+            state = _State()
+            begun[loop.create_task(self._guarded(step, call, state))] = state
         try:
-            done, _ = await asyncio.wait((task,), timeout=timeout_s)
-        except asyncio.CancelledError:
-            self._leave(task, state)
+            done, late = await asyncio.wait(begun, timeout=left_s, return_when=asyncio.FIRST_EXCEPTION)
+        except asyncio.CancelledError as error:
+            for task, state in begun.items():
+                self._leave(task, state)
+            note(error, f"plug-in {self.name}, {step}{self._limited(step)}")
             raise
-        if not done:
-            self._leave(task, state)
-            raise TimeoutError(f"plug-in {self.name}: {step} took longer than {timeout_s:g} s")
-        if task.cancelled():
+        for task in late:
+            self._leave(task, begun[task])
+        ended = [task for task in begun if task in done]
+        raised = list(filter(None, (task.exception() for task in ended if not task.cancelled())))
+        if raised:
+            raise raised[0]
+        if any(task.cancelled() for task in ended):
             raise PluginFailed(f"plug-in {self.name}: {step} cancelled itself")
-        return task.result()
+        if late:
+            raise TimeoutError(
+                f"plug-in {self.name}: {step} took longer than {timeout_s:g} s{self._limited(step)}"
+            )
+        return [task.result() for task in begun]
+
+    def _limited(self, step: str) -> str:
+        return f"; its time is {self.limit}" if self.limit and step != "aclose" else ""
 
     async def close(self, implementation: Any) -> None:
         """Close `implementation`, if it can be, and drop what was left behind. Never raises."""
@@ -119,7 +159,14 @@ class Calls:
 
     def wrong(self, step: str, found: object, expected: str) -> TypeError:
         """The error for a return value of the wrong type; the value itself is not told."""
-        return TypeError(f"plug-in {self.name}: {step} gave a {type(found).__name__}, expected {expected}")
+        return TypeError(f"plug-in {self.name}: {step} gave {a_kind(found)}, expected {expected}")
+
+    def wrong_part(self, step: str, part: str, found: object, expected: str) -> TypeError:
+        """As `wrong`, for `part` of what it gave."""
+        return TypeError(
+            f"plug-in {self.name}: {step} gave something of which {part} is {a_kind(found)}, "
+            f"expected {expected}"
+        )
 
     async def _guarded(self, step: str, call: Callable[[], Awaitable[Any]], state: _State) -> Any:
         try:
@@ -136,10 +183,17 @@ class Calls:
             raise PluginFailed(f"plug-in {self.name}: {step} raised {type(error).__name__}") from error
 
     async def _called(self, step: str, call: Callable[[], Awaitable[Any]]) -> Any:
-        result = call()
-        if not inspect.isawaitable(result):
-            raise TypeError(f"plug-in {self.name}: {step} is no async method")
-        return await result
+        try:
+            result = call()
+            if inspect.isawaitable(result):
+                return await result
+        except BaseException as error:
+            note(error, f"plug-in {self.name}, {step}{place(error, self._owners)}")
+            raise
+        raise TypeError(
+            f"plug-in {self.name}: {step} is no async method, it gave {a_kind(result)} at once: write "
+            f"`async def {step}`"
+        )
 
     def _held(self, held_s: float) -> EventLoopHeld:
         return EventLoopHeld(
@@ -261,24 +315,27 @@ class ForeignRouter:
         """Raises:
         TypeError, ValueError: as `route`.
         """
-        wrong = self._calls.wrong
+        wrong, part = self._calls.wrong, self._calls.wrong_part
         if not isinstance(found, Route):
             raise wrong("route", found, "a Route or None")
-        if not isinstance(found.targets, tuple) or not found.targets:
-            raise wrong("route", found.targets, "a Route with a tuple of targets")
-        if not isinstance(found.tier, str) or not isinstance(found.reason, str):
-            raise wrong("route", found.reason, "a Route whose tier and reason are texts")
+        targets: object = found.targets
+        if not isinstance(targets, tuple | list):
+            raise part("route", "`targets` of the Route", targets, "a list of Targets")
+        if not targets:
+            raise ValueError(f"plug-in {self._calls.name}: route gave a Route without targets")
+        for name in ("tier", "reason"):
+            if not isinstance(getattr(found, name), str):
+                raise part("route", f"`{name}` of the Route", getattr(found, name), "a text")
         score: object = found.score
-        if score is not None and (
-            isinstance(score, bool) or not isinstance(score, float | int) or not isfinite(score)
-        ):
-            raise wrong("route", score, "a Route whose score is a finite number or None")
+        if score is not None and not _is_number(score):
+            raise part("route", "`score` of the Route", score, "a finite number or None")
         allowed = tuple(self._rules.tiers) if request.tiers is None else request.tiers
-        self._refuse_others(found.tier, found.targets, {tier: self._rules.tiers[tier] for tier in allowed})
-        return found
+        self._refuse_others(found.tier, targets, {tier: self._rules.tiers[tier] for tier in allowed})
+        taken: Route = replace(found, targets=tuple(targets))
+        return taken
 
     def _refuse_others(
-        self, tier: str, targets: tuple[object, ...], allowed: Mapping[str, tuple[Target, ...]]
+        self, tier: str, targets: Sequence[object], allowed: Mapping[str, tuple[Target, ...]]
     ) -> None:
         """Raises:
         TypeError, ValueError: the tier, or a target, is not one that may be chosen here.
@@ -290,7 +347,7 @@ class ForeignRouter:
         choice = {target for some in allowed.values() for target in map(_known, some)}
         for target in targets:
             if not isinstance(target, Target):
-                raise self._calls.wrong("route", target, "a Route whose targets are Targets")
+                raise self._calls.wrong_part("route", "one of `targets`", target, "a Target")
             if _known(target) not in choice or self._targets[target.name] != target:
                 name = str(target.name)[:REFUSED_CHARS_MAX]
                 raise ValueError(f"plug-in {self._calls.name}: the target {name!r} may not be chosen")
@@ -302,6 +359,10 @@ def _known(target: Target) -> str:
 
 def _line(text: str) -> str:
     return " ".join(text.split())[:REASON_CHARS_MAX].encode("utf-8", "replace").decode()
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, float | int) and not isinstance(value, bool) and isfinite(value)
 
 
 def _is_whole(text: str) -> bool:
@@ -334,16 +395,20 @@ class ForeignCheck:
             found = await self._calls.run("doubt", lambda: self._check.doubt(draft, asking))
         finally:
             asking.close()
-        wrong = self._calls.wrong
+        part = self._calls.wrong_part
         if not isinstance(found, CheckResult):
-            raise wrong("doubt", found, "a CheckResult")
+            raise self._calls.wrong("doubt", found, "a CheckResult")
         if found.reason is not None and not isinstance(found.reason, str):
-            raise wrong("doubt", found.reason, "a CheckResult whose reason is a text or None")
+            raise part("doubt", "`reason` of the CheckResult", found.reason, "a text or None")
         score: object = found.score
         if score is None or (isinstance(score, float | int) and 0 <= score <= 1):
             reason = None if found.reason is None else _line(found.reason)
             return CheckResult(reason=reason, score=None if score is None else float(score))
-        raise wrong("doubt", score, "a CheckResult whose score is None or a number from 0 to 1")
+        if isinstance(score, float | int):
+            raise ValueError(
+                f"plug-in {self._calls.name}: doubt gave the score {score:g}, expected None or 0 to 1"
+            )
+        raise part("doubt", "`score` of the CheckResult", score, "None or a number from 0 to 1")
 
 
 class _Asking:
@@ -421,25 +486,25 @@ class ForeignRetriever:
             TypeError: it gave what are no passages. What it raises itself.
         """
         found = await self._calls.run("retrieve", lambda: self._retriever.retrieve(request, traits))
-        wrong = self._calls.wrong
-        if not isinstance(found, Passages) or not isinstance(found.passages, tuple):
-            raise wrong("retrieve", found, "Passages with a tuple of passages")
-        for one in found.passages:
-            if (
-                not isinstance(one, Passage)
-                or not isinstance(one.text, str)
-                or not isinstance(one.source, str)
-            ):
-                raise wrong("retrieve", one, "Passages whose text and source are texts")
-            if not _is_whole(one.text) or not _is_whole(one.source) or len(one.source) > SOURCE_CHARS_MAX:
-                raise wrong(
-                    "retrieve",
-                    one,
-                    f"Passages of Unicode text whose source has at most {SOURCE_CHARS_MAX} characters",
-                )
+        part, whose = self._calls.wrong_part, f"plug-in {self._calls.name}: retrieve gave a Passage"
+        if not isinstance(found, Passages):
+            raise self._calls.wrong("retrieve", found, "Passages")
+        passages: object = found.passages
+        if not isinstance(passages, tuple | list):
+            raise part("retrieve", "`passages` of the Passages", passages, "a list of Passage")
+        for one in passages:
+            if not isinstance(one, Passage):
+                raise part("retrieve", "one of `passages`", one, "a Passage")
+            for name in ("text", "source"):
+                if not isinstance(getattr(one, name), str):
+                    raise part("retrieve", f"`{name}` of a Passage", getattr(one, name), "a text")
+                if not _is_whole(getattr(one, name)):
+                    raise TypeError(f"{whose} whose `{name}` has half a surrogate pair")
+            if len(one.source) > SOURCE_CHARS_MAX:
+                raise TypeError(f"{whose} whose `source` has more than {SOURCE_CHARS_MAX} characters")
             if isinstance(one.tokens, bool) or not isinstance(one.tokens, int) or one.tokens < 0:
-                raise wrong("retrieve", one.tokens, "Passages whose tokens are a whole number")
-        return found
+                raise part("retrieve", "`tokens` of a Passage", one.tokens, "a whole number from 0")
+        return found if isinstance(passages, tuple) else Passages(passages=tuple(passages))
 
 
 class ForeignGuardrail:
@@ -453,24 +518,79 @@ class ForeignGuardrail:
         self._name = name
         self._message = message
         self._timeout_s = timeout_s
+        self._told = Tally(TELL_EVERY_S, monotonic)
 
     async def check(self, texts: Sequence[str]) -> None:
-        """As the Protocol.
+        """As the Protocol. The plug-in is asked about each text once, about some at the same time.
 
         Raises:
             Blocked: as the plug-in says. GuardrailFailed: it says nothing, in whatever way.
         """
+        distinct = dict.fromkeys(texts)
+        if not distinct:
+            return
+        left = deque(distinct)
+        began_s = perf_counter()
         try:
-            found = await self._calls.run(
-                "allows", lambda: self._guardrail.allows(list(texts)), timeout_s=self._timeout_s
-            )
-            if not isinstance(found, bool):
-                raise self._calls.wrong("allows", found, "true or false")
+            await self._calls.run("allows", lambda: self._asked(left, alone=True), timeout_s=self._timeout_s)
+            if left:
+                lanes = [lambda: self._asked(left)] * min(len(left), TEXTS_AT_ONCE)
+                spent_s = perf_counter() - began_s
+                await self._calls.together("allows", lanes, timeout_s=self._timeout_s, spent_s=spent_s)
+        except _NotAllowed as error:
+            if error.found is not False:
+                raise self._failed(self._calls.wrong("allows", error.found, "True or False")) from None
+            said = self._message or f'the request was refused by the guardrail "{self._name}"'
+            raise Blocked(said) from None
         except Exception as error:
-            # Only the class: its words may hold the text.
-            log.error("guardrail %s failed: %s", self._name, type(error).__name__)
-            raise GuardrailFailed(
-                f'the guardrail "{self._name}" could not check the request, which is refused: try again later'
-            ) from error
-        if not found:
-            raise Blocked(self._message or f'the request was refused by the guardrail "{self._name}"')
+            raise self._failed(error) from error
+
+    async def _asked(self, left: deque[str], *, alone: bool = False) -> None:
+        """Ask about the texts in `left`, which others may take from too; `alone`: only until it had to wait
+        for an answer, and so some can be asked for at the same time.
+
+        Raises:
+            _NotAllowed: it said something other than True of a text.
+        """
+        began_s = perf_counter()
+        while left:
+            found, waited = await self._said(left.popleft())
+            if found is not True:
+                raise _NotAllowed(found)
+            if waited and alone:
+                return
+            if perf_counter() - began_s > TURN_S:
+                await asyncio.sleep(0)
+                began_s = perf_counter()
+
+    async def _said(self, text: str) -> tuple[Any, bool]:
+        """What it says of `text`, and whether that was waited for."""
+        saying: Any = self._guardrail.allows(text)
+        if inspect.iscoroutine(saying):
+            try:
+                waits_for = saying.send(None)
+            except StopIteration as done:
+                return done.value, False
+            return await resumed(saying, waits_for), True
+        return (await saying, True) if inspect.isawaitable(saying) else (saying, False)
+
+    def _failed(self, error: Exception) -> GuardrailFailed:
+        """What the client is told. The log gets the place besides: the words of what the plug-in raised stay
+        out, they may hold the text."""
+        what = f"{type(error).__name__}: {noted(error) or error}"
+        unsaid = self._told.unsaid(what)
+        if unsaid is not None:
+            more = f" ({unsaid} more since this was last said)" if unsaid else ""
+            log.error("guardrail %s failed, and the request is refused: %s%s", self._name, what, more)
+        return GuardrailFailed(
+            f'the guardrail "{self._name}" could not check the request, which is therefore refused: its '
+            f"plug-in {self._calls.name} failed ({type(error).__name__}); the log of the gateway says where"
+        )
+
+
+class _NotAllowed(Exception):
+    """A guardrail gave `found`, which is not True."""
+
+    def __init__(self, found: object) -> None:
+        super().__init__()
+        self.found = found

@@ -5,9 +5,11 @@ a configuration names is loaded, when it is built: a gateway without plug-ins lo
 """
 
 import asyncio
+import inspect
 import logging
 import sys
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from importlib.metadata import Distribution, EntryPoint, distributions, entry_points
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +26,7 @@ from farthing.config import (
 )
 from farthing.errors import ConfigError
 from farthing.protocols import PluginContext
+from farthing.runtime.outside import a_kind, place
 from farthing.types import Target
 from farthing.wiring.foreign import Calls
 
@@ -39,15 +42,18 @@ GROUPS: Mapping[Kind, str] = {
     "retriever": "farthing.retrievers",
     "provider": "farthing.providers",
 }
-NEEDS: Mapping[Kind, tuple[str, ...]] = {
-    "router": ("route",),
-    "check": ("doubt",),
-    "guardrail": ("allows",),
-    "store": ("get", "set", "aclose"),
-    "retriever": ("retrieve",),
-    "provider": ("request", "answer", "stream", "unsaid"),
+NEEDS: Mapping[Kind, Mapping[str, tuple[str, ...]]] = {
+    "router": {"route": ("request", "traits")},
+    "check": {"doubt": ("draft", "ask")},
+    "guardrail": {"allows": ("text",)},
+    "store": {"get": ("key",), "set": ("key", "value", "ttl_s="), "aclose": ()},
+    "retriever": {"retrieve": ("request", "traits")},
+    "provider": {"request": ("body", "model"), "answer": ("body",), "stream": (), "unsaid": ("body",)},
 }
-"""The methods that an implementation of each kind must have."""
+"""The methods that an implementation of each kind must have, with what each is given. Those of a provider are
+plain, all others async."""
+NEAR = 0.8
+"""How alike two names are of which one may be a slip for the other."""
 SHOWN_MAX = 20
 
 
@@ -69,6 +75,16 @@ class Named(Struct, frozen=True, kw_only=True):
     where: str
     """The key that names it."""
     options: Options
+
+
+class Stray(Struct, frozen=True, kw_only=True):
+    """Entry points in a group that looks like one of Farthing's, and is none: nobody finds them."""
+
+    group: str
+    meant: str
+    """The group of `GROUPS` that it is most like."""
+    name: str
+    distribution: str
 
 
 class Opened(Struct, frozen=True, kw_only=True):
@@ -124,13 +140,27 @@ def named(config: Config) -> Iterator[Named]:
                 yield Named(kind="check", plugin=check.plugin, where=where, options=check.options)
 
 
-def missing(config: Config) -> Iterator[str]:
-    """What `find` would refuse of the plug-ins that `config` asks for. Loads none."""
-    for one in named(config):
-        try:
-            find(one)
-        except ConfigError as why:
-            yield str(why)
+def strays() -> list[Stray]:
+    """The entry points of this environment whose group is a slip for one of `GROUPS`."""
+    return sorted(
+        (
+            Stray(group=group, meant=meant, name=entry.name, distribution=_distribution(entry))
+            for group in entry_points().groups
+            if (meant := _meant(group)) is not None
+            for entry in entry_points(group=group)
+        ),
+        key=lambda one: (one.group, one.name, one.distribution),
+    )
+
+
+def _meant(group: str) -> str | None:
+    """The group that `group` may be a slip for; None: it is one of ours, or like none of them."""
+    known = tuple(GROUPS.values())
+    if group in known:
+        return None
+    plain = group.lower().replace("-", ".").replace("_", ".")
+    like = get_close_matches(plain, known, n=1, cutoff=NEAR if not plain.startswith("farthing.") else 0.0)
+    return like[0] if like else None
 
 
 def find(wanted: Named) -> EntryPoint:
@@ -140,8 +170,8 @@ def find(wanted: Named) -> EntryPoint:
         ConfigError: no distribution here has it, or more than one, or one of them cannot be read.
     """
     group = GROUPS[wanted.kind]
-    entries = _entries(group)
-    found = [entry for entry in entries if entry.name == wanted.plugin]
+    others = _entries(group)
+    found = [entry for entry in others if entry.name == wanted.plugin]
     if len(found) == 1:
         return found[0]
     if found:
@@ -149,10 +179,28 @@ def find(wanted: Named) -> EntryPoint:
             f'{wanted.where}: the plug-in "{wanted.plugin}" is in {_listed(found)}: uninstall all but one'
         )
     raise ConfigError(
-        f'{wanted.where}: no plug-in "{wanted.plugin}" is installed in the group {group}; installed there: '
-        f"{_listed(entries, names=True) or 'none'}; install its distribution into the environment of "
-        f"{sys.executable} (`{sys.executable} -m pip install NAME`), `farthing plugins` lists what is there"
+        f'{wanted.where}: no plug-in "{wanted.plugin}" is installed in the group {group}'
+        f"{_likely(wanted, others)}; installed there: {_listed(others, names=True) or 'none'}; install its "
+        f"distribution into the environment of {sys.executable} (`{sys.executable} -m pip install NAME`), "
+        "`farthing plugins` lists what is there"
     )
+
+
+def _likely(wanted: Named, others: list[EntryPoint]) -> str:
+    """What may be meant by a name that is not there; empty: nothing is like it."""
+    near = get_close_matches(wanted.plugin, [entry.name for entry in others], n=1)
+    said = [f'did you mean "{near[0]}"?'] if near else []
+    said += [
+        f"{wanted.plugin} is a {one.kind}, not a {wanted.kind}"
+        for one in installed()
+        if one.name == wanted.plugin and one.kind != wanted.kind
+    ]
+    said += [
+        f'{one.distribution} has it in the group "{one.group}", which is none: it must be "{one.meant}"'
+        for one in strays()
+        if one.name == wanted.plugin
+    ]
+    return "".join(f"; {one}" for one in said[:SHOWN_MAX])
 
 
 class Plugins:
@@ -176,14 +224,13 @@ class Plugins:
         current = self._current.get(wanted.where)
         if current is not None and current[:2] == (wanted, tiers):
             return current[2]
-        implementation = self._made(wanted, tiers)
-        opened = Opened(implementation=implementation, calls=Calls(wanted.plugin))
+        opened = self._made(wanted, tiers)
         if current is not None:
             self._replaced.append(current[2])
         self._current[wanted.where] = wanted, tiers, opened
         return opened
 
-    def _made(self, wanted: Named, tiers: Mapping[str, tuple[Target, ...]]) -> Any:
+    def _made(self, wanted: Named, tiers: Mapping[str, tuple[Target, ...]]) -> Opened:
         entry = find(wanted)
         whose = f'{wanted.where}: the plug-in "{wanted.plugin}" of {_told(entry)}'
         context = PluginContext(
@@ -202,24 +249,109 @@ class Plugins:
         except KeyboardInterrupt:
             raise
         except BaseException as why:  # of extensions in Rust, some are no `Exception`
-            said = f"{type(why).__name__}: {why}"
+            said = f"{type(why).__name__}{place(why, {entry.module.partition('.')[0]})}: {why}"
             for secret in wanted.options.secrets():
                 said = said.replace(secret, "[secret]")
             raise ConfigError(f"{whose} cannot be loaded: {said}") from why
-        lacking = [name for name in NEEDS[wanted.kind] if not callable(getattr(implementation, name, None))]
-        if lacking:
-            raise ConfigError(
-                f"{whose} gave a {type(implementation).__name__}, which is no {wanted.kind}: it has no "
-                f"{' and no '.join(lacking)}"
-            )
+        fault = _fault(implementation, wanted.kind)
+        if fault:
+            raise ConfigError(f"{whose} gave {a_kind(implementation)}, which is no {wanted.kind}: {fault}")
         log.info("%s: plug-in %s of %s", wanted.where, wanted.plugin, _told(entry))
-        return implementation
+        owners = {one.partition(".")[0] for one in (entry.module, type(implementation).__module__)}
+        calls = Calls(wanted.plugin, limit=_limit(wanted), owners=owners)
+        return Opened(implementation=implementation, calls=calls)
 
     async def aclose(self) -> None:
         """Close those that can be closed; one that fails is logged. Safe to call twice."""
         opened = [*self._replaced, *(one for _, _, one in self._current.values())]
         self._replaced, self._current = [], {}
         await asyncio.gather(*(one.calls.close(one.implementation) for one in opened))
+
+
+async def tried(
+    config: Config, state_dir: Path, tiers: Mapping[str, tuple[Target, ...]]
+) -> tuple[dict[str, Any], list[str]]:
+    """Make every plug-in that `config` asks for, as a start does, and close it: those that can be had, by the
+    key that names them, and what is wrong with each of the others."""
+    plugins, made, faults = Plugins(state_dir), dict[str, Any](), list[str]()
+    try:
+        for one in named(config):
+            try:
+                opened = plugins.open(one, tiers=tiers if one.kind == "router" else None)
+                made[one.where] = opened.implementation
+            except ConfigError as why:
+                faults.append(str(why))
+    finally:
+        await plugins.aclose()
+    return made, faults
+
+
+def _fault(implementation: Any, kind: Kind) -> str:
+    """Why it is not what it is to be; empty: it is, as far as that can be told."""
+    needs = NEEDS[kind]
+    lacking = [name for name in needs if not callable(getattr(implementation, name, None))]
+    if lacking:
+        return f"it has no {' and no '.join(lacking)}"
+    unfit = (
+        _unfit(getattr(implementation, name), name, given, plain=kind == "provider")
+        for name, given in needs.items()
+    )
+    return next(filter(None, unfit), "")
+
+
+def _limit(wanted: Named) -> str:
+    """The setting that is the time of its calls; empty: it has none of its own."""
+    match wanted.kind:
+        case "router" | "retriever" | "guardrail":
+            return f"{wanted.where}.timeout_s"
+        case "check":
+            return f"{wanted.where.rpartition('.checks.')[0]}.within_s"
+        case "store":
+            return "brain.timeout_s"
+        case _:
+            return ""
+
+
+def _unfit(method: Any, name: str, given: tuple[str, ...], *, plain: bool) -> str:
+    """Why `method` cannot be called as it will be; empty: it can, as far as that can be told."""
+    function = getattr(method, "__func__", method)
+    if plain and (inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method)):
+        return f"`{name}` is async; write `def {name}`: it maps, and waits for nothing"
+    if not plain and (inspect.isasyncgenfunction(method) or _is_plain(function)):
+        return f"`{name}` is not async; write `async def {name}`, and `return` in it"
+    try:
+        signature = inspect.signature(method)
+    except (TypeError, ValueError):
+        return ""
+    by_name = {one.removesuffix("="): None for one in given if one.endswith("=")}
+    in_order = [one for one in given if not one.endswith("=")]
+    try:
+        signature.bind(*in_order, **by_name)
+    except TypeError as why:
+        return f"`{name}{signature}` must take ({', '.join(given).replace('ttl_s=', '*, ttl_s')}): {why}"
+    if given == ("text",) and _takes_many(next(iter(signature.parameters.values()))):
+        return (
+            f"`{name}{signature}` looks as if it took a list of texts; it is called for each text by itself: "
+            f"write `{name}(self, text: str)`"
+        )
+    return ""
+
+
+def _is_plain(function: Any) -> bool:
+    """Whether it is a function that is certainly not async: no wrapper of one that may be."""
+    return (
+        inspect.isfunction(function)
+        and not inspect.iscoroutinefunction(function)
+        and not hasattr(function, "__wrapped__")
+        and not function.__code__.co_freevars
+    )
+
+
+def _takes_many(parameter: inspect.Parameter) -> bool:
+    kind = parameter.annotation
+    told = kind if isinstance(kind, str) else getattr(kind, "__name__", str(kind))
+    many = any(word in told.lower() for word in ("list", "sequence", "iterable", "tuple", "collection"))
+    return parameter.name == "texts" or (many and kind is not inspect.Parameter.empty)
 
 
 def _listed(entries: list[EntryPoint], *, names: bool = False) -> str:

@@ -19,12 +19,13 @@ from farthing.errors import ConfigError
         ('[route]\nkind = "learned"\n', 'farthing.toml:1: route: the key "model" is missing'),
         (
             '[cache.store]\nkind = "memory"\npath = "x"\n',
-            'farthing.toml:3: cache.store.path: is a key of kind = "sqlite", this is kind = "memory"',
+            'farthing.toml:3: cache.store.path: is a key of kind = "sqlite", this is kind = "memory"; '
+            "remove it",
         ),
         (
             '[cache.semantic.embedder]\nkind = "onnx"\nmodel = "x"\n',
             'farthing.toml:3: cache.semantic.embedder.model: is a key of kind = "remote", this is '
-            'kind = "onnx"',
+            'kind = "onnx"; remove it',
         ),
         (
             '[cache.semantic.embedder]\nkind = "openai"\n',
@@ -34,7 +35,12 @@ from farthing.errors import ConfigError
         (
             '[[endpoints.faq.quality.checks]]\nkind = "regex"\npattern = "x"\nfile = "y"\n',
             'farthing.toml:4: endpoints.faq.quality.checks[0].file: is a key of kind = "schema" and of '
-            'kind = "exact", this is kind = "regex"',
+            'kind = "exact", this is kind = "regex"; remove it',
+        ),
+        (
+            '[route]\nplugin = "toy"\n',
+            'farthing.toml:2: route.plugin: is a key of kind = "plugin", this is kind = "rules"; write '
+            'kind = "plugin"',
         ),
         (
             '[brain]\nclassifier = "linea"\n',

@@ -32,7 +32,7 @@ def test_without_a_kind_a_provider_speaks_chat_completions() -> None:
         ('kind = "anthropic"\nbatch = true', 'only a provider of kind "openai" has batches'),
         (
             'kind = "anthropic"\ninclude_usage = true',
-            'is a key of kind = "openai", this is kind = "anthropic"',
+            'is a key of kind = "openai", this is kind = "anthropic"; remove it',
         ),
         ('kind = "plugin"\nbase_url = "http://127.0.0.1:1"', 'the key "plugin" is missing'),
     ],

@@ -1,15 +1,28 @@
 """The calls of plug-ins: who waits goes at once, and what does not end is ended."""
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
 import pytest
+from tests.asking import asked
+from tests.semantic import receipt
+from tests.unit.pipeline.test_optional import Allowed
 
+from farthing.errors import Blocked, GuardrailFailed
+from farthing.pipeline.optional import optional
 from farthing.types import CandidateAnswer, CheckResult, Json, Passage, Passages
 from farthing.wiring import foreign
-from farthing.wiring.foreign import Calls, ForeignCheck, ForeignRetriever, PluginFailed
+from farthing.wiring.foreign import (
+    TEXTS_AT_ONCE,
+    Calls,
+    ForeignCheck,
+    ForeignGuardrail,
+    ForeignRetriever,
+    PluginFailed,
+)
 
 
 async def stubborn() -> None:
@@ -126,7 +139,172 @@ def test_a_passage_that_cannot_be_sent_or_written_down_is_none(passage: Passage)
 
     async def main() -> None:
         nobody: Any = None
-        with pytest.raises(TypeError, match="plug-in toy: retrieve gave a"):
+        with pytest.raises(TypeError, match="plug-in toy: retrieve gave "):
             await ForeignRetriever(Odd(), Calls("toy")).retrieve(nobody, nobody)
 
     run(main())
+
+
+# -- what is said of a failure ----------------------------------------------------------------------
+
+
+def failing(calls: Calls, deed: Callable[[], Coroutine[Any, Any, Any]], left_s: float = 60.0) -> None:
+    """A retriever that does `deed`, as the journey runs it."""
+
+    class Toy:
+        async def retrieve(self, request: Any, traits: Any) -> Any:
+            return await deed()
+
+    async def main() -> None:
+        step = ForeignRetriever(Toy(), calls).retrieve(asked(), None)  # type: ignore[arg-type]
+        found = await optional("retrieve", step, Passages(), Allowed(left_s), receipt(), Passages)
+        assert found == Passages()
+
+    run(main())
+
+
+def test_what_it_raises_is_told_with_the_line_of_its_own_code(caplog: pytest.LogCaptureFixture) -> None:
+    async def deed() -> Any:
+        return Passages([])  # type: ignore[call-arg, arg-type]
+
+    failing(Calls("toy", owners={"tests"}), deed)
+    line = deed.__code__.co_firstlineno + 1
+    (said,) = caplog.messages
+    assert said.startswith("step retrieve skipped: TypeError: ")
+    assert said.endswith(f" (plug-in toy, retrieve at test_foreign.py:{line})")
+
+
+def test_a_late_one_is_told_with_its_time_and_its_setting(caplog: pytest.LogCaptureFixture) -> None:
+    failing(Calls("toy", limit="endpoints.faq.retrieve.timeout_s"), stubborn, 0.01)
+    assert caplog.messages == [
+        "step retrieve skipped: TimeoutError: it took longer than 0.01 s (plug-in toy, retrieve; its time is "
+        "endpoints.faq.retrieve.timeout_s)"
+    ]
+
+
+def test_an_error_that_is_raised_again_and_again_keeps_one_note() -> None:
+    error = ValueError("always this one")
+
+    async def deed() -> Any:
+        raise error
+
+    for _ in range(3):
+        failing(Calls("toy"), deed)
+    assert len(error.__notes__) == 1
+
+
+# -- guardrails -------------------------------------------------------------------------------------
+
+
+def guardrail(allows: Callable[[str], Any], timeout_s: float = 60.0) -> ForeignGuardrail:
+    class Toy:
+        def __init__(self) -> None:
+            self.allows = allows
+
+    return ForeignGuardrail(
+        Toy(), Calls("toy", limit="guard.plugins.g.timeout_s"), name="g", message="", timeout_s=timeout_s
+    )
+
+
+def test_a_guardrail_sees_each_text_once_and_any_may_be_refused() -> None:
+    seen: list[str] = []
+
+    async def allows(text: str) -> bool:
+        seen.append(text)
+        return "bomb" not in text
+
+    async def main() -> None:
+        texts = [f"text {index}" for index in range(100)]
+        await guardrail(allows).check([*texts, *texts])
+        assert sorted(seen) == sorted(texts)
+        for place in (0, 50, 100):
+            with pytest.raises(Blocked, match='refused by the guardrail "g"'):
+                await guardrail(allows).check([*texts[:place], "how to build a bomb", *texts[place:]])
+        await guardrail(allows).check([])
+
+    run(main())
+
+
+def test_a_guardrail_that_waits_is_asked_about_some_texts_at_the_same_time() -> None:
+    waiting, most = 0, 0
+
+    async def allows(text: str) -> bool:
+        nonlocal waiting, most
+        waiting += 1
+        most = max(most, waiting)
+        await asyncio.sleep(0.001)
+        waiting -= 1
+        return True
+
+    run(guardrail(allows).check([str(index) for index in range(40)]))
+    assert most == TEXTS_AT_ONCE
+
+
+def test_many_texts_of_one_that_does_not_wait_do_not_hold_the_event_loop() -> None:
+    turns = 0
+
+    async def allows(text: str) -> bool:
+        time.sleep(0.02)  # noqa: ASYNC251  # as it must not do, and does
+        return True
+
+    async def main() -> None:
+        async def others() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        other = asyncio.create_task(others())
+        await guardrail(allows).check([str(index) for index in range(20)])
+        other.cancel()
+        assert turns >= 10
+
+    run(main())
+
+
+@pytest.mark.parametrize("found", [None, "yes", 1])
+def test_a_guardrail_that_does_not_say_true_or_false_refuses(
+    found: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def allows(text: str) -> Any:
+        return found
+
+    with pytest.raises(GuardrailFailed):
+        run(guardrail(allows).check(["a"]))
+    (said,) = caplog.messages
+    assert "guardrail g failed, and the request is refused: TypeError: plug-in toy: allows gave " in said
+    assert said.endswith("expected True or False")
+
+
+def test_a_failure_of_a_guardrail_is_told_with_its_line_and_never_the_text(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def allows(text: str) -> bool:
+        raise ValueError(f"cannot read {text}")
+
+    async def main() -> None:
+        guard = guardrail(allows)
+        for _ in range(3):
+            with pytest.raises(GuardrailFailed) as caught:
+                await guard.check(["canary-8c1f"])
+            said = str(caught.value)
+            assert '"g"' in said and "plug-in toy failed (ValueError)" in said and "later" not in said
+
+    run(main())
+    line = allows.__code__.co_firstlineno + 1
+    assert caplog.messages == [
+        "guardrail g failed, and the request is refused: ValueError: plug-in toy, allows at "
+        f"test_foreign.py:{line}"
+    ]
+    assert "canary-8c1f" not in caplog.text
+
+
+def test_a_late_guardrail_names_its_setting(caplog: pytest.LogCaptureFixture) -> None:
+    async def allows(text: str) -> bool:
+        await asyncio.sleep(3_600)
+        return True
+
+    with pytest.raises(GuardrailFailed):
+        run(guardrail(allows, 0.01).check(["a", "b"]))
+    (said,) = caplog.messages
+    assert "allows took longer than 0.01 s; its time is guard.plugins.g.timeout_s" in said

@@ -13,24 +13,25 @@ from tests.wired import parts_in_memory
 
 from farthing import config as configuration
 from farthing.cli.main import cli
-from farthing.config import Config, loads
+from farthing.config import Config, Options, loads
 from farthing.errors import ConfigError
 from farthing.ledger.memory import MemoryLedger
 from farthing.wiring.build import build
-from farthing.wiring.plugins import Named, Plugins, installed, missing, named
+from farthing.wiring.plugins import Named, Plugins, find, installed, named, strays
 
 TOYS = """
 import sys
 sys.modules[__name__].given = []
 
 class Router:
-    closed = 0
+    closed = ended = 0
     def __init__(self, options, context):
         sys.modules[__name__].given.append((options, context))
     async def route(self, request, traits):
         return None
     async def aclose(self):
         self.closed += 1
+        Router.ended += 1
 
 def broken(options, context):
     raise RuntimeError("no luck with " + options["token"])
@@ -43,6 +44,17 @@ def panics(options, context):
 
 def nothing(options, context):
     return object()
+
+def misspelt(options, context):
+    return options["chars_max"]
+
+class AtOnce(Router):
+    def route(self, request, traits):
+        return None
+
+class TooFew(Router):
+    async def route(self, request):
+        return None
 """
 POINTS = {
     "farthing.routers:toy": "Router",
@@ -51,6 +63,9 @@ POINTS = {
     "farthing.routers:panics": "panics",
     "farthing.routers:nothing": "nothing",
     "farthing.routers:absent": "not_there",
+    "farthing.routers:misspelt": "misspelt",
+    "farthing.routers:at_once": "AtOnce",
+    "farthing.routers:too_few": "TooFew",
 }
 ENV = {"TOY_TOKEN": "sekrit-1234"}
 ROUTE = """
@@ -131,22 +146,70 @@ def test_a_kind_without_a_plugin_is_refused() -> None:
         loads('[cache.store]\nkind = "plugin"\n', {})
 
 
+def test_a_check_is_called_what_its_plugin_is_called_unless_it_is_said_otherwise() -> None:
+    base = """
+[endpoints.faq.cascade]
+first = "cheap"
+then = "expensive"
+[[endpoints.faq.cascade.checks]]
+kind = "plugin"
+plugin = "tone"
+[[endpoints.faq.cascade.checks]]
+kind = "plugin"
+plugin = "tone"
+name = "other"
+"""
+    settings = loads(ROUTE.format(plugin="toy") + base, ENV)
+    cascade = settings.endpoints["faq"].cascade
+    assert cascade is not None and [check.name for check in cascade.checks] == ["tone", "other"]
+    assert loads(configuration.render(settings), ENV) == settings
+
+
 # -- what is installed ------------------------------------------------------------------------------
 
 
 def test_what_is_installed_is_listed_and_nothing_is_loaded(toys: Path) -> None:
     found = [one for one in installed() if one.distribution == "toys"]
     assert {(one.kind, one.name, one.version) for one in found} == {
-        ("router", name, "1.2") for name in ("toy", "broken", "leaves", "panics", "nothing", "absent")
+        ("router", name, "1.2") for name in (point.partition(":")[2] for point in POINTS)
     }
     assert "toys" not in sys.modules
 
 
+def refused(plugin: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        find(wanted(plugin))
+    return str(caught.value)
+
+
 def test_a_missing_one_says_what_is_there_and_how_to_install(toys: Path) -> None:
-    (said,) = missing(read("tpy"))
-    assert 'route: no plug-in "tpy" is installed in the group farthing.routers' in said
+    said = refused("tpy")
+    assert 'route: no plug-in "tpy" is installed in the group farthing.routers; did you mean "toy"?' in said
     assert "toy (toys 1.2)" in said and "-m pip install NAME" in said and "farthing plugins" in said
-    assert list(missing(read("toy"))) == []
+    assert find(wanted("toy")).name == "toy"
+
+
+def test_one_of_another_kind_or_of_a_misspelt_group_is_told(
+    toys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = {
+        "farthing.guardrails:guardy": "Router",
+        "farthing.router:lost": "Router",
+        "farthing_checks:odd": "Router",
+        "console_scripts:fine": "Router",
+    }
+    monkeypatch.syspath_prepend(str(distribution(tmp_path / "more", points, TOYS, name="others")))
+    assert "guardy is a guardrail, not a router" in refused("guardy")
+    assert 'others has it in the group "farthing.router", which is none: it must be "farthing.routers"' in (
+        refused("lost")
+    )
+    ours = [(one.group, one.meant, one.name) for one in strays() if one.distribution == "others"]
+    assert ours == [
+        ("farthing.router", "farthing.routers", "lost"),
+        ("farthing_checks", "farthing.checks", "odd"),
+    ]
+    shown = listed(tmp_path, ROUTE.format(plugin="toy"))
+    assert 'NOT FOUND: its group "farthing.router" is none; write "farthing.routers"' in shown
 
 
 def test_one_name_in_two_distributions_is_refused(toys: Path, tmp_path: Path, monkeypatch: Any) -> None:
@@ -155,6 +218,9 @@ def test_one_name_in_two_distributions_is_refused(toys: Path, tmp_path: Path, mo
     )
     with pytest.raises(ConfigError, match=r"is in (toys 1.2, others 1.2|others 1.2, toys 1.2): uninstall"):
         Plugins().open(wanted())
+    shown = listed(tmp_path, ROUTE.format(plugin="toy"), status=1).splitlines()
+    assert len([line for line in shown if " toy " in line and "TWICE: uninstall" in line]) == 2
+    assert not any("TWICE" in line for line in shown if " broken " in line)
 
 
 def about(toys: Path, name: str) -> Path:
@@ -179,7 +245,6 @@ def test_entry_points_that_cannot_be_read_are_told_with_whose_they_are(toys: Pat
     for step in (installed, lambda: Plugins().open(wanted())):
         with pytest.raises(ConfigError, match=f"the entry points of toys in {toys} cannot be read: Unicode"):
             step()
-    assert list(missing(read("toy"))) != []
 
 
 def test_an_entry_point_that_names_nothing_is_told_as_it_stands(toys: Path) -> None:
@@ -191,16 +256,50 @@ def test_an_entry_point_that_names_nothing_is_told_as_it_stands(toys: Path) -> N
 @pytest.mark.parametrize(
     ("plugin", "said"),
     [
-        ("broken", r'"broken" of toys 1.2 cannot be loaded: RuntimeError: no luck with \[secret\]'),
-        ("leaves", '"leaves" of toys 1.2 cannot be loaded: SystemExit: 3'),
-        ("panics", '"panics" of toys 1.2 cannot be loaded: BaseException: a panic'),
-        ("nothing", '"nothing" of toys 1.2 gave a object, which is no router: it has no route'),
+        (
+            "broken",
+            r'"broken" of toys 1.2 cannot be loaded: RuntimeError at toys.py:16: no luck with \[secret\]',
+        ),
+        ("leaves", '"leaves" of toys 1.2 cannot be loaded: SystemExit at toys.py:19: 3'),
+        ("misspelt", "\"misspelt\" of toys 1.2 cannot be loaded: KeyError at toys.py:28: 'chars_max'"),
+        ("at_once", r"no router: `route` is not async; write `async def route`, and `return` in it"),
+        ("too_few", r"no router: `route\(request\)` must take \(request, traits\): too many positional"),
+        ("nothing", '"nothing" of toys 1.2 gave an object, which is no router: it has no route'),
+        ("panics", '"panics" of toys 1.2 cannot be loaded: BaseException at toys.py:'),
         ("absent", '"absent" of toys 1.2 cannot be loaded: AttributeError'),
     ],
 )
 def test_one_that_cannot_be_used_is_told_with_its_distribution(toys: Path, plugin: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         Plugins().open(wanted(plugin))
+
+
+@pytest.mark.parametrize(
+    ("allows", "said"),
+    [
+        ("async def allows(self, texts): return True", "looks as if it took a list of texts"),
+        ("async def allows(self, one: list[str]): return True", "looks as if it took a list of texts"),
+        ("def allows(self, text): return True", "`allows` is not async"),
+        ("async def allows(self): return True", "must take (text)"),
+        ("async def allows(self, text):\n        yield True", "`allows` is not async"),
+        ("async def allows(self, text: str) -> bool: return True", ""),
+        ("allows = staticmethod(functools.partial(print))", ""),
+    ],
+)
+def test_a_guardrail_that_would_let_everything_through_ends_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allows: str, said: str
+) -> None:
+    source = f"import functools\nclass Guard:\n    def __init__(self, o, c): pass\n    {allows}\n"
+    folder = distribution(tmp_path / "site", {"farthing.guardrails:g": "Guard"}, source, name="guards")
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.delitem(sys.modules, "guards", raising=False)
+    one = Named(kind="guardrail", plugin="g", where="guard.plugins.g", options=Options())
+    if not said:
+        Plugins().open(one)
+        return
+    with pytest.raises(ConfigError) as caught:
+        Plugins().open(one)
+    assert said in str(caught.value)
 
 
 def test_the_factory_gets_plain_options_and_the_tiers(toys: Path, tmp_path: Path) -> None:
@@ -249,11 +348,11 @@ def test_a_gateway_without_plugins_looks_for_none(monkeypatch: pytest.MonkeyPatc
 # -- the command line -------------------------------------------------------------------------------
 
 
-def listed(folder: Path, text: str, *arguments: str) -> str:
+def listed(folder: Path, text: str, *arguments: str, status: int = 0) -> str:
     path = folder / "farthing.toml"
     path.write_text(text)
-    result = CliRunner().invoke(cli, ["plugins", "--config", str(path), *arguments])
-    assert result.exit_code == 0, result.output
+    result = CliRunner().invoke(cli, ["plugins", "--config", str(path), *arguments], standalone_mode=False)
+    assert result.return_value == status, result.output
     return result.output
 
 
@@ -268,25 +367,72 @@ def test_the_command_says_what_is_used(toys: Path, tmp_path: Path) -> None:
         "distribution": "toys",
         "version": "1.2",
         "used": [],
+        "twice": False,
     }
     assert found["missing"] == []
 
 
 def test_the_command_says_what_is_missing(toys: Path, tmp_path: Path) -> None:
     text = ROUTE.format(plugin="tpy")
-    assert json.loads(listed(tmp_path, text, "--json"))["missing"] == [
+    assert json.loads(listed(tmp_path, text, "--json", status=1))["missing"] == [
         {"kind": "router", "name": "tpy", "used": ["route"]}
     ]
-    shown = listed(tmp_path, text)
+    shown = listed(tmp_path, text, status=1)
     assert "tpy                  NOT INSTALLED  route" in shown
     assert "toy                  toys 1.2  not used" in shown
 
 
-def test_check_warns_of_a_plugin_that_is_not_here(toys: Path, tmp_path: Path, monkeypatch: Any) -> None:
+def checked(tmp_path: Path, plugin: str, *arguments: str) -> Any:
     path = tmp_path / "farthing.toml"
-    path.write_text(ROUTE.format(plugin="tpy"))
-    monkeypatch.setenv("TOY_TOKEN", "sekrit-1234")
-    result = CliRunner().invoke(cli, ["check", str(path), "--json"])
-    advice = json.loads(result.stdout)["advice"]
-    assert any('no plug-in "tpy" is installed' in line for line in advice)
-    assert "sekrit" not in result.output
+    path.write_text(ROUTE.format(plugin=plugin))
+    return CliRunner(env={**ENV, "HOME": str(tmp_path)}).invoke(
+        cli, ["check", str(path), *arguments], standalone_mode=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("plugin", "said"),
+    [
+        ("tpy", 'no plug-in "tpy" is installed'),
+        ("nothing", "gave an object, which is no router: it has no route"),
+        ("broken", "cannot be loaded: RuntimeError"),
+        ("absent", "cannot be loaded: AttributeError"),
+        ("at_once", "`route` is not async"),
+    ],
+)
+def test_check_refuses_what_the_start_would(toys: Path, tmp_path: Path, plugin: str, said: str) -> None:
+    result = checked(tmp_path, plugin)
+    assert result.return_value == 1 and said in result.stderr and "is good" not in result.output
+    answer = json.loads(checked(tmp_path, plugin, "--json").stdout)
+    assert answer["ok"] is False and said in answer["errors"][0]
+    assert "sekrit" not in result.output + str(answer)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (None, "cannot be loaded: ModuleNotFoundError"),
+        ("\nraise RuntimeError('at import')\n", "cannot be loaded: RuntimeError at lost.py:2: at import"),
+        ("def Router():\n    return 7\n", "cannot be loaded: TypeError"),
+        ("def Router(options, context):\n    return None\n", "gave None, which is no router"),
+    ],
+)
+def test_check_tells_of_what_cannot_be_imported_or_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str | None, said: str
+) -> None:
+    points = {"farthing.routers:lost": "Router"}
+    folder = distribution(tmp_path / "site", points, source or "", name="lost")
+    if source is None:
+        (folder / "lost.py").unlink()
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.delitem(sys.modules, "lost", raising=False)
+    result = checked(tmp_path, "lost")
+    assert result.return_value == 1 and said in result.stderr
+
+
+def test_check_makes_and_closes_what_is_in_order(toys: Path, tmp_path: Path) -> None:
+    result = checked(tmp_path, "toy")
+    assert result.return_value == 0 and "is good" in result.output
+    ((_, context),) = sys.modules["toys"].given
+    assert [target.name for target in context.tiers["cheap"]] == ["a/mini"]
+    assert sys.modules["toys"].Router.ended == 1

@@ -1,8 +1,10 @@
-"""`farthing check`: a configuration, validated and shown. Opens no socket."""
+"""`farthing check`: a configuration, validated and shown. Opens no socket, unless a plug-in does."""
 
+import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
@@ -12,7 +14,7 @@ from farthing.brain.route.expression import Expression
 from farthing.cli.reading import config_option
 from farthing.cli.screen import commented, tell
 from farthing.errors import ConfigError
-from farthing.wiring.plugins import missing as missing_plugins
+from farthing.wiring.plugins import named, tried
 from farthing.wiring.providers import build_provider
 from farthing.wiring.semantic_certificates import uncertified_languages
 from farthing.wiring.warnings import advised
@@ -28,8 +30,10 @@ def command(file: Path | None, config: Path | None, as_json: bool, schema: bool)
     configuration.
 
     Defaults and FARTHING__… variables are part of it; secrets are shown by the names of their
-    variables. What is allowed and likely a mistake is a warning on standard error. Exit status: 0 when FILE
-    is good, 2 when it is not.
+    variables. What is allowed and likely a mistake is a warning on standard error.
+
+    The plug-ins that it names are loaded, made with their options, and closed again, as a start would do
+    it. Exit status: 0 when FILE is good, 1 when it is and a plug-in cannot be used here, 2 when it is not.
     """
     if schema:
         click.echo(msgspec.json.format(msgspec.json.encode(configuration.schema()), indent=2).decode())
@@ -49,8 +53,16 @@ def command(file: Path | None, config: Path | None, as_json: bool, schema: bool)
             raise
         _print({"ok": False, "file": str(path), "errors": str(why).split("\n")})
         return 2
+    made, broken = _plugins(settings)
+    if broken:
+        if as_json:
+            _print({"ok": False, "file": str(path), "errors": broken})
+        else:
+            tell(*(f"error: {line}" for line in broken))
+            tell(f"{path} is in order, and `farthing serve` would refuse it here")
+        return 1
     here = (
-        *_faults_of_environment(settings),
+        *_faults_of_environment(settings, made),
         *uncertified_languages(settings, configuration.state_dir(settings, os.environ)),
     )
     advice = advised(settings, path, os.environ, here)
@@ -66,16 +78,25 @@ def command(file: Path | None, config: Path | None, as_json: bool, schema: bool)
     return 0
 
 
-def _faults_of_environment(config: configuration.Config) -> Iterator[str]:
-    """What would stop `farthing serve` in this environment, which need not be the one it will run in."""
+def _plugins(config: configuration.Config) -> tuple[dict[str, Any], list[str]]:
+    """As `tried`; imports nothing that takes long where there are none."""
+    if not any(named(config)):
+        return {}, []
+    from farthing.models.pricing.catalogue import Catalogue
+    from farthing.models.targets import Targets
+
+    tiers = Targets(config, Catalogue.load().with_overrides(config.prices)).tiers
+    return asyncio.run(tried(config, configuration.state_dir(config, os.environ), tiers))
+
+
+def _faults_of_environment(config: configuration.Config, plugins: Mapping[str, Any]) -> Iterator[str]:
+    """What would stop `farthing serve` in this environment, which need not be the one it will run in.
+    `plugins`: by the key that names them."""
     for name, provider in config.providers.items():
-        if isinstance(provider, configuration.PluginProviderConfig):
-            continue  # its plug-in is looked for below, and not loaded
         try:
-            build_provider(name, provider, os.environ)
+            build_provider(name, provider, os.environ, plugin=plugins.get(f"providers.{name}"))
         except ConfigError as why:
             yield str(why)
-    yield from missing_plugins(config)
     if any(endpoint.cache.semantic.mode != "off" for endpoint in config.endpoints.values()):
         from farthing.wiring.semantic_cache import missing_packages
 

@@ -1,6 +1,6 @@
 """The settings of a cascade: a cheap answer, checks of it, and a more expensive tier if they doubt it."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -55,9 +55,15 @@ class PluginCheckConfig(Table, frozen=True, kw_only=True, tag_field="kind", tag=
     """A check that a plug-in has."""
 
     name: str = "plugin"
+    """Not given: that of the plug-in."""
     plugin: str
     """Name of the entry point, in the group `farthing.checks`."""
     options: Options = msgspec.field(default_factory=Options)
+
+    @classmethod
+    def written(cls, table: dict[str, Any]) -> dict[str, Any]:
+        """It is called what its plug-in is called, unless `name` says otherwise."""
+        return {"name": table["plugin"], **table} if isinstance(table.get("plugin"), str) else table
 
 
 BuiltInCheckConfig = (

@@ -5,10 +5,12 @@ is looked at before it is believed: it costs an attempt, never another request.
 """
 
 import logging
-import traceback
+import secrets
+import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, TypeVar
+from functools import partial
+from time import perf_counter
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -33,6 +35,8 @@ from farthing.protocols import (
     Transport,
     Unsaid,
 )
+from farthing.runtime.outside import HELD_S, a_kind, place
+from farthing.runtime.seldom import Tally
 from farthing.text.lenient_json import write_json
 from farthing.types import Json, Operation, Prompt, Target
 
@@ -43,6 +47,7 @@ NAMES_MAX = 50
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 T = TypeVar("T")
+TELL_EVERY_S = 10.0  # of one step and fault; all others are counted
 
 
 class PluginProvider(HttpProvider):
@@ -72,12 +77,14 @@ class PluginProvider(HttpProvider):
         self.capabilities = Capabilities(operations=frozenset({"chat"}))
         self._plugin = plugin
         self._named = config.plugin
+        self._owners = frozenset((type(plugin).__module__.partition(".")[0],))
+        self._told = Tally(TELL_EVERY_S, time.monotonic)
         self._replies = ReplyReader(UNSAID, self.in_answer)
 
     def unsaid(self, prompt: Prompt, target: Target, operation: Operation) -> Unsaid:
         if operation != "chat":
             return Unsaid((operation,))
-        found = self._asked("unsaid", lambda: self._plugin.unsaid(prompt.body))
+        found = self._asked("unsaid", partial(self._plugin.unsaid, _body(prompt)))
         if not isinstance(found, list | tuple) or not all(isinstance(one, str) for one in found):
             raise self._wrong("unsaid", found, "a list of names")
         return Unsaid(tuple(found)[:NAMES_MAX]) if found else ALL_SAID
@@ -90,13 +97,7 @@ class PluginProvider(HttpProvider):
         request_id: str,
         passed: tuple[tuple[str, str], ...] = (),
     ) -> tuple[bytes, bytes]:
-        body = _decode(_encode(prompt.body))  # the plug-in may change it; the next target gets the client's
-        if prompt.stream:
-            body["stream"] = True
-        if prompt.capped_by is not None:
-            body.pop("max_completion_tokens", None)
-            body["max_tokens"] = prompt.output_tokens_max
-        found = self._asked("request", lambda: self._plugin.request(body, target.model))
+        found = self._asked("request", partial(self._plugin.request, _body(prompt), target.model))
         try:
             path, made = found
         except (TypeError, ValueError):
@@ -108,14 +109,18 @@ class PluginProvider(HttpProvider):
         return (head + self.passage.up(passed) if passed else head), raw
 
     def whole(self, headers: Mapping[bytes, bytes], body: bytes, prompt: Prompt | None = None) -> WholeReply:
-        found = self._asked("answer", lambda: self._plugin.answer(body))
+        found = self._asked("answer", partial(self._plugin.answer, body))
         if not isinstance(found, dict):
             raise self._wrong("answer", found, "an object")
+        found = _completed(found, _lacking("chat.completion", prompt))
         return self._replies.read(self._asked("answer", lambda: write_json(found)))
 
     def decoder(self, event_bytes_max: int, prompt: Prompt | None = None) -> "PluginDecoder":
         stream = self._asked("stream", self._plugin.stream)
-        return PluginDecoder(stream, self._named, event_bytes_max, self._plugin)
+        if not callable(getattr(stream, "event", None)):
+            raise self._wrong("stream", stream, "an object with a method `event`")
+        lacking = _lacking("chat.completion.chunk", prompt)
+        return PluginDecoder(stream, self._named, event_bytes_max, self._plugin, self._timed, lacking)
 
     def list_head(self) -> bytes:
         return self.head("GET", "/models")
@@ -136,27 +141,68 @@ class PluginProvider(HttpProvider):
             ProviderUnavailable: it raised something.
         """
         try:
-            return call()
+            return self._timed(step, call)
         except BaseException as error:  # else it ends the process, or the request as if its client had left
-            log.warning("plug-in %s: %s failed: %s", self._named, step, _where(error))
-            what = f"the plug-in {self._named} failed in {step}: {type(error).__name__}"
+            what = f"the plug-in {self._named} failed in {step}: {self._where(error)}"
             raise ProviderUnavailable(what) from error
 
+    def _timed(self, step: str, call: Callable[[], T]) -> T:
+        """As `call`. The log is told now and then of what it raises, and of one that takes long."""
+        began_s = perf_counter()
+        try:
+            return call()
+        except (Exception, SystemExit) as error:
+            self._tell(f"{step} failed: {self._where(error)}")
+            raise
+        finally:
+            held_s = perf_counter() - began_s
+            if held_s > HELD_S:
+                self._tell(
+                    f"{step} held the event loop, and with it every other request, for longer than "
+                    f"{HELD_S * 1000:.0f} ms",
+                    f"; this time {held_s * 1000:.0f} ms. It is to map, and to wait for nothing",
+                )
+
+    def _tell(self, what: str, this_time: str = "") -> None:
+        unsaid = self._told.unsaid(what)
+        if unsaid is not None:
+            more = f" ({unsaid} more since this was last said)" if unsaid else ""
+            log.warning("plug-in %s: %s%s%s", self._named, what, this_time, more)
+
+    def _where(self, error: BaseException) -> str:
+        """What was raised and at which line. Its message stays out: it may hold what a client asked."""
+        return f"{type(error).__name__}{place(error, self._owners)}"
+
     def _wrong(self, step: str, found: object, expected: str) -> ProviderUnavailable:
-        what = f"the plug-in {self._named}: {step} gave a {type(found).__name__}, expected {expected}"
-        log.warning("%s", what)
-        return ProviderUnavailable(what)
+        what = f"{step} gave {a_kind(found)}, expected {expected}"
+        self._tell(what)
+        return ProviderUnavailable(f"the plug-in {self._named}: {what}")
+
+
+class Timed(Protocol):
+    """See `PluginProvider._timed`."""
+
+    def __call__(self, step: str, call: Callable[[], T]) -> T: ...
 
 
 class PluginDecoder(EventReader):
     """Events of the plug-in's server as chat completion chunks. See `protocols.StreamDecoder`."""
 
-    __slots__ = ("_named", "_plugin", "_splitter", "_stream")
+    __slots__ = ("_lacking", "_named", "_plugin", "_splitter", "_stream", "_timed")
 
     def __init__(
-        self, stream: StreamPlugin, named: str, event_bytes_max: int, plugin: ProviderPlugin
+        self,
+        stream: StreamPlugin,
+        named: str,
+        event_bytes_max: int,
+        plugin: ProviderPlugin,
+        timed: Timed,
+        lacking: Json,
     ) -> None:
+        """`lacking`: what each chunk has that the plug-in leaves out."""
         super().__init__(event_bytes_max)
+        self._timed = timed
+        self._lacking = lacking
         self._named = named
         self._plugin = plugin
         self._splitter = EventSplitter(event_bytes_max)
@@ -178,7 +224,10 @@ class PluginDecoder(EventReader):
 
     def whole(self, body: bytes) -> bytes:
         try:
-            events = explode(write_json(self._plugin.answer(body)), include_usage=True)
+            whole = _completed(
+                _object(self._timed("answer", partial(self._plugin.answer, body))), self._lacking
+            )
+            events = explode(write_json(whole), include_usage=True)
         except BaseException:  # noqa: BLE001  # it is no answer, whatever the plug-in says of it
             raise ProviderSaid(body) from None
         return super().feed(events + DONE)
@@ -197,25 +246,54 @@ class PluginDecoder(EventReader):
         if data.strip() == b"[DONE]":
             return super().feed(DONE)
         try:
-            chunks = self._stream.event(name.decode("utf-8", "replace"), data)
-            raw = b"".join(b"data: %b\n\n" % write_json(_object(chunk)) for chunk in chunks)
+            raw = self._timed("event", partial(self._mapped, name.decode("utf-8", "replace"), data))
         except BaseException as error:
-            log.warning("plug-in %s: an event failed: %s", self._named, _where(error))
             what = f"the plug-in {self._named} failed at an event: {type(error).__name__}"
             raise BadStream(what) from error
         return super().feed(raw) if raw else b""
 
+    def _mapped(self, name: str, data: bytes) -> bytes:
+        chunks = (_completed(_object(chunk), self._lacking) for chunk in self._stream.event(name, data))
+        return b"".join(b"data: %b\n\n" % write_json(chunk) for chunk in chunks)
 
-def _where(error: BaseException) -> str:
-    """What was raised and at which line. Its message stays out: it may hold what a client asked."""
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-    return f"{type(error).__name__}{place}"
+
+def _body(prompt: Prompt) -> Json:
+    """The request as the plug-in is to map it, the endpoint's own limit in it."""
+    body: Json = _decode(_encode(prompt.body))  # it may change it; the next target gets the client's
+    if prompt.stream:
+        body["stream"] = True
+    if prompt.capped_by is not None:
+        body.pop("max_completion_tokens", None)
+        body["max_tokens"] = prompt.output_tokens_max
+    return body
+
+
+def _lacking(form: str, prompt: Prompt | None) -> Json:
+    """What clients expect of every answer, if the plug-in leaves it out; the model is what was asked for."""
+    model = "" if prompt is None else prompt.body.get("model")
+    return {
+        "id": f"chatcmpl-{secrets.token_hex(12)}",
+        "object": form,
+        "created": int(time.time()),
+        "model": model if isinstance(model, str) else "",
+    }
+
+
+def _completed(found: Json, lacking: Json) -> Json:
+    """A completion or chunk, with `lacking` and the sum of its tokens; anything else as it is."""
+    if "choices" not in found:
+        return found
+    whole, usage = {**lacking, **found}, found.get("usage")
+    if isinstance(usage, dict) and "total_tokens" not in usage:
+        counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
+        if all(isinstance(one, int) for one in counts):
+            whole["usage"] = {**usage, "total_tokens": sum(counts)}
+    return whole
 
 
 def _object(chunk: Any) -> Json:
     if not isinstance(chunk, dict):
-        raise TypeError(f"a chunk is a {type(chunk).__name__}, expected an object")
+        raise TypeError(f"{a_kind(chunk)} is given, expected an object")
     return chunk
 
 
