@@ -58,6 +58,10 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     ttft: Quantiles
     input_tokens: int
     output_tokens: int
+    cached_tokens: int
+    """Of the input, read from providers' prompt caches."""
+    cache_write_tokens: int
+    """Of the input, written to them."""
     tokens_unknown: int
     """Requests without any usage although a call was made."""
     calls: int
@@ -200,6 +204,7 @@ class Sums:
         """`exact_max` is the number of durations up to which quantiles are exact; None: `EXACT_MAX`."""
         self.target_s = target_s
         self.requests = self.errors = self.client_gone = self.unpriced = 0
+        self.cached_tokens = self.cache_write_tokens = 0
         self.cost_nusd = self.input_tokens = self.output_tokens = self.tokens_unknown = 0
         self.calls = self.hits = self.would_hit = self.within = 0
         self.latency = _Durations(exact_max or EXACT_MAX)
@@ -219,6 +224,14 @@ class Sums:
         if usage is not None:
             self.input_tokens += usage.input_tokens
             self.output_tokens += usage.output_tokens
+            if receipt.cache not in HITS:
+                self.cached_tokens += usage.cached_tokens
+                self.cache_write_tokens += (
+                    usage.cache_write_5m_tokens
+                    + usage.cache_write_30m_tokens
+                    + usage.cache_write_1h_tokens
+                    + usage.cache_write_12h_tokens
+                )
         elif receipt.calls:
             self.tokens_unknown += 1
         self.calls += receipt.calls
@@ -253,6 +266,8 @@ class Sums:
             ttft=self.ttft.quantiles(),
             input_tokens=self.input_tokens,
             output_tokens=self.output_tokens,
+            cached_tokens=self.cached_tokens,
+            cache_write_tokens=self.cache_write_tokens,
             tokens_unknown=self.tokens_unknown,
             calls=self.calls,
             calls_per_request=_share(self.calls, requests),
@@ -272,6 +287,8 @@ _SUMMED = (
     "cost_nusd",
     "input_tokens",
     "output_tokens",
+    "cached_tokens",
+    "cache_write_tokens",
     "tokens_unknown",
     "calls",
     "hits",

@@ -75,7 +75,7 @@ class PluginProvider(HttpProvider):
 
     def unsaid(self, prompt: Prompt, target: Target, operation: Operation) -> Unsaid:
         if operation != "chat":
-            return Unsaid((operation,))
+            return Unsaid(operation=operation)
         found = self._asked("unsaid", lambda: self._plugin.unsaid(prompt.body))
         if not isinstance(found, list | tuple) or not all(isinstance(one, str) for one in found):
             raise self._wrong("unsaid", found, "a list of names")
