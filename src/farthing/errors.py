@@ -317,26 +317,37 @@ class CannotSay(ProviderRejected):
 
     def worded(self, cleaned: Callable[[str], str]) -> str:
         """A name that is not of the interface may be a client's own word: `cleaned` sees it, quoted."""
-        target = self.asked
+        return f"{self.asked} {self._lack(cleaned)}"
+
+    def _lack(self, cleaned: Callable[[str], str]) -> str:
+        """What is said of the target."""
         if self.operation:
-            return f"{target} has no {self.operation}: configure a provider that has, and name its model"
+            return f"has no {self.operation}: configure a provider that has, and name its model"
         plain = [name for name in self.names if name not in self.reasons]
         parts = [f"`{name}`: {self.reasons[name]}" for name in self.names if name in self.reasons]
         if plain:
             them = "it" if len(plain) == 1 else "them"
-            provider = target.partition("/")[0]
+            provider = self.asked.partition("/")[0]
             parts.append(
                 f"{' and '.join(cleaned(f'`{name}`') for name in plain)}: leave {them} out, name a model of "
                 f"another provider, or let the gateway leave {them} out (providers.{provider}.drop)"
             )
-        return f"{target} cannot be asked for {'; nor for '.join(parts)}"
+        return f"cannot be asked for {'; nor for '.join(parts)}"
+
+    @staticmethod
+    def together(failures: Sequence["CannotSay"], cleaned: Callable[[str], str]) -> str:
+        """What is said of several targets; where that is the same, once."""
+        found: dict[str, dict[str, None]] = {}
+        for one in failures:
+            found.setdefault(one._lack(cleaned), {})[one.asked] = None
+        return "; ".join(f"{' and '.join(targets)} {lack}" for lack, targets in found.items())
 
     @classmethod
     def of_all(cls, failures: Sequence["CannotSay"]) -> "CannotSay":
         """One that tells the client of every target that was passed over."""
         first = failures[0]
         found = cls(first.asked, first.names, first.reasons, operation=first.operation)
-        words = "; ".join(dict.fromkeys(str(one) for one in failures))
+        words = cls.together(failures, str)
         found.args = (words,)
         found.said = {**(found.said or {}), "message": words}
         return found
@@ -371,13 +382,14 @@ class NoProviderLeft(FarthingError):
         super().__init__(self.worded(str) if self._unsaid else brief)
 
     @property
-    def _unsaid(self) -> bool:
-        """No target was asked, since none has a word for the request."""
-        return bool(self.failures) and all(isinstance(one, CannotSay) for one in self.failures)
+    def _unsaid(self) -> tuple[CannotSay, ...]:
+        """Its failures where no target was asked, since none has a word for the request; else none."""
+        found = tuple(one for one in self.failures if isinstance(one, CannotSay))
+        return found if len(found) == len(self.failures) else ()
 
     def worded(self, cleaned: Callable[[str], str]) -> str:
         if self._unsaid:
-            return "; ".join(dict.fromkeys(one.worded(cleaned) for one in self.failures))
+            return CannotSay.together(self._unsaid, cleaned)
         return "; ".join(f"{one.code}: {one.worded(cleaned)}" for one in self.failures) or NO_TARGET
 
 

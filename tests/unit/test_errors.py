@@ -31,6 +31,11 @@ def test_an_operation_is_no_field_that_could_be_left_out() -> None:
     assert b'"param":null' in body and b"leave it out" not in body
 
 
+def test_what_is_the_same_of_several_targets_is_said_once() -> None:
+    told = NoProviderLeft([CannotSay("a/m", ["n"]), CannotSay("a/o", ["n"])]).in_full
+    assert told.startswith("a/m and a/o cannot be asked for `n`: ") and told.count("leave it out") == 2
+
+
 def test_every_target_that_has_no_word_is_named_once_and_the_codes_agree() -> None:
     error = NoProviderLeft([CannotSay("a/m", ["n"]), CannotSay("b/m", ["seed"])])
     receipt = Receipt(request_id="r", at_unix_s=0.0, started_s=0.0)

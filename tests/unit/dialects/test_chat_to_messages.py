@@ -371,6 +371,7 @@ TOOLS = {"tools": [{"type": "function", "function": {"name": "f"}}]}
         (OLD, {"temperature": 1.5}, "temperature", "takes 0 to 1"),
         ("claude-sonnet-4-5", {"temperature": 0.5, "top_p": 0.5}, "top_p", "temperature or top_p"),
         (NEW, {"temperature": 0.5}, "temperature", "takes no temperature"),
+        (NEW, {"n": 2}, "n", "send the request that often"),
         (NEW, {"stop": [" "]}, "stop", "white space alone"),
         (NEW, {"user": "u" * 300}, "user", "256"),
         (OLD, {"reasoning_effort": "low"}, "reasoning_effort", "does not think"),

@@ -145,6 +145,8 @@ class _Writer:
         for field in _PLAIN_FIELDS:
             if getattr(said, field) is not None:
                 self._unsaid.append(said.name_of(field))
+        if said.choices is not None:
+            self._reasons[said.name_of("choices")] = "Messages gives one answer; send the request that often"
         if said.extras:
             self._extras(body)
         self._settings(body)

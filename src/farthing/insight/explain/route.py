@@ -200,19 +200,24 @@ def details(receipt: Receipt, found: Whereto) -> list[str]:
     """The lines that follow the receipt's own."""
     lines = [f"  price {one.call}  {_price(one)}" for one in found.prices]
     lines += _decision(receipt, found.ruled)
-    if found.tiers is None:
-        lines.append(
-            "  others   the cost of other tiers is unknown: name the gateway's configuration with --config"
-        )
-    elif receipt.usage is None:
-        lines.append("  others   what other tiers would have cost is unknown, as the tokens are")
-    else:
-        lines += [f"  {'others' if i == 0 else '':<8} {_tier(one)}" for i, one in enumerate(found.tiers)]
+    lines += _others(receipt, found.tiers)
     lines += [f"  learned  {_signal(one)}" for one in found.signals]
     lines += [f"  job      {_job(one)}" for one in found.jobs]
     if found.missing.places:
         lines.append(f"  damaged  signals may be missing: {describe_missing(found.missing)}")
     return lines
+
+
+def _others(receipt: Receipt, tiers: list[OtherTier] | None) -> list[str]:
+    if receipt.usage is None and not receipt.calls:
+        return []
+    if tiers is None:
+        return [
+            "  others   the cost of other tiers is unknown: name the gateway's configuration with --config"
+        ]
+    if receipt.usage is None:
+        return ["  others   what other tiers would have cost is unknown, as the tokens are"]
+    return [f"  {'others' if i == 0 else '':<8} {_tier(one)}" for i, one in enumerate(tiers)]
 
 
 def _decision(receipt: Receipt, rule: Ruled | None) -> list[str]:

@@ -105,6 +105,8 @@ class Savings(msgspec.Struct, frozen=True, kw_only=True):
     requests: int
     not_comparable: int
     """Requests of unknown cost or baseline; not part of any sum here."""
+    nothing_called: int
+    """Of these, requests that ended in an error before any call."""
     baseline_targets: list[str]
     baseline_nusd: int
     cost_nusd: int
@@ -301,7 +303,7 @@ class SavingSums:
     """The saving against the baseline, where both are known."""
 
     def __init__(self) -> None:
-        self.requests = self.not_comparable = 0
+        self.requests = self.not_comparable = self.nothing_called = 0
         self.baseline_nusd = self.cost_nusd = 0
         self.saved_nusd = self.squares = 0
         self.cache_nusd = self.no_llm_nusd = self.routing_nusd = 0
@@ -314,6 +316,7 @@ class SavingSums:
         saved = saved_nusd(receipt)
         if saved is None or receipt.baseline_nusd is None or receipt.cost_nusd is None:
             self.not_comparable += 1
+            self.nothing_called += failed(receipt) and not receipt.calls
             unpriced = receipt.usage is not None and receipt.baseline_nusd is None and receipt.baseline_target
             if unpriced and len(self.unpriced) < BASELINES_MAX:
                 self.unpriced.add(unpriced)
@@ -345,6 +348,7 @@ class SavingSums:
         return Savings(
             requests=self.requests,
             not_comparable=self.not_comparable,
+            nothing_called=self.nothing_called,
             baseline_targets=sorted(self.targets),
             baselines_unpriced=sorted(self.unpriced),
             baseline_nusd=self.baseline_nusd,

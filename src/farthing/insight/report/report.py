@@ -379,10 +379,7 @@ def _notes(report: Report) -> Iterator[str]:
     yield from _provider_notes(report)
     if report.savings.not_comparable:
         why = _unpriced_baselines(report.savings) if report.savings.requests else ""
-        yield (
-            f"not in the saving: {counted(report.savings.not_comparable, 'request')} without a known cost or "
-            f"baseline{why and f'; {why}'}"
-        )
+        yield f"not in the saving: {_not_comparable(report.savings)}{why and f'; {why}'}"
     if report.savings.jobs_unpriced:
         yield (
             f"cost unknown: {counted(report.savings.jobs_unpriced, 'background job')}; left out of all sums "
@@ -405,6 +402,14 @@ def _notes(report: Report) -> Iterator[str]:
         yield f"[dim]* fewer than {FEW} requests[/]"
     if not total.latency.exact or not all(one.latency.exact for one in grouped):
         yield "[dim]~ from log buckets, within 2.5 %[/]"
+
+
+def _not_comparable(savings: Savings) -> str:
+    requests = counted(savings.not_comparable, "request")
+    if savings.nothing_called == savings.not_comparable:
+        return f"{requests} that ended before any call"
+    ended = f", {savings.nothing_called:,} of them ended before any call" if savings.nothing_called else ""
+    return f"{requests} without a known cost or baseline{ended}"
 
 
 def _provider_notes(report: Report) -> Iterator[str]:

@@ -238,6 +238,7 @@ def test_a_refused_request_says_that_nothing_was_called() -> None:
     text = "\n".join(request.story(told))
     assert "cost     $0.00, nothing was called" in text and "baseline none: nothing was called" in text
     assert "unknown, so no saving" not in text
+    assert details(told, Whereto(ruled=None, tiers=[], signals=[], jobs=[], prices=[])) == []
 
 
 def test_the_cost_of_a_call_can_be_reckoned_again_from_its_line_and_its_prices() -> None:

@@ -309,3 +309,13 @@ def test_what_was_left_out_and_what_prompt_caches_did_is_counted_where_there_is_
     assert "seed of 2, temperature of 1" in text and "40 tokens read and 20 written" in text
     plain = shown(report_of([receipt(1)]))
     assert "left out" not in plain and "prompt caches" not in plain
+
+
+def test_requests_that_were_refused_are_not_said_to_have_an_unknown_cost() -> None:
+    refused: dict[str, object] = {"calls": 0, "status": 400, "error": "cannot_say", "baseline_nusd": None}
+    rows: list[Receipt | Intent] = [receipt(1, cost_nusd=0, **refused), receipt(2)]
+    assert "not in the saving: 1 request that ended before any call" in shown(report_of(rows))
+    rows.append(receipt(3, cost_nusd=None))
+    assert "2 requests without a known cost or baseline, 1 of them ended before any call" in shown(
+        report_of(rows)
+    )
