@@ -227,7 +227,8 @@ def unknown_endpoint(name: str, seen: Iterable[str], config: Config | None) -> s
 
 
 def check_endpoint(name: str, settings: Settings, ledgers: Sequence[Path] = (), *, own: bool = True) -> None:
-    """`own`: `ledgers` are those of `settings`, whose endpoints count then.
+    """`own`: `ledgers` are those of `settings`, whose endpoints count then. Where none is known at all,
+    nothing is said of this one.
 
     Raises:
         ConfigError: neither the configuration nor a ledger has the endpoint; the message names those that
@@ -243,7 +244,8 @@ def check_endpoint(name: str, settings: Settings, ledgers: Sequence[Path] = (), 
                 if row.endpoint == name:
                     return
                 seen.add(row.endpoint)
-    raise ConfigError(unknown_endpoint(name, seen, config))
+    if seen:
+        raise ConfigError(unknown_endpoint(name, seen, config))
 
 
 def nothing_there(ledgers: Sequence[Path], span: tuple[float | None, float]) -> str:
