@@ -36,7 +36,7 @@ never hold a secret, a stored prompt or another tenant's name. A provider's word
 only the client that asked gets them, and its receipt an excerpt.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 
@@ -54,6 +54,10 @@ class FarthingError(Exception):
     def in_full(self) -> str:
         """The message with the words of a provider that belong to it, for the client who asked. The message
         alone, which goes into logs too, has none: they may repeat what was asked."""
+        return self.worded(str)
+
+    def worded(self, cleaned: Callable[[str], str]) -> str:
+        """As `in_full`, with the words of others as `cleaned` gives them back: what is ours stays."""
         return str(self)
 
 
@@ -237,9 +241,8 @@ class ProviderError(FarthingError):
         self.target = ""
         """The target that was asked; empty until `models/call` has written it."""
 
-    @property
-    def in_full(self) -> str:
-        return f"{self}: {self.words}" if self.words else str(self)
+    def worded(self, cleaned: Callable[[str], str]) -> str:
+        return f"{self}: {cleaned(self.words)}" if self.words else str(self)
 
 
 class ProviderUnavailable(ProviderError):
@@ -293,22 +296,69 @@ class CannotSay(ProviderRejected):
 
     code = "cannot_say"
 
-    def __init__(self, target: str, names: Sequence[str]) -> None:
-        told = [name[:SAID_CHARS_MAX] for name in names[:SAID_MAX]]
-        more = f" and {len(names) - SAID_MAX} more" if len(names) > SAID_MAX else ""
-        named = " and ".join(f"`{name}`" for name in told) + more
-        words = (
-            f"{target} cannot be asked for {named}: leave it out, name a model of another provider, or let "
-            "the gateway leave it out (`drop` in the provider's table)"
-        )
-        param: str | None = told[0]
-        if param == "embeddings":  # no field: the whole of the request
-            words, param = (
-                f"the provider of {target} has no embeddings: name a model of another provider",
-                "model",
+    def __init__(
+        self,
+        target: str,
+        names: Sequence[str],
+        reasons: Mapping[str, str] | None = None,
+        *,
+        operation: str = "",
+    ) -> None:
+        """`reasons` says of a name why it cannot be said and what helps; `operation`: its interface does not
+        have that at all, whatever the fields."""
+        self.names = tuple(name[:SAID_CHARS_MAX] for name in names[:SAID_MAX])
+        self.more = len(names) - len(self.names)
+        """Names beyond those."""
+        self.reasons = reasons or {}
+        self.operation = operation
+        self.asked = target
+        message = self.worded(str)
+        said = {
+            "message": message,
+            "type": "invalid_request_error",
+            "param": "model" if operation else self.names[0],
+            "code": self.code,
+        }
+        super().__init__(message, upstream_status=400, said=said)
+
+    def worded(self, cleaned: Callable[[str], str]) -> str:
+        """A name that is not of the interface may be a client's own word: `cleaned` sees it, quoted."""
+        return f"{self.asked} {self._lack(cleaned)}"
+
+    def _lack(self, cleaned: Callable[[str], str]) -> str:
+        """What is said of the target."""
+        if self.operation:
+            return f"has no {self.operation}: configure a provider that has, and name its model"
+        plain = [name for name in self.names if name not in self.reasons]
+        parts = [f"`{name}`: {self.reasons[name]}" for name in self.names if name in self.reasons]
+        if plain:
+            them = "it" if len(plain) == 1 else "them"
+            provider = self.asked.partition("/")[0]
+            more = f" and {self.more} more" if self.more else ""
+            named = " and ".join(cleaned(f"`{name}`") for name in plain)
+            parts.append(
+                f"{named}{more}: leave {them} out, name a model of another provider, or let the gateway "
+                f"leave {them} out (providers.{provider}.drop)"
             )
-        said = {"message": words, "type": "invalid_request_error", "param": param, "code": self.code}
-        super().__init__(f"{target} has no word for {named}", upstream_status=400, said=said, words=words)
+        return f"cannot be asked for {'; nor for '.join(parts)}"
+
+    @staticmethod
+    def together(failures: Sequence["CannotSay"], cleaned: Callable[[str], str]) -> str:
+        """What is said of several targets; where that is the same, once."""
+        found: dict[str, dict[str, None]] = {}
+        for one in failures:
+            found.setdefault(one._lack(cleaned), {})[one.asked] = None
+        return "; ".join(f"{' and '.join(targets)} {lack}" for lack, targets in found.items())
+
+    @classmethod
+    def of_all(cls, failures: Sequence["CannotSay"]) -> "CannotSay":
+        """One that tells the client of every target that was passed over."""
+        first = failures[0]
+        found = cls(first.asked, first.names, first.reasons, operation=first.operation)
+        words = cls.together(failures, str)
+        found.args = (words,)
+        found.said = {**(found.said or {}), "message": words}
+        return found
 
 
 class KeyRejected(ProviderRejected):
@@ -334,11 +384,21 @@ class NoProviderLeft(FarthingError):
         permanent = bool(self.failures) and all(map(_permanent, self.failures))
         if permanent or (tried_again and self.retry_after_s is None):
             self.retry = False  # type: ignore[misc]
-        super().__init__("; ".join(f"{f.code}: {f}" for f in failures) or NO_TARGET)
+        if isinstance(self.passed_on, CannotSay):
+            self.code = self.passed_on.code  # type: ignore[misc]  # as the client is told
+        brief = "; ".join(f"{f.code}: {f}" for f in failures) or NO_TARGET
+        super().__init__(self.worded(str) if self._unsaid else brief)
 
     @property
-    def in_full(self) -> str:
-        return "; ".join(f"{f.code}: {f.in_full}" for f in self.failures) or NO_TARGET
+    def _unsaid(self) -> tuple[CannotSay, ...]:
+        """Its failures where no target was asked, since none has a word for the request; else none."""
+        found = tuple(one for one in self.failures if isinstance(one, CannotSay))
+        return found if len(found) == len(self.failures) else ()
+
+    def worded(self, cleaned: Callable[[str], str]) -> str:
+        if self._unsaid:
+            return CannotSay.together(self._unsaid, cleaned)
+        return "; ".join(f"{one.code}: {one.worded(cleaned)}" for one in self.failures) or NO_TARGET
 
 
 NO_TARGET = "the route has no target"
@@ -350,6 +410,9 @@ def _passed_on(failures: Sequence[ProviderError]) -> ProviderError | None:
     """What one target said goes to the client as without us: so does a refusal of the request itself by the
     last that was asked."""
     last = failures[-1] if failures else None
+    unsaid = [failure for failure in failures if isinstance(failure, CannotSay)]
+    if unsaid and len(unsaid) == len(failures):
+        return CannotSay.of_all(unsaid)
     if last is None or last.upstream_status is None or isinstance(last, KeyRejected):
         return None
     alone = all(failure.target == last.target for failure in failures)
@@ -389,9 +452,8 @@ class StreamBroken(FarthingError):
         self.words = words
         """As of a `ProviderError`."""
 
-    @property
-    def in_full(self) -> str:
-        return f"{self}: {self.words}" if self.words else str(self)
+    def worded(self, cleaned: Callable[[str], str]) -> str:
+        return f"{self}: {cleaned(self.words)}" if self.words else str(self)
 
 
 class StoreError(FarthingError):

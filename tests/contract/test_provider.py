@@ -269,7 +269,7 @@ def test_what_it_has_no_interface_for_is_named(wire: Wire) -> None:
     capabilities = wire.provider.capabilities
     named = wire.provider.unsaid(prompt(n=2, logprobs=True), TARGET, "chat").names
     assert ("n" in named) != capabilities.choices and ("logprobs" in named) != capabilities.logprobs
-    embeddings = wire.provider.unsaid(prompt(), TARGET, "embeddings").names
+    embeddings = wire.provider.unsaid(prompt(), TARGET, "embeddings").operation
     assert bool(embeddings) != ("embeddings" in capabilities.operations)
 
 

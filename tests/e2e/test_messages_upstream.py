@@ -247,7 +247,7 @@ def test_embeddings_are_asked_of_another_provider(gateway: Running, upstream: Fa
     calls = len(upstream.calls)
     reply = gateway.post("/v1/embeddings", {"model": "a/good", "input": "x"})
     assert (reply.status, reply.error["param"], reply.error["code"]) == (400, "model", "cannot_say")
-    assert "name a model of another provider" in reply.error["message"]
+    assert "configure a provider that has, and name its model" in reply.error["message"]
     assert "drop" not in reply.error["message"] and len(upstream.calls) == calls
 
 
@@ -598,3 +598,33 @@ exact = "off"
     alone = gateway.post("/v1/chat/completions", {"model": "a/good", "messages": [user([table])]})
     assert (alone.status, alone.error["code"]) == (400, "invalid_request_error"), alone.body
     assert alone.error["param"] == "messages[0].content[0].file.file_data"
+
+
+# -- what is not told is told of ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_client_hears_what_the_provider_was_not_told(gateway: Running, stream: bool) -> None:
+    fields = {"temperature": 1.5, "seed": 7, "stream": stream}
+    reply = told(gateway, [user("hi")], "a/claude-opus-5-5", **fields)
+    left_out = reply.headers["x-farthing-left-out"]
+    assert set(left_out.split(", ")) == {"temperature", "seed"}
+    assert gateway.receipt_of(reply).attempts[0].left_out == left_out
+    assert "x-farthing-left-out" not in told(gateway, [user("hi")], stream=stream).headers
+
+
+def test_a_demanded_call_is_refused_by_the_newest_models_with_what_helps(gateway: Running) -> None:
+    fields = {"tools": [WEATHER], "tool_choice": "required"}
+    body = {"model": "a/claude-haiku-5-5", "messages": [user("tool_choice, please")], **fields}
+    reply = gateway.post("/v1/chat/completions", body)
+    assert (reply.status, reply.error["param"], reply.error["code"]) == (400, "tool_choice", "cannot_say")
+    assert "claude-sonnet-5" in reply.error["message"]
+    receipt = gateway.receipt_of(reply)
+    assert receipt.error == "cannot_say" and receipt.error_message == reply.error["message"]
+    told(gateway, [user("hi")], "a/claude-sonnet-5", **fields)
+
+
+def test_embeddings_are_refused_as_a_whole(gateway: Running) -> None:
+    reply = gateway.post("/v1/embeddings", {"model": "a/good", "input": "hi"})
+    assert (reply.status, reply.error["param"], reply.error["code"]) == (400, "model", "cannot_say")
+    assert "a/good has no embeddings: configure a provider that has" in reply.error["message"]

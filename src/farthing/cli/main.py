@@ -100,8 +100,11 @@ def main(args: list[str] | None = None) -> NoReturn:
     os.umask(UMASK)
     try:
         status = cli.main(args=args, prog_name="farthing", standalone_mode=False)
-    except click.ClickException as why:
+    except click.exceptions.NoArgsIsHelpError as why:
         why.show()
+        sys.exit(why.exit_code)
+    except click.ClickException as why:
+        _tell_misuse(why)
         sys.exit(why.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
@@ -119,6 +122,14 @@ def main(args: list[str] | None = None) -> NoReturn:
         tell(f"error: {_of_system(why)}")
         sys.exit(FAILED)
     sys.exit(status if isinstance(status, int) else OK)
+
+
+def _tell_misuse(why: click.ClickException) -> None:
+    """How the command is called, where that is known, and what is wrong with this call."""
+    ctx = why.ctx if isinstance(why, click.UsageError) else None
+    if ctx is not None:
+        tell(ctx.get_usage(), f"Try `{ctx.command_path} --help`.", "")
+    tell(f"error: {why.format_message()}")
 
 
 def _of_system(why: OSError) -> str:

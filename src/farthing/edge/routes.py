@@ -580,10 +580,14 @@ def _facts(receipt: Receipt) -> str:
     request_id, tier, target, reason = receipt.request_id, receipt.tier, receipt.target, receipt.route_reason
     if not f"{tier}{target}{reason}".isprintable():
         tier, target, reason = _safe(tier), _safe(target), _safe(reason)
-    return (
+    lines = (
         f"x-request-id: {request_id}\r\nrequest-id: {request_id}\r\nx-farthing-tier: {tier}\r\n"
         f"x-farthing-model: {target}\r\nx-farthing-cache: {receipt.cache}\r\nx-farthing-reason: {reason}\r\n"
     )
+    for attempt in receipt.attempts:
+        if attempt.left_out and attempt.error is None and attempt.target == receipt.target:
+            return f"{lines}x-farthing-left-out: {_safe(attempt.left_out)}\r\n"
+    return lines
 
 
 def _money(receipt: Receipt) -> str:

@@ -53,8 +53,8 @@ def reference(gathering: Gathering, endpoint: str, now_unix_s: float) -> Referen
     found = gathering.reference(now_unix_s)
     if found is None:
         raise TooFew(
-            f"`{endpoint}` has fewer than {2 * BLOCK} requests from different sessions in that time: too few "
-            "for a reference; use a longer --since, or wait"
+            f"`{endpoint}` has {gathering.n:,} requests from different sessions in that time, and a "
+            f"reference takes {2 * BLOCK:,}: use a longer --since, or wait"
         )
     return found
 

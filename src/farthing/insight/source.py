@@ -13,6 +13,7 @@ from farthing.config.settings.gateway import EndpointSemanticConfig
 from farthing.errors import ConfigError
 from farthing.insight.report.failed import moment
 from farthing.ledger import files, read
+from farthing.types import Receipt
 
 PLACES = ("state_dir", "ledger", "cache")
 """Tables and keys whose variables count even without a file: they name places."""
@@ -217,13 +218,34 @@ def unknown_endpoint(name: str, seen: Iterable[str], config: Config | None) -> s
         return f"no requests came to the endpoint {name!r} in that time; {origin}"
     known = sorted({*with_requests, *configured})
     near = get_close_matches(name, known, 1)
-    return f"there is no endpoint {name!r}" + (
-        f"; did you mean {near[0]!r}? There are {listed(known)}"
-        if near
-        else f"; there are {listed(known)}"
-        if known
-        else f"; {origin}"
-    )
+    if not known:
+        return f"there is no endpoint {name!r}; {origin}"
+    there = f"there is only {known[0]!r}" if len(known) == 1 else f"there are {listed(known)}"
+    if near:
+        return f"there is no endpoint {name!r}; did you mean {near[0]!r}? {there[0].upper()}{there[1:]}"
+    return f"there is no endpoint {name!r}; {there}"
+
+
+def check_endpoint(name: str, settings: Settings, ledgers: Sequence[Path] = (), *, own: bool = True) -> None:
+    """`own`: `ledgers` are those of `settings`, whose endpoints count then. Where none is known at all,
+    nothing is said of this one.
+
+    Raises:
+        ConfigError: neither the configuration nor a ledger has the endpoint; the message names those that
+            there are.
+    """
+    config = settings.config if own and settings.file is not None else None
+    if name == "default" or (config is not None and name in config.endpoints):
+        return
+    seen: set[str] = {"default"} if config is not None else set()
+    for ledger in ledgers:
+        for row in read.read(ledger, None):
+            if isinstance(row, Receipt):
+                if row.endpoint == name:
+                    return
+                seen.add(row.endpoint)
+    if seen:
+        raise ConfigError(unknown_endpoint(name, seen, config))
 
 
 def nothing_there(ledgers: Sequence[Path], span: tuple[float | None, float]) -> str:

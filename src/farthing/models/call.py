@@ -397,10 +397,12 @@ class Caller:
         Raises:
             CannotSay: there is something that it may not leave out.
         """
+        if unsaid.operation:
+            raise CannotSay(target.name, (), operation=unsaid.operation)
         may_drop = self._limits[target.provider].drop
         missing = [name for name in unsaid.names if name not in may_drop]
         if missing:
-            raise CannotSay(target.name, missing)
+            raise CannotSay(target.name, missing, unsaid.reasons)
         return ", ".join((*unsaid.names, *unsaid.gave_way))
 
     async def _sent(self, result: CallResult, call: CallRequest, prompt: Prompt, others: bool) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import re
 
+from farthing.dialects.chat.fields import FIELDS, PARTS
 from farthing.errors import (
     ContractExceeded,
     DeadlineExceeded,
@@ -120,10 +121,7 @@ def note_error(receipt: Receipt, error: FarthingError, request: Request | None =
     receipt.error = error.code
     receipt.error_message = str(error)[:MESSAGE_CHARS_MAX]
     if request is not None:
-        told = error.in_full[:EXCERPT_CHARS_MAX]
-        if told != receipt.error_message:
-            told = without_asked(told, request.body) or receipt.error_message
-        receipt.error_message = told
+        receipt.error_message = _excerpt(error, request) or receipt.error_message
     receipt.status = error.status
     if isinstance(error, ContractExceeded):
         receipt.stop_reason = f"limit:{error.limit}"
@@ -131,6 +129,21 @@ def note_error(receipt: Receipt, error: FarthingError, request: Request | None =
         receipt.stop_reason = "no_provider"
     else:
         receipt.stop_reason = "error"
+
+
+def _excerpt(error: FarthingError, request: Request) -> str | None:
+    """The message, with what of others' words does not repeat what was asked; None: `request` is too long to
+    compare with."""
+    unknown = False
+
+    def cleaned(words: str) -> str:
+        nonlocal unknown
+        found = without_asked(words[:EXCERPT_CHARS_MAX], request.body, FIELDS | PARTS)
+        unknown = unknown or found is None
+        return found or ""
+
+    told = error.worded(cleaned)[:MESSAGE_CHARS_MAX]
+    return None if unknown else told
 
 
 def stop_reason(finish_reason: str | None, result: CallResult) -> str:

@@ -37,6 +37,11 @@ class Unsaid(Struct, frozen=True):
     """What its dialect has no word for. It may be left out only where the configuration says so."""
     gave_way: tuple[str, ...] = ()
     """What gave way to something else in this request, as thinking does to a demanded call."""
+    reasons: Mapping[str, str] = {}
+    """Why a name of `names` cannot be said and what helps, in a phrase without the client's words. None for a
+    name that the dialect simply has no word for."""
+    operation: str = ""
+    """What its interface does not have at all, as `embeddings`: nothing can be left out to help."""
 
 
 ALL_SAID = Unsaid()

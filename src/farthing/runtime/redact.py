@@ -298,11 +298,15 @@ _FIELDS = frozenset(
 """Names of parts of a request that are words of the interface themselves; others may be what was asked."""
 
 
-def without_asked(text: str, body: Any) -> str | None:
+_IDENTIFIER = re.compile(r"(?<![\w.])[A-Za-z]\w*(?:\.[A-Za-z]\w*)*")
+
+
+def without_asked(text: str, body: Any, known: frozenset[str] = frozenset()) -> str | None:
     """`text` without what `body`, the JSON of a request, says: runs of `RUN_CHARS` letters and digits that
     stand in a value of it, of `RUN_CHARS_ODD` where one is a digit or not ASCII, whatever stands between them
     and in whichever case; short values whole; and what stands in quotes if it is in there. None: the request
-    is too long to compare.
+    is too long to compare. Names in `known`, of fields, stay where they can be nothing else: in quotes, or
+    with an underscore.
     """
     values = _values(body)
     if values is None:
@@ -324,7 +328,32 @@ def without_asked(text: str, body: Any) -> str | None:
         inner = _NOT_WORDS.sub("", quoted[group].casefold())
         if len(inner) >= WORD_CHARS_MIN and inner in asked:
             spans.append(quoted.span(group))
-    return _without(text, spans, ASKED)
+    return _without(text, _beside(spans, _kept(text, known)) if known else spans, ASKED)
+
+
+def _kept(text: str, known: frozenset[str]) -> list[Span]:
+    """Where `text` names a field of the interface."""
+    return [
+        found.span()
+        for found in _IDENTIFIER.finditer(text)
+        if found[0] in known and ("_" in found[0] or _in_quotes(text, *found.span()))
+    ]
+
+
+def _in_quotes(text: str, start: int, end: int) -> bool:
+    return text[start - 1 : start] in ("'", '"', "`") and text[end : end + 1] == text[start - 1]
+
+
+def _beside(spans: list[Span], kept: list[Span]) -> Iterator[Span]:
+    """What of `spans` does not lie in `kept`, which is in order."""
+    for start, end in spans:
+        for first, last in kept:
+            if first < end and last > start:
+                if start < first:
+                    yield start, first
+                start = max(start, last)
+        if start < end:
+            yield start, end
 
 
 def _unescaped(found: re.Match[str]) -> str:

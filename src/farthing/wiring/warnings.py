@@ -20,7 +20,11 @@ def advised(
     lines = [
         *configuration.advice(config),
         *unknown_words(config),
-        *unpriced(config, Targets(config, Catalogue.load().with_overrides(config.prices))),
+        *unpriced(
+            config,
+            Targets(config, Catalogue.load().with_overrides(config.prices)),
+            in_file=source is not None,
+        ),
         *more,
     ]
     return lines if source is None else configuration.placed(lines, source, env)

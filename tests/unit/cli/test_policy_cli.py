@@ -88,7 +88,7 @@ def test_canary_promote_and_rollback_say_what_they_did(
     ]
     assert "version 2 serves" in run(config, capsys, "policy", "promote", "--endpoint", "faq")
     assert told(config, capsys, "policy", "rollback", "--endpoint", "faq")["serving"] == 0
-    with pytest.raises(PolicyRefused, match="no version of 'faq' served before"):
+    with pytest.raises(PolicyRefused, match="nothing to roll back: no version of 'faq' serves"):
         run(config, capsys, "policy", "rollback", "--endpoint", "faq")
 
 

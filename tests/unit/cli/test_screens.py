@@ -1,19 +1,29 @@
 """What commands print fits the terminal, and what they advise helps where they say it."""
 
+import json
+import shlex
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from farthing import config as configuration
 from farthing.cli import found
 from farthing.cli.calibration import REFUSED
-from farthing.cli.commands import init
-from farthing.cli.main import cli
+from farthing.cli.commands import demo, init
+from farthing.cli.commands.serve import _introduction
+from farthing.cli.main import cli, main
 from farthing.cli.screen import beside, commented
 from farthing.config import Config, OpenAIProviderConfig, TierConfig
 from farthing.errors import ConfigError
 from farthing.guarantees.calibrate.explored import NothingExplored
+from farthing.guarantees.policy.versions import PolicyRefused
+from farthing.insight.drift import TooFew
 from farthing.insight.render.rows import counted, wrapped
+from farthing.ledger.segments import SegmentLedger
+from farthing.types import Receipt
 
 GATEWAY = """
 state_dir = "state"
@@ -212,3 +222,102 @@ def test_init_makes_the_directory_of_its_file(here: Path, run: Run, monkeypatch:
     settled(monkeypatch)
     run("init", "etc/farthing/farthing.toml")
     assert (here / "etc" / "farthing" / "farthing.toml").is_file()
+
+
+# -- names, usage and help ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ("precompute", "--dry-run", "--endpoint", "nope"),
+            "there is no endpoint 'nope'; there are default, faq",
+        ),
+        (("calibrate", "cascade", "--endpoint", "nope", "--risk-max", "0.1"), "there are default, faq"),
+        (
+            ("calibrate", "cascade", "--endpoint", "default", "--risk-max", "0.1"),
+            "[endpoints.default.cascade]",
+        ),
+        (("calibrate", "route", "--endpoint", "fak", "--risk-max", "0.1"), "did you mean 'faq'?"),
+        (("drift", "--endpoint", "nope"), "there is no endpoint 'nope'; there are default, faq"),
+        (("drift", "--endpoint", "nope", "--set"), "there is no endpoint 'nope'"),
+    ],
+)
+def test_an_endpoint_that_is_not_there_stops_the_command_and_those_that_are_are_named(
+    run: Run, words: tuple[str, ...], said: str
+) -> None:
+    with pytest.raises(ConfigError) as told:
+        run(*words)
+    assert said in str(told.value)
+
+
+def test_without_endpoints_the_one_that_is_always_there_is_named(here: Path, run: Run) -> None:
+    (here / "farthing.toml").write_text(GATEWAY.partition("[endpoints")[0])
+    with pytest.raises(ConfigError, match="there is only 'default'"):
+        run("precompute", "--dry-run", "--endpoint", "nope")
+
+
+def test_an_endpoint_that_only_the_ledger_has_is_compared(here: Path, run: Run) -> None:
+    ledger = SegmentLedger(here / "state" / "ledger")
+    ledger.record(
+        Receipt(request_id="r", at_unix_s=time.time(), started_s=0.0, endpoint="former", status=200)
+    )
+    ledger.close()
+    with pytest.raises(TooFew, match=r"has 1 requests .* and a reference takes 1,000"):
+        run("drift", "--endpoint", "former", "--set")
+
+
+def test_where_nothing_served_before_there_is_nothing_to_roll_back(run: Run) -> None:
+    with pytest.raises(PolicyRefused, match="nothing to roll back: no version of 'faq' serves"):
+        run("policy", "rollback", "--endpoint", "faq")
+
+
+@pytest.mark.parametrize("words", [("report", "--since", "yesterda"), ("serve", "--port", "x"), ("nope",)])
+def test_a_call_that_is_wrong_is_told_as_any_error_in_rows_that_fit(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as left:
+        main(list(words))
+    lines = capsys.readouterr().err.splitlines()
+    assert left.value.code == 2
+    assert sum(line.startswith("error: ") for line in lines) == 1 and "Error:" not in "".join(lines)
+    assert max(map(len, lines)) <= 80 and any("--help" in line for line in lines)
+
+
+@pytest.mark.parametrize("group", ["calibrate", "policy", "cache", "keys", "train"])
+def test_the_help_of_a_group_cuts_no_sentence(
+    run: Run, capsys: pytest.CaptureFixture[str], group: str
+) -> None:
+    run(group, "--help")
+    text = capsys.readouterr().out
+    assert "..." not in text.partition("Commands:")[2] and max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("key", ["", '[[keys]]\ntenant = "t"\nkey = "${K}"\n'])
+def test_what_serve_says_to_try_fits_and_can_be_pasted(here: Path, key: str) -> None:
+    config = configuration.loads(f"{GATEWAY}{key}", {"K": "sk-0123456789"})
+    lines = _introduction(config, 8960, {"HOME": "/home/me"})
+    assert max(map(len, "\n".join(lines).splitlines())) <= 80
+    at = next(i for i, line in enumerate(lines) if line.startswith("try "))
+    end = next(i for i, line in enumerate(lines) if line.startswith("client "))
+    words = shlex.split("\n".join(lines[at:end]).replace("\\\n", " "))
+    assert words[1:3] == ["curl", "http://127.0.0.1:8960/v1/chat/completions"]
+    assert json.loads(words[words.index("-d") + 1])["messages"][0]["role"] == "user"
+    assert ("authorization: Bearer YOUR_KEY" in words) == bool(key)
+
+
+def test_the_demo_is_as_wide_as_columns_says(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def left(coroutine: Any) -> None:
+        coroutine.close()
+        raise ConfigError("far enough")
+
+    monkeypatch.setattr(demo, "_run", left)
+    with pytest.raises(ConfigError, match="far enough"):
+        cli.main(["demo", "--requests", "5"], standalone_mode=False)
+    assert 60 < max(map(len, capsys.readouterr().out.splitlines())) <= 80

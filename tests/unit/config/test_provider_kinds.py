@@ -62,5 +62,37 @@ def test_log_probabilities_that_no_dialect_has_are_told() -> None:
 def test_chat_completions_to_anthropic_are_advised_against() -> None:
     text = '[providers.anthropic]\nbase_url = "https://api.anthropic.com/v1/"\n'
     (line,) = config.advice(config.loads(text, {}))
-    assert 'kind = "anthropic"' in line
+    assert 'kind = "anthropic"' in line and "n above 1, logprobs, json_object" in line
     assert config.advice(config.loads('[providers.anthropic]\nkind = "anthropic"\n', {})) == ()
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ('kind = "anthropic"\ndrop = ["sed"]', 'no field is known as "sed"; did you mean "seed"?'),
+        ('kind = "anthropic"\ndrop = ["tempreature"]', 'did you mean "temperature"?'),
+        ('kind = "anthropic"\ndrop = ["n"]', "it gets one answer"),
+        ('kind = "anthropic"\ndrop = ["input_audio"]', "its answer is another"),
+        ('base_url = "https://x.example/v1"\ndrop = ["seed"]', "it has no effect"),
+        (
+            'kind = "plugin"\nplugin = "p"\nbase_url = "https://x.example"\ndrop = ["sed"]',
+            'did you mean "seed"?',
+        ),
+    ],
+)
+def test_a_drop_that_does_not_do_what_it_says_is_told(table: str, said: str) -> None:
+    (line,) = config.advice(config.loads(f"[providers.x]\n{table}\n", {}))
+    assert line.startswith("providers.x.drop: ") and said in line
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        'kind = "anthropic"\ndrop = ["seed", "messages.name"]',
+        'kind = "anthropic"\ndrop = []',
+        'kind = "anthropic"\ndrop = ["a_field_of_ours"]',
+        'kind = "plugin"\nplugin = "p"\nbase_url = "https://x.example"',
+    ],
+)
+def test_what_may_well_be_meant_is_not_advised_against(table: str) -> None:
+    assert config.advice(config.loads(f"[providers.x]\n{table}\n", {})) == ()

@@ -459,3 +459,40 @@ def test_names_in_an_error_are_few_and_short() -> None:
     error = CannotSay("a/m", ["z" * 1_000_000, *[f"f{index}" for index in range(50)]])
     assert len(str(error)) + len(json.dumps(error.said)) < 2_000
     assert "and 31 more" in str(error)
+
+
+NEW, OLD = "claude-haiku-5-5", "claude-3-5-haiku"
+TOOLS = {"tools": [{"type": "function", "function": {"name": "f"}}]}
+
+
+@pytest.mark.parametrize(
+    ("model", "fields", "name", "said"),
+    [
+        (
+            NEW,
+            {**TOOLS, "tool_choice": "required"},
+            "tool_choice",
+            'claude-sonnet-5, or send tool_choice "auto"',
+        ),
+        (NEW, {"response_format": {"type": "json_object"}}, "response_format", "send a json_schema"),
+        (OLD, {"response_format": {"type": "json_object"}}, "response_format", "name a newer model"),
+        (OLD, {"temperature": 1.5}, "temperature", "takes 0 to 1"),
+        ("claude-sonnet-4-5", {"temperature": 0.5, "top_p": 0.5}, "top_p", "temperature or top_p"),
+        (NEW, {"temperature": 0.5}, "temperature", "takes no temperature"),
+        (NEW, {"n": 2}, "n", "send the request that often"),
+        (NEW, {"stop": [" "]}, "stop", "white space alone"),
+        (NEW, {"user": "u" * 300}, "user", "256"),
+        (OLD, {"reasoning_effort": "low"}, "reasoning_effort", "does not think"),
+    ],
+)
+def test_what_a_model_cannot_be_told_has_a_reason_and_a_way_out(
+    model: str, fields: dict[str, Any], name: str, said: str
+) -> None:
+    written = translate(read({"messages": HI, **fields}), model=model, output_tokens_max=None)
+    assert written.unsaid == (name,) and said in written.reasons[name]
+
+
+@pytest.mark.parametrize("model", ["claude-sonnet-5", "claude-opus-5"])
+def test_the_model_that_the_reason_names_takes_a_demanded_call(model: str) -> None:
+    conversation = read({"messages": HI, **TOOLS, "tool_choice": "required"})
+    assert not translate(conversation, model=model, output_tokens_max=None).unsaid

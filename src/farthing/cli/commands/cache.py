@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from farthing import config as configuration
+from farthing.cli.groups import SubcommandGroup
 from farthing.cli.reading import config_option
 from farthing.cli.screen import say, tell
 from farthing.errors import ConfigError
@@ -39,7 +40,7 @@ def shared(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-@click.group("cache")
+@click.group("cache", cls=SubcommandGroup)
 def command() -> None:
     """Look at the semantic cache, and make it forget.
 

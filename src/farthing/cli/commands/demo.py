@@ -3,7 +3,6 @@
 import asyncio
 import shutil
 import signal
-import sys
 import tempfile
 from collections.abc import Coroutine
 from pathlib import Path
@@ -11,13 +10,13 @@ from typing import Any, TypeVar
 
 import click
 
+from farthing.cli import screen
 from farthing.cli.itself import own_command
 
 T = TypeVar("T")
 
 REQUESTS = 3_000
 ARRIVALS_S = 40.0  # warm-up, start and the last answers take some 15 s more: about a minute in all
-WIDTH = 120  # of what goes to a file or a pipe
 
 
 @click.command("demo")
@@ -52,13 +51,11 @@ def command(
     """
     if seconds is not None and speed is not None:
         raise click.UsageError("give --seconds or --speed, not both")
-    from rich.console import Console
-
     from farthing.demo import play, show, traffic
 
     if speed is None:
         speed = max(traffic.span_s(requests), 1.0) / (seconds or ARRIVALS_S)
-    console = Console(stderr=as_json, highlight=False, width=None if sys.stdout.isatty() else WIDTH)
+    console = screen.console(stderr=as_json)
     folder = Path(tempfile.mkdtemp(prefix="farthing-demo-"))
     try:
         show.introduce(console, requests, speed)

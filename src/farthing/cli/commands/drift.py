@@ -13,6 +13,7 @@ from farthing.cli.since import SINCE_HELP, since_of
 from farthing.errors import ConfigError
 from farthing.guarantees.drift import references
 from farthing.insight import drift
+from farthing.insight.source import check_endpoint
 from farthing.ledger import read
 
 DRIFTED = 1
@@ -56,6 +57,7 @@ def command(
     now_unix_s = time.time()
     since_unix_s = since_of(since, now_unix_s) or 0.0
     where = located(ledger, config)
+    check_endpoint(endpoint, where.settings, where.ledgers, own=where.own)
     warn_of_unknown(endpoint, where.settings)
     gathered = drift.gather(
         read.read_all(where.ledger, since_unix_s or None),

@@ -6,13 +6,14 @@ import sys
 import click
 import msgspec
 
+from farthing.cli.groups import SubcommandGroup
 from farthing.config import key_digest, toml
 
 KEY_PREFIX = "sk-farthing-"  # recognisable to people and to secret scanners
 KEY_BYTES = 32  # 43 characters of base64
 
 
-@click.group("keys")
+@click.group("keys", cls=SubcommandGroup)
 def command() -> None:
     """Make API keys, and digests of them."""
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from farthing.cli.groups import SubcommandGroup
 from farthing.cli.reading import config_option, ledger_option, located, settled, warn_of_unknown
 from farthing.cli.screen import say
 from farthing.cli.since import SINCE_HELP, since_of
@@ -36,7 +37,7 @@ def shared(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-@click.group("policy")
+@click.group("policy", cls=SubcommandGroup)
 def command() -> None:
     """Versions of an endpoint's routing policy: on trial, serving, taken back, compared.
 
@@ -195,7 +196,9 @@ def _change(
     what: Callable[[PolicyBook, Author], PolicyBook],
 ) -> int:
     author = _author()
-    book = versions.change(_state_dir(config), endpoint, lambda before: what(before, author))
+    known = settled(config)
+    warn_of_unknown(endpoint, known)
+    book = versions.change(known.state_dir, endpoint, lambda before: what(before, author))
     if as_json:
         click.echo(renamed.encode(book))
     else:

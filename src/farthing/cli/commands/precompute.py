@@ -18,6 +18,7 @@ from farthing.config import Config, MemoryStoreConfig
 from farthing.errors import ConfigError, FarthingError
 from farthing.insight.render import tables
 from farthing.insight.render.money import at_least, usd
+from farthing.insight.source import unknown_endpoint
 from farthing.stores.private import make_directory
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def command(config: Path | None, endpoint: str | None, dry_run: bool, as_json: b
     """
     settings = _loaded(config)
     if endpoint is not None and endpoint not in (*settings.endpoints, "default"):
-        raise ConfigError(f'there is no endpoint "{endpoint}"; there is {", ".join(settings.endpoints)}')
+        raise ConfigError(unknown_endpoint(endpoint, ("default",), settings))
     from farthing.wiring.build import build_stage
 
     stage = build_stage(settings, os.environ)

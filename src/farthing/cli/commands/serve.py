@@ -85,17 +85,20 @@ def _introduction(config: Config, port: int, env: Mapping[str, str]) -> list[str
     server = config.server
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
-    key = "a key of yours" if config.keys else "any: keys are not asked for"
+    key = "a key of yours" if config.keys else "any, since none is asked for"
     model = _model_to_try(config)
-    body = json.dumps({"model": model, "messages": [{"role": "user", "content": "What is a farthing?"}]})
-    headers = " -H 'content-type: application/json'"
-    headers += " -H 'authorization: Bearer YOUR_KEY'" if config.keys else ""
+    messages = json.dumps([{"role": "user", "content": "What is a farthing?"}])
+    body = f'{{"model": {json.dumps(model)},\n            "messages": {messages}}}'
+    key_line = ["            -H 'authorization: Bearer YOUR_KEY' \\"] if config.keys else []
     return [
         f"base URL  {url}",
         f"data      {config.ledger.path or configuration.state_dir(config, env)}",
-        f"try       curl {url}/chat/completions{headers} -d {shlex.quote(body)}",
-        "client    two lines change:",
-        f'          client = OpenAI(base_url="{url}", api_key="…")  # {key}',
+        f"try       curl {url}/chat/completions \\",
+        *key_line,
+        "            -H 'content-type: application/json' \\",
+        f"            -d {shlex.quote(body)}",
+        f"client    two lines change (the key: {key}):",
+        f'          client = OpenAI(base_url="{url}", api_key="…")',
         f'          model="{model}"',
     ]
 

@@ -5,12 +5,13 @@ from pathlib import Path
 import click
 import msgspec
 
+from farthing.cli.groups import SubcommandGroup
 from farthing.errors import ConfigError
 from farthing.wiring.routing import Trained
 from farthing.wiring.routing import train as train_router
 
 
-@click.group("train")
+@click.group("train", cls=SubcommandGroup)
 def command() -> None:
     """Fit what learns, from scored examples."""
 

@@ -1,5 +1,6 @@
 """Checks of a provider's table: certificates, proxy and headers, and likely mistakes."""
 
+import difflib
 import os
 import re
 import ssl
@@ -7,9 +8,16 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from farthing.config.settings.aliases import fault_of_name
-from farthing.config.settings.gateway import ANTHROPIC_URL, AnthropicProviderConfig, ProviderConfig
+from farthing.config.settings.gateway import (
+    ANTHROPIC_URL,
+    AnthropicProviderConfig,
+    OpenAIProviderConfig,
+    PluginProviderConfig,
+    ProviderConfig,
+)
 from farthing.config.settings.proxy import NO_PROXY, parse_proxy
 from farthing.config.toml import Path as Where
+from farthing.dialects.chat.fields import CHANGES_THE_ANSWER, FIELDS, PARTS
 from farthing.errors import ConfigError
 
 Faults = Iterator[tuple[Where, str]]
@@ -36,6 +44,18 @@ ENDINGS = ("/chat/completions", "/completions", "/embeddings", "/models", "/resp
 _ANTHROPIC_HOST = urlsplit(ANTHROPIC_URL).hostname
 _WITHOUT_PATH = frozenset({"api.deepseek.com", "api.perplexity.ai"})
 """Hosts whose documentation gives a base URL without a path."""
+
+_NEAR = 0.8
+"""How alike a name in `drop` is to a known one that is meant; others may be fields that a client made up."""
+_WITHOUT = {
+    "n": "it gets one answer",
+    "response_format": "the answer has no form",
+    "tool_choice": "the model need not call a tool",
+    "tools": "the model knows no tool",
+    "stop": "the answer goes on",
+    "logprobs": "there are none",
+}
+"""What a client gets where a field of its request is left out."""
 
 
 def faults_of(provider: ProviderConfig, here: Where) -> Faults:
@@ -108,7 +128,33 @@ def _names(names: tuple[str, ...], never: re.Pattern[str], what: str, here: Wher
 
 
 def advice_of(name: str, provider: ProviderConfig) -> Iterator[str]:
-    """Likely mistakes in a provider's `base_url`."""
+    """Likely mistakes in a provider's table."""
+    if not isinstance(provider, PluginProviderConfig):  # only its plug-in knows what its address looks like
+        yield from _of_base_url(name, provider)
+    yield from _of_drop(name, provider)
+
+
+def _of_drop(name: str, provider: ProviderConfig) -> Iterator[str]:
+    key = f"providers.{name}.drop"
+    if isinstance(provider, OpenAIProviderConfig):
+        if provider.drop:
+            yield (f"{key}: it has no effect, since chat completions have a word for every field; remove it")
+        return
+    known = FIELDS | PARTS
+    for field in provider.drop:
+        if field in CHANGES_THE_ANSWER:
+            how = _WITHOUT.get(field, "its answer is another than it asked for")
+            yield (
+                f'{key}: a client whose "{field}" is left out may not notice that {how}; remove it, so that '
+                "such a request is refused or goes to another target"
+            )
+        elif field not in known:
+            near = difflib.get_close_matches(field, sorted(known), 1, _NEAR)
+            if near:
+                yield f'{key}: no field is known as "{field}"; did you mean "{near[0]}"?'
+
+
+def _of_base_url(name: str, provider: ProviderConfig) -> Iterator[str]:
     try:
         url = urlsplit(provider.base_url)
     except ValueError:
@@ -124,7 +170,8 @@ def advice_of(name: str, provider: ProviderConfig) -> Iterator[str]:
     elif url.hostname == _ANTHROPIC_HOST:
         yield (
             f"{key}: chat completions of this provider lose prompt caching and thinking; write "
-            f'kind = "anthropic" beside it, which speaks its own Messages'
+            f'kind = "anthropic" beside it, which speaks its own Messages. Requests with n above 1, '
+            "logprobs, json_object or unknown fields are then refused with 400 (docs/upgrade.md)"
         )
     elif not path and url.hostname not in _WITHOUT_PATH:
         yield (

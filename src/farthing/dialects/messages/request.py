@@ -36,7 +36,7 @@ from farthing.dialects.conversation import (
     ToolResult,
     Turn,
 )
-from farthing.dialects.messages.models import Abilities, abilities
+from farthing.dialects.messages.models import abilities
 from farthing.dialects.messages.schemas import held
 from farthing.text.lenient_json import NotJson, read_json
 from farthing.types import Json
@@ -76,6 +76,8 @@ class Written(Struct, frozen=True):
     """Names of the client's fields that are not in `body`."""
     yielded: tuple[str, ...] = ()
     """Names of those that gave way to others in this request alone."""
+    reasons: dict[str, str] = {}
+    """Why a name of `unsaid` cannot be said to this model and what helps; none where no model takes it."""
 
 
 def translate(
@@ -83,7 +85,7 @@ def translate(
 ) -> Written:
     """`output_tokens_max` is the limit where the client names none; None: a cautious one of the model's
     generation. Never raises."""
-    return _Writer(conversation, abilities(model)).written(model, output_tokens_max, stream)
+    return _Writer(conversation, model).written(output_tokens_max, stream)
 
 
 def write(conversation: Conversation, *, model: str, output_tokens_max: int | None, stream: bool) -> Json:
@@ -104,7 +106,9 @@ class _Writer:
         "_ids",
         "_messages",
         "_mixed",
+        "_model",
         "_open",
+        "_reasons",
         "_said",
         "_unsaid",
         "_used",
@@ -112,12 +116,14 @@ class _Writer:
         "_yielded",
     )
 
-    def __init__(self, conversation: Conversation, can: Abilities) -> None:
+    def __init__(self, conversation: Conversation, model: str) -> None:
         self._said = conversation
-        self._abilities = can
+        self._model = model
+        self._abilities = abilities(model)
         self._messages: list[Json] = []
         self._unsaid: list[str] = []
         self._yielded: list[str] = []
+        self._reasons: dict[str, str] = {}
         self._ids: dict[str, str] = {}
         """What the client's id of a call is written as; of an id that comes again, the latest."""
         self._used: dict[str, int] = {}
@@ -131,12 +137,12 @@ class _Writer:
         self._held: list[Turn] = []
         self._values_left = VALUES_MAX
 
-    def written(self, model: str, output_tokens_max: int | None, stream: bool) -> Written:
+    def written(self, output_tokens_max: int | None, stream: bool) -> Written:
         said = self._said
         limit = said.output_tokens_max
         if limit is None:
             limit = output_tokens_max or self._abilities.output_tokens_max
-        body: Json = {"model": model, "max_tokens": limit}
+        body: Json = {"model": self._model, "max_tokens": limit}
         if said.system:
             system = [block for turn in said.system for block in self._instructions(turn)]
             if system:
@@ -148,6 +154,8 @@ class _Writer:
         for field in _PLAIN_FIELDS:
             if getattr(said, field) is not None:
                 self._unsaid.append(said.name_of(field))
+        if said.choices is not None:
+            self._reasons[said.name_of("choices")] = "Messages gives one answer; send the request that often"
         if said.extras:
             self._extras(body)
         self._settings(body)
@@ -157,7 +165,13 @@ class _Writer:
         self._sampling(body)
         if stream:
             body["stream"] = True
-        return Written(body, tuple(dict.fromkeys(self._unsaid)), tuple(dict.fromkeys(self._yielded)))
+        unsaid, yielded = tuple(dict.fromkeys(self._unsaid)), tuple(dict.fromkeys(self._yielded))
+        return Written(body, unsaid, yielded, self._reasons)
+
+    def _lacks(self, name: str, reason: str) -> None:
+        """This model cannot be told `name`, for a reason that another one or another value need not have."""
+        self._unsaid.append(name)
+        self._reasons.setdefault(name, reason)
 
     # -- turns -----------------------------------------------------------------------------------------------
 
@@ -503,12 +517,19 @@ class _Writer:
             elif set(names) >= every:
                 mode = "required" if choice.must else "auto"
             else:
-                self._unsaid.append(self._said.name_of("choice"))
+                self._lacks(
+                    self._said.name_of("choice"),
+                    "Messages has no choice among some of the tools; send only those in tools",
+                )
                 mode = "required" if choice.must else "auto"
         if mode == "none":
             return {"type": "none"}
         if mode in ("required", "named") and not self._abilities.forced_choice:
-            self._unsaid.append(self._said.name_of("choice"))
+            self._lacks(
+                self._said.name_of("choice"),
+                f"{self._model} does not take a demanded tool call; name a model before Claude 5.1 such as "
+                'claude-sonnet-5, or send tool_choice "auto"',
+            )
             mode = "auto"
         written: Json
         if mode == "named":
@@ -541,33 +562,45 @@ class _Writer:
         if said.stop:
             words = [one for one in said.stop if not one.isspace()]
             if len(words) < len(said.stop):
-                self._unsaid.append(said.name_of("stop"))
+                self._lacks(
+                    said.name_of("stop"), "Messages takes no stop of white space alone; remove that one"
+                )
             if words:
                 body["stop_sequences"] = words
         if said.user:
             if len(said.user) > USER_CHARS_MAX:
-                self._unsaid.append(said.name_of("user"))
+                self._lacks(
+                    said.name_of("user"), f"it is longer than {USER_CHARS_MAX} characters; send a shorter one"
+                )
             else:
                 body.setdefault("metadata", {"user_id": said.user})
         if said.service_tier is not None:
             tier = _TIERS.get(said.service_tier)
             if tier is None:
-                self._unsaid.append(said.name_of("service_tier"))
+                self._lacks(
+                    said.name_of("service_tier"), f"Messages takes {', '.join(_TIERS)}; send one of them"
+                )
             else:
                 body["service_tier"] = tier
 
     def _format(self, body: Json) -> None:
         form, name = self._said.format, self._said.name_of("format")
-        if form is None or form.kind != "json_schema" or not form.schema or not self._abilities.formats:
-            self._unsaid.append(name)
+        if form is not None and form.kind == "json_schema" and form.schema and self._abilities.formats:
+            holding = held(form.schema)
+            if holding.open:
+                self._lacks(name, "Messages takes no object of any names; list its properties")
+                return
+            if holding.loosened:
+                self._yielded.append(f"{name}.schema")
+            self._output_config(body, "format", {"type": "json_schema", "schema": holding.schema})
             return
-        holding = held(form.schema)
-        if holding.open:
-            self._unsaid.append(name)
-            return
-        if holding.loosened:
-            self._yielded.append(f"{name}.schema")
-        self._output_config(body, "format", {"type": "json_schema", "schema": holding.schema})
+        if not self._abilities.formats:
+            why = f"{self._model} holds no answer to a form; name a newer model such as claude-sonnet-5"
+        elif form is not None and form.kind == "json_object":
+            why = f"{self._model} takes no json_object; send a json_schema, which it takes"
+        else:
+            why = "Messages takes type json_schema with a schema; send that"
+        self._lacks(name, why)
 
     def _output_config(self, body: Json, name: str, value: Any) -> None:
         """The client's own word in `output_config` goes first."""
@@ -600,7 +633,7 @@ class _Writer:
             told_off = can.thinking == "adaptive" or (can.thinking == "budget" and value is not None)
             return {"type": "disabled"} if told_off else None
         if can.thinking == "none":
-            self._unsaid.append(name)
+            self._lacks(name, f"{self._model} does not think; name a newer model such as claude-sonnet-5")
             return None
         if can.thinking == "adaptive":
             self._effort(body)
@@ -630,7 +663,9 @@ class _Writer:
         if effort and effort not in can:
             effort = "high" if effort == "xhigh" else ""
             if not effort:
-                self._unsaid.append(self._said.name_of("thinking"))
+                self._lacks(
+                    self._said.name_of("thinking"), f"{self._model} takes {', '.join(can)}; send one of them"
+                )
         if effort:
             self._output_config(body, "effort", effort)
 
@@ -655,19 +690,29 @@ class _Writer:
             if free and 0 <= temperature <= 1:
                 body["temperature"] = temperature
             else:
-                self._unsaid.append("temperature")
+                self._lacks("temperature", self._why_no("temperature", free, "Messages takes 0 to 1"))
         top_p = said.top_p if said.top_p != 1 else None
         if top_p is not None:
             together = can.both_samplings or "temperature" not in body
             if can.sampling and together and (not thinks or top_p >= 0.95):
                 body["top_p"] = top_p
             else:
-                self._unsaid.append("top_p")
+                beside = f"{self._model} takes temperature or top_p; send one of them"
+                self._lacks(
+                    "top_p", self._why_no("top_p", can.sampling and not (together and thinks), beside)
+                )
         if said.top_k is not None:
             if free:
                 body["top_k"] = said.top_k
             else:
-                self._unsaid.append("top_k")
+                self._lacks("top_k", self._why_no("top_k", free, ""))
+
+    def _why_no(self, name: str, free: bool, otherwise: str) -> str:
+        if free:
+            return otherwise
+        if not self._abilities.sampling:
+            return f"{self._model} takes no {name}; leave it out, or name a model before Claude 4.7"
+        return f"a model that thinks takes no such {name}; leave one of the two out"
 
 
 def _marked(written: Json, mark: Any) -> Json:

@@ -12,8 +12,9 @@ SAFE_CHARS = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$
 
 EXPOSED = (  # by name for browsers that do not know `*`
     b"*, x-request-id, request-id, x-farthing-tier, x-farthing-model, x-farthing-cache, x-farthing-reason, "
-    b"x-farthing-cost-usd, x-farthing-saved-usd, x-farthing-stop, x-should-retry, retry-after, "
-    b"retry-after-ms, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests"
+    b"x-farthing-cost-usd, x-farthing-saved-usd, x-farthing-stop, x-farthing-left-out, "
+    b"x-should-retry, retry-after, retry-after-ms, x-ratelimit-limit-requests, "
+    b"x-ratelimit-remaining-requests, x-ratelimit-reset-requests"
 )
 _ALLOWED = b"access-control-allow-origin: %b\r\naccess-control-expose-headers: " + EXPOSED + b"\r\n"
 

@@ -403,6 +403,11 @@ class Gathering:
         if len(values) < self._values_max:
             values.append(value)
 
+    @property
+    def n(self) -> int:
+        """Requests that count, one for each session in a while."""
+        return self._n
+
     def reference(self, now_unix_s: float) -> Reference | None:
         """The reference; None with fewer than two blocks of requests, which are too few."""
         if self._n < 2 * self._block:

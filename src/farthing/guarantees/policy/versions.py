@@ -165,7 +165,14 @@ def rollback(book: PolicyBook, author: Author, *, to: int | None = None) -> Poli
     while past and past[-1] == book.serving:
         past.pop()
     if not past:
-        raise PolicyRefused(f"no version of {book.endpoint!r} served before version {book.serving}")
+        if book.serving == CONFIGURED:
+            raise PolicyRefused(
+                f"nothing to roll back: no version of {book.endpoint!r} serves, its configuration decides"
+            )
+        raise PolicyRefused(
+            f"nothing to roll back to: what served {book.endpoint!r} before version {book.serving} is not "
+            "kept; name a version with --to (0 is the configuration)"
+        )
     back = past.pop()
     changed = msgspec.structs.replace(book, serving=back, candidate=None, share=0.0, past=tuple(past))
     return _with_change(changed, author, f"rolled back from version {book.serving} to version {back}")

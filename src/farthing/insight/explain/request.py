@@ -130,6 +130,8 @@ def _lines(receipt: Receipt) -> Iterator[str]:
     yield f"  route    {_route(receipt)}"
     for number, attempt in enumerate(receipt.attempts, 1):
         yield f"  call {number}   {_attempt(attempt)}"
+        if attempt.left_out:
+            yield f"  left out {_left_out(attempt)}"
     if not receipt.attempts:
         yield "  calls    none"
     if receipt.doubt or receipt.check_score is not None:
@@ -236,6 +238,11 @@ def _attempt(attempt: Attempt) -> str:
     return ", ".join(part for part in parts if part)
 
 
+def _left_out(attempt: Attempt) -> str:
+    them = "them" if "," in attempt.left_out else "it"
+    return f"{attempt.left_out}: {attempt.target} does not take {them} in such a request"
+
+
 def _booked(attempt: Attempt) -> str:
     """The cost booked for a call, and why it differs from our prices."""
     if attempt.unpriced:
@@ -265,6 +272,8 @@ def _outcome(receipt: Receipt) -> str:
 
 
 def _cost(receipt: Receipt) -> str:
+    if not receipt.calls and receipt.error is not None and not receipt.cost_nusd:
+        return f"{usd(0)}, nothing was called"
     embedding = f"{usd(receipt.embedding_nusd)} of it for embedding" if receipt.embedding_nusd else ""
     tokens = "tokens unknown" if receipt.usage is None and receipt.calls else _tokens(receipt.usage)
     return ", ".join(
@@ -275,8 +284,11 @@ def _cost(receipt: Receipt) -> str:
 
 
 def _baseline(receipt: Receipt) -> str:
-    if not receipt.baseline_target and receipt.error is not None and not receipt.calls:
-        return "none: the request ended before a model was chosen"
+    if receipt.error is not None and not receipt.calls:
+        chosen = (
+            "nothing was called" if receipt.baseline_target else "the request ended before a model was chosen"
+        )
+        return f"none: {chosen}"
     target = receipt.baseline_target or "none declared"
     if receipt.baseline_nusd is None:
         return f"{target}: its cost is unknown, so no saving is claimed"
@@ -304,7 +316,7 @@ def _tokens(usage: Usage | None) -> str:
     reasoning = f" ({usage.reasoning_tokens} reasoning)" if usage.reasoning_tokens else ""
     estimated = ", estimated" if usage.estimated else ""
     apart = [
-        f"{name.removesuffix('_tokens').replace('_', ' ')} {getattr(usage, name)}"
+        f"{name.removesuffix('_tokens').replace('_', ' ')} {getattr(usage, name)} tokens"
         for name in CLASSES
         if getattr(usage, name)
     ]

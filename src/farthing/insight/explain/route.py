@@ -15,7 +15,7 @@ from farthing.ledger import read
 from farthing.ledger.damage import Missing, describe_missing
 from farthing.ledger.read import Row
 from farthing.models.pricing.catalogue import Catalogue
-from farthing.models.pricing.cost import baseline_nusd
+from farthing.models.pricing.cost import baseline_nusd, cost_nusd, unit_prices_usd
 from farthing.types import Receipt, Signal
 
 
@@ -29,6 +29,19 @@ class OtherTier(msgspec.Struct, frozen=True, kw_only=True):
     """None: its price, or the number of tokens, is unknown."""
     taken: bool
     """This tier answered."""
+
+
+class CallPrice(msgspec.Struct, frozen=True, kw_only=True):
+    """What a call of the request was charged by, on the day of the request."""
+
+    call: int
+    """Its number among the calls, from 1."""
+    usd_per_million: dict[str, str]
+    """US dollars for a million tokens of each class that it used, as decimals."""
+    cost_nusd: int
+    """What these come to."""
+    booked_nusd: int
+    """The cost that was reckoned then. Another one where the prices have changed since."""
 
 
 class BackgroundJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +81,8 @@ class Whereto(msgspec.Struct, frozen=True, kw_only=True):
     tiers: list[OtherTier] | None
     """None: the configuration is unknown."""
     signals: list[Signal]
+    prices: list[CallPrice]
+    """Of the calls that have a price; empty: none has, or the configuration is unknown."""
     jobs: list[BackgroundJob]
     missing: Missing = msgspec.field(default_factory=Missing)
     """The damage in the ledger since the request; signals and background jobs about it may be lost there."""
@@ -88,6 +103,7 @@ def whereto(
         ruled=None if not receipt.route_policy else ruled(receipt, policy),
         tiers=None if config is None or not config.tiers else other_tiers(receipt, config),
         signals=signals,
+        prices=[] if config is None else call_prices(receipt, config),
         jobs=jobs,
         missing=missing,
     )
@@ -115,6 +131,24 @@ def about(rows: Iterable[Row], receipt: Receipt) -> tuple[list[Signal], list[Bac
                 )
             )
     return signals, jobs
+
+
+def call_prices(receipt: Receipt, config: Config) -> list[CallPrice]:
+    """The unit prices of each call with a known cost and usage, by the price list and `[[prices]]`."""
+    catalogue = Catalogue.load().with_overrides(config.prices)
+    day = _day(receipt.at_unix_s)
+    found = []
+    for number, attempt in enumerate(receipt.attempts, 1):
+        usage = attempt.usage
+        provider, _, model = attempt.target.partition("/")
+        price = catalogue.price(provider, model, day)
+        cost = cost_nusd(price, usage)
+        booked = attempt.cost_nusd if attempt.reckoned_nusd is None else attempt.reckoned_nusd
+        if price is None or usage is None or cost is None or booked is None:
+            continue
+        units = {name: f"{pusd.normalize():f}" for name, pusd in unit_prices_usd(price, usage).items()}
+        found.append(CallPrice(call=number, usd_per_million=units, cost_nusd=cost, booked_nusd=booked))
+    return found
 
 
 def other_tiers(receipt: Receipt, config: Config) -> list[OtherTier]:
@@ -164,20 +198,26 @@ def ruled(receipt: Receipt, policy: PolicyStanding | None) -> Ruled:
 
 def details(receipt: Receipt, found: Whereto) -> list[str]:
     """The lines that follow the receipt's own."""
-    lines = [*_decision(receipt, found.ruled)]
-    if found.tiers is None:
-        lines.append(
-            "  others   the cost of other tiers is unknown: name the gateway's configuration with --config"
-        )
-    elif receipt.usage is None:
-        lines.append("  others   what other tiers would have cost is unknown, as the tokens are")
-    else:
-        lines += [f"  {'others' if i == 0 else '':<8} {_tier(one)}" for i, one in enumerate(found.tiers)]
+    lines = [f"  price {one.call}  {_price(one)}" for one in found.prices]
+    lines += _decision(receipt, found.ruled)
+    lines += _others(receipt, found.tiers)
     lines += [f"  learned  {_signal(one)}" for one in found.signals]
     lines += [f"  job      {_job(one)}" for one in found.jobs]
     if found.missing.places:
         lines.append(f"  damaged  signals may be missing: {describe_missing(found.missing)}")
     return lines
+
+
+def _others(receipt: Receipt, tiers: list[OtherTier] | None) -> list[str]:
+    if receipt.usage is None and not receipt.calls:
+        return []
+    if tiers is None:
+        return [
+            "  others   the cost of other tiers is unknown: name the gateway's configuration with --config"
+        ]
+    if receipt.usage is None:
+        return ["  others   what other tiers would have cost is unknown, as the tokens are"]
+    return [f"  {'others' if i == 0 else '':<8} {_tier(one)}" for i, one in enumerate(tiers)]
 
 
 def _decision(receipt: Receipt, rule: Ruled | None) -> list[str]:
@@ -205,6 +245,13 @@ def _ruled(receipt: Receipt, rule: Ruled) -> str:
     if rule.retreated:
         text += "; the monitor has tripped since"
     return text
+
+
+def _price(one: CallPrice) -> str:
+    units = ", ".join(f"{name} ${usd_per_million}" for name, usd_per_million in one.usd_per_million.items())
+    changed = one.cost_nusd != one.booked_nusd
+    since = f"; these come to {usd(one.cost_nusd)}: the prices have changed since" if changed else ""
+    return f"US dollars per million tokens: {units}{since}"
 
 
 def _tier(one: OtherTier) -> str:

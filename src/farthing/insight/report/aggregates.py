@@ -58,6 +58,10 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     ttft: Quantiles
     input_tokens: int
     output_tokens: int
+    cached_tokens: int
+    """Of the input, read from providers' prompt caches."""
+    cache_write_tokens: int
+    """Of the input, written to them."""
     tokens_unknown: int
     """Requests without any usage although a call was made."""
     calls: int
@@ -101,6 +105,8 @@ class Savings(msgspec.Struct, frozen=True, kw_only=True):
     requests: int
     not_comparable: int
     """Requests of unknown cost or baseline; not part of any sum here."""
+    nothing_called: int
+    """Of these, requests that ended in an error before any call."""
     baseline_targets: list[str]
     baseline_nusd: int
     cost_nusd: int
@@ -200,6 +206,7 @@ class Sums:
         """`exact_max` is the number of durations up to which quantiles are exact; None: `EXACT_MAX`."""
         self.target_s = target_s
         self.requests = self.errors = self.client_gone = self.unpriced = 0
+        self.cached_tokens = self.cache_write_tokens = 0
         self.cost_nusd = self.input_tokens = self.output_tokens = self.tokens_unknown = 0
         self.calls = self.hits = self.would_hit = self.within = 0
         self.latency = _Durations(exact_max or EXACT_MAX)
@@ -219,6 +226,14 @@ class Sums:
         if usage is not None:
             self.input_tokens += usage.input_tokens
             self.output_tokens += usage.output_tokens
+            if receipt.cache not in HITS:
+                self.cached_tokens += usage.cached_tokens
+                self.cache_write_tokens += (
+                    usage.cache_write_5m_tokens
+                    + usage.cache_write_30m_tokens
+                    + usage.cache_write_1h_tokens
+                    + usage.cache_write_12h_tokens
+                )
         elif receipt.calls:
             self.tokens_unknown += 1
         self.calls += receipt.calls
@@ -253,6 +268,8 @@ class Sums:
             ttft=self.ttft.quantiles(),
             input_tokens=self.input_tokens,
             output_tokens=self.output_tokens,
+            cached_tokens=self.cached_tokens,
+            cache_write_tokens=self.cache_write_tokens,
             tokens_unknown=self.tokens_unknown,
             calls=self.calls,
             calls_per_request=_share(self.calls, requests),
@@ -272,6 +289,8 @@ _SUMMED = (
     "cost_nusd",
     "input_tokens",
     "output_tokens",
+    "cached_tokens",
+    "cache_write_tokens",
     "tokens_unknown",
     "calls",
     "hits",
@@ -284,7 +303,7 @@ class SavingSums:
     """The saving against the baseline, where both are known."""
 
     def __init__(self) -> None:
-        self.requests = self.not_comparable = 0
+        self.requests = self.not_comparable = self.nothing_called = 0
         self.baseline_nusd = self.cost_nusd = 0
         self.saved_nusd = self.squares = 0
         self.cache_nusd = self.no_llm_nusd = self.routing_nusd = 0
@@ -297,6 +316,7 @@ class SavingSums:
         saved = saved_nusd(receipt)
         if saved is None or receipt.baseline_nusd is None or receipt.cost_nusd is None:
             self.not_comparable += 1
+            self.nothing_called += failed(receipt) and not receipt.calls
             unpriced = receipt.usage is not None and receipt.baseline_nusd is None and receipt.baseline_target
             if unpriced and len(self.unpriced) < BASELINES_MAX:
                 self.unpriced.add(unpriced)
@@ -328,6 +348,7 @@ class SavingSums:
         return Savings(
             requests=self.requests,
             not_comparable=self.not_comparable,
+            nothing_called=self.nothing_called,
             baseline_targets=sorted(self.targets),
             baselines_unpriced=sorted(self.unpriced),
             baseline_nusd=self.baseline_nusd,

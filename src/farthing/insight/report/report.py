@@ -65,6 +65,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """One per endpoint with a routing policy; `farthing policy` has more."""
     differing: list["Differing"] = []
     """One per target that reports charges over 1 % different from our prices."""
+    left_out: dict[str, int] = {}
+    """Fields that providers were not told, with the number of requests; the most frequent first."""
     grouped: Grouped | None = None
     """The requested grouping; None: only by endpoint and tier."""
     endpoints_seen: list[str] = []
@@ -126,6 +128,7 @@ class _Collected:
         self._differing: dict[str, Differing] = {}
         self._groups = GroupSums(by) if by else None
         self._seen: set[str] = set()
+        self._left_out: dict[str, int] = {}
 
     def add(self, row: Intent | Receipt) -> None:
         if isinstance(row, Intent):
@@ -146,6 +149,7 @@ class _Collected:
         if cell is None:
             cell = self._cells[key] = Sums(self._targets_s.get(row.endpoint))
         cell.add(row)
+        _add_left_out(self._left_out, row)
         self._savings.add(row)
         if self._groups is not None:
             self._groups.add(row)
@@ -172,6 +176,7 @@ class _Collected:
             total=total.cell(ALL, ALL, total.requests),
             savings=self._savings.savings(),
             semantic=self._semantic.cells(standings),
+            left_out=dict(sorted(self._left_out.items(), key=lambda one: (-one[1], one[0]))),
             differing=[differing[target] for target in sorted(differing)],
             grouped=None if self._groups is None else self._groups.grouped(),
             endpoints_seen=sorted(self._seen),
@@ -185,6 +190,13 @@ def _add_differing(found: dict[str, Differing], receipt: Receipt) -> None:
             one.calls += 1
             one.told_nusd += attempt.cost_nusd or 0
             one.reckoned_nusd += attempt.reckoned_nusd
+
+
+def _add_left_out(found: dict[str, int], receipt: Receipt) -> None:
+    names = {name for one in receipt.attempts if one.left_out for name in one.left_out.split(", ")}
+    for name in names:
+        if name in found or len(found) < NAMES_MAX:
+            found[name] = found.get(name, 0) + 1
 
 
 def with_quality(report: Report, collector: Collector, ledger: Path | Sequence[Path]) -> Report:
@@ -311,6 +323,8 @@ def _savings_lines(savings: Savings) -> Iterator[str]:
         )
         yield f"[bold]Savings[/]: unknown; {why}"
         return
+    if len(savings.baseline_targets) > 1:
+        baseline = f"the baseline of each request ({baseline})"
     share = "" if savings.saved_share is None else f" ({savings.saved_share:+.1%})"
     yield (
         f"[bold]Saved {usd(savings.saved_nusd)}[/]{share}: {usd(savings.cost_nusd)} instead of "
@@ -362,12 +376,10 @@ def _notes(report: Report) -> Iterator[str]:
             f"{usd(one.told_nusd)}, which is what counts here, and our prices say {usd(one.reckoned_nusd)}; "
             "correct its \\[\\[prices]]"
         )
+    yield from _provider_notes(report)
     if report.savings.not_comparable:
         why = _unpriced_baselines(report.savings) if report.savings.requests else ""
-        yield (
-            f"not in the saving: {counted(report.savings.not_comparable, 'request')} without a known cost or "
-            f"baseline{why and f'; {why}'}"
-        )
+        yield f"not in the saving: {_not_comparable(report.savings)}{why and f'; {why}'}"
     if report.savings.jobs_unpriced:
         yield (
             f"cost unknown: {counted(report.savings.jobs_unpriced, 'background job')}; left out of all sums "
@@ -390,6 +402,32 @@ def _notes(report: Report) -> Iterator[str]:
         yield f"[dim]* fewer than {FEW} requests[/]"
     if not total.latency.exact or not all(one.latency.exact for one in grouped):
         yield "[dim]~ from log buckets, within 2.5 %[/]"
+
+
+def _not_comparable(savings: Savings) -> str:
+    requests = counted(savings.not_comparable, "request")
+    if savings.nothing_called == savings.not_comparable:
+        return f"{requests} that ended before any call"
+    ended = f", {savings.nothing_called:,} of them ended before any call" if savings.nothing_called else ""
+    return f"{requests} without a known cost or baseline{ended}"
+
+
+def _provider_notes(report: Report) -> Iterator[str]:
+    """What providers were not told, and what their prompt caches did."""
+    from rich.markup import escape
+
+    total = report.total
+    if report.left_out:
+        fields = ", ".join(f"{name} of {count:,}" for name, count in report.left_out.items())
+        yield (
+            f"left out of requests, since the provider does not take it: {escape(layout.printable(fields))}; "
+            "`drop` of the provider says which may be"
+        )
+    if total.cached_tokens or total.cache_write_tokens:
+        yield (
+            f"prompt caches of providers: {total.cached_tokens:,} tokens read and "
+            f"{total.cache_write_tokens:,} written, each charged at its own price"
+        )
 
 
 def _unwritten(report: Report) -> Iterator[str]:

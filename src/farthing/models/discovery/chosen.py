@@ -235,6 +235,8 @@ def _chosen_lines(
         lines.append(f"expensive = {_priced(highs)}: {_why_high(highs, current=current)}")
     elif expensive:
         lines.append(f"expensive = {_some(expensive)}: local too, since no provider key was found")
+    if any(pick.price is not None for pick in ((lows if not local else []) + highs)):
+        lines.append(BLEND)
     return lines
 
 
@@ -270,7 +272,7 @@ def _whose(local: Mapping[str, LocalServer]) -> str:
         return "local, counted as 0 (electricity is not known)"
     if all(place.near for place in places):
         return "your own servers, counted as 0 (electricity is not known)"
-    return "your own servers; those that are far have no known price, see [[prices]]"
+    return "your own servers; those that are far have no known price: `farthing init`, and add [[prices]]"
 
 
 def _elsewhere_lines(local: Mapping[str, LocalServer]) -> list[str]:
@@ -287,8 +289,11 @@ def _elsewhere_lines(local: Mapping[str, LocalServer]) -> list[str]:
     return lines
 
 
+BLEND = "$/M is a blend: US dollars per million tokens, three of input to one of output"
+
+
 def _priced(picks: list[Pick]) -> str:
-    """Dollars per million tokens, three of input to one of output."""
+    """As `BLEND` says."""
     shown = []
     for pick in picks[:TIER_TARGETS_MAX]:
         price = "price unknown" if pick.price is None else f"${pick.blended_usd:.2f}/M"

@@ -5,6 +5,7 @@ money is rounded once for each call, at the end of `cost_nusd`.
 """
 
 import math
+from decimal import Decimal
 from fractions import Fraction
 
 import msgspec
@@ -12,6 +13,7 @@ import msgspec
 from farthing.types import Price, Usage
 
 PUSD_PER_NUSD = 1_000
+PUSD_PER_USD_PER_MILLION = 1_000_000
 _HALF_NUSD_PUSD = PUSD_PER_NUSD // 2
 BATCH = "batch"
 MEDIA, CACHE_WRITE_LONG = "media", "cache_write_long"  # as `worst_case_nusd` names them
@@ -71,6 +73,32 @@ def _cost_of_classes(price: Price, usage: Usage) -> int | None:
     whole = factor.denominator
     total = tokens_pusd * factor.numerator + fees_pusd * whole
     return (total + _HALF_NUSD_PUSD * whole) // (PUSD_PER_NUSD * whole)
+
+
+def unit_prices_usd(price: Price, usage: Usage) -> dict[str, Decimal]:
+    """US dollars for a million tokens of each class that `usage` has, as `cost_nusd` charges them; fees are
+    not among them."""
+    held, factor = _held(price, usage)
+    classes = {
+        "in": (usage.input_tokens, held.input_pusd),
+        "cached": (usage.cached_tokens, held.cached_input_pusd),
+        "cache write": (usage.cache_write_5m_tokens + usage.cache_write_30m_tokens, held.cache_write_pusd),
+        "long cache write": (
+            usage.cache_write_1h_tokens + usage.cache_write_12h_tokens,
+            held.cache_write_long_pusd,
+        ),
+        "audio in": (usage.audio_input_tokens, held.audio_input_pusd),
+        "images in": (usage.image_input_tokens, held.image_input_pusd),
+        "out": (usage.output_tokens, held.output_pusd),
+        "audio out": (usage.audio_output_tokens, held.audio_output_pusd),
+        "images out": (usage.image_output_tokens, held.image_output_pusd),
+    }
+    whole = Fraction(factor)
+    return {
+        name: Decimal(pusd * whole.numerator) / Decimal(whole.denominator * PUSD_PER_USD_PER_MILLION)
+        for name, (tokens, pusd) in classes.items()
+        if tokens > 0 and pusd is not None
+    }
 
 
 def _held(price: Price, usage: Usage) -> tuple[Price, Fraction | int]:

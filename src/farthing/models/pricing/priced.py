@@ -27,9 +27,12 @@ def check_priced(config: Config, targets: Targets) -> None:
         raise ConfigError("\n".join(faults))
 
 
-def unpriced(config: Config, targets: Targets) -> Iterator[str]:
+def unpriced(config: Config, targets: Targets, *, in_file: bool = True) -> Iterator[str]:
     """One line for each target of a tier, and each baseline, whose price is not known, with its key first and
-    the fix last: what requests cost, and whether they save anything, is then unknown."""
+    the fix last: what requests cost, and whether they save anything, is then unknown.
+
+    `in_file`: the configuration is a file, to which a price can be added.
+    """
     said: dict[str, str] = {}
     compared = {one.baseline for one in config.endpoints.values() if one.baseline}
     compared.add(config.report.baseline or targets.first_of("expensive"))
@@ -45,7 +48,8 @@ def unpriced(config: Config, targets: Targets) -> Iterator[str]:
         why = "what requests to it cost and save is unknown"
         if target in compared:
             why = "what others save, compared with it as the baseline, is unknown"
-        yield f"{key}: {target} has no known price, so {why}; {_add(target)}"
+        first = "" if in_file else "write a file with `farthing init`, and "
+        yield f"{key}: {target} has no known price, so {why}; {first}{_add(target)}"
 
 
 def _no_price(target: str, targets: Targets) -> bool:

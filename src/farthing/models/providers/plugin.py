@@ -83,7 +83,7 @@ class PluginProvider(HttpProvider):
 
     def unsaid(self, prompt: Prompt, target: Target, operation: Operation) -> Unsaid:
         if operation != "chat":
-            return Unsaid((operation,))
+            return Unsaid(operation=operation)
         found = self._asked("unsaid", partial(self._plugin.unsaid, _body(prompt)))
         if not isinstance(found, list | tuple) or not all(isinstance(one, str) for one in found):
             raise self._wrong("unsaid", found, "a list of names")

@@ -55,7 +55,7 @@ def test_rollback_takes_back_the_canary_first_and_then_what_served_before_down_t
     assert book.serving == 1
     book = rollback(book, ANNA)
     assert book.serving == 0
-    with pytest.raises(PolicyRefused, match="no version of 'faq' served before"):
+    with pytest.raises(PolicyRefused, match="nothing to roll back: no version of 'faq' serves"):
         rollback(book, ANNA)
 
 

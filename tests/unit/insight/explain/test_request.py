@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from farthing import config as configuration
 from farthing.cli.main import cli
 from farthing.errors import ConfigError
 from farthing.insight.explain import request
+from farthing.insight.explain.route import Whereto, call_prices, details
 from farthing.ledger.rows import Intent
 from farthing.ledger.segments import SegmentLedger
 from farthing.types import Attempt, Receipt, Usage, replace
@@ -220,3 +222,49 @@ def test_a_named_model_in_no_tier_has_no_empty_parentheses_and_one_token_is_one(
     text = "\n".join(request.story(refused))
     assert "route    no tier was chosen" in text
     assert "baseline none: the request ended before a model was chosen" in text
+
+
+def test_each_call_says_what_its_provider_was_not_told() -> None:
+    attempts = [replace(FULL.attempts[0], left_out="temperature, seed"), FULL.attempts[1]]
+    lines = request.story(replace(FULL, attempts=attempts))
+    at = next(i for i, line in enumerate(lines) if line.startswith("  call 1"))
+    assert lines[at + 1].startswith("  left out temperature, seed: openai/small")
+    assert sum("left out" in line for line in lines) == 1
+
+
+def test_a_refused_request_says_that_nothing_was_called() -> None:
+    told = Receipt(request_id="x", at_unix_s=0.0, started_s=0.0, status=400, error="cannot_say")
+    told.baseline_target = "openai/big"
+    text = "\n".join(request.story(told))
+    assert "cost     $0.00, nothing was called" in text and "baseline none: nothing was called" in text
+    assert "unknown, so no saving" not in text
+    assert details(told, Whereto(ruled=None, tiers=[], signals=[], jobs=[], prices=[])) == []
+
+
+def test_the_cost_of_a_call_can_be_reckoned_again_from_its_line_and_its_prices() -> None:
+    config = configuration.loads(
+        """
+[providers.a]
+kind = "anthropic"
+[[prices]]
+target = "a/m"
+input = 3
+output = 15
+cached_input = 0.3
+cache_write_5m = 3.75
+""",
+        {},
+    )
+    usage = Usage(input_tokens=3_000, output_tokens=10, cached_tokens=500, cache_write_5m_tokens=2_000)
+    cost = 500 * 3_000 + 500 * 300 + 2_000 * 3_750 + 10 * 15_000
+    call = Attempt(target="a/m", tier="cheap", started_ms=0.0, usage=usage, cost_nusd=cost)
+    receipt = Receipt(request_id="x", at_unix_s=1e9, started_s=0.0, attempts=[call], calls=1, usage=usage)
+    assert "(cache write 5m 2000 tokens)" in "\n".join(request.story(receipt))
+    (priced,) = call_prices(receipt, config)
+    assert priced.usd_per_million == {"in": "3", "cached": "0.3", "cache write": "3.75", "out": "15"}
+    assert priced.cost_nusd == priced.booked_nusd == cost
+    beside = Whereto(ruled=None, tiers=None, signals=[], jobs=[], prices=[priced])
+    said = "  price 1  US dollars per million tokens: in $3, cached $0.3, cache write $3.75, out $15"
+    assert said in details(receipt, beside)
+    (changed,) = call_prices(replace(receipt, attempts=[replace(call, cost_nusd=cost + 1)]), config)
+    assert "the prices have changed" in "\n".join(details(receipt, replace(beside, prices=[changed])))

@@ -290,3 +290,32 @@ def test_a_hundred_thousand_rows_are_read_and_summed_in_seconds(tmp_path: Path) 
         assert build(rows(tmp_path, None), since=None, until=2e9).requests == 100_000
 
     assert turns(read, 1) < 300_000_000  # 60 million were measured: 1.2 s
+
+
+def test_what_was_left_out_and_what_prompt_caches_did_is_counted_where_there_is_any() -> None:
+    def attempt(left_out: str) -> Attempt:
+        return Attempt(target="a/m", tier="cheap", started_ms=0.0, left_out=left_out)
+
+    usage = Usage(input_tokens=90, output_tokens=5, cached_tokens=40, cache_write_5m_tokens=20)
+    rows: list[Receipt | Intent] = [
+        receipt(1, attempts=[attempt("temperature, seed"), attempt("seed")], usage=usage),
+        receipt(2, attempts=[attempt("seed")]),
+        receipt(3, cache="exact", usage=usage),
+    ]
+    found = report_of(rows)
+    assert found.left_out == {"seed": 2, "temperature": 1}
+    assert (found.total.cached_tokens, found.total.cache_write_tokens) == (40, 20)
+    text = shown(found)
+    assert "seed of 2, temperature of 1" in text and "40 tokens read and 20 written" in text
+    plain = shown(report_of([receipt(1)]))
+    assert "left out" not in plain and "prompt caches" not in plain
+
+
+def test_requests_that_were_refused_are_not_said_to_have_an_unknown_cost() -> None:
+    refused: dict[str, object] = {"calls": 0, "status": 400, "error": "cannot_say", "baseline_nusd": None}
+    rows: list[Receipt | Intent] = [receipt(1, cost_nusd=0, **refused), receipt(2)]
+    assert "not in the saving: 1 request that ended before any call" in shown(report_of(rows))
+    rows.append(receipt(3, cost_nusd=None))
+    assert "2 requests without a known cost or baseline, 1 of them ended before any call" in shown(
+        report_of(rows)
+    )

@@ -216,6 +216,7 @@ def test_hosted_alone_gives_both_tiers_by_price() -> None:
     assert loaded_again(chosen, env) == chosen
     text = "\n".join(lines)
     assert "found openai at https://api.openai.com/v1 (OPENAI_API_KEY)" in text and "canary" not in text
+    assert lines.count("$/M is a blend: US dollars per million tokens, three of input to one of output") == 1
     assert (
         "cheap = openai/gpt-5-nano ($0.14/M): lowest price" in text and "expensive = openai/gpt-5.2" in text
     )
@@ -236,7 +237,8 @@ def test_local_models_become_the_cheap_tier_beside_a_hosted_provider() -> None:
 
 
 def test_local_models_alone_are_both_tiers_small_first_and_large_first() -> None:
-    chosen, _ = config_from(look(answering(OLLAMA)), Listed("openai", {}))
+    chosen, lines = config_from(look(answering(OLLAMA)), Listed("openai", {}))
+    assert not any("blend" in line for line in lines), "no price is shown"
     assert chosen.tiers["cheap"].targets == ("ollama/qwen3:4b", "ollama/qwen3:14b")
     assert chosen.tiers["expensive"].targets == ("ollama/qwen3:14b", "ollama/qwen3:4b")
     assert loaded_again(chosen, {}) == chosen

@@ -13,6 +13,7 @@ from farthing.errors import ConfigError
 from farthing.guarantees.calibrate import cascade as calibrate_cascade
 from farthing.guarantees.calibrate import cascade_samples
 from farthing.guarantees.certificates import cascade as cascade_certificate
+from farthing.insight.source import unknown_endpoint
 from farthing.wiring.cascade import MEASURES, cascade_scope
 
 
@@ -85,9 +86,9 @@ def _measured(
         ConfigError: there is no such endpoint, cascade or check.
     """
     named = settings.endpoints.get(endpoint)
-    if named is None:
-        raise ConfigError(f"no endpoint {endpoint!r}; there are {', '.join(settings.endpoints) or 'none'}")
-    if named.cascade is None:
+    if named is None and endpoint != "default":
+        raise ConfigError(unknown_endpoint(endpoint, ("default",), settings))
+    if named is None or named.cascade is None:
         raise ConfigError(f"endpoint {endpoint!r} has no cascade; add [endpoints.{endpoint}.cascade]")
     for check in named.cascade.checks:
         if isinstance(check, MEASURES):

@@ -11,6 +11,7 @@ from farthing.cli.calibration import CERTIFIED, REFUSED, SHARE, Asked, AskedOfSa
 from farthing.cli.commands.calibrate import cascade
 from farthing.cli.commands.drift import keep_reference
 from farthing.cli.commands.policy import add_version
+from farthing.cli.groups import SubcommandGroup
 from farthing.cli.reading import located, settled
 from farthing.cli.renamed import RenamedOption
 from farthing.cli.screen import say, tell
@@ -26,7 +27,7 @@ from farthing.guarantees.certificates import semantic_cache as certificates
 from farthing.guarantees.certificates.routing import RouteScope
 from farthing.insight import route_calibration
 from farthing.insight.report import report as reports
-from farthing.insight.source import Source
+from farthing.insight.source import Source, check_endpoint, unknown_endpoint
 
 NO_SCORES = (
     '[route] has kind = "rules", which gives no scores, so nothing is explored: set kind = "learned" or '
@@ -34,7 +35,7 @@ NO_SCORES = (
 )
 
 
-@click.group("calibrate")
+@click.group("calibrate", cls=SubcommandGroup)
 def command() -> None:
     """Hold a promise against what was measured, and certify or refuse it."""
 
@@ -202,6 +203,8 @@ def route(given: AskedOfRoute) -> int:
     known = settled(given.config) if source is None else source.settings
     configured = known.file is not None and (source is None or source.own)
     settings = known.config if configured else Config()
+    if source is not None:
+        check_endpoint(given.endpoint, known, source.ledgers, own=source.own)
     samples = _samples(given, source, settings, configured, now_unix_s)
     if configured:
         _check_names(settings, given.endpoint, (samples.cheap, samples.expensive))
@@ -322,7 +325,7 @@ def _check_names(settings: Config, endpoint: str, tiers: tuple[str, ...]) -> Non
         ConfigError: the endpoint or a tier is not there; the message names what is.
     """
     if endpoint not in settings.endpoints and endpoint != "default":
-        raise ConfigError(f"no endpoint {endpoint!r}; there are {', '.join(settings.endpoints) or 'none'}")
+        raise ConfigError(unknown_endpoint(endpoint, ("default",), settings))
     for tier in tiers:
         if tier not in settings.tiers:
             raise ConfigError(f"no tier {tier!r}; there are {', '.join(settings.tiers) or 'none'}")

@@ -82,9 +82,11 @@ class AnthropicProvider(HttpProvider):
 
     def unsaid(self, prompt: Prompt, target: Target, operation: Operation) -> Unsaid:
         if operation != "chat":
-            return Unsaid((operation,))
+            return Unsaid(operation=operation)
         written = self._written(prompt, target)
-        return Unsaid(written.unsaid, written.yielded) if written.unsaid or written.yielded else ALL_SAID
+        if not written.unsaid and not written.yielded:
+            return ALL_SAID
+        return Unsaid(written.unsaid, written.yielded, written.reasons)
 
     def encode(
         self,

@@ -1,0 +1,63 @@
+"""What the client and the receipt are told where no target has a word for a request."""
+
+import pytest
+
+from farthing.edge.openai import error_body
+from farthing.errors import CannotSay, NoProviderLeft, ProviderRejected, ProviderUnavailable
+from farthing.pipeline.receipt_notes import note_error
+from farthing.runtime.redact import without_asked
+from farthing.types import Receipt
+
+
+def test_several_names_are_told_in_one_sentence_with_the_line_to_change() -> None:
+    (told,) = NoProviderLeft([CannotSay("anthropic/m", ["audio", "modalities"])]).failures
+    assert str(told) == (
+        "anthropic/m cannot be asked for `audio` and `modalities`: leave them out, name a model of another "
+        "provider, or let the gateway leave them out (providers.anthropic.drop)"
+    )
+
+
+def test_a_reason_takes_the_place_of_the_common_advice() -> None:
+    told = str(CannotSay("a/m", ["tool_choice", "n"], {"tool_choice": "m takes none; send auto"}))
+    assert told.startswith(
+        "a/m cannot be asked for `tool_choice`: m takes none; send auto; nor for `n`: leave it"
+    )
+
+
+def test_an_operation_is_no_field_that_could_be_left_out() -> None:
+    error = NoProviderLeft([CannotSay("a/m", (), operation="embeddings")])
+    body = error_body(error)
+    assert b"a/m has no embeddings: configure a provider that has, and name its model" in body
+    assert b'"param":"model"' in body and b"leave it out" not in body
+
+
+def test_what_is_the_same_of_several_targets_is_said_once() -> None:
+    told = NoProviderLeft([CannotSay("a/m", ["n"]), CannotSay("a/o", ["n"])]).in_full
+    assert told.startswith("a/m and a/o cannot be asked for `n`: ") and told.count("leave it out") == 2
+
+
+def test_every_target_that_has_no_word_is_named_once_and_the_codes_agree() -> None:
+    error = NoProviderLeft([CannotSay("a/m", ["n"]), CannotSay("b/m", ["seed"])])
+    receipt = Receipt(request_id="r", at_unix_s=0.0, started_s=0.0)
+    note_error(receipt, error)
+    assert (receipt.status, receipt.error) == (400, "cannot_say")
+    body = error_body(error)
+    assert b'"code":"cannot_say"' in body and b"`n`" in body and b"b/m cannot be asked for `seed`" in body
+    assert receipt.error_message.count("a/m") == receipt.error_message.count("b/m") == 1
+    assert error.in_full.count("cannot be asked") == 2
+
+
+@pytest.mark.parametrize("last", [ProviderUnavailable("gone"), ProviderRejected("no", upstream_status=400)])
+def test_where_a_target_was_asked_its_failure_counts(last: Exception) -> None:
+    error = NoProviderLeft([CannotSay("a/m", ["n"]), last])  # type: ignore[list-item]
+    assert error.code == "no_provider_left" and "cannot_say: a/m cannot be asked for `n`" in error.in_full
+
+
+def test_names_of_fields_stay_where_the_prompt_has_the_same_words() -> None:
+    asked = {
+        "messages": [{"role": "user", "content": "penalty"}, {"role": "user", "content": "the seed is Zorro"}]
+    }
+    known = frozenset({"frequency_penalty", "seed"})
+    said = "no `frequency_penalty` and no `seed` of `Zorro` penalty"
+    assert without_asked(said, asked, known) == "no `frequency_penalty` and no `seed` of `[prompt]` [prompt]"
+    assert "frequency_[prompt]" in str(without_asked(said, asked)), "what it was without the names"
