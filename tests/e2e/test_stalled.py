@@ -33,7 +33,7 @@ class Flood(Canned):
         self.sent: dict[socket.socket, int] = {}
 
     def serve(self, client: socket.socket, number: int) -> None:
-        client.settimeout(60.0)
+        client.settimeout(PATIENCE_S)
         read_request(client)
         client.sendall(HEAD)
         self.sent[client] = 0
@@ -105,6 +105,7 @@ def test_a_stalled_stream_stops_its_provider_soon(start_gateway: StartGateway, f
 
 def read_some(client: socket.socket, size_bytes: int) -> int:
     """How much was read before its reader stops, in the middle of the stream."""
+    client.settimeout(PATIENCE_S)  # hundreds of streams begin at the same time
     read = 0
     while read < size_bytes:
         read += len(client.recv(min(SMALL_BYTES, size_bytes - read)))
