@@ -16,7 +16,8 @@ from tests.unit.dialects.test_messages_usage import JSON
 from farthing.dialects.chat.request import read
 from farthing.dialects.conversation import Opaque, Text, ToolCall, ToolResult
 from farthing.dialects.messages.models import abilities
-from farthing.dialects.messages.request import input_of, translate, unsaid, valid_id, write
+from farthing.dialects.messages.request import translate, unsaid, write
+from farthing.dialects.messages.turns import input_of, valid_id
 from farthing.errors import CannotSay, InvalidRequest
 
 HI = [{"role": "user", "content": "hi"}]
