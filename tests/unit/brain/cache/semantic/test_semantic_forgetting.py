@@ -177,7 +177,10 @@ def test_an_answer_that_waits_for_the_disk_is_invalidated_too(tmp_path: Path) ->
         state = cache.cache_state
         go_on = threading.Event()
         held = asyncio.create_task(state.entry_store.run(lambda db: go_on.wait(60)))
-        await cache.ask(question("Where is the library?"), "In the north wing.")
+        asks = question("Where is the library?")
+        lookup = await cache.lookup(asks)
+        assert lookup is not None
+        await cache.answers.store(lookup, asks, said("In the north wing."), receipt())
         keeper = SemanticCacheAdmin(state.invalidations, written=state.written)
         asked = asyncio.create_task(keeper.invalidate({"endpoint": "faq"}, apply=True, who="jo"))
         await asyncio.sleep(0.05)
