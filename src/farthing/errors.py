@@ -240,6 +240,8 @@ class ProviderError(FarthingError):
         """Header lines of its reply that a client may see."""
         self.target = ""
         """The target that was asked; empty until `models/call` has written it."""
+        self.unasked = False
+        """Nothing was sent: its provider cannot be told the request, or failed before that."""
 
     def worded(self, cleaned: Callable[[str], str]) -> str:
         return f"{self}: {cleaned(self.words)}" if self.words else str(self)
@@ -320,6 +322,7 @@ class CannotSay(ProviderRejected):
             "code": self.code,
         }
         super().__init__(message, upstream_status=400, said=said)
+        self.unasked = True
 
     def worded(self, cleaned: Callable[[str], str]) -> str:
         """A name that is not of the interface may be a client's own word: `cleaned` sees it, quoted."""
@@ -376,12 +379,13 @@ class NoProviderLeft(FarthingError):
     def __init__(self, failures: Sequence[ProviderError], *, tried_again: bool = False) -> None:
         """`tried_again`: more than one call was made, and as many as may be made for one request."""
         self.failures = tuple(failures)
-        self.passed_on = _passed_on(self.failures)
+        asked = _asked(self.failures)
+        self.passed_on = _passed_on(self.failures, asked)
         """The failure that the client is told as its provider told it; None: it is told of all of them."""
         self.retry_after_s = _retry_after_s(self.failures)
         """Seconds after which another try makes sense; None when nobody knows."""
-        self.status = _status(self.failures, self.passed_on)  # type: ignore[misc]
-        permanent = bool(self.failures) and all(map(_permanent, self.failures))
+        self.status = _status(asked, self.passed_on)  # type: ignore[misc]
+        permanent = bool(asked) and all(map(_permanent, asked))
         if permanent or (tried_again and self.retry_after_s is None):
             self.retry = False  # type: ignore[misc]
         if isinstance(self.passed_on, CannotSay):
@@ -406,16 +410,21 @@ RETRY_AFTER_S_MAX = 31_536_000.0  # a year: SDKs give up at a long wait, and mak
 SOONER_S_MAX = 60.0  # where a target that named no wait may be well before
 
 
-def _passed_on(failures: Sequence[ProviderError]) -> ProviderError | None:
+def _asked(failures: Sequence[ProviderError]) -> Sequence[ProviderError]:
+    """The failures of targets that were asked; all of them where none was."""
+    return [failure for failure in failures if not failure.unasked] or failures
+
+
+def _passed_on(failures: Sequence[ProviderError], asked: Sequence[ProviderError]) -> ProviderError | None:
     """What one target said goes to the client as without us: so does a refusal of the request itself by the
     last that was asked."""
-    last = failures[-1] if failures else None
+    last = asked[-1] if asked else None
     unsaid = [failure for failure in failures if isinstance(failure, CannotSay)]
     if unsaid and len(unsaid) == len(failures):
         return CannotSay.of_all(unsaid)
     if last is None or last.upstream_status is None or isinstance(last, KeyRejected):
         return None
-    alone = all(failure.target == last.target for failure in failures)
+    alone = all(failure.target == last.target for failure in asked)
     return last if alone or isinstance(last, ProviderRejected) else None
 
 

@@ -628,3 +628,60 @@ def test_embeddings_are_refused_as_a_whole(gateway: Running) -> None:
     reply = gateway.post("/v1/embeddings", {"model": "a/good", "input": "hi"})
     assert (reply.status, reply.error["param"], reply.error["code"]) == (400, "model", "cannot_say")
     assert "a/good has no embeddings: configure a provider that has" in reply.error["message"]
+
+
+def test_a_cascade_goes_on_where_its_first_tier_cannot_be_told(
+    start_gateway: StartGateway, upstream: FaultProvider
+) -> None:
+    gateway = start_gateway(f"""
+[providers.a]
+kind = "anthropic"
+base_url = "{upstream.base_url.removesuffix("/v1")}"
+[providers.o]
+base_url = "{upstream.base_url}"
+[tiers.cheap]
+targets = ["a/good"]
+[tiers.expensive]
+targets = ["o/good"]
+[endpoints.e]
+cascade = {{ first = "cheap", then = "expensive" }}
+[cache]
+exact = "off"
+""")
+    body = {"model": "farthing/e", "messages": [user("twice, please")], "n": 2}
+    reply = gateway.post("/v1/chat/completions", body)
+    row = gateway.receipt_of(reply)
+    assert reply.status == 200 and (row.target, row.skipped) == ("o/good", {"a/good": "cannot_say"})
+
+
+def test_what_a_cap_on_money_leaves_no_room_for_is_told(
+    start_gateway: StartGateway, upstream: FaultProvider
+) -> None:
+    gateway = start_gateway(
+        f"""
+[providers.a]
+kind = "anthropic"
+base_url = "{upstream.base_url.removesuffix("/v1")}"
+api_key = "${{UPSTREAM_KEY}}"
+[tiers.cheap]
+targets = ["a/claude-sonnet-4-5"]
+[[prices]]
+target = "a/claude-sonnet-4-5"
+input = 3
+output = 15
+[endpoints.e]
+usd_max = 0.0135
+[cache]
+exact = "off"
+""",
+        UPSTREAM_KEY="sk-of-the-tests",
+    )
+    body = {
+        "model": "farthing/e",
+        "messages": [user("think")],
+        "reasoning_effort": "high",
+        "max_tokens": 4_000,
+    }
+    reply = gateway.post("/v1/chat/completions", body)
+    assert reply.status == 200, reply.body
+    assert reply.headers["x-farthing-left-out"] == "reasoning_effort"

@@ -3,7 +3,16 @@
 import pytest
 
 from farthing.edge.openai import error_body
-from farthing.errors import CannotSay, NoProviderLeft, ProviderRejected, ProviderUnavailable
+from farthing.errors import (
+    CannotSay,
+    KeyRejected,
+    NoProviderLeft,
+    ProviderBusy,
+    ProviderError,
+    ProviderRejected,
+    ProviderTimeout,
+    ProviderUnavailable,
+)
 from farthing.pipeline.receipt_notes import note_error
 from farthing.runtime.redact import without_asked
 from farthing.types import Receipt
@@ -61,3 +70,22 @@ def test_names_of_fields_stay_where_the_prompt_has_the_same_words() -> None:
     said = "no `frequency_penalty` and no `seed` of `Zorro` penalty"
     assert without_asked(said, asked, known) == "no `frequency_penalty` and no `seed` of `[prompt]` [prompt]"
     assert "frequency_[prompt]" in str(without_asked(said, asked)), "what it was without the names"
+
+
+@pytest.mark.parametrize(
+    ("failure", "status"),
+    [
+        (ProviderBusy("a answered 429", upstream_status=429, retry_after_s=60.0), 429),
+        (KeyRejected("a refused the key", upstream_status=401), 502),
+        (ProviderTimeout("late"), 504),
+    ],
+)
+def test_who_was_not_asked_does_not_hide_what_befell_who_was(failure: ProviderError, status: int) -> None:
+    failure.target = "a/x"
+    for failures in ([failure, CannotSay("b/y", ["n"])], [CannotSay("b/y", ["n"]), failure]):
+        error = NoProviderLeft(failures)
+        assert (error.status, error.code) == (status, "no_provider_left")
+    alone = ProviderUnavailable("a answered 500", upstream_status=500)
+    alone.target = "a/x"
+    assert NoProviderLeft([CannotSay("b/y", ["n"]), alone]).status == 500
+    assert NoProviderLeft([CannotSay("b/y", ["n"])]).code == "cannot_say"

@@ -585,7 +585,11 @@ def _facts(receipt: Receipt) -> str:
         f"x-farthing-model: {target}\r\nx-farthing-cache: {receipt.cache}\r\nx-farthing-reason: {reason}\r\n"
     )
     for attempt in receipt.attempts:
-        if attempt.left_out and attempt.error is None and attempt.target == receipt.target:
+        if (
+            attempt.left_out
+            and attempt.error is None
+            and (attempt.target, attempt.tier) == (receipt.target, receipt.tier)
+        ):
             return f"{lines}x-farthing-left-out: {_safe(attempt.left_out)}\r\n"
     return lines
 

@@ -152,7 +152,7 @@ class Metrics:
             if attempt.reckoned_nusd is not None:
                 self._count_differing_charge(attempt)
         for step in receipt.skipped:
-            _count_new(self._skipped, (step, ""))
+            _count_new(self._skipped, ("cannot_say" if "/" in step else step, ""))  # a target is no label
         totals = count.totals
         totals.duration.add(receipt.total_ms)
         totals.overhead.add(receipt.overhead_ms)

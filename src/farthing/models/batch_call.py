@@ -43,6 +43,9 @@ class DraftCaller(Caller):
         self._real = real
         self.draft: BatchDraft | None = None
 
+    def gives_logprobs(self, target: Target) -> bool:
+        return self._real.gives_logprobs(target)
+
     async def call(self, call: CallRequest, route: Route) -> CallResult:
         """Raises:
         NoProviderLeft: always.
@@ -71,6 +74,9 @@ class LineCaller(Caller):
         self._target = target
         self._outcome = outcome
         self._told = False
+
+    def gives_logprobs(self, target: Target) -> bool:
+        return self._real.gives_logprobs(target)
 
     async def call(self, call: CallRequest, route: Route) -> CallResult:
         """Raises:

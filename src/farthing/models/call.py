@@ -196,9 +196,8 @@ class Caller:
                 continue
             again = False
             while True:
-                made = len(attempts)
                 try:
-                    others = call.otherwise == "escalated" or self._others(targets, place)
+                    others = call.otherwise == "escalated" or self._others(call, targets, place)
                     result = await self._attempt(call, target, health, route.tier, again=again, others=others)
                     if place:
                         self._tell_of_fallback(targets[0], target, failed, refused)
@@ -206,14 +205,10 @@ class Caller:
                 except ProviderError as error:
                     forget_frames(error)
                     failed.append(Failed(target, error))
-                    sent = (
-                        len(attempts) > made
-                    )  # else it had no word for what was asked, or failed before that
-                    if not sent:
+                    if error.unasked:
                         call.receipt.skipped[target.name] = error.code
-                    once_more = (
-                        sent and not again and stale(error, attempts[-1]) and len(attempts) < attempts_max
-                    )
+                        break
+                    once_more = not again and stale(error, attempts[-1]) and len(attempts) < attempts_max
                     if not once_more or health.rests_s() > 0 or not health.may_retry():
                         break
                     again = True
@@ -225,11 +220,23 @@ class Caller:
                     break
         return await self._once_more(call, route, failed, refused, attempts_max)
 
-    def _others(self, targets: Sequence[Target], place: int) -> bool:
+    def _others(self, call: CallRequest, targets: Sequence[Target], place: int) -> bool:
         """Whether a target after this one could be asked in its stead."""
         return len(targets) > place + 1 and any(
-            self.health(target).rests_s() <= 0 for target in targets[place + 1 :]
+            self.health(target).rests_s() <= 0 and self._can_be_told(call, target)
+            for target in targets[place + 1 :]
         )
+
+    def _can_be_told(self, call: CallRequest, target: Target) -> bool:
+        """Whether its provider has a word for all that must be said."""
+        if self._providers[target.provider].capabilities.all_said:
+            return True
+        try:
+            unsaid = self._unsaid(call.prompt, target, call.request.operation)
+            self._left_out(target, unsaid)
+        except ProviderError:
+            return False
+        return True
 
     async def _once_more(
         self,
@@ -263,6 +270,8 @@ class Caller:
             except ProviderError as error:
                 forget_frames(error)
                 failed.append(Failed(found.target, error))
+                if error.unasked:
+                    call.receipt.skipped[found.target.name] = error.code
             except ContractExceeded as error:
                 if error.limit != "usd_max" and (not failed or error.limit == "deadline_s"):
                     raise
@@ -301,12 +310,12 @@ class Caller:
     ) -> CallResult:
         hold, receipt = call.hold, call.receipt
         prompt = call.prompt
-        unsaid = self._unsaid(prompt, target, call.request.operation)
-        left_out = "" if unsaid is ALL_SAID else self._left_out(target, unsaid)
         left_nusd = hold.left_nusd
         worst_case: int | None = None
         if left_nusd is not None:
             prompt, worst_case = affordable(prompt, target, left_nusd)
+        unsaid = self._unsaid(prompt, target, call.request.operation)
+        left_out = "" if unsaid is ALL_SAID else self._left_out(target, unsaid)
         hold.call(worst_case)
         self._ledger.intend(receipt, target.name)
         began_s = self._clock()
@@ -383,13 +392,26 @@ class Caller:
         except InvalidRequest as error:
             words = str(error)
             said = {"message": words, "type": error.kind, "param": error.param, "code": error.code}
-            raise ProviderRejected(words, upstream_status=error.status, said=said, words=words) from error
+            what = f"{target.name} cannot be sent this request"
+            rejected = ProviderRejected(what, upstream_status=error.status, said=said, words=words)
+            rejected.unasked = True
+            raise rejected from error
+        except ProviderError as error:
+            error.unasked = True
+            raise
         except FarthingError:
             raise
         except Exception as error:
-            log.exception("%s: the code of its provider failed", target.name)
-            what = f"the code of the provider failed: {type(error).__name__}"
-            raise ProviderUnavailable(what) from error
+            failure = self._fault(target, error)
+            failure.unasked = True
+            raise failure from error
+
+    def _fault(self, target: Target, error: Exception) -> ProviderError:
+        """The code of a provider failed."""
+        kind = type(error).__name__
+        if self._fallbacks.unsaid(f"code {target.name} {kind}") is not None:
+            log.error("%s: the code of its provider failed", target.name, exc_info=error)
+        return ProviderUnavailable(f"the code of the provider failed: {kind}")
 
     def _left_out(self, target: Target, unsaid: Unsaid) -> str:
         """What of the request its provider is not told, and need not be.
@@ -416,9 +438,7 @@ class Caller:
         except FarthingError:
             raise
         except Exception as error:
-            log.exception("%s: the code of its provider failed", result.target.name)
-            what = f"the code of the provider failed: {type(error).__name__}"
-            raise ProviderUnavailable(what) from error
+            raise self._fault(result.target, error) from error
 
     async def _send(self, result: CallResult, call: CallRequest, prompt: Prompt, others: bool) -> None:
         target = result.target
@@ -544,7 +564,7 @@ class Caller:
 
 def _in_brief(error: ProviderError) -> str:
     """Without the provider's words: they may hold what was asked, or a part of our key."""
-    status = "" if error.upstream_status is None else f" (status {error.upstream_status})"
+    status = "" if error.upstream_status is None or error.unasked else f" (status {error.upstream_status})"
     return f"{error.code}{status}"
 
 

@@ -229,7 +229,7 @@ class Cascades:
             NoProviderLeft: nor did the escalation, or it was the request itself that was refused.
             ContractExceeded, Overloaded: it may not be asked.
         """
-        if escalation is None or all(isinstance(one, ProviderRejected) for one in error.failures):
+        if escalation is None or _is_refused(error):
             raise error
         receipt = call.receipt
         receipt.doubt = error.code
@@ -462,6 +462,11 @@ async def _gathered(result: CallResult) -> StreamBroken | None:
     if result.stream.cut is None:
         result.health.succeeded()
     return None
+
+
+def _is_refused(error: NoProviderLeft) -> bool:
+    """Whether all that were asked refused the request itself, which another tier would do as well."""
+    return all(isinstance(one, ProviderRejected) and not one.unasked for one in error.failures)
 
 
 def _alternatives_asked(body: Json) -> int | None:

@@ -21,6 +21,8 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     """What a provider's interface has at all; what of a request it cannot say is for `Provider.unsaid`."""
 
     operations: frozenset[Operation]
+    all_said: bool = False
+    """Every request can be said: `Provider.unsaid` is always `ALL_SAID`."""
     batch: bool = False
     """Many questions can go up at once, to be answered within a day (`Provider.batch_api`)."""
     choices: bool = False

@@ -497,3 +497,12 @@ def test_what_a_model_cannot_be_told_has_a_reason_and_a_way_out(
 def test_the_model_that_the_reason_names_takes_a_demanded_call(model: str) -> None:
     conversation = read({"messages": HI, **TOOLS, "tool_choice": "required"})
     assert not translate(conversation, model=model, output_tokens_max=None).unsaid
+
+
+@pytest.mark.parametrize(
+    "thinking", [{"budget_tokens": 5}, {"type": None}, {}, {"type": None, "budget_tokens": 9}]
+)
+@pytest.mark.parametrize("model", ["claude-opus-4-8", "claude-sonnet-4-5", "claude-3-5-haiku"])
+def test_thinking_without_a_type_is_no_fault_of_ours(thinking: dict[str, Any], model: str) -> None:
+    body = write(read({"messages": HI, "thinking": thinking}), model=model, output_tokens_max=9, stream=False)
+    assert body.get("thinking", {}).get("type", "enabled") in ("enabled", "adaptive")

@@ -112,3 +112,8 @@ def test_nothing_raises(told: dict[str, Any], later: Any) -> None:
     if usage is not None:
         parts = usage.cached_tokens + usage.cache_write_5m_tokens + usage.cache_write_1h_tokens
         assert parts <= usage.input_tokens and usage.reasoning_tokens <= usage.output_tokens
+
+
+def test_an_iteration_of_an_odd_kind_is_an_estimate() -> None:
+    found = read_usage({"input_tokens": 1, "output_tokens": 2, "iterations": [{"type": []}, 5]})
+    assert found is not None and found.estimated and found.output_tokens == 2

@@ -242,11 +242,11 @@ class SettingsWriter:
             self._effort(body)
             if value is None:
                 return {"type": "adaptive"}
-            if kind != "enabled":
+            if kind is not None and kind != "enabled":
                 return value  # type: ignore[no-any-return]
             self._notes.yielded.append("thinking.budget_tokens")
-            kept = {key: inner for key, inner in value.items() if key != "budget_tokens"}
-            return {**kept, "type": "adaptive"}
+            kept = value.items() if isinstance(value, dict) else ()
+            return {key: inner for key, inner in kept if key != "budget_tokens"} | {"type": "adaptive"}
         if kind is not None and kind != "adaptive":
             return value  # type: ignore[no-any-return]
         fitting = min(budget or BUDGETS.get(effort, BUDGETS["medium"]), body["max_tokens"] * 4 // 5)

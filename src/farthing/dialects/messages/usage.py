@@ -63,9 +63,12 @@ def read_usage(fields: Any) -> Usage | None:
     iterations = fields.get("iterations")
     if iterations.__class__ is list:
         for one in iterations[:ITERATIONS_MAX]:
-            if one.__class__ is not dict or one.get("type") in OWN_COUNTS:
+            if one.__class__ is not dict:
                 continue
-            if one.get("type") not in ADDED_COUNTS:
+            kind = one.get("type")
+            if kind.__class__ is str and kind in OWN_COUNTS:
+                continue
+            if kind.__class__ is not str or kind not in ADDED_COUNTS:
                 estimated = True
                 continue
             more = [_count(one.get(name)) for name in _TOKENS]

@@ -193,7 +193,12 @@ def _add_differing(found: dict[str, Differing], receipt: Receipt) -> None:
 
 
 def _add_left_out(found: dict[str, int], receipt: Receipt) -> None:
-    names = {name for one in receipt.attempts if one.left_out for name in one.left_out.split(", ")}
+    names = {
+        name
+        for one in receipt.attempts
+        if one.left_out and not one.tier.startswith("check:")
+        for name in one.left_out.split(", ")
+    }
     for name in names:
         if name in found or len(found) < NAMES_MAX:
             found[name] = found.get(name, 0) + 1

@@ -75,6 +75,7 @@ class AnthropicProvider(HttpProvider):
             name, origin, config, path=path.removesuffix("/v1"), key_lines=key_lines, passage=passage
         )
         self.capabilities = Capabilities(operations=frozenset({"chat"}), counts_tokens=True)
+        self._may_drop = frozenset(config.drop)
         self._head = self.head("POST", MESSAGES, JSON)
         self._replies = ReplyReader(USAGE, self.in_answer)
         self._last: tuple[Prompt, str, request.Written] | None = None
@@ -84,6 +85,8 @@ class AnthropicProvider(HttpProvider):
         if operation != "chat":
             return Unsaid(operation=operation)
         written = self._written(prompt, target)
+        if not self._may_drop.issuperset(written.unsaid):
+            self._last = None  # it will not be sent
         if not written.unsaid and not written.yielded:
             return ALL_SAID
         return Unsaid(written.unsaid, written.yielded, written.reasons)

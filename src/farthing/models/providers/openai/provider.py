@@ -55,7 +55,12 @@ class OpenAIProvider(HttpProvider):
             key_lines.append(f"api-key: {config.api_key.value}")
         super().__init__(name, origin, config, path=path, key_lines=key_lines, passage=passage)
         self.capabilities = Capabilities(
-            operations=frozenset(PATHS), batch=config.batch, choices=True, logprobs=True, counts_tokens=False
+            operations=frozenset(PATHS),
+            all_said=True,
+            batch=config.batch,
+            choices=True,
+            logprobs=True,
+            counts_tokens=False,
         )
         self._include_usage = config.include_usage
         self._list_from = list_from
