@@ -588,7 +588,8 @@ def _facts(receipt: Receipt) -> str:
         if (
             attempt.left_out
             and attempt.error is None
-            and (attempt.target, attempt.tier) == (receipt.target, receipt.tier)
+            and attempt.target == receipt.target
+            and not attempt.tier.startswith("check:")
         ):
             return f"{lines}x-farthing-left-out: {_safe(attempt.left_out)}\r\n"
     return lines
