@@ -16,12 +16,12 @@ from typing import Any
 import msgspec
 
 from benchmarks.machine import machine
-from farthing.dialects.chat import answer as chat_answer
-from farthing.dialects.chat import request as chat_request
-from farthing.dialects.chat.stream import ChunkWriter
-from farthing.dialects.messages import answer as messages_answer
-from farthing.dialects.messages.request import translate
-from farthing.dialects.messages.stream import Reader
+from farthing.dialects.chat import answer_writer as chat_answer
+from farthing.dialects.chat import request_reader as chat_request
+from farthing.dialects.chat.stream_writer import ChunkWriter
+from farthing.dialects.messages import answer_reader as messages_answer
+from farthing.dialects.messages.request_writer import translate
+from farthing.dialects.messages.stream_reader import Reader
 
 TURNS = 5  # of four messages each
 EVENTS = 200

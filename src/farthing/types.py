@@ -14,6 +14,8 @@ from msgspec import Struct, field
 
 CacheKind = Literal["miss", "exact", "semantic", "coalesced", "off"]
 Operation = Literal["chat", "embeddings"]
+Dialect = Literal["chat", "messages", "completions"]
+"""A wire form: OpenAI's chat completions, Anthropic's Messages, OpenAI's completions of before chat."""
 Json = dict[str, Any]
 
 UNKNOWN = "unknown"
@@ -156,11 +158,31 @@ DEFAULT_ENDPOINT = Endpoint(name="default")
 """Where a request goes that names no endpoint: no terms."""
 
 
+class Sent(Struct, frozen=True, kw_only=True):
+    """A request as its client sent it, in another dialect than the one that the pipeline reads.
+
+    A provider that speaks `dialect` gets these very bytes but for the fields that had to change, as long as
+    nobody on the way has edited `read`. Its answer is then passed on as it comes (`Told`, `Answer.own`).
+    """
+
+    dialect: Dialect
+    raw: bytes
+    """The body, byte for byte."""
+    body: Json
+    """The same, decoded. Never changed."""
+    read: Json
+    """The same as a chat completion: while a prompt's body is this very object, nobody has edited it."""
+    exact: bool = True
+    """What was decoded is all that `raw` says; False: an object in it has a name twice, so that two parsers
+    may read two requests, and `body` is what goes up."""
+
+
 class Request(Struct, frozen=True, kw_only=True):
-    """What the client asked for, in OpenAI's form.
+    """What the client asked for, as a chat completion: the form that every step reads.
 
     `body` is the decoded JSON object with every field the client sent, known or not; it is never
-    changed in place. The fields beside it are the few that Farthing itself reads.
+    changed in place. The fields beside it are the few that Farthing itself reads. Of a client of another
+    dialect `body` is a translation that leaves nothing out, and `sent` is what it was made from.
     """
 
     id: str
@@ -203,6 +225,10 @@ class Request(Struct, frozen=True, kw_only=True):
     """The gateway's own, no client's: never explored, and on no trial."""
     passed: tuple[tuple[str, str], ...] = ()
     """Headers of the client that go up to providers, names in lower case, sorted."""
+    sent: Sent | None = None
+    """The request in the client's own dialect; None: that is the one of `body`."""
+    agent: str = ""
+    """Which of several agents of one session asks, in the client's words; empty: it does not say."""
 
 
 class Traits(Struct, frozen=True, kw_only=True):
@@ -360,6 +386,8 @@ class Prompt(Struct, frozen=True, kw_only=True):
     """How many there are; known, as `dearer` is, only where `input_tokens_bound` is."""
     dearer: frozenset[str] = frozenset()
     """What the client asked for that may cost more than plain tokens, by the names of `worst_case_nusd`."""
+    sent: Sent | None = None
+    """As `Request.sent`; whether `body` is still what it was read into is for who writes it to see."""
 
 
 # -- what comes back --------------------------------------------------------------------------------
@@ -402,7 +430,11 @@ class Answer(Struct, frozen=True, kw_only=True):
     """The last bytes for the client: a whole answer, or what closes a stream already begun."""
 
     body: bytes
+    """As a chat completion, or the events of one."""
     stream: bool = False
+    own: bytes | None = None
+    """The same as the provider wrote it in the client's own dialect, which the client gets then; None: it is
+    to be written from `body`."""
 
 
 class CacheHit(Struct, frozen=True, kw_only=True):
@@ -684,6 +716,10 @@ class Receipt(Struct, kw_only=True, array_like=True):
     """Time of retrieving, which is part of `overhead_ms`; None: nothing was to be retrieved."""
     passages_left_out: int = 0
     """How many more were retrieved for which the endpoint's `retrieve.context_tokens_max` had no room."""
+    dialect: str = "chat"
+    """The wire form of the client: `chat`, `messages`, `completions`."""
+    agent: str = ""
+    """Which of several agents of one session asked, in the client's words."""
 
 
 def differs(attempt: Attempt) -> bool:

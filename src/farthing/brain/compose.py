@@ -50,6 +50,7 @@ def compose(request: Request, traits: Traits, terms: Terms) -> Prompt:
             capped_by=capped_by,
             images=found.images,
             dearer=dearer(found, request.body),
+            sent=request.sent,
         )
     return Prompt(
         body=request.body,
@@ -58,6 +59,7 @@ def compose(request: Request, traits: Traits, terms: Terms) -> Prompt:
         output_tokens_max=output_tokens_max,
         stream=request.stream,
         capped_by=capped_by,
+        sent=request.sent,
     )
 
 

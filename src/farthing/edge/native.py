@@ -197,8 +197,10 @@ class TextSink:
     def returned(self, lines: bytes) -> None:
         self._sink.returned(lines)
 
-    def closing(self, answer: Answer) -> Answer:
-        """The last events: what text is left, then the facts, then `[DONE]`."""
+    def last(self, answer: Answer) -> Answer:
+        """A whole answer; or the last events: what text is left, then the facts, then `[DONE]`."""
+        if not answer.stream:
+            return Answer(body=write_whole(answer, self._receipt))
         texts = self._texts(answer.body)
         facts = _facts({"usage": self._usage}, {"finish_reason": self._finish_reason}, self._receipt)
         body = b"%bdata: %b\n\ndata: [DONE]\n\n" % (texts, write_json({"done": True, **facts}))

@@ -22,6 +22,7 @@ from farthing.config import ServerConfig
 from farthing.edge import feedback, native, openai
 from farthing.edge.admit import Admission
 from farthing.edge.auth import Keys
+from farthing.edge.forms import CHAT, TEXT, ClientForm
 from farthing.edge.http import paths
 from farthing.edge.http.answering import HttpRequest
 from farthing.edge.http.body import QUICK_BYTES, read_object, takes_long
@@ -43,7 +44,7 @@ from farthing.models.answers import usd
 from farthing.pipeline.answer import answer
 from farthing.pipeline.receipt_notes import note_cancelled, note_error
 from farthing.pipeline.steps import Steps
-from farthing.protocols import CacheAdmin, Sink
+from farthing.protocols import CacheAdmin
 from farthing.types import DEFAULT_ENDPOINT, Answer, Json, Receipt, Request, Tenant, saved_nusd
 
 log = logging.getLogger("farthing.edge")
@@ -116,8 +117,8 @@ class Inference(Struct, frozen=True):
     """A route that is answered by the pipeline."""
 
     read: Callable[[Reader, Json, Asked], Request]
-    texts: bool = False
-    """Answered in Farthing's own form, not in OpenAI's."""
+    form: ClientForm = CHAT
+    """What its clients read."""
 
 
 class Edge:
@@ -159,16 +160,17 @@ class Edge:
                 await handler(self, connection, http, request_id)
         except FarthingError as error:
             forget_frames(error)
-            keep_alive = self._fail(connection, request_id, error) and keep_alive
+            keep_alive = self._fail(connection, request_id, error, form_of(http)) and keep_alive
         except asyncio.CancelledError as error:
             forget_frames(error)
             keep_alive = False
             if connection.transport is not None:
-                self._fail(connection, request_id, _cut(error))
+                self._fail(connection, request_id, _cut(error), form_of(http))
         except Exception:
             log.exception("request %s failed by a fault of ours", request_id)
             keep_alive = False
-            self._fail(connection, request_id, FarthingError("an internal error; the log has the details"))
+            fault = FarthingError("an internal error; the log has the details")
+            self._fail(connection, request_id, fault, form_of(http))
         connection.finish(keep_alive)
 
     def vet(self, connection: ClientConnection, http: HttpRequest) -> int | None:
@@ -186,7 +188,7 @@ class Edge:
                 self._vet_room()
             self._vet_key(connection, http, request_id, serving)
         except FarthingError as error:
-            self._fail(connection, request_id, error)
+            self._fail(connection, request_id, error, form_of(http))
             return None
         return serving.server.body_bytes_max if isinstance(handler, Inference) else feedback.BODY_BYTES_MAX
 
@@ -244,14 +246,14 @@ class Edge:
         connection: ClientConnection,
         request_id: str,
         error: FarthingError,
+        form: ClientForm,
         receipt: Receipt | None = None,
     ) -> bool:
         """Tell the client, and what was decided before it failed; True when its connection can go on."""
-        body = openai.error_body(error)
         if connection.streaming:
-            connection.end_stream(b"data: %b\n\n" % body)
+            connection.end_stream(form.broken(error, request_id))
             return False
-        status = error.status
+        status, body = form.failed(error, request_id)
         decided = receipt is not None and receipt.route_reason
         head = facts_head(receipt) if receipt is not None and decided else _id_head(request_id)
         lines = []
@@ -293,22 +295,22 @@ class Edge:
                 stream=request.stream,
                 client_retry=_client_retry(http.headers),
                 key=request.tenant.key,
+                dialect="chat" if request.sent is None else request.sent.dialect,
+                agent=request.agent,
             )
             if connection.transport is None:  # it left before its turn came: nothing is spent on it
                 receipt.status, receipt.error, receipt.stop_reason = 499, "client_gone", "client_gone"
                 self._record(receipt, serving)
                 return True
             sink = ConnectionSink(connection, receipt)
+            writer = inference.form.writer(sink, request, receipt)
             try:
-                if inference.texts:
-                    reply = await _in_texts(request, serving.steps, receipt, sink)
-                else:
-                    reply = await answer(request, serving.steps, receipt, sink)
+                reply = await answer(request, serving.steps, receipt, writer or sink)
             except FarthingError as error:
                 forget_frames(error)
                 sink.returned(openai.returned_of(error))
-                return self._fail(connection, request_id, error, receipt)
-            self._send(connection, reply, receipt)
+                return self._fail(connection, request_id, error, inference.form, receipt)
+            self._send(connection, reply if writer is None else writer.last(reply), receipt)
             return True
         finally:
             admission.leave()
@@ -492,13 +494,6 @@ def visible(models: tuple[Json, ...], tenant: Tenant, reader: Reader) -> list[Js
     return list(found.values())
 
 
-async def _in_texts(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -> Answer:
-    """The answer in Farthing's own form."""
-    texts = native.TextSink(sink, receipt)
-    reply = await answer(request, steps, receipt, texts)
-    return texts.closing(reply) if reply.stream else Answer(body=native.write_whole(reply, receipt))
-
-
 def _asked(http: HttpRequest, request_id: str, tenant: Tenant) -> Asked:
     return Asked(
         id=request_id,
@@ -619,6 +614,11 @@ def _safe(value: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in value)
 
 
+def form_of(http: HttpRequest) -> ClientForm:
+    """The form in which a client reads errors, of a request of which no more is known than its head."""
+    return CHAT
+
+
 RouteHandler = Inference | Callable[[Edge, ClientConnection, HttpRequest, str], Awaitable[None]]
 
 ROUTES: dict[str, dict[bytes, RouteHandler]] = {
@@ -626,9 +626,9 @@ ROUTES: dict[str, dict[bytes, RouteHandler]] = {
     "/v1/embeddings": {b"POST": Inference(Reader.embeddings)},
     "/v1/models": {b"GET": Edge.models},
     paths.MODEL: {b"GET": Edge.model},
-    "/llm-inference": {b"POST": Inference(native.read_inference, texts=True)},
+    "/llm-inference": {b"POST": Inference(native.read_inference, TEXT)},
     FEEDBACK: {b"POST": Edge.feedback},
-    "/v1/ask": {b"POST": Inference(native.read_ask, texts=True)},
+    "/v1/ask": {b"POST": Inference(native.read_ask, TEXT)},
     "/healthz": {b"GET": Edge.alive},
     "/livez": {b"GET": Edge.alive},
     "/readyz": {b"GET": Edge.ready},

@@ -68,7 +68,7 @@ def closing(request: Request, stream: Stream, receipt: Receipt) -> Answer:
     if request.include_usage and stream.reader.usage_event is not None:
         parts.append(_with_money(stream.reader.usage_event, receipt))
     parts.append(DONE)
-    return Answer(body=b"".join(parts), stream=True)
+    return Answer(body=b"".join(parts), stream=True, own=stream.reader.own_end(stream.cut))
 
 
 def _open_choices(request: Request, stream: Stream) -> list[int]:

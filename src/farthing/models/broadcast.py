@@ -11,6 +11,7 @@ word of why. The leader is not: it would have paced its provider alone, so it pa
 import asyncio
 from collections.abc import Callable
 
+from farthing.dialects.told import joined, size_of
 from farthing.errors import ContractExceeded, StreamBroken
 from farthing.models.call import CallResult
 from farthing.models.stream import Stream
@@ -137,7 +138,7 @@ class Broadcast:
     def send(self, events: bytes) -> None:
         at = self._until
         self._blocks.append(events)
-        self._bytes += len(events)
+        self._bytes += size_of(events)
         for listener in self._listeners:
             if listener.at == at and not listener.paused:
                 listener.at = at + 1
@@ -168,7 +169,7 @@ class Broadcast:
         stream = self._stream
         if self._begun:
             self._blocks = list(stream.kept or ())
-            self._bytes = sum(map(len, self._blocks))
+            self._bytes = sum(map(size_of, self._blocks))
             self._full = stream.kept is None
         if not self._left:
             self._leader = leader = _Listener(self, self._sink, self._until)
@@ -188,9 +189,9 @@ class Broadcast:
             block = self._blocks[listener.at - self._dropped]
             listener.at += 1
             blocks.append(block)
-            size += len(block)
+            size += size_of(block)
         if blocks:
-            listener.sink.send(blocks[0] if len(blocks) == 1 else b"".join(blocks))
+            listener.sink.send(joined(blocks))
         if listener.at < self._until:
             listener.catching_up = True
             self._loop.call_soon(self.catch_up, listener)
@@ -241,7 +242,7 @@ class Broadcast:
         excess = self._bytes - self._held_bytes_max
         dropped = size = 0
         while dropped < count and size < excess:
-            size += len(self._blocks[dropped])
+            size += size_of(self._blocks[dropped])
             dropped += 1
         del self._blocks[:dropped]
         self._dropped += dropped

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from farthing.dialects.chat.completion import NotChunks, assemble
 from farthing.dialects.faults import BadStream, ProviderSaid
+from farthing.dialects.told import joined, size_of
 from farthing.errors import (
     FarthingError,
     ProviderError,
@@ -188,7 +189,7 @@ class Stream(Waiter):
         """
         self._sink = sink
         if self._held:
-            block = self._held[0] if len(self._held) == 1 else b"".join(self._held)
+            block = joined(self._held)
             self._held.clear()
             sink.send(block)
             del block  # this frame lasts as long as the stream
@@ -216,7 +217,7 @@ class Stream(Waiter):
 
     def take_held(self) -> bytes:
         """The events not yet sent."""
-        held = b"".join(self._held)
+        held = joined(self._held)
         self._held.clear()
         return held
 
@@ -292,7 +293,7 @@ class Stream(Waiter):
             self._held.append(block)
         kept = self.kept
         if kept is not None:
-            self._kept_bytes += len(block)
+            self._kept_bytes += size_of(block)
             if self._kept_bytes > self._keep_bytes_max:
                 self.kept = None
                 if self.outgrown is not None:

@@ -73,7 +73,7 @@ def deliver(call: CallRequest, result: CallResult, steps: Steps) -> Answer:
     steps.money.account(result, call.prompt, receipt)
     if steps.caller.times:
         steps.caller.timed(result, call)
-    return Answer(body=reply.body)
+    return Answer(body=reply.body, own=reply.own)
 
 
 async def relay(

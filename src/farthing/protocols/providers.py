@@ -50,12 +50,17 @@ ALL_SAID = Unsaid()
 
 
 class Reply(Protocol):
-    """A whole answer in the client's dialect and what was read of it."""
+    """A whole answer as a chat completion and what was read of it."""
 
     body: bytes
     usage: Usage | None
     finish_reason: str | None
     """Of the first choice."""
+
+    @property
+    def own(self) -> bytes | None:
+        """The answer as the provider wrote it, where that is the client's own dialect and another than
+        `body`; None: `body` is all there is."""
 
     @property
     def text(self) -> str:
@@ -83,8 +88,9 @@ class Reply(Protocol):
 
 
 class StreamDecoder(Protocol):  # one for each dialect that providers speak
-    """The bytes of a provider's stream in, whole events in the client's dialect out; and what they said.
+    """The bytes of a provider's stream in, whole chat completion chunks out; and what they said.
 
+    Where the provider speaks the client's own dialect, and that is another, each piece is a `Told`.
     The usage event and what closes a stream are kept back: they are sent last, after the receipt is written.
     Sans-I/O, for one stream, and bounded: no event may be longer than the decoder was made for.
     """
@@ -109,7 +115,7 @@ class StreamDecoder(Protocol):  # one for each dialect that providers speak
 
     @property
     def usage_event(self) -> bytes | None:
-        """The JSON of the usage event in the client's dialect; None until the provider has told it."""
+        """The JSON of the usage chunk; None until the provider has told it."""
 
     @property
     def first_payload(self) -> bytes | None:
@@ -154,6 +160,11 @@ class StreamDecoder(Protocol):  # one for each dialect that providers speak
 
     def ended(self, choices: int) -> bool:
         """Whether the answer is complete: the stream is over, or so many choices have finished."""
+
+    def own_end(self, cut: str | None) -> bytes | None:
+        """What ends the stream in the client's own dialect, after the pieces of it that went out: as the
+        provider wrote it, or, where the limit `cut` ended it, what closes it in good order. None: the pieces
+        were in one form."""
 
 
 class BatchState(Struct, frozen=True, kw_only=True):

@@ -12,20 +12,20 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from tests.unit.dialects.shapes import EVENT_BYTES_MAX, NAMES, assembled, compared, events_of, stream, whole
 from tests.unit.dialects.test_messages_usage import JSON
 
-from farthing.dialects.chat import answer as chat
-from farthing.dialects.chat import request as chat_request
-from farthing.dialects.chat.stream import DONE, ChunkWriter
+from farthing.dialects.chat import answer_writer as chat
+from farthing.dialects.chat import request_reader as chat_request
+from farthing.dialects.chat.stream_writer import DONE, ChunkWriter
 from farthing.dialects.conversation import PING, BlockStarted, Ended, Message, Started, Stopped, Text
 from farthing.dialects.events import BadAnswer, BadStream, EventSplitter, ProviderSaid
-from farthing.dialects.messages import answer
-from farthing.dialects.messages.request import translate
-from farthing.dialects.messages.stream import Reader
+from farthing.dialects.messages import answer_reader
+from farthing.dialects.messages.request_writer import translate
+from farthing.dialects.messages.stream_reader import Reader
 from farthing.types import Usage
 
 
 def told(name: str) -> dict[str, Any]:
     """The chat completion of a recorded answer."""
-    found = json.loads(chat.write(answer.read(whole(name)), request_id="r-1", created=7))
+    found = json.loads(chat.write(answer_reader.read(whole(name)), request_id="r-1", created=7))
     ChatCompletion.model_validate(found)
     return dict(found)
 
@@ -45,7 +45,7 @@ def streamed(name: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_stream_says_what_the_sdk_makes_of_it(name: str) -> None:
-    assert compared(assembled(events_of([stream(name)]))) == compared(answer.read(whole(name)))
+    assert compared(assembled(events_of([stream(name)]))) == compared(answer_reader.read(whole(name)))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -161,7 +161,7 @@ def test_events_of_any_shape_are_read_or_refused(events: list[Any]) -> None:
 )
 def test_a_body_of_any_shape_is_an_answer_or_refused(value: Any) -> None:
     try:
-        message = answer.read(json.dumps(value).encode())
+        message = answer_reader.read(json.dumps(value).encode())
     except BadAnswer:
         return
     chat.write(message, request_id="", created=0)
@@ -170,9 +170,9 @@ def test_a_body_of_any_shape_is_an_answer_or_refused(value: Any) -> None:
 def test_a_body_that_is_too_deep_or_no_json_is_refused() -> None:
     for body in (b"", b"[" * 100_000, b'{"content":' * 5000, b"\xff", b'{"content":[{"type":"text"}]}'):
         with pytest.raises(BadAnswer):
-            answer.read(body)
+            answer_reader.read(body)
     with pytest.raises(ProviderSaid):
-        answer.read(b'{"type":"error","error":{"type":"api_error","message":"no"}}')
+        answer_reader.read(b'{"type":"error","error":{"type":"api_error","message":"no"}}')
 
 
 # -- what a chat client gets --------------------------------------------------------------------------
@@ -251,7 +251,7 @@ def test_the_prompt_counts_what_went_by_the_prefix_cache() -> None:
     assert usage["prompt_tokens_details"] == {"cached_tokens": 8000, "cache_write_tokens": 2000}
     assert usage["cache_creation"] == {"ephemeral_5m_input_tokens": 600, "ephemeral_1h_input_tokens": 1400}
     assert (usage["service_tier"], usage["inference_geo"]) == ("priority", "us")
-    read = answer.read(whole("cache")).usage
+    read = answer_reader.read(whole("cache")).usage
     assert read is not None and (read.tier, read.region) == ("priority", "inference_geo_us")
 
 
@@ -274,8 +274,8 @@ def test_reasoning_goes_through_the_client_and_back_to_its_place(form: str) -> N
 
 
 def test_a_client_of_functions_gets_its_call_as_one() -> None:
-    message = answer.read(json.dumps({"content": [{"type": "tool_use", "id": "a", "name": "f", "input": {}}],
-                                      "stop_reason": "tool_use"}).encode())  # fmt: skip
+    call = {"type": "tool_use", "id": "a", "name": "f", "input": {}}
+    message = answer_reader.read(json.dumps({"content": [call], "stop_reason": "tool_use"}).encode())
     choice = json.loads(chat.write(message, request_id="", created=0, legacy_functions=True))["choices"][0]
     assert choice["message"]["function_call"] == {"name": "f", "arguments": "{}"}
     assert choice["finish_reason"] == "function_call"
@@ -289,7 +289,7 @@ def test_a_client_of_functions_gets_its_call_as_one() -> None:
 
 def test_half_a_character_is_written_whole() -> None:
     body = rb'{"content":[{"type":"text","text":"\ud83d"}],"stop_reason":"end_turn"}'
-    assert json.loads(chat.write(answer.read(body), request_id="", created=0))
+    assert json.loads(chat.write(answer_reader.read(body), request_id="", created=0))
     data = (
         b'data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"\\ud83d"}}\n\n'
     )

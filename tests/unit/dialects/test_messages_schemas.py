@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tests.faults.messages_request import Invalid, check
 from tests.unit.dialects.test_messages_usage import JSON
 
-from farthing.dialects.chat.request import read
-from farthing.dialects.messages.request import translate
+from farthing.dialects.chat.request_reader import read
+from farthing.dialects.messages.request_writer import translate
 from farthing.dialects.messages.schemas import held
 
 

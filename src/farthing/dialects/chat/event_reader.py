@@ -291,6 +291,10 @@ class EventReader:
         self._count()
         return self._seen <= self.finished.keys()
 
+    def own_end(self, cut: str | None) -> bytes | None:
+        """Its pieces are in one form."""
+        return None
+
     def _keep(self, rest: bytes) -> None:
         if rest:
             self._buffer.append(rest)

@@ -94,6 +94,11 @@ class WholeReply:
         """Of the first choice."""
         self._is_plain = is_plain
 
+    @property
+    def own(self) -> bytes | None:
+        """There is no other form of it."""
+        return None
+
     def rewritten(self, body: bytes) -> "WholeReply":
         """This reply with another body that says the same of what is read here."""
         return WholeReply(body, self.usage, self._answer, self._is_plain)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farthing.dialects.chat.request import read
+from farthing.dialects.chat.request_reader import read
 from farthing.dialects.chat.sources import BadSource, read_data, read_source
 from farthing.dialects.conversation import Document, Image, Inline, Link, Plain
 

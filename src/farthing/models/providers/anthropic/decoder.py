@@ -7,13 +7,13 @@ the account of what was said as it does for every stream.
 from collections.abc import Iterable, Mapping
 
 from farthing.dialects import events, faults
-from farthing.dialects.chat import answer as chat_answer
+from farthing.dialects.chat import answer_writer as chat_answer
 from farthing.dialects.chat.completion import explode
 from farthing.dialects.chat.event_reader import DONE, EventReader
-from farthing.dialects.chat.stream import ChunkWriter
+from farthing.dialects.chat.stream_writer import ChunkWriter
 from farthing.dialects.conversation import Event, Started
-from farthing.dialects.messages import answer
-from farthing.dialects.messages.stream import Reader
+from farthing.dialects.messages import answer_reader
+from farthing.dialects.messages.stream_reader import Reader
 from farthing.types import Usage
 
 
@@ -45,7 +45,7 @@ class MessagesDecoder:
 
     def whole(self, body: bytes) -> bytes:
         try:
-            message = answer.read(body)
+            message = answer_reader.read(body)
         except events.ProviderSaid as error:
             raise faults.ProviderSaid(error.payload) from None
         except events.BadAnswer as error:
@@ -58,6 +58,9 @@ class MessagesDecoder:
 
     def ended(self, choices: int) -> bool:
         return self._told.ended(choices)
+
+    def own_end(self, cut: str | None) -> bytes | None:
+        return None
 
     def _tell(self, found: Iterable[Event]) -> bytes:
         writer = self._writer

@@ -11,12 +11,12 @@ from time import time
 import msgspec
 
 from farthing.config import AnthropicProviderConfig, ProviderConfig
-from farthing.dialects.chat import answer as chat_answer
-from farthing.dialects.chat import request as chat_request
+from farthing.dialects.chat import answer_writer as chat_answer
+from farthing.dialects.chat import request_reader as chat_request
 from farthing.dialects.chat.reply import ReplyReader, WholeReply
 from farthing.dialects.chat.usage import UsageForm
 from farthing.dialects.events import BadAnswer, ProviderSaid
-from farthing.dialects.messages import answer, request
+from farthing.dialects.messages import answer_reader, request_writer
 from farthing.dialects.messages.errors import read_error
 from farthing.errors import ProviderError, ProviderUnavailable
 from farthing.models.providers import failures
@@ -78,7 +78,7 @@ class AnthropicProvider(HttpProvider):
         self._may_drop = frozenset(config.drop)
         self._head = self.head("POST", MESSAGES, JSON)
         self._replies = ReplyReader(USAGE, self.in_answer)
-        self._last: tuple[Prompt, str, request.Written] | None = None
+        self._last: tuple[Prompt, str, request_writer.Written] | None = None
         """What was written last: it is asked for what it cannot say just before it is encoded."""
 
     def unsaid(self, prompt: Prompt, target: Target, operation: Operation) -> Unsaid:
@@ -104,14 +104,14 @@ class AnthropicProvider(HttpProvider):
         head = b"%bx-request-id: %b\r\n" % (self._head, request_id.encode())
         return (head + self.passage.up(passed) if passed else head), write_json(body)
 
-    def _written(self, prompt: Prompt, target: Target) -> request.Written:
+    def _written(self, prompt: Prompt, target: Target) -> request_writer.Written:
         last = self._last
         if last is not None and last[0] is prompt and last[1] == target.model:
             return last[2]
         said = chat_request.read(prompt.body)
         if prompt.capped_by is not None:
             said = replace(said, output_tokens_max=prompt.output_tokens_max)
-        written = request.translate(
+        written = request_writer.translate(
             said, model=target.model, output_tokens_max=target.output_tokens_max, stream=prompt.stream
         )
         self._last = (prompt, target.model, written)
@@ -124,7 +124,7 @@ class AnthropicProvider(HttpProvider):
             ProviderError: it is not an answer.
         """
         try:
-            message = answer.read(body)
+            message = answer_reader.read(body)
         except ProviderSaid as error:
             raise self.in_answer(error.payload) from None
         except BadAnswer as error:

@@ -1,0 +1,56 @@
+"""The wire forms that clients read: what an answer, a stream and an error look like to them.
+
+The pipeline reads and answers in one form, chat completions. A form of another dialect stands between it and
+the client: a `FormWriter` takes the pipeline's events and answers for one request and writes the client's.
+"""
+
+from typing import Protocol
+
+from farthing.edge import native, openai
+from farthing.errors import FarthingError
+from farthing.protocols import Sink
+from farthing.types import Answer, Receipt, Request
+
+
+class FormWriter(Sink, Protocol):
+    """One answer in the client's form. As a sink it takes the pipeline's events and sends on its own."""
+
+    def last(self, reply: Answer) -> Answer:
+        """What is still to be sent, as `body`: a whole answer, or what closes the stream."""
+
+
+class ClientForm(Protocol):
+    """A form that clients read. Has no state."""
+
+    def failed(self, error: FarthingError, request_id: str) -> tuple[int, bytes]:
+        """Status and body of a request that failed before anything of an answer was sent."""
+
+    def broken(self, error: FarthingError, request_id: str) -> bytes:
+        """The last event of a stream that broke."""
+
+    def writer(self, sink: Sink, request: Request, receipt: Receipt) -> FormWriter | None:
+        """What writes the answer to `request`; None: it goes out as the pipeline has it."""
+
+
+class ChatForm:
+    """OpenAI's chat completions and embeddings, and the errors of all that has no dialect."""
+
+    def failed(self, error: FarthingError, request_id: str) -> tuple[int, bytes]:
+        return error.status, openai.error_body(error)
+
+    def broken(self, error: FarthingError, request_id: str) -> bytes:
+        return b"data: %b\n\n" % openai.error_body(error)
+
+    def writer(self, sink: Sink, request: Request, receipt: Receipt) -> FormWriter | None:
+        return None
+
+
+class TextForm(ChatForm):
+    """Farthing's own: the text alone."""
+
+    def writer(self, sink: Sink, request: Request, receipt: Receipt) -> FormWriter | None:
+        return native.TextSink(sink, receipt)
+
+
+CHAT = ChatForm()
+TEXT = TextForm()
