@@ -176,7 +176,9 @@ def parts_of(content: Any) -> list[Block]:
     for part in content if content.__class__ is list else [content]:
         thought = part.get("thinking") if part.__class__ is dict else None
         if thought.__class__ is list:  # Mistral's form
-            blocks.append(Reasoning("".join([text_of(one, "text") for one in thought if one.__class__ is dict])))
+            blocks.append(
+                Reasoning("".join([text_of(one, "text") for one in thought if one.__class__ is dict]))
+            )
             continue
         try:
             blocks += read_content([part], "content")
@@ -277,7 +279,8 @@ def cited(text: str, annotations: Any) -> list[Block]:
 def _place(annotation: Json, chars: int) -> tuple[int, int]:
     """Start and end of what is said after a source; both 0: it is not told."""
     page = annotation.get("url_citation")
-    start, end = (page.get("start_index"), page.get("end_index")) if page.__class__ is dict else (0, 0)
+    start: Any = page.get("start_index") if page.__class__ is dict else None
+    end: Any = page.get("end_index") if page.__class__ is dict else None
     good = start.__class__ is int and end.__class__ is int and 0 <= start < end <= chars
     return (start, end) if good else (0, 0)
 

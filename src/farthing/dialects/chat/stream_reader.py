@@ -15,11 +15,9 @@ import msgspec
 from msgspec import Struct
 
 from farthing.dialects.chat.answer_reader import (
-    CALLS_MAX,
     CITATIONS_MAX,
-    arguments_of,
-    cited,
     citations_of,
+    cited,
     new_id,
     parts_of,
     refused,
@@ -29,6 +27,7 @@ from farthing.dialects.chat.answer_reader import (
 )
 from farthing.dialects.chat.chunks import finish_of
 from farthing.dialects.chat.reasoning import reasoning_of
+from farthing.dialects.chat.streamed_calls import StreamedCall, call_of, pieces_of
 from farthing.dialects.conversation import (
     ENDED,
     PING,
@@ -50,14 +49,14 @@ from farthing.dialects.conversation import (
     ToolCall,
 )
 from farthing.dialects.events import BadStream
-from farthing.text.lenient_json import NotJson, any_json, read_json, repaired
+from farthing.text.lenient_json import NotJson, read_json, repaired
 from farthing.types import Json, Usage
 
 DATA = b"data: "
 DONE = b"[DONE]"
 HELD_CHARS_MAX = 16_000_000  # of arguments that are not known to be whole, and of refusals
-LOOKS_MAX = 8  # at whether the arguments of a call are whole: each reads them all
 
+Piece = TextDelta | ReasoningDelta | ArgumentsDelta
 Thought = tuple[int, Any, Reasoning]
 """How many blocks stood before it, by what it is known among others (None: by its place), and a piece."""
 
@@ -91,35 +90,6 @@ class _TextChunk(Struct):
 
 
 _decode_text = msgspec.json.Decoder(_TextChunk).decode
-
-
-class _Call:
-    """A call that is still coming."""
-
-    __slots__ = ("block", "custom", "id", "looks", "name", "pieces", "place", "stopped")
-
-    def __init__(self, place: int | None) -> None:
-        self.place = place
-        """Its index, as the server numbers it."""
-        self.id = ""
-        self.name = ""
-        self.custom = False
-        self.pieces: list[str] = []
-        """Of its arguments, until it has stopped."""
-        self.block = -1
-        """The number of its block; below 0: nothing but its id and name came yet."""
-        self.looks = 0
-        self.stopped = False
-
-    def is_whole(self) -> bool:
-        """Whether its arguments are an object. An empty one may be a placeholder for what is still to come."""
-        if not self.pieces or self.custom or self.looks >= LOOKS_MAX:
-            return False
-        if not self.pieces[-1].rstrip().endswith("}"):
-            return False
-        self.looks += 1
-        value = any_json("".join(self.pieces).encode("utf-8", "surrogatepass"))
-        return bool(value) and value.__class__ is dict
 
 
 class Reader:
@@ -159,7 +129,7 @@ class Reader:
         self._signed = self._cites = False
         """Of the open block: it has a signature, or sources, which come last."""
         self._texts = 0
-        self._calls: list[_Call] = []
+        self._calls: list[StreamedCall] = []
         self._refusals: list[str] = []
         self._held_chars = 0
         self._halves: dict[int, str] = {}
@@ -267,12 +237,12 @@ class Reader:
         if delta.get("images"):
             self._blocks(parts_of(delta["images"]), found)
         self._refuse(text_of(delta, "refusal"))
-        for piece in _call_pieces(delta):
+        for piece in pieces_of(delta):
             self._call(piece, found)
             if thoughts:
                 self._start_calls(found)
                 thoughts = self._think(thoughts, found)
-        for at, key, thought in thoughts:
+        for _, key, thought in thoughts:
             self._thought(key, thought, found)
 
     # -- blocks ------------------------------------------------------------------------------------------
@@ -294,16 +264,16 @@ class Reader:
 
     def _close(self, found: list[Event]) -> None:
         if self._kind:
-            self._stop(self._open, found)
+            self._stop(self._open, TextDelta if self._kind == "text" else ReasoningDelta, found)
             self._kind = ""
             self._key = None
             self._open = -1
             self._signed = self._cites = False
 
-    def _stop(self, index: int, found: list[Event]) -> None:
+    def _stop(self, index: int, piece: type[Piece], found: list[Event]) -> None:
         half = self._halves.pop(index, "")
-        if half and self._kind == "text":
-            found.append(TextDelta(index, repaired(half)))
+        if half:
+            found.append(piece(index, repaired(half)))
         found.append(BlockStopped(index))
 
     def _whole(self, index: int, text: str) -> str:
@@ -322,11 +292,12 @@ class Reader:
             self._text(content, found)
             return
         if content.__class__ is str:
-            before = self._texts
-            blocks = cited(content, annotations) if not before else [Text(content)]
-            self._blocks(blocks, found)
-            if before:
+            if self._texts:
+                self._text(content, found)
                 self._cite(citations_of(annotations), found)
+            for block in () if self._texts else cited(content, annotations):
+                self._close(found)
+                self._blocks([block], found)
             return
         self._blocks(parts_of(content), found)
         self._cite(citations_of(annotations), found)
@@ -370,7 +341,7 @@ class Reader:
     def _hold(self, text: str) -> None:
         self._held_chars += len(text)
         if self._held_chars > HELD_CHARS_MAX:
-            raise BadStream(f"more than {HELD_CHARS_MAX} characters of calls that do not end")
+            raise BadStream(f"more than {HELD_CHARS_MAX} characters of calls or a refusal do not end")
 
     # -- reasoning ---------------------------------------------------------------------------------------
 
@@ -406,16 +377,8 @@ class Reader:
     # -- calls -------------------------------------------------------------------------------------------
 
     def _call(self, piece: Json, found: list[Event]) -> None:
-        call = self._call_of(piece)
-        called, name = text_of(piece, "id"), _name_of(piece)
-        call.id = called or call.id
-        call.name += name if name != call.name else ""  # in pieces, or again with each of them
-        custom = piece.get("custom")
-        if custom.__class__ is dict and "function" not in piece:
-            call.custom = True
-            text = text_of(custom, "input")
-        else:
-            text = arguments_of(_function_of(piece))
+        call = call_of(self._calls, piece)
+        text = call.take(piece)
         if not text or call.stopped:
             return
         self._hold(text)
@@ -426,36 +389,7 @@ class Reader:
         if text:
             found.append(ArgumentsDelta(call.block, text))
 
-    def _call_of(self, piece: Json) -> _Call:
-        """The call that `piece` goes on with, or a new one: as `completion` tells calls apart."""
-        place = piece.get("index")
-        place = place if place.__class__ is int else None
-        called, name = text_of(piece, "id"), _name_of(piece)
-        same = [call for call in self._calls if place is None or call.place == place]
-        if not same:
-            return self._another(place)
-        if called:
-            for call in same:
-                if call.id == called:
-                    return call
-        last = same[-1]
-        if not name:
-            return last
-        if called and last.id:
-            return self._another(place)
-        if place is None or last.pieces or last.stopped:
-            again = name == last.name and not (last.stopped or last.is_whole())
-            return last if again else self._another(place)
-        return last
-
-    def _another(self, place: int | None) -> _Call:
-        if len(self._calls) >= CALLS_MAX:
-            raise BadStream(f"more than {CALLS_MAX} calls")
-        call = _Call(place)
-        self._calls.append(call)
-        return call
-
-    def _start_calls(self, found: list[Event], last: _Call | None = None) -> None:
+    def _start_calls(self, found: list[Event], last: StreamedCall | None = None) -> None:
         """Begin the blocks of the calls up to `last`, of all where it is None, that have none."""
         for at, call in enumerate(self._calls):
             if call.block < 0:
@@ -468,11 +402,11 @@ class Reader:
             if call is last:
                 return
 
-    def _stop_call(self, call: _Call, found: list[Event]) -> None:
+    def _stop_call(self, call: StreamedCall, found: list[Event]) -> None:
         call.stopped = True
         self._held_chars -= sum(map(len, call.pieces))
         call.pieces.clear()
-        self._stop(call.block, found)
+        self._stop(call.block, ArgumentsDelta, found)
 
     # -- the end -----------------------------------------------------------------------------------------
 
@@ -498,7 +432,10 @@ class Reader:
 
 def _thoughts(delta: Json) -> list[Thought]:
     """The reasoning in a delta; of several forms of the same the one that tells most."""
-    plain = next((text for name in ("reasoning_content", "reasoning", "thinking") if (text := text_of(delta, name))), "")
+    plain = next(
+        (text for name in ("reasoning_content", "reasoning", "thinking") if (text := text_of(delta, name))),
+        "",
+    )
     found: list[Thought] = []
     for name in ("thinking_blocks", "reasoning_details"):
         told = delta.get(name)
@@ -511,23 +448,3 @@ def _thoughts(delta: Json) -> list[Thought]:
     if plain and not any(thought.text for _, _, thought in found):
         found.insert(0, (0, None, Reasoning(plain)))
     return found
-
-
-def _call_pieces(delta: Json) -> list[Json]:
-    told = delta.get("tool_calls")
-    if told.__class__ is list and told:
-        return [piece for piece in told if piece.__class__ is dict]
-    function = delta.get("function_call")
-    return [{"index": 0, "function": function}] if function.__class__ is dict else []
-
-
-def _function_of(piece: Json) -> Json:
-    for kind in ("function", "custom"):
-        found = piece.get(kind)
-        if found.__class__ is dict:
-            return found  # type: ignore[no-any-return]
-    return {}
-
-
-def _name_of(piece: Json) -> str:
-    return text_of(_function_of(piece), "name")

@@ -12,7 +12,7 @@ free text of a custom call, is told whole at the end as the object that it has t
 
 from collections import deque
 from collections.abc import Iterable
-from typing import Any
+from itertools import groupby
 
 from farthing.dialects.conversation import (
     ArgumentsDelta,
@@ -23,7 +23,6 @@ from farthing.dialects.conversation import (
     Counted,
     Ended,
     Event,
-    Opaque,
     OpaqueDelta,
     Ping,
     Reasoning,
@@ -54,24 +53,65 @@ from farthing.types import Json, Usage
 PING = b'event: ping\ndata: {"type":"ping"}\n\n'
 STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 HELD_CHARS_MAX = 16_000_000  # of blocks that wait for another, or for their end
+LAZY = frozenset({"text", "thinking"})
+"""Kinds of blocks that begin with their first words, and not before."""
+TEXTS = {"text_delta": "text", "thinking_delta": "thinking"}
+_OBJECT_CHARS = 1_000  # that a delta which is an object counts for
+_TEXT_HEAD = (
+    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,'
+    b'"delta":{"type":"text_delta","text":'
+)
 _TAIL = b"}}\n\n"
 
 
 class _Block:
     """A block that has not ended."""
 
-    __slots__ = ("begun", "held", "pieces", "said", "start", "stopped")
+    __slots__ = ("begun", "chars", "held", "index", "pieces", "said", "start", "stopped")
 
-    def __init__(self, said: Block, start: Json | None) -> None:
+    def __init__(self, index: int, said: Block, start: Json | None) -> None:
+        self.index = index
         self.said = said
         self.start = start
         """What it begins with; None: Messages has no such block."""
         self.pieces: list[Json] = []
         """Deltas that have not been written."""
-        self.held = isinstance(said, ToolCall) and said.custom
-        """Its arguments are told at its end."""
+        self.chars = 0
+        """Characters in them."""
+        self.held: bool | None = True if isinstance(said, ToolCall) and said.custom else None
+        """Whether its arguments are told at its end; None: that has yet to show."""
         self.begun = False
         self.stopped = False
+
+    def ready(self) -> list[Json]:
+        """Deltas to write now; those of a kind that follow each other are one."""
+        if not self.pieces:
+            return []
+        match self.said:
+            case ToolCall():
+                return self._arguments()
+            case Text() | Refusal():
+                if not self.begun and not any([_says(piece) for piece in self.pieces]):
+                    return []
+            case _:
+                pass
+        pieces, self.pieces = self.pieces, []
+        return pieces if len(pieces) == 1 else _joined(pieces)
+
+    def _arguments(self) -> list[Json]:
+        if self.held is False and len(self.pieces) == 1:
+            return [self.pieces.pop()]
+        text = "".join([piece["partial_json"] for piece in self.pieces])
+        begin = text.lstrip()[:1]
+        if self.held is None and begin:
+            self.held = begin != "{"
+        if self.held is not False:
+            if not self.stopped or not (begin or self.held):
+                return []
+            custom = isinstance(self.said, ToolCall) and self.said.custom
+            text = write_json(call_input(text, custom)).decode()
+        self.pieces = []
+        return [{"type": "input_json_delta", "partial_json": text}]
 
 
 class EventWriter:
@@ -91,7 +131,7 @@ class EventWriter:
         "_refusals",
         "_request_id",
         "_started",
-        "_stop",
+        "_stopped",
         "_usage",
         "_written",
     )
@@ -104,8 +144,9 @@ class EventWriter:
         self._input_tokens = input_tokens
         self._started = self._ended = False
         self._blocks: dict[int, _Block] = {}
+        """Those that have not stopped."""
         self._queue: deque[_Block] = deque()
-        """The blocks that have not been written to their end, in order: the first is the one that may be."""
+        """Those that have not been written to their end, in order: it is the turn of the first."""
         self._written = 0
         """Blocks that were begun."""
         self._live = -1
@@ -115,7 +156,7 @@ class EventWriter:
         self._called = False
         self._refusals: list[str] = []
         self._held_chars = 0
-        self._stop: Stopped | None = None
+        self._stopped: Stopped | None = None
         self._usage: Usage | None = None
 
     def write(self, events: Iterable[Event]) -> bytes:
@@ -126,13 +167,35 @@ class EventWriter:
         """
         out: list[bytes] = []
         for event in events:
-            if event.__class__ is TextDelta and event.index == self._live:  # type: ignore[union-attr]
-                out.append(b"%b%b%b" % (self._live_head, write_json(event.text), _TAIL))  # type: ignore[union-attr]
+            if event.__class__ is TextDelta and event.index == self._live:
+                out.append(b"%b%b%b" % (self._live_head, write_json(event.text), _TAIL))
             elif not self._ended:
                 self._event(event, out)
         return b"".join(out)
 
     def _event(self, event: Event, out: list[bytes]) -> None:
+        match event:
+            case BlockStarted(index, block):
+                self._start(index, block, out)
+            case BlockStopped(index):
+                self._close(index, out)
+            case Started(id, model):
+                self._begin(out, id, model)
+            case Counted(usage):
+                self._usage = usage
+            case Stopped():
+                self._close_all(out)
+                self._stopped = event
+            case Ended():
+                self._end(out)
+            case Ping():
+                if self._started or self._request_id:
+                    self._begin(out)
+                    out.append(PING)
+            case _:
+                self._delta(event, out)
+
+    def _delta(self, event: Event, out: list[bytes]) -> None:
         match event:
             case TextDelta(index, text):
                 self._piece(index, {"type": "text_delta", "text": text}, len(text), out)
@@ -144,25 +207,9 @@ class EventWriter:
                 self._piece(index, {"type": "signature_delta", "signature": text}, len(text), out)
             case CitationDelta(index, citation):
                 if is_citation(citation):
-                    self._piece(index, {"type": "citations_delta", "citation": citation}, 1_000, out)
+                    self._piece(index, _cited(citation), _OBJECT_CHARS, out)
             case OpaqueDelta(index, "messages", value):
-                self._piece(index, value, 1_000, out)
-            case BlockStarted(index, block):
-                self._start(index, block, out)
-            case BlockStopped(index):
-                self._close(index, out)
-            case Started(id, model):
-                self._begin(out, id, model)
-            case Counted(usage):
-                self._usage = usage
-            case Stopped():
-                self._stop = event
-            case Ended():
-                self._end(out)
-            case Ping():
-                if self._started or self._request_id:
-                    self._begin(out)
-                    out.append(PING)
+                self._piece(index, value, _OBJECT_CHARS, out)
 
     # -- the answer as a whole -----------------------------------------------------------------------------
 
@@ -171,7 +218,7 @@ class EventWriter:
         if self._started:
             return
         self._started = True
-        message = {
+        message: Json = {
             "id": id_of(said or self._request_id),
             "type": "message",
             "role": "assistant",
@@ -179,20 +226,26 @@ class EventWriter:
             "content": [],
             "stop_reason": None,
             "stop_sequence": None,
-            "usage": usage_of(Usage(input_tokens=self._input_tokens)),
+            "usage": {
+                "input_tokens": self._input_tokens,
+                "cache_creation_input_tokens": 0,
+                "cache_read_input_tokens": 0,
+                "output_tokens": 0,
+            },
         }
         out.append(_event("message_start", {"message": message}))
 
     def _end(self, out: list[bytes]) -> None:
         self._begin(out)
-        for block in self._queue:
-            block.stopped = True
-        self._advance(out)
+        self._close_all(out)
         self._ended = True
-        stop = self._stop or Stopped("unknown")
-        why = stop.refused_why or "".join(self._refusals)
+        stopped = self._stopped or Stopped("unknown")
         told = stop_fields(
-            stop.stop, stop.stop_sequence, why, called=self._called, refused=bool(self._refusals)
+            stopped.stop,
+            stopped.stop_sequence,
+            stopped.refused_why or "".join(self._refusals),
+            called=self._called,
+            refused=bool(self._refusals),
         )
         usage = {"output_tokens": 0} if self._usage is None else usage_of(self._usage)
         out.append(_event("message_delta", {"delta": told, "usage": usage}))
@@ -201,12 +254,12 @@ class EventWriter:
     # -- blocks ----------------------------------------------------------------------------------------------
 
     def _start(self, index: int, said: Block, out: list[bytes]) -> None:
-        if self._stop is not None or index in self._blocks:
+        if self._stopped is not None or index in self._blocks:
             return
         if self._written + len(self._queue) >= BLOCKS_MAX:
             raise BadStream(f"more than {BLOCKS_MAX} blocks")
         self._begin(out)
-        block = _Block(said, self._start_of(said))
+        block = _Block(index, said, self._start_of(said))
         self._blocks[index] = block
         self._queue.append(block)
         for piece, chars in _given(said):
@@ -223,23 +276,21 @@ class EventWriter:
             case ToolCall():
                 self._called = True
                 return call_start(said, self._ids)
-            case Reasoning() if not said.redacted:
+            case Reasoning(redacted=""):
                 return {"type": "thinking", "thinking": "", "signature": ""}
             case _:
                 return block_of(said, self._ids)
 
     def _piece(self, index: int, delta: Json, chars: int, out: list[bytes]) -> None:
         block = self._blocks.get(index)
-        if block is None or block.stopped or self._stop is not None:
-            return
-        self._take(block, delta, chars)
-        if block is self._queue[0]:
-            self._flush(block, out)
+        if block is not None and block.start is not None:
+            self._take(block, delta, chars)
+            if block is self._queue[0]:
+                self._flush(block, out)
 
     def _take(self, block: _Block, delta: Json, chars: int) -> None:
-        if block.start is None:
-            return
         block.pieces.append(delta)
+        block.chars += chars
         self._held_chars += chars
         if self._held_chars > HELD_CHARS_MAX:
             raise BadStream(f"more than {HELD_CHARS_MAX} characters of an answer wait for its calls to end")
@@ -250,6 +301,12 @@ class EventWriter:
             block.stopped = True
             self._advance(out)
 
+    def _close_all(self, out: list[bytes]) -> None:
+        for block in self._blocks.values():
+            block.stopped = True
+        self._blocks.clear()
+        self._advance(out)
+
     def _advance(self, out: list[bytes]) -> None:
         """Write what need not wait."""
         queue = self._queue
@@ -259,30 +316,72 @@ class EventWriter:
             if not block.stopped:
                 return
             queue.popleft()
+            self._held_chars -= block.chars
             self._live = -1
             if block.begun:
                 out.append(_event("content_block_stop", {"index": self._written - 1}))
-        self._held_chars = 0
 
     def _flush(self, block: _Block, out: list[bytes]) -> None:
         """Write what may be written of the block whose turn it is."""
-        if block.start is None:
+        start = block.start
+        if start is None:
             return
-        pieces = _ready(block)
-        if not pieces and (block.begun or block.start["type"] in LAZY):
-            return
+        pieces = block.ready()
         if not block.begun:
+            if not pieces and start["type"] in LAZY:
+                return
             block.begun = True
-            index = self._written
             self._written += 1
-            out.append(_event("content_block_start", {"index": index, "content_block": block.start}))
-            if block.start["type"] == "text":
-                self._live = next(place for place, one in self._blocks.items() if one is block)
-                self._live_head = (
-                    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,'
-                    b'"delta":{"type":"text_delta","text":' % index
-                )
-        index = self._written - 1
+            out.append(_event("content_block_start", {"index": self._written - 1, "content_block": start}))
+            if start["type"] == "text":
+                self._live = block.index
+                self._live_head = _TEXT_HEAD % (self._written - 1)
         for delta in pieces:
-            self._held_chars -= 0
-            out.append(_event("content_block_delta", {"index": index, "delta": delta}))
+            out.append(_event("content_block_delta", {"index": self._written - 1, "delta": delta}))
+        if not block.pieces:
+            self._held_chars -= block.chars
+            block.chars = 0
+
+
+def _event(kind: str, fields: Json) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (kind.encode(), write_json({"type": kind, **fields}))
+
+
+def _given(said: Block) -> list[tuple[Json, int]]:
+    """The deltas of what a block is said to begin with, and the characters of each."""
+    match said:
+        case Text(text=text) | Refusal(text=text):
+            cited = filter(is_citation, said.citations) if isinstance(said, Text) else ()
+            given = [({"type": "text_delta", "text": text}, len(text))] if text else []
+            return given + [(_cited(citation), _OBJECT_CHARS) for citation in cited]
+        case ToolCall(arguments=text):
+            return [({"type": "input_json_delta", "partial_json": text}, len(text))] if text else []
+        case Reasoning(text=text, redacted=""):
+            signature = said.signature if said.maker in ("", "messages") else ""
+            given = [({"type": "thinking_delta", "thinking": text}, len(text))] if text else []
+            signed: Json = {"type": "signature_delta", "signature": signature}
+            return [*given, (signed, len(signature))] if signature else given
+        case _:
+            return []
+
+
+def _cited(citation: Json) -> Json:
+    return {"type": "citations_delta", "citation": citation}
+
+
+def _says(piece: Json) -> bool:
+    """Whether there is more in a text than white space."""
+    text = piece.get("text", "")
+    return bool(text) and not text.isspace()
+
+
+def _joined(pieces: list[Json]) -> list[Json]:
+    """`pieces` with those of a kind that follow each other in one, where they are text."""
+    found: list[Json] = []
+    for kind, group in groupby(pieces, key=lambda piece: piece.get("type")):
+        name = TEXTS.get(kind)
+        if name is None:
+            found += group
+        else:
+            found.append({"type": kind, name: "".join([piece[name] for piece in group])})
+    return found
