@@ -24,6 +24,14 @@ GIVES_WAY = frozenset({
     "billing_policy", "context_management", "diagnostics", "metadata", "speed", "user_profile_id",
 })  # fmt: skip
 """Fields of Messages that do not change what the client gets, or not so that it would mind."""
+NAMES = frozenset({
+    "container", "document", "document.citations", "document.source.file_id", "document.source.url",
+    "fallbacks", "image", "image.source.file_id", "inference_geo", "max_tokens", "mcp_servers",
+    "output_config.format", "prefill", "temperature", "thread", "top_k", "top_p",
+})  # fmt: skip
+"""What may be named as unsaid, beside tools and blocks by their types, and fields that nobody knows."""
+SAMPLING = frozenset({"temperature", "top_k", "top_p"})
+"""Those of `NAMES` that a client can do without."""
 _NO_PARAMETERS: Json = {"type": "object", "properties": {}}
 _TOOL = frozenset({"type", "function", "cache_control"})
 _DIRECT = {"allowed_callers": (["direct"],)}
@@ -60,6 +68,7 @@ class _Lowering:
         if self._can.reasons:
             self._sampling()
         if body.get("max_tokens") == 0:
+            del written["max_tokens"]
             notes.lacks("max_tokens", "0 asks to fill a prefix cache, which chat completions cannot ask for")
         return notes.written(written)
 
