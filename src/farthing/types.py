@@ -177,6 +177,11 @@ class Sent(Struct, frozen=True, kw_only=True):
     may read two requests, and `body` is what goes up."""
 
 
+def edited(dialect: Dialect) -> Sent:
+    """What stands for a request of which the translation alone is there: as of one that was edited."""
+    return Sent(dialect=dialect, raw=b"", body={}, read={})
+
+
 class Request(Struct, frozen=True, kw_only=True):
     """What the client asked for, as a chat completion: the form that every step reads.
 
