@@ -44,12 +44,15 @@ class OwnDecoder(MessagesDecoder):
         except events.BadAnswer as error:
             raise faults.BadStream(str(error)) from None
         own = block.own if isinstance(block, Told) else b""
+        said_so = self._reader.done
         try:
             chunks = self._tell(self._reader.end())
         except events.BadAnswer as error:
             fault = self._fault(error)
             fault.before = told(block + fault.before, own)
             raise fault from None
+        if not said_so:
+            self._end.append(STOP)
         return told(block + chunks, own)
 
     def whole(self, body: bytes) -> bytes:
@@ -63,7 +66,7 @@ class OwnDecoder(MessagesDecoder):
         ending = self._end
         if not ending and cut is not None:
             ending = self._cut()
-        if self._body is None and not self._reader.done:  # it said why it ended, and no more
+        if self._body is None and not self._reader.done:  # it said why it ended at most
             ending = [*ending, STOP]
         return _events(ending)
 
