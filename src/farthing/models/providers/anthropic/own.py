@@ -40,7 +40,8 @@ class OwnDecoder(MessagesDecoder):
 
     def end(self) -> bytes:
         try:
-            block = self._take(self._splitter.last_blocks())
+            last = [block.strip(b"\n") for block in self._splitter.last_blocks()]
+            block = self._take([block for block in last if framed(block) is not None])
         except events.BadAnswer as error:
             raise faults.BadStream(str(error)) from None
         own = block.own if isinstance(block, Told) else b""
