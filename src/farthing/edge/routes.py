@@ -110,6 +110,8 @@ class ConnectionSink:
         """Header lines of ours, which no provider's replace."""
 
     def send(self, events: bytes) -> None:
+        if len(events) == 0:  # of a client of another dialect, whose call it is, there may be more to say
+            return
         connection = self._connection
         if connection.streaming:
             connection.stream(events)

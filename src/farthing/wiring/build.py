@@ -303,7 +303,7 @@ def build(config: Config, parts: Parts) -> Serving:
         ).entries,
         named=partial(list_named, targets=targets),
         model=partial(describe_model, router=rules, targets=targets),
-        count=PromptCounter(steps.classifier, rules, providers, parts.transport).count,
+        count=PromptCounter(steps, rules, providers, parts.transport).count,
         targets=frozenset(targets.configured),
         keeper=None if parts.semantic is None else build_keeper(parts.semantic, endpoints),
     )
