@@ -273,6 +273,14 @@ class Price(Struct, frozen=True, kw_only=True):
     audio_output_pusd: int | None = None
     image_input_pusd: int | None = None
     image_output_pusd: int | None = None
+    cached_audio_pusd: int | None = None
+    """Of audio and, next, of images read from the prefix cache; None: unknown where fresh ones have a price
+    of their own, else as cached text."""
+    cached_image_pusd: int | None = None
+    reasoning_pusd: int | None = None
+    """None: as all output."""
+    request_pusd: int = 0
+    """For one call, whatever is in it."""
     tiers: dict[str, "Price"] = {}
     """What the provider's other service tiers charge instead (`priority`, `flex`)."""
     factors: dict[str, Fraction] = {}
@@ -424,6 +432,12 @@ class Usage(Struct, frozen=True, kw_only=True, array_like=True):
     """Uses of what is charged by the use, as `web_search`; None: none that shows."""
     told_nusd: int | None = None
     """What the provider itself says it charged; None: it does not say, or its word is not taken."""
+    cached_audio_tokens: int = 0
+    """The part of `cached_tokens` that was audio and, next, that was images."""
+    cached_image_tokens: int = 0
+    others: "dict[str, Usage] | None" = None
+    """What other models of the provider used within the call, by their names, at prices of their own; in none
+    of the counts above. None: no other model had a part."""
 
 
 class Answer(Struct, frozen=True, kw_only=True):

@@ -17,12 +17,17 @@ NOWHERE = frozenset({"", "global", "not_available"})
 FREE_USES = frozenset({"web_fetch", "tool_search"})  # of server tools whose tokens are all they cost
 FEES_MAX = 16  # kinds of them
 ITERATIONS_MAX = 1_000
+OTHERS_MAX = 8  # models that have a part in one call
+MODEL_CHARS_MAX = 100
+_Counts = tuple[int, int, int, int, int]
+NOUGHT: _Counts = (0, 0, 0, 0, 0)
 OWN_COUNTS = frozenset({"message"})
 """Kinds of iterations whose tokens are in the totals."""
 ADDED_COUNTS = frozenset({"compaction"})
 """Kinds whose tokens are not, at the price of the same model."""
 
 _NO_NAME = re.compile(r"[^a-z0-9_]+")
+_NUMBER = re.compile(r"\s*\d{1,15}(?:\.\d{0,15})?\s*", re.ASCII)
 _TOKENS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 _PROMPT = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 
@@ -47,36 +52,18 @@ def merged(before: Json, later: Any) -> Json:
 
 def read_usage(fields: Any) -> Usage | None:
     """The usage of an answer, or the merged one of a stream; None when it counts nothing. Marked `estimated`
-    where one of the two counts is missing, or tokens of another model are among them."""
+    where one of the two counts is missing. What another model used, an adviser or the one that stood in, is
+    in `others`."""
     if fields.__class__ is not dict:
         return None
-    fresh, outputs, cached, written = [_count(fields.get(name)) for name in _TOKENS]
-    long = short = 0
-    split = fields.get("cache_creation")
-    if split.__class__ is dict:
-        short, long = (
-            _count(split.get("ephemeral_5m_input_tokens")),
-            _count(split.get("ephemeral_1h_input_tokens")),
-        )
-    short += max(0, written - short - long)
-    estimated = False
+    counts, others = _counts(fields), None
     iterations = fields.get("iterations")
     if iterations.__class__ is list:
-        for one in iterations[:ITERATIONS_MAX]:
-            if one.__class__ is not dict:
-                continue
-            kind = one.get("type")
-            if kind.__class__ is str and kind in OWN_COUNTS:
-                continue
-            if kind.__class__ is not str or kind not in ADDED_COUNTS:
-                estimated = True
-                continue
-            more = [_count(one.get(name)) for name in _TOKENS]
-            fresh, outputs, cached = fresh + more[0], outputs + more[1], cached + more[2]
-            short += more[3]
+        counts, others = _with_iterations(counts, iterations)
+    fresh, outputs, cached, short, long = counts
     inputs = fresh + cached + short + long
     fees = _fees(fields.get("server_tool_use"))
-    if not inputs and not outputs and fees is None:
+    if not inputs and not outputs and fees is None and not others:
         return None
     details = fields.get("output_tokens_details")
     thought = _count(details.get("thinking_tokens")) if details.__class__ is dict else 0
@@ -85,13 +72,73 @@ def read_usage(fields: Any) -> Usage | None:
         output_tokens=outputs,
         cached_tokens=cached,
         reasoning_tokens=min(thought, outputs),
-        estimated=estimated or not inputs or not outputs,
+        estimated=not inputs or not outputs,
         cache_write_5m_tokens=short,
         cache_write_1h_tokens=long,
         tier=_tier(fields),
         region=_region(fields.get("inference_geo")),
         fees=fees,
+        others=others,
     )
+
+
+def _with_iterations(total: _Counts, iterations: list[Any]) -> tuple[_Counts, dict[str, Usage] | None]:
+    """The counts of the model that was asked, and what each other one used. What other models used is
+    left out of the totals, or is in them, or is all of them: which, the sums tell."""
+    own = added = theirs = NOUGHT
+    by_model: dict[str, _Counts] = {}
+    for one in iterations[:ITERATIONS_MAX]:
+        if one.__class__ is not dict:
+            continue
+        kind, counts = one.get("type"), _counts(one)
+        if kind.__class__ is str and kind in OWN_COUNTS:
+            own = _sum(own, counts)
+        elif kind.__class__ is str and kind in ADDED_COUNTS:
+            added = _sum(added, counts)
+        elif any(counts):
+            name = _model(one)
+            name = name if name in by_model or len(by_model) < OTHERS_MAX else "others"
+            by_model[name] = _sum(by_model.get(name, NOUGHT), counts)
+            theirs = _sum(theirs, counts)
+    if by_model and any(own) and total in (theirs, _sum(own, theirs)):
+        total = own
+    others = {name: _used(counts) for name, counts in by_model.items()}
+    return _sum(total, added), others or None
+
+
+def _sum(one: _Counts, other: _Counts) -> _Counts:
+    return one[0] + other[0], one[1] + other[1], one[2] + other[2], one[3] + other[3], one[4] + other[4]
+
+
+def _counts(fields: Json) -> _Counts:
+    """Fresh input, output, read from the cache, written to it for 5 minutes, and for an hour."""
+    fresh, outputs, cached, written = [_count(fields.get(name)) for name in _TOKENS]
+    short = long = 0
+    split = fields.get("cache_creation")
+    if split.__class__ is dict:
+        short = _count(split.get("ephemeral_5m_input_tokens"))
+        long = _count(split.get("ephemeral_1h_input_tokens"))
+    return fresh, outputs, cached, short + max(0, written - short - long), long
+
+
+def _used(counts: _Counts) -> Usage:
+    fresh, outputs, cached, short, long = counts
+    return Usage(
+        input_tokens=fresh + cached + short + long,
+        output_tokens=outputs,
+        cached_tokens=cached,
+        cache_write_5m_tokens=short,
+        cache_write_1h_tokens=long,
+    )
+
+
+def _model(iteration: Json) -> str:
+    """What the tokens of an iteration are priced by: its model, else its kind, which has no price."""
+    for name in ("model", "type"):
+        said = iteration.get(name)
+        if said.__class__ is str and said:
+            return str(said)[:MODEL_CHARS_MAX]
+    return "unnamed"
 
 
 def _tier(fields: Json) -> str:
@@ -131,6 +178,8 @@ def _split_sum(split: Json) -> int:
 
 
 def _count(value: Any) -> int:
+    if value.__class__ is str and _NUMBER.fullmatch(value):
+        value = float(value)
     if value.__class__ is float and 0 <= value < TOKENS_MAX:  # which NaN is not
         value = math.ceil(value)
     return value if value.__class__ is int and 0 <= value < TOKENS_MAX else 0

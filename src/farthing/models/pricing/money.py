@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from farthing.dialects.chat.shown import answer_chars, fees_shown, states_nothing
 from farthing.dialects.chat.usage import as_stated, begun
 from farthing.models.call import CallResult
-from farthing.models.pricing.cost import baseline_nusd, cost_nusd, unpriced
+from farthing.models.pricing.cost import baseline_nusd, call_cost, cost_nusd
 from farthing.protocols import StreamDecoder
 from farthing.runtime.seldom import Seldom
 from farthing.types import Attempt, Prompt, Receipt, Request, Target, Usage, differs, replace
@@ -70,10 +70,8 @@ class Money:
             return
         attempt.usage = usage
         attempt.cost_nusd = cost = cost_nusd(result.target.price, usage)
-        if usage.told_nusd is not None:
-            self._book_told(attempt, usage.told_nusd)
-        elif cost is None and result.target.price is not None:
-            attempt.unpriced = ", ".join(unpriced(result.target.price, usage))
+        if cost is None or usage.told_nusd is not None:
+            self._book_oddly(attempt, result.target, usage)
         if goes_out:
             receipt.usage = usage
             receipt.target = result.target.name
@@ -102,6 +100,14 @@ class Money:
             output_tokens=usage.output_tokens or output_tokens,
         )
         return filled
+
+    def _book_oddly(self, attempt: Attempt, target: Target, usage: Usage) -> None:
+        """Book what is not this target's price times these tokens alone."""
+        attempt.cost_nusd, missing = call_cost(target, usage, self._targets)
+        if usage.told_nusd is not None:
+            self._book_told(attempt, usage.told_nusd)
+        elif missing and target.price is not None:
+            attempt.unpriced = ", ".join(missing)
 
     def _book_told(self, attempt: Attempt, told_nusd: int) -> None:
         """Book the provider's own word; one that is not ours is told of, now and then."""
