@@ -427,6 +427,15 @@ def tier_of(said: Any, form: UsageForm = UNSAID) -> str:
     return "" if name in STANDARD_TIERS else form.tiers.get(name, name)
 
 
+def tier_shown(answer: bytes | None) -> str | None:
+    """What a whole answer or an event says of the service tier; None when it names none. Never raises."""
+    if answer is None or b'"service_tier"' not in answer:
+        return None
+    fields = any_json(answer)
+    said = fields.get("service_tier") if isinstance(fields, dict) else None
+    return said if isinstance(said, str) else None
+
+
 def _name(said: str) -> str:
     """A provider's word as a name of ours."""
     return _NO_NAME.sub("_", said.strip().lower()[:NAME_CHARS_MAX]).strip("_")

@@ -9,7 +9,7 @@ import math
 import re
 from typing import Any
 
-from farthing.types import Json, Usage
+from farthing.types import Json, Usage, replace
 
 TOKENS_MAX = 1_000_000_000  # of one call; more is no count
 STANDARD = frozenset({"", "standard", "standard_only", "default", "auto"})
@@ -21,6 +21,7 @@ OTHERS_MAX = 8  # models that have a part in one call
 MODEL_CHARS_MAX = 100
 _Counts = tuple[int, int, int, int, int]
 NOUGHT: _Counts = (0, 0, 0, 0, 0)
+BATCH = "batch"
 OWN_COUNTS = frozenset({"message"})
 """Kinds of iterations whose tokens are in the totals."""
 ADDED_COUNTS = frozenset({"compaction"})
@@ -75,10 +76,10 @@ def read_usage(fields: Any) -> Usage | None:
         estimated=not inputs or not outputs,
         cache_write_5m_tokens=short,
         cache_write_1h_tokens=long,
-        tier=_tier(fields),
-        region=_region(fields.get("inference_geo")),
+        tier=(tier := _tier(fields)),
+        region=(region := _region(fields.get("inference_geo"))),
         fees=fees,
-        others=others,
+        others=others and {name: _beside(used, tier, region) for name, used in others.items()},
     )
 
 
@@ -130,6 +131,14 @@ def _used(counts: _Counts) -> Usage:
         cache_write_5m_tokens=short,
         cache_write_1h_tokens=long,
     )
+
+
+def _beside(used: Usage, tier: str, region: str) -> Usage:
+    """What another model used is in the same batch and region, at a speed of its own."""
+    if tier != BATCH and not region:
+        return used
+    told: Usage = replace(used, tier=tier if tier == BATCH else "", region=region)
+    return told
 
 
 def _model(iteration: Json) -> str:
