@@ -440,6 +440,7 @@ class EventReader:
         if has_choices:
             self._refuse_failed(value["choices"])
         tier = _raw(value.get("service_tier"))
+        self._groq(value.get("x_groq"), tier)
         held = self._note(payload, has_choices, _raw(value.get("usage")), tier)
         return b"" if held else event + b"\n\n"
 

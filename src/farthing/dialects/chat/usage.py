@@ -335,7 +335,8 @@ class _Read:
         Anthropic or Bedrock keep some their counting: that shows in a total, which the reasoning does not
         explain as well, or, under Anthropic's names, in more than there is."""
         anthropic = "cache_read_input_tokens" in self.fields or "cache_creation_input_tokens" in self.fields
-        beside = total == inputs + outputs + cache and (anthropic or reasoning != cache)
+        thoughts = reasoning == cache or (self.form.reasoning == "added" and reasoning == 0)
+        beside = total == inputs + outputs + cache and (anthropic or not thoughts)
         if cache and (beside or (anthropic and cache > inputs)):
             return inputs + cache
         return inputs

@@ -46,6 +46,8 @@ def cost_nusd(price: Price | None, usage: Usage | None) -> int | None:
         or usage.audio_output_tokens
         or usage.image_input_tokens
         or usage.image_output_tokens
+        or usage.cached_audio_tokens
+        or usage.cached_image_tokens
         or usage.others is not None
         or price.reasoning_pusd is not None
     ):
