@@ -435,9 +435,19 @@ class Usage(Struct, frozen=True, kw_only=True, array_like=True):
     cached_audio_tokens: int = 0
     """The part of `cached_tokens` that was audio and, next, that was images."""
     cached_image_tokens: int = 0
-    others: "dict[str, Usage] | None" = None
-    """What other models of the provider used within the call, by their names, at prices of their own; in none
-    of the counts above. None: no other model had a part."""
+    passes: "tuple[Pass, ...] | None" = None
+    """What each run of a model used, where the call took several: an earlier turn, a compaction, an adviser.
+    Tokens are charged by these, each by the price of its model at its length; those of other models are in
+    none of the counts above. None: the counts are of one run."""
+
+
+class Pass(Struct, frozen=True, kw_only=True, array_like=True):
+    """One run of a model within a call. New fields go to the end, with a default."""
+
+    model: str = ""
+    """The provider's name of it; empty: the model that was called."""
+    usage: Usage
+    """Its tokens, tier and region; fees and the provider's own word are the call's."""
 
 
 class Answer(Struct, frozen=True, kw_only=True):

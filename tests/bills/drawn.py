@@ -88,7 +88,7 @@ class Messages:
         return json.dumps({**_MESSAGE, "content": content, "usage": drawn.usage}).encode()
 
     def events(self, drawn: Drawn) -> bytes:
-        begun = {**_MESSAGE, "stop_reason": None, "content": [], "usage": drawn.began or drawn.usage}
+        begun: Json = {**_MESSAGE, "stop_reason": None, "content": [], "usage": drawn.began or drawn.usage}
         events: list[Json] = [
             {"type": "message_start", "message": begun},
             {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
@@ -124,3 +124,13 @@ def size(random: Random, most: int) -> int:
 def part(random: Random, of: int) -> int:
     """A part of so many tokens: none, all, or anything between."""
     return random.choice((0, of, random.randint(0, of), random.randint(0, of)))
+
+
+def money(usd: str) -> Fraction:
+    """Dollars for one token, of dollars per million."""
+    return Fraction(usd) / 1_000_000
+
+
+def rates(table: dict[str, str], between: str = "\n") -> str:
+    """As keys of `[[prices]]`."""
+    return between.join(f"{name} = {usd}" for name, usd in table.items())

@@ -1,8 +1,8 @@
-"""The usage objects of Gemini and of Bedrock's Converse under the names of chat. Pure.
+"""Usage objects of forms of their own under the names of chat. Pure.
 
-Proxies in front of them hand the object on as it came, in an answer of OpenAI's form. Both count otherwise:
-Gemini's candidates leave out the thoughts and its prompt what tools put there, Converse's input leaves out
-what went by the prefix cache.
+Proxies hand the object on as it came, in an answer of OpenAI's form. Each counts otherwise: Gemini's
+candidates leave out the thoughts and its prompt what tools put there, Converse's input leaves out what went
+by the prefix cache, Cohere charges other counts than its tokens, an image model writes no text.
 """
 
 from collections.abc import Callable, Iterable
@@ -12,6 +12,7 @@ Count = Callable[[Any], int | None]
 
 _MODALITIES = {"TEXT": "text_tokens", "AUDIO": "audio_tokens", "IMAGE": "image_tokens"}
 _TRAFFIC = "ON_DEMAND_"  # before the tier that ran; alone it is the standard one
+_IMAGES = {"text_tokens", "image_tokens"}
 DETAILS_MAX = 100
 
 
@@ -37,7 +38,7 @@ def of_gemini(told: dict[str, Any], count: Count) -> dict[str, Any]:
             "cached_tokens_details": cached,
         },
         "completion_tokens_details": {**_modalities((outputs,), count), "reasoning_tokens": thoughts},
-        "service_tier": traffic.removeprefix(_TRAFFIC) if str(traffic).startswith(_TRAFFIC) else None,
+        "service_tier": traffic.removeprefix(_TRAFFIC) if isinstance(traffic, str) else None,
     }
 
 
@@ -62,6 +63,36 @@ def of_converse(told: dict[str, Any], count: Count) -> dict[str, Any]:
             "cache_write_tokens_details": lives,
         },
     }
+
+
+def of_cohere(told: dict[str, Any]) -> dict[str, Any]:
+    """Cohere's `usage` as chat would have told it: what it charges is in `billed_units`."""
+    units = told.get("billed_units")
+    units = units if isinstance(units, dict) else {}
+    tokens = told.get("tokens")
+    return {
+        **(tokens if isinstance(tokens, dict) else {}),
+        **units,
+        "num_search_queries": units.get("search_units"),
+    }
+
+
+def of_ollama(told: dict[str, Any]) -> dict[str, Any]:
+    """Ollama's own counts as chat would have told them."""
+    return {"prompt_tokens": told.get("prompt_eval_count"), "completion_tokens": told.get("eval_count")}
+
+
+def of_images(told: dict[str, Any]) -> dict[str, Any]:
+    """The `usage` of an image model as chat would have told it: what it writes is images, where it says no
+    more of it."""
+    return {**told, "output_tokens_details": {"image_tokens": told.get("output_tokens")}}
+
+
+def is_of_images(told: dict[str, Any]) -> bool:
+    """Whether a usage that tells text and images of the input, and nothing of the output, is an image
+    model's: a model that writes text tells what was cached and what was thought."""
+    details = told.get("input_tokens_details")
+    return isinstance(details, dict) and details.keys() == _IMAGES and not told.get("output_tokens_details")
 
 
 def _modalities(lists: Iterable[Any], count: Count) -> dict[str, int]:

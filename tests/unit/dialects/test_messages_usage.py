@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farthing.dialects.messages.usage import merged, read_usage
-from farthing.types import Usage
+from farthing.types import Pass, Usage
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,9 @@ from farthing.types import Usage
             {"input_tokens": 2000, "output_tokens": 100, "iterations": [
                 {"type": "compaction", "input_tokens": 17_500, "output_tokens": 500},
                 {"type": "message", "input_tokens": 2000, "output_tokens": 100}]},
-            Usage(input_tokens=19_500, output_tokens=600),
+            Usage(input_tokens=19_500, output_tokens=600, passes=(
+                Pass(usage=Usage(input_tokens=2000, output_tokens=100)),
+                Pass(usage=Usage(input_tokens=17_500, output_tokens=500)))),
         ),
         ({"input_tokens": 5}, Usage(input_tokens=5, estimated=True)),
         ({"output_tokens": 5}, Usage(output_tokens=5, estimated=True)),
@@ -64,38 +66,48 @@ ADVICE = {"type": "advisor_message", "model": "claude-opus-5", "input_tokens": 9
 STOOD_IN = {"type": "fallback_message", "model": "claude-haiku-5", "input_tokens": 3, "output_tokens": 7}
 ADVISED = Usage(input_tokens=11, output_tokens=8, cache_write_1h_tokens=2)
 SERVED = Usage(input_tokens=3, output_tokens=7)
+OWNED = Pass(usage=Usage(input_tokens=3, output_tokens=4))
+
+
+def of(model: str, usage: Usage) -> Pass:
+    return Pass(model=model, usage=usage)
 
 
 @pytest.mark.parametrize(
-    ("total", "iterations", "own", "others"),
+    ("total", "iterations", "own", "passes"),
     [
-        ((3, 4), [OWN, ADVICE], (3, 4), {"claude-opus-5": ADVISED}),
-        ((6, 8), [OWN, ADVICE, OWN, ADVICE], (6, 8), {"claude-opus-5": Usage(
-            input_tokens=22, output_tokens=16, cache_write_1h_tokens=4)}),
-        ((3, 4), [OWN, STOOD_IN], (3, 4), {"claude-haiku-5": SERVED}),  # left out of the totals
-        ((6, 11), [OWN, STOOD_IN], (3, 4), {"claude-haiku-5": SERVED}),  # in them
-        ((3, 7), [OWN, STOOD_IN], (3, 4), {"claude-haiku-5": SERVED}),  # all of them
-        ((3, 4), [OWN, {**ADVICE, "model": None}], (3, 4), {"advisor_message": ADVISED}),
-        ((3, 4), [OWN, {**ADVICE, "type": [], "model": 5}], (3, 4), {"unnamed": ADVISED}),
+        ((3, 4), [OWN, ADVICE], (3, 4), (OWNED, of("claude-opus-5", ADVISED))),
+        ((6, 8), [OWN, ADVICE, OWN, ADVICE], (6, 8), (OWNED, OWNED, *(of("claude-opus-5", ADVISED),) * 2)),
+        ((3, 4), [OWN, STOOD_IN], (3, 4), (OWNED, of("claude-haiku-5", SERVED))),  # left out of the totals
+        ((6, 11), [OWN, STOOD_IN], (3, 4), (OWNED, of("claude-haiku-5", SERVED))),  # in them
+        ((3, 7), [OWN, STOOD_IN], (3, 4), (OWNED, of("claude-haiku-5", SERVED))),  # all of them
+        ((5, 6), [OWN, STOOD_IN], (5, 6),  # not of them: the total is believed
+         (of("", Usage(input_tokens=5, output_tokens=6)), of("claude-haiku-5", SERVED))),
+        ((3, 4), [OWN, {**ADVICE, "model": None}], (3, 4), (OWNED, of("advisor_message", ADVISED))),
+        ((3, 4), [OWN, {**ADVICE, "type": [], "model": 5}], (3, 4), (OWNED, of("unnamed", ADVISED))),
         ((3, 4), [OWN, {"type": "advisor_message", "model": "m"}], (3, 4), None),
         ((3, 4), [OWN, *({**STOOD_IN, "model": f"m{n}"} for n in range(20))], (3, 4),
-         {**{f"m{n}": SERVED for n in range(8)}, "others": Usage(input_tokens=36, output_tokens=84)}),
+         (OWNED, *(of(f"m{n}", SERVED) for n in range(15)),
+          of("others", Usage(input_tokens=15, output_tokens=35)))),
+        ((63, 84), [OWN] * 21, (63, 84),
+         (of("", Usage(input_tokens=18, output_tokens=24)), *(OWNED,) * 15)),
     ],
 )  # fmt: skip
-def test_what_other_models_used_is_kept_apart_and_counted_once(
-    total: tuple[int, int], iterations: list[Any], own: tuple[int, int], others: dict[str, Usage] | None
+def test_each_run_of_a_model_is_kept_apart_and_counted_once(
+    total: tuple[int, int], iterations: list[Any], own: tuple[int, int], passes: tuple[Pass, ...] | None
 ) -> None:
     told = {"input_tokens": total[0], "output_tokens": total[1], "iterations": iterations}
     usage = read_usage(told)
     assert usage is not None and not usage.estimated
     assert (usage.input_tokens, usage.output_tokens) == own
-    assert usage.others == others
+    assert usage.passes == passes
 
 
 def test_a_compaction_is_counted_with_the_life_of_what_it_wrote() -> None:
     compacted = {**ADVICE, "type": "compaction"}
     usage = read_usage({"input_tokens": 3, "output_tokens": 4, "iterations": [compacted, OWN]})
-    assert usage == Usage(input_tokens=14, output_tokens=12, cache_write_1h_tokens=2)
+    assert usage is not None and usage.passes == (OWNED, of("", ADVISED))
+    assert (usage.input_tokens, usage.output_tokens, usage.cache_write_1h_tokens) == (14, 12, 2)
 
 
 def test_counts_as_texts_and_fractions_are_counts() -> None:

@@ -14,7 +14,14 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from farthing.dialects.native_usage import of_converse, of_gemini
+from farthing.dialects.native_usage import (
+    is_of_images,
+    of_cohere,
+    of_converse,
+    of_gemini,
+    of_images,
+    of_ollama,
+)
 from farthing.text.lenient_json import any_json
 from farthing.types import Operation, Usage, replace
 
@@ -153,7 +160,7 @@ def begun(usage: Usage) -> Usage | None:
         reasoning_tokens=0,
         audio_output_tokens=0,
         image_output_tokens=0,
-        others=None,
+        passes=None,
         told_nusd=None,
         estimated=True,
     )
@@ -218,11 +225,20 @@ def _read_oddly(
     fields = any_json(raw)
     if not isinstance(fields, dict):
         return None
+    return _Read(_as_chat(fields), form).usage(service_tier, operation)
+
+
+def _as_chat(fields: dict[str, Any]) -> dict[str, Any]:
+    """A usage under the names of chat."""
     if "promptTokenCount" in fields or "totalTokenCount" in fields:
-        fields = of_gemini(fields, _count)
-    elif "inputTokens" in fields or "outputTokens" in fields:
-        fields = of_converse(fields, _count)
-    return _Read(fields, form).usage(service_tier, operation)
+        return of_gemini(fields, _count)
+    if "inputTokens" in fields or "outputTokens" in fields:
+        return of_converse(fields, _count)
+    if "billed_units" in fields:
+        return of_cohere(fields)
+    if "eval_count" in fields:
+        return of_ollama(fields)
+    return of_images(fields) if is_of_images(fields) else fields
 
 
 class _Read:

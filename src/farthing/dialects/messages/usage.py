@@ -9,7 +9,7 @@ import math
 import re
 from typing import Any
 
-from farthing.types import Json, Usage, replace
+from farthing.types import Json, Pass, Usage
 
 TOKENS_MAX = 1_000_000_000  # of one call; more is no count
 STANDARD = frozenset({"", "standard", "standard_only", "default", "auto"})
@@ -17,9 +17,11 @@ NOWHERE = frozenset({"", "global", "not_available"})
 FREE_USES = frozenset({"web_fetch", "tool_search"})  # of server tools whose tokens are all they cost
 FEES_MAX = 16  # kinds of them
 ITERATIONS_MAX = 1_000
-OTHERS_MAX = 8  # models that have a part in one call
+RUNS_MAX = 16  # of models within one call that are kept apart, of each of three kinds
 MODEL_CHARS_MAX = 100
 _Counts = tuple[int, int, int, int, int]
+_Run = tuple[str, _Counts]
+"""Its model, empty for the one that was asked, and its counts."""
 NOUGHT: _Counts = (0, 0, 0, 0, 0)
 BATCH = "batch"
 OWN_COUNTS = frozenset({"message"})
@@ -54,20 +56,21 @@ def merged(before: Json, later: Any) -> Json:
 def read_usage(fields: Any) -> Usage | None:
     """The usage of an answer, or the merged one of a stream; None when it counts nothing. Marked `estimated`
     where one of the two counts is missing. What another model used, an adviser or the one that stood in, is
-    in `others`."""
+    in `passes` alone."""
     if fields.__class__ is not dict:
         return None
-    counts, others = _counts(fields), None
+    counts, runs = _counts(fields), None
     iterations = fields.get("iterations")
     if iterations.__class__ is list:
-        counts, others = _with_iterations(counts, iterations)
+        counts, runs = _with_iterations(counts, iterations)
     fresh, outputs, cached, short, long = counts
     inputs = fresh + cached + short + long
     fees = _fees(fields.get("server_tool_use"))
-    if not inputs and not outputs and fees is None and not others:
+    if not inputs and not outputs and fees is None and not runs:
         return None
     details = fields.get("output_tokens_details")
     thought = _count(details.get("thinking_tokens")) if details.__class__ is dict else 0
+    tier, region = _tier(fields), _region(fields.get("inference_geo"))
     return Usage(
         input_tokens=inputs,
         output_tokens=outputs,
@@ -76,39 +79,54 @@ def read_usage(fields: Any) -> Usage | None:
         estimated=not inputs or not outputs,
         cache_write_5m_tokens=short,
         cache_write_1h_tokens=long,
-        tier=(tier := _tier(fields)),
-        region=(region := _region(fields.get("inference_geo"))),
+        tier=tier,
+        region=region,
         fees=fees,
-        others=others and {name: _beside(used, tier, region) for name, used in others.items()},
+        passes=tuple(_pass(model, used, tier, region) for model, used in runs) if runs else None,
     )
 
 
-def _with_iterations(total: _Counts, iterations: list[Any]) -> tuple[_Counts, dict[str, Usage] | None]:
-    """The counts of the model that was asked, and what each other one used. What other models used is
-    left out of the totals, or is in them, or is all of them: which, the sums tell."""
-    own = added = theirs = NOUGHT
-    by_model: dict[str, _Counts] = {}
+def _with_iterations(total: _Counts, iterations: list[Any]) -> tuple[_Counts, list[_Run] | None]:
+    """The counts of the model that was asked, and each run of a model; None: there was but one. What other
+    models used is left out of the totals, or is in them, or is all of them: which, the sums tell."""
+    own, added, theirs = list[_Run](), list[_Run](), list[_Run]()
     for one in iterations[:ITERATIONS_MAX]:
         if one.__class__ is not dict:
             continue
         kind, counts = one.get("type"), _counts(one)
+        if not any(counts):
+            continue
         if kind.__class__ is str and kind in OWN_COUNTS:
-            own = _sum(own, counts)
+            _add(own, ("", counts))
         elif kind.__class__ is str and kind in ADDED_COUNTS:
-            added = _sum(added, counts)
-        elif any(counts):
-            name = _model(one)
-            name = name if name in by_model or len(by_model) < OTHERS_MAX else "others"
-            by_model[name] = _sum(by_model.get(name, NOUGHT), counts)
-            theirs = _sum(theirs, counts)
-    if by_model and any(own) and total in (theirs, _sum(own, theirs)):
-        total = own
-    others = {name: _used(counts) for name, counts in by_model.items()}
-    return _sum(total, added), others or None
+            _add(added, ("", counts))
+        else:
+            _add(theirs, (_model(one), counts))
+    told, others = _sum(*own), _sum(*theirs)
+    if own and theirs and total in (others, _sum(("", told), ("", others))):
+        total = told
+    if any(total) and total != told:
+        own = [("", total)]
+    runs = [*own, *added, *theirs]
+    return _sum(("", total), *added), runs if len(runs) > 1 or theirs else None
 
 
-def _sum(one: _Counts, other: _Counts) -> _Counts:
-    return one[0] + other[0], one[1] + other[1], one[2] + other[2], one[3] + other[3], one[4] + other[4]
+def _add(runs: list[_Run], run: _Run) -> None:
+    """Add a run, or its counts to those of the same model where there are too many."""
+    if len(runs) < RUNS_MAX:
+        runs.append(run)
+        return
+    model, counts = run
+    same = next((place for place, (name, _) in enumerate(runs) if name == model), -1)
+    runs[same] = (model if runs[same][0] == model else "others", _sum(runs[same], ("", counts)))
+
+
+def _sum(*runs: _Run) -> _Counts:
+    fresh, outputs, cached, short, long = NOUGHT
+    for _, one in runs:
+        fresh, outputs, cached = fresh + one[0], outputs + one[1], cached + one[2]
+        short, long = short + one[3], long + one[4]
+    return fresh, outputs, cached, short, long
 
 
 def _counts(fields: Json) -> _Counts:
@@ -122,23 +140,19 @@ def _counts(fields: Json) -> _Counts:
     return fresh, outputs, cached, short + max(0, written - short - long), long
 
 
-def _used(counts: _Counts) -> Usage:
+def _pass(model: str, counts: _Counts, tier: str, region: str) -> Pass:
+    """Another model is in the same batch and region, and has a speed of its own."""
     fresh, outputs, cached, short, long = counts
-    return Usage(
+    used = Usage(
         input_tokens=fresh + cached + short + long,
         output_tokens=outputs,
         cached_tokens=cached,
         cache_write_5m_tokens=short,
         cache_write_1h_tokens=long,
+        tier=tier if not model or tier == BATCH else "",
+        region=region,
     )
-
-
-def _beside(used: Usage, tier: str, region: str) -> Usage:
-    """What another model used is in the same batch and region, at a speed of its own."""
-    if tier != BATCH and not region:
-        return used
-    told: Usage = replace(used, tier=tier if tier == BATCH else "", region=region)
-    return told
+    return Pass(model=model, usage=used)
 
 
 def _model(iteration: Json) -> str:

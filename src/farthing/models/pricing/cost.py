@@ -48,7 +48,7 @@ def cost_nusd(price: Price | None, usage: Usage | None) -> int | None:
         or usage.image_output_tokens
         or usage.cached_audio_tokens
         or usage.cached_image_tokens
-        or usage.others is not None
+        or usage.passes is not None
         or price.reasoning_pusd is not None
     ):
         return _cost_of_classes(price, usage)
@@ -69,17 +69,11 @@ def cost_nusd(price: Price | None, usage: Usage | None) -> int | None:
 
 
 def _cost_of_classes(price: Price, usage: Usage) -> int | None:
-    """As `cost_nusd`, for a usage with classes of tokens, a tier or a region of their own, or fees."""
-    held, factor = _held(price, usage)
-    if _unpriced(price, held, usage):
+    """As `cost_nusd`, for a usage with classes of tokens, a tier or a region of their own, fees, or several
+    runs of a model."""
+    if unpriced(price, usage):
         return None
-    tokens_pusd = _input_pusd(held, usage) + _output_pusd(held, usage)
-    fees_pusd = price.request_pusd
-    if usage.fees is not None:
-        fees_pusd += sum(count * price.fees_pusd[name] for name, count in usage.fees.items())
-    whole = factor.denominator
-    total = tokens_pusd * factor.numerator + fees_pusd * whole
-    return (total + _HALF_NUSD_PUSD * whole) // (PUSD_PER_NUSD * whole)
+    return _rounded(_exact_pusd(price, usage, _no_other))
 
 
 def call_cost(
@@ -87,21 +81,42 @@ def call_cost(
 ) -> tuple[int | None, tuple[str, ...]]:
     """What a call of `target` with `usage` costs, with what other models of the provider used in it, each at
     its own price, which `target_of` knows; and what of it has no price."""
-    if usage.others is None:
-        cost = cost_nusd(target.price, usage)
-        return cost, () if cost is not None else unpriced(target.price, usage)
-    parts = [(target.price, msgspec.structs.replace(usage, others=None), "")]
-    for model, used in usage.others.items():
+
+    def price_of(model: str) -> Price | None:
         other = target_of(f"{target.provider}/{model}")
-        parts.append((None if other is None else other.price, used, model))
-    total, missing = 0, list[str]()
-    for price, used, model in parts:
-        cost = cost_nusd(price, used)
-        if cost is None:
-            missing += [f"{model} {what}".strip() for what in unpriced(price, used)]
-        else:
-            total += cost
-    return (None if missing else total), tuple(missing)
+        return None if other is None else other.price
+
+    missing = unpriced(target.price, usage, price_of)
+    if missing or target.price is None:
+        return None, missing
+    return _rounded(_exact_pusd(target.price, usage, price_of)), ()
+
+
+def _no_other(model: str) -> Price | None:
+    return None
+
+
+def _exact_pusd(price: Price, usage: Usage, price_of: Callable[[str], Price | None]) -> Fraction | int:
+    """Of a usage all of which has a price."""
+    fees_pusd = price.request_pusd
+    if usage.fees is not None:
+        fees_pusd += sum(count * price.fees_pusd[name] for name, count in usage.fees.items())
+    if usage.passes is None:
+        return fees_pusd + _tokens_pusd(price, usage)
+    return fees_pusd + sum(
+        _tokens_pusd(held, one.usage)
+        for one in usage.passes
+        if (held := price_of(one.model) if one.model else price) is not None
+    )
+
+
+def _tokens_pusd(price: Price, usage: Usage) -> Fraction | int:
+    held, factor = _held(price, usage)
+    return (_input_pusd(held, usage) + _output_pusd(held, usage)) * factor
+
+
+def _rounded(pusd: Fraction | int) -> int:
+    return math.floor((pusd + _HALF_NUSD_PUSD) / Fraction(PUSD_PER_NUSD))
 
 
 def unit_prices_usd(price: Price, usage: Usage) -> dict[str, Decimal]:
@@ -197,19 +212,30 @@ def _first(*pusd: int | None) -> int | None:
     return next((one for one in pusd if one is not None), None)
 
 
-def unpriced(price: Price | None, usage: Usage) -> tuple[str, ...]:
+def unpriced(
+    price: Price | None, usage: Usage, price_of: Callable[[str], Price | None] = _no_other
+) -> tuple[str, ...]:
     """What of `usage` is charged for and has no price; empty when all has, and `("model",)` without `price`.
 
     A write to the prefix cache is dearer than its tokens at those who tell of it, by a factor of their own; a
-    tier, a region or a fee may be anything: none of them is taken to be like something else. What `others`
-    used has no price here: theirs is needed.
+    tier, a region or a fee may be anything: none of them is taken to be like something else. `price_of` knows
+    the prices of other models that have a part in the call.
     """
-    return ("model",) if price is None else tuple(_unpriced(price, _held(price, usage)[0], usage))
+    if price is None:
+        return ("model",)
+    found = [name for name in usage.fees or () if name not in price.fees_pusd]
+    if usage.passes is None:
+        return (*_unpriced(price, usage), *found)
+    for one in usage.passes:
+        held = price_of(one.model) if one.model else price
+        missing = ["tokens"] if held is None else _unpriced(held, one.usage)
+        found += [f"{one.model} {what}".strip() for what in missing]
+    return tuple(dict.fromkeys(found))
 
 
-def _unpriced(price: Price, held: Price, usage: Usage) -> list[str]:
-    """As `unpriced`; `held` is the price of the tier and the length."""
-    found = []
+def _unpriced(price: Price, usage: Usage) -> list[str]:
+    """As `unpriced`, of the tokens alone."""
+    held, found = _held(price, usage)[0], []
     if (
         usage.tier
         and usage.tier != BATCH
@@ -227,10 +253,6 @@ def _unpriced(price: Price, held: Price, usage: Usage) -> list[str]:
         found.append("cached_audio")
     if usage.cached_image_tokens > 0 and held.cached_image_pusd is None and held.image_input_pusd is not None:
         found.append("cached_images")
-    if usage.fees is not None:
-        found += [name for name in usage.fees if name not in price.fees_pusd]
-    if usage.others is not None:
-        found += usage.others
     return found
 
 
@@ -238,8 +260,8 @@ def baseline_nusd(price: Price | None, usage: Usage | None) -> int | None:
     """What another model would have charged for `usage`, by its `price`; None when that is unknown.
 
     What is the other provider's way is left out: a tier, a region and writes that this price does not know
-    are taken as the standard tier and plain input, and what other models had a part in is left out. A fee it
-    does not know stays unknown.
+    are taken as the standard tier and plain input, in one run, and what other models did is left out. A fee
+    it does not know stays unknown.
     """
     cost = cost_nusd(price, usage)
     if cost is not None or price is None or usage is None:

@@ -15,7 +15,7 @@ from farthing.models.call import CallResult
 from farthing.models.pricing.cost import baseline_nusd, call_cost, cost_nusd
 from farthing.protocols import StreamDecoder
 from farthing.runtime.seldom import Seldom
-from farthing.types import Attempt, Prompt, Receipt, Request, Target, Usage, differs, replace
+from farthing.types import Attempt, Pass, Prompt, Receipt, Request, Target, Usage, differs, replace
 
 log = logging.getLogger("farthing.money")
 
@@ -105,6 +105,7 @@ class Money:
             usage,
             input_tokens=usage.input_tokens or prompt.input_tokens,
             output_tokens=usage.output_tokens or output_tokens,
+            passes=usage.passes and (*usage.passes, _estimated(usage, prompt.input_tokens, output_tokens)),
         )
         return filled
 
@@ -175,6 +176,18 @@ def _with_fees(usage: Usage, fees: dict[str, int]) -> Usage:
     """`usage` with fees that show elsewhere; what it counts itself is believed."""
     filled: Usage = replace(usage, fees={**fees, **(usage.fees or {})})
     return filled
+
+
+def _estimated(usage: Usage, input_tokens: int, output_tokens: int) -> Pass:
+    """What `usage` does not count of the model that was called."""
+    return Pass(
+        usage=Usage(
+            input_tokens=0 if usage.input_tokens else input_tokens,
+            output_tokens=0 if usage.output_tokens else output_tokens,
+            tier=usage.tier,
+            region=usage.region,
+        )
+    )
 
 
 def _as_asked(usage: Usage, asked: Any, target: Target, *said: bytes | None) -> Usage:

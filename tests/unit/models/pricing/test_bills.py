@@ -3,15 +3,19 @@
 from random import Random
 
 import pytest
+from tests.bills.billers import BILLERS
 from tests.bills.booked import Accounts
 from tests.bills.drawn import Biller
-from tests.bills.providers import BILLERS
 
 DRAWN = 2_000
 STREAM_PIECES = (1, 7, 100, 1_000, 100_000)
 
 
-@pytest.mark.parametrize("biller", BILLERS, ids=lambda biller: type(biller).__name__)
+@pytest.mark.parametrize(
+    "biller",
+    BILLERS,
+    ids=lambda biller: f"{type(biller).__module__.rpartition('.')[2]}.{type(biller).__name__}",
+)
 def test_two_thousand_requests_are_booked_as_the_provider_bills_them(biller: Biller) -> None:
     random, accounts = Random(f"bills of {biller.name}"), Accounts(biller)
     billed = booked = 0
