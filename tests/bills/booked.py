@@ -24,13 +24,14 @@ HOST = "127.0.0.1"
 
 
 def configured(billers: list[Biller], base_url: str = f"http://{HOST}:1") -> str:
-    """A configuration with these providers, each with its model `m`, and their rates."""
+    """A configuration with these providers, each with its model `m`, and their rates. Each has a place of its
+    own at the address."""
     names = [biller.name for biller in billers]
     text = '[cache]\nexact = "off"\n'
     text += f'[tiers.cheap]\ntargets = ["{names[0]}/m"]\n[tiers.expensive]\ntargets = ["{names[0]}/m"]\n'
     for biller in billers:
         path = "" if biller.kind == "anthropic" else "/v1"
-        text += f'[providers.{biller.name}]\nbase_url = "{base_url}{path}"\nauth = "none"\n'
+        text += f'[providers.{biller.name}]\nbase_url = "{base_url}/{biller.name}{path}"\nauth = "none"\n'
         text += f'kind = "{biller.kind}"\n'
         for model, prices in (("m", biller.prices), *biller.others):
             text += f'[[prices]]\ntarget = "{biller.name}/{model}"\n{prices}'
