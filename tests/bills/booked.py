@@ -2,9 +2,10 @@
 whole or streamed, the price list with the operator's prices, and the accounting.
 """
 
+from collections.abc import Sequence
 from typing import cast
 
-from tests.bills.drawn import Biller, Drawn
+from tests.bills.drawn import Drawn, Wire
 
 from farthing import config
 from farthing.config import Config
@@ -23,7 +24,7 @@ from farthing.wiring.build import build_money
 HOST = "127.0.0.1"
 
 
-def configured(billers: list[Biller], base_url: str = f"http://{HOST}:1") -> str:
+def configured(billers: Sequence[Wire], base_url: str = f"http://{HOST}:1") -> str:
     """A configuration with these providers, each with its model `m`, and their rates. Each has a place of its
     own at the address."""
     names = [biller.name for biller in billers]
@@ -41,7 +42,7 @@ def configured(billers: list[Biller], base_url: str = f"http://{HOST}:1") -> str
 class Accounts:
     """The accounting of one provider."""
 
-    def __init__(self, biller: Biller) -> None:
+    def __init__(self, biller: Wire) -> None:
         loaded: Config = config.loads(configured([biller]), {})
         catalogue = Catalogue("test", {}).with_overrides(loaded.prices)
         targets = Targets(loaded, catalogue)

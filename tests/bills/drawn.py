@@ -33,8 +33,8 @@ class Drawn:
         return math.floor(self.usd * 10**9 + Fraction(1, 2))
 
 
-class Biller(Protocol):
-    """A provider with one model, `m`, and its published rules."""
+class Wire(Protocol):
+    """A provider with one model, `m`, and the form of its answers."""
 
     name: str
     kind: str
@@ -43,11 +43,15 @@ class Biller(Protocol):
     others: tuple[tuple[str, str], ...]
     """The rates of other models that have a part in its calls."""
 
-    def draw(self, random: Random) -> Drawn: ...
-
     def whole(self, drawn: Drawn) -> bytes: ...
 
     def events(self, drawn: Drawn) -> bytes: ...
+
+
+class Biller(Wire, Protocol):
+    """A provider with its published rules."""
+
+    def draw(self, random: Random) -> Drawn: ...
 
 
 class Chat:

@@ -83,6 +83,8 @@ class Serving(Struct, frozen=True, kw_only=True):
     """The names of the targets that are configured."""
     keeper: CacheAdmin | None = None
     """What operators may do with the semantic cache; None: there is none."""
+    prices_ended: Callable[[], bool] = lambda: False
+    """Whether a day has begun on which a target has another price."""
 
 
 class ConnectionSink:

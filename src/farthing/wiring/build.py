@@ -304,6 +304,7 @@ def build(config: Config, parts: Parts) -> Serving:
         model=partial(describe_model, router=rules, targets=targets),
         targets=frozenset(targets.configured),
         keeper=None if parts.semantic is None else build_keeper(parts.semantic, endpoints),
+        prices_ended=targets.prices_ended,
     )
 
 

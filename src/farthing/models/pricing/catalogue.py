@@ -185,9 +185,14 @@ class Catalogue:
         return Catalogue(f"{self.version} own-{digest}", providers)
 
 
+def today() -> str:
+    """The ISO date in UTC, by which prices begin and end."""
+    return datetime.datetime.now(datetime.UTC).date().isoformat()
+
+
 def price_on(model: Model, on: str | None = None) -> Price | None:
     """The price of `model` that held on the ISO date `on` (today, UTC, by default), or None."""
-    day = on or datetime.datetime.now(datetime.UTC).date().isoformat()
+    day = on or today()
     held = None
     for price in model.prices:
         if price.since > day:
