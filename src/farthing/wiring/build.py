@@ -306,6 +306,7 @@ def build(config: Config, parts: Parts) -> Serving:
         count=PromptCounter(steps, rules, providers, parts.transport).count,
         targets=frozenset(targets.configured),
         keeper=None if parts.semantic is None else build_keeper(parts.semantic, endpoints),
+        prices_ended=targets.prices_ended,
     )
 
 

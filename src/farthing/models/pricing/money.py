@@ -7,14 +7,15 @@ where its preset takes its word, and ours stands beside it.
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from farthing.dialects.chat.shown import answer_chars, fees_shown, states_nothing
-from farthing.dialects.chat.usage import as_stated, begun
+from farthing.dialects.chat.usage import as_stated, begun, tier_of, tier_shown
 from farthing.models.call import CallResult
-from farthing.models.pricing.cost import baseline_nusd, cost_nusd, unpriced
+from farthing.models.pricing.cost import baseline_nusd, call_cost, cost_nusd
 from farthing.protocols import StreamDecoder
 from farthing.runtime.seldom import Seldom
-from farthing.types import Attempt, Prompt, Receipt, Request, Target, Usage, differs, replace
+from farthing.types import Attempt, Pass, Prompt, Receipt, Request, Target, Usage, differs, replace
 
 log = logging.getLogger("farthing.money")
 
@@ -50,12 +51,15 @@ class Money:
         the client's, as far as is known."""
         attempt = result.attempt
         reply, stream = result.reply, result.stream
+        asked_tier = prompt.body.get("service_tier")
         if reply is not None:
             usage = reply.usage
             if usage is None or usage.estimated:
                 usage = self._filled_by_reply(usage, prompt, reply.body)
             if (fees := fees_shown(prompt.body, result.target.model, cites=reply.cites)) is not None:
                 usage = _with_fees(usage, fees)
+            if asked_tier is not None and not usage.tier:
+                usage = _as_asked(usage, asked_tier, result.target, reply.body)
         elif stream is not None:
             usage = stream.usage
             if usage is not None and not stream.reader.done and stream.reader.usage_event is None:
@@ -64,16 +68,17 @@ class Money:
                 usage = self._filled_by_stream(usage, prompt, stream.reader)
             if (fees := fees_shown(prompt.body, result.target.model, cites=stream.reader.cites)) is not None:
                 usage = _with_fees(usage, fees)
+            if asked_tier is not None and not usage.tier:
+                said = stream.reader.first_payload, stream.reader.usage_event
+                usage = _as_asked(usage, asked_tier, result.target, *said)
             ended_s = self._clock() if result.ended_s is None else result.ended_s
             attempt.total_ms = (ended_s - receipt.started_s) * 1000 - attempt.started_ms
         else:
             return
         attempt.usage = usage
         attempt.cost_nusd = cost = cost_nusd(result.target.price, usage)
-        if usage.told_nusd is not None:
-            self._book_told(attempt, usage.told_nusd)
-        elif cost is None and result.target.price is not None:
-            attempt.unpriced = ", ".join(unpriced(result.target.price, usage))
+        if cost is None or usage.told_nusd is not None:
+            self._book_oddly(attempt, result.target, usage)
         if goes_out:
             receipt.usage = usage
             receipt.target = result.target.name
@@ -100,8 +105,19 @@ class Money:
             usage,
             input_tokens=usage.input_tokens or prompt.input_tokens,
             output_tokens=usage.output_tokens or output_tokens,
+            passes=usage.passes and (*usage.passes, _estimated(usage, prompt.input_tokens, output_tokens)),
         )
         return filled
+
+    def _book_oddly(self, attempt: Attempt, target: Target, usage: Usage) -> None:
+        """Book what is not this target's price times these tokens alone."""
+        missing: tuple[str, ...] = ()
+        if attempt.cost_nusd is None:
+            attempt.cost_nusd, missing = call_cost(target, usage, self._targets)
+        if usage.told_nusd is not None:
+            self._book_told(attempt, usage.told_nusd)
+        elif missing and target.price is not None:
+            attempt.unpriced = ", ".join(missing)
 
     def _book_told(self, attempt: Attempt, told_nusd: int) -> None:
         """Book the provider's own word; one that is not ours is told of, now and then."""
@@ -160,6 +176,30 @@ def _with_fees(usage: Usage, fees: dict[str, int]) -> Usage:
     """`usage` with fees that show elsewhere; what it counts itself is believed."""
     filled: Usage = replace(usage, fees={**fees, **(usage.fees or {})})
     return filled
+
+
+def _estimated(usage: Usage, input_tokens: int, output_tokens: int) -> Pass:
+    """What `usage` does not count of the model that was called."""
+    return Pass(
+        usage=Usage(
+            input_tokens=0 if usage.input_tokens else input_tokens,
+            output_tokens=0 if usage.output_tokens else output_tokens,
+            tier=usage.tier,
+            region=usage.region,
+        )
+    )
+
+
+def _as_asked(usage: Usage, asked: Any, target: Target, *said: bytes | None) -> Usage:
+    """`usage` at the service tier that was `asked` for, if its model has such a price and nothing that was
+    `said` names the tier that ran."""
+    tier, price = tier_of(asked), target.price
+    if not tier or price is None or not (tier in price.tiers or tier in price.factors):
+        return usage
+    if any(tier_shown(one) is not None for one in said):
+        return usage
+    at_tier: Usage = replace(usage, tier=tier)
+    return at_tier
 
 
 def _waited_ms(attempts: Sequence[Attempt]) -> float:
