@@ -361,6 +361,8 @@ class TokenCount(Struct, frozen=True, kw_only=True):
     """Of 100 prompts like this one, 5 have fewer; `tokens` where it is exact."""
     high: int
     """Of 100 prompts like this one, 5 have more."""
+    least: int
+    """Fewer than this it surely has not, whatever a provider has stated: what may be refused by."""
     exact: bool = False
     """Counted with the model's own vocabulary, or by its provider."""
 

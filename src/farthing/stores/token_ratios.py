@@ -4,6 +4,8 @@ Numbers only, by model: nothing of what anybody asked is in it. A lost file does
 """
 
 import math
+import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, Literal
 
@@ -19,6 +21,25 @@ Basis = Literal["estimate", "count"]
 """What the ratio is to: the estimate that every request gets, or a count with the vocabulary o200k_base."""
 Kind = Literal["short", "latin", "other"]
 """What the prompts were: short ones, where what the chat format adds weighs; mostly ASCII; other scripts."""
+
+
+_TAIL = re.compile(
+    r"(?:[@:].*$)|(?:[-_](?:\d{8}|\d{4}-\d{2}-\d{2}|\d{2}-\d{4}|\d{2}-\d{2}|\d{4}|\d{3}|latest|preview|exp|stable)$)"
+)
+_NAME_CHARS_MAX = 80
+
+
+@lru_cache(maxsize=512)
+def family_of(target: str) -> str:
+    """`provider/model` of a target's name, in lower case, the model without date, `-latest` and what follows
+    a colon: what is taken to count alike. Without a provider, the model alone."""
+    name = target.lower()[:_NAME_CHARS_MAX]
+    for _ in range(3):
+        cut = _TAIL.sub("", name)
+        if cut == name or not cut or cut.endswith(("/", "-")):
+            break
+        name = cut
+    return name
 
 
 class Ratio(msgspec.Struct, kw_only=True):

@@ -15,7 +15,6 @@ They are beliefs, shown as such (`samples` is 0), and gone after some tens of re
 """
 
 import math
-import re
 from functools import lru_cache
 from typing import Final
 
@@ -51,24 +50,6 @@ _OF_ESTIMATE: Final[dict[Kind, Spread]] = {
 }
 _SHORT_EXTRA: Final[Spread] = (1.0, 0.9, 1.5)
 """What chat formats other than OpenAI's may add to a short prompt."""
-
-_TAIL = re.compile(
-    r"(?:[@:].*$)|(?:[-_](?:\d{8}|\d{4}-\d{2}-\d{2}|\d{2}-\d{4}|\d{2}-\d{2}|\d{4}|\d{3}|latest|preview|exp|stable)$)"
-)
-_NAME_CHARS_MAX = 80
-
-
-@lru_cache(maxsize=512)
-def family_of(target: str) -> str:
-    """`provider/model` of a target's name, in lower case, the model without date, `-latest` and what follows
-    a colon: what is taken to count alike. Without a provider, the model alone."""
-    name = target.lower()[:_NAME_CHARS_MAX]
-    for _ in range(3):
-        cut = _TAIL.sub("", name)
-        if cut == name or not cut or cut.endswith(("/", "-")):
-            break
-        name = cut
-    return name
 
 
 @lru_cache(maxsize=512)

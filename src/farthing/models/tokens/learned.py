@@ -6,8 +6,9 @@ percentiles are the error: no distribution is assumed, an outlier moves neither,
 has taken over after half a window. A window begins with five points of the family's prior, which are gone
 after twenty requests, the most wrong first.
 
-Only text is compared: prompts with images, audio or files teach nothing. Sans-I/O; one event loop. Bounded:
-at most `FAMILIES_MAX` families, the least recently used is forgotten.
+Only text is compared: prompts with images, audio or files teach nothing. What a provider states is believed
+within bounds: a ratio stays within `TRUST` times what its family's prior spans. Sans-I/O; one event loop.
+Bounded: at most `FAMILIES_MAX` families, the least recently used is forgotten.
 """
 
 import math
@@ -15,17 +16,19 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Container, Iterable
 from typing import Final
 
-from farthing.models.tokens.families import Spread, family_of, prior
+from farthing.models.tokens.families import Spread, prior
 from farthing.stores import token_ratios
-from farthing.stores.token_ratios import SAMPLES_MAX, Basis, Kind, Ratio
+from farthing.stores.token_ratios import SAMPLES_MAX, Basis, Kind, Ratio, family_of
 from farthing.types import Json, Prompt, Target, TokenCount, Usage
 
 FAMILIES_MAX: Final = 128
 SHORT_TOKENS: Final = 128
 """Prompts below this are a kind of their own: what the chat format adds is a share of them that counts."""
 LEARNED_MIN_TOKENS: Final = 8
-LOG_MAX: Final = math.log(32.0)
-"""No tokeniser differs by more than this factor: what does is taken for this much."""
+TRUST: Final = 4.0
+"""No tokeniser is off a prior by more than this factor: what a provider states beyond it is cut to it."""
+TRUST_SHORT: Final = 16.0
+"""Of short prompts: a provider may put a system prompt of its own before them."""
 PRIOR_POINT_EVERY: Final = 4
 """How many requests take the place of one point of the prior."""
 EVERY: Final = 8
@@ -39,10 +42,11 @@ _OTHER_SHARE = 8  # one extra byte in so many characters makes it another script
 class Window:
     """The newest ratios of one family, basis and kind."""
 
-    __slots__ = ("_fresh", "_points", "_prior", "samples", "spread")
+    __slots__ = ("_fresh", "_least", "_most", "_points", "_prior", "samples", "spread")
 
-    def __init__(self, begin: Spread) -> None:
+    def __init__(self, begin: Spread, trust: float = TRUST) -> None:
         middle, low, high = map(math.log, begin)
+        self._least, self._most = low - math.log(trust), high + math.log(trust)
         self._prior = [low, (low + middle) / 2, middle, (middle + high) / 2, high]
         self._points: deque[float] = deque(maxlen=SAMPLES_MAX)
         self.samples = 0
@@ -53,8 +57,7 @@ class Window:
 
     def add(self, ours: int, told: int) -> None:
         """Take one prompt: our number of its tokens, and the provider's; both above zero."""
-        found = math.log(told / ours)
-        self._points.append(max(-LOG_MAX, min(LOG_MAX, found)))
+        self._points.append(self._trusted(math.log(told / ours)))
         self.samples += 1
         self._fresh += 1
         if self._prior and self.samples % PRIOR_POINT_EVERY == 0:
@@ -62,6 +65,9 @@ class Window:
             self._prior.remove(max(self._prior, key=lambda point: abs(point - middle)))
         if self._prior or self._fresh >= SUMMED_EVERY:
             self._sum_up()
+
+    def _trusted(self, found: float) -> float:
+        return max(self._least, min(self._most, found))
 
     def _sum_up(self) -> None:
         self._fresh = 0
@@ -89,7 +95,7 @@ class Window:
     def take(self, told: Ratio) -> None:
         """Go on from what was saved."""
         if told.logs:
-            self._points = deque(told.logs, maxlen=SAMPLES_MAX)
+            self._points = deque(map(self._trusted, told.logs), maxlen=SAMPLES_MAX)
             self.samples = told.samples
             del self._prior[max(0, 5 - told.samples // PRIOR_POINT_EVERY) :]
             self._sum_up()
@@ -111,7 +117,8 @@ class _Family:
     def window(self, basis: Basis, kind: Kind) -> Window:
         found = self.windows.get((basis, kind))
         if found is None:
-            found = self.windows[basis, kind] = Window(prior(self.name, basis, kind))
+            trust = TRUST_SHORT if kind == "short" else TRUST
+            found = self.windows[basis, kind] = Window(prior(self.name, basis, kind), trust)
         return found
 
 
@@ -134,15 +141,7 @@ class TokenRatios:
             family.pause -= 1
             return
         told, ours = usage.input_tokens, prompt.input_tokens
-        if (
-            usage.estimated
-            or told <= 0
-            or ours < LEARNED_MIN_TOKENS
-            or prompt.media_tokens
-            or usage.image_input_tokens
-            or usage.audio_input_tokens
-            or usage.fees is not None  # what a search found is in the input too
-        ):
+        if ours < LEARNED_MIN_TOKENS or not _teaches(prompt, usage):
             return
         kind = kind_of(prompt.body, ours)
         family = self._of(target.name)
@@ -152,17 +151,11 @@ class TokenRatios:
         if window.samples > SAMPLES_MAX:
             family.pause = EVERY - 1
 
-    def learn_counted(self, target: Target, kind: Kind, counted: int, told: int) -> None:
-        """Take what a provider counted for a prompt that we have counted with o200k_base."""
-        if counted >= LEARNED_MIN_TOKENS and told > 0:
-            self._of(target.name).window("count", kind).add(counted, told)
+    def learn_counted(self, target: Target, prompt: Prompt, usage: Usage, kind: Kind, counted: int) -> None:
+        """Take what a provider counted for a prompt that we have counted with a vocabulary."""
+        if counted >= LEARNED_MIN_TOKENS and _teaches(prompt, usage):
+            self._of(target.name).window("count", kind).add(counted, usage.input_tokens)
             self.changed = True
-
-    def wants_counted(self, target: Target, kind: Kind) -> bool:
-        """Whether another exact count of a prompt would teach much."""
-        family = self._families.get(family_of(target.name))
-        window = None if family is None else family.windows.get(("count", kind))
-        return window is None or window.samples < SAMPLES_MAX
 
     def _of(self, target: str) -> _Family:
         name = family_of(target)
@@ -192,11 +185,14 @@ class TokenRatios:
         window = None if family is None else family.windows.get((basis, kind))
         return prior(name, basis, kind) if window is None else window.spread
 
-    def expected(self, target: Target, text_tokens: int, kind: Kind | None = None) -> TokenCount:
-        """What `target` will count for a prompt of text with this estimate."""
+    def expected(
+        self, target: str, tokens: int, kind: Kind | None = None, basis: Basis = "estimate"
+    ) -> TokenCount:
+        """What `target` will count for a prompt of text for which we have this estimate, or count."""
         if kind is None:
-            kind = "short" if text_tokens < SHORT_TOKENS else "latin"
-        return times(text_tokens, self.spread(target.name, "estimate", kind))
+            kind = "short" if tokens < SHORT_TOKENS else "latin"
+        spread = self.spread(target, basis, kind)
+        return times(tokens, spread, least=min(spread[1], prior(family_of(target), basis, kind)[1]))
 
     # -- keeping and showing ------------------------------------------------------------------------
 
@@ -256,13 +252,28 @@ class TokenRatios:
         )
 
 
-def times(tokens: int, spread: Spread) -> TokenCount:
-    """`tokens` of ours as the provider will count them."""
+def _teaches(prompt: Prompt, usage: Usage) -> bool:
+    """Whether a provider counted the prompt, and nothing in it but text."""
+    return not (
+        usage.estimated
+        or usage.input_tokens <= 0
+        or prompt.media_tokens
+        or usage.image_input_tokens
+        or usage.audio_input_tokens
+        or usage.fees is not None  # what a search found is in the input too
+    )
+
+
+def times(tokens: int, spread: Spread, least: float | None = None) -> TokenCount:
+    """`tokens` of ours as the provider will count them; `least`: what a multiple surely is."""
     middle, low, high = spread
     if tokens <= 0:
-        return TokenCount(tokens=0, low=0, high=0)
+        return TokenCount(tokens=0, low=0, high=0, least=0)
     return TokenCount(
-        tokens=max(1, round(tokens * middle)), low=int(tokens * low), high=math.ceil(tokens * high)
+        tokens=max(1, round(tokens * middle)),
+        low=int(tokens * low),
+        high=math.ceil(tokens * high),
+        least=int(tokens * (low if least is None else least)),
     )
 
 

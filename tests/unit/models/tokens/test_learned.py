@@ -12,11 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.pace import turns
 
-from farthing.models.tokens.families import family_of, prior
-from farthing.models.tokens.learned import EVERY, FAMILIES_MAX, LOG_MAX, TokenRatios, kind_of, times
+from farthing.models.tokens.families import prior
+from farthing.models.tokens.learned import (
+    EVERY,
+    FAMILIES_MAX,
+    TRUST,
+    TRUST_SHORT,
+    TokenRatios,
+    kind_of,
+    times,
+)
 from farthing.stores import token_ratios
 from farthing.stores.state_file import StateFile
-from farthing.stores.token_ratios import ROWS_MAX, SAMPLES_MAX, Ratio
+from farthing.stores.token_ratios import ROWS_MAX, SAMPLES_MAX, Ratio, family_of
 from farthing.types import Prompt, Target, Usage
 
 TEXT = "What a provider counts for a text is its own affair, and shows in the usage. " * 40
@@ -52,7 +60,7 @@ def taught(ratio: float, requests: int, *, noise: float = 0.1, seed: int = 1) ->
 @pytest.mark.parametrize("ratio", [0.6, 1.0, 1.35, 2.5])
 @pytest.mark.parametrize("seed", range(5))
 def test_the_ratio_is_learned_in_some_tens_of_requests_and_so_is_the_error(ratio: float, seed: int) -> None:
-    found = taught(ratio, 60, seed=seed).expected(target(), 10_000)
+    found = taught(ratio, 60, seed=seed).expected(target().name, 10_000)
     assert found.tokens == pytest.approx(10_000 * ratio, rel=0.05)
     assert 0.7 < math.log(found.tokens / found.low) / 0.1645 < 1.8
     assert 0.7 < math.log(found.high / found.tokens) / 0.1645 < 1.8
@@ -61,8 +69,8 @@ def test_the_ratio_is_learned_in_some_tens_of_requests_and_so_is_the_error(ratio
 
 @pytest.mark.parametrize("requests", [10, 20, 30])
 def test_a_few_requests_are_better_than_none(requests: int) -> None:
-    before = abs(TokenRatios().expected(target(), 10_000).tokens - 15_000)
-    after = abs(taught(1.5, requests).expected(target(), 10_000).tokens - 15_000)
+    before = abs(TokenRatios().expected(target().name, 10_000).tokens - 15_000)
+    after = abs(taught(1.5, requests).expected(target().name, 10_000).tokens - 15_000)
     assert after < before / 2
 
 
@@ -71,7 +79,7 @@ def test_outliers_move_neither_the_ratio_nor_much_of_the_error(told: int) -> Non
     ratios = taught(1.2, 60)
     for _ in range(2):
         ratios.learn(target(), prompt(1_000), Usage(input_tokens=told))
-    found = ratios.expected(target(), 10_000)
+    found = ratios.expected(target().name, 10_000)
     assert found.tokens == pytest.approx(12_000, rel=0.05)
     assert 9_000 < found.low <= found.tokens <= found.high < 16_000
 
@@ -80,7 +88,7 @@ def test_another_tokeniser_takes_over() -> None:
     ratios = taught(1.0, 200)
     for _ in range(SAMPLES_MAX * EVERY):
         ratios.learn(target(), prompt(1_000), Usage(input_tokens=1_400))
-    assert ratios.expected(target(), 10_000).tokens == 14_000
+    assert ratios.expected(target().name, 10_000).tokens == 14_000
 
 
 @pytest.mark.parametrize(
@@ -109,9 +117,9 @@ def test_short_prompts_and_other_scripts_are_kinds_of_their_own() -> None:
         ratios.learn(target(), prompt(1_000), Usage(input_tokens=1_100))
         ratios.learn(target(), prompt(1_000, OTHER), Usage(input_tokens=1_800))
         ratios.learn(target(), prompt(20, "Hello there, who are you?"), Usage(input_tokens=50))
-    assert ratios.expected(target(), 1_000).tokens == 1_100
-    assert ratios.expected(target(), 1_000, "other").tokens == 1_800
-    assert ratios.expected(target(), 20).tokens == 50
+    assert ratios.expected(target().name, 1_000).tokens == 1_100
+    assert ratios.expected(target().name, 1_000, "other").tokens == 1_800
+    assert ratios.expected(target().name, 20).tokens == 50
 
 
 @pytest.mark.parametrize(
@@ -156,8 +164,10 @@ def test_a_family_is_a_model_without_its_date(name: str, family: str) -> None:
 def test_a_date_shares_what_its_model_has_learned_and_providers_share_nothing() -> None:
     ratios = taught(1.5, 60)
     dated, elsewhere = target("anthropic/claude-sonnet-5-20260801"), target("vertex/claude-sonnet-5")
-    assert ratios.expected(dated, 1_000).tokens == pytest.approx(1_500, rel=0.05)
-    assert ratios.expected(elsewhere, 1_000).tokens == TokenRatios().expected(elsewhere, 1_000).tokens
+    assert ratios.expected(dated.name, 1_000).tokens == pytest.approx(1_500, rel=0.05)
+    assert (
+        ratios.expected(elsewhere.name, 1_000).tokens == TokenRatios().expected(elsewhere.name, 1_000).tokens
+    )
     assert ratios.spread("claude-sonnet-5", "estimate", "latin")[0] == pytest.approx(1.5, rel=0.05)
 
 
@@ -171,9 +181,11 @@ def test_nothing_that_is_learned_is_no_number(pairs: list[tuple[int, int]]) -> N
     for ours, told in pairs:
         ratios.learn(target(), prompt(ours), Usage(input_tokens=told))
     for tokens in (0, 1, 10, 1_000, 10**9):
-        found = ratios.expected(target(), tokens)
+        found = ratios.expected(target().name, tokens)
         assert 0 <= found.low <= max(1, found.tokens) and found.tokens <= max(1, found.high)
-        assert found.tokens <= max(1, tokens) * math.exp(LOG_MAX) * 2
+        _, low, high = prior("anthropic/claude-sonnet-5", "estimate", kind_of({}, tokens))
+        trust = TRUST_SHORT if tokens < 128 else TRUST
+        assert low / trust * tokens - 1 <= found.tokens <= max(1, tokens) * high * trust + 1
     for row in token_ratios.decode(ratios.dump()):
         assert row.sound and math.isfinite(row.error_share)
 
@@ -198,7 +210,7 @@ def test_what_was_learned_survives_a_restart_in_a_file_of_the_owner(tmp_path: Pa
     assert not before.changed
     after = TokenRatios()
     file(after, path).open()
-    assert after.expected(target(), 5_000) == before.expected(target(), 5_000)
+    assert after.expected(target().name, 5_000) == before.expected(target().name, 5_000)
     assert [row.samples for row in token_ratios.load(path.parent)] == [60]
     assert TEXT[:20].encode() not in path.read_bytes()
 
