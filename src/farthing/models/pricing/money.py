@@ -13,7 +13,8 @@ from farthing.dialects.chat.shown import answer_chars, fees_shown, states_nothin
 from farthing.dialects.chat.usage import as_stated, begun, tier_of, tier_shown
 from farthing.models.call import CallResult
 from farthing.models.pricing.cost import baseline_nusd, call_cost, cost_nusd
-from farthing.protocols import StreamDecoder
+from farthing.models.pricing.expected import expected_tokens
+from farthing.protocols import StreamDecoder, TokenSizes
 from farthing.runtime.seldom import Seldom
 from farthing.types import Attempt, Pass, Prompt, Receipt, Request, Target, Usage, differs, replace
 
@@ -35,7 +36,10 @@ class Money:
         price_version: str,
         policy: str,
         clock: Callable[[], float],
+        sizes: TokenSizes | None = None,
     ) -> None:
+        """`sizes` learns from what providers count, and tells what others will have counted."""
+        self._sizes = sizes
         self._baseline = baseline
         self._endpoint_baselines = endpoint_baselines
         self._targets = targets
@@ -55,7 +59,7 @@ class Money:
         if reply is not None:
             usage = reply.usage
             if usage is None or usage.estimated:
-                usage = self._filled_by_reply(usage, prompt, reply.body)
+                usage = self._filled_by_reply(usage, result.target, prompt, reply.body)
             if (fees := fees_shown(prompt.body, result.target.model, cites=reply.cites)) is not None:
                 usage = _with_fees(usage, fees)
             if asked_tier is not None and not usage.tier:
@@ -65,7 +69,7 @@ class Money:
             if usage is not None and not stream.reader.done and stream.reader.usage_event is None:
                 usage = begun(usage)
             if usage is None or usage.estimated:
-                usage = self._filled_by_stream(usage, prompt, stream.reader)
+                usage = self._filled_by_stream(usage, result.target, prompt, stream.reader)
             if (fees := fees_shown(prompt.body, result.target.model, cites=stream.reader.cites)) is not None:
                 usage = _with_fees(usage, fees)
             if asked_tier is not None and not usage.tier:
@@ -75,6 +79,8 @@ class Money:
             attempt.total_ms = (ended_s - receipt.started_s) * 1000 - attempt.started_ms
         else:
             return
+        if self._sizes is not None and attempt.usage is None and attempt.error is None:
+            self._sizes.learn(result.target, prompt, usage)
         attempt.usage = usage
         attempt.cost_nusd = cost = cost_nusd(result.target.price, usage)
         if cost is None or usage.told_nusd is not None:
@@ -84,28 +90,34 @@ class Money:
             receipt.target = result.target.name
             receipt.tier = attempt.tier
 
-    def _filled_by_reply(self, usage: Usage | None, prompt: Prompt, body: bytes) -> Usage:
+    def _filled_by_reply(self, usage: Usage | None, target: Target, prompt: Prompt, body: bytes) -> Usage:
         if "messages" not in prompt.body:
-            return self._filled(usage, prompt, 0, 0)  # vectors are no text
+            return self._filled(usage, target, prompt, 0, 0)  # vectors are no text
         if states_nothing(body):
             return as_stated(usage)
-        return self._filled(usage, prompt, answer_chars(body), 0)
+        return self._filled(usage, target, prompt, answer_chars(body), 0)
 
-    def _filled_by_stream(self, usage: Usage | None, prompt: Prompt, reader: StreamDecoder) -> Usage:
+    def _filled_by_stream(
+        self, usage: Usage | None, target: Target, prompt: Prompt, reader: StreamDecoder
+    ) -> Usage:
         if reader.states_nothing:
             return as_stated(usage)
-        return self._filled(usage, prompt, reader.text_chars, reader.chunks)
+        return self._filled(usage, target, prompt, reader.text_chars, reader.chunks)
 
-    def _filled(self, usage: Usage | None, prompt: Prompt, text_chars: int, chunks: int) -> Usage:
+    def _filled(
+        self, usage: Usage | None, target: Target, prompt: Prompt, text_chars: int, chunks: int
+    ) -> Usage:
         """`usage` with what it does not count estimated."""
         output_tokens = max(chunks, self._estimate_tokens("", text_chars)) if text_chars or chunks else 0
         if usage is None:
-            return Usage(input_tokens=prompt.input_tokens, output_tokens=output_tokens, estimated=True)
+            tokens = expected_tokens(self._sizes, target, prompt)
+            return Usage(input_tokens=tokens, output_tokens=output_tokens, estimated=True)
+        tokens = usage.input_tokens or expected_tokens(self._sizes, target, prompt)
         filled: Usage = replace(
             usage,
-            input_tokens=usage.input_tokens or prompt.input_tokens,
+            input_tokens=tokens,
             output_tokens=usage.output_tokens or output_tokens,
-            passes=usage.passes and (*usage.passes, _estimated(usage, prompt.input_tokens, output_tokens)),
+            passes=usage.passes and (*usage.passes, _estimated(usage, tokens, output_tokens)),
         )
         return filled
 
