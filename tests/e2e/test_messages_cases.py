@@ -1,0 +1,54 @@
+"""Cases that gateways, proxies and engines are known to get wrong, with Messages at one end or at both: what
+reaches the provider, what the client sees, and what it costs."""
+
+import pytest
+from tests.conftest import StartGateway
+from tests.e2e import cases, cases_chat_to_messages
+from tests.e2e.cases import CLIENT_KEY, PROVIDER_KEY, Case, faults_of, travel
+from tests.e2e.gateway import Running
+from tests.faults.provider import FaultProvider
+
+TO_MESSAGES = cases_chat_to_messages.CASES
+ALL = (TO_MESSAGES,)
+
+
+@pytest.fixture(scope="module")
+def gateway(start_gateway: StartGateway, upstream: FaultProvider) -> Running:
+    prices = "\n".join(
+        f'[[prices]]\ntarget = "{target}"\ninput = 3\noutput = 15\ncached_input = 0.3\n'
+        "cache_write_5m = 3.75\ncache_write_1h = 6\nweb_search_per_1000 = 10"
+        for target in sorted({case.model for group in ALL for case in group.values()})
+    )
+    config = f"""
+[providers.chat]
+base_url = "{upstream.base_url}"
+api_key = "${{PROVIDER_KEY}}"
+[providers.claude]
+kind = "anthropic"
+base_url = "{upstream.base_url.removesuffix("/v1")}"
+api_key = "${{PROVIDER_KEY}}"
+[call]
+attempts_max = 1
+breaker_open_s = 0.01
+[[keys]]
+tenant = "cases"
+key = "${{CLIENT_KEY}}"
+{prices}
+"""
+    return start_gateway(config, PROVIDER_KEY=PROVIDER_KEY, CLIENT_KEY=CLIENT_KEY)
+
+
+@pytest.mark.parametrize("name", TO_MESSAGES)
+def test_chat_completions_to_messages(gateway: Running, upstream: FaultProvider, name: str) -> None:
+    run(TO_MESSAGES[name], gateway, upstream)
+
+
+def run(case: Case, gateway: Running, upstream: FaultProvider) -> None:
+    trip = travel(case, gateway, upstream)
+    assert faults_of(trip) == []
+    if case.also is not None:
+        case.also(trip)
+
+
+def test_prices_are_those_of_the_cases() -> None:
+    assert cases.cost(fresh=1, read=1, wrote_5m=1, wrote_1h=1, output=1) == 28_050
