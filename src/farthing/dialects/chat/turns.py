@@ -122,7 +122,7 @@ def _assistant(message: Json, index: int, calls: dict[str, str]) -> list[Block]:
         calls[name] = f"function_{index}"
         blocks.append(ToolCall(calls[name], name, arguments_of(function, f"{where}.function_call")))
     if not _REASONING.isdisjoint(message) and not any(isinstance(block, Reasoning) for block in blocks):
-        return _with_reasoning(blocks, reasoning_of(message))
+        return with_reasoning(blocks, reasoning_of(message))
     return blocks
 
 
@@ -165,7 +165,7 @@ def _own_result(message: Json, index: int) -> ToolResult:
     return replace(result, extras=extras_of(message, _RESULT))
 
 
-def _with_reasoning(blocks: list[Block], thought: list[Placed]) -> list[Block]:
+def with_reasoning(blocks: list[Block], thought: list[Placed]) -> list[Block]:
     """`blocks` with what was thought at its place: behind `at` others, where all text counts as one."""
     texts = sum(not isinstance(block, ToolCall) for block in blocks)
     placed: dict[int, list[Block]] = {}
