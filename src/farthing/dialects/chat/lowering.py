@@ -17,7 +17,7 @@ from farthing.types import Json
 
 BUDGETS = ((2_048, "low"), (8_192, "medium"))
 """The effort that a budget of thinking comes to, by the most tokens of it; above them it is `high`."""
-SAME = frozenset({"model", "stream", "temperature", "top_p", "stop", "max_tokens", "user"})
+SAME = frozenset({"model", "stream", "stream_options", "temperature", "top_p", "stop", "max_tokens", "user"})
 """Fields that mean the same."""
 QUIET = frozenset({"cache_control", BILLING})
 GIVES_WAY = frozenset({
