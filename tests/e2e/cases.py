@@ -34,17 +34,20 @@ SEARCH: Final = 10_000_000
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     asks: Any
-    """The request's body without `model`; bytes are sent as they are."""
+    """The request's body without `model`; bytes are sent as they are, with the model in them."""
     says: Exact | tuple[Exact, ...] = ()
     """What the provider answers: one after the other, and the last ever after."""
     model: str
     door: Door = "messages"
     query: str = ""
-    headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    headers: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
+    """None: the header that the official client sends is not sent."""
     up: Any = None
     """A sketch of the body that reaches the provider. None: it is not looked at."""
     up_headers: Any = None
     """A sketch of the headers that come with it."""
+    untouched: bool = False
+    """Nobody translates: the body goes up byte for byte but for its model, and back as it came."""
     calls: int = 1
     status: int = 200
     back: Any = None
@@ -60,8 +63,17 @@ class Case:
     """Asserts what no sketch can say."""
 
     @property
+    def sends(self) -> bytes:
+        """The body of the request."""
+        if isinstance(self.asks, bytes):
+            return self.asks
+        return json.dumps({"model": self.model, **self.asks}).encode()
+
+    @property
     def streams(self) -> bool:
-        return isinstance(self.asks, dict) and self.asks.get("stream") is True
+        with suppress(ValueError):
+            return json.loads(self.sends).get("stream") is True
+        return False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -103,8 +115,8 @@ def travel(case: Case, gateway: Running, upstream: FaultProvider) -> Trip:
     if says:
         upstream.exactly(case.model.partition("/")[2], *says)
     before = len(upstream.calls)
-    asks = case.asks if isinstance(case.asks, bytes) else {"model": case.model, **case.asks}
-    reply = gateway.post(PATHS[case.door] + case.query, asks, {**given(case.door), **case.headers})
+    headers = {name: value for name, value in {**given(case.door), **case.headers}.items() if value}
+    reply = gateway.post(PATHS[case.door] + case.query, case.sends, headers)
     with suppress(TimeoutError):  # too few are a fault, as too many are
         upstream.wait_ended(before + case.calls)
     return Trip(case, gateway, upstream, reply, upstream.calls[before:], gateway.receipt_of(reply))
@@ -119,24 +131,36 @@ def given(door: Door) -> dict[str, str]:
 
 def faults_of(trip: Trip) -> list[str]:
     """Hold a trip against its case, but for `also`."""
-    case, reply, receipt = trip.case, trip.reply, trip.receipt
+    case, reply = trip.case, trip.reply
     if reply.status != case.status:
         return [f"status {reply.status}: {reply.body!r}"]
     if len(trip.calls) != case.calls:
         return [f"{len(trip.calls)} calls of the provider"]
-    found = []
-    if any(CLIENT_KEY in json.dumps(call.headers) for call in trip.calls):
-        found.append("the client's key went up")
-    if case.up is not None:
-        found += faults(trip.up, case.up, "up")
-    if case.up_headers is not None:
-        found += faults(trip.calls[0].headers, case.up_headers, "up.headers")
+    found = _up_faults(trip)
+    if case.untouched:
+        found += _touched(trip)
     if case.streams and case.status == 200:
         found += _stream_faults(trip)
     if case.back is not None:
         found += faults(trip.back, case.back, "back")
     if case.back_headers is not None:
         found += faults(reply.headers, case.back_headers, "back.headers")
+    return found + _receipt_faults(trip)
+
+
+def _up_faults(trip: Trip) -> list[str]:
+    case, found = trip.case, []
+    if any(CLIENT_KEY in json.dumps(call.headers) for call in trip.calls):
+        found.append("the client's key went up")
+    if case.up is not None:
+        found += faults(trip.up, case.up, "up")
+    if case.up_headers is not None:
+        found += faults(trip.calls[0].headers, case.up_headers, "up.headers")
+    return found
+
+
+def _receipt_faults(trip: Trip) -> list[str]:
+    case, receipt, found = trip.case, trip.receipt, []
     if receipt.dialect != case.door:
         found.append(f"the receipt's dialect is {receipt.dialect}")
     if case.nusd is not None and receipt.cost_nusd != case.nusd:
@@ -144,6 +168,40 @@ def faults_of(trip: Trip) -> list[str]:
     if case.receipt is not None and not case.receipt(receipt):
         found.append(f"the receipt: {receipt}")
     return found
+
+
+def _touched(trip: Trip) -> list[str]:
+    """What was changed on the way that nobody had to change."""
+    case, model = trip.case, trip.case.model
+    says = case.says[0] if isinstance(case.says, tuple) else case.says
+    there, back = said_by(says), trip.reply.body
+    found = []
+    if trip.calls[0].body != case.sends.replace(model.encode(), model.partition("/")[2].encode(), 1):
+        found.append(f"{case.sends!r} went up as {trip.calls[0].body!r}")
+    if case.streams and case.status == 200:
+        if events_of(back) != events_of(there):
+            found.append(f"{there!r} came back as {back!r}")
+    elif back != there:
+        found.append(f"{there!r} came back as {back!r}")
+    return found
+
+
+def said_by(says: Exact) -> bytes:
+    """The body of a provider's answer, without its framing."""
+    head, _, body = b"".join(data for _, data in says.pieces).partition(b"\r\n\r\n")
+    if b"transfer-encoding: chunked" not in head:
+        return body
+    found = []
+    while body:
+        size, _, body = body.partition(b"\r\n")
+        found.append(body[: int(size, 16)])
+        body = body[int(size, 16) + 2 :]
+    return b"".join(found)
+
+
+def events_of(stream: bytes) -> list[Frame]:
+    """The events of a stream but for its pings, of which there may be more."""
+    return [one for one in frames(stream) if one.kind != "ping"]
 
 
 def _stream_faults(trip: Trip) -> list[str]:

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from tests.e2e.cases import SEARCH, Case, Trip, apart, cost
+from tests.e2e.cases import SEARCH, Case, Trip, cost
 from tests.e2e.matching import (
     GONE,
     among,
@@ -14,7 +14,6 @@ from tests.e2e.matching import (
     kinds,
     like,
     one_of,
-    some,
 )
 from tests.e2e.messages_said import (
     FUNCTION,
@@ -32,7 +31,6 @@ from tests.e2e.messages_said import (
     claude,
     claude_stream,
     closing,
-    failure,
     named,
     opening,
     system,
@@ -43,7 +41,6 @@ from tests.e2e.messages_said import (
     user,
     words,
 )
-from tests.faults.exact import whole
 
 HAIKU: Final = "claude/claude-haiku-4-5"
 OPUS: Final = "claude/claude-opus-4-8"
@@ -486,50 +483,7 @@ BACK: dict[str, Case] = {
     ),
 }
 
-# -- what fails --------------------------------------------------------------------------------------
-
-OVERLOADED: Final = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
-WORDS: Final = {"error": {"message": holding("Overloaded")}, "type": GONE}
-
-FAILING: dict[str, Case] = {
-    "overloaded": case(
-        chatted(),
-        whole(OVERLOADED, 529, headers={"retry-after": "3"}),
-        status=529,
-        back=WORDS,
-        back_headers={"retry-after": "3"},
-        nusd=0,
-    ),
-    "an error object where an answer was due": case(chatted(), whole(OVERLOADED), status=529, back=WORDS),
-    "a page of a proxy": case(
-        chatted(),
-        whole(b"<html><h1>Bad Gateway</h1></html>", 502, content_type="text/html"),
-        status=502,
-        back={"error": {"message": some(str)}},
-    ),
-    "an error after the first words": case(
-        chatted(**STREAM),
-        claude_stream(opening(), words(0, "half"), failure()),
-        breaks="half",
-        back={"error": {"message": holding("Overloaded")}},
-        receipt=lambda receipt: receipt.usage is not None and receipt.usage.input_tokens == 40,
-    ),
-    "a cut in the middle of a call": case(
-        tools("hi", **STREAM),
-        claude_stream(opening(), use(0, "toolu_a", '{"city":"Os')[:-1], framing="close"),
-        breaks="",
-        back={"error": {"message": some(str)}},
-    ),
-    "a cut in the middle of thinking": case(
-        chatted(**STREAM),
-        claude_stream(opening(), thought(0, "hm")[:2], end="cut"),
-        breaks="",
-        back={"error": {"message": some(str)}},
-    ),
-}
-
 CASES: dict[str, Case] = {
     **{f"up: {name}": one for name, one in UP.items()},
     **{f"back: {name}": one for name, one in BACK.items()},
-    **apart("failing", FAILING),
 }

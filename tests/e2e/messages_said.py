@@ -85,7 +85,7 @@ def completion(message: Any = "fine", finish: Any = "stop", usage: Any = None, *
     counts = {"prompt_tokens": 40, "completion_tokens": 8, "total_tokens": 48} if usage is None else usage
     if isinstance(message, dict):
         message = {"role": "assistant", "content": None, "refusal": None, **message}
-    body = whole_of(message, finish, counts)
+    body = whole_of(message, finish, counts or None)
     body["choices"][0] |= choice
     return whole(body)
 

@@ -3,13 +3,26 @@ reaches the provider, what the client sees, and what it costs."""
 
 import pytest
 from tests.conftest import StartGateway
-from tests.e2e import cases, cases_chat_to_messages
+from tests.e2e import (
+    cases,
+    cases_chat_to_messages,
+    cases_messages_errors,
+    cases_messages_from_chat,
+    cases_messages_to_chat,
+    cases_pass_through,
+)
 from tests.e2e.cases import CLIENT_KEY, PROVIDER_KEY, Case, faults_of, travel
 from tests.e2e.gateway import Running
 from tests.faults.provider import FaultProvider
 
 TO_MESSAGES = cases_chat_to_messages.CASES
-ALL = (TO_MESSAGES,)
+TO_CHAT = {
+    **{f"up: {name}": one for name, one in cases_messages_to_chat.CASES.items()},
+    **{f"back: {name}": one for name, one in cases_messages_from_chat.CASES.items()},
+}
+UNTOUCHED = cases_pass_through.CASES
+FAILING = cases_messages_errors.CASES
+ALL = (TO_MESSAGES, TO_CHAT, UNTOUCHED, FAILING)
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +54,21 @@ key = "${{CLIENT_KEY}}"
 @pytest.mark.parametrize("name", TO_MESSAGES)
 def test_chat_completions_to_messages(gateway: Running, upstream: FaultProvider, name: str) -> None:
     run(TO_MESSAGES[name], gateway, upstream)
+
+
+@pytest.mark.parametrize("name", TO_CHAT)
+def test_messages_to_chat_completions(gateway: Running, upstream: FaultProvider, name: str) -> None:
+    run(TO_CHAT[name], gateway, upstream)
+
+
+@pytest.mark.parametrize("name", UNTOUCHED)
+def test_messages_to_messages(gateway: Running, upstream: FaultProvider, name: str) -> None:
+    run(UNTOUCHED[name], gateway, upstream)
+
+
+@pytest.mark.parametrize("name", FAILING)
+def test_what_fails(gateway: Running, upstream: FaultProvider, name: str) -> None:
+    run(FAILING[name], gateway, upstream)
 
 
 def run(case: Case, gateway: Running, upstream: FaultProvider) -> None:
