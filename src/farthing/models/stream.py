@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from farthing.dialects.chat.completion import NotChunks, assemble
 from farthing.dialects.faults import BadStream, ProviderSaid
-from farthing.dialects.told import joined, size_of
+from farthing.dialects.told import Told, joined, size_of
 from farthing.errors import (
     FarthingError,
     ProviderError,
@@ -245,6 +245,12 @@ class Stream(Waiter):
         """What ends it in the client's own dialect, as `StreamDecoder.own_end`; None: what came of it has
         been rewritten, in one form."""
         return None if self._rewritten else self.reader.own_end(self.cut)
+
+    def own_whole(self, held: bytes) -> bytes | None:
+        """All of it, which is `held`, as one answer in the client's own dialect; None: as of `own_end`."""
+        if self._rewritten or not isinstance(held, Told):
+            return None
+        return self.reader.own_whole(held.own, self.cut)
 
     def close(self) -> None:
         """Drop what is still under way, as when the client left. Safe to call twice."""

@@ -300,6 +300,10 @@ class EventReader:
         """Its pieces are in one form."""
         return None
 
+    def own_whole(self, events: bytes, cut: str | None) -> bytes | None:
+        """As `own_end`."""
+        return None
+
     def _keep(self, rest: bytes) -> None:
         if rest:
             self._buffer.append(rest)
