@@ -52,7 +52,8 @@ ODD: Final = rb"""{ "messages":[ {"content":
  "name":"f","input_schema":{"type":"object","required":["z"],"properties":{"z":{"type":"integer"},"a":{"type":
  "number"}}},"cache_control":{"ttl":"1h","type":"ephemeral"}}],"future_field":{"b":1,"a":[]},
  "system":[{
- "type":"text","text":"S","cache_control":{"type":"ephemeral"}}],  "max_tokens":64,"model":"claude/claude-x" }"""
+ "type":"text","text":"S","cache_control":{"type":"ephemeral"}}], 
+  "max_tokens":64,"model":"claude/claude-x" }"""
 HISTORY: Final = asked(
     [
         user("look"),
