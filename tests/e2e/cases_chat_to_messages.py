@@ -287,7 +287,7 @@ COUNTED: Final = {
     }
 }
 CACHED_COST: Final = cost(fresh=200, read=1_000, wrote_5m=100, wrote_1h=200, output=40)
-SEARCHED: Final = [
+SEARCHED: Final[list[dict[str, Any]]] = [
     {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "n"}},
     {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []},
 ]

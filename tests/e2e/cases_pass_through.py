@@ -76,7 +76,7 @@ ODD_ANSWER: Final = rb"""{"id" : "msg_1","type":"message","role":"assistant","mo
  {"type":"text","text":"caf\u00e9 \ud83d\ude00","citations":null},{"later":1.0,"type":"a_later_block"}],
  "stop_reason":"a_later_reason","stop_sequence":null,"later":{"b":1E2,"a":-0},
  "usage":{"input_tokens":40,"output_tokens":8,"later":[]}}"""
-NEWS: Final = [
+NEWS: Final[list[dict[str, Any]]] = [
     {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "n"}},
     {
         "type": "web_search_tool_result",
