@@ -506,8 +506,10 @@ class Caller:
     def _unsay(error: ProviderError, attempt: Attempt, redact: Redactor) -> None:
         """Take secrets out of all that a failed attempt leaves: whichever part of it met them."""
         error.args = (redact.text(str(error)),)
-        error.returned = redact.text(error.returned.decode("latin-1")).encode("latin-1")
-        attempt.upstream_id = redact.text(attempt.upstream_id)
+        lines, upstream_id = error.returned.decode("latin-1"), attempt.upstream_id
+        if redact.holds(lines) or redact.holds(upstream_id):  # a short part in ids and counts is chance
+            error.returned = redact.text(lines).encode("latin-1")
+            attempt.upstream_id = redact.text(upstream_id)
 
     def _tell_of_key(self, target: Target, error: ProviderError) -> None:
         """Else nobody may notice that a key is no good: another target answers, or a client is told half."""
