@@ -136,9 +136,10 @@ def _tool_calls(body: Json, plan: Plan, asked: str, call_id: str) -> list[Json]:
         name = str(function.get("name"))
         if choice == "none" or (named and name != named):
             continue
-        if named or choice == "required" or name in asked or "tool" in asked:
+        forced = named or choice == "required"
+        if name == plan.tool if plan.tool else forced or name in asked or "tool" in asked:
             schema = function.get("parameters", {})
-            arguments = json.dumps(example_of(schema, schema))
+            arguments = plan.arguments or json.dumps(example_of(schema, schema))
             ids = [f"call_{call_id}", *(f"call_{call_id}_{index}" for index in range(1, count))]
             return [{"id": one, "name": name, "arguments": arguments} for one in ids]
     return []

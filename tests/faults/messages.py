@@ -208,8 +208,10 @@ def _tool_calls(body: Json, plan: Plan, asked: str, call_id: str) -> list[Json]:
         name = tool["name"]
         if kind == "none" or (named and name != named) or "input_schema" not in tool:
             continue
-        if kind in ("any", "tool") or name in asked or "tool" in asked:
-            given = example_of(tool["input_schema"], tool["input_schema"])
+        forced = kind in ("any", "tool")
+        if name == plan.tool if plan.tool else forced or name in asked or "tool" in asked:
+            schema = tool["input_schema"]
+            given = json.loads(plan.arguments) if plan.arguments else example_of(schema, schema)
             count = 1 if choice.get("disable_parallel_tool_use") else plan.calls
             return [
                 {"type": "tool_use", "id": f"toolu_{call_id}_{index}", "name": name, "input": given}

@@ -93,7 +93,7 @@ def check(body: Json, *, counting: bool = False, betas: bool = False) -> None:
     _settings(body)
     _tools(body)
     _system(body)
-    _turns(body)
+    _turns(body, {"role", "content"} | ({"output_config"} if betas else set()))
     _thinking(body)
     _marks(body)
     _abilities(body)
@@ -246,14 +246,14 @@ def _system(body: Json) -> None:
             _block(f"system.{index}", "system", block)
 
 
-def _turns(body: Json) -> None:
+def _turns(body: Json, known: Collection[str]) -> None:
     messages = body["messages"]
     _need(isinstance(messages, list), "messages", "Input should be a valid list")
     _need(messages, "messages", "at least one message is required")
     for index, message in enumerate(messages):
         where = f"messages.{index}"
         _need(isinstance(message, dict), where, "Input should be an object")
-        _no_extras(where, message, {"role", "content"})
+        _no_extras(where, message, known)
         role = message.get("role")
         told = f'Unexpected role "{role}". Allowed roles are "user" or "assistant".'
         _need(role in BY_ROLE, "messages", told)

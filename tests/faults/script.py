@@ -63,6 +63,8 @@ class Plan:
     written_5m: int = 0
     written_1h: int = 0
     calls: int = 1
+    tool: str = ""
+    arguments: str = ""
     redacted: bool = False
     bound: bool = False
     usage: bool = True
@@ -81,6 +83,7 @@ class Plan:
     retry_after_ms: str | None = None
     retry_date: float | None = None
     code: str | None = None
+    message: str | None = None
     body: str = "json"
     stall: int | None = None
     truncate: int | None = None
@@ -105,7 +108,7 @@ class Plan:
 
 ANSWER: Final = (
     "say", "n", "reasoning", "logprob", "delay", "gap", "prompt_tokens", "cached", "written_5m", "written_1h",
-    "calls", "redacted", "bound", "usage", "finish", "models",
+    "calls", "tool", "arguments", "redacted", "bound", "usage", "finish", "models",
 )  # fmt: skip
 _KIND: Final[Mapping[str, Any]] = {
     name: next((kind for kind in get_args(hint) if kind is not type(None)), hint)

@@ -178,6 +178,8 @@ def test_a_stream_says_what_the_whole_answer_says_and_sends_what_it_bills(
 
 def test_answers_follow_the_request(provider: FaultProvider) -> None:
     tools = {"tools": [WEATHER]}
+    called = ask(provider, "fault:tool=weather,arguments=%7B%22city%22%3A%22Oslo%22%7D", "hi", **tools).json
+    assert called["content"][-1]["input"] == {"city": "Oslo"}
     called = ask(provider, "fault:calls=2", "the weather", **tools).json
     assert called["stop_reason"] == "tool_use"
     assert [(b["name"], b["input"]) for b in called["content"]] == [
