@@ -20,6 +20,7 @@ are there are merged in this order, later words win, and `good` forgets every fa
       reasoning=TEXT         a `reasoning_content` beside it; Messages: the thinking, where it is asked for
       calls=N                so many calls of the tool, where one is demanded or named in the text
       tool=NAME  arguments=JSON                of that tool, whatever the text names, if the request has it
+      stops                  chat: `stop` ends the text, and the match is told as vLLM tells it
       redacted  bound        Messages: thinking that nobody may see; its signature is checked against all
                                   that came before it
       logprob=NUMBER         of every token (-0.25), where the request asks for logprobs

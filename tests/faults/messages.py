@@ -45,6 +45,7 @@ COUNTED_AT_THE_END: Final = (
     "input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens",
     "output_tokens_details",
 )  # fmt: skip
+THREADS_MAX: Final = 1_000
 MODELS_LISTED: Final = 20
 MODELS_LISTED_MAX: Final = 1_000
 
@@ -247,6 +248,8 @@ class Messages:
 
     def __init__(self) -> None:
         self._cache = PrefixCache()
+        self._threads: dict[str, Json] = {}
+        """What is held for clients that send no more than what is new: by the id of the last answer."""
 
     def refused(self, request: Incoming, body: Json | None, plan: Plan) -> Refusal | None:
         path = request.path.partition("?")[0].removeprefix("/v1")
@@ -263,6 +266,13 @@ class Messages:
         if body is None:
             return 400, "The request body is not valid JSON"
         counting, betas = path.endswith("/count_tokens"), bool(request.headers.get("anthropic-beta"))
+        told = body.get("thread") or {}
+        if told.get("type") == "continue":
+            held = self._threads.get(told.get("previous_message_id", ""))
+            if held is None:
+                return 400, "thread: the message to continue from was not found"
+            body["messages"] = [*held["messages"], *body["messages"]]
+            body.update({name: held[name] for name in ("system", "tools") if name in held})
         try:
             check(body, counting=counting, betas=betas)
             if plan.bound:
@@ -288,6 +298,9 @@ class Messages:
         call.completion_tokens = said.usage["output_tokens"]
         if not plan.usage:
             said.usage = None
+        if body.get("thread") and len(self._threads) < THREADS_MAX:
+            answered = {"role": "assistant", "content": said.blocks}
+            self._threads[said.id] = {**body, "messages": [*body["messages"], answered]}
         return said
 
     def _reading(self, body: Json, plan: Plan) -> Reading:

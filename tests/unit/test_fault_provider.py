@@ -176,6 +176,15 @@ def test_a_script_names_the_tool_and_what_it_is_given(provider: FaultProvider) -
     assert ask(provider, "fault:tool=third", "first", tools=tools)["choices"][0]["finish_reason"] == "stop"
 
 
+def test_a_stop_sequence_ends_the_text_where_the_script_says_so(provider: FaultProvider) -> None:
+    (choice,) = ask(provider, "fault:stops", "one two three", stop=["two"])["choices"]
+    assert choice["message"]["content"] == "echo: one" and choice["stop_reason"] == "two"
+    chunks, _ = events(provider, "fault:stops", "one two three", stop="two")
+    assert said(chunks) == "echo: one" and chunks[-1]["choices"][0]["stop_reason"] == "two"
+    (choice,) = ask(provider, "good", "one two three", stop="two")["choices"]
+    assert choice["message"]["content"] == "echo: one two three" and "stop_reason" not in choice
+
+
 def test_embeddings_and_models(provider: FaultProvider) -> None:
     path = "/v1/embeddings"
     floats = ask(provider, "good", path=path, input=["a", "b", "a"])["data"]
