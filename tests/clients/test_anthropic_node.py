@@ -1,5 +1,5 @@
-"""Anthropic's client for Node: the same directly, through the gateway, and through the gateway onto a provider
-of chat completions that says the same."""
+"""Anthropic's client for Node: the same directly, through the gateway, and through the gateway onto a
+provider of chat completions that says the same."""
 
 import json
 import os
