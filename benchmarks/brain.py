@@ -38,6 +38,7 @@ from farthing.guarantees.policy.applied import Policies
 from farthing.jobs.runner import JobRunner
 from farthing.models.speed import Lengths, Speed
 from farthing.stores.kv.memory import MemoryStore
+from farthing.stores.state.memory import MemoryState
 from farthing.types import (
     DEFAULT_ENDPOINT,
     NO_TERMS,
@@ -128,7 +129,9 @@ def awaited(work: Any) -> object:
 def advised(rules: RulesRouter, request: Request) -> LlmRouter:
     """The router that asks a model, which has said of `request` already that it is easy."""
     advice = Advice(clock=time.monotonic)
-    jobs = JobRunner(JobsConfig(), busy=lambda: 0.0, clock=time.monotonic, clock_unix_s=time.time)
+    jobs = JobRunner(
+        JobsConfig(), busy=lambda: 0.0, clock=time.monotonic, clock_unix_s=time.time, state=MemoryState()
+    )
     advisor = Advise(
         jobs,
         target="a/judge",

@@ -360,7 +360,7 @@ class Passage(Struct, frozen=True, kw_only=True):
     score: float | None = None
     """How well it fits, on a scale of the retriever's own; None: it has none."""
     tokens: int = 0
-    """Estimate; 0: none was made."""
+    """Estimate; 0: none was made, which one of fewer than an eighth of the characters is taken for."""
 
 
 class Passages(Struct, frozen=True, kw_only=True):

@@ -17,12 +17,18 @@ from tests.faults.truth import Call
 
 pytestmark = pytest.mark.timeout(120)
 
-ARGUMENTS = {"magic_function": {"input": 3}, "magic_function_no_args": {}, "my_adder_tool": {"a": 1, "b": 2}}
+ARGUMENTS = {
+    "magic_function": {"input": 3},
+    "magic_function_no_args": {},
+    "my_adder_tool": {"a": 1, "b": 2},
+    "unicode_customer": {"customer_name": "你好 こんにちは", "description": "both"},
+}
 """What the tests want some of their tools to be called with."""
 
 
 def called(call: Call) -> str | None:
-    """A model that calls its first tool, and says something when it has the result."""
+    """A model that calls its first tool, and says something when it has the result. The thinking that the
+    tests send was signed by a real one."""
     if not call.path.endswith(("/messages", "/completions")):
         return None
     body = call.json
@@ -31,10 +37,10 @@ def called(call: Call) -> str | None:
     blocks = last["content"] if isinstance(last["content"], list) else ()
     answered = last["role"] == "tool" or any(one["type"] == "tool_result" for one in blocks)
     if not tools or answered:
-        return "calls=0,say=All is well"
+        return "foreign,calls=0,say=All is well"
     if tools[0] in ARGUMENTS:
-        return f"tool={tools[0]},arguments={quote(json.dumps(ARGUMENTS[tools[0]]))}"
-    return f"tool={tools[0]}"
+        return f"foreign,tool={tools[0]},arguments={quote(json.dumps(ARGUMENTS[tools[0]]))}"
+    return f"foreign,tool={tools[0]}"
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ are there are merged in this order, later words win, and `good` forgets every fa
       stops                  chat: `stop` ends the text, and the match is told as vLLM tells it
       redacted  bound        Messages: thinking that nobody may see; its signature is checked against all
                                   that came before it
+      foreign                Messages: thinking that others signed is taken too
       logprob=NUMBER         of every token (-0.25), where the request asks for logprobs
       delay=S  gap=S         before the head; after each event
       prompt-tokens=N  cached=N  usage=0       what `usage` says; none at all

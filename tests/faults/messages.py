@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 from tests.faults import messages_proof as proof
 from tests.faults.connection import Incoming
 from tests.faults.messages_prompt import PrefixCache, Reading, blocks_in, blocks_of
-from tests.faults.messages_request import Invalid, check, check_bound
+from tests.faults.messages_request import Invalid, check, check_bound, check_own
 from tests.faults.said import Event, Json, Refusal, example_of, pieces_of, planned
 from tests.faults.script import Plan
 from tests.faults.truth import Call
@@ -275,6 +275,8 @@ class Messages:
             body.update({name: held[name] for name in ("system", "tools") if name in held})
         try:
             check(body, counting=counting, betas=betas)
+            if not plan.foreign:
+                check_own(body)
             if plan.bound:
                 check_bound(body)
         except Invalid as invalid:

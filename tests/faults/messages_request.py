@@ -319,11 +319,6 @@ def _block(where: str, role: str, block: Any) -> None:
             for name in ("thinking", "signature"):
                 told = "Input should be a valid string"
                 _need(isinstance(block[name], str), f"{where}.thinking.{name}", told)
-            told = "Invalid `signature` in `thinking` block"
-            _need(proof.is_own(block["thinking"], block["signature"]), where, told)
-        case "redacted_thinking":
-            told = "Invalid `data` in `redacted_thinking` block"
-            _need(proof.is_hidden(str(block["data"])), where, told)
 
 
 def _tool_id(where: str, value: Any) -> None:
@@ -470,6 +465,23 @@ def _begins_with_thinking(turns: list[Turn]) -> None:
         "`tool_use` and `tool_result` blocks)."
     )
     _need(first in ("thinking", "redacted_thinking"), f"messages.{at}.content.0.type", told)
+
+
+def check_own(body: Json) -> None:
+    """That each block of thinking was made here.
+
+    Raises:
+        Invalid: another made it, or it was changed.
+    """
+    for index, message in enumerate(body["messages"]):
+        for place, block in enumerate(blocks_in(message["content"])):
+            where = f"messages.{index}.content.{place}"
+            if block["type"] == "thinking":
+                told = "Invalid `signature` in `thinking` block"
+                _need(proof.is_own(block["thinking"], block["signature"]), where, told)
+            elif block["type"] == "redacted_thinking":
+                told = "Invalid `data` in `redacted_thinking` block"
+                _need(proof.is_hidden(str(block["data"])), where, told)
 
 
 def check_bound(body: Json) -> None:

@@ -36,8 +36,7 @@ ALIASES: Final[Mapping[str, str]] = {
 }
 BARE: Final[Mapping[str, str]] = {
     "reset": "1", "hang": "1", "stall": "3", "truncate": "3", "error": "3", "comments": "1",
-    "endless": str(2**30), "gzip": "1", "redacted": "1", "bound": "1",
-    "stops": "1",
+    "endless": str(2**30), "gzip": "1", "redacted": "1", "bound": "1", "foreign": "1", "stops": "1",
 }  # fmt: skip
 CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "end": ("clean", "cut", "reset"),
@@ -69,6 +68,7 @@ class Plan:
     stops: bool = False
     redacted: bool = False
     bound: bool = False
+    foreign: bool = False
     usage: bool = True
     finish: str | None = None
     models: str = ""
@@ -110,7 +110,8 @@ class Plan:
 
 ANSWER: Final = (
     "say", "n", "reasoning", "logprob", "delay", "gap", "prompt_tokens", "cached", "written_5m", "written_1h",
-    "calls", "tool", "arguments", "stops", "redacted", "bound", "usage", "finish", "models",
+    "calls", "tool", "arguments", "stops", "redacted", "bound", "foreign", "usage", "finish",
+    "models",
 )  # fmt: skip
 _KIND: Final[Mapping[str, Any]] = {
     name: next((kind for kind in get_args(hint) if kind is not type(None)), hint)

@@ -18,6 +18,7 @@ from farthing.jobs.prewarm import run
 from farthing.jobs.prewarm.gather import Stage
 from farthing.jobs.prewarm.run import Precompute
 from farthing.jobs.schedule import Answered, Began, Ended, Row, window_of
+from farthing.stores.state.memory import MemoryState
 from farthing.types import Endpoint
 
 NOON = datetime(2026, 3, 27, 12, 0)  # a clock change lies within the days after it, in much of Europe
@@ -98,7 +99,11 @@ class Nights:
         await self.bench.jobs.aclose()
         config = self.bench.jobs.config
         self.bench.jobs = type(self.bench.jobs)(
-            config, busy=lambda: self.bench.busy, clock=self.bench.clock, clock_unix_s=lambda: 0.0
+            config,
+            busy=lambda: self.bench.busy,
+            clock=self.bench.clock,
+            clock_unix_s=lambda: 0.0,
+            state=MemoryState(),
         )
         self.bench.serve("from nine to five")
         self.bench.jobs.start()

@@ -337,6 +337,12 @@ def test_a_request_is_refused_in_the_words_of_the_real_one(
     assert reply.json["request_id"] == reply.headers["request-id"]
 
 
+def test_thinking_that_others_signed_is_taken_where_the_script_says_so(provider: FaultProvider) -> None:
+    turns = [*said("a"), {"role": "assistant", "content": [THOUGHT]}, *said("b")]
+    assert ask(provider, "good", turns).status == 400
+    assert ask(provider, "fault:foreign", turns).status == 200
+
+
 def test_a_request_without_key_version_or_limit_is_refused(provider: FaultProvider) -> None:
     body = {"model": "good", "max_tokens": 1, "messages": said("x")}
 

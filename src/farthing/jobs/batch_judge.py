@@ -183,7 +183,7 @@ class BatchJudge:
             return False
         left = await asyncio.to_thread(_read, self._path)
         under_way = self.batches.keys
-        self.batches.hold(self._jobs.daily)
+        await self.batches.hold(self._jobs.daily)
         self._waiting = [row for row in left if row.key not in under_way]
         self._ready = True
         return True

@@ -16,12 +16,12 @@ import msgspec
 
 from farthing.config import JobsConfig
 from farthing.errors import BudgetExhausted, FarthingError
-from farthing.jobs.budget import Budget
+from farthing.jobs.daily_budget import DailyBudget
 from farthing.jobs.spending import SpentFiles
 from farthing.pipeline.answer import answer
 from farthing.pipeline.receipt_notes import note_error
 from farthing.pipeline.steps import Steps
-from farthing.protocols import InternalRequest, Ledger
+from farthing.protocols import Allowance, InternalRequest, Ledger, StateStore
 from farthing.runtime.loop_batch import is_immediate
 from farthing.text.lenient_json import NotJson, read_json
 from farthing.types import Answer, Receipt, Request, Signal
@@ -41,15 +41,23 @@ class JobRunner:
         busy: Callable[[], float],
         clock: Callable[[], float],
         clock_unix_s: Callable[[], float],
+        state: StateStore,
         state_dir: Path | None = None,
     ) -> None:
-        """`busy` gives the used share of the requests that may be in progress; `state_dir` keeps the day's
-        spending (None: a restart forgets it)."""
+        """`busy` gives the used share of the requests that may be in progress. The day's budget stands in
+        `state`; `state_dir` keeps its spending too (None: a restart forgets what the store does)."""
         self.config = config
         self.steps: Steps | None = None
         """The pipeline of the current configuration; None until there is one."""
         spent = None if state_dir is None else SpentFiles(state_dir)
-        self.daily = Budget(config.usd_per_day, clock_unix_s=clock_unix_s, spent=spent)
+        self._id_prefix = f"errand_{int(clock_unix_s()):08x}{secrets.token_hex(4)}"
+        self.daily = DailyBudget(
+            config.usd_per_day,
+            state=state,
+            clock_unix_s=clock_unix_s,
+            name=self._id_prefix,
+            spent=spent,
+        )
         """The budget of jobs without their own: judging and refreshing."""
         self.dropped = 0
         self.unpaid = 0
@@ -68,7 +76,6 @@ class JobRunner:
         self._running = 0
         self._next_at_s = 0.0
         self._stopping = False
-        self._id_prefix = f"errand_{int(clock_unix_s()):08x}{secrets.token_hex(4)}"
         self._ids = count(1)
 
     def start(self) -> None:
@@ -180,14 +187,14 @@ class JobRunner:
             about=internal.about,
         )
         kept = Kept(steps.ledger)
-        allowance_nusd = 0
+        allowance: Allowance | None = None
         text: str | None = None
         self._running += 1
         try:
             request = msgspec.structs.replace(internal.request(receipt.request_id), own=True)
             note_request(receipt, request)
-            allowance_nusd = internal.budget.take(internal.shares or self.config.at_once)
-            request = within(request, allowance_nusd)
+            allowance = await internal.budget.take(internal.shares or self.config.at_once)
+            request = within(request, allowance.nusd)
             reply = await answer(request, msgspec.structs.replace(steps, ledger=kept), receipt, NO_SINK)
             text = text_of(reply)
             if internal.heard is not None:
@@ -202,12 +209,14 @@ class JobRunner:
             self._running -= 1
             self.done += text is not None
             self.failed += text is None
-            if allowance_nusd:
-                internal.budget.give_back(allowance_nusd, receipt.cost_nusd)
             try:
-                internal.conclude(text, receipt)
+                if allowance is not None:
+                    await internal.budget.give_back(allowance, receipt.cost_nusd)
             finally:
-                steps.ledger.record(receipt)
+                try:
+                    internal.conclude(text, receipt)
+                finally:
+                    steps.ledger.record(receipt)
 
 
 class Kept:

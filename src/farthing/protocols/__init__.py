@@ -35,7 +35,7 @@ from farthing.protocols.evaluation import (
     Inspector,
     RouteAudit,
 )
-from farthing.protocols.jobs import Budget, InternalRequest, InternalRequests, Purpose
+from farthing.protocols.jobs import Allowance, Budget, InternalRequest, InternalRequests, Purpose
 from farthing.protocols.ledger import Ledger
 from farthing.protocols.local_models import Embedder, PairModel, TokenCounter
 from farthing.protocols.plugins import (
@@ -68,6 +68,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ALL_SAID",
+    "Allowance",
     "AnswerCheck",
     "AnswerJudge",
     "Ask",

@@ -14,18 +14,33 @@ from farthing.types import (
 Purpose = Literal["judge", "precompute", "refresh", "explore", "route"]
 
 
-class Budget(Protocol):  # jobs: budget
+class Allowance(Struct, frozen=True):
+    """Money that was handed out, until it is given back."""
+
+    id: str
+    """Unique among all processes that share the budget."""
+    nusd: int
+
+
+class Budget(Protocol):  # jobs: budget | daily_budget
     """Money for internal requests. Strict: what is handed out is never more than what is left."""
 
-    def take(self, share: int) -> int:
-        """Hand out one part of `share` of what is left, in nano-dollars; `give_back` must follow.
+    async def take(self, share: int) -> Allowance:
+        """Hand out one part of `share` of what is left; `give_back` must follow.
 
         Raises:
-            BudgetExhausted: nothing is left.
+            BudgetExhausted: nothing is left, or nobody can say what is.
         """
 
-    def give_back(self, allowance_nusd: int, cost_nusd: int | None) -> None:
-        """Settle what `take` handed out. A cost nobody knows counts as all of it."""
+    async def hold(self, allowance: Allowance) -> None:
+        """Hand out `allowance`, whatever is left, for work under way; `give_back` must follow.
+        Does not raise."""
+
+    async def give_back(self, allowance: Allowance, cost_nusd: int | None) -> None:
+        """Settle what was handed out. A cost nobody knows counts as all of it. Does not raise."""
+
+    async def left_nusd(self) -> int:
+        """The amount neither spent nor handed out; 0 where nobody can say. Does not raise."""
 
 
 class InternalRequest(Struct, frozen=True, kw_only=True):

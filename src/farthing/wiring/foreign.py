@@ -9,7 +9,7 @@ answer; only a guardrail's failure refuses the request.
 import asyncio
 import inspect
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator, Mapping, Sequence
 from math import isfinite
 from time import monotonic, perf_counter
@@ -29,6 +29,7 @@ from farthing.protocols import (
 from farthing.runtime.loop_batch import resumed
 from farthing.runtime.outside import HELD_S, a_kind, note, noted, place
 from farthing.runtime.seldom import Tally
+from farthing.text.lenient_json import read_json, write_json
 from farthing.types import (
     CandidateAnswer,
     CheckResult,
@@ -45,7 +46,8 @@ from farthing.types import (
 log = logging.getLogger("farthing.plugins")
 
 LEFT_MAX = 100
-"""Calls of one plug-in that nobody waits for any more and that have not ended. Beyond, it is not called."""
+"""Calls of one plug-in that nobody waits for any more and that have not ended, those of one step of one
+request counted as one. Beyond, it is not called."""
 GRACE_S = 1.0
 """For a call that is cancelled to tidy up. Then it is ended where it waits."""
 CLOSE_S = 5.0
@@ -71,9 +73,11 @@ class EventLoopHeld(PluginFailed):
 class _State:
     """Of one call."""
 
-    __slots__ = ("ending", "forced")
+    __slots__ = ("ending", "forced", "step")
 
-    def __init__(self) -> None:
+    def __init__(self, step: object) -> None:
+        self.step = step
+        """The same for all calls that went on together."""
         self.forced = False
         """It has had its time to tidy up: it is not to go on."""
         self.ending: asyncio.TimerHandle | None = None
@@ -89,6 +93,8 @@ class Calls:
         self._owners = owners
         self._left: dict[asyncio.Task[Any], _State] = {}
         """Called, and nobody waits for them."""
+        self._left_steps: Counter[object] = Counter()
+        """How many of those belong to one step of one request."""
 
     async def run(
         self, step: str, call: Callable[[], Awaitable[Any]], *, timeout_s: float | None = None
@@ -113,15 +119,16 @@ class Calls:
     ) -> list[Any]:
         """As `run`, of several that go on at the same time. The first that raises ends the others. `spent_s`
         of `timeout_s` are over."""
-        if len(self._left) >= LEFT_MAX:
+        if len(self._left_steps) >= LEFT_MAX:
             raise PluginFailed(
                 f"plug-in {self.name}: {LEFT_MAX} earlier calls have not ended; {step} is not called"
             )
         loop = asyncio.get_running_loop()
         left_s = None if timeout_s is None else max(0.0, timeout_s - spent_s)
         begun: dict[asyncio.Task[Any], _State] = {}
+        one = object()
         for call in calls:
-            state = _State()
+            state = _State(one)
             begun[loop.create_task(self._guarded(step, call, state))] = state
         try:
             done, late = await asyncio.wait(begun, timeout=left_s, return_when=asyncio.FIRST_EXCEPTION)
@@ -202,6 +209,7 @@ class Calls:
 
     def _leave(self, task: "asyncio.Task[Any]", state: _State) -> None:
         self._left[task] = state
+        self._left_steps[state.step] += 1
         state.ending = task.get_loop().call_later(GRACE_S, self._force, task, state)
         task.add_done_callback(self._ended)
         task.cancel()
@@ -212,6 +220,9 @@ class Calls:
 
     def _ended(self, task: "asyncio.Task[Any]") -> None:
         state = self._left.pop(task)
+        self._left_steps[state.step] -= 1
+        if not self._left_steps[state.step]:
+            del self._left_steps[state.step]
         if state.ending is not None:
             state.ending.cancel()
         if not task.cancelled():
@@ -272,7 +283,8 @@ class ForeignRouter:
         free = request if request.tiers is None else replace(request, tiers=None)
         if not rules.undecided(free, traits):
             return rules.choose(request, traits)
-        found = await self._calls.run("route", lambda: self._plugin.route(request, traits))
+        given = _given(request)
+        found = await self._calls.run("route", lambda: self._plugin.route(given, traits))
         if found is None:
             return rules.choose(request, traits)
         return self._taken(found, request, traits)
@@ -353,6 +365,12 @@ class ForeignRouter:
                 raise ValueError(f"plug-in {self._calls.name}: the target {name!r} may not be chosen")
 
 
+def _given(request: Request) -> Request:
+    """`request` for a plug-in: what it does to the body is done to a copy."""
+    body = read_json(write_json(request.body))
+    return replace(request, body=body, sent=None)  # type: ignore[no-any-return]
+
+
 def _known(target: Target) -> str:
     return target.name
 
@@ -391,8 +409,9 @@ class ForeignCheck:
             TypeError: it gave what is no result. What it raises itself.
         """
         asking = _Asking(ask)
+        given = replace(draft, request=_given(draft.request))
         try:
-            found = await self._calls.run("doubt", lambda: self._check.doubt(draft, asking))
+            found = await self._calls.run("doubt", lambda: self._check.doubt(given, asking))
         finally:
             asking.close()
         part = self._calls.wrong_part
@@ -485,7 +504,8 @@ class ForeignRetriever:
         Raises:
             TypeError: it gave what are no passages. What it raises itself.
         """
-        found = await self._calls.run("retrieve", lambda: self._retriever.retrieve(request, traits))
+        given = _given(request)
+        found = await self._calls.run("retrieve", lambda: self._retriever.retrieve(given, traits))
         part, whose = self._calls.wrong_part, f"plug-in {self._calls.name}: retrieve gave a Passage"
         if not isinstance(found, Passages):
             raise self._calls.wrong("retrieve", found, "Passages")

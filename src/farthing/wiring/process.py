@@ -45,6 +45,7 @@ from farthing.runtime.log import set_up_logging
 from farthing.runtime.loop_batch import LoopBatch
 from farthing.runtime.redact import Redactor
 from farthing.stores.presence import Presence, User
+from farthing.stores.state.memory import MemoryState
 from farthing.wiring.build import build, build_stage, open_parts, operators_parts
 from farthing.wiring.warnings import advised
 
@@ -99,6 +100,7 @@ class Gateway:
             busy=self._admission.share,
             clock=time.monotonic,
             clock_unix_s=time.time,
+            state=MemoryState(),
             state_dir=state_dir,
         )
         self._segments, self._parts = open_parts(
@@ -509,6 +511,7 @@ def answer_ahead(
             busy=lambda: 0.0,
             clock=time.monotonic,
             clock_unix_s=time.time,
+            state=MemoryState(),
             state_dir=configuration.state_dir(config, env),
         )
         _, parts = open_parts(config, env, Metrics(), loop, LoopBatch(loop), jobs=jobs, redact=redact)

@@ -28,6 +28,7 @@ from farthing.jobs.runner import JobRunner
 from farthing.jobs.schedule import window_of
 from farthing.jobs.shadow import Explore
 from farthing.ledger.memory import MemoryLedger
+from farthing.stores.state.memory import MemoryState
 from farthing.types import CacheHit, Receipt, Request, Route, Signal, Target, Usage
 from farthing.wiring.build import build
 
@@ -89,7 +90,9 @@ class Life:
         self.now = DAY
         self.parts = parts_in_memory(ledger)
         config = jobs or JobsConfig(per_minute=60_000, usd_per_day=Decimal(50))
-        self.jobs = JobRunner(config, busy=lambda: 0.0, clock=time.monotonic, clock_unix_s=time.time)
+        self.jobs = JobRunner(
+            config, busy=lambda: 0.0, clock=time.monotonic, clock_unix_s=time.time, state=MemoryState()
+        )
         serving = build(loads(CONFIG.format(url=url), {}), self.parts)
         self.endpoint = serving.reader.named
         self.jobs.reconfigure(config, serving.steps)

@@ -1,8 +1,9 @@
 """The gateway's own requests: bounded, paid for, behind clients, each with its receipt."""
 
 import asyncio
+import os
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,15 @@ from tests.wired import parts_in_memory
 from farthing.config import JobsConfig, loads
 from farthing.edge.openai import Asked
 from farthing.edge.routes import Serving
-from farthing.errors import BudgetExhausted, UnknownModel
+from farthing.errors import BudgetExhausted, StoreError, UnknownModel
 from farthing.jobs.budget import Budget
+from farthing.jobs.daily_budget import DailyBudget
 from farthing.jobs.runner import JobRunner
 from farthing.jobs.spending import SpentFiles
 from farthing.ledger.memory import MemoryLedger
-from farthing.protocols import InternalRequest
+from farthing.protocols import Allowance, Balance, InternalRequest, StateStore
 from farthing.runtime.loop_batch import in_task
+from farthing.stores.state.memory import MemoryState
 from farthing.types import Receipt, Request, Route, Tenant, Traits, replace
 from farthing.wiring.build import build
 
@@ -40,7 +43,9 @@ class Bench:
         self.parts = parts_in_memory(self.ledger)
         self.busy = 0.0
         self.clock = clock
-        self.jobs = JobRunner(config, busy=lambda: self.busy, clock=clock, clock_unix_s=time.time)
+        self.jobs = JobRunner(
+            config, busy=lambda: self.busy, clock=clock, clock_unix_s=time.time, state=MemoryState()
+        )
         self.serve("from nine to five")
         self.budget = Budget(Decimal(1))
         self.heard: list[str | None] = []
@@ -250,41 +255,96 @@ def test_after_stop_nothing_is_taken_or_begun() -> None:
 
 
 def test_a_purse_never_hands_out_more_than_is_left() -> None:
-    budget = Budget(Decimal("0.000001"))  # 1000 nano-dollars
-    first, second = budget.take(2), budget.take(2)
-    assert (first, second, budget.left_nusd) == (500, 250, 250)
-    budget.give_back(first, 100)
-    budget.give_back(second, 250)
-    assert (budget.spent_nusd, budget.left_nusd) == (350, 650)
+    async def go() -> None:
+        budget = Budget(Decimal("0.000001"))  # 1000 nano-dollars
+        first, second = await budget.take(2), await budget.take(2)
+        assert (first.nusd, second.nusd, await budget.left_nusd()) == (500, 250, 250)
+        await budget.give_back(first, 100)
+        await budget.give_back(second, 250)
+        assert (budget.spent_nusd, await budget.left_nusd()) == (350, 650)
+
+    asyncio.run(go())
 
 
 def test_a_cost_nobody_knows_counts_as_all_that_was_handed_out() -> None:
-    budget = Budget(Decimal("0.000001"))
-    budget.give_back(budget.take(1), None)
-    assert budget.left_nusd == 0
-    with pytest.raises(BudgetExhausted):
-        budget.take(1)
+    async def go() -> None:
+        for budget in (Budget(Decimal("0.000001")), daily(MemoryState())):
+            await budget.give_back(await budget.take(1), None)
+            with pytest.raises(BudgetExhausted):
+                await budget.take(1)
+
+    asyncio.run(go())
+
+
+def daily(
+    state: StateStore, now: Callable[[], float] = lambda: 0.0, folder: Path | None = None, name: str = "a"
+) -> DailyBudget:
+    """Of 1,000 nano-dollars."""
+    spent = None if folder is None else SpentFiles(folder)
+    return DailyBudget(Decimal("0.000001"), state=state, clock_unix_s=now, name=name, spent=spent)
 
 
 def test_a_daily_purse_knows_after_a_restart_what_the_day_has_cost(tmp_path: Path) -> None:
     now = [86_400.0]
 
-    def opened() -> Budget:
-        return Budget(Decimal("0.000001"), clock_unix_s=lambda: now[0], spent=SpentFiles(tmp_path / "state"))
+    def opened() -> DailyBudget:
+        return daily(MemoryState(), lambda: now[0], tmp_path / "state")
 
-    first, beside = opened(), opened()
-    assert list(tmp_path.iterdir()) == [], "nothing was spent, nothing is written"
-    first.give_back(first.take(2), 300)
-    beside.give_back(beside.take(4), None)  # nobody knows what it cost: all of it
-    killed = opened()  # no file was closed
-    assert (killed.spent_nusd, killed.left_nusd) == (550, 450)
-    now[0] += 86_399.0
-    assert opened().left_nusd == 450
-    now[0] += 1.0
-    assert (killed.left_nusd, opened().left_nusd) == (1_000, 1_000)
-    killed.give_back(killed.take(1), 10)
-    assert opened().left_nusd == 990
-    assert [path.name for path in (tmp_path / "state").iterdir()] == ["errands-spent-1970-01-03"]
+    async def go() -> None:
+        first, beside = opened(), opened()
+        assert os.listdir(tmp_path) == [], "nothing was spent, nothing is written"
+        await first.give_back(await first.take(2), 300)
+        await beside.give_back(await beside.take(4), None)  # nobody knows what it cost: all of it
+        killed = opened()  # no file was closed
+        assert (killed.spent_nusd, await killed.left_nusd()) == (550, 450)
+        now[0] += 86_399.0
+        assert await opened().left_nusd() == 450
+        now[0] += 1.0
+        assert (await killed.left_nusd(), await opened().left_nusd()) == (1_000, 1_000)
+        await killed.give_back(await killed.take(1), 10)
+        assert await opened().left_nusd() == 990
+        assert os.listdir(tmp_path / "state") == ["errands-spent-1970-01-03"]
+
+    asyncio.run(go())
+
+
+def test_processes_that_share_a_store_share_the_day(tmp_path: Path) -> None:
+    async def go() -> None:
+        state = MemoryState()
+        first, second = daily(state, folder=tmp_path), daily(state, folder=tmp_path, name="b")
+        one, other = await first.take(2), await second.take(1)
+        assert (one.nusd, other.nusd, await first.left_nusd()) == (500, 500, 0)
+        with pytest.raises(BudgetExhausted):
+            await first.take(1)
+        await first.give_back(one, 100)
+        await second.give_back(other, 200)
+        later = daily(state, folder=tmp_path, name="c")  # reads in the files what the store has already
+        assert [await budget.left_nusd() for budget in (first, second, later)] == [700, 700, 700]
+
+    asyncio.run(go())
+
+
+class Away(MemoryState):
+    """A store that cannot be reached."""
+
+    async def peek(self, keys: Sequence[str]) -> Mapping[str, Balance]:
+        raise StoreError("no route to host")
+
+    async def settle(self, id: str, spent: Mapping[str, int]) -> bool:
+        raise StoreError("no route to host")
+
+
+def test_while_the_store_is_away_nothing_is_handed_out_and_what_was_spent_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def go() -> None:
+        budget = daily(Away())
+        with pytest.raises(BudgetExhausted, match="no route to host"):
+            await budget.take(1)
+        await budget.give_back(Allowance("x", 10), 5)
+        assert budget.spent_nusd == 5 and "missing in the shared budget" in caplog.text
+
+    asyncio.run(go())
 
 
 def test_a_line_that_was_cut_and_what_is_no_number_spoil_no_other(tmp_path: Path) -> None:
@@ -306,16 +366,23 @@ def test_a_disk_that_takes_no_line_costs_the_memory_alone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "state").write_text("a file, where a directory is wanted")
-    budget = Budget(Decimal("0.000001"), clock_unix_s=lambda: 0.0, spent=SpentFiles(tmp_path / "state"))
-    budget.give_back(budget.take(1), 300)
-    assert budget.left_nusd == 700
-    assert "a restart will forget" in caplog.text
+
+    async def go() -> None:
+        budget = daily(MemoryState(), folder=tmp_path / "state")
+        await budget.give_back(await budget.take(1), 300)
+        assert await budget.left_nusd() == 700
+        assert "a restart will forget" in caplog.text
+
+    asyncio.run(go())
 
 
 def test_a_daily_purse_is_full_again_at_midnight_and_not_before() -> None:
-    now = [86_399.0]
-    budget = Budget(Decimal("0.000001"), clock_unix_s=lambda: now[0])
-    budget.give_back(budget.take(1), 1_000)
-    assert budget.left_nusd == 0
-    now[0] = 86_400.0
-    assert budget.left_nusd == 1_000
+    async def go() -> None:
+        now = [86_399.0]
+        budget = daily(MemoryState(), lambda: now[0])
+        await budget.give_back(await budget.take(1), 1_000)
+        assert await budget.left_nusd() == 0
+        now[0] = 86_400.0
+        assert await budget.left_nusd() == 1_000
+
+    asyncio.run(go())

@@ -1,6 +1,7 @@
 """The calls of plug-ins: who waits goes at once, and what does not end is ended."""
 
 import asyncio
+import json
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -13,7 +14,16 @@ from tests.unit.pipeline.test_optional import Allowed
 
 from farthing.errors import Blocked, GuardrailFailed
 from farthing.pipeline.optional import optional
-from farthing.types import CandidateAnswer, CheckResult, Json, Passage, Passages
+from farthing.types import (
+    CandidateAnswer,
+    CheckResult,
+    Json,
+    Passage,
+    Passages,
+    Request,
+    Target,
+    Traits,
+)
 from farthing.wiring import foreign
 from farthing.wiring.foreign import (
     TEXTS_AT_ONCE,
@@ -91,11 +101,49 @@ def test_too_many_that_do_not_end_and_it_is_not_called_any_more(monkeypatch: pyt
     run(main())
 
 
+def test_what_one_request_left_behind_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(foreign, "LEFT_MAX", 2)
+    monkeypatch.setattr(foreign, "GRACE_S", 3_600.0)
+
+    async def main() -> None:
+        calls = Calls("toy")
+        for _ in range(2):
+            with pytest.raises(TimeoutError):
+                await calls.together("allows", [stubborn] * 8, timeout_s=0.001)
+        with pytest.raises(PluginFailed, match="2 earlier calls have not ended"):
+            await calls.run("allows", stubborn)
+        await calls.close(object())
+        await until(lambda: others() <= 1)
+        assert await calls.run("allows", tidy) == 1, "and when they have ended there is room again"
+
+    async def tidy() -> int:
+        return 1
+
+    run(main())
+
+
+def test_what_a_plug_in_does_to_a_request_is_done_to_a_copy() -> None:
+    request = asked("x")
+    before = json.dumps(request.body)
+
+    class Spoils:
+        async def retrieve(self, request: Request, traits: Traits) -> Passages:
+            request.body["messages"][0]["content"] = "spoiled"
+            request.body.clear()
+            return Passages()
+
+    async def main() -> None:
+        await ForeignRetriever(Spoils(), Calls("toy")).retrieve(request, Traits())
+
+    run(main())
+    assert json.dumps(request.body) == before
+
+
 def test_what_a_check_left_behind_asks_nobody() -> None:
-    asked = []
+    heard = []
 
     async def ask(body: Json, target: str | None) -> CandidateAnswer | None:
-        asked.append(target)
+        heard.append(target)
         return None
 
     left: list[asyncio.Task[Any]] = []
@@ -114,10 +162,11 @@ def test_what_a_check_left_behind_asks_nobody() -> None:
 
     async def main() -> None:
         check = ForeignCheck(Leaves(), Calls("toy"), name="leaves")
-        draft: Any = None
+        target = Target(name="a/m", provider="a", model="m")
+        draft = CandidateAnswer(request=asked("x"), target=target, text="", finish_reason="stop")
         assert (await check.doubt(draft, ask)).reason is None
         await left[0]
-        assert asked == ["within"]
+        assert heard == ["within"]
 
     run(main())
 
@@ -138,9 +187,8 @@ def test_a_passage_that_cannot_be_sent_or_written_down_is_none(passage: Passage)
             return Passages(passages=(passage,))
 
     async def main() -> None:
-        nobody: Any = None
         with pytest.raises(TypeError, match="plug-in toy: retrieve gave "):
-            await ForeignRetriever(Odd(), Calls("toy")).retrieve(nobody, nobody)
+            await ForeignRetriever(Odd(), Calls("toy")).retrieve(asked(), Traits())
 
     run(main())
 

@@ -19,7 +19,6 @@ import msgspec
 from farthing.errors import FarthingError, Overloaded, ProviderError, ProviderTimeout, ProviderUnavailable
 from farthing.jobs.batch.journal import DIRECTORY, Batch, BatchJournal, Line, OpenBatch
 from farthing.jobs.batch.share import LINES_MIN, Question, Ready, allotted, chunks
-from farthing.jobs.budget import Budget
 from farthing.jobs.prewarm.gather import Ask
 from farthing.jobs.runner import NO_SINK, JobRunner, Kept, note_request, text_of, within
 from farthing.jobs.schedule import Answered
@@ -27,7 +26,7 @@ from farthing.models.batch_call import BatchDraft, DraftCaller, LineCaller
 from farthing.pipeline.answer import answer
 from farthing.pipeline.receipt_notes import note_error
 from farthing.pipeline.steps import Steps
-from farthing.protocols import BatchApi, BatchState, Outcome, Purpose
+from farthing.protocols import Allowance, BatchApi, BatchState, Budget, Outcome, Purpose
 from farthing.types import Endpoint, Receipt, Request, Terms, replace
 
 log = logging.getLogger("farthing.errands")
@@ -84,10 +83,11 @@ class Batches:
         """The keys of the questions in progress."""
         return frozenset(line.key for one in self.open for line in one.at.waiting)
 
-    def hold(self, budget: Budget) -> None:
+    async def hold(self, budget: Budget) -> None:
         """Hold in `budget` what may still be charged for questions in progress."""
         for one in self.open:
-            budget.hold(sum(line.worst_nusd for line in one.at.waiting))
+            for line in one.at.waiting:
+                await budget.hold(_allowance(line))
 
     # -- sending --------------------------------------------------------------------------------------
 
@@ -100,7 +100,7 @@ class Batches:
             return frozenset()
         groups: dict[str, list[tuple[Question, BatchDraft]]] = {}
         for question in questions:
-            draft = await self._draft(question, steps, budget.left_nusd)
+            draft = await self._draft(question, steps, await budget.left_nusd())
             if draft is not None:
                 groups.setdefault(draft.target.name, []).append((question, draft))
             await asyncio.sleep(0)
@@ -109,7 +109,7 @@ class Batches:
             api = steps.caller.batch_api(group[0][1].target.provider)
             if api is None:
                 continue
-            for chunk in chunks(allotted(group, budget.left_nusd), api.answers_bytes_max):
+            for chunk in chunks(allotted(group, await budget.left_nusd()), api.answers_bytes_max):
                 try:
                     await self._send(chunk, api, budget)
                 except OSError as error:  # a batch that cannot be recorded is not sent
@@ -154,7 +154,8 @@ class Batches:
         begun = await asyncio.to_thread(self._journal.begin, batch)  # waits for the disk
         waiting = _Waiting(begun, self._clock())
         self._open = [*self.open, waiting]
-        budget.hold(sum(line.worst_nusd for line in lines))
+        for line in lines:
+            await budget.hold(_allowance(line))
         try:
             for line in lines:
                 receipt = Receipt(request_id=line.id, at_unix_s=line.at_unix_s, started_s=self._clock())
@@ -284,9 +285,13 @@ class Batches:
         batch.mark_done(line)
         self._jobs.done += receipt.error is None
         self._jobs.failed += receipt.error is not None
-        budget.give_back(line.worst_nusd, receipt.cost_nusd)
+        await budget.give_back(_allowance(line), receipt.cost_nusd)
         self._concluded(Answered(key=line.key, cost_nusd=receipt.cost_nusd, error=receipt.error))
         steps.ledger.record(receipt)
+
+
+def _allowance(line: Line) -> Allowance:
+    return Allowance(line.id, line.worst_nusd)
 
 
 class _Waiting:

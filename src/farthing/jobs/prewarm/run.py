@@ -117,7 +117,7 @@ class Precompute:
         """Wait for batches in progress until the quiet hours end or somebody orders a run."""
         assert self.stage is not None and self.lock.held, "only the holder of the lock collects answers"
         budget = Budget(self.stage.config.usd_max)
-        self.batches.hold(budget)
+        await self.batches.hold(budget)
         await self.batches.follow(budget, self._until(self.stage.window, wait_s=math.inf))
 
     async def run(self, order: Order | None = None) -> Record:
@@ -135,7 +135,7 @@ class Precompute:
         done = last.keys if goes_on and last is not None else frozenset[str]()
         budget = Budget(stage.config.usd_max)
         budget.spent_nusd = last.spent_nusd if goes_on and last is not None else 0
-        self.batches.hold(budget)
+        await self.batches.hold(budget)
         began_unix_s = self._clock_unix_s()
         counted_from = None if last is None or last.ended is None else last.began.at_unix_s
         prepared = await prepare(
@@ -144,7 +144,7 @@ class Precompute:
             clock_unix_s=self._clock_unix_s,
             endpoint=None if order is None else order.endpoint,
             done=done | self.batches.keys,
-            budget_nusd=budget.left_nusd,
+            budget_nusd=await budget.left_nusd(),
         )
         if not goes_on:
             row = Began(
@@ -221,7 +221,7 @@ class Precompute:
             await slots.acquire()
             if window is not None and window.left_s(self._wall()) <= 0:
                 reason = "window"
-            elif budget.left_nusd // at_once < max(1, ROOM * (one.cost_nusd or 0)) or (
+            elif await budget.left_nusd() // at_once < max(1, ROOM * (one.cost_nusd or 0)) or (
                 len(refused) >= REFUSED_MAX and all(refused[-REFUSED_MAX:])
             ):
                 reason = "budget"

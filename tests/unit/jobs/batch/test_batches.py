@@ -36,6 +36,7 @@ from farthing.models.providers.openai.batch_file import (
     question_line,
     upload_form,
 )
+from farthing.stores.state.memory import MemoryState
 from farthing.types import Price, Prompt, Receipt, Target, Tenant, Usage
 from farthing.wiring.build import build
 
@@ -270,7 +271,11 @@ class Nights:
         self.parts = parts_in_memory(self.ledger)
         config = JobsConfig(per_minute=60_000)
         self.jobs = JobRunner(
-            config, busy=lambda: 0.0, clock=time.monotonic, clock_unix_s=lambda: self.now.timestamp()
+            config,
+            busy=lambda: 0.0,
+            clock=time.monotonic,
+            clock_unix_s=lambda: self.now.timestamp(),
+            state=MemoryState(),
         )
         serving = build(loads(CONFIG.format(url=faults.base_url), {}), self.parts)
         self.jobs.reconfigure(config, serving.steps)
