@@ -175,6 +175,8 @@ class Sent(Struct, frozen=True, kw_only=True):
     exact: bool = True
     """What was decoded is all that `raw` says; False: an object in it has a name twice, so that two parsers
     may read two requests, and `body` is what goes up."""
+    beta: bool = False
+    """Of Messages: it came by the path of beta requests (`?beta=true`), and goes up by it."""
 
 
 class Request(Struct, frozen=True, kw_only=True):

@@ -32,6 +32,7 @@ SAME_ANSWER = frozenset(
         "traceparent",  # tracing
         "tracestate",
         "baggage",
+        "anthropic-version",  # the form of the answer, which is one here
         "x-client-request-id",  # the client's name for the call
         "idempotency-key",
         "http-referer",  # the app's name in a provider's statistics

@@ -291,6 +291,11 @@ class EventReader:
         self._count()
         return self._seen <= self.finished.keys()
 
+    @property
+    def whole_in_form(self) -> bool:
+        """They are the form."""
+        return True
+
     def own_end(self, cut: str | None) -> bytes | None:
         """Its pieces are in one form."""
         return None

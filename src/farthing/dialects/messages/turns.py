@@ -8,6 +8,7 @@ from typing import Any
 from farthing.dialects.conversation import (
     Audio,
     Block,
+    Composed,
     Document,
     Image,
     Inline,
@@ -17,6 +18,7 @@ from farthing.dialects.conversation import (
     Reasoning,
     Refusal,
     Source,
+    Stored,
     Text,
     ToolCall,
     ToolResult,
@@ -42,10 +44,23 @@ _IMAGES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 class TurnWriter:
     """Writes the turns of one conversation."""
 
-    __slots__ = ("_again", "_held", "_ids", "_messages", "_mixed", "_notes", "_open", "_used", "_values_left")
+    __slots__ = (
+        "_again",
+        "_held",
+        "_ids",
+        "_messages",
+        "_mixed",
+        "_notes",
+        "_open",
+        "_own",
+        "_used",
+        "_values_left",
+    )
 
     def __init__(self, notes: Notes) -> None:
         self._notes = notes
+        self._own = notes.said.dialect == "messages"
+        """It came as Messages: fields and blocks without a name here go up as they came."""
         self._messages: list[Json] = []
         self._ids: dict[str, str] = {}
         """What the client's id of a call is written as; of an id that comes again, the latest."""
@@ -142,7 +157,7 @@ class TurnWriter:
         results: list[Json] = []
         others: list[Json] = []
         for block in turn.blocks:
-            if block.__class__ is Text and block.cache is None:
+            if block.__class__ is Text and block.cache is None and not self._own:
                 if block.text and not block.text.isspace():
                     others.append({"type": "text", "text": block.text})
             elif block.__class__ is ToolResult:
@@ -162,7 +177,7 @@ class TurnWriter:
             self._named(turn)
         written: list[Json] = []
         for block in turn.blocks:
-            if block.__class__ is Text and block.cache is None and not block.citations:
+            if block.__class__ is Text and block.cache is None and not self._own:
                 if block.text and not block.text.isspace():
                     written.append({"type": "text", "text": block.text})
             elif block.__class__ is ToolCall:
@@ -193,16 +208,22 @@ class TurnWriter:
         written: Json = {"type": "text", "text": block.text}
         if block.cache is not None:
             written["cache_control"] = block.cache
-        if block.citations and self._notes.said.dialect == "messages":
+        if block.citations and self._own:
             written["citations"] = list(block.citations)
-        return written
+        return self._more(written, block.extras)
+
+    def _more(self, written: Json, extras: Json) -> Json:
+        """With the fields that have no name here, where they are of Messages."""
+        return {**extras, **written} if extras and self._own else written
 
     def _other(self, block: Block) -> Json | None:
         """A block as Messages has it; None where it has none, which is noted."""
         match block:
             case Image(source=source, cache=mark):
                 given = self._source(source)
-                return None if given is None else marked({"type": "image", "source": given}, mark)
+                if given is None:
+                    return None
+                return self._more(marked({"type": "image", "source": given}, mark), block.extras)
             case Document(source=source, cache=mark):
                 given = self._source(source)
                 if given is None:
@@ -210,7 +231,7 @@ class TurnWriter:
                 written: Json = {"type": "document", "source": given}
                 if block.name:
                     written["title"] = block.name
-                return marked(written, mark)
+                return self._more(marked(written, mark), block.extras)
             case Reasoning():
                 return self._reasoning(block)
             case Refusal(text=text):
@@ -243,7 +264,7 @@ class TurnWriter:
     def _source(self, source: Source) -> Json | None:
         match source:
             case Inline(media_type=media_type, data=data):
-                if media_type in _IMAGES or media_type == "application/pdf":
+                if media_type in _IMAGES or media_type == "application/pdf" or self._own:
                     return {"type": "base64", "media_type": media_type, "data": data}
                 self._notes.unsaid.append("image_url" if media_type.startswith("image/") else "file")
                 return None
@@ -251,8 +272,13 @@ class TurnWriter:
                 return {"type": "url", "url": url}
             case Plain(text=text):
                 return {"type": "text", "media_type": "text/plain", "data": text}
-            case _:
-                if self._notes.said.dialect == "messages":
+            case Composed(blocks=blocks):
+                content: list[Json] = []
+                for block in blocks:
+                    self._add(content, block)
+                return {"type": "content", "content": content}
+            case Stored():
+                if self._own:
                     return {"type": "file", "file_id": source.id}
                 self._notes.unsaid.append("file_id")
                 return None
@@ -260,9 +286,10 @@ class TurnWriter:
     def _reasoning(self, block: Reasoning) -> Json | None:
         if block.maker == "messages":
             if block.redacted:
-                return {"type": "redacted_thinking", "data": block.redacted}
-            if block.signature:
-                return {"type": "thinking", "thinking": block.text, "signature": block.signature}
+                return self._more({"type": "redacted_thinking", "data": block.redacted}, block.extras)
+            if block.signature or self._own:
+                written = {"type": "thinking", "thinking": block.text, "signature": block.signature}
+                return self._more(written, block.extras)
             if block.text and not self._notes.abilities.signs:
                 return {"type": "thinking", "thinking": block.text}
         self._notes.yielded.append("reasoning_content")
@@ -274,7 +301,7 @@ class TurnWriter:
         written: Json = {"type": "tool_use", "id": self._new_id(call.id), "name": call.name, "input": given}
         if call.cache is not None:
             written["cache_control"] = call.cache
-        return written
+        return self._more(written, call.extras)
 
     def _input(self, arguments: str) -> Json:
         """As `input_of`; what has more values than are left for all calls is told as a text."""
@@ -310,7 +337,7 @@ class TurnWriter:
                 written["content"] = content
         if result.is_error:
             written["is_error"] = True
-        return marked(written, mark)
+        return self._more(marked(written, mark), result.extras)
 
     def _new_id(self, call_id: str) -> str:
         """What a call is to be known by: its own id, if Messages takes it and no call before had it."""
