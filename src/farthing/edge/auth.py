@@ -65,8 +65,8 @@ class Keys:
         return self._rates.get(id(tenant)) if self._rates else None
 
     def tenant(self, headers: Mapping[bytes, bytes]) -> Tenant:
-        """Whom the request is from: `Authorization: Bearer KEY`, or `x-api-key`, or `api-key`. Of several, one
-        good key is enough: some clients send a provider's beside ours.
+        """Whom the request is from: `Authorization: Bearer KEY`, or `x-api-key`, or `api-key`. Of several,
+        one good key is enough: some clients send a provider's beside ours.
 
         Raises:
             Unauthenticated: no key, or none that we know. Does not say which keys exist.

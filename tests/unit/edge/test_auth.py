@@ -47,5 +47,5 @@ def test_without_a_good_one_there_is_no_answer(bad: bytes) -> None:
         {"authorization": GOOD},
         {},
     ):
-        with pytest.raises(Unauthenticated, match="key|Bearer"):
+        with pytest.raises(Unauthenticated, match=r"key|Bearer"):
             tenant(**headers)

@@ -46,7 +46,7 @@ def read_counted(reader: Reader, body: Json, asked: Asked) -> Request:
 def _read(reader: Reader, body: Json, asked: Asked, *, stream: bool) -> Request:
     chat = request_writer.inner(request_reader.read(body))
     if stream:
-        chat["stream"], chat["stream_options"] = True, {"include_usage": True}
+        chat["stream"] = True
     request = reader.chat(chat, asked)
     headers = asked.headers
     session = request.session
@@ -60,5 +60,5 @@ def _read(reader: Reader, body: Json, asked: Asked, *, stream: bool) -> Request:
         beta=BETA in asked.query.split(b"&"),
     )
     agent = reader.header_word(headers.get(CLIENTS_AGENT)) or ""
-    found: Request = replace(request, sent=sent, session=session, agent=agent)
+    found: Request = replace(request, sent=sent, session=session, agent=agent, include_usage=stream)
     return found

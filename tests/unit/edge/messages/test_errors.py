@@ -1,4 +1,4 @@
-"""Errors as Anthropic's SDK and Claude Code read them: the shape, the status that goes with the kind, and words
+"""Errors as Anthropic's SDK and Claude Code read them: shape, the status that goes with the kind, and words
 that are matched."""
 
 import json
@@ -124,7 +124,7 @@ def test_where_several_failed_in_their_own_ways_we_say_so() -> None:
     assert told(NoProviderLeft((first, second)))[:2] == (502, "api_error")
 
 
-WORDS = {
+WORDS: dict[str, tuple[dict[str, Any], str, str]] = {
     "OpenAI": (
         {"code": "context_length_exceeded"},
         "This model's maximum context length is 128000 tokens. However, your messages resulted in 130,012 "
