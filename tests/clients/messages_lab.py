@@ -66,10 +66,12 @@ kind = "anthropic"
 base_url = "{found.base_url.removesuffix("/v1")}"
 api_key = "${{PROVIDER_KEY}}"
 pass_through = true
+models = ["only-own"]
 [providers.chat]
 base_url = "{found.base_url}"
 api_key = "${{PROVIDER_KEY}}"
 pass_through = true
+models = ["only-chat"]
 [cache]
 exact = "off"
 {more}
@@ -175,7 +177,7 @@ SAID: Final = (
     ),
     Scenario(
         "an error of a tool, then a picture",
-        "calls=0",
+        "calls=0,say=seen",
         {
             "tools": [WEATHER],
             "messages": [
@@ -206,6 +208,7 @@ SAID: Final = (
     ),
     Scenario(
         "a picture and a document",
+        "say=both",
         fields={
             "messages": [
                 {
@@ -260,7 +263,7 @@ TOO_LONG: Final = "prompt is too long: 210000 tokens > 200000 maximum"
 FAILURES: Final = (
     Failure("invalid", f"status=400,message={quote(TOO_LONG)}", 400),
     Failure("key", "status=401", 401, through=502),  # the gateway's key, not the client's
-    Failure("forbidden", "status=403", 403),
+    Failure("forbidden", "status=403", 403, through=502),  # as this
     Failure("unknown model", "status=404", 404),
     Failure("too large", "status=413", 413),
     Failure("rate limit", "status=429,retry-after=61", 429),

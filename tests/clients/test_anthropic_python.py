@@ -15,6 +15,8 @@ from tests.clients.messages_lab import (
     FAILURES,
     KEY,
     OSLO,
+    PDF,
+    PIXEL,
     PRICED,
     PRICES_USD,
     PROVIDER_KEY,
@@ -88,6 +90,8 @@ def test_it_is_told_what_the_provider_says(there: Place, scenario: Scenario, ask
         assert comparable(through) == comparable(direct)
         assert through["usage"] == direct["usage"] and through["model"] == direct["model"]
     assert billed(through) == billed(direct)
+    got = there.provider.calls[-1].body
+    assert all(shown.encode() in got for shown in (PIXEL, PDF) if shown in str(scenario.fields))
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])

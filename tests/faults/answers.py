@@ -136,7 +136,7 @@ def _tool_calls(body: Json, plan: Plan, asked: str, call_id: str) -> list[Json]:
     choice = body.get("tool_choice")
     function = choice.get("function") if isinstance(choice, dict) else None
     named = function.get("name") if isinstance(function, dict) else None
-    count = 1 if body.get("parallel_tool_calls") is False else plan.calls
+    count = min(plan.calls, 1) if body.get("parallel_tool_calls") is False else plan.calls
     for tool in body.get("tools") or []:
         function = tool.get("function", {})
         name = str(function.get("name"))
@@ -146,7 +146,7 @@ def _tool_calls(body: Json, plan: Plan, asked: str, call_id: str) -> list[Json]:
         if name == plan.tool if plan.tool else forced or name in asked or "tool" in asked:
             schema = function.get("parameters", {})
             arguments = plan.arguments or json.dumps(example_of(schema, schema))
-            ids = [f"call_{call_id}", *(f"call_{call_id}_{index}" for index in range(1, count))]
+            ids = [f"call_{call_id}", *(f"call_{call_id}_{index}" for index in range(1, count))][:count]
             return [{"id": one, "name": name, "arguments": arguments} for one in ids]
     return []
 

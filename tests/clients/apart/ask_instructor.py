@@ -1,8 +1,8 @@
 """Ask with instructor what standard input says, and print what came of it.
 
-In:  a JSON list of {base_url, api_key, mode, form, request}; `form`: whole, partial, iterable, retried or async.
-     `mode`: a name of `instructor.Mode`.
-Out: a JSON list in the same order of {answer} or {error: {type, status}}.
+In:  a JSON list of {base_url, api_key, mode, form, request}; `mode`: a name of `instructor.Mode`; `form`:
+     whole, partial, iterable, retried or async.
+Out: a JSON list in the same order of {answer} or {error: {type, status, message}}.
 
 It runs in an environment of its own, which `tools/install_clients.sh conformance` makes.
 """
@@ -55,7 +55,8 @@ def partial(job: Job) -> Any:
 
 def iterable(job: Job) -> Any:
     return [
-        one.model_dump() for one in client(job).messages.create_iterable(response_model=Town, **job["request"])
+        one.model_dump()
+        for one in client(job).messages.create_iterable(response_model=Town, **job["request"])
     ]
 
 
@@ -86,7 +87,7 @@ FORMS: dict[str, Callable[[Job], Any]] = {
 def outcome(job: Job) -> Job:
     try:
         return {"answer": FORMS[job["form"]](job)}
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # whatever the client raises is what came of it
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, anthropic.APIError):
             cause = cause.__cause__ or cause.__context__
