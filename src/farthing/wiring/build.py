@@ -277,7 +277,7 @@ def build(config: Config, parts: Parts) -> Serving:
         caller=build_caller(config, parts, providers),
         cascades=build_cascades(config, parts.cascades, targets.get, parts.plugins),
         ledger=parts.ledger,
-        money=build_money(config, parts, targets, catalogue.version),
+        money=build_money(config, targets, catalogue.version, parts.tokens.sizes),
         brain_timeout_s=config.brain.timeout_s,
         kept_bytes_max=config.cache.answer_bytes_max if keeping else 0,
         strict=config.brain.strict,
@@ -343,7 +343,9 @@ def build_caller(config: Config, parts: Parts, providers: Mapping[str, Provider]
     )
 
 
-def build_money(config: Config, parts: Parts, targets: Targets, price_version: str) -> Money:
+def build_money(
+    config: Config, targets: Targets, price_version: str, sizes: TokenSizes | None = None
+) -> Money:
     return Money(
         baseline=config.report.baseline or targets.first_of("expensive"),
         endpoint_baselines={n: e.baseline for n, e in config.endpoints.items() if e.baseline},
@@ -352,7 +354,7 @@ def build_money(config: Config, parts: Parts, targets: Targets, price_version: s
         price_version=price_version,
         policy=policy_version(config),
         clock=time.monotonic,
-        sizes=parts.tokens.sizes,
+        sizes=sizes,
     )
 
 

@@ -14,7 +14,8 @@ from farthing.dialects.chat.usage import as_stated, begun, tier_of, tier_shown
 from farthing.models.call import CallResult
 from farthing.models.pricing.cost import baseline_nusd, call_cost, cost_nusd
 from farthing.models.pricing.expected import expected_tokens
-from farthing.protocols import StreamDecoder, TokenSizes
+from farthing.models.stream import Stream
+from farthing.protocols import Reply, StreamDecoder, TokenSizes
 from farthing.runtime.seldom import Seldom
 from farthing.types import Attempt, Pass, Prompt, Receipt, Request, Target, Usage, differs, replace
 
@@ -55,26 +56,10 @@ class Money:
         the client's, as far as is known."""
         attempt = result.attempt
         reply, stream = result.reply, result.stream
-        asked_tier = prompt.body.get("service_tier")
         if reply is not None:
-            usage = reply.usage
-            if usage is None or usage.estimated:
-                usage = self._filled_by_reply(usage, result.target, prompt, reply.body)
-            if (fees := fees_shown(prompt.body, result.target.model, cites=reply.cites)) is not None:
-                usage = _with_fees(usage, fees)
-            if asked_tier is not None and not usage.tier:
-                usage = _as_asked(usage, asked_tier, result.target, reply.body)
+            usage = self._of_reply(reply, prompt, result.target)
         elif stream is not None:
-            usage = stream.usage
-            if usage is not None and not stream.reader.done and stream.reader.usage_event is None:
-                usage = begun(usage)
-            if usage is None or usage.estimated:
-                usage = self._filled_by_stream(usage, result.target, prompt, stream.reader)
-            if (fees := fees_shown(prompt.body, result.target.model, cites=stream.reader.cites)) is not None:
-                usage = _with_fees(usage, fees)
-            if asked_tier is not None and not usage.tier:
-                said = stream.reader.first_payload, stream.reader.usage_event
-                usage = _as_asked(usage, asked_tier, result.target, *said)
+            usage = self._of_stream(stream, prompt, result.target)
             ended_s = self._clock() if result.ended_s is None else result.ended_s
             attempt.total_ms = (ended_s - receipt.started_s) * 1000 - attempt.started_ms
         else:
@@ -89,6 +74,28 @@ class Money:
             receipt.usage = usage
             receipt.target = result.target.name
             receipt.tier = attempt.tier
+
+    def _of_reply(self, reply: Reply, prompt: Prompt, target: Target) -> Usage:
+        usage = reply.usage
+        if usage is None or usage.estimated:
+            usage = self._filled_by_reply(usage, target, prompt, reply.body)
+        if (fees := fees_shown(prompt.body, target.model, cites=reply.cites)) is not None:
+            usage = _with_fees(usage, fees)
+        if not usage.tier and (asked := prompt.body.get("service_tier")) is not None:
+            return _as_asked(usage, asked, target, reply.body)
+        return usage
+
+    def _of_stream(self, stream: Stream, prompt: Prompt, target: Target) -> Usage:
+        usage, reader = stream.usage, stream.reader
+        if usage is not None and not reader.done and reader.usage_event is None:
+            usage = begun(usage)
+        if usage is None or usage.estimated:
+            usage = self._filled_by_stream(usage, target, prompt, reader)
+        if (fees := fees_shown(prompt.body, target.model, cites=reader.cites)) is not None:
+            usage = _with_fees(usage, fees)
+        if not usage.tier and (asked := prompt.body.get("service_tier")) is not None:
+            return _as_asked(usage, asked, target, reader.first_payload, reader.usage_event)
+        return usage
 
     def _filled_by_reply(self, usage: Usage | None, target: Target, prompt: Prompt, body: bytes) -> Usage:
         if "messages" not in prompt.body:
