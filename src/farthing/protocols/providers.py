@@ -22,7 +22,8 @@ class Capabilities(Struct, frozen=True, kw_only=True):
 
     operations: frozenset[Operation]
     all_said: bool = False
-    """Every request can be said: `Provider.unsaid` is always `ALL_SAID`."""
+    """Every request of a client of chat completions can be said: `Provider.unsaid` is `ALL_SAID` where
+    `Prompt.sent` is None."""
     batch: bool = False
     """Many questions can go up at once, to be answered within a day (`Provider.batch_api`)."""
     choices: bool = False

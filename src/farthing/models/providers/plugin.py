@@ -17,6 +17,7 @@ import msgspec
 from farthing.config import PluginProviderConfig, ProviderConfig
 from farthing.dialects.chat.completion import explode
 from farthing.dialects.chat.event_reader import DONE, EventReader
+from farthing.dialects.chat.lowering import lowered
 from farthing.dialects.chat.reply import ReplyReader, WholeReply
 from farthing.dialects.chat.usage import UNSAID
 from farthing.dialects.events import BadStream as BadFrame
@@ -84,10 +85,12 @@ class PluginProvider(HttpProvider):
     def unsaid(self, prompt: Prompt, target: Target, operation: Operation) -> Unsaid:
         if operation != "chat":
             return Unsaid(operation=operation)
-        found = self._asked("unsaid", partial(self._plugin.unsaid, _body(prompt)))
+        body, yielded, unsaid, reasons = _said(prompt, target)
+        found = self._asked("unsaid", partial(self._plugin.unsaid, body))
         if not isinstance(found, list | tuple) or not all(isinstance(one, str) for one in found):
             raise self._wrong("unsaid", found, "a list of names")
-        return Unsaid(tuple(found)[:NAMES_MAX]) if found else ALL_SAID
+        names = (*unsaid, *found[:NAMES_MAX])
+        return Unsaid(names, yielded, reasons) if names or yielded else ALL_SAID
 
     def encode(
         self,
@@ -97,7 +100,8 @@ class PluginProvider(HttpProvider):
         request_id: str,
         passed: tuple[tuple[str, str], ...] = (),
     ) -> tuple[bytes, bytes]:
-        found = self._asked("request", partial(self._plugin.request, _body(prompt), target.model))
+        body = _said(prompt, target)[0]
+        found = self._asked("request", partial(self._plugin.request, body, target.model))
         try:
             path, made = found
         except (TypeError, ValueError):
@@ -259,9 +263,17 @@ class PluginDecoder(EventReader):
         return b"".join(b"data: %b\n\n" % write_json(chunk) for chunk in chunks)
 
 
-def _body(prompt: Prompt) -> Json:
+def _said(prompt: Prompt, target: Target) -> tuple[Json, tuple[str, ...], tuple[str, ...], dict[str, str]]:
+    """The request as plain chat completions, what gave way to that, what has no word there, and why."""
+    if prompt.sent is None or prompt.sent.dialect != "messages":
+        return _body(prompt, prompt.body), (), (), {}
+    written = lowered(prompt.body, model=target.model)
+    return _body(prompt, written.body), written.yielded, written.unsaid, written.reasons
+
+
+def _body(prompt: Prompt, said: Json) -> Json:
     """The request as the plug-in is to map it, the endpoint's own limit in it."""
-    body: Json = _decode(_encode(prompt.body))  # it may change it; the next target gets the client's
+    body: Json = _decode(_encode(said))  # it may change it; the next target gets the client's
     if prompt.stream:
         body["stream"] = True
     if prompt.capped_by is not None:
