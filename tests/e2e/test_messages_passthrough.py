@@ -32,6 +32,24 @@ exact = "off"
 """
 
 
+ENDPOINTS = """
+[tiers.cheap]
+targets = ["a/checked"]
+[tiers.expensive]
+targets = ["a/good"]
+[endpoints.soon]
+deadline_s = 20
+on_limit = "partial"
+cache = { exact = "off" }
+[endpoints.checked]
+cache = { exact = "off" }
+[endpoints.checked.cascade]
+first = "cheap"
+then = "expensive"
+checks = [{ kind = "plain" }]
+"""
+
+
 def config(upstream: FaultProvider, more: str) -> str:
     prices = "\n".join(
         f'[[prices]]\ntarget = "a/{model}"\ninput = 3\noutput = 15\ncached_input = 0.3\n'
@@ -287,8 +305,7 @@ def test_a_whole_answer_in_the_place_of_a_stream_is_told_as_one(
 
 @pytest.fixture(scope="module")
 def shared(start_gateway: StartGateway, upstream: FaultProvider) -> Running:
-    more = '[endpoints.soon]\ndeadline_s = 20\non_limit = "partial"\ncache = { exact = "off" }'
-    return start_gateway(config(upstream, more), PROVIDER_KEY="sk-ant-of-the-tests")
+    return start_gateway(config(upstream, ENDPOINTS), PROVIDER_KEY="sk-ant-of-the-tests")
 
 
 def test_an_answer_that_was_streamed_to_us_alone_has_all_that_came(
@@ -299,6 +316,20 @@ def test_an_answer_that_was_streamed_to_us_alone_has_all_that_came(
     reply = shared.post(PATH, body, {"x-farthing-endpoint": "soon"})
     assert upstream.calls[-1].json["stream"] is True
     assert reply.json == WHOLE
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_that_was_checked_first_passes_byte_for_byte(
+    shared: Running, upstream: FaultProvider, stream: bool
+) -> None:
+    events = FULL.replace(b'"tool_use", "stop', b'"end_turn", "stop')
+    upstream.exactly("checked", streamed(events) if stream else whole(ODD_ANSWER))
+    body = {"model": "auto", "max_tokens": 50, "messages": SAYS, "stream": stream}
+    reply = shared.post(PATH, body, {"x-farthing-endpoint": "checked"})
+    assert reply.body == (events if stream else ODD_ANSWER)
+    receipt = shared.receipt_of(reply)
+    assert [attempt.target for attempt in receipt.attempts] == ["a/checked"]
+    assert receipt.tier == "cheap" and receipt.doubt == ""
 
 
 @pytest.mark.parametrize("stream", [False, True])
