@@ -127,7 +127,7 @@ def gathered(stream: Stream) -> Answer:
             if not choice["finish_reason"]:
                 choice["finish_reason"] = "length"
         whole["farthing"] = {"stop_reason": f"limit:{stream.cut}"}
-    return Answer(body=write_json(whole))
+    return Answer(body=write_json(whole), own=stream.own_whole(block))
 
 
 def shorten_logprobs(request: Request, result: CallResult) -> None:

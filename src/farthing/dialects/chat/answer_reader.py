@@ -201,7 +201,7 @@ def _spoken(audio: Json, before: list[Block]) -> list[Block]:
 def _calls(told: Any, answer_id: str, had: set[str]) -> list[Block]:
     calls: list[Block] = []
     for call in told[:CALLS_MAX] if told.__class__ is list else ():
-        if call.__class__ is dict and call.get("id") not in had:
+        if call.__class__ is dict and text_of(call, "id") not in had:
             calls.append(call_of(call, answer_id, len(calls)))
     return calls
 

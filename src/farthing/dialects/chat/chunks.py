@@ -77,6 +77,7 @@ class PlainDelta(Struct):
 class PlainChoice(Struct):
     delta: PlainDelta
     finish_reason: None = None
+    usage: None = None
 
 
 class PlainChunk(Struct):
@@ -85,6 +86,7 @@ class PlainChunk(Struct):
     choices: list[PlainChoice]
     usage: None = None
     error: None = None
+    x_groq: None = None
 
 
 decode_chunk = msgspec.json.Decoder(WireChunk).decode

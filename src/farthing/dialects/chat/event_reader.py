@@ -29,7 +29,7 @@ from farthing.dialects.chat.chunks import (
 )
 from farthing.dialects.chat.completion import NotChunks, explode
 from farthing.dialects.chat.shown import chars_in, cites, said_chars
-from farthing.dialects.chat.usage import UNSAID, UsageForm, read_usage, states_nought
+from farthing.dialects.chat.usage import UNSAID, UsageForm, read_usage, states_nought, tier_shown
 from farthing.dialects.errors import FAILED_FINISHES, MINIMAX, failed_choice, is_error
 from farthing.dialects.faults import BadStream, ProviderSaid
 from farthing.text.lenient_json import BOM, NULL, NotJson, any_json, read_json, write_json
@@ -300,6 +300,10 @@ class EventReader:
         """Its pieces are in one form."""
         return None
 
+    def own_whole(self, events: bytes, cut: str | None) -> bytes | None:
+        """As `own_end`."""
+        return None
+
     def _keep(self, rest: bytes) -> None:
         if rest:
             self._buffer.append(rest)
@@ -368,7 +372,7 @@ class EventReader:
 
     def _used(self, usage: Raw, service_tier: Raw) -> None:
         """Take in a usage object; the last that counts anything holds."""
-        tier = None if service_tier is NULL else service_tier
+        tier = tier_shown(self.first_payload) if service_tier is NULL else service_tier
         read = read_usage(usage, self._usage_form, service_tier=tier)
         self._nought = (read is None or read.estimated) and states_nought(usage)
         self.usage = read or self.usage
@@ -445,6 +449,7 @@ class EventReader:
         if has_choices:
             self._refuse_failed(value["choices"])
         tier = _raw(value.get("service_tier"))
+        self._groq(value.get("x_groq"), tier)
         held = self._note(payload, has_choices, _raw(value.get("usage")), tier)
         return b"" if held else event + b"\n\n"
 

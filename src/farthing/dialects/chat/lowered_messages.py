@@ -92,6 +92,8 @@ class MessageLowering:
 
     def _part(self, part: Json, into: list[Json]) -> None:
         """Add a part as chat has it, which may be several or none."""
+        if "cache_control" in part:
+            self._notes.marked = True
         match part.get("type"):
             case "text":
                 self._text(part, into)
@@ -178,6 +180,8 @@ class MessageLowering:
             self._notes.yielded.append("messages.thinking")
         if calls:
             self._open.update(call["id"] for call in calls)
+            if any("cache_control" in call for call in calls):
+                self._notes.marked = True
             told = [_called(call) for call in calls]
             self._written.append({"role": "assistant", "content": content or None, "tool_calls": told})
         elif content:
@@ -186,6 +190,8 @@ class MessageLowering:
     def _result(self, message: Json) -> None:
         call_id, content = message["tool_call_id"], message.get("content")
         self._open.discard(call_id)
+        if "cache_control" in message:
+            self._notes.marked = True
         called = short_id(call_id)
         text = content if content.__class__ is str else self._shown_by(called, content or ())
         if message.get("is_error") and not text[:6].lower().startswith("error"):

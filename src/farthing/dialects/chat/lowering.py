@@ -2,10 +2,11 @@
 
 The form is chat already, so this is a filter: what only Messages knows is taken out or said in the words of
 chat, and what has no such words is named, as the client calls it. `unsaid` changes what the client gets and
-is refused unless the provider's `drop` lists it; `yielded` may go and is noted. Marks for a prefix cache, a
-service tier `auto` and the like are left out without a word: they ask for nothing here.
+is refused unless the provider's `drop` lists it; `yielded` may go and is noted. A service tier `auto` and the
+like are left out without a word: they ask for nothing.
 """
 
+from hashlib import blake2b
 from typing import Any
 
 from farthing.dialects.chat.fields import BILLING
@@ -17,11 +18,11 @@ from farthing.types import Json
 
 BUDGETS = ((2_048, "low"), (8_192, "medium"))
 """The effort that a budget of thinking comes to, by the most tokens of it; above them it is `high`."""
-SAME = frozenset({"model", "stream", "temperature", "top_p", "stop", "max_tokens", "user"})
+SAME = frozenset({"model", "stream", "temperature", "top_p", "stop", "max_tokens"})
 """Fields that mean the same."""
-QUIET = frozenset({"cache_control", BILLING})
 GIVES_WAY = frozenset({
-    "billing_policy", "context_management", "diagnostics", "metadata", "speed", "user_profile_id",
+    "billing_policy", "cache_control", "context_management", "diagnostics", "metadata", "speed",
+    "user_profile_id", BILLING,
 })  # fmt: skip
 """Fields of Messages that do not change what the client gets, or not so that it would mind."""
 NAMES = frozenset({
@@ -32,6 +33,8 @@ NAMES = frozenset({
 """What may be named as unsaid, beside tools and blocks by their types, and fields that nobody knows."""
 SAMPLING = frozenset({"temperature", "top_k", "top_p"})
 """Those of `NAMES` that a client can do without."""
+USER_CHARS_MAX = 64
+"""Of the client's name for who asks, at OpenAI. Anthropic's own agent sends some 150."""
 _NO_PARAMETERS: Json = {"type": "object", "properties": {}}
 _TOOL = frozenset({"type", "function", "cache_control"})
 _DIRECT = {"allowed_callers": (["direct"],)}
@@ -60,7 +63,7 @@ class _Lowering:
                 written["messages"] = MessageLowering(notes).write(value)
             elif name == "tools":
                 self._tools(value)
-            elif name not in QUIET:
+            else:
                 self._other(name, value)
         if "tools" in written:
             self._choice(body)
@@ -77,6 +80,8 @@ class _Lowering:
         match name:
             case "tool_choice" | "parallel_tool_calls" | "thinking" | "reasoning_effort":
                 pass
+            case "user":
+                self._body["user"] = _short_user(value)
             case "response_format":
                 self._format(value)
             case "top_k":
@@ -104,17 +109,19 @@ class _Lowering:
             self._body["tools"] = written
 
     def _tool(self, tool: Json) -> Json | None:
-        function = tool.get("function")
-        if function.__class__ is not dict:
-            kind = str(tool.get("type"))
+        kind = tool["type"]
+        if kind != "function":
             self._notes.lacks(
                 f"tools.{kind}", "only Anthropic's models have this tool; leave it out or name one of them"
             )
             return None
+        function = tool["function"]
         if "parameters" not in function:
             function = {**function, "parameters": _NO_PARAMETERS}
         elif len(tool) == 2:
             return tool
+        if "cache_control" in tool:
+            self._notes.marked = True
         for name, value in tool.items():
             if name not in _TOOL and value is not False and value not in _DIRECT.get(name, ()):
                 self._notes.yielded.append(f"tools.{name}")
@@ -146,6 +153,8 @@ class _Lowering:
             return
         if effort is None:
             if budget is None:
+                if kind is not None and not self._can.reasons:  # one that reasons does so unasked
+                    self._notes.yielded.append("thinking")
                 return
             field = "thinking"
             effort = next((word for tokens, word in BUDGETS if budget <= tokens), "high")
@@ -162,3 +171,10 @@ class _Lowering:
             value = self._body.pop(name, None)
             if value is not None and value != 1:
                 self._notes.lacks(name, f"a model that reasons takes no {name}; leave it out")
+
+
+def _short_user(user: str) -> str:
+    """The same each time, and no other user's."""
+    if len(user) <= USER_CHARS_MAX:
+        return user
+    return blake2b(user.encode("utf-8", "surrogatepass"), digest_size=USER_CHARS_MAX // 2).hexdigest()

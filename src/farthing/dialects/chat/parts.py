@@ -2,19 +2,19 @@
 
 from typing import Any
 
-from msgspec.structs import replace
-
 from farthing.dialects.chat.fields import extras_of, invalid
 from farthing.dialects.chat.reasoning import reasoning_of
 from farthing.dialects.chat.sources import BadSource, read_data, read_source
 from farthing.dialects.chat.tools import odd_call
 from farthing.dialects.conversation import (
+    NOTHING,
     Audio,
     Block,
     Composed,
     Document,
     Image,
     Inline,
+    Link,
     Opaque,
     Plain,
     Refusal,
@@ -71,11 +71,14 @@ def _own_part(part: Json, where: str) -> Block:
     """A part that a block of Messages was written as."""
     mark = part.get("cache_control")
     match part.get("type"):
-        case "image_url" | "file":
-            block = _part(part, where)
-            if isinstance(block, Image | Document):
-                return replace(block, extras=extras_of(part, HELD))
-            return block
+        case "image_url":
+            shown = _own_source(part.get("image_url"), where)
+            return Image(shown, "", mark, extras_of(part, HELD))
+        case "file":
+            held = part.get("file")
+            name = held.get("filename") if isinstance(held, dict) else None
+            called = name if isinstance(name, str) else ""
+            return Document(_own_source(held, where), called, mark, extras_of(part, HELD))
         case "document":
             text, name = part.get("text"), part.get("title")
             source: Source = Plain(text) if isinstance(text, str) else _composed(part, where)
@@ -84,6 +87,20 @@ def _own_part(part: Json, where: str) -> Block:
             return Opaque("messages", kind, part)
         case _:
             raise invalid(f"{where}.type", "must name the kind of the part")
+
+
+def _own_source(held: Any, where: str) -> Source:
+    """As it was said: what it is called is for who gets it to judge."""
+    told = held if isinstance(held, dict) else NOTHING
+    file_id = told.get("file_id")
+    if isinstance(file_id, str):
+        return Stored(file_id)
+    for name in ("url", "file_data", "file_url"):
+        url = told.get(name)
+        if isinstance(url, str):
+            head, marked, data = url.partition(";base64,")
+            return Inline(head[5:], data) if marked and head.startswith("data:") else Link(url)
+    raise invalid(where, "must have a source")
 
 
 def _composed(part: Json, where: str) -> Composed:

@@ -153,6 +153,10 @@ def _format(said: Any, own: bool = False) -> Format | None:
                 return Format("other", value=said)
             if form.__class__ is not dict or form.get("schema", NOTHING).__class__ is not dict:
                 raise invalid("response_format.json_schema", "must be an object with a `schema`")
+            if own:  # Messages has a schema, and no words about it
+                schema = form.get("schema", NOTHING)
+                told = {"type": "json_schema", "schema": schema}
+                return Format("json_schema", schema=schema, value=told)
             name, description, strict = form.get("name"), form.get("description"), form.get("strict")
             return Format(
                 "json_schema",

@@ -9,6 +9,7 @@ after a finish.
 What comes are whole events, as `EventReader.feed` gives them. Sans-I/O and bounded.
 """
 
+from collections import deque
 from typing import Any, Literal
 
 import msgspec
@@ -223,12 +224,12 @@ class Reader:
     def _delta(self, delta: Json, found: list[Event]) -> None:
         """What one piece of the answer says. Where it says several things, a thought tells how many blocks
         stand before it; without a word it is the first."""
-        thoughts = _thoughts(delta)
-        thoughts = self._think(thoughts, found)
+        thoughts = deque(_thoughts(delta))
+        self._think(thoughts, found)
         content = delta.get("content")
         if content:
             self._content(content, delta.get("annotations"), found)
-            thoughts = self._think(thoughts, found)
+            self._think(thoughts, found)
         elif delta.get("annotations"):
             self._cite(citations_of(delta["annotations"]), found)
         audio = delta.get("audio")
@@ -241,7 +242,7 @@ class Reader:
             self._call(piece, found)
             if thoughts:
                 self._start_calls(found)
-                thoughts = self._think(thoughts, found)
+                self._think(thoughts, found)
         for _, key, thought in thoughts:
             self._thought(key, thought, found)
 
@@ -345,13 +346,11 @@ class Reader:
 
     # -- reasoning ---------------------------------------------------------------------------------------
 
-    def _think(self, thoughts: list[Thought], found: list[Event]) -> list[Thought]:
-        """Tell the thoughts whose place it is, and return the others."""
+    def _think(self, thoughts: deque[Thought], found: list[Event]) -> None:
+        """Tell the thoughts whose place it is, and leave the others."""
         while thoughts and thoughts[0][0] <= min(1, self._texts) + len(self._calls):
-            _, key, thought = thoughts[0]
+            _, key, thought = thoughts.popleft()
             self._thought(key, thought, found)
-            thoughts = thoughts[1:]
-        return thoughts
 
     def _thought(self, key: Any, thought: Reasoning, found: list[Event]) -> None:
         if thought.redacted:

@@ -123,7 +123,11 @@ def call_start(call: ToolCall, ids: CallIds) -> Json:
 
 def call_input(arguments: str, custom: bool) -> Json:
     """The arguments of a call as the object that they have to be."""
-    return {"input": arguments} if custom else input_of(arguments)
+    if custom:
+        return {"input": arguments}
+    if arguments[:2] == "{}":  # some servers begin with an empty object, and go on with the real one
+        arguments = arguments[2:].strip() or arguments
+    return input_of(arguments)
 
 
 def thought_of(block: Reasoning) -> Json | None:

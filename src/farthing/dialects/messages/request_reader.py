@@ -34,7 +34,7 @@ from farthing.dialects.conversation import (
     ToolChoice,
     Turn,
 )
-from farthing.dialects.messages.blocks import read_blocks
+from farthing.dialects.messages.blocks import more_of, read_blocks
 from farthing.types import Json, output_tokens_said
 
 NAMES = {
@@ -223,7 +223,9 @@ def _tool(tool: Any, where: str) -> Tool:
     strict = tool.get("strict")
     if strict is not None and strict.__class__ is not bool:
         raise invalid(f"{where}.strict", "must be true or false")
-    return FunctionTool(name, description, schema, strict, tool.get("cache_control"), extras_of(tool, _TOOL))
+    return FunctionTool(
+        name, description, schema, strict, tool.get("cache_control"), more_of(tool, _TOOL, where)
+    )
 
 
 def _choice(body: Json) -> ToolChoice:
@@ -242,4 +244,6 @@ def _choice(body: Json) -> ToolChoice:
         if name.__class__ is not str or not name:
             raise invalid("tool_choice.name", "must be the name of the tool")
         names = (name,)
-    return ToolChoice(_MODES[mode], names, False, False if single else None, extras_of(said, _CHOICE))
+    return ToolChoice(
+        _MODES[mode], names, False, False if single else None, more_of(said, _CHOICE, "tool_choice")
+    )

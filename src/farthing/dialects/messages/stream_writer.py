@@ -6,8 +6,7 @@ once (parallel calls whose pieces alternate) wait for each other; what waits is 
 its first words, so none is empty, and none is white space alone. The start can be written before anything is
 known of the answer: `message_delta` tells the counts again.
 
-Arguments of a call go on as they come while they look like an object; what does not begin as one, and the
-free text of a custom call, is told whole at the end as the object that it has to be.
+Arguments of a call go on as `call_pieces` has them.
 """
 
 from collections import deque
@@ -40,13 +39,13 @@ from farthing.dialects.messages.answer_reader import BLOCKS_MAX
 from farthing.dialects.messages.answer_writer import (
     CallIds,
     block_of,
-    call_input,
     call_start,
     id_of,
     is_citation,
     stop_fields,
     usage_of,
 )
+from farthing.dialects.messages.call_pieces import CallPieces
 from farthing.text.lenient_json import write_json
 from farthing.types import Json, Usage
 
@@ -56,6 +55,7 @@ HELD_CHARS_MAX = 16_000_000  # of blocks that wait for another, or for their end
 LAZY = frozenset({"text", "thinking"})
 """Kinds of blocks that begin with their first words, and not before."""
 TEXTS = {"text_delta": "text", "thinking_delta": "thinking"}
+PIECE_CHARS = 300  # that the object of each piece counts for
 _OBJECT_CHARS = 1_000  # that a delta which is an object counts for
 _TEXT_HEAD = (
     b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,'
@@ -67,7 +67,7 @@ _TAIL = b"}}\n\n"
 class _Block:
     """A block that has not ended."""
 
-    __slots__ = ("begun", "chars", "held", "index", "pieces", "said", "start", "stopped")
+    __slots__ = ("begun", "call", "chars", "index", "pieces", "said", "start", "stopped", "words")
 
     def __init__(self, index: int, said: Block, start: Json | None) -> None:
         self.index = index
@@ -78,40 +78,32 @@ class _Block:
         """Deltas that have not been written."""
         self.chars = 0
         """Characters in them."""
-        self.held: bool | None = True if isinstance(said, ToolCall) and said.custom else None
-        """Whether its arguments are told at its end; None: that has yet to show."""
+        self.call = CallPieces(said.custom) if isinstance(said, ToolCall) else None
+        self.words = not isinstance(said, Text | Refusal)
+        """There is more than white space in its text; of other kinds it does not matter."""
         self.begun = False
         self.stopped = False
 
+    @property
+    def holds(self) -> bool:
+        """Whether something of it waits."""
+        return bool(self.pieces) or (self.call is not None and self.call.holds)
+
     def ready(self) -> list[Json]:
         """Deltas to write now; those of a kind that follow each other are one."""
-        if not self.pieces:
+        if self.call is not None:
+            return self._arguments(self.call)
+        if not self.words:
             return []
-        match self.said:
-            case ToolCall():
-                return self._arguments()
-            case Text() | Refusal():
-                if not self.begun and not any([_says(piece) for piece in self.pieces]):
-                    return []
-            case _:
-                pass
         pieces, self.pieces = self.pieces, []
-        return pieces if len(pieces) == 1 else _joined(pieces)
+        return pieces if len(pieces) < 2 else _joined(pieces)
 
-    def _arguments(self) -> list[Json]:
-        if self.held is False and len(self.pieces) == 1:
-            return [self.pieces.pop()]
-        text = "".join([piece["partial_json"] for piece in self.pieces])
-        begin = text.lstrip()[:1]
-        if self.held is None and begin:
-            self.held = begin != "{"
-        if self.held is not False:
-            if not self.stopped or not (begin or self.held):
-                return []
-            custom = isinstance(self.said, ToolCall) and self.said.custom
-            text = write_json(call_input(text, custom)).decode()
+    def _arguments(self, call: CallPieces) -> list[Json]:
+        text = call.feed("".join([piece["partial_json"] for piece in self.pieces])) if self.pieces else ""
         self.pieces = []
-        return [{"type": "input_json_delta", "partial_json": text}]
+        if self.stopped:
+            text += call.end()
+        return [{"type": "input_json_delta", "partial_json": text}] if text else []
 
 
 class EventWriter:
@@ -290,6 +282,8 @@ class EventWriter:
 
     def _take(self, block: _Block, delta: Json, chars: int) -> None:
         block.pieces.append(delta)
+        block.words = block.words or _says(delta)
+        chars += PIECE_CHARS
         block.chars += chars
         self._held_chars += chars
         if self._held_chars > HELD_CHARS_MAX:
@@ -338,7 +332,7 @@ class EventWriter:
                 self._live_head = _TEXT_HEAD % (self._written - 1)
         for delta in pieces:
             out.append(_event("content_block_delta", {"index": self._written - 1, "delta": delta}))
-        if not block.pieces:
+        if not block.holds:
             self._held_chars -= block.chars
             block.chars = 0
 

@@ -38,6 +38,8 @@ _NO_ID = re.compile(r"[^a-zA-Z0-9_-]")
 _BRACKETS = re.compile(r"[\[\]{}]")
 _STRINGS = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
+_UNMARKED = ("thinking", "redacted_thinking")
+"""Blocks on which a mark for the prefix cache is refused."""
 _IMAGES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 
 
@@ -117,7 +119,7 @@ class TurnWriter:
         blocks = self._instructions(turn)
         if not blocks:
             return
-        if self._notes.abilities.system_in_place:
+        if self._own or self._notes.abilities.system_in_place:
             self._messages.append({"role": "system", "content": blocks})
         else:  # in its place all the same: at the head it would change the prefix of every later request
             self._into("user").extend(
@@ -197,8 +199,8 @@ class TurnWriter:
         if block.__class__ is Text:
             if block.text and not block.text.isspace():
                 into.append(self._text(block))
-            elif into and block.cache is not None:
-                into[-1].setdefault("cache_control", block.cache)
+            elif into and block.cache is not None and into[-1]["type"] not in _UNMARKED:
+                into[-1] = {"cache_control": block.cache, **into[-1]}  # it may be the client's own object
             return
         written = self._other(block)
         if written is not None:
@@ -372,7 +374,7 @@ def valid_id(call_id: str) -> str:
 def input_of(arguments: str) -> Json:
     """The input of a call. Arguments that are no JSON object go under `INVALID_JSON`, as the provider's
     documentation wants it, so that the model sees what it wrote."""
-    if not arguments or arguments.isspace():
+    if not arguments or arguments.isspace() or arguments == "null":
         return {}
     if arguments.count("{") + arguments.count("[") <= DEPTH_MAX or not _is_deep(arguments):
         try:

@@ -69,6 +69,9 @@ class MessagesDecoder:
     def own_end(self, cut: str | None) -> bytes | None:
         return None
 
+    def own_whole(self, events: bytes, cut: str | None) -> bytes | None:
+        return None
+
     def _tell(self, found: Iterable[Event]) -> bytes:
         writer = self._writer
         if writer is None:
