@@ -175,6 +175,13 @@ class Sent(Struct, frozen=True, kw_only=True):
     exact: bool = True
     """What was decoded is all that `raw` says; False: an object in it has a name twice, so that two parsers
     may read two requests, and `body` is what goes up."""
+    beta: bool = False
+    """Of Messages: it came by the path of beta requests (`?beta=true`), and goes up by it."""
+
+
+def edited(dialect: Dialect) -> Sent:
+    """What stands for a request of which the translation alone is there: as of one that was edited."""
+    return Sent(dialect=dialect, raw=b"", body={}, read={})
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -368,7 +375,7 @@ class Passage(Struct, frozen=True, kw_only=True):
     score: float | None = None
     """How well it fits, on a scale of the retriever's own; None: it has none."""
     tokens: int = 0
-    """Estimate; 0: none was made, which one of fewer than an eighth of the characters is taken for."""
+    """Estimate; 0: none was made."""
 
 
 class Passages(Struct, frozen=True, kw_only=True):

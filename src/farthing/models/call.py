@@ -229,7 +229,7 @@ class Caller:
 
     def _can_be_told(self, call: CallRequest, target: Target) -> bool:
         """Whether its provider has a word for all that must be said."""
-        if self._providers[target.provider].capabilities.all_said:
+        if call.prompt.sent is None and self._providers[target.provider].capabilities.all_said:
             return True
         try:
             unsaid = self._unsaid(call.prompt, target, call.request.operation)

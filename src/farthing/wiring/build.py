@@ -69,6 +69,7 @@ from farthing.models.tokens.bpe import ExactCounter
 from farthing.models.tokens.chat import count_chat
 from farthing.models.tokens.estimate import estimate_prompt
 from farthing.models.transport.http1 import Http1Transport
+from farthing.pipeline.count import PromptCounter
 from farthing.pipeline.steps import Retrieval, Steps
 from farthing.protocols import (
     AsyncGuardrail,
@@ -302,6 +303,7 @@ def build(config: Config, parts: Parts) -> Serving:
         ).entries,
         named=partial(list_named, targets=targets),
         model=partial(describe_model, router=rules, targets=targets),
+        count=PromptCounter(steps, rules, providers, parts.transport).count,
         targets=frozenset(targets.configured),
         keeper=None if parts.semantic is None else build_keeper(parts.semantic, endpoints),
         prices_ended=targets.prices_ended,

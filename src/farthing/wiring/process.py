@@ -30,9 +30,8 @@ from farthing.config import (
 from farthing.edge.admin import Admin
 from farthing.edge.admit import Admission
 from farthing.edge.http.server import Server
-from farthing.edge.openai import error_body
-from farthing.edge.routes import Edge, Serving
-from farthing.errors import BodyTooLarge, ConfigError, FarthingError, InvalidRequest, Overloaded
+from farthing.edge.routes import Edge, Serving, refusal
+from farthing.errors import ConfigError, FarthingError, Overloaded
 from farthing.guarantees.drift.detect import DriftMonitor
 from farthing.guarantees.drift.references import References
 from farthing.jobs.prewarm.gather import Stage
@@ -128,7 +127,7 @@ class Gateway:
         self._server = Server(
             config.server,
             self._edge.handle,
-            _refusal,
+            refusal,
             loop=loop,
             turn=turn,
             vet=self._edge.vet,
@@ -159,7 +158,7 @@ class Gateway:
             body_s=ADMIN_QUIET_S,
             idle_s=ADMIN_QUIET_S,
         )
-        return Server(limits, handler.handle, _refusal, loop=loop, turn=turn, evicts=True)
+        return Server(limits, handler.handle, refusal, loop=loop, turn=turn, evicts=True)
 
     async def run(self, ready: Callable[[int], None] | None = None) -> int:
         """Serve until SIGTERM or SIGINT, then drain. Returns the exit status."""
@@ -488,21 +487,6 @@ def _stamp(source: Path | None) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_mtime_ns, status.st_size
-
-
-def _refusal(status: int, message: str) -> tuple[bytes, bytes]:
-    """What the server says when it refuses a request before any route sees it."""
-    error: FarthingError
-    head = b"server: farthing\r\ncontent-type: application/json\r\n"
-    match status:
-        case 503:
-            error = Overloaded(message)
-            head += b"x-should-retry: true\r\nretry-after: 1\r\n"
-        case 413:
-            error = BodyTooLarge(message)
-        case _:
-            error = InvalidRequest(message)
-    return head, error_body(error)
 
 
 def _log(config: Config, env: Mapping[str, str]) -> Redactor:

@@ -20,6 +20,9 @@ class Cut:
         self.reader = EventReader(1_000)
         self.reader.feed(b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"hello"}}]}\n\n')
 
+    def own_end(self) -> bytes | None:
+        return self.reader.own_end(self.cut)
+
 
 @pytest.mark.parametrize(
     "said, choices",

@@ -31,7 +31,7 @@ def write(
     """
     told = message_of(message, legacy_functions)
     called = next((name for name in ("tool_calls", "function_call") if name in told), "")
-    finish = finish_of(message.stop, message.stop_said, called)
+    finish = finish_of(message.stop, message.stop_said, called, message.stop_sequence)
     body: Json = {
         "id": request_id,
         "object": "chat.completion",
@@ -130,9 +130,10 @@ def annotation_of(citation: Json, start: int, end: int) -> Json | None:
     }
 
 
-def finish_of(stop: Stop, said: str, called: str) -> Json:
+def finish_of(stop: Stop, said: str, called: str, sequence: str | None = None) -> Json:
     """The fields of a choice that say why it ended. `called` is how calls were told, `tool_calls` or
-    `function_call`; empty: there are none. The provider's own word stands beside ours where ours tells less.
+    `function_call`; empty: there are none. The provider's own word stands beside ours where ours tells less,
+    and the stop sequence that was found under the name that vLLM gives it.
     """
     finish = FINISHES[stop]
     if finish == "tool_calls" or (called and finish == "stop"):  # some servers tell a forced call as an end
@@ -140,6 +141,8 @@ def finish_of(stop: Stop, said: str, called: str) -> Json:
     told: Json = {"finish_reason": finish}
     if said and stop in ("stop_sequence", "context", "pause", "refusal", "filter", "unknown"):
         told["native_finish_reason"] = said
+    if stop == "stop_sequence" and sequence:
+        told["stop_reason"] = sequence
     return told
 
 

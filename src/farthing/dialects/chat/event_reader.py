@@ -291,8 +291,17 @@ class EventReader:
         self._count()
         return self._seen <= self.finished.keys()
 
+    @property
+    def whole_in_form(self) -> bool:
+        """They are the form."""
+        return True
+
     def own_end(self, cut: str | None) -> bytes | None:
         """Its pieces are in one form."""
+        return None
+
+    def own_whole(self, events: bytes, cut: str | None) -> bytes | None:
+        """As `own_end`."""
         return None
 
     def _keep(self, rest: bytes) -> None:

@@ -80,7 +80,7 @@ _EMPTY = (b"null", b"[]")
 class WholeReply:
     """A whole answer and what was read of it. See `protocols.Reply`."""
 
-    __slots__ = ("_answer", "_choices", "_is_plain", "body", "finish_reason", "usage")
+    __slots__ = ("_answer", "_choices", "_is_plain", "body", "finish_reason", "own", "usage", "whole_in_form")
 
     def __init__(
         self, body: bytes, usage: Usage | None, answer: Fields, is_plain: bool | None = None
@@ -93,15 +93,17 @@ class WholeReply:
         self.finish_reason = choices[0].finish_reason if choices else None
         """Of the first choice."""
         self._is_plain = is_plain
-
-    @property
-    def own(self) -> bytes | None:
-        """There is no other form of it."""
-        return None
+        self.own: bytes | None = None
+        """As `protocols.Reply`; set by who has read it from another form."""
+        self.whole_in_form = True
 
     def rewritten(self, body: bytes) -> "WholeReply":
         """This reply with another body that says the same of what is read here."""
-        return WholeReply(body, self.usage, self._answer, self._is_plain)
+        if body == self.body:
+            return self
+        reply = WholeReply(body, self.usage, self._answer, self._is_plain)
+        reply.whole_in_form = self.whole_in_form
+        return reply
 
     @property
     def is_plain(self) -> bool:

@@ -4,11 +4,18 @@ All of OpenAI's form, its legacy functions included, and what clients of other g
 on parts, messages and tools, `thinking`, `reasoning`, and the reasoning of earlier answers as
 `thinking_blocks`, `reasoning_details` or `reasoning_content`. A shape that is wrong is refused by the name of
 the field; what is only unknown is kept (`Opaque`, `extras`).
+
+The form of the pipeline (`request_writer.inner`), which a request of Messages was written in, is read as a
+request of Messages again.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
-from farthing.dialects.chat.fields import integer, invalid, number, object_of, text_of
+from msgspec.structs import replace
+
+from farthing.dialects.chat.fields import BILLING, integer, invalid, number, object_of, text_of
+from farthing.dialects.chat.parts import read_content
 from farthing.dialects.chat.tools import read_choice, read_functions, read_tools
 from farthing.dialects.chat.turns import read_turns
 from farthing.dialects.conversation import (
@@ -17,6 +24,7 @@ from farthing.dialects.conversation import (
     Conversation,
     Format,
     Thinking,
+    Turn,
 )
 from farthing.types import Json, output_tokens_said
 
@@ -43,8 +51,10 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
 """Values of other fields that ask for what happens anyway."""
 
 
-def read(body: Json) -> Conversation:
+def read(body: Json, names: Mapping[str, str] | None = None) -> Conversation:
     """What a chat completion request says. `body` is not changed, and parts of it are in the result.
+
+    `names`: it is the form of the pipeline, of a request of Messages, which calls the fields so.
 
     Raises:
         InvalidRequest: a field has a shape that no client means; `param` names it.
@@ -52,27 +62,32 @@ def read(body: Json) -> Conversation:
     messages = body.get("messages")
     if messages.__class__ is not list:
         raise invalid("messages", "must be a list of messages")
-    system, turns = read_turns(messages)
-    names, thinking = _thinking(body)
+    own = names is not None
+    system, turns = read_turns(messages, own)
+    if own and BILLING in body:
+        system = _with_billing(system, body[BILLING])
+    names_said, thinking = _thinking(body)
     legacy = "functions" in body and not body.get("tools")
     extras = {
         name: value
         for name, value in body.items()
         if name not in _READ and value is not None and value not in _NEUTRAL.get(name, ())
     }
+    if own:
+        extras.pop(BILLING, None)
     model = body.get("model")
     user = text_of(body, "safety_identifier")
     return Conversation(
-        dialect="chat",
+        dialect="messages" if own else "chat",
         model=model if isinstance(model, str) else "",
         system=system,
         turns=turns,
-        tools=read_functions(body) if legacy else read_tools(body),
-        choice=read_choice(body, "function_call" if legacy else "tool_choice"),
+        tools=read_functions(body) if legacy else read_tools(body, own),
+        choice=read_choice(body, "function_call" if legacy else "tool_choice", own),
         legacy_functions=legacy,
-        format=_format(body.get("response_format")),
+        format=_format(body.get("response_format"), own),
         thinking=thinking,
-        output_tokens_max=_output_tokens_max(body),
+        output_tokens_max=0 if own and body.get("max_tokens") == 0 else _output_tokens_max(body),
         stop=_stop(body.get("stop")),
         temperature=number(body, "temperature"),
         top_p=number(body, "top_p"),
@@ -87,8 +102,14 @@ def read(body: Json) -> Conversation:
         service_tier=text_of(body, "service_tier"),
         cache=body.get("cache_control"),
         extras=extras or NOTHING,
-        names=names,
+        names=names_said if names is None else names,
     )
+
+
+def _with_billing(system: tuple[Turn, ...], part: Any) -> tuple[Turn, ...]:
+    """`system` with the block first that the form has apart."""
+    first = system[0] if system else Turn("system", ())
+    return (replace(first, blocks=(*read_content([part], BILLING, True), *first.blocks)), *system[1:])
 
 
 def _output_tokens_max(body: Json) -> int | None:
@@ -116,7 +137,7 @@ def _stop(said: Any) -> tuple[str, ...]:
     return tuple(one for one in said if one)
 
 
-def _format(said: Any) -> Format | None:
+def _format(said: Any, own: bool = False) -> Format | None:
     if said is None:
         return None
     if said.__class__ is not dict:
@@ -128,8 +149,14 @@ def _format(said: Any) -> Format | None:
             return Format("json_object", value=said)
         case "json_schema":
             form = said.get("json_schema")
+            if own and form is None:
+                return Format("other", value=said)
             if form.__class__ is not dict or form.get("schema", NOTHING).__class__ is not dict:
                 raise invalid("response_format.json_schema", "must be an object with a `schema`")
+            if own:  # Messages has a schema, and no words about it
+                schema = form.get("schema", NOTHING)
+                told = {"type": "json_schema", "schema": schema}
+                return Format("json_schema", schema=schema, value=told)
             name, description, strict = form.get("name"), form.get("description"), form.get("strict")
             return Format(
                 "json_schema",

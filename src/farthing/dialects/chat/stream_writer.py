@@ -196,7 +196,7 @@ class ChunkWriter:
         if event.refused_why:
             told += self._chunk({"refusal": event.refused_why})
         called = ("function_call" if self._legacy else "tool_calls") if self._calls else ""
-        finish = finish_of(event.stop, event.said, called)
+        finish = finish_of(event.stop, event.said, called, event.stop_sequence)
         delta = {"content": ""} if event.stop == "end" and not (self._chars or self._calls) else {}
         choice = {"index": 0, "delta": delta, **finish}
         return told + b"data: %b\n\n" % write_json({**self._shared(), "choices": [choice]})

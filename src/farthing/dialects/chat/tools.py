@@ -2,9 +2,12 @@
 
 from typing import Any, Literal
 
-from farthing.dialects.chat.fields import invalid
+from msgspec.structs import replace
+
+from farthing.dialects.chat.fields import extras_of, invalid
 from farthing.dialects.conversation import (
     NO_CHOICE,
+    NOTHING,
     CustomTool,
     FunctionTool,
     ServerTool,
@@ -19,14 +22,27 @@ _MODES: dict[str, Literal["auto", "none", "required"]] = {
     "auto": "auto", "none": "none", "required": "required", "any": "required"
 }  # fmt: skip
 
+_FUNCTION = frozenset({"type", "function", "cache_control"})
+_CHOICE = frozenset({"type", "function"})
 
-def read_tools(body: Json) -> tuple[Tool, ...]:
+
+def read_tools(body: Json, own: bool = False) -> tuple[Tool, ...]:
+    """`own`: as of `read_content`."""
     told = body.get("tools")
     if not told and (told is None or told.__class__ is list):
         return ()
     if told.__class__ is not list:
         raise invalid("tools", "must be a list")
+    if own:
+        return tuple([_own_tool(tool, f"tools[{index}]") for index, tool in enumerate(told)])
     return tuple([_tool(tool, f"tools[{index}]") for index, tool in enumerate(told)])
+
+
+def _own_tool(tool: Any, where: str) -> Tool:
+    read = _tool(tool, where)
+    if isinstance(read, FunctionTool) and len(tool) > 2:
+        return replace(read, extras=extras_of(tool, _FUNCTION))
+    return read
 
 
 def _tool(tool: Any, where: str) -> Tool:
@@ -73,7 +89,7 @@ def read_functions(body: Json) -> tuple[Tool, ...]:
     return tuple(_function(one, f"functions[{index}]", None) for index, one in enumerate(told))
 
 
-def read_choice(body: Json, field: str) -> ToolChoice:
+def read_choice(body: Json, field: str, own: bool = False) -> ToolChoice:
     said = body.get(field)
     parallel = body.get("parallel_tool_calls")
     if parallel is not None and parallel.__class__ is not bool:
@@ -90,11 +106,12 @@ def read_choice(body: Json, field: str) -> ToolChoice:
     kind = said.get("type", "function")
     if kind == "allowed_tools":
         return _allowed(said.get(kind), field, parallel)
+    extras = extras_of(said, _CHOICE) if own else NOTHING
     if kind.__class__ is str and kind in _MODES:
-        return ToolChoice(_MODES[kind], parallel=parallel)
+        return ToolChoice(_MODES[kind], parallel=parallel, extras=extras)
     named = said.get(kind) if isinstance(kind, str) else None
     named = named if named.__class__ is dict else said
-    return ToolChoice("named", (name_of(named, field),), parallel=parallel)
+    return ToolChoice("named", (name_of(named, field),), parallel=parallel, extras=extras)
 
 
 def _allowed(told: Any, field: str, parallel: bool | None) -> ToolChoice:

@@ -4,7 +4,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from farthing.dialects.chat.fields import invalid
+from farthing.dialects.chat.fields import extras_of, invalid
 from farthing.dialects.chat.parts import read_content
 from farthing.dialects.chat.reasoning import Placed, reasoning_of
 from farthing.dialects.chat.tools import arguments_of, name_of, read_call
@@ -27,13 +27,16 @@ _MESSAGE = frozenset({
     "role", "content", "name", "cache_control", "tool_calls", "tool_call_id", "function_call", "refusal",
     "audio", "is_error", "thinking_blocks", "reasoning_details", "reasoning_content", "reasoning",
 })  # fmt: skip
+_THOUGHT = frozenset({"type", "thinking", "signature", "data", "place"})
+_CALL = frozenset({"id", "type", "function", "cache_control", "place"})
+_RESULT = frozenset({"role", "content", "tool_call_id", "is_error", "cache_control", "turn"})
 _SPEAKERS = ("user", "assistant", "system", "developer")
 _REASONING = frozenset({"thinking_blocks", "reasoning_details", "reasoning_content", "reasoning"})
 _ROLES = frozenset({"user", "assistant", "system", "developer", "tool", "function"})
 
 
-def read_turns(messages: list[Any]) -> tuple[tuple[Turn, ...], tuple[Turn, ...]]:
-    """The instructions at the head, and what follows."""
+def read_turns(messages: list[Any], own: bool = False) -> tuple[tuple[Turn, ...], tuple[Turn, ...]]:
+    """The instructions at the head, and what follows. `own`: as of `read_content`."""
     turns: list[Turn] = []
     head = 0
     calls: dict[str, str] = {}
@@ -45,13 +48,17 @@ def read_turns(messages: list[Any]) -> tuple[tuple[Turn, ...], tuple[Turn, ...]]
         if content.__class__ is str and len(message) == 2 and role in _SPEAKERS:
             turn = Turn(role, (Text(content),))
         elif role == "user" or role == "system" or role == "developer":
-            turn = _turn(message, role, read_content(content, f"messages[{index}]"), index)
+            turn = _turn(message, role, read_content(content, f"messages[{index}]", own), index)
+        elif role == "assistant" and own:
+            turn = _turn(message, role, _own_assistant(message, index), index)
         elif role == "assistant":
             turn = _turn(message, role, _assistant(message, index, calls), index)
         elif role == "tool":
             call_id = message.get("tool_call_id")
             if content.__class__ is str and len(message) == 3 and call_id.__class__ is str and call_id:
                 turn = Turn("user", (ToolResult(call_id, (Text(content),)),))
+            elif own:
+                turn = Turn("user", (_own_result(message, index),), "", message.get("turn") or NOTHING)
             else:
                 turn = Turn("user", (_result(message, index),))
         elif role == "function":
@@ -115,11 +122,50 @@ def _assistant(message: Json, index: int, calls: dict[str, str]) -> list[Block]:
         calls[name] = f"function_{index}"
         blocks.append(ToolCall(calls[name], name, arguments_of(function, f"{where}.function_call")))
     if not _REASONING.isdisjoint(message) and not any(isinstance(block, Reasoning) for block in blocks):
-        return _with_reasoning(blocks, reasoning_of(message))
+        return with_reasoning(blocks, reasoning_of(message))
     return blocks
 
 
-def _with_reasoning(blocks: list[Block], thought: list[Placed]) -> list[Block]:
+def _own_assistant(message: Json, index: int) -> list[Block]:
+    """The blocks of an answer of Messages, in their order."""
+    where = f"messages[{index}]"
+    blocks = read_content(message.get("content"), where, True)
+    thoughts, calls = message.get("thinking_blocks") or (), message.get("tool_calls") or ()
+    placed: list[tuple[int, Block]] = []
+    thought: list[Block] = []
+    for entry in thoughts:
+        block: Block = replace(
+            reasoning_of({"thinking_blocks": [entry]})[0][1], extras=extras_of(entry, _THOUGHT)
+        )
+        if "place" in entry:
+            placed.append((entry["place"], block))
+        else:
+            thought.append(block)
+    called: list[Block] = []
+    for at, entry in enumerate(calls):
+        call = read_call(entry, where, at)
+        if len(entry) > 3:
+            call = replace(call, extras=extras_of(entry, _CALL))
+        if "place" in entry:
+            placed.append((entry["place"], call))
+        else:
+            called.append(call)
+    blocks = [*thought, *blocks, *called]
+    for place, block in sorted(placed, key=_place):
+        blocks.insert(place, block)
+    return blocks
+
+
+def _place(placed: tuple[int, Block]) -> int:
+    return placed[0]
+
+
+def _own_result(message: Json, index: int) -> ToolResult:
+    result = _result(message, index, True)
+    return replace(result, extras=extras_of(message, _RESULT))
+
+
+def with_reasoning(blocks: list[Block], thought: list[Placed]) -> list[Block]:
     """`blocks` with what was thought at its place: behind `at` others, where all text counts as one."""
     texts = sum(not isinstance(block, ToolCall) for block in blocks)
     placed: dict[int, list[Block]] = {}
@@ -133,13 +179,13 @@ def _with_reasoning(blocks: list[Block], thought: list[Placed]) -> list[Block]:
     return merged
 
 
-def _result(message: Json, index: int) -> ToolResult:
+def _result(message: Json, index: int, own: bool = False) -> ToolResult:
     call_id = message.get("tool_call_id")
     if call_id.__class__ is not str or not call_id:
         raise invalid(f"messages[{index}].tool_call_id", "must be the id of the call it answers")
     content = message.get("content")
     plain = content.__class__ is str or content is None
-    blocks = read_content(content, f"messages[{index}]")
+    blocks = read_content(content, f"messages[{index}]", own)
     if len(message) == 3:
         return ToolResult(call_id, tuple(blocks), plain=plain)
     name = message.get("name")

@@ -68,6 +68,16 @@ def read(body: bytes) -> Message:
     )
 
 
+def is_opaque(message: Message) -> bool:
+    """Whether it has something that only this dialect has: a block, or a source that is no page."""
+    for block in message.blocks:
+        if isinstance(block, Opaque):
+            return True
+        if isinstance(block, Text) and not all([text_of(one, "url") for one in block.citations]):
+            return True
+    return False
+
+
 def block_of(block: Any) -> Block:
     """One block of an answer.
 

@@ -67,6 +67,15 @@ def read_error(body: bytes, headers: Mapping[bytes, bytes] | None = None) -> Mes
     return MessagesError(kind, message[:MESSAGE_CHARS_MAX], STATUSES.get(kind), request_id[:200], said)
 
 
+def is_error(body: bytes) -> bool:
+    """Whether it is an error in the form of Messages, which its clients can be shown as it is."""
+    value = any_json(body) if len(body) <= MESSAGE_CHARS_MAX else None
+    if not isinstance(value, dict) or value.get("type") != "error":
+        return False
+    error = value.get("error")
+    return isinstance(error, dict) and all(isinstance(error.get(name), str) for name in ("type", "message"))
+
+
 def read_limits(headers: Mapping[bytes, bytes]) -> dict[str, Limit]:
     """The limits that the headers of a reply tell, by what they count: `requests`, `tokens`, `input-tokens`,
     `output-tokens`. Those it does not tell are not there."""

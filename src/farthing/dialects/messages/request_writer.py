@@ -8,28 +8,18 @@ prefix cache (`cache_control`) or prove its own reasoning (signatures) are the v
 Sources: the types of Anthropic's SDK; docs: "Extended thinking", "Tool use", "Structured outputs".
 """
 
-from msgspec import Struct
-
 from farthing.dialects.conversation import (
     Conversation,
 )
 from farthing.dialects.messages.notes import Notes
+from farthing.dialects.messages.own_settings import write_settings
 from farthing.dialects.messages.settings import SettingsWriter
 from farthing.dialects.messages.turns import TurnWriter
+from farthing.dialects.written import Written as Written
 from farthing.types import Json
 
 _PLAIN_FIELDS = ("choices", "seed", "frequency_penalty", "presence_penalty", "logit_bias", "logprobs")
 """Fields of a conversation that Messages has no word for."""
-
-
-class Written(Struct, frozen=True):
-    body: Json
-    unsaid: tuple[str, ...] = ()
-    """Names of the client's fields that are not in `body`."""
-    yielded: tuple[str, ...] = ()
-    """Names of those that gave way to others in this request alone."""
-    reasons: dict[str, str] = {}
-    """Why a name of `unsaid` cannot be said to this model and what helps; none where no model takes it."""
 
 
 def translate(
@@ -47,7 +37,19 @@ def translate(
     if system:
         body["system"] = system
     body["messages"] = messages = turns.messages(said.turns)
-    settings = SettingsWriter(notes, messages)
+    if said.dialect == "messages":
+        write_settings(body, said)
+    else:
+        _settings(body, notes, messages)
+    if stream:
+        body["stream"] = True
+    return Written(
+        body, tuple(dict.fromkeys(notes.unsaid)), tuple(dict.fromkeys(notes.yielded)), notes.reasons
+    )
+
+
+def _settings(body: Json, notes: Notes, messages: list[Json]) -> None:
+    said, settings = notes.said, SettingsWriter(notes, messages)
     if said.tools:
         settings.write_tools(body)
     for field in _PLAIN_FIELDS:
@@ -56,11 +58,6 @@ def translate(
     if said.choices is not None:
         notes.reasons[said.name_of("choices")] = "Messages gives one answer; send the request that often"
     settings.write(body)
-    if stream:
-        body["stream"] = True
-    return Written(
-        body, tuple(dict.fromkeys(notes.unsaid)), tuple(dict.fromkeys(notes.yielded)), notes.reasons
-    )
 
 
 def write(conversation: Conversation, *, model: str, output_tokens_max: int | None, stream: bool) -> Json:

@@ -19,6 +19,7 @@ from farthing.dialects.conversation import (
     CitationDelta,
     Counted,
     Event,
+    Opaque,
     OpaqueDelta,
     Reasoning,
     ReasoningDelta,
@@ -43,6 +44,7 @@ class Reader:
 
     __slots__ = (
         "_blocks",
+        "_closed",
         "_counts",
         "_done",
         "_given",
@@ -51,6 +53,7 @@ class Reader:
         "_started",
         "_stopped",
         "begun",
+        "opaque",
         "usage",
     )
 
@@ -58,6 +61,8 @@ class Reader:
         self._splitter = EventSplitter(event_bytes_max)
         self._blocks: set[int] = set()
         """Indices of those that began."""
+        self._closed: set[int] = set()
+        """Those of them that have stopped."""
         self._given: dict[int, str] = {}
         """Arguments that came with the start of a call and no piece of which has come since."""
         self._halves: dict[int, TextDelta | ReasoningDelta | ArgumentsDelta] = {}
@@ -68,6 +73,8 @@ class Reader:
         self._done = False
         self.begun = False
         """Something of the answer has come, or why it ended: what came before may still be taken back."""
+        self.opaque = False
+        """Something has come that only this dialect has: a block, a piece, a source but a page."""
         self.usage: Usage | None = None
         """What was counted so far; None: nothing."""
 
@@ -75,6 +82,16 @@ class Reader:
     def done(self) -> bool:
         """Whether the answer is complete; whatever follows is ignored."""
         return self._done
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it has said why it ended."""
+        return self._stopped
+
+    @property
+    def open_blocks(self) -> list[int]:
+        """Indices of the blocks that have begun and not stopped, in order."""
+        return sorted(self._blocks - self._closed)
 
     def feed(self, data: bytes) -> list[Event]:
         """The events of the model that `data` completes.
@@ -109,6 +126,14 @@ class Reader:
             except BadAnswer as error:
                 raise _after(found, error) from None
         return found
+
+    def take(self, framed: Framed, found: list[Event]) -> None:
+        """Add to `found` what one event says.
+
+        Raises:
+            BadStream, ProviderSaid: as `feed`, but for `before`.
+        """
+        self._event(*framed, found)
 
     def _event(self, name: bytes, data: bytes, found: list[Event]) -> None:
         event = _value(name, data)
@@ -178,7 +203,8 @@ class Reader:
             found.append(BlockStarted(index, Text("")))
             if block.text:
                 found.append(TextDelta(index, block.text))
-            found += [CitationDelta(index, citation) for citation in block.citations]
+            for citation in block.citations:
+                self._cite(index, citation, found)
         elif isinstance(block, Reasoning) and not block.redacted:
             found.append(BlockStarted(index, Reasoning("")))
             if block.text:
@@ -186,7 +212,13 @@ class Reader:
             if block.signature:
                 found.append(SignatureDelta(index, block.signature))
         else:
+            self.opaque = self.opaque or isinstance(block, Opaque)
             found.append(BlockStarted(index, block))
+
+    def _cite(self, index: int, citation: Json, found: list[Event]) -> None:
+        if not text_of(citation, "url"):
+            self.opaque = True
+        found.append(CitationDelta(index, citation))
 
     def _delta(self, event: Json, found: list[Event]) -> None:
         index = _index(event)
@@ -212,8 +244,9 @@ class Reader:
         elif kind == "signature_delta":
             found.append(SignatureDelta(index, _piece(delta, "signature")))
         elif kind == "citations_delta" and delta.get("citation").__class__ is dict:
-            found.append(CitationDelta(index, delta["citation"]))
+            self._cite(index, delta["citation"], found)
         else:
+            self.opaque = True
             found.append(OpaqueDelta(index, "messages", delta))
 
     def _whole(self, piece: P) -> P:
@@ -232,6 +265,7 @@ class Reader:
     def _stop(self, index: int, found: list[Event]) -> None:
         if index not in self._blocks:
             return
+        self._closed.add(index)
         given = self._given.pop(index, None)
         if given is not None:
             found.append(ArgumentsDelta(index, given))

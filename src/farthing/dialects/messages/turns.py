@@ -8,6 +8,7 @@ from typing import Any
 from farthing.dialects.conversation import (
     Audio,
     Block,
+    Composed,
     Document,
     Image,
     Inline,
@@ -17,6 +18,7 @@ from farthing.dialects.conversation import (
     Reasoning,
     Refusal,
     Source,
+    Stored,
     Text,
     ToolCall,
     ToolResult,
@@ -36,16 +38,31 @@ _NO_ID = re.compile(r"[^a-zA-Z0-9_-]")
 _BRACKETS = re.compile(r"[\[\]{}]")
 _STRINGS = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
+_UNMARKED = ("thinking", "redacted_thinking")
+"""Blocks on which a mark for the prefix cache is refused."""
 _IMAGES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 
 
 class TurnWriter:
     """Writes the turns of one conversation."""
 
-    __slots__ = ("_again", "_held", "_ids", "_messages", "_mixed", "_notes", "_open", "_used", "_values_left")
+    __slots__ = (
+        "_again",
+        "_held",
+        "_ids",
+        "_messages",
+        "_mixed",
+        "_notes",
+        "_open",
+        "_own",
+        "_used",
+        "_values_left",
+    )
 
     def __init__(self, notes: Notes) -> None:
         self._notes = notes
+        self._own = notes.said.dialect == "messages"
+        """It came as Messages: fields and blocks without a name here go up as they came."""
         self._messages: list[Json] = []
         self._ids: dict[str, str] = {}
         """What the client's id of a call is written as; of an id that comes again, the latest."""
@@ -102,7 +119,7 @@ class TurnWriter:
         blocks = self._instructions(turn)
         if not blocks:
             return
-        if self._notes.abilities.system_in_place:
+        if self._own or self._notes.abilities.system_in_place:
             self._messages.append({"role": "system", "content": blocks})
         else:  # in its place all the same: at the head it would change the prefix of every later request
             self._into("user").extend(
@@ -142,7 +159,7 @@ class TurnWriter:
         results: list[Json] = []
         others: list[Json] = []
         for block in turn.blocks:
-            if block.__class__ is Text and block.cache is None:
+            if block.__class__ is Text and block.cache is None and not self._own:
                 if block.text and not block.text.isspace():
                     others.append({"type": "text", "text": block.text})
             elif block.__class__ is ToolResult:
@@ -162,7 +179,7 @@ class TurnWriter:
             self._named(turn)
         written: list[Json] = []
         for block in turn.blocks:
-            if block.__class__ is Text and block.cache is None and not block.citations:
+            if block.__class__ is Text and block.cache is None and not self._own:
                 if block.text and not block.text.isspace():
                     written.append({"type": "text", "text": block.text})
             elif block.__class__ is ToolCall:
@@ -182,8 +199,8 @@ class TurnWriter:
         if block.__class__ is Text:
             if block.text and not block.text.isspace():
                 into.append(self._text(block))
-            elif into and block.cache is not None:
-                into[-1].setdefault("cache_control", block.cache)
+            elif into and block.cache is not None and into[-1]["type"] not in _UNMARKED:
+                into[-1] = {"cache_control": block.cache, **into[-1]}  # it may be the client's own object
             return
         written = self._other(block)
         if written is not None:
@@ -193,16 +210,22 @@ class TurnWriter:
         written: Json = {"type": "text", "text": block.text}
         if block.cache is not None:
             written["cache_control"] = block.cache
-        if block.citations and self._notes.said.dialect == "messages":
+        if block.citations and self._own:
             written["citations"] = list(block.citations)
-        return written
+        return self._more(written, block.extras)
+
+    def _more(self, written: Json, extras: Json) -> Json:
+        """With the fields that have no name here, where they are of Messages."""
+        return {**extras, **written} if extras and self._own else written
 
     def _other(self, block: Block) -> Json | None:
         """A block as Messages has it; None where it has none, which is noted."""
         match block:
             case Image(source=source, cache=mark):
                 given = self._source(source)
-                return None if given is None else marked({"type": "image", "source": given}, mark)
+                if given is None:
+                    return None
+                return self._more(marked({"type": "image", "source": given}, mark), block.extras)
             case Document(source=source, cache=mark):
                 given = self._source(source)
                 if given is None:
@@ -210,7 +233,7 @@ class TurnWriter:
                 written: Json = {"type": "document", "source": given}
                 if block.name:
                     written["title"] = block.name
-                return marked(written, mark)
+                return self._more(marked(written, mark), block.extras)
             case Reasoning():
                 return self._reasoning(block)
             case Refusal(text=text):
@@ -243,7 +266,7 @@ class TurnWriter:
     def _source(self, source: Source) -> Json | None:
         match source:
             case Inline(media_type=media_type, data=data):
-                if media_type in _IMAGES or media_type == "application/pdf":
+                if media_type in _IMAGES or media_type == "application/pdf" or self._own:
                     return {"type": "base64", "media_type": media_type, "data": data}
                 self._notes.unsaid.append("image_url" if media_type.startswith("image/") else "file")
                 return None
@@ -251,8 +274,13 @@ class TurnWriter:
                 return {"type": "url", "url": url}
             case Plain(text=text):
                 return {"type": "text", "media_type": "text/plain", "data": text}
-            case _:
-                if self._notes.said.dialect == "messages":
+            case Composed(blocks=blocks):
+                content: list[Json] = []
+                for block in blocks:
+                    self._add(content, block)
+                return {"type": "content", "content": content}
+            case Stored():
+                if self._own:
                     return {"type": "file", "file_id": source.id}
                 self._notes.unsaid.append("file_id")
                 return None
@@ -260,9 +288,10 @@ class TurnWriter:
     def _reasoning(self, block: Reasoning) -> Json | None:
         if block.maker == "messages":
             if block.redacted:
-                return {"type": "redacted_thinking", "data": block.redacted}
-            if block.signature:
-                return {"type": "thinking", "thinking": block.text, "signature": block.signature}
+                return self._more({"type": "redacted_thinking", "data": block.redacted}, block.extras)
+            if block.signature or self._own:
+                written = {"type": "thinking", "thinking": block.text, "signature": block.signature}
+                return self._more(written, block.extras)
             if block.text and not self._notes.abilities.signs:
                 return {"type": "thinking", "thinking": block.text}
         self._notes.yielded.append("reasoning_content")
@@ -274,7 +303,7 @@ class TurnWriter:
         written: Json = {"type": "tool_use", "id": self._new_id(call.id), "name": call.name, "input": given}
         if call.cache is not None:
             written["cache_control"] = call.cache
-        return written
+        return self._more(written, call.extras)
 
     def _input(self, arguments: str) -> Json:
         """As `input_of`; what has more values than are left for all calls is told as a text."""
@@ -310,7 +339,7 @@ class TurnWriter:
                 written["content"] = content
         if result.is_error:
             written["is_error"] = True
-        return marked(written, mark)
+        return self._more(marked(written, mark), result.extras)
 
     def _new_id(self, call_id: str) -> str:
         """What a call is to be known by: its own id, if Messages takes it and no call before had it."""
