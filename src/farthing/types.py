@@ -253,6 +253,8 @@ class Traits(Struct, frozen=True, kw_only=True):
     """Estimate of the prompt's tokens; exact counts come from the provider's usage."""
     retrieval: bool = False
     context_tokens: int = 0
+    media_tokens: int = 0
+    """The part of `input_tokens` that is images, audio and files."""
 
 
 # -- what can answer --------------------------------------------------------------------------------
@@ -366,6 +368,27 @@ def choices_said(body: Json) -> int:
     return ceil(min(said, CHOICES_MAX)) if isinstance(said, int | float) and said > 1 else 1
 
 
+class TokenCount(Struct, frozen=True, kw_only=True):
+    """How many tokens a prompt has for one model, and how sure that is."""
+
+    tokens: int
+    low: int
+    """Of 100 prompts like this one, 5 have fewer; `tokens` where it is exact."""
+    high: int
+    """Of 100 prompts like this one, 5 have more."""
+    least: int
+    """Fewer than this it surely has not, whatever a provider has stated: what may be refused by."""
+    exact: bool = False
+    """Counted with the model's own vocabulary, or by its provider."""
+
+    @property
+    def error_share(self) -> float:
+        """The larger of the two distances to `low` and `high`, as a share of `tokens`."""
+        if self.exact or not self.tokens:
+            return 0.0
+        return max(self.tokens - self.low, self.high - self.tokens) / self.tokens
+
+
 class Passage(Struct, frozen=True, kw_only=True):
     """A retrieved text."""
 
@@ -403,6 +426,8 @@ class Prompt(Struct, frozen=True, kw_only=True):
     """What the client asked for that may cost more than plain tokens, by the names of `worst_case_nusd`."""
     sent: Sent | None = None
     """As `Request.sent`; whether `body` is still what it was read into is for who writes it to see."""
+    media_tokens: int = 0
+    """The part of `input_tokens` that is images, audio and files, as no model in particular counts them."""
 
 
 # -- what comes back --------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ class Reply:
         if plan.reset:
             return self._end("reset")
         if plan.status != HTTPStatus.OK:
-            return await self.fail(plan.status, plan.code)
+            return await self.fail(plan.status, plan.code, plan.message)
         if ready is not None:
             return await self._whole(ready)
         told = self._dialect.ready(call, body, plan)

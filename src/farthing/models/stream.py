@@ -291,11 +291,11 @@ class Stream(Waiter):
         self._take(block)
 
     def _refused(self, error: BadStream) -> None:
-        """What came is bad from some event on. What is good before it goes to a client that has seen a part
-        of the answer; and a complete answer is none the worse for what follows, if that is no error."""
+        """What came is bad from some event on. What is good before it counts as if it had come alone, so that
+        how the network cuts a stream decides nothing; and a complete answer is none the worse for what
+        follows, if that is no error."""
         ended = not isinstance(error, ProviderSaid) and self.reader.ended(self._choices)
-        if ended or self._begun:
-            self._take(error.before)
+        self._take(error.before)
         if not self._finished:
             self.reader.done = ended
             self._finish(None if ended else self._bad(error))

@@ -137,6 +137,7 @@ class Gateway:
         self._operators = self._admin_server(config, loop, turn)
         if self._parts.semantic is not None:
             self._metrics.semantic.states = self._parts.semantic.bound.states
+        self._metrics.tokens = self._parts.tokens.ratios
         self._parts.routing.serve(config)
         self._serve_quality(config, serving)
         self._metrics.routing.states = self._parts.routing.states
@@ -180,6 +181,7 @@ class Gateway:
         for task in background:
             task.add_done_callback(_tell_fault)
         self._jobs.start()
+        self._parts.tokens.start()
         if self._parts.quality is not None:
             self._parts.quality.start()
         gc.collect()

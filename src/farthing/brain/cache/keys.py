@@ -43,7 +43,6 @@ SAME_ANSWER = frozenset(
         "http-referer",  # the app's name in a provider's statistics
         "referer",
         "x-title",
-        "anthropic-version",  # how the answer is written
     }
 )
 

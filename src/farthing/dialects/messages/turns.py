@@ -374,7 +374,7 @@ def valid_id(call_id: str) -> str:
 def input_of(arguments: str) -> Json:
     """The input of a call. Arguments that are no JSON object go under `INVALID_JSON`, as the provider's
     documentation wants it, so that the model sees what it wrote."""
-    if not arguments or arguments.isspace():
+    if not arguments or arguments.isspace() or arguments == "null":
         return {}
     if arguments.count("{") + arguments.count("[") <= DEPTH_MAX or not _is_deep(arguments):
         try:

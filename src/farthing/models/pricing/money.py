@@ -14,7 +14,9 @@ from farthing.dialects.chat.usage import as_stated, begun, tier_of, tier_shown
 from farthing.models.call import CallResult
 from farthing.models.pricing.book import book
 from farthing.models.pricing.cost import baseline_nusd, cost_nusd
-from farthing.protocols import StreamDecoder
+from farthing.models.pricing.expected import expected_tokens
+from farthing.models.stream import Stream
+from farthing.protocols import Reply, StreamDecoder, TokenSizes
 from farthing.runtime.seldom import Seldom
 from farthing.types import Attempt, Pass, Prompt, Receipt, Request, Target, Usage, differs, replace
 
@@ -36,7 +38,10 @@ class Money:
         price_version: str,
         policy: str,
         clock: Callable[[], float],
+        sizes: TokenSizes | None = None,
     ) -> None:
+        """`sizes` learns from what providers count, and tells what others will have counted."""
+        self._sizes = sizes
         self._baseline = baseline
         self._endpoint_baselines = endpoint_baselines
         self._targets = targets
@@ -52,30 +57,16 @@ class Money:
         the client's, as far as is known."""
         attempt = result.attempt
         reply, stream = result.reply, result.stream
-        asked_tier = prompt.body.get("service_tier")
         if reply is not None:
-            usage = reply.usage
-            if usage is None or usage.estimated:
-                usage = self._filled_by_reply(usage, prompt, reply.body)
-            if (fees := fees_shown(prompt.body, result.target.model, cites=reply.cites)) is not None:
-                usage = _with_fees(usage, fees)
-            if asked_tier is not None and not usage.tier:
-                usage = _as_asked(usage, asked_tier, result.target, reply.body)
+            usage = self._of_reply(reply, prompt, result.target)
         elif stream is not None:
-            usage = stream.usage
-            if usage is not None and not stream.reader.done and stream.reader.usage_event is None:
-                usage = begun(usage)
-            if usage is None or usage.estimated:
-                usage = self._filled_by_stream(usage, prompt, stream.reader)
-            if (fees := fees_shown(prompt.body, result.target.model, cites=stream.reader.cites)) is not None:
-                usage = _with_fees(usage, fees)
-            if asked_tier is not None and not usage.tier:
-                said = stream.reader.first_payload, stream.reader.usage_event
-                usage = _as_asked(usage, asked_tier, result.target, *said)
+            usage = self._of_stream(stream, prompt, result.target)
             ended_s = self._clock() if result.ended_s is None else result.ended_s
             attempt.total_ms = (ended_s - receipt.started_s) * 1000 - attempt.started_ms
         else:
             return
+        if self._sizes is not None and attempt.usage is None and attempt.error is None:
+            self._sizes.learn(result.target, prompt, usage)
         attempt.usage = usage
         attempt.cost_nusd = cost = cost_nusd(result.target.price, usage)
         if cost is None or usage.told_nusd is not None or attempt.unpriced:
@@ -86,28 +77,56 @@ class Money:
             receipt.target = result.target.name
             receipt.tier = attempt.tier
 
-    def _filled_by_reply(self, usage: Usage | None, prompt: Prompt, body: bytes) -> Usage:
+    def _of_reply(self, reply: Reply, prompt: Prompt, target: Target) -> Usage:
+        usage = reply.usage
+        if usage is None or usage.estimated:
+            usage = self._filled_by_reply(usage, target, prompt, reply.body)
+        if (fees := fees_shown(prompt.body, target.model, cites=reply.cites)) is not None:
+            usage = _with_fees(usage, fees)
+        if not usage.tier and (asked := prompt.body.get("service_tier")) is not None:
+            return _as_asked(usage, asked, target, reply.body)
+        return usage
+
+    def _of_stream(self, stream: Stream, prompt: Prompt, target: Target) -> Usage:
+        usage, reader = stream.usage, stream.reader
+        if usage is not None and not reader.done and reader.usage_event is None:
+            usage = begun(usage)
+        if usage is None or usage.estimated:
+            usage = self._filled_by_stream(usage, target, prompt, reader)
+        if (fees := fees_shown(prompt.body, target.model, cites=reader.cites)) is not None:
+            usage = _with_fees(usage, fees)
+        if not usage.tier and (asked := prompt.body.get("service_tier")) is not None:
+            return _as_asked(usage, asked, target, reader.first_payload, reader.usage_event)
+        return usage
+
+    def _filled_by_reply(self, usage: Usage | None, target: Target, prompt: Prompt, body: bytes) -> Usage:
         if "messages" not in prompt.body:
-            return self._filled(usage, prompt, 0, 0)  # vectors are no text
+            return self._filled(usage, target, prompt, 0, 0)  # vectors are no text
         if states_nothing(body):
             return as_stated(usage)
-        return self._filled(usage, prompt, answer_chars(body), 0)
+        return self._filled(usage, target, prompt, answer_chars(body), 0)
 
-    def _filled_by_stream(self, usage: Usage | None, prompt: Prompt, reader: StreamDecoder) -> Usage:
+    def _filled_by_stream(
+        self, usage: Usage | None, target: Target, prompt: Prompt, reader: StreamDecoder
+    ) -> Usage:
         if reader.states_nothing:
             return as_stated(usage)
-        return self._filled(usage, prompt, reader.text_chars, reader.chunks)
+        return self._filled(usage, target, prompt, reader.text_chars, reader.chunks)
 
-    def _filled(self, usage: Usage | None, prompt: Prompt, text_chars: int, chunks: int) -> Usage:
+    def _filled(
+        self, usage: Usage | None, target: Target, prompt: Prompt, text_chars: int, chunks: int
+    ) -> Usage:
         """`usage` with what it does not count estimated."""
         output_tokens = max(chunks, self._estimate_tokens("", text_chars)) if text_chars or chunks else 0
         if usage is None:
-            return Usage(input_tokens=prompt.input_tokens, output_tokens=output_tokens, estimated=True)
+            tokens = expected_tokens(self._sizes, target, prompt)
+            return Usage(input_tokens=tokens, output_tokens=output_tokens, estimated=True)
+        tokens = usage.input_tokens or expected_tokens(self._sizes, target, prompt)
         filled: Usage = replace(
             usage,
-            input_tokens=usage.input_tokens or prompt.input_tokens,
+            input_tokens=tokens,
             output_tokens=usage.output_tokens or output_tokens,
-            passes=usage.passes and (*usage.passes, _estimated(usage, prompt.input_tokens, output_tokens)),
+            passes=usage.passes and (*usage.passes, _estimated(usage, tokens, output_tokens)),
         )
         return filled
 

@@ -9,6 +9,7 @@ What a client of Messages sends goes up as it was sent but for the values that h
 its own version and betas, and its answer goes back as it comes.
 """
 
+import re
 from collections.abc import Mapping
 from time import time
 
@@ -52,6 +53,7 @@ class _Counted(msgspec.Struct):
 
 
 _decode_counted = msgspec.json.Decoder(_Counted).decode
+_CALL_ID = re.compile(r'"request_id"\s*:\s*"[\w-]{1,100}"')
 
 
 class AnthropicProvider(HttpProvider):
@@ -190,11 +192,16 @@ class AnthropicProvider(HttpProvider):
         they came, if nothing in them is secret and they are an error of Messages."""
         if error.said is not None:
             error.said = {"message": "", "type": None, "param": None, "code": None, **error.said}
-        if not isinstance(error, KeyRejected) and is_error(body):
-            text = body.decode("utf-8", "replace")
-            if self.redact.text(text) == text:
-                error.own = body
+        if not isinstance(error, KeyRejected) and is_error(body) and self._may_be_seen(body):
+            error.own = body
         return error
+
+    def _may_be_seen(self, body: bytes) -> bool:
+        """Whether an error says nothing of a key. The id that the provider gave the call may look like a
+        short part of one."""
+        text = body.decode("utf-8", "replace")
+        bare = _CALL_ID.sub("", text)
+        return self.redact.text(bare) == bare and not self.redact.holds(text)
 
     def list_head(self) -> bytes:
         return self.head("GET", MODELS) + self._version
