@@ -35,7 +35,7 @@ from farthing.errors import (
 )
 from farthing.models.health import Health
 from farthing.models.pricing.afford import affordable
-from farthing.models.pricing.cost import cost_nusd, unpriced
+from farthing.models.pricing.book import book
 from farthing.models.pricing.expected import expected_tokens
 from farthing.models.retry import Failed, next_try, stale
 from farthing.models.speed import Lengths
@@ -578,11 +578,7 @@ class Caller:
             usage = Usage(input_tokens=tokens, output_tokens=said, estimated=True)
         elif usage.estimated and not usage.output_tokens:
             usage = replace(usage, output_tokens=said)
-        result.attempt.usage = usage
-        price = result.target.price
-        result.attempt.cost_nusd = cost = cost_nusd(price, usage)
-        if cost is None and price is not None:
-            result.attempt.unpriced = ", ".join(unpriced(price, usage))
+        book(result.attempt, result.target, usage)
 
 
 def _in_brief(error: ProviderError) -> str:

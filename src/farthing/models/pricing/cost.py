@@ -116,7 +116,8 @@ def _tokens_pusd(price: Price, usage: Usage) -> Fraction | int:
 
 
 def _rounded(pusd: Fraction | int) -> int:
-    return math.floor((pusd + _HALF_NUSD_PUSD) / Fraction(PUSD_PER_NUSD))
+    whole = pusd.denominator
+    return (pusd.numerator + _HALF_NUSD_PUSD * whole) // (PUSD_PER_NUSD * whole)
 
 
 def unit_prices_usd(price: Price, usage: Usage) -> dict[str, Decimal]:

@@ -12,7 +12,8 @@ from typing import Any
 from farthing.dialects.chat.shown import answer_chars, fees_shown, states_nothing
 from farthing.dialects.chat.usage import as_stated, begun, tier_of, tier_shown
 from farthing.models.call import CallResult
-from farthing.models.pricing.cost import baseline_nusd, call_cost, cost_nusd
+from farthing.models.pricing.book import book
+from farthing.models.pricing.cost import baseline_nusd, cost_nusd
 from farthing.models.pricing.expected import expected_tokens
 from farthing.models.stream import Stream
 from farthing.protocols import Reply, StreamDecoder, TokenSizes
@@ -68,8 +69,9 @@ class Money:
             self._sizes.learn(result.target, prompt, usage)
         attempt.usage = usage
         attempt.cost_nusd = cost = cost_nusd(result.target.price, usage)
-        if cost is None or usage.told_nusd is not None:
-            self._book_oddly(attempt, result.target, usage)
+        if cost is None or usage.told_nusd is not None or attempt.unpriced:
+            book(attempt, result.target, usage, self._targets)
+            self._warn(attempt)
         if goes_out:
             receipt.usage = usage
             receipt.target = result.target.name
@@ -128,26 +130,16 @@ class Money:
         )
         return filled
 
-    def _book_oddly(self, attempt: Attempt, target: Target, usage: Usage) -> None:
-        """Book what is not this target's price times these tokens alone."""
-        missing: tuple[str, ...] = ()
-        if attempt.cost_nusd is None:
-            attempt.cost_nusd, missing = call_cost(target, usage, self._targets)
-        if usage.told_nusd is not None:
-            self._book_told(attempt, usage.told_nusd)
-        elif missing and target.price is not None:
-            attempt.unpriced = ", ".join(missing)
-
-    def _book_told(self, attempt: Attempt, told_nusd: int) -> None:
-        """Book the provider's own word; one that is not ours is told of, now and then."""
-        attempt.reckoned_nusd, attempt.cost_nusd = attempt.cost_nusd, told_nusd
-        if not differs(attempt) or not self._tells.again(attempt.target):
+    def _warn(self, attempt: Attempt) -> None:
+        """Tell, now and then, of a charge that is not ours."""
+        told, ours = attempt.cost_nusd, attempt.reckoned_nusd
+        if told is None or ours is None or not differs(attempt) or not self._tells.again(attempt.target):
             return
         log.warning(
             "%s says it charged $%.9f where our prices make $%.9f: booked as it says; correct its [[prices]]",
             attempt.target,
-            told_nusd / 1e9,
-            (attempt.reckoned_nusd or 0) / 1e9,
+            told / 1e9,
+            ours / 1e9,
         )
 
     def fixed_usage(self, request: Request, text: str) -> Usage:
