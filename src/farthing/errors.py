@@ -240,6 +240,11 @@ class ProviderError(FarthingError):
         """Header lines of its reply that a client may see."""
         self.target = ""
         """The target that was asked; empty until `models/call` has written it."""
+        self.own: bytes | None = None
+        """The body of its reply, or the data of the event, as the provider wrote it in a dialect that is no
+        chat's: a client of that dialect gets it as it is. None: there is none that may be shown."""
+        self.advice: bool | None = None
+        """What it said itself on sending the same again (`x-should-retry`); None: nothing."""
         self.unasked = False
         """Nothing was sent: its provider cannot be told the request, or failed before that."""
 
@@ -460,6 +465,8 @@ class StreamBroken(FarthingError):
         """The provider's own error object; None: it broke without a word."""
         self.words = words
         """As of a `ProviderError`."""
+        self.own: bytes | None = None
+        """The event that ended it, as the provider wrote it, as `ProviderError.own`."""
 
     def worded(self, cleaned: Callable[[str], str]) -> str:
         return f"{self}: {cleaned(self.words)}" if self.words else str(self)

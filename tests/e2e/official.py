@@ -5,6 +5,7 @@ from typing import Any, Final
 import anthropic
 import httpx2 as httpx
 import openai
+from openai.lib.streaming.chat import ChatCompletionStreamState
 
 ASKED: Final[Any] = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 NOWHERE: Final = "http://127.0.0.1:9"
@@ -30,8 +31,10 @@ def completion_of(stream: bytes) -> dict[str, Any]:
         openai.OpenAIError: the stream says that something failed.
     """
     client = openai.OpenAI(api_key="none", base_url=NOWHERE, http_client=_recorded(stream), max_retries=0)
-    with client.chat.completions.stream(**ASKED) as reading:
-        return reading.get_final_completion().model_dump(mode="json", warnings=False)
+    state = ChatCompletionStreamState()
+    for chunk in client.chat.completions.create(stream=True, **ASKED):
+        state.handle_chunk(chunk)
+    return state.current_completion_snapshot.model_dump(mode="json", warnings=False)
 
 
 def _recorded(stream: bytes) -> httpx.Client:

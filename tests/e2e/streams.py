@@ -14,7 +14,9 @@ DELTAS: Final = {
     "redacted_thinking": set[str](),
     "tool_use": {"input_json_delta"},
 }
-"""Kinds of deltas of the blocks that are known; blocks of other kinds may have any."""
+"""Kinds of deltas of the blocks that are known; blocks of other kinds may have any, and any block those that
+nobody knows."""
+KNOWN: Final = frozenset().union(*DELTAS.values())
 EMPTY: Final[dict[str, dict[str, Any]]] = {
     "text": {"text": ""},
     "thinking": {"thinking": "", "signature": ""},
@@ -129,7 +131,7 @@ class _Messages:
         kind = (data.get("delta") or {}).get("type")
         if self._open is None or self._open[0] != data.get("index"):
             self.faults.append(f"a delta for block {data.get('index')}, which is not open")
-        elif self._open[1] in DELTAS and kind not in DELTAS[self._open[1]]:
+        elif kind in KNOWN and kind not in DELTAS.get(self._open[1], KNOWN):
             self.faults.append(f"{kind} in a {self._open[1]} block")
 
     def _content_block_stop(self, data: Any) -> None:

@@ -129,7 +129,9 @@ class Broadcast:
         if isinstance(error, ContractExceeded):
             raise ContractExceeded(str(error), limit=error.limit) from error
         if isinstance(error, StreamBroken):
-            raise StreamBroken(str(error), said=error.said, words=error.words) from error
+            broken = StreamBroken(str(error), said=error.said, words=error.words)
+            broken.own = error.own
+            raise broken from error
         if error is not None:
             raise StreamBroken("the call that this stream was shared from was ended") from error
 
