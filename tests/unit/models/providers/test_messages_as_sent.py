@@ -298,6 +298,7 @@ END = [
     ),
     event("message_stop"),
 ]
+EVENTS = [START, *BLOCKS, *END]
 FULL = b": hello\n\n" + sse(START) + b"id: 7\nretry: 10\n\n" + sse(*BLOCKS, *END)
 WHOLE = {
     **message([], "tool_use"),
@@ -449,6 +450,13 @@ def test_what_was_streamed_to_us_alone_is_one_answer_with_all_that_came() -> Non
     decoder = own_decoder()
     _, own = both([decoder.feed(FULL)])
     assert json.loads(decoder.own_whole(own, None) or b"") == WHOLE
+
+
+def test_an_event_may_be_told_by_its_name_alone() -> None:
+    bare = [(name, {key: said for key, said in value.items() if key != "type"}) for name, value in EVENTS]
+    decoder = own_decoder()
+    _, own = both([decoder.feed(sse(*bare))])
+    assert decoder.done and json.loads(decoder.own_whole(own, None) or b"") == WHOLE
 
 
 def test_a_whole_answer_in_the_place_of_a_stream_is_told_as_one() -> None:
