@@ -20,17 +20,18 @@ import msgspec
 
 from benchmarks.machine import machine
 from farthing.config import AnthropicProviderConfig
-from farthing.dialects.chat import answer_reader as own_answer
-from farthing.dialects.chat import answer_writer as chat_answer
-from farthing.dialects.chat import request_reader as chat_request
-from farthing.dialects.chat import request_writer as own_request
-from farthing.dialects.chat.stream_reader import Reader as ChunkReader
-from farthing.dialects.chat.stream_writer import ChunkWriter
-from farthing.dialects.messages import answer_reader as messages_answer
-from farthing.dialects.messages import answer_writer, request_reader
-from farthing.dialects.messages.request_writer import translate
-from farthing.dialects.messages.stream_reader import Reader
-from farthing.dialects.messages.stream_writer import EventWriter
+from farthing.dialects.chat.answers import answer_reader as own_answer
+from farthing.dialects.chat.answers import answer_writer as chat_answer
+from farthing.dialects.chat.requests import request_reader as chat_request
+from farthing.dialects.chat.requests import request_writer as own_request
+from farthing.dialects.chat.streams.stream_reader import Reader as ChunkReader
+from farthing.dialects.chat.streams.stream_writer import ChunkWriter
+from farthing.dialects.messages.answers import answer_reader as messages_answer
+from farthing.dialects.messages.answers import answer_writer
+from farthing.dialects.messages.requests import request_reader
+from farthing.dialects.messages.requests.request_writer import translate
+from farthing.dialects.messages.streams.stream_reader import Reader
+from farthing.dialects.messages.streams.stream_writer import EventWriter
 from farthing.dialects.told import Told
 from farthing.models.providers.kinds import make
 from farthing.models.transport.origin import HttpOrigin

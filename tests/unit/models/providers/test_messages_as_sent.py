@@ -23,7 +23,7 @@ from tests.e2e.streams import frames, messages_faults
 from tests.unit.dialects.test_splice import BLANKS, NAMES, strings, values
 from tests.unit.models.providers.test_anthropic_provider import made
 
-from farthing.dialects.chat.completion import assemble
+from farthing.dialects.chat.answers.completion import assemble
 from farthing.dialects.faults import BadStream, ProviderSaid
 from farthing.dialects.told import Told
 from farthing.errors import KeyRejected
