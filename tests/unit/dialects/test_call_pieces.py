@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from jiter import from_json
 from tests.pace import turns
 
-from farthing.dialects.messages.answer_writer import call_input
-from farthing.dialects.messages.call_pieces import HEAD_CHARS_MAX, CallPieces
+from farthing.dialects.messages.answers.answer_writer import call_input
+from farthing.dialects.messages.streams.call_pieces import HEAD_CHARS_MAX, CallPieces
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(st.characters(exclude_categories=["Cs"])),

@@ -13,9 +13,9 @@ from tests.faults.exact import COUNTS, DONE, chunk, counted, say, whole_of
 from tests.unit.dialects.answered import Json, events_of, gathered, piece, sse, streamed, whole, written
 from tests.unit.dialects.test_messages_usage import JSON
 
-from farthing.dialects.chat import answer_reader
-from farthing.dialects.chat.event_reader import EventReader
-from farthing.dialects.chat.stream_reader import Reader
+from farthing.dialects.chat.answers import answer_reader
+from farthing.dialects.chat.streams.event_reader import EventReader
+from farthing.dialects.chat.streams.stream_reader import Reader
 from farthing.dialects.conversation import (
     PING,
     ArgumentsDelta,
@@ -30,8 +30,8 @@ from farthing.dialects.conversation import (
 )
 from farthing.dialects.events import BadAnswer, BadStream, ProviderSaid
 from farthing.dialects.faults import ProviderSaid as ErrorInStream
-from farthing.dialects.messages import answer_writer
-from farthing.dialects.messages.stream_writer import HELD_CHARS_MAX, EventWriter
+from farthing.dialects.messages.answers import answer_writer
+from farthing.dialects.messages.streams.stream_writer import HELD_CHARS_MAX, EventWriter
 
 ID_CHARS = frozenset(f"{string.ascii_letters}{string.digits}_-")
 STOP = chunk(finish="stop")

@@ -8,7 +8,7 @@ import msgspec
 
 from farthing.config import EndpointCacheConfig
 from farthing.dialects.chat.fields import BILLING
-from farthing.dialects.chat.marks import without_marks
+from farthing.dialects.chat.requests.marks import without_marks
 from farthing.text.phrase import normalised
 from farthing.types import Json, Request
 

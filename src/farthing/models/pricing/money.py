@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from farthing.dialects.chat.shown import answer_chars, fees_shown, states_nothing
+from farthing.dialects.chat.answers.shown import answer_chars, fees_shown, states_nothing
 from farthing.dialects.chat.usage import as_stated, begun, tier_of, tier_shown
 from farthing.models.call import CallResult
 from farthing.models.pricing.book import book

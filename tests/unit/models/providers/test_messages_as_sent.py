@@ -12,7 +12,7 @@ from tests.contract.test_provider import ANTHROPIC, COUNTS, EVENT_BYTES_MAX, KEY
 from tests.unit.dialects.test_splice import BLANKS, NAMES, strings, values
 from tests.unit.models.providers.test_anthropic_provider import made
 
-from farthing.dialects.chat.completion import assemble
+from farthing.dialects.chat.answers.completion import assemble
 from farthing.dialects.faults import BadStream, ProviderSaid
 from farthing.dialects.told import Told
 from farthing.errors import KeyRejected

@@ -8,7 +8,7 @@ passed on like the rest.
 from farthing.dialects import events, faults
 from farthing.dialects.conversation import Event
 from farthing.dialects.events import EventSplitter, framed
-from farthing.dialects.messages.whole import assembled, event_of, exploded
+from farthing.dialects.messages.answers.whole import assembled, event_of, exploded
 from farthing.dialects.told import Told, told
 from farthing.models.providers.anthropic.decoder import MessagesDecoder
 from farthing.text.lenient_json import read_json

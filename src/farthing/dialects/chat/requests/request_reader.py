@@ -15,9 +15,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from farthing.dialects.chat.fields import BILLING, integer, invalid, number, object_of, text_of
-from farthing.dialects.chat.parts import read_content
-from farthing.dialects.chat.tools import read_choice, read_functions, read_tools
-from farthing.dialects.chat.turns import read_turns
+from farthing.dialects.chat.requests.parts import read_content
+from farthing.dialects.chat.requests.tools import read_choice, read_functions, read_tools
+from farthing.dialects.chat.requests.turns import read_turns
 from farthing.dialects.conversation import (
     NO_THINKING,
     NOTHING,

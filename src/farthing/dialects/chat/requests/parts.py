@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from farthing.dialects.chat.answers.sources import BadSource, read_data, read_source
 from farthing.dialects.chat.fields import extras_of, invalid
 from farthing.dialects.chat.reasoning import reasoning_of
-from farthing.dialects.chat.sources import BadSource, read_data, read_source
-from farthing.dialects.chat.tools import odd_call
+from farthing.dialects.chat.requests.tools import odd_call
 from farthing.dialects.conversation import (
     NOTHING,
     Audio,

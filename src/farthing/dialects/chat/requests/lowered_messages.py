@@ -8,7 +8,7 @@ with a note which call gave them, and what stands between a call and its result 
 from hashlib import blake2b
 from typing import Any
 
-from farthing.dialects.chat.lowering_notes import LoweringNotes
+from farthing.dialects.chat.requests.lowering_notes import LoweringNotes
 from farthing.types import Json
 
 ID_CHARS_MAX = 40  # of a call, at OpenAI

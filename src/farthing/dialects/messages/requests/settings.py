@@ -8,8 +8,8 @@ from farthing.dialects.conversation import (
     FunctionTool,
     Tool,
 )
-from farthing.dialects.messages.notes import Notes, marked
-from farthing.dialects.messages.schemas import held
+from farthing.dialects.messages.requests.notes import Notes, marked
+from farthing.dialects.messages.requests.schemas import held
 from farthing.types import Json
 
 BUDGETS = {"minimal": 1_024, "low": 2_048, "medium": 8_192, "high": 24_576, "xhigh": 32_000, "max": 32_000}

@@ -10,9 +10,9 @@ from hashlib import blake2b
 from typing import Any
 
 from farthing.dialects.chat.fields import BILLING
-from farthing.dialects.chat.lowered_messages import MessageLowering
-from farthing.dialects.chat.lowering_notes import LoweringNotes
 from farthing.dialects.chat.models import abilities
+from farthing.dialects.chat.requests.lowered_messages import MessageLowering
+from farthing.dialects.chat.requests.lowering_notes import LoweringNotes
 from farthing.dialects.written import Written
 from farthing.types import Json
 

@@ -7,7 +7,13 @@ caller drops the usage chunk where the client did not ask for it. Reasoning goes
 
 from collections.abc import Iterable
 
-from farthing.dialects.chat.answer_writer import annotation_of, call_of, finish_of, thinking_block, usage_of
+from farthing.dialects.chat.answers.answer_writer import (
+    annotation_of,
+    call_of,
+    finish_of,
+    thinking_block,
+    usage_of,
+)
 from farthing.dialects.conversation import (
     ArgumentsDelta,
     Block,

@@ -20,7 +20,7 @@ messages of the role `tool`. Said in one way only: results stand before what els
 from typing import Any
 
 from farthing.dialects.chat.fields import BILLING
-from farthing.dialects.chat.lowering import lowered as lowered
+from farthing.dialects.chat.requests.lowering import lowered as lowered
 from farthing.dialects.conversation import (
     Block,
     Composed,

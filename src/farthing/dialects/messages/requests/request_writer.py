@@ -11,10 +11,10 @@ Sources: the types of Anthropic's SDK; docs: "Extended thinking", "Tool use", "S
 from farthing.dialects.conversation import (
     Conversation,
 )
-from farthing.dialects.messages.notes import Notes
-from farthing.dialects.messages.own_settings import write_settings
-from farthing.dialects.messages.settings import SettingsWriter
-from farthing.dialects.messages.turns import TurnWriter
+from farthing.dialects.messages.requests.notes import Notes
+from farthing.dialects.messages.requests.own_settings import write_settings
+from farthing.dialects.messages.requests.settings import SettingsWriter
+from farthing.dialects.messages.requests.turns import TurnWriter
 from farthing.dialects.written import Written as Written
 from farthing.types import Json
 

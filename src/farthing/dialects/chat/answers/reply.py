@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from farthing.dialects.chat.chunks import finish_of
-from farthing.dialects.chat.completion import NotChunks, assemble
-from farthing.dialects.chat.event_reader import EventReader
-from farthing.dialects.chat.shown import cites, said_chars
+from farthing.dialects.chat.answers.completion import NotChunks, assemble
+from farthing.dialects.chat.answers.shown import cites, said_chars
+from farthing.dialects.chat.streams.chunks import finish_of
+from farthing.dialects.chat.streams.event_reader import EventReader
 from farthing.dialects.chat.usage import Ordinary, UsageForm, of_ordinary, read_usage
 from farthing.dialects.errors import FAILED_FINISHES, error_object, failed_choice, has_words
 from farthing.dialects.faults import BadStream, ProviderSaid

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from farthing.dialects.chat.answer_reader import (
+from farthing.dialects.chat.answers.answer_reader import (
     CITATIONS_MAX,
     citations_of,
     cited,
@@ -26,9 +26,9 @@ from farthing.dialects.chat.answer_reader import (
     text_of,
     usage_in,
 )
-from farthing.dialects.chat.chunks import finish_of
 from farthing.dialects.chat.reasoning import reasoning_of
-from farthing.dialects.chat.streamed_calls import StreamedCall, call_of, pieces_of
+from farthing.dialects.chat.streams.chunks import finish_of
+from farthing.dialects.chat.streams.streamed_calls import StreamedCall, call_of, pieces_of
 from farthing.dialects.conversation import (
     ENDED,
     PING,

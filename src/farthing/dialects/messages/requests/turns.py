@@ -24,7 +24,7 @@ from farthing.dialects.conversation import (
     ToolResult,
     Turn,
 )
-from farthing.dialects.messages.notes import Notes, marked
+from farthing.dialects.messages.requests.notes import Notes, marked
 from farthing.text.lenient_json import NotJson, read_json
 from farthing.types import Json
 

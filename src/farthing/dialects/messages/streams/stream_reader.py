@@ -31,7 +31,7 @@ from farthing.dialects.conversation import (
     ToolCall,
 )
 from farthing.dialects.events import BadAnswer, BadStream, EventSplitter, Framed, ProviderSaid
-from farthing.dialects.messages.answer_reader import BLOCKS_MAX, STOPS, block_of, text_of, why_refused
+from farthing.dialects.messages.answers.answer_reader import BLOCKS_MAX, STOPS, block_of, text_of, why_refused
 from farthing.dialects.messages.usage import merged, read_usage
 from farthing.text.lenient_json import NotJson, read_json, repaired
 from farthing.types import Json, Usage

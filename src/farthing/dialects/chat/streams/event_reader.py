@@ -18,7 +18,9 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from farthing.dialects.chat.chunks import (
+from farthing.dialects.chat.answers.completion import NotChunks, explode
+from farthing.dialects.chat.answers.shown import chars_in, cites, said_chars
+from farthing.dialects.chat.streams.chunks import (
     ChunkChoice,
     decode_chunk,
     decode_chunks,
@@ -27,8 +29,6 @@ from farthing.dialects.chat.chunks import (
     is_meaningful,
     is_whole,
 )
-from farthing.dialects.chat.completion import NotChunks, explode
-from farthing.dialects.chat.shown import chars_in, cites, said_chars
 from farthing.dialects.chat.usage import UNSAID, UsageForm, read_usage, states_nought, tier_shown
 from farthing.dialects.errors import FAILED_FINISHES, MINIMAX, failed_choice, is_error
 from farthing.dialects.faults import BadStream, ProviderSaid

@@ -9,7 +9,7 @@ never finished must not look as if it were.
 
 import re
 
-from farthing.dialects.messages.answer_writer import call_input
+from farthing.dialects.messages.answers.answer_writer import call_input
 from farthing.text.lenient_json import write_json
 
 HEAD_CHARS_MAX = 1_000  # of what begins as nothing yet

@@ -1,6 +1,6 @@
 """The calls of a streamed chat completion, whose pieces are told apart by index, id and name."""
 
-from farthing.dialects.chat.answer_reader import CALLS_MAX, arguments_of, text_of
+from farthing.dialects.chat.answers.answer_reader import CALLS_MAX, arguments_of, text_of
 from farthing.dialects.events import BadStream
 from farthing.text.lenient_json import any_json
 from farthing.types import Json

@@ -35,8 +35,8 @@ from farthing.dialects.conversation import (
     ToolCall,
 )
 from farthing.dialects.events import BadStream
-from farthing.dialects.messages.answer_reader import BLOCKS_MAX
-from farthing.dialects.messages.answer_writer import (
+from farthing.dialects.messages.answers.answer_reader import BLOCKS_MAX
+from farthing.dialects.messages.answers.answer_writer import (
     CallIds,
     block_of,
     call_start,
@@ -45,7 +45,7 @@ from farthing.dialects.messages.answer_writer import (
     stop_fields,
     usage_of,
 )
-from farthing.dialects.messages.call_pieces import CallPieces
+from farthing.dialects.messages.streams.call_pieces import CallPieces
 from farthing.text.lenient_json import write_json
 from farthing.types import Json, Usage
 

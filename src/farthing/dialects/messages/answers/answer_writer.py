@@ -19,7 +19,7 @@ from farthing.dialects.conversation import (
     Text,
     ToolCall,
 )
-from farthing.dialects.messages.turns import input_of, valid_id
+from farthing.dialects.messages.requests.turns import input_of, valid_id
 from farthing.text.lenient_json import write_json
 from farthing.types import Json, Usage
 

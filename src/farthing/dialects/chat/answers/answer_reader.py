@@ -7,10 +7,10 @@ choices the first is read: no dialect but chat has more than one.
 
 from typing import Any
 
-from farthing.dialects.chat.chunks import finish_of
-from farthing.dialects.chat.parts import read_content
 from farthing.dialects.chat.reasoning import reasoning_of
-from farthing.dialects.chat.turns import with_reasoning
+from farthing.dialects.chat.requests.parts import read_content
+from farthing.dialects.chat.requests.turns import with_reasoning
+from farthing.dialects.chat.streams.chunks import finish_of
 from farthing.dialects.chat.usage import read_usage
 from farthing.dialects.conversation import (
     Audio,

@@ -5,9 +5,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from farthing.dialects.chat.fields import extras_of, invalid
-from farthing.dialects.chat.parts import read_content
 from farthing.dialects.chat.reasoning import Placed, reasoning_of
-from farthing.dialects.chat.tools import arguments_of, name_of, read_call
+from farthing.dialects.chat.requests.parts import read_content
+from farthing.dialects.chat.requests.tools import arguments_of, name_of, read_call
 from farthing.dialects.conversation import (
     NOTHING,
     Audio,
