@@ -14,8 +14,9 @@ Needs pydantic (for reading genai-prices); Farthing itself does not. Which sourc
    model exactly, because somebody then saw the change; litellm otherwise. Every case is printed.
 5. A price that changes with the hour of the day is taken at its highest, so that budgets hold.
 6. Zero is unknown, not free, except for names that end in `:free`.
-7. A service tier, and a batch if the list says what is charged there for cached input, whose every listed price is the same multiple of the plain one, up to rounding, is kept
-   as that multiple; else as prices of its own. What a tier does not list although the plain price has it
+7. A service tier, and a batch if the list says what it charges for cached input, whose every listed
+   price is the same multiple of the plain one, up to rounding, is kept as that multiple; else as prices
+   of its own. What a tier does not list although the plain price has it
    (cached input, writes to the prefix cache, long prompts) follows its input price.
 8. A search that is charged by its depth is taken at its dearest.
 9. More than $1,000 per million tokens is a slip of units, and a cached price above the plain one a
