@@ -2,7 +2,8 @@
 # Install the clients that the tests run unmodified and that Python's package index does not have.
 #
 #     tools/install_clients.sh                 Java, whose HttpClient is the client; OpenAI's package for Node
-#     tools/install_clients.sh conformance     Chromium and the other packages for Node, too
+#     tools/install_clients.sh conformance     Chromium, the other packages for Node, and clients for Python
+#                                              that want other versions than ours, in .venv/clients; too
 #
 # Needs what constraints-dev.txt pins: node and npm are among it. Twice is safe, and quick when nothing changed.
 set -euo pipefail
@@ -45,6 +46,11 @@ omit=(--omit=dev)
 if [ "${1:-}" = conformance ]; then
     need "Chromium" chromium runs_browser
     omit=()
+    if ! .venv/clients/bin/python -c 'import pip' 2>/dev/null; then
+        .venv/bin/python -m venv --clear .venv/clients
+    fi
+    .venv/clients/bin/python -m pip --disable-pip-version-check --no-input install -qq \
+        --require-hashes --requirement tests/clients/apart/constraints.txt >&2
 fi
 
 # npm is a script for the node beside it.

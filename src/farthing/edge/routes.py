@@ -96,6 +96,8 @@ class Serving(Struct, frozen=True, kw_only=True):
     """How many tokens a request has."""
     keeper: CacheAdmin | None = None
     """What operators may do with the semantic cache; None: there is none."""
+    prices_ended: Callable[[], bool] = lambda: False
+    """Whether a day has begun on which a target has another price."""
 
 
 class ConnectionSink:

@@ -4,8 +4,8 @@ from time import time
 
 import msgspec
 
-from farthing.dialects.chat import completion
-from farthing.dialects.chat.event_reader import ALIVE, DONE
+from farthing.dialects.chat.answers import completion
+from farthing.dialects.chat.streams.event_reader import ALIVE, DONE
 from farthing.errors import ContractExceeded, DeadlineExceeded, StreamBroken
 from farthing.models import answer_facts
 from farthing.models.call import CallResult

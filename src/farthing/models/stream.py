@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from farthing.dialects.chat.completion import NotChunks, assemble
+from farthing.dialects.chat.answers.completion import NotChunks, assemble
 from farthing.dialects.faults import BadStream, ProviderSaid
 from farthing.dialects.told import Told, joined, size_of
 from farthing.errors import (

@@ -12,12 +12,12 @@ from anthropic.types import RawMessageStreamEvent
 from tests.e2e.streams import frames, messages_faults
 from tests.faults.exact import DONE, chunk, event
 
-from farthing.dialects.chat import answer_reader
-from farthing.dialects.chat.event_reader import EventReader
-from farthing.dialects.chat.stream_reader import Reader
+from farthing.dialects.chat.answers import answer_reader
+from farthing.dialects.chat.streams.event_reader import EventReader
+from farthing.dialects.chat.streams.stream_reader import Reader
 from farthing.dialects.conversation import Event
-from farthing.dialects.messages import answer_writer
-from farthing.dialects.messages.stream_writer import EventWriter
+from farthing.dialects.messages.answers import answer_writer
+from farthing.dialects.messages.streams.stream_writer import EventWriter
 
 EVENT_BYTES_MAX = 1_000_000
 Json = dict[str, Any]

@@ -11,13 +11,13 @@ from tests.e2e.streams import frames, messages_faults
 from tests.unit.dialects import answered, messages_made
 from tests.unit.dialects.shapes import NAMES, assembled, compared, events_of, stream, whole
 
-from farthing.dialects.chat import answer_reader as chat_reader
-from farthing.dialects.chat import answer_writer as chat_writer
-from farthing.dialects.chat.stream_reader import Reader
-from farthing.dialects.chat.stream_writer import ChunkWriter
+from farthing.dialects.chat.answers import answer_reader as chat_reader
+from farthing.dialects.chat.answers import answer_writer as chat_writer
+from farthing.dialects.chat.streams.stream_reader import Reader
+from farthing.dialects.chat.streams.stream_writer import ChunkWriter
 from farthing.dialects.conversation import Block, Event, Message, Opaque, Reasoning, Text
-from farthing.dialects.messages import answer_reader, answer_writer
-from farthing.dialects.messages.stream_writer import EventWriter
+from farthing.dialects.messages.answers import answer_reader, answer_writer
+from farthing.dialects.messages.streams.stream_writer import EventWriter
 from farthing.types import replace
 
 CHAT_ONCE: Any = {"request_id": "chatcmpl-1", "created": 7}

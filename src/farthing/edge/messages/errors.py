@@ -8,6 +8,7 @@ import re
 
 from farthing.errors import (
     BudgetExhausted,
+    CannotSay,
     ContextTooLong,
     ContractExceeded,
     FarthingError,
@@ -37,6 +38,8 @@ TOO_LONG = frozenset({"context_length_exceeded", "exceed_context_size_error", "s
 """Codes and types of a prompt that is beyond the window of its model."""
 WINDOW_WORDS = "maximum context length"
 """In the message of servers that give no code for it but the status."""
+THREAD = "thread"
+"""The field that asks a provider to hold the conversation."""
 NUMBER = re.compile(r"\d[\d,]*")
 NUMBERS_MAX = 20
 
@@ -47,7 +50,7 @@ def failed(error: FarthingError, request_id: str) -> tuple[int, bytes]:
     if one is not None and one.own is not None:
         return error.status, one.own
     status, kind, message = _told(error)
-    return status, _body(kind, message, request_id)
+    return status, _body(kind, message, request_id, _details(error))
 
 
 def event(error: FarthingError, request_id: str) -> bytes:
@@ -119,6 +122,17 @@ def _too_long(said: Json, words: str) -> str:
     return words if words.startswith("prompt is too long") else f"prompt is too long: {words}"
 
 
-def _body(kind: str, message: str, request_id: str) -> bytes:
-    error = {"type": kind, "message": message}
+def _details(error: FarthingError) -> Json | None:
+    """What clients go by beside the words: they send a conversation whole once they read that no target can
+    hold it for them."""
+    one = error.passed_on if isinstance(error, NoProviderLeft) else error
+    if isinstance(one, CannotSay) and THREAD in one.names:
+        return {"error_code": "thread_unsupported_request", "unsupported": [THREAD]}
+    return None
+
+
+def _body(kind: str, message: str, request_id: str, details: Json | None) -> bytes:
+    error: Json = {"type": kind, "message": message}
+    if details is not None:
+        error["details"] = details
     return write_json({"type": "error", "error": error, "request_id": request_id or None})

@@ -109,6 +109,14 @@ def test_what_cannot_be_said_is_told_by_name() -> None:
     assert (status, kind) == (400, "invalid_request_error") and "`top_k`" in message
 
 
+def test_a_conversation_that_nobody_holds_is_told_so_that_the_client_sends_it_whole() -> None:
+    raw = errors.failed(NoProviderLeft((CannotSay("a/m", ("thread", "top_k")),)), "req_1")[1]
+    details = json.loads(raw)["error"]["details"]
+    assert details == {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
+    raw = errors.failed(NoProviderLeft((CannotSay("a/m", ("top_k",)),)), "req_1")[1]
+    assert "details" not in json.loads(raw)["error"]
+
+
 def test_the_error_of_a_provider_that_speaks_the_dialect_is_not_touched() -> None:
     raw = b'{ "type":"error", "error":{"type":"overloaded_error","message":"Overloaded"},"request_id":"r"}'
     error = ProviderUnavailable("a answered 529", upstream_status=529, said={"message": "Overloaded"})

@@ -12,7 +12,7 @@ from tests.contract.test_provider import ANTHROPIC, COUNTS, EVENT_BYTES_MAX, KEY
 from tests.unit.dialects.test_splice import BLANKS, NAMES, strings, values
 from tests.unit.models.providers.test_anthropic_provider import made
 
-from farthing.dialects.chat.completion import assemble
+from farthing.dialects.chat.answers.completion import assemble
 from farthing.dialects.faults import BadStream, ProviderSaid
 from farthing.dialects.told import Told
 from farthing.errors import KeyRejected
@@ -363,10 +363,19 @@ def test_a_stream_that_says_why_it_ended_and_no_more_is_closed() -> None:
     assert decoder.done and own + (decoder.own_end(None) or b"") == raw + stop
 
 
-def test_an_event_without_its_end_at_the_end_of_the_body_counts() -> None:
+@pytest.mark.parametrize("missing", [1, 2])
+def test_an_event_without_its_end_at_the_end_of_the_body_counts(missing: int) -> None:
     decoder = own_decoder()
-    _, own = both([decoder.feed(FULL[:-2]), decoder.end()])
+    _, own = both([decoder.feed(FULL[:-missing]), decoder.end()])
     assert decoder.done and own + (decoder.own_end(None) or b"") == FULL
+
+
+def test_a_part_of_an_event_that_says_nothing_is_not_passed_on() -> None:
+    decoder = own_decoder()
+    start = FULL.rindex(b"event: message_stop")
+    _, own = both([decoder.feed(FULL[: start + 12]), decoder.end()])
+    stop = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+    assert decoder.done and own + (decoder.own_end(None) or b"") == FULL[:start] + stop
 
 
 def test_a_stream_that_stops_half_way_is_none() -> None:

@@ -8,7 +8,7 @@ passed on like the rest.
 from farthing.dialects import events, faults
 from farthing.dialects.conversation import Event
 from farthing.dialects.events import EventSplitter, framed
-from farthing.dialects.messages.whole import assembled, event_of, exploded
+from farthing.dialects.messages.answers.whole import assembled, event_of, exploded
 from farthing.dialects.told import Told, told
 from farthing.models.providers.anthropic.decoder import MessagesDecoder
 from farthing.text.lenient_json import read_json
@@ -40,7 +40,8 @@ class OwnDecoder(MessagesDecoder):
 
     def end(self) -> bytes:
         try:
-            block = self._take(self._splitter.last_blocks())
+            last = [block.strip(b"\n") for block in self._splitter.last_blocks()]
+            block = self._take([block for block in last if framed(block) is not None])
         except events.BadAnswer as error:
             raise faults.BadStream(str(error)) from None
         own = block.own if isinstance(block, Told) else b""

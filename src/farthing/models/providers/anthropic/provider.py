@@ -16,13 +16,14 @@ from time import time
 import msgspec
 
 from farthing.config import AnthropicProviderConfig, ProviderConfig
-from farthing.dialects.chat import answer_writer as chat_answer
-from farthing.dialects.chat import request_reader as chat_request
-from farthing.dialects.chat.reply import ReplyReader, WholeReply
+from farthing.dialects.chat.answers import answer_writer as chat_answer
+from farthing.dialects.chat.answers.reply import ReplyReader, WholeReply
+from farthing.dialects.chat.requests import request_reader as chat_request
 from farthing.dialects.chat.usage import UsageForm
 from farthing.dialects.events import BadAnswer, ProviderSaid
-from farthing.dialects.messages import answer_reader, request_writer
+from farthing.dialects.messages.answers import answer_reader
 from farthing.dialects.messages.errors import is_error, read_error
+from farthing.dialects.messages.requests import request_writer
 from farthing.errors import KeyRejected, ProviderError, ProviderUnavailable
 from farthing.models.providers import failures
 from farthing.models.providers.anthropic import edits
