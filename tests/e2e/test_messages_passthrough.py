@@ -14,6 +14,7 @@ import pytest
 from tests.conftest import StartGateway
 from tests.contract.test_provider import sse
 from tests.e2e.gateway import Reply, Running, until
+from tests.e2e.streams import frames, messages_faults
 from tests.faults.exact import Exact, streamed, whole
 from tests.faults.provider import FaultProvider
 from tests.unit.models.providers.test_messages_as_sent import END, FULL, ODD_ANSWER, WHOLE, event
@@ -41,6 +42,10 @@ targets = ["a/good"]
 deadline_s = 20
 on_limit = "partial"
 cache = { exact = "off" }
+[endpoints.brief]
+deadline_s = 4
+on_limit = "partial"
+cache = { exact = "off" }
 [endpoints.checked]
 cache = { exact = "off" }
 [endpoints.checked.cascade]
@@ -50,7 +55,7 @@ checks = [{ kind = "plain" }]
 """
 
 
-def config(upstream: FaultProvider, more: str) -> str:
+def config(upstream: FaultProvider, more: str, idle_s: float) -> str:
     prices = "\n".join(
         f'[[prices]]\ntarget = "a/{model}"\ninput = 3\noutput = 15\ncached_input = 0.3\n'
         "cache_write_5m = 3.75\ncache_write_1h = 6"
@@ -61,7 +66,7 @@ def config(upstream: FaultProvider, more: str) -> str:
 kind = "anthropic"
 base_url = "{upstream.base_url.removesuffix("/v1")}"
 api_key = "${{PROVIDER_KEY}}"
-idle_s = {IDLE_S}
+idle_s = {idle_s}
 {prices}
 {more}
 """
@@ -69,7 +74,7 @@ idle_s = {IDLE_S}
 
 @pytest.fixture(scope="module")
 def gateway(start_gateway: StartGateway, upstream: FaultProvider) -> Running:
-    return start_gateway(config(upstream, ALONE), PROVIDER_KEY="sk-ant-of-the-tests")
+    return start_gateway(config(upstream, ALONE, IDLE_S), PROVIDER_KEY="sk-ant-of-the-tests")
 
 
 def ask(gateway: Running, model: str, **fields: Any) -> Reply:
@@ -248,6 +253,28 @@ def test_an_error_event_passes_as_it_is_and_is_the_last(gateway: Running, upstre
     assert receipt.attempts[-1].error and receipt.usage is not None
 
 
+@pytest.mark.parametrize("end", ["cut", "hold", "error"])
+def test_the_receipt_of_a_broken_stream_is_that_of_the_translated_path(
+    gateway: Running, upstream: FaultProvider, end: Any
+) -> None:
+    half = PLAIN[: PLAIN.index(b"event: content_block_start", FIRST_BLOCK + 1)]  # what has a known price
+    given = streamed(half, ERROR, gap_s=0.3) if end == "error" else streamed(half, end=end)
+    upstream.exactly("priced", given)
+    body = {"model": "a/priced", "max_tokens": 50, "messages": SAYS, "stream": True}
+    rows = []
+    for path in (PATH, "/v1/chat/completions"):
+        for _ in range(10):
+            reply = gateway.post(path, body)
+            if reply.status == 200:  # else all came at once
+                break
+        rows.append(gateway.receipt_of(reply))
+    own, translated = rows
+    assert own.usage == translated.usage is not None and own.cost_nusd == translated.cost_nusd
+    assert own.cost_nusd and own.usage is not None and own.usage.output_tokens > 1
+    assert own.attempts[-1].error == translated.attempts[-1].error != ""
+    assert (own.status, own.stop_reason) == (translated.status, translated.stop_reason)
+
+
 def test_an_error_event_before_the_answer_has_its_status_and_its_bytes(
     gateway: Running, upstream: FaultProvider
 ) -> None:
@@ -305,7 +332,7 @@ def test_a_whole_answer_in_the_place_of_a_stream_is_told_as_one(
 
 @pytest.fixture(scope="module")
 def shared(start_gateway: StartGateway, upstream: FaultProvider) -> Running:
-    return start_gateway(config(upstream, ENDPOINTS), PROVIDER_KEY="sk-ant-of-the-tests")
+    return start_gateway(config(upstream, ENDPOINTS, 30.0), PROVIDER_KEY="sk-ant-of-the-tests")
 
 
 def test_an_answer_that_was_streamed_to_us_alone_has_all_that_came(
@@ -316,6 +343,22 @@ def test_an_answer_that_was_streamed_to_us_alone_has_all_that_came(
     reply = shared.post(PATH, body, {"x-farthing-endpoint": "soon"})
     assert upstream.calls[-1].json["stream"] is True
     assert reply.json == WHOLE
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_came_before_the_deadline_is_closed_in_good_order(
+    shared: Running, upstream: FaultProvider, stream: bool
+) -> None:
+    half = PLAIN[: PLAIN.index(b"event: weather")].rpartition(b"event: content_block_stop")[0]
+    upstream.exactly("brief", streamed(half, end="hold"))
+    body = {"model": "a/brief", "max_tokens": 50, "messages": SAYS, "stream": stream}
+    reply = shared.post(PATH, body, {"x-farthing-endpoint": "brief"})
+    receipt = shared.receipt_of(reply)
+    assert receipt.stop_reason == "limit:deadline_s" and receipt.usage is not None
+    if stream:
+        assert reply.body.startswith(half) and messages_faults(frames(reply.body)) == []
+    else:
+        assert reply.json["content"] == WHOLE["content"][:-1] and reply.json["stop_reason"] == "max_tokens"
 
 
 @pytest.mark.parametrize("stream", [False, True])

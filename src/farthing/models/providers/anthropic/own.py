@@ -94,7 +94,7 @@ class OwnDecoder(MessagesDecoder):
         return told(chunks, _events(own)) if chunks or own else b""
 
     def _own_fault(
-        self, error: events.BadAnswer, found: list[Event], own: list[bytes], block: bytes = b""
+        self, error: events.BadAnswer, found: list[Event], own: list[bytes], block: bytes
     ) -> faults.BadStream:
         """As `_fault`, of the event `block`, after those that are good."""
         error.before = found
