@@ -5,6 +5,9 @@
 A request of twenty messages is read from chat and written for Messages, a whole answer is read from Messages
 and written for chat, and so is each event of a stream. JSON is parsed and written beside it in both cases as
 the gateway does; the request's own parse, which every request has, is told apart.
+
+`sent_*` is what a client of Messages costs whose provider speaks it, and `anew_*` what it would cost if the
+same were translated both ways.
 """
 
 import argparse
@@ -16,12 +19,23 @@ from typing import Any
 import msgspec
 
 from benchmarks.machine import machine
-from farthing.dialects.chat import answer_writer as chat_answer
-from farthing.dialects.chat import request_reader as chat_request
-from farthing.dialects.chat.stream_writer import ChunkWriter
-from farthing.dialects.messages import answer_reader as messages_answer
-from farthing.dialects.messages.request_writer import translate
-from farthing.dialects.messages.stream_reader import Reader
+from farthing.config import AnthropicProviderConfig
+from farthing.dialects.chat.answers import answer_reader as own_answer
+from farthing.dialects.chat.answers import answer_writer as chat_answer
+from farthing.dialects.chat.requests import request_reader as chat_request
+from farthing.dialects.chat.requests import request_writer as own_request
+from farthing.dialects.chat.streams.stream_reader import Reader as ChunkReader
+from farthing.dialects.chat.streams.stream_writer import ChunkWriter
+from farthing.dialects.messages.answers import answer_reader as messages_answer
+from farthing.dialects.messages.answers import answer_writer
+from farthing.dialects.messages.requests import request_reader
+from farthing.dialects.messages.requests.request_writer import translate
+from farthing.dialects.messages.streams.stream_reader import Reader
+from farthing.dialects.messages.streams.stream_writer import EventWriter
+from farthing.dialects.told import Told
+from farthing.models.providers.kinds import make
+from farthing.models.transport.origin import HttpOrigin
+from farthing.types import Prompt, Sent, Target, replace
 
 TURNS = 5  # of four messages each
 EVENTS = 200
@@ -86,6 +100,47 @@ def cost_us(work: Callable[[], object]) -> float:
     return best * 1e6
 
 
+def as_sent(whole: bytes, head: bytes, pieces: list[bytes]) -> dict[str, float]:
+    """A client of Messages before Anthropic, and the same without a word for what came."""
+    config = AnthropicProviderConfig(base_url="https://api.example")
+    provider = make("a", HttpOrigin("a", "api.example", 443, True), config, path="")
+    target = Target(name="a/claude", provider="a", model="claude-haiku-4-5", output_tokens_max=64_000)
+    body = translate(chat_request.read(request()), model="auto", output_tokens_max=64_000).body
+    raw = json.dumps(body).encode()
+    form = own_request.inner(request_reader.read(body))
+    sent = Sent(dialect="messages", raw=raw, body=body, read=form)
+    prompt = Prompt(
+        body=form, input_tokens=7, input_tokens_bound=None, output_tokens_max=900, stream=False, sent=sent
+    )
+    anew = replace(prompt, sent=None)
+
+    def asked(one: Prompt) -> object:
+        return provider.unsaid(one, target, "chat"), provider.encode(one, target, "chat", "req_1")
+
+    def answered(one: Prompt) -> object:
+        reply = provider.whole({}, whole, one)
+        if reply.own is not None:
+            return reply.own
+        return answer_writer.write(own_answer.read(reply.body), request_id="req_1", usage=reply.usage)
+
+    def streamed(one: Prompt) -> object:
+        decoder, reader, writer = provider.decoder(65_536, one), ChunkReader(), EventWriter(request_id="r")
+        found = []
+        for piece in (head, *pieces):
+            told = decoder.feed(piece)
+            found.append(told.own if isinstance(told, Told) else writer.write(reader.feed(told)))
+        return found
+
+    return {
+        "sent_request_us": cost_us(lambda: asked(prompt)),
+        "anew_request_us": cost_us(lambda: asked(anew)),
+        "sent_answer_us": cost_us(lambda: answered(prompt)),
+        "anew_answer_us": cost_us(lambda: answered(anew)),
+        "sent_event_us": cost_us(lambda: streamed(prompt)) / EVENTS,
+        "anew_event_us": cost_us(lambda: streamed(anew)) / EVENTS,
+    }
+
+
 def figures() -> dict[str, float]:
     body = request()
     raw = json.dumps(body).encode()
@@ -111,6 +166,7 @@ def figures() -> dict[str, float]:
         "request_us": cost_us(written),
         "answer_us": cost_us(answered),
         "event_us": cost_us(streamed) / EVENTS,
+        **as_sent(whole, head, pieces),
     }
 
 

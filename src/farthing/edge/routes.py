@@ -96,6 +96,8 @@ class Serving(Struct, frozen=True, kw_only=True):
     """How many tokens a request has."""
     keeper: CacheAdmin | None = None
     """What operators may do with the semantic cache; None: there is none."""
+    prices_ended: Callable[[], bool] = lambda: False
+    """Whether a day has begun on which a target has another price."""
 
 
 class ConnectionSink:
@@ -110,6 +112,8 @@ class ConnectionSink:
         """Header lines of ours, which no provider's replace."""
 
     def send(self, events: bytes) -> None:
+        if len(events) == 0:  # it says something in another dialect alone
+            return
         connection = self._connection
         if connection.streaming:
             connection.stream(events)

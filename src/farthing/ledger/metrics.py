@@ -89,6 +89,15 @@ class Watch(Protocol):  # guarantees/drift: detect
         """Name, type, help text and labelled values."""
 
 
+class Watched(Protocol):  # models/tokens: learned
+    """Adds families of its own."""
+
+    def families(
+        self, shown: Container[str] | None
+    ) -> Iterable[tuple[str, str, str, Iterable[tuple[dict[str, str], float]]]]:
+        """Name, type, help text and labelled values, of the targets in `shown` alone; None: of all."""
+
+
 class Metrics:
     """Counts receipts. Written and read on the event loop; nothing here waits."""
 
@@ -101,6 +110,8 @@ class Metrics:
         self.semantic = SemanticMetrics()
         self.signals = SignalMetrics()
         self.routing = RouteMetrics()
+        self.tokens: Watched | None = None
+        """How providers' token counts compare with ours; None: nothing is learned of it."""
         self._drift = drift
         self._counts: dict[tuple[str, str, str, int], _Count] = {}
         self._totals: dict[tuple[str, str], _Totals] = {}
@@ -249,6 +260,7 @@ class Metrics:
             *self.signals.families(),
             *self.routing.families(),
             *(() if self._drift is None else self._drift.families()),
+            *(() if self.tokens is None else self.tokens.families(self.targets)),
         ):
             lines += _family(name, kind, about, ((_labels(**labels), value) for labels, value in values))
         for name, value in (self._gauges() if self._gauges is not None else {}).items():

@@ -4,8 +4,8 @@ from time import time
 
 import msgspec
 
-from farthing.dialects.chat import completion
-from farthing.dialects.chat.event_reader import ALIVE, DONE
+from farthing.dialects.chat.answers import completion
+from farthing.dialects.chat.streams.event_reader import ALIVE, DONE
 from farthing.errors import ContractExceeded, DeadlineExceeded, StreamBroken
 from farthing.models import answer_facts
 from farthing.models.call import CallResult
@@ -127,7 +127,7 @@ def gathered(stream: Stream) -> Answer:
             if not choice["finish_reason"]:
                 choice["finish_reason"] = "length"
         whole["farthing"] = {"stop_reason": f"limit:{stream.cut}"}
-    return Answer(body=write_json(whole))
+    return Answer(body=write_json(whole), own=stream.own_whole(block))
 
 
 def shorten_logprobs(request: Request, result: CallResult) -> None:

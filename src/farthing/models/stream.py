@@ -15,9 +15,9 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from farthing.dialects.chat.completion import NotChunks, assemble
+from farthing.dialects.chat.answers.completion import NotChunks, assemble
 from farthing.dialects.faults import BadStream, ProviderSaid
-from farthing.dialects.told import joined, size_of
+from farthing.dialects.told import Told, joined, size_of
 from farthing.errors import (
     FarthingError,
     ProviderError,
@@ -246,6 +246,12 @@ class Stream(Waiter):
         been rewritten, in one form."""
         return None if self._rewritten else self.reader.own_end(self.cut)
 
+    def own_whole(self, held: bytes) -> bytes | None:
+        """All of it, which is `held`, as one answer in the client's own dialect; None: as of `own_end`."""
+        if self._rewritten or not isinstance(held, Told):
+            return None
+        return self.reader.own_whole(held.own, self.cut)
+
     def close(self) -> None:
         """Drop what is still under way, as when the client left. Safe to call twice."""
         if not self._finished:
@@ -285,11 +291,11 @@ class Stream(Waiter):
         self._take(block)
 
     def _refused(self, error: BadStream) -> None:
-        """What came is bad from some event on. What is good before it goes to a client that has seen a part
-        of the answer; and a complete answer is none the worse for what follows, if that is no error."""
+        """What came is bad from some event on. What is good before it counts as if it had come alone, so that
+        how the network cuts a stream decides nothing; and a complete answer is none the worse for what
+        follows, if that is no error."""
         ended = not isinstance(error, ProviderSaid) and self.reader.ended(self._choices)
-        if ended or self._begun:
-            self._take(error.before)
+        self._take(error.before)
         if not self._finished:
             self.reader.done = ended
             self._finish(None if ended else self._bad(error))

@@ -1,7 +1,8 @@
 """How many tokens a request has, for a client that asks nothing but that.
 
 The target that would be asked first counts them where its provider can: then they are exact. Else they are
-estimated, as for every request. Nothing is charged, no answer is asked for, no receipt is left.
+estimated, as for every request. Nothing is charged, no answer is asked for, no receipt is left. What may not
+go to a provider is not sent to one to be counted either.
 """
 
 import asyncio
@@ -11,15 +12,20 @@ from msgspec import Struct
 
 from farthing.brain.compose import compose
 from farthing.errors import FarthingError, NoProviderLeft, ProviderError, ProviderRejected, forget_frames
-from farthing.protocols import Classifier, Provider, Router, Transport
+from farthing.evaluation.guard import guard_request
+from farthing.pipeline.optional import optional
+from farthing.pipeline.steps import Steps
+from farthing.protocols import Provider, Router, Transport
 from farthing.runtime.loop_batch import in_task
-from farthing.types import NO_TERMS, Prompt, Request, Target
+from farthing.text.media import CHARS_PER_TOKEN
+from farthing.types import NO_TERMS, Prompt, Receipt, Request, Target, Traits
 
 COUNT_S = 10.0
 """How long a provider may take to count; then it is estimated."""
 COUNT_BYTES_MAX = 65_536
-WRONG_REQUEST = frozenset({400, 404, 413})
+WRONG_REQUEST = frozenset({400, 413})
 """What a provider answers that would not take the request either: the client is told so."""
+NOTHING_KNOWN = Traits()
 
 
 class Counted(Struct, frozen=True):
@@ -32,30 +38,37 @@ class PromptCounter:
 
     def __init__(
         self,
-        classifier: Classifier,
+        steps: Steps,
         rules: Router,
         providers: Mapping[str, Provider],
         transport: Transport,
     ) -> None:
         """`rules` say which target a request leads to: no model is asked for that."""
-        self._classifier = classifier
+        self._steps = steps
         self._rules = rules
         self._providers = providers
         self._transport = transport
 
     async def count(self, request: Request) -> Counted:
         """Raises:
-        RequestError: its model leads nowhere. NoProviderLeft: its provider would not take the request.
+        RequestError: its model leads nowhere, or a text of it must not pass. NoProviderLeft: its provider
+            would not take the request.
         """
+        steps = self._steps
         await in_task()
-        traits = await self._classifier.classify(request)
+        if steps.guardrails or steps.guard_plugins:
+            await guard_request(request, steps.guardrails, steps.guard_plugins)
+        unkept = Receipt(request_id=request.id, at_unix_s=0.0, started_s=request.received_s)
+        classifying = steps.classifier.classify(request)
+        traits = await optional("classify", classifying, NOTHING_KNOWN, steps, unkept, Traits)
         route = await self._rules.route(request, traits)
         if route.targets:
             prompt = compose(request, traits, NO_TERMS)
             tokens = await self._ask(prompt, route.targets[0], request)
             if tokens is not None:
                 return Counted(tokens, estimated=False)
-        return Counted(traits.input_tokens, estimated=True)
+        rough = request.prompt_chars // CHARS_PER_TOKEN + request.media_tokens
+        return Counted(traits.input_tokens or rough, estimated=True)
 
     async def _ask(self, prompt: Prompt, target: Target, request: Request) -> int | None:
         """What the provider of `target` counts; None: it cannot, or does not in time.

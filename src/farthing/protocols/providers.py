@@ -174,6 +174,10 @@ class StreamDecoder(Protocol):  # one for each dialect that providers speak
         provider wrote it, or, where the limit `cut` ended it, what closes it in good order. None: the pieces
         were in one form."""
 
+    def own_whole(self, events: bytes, cut: str | None) -> bytes | None:
+        """The whole answer in the client's own dialect, where it was streamed to us alone: what its pieces'
+        `own`, `events`, and `own_end` come to. None: as of `own_end`."""
+
 
 class BatchState(Struct, frozen=True, kw_only=True):
     """How a batch is."""

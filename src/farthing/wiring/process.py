@@ -34,6 +34,7 @@ from farthing.edge.routes import Edge, Serving, refusal
 from farthing.errors import ConfigError, FarthingError, Overloaded
 from farthing.guarantees.drift.detect import DriftMonitor
 from farthing.guarantees.drift.references import References
+from farthing.jobs.prewarm.gather import Stage
 from farthing.jobs.prewarm.run import Order, Precompute
 from farthing.jobs.refresh import Refresh
 from farthing.jobs.runner import JobRunner
@@ -136,6 +137,7 @@ class Gateway:
         self._operators = self._admin_server(config, loop, turn)
         if self._parts.semantic is not None:
             self._metrics.semantic.states = self._parts.semantic.bound.states
+        self._metrics.tokens = self._parts.tokens.ratios
         self._parts.routing.serve(config)
         self._serve_quality(config, serving)
         self._metrics.routing.states = self._parts.routing.states
@@ -179,6 +181,7 @@ class Gateway:
         for task in background:
             task.add_done_callback(_tell_fault)
         self._jobs.start()
+        self._parts.tokens.start()
         if self._parts.quality is not None:
             self._parts.quality.start()
         gc.collect()
@@ -297,18 +300,34 @@ class Gateway:
             log.warning(
                 "%s has changed since the start and still has its old value: restart to apply it", name
             )
-        self._edge.serving = serving
-        self._parts.routing.serve(config)
-        self._serve_quality(config, serving)
-        self._jobs.reconfigure(config.jobs, serving.steps)
-        self._ahead.stage = stage
-        self._metrics.targets = serving.targets
+        self._serve(config, serving, stage)
         self._server.reconfigure(config.server)
         self._admission.resize(config.server.requests_max)
         self._config = config
         self._reloads["applied"] += 1
         self._edge.reload_refused = ""
         log.info("configuration reloaded, policy %s", serving.steps.money.policy)
+
+    def _serve(self, config: Config, serving: Serving, stage: Stage) -> None:
+        """Let `serving`, built of `config`, answer from now on."""
+        self._edge.serving = serving
+        self._parts.routing.serve(config)
+        self._serve_quality(config, serving)
+        self._jobs.reconfigure(config.jobs, serving.steps)
+        self._ahead.stage = stage
+        self._metrics.targets = serving.targets
+
+    async def _reprice(self) -> None:
+        """Take the prices of a new day, with all else as it runs. Raises nothing but a cancellation."""
+        async with self._reloading:
+            try:
+                serving = build(self._config, self._parts)
+                stage = build_stage(self._config, self._env, serving)
+            except Exception:
+                log.exception("the prices of this day cannot be taken, those of yesterday stay")
+                return
+            self._serve(self._config, serving, stage)
+            log.info("with the day prices have changed; those of today hold from now on")
 
     def _refused(self, why: str) -> None:
         """What the file says now is not what runs, for the reason of that name."""
@@ -318,13 +337,15 @@ class Gateway:
 
     async def _watch(self) -> None:
         """Reload when the file has changed and then stayed the same for a moment: the first half of a
-        file may be a valid one, without the keys."""
+        file may be a valid one, without the keys. And take the prices of a new day."""
         seen = self._stamp
         while True:
             references = self._references.changed()
             if references is not None:
                 self._drift.follow(references)
             await asyncio.sleep(WATCH_S)
+            if self._edge.serving.prices_ended():
+                await self._reprice()
             stamp = _stamp(self._source)
             if stamp == seen and stamp != self._stamp:
                 self._stamp = stamp

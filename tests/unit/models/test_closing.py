@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.asking import ACME
 
-from farthing.dialects.chat.event_reader import EventReader
+from farthing.dialects.chat.streams.event_reader import EventReader
 from farthing.models import answers
 from farthing.types import DEFAULT_ENDPOINT, Receipt, Request, choices_said
 

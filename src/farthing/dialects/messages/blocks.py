@@ -38,7 +38,12 @@ _CALL = frozenset({"type", "id", "name", "input", "cache_control"})
 _RESULT = frozenset({"type", "tool_use_id", "content", "is_error", "cache_control"})
 _THINKING = frozenset({"type", "thinking", "signature"})
 _REDACTED = frozenset({"type", "data"})
-_OF_ANSWERS = frozenset({"tool_use", "thinking", "redacted_thinking"})
+_OF_ANSWERS = ("tool_use", "thinking", "redacted_thinking")
+_OF_THE_FORM = frozenset({
+    "content", "custom", "data", "file", "function", "image_url", "name", "place", "role", "signature",
+    "text", "thinking", "tool_call_id", "turn",
+})  # fmt: skip
+"""Fields that the form of the pipeline has for something of its own."""
 
 
 def read_blocks(content: Any, role: str, where: str) -> tuple[Block, ...]:
@@ -76,7 +81,10 @@ def _other(block: Json, kind: Any, where: str) -> Block:
     """A block that may stand anywhere, in results and documents too."""
     if kind == "image":
         mark = block.get("cache_control")
-        return Image(_source(block, where), cache=mark, extras=extras_of(block, _IMAGE))
+        source = _source(block, where)
+        if isinstance(source, Plain | Composed):
+            raise invalid(f"{where}.source.type", "must be base64, url or file")
+        return Image(source, cache=mark, extras=more_of(block, _IMAGE, where))
     if kind == "document":
         return _document(block, where)
     if kind.__class__ is not str or not kind:
@@ -111,7 +119,7 @@ def _text(block: Json, where: str) -> Text:
     if citations is not None and citations.__class__ is not list:
         raise invalid(f"{where}.citations", "must be a list")
     return Text(
-        text, block.get("cache_control"), tuple(citations) if citations else (), extras_of(block, _TEXT)
+        text, block.get("cache_control"), tuple(citations) if citations else (), more_of(block, _TEXT, where)
     )
 
 
@@ -120,7 +128,7 @@ def _document(block: Json, where: str) -> Document:
     if title is not None and title.__class__ is not str:
         raise invalid(f"{where}.title", "must be a string")
     mark = block.get("cache_control")
-    return Document(_source(block, where), title or "", mark, extras_of(block, _DOCUMENT))
+    return Document(_source(block, where), title or "", mark, more_of(block, _DOCUMENT, where))
 
 
 def _source(block: Json, where: str) -> Source:
@@ -129,10 +137,12 @@ def _source(block: Json, where: str) -> Source:
         raise invalid(f"{where}.source", "must be an object")
     match source.get("type"):
         case "base64":
-            media_type = _str(source, "media_type", where)
-            return Inline(media_type, _str(source, "data", where))
+            return Inline(_media_type(source, where), _str(source, "data", where))
         case "url":
-            return Link(_str(source, "url", where))
+            url = _str(source, "url", where)
+            if url[:5].lower() == "data:":
+                raise invalid(f"{where}.source.url", "must be a link; send data with the type `base64`")
+            return Link(url)
         case "file":
             return Stored(_str(source, "file_id", where))
         case "text":
@@ -144,6 +154,26 @@ def _source(block: Json, where: str) -> Source:
             return Composed(_inner(content, f"{where}.source.content"))
         case _:
             raise invalid(f"{where}.source.type", "must be base64, url, file, text or content")
+
+
+def more_of(value: Json, known: frozenset[str], where: str) -> Json:
+    """The fields of a block or a tool that have no name in the model.
+
+    Raises:
+        InvalidRequest: one would be taken for a field of another dialect.
+    """
+    extras = extras_of(value, known)
+    if extras and not _OF_THE_FORM.isdisjoint(extras):
+        name = min(_OF_THE_FORM & extras.keys())
+        raise invalid(f"{where}.{name}", f"is no field of `{value.get('type', 'custom')}`")
+    return extras
+
+
+def _media_type(source: Json, where: str) -> str:
+    said = _str(source, "media_type", where)
+    if "/" not in said or ";" in said:
+        raise invalid(f"{where}.source.media_type", "must be a media type, such as `image/png`")
+    return said
 
 
 def _str(source: Json, name: str, where: str) -> str:
@@ -169,7 +199,7 @@ def _call(block: Json, where: str) -> ToolCall:
         raise invalid(f"{where}.input", "is nested too deep: flatten it") from None
     if len(block) == 4:
         return ToolCall(call_id, name, arguments)
-    return ToolCall(call_id, name, arguments, False, block.get("cache_control"), extras_of(block, _CALL))
+    return ToolCall(call_id, name, arguments, False, block.get("cache_control"), more_of(block, _CALL, where))
 
 
 def _result(block: Json, where: str) -> ToolResult:
@@ -181,7 +211,7 @@ def _result(block: Json, where: str) -> ToolResult:
     plain = content is None or content.__class__ is str
     blocks = (Text(content or ""),) if plain else _inner(content, f"{where}.content")
     return ToolResult(
-        call_id, blocks, failed is True, "", block.get("cache_control"), plain, extras_of(block, _RESULT)
+        call_id, blocks, failed is True, "", block.get("cache_control"), plain, more_of(block, _RESULT, where)
     )
 
 
@@ -190,10 +220,10 @@ def _reasoning(block: Json, kind: Any, where: str) -> Reasoning:
         data = block.get("data")
         if data.__class__ is not str:
             raise invalid(f"{where}.data", "must be a string")
-        return Reasoning("", "", data, "messages", extras_of(block, _REDACTED))
+        return Reasoning("", "", data, "messages", more_of(block, _REDACTED, where))
     text, signature = block.get("thinking"), block.get("signature")
     if text.__class__ is not str:
         raise invalid(f"{where}.thinking", "must be a string")
     if signature is not None and signature.__class__ is not str:
         raise invalid(f"{where}.signature", "must be a string")
-    return Reasoning(text, signature or "", "", "messages", extras_of(block, _THINKING))
+    return Reasoning(text, signature or "", "", "messages", more_of(block, _THINKING, where))

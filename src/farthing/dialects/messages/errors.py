@@ -6,7 +6,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from farthing.dialects.messages.answer_reader import text_of
+from farthing.dialects.messages.answers.answer_reader import text_of
 from farthing.text.lenient_json import any_json
 from farthing.types import Json
 

@@ -10,10 +10,12 @@ import logging
 from collections.abc import Callable
 
 from farthing.dialects import conversation
-from farthing.dialects.chat import answer_reader, stream_reader
+from farthing.dialects.chat.answers import answer_reader
+from farthing.dialects.chat.streams import stream_reader
 from farthing.dialects.conversation import Counted, Event
 from farthing.dialects.events import BadAnswer
-from farthing.dialects.messages import answer_writer, stream_writer
+from farthing.dialects.messages.answers import answer_writer
+from farthing.dialects.messages.streams import stream_writer
 from farthing.dialects.told import Told
 from farthing.edge.messages import errors
 from farthing.errors import FarthingError, ProviderError, StreamBroken

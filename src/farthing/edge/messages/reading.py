@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from farthing.dialects.chat import request_writer
-from farthing.dialects.messages import request_reader
+from farthing.dialects.chat.requests import request_writer
+from farthing.dialects.messages.requests import request_reader
 from farthing.edge.http.body import BOM
 from farthing.edge.http.fields import convert
 from farthing.edge.openai import SESSION, Asked, Reader

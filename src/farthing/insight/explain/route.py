@@ -144,7 +144,7 @@ def call_prices(receipt: Receipt, config: Config) -> list[CallPrice]:
         price = catalogue.price(provider, model, day)
         cost = cost_nusd(price, usage)
         booked = attempt.cost_nusd if attempt.reckoned_nusd is None else attempt.reckoned_nusd
-        if price is None or usage is None or cost is None or booked is None:
+        if price is None or usage is None or usage.passes is not None or cost is None or booked is None:
             continue
         units = {name: f"{pusd.normalize():f}" for name, pusd in unit_prices_usd(price, usage).items()}
         found.append(CallPrice(call=number, usd_per_million=units, cost_nusd=cost, booked_nusd=booked))

@@ -39,6 +39,10 @@ class _PriceRow(msgspec.Struct, frozen=True):
     audio_out: int | None = None
     image_in: int | None = None
     image_out: int | None = None
+    cached_audio: int | None = None
+    cached_image: int | None = None
+    reasoning: int | None = None
+    request: int = 0
     tiers: "dict[str, _PriceRow]" = {}
     factors: dict[str, str] = {}
     fees: dict[str, int] = {}
@@ -60,6 +64,10 @@ class _PriceRow(msgspec.Struct, frozen=True):
             audio_output_pusd=self.audio_out,
             image_input_pusd=self.image_in,
             image_output_pusd=self.image_out,
+            cached_audio_pusd=self.cached_audio,
+            cached_image_pusd=self.cached_image,
+            reasoning_pusd=self.reasoning,
+            request_pusd=self.request,
             tiers={name: row.price(since) for name, row in self.tiers.items()},
             factors={name: Fraction(factor) for name, factor in self.factors.items()},
             fees_pusd=self.fees,
@@ -177,9 +185,14 @@ class Catalogue:
         return Catalogue(f"{self.version} own-{digest}", providers)
 
 
+def today() -> str:
+    """The ISO date in UTC, by which prices begin and end."""
+    return datetime.datetime.now(datetime.UTC).date().isoformat()
+
+
 def price_on(model: Model, on: str | None = None) -> Price | None:
     """The price of `model` that held on the ISO date `on` (today, UTC, by default), or None."""
-    day = on or datetime.datetime.now(datetime.UTC).date().isoformat()
+    day = on or today()
     held = None
     for price in model.prices:
         if price.since > day:

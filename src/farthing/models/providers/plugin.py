@@ -15,10 +15,10 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from farthing.config import PluginProviderConfig, ProviderConfig
-from farthing.dialects.chat.completion import explode
-from farthing.dialects.chat.event_reader import DONE, EventReader
-from farthing.dialects.chat.lowering import lowered
-from farthing.dialects.chat.reply import ReplyReader, WholeReply
+from farthing.dialects.chat.answers.completion import explode
+from farthing.dialects.chat.answers.reply import ReplyReader, WholeReply
+from farthing.dialects.chat.requests.lowering import lowered
+from farthing.dialects.chat.streams.event_reader import DONE, EventReader
 from farthing.dialects.chat.usage import UNSAID
 from farthing.dialects.events import BadStream as BadFrame
 from farthing.dialects.events import EventSplitter

@@ -7,13 +7,13 @@ the account of what was said as it does for every stream.
 from collections.abc import Iterable, Mapping
 
 from farthing.dialects import events, faults
-from farthing.dialects.chat import answer_writer as chat_answer
-from farthing.dialects.chat.completion import explode
-from farthing.dialects.chat.event_reader import DONE, EventReader
-from farthing.dialects.chat.stream_writer import ChunkWriter
+from farthing.dialects.chat.answers import answer_writer as chat_answer
+from farthing.dialects.chat.answers.completion import explode
+from farthing.dialects.chat.streams.event_reader import DONE, EventReader
+from farthing.dialects.chat.streams.stream_writer import ChunkWriter
 from farthing.dialects.conversation import Event, Started
-from farthing.dialects.messages import answer_reader
-from farthing.dialects.messages.stream_reader import Reader
+from farthing.dialects.messages.answers import answer_reader
+from farthing.dialects.messages.streams.stream_reader import Reader
 from farthing.types import Usage
 
 
@@ -67,6 +67,9 @@ class MessagesDecoder:
         return not self._opaque and not self._reader.opaque
 
     def own_end(self, cut: str | None) -> bytes | None:
+        return None
+
+    def own_whole(self, events: bytes, cut: str | None) -> bytes | None:
         return None
 
     def _tell(self, found: Iterable[Event]) -> bytes:

@@ -3,7 +3,7 @@ byte (`splice`): a prefix that was cached is found again only by the same bytes.
 
 from typing import Any
 
-from farthing.dialects.messages.settings import BUDGET_TOKENS_MIN
+from farthing.dialects.messages.requests.settings import BUDGET_TOKENS_MIN
 from farthing.dialects.splice import REMOVED, Changes, spliced
 from farthing.text.lenient_json import write_json
 from farthing.types import Json, Prompt, Sent

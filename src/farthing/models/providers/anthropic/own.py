@@ -8,26 +8,28 @@ passed on like the rest.
 from farthing.dialects import events, faults
 from farthing.dialects.conversation import Event
 from farthing.dialects.events import EventSplitter, framed
+from farthing.dialects.messages.answers.whole import assembled, event_of, exploded
 from farthing.dialects.told import Told, told
 from farthing.models.providers.anthropic.decoder import MessagesDecoder
-from farthing.text.lenient_json import write_json
+from farthing.text.lenient_json import read_json
 from farthing.types import Json
 
 STOP = b'event: message_stop\ndata: {"type":"message_stop"}'
 
 
 class OwnDecoder(MessagesDecoder):
-    """See `protocols.StreamDecoder`. Its pieces are `Told`; those of a whole answer in place of a stream are
-    chunks alone."""
+    """See `protocols.StreamDecoder`. Its pieces are `Told`."""
 
-    __slots__ = ("_end", "_in_one_form", "_splitter")
+    __slots__ = ("_body", "_end", "_event_bytes_max", "_splitter")
 
     def __init__(self, event_bytes_max: int, *, created: int) -> None:
         super().__init__(event_bytes_max, created=created)
+        self._event_bytes_max = event_bytes_max
         self._splitter = EventSplitter(event_bytes_max)
         self._end: list[bytes] = []
         """What came from the event on that says why the answer ended."""
-        self._in_one_form = False
+        self._body: bytes | None = None
+        """The whole answer that came in place of a stream."""
 
     def feed(self, data: bytes) -> bytes:
         try:
@@ -38,31 +40,41 @@ class OwnDecoder(MessagesDecoder):
 
     def end(self) -> bytes:
         try:
-            block = self._take(self._splitter.last_blocks())
+            last = [block.strip(b"\n") for block in self._splitter.last_blocks()]
+            block = self._take([block for block in last if framed(block) is not None])
         except events.BadAnswer as error:
             raise faults.BadStream(str(error)) from None
         own = block.own if isinstance(block, Told) else b""
+        said_so = self._reader.done
         try:
             chunks = self._tell(self._reader.end())
         except events.BadAnswer as error:
             fault = self._fault(error)
             fault.before = told(block + fault.before, own)
             raise fault from None
+        if not said_so:
+            self._end.append(STOP)
         return told(block + chunks, own)
 
     def whole(self, body: bytes) -> bytes:
-        self._in_one_form = True
-        return super().whole(body)
+        chunks = super().whole(body)
+        self._body = body
+        *own, ending, stop = exploded(read_json(body))
+        self._end = [ending, stop]
+        return told(chunks, _events(own))
 
-    def own_end(self, cut: str | None) -> bytes | None:
-        if self._in_one_form:
-            return None
+    def own_end(self, cut: str | None) -> bytes:
         ending = self._end
         if not ending and cut is not None:
             ending = self._cut()
-        if not self._reader.done:  # it said why it ended, and no more
+        if self._body is None and not self._reader.done:  # it said why it ended at most
             ending = [*ending, STOP]
         return _events(ending)
+
+    def own_whole(self, events: bytes, cut: str | None) -> bytes | None:
+        if self._body is not None:
+            return self._body
+        return assembled(events + self.own_end(cut), self._event_bytes_max)
 
     def _take(self, blocks: list[bytes]) -> bytes:
         reader = self._reader
@@ -106,7 +118,7 @@ class OwnDecoder(MessagesDecoder):
                 "usage": {"output_tokens": output_tokens},
             }
         )
-        return [b"event: %b\ndata: %b" % (one["type"].encode(), write_json(one)) for one in closing]
+        return [event_of(one) for one in closing]
 
 
 def _events(blocks: list[bytes]) -> bytes:

@@ -9,19 +9,21 @@ What a client of Messages sends goes up as it was sent but for the values that h
 its own version and betas, and its answer goes back as it comes.
 """
 
+import re
 from collections.abc import Mapping
 from time import time
 
 import msgspec
 
 from farthing.config import AnthropicProviderConfig, ProviderConfig
-from farthing.dialects.chat import answer_writer as chat_answer
-from farthing.dialects.chat import request_reader as chat_request
-from farthing.dialects.chat.reply import ReplyReader, WholeReply
+from farthing.dialects.chat.answers import answer_writer as chat_answer
+from farthing.dialects.chat.answers.reply import ReplyReader, WholeReply
+from farthing.dialects.chat.requests import request_reader as chat_request
 from farthing.dialects.chat.usage import UsageForm
 from farthing.dialects.events import BadAnswer, ProviderSaid
-from farthing.dialects.messages import answer_reader, request_writer
+from farthing.dialects.messages.answers import answer_reader
 from farthing.dialects.messages.errors import is_error, read_error
+from farthing.dialects.messages.requests import request_writer
 from farthing.errors import KeyRejected, ProviderError, ProviderUnavailable
 from farthing.models.providers import failures
 from farthing.models.providers.anthropic import edits
@@ -52,6 +54,7 @@ class _Counted(msgspec.Struct):
 
 
 _decode_counted = msgspec.json.Decoder(_Counted).decode
+_CALL_ID = re.compile(r'"request_id"\s*:\s*"[\w-]{1,100}"')
 
 
 class AnthropicProvider(HttpProvider):
@@ -190,11 +193,16 @@ class AnthropicProvider(HttpProvider):
         they came, if nothing in them is secret and they are an error of Messages."""
         if error.said is not None:
             error.said = {"message": "", "type": None, "param": None, "code": None, **error.said}
-        if not isinstance(error, KeyRejected) and is_error(body):
-            text = body.decode("utf-8", "replace")
-            if self.redact.text(text) == text:
-                error.own = body
+        if not isinstance(error, KeyRejected) and is_error(body) and self._may_be_seen(body):
+            error.own = body
         return error
+
+    def _may_be_seen(self, body: bytes) -> bool:
+        """Whether an error says nothing of a key. The id that the provider gave the call may look like a
+        short part of one."""
+        text = body.decode("utf-8", "replace")
+        bare = _CALL_ID.sub("", text)
+        return self.redact.text(bare) == bare and not self.redact.holds(text)
 
     def list_head(self) -> bytes:
         return self.head("GET", MODELS) + self._version

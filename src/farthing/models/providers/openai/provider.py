@@ -13,10 +13,10 @@ from collections.abc import Mapping
 import msgspec
 
 from farthing.config import OpenAIProviderConfig, ProviderConfig
-from farthing.dialects.chat.event_reader import EventReader
-from farthing.dialects.chat.lowering import lowered
+from farthing.dialects.chat.answers.reply import ReplyReader, WholeReply
 from farthing.dialects.chat.models import abilities
-from farthing.dialects.chat.reply import ReplyReader, WholeReply
+from farthing.dialects.chat.requests.lowering import lowered
+from farthing.dialects.chat.streams.event_reader import EventReader
 from farthing.dialects.chat.usage import UNSAID, UsageForm
 from farthing.dialects.written import Written
 from farthing.errors import ProviderUnavailable
