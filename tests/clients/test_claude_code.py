@@ -5,7 +5,7 @@ scripted, and says what a model would. Receipts tell its sessions and agents apa
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -102,7 +102,7 @@ def of_session(there: Place, session: str, count: int) -> list[Receipt]:
     return found()
 
 
-def priced(calls: list[Call], usd: dict[str, float]) -> int:
+def priced(calls: Sequence[Call], usd: dict[str, float]) -> int:
     """What those calls cost by the provider's own account of their tokens, in nano-dollars."""
     dollars = 0.0
     for call in calls:
