@@ -225,6 +225,8 @@ class TurnWriter:
                 given = self._source(source)
                 if given is None:
                     return None
+                if block.detail and block.detail != "auto":
+                    self._notes.yielded.append("image_url.detail")
                 return self._more(marked({"type": "image", "source": given}, mark), block.extras)
             case Document(source=source, cache=mark):
                 given = self._source(source)
