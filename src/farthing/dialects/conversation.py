@@ -45,7 +45,13 @@ class Stored(Struct, frozen=True):
     id: str
 
 
-Source = Inline | Plain | Link | Stored
+class Composed(Struct, frozen=True):
+    """A document that is made of blocks of text and images."""
+
+    blocks: tuple["Block", ...]
+
+
+Source = Inline | Plain | Link | Stored | Composed
 
 
 # -- blocks --------------------------------------------------------------------------------------------------
@@ -189,6 +195,7 @@ class ToolChoice(Struct, frozen=True):
     must: bool = False
     """Of `allowed`: one of them has to be called."""
     parallel: bool | None = None
+    extras: Json = NOTHING
 
 
 NO_CHOICE = ToolChoice()

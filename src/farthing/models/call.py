@@ -35,7 +35,7 @@ from farthing.errors import (
 )
 from farthing.models.health import Health
 from farthing.models.pricing.afford import affordable
-from farthing.models.pricing.cost import cost_nusd
+from farthing.models.pricing.book import book
 from farthing.models.pricing.expected import expected_tokens
 from farthing.models.retry import Failed, next_try, stale
 from farthing.models.speed import Lengths
@@ -244,7 +244,7 @@ class Caller:
 
     def _can_be_told(self, call: CallRequest, target: Target) -> bool:
         """Whether its provider has a word for all that must be said."""
-        if self._providers[target.provider].capabilities.all_said:
+        if call.prompt.sent is None and self._providers[target.provider].capabilities.all_said:
             return True
         try:
             unsaid = self._unsaid(call.prompt, target, call.request.operation)
@@ -506,8 +506,10 @@ class Caller:
     def _unsay(error: ProviderError, attempt: Attempt, redact: Redactor) -> None:
         """Take secrets out of all that a failed attempt leaves: whichever part of it met them."""
         error.args = (redact.text(str(error)),)
-        error.returned = redact.text(error.returned.decode("latin-1")).encode("latin-1")
-        attempt.upstream_id = redact.text(attempt.upstream_id)
+        lines, upstream_id = error.returned.decode("latin-1"), attempt.upstream_id
+        if redact.holds(lines) or redact.holds(upstream_id):  # a short part in ids and counts is chance
+            error.returned = redact.text(lines).encode("latin-1")
+            attempt.upstream_id = redact.text(upstream_id)
 
     def _tell_of_key(self, target: Target, error: ProviderError) -> None:
         """Else nobody may notice that a key is no good: another target answers, or a client is told half."""
@@ -576,8 +578,7 @@ class Caller:
             usage = Usage(input_tokens=tokens, output_tokens=said, estimated=True)
         elif usage.estimated and not usage.output_tokens:
             usage = replace(usage, output_tokens=said)
-        result.attempt.usage = usage
-        result.attempt.cost_nusd = cost_nusd(result.target.price, usage)
+        book(result.attempt, result.target, usage)
 
 
 def _in_brief(error: ProviderError) -> str:

@@ -2,7 +2,9 @@
 
 from farthing.types import Request
 
-_NOT_TEXT = frozenset({"tools", "functions", "audio", "prediction", "web_search_options"})
+_NOT_TEXT = frozenset({
+    "tools", "functions", "audio", "container", "mcp_servers", "prediction", "web_search_options",
+})  # fmt: skip
 _AGENT_ROLES = frozenset({"tool", "function"})
 
 

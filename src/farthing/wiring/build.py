@@ -60,13 +60,14 @@ from farthing.ledger.segments import SegmentLedger
 from farthing.models.broadcast import Broadcast
 from farthing.models.call import Caller
 from farthing.models.health import Health
-from farthing.models.pricing.catalogue import Catalogue
+from farthing.models.price_list import price_list
 from farthing.models.pricing.money import Money
 from farthing.models.pricing.priced import check_priced
 from farthing.models.speed import Lengths
 from farthing.models.targets import Targets
 from farthing.models.tokens.estimate import estimate_prompt
 from farthing.models.transport.http1 import Http1Transport
+from farthing.pipeline.count import PromptCounter
 from farthing.pipeline.steps import Retrieval, Steps
 from farthing.protocols import (
     AsyncGuardrail,
@@ -231,7 +232,7 @@ def build(config: Config, parts: Parts) -> Serving:
         ConfigError: something in it names what is not there, or cannot be used.
     """
     parts.redact.learn(*configuration.secrets_of(config, os.environ))
-    catalogue = Catalogue.load().with_overrides(config.prices)
+    catalogue = price_list(config)
     targets = Targets(config, catalogue)
     check_priced(config, targets)
     rules = build_router(config, targets, parts.tokens.sizes)
@@ -276,7 +277,7 @@ def build(config: Config, parts: Parts) -> Serving:
         caller=build_caller(config, parts, providers),
         cascades=build_cascades(config, parts.cascades, targets.get, parts.plugins),
         ledger=parts.ledger,
-        money=build_money(config, parts, targets, catalogue.version),
+        money=build_money(config, targets, catalogue.version, parts.tokens.sizes),
         brain_timeout_s=config.brain.timeout_s,
         kept_bytes_max=config.cache.answer_bytes_max if keeping else 0,
         strict=config.brain.strict,
@@ -303,8 +304,10 @@ def build(config: Config, parts: Parts) -> Serving:
         ).entries,
         named=partial(list_named, targets=targets),
         model=partial(describe_model, router=rules, targets=targets),
+        count=PromptCounter(steps, rules, providers, parts.transport).count,
         targets=frozenset(targets.configured),
         keeper=None if parts.semantic is None else build_keeper(parts.semantic, endpoints),
+        prices_ended=targets.prices_ended,
     )
 
 
@@ -340,7 +343,9 @@ def build_caller(config: Config, parts: Parts, providers: Mapping[str, Provider]
     )
 
 
-def build_money(config: Config, parts: Parts, targets: Targets, price_version: str) -> Money:
+def build_money(
+    config: Config, targets: Targets, price_version: str, sizes: TokenSizes | None = None
+) -> Money:
     return Money(
         baseline=config.report.baseline or targets.first_of("expensive"),
         endpoint_baselines={n: e.baseline for n, e in config.endpoints.items() if e.baseline},
@@ -349,7 +354,7 @@ def build_money(config: Config, parts: Parts, targets: Targets, price_version: s
         price_version=price_version,
         policy=policy_version(config),
         clock=time.monotonic,
-        sizes=parts.tokens.sizes,
+        sizes=sizes,
     )
 
 
@@ -539,7 +544,7 @@ def build_batch_target(config: Config) -> Callable[[Request], Awaitable[Target |
     having = frozenset(name for name, provider in config.providers.items() if provider.batch)
     if not having:
         return None
-    rules = build_router(config, Targets(config, Catalogue.load().with_overrides(config.prices)))
+    rules = build_router(config, Targets(config, price_list(config)))
     router = cascaded(config, rules, rules)
     classifier = RulesClassifier(estimate_prompt)
 

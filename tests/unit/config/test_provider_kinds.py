@@ -22,7 +22,7 @@ targets = ["o/m"]
 def test_without_a_kind_a_provider_speaks_chat_completions() -> None:
     read = config.loads(TWO, {}).providers
     assert isinstance(read["o"], OpenAIProviderConfig) and isinstance(read["a"], AnthropicProviderConfig)
-    assert read["o"].drop == () and "seed" in read["a"].drop
+    assert read["o"].drop == ("temperature", "top_p", "top_k") and "seed" in read["a"].drop
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,8 @@ def test_chat_completions_to_anthropic_are_advised_against() -> None:
         ('kind = "anthropic"\ndrop = ["tempreature"]', 'did you mean "temperature"?'),
         ('kind = "anthropic"\ndrop = ["n"]', "it gets one answer"),
         ('kind = "anthropic"\ndrop = ["input_audio"]', "its answer is another"),
-        ('base_url = "https://x.example/v1"\ndrop = ["seed"]', "it has no effect"),
+        ('base_url = "https://x.example/v1"\ndrop = ["topk"]', 'did you mean "top_k"?'),
+        ('base_url = "https://x.example/v1"\ndrop = ["mcp_servers"]', "its answer is another"),
         (
             'kind = "plugin"\nplugin = "p"\nbase_url = "https://x.example"\ndrop = ["sed"]',
             'did you mean "seed"?',
@@ -91,6 +92,7 @@ def test_a_drop_that_does_not_do_what_it_says_is_told(table: str, said: str) -> 
         'kind = "anthropic"\ndrop = ["seed", "messages.name"]',
         'kind = "anthropic"\ndrop = []',
         'kind = "anthropic"\ndrop = ["a_field_of_ours"]',
+        'base_url = "https://x.example/v1"\ndrop = ["top_k", "tools.bash_20250124"]',
         'kind = "plugin"\nplugin = "p"\nbase_url = "https://x.example"',
     ],
 )

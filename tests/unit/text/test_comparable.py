@@ -34,6 +34,8 @@ def test_plain_questions_can_be() -> None:
         {"functions": [{}]},
         {"n": 2},
         {"audio": {"voice": "alloy"}},
+        {"mcp_servers": [{"name": "m"}]},
+        {"container": "c_1"},
         {"messages": [{"role": "tool", "content": "42"}]},
         {"messages": [{"role": "assistant", "content": None, "tool_calls": [{}]}, *TEXT]},
         {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},

@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 
 from farthing.config import EndpointCacheConfig
+from farthing.dialects.chat.fields import BILLING
+from farthing.dialects.chat.requests.marks import without_marks
 from farthing.text.phrase import normalised
 from farthing.types import Json, Request
 
@@ -23,6 +25,9 @@ DROPPED = frozenset(
         "service_tier",  # price and queue of the call
         "prompt_cache_key",  # which prefix cache the provider tries
         "prompt_cache_retention",  # for how long it keeps it
+        "cache_control",  # what it is to keep
+        "diagnostics",  # whether it says why it found nothing there
+        BILLING,  # a note for the provider's accounts
     }
 )
 
@@ -32,6 +37,7 @@ SAME_ANSWER = frozenset(
         "traceparent",  # tracing
         "tracestate",
         "baggage",
+        "anthropic-version",  # the form of the answer, which is one here
         "x-client-request-id",  # the client's name for the call
         "idempotency-key",
         "http-referer",  # the app's name in a provider's statistics
@@ -94,9 +100,7 @@ class CacheKeys:
         endpoint = request.endpoint
         if endpoint.cache_exact == "off":
             return None
-        body: Json = request.body.copy()
-        for name in _DROPPED_OF(body):
-            del body[name]
+        body = reduced(request.body)
         if request.operation == "chat":
             messages = body.get("messages")
             if not messages or messages.__class__ is not list:
@@ -122,6 +126,14 @@ class CacheKeys:
         forgotten = 0 if self._forgotten is None else self._forgotten(endpoint.name)
         sources = request.documents, version, forgotten
         return sources if any(sources) else ()
+
+
+def reduced(body: Json) -> Json:
+    """A copy of `body` without what cannot change the text of an answer."""
+    found = without_marks(body).copy()
+    for name in _DROPPED_OF(found):
+        del found[name]
+    return found
 
 
 def digest_of(form: str, policy: str, request: Request, body: Json, *more: Any) -> bytes | None:

@@ -197,17 +197,25 @@ def _risk(kinds: str, body: Json) -> str:
 
 def _task(findings: _Said, text: str, body: Json) -> str:
     """The task of a request for which nobody named one."""
-    try:
-        role = body["messages"][-1]["role"]
-    except (LookupError, TypeError):
-        role = None  # not a chat, or its last message has no role
-    if role in ("tool", "function"):
+    if _of_agent(body):
         return "agent_step"
     _, tasks, domains, kinds, words = findings
     if _holds_code(text):
         tasks["code"] = tasks.get("code", 0) + 3
     task = _heaviest(tasks, _TASK_WEIGHT, "") if tasks else ""
     return task or _task_by_shape(text, domains, kinds, words)
+
+
+def _of_agent(body: Json) -> bool:
+    """Whether a tool has answered last, or just before what its user adds (agents put reminders there)."""
+    try:
+        messages = body["messages"]
+        role = messages[-1]["role"]
+        if role == "user" and len(messages) > 1:
+            role = messages[-2]["role"]
+    except (LookupError, TypeError):
+        return False  # not a chat, or its last message has no role
+    return role in ("tool", "function")
 
 
 def _task_by_shape(text: str, domains: _Weights, kinds: str, words: int) -> str:

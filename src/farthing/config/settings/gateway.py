@@ -494,6 +494,9 @@ class OpenAIProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_field=
     """`api-key` sends the header of that name (Azure)."""
     include_usage: bool = True
     """Ask for the usage chunk of every stream, and keep it from clients that did not ask."""
+    drop: tuple[str, ...] = ("temperature", "top_p", "top_k")
+    """As of any provider, for clients of Messages, by the names of their fields. Chat completions know no
+    `top_k`, and OpenAI's models that reason take no sampling parameters."""
 
 
 ANTHROPIC_URL = "https://api.anthropic.com"

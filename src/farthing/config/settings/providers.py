@@ -18,6 +18,7 @@ from farthing.config.settings.gateway import (
 from farthing.config.settings.proxy import NO_PROXY, parse_proxy
 from farthing.config.toml import Path as Where
 from farthing.dialects.chat.fields import CHANGES_THE_ANSWER, FIELDS, PARTS
+from farthing.dialects.chat.requests import lowering
 from farthing.errors import ConfigError
 
 Faults = Iterator[tuple[Where, str]]
@@ -136,13 +137,11 @@ def advice_of(name: str, provider: ProviderConfig) -> Iterator[str]:
 
 def _of_drop(name: str, provider: ProviderConfig) -> Iterator[str]:
     key = f"providers.{name}.drop"
-    if isinstance(provider, OpenAIProviderConfig):
-        if provider.drop:
-            yield (f"{key}: it has no effect, since chat completions have a word for every field; remove it")
-        return
-    known = FIELDS | PARTS
+    known, changes = FIELDS | PARTS, CHANGES_THE_ANSWER
+    if isinstance(provider, OpenAIProviderConfig):  # which knows all that clients of chat completions say
+        known, changes = lowering.NAMES, lowering.NAMES - lowering.SAMPLING
     for field in provider.drop:
-        if field in CHANGES_THE_ANSWER:
+        if field in changes:
             how = _WITHOUT.get(field, "its answer is another than it asked for")
             yield (
                 f'{key}: a client whose "{field}" is left out may not notice that {how}; remove it, so that '

@@ -26,6 +26,10 @@ CHANGES_THE_ANSWER = frozenset({
 })  # fmt: skip
 """What a client cannot do without noticing: the number of answers, their form or what they are about."""
 
+BILLING = "x-anthropic-billing-header"
+"""The field for the block of instructions that Anthropic's own agent puts first and begins with this name. It
+is for its maker's accounts, is no instruction, and is another one with each version of the agent."""
+
 
 def invalid(param: str, what: str) -> InvalidRequest:
     return InvalidRequest(f"`{param}` {what}", param=param)
@@ -61,3 +65,10 @@ def object_of(body: Json, name: str) -> Json | None:
     if value is not None and value.__class__ is not dict:
         raise invalid(name, "must be an object")
     return value
+
+
+def extras_of(value: Json, known: frozenset[str]) -> Json:
+    """The fields whose names are not in `known`, except where they are null."""
+    if value.keys() <= known:
+        return {}
+    return {name: inner for name, inner in value.items() if name not in known and inner is not None}

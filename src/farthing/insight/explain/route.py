@@ -16,7 +16,7 @@ from farthing.insight.report.token_counts import TokenRatio
 from farthing.ledger import read
 from farthing.ledger.damage import Missing, describe_missing
 from farthing.ledger.read import Row
-from farthing.models.pricing.catalogue import Catalogue
+from farthing.models.price_list import price_list
 from farthing.models.pricing.cost import baseline_nusd, cost_nusd, unit_prices_usd
 from farthing.types import Receipt, Signal
 
@@ -142,7 +142,7 @@ def about(rows: Iterable[Row], receipt: Receipt) -> tuple[list[Signal], list[Bac
 
 def call_prices(receipt: Receipt, config: Config) -> list[CallPrice]:
     """The unit prices of each call with a known cost and usage, by the price list and `[[prices]]`."""
-    catalogue = Catalogue.load().with_overrides(config.prices)
+    catalogue = price_list(config)
     day = _day(receipt.at_unix_s)
     found = []
     for number, attempt in enumerate(receipt.attempts, 1):
@@ -151,7 +151,7 @@ def call_prices(receipt: Receipt, config: Config) -> list[CallPrice]:
         price = catalogue.price(provider, model, day)
         cost = cost_nusd(price, usage)
         booked = attempt.cost_nusd if attempt.reckoned_nusd is None else attempt.reckoned_nusd
-        if price is None or usage is None or cost is None or booked is None:
+        if price is None or usage is None or usage.passes is not None or cost is None or booked is None:
             continue
         units = {name: f"{pusd.normalize():f}" for name, pusd in unit_prices_usd(price, usage).items()}
         found.append(CallPrice(call=number, usd_per_million=units, cost_nusd=cost, booked_nusd=booked))
@@ -161,7 +161,7 @@ def call_prices(receipt: Receipt, config: Config) -> list[CallPrice]:
 def other_tiers(receipt: Receipt, config: Config) -> list[OtherTier]:
     """Every tier of `config` with what it would have charged on the day of the request, assuming the same
     part of the prompt in its provider's prefix cache."""
-    catalogue = Catalogue.load().with_overrides(config.prices)
+    catalogue = price_list(config)
     day = _day(receipt.at_unix_s)
     found = []
     for name, tier in config.tiers.items():

@@ -15,15 +15,16 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from farthing.config import PluginProviderConfig, ProviderConfig
-from farthing.dialects.chat.completion import explode
-from farthing.dialects.chat.event_reader import DONE, EventReader
-from farthing.dialects.chat.reply import ReplyReader, WholeReply
+from farthing.dialects.chat.answers.completion import explode
+from farthing.dialects.chat.answers.reply import ReplyReader, WholeReply
+from farthing.dialects.chat.requests.lowering import lowered
+from farthing.dialects.chat.streams.event_reader import DONE, EventReader
 from farthing.dialects.chat.usage import UNSAID
 from farthing.dialects.events import BadStream as BadFrame
 from farthing.dialects.events import EventSplitter
 from farthing.dialects.faults import BadStream, ProviderSaid
 from farthing.errors import ProviderUnavailable
-from farthing.models.providers.http import JSON, HttpProvider
+from farthing.models.providers.http import JSON, HttpProvider, without_of
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
 from farthing.protocols import (
@@ -84,10 +85,12 @@ class PluginProvider(HttpProvider):
     def unsaid(self, prompt: Prompt, target: Target, operation: Operation) -> Unsaid:
         if operation != "chat":
             return Unsaid(operation=operation)
-        found = self._asked("unsaid", partial(self._plugin.unsaid, _body(prompt)))
+        body, yielded, unsaid, reasons = _said(prompt, target)
+        found = self._asked("unsaid", partial(self._plugin.unsaid, body))
         if not isinstance(found, list | tuple) or not all(isinstance(one, str) for one in found):
             raise self._wrong("unsaid", found, "a list of names")
-        return Unsaid(tuple(found)[:NAMES_MAX]) if found else ALL_SAID
+        names = (*unsaid, *found[:NAMES_MAX])
+        return Unsaid(names, yielded, reasons) if names or yielded else ALL_SAID
 
     def encode(
         self,
@@ -97,7 +100,8 @@ class PluginProvider(HttpProvider):
         request_id: str,
         passed: tuple[tuple[str, str], ...] = (),
     ) -> tuple[bytes, bytes]:
-        found = self._asked("request", partial(self._plugin.request, _body(prompt), target.model))
+        body = _said(prompt, target)[0]
+        found = self._asked("request", partial(self._plugin.request, body, target.model))
         try:
             path, made = found
         except (TypeError, ValueError):
@@ -106,7 +110,7 @@ class PluginProvider(HttpProvider):
             raise self._wrong("request", found, "a path that begins with a slash, and an object")
         raw = self._asked("request", lambda: _encode(made))
         head = self.head("POST", path, JSON)
-        return (head + self.passage.up(passed) if passed else head), raw
+        return (head + self.passage.up(passed, without_of(prompt)) if passed else head), raw
 
     def whole(self, headers: Mapping[bytes, bytes], body: bytes, prompt: Prompt | None = None) -> WholeReply:
         found = self._asked("answer", partial(self._plugin.answer, body))
@@ -125,7 +129,9 @@ class PluginProvider(HttpProvider):
     def list_head(self) -> bytes:
         return self.head("GET", "/models")
 
-    def count_call(self, prompt: Prompt, target: Target, request_id: str) -> None:
+    def count_call(
+        self, prompt: Prompt, target: Target, request_id: str, passed: tuple[tuple[str, str], ...] = ()
+    ) -> None:
         """It has no interface that counts."""
 
     def counted(self, body: bytes) -> int:
@@ -257,9 +263,17 @@ class PluginDecoder(EventReader):
         return b"".join(b"data: %b\n\n" % write_json(chunk) for chunk in chunks)
 
 
-def _body(prompt: Prompt) -> Json:
+def _said(prompt: Prompt, target: Target) -> tuple[Json, tuple[str, ...], tuple[str, ...], dict[str, str]]:
+    """The request as plain chat completions, what gave way to that, what has no word there, and why."""
+    if prompt.sent is None or prompt.sent.dialect != "messages":
+        return _body(prompt, prompt.body), (), (), {}
+    written = lowered(prompt.body, model=target.model)
+    return _body(prompt, written.body), written.yielded, written.unsaid, written.reasons
+
+
+def _body(prompt: Prompt, said: Json) -> Json:
     """The request as the plug-in is to map it, the endpoint's own limit in it."""
-    body: Json = _decode(_encode(prompt.body))  # it may change it; the next target gets the client's
+    body: Json = _decode(_encode(said))  # it may change it; the next target gets the client's
     if prompt.stream:
         body["stream"] = True
     if prompt.capped_by is not None:

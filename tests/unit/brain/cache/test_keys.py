@@ -49,11 +49,60 @@ def test_a_field_dropped_at_the_top_counts_everywhere_else(value: Any) -> None:
     assert key({**BODY, "messages": [message]}) != key()
 
 
+def marked(text: str) -> list[dict[str, Any]]:
+    return [{"type": "text", "text": text, "cache_control": {"type": "ephemeral", "ttl": "1h"}}]
+
+
+def test_marks_for_a_prefix_cache_do_not_matter() -> None:
+    """Agents move them with every turn. What bears the mark counts as it would without."""
+    system = {"role": "system", "content": "S"}
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    called = {"role": "assistant", "content": None, "tool_calls": [call]}
+    result = {"role": "tool", "tool_call_id": "c", "content": "4"}
+    tool = {"type": "function", "function": {"name": "f"}}
+    plain = {**BODY, "messages": [system, called, result, *BODY["messages"]], "tools": [tool]}  # type: ignore[misc]
+    mark = {"cache_control": {"type": "ephemeral"}}
+    body = {
+        **BODY,
+        **mark,
+        "messages": [
+            {"role": "system", "content": marked("S")},
+            {**called, "tool_calls": [{**call, **mark}]},
+            {**result, "content": marked("4"), **mark},
+            {"role": "user", "content": marked("Hi")},
+        ],
+        "tools": [{**tool, **mark}],
+    }
+    assert key(body) == key(plain) != key()
+    two = [*marked("Hi"), {"type": "text", "text": "there"}]
+    unmarked = [{"type": "text", "text": "Hi"}, {"type": "text", "text": "there"}]
+    content = [key({**BODY, "messages": [{"role": "user", "content": parts}]}) for parts in (two, unmarked)]
+    assert content[0] == content[1] != key()
+
+
+def test_a_mark_in_what_is_asked_is_no_mark() -> None:
+    """A schema may have a property of that name."""
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"cache_control": 1}}}
+    other = {"type": "function", "function": {"name": "f", "parameters": {}}}
+    assert key({**BODY, "tools": [tool]}) != key({**BODY, "tools": [other]})
+
+
+@given(_VALUES)
+def test_odd_messages_do_not_break_the_key(value: Any) -> None:
+    key(
+        {
+            **BODY,
+            "messages": [value, {"role": "user", "content": [value, {"content": value}]}],
+            "tools": value,
+        }
+    )
+
+
 def test_a_header_that_goes_up_makes_another_key_unless_it_cannot_change_the_answer() -> None:
     beta = (("openai-beta", "assistants=v2"),)
     assert len({key(), key(passed=beta), key(passed=(("openai-beta", "x"),)), key(passed=(("x", "x"),))}) == 4
     assert key(passed=(*beta, ("traceparent", "00-1"))) == key(passed=beta)
-    assert key(passed=(("x-client-request-id", "1"),)) == key()
+    assert key(passed=(("x-client-request-id", "1"), ("anthropic-version", "2023-06-01"))) == key()
 
 
 @given(st.permutations(list(BODY)))

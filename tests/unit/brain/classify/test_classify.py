@@ -138,6 +138,10 @@ def test_the_result_of_a_tool_as_last_message_makes_an_agent_step() -> None:
     messages = [{"role": "user", "content": "Weather?"}, {"role": "tool", "content": "rain"}]
     body = {"model": "auto", "messages": messages, "tools": [{"type": "function"}]}
     assert traits_of("Weather?", body=body).task == "agent_step"
+    messages.append({"role": "user", "content": "A reminder: be brief."})
+    assert traits_of("A reminder: be brief.", body=body).task == "agent_step"
+    messages += [{"role": "assistant", "content": "Rain."}, {"role": "user", "content": "Thanks"}]
+    assert traits_of("Thanks", body=body).task == "chat"
 
 
 def test_tools_that_change_something_are_a_risk_and_tools_that_read_are_not() -> None:

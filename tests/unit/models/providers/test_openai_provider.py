@@ -9,11 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farthing.config import OpenAIProviderConfig, Secret
+from farthing.dialects.chat.requests.request_writer import inner
+from farthing.dialects.messages.requests.request_reader import read
 from farthing.errors import ProviderBusy, ProviderRejected, ProviderTimeout, ProviderUnavailable
 from farthing.models.providers.failures import wait_s
 from farthing.models.providers.openai.provider import OpenAIProvider
 from farthing.models.transport.origin import HttpOrigin
-from farthing.types import Prompt, Target
+from farthing.protocols import Unsaid
+from farthing.types import Prompt, Sent, Target
 
 NAMES = ("max_tokens", "max_completion_tokens")
 
@@ -268,3 +271,67 @@ def test_the_head_of_a_good_answer_is_not_searched_for_more_than_our_key(key: st
     asked.redact = None  # type: ignore[assignment]  # whoever used it would fail
     headers = {b"x-request-id": b"r-1", b"openai-processing-ms": b"12", b"content-type": b"application/json"}
     assert asked.down(headers, "req_1")[1] == "r-1"
+
+
+def of_messages(body: dict[str, Any], **changes: Any) -> Prompt:
+    """The prompt of a client of Messages."""
+    form = inner(read(body))
+    asked: dict[str, Any] = {
+        "body": form,
+        "input_tokens": 1,
+        "input_tokens_bound": 9,
+        "output_tokens_max": body.get("max_tokens"),
+        "stream": bool(body.get("stream")),
+        "sent": Sent(dialect="messages", raw=b"", body=body, read=form),
+        **changes,
+    }
+    return Prompt(**asked)
+
+
+CODE = {
+    "model": "auto",
+    "max_tokens": 32_000,
+    "stream": True,
+    "system": [{"type": "text", "text": "S", "cache_control": {"type": "ephemeral"}}],
+    "messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}]}],
+    "thinking": {"type": "adaptive"},
+    "metadata": {"user_id": "u-1"},
+    "context_management": {"edits": [{"type": "clear_thinking_20251015"}]},
+    "output_config": {"effort": "medium"},
+}
+"""What an agent of Anthropic's sends."""
+
+
+def test_a_client_of_messages_is_told_in_chat_completions() -> None:
+    one, prompt = provider(), of_messages(CODE)
+    target = Target(name="openai/m-1", provider="openai", model="m-1", output_tokens_max=8_000)
+    assert one.unsaid(prompt, target, "chat") == Unsaid((), ("context_management", "cache_control"))
+    _, raw = one.encode(prompt, target, "chat", "req_1")
+    assert msgspec.json.decode(raw) == {
+        "model": "m-1",
+        "messages": [{"role": "system", "content": "S"}, {"role": "user", "content": "hi"}],
+        "max_tokens": 8_000,
+        "user": "u-1",
+        "reasoning_effort": "medium",
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+
+
+@pytest.mark.parametrize(
+    ("model", "name"), [("gpt-4o", "max_tokens"), ("gpt-5-mini", "max_completion_tokens")]
+)
+def test_the_limit_of_messages_has_the_name_that_the_model_knows(model: str, name: str) -> None:
+    target = Target(name=f"openai/{model}", provider="openai", model=model)
+    for most, cap in ((None, None), (500, "output_tokens_max")):
+        prompt = of_messages(CODE, capped_by=cap, output_tokens_max=most or 32_000)
+        body = msgspec.json.decode(provider().encode(prompt, target, "chat", "req_1")[1])
+        assert [(n, body[n]) for n in NAMES if n in body] == [(name, most or 32_000)]
+
+
+def test_what_chat_completions_cannot_say_is_named_and_left_out_where_it_may_be() -> None:
+    prompt = of_messages({**CODE, "top_k": 4, "tools": [{"type": "bash_20250124", "name": "bash"}]})
+    target = Target(name="openai/m", provider="openai", model="m")
+    assert provider().unsaid(prompt, target, "chat").names == ("tools.bash_20250124", "top_k")
+    body = msgspec.json.decode(provider().encode(prompt, target, "chat", "req_1")[1])
+    assert "tools" not in body and "top_k" not in body

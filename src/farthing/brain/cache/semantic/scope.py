@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from farthing.brain.cache.keys import DROPPED, digest_of
+from farthing.brain.cache.keys import digest_of, reduced
 from farthing.types import Json, Request
 
 QUESTION_CHARS_MAX = 2_000  # a longer one is a document with a question; the embedder would cut it
@@ -25,8 +25,6 @@ _FORMAT = f"farthing.partition.{PARTITIONING}"  # separates these digests from e
 
 _QUESTION = b"question"  # replaces the question's text; JSON cannot contain a byte string
 
-_DROPPED_OF = DROPPED.intersection
-
 # Fields that make an answer specific to its request, whatever the question: never stored, never served.
 _NEVER = {
     "n": (1, None),  # several answers differ on purpose
@@ -34,6 +32,8 @@ _NEVER = {
     "modalities": (["text"], None),  # audio cannot be compared as text
     "audio": (None,),
     "web_search_options": (None,),  # asks for current information
+    "mcp_servers": (None, []),  # so do tools that the provider calls
+    "container": (None,),  # files of earlier requests
 }
 
 
@@ -75,19 +75,19 @@ class Scopes:
 
         That is: it is not a chat, its last message is not a user's plain text, tools were called before it
         (an agent's step), it asks for something that no other answer has (`n`, `logprobs`, audio, a web
-        search), or its language is not one that the endpoint allows.
+        search, tools that its provider runs), or its language is not one that the endpoint allows.
         """
         endpoint = request.endpoint
         if request.operation != "chat" or endpoint.semantic is None:
             return None
-        body: Json = request.body.copy()
-        for name in _DROPPED_OF(body):
-            del body[name]
+        body = reduced(request.body)
         for name in _NEVER.keys() & body.keys():
             if body[name] not in _NEVER[name]:
                 return None
         messages = body.get("messages")
         if messages.__class__ is not list or not messages or any(map(_of_agent, messages)):
+            return None
+        if "tools" in body and any(map(_runs_there, _listed(body["tools"]))):
             return None
         split = _without_question(messages[-1])
         if split is None:
@@ -130,6 +130,15 @@ def _of_agent(message: Any) -> bool:
         or bool(message.get("tool_calls"))
         or bool(message.get("function_call"))
     )
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _runs_there(tool: Any) -> bool:
+    """Whether the provider runs it: what it finds is of the moment."""
+    return tool.__class__ is dict and tool.get("type", "function") not in ("function", "custom")
 
 
 def _without_question(message: Json) -> tuple[str, Json] | None:

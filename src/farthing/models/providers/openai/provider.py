@@ -3,6 +3,9 @@
 What goes up is the client's body, decoded once and encoded again field by field in the client's order
 (so that what was checked is what is sent), with the target's model name and, for streams, a request for
 the usage chunk. What comes back goes on byte for byte.
+
+Of a client of Messages goes up what chat completions have words for (`lowered`); what they have none for is
+named before the call (`unsaid`).
 """
 
 from collections.abc import Mapping
@@ -10,11 +13,14 @@ from collections.abc import Mapping
 import msgspec
 
 from farthing.config import OpenAIProviderConfig, ProviderConfig
-from farthing.dialects.chat.event_reader import EventReader
-from farthing.dialects.chat.reply import ReplyReader, WholeReply
+from farthing.dialects.chat.answers.reply import ReplyReader, WholeReply
+from farthing.dialects.chat.models import abilities
+from farthing.dialects.chat.requests.lowering import lowered
+from farthing.dialects.chat.streams.event_reader import EventReader
 from farthing.dialects.chat.usage import UNSAID, UsageForm
+from farthing.dialects.written import Written
 from farthing.errors import ProviderUnavailable
-from farthing.models.providers.http import JSON, HttpProvider
+from farthing.models.providers.http import JSON, HttpProvider, without_of
 from farthing.models.providers.openai.batch import OpenAIBatch
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
@@ -23,7 +29,6 @@ from farthing.types import Json, Operation, Prompt, Target
 
 PATHS: dict[Operation, str] = {"chat": "/chat/completions", "embeddings": "/embeddings"}
 LIST_FROM = ("", "/models")
-REASONING_MODELS = ("gpt-5", "gpt-6", "o1", "o3", "o4")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -66,14 +71,24 @@ class OpenAIProvider(HttpProvider):
         self._list_from = list_from
         self._usage_form = usage_form
         self._replies = ReplyReader(usage_form, self.in_answer)
+        self._may_drop = frozenset(config.drop)
+        self._last: tuple[Prompt, str, Written] | None = None
+        """What was written last: it is asked for what it cannot say just before it is encoded."""
         self._heads = {
             operation: self.head("POST", suffix, JSON) + b"x-request-id: "
             for operation, suffix in PATHS.items()
         }
 
     def unsaid(self, prompt: Prompt, target: Target, operation: Operation) -> Unsaid:
-        """Nothing: what a client of chat completions sends goes up as it is."""
-        return ALL_SAID
+        """Nothing where the client speaks chat completions: its request goes up as it is."""
+        if not _of_messages(prompt):
+            return ALL_SAID
+        written = self._written(prompt, target)
+        if not self._may_drop.issuperset(written.unsaid):
+            self._last = None  # it will not be sent
+        if not written.unsaid and not written.yielded:
+            return ALL_SAID
+        return Unsaid(written.unsaid, written.yielded, written.reasons)
 
     def encode(
         self,
@@ -85,21 +100,42 @@ class OpenAIProvider(HttpProvider):
     ) -> tuple[bytes, bytes]:
         """Return the head, without content-length and the blank line, and the body. `passed` are headers of
         the client, of which those go up that this provider is to get."""
-        body = prompt.body.copy()
-        asked, model = body["model"], target.model
-        body["model"] = model
-        if prompt.capped_by is not None or (
-            "max_tokens" in body and asked != model and asked != target.name and _reasons(model)
-        ):
-            _set_cap(body, model, prompt.output_tokens_max)
+        if _of_messages(prompt):
+            body = self._lowered(prompt, target)
+        else:
+            body = prompt.body.copy()
+            asked, model = body["model"], target.model
+            body["model"] = model
+            if prompt.capped_by is not None or (
+                "max_tokens" in body and asked != model and asked != target.name and _reasons(model)
+            ):
+                _set_cap(body, model, prompt.output_tokens_max)
         if prompt.stream:
             body["stream"] = True
             if self._include_usage:
                 body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
         head = b"%b%b\r\n" % (self._heads[operation], request_id.encode())
         if passed:
-            head += self.passage.up(passed)
+            head += self.passage.up(passed, without_of(prompt))
         return head, _encode(body)
+
+    def _written(self, prompt: Prompt, target: Target) -> Written:
+        last = self._last
+        if last is not None and last[0] is prompt and last[1] == target.model:
+            return last[2]
+        written = lowered(prompt.body, model=target.model)
+        self._last = (prompt, target.model, written)
+        return written
+
+    def _lowered(self, prompt: Prompt, target: Target) -> Json:
+        """The body of a client of Messages. The limit of output, which Messages demands, is at most what the
+        model can give, and has the name that the model knows."""
+        body = {**self._written(prompt, target).body, "model": target.model}
+        self._last = None  # a conversation may be large, and is nobody's when it is sent
+        limit, most = prompt.output_tokens_max, target.output_tokens_max
+        if limit is not None:
+            _set_cap(body, target.model, limit if most is None else min(limit, most))
+        return body
 
     def whole(self, headers: Mapping[bytes, bytes], body: bytes, prompt: Prompt | None = None) -> WholeReply:
         return self._replies.read(body)
@@ -111,7 +147,9 @@ class OpenAIProvider(HttpProvider):
         ending, suffix = self._list_from
         return self.head("GET", suffix, without=ending)
 
-    def count_call(self, prompt: Prompt, target: Target, request_id: str) -> None:
+    def count_call(
+        self, prompt: Prompt, target: Target, request_id: str, passed: tuple[tuple[str, str], ...] = ()
+    ) -> None:
         """It has no interface that counts."""
 
     def counted(self, body: bytes) -> int:
@@ -122,7 +160,12 @@ class OpenAIProvider(HttpProvider):
 
 
 def _reasons(model: str) -> bool:
-    return model.rpartition("/")[2].startswith(REASONING_MODELS)
+    return abilities(model).reasons
+
+
+def _of_messages(prompt: Prompt) -> bool:
+    """Whether its client speaks Messages, so that its body is more than chat completions."""
+    return prompt.sent is not None and prompt.sent.dialect == "messages"
 
 
 def _set_cap(body: Json, model: str, cap: int | None) -> None:

@@ -10,7 +10,7 @@ from tests.semantic import ON, faq, in_english, question
 
 from farthing.brain.cache.semantic.scope import QUESTION_CHARS_MAX, Scope, Scopes
 from farthing.brain.cache.semantic.store.entries import read_recipe, recipe_of, request_of
-from farthing.types import Request, Tenant, replace
+from farthing.types import Request, Sent, Tenant, replace
 
 SCOPES = Scopes(embedder="e/1", language_of=in_english, policies={"faq": "p1"})
 TEXT = "And in London?"
@@ -98,6 +98,9 @@ def test_another_embedder_or_policy_is_another_partition() -> None:
 def test_what_cannot_change_an_answer_makes_no_partition() -> None:
     streamed = question(TEXT, body=body(user(TEXT), stream=True, user="u-1", metadata={"a": "b"}))
     assert scope(streamed).partition == scope(BASE).partition
+    part = {"type": "text", "text": TEXT, "cache_control": {"type": "ephemeral"}}
+    marked = question(TEXT, body=body(user([part]), cache_control={"type": "ephemeral"}))
+    assert scope(marked) == scope(BASE)
 
 
 @pytest.mark.parametrize(
@@ -109,6 +112,16 @@ def test_what_cannot_change_an_answer_makes_no_partition() -> None:
         pytest.param(question(TEXT, body=body(user(TEXT), logprobs=True)), id="logprobs"),
         pytest.param(question(TEXT, body=body(user(TEXT), modalities=["text", "audio"])), id="sound"),
         pytest.param(question(TEXT, body=body(user(TEXT), web_search_options={})), id="web search"),
+        pytest.param(
+            question(
+                TEXT, body=body(user(TEXT), tools=[{"type": "web_search_20250305", "name": "web_search"}])
+            ),
+            id="a tool that its provider runs",
+        ),
+        pytest.param(
+            question(TEXT, body=body(user(TEXT), mcp_servers=[{"name": "m"}])), id="tools of a server"
+        ),
+        pytest.param(question(TEXT, body=body(user(TEXT), container="c_1")), id="files of earlier requests"),
         pytest.param(question(TEXT, body=body(*HISTORY)), id="the last word is not the user's"),
         pytest.param(
             question(TEXT, body=body(user(TEXT), {"role": "tool", "tool_call_id": "1", "content": "4"})),
@@ -173,6 +186,20 @@ def test_a_recipe_asks_again_in_the_same_partition(text: str, kind: str) -> None
     found = SCOPES.scope(again, again.language or "unknown")
     if found is not None:  # half a character has none
         assert found == Scope(scope(before).partition, text, before.language or "en")
+
+
+def test_a_recipe_knows_whose_fields_are_in_it() -> None:
+    """So that a server of chat completions, asked again, gets no fields of Messages."""
+    encoded = recipe_of(replace(BASE, sent=Sent(dialect="messages", raw=b"", body={}, read=BASE.body)))
+    assert encoded is not None
+    recipe = read_recipe(encoded)
+    assert recipe is not None
+    again = request_of(recipe, TEXT, request_id="r-2", endpoint=BASE.endpoint, received_s=0.0)
+    assert again.sent is not None and again.sent.dialect == "messages"
+    assert again.sent.read is not again.body, "it is written anew"
+    plain = read_recipe(recipe_of(BASE) or b"")
+    assert plain is not None
+    assert request_of(plain, TEXT, request_id="r", endpoint=BASE.endpoint, received_s=0.0).sent is None
 
 
 def test_versions_of_a_routing_policy_share_no_partition() -> None:

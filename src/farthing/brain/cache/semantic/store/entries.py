@@ -5,10 +5,10 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from farthing.brain.cache.keys import DROPPED, SAME_ANSWER
+from farthing.brain.cache.keys import SAME_ANSWER, reduced
 from farthing.brain.cache.semantic.scope import with_question
 from farthing.text.media import measure
-from farthing.types import CacheHit, Endpoint, Json, Request, Tenant, output_tokens_said
+from farthing.types import CacheHit, Dialect, Endpoint, Json, Request, Tenant, edited, output_tokens_said
 
 RECIPE_BYTES_MAX = 65_536  # background jobs cannot ask a longer prompt again
 
@@ -69,6 +69,8 @@ class RequestTemplate(Struct, frozen=True, kw_only=True):
     context_tokens: int = 0
     documents: tuple[str, ...] = ()
     passed: tuple[tuple[str, str], ...] = ()
+    dialect: Dialect = "chat"
+    """The one that its client spoke, of whose fields there may be some in `body`."""
 
 
 class Doubted(Struct, frozen=True, kw_only=True):
@@ -100,7 +102,7 @@ def recipe_of(request: Request) -> bytes | None:
     """The encoded template of a request that has a scope; None if it is too long to keep."""
     if request.prompt_chars > RECIPE_BYTES_MAX:
         return None
-    body = {name: value for name, value in request.body.items() if name not in DROPPED}
+    body = reduced(request.body)
     recipe = RequestTemplate(
         tenant=request.tenant,
         endpoint=request.endpoint.name,
@@ -113,6 +115,7 @@ def recipe_of(request: Request) -> bytes | None:
         context_tokens=request.context_tokens,
         documents=request.documents,
         passed=tuple(pair for pair in request.passed if pair[0] not in SAME_ANSWER),
+        dialect="chat" if request.sent is None else request.sent.dialect,
     )
     encoded = _encode(recipe)
     return encoded if len(encoded) <= RECIPE_BYTES_MAX else None
@@ -153,4 +156,5 @@ def request_of(
         documents=recipe.documents,
         passed=recipe.passed,
         received_s=received_s,
+        sent=None if recipe.dialect == "chat" else edited(recipe.dialect),
     )

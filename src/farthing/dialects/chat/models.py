@@ -1,0 +1,30 @@
+"""What the models behind chat completions can be asked for, by their names."""
+
+import re
+from functools import lru_cache
+
+from msgspec import Struct
+
+REASONING_MODELS = ("gpt-5", "gpt-6", "o1", "o3", "o4")
+"""OpenAI's models that reason: what their names begin with."""
+_PLAIN = re.compile(r"(?:chatgpt|gpt-(?:3\.5|4))")
+_EXTRA_HIGH = re.compile(r"gpt-(?:5\.[2-9]|[6-9])")
+
+
+class Abilities(Struct, frozen=True):
+    reasons: bool
+    """It is known to reason: it takes `max_completion_tokens` and no sampling parameters."""
+    effort: bool
+    """`reasoning_effort` may be sent: it is not known to refuse it."""
+    effort_max: str
+    """The most that `reasoning_effort` can say."""
+
+
+@lru_cache(maxsize=256)
+def abilities(model: str) -> Abilities:
+    name = model.rpartition("/")[2]
+    return Abilities(
+        reasons=name.startswith(REASONING_MODELS),
+        effort=_PLAIN.match(name) is None,
+        effort_max="xhigh" if _EXTRA_HIGH.match(name) else "high",
+    )
