@@ -3,8 +3,10 @@
     python -m benchmarks.dialects [--json]
 
 A request of twenty messages is read from chat and written for Messages, a whole answer is read from Messages
-and written for chat, and so is each event of a stream. JSON is parsed and written beside it in both cases as
-the gateway does; the request's own parse, which every request has, is told apart.
+and written for chat, and so is each event of a stream. Answers go the other way too, for clients of Messages
+(`to_messages`): a whole one, and events of text, of thoughts and of a call's arguments. JSON is parsed and
+written beside it in all cases as the gateway does; the request's own parse, which every request has, is told
+apart.
 
 `sent_*` is what a client of Messages costs whose provider speaks it, and `anew_*` what it would cost if the
 same were translated both ways.
@@ -85,6 +87,44 @@ def stream() -> bytes:
     return b"".join(b"event: %b\ndata: %b\n\n" % (e["type"].encode(), json.dumps(e).encode()) for e in events)
 
 
+CALL = {"name": "look_up", "arguments": '{"q":"word","n":3}'}
+COMPLETION = {
+    "id": "chatcmpl-1", "object": "chat.completion", "created": 1_790_000_000, "model": "gpt-5-mini",
+    "choices": [{"index": 0, "message": {
+        "role": "assistant", "content": "It means this. " * 20, "refusal": None,
+        "tool_calls": [{"id": "call_1", "type": "function", "function": CALL}],
+    }, "logprobs": None, "finish_reason": "tool_calls"}],
+    "usage": {"prompt_tokens": 4900, "completion_tokens": 80, "total_tokens": 4980,
+              "prompt_tokens_details": {"cached_tokens": 4000, "audio_tokens": 0},
+              "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0}},
+}  # fmt: skip
+
+
+def chunks(*deltas: dict[str, Any]) -> list[bytes]:
+    shared = {
+        "id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1_790_000_000,
+        "model": "gpt-5-mini", "service_tier": "default", "system_fingerprint": "fp_1",
+    }  # fmt: skip
+    choices = [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": None} for delta in deltas]
+    return [b"data: %b\n\n" % msgspec.json.encode({**shared, "choices": [choice]}) for choice in choices]
+
+
+def call_piece(text: str, **more: Any) -> dict[str, Any]:
+    return {"tool_calls": [{"index": 0, "function": {"arguments": text, **more.pop("function", {})}, **more}]}
+
+
+def event_to_messages_us(head: list[bytes], pieces: list[bytes]) -> float:
+    """One of `pieces`, after `head`."""
+
+    def streamed() -> object:
+        reader, writer = ChunkReader(), EventWriter(request_id="r-1", model="m")
+        for one in head:
+            writer.write(reader.feed(one))
+        return [writer.write(reader.feed(piece)) for piece in pieces]
+
+    return cost_us(streamed) / len(pieces)
+
+
 def cost_us(work: Callable[[], object]) -> float:
     """The least of some rounds: the others were disturbed."""
     best = float("inf")
@@ -161,11 +201,23 @@ def figures() -> dict[str, float]:
         writer.write(reader.feed(head))
         return [writer.write(reader.feed(piece)) for piece in pieces]
 
+    def answered_to_messages() -> object:
+        return answer_writer.write(own_answer.read(completion), request_id="r-1")
+
+    completion = msgspec.json.encode(COMPLETION)
+    begun = chunks({"role": "assistant", "content": ""}, {"content": "It"})
+    call = chunks({"role": "assistant", "content": None}, call_piece("", id="call_1", function={"name": "f"}))
+    call += chunks(call_piece('{"q":"'))
+    thought = [{"reasoning_content": " meaning", "content": None}]
     return {
         "parse_request_us": cost_us(lambda: msgspec.json.decode(raw)),
         "request_us": cost_us(written),
         "answer_us": cost_us(answered),
         "event_us": cost_us(streamed) / EVENTS,
+        "answer_to_messages_us": cost_us(answered_to_messages),
+        "event_to_messages_us": event_to_messages_us(begun, chunks({"content": " meaning"}) * EVENTS),
+        "thought_to_messages_us": event_to_messages_us(chunks(*thought), chunks(*thought) * EVENTS),
+        "arguments_to_messages_us": event_to_messages_us(call, chunks(call_piece(" word")) * EVENTS),
         **as_sent(whole, head, pieces),
     }
 
@@ -180,7 +232,7 @@ def main() -> None:
         return
     print(", ".join(f"{name} {value}" for name, value in machine().items()))
     for name, value in found.items():
-        print(f"{name:18}{value:8.2f}")
+        print(f"{name:26}{value:8.2f}")
 
 
 if __name__ == "__main__":

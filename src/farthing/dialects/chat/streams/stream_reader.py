@@ -10,7 +10,7 @@ What comes are whole events, as `EventReader.feed` gives them. Sans-I/O and boun
 """
 
 from collections import deque
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -62,10 +62,10 @@ Thought = tuple[int, Any, Reasoning]
 """How many blocks stood before it, by what it is known among others (None: by its place), and a piece."""
 
 
-class _TextDelta(Struct, forbid_unknown_fields=True):
-    """A piece of text and nothing else."""
+class _Delta(Struct, forbid_unknown_fields=True):
+    """A piece that says one thing, which the types below add."""
 
-    content: str
+    content: None = None
     role: str | None = None
     reasoning_content: None = None
     reasoning: None = None
@@ -78,19 +78,53 @@ class _TextDelta(Struct, forbid_unknown_fields=True):
     audio: None = None
 
 
-class _TextChoice(Struct):
-    delta: _TextDelta
+class _TextDelta(_Delta, kw_only=True, forbid_unknown_fields=True):
+    content: str  # type: ignore[assignment]
+
+
+class _ThoughtDelta(_Delta, kw_only=True, forbid_unknown_fields=True):
+    content: Literal[""] | None = None  # type: ignore[assignment]
+    reasoning_content: str | None = None  # type: ignore[assignment]
+    reasoning: str | None = None  # type: ignore[assignment]
+
+
+class _Function(Struct, forbid_unknown_fields=True):
+    arguments: str
+    name: None = None
+
+
+class _CallPiece(Struct, forbid_unknown_fields=True):
+    """A piece of arguments of a call that has begun."""
+
+    function: _Function
+    index: int
+    id: None = None
+    type: Literal["function"] | None = None
+
+
+class _CallDelta(_Delta, kw_only=True, forbid_unknown_fields=True):
+    content: Literal[""] | None = None  # type: ignore[assignment]
+    tool_calls: tuple[_CallPiece]  # type: ignore[assignment]
+
+
+D = TypeVar("D", bound=_Delta)
+
+
+class _Choice(Struct, Generic[D]):
+    delta: D
     index: Literal[0] = 0
     finish_reason: None = None
     usage: None = None
 
 
-class _TextChunk(Struct):
-    choices: tuple[_TextChoice]
+class _Chunk(Struct, Generic[D]):
+    choices: tuple[_Choice[D]]
     usage: None = None
 
 
-_decode_text = msgspec.json.Decoder(_TextChunk).decode
+_decode_text = msgspec.json.Decoder(_Chunk[_TextDelta]).decode
+_decode_thought = msgspec.json.Decoder(_Chunk[_ThoughtDelta]).decode
+_decode_call = msgspec.json.Decoder(_Chunk[_CallDelta]).decode
 
 
 class Reader:
@@ -166,17 +200,15 @@ class Reader:
             found.append(PING)
 
     def _payload(self, payload: bytes, found: list[Event]) -> None:
-        if self._kind == "text" and not (self._cites or self._halves or self._done):
-            try:
-                text = _decode_text(payload).choices[0].delta.content
-            except (msgspec.DecodeError, RecursionError):
-                pass
-            else:
-                if text and not self._choice:
-                    found.append(TextDelta(self._open, text))
-                return
         if self._done:
             return
+        if not (self._choice or self._cites or self._signed or self._halves):
+            try:
+                self._plain(payload, found)
+            except (msgspec.DecodeError, RecursionError):
+                pass  # it says more than that
+            else:
+                return
         if payload == DONE:
             self._finish(found)
             return
@@ -186,6 +218,30 @@ class Reader:
             raise BadStream(f"an event is not JSON: {error}") from None
         if value.__class__ is dict:
             self._chunk(value, found)
+
+    def _plain(self, payload: bytes, found: list[Event]) -> None:
+        """Take in a chunk that only goes on with what is open, as nearly all do.
+
+        Raises:
+            DecodeError: it is another, and nothing was taken in.
+        """
+        if self._kind == "text":
+            text = _decode_text(payload).choices[0].delta.content
+            if text:
+                found.append(TextDelta(self._open, text))
+        elif self._kind == "reasoning":
+            thought = _decode_thought(payload).choices[0].delta
+            text = thought.reasoning_content or thought.reasoning or ""
+            if text:
+                found.append(ReasoningDelta(self._open, text))
+        elif self._calls:
+            piece = _decode_call(payload).choices[0].delta.tool_calls[0]
+            call = self._calls[-1]
+            if call.place != piece.index:
+                raise msgspec.DecodeError("of another call")
+            self._arguments(call, piece.function.arguments, found)
+        else:
+            raise msgspec.DecodeError("nothing is open")
 
     def _chunk(self, value: Json, found: list[Event]) -> None:
         choice = self._ours(value.get("choices"))
@@ -377,7 +433,9 @@ class Reader:
 
     def _call(self, piece: Json, found: list[Event]) -> None:
         call = call_of(self._calls, piece)
-        text = call.take(piece)
+        self._arguments(call, call.take(piece), found)
+
+    def _arguments(self, call: StreamedCall, text: str, found: list[Event]) -> None:
         if not text or call.stopped:
             return
         self._hold(text)

@@ -79,7 +79,7 @@ class CallPieces:
 
     def _pass(self, text: str) -> str:
         """`text`, as a part of the object, but for the bracket that closes it and what comes behind."""
-        if not self._escaped and _ODD.search(text) is None:
+        if not text or (not self._escaped and _ODD.search(text) is None):
             return text
         told: list[str] = []
         start = 0

@@ -57,11 +57,16 @@ LAZY = frozenset({"text", "thinking"})
 TEXTS = {"text_delta": "text", "thinking_delta": "thinking"}
 PIECE_CHARS = 300  # that the object of each piece counts for
 _OBJECT_CHARS = 1_000  # that a delta which is an object counts for
-_TEXT_HEAD = (
-    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,'
-    b'"delta":{"type":"text_delta","text":'
+_HEAD = (
+    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":"%b","%b":'
 )
 _TAIL = b"}}\n\n"
+_DELTAS: dict[str, tuple[type[Event], bytes, bytes]] = {
+    "text": (TextDelta, b"text_delta", b"text"),
+    "thinking": (ReasoningDelta, b"thinking_delta", b"thinking"),
+    "tool_use": (ArgumentsDelta, b"input_json_delta", b"partial_json"),
+}
+"""What nearly all events of a block are, by its kind."""
 
 
 class _Block:
@@ -117,6 +122,8 @@ class EventWriter:
         "_ids",
         "_input_tokens",
         "_live",
+        "_live_call",
+        "_live_delta",
         "_live_head",
         "_model",
         "_queue",
@@ -142,8 +149,11 @@ class EventWriter:
         self._written = 0
         """Blocks that were begun."""
         self._live = -1
-        """The index of the text that is being written; below 0: something else is, or nothing."""
+        """The index of the block that is being written, nothing of which waits; below 0: none is."""
+        self._live_delta: type[Event] | None = None
+        self._live_call: CallPieces | None = None
         self._live_head = b""
+        """What stands before the text of such a delta of it."""
         self._ids = CallIds()
         self._called = False
         self._refusals: list[str] = []
@@ -159,8 +169,16 @@ class EventWriter:
         """
         out: list[bytes] = []
         for event in events:
-            if event.__class__ is TextDelta and event.index == self._live:
-                out.append(b"%b%b%b" % (self._live_head, write_json(event.text), _TAIL))
+            if event.__class__ is self._live_delta and event.index == self._live:  # type: ignore[union-attr]
+                text: str = event.text  # type: ignore[union-attr]
+                call = self._live_call
+                if call is not None:
+                    if call.holds:
+                        self._delta(event, out)
+                        continue
+                    text = call.feed(text)
+                if text:
+                    out.append(b"%b%b%b" % (self._live_head, write_json(text), _TAIL))
             elif not self._ended:
                 self._event(event, out)
         return b"".join(out)
@@ -312,6 +330,7 @@ class EventWriter:
             queue.popleft()
             self._held_chars -= block.chars
             self._live = -1
+            self._live_delta = None
             if block.begun:
                 out.append(_event("content_block_stop", {"index": self._written - 1}))
 
@@ -327,14 +346,21 @@ class EventWriter:
             block.begun = True
             self._written += 1
             out.append(_event("content_block_start", {"index": self._written - 1, "content_block": start}))
-            if start["type"] == "text":
-                self._live = block.index
-                self._live_head = _TEXT_HEAD % (self._written - 1)
+            self._go_live(block, start["type"])
         for delta in pieces:
             out.append(_event("content_block_delta", {"index": self._written - 1, "delta": delta}))
         if not block.holds:
             self._held_chars -= block.chars
             block.chars = 0
+
+    def _go_live(self, block: _Block, kind: str) -> None:
+        """From now on nothing of the block that has begun need wait."""
+        if kind in _DELTAS:
+            delta, name, field = _DELTAS[kind]
+            self._live = block.index
+            self._live_delta = delta
+            self._live_call = block.call
+            self._live_head = _HEAD % (self._written - 1, name, field)
 
 
 def _event(kind: str, fields: Json) -> bytes:
