@@ -8,6 +8,7 @@ import json
 import random
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -402,28 +403,55 @@ def test_what_one_dialect_paid_for_serves_the_other(shared: Running, upstream: F
     assert again.json["content"] == first.json["content"]
 
 
-def test_clients_of_both_dialects_follow_one_stream(shared: Running, upstream: FaultProvider) -> None:
-    words = [{"type": "text_delta", "text": f"{number} "} for number in range(9)]
+def of_text(pieces: int) -> list[bytes]:
+    """A stream of text, its events apart."""
     said = [
         event("content_block_start", index=0, content_block={"type": "text", "text": ""}),
-        *[event("content_block_delta", index=0, delta=word) for word in words],
+        *[
+            event("content_block_delta", index=0, delta={"type": "text_delta", "text": f"{number} "})
+            for number in range(pieces)
+        ],
         event("ping"),
         event("content_block_stop", index=0),
         *END,
     ]
     raw = [PLAIN[:FIRST_BLOCK], *[sse(one) for one in said]]
     raw[-2] = raw[-2].replace(b"tool_use", b"end_turn")
+    return raw
+
+
+def at_once(gateway: Running, upstream: FaultProvider, model: str, paths: list[str]) -> list[bytes]:
+    """What clients get that ask the same at the same time, the first of them first."""
+    asked = {"model": f"a/{model}", "max_tokens": 50, "messages": SAYS, "stream": True, "temperature": 0}
+    raw = json.dumps(asked).encode()
+    with ExitStack() as stack:
+        clients = [stack.enter_context(gateway.dial()) for _ in paths]
+        for client, path in zip(clients, paths, strict=True):
+            client.sendall(gateway.wire(path, raw, "connection: close"))
+            until(lambda: any(call.model == model for call in upstream.calls))
+        return [dechunked(all_of(client)) for client in clients]
+
+
+CHAT = "/v1/chat/completions"
+
+
+def test_clients_of_both_dialects_follow_one_stream(shared: Running, upstream: FaultProvider) -> None:
+    raw = of_text(9)
     upstream.exactly("both", streamed(*raw, gap_s=0.15))
-    asked = {"model": "a/both", "max_tokens": 50, "messages": SAYS, "stream": True, "temperature": 0}
-    with shared.dial() as leader, shared.dial() as chat, shared.dial() as follower:
-        leader.sendall(shared.wire(PATH, json.dumps(asked).encode(), "connection: close"))
-        until(lambda: any(call.model == "both" for call in upstream.calls))
-        for client, path in ((chat, "/v1/chat/completions"), (follower, PATH)):
-            client.sendall(shared.wire(path, json.dumps(asked).encode(), "connection: close"))
-        own, told, same = (dechunked(all_of(client)) for client in (leader, chat, follower))
+    own, told, same = at_once(shared, upstream, "both", [PATH, CHAT, PATH])
     assert own == same == b"".join(raw)
     assert told.endswith(b"data: [DONE]\n\n") and told.count(b'"content":"') >= 9
     assert len([call for call in upstream.calls if call.model == "both"]) == 1
+
+
+def test_who_would_miss_something_of_another_s_stream_has_one_of_its_own(
+    shared: Running, upstream: FaultProvider
+) -> None:
+    upstream.exactly("mixed", streamed(*of_text(9)[:-3], FULL[FULL.index(b"event: weather") :], gap_s=0.15))
+    told, own, more = at_once(shared, upstream, "mixed", [CHAT, PATH, CHAT])
+    assert b"event: weather" in own and own.startswith(PLAIN[:FIRST_BLOCK])
+    assert told.count(b'"content":"') == more.count(b'"content":"') >= 9
+    assert len([call for call in upstream.calls if call.model == "mixed"]) == 2
 
 
 def all_of(client: socket.socket) -> bytes:

@@ -297,7 +297,7 @@ def in_batch(price: Price | None) -> Price | None:
             request_pusd=price.request_pusd,
         )
     if price is not None and BATCH in price.factors:
-        return _scaled(price, price.factors[BATCH])
+        return _without_batch(scaled(price, price.factors[BATCH]))
     if price is None or (price.batch_input_pusd is None and price.batch_output_pusd is None):
         return price
     return msgspec.structs.replace(
@@ -309,27 +309,29 @@ def in_batch(price: Price | None) -> Price | None:
     )
 
 
+def _without_batch(price: Price) -> Price:
+    factors = {name: factor for name, factor in price.factors.items() if name != BATCH}
+    return msgspec.structs.replace(price, batch_input_pusd=None, batch_output_pusd=None, factors=factors)
+
+
 _TOKENS = tuple(
     name
     for name in Price.__struct_fields__
-    if name.endswith("_pusd") and not name.startswith("batch_") and name not in ("request_pusd", "fees_pusd")
+    if name.endswith("_pusd") and name not in ("request_pusd", "fees_pusd")
 )
 """The prices of tokens."""
 
 
-def _scaled(price: Price, factor: Fraction) -> Price:
-    """`price` with those of its tokens multiplied, to whole pico-dollars; as its batch price no more."""
+def scaled(price: Price, factor: Fraction) -> Price:
+    """`price` with those of its tokens multiplied, to whole pico-dollars."""
     own: dict[str, Any] = {
         name: None if (pusd := getattr(price, name)) is None else round(pusd * factor) for name in _TOKENS
     }
-    factors = {name: other for name, other in price.factors.items() if name != BATCH}
     return msgspec.structs.replace(
         price,
         **own,
-        batch_input_pusd=None,
-        batch_output_pusd=None,
-        long=None if price.long is None else _scaled(price.long, factor),
-        factors=factors,
+        long=None if price.long is None else scaled(price.long, factor),
+        tiers={name: scaled(tier, factor) for name, tier in price.tiers.items()},
     )
 
 

@@ -12,7 +12,7 @@ from farthing.dialects.messages.answers.whole import assembled, event_of, explod
 from farthing.dialects.told import Told, told
 from farthing.models.providers.anthropic.decoder import MessagesDecoder
 from farthing.text.lenient_json import read_json
-from farthing.types import Json
+from farthing.types import Dialect, Json
 
 STOP = b'event: message_stop\ndata: {"type":"message_stop"}'
 
@@ -55,6 +55,9 @@ class OwnDecoder(MessagesDecoder):
         if not said_so:
             self._end.append(STOP)
         return told(block + chunks, own)
+
+    def tells_all(self, dialect: Dialect) -> bool:
+        return True
 
     def whole(self, body: bytes) -> bytes:
         chunks = super().whole(body)
