@@ -301,7 +301,7 @@ def blocks(reply: Reply) -> list[Json]:
 
 def deltas(reply: Reply, cut: int) -> list[Json]:
     """Of a chat stream: pieces of `cut` characters, those of parallel calls by turns."""
-    found = [{"reasoning_content": piece} for piece in _cut(reply.thought, cut)]
+    found: list[Json] = [{"reasoning_content": piece} for piece in _cut(reply.thought, cut)]
     found += [{"content": piece} for piece in _cut(reply.text, cut)]
     for at, word in enumerate(reply.calls):
         found.append(
