@@ -1,5 +1,7 @@
 """What a client of Messages is told of the answers of a provider that speaks chat completions."""
 
+import dataclasses
+import json
 from typing import Any, Final
 
 from tests.e2e.cases import Case, Trip, cost
@@ -46,6 +48,24 @@ def two(first: str, second: str) -> Any:
     return completion({"tool_calls": calls}, "tool_calls")
 
 
+def proof_goes_back(trip: Trip) -> None:
+    """The model that proved its thought beside a call gets the proof back there, and no other model does."""
+    said = trip.back["content"]
+    turns = (assistant(said), user([result(one["id"]) for one in said if one["type"] == "tool_use"]))
+    again = trip.goes_on(*turns).up["messages"][1]
+    first, second = again["tool_calls"]
+    assert first["extra_content"] == PROOF and "extra_content" not in second
+    other = dataclasses.replace(trip.case, model="chat/m-1", also=None)
+    up = dataclasses.replace(trip, case=other).goes_on(*turns).up["messages"][1]
+    assert "extra_content" not in json.dumps(up) and "gemini" not in json.dumps(up)
+
+
+def details_go_back(trip: Trip) -> None:
+    said = trip.back["content"]
+    again = trip.goes_on(assistant(said), user([result(said[-1]["id"])])).up["messages"][1]
+    assert again["reasoning_details"] == [DETAIL]
+
+
 CLEAN: Final = {"content": [{"type": "tool_use", "id": like(ID)}, {"type": "tool_use", "id": like(ID)}]}
 CACHED: Final = {
     "prompt_tokens": 2_000,
@@ -54,6 +74,15 @@ CACHED: Final = {
     "prompt_tokens_details": {"cached_tokens": 1_500, "cache_write_tokens": 300},
 }
 STREAM: Final = {"stream": True}
+GEMINI: Final = "chat/gemini-3-pro"
+PROOF: Final = {"google": {"thought_signature": "AbC+/=="}}
+DETAIL: Final = {
+    "type": "reasoning.encrypted",
+    "data": "ENC",
+    "format": "google-gemini-v1",
+    "id": "call_1",
+    "index": 0,
+}
 
 
 def calls(stop: Any = "tool_use", **block: Any) -> dict[str, Any]:
@@ -66,6 +95,50 @@ CASES: dict[str, Case] = {
         completion({"tool_calls": [called("call_1")]}, "stop"),
         up={"tool_choice": exactly({"type": "function", "function": {"name": "weather"}})},
         back=calls(id="call_1", name="weather", input=exactly({"city": "Oslo"})),
+    ),
+    "a proof beside a call": case(
+        tools("use it"),
+        completion(
+            {"tool_calls": [{**called("call_1"), "extra_content": PROOF}, called("call_2")]}, "tool_calls"
+        ),
+        model=GEMINI,
+        back={"content": kinds("thinking", "tool_use", "tool_use")},
+        also=proof_goes_back,
+    ),
+    "a proof beside a call, in a stream": case(
+        tools("use it", **STREAM),
+        chunks(
+            {"reasoning_content": "hm"},
+            {"tool_calls": [{"index": 0, **called("call_1"), "extra_content": PROOF}]},
+            {"tool_calls": [{"index": 1, **called("call_2")}]},
+            finish="tool_calls",
+        ),
+        model=GEMINI,
+        back={"content": [{"type": "thinking", "thinking": "hm"}, {"id": "call_1"}, {"id": "call_2"}]},
+        also=proof_goes_back,
+    ),
+    "a proof of a call with an id that Messages refuses": case(
+        tools("use it"),
+        completion(
+            {"tool_calls": [{**called("call.1"), "extra_content": PROOF}, called("call.2")]}, "tool_calls"
+        ),
+        model=GEMINI,
+        back={"content": kinds("thinking", "tool_use", "tool_use")},
+        also=proof_goes_back,
+    ),
+    "a proof in OpenRouter's form": case(
+        tools("use it", **STREAM),
+        chunks(
+            {"reasoning": "hm", "reasoning_details": [{"type": "reasoning.text", "text": "hm", "index": 0}]},
+            {
+                "tool_calls": [calling(0, id="call_1", name="weather", arguments="{}")],
+                "reasoning_details": [DETAIL],
+            },
+            finish="tool_calls",
+        ),
+        model=GEMINI,
+        back={"content": [{"type": "thinking", "thinking": "hm"}, {"type": "tool_use"}]},
+        also=details_go_back,
     ),
     "a call and no reason": case(
         tools("use it"), completion({"tool_calls": [called("call_1")]}, "function_call"), back=calls()

@@ -299,8 +299,18 @@ CONTENT: dict[str, Thing] = {
     ),
     "thinking without a signature": Thing(
         chat=chat(chatted([user("a"), assistant("b", reasoning_content="hm"), user("c")]), holding("hm")),
+        messages=own(
+            asked(
+                [
+                    user("a"),
+                    assistant([{"type": "thinking", "thinking": "hm", "signature": ""}, text("b")]),
+                    user("c"),
+                ]
+            ),
+            holding("hm"),
+        ),
         messages_has=holding("hm"),
-        names=("reasoning",),
+        names=("reasoning", "thinking"),
     ),
     "citations in the history": Thing(
         messages=own(

@@ -24,7 +24,9 @@ from tests.unit.dialects.test_splice import BLANKS, NAMES, strings, values
 from tests.unit.models.providers.test_anthropic_provider import made
 
 from farthing.dialects.chat.answers.completion import assemble
+from farthing.dialects.chat.requests import request_writer
 from farthing.dialects.faults import BadStream, ProviderSaid
+from farthing.dialects.messages.requests import request_reader
 from farthing.dialects.told import Told
 from farthing.errors import KeyRejected
 from farthing.models.providers.anthropic.decoder import MessagesDecoder
@@ -548,3 +550,44 @@ def test_that_our_key_is_no_good_is_no_client_s_business() -> None:
 def test_other_dialects_have_no_words_of_their_own() -> None:
     error = WIRES["openai"].provider.failure(400, {}, WIRES["openai"].overloaded)
     assert error.own is None
+
+
+# -- what was edited ---------------------------------------------------------------------------------------
+
+
+def test_what_was_edited_goes_up_with_all_that_messages_alone_has() -> None:
+    body: Json = {
+        "model": "a/x",
+        "max_tokens": 5_000,
+        "system": [{"type": "text", "text": "S", "cache_control": {"type": "ephemeral"}}],
+        "messages": [
+            {"role": "user", "content": [{"type": "future", "id": 1}, {"type": "text", "text": "hi"}]},
+            {"role": "system", "content": [{"type": "text", "text": "mind the date"}]},
+        ],
+        "tools": [{"type": "web_search_20250305", "name": "web_search", "max_uses": 2}],
+        "thinking": {"type": "enabled", "budget_tokens": 4_000},
+        "output_config": {"effort": "low"},
+        "future_field": [1],
+    }
+    form = request_writer.inner(request_reader.read(body))
+    passage = {"role": "system", "content": "a passage that was found"}
+    sent = Sent(dialect="messages", raw=b"", body=body, read=form)
+    edited = Prompt(
+        body={**form, "messages": [passage, *form["messages"]]},
+        input_tokens=7,
+        input_tokens_bound=None,
+        output_tokens_max=2_000,
+        capped_by="endpoint",
+        stream=False,
+        sent=sent,
+    )
+    assert PROVIDER.unsaid(edited, TARGET, "chat") == ALL_SAID
+    written = read_json(PROVIDER.encode(edited, TARGET, "chat", "req-1")[1])
+    text = {"type": "text", "text": "a passage that was found"}
+    assert written == {
+        **body,
+        "model": "claude-haiku-4-5",
+        "system": [text, *body["system"]],
+        "max_tokens": 2_000,
+        "thinking": {"type": "enabled", "budget_tokens": 1_600},
+    }

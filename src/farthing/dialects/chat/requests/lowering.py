@@ -36,6 +36,8 @@ SAMPLING = frozenset({"temperature", "top_k", "top_p"})
 USER_CHARS_MAX = 64
 """Of the client's name for who asks, at OpenAI. Anthropic's own agent sends some 150."""
 _NO_PARAMETERS: Json = {"type": "object", "properties": {}}
+_OPEN = frozenset({"$ref", "allOf", "anyOf", "oneOf"})
+"""Words of a schema that may say what its own properties do not."""
 _TOOL = frozenset({"type", "function", "cache_control"})
 _DIRECT = {"allowed_callers": (["direct"],)}
 
@@ -60,7 +62,7 @@ class _Lowering:
             if name in SAME:
                 written[name] = value
             elif name == "messages":
-                written["messages"] = MessageLowering(notes).write(value)
+                written["messages"] = MessageLowering(notes, self._can).write(value)
             elif name == "tools":
                 self._tools(value)
             else:
@@ -116,8 +118,9 @@ class _Lowering:
             )
             return None
         function = tool["function"]
-        if "parameters" not in function:
-            function = {**function, "parameters": _NO_PARAMETERS}
+        parameters = function.get("parameters", _NO_PARAMETERS)
+        if "parameters" not in function or not _is_full(parameters):
+            function = {**function, "parameters": {**_NO_PARAMETERS, **parameters}}
         elif len(tool) == 2:
             return tool
         if "cache_control" in tool:
@@ -171,6 +174,11 @@ class _Lowering:
             value = self._body.pop(name, None)
             if value is not None and value != 1:
                 self._notes.lacks(name, f"a model that reasons takes no {name}; leave it out")
+
+
+def _is_full(schema: Json) -> bool:
+    """Whether a schema says all that servers want of the parameters of a function."""
+    return ("properties" in schema and "type" in schema) or not _OPEN.isdisjoint(schema)
 
 
 def _short_user(user: str) -> str:

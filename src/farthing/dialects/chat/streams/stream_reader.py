@@ -15,6 +15,7 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 from msgspec import Struct
 
+from farthing.dialects import proofs
 from farthing.dialects.chat.answers.answer_reader import (
     CITATIONS_MAX,
     citations_of,
@@ -432,6 +433,9 @@ class Reader:
     # -- calls -------------------------------------------------------------------------------------------
 
     def _call(self, piece: Json, found: list[Event]) -> None:
+        proof = proofs.of_call(piece, text_of(piece, "id")) if "extra_content" in piece else None
+        if proof is not None:
+            self._thought(None, proof, found)
         call = call_of(self._calls, piece)
         self._arguments(call, call.take(piece), found)
 
@@ -500,7 +504,8 @@ def _thoughts(delta: Json) -> list[Thought]:
             told = [one for one in told if one.__class__ is dict]
             for one, (at, thought) in zip(told, reasoning_of({name: told}), strict=False):
                 index = one.get("index")
-                found.append((at, None if index is None else (name, str(index)), thought))
+                key = None if index is None else (name, str(index))
+                found.append((at, key, proofs.of_thought(thought)))
             break
     if plain and not any(thought.text for _, _, thought in found):
         found.insert(0, (0, None, Reasoning(plain)))

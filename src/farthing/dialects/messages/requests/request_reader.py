@@ -48,7 +48,7 @@ NAMES = {
 _READ = frozenset({
     "model", "messages", "system", "max_tokens", "stream", "tools", "tool_choice", "thinking",
     "output_config", "stop_sequences", "temperature", "top_p", "top_k", "metadata", "service_tier",
-    "cache_control",
+    "cache_control", "output_format",
 })  # fmt: skip
 _FOREIGN = (FIELDS - _READ) | {BILLING, "input", "models", "plugins", "prompt_cache_options"}
 """What the form of the pipeline would take for something else."""
@@ -94,7 +94,7 @@ def read(body: Json) -> Conversation:
         turns=turns,
         tools=_tools(body.get("tools")),
         choice=_choice(body),
-        format=None if config is None else _format(config.get("format")),
+        format=_format(body, config),
         thinking=_thinking(body, config),
         output_tokens_max=_limit(body),
         stop=_stop(body.get("stop_sequences")),
@@ -171,16 +171,21 @@ def _stop(said: Any) -> tuple[str, ...]:
     return tuple(one for one in said if one)
 
 
-def _format(said: Any) -> Format | None:
+def _format(body: Json, config: Json | None) -> Format | None:
+    """`output_format` is what the field was called before."""
+    said = None if config is None else config.get("format")
+    where = "output_config.format"
+    if said is None:
+        said, where = body.get("output_format"), "output_format"
     if said is None:
         return None
     if said.__class__ is not dict:
-        raise invalid("output_config.format", "must be an object")
+        raise invalid(where, "must be an object")
     if said.get("type") != "json_schema" or len(said) != 2:
         return Format("other", value=said)
     schema = said.get("schema")
     if schema.__class__ is not dict:
-        raise invalid("output_config.format.schema", "must be a JSON schema")
+        raise invalid(f"{where}.schema", "must be a JSON schema")
     return Format("json_schema", schema=schema, value=said)
 
 

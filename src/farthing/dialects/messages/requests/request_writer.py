@@ -8,12 +8,14 @@ prefix cache (`cache_control`) or prove its own reasoning (signatures) are the v
 Sources: the types of Anthropic's SDK; docs: "Extended thinking", "Tool use", "Structured outputs".
 """
 
+from typing import Any
+
 from farthing.dialects.conversation import (
     Conversation,
 )
 from farthing.dialects.messages.requests.notes import Notes
 from farthing.dialects.messages.requests.own_settings import write_settings
-from farthing.dialects.messages.requests.settings import SettingsWriter
+from farthing.dialects.messages.requests.settings import SettingsWriter, goes_on_unsigned
 from farthing.dialects.messages.requests.turns import TurnWriter
 from farthing.dialects.written import Written as Written
 from farthing.types import Json
@@ -39,6 +41,8 @@ def translate(
     body["messages"] = messages = turns.messages(said.turns)
     if said.dialect == "messages":
         write_settings(body, said)
+        if "messages.thinking" in notes.yielded:
+            _think_no_more(body, notes, messages)
     else:
         _settings(body, notes, messages)
     if stream:
@@ -46,6 +50,25 @@ def translate(
     return Written(
         body, tuple(dict.fromkeys(notes.unsaid)), tuple(dict.fromkeys(notes.yielded)), notes.reasons
     )
+
+
+def _think_no_more(body: Json, notes: Notes, messages: list[Json]) -> None:
+    """Ask for no thinking where thoughts that were left out would have to begin it, nor for what is to become
+    of thoughts."""
+    told: Any = body.get("thinking")
+    if not isinstance(told, dict) or told.get("type") != "enabled" or not goes_on_unsigned(messages):
+        return
+    del body["thinking"]
+    notes.yielded.append("thinking")
+    managed: Any = body.get("context_management")
+    edits = managed.get("edits") if isinstance(managed, dict) else None
+    if isinstance(edits, list):
+        kept = [edit for edit in edits if not (isinstance(edit, dict) and _clears_thinking(edit))]
+        body["context_management"] = {**managed, "edits": kept}
+
+
+def _clears_thinking(edit: Json) -> bool:
+    return str(edit.get("type")).startswith("clear_thinking")
 
 
 def _settings(body: Json, notes: Notes, messages: list[Json]) -> None:

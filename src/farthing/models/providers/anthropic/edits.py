@@ -4,6 +4,7 @@ byte (`splice`): a prefix that was cached is found again only by the same bytes.
 from typing import Any
 
 from farthing.dialects.messages.requests.settings import BUDGET_TOKENS_MIN
+from farthing.dialects.proofs import is_signed
 from farthing.dialects.splice import REMOVED, Changes, spliced
 from farthing.text.lenient_json import write_json
 from farthing.types import Json, Prompt, Sent
@@ -13,6 +14,17 @@ UNCOUNTED = frozenset({
     "temperature", "top_k", "top_p",
 })  # fmt: skip
 """Fields of a request that its counting refuses."""
+
+
+def thinks_unsigned(body: Json) -> bool:
+    """Whether a thought in `body`, the pipeline's form of a request of Messages, has no signature of
+    Claude's: another model has thought it."""
+    for message in body["messages"]:
+        if "thinking_blocks" in message:
+            for block in message["thinking_blocks"]:
+                if block["type"] == "thinking" and not is_signed(block["signature"]):
+                    return True
+    return False
 
 
 def changes(prompt: Prompt, sent: Sent, model: str) -> Changes:
@@ -29,6 +41,13 @@ def changes(prompt: Prompt, sent: Sent, model: str) -> Changes:
     if prompt.stream != (body.get("stream") is True):
         changed["stream"] = prompt.stream
     return changed
+
+
+def fit(body: Json, prompt: Prompt) -> None:
+    """Fit the thinking that `body`, which was written anew, asks for below a limit of ours."""
+    thinking = _thinking(prompt, {**body, "max_tokens": None})
+    if thinking is not None:
+        body["thinking"] = thinking
 
 
 def gave_way(prompt: Prompt, sent: Sent) -> tuple[str, ...]:

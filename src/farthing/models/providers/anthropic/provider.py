@@ -23,6 +23,8 @@ from farthing.dialects.chat.usage import UsageForm
 from farthing.dialects.events import BadAnswer, ProviderSaid
 from farthing.dialects.messages.answers import answer_reader
 from farthing.dialects.messages.errors import is_error, read_error
+from farthing.dialects.messages.models import abilities
+from farthing.dialects.messages.requests import request_reader as messages_request
 from farthing.dialects.messages.requests import request_writer
 from farthing.errors import KeyRejected, ProviderError, ProviderUnavailable
 from farthing.models.providers import failures
@@ -101,7 +103,7 @@ class AnthropicProvider(HttpProvider):
     def unsaid(self, prompt: Prompt, target: Target, operation: Operation) -> Unsaid:
         if operation != "chat":
             return Unsaid(operation=operation)
-        sent = _as_sent(prompt)
+        sent = _as_sent(prompt, target.model)
         if sent is not None:
             gave_way = edits.gave_way(prompt, sent)
             return Unsaid(gave_way=gave_way) if gave_way else ALL_SAID
@@ -121,7 +123,7 @@ class AnthropicProvider(HttpProvider):
         passed: tuple[tuple[str, str], ...] = (),
     ) -> tuple[bytes, bytes]:
         head = b"%bx-request-id: %b\r\n" % (self._head(MESSAGES, prompt, passed), request_id.encode())
-        sent = _as_sent(prompt)
+        sent = _as_sent(prompt, target.model)
         if sent is not None:
             return head, edits.written(sent, edits.changes(prompt, sent, target.model))
         body = self._written(prompt, target).body
@@ -144,12 +146,15 @@ class AnthropicProvider(HttpProvider):
         last = self._last
         if last is not None and last[0] is prompt and last[1] == target.model:
             return last[2]
-        said = chat_request.read(prompt.body)
+        own = _is_own(prompt)
+        said = chat_request.read(prompt.body, messages_request.NAMES if own else None)
         if prompt.capped_by is not None:
             said = replace(said, output_tokens_max=prompt.output_tokens_max)
         written = request_writer.translate(
             said, model=target.model, output_tokens_max=target.output_tokens_max, stream=prompt.stream
         )
+        if own:
+            edits.fit(written.body, prompt)
         self._last = (prompt, target.model, written)
         return written
 
@@ -211,7 +216,7 @@ class AnthropicProvider(HttpProvider):
         self, prompt: Prompt, target: Target, request_id: str, passed: tuple[tuple[str, str], ...] = ()
     ) -> tuple[bytes, bytes] | None:
         head = self._head(COUNT, prompt, passed)
-        sent = _as_sent(prompt)
+        sent = _as_sent(prompt, target.model)
         if sent is not None:
             return head, edits.written(sent, edits.counted(sent, target.model))
         body = {name: value for name, value in self._written(prompt, target).body.items() if name in COUNTED}
@@ -232,11 +237,13 @@ def _is_own(prompt: Prompt | None) -> bool:
     return prompt is not None and prompt.sent is not None and prompt.sent.dialect == "messages"
 
 
-def _as_sent(prompt: Prompt) -> Sent | None:
-    """The request as its client sent it, in our dialect; None: it is in another, or was edited."""
+def _as_sent(prompt: Prompt, model: str) -> Sent | None:
+    """The request as its client sent it, in our dialect; None: it is in another, was edited, or has thoughts
+    of another model in it that this one refuses."""
     sent = prompt.sent
-    own = sent is not None and sent.dialect == "messages" and sent.read is prompt.body
-    return sent if own else None
+    if sent is None or sent.dialect != "messages" or sent.read is not prompt.body:
+        return None
+    return None if abilities(model).signs and edits.thinks_unsigned(prompt.body) else sent
 
 
 def _legacy(prompt: Prompt | None) -> bool:
