@@ -3,8 +3,10 @@
     python -m benchmarks.dialects [--json]
 
 A request of twenty messages is read from chat and written for Messages, a whole answer is read from Messages
-and written for chat, and so is each event of a stream. JSON is parsed and written beside it in both cases as
-the gateway does; the request's own parse, which every request has, is told apart.
+and written for chat, and so is each event of a stream. The same request comes from a client of Messages too:
+it is read and written in the form of the pipeline, and from there for a server of chat completions. JSON is
+parsed and written beside it as the gateway does; the request's own parse, which every request has, is told
+apart.
 """
 
 import argparse
@@ -18,8 +20,10 @@ import msgspec
 from benchmarks.machine import machine
 from farthing.dialects.chat import answer_writer as chat_answer
 from farthing.dialects.chat import request_reader as chat_request
+from farthing.dialects.chat.request_writer import inner, lowered
 from farthing.dialects.chat.stream_writer import ChunkWriter
 from farthing.dialects.messages import answer_reader as messages_answer
+from farthing.dialects.messages import request_reader as messages_request
 from farthing.dialects.messages.request_writer import translate
 from farthing.dialects.messages.stream_reader import Reader
 
@@ -98,6 +102,11 @@ def figures() -> dict[str, float]:
     def written() -> object:
         return translate(chat_request.read(body), model="claude-haiku-4-5", output_tokens_max=64_000)
 
+    said_in_messages = translate(
+        chat_request.read(body), model="claude-haiku-4-5", output_tokens_max=64_000
+    ).body
+    form = inner(messages_request.read(said_in_messages))
+
     def answered() -> object:
         return chat_answer.write(messages_answer.read(whole), request_id="chatcmpl-1", created=1_790_000_000)
 
@@ -109,6 +118,8 @@ def figures() -> dict[str, float]:
     return {
         "parse_request_us": cost_us(lambda: msgspec.json.decode(raw)),
         "request_us": cost_us(written),
+        "messages_read_us": cost_us(lambda: inner(messages_request.read(said_in_messages))),
+        "messages_to_chat_us": cost_us(lambda: lowered(form)),
         "answer_us": cost_us(answered),
         "event_us": cost_us(streamed) / EVENTS,
     }
