@@ -3,10 +3,15 @@
     python -m benchmarks.dialects [--json]
 
 A request of twenty messages is read from chat and written for Messages, a whole answer is read from Messages
-and written for chat, and so is each event of a stream. The same request comes from a client of Messages too:
-it is read and written in the form of the pipeline, and from there for a server of chat completions. JSON is
-parsed and written beside it as the gateway does; the request's own parse, which every request has, is told
+and written for chat, and so is each event of a stream. Answers go the other way too, for clients of Messages
+(`to_messages`): a whole one, and events of text, of thoughts and of a call's arguments. JSON is parsed and
+written beside it in all cases as the gateway does; the request's own parse, which every request has, is told
 apart.
+
+`messages_read_us` is the request of a client of Messages, read and written in the form that all steps read;
+`messages_to_chat_us` is that form as a server of chat completions gets it. `sent_*` is what a client of
+Messages costs whose provider speaks it, and `anew_*` what it would cost if the same were translated both
+ways.
 """
 
 import argparse
@@ -18,14 +23,23 @@ from typing import Any
 import msgspec
 
 from benchmarks.machine import machine
-from farthing.dialects.chat import answer_writer as chat_answer
-from farthing.dialects.chat import request_reader as chat_request
-from farthing.dialects.chat.request_writer import inner, lowered
-from farthing.dialects.chat.stream_writer import ChunkWriter
-from farthing.dialects.messages import answer_reader as messages_answer
-from farthing.dialects.messages import request_reader as messages_request
-from farthing.dialects.messages.request_writer import translate
-from farthing.dialects.messages.stream_reader import Reader
+from farthing.config import AnthropicProviderConfig
+from farthing.dialects.chat.answers import answer_reader as own_answer
+from farthing.dialects.chat.answers import answer_writer as chat_answer
+from farthing.dialects.chat.requests import request_reader as chat_request
+from farthing.dialects.chat.requests import request_writer as own_request
+from farthing.dialects.chat.streams.stream_reader import Reader as ChunkReader
+from farthing.dialects.chat.streams.stream_writer import ChunkWriter
+from farthing.dialects.messages.answers import answer_reader as messages_answer
+from farthing.dialects.messages.answers import answer_writer
+from farthing.dialects.messages.requests import request_reader
+from farthing.dialects.messages.requests.request_writer import translate
+from farthing.dialects.messages.streams.stream_reader import Reader
+from farthing.dialects.messages.streams.stream_writer import EventWriter
+from farthing.dialects.told import Told
+from farthing.models.providers.kinds import make
+from farthing.models.transport.origin import HttpOrigin
+from farthing.types import Prompt, Sent, Target, replace
 
 TURNS = 5  # of four messages each
 EVENTS = 200
@@ -75,6 +89,44 @@ def stream() -> bytes:
     return b"".join(b"event: %b\ndata: %b\n\n" % (e["type"].encode(), json.dumps(e).encode()) for e in events)
 
 
+CALL = {"name": "look_up", "arguments": '{"q":"word","n":3}'}
+COMPLETION = {
+    "id": "chatcmpl-1", "object": "chat.completion", "created": 1_790_000_000, "model": "gpt-5-mini",
+    "choices": [{"index": 0, "message": {
+        "role": "assistant", "content": "It means this. " * 20, "refusal": None,
+        "tool_calls": [{"id": "call_1", "type": "function", "function": CALL}],
+    }, "logprobs": None, "finish_reason": "tool_calls"}],
+    "usage": {"prompt_tokens": 4900, "completion_tokens": 80, "total_tokens": 4980,
+              "prompt_tokens_details": {"cached_tokens": 4000, "audio_tokens": 0},
+              "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0}},
+}  # fmt: skip
+
+
+def chunks(*deltas: dict[str, Any]) -> list[bytes]:
+    shared = {
+        "id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1_790_000_000,
+        "model": "gpt-5-mini", "service_tier": "default", "system_fingerprint": "fp_1",
+    }  # fmt: skip
+    choices = [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": None} for delta in deltas]
+    return [b"data: %b\n\n" % msgspec.json.encode({**shared, "choices": [choice]}) for choice in choices]
+
+
+def call_piece(text: str, **more: Any) -> dict[str, Any]:
+    return {"tool_calls": [{"index": 0, "function": {"arguments": text, **more.pop("function", {})}, **more}]}
+
+
+def event_to_messages_us(head: list[bytes], pieces: list[bytes]) -> float:
+    """One of `pieces`, after `head`."""
+
+    def streamed() -> object:
+        reader, writer = ChunkReader(), EventWriter(request_id="r-1", model="m")
+        for one in head:
+            writer.write(reader.feed(one))
+        return [writer.write(reader.feed(piece)) for piece in pieces]
+
+    return cost_us(streamed) / len(pieces)
+
+
 def cost_us(work: Callable[[], object]) -> float:
     """The least of some rounds: the others were disturbed."""
     best = float("inf")
@@ -90,6 +142,47 @@ def cost_us(work: Callable[[], object]) -> float:
     return best * 1e6
 
 
+def as_sent(whole: bytes, head: bytes, pieces: list[bytes]) -> dict[str, float]:
+    """A client of Messages before Anthropic, and the same without a word for what came."""
+    config = AnthropicProviderConfig(base_url="https://api.example")
+    provider = make("a", HttpOrigin("a", "api.example", 443, True), config, path="")
+    target = Target(name="a/claude", provider="a", model="claude-haiku-4-5", output_tokens_max=64_000)
+    body = translate(chat_request.read(request()), model="auto", output_tokens_max=64_000).body
+    raw = json.dumps(body).encode()
+    form = own_request.inner(request_reader.read(body))
+    sent = Sent(dialect="messages", raw=raw, body=body, read=form)
+    prompt = Prompt(
+        body=form, input_tokens=7, input_tokens_bound=None, output_tokens_max=900, stream=False, sent=sent
+    )
+    anew = replace(prompt, sent=None)
+
+    def asked(one: Prompt) -> object:
+        return provider.unsaid(one, target, "chat"), provider.encode(one, target, "chat", "req_1")
+
+    def answered(one: Prompt) -> object:
+        reply = provider.whole({}, whole, one)
+        if reply.own is not None:
+            return reply.own
+        return answer_writer.write(own_answer.read(reply.body), request_id="req_1", usage=reply.usage)
+
+    def streamed(one: Prompt) -> object:
+        decoder, reader, writer = provider.decoder(65_536, one), ChunkReader(), EventWriter(request_id="r")
+        found = []
+        for piece in (head, *pieces):
+            told = decoder.feed(piece)
+            found.append(told.own if isinstance(told, Told) else writer.write(reader.feed(told)))
+        return found
+
+    return {
+        "sent_request_us": cost_us(lambda: asked(prompt)),
+        "anew_request_us": cost_us(lambda: asked(anew)),
+        "sent_answer_us": cost_us(lambda: answered(prompt)),
+        "anew_answer_us": cost_us(lambda: answered(anew)),
+        "sent_event_us": cost_us(lambda: streamed(prompt)) / EVENTS,
+        "anew_event_us": cost_us(lambda: streamed(anew)) / EVENTS,
+    }
+
+
 def figures() -> dict[str, float]:
     body = request()
     raw = json.dumps(body).encode()
@@ -102,11 +195,6 @@ def figures() -> dict[str, float]:
     def written() -> object:
         return translate(chat_request.read(body), model="claude-haiku-4-5", output_tokens_max=64_000)
 
-    said_in_messages = translate(
-        chat_request.read(body), model="claude-haiku-4-5", output_tokens_max=64_000
-    ).body
-    form = inner(messages_request.read(said_in_messages))
-
     def answered() -> object:
         return chat_answer.write(messages_answer.read(whole), request_id="chatcmpl-1", created=1_790_000_000)
 
@@ -115,13 +203,28 @@ def figures() -> dict[str, float]:
         writer.write(reader.feed(head))
         return [writer.write(reader.feed(piece)) for piece in pieces]
 
+    def answered_to_messages() -> object:
+        return answer_writer.write(own_answer.read(completion), request_id="r-1")
+
+    completion = msgspec.json.encode(COMPLETION)
+    in_messages = translate(chat_request.read(body), model="claude-haiku-4-5", output_tokens_max=64_000).body
+    form = own_request.inner(request_reader.read(in_messages))
+    begun = chunks({"role": "assistant", "content": ""}, {"content": "It"})
+    call = chunks({"role": "assistant", "content": None}, call_piece("", id="call_1", function={"name": "f"}))
+    call += chunks(call_piece('{"q":"'))
+    thought = [{"reasoning_content": " meaning", "content": None}]
     return {
         "parse_request_us": cost_us(lambda: msgspec.json.decode(raw)),
         "request_us": cost_us(written),
-        "messages_read_us": cost_us(lambda: inner(messages_request.read(said_in_messages))),
-        "messages_to_chat_us": cost_us(lambda: lowered(form)),
+        "messages_read_us": cost_us(lambda: own_request.inner(request_reader.read(in_messages))),
+        "messages_to_chat_us": cost_us(lambda: own_request.lowered(form)),
         "answer_us": cost_us(answered),
         "event_us": cost_us(streamed) / EVENTS,
+        "answer_to_messages_us": cost_us(answered_to_messages),
+        "event_to_messages_us": event_to_messages_us(begun, chunks({"content": " meaning"}) * EVENTS),
+        "thought_to_messages_us": event_to_messages_us(chunks(*thought), chunks(*thought) * EVENTS),
+        "arguments_to_messages_us": event_to_messages_us(call, chunks(call_piece(" word")) * EVENTS),
+        **as_sent(whole, head, pieces),
     }
 
 
@@ -135,7 +238,7 @@ def main() -> None:
         return
     print(", ".join(f"{name} {value}" for name, value in machine().items()))
     for name, value in found.items():
-        print(f"{name:18}{value:8.2f}")
+        print(f"{name:26}{value:8.2f}")
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def serve_own(port: int) -> None:
     import uvloop
 
     from farthing.config import ServerConfig
-    from farthing.edge.http.answering import HttpRequest
+    from farthing.edge.http.answering import HttpRequest, Refused
     from farthing.edge.http.connection import ClientConnection
     from farthing.edge.http.server import Server
     from farthing.runtime.loop_batch import LoopBatch
@@ -57,10 +57,13 @@ def serve_own(port: int) -> None:
         connection.answer(200, b"content-type: application/json\r\n", ANSWER)
         connection.finish(http.keep_alive)
 
+    def refusal(status: int, message: str, http: HttpRequest) -> Refused:
+        return status, b"", b""
+
     async def main() -> None:
         loop = asyncio.get_running_loop()
         config = ServerConfig(port=port)
-        server = Server(config, handler, lambda status, message: (b"", b""), loop=loop, turn=LoopBatch(loop))
+        server = Server(config, handler, refusal, loop=loop, turn=LoopBatch(loop))
         await server.start()
         await asyncio.Event().wait()
 

@@ -27,7 +27,7 @@ import trustme
 import uvloop
 
 from benchmarks.machine import machine
-from farthing.dialects.chat.event_reader import EventReader
+from farthing.dialects.chat.streams.event_reader import EventReader
 from farthing.errors import ProviderUnavailable
 from farthing.models.stream import Stream, Within
 from farthing.models.transport.http1 import Http1Transport

@@ -6,7 +6,7 @@
     │   │   ├── ContextTooLong       400  context_length_exceeded
     │   │   └── BodyTooLarge         413  request_too_large
     │   ├── UnsupportedMedia       415  unsupported_media_type
-    │   ├── Unauthenticated        401  invalid_api_key
+    │   ├── Unauthenticated        401  invalid_api_key         (x-should-retry: false)
     │   ├── Forbidden              403  permission_denied
     │   ├── NoSuchRoute            404  not_found, or 405 where the method is wrong
     │   ├── UnknownModel           404  model_not_found
@@ -111,6 +111,7 @@ class Unauthenticated(RequestError):
     status = 401
     kind = "authentication_error"
     code = "invalid_api_key"
+    retry = False
 
 
 class Forbidden(RequestError):
@@ -240,6 +241,11 @@ class ProviderError(FarthingError):
         """Header lines of its reply that a client may see."""
         self.target = ""
         """The target that was asked; empty until `models/call` has written it."""
+        self.own: bytes | None = None
+        """The body of its reply, or the data of the event, as the provider wrote it in a dialect that is no
+        chat's: a client of that dialect gets it as it is. None: there is none that may be shown."""
+        self.advice: bool | None = None
+        """What it said itself on sending the same again (`x-should-retry`); None: nothing."""
         self.unasked = False
         """Nothing was sent: its provider cannot be told the request, or failed before that."""
 
@@ -460,6 +466,8 @@ class StreamBroken(FarthingError):
         """The provider's own error object; None: it broke without a word."""
         self.words = words
         """As of a `ProviderError`."""
+        self.own: bytes | None = None
+        """The event that ended it, as the provider wrote it, as `ProviderError.own`."""
 
     def worded(self, cleaned: Callable[[str], str]) -> str:
         return f"{self}: {cleaned(self.words)}" if self.words else str(self)

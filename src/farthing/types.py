@@ -175,6 +175,8 @@ class Sent(Struct, frozen=True, kw_only=True):
     exact: bool = True
     """What was decoded is all that `raw` says; False: an object in it has a name twice, so that two parsers
     may read two requests, and `body` is what goes up."""
+    beta: bool = False
+    """Of Messages: it came by the path of beta requests (`?beta=true`), and goes up by it."""
 
 
 def edited(dialect: Dialect) -> Sent:
@@ -251,6 +253,8 @@ class Traits(Struct, frozen=True, kw_only=True):
     """Estimate of the prompt's tokens; exact counts come from the provider's usage."""
     retrieval: bool = False
     context_tokens: int = 0
+    media_tokens: int = 0
+    """The part of `input_tokens` that is images, audio and files."""
 
 
 # -- what can answer --------------------------------------------------------------------------------
@@ -278,6 +282,14 @@ class Price(Struct, frozen=True, kw_only=True):
     audio_output_pusd: int | None = None
     image_input_pusd: int | None = None
     image_output_pusd: int | None = None
+    cached_audio_pusd: int | None = None
+    """Of audio and, next, of images read from the prefix cache; None: unknown where fresh ones have a price
+    of their own, else as cached text."""
+    cached_image_pusd: int | None = None
+    reasoning_pusd: int | None = None
+    """None: as all output."""
+    request_pusd: int = 0
+    """For one call, whatever is in it."""
     tiers: dict[str, "Price"] = {}
     """What the provider's other service tiers charge instead (`priority`, `flex`)."""
     factors: dict[str, Fraction] = {}
@@ -356,6 +368,27 @@ def choices_said(body: Json) -> int:
     return ceil(min(said, CHOICES_MAX)) if isinstance(said, int | float) and said > 1 else 1
 
 
+class TokenCount(Struct, frozen=True, kw_only=True):
+    """How many tokens a prompt has for one model, and how sure that is."""
+
+    tokens: int
+    low: int
+    """Of 100 prompts like this one, 5 have fewer; `tokens` where it is exact."""
+    high: int
+    """Of 100 prompts like this one, 5 have more."""
+    least: int
+    """Fewer than this it surely has not, whatever a provider has stated: what may be refused by."""
+    exact: bool = False
+    """Counted with the model's own vocabulary, or by its provider."""
+
+    @property
+    def error_share(self) -> float:
+        """The larger of the two distances to `low` and `high`, as a share of `tokens`."""
+        if self.exact or not self.tokens:
+            return 0.0
+        return max(self.tokens - self.low, self.high - self.tokens) / self.tokens
+
+
 class Passage(Struct, frozen=True, kw_only=True):
     """A retrieved text."""
 
@@ -365,7 +398,7 @@ class Passage(Struct, frozen=True, kw_only=True):
     score: float | None = None
     """How well it fits, on a scale of the retriever's own; None: it has none."""
     tokens: int = 0
-    """Estimate; 0: none was made, which one of fewer than an eighth of the characters is taken for."""
+    """Estimate; 0: none was made."""
 
 
 class Passages(Struct, frozen=True, kw_only=True):
@@ -393,6 +426,8 @@ class Prompt(Struct, frozen=True, kw_only=True):
     """What the client asked for that may cost more than plain tokens, by the names of `worst_case_nusd`."""
     sent: Sent | None = None
     """As `Request.sent`; whether `body` is still what it was read into is for who writes it to see."""
+    media_tokens: int = 0
+    """The part of `input_tokens` that is images, audio and files, as no model in particular counts them."""
 
 
 # -- what comes back --------------------------------------------------------------------------------
@@ -429,6 +464,22 @@ class Usage(Struct, frozen=True, kw_only=True, array_like=True):
     """Uses of what is charged by the use, as `web_search`; None: none that shows."""
     told_nusd: int | None = None
     """What the provider itself says it charged; None: it does not say, or its word is not taken."""
+    cached_audio_tokens: int = 0
+    """The part of `cached_tokens` that was audio and, next, that was images."""
+    cached_image_tokens: int = 0
+    passes: "tuple[Pass, ...] | None" = None
+    """What each run of a model used, where the call took several: an earlier turn, a compaction, an adviser.
+    Tokens are charged by these, each by the price of its model at its length; those of other models are in
+    none of the counts above. None: the counts are of one run."""
+
+
+class Pass(Struct, frozen=True, kw_only=True, array_like=True):
+    """One run of a model within a call. New fields go to the end, with a default."""
+
+    model: str = ""
+    """The provider's name of it; empty: the model that was called."""
+    usage: Usage
+    """Its tokens, tier and region; fees and the provider's own word are the call's."""
 
 
 class Answer(Struct, frozen=True, kw_only=True):

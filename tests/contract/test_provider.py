@@ -8,7 +8,7 @@ import pytest
 from msgspec import Struct
 
 from farthing.config import AnthropicProviderConfig, OpenAIProviderConfig, Secret
-from farthing.dialects.chat.completion import assemble
+from farthing.dialects.chat.answers.completion import assemble
 from farthing.dialects.faults import BadStream, ProviderSaid
 from farthing.errors import KeyRejected, ProviderBusy, ProviderError, ProviderRejected, ProviderUnavailable
 from farthing.models.providers.kinds import make

@@ -50,7 +50,9 @@ target = "faults/good"
 input = 0.15
 output = 0.60
 """
-MADE_BY = {"make", "pip", "curl", "export", "docker", "useradd", "python3", "install", "systemctl", "diff"}
+MADE_BY = {
+    "claude", "curl", "diff", "docker", "export", "install", "make", "pip", "python3", "systemctl", "useradd",
+}  # fmt: skip
 """First words of a line of shell beside `farthing`."""
 
 
@@ -89,8 +91,9 @@ def test_every_python_example_compiles_and_asks_this_gateway(block: Block) -> No
     names = {
         alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names
     }
-    assert "OpenAI" in names
-    assert f":{config.PORT}/v1" in block.text
+    assert {"Anthropic", "OpenAI"} & names
+    base = f"127.0.0.1:{config.PORT}/v1" if "OpenAI" in names else f'127.0.0.1:{config.PORT}"'
+    assert base in block.text
 
 
 @pytest.mark.parametrize("block", blocks("json"), ids=str)
@@ -170,7 +173,7 @@ def gateway(upstream: FaultProvider, start_gateway: StartGateway) -> Running:
 def test_every_python_example_runs_and_prints_an_answer(
     block: Block, gateway: Running, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    program = block.text.replace(f"http://127.0.0.1:{config.PORT}/v1", gateway.base_url)
+    program = block.text.replace(f"127.0.0.1:{config.PORT}", f"127.0.0.1:{gateway.port}")
     assert program != block.text
     exec(compile(program, str(block), "exec"), {})
     assert "What is a farthing?" in capsys.readouterr().out  # the provider echoes
@@ -310,7 +313,7 @@ def test_every_error_is_documented_with_what_goes_on_the_wire() -> None:
     for kind in error_classes():
         status, wire_type, wire_code, retry, _ = table[f"`{kind.__name__}`"]
         assert (status, wire_type, wire_code) == (str(kind.status), f"`{kind.kind}`", f"`{kind.code}`")
-        sent = kind.status in (409, 429) or kind.status >= 500 or kind is errors.RequestError
+        sent = kind.status in (401, 409, 429) or kind.status >= 500 or kind is errors.RequestError
         assert retry == (str(kind.retry).lower() if sent and kind.retry is not None else "-")
 
 

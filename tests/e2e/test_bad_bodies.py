@@ -240,6 +240,7 @@ def test_no_key_or_a_bad_one_is_a_401_that_leaves_no_row(gateway: Running, heade
     refused(gateway, reply, 401)
     assert "key" in reply.error["message"].lower()
     assert reply.headers["www-authenticate"] == "Bearer"
+    assert reply.headers["x-should-retry"] == "false"
     assert "sk-" not in reply.body.decode()
 
 

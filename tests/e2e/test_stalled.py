@@ -108,7 +108,9 @@ def read_some(client: socket.socket, size_bytes: int) -> int:
     client.settimeout(PATIENCE_S)  # hundreds of streams begin at the same time
     read = 0
     while read < size_bytes:
-        read += len(client.recv(min(SMALL_BYTES, size_bytes - read)))
+        piece = client.recv(min(SMALL_BYTES, size_bytes - read))
+        assert piece and (read or piece.startswith(b"HTTP/1.1 200 ")), piece or f"ended after {read} bytes"
+        read += len(piece)
     return read
 
 

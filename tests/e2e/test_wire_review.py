@@ -30,8 +30,6 @@ calls_max = 1
 [providers.a]
 base_url = "{upstream.base_url}"
 pass_through = true
-first_byte_s = 1.0
-whole_s = 1.0
 [tiers.cheap]
 targets = ["a/good-cheap"]
 [tiers.slow]

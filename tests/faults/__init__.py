@@ -19,8 +19,11 @@ are there are merged in this order, later words win, and `good` forgets every fa
       n=TOKENS               repeat or cut it to so many tokens (one a word)
       reasoning=TEXT         a `reasoning_content` beside it; Messages: the thinking, where it is asked for
       calls=N                so many calls of the tool, where one is demanded or named in the text
+      tool=NAME  arguments=JSON                of that tool, whatever the text names, if the request has it
+      stops                  chat: `stop` ends the text, and the match is told as vLLM tells it
       redacted  bound        Messages: thinking that nobody may see; its signature is checked against all
                                   that came before it
+      foreign                Messages: thinking that others signed is taken too
       logprob=NUMBER         of every token (-0.25), where the request asks for logprobs
       delay=S  gap=S         before the head; after each event
       prompt-tokens=N  cached=N  usage=0       what `usage` says; none at all
@@ -41,6 +44,7 @@ are there are merged in this order, later words win, and `good` forgets every fa
       eol=HOW  split=BYTES   U7   lf, crlf, cr, mixed (by event); bytes for each TCP write of the body
       comments  bigline=BYTES     U7   comment, event, id and retry lines; one token of so many bytes
       status=CODE            U10  an error object; body=json, text, html, empty, broken; code=CODE
+                                  message=TEXT
       retry-after=TEXT  retry-after-ms=TEXT  retry-date=S      U8   as it stands; HTTP date S from now
       error=K                after K events `data: {"error": ...}`, then a clean end without [DONE];
                                   whole: a 200 with an error object

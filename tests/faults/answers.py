@@ -47,6 +47,8 @@ class Answer:
     tools: list[Json]
     """`{"id", "name", "arguments"}` of each call, where the answer is calls of tools."""
     finish: str
+    ended_by: str | None
+    """The sequence that ended it, where that is told."""
     usage: Json
     logprobs: bool
     logprob: float
@@ -71,6 +73,9 @@ def compose(body: Json, plan: Plan, call_id: str) -> Answer:
     finish = "tool_calls" if tools else "stop"
     if isinstance(limit, int | float) and 0 < limit < len(pieces):  # -1 and 0: no limit, as llama.cpp has it
         pieces, finish = pieces[: int(limit)], "length"
+    ended = _ended_by(body, pieces) if plan.stops else None
+    if ended is not None:
+        pieces, finish = pieces_of("".join(pieces).partition(ended)[0]), "stop"
     count = body.get("n") if isinstance(body.get("n"), int) else 1
     choices = [
         [*pieces, *([f" #{index}"] if index and not tools else [])]
@@ -89,6 +94,7 @@ def compose(body: Json, plan: Plan, call_id: str) -> Answer:
         reasoning=reasoning,
         tools=tools,
         finish=plan.finish or finish,
+        ended_by=ended,
         usage=_usage(prompt, completion, plan.cached, len(reasoning)),
         logprobs=body.get("logprobs") is True,
         logprob=plan.logprob,
@@ -130,18 +136,26 @@ def _tool_calls(body: Json, plan: Plan, asked: str, call_id: str) -> list[Json]:
     choice = body.get("tool_choice")
     function = choice.get("function") if isinstance(choice, dict) else None
     named = function.get("name") if isinstance(function, dict) else None
-    count = 1 if body.get("parallel_tool_calls") is False else plan.calls
+    count = min(plan.calls, 1) if body.get("parallel_tool_calls") is False else plan.calls
     for tool in body.get("tools") or []:
         function = tool.get("function", {})
         name = str(function.get("name"))
         if choice == "none" or (named and name != named):
             continue
-        if named or choice == "required" or name in asked or "tool" in asked:
+        forced = named or choice == "required"
+        if name == plan.tool if plan.tool else forced or name in asked or "tool" in asked:
             schema = function.get("parameters", {})
-            arguments = json.dumps(example_of(schema, schema))
-            ids = [f"call_{call_id}", *(f"call_{call_id}_{index}" for index in range(1, count))]
+            arguments = plan.arguments or json.dumps(example_of(schema, schema))
+            ids = [f"call_{call_id}", *(f"call_{call_id}_{index}" for index in range(1, count))][:count]
             return [{"id": one, "name": name, "arguments": arguments} for one in ids]
     return []
+
+
+def _ended_by(body: Json, pieces: list[str]) -> str | None:
+    """The first of the sequences that are to end a text which this one has."""
+    stop = body.get("stop")
+    sequences = [stop] if isinstance(stop, str) else stop or []
+    return next((one for one in sequences if one in "".join(pieces)), None)
 
 
 def whole(answer: Answer) -> Json:
@@ -154,9 +168,8 @@ def whole(answer: Answer) -> Json:
             message["content"] = None
             message["tool_calls"] = [_tool_wire(tool) for tool in answer.tools]
         logprobs = _logprobs(answer, pieces) if answer.logprobs else None
-        choices.append(
-            {"index": index, "message": message, "logprobs": logprobs, "finish_reason": answer.finish}
-        )
+        choice = {"index": index, "message": message, "logprobs": logprobs, "finish_reason": answer.finish}
+        choices.append(choice | _told_end(answer))
     return _head(answer, "chat.completion") | {"choices": choices, "usage": answer.usage}
 
 
@@ -182,9 +195,15 @@ def chunks(answer: Answer, *, include_usage: bool) -> Iterator[tuple[Json, int]]
         for piece in pieces:
             yield chunk(index, {"content": piece}, pieces=[piece]), 1
     for index in range(len(answer.choices)):
-        yield chunk(index, {}, answer.finish), 0
+        last = chunk(index, {}, answer.finish)
+        last["choices"][0] |= _told_end(answer)
+        yield last, 0
     if include_usage:
         yield head | {"choices": [], "usage": answer.usage}, 0
+
+
+def _told_end(answer: Answer) -> Json:
+    return {} if answer.ended_by is None else {"stop_reason": answer.ended_by}
 
 
 def _head(answer: Answer, kind: str) -> Json:

@@ -5,7 +5,10 @@ import dataclasses
 import socket
 import struct
 import time
+from array import array
 from collections.abc import Awaitable, Callable
+from fcntl import ioctl
+from termios import TIOCOUTQ
 from typing import cast
 
 from tests.faults.truth import Call
@@ -162,6 +165,16 @@ class Connection(asyncio.Protocol):
         await self._writable.wait()
         if call is not None:
             call.bytes_accepted = call.bytes_sent
+
+    async def delivered(self, limit_s: float) -> None:
+        """Wait until the other end's kernel has all of it: an RST would take back what has not left yet."""
+        sock: socket.socket = self._transport.get_extra_info("socket")
+        end_s, unsent = time.monotonic() + limit_s, array("i", [0])
+        while not self._transport.is_closing() and time.monotonic() < end_s:
+            ioctl(sock.fileno(), TIOCOUTQ, unsent)
+            if not unsent[0] and not self._transport.get_write_buffer_size():
+                return
+            await asyncio.sleep(0.001)
 
     def cut(self) -> None:
         """End with a FIN and, under TLS, without the goodbye."""

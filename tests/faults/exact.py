@@ -16,6 +16,7 @@ End = Literal["keep", "cut", "reset", "hold"]
 Framing = Literal["chunked", "length", "close"]
 
 HELD_S: Final = 60.0
+DELIVERED_S: Final = 10.0  # for the last bytes, of one who reads
 DONE: Final = b"data: [DONE]\n\n"
 COUNTS: Final[Json] = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
 EVENTS: Final = "text/event-stream"

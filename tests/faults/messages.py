@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 from tests.faults import messages_proof as proof
 from tests.faults.connection import Incoming
 from tests.faults.messages_prompt import PrefixCache, Reading, blocks_in, blocks_of
-from tests.faults.messages_request import Invalid, check, check_bound
+from tests.faults.messages_request import Invalid, check, check_bound, check_own
 from tests.faults.said import Event, Json, Refusal, example_of, pieces_of, planned
 from tests.faults.script import Plan
 from tests.faults.truth import Call
@@ -45,6 +45,7 @@ COUNTED_AT_THE_END: Final = (
     "input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens",
     "output_tokens_details",
 )  # fmt: skip
+THREADS_MAX: Final = 1_000
 MODELS_LISTED: Final = 20
 MODELS_LISTED_MAX: Final = 1_000
 
@@ -208,8 +209,10 @@ def _tool_calls(body: Json, plan: Plan, asked: str, call_id: str) -> list[Json]:
         name = tool["name"]
         if kind == "none" or (named and name != named) or "input_schema" not in tool:
             continue
-        if kind in ("any", "tool") or name in asked or "tool" in asked:
-            given = example_of(tool["input_schema"], tool["input_schema"])
+        forced = kind in ("any", "tool")
+        if name == plan.tool if plan.tool else forced or name in asked or "tool" in asked:
+            schema = tool["input_schema"]
+            given = json.loads(plan.arguments) if plan.arguments else example_of(schema, schema)
             count = 1 if choice.get("disable_parallel_tool_use") else plan.calls
             return [
                 {"type": "tool_use", "id": f"toolu_{call_id}_{index}", "name": name, "input": given}
@@ -245,6 +248,8 @@ class Messages:
 
     def __init__(self) -> None:
         self._cache = PrefixCache()
+        self._threads: dict[str, Json] = {}
+        """What is held for clients that send no more than what is new: by the id of the last answer."""
 
     def refused(self, request: Incoming, body: Json | None, plan: Plan) -> Refusal | None:
         path = request.path.partition("?")[0].removeprefix("/v1")
@@ -261,8 +266,17 @@ class Messages:
         if body is None:
             return 400, "The request body is not valid JSON"
         counting, betas = path.endswith("/count_tokens"), bool(request.headers.get("anthropic-beta"))
+        told = body.get("thread") or {}
+        if told.get("type") == "continue":
+            held = self._threads.get(told.get("previous_message_id", ""))
+            if held is None:
+                return 400, "thread: the message to continue from was not found"
+            body["messages"] = [*held["messages"], *body["messages"]]
+            body.update({name: held[name] for name in ("system", "tools") if name in held})
         try:
             check(body, counting=counting, betas=betas)
+            if not plan.foreign:
+                check_own(body)
             if plan.bound:
                 check_bound(body)
         except Invalid as invalid:
@@ -286,6 +300,9 @@ class Messages:
         call.completion_tokens = said.usage["output_tokens"]
         if not plan.usage:
             said.usage = None
+        if body.get("thread") and len(self._threads) < THREADS_MAX:
+            answered = {"role": "assistant", "content": said.blocks}
+            self._threads[said.id] = {**body, "messages": [*body["messages"], answered]}
         return said
 
     def _reading(self, body: Json, plan: Plan) -> Reading:

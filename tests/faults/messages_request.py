@@ -93,7 +93,7 @@ def check(body: Json, *, counting: bool = False, betas: bool = False) -> None:
     _settings(body)
     _tools(body)
     _system(body)
-    _turns(body)
+    _turns(body, {"role", "content"} | ({"output_config"} if betas else set()))
     _thinking(body)
     _marks(body)
     _abilities(body)
@@ -246,14 +246,14 @@ def _system(body: Json) -> None:
             _block(f"system.{index}", "system", block)
 
 
-def _turns(body: Json) -> None:
+def _turns(body: Json, known: Collection[str]) -> None:
     messages = body["messages"]
     _need(isinstance(messages, list), "messages", "Input should be a valid list")
     _need(messages, "messages", "at least one message is required")
     for index, message in enumerate(messages):
         where = f"messages.{index}"
         _need(isinstance(message, dict), where, "Input should be an object")
-        _no_extras(where, message, {"role", "content"})
+        _no_extras(where, message, known)
         role = message.get("role")
         told = f'Unexpected role "{role}". Allowed roles are "user" or "assistant".'
         _need(role in BY_ROLE, "messages", told)
@@ -319,11 +319,6 @@ def _block(where: str, role: str, block: Any) -> None:
             for name in ("thinking", "signature"):
                 told = "Input should be a valid string"
                 _need(isinstance(block[name], str), f"{where}.thinking.{name}", told)
-            told = "Invalid `signature` in `thinking` block"
-            _need(proof.is_own(block["thinking"], block["signature"]), where, told)
-        case "redacted_thinking":
-            told = "Invalid `data` in `redacted_thinking` block"
-            _need(proof.is_hidden(str(block["data"])), where, told)
 
 
 def _tool_id(where: str, value: Any) -> None:
@@ -470,6 +465,23 @@ def _begins_with_thinking(turns: list[Turn]) -> None:
         "`tool_use` and `tool_result` blocks)."
     )
     _need(first in ("thinking", "redacted_thinking"), f"messages.{at}.content.0.type", told)
+
+
+def check_own(body: Json) -> None:
+    """That each block of thinking was made here.
+
+    Raises:
+        Invalid: another made it, or it was changed.
+    """
+    for index, message in enumerate(body["messages"]):
+        for place, block in enumerate(blocks_in(message["content"])):
+            where = f"messages.{index}.content.{place}"
+            if block["type"] == "thinking":
+                told = "Invalid `signature` in `thinking` block"
+                _need(proof.is_own(block["thinking"], block["signature"]), where, told)
+            elif block["type"] == "redacted_thinking":
+                told = "Invalid `data` in `redacted_thinking` block"
+                _need(proof.is_hidden(str(block["data"])), where, told)
 
 
 def check_bound(body: Json) -> None:

@@ -11,7 +11,7 @@ from time import time
 from typing import Any
 
 from tests.faults.connection import PIECE_BYTES, Connection
-from tests.faults.exact import HELD_S, Exact
+from tests.faults.exact import DELIVERED_S, HELD_S, Exact
 from tests.faults.said import Dialect, Event, Said
 from tests.faults.script import Plan
 from tests.faults.truth import Call
@@ -44,7 +44,7 @@ class Reply:
         if plan.reset:
             return self._end("reset")
         if plan.status != HTTPStatus.OK:
-            return await self.fail(plan.status, plan.code)
+            return await self.fail(plan.status, plan.code, plan.message)
         if ready is not None:
             return await self._whole(ready)
         told = self._dialect.ready(call, body, plan)
@@ -75,6 +75,7 @@ class Reply:
             return True
         if given.end == "hold":
             await asyncio.sleep(HELD_S)
+        await self._wire.delivered(DELIVERED_S)
         return self._end("reset" if given.end == "reset" else "cut")
 
     async def _answer(self, said: Said) -> bool:

@@ -36,7 +36,7 @@ ALIASES: Final[Mapping[str, str]] = {
 }
 BARE: Final[Mapping[str, str]] = {
     "reset": "1", "hang": "1", "stall": "3", "truncate": "3", "error": "3", "comments": "1",
-    "endless": str(2**30), "gzip": "1", "redacted": "1", "bound": "1",
+    "endless": str(2**30), "gzip": "1", "redacted": "1", "bound": "1", "foreign": "1", "stops": "1",
 }  # fmt: skip
 CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "end": ("clean", "cut", "reset"),
@@ -63,8 +63,12 @@ class Plan:
     written_5m: int = 0
     written_1h: int = 0
     calls: int = 1
+    tool: str = ""
+    arguments: str = ""
+    stops: bool = False
     redacted: bool = False
     bound: bool = False
+    foreign: bool = False
     usage: bool = True
     finish: str | None = None
     models: str = ""
@@ -81,6 +85,7 @@ class Plan:
     retry_after_ms: str | None = None
     retry_date: float | None = None
     code: str | None = None
+    message: str | None = None
     body: str = "json"
     stall: int | None = None
     truncate: int | None = None
@@ -105,7 +110,8 @@ class Plan:
 
 ANSWER: Final = (
     "say", "n", "reasoning", "logprob", "delay", "gap", "prompt_tokens", "cached", "written_5m", "written_1h",
-    "calls", "redacted", "bound", "usage", "finish", "models",
+    "calls", "tool", "arguments", "stops", "redacted", "bound", "foreign", "usage", "finish",
+    "models",
 )  # fmt: skip
 _KIND: Final[Mapping[str, Any]] = {
     name: next((kind for kind in get_args(hint) if kind is not type(None)), hint)

@@ -53,7 +53,11 @@ def read_of(stream: bytes, cuts: list[int]) -> list[Read]:
 
     loop = cast(asyncio.AbstractEventLoop, None)
     server = Server(
-        ServerConfig(), handle, lambda *said: (b"", b""), loop=loop, turn=cast(LoopBatch, AtOnce(read))
+        ServerConfig(),
+        handle,
+        lambda status, message, http: (status, b"", b""),
+        loop=loop,
+        turn=cast(LoopBatch, AtOnce(read)),
     )
     connection = ClientConnection(server)
     connection.connection_made(cast(asyncio.Transport, Socket()))

@@ -178,6 +178,8 @@ def test_a_stream_says_what_the_whole_answer_says_and_sends_what_it_bills(
 
 def test_answers_follow_the_request(provider: FaultProvider) -> None:
     tools = {"tools": [WEATHER]}
+    called = ask(provider, "fault:tool=weather,arguments=%7B%22city%22%3A%22Oslo%22%7D", "hi", **tools).json
+    assert called["content"][-1]["input"] == {"city": "Oslo"}
     called = ask(provider, "fault:calls=2", "the weather", **tools).json
     assert called["stop_reason"] == "tool_use"
     assert [(b["name"], b["input"]) for b in called["content"]] == [
@@ -333,6 +335,12 @@ def test_a_request_is_refused_in_the_words_of_the_real_one(
     kind, message = reply.error
     assert kind == "invalid_request_error" and words in message, message
     assert reply.json["request_id"] == reply.headers["request-id"]
+
+
+def test_thinking_that_others_signed_is_taken_where_the_script_says_so(provider: FaultProvider) -> None:
+    turns = [*said("a"), {"role": "assistant", "content": [THOUGHT]}, *said("b")]
+    assert ask(provider, "good", turns).status == 400
+    assert ask(provider, "fault:foreign", turns).status == 200
 
 
 def test_a_request_without_key_version_or_limit_is_refused(provider: FaultProvider) -> None:

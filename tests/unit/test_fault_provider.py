@@ -165,6 +165,26 @@ def test_a_streamed_tool_call_adds_up_to_valid_arguments(provider: FaultProvider
     assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
 
 
+def test_a_script_names_the_tool_and_what_it_is_given(provider: FaultProvider) -> None:
+    tools = [
+        {"type": "function", "function": {"name": name, "parameters": {"type": "object", "properties": {}}}}
+        for name in ("first", "second")
+    ]
+    script = "fault:tool=second,arguments=%7B%22a%22%3A 1%7D"
+    (call,) = ask(provider, script, "first", tools=tools)["choices"][0]["message"]["tool_calls"]
+    assert call["function"] == {"name": "second", "arguments": '{"a": 1}'}
+    assert ask(provider, "fault:tool=third", "first", tools=tools)["choices"][0]["finish_reason"] == "stop"
+
+
+def test_a_stop_sequence_ends_the_text_where_the_script_says_so(provider: FaultProvider) -> None:
+    (choice,) = ask(provider, "fault:stops", "one two three", stop=["two"])["choices"]
+    assert choice["message"]["content"] == "echo: one" and choice["stop_reason"] == "two"
+    chunks, _ = events(provider, "fault:stops", "one two three", stop="two")
+    assert said(chunks) == "echo: one" and chunks[-1]["choices"][0]["stop_reason"] == "two"
+    (choice,) = ask(provider, "good", "one two three", stop="two")["choices"]
+    assert choice["message"]["content"] == "echo: one two three" and "stop_reason" not in choice
+
+
 def test_embeddings_and_models(provider: FaultProvider) -> None:
     path = "/v1/embeddings"
     floats = ask(provider, "good", path=path, input=["a", "b", "a"])["data"]
@@ -342,6 +362,8 @@ def test_u10_every_status_has_an_error_object_or_another_body(provider: FaultPro
         head, body = talk(provider, f"fault:status={status},code=c")
         assert head.split(b" ")[1] == str(status).encode()
         assert json.loads(body)["error"]["code"] == "c"
+    told = json.loads(talk(provider, "fault:U10,message=too long%2C by far")[1])["error"]["message"]
+    assert told == "too long, by far"
     assert talk(provider, "fault:U10,body=empty")[1] == b""
     for kind in ("broken", "text", "html"):
         with pytest.raises(ValueError):

@@ -51,6 +51,7 @@ def compose(request: Request, traits: Traits, terms: Terms) -> Prompt:
             images=found.images,
             dearer=dearer(found, request.body),
             sent=request.sent,
+            media_tokens=traits.media_tokens,
         )
     return Prompt(
         body=request.body,
@@ -60,6 +61,7 @@ def compose(request: Request, traits: Traits, terms: Terms) -> Prompt:
         stream=request.stream,
         capped_by=capped_by,
         sent=request.sent,
+        media_tokens=traits.media_tokens,
     )
 
 

@@ -54,6 +54,15 @@ class EventSplitter:
         Raises:
             BadStream: an event is too long.
         """
+        return [one for one in map(framed, self.blocks(data)) if one is not None]
+
+    def blocks(self, data: bytes) -> list[bytes]:
+        """The lines of each event that `data` completes, without the blank one, ends as LF. What holds no
+        data is among them too: comments, and nothing.
+
+        Raises:
+            BadStream: an event is too long.
+        """
         if self._after_cr and data:
             self._after_cr = False
             if data[:1] == b"\n":
@@ -85,7 +94,15 @@ class EventSplitter:
         Raises:
             BadStream: as `feed`.
         """
-        return self.feed(b"\n\n") if b"".join(self._buffer).strip() else []
+        return [one for one in map(framed, self.last_blocks()) if one is not None]
+
+    def last_blocks(self) -> list[bytes]:
+        """As `end`, in lines as `blocks`.
+
+        Raises:
+            BadStream: as `feed`.
+        """
+        return self.blocks(b"\n\n") if b"".join(self._buffer).strip() else []
 
     def _keep(self, rest: bytes) -> None:
         self._buffer.append(rest)
@@ -93,24 +110,25 @@ class EventSplitter:
         if self._buffered_bytes > self._event_bytes_max:
             raise BadStream(f"an event is longer than {self._event_bytes_max} bytes")
 
-    def _split(self, block: bytes) -> list[Framed]:
+    def _split(self, block: bytes) -> list[bytes]:
         if not self._begun:
             self._begun = True
             block = block.removeprefix(BOM)
-        found = []
-        for event in block.split(b"\n\n"):
+        found = block.split(b"\n\n")
+        for event in found:
             if len(event) > self._event_bytes_max:
                 raise BadStream(f"an event is longer than {self._event_bytes_max} bytes")
-            name, newline, rest = event.partition(b"\n")
-            if name[:7] == b"event: " and rest[:6] == b"data: " and b"\n" not in rest:
-                found.append((name[7:], rest[6:]))
-            elif not newline and name[:6] == b"data: ":
-                found.append((b"", name[6:]))
-            else:
-                framed = _fields(event)
-                if framed is not None:
-                    found.append(framed)
         return found
+
+
+def framed(event: bytes) -> Framed | None:
+    """The name and the data of an event in lines that end in LF; None where it has no data."""
+    name, newline, rest = event.partition(b"\n")
+    if name[:7] == b"event: " and rest[:6] == b"data: " and b"\n" not in rest:
+        return name[7:], rest[6:]
+    if not newline and name[:6] == b"data: ":
+        return b"", name[6:]
+    return _fields(event)
 
 
 def _fields(event: bytes) -> Framed | None:

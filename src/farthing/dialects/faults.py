@@ -14,3 +14,5 @@ class ProviderSaid(BadStream):
     def __init__(self, payload: bytes) -> None:
         super().__init__("the provider reported an error")
         self.payload = payload
+        self.own: bytes | None = None
+        """The event as it came, in the client's own dialect; None: that is another."""

@@ -11,6 +11,9 @@ from farthing.types import Scope, Tenant
 KEY_CHARS_MAX = 256
 DIGEST_SHOWN = len("b2:") + 8
 """Of a digest, to tell keys apart: as the configuration writes it, so that it is found there."""
+KEY_HEADERS = (b"x-api-key", b"api-key")
+"""Where a key stands by itself."""
+NO_KEY = "no API key: send `Authorization: Bearer YOUR_KEY`"
 KEYLESS = Tenant(name="default")
 LOCAL_NAMES = frozenset({"", "127.0.0.1", "localhost", "::1", "host.docker.internal"})
 
@@ -62,10 +65,11 @@ class Keys:
         return self._rates.get(id(tenant)) if self._rates else None
 
     def tenant(self, headers: Mapping[bytes, bytes]) -> Tenant:
-        """Whom the request is from: `Authorization: Bearer KEY`, or `x-api-key`, or `api-key`.
+        """Whom the request is from: `Authorization: Bearer KEY`, or `x-api-key`, or `api-key`. Of several,
+        one good key is enough: some clients send a provider's beside ours.
 
         Raises:
-            Unauthenticated: no key, or one we do not know. Does not say which keys exist.
+            Unauthenticated: no key, or none that we know. Does not say which keys exist.
             Forbidden: no key is asked for, and the Host is a name that others gave to this machine.
         """
         tenants = self._tenants
@@ -75,21 +79,34 @@ class Keys:
                     "without API keys only localhost is answered to: ask that, or set server.hosts or keys"
                 )
             return KEYLESS
+        why = ""
         raw = headers.get(b"authorization")
         if raw is not None:
-            if raw[:7].lower() != b"bearer ":
-                raise Unauthenticated("the Authorization header must be `Bearer YOUR_KEY`")
-            key = raw[7:].strip()
-        else:
-            key = (headers.get(b"x-api-key") or headers.get(b"api-key") or b"").strip()
+            if raw[:7].lower() == b"bearer ":
+                tenant, why = self._of(raw[7:])
+                if tenant is not None:
+                    return tenant
+            else:
+                why = "the Authorization header must be `Bearer YOUR_KEY`"
+        for name in KEY_HEADERS:
+            raw = headers.get(name)
+            if raw:
+                tenant, why = self._of(raw)
+                if tenant is not None:
+                    return tenant
+        raise Unauthenticated(why or NO_KEY)
+
+    def _of(self, raw: bytes) -> tuple[Tenant | None, str]:
+        """Whose key that is; else why it is nobody's."""
+        key = raw.strip()
         if not key:
-            raise Unauthenticated("no API key: send `Authorization: Bearer YOUR_KEY`")
+            return None, NO_KEY
         if len(key) > KEY_CHARS_MAX or not key.isascii():
-            raise Unauthenticated("the API key is malformed")
-        tenant = tenants.get(key_digest(key.decode("ascii")))
+            return None, "the API key is malformed"
+        tenant = self._tenants.get(key_digest(key.decode("ascii")))
         if tenant is None:
-            raise Unauthenticated("the API key is not known here: check it, or ask for one of this gateway")
-        return tenant
+            return None, "the API key is not known here: check it, or ask for one of this gateway"
+        return tenant, ""
 
     def check_host(self, headers: Mapping[bytes, bytes]) -> None:
         """For what takes no key and is not for everybody.

@@ -7,26 +7,39 @@ the client: a `FormWriter` takes the pipeline's events and answers for one reque
 from typing import Protocol
 
 from farthing.edge import native, openai
-from farthing.errors import FarthingError
+from farthing.errors import FarthingError, ProviderError
 from farthing.protocols import Sink
-from farthing.types import Answer, Receipt, Request
+from farthing.types import Answer, Dialect, Receipt, Request
 
 
 class FormWriter(Sink, Protocol):
     """One answer in the client's form. As a sink it takes the pipeline's events and sends on its own."""
 
     def last(self, reply: Answer) -> Answer:
-        """What is still to be sent, as `body`: a whole answer, or what closes the stream."""
+        """What is still to be sent, as `body`: a whole answer, or what closes the stream.
+
+        Raises:
+            StreamBroken: it cannot be written in this form.
+        """
+
+    def close(self) -> None:
+        """The request is over, however it ended: nothing more is sent. Safe to call twice."""
 
 
 class ClientForm(Protocol):
     """A form that clients read. Has no state."""
+
+    dialect: Dialect
+    """As a receipt names it."""
 
     def failed(self, error: FarthingError, request_id: str) -> tuple[int, bytes]:
         """Status and body of a request that failed before anything of an answer was sent."""
 
     def broken(self, error: FarthingError, request_id: str) -> bytes:
         """The last event of a stream that broke."""
+
+    def own(self, error: FarthingError) -> ProviderError | None:
+        """The error of a provider that `failed` gives as the provider wrote it; None: it writes its own."""
 
     def writer(self, sink: Sink, request: Request, receipt: Receipt) -> FormWriter | None:
         """What writes the answer to `request`; None: it goes out as the pipeline has it."""
@@ -35,11 +48,16 @@ class ClientForm(Protocol):
 class ChatForm:
     """OpenAI's chat completions and embeddings, and the errors of all that has no dialect."""
 
+    dialect: Dialect = "chat"
+
     def failed(self, error: FarthingError, request_id: str) -> tuple[int, bytes]:
         return error.status, openai.error_body(error)
 
     def broken(self, error: FarthingError, request_id: str) -> bytes:
         return b"data: %b\n\n" % openai.error_body(error)
+
+    def own(self, error: FarthingError) -> ProviderError | None:
+        return None
 
     def writer(self, sink: Sink, request: Request, receipt: Receipt) -> FormWriter | None:
         return None

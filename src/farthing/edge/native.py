@@ -197,6 +197,9 @@ class TextSink:
     def returned(self, lines: bytes) -> None:
         self._sink.returned(lines)
 
+    def close(self) -> None:
+        """There is nothing to end."""
+
     def last(self, answer: Answer) -> Answer:
         """A whole answer; or the last events: what text is left, then the facts, then `[DONE]`."""
         if not answer.stream:

@@ -90,6 +90,10 @@ class Asked(Struct, frozen=True, kw_only=True):
     headers: Mapping[bytes, bytes]
     received_s: float
     body_bytes: int
+    raw: bytes = b""
+    """The body as it was sent, for a dialect that may have to go up as it is."""
+    query: bytes = b""
+    """What follows the path."""
 
 
 class Reader:
@@ -160,8 +164,8 @@ class Reader:
         if not headers.keys().isdisjoint(self._heard):
             if CACHE_CONTROL in headers:
                 endpoint = _cached_as_asked(endpoint, headers[CACHE_CONTROL])
-            session = self.as_written(_word(headers.get(SESSION)))
-            task_type = self.as_written(_word(headers.get(TASK)))
+            session = self.header_word(headers.get(SESSION))
+            task_type = self.header_word(headers.get(TASK))
             documents = self.documents(_documents(headers[DOCUMENTS])) if DOCUMENTS in headers else ()
             passed = self.passed(headers)
         tiers: tuple[str, ...] | None = None
@@ -222,7 +226,7 @@ class Reader:
             text=_input_text(read.input),
             prompt_chars=found.chars,
             media_tokens=found.media_tokens,
-            session=self.as_written(_word(asked.headers.get(SESSION))),
+            session=self.header_word(asked.headers.get(SESSION)),
             user="" if read.user is None else self.digest_user(read.user),
             task_type="embed",
             received_s=asked.received_s,
@@ -242,6 +246,14 @@ class Reader:
                 self._words = self._own.copy()
             self._words[said] = word
         return word
+
+    def header_word(self, raw: bytes | None) -> str | None:
+        """A header value as a short name, by `as_written`; None when it is absent or empty.
+
+        Raises:
+            InvalidRequest: it is too long, or not printable.
+        """
+        return self.as_written(_word(raw))
 
     def documents(self, named: list[str]) -> tuple[str, ...]:
         """The documents of a request, by `as_written`.
@@ -449,7 +461,10 @@ def _word(raw: bytes | None) -> str | None:
         return None
     word = raw.decode("latin-1").strip()
     if len(word) > 200 or not word.isprintable():
-        raise InvalidRequest("an x-farthing header is longer than 200 characters or not printable")
+        raise InvalidRequest(
+            "a header that names a session, an agent, a task or an endpoint is longer than 200 characters "
+            "or not printable"
+        )
     return word or None
 
 

@@ -24,16 +24,22 @@ from farthing.edge.admit import Admission
 from farthing.edge.auth import Keys
 from farthing.edge.forms import CHAT, TEXT, ClientForm
 from farthing.edge.http import paths
-from farthing.edge.http.answering import HttpRequest
+from farthing.edge.http.answering import HttpRequest, Refused
 from farthing.edge.http.body import QUICK_BYTES, read_object, takes_long
 from farthing.edge.http.connection import ClientConnection
 from farthing.edge.http.content_type import JSON_TYPE, check_type
+from farthing.edge.messages import models as messages_models
+from farthing.edge.messages import reading as messages
+from farthing.edge.messages.form import MESSAGES
 from farthing.edge.openai import Asked, Reader
 from farthing.errors import (
+    BodyTooLarge,
     FarthingError,
     Forbidden,
+    InvalidRequest,
     NoSuchRoute,
     Overloaded,
+    ProviderError,
     RateLimited,
     Unauthenticated,
     UnknownModel,
@@ -42,6 +48,7 @@ from farthing.errors import (
 )
 from farthing.models.answers import usd
 from farthing.pipeline.answer import answer
+from farthing.pipeline.count import Counted
 from farthing.pipeline.receipt_notes import note_cancelled, note_error
 from farthing.pipeline.steps import Steps
 from farthing.protocols import CacheAdmin
@@ -54,6 +61,10 @@ Parsed = asyncio.Future[Request]
 
 REFUSALS_MAX = 100
 FEEDBACK = "/v1/feedback"
+ANTHROPIC_VERSION = b"anthropic-version"
+UPSTREAM_ID = b"x-upstream-request-id: "
+HELLO = {"name": "farthing", "status": "ok", "base_url": {"anthropic": "/", "openai": "/v1"}}
+"""What an address says that is asked for nothing; some clients ask it before all else."""
 JSON_HEAD = b"server: farthing\r\ncontent-type: application/json\r\n"
 STREAM_HEAD = (
     b"server: farthing\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
@@ -81,8 +92,12 @@ class Serving(Struct, frozen=True, kw_only=True):
     """What it lists besides of what the list of a key names."""
     targets: frozenset[str] = frozenset()
     """The names of the targets that are configured."""
+    count: Callable[[Request], Awaitable[Counted]]
+    """How many tokens a request has."""
     keeper: CacheAdmin | None = None
     """What operators may do with the semantic cache; None: there is none."""
+    prices_ended: Callable[[], bool] = lambda: False
+    """Whether a day has begun on which a target has another price."""
 
 
 class ConnectionSink:
@@ -97,6 +112,8 @@ class ConnectionSink:
         """Header lines of ours, which no provider's replace."""
 
     def send(self, events: bytes) -> None:
+        if len(events) == 0:  # it says something in another dialect alone
+            return
         connection = self._connection
         if connection.streaming:
             connection.stream(events)
@@ -119,6 +136,8 @@ class Inference(Struct, frozen=True):
     read: Callable[[Reader, Json, Asked], Request]
     form: ClientForm = CHAT
     """What its clients read."""
+    counts: bool = False
+    """Its tokens are wanted and no answer: no model is asked for one, nothing is charged, no receipt left."""
 
 
 class Edge:
@@ -142,7 +161,7 @@ class Edge:
         self.reload_refused = ""
         """Why the file of the configuration is not the one that serves, in a word; empty: it is."""
         self._refusals: dict[Overloaded, tuple[bytes, bytes]] = {}
-        """Head and body of each that `Admission` gives."""
+        """Head and body of each that `Admission` gives, for clients of chat completions."""
         self.unauthenticated = 0
         """Requests refused for their key since the start. They leave no row: anyone can send them."""
 
@@ -226,20 +245,25 @@ class Edge:
             self._record(receipt, serving)
             raise
 
-    def turned_away(self, http: HttpRequest) -> tuple[bytes, bytes] | None:
-        """Headers and body for a request that is refused before anything is done for it; None: begin it.
-        Whatever looks after the gateway itself is begun."""
+    def turned_away(self, http: HttpRequest) -> Refused | None:
+        """The answer to a request that is refused before anything is done for it; None: begin it. Whatever
+        looks after the gateway itself is begun."""
         if http.method != b"POST" or http.path == FEEDBACK:
             return None
         error = self._admission.refusal()
         if error is None:
             return None
+        request_id = f"{self._id_prefix}{next(self._ids):06x}"
+        form = form_of(http)
+        if form is not CHAT:
+            status, body = form.failed(error, request_id)
+            return status, JSON_HEAD + _again_head(error) + _id_head(request_id), body
         told = self._refusals.get(error)
         if told is None:
             if len(self._refusals) >= REFUSALS_MAX:
                 self._refusals.clear()
             told = self._refusals[error] = JSON_HEAD + _again_head(error), openai.error_body(error)
-        return told[0] + _id_head(f"{self._id_prefix}{next(self._ids):06x}"), told[1]
+        return error.status, told[0] + _id_head(request_id), told[1]
 
     def _fail(
         self,
@@ -256,6 +280,9 @@ class Edge:
         status, body = form.failed(error, request_id)
         decided = receipt is not None and receipt.route_reason
         head = facts_head(receipt) if receipt is not None and decided else _id_head(request_id)
+        own = form.own(error)
+        if own is not None:
+            head = _with_id_of(own, head, request_id)
         lines = []
         if isinstance(error, NoSuchRoute) and error.allow:
             lines.append(f"allow: {error.allow}\r\n")
@@ -264,7 +291,8 @@ class Edge:
         if isinstance(error, UnsupportedMedia):
             lines.append("accept-encoding: identity\r\n")
         also = "".join(lines).encode("latin-1")
-        connection.answer(status, JSON_HEAD + head + _again_head(error) + also, body)
+        again = _again_head(error, None if own is None else own.advice)
+        connection.answer(status, JSON_HEAD + head + again + also, body)
         return True
 
     # -- answers by the pipeline ---------------------------------------------------------------------
@@ -282,6 +310,9 @@ class Edge:
             if len(http.body) > QUICK_BYTES and takes_long(http.body):
                 parsed = await self._parse_aside(http, request_id, serving, inference)
             request = self._request(http, request_id, serving, inference, parsed, connection)
+            if inference.counts:
+                await self._count(connection, request, serving)
+                return True
             receipt = Receipt(
                 request_id=request_id,
                 at_unix_s=time(),
@@ -310,6 +341,9 @@ class Edge:
                 forget_frames(error)
                 sink.returned(openai.returned_of(error))
                 return self._fail(connection, request_id, error, inference.form, receipt)
+            finally:
+                if writer is not None:
+                    writer.close()
             self._send(connection, reply if writer is None else writer.last(reply), receipt)
             return True
         finally:
@@ -333,9 +367,10 @@ class Edge:
             await asyncio.wait((parsed,))
         except asyncio.CancelledError as error:
             parsed.cancel()
-            receipt = _receipt_of_unread(http, request_id, tenant)
-            note_cancelled(receipt, error)
-            self._record(receipt, serving)
+            if not inference.counts:
+                receipt = _receipt_of_unread(http, request_id, tenant)
+                note_cancelled(receipt, error)
+                self._record(receipt, serving)
             raise
         return parsed
 
@@ -351,18 +386,18 @@ class Edge:
         """Who asks and what. A request of a known tenant that cannot be read leaves a receipt too."""
         headers = http.headers
         keys = serving.keys
-        said = headers.get(b"authorization")
+        bearer, bare = headers.get(b"authorization"), headers.get(b"x-api-key")
         known = connection.known
-        if known is not None and known[0] is keys and known[1] == said:
-            tenant = known[2]
+        if known is not None and known[0] is keys and known[1] == bearer and known[2] == bare:
+            tenant = known[3]
         else:
             try:
                 tenant = keys.tenant(headers)
             except Unauthenticated:
                 self.unauthenticated += 1
                 raise
-            if said is not None:
-                connection.known = keys, said, tenant
+            if (bearer is not None or bare is not None) and b"api-key" not in headers:
+                connection.known = keys, bearer, bare, tenant
         try:
             rate = keys.rate(tenant)
             if rate is not None:
@@ -376,7 +411,10 @@ class Edge:
                 return parsed.result()
             return _read(http, serving, inference, _asked(http, request_id, tenant))
         except FarthingError as error:
+            if inference.counts:
+                raise
             receipt = _receipt_of_unread(http, request_id, tenant)
+            receipt.dialect = inference.form.dialect
             receipt.model_asked = serving.reader.model_said(http.body)
             note_error(receipt, error)
             receipt.error_message = serving.reader.redact.text(receipt.error_message)
@@ -397,14 +435,27 @@ class Edge:
             connection.begin_stream(STREAM_HEAD + facts_and_money_head(receipt), reply.body)
             connection.end_chunks()
 
+    async def _count(self, connection: ClientConnection, request: Request, serving: Serving) -> None:
+        """Say how many tokens a request has."""
+        found = await serving.count(request)
+        head = _id_head(request.id) + (b"x-farthing-usage: estimated\r\n" if found.estimated else b"")
+        connection.answer(200, JSON_HEAD + head, encode({"input_tokens": found.tokens}))
+
     # -- answers by the edge itself ------------------------------------------------------------------
+
+    async def hello(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
+        connection.answer(200, JSON_HEAD, encode(HELLO))
 
     async def models(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
         tenant = self.serving.keys.tenant(http.headers)
         serving = self.serving
         models = (*serving.models, *serving.named(tenant), *await serving.more_models())
-        listed = {"object": "list", "data": visible(models, tenant, serving.reader)}
-        connection.answer(200, JSON_HEAD + _id_head(request_id), encode(listed))
+        entries = visible(models, tenant, serving.reader)
+        if ANTHROPIC_VERSION in http.headers:
+            body = messages_models.page(entries, http.query)
+        else:
+            body = encode({"object": "list", "data": entries})
+        connection.answer(200, JSON_HEAD + _id_head(request_id), body)
 
     async def model(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
         """One entry of the list, or of a name that is not listed and may be asked for all the same."""
@@ -423,6 +474,8 @@ class Edge:
             raise UnknownModel(
                 f"there is no model `{name[:200]}` here; GET /v1/models lists those that are", param="model"
             )
+        if ANTHROPIC_VERSION in http.headers:
+            entry = messages_models.described(entry)
         connection.answer(200, JSON_HEAD + _id_head(request_id), encode(entry))
 
     async def preflight(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
@@ -501,6 +554,8 @@ def _asked(http: HttpRequest, request_id: str, tenant: Tenant) -> Asked:
         headers=http.headers,
         received_s=http.received_s,
         body_bytes=len(http.body),
+        raw=http.body,
+        query=http.query,
     )
 
 
@@ -547,16 +602,28 @@ def _id_head(request_id: str) -> bytes:
     return b"x-request-id: %b\r\nrequest-id: %b\r\n" % (raw, raw)
 
 
-def _again_head(error: FarthingError) -> bytes:
-    """Whether and when to send it again, as SDKs read it."""
+def _with_id_of(own: ProviderError, head: bytes, request_id: str) -> bytes:
+    """`head` with the provider's id of the call for `request-id`, as its error, which goes out as it came,
+    has it. `x-request-id` stays ours."""
+    named = next((line for line in own.returned.split(b"\r\n") if line.startswith(UPSTREAM_ID)), b"")
+    theirs = named[len(UPSTREAM_ID) :]
+    if not theirs:
+        return head
+    return head.replace(b"\nrequest-id: %b\r\n" % request_id.encode(), b"\nrequest-id: %b\r\n" % theirs, 1)
+
+
+def _again_head(error: FarthingError, advised: bool | None = None) -> bytes:
+    """Whether and when to send it again, as SDKs read it. `advised`: what a provider says whose error goes
+    out as it came."""
     lines = ""
     retry_after_s = getattr(error, "retry_after_s", None)
     if retry_after_s is not None:
         lines = f"retry-after: {max(1, ceil(retry_after_s))}\r\n"
         if isinstance(error, Overloaded):
             lines += f"retry-after-ms: {max(1, ceil(retry_after_s * 1000))}\r\n"
-    if error.retry or (error.retry is not None and retry_after_s is None):
-        lines += f"x-should-retry: {'true' if error.retry else 'false'}\r\n"
+    retry = error.retry if advised is None else advised
+    if retry or (retry is not None and (advised is not None or retry_after_s is None)):
+        lines += f"x-should-retry: {'true' if retry else 'false'}\r\n"
     return lines.encode()
 
 
@@ -616,7 +683,27 @@ def _safe(value: str) -> str:
 
 def form_of(http: HttpRequest) -> ClientForm:
     """The form in which a client reads errors, of a request of which no more is known than its head."""
+    path = http.path
+    if "/messages" in path or ("/models" in path and ANTHROPIC_VERSION in http.headers):
+        return MESSAGES
     return CHAT
+
+
+def refusal(status: int, message: str, http: HttpRequest) -> Refused:
+    """What the server says when it refuses a request before any route sees it, of which `http` is known."""
+    error: FarthingError
+    head = JSON_HEAD
+    match status:
+        case 503:
+            error = Overloaded(message)
+            head += _again_head(error)
+        case 413:
+            error = BodyTooLarge(message)
+        case _:
+            error = InvalidRequest(message)
+    error.status = status  # type: ignore[misc]  # that of HTTP
+    told, body = form_of(http).failed(error, "")
+    return told, head, body
 
 
 RouteHandler = Inference | Callable[[Edge, ClientConnection, HttpRequest, str], Awaitable[None]]
@@ -624,11 +711,15 @@ RouteHandler = Inference | Callable[[Edge, ClientConnection, HttpRequest, str], 
 ROUTES: dict[str, dict[bytes, RouteHandler]] = {
     "/v1/chat/completions": {b"POST": Inference(Reader.chat)},
     "/v1/embeddings": {b"POST": Inference(Reader.embeddings)},
+    "/v1/messages": {b"POST": Inference(messages.read, MESSAGES)},
+    "/v1/messages/count_tokens": {b"POST": Inference(messages.read_counted, MESSAGES, counts=True)},
     "/v1/models": {b"GET": Edge.models},
     paths.MODEL: {b"GET": Edge.model},
     "/llm-inference": {b"POST": Inference(native.read_inference, TEXT)},
     FEEDBACK: {b"POST": Edge.feedback},
     "/v1/ask": {b"POST": Inference(native.read_ask, TEXT)},
+    "/": {b"GET": Edge.hello},
+    "/api/hello": {b"GET": Edge.hello},
     "/healthz": {b"GET": Edge.alive},
     "/livez": {b"GET": Edge.alive},
     "/readyz": {b"GET": Edge.ready},

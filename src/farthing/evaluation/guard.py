@@ -9,6 +9,12 @@ from farthing.protocols import AsyncGuardrail, Guardrail
 from farthing.types import Request
 
 WINDOW_CHARS = 65_536  # folding this many takes one or two milliseconds, the longest that other requests wait
+ONE_TEXT = frozenset({
+    "text", "input_text", "output_text", "image_url", "input_image", "image", "file", "input_file",
+    "input_audio", "audio", "video_url", "input_video", "video",
+})  # fmt: skip
+"""Kinds of parts of which no more is read than their `text`, if they have one."""
+NO_TEXT = frozenset({"type", "encrypted_content", "signature"})
 
 
 class DenyGuard:
@@ -113,9 +119,29 @@ def _texts(request: Request) -> list[str]:
 
 
 def _text_of(part: object) -> str:
-    """The text of a part; empty if it has none."""
-    text = part.get("text") if isinstance(part, dict) else part
-    return text if isinstance(text, str) else ""
+    """The text of a part; empty if it has none. What only one dialect knows (a document that is text, what a
+    search found) is looked through for all that a model may read in it."""
+    if not isinstance(part, dict):
+        return part if isinstance(part, str) else ""
+    kind = part.get("type")
+    if kind.__class__ is not str or kind in ONE_TEXT:
+        text = part.get("text")
+        return text if isinstance(text, str) else ""
+    return "\n".join(_texts_in(part))
+
+
+def _texts_in(part: object) -> Iterator[str]:
+    """Every text in any JSON but names and encoded data, in its order."""
+    rest = [part]
+    while rest:
+        value = rest.pop()
+        if isinstance(value, str):
+            if not value.startswith("data:"):
+                yield value
+        elif isinstance(value, list):
+            rest.extend(reversed(value))
+        elif isinstance(value, dict) and value.get("type") != "base64":
+            rest.extend([item for name, item in reversed(value.items()) if name not in NO_TEXT])
 
 
 def _inputs(request: Request) -> list[str]:

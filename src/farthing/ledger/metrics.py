@@ -5,7 +5,7 @@ bounded: beyond the bound everything is counted as `other`. Nothing is counted b
 would be unbounded, and would reveal who asks.
 """
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from decimal import Decimal
 from typing import Final, Protocol
 
@@ -89,6 +89,15 @@ class Watch(Protocol):  # guarantees/drift: detect
         """Name, type, help text and labelled values."""
 
 
+class Watched(Protocol):  # models/tokens: learned
+    """Adds families of its own."""
+
+    def families(
+        self, shown: Collection[str] | None
+    ) -> Iterable[tuple[str, str, str, Iterable[tuple[dict[str, str], float]]]]:
+        """Name, type, help text and labelled values, of the targets in `shown` alone; None: of all."""
+
+
 class Metrics:
     """Counts receipts. Written and read on the event loop; nothing here waits."""
 
@@ -96,11 +105,13 @@ class Metrics:
         """`gauges` is called at each exposition for current values, by name without `farthing_`; `drift`
         receives every receipt and signal."""
         self._gauges = gauges
-        self.targets: Container[str] | None = None
+        self.targets: Collection[str] | None = None
         """Targets allowed as labels; others become `other`, because clients invent models. None: all."""
         self.semantic = SemanticMetrics()
         self.signals = SignalMetrics()
         self.routing = RouteMetrics()
+        self.tokens: Watched | None = None
+        """How providers' token counts compare with ours; None: nothing is learned of it."""
         self._drift = drift
         self._counts: dict[tuple[str, str, str, int], _Count] = {}
         self._totals: dict[tuple[str, str], _Totals] = {}
@@ -249,6 +260,7 @@ class Metrics:
             *self.signals.families(),
             *self.routing.families(),
             *(() if self._drift is None else self._drift.families()),
+            *(() if self.tokens is None else self.tokens.families(self.targets)),
         ):
             lines += _family(name, kind, about, ((_labels(**labels), value) for labels, value in values))
         for name, value in (self._gauges() if self._gauges is not None else {}).items():

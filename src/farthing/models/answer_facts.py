@@ -7,7 +7,7 @@ inside a JSON string, whose quotes are escaped, so what is found there is a fiel
 import re
 from typing import Any
 
-from farthing.dialects.chat import completion
+from farthing.dialects.chat.answers import completion
 from farthing.dialects.errors import has_words
 from farthing.text.lenient_json import NotJson, read_json
 from farthing.types import Json, Request, choices_said

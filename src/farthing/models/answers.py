@@ -4,8 +4,8 @@ from time import time
 
 import msgspec
 
-from farthing.dialects.chat import completion
-from farthing.dialects.chat.event_reader import ALIVE, DONE
+from farthing.dialects.chat.answers import completion
+from farthing.dialects.chat.streams.event_reader import ALIVE, DONE
 from farthing.errors import ContractExceeded, DeadlineExceeded, StreamBroken
 from farthing.models import answer_facts
 from farthing.models.call import CallResult
@@ -68,7 +68,7 @@ def closing(request: Request, stream: Stream, receipt: Receipt) -> Answer:
     if request.include_usage and stream.reader.usage_event is not None:
         parts.append(_with_money(stream.reader.usage_event, receipt))
     parts.append(DONE)
-    return Answer(body=b"".join(parts), stream=True, own=stream.reader.own_end(stream.cut))
+    return Answer(body=b"".join(parts), stream=True, own=stream.own_end())
 
 
 def _open_choices(request: Request, stream: Stream) -> list[int]:
@@ -127,7 +127,7 @@ def gathered(stream: Stream) -> Answer:
             if not choice["finish_reason"]:
                 choice["finish_reason"] = "length"
         whole["farthing"] = {"stop_reason": f"limit:{stream.cut}"}
-    return Answer(body=write_json(whole))
+    return Answer(body=write_json(whole), own=stream.own_whole(block))
 
 
 def shorten_logprobs(request: Request, result: CallResult) -> None:
@@ -148,7 +148,8 @@ def shorten_logprobs(request: Request, result: CallResult) -> None:
 
 def complete(request: Request, result: CallResult) -> CacheHit | None:
     """The answer as those get it who asked the same at the same time; None when it is not theirs: it was
-    cut or broke off, the money that one session had left ended it, it says nothing, or it is too large."""
+    cut or broke off, the money that one session had left ended it, it says nothing, it is too large, or some
+    of it has no place in the form that others get."""
     attempt, reply, stream = result.attempt, result.reply, result.stream
     if attempt.usage is None:
         return None
@@ -160,6 +161,8 @@ def complete(request: Request, result: CallResult) -> CacheHit | None:
     else:
         body, usage_event = b"".join(stream.kept), stream.reader.usage_event
         finish_reason = stream.reader.finish_reason or "stop"
+    if not (reply.whole_in_form if reply is not None else stream is None or stream.reader.whole_in_form):
+        return None
     if finish_reason == "length" and result.capped_by == "usd_max":
         return None
     if (

@@ -9,7 +9,8 @@ from msgspec import Struct
 from farthing.errors import NoProviderLeft, ProviderError
 from farthing.models.call import Caller, CallRequest, CallResult
 from farthing.models.pricing.afford import affordable
-from farthing.models.pricing.cost import cost_nusd, in_batch
+from farthing.models.pricing.book import book
+from farthing.models.pricing.cost import in_batch
 from farthing.protocols import Outcome
 from farthing.types import Attempt, Prompt, Receipt, Route, Target, replace
 
@@ -103,9 +104,8 @@ class LineCaller(Caller):
         error: ProviderError | None = outcome.error
         attempt = Attempt(target=self._target.name, tier=tier, started_ms=0.0, status=outcome.status)
         attempt.error = None if error is None else error.code
-        attempt.usage = outcome.usage
         if outcome.usage is not None:
-            attempt.cost_nusd = cost_nusd(self._target.price, outcome.usage)
+            book(attempt, self._target, outcome.usage)
         else:
             attempt.cost_nusd = None if outcome.lost or outcome.reply is not None else 0
         receipt.attempts.append(attempt)

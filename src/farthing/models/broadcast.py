@@ -17,6 +17,7 @@ from farthing.models.call import CallResult
 from farthing.models.stream import Stream
 from farthing.protocols import Sink
 from farthing.runtime.loop_batch import Waiter
+from farthing.types import Dialect
 
 SLICE_BYTES = 65_536  # to one that catches up, before the sockets have their turn: it may be behind again
 
@@ -98,6 +99,10 @@ class Broadcast:
         """Whether it can still be followed from its first byte."""
         return not self._full if self._spread else self._stream.kept is not None
 
+    def tells_all(self, dialect: Dialect) -> bool:
+        """As `StreamDecoder.tells_all`."""
+        return self._stream.reader.tells_all(dialect)
+
     async def follow(self, sink: Sink) -> None:
         """Send all that came, and what comes, to `sink`, and return when that is done. It must be `open`.
 
@@ -129,7 +134,9 @@ class Broadcast:
         if isinstance(error, ContractExceeded):
             raise ContractExceeded(str(error), limit=error.limit) from error
         if isinstance(error, StreamBroken):
-            raise StreamBroken(str(error), said=error.said, words=error.words) from error
+            broken = StreamBroken(str(error), said=error.said, words=error.words)
+            broken.own = error.own
+            raise broken from error
         if error is not None:
             raise StreamBroken("the call that this stream was shared from was ended") from error
 

@@ -35,11 +35,23 @@ from farthing.errors import (
 )
 from farthing.models.health import Health
 from farthing.models.pricing.afford import affordable
-from farthing.models.pricing.cost import cost_nusd
+from farthing.models.pricing.book import book
+from farthing.models.pricing.expected import expected_tokens
 from farthing.models.retry import Failed, next_try, stale
 from farthing.models.speed import Lengths
 from farthing.models.stream import SignsOfLife, Stream, Within
-from farthing.protocols import ALL_SAID, BatchApi, Exchange, Hold, Ledger, Provider, Reply, Transport, Unsaid
+from farthing.protocols import (
+    ALL_SAID,
+    BatchApi,
+    Exchange,
+    Hold,
+    Ledger,
+    Provider,
+    Reply,
+    TokenSizes,
+    Transport,
+    Unsaid,
+)
 from farthing.runtime.redact import Redactor
 from farthing.runtime.seldom import Seldom, Tally
 from farthing.types import (
@@ -137,9 +149,11 @@ class Caller:
         clock: Callable[[], float],
         health: dict[str, Health],
         lengths: Lengths | None = None,
+        sizes: TokenSizes | None = None,
     ) -> None:
-        """`health` and `lengths` are kept from one configuration to the next; without `lengths` nothing is
-        learnt of the time that answers take."""
+        """`health`, `lengths` and `sizes` are kept from one configuration to the next; without `lengths`
+        nothing is learnt of the time that answers take, without `sizes` a prompt has as many tokens for one
+        model as for another."""
         self._providers = providers
         self._limits = limits
         self._transport = transport
@@ -148,6 +162,7 @@ class Caller:
         self._clock = clock
         self._health = health
         self._lengths = lengths
+        self._sizes = sizes
         self._tells = Seldom(KEY_TOLD_EVERY_S, clock)
         """When we last warned that a provider refuses our key."""
         self._fallbacks = Tally(FALLBACK_TOLD_EVERY_S, clock)
@@ -313,7 +328,9 @@ class Caller:
         left_nusd = hold.left_nusd
         worst_case: int | None = None
         if left_nusd is not None:
-            prompt, worst_case = affordable(prompt, target, left_nusd)
+            sizes = self._sizes
+            closer = None if sizes is None else sizes.bound
+            prompt, worst_case = affordable(prompt, target, left_nusd, closer)
         unsaid = self._unsaid(prompt, target, call.request.operation)
         left_out = "" if unsaid is ALL_SAID else self._left_out(target, unsaid)
         hold.call(worst_case)
@@ -489,8 +506,10 @@ class Caller:
     def _unsay(error: ProviderError, attempt: Attempt, redact: Redactor) -> None:
         """Take secrets out of all that a failed attempt leaves: whichever part of it met them."""
         error.args = (redact.text(str(error)),)
-        error.returned = redact.text(error.returned.decode("latin-1")).encode("latin-1")
-        attempt.upstream_id = redact.text(attempt.upstream_id)
+        lines, upstream_id = error.returned.decode("latin-1"), attempt.upstream_id
+        if redact.holds(lines) or redact.holds(upstream_id):  # a short part in ids and counts is chance
+            error.returned = redact.text(lines).encode("latin-1")
+            attempt.upstream_id = redact.text(upstream_id)
 
     def _tell_of_key(self, target: Target, error: ProviderError) -> None:
         """Else nobody may notice that a key is no good: another target answers, or a client is told half."""
@@ -555,11 +574,11 @@ class Caller:
             if reader.states_nothing:
                 usage = as_stated(usage)
         if usage is None:
-            usage = Usage(input_tokens=prompt.input_tokens, output_tokens=said, estimated=True)
+            tokens = expected_tokens(self._sizes, result.target, prompt)
+            usage = Usage(input_tokens=tokens, output_tokens=said, estimated=True)
         elif usage.estimated and not usage.output_tokens:
             usage = replace(usage, output_tokens=said)
-        result.attempt.usage = usage
-        result.attempt.cost_nusd = cost_nusd(result.target.price, usage)
+        book(result.attempt, result.target, usage)
 
 
 def _in_brief(error: ProviderError) -> str:

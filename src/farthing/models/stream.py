@@ -15,9 +15,9 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from farthing.dialects.chat.completion import NotChunks, assemble
+from farthing.dialects.chat.answers.completion import NotChunks, assemble
 from farthing.dialects.faults import BadStream, ProviderSaid
-from farthing.dialects.told import joined, size_of
+from farthing.dialects.told import Told, joined, size_of
 from farthing.errors import (
     FarthingError,
     ProviderError,
@@ -89,6 +89,7 @@ class Stream(Waiter):
         "_keep_bytes_max",
         "_kept_bytes",
         "_output_chunks_max",
+        "_rewritten",
         "_sign_s",
         "_signs",
         "_sink",
@@ -129,6 +130,7 @@ class Stream(Waiter):
         self._keep_bytes_max = keep_bytes_max
         self._kept_bytes = 0
         self._output_chunks_max = output_chunks_max
+        self._rewritten = False
         self._in_answer = in_answer
         self._signs = signs
         self._sign_s = time.monotonic() + (0.0 if signs is None or signs.told else ALIVE_AFTER_S)
@@ -230,10 +232,25 @@ class Stream(Waiter):
 
     def rewrite(self, change: Callable[[bytes], bytes]) -> None:
         """Put `change` of the events in the place of all events so far. Nothing may have been sent."""
-        events = change(b"".join(self._held))
+        before = b"".join(self._held)
+        events = change(before)
+        if events == before:
+            return
+        self._rewritten = True
         self._held = [events]
         if self.kept is not None:
             self.kept = [events]
+
+    def own_end(self) -> bytes | None:
+        """What ends it in the client's own dialect, as `StreamDecoder.own_end`; None: what came of it has
+        been rewritten, in one form."""
+        return None if self._rewritten else self.reader.own_end(self.cut)
+
+    def own_whole(self, held: bytes) -> bytes | None:
+        """All of it, which is `held`, as one answer in the client's own dialect; None: as of `own_end`."""
+        if self._rewritten or not isinstance(held, Told):
+            return None
+        return self.reader.own_whole(held.own, self.cut)
 
     def close(self) -> None:
         """Drop what is still under way, as when the client left. Safe to call twice."""
@@ -274,11 +291,11 @@ class Stream(Waiter):
         self._take(block)
 
     def _refused(self, error: BadStream) -> None:
-        """What came is bad from some event on. What is good before it goes to a client that has seen a part
-        of the answer; and a complete answer is none the worse for what follows, if that is no error."""
+        """What came is bad from some event on. What is good before it counts as if it had come alone, so that
+        how the network cuts a stream decides nothing; and a complete answer is none the worse for what
+        follows, if that is no error."""
         ended = not isinstance(error, ProviderSaid) and self.reader.ended(self._choices)
-        if ended or self._begun:
-            self._take(error.before)
+        self._take(error.before)
         if not self._finished:
             self.reader.done = ended
             self._finish(None if ended else self._bad(error))
@@ -404,7 +421,11 @@ class Stream(Waiter):
         if not isinstance(error, ProviderSaid):
             return self._broken(str(error))
         said = self._in_answer(error.payload)
-        return self._broken(str(error), said) if self._begun else said
+        if not self._begun:
+            return said
+        broken = self._broken(str(error), said)
+        broken.own = None if said.own is None else error.own
+        return broken
 
     def _failed(self, error: Exception) -> FarthingError:
         """The code that reads this provider's streams failed."""

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from farthing.config import AUTO, Config, fault_of_name
 from farthing.models.discovery.listing import Listing, can_be_asked
+from farthing.models.pricing import catalogue as price_list
 from farthing.models.pricing.catalogue import Catalogue
 from farthing.types import Target
 
@@ -20,9 +21,10 @@ _SLIP_CHARS_MIN = 4  # of a name of ours, for another to be taken for it
 
 
 class Targets:
-    """Every target by its name `provider/model`, with its price of today."""
+    """Every target by its name `provider/model`, with its price of the day on which this was made."""
 
     def __init__(self, config: Config, catalogue: Catalogue) -> None:
+        self._day = price_list.today()
         self._catalogue = catalogue
         self._providers = config.providers
         self.tiers = {
@@ -68,6 +70,18 @@ class Targets:
             if len(self._others) < OPEN_TARGETS_MAX:
                 self._others[name] = found
         return found
+
+    def prices_ended(self) -> bool:
+        """Whether a day has begun on which a target that is known here has another price. Once a day."""
+        day = price_list.today()
+        if day == self._day:
+            return False
+        self._day = day
+        opened = [target for target in self._opened.values() if target is not None]
+        return any(
+            self._catalogue.price(target.provider, target.model, day) != target.price
+            for target in (*self.configured.values(), *self._others.values(), *opened)
+        )
 
     def first_of(self, tier: str) -> str:
         targets = self.tiers.get(tier)

@@ -296,7 +296,7 @@ class Cascades:
             output_tokens_max=output_tokens_said(cap),
         )
         tokens = call.prompt.input_tokens if same else self._estimate_tokens("", chars) + media_tokens
-        return request, compose(request, Traits(input_tokens=tokens), terms)
+        return request, compose(request, Traits(input_tokens=tokens, media_tokens=media_tokens), terms)
 
     def now_s(self) -> float:
         return self._clock()

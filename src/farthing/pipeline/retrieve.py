@@ -17,8 +17,6 @@ from farthing.types import Passage, Passages, Receipt, Request, Traits, replace
 log = logging.getLogger("farthing.pipeline")
 
 CHARS_PER_TOKEN = 4
-CHARS_PER_TOKEN_MOST = 8
-"""No text of any length has more: a count below that is not one."""
 NOT_FOR = ("judge", "route", "explore")
 """Background jobs whose questions are about answers, or repeat a request whose passages they have."""
 
@@ -159,7 +157,4 @@ def _chosen(found: Passages, retrieval: Retrieval) -> list[Passage]:
 
 
 def _tokens(passage: Passage) -> int:
-    """Its retriever's own count where that can be right: too low a one overfills a prompt."""
-    if passage.tokens > len(passage.text) // CHARS_PER_TOKEN_MOST:
-        return passage.tokens
-    return 1 + len(passage.text) // CHARS_PER_TOKEN
+    return passage.tokens or 1 + len(passage.text) // CHARS_PER_TOKEN

@@ -37,7 +37,7 @@ from farthing.protocols.evaluation import (
 )
 from farthing.protocols.jobs import Allowance, Budget, InternalRequest, InternalRequests, Purpose
 from farthing.protocols.ledger import Ledger
-from farthing.protocols.local_models import Embedder, PairModel, TokenCounter
+from farthing.protocols.local_models import Embedder, PairModel, TokenCounter, TokenSizes
 from farthing.protocols.plugins import (
     GuardrailPlugin,
     PluginContext,
@@ -117,6 +117,7 @@ __all__ = [
     "StreamPlugin",
     "Taken",
     "TokenCounter",
+    "TokenSizes",
     "Transport",
     "Unsaid",
     "VectorIndex",

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from farthing.types import UNKNOWN, Json, Prompt, Target, TokenCount, Usage
+
 if TYPE_CHECKING:
     from farthing.protocols.vectors import Vectors
 
@@ -48,3 +50,26 @@ class PairModel(Protocol):  # models/pair: onnx
 class TokenCounter(Protocol):  # models/tokens: estimate | tiktoken
     def count(self, text: str, model: str) -> int:
         """Return how many tokens `text` has for `model`."""
+
+
+class TokenSizes(Protocol):  # models/tokens: sizes
+    """How many tokens a prompt has for one model, by what the usage of its provider has taught."""
+
+    def expected(
+        self,
+        target: Target,
+        tokens: int,
+        media_tokens: int = 0,
+        body: Json | None = None,
+        language: str = UNKNOWN,
+    ) -> TokenCount:
+        """What `target` will count for a prompt that is estimated at `tokens`, of which `media_tokens` are
+        images, audio and files; they are counted by the rules of its family where `body` is given.
+        """
+
+    def bound(self, target: Target, prompt: Prompt) -> int:
+        """As many tokens as `prompt` may have for `target`, with a margin that shrinks with the error of its
+        ratio. Takes milliseconds."""
+
+    def learn(self, target: Target, prompt: Prompt, usage: Usage) -> None:
+        """Take the usage that the provider of `target` has stated for `prompt`."""

@@ -10,6 +10,7 @@ from farthing.errors import ProviderError
 from farthing.protocols.transport import Transport
 from farthing.runtime.redact import Redactor
 from farthing.types import (
+    Dialect,
     Operation,
     Prompt,
     Target,
@@ -58,10 +59,12 @@ class Reply(Protocol):
     finish_reason: str | None
     """Of the first choice."""
 
-    @property
-    def own(self) -> bytes | None:
-        """The answer as the provider wrote it, where that is the client's own dialect and another than
-        `body`; None: `body` is all there is."""
+    own: bytes | None
+    """The answer as the provider wrote it, where that is the client's own dialect and another than `body`;
+    None: `body` is all there is."""
+    whole_in_form: bool
+    """`body` says all that the provider said; False: some of it has no place there, as tools that the
+    provider ran itself, so that it is nobody else's answer."""
 
     @property
     def text(self) -> str:
@@ -138,11 +141,20 @@ class StreamDecoder(Protocol):  # one for each dialect that providers speak
     def cites(self) -> bool:
         """It names pages that were searched for, which may be charged for."""
 
+    @property
+    def whole_in_form(self) -> bool:
+        """The chunks say all that the provider said, as `Reply.whole_in_form`."""
+
+    def tells_all(self, dialect: Dialect) -> bool:
+        """Whether a client of `dialect` misses nothing of whatever may come that a stream of its own would
+        have told it."""
+
     def feed(self, data: bytes) -> bytes:
         """The complete events in `data` and what was left before it, ready to send on.
 
         Raises:
-            BadStream: it is not this dialect, or too long. ProviderSaid: an error came in place of an event.
+            BadStream: it is not this dialect, or too long. ProviderSaid: an error came in place of an event;
+                where the pieces are `Told`, its `own` is that event as it came.
         """
 
     def whole(self, body: bytes) -> bytes:
@@ -166,6 +178,10 @@ class StreamDecoder(Protocol):  # one for each dialect that providers speak
         """What ends the stream in the client's own dialect, after the pieces of it that went out: as the
         provider wrote it, or, where the limit `cut` ended it, what closes it in good order. None: the pieces
         were in one form."""
+
+    def own_whole(self, events: bytes, cut: str | None) -> bytes | None:
+        """The whole answer in the client's own dialect, where it was streamed to us alone: what its pieces'
+        `own`, `events`, and `own_end` come to. None: as of `own_end`."""
 
 
 class BatchState(Struct, frozen=True, kw_only=True):
@@ -274,8 +290,11 @@ class Provider(Protocol):  # models/providers: openai | anthropic
     def list_head(self) -> bytes:
         """The head of the call that lists its models: an object with `data`, a list of objects with `id`."""
 
-    def count_call(self, prompt: Prompt, target: Target, request_id: str) -> tuple[bytes, bytes] | None:
-        """Head and body of the call that counts the tokens of `prompt`; None where it has none."""
+    def count_call(
+        self, prompt: Prompt, target: Target, request_id: str, passed: tuple[tuple[str, str], ...] = ()
+    ) -> tuple[bytes, bytes] | None:
+        """Head and body of the call that counts the tokens of `prompt`; None where it has none. `passed`: as
+        of `encode`."""
 
     def counted(self, body: bytes) -> int:
         """The tokens that a reply of status 200 to `count_call` tells.

@@ -1,33 +1,64 @@
-"""Measures the text, images, audio and files of a chat in OpenAI's format.
+"""Measures the text, images, audio, video and files of a chat in OpenAI's format, with the extensions of the
+Messages API that may stand in it.
 
-Media data is not text: an image of 600 kB is some hundred tokens, while its base64 would be 400,000. If a
-header can be read cheaply, the figure depends on the size, otherwise it is flat. Pure, and lenient: a field
-of an unexpected type counts as text.
+Media data is not text: an image of 600 kB is some hundred tokens, while its base64 would be 400,000. What it
+counts is the rule of the model's family (`media_rules`), by what its header says (`media_headers`); where
+that cannot be read, by its bytes. So is what only a provider can read: signatures and encrypted reasoning.
+Pure, and lenient: a field of an unexpected type counts as text.
 """
 
-import binascii
 from typing import Any
 
 import msgspec
 
-IMAGE_TOKENS = 1_105  # OpenAI's documented example of a large image at high detail; for unknown sizes
-IMAGE_TOKENS_LOW = 85
-IMAGE_TOKENS_MAX = 20_000  # above the largest figure a provider publishes for one image at full detail,
-MINI_IMAGE_TOKENS_MAX = 50_000  # except for gpt-4o-mini, which counts every tile 33 times
-TILE_TOKENS, TILE_PX = 170, 512
-AUDIO_TOKENS_PER_S = 10  # OpenAI's; Gemini counts 32, and no provider is known to count more
-AUDIO_TOKENS_PER_S_MAX = 32
+from farthing.text.media_headers import (
+    base64_bytes,
+    head_of,
+    image_size,
+    pdf_pages,
+    video_seconds,
+    wav_seconds,
+)
+from farthing.text.media_rules import (
+    IMAGE_TOKENS_LOW,
+    MINI_IMAGE_TOKENS_MAX,
+    OTHER,
+    MediaRules,
+    image_tokens_max,
+)
+
+AUDIO_TOKENS_PER_S_MAX = 32  # Gemini's; no provider is known to count more
 AUDIO_BYTES_PER_S = {"wav": 48_000, "pcm16": 48_000}  # 24 kHz, 16 bit, mono: the format that the API returns
 COMPRESSED_BYTES_PER_S = 16_000  # 128 kbit/s
 AUDIO_BYTES_PER_S_MIN = 1_000  # no speech codec in use needs less
-FILE_BYTES_PER_PAGE, PAGE_TOKENS = 50_000, 2_000  # Anthropic: 1,500 to 3,000 tokens for a page of a PDF
+VIDEO_BYTES_PER_S = 250_000  # 2 Mbit/s
+FILE_BYTES_PER_PAGE = 50_000
 FILE_TOKENS_MAX = 1_000_000  # files and videos may be anything up to the context window
-JPEG_SEGMENTS_MAX = 100  # before its size; cameras and editors write some twenty
-HEADER_CHARS_MAX = 98_304  # of base64 that are decoded to find the size of a JPEG: its EXIF comes first
+UNSEEN_TOKENS = 2_000  # audio, video or a file that is elsewhere
+BYTES_PER_TOKEN = 4  # of a file of text, and of what only a provider can read
+
+# What is surely there, as a share of the estimate.
+_LOW_KNOWN = 0.9  # by a documented rule, of a size that is known
+_LOW_RULE = 0.5  # either is not
+_LOW_BYTES = 0.2  # by the bytes alone
 
 _IMAGES = frozenset({"image_url", "input_image", "image"})
-_AUDIO = frozenset({"input_audio", "audio"})
-_FILES = frozenset({"file", "input_file", "document", "video_url", "input_video", "video"})
+_AUDIO = frozenset({"input_audio", "audio", "audio_url"})
+_FILES = frozenset({"file", "input_file", "document", "container_upload"})
+_VIDEOS = frozenset({"video_url", "input_video", "video"})
+_HELD = (
+    "file",
+    "source",
+    "input_audio",
+    "audio",
+    "audio_url",
+    "video_url",
+    "input_video",
+    "video",
+    "document",
+)
+_DATA = ("file_data", "data", "url", "file_url")
+_OPAQUE = frozenset({"signature", "encrypted_content", "encrypted_index", "encrypted_stdout"})
 _TEXTS = frozenset({"text", "content", "arguments", "reasoning_content", "reasoning", "refusal"})
 _TOOLS = ("tools", "functions", "response_format")
 CHARS_PER_TOKEN = 4
@@ -46,18 +77,33 @@ class Measure:
         "long_write",
         "media",
         "media_tokens",
+        "media_tokens_bound",
+        "media_tokens_high",
+        "media_tokens_low",
         "media_tokens_max",
+        "rules",
         "text_bytes_max",
+        "texts",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, rules: MediaRules = OTHER, texts: list[str] | None = None) -> None:
+        """`texts` gets every text that is counted as such."""
+        self.rules = rules
+        self.texts = texts
         self.chars = 0
         """Characters of text, including the JSON of tools."""
         self.text_bytes_max = 0
         """Upper bound of the text's bytes in UTF-8."""
         self.media_tokens = 0
         """Estimated tokens of everything that is not text."""
+        self.media_tokens_low = 0.0
+        """The part of them that is surely there."""
+        self.media_tokens_high = 0.0
+        """As many as these may well be."""
+        self.media_tokens_bound = 0.0
+        """More than this a model that counts by `rules` cannot have, as far as its provider documents."""
         self.media_tokens_max = 0
+        """More than this no model has."""
         self.images = 0
         self.media = False
         self.long_write = False
@@ -90,6 +136,8 @@ class Measure:
     def _text(self, text: str) -> None:
         chars = len(text)
         self._count(chars, chars if text.isascii() else 4 * chars)
+        if self.texts is not None:
+            self.texts.append(text)
 
     def _object(self, value: dict[str, Any]) -> None:
         declared = value.get("type")
@@ -97,65 +145,136 @@ class Measure:
         if kind in _IMAGES:
             self._image(value)
         elif kind in _AUDIO:
-            self._audio(value)
+            self._beside(value)
+            self._audio(*_held(value))
+        elif kind in _VIDEOS:
+            self._beside(value)
+            self._video(_held(value)[0])
         elif kind in _FILES:
+            self._beside(value)
             self._file(value)
+        elif kind == "redacted_thinking":
+            self._opaque(value.get("data"))
         else:
-            for name, item in value.items():
-                if name in ("type", "cache_control"):
-                    continue
-                self._count(len(name), 4 * len(name))
-                if name in _TEXTS and item.__class__ is str:
-                    self._text(item)  # even if it spells an image
-                else:
-                    self.add(item)
+            self._fields(value)
         marked = value.get("cache_control")
         if marked.__class__ is dict and marked.get("ttl") not in (None, "5m", "30m"):
             self.long_write = True
 
-    def _media(self, tokens: int, tokens_max: int) -> None:
+    def _fields(self, value: dict[str, Any]) -> None:
+        for name, item in value.items():
+            if name in ("type", "cache_control"):
+                continue
+            self._count(len(name), 4 * len(name))
+            if name in _TEXTS and item.__class__ is str:
+                self._text(item)  # even if it spells an image
+            elif name in _OPAQUE and item.__class__ is str:
+                self._opaque(item)
+            else:
+                self.add(item)
+
+    def _beside(self, part: dict[str, Any]) -> None:
+        """The words beside media: a title, what it is, a name."""
+        for name in ("title", "context", "filename", "text"):
+            word = part.get(name)
+            if word.__class__ is str:
+                self._text(word)
+
+    def _media(self, tokens: float, low_share: float, tokens_max: float) -> None:
         self.media = True
-        self.media_tokens += tokens
-        self.media_tokens_max += tokens_max
+        tokens_max = max(tokens, tokens_max)
+        high = min(tokens_max, tokens / low_share + 1) if low_share else tokens_max
+        self.media_tokens += int(tokens)
+        self.media_tokens_low += int(tokens) * low_share
+        self.media_tokens_high += high
+        self.media_tokens_bound += high if low_share >= _LOW_KNOWN else tokens_max
+        self.media_tokens_max += int(tokens_max)
+
+    def _opaque(self, data: Any) -> None:
+        """What only the provider can read, which counts by what is in it: less than its characters."""
+        if data.__class__ is str and data:
+            tokens = base64_bytes(data) // BYTES_PER_TOKEN
+            self.media_tokens += tokens
+            self.media_tokens_high += 2 * tokens
+            self.media_tokens_bound += len(data)
+            self.media_tokens_max += len(data)
 
     def _image(self, part: dict[str, Any]) -> None:
         url, detail = _image_of(part)
         self.images += 1
         size = None if url is None else image_size(url)
-        tokens_max = (
-            IMAGE_TOKENS_MAX if size is None else min(IMAGE_TOKENS_MAX, size[0] * size[1] // 750 + 3_000)
-        )
-        self._media(image_tokens(size, detail), tokens_max)
+        tokens = self.rules.image(size, detail)
+        if size is None:
+            low = min(tokens, IMAGE_TOKENS_LOW) / tokens
+        else:
+            low = _LOW_KNOWN if self.rules.documented else _LOW_RULE
+        self._media(tokens, low, image_tokens_max(size))
 
-    def _audio(self, part: dict[str, Any]) -> None:
-        held = part.get("input_audio") or part.get("source") or part
-        data, form = (held.get("data"), held.get("format")) if held.__class__ is dict else (None, None)
-        size_bytes = _base64_bytes(data) if data.__class__ is str else 0
-        per_s = AUDIO_BYTES_PER_S.get(form, COMPRESSED_BYTES_PER_S) if form.__class__ is str else 16_000
-        if not size_bytes:
-            self._media(PAGE_TOKENS, FILE_TOKENS_MAX)
+    def _audio(self, data: str | None, form: str | None) -> None:
+        size_bytes = 0 if data is None else base64_bytes(data)
+        if data is None or not size_bytes:
+            self._media(UNSEEN_TOKENS, 0.0, FILE_TOKENS_MAX)
             return
+        seconds, low = wav_seconds(data), _LOW_KNOWN
+        if seconds is None:
+            seconds, low = size_bytes / AUDIO_BYTES_PER_S.get(form or "", COMPRESSED_BYTES_PER_S), _LOW_BYTES
         tokens_max = size_bytes * AUDIO_TOKENS_PER_S_MAX // AUDIO_BYTES_PER_S_MIN + AUDIO_TOKENS_PER_S_MAX
-        self._media(size_bytes * AUDIO_TOKENS_PER_S // per_s + 1, tokens_max)
+        self._media(seconds * self.rules.audio_tokens_per_s + 1, low, tokens_max)
+
+    def _video(self, data: str | None) -> None:
+        size_bytes = 0 if data is None else base64_bytes(data)
+        if data is None or not size_bytes:
+            self._media(UNSEEN_TOKENS, 0.0, FILE_TOKENS_MAX)
+            return
+        seconds, low = video_seconds(data), _LOW_RULE
+        if seconds is None:
+            seconds, low = size_bytes / VIDEO_BYTES_PER_S, _LOW_BYTES
+        self._media(min(FILE_TOKENS_MAX, seconds * self.rules.video_tokens_per_s + 1), low, FILE_TOKENS_MAX)
 
     def _file(self, part: dict[str, Any]) -> None:
-        data = next((text for text in _strings(part) if len(text) > 1_000), "")
-        pages = -(-_base64_bytes(data) // FILE_BYTES_PER_PAGE) or 1
-        self._media(pages * PAGE_TOKENS, FILE_TOKENS_MAX)
+        """A document: text counts as text, what looks like an image, audio or a video as that."""
+        source = part.get("source")
+        if source.__class__ is dict and source.get("type") in ("text", "content"):
+            self._texts(source.get("data") or source.get("content"))
+            return
+        if part.get("content") is not None or part.get("text").__class__ is str:
+            self._texts(part.get("content"))  # `text` is counted beside it
+            return
+        data, kind = _held(part)
+        size_bytes = 0 if data is None else base64_bytes(data)
+        if data is None or not size_bytes:
+            self._media(UNSEEN_TOKENS, 0.0, FILE_TOKENS_MAX)
+            return
+        match _medium(data, kind):
+            case "image":
+                self._image({"image_url": data})
+            case "audio":
+                self._audio(data, kind)
+            case "video":
+                self._video(data)
+            case "text":
+                self._media(size_bytes // BYTES_PER_TOKEN + 1, _LOW_RULE, size_bytes)
+            case _:
+                pages, low = pdf_pages(data), _LOW_RULE
+                if pages is None:
+                    pages, low = -(-size_bytes // FILE_BYTES_PER_PAGE), _LOW_BYTES
+                tokens = min(FILE_TOKENS_MAX, pages * self.rules.page_tokens)
+                self._media(tokens, low, FILE_TOKENS_MAX)
+
+    def _texts(self, value: Any) -> None:
+        if value.__class__ is str:
+            self._text(value)  # even if it spells an image
+        else:
+            self.add(value)
 
     def _data_url(self, url: str) -> None:
         """A data URL of unspecified type."""
-        if url.startswith("data:image/"):
-            self._image({"image_url": url})
-        elif url.startswith("data:audio/"):
-            self._audio({"data": url})
-        else:
-            self._file({"data": url})
+        self._file({"data": url})
 
 
-def measure(body: dict[str, Any]) -> Measure:
-    """Measure a chat, or the input of embeddings."""
-    found = Measure()
+def measure(body: dict[str, Any], rules: MediaRules = OTHER) -> Measure:
+    """Measure a chat, or the input of embeddings, for a model that counts media by `rules`."""
+    found = Measure(rules)
     messages = body.get("messages")
     for message in messages if messages.__class__ is list else ():
         content = message.get("content") if message.__class__ is dict else None
@@ -195,83 +314,10 @@ def _add_input(found: Measure, given: Any) -> None:
     found.text_bytes_max += CHARS_PER_TOKEN * ids
 
 
-# -- images -----------------------------------------------------------------------------------------
-
-
-def image_tokens(size: tuple[int, int] | None, detail: str = "auto") -> int:
-    """OpenAI's token count for an image of `size` pixels (width, height), None if unknown: at high detail it
-    is scaled into a square of 2,048, then to 768 at its shorter side, and counted in tiles."""
-    if detail == "low":
-        return IMAGE_TOKENS_LOW
-    if size is None:
-        return IMAGE_TOKENS
-    width, height = size
-    scale = min(1.0, 2_048 / max(width, height), 768 / min(width, height))
-    across, down = -(-int(width * scale) // TILE_PX), -(-int(height * scale) // TILE_PX)
-    return IMAGE_TOKENS_LOW + TILE_TOKENS * max(1, across) * max(1, down)
-
-
 def input_tokens_bound_at(model: str, bound: int, images: int) -> int:
     """The bound of a prompt with this many images at one model: one model family counts images
     differently."""
     return bound + images * MINI_IMAGE_TOKENS_MAX if images and "4o-mini" in model else bound
-
-
-def image_size(url: str) -> tuple[int, int] | None:
-    """Width and height of the image in a data URL or base64; None if it is elsewhere, or cannot be determined
-    cheaply."""
-    start = url.find(",", 0, 200) + 1 if url.startswith("data:") else 0
-    if url.startswith("http") or (start == 0 and url.startswith("data:")):
-        return None
-    head = _decoded(url, start, 64)
-    size: tuple[int, int] | None = None
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        size = int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
-    elif head[:4] == b"GIF8":
-        size = int.from_bytes(head[6:8], "little"), int.from_bytes(head[8:10], "little")
-    elif head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        size = _webp_size(head)
-    elif head.startswith(b"\xff\xd8"):
-        size = _jpeg_size(_decoded(url, start, 4_096)) or _jpeg_size(_decoded(url, start, HEADER_CHARS_MAX))
-    return size if size is not None and min(size) > 0 and max(size) < 100_000 else None
-
-
-def _decoded(url: str, start: int, chars: int) -> bytes:
-    """The first bytes of the base64 from `start` on; none if it is not base64."""
-    data = url[start : start + chars]
-    try:
-        return binascii.a2b_base64(data[: len(data) // 4 * 4])
-    except (binascii.Error, ValueError):
-        return b""
-
-
-def _webp_size(head: bytes) -> tuple[int, int] | None:
-    match head[12:16]:
-        case b"VP8X":
-            return 1 + int.from_bytes(head[24:27], "little"), 1 + int.from_bytes(head[27:30], "little")
-        case b"VP8L":
-            bits = int.from_bytes(head[21:25], "little")
-            return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-        case b"VP8 ":
-            return int.from_bytes(head[26:28], "little") & 0x3FFF, int.from_bytes(
-                head[28:30], "little"
-            ) & 0x3FFF
-        case _:
-            return None
-
-
-def _jpeg_size(head: bytes) -> tuple[int, int] | None:
-    """From the first frame header (ITU T.81, B.2.2); None if that is further on, or behind too many
-    segments."""
-    at = 2
-    for _ in range(JPEG_SEGMENTS_MAX):
-        if at + 9 > len(head) or head[at] != 0xFF:
-            break
-        marker = head[at + 1]
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            return int.from_bytes(head[at + 7 : at + 9], "big"), int.from_bytes(head[at + 5 : at + 7], "big")
-        at += 2 + int.from_bytes(head[at + 2 : at + 4], "big")
-    return None
 
 
 def _image_of(part: dict[str, Any]) -> tuple[str | None, str]:
@@ -284,13 +330,32 @@ def _image_of(part: dict[str, Any]) -> tuple[str | None, str]:
     return held if held.__class__ is str else None, detail if detail.__class__ is str else "auto"
 
 
-def _base64_bytes(data: str) -> int:
-    return len(data) * 3 // 4
+def _held(part: dict[str, Any]) -> tuple[str | None, str | None]:
+    """The data of a part that is audio, a video or a file, or where it is; and its format or media type."""
+    held: Any = part
+    for name in _HELD:
+        inner = part.get(name)
+        if inner.__class__ is str and inner:
+            return inner, None
+        if inner.__class__ is dict:
+            held = inner
+            break
+    data = next((held[name] for name in _DATA if held.get(name).__class__ is str and held[name]), None)
+    kind = held.get("format") or held.get("media_type") or held.get("mime_type")
+    return data, kind if kind.__class__ is str else None
 
 
-def _strings(value: Any) -> list[str]:
-    if value.__class__ is str:
-        return [value]
-    if value.__class__ is dict:
-        return [text for item in value.values() for text in _strings(item)]
-    return []
+def _medium(data: str, kind: str | None) -> str:
+    """What a file is: by the type it is said to have, else by its first bytes; `pdf` where nothing tells."""
+    said = data[5 : data.find(",", 0, 200)] if data.startswith("data:") else kind or ""
+    medium = said.partition("/")[0]
+    if medium in ("image", "audio", "video", "text"):
+        return medium
+    if medium == "application" and "pdf" in said:
+        return "pdf"
+    head = head_of(data, 64)
+    if head.startswith((b"\x89PNG", b"GIF8", b"\xff\xd8\xff")) or head[8:12] == b"WEBP":
+        return "image"
+    if head[8:12] == b"WAVE" or head.startswith((b"ID3", b"OggS", b"fLaC")):
+        return "audio"
+    return "video" if head[4:8] == b"ftyp" else "pdf"

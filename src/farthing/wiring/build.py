@@ -60,15 +60,14 @@ from farthing.ledger.segments import SegmentLedger
 from farthing.models.broadcast import Broadcast
 from farthing.models.call import Caller
 from farthing.models.health import Health
-from farthing.models.pricing.catalogue import Catalogue
+from farthing.models.price_list import price_list
 from farthing.models.pricing.money import Money
 from farthing.models.pricing.priced import check_priced
 from farthing.models.speed import Lengths
 from farthing.models.targets import Targets
-from farthing.models.tokens.bpe import ExactCounter
-from farthing.models.tokens.chat import count_chat
 from farthing.models.tokens.estimate import estimate_prompt
 from farthing.models.transport.http1 import Http1Transport
+from farthing.pipeline.count import PromptCounter
 from farthing.pipeline.steps import Retrieval, Steps
 from farthing.protocols import (
     AsyncGuardrail,
@@ -79,6 +78,7 @@ from farthing.protocols import (
     Ledger,
     Provider,
     SemanticCache,
+    TokenSizes,
 )
 from farthing.runtime.loop_batch import LoopBatch
 from farthing.runtime.redact import Redactor
@@ -86,7 +86,7 @@ from farthing.stores.kv.memory import MemoryStore
 from farthing.stores.kv.sqlite import SqliteStore
 from farthing.stores.private import check_state_dir, mend
 from farthing.stores.user_key import user_key
-from farthing.types import Endpoint, Prompt, Request, Target, Tenant, Terms, replace
+from farthing.types import Endpoint, Request, Target, Tenant, Terms, replace
 from farthing.wiring.cascade import CascadeParts, build_cascades, cascaded
 from farthing.wiring.foreign import ForeignGuardrail, ForeignRetriever, ForeignStore
 from farthing.wiring.plugins import Plugins, named
@@ -107,10 +107,9 @@ from farthing.wiring.semantic_cache import (
     build_semantics,
     semantic_path,
 )
+from farthing.wiring.tokens import TokenParts
 
 log = logging.getLogger("farthing.app")
-
-EXACT_CHARS_MAX = 50_000  # counting more would hold the loop for over 2 ms; the estimate decides there
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,6 +138,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     quality: QualityParts | None = None
     """None: nothing is learned about answers."""
     plugins: Plugins = msgspec.field(default_factory=Plugins)
+    tokens: TokenParts = msgspec.field(default_factory=TokenParts)
 
     async def aclose(self) -> None:
         """Close all of them, the ledger last. Safe to call twice."""
@@ -149,6 +149,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
         if self.semantic is not None:
             await self.semantic.aclose()
         await self.transport.aclose()
+        await self.tokens.aclose()
         await self.store.aclose()
         await self.plugins.aclose()
         await self.ledger.aclose()
@@ -173,9 +174,8 @@ def open_parts(
     for line in mend(state_dir, config.ledger.path or state_dir / "ledger", databases(config, state_dir)):
         log.warning("%s", line)
     plugins = Plugins(state_dir)
-    counter = ExactCounter()
-    if any(endpoint.input_tokens_max is not None for endpoint in config.endpoints.values()):
-        counter.warm("gpt-4o")  # loading takes 0.2 s that no request should wait for
+    tokens = TokenParts(state_dir)
+    tokens.warm(config)
     segments = SegmentLedger(config.ledger.path or state_dir / "ledger", config.ledger)
     ledger = MeteredLedger(segments, metrics)
     parts = Parts(
@@ -183,7 +183,8 @@ def open_parts(
         transport=Http1Transport(loop, turn),
         store=build_store(config, state_dir, plugins),
         plugins=plugins,
-        contract=MemoryContract(count=count_exactly(counter), clock=time.monotonic),
+        contract=MemoryContract(count=tokens.count, clock=time.monotonic),
+        tokens=tokens,
         flights=Flights(),
         health={},
         user_key=user_key(state_dir),
@@ -231,10 +232,10 @@ def build(config: Config, parts: Parts) -> Serving:
         ConfigError: something in it names what is not there, or cannot be used.
     """
     parts.redact.learn(*configuration.secrets_of(config, os.environ))
-    catalogue = Catalogue.load().with_overrides(config.prices)
+    catalogue = price_list(config)
     targets = Targets(config, catalogue)
     check_priced(config, targets)
-    rules = build_router(config, targets)
+    rules = build_router(config, targets, parts.tokens.sizes)
     scopes = Scopes(config.endpoints, rules, targets.open)
     endpoints = {
         name: replace(build_endpoint(name, endpoint, config), scope=scopes.of_endpoint(name))
@@ -276,12 +277,13 @@ def build(config: Config, parts: Parts) -> Serving:
         caller=build_caller(config, parts, providers),
         cascades=build_cascades(config, parts.cascades, targets.get, parts.plugins),
         ledger=parts.ledger,
-        money=build_money(config, targets, catalogue.version),
+        money=build_money(config, targets, catalogue.version, parts.tokens.sizes),
         brain_timeout_s=config.brain.timeout_s,
         kept_bytes_max=config.cache.answer_bytes_max if keeping else 0,
         strict=config.brain.strict,
     )
     listed = list_models(rules, targets)
+    parts.tokens.serve(config, targets)
     return Serving(
         steps=steps,
         reader=build_reader(config, parts, rules, targets, endpoints),
@@ -302,8 +304,10 @@ def build(config: Config, parts: Parts) -> Serving:
         ).entries,
         named=partial(list_named, targets=targets),
         model=partial(describe_model, router=rules, targets=targets),
+        count=PromptCounter(steps, rules, providers, parts.transport).count,
         targets=frozenset(targets.configured),
         keeper=None if parts.semantic is None else build_keeper(parts.semantic, endpoints),
+        prices_ended=targets.prices_ended,
     )
 
 
@@ -335,10 +339,13 @@ def build_caller(config: Config, parts: Parts, providers: Mapping[str, Provider]
         clock=time.monotonic,
         health=parts.health,
         lengths=parts.lengths if scores else None,  # rules do not ask
+        sizes=parts.tokens.sizes,
     )
 
 
-def build_money(config: Config, targets: Targets, price_version: str) -> Money:
+def build_money(
+    config: Config, targets: Targets, price_version: str, sizes: TokenSizes | None = None
+) -> Money:
     return Money(
         baseline=config.report.baseline or targets.first_of("expensive"),
         endpoint_baselines={n: e.baseline for n, e in config.endpoints.items() if e.baseline},
@@ -347,6 +354,7 @@ def build_money(config: Config, targets: Targets, price_version: str) -> Money:
         price_version=price_version,
         policy=policy_version(config),
         clock=time.monotonic,
+        sizes=sizes,
     )
 
 
@@ -430,7 +438,7 @@ def build_confirm(config: Config, parts: Parts, endpoints: dict[str, Endpoint]) 
     return Confirm(parts.jobs, targets=targets, endpoint=endpoints.get, clock=time.monotonic)
 
 
-def build_router(config: Config, targets: Targets) -> RulesRouter:
+def build_router(config: Config, targets: Targets, sizes: TokenSizes | None = None) -> RulesRouter:
     """The shipped rules need the tiers they name; those that name an absent one are left out. Beside
     another router only the first of them stays: it asks for care, the others guess what is easy."""
     rules: tuple[RuleConfig, ...] = config.route.rules
@@ -455,6 +463,7 @@ def build_router(config: Config, targets: Targets) -> RulesRouter:
             open_provider=targets.open,
             providers=tuple(config.providers),
             suggestions=targets.suggestions,
+            sizes=sizes,
         )
     )
 
@@ -535,7 +544,7 @@ def build_batch_target(config: Config) -> Callable[[Request], Awaitable[Target |
     having = frozenset(name for name, provider in config.providers.items() if provider.batch)
     if not having:
         return None
-    rules = build_router(config, Targets(config, Catalogue.load().with_overrides(config.prices)))
+    rules = build_router(config, Targets(config, price_list(config)))
     router = cascaded(config, rules, rules)
     classifier = RulesClassifier(estimate_prompt)
 
@@ -629,14 +638,3 @@ def build_store(config: Config, state_dir: Path, plugins: Plugins) -> KeyValueSt
             return ForeignStore(opened.implementation, opened.calls)
         case _:
             assert_never(store)
-
-
-def count_exactly(counter: ExactCounter) -> Callable[[Request, Prompt], int]:
-    """Counts a prompt where the cheap bounds do not settle a limit. The vocabulary loads on first use."""
-
-    def count(request: Request, prompt: Prompt) -> int:
-        if request.prompt_chars > EXACT_CHARS_MAX:
-            return prompt.input_tokens
-        return count_chat(counter, prompt.body, request.model)
-
-    return count

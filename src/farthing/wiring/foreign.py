@@ -16,7 +16,7 @@ from time import monotonic, perf_counter
 from types import coroutine
 from typing import Any, ClassVar
 
-from farthing.brain.route.rules import RulesRouter, without_small
+from farthing.brain.route.rules import RulesRouter
 from farthing.errors import Blocked, FarthingError, GuardrailFailed, StoreError
 from farthing.protocols import (
     AnswerCheck,
@@ -314,14 +314,13 @@ class ForeignRouter:
             score=None if route.score is None else float(route.score),
             by="" if route.score is None else f"plug-in {self._calls.name}",
         )
-        return without_small(taken, traits.input_tokens)
+        return self._rules.fit(taken, traits, request.body)
 
     def _escalation(self, found: object, request: Request, traits: Traits) -> Route:
         route = self._checked(found, request)
         reason = f"plug-in {self._calls.name}: escalated, {_line(route.reason)}"
-        return without_small(
-            Route(tier=route.tier, targets=route.targets, reason=reason), traits.input_tokens
-        )
+        taken = Route(tier=route.tier, targets=route.targets, reason=reason)
+        return self._rules.fit(taken, traits, request.body)
 
     def _checked(self, found: object, request: Request) -> Route:
         """Raises:

@@ -30,11 +30,11 @@ from farthing.config import (
 from farthing.edge.admin import Admin
 from farthing.edge.admit import Admission
 from farthing.edge.http.server import Server
-from farthing.edge.openai import error_body
-from farthing.edge.routes import Edge, Serving
-from farthing.errors import BodyTooLarge, ConfigError, FarthingError, InvalidRequest, Overloaded
+from farthing.edge.routes import Edge, Serving, refusal
+from farthing.errors import ConfigError, FarthingError, Overloaded
 from farthing.guarantees.drift.detect import DriftMonitor
 from farthing.guarantees.drift.references import References
+from farthing.jobs.prewarm.gather import Stage
 from farthing.jobs.prewarm.run import Order, Precompute
 from farthing.jobs.refresh import Refresh
 from farthing.jobs.runner import JobRunner
@@ -127,7 +127,7 @@ class Gateway:
         self._server = Server(
             config.server,
             self._edge.handle,
-            _refusal,
+            refusal,
             loop=loop,
             turn=turn,
             vet=self._edge.vet,
@@ -137,6 +137,7 @@ class Gateway:
         self._operators = self._admin_server(config, loop, turn)
         if self._parts.semantic is not None:
             self._metrics.semantic.states = self._parts.semantic.bound.states
+        self._metrics.tokens = self._parts.tokens.ratios
         self._parts.routing.serve(config)
         self._serve_quality(config, serving)
         self._metrics.routing.states = self._parts.routing.states
@@ -158,7 +159,7 @@ class Gateway:
             body_s=ADMIN_QUIET_S,
             idle_s=ADMIN_QUIET_S,
         )
-        return Server(limits, handler.handle, _refusal, loop=loop, turn=turn, evicts=True)
+        return Server(limits, handler.handle, refusal, loop=loop, turn=turn, evicts=True)
 
     async def run(self, ready: Callable[[int], None] | None = None) -> int:
         """Serve until SIGTERM or SIGINT, then drain. Returns the exit status."""
@@ -180,6 +181,7 @@ class Gateway:
         for task in background:
             task.add_done_callback(_tell_fault)
         self._jobs.start()
+        self._parts.tokens.start()
         if self._parts.quality is not None:
             self._parts.quality.start()
         gc.collect()
@@ -298,18 +300,34 @@ class Gateway:
             log.warning(
                 "%s has changed since the start and still has its old value: restart to apply it", name
             )
-        self._edge.serving = serving
-        self._parts.routing.serve(config)
-        self._serve_quality(config, serving)
-        self._jobs.reconfigure(config.jobs, serving.steps)
-        self._ahead.stage = stage
-        self._metrics.targets = serving.targets
+        self._serve(config, serving, stage)
         self._server.reconfigure(config.server)
         self._admission.resize(config.server.requests_max)
         self._config = config
         self._reloads["applied"] += 1
         self._edge.reload_refused = ""
         log.info("configuration reloaded, policy %s", serving.steps.money.policy)
+
+    def _serve(self, config: Config, serving: Serving, stage: Stage) -> None:
+        """Let `serving`, built of `config`, answer from now on."""
+        self._edge.serving = serving
+        self._parts.routing.serve(config)
+        self._serve_quality(config, serving)
+        self._jobs.reconfigure(config.jobs, serving.steps)
+        self._ahead.stage = stage
+        self._metrics.targets = serving.targets
+
+    async def _reprice(self) -> None:
+        """Take the prices of a new day, with all else as it runs. Raises nothing but a cancellation."""
+        async with self._reloading:
+            try:
+                serving = build(self._config, self._parts)
+                stage = build_stage(self._config, self._env, serving)
+            except Exception:
+                log.exception("the prices of this day cannot be taken, those of yesterday stay")
+                return
+            self._serve(self._config, serving, stage)
+            log.info("with the day prices have changed; those of today hold from now on")
 
     def _refused(self, why: str) -> None:
         """What the file says now is not what runs, for the reason of that name."""
@@ -319,13 +337,15 @@ class Gateway:
 
     async def _watch(self) -> None:
         """Reload when the file has changed and then stayed the same for a moment: the first half of a
-        file may be a valid one, without the keys."""
+        file may be a valid one, without the keys. And take the prices of a new day."""
         seen = self._stamp
         while True:
             references = self._references.changed()
             if references is not None:
                 self._drift.follow(references)
             await asyncio.sleep(WATCH_S)
+            if self._edge.serving.prices_ended():
+                await self._reprice()
             stamp = _stamp(self._source)
             if stamp == seen and stamp != self._stamp:
                 self._stamp = stamp
@@ -469,21 +489,6 @@ def _stamp(source: Path | None) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_mtime_ns, status.st_size
-
-
-def _refusal(status: int, message: str) -> tuple[bytes, bytes]:
-    """What the server says when it refuses a request before any route sees it."""
-    error: FarthingError
-    head = b"server: farthing\r\ncontent-type: application/json\r\n"
-    match status:
-        case 503:
-            error = Overloaded(message)
-            head += b"x-should-retry: true\r\nretry-after: 1\r\n"
-        case 413:
-            error = BodyTooLarge(message)
-        case _:
-            error = InvalidRequest(message)
-    return head, error_body(error)
 
 
 def _log(config: Config, env: Mapping[str, str]) -> Redactor:

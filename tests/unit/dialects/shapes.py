@@ -7,7 +7,7 @@ from typing import Any
 
 from farthing.dialects.assemble import Assembly
 from farthing.dialects.conversation import Event, Message, ToolCall
-from farthing.dialects.messages.stream_reader import Reader
+from farthing.dialects.messages.streams.stream_reader import Reader
 from farthing.types import replace
 
 FOLDER = Path(__file__).parents[2] / "data" / "messages"

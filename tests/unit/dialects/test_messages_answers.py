@@ -12,14 +12,14 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from tests.unit.dialects.shapes import EVENT_BYTES_MAX, NAMES, assembled, compared, events_of, stream, whole
 from tests.unit.dialects.test_messages_usage import JSON
 
-from farthing.dialects.chat import answer_writer as chat
-from farthing.dialects.chat import request_reader as chat_request
-from farthing.dialects.chat.stream_writer import DONE, ChunkWriter
+from farthing.dialects.chat.answers import answer_writer as chat
+from farthing.dialects.chat.requests import request_reader as chat_request
+from farthing.dialects.chat.streams.stream_writer import DONE, ChunkWriter
 from farthing.dialects.conversation import PING, BlockStarted, Ended, Message, Started, Stopped, Text
 from farthing.dialects.events import BadAnswer, BadStream, EventSplitter, ProviderSaid
-from farthing.dialects.messages import answer_reader
-from farthing.dialects.messages.request_writer import translate
-from farthing.dialects.messages.stream_reader import Reader
+from farthing.dialects.messages.answers import answer_reader
+from farthing.dialects.messages.requests.request_writer import translate
+from farthing.dialects.messages.streams.stream_reader import Reader
 from farthing.types import Usage
 
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from tests.faults.messages_request import Invalid, check
 from tests.unit.dialects.test_messages_usage import JSON
 
-from farthing.dialects.chat.request_reader import read
-from farthing.dialects.messages.request_writer import translate
-from farthing.dialects.messages.schemas import held
+from farthing.dialects.chat.requests.request_reader import read
+from farthing.dialects.messages.requests.request_writer import translate
+from farthing.dialects.messages.requests.schemas import held
 
 
 def form(**properties: Any) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.dialects.messages_drawn import BODIES, VALUES, places_of
 
-from farthing.dialects.chat import request_reader as chat_reader
-from farthing.dialects.chat.request_writer import inner, lowered
+from farthing.dialects.chat.requests import request_reader as chat_reader
+from farthing.dialects.chat.requests.request_writer import inner, lowered
 from farthing.dialects.conversation import (
     Conversation,
     Opaque,
@@ -19,9 +19,9 @@ from farthing.dialects.conversation import (
     ToolResult,
     Turn,
 )
-from farthing.dialects.messages.request_reader import NAMES, read
-from farthing.dialects.messages.request_writer import translate
-from farthing.dialects.messages.turns import PLACEHOLDER
+from farthing.dialects.messages.requests.request_reader import NAMES, read
+from farthing.dialects.messages.requests.request_writer import translate
+from farthing.dialects.messages.requests.turns import PLACEHOLDER
 from farthing.errors import InvalidRequest
 from farthing.types import Json, replace
 

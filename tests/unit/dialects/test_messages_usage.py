@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farthing.dialects.messages.usage import merged, read_usage
-from farthing.types import Usage
+from farthing.types import Pass, Usage
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,9 @@ from farthing.types import Usage
             {"input_tokens": 2000, "output_tokens": 100, "iterations": [
                 {"type": "compaction", "input_tokens": 17_500, "output_tokens": 500},
                 {"type": "message", "input_tokens": 2000, "output_tokens": 100}]},
-            Usage(input_tokens=19_500, output_tokens=600),
+            Usage(input_tokens=19_500, output_tokens=600, passes=(
+                Pass(usage=Usage(input_tokens=2000, output_tokens=100)),
+                Pass(usage=Usage(input_tokens=17_500, output_tokens=500)))),
         ),
         ({"input_tokens": 5}, Usage(input_tokens=5, estimated=True)),
         ({"output_tokens": 5}, Usage(output_tokens=5, estimated=True)),
@@ -58,10 +60,60 @@ def test_what_is_told_is_counted_once(told: Any, usage: Usage | None) -> None:
     assert read_usage(told) == usage
 
 
-def test_tokens_of_another_model_make_it_an_estimate() -> None:
-    advised = {"type": "advisor_message", "model": "claude-opus-5", "input_tokens": 9, "output_tokens": 9}
-    usage = read_usage({"input_tokens": 1, "output_tokens": 1, "iterations": [advised]})
-    assert usage is not None and usage.estimated
+OWN = {"type": "message", "input_tokens": 3, "output_tokens": 4}
+ADVICE = {"type": "advisor_message", "model": "claude-opus-5", "input_tokens": 9, "output_tokens": 8,
+          "cache_creation_input_tokens": 2, "cache_creation": {"ephemeral_1h_input_tokens": 2}}  # fmt: skip
+STOOD_IN = {"type": "fallback_message", "model": "claude-haiku-5", "input_tokens": 3, "output_tokens": 7}
+ADVISED = Usage(input_tokens=11, output_tokens=8, cache_write_1h_tokens=2)
+SERVED = Usage(input_tokens=3, output_tokens=7)
+OWNED = Pass(usage=Usage(input_tokens=3, output_tokens=4))
+
+
+def of(model: str, usage: Usage) -> Pass:
+    return Pass(model=model, usage=usage)
+
+
+@pytest.mark.parametrize(
+    ("total", "iterations", "own", "passes"),
+    [
+        ((3, 4), [OWN, ADVICE], (3, 4), (OWNED, of("claude-opus-5", ADVISED))),
+        ((6, 8), [OWN, ADVICE, OWN, ADVICE], (6, 8), (OWNED, OWNED, *(of("claude-opus-5", ADVISED),) * 2)),
+        ((3, 4), [OWN, STOOD_IN], (3, 4), (OWNED, of("claude-haiku-5", SERVED))),  # left out of the totals
+        ((6, 11), [OWN, STOOD_IN], (3, 4), (OWNED, of("claude-haiku-5", SERVED))),  # in them
+        ((3, 7), [OWN, STOOD_IN], (3, 4), (OWNED, of("claude-haiku-5", SERVED))),  # all of them
+        ((5, 6), [OWN, STOOD_IN], (5, 6),  # not of them: the total is believed
+         (of("", Usage(input_tokens=5, output_tokens=6)), of("claude-haiku-5", SERVED))),
+        ((3, 4), [OWN, {**ADVICE, "model": None}], (3, 4), (OWNED, of("advisor_message", ADVISED))),
+        ((3, 4), [OWN, {**ADVICE, "type": [], "model": 5}], (3, 4), (OWNED, of("unnamed", ADVISED))),
+        ((3, 4), [OWN, {"type": "advisor_message", "model": "m"}], (3, 4), None),
+        ((3, 4), [OWN, *({**STOOD_IN, "model": f"m{n}"} for n in range(20))], (3, 4),
+         (OWNED, *(of(f"m{n}", SERVED) for n in range(15)),
+          of("others", Usage(input_tokens=15, output_tokens=35)))),
+        ((63, 84), [OWN] * 21, (63, 84),
+         (of("", Usage(input_tokens=18, output_tokens=24)), *(OWNED,) * 15)),
+    ],
+)  # fmt: skip
+def test_each_run_of_a_model_is_kept_apart_and_counted_once(
+    total: tuple[int, int], iterations: list[Any], own: tuple[int, int], passes: tuple[Pass, ...] | None
+) -> None:
+    told = {"input_tokens": total[0], "output_tokens": total[1], "iterations": iterations}
+    usage = read_usage(told)
+    assert usage is not None and not usage.estimated
+    assert (usage.input_tokens, usage.output_tokens) == own
+    assert usage.passes == passes
+
+
+def test_a_compaction_is_counted_with_the_life_of_what_it_wrote() -> None:
+    compacted = {**ADVICE, "type": "compaction"}
+    usage = read_usage({"input_tokens": 3, "output_tokens": 4, "iterations": [compacted, OWN]})
+    assert usage is not None and usage.passes == (OWNED, of("", ADVISED))
+    assert (usage.input_tokens, usage.output_tokens, usage.cache_write_1h_tokens) == (14, 12, 2)
+
+
+def test_counts_as_texts_and_fractions_are_counts() -> None:
+    told = {"input_tokens": "40", "output_tokens": 8.0, "cache_read_input_tokens": " 7 "}
+    assert read_usage(told) == Usage(input_tokens=47, output_tokens=8, cached_tokens=7)
+    assert read_usage({"input_tokens": "many", "output_tokens": 1}) == Usage(output_tokens=1, estimated=True)
 
 
 def test_later_counts_of_a_stream_replace_earlier_ones_and_what_they_lack_stays() -> None:
@@ -114,6 +166,6 @@ def test_nothing_raises(told: dict[str, Any], later: Any) -> None:
         assert parts <= usage.input_tokens and usage.reasoning_tokens <= usage.output_tokens
 
 
-def test_an_iteration_of_an_odd_kind_is_an_estimate() -> None:
+def test_an_iteration_of_an_odd_kind_without_tokens_adds_nothing() -> None:
     found = read_usage({"input_tokens": 1, "output_tokens": 2, "iterations": [{"type": []}, 5]})
-    assert found is not None and found.estimated and found.output_tokens == 2
+    assert found == Usage(input_tokens=1, output_tokens=2)

@@ -106,6 +106,37 @@ def request(body: Json, text: str, chars: int) -> Request:
     )
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "text", "text": "of Operation Nightjar"},
+        {"type": "document", "text": "of Operation Nightjar"},
+        {"type": "document", "content": [{"type": "text", "text": "of Operation Nightjar"}]},
+        {"type": "document", "text": "nothing", "title": "Operation Nightjar", "context": "none"},
+        {"type": "search_result", "source": "u", "content": [{"type": "text", "text": "Operation Nightjar"}]},
+        {"type": "of_a_later_day", "found": {"in": ["one", {"words": "operation nightjar"}]}},
+    ],
+)
+def test_a_phrase_is_found_in_every_part_that_a_model_reads(part: Json) -> None:
+    messages = [{"role": "user", "content": [{"type": "text", "text": "look"}, part]}]
+    with pytest.raises(Blocked):
+        asyncio.run(guard_request(request({"messages": messages}, "look", 30), [GUARD]))
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,strasse"}},
+        {"type": "of_a_later_day", "source": {"type": "base64", "data": "strasse"}, "url": "data:,strasse"},
+        {"type": "of_a_later_day", "encrypted_content": "strasse", "signature": "strasse"},
+        {"type": "strasse", "text": 5, "strasse": None},
+    ],
+)
+def test_data_is_no_text(part: Json) -> None:
+    messages = [{"role": "user", "content": [part]}]
+    asyncio.run(guard_request(request({"messages": messages}, "", 30), [GUARD]))
+
+
 def turns_of(checked: Request) -> int:
     """How often others had a turn while it was checked."""
 

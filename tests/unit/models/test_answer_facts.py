@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from farthing.dialects.chat.completion import explode
+from farthing.dialects.chat.answers.completion import explode
 from farthing.models.answer_facts import went_wrong
 
 ERROR = {"code": 502, "message": "the connection was lost"}

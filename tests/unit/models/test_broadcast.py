@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import pytest
 
 from farthing.config import CallConfig
-from farthing.dialects.chat.event_reader import EventReader
+from farthing.dialects.chat.streams.event_reader import EventReader
 from farthing.errors import ContractExceeded, ProviderUnavailable, StreamBroken
 from farthing.models.broadcast import Broadcast
 from farthing.models.call import CallResult

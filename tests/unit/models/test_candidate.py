@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from farthing.config import CallConfig
-from farthing.dialects.chat.reply import Fields, WholeReply
+from farthing.dialects.chat.answers.reply import Fields, WholeReply
 from farthing.jobs.runner import text_of
 from farthing.models.call import CallResult
 from farthing.models.candidate import draft_of

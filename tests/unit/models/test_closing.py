@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.asking import ACME
 
-from farthing.dialects.chat.event_reader import EventReader
+from farthing.dialects.chat.streams.event_reader import EventReader
 from farthing.models import answers
 from farthing.types import DEFAULT_ENDPOINT, Receipt, Request, choices_said
 
@@ -19,6 +19,9 @@ class Cut:
     def __init__(self) -> None:
         self.reader = EventReader(1_000)
         self.reader.feed(b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"hello"}}]}\n\n')
+
+    def own_end(self) -> bytes | None:
+        return self.reader.own_end(self.cut)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,9 @@ from farthing.edge.openai import Asked, Reader
 from farthing.models.pricing.afford import affordable
 from farthing.models.tokens.chat import count_chat
 from farthing.models.tokens.estimate import EstimateCounter
-from farthing.text.media import IMAGE_TOKENS, image_size, image_tokens, measure
+from farthing.text.media import measure
+from farthing.text.media_headers import image_size
+from farthing.text.media_rules import IMAGE_TOKENS, image_tokens
 from farthing.types import DEFAULT_ENDPOINT, Price, Prompt, Request, Target, Terms, Traits
 
 PNG = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", 1024, 768) + bytes(450_000)

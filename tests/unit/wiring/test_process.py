@@ -9,7 +9,9 @@ import pytest
 
 from farthing.config import key_digest, load
 from farthing.errors import ConfigError
+from farthing.models.pricing.cost import cost_nusd
 from farthing.stores.user_key import user_key
+from farthing.types import Usage
 from farthing.wiring import build
 from farthing.wiring.process import Gateway
 
@@ -211,3 +213,40 @@ def test_the_start_and_each_reload_warn_with_the_line_in_the_file(
 
     with caplog.at_level(logging.WARNING, "farthing"):
         asyncio.run(go())
+
+
+def test_a_price_holds_from_the_first_minute_of_its_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "farthing.toml"
+    text = CONFIG.format(state=tmp_path / "state", text="one")
+    price = '[[prices]]\ntarget = "a/small"\nsince = "{}"\ninput = {}\noutput = 9\n'
+    path.write_text(text + price.format("2026-05-01", 1) + price.format("2026-06-01", 2))
+    day = ["2026-05-31"]
+    monkeypatch.setattr("farthing.models.pricing.catalogue.today", lambda: day[0])
+
+    def cost(gateway: Gateway) -> int | None:
+        target = gateway._edge.serving.steps.money._targets("a/small")
+        assert target is not None
+        return cost_nusd(target.price, Usage(input_tokens=1_000_000))
+
+    async def go() -> None:
+        gateway = Gateway(load(path, {}), source=path, env={})
+        ready = asyncio.Event()
+        running = asyncio.ensure_future(gateway.run(lambda port: ready.set()))
+        await ready.wait()
+        assert cost(gateway) == 1_000_000_000
+        serving = gateway._edge.serving
+        day[0] = "2026-06-01"
+        async with asyncio.timeout(60):
+            while gateway._edge.serving is serving:  # noqa: ASYNC110  # there is no event to wait for
+                await asyncio.sleep(0.02)
+        assert cost(gateway) == 2_000_000_000
+        assert gateway._gauges()["reloads_applied"] == 0
+        serving = gateway._edge.serving
+        day[0] = "2026-06-02"
+        assert not serving.prices_ended(), "nothing is built anew for a day with the same prices"
+        gateway.stop()
+        assert await running == 0
+
+    asyncio.run(go())

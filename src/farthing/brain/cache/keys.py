@@ -8,7 +8,7 @@ import msgspec
 
 from farthing.config import EndpointCacheConfig
 from farthing.dialects.chat.fields import BILLING
-from farthing.dialects.chat.marks import without_marks
+from farthing.dialects.chat.requests.marks import without_marks
 from farthing.text.phrase import normalised
 from farthing.types import Json, Request
 
@@ -37,12 +37,12 @@ SAME_ANSWER = frozenset(
         "traceparent",  # tracing
         "tracestate",
         "baggage",
+        "anthropic-version",  # the form of the answer, which is one here
         "x-client-request-id",  # the client's name for the call
         "idempotency-key",
         "http-referer",  # the app's name in a provider's statistics
         "referer",
         "x-title",
-        "anthropic-version",  # how the answer is written
     }
 )
 

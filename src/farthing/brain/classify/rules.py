@@ -111,6 +111,7 @@ class RulesClassifier:
             domain=domain,
             language=language,
             input_tokens=tokens,
+            media_tokens=request.media_tokens,
             retrieval=request.retrieval,
             context_tokens=request.context_tokens,
         )

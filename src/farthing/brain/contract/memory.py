@@ -12,12 +12,11 @@ from collections.abc import Callable
 
 from farthing.errors import ContractExceeded, DeadlineExceeded
 from farthing.protocols import Hold
-from farthing.types import NO_TERMS, Prompt, Request, Terms
+from farthing.types import NO_TERMS, Prompt, Request, Terms, TokenCount
 
-# An exact count costs milliseconds on a long prompt, so it is made only if the estimate, which is off by at
-# most these factors on ordinary text, cannot decide.
+# A count costs milliseconds on a long prompt, so it is made only if the estimate, which is off by at most
+# this factor on ordinary text, is not far below the limit.
 _SURELY_FITS = 1.3
-_SURELY_TOO_LONG = 1.5
 TENANTS_MAX = 1_000  # without keys a request names its own tenant, so clients choose their number
 SHARED_ROOM = ""  # no key's tenant has this name
 
@@ -138,13 +137,14 @@ class MemoryContract:
     def __init__(
         self,
         *,
-        count: Callable[[Request, Prompt], int] | None = None,
+        count: Callable[[Request, Prompt], TokenCount] | None = None,
         clock: Callable[[], float] = time.monotonic,
         sessions_max: int = 10_000,
         session_ttl_s: float = 3_600.0,
     ) -> None:
         self._count = count
-        """Counts a prompt exactly; called only if bound and estimate cannot decide `input_tokens_max`."""
+        """Counts a prompt as nearly as may be, and says how sure that is; called only if bound and estimate
+        do not show that it is within `input_tokens_max`. None: the estimate decides."""
         self._clock = clock
         self._sessions_max = sessions_max
         self._session_ttl_s = session_ttl_s
@@ -173,14 +173,16 @@ class MemoryContract:
         return _LimitedHold(terms, account, request.received_s, self._clock)
 
     def _check_input(self, request: Request, prompt: Prompt, input_tokens_max: int) -> None:
-        tokens = prompt.input_tokens
+        tokens = least = prompt.input_tokens
         if tokens * _SURELY_FITS <= input_tokens_max:
             return
-        if self._count is not None and tokens < input_tokens_max * _SURELY_TOO_LONG:
-            tokens = self._count(request, prompt)
-        if tokens > input_tokens_max:
+        if self._count is not None:
+            found = self._count(request, prompt)
+            tokens, least = found.tokens, found.least
+        if least > input_tokens_max:
+            surely = "" if least >= tokens else f", at least {least}"
             raise ContractExceeded(
-                f"the prompt has about {tokens} tokens; the endpoint allows input_tokens_max = "
+                f"the prompt has about {tokens} tokens{surely}; the endpoint allows input_tokens_max = "
                 f"{input_tokens_max}: shorten the messages",
                 limit="input_tokens_max",
             )

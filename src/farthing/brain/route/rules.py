@@ -23,8 +23,9 @@ from farthing.brain.route.expression import Expression
 from farthing.brain.route.unknown import unknown, unknown_model
 from farthing.config import AUTO, ENDPOINT_PREFIX, DirectConfig, RuleConfig, meanings
 from farthing.errors import ConfigError, UnknownModel
+from farthing.protocols import TokenSizes
 from farthing.text.phrase import normalised
-from farthing.types import Request, Route, Target, Traits, replace
+from farthing.types import Json, Request, Route, Target, Traits, replace
 
 PINNED = "pinned: the client named the model"
 _NO_WINDOW = sys.maxsize
@@ -36,6 +37,10 @@ def _no_open_provider(name: str) -> Target | None:
 
 def _no_suggestions(name: str) -> tuple[str, ...]:
     return ()
+
+
+_SURELY_FITS = 8
+"""No family counts a text at more than this multiple of the estimate."""
 
 
 class Policy(Struct, frozen=True, kw_only=True):
@@ -60,6 +65,8 @@ class Policy(Struct, frozen=True, kw_only=True):
     suggestions: Callable[[str], tuple[str, ...]] = _no_suggestions
     """Alternatives for a name without a target from `open_provider`: names with the provider if several have
     it, else the nearest in spelling."""
+    sizes: TokenSizes | None = None
+    """Tells how many tokens a prompt has for each target; None: the estimate is taken to be right for all."""
 
 
 class _Ready(Struct, frozen=True):
@@ -175,8 +182,16 @@ class RulesRouter:
                 if direct is not None:
                     return direct
             ready = named
-        needed = traits.input_tokens
-        return ready.route if needed <= ready.window_tokens else without_small(ready.route, needed)
+        return self._fitting(ready, traits, request.body)
+
+    def _fitting(self, ready: _Ready, traits: Traits, body: Json | None) -> Route:
+        if traits.input_tokens * _SURELY_FITS <= ready.window_tokens and not traits.media_tokens:
+            return ready.route
+        return fitting(ready.route, traits, self._policy.sizes, body)
+
+    def fit(self, route: Route, traits: Traits, body: Json | None) -> Route:
+        """`route`, the targets whose context window is too small left out or put last. Pure."""
+        return fitting(route, traits, self._policy.sizes, body)
 
     def undecided(self, request: Request, traits: Traits) -> bool:
         """Whether `choose` would take the default tier because nothing else decides: no model, tier or alias
@@ -194,9 +209,7 @@ class RulesRouter:
 
     def to_tier(self, tier: str, traits: Traits) -> Route:
         """The route to a configured tier, without targets whose context window is too small. Pure."""
-        ready = self._tiers[tier]
-        needed = traits.input_tokens
-        return ready.route if needed <= ready.window_tokens else without_small(ready.route, needed)
+        return self._fitting(self._tiers[tier], traits, None)
 
     @property
     def tiers(self) -> Mapping[str, tuple[Target, ...]]:
@@ -386,15 +399,47 @@ def _some(ready: _Ready | None) -> _Ready:
     return ready
 
 
-def without_small(route: Route, needed: int) -> Route:
-    """`route` without the targets whose context window is too small; unchanged if none is large enough."""
-    fitting = tuple(t for t in route.targets if (t.context_tokens_max or _NO_WINDOW) >= needed)
-    if not fitting or len(fitting) == len(route.targets):
+def fitting(route: Route, traits: Traits, sizes: TokenSizes | None, body: Json | None) -> Route:
+    """`route` without the targets whose context window is surely too small, and those last where it probably
+    is: a count that is none of ours may be off, and they say so themselves. Unchanged if none is large
+    enough."""
+    if len(route.targets) < 2:
         return route
-    small = ", ".join(t.name for t in route.targets if t not in fitting)
-    reason = f"{route.reason}; without {small}: context window below {needed} tokens"
-    changed: Route = replace(route, targets=fitting, reason=reason)
+    good, doubtful = list[Target](), list[Target]()
+    small, last = list[str](), list[str]()
+    needed = _NO_WINDOW
+    for target in route.targets:
+        window = target.context_tokens_max or _NO_WINDOW
+        tokens, least, error = _expected(target, traits, sizes, body)
+        if tokens <= window:
+            good.append(target)
+        elif least <= window:
+            doubtful.append(target)
+            rough = f"give or take {error:.0%}" if error < 1 else "a rough guess"
+            last.append(f"{target.name} last: context window below {tokens} tokens, {rough}")
+        else:
+            small.append(target.name)
+            needed = min(needed, least)
+    if not good and not doubtful:
+        return route
+    told = [f"without {', '.join(small)}: context window below {needed} tokens"] if small else []
+    told += last if good else []
+    if not told:
+        return route
+    reason = "; ".join((route.reason, *told))
+    changed: Route = replace(route, targets=(*good, *doubtful), reason=reason)
     return changed
+
+
+def _expected(
+    target: Target, traits: Traits, sizes: TokenSizes | None, body: Json | None
+) -> tuple[int, int, float]:
+    """Tokens of the prompt, how many it surely has, and the error as a share."""
+    tokens = traits.input_tokens
+    if sizes is None or target.context_tokens_max is None:
+        return tokens, tokens, 0.0
+    found = sizes.expected(target, tokens, traits.media_tokens, body, traits.language)
+    return found.tokens, found.least, found.error_share
 
 
 def _direct(config: DirectConfig) -> _Direct:

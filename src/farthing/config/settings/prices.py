@@ -8,7 +8,10 @@ from typing import Any
 from farthing.config.settings.table import Table
 from farthing.config.toml import Path as Where
 
+REQUEST = "request"
+"""The fee of every call, however little is in it."""
 FEES = (
+    REQUEST,
     "web_search",
     "x_search",
     "file_search",
@@ -17,10 +20,13 @@ FEES = (
     "code_interpreter",
     "code_execution",
     "search_source",
+    "citation_tokens",
+    "audio_seconds",
 )
 """Features that providers charge per use, by the names of `models/providers/usage`."""
 PRICES = (
     *("input", "output", "cached_input", "input_audio", "output_audio", "input_image", "output_image"),
+    *("cached_audio", "cached_image", "output_reasoning"),
     *(
         "cache_write_5m",
         "cache_write_30m",
@@ -51,6 +57,12 @@ class TokenPriceConfig(Table, frozen=True):
     output_audio: Decimal | None = None
     input_image: Decimal | None = None
     output_image: Decimal | None = None
+    cached_audio: Decimal | None = None
+    """Input audio read from the prefix cache; None: unknown where `input_audio` is given, else as
+    `cached_input`."""
+    cached_image: Decimal | None = None
+    output_reasoning: Decimal | None = None
+    """Reasoning, where it is not charged as output."""
 
 
 class TierPriceConfig(TokenPriceConfig, frozen=True, kw_only=True):

@@ -17,8 +17,8 @@ from farthing.config.settings.gateway import (
 )
 from farthing.config.settings.proxy import NO_PROXY, parse_proxy
 from farthing.config.toml import Path as Where
-from farthing.dialects.chat import lowering
 from farthing.dialects.chat.fields import CHANGES_THE_ANSWER, FIELDS, PARTS
+from farthing.dialects.chat.requests import lowering
 from farthing.errors import ConfigError
 
 Faults = Iterator[tuple[Where, str]]

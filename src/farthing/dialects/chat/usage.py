@@ -14,6 +14,14 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Raw, Struct
 
+from farthing.dialects.native_usage import (
+    is_of_images,
+    of_cohere,
+    of_converse,
+    of_gemini,
+    of_images,
+    of_ollama,
+)
 from farthing.text.lenient_json import any_json
 from farthing.types import Operation, Usage, replace
 
@@ -25,6 +33,12 @@ NOWHERE = frozenset({"", "global", "not_available"})
 FREE_USES = frozenset({"web_fetch", "mcp", "tool_search"})  # of server tools whose tokens are all they cost
 NAME_CHARS_MAX = 40
 
+_FEE_COUNTS = (
+    ("num_search_queries", "web_search"),
+    ("num_sources_used", "search_source"),
+    ("citation_tokens", "citation_tokens"),  # Perplexity: beside the prompt
+    ("prompt_audio_seconds", "audio_seconds"),  # Mistral: charged by the time, not by tokens
+)
 _STANDARD_JSON = frozenset({b"null", *(b'"%b"' % tier.encode() for tier in STANDARD_TIERS)})
 _LIFE = re.compile(r"(?:^|_)(5m|30m|1h|12h)(?:_|$)")
 _NUMBER = re.compile(r"\s*\d{1,15}(?:\.\d{0,15})?\s*", re.ASCII)
@@ -146,6 +160,7 @@ def begun(usage: Usage) -> Usage | None:
         reasoning_tokens=0,
         audio_output_tokens=0,
         image_output_tokens=0,
+        passes=None,
         told_nusd=None,
         estimated=True,
     )
@@ -210,7 +225,20 @@ def _read_oddly(
     fields = any_json(raw)
     if not isinstance(fields, dict):
         return None
-    return _Read(fields, form).usage(service_tier, operation)
+    return _Read(_as_chat(fields), form).usage(service_tier, operation)
+
+
+def _as_chat(fields: dict[str, Any]) -> dict[str, Any]:
+    """A usage under the names of chat."""
+    if "promptTokenCount" in fields or "totalTokenCount" in fields:
+        return of_gemini(fields, _count)
+    if "inputTokens" in fields or "outputTokens" in fields:
+        return of_converse(fields, _count)
+    if "billed_units" in fields:
+        return of_cohere(fields)
+    if "eval_count" in fields:
+        return of_ollama(fields)
+    return of_images(fields) if is_of_images(fields) else fields
 
 
 class _Read:
@@ -219,8 +247,12 @@ class _Read:
     def __init__(self, fields: dict[str, Any], form: UsageForm) -> None:
         self.fields = fields
         self.form = form
-        self.input_details = _table(fields, "prompt_tokens_details", "input_tokens_details")
-        self.output_details = _table(fields, "completion_tokens_details", "output_tokens_details")
+        self.input_details = _table(
+            fields, "prompt_tokens_details", "input_tokens_details", "input_token_details"
+        )
+        self.output_details = _table(
+            fields, "completion_tokens_details", "output_tokens_details", "output_token_details"
+        )
 
     def usage(self, service_tier: bytes | Raw | str | None, operation: Operation) -> Usage | None:
         fields = self.fields
@@ -242,6 +274,8 @@ class _Read:
             # a nought beside a total that holds it is said twice, and is believed
             missing = not inputs or (not outputs and not (told_outputs == 0 and total == inputs))
         told_nusd, fees = self._told_nusd(), self._fees()
+        audio, cached_audio = self._input_part("audio_tokens")
+        images, cached_images = self._input_part("image_tokens")
         if not inputs and not outputs and told_nusd is None and fees is None:
             return None
         return Usage(
@@ -254,14 +288,16 @@ class _Read:
             cache_write_30m_tokens=writes["30m"],
             cache_write_1h_tokens=writes["1h"],
             cache_write_12h_tokens=writes["12h"],
-            audio_input_tokens=_first(self.input_details, "audio_tokens") or 0,
+            audio_input_tokens=audio,
             audio_output_tokens=_first(self.output_details, "audio_tokens") or 0,
-            image_input_tokens=_first(self.input_details, "image_tokens") or 0,
+            image_input_tokens=images,
             image_output_tokens=_first(self.output_details, "image_tokens") or 0,
             tier=self._tier(service_tier),
             region=self._region(),
             fees=fees,
             told_nusd=told_nusd,
+            cached_audio_tokens=min(cached_audio, cached),
+            cached_image_tokens=min(cached_images, max(0, cached - cached_audio)),
         )
 
     # -- tokens -------------------------------------------------------------------------------------
@@ -272,6 +308,12 @@ class _Read:
             or _first(self.fields, "prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens")
             or 0
         )
+
+    def _input_part(self, name: str) -> tuple[int, int]:
+        """Tokens of audio or of images in the input: fresh ones, and those read from the prefix cache."""
+        told = _first(self.input_details, name) or 0
+        cached = min(told, _first(_table(self.input_details, "cached_tokens_details"), name) or 0)
+        return told - cached, cached
 
     def _writes(self) -> dict[str, int]:
         """Tokens written to the prefix cache, by how long they stay there."""
@@ -309,7 +351,8 @@ class _Read:
         Anthropic or Bedrock keep some their counting: that shows in a total, which the reasoning does not
         explain as well, or, under Anthropic's names, in more than there is."""
         anthropic = "cache_read_input_tokens" in self.fields or "cache_creation_input_tokens" in self.fields
-        beside = total == inputs + outputs + cache and (anthropic or reasoning != cache)
+        thoughts = reasoning == cache or (self.form.reasoning == "added" and reasoning == 0)
+        beside = total == inputs + outputs + cache and (anthropic or not thoughts)
         if cache and (beside or (anthropic and cache > inputs)):
             return inputs + cache
         return inputs
@@ -357,7 +400,7 @@ class _Read:
                 count = _count(value)
                 if count and name not in FREE_USES and len(used) < 16:
                     used[name] = used.get(name, 0) + count
-        for key, name in (("num_search_queries", "web_search"), ("num_sources_used", "search_source")):
+        for key, name in _FEE_COUNTS:
             count = _first(self.fields, key)
             if count and name not in used:
                 used[name] = count
@@ -399,6 +442,15 @@ def tier_of(said: Any, form: UsageForm = UNSAID) -> str:
         return ""
     name = _name(said)
     return "" if name in STANDARD_TIERS else form.tiers.get(name, name)
+
+
+def tier_shown(answer: bytes | None) -> str | None:
+    """What a whole answer or an event says of the service tier; None when it names none. Never raises."""
+    if answer is None or b'"service_tier"' not in answer:
+        return None
+    fields = any_json(answer)
+    said = fields.get("service_tier") if isinstance(fields, dict) else None
+    return said if isinstance(said, str) else None
 
 
 def _name(said: str) -> str:

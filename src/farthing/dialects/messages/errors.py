@@ -6,7 +6,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from farthing.dialects.messages.answer_reader import text_of
+from farthing.dialects.messages.answers.answer_reader import text_of
 from farthing.text.lenient_json import any_json
 from farthing.types import Json
 
@@ -65,6 +65,15 @@ def read_error(body: bytes, headers: Mapping[bytes, bytes] | None = None) -> Mes
     message = message or text_of(fields, "message")
     request_id = (headers or {}).get(REQUEST_ID, b"").decode("latin-1") or text_of(fields, "request_id")
     return MessagesError(kind, message[:MESSAGE_CHARS_MAX], STATUSES.get(kind), request_id[:200], said)
+
+
+def is_error(body: bytes) -> bool:
+    """Whether it is an error in the form of Messages, which its clients can be shown as it is."""
+    value = any_json(body) if len(body) <= MESSAGE_CHARS_MAX else None
+    if not isinstance(value, dict) or value.get("type") != "error":
+        return False
+    error = value.get("error")
+    return isinstance(error, dict) and all(isinstance(error.get(name), str) for name in ("type", "message"))
 
 
 def read_limits(headers: Mapping[bytes, bytes]) -> dict[str, Limit]:

@@ -9,7 +9,7 @@ import math
 import re
 from typing import Any
 
-from farthing.types import Json, Usage
+from farthing.types import Json, Pass, Usage
 
 TOKENS_MAX = 1_000_000_000  # of one call; more is no count
 STANDARD = frozenset({"", "standard", "standard_only", "default", "auto"})
@@ -17,12 +17,20 @@ NOWHERE = frozenset({"", "global", "not_available"})
 FREE_USES = frozenset({"web_fetch", "tool_search"})  # of server tools whose tokens are all they cost
 FEES_MAX = 16  # kinds of them
 ITERATIONS_MAX = 1_000
+RUNS_MAX = 16  # of models within one call that are kept apart, of each of three kinds
+MODEL_CHARS_MAX = 100
+_Counts = tuple[int, int, int, int, int]
+_Run = tuple[str, _Counts]
+"""Its model, empty for the one that was asked, and its counts."""
+NOUGHT: _Counts = (0, 0, 0, 0, 0)
+BATCH = "batch"
 OWN_COUNTS = frozenset({"message"})
 """Kinds of iterations whose tokens are in the totals."""
 ADDED_COUNTS = frozenset({"compaction"})
 """Kinds whose tokens are not, at the price of the same model."""
 
 _NO_NAME = re.compile(r"[^a-z0-9_]+")
+_NUMBER = re.compile(r"\s*\d{1,15}(?:\.\d{0,15})?\s*", re.ASCII)
 _TOKENS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 _PROMPT = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 
@@ -47,51 +55,113 @@ def merged(before: Json, later: Any) -> Json:
 
 def read_usage(fields: Any) -> Usage | None:
     """The usage of an answer, or the merged one of a stream; None when it counts nothing. Marked `estimated`
-    where one of the two counts is missing, or tokens of another model are among them."""
+    where one of the two counts is missing. What another model used, an adviser or the one that stood in, is
+    in `passes` alone."""
     if fields.__class__ is not dict:
         return None
-    fresh, outputs, cached, written = [_count(fields.get(name)) for name in _TOKENS]
-    long = short = 0
-    split = fields.get("cache_creation")
-    if split.__class__ is dict:
-        short, long = (
-            _count(split.get("ephemeral_5m_input_tokens")),
-            _count(split.get("ephemeral_1h_input_tokens")),
-        )
-    short += max(0, written - short - long)
-    estimated = False
+    counts, runs = _counts(fields), None
     iterations = fields.get("iterations")
     if iterations.__class__ is list:
-        for one in iterations[:ITERATIONS_MAX]:
-            if one.__class__ is not dict:
-                continue
-            kind = one.get("type")
-            if kind.__class__ is str and kind in OWN_COUNTS:
-                continue
-            if kind.__class__ is not str or kind not in ADDED_COUNTS:
-                estimated = True
-                continue
-            more = [_count(one.get(name)) for name in _TOKENS]
-            fresh, outputs, cached = fresh + more[0], outputs + more[1], cached + more[2]
-            short += more[3]
+        counts, runs = _with_iterations(counts, iterations)
+    fresh, outputs, cached, short, long = counts
     inputs = fresh + cached + short + long
     fees = _fees(fields.get("server_tool_use"))
-    if not inputs and not outputs and fees is None:
+    if not inputs and not outputs and fees is None and not runs:
         return None
     details = fields.get("output_tokens_details")
     thought = _count(details.get("thinking_tokens")) if details.__class__ is dict else 0
+    tier, region = _tier(fields), _region(fields.get("inference_geo"))
     return Usage(
         input_tokens=inputs,
         output_tokens=outputs,
         cached_tokens=cached,
         reasoning_tokens=min(thought, outputs),
-        estimated=estimated or not inputs or not outputs,
+        estimated=not inputs or not outputs,
         cache_write_5m_tokens=short,
         cache_write_1h_tokens=long,
-        tier=_tier(fields),
-        region=_region(fields.get("inference_geo")),
+        tier=tier,
+        region=region,
         fees=fees,
+        passes=tuple(_pass(model, used, tier, region) for model, used in runs) if runs else None,
     )
+
+
+def _with_iterations(total: _Counts, iterations: list[Any]) -> tuple[_Counts, list[_Run] | None]:
+    """The counts of the model that was asked, and each run of a model; None: there was but one. What other
+    models used is left out of the totals, or is in them, or is all of them: which, the sums tell."""
+    own, added, theirs = list[_Run](), list[_Run](), list[_Run]()
+    for one in iterations[:ITERATIONS_MAX]:
+        if one.__class__ is not dict:
+            continue
+        kind, counts = one.get("type"), _counts(one)
+        if not any(counts):
+            continue
+        if kind.__class__ is str and kind in OWN_COUNTS:
+            _add(own, ("", counts))
+        elif kind.__class__ is str and kind in ADDED_COUNTS:
+            _add(added, ("", counts))
+        else:
+            _add(theirs, (_model(one), counts))
+    told, others = _sum(*own), _sum(*theirs)
+    if own and theirs and total in (others, _sum(("", told), ("", others))):
+        total = told
+    if any(total) and total != told:
+        own = [("", total)]
+    runs = [*own, *added, *theirs]
+    return _sum(("", total), *added), runs if len(runs) > 1 or theirs else None
+
+
+def _add(runs: list[_Run], run: _Run) -> None:
+    """Add a run, or its counts to those of the same model where there are too many."""
+    if len(runs) < RUNS_MAX:
+        runs.append(run)
+        return
+    model, counts = run
+    same = next((place for place, (name, _) in enumerate(runs) if name == model), -1)
+    runs[same] = (model if runs[same][0] == model else "others", _sum(runs[same], ("", counts)))
+
+
+def _sum(*runs: _Run) -> _Counts:
+    fresh, outputs, cached, short, long = NOUGHT
+    for _, one in runs:
+        fresh, outputs, cached = fresh + one[0], outputs + one[1], cached + one[2]
+        short, long = short + one[3], long + one[4]
+    return fresh, outputs, cached, short, long
+
+
+def _counts(fields: Json) -> _Counts:
+    """Fresh input, output, read from the cache, written to it for 5 minutes, and for an hour."""
+    fresh, outputs, cached, written = [_count(fields.get(name)) for name in _TOKENS]
+    short = long = 0
+    split = fields.get("cache_creation")
+    if split.__class__ is dict:
+        short = _count(split.get("ephemeral_5m_input_tokens"))
+        long = _count(split.get("ephemeral_1h_input_tokens"))
+    return fresh, outputs, cached, short + max(0, written - short - long), long
+
+
+def _pass(model: str, counts: _Counts, tier: str, region: str) -> Pass:
+    """Another model is in the same batch and region, and has a speed of its own."""
+    fresh, outputs, cached, short, long = counts
+    used = Usage(
+        input_tokens=fresh + cached + short + long,
+        output_tokens=outputs,
+        cached_tokens=cached,
+        cache_write_5m_tokens=short,
+        cache_write_1h_tokens=long,
+        tier=tier if not model or tier == BATCH else "",
+        region=region,
+    )
+    return Pass(model=model, usage=used)
+
+
+def _model(iteration: Json) -> str:
+    """What the tokens of an iteration are priced by: its model, else its kind, which has no price."""
+    for name in ("model", "type"):
+        said = iteration.get(name)
+        if said.__class__ is str and said:
+            return str(said)[:MODEL_CHARS_MAX]
+    return "unnamed"
 
 
 def _tier(fields: Json) -> str:
@@ -131,6 +201,8 @@ def _split_sum(split: Json) -> int:
 
 
 def _count(value: Any) -> int:
+    if value.__class__ is str and _NUMBER.fullmatch(value):
+        value = float(value)
     if value.__class__ is float and 0 <= value < TOKENS_MAX:  # which NaN is not
         value = math.ceil(value)
     return value if value.__class__ is int and 0 <= value < TOKENS_MAX else 0

@@ -14,24 +14,37 @@ if TYPE_CHECKING:
 
 REASONS = {
     200: b"OK", 202: b"Accepted", 204: b"No Content", 400: b"Bad Request", 401: b"Unauthorized",
+    402: b"Payment Required",
     403: b"Forbidden", 404: b"Not Found",
     405: b"Method Not Allowed", 408: b"Request Timeout", 409: b"Conflict", 413: b"Content Too Large",
     415: b"Unsupported Media Type", 422: b"Unprocessable Content", 429: b"Too Many Requests",
     431: b"Request Header Fields Too Large", 500: b"Internal Server Error", 501: b"Not Implemented",
-    502: b"Bad Gateway", 503: b"Service Unavailable", 504: b"Gateway Timeout",
+    502: b"Bad Gateway", 503: b"Service Unavailable", 504: b"Gateway Timeout", 529: b"Overloaded",
 }  # fmt: skip
 
 
 class HttpRequest:
     """One request as it was read. Header names are in lower case; the last of equal names counts."""
 
-    __slots__ = ("body", "headers", "held_bytes", "keep_alive", "method", "path", "received_s", "version")
+    __slots__ = (
+        "body",
+        "headers",
+        "held_bytes",
+        "keep_alive",
+        "method",
+        "path",
+        "query",
+        "received_s",
+        "version",
+    )
 
     def __init__(self, method: bytes, path: str, headers: dict[bytes, bytes], body: bytes) -> None:
         self.method = method
         self.path = path
         self.headers = headers
         self.body = body
+        self.query = b""
+        """What follows the path, without the question mark."""
         self.held_bytes = 0
         """What is counted for it in `Owner.bodies_bytes`."""
         self.version = "1.1"
@@ -39,8 +52,10 @@ class HttpRequest:
         self.received_s = 0.0
 
 
-TurnedAway = Callable[[HttpRequest], tuple[bytes, bytes] | None]
-"""A request that was read -> headers and body of the 503 that it gets unbegun; None: it is to be begun."""
+Refused = tuple[int, bytes, bytes]
+"""Status, further headers and body of an answer that is no more than a refusal."""
+TurnedAway = Callable[[HttpRequest], Refused | None]
+"""A request that was read -> what it gets unbegun; None: it is to be begun."""
 
 
 class Owner(Protocol):
@@ -75,8 +90,8 @@ class Owner(Protocol):
         refused, and the answer was written."""
 
     @property
-    def refusal(self) -> Callable[[int, str], tuple[bytes, bytes]]:
-        """Status and message -> further headers and body of an answer the server itself gives."""
+    def refusal(self) -> Callable[[int, str, HttpRequest], Refused]:
+        """Status, message, and what is known of the request -> the answer that the server itself gives."""
 
     def has_room(self) -> bool:
         """Whether one more connection may be had."""

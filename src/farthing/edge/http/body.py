@@ -19,6 +19,8 @@ HALF_PAIR = re.compile(  # a high surrogate without a low one, or the other way 
     rb"|(?<!\\u[dD][89abAB]..)(\\u[dD][c-fC-F][0-9a-fA-F]{2}))"
 )
 
+HIDDEN_END = re.compile(rb"\\u00(?:22|20|3[aA])")  # a part of `": `, escaped
+
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
@@ -137,9 +139,12 @@ def _has_colons(raw: bytes, count: int) -> bool:
 
 
 def _has_key_ends(raw: bytes, keys: int, body: Json) -> bool:
-    """Whether what looks like the end of a key is there as often as `keys`, or as in `body` written anew."""
+    """Whether what looks like the end of a key is there as often as `keys`, or as in `body` written anew. The
+    latter says nothing where a string has an end that is escaped, which only what is written anew shows."""
     ends = _key_ends(raw)
-    return ends == keys or ends == _key_ends(_encode(body))
+    if ends == keys:
+        return True
+    return ends == _key_ends(_encode(body)) and not (b"\\u00" in raw and HIDDEN_END.search(raw))
 
 
 def _key_ends(raw: bytes) -> int:

@@ -94,9 +94,9 @@ class ClientConnection(Answering, asyncio.Protocol):
     def __init__(self, server: Owner) -> None:
         super().__init__(server)
         self.deadline_s = 0.0
-        self.known: tuple[Any, bytes, Any] | None = None
-        """What the last Authorization header proved, and to whom: a client sends the same with each request.
-        Kept no longer than the connection."""
+        self.known: tuple[Any, bytes | None, bytes | None, Any] | None = None
+        """What the last headers with a key (`authorization`, `x-api-key`) proved, and to whom: a client sends
+        the same with each request. Kept no longer than the connection."""
         self.on_left: Callable[[Callable[[], None]], bool] | None = None
         """See `protocols.Sink.outlive`; for the current request alone."""
         self._parser = httptools.HttpRequestParser(self)
@@ -349,18 +349,24 @@ class ClientConnection(Answering, asyncio.Protocol):
     def _request(self, body: bytes) -> HttpRequest:
         """The request whose head is here."""
         parser = self._parser
-        path = self._url.partition(b"?")[0]
+        path, _, query = self._url.partition(b"?")
         request = HttpRequest(
             parser.get_method(),
             path.decode("latin-1"),
             self._headers if self._trailed is None else self._trailed,
             body,
         )
+        request.query = query
         request.held_bytes = self._head_size + self._body_size
         request.keep_alive = parser.should_keep_alive()
         request.version = parser.get_http_version()
         request.received_s = time.monotonic()
         return request
+
+    def _known(self) -> HttpRequest:
+        """What is here of the request that is arriving, or that came last, which may be nothing."""
+        headers = self._headers if self._trailed is None else self._trailed
+        return HttpRequest(b"", self._url.partition(b"?")[0].decode("latin-1"), headers, b"")
 
     def _vet(self) -> None:
         """Have the head of a request refused whose body need not be read, or learn how much of it to read."""
@@ -428,7 +434,7 @@ class ClientConnection(Answering, asyncio.Protocol):
             if admission.in_progress + admission.coming >= admission.ask_from:
                 refused = server.turned_away(request)
                 if refused is not None:
-                    self.answer(503, *refused)
+                    self.answer(*refused)
                     server.turn.flush()  # before the round goes on to what takes longer
                     self.finish(request.keep_alive)
                     return
@@ -478,7 +484,7 @@ class ClientConnection(Answering, asyncio.Protocol):
         if self._runner is None and self.transport is not None:
             cors = self.server.cors
             self.also = b"" if cors is None else cors.lines(self._headers.get(b"origin"))
-            headers, body = self.server.refusal(status, message)
+            status, headers, body = self.server.refusal(status, message, self._known())
             self.answer(status, headers + b"connection: close\r\n", body)
         self._close_unread()
 

@@ -19,10 +19,8 @@ MODELS = "/v1/models/"
 NOT_SERVED = {
     "/v1/completions": "legacy completions are not served: use /v1/chat/completions",
     "/v1/responses": "the Responses API is not served yet: use /v1/chat/completions",
-    "/v1/messages": "Anthropic's Messages API is not served yet: use /v1/chat/completions",
-    "/v1/messages/count_tokens": "Anthropic's Messages API is not served yet: use /v1/chat/completions",
+    "/v1/messages/batches": "batches of messages are not served: send each to /v1/messages",
     "/v1": "it is the base URL for SDKs, which ask below it: GET /v1/models, POST /v1/chat/completions",
-    "/": "the base URL for SDKs is this address with /v1; see the HTTP API documentation",
 }
 """What may be asked for and is not there, and what is there in its place."""
 
@@ -31,7 +29,6 @@ BELOW_BASE = (
     "/completions",
     "/embeddings",
     "/responses",
-    "/messages",
     "/models",
     "/api/chat",
     "/api/generate",
@@ -39,6 +36,8 @@ BELOW_BASE = (
     "/api/tags",
 )
 """How a path ends that an SDK has made of a base URL that is not ours."""
+BELOW_ROOT = ("/messages", "/messages/count_tokens")
+"""The same for SDKs of Anthropic, whose base URL has no `/v1`."""
 
 
 def plain(path: str) -> str:
@@ -63,6 +62,8 @@ def hint(path: str) -> str:
     shown, bare = path[:200], plain(path)
     if bare in NOT_SERVED:
         return f"there is nothing at {shown}: {NOT_SERVED[bare]}"
+    if bare.endswith(BELOW_ROOT):
+        return f"there is nothing at {shown}: set the base URL of the client to http://HOST:PORT, without /v1"
     if bare.endswith(BELOW_BASE):
         return f"there is nothing at {shown}: set the base URL of the client to http://HOST:PORT/v1"
     return f"there is nothing at {shown}: see the HTTP API documentation"

@@ -10,7 +10,7 @@ from typing import Any
 
 from farthing.config import ServerConfig
 from farthing.edge.admit import Admission
-from farthing.edge.http.answering import HttpRequest, TurnedAway
+from farthing.edge.http.answering import HttpRequest, Refused, TurnedAway
 from farthing.edge.http.connection import LINGER_S, ClientConnection
 from farthing.edge.http.cors import Cors, cors_of
 from farthing.runtime import heap
@@ -25,8 +25,8 @@ SMALL_SHARE = 16  # one part in so many of the room for bodies is for small ones
 ACCEPTS_MAX = 256  # in one round of the loop, beside the one that uvloop takes
 
 Handler = Callable[[ClientConnection, HttpRequest], Coroutine[Any, Any, None]]
-Refusal = Callable[[int, str], tuple[bytes, bytes]]
-"""Status and message -> further headers and body of an answer the server itself gives."""
+Refusal = Callable[[int, str, HttpRequest], Refused]
+"""See `answering.Owner.refusal`."""
 Vet = Callable[[ClientConnection, HttpRequest], int | None]
 """See `answering.Owner.vet`."""
 

@@ -16,13 +16,15 @@ from farthing.insight.report.report import lost
 from farthing.ledger import files, read
 from farthing.ledger.damage import Missing, describe_missing
 from farthing.ledger.rows import Intent
-from farthing.types import UNKNOWN, Attempt, Receipt, Usage, saved_nusd
+from farthing.types import UNKNOWN, Attempt, Pass, Receipt, Usage, differs, saved_nusd
 
 RECENT_MAX = 2_000  # receipts searched for an id similar to a mistyped one
 NEAR_MAX = 3
 INDENT = 11  # of the text, next to the labels
 CLASSES = tuple(
-    name for name in Usage.__struct_fields__ if name.startswith(("cache_write", "audio", "image"))
+    name
+    for name in Usage.__struct_fields__
+    if name.startswith(("cache_write", "audio", "image", "cached_audio", "cached_image"))
 )
 
 CACHE_STORIES = {
@@ -83,9 +85,9 @@ def to_json(row: Receipt | Intent) -> dict[str, Any]:
 
 
 def _named(value: Any) -> Any:
-    if isinstance(value, Receipt | Attempt | Usage):
+    if isinstance(value, Receipt | Attempt | Usage | Pass):
         return {name: _named(getattr(value, name)) for name in value.__struct_fields__}
-    return [_named(one) for one in value] if isinstance(value, list) else value
+    return [_named(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def story(row: Receipt | Intent, beside: Whereto | None = None, missing: Missing | None = None) -> list[str]:
@@ -250,7 +252,8 @@ def _booked(attempt: Attempt) -> str:
     if attempt.usage is None or attempt.usage.told_nusd is None:
         return _money(attempt.cost_nusd)
     ours = "unknown" if attempt.reckoned_nusd is None else usd(attempt.reckoned_nusd)
-    return f"{_money(attempt.cost_nusd)} as the provider says, {ours} by our prices"
+    off = "; they differ by more than 1 %: correct its [[prices]]" if differs(attempt) else ""
+    return f"{_money(attempt.cost_nusd)} as the provider says, {ours} by our prices{off}"
 
 
 def _checks(receipt: Receipt) -> str:
@@ -321,10 +324,21 @@ def _tokens(usage: Usage | None) -> str:
         if getattr(usage, name)
     ]
     apart += [f"{count} {name}" for name, count in (usage.fees or {}).items()]
+    apart += _passes(usage.passes or ())
     ways = [f"at {way}" for way in (usage.tier, usage.region) if way]
     of_it = f" ({', '.join((*apart, *ways))})" if apart or ways else ""
     tokens = "token" if usage.input_tokens == 1 else "tokens"
     return f"{usage.input_tokens}{cached} {tokens} in, {usage.output_tokens}{reasoning} out{of_it}{estimated}"
+
+
+def _passes(passes: Sequence[Pass]) -> Iterator[str]:
+    """The runs of a model within one call: how many, and what each other model used."""
+    own = sum(not one.model for one in passes)
+    if own > 1:
+        yield f"in {own} runs"
+    for one in passes:
+        if one.model:
+            yield f"and {one.model} {one.usage.input_tokens} in, {one.usage.output_tokens} out"
 
 
 def _money(nusd: int | None) -> str:

@@ -204,7 +204,8 @@ class RemoteEmbedder:
         if self._on_usage is not None:
             if usage is None:
                 usage = Usage(input_tokens=_tokens(texts), estimated=True)
-            self._on_usage(usage, cost_nusd(self._target.price, usage))
+            cost = cost_nusd(self._target.price, usage) if usage.told_nusd is None else usage.told_nusd
+            self._on_usage(usage, cost)
 
     async def aclose(self) -> None:
         """The transport is others' too and stays open."""

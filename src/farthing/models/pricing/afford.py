@@ -1,5 +1,7 @@
 """How much output the money that is left pays for. Pure."""
 
+from collections.abc import Callable
+
 from farthing.models.pricing.cost import worst_case_nusd
 from farthing.text.media import input_tokens_bound_at
 from farthing.types import Prompt, Target, choices_said, replace
@@ -7,8 +9,14 @@ from farthing.types import Prompt, Target, choices_said, replace
 OUTPUT_TOKENS_ASSUMED = 4_096  # held for a call that sets no maximum, at a model whose own is unknown
 
 
-def affordable(prompt: Prompt, target: Target, left_nusd: int) -> tuple[Prompt, int | None]:
-    """The prompt with its output capped to what is left to pay it with, and the worst case of that.
+def affordable(
+    prompt: Prompt,
+    target: Target,
+    left_nusd: int,
+    closer: Callable[[Target, Prompt], int] | None = None,
+) -> tuple[Prompt, int | None]:
+    """The prompt with its output capped to what is left to pay it with, and the worst case of that. `closer`
+    bounds the prompt's tokens nearer than its bytes do, and is asked where these come to more than is left.
 
     Where even one token is too dear, or the price is unknown, the worst case is as it is: `Hold.call`
     refuses it.
@@ -19,6 +27,9 @@ def affordable(prompt: Prompt, target: Target, left_nusd: int) -> tuple[Prompt, 
     output_max = prompt.output_tokens_max or target.output_tokens_max or OUTPUT_TOKENS_ASSUMED
     choices = choices_said(prompt.body)  # the cap is each choice's own, and all of them are charged for
     worst_case = worst_case_nusd(target.price, bound, choices * output_max, prompt.dearer)
+    if closer is not None and worst_case is not None and worst_case > left_nusd:
+        bound = min(bound, closer(target, prompt))
+        worst_case = worst_case_nusd(target.price, bound, choices * output_max, prompt.dearer)
     if worst_case is None or worst_case <= left_nusd:
         if (
             prompt.output_tokens_max

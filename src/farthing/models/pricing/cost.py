@@ -5,12 +5,14 @@ money is rounded once for each call, at the end of `cost_nusd`.
 """
 
 import math
+from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 import msgspec
 
-from farthing.types import Price, Usage
+from farthing.types import Price, Target, Usage
 
 PUSD_PER_NUSD = 1_000
 PUSD_PER_USD_PER_MILLION = 1_000_000
@@ -44,14 +46,19 @@ def cost_nusd(price: Price | None, usage: Usage | None) -> int | None:
         or usage.audio_output_tokens
         or usage.image_input_tokens
         or usage.image_output_tokens
+        or usage.cached_audio_tokens
+        or usage.cached_image_tokens
+        or usage.passes is not None
+        or price.reasoning_pusd is not None
     ):
         return _cost_of_classes(price, usage)
     tokens = usage.input_tokens
     if tokens < 0:
         tokens = 0
+    cost_pusd = price.request_pusd + _HALF_NUSD_PUSD
     while price.long is not None and price.long_over_tokens is not None and tokens > price.long_over_tokens:
         price = price.long
-    cost_pusd = tokens * price.input_pusd + _HALF_NUSD_PUSD
+    cost_pusd += tokens * price.input_pusd
     cached_tokens = usage.cached_tokens
     if cached_tokens > 0 and price.cached_input_pusd is not None:
         cost_pusd -= min(cached_tokens, tokens) * (price.input_pusd - price.cached_input_pusd)
@@ -62,17 +69,55 @@ def cost_nusd(price: Price | None, usage: Usage | None) -> int | None:
 
 
 def _cost_of_classes(price: Price, usage: Usage) -> int | None:
-    """As `cost_nusd`, for a usage with classes of tokens, a tier or a region of their own, or fees."""
-    held, factor = _held(price, usage)
-    if _unpriced(price, held, usage):
+    """As `cost_nusd`, for a usage with classes of tokens, a tier or a region of their own, fees, or several
+    runs of a model."""
+    if unpriced(price, usage):
         return None
-    tokens_pusd = _input_pusd(held, usage) + _output_pusd(held, usage)
-    fees_pusd = 0
+    return _rounded(_exact_pusd(price, usage, _no_other))
+
+
+def call_cost(
+    target: Target, usage: Usage, target_of: Callable[[str], Target | None]
+) -> tuple[int | None, tuple[str, ...]]:
+    """What a call of `target` with `usage` costs, with what other models of the provider used in it, each at
+    its own price, which `target_of` knows; and what of it has no price."""
+
+    def price_of(model: str) -> Price | None:
+        other = target_of(f"{target.provider}/{model}")
+        return None if other is None else other.price
+
+    missing = unpriced(target.price, usage, price_of)
+    if missing or target.price is None:
+        return None, missing
+    return _rounded(_exact_pusd(target.price, usage, price_of)), ()
+
+
+def _no_other(model: str) -> Price | None:
+    return None
+
+
+def _exact_pusd(price: Price, usage: Usage, price_of: Callable[[str], Price | None]) -> Fraction | int:
+    """Of a usage all of which has a price."""
+    fees_pusd = price.request_pusd
     if usage.fees is not None:
-        fees_pusd = sum(count * price.fees_pusd[name] for name, count in usage.fees.items())
-    whole = factor.denominator
-    total = tokens_pusd * factor.numerator + fees_pusd * whole
-    return (total + _HALF_NUSD_PUSD * whole) // (PUSD_PER_NUSD * whole)
+        fees_pusd += sum(count * price.fees_pusd[name] for name, count in usage.fees.items())
+    if usage.passes is None:
+        return fees_pusd + _tokens_pusd(price, usage)
+    return fees_pusd + sum(
+        _tokens_pusd(held, one.usage)
+        for one in usage.passes
+        if (held := price_of(one.model) if one.model else price) is not None
+    )
+
+
+def _tokens_pusd(price: Price, usage: Usage) -> Fraction | int:
+    held, factor = _held(price, usage)
+    return (_input_pusd(held, usage) + _output_pusd(held, usage)) * factor
+
+
+def _rounded(pusd: Fraction | int) -> int:
+    whole = pusd.denominator
+    return (pusd.numerator + _HALF_NUSD_PUSD * whole) // (PUSD_PER_NUSD * whole)
 
 
 def unit_prices_usd(price: Price, usage: Usage) -> dict[str, Decimal]:
@@ -89,9 +134,12 @@ def unit_prices_usd(price: Price, usage: Usage) -> dict[str, Decimal]:
         ),
         "audio in": (usage.audio_input_tokens, held.audio_input_pusd),
         "images in": (usage.image_input_tokens, held.image_input_pusd),
+        "cached audio": (usage.cached_audio_tokens, held.cached_audio_pusd),
+        "cached images": (usage.cached_image_tokens, held.cached_image_pusd),
         "out": (usage.output_tokens, held.output_pusd),
         "audio out": (usage.audio_output_tokens, held.audio_output_pusd),
         "images out": (usage.image_output_tokens, held.image_output_pusd),
+        "reasoning": (usage.reasoning_tokens, held.reasoning_pusd),
     }
     whole = Fraction(factor)
     return {
@@ -105,12 +153,12 @@ def _held(price: Price, usage: Usage) -> tuple[Price, Fraction | int]:
     """The price of the tier and the length that `usage` is charged by, and what multiplies it."""
     held = price
     factor: Fraction | int = 1
-    if usage.tier == BATCH and BATCH not in price.tiers:
-        held = in_batch(price) or price
-    elif usage.tier in price.tiers:
+    if usage.tier in price.tiers:
         held = price.tiers[usage.tier]
-    elif usage.tier:
-        factor = price.factors.get(usage.tier, 1)
+    elif usage.tier in price.factors:
+        factor = price.factors[usage.tier]
+    elif usage.tier == BATCH:
+        held = in_batch(price) or price
     if usage.region:
         factor = factor * price.factors.get(usage.region, 1)
     return _by_length(held, usage.input_tokens), factor
@@ -130,7 +178,12 @@ def _input_pusd(price: Price, usage: Usage) -> int:
         (usage.cache_write_5m_tokens + usage.cache_write_30m_tokens, price.cache_write_pusd),
         (usage.audio_input_tokens, price.audio_input_pusd),
         (usage.image_input_tokens, price.image_input_pusd),
-        (usage.cached_tokens, price.cached_input_pusd),
+        (usage.cached_audio_tokens, _first(price.cached_audio_pusd, price.cached_input_pusd)),
+        (usage.cached_image_tokens, _first(price.cached_image_pusd, price.cached_input_pusd)),
+        (
+            usage.cached_tokens - usage.cached_audio_tokens - usage.cached_image_tokens,
+            price.cached_input_pusd,
+        ),
     )
     priced = [(tokens, text_pusd if pusd is None else pusd) for tokens, pusd in classes if tokens > 0]
     priced.sort(key=lambda one: one[1], reverse=True)
@@ -148,6 +201,7 @@ def _output_pusd(price: Price, usage: Usage) -> int:
     for tokens, pusd in (
         (usage.audio_output_tokens, price.audio_output_pusd),
         (usage.image_output_tokens, price.image_output_pusd),
+        (usage.reasoning_tokens, price.reasoning_pusd),
     ):
         taken = min(max(0, tokens), left)
         left -= taken
@@ -155,18 +209,34 @@ def _output_pusd(price: Price, usage: Usage) -> int:
     return cost_pusd + left * text_pusd
 
 
-def unpriced(price: Price | None, usage: Usage) -> tuple[str, ...]:
+def _first(*pusd: int | None) -> int | None:
+    return next((one for one in pusd if one is not None), None)
+
+
+def unpriced(
+    price: Price | None, usage: Usage, price_of: Callable[[str], Price | None] = _no_other
+) -> tuple[str, ...]:
     """What of `usage` is charged for and has no price; empty when all has, and `("model",)` without `price`.
 
     A write to the prefix cache is dearer than its tokens at those who tell of it, by a factor of their own; a
-    tier, a region or a fee may be anything: none of them is taken to be like something else.
+    tier, a region or a fee may be anything: none of them is taken to be like something else. `price_of` knows
+    the prices of other models that have a part in the call.
     """
-    return ("model",) if price is None else tuple(_unpriced(price, _held(price, usage)[0], usage))
+    if price is None:
+        return ("model",)
+    found = [name for name in usage.fees or () if name not in price.fees_pusd]
+    if usage.passes is None:
+        return (*_unpriced(price, usage), *found)
+    for one in usage.passes:
+        held = price_of(one.model) if one.model else price
+        missing = ["tokens"] if held is None else _unpriced(held, one.usage)
+        found += [f"{one.model} {what}".strip() for what in missing]
+    return tuple(dict.fromkeys(found))
 
 
-def _unpriced(price: Price, held: Price, usage: Usage) -> list[str]:
-    """As `unpriced`; `held` is the price of the tier and the length."""
-    found = []
+def _unpriced(price: Price, usage: Usage) -> list[str]:
+    """As `unpriced`, of the tokens alone."""
+    held, found = _held(price, usage)[0], []
     if (
         usage.tier
         and usage.tier != BATCH
@@ -180,8 +250,10 @@ def _unpriced(price: Price, held: Price, usage: Usage) -> list[str]:
         found += [life for life in _SHORT if getattr(usage, f"{life}_tokens") > 0]
     if held.cache_write_long_pusd is None:
         found += [life for life in _LONG if getattr(usage, f"{life}_tokens") > 0]
-    if usage.fees is not None:
-        found += [name for name in usage.fees if name not in price.fees_pusd]
+    if usage.cached_audio_tokens > 0 and held.cached_audio_pusd is None and held.audio_input_pusd is not None:
+        found.append("cached_audio")
+    if usage.cached_image_tokens > 0 and held.cached_image_pusd is None and held.image_input_pusd is not None:
+        found.append("cached_images")
     return found
 
 
@@ -189,7 +261,8 @@ def baseline_nusd(price: Price | None, usage: Usage | None) -> int | None:
     """What another model would have charged for `usage`, by its `price`; None when that is unknown.
 
     What is the other provider's way is left out: a tier, a region and writes that this price does not know
-    are taken as the standard tier and plain input. A fee it does not know stays unknown.
+    are taken as the standard tier and plain input, in one run, and what other models did is left out. A fee
+    it does not know stays unknown.
     """
     cost = cost_nusd(price, usage)
     if cost is not None or price is None or usage is None:
@@ -204,6 +277,7 @@ def baseline_nusd(price: Price | None, usage: Usage | None) -> int | None:
             audio_output_tokens=usage.audio_output_tokens,
             image_input_tokens=usage.image_input_tokens,
             image_output_tokens=usage.image_output_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
             fees=usage.fees,
         ),
     )
@@ -213,10 +287,17 @@ def in_batch(price: Price | None) -> Price | None:
     """`price` as a batch is charged: at the batch price where one is known, else as ever. Twice is once.
 
     What is read from a cache in a batch, or written to it, is charged in full, unless the whole tier `batch`
-    is priced.
+    is priced or has a factor.
     """
     if price is not None and BATCH in price.tiers:
-        return msgspec.structs.replace(price.tiers[BATCH], factors=price.factors, fees_pusd=price.fees_pusd)
+        return msgspec.structs.replace(
+            price.tiers[BATCH],
+            factors=price.factors,
+            fees_pusd=price.fees_pusd,
+            request_pusd=price.request_pusd,
+        )
+    if price is not None and BATCH in price.factors:
+        return _without_batch(scaled(price, price.factors[BATCH]))
     if price is None or (price.batch_input_pusd is None and price.batch_output_pusd is None):
         return price
     return msgspec.structs.replace(
@@ -225,6 +306,32 @@ def in_batch(price: Price | None) -> Price | None:
         output_pusd=price.output_pusd if price.batch_output_pusd is None else price.batch_output_pusd,
         cached_input_pusd=None,
         long=in_batch(price.long),
+    )
+
+
+def _without_batch(price: Price) -> Price:
+    factors = {name: factor for name, factor in price.factors.items() if name != BATCH}
+    return msgspec.structs.replace(price, batch_input_pusd=None, batch_output_pusd=None, factors=factors)
+
+
+_TOKENS = tuple(
+    name
+    for name in Price.__struct_fields__
+    if name.endswith("_pusd") and name not in ("request_pusd", "fees_pusd")
+)
+"""The prices of tokens."""
+
+
+def scaled(price: Price, factor: Fraction) -> Price:
+    """`price` with those of its tokens multiplied, to whole pico-dollars."""
+    own: dict[str, Any] = {
+        name: None if (pusd := getattr(price, name)) is None else round(pusd * factor) for name in _TOKENS
+    }
+    return msgspec.structs.replace(
+        price,
+        **own,
+        long=None if price.long is None else scaled(price.long, factor),
+        tiers={name: scaled(tier, factor) for name, tier in price.tiers.items()},
     )
 
 
@@ -243,7 +350,7 @@ def worst_case_nusd(
     """
     if price is None or output_tokens_max is None:
         return None
-    offers, factor, fees_pusd = [price], Fraction(1), 0
+    offers, factor, fees_pusd = [price], Fraction(1), price.request_pusd
     for name in dearer - _WAYS:
         if name in price.tiers:
             offers.append(price.tiers[name])
@@ -267,7 +374,7 @@ def worst_case_nusd(
 def _dearest(price: Price, dearer: frozenset[str]) -> tuple[int, int]:
     """The most that one token in and one out can cost."""
     input_pusd = max(price.input_pusd, price.cache_write_pusd or 0, price.cached_input_pusd or 0)
-    output_pusd = price.output_pusd
+    output_pusd = max(price.output_pusd, price.reasoning_pusd or 0)
     if CACHE_WRITE_LONG in dearer:
         input_pusd = max(input_pusd, price.cache_write_long_pusd or 0)
     if MEDIA in dearer:

@@ -7,14 +7,18 @@ where its preset takes its word, and ours stands beside it.
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from farthing.dialects.chat.shown import answer_chars, fees_shown, states_nothing
-from farthing.dialects.chat.usage import as_stated, begun
+from farthing.dialects.chat.answers.shown import answer_chars, fees_shown, states_nothing
+from farthing.dialects.chat.usage import as_stated, begun, tier_of, tier_shown
 from farthing.models.call import CallResult
-from farthing.models.pricing.cost import baseline_nusd, cost_nusd, unpriced
-from farthing.protocols import StreamDecoder
+from farthing.models.pricing.book import book
+from farthing.models.pricing.cost import baseline_nusd, cost_nusd
+from farthing.models.pricing.expected import expected_tokens
+from farthing.models.stream import Stream
+from farthing.protocols import Reply, StreamDecoder, TokenSizes
 from farthing.runtime.seldom import Seldom
-from farthing.types import Attempt, Prompt, Receipt, Request, Target, Usage, differs, replace
+from farthing.types import Attempt, Pass, Prompt, Receipt, Request, Target, Usage, differs, replace
 
 log = logging.getLogger("farthing.money")
 
@@ -34,7 +38,10 @@ class Money:
         price_version: str,
         policy: str,
         clock: Callable[[], float],
+        sizes: TokenSizes | None = None,
     ) -> None:
+        """`sizes` learns from what providers count, and tells what others will have counted."""
+        self._sizes = sizes
         self._baseline = baseline
         self._endpoint_baselines = endpoint_baselines
         self._targets = targets
@@ -51,68 +58,88 @@ class Money:
         attempt = result.attempt
         reply, stream = result.reply, result.stream
         if reply is not None:
-            usage = reply.usage
-            if usage is None or usage.estimated:
-                usage = self._filled_by_reply(usage, prompt, reply.body)
-            if (fees := fees_shown(prompt.body, result.target.model, cites=reply.cites)) is not None:
-                usage = _with_fees(usage, fees)
+            usage = self._of_reply(reply, prompt, result.target)
         elif stream is not None:
-            usage = stream.usage
-            if usage is not None and not stream.reader.done and stream.reader.usage_event is None:
-                usage = begun(usage)
-            if usage is None or usage.estimated:
-                usage = self._filled_by_stream(usage, prompt, stream.reader)
-            if (fees := fees_shown(prompt.body, result.target.model, cites=stream.reader.cites)) is not None:
-                usage = _with_fees(usage, fees)
+            usage = self._of_stream(stream, prompt, result.target)
             ended_s = self._clock() if result.ended_s is None else result.ended_s
             attempt.total_ms = (ended_s - receipt.started_s) * 1000 - attempt.started_ms
         else:
             return
+        if self._sizes is not None and attempt.usage is None and attempt.error is None:
+            self._sizes.learn(result.target, prompt, usage)
         attempt.usage = usage
         attempt.cost_nusd = cost = cost_nusd(result.target.price, usage)
-        if usage.told_nusd is not None:
-            self._book_told(attempt, usage.told_nusd)
-        elif cost is None and result.target.price is not None:
-            attempt.unpriced = ", ".join(unpriced(result.target.price, usage))
+        if cost is None or usage.told_nusd is not None or attempt.unpriced:
+            book(attempt, result.target, usage, self._targets)
+            self._warn(attempt)
         if goes_out:
             receipt.usage = usage
             receipt.target = result.target.name
             receipt.tier = attempt.tier
 
-    def _filled_by_reply(self, usage: Usage | None, prompt: Prompt, body: bytes) -> Usage:
+    def _of_reply(self, reply: Reply, prompt: Prompt, target: Target) -> Usage:
+        usage = reply.usage
+        if usage is None or usage.estimated:
+            usage = self._filled_by_reply(usage, target, prompt, reply.body)
+        if (fees := fees_shown(prompt.body, target.model, cites=reply.cites)) is not None:
+            usage = _with_fees(usage, fees)
+        if not usage.tier and (asked := prompt.body.get("service_tier")) is not None:
+            return _as_asked(usage, asked, target, reply.body)
+        return usage
+
+    def _of_stream(self, stream: Stream, prompt: Prompt, target: Target) -> Usage:
+        usage, reader = stream.usage, stream.reader
+        if usage is not None and not reader.done and reader.usage_event is None:
+            usage = begun(usage)
+        if usage is None or usage.estimated:
+            usage = self._filled_by_stream(usage, target, prompt, reader)
+        if (fees := fees_shown(prompt.body, target.model, cites=reader.cites)) is not None:
+            usage = _with_fees(usage, fees)
+        if not usage.tier and (asked := prompt.body.get("service_tier")) is not None:
+            return _as_asked(usage, asked, target, reader.first_payload, reader.usage_event)
+        return usage
+
+    def _filled_by_reply(self, usage: Usage | None, target: Target, prompt: Prompt, body: bytes) -> Usage:
         if "messages" not in prompt.body:
-            return self._filled(usage, prompt, 0, 0)  # vectors are no text
+            return self._filled(usage, target, prompt, 0, 0)  # vectors are no text
         if states_nothing(body):
             return as_stated(usage)
-        return self._filled(usage, prompt, answer_chars(body), 0)
+        return self._filled(usage, target, prompt, answer_chars(body), 0)
 
-    def _filled_by_stream(self, usage: Usage | None, prompt: Prompt, reader: StreamDecoder) -> Usage:
+    def _filled_by_stream(
+        self, usage: Usage | None, target: Target, prompt: Prompt, reader: StreamDecoder
+    ) -> Usage:
         if reader.states_nothing:
             return as_stated(usage)
-        return self._filled(usage, prompt, reader.text_chars, reader.chunks)
+        return self._filled(usage, target, prompt, reader.text_chars, reader.chunks)
 
-    def _filled(self, usage: Usage | None, prompt: Prompt, text_chars: int, chunks: int) -> Usage:
+    def _filled(
+        self, usage: Usage | None, target: Target, prompt: Prompt, text_chars: int, chunks: int
+    ) -> Usage:
         """`usage` with what it does not count estimated."""
         output_tokens = max(chunks, self._estimate_tokens("", text_chars)) if text_chars or chunks else 0
         if usage is None:
-            return Usage(input_tokens=prompt.input_tokens, output_tokens=output_tokens, estimated=True)
+            tokens = expected_tokens(self._sizes, target, prompt)
+            return Usage(input_tokens=tokens, output_tokens=output_tokens, estimated=True)
+        tokens = usage.input_tokens or expected_tokens(self._sizes, target, prompt)
         filled: Usage = replace(
             usage,
-            input_tokens=usage.input_tokens or prompt.input_tokens,
+            input_tokens=tokens,
             output_tokens=usage.output_tokens or output_tokens,
+            passes=usage.passes and (*usage.passes, _estimated(usage, tokens, output_tokens)),
         )
         return filled
 
-    def _book_told(self, attempt: Attempt, told_nusd: int) -> None:
-        """Book the provider's own word; one that is not ours is told of, now and then."""
-        attempt.reckoned_nusd, attempt.cost_nusd = attempt.cost_nusd, told_nusd
-        if not differs(attempt) or not self._tells.again(attempt.target):
+    def _warn(self, attempt: Attempt) -> None:
+        """Tell, now and then, of a charge that is not ours."""
+        told, ours = attempt.cost_nusd, attempt.reckoned_nusd
+        if told is None or ours is None or not differs(attempt) or not self._tells.again(attempt.target):
             return
         log.warning(
             "%s says it charged $%.9f where our prices make $%.9f: booked as it says; correct its [[prices]]",
             attempt.target,
-            told_nusd / 1e9,
-            (attempt.reckoned_nusd or 0) / 1e9,
+            told / 1e9,
+            ours / 1e9,
         )
 
     def fixed_usage(self, request: Request, text: str) -> Usage:
@@ -160,6 +187,30 @@ def _with_fees(usage: Usage, fees: dict[str, int]) -> Usage:
     """`usage` with fees that show elsewhere; what it counts itself is believed."""
     filled: Usage = replace(usage, fees={**fees, **(usage.fees or {})})
     return filled
+
+
+def _estimated(usage: Usage, input_tokens: int, output_tokens: int) -> Pass:
+    """What `usage` does not count of the model that was called."""
+    return Pass(
+        usage=Usage(
+            input_tokens=0 if usage.input_tokens else input_tokens,
+            output_tokens=0 if usage.output_tokens else output_tokens,
+            tier=usage.tier,
+            region=usage.region,
+        )
+    )
+
+
+def _as_asked(usage: Usage, asked: Any, target: Target, *said: bytes | None) -> Usage:
+    """`usage` at the service tier that was `asked` for, if its model has such a price and nothing that was
+    `said` names the tier that ran."""
+    tier, price = tier_of(asked), target.price
+    if not tier or price is None or not (tier in price.tiers or tier in price.factors):
+        return usage
+    if any(tier_shown(one) is not None for one in said):
+        return usage
+    at_tier: Usage = replace(usage, tier=tier)
+    return at_tier
 
 
 def _waited_ms(attempts: Sequence[Attempt]) -> float:

@@ -9,6 +9,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 
 from farthing.config import PriceConfig, TierPriceConfig, TokenPriceConfig
+from farthing.config.settings.prices import REQUEST
 from farthing.errors import ConfigError
 from farthing.types import Model, Price
 
@@ -59,20 +60,24 @@ def _own_price(item: PriceConfig) -> Price:
             raise ConfigError(f'prices: since = "{item.since}" of {item.target} is not a date') from None
     of = item.target
     price = _tier_price(item, since, of)
+    fees = {
+        name: _whole(of, f"per_1000.{name}", usd, PUSD_PER_USD_PER_THOUSAND)
+        for name, usd in item.per_1000.items()
+    }
     return Price(
         **{name: getattr(price, name) for name in price.__struct_fields__ if name not in _OF_THE_WHOLE},
         batch_input_pusd=_pusd(of, "batch_input", item.batch_input),
         batch_output_pusd=_pusd(of, "batch_output", item.batch_output),
         tiers={name: _tier_price(tier, since, of) for name, tier in item.tiers.items()},
         factors={name: Fraction(factor) for name, factor in item.factors.items()},
-        fees_pusd={
-            name: _whole(of, f"per_1000.{name}", usd, PUSD_PER_USD_PER_THOUSAND)
-            for name, usd in item.per_1000.items()
-        },
+        request_pusd=fees.pop(REQUEST, 0),
+        fees_pusd=fees,
     )
 
 
-_OF_THE_WHOLE = frozenset({"batch_input_pusd", "batch_output_pusd", "tiers", "factors", "fees_pusd"})
+_OF_THE_WHOLE = frozenset(
+    {"batch_input_pusd", "batch_output_pusd", "tiers", "factors", "request_pusd", "fees_pusd"}
+)
 
 
 def _tier_price(item: TierPriceConfig, since: str, of: str) -> Price:
@@ -104,6 +109,9 @@ def _token_price(
         audio_output_pusd=pusd("output_audio"),
         image_input_pusd=pusd("input_image"),
         image_output_pusd=pusd("output_image"),
+        cached_audio_pusd=pusd("cached_audio"),
+        cached_image_pusd=pusd("cached_image"),
+        reasoning_pusd=pusd("output_reasoning"),
         long_over_tokens=over,
         long=long,
     )

@@ -53,7 +53,7 @@ def failure(
     error = _of_status(status, f"{provider} answered {status}", said, wait_s(headers, body))
     advice = header(headers, SHOULD_RETRY)
     if advice in (b"true", b"false"):  # the official SDKs do as it says, whatever the status
-        error.again = advice == b"true"
+        error.again = error.advice = advice == b"true"
     return error
 
 

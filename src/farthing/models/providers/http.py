@@ -7,10 +7,17 @@ from farthing.config import ProviderConfig
 from farthing.errors import ProviderError
 from farthing.models.providers import failures
 from farthing.models.transport.origin import HttpOrigin
-from farthing.models.transport.passage import Passage
+from farthing.models.transport.passage import OF_MESSAGES, Passage
 from farthing.runtime.redact import Redactor
+from farthing.types import Prompt
 
 JSON = "application/json"
+
+
+def without_of(prompt: Prompt) -> str | None:
+    """How headers of the client begin that no provider of another dialect than the client's gets."""
+    sent = prompt.sent
+    return OF_MESSAGES if sent is not None and sent.dialect == "messages" else None
 
 
 class HttpProvider:

@@ -9,7 +9,7 @@ from farthing.config import (
     PluginProviderConfig,
 )
 from farthing.dialects.chat.usage import UNSAID, UsageForm
-from farthing.models.providers.anthropic.provider import VERSION, AnthropicProvider
+from farthing.models.providers.anthropic.provider import AnthropicProvider
 from farthing.models.providers.openai.provider import LIST_FROM, OpenAIProvider
 from farthing.models.providers.plugin import PluginProvider
 from farthing.models.transport.origin import HttpOrigin
@@ -40,8 +40,7 @@ def make(
                 name, origin, config, path=path, list_from=list_from, passage=passage, usage_form=usage_form
             )
         case AnthropicProviderConfig():
-            own = (*config.headers, VERSION)
-            passage = Passage(config.pass_headers, config.return_headers, own)
+            passage = Passage(config.pass_headers, config.return_headers, config.headers)
             return AnthropicProvider(name, origin, config, path=path, passage=passage)
         case PluginProviderConfig():
             assert plugin is not None, "whoever names a plug-in has opened it"

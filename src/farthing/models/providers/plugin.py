@@ -15,16 +15,16 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from farthing.config import PluginProviderConfig, ProviderConfig
-from farthing.dialects.chat.completion import explode
-from farthing.dialects.chat.event_reader import DONE, EventReader
-from farthing.dialects.chat.lowering import lowered
-from farthing.dialects.chat.reply import ReplyReader, WholeReply
+from farthing.dialects.chat.answers.completion import explode
+from farthing.dialects.chat.answers.reply import ReplyReader, WholeReply
+from farthing.dialects.chat.requests.lowering import lowered
+from farthing.dialects.chat.streams.event_reader import DONE, EventReader
 from farthing.dialects.chat.usage import UNSAID
 from farthing.dialects.events import BadStream as BadFrame
 from farthing.dialects.events import EventSplitter
 from farthing.dialects.faults import BadStream, ProviderSaid
 from farthing.errors import ProviderUnavailable
-from farthing.models.providers.http import JSON, HttpProvider
+from farthing.models.providers.http import JSON, HttpProvider, without_of
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
 from farthing.protocols import (
@@ -110,7 +110,7 @@ class PluginProvider(HttpProvider):
             raise self._wrong("request", found, "a path that begins with a slash, and an object")
         raw = self._asked("request", lambda: _encode(made))
         head = self.head("POST", path, JSON)
-        return (head + self.passage.up(passed) if passed else head), raw
+        return (head + self.passage.up(passed, without_of(prompt)) if passed else head), raw
 
     def whole(self, headers: Mapping[bytes, bytes], body: bytes, prompt: Prompt | None = None) -> WholeReply:
         found = self._asked("answer", partial(self._plugin.answer, body))
@@ -129,7 +129,9 @@ class PluginProvider(HttpProvider):
     def list_head(self) -> bytes:
         return self.head("GET", "/models")
 
-    def count_call(self, prompt: Prompt, target: Target, request_id: str) -> None:
+    def count_call(
+        self, prompt: Prompt, target: Target, request_id: str, passed: tuple[tuple[str, str], ...] = ()
+    ) -> None:
         """It has no interface that counts."""
 
     def counted(self, body: bytes) -> int:

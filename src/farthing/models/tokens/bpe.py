@@ -82,6 +82,7 @@ class ExactCounter:
     def __init__(self) -> None:
         self._encodings: dict[EncodingName, tiktoken.Encoding] = {}
         self._loading = threading.Lock()
+        self._begun: set[EncodingName] = set()
 
     def count(self, text: str, model: str) -> int:
         """Tokens of `text` alone, about 5 MB/s. Special tokens in it are counted as plain text.
@@ -97,6 +98,16 @@ class ExactCounter:
     def warm(self, model: str) -> None:
         """Load what counting for `model` needs, now. Does nothing the second time."""
         self.encoding(encoding_of(model) or "o200k_base")
+
+    def ready(self, model: str) -> bool:
+        """Whether what counting for `model` needs is loaded. Where it is not, begin to load it beside."""
+        name = encoding_of(model) or "o200k_base"
+        if name in self._encodings:
+            return True
+        if name not in self._begun:
+            self._begun.add(name)
+            threading.Thread(target=self.encoding, args=(name,), name="vocabulary", daemon=True).start()
+        return False
 
     def encoding(self, name: EncodingName) -> "tiktoken.Encoding":
         """The encoding itself, loaded at most once."""

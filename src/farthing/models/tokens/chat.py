@@ -4,12 +4,11 @@ OpenAI has published the overhead for plain messages (its cookbook, "How to coun
 are rendered is not published. What a provider reports as usage is the truth, and replaces this.
 """
 
-from typing import Any
-
 import msgspec
 
 from farthing.protocols import TokenCounter
-from farthing.text.media import measure
+from farthing.text.media import Measure
+from farthing.text.media_rules import rules_of
 from farthing.types import Json
 
 MESSAGE_TOKENS = 3
@@ -24,11 +23,18 @@ def count_chat(counter: TokenCounter, body: Json, model: str) -> int:
     Exact for plain text messages when `counter` is. Images, audio and files count as `media` estimates them,
     tools as their compact JSON. Fields of unexpected types count nothing; checking them is not done here.
     """
+    found = Measure(rules_of(model), [])
+    return count_text(counter, body, model, found) + found.media_tokens
+
+
+def count_text(counter: TokenCounter, body: Json, model: str, found: Measure) -> int:
+    """As `count_chat`, of the text alone; `found`, which collects texts, gets the parts that are none."""
     messages = body.get("messages")
     total = REPLY_TOKENS
     for message in messages if isinstance(messages, list) else ():
         if isinstance(message, dict):
-            total += _message_tokens(counter, message, model)
+            total += _message_tokens(counter, message, model, found)
+    total += sum(counter.count(text, model) for text in found.texts or ())
     tools = body.get("tools")
     if isinstance(tools, list) and tools:
         total += TOOLS_TOKENS + counter.count(msgspec.json.encode(tools).decode(), model)
@@ -38,7 +44,7 @@ def count_chat(counter: TokenCounter, body: Json, model: str) -> int:
     return total
 
 
-def _message_tokens(counter: TokenCounter, message: Json, model: str) -> int:
+def _message_tokens(counter: TokenCounter, message: Json, model: str, found: Measure) -> int:
     total = MESSAGE_TOKENS
     if isinstance(message.get("name"), str):
         total += NAME_TOKENS
@@ -47,10 +53,11 @@ def _message_tokens(counter: TokenCounter, message: Json, model: str) -> int:
         if isinstance(value, str):
             total += counter.count(value, model)
     content = message.get("content")
-    for text in _content_texts(content):
-        total += counter.count(text, model)
-    if isinstance(content, list):
-        total += measure({"messages": [{"content": content}]}).media_tokens
+    if isinstance(content, str):
+        total += counter.count(content, model)
+    elif isinstance(content, list):
+        found.add(content)
+    found.add(message.get("thinking_blocks"))
     calls = message.get("tool_calls")
     for call in calls if isinstance(calls, list) else ():
         function = call.get("function") if isinstance(call, dict) else None
@@ -58,12 +65,3 @@ def _message_tokens(counter: TokenCounter, message: Json, model: str) -> int:
             total += MESSAGE_TOKENS
             total += sum(counter.count(text, model) for text in function.values() if isinstance(text, str))
     return total
-
-
-def _content_texts(content: Any) -> list[str]:
-    if isinstance(content, str):
-        return [content]
-    if not isinstance(content, list):
-        return []
-    texts = (part.get("text") for part in content if isinstance(part, dict))
-    return [text for text in texts if isinstance(text, str)]

@@ -34,6 +34,7 @@ from farthing.models.transport.redirect import redirected
 from farthing.models.transport.trust import certificate_refused, no_tls
 from farthing.models.transport.tunnel import Handshake, refusal
 from farthing.runtime.loop_batch import LoopBatch, in_task
+from farthing.runtime.steady import longest_s, steady_timeout
 
 SWEEP_S = 0.02  # P4 allows 50 ms past a time limit
 IDLE_S = 55.0  # shorter than the 60 s after which most load balancers drop a connection
@@ -99,7 +100,7 @@ class Pool:
         made = False
         try:
             await in_task()
-            async with asyncio.timeout_at(min(deadline_s, time.monotonic() + origin.connect_s)):
+            async with steady_timeout(origin.connect_s, deadline_s):
                 connection = await self._ready()
             connection.counted = made = True
             return connection
@@ -147,7 +148,7 @@ class Pool:
                     connection,
                     context,
                     server_hostname=origin.host,
-                    ssl_handshake_timeout=origin.connect_s,
+                    ssl_handshake_timeout=longest_s(origin.connect_s),
                 )
                 if secure is not None:
                     connection.connection_made(secure)
@@ -177,7 +178,7 @@ class Pool:
             sock=sock,
             ssl=context,
             server_hostname=host if context is not None else None,
-            ssl_handshake_timeout=self.origin.connect_s if context is not None else None,
+            ssl_handshake_timeout=longest_s(self.origin.connect_s) if context is not None else None,
         )
 
     def release(self, connection: Connection) -> None:
@@ -212,7 +213,7 @@ class Pool:
 
     async def _dial_for(self, waiter: "asyncio.Future[Connection]") -> None:
         try:
-            connection = await self._connect(time.monotonic() + self.origin.connect_s)
+            connection = await self._connect(time.monotonic() + longest_s(self.origin.connect_s))
         except ProviderError as error:
             if not waiter.done():
                 waiter.set_exception(error)

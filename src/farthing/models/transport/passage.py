@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from operator import itemgetter
 
 PASSED = (b"openai-beta", b"anthropic-beta", b"anthropic-version")
+OF_MESSAGES = "anthropic-"
+"""How headers begin that a client of Messages sends with every request; they say nothing to other kinds."""
 RETURNED = frozenset(
     {
         b"openai-processing-ms",
@@ -62,10 +64,14 @@ class Passage:
         self._back = RETURNED.union(name.lower().encode() for name in return_headers)
         self._plans: dict[tuple[bytes, ...], _Plan] = {}
 
-    def up(self, passed: tuple[tuple[str, str], ...]) -> bytes:
-        """The header lines for what a client sent of those that pass."""
+    def up(self, passed: tuple[tuple[str, str], ...], without: str | None = None) -> bytes:
+        """The header lines for what a client sent of those that pass. `without`: none that begin so."""
         own, named = self._own, self._up
-        lines = [f"{name}: {value}\r\n" for name, value in passed if name in named and name not in own]
+        lines = [
+            f"{name}: {value}\r\n"
+            for name, value in passed
+            if name in named and name not in own and (without is None or not name.startswith(without))
+        ]
         return "".join(lines).encode("latin-1")
 
     def down(self, headers: Mapping[bytes, bytes], request_id: str) -> tuple[bytes, str]:

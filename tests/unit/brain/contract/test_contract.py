@@ -7,7 +7,7 @@ from tests.asking import ACME, asked
 
 from farthing.brain.contract.memory import MemoryContract
 from farthing.errors import ContractExceeded
-from farthing.types import Endpoint, Prompt, Request, Tenant, Terms
+from farthing.types import Endpoint, Prompt, Request, Tenant, Terms, TokenCount
 
 
 class Clock:
@@ -123,19 +123,20 @@ def test_a_session_with_a_request_in_progress_is_never_dropped() -> None:
     [
         (500, 1_000, 9_999, True, False),  # the bound settles it
         (700, 5_000, 9_999, True, False),  # the estimate is far below
-        (1_600, 9_000, 1, False, False),  # the estimate is far above
+        (1_600, 9_000, 1, True, True),  # nothing is refused on the estimate alone
+        (60_000, 99_000, 1_001, False, True),
         (1_100, 9_000, 1_000, True, True),
         (900, 9_000, 1_001, False, True),
     ],
 )
-def test_a_prompt_is_counted_exactly_only_where_bound_and_estimate_leave_it_open(
+def test_a_prompt_is_counted_where_bound_and_estimate_leave_it_open_and_refused_by_what_it_surely_has(
     tokens: int, bound: int, counted: int, passes: bool, asks: bool
 ) -> None:
     counts: list[int] = []
 
-    def count(request: Request, prompt: Prompt) -> int:
+    def count(request: Request, prompt: Prompt) -> TokenCount:
         counts.append(counted)
-        return counted
+        return TokenCount(tokens=counted * 2, low=counted, high=counted * 3, least=counted)
 
     contract = MemoryContract(count=count, clock=Clock())
     request = under(Terms(input_tokens_max=1_000))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from farthing.dialects.chat.completion import NotChunks, assemble, closing_chunk, explode, from_text
+from farthing.dialects.chat.answers.completion import NotChunks, assemble, closing_chunk, explode, from_text
 from farthing.types import Usage
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.pace import turns
 
-from farthing.dialects.chat.event_reader import EMPTY_EVENTS_MAX, EventReader
+from farthing.dialects.chat.streams.event_reader import EMPTY_EVENTS_MAX, EventReader
 from farthing.dialects.faults import BadStream, ProviderSaid
 
 LIMIT = 100_000

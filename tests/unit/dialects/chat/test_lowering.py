@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from farthing.dialects.chat.lowered_messages import ID_CHARS_MAX, short_id
-from farthing.dialects.chat.lowering import USER_CHARS_MAX, lowered
-from farthing.dialects.chat.request_writer import inner
-from farthing.dialects.messages.request_reader import read
+from farthing.dialects.chat.requests.lowered_messages import ID_CHARS_MAX, short_id
+from farthing.dialects.chat.requests.lowering import USER_CHARS_MAX, lowered
+from farthing.dialects.chat.requests.request_writer import inner
+from farthing.dialects.messages.requests.request_reader import read
 from farthing.dialects.written import Written
 from farthing.types import Json
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farthing.dialects.chat.request_reader import read
-from farthing.dialects.chat.sources import BadSource, read_data, read_source
+from farthing.dialects.chat.answers.sources import BadSource, read_data, read_source
+from farthing.dialects.chat.requests.request_reader import read
 from farthing.dialects.conversation import Document, Image, Inline, Link, Plain
 
 PNG = b64encode(b"\x89PNG\r\n\x1a\n" + bytes(20)).decode()

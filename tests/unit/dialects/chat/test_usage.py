@@ -12,8 +12,8 @@ from tests.pace import turns
 
 from farthing import config
 from farthing.config import OpenAIProviderConfig
-from farthing.dialects.chat.event_reader import EventReader
-from farthing.dialects.chat.shown import answer_chars, fees_shown
+from farthing.dialects.chat.answers.shown import answer_chars, fees_shown
+from farthing.dialects.chat.streams.event_reader import EventReader
 from farthing.dialects.chat.usage import UNSAID, UsageForm, read_usage, states_nought
 from farthing.errors import ConfigError
 from farthing.models.discovery.presets import usage_form

@@ -162,3 +162,13 @@ def test_the_deepest_schema_that_may_be_configured_is_read(levels: int) -> None:
         deep = {"type": "object", "properties": {"x": deep}}
     body = {"x": deep}
     assert read(json.dumps(body).encode(), depth_max=levels) == body
+
+
+@pytest.mark.parametrize(
+    "text", [rb"\u0022:", rb"\u0022\u003a", rb"\"\u003A", rb"\"\u0020:", rb"\" :", rb"\":", rb"\\\u0022:"]
+)
+def test_an_end_of_a_key_that_is_escaped_in_a_text_hides_no_key_that_is_there_twice(text: bytes) -> None:
+    once = rb'{"messages":[{"role":"user","content":[{"text":"' + text + rb'"}]}],"system":"a"'
+    assert read(once + b"}")["system"] == "a"
+    with pytest.raises(InvalidRequest, match="`system`"):
+        read(once + rb',"system":"b"}')

@@ -354,7 +354,7 @@ def test_a_retreat_outlives_a_restart_under_other_terms(tmp_path: Path) -> None:
 def test_a_write_that_the_last_one_has_overtaken_takes_nothing_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("farthing.guarantees.monitor.file.SAVE_S", 0.01)
+    monkeypatch.setattr("farthing.stores.state_file.SAVE_S", 0.01)
     bound, slow = bound_of(), threading.Event()
     file = WatchFile(bound, tmp_path / "b.json")
     threads: list[threading.Thread] = []
@@ -370,7 +370,7 @@ def test_a_write_that_the_last_one_has_overtaken_takes_nothing_back(
         threads[-1].start()
         return asyncio.sleep(60)
 
-    monkeypatch.setattr("farthing.guarantees.monitor.file.asyncio.to_thread", late)
+    monkeypatch.setattr("farthing.stores.state_file.asyncio.to_thread", late)
 
     async def main() -> None:
         task = asyncio.create_task(file.run())
@@ -393,7 +393,7 @@ def test_a_write_that_the_last_one_has_overtaken_takes_nothing_back(
 def test_the_task_saves_what_changed_and_once_more_at_its_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("farthing.guarantees.monitor.file.SAVE_S", 0.01)
+    monkeypatch.setattr("farthing.stores.state_file.SAVE_S", 0.01)
     bound = bound_of()
     file = WatchFile(bound, tmp_path / "b.json")
 

@@ -13,7 +13,7 @@ from farthing.insight.explain import request
 from farthing.insight.explain.route import Whereto, call_prices, details
 from farthing.ledger.rows import Intent
 from farthing.ledger.segments import SegmentLedger
-from farthing.types import Attempt, Receipt, Usage, replace
+from farthing.types import Attempt, Pass, Receipt, Usage, replace
 
 FULL = Receipt(
     request_id="req_abc",
@@ -268,3 +268,21 @@ cache_write_5m = 3.75
     assert said in details(receipt, beside)
     (changed,) = call_prices(replace(receipt, attempts=[replace(call, cost_nusd=cost + 1)]), config)
     assert "the prices have changed" in "\n".join(details(receipt, replace(beside, prices=[changed])))
+
+
+def test_a_charge_that_is_not_ours_and_what_other_models_did_in_a_call_are_told() -> None:
+    wiser = Pass(model="wiser", usage=Usage(input_tokens=9, output_tokens=8))
+    passes = (Pass(usage=Usage(input_tokens=10)), Pass(usage=Usage(input_tokens=20)), wiser)
+    usage = Usage(input_tokens=30, output_tokens=10, cached_tokens=20, cached_audio_tokens=7, passes=passes)
+    usage = replace(usage, told_nusd=5_100_000)
+    call = Attempt(
+        target="a/m", tier="", started_ms=0.0, usage=usage, cost_nusd=5_100_000, reckoned_nusd=5_000_000
+    )
+    receipt = Receipt(request_id="x", at_unix_s=1e9, started_s=0.0, attempts=[call], calls=1, usage=usage)
+    text = "\n".join(request.story(receipt))
+    assert "$0.0051 as the provider says, $0.005 by our prices; they differ by more than 1 %" in text
+    assert "(cached audio 7 tokens, in 2 runs, and wiser 9 in, 8 out)" in text
+    near = replace(receipt, attempts=[replace(call, reckoned_nusd=5_090_000)])
+    assert "differ" not in "\n".join(request.story(near))
+    told = request.to_json(receipt)["usage"]["passes"]
+    assert [one["model"] for one in told] == ["", "", "wiser"] and told[2]["usage"]["output_tokens"] == 8

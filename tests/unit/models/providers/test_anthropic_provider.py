@@ -9,7 +9,7 @@ import pytest
 from tests.contract.test_provider import ANTHROPIC, KEY, encoded, message, messages_stream, prompt
 
 from farthing.config import AnthropicProviderConfig, Secret
-from farthing.dialects.chat.completion import assemble
+from farthing.dialects.chat.answers.completion import assemble
 from farthing.models.pricing.catalogue import Catalogue, price_on
 from farthing.models.pricing.cost import cost_nusd
 from farthing.models.providers.kinds import make

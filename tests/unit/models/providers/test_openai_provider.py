@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farthing.config import OpenAIProviderConfig, Secret
-from farthing.dialects.chat.request_writer import inner
-from farthing.dialects.messages.request_reader import read
+from farthing.dialects.chat.requests.request_writer import inner
+from farthing.dialects.messages.requests.request_reader import read
 from farthing.errors import ProviderBusy, ProviderRejected, ProviderTimeout, ProviderUnavailable
 from farthing.models.providers.failures import wait_s
 from farthing.models.providers.openai.provider import OpenAIProvider

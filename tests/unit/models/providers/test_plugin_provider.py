@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 
 from farthing.config import PluginProviderConfig
-from farthing.dialects.chat.request_writer import inner
-from farthing.dialects.messages.request_reader import read
+from farthing.dialects.chat.requests.request_writer import inner
+from farthing.dialects.messages.requests.request_reader import read
 from farthing.models.providers.plugin import PluginProvider
 from farthing.models.transport.origin import HttpOrigin
 from farthing.types import Prompt, Sent, Target

@@ -12,7 +12,7 @@ from tests.pace import least_s, turns
 from farthing.models.tokens.bpe import PIECE_CHARS_MAX, EncodingName, ExactCounter, encoding_of, pieces
 from farthing.models.tokens.chat import count_chat
 from farthing.models.tokens.estimate import EstimateCounter, estimate_tokens
-from farthing.text.media import IMAGE_TOKENS
+from farthing.text.media_rules import IMAGE_TOKENS
 from farthing.types import Json
 
 EXACT = ExactCounter()

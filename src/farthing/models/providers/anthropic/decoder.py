@@ -7,20 +7,20 @@ the account of what was said as it does for every stream.
 from collections.abc import Iterable, Mapping
 
 from farthing.dialects import events, faults
-from farthing.dialects.chat import answer_writer as chat_answer
-from farthing.dialects.chat.completion import explode
-from farthing.dialects.chat.event_reader import DONE, EventReader
-from farthing.dialects.chat.stream_writer import ChunkWriter
+from farthing.dialects.chat.answers import answer_writer as chat_answer
+from farthing.dialects.chat.answers.completion import explode
+from farthing.dialects.chat.streams.event_reader import DONE, EventReader
+from farthing.dialects.chat.streams.stream_writer import ChunkWriter
 from farthing.dialects.conversation import Event, Started
-from farthing.dialects.messages import answer_reader
-from farthing.dialects.messages.stream_reader import Reader
-from farthing.types import Usage
+from farthing.dialects.messages.answers import answer_reader
+from farthing.dialects.messages.streams.stream_reader import Reader
+from farthing.types import Dialect, Usage
 
 
 class MessagesDecoder:
     """See `protocols.StreamDecoder`."""
 
-    __slots__ = ("_created", "_legacy", "_reader", "_told", "_writer", "usage")
+    __slots__ = ("_created", "_legacy", "_opaque", "_reader", "_told", "_writer", "usage")
 
     def __init__(self, event_bytes_max: int, *, created: int, legacy_functions: bool = False) -> None:
         """`created` is what its events say of when they were made, in seconds since 1970."""
@@ -29,6 +29,8 @@ class MessagesDecoder:
         self._reader = Reader(event_bytes_max)
         self._told = EventReader(EVENT_BYTES_FACTOR * event_bytes_max)
         self._writer: ChunkWriter | None = None
+        self._opaque = False
+        """A whole answer came, with something in it that chunks have no place for."""
         self.usage: Usage | None = None
 
     def feed(self, data: bytes) -> bytes:
@@ -54,12 +56,23 @@ class MessagesDecoder:
             message, request_id=message.id, created=self._created, legacy_functions=self._legacy
         )
         self.usage = message.usage
+        self._opaque = answer_reader.is_opaque(message)
         return self._told.feed(explode(told, include_usage=True) + DONE)
 
     def ended(self, choices: int) -> bool:
         return self._told.ended(choices)
 
+    @property
+    def whole_in_form(self) -> bool:
+        return not self._opaque and not self._reader.opaque
+
+    def tells_all(self, dialect: Dialect) -> bool:
+        return dialect != "messages"
+
     def own_end(self, cut: str | None) -> bytes | None:
+        return None
+
+    def own_whole(self, events: bytes, cut: str | None) -> bytes | None:
         return None
 
     def _tell(self, found: Iterable[Event]) -> bytes:

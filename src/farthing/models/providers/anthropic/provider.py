@@ -1,36 +1,45 @@
-"""Anthropic's Messages as an upstream, for clients of chat completions. Bytes in, bytes out; no I/O.
+"""Anthropic's Messages as an upstream. Bytes in, bytes out; no I/O.
 
-The request is read into the model of a conversation and written as Messages; answers and events come back the
-same way (`dialects`). What Messages has no word for is named before the call (`unsaid`). Going through their
-endpoint for OpenAI's dialect instead loses prompt caching, thinking with signatures and several fields.
+A client of chat completions has its request read into the model of a conversation and written as Messages;
+answers and events come back the same way (`dialects`). What Messages has no word for is named before the call
+(`unsaid`). Going through their endpoint for OpenAI's dialect instead loses prompt caching, thinking with
+signatures and several fields.
+
+What a client of Messages sends goes up as it was sent but for the values that have to change (`edits`), with
+its own version and betas, and its answer goes back as it comes.
 """
 
+import re
 from collections.abc import Mapping
 from time import time
 
 import msgspec
 
 from farthing.config import AnthropicProviderConfig, ProviderConfig
-from farthing.dialects.chat import answer_writer as chat_answer
-from farthing.dialects.chat import request_reader as chat_request
-from farthing.dialects.chat.reply import ReplyReader, WholeReply
+from farthing.dialects.chat.answers import answer_writer as chat_answer
+from farthing.dialects.chat.answers.reply import ReplyReader, WholeReply
+from farthing.dialects.chat.requests import request_reader as chat_request
 from farthing.dialects.chat.usage import UsageForm
 from farthing.dialects.events import BadAnswer, ProviderSaid
-from farthing.dialects.messages import answer_reader, request_writer
-from farthing.dialects.messages.errors import read_error
-from farthing.errors import ProviderError, ProviderUnavailable
+from farthing.dialects.messages.answers import answer_reader
+from farthing.dialects.messages.errors import is_error, read_error
+from farthing.dialects.messages.requests import request_writer
+from farthing.errors import KeyRejected, ProviderError, ProviderUnavailable
 from farthing.models.providers import failures
+from farthing.models.providers.anthropic import edits
 from farthing.models.providers.anthropic.decoder import MessagesDecoder
+from farthing.models.providers.anthropic.own import OwnDecoder
 from farthing.models.providers.http import JSON, HttpProvider
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
 from farthing.protocols import ALL_SAID, BatchApi, Capabilities, Transport, Unsaid
 from farthing.text.lenient_json import write_json
-from farthing.types import Operation, Prompt, Target, replace
+from farthing.types import Operation, Prompt, Sent, Target, replace
 
 VERSION = "anthropic-version"
 MESSAGES = "/v1/messages"
 COUNT = "/v1/messages/count_tokens"
+BETA = "?beta=true"
 MODELS = "/v1/models?limit=1000"  # the most that one page has
 USAGE = UsageForm(reasoning="inside")
 """Of the chat completions that are written here."""
@@ -45,6 +54,7 @@ class _Counted(msgspec.Struct):
 
 
 _decode_counted = msgspec.json.Decoder(_Counted).decode
+_CALL_ID = re.compile(r'"request_id"\s*:\s*"[\w-]{1,100}"')
 
 
 class AnthropicProvider(HttpProvider):
@@ -65,8 +75,6 @@ class AnthropicProvider(HttpProvider):
             ValueError: a header has characters that HTTP does not allow.
         """
         key_lines = []
-        if VERSION not in map(str.lower, config.headers):
-            key_lines.append(f"{VERSION}: {config.version}")
         if config.api_key is not None and config.auth == "x-api-key":
             key_lines.append(f"x-api-key: {config.api_key.value}")
         elif config.api_key is not None and config.auth == "bearer":
@@ -76,7 +84,16 @@ class AnthropicProvider(HttpProvider):
         )
         self.capabilities = Capabilities(operations=frozenset({"chat"}), counts_tokens=True)
         self._may_drop = frozenset(config.drop)
-        self._head = self.head("POST", MESSAGES, JSON)
+        if not config.version.isprintable():
+            raise ValueError(f"provider {name}: its version has characters that HTTP does not allow")
+        fixed = VERSION in map(str.lower, config.headers)  # it is among the headers of every call
+        self._version = b"" if fixed else f"{VERSION}: {config.version}\r\n".encode("latin-1")
+        """The line for where the client has not said another."""
+        self._heads = {
+            (path, beta): self.head("POST", path + (BETA if beta else ""), JSON)
+            for path in (MESSAGES, COUNT)
+            for beta in (False, True)
+        }
         self._replies = ReplyReader(USAGE, self.in_answer)
         self._last: tuple[Prompt, str, request_writer.Written] | None = None
         """What was written last: it is asked for what it cannot say just before it is encoded."""
@@ -84,6 +101,10 @@ class AnthropicProvider(HttpProvider):
     def unsaid(self, prompt: Prompt, target: Target, operation: Operation) -> Unsaid:
         if operation != "chat":
             return Unsaid(operation=operation)
+        sent = _as_sent(prompt)
+        if sent is not None:
+            gave_way = edits.gave_way(prompt, sent)
+            return Unsaid(gave_way=gave_way) if gave_way else ALL_SAID
         written = self._written(prompt, target)
         if not self._may_drop.issuperset(written.unsaid):
             self._last = None  # it will not be sent
@@ -99,10 +120,25 @@ class AnthropicProvider(HttpProvider):
         request_id: str,
         passed: tuple[tuple[str, str], ...] = (),
     ) -> tuple[bytes, bytes]:
+        head = b"%bx-request-id: %b\r\n" % (self._head(MESSAGES, prompt, passed), request_id.encode())
+        sent = _as_sent(prompt)
+        if sent is not None:
+            return head, edits.written(sent, edits.changes(prompt, sent, target.model))
         body = self._written(prompt, target).body
         self._last = None  # a conversation may be large, and is nobody's when it is sent
-        head = b"%bx-request-id: %b\r\n" % (self._head, request_id.encode())
-        return (head + self.passage.up(passed) if passed else head), write_json(body)
+        return head, write_json(body)
+
+    def _head(self, path: str, prompt: Prompt, passed: tuple[tuple[str, str], ...]) -> bytes:
+        """The head of a call with what passes of the client's headers. The version that a client of Messages
+        names is its own word, as its betas are; that of another client is not."""
+        sent = prompt.sent
+        of_messages = sent is not None and sent.dialect == "messages"
+        head = self._heads[path, sent is not None and of_messages and sent.beta]
+        if not passed:
+            return head + self._version
+        told = of_messages and any([name == VERSION for name, _ in passed])
+        up = self.passage.up(passed, None if of_messages else VERSION)
+        return head + up if told else head + self._version + up
 
     def _written(self, prompt: Prompt, target: Target) -> request_writer.Written:
         last = self._last
@@ -135,23 +171,51 @@ class AnthropicProvider(HttpProvider):
         reply = self._replies.read(told)
         if message.usage is not None:
             reply.usage = message.usage
+        reply.whole_in_form = not answer_reader.is_opaque(message)
+        if _is_own(prompt):
+            reply.own = body
         return reply
 
     def decoder(self, event_bytes_max: int, prompt: Prompt | None = None) -> MessagesDecoder:
+        if _is_own(prompt):
+            return OwnDecoder(event_bytes_max, created=int(time()))
         return MessagesDecoder(event_bytes_max, created=int(time()), legacy_functions=_legacy(prompt))
 
     def failure(self, status: int, headers: Mapping[bytes, bytes], body: bytes) -> ProviderError:
-        return _in_full(super().failure(status, headers, body))
+        return self._in_full(super().failure(status, headers, body), body)
 
     def in_answer(self, payload: bytes) -> ProviderError:
-        return _in_full(failures.in_answer(self.name, payload, self.redact, read_error(payload).status))
+        error = failures.in_answer(self.name, payload, self.redact, read_error(payload).status)
+        return self._in_full(error, payload)
+
+    def _in_full(self, error: ProviderError, body: bytes) -> ProviderError:
+        """With what a client of each dialect looks for: all the fields of chat completions, and the words as
+        they came, if nothing in them is secret and they are an error of Messages."""
+        if error.said is not None:
+            error.said = {"message": "", "type": None, "param": None, "code": None, **error.said}
+        if not isinstance(error, KeyRejected) and is_error(body) and self._may_be_seen(body):
+            error.own = body
+        return error
+
+    def _may_be_seen(self, body: bytes) -> bool:
+        """Whether an error says nothing of a key. The id that the provider gave the call may look like a
+        short part of one."""
+        text = body.decode("utf-8", "replace")
+        bare = _CALL_ID.sub("", text)
+        return self.redact.text(bare) == bare and not self.redact.holds(text)
 
     def list_head(self) -> bytes:
-        return self.head("GET", MODELS)
+        return self.head("GET", MODELS) + self._version
 
-    def count_call(self, prompt: Prompt, target: Target, request_id: str) -> tuple[bytes, bytes] | None:
+    def count_call(
+        self, prompt: Prompt, target: Target, request_id: str, passed: tuple[tuple[str, str], ...] = ()
+    ) -> tuple[bytes, bytes] | None:
+        head = self._head(COUNT, prompt, passed)
+        sent = _as_sent(prompt)
+        if sent is not None:
+            return head, edits.written(sent, edits.counted(sent, target.model))
         body = {name: value for name, value in self._written(prompt, target).body.items() if name in COUNTED}
-        return self.head("POST", COUNT, JSON), write_json(body)
+        return head, write_json(body)
 
     def counted(self, body: bytes) -> int:
         try:
@@ -163,11 +227,16 @@ class AnthropicProvider(HttpProvider):
         """None: its batches are not used."""
 
 
-def _in_full(error: ProviderError) -> ProviderError:
-    """With all the fields that a client of chat completions looks for in an error."""
-    if error.said is not None:
-        error.said = {"message": "", "type": None, "param": None, "code": None, **error.said}
-    return error
+def _is_own(prompt: Prompt | None) -> bool:
+    """Whether the client reads what comes as it comes."""
+    return prompt is not None and prompt.sent is not None and prompt.sent.dialect == "messages"
+
+
+def _as_sent(prompt: Prompt) -> Sent | None:
+    """The request as its client sent it, in our dialect; None: it is in another, or was edited."""
+    sent = prompt.sent
+    own = sent is not None and sent.dialect == "messages" and sent.read is prompt.body
+    return sent if own else None
 
 
 def _legacy(prompt: Prompt | None) -> bool:

@@ -13,14 +13,14 @@ from collections.abc import Mapping
 import msgspec
 
 from farthing.config import OpenAIProviderConfig, ProviderConfig
-from farthing.dialects.chat.event_reader import EventReader
-from farthing.dialects.chat.lowering import lowered
+from farthing.dialects.chat.answers.reply import ReplyReader, WholeReply
 from farthing.dialects.chat.models import abilities
-from farthing.dialects.chat.reply import ReplyReader, WholeReply
+from farthing.dialects.chat.requests.lowering import lowered
+from farthing.dialects.chat.streams.event_reader import EventReader
 from farthing.dialects.chat.usage import UNSAID, UsageForm
 from farthing.dialects.written import Written
 from farthing.errors import ProviderUnavailable
-from farthing.models.providers.http import JSON, HttpProvider
+from farthing.models.providers.http import JSON, HttpProvider, without_of
 from farthing.models.providers.openai.batch import OpenAIBatch
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
@@ -116,7 +116,7 @@ class OpenAIProvider(HttpProvider):
                 body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
         head = b"%b%b\r\n" % (self._heads[operation], request_id.encode())
         if passed:
-            head += self.passage.up(passed)
+            head += self.passage.up(passed, without_of(prompt))
         return head, _encode(body)
 
     def _written(self, prompt: Prompt, target: Target) -> Written:
@@ -147,7 +147,9 @@ class OpenAIProvider(HttpProvider):
         ending, suffix = self._list_from
         return self.head("GET", suffix, without=ending)
 
-    def count_call(self, prompt: Prompt, target: Target, request_id: str) -> None:
+    def count_call(
+        self, prompt: Prompt, target: Target, request_id: str, passed: tuple[tuple[str, str], ...] = ()
+    ) -> None:
         """It has no interface that counts."""
 
     def counted(self, body: bytes) -> int:

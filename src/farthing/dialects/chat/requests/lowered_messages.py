@@ -1,0 +1,233 @@
+"""The messages of a request of Messages, in the pipeline's form, as plain chat completions.
+
+Chat has a strict order (the results of calls stand right after them, in messages of their own) and narrow
+messages: a result is text. So images and files of a result go into the user's message after the results,
+with a note which call gave them, and what stands between a call and its result comes after it.
+"""
+
+from hashlib import blake2b
+from typing import Any
+
+from farthing.dialects.chat.requests.lowering_notes import LoweringNotes
+from farthing.types import Json
+
+ID_CHARS_MAX = 40  # of a call, at OpenAI
+FILE_NAME = "document.pdf"
+"""Of a file without a title: servers want one."""
+_PLAIN_CALL = frozenset({"id", "type", "function"})
+
+
+class MessageLowering:
+    """Writes the messages of one request."""
+
+    __slots__ = ("_after", "_held", "_notes", "_open", "_written")
+
+    def __init__(self, notes: LoweringNotes) -> None:
+        self._notes = notes
+        self._written: list[Json] = []
+        self._open: set[str] = set()
+        """Calls of the last answer that have no result yet: nothing may come between."""
+        self._held: list[Json] = []
+        """What came between all the same."""
+        self._after: list[Json] = []
+        """Parts for the user's message after the results."""
+
+    def write(self, messages: list[Json]) -> list[Json]:
+        for message in messages:
+            role = message["role"]
+            if role == "tool":
+                self._result(message)
+            elif role == "assistant":
+                self._release()
+                self._assistant(message)
+            elif self._open:
+                self._held.append(message)
+            else:
+                self._say(message)
+        self._release()
+        if self._written and self._written[-1]["role"] == "assistant":
+            self._notes.lacks(
+                "prefill",
+                "chat completions do not go on with an answer that is begun; end `messages` with the user",
+            )
+        return self._written
+
+    def _release(self) -> None:
+        """Write what stood between a call and its result, and what the results showed."""
+        self._open.clear()
+        held, self._held = self._held, []
+        for message in held:
+            self._say(message)
+        if self._after:
+            self._written.append({"role": "user", "content": self._shown()})
+
+    def _shown(self) -> list[Json]:
+        shown, self._after = self._after, []
+        return shown
+
+    def _say(self, message: Json) -> None:
+        """Write a message of the user, or an instruction in its place."""
+        content, role = message.get("content"), message["role"]
+        if self._after and role != "user":
+            self._written.append({"role": "user", "content": self._shown()})
+        if content.__class__ is str:
+            if self._after:
+                parts = [*self._shown(), {"type": "text", "text": content}] if content else self._shown()
+                self._written.append({"role": role, "content": parts})
+            elif content:
+                self._written.append(message if len(message) == 2 else {"role": role, "content": content})
+            return
+        if role != "user":
+            text = self._texts(content, "\n\n")
+            if text:
+                self._written.append({"role": role, "content": text})
+            return
+        parts = self._shown()
+        for part in content or ():
+            self._part(part, parts)
+        if len(parts) == 1 and parts[0]["type"] == "text":
+            self._written.append({"role": role, "content": parts[0]["text"]})
+        elif parts:
+            self._written.append({"role": role, "content": parts})
+
+    def _part(self, part: Json, into: list[Json]) -> None:
+        """Add a part as chat has it, which may be several or none."""
+        if "cache_control" in part:
+            self._notes.marked = True
+        match part.get("type"):
+            case "text":
+                self._text(part, into)
+            case "image_url":
+                image = part["image_url"]
+                if "url" in image:
+                    into.append({"type": "image_url", "image_url": image})
+                else:
+                    self._notes.lacks("image.source.file_id", _FILE_ID)
+            case "file":
+                self._file(part, into)
+            case "document":
+                self._document(part, into)
+            case "search_result":
+                self._found(part, into)
+            case kind:
+                self._notes.lacks(str(kind), "chat completions have no such block; leave it out")
+
+    def _text(self, part: Json, into: list[Json]) -> None:
+        text = part["text"]
+        if "citations" in part:
+            self._notes.yielded.append("messages.citations")
+        if text:
+            into.append(part if len(part) == 2 else {"type": "text", "text": text})
+
+    def _file(self, part: Json, into: list[Json]) -> None:
+        held = part["file"]
+        self._about(part, into)
+        if "file_data" in held:
+            name = held.get("filename") or FILE_NAME
+            into.append({"type": "file", "file": {"filename": name, "file_data": held["file_data"]}})
+        elif "file_id" in held:
+            self._notes.lacks("document.source.file_id", _FILE_ID)
+        else:
+            self._notes.lacks(
+                "document.source.url", "chat completions take no link to a document; send its data"
+            )
+
+    def _about(self, part: Json, into: list[Json]) -> None:
+        """Say what is said of a document, and note what cannot be asked of it."""
+        cited = part.get("citations")
+        if cited.__class__ is dict and cited.get("enabled"):
+            self._notes.lacks("document.citations", "chat completions cite nothing; leave it out")
+        context = part.get("context")
+        if context.__class__ is str and context:
+            into.append({"type": "text", "text": context})
+
+    def _document(self, part: Json, into: list[Json]) -> None:
+        """A document of text, or of parts, between two lines that say so."""
+        self._about(part, into)
+        title = str(part.get("title") or "").replace('"', "'")
+        begin = f'<document title="{title}">' if title else "<document>"
+        if "text" in part:
+            into.append({"type": "text", "text": f"{begin}\n{part['text']}\n</document>"})
+            return
+        into.append({"type": "text", "text": begin})
+        for inner in part["content"]:
+            self._part(inner, into)
+        into.append({"type": "text", "text": "</document>"})
+
+    def _found(self, part: Json, into: list[Json]) -> None:
+        """A passage that the client has found, as text."""
+        content = part.get("content")
+        parts = content if content.__class__ is list else []
+        text = "\n".join(str(one.get("text", "")) for one in parts if one.__class__ is dict)
+        head = " - ".join(str(part[name]) for name in ("title", "source") if part.get(name))
+        into.append({"type": "text", "text": f"<search_result>\n{head}\n{text}\n</search_result>"})
+
+    def _texts(self, content: Any, between: str) -> str:
+        """The text of a message that can have nothing else."""
+        parts: list[Json] = []
+        for part in content or ():
+            self._part(part, parts)
+        for part in parts:
+            if part["type"] != "text":
+                self._notes.lacks("image" if part["type"] == "image_url" else "document", _NOT_HERE)
+        return between.join(part["text"] for part in parts if part["type"] == "text")
+
+    def _assistant(self, message: Json) -> None:
+        content, calls = message.get("content"), message.get("tool_calls")
+        if content.__class__ is not str:
+            content = self._texts(content, "")
+        if message.get("thinking_blocks"):
+            self._notes.yielded.append("messages.thinking")
+        if calls:
+            self._open.update(call["id"] for call in calls)
+            if any("cache_control" in call for call in calls):
+                self._notes.marked = True
+            told = [_called(call) for call in calls]
+            self._written.append({"role": "assistant", "content": content or None, "tool_calls": told})
+        elif content:
+            self._written.append({"role": "assistant", "content": content})
+
+    def _result(self, message: Json) -> None:
+        call_id, content = message["tool_call_id"], message.get("content")
+        self._open.discard(call_id)
+        if "cache_control" in message:
+            self._notes.marked = True
+        called = short_id(call_id)
+        text = content if content.__class__ is str else self._shown_by(called, content or ())
+        if message.get("is_error") and not text[:6].lower().startswith("error"):
+            text = f"Error: {text}" if text else "Error"
+        self._written.append({"role": "tool", "tool_call_id": called, "content": text})
+
+    def _shown_by(self, called: str, content: Any) -> str:
+        """The text of a result; its images and files are kept for after all results."""
+        parts: list[Json] = []
+        for part in content:
+            self._part(part, parts)
+        shown = [part for part in parts if part["type"] != "text"]
+        texts = [part["text"] for part in parts if part["type"] == "text"]
+        if shown:
+            self._after.append({"type": "text", "text": f"What the tool call {called} has shown:"})
+            self._after += shown
+            if not texts:
+                texts = ["What it has shown follows in the next message of the user."]
+        return "\n".join(texts)
+
+
+_FILE_ID = "a file stored at Anthropic is unknown to other servers; send its data"
+_NOT_HERE = "chat completions take it from the user alone; move it there"
+
+
+def _called(call: Json) -> Json:
+    call_id = call["id"]
+    if len(call_id) <= ID_CHARS_MAX and call.keys() <= _PLAIN_CALL:
+        return call
+    return {"id": short_id(call_id), "type": "function", "function": call["function"]}
+
+
+def short_id(call_id: str) -> str:
+    """An id of a call as chat takes it: itself where it is short, else one that no other id comes to, and the
+    same each time."""
+    if len(call_id) <= ID_CHARS_MAX:
+        return call_id
+    digest = blake2b(call_id.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    return f"{call_id[: ID_CHARS_MAX - 17]}_{digest}"

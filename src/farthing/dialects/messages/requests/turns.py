@@ -1,0 +1,400 @@
+"""The turns of a conversation as the `messages` of Messages, and its instructions as `system`."""
+
+import re
+from hashlib import blake2b
+from itertools import accumulate
+from typing import Any
+
+from farthing.dialects.conversation import (
+    Audio,
+    Block,
+    Composed,
+    Document,
+    Image,
+    Inline,
+    Link,
+    Opaque,
+    Plain,
+    Reasoning,
+    Refusal,
+    Source,
+    Stored,
+    Text,
+    ToolCall,
+    ToolResult,
+    Turn,
+)
+from farthing.dialects.messages.requests.notes import Notes, marked
+from farthing.text.lenient_json import NotJson, read_json
+from farthing.types import Json
+
+DEPTH_MAX = 200  # of the arguments of a call; more is no call that a tool was made for
+VALUES_MAX = 100_000  # in the arguments of all calls together, which the bounds of a body see as texts
+ID_CHARS_MAX = 64  # of a call
+PLACEHOLDER = "."
+"""What a user says where the conversation begins with an answer, or holds instructions alone: Messages wants
+a user first, and words that say something."""
+_NO_ID = re.compile(r"[^a-zA-Z0-9_-]")
+_BRACKETS = re.compile(r"[\[\]{}]")
+_STRINGS = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
+_UNMARKED = ("thinking", "redacted_thinking")
+"""Blocks on which a mark for the prefix cache is refused."""
+_IMAGES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
+
+
+class TurnWriter:
+    """Writes the turns of one conversation."""
+
+    __slots__ = (
+        "_again",
+        "_held",
+        "_ids",
+        "_messages",
+        "_mixed",
+        "_notes",
+        "_open",
+        "_own",
+        "_used",
+        "_values_left",
+    )
+
+    def __init__(self, notes: Notes) -> None:
+        self._notes = notes
+        self._own = notes.said.dialect == "messages"
+        """It came as Messages: fields and blocks without a name here go up as they came."""
+        self._messages: list[Json] = []
+        self._ids: dict[str, str] = {}
+        """What the client's id of a call is written as; of an id that comes again, the latest."""
+        self._used: dict[str, int] = {}
+        """The place of each call among all, by the id that it is written with."""
+        self._again: dict[str, int] = {}
+        """How often the start of an id was given anew: where to look on for one that is free."""
+        self._mixed: list[list[Json]] = []
+        """Contents whose results are still to be put in order."""
+        self._open: set[str] = set()
+        """Calls of the last answer that have no result yet: nothing may come between."""
+        self._held: list[Turn] = []
+        self._values_left = VALUES_MAX
+
+    def system(self, turns: tuple[Turn, ...]) -> list[Json]:
+        """The instructions that stand before all else."""
+        return [block for turn in turns for block in self._instructions(turn)]
+
+    def messages(self, turns: tuple[Turn, ...]) -> list[Json]:
+        """All turns, in order."""
+        for turn in turns:
+            role = turn.role
+            if role == "user":
+                self._user(turn)
+                if self._held and not self._open:
+                    self._release()
+            elif role == "assistant":
+                self._release()
+                self._assistant(turn)
+            elif self._open:
+                self._held.append(turn)
+            else:
+                self._instruct(turn)
+        self._release()
+        for content in self._mixed:
+            content.sort(key=self._order)
+        messages = self._messages
+        first = next((message for message in messages if message["role"] != "system"), None)
+        if first is None or first["role"] == "assistant":
+            messages.insert(0, {"role": "user", "content": [{"type": "text", "text": PLACEHOLDER}]})
+        last = messages[-1]
+        if last["role"] == "assistant":
+            self._prefill(last["content"])
+        return messages
+
+    def _release(self) -> None:
+        """Write the instructions that stood between a call and its result."""
+        self._open.clear()
+        for turn in self._held:
+            self._instruct(turn)
+        self._held.clear()
+
+    def _instruct(self, turn: Turn) -> None:
+        blocks = self._instructions(turn)
+        if not blocks:
+            return
+        if self._own or self._notes.abilities.system_in_place:
+            self._messages.append({"role": "system", "content": blocks})
+        else:  # in its place all the same: at the head it would change the prefix of every later request
+            self._into("user").extend(
+                {**block, "text": f"<system>\n{block['text']}\n</system>"} for block in blocks
+            )
+
+    def _instructions(self, turn: Turn) -> list[Json]:
+        self._named(turn)
+        written = []
+        for block in turn.blocks:
+            if isinstance(block, Text):
+                if block.text and not block.text.isspace():
+                    written.append(self._text(block))
+                elif written and block.cache is not None:
+                    written[-1].setdefault("cache_control", block.cache)
+            else:
+                self._cannot(block)
+        return written
+
+    def _named(self, turn: Turn) -> None:
+        if turn.name:
+            self._notes.unsaid.append("messages.name")
+
+    def _into(self, role: str) -> list[Json]:
+        """The blocks of the last message, if that is of this role, else of a new one."""
+        messages = self._messages
+        if messages and messages[-1]["role"] == role:
+            content: list[Json] = messages[-1]["content"]
+        else:
+            content = []
+            messages.append({"role": role, "content": content})
+        return content
+
+    def _user(self, turn: Turn) -> None:
+        if turn.name:
+            self._named(turn)
+        results: list[Json] = []
+        others: list[Json] = []
+        for block in turn.blocks:
+            if block.__class__ is Text and block.cache is None and not self._own:
+                if block.text and not block.text.isspace():
+                    others.append({"type": "text", "text": block.text})
+            elif block.__class__ is ToolResult:
+                results.append(self._result(block))
+            else:
+                self._add(others, block)
+        if not results and not others:
+            return
+        content = self._into("user")
+        if results and (content or len(results) > 1) and not (self._mixed and self._mixed[-1] is content):
+            self._mixed.append(content)
+        content += results
+        content += others
+
+    def _assistant(self, turn: Turn) -> None:
+        if turn.name:
+            self._named(turn)
+        written: list[Json] = []
+        for block in turn.blocks:
+            if block.__class__ is Text and block.cache is None and not self._own:
+                if block.text and not block.text.isspace():
+                    written.append({"type": "text", "text": block.text})
+            elif block.__class__ is ToolCall:
+                written.append(self._call(block))
+            else:
+                self._add(written, block)
+        if written:
+            self._into("assistant").extend(written)
+
+    def _prefill(self, content: list[Json]) -> None:
+        """An answer to be gone on with must not end in white space."""
+        last = content[-1]
+        if last["type"] == "text":
+            content[-1] = {**last, "text": last["text"].rstrip()}
+
+    def _add(self, into: list[Json], block: Block) -> None:
+        if block.__class__ is Text:
+            if block.text and not block.text.isspace():
+                into.append(self._text(block))
+            elif into and block.cache is not None and into[-1]["type"] not in _UNMARKED:
+                into[-1] = {"cache_control": block.cache, **into[-1]}  # it may be the client's own object
+            return
+        written = self._other(block)
+        if written is not None:
+            into.append(written)
+
+    def _text(self, block: Text) -> Json:
+        written: Json = {"type": "text", "text": block.text}
+        if block.cache is not None:
+            written["cache_control"] = block.cache
+        if block.citations and self._own:
+            written["citations"] = list(block.citations)
+        return self._more(written, block.extras)
+
+    def _more(self, written: Json, extras: Json) -> Json:
+        """With the fields that have no name here, where they are of Messages."""
+        return {**extras, **written} if extras and self._own else written
+
+    def _other(self, block: Block) -> Json | None:
+        """A block as Messages has it; None where it has none, which is noted."""
+        match block:
+            case Image() | Document():
+                return self._shown(block)
+            case Reasoning():
+                return self._reasoning(block)
+            case Refusal(text=text):
+                return {"type": "text", "text": text} if text.strip() else None
+            case Opaque(dialect="messages", value=value):
+                return value  # type: ignore[no-any-return]
+            case ToolCall():
+                return self._call(block)
+            case ToolResult():
+                return self._result(block)
+            case Text():
+                return self._text(block)
+            case _:
+                self._cannot(block)
+                return None
+
+    def _shown(self, block: Image | Document) -> Json | None:
+        given = self._source(block.source)
+        if given is None:
+            return None
+        if isinstance(block, Document):
+            written: Json = {"type": "document", "source": given}
+            if block.name:
+                written["title"] = block.name
+        else:
+            written = {"type": "image", "source": given}
+            if block.detail and block.detail != "auto":
+                self._notes.yielded.append("image_url.detail")
+        return self._more(marked(written, block.cache), block.extras)
+
+    def _cannot(self, block: Block) -> None:
+        match block:
+            case Audio(source=Inline()):
+                self._notes.unsaid.append("input_audio")
+            case Audio():
+                self._notes.unsaid.append("audio")
+            case Opaque(kind=kind):
+                self._notes.unsaid.append(kind)
+            case Image():
+                self._notes.unsaid.append("image_url")
+            case _:
+                self._notes.unsaid.append("file")
+
+    def _source(self, source: Source) -> Json | None:
+        match source:
+            case Inline(media_type=media_type, data=data):
+                if media_type in _IMAGES or media_type == "application/pdf" or self._own:
+                    return {"type": "base64", "media_type": media_type, "data": data}
+                self._notes.unsaid.append("image_url" if media_type.startswith("image/") else "file")
+                return None
+            case Link(url=url):
+                return {"type": "url", "url": url}
+            case Plain(text=text):
+                return {"type": "text", "media_type": "text/plain", "data": text}
+            case Composed(blocks=blocks):
+                content: list[Json] = []
+                for block in blocks:
+                    self._add(content, block)
+                return {"type": "content", "content": content}
+            case Stored():
+                if self._own:
+                    return {"type": "file", "file_id": source.id}
+                self._notes.unsaid.append("file_id")
+                return None
+
+    def _reasoning(self, block: Reasoning) -> Json | None:
+        if block.maker == "messages":
+            if block.redacted:
+                return self._more({"type": "redacted_thinking", "data": block.redacted}, block.extras)
+            if block.signature or self._own:
+                written = {"type": "thinking", "thinking": block.text, "signature": block.signature}
+                return self._more(written, block.extras)
+            if block.text and not self._notes.abilities.signs:
+                return {"type": "thinking", "thinking": block.text}
+        self._notes.yielded.append("reasoning_content")
+        return None
+
+    def _call(self, call: ToolCall) -> Json:
+        self._open.add(call.id)
+        given = {"input": call.arguments} if call.custom else self._input(call.arguments)
+        written: Json = {"type": "tool_use", "id": self._new_id(call.id), "name": call.name, "input": given}
+        if call.cache is not None:
+            written["cache_control"] = call.cache
+        return self._more(written, call.extras)
+
+    def _input(self, arguments: str) -> Json:
+        """As `input_of`; what has more values than are left for all calls is told as a text."""
+        values = _values_at_most(arguments)
+        if values > self._values_left:
+            values = _values_at_most(_STRINGS.sub("", arguments))
+            if values > self._values_left:
+                return {"INVALID_JSON": arguments}
+        self._values_left -= values
+        return input_of(arguments)
+
+    def _result(self, result: ToolResult) -> Json:
+        self._open.discard(result.call_id)
+        call_id = self._ids.get(result.call_id) or valid_id(result.call_id)
+        written: Json = {"type": "tool_result", "tool_use_id": call_id}
+        mark = result.cache
+        blocks = result.blocks
+        if len(blocks) == 1 and result.plain and blocks[0].__class__ is Text:
+            text: Any = blocks[0]
+            if text.text:
+                written["content"] = text.text
+            mark = text.cache if mark is None else mark
+        else:
+            content: list[Json] = []
+            for block in blocks:
+                self._add(content, block)
+            for at, block_written in enumerate(content):
+                inner = block_written.get("cache_control")
+                if inner is not None:  # refused inside a result: it stands for the same place on the result
+                    mark = inner if mark is None else mark
+                    content[at] = {k: v for k, v in block_written.items() if k != "cache_control"}
+            if content:
+                written["content"] = content
+        if result.is_error:
+            written["is_error"] = True
+        return self._more(marked(written, mark), result.extras)
+
+    def _new_id(self, call_id: str) -> str:
+        """What a call is to be known by: its own id, if Messages takes it and no call before had it."""
+        written = valid_id(call_id)
+        if written in self._used:
+            start = written[:56]
+            times = self._again.get(start, 2)
+            while f"{start}_{times}" in self._used:
+                times += 1
+            self._again[start] = times + 1
+            written = f"{start}_{times}"
+        self._used[written] = len(self._used)
+        self._ids[call_id] = written
+        return written
+
+    def _order(self, block: Json) -> int:
+        """Results stand first, and as their calls do."""
+        if block.get("type") != "tool_result":
+            return len(self._used) + 1
+        return self._used.get(block.get("tool_use_id", ""), len(self._used))
+
+
+def valid_id(call_id: str) -> str:
+    """An id of a call as Messages takes it: itself where it can be, else one that no other id comes to, and
+    the same each time."""
+    if len(call_id) <= ID_CHARS_MAX and not _NO_ID.search(call_id):
+        return call_id
+    digest = blake2b(call_id.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    return f"{_NO_ID.sub('_', call_id)[:40]}_{digest}"
+
+
+def input_of(arguments: str) -> Json:
+    """The input of a call. Arguments that are no JSON object go under `INVALID_JSON`, as the provider's
+    documentation wants it, so that the model sees what it wrote."""
+    if not arguments or arguments.isspace() or arguments == "null":
+        return {}
+    if arguments.count("{") + arguments.count("[") <= DEPTH_MAX or not _is_deep(arguments):
+        try:
+            value = read_json(arguments.encode("utf-8", "surrogatepass"))
+        except NotJson:
+            value = None
+        if value.__class__ is dict:
+            return value
+    return {"INVALID_JSON": arguments}
+
+
+def _values_at_most(text: str) -> int:
+    """More values a JSON text cannot have: each is the first of its list or object, or follows a comma."""
+    return text.count(",") + text.count("[") + text.count("{")
+
+
+def _is_deep(text: str) -> bool:
+    """Whether brackets stand deeper than `DEPTH_MAX`."""
+    brackets = _BRACKETS.findall(_STRINGS.sub("", text))
+    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > DEPTH_MAX

@@ -1,0 +1,138 @@
+"""Errors as clients of Messages read them: which status, which kind, whose words. Pure functions.
+
+A provider that speaks the dialect has the say on its own errors: they go out byte for byte. All others are
+written here. Claude Code goes by the words of some: what they are for is told in one place, `_too_long`.
+"""
+
+import re
+
+from farthing.errors import (
+    BudgetExhausted,
+    CannotSay,
+    ContextTooLong,
+    ContractExceeded,
+    FarthingError,
+    NoProviderLeft,
+    Overloaded,
+    ProviderError,
+    StreamBroken,
+)
+from farthing.text.lenient_json import write_json
+from farthing.types import Json
+
+OVERLOADED = 529
+KINDS = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    408: "timeout_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    504: "timeout_error",
+    OVERLOADED: "overloaded_error",
+}
+"""By status; of the others those from 500 on are `api_error`, those below `invalid_request_error`."""
+TOO_LONG = frozenset({"context_length_exceeded", "exceed_context_size_error", "string_above_max_length"})
+"""Codes and types of a prompt that is beyond the window of its model."""
+WINDOW_WORDS = "maximum context length"
+"""In the message of servers that give no code for it but the status."""
+THREAD = "thread"
+"""The field that asks a provider to hold the conversation."""
+NUMBER = re.compile(r"\d[\d,]*")
+NUMBERS_MAX = 20
+
+
+def failed(error: FarthingError, request_id: str) -> tuple[int, bytes]:
+    """Status and body of a request that failed."""
+    one = own(error)
+    if one is not None and one.own is not None:
+        return error.status, one.own
+    status, kind, message = _told(error)
+    return status, _body(kind, message, request_id, _details(error))
+
+
+def event(error: FarthingError, request_id: str) -> bytes:
+    """The event that ends a stream which broke."""
+    if isinstance(error, StreamBroken) and error.own:
+        return error.own
+    raw = failed(error, request_id)[1]
+    lines = b"\n".join([b"data: %b" % line for line in raw.splitlines()])
+    return b"event: error\n%b\n\n" % lines
+
+
+def own(error: FarthingError) -> ProviderError | None:
+    """The error of a provider that goes out as the provider wrote it; None: there is none, or it is to be
+    written in this dialect."""
+    one = error.passed_on if isinstance(error, NoProviderLeft) else None
+    return one if one is not None and one.own else None
+
+
+def _told(error: FarthingError) -> tuple[int, str, str]:
+    """Status, kind and message."""
+    said: Json | None = None
+    status, message = error.status, error.in_full
+    if isinstance(error, NoProviderLeft) and error.passed_on is not None:
+        said = error.passed_on.said
+    elif isinstance(error, StreamBroken):
+        said = error.said
+    if said is not None and isinstance(said.get("message"), str) and said["message"]:
+        message = said["message"]
+    if isinstance(error, ContextTooLong) or (said is not None and _is_too_long(said, status, message)):
+        return 400, KINDS[400], _too_long(said or {}, message)
+    if isinstance(error, BudgetExhausted) or (
+        isinstance(error, ContractExceeded) and error.limit == "usd_max"
+    ):
+        status = 402
+    elif isinstance(error, Overloaded) or (status == 503 and said is not None):
+        status = OVERLOADED
+    if isinstance(error, StreamBroken):
+        return status, _kind_said(said) or "api_error", message
+    return status, _kind_of(status), message
+
+
+def _kind_of(status: int) -> str:
+    return KINDS.get(status) or ("api_error" if status >= 500 else "invalid_request_error")
+
+
+def _kind_said(said: Json | None) -> str:
+    """The kind that a provider's error has, where it is one of the dialect; empty: it is none."""
+    kind = None if said is None else said.get("type")
+    return kind if isinstance(kind, str) and kind in KINDS.values() else ""
+
+
+def _is_too_long(said: Json, status: int, message: str) -> bool:
+    if not TOO_LONG.isdisjoint(one for one in (said.get("code"), said.get("type")) if isinstance(one, str)):
+        return True
+    return status in (400, 413, 422) and WINDOW_WORDS in message
+
+
+def _too_long(said: Json, words: str) -> str:
+    """As Anthropic says it: Claude Code makes its conversation shorter when it reads this, and by how much
+    it has to is in the numbers."""
+    tokens, most = said.get("n_prompt_tokens"), said.get("n_ctx")
+    if not isinstance(tokens, int) or not isinstance(most, int):
+        _, _, after = words.partition(WINDOW_WORDS)
+        found = [int(one.replace(",", "")) for one in NUMBER.findall(after)[:NUMBERS_MAX] if len(one) < 12]
+        most = found[0] if found else 0
+        tokens = next((one for one in found if one > most), 0)
+    if most and tokens > most:
+        return f"prompt is too long: {tokens} tokens > {most} maximum"
+    return words if words.startswith("prompt is too long") else f"prompt is too long: {words}"
+
+
+def _details(error: FarthingError) -> Json | None:
+    """What clients go by beside the words: they send a conversation whole once they read that no target can
+    hold it for them."""
+    one = error.passed_on if isinstance(error, NoProviderLeft) else error
+    if isinstance(one, CannotSay) and THREAD in one.names:
+        return {"error_code": "thread_unsupported_request", "unsupported": [THREAD]}
+    return None
+
+
+def _body(kind: str, message: str, request_id: str, details: Json | None) -> bytes:
+    error: Json = {"type": kind, "message": message}
+    if details is not None:
+        error["details"] = details
+    return write_json({"type": "error", "error": error, "request_id": request_id or None})

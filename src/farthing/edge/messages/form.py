@@ -1,0 +1,222 @@
+"""Answers as clients of Messages read them, whole and streamed.
+
+What a provider wrote in the dialect goes out as it came; everything else is translated from the pipeline's
+form. A client hears something at least every `PING_AFTER_S`: first a beginning of ours, then pings, since
+some give up on a connection that is silent.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from farthing.dialects import conversation
+from farthing.dialects.chat.answers import answer_reader
+from farthing.dialects.chat.streams import stream_reader
+from farthing.dialects.conversation import Counted, Event
+from farthing.dialects.events import BadAnswer
+from farthing.dialects.messages.answers import answer_writer
+from farthing.dialects.messages.streams import stream_writer
+from farthing.dialects.told import Told
+from farthing.edge.messages import errors
+from farthing.errors import FarthingError, ProviderError, StreamBroken
+from farthing.models.answers import SIGN_OF_LIFE
+from farthing.protocols import Sink
+from farthing.types import Answer, Dialect, Receipt, Request
+
+log = logging.getLogger("farthing.edge")
+
+PING_AFTER_S = 20.0
+CHARS_PER_TOKEN = 4
+START = b"message_start"
+
+
+class MessagesForm:
+    """Anthropic's Messages. See `forms.ClientForm`."""
+
+    dialect: Dialect = "messages"
+
+    def failed(self, error: FarthingError, request_id: str) -> tuple[int, bytes]:
+        return errors.failed(error, request_id)
+
+    def broken(self, error: FarthingError, request_id: str) -> bytes:
+        return errors.event(error, request_id)
+
+    def own(self, error: FarthingError) -> ProviderError | None:
+        return errors.own(error)
+
+    def writer(self, sink: Sink, request: Request, receipt: Receipt) -> "Whole | Streamed":
+        return Streamed(sink, request, receipt) if request.stream else Whole(sink, receipt)
+
+
+class Whole:
+    """Writes a whole answer. Nothing is sent before it is there."""
+
+    __slots__ = ("_receipt", "_sink")
+
+    def __init__(self, sink: Sink, receipt: Receipt) -> None:
+        self._sink = sink
+        self._receipt = receipt
+
+    def send(self, events: bytes) -> None:
+        """Never called: who waits for a whole answer is sent no events."""
+        raise AssertionError("events for a client that waits for a whole answer")
+
+    def when_writable(self, pause: Callable[[], None], resume: Callable[[], None]) -> None:
+        self._sink.when_writable(pause, resume)
+
+    def outlive(self, left: Callable[[Callable[[], None]], bool]) -> None:
+        self._sink.outlive(left)
+
+    def returned(self, lines: bytes) -> None:
+        self._sink.returned(lines)
+
+    def close(self) -> None:
+        """There is nothing to end."""
+
+    def last(self, reply: Answer) -> Answer:
+        """Raises:
+        StreamBroken: what is there is no answer.
+        """
+        if reply.own is not None:
+            return Answer(body=reply.own)
+        receipt = self._receipt
+        try:
+            message = answer_reader.read(reply.body)
+            body = answer_writer.write(message, request_id=receipt.request_id, usage=receipt.usage)
+            return Answer(body=body)
+        except BadAnswer as error:
+            raise StreamBroken(f"the provider's answer cannot be told in this dialect: {error}") from None
+
+
+class Streamed:
+    """Writes one stream, and pings while nothing comes."""
+
+    __slots__ = (
+        "_begun",
+        "_drops_start",
+        "_fault",
+        "_loop",
+        "_reader",
+        "_receipt",
+        "_sent_s",
+        "_sink",
+        "_timer",
+        "_writer",
+    )
+
+    def __init__(self, sink: Sink, request: Request, receipt: Receipt) -> None:
+        self._sink = sink
+        self._receipt = receipt
+        self._reader = stream_reader.Reader()
+        self._writer = stream_writer.EventWriter(
+            request_id=request.id,
+            model=request.alias or request.model,
+            input_tokens=request.prompt_chars // CHARS_PER_TOKEN + request.media_tokens,
+        )
+        self._begun = False
+        """Something was sent."""
+        self._drops_start = False
+        """The beginning that was sent is ours: the provider's own is left out when it comes."""
+        self._fault = False
+        """Our code failed on an event: nothing more is sent but that."""
+        self._loop = asyncio.get_running_loop()
+        self._sent_s = self._loop.time()
+        self._timer: asyncio.TimerHandle | None = self._loop.call_later(PING_AFTER_S, self._look)
+
+    def send(self, events: bytes) -> None:
+        if events == SIGN_OF_LIFE and not self._begun:
+            self._ping()
+            return
+        self._out(self._written(events))
+
+    def when_writable(self, pause: Callable[[], None], resume: Callable[[], None]) -> None:
+        self._sink.when_writable(pause, resume)
+
+    def outlive(self, left: Callable[[Callable[[], None]], bool]) -> None:
+        self._sink.outlive(left)
+
+    def returned(self, lines: bytes) -> None:
+        self._sink.returned(lines)
+
+    def close(self) -> None:
+        """No ping comes after this."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def last(self, reply: Answer) -> Answer:
+        """What closes the stream.
+
+        Raises:
+            StreamBroken: a part of it could not be written.
+        """
+        self.close()
+        body = self._written(reply.body, last=True) if reply.own is None else self._own(reply.own)
+        if self._fault:
+            raise StreamBroken("an event of the answer could not be written; the log has the details")
+        return Answer(body=body, stream=True)
+
+    def _written(self, events: bytes, *, last: bool = False) -> bytes:
+        """Events of the pipeline in this dialect. Never raises: a provider's connection stands above this."""
+        if isinstance(events, Told):
+            return self._own(events.own)
+        if self._fault:
+            return b""
+        try:
+            found = self._reader.feed(events)
+            return self._writer.write(self._counted(found) if last else found)
+        except Exception:
+            request_id = self._receipt.request_id
+            log.exception("request %s: an event could not be written for its client", request_id)
+            self._fault = True
+            return b""
+
+    def _counted(self, events: list[Event]) -> list[Event]:
+        """With what the receipt says of usage, which may be ours where the provider told none."""
+        usage = self._receipt.usage
+        if usage is None:
+            return events
+        return [Counted(usage), *[event for event in events if event.__class__ is not Counted]]
+
+    def _own(self, events: bytes) -> bytes:
+        """The provider's own events, without a second beginning."""
+        if not self._drops_start or START not in events:
+            return events
+        self._drops_start = False
+        return without_start(events)
+
+    def _out(self, written: bytes) -> None:
+        if written:
+            self._begun = True
+            self._sent_s = self._loop.time()
+            self._sink.send(written)
+
+    def _look(self) -> None:
+        """See whether the client has heard anything of late; once in `PING_AFTER_S`, not with each event."""
+        quiet_s = self._loop.time() - self._sent_s
+        if quiet_s >= PING_AFTER_S:
+            self._ping()
+            quiet_s = 0.0
+        self._timer = self._loop.call_later(PING_AFTER_S - quiet_s, self._look)
+
+    def _ping(self) -> None:
+        if self._fault:
+            return
+        if self._begun:
+            self._out(stream_writer.PING)
+        else:
+            self._drops_start = True
+            self._out(self._writer.write([conversation.PING]))  # it begins the answer first
+
+
+def without_start(events: bytes) -> bytes:
+    """`events`, which are whole ones, without those that begin an answer."""
+    kept = []
+    for lines in events.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n\n"):
+        named = [line[6:].strip() for line in lines.split(b"\n") if line.startswith(b"event:")]
+        if lines and START not in named:
+            kept.append(lines + b"\n\n")
+    return b"".join(kept)
+
+
+MESSAGES = MessagesForm()

@@ -1,0 +1,219 @@
+"""A streamed answer on its way to a client of Messages: what comes if nothing comes, what is left out."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.faults.exact import DONE, HELLO, STOP, chunk, counted, event
+
+from farthing.dialects.told import told
+from farthing.edge.messages import form
+from farthing.edge.messages.form import MESSAGES, Streamed, Whole, without_start
+from farthing.errors import StreamBroken
+from farthing.models.answers import SIGN_OF_LIFE
+from farthing.types import DEFAULT_ENDPOINT, Answer, Receipt, Request, Tenant, Usage
+
+WAIT_S = 60.0
+START = b'event: message_start\ndata: {"type":"message_start","message":{"id":"msg_theirs"}}\n\n'
+BLOCK = b'event: content_block_start\ndata: {"type":"content_block_start","index":0}\n\n'
+END = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+
+
+class Client:
+    """A sink that keeps what it is sent."""
+
+    def __init__(self) -> None:
+        self.got: list[bytes] = []
+        self.heard = asyncio.Event()
+
+    def send(self, events: bytes) -> None:
+        self.got.append(events)
+        self.heard.set()
+
+    def when_writable(self, pause: Callable[[], None], resume: Callable[[], None]) -> None:
+        """It always is."""
+
+    def outlive(self, left: Callable[[Callable[[], None]], bool]) -> None:
+        """It never leaves."""
+
+    def returned(self, lines: bytes) -> None:
+        """Not looked at."""
+
+    async def wait(self, count: int) -> None:
+        async with asyncio.timeout(WAIT_S):
+            while len(self.got) < count:
+                self.heard.clear()
+                await self.heard.wait()
+
+
+def asked(stream: bool = True) -> Request:
+    return Request(
+        id="req_1",
+        tenant=Tenant(name="t"),
+        endpoint=DEFAULT_ENDPOINT,
+        operation="chat",
+        model="a/m",
+        alias="claude-auto",
+        body={},
+        text="",
+        prompt_chars=400,
+        stream=stream,
+    )
+
+
+def receipt(usage: Usage | None = None) -> Receipt:
+    return Receipt(request_id="req_1", at_unix_s=0.0, started_s=0.0, usage=usage)
+
+
+def begun(client: Client, usage: Usage | None = None) -> Streamed:
+    writer = MESSAGES.writer(client, asked(), receipt(usage))
+    assert isinstance(writer, Streamed)
+    return writer
+
+
+def names(*sent: bytes) -> list[str]:
+    found = []
+    for block in b"".join(sent).decode().split("\n\n"):
+        lines = block.splitlines()
+        found += [line.removeprefix("event: ") for line in lines if line.startswith("event: ")]
+    return found
+
+
+def data(sent: bytes) -> list[Any]:
+    return [json.loads(line[6:]) for line in sent.split(b"\n") if line.startswith(b"data: ")]
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(form, "PING_AFTER_S", 0.01)
+
+
+@pytest.mark.usefixtures("quick")
+def test_who_hears_nothing_is_told_the_beginning_and_then_pinged() -> None:
+    async def go() -> None:
+        client = Client()
+        writer = begun(client)
+        await client.wait(3)
+        assert names(*client.got[:3]) == ["message_start", "ping", "ping", "ping"]
+        message = data(client.got[0])[0]["message"]
+        assert (message["model"], message["usage"]["input_tokens"]) == ("claude-auto", 100)
+        writer.send(b"".join(map(event, HELLO)))
+        closing = writer.last(Answer(body=event(STOP) + DONE, stream=True))
+        sent = b"".join(client.got) + closing.body
+        assert [name for name in names(sent) if name != "ping"] == [
+            "message_start",
+            "content_block_start",
+            "content_block_delta",
+            "content_block_delta",
+            "content_block_stop",
+            "message_delta",
+            "message_stop",
+        ]
+
+    asyncio.run(go())
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("end", ["close", "last"])
+def test_no_ping_comes_when_it_is_over(end: str) -> None:
+    async def go() -> None:
+        client = Client()
+        writer = begun(client)
+        await client.wait(2)
+        if end == "last":
+            writer.last(Answer(body=DONE, stream=True))
+        writer.close()
+        writer.close()
+        count = len(client.got)
+        await asyncio.sleep(0.1)
+        assert len(client.got) == count
+
+    asyncio.run(go())
+
+
+def test_a_provider_that_lives_and_is_slow_begins_the_answer_at_once() -> None:
+    async def go() -> None:
+        client = Client()
+        writer = begun(client)
+        writer.send(SIGN_OF_LIFE)
+        writer.send(SIGN_OF_LIFE)
+        assert names(*client.got)[:2] == ["message_start", "ping"]
+        assert names(*client.got).count("message_start") == 1
+        writer.close()
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize("pinged", [False, True])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_a_provider_of_messages_is_passed_on_without_a_second_beginning(pinged: bool, end: bytes) -> None:
+    async def go() -> None:
+        client = Client()
+        writer = begun(client)
+        if pinged:
+            writer.send(SIGN_OF_LIFE)
+        writer.send(told(b"", (START + BLOCK).replace(b"\n", end)))
+        writer.send(told(event(chunk({"content": "x"})), START))
+        closing = writer.last(Answer(body=DONE, stream=True, own=END))
+        assert closing.body == END
+        if pinged:
+            assert client.got[1] == BLOCK and data(client.got[0])[0]["message"]["id"] == "msg_req_1"
+        else:
+            assert client.got[0] == (START + BLOCK).replace(b"\n", end)
+        assert client.got[-1] == START, "what comes later is not ours to judge"
+
+    asyncio.run(go())
+
+
+def test_of_events_without_a_beginning_nothing_is_left_out() -> None:
+    assert without_start(BLOCK + END) == BLOCK + END
+    assert without_start(START) == b""
+    said = b'event: content_block_delta\ndata: {"text":"event: message_start"}\n\n'
+    assert without_start(START + said) == said
+
+
+def test_the_receipt_has_the_last_word_on_usage() -> None:
+    async def go() -> None:
+        client = Client()
+        writer = begun(client, Usage(input_tokens=7, output_tokens=5, cached_tokens=3, estimated=True))
+        writer.send(b"".join(map(event, HELLO)))
+        closing = writer.last(Answer(body=event(STOP) + event(counted()) + DONE, stream=True))
+        usage = data(closing.body)[-2]["usage"]
+        assert (usage["input_tokens"], usage["cache_read_input_tokens"], usage["output_tokens"]) == (4, 3, 5)
+
+    asyncio.run(go())
+
+
+def test_what_cannot_be_written_ends_in_an_error_and_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def go() -> None:
+        client = Client()
+        writer = begun(client)
+        writer.send(event(HELLO[0]) + event(HELLO[1]))
+
+        def fails(_: bytes) -> None:
+            raise KeyError("a fault of ours")
+
+        monkeypatch.setattr(writer, "_reader", type("Broken", (), {"feed": staticmethod(fails)}))
+        sent = len(client.got)
+        with caplog.at_level(logging.ERROR):
+            writer.send(event(HELLO[2]))
+            writer.send(event(STOP))
+        assert len(client.got) == sent and caplog.text.count("req_1") == 1
+        with pytest.raises(StreamBroken):
+            writer.last(Answer(body=DONE, stream=True))
+
+    asyncio.run(go())
+
+
+def test_a_whole_answer_that_is_none_is_told_as_broken() -> None:
+    writer = MESSAGES.writer(None, asked(stream=False), receipt())  # type: ignore[arg-type]
+    assert isinstance(writer, Whole)
+    own = Answer(body=b"{}", own=b'{ "type": "message"}')
+    assert writer.last(own).body == own.own
+    with pytest.raises(StreamBroken):
+        writer.last(Answer(body=b'{"error": {"message": "x"}}'))
