@@ -14,8 +14,9 @@ Needs pydantic (for reading genai-prices); Farthing itself does not. Which sourc
    model exactly, because somebody then saw the change; litellm otherwise. Every case is printed.
 5. A price that changes with the hour of the day is taken at its highest, so that budgets hold.
 6. Zero is unknown, not free, except for names that end in `:free`.
-7. A service tier whose every listed price is the same multiple of the plain one, up to rounding, is kept
-   as that multiple; else as prices of its own. What a tier does not list although the plain price has it
+7. A service tier, and a batch if the list says what it charges for cached input, whose every listed
+   price is the same multiple of the plain one, up to rounding, is kept as that multiple; else as prices
+   of its own. What a tier does not list although the plain price has it
    (cached input, writes to the prefix cache, long prompts) follows its input price.
 8. A search that is charged by its depth is taken at its dearest.
 9. More than $1,000 per million tokens is a slip of units, and a cached price above the plain one a
@@ -115,9 +116,13 @@ RATES = {
     "audio_out": "output_cost_per_audio_token",
     "image_in": "input_cost_per_image_token",
     "image_out": "output_cost_per_image_token",
+    "cached_audio": "cache_read_input_audio_token_cost",
+    "cached_image": "cache_read_input_image_token_cost",
+    "reasoning": "output_cost_per_reasoning_token",
 }
 LONG_WRITES = ("above_1hr", "above_12hr")
-TIERS = ("priority", "flex", "ultrafast")
+TIERS = {"priority": "_priority", "flex": "_flex", "ultrafast": "_ultrafast", "batch": "_batches"}
+PLACES = ("eu", "us")
 OWN_FACTORS = {"us": "inference_geo_us", "fast": "fast"}
 
 
@@ -166,6 +171,8 @@ def litellm_price(row: dict[str, Any], name: str, operation: str) -> list[dict[s
             found |= {"out": 0, "batch_out": 0 if found.get("batch_in") else None}
         if found["audio_in"] == found["in"]:
             found["audio_in"] = None  # as text, which is what its absence says
+        if found["reasoning"] == found["out"]:
+            found["reasoning"] = None  # as output
         return compact(found)
 
     price = rates()
@@ -183,10 +190,12 @@ def litellm_price(row: dict[str, Any], name: str, operation: str) -> list[dict[s
     )
     price |= with_lengths(price, {limit: rates(f"_above_{limit}k_tokens") for limit in limits})
     tiers = {}
-    for name in TIERS:
-        tier = rates(tier=f"_{name}")
+    for name, suffix in TIERS.items():
+        tier = rates(tier=suffix)
+        if name == "batch" and "cached" not in tier:
+            continue  # it may be charged in full
         if "in" in tier and "out" in tier and "in" in price:
-            longer = {limit: rates(f"_above_{limit}k_tokens", f"_{name}") for limit in limits}
+            longer = {limit: rates(f"_above_{limit}k_tokens", suffix) for limit in limits}
             tiers[name] = completed(with_lengths(tier, {n: r for n, r in longer.items() if r}), price)
     found, more = variants(price, tiers), extras(row)
     more["factors"] = {**found.get("factors", {}), **more["factors"]} or None
@@ -249,6 +258,9 @@ def extras(row: dict[str, Any]) -> dict[str, Any]:
     searches = [pusd(usd) for usd in (row.get("search_context_cost_per_query") or {}).values()]
     own = row.get("provider_specific_entry") or {}
     factors = {OWN_FACTORS[key]: str(own[key]) for key in OWN_FACTORS if own.get(key, 1) != 1}
+    for place in PLACES:
+        if (uplift := row.get(f"regional_processing_uplift_multiplier_{place}", 1)) != 1:
+            factors[f"processing_{place}"] = str(uplift)
     fee = max((rate for rate in searches if rate), default=None)
     return {"fees": {"web_search": fee} if fee else None, "factors": factors}
 
@@ -323,6 +335,7 @@ def genai_rates(price: Any, over: int, operation: str) -> dict[str, Any]:
         "audio_out": rate("output_audio_mtok"),
         "image_in": rate("input_image_mtok"),
         "image_out": rate("output_image_mtok"),
+        "cached_audio": rate("cache_audio_read_mtok"),
     }
     return compact(found | ({"out": 0} if operation == "embeddings" else {}))
 

@@ -2,8 +2,8 @@
 # Install the clients that the tests run unmodified and that Python's package index does not have.
 #
 #     tools/install_clients.sh                 Java, whose HttpClient is the client; OpenAI's package for Node
-#     tools/install_clients.sh conformance     Chromium, the other packages for Node, and clients for Python
-#                                              that want other versions than ours, in .venv/clients; too
+#     tools/install_clients.sh conformance     Chromium, the other packages for Node, clients for Python that
+#                                              want other versions than ours (in .venv/clients), and Claude Code
 #
 # Needs what constraints-dev.txt pins: node and npm are among it. Twice is safe, and quick when nothing changed.
 set -euo pipefail
@@ -53,6 +53,24 @@ if [ "${1:-}" = conformance ]; then
         --require-hashes --requirement tests/clients/apart/constraints.txt >&2
 fi
 
-# npm is a script for the node beside it.
-PATH="$PWD/.venv/bin:$PATH" npm ci --prefix tests/clients/node "${omit[@]}" \
-    --ignore-scripts --no-audit --no-fund --loglevel=error >&2
+# install_node FROM TO [OPTION...]: what FROM/package-lock.json pins, into TO; npm is a script for the node beside it.
+install_node() {
+    local from="$1" to="$2"
+    shift 2
+    mkdir -p "$to"
+    [ "$from" -ef "$to" ] || cp "$from/package.json" "$from/package-lock.json" "$to/"
+    PATH="$PWD/.venv/bin:$PATH" npm ci --prefix "$to" "$@" \
+        --ignore-scripts --no-audit --no-fund --loglevel=error >&2
+}
+
+install_node tests/clients/node tests/clients/node "${omit[@]}"
+if [ "${1:-}" = conformance ]; then
+    # 400 MB, which every checkout may share.
+    pinned="$(.venv/bin/node -p 'Object.values(require("./tests/clients/claude_code/package.json").dependencies)[0]')"
+    cache="${XDG_CACHE_HOME:-$HOME/.cache}/farthing/claude-code-$pinned"
+    if [ ! -e "$cache/installed" ]; then
+        install_node tests/clients/claude_code "$cache"
+        touch "$cache/installed"
+    fi
+    ln -sfn "$cache" .venv/claude-code
+fi

@@ -6,7 +6,7 @@
     │   │   ├── ContextTooLong       400  context_length_exceeded
     │   │   └── BodyTooLarge         413  request_too_large
     │   ├── UnsupportedMedia       415  unsupported_media_type
-    │   ├── Unauthenticated        401  invalid_api_key
+    │   ├── Unauthenticated        401  invalid_api_key         (x-should-retry: false)
     │   ├── Forbidden              403  permission_denied
     │   ├── NoSuchRoute            404  not_found, or 405 where the method is wrong
     │   ├── UnknownModel           404  model_not_found
@@ -111,6 +111,7 @@ class Unauthenticated(RequestError):
     status = 401
     kind = "authentication_error"
     code = "invalid_api_key"
+    retry = False
 
 
 class Forbidden(RequestError):

@@ -76,7 +76,15 @@ def beta_streamed(asking: Anthropic, request: Json) -> Json:
 
 
 @pytest.mark.parametrize("way", THROUGH)
-@pytest.mark.parametrize("ask", [whole, streamed, beta_whole, beta_streamed])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        whole,
+        streamed,
+        pytest.param(beta_whole, marks=pytest.mark.conformance),
+        pytest.param(beta_streamed, marks=pytest.mark.conformance),
+    ],
+)
 @pytest.mark.parametrize("scenario", SAID, ids=lambda one: one.name)
 def test_it_is_told_what_the_provider_says(there: Place, scenario: Scenario, ask: Ask, way: Way) -> None:
     with client(there, "direct") as asking:

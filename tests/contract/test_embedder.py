@@ -252,6 +252,18 @@ def test_what_it_costs_is_counted_and_texts_of_several_callers_share_a_call(upst
     assert cost == usage.input_tokens * 20
 
 
+def test_what_the_provider_says_it_charged_is_what_it_costs(upstream: FaultProvider) -> None:
+    counted: list[tuple[Usage, int | None]] = []
+
+    async def main() -> None:
+        embedder = remote(upstream.port, on_usage=lambda usage, cost: counted.append((usage, cost)))
+        embedder._count(Usage(input_tokens=10, told_nusd=7), ["x"])
+        await embedder.aclose()
+
+    asyncio.run(main())
+    assert [cost for _, cost in counted] == [7]
+
+
 def item(index: int, vector: object) -> dict[str, object]:
     return {"object": "embedding", "index": index, "embedding": vector}
 

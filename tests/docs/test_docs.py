@@ -313,7 +313,7 @@ def test_every_error_is_documented_with_what_goes_on_the_wire() -> None:
     for kind in error_classes():
         status, wire_type, wire_code, retry, _ = table[f"`{kind.__name__}`"]
         assert (status, wire_type, wire_code) == (str(kind.status), f"`{kind.kind}`", f"`{kind.code}`")
-        sent = kind.status in (409, 429) or kind.status >= 500 or kind is errors.RequestError
+        sent = kind.status in (401, 409, 429) or kind.status >= 500 or kind is errors.RequestError
         assert retry == (str(kind.retry).lower() if sent and kind.retry is not None else "-")
 
 

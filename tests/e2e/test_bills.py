@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
+from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from random import Random
 from typing import Any
@@ -118,6 +119,37 @@ def test_receipts_come_to_the_bill(gateway: Running, provider: Provider, name: s
     wrong = [(drawn, booked[asked]) for asked, drawn in billed.items() if booked[asked].cost_nusd != drawn]
     assert not wrong, wrong[0]
     assert sum(map(_cost, booked.values())) == sum(billed.values()) > 0
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("name", ["openai", "anthropic"])
+def test_noughts_beside_an_answer_are_estimated_and_said_to_be(
+    gateway: Running, provider: Provider, name: str, door: str, stream: bool
+) -> None:
+    noughts = {f"{kind}_tokens": 0 for kind in ("input", "output", "prompt", "completion", "total")}
+    drawn = provider.drawn["noughts"] = Drawn(noughts, Fraction(0))
+    reply = DOORS[door](gateway, name, "noughts", drawn, stream)
+    receipt = gateway.receipt_of(reply)
+    usage = receipt.usage
+    assert usage is not None and usage.estimated and usage.input_tokens > 0 and 3 <= usage.output_tokens <= 9
+    assert receipt.cost_nusd is not None and receipt.cost_nusd > 0
+    assert stream or reply.headers["x-farthing-usage"] == "estimated"
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("name", ["openai", "anthropic"])
+def test_what_has_no_price_is_unknown_and_named(
+    gateway: Running, provider: Provider, name: str, door: str, stream: bool
+) -> None:
+    usage = {"input_tokens": 9, "output_tokens": 9, "prompt_tokens": 9, "completion_tokens": 9}
+    drawn = Drawn({**usage, "speed": "slow"}, Fraction(0), head={"service_tier": "slow"})
+    provider.drawn["unknown"] = drawn
+    reply = DOORS[door](gateway, name, "unknown", drawn, stream)
+    receipt = gateway.receipt_of(reply)
+    assert receipt.cost_nusd is None and receipt.attempts[0].unpriced == "tier slow"
+    assert stream or reply.headers["x-farthing-cost-usd"] == "unknown"
 
 
 def _decides(asked: dict[str, Any], head: dict[str, Any]) -> bool:

@@ -8,12 +8,14 @@ import json
 import random
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 from tests.conftest import StartGateway
 from tests.contract.test_provider import sse
 from tests.e2e.gateway import Reply, Running, until
+from tests.e2e.streams import frames, messages_faults
 from tests.faults.exact import Exact, streamed, whole
 from tests.faults.provider import FaultProvider
 from tests.unit.models.providers.test_messages_as_sent import END, FULL, ODD_ANSWER, WHOLE, event
@@ -41,6 +43,10 @@ targets = ["a/good"]
 deadline_s = 20
 on_limit = "partial"
 cache = { exact = "off" }
+[endpoints.brief]
+deadline_s = 4
+on_limit = "partial"
+cache = { exact = "off" }
 [endpoints.checked]
 cache = { exact = "off" }
 [endpoints.checked.cascade]
@@ -50,7 +56,7 @@ checks = [{ kind = "plain" }]
 """
 
 
-def config(upstream: FaultProvider, more: str) -> str:
+def config(upstream: FaultProvider, more: str, idle_s: float) -> str:
     prices = "\n".join(
         f'[[prices]]\ntarget = "a/{model}"\ninput = 3\noutput = 15\ncached_input = 0.3\n'
         "cache_write_5m = 3.75\ncache_write_1h = 6"
@@ -61,7 +67,7 @@ def config(upstream: FaultProvider, more: str) -> str:
 kind = "anthropic"
 base_url = "{upstream.base_url.removesuffix("/v1")}"
 api_key = "${{PROVIDER_KEY}}"
-idle_s = {IDLE_S}
+idle_s = {idle_s}
 {prices}
 {more}
 """
@@ -69,7 +75,7 @@ idle_s = {IDLE_S}
 
 @pytest.fixture(scope="module")
 def gateway(start_gateway: StartGateway, upstream: FaultProvider) -> Running:
-    return start_gateway(config(upstream, ALONE), PROVIDER_KEY="sk-ant-of-the-tests")
+    return start_gateway(config(upstream, ALONE, IDLE_S), PROVIDER_KEY="sk-ant-of-the-tests")
 
 
 def ask(gateway: Running, model: str, **fields: Any) -> Reply:
@@ -248,6 +254,28 @@ def test_an_error_event_passes_as_it_is_and_is_the_last(gateway: Running, upstre
     assert receipt.attempts[-1].error and receipt.usage is not None
 
 
+@pytest.mark.parametrize("end", ["cut", "hold", "error"])
+def test_the_receipt_of_a_broken_stream_is_that_of_the_translated_path(
+    gateway: Running, upstream: FaultProvider, end: Any
+) -> None:
+    half = PLAIN[: PLAIN.index(b"event: content_block_start", FIRST_BLOCK + 1)]  # what has a known price
+    given = streamed(half, ERROR, gap_s=0.3) if end == "error" else streamed(half, end=end)
+    upstream.exactly("priced", given)
+    body = {"model": "a/priced", "max_tokens": 50, "messages": SAYS, "stream": True}
+    rows = []
+    for path in (PATH, "/v1/chat/completions"):
+        for _ in range(10):
+            reply = gateway.post(path, body)
+            if reply.status == 200:  # else all came at once
+                break
+        rows.append(gateway.receipt_of(reply))
+    own, translated = rows
+    assert own.usage == translated.usage is not None and own.cost_nusd == translated.cost_nusd
+    assert own.cost_nusd and own.usage is not None and own.usage.output_tokens > 1
+    assert own.attempts[-1].error == translated.attempts[-1].error != ""
+    assert (own.status, own.stop_reason) == (translated.status, translated.stop_reason)
+
+
 def test_an_error_event_before_the_answer_has_its_status_and_its_bytes(
     gateway: Running, upstream: FaultProvider
 ) -> None:
@@ -305,7 +333,7 @@ def test_a_whole_answer_in_the_place_of_a_stream_is_told_as_one(
 
 @pytest.fixture(scope="module")
 def shared(start_gateway: StartGateway, upstream: FaultProvider) -> Running:
-    return start_gateway(config(upstream, ENDPOINTS), PROVIDER_KEY="sk-ant-of-the-tests")
+    return start_gateway(config(upstream, ENDPOINTS, 30.0), PROVIDER_KEY="sk-ant-of-the-tests")
 
 
 def test_an_answer_that_was_streamed_to_us_alone_has_all_that_came(
@@ -316,6 +344,22 @@ def test_an_answer_that_was_streamed_to_us_alone_has_all_that_came(
     reply = shared.post(PATH, body, {"x-farthing-endpoint": "soon"})
     assert upstream.calls[-1].json["stream"] is True
     assert reply.json == WHOLE
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_came_before_the_deadline_is_closed_in_good_order(
+    shared: Running, upstream: FaultProvider, stream: bool
+) -> None:
+    half = PLAIN[: PLAIN.index(b"event: weather")].rpartition(b"event: content_block_stop")[0]
+    upstream.exactly("brief", streamed(half, end="hold"))
+    body = {"model": "a/brief", "max_tokens": 50, "messages": SAYS, "stream": stream}
+    reply = shared.post(PATH, body, {"x-farthing-endpoint": "brief"})
+    receipt = shared.receipt_of(reply)
+    assert receipt.stop_reason == "limit:deadline_s" and receipt.usage is not None
+    if stream:
+        assert reply.body.startswith(half) and messages_faults(frames(reply.body)) == []
+    else:
+        assert reply.json["content"] == WHOLE["content"][:-1] and reply.json["stop_reason"] == "max_tokens"
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -359,28 +403,55 @@ def test_what_one_dialect_paid_for_serves_the_other(shared: Running, upstream: F
     assert again.json["content"] == first.json["content"]
 
 
-def test_clients_of_both_dialects_follow_one_stream(shared: Running, upstream: FaultProvider) -> None:
-    words = [{"type": "text_delta", "text": f"{number} "} for number in range(9)]
+def of_text(pieces: int) -> list[bytes]:
+    """A stream of text, its events apart."""
     said = [
         event("content_block_start", index=0, content_block={"type": "text", "text": ""}),
-        *[event("content_block_delta", index=0, delta=word) for word in words],
+        *[
+            event("content_block_delta", index=0, delta={"type": "text_delta", "text": f"{number} "})
+            for number in range(pieces)
+        ],
         event("ping"),
         event("content_block_stop", index=0),
         *END,
     ]
     raw = [PLAIN[:FIRST_BLOCK], *[sse(one) for one in said]]
     raw[-2] = raw[-2].replace(b"tool_use", b"end_turn")
+    return raw
+
+
+def at_once(gateway: Running, upstream: FaultProvider, model: str, paths: list[str]) -> list[bytes]:
+    """What clients get that ask the same at the same time, the first of them first."""
+    asked = {"model": f"a/{model}", "max_tokens": 50, "messages": SAYS, "stream": True, "temperature": 0}
+    raw = json.dumps(asked).encode()
+    with ExitStack() as stack:
+        clients = [stack.enter_context(gateway.dial()) for _ in paths]
+        for client, path in zip(clients, paths, strict=True):
+            client.sendall(gateway.wire(path, raw, "connection: close"))
+            until(lambda: any(call.model == model for call in upstream.calls))
+        return [dechunked(all_of(client)) for client in clients]
+
+
+CHAT = "/v1/chat/completions"
+
+
+def test_clients_of_both_dialects_follow_one_stream(shared: Running, upstream: FaultProvider) -> None:
+    raw = of_text(9)
     upstream.exactly("both", streamed(*raw, gap_s=0.15))
-    asked = {"model": "a/both", "max_tokens": 50, "messages": SAYS, "stream": True, "temperature": 0}
-    with shared.dial() as leader, shared.dial() as chat, shared.dial() as follower:
-        leader.sendall(shared.wire(PATH, json.dumps(asked).encode(), "connection: close"))
-        until(lambda: any(call.model == "both" for call in upstream.calls))
-        for client, path in ((chat, "/v1/chat/completions"), (follower, PATH)):
-            client.sendall(shared.wire(path, json.dumps(asked).encode(), "connection: close"))
-        own, told, same = (dechunked(all_of(client)) for client in (leader, chat, follower))
+    own, told, same = at_once(shared, upstream, "both", [PATH, CHAT, PATH])
     assert own == same == b"".join(raw)
     assert told.endswith(b"data: [DONE]\n\n") and told.count(b'"content":"') >= 9
     assert len([call for call in upstream.calls if call.model == "both"]) == 1
+
+
+def test_who_would_miss_something_of_another_s_stream_has_one_of_its_own(
+    shared: Running, upstream: FaultProvider
+) -> None:
+    upstream.exactly("mixed", streamed(*of_text(9)[:-3], FULL[FULL.index(b"event: weather") :], gap_s=0.15))
+    told, own, more = at_once(shared, upstream, "mixed", [CHAT, PATH, CHAT])
+    assert b"event: weather" in own and own.startswith(PLAIN[:FIRST_BLOCK])
+    assert told.count(b'"content":"') == more.count(b'"content":"') >= 9
+    assert len([call for call in upstream.calls if call.model == "mixed"]) == 2
 
 
 def all_of(client: socket.socket) -> bytes:

@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 from tests.e2e.gateway import Reply, Running, running, start
 
+from farthing.insight.explain import request
+from farthing.insight.report import report
+
 PRICES = """
 input = 1
 output = 10
@@ -242,9 +245,11 @@ def test_a_tool_call_without_a_count_is_estimated_by_what_was_written(gateway: R
     assert usage is not None and usage.output_tokens > 50
 
 
-def test_vectors_that_count_nothing_are_estimated(gateway: Running) -> None:
-    reply = gateway.post("/v1/embeddings", {"model": "openai/m", "input": "some words to be embedded"})
-    assert told(reply) == ("0.000005000", "estimated")
+def test_vectors_that_count_nothing_are_estimated(upstream: str, tmp_path: Path) -> None:
+    with running(configured(upstream), tmp_path) as gateway:  # which no other answer has told of its tokens
+        reply = gateway.post("/v1/embeddings", {"model": "openai/m", "input": "some words to be embedded"})
+        cost, mark = told(reply)
+        assert mark == "estimated" and cost is not None and 0.000004 <= float(cost) <= 0.000009
 
 
 def test_a_provider_that_charges_otherwise_is_booked_warned_of_counted_and_reported(
@@ -260,6 +265,12 @@ def test_a_provider_that_charges_otherwise_is_booked_warned_of_counted_and_repor
         assert (attempt.cost_nusd, attempt.reckoned_nusd) == (2_500_000, 2_000_000)
         assert gateway.metric("farthing_cost_differs_total") == 3
         assert gateway.logged().count("says it charged $0.002500000 where our prices make $0.002000000") == 1
+        story = "\n".join(request.story(gateway.receipt_of(other[0])))
+        assert "$0.0025 as the provider says, $0.002 by our prices; they differ by more than 1 %" in story
+        assert "they differ" not in "\n".join(request.story(gateway.receipt_of(same)))
+        (one,) = report.build(gateway.rows(), since=None, until=1e12).differing
+        assert (one.target, one.calls) == ("openrouter/m", 3)
+        assert (one.told_nusd, one.reckoned_nusd) == (7_500_000, 6_000_000)
 
 
 def test_what_has_no_price_is_named_in_the_receipt(gateway: Running) -> None:

@@ -5,7 +5,7 @@ bounded: beyond the bound everything is counted as `other`. Nothing is counted b
 would be unbounded, and would reveal who asks.
 """
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from decimal import Decimal
 from typing import Final, Protocol
 
@@ -93,7 +93,7 @@ class Watched(Protocol):  # models/tokens: learned
     """Adds families of its own."""
 
     def families(
-        self, shown: Container[str] | None
+        self, shown: Collection[str] | None
     ) -> Iterable[tuple[str, str, str, Iterable[tuple[dict[str, str], float]]]]:
         """Name, type, help text and labelled values, of the targets in `shown` alone; None: of all."""
 
@@ -105,7 +105,7 @@ class Metrics:
         """`gauges` is called at each exposition for current values, by name without `farthing_`; `drift`
         receives every receipt and signal."""
         self._gauges = gauges
-        self.targets: Container[str] | None = None
+        self.targets: Collection[str] | None = None
         """Targets allowed as labels; others become `other`, because clients invent models. None: all."""
         self.semantic = SemanticMetrics()
         self.signals = SignalMetrics()

@@ -17,6 +17,7 @@ from farthing.models.call import CallResult
 from farthing.models.stream import Stream
 from farthing.protocols import Sink
 from farthing.runtime.loop_batch import Waiter
+from farthing.types import Dialect
 
 SLICE_BYTES = 65_536  # to one that catches up, before the sockets have their turn: it may be behind again
 
@@ -97,6 +98,10 @@ class Broadcast:
     def open(self) -> bool:
         """Whether it can still be followed from its first byte."""
         return not self._full if self._spread else self._stream.kept is not None
+
+    def tells_all(self, dialect: Dialect) -> bool:
+        """As `StreamDecoder.tells_all`."""
+        return self._stream.reader.tells_all(dialect)
 
     async def follow(self, sink: Sink) -> None:
         """Send all that came, and what comes, to `sink`, and return when that is done. It must be `open`.

@@ -95,7 +95,8 @@ async def share(
     when it is whole. None: there is none to share."""
     found = await place.answer(live=request.stream)
     if isinstance(found, Broadcast):
-        return await follow(request, found, sink, steps, receipt) if found.open else None
+        shared = found.open and (request.sent is None or found.tells_all(request.sent.dialect))
+        return await follow(request, found, sink, steps, receipt) if shared else None
     if found is not None:
         receipt.cache = "coalesced"
     return found

@@ -10,6 +10,7 @@ from farthing.errors import ProviderError
 from farthing.protocols.transport import Transport
 from farthing.runtime.redact import Redactor
 from farthing.types import (
+    Dialect,
     Operation,
     Prompt,
     Target,
@@ -143,6 +144,10 @@ class StreamDecoder(Protocol):  # one for each dialect that providers speak
     @property
     def whole_in_form(self) -> bool:
         """The chunks say all that the provider said, as `Reply.whole_in_form`."""
+
+    def tells_all(self, dialect: Dialect) -> bool:
+        """Whether a client of `dialect` misses nothing of whatever may come that a stream of its own would
+        have told it."""
 
     def feed(self, data: bytes) -> bytes:
         """The complete events in `data` and what was left before it, ready to send on.

@@ -60,7 +60,7 @@ from farthing.ledger.segments import SegmentLedger
 from farthing.models.broadcast import Broadcast
 from farthing.models.call import Caller
 from farthing.models.health import Health
-from farthing.models.pricing.catalogue import Catalogue
+from farthing.models.price_list import price_list
 from farthing.models.pricing.money import Money
 from farthing.models.pricing.priced import check_priced
 from farthing.models.speed import Lengths
@@ -232,7 +232,7 @@ def build(config: Config, parts: Parts) -> Serving:
         ConfigError: something in it names what is not there, or cannot be used.
     """
     parts.redact.learn(*configuration.secrets_of(config, os.environ))
-    catalogue = Catalogue.load().with_overrides(config.prices)
+    catalogue = price_list(config)
     targets = Targets(config, catalogue)
     check_priced(config, targets)
     rules = build_router(config, targets, parts.tokens.sizes)
@@ -544,7 +544,7 @@ def build_batch_target(config: Config) -> Callable[[Request], Awaitable[Target |
     having = frozenset(name for name, provider in config.providers.items() if provider.batch)
     if not having:
         return None
-    rules = build_router(config, Targets(config, Catalogue.load().with_overrides(config.prices)))
+    rules = build_router(config, Targets(config, price_list(config)))
     router = cascaded(config, rules, rules)
     classifier = RulesClassifier(estimate_prompt)
 

@@ -43,15 +43,16 @@ class TokenParts:
         self._all: tuple[Target, ...] = ()
 
     def warm(self, config: Config) -> None:
-        """Load the vocabulary where an endpoint has a limit that is counted for: it takes 0.2 s that no
+        """Load the vocabulary where every long prompt of an endpoint is counted: it takes 0.2 s that no
         request should wait for."""
-        if any(
-            one.input_tokens_max is not None or one.usd_max is not None for one in config.endpoints.values()
-        ):
+        if any(one.input_tokens_max is not None for one in config.endpoints.values()):
             self.counter.warm(_MODEL)
 
     def serve(self, config: Config, targets: Targets) -> None:
         """`config` serves from now on."""
+        limits = ((one.input_tokens_max, one.usd_max) for one in config.endpoints.values())
+        if any(limit != (None, None) for limit in limits):
+            self.counter.ready(_MODEL)  # or begin to load it beside
         self._all = tuple(targets.configured.values())[:COMPARED_MAX]
         choices: dict[str, tuple[Target, ...]] = {one.model: (one,) for one in targets.configured.values()}
         choices.update((name, (target,)) for name, target in targets.configured.items())

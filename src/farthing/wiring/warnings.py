@@ -5,7 +5,7 @@ from pathlib import Path
 
 from farthing import config as configuration
 from farthing.config import Config
-from farthing.models.pricing.catalogue import Catalogue
+from farthing.models.price_list import price_list
 from farthing.models.pricing.priced import unpriced
 from farthing.models.targets import Targets
 from farthing.wiring.conditions import unknown_words
@@ -22,7 +22,7 @@ def advised(
         *unknown_words(config),
         *unpriced(
             config,
-            Targets(config, Catalogue.load().with_overrides(config.prices)),
+            Targets(config, price_list(config)),
             in_file=source is not None,
         ),
         *more,

@@ -82,10 +82,10 @@ def _plugins(config: configuration.Config) -> tuple[dict[str, Any], list[str]]:
     """As `tried`; imports nothing that takes long where there are none."""
     if not any(named(config)):
         return {}, []
-    from farthing.models.pricing.catalogue import Catalogue
+    from farthing.models.price_list import price_list
     from farthing.models.targets import Targets
 
-    tiers = Targets(config, Catalogue.load().with_overrides(config.prices)).tiers
+    tiers = Targets(config, price_list(config)).tiers
     return asyncio.run(tried(config, configuration.state_dir(config, os.environ), tiers))
 
 
@@ -110,11 +110,11 @@ def _check_priced(config: configuration.Config) -> None:
     ConfigError: an endpoint has a limit on money and leads to what has no price.
     """
     if any(endpoint.usd_max is not None for endpoint in config.endpoints.values()):
-        from farthing.models.pricing.catalogue import Catalogue  # 2,000 prices: only where one is asked for
+        from farthing.models.price_list import price_list  # 2,000 prices: only where one is asked for
         from farthing.models.pricing.priced import check_priced
         from farthing.models.targets import Targets
 
-        check_priced(config, Targets(config, Catalogue.load().with_overrides(config.prices)))
+        check_priced(config, Targets(config, price_list(config)))
 
 
 def _print(answer: dict[str, object]) -> None:

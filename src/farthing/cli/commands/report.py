@@ -84,7 +84,7 @@ def _report(
     as_json: bool,
 ) -> int:
     from farthing.insight.policies import state
-    from farthing.insight.report import quality
+    from farthing.insight.report import quality, token_counts
     from farthing.insight.report import report as reports
     from farthing.ledger import files, read
     from farthing.ledger.damage import Missing
@@ -108,6 +108,7 @@ def _report(
     report = msgspec.structs.replace(
         report,
         policies=policies,
+        token_ratios=token_counts.read(where.state_dir) if where.own else [],
         ledgers=[str(one) for one in where.ledgers],
         configuration=None if where.settings.file is None else str(where.settings.file),
     )

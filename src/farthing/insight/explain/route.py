@@ -11,10 +11,12 @@ from farthing.guarantees.certificates.routing import goes_cheap, segments_of
 from farthing.guarantees.policy.versions import label_of, number_of
 from farthing.insight.policies.state import PolicyStanding, standing
 from farthing.insight.render.money import usd
+from farthing.insight.report import token_counts
+from farthing.insight.report.token_counts import TokenRatio
 from farthing.ledger import read
 from farthing.ledger.damage import Missing, describe_missing
 from farthing.ledger.read import Row
-from farthing.models.pricing.catalogue import Catalogue
+from farthing.models.price_list import price_list
 from farthing.models.pricing.cost import baseline_nusd, cost_nusd, unit_prices_usd
 from farthing.types import Receipt, Signal
 
@@ -84,6 +86,8 @@ class Whereto(msgspec.Struct, frozen=True, kw_only=True):
     prices: list[CallPrice]
     """Of the calls that have a price; empty: none has, or the configuration is unknown."""
     jobs: list[BackgroundJob]
+    token_ratios: list[TokenRatio] = []
+    """How the token counts of the providers that were called compare with ours, as learned by now."""
     missing: Missing = msgspec.field(default_factory=Missing)
     """The damage in the ledger since the request; signals and background jobs about it may be lost there."""
 
@@ -99,12 +103,15 @@ def whereto(
     policy = standing(state_dir, receipt.endpoint) if receipt.route_policy else None
     missing = Missing()
     signals, jobs = about(read.read_all(ledger, receipt.at_unix_s, missing), receipt)
+    known = token_counts.read(state_dir)
+    called = dict.fromkeys(attempt.target for attempt in receipt.attempts)
     return Whereto(
         ruled=None if not receipt.route_policy else ruled(receipt, policy),
         tiers=None if config is None or not config.tiers else other_tiers(receipt, config),
         signals=signals,
         prices=[] if config is None else call_prices(receipt, config),
         jobs=jobs,
+        token_ratios=[one for target in called for one in token_counts.of_target(known, target)],
         missing=missing,
     )
 
@@ -135,7 +142,7 @@ def about(rows: Iterable[Row], receipt: Receipt) -> tuple[list[Signal], list[Bac
 
 def call_prices(receipt: Receipt, config: Config) -> list[CallPrice]:
     """The unit prices of each call with a known cost and usage, by the price list and `[[prices]]`."""
-    catalogue = Catalogue.load().with_overrides(config.prices)
+    catalogue = price_list(config)
     day = _day(receipt.at_unix_s)
     found = []
     for number, attempt in enumerate(receipt.attempts, 1):
@@ -154,7 +161,7 @@ def call_prices(receipt: Receipt, config: Config) -> list[CallPrice]:
 def other_tiers(receipt: Receipt, config: Config) -> list[OtherTier]:
     """Every tier of `config` with what it would have charged on the day of the request, assuming the same
     part of the prompt in its provider's prefix cache."""
-    catalogue = Catalogue.load().with_overrides(config.prices)
+    catalogue = price_list(config)
     day = _day(receipt.at_unix_s)
     found = []
     for name, tier in config.tiers.items():
@@ -199,6 +206,7 @@ def ruled(receipt: Receipt, policy: PolicyStanding | None) -> Ruled:
 def details(receipt: Receipt, found: Whereto) -> list[str]:
     """The lines that follow the receipt's own."""
     lines = [f"  price {one.call}  {_price(one)}" for one in found.prices]
+    lines += [f"  counts   {_counts(one)}" for one in found.token_ratios]
     lines += _decision(receipt, found.ruled)
     lines += _others(receipt, found.tiers)
     lines += [f"  learned  {_signal(one)}" for one in found.signals]
@@ -245,6 +253,10 @@ def _ruled(receipt: Receipt, rule: Ruled) -> str:
     if rule.retreated:
         text += "; the monitor has tripped since"
     return text
+
+
+def _counts(one: TokenRatio) -> str:
+    return f"{one.family} counts tokens as multiples of our estimate: {token_counts.said(one)}"
 
 
 def _price(one: CallPrice) -> str:

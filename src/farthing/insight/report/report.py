@@ -15,7 +15,7 @@ from farthing.insight.policies.state import PolicyLine, said
 from farthing.insight.render import tables as layout
 from farthing.insight.render.money import at_least, usd
 from farthing.insight.render.rows import counted, hanging
-from farthing.insight.report import groups
+from farthing.insight.report import groups, token_counts
 from farthing.insight.report.aggregates import FEW, Cell, Savings, SavingSums, Sums
 from farthing.insight.report.failed import NAMES_MAX, moment
 from farthing.insight.report.groups import WITHOUT_TIER, Grouped, GroupSums, milliseconds
@@ -23,6 +23,7 @@ from farthing.insight.report.quality import Collector, Learned, short
 from farthing.insight.report.semantic_cache import SemanticCell, SemanticSums
 from farthing.insight.report.semantic_cache_state import Standings
 from farthing.insight.report.semantic_cache_text import render_semantic
+from farthing.insight.report.token_counts import TokenRatio
 from farthing.ledger import read
 from farthing.ledger.damage import Missing, describe_missing
 from farthing.ledger.files import Unwritten
@@ -63,6 +64,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Signals about the answers of each endpoint and tier, by source; `farthing quality` has more."""
     policies: list[PolicyLine] = []
     """One per endpoint with a routing policy; `farthing policy` has more."""
+    token_ratios: list[TokenRatio] = []
+    """How providers' token counts compare with ours, by family of models, whatever the filter."""
     differing: list["Differing"] = []
     """One per target that reports charges over 1 % different from our prices."""
     left_out: dict[str, int] = {}
@@ -254,6 +257,9 @@ def _render_beside(report: Report, console: "Console") -> None:
     if report.policies:
         console.print("\n[bold]Routing policies[/], see `farthing policy`")
         _print((escape(said(policy)) for policy in report.policies), console)
+    if report.token_ratios:
+        console.print("\n[bold]Token counts[/] of providers, as multiples of our estimates")
+        _print(map(escape, map(layout.printable, token_counts.lines(report.token_ratios))), console)
 
 
 def _print(lines: Iterable[str], console: "Console") -> None:

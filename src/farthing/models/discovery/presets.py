@@ -31,6 +31,9 @@ CONTEXT_TOKENS_MIN = 32_000  # a capable general model of today takes a long con
 INPUT_WEIGHT, OUTPUT_WEIGHT = 3, 1  # chat sends about three tokens for each it gets back
 
 
+_REGIONAL = re.compile(r"([a-z]{2})\.api\.openai\.com")
+
+
 class Preset(Struct, frozen=True, kw_only=True):
     """One hosted provider."""
 
@@ -186,6 +189,13 @@ def usage_form(name: str, host: str) -> UsageForm:
             if host == known or host.endswith((f".{known}", f"-{known}")):
                 return preset.usage
     return next((preset.usage for preset in PRESETS if preset.name == name), UNSAID)
+
+
+def processed_in(host: str) -> str:
+    """The factor of a price by which a provider at `host` charges more because its requests stay in one
+    place, as `processing_eu`; empty: none."""
+    place = _REGIONAL.fullmatch(host.lower())
+    return "" if place is None else f"processing_{place[1]}"
 
 
 def list_from(name: str) -> tuple[str, str]:

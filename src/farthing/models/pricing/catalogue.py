@@ -7,13 +7,14 @@ is fetched. All prices are whole pico-dollars per token; `models/cost` makes mon
 import datetime
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from importlib import resources
 
 import msgspec
 
 from farthing.config import PriceConfig
+from farthing.models.pricing.cost import scaled
 from farthing.models.pricing.own_prices import overridden, target_of
 from farthing.types import Model, Operation, Price
 
@@ -113,9 +114,13 @@ class Catalogue:
     mean equal prices.
     """
 
-    def __init__(self, version: str, providers: dict[str, _Names]) -> None:
+    def __init__(
+        self, version: str, providers: dict[str, _Names], places: Mapping[str, str] | None = None
+    ) -> None:
+        """`places`: see `in_places`."""
         self.version = version
         self._providers = providers
+        self._places = places or {}
 
     @classmethod
     def load(cls) -> "Catalogue":
@@ -151,7 +156,9 @@ class Catalogue:
     def price(self, provider: str, model: str, on: str | None = None) -> Price | None:
         """The price that held on the ISO date `on` (today, UTC, by default); None: unknown, never free."""
         entry = self.find(provider, model)
-        return None if entry is None else price_on(entry, on)
+        price = None if entry is None else price_on(entry, on)
+        factor = None if price is None else price.factors.get(self._places.get(provider, ""))
+        return price if price is None or factor is None else scaled(price, factor)
 
     def models(self, provider: str) -> Iterator[Model]:
         """Every listed model of `provider` in order of name; nothing when the provider is not listed."""
@@ -182,7 +189,15 @@ class Catalogue:
             listed = self.find(provider, model) or Model(provider=provider, model=model)
             providers.setdefault(provider, {})[model] = overridden(listed, model, items)
         digest = hashlib.sha256(repr(sorted(map(repr, prices))).encode()).hexdigest()[:8]
-        return Catalogue(f"{self.version} own-{digest}", providers)
+        return Catalogue(f"{self.version} own-{digest}", providers, self._places)
+
+    def in_places(self, places: Mapping[str, str]) -> "Catalogue":
+        """A catalogue for providers that work in one place: all their prices of tokens are multiplied by the
+        factor of that name, where a price has it."""
+        if not places:
+            return self
+        named = " ".join(f"{provider}-{place}" for provider, place in sorted(places.items()))
+        return Catalogue(f"{self.version} {named}", self._providers, places)
 
 
 def today() -> str:

@@ -13,7 +13,7 @@ Bounded: at most `FAMILIES_MAX` families, the least recently used is forgotten.
 
 import math
 from collections import OrderedDict, deque
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from farthing.models.tokens.families import Spread, prior
@@ -31,6 +31,8 @@ TRUST_SHORT: Final = 16.0
 """Of short prompts: a provider may put a system prompt of its own before them."""
 PRIOR_POINT_EVERY: Final = 4
 """How many requests take the place of one point of the prior."""
+SURELY: Final = 0.9
+"""What a prompt surely has is this part of the least that is likely."""
 EVERY: Final = 8
 """Once a window is full, one request in so many is learned from."""
 SUMMED_EVERY: Final = 8
@@ -104,12 +106,10 @@ class Window:
 class _Family:
     """One family of models."""
 
-    __slots__ = ("name", "pause", "shown", "windows")
+    __slots__ = ("name", "pause", "windows")
 
-    def __init__(self, name: str, target: str) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
-        self.shown = target
-        """The target that was last learned from."""
         self.pause = 0
         """Requests that need not be learned from."""
         self.windows: dict[tuple[Basis, Kind], Window] = {}
@@ -161,13 +161,12 @@ class TokenRatios:
         name = family_of(target)
         found = self._families.get(name)
         if found is None:
-            found = self._families[name] = _Family(name, target)
+            found = self._families[name] = _Family(name)
             if len(self._families) > FAMILIES_MAX:
                 self._families.popitem(last=False)
                 self._recent.clear()
         else:
             self._families.move_to_end(name)
-            found.shown = target
         if len(self._recent) >= 2 * FAMILIES_MAX:
             self._recent.clear()
         self._recent[target] = found
@@ -192,7 +191,8 @@ class TokenRatios:
         if kind is None:
             kind = "short" if tokens < SHORT_TOKENS else "latin"
         spread = self.spread(target, basis, kind)
-        return times(tokens, spread, least=min(spread[1], prior(family_of(target), basis, kind)[1]))
+        least = min(spread[1], prior(family_of(target), basis, kind)[1])
+        return times(tokens, spread, least=SURELY * least)
 
     # -- keeping and showing ------------------------------------------------------------------------
 
@@ -217,14 +217,15 @@ class TokenRatios:
             self._of(row.family).window(row.basis, row.kind).take(row)
 
     def families(
-        self, shown: Container[str] | None = None
+        self, shown: Collection[str] | None = None
     ) -> Iterable[tuple[str, str, str, Iterable[tuple[dict[str, str], float]]]]:
         """Name, type, help text and labelled values, for `GET /metrics`. Only families of the targets in
         `shown`, because clients invent models; None: all."""
+        names = None if shown is None else frozenset(map(family_of, shown))
         rows = [
             window.told(family.name, basis, kind)
             for family in self._families.values()
-            if shown is None or family.shown in shown
+            if names is None or family.name in names
             for (basis, kind), window in family.windows.items()
             if window.samples
         ]

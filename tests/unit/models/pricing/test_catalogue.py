@@ -1,17 +1,19 @@
 """What the price list knows, whom it believes, and how usage becomes money."""
 
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.pace import turns
 
-from farthing.config import PriceConfig
+from farthing.config import PriceConfig, loads
 from farthing.errors import ConfigError
+from farthing.models.price_list import price_list
 from farthing.models.pricing.catalogue import Catalogue
-from farthing.models.pricing.cost import cost_nusd, worst_case_nusd
-from farthing.types import Model, Price, Usage
+from farthing.models.pricing.cost import cost_nusd, in_batch, worst_case_nusd
+from farthing.types import Model, Price, Usage, replace
 
 PRESETS = (
     "openai",
@@ -251,3 +253,57 @@ def test_no_usage_within_the_bounds_costs_more_than_the_worst_case(data: st.Data
     )
     cost, worst = cost_nusd(held, usage), worst_case_nusd(held, bound, output_max)
     assert cost is not None and worst is not None and 0 <= cost <= worst
+
+
+@pytest.mark.parametrize(
+    ("base_url", "model", "factor"),
+    [
+        ("https://eu.api.openai.com/v1", "gpt-5.6", Fraction(11, 10)),
+        ("https://us.api.openai.com/v1", "gpt-5.6", Fraction(11, 10)),
+        ("https://EU.api.openai.com/v1", "gpt-5.6", Fraction(11, 10)),
+        ("https://xx.api.openai.com/v1", "gpt-5.6", 1),
+        ("https://api.openai.com/v1", "gpt-5.6", 1),
+        ("https://eu.api.openai.com/v1", "gpt-4o-mini", 1),
+        ("https://eu.api.openai.com/v1", "own", 1),
+        ("https://eu.api.openai.com/v1", "own-dearer", Fraction(6, 5)),
+        ("https://eu.api.openai.com.example/v1", "gpt-5.6", 1),
+    ],
+)
+def test_a_provider_that_works_in_one_place_charges_the_factor_of_it(
+    base_url: str, model: str, factor: Fraction | int
+) -> None:
+    prices = (
+        '[[prices]]\ntarget = "openai/own"\ninput = 1\noutput = 2\n'
+        '[[prices]]\ntarget = "openai/own-dearer"\ninput = 1\noutput = 2\nprocessing_eu_factor = 1.2\n'
+    )
+    config = loads(f'[providers.openai]\nbase_url = "{base_url}"\nauth = "none"\n{prices}', {})
+    plain = Catalogue.load().with_overrides(config.prices).price("openai", model)
+    price = price_list(config).price("openai", model)
+    assert plain is not None and price is not None
+    usage = Usage(input_tokens=1_000_000, output_tokens=1_000, cached_tokens=700_000)
+    for tier in ("", "flex", "batch", "priority"):
+        at_tier = replace(usage, tier=tier)
+        cost = cost_nusd(plain, at_tier)
+        assert cost_nusd(price, at_tier) == (None if cost is None else cost * factor)
+    whole = worst_case_nusd(plain, 300_000, 1_000)
+    assert whole is not None and worst_case_nusd(price, 300_000, 1_000) == whole * factor
+
+
+def test_a_list_for_other_places_has_another_version() -> None:
+    home = '[providers.openai]\nauth = "none"\nbase_url = "https://{}api.openai.com/v1"\n'
+    plain, europe = price_list(loads(home.format(""), {})), price_list(loads(home.format("eu."), {}))
+    assert plain.version == Catalogue.load().version != europe.version
+
+
+def test_audio_that_was_cached_has_the_price_that_is_listed() -> None:
+    price = Catalogue.load().price("gemini", "gemini-2.5-flash")
+    usage = Usage(input_tokens=1_000, cached_tokens=600, audio_input_tokens=300, cached_audio_tokens=500)
+    assert cost_nusd(price, usage) == (100 * 300 + 300 * 1_000 + 500 * 100 + 100 * 30)
+
+
+def test_a_batch_charges_for_cached_input_what_is_listed() -> None:
+    price = Catalogue.load().price("anthropic", "claude-haiku-4-5")
+    usage = Usage(input_tokens=1_000, cached_tokens=600, cache_write_5m_tokens=100, output_tokens=10)
+    plain, batch = cost_nusd(price, usage), cost_nusd(in_batch(price), usage)
+    assert plain is not None and batch == plain // 2 == cost_nusd(price, replace(usage, tier="batch"))
+    assert batch == cost_nusd(in_batch(in_batch(price)), replace(usage, tier="batch"))

@@ -8,7 +8,18 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.contract.test_provider import ANTHROPIC, COUNTS, EVENT_BYTES_MAX, KEY, OPENAI, WIRES, message, sse
+from tests.contract.test_provider import (
+    ANTHROPIC,
+    COUNTS,
+    EVENT_BYTES_MAX,
+    KEY,
+    OPENAI,
+    TEXT,
+    WIRES,
+    message,
+    sse,
+)
+from tests.e2e.streams import frames, messages_faults
 from tests.unit.dialects.test_splice import BLANKS, NAMES, strings, values
 from tests.unit.models.providers.test_anthropic_provider import made
 
@@ -104,6 +115,9 @@ def test_limits_of_the_endpoint_take_the_place_of_the_client_s() -> None:
     capped = replace(asked(raw), output_tokens_max=100, capped_by="output_tokens_max")
     assert PROVIDER.unsaid(capped, TARGET, "chat") is ALL_SAID
     assert up(capped)[1] == raw.replace(b"9000", b"100")
+    for lower in (b"0", b"100"):  # nothing is to be said, and a prefix to be cached
+        same = raw.replace(b"9000", lower)
+        assert up(replace(asked(same), output_tokens_max=100, capped_by="output_tokens_max"))[1] is same
 
 
 @pytest.mark.parametrize(
@@ -284,6 +298,7 @@ END = [
     ),
     event("message_stop"),
 ]
+EVENTS = [START, *BLOCKS, *END]
 FULL = b": hello\n\n" + sse(START) + b"id: 7\nretry: 10\n\n" + sse(*BLOCKS, *END)
 WHOLE = {
     **message([], "tool_use"),
@@ -437,17 +452,64 @@ def test_what_was_streamed_to_us_alone_is_one_answer_with_all_that_came() -> Non
     assert json.loads(decoder.own_whole(own, None) or b"") == WHOLE
 
 
+def test_an_event_may_be_told_by_its_name_alone() -> None:
+    bare = [(name, {key: said for key, said in value.items() if key != "type"}) for name, value in EVENTS]
+    decoder = own_decoder()
+    _, own = both([decoder.feed(sse(*bare))])
+    assert decoder.done and json.loads(decoder.own_whole(own, None) or b"") == WHOLE
+
+
 def test_a_whole_answer_in_the_place_of_a_stream_is_told_as_one() -> None:
     body = json.dumps(WHOLE).encode()
     decoder = own_decoder()
     told, own = both([decoder.whole(body)])
     assert decoder.done and decoder.finish_reason == "tool_calls"
     assert decoder.own_whole(own, None) == body
+    assert messages_faults(frames(own + (decoder.own_end(None) or b""))) == []
     again = own_decoder()
     _, same = both([again.feed(own + (decoder.own_end(None) or b""))])
     assert again.done and same == own and json.loads(again.own_whole(same, None) or b"") == WHOLE
     assert again.usage == decoder.usage is not None and b"event: message_delta" not in own
     assert b"1860" in told
+
+
+COUNT = st.integers(0, 10**6) | st.none()
+USAGES = st.fixed_dictionaries(
+    {},
+    optional={
+        "input_tokens": COUNT,
+        "output_tokens": COUNT,
+        "cache_read_input_tokens": COUNT,
+        "cache_creation_input_tokens": COUNT,
+        "cache_creation": st.fixed_dictionaries(
+            {"ephemeral_5m_input_tokens": COUNT, "ephemeral_1h_input_tokens": COUNT}
+        ),
+        "server_tool_use": st.fixed_dictionaries({"web_search_requests": COUNT}) | st.none(),
+        "service_tier": st.sampled_from(["standard", "priority", "batch", "later"]),
+        "inference_geo": st.sampled_from(["us", "global", "not_available"]),
+        "iterations": st.lists(
+            st.fixed_dictionaries({"type": st.sampled_from(["message", "compaction"]), "input_tokens": COUNT})
+        ),
+    },
+)
+
+
+@given(USAGES, USAGES)
+def test_what_is_counted_is_what_the_translated_path_counts(first: Json, last: Json) -> None:
+    body = json.dumps({**message([{"type": "text", "text": TEXT}], "end_turn"), "usage": last}).encode()
+    assert PROVIDER.whole({}, body, asked(ODD)).usage == PROVIDER.whole({}, body).usage
+    start, *middle, ending, stop = [one + b"\n\n" for one in ANTHROPIC.stream.split(b"\n\n")[:-1]]
+    begun = {**message([], ""), "stop_reason": None, "usage": first}
+    raw = [sse(event("message_start", message=begun)), *middle]
+    raw += [sse(event("message_delta", delta={"stop_reason": "end_turn"}, usage=last)), stop]
+    assert start.startswith(b"event: message_start") and b"message_delta" in ending
+    own, translated = own_decoder(), PROVIDER.decoder(EVENT_BYTES_MAX)
+    for piece in raw:
+        own.feed(piece)
+        translated.feed(piece)
+        assert own.usage == translated.usage
+        assert (own.chunks, own.text_chars) == (translated.chunks, translated.text_chars)
+    assert own.usage_event is None or translated.usage_event is not None
 
 
 # -- errors ----------------------------------------------------------------------------------------------

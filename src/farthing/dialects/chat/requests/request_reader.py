@@ -40,7 +40,7 @@ _READ = frozenset({
     "tools", "tool_choice", "parallel_tool_calls", "functions", "function_call", "response_format",
     "reasoning_effort", "thinking", "reasoning", "stop", "temperature", "top_p", "top_k", "n", "seed",
     "frequency_penalty", "presence_penalty", "logit_bias", "logprobs", "top_logprobs", "user",
-    "safety_identifier", "service_tier", "cache_control", "prompt_cache_key",
+    "safety_identifier", "service_tier", "cache_control",
 })  # fmt: skip
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "store": (False,),

@@ -33,7 +33,7 @@ from farthing.dialects.chat.usage import UNSAID, UsageForm, read_usage, states_n
 from farthing.dialects.errors import FAILED_FINISHES, MINIMAX, failed_choice, is_error
 from farthing.dialects.faults import BadStream, ProviderSaid
 from farthing.text.lenient_json import BOM, NULL, NotJson, any_json, read_json, write_json
-from farthing.types import Json, Usage
+from farthing.types import Dialect, Json, Usage
 
 DONE = b"data: [DONE]\n\n"
 _MINIMAX = b'"%b"' % MINIMAX.encode()
@@ -294,6 +294,10 @@ class EventReader:
     @property
     def whole_in_form(self) -> bool:
         """They are the form."""
+        return True
+
+    def tells_all(self, dialect: Dialect) -> bool:
+        """As `whole_in_form`."""
         return True
 
     def own_end(self, cut: str | None) -> bytes | None:

@@ -60,11 +60,11 @@ def assembled(events: bytes, event_bytes_max: int) -> bytes | None:
     message: Json | None = None
     blocks: dict[int, _Block] = {}
     usage: Json = {}
-    for _, data in EventSplitter(event_bytes_max).feed(events):
+    for name, data in EventSplitter(event_bytes_max).feed(events):
         event = any_json(data)
         if not isinstance(event, dict):
             continue
-        match event.get("type"):
+        match event.get("type") or name.decode("latin-1"):
             case "message_start" if message is None and isinstance(event.get("message"), dict):
                 message = dict(event["message"])
                 usage = merged(usage, message.get("usage"))

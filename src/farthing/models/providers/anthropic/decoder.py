@@ -14,7 +14,7 @@ from farthing.dialects.chat.streams.stream_writer import ChunkWriter
 from farthing.dialects.conversation import Event, Started
 from farthing.dialects.messages.answers import answer_reader
 from farthing.dialects.messages.streams.stream_reader import Reader
-from farthing.types import Usage
+from farthing.types import Dialect, Usage
 
 
 class MessagesDecoder:
@@ -65,6 +65,9 @@ class MessagesDecoder:
     @property
     def whole_in_form(self) -> bool:
         return not self._opaque and not self._reader.opaque
+
+    def tells_all(self, dialect: Dialect) -> bool:
+        return dialect != "messages"
 
     def own_end(self, cut: str | None) -> bytes | None:
         return None

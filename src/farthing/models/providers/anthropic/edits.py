@@ -21,7 +21,7 @@ def changes(prompt: Prompt, sent: Sent, model: str) -> Changes:
     changed: dict[str, object] = {}
     if body.get("model") != model:
         changed["model"] = model
-    if prompt.capped_by is not None and body.get("max_tokens") != prompt.output_tokens_max:
+    if _is_lowered(prompt, body):
         changed["max_tokens"] = prompt.output_tokens_max
         thinking = _thinking(prompt, body)
         if thinking is not None:
@@ -60,12 +60,19 @@ def written(sent: Sent, changed: Changes) -> bytes:
     return write_json({name: value for name, value in body.items() if value is not REMOVED})
 
 
+def _is_lowered(prompt: Prompt, body: Json) -> bool:
+    """Whether a limit of ours is lower than the client's own. None of output at all, by which a prefix is
+    cached and nothing said, is the lowest."""
+    cap, said = prompt.output_tokens_max, body.get("max_tokens")
+    return prompt.capped_by is not None and not (isinstance(said, int) and cap is not None and said <= cap)
+
+
 def _thinking(prompt: Prompt, body: Json) -> Json | None:
     """`thinking` as it fits below a limit of ours; None: it does. Thinking has a least budget, and where not
     even that fits there is none."""
     told: Any = body.get("thinking")
     cap = prompt.output_tokens_max
-    if prompt.capped_by is None or cap is None or not isinstance(told, dict):
+    if cap is None or not _is_lowered(prompt, body) or not isinstance(told, dict):
         return None
     budget = told.get("budget_tokens")
     if told.get("type") != "enabled" or not isinstance(budget, int) or budget < cap:

@@ -12,7 +12,7 @@ from farthing.dialects.messages.answers.whole import assembled, event_of, explod
 from farthing.dialects.told import Told, told
 from farthing.models.providers.anthropic.decoder import MessagesDecoder
 from farthing.text.lenient_json import read_json
-from farthing.types import Json
+from farthing.types import Dialect, Json
 
 STOP = b'event: message_stop\ndata: {"type":"message_stop"}'
 
@@ -56,6 +56,9 @@ class OwnDecoder(MessagesDecoder):
             self._end.append(STOP)
         return told(block + chunks, own)
 
+    def tells_all(self, dialect: Dialect) -> bool:
+        return True
+
     def whole(self, body: bytes) -> bytes:
         chunks = super().whole(body)
         self._body = body
@@ -94,7 +97,7 @@ class OwnDecoder(MessagesDecoder):
         return told(chunks, _events(own)) if chunks or own else b""
 
     def _own_fault(
-        self, error: events.BadAnswer, found: list[Event], own: list[bytes], block: bytes = b""
+        self, error: events.BadAnswer, found: list[Event], own: list[bytes], block: bytes
     ) -> faults.BadStream:
         """As `_fault`, of the event `block`, after those that are good."""
         error.before = found

@@ -1,0 +1,101 @@
+"""Every front door before every dialect of a provider: what of a request and of an answer is kept, left out
+or refused is what `docs/dialects.md` says."""
+
+from typing import Any
+
+import pytest
+from tests.conftest import StartGateway
+from tests.e2e import matrix_answers, matrix_requests
+from tests.e2e.cases import CLIENT_KEY, PROVIDER_KEY, Case, Door, Trip, faults_of, travel
+from tests.e2e.gateway import Running
+from tests.e2e.matching import faults
+from tests.e2e.matrix import DOORS, NOWHERE, Pair, Thing, table, verdict
+from tests.e2e.matrix_answers import Answered, Told
+from tests.e2e.messages_said import asked, chatted, claude, completion
+from tests.faults.exact import Exact
+from tests.faults.provider import FaultProvider
+
+REQUESTS = table("Requests")
+ANSWERED = table("Answers")
+PAIRS: list[Pair] = [(door, target) for door in DOORS.values() for target in DOORS.values()]
+ANSWERS: dict[Door, Exact] = {"chat": completion(), "messages": claude()}
+
+
+@pytest.fixture(scope="module")
+def gateway(start_gateway: StartGateway, upstream: FaultProvider) -> Running:
+    config = f"""
+[providers.chat]
+base_url = "{upstream.base_url}"
+pass_through = true
+[providers.claude]
+kind = "anthropic"
+base_url = "{upstream.base_url.removesuffix("/v1")}"
+api_key = "${{PROVIDER_KEY}}"
+pass_through = true
+[call]
+attempts_max = 1
+[[keys]]
+tenant = "matrix"
+key = "${{CLIENT_KEY}}"
+"""
+    return start_gateway(config, PROVIDER_KEY=PROVIDER_KEY, CLIENT_KEY=CLIENT_KEY)
+
+
+def test_the_tables_have_each_thing_once() -> None:
+    assert list(REQUESTS) == list(matrix_requests.THINGS)
+    assert list(ANSWERED) == list(matrix_answers.SAID)
+
+
+@pytest.mark.parametrize("name", matrix_requests.THINGS)
+def test_what_becomes_of_a_request(gateway: Running, upstream: FaultProvider, name: str) -> None:
+    thing = matrix_requests.THINGS[name]
+    found = {pair: became(thing, pair, gateway, upstream) for pair in PAIRS}
+    assert found == {pair: REQUESTS[name][pair] for pair in PAIRS}
+
+
+def became(thing: Thing, pair: Pair, gateway: Running, upstream: FaultProvider) -> str:
+    door, target = pair
+    said = thing.said(door)
+    if said is None:
+        return NOWHERE
+    model = "chat/m-1" if target == "chat" else f"claude/{thing.model}"
+    case = Case(door=door, asks=said.asks, says=ANSWERS[target], model=model, calls=0)
+    return verdict(thing, travel(case, gateway, upstream), target)
+
+
+@pytest.mark.parametrize("name", matrix_answers.SAID)
+def test_what_becomes_of_an_answer(gateway: Running, upstream: FaultProvider, name: str) -> None:
+    told = matrix_answers.SAID[name]
+    found = {pair: came(told, pair, gateway, upstream) for pair in PAIRS}
+    assert found == {pair: ANSWERED[name][pair] for pair in PAIRS}
+
+
+def came(told: Told, pair: Pair, gateway: Running, upstream: FaultProvider) -> str:
+    """The verdict on a whole answer, and on a streamed one where that is another."""
+    answered = told.answered(pair[0])
+    if answered is None:
+        return NOWHERE
+    ways = [way(told, answered, pair, gateway, upstream, streams=streams) for streams in (False, True)]
+    return ways[0] if ways[0] == ways[1] else f"{ways[0]}, {ways[1]} in a stream"
+
+
+def way(
+    told: Told, answered: Answered, pair: Pair, gateway: Running, upstream: FaultProvider, *, streams: bool
+) -> str:
+    source, door = pair
+    model = "chat/m-1" if source == "chat" else "claude/claude-haiku-4-5"
+    asks = asked() if door == "messages" else chatted(**(answered.asks if source == "chat" else {}))
+    if streams:
+        asks |= {"stream": True} | ({"stream_options": {"include_usage": True}} if door == "chat" else {})
+    says = answered.stream if streams else answered.whole
+    trip = travel(Case(door=door, asks=asks, says=says, model=model), gateway, upstream)
+    assert faults_of(trip) == []
+    kept = answered.kept if source == door else told.to_chat if door == "chat" else told.to_messages
+    if kept is not None and not all(faults(one, kept) for one in (trip.back, *chunks_of(trip))):
+        return "kept"
+    return "changed" if told.changed is not None and not faults(trip.back, told.changed) else "lost"
+
+
+def chunks_of(trip: Trip) -> list[Any]:
+    """What came piece by piece: the official clients do not gather each field that is in it."""
+    return [one.data for one in trip.frames if one.data is not None]
