@@ -3,6 +3,7 @@ provider of chat completions; it starts sub-agents, meets failures and is interr
 scripted, and says what a model would. Receipts tell its sessions and agents apart.
 """
 
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -35,7 +36,14 @@ input = 1.0
 output = 5.0
 cached_input = 0.1
 cache_write_5m = 1.25
+[aliases]
+claude-auto = "auto"
 """
+CHAT_FIELDS: Final = frozenset({
+    "model", "messages", "tools", "user", "stream", "stream_options", "max_tokens", "reasoning_effort",
+})  # fmt: skip
+"""What a chat provider is asked by, which may refuse what it does not know."""
+CHAT_MESSAGE_FIELDS: Final = frozenset({"role", "content", "tool_calls", "tool_call_id"})
 
 
 def results(call: Call) -> int:
@@ -139,25 +147,42 @@ def test_it_edits_a_file_through_the_gateway(there: Place, way: Way, model: str,
     assert sum(receipt.cost_nusd or 0 for receipt in receipts) == priced(calls, prices)
 
 
-def test_its_agents_are_told_apart(there: Place, way: Way, tmp_path: Path) -> None:
-    """Two at once, of one session: each asks under a name of its own."""
+def test_a_provider_gets_what_it_knows(there: Place, way: Way, tmp_path: Path) -> None:
+    before = len(there.provider.calls)
+    edited(there, way, "auto", tmp_path)
+    for call in there.provider.calls[before:]:
+        body = call.json
+        billing = "x-anthropic-billing-header" in call.body.decode()
+        roles = [message["role"] for message in body["messages"]]
+        if way == "own":
+            assert billing and {"context_management", "output_config", "thinking"} <= body.keys()
+            assert call.headers["anthropic-beta"] and call.query == "beta=true"
+            assert roles[:2] == ["user", "system"]
+            continue
+        assert not billing and body.keys() <= CHAT_FIELDS
+        assert roles[:3] == ["system", "user", "system"]  # the second is in its place
+        assert all(one.keys() <= CHAT_MESSAGE_FIELDS for one in body["messages"])
+        assert all(tool.keys() == {"type", "function"} for tool in body["tools"])
 
-    def errands(call: Call) -> str | None:
-        if "errand of an agent" in str(call.json["messages"][:2]) and ERRANDS not in str(
-            call.json["messages"]
-        ):
+
+def errands(*models: str) -> Callable[[Call], str | None]:
+    """A model that sends agents on errands; `models`: the classes that they are to be of, if any."""
+
+    def script(call: Call) -> str | None:
+        if ERRANDS not in str(call.json["messages"]):
             return "calls=0,say=errand done,delay=0.5"
         if results(call):
             return "calls=0,say=All done"
-        given = {
-            "description": "an errand",
-            "prompt": "errand of an agent",
-            "subagent_type": "general-purpose",
-        }
-        return called("Agent", given) + ",calls=2"
+        given = {"description": "an errand", "prompt": "of an agent", "subagent_type": "general-purpose"}
+        return called("Agent", given | {"model": models[0]} if models else given) + ",calls=2"
 
+    return script
+
+
+def test_its_agents_are_told_apart(there: Place, way: Way, tmp_path: Path) -> None:
+    """Two at once, of one session: each asks under a name of its own."""
     before = len(there.provider.calls)
-    there.provider.on_call = errands
+    there.provider.on_call = errands()
     with claude(ERRANDS, there.base_url(way), "expensive", tmp_path, env=env_of(way)) as running:
         said = running.result()
     assert (said["result"], said["subagent_stats"]["completed"]) == ("All done", 2), said
@@ -169,6 +194,31 @@ def test_its_agents_are_told_apart(there: Place, way: Way, tmp_path: Path) -> No
     assert len(asked) == 2 and all(count == 1 for count in asked.values())
     assert all((receipt.status, receipt.error) == (200, None) for receipt in receipts)
     assert sum(receipt.cost_nusd or 0 for receipt in receipts) == priced(calls, PRICES_USD)
+
+
+def test_its_small_agents_ask_for_the_model_that_is_named_for_them(
+    there: Place, way: Way, tmp_path: Path
+) -> None:
+    """And all for no more output than it is told to."""
+    before = len(there.provider.calls)
+    there.provider.on_call = errands("haiku")
+    env = env_of(way) | {"ANTHROPIC_DEFAULT_HAIKU_MODEL": "cheap", "CLAUDE_CODE_MAX_OUTPUT_TOKENS": "16000"}
+    with claude(ERRANDS, there.base_url(way), "expensive", tmp_path, env=env) as running:
+        said = running.result()
+    receipts = of_session(there, said["session_id"], 4)
+    assert {(one.model_asked, one.target) for one in receipts if one.agent} == {("cheap", f"{way}/cheaper")}
+    assert {(one.model_asked, one.target) for one in receipts if not one.agent} == {
+        ("expensive", f"{way}/good")
+    }
+    assert {call.json["max_tokens"] for call in there.provider.calls[before:]} == {16_000}
+
+
+def test_it_finds_the_models_that_are_named_for_it(there: Place, way: Way, tmp_path: Path) -> None:
+    env = env_of(way) | {"CLAUDE_CODE_ENABLE_GATEWAY_MODEL_DISCOVERY": "1"}
+    found = tmp_path / "home" / ".claude" / "cache" / "gateway-models.json"
+    with claude("hello", there.base_url(way), "claude-auto", tmp_path, env=env) as running:
+        assert running.result()["is_error"] is False
+    assert [one["id"] for one in json.loads(found.read_text())["models"]] == ["claude-auto"]
 
 
 def test_one_failure_is_nothing_to_it(there: Place, way: Way, tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 import json
 import re
+from pathlib import Path
 
+import pytest
 from benchmarks.never_worse import table
 from tests.docs.pages import DOCS, ROOT, rows
 
@@ -10,25 +12,36 @@ RESULTS = ROOT / "benchmarks" / "results" / "never_worse.json"
 PAGE = DOCS / "clients.md"
 
 
-def pinned(package: str) -> str:
-    found = re.search(rf"^{package}==([\w.]+)", (ROOT / "constraints-dev.txt").read_text(), re.MULTILINE)
+CLIENTS = ROOT / "tests" / "clients"
+LOCKS = [CLIENTS / name / "package-lock.json" for name in ("node", "claude_code")]
+
+
+def pinned(package: str, by: Path = ROOT / "constraints-dev.txt") -> str:
+    found = re.search(rf"^{package}==([\w.]+)", by.read_text(), re.MULTILINE)
     assert found is not None, package
     return found[1]
 
 
 def test_the_versions_are_those_that_are_pinned() -> None:
-    lock = json.loads((ROOT / "tests" / "clients" / "node" / "package-lock.json").read_text())
+    ours, claude_code = (json.loads(lock.read_text())["packages"] for lock in LOCKS)
     told = {client: cells[0] for client, cells in rows(PAGE, "## Which are tried").items()}
     assert told["OpenAI's for Python, sync and async"] == pinned("openai")
+    assert told["Anthropic's for Python, sync and async"] == pinned("anthropic")
     assert told["LangChain (`langchain-openai`)"] == pinned("langchain-openai")
-    assert told["OpenAI's for Node"] == lock["packages"]["node_modules/openai"]["version"]
-    assert told["Vercel's AI SDK"] == lock["packages"]["node_modules/ai"]["version"]
+    assert told["LangChain (`langchain-anthropic`)"] == pinned("langchain-anthropic")
+    assert told["Pydantic AI"] == pinned("pydantic-ai-slim")
+    assert told["instructor"] == pinned("instructor", CLIENTS / "apart" / "constraints.txt")
+    assert told["OpenAI's for Node"] == ours["node_modules/openai"]["version"]
+    assert told["Anthropic's for Node"] == ours["node_modules/@anthropic-ai/sdk"]["version"]
+    assert told["Vercel's AI SDK"] == ours["node_modules/ai"]["version"]
+    assert told["Claude Code"] == claude_code["node_modules/@anthropic-ai/claude-code"]["version"]
 
 
-def test_the_lock_of_node_names_no_registry() -> None:
-    lock = (ROOT / "tests" / "clients" / "node" / "package-lock.json").read_text()
-    assert "resolved" not in lock
-    assert lock.count('"integrity": "sha512-') == lock.count('"node_modules/')
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.parent.name)
+def test_a_lock_of_node_names_no_registry(lock: Path) -> None:
+    text = lock.read_text()
+    assert "resolved" not in text
+    assert text.count('"integrity": "sha512-') == text.count('"node_modules/')
 
 
 def test_the_table_is_the_one_that_was_measured() -> None:

@@ -223,14 +223,8 @@ class TurnWriter:
         match block:
             case Image():
                 return self._image(block)
-            case Document(source=source, cache=mark):
-                given = self._source(source)
-                if given is None:
-                    return None
-                written: Json = {"type": "document", "source": given}
-                if block.name:
-                    written["title"] = block.name
-                return self._more(marked(written, mark), block.extras)
+            case Document():
+                return self._document(block)
             case Reasoning():
                 return self._reasoning(block)
             case Refusal(text=text):
@@ -254,6 +248,15 @@ class TurnWriter:
         if block.detail and block.detail != "auto":
             self._notes.yielded.append("image_url.detail")
         return self._more(marked({"type": "image", "source": given}, block.cache), block.extras)
+
+    def _document(self, block: Document) -> Json | None:
+        given = self._source(block.source)
+        if given is None:
+            return None
+        written: Json = {"type": "document", "source": given}
+        if block.name:
+            written["title"] = block.name
+        return self._more(marked(written, block.cache), block.extras)
 
     def _cannot(self, block: Block) -> None:
         match block:
