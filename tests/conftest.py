@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from tests.e2e.cgroup import limited
 from tests.e2e.gateway import Running, running
 from tests.faults.provider import FaultProvider
@@ -14,6 +15,11 @@ StartGateway = Callable[..., Running]
 CHECKED = ("unit", "contract", "docs")
 """Folders of which `make check` runs all but what is slow."""
 WORKERS_MAX = 16
+
+settings.register_profile(
+    "any machine", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 
 @pytest.hookimpl(optionalhook=True)

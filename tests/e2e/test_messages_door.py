@@ -403,7 +403,8 @@ def test_a_stream_is_shared_by_clients_of_two_dialects(
         until(lambda: len(upstream.calls) > before)
         follower = pool.submit(gateway.post, paths[1], asked, HEADERS)
         replies = dict(zip(paths, (leader.result(), follower.result()), strict=True))
-    assert len(upstream.calls) == before + 1
+    misses = model == "claude" and first != "/v1/messages"  # what chat completions have no place for
+    assert len(upstream.calls) == before + 1 + misses
     assert said(replies["/v1/messages"]) == replies["/v1/chat/completions"].said == f"echo: {text}"
     assert kinds(replies["/v1/messages"])[-1] == "message_stop"
     assert replies["/v1/chat/completions"].events[-1] == "[DONE]"

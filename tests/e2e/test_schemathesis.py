@@ -20,6 +20,21 @@ from farthing.config import key_digest
 
 ROOT = Path(__file__).parents[2]
 KEY = "sk-schemathesis"
+OF_MESSAGES = frozenset(
+    {
+        "content",
+        "max_tokens",
+        "messages",
+        "metadata",
+        "model",
+        "role",
+        "stream",
+        "system",
+        "text",
+        "type",
+        "user_id",
+    }
+)
 EXAMPLES_MAX = 30  # for each operation: right and wrong data together
 
 CONFIG = """
@@ -66,10 +81,22 @@ schema = schemathesis.openapi.from_path(
 
 @schema.hook
 def map_body(context: schemathesis.HookContext, body: Any) -> Any:
-    """JSON Schema takes 64.0 for an integer; the gateway, like OpenAI, does not."""
+    """JSON Schema takes 64.0 for an integer; the gateway, like OpenAI, does not. And the provider, of chat
+    completions, cannot be told of Messages what nobody knows, nor go on with an answer that is begun: that is
+    refused by name."""
     if not isinstance(body, dict):
         return body
+    if context.operation is not None and context.operation.path == "/v1/messages":
+        body = _known(body)
     return {name: _whole(value) for name, value in body.items()}
+
+
+def _known(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _known(item) for name, item in value.items() if name in OF_MESSAGES}
+    if isinstance(value, list):
+        return [_known(item) for item in value]
+    return "user" if value == "assistant" else value
 
 
 def _whole(value: Any) -> Any:

@@ -266,8 +266,8 @@ class Messages:
         if body is None:
             return 400, "The request body is not valid JSON"
         counting, betas = path.endswith("/count_tokens"), bool(request.headers.get("anthropic-beta"))
-        told = body.get("thread") or {}
-        if told.get("type") == "continue":
+        told = body.get("thread")
+        if isinstance(told, dict) and told.get("type") == "continue":
             held = self._threads.get(told.get("previous_message_id", ""))
             if held is None:
                 return 400, "thread: the message to continue from was not found"

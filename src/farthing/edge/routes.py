@@ -451,7 +451,7 @@ class Edge:
         serving = self.serving
         models = (*serving.models, *serving.named(tenant), *await serving.more_models())
         entries = visible(models, tenant, serving.reader)
-        if ANTHROPIC_VERSION in http.headers:
+        if _is_anthropics(http, serving.reader):
             body = messages_models.page(entries, http.query)
         else:
             body = encode({"object": "list", "data": entries})
@@ -474,7 +474,7 @@ class Edge:
             raise UnknownModel(
                 f"there is no model `{name[:200]}` here; GET /v1/models lists those that are", param="model"
             )
-        if ANTHROPIC_VERSION in http.headers:
+        if _is_anthropics(http, serving.reader):
             entry = messages_models.described(entry)
         connection.answer(200, JSON_HEAD + _id_head(request_id), encode(entry))
 
@@ -545,6 +545,18 @@ def visible(models: tuple[Json, ...], tenant: Tenant, reader: Reader) -> list[Js
         if reader.may_ask(entry["id"], tenant):
             found.setdefault(entry["id"], entry)
     return list(found.values())
+
+
+def _is_anthropics(http: HttpRequest, reader: Reader) -> bool:
+    """Whether a client of Anthropic's API asks.
+
+    Raises:
+        InvalidRequest: the version it names can be none.
+    """
+    if ANTHROPIC_VERSION not in http.headers:
+        return False
+    reader.passed(http.headers)
+    return True
 
 
 def _asked(http: HttpRequest, request_id: str, tenant: Tenant) -> Asked:

@@ -508,7 +508,7 @@ class AnthropicProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_fie
     base_url: str = ANTHROPIC_URL
     auth: Literal["x-api-key", "bearer", "none"] = "x-api-key"
     version: str = "2023-06-01"
-    """What `anthropic-version` says."""
+    """What `anthropic-version` says, where no client of Messages says another."""
     drop: tuple[str, ...] = (
         "messages.name",
         "seed",

@@ -51,9 +51,9 @@ def _read(reader: Reader, body: Json, asked: Asked, *, stream: bool) -> Request:
         chat["stream"] = True
     request = reader.chat(chat, asked)
     headers = asked.headers
-    session = request.session
+    session, theirs = request.session, reader.header_word(headers.get(CLIENTS_SESSION))
     if session is None and SESSION not in headers:
-        session = reader.header_word(headers.get(CLIENTS_SESSION))
+        session = theirs
     sent = Sent(
         dialect="messages",
         raw=asked.raw.removeprefix(BOM),

@@ -71,9 +71,13 @@ def cost_nusd(price: Price | None, usage: Usage | None) -> int | None:
 def _cost_of_classes(price: Price, usage: Usage) -> int | None:
     """As `cost_nusd`, for a usage with classes of tokens, a tier or a region of their own, fees, or several
     runs of a model."""
-    if unpriced(price, usage):
+    if usage.passes is not None:
+        return None if unpriced(price, usage) else _rounded(_exact_pusd(price, usage, _no_other))
+    held, factor = _held(price, usage)
+    fees_pusd = _fees_pusd(price, usage)
+    if fees_pusd is None or _unpriced(price, held, usage):
         return None
-    return _rounded(_exact_pusd(price, usage, _no_other))
+    return _rounded(fees_pusd + (_input_pusd(held, usage) + _output_pusd(held, usage)) * factor)
 
 
 def call_cost(
@@ -98,9 +102,7 @@ def _no_other(model: str) -> Price | None:
 
 def _exact_pusd(price: Price, usage: Usage, price_of: Callable[[str], Price | None]) -> Fraction | int:
     """Of a usage all of which has a price."""
-    fees_pusd = price.request_pusd
-    if usage.fees is not None:
-        fees_pusd += sum(count * price.fees_pusd[name] for name, count in usage.fees.items())
+    fees_pusd = _fees_pusd(price, usage) or 0
     if usage.passes is None:
         return fees_pusd + _tokens_pusd(price, usage)
     return fees_pusd + sum(
@@ -108,6 +110,16 @@ def _exact_pusd(price: Price, usage: Usage, price_of: Callable[[str], Price | No
         for one in usage.passes
         if (held := price_of(one.model) if one.model else price) is not None
     )
+
+
+def _fees_pusd(price: Price, usage: Usage) -> int | None:
+    """What the call costs by itself, and for the features used; None: one of these has no price."""
+    fees_pusd = price.request_pusd
+    for name, count in (usage.fees or {}).items():
+        if name not in price.fees_pusd:
+            return None
+        fees_pusd += count * price.fees_pusd[name]
+    return fees_pusd
 
 
 def _tokens_pusd(price: Price, usage: Usage) -> Fraction | int:
@@ -173,31 +185,49 @@ def _by_length(price: Price, tokens: int) -> Price:
 def _input_pusd(price: Price, usage: Usage) -> int:
     """Of the input, class by class. Where the classes come to more than there is, the dearest are counted."""
     text_pusd = price.input_pusd
-    classes = (
-        (usage.cache_write_1h_tokens + usage.cache_write_12h_tokens, price.cache_write_long_pusd),
-        (usage.cache_write_5m_tokens + usage.cache_write_30m_tokens, price.cache_write_pusd),
-        (usage.audio_input_tokens, price.audio_input_pusd),
-        (usage.image_input_tokens, price.image_input_pusd),
-        (usage.cached_audio_tokens, _first(price.cached_audio_pusd, price.cached_input_pusd)),
-        (usage.cached_image_tokens, _first(price.cached_image_pusd, price.cached_input_pusd)),
-        (
-            usage.cached_tokens - usage.cached_audio_tokens - usage.cached_image_tokens,
-            price.cached_input_pusd,
-        ),
-    )
-    priced = [(tokens, text_pusd if pusd is None else pusd) for tokens, pusd in classes if tokens > 0]
+    left, of_classes, cost_pusd = max(0, usage.input_tokens), 0, 0
+    priced = [
+        (tokens, text_pusd if pusd is None else pusd)
+        for tokens, pusd in _input_classes(price, usage)
+        if tokens > 0
+    ]
+    for tokens, pusd in priced:
+        of_classes += tokens
+        cost_pusd += tokens * pusd
+    if of_classes <= left:
+        return cost_pusd + (left - of_classes) * text_pusd
     priced.sort(key=lambda one: one[1], reverse=True)
-    left, cost_pusd = max(0, usage.input_tokens), 0
+    cost_pusd = 0
     for tokens, pusd in priced:
         taken = min(tokens, left)
         left -= taken
         cost_pusd += taken * pusd
-    return cost_pusd + left * text_pusd
+    return cost_pusd
+
+
+def _input_classes(price: Price, usage: Usage) -> list[tuple[int, int | None]]:
+    """Tokens of each class of input that has a price of its own, and that price."""
+    cached_tokens, cached_pusd = usage.cached_tokens, price.cached_input_pusd
+    classes = [
+        (usage.cache_write_5m_tokens + usage.cache_write_30m_tokens, price.cache_write_pusd),
+        (usage.cache_write_1h_tokens + usage.cache_write_12h_tokens, price.cache_write_long_pusd),
+    ]
+    if usage.audio_input_tokens or usage.image_input_tokens:
+        classes.append((usage.audio_input_tokens, price.audio_input_pusd))
+        classes.append((usage.image_input_tokens, price.image_input_pusd))
+    if usage.cached_audio_tokens or usage.cached_image_tokens:
+        cached_tokens -= usage.cached_audio_tokens + usage.cached_image_tokens
+        classes.append((usage.cached_audio_tokens, _first(price.cached_audio_pusd, cached_pusd)))
+        classes.append((usage.cached_image_tokens, _first(price.cached_image_pusd, cached_pusd)))
+    classes.append((cached_tokens, cached_pusd))
+    return classes
 
 
 def _output_pusd(price: Price, usage: Usage) -> int:
     text_pusd = price.output_pusd
     left, cost_pusd = max(0, usage.output_tokens), 0
+    if not (usage.audio_output_tokens or usage.image_output_tokens) and price.reasoning_pusd is None:
+        return left * text_pusd
     for tokens, pusd in (
         (usage.audio_output_tokens, price.audio_output_pusd),
         (usage.image_output_tokens, price.image_output_pusd),
@@ -226,17 +256,17 @@ def unpriced(
         return ("model",)
     found = [name for name in usage.fees or () if name not in price.fees_pusd]
     if usage.passes is None:
-        return (*_unpriced(price, usage), *found)
+        return (*_unpriced(price, _held(price, usage)[0], usage), *found)
     for one in usage.passes:
         held = price_of(one.model) if one.model else price
-        missing = ["tokens"] if held is None else _unpriced(held, one.usage)
+        missing = ["tokens"] if held is None else _unpriced(held, _held(held, one.usage)[0], one.usage)
         found += [f"{one.model} {what}".strip() for what in missing]
     return tuple(dict.fromkeys(found))
 
 
-def _unpriced(price: Price, usage: Usage) -> list[str]:
-    """As `unpriced`, of the tokens alone."""
-    held, found = _held(price, usage)[0], []
+def _unpriced(price: Price, held: Price, usage: Usage) -> list[str]:
+    """As `unpriced`, of the tokens alone; `held` is the price of the tier and the length."""
+    found = []
     if (
         usage.tier
         and usage.tier != BATCH

@@ -31,6 +31,8 @@ TRUST_SHORT: Final = 16.0
 """Of short prompts: a provider may put a system prompt of its own before them."""
 PRIOR_POINT_EVERY: Final = 4
 """How many requests take the place of one point of the prior."""
+SURELY: Final = 0.9
+"""What a prompt surely has is this part of the least that is likely."""
 EVERY: Final = 8
 """Once a window is full, one request in so many is learned from."""
 SUMMED_EVERY: Final = 8
@@ -189,7 +191,8 @@ class TokenRatios:
         if kind is None:
             kind = "short" if tokens < SHORT_TOKENS else "latin"
         spread = self.spread(target, basis, kind)
-        return times(tokens, spread, least=min(spread[1], prior(family_of(target), basis, kind)[1]))
+        least = min(spread[1], prior(family_of(target), basis, kind)[1])
+        return times(tokens, spread, least=SURELY * least)
 
     # -- keeping and showing ------------------------------------------------------------------------
 

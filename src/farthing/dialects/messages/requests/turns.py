@@ -221,21 +221,10 @@ class TurnWriter:
     def _other(self, block: Block) -> Json | None:
         """A block as Messages has it; None where it has none, which is noted."""
         match block:
-            case Image(source=source, cache=mark):
-                given = self._source(source)
-                if given is None:
-                    return None
-                if block.detail and block.detail != "auto":
-                    self._notes.yielded.append("image_url.detail")
-                return self._more(marked({"type": "image", "source": given}, mark), block.extras)
-            case Document(source=source, cache=mark):
-                given = self._source(source)
-                if given is None:
-                    return None
-                written: Json = {"type": "document", "source": given}
-                if block.name:
-                    written["title"] = block.name
-                return self._more(marked(written, mark), block.extras)
+            case Image():
+                return self._image(block)
+            case Document():
+                return self._document(block)
             case Reasoning():
                 return self._reasoning(block)
             case Refusal(text=text):
@@ -251,6 +240,23 @@ class TurnWriter:
             case _:
                 self._cannot(block)
                 return None
+
+    def _image(self, block: Image) -> Json | None:
+        given = self._source(block.source)
+        if given is None:
+            return None
+        if block.detail and block.detail != "auto":
+            self._notes.yielded.append("image_url.detail")
+        return self._more(marked({"type": "image", "source": given}, block.cache), block.extras)
+
+    def _document(self, block: Document) -> Json | None:
+        given = self._source(block.source)
+        if given is None:
+            return None
+        written: Json = {"type": "document", "source": given}
+        if block.name:
+            written["title"] = block.name
+        return self._more(marked(written, block.cache), block.extras)
 
     def _cannot(self, block: Block) -> None:
         match block:
