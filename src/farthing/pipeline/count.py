@@ -1,8 +1,8 @@
 """How many tokens a request has, for a client that asks nothing but that.
 
 The target that would be asked first counts them where its provider can: then they are exact. Else they are
-estimated, by the ratio that was learned for it. Nothing is charged, no answer is asked for, no receipt is left. What may not
-go to a provider is not sent to one to be counted either.
+estimated, by the ratio that was learned for it. Nothing is charged, no answer is asked for, no receipt is
+left. What may not go to a provider is not sent to one to be counted either.
 """
 
 import asyncio
