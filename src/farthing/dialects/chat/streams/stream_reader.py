@@ -62,20 +62,25 @@ Thought = tuple[int, Any, Reasoning]
 """How many blocks stood before it, by what it is known among others (None: by its place), and a piece."""
 
 
+_NoText = Literal[""] | None
+_NoItems = tuple[()] | None
+
+
 class _Delta(Struct, forbid_unknown_fields=True):
     """A piece that says one thing, which the types below add."""
 
-    content: None = None
+    content: _NoText = None
     role: str | None = None
-    reasoning_content: None = None
-    reasoning: None = None
-    reasoning_details: None = None
-    thinking_blocks: None = None
-    refusal: None = None
-    tool_calls: None = None
+    reasoning_content: _NoText = None
+    reasoning: _NoText = None
+    reasoning_details: _NoItems = None
+    thinking_blocks: _NoItems = None
+    refusal: _NoText = None
+    tool_calls: _NoItems = None
     function_call: None = None
-    annotations: None = None
+    annotations: _NoItems = None
     audio: None = None
+    provider_specific_fields: None = None
 
 
 class _TextDelta(_Delta, kw_only=True, forbid_unknown_fields=True):
@@ -83,7 +88,6 @@ class _TextDelta(_Delta, kw_only=True, forbid_unknown_fields=True):
 
 
 class _ThoughtDelta(_Delta, kw_only=True, forbid_unknown_fields=True):
-    content: Literal[""] | None = None  # type: ignore[assignment]
     reasoning_content: str | None = None  # type: ignore[assignment]
     reasoning: str | None = None  # type: ignore[assignment]
 
@@ -103,7 +107,6 @@ class _CallPiece(Struct, forbid_unknown_fields=True):
 
 
 class _CallDelta(_Delta, kw_only=True, forbid_unknown_fields=True):
-    content: Literal[""] | None = None  # type: ignore[assignment]
     tool_calls: tuple[_CallPiece]  # type: ignore[assignment]
 
 
