@@ -6,7 +6,7 @@ the client: a `FormWriter` takes the pipeline's events and answers for one reque
 
 from typing import Protocol
 
-from farthing.edge import native, openai
+from farthing.edge import completions, native, openai
 from farthing.errors import FarthingError, ProviderError
 from farthing.protocols import Sink
 from farthing.types import Answer, Dialect, Receipt, Request
@@ -70,5 +70,15 @@ class TextForm(ChatForm):
         return native.TextSink(sink, receipt)
 
 
+class CompletionsForm(ChatForm):
+    """OpenAI's completions of before chat, whose errors are the same."""
+
+    dialect: Dialect = "completions"
+
+    def writer(self, sink: Sink, request: Request, receipt: Receipt) -> FormWriter | None:
+        return completions.TextWriter(sink, request, receipt)
+
+
 CHAT = ChatForm()
+COMPLETIONS = CompletionsForm()
 TEXT = TextForm()
