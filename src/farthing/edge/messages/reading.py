@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from farthing.dialects.chat.requests import request_writer
+from farthing.dialects.conversation import Conversation, Reasoning
 from farthing.dialects.messages.requests import request_reader
 from farthing.edge.http.body import BOM
 from farthing.edge.http.fields import convert
@@ -44,7 +45,8 @@ def read_counted(reader: Reader, body: Json, asked: Asked) -> Request:
 
 
 def _read(reader: Reader, body: Json, asked: Asked, *, stream: bool) -> Request:
-    chat = request_writer.inner(request_reader.read(body))
+    conversation = request_reader.read(body)
+    chat = request_writer.inner(conversation)
     if stream:
         chat["stream"] = True
     request = reader.chat(chat, asked)
@@ -58,7 +60,18 @@ def _read(reader: Reader, body: Json, asked: Asked, *, stream: bool) -> Request:
         body=body,
         read=request.body,
         beta=BETA in asked.query.split(b"&"),
+        unsigned=_has_unsigned(conversation),
     )
     agent = reader.header_word(headers.get(CLIENTS_AGENT)) or ""
     found: Request = replace(request, sent=sent, session=session, agent=agent, include_usage=stream)
     return found
+
+
+def _has_unsigned(conversation: Conversation) -> bool:
+    """Whether it has thinking that nobody has signed."""
+    for turn in conversation.turns:
+        if turn.role == "assistant":
+            for block in turn.blocks:
+                if block.__class__ is Reasoning and not (block.signature or block.redacted):
+                    return True
+    return False

@@ -103,7 +103,7 @@ class AnthropicProvider(HttpProvider):
             return Unsaid(operation=operation)
         sent = _as_sent(prompt)
         if sent is not None:
-            gave_way = edits.gave_way(prompt, sent)
+            gave_way = edits.gave_way(prompt, sent, target.model)
             return Unsaid(gave_way=gave_way) if gave_way else ALL_SAID
         written = self._written(prompt, target)
         if not self._may_drop.issuperset(written.unsaid):
