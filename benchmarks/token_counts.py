@@ -332,8 +332,8 @@ def main() -> None:
         shown = "cl100k_base" if model == "unheard-of" else name
         found[shown] = figures(told[len(told) // 2 :])
         found[f"{shown}, alone"] = figures(halves(target, bodies, count, exact))
-    us = costs(bodies, exact)
-    report = {**machine(), "families": found, "us_per_request": us, "left_out": missing}
+    took = costs(bodies, exact)
+    report = {**machine(), "families": found, "us_per_request": took, "left_out": missing}
     if options.json:
         print(json.dumps(report, indent=1))
         return
@@ -349,8 +349,8 @@ def main() -> None:
             f"{one['refused_below_limit']:.2%}; held {one['held']:.2f} times (by bytes "
             f"{one['held_by_bytes']:.2f}), too little {one['held_too_little']:.2%}"
         )
-    for name, took_us in us.items():
-        print(f"{name}: {took_us} us a request")
+    for name, us in took.items():
+        print(f"{name}: {us} us a request")
 
 
 if __name__ == "__main__":

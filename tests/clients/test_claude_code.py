@@ -240,7 +240,8 @@ def test_it_finds_the_models_that_are_named_for_it(there: Place, way: Way, tmp_p
     found = tmp_path / "home" / ".claude" / "cache" / "gateway-models.json"
     with claude("hello", there.base_url(way), "claude-auto", tmp_path, env=env) as running:
         assert running.result()["is_error"] is False
-    assert [one["id"] for one in json.loads(found.read_text())["models"]] == ["claude-auto"]
+    names = {one["id"] for one in json.loads(found.read_text())["models"]}
+    assert names == {"claude-auto", "own/claude-good", "claude-good"}
 
 
 def test_one_failure_is_nothing_to_it(there: Place, way: Way, tmp_path: Path) -> None:

@@ -32,9 +32,6 @@ CONFIG = """
 kind = "{dialect}"
 base_url = "{url}"
 api_key = "${{PROVIDER_KEY}}"
-first_byte_s = 1.0
-idle_s = 0.3
-whole_s = 1.0
 [tiers.cheap]
 targets = ["a/first", "a/second"]
 [endpoints.paid]

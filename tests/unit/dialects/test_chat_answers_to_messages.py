@@ -318,6 +318,10 @@ SEALED = {"type": "reasoning.encrypted", "data": "E", "format": "openai-response
         ),
         ([{"reasoning": "hm"}, {"reasoning_details": [SEALED]}], [("hm", "")]),
         ([{"thinking": "h"}, {"thinking": "m"}], [("hm", "")]),
+        (
+            [{"thinking_blocks": [thinking(thinking="a", signature="S")]}, {"reasoning_content": "b"}],
+            [("a", "S"), ("b", "")],
+        ),
     ],
 )  # fmt: skip
 def test_reasoning_comes_with_the_signature_of_its_maker(deltas: list[Json], thoughts: list[Any]) -> None:
@@ -579,6 +583,11 @@ def test_what_waits_for_a_call_to_end_is_bounded() -> None:
         writer.write([BlockStarted(0, ToolCall("a", "f", "")), BlockStarted(1, ToolCall("b", "g", ""))])
         with pytest.raises(BadStream, match="wait"):
             held(writer, waits)
+    for first, custom in (("free text", True), ("[", False), ('{"q":1}', False)):
+        writer = EventWriter(request_id="r")
+        writer.write([BlockStarted(0, ToolCall("a", "f", "", custom)), ArgumentsDelta(0, first)])
+        with pytest.raises(BadStream, match="wait"):
+            held(writer, ArgumentsDelta(0, "x" * 9_999))
     reader = Reader()
     with pytest.raises(BadStream):
         for _ in range(HELD_CHARS_MAX):

@@ -16,12 +16,14 @@ from time import time
 import msgspec
 
 from farthing.config import AnthropicProviderConfig, ProviderConfig
+from farthing.dialects import faults
 from farthing.dialects.chat.answers import answer_writer as chat_answer
-from farthing.dialects.chat.answers.reply import ReplyReader, WholeReply
+from farthing.dialects.chat.answers.reply import EVENTS, ReplyReader, WholeReply
 from farthing.dialects.chat.requests import request_reader as chat_request
 from farthing.dialects.chat.usage import UsageForm
 from farthing.dialects.events import BadAnswer, ProviderSaid
 from farthing.dialects.messages.answers import answer_reader
+from farthing.dialects.messages.answers.whole import assembled
 from farthing.dialects.messages.errors import is_error, read_error
 from farthing.dialects.messages.requests import request_writer
 from farthing.errors import KeyRejected, ProviderError, ProviderUnavailable
@@ -33,7 +35,7 @@ from farthing.models.providers.http import JSON, HttpProvider
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
 from farthing.protocols import ALL_SAID, BatchApi, Capabilities, Transport, Unsaid
-from farthing.text.lenient_json import write_json
+from farthing.text.lenient_json import BOM, write_json
 from farthing.types import Operation, Prompt, Sent, Target, replace
 
 VERSION = "anthropic-version"
@@ -164,7 +166,10 @@ class AnthropicProvider(HttpProvider):
         except ProviderSaid as error:
             raise self.in_answer(error.payload) from None
         except BadAnswer as error:
-            raise ProviderUnavailable(f"the reply is no answer: {error}") from None
+            if not body[:99].removeprefix(BOM).lstrip().startswith(EVENTS):
+                raise ProviderUnavailable(f"the reply is no answer: {error}") from None
+            body = self._of_events(body)
+            message = answer_reader.read(body)
         told = chat_answer.write(
             message, request_id=message.id, created=int(time()), legacy_functions=_legacy(prompt)
         )
@@ -175,6 +180,25 @@ class AnthropicProvider(HttpProvider):
         if _is_own(prompt):
             reply.own = body
         return reply
+
+    def _of_events(self, body: bytes) -> bytes:
+        """The whole answer that a stream comes to, which nobody asked for and somebody paid.
+
+        Raises:
+            ProviderError: it is none, or not all of it.
+        """
+        decoder = MessagesDecoder(len(body) + 2, created=0)
+        try:
+            decoder.feed(body)
+            decoder.end()
+            told = assembled(body, len(body) + 2) if decoder.ended(1) else None
+        except faults.ProviderSaid as error:
+            raise self.in_answer(error.payload) from None
+        except faults.BadStream as error:
+            raise ProviderUnavailable(f"the reply is a stream, and broken: {error}") from None
+        if told is None:
+            raise ProviderUnavailable("the reply is a stream that ended without a stop_reason")
+        return told
 
     def decoder(self, event_bytes_max: int, prompt: Prompt | None = None) -> MessagesDecoder:
         if _is_own(prompt):
