@@ -153,7 +153,7 @@ def test_thoughts_of_another_model_do_not_go_to_claude(
     up = upstream.calls[-1].json
     assert [block["type"] for block in up["messages"][1]["content"]] == ["tool_use"]
     thinks = model == "claude-opus-5"
-    assert up.get("thinking") == (thinking if thinks else None)
+    assert up.get("thinking") == (thinking if thinks else {"type": "disabled"})
     assert up["context_management"]["edits"] == (edits if thinks else edits[1:])
     counted = gateway.post(f"{PATH}/count_tokens", {"model": f"a/{model}", **fields})
     assert counted.status == 200, counted.body

@@ -19,10 +19,10 @@ from msgspec import Struct
 
 from farthing import __version__
 from farthing.config import ServerConfig
-from farthing.edge import feedback, native, openai
+from farthing.edge import completions, feedback, native, openai
 from farthing.edge.admit import Admission
 from farthing.edge.auth import Keys
-from farthing.edge.forms import CHAT, TEXT, ClientForm
+from farthing.edge.forms import CHAT, COMPLETIONS, TEXT, ClientForm
 from farthing.edge.http import paths
 from farthing.edge.http.answering import HttpRequest, Refused
 from farthing.edge.http.body import QUICK_BYTES, read_object, takes_long
@@ -128,6 +128,9 @@ class ConnectionSink:
 
     def returned(self, lines: bytes) -> None:
         self._connection.also = merged(self._ours, lines)
+
+    def closing(self, reply: Answer) -> Answer:
+        return reply
 
 
 class Inference(Struct, frozen=True):
@@ -722,6 +725,7 @@ RouteHandler = Inference | Callable[[Edge, ClientConnection, HttpRequest, str], 
 
 ROUTES: dict[str, dict[bytes, RouteHandler]] = {
     "/v1/chat/completions": {b"POST": Inference(Reader.chat)},
+    "/v1/completions": {b"POST": Inference(completions.read, COMPLETIONS)},
     "/v1/embeddings": {b"POST": Inference(Reader.embeddings)},
     "/v1/messages": {b"POST": Inference(messages.read, MESSAGES)},
     "/v1/messages/count_tokens": {b"POST": Inference(messages.read_counted, MESSAGES, counts=True)},

@@ -52,6 +52,8 @@ def read_blocks(content: Any, role: str, where: str) -> tuple[Block, ...]:
         return (Text(content),)
     if content.__class__ is not list:
         raise invalid(where, "must be a string or a list of blocks")
+    if len(content) == 1:  # as in most messages
+        return (_block(content[0], role, where, 0),)
     return tuple([_block(block, role, where, at) for at, block in enumerate(content)])
 
 
@@ -210,6 +212,8 @@ def _result(block: Json, where: str) -> ToolResult:
         raise invalid(f"{where}.is_error", "must be true or false")
     plain = content is None or content.__class__ is str
     blocks = (Text(content or ""),) if plain else _inner(content, f"{where}.content")
+    if len(block) == 3 and "content" in block:
+        return ToolResult(call_id, blocks, plain=plain)
     return ToolResult(
         call_id, blocks, failed is True, "", block.get("cache_control"), plain, more_of(block, _RESULT, where)
     )

@@ -17,7 +17,6 @@ MODEL = "/v1/models/{id}"
 MODELS = "/v1/models/"
 
 NOT_SERVED = {
-    "/v1/completions": "legacy completions are not served: use /v1/chat/completions",
     "/v1/responses": "the Responses API is not served yet: use /v1/chat/completions",
     "/v1/messages/batches": "batches of messages are not served: send each to /v1/messages",
     "/v1": "it is the base URL for SDKs, which ask below it: GET /v1/models, POST /v1/chat/completions",

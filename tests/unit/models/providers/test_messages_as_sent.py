@@ -147,6 +147,62 @@ def test_thinking_fits_below_a_limit_of_ours_and_what_gave_way_is_named(
         assert thinking in up(capped)[1]
 
 
+CALLED = {"type": "tool_use", "id": "t", "name": "f", "input": {}}
+TOLD = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t"}]}
+SIGNED = {"type": "thinking", "thinking": "mine", "signature": "c2ln"}
+FOREIGN = {"type": "thinking", "thinking": "of another", "signature": ""}
+USER = {"role": "user", "content": "hi"}
+
+
+@pytest.mark.parametrize(
+    ("model", "thinking", "gave_way", "off"),
+    [
+        (
+            "claude-haiku-4-5",
+            {"type": "enabled", "budget_tokens": 1_024},
+            ("messages.thinking", "thinking"),
+            1,
+        ),
+        ("claude-opus-5", {"type": "adaptive"}, ("messages.thinking",), 0),
+        ("claude-haiku-4-5", None, ("messages.thinking",), 0),
+    ],
+)
+def test_thinking_of_another_provider_is_left_out_for_models_that_sign_theirs(
+    model: str, thinking: Json | None, gave_way: tuple[str, ...], off: int
+) -> None:
+    """A conversation may have changed its provider; what this one has signed stays."""
+    mine, other = [SIGNED, CALLED], [FOREIGN, {"type": "text", "text": "x"}, CALLED]
+    turns = [mine, TOLD, [FOREIGN], USER, other, TOLD]
+    messages = [
+        USER,
+        *({"role": "assistant", "content": one} if isinstance(one, list) else one for one in turns),
+    ]
+    told: Json = {"model": model, "max_tokens": 9_000, "messages": messages}
+    if thinking is not None:
+        told["thinking"] = thinking
+    prompt = asked(json.dumps(told).encode(), unsigned=True)
+    target = Target(name=f"a/{model}", provider="a", model=model)
+    assert PROVIDER.unsaid(prompt, target, "chat").gave_way == gave_way
+    body = json.loads(PROVIDER.encode(prompt, target, "chat", "req-1", ())[1])
+    kept = [messages[0], messages[1], TOLD, USER, {"role": "assistant", "content": other[1:]}, TOLD]
+    assert body["messages"] == kept
+    assert body.get("thinking") == ({"type": "disabled"} if off else thinking)
+    counted = PROVIDER.count_call(prompt, target, "req-1")
+    assert counted is not None and json.loads(counted[1])["messages"] == kept
+
+
+def test_thinking_goes_back_to_models_that_sign_nothing() -> None:
+    told = {
+        "model": "m",
+        "max_tokens": 9,
+        "messages": [USER, {"role": "assistant", "content": [FOREIGN]}, USER],
+    }
+    raw, target = json.dumps(told).encode(), Target(name="a/m", provider="a", model="m")
+    prompt = asked(raw, unsigned=True)
+    assert PROVIDER.unsaid(prompt, target, "chat") is ALL_SAID
+    assert PROVIDER.encode(prompt, target, "chat", "req-1", ())[1] is prompt.sent.raw  # type: ignore[union-attr]
+
+
 def test_what_is_streamed_to_us_alone_asks_for_a_stream_and_the_other_way_round() -> None:
     whole = b'{"model":"claude-haiku-4-5","max_tokens":5,"messages":[ ]}'
     assert up(asked(whole, stream=True))[1] == b'{"stream":true,' + whole[1:]
@@ -421,6 +477,14 @@ def test_an_error_event_goes_on_as_it_came_after_what_came_before_it() -> None:
         assert PROVIDER.in_answer(caught.value.payload).own == said
 
 
+def test_lines_of_an_error_event_that_nobody_reads_do_not_go_on() -> None:
+    said = b'{"type":"error","error":{"type":"overloaded_error","message":"x"}}'
+    hidden = b": %b\nid: %b\n" % (KEY.encode(), KEY.encode())
+    with pytest.raises(ProviderSaid) as caught:
+        own_decoder().feed(hidden + b"event: error\ndata: %b\n\n" % said)
+    assert caught.value.own == b"event: error\ndata: %b\n\n" % said
+
+
 def test_no_event_is_longer_than_it_may_be() -> None:
     decoder = own_decoder(1_000)
     with pytest.raises(BadStream):
@@ -536,7 +600,9 @@ def test_an_error_keeps_its_bytes_and_its_advice(status: int) -> None:
     "body",
     [b"", b"<html>no</html>", b"{}", b'{"type":"error"}', b'{"error":{"message":"x","type":"y"}}',
      b'{"type":"error","error":{"type":5,"message":"x"}}', b'{"type":"error","error":"x"}',
-     TOO_LONG.replace(b"prompt", KEY.encode())],
+     TOO_LONG.replace(b"prompt", KEY.encode()),
+     TOO_LONG.replace(b"prompt", KEY.replace("-", r"\u002d").encode()),
+     TOO_LONG.replace(b"prompt", "".join(f"\\u{ord(char):04x}" for char in KEY).encode())],
 )  # fmt: skip
 def test_what_is_no_error_of_messages_or_holds_our_key_is_not_shown(body: bytes) -> None:
     assert failure(529, body).own is None

@@ -37,6 +37,8 @@ STOPS: dict[Stop, str] = {
 """What is not known to be whole is told as cut: nobody takes it for the whole answer."""
 PREFIX = "msg_"
 UNNAMED = "unnamed"
+TIERS = frozenset({"standard", "priority", "batch"})
+"""Names of service tiers that clients know; others are told by the receipt alone."""
 LOCATION = "_location"
 """How the kinds of citations end that Messages knows."""
 
@@ -185,7 +187,8 @@ def usage_of(usage: Usage) -> Json:
         told["server_tool_use"] = {"web_search_requests": 0, "web_fetch_requests": 0, **uses}
     if usage.tier == "fast":
         told["speed"] = "fast"
-    told["service_tier"] = "standard" if usage.tier in ("", "fast") else usage.tier
+    tier = "standard" if usage.tier in ("", "fast") else usage.tier
+    told["service_tier"] = tier if tier in TIERS else None
     if usage.region:
         told["inference_geo"] = usage.region.removeprefix("inference_geo_")
     return told

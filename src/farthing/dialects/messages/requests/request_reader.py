@@ -25,10 +25,12 @@ from farthing.dialects.conversation import (
     NO_CHOICE,
     NO_THINKING,
     NOTHING,
+    Block,
     Conversation,
     Format,
     FunctionTool,
     ServerTool,
+    Text,
     Thinking,
     Tool,
     ToolChoice,
@@ -119,7 +121,11 @@ def _turns(messages: list[Any]) -> tuple[tuple[Turn, ...], tuple[Turn, ...]]:
         role = message.get("role")
         if role not in _ROLES:
             raise invalid(f"messages.{at}.role", "must be user, assistant or system")
-        blocks = read_blocks(message.get("content"), role, f"messages.{at}.content")
+        content = message.get("content")
+        if content.__class__ is str:
+            blocks: tuple[Block, ...] = (Text(content),)
+        else:
+            blocks = read_blocks(content, role, f"messages.{at}.content")
         extras = NOTHING
         if len(message) > 2:
             extras = extras_of(message, _MESSAGE)

@@ -15,7 +15,7 @@ from farthing.dialects.conversation import (
 )
 from farthing.dialects.messages.requests.notes import Notes
 from farthing.dialects.messages.requests.own_settings import write_settings
-from farthing.dialects.messages.requests.settings import SettingsWriter, goes_on_unsigned
+from farthing.dialects.messages.requests.settings import SettingsWriter, goes_on_unsigned, without_thinking
 from farthing.dialects.messages.requests.turns import TurnWriter
 from farthing.dialects.written import Written as Written
 from farthing.types import Json
@@ -58,17 +58,11 @@ def _think_no_more(body: Json, notes: Notes, messages: list[Json]) -> None:
     told: Any = body.get("thinking")
     if not isinstance(told, dict) or told.get("type") != "enabled" or not goes_on_unsigned(messages):
         return
-    del body["thinking"]
+    body["thinking"] = {"type": "disabled"}
     notes.yielded.append("thinking")
-    managed: Any = body.get("context_management")
-    edits = managed.get("edits") if isinstance(managed, dict) else None
-    if isinstance(edits, list):
-        kept = [edit for edit in edits if not (isinstance(edit, dict) and _clears_thinking(edit))]
-        body["context_management"] = {**managed, "edits": kept}
-
-
-def _clears_thinking(edit: Json) -> bool:
-    return str(edit.get("type")).startswith("clear_thinking")
+    managed = without_thinking(body.get("context_management"))
+    if managed is not None:
+        body["context_management"] = managed
 
 
 def _settings(body: Json, notes: Notes, messages: list[Json]) -> None:

@@ -318,3 +318,17 @@ def goes_on_unsigned(messages: list[Json]) -> bool:
         if message["role"] == "user" and message["content"][0]["type"] != "tool_result":
             return False
     return last is not None and last["content"][0]["type"] not in ("thinking", "redacted_thinking")
+
+
+def without_thinking(managed: Any) -> Json | None:
+    """`context_management` without what is to become of thoughts, which is refused where none are asked for;
+    None: it says nothing of them."""
+    told = managed.get("edits") if isinstance(managed, dict) else None
+    if not isinstance(told, list):
+        return None
+    kept = [edit for edit in told if not _clears_thinking(edit)]
+    return None if len(kept) == len(told) else {**managed, "edits": kept}
+
+
+def _clears_thinking(edit: Any) -> bool:
+    return isinstance(edit, dict) and str(edit.get("type")).startswith("clear_thinking")

@@ -16,14 +16,15 @@ from time import time
 import msgspec
 
 from farthing.config import AnthropicProviderConfig, ProviderConfig
+from farthing.dialects import faults
 from farthing.dialects.chat.answers import answer_writer as chat_answer
-from farthing.dialects.chat.answers.reply import ReplyReader, WholeReply
+from farthing.dialects.chat.answers.reply import EVENTS, ReplyReader, WholeReply
 from farthing.dialects.chat.requests import request_reader as chat_request
 from farthing.dialects.chat.usage import UsageForm
 from farthing.dialects.events import BadAnswer, ProviderSaid
 from farthing.dialects.messages.answers import answer_reader
+from farthing.dialects.messages.answers.whole import assembled
 from farthing.dialects.messages.errors import is_error, read_error
-from farthing.dialects.messages.models import abilities
 from farthing.dialects.messages.requests import request_reader as messages_request
 from farthing.dialects.messages.requests import request_writer
 from farthing.errors import KeyRejected, ProviderError, ProviderUnavailable
@@ -35,7 +36,7 @@ from farthing.models.providers.http import JSON, HttpProvider
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
 from farthing.protocols import ALL_SAID, BatchApi, Capabilities, Transport, Unsaid
-from farthing.text.lenient_json import write_json
+from farthing.text.lenient_json import BOM, write_json
 from farthing.types import Operation, Prompt, Sent, Target, replace
 
 VERSION = "anthropic-version"
@@ -103,9 +104,9 @@ class AnthropicProvider(HttpProvider):
     def unsaid(self, prompt: Prompt, target: Target, operation: Operation) -> Unsaid:
         if operation != "chat":
             return Unsaid(operation=operation)
-        sent = _as_sent(prompt, target.model)
+        sent = _as_sent(prompt)
         if sent is not None:
-            gave_way = edits.gave_way(prompt, sent)
+            gave_way = edits.gave_way(prompt, sent, target.model)
             return Unsaid(gave_way=gave_way) if gave_way else ALL_SAID
         written = self._written(prompt, target)
         if not self._may_drop.issuperset(written.unsaid):
@@ -123,7 +124,7 @@ class AnthropicProvider(HttpProvider):
         passed: tuple[tuple[str, str], ...] = (),
     ) -> tuple[bytes, bytes]:
         head = b"%bx-request-id: %b\r\n" % (self._head(MESSAGES, prompt, passed), request_id.encode())
-        sent = _as_sent(prompt, target.model)
+        sent = _as_sent(prompt)
         if sent is not None:
             return head, edits.written(sent, edits.changes(prompt, sent, target.model))
         body = self._written(prompt, target).body
@@ -169,7 +170,10 @@ class AnthropicProvider(HttpProvider):
         except ProviderSaid as error:
             raise self.in_answer(error.payload) from None
         except BadAnswer as error:
-            raise ProviderUnavailable(f"the reply is no answer: {error}") from None
+            if not body[:99].removeprefix(BOM).lstrip().startswith(EVENTS):
+                raise ProviderUnavailable(f"the reply is no answer: {error}") from None
+            body = self._of_events(body)
+            message = answer_reader.read(body)
         told = chat_answer.write(
             message, request_id=message.id, created=int(time()), legacy_functions=_legacy(prompt)
         )
@@ -180,6 +184,25 @@ class AnthropicProvider(HttpProvider):
         if _is_own(prompt):
             reply.own = body
         return reply
+
+    def _of_events(self, body: bytes) -> bytes:
+        """The whole answer that a stream comes to, which nobody asked for and somebody paid.
+
+        Raises:
+            ProviderError: it is none, or not all of it.
+        """
+        decoder = MessagesDecoder(len(body) + 2, created=0)
+        try:
+            decoder.feed(body)
+            decoder.end()
+            told = assembled(body, len(body) + 2) if decoder.ended(1) else None
+        except faults.ProviderSaid as error:
+            raise self.in_answer(error.payload) from None
+        except faults.BadStream as error:
+            raise ProviderUnavailable(f"the reply is a stream, and broken: {error}") from None
+        if told is None:
+            raise ProviderUnavailable("the reply is a stream that ended without a stop_reason")
+        return told
 
     def decoder(self, event_bytes_max: int, prompt: Prompt | None = None) -> MessagesDecoder:
         if _is_own(prompt):
@@ -216,7 +239,7 @@ class AnthropicProvider(HttpProvider):
         self, prompt: Prompt, target: Target, request_id: str, passed: tuple[tuple[str, str], ...] = ()
     ) -> tuple[bytes, bytes] | None:
         head = self._head(COUNT, prompt, passed)
-        sent = _as_sent(prompt, target.model)
+        sent = _as_sent(prompt)
         if sent is not None:
             return head, edits.written(sent, edits.counted(sent, target.model))
         body = {name: value for name, value in self._written(prompt, target).body.items() if name in COUNTED}
@@ -237,13 +260,11 @@ def _is_own(prompt: Prompt | None) -> bool:
     return prompt is not None and prompt.sent is not None and prompt.sent.dialect == "messages"
 
 
-def _as_sent(prompt: Prompt, model: str) -> Sent | None:
-    """The request as its client sent it, in our dialect; None: it is in another, was edited, or has thoughts
-    of another model in it that this one refuses."""
+def _as_sent(prompt: Prompt) -> Sent | None:
+    """The request as its client sent it, in our dialect; None: it is in another, or was edited."""
     sent = prompt.sent
-    if sent is None or sent.dialect != "messages" or sent.read is not prompt.body:
-        return None
-    return None if abilities(model).signs and edits.thinks_unsigned(prompt.body) else sent
+    own = sent is not None and sent.dialect == "messages" and sent.read is prompt.body
+    return sent if own else None
 
 
 def _legacy(prompt: Prompt | None) -> bool:
