@@ -16,6 +16,7 @@ from tests.e2e.matching import (
     some,
 )
 from tests.e2e.messages_said import (
+    TOOL,
     asked,
     assistant,
     called,
@@ -26,6 +27,8 @@ from tests.e2e.messages_said import (
     user,
 )
 from tests.faults.exact import chunk, counted, event, streamed
+
+from farthing.dialects.tool_names import short_name
 
 
 def ids_go_round(trip: Trip) -> None:
@@ -60,6 +63,20 @@ def proof_goes_back(trip: Trip) -> None:
     assert "extra_content" not in json.dumps(up) and "gemini" not in json.dumps(up)
 
 
+def named_call(call_id: str, name: str) -> dict[str, Any]:
+    """A call of the tool `name`, by the name that the server was told."""
+    call = called(call_id)
+    return {**call, "function": {**call["function"], "name": short_name(name)}}
+
+
+def long_name_goes_back(trip: Trip) -> None:
+    """The server finds the name in the history that it was told, and it is one that it takes."""
+    said = trip.back["content"]
+    up = trip.goes_on(assistant(said), user([result("call_1")])).up
+    name = up["messages"][1]["tool_calls"][0]["function"]["name"]
+    assert len(name) <= 64 and name in [tool["function"]["name"] for tool in up["tools"]]
+
+
 def details_go_back(trip: Trip) -> None:
     said = trip.back["content"]
     again = trip.goes_on(assistant(said), user([result(said[-1]["id"])])).up["messages"][1]
@@ -75,6 +92,10 @@ CACHED: Final = {
 }
 STREAM: Final = {"stream": True}
 GEMINI: Final = "chat/gemini-3-pro"
+LONG: Final = f"mcp__{'a' * 80}__read"
+OTHER: Final = f"mcp__{'a' * 80}__write"
+LONG_TOOL: Final = {**TOOL, "name": LONG}
+OTHER_TOOL: Final = {**TOOL, "name": OTHER}
 PROOF: Final = {"google": {"thought_signature": "AbC+/=="}}
 DETAIL: Final = {
     "type": "reasoning.encrypted",
@@ -95,6 +116,26 @@ CASES: dict[str, Case] = {
         completion({"tool_calls": [called("call_1")]}, "stop"),
         up={"tool_choice": exactly({"type": "function", "function": {"name": "weather"}})},
         back=calls(id="call_1", name="weather", input=exactly({"city": "Oslo"})),
+    ),
+    "a name that is too long for chat": case(
+        tools("use it", tools=[TOOL, LONG_TOOL, OTHER_TOOL], tool_choice={"type": "tool", "name": LONG}),
+        completion({"tool_calls": [named_call("call_1", LONG)]}, "tool_calls"),
+        up={
+            "tools": [
+                {"function": {"name": "weather"}},
+                {"function": {"name": exactly(short_name(LONG))}},
+                {"function": {"name": exactly(short_name(OTHER))}},
+            ],
+            "tool_choice": {"function": {"name": exactly(short_name(LONG))}},
+        },
+        back=calls(name=LONG),
+        also=long_name_goes_back,
+    ),
+    "a name that is too long for chat, in a stream": case(
+        tools("use it", tools=[TOOL, LONG_TOOL, OTHER_TOOL], **STREAM),
+        chunks({"tool_calls": [{"index": 0, **named_call("call_1", OTHER)}]}, finish="tool_calls"),
+        back=calls(name=OTHER),
+        also=long_name_goes_back,
     ),
     "a proof beside a call": case(
         tools("use it"),

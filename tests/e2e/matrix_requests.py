@@ -348,6 +348,13 @@ CONTENT: dict[str, Thing] = {
         messages_has=parts({"cache_control": exactly(MARK)}),
         names=("cache_control",),
     ),
+    "names of tools of more than 64 characters": Thing(
+        messages=own(
+            tools(tools=[{**TOOL, "name": "mcp__" + "a" * 80}]), {"tools": [{"name": like("mcp__a{80}")}]}
+        ),
+        chat_has={"tools": [{"function": {"name": like("mcp__a{42}_[0-9a-f]{16}")}}]},
+        names=("tools",),
+    ),
     "ids of calls that are too long or have other signs": Thing(
         chat=chat(
             chat_tools([user("go"), assistant(None, tool_calls=[called("f.x:0")]), answered("f.x:0")]),

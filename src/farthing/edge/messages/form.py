@@ -8,6 +8,7 @@ some give up on a connection that is silent.
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from farthing.dialects import conversation
 from farthing.dialects.chat.answers import answer_reader
@@ -45,17 +46,18 @@ class MessagesForm:
         return errors.own(error)
 
     def writer(self, sink: Sink, request: Request, receipt: Receipt) -> "Whole | Streamed":
-        return Streamed(sink, request, receipt) if request.stream else Whole(sink, receipt)
+        return Streamed(sink, request, receipt) if request.stream else Whole(sink, request, receipt)
 
 
 class Whole:
     """Writes a whole answer. Nothing is sent before it is there."""
 
-    __slots__ = ("_receipt", "_sink")
+    __slots__ = ("_receipt", "_sink", "_tools")
 
-    def __init__(self, sink: Sink, receipt: Receipt) -> None:
+    def __init__(self, sink: Sink, request: Request, receipt: Receipt) -> None:
         self._sink = sink
         self._receipt = receipt
+        self._tools = _tools(request)
 
     def send(self, events: bytes) -> None:
         """Never called: who waits for a whole answer is sent no events."""
@@ -82,7 +84,9 @@ class Whole:
         receipt = self._receipt
         try:
             message = answer_reader.read(reply.body)
-            body = answer_writer.write(message, request_id=receipt.request_id, usage=receipt.usage)
+            body = answer_writer.write(
+                message, request_id=receipt.request_id, usage=receipt.usage, tools=self._tools
+            )
             return Answer(body=body)
         except BadAnswer as error:
             raise StreamBroken(f"the provider's answer cannot be told in this dialect: {error}") from None
@@ -115,6 +119,7 @@ class Streamed:
             request_id=request.id,
             model=request.alias or request.model,
             input_tokens=request.prompt_chars // CHARS_PER_TOKEN + request.media_tokens,
+            tools=_tools(request),
         )
         self._begun = False
         """Something was sent."""
@@ -213,6 +218,11 @@ class Streamed:
         else:
             self._drops_start = True
             self._out(self._writer.write([conversation.PING]))  # it begins the answer first
+
+
+def _tools(request: Request) -> Any:
+    """The tools as the client has sent them."""
+    return None if request.sent is None else request.sent.body.get("tools")
 
 
 def without_start(events: bytes) -> bytes:

@@ -12,6 +12,8 @@ from typing import Any
 from farthing.dialects.chat.models import Abilities
 from farthing.dialects.chat.requests.lowering_notes import LoweringNotes
 from farthing.dialects.proofs import is_proof, opened
+from farthing.dialects.tool_names import CHARS_MAX as NAME_CHARS_MAX
+from farthing.dialects.tool_names import short_name
 from farthing.types import Json
 
 ID_CHARS_MAX = 40  # of a call, at OpenAI
@@ -258,10 +260,12 @@ def _prove(thoughts: list[Json], calls: Iterable[Json], into: Json) -> None:
 
 
 def _called(call: Json) -> Json:
-    call_id = call["id"]
-    if len(call_id) <= ID_CHARS_MAX and call.keys() <= _PLAIN_CALL:
+    call_id, function = call["id"], call["function"]
+    if len(function["name"]) > NAME_CHARS_MAX:
+        function = {**function, "name": short_name(function["name"])}
+    elif len(call_id) <= ID_CHARS_MAX and call.keys() <= _PLAIN_CALL:
         return call
-    return {"id": short_id(call_id), "type": "function", "function": call["function"]}
+    return {"id": short_id(call_id), "type": "function", "function": function}
 
 
 def short_id(call_id: str) -> str:

@@ -13,6 +13,8 @@ from farthing.dialects.chat.fields import BILLING
 from farthing.dialects.chat.models import abilities
 from farthing.dialects.chat.requests.lowered_messages import MessageLowering
 from farthing.dialects.chat.requests.lowering_notes import LoweringNotes
+from farthing.dialects.tool_names import CHARS_MAX as NAME_CHARS_MAX
+from farthing.dialects.tool_names import short_name
 from farthing.dialects.written import Written
 from farthing.types import Json
 
@@ -121,14 +123,14 @@ class _Lowering:
         parameters = function.get("parameters", _NO_PARAMETERS)
         if "parameters" not in function or not _is_full(parameters):
             function = {**function, "parameters": {**_NO_PARAMETERS, **parameters}}
-        elif len(tool) == 2:
+        elif len(tool) == 2 and len(function["name"]) <= NAME_CHARS_MAX:
             return tool
         if "cache_control" in tool:
             self._notes.marked = True
         for name, value in tool.items():
             if name not in _TOOL and value is not False and value not in _DIRECT.get(name, ()):
                 self._notes.yielded.append(f"tools.{name}")
-        return {"type": "function", "function": function}
+        return {"type": "function", "function": {**function, "name": short_name(function["name"])}}
 
     def _choice(self, body: Json) -> None:
         choice, parallel = body.get("tool_choice"), body.get("parallel_tool_calls")
@@ -137,7 +139,11 @@ class _Lowering:
                 if name not in ("type", "function"):
                     self._notes.unsaid.append(f"tool_choice.{name}")
             function = choice.get("function")
-            choice = choice["type"] if function is None else {"type": "function", "function": function}
+            if function is None:
+                choice = choice["type"]
+            else:
+                named = {**function, "name": short_name(function["name"])}
+                choice = {"type": "function", "function": named}
         if choice is not None:
             self._body["tool_choice"] = choice
         if parallel is not None:

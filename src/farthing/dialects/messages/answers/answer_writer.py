@@ -9,6 +9,8 @@ but another maker than Anthropic, sources that are not cited as Messages cites. 
 block: sent back in a history it would be refused.
 """
 
+from typing import Any
+
 from farthing.dialects.conversation import (
     Block,
     Message,
@@ -20,6 +22,7 @@ from farthing.dialects.conversation import (
     ToolCall,
 )
 from farthing.dialects.messages.requests.turns import input_of, valid_id
+from farthing.dialects.tool_names import long_name
 from farthing.text.lenient_json import write_json
 from farthing.types import Json, Usage
 
@@ -44,12 +47,17 @@ LOCATION = "_location"
 
 
 class CallIds:
-    """Gives the calls of one answer their ids."""
+    """Gives the calls of one answer their ids, and the names that the client knows their tools by."""
 
-    __slots__ = ("_used",)
+    __slots__ = ("_tools", "_used")
 
-    def __init__(self) -> None:
+    def __init__(self, tools: Any = None) -> None:
+        """`tools`: those of the request, as its client has sent them."""
+        self._tools = tools
         self._used: set[str] = set()
+
+    def named(self, said: str) -> str:
+        return long_name(said, self._tools)
 
     def new(self, said: str) -> str:
         """The id of the next call, which no call before it has."""
@@ -62,10 +70,17 @@ class CallIds:
         return given
 
 
-def write(message: Message, *, request_id: str = "", model: str = "", usage: Usage | None = None) -> bytes:
+def write(
+    message: Message,
+    *,
+    request_id: str = "",
+    model: str = "",
+    usage: Usage | None = None,
+    tools: Any = None,
+) -> bytes:
     """The body of an answer. `request_id` stands for its id where it has none; `model` and `usage` take the
-    place of those in `message`."""
-    ids = CallIds()
+    place of those in `message`. `tools`: those of the request, as its client has sent them."""
+    ids = CallIds(tools)
     content: list[Json] = []
     called = False
     refusals: list[str] = []
@@ -120,7 +135,7 @@ def block_of(block: Block, ids: CallIds) -> Json | None:
 
 def call_start(call: ToolCall, ids: CallIds) -> Json:
     """A call of which no arguments are known."""
-    return {"type": "tool_use", "id": ids.new(call.id), "name": call.name, "input": {}}
+    return {"type": "tool_use", "id": ids.new(call.id), "name": ids.named(call.name), "input": {}}
 
 
 def call_input(arguments: str, custom: bool) -> Json:
