@@ -257,6 +257,25 @@ CASES: dict[str, Case] = {
         completion({"tool_calls": [called("call_n", "null")]}, "tool_calls"),
         back=calls(input=exactly({})),
     ),
+    "arguments that are encoded twice": case(
+        tools("now"),
+        completion({"tool_calls": [called("call_n", '"{\\"city\\": \\"Oslo\\"}"')]}, "tool_calls"),
+        back=calls(input=exactly({"city": "Oslo"})),
+    ),
+    "arguments that are encoded twice, in a stream": case(
+        tools("now", **STREAM),
+        chunks(
+            {"tool_calls": [calling(0, id="call_n", name="weather", arguments='"{\\"city')]},
+            {"tool_calls": [calling(0, arguments='\\": \\"Oslo\\"}"')]},
+            finish="tool_calls",
+        ),
+        back=calls(input=exactly({"city": "Oslo"})),
+    ),
+    "arguments that are a text": case(
+        tools("now"),
+        completion({"tool_calls": [called("call_n", '"Oslo"')]}, "tool_calls"),
+        back=calls(input=exactly({"INVALID_JSON": '"Oslo"'})),
+    ),
     "arguments that are an object": case(
         tools("now"),
         completion({"tool_calls": [called("call_n", {"city": "Oslo"})]}, "tool_calls"),  # type: ignore[arg-type]

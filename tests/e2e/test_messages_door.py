@@ -440,7 +440,7 @@ def silent(upstream: FaultProvider) -> Iterator[str]:
     head = streamed().pieces[0]
     late = [(0.0, event(one)) for one in (*HELLO, STOP)]
     pieces = [(0.0, b"%x\r\n%b\r\n" % (len(data), data)) for _, data in late]
-    first = (23.0, pieces[0][1])
+    first = (12.0, pieces[0][1])
     done = (0.0, b"%x\r\n%b\r\n0\r\n\r\n" % (len(DONE), DONE))
     reply = streamed()
     upstream.exactly("silent", type(reply)((head, first, *pieces[1:], done)))

@@ -26,7 +26,7 @@ from farthing.types import Answer, Dialect, Receipt, Request
 
 log = logging.getLogger("farthing.edge")
 
-PING_AFTER_S = 20.0
+PING_AFTER_S = 10.0  # clients are known that give up after 15 seconds without an event
 CHARS_PER_TOKEN = 4
 START = b"message_start"
 

@@ -23,7 +23,7 @@ from farthing.dialects.conversation import (
 )
 from farthing.dialects.messages.requests.turns import input_of, valid_id
 from farthing.dialects.tool_names import long_name
-from farthing.text.lenient_json import write_json
+from farthing.text.lenient_json import any_json, write_json
 from farthing.types import Json, Usage
 
 STOPS: dict[Stop, str] = {
@@ -42,6 +42,8 @@ PREFIX = "msg_"
 UNNAMED = "unnamed"
 TIERS = frozenset({"standard", "priority", "batch"})
 """Names of service tiers that clients know; others are told by the receipt alone."""
+INVALID = "INVALID_JSON"
+"""What `input_of` puts arguments under that are no object."""
 LOCATION = "_location"
 """How the kinds of citations end that Messages knows."""
 
@@ -144,6 +146,10 @@ def call_input(arguments: str, custom: bool) -> Json:
         return {"input": arguments}
     if arguments[:2] == "{}":  # some servers begin with an empty object, and go on with the real one
         arguments = arguments[2:].strip() or arguments
+    elif arguments[:1] == '"':  # and some tell the JSON of a text that is the JSON of the object
+        inner = any_json(arguments.encode("utf-8", "surrogatepass"))
+        told = input_of(inner) if isinstance(inner, str) else {}
+        return told if told and INVALID not in told else input_of(arguments)
     return input_of(arguments)
 
 
