@@ -59,7 +59,7 @@ class TextWriter:
     def close(self) -> None:
         """There is nothing to end."""
 
-    def last(self, reply: Answer) -> Answer:
+    def closing(self, reply: Answer) -> Answer:
         """Raises:
         StreamBroken: what is there is no answer.
         """
@@ -69,3 +69,6 @@ class TextWriter:
             return Answer(body=whole(reply.body, self._prefix))
         except NotJson as error:
             raise StreamBroken(f"the provider's answer cannot be told as a completion: {error}") from None
+
+    def last(self, reply: Answer) -> Answer:
+        return reply

@@ -16,11 +16,7 @@ class FormWriter(Sink, Protocol):
     """One answer in the client's form. As a sink it takes the pipeline's events and sends on its own."""
 
     def last(self, reply: Answer) -> Answer:
-        """What is still to be sent, as `body`: a whole answer, or what closes the stream.
-
-        Raises:
-            StreamBroken: it cannot be written in this form.
-        """
+        """What `closing` gave, with what the finished receipt adds to it."""
 
     def close(self) -> None:
         """The request is over, however it ended: nothing more is sent. Safe to call twice."""

@@ -129,6 +129,9 @@ class ConnectionSink:
     def returned(self, lines: bytes) -> None:
         self._connection.also = merged(self._ours, lines)
 
+    def closing(self, reply: Answer) -> Answer:
+        return reply
+
 
 class Inference(Struct, frozen=True):
     """A route that is answered by the pipeline."""

@@ -1,9 +1,9 @@
 """Takes secrets, and what was asked, out of texts that others wrote: errors of providers, lines of the log.
 
 A secret is known by its value: whole, in part (eight characters in a row of a longer one), masked as
-providers print it (`sk-ab***wxyz`, `...wxyz`), percent-encoded, in base64 or in hexadecimal. Keys of
-clients, of which only digests are kept, are known by these. A prompt is known by the request that the text is
-about.
+providers print it (`sk-ab***wxyz`, `...wxyz`), percent-encoded, with escapes of JSON, in base64 or in
+hexadecimal. Keys of clients, of which only digests are kept, are known by these. A prompt is known by the
+request that the text is about.
 """
 
 import re
@@ -34,6 +34,7 @@ _LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}  # keeps
 _MASK = re.compile(r" ?(?:\*+|\.{2,}|…+|•+|·{2,}|[xX]{3,}|#{2,}|_{3,}|\[[^\]\n]{0,40}\]|<[^>\n]{0,40}>) ?")
 _OF_KEYS = re.compile(r"[A-Za-z0-9_+/=-]+")
 _ESCAPED = re.compile(r"[^\s\"'<>&?;,]+")
+_OF_JSON = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))")
 _WORD = re.compile(r"[!-~]{7,512}")  # a client's key may have any character of ASCII but a space
 _PIECE = re.compile(r"[A-Za-z0-9_.~+-]{7,256}")
 _NAMED = re.compile(r"[=:]")  # what stands before a key may be its name
@@ -182,6 +183,10 @@ class Redactor:
             for token in _ESCAPED.finditer(text):
                 if "%" in token[0] and self._shows(unquote(token[0], "latin-1")):
                     yield token.span()
+        if "\\" in text:
+            for token in _ESCAPED.finditer(text):
+                if "\\" in token[0] and self._shows(_OF_JSON.sub(_plain, token[0])):
+                    yield token.span()
         if not self._forms:
             return
         for token in _OF_KEYS.finditer(text):
@@ -210,6 +215,11 @@ class Redactor:
 
 
 NO_SECRETS = Redactor()
+
+
+def _plain(found: re.Match[str]) -> str:
+    """The character that an escape of JSON stands for: writers may escape any, and often do `/` and `=`."""
+    return chr(int(found[1], 16)) if found[1] else str(found[2])
 
 
 def basic(user: str, password: str) -> str:

@@ -28,6 +28,11 @@ def encoded(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
+def json_escaped(text: str) -> str:
+    """As writers of JSON do that think of HTML: with more escapes than are needed."""
+    return "".join(char if char.isalnum() else f"\\u{ord(char):04x}" for char in text)
+
+
 @pytest.mark.parametrize(
     "shown",
     [
@@ -51,6 +56,9 @@ def encoded(text: str) -> str:
         encoded(f"us:{KEY}:more"),
         base64.urlsafe_b64encode(f"u:{KEY}".encode()).decode(),
         KEY.encode().hex(),
+        f'{{"message":"bad key {json_escaped(KEY)}"}}',
+        "".join(f"\\u{ord(char):04X}" for char in KEY),
+        KEY.replace("/", r"\/"),
         PASSWORD,
         quote(PASSWORD, safe=""),
         f"http://me:{quote(PASSWORD, safe='')}@proxy:3128",

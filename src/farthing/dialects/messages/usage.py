@@ -17,6 +17,7 @@ NOWHERE = frozenset({"", "global", "not_available"})
 FREE_USES = frozenset({"web_fetch", "tool_search"})  # of server tools whose tokens are all they cost
 FEES_MAX = 16  # kinds of them
 ITERATIONS_MAX = 1_000
+FIELDS_MAX = 100  # of a usage; Anthropic has a dozen
 RUNS_MAX = 16  # of models within one call that are kept apart, of each of three kinds
 MODEL_CHARS_MAX = 100
 _Counts = tuple[int, int, int, int, int]
@@ -33,6 +34,11 @@ _NO_NAME = re.compile(r"[^a-z0-9_]+")
 _NUMBER = re.compile(r"\s*\d{1,15}(?:\.\d{0,15})?\s*", re.ASCII)
 _TOKENS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 _PROMPT = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+_FIELDS = (
+    *_TOKENS, "cache_creation", "iterations", "output_tokens_details", "server_tool_use", "service_tier",
+    "speed", "inference_geo",
+)  # fmt: skip
+"""All that is read."""
 
 
 def merged(before: Json, later: Any) -> Json:
@@ -40,8 +46,10 @@ def merged(before: Json, later: Any) -> Json:
     that tell the prompt at the start alone, what was told of the prompt stays."""
     if later.__class__ is not dict:
         return before
+    if len(before) + len(later) > FIELDS_MAX:  # names that nobody knows, more with each event
+        later = {name: later[name] for name in _FIELDS if name in later}
     if not before:
-        return later
+        return dict(later)
     told = {name: value for name, value in later.items() if value is not None}
     if not any([_count(told.get(name)) for name in _PROMPT]):
         for name in (*_PROMPT, "cache_creation"):

@@ -19,6 +19,8 @@ HALF_PAIR = re.compile(  # a high surrogate without a low one, or the other way 
     rb"|(?<!\\u[dD][89abAB]..)(\\u[dD][c-fC-F][0-9a-fA-F]{2}))"
 )
 
+PLACE = re.compile(r"\(byte (\d+)\)")
+NEAR_BYTES = 1_024  # of where a parser stopped
 HIDDEN_END = re.compile(rb"\\u00(?:22|20|3[aA])")  # a part of `": `, escaped
 
 _decode = msgspec.json.Decoder().decode
@@ -72,8 +74,8 @@ def _too_deep(depth_max: int) -> InvalidRequest:
 
 
 def _why_not_json(raw: bytes, error: msgspec.DecodeError) -> str:
-    half = HALF_PAIR.search(raw)
-    if half is not None and ("truncated" in str(error) or "surrogate" in str(error)):
+    half = _half_pair(raw, str(error))
+    if half is not None:
         which = half.lastindex or 0
         return (
             f"half of a surrogate pair ({half[which].decode()} at byte {half.start(which)}): a text was cut "
@@ -82,6 +84,20 @@ def _why_not_json(raw: bytes, error: msgspec.DecodeError) -> str:
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in raw[:2]:
         return "it is UTF-16 or UTF-32: send UTF-8"
     return str(error)
+
+
+def _half_pair(raw: bytes, said: str) -> re.Match[bytes] | None:
+    """The half of a pair that made the parser say this. It is near the place that it names, or near the end
+    of a text that is too short for the second half: to look through all of a large body would take seconds,
+    in which nothing else can run."""
+    if "surrogate" in said:
+        place = PLACE.search(said)
+        end = len(raw) if place is None else int(place[1])
+    elif "truncated" in said:
+        end = len(raw)
+    else:
+        return None
+    return HALF_PAIR.search(raw, max(0, end - NEAR_BYTES), end + NEAR_BYTES)
 
 
 def _why_not_utf8(raw: bytes) -> str:

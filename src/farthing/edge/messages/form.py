@@ -73,7 +73,7 @@ class Whole:
     def close(self) -> None:
         """There is nothing to end."""
 
-    def last(self, reply: Answer) -> Answer:
+    def closing(self, reply: Answer) -> Answer:
         """Raises:
         StreamBroken: what is there is no answer.
         """
@@ -86,6 +86,9 @@ class Whole:
             return Answer(body=body)
         except BadAnswer as error:
             raise StreamBroken(f"the provider's answer cannot be told in this dialect: {error}") from None
+
+    def last(self, reply: Answer) -> Answer:
+        return reply
 
 
 class Streamed:
@@ -144,7 +147,7 @@ class Streamed:
             self._timer.cancel()
             self._timer = None
 
-    def last(self, reply: Answer) -> Answer:
+    def closing(self, reply: Answer) -> Answer:
         """What closes the stream.
 
         Raises:
@@ -155,6 +158,9 @@ class Streamed:
         if self._fault:
             raise StreamBroken("an event of the answer could not be written; the log has the details")
         return Answer(body=body, stream=True)
+
+    def last(self, reply: Answer) -> Answer:
+        return reply
 
     def _written(self, events: bytes, *, last: bool = False) -> bytes:
         """Events of the pipeline in this dialect. Never raises: a provider's connection stands above this."""

@@ -475,6 +475,14 @@ def test_an_error_event_goes_on_as_it_came_after_what_came_before_it() -> None:
         assert PROVIDER.in_answer(caught.value.payload).own == said
 
 
+def test_lines_of_an_error_event_that_nobody_reads_do_not_go_on() -> None:
+    said = b'{"type":"error","error":{"type":"overloaded_error","message":"x"}}'
+    hidden = b": %b\nid: %b\n" % (KEY.encode(), KEY.encode())
+    with pytest.raises(ProviderSaid) as caught:
+        own_decoder().feed(hidden + b"event: error\ndata: %b\n\n" % said)
+    assert caught.value.own == b"event: error\ndata: %b\n\n" % said
+
+
 def test_no_event_is_longer_than_it_may_be() -> None:
     decoder = own_decoder(1_000)
     with pytest.raises(BadStream):
@@ -590,7 +598,9 @@ def test_an_error_keeps_its_bytes_and_its_advice(status: int) -> None:
     "body",
     [b"", b"<html>no</html>", b"{}", b'{"type":"error"}', b'{"error":{"message":"x","type":"y"}}',
      b'{"type":"error","error":{"type":5,"message":"x"}}', b'{"type":"error","error":"x"}',
-     TOO_LONG.replace(b"prompt", KEY.encode())],
+     TOO_LONG.replace(b"prompt", KEY.encode()),
+     TOO_LONG.replace(b"prompt", KEY.replace("-", r"\u002d").encode()),
+     TOO_LONG.replace(b"prompt", "".join(f"\\u{ord(char):04x}" for char in KEY).encode())],
 )  # fmt: skip
 def test_what_is_no_error_of_messages_or_holds_our_key_is_not_shown(body: bytes) -> None:
     assert failure(529, body).own is None

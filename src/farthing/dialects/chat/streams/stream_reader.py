@@ -139,11 +139,13 @@ class Reader:
         "_cites",
         "_done",
         "_end",
+        "_grown",
         "_halves",
         "_held_chars",
         "_id",
         "_key",
         "_kind",
+        "_numbered",
         "_open",
         "_refusals",
         "_said",
@@ -168,6 +170,10 @@ class Reader:
         """Of the open block: it has a signature, or sources, which come last."""
         self._texts = 0
         self._calls: list[StreamedCall] = []
+        self._numbered = 0
+        """So many of them, the first ones, have a block."""
+        self._grown: dict[int, StreamedCall] = {}
+        """Those, by their blocks, to which something was added since it was looked whether they are whole."""
         self._refusals: list[str] = []
         self._held_chars = 0
         self._halves: dict[int, str] = {}
@@ -311,9 +317,7 @@ class Reader:
         """Begin a block. What is over before it is stopped."""
         self._start_calls(found)
         self._close(found)
-        for call in self._calls:
-            if not call.stopped and call.is_whole():
-                self._stop_call(call, found)
+        self._stop_whole(found)
         return self._number(block, found)
 
     def _number(self, block: Block, found: list[Event]) -> int:
@@ -442,25 +446,34 @@ class Reader:
         if not text or call.stopped:
             return
         self._hold(text)
-        call.pieces.append(text)
         if call.block < 0:
             self._start_calls(found, call)
+        call.pieces.append(text)
+        self._grown[call.block] = call
         text = self._whole(call.block, text)
         if text:
             found.append(ArgumentsDelta(call.block, text))
 
     def _start_calls(self, found: list[Event], last: StreamedCall | None = None) -> None:
         """Begin the blocks of the calls up to `last`, of all where it is None, that have none."""
-        for at, call in enumerate(self._calls):
-            if call.block < 0:
-                self._close(found)
-                for before in self._calls[:at]:
-                    if not before.stopped and before.is_whole():
-                        self._stop_call(before, found)
-                call.id = call.id or new_id(self._id, at)
-                call.block = self._number(ToolCall(call.id, call.name, "", call.custom), found)
+        while self._numbered < len(self._calls):
+            at = self._numbered
+            call = self._calls[at]
+            self._close(found)
+            self._stop_whole(found)
+            self._numbered = at + 1
+            call.id = call.id or new_id(self._id, at)
+            call.block = self._number(ToolCall(call.id, call.name, "", call.custom), found)
             if call is last:
                 return
+
+    def _stop_whole(self, found: list[Event]) -> None:
+        """Stop the calls that are whole. Only what has grown since the last time may have become so."""
+        for place in sorted(self._grown):
+            call = self._grown[place]
+            if not call.stopped and call.is_whole():
+                self._stop_call(call, found)
+        self._grown.clear()
 
     def _stop_call(self, call: StreamedCall, found: list[Event]) -> None:
         call.stopped = True

@@ -18,17 +18,17 @@ OF_THINKING = ("thinking", "signature")
 class _Block:
     """One block that is still coming. Its pieces are joined once, at the end."""
 
-    __slots__ = ("fields", "pieces")
+    __slots__ = ("cited", "fields", "pieces")
 
     def __init__(self, fields: Json) -> None:
         self.fields = fields
         self.pieces: dict[str, list[str]] = {}
+        self.cited: list[Any] = []
 
     def add(self, delta: Json) -> None:
         kind = delta.get("type")
         if kind == "citations_delta":
-            cited = self.fields.get("citations")
-            self.fields["citations"] = [*(cited if isinstance(cited, list) else ()), delta.get("citation")]
+            self.cited.append(delta.get("citation"))
             return
         for name, value in delta.items():
             if name == "type":
@@ -40,6 +40,9 @@ class _Block:
 
     def whole(self) -> Json:
         fields = dict(self.fields)
+        if self.cited:
+            before = fields.get("citations")
+            fields["citations"] = [*(before if isinstance(before, list) else ()), *self.cited]
         for name, pieces in self.pieces.items():
             text = "".join(pieces)
             if name == "partial_json":

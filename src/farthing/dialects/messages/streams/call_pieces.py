@@ -9,10 +9,14 @@ never finished must not look as if it were.
 
 import re
 
+import msgspec
+
 from farthing.dialects.messages.answers.answer_writer import call_input
 from farthing.text.lenient_json import write_json
 
 HEAD_CHARS_MAX = 1_000  # of what begins as nothing yet
+LARGE_CHARS = 1_000
+_decode = msgspec.json.Decoder().decode
 _BLANK_START = re.compile(r"\s*(?:\{\s*\}\s*)*")
 _OBJECT_START = re.compile(r'\{\s*"')
 _ODD = re.compile(r'[\x00-\x1f"\\\[\]{}]')
@@ -73,9 +77,20 @@ class CallPieces:
             self._flows = True
             self._empty = False
             self._kept = []
-            return self._pass(rest)
+            return self._all(rest) if len(rest) > LARGE_CHARS else self._pass(rest)
         self._empty = (not rest or (rest[0] == "{" and not rest[1:].strip())) and len(head) < HEAD_CHARS_MAX
         return ""
+
+    def _all(self, text: str) -> str:
+        """As `_pass`, of a long text with which the arguments begin: many servers send them in one piece, and
+        the parser is far quicker to say that they are one object."""
+        try:
+            _decode(text)
+        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+            return self._pass(text)
+        end = text.rindex("}")
+        self._kept.append(text[end + 1 :])
+        return text[:end]
 
     def _pass(self, text: str) -> str:
         """`text`, as a part of the object, but for the bracket that closes it and what comes behind."""

@@ -104,7 +104,7 @@ class OwnDecoder(MessagesDecoder):
         fault = self._fault(error)
         fault.before = told(fault.before, _events(own))
         if isinstance(fault, faults.ProviderSaid):
-            fault.own = _events([block])
+            fault.own = _error_event(block)
         return fault
 
     def _cut(self) -> list[bytes]:
@@ -122,6 +122,13 @@ class OwnDecoder(MessagesDecoder):
             }
         )
         return [event_of(one) for one in closing]
+
+
+def _error_event(block: bytes) -> bytes:
+    """An event with an error as it came, without lines that nobody has read: they may hold what its data must
+    not, a key."""
+    kept = [line for line in block.split(b"\n") if line.startswith(b"data:")]
+    return b"event: error\n%b\n\n" % b"\n".join(kept)
 
 
 def _events(blocks: list[bytes]) -> bytes:

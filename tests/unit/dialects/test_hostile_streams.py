@@ -1,0 +1,111 @@
+"""Streams that were made to cost much: what an event costs does not grow with what came before it."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from tests.pace import turns
+
+from farthing.dialects.chat.streams.stream_reader import Reader
+from farthing.dialects.conversation import ArgumentsDelta, BlockStarted, BlockStopped, ToolCall
+from farthing.dialects.messages.answers.whole import assembled
+from farthing.dialects.messages.streams.stream_writer import EventWriter
+from farthing.dialects.messages.usage import merged, read_usage
+from farthing.types import Json, Usage
+
+EVENT_BYTES_MAX = 16_777_216
+
+
+def chunk(delta: Json) -> bytes:
+    return b"data: %b\n\n" % json.dumps({"id": "c", "choices": [{"index": 0, "delta": delta}]}).encode()
+
+
+def piece(index: int, arguments: str, **fields: Any) -> Json:
+    named = {"name": "f"} if fields else {}
+    return {"tool_calls": [{"index": index, **fields, "function": {"arguments": arguments, **named}}]}
+
+
+def growth(work: Callable[[int], Callable[[], object]], small: int, times: int) -> float:
+    """How many times as long as `small` events so many times as many take, for each event."""
+    return turns(work(small * times), 2) / turns(work(small), 2) / times
+
+
+def test_blocks_that_alternate_beside_open_calls_cost_what_they_cost_beside_few() -> None:
+    def told(calls: int) -> float:
+        begun = [chunk(piece(at, '{"a":', id=f"c{at}", type="function")) for at in range(calls)]
+        said = [chunk({"content": "x"}), chunk({"reasoning_content": "y"})] * 400
+
+        def work() -> None:
+            reader = Reader()
+            for one in begun:
+                reader.feed(one)
+            for one in said:
+                reader.feed(one)
+
+        return turns(work, 2) - turns(lambda: [Reader().feed(one) for one in begun], 2)
+
+    assert told(900) < 6 * max(told(10), 1.0)  # 30 times as much, when each block looked at every call
+
+
+def test_calls_that_alternate_end_when_they_are_whole() -> None:
+    reader = Reader()
+    found = reader.feed(chunk(piece(0, '{"a":', id="c0", type="function")))
+    found += reader.feed(chunk(piece(1, '{"b":', id="c1", type="function")))
+    found += reader.feed(chunk(piece(0, "1}")) + chunk({"content": "x"}))
+    assert BlockStopped(0) in found and BlockStopped(1) not in found
+    found += reader.feed(chunk(piece(1, "2}")) + chunk({"reasoning_content": "y"}))
+    assert BlockStopped(1) in found
+    told = [event.text for event in found if isinstance(event, ArgumentsDelta)]
+    assert told == ['{"a":', '{"b":', "1}", "2}"]
+
+
+def test_a_usage_that_names_more_with_each_event_is_no_larger_for_that() -> None:
+    counts: Json = {"input_tokens": 7, "service_tier": "priority"}
+    for at in range(1_000):
+        counts = merged(counts, {f"unknown_{at}": 1, "output_tokens": at})
+    counts = merged(counts, {**{f"more_{at}": 1 for at in range(1_000)}, "output_tokens": 2_000})
+    assert read_usage(counts) == Usage(input_tokens=7, output_tokens=2_000, tier="priority")
+    assert len(counts) <= 100
+    huge: Json = {**{f"unknown_{at}": 1 for at in range(1_000)}, "input_tokens": 5, "output_tokens": 6}
+    assert read_usage(merged({}, huge)) == Usage(input_tokens=5, output_tokens=6)
+
+
+def test_sources_of_a_text_are_gathered_in_linear_time() -> None:
+    def events(count: int) -> bytes:
+        cited = {"type": "page_location", "cited_text": "a"}
+        said: list[Json] = [
+            {"type": "message_start", "message": {"content": [], "usage": {}}},
+            {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": "x"}},
+            *[
+                {
+                    "type": "content_block_delta",
+                    "index": 0,
+                    "delta": {"type": "citations_delta", "citation": cited},
+                }
+                for _ in range(count)
+            ],
+        ]
+        return b"".join(b"data: %b\n\n" % json.dumps(one).encode() for one in said)
+
+    def work(count: int) -> Callable[[], object]:
+        raw = events(count)
+        return lambda: assembled(raw, EVENT_BYTES_MAX)
+
+    whole = assembled(events(3), EVENT_BYTES_MAX)
+    assert whole is not None and len(json.loads(whole)["content"][0]["citations"]) == 3
+    assert growth(work, 500, 30) < 3
+
+
+def test_arguments_that_come_in_one_large_piece_are_not_looked_through_sign_by_sign() -> None:
+    arguments = json.dumps({"lines": ['say "so"'] * 100_000})
+    start = BlockStarted(0, ToolCall("t", "f", ""))
+    writer = EventWriter(request_id="r", model="m")
+    written: list[bytes] = []
+
+    def work() -> None:
+        written.append(writer.write([start, ArgumentsDelta(0, arguments), BlockStopped(0)]))
+
+    assert turns(work, 1) / len(arguments) < 1.0  # 4 of them, when each bracket and quote was
+    told = [json.loads(line[6:]) for line in written[0].splitlines() if line.startswith(b"data: ")]
+    pieces = [one["delta"]["partial_json"] for one in told if one["type"] == "content_block_delta"]
+    assert "".join(pieces) == arguments
