@@ -226,7 +226,7 @@ def test_an_answer_that_is_too_large_to_be_told_is_the_provider_s_fault_and_none
             writer.send(event(chunk({"content": " "})))
         writer.send(event(chunk({"content": "words"})))
         with pytest.raises(StreamBroken, match="2000 characters"):
-            writer.last(Answer(body=DONE, stream=True))
+            writer.closing(Answer(body=DONE, stream=True))
         assert not any(b"words" in events for events in client.got) and not caplog.records
 
     asyncio.run(go())
