@@ -36,7 +36,7 @@ never hold a secret, a stored prompt or another tenant's name. A provider's word
 only the client that asked gets them, and its receipt an excerpt.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, ClassVar
 
 
@@ -311,14 +311,16 @@ class CannotSay(ProviderRejected):
         reasons: Mapping[str, str] | None = None,
         *,
         operation: str = "",
+        essential: Container[str] = (),
     ) -> None:
         """`reasons` says of a name why it cannot be said and what helps; `operation`: its interface does not
-        have that at all, whatever the fields."""
+        have that at all, whatever the fields; `essential`: names that the gateway should not leave out."""
         self.names = tuple(name[:SAID_CHARS_MAX] for name in names[:SAID_MAX])
         self.more = len(names) - len(self.names)
         """Names beyond those."""
         self.reasons = reasons or {}
         self.operation = operation
+        self.essential = essential
         self.asked = target
         message = self.worded(str)
         said = {
@@ -345,10 +347,13 @@ class CannotSay(ProviderRejected):
             provider = self.asked.partition("/")[0]
             more = f" and {self.more} more" if self.more else ""
             named = " and ".join(cleaned(f"`{name}`") for name in plain)
-            parts.append(
-                f"{named}{more}: leave {them} out, name a model of another provider, or let the gateway "
-                f"leave {them} out (providers.{provider}.drop)"
-            )
+            if any(name in self.essential for name in plain):
+                parts.append(f"{named}{more}: leave {them} out, or name a model of another provider")
+            else:
+                parts.append(
+                    f"{named}{more}: leave {them} out, name a model of another provider, or let the gateway "
+                    f"leave {them} out (providers.{provider}.drop)"
+                )
         return f"cannot be asked for {'; nor for '.join(parts)}"
 
     @staticmethod

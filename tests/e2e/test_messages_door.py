@@ -12,6 +12,8 @@ from tests.e2e.gateway import Reply, Running, until
 from tests.faults.exact import DONE, HELLO, STOP, chunk, event, streamed, whole
 from tests.faults.provider import FaultProvider
 
+from farthing import config as configuration
+
 KEY = "fk-of-the-client-0123456789"
 HEADERS = {"x-api-key": KEY, "anthropic-version": "2023-06-01"}
 Json = dict[str, Any]
@@ -254,6 +256,17 @@ def test_what_anthropic_has_and_the_gateway_has_not_is_told_in_its_form(
 ) -> None:
     reply = gateway.request("GET", path, headers=HEADERS)
     assert refused(reply)[:2] == (404, "not_found_error") and words in refused(reply)[2]
+
+
+@pytest.mark.parametrize(("field", "advised"), [("mcp_servers", False), ("of_tomorrow", True)])
+def test_to_leave_a_field_out_is_advised_only_where_the_check_of_the_configuration_does_not_warn(
+    gateway: Running, field: str, advised: bool
+) -> None:
+    said = refused(gateway.post("/v1/messages", body_of() | {field: [{"type": "url"}]}, HEADERS))[2]
+    assert f"`{field}`" in said and ("providers.chat.drop" in said) == advised
+    found = configuration.loads(f"[providers.chat]\nbase_url = 'http://127.0.0.1:1'\ndrop = ['{field}']", {})
+    lines = configuration.advice(found)
+    assert any("providers.chat.drop" in line for line in lines) != advised
 
 
 def test_a_client_of_chat_that_names_a_version_of_anthropic_reads_errors_of_chat(gateway: Running) -> None:

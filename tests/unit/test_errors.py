@@ -33,6 +33,13 @@ def test_a_reason_takes_the_place_of_the_common_advice() -> None:
     )
 
 
+def test_nobody_is_advised_to_have_left_out_what_an_answer_hangs_on() -> None:
+    told = str(CannotSay("a/m", ["x", "container"], essential={"container"}))
+    assert told == (
+        "a/m cannot be asked for `x` and `container`: leave them out, or name a model of another provider"
+    )
+
+
 def test_an_operation_is_no_field_that_could_be_left_out() -> None:
     error = NoProviderLeft([CannotSay("a/m", (), operation="embeddings")])
     body = error_body(error)

@@ -18,6 +18,8 @@ from typing import Literal
 from msgspec import Struct
 
 from farthing.config import CallConfig, ProviderConfig
+from farthing.dialects.chat.fields import CHANGES_THE_ANSWER
+from farthing.dialects.chat.requests.lowering import CHANGES
 from farthing.dialects.chat.usage import as_stated, begun
 from farthing.errors import (
     CannotSay,
@@ -76,6 +78,8 @@ ALONE_S = 600.0  # where none does: what the official SDKs wait
 HEALTHS_MAX = 2_000  # clients may name models nobody configured; what is known of those is bounded
 KEY_TOLD_EVERY_S = 600.0  # between two warnings that a provider refuses our key
 FALLBACK_TOLD_EVERY_S = 10.0
+ESSENTIAL = CHANGES_THE_ANSWER | CHANGES
+"""Fields that a client cannot do without noticing, by either dialect's names."""
 ERROR_BODY_BYTES_MAX = 65_536
 ERROR_BODY_S = 5.0  # an error is short; one that does not come costs its words, not the attempt's time
 
@@ -441,7 +445,7 @@ class Caller:
         may_drop = self._limits[target.provider].drop
         missing = [name for name in unsaid.names if name not in may_drop]
         if missing:
-            raise CannotSay(target.name, missing, unsaid.reasons)
+            raise CannotSay(target.name, missing, unsaid.reasons, essential=ESSENTIAL)
         return ", ".join((*unsaid.names, *unsaid.gave_way))
 
     async def _sent(self, result: CallResult, call: CallRequest, prompt: Prompt, others: bool) -> None:

@@ -35,6 +35,8 @@ NAMES = frozenset({
 """What may be named as unsaid, beside tools and blocks by their types, and fields that nobody knows."""
 SAMPLING = frozenset({"temperature", "top_k", "top_p"})
 """Those of `NAMES` that a client can do without."""
+CHANGES = NAMES - SAMPLING
+"""Those that it cannot do without noticing."""
 USER_CHARS_MAX = 64
 """Of the client's name for who asks, at OpenAI. Anthropic's own agent sends some 150."""
 _NO_PARAMETERS: Json = {"type": "object", "properties": {}}
