@@ -287,6 +287,45 @@ CASES: dict[str, Case] = {
             "system": GONE,
         },
     ),
+    "instructions in the middle, for a template that wants them first": case(
+        tools(
+            [
+                user("a"),
+                system("The date has changed."),
+                user([PICTURE]),
+                assistant([used("toolu_a")]),
+                user([result("toolu_a")]),
+                system("Mind it."),
+            ],
+            system="You help.",
+        ),
+        model="chat/qwen3.8:27b",
+        up={
+            "messages": [
+                {"role": "system", "content": exactly("You help.")},
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "text", "text": exactly("a\n\n<system>\nThe date has changed.\n</system>")},
+                        PICTURE_URL,
+                    ],
+                },
+                {"role": "assistant"},
+                {"role": "tool"},
+                {"role": "user", "content": exactly("<system>\nMind it.\n</system>")},
+            ]
+        },
+    ),
+    "instructions at the head, for a template that wants one": case(
+        asked([system("And be brief."), user("a"), user("b")], system="You help."),
+        model="chat/mistral-small",
+        up={
+            "messages": [
+                {"role": "system", "content": exactly("You help.\n\nAnd be brief.")},
+                {"role": "user", "content": exactly("a\n\nb")},
+            ]
+        },
+    ),
     "instructions in the middle stay there": case(
         asked([user("a"), assistant("b"), user("c"), system("The date has changed.")], system="You help."),
         up={
