@@ -697,9 +697,14 @@ def _safe(value: str) -> str:
 
 
 def form_of(http: HttpRequest) -> ClientForm:
-    """The form in which a client reads errors, of a request of which no more is known than its head."""
+    """The form in which a client reads errors, of a request of which no more is known than its head.
+
+    Where there is nothing, or the list of models, it goes by the header that Anthropic's clients send.
+    """
     path = http.path
-    if "/messages" in path or ("/models" in path and ANTHROPIC_VERSION in http.headers):
+    if "/messages" in path:
+        return MESSAGES
+    if ANTHROPIC_VERSION in http.headers and ("/models" in path or paths.plain(path) not in ROUTES):
         return MESSAGES
     return CHAT
 

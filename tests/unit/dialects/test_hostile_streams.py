@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.pace import turns
 
+from farthing.dialects.chat.answers.completion import assemble
 from farthing.dialects.chat.streams.stream_reader import Reader
 from farthing.dialects.conversation import ArgumentsDelta, BlockStarted, BlockStopped, ToolCall
 from farthing.dialects.messages.answers.whole import assembled
@@ -57,6 +58,29 @@ def test_calls_that_alternate_end_when_they_are_whole() -> None:
     assert BlockStopped(1) in found
     told = [event.text for event in found if isinstance(event, ArgumentsDelta)]
     assert told == ['{"a":', '{"b":', "1}", "2}"]
+
+
+def test_pieces_of_many_calls_are_put_together_in_linear_time() -> None:
+    def work(calls: int) -> Callable[[], object]:
+        begun = [chunk(piece(at, "[", id=f"c{at}", type="function")) for at in range(calls)]
+        said = [chunk(piece(at % calls, "1,")) for at in range(2_000)]
+        thought = [
+            chunk({"thinking_blocks": [{"index": at % calls, "thinking": "x"}]}) for at in range(2_000)
+        ]
+        return lambda: assemble([*begun, *said, *thought], None)
+
+    message = assemble([chunk(piece(at % 2, f"{at},", id=f"c{at % 2}")) for at in range(6)], None)
+    told = [call["function"]["arguments"] for call in message["choices"][0]["message"]["tool_calls"]]
+    assert told == ["0,2,4,", "1,3,5,"]
+    assert turns(work(900), 2) < 6 * turns(work(9), 2)
+
+
+def test_calls_that_say_their_name_with_each_piece_are_put_together_in_linear_time() -> None:
+    def work(count: int) -> Callable[[], object]:
+        said = [chunk(piece(0, '{"a":"', name="f")), *[chunk(piece(0, "xyz ", name="f"))] * count]
+        return lambda: assemble(said, None)
+
+    assert growth(work, 300, 30) < 3
 
 
 def test_a_usage_that_names_more_with_each_event_is_no_larger_for_that() -> None:

@@ -14,7 +14,7 @@ from farthing.dialects import conversation
 from farthing.dialects.chat.answers import answer_reader
 from farthing.dialects.chat.streams import stream_reader
 from farthing.dialects.conversation import Counted, Event
-from farthing.dialects.events import BadAnswer
+from farthing.dialects.events import BadAnswer, BadStream
 from farthing.dialects.messages.answers import answer_writer
 from farthing.dialects.messages.streams import stream_writer
 from farthing.dialects.told import Told
@@ -125,8 +125,8 @@ class Streamed:
         """Something was sent."""
         self._drops_start = False
         """The beginning that was sent is ours: the provider's own is left out when it comes."""
-        self._fault = False
-        """Our code failed on an event: nothing more is sent but that."""
+        self._fault = ""
+        """Why an event could not be written: nothing more is sent but that."""
         self._loop = asyncio.get_running_loop()
         self._sent_s = self._loop.time()
         self._timer: asyncio.TimerHandle | None = self._loop.call_later(PING_AFTER_S, self._look)
@@ -161,7 +161,7 @@ class Streamed:
         self.close()
         body = self._written(reply.body, last=True) if reply.own is None else self._own(reply.own)
         if self._fault:
-            raise StreamBroken("an event of the answer could not be written; the log has the details")
+            raise StreamBroken(self._fault)
         return Answer(body=body, stream=True)
 
     def last(self, reply: Answer) -> Answer:
@@ -176,11 +176,13 @@ class Streamed:
         try:
             found = self._reader.feed(events)
             return self._writer.write(self._counted(found) if last else found)
+        except BadStream as error:
+            self._fault = f"the provider's answer cannot be told in this dialect: {error}"
         except Exception:
             request_id = self._receipt.request_id
             log.exception("request %s: an event could not be written for its client", request_id)
-            self._fault = True
-            return b""
+            self._fault = "an event of the answer could not be written; the log has the details"
+        return b""
 
     def _counted(self, events: list[Event]) -> list[Event]:
         """With what the receipt says of usage, which may be ours where the provider told none."""

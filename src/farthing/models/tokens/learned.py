@@ -7,7 +7,8 @@ has taken over after half a window. A window begins with five points of the fami
 after twenty requests, the most wrong first.
 
 Only text is compared: prompts with images, audio or files teach nothing. What a provider states is believed
-within bounds: a ratio stays within `TRUST` times what its family's prior spans. Sans-I/O; one event loop.
+within bounds: a ratio stays within `TRUST` times what its family's prior spans, and what is beyond that
+teaches nothing before a provider has stated it `BEYOND_MIN` times in a row. Sans-I/O; one event loop.
 Bounded: at most `FAMILIES_MAX` families, the least recently used is forgotten.
 """
 
@@ -29,6 +30,8 @@ TRUST: Final = 4.0
 """No tokeniser is off a prior by more than this factor: what a provider states beyond it is cut to it."""
 TRUST_SHORT: Final = 16.0
 """Of short prompts: a provider may put a system prompt of its own before them."""
+BEYOND_MIN: Final = 16
+"""So many times in a row a provider must state more, or less, before that is what it counts and no fault."""
 PRIOR_POINT_EVERY: Final = 4
 """How many requests take the place of one point of the prior."""
 SURELY: Final = 0.9
@@ -44,7 +47,7 @@ _OTHER_SHARE = 8  # one extra byte in so many characters makes it another script
 class Window:
     """The newest ratios of one family, basis and kind."""
 
-    __slots__ = ("_fresh", "_least", "_most", "_points", "_prior", "samples", "spread")
+    __slots__ = ("_beyond", "_fresh", "_least", "_most", "_points", "_prior", "samples", "spread")
 
     def __init__(self, begin: Spread, trust: float = TRUST) -> None:
         middle, low, high = map(math.log, begin)
@@ -54,12 +57,19 @@ class Window:
         self.samples = 0
         """Learned from, ever."""
         self._fresh = 0
+        self._beyond = 0
+        """The last so many were beyond trust."""
         self.spread: Spread = begin
         """Median, 5th and 95th percentile."""
 
     def add(self, ours: int, told: int) -> None:
         """Take one prompt: our number of its tokens, and the provider's; both above zero."""
-        self._points.append(self._trusted(math.log(told / ours)))
+        found = math.log(told / ours)
+        trusted = self._trusted(found)
+        self._beyond = 0 if trusted == found else self._beyond + 1
+        if 0 < self._beyond < BEYOND_MIN:
+            return
+        self._points.append(trusted)
         self.samples += 1
         self._fresh += 1
         if self._prior and self.samples % PRIOR_POINT_EVERY == 0:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.faults.exact import DONE, HELLO, STOP, chunk, counted, event
 
+from farthing.dialects.messages.streams import stream_writer
 from farthing.dialects.told import told
 from farthing.edge.messages import form
 from farthing.edge.messages.form import MESSAGES, Streamed, Whole, without_start
@@ -209,6 +210,24 @@ def test_what_cannot_be_written_ends_in_an_error_and_is_logged(
         assert len(client.got) == sent and caplog.text.count("req_1") == 1
         with pytest.raises(StreamBroken):
             writer.closing(Answer(body=DONE, stream=True))
+
+    asyncio.run(go())
+
+
+def test_an_answer_that_is_too_large_to_be_told_is_the_provider_s_fault_and_none_of_ours(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(stream_writer, "HELD_CHARS_MAX", 2_000)
+
+    async def go() -> None:
+        client = Client()
+        writer = begun(client)
+        for _ in range(20):  # white space alone is no block: it waits for words
+            writer.send(event(chunk({"content": " "})))
+        writer.send(event(chunk({"content": "words"})))
+        with pytest.raises(StreamBroken, match="2000 characters"):
+            writer.closing(Answer(body=DONE, stream=True))
+        assert not any(b"words" in events for events in client.got) and not caplog.records
 
     asyncio.run(go())
 

@@ -14,6 +14,7 @@ from tests.pace import turns
 
 from farthing.models.tokens.families import prior
 from farthing.models.tokens.learned import (
+    BEYOND_MIN,
     EVERY,
     FAMILIES_MAX,
     TRUST,
@@ -82,6 +83,21 @@ def test_outliers_move_neither_the_ratio_nor_much_of_the_error(told: int) -> Non
     found = ratios.expected(target().name, 10_000)
     assert found.tokens == pytest.approx(12_000, rel=0.05)
     assert 9_000 < found.low <= found.tokens <= found.high < 16_000
+
+
+@pytest.mark.parametrize("tokens", [10, 1_000])
+@pytest.mark.parametrize("told", [1, 999_999_999])
+def test_a_provider_is_taken_for_faulty_before_it_is_taken_at_its_word(tokens: int, told: int) -> None:
+    ratios = TokenRatios()
+    told = told if tokens > 100 else max(told, 1_000)  # of short prompts one token is no nonsense
+    before = ratios.expected(target().name, tokens)
+    for _ in range(BEYOND_MIN - 1):
+        ratios.learn(target(), prompt(tokens), Usage(input_tokens=told))
+    assert ratios.expected(target().name, tokens) == before and not ratios.rows()
+    for _ in range(BEYOND_MIN):
+        ratios.learn(target(), prompt(tokens), Usage(input_tokens=told))
+    after = ratios.expected(target().name, tokens).tokens
+    assert (after > 2 * before.tokens) if told > tokens else (after < before.tokens / 2)
 
 
 def test_another_tokeniser_takes_over() -> None:

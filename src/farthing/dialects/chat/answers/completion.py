@@ -7,7 +7,7 @@ Lossless both ways for every field OpenAI documents; an unknown field of a delta
 of tools are kept apart where a provider numbers them wrongly or not at all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from farthing.text.lenient_json import NotJson, read_json, write_json
@@ -19,8 +19,10 @@ APPENDED = frozenset({"text", "arguments", "content", "summary", "data", "thinki
 """Texts inside the items of a list that come in pieces; others (`type`, `format`, `name`) come once."""
 
 
+ENDS = ("}", "]", '"', "null")
+"""How arguments end that are JSON; other JSON is none that a tool is called with."""
 PLACES_MAX = 1_000
-"""Calls, or numbered items of a list: each piece is looked for among them all."""
+"""Calls, or numbered items of a list."""
 
 
 class NotChunks(ValueError):
@@ -71,6 +73,32 @@ def assemble(blocks: list[bytes], usage_event: bytes | None) -> Json:
     if whole["usage"] is None:
         del whole["usage"]
     return whole
+
+
+class _Numbered(list[Any]):
+    """A list whose items say their place, which are many and are asked for by it with each piece."""
+
+    __slots__ = ("_at", "objects")
+
+    def __init__(self, items: Iterable[Any] = ()) -> None:
+        super().__init__()
+        self.objects: list[Json] = []
+        """Those that are objects."""
+        self._at: dict[int, list[Json]] = {}
+        for item in items:
+            self.add(item)
+
+    def add(self, item: Any) -> None:
+        self.append(item)
+        if isinstance(item, dict):
+            self.objects.append(item)
+            place = _place(item)
+            if place is not None:
+                self._at.setdefault(place, []).append(item)
+
+    def at(self, place: int) -> Sequence[Json]:
+        """The objects of a place."""
+        return self._at.get(place, ())
 
 
 def _payloads(events: bytes) -> list[bytes]:
@@ -133,9 +161,9 @@ def _merge(into: Json, delta: Json, pieces: list[_Pieces]) -> None:
     for name, value in delta.items():
         old = into.get(name)
         if name == "tool_calls" and isinstance(value, list):
-            into[name] = old if isinstance(old, list) else []
+            into[name] = calls = old if isinstance(old, _Numbered) else _Numbered()
             for call in value:
-                _merge_call(into[name], call, pieces)
+                _merge_call(calls, call, pieces)
         elif old is None or value is None or name in ("role", "type", "id"):
             if value is not None or name not in into:
                 into[name] = value
@@ -144,6 +172,8 @@ def _merge(into: Json, delta: Json, pieces: list[_Pieces]) -> None:
         elif isinstance(old, dict) and isinstance(value, dict):
             _merge(old, value, pieces)
         elif isinstance(old, list) and isinstance(value, list):
+            if not isinstance(old, _Numbered):
+                into[name] = old = _Numbered(old)
             _merge_list(old, value, pieces)
         elif isinstance(old, list) and isinstance(value, str) and name == "content":
             _add_text(old, value, pieces)
@@ -175,15 +205,16 @@ def _add_text(parts: list[Any], value: str, pieces: list[_Pieces]) -> None:
         parts.append({"type": "text", "text": value})
 
 
-def _merge_list(old: list[Any], new: list[Any], pieces: list[_Pieces]) -> None:
+def _merge_list(old: "_Numbered", new: list[Any], pieces: list[_Pieces]) -> None:
     for item in new:
         index = _place(item)
-        known = None if index is None else next((one for one in old if _place(one) == index), None)
-        if known is None:
+        same = () if index is None else old.at(index)
+        if not same:
             if index is not None:
                 _check_room(old)
-            old.append(item)
+            old.add(item)
             continue
+        known = same[0]
         for name, value in item.items():
             if name in APPENDED and isinstance(value, str):
                 _append(known, name, value, pieces)
@@ -193,15 +224,15 @@ def _merge_list(old: list[Any], new: list[Any], pieces: list[_Pieces]) -> None:
                 known[name] = value
 
 
-def _merge_call(calls: list[Any], piece: Any, pieces: list[_Pieces]) -> None:
+def _merge_call(calls: "_Numbered", piece: Any, pieces: list[_Pieces]) -> None:
     """Add a piece of a tool call to the call it belongs to, or begin another."""
     if not isinstance(piece, dict):
-        calls.append(piece)
+        calls.add(piece)
         return
     call = _call_of(calls, piece)
     if call is None:
         _check_room(calls)
-        calls.append(piece)
+        calls.add(piece)
         return
     for name, value in piece.items():
         old = call.get(name)
@@ -222,12 +253,11 @@ def _check_room(items: list[Any]) -> None:
         raise NotChunks(f"more than {PLACES_MAX} calls or numbered parts")
 
 
-def _call_of(calls: list[Any], piece: Json) -> Json | None:
+def _call_of(calls: "_Numbered", piece: Json) -> Json | None:
     """The call that `piece` goes on with; None: it begins one. An index that two calls share, and none at
     all, are told apart by id and name: what has neither goes on with the last."""
     index, called = _place(piece), piece.get("id")
-    known: list[Json] = [call for call in calls if isinstance(call, dict)]
-    same = [call for call in known if _place(call) == index] if index is not None else known
+    same = calls.objects if index is None else calls.at(index)
     if not same:
         return None
     by_id = next((call for call in same if called and call.get("id") == called), None)
@@ -240,8 +270,9 @@ def _call_of(calls: list[Any], piece: Json) -> Json | None:
     if called and last.get("id"):
         return None
     had = _name_of(last)
-    if index is None or _arguments_of(last):
-        again = name == had and not _is_json(_arguments_of(last))
+    said = _arguments_of(last)
+    if index is None or said:
+        again = name == had and not _is_json(said)
         return last if again else None
     return last
 
@@ -259,16 +290,19 @@ def _name_of(call: Json) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _arguments_of(call: Json) -> str:
+def _arguments_of(call: Json) -> Sequence[str]:
+    """The pieces of what it is called with; empty: there is nothing yet."""
     said = _function_of(call).get("arguments") or _function_of(call).get("input")
     if isinstance(said, _Pieces):
-        said = "".join(said.texts)
-    return said if isinstance(said, str) else ""
+        return said.texts
+    return [said] if isinstance(said, str) and said else []
 
 
-def _is_json(text: str) -> bool:
+def _is_json(texts: Sequence[str]) -> bool:
+    if not "".join(texts[-2:]).rstrip().endswith(ENDS):  # most pieces: to read all at each takes too long
+        return False
     try:
-        read_json(text.encode("utf-8", "surrogatepass"))
+        read_json("".join(texts).encode("utf-8", "surrogatepass"))
     except NotJson:
         return False
     return True

@@ -65,6 +65,7 @@ _OF_CHAT = frozenset({
     "audio", "cache_control", "function_call", "is_error", "name", "reasoning", "reasoning_content",
     "reasoning_details", "refusal", "thinking_blocks", "tool_call_id", "tool_calls",
 })  # fmt: skip
+_CHAT = "; what is written for chat completions goes to /v1/chat/completions"
 _ROLES = ("user", "assistant", "system")
 _TOOL = frozenset({"type", "name", "description", "input_schema", "strict", "cache_control"})
 _CHOICE = frozenset({"type", "name", "disable_parallel_tool_use"})
@@ -131,7 +132,7 @@ def _turns(messages: list[Any]) -> tuple[tuple[Turn, ...], tuple[Turn, ...]]:
             extras = extras_of(message, _MESSAGE)
             if not _OF_CHAT.isdisjoint(extras):
                 name = min(_OF_CHAT & extras.keys())
-                raise invalid(f"messages.{at}.{name}", "is no field that a message of Messages has")
+                raise invalid(f"messages.{at}.{name}", f"is no field that a message of Messages has{_CHAT}")
         turns.append(Turn(role, blocks, "", extras))
         if head == at and role == "system":
             head += 1
@@ -146,7 +147,7 @@ def _extras(body: Json, config: Json | None) -> tuple[str | None, Json]:
             if name in _READ or value is None or value in _NEUTRAL.get(name, ()):
                 continue
             if name in _FOREIGN:
-                raise invalid(name, "is no field that Messages has")
+                raise invalid(name, f"is no field that Messages has{_CHAT}")
             extras[name] = value
     if config is not None:
         more = extras_of(config, _CONFIG)
@@ -222,7 +223,7 @@ def _tool(tool: Any, where: str) -> Tool:
     kind = tool.get("type")
     if kind is not None and kind != "custom":
         if kind.__class__ is not str or not kind or kind == "function":
-            raise invalid(f"{where}.type", "must name a tool that Anthropic runs, or `custom`")
+            raise invalid(f"{where}.type", f"must name a tool that Anthropic runs, or `custom`{_CHAT}")
         return ServerTool(kind, tool)
     name, description, schema = tool.get("name"), tool.get("description"), tool.get("input_schema")
     if name.__class__ is not str or not name:

@@ -309,7 +309,7 @@ class EventWriter:
         block.chars += chars
         self._held_chars += chars
         if self._held_chars > HELD_CHARS_MAX:
-            raise BadStream(f"more than {HELD_CHARS_MAX} characters of an answer wait for its calls to end")
+            raise BadStream(f"more than {HELD_CHARS_MAX} characters of an answer wait for others to end")
 
     def _close(self, index: int, out: list[bytes]) -> None:
         block = self._blocks.pop(index, None)
