@@ -493,6 +493,12 @@ CASES: dict[str, Case] = {
         back_headers={"x-farthing-left-out": holding("thinking")},
         also=lambda trip: _nothing_signed(trip),
     ),
+    "thoughts and no answer": case(
+        asked([user("a"), assistant([UNSIGNED]), user("b")]),
+        model=DEEPSEEK,
+        up={"messages": [{"content": "a"}, {"content": "b"}]},
+        back_headers={"x-farthing-left-out": holding("thinking")},
+    ),
     "thoughts that no server has signed": case(
         tools([user("go"), assistant([UNSIGNED, used("toolu_a")]), user([result("toolu_a")])]),
         up={"messages": [{}, {"tool_calls": [{}], "reasoning_content": GONE}, {}]},

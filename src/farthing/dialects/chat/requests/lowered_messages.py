@@ -216,6 +216,8 @@ class MessageLowering:
                 _prove(thoughts, calls or (), written)
         if calls or content:
             self._written.append(written)
+        elif thoughts:
+            self._notes.yielded.append("messages.thinking")
 
     def _think(self, thoughts: list[Json], into: Json) -> None:
         """Tell what was thought before an answer, if the model wants it. Of an answer with calls it wants
