@@ -133,3 +133,9 @@ def test_arguments_that_come_in_one_large_piece_are_not_looked_through_sign_by_s
     told = [json.loads(line[6:]) for line in written[0].splitlines() if line.startswith(b"data: ")]
     pieces = [one["delta"]["partial_json"] for one in told if one["type"] == "content_block_delta"]
     assert "".join(pieces) == arguments
+
+
+def test_signs_of_life_that_come_together_are_one() -> None:
+    writer, reader = EventWriter(request_id="r", model="m"), Reader()
+    assert writer.write(reader.feed(b":\n\n" * 1_000)).count(b"event: ping") == 1
+    assert writer.write(reader.feed(b":\n\n")).count(b"event: ping") == 1

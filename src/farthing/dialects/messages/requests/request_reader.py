@@ -176,11 +176,13 @@ def _format(said: Any) -> Format | None:
         return None
     if said.__class__ is not dict:
         raise invalid("output_config.format", "must be an object")
-    if said.get("type") != "json_schema" or len(said) != 2:
+    if said.get("type") != "json_schema":
         return Format("other", value=said)
     schema = said.get("schema")
     if schema.__class__ is not dict:
         raise invalid("output_config.format.schema", "must be a JSON schema")
+    if len(said) != 2:
+        return Format("other", value=said)
     return Format("json_schema", schema=schema, value=said)
 
 
