@@ -8,8 +8,10 @@ and written for chat, and so is each event of a stream. Answers go the other way
 written beside it in all cases as the gateway does; the request's own parse, which every request has, is told
 apart.
 
-`sent_*` is what a client of Messages costs whose provider speaks it, and `anew_*` what it would cost if the
-same were translated both ways.
+`messages_read_us` is the request of a client of Messages, read and written in the form that all steps read;
+`messages_to_chat_us` is that form as a server of chat completions gets it. `sent_*` is what a client of
+Messages costs whose provider speaks it, and `anew_*` what it would cost if the same were translated both
+ways.
 """
 
 import argparse
@@ -205,6 +207,8 @@ def figures() -> dict[str, float]:
         return answer_writer.write(own_answer.read(completion), request_id="r-1")
 
     completion = msgspec.json.encode(COMPLETION)
+    in_messages = translate(chat_request.read(body), model="claude-haiku-4-5", output_tokens_max=64_000).body
+    form = own_request.inner(request_reader.read(in_messages))
     begun = chunks({"role": "assistant", "content": ""}, {"content": "It"})
     call = chunks({"role": "assistant", "content": None}, call_piece("", id="call_1", function={"name": "f"}))
     call += chunks(call_piece('{"q":"'))
@@ -212,6 +216,8 @@ def figures() -> dict[str, float]:
     return {
         "parse_request_us": cost_us(lambda: msgspec.json.decode(raw)),
         "request_us": cost_us(written),
+        "messages_read_us": cost_us(lambda: own_request.inner(request_reader.read(in_messages))),
+        "messages_to_chat_us": cost_us(lambda: own_request.lowered(form)),
         "answer_us": cost_us(answered),
         "event_us": cost_us(streamed) / EVENTS,
         "answer_to_messages_us": cost_us(answered_to_messages),

@@ -177,6 +177,8 @@ class Sent(Struct, frozen=True, kw_only=True):
     may read two requests, and `body` is what goes up."""
     beta: bool = False
     """Of Messages: it came by the path of beta requests (`?beta=true`), and goes up by it."""
+    unsigned: bool = False
+    """Of Messages: thinking in it has no signature, as that of another provider has none."""
 
 
 def edited(dialect: Dialect) -> Sent:

@@ -33,6 +33,7 @@ from tests.clients.messages_lab import (
     called,
     comparable,
     place,
+    results,
 )
 from tests.e2e.gateway import until
 from tests.faults.truth import Call
@@ -163,14 +164,37 @@ def test_a_round_of_tools_with_thinking_goes_back_and_forth(there: Place, way: W
             blocks = [
                 {name: value for name, value in one.items() if value is not None} for one in said["content"]
             ]
-            results = [{"type": "tool_result", "tool_use_id": one, "content": "sun"} for one in ids]
-            request["messages"] += [
-                {"role": "assistant", "content": blocks},
-                {"role": "user", "content": results},
-            ]
+            request["messages"] += [{"role": "assistant", "content": blocks}, results(*ids)]
         request["model"] = there.model(way, "fault:calls=0,say=sunny,bound,reasoning=done")
         said = ask(asking, request)
         assert said["stop_reason"] == "end_turn" and said["content"][-1]["text"] == "sunny"
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("first", THROUGH)
+def test_a_conversation_may_change_its_provider_and_come_back(there: Place, first: Way, stream: bool) -> None:
+    """What one of them thought is refused by the other, and left out for it alone."""
+    second: Way = "own" if first == "chat" else "chat"
+    ask = streamed if stream else whole
+    script = f"fault:models=claude,{called('weather', OSLO)},reasoning=look,bound"
+    request: Json = {
+        "max_tokens": 4_096,
+        "thinking": {"type": "enabled", "budget_tokens": 2_000},
+        "tools": [WEATHER],
+        "messages": [{"role": "user", "content": f"from {first}, {stream}"}],
+    }
+    with client(there, "own") as asking:
+        for way in (first, second, first, second):
+            said = ask(asking, request | {"model": there.model(way, script)})
+            assert said["stop_reason"] == "tool_use"
+            blocks = [
+                {name: value for name, value in one.items() if value is not None} for one in said["content"]
+            ]
+            request["messages"] = [
+                *request["messages"],
+                {"role": "assistant", "content": blocks},
+                results(blocks[-1]["id"]),
+            ]
 
 
 @pytest.mark.parametrize("way", ["direct", *THROUGH])
@@ -402,7 +426,8 @@ def test_models_are_listed_and_retrieved(there: Place) -> None:
         listed = list(asking.models.list(limit=2))
         assert {f"{way}/{PRICED}" for way in THROUGH} <= {one.id for one in listed}
         assert all(one.type == "model" and one.display_name and one.created_at for one in listed)
-        assert asking.models.retrieve("auto").id == "auto" if "auto" in {one.id for one in listed} else True
+        one = next(one for one in listed if one.id == f"own/{PRICED}")
+        assert asking.models.retrieve(one.id) == one
 
 
 # -- money -------------------------------------------------------------------------------------------

@@ -30,6 +30,8 @@ TIERS: Final = """
 targets = ["{way}/cheaper"]
 [tiers.expensive]
 targets = ["{way}/good"]
+[tiers.both]
+targets = ["own/claude-good", "chat/good"]
 [[prices]]
 target = "{way}/cheaper"
 input = 1.0
@@ -165,6 +167,26 @@ def test_a_provider_gets_what_it_knows(there: Place, way: Way, tmp_path: Path) -
         assert all(tool.keys() == {"type", "function"} for tool in body["tools"])
 
 
+def test_it_goes_on_with_another_provider_and_comes_back(there: Place, tmp_path: Path) -> None:
+    """What one has thought the other would refuse."""
+    path = tmp_path / "work" / FILE
+    path.parent.mkdir()
+    path.write_text(BEFORE)
+    model = edits(path)
+
+    def script(call: Call) -> str | None:
+        sick = call.path.endswith("/messages") and results(call) == 1
+        return "status=529" if sick else model(call)
+
+    there.provider.on_call = script
+    with claude(EDIT, there.base_url("own"), "both", tmp_path, env=env_of("own")) as running:
+        said = running.result()
+    assert (said["result"], path.read_text()) == ("All done", AFTER), said
+    receipts = of_session(there, said["session_id"], 3)
+    assert [one.target for one in receipts] == ["own/claude-good", "chat/good", "own/claude-good"]
+    assert "messages.thinking" in receipts[2].attempts[0].left_out
+
+
 def errands(*models: str) -> Callable[[Call], str | None]:
     """A model that sends agents on errands; `models`: the classes that they are to be of, if any."""
 
@@ -218,7 +240,8 @@ def test_it_finds_the_models_that_are_named_for_it(there: Place, way: Way, tmp_p
     found = tmp_path / "home" / ".claude" / "cache" / "gateway-models.json"
     with claude("hello", there.base_url(way), "claude-auto", tmp_path, env=env) as running:
         assert running.result()["is_error"] is False
-    assert [one["id"] for one in json.loads(found.read_text())["models"]] == ["claude-auto"]
+    names = {one["id"] for one in json.loads(found.read_text())["models"]}
+    assert names == {"claude-auto", "own/claude-good", "claude-good"}
 
 
 def test_one_failure_is_nothing_to_it(there: Place, way: Way, tmp_path: Path) -> None:

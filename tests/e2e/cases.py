@@ -72,7 +72,8 @@ class Case:
     @property
     def streams(self) -> bool:
         with suppress(ValueError):
-            return json.loads(self.sends).get("stream") is True
+            body = json.loads(self.sends)
+            return isinstance(body, dict) and body.get("stream") is True
         return False
 
 

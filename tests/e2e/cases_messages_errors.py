@@ -3,11 +3,11 @@ shape, words, and that nothing torn is sold as whole."""
 
 from typing import Any, Final
 
-from tests.e2e.cases import Case, apart
+from tests.e2e.cases import CLIENT_KEY, Case, apart
 from tests.e2e.cases_chat_to_messages import case as chat_case
 from tests.e2e.cases_messages_to_chat import case, tools
 from tests.e2e.cases_pass_through import case as own_case
-from tests.e2e.matching import GONE, holding, one_of, some
+from tests.e2e.matching import GONE, free_of, holding, one_of, some
 from tests.e2e.messages_said import (
     asked,
     calling,
@@ -170,6 +170,26 @@ FROM_CLAUDE: dict[str, Case] = {
         {"request-id": "req_of_nobody", "x-should-retry": "true"},
         back_headers={"request-id": "req_of_nobody", "x-should-retry": "true"},
         nusd=0,
+    ),
+    "the id of a call that has eight characters of a key": passes(
+        {**OVERLOADED, "request_id": "req_01234567"},
+        529,
+        {"request-id": "req_01234567"},
+        back_headers={"request-id": "req_01234567"},
+    ),
+    "a key in its words": own_case(
+        asked(),
+        whole(own_error("invalid_request_error", "who is 0123456789abcdef?"), 400),
+        untouched=False,
+        status=400,
+        back={"type": "error", "error": {"message": free_of("0123456789abcdef")}},
+    ),
+    "a key in the place of its id": own_case(
+        asked(),
+        whole({**OVERLOADED, "request_id": CLIENT_KEY}, 529),
+        untouched=False,
+        status=529,
+        back=free_of(CLIENT_KEY),
     ),
     "do not try again": passes(
         own_error("api_error", "boom"),

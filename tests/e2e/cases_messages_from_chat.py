@@ -1,5 +1,7 @@
 """What a client of Messages is told of the answers of a provider that speaks chat completions."""
 
+import dataclasses
+import json
 from typing import Any, Final
 
 from tests.e2e.cases import Case, Trip, cost
@@ -14,6 +16,7 @@ from tests.e2e.matching import (
     some,
 )
 from tests.e2e.messages_said import (
+    TOOL,
     asked,
     assistant,
     called,
@@ -24,6 +27,8 @@ from tests.e2e.messages_said import (
     user,
 )
 from tests.faults.exact import chunk, counted, event, streamed
+
+from farthing.dialects.tool_names import short_name
 
 
 def ids_go_round(trip: Trip) -> None:
@@ -46,6 +51,38 @@ def two(first: str, second: str) -> Any:
     return completion({"tool_calls": calls}, "tool_calls")
 
 
+def proof_goes_back(trip: Trip) -> None:
+    """The model that proved its thought beside a call gets the proof back there, and no other model does."""
+    said = trip.back["content"]
+    turns = (assistant(said), user([result(one["id"]) for one in said if one["type"] == "tool_use"]))
+    again = trip.goes_on(*turns).up["messages"][1]
+    first, second = again["tool_calls"]
+    assert first["extra_content"] == PROOF and "extra_content" not in second
+    other = dataclasses.replace(trip.case, model="chat/m-1", also=None)
+    up = dataclasses.replace(trip, case=other).goes_on(*turns).up["messages"][1]
+    assert "extra_content" not in json.dumps(up) and "gemini" not in json.dumps(up)
+
+
+def named_call(call_id: str, name: str) -> dict[str, Any]:
+    """A call of the tool `name`, by the name that the server was told."""
+    call = called(call_id)
+    return {**call, "function": {**call["function"], "name": short_name(name)}}
+
+
+def long_name_goes_back(trip: Trip) -> None:
+    """The server finds the name in the history that it was told, and it is one that it takes."""
+    said = trip.back["content"]
+    up = trip.goes_on(assistant(said), user([result("call_1")])).up
+    name = up["messages"][1]["tool_calls"][0]["function"]["name"]
+    assert len(name) <= 64 and name in [tool["function"]["name"] for tool in up["tools"]]
+
+
+def details_go_back(trip: Trip) -> None:
+    said = trip.back["content"]
+    again = trip.goes_on(assistant(said), user([result(said[-1]["id"])])).up["messages"][1]
+    assert again["reasoning_details"] == [DETAIL]
+
+
 CLEAN: Final = {"content": [{"type": "tool_use", "id": like(ID)}, {"type": "tool_use", "id": like(ID)}]}
 CACHED: Final = {
     "prompt_tokens": 2_000,
@@ -54,6 +91,19 @@ CACHED: Final = {
     "prompt_tokens_details": {"cached_tokens": 1_500, "cache_write_tokens": 300},
 }
 STREAM: Final = {"stream": True}
+GEMINI: Final = "chat/gemini-3-pro"
+LONG: Final = f"mcp__{'a' * 80}__read"
+OTHER: Final = f"mcp__{'a' * 80}__write"
+LONG_TOOL: Final = {**TOOL, "name": LONG}
+OTHER_TOOL: Final = {**TOOL, "name": OTHER}
+PROOF: Final = {"google": {"thought_signature": "AbC+/=="}}
+DETAIL: Final = {
+    "type": "reasoning.encrypted",
+    "data": "ENC",
+    "format": "google-gemini-v1",
+    "id": "call_1",
+    "index": 0,
+}
 
 
 def calls(stop: Any = "tool_use", **block: Any) -> dict[str, Any]:
@@ -66,6 +116,70 @@ CASES: dict[str, Case] = {
         completion({"tool_calls": [called("call_1")]}, "stop"),
         up={"tool_choice": exactly({"type": "function", "function": {"name": "weather"}})},
         back=calls(id="call_1", name="weather", input=exactly({"city": "Oslo"})),
+    ),
+    "a name that is too long for chat": case(
+        tools("use it", tools=[TOOL, LONG_TOOL, OTHER_TOOL], tool_choice={"type": "tool", "name": LONG}),
+        completion({"tool_calls": [named_call("call_1", LONG)]}, "tool_calls"),
+        up={
+            "tools": [
+                {"function": {"name": "weather"}},
+                {"function": {"name": exactly(short_name(LONG))}},
+                {"function": {"name": exactly(short_name(OTHER))}},
+            ],
+            "tool_choice": {"function": {"name": exactly(short_name(LONG))}},
+        },
+        back=calls(name=LONG),
+        also=long_name_goes_back,
+    ),
+    "a name that is too long for chat, in a stream": case(
+        tools("use it", tools=[TOOL, LONG_TOOL, OTHER_TOOL], **STREAM),
+        chunks({"tool_calls": [{"index": 0, **named_call("call_1", OTHER)}]}, finish="tool_calls"),
+        back=calls(name=OTHER),
+        also=long_name_goes_back,
+    ),
+    "a proof beside a call": case(
+        tools("use it"),
+        completion(
+            {"tool_calls": [{**called("call_1"), "extra_content": PROOF}, called("call_2")]}, "tool_calls"
+        ),
+        model=GEMINI,
+        back={"content": kinds("thinking", "tool_use", "tool_use")},
+        also=proof_goes_back,
+    ),
+    "a proof beside a call, in a stream": case(
+        tools("use it", **STREAM),
+        chunks(
+            {"reasoning_content": "hm"},
+            {"tool_calls": [{"index": 0, **called("call_1"), "extra_content": PROOF}]},
+            {"tool_calls": [{"index": 1, **called("call_2")}]},
+            finish="tool_calls",
+        ),
+        model=GEMINI,
+        back={"content": [{"type": "thinking", "thinking": "hm"}, {"id": "call_1"}, {"id": "call_2"}]},
+        also=proof_goes_back,
+    ),
+    "a proof of a call with an id that Messages refuses": case(
+        tools("use it"),
+        completion(
+            {"tool_calls": [{**called("call.1"), "extra_content": PROOF}, called("call.2")]}, "tool_calls"
+        ),
+        model=GEMINI,
+        back={"content": kinds("thinking", "tool_use", "tool_use")},
+        also=proof_goes_back,
+    ),
+    "a proof in OpenRouter's form": case(
+        tools("use it", **STREAM),
+        chunks(
+            {"reasoning": "hm", "reasoning_details": [{"type": "reasoning.text", "text": "hm", "index": 0}]},
+            {
+                "tool_calls": [calling(0, id="call_1", name="weather", arguments="{}")],
+                "reasoning_details": [DETAIL],
+            },
+            finish="tool_calls",
+        ),
+        model=GEMINI,
+        back={"content": [{"type": "thinking", "thinking": "hm"}, {"type": "tool_use"}]},
+        also=details_go_back,
     ),
     "a call and no reason": case(
         tools("use it"), completion({"tool_calls": [called("call_1")]}, "function_call"), back=calls()
@@ -142,6 +256,25 @@ CASES: dict[str, Case] = {
         tools("now"),
         completion({"tool_calls": [called("call_n", "null")]}, "tool_calls"),
         back=calls(input=exactly({})),
+    ),
+    "arguments that are encoded twice": case(
+        tools("now"),
+        completion({"tool_calls": [called("call_n", '"{\\"city\\": \\"Oslo\\"}"')]}, "tool_calls"),
+        back=calls(input=exactly({"city": "Oslo"})),
+    ),
+    "arguments that are encoded twice, in a stream": case(
+        tools("now", **STREAM),
+        chunks(
+            {"tool_calls": [calling(0, id="call_n", name="weather", arguments='"{\\"city')]},
+            {"tool_calls": [calling(0, arguments='\\": \\"Oslo\\"}"')]},
+            finish="tool_calls",
+        ),
+        back=calls(input=exactly({"city": "Oslo"})),
+    ),
+    "arguments that are a text": case(
+        tools("now"),
+        completion({"tool_calls": [called("call_n", '"Oslo"')]}, "tool_calls"),
+        back=calls(input=exactly({"INVALID_JSON": '"Oslo"'})),
     ),
     "arguments that are an object": case(
         tools("now"),

@@ -35,6 +35,8 @@ from tests.e2e.messages_said import (
 
 M1: Final = "chat/m-1"
 GPT5: Final = "chat/gpt-5.2"
+DEEPSEEK: Final = "chat/deepseek-v4-pro"
+UNSIGNED: Final = {"type": "thinking", "thinking": "I look.", "signature": ""}
 MARK: Final = {"type": "ephemeral"}
 OK: Final = {"content": [{"type": "text", "text": "fine"}], "stop_reason": "end_turn"}
 ID: Final = "[a-zA-Z0-9_-]+"
@@ -412,6 +414,73 @@ CASES: dict[str, Case] = {
         up={"messages": [{}, {"content": text_of("Looking."), "thinking_blocks": GONE}, {}]},
         back_headers={"x-farthing-left-out": holding("thinking")},
         also=lambda trip: _nothing_signed(trip),
+    ),
+    "thoughts of a model that wants them back": case(
+        tools(
+            [
+                user("go"),
+                assistant([UNSIGNED, used("toolu_a")]),
+                user([result("toolu_a")]),
+                assistant([{**UNSIGNED, "thinking": "done"}, text("4 degrees.")]),
+                user("and Rome?"),
+                assistant([used("toolu_b", "Rome")]),
+                user([result("toolu_b")]),
+            ]
+        ),
+        model=DEEPSEEK,
+        up={
+            "messages": [
+                {},
+                {"tool_calls": [{}], "reasoning_content": "I look."},
+                {},
+                {"content": "4 degrees.", "reasoning_content": "done"},
+                {},
+                {"tool_calls": [{}], "reasoning_content": like(r"\s+")},
+                {},
+            ]
+        },
+        back_headers={"x-farthing-left-out": GONE},
+    ),
+    "signed thoughts before a model that wants its own back": case(
+        tools(
+            [
+                user("go"),
+                assistant([{**UNSIGNED, "signature": SIGNED}, used("toolu_a")]),
+                user([result("toolu_a")]),
+            ]
+        ),
+        model=DEEPSEEK,
+        up={"messages": [{}, {"tool_calls": [{}], "reasoning_content": "I look."}, {}]},
+        back_headers={"x-farthing-left-out": holding("thinking")},
+        also=lambda trip: _nothing_signed(trip),
+    ),
+    "thoughts that no server has signed": case(
+        tools([user("go"), assistant([UNSIGNED, used("toolu_a")]), user([result("toolu_a")])]),
+        up={"messages": [{}, {"tool_calls": [{}], "reasoning_content": GONE}, {}]},
+        back_headers={"x-farthing-left-out": holding("thinking")},
+    ),
+    "tools that a search of the client has found": case(
+        tools(
+            [
+                user("go"),
+                assistant([used("toolu_a")]),
+                user([result("toolu_a", [{"type": "tool_reference", "tool_name": "rain"}])]),
+            ]
+        ),
+        up={"messages": [{}, {}, {"role": "tool", "content": holding("rain")}]},
+    ),
+    "a schema without properties": case(
+        tools("go", tools=[{"name": "now", "input_schema": {"type": "object"}}]),
+        up={
+            "tools": [
+                {"function": {"name": "now", "parameters": exactly({"type": "object", "properties": {}})}}
+            ]
+        },
+    ),
+    "an answer in a schema, as it was asked for before": case(
+        asked(output_format={"type": "json_schema", "schema": SCHEMA}),
+        completion('{"city":"Oslo"}'),
+        up={"response_format": {"type": "json_schema", "json_schema": {"schema": exactly(SCHEMA)}}},
     ),
     "an answer in a schema": case(
         asked(output_config={"format": {"type": "json_schema", "schema": SCHEMA}}),

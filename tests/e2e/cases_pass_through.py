@@ -130,7 +130,7 @@ PLAIN: dict[str, Case] = {
         asked(
             [user([text("hi"), {"type": "a_later_block", "x": [1.0]}])],
             a_later_field={"b": 1, "a": []},
-            thread="t-1",
+            thread={"id": "t-1"},
         )
     ),
     "sampling, stops, metadata and the rest": case(

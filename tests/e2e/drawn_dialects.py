@@ -191,7 +191,7 @@ def said_in(door: Door, body: Json) -> Found:
     for message in body["messages"]:
         role = message["role"]
         if role == "tool":
-            found += [("result", word) for word in _words(message["content"])]
+            found += [("result", word) for word in _words(_texts(message["content"]))]
             continue
         content = message.get("content")
         for block in content if isinstance(content, list) else [{"type": "text", "text": content or ""}]:
@@ -211,10 +211,14 @@ def _of_block(role: str, block: Json) -> Found:
         case "tool_use":
             return [("call", word) for word in _words(block["input"])]
         case "tool_result":
-            texts = [one for one in block["content"] if one["type"] == "text"]
-            return [("result", word) for word in _words(texts)]
+            return [("result", word) for word in _words(_texts(block["content"]))]
         case _:
             return []
+
+
+def _texts(content: Any) -> Any:
+    """The texts of a result, without its images."""
+    return [one for one in content if one["type"] == "text"] if isinstance(content, list) else content
 
 
 def _words(value: Any) -> list[str]:
@@ -242,6 +246,12 @@ class Reply:
     output: int
 
 
+DELTAS: Final[dict[str, tuple[str, str, Json]]] = {
+    "thinking": ("thinking_delta", "thinking", {"thinking": "", "signature": ""}),
+    "text": ("text_delta", "text", {"text": ""}),
+    "tool_use": ("input_json_delta", "partial_json", {"input": {}}),
+}
+"""Of a block: the kind of its deltas, the field that they bring, and what it starts with."""
 STOPS: Final = {"end": ("stop", "end_turn"), "length": ("length", "max_tokens")}
 CALLED: Final = ("tool_calls", "tool_use")
 SAYS: Final = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12)
@@ -319,25 +329,11 @@ def events(reply: Reply, cut: int) -> list[bytes]:
     """Of a Messages stream."""
     found = [opening(**usage_in("messages", reply) | {"output_tokens": 1}), named("ping")]
     for index, one in enumerate(blocks(reply)):
-        match one["type"]:
-            case "thinking":
-                start, kind, field, text = (
-                    {**one, "thinking": "", "signature": ""},
-                    "thinking_delta",
-                    "thinking",
-                    one["thinking"],
-                )
-            case "text":
-                start, kind, field, text = {**one, "text": ""}, "text_delta", "text", one["text"]
-            case _:
-                start, kind, field, text = (
-                    {**one, "input": {}},
-                    "input_json_delta",
-                    "partial_json",
-                    json.dumps(one["input"]),
-                )
+        kind, field, empty = DELTAS[one["type"]]
+        text = json.dumps(one["input"]) if one["type"] == "tool_use" else one[field]
+        start = {**one, **empty}
         found.append(named("content_block_start", index=index, content_block=start))
-        told = [{"type": kind, field: piece} for piece in _cut(text, cut)]
+        told: list[Json] = [{"type": kind, field: piece} for piece in _cut(text, cut)]
         if one["type"] == "thinking":
             told.append({"type": "signature_delta", "signature": SIGNED})
         found += [named("content_block_delta", index=index, delta=delta) for delta in told]

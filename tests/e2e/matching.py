@@ -56,7 +56,7 @@ def holding(*texts: str) -> Holds:
     pattern = ".*?".join(map(re.escape, texts))
 
     def holds(got: Any) -> bool:
-        told = got if isinstance(got, str) else json.dumps(got, ensure_ascii=False)
+        told = got if isinstance(got, str) else "" if got is GONE else json.dumps(got, ensure_ascii=False)
         return re.search(pattern, told, re.DOTALL) is not None
 
     return _named(holds, f"holding {texts}")

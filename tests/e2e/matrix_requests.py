@@ -299,8 +299,18 @@ CONTENT: dict[str, Thing] = {
     ),
     "thinking without a signature": Thing(
         chat=chat(chatted([user("a"), assistant("b", reasoning_content="hm"), user("c")]), holding("hm")),
+        messages=own(
+            asked(
+                [
+                    user("a"),
+                    assistant([{"type": "thinking", "thinking": "hm", "signature": ""}, text("b")]),
+                    user("c"),
+                ]
+            ),
+            holding("hm"),
+        ),
         messages_has=holding("hm"),
-        names=("reasoning",),
+        names=("reasoning", "thinking"),
     ),
     "citations in the history": Thing(
         messages=own(
@@ -337,6 +347,13 @@ CONTENT: dict[str, Thing] = {
         messages=own(asked([text("q", cache_control=MARK)]), holding("cache_control")),
         messages_has=parts({"cache_control": exactly(MARK)}),
         names=("cache_control",),
+    ),
+    "names of tools of more than 64 characters": Thing(
+        messages=own(
+            tools(tools=[{**TOOL, "name": "mcp__" + "a" * 80}]), {"tools": [{"name": like("mcp__a{80}")}]}
+        ),
+        chat_has={"tools": [{"function": {"name": like("mcp__a{42}_[0-9a-f]{16}")}}]},
+        names=("tools",),
     ),
     "ids of calls that are too long or have other signs": Thing(
         chat=chat(

@@ -46,6 +46,10 @@ def questions() -> list[Question]:
     return [Question(row["prompt"], bool(row["weak"]), bool(row["strong"])) for row in rows]
 
 
+class Server(ThreadingHTTPServer):
+    request_queue_size = 128  # of a busy machine, which accepts late
+
+
 class Replay:
     """An upstream with the models `weak` and `strong`. What it charges for is counted by itself."""
 
@@ -74,7 +78,7 @@ class Replay:
             def log_message(self, format: str, *args: object) -> None:
                 return None
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = Server(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 

@@ -83,6 +83,9 @@ class Collected:
     def returned(self, lines: bytes) -> None:
         return None
 
+    def closing(self, reply: Answer) -> Answer:
+        return reply
+
 
 class Journey:
     """One configuration with a cascade, wired."""

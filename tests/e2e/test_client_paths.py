@@ -79,7 +79,7 @@ def test_a_base_url_that_is_not_ours_is_told(gateway: Running, path: str) -> Non
         assert path.partition("?")[0] in reply.error["message"]
 
 
-@pytest.mark.parametrize("path", ["/v1/completions", "/v1/responses", "/v1/responses/"])
+@pytest.mark.parametrize("path", ["/v1/responses", "/v1/responses/"])
 def test_an_interface_that_is_not_there_says_what_is(gateway: Running, path: str) -> None:
     reply = gateway.post(path, CHAT, KEY)
     assert reply.status == 404

@@ -9,6 +9,8 @@ from tests.e2e import (
     cases_messages_errors,
     cases_messages_from_chat,
     cases_messages_to_chat,
+    cases_odd_answers,
+    cases_odd_requests,
     cases_pass_through,
 )
 from tests.e2e.cases import CLIENT_KEY, PROVIDER_KEY, Case, faults_of, travel
@@ -22,7 +24,9 @@ TO_CHAT = {
 }
 UNTOUCHED = cases_pass_through.CASES
 FAILING = cases_messages_errors.CASES
-ALL = (TO_MESSAGES, TO_CHAT, UNTOUCHED, FAILING)
+ODD = cases_odd_requests.CASES
+ODD_ANSWERS = cases_odd_answers.CASES
+ALL = (TO_MESSAGES, TO_CHAT, UNTOUCHED, FAILING, ODD, ODD_ANSWERS)
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +73,16 @@ def test_messages_to_messages(gateway: Running, upstream: FaultProvider, name: s
 @pytest.mark.parametrize("name", FAILING)
 def test_what_fails(gateway: Running, upstream: FaultProvider, name: str) -> None:
     run(FAILING[name], gateway, upstream)
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_requests(gateway: Running, upstream: FaultProvider, name: str) -> None:
+    run(ODD[name], gateway, upstream)
+
+
+@pytest.mark.parametrize("name", ODD_ANSWERS)
+def test_odd_answers(gateway: Running, upstream: FaultProvider, name: str) -> None:
+    run(ODD_ANSWERS[name], gateway, upstream)
 
 
 def run(case: Case, gateway: Running, upstream: FaultProvider) -> None:

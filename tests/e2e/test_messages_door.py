@@ -134,6 +134,7 @@ def test_without_a_good_key_the_error_is_anthropics(
 ) -> None:
     reply = gateway.post("/v1/messages", body_of(stream=stream), headers)
     assert refused(reply)[:2] == (401, "authentication_error")
+    assert headers or "x-api-key: YOUR_KEY" in refused(reply)[2]
     assert reply.json["request_id"] == reply.headers["request-id"]
 
 
@@ -206,6 +207,14 @@ def test_what_goes_up_is_what_was_sent_but_for_the_model(gateway: Running, upstr
         ({"messages": "hello"}, 400, "invalid_request_error", "messages"),
         ({"messages": [{"role": "tool", "content": ""}]}, 400, "invalid_request_error", "messages.0.role"),
         ({"tools": [{"name": 5}]}, 400, "invalid_request_error", "tools.0.name"),
+        ({"tools": [{"type": "function"}]}, 400, "invalid_request_error", "goes to /v1/chat/completions"),
+        ({"n": 2}, 400, "invalid_request_error", "goes to /v1/chat/completions"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
+            400,
+            "invalid_request_error",
+            "an image is an `image` with a `source`",
+        ),
         ({"model": "farthing/nope"}, 404, "not_found_error", "nope"),
         ({"model": "nowhere"}, 404, "not_found_error", "nowhere"),
         ({"model": "cheap", "top_k": 5, "system": "x" * 200_000}, 413, "request_too_large", "body_bytes_max"),
@@ -229,9 +238,39 @@ def test_what_is_refused_is_refused_in_anthropics_form_before_any_call(
     assert len(upstream.calls) == before
 
 
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/v1/files?beta=true", "send their data"),
+        ("/v1/files/file_1/content", "send their data"),
+        ("/v1/complete", "use /v1/messages"),
+        ("/v1/messages/batches", "send each to /v1/messages"),
+        ("/v1/messages/batches/msgbatch_1/results", "send each to /v1/messages"),
+        ("/v1/organizations/usage", "docs/http-api.md"),
+    ],
+)
+def test_what_anthropic_has_and_the_gateway_has_not_is_told_in_its_form(
+    gateway: Running, path: str, words: str
+) -> None:
+    reply = gateway.request("GET", path, headers=HEADERS)
+    assert refused(reply)[:2] == (404, "not_found_error") and words in refused(reply)[2]
+
+
+def test_a_client_of_chat_that_names_a_version_of_anthropic_reads_errors_of_chat(gateway: Running) -> None:
+    wrong = gateway.post("/v1/chat/completions/", {"model": "farthing/nope"}, HEADERS)
+    assert wrong.json.keys() == {"error"} and wrong.error["type"] == "invalid_request_error"
+
+
+def test_a_long_request_that_is_refused_leaves_the_name_of_its_model(gateway: Running) -> None:
+    reply = ask(gateway, "word " * 19_000, model="farthing/nope")
+    assert refused(reply)[:2] == (404, "not_found_error")
+    assert gateway.receipt_of(reply).model_asked == "farthing/nope"
+
+
 def test_money_that_is_used_up_is_told_as_anthropic_does(gateway: Running) -> None:
     reply = ask(gateway, model="chat/good", more={"x-farthing-endpoint": "budgeted"})
     assert refused(reply)[:2] == (402, "billing_error")
+    assert "begin another session" in refused(reply)[2]
     assert reply.headers["x-should-retry"] == "false"
 
 
@@ -440,7 +479,7 @@ def silent(upstream: FaultProvider) -> Iterator[str]:
     head = streamed().pieces[0]
     late = [(0.0, event(one)) for one in (*HELLO, STOP)]
     pieces = [(0.0, b"%x\r\n%b\r\n" % (len(data), data)) for _, data in late]
-    first = (23.0, pieces[0][1])
+    first = (12.0, pieces[0][1])
     done = (0.0, b"%x\r\n%b\r\n0\r\n\r\n" % (len(DONE), DONE))
     reply = streamed()
     upstream.exactly("silent", type(reply)((head, first, *pieces[1:], done)))

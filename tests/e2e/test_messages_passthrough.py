@@ -115,6 +115,60 @@ def test_requests_and_answers_pass_byte_for_byte(gateway: Running, upstream: Fau
         assert reply.body == (FULL if b'"stream"' in raw else ODD_ANSWER)
 
 
+THOUGHTS = [
+    {"role": "user", "content": "go"},
+    {
+        "role": "assistant",
+        "content": [
+            {"type": "thinking", "thinking": "hm", "signature": ""},
+            {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {}},
+        ],
+    },
+    {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_1", "content": "4 degrees"}]},
+]
+LOOK = {"name": "look", "input_schema": {"type": "object", "properties": {}}}
+
+
+@pytest.mark.parametrize("signature", ["", None, "gemini-proof.e30="])
+@pytest.mark.parametrize(
+    ("model", "thinking"),
+    [
+        ("claude-sonnet-4-5", {"type": "enabled", "budget_tokens": 1_024}),
+        ("claude-opus-5", {"type": "adaptive"}),
+    ],
+)
+def test_thoughts_of_another_model_do_not_go_to_claude(
+    gateway: Running, upstream: FaultProvider, model: str, thinking: Any, signature: str | None
+) -> None:
+    turns = json.loads(json.dumps(THOUGHTS))
+    turns[1]["content"][0]["signature"] = signature
+    edits = [{"type": "clear_thinking_20251015", "keep": "all"}, {"type": "clear_tool_uses_20250919"}]
+    fields = {"messages": turns, "tools": [LOOK]}
+    body = {"model": f"a/{model}", "max_tokens": 3_000, "thinking": thinking, **fields}
+    body["context_management"] = {"edits": edits}
+    beta = {"anthropic-beta": "context-management-2025-06-27"}
+    reply = gateway.post(PATH, body, beta)
+    assert reply.status == 200, reply.body
+    assert "messages.thinking" in reply.headers["x-farthing-left-out"]
+    up = upstream.calls[-1].json
+    assert [block["type"] for block in up["messages"][1]["content"]] == ["tool_use"]
+    thinks = model == "claude-opus-5"
+    assert up.get("thinking") == (thinking if thinks else {"type": "disabled"})
+    assert up["context_management"]["edits"] == (edits if thinks else edits[1:])
+    counted = gateway.post(f"{PATH}/count_tokens", {"model": f"a/{model}", **fields})
+    assert counted.status == 200, counted.body
+
+
+def test_thoughts_go_back_as_they_are_to_models_that_sign_none(
+    gateway: Running, upstream: FaultProvider
+) -> None:
+    upstream.exactly("glm-5", whole(ODD_ANSWER))
+    body = {"model": "a/glm-5", "max_tokens": 50, "messages": THOUGHTS, "tools": [LOOK]}
+    raw = json.dumps(body).encode()
+    assert gateway.post(PATH, raw).status == 200
+    assert upstream.calls[-1].body == raw.replace(b"a/glm-5", b"glm-5")
+
+
 def test_a_name_that_is_there_twice_is_refused_before_any_call(
     gateway: Running, upstream: FaultProvider
 ) -> None:

@@ -32,9 +32,6 @@ CONFIG = """
 kind = "{dialect}"
 base_url = "{url}"
 api_key = "${{PROVIDER_KEY}}"
-first_byte_s = 1.0
-idle_s = 0.3
-whole_s = 1.0
 [tiers.cheap]
 targets = ["a/first", "a/second"]
 [endpoints.paid]
@@ -74,6 +71,9 @@ class Collected:
 
     def returned(self, lines: bytes) -> None:
         return None
+
+    def closing(self, reply: Answer) -> Answer:
+        return reply
 
 
 class Journey:
@@ -257,6 +257,23 @@ def test_a_failed_provider_is_invisible_until_the_first_chunk(
         assert b"what" in sink.sent if stream else text_of(reply) == "echo: what is it"
         assert receipt.target == "a/second" and receipt.attempts[0].error
         assert len(journey.intents) == receipt.calls == len(receipt.attempts)
+
+    run(what)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_that_its_client_cannot_be_told_is_no_success(run: Run, stream: bool) -> None:
+    class Speechless(Collected):
+        def closing(self, reply: Answer) -> Answer:
+            raise StreamBroken("it cannot be told in this form")
+
+    async def what(journey: Journey) -> None:
+        for text in ("told once", "told once"):  # had from a provider, then from the cache
+            with pytest.raises(StreamBroken):
+                await journey.ask(text, Speechless(), stream=stream)
+        first, again = journey.receipts
+        assert (first.status, first.error) == (again.status, again.error) == (502, "stream_broken")
+        assert first.cost_nusd and again.cache == "exact"
 
     run(what)
 

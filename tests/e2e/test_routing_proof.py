@@ -30,6 +30,7 @@ WEAK_PUSD, STRONG_PUSD = (500_000, 1_500_000), (10_000_000, 30_000_000)
 CONFIG = """
 [providers.r]
 base_url = "{url}"
+connect_s = 30.0
 [tiers.cheap]
 targets = ["r/weak"]
 [tiers.expensive]

@@ -57,6 +57,9 @@ def test_the_ratio_is_learned_shown_and_survives_a_restart(
         assert gateway.metric("farthing_token_ratio") == pytest.approx(1.5, abs=0.05)
         assert 0 <= gateway.metric("farthing_token_ratio_error_share") < 0.5
         asked = reply.headers["x-request-id"]
+        question = {"model": "auto", "messages": [{"role": "user", "content": TEXT}]}
+        counted = gateway.post("/v1/messages/count_tokens", question).json["input_tokens"]
+        assert counted == pytest.approx(1.5 * ESTIMATE, rel=0.05)
     (kept,) = token_ratios.load(gateway.state)
     assert (kept.samples, kept.kind, kept.basis) == (40, "latin", "estimate")
     assert TEXT[:20] not in (gateway.state / token_ratios.FILE).read_text()

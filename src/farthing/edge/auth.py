@@ -13,7 +13,7 @@ DIGEST_SHOWN = len("b2:") + 8
 """Of a digest, to tell keys apart: as the configuration writes it, so that it is found there."""
 KEY_HEADERS = (b"x-api-key", b"api-key")
 """Where a key stands by itself."""
-NO_KEY = "no API key: send `Authorization: Bearer YOUR_KEY`"
+NO_KEY = "no API key: send `Authorization: Bearer YOUR_KEY` or `x-api-key: YOUR_KEY`"
 KEYLESS = Tenant(name="default")
 LOCAL_NAMES = frozenset({"", "127.0.0.1", "localhost", "::1", "host.docker.internal"})
 

@@ -6,7 +6,7 @@ the client: a `FormWriter` takes the pipeline's events and answers for one reque
 
 from typing import Protocol
 
-from farthing.edge import native, openai
+from farthing.edge import completions, native, openai
 from farthing.errors import FarthingError, ProviderError
 from farthing.protocols import Sink
 from farthing.types import Answer, Dialect, Receipt, Request
@@ -16,11 +16,7 @@ class FormWriter(Sink, Protocol):
     """One answer in the client's form. As a sink it takes the pipeline's events and sends on its own."""
 
     def last(self, reply: Answer) -> Answer:
-        """What is still to be sent, as `body`: a whole answer, or what closes the stream.
-
-        Raises:
-            StreamBroken: it cannot be written in this form.
-        """
+        """What `closing` gave, with what the finished receipt adds to it."""
 
     def close(self) -> None:
         """The request is over, however it ended: nothing more is sent. Safe to call twice."""
@@ -70,5 +66,15 @@ class TextForm(ChatForm):
         return native.TextSink(sink, receipt)
 
 
+class CompletionsForm(ChatForm):
+    """OpenAI's completions of before chat, whose errors are the same."""
+
+    dialect: Dialect = "completions"
+
+    def writer(self, sink: Sink, request: Request, receipt: Receipt) -> FormWriter | None:
+        return completions.TextWriter(sink, request, receipt)
+
+
 CHAT = ChatForm()
+COMPLETIONS = CompletionsForm()
 TEXT = TextForm()

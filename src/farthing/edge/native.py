@@ -200,6 +200,9 @@ class TextSink:
     def close(self) -> None:
         """There is nothing to end."""
 
+    def closing(self, reply: Answer) -> Answer:
+        return reply
+
     def last(self, answer: Answer) -> Answer:
         """A whole answer; or the last events: what text is left, then the facts, then `[DONE]`."""
         if not answer.stream:

@@ -19,10 +19,10 @@ from msgspec import Struct
 
 from farthing import __version__
 from farthing.config import ServerConfig
-from farthing.edge import feedback, native, openai
+from farthing.edge import completions, feedback, native, openai
 from farthing.edge.admit import Admission
 from farthing.edge.auth import Keys
-from farthing.edge.forms import CHAT, TEXT, ClientForm
+from farthing.edge.forms import CHAT, COMPLETIONS, TEXT, ClientForm
 from farthing.edge.http import paths
 from farthing.edge.http.answering import HttpRequest, Refused
 from farthing.edge.http.body import QUICK_BYTES, read_object, takes_long
@@ -128,6 +128,9 @@ class ConnectionSink:
 
     def returned(self, lines: bytes) -> None:
         self._connection.also = merged(self._ours, lines)
+
+    def closing(self, reply: Answer) -> Answer:
+        return reply
 
 
 class Inference(Struct, frozen=True):
@@ -694,9 +697,14 @@ def _safe(value: str) -> str:
 
 
 def form_of(http: HttpRequest) -> ClientForm:
-    """The form in which a client reads errors, of a request of which no more is known than its head."""
+    """The form in which a client reads errors, of a request of which no more is known than its head.
+
+    Where there is nothing, or the list of models, it goes by the header that Anthropic's clients send.
+    """
     path = http.path
-    if "/messages" in path or ("/models" in path and ANTHROPIC_VERSION in http.headers):
+    if "/messages" in path:
+        return MESSAGES
+    if ANTHROPIC_VERSION in http.headers and ("/models" in path or paths.plain(path) not in ROUTES):
         return MESSAGES
     return CHAT
 
@@ -722,6 +730,7 @@ RouteHandler = Inference | Callable[[Edge, ClientConnection, HttpRequest, str], 
 
 ROUTES: dict[str, dict[bytes, RouteHandler]] = {
     "/v1/chat/completions": {b"POST": Inference(Reader.chat)},
+    "/v1/completions": {b"POST": Inference(completions.read, COMPLETIONS)},
     "/v1/embeddings": {b"POST": Inference(Reader.embeddings)},
     "/v1/messages": {b"POST": Inference(messages.read, MESSAGES)},
     "/v1/messages/count_tokens": {b"POST": Inference(messages.read_counted, MESSAGES, counts=True)},

@@ -259,6 +259,9 @@ class _NoSink:
     def returned(self, lines: bytes) -> None:
         return None
 
+    def closing(self, reply: Answer) -> Answer:
+        return reply
+
 
 NO_SINK = _NoSink()
 

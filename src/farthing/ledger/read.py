@@ -127,6 +127,25 @@ def find(path: Path, request_id: str) -> Receipt | Intent | None:
     return None
 
 
+def find_call(path: Path, upstream_id: str) -> Receipt | None:
+    """The newest receipt with a call that its provider gave this id; None if there is none. As `find`."""
+    needle = upstream_id.encode("utf-8", "replace")
+    if not needle:
+        return None
+    live = files.live_runs(path)
+    for segment in _newest_first(path):
+        data = _load(segment)
+        if needle not in data:
+            continue
+        newest: Receipt | None = None
+        for row in _rows(segment, data, live, Account(None, _log)):
+            if isinstance(row, Receipt) and any(one.upstream_id == upstream_id for one in row.attempts):
+                newest = row
+        if newest is not None:
+            return newest
+    return None
+
+
 def damaged(paths: Sequence[Path]) -> Missing:
     """The damage in whole ledgers. Examines every frame; a complete row counts as readable."""
     found = Missing()

@@ -17,7 +17,7 @@ from farthing.models.call import CallResult
 from farthing.models.stream import Stream
 from farthing.protocols import Sink
 from farthing.runtime.loop_batch import Waiter
-from farthing.types import Dialect
+from farthing.types import Answer, Dialect
 
 SLICE_BYTES = 65_536  # to one that catches up, before the sockets have their turn: it may be behind again
 
@@ -163,6 +163,9 @@ class Broadcast:
 
     def returned(self, lines: bytes) -> None:
         """The leader's own sink has them already; they say nothing of those who follow."""
+
+    def closing(self, reply: Answer) -> Answer:
+        return reply
 
     # -- within ------------------------------------------------------------------------------------
 

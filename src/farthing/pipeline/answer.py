@@ -73,14 +73,14 @@ async def answer(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -
             request = recall(request, memory, steps, receipt)
             served = await reuse(request, traits, memory, sink, steps, receipt)
             if served is not None:
-                return served
+                return sink.closing(served)
 
         prompt = compose(request, traits, request.endpoint.terms)
         chosen = await optional("route", steps.router.route(request, traits), None, steps, receipt, Route)
         route = chosen or fall_back(request, steps, receipt)
         note_route(receipt, route, steps)
         if route.fixed is not None:
-            return serve_fixed(request, route.fixed, steps, receipt)
+            return sink.closing(serve_fixed(request, route.fixed, steps, receipt))
 
         hold = steps.contract.reserve(request, prompt)
         inspected = inspector_of(request, route, steps, receipt) if steps.inspects else None
@@ -105,7 +105,7 @@ async def answer(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -
             if inspected is not None and kept is not None:
                 inspect(inspected, request, route, kept, steps, receipt)
         await let_go(memory)
-        return reply
+        return sink.closing(reply)
     except BaseException as error:
         note_failure(request, receipt, error)
         raise

@@ -1,8 +1,8 @@
 """How many tokens a request has, for a client that asks nothing but that.
 
 The target that would be asked first counts them where its provider can: then they are exact. Else they are
-estimated, as for every request. Nothing is charged, no answer is asked for, no receipt is left. What may not
-go to a provider is not sent to one to be counted either.
+estimated, by the ratio that was learned for it. Nothing is charged, no answer is asked for, no receipt is
+left. What may not go to a provider is not sent to one to be counted either.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from farthing.errors import FarthingError, NoProviderLeft, ProviderError, Provid
 from farthing.evaluation.guard import guard_request
 from farthing.pipeline.optional import optional
 from farthing.pipeline.steps import Steps
-from farthing.protocols import Provider, Router, Transport
+from farthing.protocols import Provider, Router, TokenSizes, Transport
 from farthing.runtime.loop_batch import in_task
 from farthing.text.media import CHARS_PER_TOKEN
 from farthing.types import NO_TERMS, Prompt, Receipt, Request, Target, Traits
@@ -42,12 +42,15 @@ class PromptCounter:
         rules: Router,
         providers: Mapping[str, Provider],
         transport: Transport,
+        sizes: TokenSizes,
     ) -> None:
-        """`rules` say which target a request leads to: no model is asked for that."""
+        """`rules` say which target a request leads to: no model is asked for that. `sizes` estimates for a
+        target whose provider does not count."""
         self._steps = steps
         self._rules = rules
         self._providers = providers
         self._transport = transport
+        self._sizes = sizes
 
     async def count(self, request: Request) -> Counted:
         """Raises:
@@ -62,13 +65,15 @@ class PromptCounter:
         classifying = steps.classifier.classify(request)
         traits = await optional("classify", classifying, NOTHING_KNOWN, steps, unkept, Traits)
         route = await self._rules.route(request, traits)
+        rough = traits.input_tokens or request.prompt_chars // CHARS_PER_TOKEN + request.media_tokens
         if route.targets:
             prompt = compose(request, traits, NO_TERMS)
             tokens = await self._ask(prompt, route.targets[0], request)
             if tokens is not None:
                 return Counted(tokens, estimated=False)
-        rough = request.prompt_chars // CHARS_PER_TOKEN + request.media_tokens
-        return Counted(traits.input_tokens or rough, estimated=True)
+            found = self._sizes.expected(route.targets[0], rough, request.media_tokens, request.body)
+            rough = found.tokens
+        return Counted(rough, estimated=True)
 
     async def _ask(self, prompt: Prompt, target: Target, request: Request) -> int | None:
         """What the provider of `target` counts; None: it cannot, or does not in time.

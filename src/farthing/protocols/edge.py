@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Protocol
 
+from farthing.types import Answer
+
 
 class Sink(Protocol):
     """Where the bytes of a stream go. Called from the event loop only; none of these blocks."""
@@ -19,3 +21,11 @@ class Sink(Protocol):
 
     def returned(self, lines: bytes) -> None:
         """Header lines of the provider that answers, for the head of the answer; before the first `send`."""
+
+    def closing(self, reply: Answer) -> Answer:
+        """`reply`, not sent yet, as the client reads it. Asked before the receipt is written, so that
+        it says what the client gets.
+
+        Raises:
+            StreamBroken: it cannot be told in the client's form.
+        """

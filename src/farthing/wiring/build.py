@@ -304,7 +304,7 @@ def build(config: Config, parts: Parts) -> Serving:
         ).entries,
         named=partial(list_named, targets=targets),
         model=partial(describe_model, router=rules, targets=targets),
-        count=PromptCounter(steps, rules, providers, parts.transport).count,
+        count=PromptCounter(steps, rules, providers, parts.transport, parts.tokens.sizes).count,
         targets=frozenset(targets.configured),
         keeper=None if parts.semantic is None else build_keeper(parts.semantic, endpoints),
         prices_ended=targets.prices_ended,

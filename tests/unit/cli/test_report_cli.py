@@ -306,6 +306,24 @@ def test_requests_are_grouped_by_whom_they_were_for_what_answered_and_when(here:
     assert "unknown" in text and "(no key)" in text and "(none answered)" in text
 
 
+def test_agents_are_told_apart_within_their_sessions_and_dialects(here: Path, run: Run) -> None:
+    where = ledger(
+        here / "book",
+        receipt(0, dialect="messages", session="s-1"),
+        receipt(1, dialect="messages", session="s-1", agent="a-7"),
+        receipt(2, dialect="messages", session="s-1", agent="a-7"),
+        receipt(3),
+    )
+    found = told(run, "report", "--ledger", str(where), "--by", "dialect,session,agent")["grouped"]["groups"]
+    assert {tuple(one["values"].values()): one["requests"] for one in found} == {
+        ("messages", "s-1", ""): 1,
+        ("messages", "s-1", "a-7"): 2,
+        ("chat", "", ""): 1,
+    }
+    text = run("report", "--ledger", str(where), "--by", "session,agent")
+    assert "(no session)" in text and "(none named)" in text and "a-7" in text
+
+
 def test_a_word_that_is_no_dimension_is_answered_with_those_there_are(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -313,7 +331,8 @@ def test_a_word_that_is_no_dimension_is_answered_with_those_there_are(
         cli.main(["report", "--by", "team"])
     assert left.value.code == 2
     said = " ".join(capsys.readouterr().err.split())
-    assert "'team': expected one or more of endpoint, tier, tenant, user, key, model, day" in said
+    assert "'team': expected one or more of endpoint, tier, tenant, user, key, model, session" in said
+    assert "agent, dialect, day" in said
 
 
 def test_groups_are_bounded_and_what_is_left_out_is_told(

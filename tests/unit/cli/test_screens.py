@@ -306,6 +306,9 @@ def test_what_serve_says_to_try_fits_and_can_be_pasted(here: Path, key: str) -> 
     assert words[1:3] == ["curl", "http://127.0.0.1:8960/v1/chat/completions"]
     assert json.loads(words[words.index("-d") + 1])["messages"][0]["role"] == "user"
     assert ("authorization: Bearer YOUR_KEY" in words) == bool(key)
+    client = "\n".join(lines[end:])
+    assert 'OpenAI(base_url="http://127.0.0.1:8960/v1"' in client
+    assert 'Anthropic(base_url="http://127.0.0.1:8960"' in client
 
 
 def test_the_demo_is_as_wide_as_columns_says(

@@ -79,6 +79,10 @@ def test_chat_completions_to_anthropic_are_advised_against() -> None:
             'kind = "plugin"\nplugin = "p"\nbase_url = "https://x.example"\ndrop = ["sed"]',
             'did you mean "seed"?',
         ),
+        (
+            'kind = "plugin"\nplugin = "p"\nbase_url = "https://x.example"\ndrop = ["container"]',
+            "its answer is another",
+        ),
     ],
 )
 def test_a_drop_that_does_not_do_what_it_says_is_told(table: str, said: str) -> None:

@@ -158,6 +158,7 @@ BODIES = st.fixed_dictionaries(
         "output_config": st.sampled_from([
             {"effort": "low"}, {"effort": "max", "newer": 1},
             {"format": {"type": "json_schema", "schema": {"type": "object"}}}, {"format": {"type": "newer"}},
+            {"format": {}}, {"format": {"type": "text"}}, {"format": {"type": "json_object"}},
         ]),
         "stop_sequences": st.lists(WORDS, max_size=3),
         "temperature": st.floats(0, 1),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import DecodeError
 from tests.e2e.streams import frames, messages_faults
 from tests.faults.exact import COUNTS, DONE, chunk, counted, say, whole_of
 from tests.unit.dialects.answered import Json, events_of, gathered, piece, sse, streamed, whole, written
@@ -45,6 +46,10 @@ def calls(*pieces: Json) -> Json:
 
 def call(name: str = "f", arguments: Any = "{}", **more: Any) -> Json:
     return {"type": "function", "function": {"name": name, "arguments": arguments}, **more}
+
+
+def thinking(**told: Any) -> Json:
+    return {"type": "thinking", **told}
 
 
 def content_of(message: Json) -> list[Any]:
@@ -246,8 +251,45 @@ def test_pieces_in_any_order_are_a_stream_that_clients_can_read(values: list[Any
     assert messages_faults(frames(written(events_of([sse(*values)])))) == []
 
 
-def thinking(**told: Any) -> Json:
-    return {"type": "thinking", **told}
+ONE_BY_ONE = [
+    *say("a", " b"),
+    *map(
+        chunk,
+        ({"content": "c", "tool_calls": [], "reasoning_content": ""}, {"content": "d", "refusal": None}),
+    ),
+    *map(chunk, ({"reasoning_content": "e"}, {"reasoning": "f", "content": ""}, {"reasoning": "g", "x": 1})),
+    *map(
+        chunk,
+        ({"thinking_blocks": [thinking(index=0, thinking="h")]}, {"reasoning_content": "", "content": ""}),
+    ),
+    *(value for values, _, _ in STREAMS.values() for value in values),
+]
+
+
+@given(st.lists(st.sampled_from(ONE_BY_ONE), max_size=12))
+def test_the_short_way_tells_the_same(values: list[Any]) -> None:
+    class AllTheWay(Reader):
+        def _plain(self, payload: bytes, found: list[Event]) -> None:
+            raise DecodeError
+
+    data = sse(*values)
+    assert Reader().feed(data) == AllTheWay().feed(data)
+
+
+@pytest.mark.parametrize(
+    ("opens", "more"),
+    [
+        (say("a"), {"content": " b", "tool_calls": [], "reasoning_content": None, "role": "assistant"}),
+        ([chunk({"reasoning": "a"})], {"reasoning": "b", "content": ""}),
+        ([piece(0, '{"', id="a", name="f")], piece(0, "q")["choices"][0]["delta"]),
+    ],
+)
+def test_most_pieces_go_the_short_way(opens: list[Json], more: Json) -> None:
+    reader = Reader()
+    reader.feed(sse(*opens).removesuffix(DONE))
+    values: list[Event] = []
+    reader._plain(json.dumps(chunk(more)).encode(), values)
+    assert len(values) == 1
 
 
 SIGNED = {"type": "reasoning.text", "format": "anthropic-claude-v1", "index": 0}
@@ -276,6 +318,10 @@ SEALED = {"type": "reasoning.encrypted", "data": "E", "format": "openai-response
         ),
         ([{"reasoning": "hm"}, {"reasoning_details": [SEALED]}], [("hm", "")]),
         ([{"thinking": "h"}, {"thinking": "m"}], [("hm", "")]),
+        (
+            [{"thinking_blocks": [thinking(thinking="a", signature="S")]}, {"reasoning_content": "b"}],
+            [("a", "S"), ("b", "")],
+        ),
     ],
 )  # fmt: skip
 def test_reasoning_comes_with_the_signature_of_its_maker(deltas: list[Json], thoughts: list[Any]) -> None:
@@ -348,6 +394,12 @@ def test_usage_counts_what_went_by_the_cache_apart() -> None:
     usage = whole(whole_of(usage=CACHED))["usage"]
     assert {name: usage[name] for name in FRESH} == FRESH
     assert usage["cache_creation"] == {"ephemeral_5m_input_tokens": 300, "ephemeral_1h_input_tokens": 0}
+
+
+def test_a_tier_that_clients_do_not_know_is_not_told() -> None:
+    for tier, told in (("flex", None), ("priority", "priority"), ("default", "standard")):
+        usage = whole(whole_of(service_tier=tier))["usage"]
+        assert usage["service_tier"] == told
 
 
 def test_without_usage_the_estimate_of_the_prompt_stands() -> None:
@@ -531,6 +583,11 @@ def test_what_waits_for_a_call_to_end_is_bounded() -> None:
         writer.write([BlockStarted(0, ToolCall("a", "f", "")), BlockStarted(1, ToolCall("b", "g", ""))])
         with pytest.raises(BadStream, match="wait"):
             held(writer, waits)
+    for first, custom in (("free text", True), ("[", False), ('{"q":1}', False)):
+        writer = EventWriter(request_id="r")
+        writer.write([BlockStarted(0, ToolCall("a", "f", "", custom)), ArgumentsDelta(0, first)])
+        with pytest.raises(BadStream, match="wait"):
+            held(writer, ArgumentsDelta(0, "x" * 9_999))
     reader = Reader()
     with pytest.raises(BadStream):
         for _ in range(HELD_CHARS_MAX):

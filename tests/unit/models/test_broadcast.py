@@ -12,7 +12,7 @@ from farthing.models.broadcast import Broadcast
 from farthing.models.call import CallResult
 from farthing.models.health import Health
 from farthing.models.stream import Stream, Within
-from farthing.types import Attempt, Target
+from farthing.types import Answer, Attempt, Target
 
 NEVER_S = 1e18
 TARGET = Target(name="a/m", provider="a", model="m")
@@ -74,6 +74,9 @@ class Client:
 
     def returned(self, lines: bytes) -> None:
         raise AssertionError
+
+    def closing(self, reply: Answer) -> Answer:
+        return reply
 
 
 class Scene:

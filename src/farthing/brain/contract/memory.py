@@ -237,7 +237,8 @@ def _check_deadline(terms: Terms, left_s: float | None) -> None:
 def _check_calls(terms: Terms, account: _Account) -> None:
     if terms.calls_max is not None and account.calls >= terms.calls_max:
         raise ContractExceeded(
-            f"the endpoint allows calls_max = {terms.calls_max} model calls, and all are used",
+            f"the endpoint allows calls_max = {terms.calls_max} model calls for a request or a session, and "
+            "all are used: begin another session, or have the operator raise it",
             limit="calls_max",
         )
 
@@ -251,7 +252,8 @@ def _check_money(usd_max_nusd: int, used_nusd: int, worst_case_nusd: int | None)
         )
     if used_nusd + worst_case_nusd > usd_max_nusd:
         raise ContractExceeded(
-            f"the endpoint allows usd_max = {usd_max_nusd / 1e9:g}; {used_nusd / 1e9:g} is used or held and "
-            f"this call may cost {worst_case_nusd / 1e9:g}",
+            f"the endpoint allows usd_max = {usd_max_nusd / 1e9:g} for a request or a session; "
+            f"{used_nusd / 1e9:g} is used or held and this call may cost {worst_case_nusd / 1e9:g}: ask for "
+            "fewer tokens, begin another session, or have the operator raise it",
             limit="usd_max",
         )

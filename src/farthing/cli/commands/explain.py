@@ -27,8 +27,8 @@ def command(
 ) -> int:
     """Tell how REQUEST_ID was answered: what was decided and why, what it cost, where the time went.
 
-    The id is in the `x-request-id` header of every answer. Where the configuration is that of the gateway, it
-    says, too, what each of its tiers would have cost.
+    The id is in the `x-request-id` header of every answer; a provider's own id of a call will do too. Where
+    the configuration is that of the gateway, it says, too, what each of its tiers would have cost.
     """
     where = located(ledgers, config, lenient=True)
     row = request.find(where.ledgers, request_id)

@@ -84,7 +84,8 @@ def _introduction(config: Config, port: int, env: Mapping[str, str]) -> list[str
     """What to do next, told once the port is open."""
     server = config.server
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
+    root = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    url = f"{root}/v1"
     key = "a key of yours" if config.keys else "any, since none is asked for"
     model = _model_to_try(config)
     messages = json.dumps([{"role": "user", "content": "What is a farthing?"}])
@@ -99,6 +100,7 @@ def _introduction(config: Config, port: int, env: Mapping[str, str]) -> list[str
         f"            -d {shlex.quote(body)}",
         f"client    two lines change (the key: {key}):",
         f'          client = OpenAI(base_url="{url}", api_key="…")',
+        f'or        client = Anthropic(base_url="{root}", api_key="…")',
         f'          model="{model}"',
     ]
 

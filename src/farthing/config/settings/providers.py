@@ -140,6 +140,8 @@ def _of_drop(name: str, provider: ProviderConfig) -> Iterator[str]:
     known, changes = FIELDS | PARTS, CHANGES_THE_ANSWER
     if isinstance(provider, OpenAIProviderConfig):  # which knows all that clients of chat completions say
         known, changes = lowering.NAMES, lowering.NAMES - lowering.SAMPLING
+    elif isinstance(provider, PluginProviderConfig):
+        known, changes = known | lowering.NAMES, changes | lowering.NAMES - lowering.SAMPLING
     for field in provider.drop:
         if field in changes:
             how = _WITHOUT.get(field, "its answer is another than it asked for")

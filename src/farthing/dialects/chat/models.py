@@ -8,6 +8,8 @@ from msgspec import Struct
 REASONING_MODELS = ("gpt-5", "gpt-6", "o1", "o3", "o4")
 """OpenAI's models that reason: what their names begin with."""
 _PLAIN = re.compile(r"(?:chatgpt|gpt-(?:3\.5|4))")
+_THINKS_ON = re.compile(r"deepseek|glm|kimi|mimo|minimax|moonshot")
+"""Models whose own servers refuse an answer with calls whose thoughts are missing, or think worse."""
 _EXTRA_HIGH = re.compile(r"gpt-(?:5\.[2-9]|[6-9])")
 
 
@@ -18,6 +20,10 @@ class Abilities(Struct, frozen=True):
     """`reasoning_effort` may be sent: it is not known to refuse it."""
     effort_max: str
     """The most that `reasoning_effort` can say."""
+    thinks_on: bool
+    """It wants back what it has thought, as `reasoning_content`, which others refuse."""
+    proves: bool
+    """It wants back the proofs of what it has thought (`proofs`), which others refuse."""
 
 
 @lru_cache(maxsize=256)
@@ -27,4 +33,6 @@ def abilities(model: str) -> Abilities:
         reasons=name.startswith(REASONING_MODELS),
         effort=_PLAIN.match(name) is None,
         effort_max="xhigh" if _EXTRA_HIGH.match(name) else "high",
+        thinks_on=_THINKS_ON.search(name.lower()) is not None,
+        proves="gemini" in name.lower(),
     )

@@ -27,10 +27,16 @@ from farthing.dialects.conversation import (
 from farthing.text.lenient_json import write_json
 from farthing.types import Json
 
-FOREIGN = frozenset({
-    "file", "function", "image_url", "input_audio", "input_file", "input_image", "refusal",
-})  # fmt: skip
-"""Kinds of parts of chat completions, which a block of Messages must not be taken for."""
+FOREIGN = {
+    "file": "a file is a `document` with a `source`",
+    "function": "a call is a `tool_use`",
+    "image_url": "an image is an `image` with a `source`",
+    "input_audio": "it has no sound",
+    "input_file": "a file is a `document` with a `source`",
+    "input_image": "an image is an `image` with a `source`",
+    "refusal": "a refusal is `text`",
+}
+"""Kinds of parts of chat completions, which a block must not be taken for, and what Messages has instead."""
 _TEXT = frozenset({"type", "text", "cache_control", "citations"})
 _IMAGE = frozenset({"type", "source", "cache_control"})
 _DOCUMENT = frozenset({"type", "source", "title", "cache_control"})
@@ -52,6 +58,8 @@ def read_blocks(content: Any, role: str, where: str) -> tuple[Block, ...]:
         return (Text(content),)
     if content.__class__ is not list:
         raise invalid(where, "must be a string or a list of blocks")
+    if len(content) == 1:  # as in most messages
+        return (_block(content[0], role, where, 0),)
     return tuple([_block(block, role, where, at) for at, block in enumerate(content)])
 
 
@@ -90,7 +98,7 @@ def _other(block: Json, kind: Any, where: str) -> Block:
     if kind.__class__ is not str or not kind:
         raise invalid(f"{where}.type", "must name the kind of the block")
     if kind in FOREIGN:
-        raise invalid(f"{where}.type", f"`{kind}` is no kind of block that Messages has")
+        raise invalid(f"{where}.type", f"`{kind}` is no kind of block that Messages has: {FOREIGN[kind]}")
     return Opaque("messages", kind, block)
 
 
@@ -212,6 +220,8 @@ def _result(block: Json, where: str) -> ToolResult:
         raise invalid(f"{where}.is_error", "must be true or false")
     plain = content is None or content.__class__ is str
     blocks = (Text(content or ""),) if plain else _inner(content, f"{where}.content")
+    if len(block) == 3 and "content" in block:
+        return ToolResult(call_id, blocks, plain=plain)
     return ToolResult(
         call_id, blocks, failed is True, "", block.get("cache_control"), plain, more_of(block, _RESULT, where)
     )

@@ -17,12 +17,16 @@ MODEL = "/v1/models/{id}"
 MODELS = "/v1/models/"
 
 NOT_SERVED = {
-    "/v1/completions": "legacy completions are not served: use /v1/chat/completions",
     "/v1/responses": "the Responses API is not served yet: use /v1/chat/completions",
     "/v1/messages/batches": "batches of messages are not served: send each to /v1/messages",
+    "/v1/complete": "Anthropic's text completions are not served: use /v1/messages",
+    "/v1/files": "files are not kept here: send their data with the request that needs them",
     "/v1": "it is the base URL for SDKs, which ask below it: GET /v1/models, POST /v1/chat/completions",
 }
-"""What may be asked for and is not there, and what is there in its place."""
+"""What may be asked for and is not there, or below it, and what is there in its place."""
+
+SERVED = "chat is at /v1/chat/completions and /v1/messages; docs/http-api.md has all paths"
+"""What is told where nothing is known of what was meant."""
 
 BELOW_BASE = (
     "/chat/completions",
@@ -60,13 +64,16 @@ def named_model(path: str) -> str:
 def hint(path: str) -> str:
     """Why there is nothing at `path`, and what to ask instead."""
     shown, bare = path[:200], plain(path)
-    if bare in NOT_SERVED:
-        return f"there is nothing at {shown}: {NOT_SERVED[bare]}"
+    instead = NOT_SERVED.get(bare) or next(
+        (told for name, told in NOT_SERVED.items() if name != "/v1" and bare.startswith(f"{name}/")), ""
+    )
+    if instead:
+        return f"there is nothing at {shown}: {instead}"
     if bare.endswith(BELOW_ROOT):
         return f"there is nothing at {shown}: set the base URL of the client to http://HOST:PORT, without /v1"
     if bare.endswith(BELOW_BASE):
         return f"there is nothing at {shown}: set the base URL of the client to http://HOST:PORT/v1"
-    return f"there is nothing at {shown}: see the HTTP API documentation"
+    return f"there is nothing at {shown}: {SERVED}"
 
 
 def handler_of(

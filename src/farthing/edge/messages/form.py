@@ -8,6 +8,7 @@ some give up on a connection that is silent.
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from farthing.dialects import conversation
 from farthing.dialects.chat.answers import answer_reader
@@ -25,7 +26,7 @@ from farthing.types import Answer, Dialect, Receipt, Request
 
 log = logging.getLogger("farthing.edge")
 
-PING_AFTER_S = 20.0
+PING_AFTER_S = 10.0  # clients are known that give up after 15 seconds without an event
 CHARS_PER_TOKEN = 4
 START = b"message_start"
 
@@ -45,17 +46,18 @@ class MessagesForm:
         return errors.own(error)
 
     def writer(self, sink: Sink, request: Request, receipt: Receipt) -> "Whole | Streamed":
-        return Streamed(sink, request, receipt) if request.stream else Whole(sink, receipt)
+        return Streamed(sink, request, receipt) if request.stream else Whole(sink, request, receipt)
 
 
 class Whole:
     """Writes a whole answer. Nothing is sent before it is there."""
 
-    __slots__ = ("_receipt", "_sink")
+    __slots__ = ("_receipt", "_sink", "_tools")
 
-    def __init__(self, sink: Sink, receipt: Receipt) -> None:
+    def __init__(self, sink: Sink, request: Request, receipt: Receipt) -> None:
         self._sink = sink
         self._receipt = receipt
+        self._tools = _tools(request)
 
     def send(self, events: bytes) -> None:
         """Never called: who waits for a whole answer is sent no events."""
@@ -73,7 +75,7 @@ class Whole:
     def close(self) -> None:
         """There is nothing to end."""
 
-    def last(self, reply: Answer) -> Answer:
+    def closing(self, reply: Answer) -> Answer:
         """Raises:
         StreamBroken: what is there is no answer.
         """
@@ -82,10 +84,15 @@ class Whole:
         receipt = self._receipt
         try:
             message = answer_reader.read(reply.body)
-            body = answer_writer.write(message, request_id=receipt.request_id, usage=receipt.usage)
+            body = answer_writer.write(
+                message, request_id=receipt.request_id, usage=receipt.usage, tools=self._tools
+            )
             return Answer(body=body)
         except BadAnswer as error:
             raise StreamBroken(f"the provider's answer cannot be told in this dialect: {error}") from None
+
+    def last(self, reply: Answer) -> Answer:
+        return reply
 
 
 class Streamed:
@@ -112,6 +119,7 @@ class Streamed:
             request_id=request.id,
             model=request.alias or request.model,
             input_tokens=request.prompt_chars // CHARS_PER_TOKEN + request.media_tokens,
+            tools=_tools(request),
         )
         self._begun = False
         """Something was sent."""
@@ -144,7 +152,7 @@ class Streamed:
             self._timer.cancel()
             self._timer = None
 
-    def last(self, reply: Answer) -> Answer:
+    def closing(self, reply: Answer) -> Answer:
         """What closes the stream.
 
         Raises:
@@ -155,6 +163,9 @@ class Streamed:
         if self._fault:
             raise StreamBroken(self._fault)
         return Answer(body=body, stream=True)
+
+    def last(self, reply: Answer) -> Answer:
+        return reply
 
     def _written(self, events: bytes, *, last: bool = False) -> bytes:
         """Events of the pipeline in this dialect. Never raises: a provider's connection stands above this."""
@@ -209,6 +220,11 @@ class Streamed:
         else:
             self._drops_start = True
             self._out(self._writer.write([conversation.PING]))  # it begins the answer first
+
+
+def _tools(request: Request) -> Any:
+    """The tools as the client has sent them."""
+    return None if request.sent is None else request.sent.body.get("tools")
 
 
 def without_start(events: bytes) -> bytes:

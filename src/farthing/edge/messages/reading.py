@@ -5,7 +5,9 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from farthing.dialects.chat.requests import request_writer
+from farthing.dialects.conversation import Conversation, Reasoning
 from farthing.dialects.messages.requests import request_reader
+from farthing.dialects.proofs import is_signed
 from farthing.edge.http.body import BOM
 from farthing.edge.http.fields import convert
 from farthing.edge.openai import SESSION, Asked, Reader
@@ -44,7 +46,8 @@ def read_counted(reader: Reader, body: Json, asked: Asked) -> Request:
 
 
 def _read(reader: Reader, body: Json, asked: Asked, *, stream: bool) -> Request:
-    chat = request_writer.inner(request_reader.read(body))
+    conversation = request_reader.read(body)
+    chat = request_writer.inner(conversation)
     if stream:
         chat["stream"] = True
     request = reader.chat(chat, asked)
@@ -58,7 +61,18 @@ def _read(reader: Reader, body: Json, asked: Asked, *, stream: bool) -> Request:
         body=body,
         read=request.body,
         beta=BETA in asked.query.split(b"&"),
+        unsigned=_has_unsigned(conversation),
     )
     agent = reader.header_word(headers.get(CLIENTS_AGENT)) or ""
     found: Request = replace(request, sent=sent, session=session, agent=agent, include_usage=stream)
     return found
+
+
+def _has_unsigned(conversation: Conversation) -> bool:
+    """Whether it has thinking that no model which speaks Messages has signed."""
+    for turn in conversation.turns:
+        if turn.role == "assistant":
+            for block in turn.blocks:
+                if block.__class__ is Reasoning and not (is_signed(block.signature) or block.redacted):
+                    return True
+    return False

@@ -52,11 +52,16 @@ class UnknownRequest(FarthingError):
 def find(ledger: Path | Sequence[Path], request_id: str) -> Receipt | Intent:
     """The receipt of `request_id`, or its last intent if its process died or is still working on it.
 
+    A provider's id of one of the calls finds it too: that is what Anthropic's clients show of an error that a
+    provider of Messages wrote.
+
     Raises:
         UnknownRequest: there is neither; the message names the nearest recent ids.
     """
     ledgers = (ledger,) if isinstance(ledger, Path) else ledger
-    rows = [row for row in (read.find(one, request_id) for one in ledgers) if row is not None]
+    rows: list[Receipt | Intent] = [row for one in ledgers if (row := read.find(one, request_id)) is not None]
+    if not rows:
+        rows = [row for one in ledgers if (row := read.find_call(one, request_id)) is not None]
     if rows:
         return next((row for row in rows if isinstance(row, Receipt)), rows[0])
     ids = [receipt.request_id for one in ledgers for receipt in read.recent(one, RECENT_MAX)]
@@ -187,11 +192,13 @@ def _job(receipt: Receipt) -> str:
 
 
 def _asked(receipt: Receipt) -> str:
+    what = receipt.operation if receipt.dialect == "chat" else receipt.dialect
     parts = [
-        f"{receipt.operation} of {receipt.model_asked or 'no model'!r} at endpoint {receipt.endpoint}",
+        f"{what} of {receipt.model_asked or 'no model'!r} at endpoint {receipt.endpoint}",
         f"tenant {receipt.tenant}" if receipt.tenant else "",
         f"key {receipt.key}" if receipt.key else "",
         f"session {receipt.session}" if receipt.session else "",
+        f"agent {receipt.agent}" if receipt.agent else "",
         "streamed" if receipt.stream else "whole",
         f"retry {receipt.client_retry} of the client" if receipt.client_retry else "",
     ]

@@ -39,10 +39,20 @@ DIMENSIONS: Mapping[str, Callable[[Receipt], str | None]] = {
     "user": lambda receipt: receipt.user,
     "key": lambda receipt: receipt.key,
     "model": _model,
+    "session": lambda receipt: receipt.session or "",
+    "agent": lambda receipt: receipt.agent,
+    "dialect": lambda receipt: receipt.dialect,
     "day": _day,
 }
 """What requests can be grouped by. An empty value: there was none; None: unknown."""
-EMPTY = {"user": "(none named)", "key": "(no key)", "model": "(none answered)", "tier": "(none chosen)"}
+EMPTY = {
+    "user": "(none named)",
+    "key": "(no key)",
+    "model": "(none answered)",
+    "tier": "(none chosen)",
+    "session": "(no session)",
+    "agent": "(none named)",
+}
 """Labels of empty values."""
 FIXED_MODEL = "(fixed answer)"
 

@@ -264,10 +264,11 @@ class TokenRatios:
 
 
 def _teaches(prompt: Prompt, usage: Usage) -> bool:
-    """Whether a provider counted the prompt, and nothing in it but text."""
+    """Whether a provider counted the prompt of a chat, and nothing in it but text."""
     return not (
         usage.estimated
         or usage.input_tokens <= 0
+        or "messages" not in prompt.body
         or prompt.media_tokens
         or usage.image_input_tokens
         or usage.audio_input_tokens

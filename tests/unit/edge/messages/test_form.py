@@ -43,6 +43,9 @@ class Client:
     def returned(self, lines: bytes) -> None:
         """Not looked at."""
 
+    def closing(self, reply: Answer) -> Answer:
+        return reply
+
     async def wait(self, count: int) -> None:
         async with asyncio.timeout(WAIT_S):
             while len(self.got) < count:
@@ -102,7 +105,7 @@ def test_who_hears_nothing_is_told_the_beginning_and_then_pinged() -> None:
         message = data(client.got[0])[0]["message"]
         assert (message["model"], message["usage"]["input_tokens"]) == ("claude-auto", 100)
         writer.send(b"".join(map(event, HELLO)))
-        closing = writer.last(Answer(body=event(STOP) + DONE, stream=True))
+        closing = writer.closing(Answer(body=event(STOP) + DONE, stream=True))
         sent = b"".join(client.got) + closing.body
         assert [name for name in names(sent) if name != "ping"] == [
             "message_start",
@@ -125,7 +128,7 @@ def test_no_ping_comes_when_it_is_over(end: str) -> None:
         writer = begun(client)
         await client.wait(2)
         if end == "last":
-            writer.last(Answer(body=DONE, stream=True))
+            writer.closing(Answer(body=DONE, stream=True))
         writer.close()
         writer.close()
         count = len(client.got)
@@ -158,7 +161,7 @@ def test_a_provider_of_messages_is_passed_on_without_a_second_beginning(pinged: 
             writer.send(SIGN_OF_LIFE)
         writer.send(told(b"", (START + BLOCK).replace(b"\n", end)))
         writer.send(told(event(chunk({"content": "x"})), START))
-        closing = writer.last(Answer(body=DONE, stream=True, own=END))
+        closing = writer.closing(Answer(body=DONE, stream=True, own=END))
         assert closing.body == END
         if pinged:
             assert client.got[1] == BLOCK and data(client.got[0])[0]["message"]["id"] == "msg_req_1"
@@ -181,7 +184,7 @@ def test_the_receipt_has_the_last_word_on_usage() -> None:
         client = Client()
         writer = begun(client, Usage(input_tokens=7, output_tokens=5, cached_tokens=3, estimated=True))
         writer.send(b"".join(map(event, HELLO)))
-        closing = writer.last(Answer(body=event(STOP) + event(counted()) + DONE, stream=True))
+        closing = writer.closing(Answer(body=event(STOP) + event(counted()) + DONE, stream=True))
         usage = data(closing.body)[-2]["usage"]
         assert (usage["input_tokens"], usage["cache_read_input_tokens"], usage["output_tokens"]) == (4, 3, 5)
 
@@ -206,7 +209,7 @@ def test_what_cannot_be_written_ends_in_an_error_and_is_logged(
             writer.send(event(STOP))
         assert len(client.got) == sent and caplog.text.count("req_1") == 1
         with pytest.raises(StreamBroken):
-            writer.last(Answer(body=DONE, stream=True))
+            writer.closing(Answer(body=DONE, stream=True))
 
     asyncio.run(go())
 
@@ -233,6 +236,6 @@ def test_a_whole_answer_that_is_none_is_told_as_broken() -> None:
     writer = MESSAGES.writer(None, asked(stream=False), receipt())  # type: ignore[arg-type]
     assert isinstance(writer, Whole)
     own = Answer(body=b"{}", own=b'{ "type": "message"}')
-    assert writer.last(own).body == own.own
+    assert writer.closing(own).body == own.own
     with pytest.raises(StreamBroken):
-        writer.last(Answer(body=b'{"error": {"message": "x"}}'))
+        writer.closing(Answer(body=b'{"error": {"message": "x"}}'))

@@ -107,6 +107,29 @@ def test_an_errand_says_what_it_was_for(fields: dict[str, str], said: str) -> No
     assert said in "\n".join(request.story(replace(FULL, about="req_7", **fields)))
 
 
+def test_a_client_of_another_dialect_is_told_with_its_agent() -> None:
+    theirs = replace(FULL, dialect="messages", session="s-1", agent="a-7", model_asked="claude-auto")
+    assert "asked    chat of 'auto' at" in "\n".join(request.story(FULL))
+    text = "\n".join(request.story(theirs))
+    assert "asked    messages of 'claude-auto' at" in text and "session s-1, agent a-7, whole" in text
+
+
+def test_the_id_that_a_provider_gave_a_call_finds_its_request(tmp_path: Path) -> None:
+    book = SegmentLedger(tmp_path)
+    for name, given in (("req_1", "req_of_anthropic_1"), ("req_2", "req_of_anthropic_2")):
+        calls = [
+            replace(FULL.attempts[0], upstream_id="req_tried"),
+            replace(FULL.attempts[1], upstream_id=given),
+        ]
+        book.record(replace(FULL, request_id=name, attempts=calls))
+    book.record(replace(FULL, request_id="req_3", error_message="of req_of_anthropic_1"))
+    assert request.find(tmp_path, "req_of_anthropic_1").request_id == "req_1"
+    assert request.find([tmp_path], "req_tried").request_id == "req_2"
+    with pytest.raises(request.UnknownRequest):
+        request.find(tmp_path, "req_of_anthropic")
+    book.close()
+
+
 def test_what_is_unknown_is_called_unknown() -> None:
     text = "\n".join(
         request.story(Receipt(request_id="x", at_unix_s=0.0, started_s=0.0, calls=1, cost_nusd=None))

@@ -24,7 +24,9 @@ from tests.unit.dialects.test_splice import BLANKS, NAMES, strings, values
 from tests.unit.models.providers.test_anthropic_provider import made
 
 from farthing.dialects.chat.answers.completion import assemble
+from farthing.dialects.chat.requests import request_writer
 from farthing.dialects.faults import BadStream, ProviderSaid
+from farthing.dialects.messages.requests import request_reader
 from farthing.dialects.told import Told
 from farthing.errors import KeyRejected, ProviderUnavailable
 from farthing.models.providers.anthropic.decoder import MessagesDecoder
@@ -143,6 +145,62 @@ def test_thinking_fits_below_a_limit_of_ours_and_what_gave_way_is_named(
     assert (body["max_tokens"], body["thinking"]) == (cap, told)
     if not gave_way:
         assert thinking in up(capped)[1]
+
+
+CALLED = {"type": "tool_use", "id": "t", "name": "f", "input": {}}
+TOLD = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t"}]}
+SIGNED = {"type": "thinking", "thinking": "mine", "signature": "c2ln"}
+FOREIGN = {"type": "thinking", "thinking": "of another", "signature": ""}
+USER = {"role": "user", "content": "hi"}
+
+
+@pytest.mark.parametrize(
+    ("model", "thinking", "gave_way", "off"),
+    [
+        (
+            "claude-haiku-4-5",
+            {"type": "enabled", "budget_tokens": 1_024},
+            ("messages.thinking", "thinking"),
+            1,
+        ),
+        ("claude-opus-5", {"type": "adaptive"}, ("messages.thinking",), 0),
+        ("claude-haiku-4-5", None, ("messages.thinking",), 0),
+    ],
+)
+def test_thinking_of_another_provider_is_left_out_for_models_that_sign_theirs(
+    model: str, thinking: Json | None, gave_way: tuple[str, ...], off: int
+) -> None:
+    """A conversation may have changed its provider; what this one has signed stays."""
+    mine, other = [SIGNED, CALLED], [FOREIGN, {"type": "text", "text": "x"}, CALLED]
+    turns = [mine, TOLD, [FOREIGN], USER, other, TOLD]
+    messages = [
+        USER,
+        *({"role": "assistant", "content": one} if isinstance(one, list) else one for one in turns),
+    ]
+    told: Json = {"model": model, "max_tokens": 9_000, "messages": messages}
+    if thinking is not None:
+        told["thinking"] = thinking
+    prompt = asked(json.dumps(told).encode(), unsigned=True)
+    target = Target(name=f"a/{model}", provider="a", model=model)
+    assert PROVIDER.unsaid(prompt, target, "chat").gave_way == gave_way
+    body = json.loads(PROVIDER.encode(prompt, target, "chat", "req-1", ())[1])
+    kept = [messages[0], messages[1], TOLD, USER, {"role": "assistant", "content": other[1:]}, TOLD]
+    assert body["messages"] == kept
+    assert body.get("thinking") == ({"type": "disabled"} if off else thinking)
+    counted = PROVIDER.count_call(prompt, target, "req-1")
+    assert counted is not None and json.loads(counted[1])["messages"] == kept
+
+
+def test_thinking_goes_back_to_models_that_sign_nothing() -> None:
+    told = {
+        "model": "m",
+        "max_tokens": 9,
+        "messages": [USER, {"role": "assistant", "content": [FOREIGN]}, USER],
+    }
+    raw, target = json.dumps(told).encode(), Target(name="a/m", provider="a", model="m")
+    prompt = asked(raw, unsigned=True)
+    assert PROVIDER.unsaid(prompt, target, "chat") is ALL_SAID
+    assert PROVIDER.encode(prompt, target, "chat", "req-1", ())[1] is prompt.sent.raw  # type: ignore[union-attr]
 
 
 def test_what_is_streamed_to_us_alone_asks_for_a_stream_and_the_other_way_round() -> None:
@@ -565,3 +623,44 @@ def test_what_can_be_no_count_of_tokens_is_none(told: str) -> None:
     assert PROVIDER.counted(b'{"input_tokens": 7}') == 7
     with pytest.raises(ProviderUnavailable):
         PROVIDER.counted(b'{"input_tokens": %b}' % told.encode())
+
+
+# -- what was edited ---------------------------------------------------------------------------------------
+
+
+def test_what_was_edited_goes_up_with_all_that_messages_alone_has() -> None:
+    body: Json = {
+        "model": "a/x",
+        "max_tokens": 5_000,
+        "system": [{"type": "text", "text": "S", "cache_control": {"type": "ephemeral"}}],
+        "messages": [
+            {"role": "user", "content": [{"type": "future", "id": 1}, {"type": "text", "text": "hi"}]},
+            {"role": "system", "content": [{"type": "text", "text": "mind the date"}]},
+        ],
+        "tools": [{"type": "web_search_20250305", "name": "web_search", "max_uses": 2}],
+        "thinking": {"type": "enabled", "budget_tokens": 4_000},
+        "output_config": {"effort": "low"},
+        "future_field": [1],
+    }
+    form = request_writer.inner(request_reader.read(body))
+    passage = {"role": "system", "content": "a passage that was found"}
+    sent = Sent(dialect="messages", raw=b"", body=body, read=form)
+    edited = Prompt(
+        body={**form, "messages": [passage, *form["messages"]]},
+        input_tokens=7,
+        input_tokens_bound=None,
+        output_tokens_max=2_000,
+        capped_by="endpoint",
+        stream=False,
+        sent=sent,
+    )
+    assert PROVIDER.unsaid(edited, TARGET, "chat") == ALL_SAID
+    written = read_json(PROVIDER.encode(edited, TARGET, "chat", "req-1")[1])
+    text = {"type": "text", "text": "a passage that was found"}
+    assert written == {
+        **body,
+        "model": "claude-haiku-4-5",
+        "system": [text, *body["system"]],
+        "max_tokens": 2_000,
+        "thinking": {"type": "enabled", "budget_tokens": 1_600},
+    }

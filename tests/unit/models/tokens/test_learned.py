@@ -26,7 +26,7 @@ from farthing.models.tokens.learned import (
 from farthing.stores import token_ratios
 from farthing.stores.state_file import StateFile
 from farthing.stores.token_ratios import ROWS_MAX, SAMPLES_MAX, Ratio, family_of
-from farthing.types import Prompt, Target, Usage
+from farthing.types import Prompt, Target, Usage, replace
 
 TEXT = "What a provider counts for a text is its own affair, and shows in the usage. " * 40
 OTHER = "Скільки токенів налічить постачальник, видно лише з його відповіді. " * 40
@@ -118,8 +118,9 @@ def test_another_tokeniser_takes_over() -> None:
         (prompt(), Usage()),
         (prompt(tokens=0), Usage(input_tokens=5_000)),
         (prompt(tokens=3, text="hi"), Usage(input_tokens=5_000)),
+        (replace(prompt(), body={"input": TEXT}), Usage(input_tokens=5_000)),
     ],
-    ids=["estimated", "media", "images", "audio", "search", "nothing", "no-estimate", "tiny"],
+    ids=["estimated", "media", "images", "audio", "search", "nothing", "no-estimate", "tiny", "vectors"],
 )
 def test_what_is_not_plain_text_that_a_provider_counted_teaches_nothing(asked: Prompt, said: Usage) -> None:
     ratios = TokenRatios()

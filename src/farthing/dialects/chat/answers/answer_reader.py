@@ -7,6 +7,7 @@ choices the first is read: no dialect but chat has more than one.
 
 from typing import Any
 
+from farthing.dialects import proofs
 from farthing.dialects.chat.reasoning import reasoning_of
 from farthing.dialects.chat.requests.parts import read_content
 from farthing.dialects.chat.requests.turns import with_reasoning
@@ -166,8 +167,22 @@ def blocks_of(message: Json, answer_id: str, refusal: str) -> list[Block]:
         blocks.append(call_of({"function": function}, answer_id, 0))
     if not REASONING.isdisjoint(message) and not any(isinstance(block, Reasoning) for block in blocks):
         thought = reasoning_of(message) or [(0, Reasoning(text_of(message, "thinking")))]
-        return with_reasoning(blocks, [(at, one) for at, one in thought if one.text or one.maker])
-    return blocks
+        made = [(at, proofs.of_thought(one)) for at, one in thought if one.text or one.maker]
+        blocks = with_reasoning(blocks, made)
+    return _with_proofs(blocks, told) if told.__class__ is list else blocks
+
+
+def _with_proofs(blocks: list[Block], told: list[Any]) -> list[Block]:
+    """`blocks` with the proofs before the calls that they stand at in `told`."""
+    calls = [call for call in told if call.__class__ is dict]
+    found = {text_of(call, "id"): proofs.of_call(call, text_of(call, "id")) for call in calls}
+    if not any(found.values()):
+        return blocks
+    proven: list[Block] = []
+    for block in blocks:
+        proof = found.get(block.id) if isinstance(block, ToolCall) else None
+        proven += [block] if proof is None else [proof, block]
+    return proven
 
 
 def parts_of(content: Any) -> list[Block]:

@@ -5,10 +5,15 @@ messages: a result is text. So images and files of a result go into the user's m
 with a note which call gave them, and what stands between a call and its result comes after it.
 """
 
+from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Any
 
+from farthing.dialects.chat.models import Abilities
 from farthing.dialects.chat.requests.lowering_notes import LoweringNotes
+from farthing.dialects.proofs import is_proof, opened
+from farthing.dialects.tool_names import CHARS_MAX as NAME_CHARS_MAX
+from farthing.dialects.tool_names import short_name
 from farthing.types import Json
 
 ID_CHARS_MAX = 40  # of a call, at OpenAI
@@ -20,10 +25,11 @@ _PLAIN_CALL = frozenset({"id", "type", "function"})
 class MessageLowering:
     """Writes the messages of one request."""
 
-    __slots__ = ("_after", "_held", "_notes", "_open", "_written")
+    __slots__ = ("_after", "_can", "_held", "_notes", "_open", "_written")
 
-    def __init__(self, notes: LoweringNotes) -> None:
+    def __init__(self, notes: LoweringNotes, can: Abilities) -> None:
         self._notes = notes
+        self._can = can
         self._written: list[Json] = []
         self._open: set[str] = set()
         """Calls of the last answer that have no result yet: nothing may come between."""
@@ -109,6 +115,8 @@ class MessageLowering:
                 self._document(part, into)
             case "search_result":
                 self._found(part, into)
+            case "tool_reference":  # what is told of all tools is in the request already
+                into.append({"type": "text", "text": f"Found the tool {part.get('tool_name', '')}."})
             case kind:
                 self._notes.lacks(str(kind), "chat completions have no such block; leave it out")
 
@@ -176,16 +184,32 @@ class MessageLowering:
         content, calls = message.get("content"), message.get("tool_calls")
         if content.__class__ is not str:
             content = self._texts(content, "")
-        if message.get("thinking_blocks"):
-            self._notes.yielded.append("messages.thinking")
+        thoughts: list[Json] = message.get("thinking_blocks") or []
+        written: Json = {"role": "assistant", "content": content or None}
         if calls:
             self._open.update(call["id"] for call in calls)
             if any("cache_control" in call for call in calls):
                 self._notes.marked = True
-            told = [_called(call) for call in calls]
-            self._written.append({"role": "assistant", "content": content or None, "tool_calls": told})
-        elif content:
-            self._written.append({"role": "assistant", "content": content})
+            written["tool_calls"] = [_called(call) for call in calls]
+        if thoughts or self._can.thinks_on:
+            self._think(thoughts, written)
+            if self._can.proves:
+                _prove(thoughts, calls or (), written)
+        if calls or content:
+            self._written.append(written)
+
+    def _think(self, thoughts: list[Json], into: Json) -> None:
+        """Tell what was thought before an answer, if the model wants it. Of an answer with calls it wants
+        something in any case, and takes white space for it."""
+        texts = [block["thinking"] for block in thoughts if block.get("thinking")]
+        proofs = [block for block in thoughts if block.get("signature") or "data" in block]
+        if self._can.proves:
+            proofs = [block for block in proofs if not is_proof(block.get("signature", ""))]
+        if proofs or (texts and not self._can.thinks_on):
+            self._notes.yielded.append("messages.thinking")
+        text = "\n".join(texts) or (" " if "tool_calls" in into else "")
+        if self._can.thinks_on and text:
+            into["reasoning_content"] = text
 
     def _result(self, message: Json) -> None:
         call_id, content = message["tool_call_id"], message.get("content")
@@ -217,11 +241,31 @@ _FILE_ID = "a file stored at Anthropic is unknown to other servers; send its dat
 _NOT_HERE = "chat completions take it from the user alone; move it there"
 
 
+def _prove(thoughts: list[Json], calls: Iterable[Json], into: Json) -> None:
+    """Put the proofs of thoughts back where they came from: at the call of that id, or if its server gave it
+    none that the client could keep, at the first without a proof."""
+    given = [call["id"] for call in calls]
+    for block in thoughts:
+        if not is_proof(block.get("signature", "")):
+            continue
+        told = opened(block["signature"])
+        detail, extra = told.get("detail"), told.get("extra_content")
+        if detail:
+            into.setdefault("reasoning_details", []).append(detail)
+        elif extra and given:
+            written = into["tool_calls"]
+            bare = (at for at, call in enumerate(written) if "extra_content" not in call)
+            at = given.index(told["id"]) if told.get("id") in given else next(bare, 0)
+            written[at] = {**written[at], "extra_content": extra}
+
+
 def _called(call: Json) -> Json:
-    call_id = call["id"]
-    if len(call_id) <= ID_CHARS_MAX and call.keys() <= _PLAIN_CALL:
+    call_id, function = call["id"], call["function"]
+    if len(function["name"]) > NAME_CHARS_MAX:
+        function = {**function, "name": short_name(function["name"])}
+    elif len(call_id) <= ID_CHARS_MAX and call.keys() <= _PLAIN_CALL:
         return call
-    return {"id": short_id(call_id), "type": "function", "function": call["function"]}
+    return {"id": short_id(call_id), "type": "function", "function": function}
 
 
 def short_id(call_id: str) -> str:

@@ -13,6 +13,8 @@ from farthing.dialects.chat.fields import BILLING
 from farthing.dialects.chat.models import abilities
 from farthing.dialects.chat.requests.lowered_messages import MessageLowering
 from farthing.dialects.chat.requests.lowering_notes import LoweringNotes
+from farthing.dialects.tool_names import CHARS_MAX as NAME_CHARS_MAX
+from farthing.dialects.tool_names import short_name
 from farthing.dialects.written import Written
 from farthing.types import Json
 
@@ -36,6 +38,8 @@ SAMPLING = frozenset({"temperature", "top_k", "top_p"})
 USER_CHARS_MAX = 64
 """Of the client's name for who asks, at OpenAI. Anthropic's own agent sends some 150."""
 _NO_PARAMETERS: Json = {"type": "object", "properties": {}}
+_OPEN = frozenset({"$ref", "allOf", "anyOf", "oneOf"})
+"""Words of a schema that may say what its own properties do not."""
 _TOOL = frozenset({"type", "function", "cache_control"})
 _DIRECT = {"allowed_callers": (["direct"],)}
 
@@ -60,7 +64,7 @@ class _Lowering:
             if name in SAME:
                 written[name] = value
             elif name == "messages":
-                written["messages"] = MessageLowering(notes).write(value)
+                written["messages"] = MessageLowering(notes, self._can).write(value)
             elif name == "tools":
                 self._tools(value)
             else:
@@ -116,16 +120,17 @@ class _Lowering:
             )
             return None
         function = tool["function"]
-        if "parameters" not in function:
-            function = {**function, "parameters": _NO_PARAMETERS}
-        elif len(tool) == 2:
+        parameters = function.get("parameters", _NO_PARAMETERS)
+        if "parameters" not in function or not _is_full(parameters):
+            function = {**function, "parameters": {**_NO_PARAMETERS, **parameters}}
+        elif len(tool) == 2 and len(function["name"]) <= NAME_CHARS_MAX:
             return tool
         if "cache_control" in tool:
             self._notes.marked = True
         for name, value in tool.items():
             if name not in _TOOL and value is not False and value not in _DIRECT.get(name, ()):
                 self._notes.yielded.append(f"tools.{name}")
-        return {"type": "function", "function": function}
+        return {"type": "function", "function": {**function, "name": short_name(function["name"])}}
 
     def _choice(self, body: Json) -> None:
         choice, parallel = body.get("tool_choice"), body.get("parallel_tool_calls")
@@ -134,7 +139,11 @@ class _Lowering:
                 if name not in ("type", "function"):
                     self._notes.unsaid.append(f"tool_choice.{name}")
             function = choice.get("function")
-            choice = choice["type"] if function is None else {"type": "function", "function": function}
+            if function is None:
+                choice = choice["type"]
+            else:
+                named = {**function, "name": short_name(function["name"])}
+                choice = {"type": "function", "function": named}
         if choice is not None:
             self._body["tool_choice"] = choice
         if parallel is not None:
@@ -171,6 +180,11 @@ class _Lowering:
             value = self._body.pop(name, None)
             if value is not None and value != 1:
                 self._notes.lacks(name, f"a model that reasons takes no {name}; leave it out")
+
+
+def _is_full(schema: Json) -> bool:
+    """Whether a schema says all that servers want of the parameters of a function."""
+    return ("properties" in schema and "type" in schema) or not _OPEN.isdisjoint(schema)
 
 
 def _short_user(user: str) -> str:

@@ -142,6 +142,8 @@ def _format(said: Any, own: bool = False) -> Format | None:
         return None
     if said.__class__ is not dict:
         raise invalid("response_format", "must be an object")
+    if own:
+        return _own_format(said)
     match said.get("type"):
         case "text" | None:
             return None
@@ -149,14 +151,8 @@ def _format(said: Any, own: bool = False) -> Format | None:
             return Format("json_object", value=said)
         case "json_schema":
             form = said.get("json_schema")
-            if own and form is None:
-                return Format("other", value=said)
             if form.__class__ is not dict or form.get("schema", NOTHING).__class__ is not dict:
                 raise invalid("response_format.json_schema", "must be an object with a `schema`")
-            if own:  # Messages has a schema, and no words about it
-                schema = form.get("schema", NOTHING)
-                told = {"type": "json_schema", "schema": schema}
-                return Format("json_schema", schema=schema, value=told)
             name, description, strict = form.get("name"), form.get("description"), form.get("strict")
             return Format(
                 "json_schema",
@@ -168,6 +164,15 @@ def _format(said: Any, own: bool = False) -> Format | None:
             )
         case _:
             return Format("other", value=said)
+
+
+def _own_format(said: Json) -> Format:
+    """Messages has a schema, and no words about it; what else it may have one day is kept as it is."""
+    form = said.get("json_schema")
+    if said.get("type") != "json_schema" or form.__class__ is not dict:
+        return Format("other", value=said)
+    schema = form.get("schema", NOTHING)
+    return Format("json_schema", schema=schema, value={"type": "json_schema", "schema": schema})
 
 
 def _thinking(body: Json) -> tuple[dict[str, str], Thinking]:

@@ -15,6 +15,7 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 from msgspec import Struct
 
+from farthing.dialects import proofs
 from farthing.dialects.chat.answers.answer_reader import (
     CITATIONS_MAX,
     citations_of,
@@ -62,20 +63,25 @@ Thought = tuple[int, Any, Reasoning]
 """How many blocks stood before it, by what it is known among others (None: by its place), and a piece."""
 
 
+_NoText = Literal[""] | None
+_NoItems = tuple[()] | None
+
+
 class _Delta(Struct, forbid_unknown_fields=True):
     """A piece that says one thing, which the types below add."""
 
-    content: None = None
+    content: _NoText = None
     role: str | None = None
-    reasoning_content: None = None
-    reasoning: None = None
-    reasoning_details: None = None
-    thinking_blocks: None = None
-    refusal: None = None
-    tool_calls: None = None
+    reasoning_content: _NoText = None
+    reasoning: _NoText = None
+    reasoning_details: _NoItems = None
+    thinking_blocks: _NoItems = None
+    refusal: _NoText = None
+    tool_calls: _NoItems = None
     function_call: None = None
-    annotations: None = None
+    annotations: _NoItems = None
     audio: None = None
+    provider_specific_fields: None = None
 
 
 class _TextDelta(_Delta, kw_only=True, forbid_unknown_fields=True):
@@ -83,7 +89,6 @@ class _TextDelta(_Delta, kw_only=True, forbid_unknown_fields=True):
 
 
 class _ThoughtDelta(_Delta, kw_only=True, forbid_unknown_fields=True):
-    content: Literal[""] | None = None  # type: ignore[assignment]
     reasoning_content: str | None = None  # type: ignore[assignment]
     reasoning: str | None = None  # type: ignore[assignment]
 
@@ -103,7 +108,6 @@ class _CallPiece(Struct, forbid_unknown_fields=True):
 
 
 class _CallDelta(_Delta, kw_only=True, forbid_unknown_fields=True):
-    content: Literal[""] | None = None  # type: ignore[assignment]
     tool_calls: tuple[_CallPiece]  # type: ignore[assignment]
 
 
@@ -436,6 +440,9 @@ class Reader:
     # -- calls -------------------------------------------------------------------------------------------
 
     def _call(self, piece: Json, found: list[Event]) -> None:
+        proof = proofs.of_call(piece, text_of(piece, "id")) if "extra_content" in piece else None
+        if proof is not None:
+            self._thought(None, proof, found)
         call = call_of(self._calls, piece)
         self._arguments(call, call.take(piece), found)
 
@@ -513,7 +520,8 @@ def _thoughts(delta: Json) -> list[Thought]:
             told = [one for one in told if one.__class__ is dict]
             for one, (at, thought) in zip(told, reasoning_of({name: told}), strict=False):
                 index = one.get("index")
-                found.append((at, None if index is None else (name, str(index)), thought))
+                key = None if index is None else (name, str(index))
+                found.append((at, key, proofs.of_thought(thought)))
             break
     if plain and not any(thought.text for _, _, thought in found):
         found.insert(0, (0, None, Reasoning(plain)))

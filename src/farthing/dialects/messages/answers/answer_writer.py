@@ -9,6 +9,8 @@ but another maker than Anthropic, sources that are not cited as Messages cites. 
 block: sent back in a history it would be refused.
 """
 
+from typing import Any
+
 from farthing.dialects.conversation import (
     Block,
     Message,
@@ -20,7 +22,8 @@ from farthing.dialects.conversation import (
     ToolCall,
 )
 from farthing.dialects.messages.requests.turns import input_of, valid_id
-from farthing.text.lenient_json import write_json
+from farthing.dialects.tool_names import long_name
+from farthing.text.lenient_json import any_json, write_json
 from farthing.types import Json, Usage
 
 STOPS: dict[Stop, str] = {
@@ -37,17 +40,26 @@ STOPS: dict[Stop, str] = {
 """What is not known to be whole is told as cut: nobody takes it for the whole answer."""
 PREFIX = "msg_"
 UNNAMED = "unnamed"
+TIERS = frozenset({"standard", "priority", "batch"})
+"""Names of service tiers that clients know; others are told by the receipt alone."""
+INVALID = "INVALID_JSON"
+"""What `input_of` puts arguments under that are no object."""
 LOCATION = "_location"
 """How the kinds of citations end that Messages knows."""
 
 
 class CallIds:
-    """Gives the calls of one answer their ids."""
+    """Gives the calls of one answer their ids, and the names that the client knows their tools by."""
 
-    __slots__ = ("_used",)
+    __slots__ = ("_tools", "_used")
 
-    def __init__(self) -> None:
+    def __init__(self, tools: Any = None) -> None:
+        """`tools`: those of the request, as its client has sent them."""
+        self._tools = tools
         self._used: set[str] = set()
+
+    def named(self, said: str) -> str:
+        return long_name(said, self._tools)
 
     def new(self, said: str) -> str:
         """The id of the next call, which no call before it has."""
@@ -60,10 +72,17 @@ class CallIds:
         return given
 
 
-def write(message: Message, *, request_id: str = "", model: str = "", usage: Usage | None = None) -> bytes:
+def write(
+    message: Message,
+    *,
+    request_id: str = "",
+    model: str = "",
+    usage: Usage | None = None,
+    tools: Any = None,
+) -> bytes:
     """The body of an answer. `request_id` stands for its id where it has none; `model` and `usage` take the
-    place of those in `message`."""
-    ids = CallIds()
+    place of those in `message`. `tools`: those of the request, as its client has sent them."""
+    ids = CallIds(tools)
     content: list[Json] = []
     called = False
     refusals: list[str] = []
@@ -118,7 +137,7 @@ def block_of(block: Block, ids: CallIds) -> Json | None:
 
 def call_start(call: ToolCall, ids: CallIds) -> Json:
     """A call of which no arguments are known."""
-    return {"type": "tool_use", "id": ids.new(call.id), "name": call.name, "input": {}}
+    return {"type": "tool_use", "id": ids.new(call.id), "name": ids.named(call.name), "input": {}}
 
 
 def call_input(arguments: str, custom: bool) -> Json:
@@ -127,6 +146,10 @@ def call_input(arguments: str, custom: bool) -> Json:
         return {"input": arguments}
     if arguments[:2] == "{}":  # some servers begin with an empty object, and go on with the real one
         arguments = arguments[2:].strip() or arguments
+    elif arguments[:1] == '"':  # and some tell the JSON of a text that is the JSON of the object
+        inner = any_json(arguments.encode("utf-8", "surrogatepass"))
+        told = input_of(inner) if isinstance(inner, str) else {}
+        return told if told and INVALID not in told else input_of(arguments)
     return input_of(arguments)
 
 
@@ -185,7 +208,8 @@ def usage_of(usage: Usage) -> Json:
         told["server_tool_use"] = {"web_search_requests": 0, "web_fetch_requests": 0, **uses}
     if usage.tier == "fast":
         told["speed"] = "fast"
-    told["service_tier"] = "standard" if usage.tier in ("", "fast") else usage.tier
+    tier = "standard" if usage.tier in ("", "fast") else usage.tier
+    told["service_tier"] = tier if tier in TIERS else None
     if usage.region:
         told["inference_geo"] = usage.region.removeprefix("inference_geo_")
     return told

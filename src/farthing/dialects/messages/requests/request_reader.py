@@ -25,10 +25,12 @@ from farthing.dialects.conversation import (
     NO_CHOICE,
     NO_THINKING,
     NOTHING,
+    Block,
     Conversation,
     Format,
     FunctionTool,
     ServerTool,
+    Text,
     Thinking,
     Tool,
     ToolChoice,
@@ -48,7 +50,7 @@ NAMES = {
 _READ = frozenset({
     "model", "messages", "system", "max_tokens", "stream", "tools", "tool_choice", "thinking",
     "output_config", "stop_sequences", "temperature", "top_p", "top_k", "metadata", "service_tier",
-    "cache_control",
+    "cache_control", "output_format",
 })  # fmt: skip
 _FOREIGN = (FIELDS - _READ) | {BILLING, "input", "models", "plugins", "prompt_cache_options"}
 """What the form of the pipeline would take for something else."""
@@ -63,6 +65,7 @@ _OF_CHAT = frozenset({
     "audio", "cache_control", "function_call", "is_error", "name", "reasoning", "reasoning_content",
     "reasoning_details", "refusal", "thinking_blocks", "tool_call_id", "tool_calls",
 })  # fmt: skip
+_CHAT = "; what is written for chat completions goes to /v1/chat/completions"
 _ROLES = ("user", "assistant", "system")
 _TOOL = frozenset({"type", "name", "description", "input_schema", "strict", "cache_control"})
 _CHOICE = frozenset({"type", "name", "disable_parallel_tool_use"})
@@ -94,7 +97,7 @@ def read(body: Json) -> Conversation:
         turns=turns,
         tools=_tools(body.get("tools")),
         choice=_choice(body),
-        format=None if config is None else _format(config.get("format")),
+        format=_format(body, config),
         thinking=_thinking(body, config),
         output_tokens_max=_limit(body),
         stop=_stop(body.get("stop_sequences")),
@@ -119,13 +122,17 @@ def _turns(messages: list[Any]) -> tuple[tuple[Turn, ...], tuple[Turn, ...]]:
         role = message.get("role")
         if role not in _ROLES:
             raise invalid(f"messages.{at}.role", "must be user, assistant or system")
-        blocks = read_blocks(message.get("content"), role, f"messages.{at}.content")
+        content = message.get("content")
+        if content.__class__ is str:
+            blocks: tuple[Block, ...] = (Text(content),)
+        else:
+            blocks = read_blocks(content, role, f"messages.{at}.content")
         extras = NOTHING
         if len(message) > 2:
             extras = extras_of(message, _MESSAGE)
             if not _OF_CHAT.isdisjoint(extras):
                 name = min(_OF_CHAT & extras.keys())
-                raise invalid(f"messages.{at}.{name}", "is no field that a message of Messages has")
+                raise invalid(f"messages.{at}.{name}", f"is no field that a message of Messages has{_CHAT}")
         turns.append(Turn(role, blocks, "", extras))
         if head == at and role == "system":
             head += 1
@@ -140,7 +147,7 @@ def _extras(body: Json, config: Json | None) -> tuple[str | None, Json]:
             if name in _READ or value is None or value in _NEUTRAL.get(name, ()):
                 continue
             if name in _FOREIGN:
-                raise invalid(name, "is no field that Messages has")
+                raise invalid(name, f"is no field that Messages has{_CHAT}")
             extras[name] = value
     if config is not None:
         more = extras_of(config, _CONFIG)
@@ -171,16 +178,21 @@ def _stop(said: Any) -> tuple[str, ...]:
     return tuple(one for one in said if one)
 
 
-def _format(said: Any) -> Format | None:
+def _format(body: Json, config: Json | None) -> Format | None:
+    """`output_format` is what the field was called before."""
+    said = None if config is None else config.get("format")
+    where = "output_config.format"
+    if said is None:
+        said, where = body.get("output_format"), "output_format"
     if said is None:
         return None
     if said.__class__ is not dict:
-        raise invalid("output_config.format", "must be an object")
+        raise invalid(where, "must be an object")
     if said.get("type") != "json_schema":
         return Format("other", value=said)
     schema = said.get("schema")
     if schema.__class__ is not dict:
-        raise invalid("output_config.format.schema", "must be a JSON schema")
+        raise invalid(f"{where}.schema", "must be a JSON schema")
     if len(said) != 2:
         return Format("other", value=said)
     return Format("json_schema", schema=schema, value=said)
@@ -213,7 +225,7 @@ def _tool(tool: Any, where: str) -> Tool:
     kind = tool.get("type")
     if kind is not None and kind != "custom":
         if kind.__class__ is not str or not kind or kind == "function":
-            raise invalid(f"{where}.type", "must name a tool that Anthropic runs, or `custom`")
+            raise invalid(f"{where}.type", f"must name a tool that Anthropic runs, or `custom`{_CHAT}")
         return ServerTool(kind, tool)
     name, description, schema = tool.get("name"), tool.get("description"), tool.get("input_schema")
     if name.__class__ is not str or not name:

@@ -8,12 +8,14 @@ prefix cache (`cache_control`) or prove its own reasoning (signatures) are the v
 Sources: the types of Anthropic's SDK; docs: "Extended thinking", "Tool use", "Structured outputs".
 """
 
+from typing import Any
+
 from farthing.dialects.conversation import (
     Conversation,
 )
 from farthing.dialects.messages.requests.notes import Notes
 from farthing.dialects.messages.requests.own_settings import write_settings
-from farthing.dialects.messages.requests.settings import SettingsWriter
+from farthing.dialects.messages.requests.settings import SettingsWriter, goes_on_unsigned, without_thinking
 from farthing.dialects.messages.requests.turns import TurnWriter
 from farthing.dialects.written import Written as Written
 from farthing.types import Json
@@ -39,6 +41,8 @@ def translate(
     body["messages"] = messages = turns.messages(said.turns)
     if said.dialect == "messages":
         write_settings(body, said)
+        if "messages.thinking" in notes.yielded:
+            _think_no_more(body, notes, messages)
     else:
         _settings(body, notes, messages)
     if stream:
@@ -46,6 +50,19 @@ def translate(
     return Written(
         body, tuple(dict.fromkeys(notes.unsaid)), tuple(dict.fromkeys(notes.yielded)), notes.reasons
     )
+
+
+def _think_no_more(body: Json, notes: Notes, messages: list[Json]) -> None:
+    """Ask for no thinking where thoughts that were left out would have to begin it, nor for what is to become
+    of thoughts."""
+    told: Any = body.get("thinking")
+    if not isinstance(told, dict) or told.get("type") != "enabled" or not goes_on_unsigned(messages):
+        return
+    body["thinking"] = {"type": "disabled"}
+    notes.yielded.append("thinking")
+    managed = without_thinking(body.get("context_management"))
+    if managed is not None:
+        body["context_management"] = managed
 
 
 def _settings(body: Json, notes: Notes, messages: list[Json]) -> None:

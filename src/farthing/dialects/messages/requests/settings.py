@@ -215,7 +215,7 @@ class SettingsWriter:
             return
         if wanted["type"] != "disabled":
             choice = body.get("tool_choice", {}).get("type")
-            unsigned = self._notes.abilities.thinking == "budget" and self._goes_on_unsigned()
+            unsigned = self._notes.abilities.thinking == "budget" and goes_on_unsigned(self._messages)
             if choice == "any" or choice == "tool" or unsigned:
                 if told.value is not None or self._notes.abilities.thinking == "budget":
                     self._notes.yielded.append(self._notes.said.name_of("thinking"))
@@ -273,18 +273,6 @@ class SettingsWriter:
         if effort:
             self._output_config(body, "effort", effort)
 
-    def _goes_on_unsigned(self) -> bool:
-        """Whether the model is to go on with an answer whose reasoning is not there, as clients leave it out
-        that know of none. Models with a budget refuse to think then."""
-        last: Json | None = None
-        for message in reversed(self._messages):
-            if message["role"] == "assistant":
-                last = message
-                break
-            if message["role"] == "user" and message["content"][0]["type"] != "tool_result":
-                return False
-        return last is not None and last["content"][0]["type"] not in ("thinking", "redacted_thinking")
-
     def _sampling(self, body: Json) -> None:
         said, can = self._notes.said, self._notes.abilities
         thinks = body.get("thinking", {}).get("type") in ("enabled", "adaptive")
@@ -317,3 +305,30 @@ class SettingsWriter:
         if not self._notes.abilities.sampling:
             return f"{self._notes.model} takes no {name}; leave it out, or name a model before Claude 4.7"
         return f"a model that thinks takes no such {name}; leave one of the two out"
+
+
+def goes_on_unsigned(messages: list[Json]) -> bool:
+    """Whether the model is to go on with an answer whose reasoning is not there, since its client knows of
+    none or another model thought it. Models with a budget refuse to think then."""
+    last: Json | None = None
+    for message in reversed(messages):
+        if message["role"] == "assistant":
+            last = message
+            break
+        if message["role"] == "user" and message["content"][0]["type"] != "tool_result":
+            return False
+    return last is not None and last["content"][0]["type"] not in ("thinking", "redacted_thinking")
+
+
+def without_thinking(managed: Any) -> Json | None:
+    """`context_management` without what is to become of thoughts, which is refused where none are asked for;
+    None: it says nothing of them."""
+    told = managed.get("edits") if isinstance(managed, dict) else None
+    if not isinstance(told, list):
+        return None
+    kept = [edit for edit in told if not _clears_thinking(edit)]
+    return None if len(kept) == len(told) else {**managed, "edits": kept}
+
+
+def _clears_thinking(edit: Any) -> bool:
+    return isinstance(edit, dict) and str(edit.get("type")).startswith("clear_thinking")

@@ -25,6 +25,7 @@ from farthing.dialects.conversation import (
     Turn,
 )
 from farthing.dialects.messages.requests.notes import Notes, marked
+from farthing.dialects.proofs import is_signed
 from farthing.text.lenient_json import NotJson, read_json
 from farthing.types import Json
 
@@ -297,12 +298,12 @@ class TurnWriter:
         if block.maker == "messages":
             if block.redacted:
                 return self._more({"type": "redacted_thinking", "data": block.redacted}, block.extras)
-            if block.signature or self._own:
+            if is_signed(block.signature) or (self._own and not self._notes.abilities.signs):
                 written = {"type": "thinking", "thinking": block.text, "signature": block.signature}
                 return self._more(written, block.extras)
             if block.text and not self._notes.abilities.signs:
                 return {"type": "thinking", "thinking": block.text}
-        self._notes.yielded.append("reasoning_content")
+        self._notes.yielded.append("messages.thinking" if self._own else "reasoning_content")
         return None
 
     def _call(self, call: ToolCall) -> Json:

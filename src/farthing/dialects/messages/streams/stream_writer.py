@@ -12,6 +12,7 @@ Arguments of a call go on as `call_pieces` has them.
 from collections import deque
 from collections.abc import Iterable
 from itertools import groupby
+from typing import Any
 
 from farthing.dialects.conversation import (
     ArgumentsDelta,
@@ -135,9 +136,12 @@ class EventWriter:
         "_written",
     )
 
-    def __init__(self, *, request_id: str = "", model: str = "", input_tokens: int = 0) -> None:
+    def __init__(
+        self, *, request_id: str = "", model: str = "", input_tokens: int = 0, tools: Any = None
+    ) -> None:
         """`request_id` and `model` stand for those of the answer as long as these are not known;
-        `input_tokens` is an estimate, until the answer tells its count."""
+        `input_tokens` is an estimate, until the answer tells its count. `tools`: those of the request, as its
+        client has sent them."""
         self._request_id = request_id
         self._model = model
         self._input_tokens = input_tokens
@@ -154,7 +158,7 @@ class EventWriter:
         self._live_call: CallPieces | None = None
         self._live_head = b""
         """What stands before the text of such a delta of it."""
-        self._ids = CallIds()
+        self._ids = CallIds(tools)
         self._called = False
         self._refusals: list[str] = []
         self._held_chars = 0

@@ -3,7 +3,9 @@ byte (`splice`): a prefix that was cached is found again only by the same bytes.
 
 from typing import Any
 
-from farthing.dialects.messages.requests.settings import BUDGET_TOKENS_MIN
+from farthing.dialects.messages.models import abilities
+from farthing.dialects.messages.requests.settings import BUDGET_TOKENS_MIN, without_thinking
+from farthing.dialects.proofs import is_signed
 from farthing.dialects.splice import REMOVED, Changes, spliced
 from farthing.text.lenient_json import write_json
 from farthing.types import Json, Prompt, Sent
@@ -28,15 +30,34 @@ def changes(prompt: Prompt, sent: Sent, model: str) -> Changes:
             changed["thinking"] = thinking
     if prompt.stream != (body.get("stream") is True):
         changed["stream"] = prompt.stream
+    if _drops_unsigned(sent, model):
+        changed["messages"] = messages = _signed(body["messages"])
+        if _goes_on_without_thinking(body, messages):
+            changed["thinking"] = {"type": "disabled"}
+            managed = without_thinking(body.get("context_management"))
+            if managed is not None:
+                changed["context_management"] = managed
     return changed
 
 
-def gave_way(prompt: Prompt, sent: Sent) -> tuple[str, ...]:
-    """Names of fields that give way to a limit of ours."""
+def fit(body: Json, prompt: Prompt) -> None:
+    """Fit the thinking that `body`, which was written anew, asks for below a limit of ours."""
+    thinking = _thinking(prompt, {**body, "max_tokens": None})
+    if thinking is not None:
+        body["thinking"] = thinking
+
+
+def gave_way(prompt: Prompt, sent: Sent, model: str) -> tuple[str, ...]:
+    """Names of fields that give way to a limit of ours, or to what the model takes."""
     told = _thinking(prompt, sent.body)
-    if told is None:
-        return ()
-    return ("thinking.budget_tokens",) if "budget_tokens" in told else ("thinking",)
+    names: tuple[str, ...] = ()
+    if told is not None:
+        names = ("thinking.budget_tokens",) if "budget_tokens" in told else ("thinking",)
+    if _drops_unsigned(sent, model):
+        names = (*names, "messages.thinking")
+        if "thinking" not in names and _goes_on_without_thinking(sent.body, _signed(sent.body["messages"])):
+            names = (*(name for name in names if name != "thinking.budget_tokens"), "thinking")
+    return names
 
 
 def counted(sent: Sent, model: str) -> Changes:
@@ -44,6 +65,8 @@ def counted(sent: Sent, model: str) -> Changes:
     changed: dict[str, object] = {name: REMOVED for name in UNCOUNTED if name in sent.body}
     if sent.body.get("model") != model:
         changed["model"] = model
+    if _drops_unsigned(sent, model):
+        changed["messages"] = _signed(sent.body["messages"])
     return changed
 
 
@@ -79,3 +102,40 @@ def _thinking(prompt: Prompt, body: Json) -> Json | None:
         return None
     fitting = max(BUDGET_TOKENS_MIN, cap * 4 // 5)
     return {**told, "budget_tokens": fitting} if fitting < cap else {"type": "disabled"}
+
+
+def _drops_unsigned(sent: Sent, model: str) -> bool:
+    """Whether thinking of another provider is left out: this model refuses what it has not signed."""
+    return sent.unsigned and abilities(model).signs
+
+
+def _signed(messages: list[Any]) -> list[Any]:
+    """`messages` without thinking that nobody has signed; a turn that was nothing else goes too. The same
+    history gives the same messages each time, so that a prefix stays what it was."""
+    found = []
+    for message in messages:
+        content = message["content"]
+        if message["role"] == "assistant" and content.__class__ is list:
+            kept = [block for block in content if block.get("type") != "thinking" or _is_signed(block)]
+            if len(kept) != len(content):
+                if kept:
+                    found.append({**message, "content": kept})
+                continue
+        found.append(message)
+    return found
+
+
+def _is_signed(block: Json) -> bool:
+    return is_signed(block.get("signature") or "")
+
+
+def _goes_on_without_thinking(body: Json, messages: list[Any]) -> bool:
+    """Whether results of tools come last, and the turn that called them does not begin with thinking. A model
+    with a budget for thinking does not take that."""
+    told: Any = body.get("thinking")
+    if not isinstance(told, dict) or told.get("type") != "enabled":
+        return False
+    last = next((one["content"] for one in reversed(messages) if one["role"] == "assistant"), None)
+    if last.__class__ is not list or not any(block.get("type") == "tool_use" for block in last):
+        return False
+    return last[0].get("type") not in ("thinking", "redacted_thinking")

@@ -17,13 +17,16 @@ from typing import Annotated
 import msgspec
 
 from farthing.config import AnthropicProviderConfig, ProviderConfig
+from farthing.dialects import faults
 from farthing.dialects.chat.answers import answer_writer as chat_answer
-from farthing.dialects.chat.answers.reply import ReplyReader, WholeReply
+from farthing.dialects.chat.answers.reply import EVENTS, ReplyReader, WholeReply
 from farthing.dialects.chat.requests import request_reader as chat_request
 from farthing.dialects.chat.usage import UsageForm
 from farthing.dialects.events import BadAnswer, ProviderSaid
 from farthing.dialects.messages.answers import answer_reader
+from farthing.dialects.messages.answers.whole import assembled
 from farthing.dialects.messages.errors import is_error, read_error
+from farthing.dialects.messages.requests import request_reader as messages_request
 from farthing.dialects.messages.requests import request_writer
 from farthing.dialects.messages.usage import TOKENS_MAX
 from farthing.errors import KeyRejected, ProviderError, ProviderUnavailable
@@ -35,7 +38,7 @@ from farthing.models.providers.http import JSON, HttpProvider
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
 from farthing.protocols import ALL_SAID, BatchApi, Capabilities, Transport, Unsaid
-from farthing.text.lenient_json import write_json
+from farthing.text.lenient_json import BOM, write_json
 from farthing.types import Operation, Prompt, Sent, Target, replace
 
 VERSION = "anthropic-version"
@@ -105,7 +108,7 @@ class AnthropicProvider(HttpProvider):
             return Unsaid(operation=operation)
         sent = _as_sent(prompt)
         if sent is not None:
-            gave_way = edits.gave_way(prompt, sent)
+            gave_way = edits.gave_way(prompt, sent, target.model)
             return Unsaid(gave_way=gave_way) if gave_way else ALL_SAID
         written = self._written(prompt, target)
         if not self._may_drop.issuperset(written.unsaid):
@@ -146,12 +149,15 @@ class AnthropicProvider(HttpProvider):
         last = self._last
         if last is not None and last[0] is prompt and last[1] == target.model:
             return last[2]
-        said = chat_request.read(prompt.body)
+        own = _is_own(prompt)
+        said = chat_request.read(prompt.body, messages_request.NAMES if own else None)
         if prompt.capped_by is not None:
             said = replace(said, output_tokens_max=prompt.output_tokens_max)
         written = request_writer.translate(
             said, model=target.model, output_tokens_max=target.output_tokens_max, stream=prompt.stream
         )
+        if own:
+            edits.fit(written.body, prompt)
         self._last = (prompt, target.model, written)
         return written
 
@@ -166,7 +172,10 @@ class AnthropicProvider(HttpProvider):
         except ProviderSaid as error:
             raise self.in_answer(error.payload) from None
         except BadAnswer as error:
-            raise ProviderUnavailable(f"the reply is no answer: {error}") from None
+            if not body[:99].removeprefix(BOM).lstrip().startswith(EVENTS):
+                raise ProviderUnavailable(f"the reply is no answer: {error}") from None
+            body = self._of_events(body)
+            message = answer_reader.read(body)
         told = chat_answer.write(
             message, request_id=message.id, created=int(time()), legacy_functions=_legacy(prompt)
         )
@@ -177,6 +186,25 @@ class AnthropicProvider(HttpProvider):
         if _is_own(prompt):
             reply.own = body
         return reply
+
+    def _of_events(self, body: bytes) -> bytes:
+        """The whole answer that a stream comes to, which nobody asked for and somebody paid.
+
+        Raises:
+            ProviderError: it is none, or not all of it.
+        """
+        decoder = MessagesDecoder(len(body) + 2, created=0)
+        try:
+            decoder.feed(body)
+            decoder.end()
+            told = assembled(body, len(body) + 2) if decoder.ended(1) else None
+        except faults.ProviderSaid as error:
+            raise self.in_answer(error.payload) from None
+        except faults.BadStream as error:
+            raise ProviderUnavailable(f"the reply is a stream, and broken: {error}") from None
+        if told is None:
+            raise ProviderUnavailable("the reply is a stream that ended without a stop_reason")
+        return told
 
     def decoder(self, event_bytes_max: int, prompt: Prompt | None = None) -> MessagesDecoder:
         if _is_own(prompt):

@@ -1,0 +1,74 @@
+"""The front door of OpenAI's completions of before chat."""
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import Struct
+
+from farthing.dialects.completions import request_reader
+from farthing.dialects.completions.answer_writer import EventWriter, whole
+from farthing.edge.http.fields import convert
+from farthing.edge.openai import Asked, Reader
+from farthing.errors import StreamBroken
+from farthing.protocols import Sink
+from farthing.text.lenient_json import NotJson
+from farthing.types import Answer, Json, Receipt, Request, Sent, replace
+
+
+class _Body(Struct):
+    """The fields that are read here, so their type is checked; the reader of the dialect sees to the rest."""
+
+    model: str
+    prompt: Any
+
+
+def read(reader: Reader, body: Json, asked: Asked) -> Request:
+    """Raises: as `Reader.chat`, by the names of completions."""
+    convert(body, _Body)
+    request = reader.chat(request_reader.read(body), asked)
+    sent = Sent(dialect="completions", raw=asked.raw, body=body, read=request.body)
+    found: Request = replace(request, sent=sent)
+    return found
+
+
+class TextWriter:
+    """Writes the answer to one request. See `forms.FormWriter`."""
+
+    __slots__ = ("_events", "_prefix", "_sink")
+
+    def __init__(self, sink: Sink, request: Request, receipt: Receipt) -> None:
+        self._sink = sink
+        body = {} if request.sent is None else request.sent.body
+        self._prefix = request_reader.prompt_of(body) if body.get("echo") else ""
+        self._events = EventWriter(self._prefix)
+
+    def send(self, events: bytes) -> None:
+        out = self._events.write(events)
+        if out:
+            self._sink.send(out)
+
+    def when_writable(self, pause: Callable[[], None], resume: Callable[[], None]) -> None:
+        self._sink.when_writable(pause, resume)
+
+    def outlive(self, left: Callable[[Callable[[], None]], bool]) -> None:
+        self._sink.outlive(left)
+
+    def returned(self, lines: bytes) -> None:
+        self._sink.returned(lines)
+
+    def close(self) -> None:
+        """There is nothing to end."""
+
+    def closing(self, reply: Answer) -> Answer:
+        """Raises:
+        StreamBroken: what is there is no answer.
+        """
+        if reply.stream:
+            return Answer(body=self._events.write(reply.body), stream=True)
+        try:
+            return Answer(body=whole(reply.body, self._prefix))
+        except NotJson as error:
+            raise StreamBroken(f"the provider's answer cannot be told as a completion: {error}") from None
+
+    def last(self, reply: Answer) -> Answer:
+        return reply
