@@ -533,3 +533,14 @@ def test_a_client_that_waits_long_is_pinged(gateway: Running, silent: str) -> No
     names = kinds(reply)
     assert names[:2] == ["message_start", "ping"] and names.count("message_start") == 1
     assert said(reply) == "hello" and names[-1] == "message_stop"
+
+
+def test_names_that_a_client_made_up_fill_neither_a_header_nor_the_ledger(gateway: Running) -> None:
+    made_up = {f"made_up_{at}": 1 for at in range(3_000)}
+    reply = ask(gateway, "names of mine", output_config=made_up)
+    assert reply.status == 200, reply.body
+    left_out = reply.headers["x-farthing-left-out"]
+    assert left_out.startswith("output_config.made_up_0, ") and left_out.endswith(" and 2980 more")
+    assert len(left_out) < 1_000
+    attempt = gateway.receipt_of(reply).attempts[-1]
+    assert attempt.left_out == left_out
