@@ -299,6 +299,12 @@ SAID_MAX = 20  # names of fields in an error
 SAID_CHARS_MAX = 100  # of each, for they are the client's
 
 
+def named(names: Sequence[str]) -> str:
+    """Names of fields for a header and a receipt: they may be a client's own words, and very many."""
+    told = ", ".join([name[:SAID_CHARS_MAX] for name in names[:SAID_MAX]])
+    return told if len(names) <= SAID_MAX else f"{told} and {len(names) - SAID_MAX} more"
+
+
 class CannotSay(ProviderRejected):
     """The provider's interface has no word for something the client asked for; nothing was sent."""
 

@@ -34,6 +34,7 @@ from farthing.errors import (
     ProviderUnavailable,
     StreamBroken,
     forget_frames,
+    named,
 )
 from farthing.models.health import Health
 from farthing.models.pricing.afford import affordable
@@ -446,7 +447,7 @@ class Caller:
         missing = [name for name in unsaid.names if name not in may_drop]
         if missing:
             raise CannotSay(target.name, missing, unsaid.reasons, essential=ESSENTIAL)
-        return ", ".join((*unsaid.names, *unsaid.gave_way))
+        return named((*unsaid.names, *unsaid.gave_way))
 
     async def _sent(self, result: CallResult, call: CallRequest, prompt: Prompt, others: bool) -> None:
         """As `_send`. A provider's code that fails is a provider that failed: another target may answer.

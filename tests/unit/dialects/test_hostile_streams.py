@@ -133,3 +133,22 @@ def test_arguments_that_come_in_one_large_piece_are_not_looked_through_sign_by_s
     told = [json.loads(line[6:]) for line in written[0].splitlines() if line.startswith(b"data: ")]
     pieces = [one["delta"]["partial_json"] for one in told if one["type"] == "content_block_delta"]
     assert "".join(pieces) == arguments
+
+
+def test_signs_of_life_that_come_together_are_one() -> None:
+    writer, reader = EventWriter(request_id="r", model="m"), Reader()
+    assert writer.write(reader.feed(b":\n\n" * 1_000)).count(b"event: ping") == 1
+    assert writer.write(reader.feed(b":\n\n")).count(b"event: ping") == 1
+
+
+def test_arguments_that_were_cut_are_an_object_in_the_whole_answer_too() -> None:
+    said: list[Json] = [
+        {"type": "message_start", "message": {"content": [], "usage": {}}},
+        {"type": "content_block_start", "index": 0,
+         "content_block": {"type": "tool_use", "id": "t", "name": "f", "input": {}}},
+        {"type": "content_block_delta", "index": 0,
+         "delta": {"type": "input_json_delta", "partial_json": '{"path": "/tm'}},
+    ]  # fmt: skip
+    whole = assembled(b"".join(b"data: %b\n\n" % json.dumps(one).encode() for one in said), EVENT_BYTES_MAX)
+    assert whole is not None
+    assert json.loads(whole)["content"][0]["input"] == {"INVALID_JSON": '{"path": "/tm'}

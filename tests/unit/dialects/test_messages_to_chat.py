@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.dialects.messages_drawn import BODIES, VALUES, places_of
@@ -187,3 +188,21 @@ def test_a_wrong_request_is_refused_by_name_or_read(body: Json, data: st.DataObj
     assert one_way(chat_reader.read(form, NAMES)) == one_way(said)
     msgspec.json.encode(lowered(form).body)
     msgspec.json.encode(translate(said, model="m", output_tokens_max=None).body)
+
+
+def _with_image(source: Json) -> Json:
+    return {"messages": [{"role": "user", "content": [{"type": "image", "source": source}]}]}
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        (_with_image({"type": "url", "url": ""}), "messages.0.content.0.source.url"),
+        ({"output_config": {"format": {"type": "json_schema"}}}, "output_config.format.schema"),
+        ({"output_config": {"format": {"type": "json_schema", "schema": 5}}}, "output_config.format.schema"),
+    ],
+)
+def test_what_the_form_could_not_say_is_refused_by_the_name_that_messages_has(body: Json, param: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        read({"model": "m", "messages": [{"role": "user", "content": "hi"}], **body})
+    assert caught.value.param == param

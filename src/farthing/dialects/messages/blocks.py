@@ -148,6 +148,8 @@ def _source(block: Json, where: str) -> Source:
             return Inline(_media_type(source, where), _str(source, "data", where))
         case "url":
             url = _str(source, "url", where)
+            if not url:
+                raise invalid(f"{where}.source.url", "must be a link")
             if url[:5].lower() == "data:":
                 raise invalid(f"{where}.source.url", "must be a link; send data with the type `base64`")
             return Link(url)

@@ -28,7 +28,7 @@ from farthing.dialects.chat.requests import request_writer
 from farthing.dialects.faults import BadStream, ProviderSaid
 from farthing.dialects.messages.requests import request_reader
 from farthing.dialects.told import Told
-from farthing.errors import KeyRejected
+from farthing.errors import KeyRejected, ProviderUnavailable
 from farthing.models.providers.anthropic.decoder import MessagesDecoder
 from farthing.models.providers.anthropic.own import OwnDecoder
 from farthing.protocols import ALL_SAID, StreamDecoder
@@ -616,6 +616,13 @@ def test_that_our_key_is_no_good_is_no_client_s_business() -> None:
 def test_other_dialects_have_no_words_of_their_own() -> None:
     error = WIRES["openai"].provider.failure(400, {}, WIRES["openai"].overloaded)
     assert error.own is None
+
+
+@pytest.mark.parametrize("told", ["-5", "1e30", "999999999999", '"7"', "null"])
+def test_what_can_be_no_count_of_tokens_is_none(told: str) -> None:
+    assert PROVIDER.counted(b'{"input_tokens": 7}') == 7
+    with pytest.raises(ProviderUnavailable):
+        PROVIDER.counted(b'{"input_tokens": %b}' % told.encode())
 
 
 # -- what was edited ---------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from farthing.dialects.events import EventSplitter
+from farthing.dialects.messages.answers.answer_writer import INVALID
 from farthing.dialects.messages.usage import merged
 from farthing.text.lenient_json import any_json, write_json
 from farthing.types import Json
@@ -47,7 +48,8 @@ class _Block:
             text = "".join(pieces)
             if name == "partial_json":
                 if text:
-                    fields["input"] = any_json(text.encode("utf-8", "surrogatepass"))
+                    given = any_json(text.encode("utf-8", "surrogatepass"))
+                    fields["input"] = {INVALID: text} if given is None else given
             else:
                 before = fields.get(name)
                 fields[name] = (before if isinstance(before, str) else "") + text

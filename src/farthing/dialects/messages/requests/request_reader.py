@@ -188,11 +188,13 @@ def _format(body: Json, config: Json | None) -> Format | None:
         return None
     if said.__class__ is not dict:
         raise invalid(where, "must be an object")
-    if said.get("type") != "json_schema" or len(said) != 2:
+    if said.get("type") != "json_schema":
         return Format("other", value=said)
     schema = said.get("schema")
     if schema.__class__ is not dict:
         raise invalid(f"{where}.schema", "must be a JSON schema")
+    if len(said) != 2:
+        return Format("other", value=said)
     return Format("json_schema", schema=schema, value=said)
 
 

@@ -205,7 +205,8 @@ class EventWriter:
             case Ping():
                 if self._started or self._request_id:
                     self._begin(out)
-                    out.append(PING)
+                    if out[-1:] != [PING]:  # a server may send no end of signs of life
+                        out.append(PING)
             case _:
                 self._delta(event, out)
 

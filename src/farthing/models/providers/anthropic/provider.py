@@ -12,6 +12,7 @@ its own version and betas, and its answer goes back as it comes.
 import re
 from collections.abc import Mapping
 from time import time
+from typing import Annotated
 
 import msgspec
 
@@ -27,6 +28,7 @@ from farthing.dialects.messages.answers.whole import assembled
 from farthing.dialects.messages.errors import is_error, read_error
 from farthing.dialects.messages.requests import request_reader as messages_request
 from farthing.dialects.messages.requests import request_writer
+from farthing.dialects.messages.usage import TOKENS_MAX
 from farthing.errors import KeyRejected, ProviderError, ProviderUnavailable
 from farthing.models.providers import failures
 from farthing.models.providers.anthropic import edits
@@ -53,7 +55,7 @@ COUNTED = frozenset(
 
 
 class _Counted(msgspec.Struct):
-    input_tokens: int
+    input_tokens: Annotated[int, msgspec.Meta(ge=0, lt=TOKENS_MAX)]
 
 
 _decode_counted = msgspec.json.Decoder(_Counted).decode
