@@ -46,7 +46,9 @@ def failure(
     said = _told(body, redact)
     if status == 401 or (status == 403 and _about_the_key(said)) or (status == 400 and _bad_key(said)):
         rejected = KeyRejected(
-            f"{provider} answered {status}: it refused the gateway's own key", upstream_status=status
+            f"{provider} answered {status}: it refused the gateway's own key; the operator has to renew "
+            f"providers.{provider}.api_key",
+            upstream_status=status,
         )
         rejected.told = _code_of(said)
         return rejected

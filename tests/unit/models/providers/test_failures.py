@@ -154,6 +154,7 @@ def test_a_refused_request_is_told_from_a_refused_key(
     left = NoProviderLeft([found])
     assert left.status == (502 if kind is KeyRejected else status)
     assert ("bad key" in str(left)) is False
+    assert ("renew providers.up.api_key" in str(left)) == (kind is KeyRejected)
 
 
 @pytest.mark.parametrize(

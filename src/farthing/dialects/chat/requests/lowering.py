@@ -76,7 +76,9 @@ class _Lowering:
             self._sampling()
         if body.get("max_tokens") == 0:
             del written["max_tokens"]
-            notes.lacks("max_tokens", "0 asks to fill a prefix cache, which chat completions cannot ask for")
+            notes.lacks(
+                "max_tokens", "0 fills a prefix cache, which chat servers do by themselves; send more"
+            )
         return notes.written(written)
 
     def _other(self, name: str, value: Any) -> None:
