@@ -287,6 +287,45 @@ CASES: dict[str, Case] = {
             "system": GONE,
         },
     ),
+    "instructions in the middle, for a template that wants them first": case(
+        tools(
+            [
+                user("a"),
+                system("The date has changed."),
+                user([PICTURE]),
+                assistant([used("toolu_a")]),
+                user([result("toolu_a")]),
+                system("Mind it."),
+            ],
+            system="You help.",
+        ),
+        model="chat/qwen3.8:27b",
+        up={
+            "messages": [
+                {"role": "system", "content": exactly("You help.")},
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "text", "text": exactly("a\n\n<system>\nThe date has changed.\n</system>")},
+                        PICTURE_URL,
+                    ],
+                },
+                {"role": "assistant"},
+                {"role": "tool"},
+                {"role": "user", "content": exactly("<system>\nMind it.\n</system>")},
+            ]
+        },
+    ),
+    "instructions at the head, for a template that wants one": case(
+        asked([system("And be brief."), user("a"), user("b")], system="You help."),
+        model="chat/mistral-small",
+        up={
+            "messages": [
+                {"role": "system", "content": exactly("You help.\n\nAnd be brief.")},
+                {"role": "user", "content": exactly("a\n\nb")},
+            ]
+        },
+    ),
     "instructions in the middle stay there": case(
         asked([user("a"), assistant("b"), user("c"), system("The date has changed.")], system="You help."),
         up={
@@ -453,6 +492,12 @@ CASES: dict[str, Case] = {
         up={"messages": [{}, {"tool_calls": [{}], "reasoning_content": "I look."}, {}]},
         back_headers={"x-farthing-left-out": holding("thinking")},
         also=lambda trip: _nothing_signed(trip),
+    ),
+    "thoughts and no answer": case(
+        asked([user("a"), assistant([UNSIGNED]), user("b")]),
+        model=DEEPSEEK,
+        up={"messages": [{"content": "a"}, {"content": "b"}]},
+        back_headers={"x-farthing-left-out": holding("thinking")},
     ),
     "thoughts that no server has signed": case(
         tools([user("go"), assistant([UNSIGNED, used("toolu_a")]), user([result("toolu_a")])]),

@@ -332,6 +332,47 @@ def test_a_prompt_beyond_the_window_is_told_in_the_words_that_clients_match(
 
 
 @pytest.mark.parametrize(
+    ("message", "numbers"),
+    [
+        ("the request exceeds the available context size, try increasing it", None),
+        ("request (9000 tokens) exceeds the available context size (8192 tokens)", "9000 tokens > 8192"),
+        (
+            "The input token count (9000) exceeds the maximum number of tokens allowed (8192).",
+            "9000 tokens > 8192",
+        ),
+        (
+            "This model's maximum prompt length is 8192 but the request contains 9000 tokens.",
+            "9000 tokens > 8192",
+        ),
+        ("Your request exceeded model token limit: 8192 (requested: 9000)", "9000 tokens > 8192"),
+        (
+            "Prompt contains 9000 tokens, too large for model with 8192 maximum context length",
+            "9000 tokens > 8192",
+        ),
+        ("<400> InvalidParameter: Range of input length should be [1, 8192]", None),
+        ("Please reduce the length of the messages or completion.", None),
+        ("invalid params, context window exceeds limit (2013)", None),
+        ("Input is too long for requested model.", None),
+        ("prompt too long; exceeded max context length by 12 tokens", None),
+        ("Your input exceeds the context window of this model.", None),
+    ],
+)
+def test_so_is_one_whose_server_gives_no_code_for_it(
+    gateway: Running, upstream: FaultProvider, message: str, numbers: str | None
+) -> None:
+    error = {"message": message, "type": "invalid_request_error", "code": 400}
+    upstream.exactly("long", whole({"error": error}, 400))
+    words = f"prompt is too long: {message if numbers is None else numbers + ' maximum'}"
+    assert refused(ask(gateway, model="chat/long")) == (400, "invalid_request_error", words)
+
+
+def test_a_field_that_is_too_long_is_no_prompt_that_is(gateway: Running, upstream: FaultProvider) -> None:
+    error = {"message": "`user` is too long: at most 64 characters", "type": "invalid_request_error"}
+    upstream.exactly("long", whole({"error": error}, 400))
+    assert refused(ask(gateway, model="chat/long"))[2] == error["message"]
+
+
+@pytest.mark.parametrize(
     ("model", "replies"),
     [
         ("chat/torn", (streamed(*HELLO, end="cut"),)),

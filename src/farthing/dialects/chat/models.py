@@ -10,6 +10,9 @@ REASONING_MODELS = ("gpt-5", "gpt-6", "o1", "o3", "o4")
 _PLAIN = re.compile(r"(?:chatgpt|gpt-(?:3\.5|4))")
 _THINKS_ON = re.compile(r"deepseek|glm|kimi|mimo|minimax|moonshot")
 """Models whose own servers refuse an answer with calls whose thoughts are missing, or think worse."""
+_ALTERNATES = re.compile(r"gemma|llama|[a-z]+stral|mixtral|pixtral|qwen|qwq")
+"""Models whose templates refuse instructions behind the first turn, and some of them two turns of the user
+in a row. Servers apply the templates as they are."""
 _EXTRA_HIGH = re.compile(r"gpt-(?:5\.[2-9]|[6-9])")
 
 
@@ -22,6 +25,8 @@ class Abilities(Struct, frozen=True):
     """The most that `reasoning_effort` can say."""
     thinks_on: bool
     """It wants back what it has thought, as `reasoning_content`, which others refuse."""
+    alternates: bool
+    """Its instructions stand before all else, and then user and model take turns."""
     proves: bool
     """It wants back the proofs of what it has thought (`proofs`), which others refuse."""
 
@@ -34,5 +39,6 @@ def abilities(model: str) -> Abilities:
         effort=_PLAIN.match(name) is None,
         effort_max="xhigh" if _EXTRA_HIGH.match(name) else "high",
         thinks_on=_THINKS_ON.search(name.lower()) is not None,
+        alternates=_ALTERNATES.search(name.lower()) is not None,
         proves="gemini" in name.lower(),
     )

@@ -37,7 +37,18 @@ KINDS = {
 TOO_LONG = frozenset({"context_length_exceeded", "exceed_context_size_error", "string_above_max_length"})
 """Codes and types of a prompt that is beyond the window of its model."""
 WINDOW_WORDS = "maximum context length"
-"""In the message of servers that give no code for it but the status."""
+"""In the message of most servers that give no code for it but the status."""
+OTHER_WORDS = re.compile(
+    r"maximum prompt length|input token count|range of input length|reduce the length of the messages"
+    r"|too long for requested model|context window exceeds|greater than the context length"
+    r"|exceeds the (?:available context size|context window)"
+    r"|exceed(?:s|ed)? (?:model token limit|max context length)",
+    re.IGNORECASE,
+)
+"""In that of others: xAI, Gemini, DashScope, Groq, Bedrock, MiniMax, LM Studio, llama.cpp, OpenAI, Kimi and
+Ollama."""
+WINDOW_TOKENS_MIN = 1_000
+"""Fewer are no window: a smaller number in a message is another one, such as a status."""
 THREAD = "thread"
 """The field that asks a provider to hold the conversation."""
 NUMBER = re.compile(r"\d[\d,]*")
@@ -105,7 +116,7 @@ def _kind_said(said: Json | None) -> str:
 def _is_too_long(said: Json, status: int, message: str) -> bool:
     if not TOO_LONG.isdisjoint(one for one in (said.get("code"), said.get("type")) if isinstance(one, str)):
         return True
-    return status in (400, 413, 422) and WINDOW_WORDS in message
+    return status in (400, 413, 422) and (WINDOW_WORDS in message or OTHER_WORDS.search(message) is not None)
 
 
 def _too_long(said: Json, words: str) -> str:
@@ -113,13 +124,19 @@ def _too_long(said: Json, words: str) -> str:
     it has to is in the numbers."""
     tokens, most = said.get("n_prompt_tokens"), said.get("n_ctx")
     if not isinstance(tokens, int) or not isinstance(most, int):
-        _, _, after = words.partition(WINDOW_WORDS)
-        found = [int(one.replace(",", "")) for one in NUMBER.findall(after)[:NUMBERS_MAX] if len(one) < 12]
+        found = _numbers(words.partition(WINDOW_WORDS)[2])
         most = found[0] if found else 0
         tokens = next((one for one in found if one > most), 0)
+        if not tokens:  # they stand elsewhere
+            told = sorted({one for one in _numbers(words) if one >= WINDOW_TOKENS_MIN})
+            most, tokens = told if len(told) == 2 else (0, 0)
     if most and tokens > most:
         return f"prompt is too long: {tokens} tokens > {most} maximum"
     return words if words.startswith("prompt is too long") else f"prompt is too long: {words}"
+
+
+def _numbers(words: str) -> list[int]:
+    return [int(one.replace(",", "")) for one in NUMBER.findall(words)[:NUMBERS_MAX] if len(one) < 12]
 
 
 def _details(error: FarthingError) -> Json | None:

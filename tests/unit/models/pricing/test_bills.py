@@ -11,6 +11,7 @@ DRAWN = 2_000
 STREAM_PIECES = (1, 7, 100, 1_000, 100_000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "biller",
     BILLERS,

@@ -65,7 +65,17 @@ class MessageLowering:
         for message in held:
             self._say(message)
         if self._after:
-            self._written.append({"role": "user", "content": self._shown()})
+            self._put({"role": "user", "content": self._shown()})
+
+    def _put(self, message: Json) -> None:
+        """Write a message of the user or an instruction, in one with the message before it where the model
+        takes no two of a role in a row."""
+        written, role = self._written, message["role"]
+        if self._can.alternates and written and written[-1]["role"] == role:
+            content = _joined(written[-1]["content"], message["content"])
+            written[-1] = {"role": role, "content": content}
+        else:
+            written.append(message)
 
     def _shown(self) -> list[Json]:
         shown, self._after = self._after, []
@@ -74,27 +84,36 @@ class MessageLowering:
     def _say(self, message: Json) -> None:
         """Write a message of the user, or an instruction in its place."""
         content, role = message.get("content"), message["role"]
-        if self._after and role != "user":
-            self._written.append({"role": "user", "content": self._shown()})
+        if role != "user":
+            text = content if content.__class__ is str else self._texts(content, "\n\n")
+            self._instruct(role, text)
+            return
         if content.__class__ is str:
             if self._after:
                 parts = [*self._shown(), {"type": "text", "text": content}] if content else self._shown()
-                self._written.append({"role": role, "content": parts})
+                self._put({"role": role, "content": parts})
             elif content:
-                self._written.append(message if len(message) == 2 else {"role": role, "content": content})
-            return
-        if role != "user":
-            text = self._texts(content, "\n\n")
-            if text:
-                self._written.append({"role": role, "content": text})
+                self._put(message if len(message) == 2 else {"role": role, "content": content})
             return
         parts = self._shown()
         for part in content or ():
             self._part(part, parts)
         if len(parts) == 1 and parts[0]["type"] == "text":
-            self._written.append({"role": role, "content": parts[0]["text"]})
+            self._put({"role": role, "content": parts[0]["text"]})
         elif parts:
-            self._written.append({"role": role, "content": parts})
+            self._put({"role": role, "content": parts})
+
+    def _instruct(self, role: str, text: str) -> None:
+        """Write an instruction in its place; where the model takes it first alone, as a part of the user's
+        turn: at the head it would change the prefix of every later request."""
+        if self._after:
+            self._put({"role": "user", "content": self._shown()})
+        if not text:
+            return
+        if self._can.alternates and self._written and self._written[-1]["role"] != role:
+            self._put({"role": "user", "content": f"<system>\n{text}\n</system>"})
+        else:
+            self._put({"role": role, "content": text})
 
     def _part(self, part: Json, into: list[Json]) -> None:
         """Add a part as chat has it, which may be several or none."""
@@ -197,6 +216,8 @@ class MessageLowering:
                 _prove(thoughts, calls or (), written)
         if calls or content:
             self._written.append(written)
+        elif thoughts:
+            self._notes.yielded.append("messages.thinking")
 
     def _think(self, thoughts: list[Json], into: Json) -> None:
         """Tell what was thought before an answer, if the model wants it. Of an answer with calls it wants
@@ -239,6 +260,14 @@ class MessageLowering:
 
 _FILE_ID = "a file stored at Anthropic is unknown to other servers; send its data"
 _NOT_HERE = "chat completions take it from the user alone; move it there"
+
+
+def _joined(first: Any, second: Any) -> Any:
+    """The content of two messages as that of one."""
+    if first.__class__ is str and second.__class__ is str:
+        return f"{first}\n\n{second}"
+    parts = [[{"type": "text", "text": one}] if one.__class__ is str else one for one in (first, second)]
+    return [*parts[0], *parts[1]]
 
 
 def _prove(thoughts: list[Json], calls: Iterable[Json], into: Json) -> None:
