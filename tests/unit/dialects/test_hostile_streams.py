@@ -48,6 +48,21 @@ def test_blocks_that_alternate_beside_open_calls_cost_what_they_cost_beside_few(
     assert told(900) < 6 * max(told(10), 1.0)  # 30 times as much, when each block looked at every call
 
 
+def test_pieces_of_many_calls_are_told_apart_in_linear_time() -> None:
+    def work(calls: int) -> Callable[[], object]:
+        begun = [chunk(piece(at, "[", id=f"c{at}", type="function")) for at in range(calls)]
+        said = [chunk(piece(at % calls, "1,")) for at in range(2_000)]
+
+        def read() -> None:
+            reader = Reader()
+            for one in (*begun, *said):
+                reader.feed(one)
+
+        return read
+
+    assert turns(work(900), 2) < 3 * turns(work(9), 2)  # 5 times as much, when each looked at every call
+
+
 def test_calls_that_alternate_end_when_they_are_whole() -> None:
     reader = Reader()
     found = reader.feed(chunk(piece(0, '{"a":', id="c0", type="function")))

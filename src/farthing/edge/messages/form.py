@@ -13,7 +13,7 @@ from typing import Any
 from farthing.dialects import conversation
 from farthing.dialects.chat.answers import answer_reader
 from farthing.dialects.chat.streams import stream_reader
-from farthing.dialects.conversation import Counted, Event
+from farthing.dialects.conversation import Counted, Event, Started
 from farthing.dialects.events import BadAnswer, BadStream
 from farthing.dialects.messages.answers import answer_writer
 from farthing.dialects.messages.streams import stream_writer
@@ -29,6 +29,8 @@ log = logging.getLogger("farthing.edge")
 PING_AFTER_S = 10.0  # clients are known that give up after 15 seconds without an event
 CHARS_PER_TOKEN = 4
 START = b"message_start"
+PAST_START = (b"content_block_", b"message_delta")
+"""In events that come after it."""
 
 
 class MessagesForm:
@@ -103,6 +105,7 @@ class Streamed:
         "_drops_start",
         "_fault",
         "_loop",
+        "_opened",
         "_reader",
         "_receipt",
         "_sent_s",
@@ -125,6 +128,8 @@ class Streamed:
         """Something was sent."""
         self._drops_start = False
         """The beginning that was sent is ours: the provider's own is left out when it comes."""
+        self._opened = False
+        """The provider's own events are past the beginning of the answer."""
         self._fault = ""
         """Why an event could not be written: nothing more is sent but that."""
         self._loop = asyncio.get_running_loop()
@@ -192,11 +197,16 @@ class Streamed:
         return [Counted(usage), *[event for event in events if event.__class__ is not Counted]]
 
     def _own(self, events: bytes) -> bytes:
-        """The provider's own events, without a second beginning."""
-        if not self._drops_start or START not in events:
+        """The provider's own events, with one beginning: clients take nothing that comes before it."""
+        if self._opened:
             return events
-        self._drops_start = False
-        return without_start(events)
+        if START in events:
+            self._opened = True
+            return without_start(events) if self._drops_start else events
+        if any([mark in events for mark in PAST_START]):
+            self._opened = True
+            return events if self._drops_start else self._writer.write([Started("", "")]) + events
+        return events
 
     def _out(self, written: bytes) -> None:
         if written:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.faults.exact import DONE, HELLO, STOP, chunk, counted, event
 
+from farthing.dialects.messages.answers.whole import event_of
 from farthing.dialects.messages.streams import stream_writer
 from farthing.dialects.told import told
 from farthing.edge.messages import form
@@ -228,6 +229,21 @@ def test_an_answer_that_is_too_large_to_be_told_is_the_provider_s_fault_and_none
         with pytest.raises(StreamBroken, match="2000 characters"):
             writer.closing(Answer(body=DONE, stream=True))
         assert not any(b"words" in events for events in client.got) and not caplog.records
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize("first", [BLOCK, event_of({"type": "message_delta"}) + b"\n\n"])
+def test_a_stream_that_the_provider_does_not_begin_is_begun(first: bytes) -> None:
+    async def go() -> None:
+        client = Client()
+        writer = begun(client)
+        for events in (b": hello\n\n", first, BLOCK):
+            writer.send(told(b"", events))
+        writer.closing(Answer(body=DONE, stream=True, own=END))
+        hello, opened, rest = client.got
+        assert hello == b": hello\n\n" and rest == BLOCK
+        assert opened.endswith(b"\n\n" + first) and opened.count(b"event: message_start") == 1
 
     asyncio.run(go())
 

@@ -29,7 +29,7 @@ from farthing.dialects.chat.answers.answer_reader import (
 )
 from farthing.dialects.chat.reasoning import reasoning_of
 from farthing.dialects.chat.streams.chunks import finish_of
-from farthing.dialects.chat.streams.streamed_calls import StreamedCall, call_of, pieces_of
+from farthing.dialects.chat.streams.streamed_calls import StreamedCall, StreamedCalls, call_of, pieces_of
 from farthing.dialects.conversation import (
     ENDED,
     PING,
@@ -170,7 +170,7 @@ class Reader:
         self._signed = self._cites = False
         """Of the open block: it has a signature, or sources, which come last."""
         self._texts = 0
-        self._calls: list[StreamedCall] = []
+        self._calls = StreamedCalls()
         self._numbered = 0
         """So many of them, the first ones, have a block."""
         self._grown: dict[int, StreamedCall] = {}

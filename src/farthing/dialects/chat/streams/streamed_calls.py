@@ -1,5 +1,7 @@
 """The calls of a streamed chat completion, whose pieces are told apart by index, id and name."""
 
+from collections.abc import Sequence
+
 from farthing.dialects.chat.answers.answer_reader import CALLS_MAX, arguments_of, text_of
 from farthing.dialects.events import BadStream
 from farthing.text.lenient_json import any_json
@@ -48,7 +50,26 @@ class StreamedCall:
         return arguments_of(function_of(piece))
 
 
-def call_of(calls: list[StreamedCall], piece: Json) -> StreamedCall:
+class StreamedCalls(list[StreamedCall]):
+    """The calls of one answer in the order in which they began. Each piece is looked for by its index."""
+
+    __slots__ = ("_at",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._at: dict[int, list[StreamedCall]] = {}
+
+    def add(self, call: StreamedCall) -> None:
+        self.append(call)
+        if call.place is not None:
+            self._at.setdefault(call.place, []).append(call)
+
+    def at(self, place: int) -> Sequence[StreamedCall]:
+        """Those of an index, which a server may give twice."""
+        return self._at.get(place, ())
+
+
+def call_of(calls: StreamedCalls, piece: Json) -> StreamedCall:
     """The call that `piece` goes on with, or a new one, which is added: as `completion` tells them apart.
 
     Raises:
@@ -57,7 +78,7 @@ def call_of(calls: list[StreamedCall], piece: Json) -> StreamedCall:
     told = piece.get("index")
     place: int | None = told if told.__class__ is int else None
     called, name = text_of(piece, "id"), name_of(piece)
-    same = [call for call in calls if place is None or call.place == place]
+    same = calls if place is None else calls.at(place)
     if not same:
         return _another(calls, place)
     if called:
@@ -75,11 +96,11 @@ def call_of(calls: list[StreamedCall], piece: Json) -> StreamedCall:
     return last
 
 
-def _another(calls: list[StreamedCall], place: int | None) -> StreamedCall:
+def _another(calls: StreamedCalls, place: int | None) -> StreamedCall:
     if len(calls) >= CALLS_MAX:
         raise BadStream(f"more than {CALLS_MAX} calls")
     call = StreamedCall(place)
-    calls.append(call)
+    calls.add(call)
     return call
 
 
