@@ -39,7 +39,7 @@ from farthing.errors import (
 from farthing.models.health import Health
 from farthing.models.pricing.afford import affordable
 from farthing.models.pricing.book import book
-from farthing.models.pricing.expected import expected_tokens
+from farthing.models.pricing.expected import estimated_pass, expected_tokens
 from farthing.models.retry import Failed, next_try, stale
 from farthing.models.speed import Lengths
 from farthing.models.stream import SignsOfLife, Stream, Within
@@ -581,8 +581,14 @@ class Caller:
         if usage is None:
             tokens = expected_tokens(self._sizes, result.target, prompt)
             usage = Usage(input_tokens=tokens, output_tokens=said, estimated=True)
-        elif usage.estimated and not usage.output_tokens:
-            usage = replace(usage, output_tokens=said)
+        elif usage.estimated:
+            tokens = usage.input_tokens or expected_tokens(self._sizes, result.target, prompt)
+            usage = replace(
+                usage,
+                input_tokens=tokens,
+                output_tokens=usage.output_tokens or said,
+                passes=usage.passes and (*usage.passes, estimated_pass(usage, tokens, said)),
+            )
         book(result.attempt, result.target, usage)
 
 

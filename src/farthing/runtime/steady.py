@@ -38,7 +38,7 @@ async def steady_timeout(limit_s: float, deadline_s: float) -> AsyncIterator[Non
         left -= 1
         if left:
             timer = loop.call_later(part_s, part_over)
-        else:
+        elif loop.time() < end_s:  # else it ends by itself
             limit.reschedule(loop.time())
 
     limit = asyncio.timeout_at(end_s)

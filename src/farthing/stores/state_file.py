@@ -56,7 +56,7 @@ class StateFile:
             return
         try:
             self._kept.restore(data)
-        except ValueError as error:  # includes msgspec's errors
+        except (ValueError, RecursionError) as error:  # includes msgspec's errors
             aside = self._path.with_suffix(".damaged")
             self._log.warning("%s: %s; it is kept as %s, %s", self._path, error, aside, self._anew)
             try:

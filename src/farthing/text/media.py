@@ -59,7 +59,10 @@ _HELD = (
 )
 _DATA = ("file_data", "data", "url", "file_url")
 _OPAQUE = frozenset({"signature", "encrypted_content", "encrypted_index", "encrypted_stdout"})
-_TEXTS = frozenset({"text", "content", "arguments", "reasoning_content", "reasoning", "refusal"})
+_TEXTS = frozenset({
+    "arguments", "content", "input", "name", "reasoning", "reasoning_content", "refusal", "text",
+    "tool_call_id",
+})  # fmt: skip
 _TOOLS = ("tools", "functions", "response_format")
 CHARS_PER_TOKEN = 4
 ROLE_CHARS = 20  # for a message's role and field names
@@ -208,7 +211,10 @@ class Measure:
             low = min(tokens, IMAGE_TOKENS_LOW) / tokens
         else:
             low = _LOW_KNOWN if self.rules.documented else _LOW_RULE
-        self._media(tokens, low, image_tokens_max(size))
+        most = image_tokens_max(size)
+        if size is None and self.rules.family == "gpt-4o-mini":
+            most = MINI_IMAGE_TOKENS_MAX
+        self._media(tokens, low, most)
 
     def _audio(self, data: str | None, form: str | None) -> None:
         size_bytes = 0 if data is None else base64_bytes(data)

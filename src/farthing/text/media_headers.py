@@ -11,6 +11,8 @@ HEADER_CHARS_MAX = 98_304  # of base64 that are decoded to find the size of a JP
 SIDE_PX_MAX = 100_000
 SECONDS_MAX = 100_000.0
 ENDS_CHARS = 65_536  # of base64 that are read at the begin and the end of a PDF, or of a video
+WAV_PLAIN = frozenset({1, 3, 0xFFFE})  # samples as they are
+WAV_CHANNELS_MAX, WAV_RATE_MAX, WAV_BITS_MAX = 32, 768_000, 64
 PAGE_BYTES_MIN = 128  # a page of a PDF is an object of its own
 PAGES_MAX = 10_000
 
@@ -71,13 +73,22 @@ def wav_seconds(url: str) -> float | None:
     bytes_per_s = 0
     while at + 8 <= len(head):
         name, size = head[at : at + 4], int.from_bytes(head[at + 4 : at + 8], "little")
-        if name == b"fmt " and at + 20 <= len(head):
-            bytes_per_s = int.from_bytes(head[at + 16 : at + 20], "little")
+        if name == b"fmt " and at + 24 <= len(head):
+            bytes_per_s = _wav_bytes_per_s(head[at + 8 : at + 24])
         elif name == b"data":
             there = (len(url) - start) * 3 // 4 - at - 8
             return _seconds(min(size, there) if size else there, bytes_per_s)
         at += 8 + size + size % 2
     return None
+
+
+def _wav_bytes_per_s(form: bytes) -> int:
+    """What a decoder takes for a second: the rate that the header states for it may lie. 0: not known."""
+    tag, channels = (int.from_bytes(form[at : at + 2], "little") for at in (0, 2))
+    rate, bits = int.from_bytes(form[4:8], "little"), int.from_bytes(form[14:16], "little")
+    if tag not in WAV_PLAIN or channels > WAV_CHANNELS_MAX or rate > WAV_RATE_MAX or bits > WAV_BITS_MAX:
+        return 0
+    return rate * channels * bits // 8
 
 
 def video_seconds(url: str) -> float | None:

@@ -28,6 +28,8 @@ from farthing.types import Operation, Usage, replace
 TOKENS_MAX = 1_000_000_000  # of one call; more is no count
 TOLD_USD_MAX = 1_000_000  # for one call; more is no charge
 TICKS_PER_USD = 10_000_000_000  # xAI
+AMOUNT_MAX = 10**18  # of any unit of money; more is none
+AMOUNT_CHARS_MAX = 64
 STANDARD_TIERS = frozenset({"", "default", "standard", "standard_only", "auto", "on_demand"})
 NOWHERE = frozenset({"", "global", "not_available"})
 FREE_USES = frozenset({"web_fetch", "mcp", "tool_search"})  # of server tools whose tokens are all they cost
@@ -495,11 +497,14 @@ def _decimal(value: Any) -> Decimal | None:
     """An amount of money that is told; None when it is none. Exact: a float stands for its shortest text."""
     if value.__class__ not in (int, float, str, Decimal):
         return None
+    text = str(value).strip()
+    if len(text) > AMOUNT_CHARS_MAX:
+        return None
     try:
-        amount = Decimal(str(value).strip()[:64])
+        amount = Decimal(text)
     except InvalidOperation:
         return None
-    return amount if amount.is_finite() and amount >= 0 else None
+    return amount if amount.is_finite() and 0 <= amount < AMOUNT_MAX else None
 
 
 def _nusd(usd: Any, per_usd: int = 1) -> int | None:

@@ -7,7 +7,7 @@ Takes any JSON and never raises: a count that cannot be read counts nothing.
 
 import math
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 from farthing.types import Json, Pass, Usage
 
@@ -61,16 +61,47 @@ def merged(before: Json, later: Any) -> Json:
     return {**before, **told}
 
 
+class Runs(NamedTuple):
+    """The runs of models within one call: in its totals, added to them, and of other models."""
+
+    own: list[_Run]
+    added: list[_Run]
+    theirs: list[_Run]
+
+
+def runs_of(iterations: Any) -> Runs | None:
+    """The runs that a usage lists; None: it lists none."""
+    if iterations.__class__ is not list:
+        return None
+    found = Runs([], [], [])
+    for one in iterations[:ITERATIONS_MAX]:
+        if one.__class__ is not dict:
+            continue
+        kind, counts = one.get("type"), _counts(one)
+        if not any(counts):
+            continue
+        if kind.__class__ is str and kind in OWN_COUNTS:
+            _add(found.own, ("", counts))
+        elif kind.__class__ is str and kind in ADDED_COUNTS:
+            _add(found.added, ("", counts))
+        else:
+            _add(found.theirs, (_model(one), counts))
+    return found
+
+
 def read_usage(fields: Any) -> Usage | None:
-    """The usage of an answer, or the merged one of a stream; None when it counts nothing. Marked `estimated`
-    where one of the two counts is missing. What another model used, an adviser or the one that stood in, is
-    in `passes` alone."""
+    """The usage of an answer; None when it counts nothing. Marked `estimated` where one of the two counts is
+    missing. What another model used, an adviser or the one that stood in, is in `passes` alone."""
     if fields.__class__ is not dict:
         return None
+    return usage_of(fields, runs_of(fields.get("iterations")))
+
+
+def usage_of(fields: Json, listed: Runs | None) -> Usage | None:
+    """As `read_usage`, of the merged usage of a stream, whose `iterations` are read already."""
     counts, runs = _counts(fields), None
-    iterations = fields.get("iterations")
-    if iterations.__class__ is list:
-        counts, runs = _with_iterations(counts, iterations)
+    if listed is not None:
+        counts, runs = _with_runs(counts, listed)
     fresh, outputs, cached, short, long = counts
     inputs = fresh + cached + short + long
     fees = _fees(fields.get("server_tool_use"))
@@ -94,22 +125,10 @@ def read_usage(fields: Any) -> Usage | None:
     )
 
 
-def _with_iterations(total: _Counts, iterations: list[Any]) -> tuple[_Counts, list[_Run] | None]:
+def _with_runs(total: _Counts, listed: Runs) -> tuple[_Counts, list[_Run] | None]:
     """The counts of the model that was asked, and each run of a model; None: there was but one. What other
     models used is left out of the totals, or is in them, or is all of them: which, the sums tell."""
-    own, added, theirs = list[_Run](), list[_Run](), list[_Run]()
-    for one in iterations[:ITERATIONS_MAX]:
-        if one.__class__ is not dict:
-            continue
-        kind, counts = one.get("type"), _counts(one)
-        if not any(counts):
-            continue
-        if kind.__class__ is str and kind in OWN_COUNTS:
-            _add(own, ("", counts))
-        elif kind.__class__ is str and kind in ADDED_COUNTS:
-            _add(added, ("", counts))
-        else:
-            _add(theirs, (_model(one), counts))
+    own, added, theirs = listed
     told, others = _sum(*own), _sum(*theirs)
     if own and theirs and total in (others, _sum(("", told), ("", others))):
         total = told

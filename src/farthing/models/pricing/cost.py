@@ -5,7 +5,7 @@ money is rounded once for each call, at the end of `cost_nusd`.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -322,7 +322,7 @@ def in_batch(price: Price | None) -> Price | None:
     if price is not None and BATCH in price.tiers:
         return msgspec.structs.replace(
             price.tiers[BATCH],
-            factors=price.factors,
+            factors=_but_batch(price.factors),
             fees_pusd=price.fees_pusd,
             request_pusd=price.request_pusd,
         )
@@ -339,8 +339,12 @@ def in_batch(price: Price | None) -> Price | None:
     )
 
 
+def _but_batch(factors: Mapping[str, Fraction]) -> dict[str, Fraction]:
+    return {name: factor for name, factor in factors.items() if name != BATCH}
+
+
 def _without_batch(price: Price) -> Price:
-    factors = {name: factor for name, factor in price.factors.items() if name != BATCH}
+    factors = _but_batch(price.factors)
     return msgspec.structs.replace(price, batch_input_pusd=None, batch_output_pusd=None, factors=factors)
 
 

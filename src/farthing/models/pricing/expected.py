@@ -1,7 +1,7 @@
 """How many input tokens a call is taken to have used where its provider has not said."""
 
 from farthing.protocols import TokenSizes
-from farthing.types import Prompt, Target
+from farthing.types import Pass, Prompt, Target, Usage
 
 
 def expected_tokens(sizes: TokenSizes | None, target: Target, prompt: Prompt) -> int:
@@ -9,3 +9,15 @@ def expected_tokens(sizes: TokenSizes | None, target: Target, prompt: Prompt) ->
     if sizes is None or "messages" not in prompt.body:
         return prompt.input_tokens
     return sizes.expected(target, prompt.input_tokens, prompt.media_tokens, prompt.body).tokens
+
+
+def estimated_pass(usage: Usage, input_tokens: int, output_tokens: int) -> Pass:
+    """What `usage` does not count of the model that was called."""
+    return Pass(
+        usage=Usage(
+            input_tokens=0 if usage.input_tokens else input_tokens,
+            output_tokens=0 if usage.output_tokens else output_tokens,
+            tier=usage.tier,
+            region=usage.region,
+        )
+    )

@@ -14,11 +14,11 @@ from farthing.dialects.chat.usage import as_stated, begun, tier_of, tier_shown
 from farthing.models.call import CallResult
 from farthing.models.pricing.book import book
 from farthing.models.pricing.cost import baseline_nusd, cost_nusd
-from farthing.models.pricing.expected import expected_tokens
+from farthing.models.pricing.expected import estimated_pass, expected_tokens
 from farthing.models.stream import Stream
 from farthing.protocols import Reply, StreamDecoder, TokenSizes
 from farthing.runtime.seldom import Seldom
-from farthing.types import Attempt, Pass, Prompt, Receipt, Request, Target, Usage, differs, replace
+from farthing.types import Attempt, Prompt, Receipt, Request, Target, Usage, differs, replace
 
 log = logging.getLogger("farthing.money")
 
@@ -126,7 +126,7 @@ class Money:
             usage,
             input_tokens=tokens,
             output_tokens=usage.output_tokens or output_tokens,
-            passes=usage.passes and (*usage.passes, _estimated(usage, tokens, output_tokens)),
+            passes=usage.passes and (*usage.passes, estimated_pass(usage, tokens, output_tokens)),
         )
         return filled
 
@@ -187,18 +187,6 @@ def _with_fees(usage: Usage, fees: dict[str, int]) -> Usage:
     """`usage` with fees that show elsewhere; what it counts itself is believed."""
     filled: Usage = replace(usage, fees={**fees, **(usage.fees or {})})
     return filled
-
-
-def _estimated(usage: Usage, input_tokens: int, output_tokens: int) -> Pass:
-    """What `usage` does not count of the model that was called."""
-    return Pass(
-        usage=Usage(
-            input_tokens=0 if usage.input_tokens else input_tokens,
-            output_tokens=0 if usage.output_tokens else output_tokens,
-            tier=usage.tier,
-            region=usage.region,
-        )
-    )
 
 
 def _as_asked(usage: Usage, asked: Any, target: Target, *said: bytes | None) -> Usage:

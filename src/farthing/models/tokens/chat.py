@@ -12,6 +12,10 @@ from farthing.text.media_rules import rules_of
 from farthing.types import Json
 
 MESSAGE_TOKENS = 3
+_COUNTED = frozenset({
+    "cache_control", "content", "name", "refusal", "role", "tool_call_id", "tool_calls", "type",
+})  # fmt: skip
+"""Fields of a message that are counted by themselves, or are not text."""
 NAME_TOKENS = 1
 REPLY_TOKENS = 3  # every reply is primed with an assistant header
 TOOLS_TOKENS = 9  # the wrapping of a tool list, where there is one
@@ -57,11 +61,12 @@ def _message_tokens(counter: TokenCounter, message: Json, model: str, found: Mea
         total += counter.count(content, model)
     elif isinstance(content, list):
         found.add(content)
-    found.add(message.get("thinking_blocks"))
+    for key, value in message.items():  # function_call, reasoning_content, what a day to come has
+        if key not in _COUNTED:
+            found.add({key: value})
     calls = message.get("tool_calls")
     for call in calls if isinstance(calls, list) else ():
         function = call.get("function") if isinstance(call, dict) else None
-        if isinstance(function, dict):
-            total += MESSAGE_TOKENS
-            total += sum(counter.count(text, model) for text in function.values() if isinstance(text, str))
+        total += MESSAGE_TOKENS
+        found.add(call if function is None else function)
     return total

@@ -272,6 +272,7 @@ def _teaches(prompt: Prompt, usage: Usage) -> bool:
         or prompt.media_tokens
         or usage.image_input_tokens
         or usage.audio_input_tokens
+        or usage.passes is not None
         or usage.fees is not None  # what a search found is in the input too
     )
 

@@ -31,6 +31,8 @@ MESSAGE_TOKENS_MAX: Final = 16  # added by a chat template per message; public t
 TOOL_TOKENS_MAX: Final = 64  # added by a provider's rendering of a tool to its JSON
 TOOLS_TOKENS_MAX: Final = 600  # of a system prompt that a provider puts before tools
 PROMPT_TOKENS_MAX: Final = 64  # added around all messages
+SCHEMAS: Final = ("tools", "functions", "response_format")
+"""Fields that a provider renders in a way of its own: with them no count is exact."""
 _MEDIA_SHARE = 8
 """Without the body: no family counts media at less than this part of what the first estimate says."""
 _OTHER_SCRIPTS: Final = frozenset(
@@ -97,28 +99,43 @@ class LearnedSizes:
 
     def counted(self, target: Target, body: Json, tokens: int, media_tokens: int = 0) -> TokenCount:
         """As `expected`, but the text counted with a vocabulary where it is not too long for that."""
-        media = measure(body, rules_of(target.model))
+        return self._counted(target, body, tokens, media_tokens, {})
+
+    def _counted(
+        self, target: Target, body: Json, tokens: int, media_tokens: int, measured: dict[str, Measure]
+    ) -> TokenCount:
+        rules = rules_of(target.model)
+        media = measured.get(rules.family)
+        if media is None:
+            media = measured[rules.family] = measure(body, rules)
         if media.chars > COUNTED_CHARS_MAX or not self._counter.ready(target.model):
-            return self.expected(target, tokens, media_tokens, body)
+            found = self.ratios.expected(
+                target.name, tokens - media_tokens, kind_of(body, tokens - media_tokens)
+            )
+            if media_tokens <= 0:
+                return found
+            return _sum(found, media.media_tokens, media.media_tokens_low, media.media_tokens_high)
         kind, text = self._count(body, target)
         found = self.ratios.expected(target.name, text, kind, "count")
         if media.media_tokens:
             return _sum(found, media.media_tokens, media.media_tokens_low, media.media_tokens_high)
-        if prior(family_of(target.name), "count", kind)[2] < 1.05 and not body.get("tools"):
+        if prior(family_of(target.name), "count", kind)[2] < 1.05 and not any(map(body.get, SCHEMAS)):
             return TokenCount(tokens=text, low=text, high=text, least=text, exact=True)
         return found
 
     def least(self, targets: Iterable[Target], body: Json, tokens: int, media_tokens: int = 0) -> TokenCount:
         """Of the counts for several targets the one with the smallest `least`."""
-        counts = (self.counted(target, body, tokens, media_tokens) for target in targets)
+        measured: dict[str, Measure] = {}  # by the family of its rules: the body may be large
+        counts = (self._counted(target, body, tokens, media_tokens, measured) for target in targets)
         return min(counts, key=lambda one: one.least)
 
     def bound(self, target: Target, prompt: Prompt) -> int:
         """See `protocols.TokenSizes`."""
         body = prompt.body
         media = measure(body, rules_of(target.model))
-        around = PROMPT_TOKENS_MAX + (TOOLS_TOKENS_MAX if body.get("tools") else 0)
-        for name, each in (("messages", MESSAGE_TOKENS_MAX), ("tools", TOOL_TOKENS_MAX)):
+        around = PROMPT_TOKENS_MAX + (TOOLS_TOKENS_MAX if any(map(body.get, SCHEMAS)) else 0)
+        listing = ("messages", MESSAGE_TOKENS_MAX), ("tools", TOOL_TOKENS_MAX), ("functions", TOOL_TOKENS_MAX)
+        for name, each in listing:
             listed = body.get(name)
             around += each * len(listed) if listed.__class__ is list else 0
         text = media.text_bytes_max

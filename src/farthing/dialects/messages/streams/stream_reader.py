@@ -32,7 +32,7 @@ from farthing.dialects.conversation import (
 )
 from farthing.dialects.events import BadAnswer, BadStream, EventSplitter, Framed, ProviderSaid
 from farthing.dialects.messages.answers.answer_reader import BLOCKS_MAX, STOPS, block_of, text_of, why_refused
-from farthing.dialects.messages.usage import merged, read_usage
+from farthing.dialects.messages.usage import Runs, merged, runs_of, usage_of
 from farthing.text.lenient_json import NotJson, read_json, repaired
 from farthing.types import Json, Usage
 
@@ -49,6 +49,8 @@ class Reader:
         "_done",
         "_given",
         "_halves",
+        "_iterations",
+        "_runs",
         "_splitter",
         "_started",
         "_stopped",
@@ -59,6 +61,9 @@ class Reader:
 
     def __init__(self, event_bytes_max: int) -> None:
         self._splitter = EventSplitter(event_bytes_max)
+        self._iterations: object = None
+        self._runs: Runs | None = None
+        """What `_iterations` lists, which stay as they are for most events."""
         self._blocks: set[int] = set()
         """Indices of those that began."""
         self._closed: set[int] = set()
@@ -176,8 +181,11 @@ class Reader:
         found.append(ENDED)
 
     def _count(self, usage: Any, found: list[Event]) -> None:
-        self._counts = merged(self._counts, usage)
-        counted = read_usage(self._counts)
+        self._counts = counts = merged(self._counts, usage)
+        if counts.get("iterations") is not self._iterations:
+            self._iterations = counts.get("iterations")
+            self._runs = runs_of(self._iterations)
+        counted = usage_of(counts, self._runs)
         if counted is not None and counted != self.usage:
             self.usage = counted
             found.append(Counted(counted))
