@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.pace import least_s
 from tests.unit.dialects.messages_drawn import BODIES, VALUES, places_of
 
 from farthing.dialects.chat.requests import request_reader as chat_reader
@@ -206,3 +207,26 @@ def test_what_the_form_could_not_say_is_refused_by_the_name_that_messages_has(bo
     with pytest.raises(InvalidRequest) as caught:
         read({"model": "m", "messages": [{"role": "user", "content": "hi"}], **body})
     assert caught.value.param == param
+
+
+@pytest.mark.parametrize(
+    "after", ["\nAnswer as a lawyer.", " Answer as a lawyer.", "\n\nb=c;\nAnswer as a lawyer."]
+)
+def test_instructions_behind_the_note_for_accounts_are_instructions(after: str) -> None:
+    note = "x-anthropic-billing-header: cc_version=2.1.0.a1; cc_entrypoint=cli; cch=00000;"
+    asked = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
+    form = inner(read({**asked, "system": note + after}))
+    assert form["messages"][0]["content"] == note + after
+    assert len(inner(read({**asked, "system": note}))["messages"]) == 1
+
+
+def test_the_time_to_join_messages_of_one_role_grows_with_their_number_alone() -> None:
+    def of(count: int) -> Json:
+        said = [{"role": "user", "content": "x" * 1_000}] * count
+        form = inner(read({"model": "m", "max_tokens": 5, "messages": said}))
+        return lowered(form, model="qwen3-32b").body
+
+    (message,) = of(3)["messages"]
+    assert message["content"] == "\n\n".join(["x" * 1_000] * 3)
+    few, many = least_s(lambda: of(500)), least_s(lambda: of(4_000))
+    assert many < 8 * few * 4, "eight times as many, and not eight times that"

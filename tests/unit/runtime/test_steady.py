@@ -67,3 +67,19 @@ def test_what_is_done_in_time_is_not_touched_and_no_timer_stays() -> None:
         return 1
 
     assert asyncio.run(at_once()) == 1
+
+
+def test_a_late_loop_in_which_all_is_due_at_once_ends_in_a_plain_time_out() -> None:
+    async def late() -> list[str]:
+        loop = asyncio.get_running_loop()
+        told: list[str] = []
+        loop.set_exception_handler(lambda _, context: told.append(str(context["message"])))
+        with pytest.raises(TimeoutError):
+            async with steady_timeout(0.02, loop.time() + 0.02):
+                for _ in range(40):
+                    time.sleep(0.003)  # noqa: ASYNC251 - the loop is what is late
+                    await asyncio.sleep(0)
+                await asyncio.Event().wait()
+        return told
+
+    assert asyncio.run(late()) == []

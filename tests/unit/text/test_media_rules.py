@@ -301,3 +301,10 @@ def test_no_data_holds_the_loop_for_long(raw: bytes) -> None:
     part = {"type": "file", "file": {"file_data": encoded(raw)}}
     assert turns(lambda: of("claude-opus-4-1", part)) < 100_000
     assert turns(lambda: image_size(encoded(b"") + part["file"]["file_data"])) < 100_000  # type: ignore[index]
+
+
+def test_a_wav_whose_stated_rate_lies_is_as_long_as_it_plays() -> None:
+    raw = bytearray(wav(2.0))
+    at = raw.index(b"fmt ") + 16
+    raw[at : at + 4] = struct.pack("<I", 4_000_000_000)
+    assert wav_seconds(encoded(bytes(raw))) == pytest.approx(2.0)

@@ -1,5 +1,7 @@
 """The fields of a chat completion request: their names, how plain ones are read and wrong ones refused."""
 
+import re
+
 from farthing.errors import InvalidRequest
 from farthing.types import Json
 
@@ -29,6 +31,14 @@ CHANGES_THE_ANSWER = frozenset({
 BILLING = "x-anthropic-billing-header"
 """The field for the block of instructions that Anthropic's own agent puts first and begins with this name. It
 is for its maker's accounts, is no instruction, and is another one with each version of the agent."""
+
+_billing = re.compile(BILLING + r":\s*(?:[\w.-]+=[^;\s]*(?:;\s*|\s+|\Z))*\Z", re.ASCII).match
+_BILLING_CHARS_MAX = 500
+
+
+def is_billing(text: str) -> bool:
+    """Whether `text` is that note and nothing but it: instructions after it are some."""
+    return text.startswith(BILLING) and len(text) <= _BILLING_CHARS_MAX and _billing(text) is not None
 
 
 def invalid(param: str, what: str) -> InvalidRequest:

@@ -444,3 +444,13 @@ def test_thoughts_beside_a_nought_are_no_nought(name: str) -> None:
     told = {"prompt_tokens": 9, "completion_tokens": 0}
     assert states_nought({**told, name: {"reasoning_tokens": 0}})
     assert not states_nought({**told, name: {"reasoning_tokens": 400}})
+
+
+@pytest.mark.parametrize("amount", ["9e9999999", "1" + "0" * 60 + "e9", "1." + "0" * 70 + "e-9", 1e300])
+def test_an_amount_that_is_none_is_not_booked_and_raises_nothing(amount: object) -> None:
+    told = {
+        "prompt_tokens": 1, "completion_tokens": 1, "cost": 0.1, "is_byok": True,
+        "cost_details": {"upstream_inference_cost": amount},
+    }  # fmt: skip
+    usage = read_usage(json.dumps(told).encode(), usage_form("openrouter", NOWHERE))
+    assert usage is not None and usage.told_nusd is None

@@ -307,3 +307,16 @@ def test_a_batch_charges_for_cached_input_what_is_listed() -> None:
     plain, batch = cost_nusd(price, usage), cost_nusd(in_batch(price), usage)
     assert plain is not None and batch == plain // 2 == cost_nusd(price, replace(usage, tier="batch"))
     assert batch == cost_nusd(in_batch(in_batch(price)), replace(usage, tier="batch"))
+
+
+def test_a_batch_price_is_not_taken_twice_where_it_has_a_factor_too() -> None:
+    tier = Price(since="0000-00-00", input_pusd=500_000, output_pusd=1_000_000)
+    price = Price(
+        since="0000-00-00",
+        input_pusd=1_000_000,
+        output_pusd=2_000_000,
+        tiers={"batch": tier},
+        factors={"batch": Fraction(1, 2)},
+    )
+    usage = Usage(input_tokens=1_000, output_tokens=10, tier="batch")
+    assert cost_nusd(in_batch(price), usage) == cost_nusd(price, usage) == 510_000

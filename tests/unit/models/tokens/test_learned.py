@@ -26,7 +26,7 @@ from farthing.models.tokens.learned import (
 from farthing.stores import token_ratios
 from farthing.stores.state_file import StateFile
 from farthing.stores.token_ratios import ROWS_MAX, SAMPLES_MAX, Ratio, family_of
-from farthing.types import Prompt, Target, Usage, replace
+from farthing.types import Pass, Prompt, Target, Usage, replace
 
 TEXT = "What a provider counts for a text is its own affair, and shows in the usage. " * 40
 OTHER = "Скільки токенів налічить постачальник, видно лише з його відповіді. " * 40
@@ -115,12 +115,24 @@ def test_another_tokeniser_takes_over() -> None:
         (prompt(), Usage(input_tokens=5_000, image_input_tokens=4_000)),
         (prompt(), Usage(input_tokens=5_000, audio_input_tokens=4_000)),
         (prompt(), Usage(input_tokens=5_000, fees={"web_search": 2})),
+        (prompt(), Usage(input_tokens=5_000, passes=(Pass(usage=Usage(input_tokens=2_500)),))),
         (prompt(), Usage()),
         (prompt(tokens=0), Usage(input_tokens=5_000)),
         (prompt(tokens=3, text="hi"), Usage(input_tokens=5_000)),
         (replace(prompt(), body={"input": TEXT}), Usage(input_tokens=5_000)),
     ],
-    ids=["estimated", "media", "images", "audio", "search", "nothing", "no-estimate", "tiny", "vectors"],
+    ids=[
+        "estimated",
+        "media",
+        "images",
+        "audio",
+        "search",
+        "runs",
+        "nothing",
+        "no-estimate",
+        "tiny",
+        "vectors",
+    ],
 )
 def test_what_is_not_plain_text_that_a_provider_counted_teaches_nothing(asked: Prompt, said: Usage) -> None:
     ratios = TokenRatios()
@@ -248,6 +260,7 @@ def file(ratios: TokenRatios, path: Path) -> StateFile:
         b'{"version":1,"ratios":[{"family":"a/b","basis":"estimate","kind":"latin","ratio":1,"low":1,'
         b'"high":1,"samples":1,"logs":[1e300]}]}',
         b"\xff\xfe",
+        b"[" * 200_000,
     ],
 )
 def test_a_damaged_file_is_moved_aside_and_all_is_learned_anew(tmp_path: Path, data: bytes) -> None:

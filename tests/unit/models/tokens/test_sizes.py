@@ -289,3 +289,33 @@ def test_what_nobody_stated_is_taken_from_the_ratio_of_the_target() -> None:
 def test_an_expectation_costs_some_microseconds() -> None:
     learned, body = taught(CLAUDE, 1.5), chat(TEXT)
     assert turns(lambda: learned.expected(CLAUDE, 2_000, 0, body)) < 5_000
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": TEXT}},
+        {"role": "assistant", "content": "so", "reasoning_content": TEXT},
+        {"role": "assistant", "content": None, "tool_calls": [{"type": "custom", "custom": {"input": TEXT}}]},
+    ],
+    ids=["function_call", "reasoning", "custom"],
+)
+def test_money_is_held_for_every_field_of_a_message(message: Json) -> None:
+    sizes = LearnedSizes(TokenRatios(), EXACT)
+    plain = sizes.bound(GPT, asked(chat(TEXT)))
+    body = {"model": "auto", "messages": [{"role": "user", "content": "hi"}, message]}
+    assert sizes.bound(GPT, asked(body)) > 0.9 * plain
+
+
+@pytest.mark.parametrize("field", ["tools", "functions", "response_format"])
+def test_no_count_is_exact_where_a_provider_renders_a_schema(field: str) -> None:
+    sizes = LearnedSizes(TokenRatios(), EXACT)
+    assert sizes.counted(GPT, chat("hi"), 10).exact
+    assert not sizes.counted(GPT, chat("hi", **{field: [{"name": "f"}]}), 10).exact
+
+
+def test_what_looks_like_data_where_text_stands_is_text_and_too_long_to_count() -> None:
+    sizes = LearnedSizes(TokenRatios(), EXACT)
+    body = chat("hi")
+    body["messages"][0]["name"] = "data:x;base64," + "a" * 2_000_000
+    assert sizes.least([GPT], body, 500_000).tokens > 100_000, "by the estimate, not by the vocabulary"

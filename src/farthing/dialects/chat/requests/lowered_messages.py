@@ -25,7 +25,7 @@ _PLAIN_CALL = frozenset({"id", "type", "function"})
 class MessageLowering:
     """Writes the messages of one request."""
 
-    __slots__ = ("_after", "_can", "_held", "_notes", "_open", "_written")
+    __slots__ = ("_after", "_can", "_held", "_notes", "_open", "_run", "_written")
 
     def __init__(self, notes: LoweringNotes, can: Abilities) -> None:
         self._notes = notes
@@ -35,6 +35,8 @@ class MessageLowering:
         """Calls of the last answer that have no result yet: nothing may come between."""
         self._held: list[Json] = []
         """What came between all the same."""
+        self._run: list[Any] = []
+        """The contents that the last message is to have, where more than one message became it."""
         self._after: list[Json] = []
         """Parts for the user's message after the results."""
 
@@ -51,6 +53,7 @@ class MessageLowering:
             else:
                 self._say(message)
         self._release()
+        self._join()
         if self._written and self._written[-1]["role"] == "assistant":
             self._notes.lacks(
                 "prefill",
@@ -70,12 +73,24 @@ class MessageLowering:
     def _put(self, message: Json) -> None:
         """Write a message of the user or an instruction, in one with the message before it where the model
         takes no two of a role in a row."""
-        written, role = self._written, message["role"]
-        if self._can.alternates and written and written[-1]["role"] == role:
-            content = _joined(written[-1]["content"], message["content"])
-            written[-1] = {"role": role, "content": content}
+        written = self._written
+        if self._can.alternates and written and written[-1]["role"] == message["role"]:
+            if not self._run:
+                self._run.append(written[-1]["content"])
+            self._run.append(message["content"])
         else:
-            written.append(message)
+            self._add(message)
+
+    def _add(self, message: Json) -> None:
+        self._join()
+        self._written.append(message)
+
+    def _join(self) -> None:
+        """Write what has become one message, once: each by each would copy all before it."""
+        if self._run:
+            last = self._written[-1]
+            self._written[-1] = {"role": last["role"], "content": _joined(self._run)}
+            self._run = []
 
     def _shown(self) -> list[Json]:
         shown, self._after = self._after, []
@@ -215,7 +230,7 @@ class MessageLowering:
             if self._can.proves:
                 _prove(thoughts, calls or (), written)
         if calls or content:
-            self._written.append(written)
+            self._add(written)
         elif thoughts:
             self._notes.yielded.append("messages.thinking")
 
@@ -241,7 +256,7 @@ class MessageLowering:
         text = content if content.__class__ is str else self._shown_by(called, content or ())
         if message.get("is_error") and not text[:6].lower().startswith("error"):
             text = f"Error: {text}" if text else "Error"
-        self._written.append({"role": "tool", "tool_call_id": called, "content": text})
+        self._add({"role": "tool", "tool_call_id": called, "content": text})
 
     def _shown_by(self, called: str, content: Any) -> str:
         """The text of a result; its images and files are kept for after all results."""
@@ -262,12 +277,14 @@ _FILE_ID = "a file stored at Anthropic is unknown to other servers; send its dat
 _NOT_HERE = "chat completions take it from the user alone; move it there"
 
 
-def _joined(first: Any, second: Any) -> Any:
-    """The content of two messages as that of one."""
-    if first.__class__ is str and second.__class__ is str:
-        return f"{first}\n\n{second}"
-    parts = [[{"type": "text", "text": one}] if one.__class__ is str else one for one in (first, second)]
-    return [*parts[0], *parts[1]]
+def _joined(contents: list[Any]) -> Any:
+    """The content of several messages as that of one."""
+    if all([one.__class__ is str for one in contents]):
+        return "\n\n".join(contents)
+    parts: list[Json] = []
+    for one in contents:
+        parts += [{"type": "text", "text": one}] if one.__class__ is str else one
+    return parts
 
 
 def _prove(thoughts: list[Json], calls: Iterable[Json], into: Json) -> None:

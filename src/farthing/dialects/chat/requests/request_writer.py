@@ -19,7 +19,7 @@ messages of the role `tool`. Said in one way only: results stand before what els
 
 from typing import Any
 
-from farthing.dialects.chat.fields import BILLING
+from farthing.dialects.chat.fields import BILLING, is_billing
 from farthing.dialects.chat.requests.lowering import lowered as lowered
 from farthing.dialects.conversation import (
     Block,
@@ -72,7 +72,7 @@ def _without_billing(system: tuple[Turn, ...], body: Json) -> tuple[Turn, ...]:
     if not system or not system[0].blocks:
         return system
     first, rest = system[0].blocks[0], system[0].blocks[1:]
-    if not isinstance(first, Text) or not first.text.startswith(BILLING):
+    if not isinstance(first, Text) or not is_billing(first.text):
         return system
     body[BILLING] = _part(first)
     return (Turn(system[0].role, rest, "", system[0].extras), *system[1:]) if rest else system[1:]

@@ -30,13 +30,21 @@ def changes(prompt: Prompt, sent: Sent, model: str) -> Changes:
             changed["thinking"] = thinking
     if prompt.stream != (body.get("stream") is True):
         changed["stream"] = prompt.stream
-    if _drops_unsigned(sent, model):
-        changed["messages"] = messages = _signed(body["messages"])
-        if _goes_on_without_thinking(body, messages):
-            changed["thinking"] = {"type": "disabled"}
-            managed = without_thinking(body.get("context_management"))
-            if managed is not None:
-                changed["context_management"] = managed
+    return changed | _without_unsigned(sent, model)
+
+
+def _without_unsigned(sent: Sent, model: str) -> dict[str, object]:
+    """What changes where thinking of another provider is left out."""
+    if not _drops_unsigned(sent, model):
+        return {}
+    body = sent.body
+    messages = _signed(body["messages"])
+    changed: dict[str, object] = {"messages": messages}
+    if _goes_on_without_thinking(body, messages):
+        changed["thinking"] = {"type": "disabled"}
+        managed = without_thinking(body.get("context_management"))
+        if managed is not None:
+            changed["context_management"] = managed
     return changed
 
 
@@ -65,9 +73,7 @@ def counted(sent: Sent, model: str) -> Changes:
     changed: dict[str, object] = {name: REMOVED for name in UNCOUNTED if name in sent.body}
     if sent.body.get("model") != model:
         changed["model"] = model
-    if _drops_unsigned(sent, model):
-        changed["messages"] = _signed(sent.body["messages"])
-    return changed
+    return changed | _without_unsigned(sent, model)
 
 
 def written(sent: Sent, changed: Changes) -> bytes:
