@@ -29,6 +29,7 @@ from farthing.dialects.faults import BadStream, ProviderSaid
 from farthing.dialects.messages.requests import request_reader
 from farthing.dialects.told import Told
 from farthing.errors import KeyRejected, ProviderUnavailable
+from farthing.models.providers.anthropic import edits
 from farthing.models.providers.anthropic.decoder import MessagesDecoder
 from farthing.models.providers.anthropic.own import OwnDecoder
 from farthing.protocols import ALL_SAID, StreamDecoder
@@ -664,3 +665,34 @@ def test_what_was_edited_goes_up_with_all_that_messages_alone_has() -> None:
         "max_tokens": 2_000,
         "thinking": {"type": "enabled", "budget_tokens": 1_600},
     }
+
+
+def test_what_is_counted_asks_for_no_thinking_that_the_call_would_not_ask_for() -> None:
+    body = {
+        "model": "claude-sonnet-4-5",
+        "max_tokens": 8_000,
+        "thinking": {"type": "enabled", "budget_tokens": 2_000},
+        "context_management": {"edits": [{"type": "clear_thinking_20251015"}]},
+        "messages": [
+            {"role": "user", "content": "hi"},
+            {
+                "role": "assistant",
+                "content": [
+                    {"type": "thinking", "thinking": "of another provider", "signature": ""},
+                    {"type": "tool_use", "id": "t", "name": "n", "input": {}},
+                ],
+            },
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": "x"}]},
+        ],
+    }
+    sent = Sent(dialect="messages", raw=json.dumps(body).encode(), body=body, read=body, unsigned=True)
+    prompt = Prompt(
+        body=body, input_tokens=1, input_tokens_bound=1, output_tokens_max=8_000, stream=False, sent=sent
+    )
+    changed, counted = (
+        edits.changes(prompt, sent, "claude-sonnet-4-5"),
+        edits.counted(sent, "claude-sonnet-4-5"),
+    )
+    assert counted["thinking"] == changed["thinking"] == {"type": "disabled"}
+    assert counted["messages"] == changed["messages"]
+    assert counted["context_management"] == changed["context_management"]
