@@ -131,7 +131,7 @@ class Streamed:
         self._opened = False
         """The provider's own events are past the beginning of the answer."""
         self._fault = ""
-        """Why an event could not be written: nothing more is sent but that."""
+        """Why an event could not be written: nothing more is sent but pings, and that at the end."""
         self._loop = asyncio.get_running_loop()
         self._sent_s = self._loop.time()
         self._timer: asyncio.TimerHandle | None = self._loop.call_later(PING_AFTER_S, self._look)
@@ -223,11 +223,9 @@ class Streamed:
         self._timer = self._loop.call_later(PING_AFTER_S - quiet_s, self._look)
 
     def _ping(self) -> None:
-        if self._fault:
-            return
         if self._begun:
             self._out(stream_writer.PING)
-        else:
+        elif not self._fault:
             self._drops_start = True
             self._out(self._writer.write([conversation.PING]))  # it begins the answer first
 

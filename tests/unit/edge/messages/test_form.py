@@ -215,6 +215,29 @@ def test_what_cannot_be_written_ends_in_an_error_and_is_logged(
     asyncio.run(go())
 
 
+@pytest.mark.usefixtures("quick")
+def test_who_waits_for_the_end_of_an_answer_that_cannot_be_written_is_pinged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def go() -> None:
+        client = Client()
+        writer = begun(client)
+        writer.send(event(HELLO[0]) + event(HELLO[1]))
+
+        def fails(_: bytes) -> None:
+            raise KeyError("a fault of ours")
+
+        monkeypatch.setattr(writer, "_reader", type("Broken", (), {"feed": staticmethod(fails)}))
+        writer.send(event(HELLO[2]))
+        sent = len(client.got)
+        await client.wait(sent + 2)
+        assert set(names(*client.got[sent:])) == {"ping"}
+        with pytest.raises(StreamBroken):
+            writer.closing(Answer(body=DONE, stream=True))
+
+    asyncio.run(go())
+
+
 def test_an_answer_that_is_too_large_to_be_told_is_the_provider_s_fault_and_none_of_ours(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
