@@ -81,6 +81,20 @@ def test_what_the_form_was_made_of_is_written_from_it(body: Json) -> None:
     assert told(again) == told(read(body))
 
 
+def test_what_nobody_knows_of_a_turn_goes_to_anthropic_with_it() -> None:
+    messages = [
+        {"role": "user", "content": [{"type": "text", "text": "a"}], "newer": 1},
+        {"role": "assistant", "newer": 2, "content": [
+            {"type": "tool_use", "id": "c", "name": "look_up", "input": {}}]},
+        {"role": "user", "newer": 3, "content": [
+            {"type": "tool_result", "tool_use_id": "c", "content": "b"}]},
+        {"role": "system", "content": [{"type": "text", "text": "c"}], "newer": 4},
+    ]  # fmt: skip
+    form = inner(read({"model": "m", "max_tokens": 9, "messages": messages}))
+    written = translate(chat_reader.read(form, NAMES), model="m", output_tokens_max=None)
+    assert written.body["messages"] == messages
+
+
 def told(said: Conversation) -> list[Any]:
     """Blocks in order, but for empty texts, which Messages refuses, and for the marks on them, which go to
     their neighbours; results stand first and as their calls do, and marks in them are theirs."""

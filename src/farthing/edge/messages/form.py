@@ -14,22 +14,26 @@ from farthing.dialects import conversation
 from farthing.dialects.chat.answers import answer_reader
 from farthing.dialects.chat.streams import stream_reader
 from farthing.dialects.conversation import Counted, Event, Started
-from farthing.dialects.events import BadAnswer, BadStream
+from farthing.dialects.events import BadAnswer, BadStream, framed
 from farthing.dialects.messages.answers import answer_writer
+from farthing.dialects.messages.answers.whole import event_of
 from farthing.dialects.messages.streams import stream_writer
+from farthing.dialects.messages.usage import merged
 from farthing.dialects.told import Told
 from farthing.edge.messages import errors
 from farthing.errors import FarthingError, ProviderError, StreamBroken
 from farthing.models.answers import SIGN_OF_LIFE
 from farthing.protocols import Sink
-from farthing.types import Answer, Dialect, Receipt, Request
+from farthing.text.lenient_json import any_json
+from farthing.types import Answer, Dialect, Json, Receipt, Request
 
 log = logging.getLogger("farthing.edge")
 
 PING_AFTER_S = 10.0  # clients are known that give up after 15 seconds without an event
 CHARS_PER_TOKEN = 4
 START = b"message_start"
-PAST_START = (b"content_block_", b"message_delta")
+DELTA = b"message_delta"
+PAST_START = (b"content_block_", DELTA)
 """In events that come after it."""
 
 
@@ -102,6 +106,7 @@ class Streamed:
 
     __slots__ = (
         "_begun",
+        "_dropped",
         "_drops_start",
         "_fault",
         "_loop",
@@ -128,10 +133,12 @@ class Streamed:
         """Something was sent."""
         self._drops_start = False
         """The beginning that was sent is ours: the provider's own is left out when it comes."""
+        self._dropped: Json = {}
+        """The usage that the provider's own beginning told, which no client has heard."""
         self._opened = False
         """The provider's own events are past the beginning of the answer."""
         self._fault = ""
-        """Why an event could not be written: nothing more is sent but that."""
+        """Why an event could not be written: nothing more is sent but pings, and that at the end."""
         self._loop = asyncio.get_running_loop()
         self._sent_s = self._loop.time()
         self._timer: asyncio.TimerHandle | None = self._loop.call_later(PING_AFTER_S, self._look)
@@ -164,7 +171,12 @@ class Streamed:
             StreamBroken: a part of it could not be written.
         """
         self.close()
-        body = self._written(reply.body, last=True) if reply.own is None else self._own(reply.own)
+        if reply.own is None:
+            body = self._written(reply.body, last=True)
+        else:
+            body = self._own(reply.own)
+            if self._dropped:
+                body = with_usage(body, self._dropped)
         if self._fault:
             raise StreamBroken(self._fault)
         return Answer(body=body, stream=True)
@@ -202,7 +214,9 @@ class Streamed:
             return events
         if START in events:
             self._opened = True
-            return without_start(events) if self._drops_start else events
+            if self._drops_start:
+                events, self._dropped = without_start(events)
+            return events
         if any([mark in events for mark in PAST_START]):
             self._opened = True
             return events if self._drops_start else self._writer.write([Started("", "")]) + events
@@ -223,11 +237,9 @@ class Streamed:
         self._timer = self._loop.call_later(PING_AFTER_S - quiet_s, self._look)
 
     def _ping(self) -> None:
-        if self._fault:
-            return
         if self._begun:
             self._out(stream_writer.PING)
-        else:
+        elif not self._fault:
             self._drops_start = True
             self._out(self._writer.write([conversation.PING]))  # it begins the answer first
 
@@ -237,14 +249,46 @@ def _tools(request: Request) -> Any:
     return None if request.sent is None else request.sent.body.get("tools")
 
 
-def without_start(events: bytes) -> bytes:
-    """`events`, which are whole ones, without those that begin an answer."""
-    kept = []
-    for lines in events.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n\n"):
-        named = [line[6:].strip() for line in lines.split(b"\n") if line.startswith(b"event:")]
-        if lines and START not in named:
+def without_start(events: bytes) -> tuple[bytes, Json]:
+    """`events`, which are whole ones, without those that begin an answer, and the usage that these told."""
+    kept: list[bytes] = []
+    usage: Json = {}
+    for lines in _split(events):
+        kind, fields = _read(lines) if START in lines else ("", {})
+        if kind == "message_start":
+            message = fields.get("message")
+            usage = merged(usage, message.get("usage")) if isinstance(message, dict) else usage
+        else:
             kept.append(lines + b"\n\n")
-    return b"".join(kept)
+    return b"".join(kept), usage
+
+
+def with_usage(events: bytes, before: Json) -> bytes:
+    """`events`, which are whole ones and end an answer, with the usage told `before` in that of the
+    `message_delta`."""
+    written: list[bytes] = []
+    for lines in _split(events):
+        kind, fields = _read(lines) if DELTA in lines else ("", {})
+        if kind == "message_delta":
+            told = {**fields, "type": kind, "usage": merged(before, fields.get("usage"))}
+            lines = event_of(told)
+        written.append(lines + b"\n\n")
+    return b"".join(written)
+
+
+def _split(events: bytes) -> list[bytes]:
+    """The lines of each event."""
+    blocks = events.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n\n")
+    return [lines for lines in blocks if lines]
+
+
+def _read(lines: bytes) -> tuple[Any, Json]:
+    """What kind of event it is, which its data says, else its name, and its fields."""
+    name, data = framed(lines) or (b"", b"")
+    fields = any_json(data)
+    if not isinstance(fields, dict):
+        fields = {}
+    return fields.get("type") or name.decode("latin-1"), fields
 
 
 MESSAGES = MessagesForm()

@@ -224,6 +224,39 @@ YIELDS: dict[str, tuple[Json, tuple[str, ...]]] = {
     "another tier": ({"service_tier": "standard_only"}, ("service_tier",)),
     "a newer setting of output": ({"output_config": {"newer": 1}}, ("output_config.newer",)),
     "how fast": ({"speed": "fast"}, ("speed",)),
+    "who called": (
+        {"messages": [user("a"), assistant({**call("1"), "caller": {"type": "code_execution_20250825"}}),
+                      user(result("1", "b"))]},
+        ("messages.caller",),
+    ),
+    "that the model called": (
+        {"messages": [user("a"), assistant({**call("1"), "caller": {"type": "direct"}}),
+                      user(result("1", "b"))]},
+        (),
+    ),
+    "whose tool gave it": (
+        {"messages": [user("a"), assistant(call("1")), user(result("1", "b", toolset_name="t"))]},
+        ("messages.toolset_name",),
+    ),
+    "how an image is scaled": (
+        {"messages": [user({"type": "image", "source": PNG, "transformations": []})]},
+        ("messages.transformations",),
+    ),
+    "what is more of a thought": (
+        {"messages": [user("a"), assistant({"type": "thinking", "thinking": "hm", "newer": 1}, text("b")),
+                      user("c")]},
+        ("messages.newer", "messages.thinking"),
+    ),
+    "citations of a passage": (
+        {"messages": [user({"type": "search_result", "source": "s", "title": "t", "content": [text("a")],
+                            "citations": {"enabled": True}})]},
+        ("messages.citations",),
+    ),
+    "a passage that is not cited": (
+        {"messages": [user({"type": "search_result", "source": "s", "title": "t", "content": [text("a")],
+                            "citations": {"enabled": False}})]},
+        (),
+    ),
 }  # fmt: skip
 
 
@@ -263,6 +296,26 @@ UNSAID: dict[str, tuple[Json, str]] = {
         {"messages": [user("a"), assistant({"type": "image", "source": PNG}, text("b")), user("c")]},
         "image"),
     "where it is worked out": ({"inference_geo": "eu"}, "inference_geo"),
+    **{
+        f"a field that nobody knows of {what}": ({"messages": messages}, "messages.newer")
+        for what, messages in {
+            "a message": [{**user("a"), "newer": 1}],
+            "an instruction": [user("a"), {"role": "system", "content": "b", "newer": 1}, user("c")],
+            "an answer": [user("a"), {**assistant(text("b")), "newer": 1}, user("c")],
+            "a message of results": [user("a"), assistant(call("1")), {**user(result("1", "b")), "newer": 1}],
+            "a text": [user(text("a", newer=1))],
+            "an image": [user({"type": "image", "source": PNG, "newer": 1})],
+            "a PDF": [user({"type": "document", "source": PDF, "newer": 1})],
+            "a document": [user({"type": "document", "newer": 1, "source": {
+                "type": "text", "media_type": "text/plain", "data": "a"}})],
+            "a passage": [user({"type": "search_result", "source": "s", "title": "t", "content": [],
+                                "newer": 1})],
+            "a call": [user("a"), assistant({**call("1"), "newer": 1}), user(result("1", "b"))],
+            "a result": [user("a"), assistant(call("1")), user(result("1", "b", newer=1))],
+            "a part of a result": [user("a"), assistant(call("1")),
+                                   user(result("1", [text("b", newer=1)]))],
+        }.items()
+    },
 }  # fmt: skip
 
 

@@ -174,10 +174,46 @@ def test_a_provider_of_messages_is_passed_on_without_a_second_beginning(pinged: 
 
 
 def test_of_events_without_a_beginning_nothing_is_left_out() -> None:
-    assert without_start(BLOCK + END) == BLOCK + END
-    assert without_start(START) == b""
+    assert without_start(BLOCK + END) == (BLOCK + END, {})
+    assert without_start(START) == (b"", {})
     said = b'event: content_block_delta\ndata: {"text":"event: message_start"}\n\n'
-    assert without_start(START + said) == said
+    assert without_start(START + said) == (said, {})
+    said = b'data: {"type":"content_block_delta","delta":{"text":"message_start"}}\n\n'
+    assert without_start(nameless(START) + said) == (said, {})
+
+
+def nameless(events: bytes) -> bytes:
+    """`events` without the lines that name them, as some servers write them."""
+    return b"\n".join([line for line in events.split(b"\n") if not line.startswith(b"event:")])
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_the_usage_of_a_beginning_that_is_left_out_is_told_at_the_end(named: bool) -> None:
+    opening = {"input_tokens": 9, "cache_read_input_tokens": 4, "output_tokens": 1}
+    start = event_of({"type": "message_start", "message": {"id": "m", "usage": opening}}) + b"\n\n"
+    delta = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 7}}
+    ending = event_of(delta) + b"\n\n" + END
+    if not named:
+        start, ending = nameless(start), nameless(ending)
+
+    def sent(pinged: bool) -> tuple[bytes, bytes]:
+        client = Client()
+        writer = begun(client)
+        if pinged:
+            writer.send(SIGN_OF_LIFE)
+        writer.send(told(b"", start + BLOCK))
+        closing = writer.closing(Answer(body=DONE, stream=True, own=ending))
+        return b"".join(client.got), closing.body
+
+    async def go() -> None:
+        before, closing = sent(pinged=True)
+        assert [one["type"] for one in data(before)].count("message_start") == 1
+        told_last, stop = data(closing)
+        assert told_last == {**delta, "usage": {**opening, "output_tokens": 7}}
+        assert stop == {"type": "message_stop"}
+        assert sent(pinged=False) == (start + BLOCK, ending), "who heard the beginning gets what came"
+
+    asyncio.run(go())
 
 
 def test_the_receipt_has_the_last_word_on_usage() -> None:
@@ -209,6 +245,29 @@ def test_what_cannot_be_written_ends_in_an_error_and_is_logged(
             writer.send(event(HELLO[2]))
             writer.send(event(STOP))
         assert len(client.got) == sent and caplog.text.count("req_1") == 1
+        with pytest.raises(StreamBroken):
+            writer.closing(Answer(body=DONE, stream=True))
+
+    asyncio.run(go())
+
+
+@pytest.mark.usefixtures("quick")
+def test_who_waits_for_the_end_of_an_answer_that_cannot_be_written_is_pinged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def go() -> None:
+        client = Client()
+        writer = begun(client)
+        writer.send(event(HELLO[0]) + event(HELLO[1]))
+
+        def fails(_: bytes) -> None:
+            raise KeyError("a fault of ours")
+
+        monkeypatch.setattr(writer, "_reader", type("Broken", (), {"feed": staticmethod(fails)}))
+        writer.send(event(HELLO[2]))
+        sent = len(client.got)
+        await client.wait(sent + 2)
+        assert set(names(*client.got[sent:])) == {"ping"}
         with pytest.raises(StreamBroken):
             writer.closing(Answer(body=DONE, stream=True))
 

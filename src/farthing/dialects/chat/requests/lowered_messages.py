@@ -11,6 +11,7 @@ from typing import Any
 
 from farthing.dialects.chat.models import Abilities
 from farthing.dialects.chat.requests.lowering_notes import LoweringNotes
+from farthing.dialects.chat.requests.parts import DOCUMENT, HELD, TEXT
 from farthing.dialects.proofs import is_proof, opened
 from farthing.dialects.tool_names import CHARS_MAX as NAME_CHARS_MAX
 from farthing.dialects.tool_names import short_name
@@ -20,6 +21,24 @@ ID_CHARS_MAX = 40  # of a call, at OpenAI
 FILE_NAME = "document.pdf"
 """Of a file without a title: servers want one."""
 _PLAIN_CALL = frozenset({"id", "type", "function"})
+_SAID = frozenset({"role", "content"})
+_ANSWER = _SAID | {"thinking_blocks", "tool_calls"}
+_THOUGHT = frozenset({"type", "thinking", "signature", "data", "place"})
+_CALL = _PLAIN_CALL | {"cache_control", "place"}
+_RESULT = _SAID | {"tool_call_id", "is_error", "cache_control", "turn"}
+_PARTS = {
+    "text": TEXT,
+    "image_url": HELD,
+    "file": HELD | {"citations", "context"},
+    "document": DOCUMENT | {"citations", "context"},
+    "search_result": frozenset({"type", "title", "source", "content", "cache_control"}),
+    "tool_reference": frozenset({"type", "tool_name", "cache_control"}),
+}
+"""Fields of messages, calls, thoughts and parts that are read, or noted under a name of their own."""
+_GIVES_WAY = frozenset({"caller", "citations", "toolset_name", "transformations"})
+"""Other fields of Messages that a client can do without: agents send back what an answer had."""
+_NEUTRAL: dict[str, Json] = {"caller": {"type": "direct"}, "citations": {"enabled": False}}
+"""Values of them that ask for what happens anyway."""
 
 
 class MessageLowering:
@@ -96,8 +115,22 @@ class MessageLowering:
         shown, self._after = self._after, []
         return shown
 
+    def _further(self, said: Json, known: frozenset[str] = frozenset()) -> None:
+        """Name the fields of a message or a part that chat has no word for."""
+        if said.keys() <= known:
+            return
+        for name, value in said.items():
+            if name in known or (name in _NEUTRAL and value == _NEUTRAL[name]):
+                continue
+            if name in _GIVES_WAY:
+                self._notes.yielded.append(f"messages.{name}")
+            else:
+                self._notes.lacks(f"messages.{name}", "chat completions have no such field; leave it out")
+
     def _say(self, message: Json) -> None:
         """Write a message of the user, or an instruction in its place."""
+        if len(message) > 2:
+            self._further(message, _SAID)
         content, role = message.get("content"), message["role"]
         if role != "user":
             text = content if content.__class__ is str else self._texts(content, "\n\n")
@@ -134,7 +167,10 @@ class MessageLowering:
         """Add a part as chat has it, which may be several or none."""
         if "cache_control" in part:
             self._notes.marked = True
-        match part.get("type"):
+        kind = part.get("type")
+        if len(part) > 2 and kind in _PARTS:
+            self._further(part, _PARTS[kind])
+        match kind:
             case "text":
                 self._text(part, into)
             case "image_url":
@@ -151,7 +187,7 @@ class MessageLowering:
                 self._found(part, into)
             case "tool_reference":  # what is told of all tools is in the request already
                 into.append({"type": "text", "text": f"Found the tool {part.get('tool_name', '')}."})
-            case kind:
+            case _:
                 self._notes.lacks(str(kind), "chat completions have no such block; leave it out")
 
     def _text(self, part: Json, into: list[Json]) -> None:
@@ -219,11 +255,16 @@ class MessageLowering:
         if content.__class__ is not str:
             content = self._texts(content, "")
         thoughts: list[Json] = message.get("thinking_blocks") or []
+        if len(message) > 2:
+            self._further(message, _ANSWER)
         written: Json = {"role": "assistant", "content": content or None}
         if calls:
             self._open.update(call["id"] for call in calls)
             if any("cache_control" in call for call in calls):
                 self._notes.marked = True
+            for call in calls:
+                if len(call) > 3:
+                    self._further(call, _CALL)
             written["tool_calls"] = [_called(call) for call in calls]
         if thoughts or self._can.thinks_on:
             self._think(thoughts, written)
@@ -237,6 +278,9 @@ class MessageLowering:
     def _think(self, thoughts: list[Json], into: Json) -> None:
         """Tell what was thought before an answer, if the model wants it. Of an answer with calls it wants
         something in any case, and takes white space for it."""
+        for block in thoughts:
+            if not block.keys() <= _THOUGHT:
+                self._notes.yielded += [f"messages.{name}" for name in block if name not in _THOUGHT]
         texts = [block["thinking"] for block in thoughts if block.get("thinking")]
         proofs = [block for block in thoughts if block.get("signature") or "data" in block]
         if self._can.proves:
@@ -252,6 +296,10 @@ class MessageLowering:
         self._open.discard(call_id)
         if "cache_control" in message:
             self._notes.marked = True
+        if len(message) > 3:
+            self._further(message, _RESULT)
+            if "turn" in message:
+                self._further(message["turn"])
         called = short_id(call_id)
         text = content if content.__class__ is str else self._shown_by(called, content or ())
         if message.get("is_error") and not text[:6].lower().startswith("error"):

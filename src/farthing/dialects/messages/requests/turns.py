@@ -121,7 +121,7 @@ class TurnWriter:
         if not blocks:
             return
         if self._own or self._notes.abilities.system_in_place:
-            self._messages.append({"role": "system", "content": blocks})
+            self._messages.append(self._more({"role": "system", "content": blocks}, turn.extras))
         else:  # in its place all the same: at the head it would change the prefix of every later request
             self._into("user").extend(
                 {**block, "text": f"<system>\n{block['text']}\n</system>"} for block in blocks
@@ -154,6 +154,12 @@ class TurnWriter:
             messages.append({"role": role, "content": content})
         return content
 
+    def _further(self, turn: Turn) -> None:
+        """Put the fields of a turn that have no name here on the message that it went into."""
+        if turn.extras and self._own:
+            for name, value in turn.extras.items():
+                self._messages[-1].setdefault(name, value)
+
     def _user(self, turn: Turn) -> None:
         if turn.name:
             self._named(turn)
@@ -170,6 +176,7 @@ class TurnWriter:
         if not results and not others:
             return
         content = self._into("user")
+        self._further(turn)
         if results and (content or len(results) > 1) and not (self._mixed and self._mixed[-1] is content):
             self._mixed.append(content)
         content += results
@@ -189,6 +196,7 @@ class TurnWriter:
                 self._add(written, block)
         if written:
             self._into("assistant").extend(written)
+            self._further(turn)
 
     def _prefill(self, content: list[Json]) -> None:
         """An answer to be gone on with must not end in white space."""
