@@ -24,6 +24,7 @@ from farthing.dialects.conversation import (
     Ended,
     Event,
     Message,
+    Reasoning,
     Stopped,
     Text,
     TextDelta,
@@ -33,6 +34,7 @@ from farthing.dialects.events import BadAnswer, BadStream, ProviderSaid
 from farthing.dialects.faults import ProviderSaid as ErrorInStream
 from farthing.dialects.messages.answers import answer_writer
 from farthing.dialects.messages.streams.stream_writer import HELD_CHARS_MAX, EventWriter
+from farthing.dialects.proofs import opened
 
 ID_CHARS = frozenset(f"{string.ascii_letters}{string.digits}_-")
 STOP = chunk(finish="stop")
@@ -327,6 +329,57 @@ SEALED = {"type": "reasoning.encrypted", "data": "E", "format": "openai-response
 def test_reasoning_comes_with_the_signature_of_its_maker(deltas: list[Json], thoughts: list[Any]) -> None:
     found = streamed(*map(chunk, deltas), *say("so"), STOP)
     assert content_of(found) == [*thoughts, "so"]
+
+
+def proof(said: str) -> Json:
+    return {"extra_content": {"google": {"thought_signature": said}}}
+
+
+def proofs_of(message: Json) -> list[Any]:
+    """The call after each proof, and what stands there, by the id that the proof bears."""
+    found = []
+    for block, after in pairwise(message["content"]):
+        if block["type"] == "thinking":
+            told = opened(block["signature"])
+            assert told["id"] == after["id"]
+            found.append((after["input"], told["extra_content"]["google"]["thought_signature"]))
+    return found
+
+
+@pytest.mark.parametrize("ids", [("", ""), ("a", "b"), ("", "b")])
+def test_each_proof_stands_before_its_own_call_and_bears_the_id_that_the_client_knows(
+    ids: tuple[str, str],
+) -> None:
+    told = [
+        {"index": at, **call(arguments=arguments), "id": call_id, **proof(said)}
+        for at, (call_id, arguments, said) in enumerate(zip(ids, ('{"n":1}', '{"n":2}'), "12", strict=True))
+    ]
+    expected = [({"n": 1}, "1"), ({"n": 2}, "2")]
+    assert proofs_of(whole(whole_of({"role": "assistant", "content": None, "tool_calls": told}))) == expected
+    assert proofs_of(streamed(calls(*told), CALLED)) == expected
+    assert proofs_of(streamed(*map(calls, told), CALLED)) == expected
+
+
+def test_of_two_calls_with_one_id_each_has_its_own_proof() -> None:
+    first, second = (
+        {**call(arguments=arguments), "id": "a", **proof(said)}
+        for arguments, said in (('{"n":1}', "1"), ('{"n":2}', "2"))
+    )
+    read = answer_reader.read(
+        json.dumps(whole_of({"role": "assistant", "content": None, "tool_calls": [first, second]})).encode()
+    )
+    kinds = [block.__class__.__name__ for block in read.blocks]
+    said = [opened(block.signature) for block in read.blocks if isinstance(block, Reasoning)]
+    assert kinds == ["Reasoning", "ToolCall"] * 2
+    assert [one["extra_content"]["google"]["thought_signature"] for one in said] == ["1", "2"]
+
+
+def test_a_proof_that_comes_after_its_call_began_bears_its_id() -> None:
+    begins = calls({"index": 0, **call(arguments="")})
+    found = streamed(begins, calls({"index": 0, **proof("1"), "function": {"arguments": "{}"}}), CALLED)
+    ids = [block["id"] for block in found["content"] if block["type"] == "tool_use"]
+    told = [opened(block["signature"])["id"] for block in found["content"] if block["type"] == "thinking"]
+    assert len(ids) == 1 and told == ids
 
 
 def test_a_refusal_of_the_model_is_said_and_is_one() -> None:

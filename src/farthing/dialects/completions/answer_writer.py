@@ -86,15 +86,14 @@ class EventWriter:
         delta = delta if isinstance(delta, dict) else {}
         text, index = text_of(delta), _index(choice, 0)
         said = self._chars.get(index)
-        if said is None and (text or choice.get("finish_reason")):
-            said = self._chars[index] = 0
-            text = self._prefix + text
-        if not text and not choice.get("finish_reason"):
+        probable = logprobs(choice.get("logprobs"), said or 0)
+        if not (text or choice.get("finish_reason") or (probable and probable["tokens"])):
             return None
+        if said is None:
+            text = self._prefix + text
         self._chars[index] = (said or 0) + len(text)
         if delta.get("refusal"):
             self._refused.add(index)
-        probable = logprobs(choice.get("logprobs"), said or 0)
         return _choice(choice, index, text, probable, refused=index in self._refused)
 
 

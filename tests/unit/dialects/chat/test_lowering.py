@@ -1,5 +1,8 @@
 """Requests of Messages as plain chat servers get them: each thing in its words there, or named."""
 
+import json
+from base64 import urlsafe_b64encode
+from time import process_time
 from typing import Any
 
 import pytest
@@ -8,6 +11,7 @@ from farthing.dialects.chat.requests.lowered_messages import ID_CHARS_MAX, short
 from farthing.dialects.chat.requests.lowering import USER_CHARS_MAX, lowered
 from farthing.dialects.chat.requests.request_writer import inner
 from farthing.dialects.messages.requests.request_reader import read
+from farthing.dialects.proofs import PREFIX
 from farthing.dialects.written import Written
 from farthing.types import Json
 
@@ -358,3 +362,38 @@ def test_who_asks_has_a_name_that_is_short_enough_and_the_same_each_time() -> No
     users = [chat(metadata={"user_id": "user_" + "0" * 150 + end}).body["user"] for end in "aba"]
     assert users[0] == users[2] != users[1]
     assert all(len(one) == USER_CHARS_MAX for one in users)
+
+
+PROVING = "gemini-3-pro"
+
+
+def proof(call_id: Any, said: str = "s") -> Json:
+    value = {"id": call_id, "extra_content": {"google": {"thought_signature": said}}}
+    signature = PREFIX + urlsafe_b64encode(json.dumps(value).encode()).decode()
+    return {"type": "thinking", "thinking": "", "signature": signature}
+
+
+def proven(*blocks: Json) -> list[Any]:
+    """The proof at each call of this answer."""
+    written = chat(PROVING, messages=[user("a"), assistant(*blocks)]).body["messages"][1]
+    extras = [one.get("extra_content", {}) for one in written["tool_calls"]]
+    return [extra.get("google", {}).get("thought_signature") for extra in extras]
+
+
+def test_a_proof_goes_to_its_call_or_to_the_first_without_one() -> None:
+    assert proven(proof("b", "2"), call("a"), call("b")) == [None, "2"]
+    assert proven(proof("b", "2"), proof("lost", "1"), call("a"), call("b")) == ["1", "2"]
+    assert proven(proof("a", "1"), proof("lost", "2"), call("a"), call("b")) == ["1", "2"]
+    for odd in (None, 7, ["a"], {"a": 1}):
+        assert proven(proof(odd, "1"), call("a"), call("b")) == ["1", None]
+
+
+def test_many_forged_proofs_cost_no_more_than_each_one() -> None:
+    many = 30_000
+    forged = [proof(f"{'c' if at % 2 else 'x'}{at}") for at in range(many)]
+    body = inner(read({"model": "m", "max_tokens": 9, "messages": [
+        user("a"), assistant(*forged, *(call(f"c{at}") for at in range(many)))]}))  # fmt: skip
+    began_s = process_time()
+    written = lowered(body, model=PROVING).body["messages"][1]["tool_calls"]
+    assert process_time() - began_s < 8
+    assert all("extra_content" in one for one in written)

@@ -187,3 +187,14 @@ def test_a_stream() -> None:
         ]  # fmt: skip
         assert [one["usage"] for one in chunks] == [None] * 6 + [USAGE]
         assert chunks[1]["choices"][0]["logprobs"]["text_offset"] == [4]
+
+
+def test_probabilities_that_come_without_text_are_told_after_what_is_echoed() -> None:
+    writer = EventWriter("> ")
+    nothing = writer.write(event({"role": "assistant", "content": ""}, logprobs={"content": []}))
+    early = writer.write(event({}, logprobs={"content": LOGPROBS["content"][:1]}))
+    text = writer.write(event({"content": "up"}))
+    first, second = (json.loads(one[6:])["choices"][0] for one in (early, text))
+    assert nothing == b""
+    assert (first["text"], first["logprobs"]["tokens"]) == ("> ", ["up"])
+    assert (second["text"], second["logprobs"]) == ("up", None)

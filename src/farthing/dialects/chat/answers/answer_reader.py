@@ -161,26 +161,25 @@ def blocks_of(message: Json, answer_id: str, refusal: str) -> list[Block]:
     if refusal:
         blocks.append(Refusal(refusal))
     told, function = message.get("tool_calls"), message.get("function_call")
+    proofs_of: list[tuple[ToolCall, Reasoning]] = []
     if told:
-        blocks += _calls(told, answer_id, {block.id for block in blocks if isinstance(block, ToolCall)})
+        had = {block.id: block for block in blocks if isinstance(block, ToolCall)}
+        blocks += _calls(told, answer_id, had, proofs_of)
     elif function.__class__ is dict:
         blocks.append(call_of({"function": function}, answer_id, 0))
     if not REASONING.isdisjoint(message) and not any(isinstance(block, Reasoning) for block in blocks):
         thought = reasoning_of(message) or [(0, Reasoning(text_of(message, "thinking")))]
         made = [(at, proofs.of_thought(one)) for at, one in thought if one.text or one.maker]
         blocks = with_reasoning(blocks, made)
-    return _with_proofs(blocks, told) if told.__class__ is list else blocks
+    return _with_proofs(blocks, proofs_of) if proofs_of else blocks
 
 
-def _with_proofs(blocks: list[Block], told: list[Any]) -> list[Block]:
-    """`blocks` with the proofs before the calls that they stand at in `told`."""
-    calls = [call for call in told if call.__class__ is dict]
-    found = {text_of(call, "id"): proofs.of_call(call, text_of(call, "id")) for call in calls}
-    if not any(found.values()):
-        return blocks
+def _with_proofs(blocks: list[Block], found: list[tuple[ToolCall, Reasoning]]) -> list[Block]:
+    """`blocks` with each proof before its own call: two calls may have one id."""
+    before = {id(call): proof for call, proof in found}
     proven: list[Block] = []
     for block in blocks:
-        proof = found.get(block.id) if isinstance(block, ToolCall) else None
+        proof = before.get(id(block))
         proven += [block] if proof is None else [proof, block]
     return proven
 
@@ -213,11 +212,21 @@ def _spoken(audio: Json, before: list[Block]) -> list[Block]:
     return blocks
 
 
-def _calls(told: Any, answer_id: str, had: set[str]) -> list[Block]:
+def _calls(
+    told: Any, answer_id: str, had: dict[str, ToolCall], found: list[tuple[ToolCall, Reasoning]]
+) -> list[Block]:
+    """The calls in `told` that are not in `had`, by their ids; the proofs of all of them go into `found`."""
     calls: list[Block] = []
     for call in told[:CALLS_MAX] if told.__class__ is list else ():
-        if call.__class__ is dict and text_of(call, "id") not in had:
-            calls.append(call_of(call, answer_id, len(calls)))
+        if call.__class__ is not dict:
+            continue
+        block = had.get(text_of(call, "id"))
+        if block is None:
+            block = call_of(call, answer_id, len(calls))
+            calls.append(block)
+        proof = proofs.of_call(call, block.id)
+        if proof is not None:
+            found.append((block, proof))
     return calls
 
 

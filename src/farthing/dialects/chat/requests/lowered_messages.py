@@ -338,7 +338,11 @@ def _joined(contents: list[Any]) -> Any:
 def _prove(thoughts: list[Json], calls: Iterable[Json], into: Json) -> None:
     """Put the proofs of thoughts back where they came from: at the call of that id, or if its server gave it
     none that the client could keep, at the first without a proof."""
-    given = [call["id"] for call in calls]
+    written = into.get("tool_calls", [])
+    places: dict[Any, int] = {}
+    for at, call in enumerate(calls):
+        places.setdefault(call["id"], at)
+    bare = (at for at, call in enumerate(written) if "extra_content" not in call)
     for block in thoughts:
         if not is_proof(block.get("signature", "")):
             continue
@@ -346,10 +350,10 @@ def _prove(thoughts: list[Json], calls: Iterable[Json], into: Json) -> None:
         detail, extra = told.get("detail"), told.get("extra_content")
         if detail:
             into.setdefault("reasoning_details", []).append(detail)
-        elif extra and given:
-            written = into["tool_calls"]
-            bare = (at for at, call in enumerate(written) if "extra_content" not in call)
-            at = given.index(told["id"]) if told.get("id") in given else next(bare, 0)
+        elif extra and written:
+            called = told.get("id")
+            place = places.get(called) if isinstance(called, str) else None
+            at = next(bare, 0) if place is None else place
             written[at] = {**written[at], "extra_content": extra}
 
 

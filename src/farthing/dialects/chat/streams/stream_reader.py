@@ -29,7 +29,13 @@ from farthing.dialects.chat.answers.answer_reader import (
 )
 from farthing.dialects.chat.reasoning import reasoning_of
 from farthing.dialects.chat.streams.chunks import finish_of
-from farthing.dialects.chat.streams.streamed_calls import StreamedCall, StreamedCalls, call_of, pieces_of
+from farthing.dialects.chat.streams.streamed_calls import (
+    StreamedCall,
+    StreamedCalls,
+    call_of,
+    known_call,
+    pieces_of,
+)
 from farthing.dialects.conversation import (
     ENDED,
     PING,
@@ -440,11 +446,21 @@ class Reader:
     # -- calls -------------------------------------------------------------------------------------------
 
     def _call(self, piece: Json, found: list[Event]) -> None:
-        proof = proofs.of_call(piece, text_of(piece, "id")) if "extra_content" in piece else None
+        proof = proofs.of_call(piece, self._id_of(piece)) if "extra_content" in piece else None
         if proof is not None:
             self._thought(None, proof, found)
         call = call_of(self._calls, piece)
         self._arguments(call, call.take(piece), found)
+
+    def _id_of(self, piece: Json) -> str:
+        """The id by which the client knows, or will know, the call of `piece`."""
+        told = text_of(piece, "id")
+        if told:
+            return told
+        call = known_call(self._calls, piece)
+        if call is None:
+            return new_id(self._id, len(self._calls))
+        return call.id or new_id(self._id, self._calls.index(call))
 
     def _arguments(self, call: StreamedCall, text: str, found: list[Event]) -> None:
         if not text or call.stopped:

@@ -75,12 +75,15 @@ def call_of(calls: StreamedCalls, piece: Json) -> StreamedCall:
     Raises:
         BadStream: there are too many.
     """
-    told = piece.get("index")
-    place: int | None = told if told.__class__ is int else None
-    called, name = text_of(piece, "id"), name_of(piece)
+    return known_call(calls, piece) or _another(calls, _place_of(piece))
+
+
+def known_call(calls: StreamedCalls, piece: Json) -> StreamedCall | None:
+    """The call that `piece` goes on with. None: it begins one."""
+    place, called, name = _place_of(piece), text_of(piece, "id"), name_of(piece)
     same = calls if place is None else calls.at(place)
     if not same:
-        return _another(calls, place)
+        return None
     if called:
         for call in same:
             if call.id == called:
@@ -89,11 +92,16 @@ def call_of(calls: StreamedCalls, piece: Json) -> StreamedCall:
     if not name:
         return last
     if called and last.id:
-        return _another(calls, place)
+        return None
     if place is None or last.pieces or last.stopped:
         again = name == last.name and not (last.stopped or last.is_whole())
-        return last if again else _another(calls, place)
+        return last if again else None
     return last
+
+
+def _place_of(piece: Json) -> int | None:
+    told = piece.get("index")
+    return told if told.__class__ is int else None
 
 
 def _another(calls: StreamedCalls, place: int | None) -> StreamedCall:
