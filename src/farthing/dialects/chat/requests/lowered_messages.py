@@ -7,6 +7,7 @@ with a note which call gave them, and what stands between a call and its result 
 
 from collections.abc import Iterable
 from hashlib import blake2b
+from itertools import takewhile
 from typing import Any
 
 from farthing.dialects.chat.models import Abilities
@@ -325,12 +326,18 @@ _FILE_ID = "a file stored at Anthropic is unknown to other servers; send its dat
 _NOT_HERE = "chat completions take it from the user alone; move it there"
 
 
+def _is_text(content: Any) -> bool:
+    return content.__class__ is str
+
+
 def _joined(contents: list[Any]) -> Any:
     """The content of several messages as that of one."""
-    if all([one.__class__ is str for one in contents]):
-        return "\n\n".join(contents)
-    parts: list[Json] = []
-    for one in contents:
+    texts = [*takewhile(_is_text, contents)]
+    text = "\n\n".join(texts)
+    if len(texts) == len(contents):
+        return text
+    parts: list[Json] = [{"type": "text", "text": text}] if texts else []
+    for one in contents[len(texts) :]:
         parts += [{"type": "text", "text": one}] if one.__class__ is str else one
     return parts
 
