@@ -192,7 +192,7 @@ def test_thinking_of_another_provider_is_left_out_for_models_that_sign_theirs(
 
 
 PAGE = {"type": "web_search_result_location", "url": "https://e.org", "title": "T", "cited_text": ""}
-FOUND, UNFOUND = {**PAGE, "encrypted_index": "aW5k"}, {**PAGE, "encrypted_index": ""}
+INDEXED, UNINDEXED = {**PAGE, "encrypted_index": "aW5k"}, {**PAGE, "encrypted_index": ""}
 PASSAGE = {"type": "char_location", "cited_text": "x", "document_index": 0}
 
 
@@ -202,12 +202,12 @@ def cited(*citations: Json, **more: Any) -> Json:
 
 CITED: Any = [
     USER,
-    {"role": "assistant", "content": [cited(UNFOUND, newer=1), cited(UNFOUND, FOUND, PASSAGE), CALLED]},
+    {"role": "assistant", "content": [cited(UNINDEXED, newer=1), cited(UNINDEXED, INDEXED, PASSAGE), CALLED]},
     TOLD,
 ]
 KEPT: Any = [
     USER,
-    {"role": "assistant", "content": [cited(newer=1), cited(FOUND, PASSAGE), CALLED]},
+    {"role": "assistant", "content": [cited(newer=1), cited(INDEXED, PASSAGE), CALLED]},
     TOLD,
 ]
 
