@@ -178,7 +178,7 @@ class Sent(Struct, frozen=True, kw_only=True):
     beta: bool = False
     """Of Messages: it came by the path of beta requests (`?beta=true`), and goes up by it."""
     unsigned: bool = False
-    """Of Messages: thinking in it has no signature, as that of another provider has none."""
+    """Of Messages: thinking or a citation in it has no signature, as that of another provider has none."""
 
 
 def edited(dialect: Dialect) -> Sent:

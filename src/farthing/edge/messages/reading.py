@@ -5,7 +5,8 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from farthing.dialects.chat.requests import request_writer
-from farthing.dialects.conversation import Conversation, Reasoning
+from farthing.dialects.conversation import Conversation, Reasoning, Text
+from farthing.dialects.messages.citations import has_unsigned
 from farthing.dialects.messages.requests import request_reader
 from farthing.dialects.proofs import is_signed
 from farthing.edge.http.body import BOM
@@ -69,10 +70,12 @@ def _read(reader: Reader, body: Json, asked: Asked, *, stream: bool) -> Request:
 
 
 def _has_unsigned(conversation: Conversation) -> bool:
-    """Whether it has thinking that no model which speaks Messages has signed."""
+    """Whether it has thinking or citations that no model which speaks Messages has signed."""
     for turn in conversation.turns:
         if turn.role == "assistant":
             for block in turn.blocks:
                 if block.__class__ is Reasoning and not (is_signed(block.signature) or block.redacted):
+                    return True
+                if block.__class__ is Text and block.citations and has_unsigned(block.citations):
                     return True
     return False

@@ -192,6 +192,50 @@ def test_thinking_of_another_provider_is_left_out_for_models_that_sign_theirs(
     assert counted is not None and json.loads(counted[1])["messages"] == kept
 
 
+PAGE = {"type": "web_search_result_location", "url": "https://e.org", "title": "T", "cited_text": ""}
+INDEXED, UNINDEXED = {**PAGE, "encrypted_index": "aW5k"}, {**PAGE, "encrypted_index": ""}
+PASSAGE = {"type": "char_location", "cited_text": "x", "document_index": 0}
+
+
+def cited(*citations: Json, **more: Any) -> Json:
+    return {"type": "text", "text": "x", **({"citations": [*citations]} if citations else {}), **more}
+
+
+CITED: Any = [
+    USER,
+    {"role": "assistant", "content": [cited(UNINDEXED, newer=1), cited(UNINDEXED, INDEXED, PASSAGE), CALLED]},
+    TOLD,
+]
+KEPT: Any = [
+    USER,
+    {"role": "assistant", "content": [cited(newer=1), cited(INDEXED, PASSAGE), CALLED]},
+    TOLD,
+]
+
+
+@pytest.mark.parametrize("is_edited", [False, True])
+@pytest.mark.parametrize(
+    ("model", "kept", "gave_way"),
+    [("claude-haiku-4-5", KEPT, ("messages.citations",)), ("m", CITED, ())],
+)
+def test_pages_that_another_provider_has_found_are_not_cited_to_models_that_search_themselves(
+    model: str, kept: list[Json], gave_way: tuple[str, ...], is_edited: bool
+) -> None:
+    told: Json = {"model": model, "max_tokens": 9_000, "messages": CITED}
+    if not is_edited:
+        told["thinking"] = {"type": "enabled", "budget_tokens": 1_024}
+    raw = json.dumps(told).encode()
+    prompt = asked(raw, unsigned=True)
+    if is_edited:
+        form = request_writer.inner(request_reader.read(told))
+        prompt = replace(prompt, body=form)
+    target = Target(name=f"a/{model}", provider="a", model=model)
+    assert PROVIDER.unsaid(prompt, target, "chat").gave_way == gave_way
+    body = json.loads(PROVIDER.encode(prompt, target, "chat", "req-1", ())[1])
+    assert [one["content"] for one in body["messages"] if one["role"] == "assistant"] == [kept[1]["content"]]
+    assert is_edited or (body["messages"], body["thinking"]) == (kept, told["thinking"])
+
+
 def test_thinking_goes_back_to_models_that_sign_nothing() -> None:
     told = {
         "model": "m",

@@ -24,6 +24,7 @@ from farthing.dialects.conversation import (
     ToolResult,
     Turn,
 )
+from farthing.dialects.messages.citations import without_unsigned
 from farthing.dialects.messages.requests.notes import Notes, marked
 from farthing.dialects.proofs import is_signed
 from farthing.text.lenient_json import NotJson, read_json
@@ -220,8 +221,19 @@ class TurnWriter:
         if block.cache is not None:
             written["cache_control"] = block.cache
         if block.citations and self._own:
-            written["citations"] = list(block.citations)
+            cited = self._cited(block.citations)
+            if cited:
+                written["citations"] = cited
         return self._more(written, block.extras)
+
+    def _cited(self, citations: tuple[Json, ...]) -> list[Json]:
+        """Those of `citations` that the model takes."""
+        if not self._notes.abilities.signs:
+            return list(citations)
+        cited = without_unsigned(citations)
+        if len(cited) != len(citations):
+            self._notes.yielded.append("messages.citations")
+        return cited
 
     def _more(self, written: Json, extras: Json) -> Json:
         """With the fields that have no name here, where they are of Messages."""

@@ -3,6 +3,7 @@ byte (`splice`): a prefix that was cached is found again only by the same bytes.
 
 from typing import Any
 
+from farthing.dialects.messages.citations import without_unsigned
 from farthing.dialects.messages.models import abilities
 from farthing.dialects.messages.requests.settings import BUDGET_TOKENS_MIN, without_thinking
 from farthing.dialects.proofs import is_signed
@@ -15,6 +16,8 @@ UNCOUNTED = frozenset({
     "temperature", "top_k", "top_p",
 })  # fmt: skip
 """Fields of a request that its counting refuses."""
+THINKING, CITATIONS = "messages.thinking", "messages.citations"
+"""What gives way of earlier answers."""
 
 
 def changes(prompt: Prompt, sent: Sent, model: str) -> Changes:
@@ -30,6 +33,7 @@ def changes(prompt: Prompt, sent: Sent, model: str) -> Changes:
             changed["thinking"] = thinking
     if prompt.stream != (body.get("stream") is True):
         changed["stream"] = prompt.stream
+<<<<<<< HEAD
     return changed | _without_unsigned(sent, model)
 
 
@@ -45,6 +49,16 @@ def _without_unsigned(sent: Sent, model: str) -> dict[str, object]:
         managed = without_thinking(body.get("context_management"))
         if managed is not None:
             changed["context_management"] = managed
+=======
+    if _drops_unsigned(sent, model):
+        messages, gone = _signed(body["messages"])
+        changed["messages"] = messages
+        if THINKING in gone and _goes_on_without_thinking(body, messages):
+            changed["thinking"] = {"type": "disabled"}
+            managed = without_thinking(body.get("context_management"))
+            if managed is not None:
+                changed["context_management"] = managed
+>>>>>>> fix-x
     return changed
 
 
@@ -62,8 +76,10 @@ def gave_way(prompt: Prompt, sent: Sent, model: str) -> tuple[str, ...]:
     if told is not None:
         names = ("thinking.budget_tokens",) if "budget_tokens" in told else ("thinking",)
     if _drops_unsigned(sent, model):
-        names = (*names, "messages.thinking")
-        if "thinking" not in names and _goes_on_without_thinking(sent.body, _signed(sent.body["messages"])):
+        messages, gone = _signed(sent.body["messages"])
+        names = (*names, *gone)
+        off = THINKING in gone and _goes_on_without_thinking(sent.body, messages)
+        if off and "thinking" not in names:
             names = (*(name for name in names if name != "thinking.budget_tokens"), "thinking")
     return names
 
@@ -73,7 +89,13 @@ def counted(sent: Sent, model: str) -> Changes:
     changed: dict[str, object] = {name: REMOVED for name in UNCOUNTED if name in sent.body}
     if sent.body.get("model") != model:
         changed["model"] = model
+<<<<<<< HEAD
     return changed | _without_unsigned(sent, model)
+=======
+    if _drops_unsigned(sent, model):
+        changed["messages"], _ = _signed(sent.body["messages"])
+    return changed
+>>>>>>> fix-x
 
 
 def written(sent: Sent, changed: Changes) -> bytes:
@@ -111,24 +133,44 @@ def _thinking(prompt: Prompt, body: Json) -> Json | None:
 
 
 def _drops_unsigned(sent: Sent, model: str) -> bool:
-    """Whether thinking of another provider is left out: this model refuses what it has not signed."""
+    """Whether what another provider thought and cited is left out: this model refuses what
+    it has not signed."""
     return sent.unsigned and abilities(model).signs
 
 
-def _signed(messages: list[Any]) -> list[Any]:
-    """`messages` without thinking that nobody has signed; a turn that was nothing else goes too. The same
-    history gives the same messages each time, so that a prefix stays what it was."""
-    found = []
+def _signed(messages: list[Any]) -> tuple[list[Any], tuple[str, ...]]:
+    """`messages` without thinking and citations that nobody has signed, and the names of what is gone; a turn
+    that was nothing else goes too. The same history gives the same messages each time, so that a prefix stays
+    what it was."""
+    found: list[Any] = []
+    gone: dict[str, None] = {}
     for message in messages:
         content = message["content"]
         if message["role"] == "assistant" and content.__class__ is list:
             kept = [block for block in content if block.get("type") != "thinking" or _is_signed(block)]
             if len(kept) != len(content):
-                if kept:
-                    found.append({**message, "content": kept})
+                gone[THINKING] = None
+            cited = [_with_signed_citations(block) for block in kept]
+            if cited != kept:
+                gone[CITATIONS] = None
+            if cited != content:
+                if cited:
+                    found.append({**message, "content": cited})
                 continue
         found.append(message)
-    return found
+    return found, tuple(gone)
+
+
+def _with_signed_citations(block: Json) -> Json:
+    cited = block.get("citations")
+    if block.get("type") != "text" or cited.__class__ is not list or not cited:
+        return block
+    kept = without_unsigned(cited)
+    if len(kept) == len(cited):
+        return block
+    if kept:
+        return {**block, "citations": kept}
+    return {name: value for name, value in block.items() if name != "citations"}
 
 
 def _is_signed(block: Json) -> bool:
