@@ -33,32 +33,21 @@ def changes(prompt: Prompt, sent: Sent, model: str) -> Changes:
             changed["thinking"] = thinking
     if prompt.stream != (body.get("stream") is True):
         changed["stream"] = prompt.stream
-<<<<<<< HEAD
     return changed | _without_unsigned(sent, model)
 
 
 def _without_unsigned(sent: Sent, model: str) -> dict[str, object]:
-    """What changes where thinking of another provider is left out."""
+    """What changes where what another provider thought and cited is left out."""
     if not _drops_unsigned(sent, model):
         return {}
     body = sent.body
-    messages = _signed(body["messages"])
+    messages, gone = _signed(body["messages"])
     changed: dict[str, object] = {"messages": messages}
-    if _goes_on_without_thinking(body, messages):
+    if THINKING in gone and _goes_on_without_thinking(body, messages):
         changed["thinking"] = {"type": "disabled"}
         managed = without_thinking(body.get("context_management"))
         if managed is not None:
             changed["context_management"] = managed
-=======
-    if _drops_unsigned(sent, model):
-        messages, gone = _signed(body["messages"])
-        changed["messages"] = messages
-        if THINKING in gone and _goes_on_without_thinking(body, messages):
-            changed["thinking"] = {"type": "disabled"}
-            managed = without_thinking(body.get("context_management"))
-            if managed is not None:
-                changed["context_management"] = managed
->>>>>>> fix-x
     return changed
 
 
@@ -89,13 +78,7 @@ def counted(sent: Sent, model: str) -> Changes:
     changed: dict[str, object] = {name: REMOVED for name in UNCOUNTED if name in sent.body}
     if sent.body.get("model") != model:
         changed["model"] = model
-<<<<<<< HEAD
     return changed | _without_unsigned(sent, model)
-=======
-    if _drops_unsigned(sent, model):
-        changed["messages"], _ = _signed(sent.body["messages"])
-    return changed
->>>>>>> fix-x
 
 
 def written(sent: Sent, changed: Changes) -> bytes:
@@ -133,8 +116,8 @@ def _thinking(prompt: Prompt, body: Json) -> Json | None:
 
 
 def _drops_unsigned(sent: Sent, model: str) -> bool:
-    """Whether what another provider thought and cited is left out: this model refuses what
-    it has not signed."""
+    """Whether what another provider thought and cited is left out: this model refuses what it
+    has not signed."""
     return sent.unsigned and abilities(model).signs
 
 
