@@ -223,7 +223,9 @@ def test_what_it_cannot_say_goes_to_the_next_target_or_is_refused_by_name(gatewa
     assert receipt.skipped == {"toy/m": "cannot_say"}
     refused = gateway.chat("hello", model="toy/m", n=2)
     assert (refused.status, refused.error["param"]) == (400, "n")
-    assert "`n`" in refused.error["message"] and "name a model of another provider" in refused.error["message"]
+    assert (
+        "`n`" in refused.error["message"] and "name a model of another provider" in refused.error["message"]
+    )
     assert "drop" not in refused.error["message"], "without it the answer is another one"
 
 
