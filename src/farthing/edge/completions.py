@@ -1,6 +1,5 @@
 """The front door of OpenAI's completions of before chat."""
 
-from collections.abc import Callable
 from typing import Any
 
 from msgspec import Struct
@@ -9,6 +8,7 @@ from farthing.dialects.completions import request_reader
 from farthing.dialects.completions.answer_writer import EventWriter, whole
 from farthing.edge.http.fields import convert
 from farthing.edge.openai import Asked, Reader
+from farthing.edge.through import ThroughSink
 from farthing.errors import StreamBroken
 from farthing.protocols import Sink
 from farthing.text.lenient_json import NotJson
@@ -31,13 +31,13 @@ def read(reader: Reader, body: Json, asked: Asked) -> Request:
     return found
 
 
-class TextWriter:
+class TextWriter(ThroughSink):
     """Writes the answer to one request. See `forms.FormWriter`."""
 
-    __slots__ = ("_events", "_prefix", "_sink")
+    __slots__ = ("_events", "_prefix")
 
     def __init__(self, sink: Sink, request: Request, receipt: Receipt) -> None:
-        self._sink = sink
+        super().__init__(sink)
         body = {} if request.sent is None else request.sent.body
         self._prefix = request_reader.prompt_of(body) if body.get("echo") else ""
         self._events = EventWriter(self._prefix)
@@ -46,18 +46,6 @@ class TextWriter:
         out = self._events.write(events)
         if out:
             self._sink.send(out)
-
-    def when_writable(self, pause: Callable[[], None], resume: Callable[[], None]) -> None:
-        self._sink.when_writable(pause, resume)
-
-    def outlive(self, left: Callable[[Callable[[], None]], bool]) -> None:
-        self._sink.outlive(left)
-
-    def returned(self, lines: bytes) -> None:
-        self._sink.returned(lines)
-
-    def close(self) -> None:
-        """There is nothing to end."""
 
     def closing(self, reply: Answer) -> Answer:
         """Raises:
@@ -69,6 +57,3 @@ class TextWriter:
             return Answer(body=whole(reply.body, self._prefix))
         except NotJson as error:
             raise StreamBroken(f"the provider's answer cannot be told as a completion: {error}") from None
-
-    def last(self, reply: Answer) -> Answer:
-        return reply

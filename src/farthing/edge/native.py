@@ -14,6 +14,7 @@ from farthing.config import ENDPOINT_PREFIX
 from farthing.edge.auth import named_tenant
 from farthing.edge.http.fields import convert
 from farthing.edge.openai import Asked, Number, Reader
+from farthing.edge.through import ThroughSink
 from farthing.errors import InvalidRequest
 from farthing.models.answers import money_of
 from farthing.protocols import Sink
@@ -172,13 +173,13 @@ def _facts(whole: Json, choice: Json, receipt: Receipt) -> Json:
     }
 
 
-class TextSink:
+class TextSink(ThroughSink):
     """Takes the events of a chat stream and sends on their text: `data: {"text": "..."}`."""
 
-    __slots__ = ("_finish_reason", "_receipt", "_sink", "_usage")
+    __slots__ = ("_finish_reason", "_receipt", "_usage")
 
     def __init__(self, sink: Sink, receipt: Receipt) -> None:
-        self._sink = sink
+        super().__init__(sink)
         self._receipt = receipt
         self._finish_reason: str | None = None
         self._usage: Any = None
@@ -187,18 +188,6 @@ class TextSink:
         out = self._texts(events)
         if out:
             self._sink.send(out)
-
-    def when_writable(self, pause: Any, resume: Any) -> None:
-        self._sink.when_writable(pause, resume)
-
-    def outlive(self, left: Any) -> None:
-        self._sink.outlive(left)
-
-    def returned(self, lines: bytes) -> None:
-        self._sink.returned(lines)
-
-    def close(self) -> None:
-        """There is nothing to end."""
 
     def closing(self, reply: Answer) -> Answer:
         return reply

@@ -7,7 +7,6 @@ some give up on a connection that is silent.
 
 import asyncio
 import logging
-from collections.abc import Callable
 from typing import Any
 
 from farthing.dialects import conversation
@@ -21,6 +20,7 @@ from farthing.dialects.messages.streams import stream_writer
 from farthing.dialects.messages.usage import merged
 from farthing.dialects.told import Told
 from farthing.edge.messages import errors
+from farthing.edge.through import ThroughSink
 from farthing.errors import FarthingError, ProviderError, StreamBroken
 from farthing.models.answers import SIGN_OF_LIFE
 from farthing.protocols import Sink
@@ -55,31 +55,19 @@ class MessagesForm:
         return Streamed(sink, request, receipt) if request.stream else Whole(sink, request, receipt)
 
 
-class Whole:
+class Whole(ThroughSink):
     """Writes a whole answer. Nothing is sent before it is there."""
 
-    __slots__ = ("_receipt", "_sink", "_tools")
+    __slots__ = ("_receipt", "_tools")
 
     def __init__(self, sink: Sink, request: Request, receipt: Receipt) -> None:
-        self._sink = sink
+        super().__init__(sink)
         self._receipt = receipt
         self._tools = _tools(request)
 
     def send(self, events: bytes) -> None:
         """Never called: who waits for a whole answer is sent no events."""
         raise AssertionError("events for a client that waits for a whole answer")
-
-    def when_writable(self, pause: Callable[[], None], resume: Callable[[], None]) -> None:
-        self._sink.when_writable(pause, resume)
-
-    def outlive(self, left: Callable[[Callable[[], None]], bool]) -> None:
-        self._sink.outlive(left)
-
-    def returned(self, lines: bytes) -> None:
-        self._sink.returned(lines)
-
-    def close(self) -> None:
-        """There is nothing to end."""
 
     def closing(self, reply: Answer) -> Answer:
         """Raises:
@@ -97,11 +85,8 @@ class Whole:
         except BadAnswer as error:
             raise StreamBroken(f"the provider's answer cannot be told in this dialect: {error}") from None
 
-    def last(self, reply: Answer) -> Answer:
-        return reply
 
-
-class Streamed:
+class Streamed(ThroughSink):
     """Writes one stream, and pings while nothing comes."""
 
     __slots__ = (
@@ -114,13 +99,12 @@ class Streamed:
         "_reader",
         "_receipt",
         "_sent_s",
-        "_sink",
         "_timer",
         "_writer",
     )
 
     def __init__(self, sink: Sink, request: Request, receipt: Receipt) -> None:
-        self._sink = sink
+        super().__init__(sink)
         self._receipt = receipt
         self._reader = stream_reader.Reader()
         self._writer = stream_writer.EventWriter(
@@ -149,15 +133,6 @@ class Streamed:
             return
         self._out(self._written(events))
 
-    def when_writable(self, pause: Callable[[], None], resume: Callable[[], None]) -> None:
-        self._sink.when_writable(pause, resume)
-
-    def outlive(self, left: Callable[[Callable[[], None]], bool]) -> None:
-        self._sink.outlive(left)
-
-    def returned(self, lines: bytes) -> None:
-        self._sink.returned(lines)
-
     def close(self) -> None:
         """No ping comes after this."""
         if self._timer is not None:
@@ -180,9 +155,6 @@ class Streamed:
         if self._fault:
             raise StreamBroken(self._fault)
         return Answer(body=body, stream=True)
-
-    def last(self, reply: Answer) -> Answer:
-        return reply
 
     def _written(self, events: bytes, *, last: bool = False) -> bytes:
         """Events of the pipeline in this dialect. Never raises: a provider's connection stands above this."""

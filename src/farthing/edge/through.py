@@ -1,0 +1,30 @@
+"""What the writers of all forms have in common: what they do not write goes through to the client."""
+
+from collections.abc import Callable
+
+from farthing.protocols import Sink
+from farthing.types import Answer
+
+
+class ThroughSink:
+    """A `forms.FormWriter` but for what it writes (`send` and `closing`)."""
+
+    __slots__ = ("_sink",)
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+
+    def when_writable(self, pause: Callable[[], None], resume: Callable[[], None]) -> None:
+        self._sink.when_writable(pause, resume)
+
+    def outlive(self, left: Callable[[Callable[[], None]], bool]) -> None:
+        self._sink.outlive(left)
+
+    def returned(self, lines: bytes) -> None:
+        self._sink.returned(lines)
+
+    def close(self) -> None:
+        """There is nothing to end."""
+
+    def last(self, reply: Answer) -> Answer:
+        return reply
