@@ -29,12 +29,14 @@ from farthing.dialects.messages.errors import is_error, read_error
 from farthing.dialects.messages.requests import request_reader as messages_request
 from farthing.dialects.messages.requests import request_writer
 from farthing.dialects.messages.usage import TOKENS_MAX
+from farthing.dialects.written import Written
 from farthing.errors import KeyRejected, ProviderError, ProviderUnavailable
 from farthing.models.providers import failures
 from farthing.models.providers.anthropic import edits
 from farthing.models.providers.anthropic.decoder import MessagesDecoder
 from farthing.models.providers.anthropic.own import OwnDecoder
 from farthing.models.providers.http import JSON, HttpProvider
+from farthing.models.providers.translated import Translations
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
 from farthing.protocols import ALL_SAID, BatchApi, Capabilities, Transport, Unsaid
@@ -88,7 +90,6 @@ class AnthropicProvider(HttpProvider):
             name, origin, config, path=path.removesuffix("/v1"), key_lines=key_lines, passage=passage
         )
         self.capabilities = Capabilities(operations=frozenset({"chat"}), counts_tokens=True)
-        self._may_drop = frozenset(config.drop)
         if not config.version.isprintable():
             raise ValueError(f"provider {name}: its version has characters that HTTP does not allow")
         fixed = VERSION in map(str.lower, config.headers)  # it is among the headers of every call
@@ -100,8 +101,7 @@ class AnthropicProvider(HttpProvider):
             for beta in (False, True)
         }
         self._replies = ReplyReader(USAGE, self.in_answer)
-        self._last: tuple[Prompt, str, request_writer.Written] | None = None
-        """What was written last: it is asked for what it cannot say just before it is encoded."""
+        self._translations = Translations(_anew, config.drop)
 
     def unsaid(self, prompt: Prompt, target: Target, operation: Operation) -> Unsaid:
         if operation != "chat":
@@ -110,12 +110,7 @@ class AnthropicProvider(HttpProvider):
         if sent is not None:
             gave_way = edits.gave_way(prompt, sent, target.model)
             return Unsaid(gave_way=gave_way) if gave_way else ALL_SAID
-        written = self._written(prompt, target)
-        if not self._may_drop.issuperset(written.unsaid):
-            self._last = None  # it will not be sent
-        if not written.unsaid and not written.yielded:
-            return ALL_SAID
-        return Unsaid(written.unsaid, written.yielded, written.reasons)
+        return self._translations.unsaid(prompt, target)
 
     def encode(
         self,
@@ -129,9 +124,7 @@ class AnthropicProvider(HttpProvider):
         sent = _as_sent(prompt)
         if sent is not None:
             return head, edits.written(sent, edits.changes(prompt, sent, target.model))
-        body = self._written(prompt, target).body
-        self._last = None  # a conversation may be large, and is nobody's when it is sent
-        return head, write_json(body)
+        return head, write_json(self._translations.body(prompt, target))
 
     def _head(self, path: str, prompt: Prompt, passed: tuple[tuple[str, str], ...]) -> bytes:
         """The head of a call with what passes of the client's headers. The version that a client of Messages
@@ -144,22 +137,6 @@ class AnthropicProvider(HttpProvider):
         told = of_messages and any([name == VERSION for name, _ in passed])
         up = self.passage.up(passed, None if of_messages else VERSION)
         return head + up if told else head + self._version + up
-
-    def _written(self, prompt: Prompt, target: Target) -> request_writer.Written:
-        last = self._last
-        if last is not None and last[0] is prompt and last[1] == target.model:
-            return last[2]
-        own = _is_own(prompt)
-        said = chat_request.read(prompt.body, messages_request.NAMES if own else None)
-        if prompt.capped_by is not None:
-            said = replace(said, output_tokens_max=prompt.output_tokens_max)
-        written = request_writer.translate(
-            said, model=target.model, output_tokens_max=target.output_tokens_max, stream=prompt.stream
-        )
-        if own:
-            edits.fit(written.body, prompt)
-        self._last = (prompt, target.model, written)
-        return written
 
     def whole(self, headers: Mapping[bytes, bytes], body: bytes, prompt: Prompt | None = None) -> WholeReply:
         """Map a complete reply of status 200 to a chat completion.
@@ -244,7 +221,9 @@ class AnthropicProvider(HttpProvider):
         sent = _as_sent(prompt)
         if sent is not None:
             return head, edits.written(sent, edits.counted(sent, target.model))
-        body = {name: value for name, value in self._written(prompt, target).body.items() if name in COUNTED}
+        body = {
+            name: value for name, value in self._translations.body(prompt, target).items() if name in COUNTED
+        }
         return head, write_json(body)
 
     def counted(self, body: bytes) -> int:
@@ -260,6 +239,20 @@ class AnthropicProvider(HttpProvider):
 def _is_own(prompt: Prompt | None) -> bool:
     """Whether the client reads what comes as it comes."""
     return prompt is not None and prompt.sent is not None and prompt.sent.dialect == "messages"
+
+
+def _anew(prompt: Prompt, target: Target) -> Written:
+    """A request that is not passed on as it was sent."""
+    own = _is_own(prompt)
+    said = chat_request.read(prompt.body, messages_request.NAMES if own else None)
+    if prompt.capped_by is not None:
+        said = replace(said, output_tokens_max=prompt.output_tokens_max)
+    written = request_writer.translate(
+        said, model=target.model, output_tokens_max=target.output_tokens_max, stream=prompt.stream
+    )
+    if own:
+        edits.fit(written.body, prompt)
+    return written
 
 
 def _as_sent(prompt: Prompt) -> Sent | None:

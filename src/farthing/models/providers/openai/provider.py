@@ -22,6 +22,7 @@ from farthing.dialects.written import Written
 from farthing.errors import ProviderUnavailable
 from farthing.models.providers.http import JSON, HttpProvider, without_of
 from farthing.models.providers.openai.batch import OpenAIBatch
+from farthing.models.providers.translated import Translations
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
 from farthing.protocols import ALL_SAID, BatchApi, Capabilities, Transport, Unsaid
@@ -71,9 +72,7 @@ class OpenAIProvider(HttpProvider):
         self._list_from = list_from
         self._usage_form = usage_form
         self._replies = ReplyReader(usage_form, self.in_answer)
-        self._may_drop = frozenset(config.drop)
-        self._last: tuple[Prompt, str, Written] | None = None
-        """What was written last: it is asked for what it cannot say just before it is encoded."""
+        self._translations = Translations(_lowered, config.drop)
         self._heads = {
             operation: self.head("POST", suffix, JSON) + b"x-request-id: "
             for operation, suffix in PATHS.items()
@@ -83,12 +82,7 @@ class OpenAIProvider(HttpProvider):
         """Nothing where the client speaks chat completions: its request goes up as it is."""
         if not _of_messages(prompt):
             return ALL_SAID
-        written = self._written(prompt, target)
-        if not self._may_drop.issuperset(written.unsaid):
-            self._last = None  # it will not be sent
-        if not written.unsaid and not written.yielded:
-            return ALL_SAID
-        return Unsaid(written.unsaid, written.yielded, written.reasons)
+        return self._translations.unsaid(prompt, target)
 
     def encode(
         self,
@@ -101,7 +95,7 @@ class OpenAIProvider(HttpProvider):
         """Return the head, without content-length and the blank line, and the body. `passed` are headers of
         the client, of which those go up that this provider is to get."""
         if _of_messages(prompt):
-            body = self._lowered(prompt, target)
+            body = self._translated(prompt, target)
         else:
             body = prompt.body.copy()
             asked, model = body["model"], target.model
@@ -119,19 +113,10 @@ class OpenAIProvider(HttpProvider):
             head += self.passage.up(passed, without_of(prompt))
         return head, _encode(body)
 
-    def _written(self, prompt: Prompt, target: Target) -> Written:
-        last = self._last
-        if last is not None and last[0] is prompt and last[1] == target.model:
-            return last[2]
-        written = lowered(prompt.body, model=target.model)
-        self._last = (prompt, target.model, written)
-        return written
-
-    def _lowered(self, prompt: Prompt, target: Target) -> Json:
+    def _translated(self, prompt: Prompt, target: Target) -> Json:
         """The body of a client of Messages. The limit of output, which Messages demands, is at most what the
         model can give, and has the name that the model knows."""
-        body = {**self._written(prompt, target).body, "model": target.model}
-        self._last = None  # a conversation may be large, and is nobody's when it is sent
+        body = {**self._translations.body(prompt, target), "model": target.model}
         limit, most = prompt.output_tokens_max, target.output_tokens_max
         if limit is not None:
             _set_cap(body, target.model, limit if most is None else min(limit, most))
@@ -161,6 +146,10 @@ class OpenAIProvider(HttpProvider):
 
 def _reasons(model: str) -> bool:
     return abilities(model).reasons
+
+
+def _lowered(prompt: Prompt, target: Target) -> Written:
+    return lowered(prompt.body, model=target.model)
 
 
 def _of_messages(prompt: Prompt) -> bool:

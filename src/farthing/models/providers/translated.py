@@ -1,0 +1,42 @@
+"""Requests that a provider has to be written in another dialect than their clients sent them in."""
+
+from collections.abc import Callable, Iterable
+
+from farthing.dialects.written import Written
+from farthing.protocols import ALL_SAID, Unsaid
+from farthing.types import Json, Prompt, Target
+
+
+class Translations:
+    """The translations of one provider. A request is asked for what cannot be said of it just before it is
+    encoded: it is written once for both."""
+
+    __slots__ = ("_last", "_may_drop", "_write")
+
+    def __init__(self, write: Callable[[Prompt, Target], Written], may_drop: Iterable[str]) -> None:
+        """`may_drop`: names that the configuration lets be left out."""
+        self._write = write
+        self._may_drop = frozenset(may_drop)
+        self._last: tuple[Prompt, str, Written] | None = None
+
+    def unsaid(self, prompt: Prompt, target: Target) -> Unsaid:
+        written = self._written(prompt, target)
+        if not self._may_drop.issuperset(written.unsaid):
+            self._last = None  # it will not be sent
+        if not written.unsaid and not written.yielded:
+            return ALL_SAID
+        return Unsaid(written.unsaid, written.yielded, written.reasons)
+
+    def body(self, prompt: Prompt, target: Target) -> Json:
+        """The request as it goes up; forgotten then, since a conversation may be large."""
+        body = self._written(prompt, target).body
+        self._last = None
+        return body
+
+    def _written(self, prompt: Prompt, target: Target) -> Written:
+        last = self._last
+        if last is not None and last[0] is prompt and last[1] == target.model:
+            return last[2]
+        written = self._write(prompt, target)
+        self._last = (prompt, target.model, written)
+        return written
