@@ -18,7 +18,8 @@ that hold on every path through it, each with a test of that name:
 can do without, a request is an ordinary asyncio task from here on.
 
 The last bytes of an answer are returned, not sent: the edge sends them after the receipt is written, so
-no client holds a complete answer that the ledger does not know.
+no client holds a complete answer that the ledger does not know. `Sink.closing` writes them in the client's
+own form before that: what cannot be written in it is no success in the receipt.
 """  # noqa: E501
 
 from functools import partial
