@@ -584,6 +584,15 @@ SETTINGS: dict[str, Thing] = {
         ),
         names=("citations",),
     ),
+    "fields of a message that nobody knows": Thing(
+        chat=chat(
+            chatted([user("hi") | {"a_later_field": 1}]), {"messages": [{"a_later_field": exactly(1)}]}
+        ),
+        messages=own(
+            asked([user("hi") | {"a_later_field": 1}]), {"messages": [{"a_later_field": exactly(1)}]}
+        ),
+        names=("messages.a_later_field",),
+    ),
     "fields that nobody knows": Thing(
         chat=field("a_later_field", {"a": 1}),
         messages=own_field("a_later_field", {"a": 1}),

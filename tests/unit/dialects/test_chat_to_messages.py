@@ -506,3 +506,29 @@ def test_the_model_that_the_reason_names_takes_a_demanded_call(model: str) -> No
 def test_thinking_without_a_type_is_no_fault_of_ours(thinking: dict[str, Any], model: str) -> None:
     body = write(read({"messages": HI, "thinking": thinking}), model=model, output_tokens_max=9, stream=False)
     assert body.get("thinking", {}).get("type", "enabled") in ("enabled", "adaptive")
+
+
+def test_fields_of_messages_parts_and_calls_that_nobody_knows_are_named() -> None:
+    call = {
+        "id": "c",
+        "type": "function",
+        "index": 0,
+        "function": {"name": "f", "arguments": "{}"},
+        "of_call": 1,
+    }
+    said = read(
+        {
+            "model": "m",
+            "messages": [
+                {"role": "system", "content": "help", "of_system": 1},
+                {"role": "user", "content": [{"type": "text", "text": "hi", "of_part": 1}], "of_user": 1},
+                {"role": "assistant", "content": "so", "of_answer": 1, "nothing": None, "tool_calls": [call]},
+                {"role": "tool", "tool_call_id": "c", "content": "x"},
+            ],
+        }
+    )
+    written = translate(said, model="claude-sonnet-4-5", output_tokens_max=None)
+    assert set(written.yielded) == {
+        f"messages.of_{name}" for name in ("system", "part", "user", "answer", "call")
+    }
+    assert not written.unsaid and "of_" not in json.dumps(written.body)

@@ -64,7 +64,9 @@ def _text_part(part: Json, where: str, own: bool) -> Text:
         cited = part.get("citations")
         citations = tuple(cited) if cited.__class__ is list else ()
         return Text(text, part.get("cache_control"), citations, extras_of(part, TEXT))
-    return Text(text, part.get("cache_control"))
+    if len(part) > 2:
+        return Text(text, part.get("cache_control"), extras=extras_of(part, TEXT))
+    return Text(text)
 
 
 def _own_part(part: Json, where: str) -> Block:

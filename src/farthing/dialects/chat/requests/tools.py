@@ -24,6 +24,9 @@ _MODES: dict[str, Literal["auto", "none", "required"]] = {
 
 _FUNCTION = frozenset({"type", "function", "cache_control"})
 _CHOICE = frozenset({"type", "function"})
+_CALL = frozenset({"id", "type", "function", "custom", "index"})
+"""Fields of a call that have a name in the model, or none that says anything: clients that put a stream
+together keep the `index`."""
 
 
 def read_tools(body: Json, own: bool = False) -> tuple[Tool, ...]:
@@ -133,6 +136,8 @@ def read_call(call: Any, message: str, at: int) -> ToolCall:
         if call_id.__class__ is str and call_id and function.__class__ is dict:
             name, arguments = function.get("name"), function.get("arguments")
             if name.__class__ is str and name and arguments.__class__ is str:
+                if len(call) > 3:
+                    return ToolCall(call_id, name, arguments, extras=extras_of(call, _CALL))
                 return ToolCall(call_id, name, arguments)
     return odd_call(call, f"{message}.tool_calls[{at}]")
 

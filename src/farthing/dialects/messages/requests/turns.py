@@ -130,6 +130,7 @@ class TurnWriter:
 
     def _instructions(self, turn: Turn) -> list[Json]:
         self._named(turn)
+        self._unknown(turn.extras)
         written = []
         for block in turn.blocks:
             if isinstance(block, Text):
@@ -157,9 +158,16 @@ class TurnWriter:
 
     def _further(self, turn: Turn) -> None:
         """Put the fields of a turn that have no name here on the message that it went into."""
+        self._unknown(turn.extras)
         if turn.extras and self._own:
             for name, value in turn.extras.items():
                 self._messages[-1].setdefault(name, value)
+
+    def _unknown(self, extras: Json) -> None:
+        """Note fields of chat's messages and parts that nobody knows. They give way: clients send back what
+        they were answered with, and it holds what their last provider added."""
+        if extras and not self._own:
+            self._notes.yielded += [f"messages.{name}" for name in extras]
 
     def _user(self, turn: Turn) -> None:
         if turn.name:
@@ -167,7 +175,7 @@ class TurnWriter:
         results: list[Json] = []
         others: list[Json] = []
         for block in turn.blocks:
-            if block.__class__ is Text and block.cache is None and not self._own:
+            if block.__class__ is Text and not (block.cache or block.extras or self._own):
                 if block.text and not block.text.isspace():
                     others.append({"type": "text", "text": block.text})
             elif block.__class__ is ToolResult:
@@ -188,7 +196,7 @@ class TurnWriter:
             self._named(turn)
         written: list[Json] = []
         for block in turn.blocks:
-            if block.__class__ is Text and block.cache is None and not self._own:
+            if block.__class__ is Text and not (block.cache or block.extras or self._own):
                 if block.text and not block.text.isspace():
                     written.append({"type": "text", "text": block.text})
             elif block.__class__ is ToolCall:
@@ -224,6 +232,7 @@ class TurnWriter:
             cited = self._cited(block.citations)
             if cited:
                 written["citations"] = cited
+        self._unknown(block.extras)
         return self._more(written, block.extras)
 
     def _cited(self, citations: tuple[Json, ...]) -> list[Json]:
@@ -332,6 +341,7 @@ class TurnWriter:
         written: Json = {"type": "tool_use", "id": self._new_id(call.id), "name": call.name, "input": given}
         if call.cache is not None:
             written["cache_control"] = call.cache
+        self._unknown(call.extras)
         return self._more(written, call.extras)
 
     def _input(self, arguments: str) -> Json:
