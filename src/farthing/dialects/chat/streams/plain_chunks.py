@@ -1,5 +1,5 @@
-"""Chunks that only go on with what is open, as nearly all of a stream do: one piece of text, of a thought, or of
-the arguments of a call, and nothing else.
+"""Chunks that only go on with what is open, as nearly all of a stream do: one piece of text, of a thought,
+or of the arguments of a call, and nothing else.
 
 A decoder refuses what says more, with a `DecodeError`; that is read value by value (`stream_reader`).
 """
