@@ -9,7 +9,8 @@ Source: HTML Living Standard, 9.2.6.
 from collections.abc import Sequence
 
 from farthing.dialects.conversation import Event
-from farthing.text.lenient_json import BOM
+from farthing.text.lenient_json import BOM, NotJson, read_json
+from farthing.types import Json
 
 Framed = tuple[bytes, bytes]
 """The name of an event, empty where it has none, and its data."""
@@ -32,6 +33,22 @@ class ProviderSaid(BadAnswer):
     def __init__(self, payload: bytes) -> None:
         super().__init__("the provider reported an error")
         self.payload = payload
+
+
+def read_body(body: bytes) -> Json:
+    """The JSON object that a whole answer is.
+
+    Raises:
+        BadAnswer: it is none.
+    """
+    try:
+        value = read_json(body)
+    except NotJson as error:
+        raise BadAnswer(f"not JSON: {error}") from None
+    if value.__class__ is not dict:
+        raise BadAnswer("not a JSON object")
+    found: Json = value
+    return found
 
 
 class EventSplitter:

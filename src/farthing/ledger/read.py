@@ -106,16 +106,9 @@ def find(path: Path, request_id: str) -> Receipt | Intent | None:
 
     Searches from the newest segment back, and decodes only segments that contain the id.
     """
-    needle = request_id.encode("utf-8", "replace")
-    if not needle:
-        return None
-    live = files.live_runs(path)
-    for segment in _newest_first(path):
-        data = _load(segment)
-        if needle not in data:
-            continue
-        found: Receipt | Intent | None = None
-        for row in _rows(segment, data, live, Account(None, _log)):
+    found: Receipt | Intent | None = None
+    for rows in _naming(path, request_id):
+        for row in rows:
             if (
                 row.request_id == request_id
                 and not isinstance(found, Receipt)
@@ -123,27 +116,32 @@ def find(path: Path, request_id: str) -> Receipt | Intent | None:
             ):
                 found = row
         if found is not None:
-            return found
-    return None
+            break
+    return found
 
 
 def find_call(path: Path, upstream_id: str) -> Receipt | None:
     """The newest receipt with a call that its provider gave this id; None if there is none. As `find`."""
-    needle = upstream_id.encode("utf-8", "replace")
-    if not needle:
-        return None
-    live = files.live_runs(path)
-    for segment in _newest_first(path):
-        data = _load(segment)
-        if needle not in data:
-            continue
-        newest: Receipt | None = None
-        for row in _rows(segment, data, live, Account(None, _log)):
+    newest: Receipt | None = None
+    for rows in _naming(path, upstream_id):
+        for row in rows:
             if isinstance(row, Receipt) and any(one.upstream_id == upstream_id for one in row.attempts):
                 newest = row
         if newest is not None:
-            return newest
-    return None
+            break
+    return newest
+
+
+def _naming(path: Path, some_id: str) -> Iterator[Iterator[Row]]:
+    """The rows of every segment that contains this id, from the newest segment back; none for an empty id."""
+    needle = some_id.encode("utf-8", "replace")
+    if not needle:
+        return
+    live = files.live_runs(path)
+    for segment in _newest_first(path):
+        data = _load(segment)
+        if needle in data:
+            yield _rows(segment, data, live, Account(None, _log))
 
 
 def damaged(paths: Sequence[Path]) -> Missing:

@@ -149,10 +149,10 @@ class Measure:
             self._image(value)
         elif kind in _AUDIO:
             self._beside(value)
-            self._audio(*_held(value))
+            self._data(value, "audio")
         elif kind in _VIDEOS:
             self._beside(value)
-            self._video(_held(value)[0])
+            self._data(value, "video")
         elif kind in _FILES:
             self._beside(value)
             self._file(value)
@@ -216,22 +216,14 @@ class Measure:
             most = MINI_IMAGE_TOKENS_MAX
         self._media(tokens, low, most)
 
-    def _audio(self, data: str | None, form: str | None) -> None:
-        size_bytes = 0 if data is None else base64_bytes(data)
-        if data is None or not size_bytes:
-            self._media(UNSEEN_TOKENS, 0.0, FILE_TOKENS_MAX)
-            return
+    def _audio(self, data: str, form: str | None, size_bytes: int) -> None:
         seconds, low = wav_seconds(data), _LOW_KNOWN
         if seconds is None:
             seconds, low = size_bytes / AUDIO_BYTES_PER_S.get(form or "", COMPRESSED_BYTES_PER_S), _LOW_BYTES
         tokens_max = size_bytes * AUDIO_TOKENS_PER_S_MAX // AUDIO_BYTES_PER_S_MIN + AUDIO_TOKENS_PER_S_MAX
         self._media(seconds * self.rules.audio_tokens_per_s + 1, low, tokens_max)
 
-    def _video(self, data: str | None) -> None:
-        size_bytes = 0 if data is None else base64_bytes(data)
-        if data is None or not size_bytes:
-            self._media(UNSEEN_TOKENS, 0.0, FILE_TOKENS_MAX)
-            return
+    def _video(self, data: str, size_bytes: int) -> None:
         seconds, low = video_seconds(data), _LOW_RULE
         if seconds is None:
             seconds, low = size_bytes / VIDEO_BYTES_PER_S, _LOW_BYTES
@@ -246,18 +238,23 @@ class Measure:
         if part.get("content") is not None or part.get("text").__class__ is str:
             self._texts(part.get("content"))  # `text` is counted beside it
             return
-        data, kind = _held(part)
+        self._data(part)
+
+    def _data(self, part: dict[str, Any], medium: str | None = None) -> None:
+        """What a part holds, as this medium; None: as what it looks like. Nothing is known of what is
+        elsewhere."""
+        data, form = _held(part)
         size_bytes = 0 if data is None else base64_bytes(data)
         if data is None or not size_bytes:
             self._media(UNSEEN_TOKENS, 0.0, FILE_TOKENS_MAX)
             return
-        match _medium(data, kind):
+        match medium or _medium(data, form):
             case "image":
                 self._image({"image_url": data})
             case "audio":
-                self._audio(data, kind)
+                self._audio(data, form, size_bytes)
             case "video":
-                self._video(data)
+                self._video(data, size_bytes)
             case "text":
                 self._media(size_bytes // BYTES_PER_TOKEN + 1, _LOW_RULE, size_bytes)
             case _:

@@ -35,7 +35,6 @@ Size = tuple[int, int]
 ImageRule = Callable[[Size | None, str], int]
 """Tokens of an image of this size, or of one whose size is unknown, at the requested detail."""
 
-IMAGE_TOKENS = 1_105  # OpenAI's documented example of a large image at high detail; for unknown sizes
 IMAGE_TOKENS_LOW = 85
 IMAGE_TOKENS_MAX = 20_000  # above the largest figure a provider publishes for one image at full detail,
 MINI_IMAGE_TOKENS_MAX = 50_000  # except for gpt-4o-mini, which counts every tile 33 times
@@ -67,7 +66,7 @@ def image_tokens(size: Size | None, detail: str = "auto", base: int = 85, tile: 
     if detail == "low":
         return base
     if size is None:
-        return base + 6 * tile
+        return base + 6 * tile  # OpenAI's documented example of a large image at high detail
     width, height = size
     scale = min(1.0, 2_048 / max(width, height), 768 / min(width, height))
     across, down = -(-int(width * scale) // TILE_PX), -(-int(height * scale) // TILE_PX)

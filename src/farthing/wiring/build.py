@@ -77,6 +77,7 @@ from farthing.protocols import (
     KeyValueStore,
     Ledger,
     Provider,
+    Router,
     SemanticCache,
     TokenSizes,
 )
@@ -225,6 +226,15 @@ def build_classifier(config: Config) -> Classifier:
             assert_never(config.brain.classifier)
 
 
+class _Models(msgspec.Struct, frozen=True):
+    """What one configuration can call, and by which names."""
+
+    targets: Targets
+    rules: RulesRouter
+    providers: Mapping[str, Provider]
+    price_version: str
+
+
 def build(config: Config, parts: Parts) -> Serving:
     """Wire one configuration.
 
@@ -237,51 +247,15 @@ def build(config: Config, parts: Parts) -> Serving:
     check_priced(config, targets)
     rules = build_router(config, targets, parts.tokens.sizes)
     scopes = Scopes(config.endpoints, rules, targets.open)
-    endpoints = {
-        name: replace(build_endpoint(name, endpoint, config), scope=scopes.of_endpoint(name))
-        for name, endpoint in config.endpoints.items()
-    }
+    endpoints = build_endpoints(config, scopes)
     around = RouterContext(
         health=parts.health, lengths=parts.lengths, jobs=parts.jobs, endpoint=endpoints.get
     )
     router = build_scoring(config, rules, parts.routing, around, parts.plugins)
     providers = {name: open_provider(name, config, parts) for name in config.providers}
-    caching = config.cache.exact != "off"
-    default = default_endpoint(config)
-    endpoints.setdefault(default.name, default)
     semantic, endpoints = build_semantic_cache(config, parts, endpoints, targets)
-    inspector = build_inspector(
-        config,
-        parts.quality,
-        endpoints,
-        ledger=parts.ledger,
-        jobs=parts.jobs,
-        audit=parts.routing.audit,
-    )
-    keeping = caching or semantic is not None or inspector is not None
-    steps = Steps(
-        guardrails=(DenyGuard(config.guard.deny),) if config.guard.deny else (),
-        guard_plugins=build_guard_plugins(config, parts.plugins),
-        classifier=build_classifier(config),
-        cache=build_cache(config, parts) if caching else NoCache(),
-        semantic=semantic,
-        confirmer=build_confirm(config, parts, endpoints),
-        inspector=inspector,
-        inspects=inspector is not None and inspector.looks,
-        given=parts.given,
-        flights=parts.flights if caching and config.cache.coalesce else None,
-        retrievals=build_retrievals(config, parts.plugins),
-        router=cascaded(config, router, rules),
-        rules=rules,
-        contract=parts.contract,
-        caller=build_caller(config, parts, providers),
-        cascades=build_cascades(config, parts.cascades, targets.get, parts.plugins),
-        ledger=parts.ledger,
-        money=build_money(config, targets, catalogue.version, parts.tokens.sizes),
-        brain_timeout_s=config.brain.timeout_s,
-        kept_bytes_max=config.cache.answer_bytes_max if keeping else 0,
-        strict=config.brain.strict,
-    )
+    models = _Models(targets, rules, providers, catalogue.version)
+    steps = build_steps(config, parts, models, endpoints, router=router, semantic=semantic)
     listed = list_models(rules, targets)
     parts.tokens.serve(config, targets)
     return Serving(
@@ -309,6 +283,62 @@ def build(config: Config, parts: Parts) -> Serving:
         keeper=None if parts.semantic is None else build_keeper(parts.semantic, endpoints),
         prices_ended=targets.prices_ended,
     )
+
+
+def build_steps(
+    config: Config,
+    parts: Parts,
+    models: _Models,
+    endpoints: dict[str, Endpoint],
+    *,
+    router: Router,
+    semantic: SemanticCache | None,
+) -> Steps:
+    """What a request goes through. `endpoints` has the default one too."""
+    caching = config.cache.exact != "off"
+    inspector = build_inspector(
+        config,
+        parts.quality,
+        endpoints,
+        ledger=parts.ledger,
+        jobs=parts.jobs,
+        audit=parts.routing.audit,
+    )
+    keeping = caching or semantic is not None or inspector is not None
+    return Steps(
+        guardrails=(DenyGuard(config.guard.deny),) if config.guard.deny else (),
+        guard_plugins=build_guard_plugins(config, parts.plugins),
+        classifier=build_classifier(config),
+        cache=build_cache(config, parts) if caching else NoCache(),
+        semantic=semantic,
+        confirmer=build_confirm(config, parts, endpoints),
+        inspector=inspector,
+        inspects=inspector is not None and inspector.looks,
+        given=parts.given,
+        flights=parts.flights if caching and config.cache.coalesce else None,
+        retrievals=build_retrievals(config, parts.plugins),
+        router=cascaded(config, router, models.rules),
+        rules=models.rules,
+        contract=parts.contract,
+        caller=build_caller(config, parts, models.providers),
+        cascades=build_cascades(config, parts.cascades, models.targets.get, parts.plugins),
+        ledger=parts.ledger,
+        money=build_money(config, models.targets, models.price_version, parts.tokens.sizes),
+        brain_timeout_s=config.brain.timeout_s,
+        kept_bytes_max=config.cache.answer_bytes_max if keeping else 0,
+        strict=config.brain.strict,
+    )
+
+
+def build_endpoints(config: Config, scopes: Scopes) -> dict[str, Endpoint]:
+    """Those of the configuration, and the default one."""
+    endpoints = {
+        name: replace(build_endpoint(name, endpoint, config), scope=scopes.of_endpoint(name))
+        for name, endpoint in config.endpoints.items()
+    }
+    default = default_endpoint(config)
+    endpoints.setdefault(default.name, default)
+    return endpoints
 
 
 def open_provider(name: str, config: Config, parts: Parts) -> Provider:

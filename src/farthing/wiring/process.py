@@ -112,19 +112,41 @@ class Gateway:
         for line in advised(config, source, env):
             log.warning("%s", line)
         self._jobs.reconfigure(config.jobs, serving.steps)
-        self._ahead = Precompute(self._jobs, state_dir, clock=time.monotonic, clock_unix_s=time.time)
-        self._ahead.stage = build_stage(config, env, serving)
+        self._ahead = self._precompute(config, serving)
+        self._refresh = self._refresher()
+        self._metrics.targets = serving.targets
+        self._edge = Edge(serving, self._admission, metrics=self._metrics.exposition, clock=time.monotonic)
+        self._server = self._client_server(config, loop, turn)
+        self._operators = self._admin_server(config, loop, turn)
+        if self._parts.semantic is not None:
+            self._metrics.semantic.states = self._parts.semantic.bound.states
+        self._metrics.tokens = self._parts.tokens.ratios
+        self._parts.routing.serve(config)
+        self._serve_quality(config, serving)
+        self._metrics.routing.states = self._parts.routing.states
+
+    def _precompute(self, config: Config, serving: Serving) -> Precompute:
+        """What answers questions ahead. It answers batches as soon as answers can be kept."""
+        state_dir = configuration.state_dir(config, self._env)
+        ahead = Precompute(self._jobs, state_dir, clock=time.monotonic, clock_unix_s=time.time)
+        ahead.stage = build_stage(config, self._env, serving)
         semantic = self._parts.semantic
-        self._ahead.batches.ready = lambda: semantic is None or semantic.ready
-        self._refresh = Refresh(
+        ahead.batches.ready = lambda: semantic is None or semantic.ready
+        return ahead
+
+    def _refresher(self) -> Refresh:
+        """What asks doubted questions again, where there are any."""
+        semantic = self._parts.semantic
+        return Refresh(
             self._jobs,
             lambda: semantic.questions if semantic is not None else None,
             endpoint=lambda name: self._edge.serving.reader.named(name),
             clock=time.monotonic,
         )
-        self._metrics.targets = serving.targets
-        self._edge = Edge(serving, self._admission, metrics=self._metrics.exposition, clock=time.monotonic)
-        self._server = Server(
+
+    def _client_server(self, config: Config, loop: asyncio.AbstractEventLoop, turn: LoopBatch) -> Server:
+        """The clients' listener."""
+        return Server(
             config.server,
             self._edge.handle,
             refusal,
@@ -134,13 +156,6 @@ class Gateway:
             admission=self._admission,
             turned_away=self._edge.turned_away,
         )
-        self._operators = self._admin_server(config, loop, turn)
-        if self._parts.semantic is not None:
-            self._metrics.semantic.states = self._parts.semantic.bound.states
-        self._metrics.tokens = self._parts.tokens.ratios
-        self._parts.routing.serve(config)
-        self._serve_quality(config, serving)
-        self._metrics.routing.states = self._parts.routing.states
 
     def _admin_server(
         self, config: Config, loop: asyncio.AbstractEventLoop, turn: LoopBatch

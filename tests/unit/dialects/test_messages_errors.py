@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from farthing.dialects.messages.errors import STATUSES, Limit, read_error, read_limits
+from farthing.dialects.messages.errors import STATUSES, read_error
 
 
 @pytest.mark.parametrize("kind", STATUSES)
@@ -35,20 +35,3 @@ def test_anything_else_is_an_error_of_no_kind(body: bytes) -> None:
 
 def test_words_alone_are_the_message() -> None:
     assert read_error(b'{"error":"no"}').message == read_error(b'{"message":"no"}').message == "no"
-
-
-def test_limits() -> None:
-    headers = {
-        b"anthropic-ratelimit-requests-limit": b"50",
-        b"anthropic-ratelimit-requests-remaining": b"49",
-        b"anthropic-ratelimit-requests-reset": b"2026-11-29T10:00:00Z",
-        b"anthropic-ratelimit-input-tokens-remaining": b"x",
-        b"anthropic-ratelimit-output-tokens-remaining": b"7",
-        b"anthropic-ratelimit-output-tokens-reset": b"later",
-    }
-    limits = read_limits(headers)
-    assert limits == {
-        "requests": Limit(50, 49, 1_795_946_400.0),
-        "output-tokens": Limit(None, 7, None),
-    }
-    assert read_limits({}) == {}

@@ -18,7 +18,7 @@ from farthing.models.tokens.chat import count_chat
 from farthing.models.tokens.estimate import EstimateCounter
 from farthing.text.media import measure
 from farthing.text.media_headers import image_size
-from farthing.text.media_rules import IMAGE_TOKENS, image_tokens
+from farthing.text.media_rules import image_tokens
 from farthing.types import DEFAULT_ENDPOINT, Price, Prompt, Request, Target, Terms, Traits
 
 PNG = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", 1024, 768) + bytes(450_000)
@@ -129,7 +129,7 @@ def test_ids_of_tokens_count_one_each_and_images_of_embeddings_are_images() -> N
         ((2048, 4096), "high", 1_105),
         ((4096, 8192), "low", 85),
         ((64, 64), "auto", 255),
-        (None, "auto", IMAGE_TOKENS),
+        (None, "auto", 1_105),
         (None, "low", 85),
     ],
 )

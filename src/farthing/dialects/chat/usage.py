@@ -113,7 +113,6 @@ class Ordinary(Struct, forbid_unknown_fields=True):
 
 
 _decode_ordinary = msgspec.json.Decoder(Ordinary).decode
-_decode_any = msgspec.json.Decoder().decode
 
 
 def read_usage(

@@ -1,8 +1,6 @@
-"""What Messages says when it gives no answer: the error object of a reply or of a stream, and the headers of
-its rate limits."""
+"""What Messages says when it gives no answer: the error object of a reply or of a stream."""
 
 from collections.abc import Mapping
-from datetime import datetime
 
 from msgspec import Struct
 
@@ -26,7 +24,6 @@ STATUSES = {
 AGAIN = frozenset({"rate_limit_error", "api_error", "timeout_error", "overloaded_error"})
 """Kinds that the same request may not meet a moment later."""
 REQUEST_ID = b"request-id"
-LIMITS = ("requests", "tokens", "input-tokens", "output-tokens")
 MESSAGE_CHARS_MAX = 65_536
 
 
@@ -43,14 +40,6 @@ class MessagesError(Struct, frozen=True):
     @property
     def again(self) -> bool:
         return self.kind in AGAIN
-
-
-class Limit(Struct, frozen=True):
-    """One limit of a rate. None is what was not told."""
-
-    limit: int | None
-    remaining: int | None
-    resets_unix_s: float | None
 
 
 def read_error(body: bytes, headers: Mapping[bytes, bytes] | None = None) -> MessagesError:
@@ -74,32 +63,3 @@ def is_error(body: bytes) -> bool:
         return False
     error = value.get("error")
     return isinstance(error, dict) and all(isinstance(error.get(name), str) for name in ("type", "message"))
-
-
-def read_limits(headers: Mapping[bytes, bytes]) -> dict[str, Limit]:
-    """The limits that the headers of a reply tell, by what they count: `requests`, `tokens`, `input-tokens`,
-    `output-tokens`. Those it does not tell are not there."""
-    found = {}
-    for name in LIMITS:
-        start = b"anthropic-ratelimit-%b-" % name.encode()
-        limit, remaining = _count(headers.get(start + b"limit")), _count(headers.get(start + b"remaining"))
-        resets = _unix_s(headers.get(start + b"reset"))
-        if limit is not None or remaining is not None or resets is not None:
-            found[name] = Limit(limit, remaining, resets)
-    return found
-
-
-def _count(raw: bytes | None) -> int | None:
-    return int(raw) if raw is not None and raw.isdigit() and len(raw) < 19 else None
-
-
-def _unix_s(raw: bytes | None) -> float | None:
-    """RFC 3339, or seconds since 1970 as the unified limits have it."""
-    if raw is None:
-        return None
-    if raw.isdigit():
-        return float(raw) if len(raw) < 19 else None
-    try:
-        return datetime.fromisoformat(raw.decode("latin-1").strip()).timestamp()
-    except (ValueError, OverflowError):
-        return None

@@ -26,9 +26,9 @@ from farthing.dialects.conversation import (
     ToolCall,
 )
 from farthing.dialects.errors import is_error
-from farthing.dialects.events import BadAnswer, ProviderSaid
+from farthing.dialects.events import BadAnswer, ProviderSaid, read_body
 from farthing.errors import InvalidRequest
-from farthing.text.lenient_json import NotJson, read_json, write_json
+from farthing.text.lenient_json import write_json
 from farthing.types import Json, Usage
 
 FINISHES: dict[str, Stop] = {
@@ -71,12 +71,7 @@ def read(body: bytes) -> Message:
     Raises:
         BadAnswer: there is none. ProviderSaid: it is an error.
     """
-    try:
-        value = read_json(body)
-    except NotJson as error:
-        raise BadAnswer(f"not JSON: {error}") from None
-    if value.__class__ is not dict:
-        raise BadAnswer("not a JSON object")
+    value = read_body(body)
     choice = _first(value.get("choices"))
     message = choice.get("message")
     if message.__class__ is not dict:

@@ -1,6 +1,6 @@
 """The chunks of a streamed chat completion as typed shapes, and what of one is a part of an answer.
 
-What is in the usual shape is decoded by these; what they refuse is read value by value (`sse`).
+What is in the usual shape is decoded by these; what they refuse is read value by value (`event_reader`).
 """
 
 import re

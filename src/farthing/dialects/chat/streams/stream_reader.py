@@ -10,10 +10,9 @@ What comes are whole events, as `EventReader.feed` gives them. Sans-I/O and boun
 """
 
 from collections import deque
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from farthing.dialects import proofs
 from farthing.dialects.chat.answers.answer_reader import (
@@ -29,6 +28,7 @@ from farthing.dialects.chat.answers.answer_reader import (
 )
 from farthing.dialects.chat.reasoning import reasoning_of
 from farthing.dialects.chat.streams.chunks import finish_of
+from farthing.dialects.chat.streams.plain_chunks import decode_call, decode_text, decode_thought
 from farthing.dialects.chat.streams.streamed_calls import (
     StreamedCall,
     StreamedCalls,
@@ -67,74 +67,6 @@ HELD_CHARS_MAX = 16_000_000  # of arguments that are not known to be whole, and 
 Piece = TextDelta | ReasoningDelta | ArgumentsDelta
 Thought = tuple[int, Any, Reasoning]
 """How many blocks stood before it, by what it is known among others (None: by its place), and a piece."""
-
-
-_NoText = Literal[""] | None
-_NoItems = tuple[()] | None
-
-
-class _Delta(Struct, forbid_unknown_fields=True):
-    """A piece that says one thing, which the types below add."""
-
-    content: _NoText = None
-    role: str | None = None
-    reasoning_content: _NoText = None
-    reasoning: _NoText = None
-    reasoning_details: _NoItems = None
-    thinking_blocks: _NoItems = None
-    refusal: _NoText = None
-    tool_calls: _NoItems = None
-    function_call: None = None
-    annotations: _NoItems = None
-    audio: None = None
-    provider_specific_fields: None = None
-
-
-class _TextDelta(_Delta, kw_only=True, forbid_unknown_fields=True):
-    content: str  # type: ignore[assignment]
-
-
-class _ThoughtDelta(_Delta, kw_only=True, forbid_unknown_fields=True):
-    reasoning_content: str | None = None  # type: ignore[assignment]
-    reasoning: str | None = None  # type: ignore[assignment]
-
-
-class _Function(Struct, forbid_unknown_fields=True):
-    arguments: str
-    name: None = None
-
-
-class _CallPiece(Struct, forbid_unknown_fields=True):
-    """A piece of arguments of a call that has begun."""
-
-    function: _Function
-    index: int
-    id: None = None
-    type: Literal["function"] | None = None
-
-
-class _CallDelta(_Delta, kw_only=True, forbid_unknown_fields=True):
-    tool_calls: tuple[_CallPiece]  # type: ignore[assignment]
-
-
-D = TypeVar("D", bound=_Delta)
-
-
-class _Choice(Struct, Generic[D]):
-    delta: D
-    index: Literal[0] = 0
-    finish_reason: None = None
-    usage: None = None
-
-
-class _Chunk(Struct, Generic[D]):
-    choices: tuple[_Choice[D]]
-    usage: None = None
-
-
-_decode_text = msgspec.json.Decoder(_Chunk[_TextDelta]).decode
-_decode_thought = msgspec.json.Decoder(_Chunk[_ThoughtDelta]).decode
-_decode_call = msgspec.json.Decoder(_Chunk[_CallDelta]).decode
 
 
 class Reader:
@@ -242,16 +174,16 @@ class Reader:
             DecodeError: it is another, and nothing was taken in.
         """
         if self._kind == "text":
-            text = _decode_text(payload).choices[0].delta.content
+            text = decode_text(payload).choices[0].delta.content
             if text:
                 found.append(TextDelta(self._open, text))
         elif self._kind == "reasoning":
-            thought = _decode_thought(payload).choices[0].delta
+            thought = decode_thought(payload).choices[0].delta
             text = thought.reasoning_content or thought.reasoning or ""
             if text:
                 found.append(ReasoningDelta(self._open, text))
         elif self._calls:
-            piece = _decode_call(payload).choices[0].delta.tool_calls[0]
+            piece = decode_call(payload).choices[0].delta.tool_calls[0]
             call = self._calls[-1]
             if call.place != piece.index:
                 raise msgspec.DecodeError("of another call")

@@ -16,9 +16,9 @@ from farthing.dialects.conversation import (
     Text,
     ToolCall,
 )
-from farthing.dialects.events import BadAnswer, ProviderSaid
+from farthing.dialects.events import BadAnswer, ProviderSaid, read_body
 from farthing.dialects.messages.usage import read_usage
-from farthing.text.lenient_json import NotJson, read_json, write_json
+from farthing.text.lenient_json import write_json
 from farthing.types import Json
 
 STOPS: dict[str, Stop] = {
@@ -40,12 +40,7 @@ def read(body: bytes) -> Message:
     Raises:
         BadAnswer: there is none. ProviderSaid: it is an error.
     """
-    try:
-        value = read_json(body)
-    except NotJson as error:
-        raise BadAnswer(f"not JSON: {error}") from None
-    if value.__class__ is not dict:
-        raise BadAnswer("not a JSON object")
+    value = read_body(body)
     content = value.get("content")
     if content.__class__ is not list:
         if value.get("type") == "error" or value.get("error") is not None:

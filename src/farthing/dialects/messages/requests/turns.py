@@ -175,10 +175,7 @@ class TurnWriter:
         results: list[Json] = []
         others: list[Json] = []
         for block in turn.blocks:
-            if block.__class__ is Text and not (block.cache or block.extras or self._own):
-                if block.text and not block.text.isspace():
-                    others.append({"type": "text", "text": block.text})
-            elif block.__class__ is ToolResult:
+            if block.__class__ is ToolResult:
                 results.append(self._result(block))
             else:
                 self._add(others, block)
@@ -196,10 +193,7 @@ class TurnWriter:
             self._named(turn)
         written: list[Json] = []
         for block in turn.blocks:
-            if block.__class__ is Text and not (block.cache or block.extras or self._own):
-                if block.text and not block.text.isspace():
-                    written.append({"type": "text", "text": block.text})
-            elif block.__class__ is ToolCall:
+            if block.__class__ is ToolCall:
                 written.append(self._call(block))
             else:
                 self._add(written, block)
@@ -216,7 +210,8 @@ class TurnWriter:
     def _add(self, into: list[Json], block: Block) -> None:
         if block.__class__ is Text:
             if block.text and not block.text.isspace():
-                into.append(self._text(block))
+                plain = not (block.cache or block.extras or self._own)
+                into.append({"type": "text", "text": block.text} if plain else self._text(block))
             elif into and block.cache is not None and into[-1]["type"] not in _UNMARKED:
                 into[-1] = {"cache_control": block.cache, **into[-1]}  # it may be the client's own object
             return
