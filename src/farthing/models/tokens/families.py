@@ -4,7 +4,7 @@ The priors are multiples of a count with o200k_base, for text in mostly ASCII an
 5th and 95th percentile over prompts. They rest on:
 
 - `llama`, `qwen`, `mistral` (Tekken), `deepseek`: measured with their published vocabularies over public
-  prose, code, mathematics, short questions and agents' sessions (`benchmarks/token_counts.py --wheels`),
+  prose, code, mathematics, short questions and agents' sessions (`benchmarks/token_counts.py`),
   other scripts over fewer texts.
 - `claude`: no vocabulary is published. That of Claude 2 gave 1.02 to 1.14 on prose, code and chats and 1.44
   on other scripts; newer ones are said to need more, by users who compared usage. Wide for that reason.
