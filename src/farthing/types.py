@@ -14,7 +14,7 @@ from msgspec import Struct, field
 
 CacheKind = Literal["miss", "exact", "semantic", "coalesced", "off"]
 Operation = Literal["chat", "embeddings"]
-Dialect = Literal["chat", "messages", "completions"]
+Dialect = Literal["chat", "messages", "completions", "responses"]
 """A wire form: OpenAI's chat completions, Anthropic's Messages, OpenAI's completions of before chat."""
 Json = dict[str, Any]
 
