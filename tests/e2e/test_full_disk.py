@@ -1,5 +1,6 @@
-"""A disk that is really full, and a kill in the middle: what was acknowledged is there, or is counted. It is so
-for clients of chat completions and of Messages."""
+"""A disk that is really full, and a kill in the middle: what was acknowledged is there, or is counted.
+
+Who speaks Messages is told the same as who speaks chat completions."""
 
 import http.client
 import json
