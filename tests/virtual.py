@@ -17,8 +17,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self.now_s
 
     def _run_once(self) -> None:
-        if not self._ready and self._scheduled:  # type: ignore[attr-defined]
-            self.now_s = max(self.now_s, self._scheduled[0]._when) + self.late_s  # type: ignore[attr-defined]
+        if not self._ready:  # type: ignore[attr-defined]
+            waiting = (one.when() for one in self._scheduled if not one.cancelled())  # type: ignore[attr-defined]
+            next_s = min(waiting, default=None)
+            if next_s is not None:
+                self.now_s = max(self.now_s, next_s) + self.late_s
         super()._run_once()  # type: ignore[misc]
 
 
