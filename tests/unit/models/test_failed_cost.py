@@ -71,6 +71,6 @@ def test_what_was_counted_on_the_way_counts_the_prompt_alone() -> None:
 
 
 def test_noughts_of_an_answer_in_which_nothing_is_said_count() -> None:
-    nothing = {"chunks": 0, "text_chars": 0, "states_nothing": True}
+    nothing: dict[str, Any] = {"chunks": 0, "text_chars": 0, "states_nothing": True}
     assert booked(None, **nothing).cost_nusd == 0
     assert booked(Usage(estimated=True), **nothing).cost_nusd == 0

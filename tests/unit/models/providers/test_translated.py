@@ -70,7 +70,8 @@ def test_another_model_or_another_request_of_the_same_words_is_written_for_itsel
 
 def test_what_will_not_be_sent_is_forgotten_at_once() -> None:
     writer = Writer(("n", "seed"), ("top_k",))
-    told = Translations(writer, ("n",)).unsaid(prompt(), target())
+    refused = Translations(writer, ("n",))
+    told = refused.unsaid(prompt(), target())
     assert (told.names, told.gave_way, told.reasons) == (
         ("n", "seed"),
         ("top_k",),
