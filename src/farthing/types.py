@@ -181,6 +181,9 @@ class Sent(Struct, frozen=True, kw_only=True):
     """Of Messages: it came by the path of beta requests (`?beta=true`), and goes up by it."""
     unsigned: bool = False
     """Of Messages: thinking or a citation in it has no signature, as that of another provider has none."""
+    compacts: Literal["", "item", "path"] = ""
+    """Of Responses: it asks for one `compaction` item in place of an answer, by its last item or by the path
+    `/responses/compact`."""
     finished: Callable[[bytes], None] | None = None
     """Of Responses: takes the JSON of the finished response before its client gets the last of it, so that it
     can be asked for from then on. None: nobody keeps it."""
