@@ -20,13 +20,11 @@ from farthing.config import AnthropicProviderConfig, ProviderConfig
 from farthing.dialects import faults
 from farthing.dialects.chat.answers import answer_writer as chat_answer
 from farthing.dialects.chat.answers.reply import EVENTS, ReplyReader, WholeReply
-from farthing.dialects.chat.requests import request_reader as chat_request
 from farthing.dialects.chat.usage import UsageForm
 from farthing.dialects.events import BadAnswer, ProviderSaid
 from farthing.dialects.messages.answers import answer_reader
 from farthing.dialects.messages.answers.whole import assembled
 from farthing.dialects.messages.errors import is_error, read_error
-from farthing.dialects.messages.requests import request_reader as messages_request
 from farthing.dialects.messages.requests import request_writer
 from farthing.dialects.messages.usage import TOKENS_MAX
 from farthing.dialects.written import Written
@@ -36,7 +34,7 @@ from farthing.models.providers.anthropic import edits
 from farthing.models.providers.anthropic.decoder import MessagesDecoder
 from farthing.models.providers.anthropic.own import OwnDecoder
 from farthing.models.providers.http import JSON, HttpProvider
-from farthing.models.providers.translated import Translations
+from farthing.models.providers.translated import Translations, conversation_of
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
 from farthing.protocols import ALL_SAID, BatchApi, Capabilities, Transport, Unsaid
@@ -244,7 +242,7 @@ def _is_own(prompt: Prompt | None) -> bool:
 def _anew(prompt: Prompt, target: Target) -> Written:
     """A request that is not passed on as it was sent."""
     own = _is_own(prompt)
-    said = chat_request.read(prompt.body, messages_request.NAMES if own else None)
+    said = conversation_of(prompt)
     if prompt.capped_by is not None:
         said = replace(said, output_tokens_max=prompt.output_tokens_max)
     written = request_writer.translate(
