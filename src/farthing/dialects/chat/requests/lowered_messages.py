@@ -38,9 +38,7 @@ _PARTS = {
     "tool_reference": frozenset({"type", "tool_name", "cache_control"}),
 }
 """Fields of messages, calls, thoughts and parts that are read, or noted under a name of their own."""
-_GIVES_WAY = frozenset({
-    "caller", "citations", "detail", "prompt_cache_breakpoint", "toolset_name", "transformations",
-})  # fmt: skip
+_GIVES_WAY = frozenset({"caller", "citations", "detail", "toolset_name", "transformations"})
 """Other fields that a client can do without: agents send back what an answer had."""
 _NEUTRAL: dict[str, Json] = {"caller": {"type": "direct"}, "citations": {"enabled": False}}
 """Values of them that ask for what happens anyway."""
