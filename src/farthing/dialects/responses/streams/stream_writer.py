@@ -515,7 +515,6 @@ class EventWriter(Lifecycle):
             self._stop(index, out)
         cut = bool(self._incomplete())
         if stopped.refused_why and not self._by_model:
-            self._close_calls(out, cut=cut)
             self._say_refusal(stopped.refused_why, out)
         self._close_calls(out, cut=cut)
         self._close_message("incomplete" if cut else "completed", out)
