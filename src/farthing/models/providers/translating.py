@@ -10,6 +10,7 @@ from farthing.dialects.chat.answers import answer_writer as chat_answer
 from farthing.dialects.chat.answers.reply import EVENTS, ReplyReader, WholeReply
 from farthing.dialects.chat.usage import UsageForm
 from farthing.dialects.events import BadAnswer, ProviderSaid
+from farthing.dialects.splice import REMOVED, Changes, spliced
 from farthing.dialects.told import Told
 from farthing.dialects.written import Written
 from farthing.errors import ProviderUnavailable
@@ -19,7 +20,7 @@ from farthing.models.providers.own import OwnDecoder
 from farthing.models.providers.translated import Translations
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
-from farthing.text.lenient_json import BOM
+from farthing.text.lenient_json import BOM, write_json
 from farthing.types import Prompt, Sent, Target
 
 USAGE = UsageForm(reasoning="inside")
@@ -115,6 +116,19 @@ class TranslatingProvider(HttpProvider):
         return TranslatingDecoder(
             self.form, event_bytes_max, created=int(time()), legacy_functions=_legacy(prompt)
         )
+
+
+def written(sent: Sent, changed: Changes) -> bytes:
+    """The body that goes up, of a request as its client sent it. One that two parsers may read as two
+    requests is written anew from what was checked."""
+    if sent.exact:
+        if not changed:
+            return sent.raw
+        raw = spliced(sent.raw, changed, sent.body)
+        if raw is not None:
+            return raw
+    body = {**sent.body, **changed}
+    return write_json({name: value for name, value in body.items() if value is not REMOVED})
 
 
 def _legacy(prompt: Prompt | None) -> bool:

@@ -59,7 +59,7 @@ Part = tuple[str, int]
 class Item:
     """One item of the output that has begun."""
 
-    __slots__ = ("blocks", "cited", "done", "fields", "last", "pieces", "place")
+    __slots__ = ("blocks", "cited", "closed", "done", "fields", "last", "pieces", "place")
 
     def __init__(self, place: int) -> None:
         self.place = place
@@ -71,6 +71,8 @@ class Item:
         """How many sources of each text have come."""
         self.blocks: dict[int, int] = {}
         """The index of the block that each part is; an item that is one block has a part 0."""
+        self.closed: set[tuple[str, int]] = set()
+        """Events that have said of a part, by its place, that it is whole."""
         self.last: Part | None = None
         """The part that the last piece was of."""
         self.done = False
@@ -97,6 +99,7 @@ class Reader:
         "_started",
         "begun",
         "opaque",
+        "sequence",
         "usage",
     )
 
@@ -124,6 +127,8 @@ class Reader:
         """Something of the answer has come, or why it ended: what came before may still be taken back."""
         self.opaque = False
         """Something has come that only this dialect has: an item, a source but a page."""
+        self.sequence = -1
+        """The number of the last event that had one."""
         self.usage: Usage | None = None
         """What was counted; None: nothing yet."""
 
@@ -170,6 +175,9 @@ class Reader:
         name, data = framed
         event = _value(name, data)
         if event is not None:
+            number = event.get("sequence_number")
+            if number.__class__ is int:
+                self.sequence = int(number)
             self._event(text_of(event, "type") or name.decode("latin-1"), event, found)
 
     def snapshot(self) -> Json:
@@ -213,6 +221,8 @@ class Reader:
             self._other(kind, event, found)
 
     def _other(self, kind: str, event: Json, found: list[Event]) -> None:
+        if kind.endswith(".done"):
+            self._closes(kind, event)
         match kind:
             case "response.content_part.added" | "response.content_part.done":
                 self._part(event, _object(event, "part"), found)
@@ -236,6 +246,11 @@ class Reader:
                 found.append(PING)
             case _:  # what is done of a call is told with its item; the rest is of tools, or of a later day
                 pass
+
+    def _closes(self, kind: str, event: Json) -> None:
+        item = self._items.get(self._at(event))
+        if item is not None and len(item.closed) < PARTS_MAX:
+            item.closed.add((kind, _number(event, place_of(kind))))
 
     # -- the response ----------------------------------------------------------------------------------
 
@@ -505,6 +520,11 @@ class Reader:
         signature = self._maker.signature(fields)
         if signature:
             found.append(SignatureDelta(item.blocks[0], signature))
+
+
+def place_of(kind: str) -> str:
+    """The field by which an event of this kind says of which part it is."""
+    return "summary_index" if "summary" in kind else "content_index"
 
 
 def snapshot_of(item: Item) -> Json:

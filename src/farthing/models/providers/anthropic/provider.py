@@ -28,7 +28,7 @@ from farthing.models.providers import failures
 from farthing.models.providers.anthropic import edits, form
 from farthing.models.providers.anthropic.own import OwnDecoder
 from farthing.models.providers.http import JSON
-from farthing.models.providers.translating import TranslatingProvider
+from farthing.models.providers.translating import TranslatingProvider, written
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
 from farthing.protocols import ALL_SAID, BatchApi, Capabilities, Transport, Unsaid
@@ -118,7 +118,7 @@ class AnthropicProvider(TranslatingProvider):
         head = b"%bx-request-id: %b\r\n" % (self._head(MESSAGES, prompt, passed), request_id.encode())
         sent = self.as_sent(prompt)
         if sent is not None:
-            return head, edits.written(sent, edits.changes(prompt, sent, target.model))
+            return head, written(sent, edits.changes(prompt, sent, target.model))
         return head, write_json(self._translations.body(prompt, target))
 
     def _head(self, path: str, prompt: Prompt, passed: tuple[tuple[str, str], ...]) -> bytes:
@@ -168,7 +168,7 @@ class AnthropicProvider(TranslatingProvider):
         head = self._head(COUNT, prompt, passed)
         sent = self.as_sent(prompt)
         if sent is not None:
-            return head, edits.written(sent, edits.counted(sent, target.model))
+            return head, written(sent, edits.counted(sent, target.model))
         body = {
             name: value for name, value in self._translations.body(prompt, target).items() if name in COUNTED
         }
@@ -190,9 +190,9 @@ def _anew(prompt: Prompt, target: Target) -> Written:
     said = chat_request.read(prompt.body, messages_request.NAMES if own else None)
     if prompt.capped_by is not None:
         said = replace(said, output_tokens_max=prompt.output_tokens_max)
-    written = request_writer.translate(
+    translated = request_writer.translate(
         said, model=target.model, output_tokens_max=target.output_tokens_max, stream=prompt.stream
     )
     if own:
-        edits.fit(written.body, prompt)
-    return written
+        edits.fit(translated.body, prompt)
+    return translated
