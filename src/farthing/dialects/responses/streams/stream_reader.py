@@ -94,6 +94,7 @@ class Reader:
         "_maker",
         "_next",
         "_open",
+        "_places",
         "_response",
         "_splitter",
         "_started",
@@ -112,6 +113,8 @@ class Reader:
         self._made = made
         self._items: dict[int, Item] = {}
         """By their place in the output: the last one, where a server uses a place twice."""
+        self._places: dict[str, int] = {}
+        """The places of items by their ids."""
         self._all: list[Item] = []
         """In the order in which they began."""
         self._open: set[int] = set()
@@ -304,11 +307,10 @@ class Reader:
         place = event.get("output_index")
         if place.__class__ is int and 0 <= place < ITEMS_MAX:
             return int(place)
-        item_id = event.get("item_id")
-        for known, item in reversed(self._items.items()):
-            if item_id is None or item.fields.get("id") == item_id:
-                return known
-        return len(self._items)
+        known = self._places.get(text_of(event, "item_id"))
+        if known is None and "item_id" in event:
+            known = len(self._items)
+        return next(reversed(self._items), 0) if known is None else known
 
     def _item(self, place: int) -> Item:
         found = self._items.get(place)
@@ -330,6 +332,7 @@ class Reader:
     def _tell(self, item: Item, fields: Json, found: list[Event]) -> None:
         """Take in what is told of an item when it begins."""
         item.fields = fields
+        self._places[text_of(fields, "id")] = item.place
         kind = item.kind
         if kind == "message":
             content = fields.get("content")

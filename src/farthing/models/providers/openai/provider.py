@@ -19,7 +19,7 @@ from farthing.dialects.chat.requests.lowering import lowered
 from farthing.dialects.chat.streams.event_reader import EventReader
 from farthing.dialects.chat.usage import UNSAID, UsageForm
 from farthing.dialects.written import Written
-from farthing.errors import ProviderUnavailable
+from farthing.errors import ProviderError, ProviderUnavailable
 from farthing.models.providers.http import JSON, HttpProvider, key_lines, without_of
 from farthing.models.providers.openai.batch import OpenAIBatch
 from farthing.models.providers.responses.provider import ResponsesProvider
@@ -148,7 +148,13 @@ class OpenAIProvider(HttpProvider):
         """What speaks with the provider in the client's own dialect; None: chat completions do."""
         if prompt is None or prompt.sent is None or self._native is None:
             return None
-        return self._native if self._native.is_own(prompt) else None
+        if not self._native.is_own(prompt):
+            return None
+        self._native.redact = self.redact  # which knows more than its own key once all of them are built
+        return self._native
+
+    def in_answer(self, payload: bytes) -> ProviderError:
+        return super().in_answer(payload) if self._native is None else self._native.in_answer(payload)
 
     def list_head(self) -> bytes:
         ending, suffix = self._list_from
