@@ -9,6 +9,7 @@
     │   ├── Unauthenticated        401  invalid_api_key         (x-should-retry: false)
     │   ├── Forbidden              403  permission_denied
     │   ├── NoSuchRoute            404  not_found, or 405 where the method is wrong
+    │   ├── NoUpgrade              426  upgrade_required: a WebSocket was asked for where there is plain HTTP
     │   ├── UnknownModel           404  model_not_found
     │   ├── Blocked                400  content_filter
     │   ├── RateLimited            429  rate_limit_exceeded
@@ -130,6 +131,19 @@ class NoSuchRoute(RequestError):
         """Methods the path does have, for 405 and its `allow` header; empty for 404."""
         if allow:
             self.status = 405  # type: ignore[misc]  # one fault, two statuses: the path or the method
+
+
+class NoUpgrade(RequestError):
+    """A WebSocket was asked for at a path that is there for plain HTTP alone."""
+
+    status = 426
+    code = "upgrade_required"
+    retry = False
+
+    def __init__(self, message: str, *, allow: str) -> None:
+        super().__init__(message)
+        self.allow = allow
+        """Methods that the path has."""
 
 
 class UnknownModel(RequestError):

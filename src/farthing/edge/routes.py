@@ -32,12 +32,15 @@ from farthing.edge.messages import models as messages_models
 from farthing.edge.messages import reading as messages
 from farthing.edge.messages.form import MESSAGES
 from farthing.edge.openai import Asked, Reader
+from farthing.edge.responses import reading as responses
+from farthing.edge.responses.form import RESPONSES
 from farthing.errors import (
     BodyTooLarge,
     FarthingError,
     Forbidden,
     InvalidRequest,
     NoSuchRoute,
+    NoUpgrade,
     Overloaded,
     ProviderError,
     RateLimited,
@@ -277,18 +280,25 @@ class Edge:
         receipt: Receipt | None = None,
     ) -> bool:
         """Tell the client, and what was decided before it failed; True when its connection can go on."""
+        last = None if connection.last_words is None else connection.last_words(error)
         if connection.streaming:
-            connection.end_stream(form.broken(error, request_id))
+            connection.end_stream(last or form.broken(error, request_id))
             return False
-        status, body = form.failed(error, request_id)
         decided = receipt is not None and receipt.route_reason
         head = facts_head(receipt) if receipt is not None and decided else _id_head(request_id)
+        if last:
+            connection.begin_stream(STREAM_HEAD + head, last)
+            connection.end_chunks()
+            return True
+        status, body = form.failed(error, request_id)
         own = form.own(error)
         if own is not None:
             head = _with_id_of(own, head, request_id)
         lines = []
-        if isinstance(error, NoSuchRoute) and error.allow:
+        if isinstance(error, NoSuchRoute | NoUpgrade) and error.allow:
             lines.append(f"allow: {error.allow}\r\n")
+        if isinstance(error, NoUpgrade):
+            lines.append("upgrade: HTTP/1.1\r\nconnection: upgrade\r\n")
         if isinstance(error, Unauthenticated):
             lines.append("www-authenticate: Bearer\r\n")
         if isinstance(error, UnsupportedMedia):
@@ -338,6 +348,8 @@ class Edge:
                 return True
             sink = ConnectionSink(connection, receipt)
             writer = inference.form.writer(sink, request, receipt)
+            if writer is not None:
+                connection.last_words = writer.broken
             try:
                 reply = await answer(request, serving.steps, receipt, writer or sink)
             except FarthingError as error:
@@ -704,6 +716,8 @@ def form_of(http: HttpRequest) -> ClientForm:
     path = http.path
     if "/messages" in path:
         return MESSAGES
+    if "/responses" in path:
+        return RESPONSES
     if ANTHROPIC_VERSION in http.headers and ("/models" in path or paths.plain(path) not in ROUTES):
         return MESSAGES
     return CHAT
@@ -732,6 +746,8 @@ ROUTES: dict[str, dict[bytes, RouteHandler]] = {
     "/v1/chat/completions": {b"POST": Inference(Reader.chat)},
     "/v1/completions": {b"POST": Inference(completions.read, COMPLETIONS)},
     "/v1/embeddings": {b"POST": Inference(Reader.embeddings)},
+    "/v1/responses": {b"POST": Inference(responses.read, RESPONSES)},
+    "/v1/responses/compact": {b"POST": Inference(responses.read_compact, RESPONSES)},
     "/v1/messages": {b"POST": Inference(messages.read, MESSAGES)},
     "/v1/messages/count_tokens": {b"POST": Inference(messages.read_counted, MESSAGES, counts=True)},
     "/v1/models": {b"GET": Edge.models},

@@ -1,5 +1,4 @@
-"""Responses as OpenAI gives them, made at random, and the events of a stream that says the same, whole or with
-some of what is told twice left out."""
+"""Responses as OpenAI gives them, made at random, and the events of a stream that says the same."""
 
 import json
 from collections.abc import Callable
@@ -75,9 +74,12 @@ ITEM = st.one_of(
 
 @st.composite
 def responses(draw: Callable[[Any], Any]) -> Json:
-    """Each item has an id of its own, as OpenAI's have."""
+    """Each item and each call has an id of its own, as OpenAI's have."""
     items: list[Json] = draw(st.lists(ITEM, max_size=4))
-    output = [{**item, "id": f"{item['id']}_{at}"} for at, item in enumerate(items)]
+    output = [
+        {**item, **{name: f"{item[name]}_{at}" for name in ("id", "call_id") if name in item}}
+        for at, item in enumerate(items)
+    ]
     if draw(st.booleans()):
         return response(*output)
     reason = draw(st.sampled_from(["max_output_tokens", "content_filter"]))

@@ -17,9 +17,7 @@ from typing import Annotated
 import msgspec
 
 from farthing.config import AnthropicProviderConfig, ProviderConfig
-from farthing.dialects.chat.requests import request_reader as chat_request
 from farthing.dialects.messages.errors import is_error, read_error
-from farthing.dialects.messages.requests import request_reader as messages_request
 from farthing.dialects.messages.requests import request_writer
 from farthing.dialects.messages.usage import TOKENS_MAX
 from farthing.dialects.written import Written
@@ -28,7 +26,7 @@ from farthing.models.providers import failures
 from farthing.models.providers.anthropic import edits, form
 from farthing.models.providers.anthropic.own import OwnDecoder
 from farthing.models.providers.http import JSON
-from farthing.models.providers.translating import TranslatingProvider, written
+from farthing.models.providers.translating import TranslatingProvider, said_by, written
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
 from farthing.protocols import ALL_SAID, BatchApi, Capabilities, Transport, Unsaid
@@ -187,7 +185,7 @@ class AnthropicProvider(TranslatingProvider):
 def _anew(prompt: Prompt, target: Target) -> Written:
     """A request that is not passed on as it was sent."""
     own = prompt.sent is not None and prompt.sent.dialect == "messages"
-    said = chat_request.read(prompt.body, messages_request.NAMES if own else None)
+    said = said_by(prompt)
     if prompt.capped_by is not None:
         said = replace(said, output_tokens_max=prompt.output_tokens_max)
     translated = request_writer.translate(

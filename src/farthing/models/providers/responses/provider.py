@@ -16,10 +16,7 @@ from typing import Annotated
 import msgspec
 
 from farthing.config import OpenAIProviderConfig, ProviderConfig, ResponsesProviderConfig
-from farthing.dialects.chat.requests import request_reader as chat_request
 from farthing.dialects.chat.usage import TOKENS_MAX, UNSAID, UsageForm
-from farthing.dialects.conversation import Conversation
-from farthing.dialects.messages.requests import request_reader as messages_request
 from farthing.dialects.responses.answers.answer_reader import Maker, is_opaque
 from farthing.dialects.responses.requests import request_writer
 from farthing.dialects.responses.streams.stream_reader import Reader
@@ -31,7 +28,7 @@ from farthing.models.providers.http import JSON, key_lines, without_of
 from farthing.models.providers.responses import edits
 from farthing.models.providers.responses.makers import Makers
 from farthing.models.providers.responses.own import OwnDecoder
-from farthing.models.providers.translating import TranslatingProvider, written
+from farthing.models.providers.translating import TranslatingProvider, said_by, written
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
 from farthing.protocols import BatchApi, Capabilities, Transport, Unsaid
@@ -172,7 +169,7 @@ class ResponsesProvider(TranslatingProvider):
 
     def _anew(self, prompt: Prompt, target: Target) -> Written:
         """A request that is not passed on as it was sent."""
-        said = _said(prompt)
+        said = said_by(prompt)
         if prompt.capped_by is not None:
             said = replace(said, output_tokens_max=prompt.output_tokens_max)
         limit, most = said.output_tokens_max, target.output_tokens_max
@@ -224,9 +221,3 @@ def _in_full(error: ProviderError) -> ProviderError:
     if error.said is not None:
         error.said = {"message": "", "type": None, "param": None, "code": None, **error.said}
     return error
-
-
-def _said(prompt: Prompt) -> Conversation:
-    """The request by the names of its client."""
-    theirs = prompt.sent is not None and prompt.sent.dialect == "messages"
-    return chat_request.read(prompt.body, messages_request.NAMES if theirs else None)
