@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from farthing.dialects import proofs
 from farthing.dialects.responses import envelopes
+from farthing.dialects.responses.requests.compaction import told_summary
 from farthing.dialects.splice import REMOVED, Changes
 from farthing.models.providers.responses.makers import Makers
 from farthing.protocols import ALL_SAID, Unsaid
@@ -70,13 +71,9 @@ def _opened(item: Json, held: str, provider: str) -> Json | None:
     """What an item of ours stands for; None: nothing that this provider takes."""
     if item.get("type") in COMPACTIONS:
         summary = envelopes.summary_of(held)
-        return None if summary is None else _told(summary)
+        return None if summary is None else {"role": "user", "content": told_summary(summary).text}
     thought = envelopes.reasoning_of(held)
     return None if thought is None else proofs.item_of(thought.signature, provider)
-
-
-def _told(summary: str) -> Json:
-    return {"role": "user", "content": summary}
 
 
 def changes(prompt: Prompt, sent: Sent, model: str, told: Input) -> Changes:
