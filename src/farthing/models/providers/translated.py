@@ -18,7 +18,11 @@ NAMES: dict[str, Mapping[str, str]] = {
 
 
 def conversation_of(prompt: Prompt) -> Conversation:
-    """The request by the names of its client."""
+    """The request by the names of its client.
+
+    Raises:
+        InvalidRequest: a field has a shape that no client means.
+    """
     dialect = "chat" if prompt.sent is None else prompt.sent.dialect
     names = NAMES.get(dialect)
     return chat_request.read(prompt.body) if names is None else chat_request.read(prompt.body, names, dialect)
