@@ -5,6 +5,7 @@ Units are in the names: `_s` seconds of the monotonic clock, `_ms` milliseconds,
 (10**-12), which is what one token costs at one micro-dollar per million tokens.
 """
 
+from collections.abc import Callable
 from fractions import Fraction
 from math import ceil
 from typing import Any, Literal
@@ -15,7 +16,8 @@ from msgspec import Struct, field
 CacheKind = Literal["miss", "exact", "semantic", "coalesced", "off"]
 Operation = Literal["chat", "embeddings"]
 Dialect = Literal["chat", "messages", "completions", "responses"]
-"""A wire form: OpenAI's chat completions, Anthropic's Messages, OpenAI's completions of before chat."""
+"""A wire form: OpenAI's chat completions, Anthropic's Messages, OpenAI's completions of before chat and its
+Responses."""
 Json = dict[str, Any]
 
 UNKNOWN = "unknown"
@@ -179,6 +181,9 @@ class Sent(Struct, frozen=True, kw_only=True):
     """Of Messages: it came by the path of beta requests (`?beta=true`), and goes up by it."""
     unsigned: bool = False
     """Of Messages: thinking or a citation in it has no signature, as that of another provider has none."""
+    finished: Callable[[bytes], None] | None = None
+    """Of Responses: takes the JSON of the finished response before its client gets the last of it, so that it
+    can be asked for from then on. None: nobody keeps it."""
 
 
 def edited(dialect: Dialect) -> Sent:
