@@ -9,6 +9,7 @@
     │   ├── Unauthenticated        401  invalid_api_key         (x-should-retry: false)
     │   ├── Forbidden              403  permission_denied
     │   ├── NoSuchRoute            404  not_found, or 405 where the method is wrong
+    │   ├── NoUpgrade              426  upgrade_required: a WebSocket was asked for where there is plain HTTP
     │   ├── UnknownModel           404  model_not_found
     │   ├── UnknownResponse        404  response_not_found: unknown, expired or another tenant's
     │   ├── Blocked                400  content_filter
@@ -131,6 +132,19 @@ class NoSuchRoute(RequestError):
         """Methods the path does have, for 405 and its `allow` header; empty for 404."""
         if allow:
             self.status = 405  # type: ignore[misc]  # one fault, two statuses: the path or the method
+
+
+class NoUpgrade(RequestError):
+    """A WebSocket was asked for at a path that is there for plain HTTP alone."""
+
+    status = 426
+    code = "upgrade_required"
+    retry = False
+
+    def __init__(self, message: str, *, allow: str) -> None:
+        super().__init__(message)
+        self.allow = allow
+        """Methods that the path has."""
 
 
 class UnknownModel(RequestError):

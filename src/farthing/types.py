@@ -195,7 +195,13 @@ class Sent(Struct, frozen=True, kw_only=True):
     beta: bool = False
     """Of Messages: it came by the path of beta requests (`?beta=true`), and goes up by it."""
     unsigned: bool = False
-    """Of Messages: thinking or a citation in it has no signature, as that of another provider has none."""
+    """Of Messages: thinking or a citation in it has no signature, as that of another provider has none. Of
+    Responses: its `input` has reasoning or a compaction that this gateway made, which no provider reads."""
+    sealed: bool = False
+    """Of Responses: its `input` has encrypted content of a provider, which no other can read."""
+    compacts: Literal["", "item", "path"] = ""
+    """Of Responses: it asks for one `compaction` item in place of an answer, by its last item or by the path
+    `/responses/compact`."""
     finished: Callable[[bytes], None] | None = None
     """Of Responses: takes the JSON of the finished response before its client gets the last of it, so that it
     can be asked for from then on. None: nobody keeps it."""

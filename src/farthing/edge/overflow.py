@@ -1,4 +1,4 @@
-"""Whether a provider says that a prompt is beyond the window of its model, in whatever words. Pure functions."""
+"""Whether a provider says that a prompt is beyond the window of its model. Pure functions."""
 
 import re
 

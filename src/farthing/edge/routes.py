@@ -34,6 +34,7 @@ from farthing.edge.messages.form import MESSAGES
 from farthing.edge.openai import Asked, Reader
 from farthing.edge.responses import stored
 from farthing.edge.responses.continuing import NAMED, completed
+from farthing.edge.responses.form import RESPONSES
 from farthing.edge.responses.keeping import Keeping
 from farthing.errors import (
     BodyTooLarge,
@@ -41,6 +42,7 @@ from farthing.errors import (
     Forbidden,
     InvalidRequest,
     NoSuchRoute,
+    NoUpgrade,
     Overloaded,
     ProviderError,
     RateLimited,
@@ -286,18 +288,25 @@ class Edge:
         receipt: Receipt | None = None,
     ) -> bool:
         """Tell the client, and what was decided before it failed; True when its connection can go on."""
+        last = None if connection.last_words is None else connection.last_words(error)
         if connection.streaming:
-            connection.end_stream(form.broken(error, request_id))
+            connection.end_stream(last or form.broken(error, request_id))
             return False
-        status, body = form.failed(error, request_id)
         decided = receipt is not None and receipt.route_reason
         head = facts_head(receipt) if receipt is not None and decided else _id_head(request_id)
+        if last:
+            connection.begin_stream(STREAM_HEAD + head, last)
+            connection.end_chunks()
+            return True
+        status, body = form.failed(error, request_id)
         own = form.own(error)
         if own is not None:
             head = _with_id_of(own, head, request_id)
         lines = []
-        if isinstance(error, NoSuchRoute) and error.allow:
+        if isinstance(error, NoSuchRoute | NoUpgrade) and error.allow:
             lines.append(f"allow: {error.allow}\r\n")
+        if isinstance(error, NoUpgrade):
+            lines.append("upgrade: HTTP/1.1\r\nconnection: upgrade\r\n")
         if isinstance(error, Unauthenticated):
             lines.append("www-authenticate: Bearer\r\n")
         if isinstance(error, UnsupportedMedia):
@@ -352,11 +361,15 @@ class Edge:
             if request.sent is not None and request.sent.keep is not None:
                 keeping = await self._keeping(sink, request, receipt, request.sent.keep, serving)
             writer = inference.form.writer(keeping or sink, request, receipt)
+            if writer is not None:
+                connection.last_words = writer.broken if keeping is None else keeping.broken(writer)
             try:
                 reply = await answer(request, serving.steps, receipt, writer or sink)
             except FarthingError as error:
                 forget_frames(error)
                 sink.returned(openai.returned_of(error))
+                if keeping is not None:
+                    await keeping.failed(error)
                 return self._fail(connection, request_id, error, inference.form, receipt)
             finally:
                 if writer is not None:
@@ -502,7 +515,10 @@ class Edge:
         """Say how many tokens a request has."""
         found = await serving.count(request)
         head = _id_head(request.id) + (b"x-farthing-usage: estimated\r\n" if found.estimated else b"")
-        connection.answer(200, JSON_HEAD + head, encode({"input_tokens": found.tokens}))
+        told: Json = {"input_tokens": found.tokens}
+        if request.sent is not None and request.sent.dialect == "responses":
+            told["object"] = "response.input_tokens"
+        connection.answer(200, JSON_HEAD + head, encode(told))
 
     # -- answers by the edge itself ------------------------------------------------------------------
 
@@ -782,6 +798,8 @@ def form_of(http: HttpRequest) -> ClientForm:
     path = http.path
     if "/messages" in path:
         return MESSAGES
+    if "/responses" in path:
+        return RESPONSES
     if ANTHROPIC_VERSION in http.headers and ("/models" in path or paths.plain(path) not in ROUTES):
         return MESSAGES
     return CHAT
@@ -819,6 +837,11 @@ ROUTES: dict[str, dict[bytes, RouteHandler]] = {
     "/v1/chat/completions": {b"POST": Inference(Reader.chat)},
     "/v1/completions": {b"POST": Inference(completions.read, COMPLETIONS)},
     "/v1/embeddings": {b"POST": Inference(Reader.embeddings)},
+    "/v1/responses": {b"POST": Inference(stored.read, RESPONSES, continues=True)},
+    "/v1/responses/input_tokens": {
+        b"POST": Inference(stored.read_counted, RESPONSES, continues=True, counts=True)
+    },
+    "/v1/responses/compact": {b"POST": Inference(stored.read_compact, RESPONSES, continues=True)},
     "/v1/messages": {b"POST": Inference(messages.read, MESSAGES)},
     "/v1/messages/count_tokens": {b"POST": Inference(messages.read_counted, MESSAGES, counts=True)},
     paths.RESPONSE: {b"GET": _stored(stored.retrieve), b"DELETE": _stored(stored.delete)},

@@ -457,7 +457,7 @@ class ClientConnection(Answering, asyncio.Protocol):
     def finish(self, keep_alive: bool) -> None:
         """The answer is complete: wait for the next request, or close. The handler's last call."""
         self._runner = None
-        self._on_pause = self._on_resume = self.on_left = None
+        self._on_pause = self._on_resume = self.on_left = self.last_words = None
         self.server.bodies_bytes -= self._begun_bytes
         self._begun_bytes = 0
         if self.server.draining:

@@ -6,16 +6,17 @@ is kept, and says whether it was.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from time import time
 from typing import Any
 
 import msgspec
 from msgspec import Raw
 
+from farthing.edge.forms import FormWriter
 from farthing.edge.responses.items import changed, items_of, without_encrypted
 from farthing.edge.through import ThroughSink
-from farthing.errors import StoreError
+from farthing.errors import FarthingError, StoreError
 from farthing.protocols import ResponseStore, Sink, StoredResponse
 from farthing.text.lenient_json import write_json
 from farthing.types import Answer, Keep, Request
@@ -33,7 +34,18 @@ _decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
 class Keeping(ThroughSink):
     """The client's end of an answer that is kept, or that goes on from one that was."""
 
-    __slots__ = ("_held", "_keep", "_last", "_request", "_shows_encrypted", "_store", "_stores", "_ttl_s")
+    __slots__ = (
+        "_held",
+        "_keep",
+        "_last",
+        "_last_events",
+        "_request",
+        "_shows_encrypted",
+        "_store",
+        "_stores",
+        "_ttl_s",
+        "_write_broken",
+    )
 
     def __init__(self, sink: Sink, request: Request, keep: Keep, store: ResponseStore, ttl_s: float) -> None:
         super().__init__(sink)
@@ -46,6 +58,9 @@ class Keeping(ThroughSink):
         self._held = b""
         """The last event and what follows it."""
         self._last = False
+        self._last_events = b""
+        """Of a stream that failed."""
+        self._write_broken: Callable[[FarthingError], bytes | None] = lambda error: None
 
     async def begin(self) -> None:
         """Raises:
@@ -71,14 +86,31 @@ class Keeping(ThroughSink):
         """The last of the answer as its client gets it, once the response is kept."""
         if not reply.stream:
             return Answer(body=await self._kept(reply.body))
-        return Answer(body=await self.ended(self._passed(reply.body)), stream=True)
+        return Answer(body=await self._ended(self._passed(reply.body)), stream=True)
 
-    async def ended(self, told: bytes = b"") -> bytes:
-        """`told`, then the last event, which says whether the response was kept."""
-        pieces = [told]
+    def broken(self, writer: FormWriter) -> Callable[[FarthingError], bytes | None]:
+        """What writes the last events of a stream that failed: those of `writer`."""
+        self._write_broken = writer.broken
+        return self._broken
+
+    async def failed(self, error: FarthingError) -> None:
+        """Keep the response of a stream that failed, if its client has heard of one."""
+        events = self._write_broken(error)
+        if events:
+            self._last_events = await self._ended(self._passed(events))
+
+    def _broken(self, error: FarthingError) -> bytes | None:
+        if not self._last_events:  # it was cut, and there is no time to keep it
+            self._stores = False
+            return self._told_all(self._write_broken(error) or b"") or None
+        return self._last_events
+
+    async def _ended(self, events: bytes) -> bytes:
+        """`events`, then the last one, which says whether the response was kept."""
+        pieces = [events]
         for event in _events(self._held):
             data = _data(event)
-            if any([mark in event for mark in FINAL]) and RESPONSE in event and data is not None:
+            if data is not None and "response" in data:
                 response = Raw(await self._kept(bytes(data["response"])))
                 event = _with_data(event, {**data, "response": response})
             pieces.append(event)
@@ -100,6 +132,9 @@ class Keeping(ThroughSink):
             else:
                 pieces.append(self._told(event))
         return b"".join(pieces)
+
+    def _told_all(self, events: bytes) -> bytes:
+        return b"".join([self._told(event) for event in _events(events)])
 
     def _told(self, event: bytes) -> bytes:
         if RESPONSE in event:

@@ -32,14 +32,33 @@ def read(reader: Reader, body: Json, asked: Asked) -> Request:
     Raises: as `reading.read`, and
         InvalidRequest: its response shall be kept, and its endpoint keeps none.
     """
-    if body.get(PREVIOUS) is not None:
-        raise InvalidRequest(f"write the name `{PREVIOUS}` without escapes", param=PREVIOUS)
+    _check_completed(body)
     request = reading.read(reader, body, asked)
     sent = request.sent
     assert sent is not None, "a request of a dialect has what was sent"
     keep = _keep(body, request, asked.previous)
     found: Request = replace(request, sent=_sent(sent, keep))
     return found
+
+
+def read_compact(reader: Reader, body: Json, asked: Asked) -> Request:
+    """A request of `/responses/compact`, which may go on from a stored response. Raises: as `read`."""
+    _check_completed(body)
+    return reading.read_compact(reader, body, asked)
+
+
+def read_counted(reader: Reader, body: Json, asked: Asked) -> Request:
+    """A request whose tokens are to be counted. Raises: as `read`."""
+    _check_completed(body)
+    return reading.read(reader, {name: body[name] for name in body if name != "stream"}, asked)
+
+
+def _check_completed(body: Json) -> None:
+    """Raises:
+    InvalidRequest: it goes on from a response whose items were not put into it, for the name was not found.
+    """
+    if body.get(PREVIOUS) is not None:
+        raise InvalidRequest(f"write the name `{PREVIOUS}` without escapes", param=PREVIOUS)
 
 
 def _keep(body: Json, request: Request, previous: str) -> Keep | None:
