@@ -362,7 +362,7 @@ class Edge:
                 keeping = await self._keeping(sink, request, receipt, request.sent.keep, serving)
             writer = inference.form.writer(keeping or sink, request, receipt)
             if writer is not None:
-                connection.last_words = writer.broken if keeping is None else keeping.broken(writer)
+                connection.last_words = writer.broken if keeping is None else keeping.breaks_off(writer)
             try:
                 reply = await answer(request, serving.steps, receipt, writer or sink)
             except FarthingError as error:

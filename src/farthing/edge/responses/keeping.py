@@ -88,7 +88,7 @@ class Keeping(ThroughSink):
             return Answer(body=await self._kept(reply.body))
         return Answer(body=await self._ended(self._passed(reply.body)), stream=True)
 
-    def broken(self, writer: FormWriter) -> Callable[[FarthingError], bytes | None]:
+    def breaks_off(self, writer: FormWriter) -> Callable[[FarthingError], bytes | None]:
         """What writes the last events of a stream that failed: those of `writer`."""
         self._write_broken = writer.broken
         return self._broken
