@@ -414,6 +414,10 @@ def test_a_place_that_cannot_be_written_fails_until_it_can(sqlite: Case) -> None
         for _ in range(2):
             with pytest.raises(StoreError):
                 await store.ready()
+            with pytest.raises(StoreError):
+                await store.get("acme", "resp_1")
+            with pytest.raises(StoreError):
+                await store.sweep()
         blocked.unlink()
         await store.ready()
         assert await store.put(sqlite.one("resp_1"))

@@ -454,7 +454,7 @@ class EndpointConfig(Table, frozen=True):
     """Bound on the risk of routing, the mean loss of quality per request: a certificate with a higher bound
     is not used. None: any."""
     store_responses: bool = False
-    """Whether responses are kept for clients of `/v1/responses`, so that one can be continued by its id. If so,
+    """Whether responses are kept for clients of `/v1/responses`, which can be continued by their ids. If so,
     each is, unless its client says `store: false`, as at OpenAI."""
     cache: EndpointCacheConfig = EndpointCacheConfig()
     quality: QualityConfig = QualityConfig()

@@ -148,11 +148,23 @@ class SqliteResponses:
 
     async def _run_if_there(self, job: Callable[[apsw.Connection], T], otherwise: T) -> T:
         """As `_run`; `otherwise` where nothing was ever kept."""
-        if self._file is None and not self._closed and not await asyncio.to_thread(self._path.exists):
+        if self._file is None and not self._closed and not await asyncio.to_thread(self._is_there):
             return otherwise
         return await self._run(job)
 
     # -- in a thread ----------------------------------------------------------------------------
+
+    def _is_there(self) -> bool:
+        """Raises:
+        StoreError: nobody can tell.
+        """
+        try:
+            self._path.stat()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise StoreError(f"the file {self._path} cannot be opened: {error}") from error
+        return True
 
     def _open(self) -> SqliteFile:
         return SqliteFile(
