@@ -506,7 +506,7 @@ def test_where_the_store_is_away_only_what_needs_it_fails(upstream: FaultProvide
             told = ask(gateway, stream=stream)
             assert told.status == 200 and b'"store":false' in told.body and b'"store":true' not in told.body
         assert ask(gateway, store=False).status == 200
-        assert gateway.chat().status == 200
+        assert gateway.chat(headers={"authorization": f"Bearer {KEY}"}).status == 200
         blocked.unlink()
         made = ask(gateway, store=True)
         assert made.status == 200 and made.json["store"] is True
