@@ -29,8 +29,8 @@ PARTS: Final = {
     "response.content_part": ("content_index", "content"),
     "response.reasoning_summary_part": ("summary_index", "summary"),
 }
-UNTYPED: Final = "context_length_exceeded"
-"""A code that OpenAI sends and its SDK does not know."""
+UNTYPED: Final = ("context_length_exceeded", "insufficient_quota")
+"""Codes that OpenAI sends and its SDK does not know."""
 
 
 def _events() -> dict[str, Any]:
@@ -76,7 +76,7 @@ class _Reading:
         if frame.name != kind or kind not in EVENTS:
             self.say(f"the event line {frame.name!r} is not the type {kind!r}, or there is none of it")
             return
-        if UNTYPED not in frame.text:
+        if not any(code in frame.text for code in UNTYPED):
             EVENTS[kind].model_validate(data, strict=True)
         if data["sequence_number"] != self._number:
             self.say(f"{kind} has the number {data['sequence_number']}, and not {self._number}")

@@ -462,4 +462,8 @@ def test_an_answer_says_the_same_whole_and_streamed(blocks: list[Any], stop: Any
     for at, block in enumerate(blocks):
         events += [BlockStarted(at, block), BlockStopped(at)]
     stream = written([*events, Stopped(stop), Counted(usage), Ended()], stored=stored)
-    assert last_of(stream) == told(answer, stored=stored)
+    pair = last_of(stream), told(answer, stored=stored)
+    for response in pair:  # a stream has told of earlier calls before it is known that the answer was cut
+        for item in response["output"][:-1]:
+            item.pop("status", None)
+    assert pair[0] == pair[1]

@@ -13,6 +13,7 @@ from farthing.types import Json
 ENCRYPTED = "reasoning.encrypted_content"
 PAGE = "web_search_result_location"
 """The kind of a citation of a page of the web."""
+CALLS = frozenset({"function_call", "custom_tool_call"})
 STOPS: dict[Stop, str] = {
     "end": "",
     "tool_calls": "",
