@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec import Struct
 
-from farthing.config import AnthropicProviderConfig, OpenAIProviderConfig, Secret
+from farthing.config import AnthropicProviderConfig, OpenAIProviderConfig, ResponsesProviderConfig, Secret
 from farthing.dialects.chat.answers.completion import assemble
 from farthing.dialects.faults import BadStream, ProviderSaid
 from farthing.errors import KeyRejected, ProviderBusy, ProviderError, ProviderRejected, ProviderUnavailable
@@ -201,7 +201,148 @@ ANTHROPIC = Wire(
     error_event=sse(("error", OVERLOADED)),
 )
 
-WIRES: Mapping[str, Wire] = {"openai": OPENAI, "anthropic": ANTHROPIC}
+# -- Responses -------------------------------------------------------------------------------------------
+
+RESPONSES_USAGE = {
+    "input_tokens": 120,
+    "input_tokens_details": {
+        "cached_tokens": 100,
+        "cache_write_tokens": 15,
+        "cache_write_tokens_details": {"ttl_30m_tokens": 10, "ttl_12h_tokens": 5},
+    },
+    "output_tokens": 9,
+    "output_tokens_details": {"reasoning_tokens": 4},
+    "total_tokens": 129,
+}
+
+
+def response(*output: Json, status: str = "completed", **fields: Any) -> Json:
+    return {
+        "id": "resp_1",
+        "object": "response",
+        "created_at": 1.0,
+        "status": status,
+        "error": None,
+        "incomplete_details": None,
+        "instructions": None,
+        "metadata": {},
+        "model": "m-2026-01-01",
+        "output": list(output),
+        "parallel_tool_calls": True,
+        "temperature": 1.0,
+        "tool_choice": "auto",
+        "tools": [],
+        "top_p": 1.0,
+        "usage": RESPONSES_USAGE,
+        "service_tier": "default",
+        **fields,
+    }
+
+
+def text_part(text: str, *annotations: Json) -> Json:
+    return {"type": "output_text", "text": text, "annotations": list(annotations), "logprobs": []}
+
+
+def said(*content: Json, number: int = 0) -> Json:
+    item: Json = {"id": f"msg_{number}", "type": "message", "role": "assistant", "status": "completed"}
+    return {**item, "content": list(content)}
+
+
+def function_call(call_id: str, name: str, arguments: str) -> Json:
+    item: Json = {"id": f"fc_{call_id}", "type": "function_call", "status": "completed", "call_id": call_id}
+    return {**item, "name": name, "arguments": arguments}
+
+
+def numbered(*events: Json) -> bytes:
+    """Events of Responses, numbered from 0."""
+    return sse(*((one["type"], {**one, "sequence_number": at}) for at, one in enumerate(events)))
+
+
+def began(whole: Json) -> list[Json]:
+    opening = {**whole, "status": "in_progress", "output": [], "usage": None}
+    return [{"type": f"response.{name}", "response": opening} for name in ("created", "in_progress")]
+
+
+def text_events(place: int, item: Json, *pieces: str) -> list[Json]:
+    """The events of a message of one text that comes in `pieces`, with the noise that hides their length."""
+    at = {"item_id": item["id"], "output_index": place}
+    part = item["content"][0]
+    within = {**at, "content_index": 0}
+    deltas: list[Json] = [
+        {
+            "type": "response.output_text.delta",
+            **within,
+            "delta": piece,
+            "logprobs": [],
+            "obfuscation": "x" * (16 - len(piece)),
+        }
+        for piece in pieces
+    ]
+    begins = {**item, "status": "in_progress", "content": []}
+    return [
+        {"type": "response.output_item.added", "output_index": place, "item": begins},
+        {"type": "response.content_part.added", **within, "part": {**part, "text": ""}},
+        *deltas,
+        {"type": "response.output_text.done", **within, "text": part["text"], "logprobs": []},
+        {"type": "response.content_part.done", **within, "part": part},
+        {"type": "response.output_item.done", "output_index": place, "item": item},
+    ]
+
+
+def call_events(place: int, item: Json, *pieces: str) -> list[Json]:
+    at = {"item_id": item["id"], "output_index": place}
+    kind = "response.function_call_arguments"
+    begins = {**item, "status": "in_progress", "arguments": ""}
+    done = {"arguments": item["arguments"], "name": item["name"]}
+    return [
+        {"type": "response.output_item.added", "output_index": place, "item": begins},
+        *({"type": f"{kind}.delta", **at, "delta": piece, "obfuscation": "xx"} for piece in pieces),
+        {"type": f"{kind}.done", **at, **done},
+        {"type": "response.output_item.done", "output_index": place, "item": item},
+    ]
+
+
+ANSWER = response(said(text_part(TEXT)))
+LOOKS_UP = function_call("call_1", "look_up", '{"year": 1860}')
+CONVERTS = function_call("call_2", "convert", "{}")
+CALLED = response(LOOKS_UP, CONVERTS)
+FAILED = response(
+    status="failed", error={"code": "server_error", "message": f"busy, {KEY}"}, usage=RESPONSES_USAGE
+)
+
+RESPONSES = Wire(
+    provider=make(
+        "r",
+        origin("r"),
+        ResponsesProviderConfig(base_url="https://api.example/v1", api_key=Secret("KEY", KEY)),
+        path="/v1",
+    ),
+    whole=json.dumps(ANSWER).encode(),
+    stream=numbered(
+        *began(ANSWER),
+        *text_events(0, ANSWER["output"][0], TEXT[:7], TEXT[7:]),
+        {"type": "response.completed", "response": ANSWER},
+    ),
+    call=json.dumps(CALLED).encode(),
+    call_stream=numbered(
+        *began(CALLED),
+        *call_events(0, LOOKS_UP, '{"year"', ": 1860}"),
+        *call_events(1, CONVERTS, "{}"),
+        {"type": "response.completed", "response": CALLED},
+    ),
+    usage=Usage(
+        input_tokens=120,
+        output_tokens=9,
+        cached_tokens=100,
+        reasoning_tokens=4,
+        cache_write_30m_tokens=10,
+        cache_write_12h_tokens=5,
+    ),
+    overloaded=json.dumps(FAILED).encode(),
+    error_event=numbered(*began(ANSWER), {"type": "response.failed", "response": FAILED}),
+)
+
+WIRES: Mapping[str, Wire] = {"openai": OPENAI, "anthropic": ANTHROPIC, "responses": RESPONSES}
 every = pytest.mark.parametrize("wire", WIRES.values(), ids=WIRES)
 
 

@@ -1,9 +1,12 @@
-"""Proofs of Gemini's thoughts, as a client of Messages carries them.
+"""Proofs of what other models thought, as a client of Messages or of chat carries them.
 
 Gemini proves what it thought before a call in a field beside the call (`extra_content`), or at OpenRouter in
 `reasoning_details`, and refuses the call in a history without it. Messages has one place that clients send
 back unread, the signature of a `thinking` block: there the proof travels, under a name that tells it from a
 signature of Claude's.
+
+A provider that speaks Responses wants its reasoning items back, encrypted content and all. They travel the
+same way, with the name of the provider, which alone can read them.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -15,6 +18,7 @@ from farthing.types import Json
 
 PREFIX = "gemini-proof."
 MAKER = "gemini"
+ITEM_PREFIX = "responses-item."
 
 
 def of_call(call: Json, call_id: str) -> Reasoning | None:
@@ -38,18 +42,37 @@ def is_proof(signature: str) -> bool:
 
 def is_signed(signature: str) -> bool:
     """Whether it is a signature, and one of a model that speaks Messages."""
-    return bool(signature) and not signature.startswith(PREFIX)
+    return bool(signature) and not signature.startswith((PREFIX, ITEM_PREFIX))
+
+
+def of_item(item: Json, provider: str) -> str:
+    """The signature that carries a reasoning item of `provider`, whole."""
+    return _carried({"provider": provider, "item": item}, ITEM_PREFIX)
+
+
+def item_of(signature: str, provider: str) -> Json | None:
+    """The reasoning item in a signature, for the `provider` that made it; None: there is none, or it is
+    another's."""
+    if not signature.startswith(ITEM_PREFIX):
+        return None
+    told = _opened(signature, ITEM_PREFIX)
+    item = told.get("item")
+    return item if told.get("provider") == provider and isinstance(item, dict) else None
 
 
 def opened(signature: str) -> Json:
     """What `of_call` or `of_thought` has put in `signature`; empty where a client has changed it."""
+    return _opened(signature, PREFIX)
+
+
+def _opened(signature: str, prefix: str) -> Json:
     try:
-        raw = urlsafe_b64decode(signature.removeprefix(PREFIX))
+        raw = urlsafe_b64decode(signature.removeprefix(prefix))
     except ValueError:
         return {}
     value: Any = any_json(raw)
     return value if isinstance(value, dict) else {}
 
 
-def _carried(value: Json) -> str:
-    return PREFIX + urlsafe_b64encode(write_json(value)).decode()
+def _carried(value: Json, prefix: str = PREFIX) -> str:
+    return prefix + urlsafe_b64encode(write_json(value)).decode()

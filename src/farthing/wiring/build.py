@@ -66,6 +66,7 @@ from farthing.models.health import Health
 from farthing.models.price_list import price_list
 from farthing.models.pricing.money import Money
 from farthing.models.pricing.priced import check_priced
+from farthing.models.providers.responses.makers import Makers
 from farthing.models.speed import Lengths
 from farthing.models.targets import Targets
 from farthing.models.tokens.estimate import estimate_prompt
@@ -148,6 +149,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """None: nothing is learned about answers."""
     plugins: Plugins = msgspec.field(default_factory=Plugins)
     tokens: TokenParts = msgspec.field(default_factory=TokenParts)
+    makers: Makers = msgspec.field(default_factory=Makers)
+    """Whose encrypted content clients carry."""
 
     async def aclose(self) -> None:
         """Close all of them, the ledger last. Safe to call twice."""
@@ -364,7 +367,9 @@ def open_provider(name: str, config: Config, parts: Parts) -> Provider:
     """
     wanted = next((one for one in named(config) if one.where == f"providers.{name}"), None)
     plugin = None if wanted is None else parts.plugins.open(wanted).implementation
-    return build_provider(name, config.providers[name], redact=parts.redact, plugin=plugin)
+    return build_provider(
+        name, config.providers[name], redact=parts.redact, plugin=plugin, makers=parts.makers
+    )
 
 
 def operators_parts(keeper: Callable[[], CacheAdmin | None]) -> tuple[AdminPart, ...]:

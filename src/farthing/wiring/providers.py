@@ -16,6 +16,7 @@ from farthing.models.discovery.detect import Found, Hosted, Said, detect, said_b
 from farthing.models.discovery.listing import can_be_asked
 from farthing.models.discovery.presets import list_from, usage_form
 from farthing.models.providers.kinds import make
+from farthing.models.providers.responses.makers import Makers
 from farthing.models.targets import OFFERED_MAX, Targets
 from farthing.models.transport.http1 import Http1Transport
 from farthing.models.transport.origin import HttpOrigin, parse_base_url
@@ -40,9 +41,10 @@ def build_provider(
     env: Mapping[str, str] = os.environ,
     redact: Redactor | None = None,
     plugin: ProviderPlugin | None = None,
+    makers: Makers | None = None,
 ) -> Provider:
     """`plugin` knows its dialect, where its kind is `plugin`. `redact` knows what none of its errors may
-    repeat; None: its own key.
+    repeat; None: its own key. `makers` remembers whose encrypted content is; None: nobody does.
 
     Raises:
         ConfigError: it cannot be reached like this; names the key or the variable.
@@ -79,6 +81,7 @@ def build_provider(
             usage_form=usage_form(name, host),
             list_from=list_from(name),
             plugin=plugin,
+            makers=makers,
         )
     except ValueError as error:
         raise ConfigError(str(error)) from error

@@ -526,6 +526,9 @@ class OpenAIProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_field=
     """`api-key` sends the header of that name (Azure)."""
     include_usage: bool = True
     """Ask for the usage chunk of every stream, and keep it from clients that did not ask."""
+    responses: bool | None = None
+    """It speaks Responses as well, and what a client of Responses sends goes there as it is. None: only
+    OpenAI itself and Azure (`openai.azure.com`) do."""
     drop: tuple[str, ...] = ("temperature", "top_p", "top_k")
     """As of any provider, for clients of Messages, by the names of their fields. Chat completions know no
     `top_k`, and OpenAI's models that reason take no sampling parameters."""
@@ -557,6 +560,27 @@ class AnthropicProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_fie
     """As of any provider. Models since Claude 4.7 take no sampling parameters; older ones are told them."""
 
 
+OPENAI_URL = "https://api.openai.com/v1"
+
+
+class ResponsesProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_field="kind", tag="responses"):
+    """A provider that speaks OpenAI's Responses; its `base_url` mostly ends in `/v1`."""
+
+    base_url: str = OPENAI_URL
+    auth: Literal["bearer", "api-key", "none"] = "bearer"
+    """`api-key` sends the header of that name (Azure)."""
+    drop: tuple[str, ...] = (
+        "messages.name",
+        "seed",
+        "store",
+        "prediction",
+        "temperature",
+        "top_p",
+        "top_k",
+    )
+    """As of any provider. Models that reason take no sampling parameters; others are told them."""
+
+
 class PluginProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_field="kind", tag="plugin"):
     """A provider whose dialect a plug-in knows."""
 
@@ -566,7 +590,9 @@ class PluginProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_field=
     auth: Literal["bearer", "x-api-key", "api-key", "none"] = "bearer"
 
 
-AnyProviderConfig = OpenAIProviderConfig | AnthropicProviderConfig | PluginProviderConfig
+AnyProviderConfig = (
+    OpenAIProviderConfig | AnthropicProviderConfig | ResponsesProviderConfig | PluginProviderConfig
+)
 
 
 class CallConfig(Table, frozen=True):

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from farthing import __version__
-from farthing.config import ProviderConfig
+from farthing.config import ProviderConfig, Secret
 from farthing.errors import ProviderError
 from farthing.models.providers import failures
 from farthing.models.transport.origin import HttpOrigin
@@ -18,6 +18,13 @@ def without_of(prompt: Prompt) -> str | None:
     """How headers of the client begin that no provider of another dialect than the client's gets."""
     sent = prompt.sent
     return OF_MESSAGES if sent is not None and sent.dialect == "messages" else None
+
+
+def key_lines(key: Secret | None, auth: str) -> list[str]:
+    """The header lines that carry a key in OpenAI's ways; none where it has none."""
+    if key is None or auth == "none":
+        return []
+    return [f"authorization: Bearer {key.value}" if auth == "bearer" else f"{auth}: {key.value}"]
 
 
 class HttpProvider:

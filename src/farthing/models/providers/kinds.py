@@ -7,14 +7,21 @@ from farthing.config import (
     AnyProviderConfig,
     OpenAIProviderConfig,
     PluginProviderConfig,
+    ResponsesProviderConfig,
 )
 from farthing.dialects.chat.usage import UNSAID, UsageForm
 from farthing.models.providers.anthropic.provider import AnthropicProvider
 from farthing.models.providers.openai.provider import LIST_FROM, OpenAIProvider
 from farthing.models.providers.plugin import PluginProvider
+from farthing.models.providers.responses.makers import Makers
+from farthing.models.providers.responses.provider import ResponsesProvider
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
 from farthing.protocols import Provider, ProviderPlugin
+
+OPENAI_HOST = "api.openai.com"
+AZURE_HOSTS = ".openai.azure.com"
+"""What the names of Azure's hosts end in."""
 
 
 def make(
@@ -26,9 +33,10 @@ def make(
     usage_form: UsageForm = UNSAID,
     list_from: tuple[str, str] = LIST_FROM,
     plugin: ProviderPlugin | None = None,
+    makers: Makers | None = None,
 ) -> Provider:
     """The provider called `name` at `origin`; `path` is that of its `base_url`, `plugin` what knows its
-    dialect where that is none of ours.
+    dialect where that is none of ours, `makers` what remembers whose encrypted content is.
 
     Raises:
         ValueError: a header has characters that HTTP does not allow.
@@ -36,8 +44,32 @@ def make(
     match config:
         case OpenAIProviderConfig():
             passage = Passage(config.pass_headers, config.return_headers, config.headers)
+            native = None
+            if _speaks_responses(config, origin.host):
+                native = ResponsesProvider(
+                    name, origin, config, path=path, passage=passage, usage_form=usage_form, makers=makers
+                )
             return OpenAIProvider(
-                name, origin, config, path=path, list_from=list_from, passage=passage, usage_form=usage_form
+                name,
+                origin,
+                config,
+                path=path,
+                list_from=list_from,
+                passage=passage,
+                usage_form=usage_form,
+                native=native,
+            )
+        case ResponsesProviderConfig():
+            passage = Passage(config.pass_headers, config.return_headers, config.headers)
+            return ResponsesProvider(
+                name,
+                origin,
+                config,
+                path=path,
+                list_from=list_from,
+                passage=passage,
+                usage_form=usage_form,
+                makers=makers,
             )
         case AnthropicProviderConfig():
             passage = Passage(config.pass_headers, config.return_headers, config.headers)
@@ -48,3 +80,10 @@ def make(
             return PluginProvider(name, origin, config, plugin, path=path, passage=passage)
         case _:
             assert_never(config)
+
+
+def _speaks_responses(config: OpenAIProviderConfig, host: str) -> bool:
+    """Whether a provider of chat completions takes Responses too."""
+    if config.responses is None:
+        return host == OPENAI_HOST or host.endswith(AZURE_HOSTS)
+    return config.responses

@@ -30,8 +30,9 @@ from farthing.dialects.messages.requests import request_reader
 from farthing.dialects.told import Told
 from farthing.errors import KeyRejected, ProviderUnavailable
 from farthing.models.providers.anthropic import edits
-from farthing.models.providers.anthropic.decoder import MessagesDecoder
+from farthing.models.providers.anthropic.form import MESSAGES
 from farthing.models.providers.anthropic.own import OwnDecoder
+from farthing.models.providers.decoder import TranslatingDecoder
 from farthing.protocols import ALL_SAID, StreamDecoder
 from farthing.text.lenient_json import read_json
 from farthing.types import Json, Prompt, Sent, Target, replace
@@ -439,7 +440,7 @@ def both(blocks: list[bytes]) -> tuple[bytes, bytes]:
 @pytest.mark.parametrize("ends", [b"\n", b"\r\n", b"\r"])
 def test_a_stream_comes_back_as_it_was_written_wherever_it_is_cut(ends: bytes) -> None:
     raw = FULL.replace(b"\n", ends)
-    plain = MessagesDecoder(EVENT_BYTES_MAX, created=1)
+    plain = TranslatingDecoder(MESSAGES, EVENT_BYTES_MAX, created=1)
     chunks = plain.feed(FULL)
     for cut in range(0, len(raw), 1 if ends == b"\n" else 7):
         decoder = OwnDecoder(EVENT_BYTES_MAX, created=1)

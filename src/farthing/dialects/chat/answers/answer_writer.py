@@ -51,7 +51,7 @@ def message_of(message: Message, legacy_functions: bool = False) -> Json:
     refusals = [block.text for block in blocks if isinstance(block, Refusal)]
     calls = [call_of(block) for block in blocks if isinstance(block, ToolCall)]
     content: str | None = None
-    if texts or (message.stop == "end" and not calls):
+    if texts or (message.stop == "end" and not (calls or refusals)):
         content = "".join([block.text for block in texts])
     refusal = "".join(refusals) or message.refused_why or None
     told: Json = {"role": "assistant", "content": content, "refusal": refusal}
@@ -118,11 +118,14 @@ def thinking_block(block: Reasoning, at: int) -> Json:
 
 
 def annotation_of(citation: Json, start: int, end: int) -> Json | None:
-    """A page that was found on the web, for what `content[start:end]` says; None: it is another source."""
+    """A page that was found on the web, for what `content[start:end]` says, or a part of that which the page
+    is told with; None: it is another source."""
     url = citation.get("url")
     if not isinstance(url, str) or not url:
         return None
-    title = citation.get("title")
+    title, first, last = citation.get("title"), citation.get("start_index"), citation.get("end_index")
+    if first.__class__ is int and last.__class__ is int and 0 <= first <= last <= end - start:
+        start, end = start + first, start + last
     cited = {"start_index": start, "end_index": end, "url": url}
     return {
         "type": "url_citation",

@@ -50,6 +50,7 @@ class ChunkWriter:
         "_calls",
         "_chars",
         "_cited",
+        "_custom",
         "_head",
         "_legacy",
         "_model",
@@ -72,6 +73,8 @@ class ChunkWriter:
         self._head = self._tail = b""
         self._calls: dict[int, int] = {}
         """The place of each call among calls, by the index of its block."""
+        self._custom: set[int] = set()
+        """Calls that have a text and no arguments."""
         self._open: set[int] = set()
         """Calls of which no arguments have come: a call without any says `{}`."""
         self._thoughts: dict[int, int] = {}
@@ -152,9 +155,12 @@ class ChunkWriter:
                 return b""
 
     def _arguments(self, index: int, text: str) -> bytes:
-        if self._legacy:
+        if self._legacy and index not in self._custom:
             return self._chunk({"function_call": {"arguments": text}})
-        piece = {"index": self._calls[index], "function": {"arguments": text}}
+        told: Json = (
+            {"custom": {"input": text}} if index in self._custom else {"function": {"arguments": text}}
+        )
+        piece = {"index": self._calls[index], **told}
         return self._chunk({"tool_calls": [piece]})
 
     def _start(self, index: int, block: Block) -> bytes:
@@ -166,9 +172,12 @@ class ChunkWriter:
                 return b""
             case ToolCall():
                 self._calls[index] = len(self._calls)
-                self._open.add(index)
+                if block.custom:
+                    self._custom.add(index)
+                else:
+                    self._open.add(index)
                 call = call_of(block, "")
-                if self._legacy:
+                if self._legacy and not block.custom:
                     return self._chunk({"function_call": call["function"]})
                 return self._chunk({"tool_calls": [{"index": self._calls[index], **call}]})
             case Reasoning():

@@ -7,8 +7,7 @@ from farthing.dialects.messages.citations import without_unsigned
 from farthing.dialects.messages.models import abilities
 from farthing.dialects.messages.requests.settings import BUDGET_TOKENS_MIN, without_thinking
 from farthing.dialects.proofs import is_signed
-from farthing.dialects.splice import REMOVED, Changes, spliced
-from farthing.text.lenient_json import write_json
+from farthing.dialects.splice import REMOVED, Changes
 from farthing.types import Json, Prompt, Sent
 
 UNCOUNTED = frozenset({
@@ -79,19 +78,6 @@ def counted(sent: Sent, model: str) -> Changes:
     if sent.body.get("model") != model:
         changed["model"] = model
     return changed | _without_unsigned(sent, model)
-
-
-def written(sent: Sent, changed: Changes) -> bytes:
-    """The body that goes up. One that two parsers may read as two requests is written anew from what was
-    checked."""
-    if sent.exact:
-        if not changed:
-            return sent.raw
-        raw = spliced(sent.raw, changed, sent.body)
-        if raw is not None:
-            return raw
-    body = {**sent.body, **changed}
-    return write_json({name: value for name, value in body.items() if value is not REMOVED})
 
 
 def _is_lowered(prompt: Prompt, body: Json) -> bool:

@@ -17,41 +17,27 @@ from typing import Annotated
 import msgspec
 
 from farthing.config import AnthropicProviderConfig, ProviderConfig
-from farthing.dialects import faults
-from farthing.dialects.chat.answers import answer_writer as chat_answer
-from farthing.dialects.chat.answers.reply import EVENTS, ReplyReader, WholeReply
-from farthing.dialects.chat.requests import request_reader as chat_request
-from farthing.dialects.chat.usage import UsageForm
-from farthing.dialects.conversation import Conversation
-from farthing.dialects.events import BadAnswer, ProviderSaid
-from farthing.dialects.messages.answers import answer_reader
-from farthing.dialects.messages.answers.whole import assembled
 from farthing.dialects.messages.errors import is_error, read_error
-from farthing.dialects.messages.requests import request_reader as messages_request
 from farthing.dialects.messages.requests import request_writer
 from farthing.dialects.messages.usage import TOKENS_MAX
-from farthing.dialects.responses.requests import request_reader as responses_request
 from farthing.dialects.written import Written
 from farthing.errors import KeyRejected, ProviderError, ProviderUnavailable
 from farthing.models.providers import failures
-from farthing.models.providers.anthropic import edits
-from farthing.models.providers.anthropic.decoder import MessagesDecoder
+from farthing.models.providers.anthropic import edits, form
 from farthing.models.providers.anthropic.own import OwnDecoder
-from farthing.models.providers.http import JSON, HttpProvider
-from farthing.models.providers.translated import Translations
+from farthing.models.providers.http import JSON
+from farthing.models.providers.translating import TranslatingProvider, said_by, written
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
 from farthing.protocols import ALL_SAID, BatchApi, Capabilities, Transport, Unsaid
-from farthing.text.lenient_json import BOM, write_json
-from farthing.types import Operation, Prompt, Sent, Target, replace
+from farthing.text.lenient_json import write_json
+from farthing.types import Operation, Prompt, Target, replace
 
 VERSION = "anthropic-version"
 MESSAGES = "/v1/messages"
 COUNT = "/v1/messages/count_tokens"
 BETA = "?beta=true"
 MODELS = "/v1/models?limit=1000"  # the most that one page has
-USAGE = UsageForm(reasoning="inside")
-"""Of the chat completions that are written here."""
 COUNTED = frozenset(
     {"model", "messages", "system", "tools", "tool_choice", "thinking", "output_config", "cache_control"}
 )
@@ -62,16 +48,11 @@ class _Counted(msgspec.Struct):
     input_tokens: Annotated[int, msgspec.Meta(ge=0, lt=TOKENS_MAX)]
 
 
-NAMES: dict[str, Mapping[str, str]] = {
-    "messages": messages_request.NAMES,
-    "responses": responses_request.NAMES,
-}
-"""What the dialects of clients call what the form of the pipeline has."""
 _decode_counted = msgspec.json.Decoder(_Counted).decode
 _CALL_ID = re.compile(r'"request_id"\s*:\s*"[\w-]{1,100}"')
 
 
-class AnthropicProvider(HttpProvider):
+class AnthropicProvider(TranslatingProvider):
     """One configured provider. See `protocols.Provider`."""
 
     def __init__(
@@ -94,7 +75,14 @@ class AnthropicProvider(HttpProvider):
         elif config.api_key is not None and config.auth == "bearer":
             key_lines.append(f"authorization: Bearer {config.api_key.value}")
         super().__init__(
-            name, origin, config, path=path.removesuffix("/v1"), key_lines=key_lines, passage=passage
+            name,
+            origin,
+            config,
+            path=path.removesuffix("/v1"),
+            key_lines=key_lines,
+            form=form.MESSAGES,
+            write=_anew,
+            passage=passage,
         )
         self.capabilities = Capabilities(operations=frozenset({"chat"}), counts_tokens=True)
         if not config.version.isprintable():
@@ -107,13 +95,11 @@ class AnthropicProvider(HttpProvider):
             for path in (MESSAGES, COUNT)
             for beta in (False, True)
         }
-        self._replies = ReplyReader(USAGE, self.in_answer)
-        self._translations = Translations(_anew, config.drop)
 
     def unsaid(self, prompt: Prompt, target: Target, operation: Operation) -> Unsaid:
         if operation != "chat":
             return Unsaid(operation=operation)
-        sent = _as_sent(prompt)
+        sent = self.as_sent(prompt)
         if sent is not None:
             gave_way = edits.gave_way(prompt, sent, target.model)
             return Unsaid(gave_way=gave_way) if gave_way else ALL_SAID
@@ -128,9 +114,9 @@ class AnthropicProvider(HttpProvider):
         passed: tuple[tuple[str, str], ...] = (),
     ) -> tuple[bytes, bytes]:
         head = b"%bx-request-id: %b\r\n" % (self._head(MESSAGES, prompt, passed), request_id.encode())
-        sent = _as_sent(prompt)
+        sent = self.as_sent(prompt)
         if sent is not None:
-            return head, edits.written(sent, edits.changes(prompt, sent, target.model))
+            return head, written(sent, edits.changes(prompt, sent, target.model))
         return head, write_json(self._translations.body(prompt, target))
 
     def _head(self, path: str, prompt: Prompt, passed: tuple[tuple[str, str], ...]) -> bytes:
@@ -145,55 +131,8 @@ class AnthropicProvider(HttpProvider):
         up = self.passage.up(passed, None if of_messages else VERSION)
         return head + up if told else head + self._version + up
 
-    def whole(self, headers: Mapping[bytes, bytes], body: bytes, prompt: Prompt | None = None) -> WholeReply:
-        """Map a complete reply of status 200 to a chat completion.
-
-        Raises:
-            ProviderError: it is not an answer.
-        """
-        try:
-            message = answer_reader.read(body)
-        except ProviderSaid as error:
-            raise self.in_answer(error.payload) from None
-        except BadAnswer as error:
-            if not body[:99].removeprefix(BOM).lstrip().startswith(EVENTS):
-                raise ProviderUnavailable(f"the reply is no answer: {error}") from None
-            body = self._of_events(body)
-            message = answer_reader.read(body)
-        told = chat_answer.write(
-            message, request_id=message.id, created=int(time()), legacy_functions=_legacy(prompt)
-        )
-        reply = self._replies.read(told)
-        if message.usage is not None:
-            reply.usage = message.usage
-        reply.whole_in_form = not answer_reader.is_opaque(message)
-        if _is_own(prompt):
-            reply.own = body
-        return reply
-
-    def _of_events(self, body: bytes) -> bytes:
-        """The whole answer that a stream comes to, which nobody asked for and somebody paid.
-
-        Raises:
-            ProviderError: it is none, or not all of it.
-        """
-        decoder = MessagesDecoder(len(body) + 2, created=0)
-        try:
-            decoder.feed(body)
-            decoder.end()
-            told = assembled(body, len(body) + 2) if decoder.ended(1) else None
-        except faults.ProviderSaid as error:
-            raise self.in_answer(error.payload) from None
-        except faults.BadStream as error:
-            raise ProviderUnavailable(f"the reply is a stream, and broken: {error}") from None
-        if told is None:
-            raise ProviderUnavailable("the reply is a stream that ended without a stop_reason")
-        return told
-
-    def decoder(self, event_bytes_max: int, prompt: Prompt | None = None) -> MessagesDecoder:
-        if _is_own(prompt):
-            return OwnDecoder(event_bytes_max, created=int(time()))
-        return MessagesDecoder(event_bytes_max, created=int(time()), legacy_functions=_legacy(prompt))
+    def own_decoder(self, event_bytes_max: int) -> OwnDecoder:
+        return OwnDecoder(event_bytes_max, created=int(time()))
 
     def failure(self, status: int, headers: Mapping[bytes, bytes], body: bytes) -> ProviderError:
         return self._in_full(super().failure(status, headers, body), body)
@@ -225,9 +164,9 @@ class AnthropicProvider(HttpProvider):
         self, prompt: Prompt, target: Target, request_id: str, passed: tuple[tuple[str, str], ...] = ()
     ) -> tuple[bytes, bytes] | None:
         head = self._head(COUNT, prompt, passed)
-        sent = _as_sent(prompt)
+        sent = self.as_sent(prompt)
         if sent is not None:
-            return head, edits.written(sent, edits.counted(sent, target.model))
+            return head, written(sent, edits.counted(sent, target.model))
         body = {
             name: value for name, value in self._translations.body(prompt, target).items() if name in COUNTED
         }
@@ -243,39 +182,15 @@ class AnthropicProvider(HttpProvider):
         """None: its batches are not used."""
 
 
-def _is_own(prompt: Prompt | None) -> bool:
-    """Whether the client reads what comes as it comes."""
-    return prompt is not None and prompt.sent is not None and prompt.sent.dialect == "messages"
-
-
 def _anew(prompt: Prompt, target: Target) -> Written:
     """A request that is not passed on as it was sent."""
-    own = _is_own(prompt)
-    said = _said(prompt)
+    own = prompt.sent is not None and prompt.sent.dialect == "messages"
+    said = said_by(prompt)
     if prompt.capped_by is not None:
         said = replace(said, output_tokens_max=prompt.output_tokens_max)
-    written = request_writer.translate(
+    translated = request_writer.translate(
         said, model=target.model, output_tokens_max=target.output_tokens_max, stream=prompt.stream
     )
     if own:
-        edits.fit(written.body, prompt)
-    return written
-
-
-def _said(prompt: Prompt) -> Conversation:
-    """The request by the names of its client."""
-    dialect = "chat" if prompt.sent is None else prompt.sent.dialect
-    names = NAMES.get(dialect)
-    return chat_request.read(prompt.body) if names is None else chat_request.read(prompt.body, names, dialect)
-
-
-def _as_sent(prompt: Prompt) -> Sent | None:
-    """The request as its client sent it, in our dialect; None: it is in another, or was edited."""
-    sent = prompt.sent
-    own = sent is not None and sent.dialect == "messages" and sent.read is prompt.body
-    return sent if own else None
-
-
-def _legacy(prompt: Prompt | None) -> bool:
-    """Whether the client told its tools as `functions`, so that it expects a call as `function_call`."""
-    return prompt is not None and "functions" in prompt.body and not prompt.body.get("tools")
+        edits.fit(translated.body, prompt)
+    return translated

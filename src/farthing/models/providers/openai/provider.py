@@ -19,13 +19,14 @@ from farthing.dialects.chat.requests.lowering import MORE_THAN_CHAT, lowered
 from farthing.dialects.chat.streams.event_reader import EventReader
 from farthing.dialects.chat.usage import UNSAID, UsageForm
 from farthing.dialects.written import Written
-from farthing.errors import ProviderUnavailable
-from farthing.models.providers.http import JSON, HttpProvider, without_of
+from farthing.errors import ProviderError, ProviderUnavailable
+from farthing.models.providers.http import JSON, HttpProvider, key_lines, without_of
 from farthing.models.providers.openai.batch import OpenAIBatch
+from farthing.models.providers.responses.provider import ResponsesProvider
 from farthing.models.providers.translated import Translations
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
-from farthing.protocols import ALL_SAID, BatchApi, Capabilities, Transport, Unsaid
+from farthing.protocols import ALL_SAID, BatchApi, Capabilities, StreamDecoder, Transport, Unsaid
 from farthing.types import Json, Operation, Prompt, Target
 
 PATHS: dict[Operation, str] = {"chat": "/chat/completions", "embeddings": "/embeddings"}
@@ -47,19 +48,23 @@ class OpenAIProvider(HttpProvider):
         list_from: tuple[str, str] = LIST_FROM,
         passage: Passage | None = None,
         usage_form: UsageForm = UNSAID,
+        native: ResponsesProvider | None = None,
     ) -> None:
         """`path` is that of its `base_url`. `list_from`: what to take off the end of it, and to put there
-        instead, to ask for its models.
+        instead, to ask for its models. `native` speaks Responses with it for clients that do; None: it knows
+        chat completions alone.
 
         Raises:
             ValueError: a header has characters that HTTP does not allow.
         """
-        key_lines = []
-        if config.api_key is not None and config.auth == "bearer":
-            key_lines.append(f"authorization: Bearer {config.api_key.value}")
-        elif config.api_key is not None and config.auth == "api-key":
-            key_lines.append(f"api-key: {config.api_key.value}")
-        super().__init__(name, origin, config, path=path, key_lines=key_lines, passage=passage)
+        super().__init__(
+            name,
+            origin,
+            config,
+            path=path,
+            key_lines=key_lines(config.api_key, config.auth),
+            passage=passage,
+        )
         self.capabilities = Capabilities(
             operations=frozenset(PATHS),
             all_said=True,
@@ -68,6 +73,7 @@ class OpenAIProvider(HttpProvider):
             logprobs=True,
             counts_tokens=False,
         )
+        self._native = native
         self._include_usage = config.include_usage
         self._list_from = list_from
         self._usage_form = usage_form
@@ -80,6 +86,9 @@ class OpenAIProvider(HttpProvider):
 
     def unsaid(self, prompt: Prompt, target: Target, operation: Operation) -> Unsaid:
         """Nothing where the client speaks chat completions: its request goes up as it is."""
+        native = self._native_for(prompt)
+        if native is not None:
+            return native.unsaid(prompt, target, operation)
         if not _is_lowered(prompt):
             return ALL_SAID
         return self._translations.unsaid(prompt, target)
@@ -94,6 +103,9 @@ class OpenAIProvider(HttpProvider):
     ) -> tuple[bytes, bytes]:
         """Return the head, without content-length and the blank line, and the body. `passed` are headers of
         the client, of which those go up that this provider is to get."""
+        native = self._native_for(prompt)
+        if native is not None:
+            return native.encode(prompt, target, operation, request_id, passed)
         if _is_lowered(prompt):
             body = self._translated(prompt, target)
         else:
@@ -123,10 +135,26 @@ class OpenAIProvider(HttpProvider):
         return body
 
     def whole(self, headers: Mapping[bytes, bytes], body: bytes, prompt: Prompt | None = None) -> WholeReply:
-        return self._replies.read(body)
+        native = self._native_for(prompt)
+        return self._replies.read(body) if native is None else native.whole(headers, body, prompt)
 
-    def decoder(self, event_bytes_max: int, prompt: Prompt | None = None) -> EventReader:
+    def decoder(self, event_bytes_max: int, prompt: Prompt | None = None) -> StreamDecoder:
+        native = self._native_for(prompt)
+        if native is not None:
+            return native.decoder(event_bytes_max, prompt)
         return EventReader(event_bytes_max, self._usage_form)
+
+    def _native_for(self, prompt: Prompt | None) -> ResponsesProvider | None:
+        """What speaks with the provider in the client's own dialect; None: chat completions do."""
+        if prompt is None or prompt.sent is None or self._native is None:
+            return None
+        if not self._native.is_own(prompt):
+            return None
+        self._native.redact = self.redact  # which knows more than its own key once all of them are built
+        return self._native
+
+    def in_answer(self, payload: bytes) -> ProviderError:
+        return super().in_answer(payload) if self._native is None else self._native.in_answer(payload)
 
     def list_head(self) -> bytes:
         ending, suffix = self._list_from

@@ -1,32 +1,99 @@
-"""A streamed answer of Messages as chat completion chunks: bytes in, the client's events out.
+"""A streamed answer of a dialect of its own as chat completion chunks: bytes in, the client's events out.
 
-Three machines in a row: the reader of Messages, the writer of chunks, and the reader of chunks, which keeps
-the account of what was said as it does for every stream.
+Three machines in a row: the reader of that dialect, the writer of chunks, and the reader of chunks, which
+keeps the account of what was said as it does for every stream.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
+
+from msgspec import Struct
 
 from farthing.dialects import events, faults
 from farthing.dialects.chat.answers import answer_writer as chat_answer
 from farthing.dialects.chat.answers.completion import explode
 from farthing.dialects.chat.streams.event_reader import DONE, EventReader
 from farthing.dialects.chat.streams.stream_writer import ChunkWriter
-from farthing.dialects.conversation import Event, Started
-from farthing.dialects.messages.answers import answer_reader
-from farthing.dialects.messages.streams.stream_reader import Reader
+from farthing.dialects.conversation import Event, Message, Started
+from farthing.dialects.events import Framed
 from farthing.types import Dialect, Usage
 
 
-class MessagesDecoder:
+class StreamReader(Protocol):
+    """Reads the stream of one dialect: bytes in, events of the model out. Sans-I/O and bounded."""
+
+    @property
+    def done(self) -> bool:
+        """Whether the answer is complete; whatever follows is ignored."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it has said why it ended."""
+
+    @property
+    def begun(self) -> bool:
+        """Something of the answer has come, or why it ended."""
+
+    @property
+    def open_blocks(self) -> list[int]:
+        """Indices of the blocks that have begun and not stopped, in order."""
+
+    @property
+    def opaque(self) -> bool:
+        """Something has come that only this dialect has."""
+
+    @property
+    def usage(self) -> Usage | None:
+        """What was counted so far; None: nothing."""
+
+    def feed(self, data: bytes) -> list[Event]:
+        """The events of the model that `data` completes.
+
+        Raises:
+            BadAnswer: this is no answer, or an error came in its place. `before` has the events that came in
+                front of it.
+        """
+
+    def end(self) -> list[Event]:
+        """The body is complete.
+
+        Raises:
+            BadAnswer: the answer is not, or as `feed`.
+        """
+
+    def take(self, framed: Framed, found: list[Event]) -> None:
+        """Add to `found` what one event says.
+
+        Raises:
+            BadAnswer: as `feed`, but for `before`.
+        """
+
+
+class AnswerForm(Struct, frozen=True, kw_only=True):
+    """How the answers of one dialect are read."""
+
+    dialect: Dialect
+    reader: Callable[[int], StreamReader]
+    """For streams no event of which has more than so many bytes."""
+    read: Callable[[bytes], Message]
+    """A whole answer; raises BadAnswer."""
+    is_opaque: Callable[[Message], bool]
+    """Whether it has something that only this dialect has."""
+
+
+class TranslatingDecoder:
     """See `protocols.StreamDecoder`."""
 
-    __slots__ = ("_created", "_legacy", "_opaque", "_reader", "_told", "_writer", "usage")
+    __slots__ = ("_created", "_form", "_legacy", "_opaque", "_reader", "_told", "_writer", "usage")
 
-    def __init__(self, event_bytes_max: int, *, created: int, legacy_functions: bool = False) -> None:
+    def __init__(
+        self, form: AnswerForm, event_bytes_max: int, *, created: int, legacy_functions: bool = False
+    ) -> None:
         """`created` is what its events say of when they were made, in seconds since 1970."""
+        self._form = form
         self._created = created
         self._legacy = legacy_functions
-        self._reader = Reader(event_bytes_max)
+        self._reader = form.reader(event_bytes_max)
         self._told = EventReader(EVENT_BYTES_FACTOR * event_bytes_max)
         self._writer: ChunkWriter | None = None
         self._opaque = False
@@ -47,7 +114,7 @@ class MessagesDecoder:
 
     def whole(self, body: bytes) -> bytes:
         try:
-            message = answer_reader.read(body)
+            message = self._form.read(body)
         except events.ProviderSaid as error:
             raise faults.ProviderSaid(error.payload) from None
         except events.BadAnswer as error:
@@ -56,7 +123,7 @@ class MessagesDecoder:
             message, request_id=message.id, created=self._created, legacy_functions=self._legacy
         )
         self.usage = message.usage
-        self._opaque = answer_reader.is_opaque(message)
+        self._opaque = self._form.is_opaque(message)
         return self._told.feed(explode(told, include_usage=True) + DONE)
 
     def ended(self, choices: int) -> bool:
@@ -67,7 +134,7 @@ class MessagesDecoder:
         return not self._opaque and not self._reader.opaque
 
     def tells_all(self, dialect: Dialect) -> bool:
-        return dialect != "messages"
+        return dialect != self._form.dialect
 
     def own_end(self, cut: str | None) -> bytes | None:
         return None

@@ -1,0 +1,223 @@
+"""OpenAI's Responses as an upstream. Bytes in, bytes out; no I/O.
+
+A client of another dialect has its request read into the model of a conversation and written as Responses;
+answers and events come back the same way (`dialects`). What Responses has no word for is named before the
+call (`unsaid`). Nothing is stored at the provider for such a client: reasoning travels with it, encrypted.
+
+What a client of Responses sends goes up as it was sent but for the values that have to change (`edits`), and
+its answer goes back as it comes.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from time import time
+from typing import Annotated
+
+import msgspec
+
+from farthing.config import OpenAIProviderConfig, ProviderConfig, ResponsesProviderConfig
+from farthing.dialects.chat.usage import TOKENS_MAX, UNSAID, UsageForm
+from farthing.dialects.responses.answers.answer_reader import Maker, is_opaque
+from farthing.dialects.responses.requests import request_writer
+from farthing.dialects.responses.streams.stream_reader import Reader
+from farthing.dialects.written import Written
+from farthing.errors import ProviderError, ProviderUnavailable
+from farthing.models.providers import failures
+from farthing.models.providers.decoder import AnswerForm
+from farthing.models.providers.http import JSON, key_lines, without_of
+from farthing.models.providers.responses import edits
+from farthing.models.providers.responses.makers import Makers
+from farthing.models.providers.responses.own import OwnDecoder
+from farthing.models.providers.translating import TranslatingProvider, said_by, written
+from farthing.models.transport.origin import HttpOrigin
+from farthing.models.transport.passage import Passage
+from farthing.protocols import BatchApi, Capabilities, Transport, Unsaid
+from farthing.text.lenient_json import any_json, write_json
+from farthing.types import Json, Operation, Prompt, Sent, Target, replace
+
+RESPONSES = "/responses"
+COMPACT = "/responses/compact"
+COUNT = "/responses/input_tokens"
+MODELS = "/models"
+STATUSES = {
+    "server_error": 500,
+    "server_is_overloaded": 503,
+    "slow_down": 503,
+    "vector_store_timeout": 504,
+}
+"""The status that the code of a failed response stands for; any other is about the request, where it has
+one."""
+WRONG = frozenset({
+    "bio_policy", "context_length_exceeded", "cyber_policy", "data_residency_mismatch", "empty_image_file",
+    "failed_to_download_image", "image_content_policy_violation", "image_file_not_found",
+    "image_file_too_large", "image_parse_error", "image_too_large", "image_too_small", "invalid_base64_image",
+    "invalid_encrypted_content", "invalid_image", "invalid_image_format", "invalid_image_mode",
+    "invalid_image_url", "invalid_prompt", "invalid_request_error", "misalignment_policy_violation",
+    "unsupported_image_media_type",
+})  # fmt: skip
+"""Codes that say that the request is at fault."""
+
+
+class _Counted(msgspec.Struct):
+    input_tokens: Annotated[int, msgspec.Meta(ge=0, lt=TOKENS_MAX)]
+
+
+_decode_counted = msgspec.json.Decoder(_Counted).decode
+
+
+class ResponsesProvider(TranslatingProvider):
+    """One configured provider. See `protocols.Provider`."""
+
+    def __init__(
+        self,
+        name: str,
+        origin: HttpOrigin,
+        config: ResponsesProviderConfig | OpenAIProviderConfig,
+        *,
+        path: str,
+        list_from: tuple[str, str] = ("", MODELS),
+        passage: Passage | None = None,
+        usage_form: UsageForm = UNSAID,
+        makers: Makers | None = None,
+    ) -> None:
+        """`path` is that of its `base_url`; `list_from` as of `OpenAIProvider`. `makers` remembers whose
+        encrypted content is.
+
+        Raises:
+            ValueError: a header has characters that HTTP does not allow.
+        """
+        self._makers = Makers() if makers is None else makers
+        maker = Maker(name, replace(usage_form, reasoning="inside", write_life="30m"))
+        super().__init__(
+            name,
+            origin,
+            config,
+            path=path,
+            key_lines=key_lines(config.api_key, config.auth),
+            form=AnswerForm(
+                dialect="responses",
+                reader=partial(Reader, maker=maker, made=self._made),
+                read=maker.read,
+                is_opaque=is_opaque,
+            ),
+            write=self._anew,
+            passage=passage,
+        )
+        self.capabilities = Capabilities(operations=frozenset({"chat"}), counts_tokens=True)
+        self._list_from = list_from
+        self._heads = {
+            path: self.head("POST", path, JSON) + b"x-request-id: " for path in (RESPONSES, COMPACT, COUNT)
+        }
+        self._input: tuple[Sent, edits.Input] | None = None
+        """The last items that were looked at: each request is asked for what cannot be said of it just
+        before it is encoded."""
+
+    def is_own(self, prompt: Prompt | None) -> bool:
+        """Whether the client reads what comes as it comes. Not where its request was edited: its tools have
+        other names then."""
+        return prompt is not None and self.as_sent(prompt) is not None
+
+    def as_sent(self, prompt: Prompt) -> Sent | None:
+        """As of any provider; None also where it goes on from a response that is stored here."""
+        sent = super().as_sent(prompt)
+        return None if sent is None or sent.body.get("previous_response_id") is not None else sent
+
+    def unsaid(self, prompt: Prompt, target: Target, operation: Operation) -> Unsaid:
+        if operation != "chat":
+            return Unsaid(operation=operation)
+        sent = self.as_sent(prompt)
+        if sent is not None:
+            return self._items(sent).unsaid
+        return self._translations.unsaid(prompt, target)
+
+    def encode(
+        self,
+        prompt: Prompt,
+        target: Target,
+        operation: Operation,
+        request_id: str,
+        passed: tuple[tuple[str, str], ...] = (),
+    ) -> tuple[bytes, bytes]:
+        sent = self.as_sent(prompt)
+        if sent is None:
+            return self._head(RESPONSES, prompt, request_id, passed), write_json(
+                self._translations.body(prompt, target)
+            )
+        path = COMPACT if sent.compacts == "path" else RESPONSES
+        changed = edits.changes(prompt, sent, target.model, self._items(sent))
+        self._input = None
+        return self._head(path, prompt, request_id, passed), written(sent, changed)
+
+    def _head(self, path: str, prompt: Prompt, request_id: str, passed: tuple[tuple[str, str], ...]) -> bytes:
+        head = b"%b%b\r\n" % (self._heads[path], request_id.encode())
+        return head + self.passage.up(passed, without_of(prompt)) if passed else head
+
+    def _items(self, sent: Sent) -> edits.Input:
+        last = self._input
+        if last is not None and last[0] is sent:
+            return last[1]
+        found = edits.read_input(sent, self.name, self._makers)
+        if found is not edits.AS_SENT:
+            self._input = (sent, found)
+        return found
+
+    def _made(self, item: Json) -> None:
+        """Remember what only this provider can read."""
+        held = item.get("encrypted_content")
+        if isinstance(held, str) and held:
+            self._makers.note(held, self.name)
+
+    def _anew(self, prompt: Prompt, target: Target) -> Written:
+        """A request that is not passed on as it was sent."""
+        said = said_by(prompt)
+        if prompt.capped_by is not None:
+            said = replace(said, output_tokens_max=prompt.output_tokens_max)
+        limit, most = said.output_tokens_max, target.output_tokens_max
+        if limit is not None and most is not None and limit > most and said.dialect == "messages":
+            said = replace(said, output_tokens_max=most)  # Messages demands a limit of its clients
+        return request_writer.translate(said, model=target.model, provider=self.name, stream=prompt.stream)
+
+    def own_decoder(self, event_bytes_max: int) -> OwnDecoder:
+        return OwnDecoder(self.form, event_bytes_max, created=int(time()))
+
+    def failure(self, status: int, headers: Mapping[bytes, bytes], body: bytes) -> ProviderError:
+        return _in_full(super().failure(status, headers, body))
+
+    def in_answer(self, payload: bytes) -> ProviderError:
+        value = any_json(payload)
+        error = value.get("error") if isinstance(value, dict) else None
+        code = error.get("code") if isinstance(error, dict) else None
+        status = None if not isinstance(code, str) else 400 if code in WRONG else STATUSES.get(code)
+        return _in_full(failures.in_answer(self.name, payload, self.redact, status))
+
+    def list_head(self) -> bytes:
+        ending, suffix = self._list_from
+        return self.head("GET", suffix, without=ending)
+
+    def count_call(
+        self, prompt: Prompt, target: Target, request_id: str, passed: tuple[tuple[str, str], ...] = ()
+    ) -> tuple[bytes, bytes] | None:
+        head = self._head(COUNT, prompt, request_id, passed)
+        sent = self.as_sent(prompt)
+        if sent is not None:
+            changed = edits.counted(sent, target.model, self._items(sent))
+            self._input = None
+            return head, written(sent, changed)
+        body = self._translations.body(prompt, target)
+        return head, write_json({name: value for name, value in body.items() if name in edits.COUNTED})
+
+    def counted(self, body: bytes) -> int:
+        try:
+            return _decode_counted(body).input_tokens
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise ProviderUnavailable(f"{self.name} told no count of tokens: {error}") from None
+
+    def batch_api(self, transport: Transport, limits: ProviderConfig) -> BatchApi | None:
+        """None: its batches are not used."""
+
+
+def _in_full(error: ProviderError) -> ProviderError:
+    """With all the fields that a client looks for."""
+    if error.said is not None:
+        error.said = {"message": "", "type": None, "param": None, "code": None, **error.said}
+    return error

@@ -1,0 +1,156 @@
+"""What providers of a dialect of their own have in common: what a client of another one says is translated,
+and a client of the same gets what comes as it comes."""
+
+from collections.abc import Callable, Iterable, Mapping
+from time import time
+
+from farthing.config import ProviderConfig
+from farthing.dialects import faults
+from farthing.dialects.chat.answers import answer_writer as chat_answer
+from farthing.dialects.chat.answers.reply import EVENTS, ReplyReader, WholeReply
+from farthing.dialects.chat.requests import request_reader as chat_request
+from farthing.dialects.chat.usage import UsageForm
+from farthing.dialects.conversation import Conversation
+from farthing.dialects.events import BadAnswer, ProviderSaid
+from farthing.dialects.messages.requests import request_reader as messages_request
+from farthing.dialects.responses.requests import request_reader as responses_request
+from farthing.dialects.splice import REMOVED, Changes, spliced
+from farthing.dialects.told import Told
+from farthing.dialects.written import Written
+from farthing.errors import ProviderUnavailable
+from farthing.models.providers.decoder import AnswerForm, TranslatingDecoder
+from farthing.models.providers.http import HttpProvider
+from farthing.models.providers.own import OwnDecoder
+from farthing.models.providers.translated import Translations
+from farthing.models.transport.origin import HttpOrigin
+from farthing.models.transport.passage import Passage
+from farthing.text.lenient_json import BOM, write_json
+from farthing.types import Prompt, Sent, Target
+
+NAMES: dict[str, Mapping[str, str]] = {
+    "messages": messages_request.NAMES,
+    "responses": responses_request.NAMES,
+}
+"""What the dialects of clients call what the form of the pipeline has."""
+USAGE = UsageForm(reasoning="inside")
+"""Of the chat completions that are written here."""
+
+
+class TranslatingProvider(HttpProvider):
+    """The part of `protocols.Provider` that only looks at the dialect's form."""
+
+    def __init__(
+        self,
+        name: str,
+        origin: HttpOrigin,
+        config: ProviderConfig,
+        *,
+        path: str,
+        key_lines: Iterable[str],
+        form: AnswerForm,
+        write: Callable[[Prompt, Target], Written],
+        passage: Passage | None = None,
+    ) -> None:
+        """As `HttpProvider`. `write` writes a request that is not passed on as it was sent.
+
+        Raises:
+            ValueError: a header has characters that HTTP does not allow.
+        """
+        super().__init__(name, origin, config, path=path, key_lines=key_lines, passage=passage)
+        self.form = form
+        self._replies = ReplyReader(USAGE, self.in_answer)
+        self._translations = Translations(write, config.drop)
+
+    def own_decoder(self, event_bytes_max: int) -> OwnDecoder:
+        """What reads a streamed reply for a client of the same dialect."""
+        raise NotImplementedError
+
+    def is_own(self, prompt: Prompt | None) -> bool:
+        """Whether the client reads what comes as it comes."""
+        return prompt is not None and prompt.sent is not None and prompt.sent.dialect == self.form.dialect
+
+    def as_sent(self, prompt: Prompt) -> Sent | None:
+        """The request as its client sent it, in our dialect; None: it is in another, or was edited."""
+        sent = prompt.sent
+        own = sent is not None and sent.dialect == self.form.dialect and sent.read is prompt.body
+        return sent if own else None
+
+    def whole(self, headers: Mapping[bytes, bytes], body: bytes, prompt: Prompt | None = None) -> WholeReply:
+        """Map a complete reply of status 200 to a chat completion.
+
+        Raises:
+            ProviderError: it is not an answer.
+        """
+        try:
+            message = self.form.read(body)
+        except ProviderSaid as error:
+            raise self.in_answer(error.payload) from None
+        except BadAnswer as error:
+            if not body[:99].removeprefix(BOM).lstrip().startswith(EVENTS):
+                raise ProviderUnavailable(f"the reply is no answer: {error}") from None
+            body = self._of_events(body)
+            message = self.form.read(body)
+        told = chat_answer.write(
+            message, request_id=message.id, created=int(time()), legacy_functions=_legacy(prompt)
+        )
+        reply = self._replies.read(told)
+        if message.usage is not None:
+            reply.usage = message.usage
+        reply.whole_in_form = not self.form.is_opaque(message)
+        if self.is_own(prompt):
+            reply.own = body
+        return reply
+
+    def _of_events(self, body: bytes) -> bytes:
+        """The whole answer that a stream comes to, which nobody asked for and somebody paid.
+
+        Raises:
+            ProviderError: it is none, or not all of it.
+        """
+        decoder = self.own_decoder(len(body) + 2)
+        try:
+            own = [block.own for block in (decoder.feed(body), decoder.end()) if isinstance(block, Told)]
+            told = decoder.own_whole(b"".join(own), None) if decoder.ended(1) else None
+        except faults.ProviderSaid as error:
+            raise self.in_answer(error.payload) from None
+        except faults.BadStream as error:
+            raise ProviderUnavailable(f"the reply is a stream, and broken: {error}") from None
+        if told is None:
+            raise ProviderUnavailable("the reply is a stream that ended before its answer did")
+        return told
+
+    def decoder(self, event_bytes_max: int, prompt: Prompt | None = None) -> TranslatingDecoder:
+        if self.is_own(prompt):
+            return self.own_decoder(event_bytes_max)
+        return TranslatingDecoder(
+            self.form, event_bytes_max, created=int(time()), legacy_functions=_legacy(prompt)
+        )
+
+
+def said_by(prompt: Prompt) -> Conversation:
+    """The request by the names of its client.
+
+    Raises:
+        InvalidRequest: a field has a shape that no client means.
+    """
+    dialect = "chat" if prompt.sent is None else prompt.sent.dialect
+    names = NAMES.get(dialect)
+    return chat_request.read(prompt.body) if names is None else chat_request.read(prompt.body, names, dialect)
+
+
+def written(sent: Sent, changed: Changes) -> bytes:
+    """The body that goes up, of a request as its client sent it. One that two parsers may read as two
+    requests is written anew from what was checked."""
+    if sent.exact:
+        if not changed:
+            return sent.raw
+        raw = spliced(sent.raw, changed, sent.body)
+        if raw is not None:
+            return raw
+    body = {**sent.body, **changed}
+    return write_json({name: value for name, value in body.items() if value is not REMOVED})
+
+
+def _legacy(prompt: Prompt | None) -> bool:
+    """Whether the client told its tools as `functions`, so that it expects a call as `function_call`."""
+    return prompt is not None and "functions" in prompt.body and not prompt.body.get("tools")
