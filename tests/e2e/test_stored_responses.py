@@ -12,6 +12,7 @@ import pytest
 from openai.types.responses import Response
 from tests.conftest import StartGateway
 from tests.e2e.gateway import Reply, Running, running, until
+from tests.faults.exact import streamed, whole
 from tests.faults.provider import FaultProvider
 
 KEY, TWIN_KEY = "fk-of-acme-0123456789", "fk-of-acme-too-9876543210"
@@ -530,3 +531,112 @@ def _files(folder: Path) -> bytes:
     """All that lies in the files of stored responses and around them, the log aside."""
     found = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".log"]
     return b"".join(path.read_bytes() for path in found)
+
+
+# -- at a provider that speaks the dialect -----------------------------------------------------------
+
+THOUGHT: Json = {
+    "type": "reasoning",
+    "id": "rs_up1",
+    "summary": [],
+    "encrypted_content": "opaque to all but its maker",
+}
+SAID: Json = {
+    "type": "message",
+    "id": "msg_up1",
+    "status": "completed",
+    "role": "assistant",
+    "content": [{"type": "output_text", "text": "Hello, Ada", "annotations": [], "logprobs": []}],
+}
+SAID["content"][0]["of_a_later_version"] = 1_234_567_890_123_456_789
+
+
+def native_response(status: str = "completed", output: tuple[Json, ...] = (THOUGHT, SAID)) -> Json:
+    """As OpenAI tells one that is not stored there."""
+    counts = {"input_tokens": 9, "output_tokens": 3, "total_tokens": 12}
+    return {
+        "id": "resp_of_the_provider",
+        "object": "response",
+        "created_at": 1_790_000_000,
+        "status": status,
+        "model": "m",
+        "output": list(output),
+        "store": False,
+        "previous_response_id": None,
+        "usage": counts if status == "completed" else None,
+        "not_invented_yet": {"b": 1, "a": [1.0]},
+    }
+
+
+def native_events() -> list[bytes]:
+    begun = native_response("in_progress", ())
+    events: list[Json] = [
+        {"type": "response.created", "response": begun},
+        {"type": "response.in_progress", "response": begun},
+        {"type": "response.output_item.added", "output_index": 0, "item": THOUGHT},
+        {"type": "response.output_item.done", "output_index": 0, "item": THOUGHT},
+        {"type": "response.output_item.added", "output_index": 1, "item": {**SAID, "content": []}},
+        {"type": "response.output_text.delta", "output_index": 1, "item_id": "msg_up1", "content_index": 0,
+         "delta": "Hello, Ada", "logprobs": []},
+        {"type": "response.output_item.done", "output_index": 1, "item": SAID},
+        {"type": "response.completed", "response": native_response()},
+    ]  # fmt: skip
+    return [
+        b"event: %b\ndata: %b\n\n"
+        % (one["type"].encode(), json.dumps({**one, "sequence_number": n}).encode())
+        for n, one in enumerate(events)
+    ]
+
+
+@pytest.fixture(scope="module")
+def native(start_gateway: StartGateway, upstream: FaultProvider) -> Running:
+    provider = (
+        f'[providers.native]\nkind = "responses"\nbase_url = "{upstream.base_url}"\npass_through = true'
+    )
+    return start_gateway(config_of(upstream, f'{provider}\nauth = "none"'), **ENV)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_provider_of_the_dialect_keeps_nothing_and_is_told_all_again(
+    native: Running, upstream: FaultProvider, stream: bool
+) -> None:
+    upstream.exactly("kept", streamed(*native_events()) if stream else whole(native_response()))
+    first = ask(native, model="native/kept", input="my name is Ada", stream=stream)
+    up = body_up(upstream)
+    assert upstream.calls[-1].path.endswith("/responses")
+    assert up["store"] is False and up["include"] == ["reasoning.encrypted_content"]
+    made = first.events[-1]["response"] if stream else first.json
+    assert made["id"] != "resp_of_the_provider" and made["store"] is True
+    assert b"resp_of_the_provider" not in first.body and b"encrypted_content" not in first.body
+    assert made["output"][1] == SAID and made["not_invented_yet"] == {"b": 1, "a": [1.0]}
+    assert get(native, f"/v1/responses/{made['id']}").json == made
+
+    second = ask(
+        native,
+        model="native/kept",
+        input=[{"role": "user", "content": "who am I?"}],
+        previous_response_id=made["id"],
+        stream=stream,
+        include=["reasoning.encrypted_content"],
+    )
+    up = body_up(upstream)
+    assert "previous_response_id" not in up and up["store"] is False
+    assert up["input"] == [
+        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "my name is Ada"}]},
+        *(THOUGHT, SAID),
+        {"role": "user", "content": "who am I?"},
+    ]
+    told = second.events[-1]["response"] if stream else second.json
+    assert told["previous_response_id"] == made["id"] and told["output"] == [THOUGHT, SAID]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_is_not_kept_comes_from_a_provider_of_the_dialect_byte_for_byte(
+    native: Running, upstream: FaultProvider, stream: bool
+) -> None:
+    events = native_events()
+    upstream.exactly("passed", streamed(*events) if stream else whole(native_response()))
+    reply = ask(native, model="native/passed", stream=stream, store=False)
+    assert reply.body == (b"".join(events) if stream else json.dumps(native_response()).encode())
+    body = body_up(upstream)
+    assert body["store"] is False and "include" not in body
