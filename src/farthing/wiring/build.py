@@ -52,6 +52,7 @@ from farthing.edge.cache_admin import CacheRoutes
 from farthing.edge.gate import Gate
 from farthing.edge.openai import Reader
 from farthing.edge.rate import Rate
+from farthing.edge.responses.admin import ResponsesRoutes
 from farthing.edge.routes import Serving
 from farthing.evaluation.guard import DenyGuard
 from farthing.evaluation.judges.equivalence import Judge
@@ -372,10 +373,12 @@ def open_provider(name: str, config: Config, parts: Parts) -> Provider:
     )
 
 
-def operators_parts(keeper: Callable[[], CacheAdmin | None]) -> tuple[AdminPart, ...]:
+def operators_parts(
+    keeper: Callable[[], CacheAdmin | None], responses: ResponseStore
+) -> tuple[AdminPart, ...]:
     """What operators may ask of the gateway on their listener. `keeper` gives that of the serving
     configuration."""
-    return (CacheRoutes(keeper),)
+    return CacheRoutes(keeper), ResponsesRoutes(responses)
 
 
 def build_caller(config: Config, parts: Parts, providers: Mapping[str, Provider]) -> Caller:

@@ -165,7 +165,7 @@ class Gateway:
         admin = config.admin
         if admin.port is None:
             return None
-        handler = Admin(admin, operators_parts(lambda: self._edge.serving.keeper))
+        handler = Admin(admin, operators_parts(lambda: self._edge.serving.keeper, self._parts.responses))
         limits = ServerConfig(
             host=admin.host,
             port=admin.port,
