@@ -11,6 +11,7 @@
     │   ├── NoSuchRoute            404  not_found, or 405 where the method is wrong
     │   ├── NoUpgrade              426  upgrade_required: a WebSocket was asked for where there is plain HTTP
     │   ├── UnknownModel           404  model_not_found
+    │   ├── UnknownResponse        404  response_not_found: unknown, expired or another tenant's
     │   ├── Blocked                400  content_filter
     │   ├── RateLimited            429  rate_limit_exceeded
     │   ├── BudgetExhausted        429  insufficient_quota      (x-should-retry: false)
@@ -149,6 +150,20 @@ class NoUpgrade(RequestError):
 class UnknownModel(RequestError):
     status = 404
     code = "model_not_found"
+
+
+class UnknownResponse(RequestError):
+    """No stored response of that id is there for this tenant: nobody can tell whether for another."""
+
+    status = 404
+    code = "response_not_found"
+
+    def __init__(self, id: str, *, param: str | None = None) -> None:
+        """`param`: the field that named it; None: the path did."""
+        what = "Previous response" if param else "Response"
+        super().__init__(f"{what} with id '{id}' not found.", param=param)
+        if param:
+            self.code = "previous_response_not_found"  # type: ignore[misc]  # as OpenAI tells them apart
 
 
 class Blocked(RequestError):

@@ -145,6 +145,8 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     """Target `provider/model` that savings are measured against; None is the gateway's."""
     scope: Scope | None = None
     """What may be asked for here; None: anything."""
+    store_responses: bool = False
+    """Whether a client of Responses may have its response kept."""
 
     def asked_anew(self) -> "Endpoint":
         """As it is for one request that wants a fresh answer: what is stored is not read, and the fresh one
@@ -158,6 +160,19 @@ class Endpoint(Struct, frozen=True, kw_only=True):
 
 DEFAULT_ENDPOINT = Endpoint(name="default")
 """Where a request goes that names no endpoint: no terms."""
+
+
+class Keep(Struct, frozen=True, kw_only=True):
+    """What a client of Responses is to find kept afterwards, and what it continues."""
+
+    id: str
+    """Of the response, for its client and in the store; empty: it is not kept."""
+    previous: str
+    """The id of the response that it continues; empty: none."""
+    demanded: bool
+    """The client said so: it would rather have an error than a response that is not kept."""
+    shows_encrypted: bool
+    """The client asked for the encrypted content of reasoning; else that is kept and not told."""
 
 
 class Sent(Struct, frozen=True, kw_only=True):
@@ -190,6 +205,8 @@ class Sent(Struct, frozen=True, kw_only=True):
     finished: Callable[[bytes], None] | None = None
     """Of Responses: takes the JSON of the finished response before its client gets the last of it, so that it
     can be asked for from then on. None: nobody keeps it."""
+    keep: Keep | None = None
+    """Of Responses: None: nothing is kept, and nothing is continued."""
 
 
 def edited(dialect: Dialect) -> Sent:

@@ -16,10 +16,13 @@ from farthing.config import AdminConfig
 from farthing.edge.admin import Admin
 from farthing.edge.http.answering import REASONS
 from farthing.edge.routes import ROUTES
+from farthing.stores.responses.bounds import Bounds
+from farthing.stores.responses.memory import MemoryResponses
 from farthing.wiring.build import operators_parts
 
 DOCUMENT: dict[str, Any] = json.loads((DOCS / "openapi.json").read_text())
 ADMIN: dict[str, Any] = json.loads((DOCS / "openapi-admin.json").read_text())
+RESPONSES = MemoryResponses(Bounds(responses_max=1, bytes_max=1, response_bytes_max=1))
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 
 
@@ -87,7 +90,7 @@ def test_the_page_has_every_route_and_says_which_need_a_key() -> None:
     listed = {
         code(first)[0]: others[-1]
         for first, others in rows(DOCS / "http-api.md").items()
-        if re.match("`(GET|POST) /", first) and "/admin" not in first
+        if re.match("`(GET|POST|DELETE) /", first) and "/admin" not in first
     }
     expected = {
         f"{method.upper()} {path}": "no" if operation.get("security") == [] else "yes"
@@ -111,7 +114,7 @@ def test_the_page_has_every_header_a_request_may_carry() -> None:
 
 
 def test_the_operators_document_has_every_route_of_theirs_and_no_other() -> None:
-    mounted = Admin(AdminConfig(), operators_parts(lambda: None)).mounted()
+    mounted = Admin(AdminConfig(), operators_parts(lambda: None, RESPONSES)).mounted()
     routes = {(path, method.lower()) for _, path, methods, _ in mounted for method in methods}
     assert {(path, method) for path, method, _ in operations(ADMIN)} == routes
     listed = rows(DOCS / "http-api.md", "## Operators")

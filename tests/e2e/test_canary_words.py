@@ -15,6 +15,8 @@ from tests.faults.provider import FaultProvider
 from farthing.config import AdminConfig, key_digest
 from farthing.edge.admin import Admin
 from farthing.edge.routes import ROUTES
+from farthing.stores.responses.bounds import Bounds
+from farthing.stores.responses.memory import MemoryResponses
 from farthing.wiring.build import operators_parts
 
 PROMPT = "canaryprompt how do I reset the password of Ottoline Farquharson"
@@ -171,7 +173,7 @@ def shown(gateway: Running) -> None:
     for path, methods in ROUTES.items():
         if b"GET" in methods:
             clean(gateway.request("GET", path, headers=bearer).body.decode(), path)
-    for _, path, taken, _ in Admin(AdminConfig(), operators_parts(lambda: None)).mounted():
+    for _, path, taken, _ in Admin(AdminConfig(), operators_parts(lambda: None, NO_RESPONSES)).mounted():
         reply = operators(gateway, path)
         assert (reply.status == 200) == ("GET" in taken)
         clean(headers_of(reply) + reply.body.decode(), path)

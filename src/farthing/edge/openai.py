@@ -94,6 +94,8 @@ class Asked(Struct, frozen=True, kw_only=True):
     """The body as it was sent, for a dialect that may have to go up as it is."""
     query: bytes = b""
     """What follows the path."""
+    previous: str = ""
+    """The stored response that the body goes on from, and was completed with; empty: none."""
 
 
 class Reader:

@@ -15,6 +15,9 @@ Handler = TypeVar("Handler")
 
 MODEL = "/v1/models/{id}"
 MODELS = "/v1/models/"
+RESPONSE = "/v1/responses/{id}"
+RESPONSE_CANCEL = "/v1/responses/{id}/cancel"
+RESPONSE_ITEMS = "/v1/responses/{id}/input_items"
 
 NOT_SERVED = {
     "/v1/messages/batches": "batches of messages are not served: send each to /v1/messages",
@@ -63,6 +66,15 @@ def named_model(path: str) -> str:
     return unquote_to_bytes(path[len(MODELS) :].encode("latin-1")).decode("utf-8", "replace")
 
 
+def of_response(path: str) -> str:
+    """The route of one stored response that `path` leads to; empty where there is none."""
+    root, version, kind, id, *rest = (*path.split("/"), "", "", "", "")[: max(4, path.count("/") + 1)]
+    if (root, version, kind) != ("", "v1", "responses") or not id:
+        return ""
+    route = "/".join((RESPONSE, *rest))
+    return route if route in (RESPONSE, RESPONSE_CANCEL, RESPONSE_ITEMS) else ""
+
+
 def hint(path: str) -> str:
     """Why there is nothing at `path`, and what to ask instead."""
     shown, bare = path[:200], plain(path)
@@ -98,6 +110,8 @@ def handler_of(
     route = routes.get(served) if tolerant(path, served) else None
     if route is None and named_model(served):
         route = routes[MODEL]
+    if route is None:
+        route = routes.get(of_response(served))
     if route is None:
         raise NoSuchRoute(hint(path))
     handler = route.get(b"GET" if method == b"HEAD" else method)

@@ -1,0 +1,67 @@
+"""What operators may ask of stored responses: how many there are, and to forget those of a tenant."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from farthing.edge.admin import Handler, Page
+from farthing.edge.http.answering import HttpRequest
+from farthing.edge.http.body import read_object
+from farthing.edge.http.fields import convert
+from farthing.errors import InvalidRequest
+from farthing.protocols import ResponseStore
+from farthing.types import Json
+
+DEPTH_MAX = 4
+NODES_MAX = 20
+
+
+class _Forgotten(Struct, forbid_unknown_fields=True):
+    """What `POST /admin/responses/forget` takes."""
+
+    tenant: Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class ResponsesRoutes:
+    """See `admin.AdminPart`."""
+
+    name = "responses"
+
+    def __init__(self, store: ResponseStore) -> None:
+        self._store = store
+
+    def routes(self) -> Mapping[str, Mapping[bytes, Handler]]:
+        """As the Protocol."""
+        return {
+            "/admin/responses": {b"GET": self.show},
+            "/admin/responses/forget": {b"POST": self.forget},
+        }
+
+    def pages(self) -> Mapping[str, Page]:
+        """As the Protocol."""
+        return {}
+
+    async def show(self, http: HttpRequest) -> Json:
+        """Raises:
+        StoreError: the store failed.
+        """
+        tenants = await self._store.tenants()
+        return {
+            "responses": sum(held.responses for held in tenants.values()),
+            "bytes": sum(held.bytes for held in tenants.values()),
+            "tenants": [
+                {"tenant": tenant, "responses": held.responses, "bytes": held.bytes}
+                for tenant, held in sorted(tenants.items())
+            ],
+        }
+
+    async def forget(self, http: HttpRequest) -> Json:
+        """Raises:
+        InvalidRequest: the body cannot be read. StoreError: as `show`.
+        """
+        if not http.headers.get(b"content-type", b"").lower().startswith(b"application/json"):
+            raise InvalidRequest("send the body as `content-type: application/json`")
+        raw = read_object(http.body, depth_max=DEPTH_MAX, nodes_max=NODES_MAX)
+        asked = convert(raw, _Forgotten, hint="; known: tenant")
+        return {"tenant": asked.tenant, "deleted": await self._store.forget(asked.tenant)}
