@@ -3,7 +3,7 @@
 #
 #     tools/install_clients.sh                 Java, whose HttpClient is the client; OpenAI's package for Node
 #     tools/install_clients.sh conformance     Chromium, the other packages for Node, clients for Python that
-#                                              want other versions than ours (in .venv/clients), and Claude Code
+#                                              want other versions than ours (in .venv/clients), Claude Code and Codex
 #
 # Needs what constraints-dev.txt pins: node and npm are among it. Twice is safe, and quick when nothing changed.
 set -euo pipefail
@@ -65,12 +65,14 @@ install_node() {
 
 install_node tests/clients/node tests/clients/node "${omit[@]}"
 if [ "${1:-}" = conformance ]; then
-    # 400 MB, which every checkout may share.
-    pinned="$(.venv/bin/node -p 'Object.values(require("./tests/clients/claude_code/package.json").dependencies)[0]')"
-    cache="${XDG_CACHE_HOME:-$HOME/.cache}/farthing/claude-code-$pinned"
-    if [ ! -e "$cache/installed" ]; then
-        install_node tests/clients/claude_code "$cache"
-        touch "$cache/installed"
-    fi
-    ln -sfn "$cache" .venv/claude-code
+    # Some 400 MB each, which every checkout may share.
+    for agent in claude_code codex_cli; do
+        pinned="$(.venv/bin/node -p "Object.values(require('./tests/clients/$agent/package.json').dependencies)[0]")"
+        cache="${XDG_CACHE_HOME:-$HOME/.cache}/farthing/$agent-$pinned"
+        if [ ! -e "$cache/installed" ]; then
+            install_node "tests/clients/$agent" "$cache"
+            touch "$cache/installed"
+        fi
+        ln -sfn "$cache" ".venv/$agent"
+    done
 fi
