@@ -8,6 +8,8 @@ from farthing.ledger.memory import MemoryLedger
 from farthing.models.transport.http1 import Http1Transport
 from farthing.runtime.loop_batch import LoopBatch
 from farthing.stores.kv.memory import MemoryStore
+from farthing.stores.responses.bounds import Bounds
+from farthing.stores.responses.memory import MemoryResponses
 from farthing.wiring.build import Parts
 
 
@@ -18,6 +20,9 @@ def parts_in_memory(ledger: MemoryLedger) -> Parts:
         ledger=ledger,
         transport=Http1Transport(loop, LoopBatch(loop)),
         store=MemoryStore(entries_max=100, bytes_max=1_000_000),
+        responses=MemoryResponses(
+            Bounds(responses_max=100, bytes_max=1_000_000, response_bytes_max=1_000_000)
+        ),
         contract=MemoryContract(),
         flights=Flights(),
         health={},

@@ -9,7 +9,9 @@
     │   ├── Unauthenticated        401  invalid_api_key         (x-should-retry: false)
     │   ├── Forbidden              403  permission_denied
     │   ├── NoSuchRoute            404  not_found, or 405 where the method is wrong
+    │   ├── NoUpgrade              426  upgrade_required: a WebSocket was asked for where there is plain HTTP
     │   ├── UnknownModel           404  model_not_found
+    │   ├── UnknownResponse        404  response_not_found: unknown, expired or another tenant's
     │   ├── Blocked                400  content_filter
     │   ├── RateLimited            429  rate_limit_exceeded
     │   ├── BudgetExhausted        429  insufficient_quota      (x-should-retry: false)
@@ -132,9 +134,36 @@ class NoSuchRoute(RequestError):
             self.status = 405  # type: ignore[misc]  # one fault, two statuses: the path or the method
 
 
+class NoUpgrade(RequestError):
+    """A WebSocket was asked for at a path that is there for plain HTTP alone."""
+
+    status = 426
+    code = "upgrade_required"
+    retry = False
+
+    def __init__(self, message: str, *, allow: str) -> None:
+        super().__init__(message)
+        self.allow = allow
+        """Methods that the path has."""
+
+
 class UnknownModel(RequestError):
     status = 404
     code = "model_not_found"
+
+
+class UnknownResponse(RequestError):
+    """No stored response of that id is there for this tenant: nobody can tell whether for another."""
+
+    status = 404
+    code = "response_not_found"
+
+    def __init__(self, id: str, *, param: str | None = None) -> None:
+        """`param`: the field that named it; None: the path did."""
+        what = "Previous response" if param else "Response"
+        super().__init__(f"{what} with id '{id}' not found.", param=param)
+        if param:
+            self.code = "previous_response_not_found"  # type: ignore[misc]  # as OpenAI tells them apart
 
 
 class Blocked(RequestError):

@@ -5,6 +5,7 @@ Units are in the names: `_s` seconds of the monotonic clock, `_ms` milliseconds,
 (10**-12), which is what one token costs at one micro-dollar per million tokens.
 """
 
+from collections.abc import Callable
 from fractions import Fraction
 from math import ceil
 from typing import Any, Literal
@@ -15,7 +16,8 @@ from msgspec import Struct, field
 CacheKind = Literal["miss", "exact", "semantic", "coalesced", "off"]
 Operation = Literal["chat", "embeddings"]
 Dialect = Literal["chat", "messages", "completions", "responses"]
-"""A wire form: OpenAI's chat completions, Anthropic's Messages, OpenAI's completions of before chat."""
+"""A wire form: OpenAI's chat completions, Anthropic's Messages, OpenAI's completions of before chat and its
+Responses."""
 Json = dict[str, Any]
 
 UNKNOWN = "unknown"
@@ -143,6 +145,8 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     """Target `provider/model` that savings are measured against; None is the gateway's."""
     scope: Scope | None = None
     """What may be asked for here; None: anything."""
+    store_responses: bool = False
+    """Whether a client of Responses may have its response kept."""
 
     def asked_anew(self) -> "Endpoint":
         """As it is for one request that wants a fresh answer: what is stored is not read, and the fresh one
@@ -156,6 +160,19 @@ class Endpoint(Struct, frozen=True, kw_only=True):
 
 DEFAULT_ENDPOINT = Endpoint(name="default")
 """Where a request goes that names no endpoint: no terms."""
+
+
+class Keep(Struct, frozen=True, kw_only=True):
+    """What a client of Responses is to find kept afterwards, and what it continues."""
+
+    id: str
+    """Of the response, for its client and in the store; empty: it is not kept."""
+    previous: str
+    """The id of the response that it continues; empty: none."""
+    demanded: bool
+    """The client said so: it would rather have an error than a response that is not kept."""
+    shows_encrypted: bool
+    """The client asked for the encrypted content of reasoning; else that is kept and not told."""
 
 
 class Sent(Struct, frozen=True, kw_only=True):
@@ -178,7 +195,18 @@ class Sent(Struct, frozen=True, kw_only=True):
     beta: bool = False
     """Of Messages: it came by the path of beta requests (`?beta=true`), and goes up by it."""
     unsigned: bool = False
-    """Of Messages: thinking or a citation in it has no signature, as that of another provider has none."""
+    """Of Messages: thinking or a citation in it has no signature, as that of another provider has none. Of
+    Responses: its `input` has reasoning or a compaction that this gateway made, which no provider reads."""
+    sealed: bool = False
+    """Of Responses: its `input` has encrypted content of a provider, which no other can read."""
+    compacts: Literal["", "item", "path"] = ""
+    """Of Responses: it asks for one `compaction` item in place of an answer, by its last item or by the path
+    `/responses/compact`."""
+    finished: Callable[[bytes], None] | None = None
+    """Of Responses: takes the JSON of the finished response before its client gets the last of it, so that it
+    can be asked for from then on. None: nobody keeps it."""
+    keep: Keep | None = None
+    """Of Responses: None: nothing is kept, and nothing is continued."""
 
 
 def edited(dialect: Dialect) -> Sent:

@@ -66,6 +66,7 @@ _AT_MOST = {
     "depth_max": 512,  # CPython's recursion limit is a thousand, including its callers
     "retry_share_max": 1,
     "busy_share": 1,
+    "tenant_share": 1,
     "threshold": 1,
     "score_min": 1,
     "samples": 8,

@@ -17,12 +17,13 @@ def policy_version(config: Config) -> str:
 
 def answers_version(config: Config) -> str:
     """Like `policy_version`, for what can change an answer: a port, a log level, a key, the terms of the
-    semantic cache, evaluation or the use of batches never empty a cache."""
+    semantic cache, evaluation, what is stored for clients or the use of batches never empty a cache."""
     endpoints = {
         name: msgspec.structs.replace(
             endpoint,
             cache=msgspec.structs.replace(endpoint.cache, semantic=EndpointSemanticConfig()),
             quality=QualityConfig(),
+            store_responses=False,
             models=None,
             tiers=None,
         )

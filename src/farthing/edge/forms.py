@@ -18,6 +18,11 @@ class FormWriter(Sink, Protocol):
     def last(self, reply: Answer) -> Answer:
         """What `closing` gave, with what the finished receipt adds to it."""
 
+    def broken(self, error: FarthingError) -> bytes | None:
+        """What ends a stream that failed, where that depends on what was written of it; or what clients read
+        of this error in a stream, though nothing was written. None: it is told as any other (`ClientForm`).
+        """
+
     def close(self) -> None:
         """The request is over, however it ended: nothing more is sent. Safe to call twice."""
 

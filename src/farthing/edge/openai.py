@@ -10,13 +10,13 @@ from msgspec import Struct
 from farthing.config import ENDPOINT_PREFIX, fault_of_name
 from farthing.edge.gate import ENDPOINT_HEADER, Gate
 from farthing.edge.http.fields import convert
+from farthing.edge.overflow import said_of
 from farthing.errors import (
     FarthingError,
     Forbidden,
     InvalidRequest,
     NoProviderLeft,
     RequestError,
-    StreamBroken,
     UnknownModel,
 )
 from farthing.runtime.redact import NO_SECRETS, Redactor
@@ -94,6 +94,8 @@ class Asked(Struct, frozen=True, kw_only=True):
     """The body as it was sent, for a dialect that may have to go up as it is."""
     query: bytes = b""
     """What follows the path."""
+    previous: str = ""
+    """The stored response that the body goes on from, and was completed with; empty: none."""
 
 
 class Reader:
@@ -483,15 +485,16 @@ def returned_of(error: FarthingError) -> bytes:
 
 def error_body(error: FarthingError) -> bytes:
     """An OpenAI error object. The provider's own is passed on where one provider has the say."""
-    said = None
-    if isinstance(error, NoProviderLeft) and error.passed_on is not None:
-        said = error.passed_on.said
-    elif isinstance(error, StreamBroken):
-        said = error.said
+    return write_json({"error": error_object(error)})
+
+
+def error_object(error: FarthingError) -> Json:
+    """What `error_body` says of it."""
+    said = said_of(error)
     if said is not None:
-        return write_json({"error": said})
+        return said
     param = error.param if isinstance(error, RequestError) else None
     code = error.code
     if isinstance(error, NoProviderLeft) and error.status == 429:
         code = "rate_limit_exceeded"
-    return encode({"error": {"message": error.in_full, "type": error.kind, "param": param, "code": code}})
+    return {"message": error.in_full, "type": error.kind, "param": param, "code": code}

@@ -32,12 +32,17 @@ from farthing.edge.messages import models as messages_models
 from farthing.edge.messages import reading as messages
 from farthing.edge.messages.form import MESSAGES
 from farthing.edge.openai import Asked, Reader
+from farthing.edge.responses import stored
+from farthing.edge.responses.continuing import NAMED, completed
+from farthing.edge.responses.form import RESPONSES
+from farthing.edge.responses.keeping import Keeping
 from farthing.errors import (
     BodyTooLarge,
     FarthingError,
     Forbidden,
     InvalidRequest,
     NoSuchRoute,
+    NoUpgrade,
     Overloaded,
     ProviderError,
     RateLimited,
@@ -51,13 +56,14 @@ from farthing.pipeline.answer import answer
 from farthing.pipeline.count import Counted
 from farthing.pipeline.receipt_notes import note_cancelled, note_error
 from farthing.pipeline.steps import Steps
-from farthing.protocols import CacheAdmin
-from farthing.types import DEFAULT_ENDPOINT, Answer, Json, Receipt, Request, Tenant, saved_nusd
+from farthing.protocols import CacheAdmin, ResponseStore
+from farthing.types import DEFAULT_ENDPOINT, Answer, Json, Keep, Receipt, Request, Tenant, saved_nusd
 
 log = logging.getLogger("farthing.edge")
 encode = msgspec.json.Encoder().encode
 
 Parsed = asyncio.Future[Request]
+StoredAnswer = Callable[[ResponseStore, Tenant, HttpRequest], Awaitable[bytes]]
 
 REFUSALS_MAX = 100
 FEEDBACK = "/v1/feedback"
@@ -96,6 +102,9 @@ class Serving(Struct, frozen=True, kw_only=True):
     """How many tokens a request has."""
     keeper: CacheAdmin | None = None
     """What operators may do with the semantic cache; None: there is none."""
+    responses: ResponseStore
+    """What clients of Responses may come back to."""
+    responses_ttl_s: float = 0.0
     prices_ended: Callable[[], bool] = lambda: False
     """Whether a day has begun on which a target has another price."""
 
@@ -139,6 +148,8 @@ class Inference(Struct, frozen=True):
     read: Callable[[Reader, Json, Asked], Request]
     form: ClientForm = CHAT
     """What its clients read."""
+    continues: bool = False
+    """Its requests may go on from stored responses."""
     counts: bool = False
     """Its tokens are wanted and no answer: no model is asked for one, nothing is charged, no receipt left."""
 
@@ -277,18 +288,25 @@ class Edge:
         receipt: Receipt | None = None,
     ) -> bool:
         """Tell the client, and what was decided before it failed; True when its connection can go on."""
+        last = None if connection.last_words is None else connection.last_words(error)
         if connection.streaming:
-            connection.end_stream(form.broken(error, request_id))
+            connection.end_stream(last or form.broken(error, request_id))
             return False
-        status, body = form.failed(error, request_id)
         decided = receipt is not None and receipt.route_reason
         head = facts_head(receipt) if receipt is not None and decided else _id_head(request_id)
+        if last:
+            connection.begin_stream(STREAM_HEAD + head, last)
+            connection.end_chunks()
+            return True
+        status, body = form.failed(error, request_id)
         own = form.own(error)
         if own is not None:
             head = _with_id_of(own, head, request_id)
         lines = []
-        if isinstance(error, NoSuchRoute) and error.allow:
+        if isinstance(error, NoSuchRoute | NoUpgrade) and error.allow:
             lines.append(f"allow: {error.allow}\r\n")
+        if isinstance(error, NoUpgrade):
+            lines.append("upgrade: HTTP/1.1\r\nconnection: upgrade\r\n")
         if isinstance(error, Unauthenticated):
             lines.append("www-authenticate: Bearer\r\n")
         if isinstance(error, UnsupportedMedia):
@@ -309,10 +327,12 @@ class Edge:
         try:
             serving = self.serving
             serving.steps.ledger.admit()
-            parsed = None
-            if len(http.body) > QUICK_BYTES and takes_long(http.body):
-                parsed = await self._parse_aside(http, request_id, serving, inference)
-            request = self._request(http, request_id, serving, inference, parsed, connection)
+            parsed, previous = None, ""
+            if inference.continues and NAMED in http.body:
+                parsed, previous = await self._continue(connection, http, serving)
+            if parsed is None and len(http.body) > QUICK_BYTES and takes_long(http.body):
+                parsed = await self._parse_aside(http, request_id, serving, inference, previous)
+            request = self._request(http, request_id, serving, inference, parsed, connection, previous)
             if inference.counts:
                 await self._count(connection, request, serving)
                 return True
@@ -337,23 +357,75 @@ class Edge:
                 self._record(receipt, serving)
                 return True
             sink = ConnectionSink(connection, receipt)
-            writer = inference.form.writer(sink, request, receipt)
+            keeping = None
+            if request.sent is not None and request.sent.keep is not None:
+                keeping = await self._keeping(sink, request, receipt, request.sent.keep, serving)
+            writer = inference.form.writer(keeping or sink, request, receipt)
+            if writer is not None:
+                connection.last_words = writer.broken if keeping is None else keeping.broken(writer)
             try:
                 reply = await answer(request, serving.steps, receipt, writer or sink)
             except FarthingError as error:
                 forget_frames(error)
                 sink.returned(openai.returned_of(error))
+                if keeping is not None:
+                    await keeping.failed(error)
                 return self._fail(connection, request_id, error, inference.form, receipt)
             finally:
                 if writer is not None:
                     writer.close()
-            self._send(connection, reply if writer is None else writer.last(reply), receipt)
+            if writer is not None:
+                reply = writer.last(reply)
+            if keeping is not None:
+                reply = await keeping.finished(reply)
+            self._send(connection, reply, receipt)
             return True
         finally:
             admission.leave()
 
+    async def _continue(
+        self, connection: ClientConnection, http: HttpRequest, serving: Serving
+    ) -> tuple[Parsed | None, str]:
+        """Complete the body of a request that goes on from a stored response; that response's id, and why it
+        cannot be. None: it can, or the key is no good, which `_request` will say."""
+        try:
+            tenant = serving.keys.tenant(http.headers)
+        except (Unauthenticated, Forbidden):
+            return None, ""
+        refused: Parsed = asyncio.get_running_loop().create_future()
+        try:
+            body, previous = await completed(http.body, serving.responses, tenant, serving.server)
+            connection.hold(len(body) - len(http.body))
+            http.body = body
+        except FarthingError as error:
+            refused.set_exception(error)
+            refused.exception()  # `_request` raises it, unless something else comes first
+            return refused, ""
+        return None, previous
+
+    async def _keeping(
+        self, sink: ConnectionSink, request: Request, receipt: Receipt, keep: Keep, serving: Serving
+    ) -> Keeping:
+        """Who keeps the response to `request`.
+
+        Raises:
+            StoreError: it cannot be kept, and its client demands it.
+        """
+        keeping = Keeping(sink, request, keep, serving.responses, serving.responses_ttl_s)
+        try:
+            await keeping.begin()
+        except FarthingError as error:
+            note_error(receipt, error)
+            self._record(receipt, serving)
+            raise
+        except asyncio.CancelledError as error:
+            note_cancelled(receipt, error)
+            self._record(receipt, serving)
+            raise
+        return keeping
+
     async def _parse_aside(
-        self, http: HttpRequest, request_id: str, serving: Serving, inference: Inference
+        self, http: HttpRequest, request_id: str, serving: Serving, inference: Inference, previous: str
     ) -> Parsed | None:
         """Read what takes long in a thread; None where the key is no good, which `_request` will say.
 
@@ -364,7 +436,7 @@ class Edge:
             tenant = serving.keys.tenant(http.headers)
         except (Unauthenticated, Forbidden):
             return None
-        asked = _asked(http, request_id, tenant)
+        asked = _asked(http, request_id, tenant, previous)
         parsed = asyncio.get_running_loop().run_in_executor(None, _read, http, serving, inference, asked)
         try:
             await asyncio.wait((parsed,))
@@ -385,6 +457,7 @@ class Edge:
         inference: Inference,
         parsed: Parsed | None,
         connection: ClientConnection,
+        previous: str = "",
     ) -> Request:
         """Who asks and what. A request of a known tenant that cannot be read leaves a receipt too."""
         headers = http.headers
@@ -412,7 +485,7 @@ class Edge:
                 check_type(headers)
             if parsed is not None:
                 return parsed.result()
-            return _read(http, serving, inference, _asked(http, request_id, tenant))
+            return _read(http, serving, inference, _asked(http, request_id, tenant, previous))
         except FarthingError as error:
             if inference.counts:
                 raise
@@ -442,7 +515,10 @@ class Edge:
         """Say how many tokens a request has."""
         found = await serving.count(request)
         head = _id_head(request.id) + (b"x-farthing-usage: estimated\r\n" if found.estimated else b"")
-        connection.answer(200, JSON_HEAD + head, encode({"input_tokens": found.tokens}))
+        told: Json = {"input_tokens": found.tokens}
+        if request.sent is not None and request.sent.dialect == "responses":
+            told["object"] = "response.input_tokens"
+        connection.answer(200, JSON_HEAD + head, encode(told))
 
     # -- answers by the edge itself ------------------------------------------------------------------
 
@@ -480,6 +556,23 @@ class Edge:
         if _is_anthropics(http, serving.reader):
             entry = messages_models.described(entry)
         connection.answer(200, JSON_HEAD + _id_head(request_id), encode(entry))
+
+    async def stored(
+        self, connection: ClientConnection, http: HttpRequest, request_id: str, answer: StoredAnswer
+    ) -> None:
+        """What a client asks of a response that it has had."""
+        serving = self.serving
+        try:
+            tenant = serving.keys.tenant(http.headers)
+        except Unauthenticated:
+            self.unauthenticated += 1
+            raise
+        rate = serving.keys.rate(tenant)
+        if rate is not None:
+            rate.take()
+            connection.also += rate.headers()
+        body = await answer(serving.responses, tenant, http)
+        connection.answer(200, JSON_HEAD + _id_head(request_id), body)
 
     async def preflight(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
         """Answer a browser that asks whether a page may send a request; a page never sees this answer.
@@ -562,7 +655,7 @@ def _is_anthropics(http: HttpRequest, reader: Reader) -> bool:
     return True
 
 
-def _asked(http: HttpRequest, request_id: str, tenant: Tenant) -> Asked:
+def _asked(http: HttpRequest, request_id: str, tenant: Tenant, previous: str = "") -> Asked:
     return Asked(
         id=request_id,
         tenant=tenant,
@@ -571,6 +664,7 @@ def _asked(http: HttpRequest, request_id: str, tenant: Tenant) -> Asked:
         body_bytes=len(http.body),
         raw=http.body,
         query=http.query,
+        previous=previous,
     )
 
 
@@ -704,6 +798,8 @@ def form_of(http: HttpRequest) -> ClientForm:
     path = http.path
     if "/messages" in path:
         return MESSAGES
+    if "/responses" in path:
+        return RESPONSES
     if ANTHROPIC_VERSION in http.headers and ("/models" in path or paths.plain(path) not in ROUTES):
         return MESSAGES
     return CHAT
@@ -726,14 +822,31 @@ def refusal(status: int, message: str, http: HttpRequest) -> Refused:
     return told, head, body
 
 
+def _stored(
+    answer: StoredAnswer,
+) -> Callable[[Edge, ClientConnection, HttpRequest, str], Awaitable[None]]:
+    async def handler(edge: Edge, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
+        await edge.stored(connection, http, request_id, answer)
+
+    return handler
+
+
 RouteHandler = Inference | Callable[[Edge, ClientConnection, HttpRequest, str], Awaitable[None]]
 
 ROUTES: dict[str, dict[bytes, RouteHandler]] = {
     "/v1/chat/completions": {b"POST": Inference(Reader.chat)},
     "/v1/completions": {b"POST": Inference(completions.read, COMPLETIONS)},
     "/v1/embeddings": {b"POST": Inference(Reader.embeddings)},
+    "/v1/responses": {b"POST": Inference(stored.read, RESPONSES, continues=True)},
+    "/v1/responses/input_tokens": {
+        b"POST": Inference(stored.read_counted, RESPONSES, continues=True, counts=True)
+    },
+    "/v1/responses/compact": {b"POST": Inference(stored.read_compact, RESPONSES, continues=True)},
     "/v1/messages": {b"POST": Inference(messages.read, MESSAGES)},
     "/v1/messages/count_tokens": {b"POST": Inference(messages.read_counted, MESSAGES, counts=True)},
+    paths.RESPONSE: {b"GET": _stored(stored.retrieve), b"DELETE": _stored(stored.delete)},
+    paths.RESPONSE_CANCEL: {b"POST": _stored(stored.cancel)},
+    paths.RESPONSE_ITEMS: {b"GET": _stored(stored.input_items)},
     "/v1/models": {b"GET": Edge.models},
     paths.MODEL: {b"GET": Edge.model},
     "/llm-inference": {b"POST": Inference(native.read_inference, TEXT)},

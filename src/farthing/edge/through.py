@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from farthing.errors import FarthingError
 from farthing.protocols import Sink
 from farthing.types import Answer
 
@@ -28,3 +29,6 @@ class ThroughSink:
 
     def last(self, reply: Answer) -> Answer:
         return reply
+
+    def broken(self, error: FarthingError) -> bytes | None:
+        return None

@@ -28,6 +28,8 @@ ABOUT: Final[Mapping[str, str]] = {
     "ledger_requests_refused": "Requests refused since the start because there was no room for their "
     "receipt.",
     "ledger_sync_failures": "Failed syncs of the disk since the start.",
+    "responses_stored": "Stored responses.",
+    "responses_stored_bytes": "Size of the stored responses, in bytes.",
     "semantic_entries": "Answers in the index of the semantic cache.",
     "semantic_index_bytes": "Memory of the index of the semantic cache, in bytes.",
     "semantic_writes_lost": "Writes to the file of the semantic cache that failed for good since the start.",

@@ -57,6 +57,7 @@ from farthing.protocols.providers import (
     StreamDecoder,
     Unsaid,
 )
+from farthing.protocols.responses import Held, ResponseStore, StoredResponse
 from farthing.protocols.state import Balance, Level, Reserved, StateStore, Taken
 from farthing.protocols.stores import CacheAdmin, KeyValueStore, PartitionIndex, VectorIndex
 from farthing.protocols.transport import Exchange, Transport
@@ -86,6 +87,7 @@ __all__ = [
     "Exchange",
     "Guardrail",
     "GuardrailPlugin",
+    "Held",
     "HitMonitor",
     "Hold",
     "Inspector",
@@ -105,6 +107,7 @@ __all__ = [
     "Reply",
     "Reserved",
     "ResponseCache",
+    "ResponseStore",
     "Retriever",
     "RouteAdvisor",
     "RouteAudit",
@@ -113,6 +116,7 @@ __all__ = [
     "SemanticCache",
     "Sink",
     "StateStore",
+    "StoredResponse",
     "StreamDecoder",
     "StreamPlugin",
     "Taken",

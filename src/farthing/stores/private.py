@@ -22,7 +22,7 @@ NAMED_MAX = 3
 LEDGER = ("w*-*.seg", "w*-*.open", "w*-*.damaged*", "w*.lock")
 STATE = (
     *("ledger", "certificates", "policies", "drift", "batches*", "judging*"),
-    *("cache.db*", "semantic.db*", "semantic-bound.*", "route-watch.*", "errands-spent-*"),
+    *("cache.db*", "responses.db*", "semantic.db*", "semantic-bound.*", "route-watch.*", "errands-spent-*"),
     *("precompute.*", "user.key*", "gateway-*.lock"),
 )
 """Names in a state directory. A directory among them is ours with all its content."""

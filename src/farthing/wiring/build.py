@@ -31,12 +31,15 @@ from farthing.config import (
     ENDPOINT_PREFIX,
     Config,
     EndpointConfig,
+    MemoryResponsesConfig,
     MemoryStoreConfig,
     PluginRouteConfig,
     PluginStoreConfig,
     RemoteEmbedderConfig,
+    ResponsesStoreConfig,
     RuleConfig,
     RulesRouteConfig,
+    SqliteResponsesConfig,
     SqliteStoreConfig,
     StoreConfig,
     answers_version,
@@ -77,6 +80,7 @@ from farthing.protocols import (
     KeyValueStore,
     Ledger,
     Provider,
+    ResponseStore,
     Router,
     SemanticCache,
     TokenSizes,
@@ -86,6 +90,9 @@ from farthing.runtime.redact import Redactor
 from farthing.stores.kv.memory import MemoryStore
 from farthing.stores.kv.sqlite import SqliteStore
 from farthing.stores.private import check_state_dir, mend
+from farthing.stores.responses.bounds import Bounds
+from farthing.stores.responses.memory import MemoryResponses
+from farthing.stores.responses.sqlite import SqliteResponses
 from farthing.stores.user_key import user_key
 from farthing.types import Endpoint, Request, Target, Tenant, Terms, replace
 from farthing.wiring.cascade import CascadeParts, build_cascades, cascaded
@@ -119,6 +126,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     ledger: Ledger
     transport: Http1Transport
     store: KeyValueStore
+    responses: ResponseStore
     contract: MemoryContract
     flights: Flights[Broadcast]
     given: Given = msgspec.field(default_factory=Given)
@@ -152,6 +160,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
         await self.transport.aclose()
         await self.tokens.aclose()
         await self.store.aclose()
+        await self.responses.aclose()
         await self.plugins.aclose()
         await self.ledger.aclose()
 
@@ -183,6 +192,7 @@ def open_parts(
         ledger=ledger,
         transport=Http1Transport(loop, turn),
         store=build_store(config, state_dir, plugins),
+        responses=build_responses(config, state_dir),
         plugins=plugins,
         contract=MemoryContract(count=tokens.count, clock=time.monotonic),
         tokens=tokens,
@@ -200,9 +210,12 @@ def open_parts(
 
 
 def databases(config: Config, state_dir: Path) -> list[Path]:
-    """Where the answers that are kept lie."""
+    """Where the answers and responses that are kept lie."""
     store = config.cache.store
     kept = [store.path] if isinstance(store, SqliteStoreConfig) and store.path is not None else []
+    responses = config.responses.store
+    if isinstance(responses, SqliteResponsesConfig) and responses.path is not None:
+        kept.append(responses.path)
     return [*kept, semantic_path(config, state_dir)]
 
 
@@ -280,6 +293,8 @@ def build(config: Config, parts: Parts) -> Serving:
         model=partial(describe_model, router=rules, targets=targets),
         count=PromptCounter(steps, rules, providers, parts.transport, parts.tokens.sizes).count,
         targets=frozenset(targets.configured),
+        responses=parts.responses,
+        responses_ttl_s=config.responses.ttl_s,
         keeper=None if parts.semantic is None else build_keeper(parts.semantic, endpoints),
         prices_ended=targets.prices_ended,
     )
@@ -528,6 +543,7 @@ def build_endpoint(name: str, endpoint: EndpointConfig, config: Config) -> Endpo
         cache_ttl_s=endpoint.cache.ttl_s,
         semantic=build_semantics(endpoint.cache.semantic),
         baseline=endpoint.baseline,
+        store_responses=endpoint.store_responses,
     )
 
 
@@ -666,5 +682,24 @@ def build_store(config: Config, state_dir: Path, plugins: Plugins) -> KeyValueSt
             wanted = next(one for one in named(config) if one.kind == "store")
             opened = plugins.open(wanted)
             return ForeignStore(opened.implementation, opened.calls)
+        case _:
+            assert_never(store)
+
+
+def build_responses(config: Config, state_dir: Path) -> ResponseStore:
+    """What responses are kept in. Opens nothing."""
+    settings = config.responses
+    store: ResponsesStoreConfig = settings.store
+    bounds = Bounds(
+        responses_max=store.responses_max,
+        bytes_max=store.bytes_max,
+        tenant_share=settings.tenant_share,
+        response_bytes_max=settings.response_bytes_max,
+    )
+    match store:
+        case MemoryResponsesConfig():
+            return MemoryResponses(bounds)
+        case SqliteResponsesConfig():
+            return SqliteResponses(store.path or state_dir / "responses.db", bounds)
         case _:
             assert_never(store)

@@ -31,7 +31,7 @@ from farthing.edge.admin import Admin
 from farthing.edge.admit import Admission
 from farthing.edge.http.server import Server
 from farthing.edge.routes import Edge, Serving, refusal
-from farthing.errors import ConfigError, FarthingError, Overloaded
+from farthing.errors import ConfigError, FarthingError, Overloaded, StoreError
 from farthing.guarantees.drift.detect import DriftMonitor
 from farthing.guarantees.drift.references import References
 from farthing.jobs.prewarm.gather import Stage
@@ -57,6 +57,7 @@ ADMIN_QUIET_S = 10.0  # the same while idle and while a request arrives: then th
 OTHERS_SHOWN_MAX = 3
 OTHER_FILES = 64  # the ledger, the stores, the listeners
 WATCH_S = 0.3  # a changed file is applied within a second
+SWEEP_S = 60.0
 SETTLE_S = 0.02  # a file that is being written is not read
 SETTLE_LOOKS = 50
 OPENS = frozenset({"keys_gone", "hosts_gone", "scope_gone", "host_widened"})
@@ -191,7 +192,7 @@ class Gateway:
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
-        watching = (self._watch(), self._ahead.watch(), self._refresh.watch())
+        watching = (self._watch(), self._ahead.watch(), self._refresh.watch(), self._sweep())
         background = [loop.create_task(one) for one in watching]
         for task in background:
             task.add_done_callback(_tell_fault)
@@ -367,6 +368,15 @@ class Gateway:
                 await self.reload()
             seen = stamp
 
+    async def _sweep(self) -> None:
+        """Delete stored responses that have expired, from the start on."""
+        while True:
+            try:
+                await self._parts.responses.sweep()
+            except StoreError as error:
+                log.warning("expired responses could not be deleted, next try in %.0f s: %s", SWEEP_S, error)
+            await asyncio.sleep(SWEEP_S)
+
     def _serve_quality(self, config: Config, serving: Serving) -> None:
         if self._parts.quality is not None:
             self._parts.quality.serve(config, serving.reader.named, self._parts.routing.audit)
@@ -390,6 +400,8 @@ class Gateway:
             "config_stale": float(bool(self._edge.reload_refused)),
             "route_policies_applied": self._parts.routing.audit.applied,
             "route_policies_refused": self._parts.routing.audit.refused,
+            "responses_stored": self._parts.responses.held.responses,
+            "responses_stored_bytes": self._parts.responses.held.bytes,
             "ledger_available": float(state.available),
             "ledger_rows_waiting": state.waiting,
             "ledger_rows_lost": state.lost,
@@ -411,6 +423,13 @@ def _wants_a_restart(started: Config, config: Config) -> list[str]:
         ("server.host", started.server.host, config.server.host),
         ("server.port", started.server.port, config.server.port),
         ("cache.store", started.cache.store, config.cache.store),
+        ("responses.store", started.responses.store, config.responses.store),
+        ("responses.tenant_share", started.responses.tenant_share, config.responses.tenant_share),
+        (
+            "responses.response_bytes_max",
+            started.responses.response_bytes_max,
+            config.responses.response_bytes_max,
+        ),
         ("admin", started.admin, config.admin),
         ("log", started.log, config.log),
     ]

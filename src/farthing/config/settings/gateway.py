@@ -214,6 +214,35 @@ class CacheConfig(Table, frozen=True):
     semantic: SemanticConfig = msgspec.field(default_factory=SemanticConfig)
 
 
+class MemoryResponsesConfig(Table, frozen=True, tag_field="kind", tag="memory"):
+    """Nothing is written to a disk; a restart loses all."""
+
+    responses_max: int = 10_000
+    bytes_max: int = 67_108_864
+
+
+class SqliteResponsesConfig(Table, frozen=True, tag_field="kind", tag="sqlite"):
+    path: Path | None = None
+    """None: `responses.db` in the state directory."""
+    responses_max: int = 100_000
+    bytes_max: int = 1_073_741_824
+
+
+ResponsesStoreConfig = MemoryResponsesConfig | SqliteResponsesConfig
+
+
+class ResponsesConfig(Table, frozen=True):
+    """The responses that clients of `/v1/responses` may come back to, at endpoints with `store_responses`."""
+
+    ttl_s: float = 2_592_000.0
+    """How long each is kept: 30 days, as OpenAI's are. The oldest go sooner when there is no room."""
+    tenant_share: float = 0.5
+    """Most that one tenant may have of `responses_max` and `bytes_max`."""
+    response_bytes_max: int = 33_554_432
+    """The largest that is kept, the input items of its whole conversation included."""
+    store: ResponsesStoreConfig = msgspec.field(default_factory=SqliteResponsesConfig)
+
+
 class CacheKeyConfig(Table, frozen=True):
     """A name for several ways to ask one question: `faq:refund_policy`."""
 
@@ -424,6 +453,9 @@ class EndpointConfig(Table, frozen=True):
     route_risk_max: float | None = None
     """Bound on the risk of routing, the mean loss of quality per request: a certificate with a higher bound
     is not used. None: any."""
+    store_responses: bool = False
+    """Whether responses are kept for clients of `/v1/responses`, so that they can go on from one by its id. If
+    so, each is kept unless its client says `store: false`, as at OpenAI."""
     cache: EndpointCacheConfig = EndpointCacheConfig()
     quality: QualityConfig = QualityConfig()
     retrieve: RetrieveConfig | None = None
@@ -595,6 +627,7 @@ class Config(Table, frozen=True):
     guard: GuardConfig = GuardConfig()
     brain: BrainConfig = BrainConfig()
     cache: CacheConfig = msgspec.field(default_factory=CacheConfig)
+    responses: ResponsesConfig = msgspec.field(default_factory=ResponsesConfig)
     precompute: PrecomputeConfig = PrecomputeConfig()
     jobs: JobsConfig = JobsConfig()
     route: RouteConfig = RulesRouteConfig()

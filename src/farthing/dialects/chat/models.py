@@ -7,6 +7,8 @@ from msgspec import Struct
 
 REASONING_MODELS = ("gpt-5", "gpt-6", "o1", "o3", "o4")
 """OpenAI's models that reason: what their names begin with."""
+VERBOSE_MODELS = ("gpt-5", "gpt-6")
+"""Those of them that take `verbosity`."""
 _PLAIN = re.compile(r"(?:chatgpt|gpt-(?:3\.5|4))")
 _THINKS_ON = re.compile(r"deepseek|glm|kimi|mimo|minimax|moonshot")
 """Models whose own servers refuse an answer with calls whose thoughts are missing, or think worse."""
@@ -27,6 +29,10 @@ class Abilities(Struct, frozen=True):
     """It wants back what it has thought, as `reasoning_content`, which others refuse."""
     alternates: bool
     """Its instructions stand before all else, and then user and model take turns."""
+    openai: bool
+    """It is one of OpenAI's, by its name."""
+    verbosity: bool
+    """It takes `verbosity`."""
     proves: bool
     """It wants back the proofs of what it has thought (`proofs`), which others refuse."""
 
@@ -34,11 +40,14 @@ class Abilities(Struct, frozen=True):
 @lru_cache(maxsize=256)
 def abilities(model: str) -> Abilities:
     name = model.rpartition("/")[2]
+    plain = _PLAIN.match(name) is not None
     return Abilities(
         reasons=name.startswith(REASONING_MODELS),
-        effort=_PLAIN.match(name) is None,
+        effort=not plain,
         effort_max="xhigh" if _EXTRA_HIGH.match(name) else "high",
         thinks_on=_THINKS_ON.search(name.lower()) is not None,
         alternates=_ALTERNATES.search(name.lower()) is not None,
+        openai=plain or name.startswith(REASONING_MODELS),
+        verbosity=name.startswith(VERBOSE_MODELS),
         proves="gemini" in name.lower(),
     )

@@ -46,8 +46,8 @@ _THINKING = frozenset({"type", "thinking", "signature"})
 _REDACTED = frozenset({"type", "data"})
 _OF_ANSWERS = ("tool_use", "thinking", "redacted_thinking")
 _OF_THE_FORM = frozenset({
-    "content", "custom", "data", "file", "function", "image_url", "name", "place", "role", "signature",
-    "text", "thinking", "tool_call_id", "turn",
+    "content", "custom", "data", "file", "function", "image_url", "maker", "name", "place", "role",
+    "signature", "text", "thinking", "tool_call_id", "turn",
 })  # fmt: skip
 """Fields that the form of the pipeline has for something of its own."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from farthing.config import ServerConfig
 from farthing.edge.admit import Admission
 from farthing.edge.http.cors import Cors
+from farthing.errors import FarthingError
 from farthing.runtime.loop_batch import LoopBatch
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ REASONS = {
     402: b"Payment Required",
     403: b"Forbidden", 404: b"Not Found",
     405: b"Method Not Allowed", 408: b"Request Timeout", 409: b"Conflict", 413: b"Content Too Large",
-    415: b"Unsupported Media Type", 422: b"Unprocessable Content", 429: b"Too Many Requests",
+    415: b"Unsupported Media Type", 422: b"Unprocessable Content", 426: b"Upgrade Required",
+    429: b"Too Many Requests",
     431: b"Request Header Fields Too Large", 500: b"Internal Server Error", 501: b"Not Implemented",
     502: b"Bad Gateway", 503: b"Service Unavailable", 504: b"Gateway Timeout", 529: b"Overloaded",
 }  # fmt: skip
@@ -106,7 +108,7 @@ class Owner(Protocol):
 class Answering:
     """Writes answers to one client, one after another."""
 
-    __slots__ = ("_bodiless", "also", "chunked", "server", "streaming", "transport")
+    __slots__ = ("_bodiless", "also", "chunked", "last_words", "server", "streaming", "transport")
 
     def __init__(self, server: Owner) -> None:
         self.server = server
@@ -116,6 +118,9 @@ class Answering:
         self.chunked = True
         self.also = b""
         """Header lines for the answer to the current request, whatever it will be."""
+        self.last_words: Callable[[FarthingError], bytes | None] | None = None
+        """What ends the answer to the current request where it fails, as who writes it knows; None, from it
+        too: whoever tells the error says so."""
         self._bodiless = False
         """HEAD: the answer's head alone; a body would be read as the next answer."""
 

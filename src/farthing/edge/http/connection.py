@@ -38,6 +38,7 @@ from typing import Any, cast
 import httptools
 
 from farthing.edge.http.answering import Answering, HttpRequest, Owner
+from farthing.errors import Overloaded
 from farthing.runtime.loop_batch import RequestRunner
 
 WRITE_HIGH_BYTES = 65_536
@@ -441,10 +442,22 @@ class ClientConnection(Answering, asyncio.Protocol):
             admission.coming += 1
         self._runner = server.turn.start(server.handler(self, request))
 
+    def hold(self, size: int) -> None:
+        """Count `size` further bytes for the request that is being answered.
+
+        Raises:
+            Overloaded: all requests together then hold too many.
+        """
+        server = self.server
+        if server.bodies_bytes + size > server.config.bodies_bytes_max:
+            raise Overloaded("the bodies of all requests are over server.bodies_bytes_max: try again soon")
+        server.bodies_bytes += size
+        self._begun_bytes += size
+
     def finish(self, keep_alive: bool) -> None:
         """The answer is complete: wait for the next request, or close. The handler's last call."""
         self._runner = None
-        self._on_pause = self._on_resume = self.on_left = None
+        self._on_pause = self._on_resume = self.on_left = self.last_words = None
         self.server.bodies_bytes -= self._begun_bytes
         self._begun_bytes = 0
         if self.server.draining:

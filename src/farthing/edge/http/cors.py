@@ -46,7 +46,8 @@ class Cors:
         machine of a private network is opened to origins that are listed by name, not to any.
         """
         lines = [
-            b"access-control-allow-methods: GET, HEAD, POST\r\naccess-control-max-age: %d\r\n" % PREFLIGHT_S,
+            b"access-control-allow-methods: GET, HEAD, POST, DELETE\r\naccess-control-max-age: %d\r\n"
+            % PREFLIGHT_S,
             b"vary: origin, access-control-request-headers, access-control-request-private-network\r\n",
         ]
         wanted = headers.get(b"access-control-request-headers", b"")

@@ -9,15 +9,17 @@ from typing import TypeVar
 from urllib.parse import unquote_to_bytes
 
 from farthing.edge.http.answering import HttpRequest
-from farthing.errors import NoSuchRoute
+from farthing.errors import NoSuchRoute, NoUpgrade
 
 Handler = TypeVar("Handler")
 
 MODEL = "/v1/models/{id}"
 MODELS = "/v1/models/"
+RESPONSE = "/v1/responses/{id}"
+RESPONSE_CANCEL = "/v1/responses/{id}/cancel"
+RESPONSE_ITEMS = "/v1/responses/{id}/input_items"
 
 NOT_SERVED = {
-    "/v1/responses": "the Responses API is not served yet: use /v1/chat/completions",
     "/v1/messages/batches": "batches of messages are not served: send each to /v1/messages",
     "/v1/complete": "Anthropic's text completions are not served: use /v1/messages",
     "/v1/files": "files are not kept here: send their data with the request that needs them",
@@ -27,6 +29,9 @@ NOT_SERVED = {
 
 SERVED = "chat is at /v1/chat/completions and /v1/messages; docs/http-api.md has all paths"
 """What is told where nothing is known of what was meant."""
+
+WEBSOCKET = b"sec-websocket-key"
+"""In the head of a request for a WebSocket; its `Upgrade` is gone when it comes here."""
 
 BELOW_BASE = (
     "/chat/completions",
@@ -61,6 +66,15 @@ def named_model(path: str) -> str:
     return unquote_to_bytes(path[len(MODELS) :].encode("latin-1")).decode("utf-8", "replace")
 
 
+def of_response(path: str) -> str:
+    """The route of one stored response that `path` leads to; empty where there is none."""
+    root, version, kind, id, *rest = (*path.split("/"), "", "", "", "")[: max(4, path.count("/") + 1)]
+    if (root, version, kind) != ("", "v1", "responses") or not id:
+        return ""
+    route = "/".join((RESPONSE, *rest))
+    return route if route in (RESPONSE, RESPONSE_CANCEL, RESPONSE_ITEMS) else ""
+
+
 def hint(path: str) -> str:
     """Why there is nothing at `path`, and what to ask instead."""
     shown, bare = path[:200], plain(path)
@@ -82,7 +96,8 @@ def handler_of(
     """The handler of a request: by its path and method to the letter, as nearly always, else as they mean.
 
     Raises:
-        NoSuchRoute: there is none. Says what there is instead.
+        NoSuchRoute: there is none. Says what there is instead. NoUpgrade: a WebSocket is asked for, and there
+            is plain HTTP alone.
     """
     path, method, headers = http.path, http.method, http.headers
     exact = routes.get(path)
@@ -96,10 +111,14 @@ def handler_of(
     if route is None and named_model(served):
         route = routes[MODEL]
     if route is None:
+        route = routes.get(of_response(served))
+    if route is None:
         raise NoSuchRoute(hint(path))
     handler = route.get(b"GET" if method == b"HEAD" else method)
     if handler is None:
         allow = ", ".join(known.decode() for known in route) + (", HEAD" if b"GET" in route else "")
+        if method == b"GET" and WEBSOCKET in headers:
+            raise NoUpgrade(f"{path} has no WebSocket: send {allow} over plain HTTP", allow=allow)
         pages = "; pages of other sites may call when [server] cors_origins lists them"
         raise NoSuchRoute(f"{path} takes {allow}{pages if method == b'OPTIONS' else ''}", allow=allow)
     return handler

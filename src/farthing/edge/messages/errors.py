@@ -6,6 +6,7 @@ written here. Claude Code goes by the words of some: what they are for is told i
 
 import re
 
+from farthing.edge.overflow import WINDOW_WORDS, is_too_long, said_of
 from farthing.errors import (
     BudgetExhausted,
     CannotSay,
@@ -34,19 +35,6 @@ KINDS = {
     OVERLOADED: "overloaded_error",
 }
 """By status; of the others those from 500 on are `api_error`, those below `invalid_request_error`."""
-TOO_LONG = frozenset({"context_length_exceeded", "exceed_context_size_error", "string_above_max_length"})
-"""Codes and types of a prompt that is beyond the window of its model."""
-WINDOW_WORDS = "maximum context length"
-"""In the message of most servers that give no code for it but the status."""
-OTHER_WORDS = re.compile(
-    r"maximum prompt length|input token count|range of input length|reduce the length of the messages"
-    r"|too long for requested model|context window exceeds|greater than the context length"
-    r"|exceeds the (?:available context size|context window)"
-    r"|exceed(?:s|ed)? (?:model token limit|max context length)",
-    re.IGNORECASE,
-)
-"""In that of others: xAI, Gemini, DashScope, Groq, Bedrock, MiniMax, LM Studio, llama.cpp, OpenAI, Kimi and
-Ollama."""
 WINDOW_TOKENS_MIN = 1_000
 """Fewer are no window: a smaller number in a message is another one, such as a status."""
 THREAD = "thread"
@@ -82,15 +70,11 @@ def own(error: FarthingError) -> ProviderError | None:
 
 def _told(error: FarthingError) -> tuple[int, str, str]:
     """Status, kind and message."""
-    said: Json | None = None
+    said = said_of(error)
     status, message = error.status, error.in_full
-    if isinstance(error, NoProviderLeft) and error.passed_on is not None:
-        said = error.passed_on.said
-    elif isinstance(error, StreamBroken):
-        said = error.said
     if said is not None and isinstance(said.get("message"), str) and said["message"]:
         message = said["message"]
-    if isinstance(error, ContextTooLong) or (said is not None and _is_too_long(said, status, message)):
+    if isinstance(error, ContextTooLong) or (said is not None and is_too_long(said, status, message)):
         return 400, KINDS[400], _too_long(said or {}, message)
     if isinstance(error, BudgetExhausted) or (
         isinstance(error, ContractExceeded) and error.limit == "usd_max"
@@ -111,12 +95,6 @@ def _kind_said(said: Json | None) -> str:
     """The kind that a provider's error has, where it is one of the dialect; empty: it is none."""
     kind = None if said is None else said.get("type")
     return kind if isinstance(kind, str) and kind in KINDS.values() else ""
-
-
-def _is_too_long(said: Json, status: int, message: str) -> bool:
-    if not TOO_LONG.isdisjoint(one for one in (said.get("code"), said.get("type")) if isinstance(one, str)):
-        return True
-    return status in (400, 413, 422) and (WINDOW_WORDS in message or OTHER_WORDS.search(message) is not None)
 
 
 def _too_long(said: Json, words: str) -> str:

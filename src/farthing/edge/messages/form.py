@@ -5,31 +5,26 @@ form. A client hears something at least every `PING_AFTER_S`: first a beginning 
 some give up on a connection that is silent.
 """
 
-import asyncio
-import logging
+from collections.abc import Sequence
 from typing import Any
 
 from farthing.dialects import conversation
 from farthing.dialects.chat.answers import answer_reader
-from farthing.dialects.chat.streams import stream_reader
-from farthing.dialects.conversation import Counted, Event, Started
-from farthing.dialects.events import BadAnswer, BadStream, framed
+from farthing.dialects.conversation import Event, Started
+from farthing.dialects.events import BadAnswer, framed
 from farthing.dialects.messages.answers import answer_writer
 from farthing.dialects.messages.answers.whole import event_of
 from farthing.dialects.messages.streams import stream_writer
 from farthing.dialects.messages.usage import merged
-from farthing.dialects.told import Told
 from farthing.edge.messages import errors
+from farthing.edge.streaming import QUIET_S, StreamForm
 from farthing.edge.through import ThroughSink
 from farthing.errors import FarthingError, ProviderError, StreamBroken
-from farthing.models.answers import SIGN_OF_LIFE
 from farthing.protocols import Sink
 from farthing.text.lenient_json import any_json
 from farthing.types import Answer, Dialect, Json, Receipt, Request
 
-log = logging.getLogger("farthing.edge")
-
-PING_AFTER_S = 10.0  # clients are known that give up after 15 seconds without an event
+PING_AFTER_S = QUIET_S
 CHARS_PER_TOKEN = 4
 START = b"message_start"
 DELTA = b"message_delta"
@@ -86,99 +81,28 @@ class Whole(ThroughSink):
             raise StreamBroken(f"the provider's answer cannot be told in this dialect: {error}") from None
 
 
-class Streamed(ThroughSink):
+class Streamed(StreamForm):
     """Writes one stream, and pings while nothing comes."""
 
-    __slots__ = (
-        "_begun",
-        "_dropped",
-        "_drops_start",
-        "_fault",
-        "_loop",
-        "_opened",
-        "_reader",
-        "_receipt",
-        "_sent_s",
-        "_timer",
-        "_writer",
-    )
+    __slots__ = ("_dropped", "_drops_start", "_opened", "_writer")
 
     def __init__(self, sink: Sink, request: Request, receipt: Receipt) -> None:
-        super().__init__(sink)
-        self._receipt = receipt
-        self._reader = stream_reader.Reader()
+        super().__init__(sink, receipt, PING_AFTER_S)
         self._writer = stream_writer.EventWriter(
             request_id=request.id,
             model=request.alias or request.model,
             input_tokens=request.prompt_chars // CHARS_PER_TOKEN + request.media_tokens,
             tools=_tools(request),
         )
-        self._begun = False
-        """Something was sent."""
         self._drops_start = False
         """The beginning that was sent is ours: the provider's own is left out when it comes."""
         self._dropped: Json = {}
         """The usage that the provider's own beginning told, which no client has heard."""
         self._opened = False
         """The provider's own events are past the beginning of the answer."""
-        self._fault = ""
-        """Why an event could not be written: nothing more is sent but pings, and that at the end."""
-        self._loop = asyncio.get_running_loop()
-        self._sent_s = self._loop.time()
-        self._timer: asyncio.TimerHandle | None = self._loop.call_later(PING_AFTER_S, self._look)
 
-    def send(self, events: bytes) -> None:
-        if events == SIGN_OF_LIFE and not self._begun:
-            self._ping()
-            return
-        self._out(self._written(events))
-
-    def close(self) -> None:
-        """No ping comes after this."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def closing(self, reply: Answer) -> Answer:
-        """What closes the stream.
-
-        Raises:
-            StreamBroken: a part of it could not be written.
-        """
-        self.close()
-        if reply.own is None:
-            body = self._written(reply.body, last=True)
-        else:
-            body = self._own(reply.own)
-            if self._dropped:
-                body = with_usage(body, self._dropped)
-        if self._fault:
-            raise StreamBroken(self._fault)
-        return Answer(body=body, stream=True)
-
-    def _written(self, events: bytes, *, last: bool = False) -> bytes:
-        """Events of the pipeline in this dialect. Never raises: a provider's connection stands above this."""
-        if isinstance(events, Told):
-            return self._own(events.own)
-        if self._fault:
-            return b""
-        try:
-            found = self._reader.feed(events)
-            return self._writer.write(self._counted(found) if last else found)
-        except BadStream as error:
-            self._fault = f"the provider's answer cannot be told in this dialect: {error}"
-        except Exception:
-            request_id = self._receipt.request_id
-            log.exception("request %s: an event could not be written for its client", request_id)
-            self._fault = "an event of the answer could not be written; the log has the details"
-        return b""
-
-    def _counted(self, events: list[Event]) -> list[Event]:
-        """With what the receipt says of usage, which may be ours where the provider told none."""
-        usage = self._receipt.usage
-        if usage is None:
-            return events
-        return [Counted(usage), *[event for event in events if event.__class__ is not Counted]]
+    def _write(self, events: Sequence[Event]) -> bytes:
+        return self._writer.write(events)
 
     def _own(self, events: bytes) -> bytes:
         """The provider's own events, with one beginning: clients take nothing that comes before it."""
@@ -194,26 +118,15 @@ class Streamed(ThroughSink):
             return events if self._drops_start else self._writer.write([Started("", "")]) + events
         return events
 
-    def _out(self, written: bytes) -> None:
-        if written:
-            self._begun = True
-            self._sent_s = self._loop.time()
-            self._sink.send(written)
+    def _own_end(self, events: bytes) -> bytes:
+        body = self._own(events)
+        return with_usage(body, self._dropped) if self._dropped else body
 
-    def _look(self) -> None:
-        """See whether the client has heard anything of late; once in `PING_AFTER_S`, not with each event."""
-        quiet_s = self._loop.time() - self._sent_s
-        if quiet_s >= PING_AFTER_S:
-            self._ping()
-            quiet_s = 0.0
-        self._timer = self._loop.call_later(PING_AFTER_S - quiet_s, self._look)
-
-    def _ping(self) -> None:
+    def _alive(self) -> bytes:
         if self._begun:
-            self._out(stream_writer.PING)
-        elif not self._fault:
-            self._drops_start = True
-            self._out(self._writer.write([conversation.PING]))  # it begins the answer first
+            return stream_writer.PING
+        self._drops_start = True
+        return self._writer.write([conversation.PING])  # it begins the answer first
 
 
 def _tools(request: Request) -> Any:

@@ -17,7 +17,7 @@ import msgspec
 from farthing.config import PluginProviderConfig, ProviderConfig
 from farthing.dialects.chat.answers.completion import explode
 from farthing.dialects.chat.answers.reply import ReplyReader, WholeReply
-from farthing.dialects.chat.requests.lowering import lowered
+from farthing.dialects.chat.requests.lowering import MORE_THAN_CHAT, lowered
 from farthing.dialects.chat.streams.event_reader import DONE, EventReader
 from farthing.dialects.chat.usage import UNSAID
 from farthing.dialects.events import BadStream as BadFrame
@@ -265,9 +265,9 @@ class PluginDecoder(EventReader):
 
 def _said(prompt: Prompt, target: Target) -> tuple[Json, tuple[str, ...], tuple[str, ...], dict[str, str]]:
     """The request as plain chat completions, what gave way to that, what has no word there, and why."""
-    if prompt.sent is None or prompt.sent.dialect != "messages":
+    if prompt.sent is None or prompt.sent.dialect not in MORE_THAN_CHAT:
         return _body(prompt, prompt.body), (), (), {}
-    written = lowered(prompt.body, model=target.model)
+    written = lowered(prompt.body, model=target.model, dialect=prompt.sent.dialect)
     return _body(prompt, written.body), written.yielded, written.unsaid, written.reasons
 
 

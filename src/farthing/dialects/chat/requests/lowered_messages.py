@@ -1,4 +1,4 @@
-"""The messages of a request of Messages, in the pipeline's form, as plain chat completions.
+"""The messages of a request of another dialect, in the pipeline's form, as plain chat completions.
 
 Chat has a strict order (the results of calls stand right after them, in messages of their own) and narrow
 messages: a result is text. So images and files of a result go into the user's message after the results,
@@ -24,7 +24,7 @@ FILE_NAME = "document.pdf"
 _PLAIN_CALL = frozenset({"id", "type", "function"})
 _SAID = frozenset({"role", "content"})
 _ANSWER = _SAID | {"thinking_blocks", "tool_calls"}
-_THOUGHT = frozenset({"type", "thinking", "signature", "data", "place"})
+_THOUGHT = frozenset({"type", "thinking", "signature", "data", "maker", "place"})
 _CALL = _PLAIN_CALL | {"cache_control", "place"}
 _RESULT = _SAID | {"tool_call_id", "is_error", "cache_control", "turn"}
 _PARTS = {
@@ -32,12 +32,16 @@ _PARTS = {
     "image_url": HELD,
     "file": HELD | {"citations", "context"},
     "document": DOCUMENT | {"citations", "context"},
+    "input_audio": frozenset({"type", "input_audio", "cache_control"}),
+    "refusal": frozenset({"type", "refusal"}),
     "search_result": frozenset({"type", "title", "source", "content", "cache_control"}),
     "tool_reference": frozenset({"type", "tool_name", "cache_control"}),
 }
 """Fields of messages, calls, thoughts and parts that are read, or noted under a name of their own."""
-_GIVES_WAY = frozenset({"caller", "citations", "toolset_name", "transformations"})
-"""Other fields of Messages that a client can do without: agents send back what an answer had."""
+_GIVES_WAY = frozenset({
+    "caller", "citations", "detail", "prompt_cache_breakpoint", "toolset_name", "transformations",
+})  # fmt: skip
+"""Other fields that a client can do without: agents send back what an answer had."""
 _NEUTRAL: dict[str, Json] = {"caller": {"type": "direct"}, "citations": {"enabled": False}}
 """Values of them that ask for what happens anyway."""
 
@@ -45,11 +49,13 @@ _NEUTRAL: dict[str, Json] = {"caller": {"type": "direct"}, "citations": {"enable
 class MessageLowering:
     """Writes the messages of one request."""
 
-    __slots__ = ("_after", "_can", "_held", "_notes", "_open", "_run", "_written")
+    __slots__ = ("_after", "_can", "_goes_on", "_held", "_notes", "_open", "_run", "_written")
 
-    def __init__(self, notes: LoweringNotes, can: Abilities) -> None:
+    def __init__(self, notes: LoweringNotes, can: Abilities, *, goes_on: bool = True) -> None:
+        """`goes_on`: an answer at the end is begun, and the model is to go on with it."""
         self._notes = notes
         self._can = can
+        self._goes_on = goes_on
         self._written: list[Json] = []
         self._open: set[str] = set()
         """Calls of the last answer that have no result yet: nothing may come between."""
@@ -74,7 +80,7 @@ class MessageLowering:
                 self._say(message)
         self._release()
         self._join()
-        if self._written and self._written[-1]["role"] == "assistant":
+        if self._goes_on and self._written and self._written[-1]["role"] == "assistant":
             self._notes.lacks(
                 "prefill",
                 "chat completions do not go on with an answer that is begun; end `messages` with the user",
@@ -135,7 +141,7 @@ class MessageLowering:
         content, role = message.get("content"), message["role"]
         if role != "user":
             text = content if content.__class__ is str else self._texts(content, "\n\n")
-            self._instruct(role, text)
+            self._instruct("system", text)  # which is `developer` at the models that know it
             return
         if content.__class__ is str:
             if self._after:
@@ -175,17 +181,22 @@ class MessageLowering:
             case "text":
                 self._text(part, into)
             case "image_url":
-                image = part["image_url"]
-                if "url" in image:
-                    into.append({"type": "image_url", "image_url": image})
-                else:
-                    self._notes.lacks("image.source.file_id", _FILE_ID)
+                self._image(part["image_url"], into)
             case "file":
                 self._file(part, into)
             case "document":
                 self._document(part, into)
             case "search_result":
                 self._found(part, into)
+            case _:
+                self._other(part, kind, into)
+
+    def _other(self, part: Json, kind: Any, into: list[Json]) -> None:
+        match kind:
+            case "input_audio":
+                into.append({"type": "input_audio", "input_audio": part["input_audio"]})
+            case "refusal":
+                into.append({"type": "text", "text": part["refusal"]})
             case "tool_reference":  # what is told of all tools is in the request already
                 into.append({"type": "text", "text": f"Found the tool {part.get('tool_name', '')}."})
             case _:
@@ -197,6 +208,15 @@ class MessageLowering:
             self._notes.yielded.append("messages.citations")
         if text:
             into.append(part if len(part) == 2 else {"type": "text", "text": text})
+
+    def _image(self, image: Json, into: list[Json]) -> None:
+        if "url" not in image:
+            self._notes.lacks("image.source.file_id", _FILE_ID)
+            return
+        if image.get("detail", "high") not in _DETAILS:
+            self._notes.yielded.append("image_url.detail")
+            image = {**image, "detail": "high"}
+        into.append({"type": "image_url", "image_url": image})
 
     def _file(self, part: Json, into: list[Json]) -> None:
         held = part["file"]
@@ -248,7 +268,7 @@ class MessageLowering:
             self._part(part, parts)
         for part in parts:
             if part["type"] != "text":
-                self._notes.lacks("image" if part["type"] == "image_url" else "document", _NOT_HERE)
+                self._notes.lacks(_KINDS.get(part["type"]) or str(part["type"]), _NOT_HERE)
         return between.join(part["text"] for part in parts if part["type"] == "text")
 
     def _assistant(self, message: Json) -> None:
@@ -280,7 +300,7 @@ class MessageLowering:
         """Tell what was thought before an answer, if the model wants it. Of an answer with calls it wants
         something in any case, and takes white space for it."""
         for block in thoughts:
-            if not block.keys() <= _THOUGHT:
+            if "maker" not in block and not block.keys() <= _THOUGHT:
                 self._notes.yielded += [f"messages.{name}" for name in block if name not in _THOUGHT]
         texts = [block["thinking"] for block in thoughts if block.get("thinking")]
         proofs = [block for block in thoughts if block.get("signature") or "data" in block]
@@ -322,7 +342,9 @@ class MessageLowering:
         return "\n".join(texts)
 
 
-_FILE_ID = "a file stored at Anthropic is unknown to other servers; send its data"
+_DETAILS = ("low", "high", "auto")
+_KINDS = {"image_url": "image", "file": "document"}
+_FILE_ID = "a file that its provider stores is unknown to other servers; send its data"
 _NOT_HERE = "chat completions take it from the user alone; move it there"
 
 

@@ -1,9 +1,9 @@
-"""The pipeline's form of a request of Messages, as a server of plain chat completions may get it.
+"""The pipeline's form of a request of Messages or Responses, as a plain server of chat may get it.
 
-The form is chat already, so this is a filter: what only Messages knows is taken out or said in the words of
-chat, and what has no such words is named, as the client calls it. `unsaid` changes what the client gets and
-is refused unless the provider's `drop` lists it; `yielded` may go and is noted. A service tier `auto` and the
-like are left out without a word: they ask for nothing.
+The form is chat already, so this is a filter: what only the other dialect knows is taken out or said in the
+words of chat, and what has no such words is named, as the client calls it. `unsaid` changes what the client
+gets and is refused unless the provider's `drop` lists it; `yielded` may go and is noted. A service tier
+`auto` and the like are left out without a word: they ask for nothing.
 """
 
 from hashlib import blake2b
@@ -13,25 +13,31 @@ from farthing.dialects.chat.fields import BILLING
 from farthing.dialects.chat.models import abilities
 from farthing.dialects.chat.requests.lowered_messages import MessageLowering
 from farthing.dialects.chat.requests.lowering_notes import LoweringNotes
+from farthing.dialects.responses import fields as responses
 from farthing.dialects.tool_names import CHARS_MAX as NAME_CHARS_MAX
 from farthing.dialects.tool_names import short_name
 from farthing.dialects.written import Written
-from farthing.types import Json
+from farthing.types import Dialect, Json
 
+MORE_THAN_CHAT: frozenset[Dialect] = frozenset({"messages", "responses"})
+"""The dialects whose requests are lowered."""
 BUDGETS = ((2_048, "low"), (8_192, "medium"))
 """The effort that a budget of thinking comes to, by the most tokens of it; above them it is `high`."""
 SAME = frozenset({"model", "stream", "temperature", "top_p", "stop", "max_tokens"})
 """Fields that mean the same."""
-GIVES_WAY = frozenset({
-    "billing_policy", "cache_control", "context_management", "diagnostics", "metadata", "speed",
-    "user_profile_id", BILLING,
-})  # fmt: skip
-"""Fields of Messages that do not change what the client gets, or not so that it would mind."""
+GIVES_WAY: dict[str, frozenset[str]] = {
+    "messages": frozenset({
+        "billing_policy", "cache_control", "context_management", "diagnostics", "metadata", "speed",
+        "user_profile_id", BILLING,
+    }),
+    "responses": responses.GIVES_WAY,
+}  # fmt: skip
+"""Fields of each dialect that do not change what the client gets, or not so that it would mind."""
 NAMES = frozenset({
     "container", "document", "document.citations", "document.source.file_id", "document.source.url",
     "fallbacks", "image", "image.source.file_id", "inference_geo", "max_tokens", "mcp_servers",
     "output_config.format", "prefill", "temperature", "thread", "top_k", "top_p",
-})  # fmt: skip
+}) | responses.LACKED  # fmt: skip
 """What may be named as unsaid, beside tools and blocks by their types, and fields that nobody knows."""
 SAMPLING = frozenset({"temperature", "top_k", "top_p"})
 """Those of `NAMES` that a client can do without."""
@@ -44,20 +50,23 @@ _OPEN = frozenset({"$ref", "allOf", "anyOf", "oneOf"})
 """Words of a schema that may say what its own properties do not."""
 _TOOL = frozenset({"type", "function", "cache_control"})
 _DIRECT = {"allowed_callers": (["direct"],)}
+_NO_FIELDS: frozenset[str] = frozenset()
 
 
-def lowered(body: Json, *, model: str = "") -> Written:
-    """`body`, which is the form of a request of Messages, for `model` at a server of chat completions. It is
+def lowered(body: Json, *, model: str = "", dialect: Dialect = "messages") -> Written:
+    """`body`, which is the form of a request of `dialect`, for `model` at a server of chat completions. It is
     not changed, and parts of it are in the result. Never raises on what `request_writer.inner` gives."""
-    return _Lowering(model).write(body)
+    return _Lowering(model, dialect).write(body)
 
 
 class _Lowering:
-    __slots__ = ("_body", "_can", "_notes")
+    __slots__ = ("_body", "_can", "_gives_way", "_notes", "_of_messages")
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, dialect: Dialect) -> None:
         self._can = abilities(model)
-        self._notes = LoweringNotes()
+        self._of_messages = dialect == "messages"
+        self._gives_way = GIVES_WAY.get(dialect, _NO_FIELDS)
+        self._notes = LoweringNotes(responses.NAMES) if dialect == "responses" else LoweringNotes()
         self._body: Json = {}
 
     def write(self, body: Json) -> Written:
@@ -66,7 +75,8 @@ class _Lowering:
             if name in SAME:
                 written[name] = value
             elif name == "messages":
-                written["messages"] = MessageLowering(notes, self._can).write(value)
+                goes_on = self._of_messages
+                written["messages"] = MessageLowering(notes, self._can, goes_on=goes_on).write(value)
             elif name == "tools":
                 self._tools(value)
             else:
@@ -95,17 +105,27 @@ class _Lowering:
             case "top_k":
                 notes.lacks("top_k", "chat completions have no top_k; leave it out")
             case "service_tier":
-                if value != "auto":
+                if not self._of_messages:
+                    self._body[name] = value
+                elif value != "auto":
                     notes.yielded.append(name)
+            case "logprobs" | "top_logprobs":
+                self._body[name] = value
+            case "prompt_cache_key" | "prompt_cache_retention" if self._can.openai:
+                self._body[name] = value
+            case "verbosity" if self._can.verbosity:
+                self._body[name] = value
             case "output_config":
                 notes.yielded += [f"output_config.{inner}" for inner in value]
             case _:
-                (notes.yielded if name in GIVES_WAY else notes.unsaid).append(name)
+                (notes.yielded if name in self._gives_way else notes.unsaid).append(name)
 
     def _format(self, form: Json) -> None:
-        if form.get("type") == "json_schema" and isinstance(form.get("json_schema"), dict):
+        kind = form.get("type")
+        any_json = kind == "json_object" and not self._of_messages
+        if any_json or (kind == "json_schema" and isinstance(form.get("json_schema"), dict)):
             self._body["response_format"] = form
-        elif form.get("type") == "json_schema" and isinstance(form.get("schema"), dict):
+        elif kind == "json_schema" and isinstance(form.get("schema"), dict):
             told = {"name": "answer", "schema": form["schema"], "strict": True}
             self._body["response_format"] = {"type": "json_schema", "json_schema": told}
         else:
@@ -120,7 +140,9 @@ class _Lowering:
         kind = tool["type"]
         if kind != "function":
             self._notes.lacks(
-                f"tools.{kind}", "only Anthropic's models have this tool; leave it out or name one of them"
+                f"tools.{kind}",
+                "only providers that speak the client's own dialect have this tool; leave it out, or name a "
+                "model of one of them",
             )
             return None
         function = tool["function"]
@@ -138,7 +160,9 @@ class _Lowering:
 
     def _choice(self, body: Json) -> None:
         choice, parallel = body.get("tool_choice"), body.get("parallel_tool_calls")
-        if choice.__class__ is dict:
+        if choice.__class__ is dict and choice["type"] == "allowed_tools":
+            choice = self._allowed(choice["allowed_tools"])
+        elif choice.__class__ is dict:
             for name in choice:
                 if name not in ("type", "function"):
                     self._notes.unsaid.append(f"tool_choice.{name}")
@@ -152,6 +176,15 @@ class _Lowering:
             self._body["tool_choice"] = choice
         if parallel is not None:
             self._body["parallel_tool_calls"] = parallel
+
+    def _allowed(self, told: Json) -> Any:
+        """Leave the tools that are allowed, since few servers know this choice."""
+        names = {short_name(tool["function"]["name"]) for tool in told["tools"]}
+        tools = [tool for tool in self._body["tools"] if tool["function"]["name"] in names]
+        if not tools:
+            return "none"
+        self._body["tools"] = tools
+        return told["mode"]
 
     def _effort(self, body: Json) -> None:
         """How much is to be thought: the client's word for it, else what its budget comes to."""

@@ -31,8 +31,9 @@ DOCUMENT = frozenset({"type", "text", "content", "title", "cache_control"})
 """Fields of a part that have a name in the model."""
 
 
-def read_content(content: Any, where: str, own: bool = False) -> list[Block]:
-    """`own`: it is of the pipeline's form of a request of Messages, whose blocks may have more to say."""
+def read_content(content: Any, where: str, own: str = "") -> list[Block]:
+    """`own`: the other dialect that a request was sent in, of which this is the pipeline's form: its blocks
+    may have more to say. Empty: it is chat."""
     if content.__class__ is str:
         return [Text(content)]
     if content is None:
@@ -50,13 +51,13 @@ def read_content(content: Any, where: str, own: bool = False) -> list[Block]:
         elif part.get("type") == "text" or ("type" not in part and "text" in part):
             blocks.append(_text_part(part, f"{where}.content[{index}]", own))
         elif own:
-            blocks.append(_own_part(part, f"{where}.content[{index}]"))
+            blocks.append(_own_part(part, f"{where}.content[{index}]", own))
         else:
             blocks.append(_part(part, f"{where}.content[{index}]"))
     return blocks
 
 
-def _text_part(part: Json, where: str, own: bool) -> Text:
+def _text_part(part: Json, where: str, own: str) -> Text:
     text = part.get("text")
     if text.__class__ is not str:
         raise invalid(f"{where}.text", "must be a string")
@@ -69,13 +70,15 @@ def _text_part(part: Json, where: str, own: bool) -> Text:
     return Text(text)
 
 
-def _own_part(part: Json, where: str) -> Block:
-    """A part that a block of Messages was written as."""
+def _own_part(part: Json, where: str, own: str) -> Block:
+    """A part that a block of another dialect was written as."""
     mark = part.get("cache_control")
     match part.get("type"):
         case "image_url":
-            shown = _own_source(part.get("image_url"), where)
-            return Image(shown, "", mark, extras_of(part, HELD))
+            held = part.get("image_url")
+            detail = held.get("detail") if isinstance(held, dict) else None
+            told = detail if isinstance(detail, str) else ""
+            return Image(_own_source(held, where), told, mark, extras_of(part, HELD))
         case "file":
             held = part.get("file")
             name = held.get("filename") if isinstance(held, dict) else None
@@ -83,10 +86,12 @@ def _own_part(part: Json, where: str) -> Block:
             return Document(_own_source(held, where), called, mark, extras_of(part, HELD))
         case "document":
             text, name = part.get("text"), part.get("title")
-            source: Source = Plain(text) if isinstance(text, str) else _composed(part, where)
+            source: Source = Plain(text) if isinstance(text, str) else _composed(part, where, own)
             return Document(source, name if isinstance(name, str) else "", mark, extras_of(part, DOCUMENT))
+        case "refusal" | "input_audio" if own == "responses":
+            return _part(part, where)
         case str() as kind:
-            return Opaque("messages", kind, part)
+            return Opaque(own, kind, part)
         case _:
             raise invalid(f"{where}.type", "must name the kind of the part")
 
@@ -105,11 +110,11 @@ def _own_source(held: Any, where: str) -> Source:
     raise invalid(where, "must have a source")
 
 
-def _composed(part: Json, where: str) -> Composed:
+def _composed(part: Json, where: str, own: str) -> Composed:
     content = part.get("content")
     if content.__class__ is not list:
         raise invalid(where, "must have `text` or `content`")
-    return Composed(tuple(read_content(content, where, True)))
+    return Composed(tuple(read_content(content, where, own)))
 
 
 def _part(part: Json, where: str) -> Block:

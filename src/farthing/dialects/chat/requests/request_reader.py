@@ -5,12 +5,12 @@ on parts, messages and tools, `thinking`, `reasoning`, and the reasoning of earl
 `thinking_blocks`, `reasoning_details` or `reasoning_content`. A shape that is wrong is refused by the name of
 the field; what is only unknown is kept (`Opaque`, `extras`).
 
-The form of the pipeline (`request_writer.inner`), which a request of Messages was written in, is read as a
-request of Messages again.
+The form of the pipeline (`request_writer.inner`), which a request of another dialect was written in, is read
+as a request of that dialect again.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from msgspec.structs import replace
 
@@ -26,7 +26,7 @@ from farthing.dialects.conversation import (
     Thinking,
     Turn,
 )
-from farthing.types import Json, output_tokens_said
+from farthing.types import Dialect, Json, output_tokens_said
 
 NAMES = {
     "choices": "n",
@@ -51,10 +51,10 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
 """Values of other fields that ask for what happens anyway."""
 
 
-def read(body: Json, names: Mapping[str, str] | None = None) -> Conversation:
+def read(body: Json, names: Mapping[str, str] | None = None, dialect: Dialect = "messages") -> Conversation:
     """What a chat completion request says. `body` is not changed, and parts of it are in the result.
 
-    `names`: it is the form of the pipeline, of a request of Messages, which calls the fields so.
+    `names`: it is the form of the pipeline, of a request of `dialect`, which calls the fields so.
 
     Raises:
         InvalidRequest: a field has a shape that no client means; `param` names it.
@@ -62,10 +62,10 @@ def read(body: Json, names: Mapping[str, str] | None = None) -> Conversation:
     messages = body.get("messages")
     if messages.__class__ is not list:
         raise invalid("messages", "must be a list of messages")
-    own = names is not None
+    own: Dialect | Literal[""] = "" if names is None else dialect
     system, turns = read_turns(messages, own)
     if own and BILLING in body:
-        system = _with_billing(system, body[BILLING])
+        system = _with_billing(system, body[BILLING], own)
     names_said, thinking = _thinking(body)
     legacy = "functions" in body and not body.get("tools")
     extras = {
@@ -78,7 +78,7 @@ def read(body: Json, names: Mapping[str, str] | None = None) -> Conversation:
     model = body.get("model")
     user = text_of(body, "safety_identifier")
     return Conversation(
-        dialect="messages" if own else "chat",
+        dialect=own or "chat",
         model=model if isinstance(model, str) else "",
         system=system,
         turns=turns,
@@ -106,10 +106,10 @@ def read(body: Json, names: Mapping[str, str] | None = None) -> Conversation:
     )
 
 
-def _with_billing(system: tuple[Turn, ...], part: Any) -> tuple[Turn, ...]:
+def _with_billing(system: tuple[Turn, ...], part: Any, own: str) -> tuple[Turn, ...]:
     """`system` with the block first that the form has apart."""
     first = system[0] if system else Turn("system", ())
-    return (replace(first, blocks=(*read_content([part], BILLING, True), *first.blocks)), *system[1:])
+    return (replace(first, blocks=(*read_content([part], BILLING, own), *first.blocks)), *system[1:])
 
 
 def _output_tokens_max(body: Json) -> int | None:
@@ -137,12 +137,12 @@ def _stop(said: Any) -> tuple[str, ...]:
     return tuple(one for one in said if one)
 
 
-def _format(said: Any, own: bool = False) -> Format | None:
+def _format(said: Any, own: str = "") -> Format | None:
     if said is None:
         return None
     if said.__class__ is not dict:
         raise invalid("response_format", "must be an object")
-    if own:
+    if own == "messages":
         return _own_format(said)
     match said.get("type"):
         case "text" | None:
@@ -172,7 +172,8 @@ def _own_format(said: Json) -> Format:
     if said.get("type") != "json_schema" or form.__class__ is not dict:
         return Format("other", value=said)
     schema = form.get("schema", NOTHING)
-    return Format("json_schema", schema=schema, value={"type": "json_schema", "schema": schema})
+    value = {"type": "json_schema", "schema": schema}
+    return Format("json_schema", schema=schema, strict=True, value=value)
 
 
 def _thinking(body: Json) -> tuple[dict[str, str], Thinking]:

@@ -22,6 +22,7 @@ from typing import Any
 from farthing.dialects.chat.fields import BILLING, is_billing
 from farthing.dialects.chat.requests.lowering import lowered as lowered
 from farthing.dialects.conversation import (
+    Audio,
     Block,
     Composed,
     Conversation,
@@ -34,6 +35,7 @@ from farthing.dialects.conversation import (
     Opaque,
     Plain,
     Reasoning,
+    Refusal,
     ServerTool,
     Source,
     Stored,
@@ -51,8 +53,8 @@ FORMAT_NAME = "answer"
 
 
 def inner(conversation: Conversation) -> Json:
-    """The form of the pipeline, without `stream`. `conversation` must be of Messages. The values in it are
-    the conversation's own: change none. Never raises."""
+    """The form of the pipeline, without `stream`. `conversation` must be of Messages or of Responses. The
+    values in it are the conversation's own: change none. Never raises."""
     said = conversation
     body: Json = {"model": said.model}
     messages: list[Json] = []
@@ -63,6 +65,11 @@ def inner(conversation: Conversation) -> Json:
     body["messages"] = messages
     if said.tools:
         body["tools"] = [_tool(tool) for tool in said.tools]
+    choice = said.choice
+    if choice.mode:
+        body["tool_choice"] = _choice(choice)
+    if choice.parallel is not None:
+        body["parallel_tool_calls"] = choice.parallel
     _settings(said, body)
     return body
 
@@ -79,11 +86,6 @@ def _without_billing(system: tuple[Turn, ...], body: Json) -> tuple[Turn, ...]:
 
 
 def _settings(said: Conversation, body: Json) -> None:
-    choice = said.choice
-    if choice.mode:
-        body["tool_choice"] = _choice(choice)
-    if choice.parallel is not None:
-        body["parallel_tool_calls"] = choice.parallel
     if said.format is not None:
         body["response_format"] = _format(said.format)
     thinking = said.thinking
@@ -95,6 +97,8 @@ def _settings(said: Conversation, body: Json) -> None:
         body["max_tokens"] = said.output_tokens_max
     if said.stop:
         body["stop"] = list(said.stop)
+    if said.logprobs is not None:
+        body |= {"logprobs": True, "top_logprobs": said.logprobs} if said.logprobs else {"logprobs": True}
     for name in ("temperature", "top_p", "top_k", "user", "service_tier"):
         value = getattr(said, name)
         if value is not None:
@@ -176,8 +180,12 @@ def _assistant(blocks: tuple[Block, ...]) -> Json:
 def _thought(block: Reasoning) -> Json:
     if block.redacted:
         written: Json = {"type": "redacted_thinking", "data": block.redacted}
+        if block.text:
+            written["thinking"] = block.text
     else:
         written = {"type": "thinking", "thinking": block.text, "signature": block.signature}
+    if block.maker != "messages":
+        written["maker"] = block.maker
     return {**block.extras, **written} if block.extras else written
 
 
@@ -213,10 +221,15 @@ def _part(block: Block) -> Json:
             if block.citations:
                 written["citations"] = list(block.citations)
         case Image():
-            written = {"type": "image_url", "image_url": _image(block.source)}
+            written = {"type": "image_url", "image_url": _image(block)}
         case Document():
             written = _document(block)
-        case _:  # no reader of Messages gives another one here
+        case Refusal():
+            return {"type": "refusal", "refusal": block.text}
+        case Audio(source=Inline(data=data)):
+            held = {"data": data, "format": block.format}
+            written = {"type": "input_audio", "input_audio": held}
+        case _:  # no reader of these dialects gives another one here
             written = {"type": "text", "text": ""}
             return written
     if block.cache is not None:
@@ -224,10 +237,10 @@ def _part(block: Block) -> Json:
     return {**block.extras, **written} if block.extras else written
 
 
-def _image(source: Source) -> Json:
-    if isinstance(source, Stored):
-        return {"file_id": source.id}
-    return {"url": _url(source)}
+def _image(block: Image) -> Json:
+    source = block.source
+    told = {"file_id": source.id} if isinstance(source, Stored) else {"url": _url(source)}
+    return {**told, "detail": block.detail} if block.detail else told
 
 
 def _url(source: Source) -> str:
@@ -262,7 +275,7 @@ def _document(block: Document) -> Json:
 def _tool(tool: Tool) -> Json:
     if isinstance(tool, ServerTool):
         return tool.value
-    if not isinstance(tool, FunctionTool):  # no reader of Messages gives one
+    if not isinstance(tool, FunctionTool):  # no reader of these dialects gives one
         return {"type": "custom", "custom": {"name": tool.name}}
     function: Json = {"name": tool.name}
     if tool.description is not None:
@@ -280,11 +293,21 @@ def _tool(tool: Tool) -> Json:
 def _choice(choice: ToolChoice) -> Any:
     if choice.mode == "named":
         return {**choice.extras, "type": "function", "function": {"name": choice.names[0]}}
+    if choice.mode == "allowed":
+        told = {
+            "mode": "required" if choice.must else "auto",
+            "tools": [{"type": "function", "function": {"name": name}} for name in choice.names],
+        }
+        return {"type": "allowed_tools", "allowed_tools": told}
     return {**choice.extras, "type": choice.mode} if choice.extras else choice.mode
 
 
 def _format(form: Format) -> Any:
     if form.kind == "json_schema":
-        told = {"name": form.name or FORMAT_NAME, "schema": form.schema, "strict": True}
+        told = {"name": form.name or FORMAT_NAME, "schema": form.schema}
+        if form.description:
+            told["description"] = form.description
+        if form.strict is not None:
+            told["strict"] = form.strict
         return {"type": "json_schema", "json_schema": told}
     return form.value

@@ -29,7 +29,7 @@ _CALL = frozenset({"id", "type", "function", "custom", "index"})
 together keep the `index`."""
 
 
-def read_tools(body: Json, own: bool = False) -> tuple[Tool, ...]:
+def read_tools(body: Json, own: str = "") -> tuple[Tool, ...]:
     """`own`: as of `read_content`."""
     told = body.get("tools")
     if not told and (told is None or told.__class__ is list):
@@ -92,7 +92,7 @@ def read_functions(body: Json) -> tuple[Tool, ...]:
     return tuple(_function(one, f"functions[{index}]", None) for index, one in enumerate(told))
 
 
-def read_choice(body: Json, field: str, own: bool = False) -> ToolChoice:
+def read_choice(body: Json, field: str, own: str = "") -> ToolChoice:
     said = body.get(field)
     parallel = body.get("parallel_tool_calls")
     if parallel is not None and parallel.__class__ is not bool:

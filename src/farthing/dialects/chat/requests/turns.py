@@ -27,7 +27,7 @@ _MESSAGE = frozenset({
     "role", "content", "name", "cache_control", "tool_calls", "tool_call_id", "function_call", "refusal",
     "audio", "is_error", "thinking_blocks", "reasoning_details", "reasoning_content", "reasoning",
 })  # fmt: skip
-_THOUGHT = frozenset({"type", "thinking", "signature", "data", "place"})
+_THOUGHT = frozenset({"type", "thinking", "signature", "data", "maker", "place"})
 _CALL = frozenset({"id", "type", "function", "cache_control", "place"})
 _RESULT = frozenset({"role", "content", "tool_call_id", "is_error", "cache_control", "turn"})
 _SPEAKERS = ("user", "assistant", "system", "developer")
@@ -35,7 +35,7 @@ _REASONING = frozenset({"thinking_blocks", "reasoning_details", "reasoning_conte
 _ROLES = frozenset({"user", "assistant", "system", "developer", "tool", "function"})
 
 
-def read_turns(messages: list[Any], own: bool = False) -> tuple[tuple[Turn, ...], tuple[Turn, ...]]:
+def read_turns(messages: list[Any], own: str = "") -> tuple[tuple[Turn, ...], tuple[Turn, ...]]:
     """The instructions at the head, and what follows. `own`: as of `read_content`."""
     turns: list[Turn] = []
     head = 0
@@ -50,7 +50,7 @@ def read_turns(messages: list[Any], own: bool = False) -> tuple[tuple[Turn, ...]
         elif role == "user" or role == "system" or role == "developer":
             turn = _turn(message, role, read_content(content, f"messages[{index}]", own), index)
         elif role == "assistant" and own:
-            turn = _turn(message, role, _own_assistant(message, index), index)
+            turn = _turn(message, role, _own_assistant(message, index, own), index)
         elif role == "assistant":
             turn = _turn(message, role, _assistant(message, index, calls), index)
         elif role == "tool":
@@ -58,7 +58,7 @@ def read_turns(messages: list[Any], own: bool = False) -> tuple[tuple[Turn, ...]
             if content.__class__ is str and len(message) == 3 and call_id.__class__ is str and call_id:
                 turn = Turn("user", (ToolResult(call_id, (Text(content),)),))
             elif own:
-                turn = Turn("user", (_own_result(message, index),), "", message.get("turn") or NOTHING)
+                turn = Turn("user", (_own_result(message, index, own),), "", message.get("turn") or NOTHING)
             else:
                 turn = Turn("user", (_result(message, index),))
         elif role == "function":
@@ -126,16 +126,18 @@ def _assistant(message: Json, index: int, calls: dict[str, str]) -> list[Block]:
     return blocks
 
 
-def _own_assistant(message: Json, index: int) -> list[Block]:
-    """The blocks of an answer of Messages, in their order."""
+def _own_assistant(message: Json, index: int, own: str) -> list[Block]:
+    """The blocks of an answer of another dialect, in their order."""
     where = f"messages[{index}]"
-    blocks = read_content(message.get("content"), where, True)
+    blocks = read_content(message.get("content"), where, own)
     thoughts, calls = message.get("thinking_blocks") or (), message.get("tool_calls") or ()
     placed: list[tuple[int, Block]] = []
     thought: list[Block] = []
     for entry in thoughts:
         block: Block = replace(
-            reasoning_of({"thinking_blocks": [entry]})[0][1], extras=extras_of(entry, _THOUGHT)
+            reasoning_of({"thinking_blocks": [entry]})[0][1],
+            maker=entry.get("maker", "messages"),
+            extras=extras_of(entry, _THOUGHT),
         )
         if "place" in entry:
             placed.append((entry["place"], block))
@@ -160,8 +162,8 @@ def _place(placed: tuple[int, Block]) -> int:
     return placed[0]
 
 
-def _own_result(message: Json, index: int) -> ToolResult:
-    result = _result(message, index, True)
+def _own_result(message: Json, index: int, own: str) -> ToolResult:
+    result = _result(message, index, own)
     return replace(result, extras=extras_of(message, _RESULT))
 
 
@@ -179,7 +181,7 @@ def with_reasoning(blocks: list[Block], thought: list[Placed]) -> list[Block]:
     return merged
 
 
-def _result(message: Json, index: int, own: bool = False) -> ToolResult:
+def _result(message: Json, index: int, own: str = "") -> ToolResult:
     call_id = message.get("tool_call_id")
     if call_id.__class__ is not str or not call_id:
         raise invalid(f"messages[{index}].tool_call_id", "must be the id of the call it answers")

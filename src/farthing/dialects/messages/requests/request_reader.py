@@ -195,7 +195,7 @@ def _format(body: Json, config: Json | None) -> Format | None:
         raise invalid(f"{where}.schema", "must be a JSON schema")
     if len(said) != 2:
         return Format("other", value=said)
-    return Format("json_schema", schema=schema, value=said)
+    return Format("json_schema", schema=schema, strict=True, value=said)
 
 
 def _thinking(body: Json, config: Json | None) -> Thinking:

@@ -10,6 +10,7 @@ from farthing.dialects.conversation import (
 )
 from farthing.dialects.messages.requests.notes import Notes, marked
 from farthing.dialects.messages.requests.schemas import held
+from farthing.dialects.responses import fields as responses
 from farthing.types import Json
 
 BUDGETS = {"minimal": 1_024, "low": 2_048, "medium": 8_192, "high": 24_576, "xhigh": 32_000, "max": 32_000}
@@ -73,6 +74,8 @@ class SettingsWriter:
                 written["description"] = tool.description
             if tool.strict and self._notes.abilities.formats:
                 self._strict(written)
+            if tool.extras:
+                self._notes.yielded += [f"tools.{name}" for name in tool.extras]
             return marked(written, tool.cache)
         if isinstance(tool, CustomTool):
             self._notes.unsaid.append("tools.custom")
@@ -153,8 +156,10 @@ class SettingsWriter:
                 body[name] = value
             elif name == "metadata" and isinstance(value, dict) and set(value) == {"user_id"}:
                 body["metadata"] = value
+            elif self._notes.said.dialect == "responses" and name in responses.GIVES_WAY:
+                self._notes.yielded.append(self._notes.said.name_of(name))
             else:
-                self._notes.unsaid.append(name)
+                self._notes.unsaid.append(self._notes.said.name_of(name))
 
     def _settings(self, body: Json) -> None:
         said = self._notes.said

@@ -167,7 +167,8 @@ class TurnWriter:
         """Note fields of chat's messages and parts that nobody knows. They give way: clients send back what
         they were answered with, and it holds what their last provider added."""
         if extras and not self._own:
-            self._notes.yielded += [f"messages.{name}" for name in extras]
+            where = self._notes.said.name_of("messages")
+            self._notes.yielded += [f"{where}.{name}" for name in extras]
 
     def _user(self, turn: Turn) -> None:
         if turn.name:
@@ -210,7 +211,7 @@ class TurnWriter:
     def _add(self, into: list[Json], block: Block) -> None:
         if block.__class__ is Text:
             if block.text and not block.text.isspace():
-                plain = not (block.cache or block.extras or self._own)
+                plain = not (block.cache or block.extras or block.citations or self._own)
                 into.append({"type": "text", "text": block.text} if plain else self._text(block))
             elif into and block.cache is not None and into[-1]["type"] not in _UNMARKED:
                 into[-1] = {"cache_control": block.cache, **into[-1]}  # it may be the client's own object
@@ -227,6 +228,8 @@ class TurnWriter:
             cited = self._cited(block.citations)
             if cited:
                 written["citations"] = cited
+        elif block.citations:
+            self._notes.yielded.append(self._notes.said.name_of("messages.citations"))
         self._unknown(block.extras)
         return self._more(written, block.extras)
 
@@ -271,7 +274,7 @@ class TurnWriter:
         if given is None:
             return None
         if block.detail and block.detail != "auto":
-            self._notes.yielded.append("image_url.detail")
+            self._notes.yielded.append(self._notes.said.name_of("image_url.detail"))
         return self._more(marked({"type": "image", "source": given}, block.cache), block.extras)
 
     def _document(self, block: Document) -> Json | None:
@@ -286,22 +289,26 @@ class TurnWriter:
     def _cannot(self, block: Block) -> None:
         match block:
             case Audio(source=Inline()):
-                self._notes.unsaid.append("input_audio")
+                name = "input_audio"
             case Audio():
-                self._notes.unsaid.append("audio")
+                name = "audio"
             case Opaque(kind=kind):
-                self._notes.unsaid.append(kind)
+                name = kind
             case Image():
-                self._notes.unsaid.append("image_url")
+                name = "image_url"
             case _:
-                self._notes.unsaid.append("file")
+                name = "file"
+        self._lacks(name)
+
+    def _lacks(self, name: str) -> None:
+        self._notes.unsaid.append(self._notes.said.name_of(name))
 
     def _source(self, source: Source) -> Json | None:
         match source:
             case Inline(media_type=media_type, data=data):
                 if media_type in _IMAGES or media_type == "application/pdf" or self._own:
                     return {"type": "base64", "media_type": media_type, "data": data}
-                self._notes.unsaid.append("image_url" if media_type.startswith("image/") else "file")
+                self._lacks("image_url" if media_type.startswith("image/") else "file")
                 return None
             case Link(url=url):
                 return {"type": "url", "url": url}
@@ -315,7 +322,7 @@ class TurnWriter:
             case Stored():
                 if self._own:
                     return {"type": "file", "file_id": source.id}
-                self._notes.unsaid.append("file_id")
+                self._lacks("file_id")
                 return None
 
     def _reasoning(self, block: Reasoning) -> Json | None:
@@ -327,7 +334,8 @@ class TurnWriter:
                 return self._more(written, block.extras)
             if block.text and not self._notes.abilities.signs:
                 return {"type": "thinking", "thinking": block.text}
-        self._notes.yielded.append("messages.thinking" if self._own else "reasoning_content")
+        name = "messages.thinking" if self._own else self._notes.said.name_of("reasoning_content")
+        self._notes.yielded.append(name)
         return None
 
     def _call(self, call: ToolCall) -> Json:

@@ -22,6 +22,7 @@ from farthing.dialects.chat.answers import answer_writer as chat_answer
 from farthing.dialects.chat.answers.reply import EVENTS, ReplyReader, WholeReply
 from farthing.dialects.chat.requests import request_reader as chat_request
 from farthing.dialects.chat.usage import UsageForm
+from farthing.dialects.conversation import Conversation
 from farthing.dialects.events import BadAnswer, ProviderSaid
 from farthing.dialects.messages.answers import answer_reader
 from farthing.dialects.messages.answers.whole import assembled
@@ -29,6 +30,7 @@ from farthing.dialects.messages.errors import is_error, read_error
 from farthing.dialects.messages.requests import request_reader as messages_request
 from farthing.dialects.messages.requests import request_writer
 from farthing.dialects.messages.usage import TOKENS_MAX
+from farthing.dialects.responses.requests import request_reader as responses_request
 from farthing.dialects.written import Written
 from farthing.errors import KeyRejected, ProviderError, ProviderUnavailable
 from farthing.models.providers import failures
@@ -60,6 +62,11 @@ class _Counted(msgspec.Struct):
     input_tokens: Annotated[int, msgspec.Meta(ge=0, lt=TOKENS_MAX)]
 
 
+NAMES: dict[str, Mapping[str, str]] = {
+    "messages": messages_request.NAMES,
+    "responses": responses_request.NAMES,
+}
+"""What the dialects of clients call what the form of the pipeline has."""
 _decode_counted = msgspec.json.Decoder(_Counted).decode
 _CALL_ID = re.compile(r'"request_id"\s*:\s*"[\w-]{1,100}"')
 
@@ -244,7 +251,7 @@ def _is_own(prompt: Prompt | None) -> bool:
 def _anew(prompt: Prompt, target: Target) -> Written:
     """A request that is not passed on as it was sent."""
     own = _is_own(prompt)
-    said = chat_request.read(prompt.body, messages_request.NAMES if own else None)
+    said = _said(prompt)
     if prompt.capped_by is not None:
         said = replace(said, output_tokens_max=prompt.output_tokens_max)
     written = request_writer.translate(
@@ -253,6 +260,13 @@ def _anew(prompt: Prompt, target: Target) -> Written:
     if own:
         edits.fit(written.body, prompt)
     return written
+
+
+def _said(prompt: Prompt) -> Conversation:
+    """The request by the names of its client."""
+    dialect = "chat" if prompt.sent is None else prompt.sent.dialect
+    names = NAMES.get(dialect)
+    return chat_request.read(prompt.body) if names is None else chat_request.read(prompt.body, names, dialect)
 
 
 def _as_sent(prompt: Prompt) -> Sent | None:

@@ -4,8 +4,8 @@ What goes up is the client's body, decoded once and encoded again field by field
 (so that what was checked is what is sent), with the target's model name and, for streams, a request for
 the usage chunk. What comes back goes on byte for byte.
 
-Of a client of Messages goes up what chat completions have words for (`lowered`); what they have none for is
-named before the call (`unsaid`).
+Of a client of Messages or Responses goes up what chat completions have words for (`lowered`); what they have
+none for is named before the call (`unsaid`).
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ import msgspec
 from farthing.config import OpenAIProviderConfig, ProviderConfig
 from farthing.dialects.chat.answers.reply import ReplyReader, WholeReply
 from farthing.dialects.chat.models import abilities
-from farthing.dialects.chat.requests.lowering import lowered
+from farthing.dialects.chat.requests.lowering import MORE_THAN_CHAT, lowered
 from farthing.dialects.chat.streams.event_reader import EventReader
 from farthing.dialects.chat.usage import UNSAID, UsageForm
 from farthing.dialects.written import Written
@@ -80,7 +80,7 @@ class OpenAIProvider(HttpProvider):
 
     def unsaid(self, prompt: Prompt, target: Target, operation: Operation) -> Unsaid:
         """Nothing where the client speaks chat completions: its request goes up as it is."""
-        if not _of_messages(prompt):
+        if not _is_lowered(prompt):
             return ALL_SAID
         return self._translations.unsaid(prompt, target)
 
@@ -94,7 +94,7 @@ class OpenAIProvider(HttpProvider):
     ) -> tuple[bytes, bytes]:
         """Return the head, without content-length and the blank line, and the body. `passed` are headers of
         the client, of which those go up that this provider is to get."""
-        if _of_messages(prompt):
+        if _is_lowered(prompt):
             body = self._translated(prompt, target)
         else:
             body = prompt.body.copy()
@@ -114,8 +114,8 @@ class OpenAIProvider(HttpProvider):
         return head, _encode(body)
 
     def _translated(self, prompt: Prompt, target: Target) -> Json:
-        """The body of a client of Messages. The limit of output, which Messages demands, is at most what the
-        model can give, and has the name that the model knows."""
+        """The body of a client of another dialect. The limit of output, which Messages demands, is at most
+        what the model can give, and has the name that the model knows."""
         body = {**self._translations.body(prompt, target), "model": target.model}
         limit, most = prompt.output_tokens_max, target.output_tokens_max
         if limit is not None:
@@ -149,12 +149,13 @@ def _reasons(model: str) -> bool:
 
 
 def _lowered(prompt: Prompt, target: Target) -> Written:
-    return lowered(prompt.body, model=target.model)
+    dialect = "messages" if prompt.sent is None else prompt.sent.dialect
+    return lowered(prompt.body, model=target.model, dialect=dialect)
 
 
-def _of_messages(prompt: Prompt) -> bool:
-    """Whether its client speaks Messages, so that its body is more than chat completions."""
-    return prompt.sent is not None and prompt.sent.dialect == "messages"
+def _is_lowered(prompt: Prompt) -> bool:
+    """Whether its client speaks a dialect that makes its body more than chat completions."""
+    return prompt.sent is not None and prompt.sent.dialect in MORE_THAN_CHAT
 
 
 def _set_cap(body: Json, model: str, cap: int | None) -> None:

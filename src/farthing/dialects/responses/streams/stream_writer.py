@@ -1,0 +1,608 @@
+"""A streamed answer as events of Responses: events of the model in, bytes out.
+
+Each event has a number, from 0 without gaps. First `response.created` and `response.in_progress`, then the
+items of the output, each from `output_item.added` to `output_item.done` with all that it is made of between
+them, last one event that ends it all and has the whole output. Several items may be open at once: parallel
+calls whose pieces alternate go on as they come, each with its own index. Neighbouring texts are one part of
+one message. An item is done when the next one begins, or the answer ends: only then is it known whether it is
+whole.
+
+The end tells all of the answer again, so that all of it is held; that is bounded.
+Source: the types of OpenAI's SDK (`responses.ResponseStreamEvent`) and its accumulator.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from msgspec import Raw
+
+from farthing.dialects.conversation import (
+    ArgumentsDelta,
+    Block,
+    BlockStarted,
+    BlockStopped,
+    CitationDelta,
+    Counted,
+    Ended,
+    Event,
+    Ping,
+    Reasoning,
+    ReasoningDelta,
+    Refusal,
+    SignatureDelta,
+    Started,
+    Stopped,
+    Text,
+    TextDelta,
+    ToolCall,
+)
+from farthing.dialects.events import BadStream
+from farthing.dialects.responses.answers import items
+from farthing.dialects.responses.answers.frame import Frame, Status
+from farthing.dialects.responses.ids import item_id
+from farthing.dialects.responses.streams.call_text import call_text
+from farthing.dialects.responses.tools import ClientTool
+from farthing.text.lenient_json import write_json
+from farthing.types import Json, Usage
+
+CHARS_MAX = 16_000_000  # of one answer, all of which is told once more at its end
+ITEMS_MAX = 10_000
+_TEXT = "response.output_text"
+_SUMMARY = "response.reasoning_summary_text"
+_ARGUMENTS = "response.function_call_arguments"
+_INPUT = "response.custom_tool_call_input"
+
+
+class _Item:
+    """An item that is not done."""
+
+    __slots__ = ("id", "index", "pieces")
+
+    def __init__(self, item_id: str, index: int) -> None:
+        self.id = item_id
+        self.index = index
+        self.pieces: list[str] = []
+        """Its text so far; of a message that of the open part."""
+
+
+class _Message(_Item):
+    __slots__ = ("annotations", "begins", "chars", "cited", "content", "logprobs", "speaks")
+
+    def __init__(self, item_id: str, index: int) -> None:
+        super().__init__(item_id, index)
+        self.content: list[Json] = []
+        """Its parts that are done."""
+        self.speaks = False
+        """A part of text is open."""
+        self.chars = 0
+        """In the open part, and next, where in it the open block begins."""
+        self.begins = 0
+        self.cited: list[Json] = []
+        """The sources of the open block."""
+        self.annotations: list[Json] = []
+        self.logprobs: list[Any] = []
+
+
+class _Thought(_Item):
+    __slots__ = ("block", "signature")
+
+    def __init__(self, item_id: str, index: int, block: Reasoning) -> None:
+        super().__init__(item_id, index)
+        self.block = block
+        self.signature = block.signature
+
+    def whole(self) -> Reasoning:
+        said = self.block
+        maker = said.maker or ("messages" if self.signature else "")
+        return Reasoning("".join(self.pieces), self.signature, said.redacted, maker, said.extras)
+
+
+class _Call(_Item):
+    __slots__ = ("call_id", "raw", "said", "text", "tool", "written")
+
+    def __init__(self, item_id: str, index: int, block: ToolCall, tool: ClientTool, call_id: str) -> None:
+        super().__init__(item_id, index)
+        self.tool = tool
+        self.call_id = call_id
+        self.raw = block.custom
+        self.said = call_text(tool, raw=block.custom)
+        self.written: list[str] = []
+        """What the model wrote, piece by piece."""
+
+    def item(self, status: str) -> Json:
+        return items.call(self.id, status, self.call_id, self.tool, "".join(self.pieces))
+
+
+class Lifecycle:
+    """The events around the items of a response, and the numbers of all."""
+
+    __slots__ = ("_frame", "_model", "_next", "_started", "finished")
+
+    def __init__(self, frame: Frame) -> None:
+        self._frame = frame
+        self._model = ""
+        self._next = 0
+        """The number of the next event."""
+        self._started = False
+        self.finished: Raw | None = None
+        """The response that the last event has."""
+
+    @property
+    def next_number(self) -> int:
+        return self._next
+
+    def alive(self) -> bytes:
+        """What tells the client that the answer is being made."""
+        out: list[bytes] = []
+        if not self._begin(out):
+            self._lifecycle("in_progress", "response.in_progress", out)
+        return b"".join(out)
+
+    def fail(self, code: str, message: str) -> bytes:
+        """The last of a stream that breaks here."""
+        out: list[bytes] = []
+        self._begin(out)
+        error = {"code": code, "message": message}
+        self._terminal(self._frame.response("failed", self._so_far(), model=self._model, error=error), out)
+        return b"".join(out)
+
+    def _so_far(self) -> list[Json]:
+        """The output, as far as it has come."""
+        return []
+
+    def _begin(self, out: list[bytes], model: str = "") -> bool:
+        """Begin the response; False: it has begun."""
+        if self._started:
+            return False
+        self._started = True
+        self._model = model
+        self._lifecycle("in_progress", "response.created", out)
+        self._lifecycle("in_progress", "response.in_progress", out)
+        return True
+
+    def _lifecycle(self, status: Status, kind: str, out: list[bytes]) -> None:
+        self._event(kind, {"response": self._frame.response(status, [], model=self._model)}, out)
+
+    def _terminal(self, response: Raw, out: list[bytes], status: str = "failed") -> None:
+        self.finished = response
+        self._event(f"response.{status}", {"response": response}, out)
+
+    def _event(self, kind: str, fields: Json, out: list[bytes]) -> None:
+        told = write_json({"type": kind, "sequence_number": self._next, **fields})
+        self._next += 1
+        out.append(b"event: %b\ndata: %b\n\n" % (kind.encode(), told))
+
+
+class EventWriter(Lifecycle):
+    """Writes the events of one answer."""
+
+    __slots__ = (
+        "_blocks",
+        "_by_model",
+        "_calls",
+        "_chars",
+        "_closing",
+        "_encrypted",
+        "_ended",
+        "_live",
+        "_live_delta",
+        "_live_head",
+        "_live_item",
+        "_message",
+        "_open",
+        "_output",
+        "_stopped",
+        "_usage",
+    )
+
+    def __init__(self, frame: Frame, asked: Json, *, stored: bool = False) -> None:
+        """`asked`: the request as its client sent it."""
+        super().__init__(frame)
+        self._calls = items.Calls(asked.get("tools"))
+        self._encrypted = items.encrypts(asked, stored)
+        self._output: list[Json | None] = []
+        """The items; None: it is not done."""
+        self._blocks: dict[int, _Thought | _Call | None] = {}
+        """What the open blocks are told in; None: in the open message."""
+        self._open: dict[int, _Item] = {}
+        """The items that are not done, by their index."""
+        self._message: _Message | None = None
+        self._closing: list[_Call] = []
+        """Calls that have stopped and are not done."""
+        self._by_model = False
+        self._chars = 0
+        self._stopped: Stopped | None = None
+        self._usage: Usage | None = None
+        self._ended = False
+        self._live = -1
+        """The block that the last piece was of; below 0: none."""
+        self._live_delta: type[Event] | None = None
+        self._live_item: _Item | None = None
+        self._live_head = b""
+        """What stands before the number of such a piece."""
+
+    def write(self, events: Iterable[Event], *, ended_s: int = 0) -> bytes:
+        """The events of Responses for `events`; empty where they say nothing to a client. `ended_s`: when it
+        is, for the end.
+
+        Raises:
+            BadStream: the answer is too large.
+        """
+        out: list[bytes] = []
+        for event in events:
+            if event.__class__ is self._live_delta and event.index == self._live:  # type: ignore[union-attr]
+                self._piece(event.text, out)  # type: ignore[union-attr]
+            elif not self._ended:
+                self._take(event, ended_s, out)
+        return b"".join(out)
+
+    def _take(self, event: Event, ended_s: int, out: list[bytes]) -> None:
+        match event:
+            case TextDelta(index, text) | ReasoningDelta(index, text) | ArgumentsDelta(index, text):
+                if text and index in self._blocks:
+                    self._go_live(index, event.__class__, out)
+                    self._piece(text, out)
+            case BlockStarted(index, block):
+                if self._stopped is None and index not in self._blocks:
+                    self._begin(out)
+                    self._start(index, block, out)
+            case BlockStopped(index):
+                self._stop(index, out)
+            case SignatureDelta(index, signature):
+                thought = self._blocks.get(index)
+                if isinstance(thought, _Thought):
+                    thought.signature = signature
+            case CitationDelta(index, citation):
+                if self._message is not None and index in self._blocks:
+                    self._message.cited.append(citation)
+            case _:
+                self._go_on(event, ended_s, out)
+
+    def _go_on(self, event: Event, ended_s: int, out: list[bytes]) -> None:
+        """What is said of the answer as a whole."""
+        match event:
+            case Started(_, model):
+                self._begin(out, model)
+                self._model = model or self._model
+            case Counted(usage):
+                self._usage = usage
+            case Stopped():
+                self._begin(out)
+                self._close_all(event, out)
+            case Ended():
+                self._begin(out)
+                self._end(ended_s, out)
+            case Ping():
+                self._begin(out)
+            case _:
+                pass
+
+    # -- pieces ----------------------------------------------------------------------------------------------
+
+    def _piece(self, text: str, out: list[bytes]) -> None:
+        """Tell `text` of the block that is live."""
+        item = self._live_item
+        if item.__class__ is _Call:
+            item.written.append(text)
+            text = item.said.feed(text)
+        elif item.__class__ is _Message:
+            item.chars += len(text)
+        if text:
+            self._keep(item, text)  # type: ignore[arg-type]
+            out.append(b'%b%d,"delta":%b}\n\n' % (self._live_head, self._next, write_json(text)))
+            self._next += 1
+
+    def _keep(self, item: _Item, text: str) -> None:
+        item.pieces.append(text)
+        self._chars += len(text)
+        if self._chars > CHARS_MAX:
+            raise BadStream(f"an answer has more than {CHARS_MAX} characters")
+
+    def _go_live(self, index: int, delta: type[Event], out: list[bytes]) -> None:
+        """From now on pieces of the block at `index` go the short way."""
+        item: _Item | None = self._blocks[index]
+        if item is None:
+            item = self._speaking(out)
+        elif isinstance(item, _Thought) and not item.pieces:
+            place = {"item_id": item.id, "output_index": item.index, "summary_index": 0}
+            part = items.summary_part("")
+            self._event("response.reasoning_summary_part.added", {**place, "part": part}, out)
+        self._live, self._live_delta, self._live_item = index, delta, item
+        kind, more = _kind_of(item)
+        self._live_head = (
+            b'event: %b.delta\ndata: {"type":"%b.delta","item_id":"%b","output_index":%d,%b"sequence_number":'
+            % (kind.encode(), kind.encode(), item.id.encode(), item.index, more)
+        )
+
+    # -- blocks ----------------------------------------------------------------------------------------------
+
+    def _start(self, index: int, block: Block, out: list[bytes]) -> None:
+        if len(self._output) >= ITEMS_MAX:
+            raise BadStream(f"more than {ITEMS_MAX} items")
+        match block:
+            case Text(text=text):
+                self._close_calls(out)
+                self._blocks[index] = None
+                if self._message is not None:
+                    self._cite(self._message)
+                if text:
+                    self._go_live(index, TextDelta, out)
+                    self._piece(text, out)
+                if block.citations and self._message is not None:
+                    self._message.cited += block.citations
+            case Refusal(text=text):
+                self._close_calls(out)
+                self._refuse(text, out)
+            case Reasoning(text=text):
+                self._close_message("completed", out)
+                self._close_calls(out)
+                at, thought_id = self._place("reasoning")
+                thought = _Thought(thought_id, at, block)
+                self._add(thought, items.reasoning(thought.id, Reasoning(""), encrypted=False), out)
+                self._blocks[index] = thought
+                if text:
+                    self._go_live(index, ReasoningDelta, out)
+                    self._piece(text, out)
+            case ToolCall(arguments=text):
+                self._close_message("completed", out)
+                self._close_calls(out)
+                tool = self._calls.client(block)
+                at, call_item_id = self._place(items.kind_of(tool))
+                call = _Call(call_item_id, at, block, tool, self._calls.new_id(block.id))
+                self._add(call, call.item("in_progress"), out)
+                self._blocks[index] = call
+                if text:
+                    self._go_live(index, ArgumentsDelta, out)
+                    self._piece(text, out)
+            case _:
+                pass
+
+    def _place(self, kind: str) -> tuple[int, str]:
+        """The index and the id of the next item."""
+        at = len(self._output)
+        return at, item_id(kind, self._frame.id, at)
+
+    def _add(self, item: _Item, told: Json, out: list[bytes]) -> None:
+        self._output.append(None)
+        self._open[item.index] = item
+        self._event("response.output_item.added", {"output_index": item.index, "item": told}, out)
+
+    def _done(self, item: _Item, told: Json, out: list[bytes]) -> None:
+        self._output[item.index] = told
+        del self._open[item.index]
+        self._event("response.output_item.done", {"output_index": item.index, "item": told}, out)
+
+    def _stop(self, index: int, out: list[bytes]) -> None:
+        if index not in self._blocks:
+            return
+        item = self._blocks.pop(index)
+        if index == self._live:
+            self._live = -1
+            self._live_delta = None
+        if item is None:
+            if self._message is not None:
+                self._cite(self._message)
+        elif isinstance(item, _Thought):
+            self._close_thought(item, out)
+        else:
+            self._closing.append(item)
+
+    # -- a message -------------------------------------------------------------------------------------------
+
+    def _saying(self, out: list[bytes]) -> _Message:
+        """The open message."""
+        message = self._message
+        if message is None:
+            at, message_id = self._place("message")
+            message = self._message = _Message(message_id, at)
+            self._add(message, items.message(message.id, "in_progress", []), out)
+        return message
+
+    def _speaking(self, out: list[bytes]) -> _Message:
+        """The open message, with an open part of text."""
+        message = self._saying(out)
+        if not message.speaks:
+            message.speaks = True
+            message.chars = message.begins = 0
+            part = items.text_part("", [], [])
+            self._event("response.content_part.added", {**_place_in(message), "part": part}, out)
+        return message
+
+    def _cite(self, message: _Message) -> None:
+        """The block that was open has ended: its sources stand where it does."""
+        start, message.begins = message.begins, message.chars
+        cited, message.cited = message.cited, []
+        if message.chars > start:
+            found = (items.annotation(one, start, message.chars) for one in cited)
+            message.annotations += [one for one in found if one is not None]
+
+    def _refuse(self, text: str, out: list[bytes]) -> None:
+        if not text:
+            return
+        self._by_model = True
+        self._say_refusal(text, out)
+
+    def _say_refusal(self, text: str, out: list[bytes]) -> None:
+        message = self._saying(out)
+        self._close_text(message, out)
+        place = _place_in(message)
+        part = items.refusal_part
+        self._event("response.content_part.added", {**place, "part": part("")}, out)
+        self._event("response.refusal.delta", {**place, "delta": text}, out)
+        self._event("response.refusal.done", {**place, "refusal": text}, out)
+        self._event("response.content_part.done", {**place, "part": part(text)}, out)
+        message.content.append(part(text))
+
+    def _close_text(self, message: _Message, out: list[bytes]) -> None:
+        if not message.speaks:
+            return
+        self._cite(message)
+        place = _place_in(message)
+        part = self._text_of(message)
+        for at, one in enumerate(message.annotations):
+            told = {**place, "annotation_index": at, "annotation": one}
+            self._event("response.output_text.annotation.added", told, out)
+        self._event(f"{_TEXT}.done", {**place, "text": part["text"], "logprobs": part["logprobs"]}, out)
+        self._event("response.content_part.done", {**place, "part": part}, out)
+        message.content.append(part)
+        message.speaks = False
+        message.pieces, message.annotations, message.logprobs = [], [], []
+        if self._live_item is message:
+            self._live = -1
+            self._live_delta = None
+
+    def _text_of(self, message: _Message) -> Json:
+        return items.text_part("".join(message.pieces), message.annotations, message.logprobs)
+
+    def _close_message(self, status: str, out: list[bytes]) -> None:
+        message, self._message = self._message, None
+        if message is not None:
+            self._close_text(message, out)
+            self._done(message, items.message(message.id, status, message.content), out)
+
+    # -- thoughts and calls ----------------------------------------------------------------------------------
+
+    def _close_thought(self, thought: _Thought, out: list[bytes]) -> None:
+        block = thought.whole()
+        if thought.pieces:
+            place = {"item_id": thought.id, "output_index": thought.index, "summary_index": 0}
+            self._event(f"{_SUMMARY}.done", {**place, "text": block.text}, out)
+            part = items.summary_part(block.text)
+            self._event("response.reasoning_summary_part.done", {**place, "part": part}, out)
+        self._done(thought, items.reasoning(thought.id, block, encrypted=self._encrypted), out)
+
+    def _close_calls(self, out: list[bytes], *, cut: bool = False) -> None:
+        """End the calls that have stopped. `cut`: nothing comes after them, and the answer is not whole."""
+        for call in self._closing:
+            rest = call.said.end()
+            kind, _ = _kind_of(call)
+            place = {"item_id": call.id, "output_index": call.index}
+            if rest:
+                self._keep(call, rest)
+                self._event(f"{kind}.delta", {**place, "delta": rest}, out)
+            status = "incomplete" if cut and items.is_cut("".join(call.written), call.raw) else "completed"
+            told = call.item(status)
+            if call.tool.kind == "custom":
+                self._event(f"{kind}.done", {**place, "input": told["input"]}, out)
+            else:
+                done = {"name": call.tool.name, "arguments": told["arguments"]}
+                self._event(f"{kind}.done", {**place, **done}, out)
+            self._done(call, told, out)
+        self._closing.clear()
+
+    # -- the end ---------------------------------------------------------------------------------------------
+
+    def _close_all(self, stopped: Stopped, out: list[bytes]) -> None:
+        if self._stopped is not None:
+            return
+        self._stopped = stopped
+        for index in list(self._blocks):
+            self._stop(index, out)
+        cut = bool(self._incomplete())
+        if stopped.refused_why and not self._by_model:
+            self._close_calls(out, cut=cut)
+            self._say_refusal(stopped.refused_why, out)
+        self._close_calls(out, cut=cut)
+        self._close_message("incomplete" if cut else "completed", out)
+
+    def _incomplete(self) -> str:
+        """Why the response is incomplete; empty: it is not."""
+        stop = "unknown" if self._stopped is None else self._stopped.stop
+        return items.refuses(stop, by_model=self._by_model)
+
+    def _end(self, ended_s: int, out: list[bytes]) -> None:
+        if self._stopped is None:
+            self._close_all(Stopped("unknown"), out)
+        self._ended = True
+        incomplete = self._incomplete()
+        status: Status = "incomplete" if incomplete else "completed"
+        response = self._frame.response(
+            status,
+            self._so_far(),
+            model=self._model,
+            usage=self._usage,
+            incomplete=incomplete,
+            ended_s=ended_s,
+        )
+        self._terminal(response, out, status)
+
+    def _so_far(self) -> list[Json]:
+        return [
+            self._unfinished(self._open[index]) if item is None else item
+            for index, item in enumerate(self._output)
+        ]
+
+    def _unfinished(self, item: _Item) -> Json:
+        """An item of which more was to come."""
+        if isinstance(item, _Message):
+            content = [*item.content, self._text_of(item)] if item.speaks else item.content
+            return items.message(item.id, "incomplete", content)
+        if isinstance(item, _Thought):
+            return items.reasoning(item.id, item.whole(), encrypted=False)
+        assert isinstance(item, _Call)
+        return item.item("incomplete")
+
+
+class SummaryWriter(Lifecycle):
+    """Writes the events of a compaction: one item with all that was said, and nothing besides."""
+
+    __slots__ = ("_chars", "_stopped", "_text", "_texts", "_usage")
+
+    def __init__(self, frame: Frame) -> None:
+        super().__init__(frame)
+        self._texts: set[int] = set()
+        self._text: list[str] = []
+        self._chars = 0
+        self._stopped = Stopped("unknown")
+        self._usage: Usage | None = None
+
+    def write(self, events: Iterable[Event], *, ended_s: int = 0) -> bytes:
+        """As `EventWriter.write`."""
+        out: list[bytes] = []
+        for event in events:
+            self._begin(out)
+            match event:
+                case TextDelta(text=text) | BlockStarted(block=Text(text=text)):
+                    self._text.append(text)
+                    self._chars += len(text)
+                    if self._chars > CHARS_MAX:
+                        raise BadStream(f"an answer has more than {CHARS_MAX} characters")
+                case Started(_, model):
+                    self._model = model
+                case Counted(usage):
+                    self._usage = usage
+                case Stopped():
+                    self._stopped = event
+                case Ended():
+                    self._end(ended_s, out)
+                case _:
+                    pass
+        return b"".join(out)
+
+    def _end(self, ended_s: int, out: list[bytes]) -> None:
+        if self.finished is not None:
+            return
+        item = items.compaction(item_id("compaction", self._frame.id, 0), "".join(self._text))
+        self._event("response.output_item.added", {"output_index": 0, "item": item}, out)
+        self._event("response.output_item.done", {"output_index": 0, "item": item}, out)
+        incomplete = items.STOPS[self._stopped.stop]
+        status: Status = "incomplete" if incomplete else "completed"
+        response = self._frame.response(
+            status, [item], model=self._model, usage=self._usage, incomplete=incomplete, ended_s=ended_s
+        )
+        self._terminal(response, out, status)
+
+
+def _place_in(message: _Message) -> Json:
+    """Where the part of a message that is open, or opens next, stands."""
+    return {"item_id": message.id, "output_index": message.index, "content_index": len(message.content)}
+
+
+def _kind_of(item: _Item) -> tuple[str, bytes]:
+    """How the events of an item's pieces are called, and what further fields each has."""
+    if isinstance(item, _Message):
+        return _TEXT, b'"content_index":%d,"logprobs":[],' % len(item.content)
+    if isinstance(item, _Thought):
+        return _SUMMARY, b'"summary_index":0,'
+    assert isinstance(item, _Call)
+    return (_INPUT if item.tool.kind == "custom" else _ARGUMENTS), b""

@@ -1,0 +1,178 @@
+"""Answers as clients of Responses read them, whole and streamed.
+
+What a provider wrote in the dialect goes out as it came; everything else is translated from the pipeline's
+form. A client hears something at least every `QUIET_S`: first the beginning of the response, then that it is
+in progress, since some take no comment for a sign of life.
+"""
+
+from collections.abc import Callable, Sequence
+from time import time
+from typing import Any
+
+from farthing.dialects.chat.answers import answer_reader
+from farthing.dialects.conversation import Event
+from farthing.dialects.events import BadAnswer
+from farthing.dialects.responses.answers import answer_writer
+from farthing.dialects.responses.answers.frame import Frame
+from farthing.dialects.responses.ids import response_id
+from farthing.dialects.responses.streams.own_events import OwnEvents
+from farthing.dialects.responses.streams.stream_writer import EventWriter, SummaryWriter
+from farthing.edge import streaming
+from farthing.edge.overflow import overflows
+from farthing.edge.responses import errors
+from farthing.edge.streaming import StreamForm
+from farthing.edge.through import ThroughSink
+from farthing.errors import FarthingError, ProviderError, StreamBroken
+from farthing.protocols import Sink
+from farthing.types import Answer, Dialect, Json, Receipt, Request
+
+QUIET_S = streaming.QUIET_S
+COMMENT = b": keep-alive\n\n"
+
+
+class ResponsesForm:
+    """OpenAI's Responses. See `forms.ClientForm`."""
+
+    dialect: Dialect = "responses"
+
+    def failed(self, error: FarthingError, request_id: str) -> tuple[int, bytes]:
+        return errors.failed(error)
+
+    def broken(self, error: FarthingError, request_id: str) -> bytes:
+        return errors.own_event(error) or errors.event(error)
+
+    def own(self, error: FarthingError) -> ProviderError | None:
+        return errors.own(error)
+
+    def writer(self, sink: Sink, request: Request, receipt: Receipt) -> "Whole | Streamed":
+        return Streamed(sink, request, receipt) if request.stream else Whole(sink, request, receipt)
+
+
+class _Asked:
+    """What of a request its answer depends on."""
+
+    __slots__ = ("body", "compacts", "finished", "frame", "stored")
+
+    def __init__(self, request: Request, receipt: Receipt) -> None:
+        sent = request.sent
+        self.body: Json = {} if sent is None else sent.body
+        self.compacts = "" if sent is None else sent.compacts
+        self.finished: Callable[[bytes], None] | None = None if sent is None else sent.finished
+        self.stored = self.finished is not None
+        self.frame = Frame(
+            self.body,
+            id=response_id(request.id),
+            model=request.alias or request.model,
+            created_s=int(receipt.at_unix_s),
+            stored=self.stored,
+        )
+
+    def keep(self, response: bytes | None) -> None:
+        if self.finished is not None and response is not None:
+            self.finished(response)
+
+
+class Whole(ThroughSink):
+    """Writes a whole answer. Nothing is sent before it is there."""
+
+    __slots__ = ("_asked", "_receipt")
+
+    def __init__(self, sink: Sink, request: Request, receipt: Receipt) -> None:
+        super().__init__(sink)
+        self._receipt = receipt
+        self._asked = _Asked(request, receipt)
+
+    def send(self, events: bytes) -> None:
+        """Never called: who waits for a whole answer is sent no events."""
+        raise AssertionError("events for a client that waits for a whole answer")
+
+    def closing(self, reply: Answer) -> Answer:
+        """Raises:
+        StreamBroken: what is there is no answer.
+        """
+        body = reply.own
+        if body is None:
+            try:
+                body = self._written(reply.body)
+            except BadAnswer as error:
+                raise StreamBroken(f"the provider's answer cannot be told in this dialect: {error}") from None
+        if self._asked.compacts != "path":
+            self._asked.keep(body)
+        return Answer(body=body)
+
+    def _written(self, body: bytes) -> bytes:
+        asked = self._asked
+        message = answer_reader.read(body)
+        usage = self._receipt.usage or message.usage
+        if asked.compacts == "path":
+            return answer_writer.compaction(message, asked.frame, usage=usage)
+        return answer_writer.write(
+            message,
+            asked.frame,
+            asked.body,
+            usage=usage,
+            ended_s=int(time()),
+            stored=asked.stored,
+            compacts=bool(asked.compacts),
+        )
+
+
+class Streamed(StreamForm):
+    """Writes one stream, and tells that it lives while nothing comes."""
+
+    __slots__ = ("_asked", "_theirs", "_writer")
+
+    def __init__(self, sink: Sink, request: Request, receipt: Receipt) -> None:
+        super().__init__(sink, receipt, QUIET_S)
+        asked = self._asked = _Asked(request, receipt)
+        self._writer: EventWriter | SummaryWriter = (
+            SummaryWriter(asked.frame)
+            if asked.compacts
+            else EventWriter(asked.frame, asked.body, stored=asked.stored)
+        )
+        self._theirs: OwnEvents | None = None
+        """The provider's own events; None: none came."""
+
+    def closing(self, reply: Answer) -> Answer:
+        """As `StreamForm.closing`."""
+        answer = super().closing(reply)
+        theirs = self._theirs
+        response: Any = self._writer.finished if theirs is None else theirs.finished()
+        self._asked.keep(None if response is None else bytes(response))
+        return answer
+
+    def broken(self, error: FarthingError) -> bytes | None:
+        """The end of the response where some of it was sent, or where its client wants to read this error in
+        a response that failed."""
+        self.close()
+        if not self._begun and not overflows(error):
+            return None
+        code, words = errors.code_and_words(error)
+        theirs = self._theirs
+        if theirs is None:
+            return self._writer.fail(code, words)
+        own = errors.own_event(error)
+        return theirs.through(own) if own else theirs.fail(code, words)
+
+    def _write(self, events: Sequence[Event]) -> bytes:
+        return self._writer.write(events, ended_s=int(time()))
+
+    def _own(self, events: bytes) -> bytes:
+        theirs = self._theirs
+        if theirs is None:
+            theirs = self._theirs = OwnEvents()
+            if self._begun:
+                theirs.goes_on(self._asked.frame.id, self._writer.next_number)
+        return theirs.through(events)
+
+    def _own_end(self, events: bytes) -> bytes:
+        return self._own(events)
+
+    def _alive(self) -> bytes:
+        theirs = self._theirs
+        if theirs is None or not theirs.begun:
+            return self._writer.alive()
+        return theirs.alive() or COMMENT
+
+
+RESPONSES = ResponsesForm()

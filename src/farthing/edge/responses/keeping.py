@@ -1,0 +1,222 @@
+"""Keeps a response for its client, and tells it by the id under which it is kept.
+
+Stands between what writes the answer and the client. In the events that pass, a provider's own or the
+gateway's, the response object gets the id of the store. The last event, or the whole answer, is sent after it
+is kept, and says whether it was.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from time import time
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from farthing.edge.forms import FormWriter
+from farthing.edge.responses.items import changed, items_of, without_encrypted
+from farthing.edge.through import ThroughSink
+from farthing.errors import FarthingError, StoreError
+from farthing.protocols import ResponseStore, Sink, StoredResponse
+from farthing.text.lenient_json import write_json
+from farthing.types import Answer, Keep, Request
+
+log = logging.getLogger("farthing.edge")
+
+FINAL = (b'"response.completed"', b'"response.incomplete"', b'"response.failed"')
+RESPONSE = b'"response"'
+ENCRYPTED = b'"encrypted_content"'
+DATA = b"data:"
+
+_decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
+
+
+class Keeping(ThroughSink):
+    """The client's end of an answer that is kept, or that goes on from one that was."""
+
+    __slots__ = (
+        "_held",
+        "_keep",
+        "_last",
+        "_last_events",
+        "_request",
+        "_shows_encrypted",
+        "_store",
+        "_stores",
+        "_ttl_s",
+        "_write_broken",
+    )
+
+    def __init__(self, sink: Sink, request: Request, keep: Keep, store: ResponseStore, ttl_s: float) -> None:
+        super().__init__(sink)
+        self._request = request
+        self._keep = keep
+        self._store = store
+        self._ttl_s = ttl_s
+        self._stores = bool(keep.id)
+        self._shows_encrypted = keep.shows_encrypted or not keep.id
+        self._held = b""
+        """The last event and what follows it."""
+        self._last = False
+        self._last_events = b""
+        """Of a stream that failed."""
+        self._write_broken: Callable[[FarthingError], bytes | None] = lambda error: None
+
+    async def begin(self) -> None:
+        """Raises:
+        StoreError: the client demands that its response is kept, and it cannot be.
+        """
+        if not self._stores:
+            return
+        try:
+            await self._store.ready()
+        except StoreError as error:
+            if self._keep.demanded:
+                raise
+            log.warning("request %s: its response is not stored: %s", self._request.id, error)
+            self._stores = False
+
+    def send(self, events: bytes) -> None:
+        self._sink.send(self._passed(events))
+
+    def closing(self, reply: Answer) -> Answer:
+        return reply
+
+    async def finished(self, reply: Answer) -> Answer:
+        """The last of the answer as its client gets it, once the response is kept."""
+        if not reply.stream:
+            return Answer(body=await self._kept(reply.body))
+        return Answer(body=await self._ended(self._passed(reply.body)), stream=True)
+
+    def broken(self, writer: FormWriter) -> Callable[[FarthingError], bytes | None]:
+        """What writes the last events of a stream that failed: those of `writer`."""
+        self._write_broken = writer.broken
+        return self._broken
+
+    async def failed(self, error: FarthingError) -> None:
+        """Keep the response of a stream that failed, if its client has heard of one."""
+        events = self._write_broken(error)
+        if events:
+            self._last_events = await self._ended(self._passed(events))
+
+    def _broken(self, error: FarthingError) -> bytes | None:
+        if not self._last_events:  # it was cut, and there is no time to keep it
+            self._stores = False
+            return self._told_all(self._write_broken(error) or b"") or None
+        return self._last_events
+
+    async def _ended(self, events: bytes) -> bytes:
+        """`events`, then the last one, which says whether the response was kept."""
+        pieces = [events]
+        for event in _events(self._held):
+            data = _data(event)
+            if data is not None and "response" in data:
+                response = Raw(await self._kept(bytes(data["response"])))
+                event = _with_data(event, {**data, "response": response})
+            pieces.append(event)
+        self._held = b""
+        return b"".join(pieces)
+
+    def _passed(self, events: bytes) -> bytes:
+        """What of `events` goes on now: all before the last one of the answer."""
+        if self._last:
+            self._held += events
+            return b""
+        if RESPONSE not in events and ENCRYPTED not in events:
+            return events
+        pieces = []
+        for event in _events(events):
+            if self._last or any([mark in event for mark in FINAL]):
+                self._last = True
+                self._held += event
+            else:
+                pieces.append(self._told(event))
+        return b"".join(pieces)
+
+    def _told_all(self, events: bytes) -> bytes:
+        return b"".join([self._told(event) for event in _events(events)])
+
+    def _told(self, event: bytes) -> bytes:
+        if RESPONSE in event:
+            data = _data(event)
+            if data is not None and "response" in data:
+                response = self._changed(bytes(data["response"]), stored=self._stores)
+                return _with_data(event, {**data, "response": Raw(response)})
+        if ENCRYPTED in event and not self._shows_encrypted:
+            data = _data(event)
+            if data is not None and "item" in data:
+                return _with_data(event, {**data, "item": Raw(without_encrypted(bytes(data["item"])))})
+        return event
+
+    def _changed(self, response: bytes, *, stored: bool, shows_encrypted: bool | None = None) -> bytes:
+        """A response object as it is told, or with all that is encrypted as it is kept."""
+        keep = self._keep
+        changes: dict[str, object] = {"store": stored}
+        if keep.id:
+            changes["id"] = keep.id
+        if keep.previous:
+            changes["previous_response_id"] = keep.previous
+        shown = self._shows_encrypted if shows_encrypted is None else shows_encrypted
+        return changed(response, changes, shows_encrypted=shown)
+
+    async def _kept(self, response: bytes) -> bytes:
+        """`response`, which is whole, as it is told once it is kept."""
+        try:
+            stored = self._stores and await self._put(
+                self._changed(response, stored=True, shows_encrypted=True)
+            )
+            return self._changed(response, stored=stored)
+        except ValueError:
+            log.exception("request %s: its response cannot be read, and is not stored", self._request.id)
+            return response
+
+    async def _put(self, response: bytes) -> bool:
+        request = self._request
+        assert request.sent is not None, "a request of Responses"
+        now_s = time()
+        try:
+            kept = await self._store.put(
+                StoredResponse(
+                    id=self._keep.id,
+                    tenant=request.tenant.name,
+                    endpoint=request.endpoint.name,
+                    created_unix_s=now_s,
+                    expires_unix_s=now_s + self._ttl_s,
+                    body=response,
+                    items=write_json(items_of(request.sent.body.get("input"))),
+                )
+            )
+        except StoreError as error:
+            log.warning("request %s: its response could not be stored: %s", request.id, error)
+            return False
+        if not kept:
+            log.warning(
+                "request %s: its response is not stored: it is larger than responses.response_bytes_max or "
+                "the share of its tenant",
+                request.id,
+            )
+        return kept
+
+
+def _events(events: bytes) -> Iterator[bytes]:
+    """Each with the blank line that ends it."""
+    *whole, rest = events.split(b"\n\n")
+    for lines in whole:
+        yield lines + b"\n\n"
+    if rest:
+        yield rest
+
+
+def _data(event: bytes) -> dict[str, Any] | None:
+    """The object in the data of an event; None: there is none."""
+    lines = [line[len(DATA) :].strip() for line in event.split(b"\n") if line.startswith(DATA)]
+    try:
+        return {**_decode_object(b"\n".join(lines))} if lines else None
+    except ValueError:
+        return None
+
+
+def _with_data(event: bytes, data: dict[str, Any]) -> bytes:
+    """`event` with other data."""
+    lines = [line for line in event.split(b"\n") if line and not line.startswith(DATA)]
+    return b"\n".join([*lines, b"data: " + write_json(data), b"", b""])

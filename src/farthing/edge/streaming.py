@@ -1,0 +1,129 @@
+"""What the writers of streams in other dialects than the pipeline's have in common.
+
+A client hears something at least every `QUIET_S`: some give up on a connection that is silent.
+"""
+
+import asyncio
+import logging
+from abc import abstractmethod
+from collections.abc import Sequence
+
+from farthing.dialects.chat.streams import stream_reader
+from farthing.dialects.conversation import Counted, Event
+from farthing.dialects.events import BadStream
+from farthing.dialects.told import Told
+from farthing.edge.through import ThroughSink
+from farthing.errors import StreamBroken
+from farthing.models.answers import SIGN_OF_LIFE
+from farthing.protocols import Sink
+from farthing.types import Answer, Receipt
+
+log = logging.getLogger("farthing.edge")
+
+QUIET_S = 10.0  # clients are known that give up after 15 seconds without an event
+
+
+class StreamForm(ThroughSink):
+    """Writes one stream: a provider's own events as they come, others from the pipeline's. See
+    `forms.FormWriter`."""
+
+    __slots__ = ("_begun", "_fault", "_loop", "_quiet_s", "_reader", "_receipt", "_sent_s", "_timer")
+
+    def __init__(self, sink: Sink, receipt: Receipt, quiet_s: float = QUIET_S) -> None:
+        super().__init__(sink)
+        self._receipt = receipt
+        self._reader = stream_reader.Reader()
+        self._begun = False
+        """Something was sent."""
+        self._fault = ""
+        """Why an event could not be written: nothing more is sent but signs of life, and that at the end."""
+        self._quiet_s = quiet_s
+        self._loop = asyncio.get_running_loop()
+        self._sent_s = self._loop.time()
+        self._timer: asyncio.TimerHandle | None = self._loop.call_later(quiet_s, self._look)
+
+    @abstractmethod
+    def _write(self, events: Sequence[Event]) -> bytes:
+        """Events of the model in this dialect.
+
+        Raises:
+            BadStream: they cannot be told.
+        """
+
+    @abstractmethod
+    def _own(self, events: bytes) -> bytes:
+        """The provider's own events, as they go on."""
+
+    @abstractmethod
+    def _own_end(self, events: bytes) -> bytes:
+        """As `_own`, of the last."""
+
+    @abstractmethod
+    def _alive(self) -> bytes:
+        """What tells the client that the answer is being made; empty: nothing can."""
+
+    def send(self, events: bytes) -> None:
+        if events == SIGN_OF_LIFE and not self._begun:
+            self._tell_alive()
+            return
+        self._out(self._written(events))
+
+    def close(self) -> None:
+        """No sign of life comes after this."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def closing(self, reply: Answer) -> Answer:
+        """What closes the stream.
+
+        Raises:
+            StreamBroken: a part of it could not be written.
+        """
+        self.close()
+        body = self._written(reply.body, last=True) if reply.own is None else self._own_end(reply.own)
+        if self._fault:
+            raise StreamBroken(self._fault)
+        return Answer(body=body, stream=True)
+
+    def _written(self, events: bytes, *, last: bool = False) -> bytes:
+        """Events of the pipeline in this dialect. Never raises: a provider's connection stands above this."""
+        if isinstance(events, Told):
+            return self._own(events.own)
+        if self._fault:
+            return b""
+        try:
+            found = self._reader.feed(events)
+            return self._write(self._counted(found) if last else found)
+        except BadStream as error:
+            self._fault = f"the provider's answer cannot be told in this dialect: {error}"
+        except Exception:
+            request_id = self._receipt.request_id
+            log.exception("request %s: an event could not be written for its client", request_id)
+            self._fault = "an event of the answer could not be written; the log has the details"
+        return b""
+
+    def _counted(self, events: list[Event]) -> list[Event]:
+        """With what the receipt says of usage, which may be ours where the provider told none."""
+        usage = self._receipt.usage
+        if usage is None:
+            return events
+        return [Counted(usage), *[event for event in events if event.__class__ is not Counted]]
+
+    def _out(self, written: bytes) -> None:
+        if written:
+            self._begun = True
+            self._sent_s = self._loop.time()
+            self._sink.send(written)
+
+    def _look(self) -> None:
+        """See whether the client has heard anything of late; once in `quiet_s`, not with each event."""
+        quiet_s = self._loop.time() - self._sent_s
+        if quiet_s >= self._quiet_s:
+            self._tell_alive()
+            quiet_s = 0.0
+        self._timer = self._loop.call_later(self._quiet_s - quiet_s, self._look)
+
+    def _tell_alive(self) -> None:
+        if self._begun or not self._fault:
+            self._out(self._alive())

@@ -1,0 +1,1 @@
+"""Stores of responses, a file each."""
