@@ -1,5 +1,5 @@
-"""The real Codex, as somebody would start it in a script: with a home of its own, nothing of the environment, a
-made-up key and a provider on this machine."""
+"""The real Codex, as somebody would start it in a script: with a home of its own, nothing of the environment,
+a made-up key and a provider on this machine."""
 
 import contextlib
 import json
@@ -84,7 +84,7 @@ def codex(
             "exec",
             "--skip-git-repo-check",
             "--json",
-            "--dangerously-bypass-approvals-and-sandbox",  # it may write in its own folder, which is thrown away
+            "--dangerously-bypass-approvals-and-sandbox",  # its folder is thrown away
             *more,
             prompt,
         ],
