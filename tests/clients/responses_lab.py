@@ -12,7 +12,7 @@ from tests.faults.provider import FaultProvider
 
 Json = dict[str, Any]
 Way = Literal["direct", "own", "chat", "messages"]
-WAYS: Final[tuple[Way, ...]] = ("direct", "own", "chat", "messages")
+WAYS: Final[tuple[Way, ...]] = ("direct", "chat", "messages")
 THROUGH: Final[tuple[Way, ...]] = WAYS[1:]
 KINDS: Final = {"chat": "openai", "messages": "anthropic"}
 KEY: Final = "fk-of-the-client"
