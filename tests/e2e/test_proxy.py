@@ -41,10 +41,12 @@ def context(authority: trustme.CA, *hosts: str) -> ssl.SSLContext:
     return made
 
 
-def origin_of(provider: FaultProvider, proxy: Proxy | None, host: str = "127.0.0.1") -> HttpOrigin:
+def origin_of(
+    provider: FaultProvider, proxy: Proxy | None, host: str = "127.0.0.1", connect_s: float = 30.0
+) -> HttpOrigin:
     tls = provider.tls is not None
     ca_file = provider.ca_file if tls else None
-    return HttpOrigin("up", host, provider.port, tls, proxy=proxy, ca_file=ca_file, connect_s=1.0)
+    return HttpOrigin("up", host, provider.port, tls, proxy=proxy, ca_file=ca_file, connect_s=connect_s)
 
 
 def ask(origin: HttpOrigin) -> bytes:
@@ -54,7 +56,7 @@ def ask(origin: HttpOrigin) -> bytes:
         loop = asyncio.get_running_loop()
         transport = Http1Transport(loop, LoopBatch(loop))
         try:
-            exchange = await transport.send(origin, HEAD, BODY, first_byte_s=3.0, whole=True)
+            exchange = await transport.send(origin, HEAD, BODY, first_byte_s=30.0, whole=True)
             assert exchange.status == 200
             return await exchange.read(100_000)
         finally:
@@ -148,10 +150,10 @@ def test_no_proxy_listening_none_that_answers_and_none_that_speaks(secure: Fault
         said = why(origin_of(secure, Proxy("127.0.0.1", port, False)))
         assert f"cannot connect to the proxy http://127.0.0.1:{port}" in said and "on the way to" in said
     with black_hole() as port, pytest.raises(ProviderTimeout, match="through the proxy"):
-        ask(origin_of(secure, Proxy("127.0.0.1", port, False)))
+        ask(origin_of(secure, Proxy("127.0.0.1", port, False), connect_s=1.0))
     with FaultProxy(silent=True) as proxy:
         with pytest.raises(ProviderTimeout, match=r"no connection to .* through the proxy .* within 1.0 s"):
-            ask(origin_of(secure, parse_proxy(proxy.url)))
+            ask(origin_of(secure, parse_proxy(proxy.url), connect_s=1.0))
         until(lambda: proxy.open == 0)
 
 
@@ -166,14 +168,14 @@ def test_cancelling_at_any_moment_leaves_no_socket_and_no_place_taken(
         for turns in range(20):
             transport = Http1Transport(loop, LoopBatch(loop))
             asked = [
-                asyncio.create_task(transport.send(origin, HEAD, BODY, first_byte_s=2.0, whole=True))
+                asyncio.create_task(transport.send(origin, HEAD, BODY, first_byte_s=30.0, whole=True))
                 for _ in range(3)
             ]
             await asyncio.sleep(turns * 0.0005)
             for each in asked:
                 each.cancel()
             await asyncio.gather(*asked, return_exceptions=True)
-            exchange = await transport.send(origin, HEAD, BODY, first_byte_s=2.0, whole=True)
+            exchange = await transport.send(origin, HEAD, BODY, first_byte_s=30.0, whole=True)
             assert exchange.status == 200
             await transport.aclose()
             await asyncio.sleep(0.02)
@@ -199,7 +201,7 @@ def test_a_tunnel_is_used_again_and_never_for_another_way(secure: FaultProvider)
         for _ in range(2):
             for way in ways:
                 exchange: Http1Exchange = await transport.send(
-                    origin_of(secure, way), HEAD, BODY, first_byte_s=2.0, whole=True
+                    origin_of(secure, way), HEAD, BODY, first_byte_s=30.0, whole=True
                 )
                 assert exchange.status == 200
         await transport.aclose()
@@ -334,7 +336,7 @@ def test_a_tunnel_that_ends_in_the_handshake_frees_its_place_exactly_once() -> N
         transport = Http1Transport(loop, LoopBatch(loop))
         for _ in range(5):
             with pytest.raises(ProviderUnavailable):
-                await transport.send(origin, HEAD, BODY, first_byte_s=2.0, whole=True)
+                await transport.send(origin, HEAD, BODY, first_byte_s=30.0, whole=True)
             assert transport._pools[origin]._open == 0
         await transport.aclose()
 

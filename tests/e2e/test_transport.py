@@ -42,7 +42,7 @@ def test_cancelling_at_any_moment_neither_leaks_nor_invents_a_connection(
                 "upstream", "127.0.0.1", provider.port, tls, connections_max=2, ca_file=ca_file
             )
             asked = [
-                asyncio.create_task(transport.send(origin, HEAD, body("good"), first_byte_s=2.0, whole=True))
+                asyncio.create_task(transport.send(origin, HEAD, body("good"), first_byte_s=30.0, whole=True))
                 for _ in range(4)
             ]
             for _ in range(turns):
@@ -50,7 +50,7 @@ def test_cancelling_at_any_moment_neither_leaks_nor_invents_a_connection(
             for each in asked:
                 each.cancel()
             await asyncio.gather(*asked, return_exceptions=True)
-            exchange = await transport.send(origin, HEAD, body("good"), first_byte_s=2.0, whole=True)
+            exchange = await transport.send(origin, HEAD, body("good"), first_byte_s=30.0, whole=True)
             assert exchange.status == 200
             pool = transport._pools[origin]
             assert 1 <= pool._open <= 2, turns
@@ -67,13 +67,13 @@ def test_those_who_find_every_connection_in_use_are_told_so_in_time(upstream: Fa
         transport = Http1Transport(loop, LoopBatch(loop))
         origin = HttpOrigin("upstream", "127.0.0.1", upstream.port, False, connections_max=1)
         slow = asyncio.create_task(
-            transport.send(origin, HEAD, body("fault:delay=0.3"), first_byte_s=2.0, whole=True)
+            transport.send(origin, HEAD, body("fault:delay=0.3"), first_byte_s=30.0, whole=True)
         )
         await asyncio.sleep(0.05)
         with pytest.raises(ProviderBusy) as busy:
             await transport.send(origin, HEAD, body("good"), first_byte_s=0.1, whole=True)
         assert not busy.value.sent, "it never reached the provider, so it costs nothing"
-        waiting = await transport.send(origin, HEAD, body("good"), first_byte_s=2.0, whole=True)
+        waiting = await transport.send(origin, HEAD, body("good"), first_byte_s=30.0, whole=True)
         assert waiting.status == 200 and (await slow).status == 200
         await transport.aclose()
 

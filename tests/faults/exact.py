@@ -7,6 +7,7 @@
 
 import dataclasses
 import json
+import threading
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, Final, Literal
@@ -16,6 +17,7 @@ End = Literal["keep", "cut", "reset", "hold"]
 Framing = Literal["chunked", "length", "close"]
 
 HELD_S: Final = 60.0
+HELD_LOOK_S: Final = 0.05
 DELIVERED_S: Final = 10.0  # for the last bytes, of one who reads
 DONE: Final = b"data: [DONE]\n\n"
 COUNTS: Final[Json] = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
@@ -30,10 +32,16 @@ class Exact:
     pieces: tuple[tuple[float, bytes], ...]
     end: End = "keep"
     """`keep`: the next request may come. `cut`: FIN. `reset`: RST. `hold`: silence until the other leaves."""
+    held: tuple[int, threading.Event] | None = None
+    """The piece before which to wait, and for what; see `held_at`."""
 
     @property
     def status(self) -> int:
         return int(b"".join(data for _, data in self.pieces)[9:12])
+
+    def held_at(self, piece: int, until: threading.Event) -> "Exact":
+        """The same, but piece number `piece` (the head is 0) is not written before `until` is set."""
+        return dataclasses.replace(self, held=(piece, until))
 
     def cut_into(self, sizes: Iterable[int], pause_s: float) -> "Exact":
         """The same bytes in writes of these sizes, the rest in one, with a pause before each."""

@@ -1,5 +1,6 @@
 """An HTTP proxy that can misbehave: CONNECT and whole URLs, credentials, refusals, nonsense."""
 
+import contextlib
 import select
 import socket
 import ssl
@@ -99,5 +100,7 @@ def _pour(source: socket.socket, sink: socket.socket) -> None:
                 break
             sink.sendall(piece)
         sink.shutdown(socket.SHUT_WR)
-    except OSError:
-        return  # one of them is gone, and the other will notice
+    except OSError:  # one of them is gone: the other is told, and so is who pours the other way
+        for each in (source, sink):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)

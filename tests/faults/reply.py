@@ -11,7 +11,7 @@ from time import time
 from typing import Any
 
 from tests.faults.connection import PIECE_BYTES, Connection
-from tests.faults.exact import DELIVERED_S, HELD_S, Exact
+from tests.faults.exact import DELIVERED_S, HELD_LOOK_S, HELD_S, Exact
 from tests.faults.said import Dialect, Event, Said
 from tests.faults.script import Plan
 from tests.faults.truth import Call
@@ -67,9 +67,12 @@ class Reply:
     async def exactly(self, given: Exact) -> bool:
         """Write `given` as it is; False when the connection cannot be used again."""
         self._call.status = given.status
-        for pause_s, data in given.pieces:
+        held_at, until = given.held or (-1, None)
+        for place, (pause_s, data) in enumerate(given.pieces):
             if pause_s:
                 await asyncio.sleep(pause_s)
+            while place == held_at and until is not None and not until.is_set():  # noqa: ASYNC110 - by a thread
+                await asyncio.sleep(HELD_LOOK_S)
             await self._wire.write(data)
         if given.end == "keep":
             return True

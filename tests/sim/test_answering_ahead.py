@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import virtual
 from tests.unit.jobs.test_runner import Bench
 
 from farthing.config import JobsConfig, PrecomputeConfig
@@ -31,20 +32,6 @@ COUNT = 40
 def _looks_twice_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each look costs real time, however virtual the clock."""
     monkeypatch.setattr(run, "POLL_S", 30.0)
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """Time passes only while everybody waits, and then at once."""
-
-    now_s = 0.0
-
-    def time(self) -> float:
-        return self.now_s
-
-    def _run_once(self) -> None:
-        if not self._ready and self._scheduled:  # type: ignore[attr-defined]
-            self.now_s = max(self.now_s, self._scheduled[0]._when)  # type: ignore[attr-defined]
-        super()._run_once()  # type: ignore[misc]
 
 
 class Nights:
@@ -127,8 +114,7 @@ def nights(
             await bench.jobs.aclose()
             await bench.parts.transport.aclose()
 
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        runner.run(main())
+    virtual.run(main())
 
 
 def test_every_night_each_question_is_answered_once_within_the_hours(tmp_path: Path) -> None:

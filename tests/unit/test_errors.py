@@ -12,6 +12,7 @@ from farthing.errors import (
     ProviderRejected,
     ProviderTimeout,
     ProviderUnavailable,
+    named,
 )
 from farthing.pipeline.receipt_notes import note_error
 from farthing.runtime.redact import without_asked
@@ -38,6 +39,21 @@ def test_nobody_is_advised_to_have_left_out_what_an_answer_hangs_on() -> None:
     assert told == (
         "a/m cannot be asked for `x` and `container`: leave them out, or name a model of another provider"
     )
+
+
+def test_of_very_many_names_twenty_are_told_and_the_others_counted() -> None:
+    names = [f"n{number}" for number in range(10_000)]
+    assert named(names[:20]) == ", ".join(names[:20])
+    assert named(names[:21]) == ", ".join(names[:20]) + " and 1 more"
+    assert named(names) == ", ".join(names[:20]) + " and 9980 more"
+    told = str(CannotSay("a/m", names))
+    assert "`n19` and 9980 more: leave them out" in told and "`n20`" not in told
+    assert "more" not in str(CannotSay("a/m", names[:20]))
+
+
+def test_a_name_is_a_client_s_word_and_told_up_to_a_hundred_characters() -> None:
+    assert named(["x" * 5_000] * 2) == f"{'x' * 100}, {'x' * 100}"
+    assert f"`{'x' * 100}`" in str(CannotSay("a/m", ["x" * 5_000]))
 
 
 def test_an_operation_is_no_field_that_could_be_left_out() -> None:

@@ -493,10 +493,17 @@ def test_what_a_model_cannot_be_told_has_a_reason_and_a_way_out(
     assert written.unsaid == (name,) and said in written.reasons[name]
 
 
-@pytest.mark.parametrize("model", ["claude-sonnet-5", "claude-opus-5"])
-def test_the_model_that_the_reason_names_takes_a_demanded_call(model: str) -> None:
-    conversation = read({"messages": HI, **TOOLS, "tool_choice": "required"})
-    assert not translate(conversation, model=model, output_tokens_max=None).unsaid
+@pytest.mark.parametrize(
+    ("model", "takes"), [("claude-sonnet-5", True), ("claude-opus-5", True), ("claude-opus-5-1", False)]
+)
+@pytest.mark.parametrize(
+    "choice", ["required", {"type": "function", "function": {"name": "f"}}], ids=["any", "one"]
+)
+def test_the_model_that_the_reason_names_takes_a_demanded_call(choice: Any, model: str, takes: bool) -> None:
+    conversation = read({"messages": HI, **TOOLS, "tool_choice": choice})
+    written = translate(conversation, model=model, output_tokens_max=None)
+    assert (written.unsaid == ()) is takes
+    assert (written.body["tool_choice"]["type"] != "auto") is takes
 
 
 @pytest.mark.parametrize(

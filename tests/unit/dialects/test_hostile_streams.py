@@ -4,14 +4,16 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from tests.pace import turns
 
 from farthing.dialects.chat.answers.completion import assemble
 from farthing.dialects.chat.streams.stream_reader import Reader
 from farthing.dialects.conversation import ArgumentsDelta, BlockStarted, BlockStopped, ToolCall
 from farthing.dialects.messages.answers.whole import assembled
+from farthing.dialects.messages.streams import stream_reader as messages_stream
 from farthing.dialects.messages.streams.stream_writer import EventWriter
-from farthing.dialects.messages.usage import merged, read_usage
+from farthing.dialects.messages.usage import merged, read_usage, runs_of
 from farthing.types import Json, Usage
 
 EVENT_BYTES_MAX = 16_777_216
@@ -107,6 +109,36 @@ def test_a_usage_that_names_more_with_each_event_is_no_larger_for_that() -> None
     assert len(counts) <= 100
     huge: Json = {**{f"unknown_{at}": 1 for at in range(1_000)}, "input_tokens": 5, "output_tokens": 6}
     assert read_usage(merged({}, huge)) == Usage(input_tokens=5, output_tokens=6)
+
+
+def test_the_runs_that_a_usage_lists_are_read_once_however_often_it_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read: list[Any] = []
+
+    def counted(iterations: Any) -> Any:
+        read.append(iterations)
+        return runs_of(iterations)
+
+    monkeypatch.setattr(messages_stream, "runs_of", counted)
+    listed = [{"type": "message", "input_tokens": 1, "output_tokens": 1}] * 1_000
+    usage = {"input_tokens": 1_000, "output_tokens": 1_000, "iterations": listed}
+    reader = messages_stream.Reader(EVENT_BYTES_MAX)
+    told: list[Json] = [{"type": "message_start", "message": {"content": [], "usage": usage}}]
+    told += [
+        {"type": "message_delta", "delta": {}, "usage": {"output_tokens": at}} for at in range(1_001, 1_300)
+    ]
+    for one in told:
+        reader.feed(b"event: %b\ndata: %b\n\n" % (one["type"].encode(), json.dumps(one).encode()))
+    assert reader.usage is not None and reader.usage.output_tokens == 1_299
+    assert [len(one) for one in read if one is not None] == [1_000]
+
+
+def test_of_the_runs_that_a_usage_lists_a_thousand_are_read() -> None:
+    one = {"type": "message", "input_tokens": 1, "output_tokens": 1}
+    found = runs_of([one] * 1_000 + [{**one, "type": "compaction"}] * 9_000)
+    assert found is not None and found.added == []
+    assert sum(counts[0] for _, counts in found.own) == 1_000
 
 
 def test_sources_of_a_text_are_gathered_in_linear_time() -> None:

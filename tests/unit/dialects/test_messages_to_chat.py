@@ -234,6 +234,14 @@ def test_instructions_behind_the_note_for_accounts_are_instructions(after: str) 
     assert len(inner(read({**asked, "system": note}))["messages"]) == 1
 
 
+def test_a_note_for_accounts_is_a_short_line() -> None:
+    asked = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
+    name = "x-anthropic-billing-header: a="
+    for length, instructions in ((500, 0), (501, 1)):
+        form = inner(read({**asked, "system": name + "b" * (length - len(name))}))
+        assert len(form["messages"]) == 1 + instructions
+
+
 def test_the_time_to_join_messages_of_one_role_grows_with_their_number_alone() -> None:
     def of(count: int) -> Json:
         said = [{"role": "user", "content": "x" * 1_000}] * count

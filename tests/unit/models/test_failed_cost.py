@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import pytest
 
+from farthing.errors import ProviderBusy, ProviderError, ProviderTimeout, ProviderUnavailable
 from farthing.models.call import Caller, CallResult
 from farthing.types import Attempt, Pass, Price, Prompt, Target, Usage
 
@@ -18,13 +19,17 @@ PROMPT = Prompt(
 )
 
 
-def booked(usage: Usage | None) -> Attempt:
+def booked(
+    usage: Usage | None, error: ProviderError | None = None, *, streams: bool = True, **read: Any
+) -> Attempt:
+    """`read`: what the reader knows, beside what is said here, of the stream that broke."""
     target = Target(name="a/b", provider="a", model="b", price=PRICE)
     attempt = Attempt(target="a/b", tier="cheap", started_ms=0)
     result = CallResult(target, attempt, cast(Any, None))
-    reader = SimpleNamespace(chunks=50, text_chars=200, done=False, usage_event=b"{}", states_nothing=False)
-    result.stream = cast(Any, SimpleNamespace(usage=usage, reader=reader))
-    Caller._failed_cost(cast(Any, SimpleNamespace(_sizes=None)), result, PROMPT, None)
+    known = {"chunks": 50, "text_chars": 200, "done": False, "usage_event": b"{}", "states_nothing": False}
+    if streams:
+        result.stream = cast(Any, SimpleNamespace(usage=usage, reader=SimpleNamespace(**{**known, **read})))
+    Caller._failed_cost(cast(Any, SimpleNamespace(_sizes=None)), result, PROMPT, error)
     return attempt
 
 
@@ -42,3 +47,30 @@ def test_what_came_of_several_runs_is_charged_beside_them() -> None:
     runs = (Pass(usage=Usage(input_tokens=3)), Pass(usage=Usage(input_tokens=4)))
     attempt = booked(Usage(input_tokens=7, estimated=True, passes=runs))
     assert attempt.cost_nusd == 7 * 2_500 + 50 * 10_000
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_what_was_refused_or_never_sent_costs_nothing(streams: bool) -> None:
+    unsent = ProviderUnavailable("no connection")
+    unsent.sent = False
+    for error in (ProviderBusy("busy", upstream_status=429), unsent):
+        attempt = booked(None, error, streams=streams)
+        assert (attempt.cost_nusd, attempt.usage) == (0, None)
+
+
+def test_what_was_sent_and_not_answered_may_have_been_worked_on_and_costs_its_prompt() -> None:
+    for error in (None, ProviderTimeout("silent"), ProviderUnavailable("reset", nothing_received=True)):
+        assert booked(None, error, streams=False).cost_nusd == 1_200 * 2_500
+
+
+def test_what_was_counted_on_the_way_counts_the_prompt_alone() -> None:
+    on_the_way = Usage(input_tokens=900, output_tokens=1)
+    assert booked(on_the_way, usage_event=None).cost_nusd == 900 * 2_500 + 50 * 10_000
+    assert booked(on_the_way, usage_event=None, done=True).cost_nusd == 900 * 2_500 + 1 * 10_000
+    assert booked(on_the_way).cost_nusd == 900 * 2_500 + 1 * 10_000
+
+
+def test_noughts_of_an_answer_in_which_nothing_is_said_count() -> None:
+    nothing: dict[str, Any] = {"chunks": 0, "text_chars": 0, "states_nothing": True}
+    assert booked(None, **nothing).cost_nusd == 0
+    assert booked(Usage(estimated=True), **nothing).cost_nusd == 0

@@ -4,10 +4,46 @@ import asyncio
 import time
 
 import pytest
+from tests import virtual
 
 from farthing.runtime.steady import LONGEST, steady_timeout
 
 FAR_S = 60.0
+
+
+def ended_at_s(limit_s: float, deadline_s: float = FAR_S, *, late_s: float = 0.0) -> float:
+    """When it ends a block that waits for ever, and nothing fails beside it."""
+    told: list[str] = []
+
+    async def wait() -> float:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: told.append(str(context["message"])))
+        with pytest.raises(TimeoutError):
+            async with steady_timeout(limit_s, deadline_s):
+                await asyncio.Event().wait()
+        ended_s = loop.time()
+        await asyncio.sleep(FAR_S)
+        return ended_s
+
+    found = virtual.run(wait(), late_s=late_s)
+    assert told == []
+    return found
+
+
+@pytest.mark.parametrize(
+    ("limit_s", "deadline_s", "late_s", "end_s"),
+    [
+        (1.0, FAR_S, 0.0, 1.0),
+        (1.0, 0.55, 0.0, 0.55),
+        (1.0, FAR_S, 0.2, 10 * 0.3),  # each tenth comes late, and counts as one
+        (1.0, FAR_S, 5.0, 2 * 5.1),  # no more than ten times the limit, seen when the loop is there again
+        (1.0, 2.0, 0.2, 2.0),
+        (1.0, 2.75, 0.2, 2.75),  # the last tenth is due at once with it
+    ],
+    ids=["on time", "deadline", "late", "later still", "late, deadline", "late, both"],
+)
+def test_it_ends_when_it_should(limit_s: float, deadline_s: float, late_s: float, end_s: float) -> None:
+    assert ended_at_s(limit_s, deadline_s, late_s=late_s) == pytest.approx(end_s, abs=late_s + 1e-6)
 
 
 def ends(limit_s: float, deadline_s: float = FAR_S) -> float:
@@ -58,15 +94,19 @@ def test_a_loop_that_stays_late_does_not_hold_it_for_ever() -> None:
 
 
 def test_what_is_done_in_time_is_not_touched_and_no_timer_stays() -> None:
-    async def at_once() -> int:
-        loop = asyncio.get_running_loop()
-        for _ in range(3):
-            async with steady_timeout(0.01, loop.time() + FAR_S):
-                await asyncio.sleep(0)
-        await asyncio.sleep(0.15)
-        return 1
+    told: list[str] = []
 
-    assert asyncio.run(at_once()) == 1
+    async def at_once() -> float:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: told.append(str(context["message"])))
+        for _ in range(3):
+            async with steady_timeout(1.0, FAR_S):
+                await asyncio.sleep(0.25)  # some tenths of it are over
+        await asyncio.sleep(FAR_S)
+        return loop.time()
+
+    assert virtual.run(at_once()) == pytest.approx(FAR_S + 0.75)
+    assert told == []
 
 
 def test_a_late_loop_in_which_all_is_due_at_once_ends_in_a_plain_time_out() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests import virtual
 from tests.faults.exact import DONE, HELLO, STOP, chunk, counted, event
 
 from farthing.dialects.messages.answers.whole import event_of
@@ -119,6 +120,46 @@ def test_who_hears_nothing_is_told_the_beginning_and_then_pinged() -> None:
         ]
 
     asyncio.run(go())
+
+
+class Timed(Client):
+    """Notes when each event came."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.at: list[tuple[float, str]] = []
+
+    def send(self, events: bytes) -> None:
+        super().send(events)
+        self.at += [(round(asyncio.get_running_loop().time(), 6), name) for name in names(events)]
+
+
+def test_a_client_is_pinged_when_it_has_heard_nothing_for_ten_seconds_and_not_before() -> None:
+    async def go() -> list[tuple[float, str]]:
+        client = Timed()
+        writer = begun(client)
+        await asyncio.sleep(26)  # 26.0
+        writer.send(b"".join(map(event, HELLO[:2])))
+        await asyncio.sleep(13)  # 39.0
+        for _ in range(3):
+            writer.send(event(HELLO[2]))
+            await asyncio.sleep(8)
+        writer.close()  # 63.0
+        await asyncio.sleep(100)
+        return client.at
+
+    delta = "content_block_delta"
+    assert virtual.run(go()) == [
+        (10.0, "message_start"),
+        (10.0, "ping"),
+        (20.0, "ping"),
+        (26.0, "content_block_start"),
+        (26.0, delta),
+        (36.0, "ping"),
+        (39.0, delta),
+        (47.0, delta),
+        (55.0, delta),
+    ]
 
 
 @pytest.mark.usefixtures("quick")
@@ -272,6 +313,28 @@ def test_who_waits_for_the_end_of_an_answer_that_cannot_be_written_is_pinged(
             writer.closing(Answer(body=DONE, stream=True))
 
     asyncio.run(go())
+
+
+def test_an_answer_that_cannot_be_written_from_the_start_is_not_begun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its client gets a status that says so, which none can come after a beginning."""
+
+    async def go() -> None:
+        client = Client()
+        writer = begun(client)
+
+        def fails(_: bytes) -> None:
+            raise KeyError("a fault of ours")
+
+        monkeypatch.setattr(writer, "_reader", type("Broken", (), {"feed": staticmethod(fails)}))
+        writer.send(event(HELLO[0]))
+        await asyncio.sleep(35)
+        with pytest.raises(StreamBroken):
+            writer.closing(Answer(body=DONE, stream=True))
+        assert client.got == []
+
+    virtual.run(go())
 
 
 def test_an_answer_that_is_too_large_to_be_told_is_the_provider_s_fault_and_none_of_ours(

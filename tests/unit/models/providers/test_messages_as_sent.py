@@ -554,6 +554,38 @@ def test_a_stream_that_a_limit_cuts_is_closed_in_good_order(until: bytes) -> Non
     assert events[-2]["usage"]["output_tokens"] >= 1
 
 
+@pytest.mark.parametrize(("told", "said", "output_tokens"), [(1, 7, 7), (40, 7, 40), (None, 7, 7)])
+def test_of_a_stream_that_a_limit_cuts_the_client_is_told_the_tokens_that_came(
+    told: int | None, said: int, output_tokens: int
+) -> None:
+    usage = {} if told is None else {"usage": {"input_tokens": 5, "output_tokens": told}}
+    words = [
+        (
+            "content_block_delta",
+            {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "a"}},
+        )
+    ] * said
+    start = {"type": "message_start", "message": {"id": "m", "model": "c", "content": [], **usage}}
+    block = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
+    decoder = own_decoder()
+    decoder.feed(sse(("message_start", start), ("content_block_start", block), *words))
+    _, delta, _ = (
+        json.loads(one.split(b"data: ")[1])
+        for one in (decoder.own_end("deadline_s") or b"").split(b"\n\n")[:-1]
+    )
+    assert delta["usage"] == {"output_tokens": output_tokens}
+
+
+def test_a_stream_that_said_why_it_ended_before_a_limit_cut_it_ends_as_it_said() -> None:
+    decoder = own_decoder()
+    until = FULL.index(b"event: message_stop")
+    _, own = both([decoder.feed(FULL[:until])])
+    ending = decoder.own_end("deadline_s") or b""
+    assert (own + ending).startswith(FULL[:until])
+    assert ending.count(b"event: message_delta") == ending.count(b"event: message_stop") == 1
+    assert b'"stop_reason":"max_tokens"' not in ending
+
+
 # -- a stream for who waits for the whole, and the other way round ----------------------------------------
 
 

@@ -100,6 +100,36 @@ def test_a_provider_is_taken_for_faulty_before_it_is_taken_at_its_word(tokens: i
     assert (after > 2 * before.tokens) if told > tokens else (after < before.tokens / 2)
 
 
+def test_nonsense_must_come_sixteen_times_in_a_row_to_be_believed() -> None:
+    ratios = TokenRatios()
+    for _ in range(4):
+        for _ in range(15):
+            ratios.learn(target(), prompt(1_000), Usage(input_tokens=100_000))
+        ratios.learn(target(), prompt(1_000), Usage(input_tokens=1_100))
+    assert [row.samples for row in ratios.rows()] == [4]
+    assert ratios.expected(target().name, 10_000).tokens < 13_000
+    for _ in range(15):
+        ratios.learn(target(), prompt(1_000), Usage(input_tokens=100_000))
+    assert [row.samples for row in ratios.rows()] == [4]
+    ratios.learn(target(), prompt(1_000), Usage(input_tokens=100_000))
+    assert [row.samples for row in ratios.rows()] == [5]
+
+
+@pytest.mark.parametrize(("tokens", "times_prior", "believed"), [(100, 4, 1), (100, 15, 1), (1_000, 15, 0)])
+def test_of_a_short_prompt_more_is_believed_at_once(tokens: int, times_prior: int, believed: int) -> None:
+    ratios = TokenRatios()
+    _, _, high = prior(target().name, "estimate", kind_of({}, tokens))
+    ratios.learn(target(), prompt(tokens, "hi"), Usage(input_tokens=int(tokens * high * times_prior)))
+    assert sum(row.samples for row in ratios.rows()) == believed
+
+
+def test_once_much_was_learned_one_request_in_eight_is() -> None:
+    ratios = taught(1.0, SAMPLES_MAX + 1)
+    for _ in range(80):
+        ratios.learn(target(), prompt(), Usage(input_tokens=1_000))
+    assert [row.samples for row in ratios.rows()] == [SAMPLES_MAX + 1 + 10]
+
+
 def test_another_tokeniser_takes_over() -> None:
     ratios = taught(1.0, 200)
     for _ in range(SAMPLES_MAX * EVERY):
@@ -229,6 +259,37 @@ def test_families_are_bounded_and_the_least_recent_is_forgotten() -> None:
     assert len(found) == FAMILIES_MAX and {"a/kept", f"a/m{3 * FAMILIES_MAX - 1}x"} <= found
     assert "a/m0x" not in found
     assert len(ratios.rows()) <= ROWS_MAX
+
+
+def test_targets_of_one_family_are_bounded_too() -> None:
+    ratios = TokenRatios()
+    for number in range(10 * FAMILIES_MAX):
+        ratios.learn(target(f"a/m:{number}"), prompt(), Usage(input_tokens=1_300))
+    assert len(ratios.rows()) == 1 and len(ratios._recent) <= 2 * FAMILIES_MAX
+
+
+def test_a_file_that_says_more_than_any_provider_is_believed_to_is_cut_to_that() -> None:
+    ratios = TokenRatios()
+    saved = Ratio(
+        family=target().name,
+        basis="estimate",
+        kind="latin",
+        ratio=8_000.0,
+        low=8_000.0,
+        high=8_000.0,
+        samples=60,
+        logs=[9.0] * 60,
+    )
+    ratios.restore(token_ratios.encode([saved]))
+    _, _, high = prior(target().name, "estimate", "latin")
+    assert ratios.expected(target().name, 10_000).tokens == pytest.approx(10_000 * high * TRUST, rel=0.01)
+
+
+def test_a_file_of_more_rows_than_there_can_be_is_none() -> None:
+    row = Ratio(family="a/b", basis="estimate", kind="latin", ratio=1.0, low=1.0, high=1.0, samples=1)
+    assert len(token_ratios.decode(token_ratios.encode([row] * ROWS_MAX))) == ROWS_MAX
+    with pytest.raises(ValueError, match="cannot be"):
+        token_ratios.decode(token_ratios.encode([row] * (ROWS_MAX + 1)))
 
 
 def test_what_was_learned_survives_a_restart_in_a_file_of_the_owner(tmp_path: Path) -> None:

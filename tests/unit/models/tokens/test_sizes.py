@@ -20,6 +20,8 @@ from farthing.models.tokens.bpe import ExactCounter
 from farthing.models.tokens.chat import count_chat
 from farthing.models.tokens.learned import TokenRatios
 from farthing.models.tokens.sizes import KEPT_MAX, LearnedSizes
+from farthing.text.media import Measure, measure
+from farthing.text.media_rules import MediaRules, rules_of
 from farthing.types import (
     DEFAULT_ENDPOINT,
     Endpoint,
@@ -319,3 +321,30 @@ def test_what_looks_like_data_where_text_stands_is_text_and_too_long_to_count() 
     body = chat("hi")
     body["messages"][0]["name"] = "data:x;base64," + "a" * 2_000_000
     assert sizes.least([GPT], body, 500_000).tokens > 100_000, "by the estimate, not by the vocabulary"
+
+
+def test_the_least_is_that_of_the_target_that_counts_the_fewest() -> None:
+    url = "data:image/png;base64," + base64.b64encode(PNG).decode()
+    for media, body in [
+        (0, chat(TEXT)),
+        (765, chat([{"type": "text", "text": TEXT}, {"type": "image_url", "image_url": {"url": url}}])),
+    ]:
+        targets = [CLAUDE, target("openai/gpt-4o-mini"), GPT, OTHER]
+        alone = [sizes().counted(one, body, 1_100 + media, media) for one in targets]
+        assert len({one.least for one in alone}) > 1
+        found = sizes().least(targets, body, 1_100 + media, media)
+        assert found == min(alone, key=lambda one: one.least)
+        assert found == sizes().least(targets[::-1], body, 1_100 + media, media)
+
+
+def test_the_body_is_measured_once_for_each_family(monkeypatch: pytest.MonkeyPatch) -> None:
+    families: list[str] = []
+
+    def measured(body: Json, rules: MediaRules) -> Measure:
+        families.append(rules.family)
+        return measure(body, rules)
+
+    monkeypatch.setattr("farthing.models.tokens.sizes.measure", measured)
+    targets = [CLAUDE, GPT, target("bedrock/claude-sonnet-4-5"), target("azure/gpt-5"), GPT, CLAUDE]
+    sizes().least(targets, chat(TEXT), 1_100)
+    assert sorted(families) == sorted({rules_of(CLAUDE.model).family, rules_of(GPT.model).family})
