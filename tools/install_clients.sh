@@ -3,7 +3,8 @@
 #
 #     tools/install_clients.sh                 Java, whose HttpClient is the client; OpenAI's package for Node
 #     tools/install_clients.sh conformance     Chromium, the other packages for Node, clients for Python that
-#                                              want other versions than ours (in .venv/clients), and Claude Code
+#                                              want other versions than ours (in .venv/clients and .venv/aider),
+#                                              Claude Code, Codex, Cline and Continue
 #
 # Needs what constraints-dev.txt pins: node and npm are among it. Twice is safe, and quick when nothing changed.
 set -euo pipefail
@@ -46,11 +47,13 @@ omit=(--omit=dev)
 if [ "${1:-}" = conformance ]; then
     need "Chromium" chromium runs_browser
     omit=()
-    if ! .venv/clients/bin/python -c 'import pip' 2>/dev/null; then
-        .venv/bin/python -m venv --clear .venv/clients
-    fi
-    .venv/clients/bin/python -m pip --disable-pip-version-check --no-input install -qq \
-        --require-hashes --requirement tests/clients/apart/constraints.txt >&2
+    for apart in clients aider; do
+        if ! ".venv/$apart/bin/python" -c 'import pip' 2>/dev/null; then
+            .venv/bin/python -m venv --clear ".venv/$apart"
+        fi
+        ".venv/$apart/bin/python" -m pip --disable-pip-version-check --no-input install -qq \
+            --require-hashes --requirement "tests/clients/apart/$apart.txt" >&2
+    done
 fi
 
 # install_node FROM TO [OPTION...]: what FROM/package-lock.json pins, into TO; npm is a script for the node beside it.
@@ -65,12 +68,14 @@ install_node() {
 
 install_node tests/clients/node tests/clients/node "${omit[@]}"
 if [ "${1:-}" = conformance ]; then
-    # 400 MB, which every checkout may share.
-    pinned="$(.venv/bin/node -p 'Object.values(require("./tests/clients/claude_code/package.json").dependencies)[0]')"
-    cache="${XDG_CACHE_HOME:-$HOME/.cache}/farthing/claude-code-$pinned"
-    if [ ! -e "$cache/installed" ]; then
-        install_node tests/clients/claude_code "$cache"
-        touch "$cache/installed"
-    fi
-    ln -sfn "$cache" .venv/claude-code
+    # Some 400 MB each, which every checkout may share.
+    for agent in claude_code codex_cli agents_cli; do
+        pinned="$(.venv/bin/node -p "Object.values(require('./tests/clients/$agent/package.json').dependencies).join('-')")"
+        cache="${XDG_CACHE_HOME:-$HOME/.cache}/farthing/$agent-$pinned"
+        if [ ! -e "$cache/installed" ]; then
+            install_node "tests/clients/$agent" "$cache"
+            touch "$cache/installed"
+        fi
+        ln -sfn "$cache" ".venv/$agent"
+    done
 fi

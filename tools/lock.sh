@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Write constraints.txt (what runs and builds Farthing, with the extra `semantic`), constraints-dev.txt (what
-# checks it, on top) and tests/clients/apart/constraints.txt (clients that want an environment of their own):
+# checks it, on top) and tests/clients/apart/*.txt (clients that want environments of their own):
 # every version pinned, every file by its hash, for all supported versions of Python. `make lock` calls it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -18,4 +18,6 @@ compile pyproject.toml tools/build-requirements.in --extra semantic --output-fil
 # The constraint keeps what both files name at one version.
 compile pyproject.toml tools/build-requirements.in --extra semantic --extra dev --constraints constraints.txt \
     --output-file constraints-dev.txt
-compile tests/clients/apart/requirements.in --output-file tests/clients/apart/constraints.txt
+for apart in clients aider; do
+    compile "tests/clients/apart/$apart.in" --output-file "tests/clients/apart/$apart.txt"
+done

@@ -14,7 +14,7 @@ from typing import Any, Final
 from tests.e2e.gateway import ROOT
 
 Json = dict[str, Any]
-INSTALLED: Final = ROOT / ".venv" / "claude-code"
+INSTALLED: Final = ROOT / ".venv" / "claude_code"
 COMMAND: Final = (
     str(ROOT / ".venv" / "bin" / "node"),
     str(INSTALLED / "node_modules" / "@anthropic-ai" / "claude-code" / "cli-wrapper.cjs"),

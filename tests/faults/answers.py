@@ -285,11 +285,13 @@ class ChatSaid:
         for chunk, tokens in chunks(self.answer, include_usage=self.include_usage and self.usage):
             yield Event(chunk, tokens=tokens)
 
+    @property
+    def ending(self) -> Event:
+        return Event("[DONE]")
+
 
 class Chat:
     """Chat completions, embeddings and models as OpenAI has them. See `said.Dialect`."""
-
-    ending = Event("[DONE]")
 
     def refused(self, request: Incoming, body: Json | None, plan: Plan) -> Refusal | None:
         path = request.path.partition("?")[0].removeprefix("/v1")

@@ -95,6 +95,10 @@ class MessagesSaid:
             used = {name: self.usage[name] for name in COUNTED_AT_THE_END}
             yield _event("message_delta", delta=self._ending(), usage=used)
 
+    @property
+    def ending(self) -> Event:
+        return _event("message_stop")
+
     def _deltas(self, block: Json) -> Iterator[tuple[Json, int]]:
         """The deltas of a block, each with the output tokens in it."""
         match block["type"]:
@@ -243,8 +247,6 @@ def _usage(reading: Reading, output: int, thinking: int) -> Json:
 
 class Messages:
     """Messages, counts of tokens and models as Anthropic has them. See `said.Dialect`."""
-
-    ending = _event("message_stop")
 
     def __init__(self) -> None:
         self._cache = PrefixCache()

@@ -29,6 +29,7 @@ from tests.faults.exact import Exact
 from tests.faults.messages import Messages
 from tests.faults.network import certificate
 from tests.faults.reply import Reply
+from tests.faults.responses import Responses
 from tests.faults.said import Dialect
 from tests.faults.script import Chance, Plan, parse, script_of_model
 from tests.faults.truth import Call, Truth
@@ -67,7 +68,7 @@ class FaultProvider:
         self._truth = Truth(truth, keep_bodies=keep_bodies)
         self.desk = Desk(self._truth, lambda call: None if self.on_call is None else self.on_call(call))
         """Its files and batches."""
-        self._chat, self._messages = Chat(), Messages()
+        self._chat, self._messages, self._responses = Chat(), Messages(), Responses()
         self._open: set[Connection] = set()
         self.server_context: ssl.SSLContext | None = None
         """What it shows its certificate by, where `tls` names a fault or `good`."""
@@ -241,7 +242,9 @@ class FaultProvider:
             wire.call = None
 
     def _dialect_of(self, request: Incoming) -> Dialect:
-        """As a host tells that serves both: by the path, and the list of models by the header."""
+        """As a host tells that serves all: by the path, and the list of models by the header."""
+        if request.path.startswith("/v1/responses"):
+            return self._responses
         versioned = "anthropic-version" in request.headers and not request.path.startswith("/v1/chat/")
         return self._messages if versioned or request.path.startswith("/v1/messages") else self._chat
 

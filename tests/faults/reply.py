@@ -163,7 +163,7 @@ class Reply:
             yield data, event
             while plan.endless and index == 1 and self._call.bytes_sent < plan.endless:
                 yield data, event
-        last = self._failed() if plan.error is not None else self._dialect.ending
+        last = self._failed() if plan.error is not None else said.ending
         if plan.error is not None or not (stops or plan.endless):
             yield self._event(last, 0), last
 

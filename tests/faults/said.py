@@ -33,14 +33,17 @@ class Said(Protocol):
     def whole(self) -> Json: ...
 
     def events(self) -> Iterator[Event]:
-        """Those of its stream except the last, which is `Dialect.ending`."""
+        """Those of its stream except the last."""
+        ...
+
+    @property
+    def ending(self) -> Event:
+        """The last one."""
         ...
 
 
 class Dialect(Protocol):
     """What a good provider says in one wire form, and what it does not take."""
-
-    ending: Event
 
     def refused(self, request: Incoming, body: Json | None, plan: Plan) -> Refusal | None:
         """Why the request is not taken; None: it is. `body` is None where it is no JSON object."""

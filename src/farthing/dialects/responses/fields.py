@@ -4,6 +4,10 @@ The form of the pipeline is noted, while it is written in another dialect, by th
 Messages; `NAMES` has those of Responses for them.
 """
 
+from typing import Any
+
+from farthing.types import Json
+
 GIVES_WAY = frozenset({
     "background_options", "client_metadata", "context_management", "image.context_compression",
     "max_tool_calls", "metadata", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention",
@@ -35,3 +39,14 @@ NAMES = {
 }
 """What Responses calls what is noted in the words of Messages; a name that ends in a dot is that of all that
 begins so."""
+
+CODEX = "x-codex-"
+"""How names in the `client_metadata` of Codex begin."""
+
+
+def is_offered_unasked(tool: Json, client_metadata: Any) -> bool:
+    """Whether a tool that the provider runs gives way: Codex offers a search with every request, whether its
+    user wants one or not, and works without it."""
+    if tool.get("type") != "web_search" or not isinstance(client_metadata, dict):
+        return False
+    return any(name.startswith(CODEX) for name in client_metadata)

@@ -78,7 +78,7 @@ class _Lowering:
                 goes_on = self._of_messages
                 written["messages"] = MessageLowering(notes, self._can, goes_on=goes_on).write(value)
             elif name == "tools":
-                self._tools(value)
+                self._tools(value, body.get("client_metadata"))
             else:
                 self._other(name, value)
         if "tools" in written:
@@ -131,8 +131,15 @@ class _Lowering:
         else:
             self._notes.lacks("output_config.format", "chat completions take a json_schema; send that")
 
-    def _tools(self, tools: list[Any]) -> None:
-        written = [made for made in map(self._tool, tools) if made is not None]
+    def _tools(self, tools: list[Any], client_metadata: Any) -> None:
+        written = []
+        for tool in tools:
+            if responses.is_offered_unasked(tool, client_metadata):
+                self._notes.yielded.append(f"tools.{tool['type']}")
+                continue
+            made = self._tool(tool)
+            if made is not None:
+                written.append(made)
         if written:
             self._body["tools"] = written
 

@@ -82,7 +82,8 @@ class SettingsWriter:
             return None
         if self._notes.said.dialect == "messages" or _OWN_TOOL.search(tool.kind):
             return tool.value
-        self._notes.unsaid.append(f"tools.{tool.kind}")
+        unasked = responses.is_offered_unasked(tool.value, self._notes.said.extras.get("client_metadata"))
+        (self._notes.yielded if unasked else self._notes.unsaid).append(f"tools.{tool.kind}")
         return None
 
     def _strict(self, written: Json) -> None:
