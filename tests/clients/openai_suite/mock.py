@@ -41,8 +41,7 @@ class Mock:
 def mock() -> Iterator[Mock]:
     """One that listens on a free port of loopback for the time of a `with`."""
     with Server(("127.0.0.1", 0), Handler) as server:
-        found = Mock(server.server_port)
-        Handler.mocks[server.server_port] = found
+        server.mock = found = Mock(server.server_port)
         thread = threading.Thread(target=server.serve_forever, name="mock", daemon=True)
         thread.start()
         try:
@@ -50,11 +49,11 @@ def mock() -> Iterator[Mock]:
         finally:
             server.shutdown()
             thread.join()
-            del Handler.mocks[server.server_port]
 
 
 class Server(ThreadingHTTPServer):
     daemon_threads = True
+    mock: Mock
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Clients that leave in the middle are no fault."""
@@ -63,7 +62,6 @@ class Server(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    mocks: Final[dict[int, Mock]] = {}
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
@@ -81,7 +79,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         where = urlsplit(self.path)
-        here = self.mocks[int(self.server.server_address[1])]
+        assert isinstance(self.server, Server)
+        here = self.server.mock
         body = self._body()
         try:
             if not self.headers.get("authorization", "").startswith("Bearer "):
@@ -194,6 +193,9 @@ def form(kind: str, body: bytes) -> Iterator[tuple[str, str]]:
     """The fields of a form, the contents of files left out."""
     message = BytesParser(policy=HTTP).parsebytes(f"content-type: {kind}\r\n\r\n".encode() + body)
     for part in message.iter_parts():
-        name = part.get_param("name", header="content-disposition")
-        text = "" if part.get_filename() else part.get_payload(decode=True).decode().strip()
-        yield str(name), text
+        name = str(part.get_param("name", header="content-disposition"))
+        content = part.get_payload(decode=True)
+        if part.get_filename() or not isinstance(content, bytes):
+            yield name, ""
+        else:
+            yield name, content.decode().strip()

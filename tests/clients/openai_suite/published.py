@@ -231,7 +231,7 @@ def named(kind: Any) -> list[str]:
     return [name for each in variants(kind) if hasattr(each, "__args__") for name in each.__args__]
 
 
-MODELS: Final = tuple(
+MODELS: Final[tuple[str, ...]] = tuple(
     dict.fromkeys(
         [
             *named(ChatModel),
