@@ -17,7 +17,7 @@ from tests.clients.openai_suite.refused import REFUSED, outlived, refusal_of
 from tests.clients.openai_suite.suite import Ran
 from tests.e2e.gateway import running
 
-pytestmark = pytest.mark.timeout(2 * suite.RUN_S + 60)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2 * suite.RUN_S + 60)]
 
 FILES: Final = (
     "chat/test_completions.py",
