@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Install the clients that the tests run unmodified and that Python's package index does not have.
 #
-#     tools/install_clients.sh                 Java, whose HttpClient is the client; OpenAI's package for Node
+#     tools/install_clients.sh                 Java, whose HttpClient is the client; OpenAI's package for Node;
+#                                              the tests of OpenAI's package for Python (in .venv/openai-python)
 #     tools/install_clients.sh conformance     Chromium, the other packages for Node, clients for Python that
 #                                              want other versions than ours (in .venv/clients and .venv/aider),
 #                                              Claude Code, Codex, Cline and Continue
@@ -66,6 +67,27 @@ install_node() {
         --ignore-scripts --no-audit --no-fund --loglevel=error >&2
 }
 
+# fetch_openai_tests: what the source distribution of the pinned package for Python has and its wheel has not.
+# Apache-2.0; checked by its hash, and none of it is copied into this tree.
+fetch_openai_tests() {
+    local pinned cache work
+    pinned="$(sed -n 's/^openai==\([^ ]*\).*/\1/p' constraints-dev.txt)"
+    cache="${XDG_CACHE_HOME:-$HOME/.cache}/farthing/openai-python-$pinned"
+    if [ ! -d "$cache" ]; then
+        work="$(mktemp -d)"
+        sed -n '/^openai==/,/[^\\]$/p' constraints-dev.txt >"$work/openai.txt"
+        .venv/bin/python -m pip --disable-pip-version-check --no-input download -qq --no-deps --require-hashes \
+            --no-binary :all: --no-build-isolation --dest "$work" --requirement "$work/openai.txt" >&2
+        mkdir -p "$work/openai" "${cache%/*}"
+        tar -xzf "$work/openai-$pinned.tar.gz" -C "$work/openai" --strip-components=1 \
+            "openai-$pinned/tests" "openai-$pinned/LICENSE"
+        mv "$work/openai" "$cache"
+        rm -rf "$work"
+    fi
+    ln -sfn "$cache" .venv/openai-python
+}
+
+fetch_openai_tests
 install_node tests/clients/node tests/clients/node "${omit[@]}"
 if [ "${1:-}" = conformance ]; then
     # Some 400 MB each, which every checkout may share.
