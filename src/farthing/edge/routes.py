@@ -19,7 +19,8 @@ from msgspec import Struct
 
 from farthing import __version__
 from farthing.config import ServerConfig
-from farthing.edge import completions, feedback, native, openai
+from farthing.dialects.passing.operations import PASSING, Passing
+from farthing.edge import completions, feedback, native, openai, passing
 from farthing.edge.admit import Admission
 from farthing.edge.auth import Keys
 from farthing.edge.forms import CHAT, COMPLETIONS, TEXT, ClientForm
@@ -27,7 +28,7 @@ from farthing.edge.http import paths
 from farthing.edge.http.answering import HttpRequest, Refused
 from farthing.edge.http.body import QUICK_BYTES, read_object, takes_long
 from farthing.edge.http.connection import ClientConnection
-from farthing.edge.http.content_type import JSON_TYPE, check_type
+from farthing.edge.http.content_type import JSON_TYPE, check_type, is_form
 from farthing.edge.messages import models as messages_models
 from farthing.edge.messages import reading as messages
 from farthing.edge.messages.form import MESSAGES
@@ -72,6 +73,8 @@ STREAM_HEAD = (
 )
 
 
+PASSED_HEAD = b"server: farthing\r\nx-accel-buffering: no\r\n"
+"""Of an answer that goes on as it comes, whose type is among the lines of its provider."""
 BODILESS_BYTES_MAX = 65_536  # some clients send a body with everything; nobody reads it
 
 
@@ -103,11 +106,13 @@ class Serving(Struct, frozen=True, kw_only=True):
 class ConnectionSink:
     """The client's end of a stream. See `protocols.Sink`."""
 
-    __slots__ = ("_connection", "_ours", "_receipt")
+    __slots__ = ("_connection", "_head", "_ours", "_receipt")
 
-    def __init__(self, connection: ClientConnection, receipt: Receipt) -> None:
+    def __init__(self, connection: ClientConnection, receipt: Receipt, head: bytes = STREAM_HEAD) -> None:
+        """`head`: the first header lines of the stream."""
         self._connection = connection
         self._receipt = receipt
+        self._head = head
         self._ours = connection.also
         """Header lines of ours, which no provider's replace."""
 
@@ -118,7 +123,7 @@ class ConnectionSink:
         if connection.streaming:
             connection.stream(events)
         else:
-            connection.begin_stream(STREAM_HEAD + facts_head(self._receipt), events)
+            connection.begin_stream(self._head + facts_head(self._receipt), events)
 
     def when_writable(self, pause: Callable[[], None], resume: Callable[[], None]) -> None:
         self._connection.when_writable(pause, resume)
@@ -132,15 +137,30 @@ class ConnectionSink:
     def closing(self, reply: Answer) -> Answer:
         return reply
 
+    @property
+    def sends_events(self) -> bool:
+        """Of an answer that goes on as it comes: whether it is server-sent events."""
+        return b"content-type: text/event-stream" in self._connection.also
+
 
 class Inference(Struct, frozen=True):
     """A route that is answered by the pipeline."""
 
-    read: Callable[[Reader, Json, Asked], Request]
+    read: Callable[[Reader, Json, Asked], Request] | Passing
+    """What reads it; what is passed through has a reader of its own."""
     form: ClientForm = CHAT
     """What its clients read."""
     counts: bool = False
     """Its tokens are wanted and no answer: no model is asked for one, nothing is charged, no receipt left."""
+
+    @property
+    def passes(self) -> bool:
+        """Whether it is passed through."""
+        return isinstance(self.read, Passing)
+
+    @property
+    def takes_forms(self) -> bool:
+        return isinstance(self.read, Passing) and self.read.forms
 
 
 class Edge:
@@ -310,7 +330,7 @@ class Edge:
             serving = self.serving
             serving.steps.ledger.admit()
             parsed = None
-            if len(http.body) > QUICK_BYTES and takes_long(http.body):
+            if len(http.body) > QUICK_BYTES and not is_form(http.headers) and takes_long(http.body):
                 parsed = await self._parse_aside(http, request_id, serving, inference)
             request = self._request(http, request_id, serving, inference, parsed, connection)
             if inference.counts:
@@ -336,18 +356,23 @@ class Edge:
                 receipt.status, receipt.error, receipt.stop_reason = 499, "client_gone", "client_gone"
                 self._record(receipt, serving)
                 return True
-            sink = ConnectionSink(connection, receipt)
+            passes = inference.passes
+            sink = ConnectionSink(connection, receipt, PASSED_HEAD if passes else STREAM_HEAD)
             writer = inference.form.writer(sink, request, receipt)
             try:
                 reply = await answer(request, serving.steps, receipt, writer or sink)
             except FarthingError as error:
                 forget_frames(error)
+                if passes and connection.streaming and not sink.sends_events:
+                    connection.cut()  # what is no stream of events has no place for an error
+                    return False
                 sink.returned(openai.returned_of(error))
                 return self._fail(connection, request_id, error, inference.form, receipt)
             finally:
                 if writer is not None:
                     writer.close()
-            self._send(connection, reply if writer is None else writer.last(reply), receipt)
+            told = reply if writer is None else writer.last(reply)
+            self._send(connection, told, receipt, PASSED_HEAD if passes else JSON_HEAD)
             return True
         finally:
             admission.leave()
@@ -409,7 +434,8 @@ class Edge:
                 rate.take()
                 connection.also = also + rate.headers()
             if headers.get(b"content-type") != JSON_TYPE or b"content-encoding" in headers:
-                check_type(headers)
+                cors = connection.server.cors
+                check_type(headers, forms=inference.takes_forms, pages=None if cors is None else cors.allows)
             if parsed is not None:
                 return parsed.result()
             return _read(http, serving, inference, _asked(http, request_id, tenant))
@@ -429,9 +455,9 @@ class Edge:
         receipt.total_ms = receipt.overhead_ms = (self._clock() - receipt.started_s) * 1000
         serving.steps.ledger.record(receipt)
 
-    def _send(self, connection: ClientConnection, reply: Answer, receipt: Receipt) -> None:
+    def _send(self, connection: ClientConnection, reply: Answer, receipt: Receipt, head: bytes) -> None:
         if not reply.stream:
-            connection.answer(200, JSON_HEAD + facts_and_money_head(receipt), reply.body)
+            connection.answer(200, head + facts_and_money_head(receipt), reply.body)
         elif connection.streaming:
             connection.end_stream(reply.body)
         else:  # nothing was relayed: from the cache, or fixed
@@ -464,7 +490,7 @@ class Edge:
         """One entry of the list, or of a name that is not listed and may be asked for all the same."""
         serving = self.serving
         tenant = serving.keys.tenant(http.headers)
-        name = paths.named_model(http.path) or paths.named_model(paths.plain(http.path))
+        name = paths.named_model(http.path)
         asked = (name, name.rstrip("/"))
         known = (*serving.models, *serving.named(tenant))
         entry = next((one for one in known if one["id"] in asked), None)
@@ -571,6 +597,7 @@ def _asked(http: HttpRequest, request_id: str, tenant: Tenant) -> Asked:
         body_bytes=len(http.body),
         raw=http.body,
         query=http.query,
+        deployment=http.deployment,
     )
 
 
@@ -581,7 +608,11 @@ def _read(http: HttpRequest, serving: Serving, inference: Inference, asked: Aske
         RequestError: it cannot be read; names the field.
     """
     limits = serving.server
+    if isinstance(inference.read, Passing):
+        return passing.read(inference.read, serving.reader, asked, limits)
     body = read_object(http.body, depth_max=limits.depth_max, nodes_max=limits.nodes_max)
+    if http.deployment:
+        body = {**body, "model": http.deployment}
     return inference.read(serving.reader, body, asked)
 
 
@@ -747,4 +778,5 @@ ROUTES: dict[str, dict[bytes, RouteHandler]] = {
     "/metrics": {b"GET": Edge.metrics},
     "/version": {b"GET": Edge.version},
 }
+ROUTES |= {f"/v1{one.path}": {b"POST": Inference(one, passing.PASSED)} for one in PASSING.values()}
 """Path -> method -> handler. `docs/openapi.json` lists the same, and a test compares the two."""

@@ -9,12 +9,14 @@ from farthing.config import (
     PluginProviderConfig,
 )
 from farthing.dialects.chat.usage import UNSAID, UsageForm
+from farthing.dialects.passing.operations import PASSING
 from farthing.models.providers.anthropic.provider import AnthropicProvider
 from farthing.models.providers.openai.provider import LIST_FROM, OpenAIProvider
 from farthing.models.providers.plugin import PluginProvider
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
 from farthing.protocols import Provider, ProviderPlugin
+from farthing.types import Operation
 
 
 def make(
@@ -26,9 +28,10 @@ def make(
     usage_form: UsageForm = UNSAID,
     list_from: tuple[str, str] = LIST_FROM,
     plugin: ProviderPlugin | None = None,
+    operations: frozenset[Operation] = frozenset(PASSING),
 ) -> Provider:
     """The provider called `name` at `origin`; `path` is that of its `base_url`, `plugin` what knows its
-    dialect where that is none of ours.
+    dialect where that is none of ours, `operations` what it has of those that are passed through.
 
     Raises:
         ValueError: a header has characters that HTTP does not allow.
@@ -37,7 +40,14 @@ def make(
         case OpenAIProviderConfig():
             passage = Passage(config.pass_headers, config.return_headers, config.headers)
             return OpenAIProvider(
-                name, origin, config, path=path, list_from=list_from, passage=passage, usage_form=usage_form
+                name,
+                origin,
+                config,
+                path=path,
+                list_from=list_from,
+                passage=passage,
+                usage_form=usage_form,
+                operations=operations,
             )
         case AnthropicProviderConfig():
             passage = Passage(config.pass_headers, config.return_headers, config.headers)

@@ -13,11 +13,16 @@ from collections.abc import Mapping
 import msgspec
 
 from farthing.config import OpenAIProviderConfig, ProviderConfig
-from farthing.dialects.chat.answers.reply import ReplyReader, WholeReply
+from farthing.dialects.chat.answers.reply import ReplyReader
 from farthing.dialects.chat.models import abilities
 from farthing.dialects.chat.requests.lowering import lowered
 from farthing.dialects.chat.streams.event_reader import EventReader
 from farthing.dialects.chat.usage import UNSAID, UsageForm
+from farthing.dialects.faults import ProviderSaid
+from farthing.dialects.passing.answers import PassedStream
+from farthing.dialects.passing.answers import whole as passed_whole
+from farthing.dialects.passing.operations import PASSING, passing_of
+from farthing.dialects.passing.request import with_model
 from farthing.dialects.written import Written
 from farthing.errors import ProviderUnavailable
 from farthing.models.providers.http import JSON, HttpProvider, without_of
@@ -25,10 +30,19 @@ from farthing.models.providers.openai.batch import OpenAIBatch
 from farthing.models.providers.translated import Translations
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
-from farthing.protocols import ALL_SAID, BatchApi, Capabilities, Transport, Unsaid
-from farthing.types import Json, Operation, Prompt, Target
+from farthing.protocols import (
+    ALL_SAID,
+    BatchApi,
+    Capabilities,
+    Reply,
+    StreamDecoder,
+    Transport,
+    Unsaid,
+)
+from farthing.types import Json, Operation, Prompt, Sent, Target
 
 PATHS: dict[Operation, str] = {"chat": "/chat/completions", "embeddings": "/embeddings"}
+"""Below the base URL; what is passed through has its path in its own table."""
 LIST_FROM = ("", "/models")
 
 _encode = msgspec.json.Encoder().encode
@@ -47,9 +61,10 @@ class OpenAIProvider(HttpProvider):
         list_from: tuple[str, str] = LIST_FROM,
         passage: Passage | None = None,
         usage_form: UsageForm = UNSAID,
+        operations: frozenset[Operation] = frozenset(PASSING),
     ) -> None:
         """`path` is that of its `base_url`. `list_from`: what to take off the end of it, and to put there
-        instead, to ask for its models.
+        instead, to ask for its models. `operations`: what it has of those that are passed through.
 
         Raises:
             ValueError: a header has characters that HTTP does not allow.
@@ -61,7 +76,7 @@ class OpenAIProvider(HttpProvider):
             key_lines.append(f"api-key: {config.api_key.value}")
         super().__init__(name, origin, config, path=path, key_lines=key_lines, passage=passage)
         self.capabilities = Capabilities(
-            operations=frozenset(PATHS),
+            operations=operations.union(PATHS),
             all_said=True,
             batch=config.batch,
             choices=True,
@@ -80,6 +95,10 @@ class OpenAIProvider(HttpProvider):
 
     def unsaid(self, prompt: Prompt, target: Target, operation: Operation) -> Unsaid:
         """Nothing where the client speaks chat completions: its request goes up as it is."""
+        if prompt.sent is None:
+            return ALL_SAID
+        if operation not in self.capabilities.operations:
+            return Unsaid(operation=operation)
         if not _of_messages(prompt):
             return ALL_SAID
         return self._translations.unsaid(prompt, target)
@@ -94,6 +113,8 @@ class OpenAIProvider(HttpProvider):
     ) -> tuple[bytes, bytes]:
         """Return the head, without content-length and the blank line, and the body. `passed` are headers of
         the client, of which those go up that this provider is to get."""
+        if operation in PASSING and prompt.sent is not None:
+            return self._as_sent(prompt.sent, target, operation, request_id, passed)
         if _of_messages(prompt):
             body = self._translated(prompt, target)
         else:
@@ -113,6 +134,19 @@ class OpenAIProvider(HttpProvider):
             head += self.passage.up(passed, without_of(prompt))
         return head, _encode(body)
 
+    def _as_sent(
+        self,
+        sent: Sent,
+        target: Target,
+        operation: Operation,
+        request_id: str,
+        passed: tuple[tuple[str, str], ...],
+    ) -> tuple[bytes, bytes]:
+        """Head and body of what goes up as its client sent it, but for the name of its model."""
+        fields = self.head("POST", PASSING[operation].path, sent.content_type)
+        head = b"%bx-request-id: %b\r\n%b" % (fields, request_id.encode(), self.passage.up(passed))
+        return head, with_model(sent, target.model)
+
     def _translated(self, prompt: Prompt, target: Target) -> Json:
         """The body of a client of Messages. The limit of output, which Messages demands, is at most what the
         model can give, and has the name that the model knows."""
@@ -122,11 +156,20 @@ class OpenAIProvider(HttpProvider):
             _set_cap(body, target.model, limit if most is None else min(limit, most))
         return body
 
-    def whole(self, headers: Mapping[bytes, bytes], body: bytes, prompt: Prompt | None = None) -> WholeReply:
-        return self._replies.read(body)
+    def whole(self, headers: Mapping[bytes, bytes], body: bytes, prompt: Prompt | None = None) -> Reply:
+        passing = None if prompt is None else passing_of(prompt)
+        if passing is None or prompt is None:
+            return self._replies.read(body)
+        try:
+            return passed_whole(passing, body, prompt.body)
+        except ProviderSaid as error:
+            raise self.in_answer(error.payload) from None
 
-    def decoder(self, event_bytes_max: int, prompt: Prompt | None = None) -> EventReader:
-        return EventReader(event_bytes_max, self._usage_form)
+    def decoder(self, event_bytes_max: int, prompt: Prompt | None = None) -> StreamDecoder:
+        passing = None if prompt is None else passing_of(prompt)
+        if passing is None or prompt is None:
+            return EventReader(event_bytes_max, self._usage_form)
+        return PassedStream(passing, event_bytes_max, prompt.body)
 
     def list_head(self) -> bytes:
         ending, suffix = self._list_from
