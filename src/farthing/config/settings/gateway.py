@@ -508,6 +508,8 @@ class OpenAIProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_field=
     """`api-key` sends the header of that name (Azure)."""
     include_usage: bool = True
     """Ask for the usage chunk of every stream, and keep it from clients that did not ask."""
+    api_version: str = ""
+    """Sent with every call as `?api-version=` (Azure). Empty: nothing is."""
     operations: tuple[OperationName, ...] | None = None
     """What it has beside chat and embeddings, as `images` or `audio/speech`. None: what its host is known to
     have; of an unknown host, anything."""

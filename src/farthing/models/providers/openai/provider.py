@@ -9,6 +9,7 @@ named before the call (`unsaid`).
 """
 
 from collections.abc import Mapping
+from urllib.parse import quote
 
 import msgspec
 
@@ -44,6 +45,9 @@ from farthing.types import Json, Operation, Prompt, Sent, Target
 PATHS: dict[Operation, str] = {"chat": "/chat/completions", "embeddings": "/embeddings"}
 """Below the base URL; what is passed through has its path in its own table."""
 LIST_FROM = ("", "/models")
+MODEL_IN_PATH = "{model}"
+"""In a `base_url`: where the path names the model, as Azure's deployments are named."""
+DEPLOYMENT = "/deployments/{model}"
 
 _encode = msgspec.json.Encoder().encode
 
@@ -74,7 +78,11 @@ class OpenAIProvider(HttpProvider):
             key_lines.append(f"authorization: Bearer {config.api_key.value}")
         elif config.api_key is not None and config.auth == "api-key":
             key_lines.append(f"api-key: {config.api_key.value}")
-        super().__init__(name, origin, config, path=path, key_lines=key_lines, passage=passage)
+        query = f"api-version={quote(config.api_version, safe='')}" if config.api_version else ""
+        super().__init__(name, origin, config, path=path, key_lines=key_lines, passage=passage, query=query)
+        self._by_path = MODEL_IN_PATH in path
+        if self._by_path and config.batch:
+            raise ValueError(f"provider {name}: batch = true needs a base_url without {MODEL_IN_PATH}")
         self.capabilities = Capabilities(
             operations=operations.union(PATHS),
             all_said=True,
@@ -130,6 +138,8 @@ class OpenAIProvider(HttpProvider):
             if self._include_usage:
                 body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
         head = b"%b%b\r\n" % (self._heads[operation], request_id.encode())
+        if self._by_path:
+            head = _for_model(head, target.model)
         if passed:
             head += self.passage.up(passed, without_of(prompt))
         return head, _encode(body)
@@ -144,6 +154,8 @@ class OpenAIProvider(HttpProvider):
     ) -> tuple[bytes, bytes]:
         """Head and body of what goes up as its client sent it, but for the name of its model."""
         fields = self.head("POST", PASSING[operation].path, sent.content_type)
+        if self._by_path:
+            fields = _for_model(fields, target.model)
         head = b"%bx-request-id: %b\r\n%b" % (fields, request_id.encode(), self.passage.up(passed))
         return head, with_model(sent, target.model)
 
@@ -173,6 +185,8 @@ class OpenAIProvider(HttpProvider):
 
     def list_head(self) -> bytes:
         ending, suffix = self._list_from
+        if not ending and self._path.endswith(DEPLOYMENT):
+            ending = DEPLOYMENT
         return self.head("GET", suffix, without=ending)
 
     def count_call(
@@ -185,6 +199,11 @@ class OpenAIProvider(HttpProvider):
 
     def batch_api(self, transport: Transport, limits: ProviderConfig) -> BatchApi | None:
         return OpenAIBatch(transport, self, self._usage_form, limits) if self.capabilities.batch else None
+
+
+def _for_model(head: bytes, model: str) -> bytes:
+    """The head of a call whose path names its model."""
+    return head.replace(MODEL_IN_PATH.encode(), quote(model, safe="").encode(), 1)
 
 
 def _reasons(model: str) -> bool:
