@@ -374,7 +374,10 @@ class CannotSay(ProviderRejected):
     def _lack(self, cleaned: Callable[[str], str]) -> str:
         """What is said of the target."""
         if self.operation:
-            return f"has no {self.operation}: configure a provider that has, and name its model"
+            more = (
+                "" if self.operation == "embeddings" else ", or list it in `operations` of this one if it has"
+            )
+            return f"has no {self.operation}: configure a provider that has, and name its model{more}"
         plain = [name for name in self.names if name not in self.reasons]
         parts = [f"`{name}`: {self.reasons[name]}" for name in self.names if name in self.reasons]
         if plain:

@@ -14,7 +14,19 @@ import msgspec
 from msgspec import Struct, field
 
 CacheKind = Literal["miss", "exact", "semantic", "coalesced", "off"]
-Operation = Literal["chat", "embeddings"]
+Operation = Literal[
+    "chat",
+    "embeddings",
+    "moderations",
+    "images/generations",
+    "images/edits",
+    "images/variations",
+    "audio/speech",
+    "audio/transcriptions",
+    "audio/translations",
+    "rerank",
+]
+"""What is asked for. All but the first two are passed through (`dialects/passing`)."""
 Dialect = Literal["chat", "messages", "completions", "responses"]
 """A wire form: OpenAI's chat completions, Anthropic's Messages, OpenAI's completions of before chat and its
 Responses."""
@@ -194,6 +206,13 @@ class Sent(Struct, frozen=True, kw_only=True):
     may read two requests, and `body` is what goes up."""
     beta: bool = False
     """Of Messages: it came by the path of beta requests (`?beta=true`), and goes up by it."""
+    operation: Operation | None = None
+    """What is passed through, `raw` as it is but for its model; None: nothing is."""
+    content_type: str = ""
+    """Of such a request: the type of `raw`."""
+    is_form: bool = False
+    model_at: tuple[int, int] | None = None
+    """Of a form: where in `raw` its model is named; None: nowhere."""
     unsigned: bool = False
     """Of Messages: thinking or a citation in it has no signature, as that of another provider has none. Of
     Responses: its `input` has reasoning or a compaction that this gateway made, which no provider reads."""

@@ -15,8 +15,6 @@ from tests.faults.provider import FaultProvider
 from farthing.config import AdminConfig, key_digest
 from farthing.edge.admin import Admin
 from farthing.edge.routes import ROUTES
-from farthing.stores.responses.bounds import Bounds
-from farthing.stores.responses.memory import MemoryResponses
 from farthing.wiring.build import operators_parts
 
 PROMPT = "canaryprompt how do I reset the password of Ottoline Farquharson"

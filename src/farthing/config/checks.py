@@ -591,6 +591,8 @@ def fault_of_base_url(text: str) -> str:
             "only secrets can be taken from the environment like this; write the whole URL, or set its "
             "FARTHING__… variable"
         )
+    if "api-version=" in url.query:
+        return "its query belongs into a setting of its own: write api_version beside it, and no query here"
     if url.username or url.password or url.query or url.fragment:
         return "an URL without user, password, query and fragment is expected"
     return ""

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from farthing.config import ENDPOINT_PREFIX, fault_of_name
+from farthing.dialects.passing.operations import Passing
 from farthing.edge.gate import ENDPOINT_HEADER, Gate
 from farthing.edge.http.fields import convert
 from farthing.edge.overflow import said_of
@@ -22,7 +23,7 @@ from farthing.errors import (
 from farthing.runtime.redact import NO_SECRETS, Redactor
 from farthing.text.lenient_json import write_json
 from farthing.text.media import measure
-from farthing.types import Endpoint, Json, Request, Tenant, output_tokens_said, replace
+from farthing.types import Endpoint, Json, Operation, Request, Sent, Tenant, output_tokens_said, replace
 
 ENDPOINT = ENDPOINT_HEADER.encode()
 SESSION = b"x-farthing-session"
@@ -96,6 +97,8 @@ class Asked(Struct, frozen=True, kw_only=True):
     """What follows the path."""
     previous: str = ""
     """The stored response that the body goes on from, and was completed with; empty: none."""
+    deployment: str = ""
+    """The model that the path names, whatever the body says (Azure); empty: none."""
 
 
 class Reader:
@@ -112,11 +115,13 @@ class Reader:
         gate: Gate | None = None,
         redact: Redactor = NO_SECRETS,
         own: Collection[str] = (),
+        unnamed: Mapping[Operation, str] = {},
     ) -> None:
         """`names`: every model name that is known, with the one to go on with: an alias of an endpoint is
         that endpoint, everything else itself. Others go on as they are. `passed` are the headers that go up
         to providers, names in lower case. `gate` says what may be asked for. `redact` knows the secrets that
-        must not be written down; `own` are words of the configuration, which are no secrets."""
+        must not be written down; `own` are words of the configuration, which are no secrets. `unnamed`:
+        the first provider that has an operation, for requests that name no model."""
         self._passed = passed
         self._heard = passed.union((SESSION, TASK, CACHE_CONTROL, DOCUMENTS))
         self._endpoints = endpoints
@@ -126,6 +131,7 @@ class Reader:
         self._folded = _only_ones(self._names)
         self._gate = Gate(self._names) if gate is None else gate
         self.redact = redact
+        self._unnamed = unnamed
         self._own = {word: word for word in own}
         self._words = self._own.copy()
         """Clients' own words, each as it may be written down."""
@@ -235,6 +241,73 @@ class Reader:
             passed=self.passed(asked.headers),
             tiers=tiers,
         )
+
+    def to_pass(
+        self,
+        passing: Passing,
+        sent: Sent,
+        asked: Asked,
+        *,
+        said: str | None,
+        text: str,
+        chars: int,
+        stream: bool,
+    ) -> Request:
+        """A request that is passed through, `sent`, for the model that it `said`; None: it leaves the model
+        to the provider. `chars`: of all its texts, of which `text` is the beginning.
+
+        Raises: as `chat`.
+        """
+        name = self._left_open(passing) if said is None else said
+        model = self._names.get(name)
+        if model is None:
+            model = self._spelled(name)
+        headers = asked.headers
+        endpoint: Endpoint = replace(self.endpoint(model, asked), cache_exact="off", semantic=None)
+        tiers: tuple[str, ...] | None = None
+        if asked.tenant.scope is not None or endpoint.scope is not None or model not in self._names:
+            tiers = self._gate.tiers(model, None, asked.tenant, endpoint)
+        body = {**sent.body, "model": model}
+        user = body.get("user")
+        return Request(
+            id=asked.id,
+            tenant=asked.tenant,
+            endpoint=endpoint,
+            operation=passing.operation,
+            model=model,
+            alias=name if model != name else "",
+            body=body,
+            text=text,
+            prompt_chars=chars,
+            stream=stream,
+            session=self.header_word(headers.get(SESSION)),
+            user="" if user is None else self.digest_user(user),
+            task_type=self.header_word(headers.get(TASK)),
+            received_s=asked.received_s,
+            passed=self.passed(headers),
+            tiers=tiers,
+            sent=sent if said is None else replace(sent, read=body),
+        )
+
+    def _left_open(self, passing: Passing) -> str:
+        """The model of a request that names none: what providers take then, by that name where the
+        configuration knows it, else at the first provider that has the operation.
+
+        Raises:
+            InvalidRequest: such a request has to name one, or there is no such provider.
+        """
+        if not passing.model:
+            raise InvalidRequest("`model` is missing: send it", param="model")
+        if passing.model in self._names:
+            return passing.model
+        provider = self._unnamed.get(passing.operation)
+        if provider is None:
+            raise InvalidRequest(
+                f"no provider is known to have {passing.operation}: name a model, or list it in `operations` "
+                "of a provider",
+                param="model",
+            )
+        return f"{provider}/{passing.model}"
 
     def as_written(self, said: str | None) -> str | None:
         """A client's own word as it may be written down: one that holds a key is known by its digest, as a

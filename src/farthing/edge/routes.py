@@ -19,7 +19,8 @@ from msgspec import Struct
 
 from farthing import __version__
 from farthing.config import ServerConfig
-from farthing.edge import completions, feedback, native, openai
+from farthing.dialects.passing.operations import PASSING, Passing
+from farthing.edge import completions, feedback, native, openai, passing
 from farthing.edge.admit import Admission
 from farthing.edge.auth import Keys
 from farthing.edge.forms import CHAT, COMPLETIONS, TEXT, ClientForm
@@ -27,7 +28,7 @@ from farthing.edge.http import paths
 from farthing.edge.http.answering import HttpRequest, Refused
 from farthing.edge.http.body import QUICK_BYTES, read_object, takes_long
 from farthing.edge.http.connection import ClientConnection
-from farthing.edge.http.content_type import JSON_TYPE, check_type
+from farthing.edge.http.content_type import JSON_TYPE, check_type, is_form
 from farthing.edge.messages import models as messages_models
 from farthing.edge.messages import reading as messages
 from farthing.edge.messages.form import MESSAGES
@@ -78,6 +79,8 @@ STREAM_HEAD = (
 )
 
 
+PASSED_HEAD = b"server: farthing\r\nx-accel-buffering: no\r\n"
+"""Of an answer that goes on as it comes, whose type is among the lines of its provider."""
 BODILESS_BYTES_MAX = 65_536  # some clients send a body with everything; nobody reads it
 
 
@@ -112,11 +115,13 @@ class Serving(Struct, frozen=True, kw_only=True):
 class ConnectionSink:
     """The client's end of a stream. See `protocols.Sink`."""
 
-    __slots__ = ("_connection", "_ours", "_receipt")
+    __slots__ = ("_connection", "_head", "_ours", "_receipt")
 
-    def __init__(self, connection: ClientConnection, receipt: Receipt) -> None:
+    def __init__(self, connection: ClientConnection, receipt: Receipt, head: bytes = STREAM_HEAD) -> None:
+        """`head`: the first header lines of the stream."""
         self._connection = connection
         self._receipt = receipt
+        self._head = head
         self._ours = connection.also
         """Header lines of ours, which no provider's replace."""
 
@@ -127,7 +132,7 @@ class ConnectionSink:
         if connection.streaming:
             connection.stream(events)
         else:
-            connection.begin_stream(STREAM_HEAD + facts_head(self._receipt), events)
+            connection.begin_stream(self._head + facts_head(self._receipt), events)
 
     def when_writable(self, pause: Callable[[], None], resume: Callable[[], None]) -> None:
         self._connection.when_writable(pause, resume)
@@ -141,17 +146,32 @@ class ConnectionSink:
     def closing(self, reply: Answer) -> Answer:
         return reply
 
+    @property
+    def sends_events(self) -> bool:
+        """Of an answer that goes on as it comes: whether it is server-sent events."""
+        return b"content-type: text/event-stream" in self._connection.also
+
 
 class Inference(Struct, frozen=True):
     """A route that is answered by the pipeline."""
 
-    read: Callable[[Reader, Json, Asked], Request]
+    read: Callable[[Reader, Json, Asked], Request] | Passing
+    """What reads it; what is passed through has a reader of its own."""
     form: ClientForm = CHAT
     """What its clients read."""
     continues: bool = False
     """Its requests may go on from stored responses."""
     counts: bool = False
     """Its tokens are wanted and no answer: no model is asked for one, nothing is charged, no receipt left."""
+
+    @property
+    def passes(self) -> bool:
+        """Whether it is passed through."""
+        return isinstance(self.read, Passing)
+
+    @property
+    def takes_forms(self) -> bool:
+        return isinstance(self.read, Passing) and self.read.forms
 
 
 class Edge:
@@ -327,61 +347,88 @@ class Edge:
         try:
             serving = self.serving
             serving.steps.ledger.admit()
-            parsed, previous = None, ""
-            if inference.continues and NAMED in http.body:
-                parsed, previous = await self._continue(connection, http, serving)
-            if parsed is None and len(http.body) > QUICK_BYTES and takes_long(http.body):
-                parsed = await self._parse_aside(http, request_id, serving, inference, previous)
-            request = self._request(http, request_id, serving, inference, parsed, connection, previous)
+            request = await self._read_request(connection, http, request_id, serving, inference)
             if inference.counts:
                 await self._count(connection, request, serving)
                 return True
-            receipt = Receipt(
-                request_id=request_id,
-                at_unix_s=time(),
-                started_s=http.received_s,
-                tenant=request.tenant.name,
-                user=request.user,
-                endpoint=request.endpoint.name,
-                session=request.session,
-                operation=request.operation,
-                model_asked=request.alias or request.model,
-                stream=request.stream,
-                client_retry=_client_retry(http.headers),
-                key=request.tenant.key,
-                dialect="chat" if request.sent is None else request.sent.dialect,
-                agent=request.agent,
-            )
-            if connection.transport is None:  # it left before its turn came: nothing is spent on it
-                receipt.status, receipt.error, receipt.stop_reason = 499, "client_gone", "client_gone"
-                self._record(receipt, serving)
-                return True
-            sink = ConnectionSink(connection, receipt)
-            keeping = None
-            if request.sent is not None and request.sent.keep is not None:
-                keeping = await self._keeping(sink, request, receipt, request.sent.keep, serving)
-            writer = inference.form.writer(keeping or sink, request, receipt)
-            if writer is not None:
-                connection.last_words = writer.broken if keeping is None else keeping.breaks_off(writer)
-            try:
-                reply = await answer(request, serving.steps, receipt, writer or sink)
-            except FarthingError as error:
-                forget_frames(error)
-                sink.returned(openai.returned_of(error))
-                if keeping is not None:
-                    await keeping.failed(error)
-                return self._fail(connection, request_id, error, inference.form, receipt)
-            finally:
-                if writer is not None:
-                    writer.close()
-            if writer is not None:
-                reply = writer.last(reply)
-            if keeping is not None:
-                reply = await keeping.finished(reply)
-            self._send(connection, reply, receipt)
-            return True
+            return await self._answer(connection, http, request, serving, inference)
         finally:
             admission.leave()
+
+    async def _read_request(
+        self,
+        connection: ClientConnection,
+        http: HttpRequest,
+        request_id: str,
+        serving: Serving,
+        inference: Inference,
+    ) -> Request:
+        """What is asked, read aside if it takes long, completed if it goes on from what is stored."""
+        parsed, previous = None, ""
+        if inference.continues and NAMED in http.body:
+            parsed, previous = await self._continue(connection, http, serving)
+        slow = parsed is None and len(http.body) > QUICK_BYTES and not is_form(http.headers)
+        if slow and takes_long(http.body):
+            parsed = await self._parse_aside(http, request_id, serving, inference, previous)
+        return self._request(http, request_id, serving, inference, parsed, connection, previous)
+
+    async def _answer(
+        self,
+        connection: ClientConnection,
+        http: HttpRequest,
+        request: Request,
+        serving: Serving,
+        inference: Inference,
+    ) -> bool:
+        """Answer what was read; True when the connection can go on."""
+        receipt = Receipt(
+            request_id=request.id,
+            at_unix_s=time(),
+            started_s=http.received_s,
+            tenant=request.tenant.name,
+            user=request.user,
+            endpoint=request.endpoint.name,
+            session=request.session,
+            operation=request.operation,
+            model_asked=request.alias or request.model,
+            stream=request.stream,
+            client_retry=_client_retry(http.headers),
+            key=request.tenant.key,
+            dialect="chat" if request.sent is None else request.sent.dialect,
+            agent=request.agent,
+        )
+        if connection.transport is None:  # it left before its turn came: nothing is spent on it
+            receipt.status, receipt.error, receipt.stop_reason = 499, "client_gone", "client_gone"
+            self._record(receipt, serving)
+            return True
+        passes = inference.passes
+        sink = ConnectionSink(connection, receipt, PASSED_HEAD if passes else STREAM_HEAD)
+        keeping = None
+        if request.sent is not None and request.sent.keep is not None:
+            keeping = await self._keeping(sink, request, receipt, request.sent.keep, serving)
+        writer = inference.form.writer(keeping or sink, request, receipt)
+        if writer is not None:
+            connection.last_words = writer.broken if keeping is None else keeping.breaks_off(writer)
+        try:
+            reply = await answer(request, serving.steps, receipt, writer or sink)
+        except FarthingError as error:
+            forget_frames(error)
+            if passes and connection.streaming and not sink.sends_events:
+                connection.cut()  # what is no stream of events has no place for an error
+                return False
+            sink.returned(openai.returned_of(error))
+            if keeping is not None:
+                await keeping.failed(error)
+            return self._fail(connection, request.id, error, inference.form, receipt)
+        finally:
+            if writer is not None:
+                writer.close()
+        if writer is not None:
+            reply = writer.last(reply)
+        if keeping is not None:
+            reply = await keeping.finished(reply)
+        self._send(connection, reply, receipt, PASSED_HEAD if passes else JSON_HEAD)
+        return True
 
     async def _continue(
         self, connection: ClientConnection, http: HttpRequest, serving: Serving
@@ -482,7 +529,8 @@ class Edge:
                 rate.take()
                 connection.also = also + rate.headers()
             if headers.get(b"content-type") != JSON_TYPE or b"content-encoding" in headers:
-                check_type(headers)
+                cors = connection.server.cors
+                check_type(headers, forms=inference.takes_forms, pages=None if cors is None else cors.allows)
             if parsed is not None:
                 return parsed.result()
             return _read(http, serving, inference, _asked(http, request_id, tenant, previous))
@@ -502,9 +550,9 @@ class Edge:
         receipt.total_ms = receipt.overhead_ms = (self._clock() - receipt.started_s) * 1000
         serving.steps.ledger.record(receipt)
 
-    def _send(self, connection: ClientConnection, reply: Answer, receipt: Receipt) -> None:
+    def _send(self, connection: ClientConnection, reply: Answer, receipt: Receipt, head: bytes) -> None:
         if not reply.stream:
-            connection.answer(200, JSON_HEAD + facts_and_money_head(receipt), reply.body)
+            connection.answer(200, head + facts_and_money_head(receipt), reply.body)
         elif connection.streaming:
             connection.end_stream(reply.body)
         else:  # nothing was relayed: from the cache, or fixed
@@ -540,7 +588,7 @@ class Edge:
         """One entry of the list, or of a name that is not listed and may be asked for all the same."""
         serving = self.serving
         tenant = serving.keys.tenant(http.headers)
-        name = paths.named_model(http.path) or paths.named_model(paths.plain(http.path))
+        name = paths.named_model(http.path)
         asked = (name, name.rstrip("/"))
         known = (*serving.models, *serving.named(tenant))
         entry = next((one for one in known if one["id"] in asked), None)
@@ -665,6 +713,7 @@ def _asked(http: HttpRequest, request_id: str, tenant: Tenant, previous: str = "
         raw=http.body,
         query=http.query,
         previous=previous,
+        deployment=http.deployment,
     )
 
 
@@ -675,7 +724,11 @@ def _read(http: HttpRequest, serving: Serving, inference: Inference, asked: Aske
         RequestError: it cannot be read; names the field.
     """
     limits = serving.server
+    if isinstance(inference.read, Passing):
+        return passing.read(inference.read, serving.reader, asked, limits)
     body = read_object(http.body, depth_max=limits.depth_max, nodes_max=limits.nodes_max)
+    if http.deployment:
+        body = {**body, "model": http.deployment}
     return inference.read(serving.reader, body, asked)
 
 
@@ -860,4 +913,5 @@ ROUTES: dict[str, dict[bytes, RouteHandler]] = {
     "/metrics": {b"GET": Edge.metrics},
     "/version": {b"GET": Edge.version},
 }
+ROUTES |= {f"/v1{one.path}": {b"POST": Inference(one, passing.PASSED)} for one in PASSING.values()}
 """Path -> method -> handler. `docs/openapi.json` lists the same, and a test compares the two."""

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 
 from farthing.config import GuardRule
+from farthing.dialects.passing.operations import PASSING, texts_of
 from farthing.errors import Blocked
 from farthing.protocols import AsyncGuardrail, Guardrail
 from farthing.types import Request
@@ -108,6 +109,9 @@ def _texts(request: Request) -> list[str]:
     """Every text, once. `request.text` is one of the messages, or the first of a long list of inputs. The
     parts of a message are joined into one text."""
     body = request.body
+    passing = PASSING.get(request.operation)
+    if passing is not None:
+        return list(texts_of(passing, body))
     texts = [] if "input" not in body else _inputs(request)
     for message in body.get("messages") or ():
         content = message.get("content")

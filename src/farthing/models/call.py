@@ -21,6 +21,7 @@ from farthing.config import CallConfig, ProviderConfig
 from farthing.dialects.chat.fields import CHANGES_THE_ANSWER
 from farthing.dialects.chat.requests.lowering import CHANGES
 from farthing.dialects.chat.usage import as_stated, begun
+from farthing.dialects.passing.operations import PASSING, passing_of
 from farthing.errors import (
     CannotSay,
     ContractExceeded,
@@ -39,6 +40,7 @@ from farthing.errors import (
 from farthing.models.health import Health
 from farthing.models.pricing.afford import affordable
 from farthing.models.pricing.book import book
+from farthing.models.pricing.cost import flat_nusd
 from farthing.models.pricing.expected import estimated_pass, expected_tokens
 from farthing.models.retry import Failed, next_try, stale
 from farthing.models.speed import Lengths
@@ -82,6 +84,7 @@ FALLBACK_TOLD_EVERY_S = 10.0
 ESSENTIAL = CHANGES_THE_ANSWER | CHANGES
 """Fields that a client cannot do without noticing, by either dialect's names."""
 ERROR_BODY_BYTES_MAX = 65_536
+TYPE_BYTES_MAX = 512
 ERROR_BODY_S = 5.0  # an error is short; one that does not come costs its words, not the attempt's time
 
 
@@ -315,6 +318,8 @@ class Caller:
         usage, total_ms = attempt.usage, attempt.total_ms
         if attempt.error is not None or usage is None or total_ms is None:
             return
+        if call.request.operation in PASSING:
+            return  # an image says nothing of the time that words take
         tokens = usage.output_tokens
         stream = result.stream
         if stream is not None and stream.paused:
@@ -332,7 +337,9 @@ class Caller:
         prompt = call.prompt
         left_nusd = hold.left_nusd
         worst_case: int | None = None
-        if left_nusd is not None:
+        if left_nusd is not None and call.request.operation in PASSING:
+            worst_case = flat_nusd(target.price)
+        elif left_nusd is not None:
             sizes = self._sizes
             closer = None if sizes is None else sizes.bound
             prompt, worst_case = affordable(prompt, target, left_nusd, closer)
@@ -481,13 +488,16 @@ class Caller:
             error = provider.failure(status, exchange.headers, await _error_body(exchange))
             error.returned = result.returned
             raise error
+        passes = request.operation in PASSING
+        if passes:
+            result.returned += _type_line(exchange.headers)
         if prompt.stream:
             within = Within(
                 first_s=began_s + within_s,
                 whole_s=began_s + _within_s(limits, False, left_s, others),
                 idle_s=limits.idle_s,
                 end_s=began_s + limits.total_s,
-                deadline_s=None if left_s is None else began_s + left_s,
+                deadline_s=None if left_s is None or passes else began_s + left_s,
                 bytes_max=limits.answer_bytes_max,
             )
             signs = None if others else call.signs
@@ -568,6 +578,8 @@ class Caller:
         if error is not None and (error.upstream_status is not None or not error.sent):
             result.attempt.cost_nusd = 0
             return
+        if passing_of(prompt) is not None:
+            return  # nobody knows
         stream = result.stream
         usage = None if stream is None else stream.usage
         said = 0
@@ -654,6 +666,7 @@ async def _open(
         output_chunks_max=_output_chunks_max(call),
         in_answer=provider.in_answer,
         signs=signs,
+        sniffs=call.request.operation not in PASSING,
     )
     try:
         await stream.open()
@@ -661,6 +674,16 @@ async def _open(
         stream.close()
         raise
     return stream
+
+
+def _type_line(headers: Mapping[bytes, bytes]) -> bytes:
+    """The header line that says what type a reply is of which goes to the client as it comes."""
+    for name, value in headers.items():
+        if name.lower() == b"content-type":
+            if value and len(value) <= TYPE_BYTES_MAX and value.isascii() and value.decode().isprintable():
+                return b"content-type: %b\r\n" % value
+            break
+    return b"content-type: application/octet-stream\r\n"
 
 
 def _number_of(request: Request) -> int:

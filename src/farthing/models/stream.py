@@ -118,9 +118,11 @@ class Stream(Waiter):
         output_chunks_max: int | None,
         in_answer: Callable[[bytes], ProviderError],
         signs: SignsOfLife | None = None,
+        sniffs: bool = True,
     ) -> None:
         """`choices` were asked for. `in_answer`: what an error of the provider's means that comes in place of
-        an answer. `signs`: who hears of a target that takes long to begin and lives; None: nobody may."""
+        an answer. `signs`: who hears of a target that takes long to begin and lives; None: nobody may.
+        `sniffs`: what comes in place of events is told by its first bytes; else the reader takes anything."""
         super().__init__(asyncio.get_running_loop())
         self._exchange = exchange
         self._within = within
@@ -138,7 +140,7 @@ class Stream(Waiter):
         self._error: FarthingError | None = None
         self._begun = False
         self._finished = False
-        self._sniffed = False
+        self._sniffed = not sniffs
         self._unread = b""
         """The part of a byte order mark that has come."""
         self._told: tuple[int, Usage | None] = (0, None)

@@ -45,7 +45,7 @@ def want(
     cut = terms.deadline_s is not None and (terms.on_limit == "partial" or len(route.targets) > 1)
     if cut and request.operation == "chat":
         prompt = msgspec.structs.replace(prompt, stream=True)
-    direct = request.stream and route.escalation is None
+    direct = request.stream and route.escalation is None and request.operation == "chat"
     return CallRequest(
         request=request,
         prompt=prompt,

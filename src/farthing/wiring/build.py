@@ -104,6 +104,7 @@ from farthing.wiring.providers import (
     LiveModels,
     build_provider,
     describe_model,
+    first_with,
     list_models,
     list_named,
     passed_names,
@@ -426,6 +427,7 @@ def build_reader(
         gate=Gate(names, rules.choosing, targets.beyond),
         redact=parts.redact,
         own={*config.tiers, *config.endpoints, *(key.tenant for key in config.keys), *TASK_SYNONYMS},
+        unnamed=first_with(config.providers),
     )
 
 

@@ -9,6 +9,7 @@ from farthing.brain.classify.words import DOMAIN_WORDS, TASK_SYNONYMS
 from farthing.brain.route.expression import Expression
 from farthing.brain.route.grammar import Both, Compare, Either, Name, Not, Tree, Value, Values
 from farthing.config import DEFAULT_RULES, Config
+from farthing.dialects.passing.operations import PASSING
 
 KNOWN_SHOWN_MAX = 20
 _LANGUAGE = re.compile(r"[a-z]{2,3}")
@@ -39,11 +40,11 @@ def _conditions(config: Config) -> Iterator[tuple[str, str]]:
 def _known(config: Config) -> dict[str, frozenset[str]]:
     """What a name can be, where that is known. A tenant without keys, and a model, may have any name."""
     tasks = {task_of(endpoint.task) for endpoint in config.endpoints.values() if endpoint.task}
-    known = {
+    known: dict[str, set[str]] = {
         "task": {*TASK_SYNONYMS.values(), "unknown", *tasks},
         "domain": {*DOMAIN_WORDS, "unknown"},
         "risk": {*RISKY_DOMAINS, "personal", "side_effects", "low", "unknown"},
-        "operation": {"chat", "embeddings"},
+        "operation": {"chat", "embeddings", *PASSING},
         "endpoint": {*config.endpoints, "default"},
     }
     if config.keys:

@@ -8,9 +8,10 @@ from functools import partial
 from pathlib import Path
 
 from farthing.brain.route.rules import RulesRouter
-from farthing.config import AnyProviderConfig, ProviderConfig
+from farthing.config import AnyProviderConfig, OpenAIProviderConfig, ProviderConfig
 from farthing.config.settings.proxy import NO_PROXY, Proxy, parse_proxy, proxy_of_environment
 from farthing.errors import ConfigError, FarthingError
+from farthing.models.discovery.abilities import operations_at
 from farthing.models.discovery.chosen import provider_of
 from farthing.models.discovery.detect import Found, Hosted, Said, detect, said_by
 from farthing.models.discovery.listing import can_be_asked
@@ -25,7 +26,7 @@ from farthing.models.transport.trust import ca_of_environment, missing_ca_of_env
 from farthing.protocols import Provider, ProviderPlugin, Transport
 from farthing.runtime.loop_batch import LoopBatch
 from farthing.runtime.redact import Redactor
-from farthing.types import Json, Target, Tenant, replace
+from farthing.types import Json, Operation, Target, Tenant, replace
 
 ASK_S = 2.0  # a person waits for the start; a list of models takes a tenth of it
 ASKED_S = 60.0  # between two questions for a provider's models
@@ -82,12 +83,29 @@ def build_provider(
             list_from=list_from(name),
             plugin=plugin,
             makers=makers,
+            operations=operations_of(provider),
         )
     except ValueError as error:
         raise ConfigError(str(error)) from error
     if redact is not None:
         built.redact = redact
     return built
+
+
+def operations_of(provider: AnyProviderConfig) -> frozenset[Operation]:
+    """What a provider has of the operations that are passed through."""
+    if not isinstance(provider, OpenAIProviderConfig):
+        return frozenset()
+    return operations_at(parse_base_url(provider.base_url)[0], provider.operations)
+
+
+def first_with(providers: Mapping[str, AnyProviderConfig]) -> dict[Operation, str]:
+    """The first provider that has each operation that is passed through."""
+    found: dict[Operation, str] = {}
+    for name, provider in providers.items():
+        for operation in operations_of(provider):
+            found.setdefault(operation, name)
+    return found
 
 
 def _proxy(

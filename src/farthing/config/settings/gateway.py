@@ -517,6 +517,20 @@ class ProviderConfig(Table, frozen=True):
     """The longest event of a stream: an image arrives as one event."""
 
 
+OperationName = Literal[
+    "moderations",
+    "images",
+    "images/generations",
+    "images/edits",
+    "images/variations",
+    "audio",
+    "audio/speech",
+    "audio/transcriptions",
+    "audio/translations",
+    "rerank",
+]
+
+
 class OpenAIProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_field="kind", tag="openai"):
     """A provider that speaks chat completions, as most do; its `base_url` mostly ends in `/v1`."""
 
@@ -529,6 +543,11 @@ class OpenAIProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_field=
     responses: bool | None = None
     """It speaks Responses as well, and what a client of Responses sends goes there as it is. None: only
     OpenAI itself and Azure (`openai.azure.com`) do."""
+    api_version: str = ""
+    """Sent with every call as `?api-version=` (Azure). Empty: nothing is."""
+    operations: tuple[OperationName, ...] | None = None
+    """What it has beside chat and embeddings, as `images` or `audio/speech`. None: what its host is known to
+    have; of an unknown host, anything."""
     drop: tuple[str, ...] = ("temperature", "top_p", "top_k")
     """As of any provider, for clients of Messages, by the names of their fields. Chat completions know no
     `top_k`, and OpenAI's models that reason take no sampling parameters."""

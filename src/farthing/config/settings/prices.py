@@ -22,6 +22,9 @@ FEES = (
     "search_source",
     "citation_tokens",
     "audio_seconds",
+    "characters",
+    "images",
+    "search_units",
 )
 """Features that providers charge per use, by the names of `models/providers/usage`."""
 PRICES = (

@@ -30,6 +30,7 @@ class HttpRequest:
 
     __slots__ = (
         "body",
+        "deployment",
         "headers",
         "held_bytes",
         "keep_alive",
@@ -47,6 +48,8 @@ class HttpRequest:
         self.body = body
         self.query = b""
         """What follows the path, without the question mark."""
+        self.deployment = ""
+        """The model that the path names; empty: none."""
         self.held_bytes = 0
         """What is counted for it in `Owner.bodies_bytes`."""
         self.version = "1.1"
@@ -165,9 +168,11 @@ class Answering:
             self.server.turn.write_soon(transport, framed)
 
     def end_stream(self, data: bytes) -> None:
-        """Write the last of a streamed answer."""
+        """Write the last of a streamed answer, which may be nothing."""
         transport = self.transport
-        if transport is not None:
+        if not data:
+            self.end_chunks()
+        elif transport is not None:
             self.server.turn.write(
                 transport, b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if self.chunked else data
             )

@@ -538,6 +538,14 @@ class ClientConnection(Answering, asyncio.Protocol):
     def busy(self) -> bool:
         return self._runner is not None
 
+    def cut(self) -> None:
+        """Close without the end of a streamed answer, after what has been written of it: its client sees that
+        there is more to it."""
+        transport = self.transport
+        if transport is not None:
+            self.server.turn.flush()
+            transport.close()
+
     def drop(self) -> None:
         """Close at once, without a word: another connection takes the place."""
         self.server.connections.discard(self)

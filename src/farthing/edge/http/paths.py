@@ -1,5 +1,10 @@
 """Paths that are not spelt as the routes are: another spelling of one, or a hint at the one that is meant.
 
+SDKs make a path of their base URL, which may end in `/v1`, in nothing, or in what Azure wants:
+
+    /v1/chat/completions/   /chat/completions   /v1/v1/chat/completions   /openai/v1/chat/completions
+    /openai/deployments/NAME/chat/completions: the model is NAME, whatever the body says
+
 Only the routes that take a key have other spellings: who keeps `/metrics` from strangers by its path, in a
 proxy before us, has then named all of it.
 """
@@ -32,6 +37,9 @@ SERVED = "chat is at /v1/chat/completions, /v1/messages and /v1/responses; docs/
 
 WEBSOCKET = b"sec-websocket-key"
 """In the head of a request for a WebSocket; its `Upgrade` is gone when it comes here."""
+AZURE = "/openai"
+DEPLOYMENTS = "/deployments/"
+DOUBLED = "/v1/v1/"
 
 BELOW_BASE = (
     "/chat/completions",
@@ -61,9 +69,27 @@ def tolerant(path: str, served: str) -> bool:
 
 def named_model(path: str) -> str:
     """The id in `/v1/models/ID`, which may hold slashes and be percent-encoded; empty where there is none."""
-    if not path.startswith(MODELS):
-        return ""
-    return unquote_to_bytes(path[len(MODELS) :].encode("latin-1")).decode("utf-8", "replace")
+    for spelt in (path, *_served_as(path)[0]):
+        if spelt.startswith(MODELS):
+            return _decoded(spelt[len(MODELS) :])
+    return ""
+
+
+def _decoded(part: str) -> str:
+    return unquote_to_bytes(part.encode("latin-1")).decode("utf-8", "replace")
+
+
+def _served_as(path: str) -> tuple[tuple[str, str], str]:
+    """The routes that `path` may mean, and the deployment that it names; empty where it names none."""
+    bare, deployment = plain(path), ""
+    if bare.startswith(f"{AZURE}/"):
+        bare = bare[len(AZURE) :]
+        if bare.startswith(DEPLOYMENTS):
+            name, _, rest = bare[len(DEPLOYMENTS) :].partition("/")
+            bare, deployment = f"/{rest}", _decoded(name)
+    while bare.startswith(DOUBLED):
+        bare = bare[len(DOUBLED) - len("/v1/") :]
+    return (bare, f"/v1{bare}"), deployment
 
 
 def of_response(path: str) -> str:
@@ -106,12 +132,15 @@ def handler_of(
         return found
     if method == b"OPTIONS" and b"origin" in headers and b"access-control-request-method" in headers:
         return preflight  # for whatever path: the page can then read why a wrong one leads to nothing
-    served = plain(path)
-    route = routes.get(served) if tolerant(path, served) else None
-    if route is None and named_model(served):
+    spellings, deployment = _served_as(path)
+    route = next(
+        (routes[served] for served in spellings if served in routes and tolerant(path, served)), None
+    )
+    if route is None and named_model(path):
         route = routes[MODEL]
     if route is None:
-        route = routes.get(of_response(served))
+        stored = [routes[found] for served in spellings if (found := of_response(served))]
+        route = stored[0] if stored else None
     if route is None:
         raise NoSuchRoute(hint(path))
     handler = route.get(b"GET" if method == b"HEAD" else method)
@@ -121,4 +150,5 @@ def handler_of(
             raise NoUpgrade(f"{path} has no WebSocket: send {allow} over plain HTTP", allow=allow)
         pages = "; pages of other sites may call when [server] cors_origins lists them"
         raise NoSuchRoute(f"{path} takes {allow}{pages if method == b'OPTIONS' else ''}", allow=allow)
+    http.deployment = deployment
     return handler

@@ -68,6 +68,13 @@ def cost_nusd(price: Price | None, usage: Usage | None) -> int | None:
     return cost_pusd // PUSD_PER_NUSD
 
 
+def flat_nusd(price: Price | None) -> int | None:
+    """What any call costs by a price that is by the call alone, whatever is in it; None: it is not."""
+    if price is None or price.input_pusd or price.output_pusd or price.tiers or price.factors:
+        return None
+    return (price.request_pusd + _HALF_NUSD_PUSD) // PUSD_PER_NUSD
+
+
 def _cost_of_classes(price: Price, usage: Usage) -> int | None:
     """As `cost_nusd`, for a usage with classes of tokens, a tier or a region of their own, fees, or several
     runs of a model."""

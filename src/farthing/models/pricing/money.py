@@ -11,9 +11,10 @@ from typing import Any
 
 from farthing.dialects.chat.answers.shown import answer_chars, fees_shown, states_nothing
 from farthing.dialects.chat.usage import as_stated, begun, tier_of, tier_shown
+from farthing.dialects.passing.operations import passing_of
 from farthing.models.call import CallResult
 from farthing.models.pricing.book import book
-from farthing.models.pricing.cost import baseline_nusd, cost_nusd
+from farthing.models.pricing.cost import baseline_nusd, cost_nusd, flat_nusd
 from farthing.models.pricing.expected import estimated_pass, expected_tokens
 from farthing.models.stream import Stream
 from farthing.protocols import Reply, StreamDecoder, TokenSizes
@@ -57,12 +58,14 @@ class Money:
         the client's, as far as is known."""
         attempt = result.attempt
         reply, stream = result.reply, result.stream
+        if passing_of(prompt) is not None:
+            self._account_passed(result, receipt)
+            return
         if reply is not None:
             usage = self._of_reply(reply, prompt, result.target)
         elif stream is not None:
             usage = self._of_stream(stream, prompt, result.target)
-            ended_s = self._clock() if result.ended_s is None else result.ended_s
-            attempt.total_ms = (ended_s - receipt.started_s) * 1000 - attempt.started_ms
+            self._time(result, receipt)
         else:
             return
         if self._sizes is not None and attempt.usage is None and attempt.error is None:
@@ -76,6 +79,31 @@ class Money:
             receipt.usage = usage
             receipt.target = result.target.name
             receipt.tier = attempt.tier
+
+    def _time(self, result: CallResult, receipt: Receipt) -> None:
+        """Write how long a stream took."""
+        ended_s = self._clock() if result.ended_s is None else result.ended_s
+        attempt = result.attempt
+        attempt.total_ms = (ended_s - receipt.started_s) * 1000 - attempt.started_ms
+
+    def _account_passed(self, result: CallResult, receipt: Receipt) -> None:
+        """As `account`, of what was passed through: usage that is not told is unknown, since it need not be
+        of tokens at all. What is priced by the call alone is known all the same."""
+        attempt, target, source = result.attempt, result.target, result.reply or result.stream
+        if source is None:
+            return
+        if source is result.stream:
+            self._time(result, receipt)
+        usage, price = source.usage, target.price
+        flat = flat_nusd(price)
+        if usage is not None:
+            book(attempt, target, usage, self._targets)
+        if attempt.cost_nusd is None:
+            if usage is not None and not usage.input_tokens and not usage.output_tokens:
+                usage = attempt.usage = None  # uses without a price: of tokens nothing is known
+            if flat is not None:
+                attempt.cost_nusd, attempt.unpriced = flat, ""
+        receipt.usage, receipt.target, receipt.tier = usage, target.name, attempt.tier
 
     def _of_reply(self, reply: Reply, prompt: Prompt, target: Target) -> Usage:
         usage = reply.usage

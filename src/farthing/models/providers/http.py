@@ -39,9 +39,10 @@ class HttpProvider:
         path: str,
         key_lines: Iterable[str],
         passage: Passage | None = None,
+        query: str = "",
     ) -> None:
         """`path` is that of its `base_url`. `key_lines`: the header lines that carry the key; none where it
-        has none.
+        has none. `query`: what every call has behind its path.
 
         Raises:
             ValueError: a header has characters that HTTP does not allow.
@@ -65,12 +66,15 @@ class HttpProvider:
             if not line.isprintable():
                 raise ValueError(f"provider {name}: a header has characters that HTTP does not allow")
         self._path = f"{origin.form}{path}"
+        self._query = query
         self._fields = "\r\n".join(lines)
 
     def head(self, method: str, suffix: str, content_type: str | None = None, *, without: str = "") -> bytes:
         """Request line and headers of a call of one of its interfaces, with our key, without content-length
         and the blank line. `without`: what to take off the end of its path before `suffix` is added."""
         path = f"{self._path.removesuffix(without)}{suffix}"
+        if self._query and "api-version=" not in suffix:
+            path += f"{'&' if '?' in suffix else '?'}{self._query}"
         told = "" if content_type is None else f"content-type: {content_type}\r\n"
         return f"{method} {path} HTTP/1.1\r\n{self._fields}\r\n{told}".encode("latin-1")
 

@@ -10,6 +10,7 @@ from farthing.config import (
     ResponsesProviderConfig,
 )
 from farthing.dialects.chat.usage import UNSAID, UsageForm
+from farthing.dialects.passing.operations import PASSING
 from farthing.models.providers.anthropic.provider import AnthropicProvider
 from farthing.models.providers.openai.provider import LIST_FROM, OpenAIProvider
 from farthing.models.providers.plugin import PluginProvider
@@ -18,6 +19,7 @@ from farthing.models.providers.responses.provider import ResponsesProvider
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
 from farthing.protocols import Provider, ProviderPlugin
+from farthing.types import Operation
 
 OPENAI_HOST = "api.openai.com"
 AZURE_HOSTS = ".openai.azure.com"
@@ -34,9 +36,11 @@ def make(
     list_from: tuple[str, str] = LIST_FROM,
     plugin: ProviderPlugin | None = None,
     makers: Makers | None = None,
+    operations: frozenset[Operation] = frozenset(PASSING),
 ) -> Provider:
     """The provider called `name` at `origin`; `path` is that of its `base_url`, `plugin` what knows its
-    dialect where that is none of ours, `makers` what remembers whose encrypted content is.
+    dialect where that is none of ours, `makers` what remembers whose encrypted content is, `operations` what
+    it has of those that are passed through.
 
     Raises:
         ValueError: a header has characters that HTTP does not allow.
@@ -58,6 +62,7 @@ def make(
                 passage=passage,
                 usage_form=usage_form,
                 native=native,
+                operations=operations,
             )
         case ResponsesProviderConfig():
             passage = Passage(config.pass_headers, config.return_headers, config.headers)

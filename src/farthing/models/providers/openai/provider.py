@@ -9,15 +9,21 @@ none for is named before the call (`unsaid`).
 """
 
 from collections.abc import Mapping
+from urllib.parse import quote
 
 import msgspec
 
 from farthing.config import OpenAIProviderConfig, ProviderConfig
-from farthing.dialects.chat.answers.reply import ReplyReader, WholeReply
+from farthing.dialects.chat.answers.reply import ReplyReader
 from farthing.dialects.chat.models import abilities
 from farthing.dialects.chat.requests.lowering import MORE_THAN_CHAT, lowered
 from farthing.dialects.chat.streams.event_reader import EventReader
 from farthing.dialects.chat.usage import UNSAID, UsageForm
+from farthing.dialects.faults import ProviderSaid
+from farthing.dialects.passing.answers import PassedStream
+from farthing.dialects.passing.answers import whole as passed_whole
+from farthing.dialects.passing.operations import PASSING, passing_of
+from farthing.dialects.passing.request import with_model
 from farthing.dialects.written import Written
 from farthing.errors import ProviderError, ProviderUnavailable
 from farthing.models.providers.http import JSON, HttpProvider, key_lines, without_of
@@ -26,11 +32,23 @@ from farthing.models.providers.responses.provider import ResponsesProvider
 from farthing.models.providers.translated import Translations
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
-from farthing.protocols import ALL_SAID, BatchApi, Capabilities, StreamDecoder, Transport, Unsaid
-from farthing.types import Json, Operation, Prompt, Target
+from farthing.protocols import (
+    ALL_SAID,
+    BatchApi,
+    Capabilities,
+    Reply,
+    StreamDecoder,
+    Transport,
+    Unsaid,
+)
+from farthing.types import Json, Operation, Prompt, Sent, Target
 
 PATHS: dict[Operation, str] = {"chat": "/chat/completions", "embeddings": "/embeddings"}
+"""Below the base URL; what is passed through has its path in its own table."""
 LIST_FROM = ("", "/models")
+MODEL_IN_PATH = "{model}"
+"""In a `base_url`: where the path names the model, as Azure's deployments are named."""
+DEPLOYMENT = "/deployments/{model}"
 
 _encode = msgspec.json.Encoder().encode
 
@@ -49,10 +67,11 @@ class OpenAIProvider(HttpProvider):
         passage: Passage | None = None,
         usage_form: UsageForm = UNSAID,
         native: ResponsesProvider | None = None,
+        operations: frozenset[Operation] = frozenset(PASSING),
     ) -> None:
         """`path` is that of its `base_url`. `list_from`: what to take off the end of it, and to put there
         instead, to ask for its models. `native` speaks Responses with it for clients that do; None: it knows
-        chat completions alone.
+        chat completions alone. `operations`: what it has of those that are passed through.
 
         Raises:
             ValueError: a header has characters that HTTP does not allow.
@@ -64,9 +83,13 @@ class OpenAIProvider(HttpProvider):
             path=path,
             key_lines=key_lines(config.api_key, config.auth),
             passage=passage,
+            query=f"api-version={quote(config.api_version, safe='')}" if config.api_version else "",
         )
+        self._by_path = MODEL_IN_PATH in path
+        if self._by_path and config.batch:
+            raise ValueError(f"provider {name}: batch = true needs a base_url without {MODEL_IN_PATH}")
         self.capabilities = Capabilities(
-            operations=frozenset(PATHS),
+            operations=operations.union(PATHS),
             all_said=True,
             batch=config.batch,
             choices=True,
@@ -89,6 +112,10 @@ class OpenAIProvider(HttpProvider):
         native = self._native_for(prompt)
         if native is not None:
             return native.unsaid(prompt, target, operation)
+        if prompt.sent is None:
+            return ALL_SAID
+        if operation not in self.capabilities.operations:
+            return Unsaid(operation=operation)
         if not _is_lowered(prompt):
             return ALL_SAID
         return self._translations.unsaid(prompt, target)
@@ -106,6 +133,8 @@ class OpenAIProvider(HttpProvider):
         native = self._native_for(prompt)
         if native is not None:
             return native.encode(prompt, target, operation, request_id, passed)
+        if operation in PASSING and prompt.sent is not None:
+            return self._as_sent(prompt.sent, target, operation, request_id, passed)
         if _is_lowered(prompt):
             body = self._translated(prompt, target)
         else:
@@ -121,9 +150,26 @@ class OpenAIProvider(HttpProvider):
             if self._include_usage:
                 body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
         head = b"%b%b\r\n" % (self._heads[operation], request_id.encode())
+        if self._by_path:
+            head = _for_model(head, target.model)
         if passed:
             head += self.passage.up(passed, without_of(prompt))
         return head, _encode(body)
+
+    def _as_sent(
+        self,
+        sent: Sent,
+        target: Target,
+        operation: Operation,
+        request_id: str,
+        passed: tuple[tuple[str, str], ...],
+    ) -> tuple[bytes, bytes]:
+        """Head and body of what goes up as its client sent it, but for the name of its model."""
+        fields = self.head("POST", PASSING[operation].path, sent.content_type)
+        if self._by_path:
+            fields = _for_model(fields, target.model)
+        head = b"%bx-request-id: %b\r\n%b" % (fields, request_id.encode(), self.passage.up(passed))
+        return head, with_model(sent, target.model)
 
     def _translated(self, prompt: Prompt, target: Target) -> Json:
         """The body of a client of another dialect. The limit of output, which Messages demands, is at most
@@ -134,15 +180,26 @@ class OpenAIProvider(HttpProvider):
             _set_cap(body, target.model, limit if most is None else min(limit, most))
         return body
 
-    def whole(self, headers: Mapping[bytes, bytes], body: bytes, prompt: Prompt | None = None) -> WholeReply:
+    def whole(self, headers: Mapping[bytes, bytes], body: bytes, prompt: Prompt | None = None) -> Reply:
         native = self._native_for(prompt)
-        return self._replies.read(body) if native is None else native.whole(headers, body, prompt)
+        if native is not None:
+            return native.whole(headers, body, prompt)
+        passing = None if prompt is None else passing_of(prompt)
+        if passing is None or prompt is None:
+            return self._replies.read(body)
+        try:
+            return passed_whole(passing, body, prompt.body)
+        except ProviderSaid as error:
+            raise self.in_answer(error.payload) from None
 
     def decoder(self, event_bytes_max: int, prompt: Prompt | None = None) -> StreamDecoder:
         native = self._native_for(prompt)
         if native is not None:
             return native.decoder(event_bytes_max, prompt)
-        return EventReader(event_bytes_max, self._usage_form)
+        passing = None if prompt is None else passing_of(prompt)
+        if passing is None or prompt is None:
+            return EventReader(event_bytes_max, self._usage_form)
+        return PassedStream(passing, event_bytes_max, prompt.body)
 
     def _native_for(self, prompt: Prompt | None) -> ResponsesProvider | None:
         """What speaks with the provider in the client's own dialect; None: chat completions do."""
@@ -158,6 +215,8 @@ class OpenAIProvider(HttpProvider):
 
     def list_head(self) -> bytes:
         ending, suffix = self._list_from
+        if not ending and self._path.endswith(DEPLOYMENT):
+            ending = DEPLOYMENT
         return self.head("GET", suffix, without=ending)
 
     def count_call(
@@ -170,6 +229,11 @@ class OpenAIProvider(HttpProvider):
 
     def batch_api(self, transport: Transport, limits: ProviderConfig) -> BatchApi | None:
         return OpenAIBatch(transport, self, self._usage_form, limits) if self.capabilities.batch else None
+
+
+def _for_model(head: bytes, model: str) -> bytes:
+    """The head of a call whose path names its model."""
+    return head.replace(MODEL_IN_PATH.encode(), quote(model, safe="").encode(), 1)
 
 
 def _reasons(model: str) -> bool:

@@ -1,0 +1,96 @@
+"""The front door of all that is passed through (`dialects/passing`): images, audio, moderations, reranking.
+
+Read is what decides here: the model, the texts that guardrails see, whether a stream is wanted. All else goes
+up as it came, and so does the answer on its way back.
+"""
+
+from farthing.config import ServerConfig
+from farthing.dialects.passing import form
+from farthing.dialects.passing.operations import Passing, texts_of, wants_events
+from farthing.edge.forms import ChatForm
+from farthing.edge.http.body import read_object
+from farthing.edge.openai import TEXT_CHARS_MAX, Asked, Reader
+from farthing.edge.through import ThroughSink
+from farthing.errors import InvalidRequest
+from farthing.protocols import Sink
+from farthing.types import Answer, Json, Receipt, Request, Sent
+
+CONTENT_TYPE = b"content-type"
+TYPE_CHARS_MAX = 200
+
+
+def read(passing: Passing, reader: Reader, asked: Asked, limits: ServerConfig) -> Request:
+    """Raises: as `Reader.chat`."""
+    sent = _sent(passing, asked, limits)
+    body = sent.body
+    texts = list(texts_of(passing, body))
+    said = body.get("model") if not asked.deployment else asked.deployment
+    if said is not None and not isinstance(said, str):
+        raise InvalidRequest("`model` must be a string", param="model")
+    streams = passing.streamed == "always" or wants_events(passing, body)
+    return reader.to_pass(
+        passing,
+        sent,
+        asked,
+        said=said,
+        text="\n".join(texts)[:TEXT_CHARS_MAX],
+        chars=sum(map(len, texts)),
+        stream=streams,
+    )
+
+
+def _sent(passing: Passing, asked: Asked, limits: ServerConfig) -> Sent:
+    """Raises:
+    InvalidRequest: it is neither a JSON object nor, where that may be, a form.
+    """
+    raw, kind = asked.raw, asked.headers.get(CONTENT_TYPE, b"application/json")
+    try:
+        boundary = form.boundary_of(kind) if passing.forms else None
+        if boundary is None:
+            body = read_object(raw, depth_max=limits.depth_max, nodes_max=limits.nodes_max)
+            return _made(passing, raw, body, "application/json", None, is_form=False)
+        parts = form.parts_of(raw, boundary)
+        fields: Json = dict(form.fields_of(raw, parts))
+        named = kind.decode("latin-1")
+        if len(named) > TYPE_CHARS_MAX or not named.isprintable():
+            raise form.BadForm("its content-type is too long, or not printable")
+        return _made(passing, raw, fields, named, form.model_at(parts), is_form=True)
+    except form.BadForm as why:
+        raise InvalidRequest(f"the body is not a form that can be read: {why}") from None
+
+
+def _made(
+    passing: Passing, raw: bytes, body: Json, kind: str, model_at: tuple[int, int] | None, *, is_form: bool
+) -> Sent:
+    return Sent(
+        dialect="chat",
+        raw=raw,
+        body=body,
+        read={},
+        operation=passing.operation,
+        content_type=kind,
+        is_form=is_form,
+        model_at=model_at,
+    )
+
+
+class PassedWriter(ThroughSink):
+    """Sends an answer on as it comes, and nothing after it. See `forms.FormWriter`."""
+
+    __slots__ = ()
+
+    def send(self, events: bytes) -> None:
+        self._sink.send(events)
+
+    def closing(self, reply: Answer) -> Answer:
+        return Answer(body=b"", stream=True) if reply.stream else reply
+
+
+class PassedForm(ChatForm):
+    """What a provider answers, of whatever type; errors are OpenAI's."""
+
+    def writer(self, sink: Sink, request: Request, receipt: Receipt) -> PassedWriter:
+        return PassedWriter(sink)
+
+
+PASSED = PassedForm()

@@ -1,0 +1,57 @@
+"""What providers of OpenAI's form have beside chat, by their hosts, as their documentation says.
+
+A host that is not here is a server of somebody's own, or one that we do not know: it is asked for anything,
+and says itself what it does not have.
+"""
+
+from collections.abc import Collection
+
+from msgspec import Struct
+
+from farthing.dialects.passing.operations import PASSING, operations_of
+from farthing.types import Operation
+
+
+class Abilities(Struct, frozen=True):
+    """What a host has. Empty `operations`: chat and embeddings alone."""
+
+    operations: frozenset[Operation]
+
+
+def _has(*names: str) -> Abilities:
+    return Abilities(operations_of(names))
+
+
+_ANYTHING = Abilities(frozenset(PASSING))
+_AZURE = _has("images/generations", "images/edits", "audio")
+_HOSTS = {
+    "api.openai.com": _has("moderations", "images", "audio"),
+    "openai.azure.com": _AZURE,
+    "services.ai.azure.com": _AZURE,
+    "cognitiveservices.azure.com": _AZURE,
+    "generativelanguage.googleapis.com": _has("images/generations"),
+    "aiplatform.googleapis.com": _has(),
+    "api.groq.com": _has("audio"),
+    "api.mistral.ai": _has("moderations", "audio/transcriptions", "audio/speech"),
+    "api.deepseek.com": _has(),
+    "openrouter.ai": _has(),
+    "api.together.xyz": _has("images/generations", "audio", "rerank"),
+    "api.x.ai": _has("images/generations", "images/edits"),
+    "api.cohere.com": _has("rerank"),
+    "api.jina.ai": _has("rerank"),
+    "api.voyageai.com": _has("rerank"),
+}
+
+
+def abilities_at(host: str) -> Abilities:
+    """What the provider at `host` has."""
+    host = host.lower()
+    for known, has in _HOSTS.items():
+        if host == known or host.endswith((f".{known}", f"-{known}")):
+            return has
+    return _ANYTHING
+
+
+def operations_at(host: str, said: Collection[str] | None) -> frozenset[Operation]:
+    """The operations of a provider: those that the configuration says, None where it says nothing."""
+    return abilities_at(host).operations if said is None else operations_of(said)
