@@ -39,13 +39,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not config.getoption("--after-check"):
         return
     here = Path(__file__).parent
-    done = [
-        item
-        for item in items
-        if item.path.relative_to(here).parts[0] in CHECKED and item.get_closest_marker("slow") is None
-    ]
+    done, left = list[pytest.Item](), list[pytest.Item]()
+    for item in items:
+        quick = item.get_closest_marker("slow") is None
+        checked = quick and item.path.relative_to(here).parts[0] in CHECKED
+        (done if checked else left).append(item)
     config.hook.pytest_deselected(items=done)
-    items[:] = [item for item in items if item not in set(done)]
+    items[:] = left
 
 
 @pytest.fixture(autouse=True)
