@@ -23,9 +23,11 @@ settings.load_profile("any machine")
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """Of `-n auto`: two a core, for many tests wait rather than work."""
-    return min(2 * (os.cpu_count() or 1), WORKERS_MAX)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Of `-n auto`: two a core, for many tests wait rather than work. Of `-n logical`: one a core, for the
+    fast tests, which seldom wait: each worker collects them all, in some seconds of its own."""
+    a_core = 1 if config.option.numprocesses == "logical" else 2
+    return min(a_core * (os.cpu_count() or 1), WORKERS_MAX)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,13 +39,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not config.getoption("--after-check"):
         return
     here = Path(__file__).parent
-    done = [
-        item
-        for item in items
-        if item.path.relative_to(here).parts[0] in CHECKED and item.get_closest_marker("slow") is None
-    ]
+    done, left = list[pytest.Item](), list[pytest.Item]()
+    for item in items:
+        quick = item.get_closest_marker("slow") is None
+        checked = quick and item.path.relative_to(here).parts[0] in CHECKED
+        (done if checked else left).append(item)
     config.hook.pytest_deselected(items=done)
-    items[:] = [item for item in items if item not in set(done)]
+    items[:] = left
 
 
 @pytest.fixture(autouse=True)

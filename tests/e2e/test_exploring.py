@@ -16,7 +16,7 @@ from tests.e2e.gateway import Running, running, start, until
 from tests.faults.provider import FaultProvider
 
 from farthing.cli.main import cli
-from farthing.guarantees.calibrate.explored import Wanted, gather
+from farthing.guarantees.calibrate.explored import SampleFilter, gather
 from farthing.guarantees.calibrate.route_samples import Sample
 from farthing.insight.report import report
 from farthing.ledger import read
@@ -148,7 +148,7 @@ def pair(gateway: Running, count: int = 2) -> list[Signal]:
 
 
 def samples(gateway: Running) -> list[Sample]:
-    return gather(read.read_all(gateway.state / "ledger"), Wanted(endpoint="faq")).samples
+    return gather(read.read_all(gateway.state / "ledger"), SampleFilter(endpoint="faq")).samples
 
 
 def errands(gateway: Running, purpose: str) -> list[Receipt]:
@@ -398,7 +398,7 @@ def test_what_was_written_outlives_a_kill_and_becomes_samples(
             ask(again, TEXTS[20])
             until(lambda: len(signals(again)) >= len(before) + 2)
             idle(again)
-            found = gather(read.read_all(again.state / "ledger"), Wanted(endpoint="faq"))
+            found = gather(read.read_all(again.state / "ledger"), SampleFilter(endpoint="faq"))
         assert found.explored == 21 and len(found.samples) + found.left_out.get("no verdict", 0) == 21
         assert {(one.cheap, one.expensive) for one in found.samples} == {(0.0, 1.0)}
         where = ["--ledger", str(tmp_path / "state" / "ledger"), "--json"]

@@ -32,7 +32,7 @@ def down() -> ProviderUnavailable:
 
 
 def opened(health: Health) -> Health:
-    while health.rests_s() == 0:
+    while health.cooldown_s() == 0:
         health.failed(down(), health.begin())
     return health
 
@@ -44,12 +44,12 @@ def test_a_total_outage_opens_the_breaker_within_20_calls_or_2_s(calls_per_s: in
         health.succeeded(health.begin())
         clock.now_s += 1 / calls_per_s
     calls, began_s = 0, clock.now_s
-    while health.rests_s() == 0:
+    while health.cooldown_s() == 0:
         health.failed(down(), health.begin())
         calls += 1
         clock.now_s += 1 / calls_per_s
         assert calls <= 20 or clock.now_s - began_s <= 2.0
-    assert health.rests_s() <= CONFIG.breaker_open_s
+    assert health.cooldown_s() <= CONFIG.breaker_open_s
 
 
 @pytest.mark.parametrize("in_flight", [1, 30, 300])
@@ -57,14 +57,14 @@ def test_calls_under_way_when_it_opens_do_not_keep_it_open_longer_or_close_it(in
     health, clock = target()
     numbers = [health.begin() for _ in range(in_flight)]
     opened(health)
-    opens_until_s = clock.now_s + health.rests_s()
+    opens_until_s = clock.now_s + health.cooldown_s()
     for index, number in enumerate(numbers):
         clock.now_s += 0.001
         if index % 2:
             health.failed(ProviderTimeout("late"), number)
         else:
             health.succeeded(number)
-        assert clock.now_s + health.rests_s() == pytest.approx(opens_until_s)
+        assert clock.now_s + health.cooldown_s() == pytest.approx(opens_until_s)
 
 
 def test_half_open_lets_one_probe_through_and_the_probe_decides() -> None:
@@ -72,15 +72,15 @@ def test_half_open_lets_one_probe_through_and_the_probe_decides() -> None:
         health, clock = target()
         opened(health)
         clock.now_s += CONFIG.breaker_open_s
-        assert health.rests_s() == 0
+        assert health.cooldown_s() == 0
         probe = health.begin()
-        assert probe and health.rests_s() > 0, "one at a time"
+        assert probe and health.cooldown_s() > 0, "one at a time"
         if good:
             health.succeeded(probe)
-            assert health.rests_s() == 0 and health.begin() == 0
+            assert health.cooldown_s() == 0 and health.begin() == 0
         else:
             health.failed(down(), probe)
-            assert health.rests_s() == pytest.approx(CONFIG.breaker_open_s)
+            assert health.cooldown_s() == pytest.approx(CONFIG.breaker_open_s)
 
 
 def test_a_probe_whose_client_leaves_makes_room_for_another() -> None:
@@ -89,7 +89,7 @@ def test_a_probe_whose_client_leaves_makes_room_for_another() -> None:
     clock.now_s += CONFIG.breaker_open_s
     probe = health.begin()
     health.abandoned(probe)
-    assert health.rests_s() == 0
+    assert health.cooldown_s() == 0
 
 
 @pytest.mark.parametrize("share", [0.01, 0.05, 0.1])
@@ -100,7 +100,7 @@ def test_a_target_that_fails_now_and_then_is_used_on(share: float) -> None:
     health, clock = target()
     for _ in range(2_000):
         clock.now_s += 0.01
-        if health.rests_s() > 0:
+        if health.cooldown_s() > 0:
             rested += 1
         elif chance.random() < share:
             health.failed(down(), health.begin())
@@ -113,7 +113,7 @@ def test_what_the_client_got_wrong_is_not_the_targets_fault() -> None:
     health, _ = target()
     for _ in range(100):
         health.failed(ProviderRejected("bad request", upstream_status=400), health.begin())
-    assert health.rests_s() == 0
+    assert health.cooldown_s() == 0
 
 
 @given(st.one_of(st.none(), st.floats(min_value=0, max_value=1e12)))
@@ -121,19 +121,19 @@ def test_a_429_pauses_for_what_it_asked_and_at_most_a_minute(asked_s: float | No
     health, clock = target()
     health.failed(ProviderBusy("busy", retry_after_s=asked_s), health.begin())
     expected_s = min(1.0 if asked_s is None else asked_s, CONFIG.pause_s_max)
-    assert health.rests_s() == pytest.approx(expected_s, abs=1e-6)
+    assert health.cooldown_s() == pytest.approx(expected_s, abs=1e-6)
     if expected_s > 1e-3:
-        why = health.why_it_rests("a/b")
+        why = health.cooldown_error("a/b")
         assert isinstance(why, ProviderBusy) and why.retry_after_s == pytest.approx(expected_s)
     clock.now_s += expected_s + 1e-6
-    assert health.rests_s() == 0
+    assert health.cooldown_s() == 0
 
 
 def test_a_shorter_pause_never_shortens_a_longer_one() -> None:
     health, _ = target()
     for asked_s in (30.0, 1.0):
         health.failed(ProviderBusy("busy", retry_after_s=asked_s), health.begin())
-    assert health.rests_s() == pytest.approx(30.0)
+    assert health.cooldown_s() == pytest.approx(30.0)
 
 
 @settings(max_examples=60, deadline=None)
@@ -177,7 +177,7 @@ def test_no_schedule_lets_two_probes_run_at_once_or_shuts_a_target_out_for_ever(
                     health.failed(ProviderBusy("busy", retry_after_s=chance.choice([None, 0.0, 5.0])), number)
                 case _:
                     health.failed(down(), number)
-        elif health.rests_s() == 0:
+        elif health.cooldown_s() == 0:
             number = health.begin()
             under_way.append(number)
             if number:
@@ -186,7 +186,7 @@ def test_no_schedule_lets_two_probes_run_at_once_or_shuts_a_target_out_for_ever(
     for number in under_way:
         health.abandoned(number)
     clock.now_s += CONFIG.pause_s_max + CONFIG.breaker_open_s
-    assert health.rests_s() == 0
+    assert health.cooldown_s() == 0
 
 
 def test_it_says_when_the_breaker_opens_and_closes_and_not_what_is_between() -> None:

@@ -82,16 +82,16 @@ class Explore:
         endpoint: Callable[[str], Endpoint | None],
         verdicts: Verdicts,
         clock: Callable[[], float],
-        desk: BatchJudge | None = None,
+        batch_judge: BatchJudge | None = None,
     ) -> None:
-        """`rubrics` has the endpoints with a judge; `desk` takes comparisons that may wait."""
+        """`rubrics` has the endpoints with a judge; `batch_judge` takes comparisons that may wait."""
         self._jobs = jobs
         self._rubrics = rubrics
         self._checks = checks
         self._endpoint = endpoint
         self._verdicts = verdicts
         self._clock = clock
-        self._desk = desk
+        self._batch_judge = batch_judge
         self._preference = Preference(jobs, endpoint=endpoint, clock=clock)
         self._checking: set[asyncio.Task[None]] = set()
 
@@ -194,8 +194,8 @@ class Explore:
             other=explored.text,
             guide=rubric.guide,
         )
-        if rubric.batch and self._desk is not None and self._desk.open:
-            if not self._desk.pair(case, pair, rubric.judge):
+        if rubric.batch and self._batch_judge is not None and self._batch_judge.open:
+            if not self._batch_judge.pair(case, pair, rubric.judge):
                 self._nothing(case, "queue_full")
             return
 

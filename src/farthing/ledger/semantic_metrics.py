@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Protocol
 
-from farthing.ledger.semantic_watch import Watch, look_result
+from farthing.ledger.semantic_watch import Watch, lookup_result
 from farthing.types import Receipt
 
 SERIES_MAX = 500
@@ -37,7 +37,7 @@ class SemanticMetrics:
 
     def look(self, receipt: Receipt) -> None:
         """Count the result of a client's request in the semantic cache."""
-        result = look_result(receipt)
+        result = lookup_result(receipt)
         if result is None:
             return
         endpoint = self._endpoint(receipt.endpoint)

@@ -20,7 +20,7 @@ from typing import Final, Literal
 from farthing.stats.exact_tests import at_least, fewer_by_chance
 from farthing.types import Receipt
 
-LookResult = Literal["served", "would_serve", "audited", "rejected", "none", "failed"]
+LookupResult = Literal["served", "would_serve", "audited", "rejected", "none", "failed"]
 
 BLOCK = 200
 BEFORE_MAX = 20  # blocks to compare with
@@ -45,7 +45,7 @@ ALARMS: Final[Mapping[str, str]] = {
 """Advice for every alarm. `reach` and `loss` are raised by the report only."""
 
 
-def look_result(receipt: Receipt) -> LookResult | None:
+def lookup_result(receipt: Receipt) -> LookupResult | None:
     """The result of a client request's lookup; None if there was none.
 
     `none`: nothing was similar, or the request is of a kind that the cache never answers.
@@ -128,7 +128,7 @@ class Watch:
         self.effect = Fallen()
         self.failing = TooMany()
 
-    def add(self, result: LookResult) -> None:
+    def add(self, result: LookupResult) -> None:
         """Take one lookup. A failed one says nothing about what it would have found."""
         failed = result == "failed"
         self.failing.add(failed)

@@ -1,7 +1,7 @@
-"""Whether a complete answer says something, whether it calls tools, and whether it failed half-way. Pure.
+"""Whether a complete answer has content, calls tools, or reports an error. Pure functions.
 
-Nearly all answers are told by a look at their bytes; the rest are read in full. A name in quotes cannot stand
-inside a JSON string, whose quotes are escaped, so what is found there is a field.
+Nearly all answers are decided by a search in their bytes; the rest are decoded. A quoted name cannot occur
+inside a JSON string, where quotes are escaped, so a match is always a field.
 """
 
 import re
@@ -18,8 +18,8 @@ _SAYING = ("audio", "images")  # fields beside `content` that hold what was aske
 
 
 def says_something(request: Request, body: bytes, *, streamed: bool) -> bool:
-    """Whether every choice has text, a sound, an image or a call. One with a refusal or with reasoning alone
-    has not: asked again, it may well have."""
+    """Whether every choice has text, sound, an image or a call. A choice with only a refusal or reasoning has
+    not: asked again, the model may well answer."""
     if ("n" not in request.body or choices_said(request.body) == 1) and _SAYS.search(body) is not None:
         return True
     choices = _choices(body, streamed=streamed)
@@ -27,9 +27,10 @@ def says_something(request: Request, body: bytes, *, streamed: bool) -> bool:
 
 
 def calls_tools(request: Request, body: bytes, *, streamed: bool) -> bool:
-    """Whether a choice calls a tool or, as it once was, a function. Fields that are there, empty, do not.
+    """Whether a choice calls a tool or, in the older form, a function. Empty fields do not count.
 
-    Where none was offered an answer with text is not searched for calls: that takes 0.1 ms of a long stream.
+    If the request offered none, an answer with text is not searched for calls: that would take 0.1 ms for
+    a long stream.
     """
     if b"_call" not in body:
         return False
@@ -43,7 +44,7 @@ def calls_tools(request: Request, body: bytes, *, streamed: bool) -> bool:
 
 
 def went_wrong(body: bytes, *, streamed: bool) -> bool:
-    """Whether an error stands beside the answer, or in a choice of it: it may not be all there."""
+    """Whether the answer, or a choice of it, carries an error: it may be incomplete."""
     if b'"error"' not in body:
         return False
     try:
@@ -60,7 +61,7 @@ def _says(message: Json) -> bool:
 
 
 def _is_said(part: Any) -> bool:
-    """Whether a part of a content is there to be read, heard or seen: thinking is not."""
+    """Whether a content part can be read, heard or seen; reasoning cannot."""
     if not isinstance(part, dict):
         return bool(part)
     kind = part.get("type")
@@ -74,7 +75,7 @@ def _calls(message: Json) -> bool:
 
 
 def _choices(body: bytes, *, streamed: bool) -> list[Json]:
-    """The messages of all choices; none where they cannot be read."""
+    """The messages of all choices; empty if they cannot be read."""
     try:
         whole = completion.assemble([body], None) if streamed else read_json(body)
         return [choice["message"] for choice in whole["choices"] if isinstance(choice["message"], dict)]

@@ -1,4 +1,4 @@
-"""What goes back to the client: from a reply, a stream, a cached or a fixed answer. Pure functions."""
+"""Builds what is sent to the client: from a reply, a stream, a cached or a fixed answer. Pure functions."""
 
 from time import time
 
@@ -22,7 +22,8 @@ _encode = msgspec.json.Encoder().encode
 
 
 def from_hit(request: Request, hit: CacheHit) -> Answer | None:
-    """The stored answer in the form this client asked for; None when it is so odd that it has but one."""
+    """The stored answer in the form this client asked for. None: the answer is unusual and has only one form,
+    which is not this one."""
     try:
         return _from_hit(request, hit)
     except completion.NotChunks:
@@ -44,7 +45,7 @@ def _from_hit(request: Request, hit: CacheHit) -> Answer:
 
 
 def from_fixed(request: Request, text: str, usage: Usage) -> Answer:
-    """An answer no model gave."""
+    """An answer that no model gave."""
     body = completion.from_text(
         text, request_id=request.id, model="farthing/none", created=int(time()), usage=usage
     )
@@ -54,7 +55,8 @@ def from_fixed(request: Request, text: str, usage: Usage) -> Answer:
 
 
 def closing(request: Request, stream: Stream, receipt: Receipt) -> Answer:
-    """What ends a stream that was relayed: the reason when it was cut, the usage when asked for."""
+    """The end of a relayed stream: the stop reason if a limit cut it, and the usage if the client asked for
+    it."""
     parts: list[bytes] = []
     if stream.cut is not None:
         parts.append(
@@ -72,20 +74,20 @@ def closing(request: Request, stream: Stream, receipt: Receipt) -> Answer:
 
 
 def _open_choices(request: Request, stream: Stream) -> list[int]:
-    """The choices asked for that have not ended by themselves, no more than anybody answers with."""
+    """The requested choices that have not ended by themselves, up to the number that any provider answers."""
     asked = min(choices_said(request.body), CHOICES_CLOSED_MAX)
     return [index for index in range(asked) if index not in stream.reader.finished]
 
 
 def _with_money(payload: bytes, receipt: Receipt) -> bytes:
-    """The usage chunk with what a header can no longer say."""
+    """The usage chunk, with the cost figures that came too late for a header."""
     end = payload.rstrip()[:-1]
     return b'data: %b,"farthing":%b}\n\n' % (end, _encode(money_of(receipt)))
 
 
 def money_of(receipt: Receipt) -> Json:
-    """Cost and saving as exact decimal strings of US dollars, null where unknown; that the tokens behind them
-    are estimated; the limit that cut it."""
+    """Cost and saving in US dollars as exact decimal strings, null if unknown; whether the token counts are
+    estimates; and the limit that cut the answer."""
     money: Json = {"cost_usd": usd(receipt.cost_nusd), "saved_usd": usd(saved_nusd(receipt))}
     if receipt.usage is not None and receipt.usage.estimated:
         money["usage"] = "estimated"
@@ -131,7 +133,7 @@ def gathered(stream: Stream) -> Answer:
 
 
 def shorten_logprobs(request: Request, result: CallResult) -> None:
-    """Leave of the logprobs in a complete answer what its client asked for; the rest was for us."""
+    """Reduce the logprobs of a complete answer to what its client asked for; the rest was for the checks."""
     theirs = None
     if request.body.get("logprobs") is True:
         top = request.body.get("top_logprobs")
@@ -147,9 +149,9 @@ def shorten_logprobs(request: Request, result: CallResult) -> None:
 
 
 def complete(request: Request, result: CallResult) -> CacheHit | None:
-    """The answer as those get it who asked the same at the same time; None when it is not theirs: it was
-    cut or broke off, the money that one session had left ended it, it says nothing, it is too large, or some
-    of it has no place in the form that others get."""
+    """The answer as waiting requests for the same receive it. None: it is not fit for them, because it was
+    cut or broke off, the budget of one session ended it, it has no content, it is too large, or a part of
+    it cannot be expressed in their form."""
     attempt, reply, stream = result.attempt, result.reply, result.stream
     if attempt.usage is None:
         return None
@@ -184,8 +186,8 @@ def complete(request: Request, result: CallResult) -> CacheHit | None:
 
 
 def may_be_kept(request: Request, result: CallResult, hit: CacheHit) -> bool:
-    """Whether a complete answer may be given again later: each choice ended by itself, none calls a tool, and
-    no error stands beside it."""
+    """Whether a complete answer may be served again later: every choice ended by itself, none calls a tool,
+    and there is no error in it."""
     reply, stream = result.reply, result.stream
     if reply is not None:
         if reply.is_plain:
@@ -203,6 +205,6 @@ def may_be_kept(request: Request, result: CallResult, hit: CacheHit) -> bool:
 
 
 def _ended(request: Request, stream: Stream) -> bool:
-    """Whether every choice asked for (`n`) came to its end."""
+    """Whether every requested choice (`n`) ended."""
     reader = stream.reader
     return reader.done and len(reader.finished) >= choices_said(request.body)

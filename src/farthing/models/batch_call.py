@@ -1,7 +1,7 @@
-"""Two stand-ins for the call of a journey: one notes what would be sent, one hands on what came back.
+"""Two stand-ins for the provider call: one records what would be sent, the other replays a batch's result.
 
-So a question that goes up in a batch takes the very journey of any other, cut in two at its call: guarded,
-routed and capped before it goes up, accounted for, checked and kept when its answer has come.
+A question in a batch thus takes the same journey as any other, divided in two at its call. It is guarded,
+routed and capped before it is sent, and accounted for, checked and stored when its answer arrives.
 """
 
 from msgspec import Struct
@@ -18,7 +18,7 @@ OUTPUT_TOKENS_MIN = 64  # what would be capped below is not worth its place in a
 
 
 class BatchDraft(Struct, frozen=True, kw_only=True):
-    """A question on its way up: for whom, and what would be sent."""
+    """A question that is to be sent in a batch: its target, and what would be sent."""
 
     target: Target
     """With the price of a batch."""
@@ -27,7 +27,8 @@ class BatchDraft(Struct, frozen=True, kw_only=True):
     """The most that the terms of its endpoint let it cost."""
 
     def within(self, nusd: int) -> tuple[Prompt, int] | None:
-        """The prompt capped so that it costs at most `nusd`, and its worst case; None: it cannot be."""
+        """The prompt, capped to cost at most `nusd` nano-dollars, and its worst-case cost. None: no cap
+        achieves it."""
         prompt, worst_nusd = affordable(self.prompt, self.target, min(nusd, self.left_nusd))
         if worst_nusd is None or worst_nusd > min(nusd, self.left_nusd):
             return None
@@ -38,7 +39,7 @@ class BatchDraft(Struct, frozen=True, kw_only=True):
 
 
 class DraftCaller(Caller):
-    """Makes no call. What it was asked for is in `draft`, where a batch can do it."""
+    """Makes no call. If a batch can make the call, `draft` holds it."""
 
     def __init__(self, real: Caller) -> None:
         self._real = real
@@ -58,7 +59,7 @@ class DraftCaller(Caller):
             and route.escalation is None  # a doubtful answer would have to be asked again, singly
             and not call.prompt.stream
             and self._real.batch_api(target.provider) is not None
-            and self._real.health(target).rests_s() <= 0
+            and self._real.health(target).cooldown_s() <= 0
         ):
             priced = replace(target, price=in_batch(target.price))
             self.draft = BatchDraft(target=priced, prompt=call.prompt, left_nusd=left_nusd)
@@ -66,10 +67,10 @@ class DraftCaller(Caller):
 
 
 class LineCaller(Caller):
-    """Hands on what a batch had for one question, as if `target` had been called for it."""
+    """Returns the batch's result for one question, as if `target` had just been called."""
 
     def __init__(self, real: Caller, target: Target, outcome: Outcome, *, capped_by: str | None) -> None:
-        """`capped_by` is the limit that had set the cap of what went up."""
+        """`capped_by` is the limit that capped the output when the question was sent."""
         self._real = real
         self._capped_by = capped_by
         self._target = target
@@ -96,7 +97,7 @@ class LineCaller(Caller):
         return result
 
     def tell(self, receipt: Receipt, tier: str) -> Attempt:
-        """Write the attempt that the batch was into `receipt`, once; the wait for it is in no time of it."""
+        """Write the batch's attempt to `receipt`, once. Its times do not include the wait for the batch."""
         if self._told:
             return receipt.attempts[-1]
         self._told = True

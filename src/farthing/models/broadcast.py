@@ -1,11 +1,12 @@
-"""One stream for several clients: the one whose call it is, and those who asked the same meanwhile.
+"""One stream for several clients: the leader, whose call it is, and followers that asked the same meanwhile.
 
-Nobody pays for this before somebody follows: until then the stream writes to its leader's client directly.
-From then on what came and comes is one list of blocks, and each client has a place in it. A client that falls
-behind keeps its place and holds up nobody; the provider is paused only while all of them are behind. The list
-is bounded by `held_bytes_max`. Up to there it is whole, so that everyone begins at the first byte; beyond it
-nobody can join any more, what all have read goes, and a follower that is a whole list behind is cut with a
-word of why. The leader is not: it would have paced its provider alone, so it paces it now.
+It costs nothing until somebody follows: until then the stream writes directly to the leader's client. From
+then on, all blocks so far and to come are in one list, and each client has a position in it. A client that
+falls behind keeps its position and delays nobody; the provider is paused only while all clients are
+behind. `held_bytes_max` bounds the list. Within the bound the list is complete, so every follower starts
+at the first byte. Beyond it nobody can join, blocks that all have read are dropped, and a follower that is
+a whole list behind is cut off with an error. The leader is not cut off: it would have paced its provider
+alone, so it now paces it for all.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ SLICE_BYTES = 65_536  # to one that catches up, before the sockets have their tu
 
 
 class Broadcast:
-    """The stream of `result`, for its leader's `sink` and all who `follow`. Itself a sink, of the stream."""
+    """The stream of `result`, for the leader's `sink` and all who `follow`. It is the stream's own sink."""
 
     def __init__(self, result: CallResult, sink: Sink, *, held_bytes_max: int) -> None:
         assert result.stream is not None
@@ -52,8 +53,8 @@ class Broadcast:
     # -- the leader --------------------------------------------------------------------------------
 
     async def relay(self, outgrown: Callable[[], None]) -> None:
-        """As `Stream.relay`, for the leader, whose client may then still be behind (`caught_up`). `outgrown`
-        is called when it is too large to be joined, or broke: there will be no whole of it.
+        """As `Stream.relay`, for the leader, whose client may then still be behind (see `caught_up`). Calls
+        `outgrown` when the stream becomes too large to join, or breaks: it will not be available whole.
 
         Raises:
             StreamBroken: it failed half-way; the leader's client has all that came.
@@ -69,12 +70,13 @@ class Broadcast:
             raise
 
     async def caught_up(self) -> None:
-        """Wait until the leader's client has all that came. Nobody else need wait for that."""
+        """Wait until the leader's client has received everything. Followers need not wait for that."""
         if self._leader is not None:
             await self._leader.through()
 
     def leader_left(self) -> None:
-        """Its client has gone: the stream goes on for the others, at their pace. Twice is safe."""
+        """The leader's client has gone: the stream continues at the pace of the others. A second call is
+        harmless."""
         self._left = True
         if not self._spread:
             self._divide()
@@ -84,7 +86,7 @@ class Broadcast:
             leader.wake()
 
     def end(self, error: BaseException | None) -> None:
-        """Nothing more comes; `error` is why, where it broke. The leader calls this on every path."""
+        """The stream has ended; `error` says why, if it broke. The leader calls this on every path."""
         self._ended = True
         self._error = error
         self._stream.outgrown = None
@@ -174,7 +176,7 @@ class Broadcast:
         return self._dropped + len(self._blocks)
 
     def _divide(self) -> None:
-        """Give everyone a place of their own in what came so far."""
+        """Give every client its own position in what has come so far."""
         self._spread = True
         stream = self._stream
         if self._begun:
@@ -190,7 +192,7 @@ class Broadcast:
             stream.redirect(self)
 
     def catch_up(self, listener: "_Listener") -> None:
-        """Send what `listener` has not had, a slice at a time."""
+        """Send `listener` what it has not received yet, a slice at a time."""
         listener.catching_up = False
         if listener.paused or listener.over:
             return
@@ -221,7 +223,7 @@ class Broadcast:
         self.pace()
 
     def pace(self) -> None:
-        """Read from the provider while somebody can take it."""
+        """Read from the provider while any client can accept more."""
         listeners = self._listeners
         wait = bool(listeners) and all(one.paused for one in listeners)
         if not wait and self._bytes > self._held_bytes_max:
@@ -232,7 +234,7 @@ class Broadcast:
                 (self._pause if wait else self._resume)()
 
     def _make_room(self) -> None:
-        """The list is full: drop what all have read, then those who are a whole list behind."""
+        """The list is full: drop what all have read, then the followers that are a whole list behind."""
         self._full = True
         while self._bytes > self._held_bytes_max:
             slowest = min(self._listeners, key=lambda one: (one.at, not one.waited_for), default=None)
@@ -248,7 +250,7 @@ class Broadcast:
         self.pace()
 
     def _drop(self, count: int) -> None:
-        """Forget blocks, no more than the list's bound asks for."""
+        """Drop blocks, no more than needed to meet the list's bound."""
         excess = self._bytes - self._held_bytes_max
         dropped = size = 0
         while dropped < count and size < excess:
@@ -260,7 +262,7 @@ class Broadcast:
 
 
 class _Listener(Waiter):
-    """One client's place in the stream."""
+    """One client's position in the stream."""
 
     __slots__ = ("_broadcast", "at", "catching_up", "cut", "leads", "over", "paused", "sink")
 
@@ -283,7 +285,7 @@ class _Listener(Waiter):
         return self.leads or (self.catching_up and not self.paused)
 
     async def through(self) -> None:
-        """Wait until nothing is left for it."""
+        """Wait until everything has been sent to this client."""
         while not self._broadcast.is_through(self):
             await self.wait()
 
@@ -298,6 +300,6 @@ class _Listener(Waiter):
         self._broadcast.pace()
 
     def close(self) -> None:
-        """Want no more. Safe to call twice."""
+        """Stop listening. A second call is harmless."""
         self.over = True
         self._broadcast.closed(self)

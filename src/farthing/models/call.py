@@ -1,12 +1,12 @@
-"""Call the targets of a route in order until one starts to answer.
+"""Calls the targets of a route in order until one starts to answer.
 
-A failure before the answer begins is invisible: the next target is tried, and when none is left the same
-ones are tried again, after a pause and within their retry budgets (`retry`). Only then the client hears of
-it, with every attempt's reason. Each call is counted against the contract and made known to the ledger
-before a byte of it is sent.
+A failure before the answer begins stays invisible to the client: the next target is tried. When none is
+left, the same targets are tried again, after a pause and within their retry budgets (see `retry`). Only
+then does the client receive an error, with the reason for each attempt. Each call is counted against the
+contract and announced to the ledger before any byte of it is sent.
 
-How long a target may take depends on whether another waits: where one does it is left early enough for the
-other to keep the endpoint's deadline; where none does, leaving it helps nobody.
+The time a target may take depends on whether another target remains. If so, it is given up early enough
+for the other to meet the endpoint's deadline; if not, giving it up would help nobody.
 """
 
 import asyncio
@@ -89,7 +89,7 @@ ERROR_BODY_S = 5.0  # an error is short; one that does not come costs its words,
 
 
 class CallResult:
-    """A target that answers: a whole reply, or a stream that has begun to say something."""
+    """The response of a target: a complete reply, or a stream whose answer has begun."""
 
     __slots__ = (
         "attempt",
@@ -125,7 +125,7 @@ class CallResult:
 
 
 class CallRequest(Struct, frozen=True, kw_only=True):
-    """One answer to get: what to send, under which terms, and where to write what happened."""
+    """One call to make: what to send, under which terms, and the receipt to write to."""
 
     request: Request
     prompt: Prompt
@@ -141,7 +141,7 @@ class CallRequest(Struct, frozen=True, kw_only=True):
 
 
 class Caller:
-    """The providers of one configuration and the health of their targets."""
+    """Calls the providers of one configuration and tracks the health of their targets."""
 
     times = False
     """Whether anything is learnt of the time that answers take."""
@@ -159,9 +159,8 @@ class Caller:
         lengths: Lengths | None = None,
         sizes: TokenSizes | None = None,
     ) -> None:
-        """`health`, `lengths` and `sizes` are kept from one configuration to the next; without `lengths`
-        nothing is learnt of the time that answers take, without `sizes` a prompt has as many tokens for one
-        model as for another."""
+        """`health`, `lengths` and `sizes` outlive a configuration. Without `lengths`, response times are not
+        learned; without `sizes`, a prompt is taken to have the same number of tokens for every model."""
         self._providers = providers
         self._limits = limits
         self._transport = transport
@@ -188,24 +187,25 @@ class Caller:
         return found
 
     def batch_api(self, provider: str) -> BatchApi | None:
-        """The batch interface of a provider; None: it is not configured to have one, or not at all."""
+        """The batch interface of a provider. None: it has none, or the configuration does not use it."""
         found = self._providers.get(provider)
         return None if found is None else found.batch_api(self._transport, self._limits[provider])
 
     def gives_logprobs(self, target: Target) -> bool:
-        """Whether its provider's interface has log-probabilities at all."""
+        """Whether the interface of the target's provider offers log-probabilities."""
         return self._providers[target.provider].capabilities.logprobs
 
     @property
     def has_batch(self) -> bool:
-        """Whether any provider is configured to have a batch interface."""
+        """Whether the configuration uses the batch interface of any provider."""
         return any(provider.capabilities.batch for provider in self._providers.values())
 
     async def call(self, call: CallRequest, route: Route) -> CallResult:
-        """Return the first target of `route` that answers.
+        """Call the targets of `route` in order; return the response of the first that answers.
 
         Raises:
-            NoProviderLeft: none did. ContractExceeded, Overloaded: the next call may not be made.
+            NoProviderLeft: none answered.
+            ContractExceeded, Overloaded: the next call may not be made.
         """
         attempts, targets = call.receipt.attempts, route.targets
         attempts_max = len(attempts) + self._config.attempts_max
@@ -215,7 +215,7 @@ class Caller:
             if len(attempts) >= attempts_max:
                 break
             health = self.health(target)
-            if health.rests_s() > 0:
+            if health.cooldown_s() > 0:
                 continue
             again = False
             while True:
@@ -232,7 +232,7 @@ class Caller:
                         call.receipt.skipped[target.name] = error.code
                         break
                     once_more = not again and stale(error, attempts[-1]) and len(attempts) < attempts_max
-                    if not once_more or health.rests_s() > 0 or not health.may_retry():
+                    if not once_more or health.cooldown_s() > 0 or not health.may_retry():
                         break
                     again = True
                 except ContractExceeded as error:
@@ -244,14 +244,14 @@ class Caller:
         return await self._once_more(call, route, failed, refused, attempts_max)
 
     def _others(self, call: CallRequest, targets: Sequence[Target], place: int) -> bool:
-        """Whether a target after this one could be asked in its stead."""
+        """Whether another target could be called instead of this one."""
         return len(targets) > place + 1 and any(
-            self.health(target).rests_s() <= 0 and self._can_be_told(call, target)
+            self.health(target).cooldown_s() <= 0 and self._can_be_told(call, target)
             for target in targets[place + 1 :]
         )
 
     def _can_be_told(self, call: CallRequest, target: Target) -> bool:
-        """Whether its provider has a word for all that must be said."""
+        """Whether the provider's dialect can express everything that must not be left out."""
         if call.prompt.sent is None and self._providers[target.provider].capabilities.all_said:
             return True
         try:
@@ -269,11 +269,12 @@ class Caller:
         refused: dict[str, ContractExceeded],
         attempts_max: int,
     ) -> CallResult:
-        """Nobody else is left: ask those that rest, and again those that may answer after a pause. `refused`
-        are the targets that are too dear.
+        """No target is left: call those in a cooldown, and again those that may answer after a pause.
+        `refused` are the targets that are too expensive.
 
         Raises:
-            NoProviderLeft: none did. ContractExceeded, Overloaded: the next call may not be made.
+            NoProviderLeft: none answered.
+            ContractExceeded, Overloaded: the next call may not be made.
         """
         hold, attempts = call.hold, call.receipt.attempts
         while len(attempts) < attempts_max and call.otherwise == "failed":
@@ -304,13 +305,13 @@ class Caller:
         if not errors and refused:
             raise next(reversed(refused.values()))
         if not errors:
-            errors = [self.health(target).why_it_rests(target.name) for target in route.targets]
+            errors = [self.health(target).cooldown_error(target.name) for target in route.targets]
         self._tell_of_end(route, failed, errors)
         raise NoProviderLeft(errors, tried_again=len(failed) > 1 and len(attempts) >= attempts_max)
 
     def timed(self, result: CallResult, call: CallRequest) -> None:
-        """Learn from the time that a finished answer took, when what it used is written down. Of one that
-        broke, or waited for its reader, nothing is learnt; one that was cut says how long its part took."""
+        """Learn from the duration of a finished answer, once its usage is known. Nothing is learned from an
+        answer that broke or waited for its reader; one that was cut counts with the part that came."""
         lengths = self._lengths
         if lengths is None:
             return
@@ -384,10 +385,10 @@ class Caller:
         began_s: float,
         probe: int,
     ) -> None:
-        """Write down an attempt that failed, give back what it held, and tell the health of its target.
+        """Record a failed attempt, release the money held for it, and update the health of its target.
 
         Raises:
-            DeadlineExceeded: the endpoint's time was up, which says nothing about the target.
+            DeadlineExceeded: the endpoint's deadline passed, which says nothing about the target.
         """
         attempt, target, health, hold = result.attempt, result.target, result.health, call.hold
         error.target = target.name
@@ -436,17 +437,17 @@ class Caller:
             raise failure from error
 
     def _fault(self, target: Target, error: Exception) -> ProviderError:
-        """The code of a provider failed."""
+        """An error for a provider whose code failed."""
         kind = type(error).__name__
         if self._fallbacks.unsaid(f"code {target.name} {kind}") is not None:
             log.error("%s: the code of its provider failed", target.name, exc_info=error)
         return ProviderUnavailable(f"the code of the provider failed: {kind}")
 
     def _left_out(self, target: Target, unsaid: Unsaid) -> str:
-        """What of the request its provider is not told, and need not be.
+        """The fields of the request that the provider is not sent, and does not need.
 
         Raises:
-            CannotSay: there is something that it may not leave out.
+            CannotSay: a field cannot be sent and may not be left out.
         """
         if unsaid.operation:
             raise CannotSay(target.name, (), operation=unsaid.operation)
@@ -457,10 +458,12 @@ class Caller:
         return named((*unsaid.names, *unsaid.gave_way))
 
     async def _sent(self, result: CallResult, call: CallRequest, prompt: Prompt, others: bool) -> None:
-        """As `_send`. A provider's code that fails is a provider that failed: another target may answer.
+        """As `_send`. An exception in the provider's code counts as a failure of the provider, so another
+        target may answer.
 
         Raises:
-            ProviderError: it did not answer. FarthingError: as `_send`.
+            ProviderError: it did not answer.
+            FarthingError: as for `_send`.
         """
         try:
             await self._send(result, call, prompt, others)
@@ -519,7 +522,7 @@ class Caller:
 
     @staticmethod
     def _unsay(error: ProviderError, attempt: Attempt, redact: Redactor) -> None:
-        """Take secrets out of all that a failed attempt leaves: whichever part of it met them."""
+        """Remove secrets from everything that a failed attempt recorded."""
         error.args = (redact.text(str(error)),)
         lines, upstream_id = error.returned.decode("latin-1"), attempt.upstream_id
         if redact.holds(lines) or redact.holds(upstream_id):  # a short part in ids and counts is chance
@@ -527,7 +530,8 @@ class Caller:
             attempt.upstream_id = redact.text(upstream_id)
 
     def _tell_of_key(self, target: Target, error: ProviderError) -> None:
-        """Else nobody may notice that a key is no good: another target answers, or a client is told half."""
+        """Log that a provider rejected its key. Otherwise nobody might notice, since another target answers
+        or the client sees only part of the reason."""
         if isinstance(error, KeyRejected) and self._tells.again(target.provider):
             said = f"; its code is {error.told}" if error.told else ""
             log.warning("%s (%s)%s", error, target.name, said)
@@ -539,7 +543,7 @@ class Caller:
         failed: Sequence[Failed],
         refused: Mapping[str, ContractExceeded],
     ) -> None:
-        """Another target than the first of the route has answered."""
+        """Log that a target other than the first of the route has answered."""
         error = next((one.error for one in failed if one.target.name == first.name), None)
         if error is not None:
             why = _in_brief(error)
@@ -552,7 +556,7 @@ class Caller:
             log.warning("%s answered instead of %s: %s%s", answered.name, first.name, why, _more(unsaid))
 
     def _tell_of_end(self, route: Route, failed: Sequence[Failed], errors: Sequence[ProviderError]) -> None:
-        """No target of the route has answered. What a request brought on itself is not worth a line."""
+        """Log that no target of the route has answered, unless the request itself was the cause."""
         if all(
             isinstance(error, ProviderRejected) and not isinstance(error, KeyRejected) for error in errors
         ):
@@ -567,14 +571,16 @@ class Caller:
             log.error("no target is left, a request failed: %s%s", why, _more(unsaid))
 
     def _note_silence(self, call: CallRequest, health: Health, began_s: float) -> None:
-        """The deadline passed before the answer began. Where the target had most of that time, it is slow."""
+        """The deadline passed before the answer began. If the target had most of that time, it counts as
+        slow."""
         now_s = self._clock()
         deadline_s = call.request.endpoint.terms.deadline_s
         if deadline_s is not None and now_s - began_s >= deadline_s / 2:
             health.speed.silent(now_s - began_s, now_s)
 
     def _failed_cost(self, result: CallResult, prompt: Prompt, error: ProviderError | None) -> None:
-        """A refused call costs nothing; one that may have been worked on costs its prompt, estimated."""
+        """The cost of a failed call: a refused call costs nothing, and one that the provider may have worked
+        on costs its estimated prompt."""
         if error is not None and (error.upstream_status is not None or not error.sent):
             result.attempt.cost_nusd = 0
             return
@@ -605,7 +611,7 @@ class Caller:
 
 
 def _in_brief(error: ProviderError) -> str:
-    """Without the provider's words: they may hold what was asked, or a part of our key."""
+    """The error without the provider's words, which may contain parts of the prompt or of the key."""
     status = "" if error.upstream_status is None or error.unasked else f" (status {error.upstream_status})"
     return f"{error.code}{status}"
 
@@ -628,14 +634,15 @@ def _tell_of_breaker(name: str, error: ProviderError | None, seconds: float) -> 
 
 
 def _output_chunks_max(call: CallRequest) -> int | None:
-    """Chunks after which a provider has surely ignored the endpoint's cap; None when there is no cap."""
+    """The number of chunks that proves that a provider ignores the endpoint's output cap; None: there is no
+    cap."""
     cap = call.request.endpoint.terms.output_tokens_max
     return None if cap is None else cap * choices_said(call.prompt.body)
 
 
 def _within_s(limits: ProviderConfig, stream: bool, left_s: float | None, others: bool) -> float:
-    """How long an answer may take to begin (`stream`), or to be there whole. Where another target waits, half
-    of what the endpoint's deadline leaves is the other's."""
+    """Seconds that an answer may take to begin (`stream`), or to be complete. If another target remains, it
+    is left half of the time until the endpoint's deadline."""
     within_s = limits.first_byte_s if stream else limits.whole_s
     if within_s is None:
         within_s = (FIRST_BYTE_S if stream else WHOLE_S) if others else ALONE_S
@@ -655,7 +662,7 @@ async def _open(
     """Wait until the answer begins.
 
     Raises:
-        ProviderError: it failed before it did.
+        ProviderError: it failed before that.
     """
     stream = Stream(
         exchange,
@@ -687,12 +694,12 @@ def _type_line(headers: Mapping[bytes, bytes]) -> bytes:
 
 
 def _number_of(request: Request) -> int:
-    """The same for the same question of the same tenant; never 0."""
+    """A number, never 0, that is the same for the same question of the same tenant."""
     return hash((request.tenant.name, request.model, request.text, request.prompt_chars)) or 1
 
 
 async def _error_body(exchange: Exchange) -> bytes:
-    """The body of an error reply, or nothing when it does not come properly."""
+    """The body of an error reply; empty if it cannot be read."""
     try:
         return await exchange.read(ERROR_BODY_BYTES_MAX, within_s=ERROR_BODY_S)
     except ProviderError as error:

@@ -1,4 +1,4 @@
-"""A complete answer as checks read it: text, calls of tools, how sure its model was. Pure."""
+"""A complete answer as checks read it: text, tool calls, and the model's confidence. Pure functions."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from farthing.types import CandidateAnswer, Json, Request
 
 
 def draft_of(request: Request, result: CallResult) -> CandidateAnswer:
-    """What `result` says, as checks read it. What is of another shape than OpenAI's is not there."""
+    """What `result` contains, as checks read it. Parts whose shape is not OpenAI's are left out."""
     whole: Any = None
     finish_reason: str | None = None
     if result.reply is not None:
@@ -57,7 +57,7 @@ def _tool_calls(message: Json) -> tuple[tuple[str, str], ...]:
 
 
 def _measures(tokens: Sequence[Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The logprob of each token, and its margin where the next likely one is told."""
+    """The logprob of each token, and its margin over the next likely token where that is given."""
     logprobs: list[float] = []
     margins: list[float] = []
     for token in tokens:

@@ -28,9 +28,9 @@ Turned = Callable[[ProviderError | None, float], None]
 
 
 class Lately:
-    """How often something happened within the last `slots`, the one that has begun among them: up to a slot
-    less than so many. However often it is, this is a few numbers: thousands of times of day, kept, would push
-    from the processor's caches what requests need."""
+    """Counts events within the last `slots` slots of time, including the current one, so the window is up to
+    one slot shorter. It holds a few numbers however many events there are: thousands of timestamps would
+    evict from the processor's caches what requests need."""
 
     __slots__ = ("_counts", "_slot", "_total")
 
@@ -53,7 +53,7 @@ class Lately:
         return self._total
 
     def _go_to(self, slot: int) -> None:
-        """Forget what was counted before the last slots, of which `slot` is one."""
+        """Advance to `slot` and forget the counts that have left the window."""
         counts = self._counts
         for past in range(max(self._slot, slot - len(counts)) + 1, slot + 1):
             place = past % len(counts)
@@ -107,11 +107,11 @@ class Health:
         """How fast it answered lately."""
 
     def reconfigure(self, config: CallConfig) -> None:
-        """Go by other limits from now on; what was learnt stays."""
+        """Apply new limits; what was learned is kept."""
         self._config = config
 
-    def rests_s(self) -> float:
-        """Seconds until it may be called again; 0 when it may be called now."""
+    def cooldown_s(self) -> float:
+        """Seconds until the target may be called again; 0: it may be called now."""
         if self._open_until_s is None and not self._paused_until_s:
             return 0.0
         now_s = self._clock()
@@ -127,24 +127,27 @@ class Health:
 
     @property
     def is_open(self) -> bool:
-        """Whether the breaker has opened, and no probe has closed it yet."""
+        """Whether the breaker is open or half open."""
         return self._open_until_s is not None
 
     def paused_s(self) -> float:
-        """Seconds left of the pause that the provider asked for; 0 for none, or one of our own, which is
-        in favour of others and no reason to wait where there are none."""
+        """Seconds left of a pause that the provider asked for; 0: none. A pause that the gateway chose itself
+        is not counted: it favours other targets, and is no reason to wait if there are none."""
         return max(0.0, self._asked_until_s - self._clock()) if self._asked_until_s else 0.0
 
-    def why_it_rests(self, name: str) -> ProviderError:
-        """What to tell a client that finds nothing else: busy when the provider asked for the pause."""
-        rests_s = self.rests_s()
+    def cooldown_error(self, name: str) -> ProviderError:
+        """The error for a client if no other target is left: `ProviderBusy` if the provider asked for the
+        pause."""
+        cooldown_s = self.cooldown_s()
         if self._paused_until_s > self._clock():
-            return ProviderBusy(f"{name} asked for a pause of another {rests_s:.1f} s", retry_after_s=rests_s)
-        return ProviderUnavailable(f"{name} rests for another {rests_s:.1f} s after failures", again=True)
+            return ProviderBusy(
+                f"{name} asked for a pause of another {cooldown_s:.1f} s", retry_after_s=cooldown_s
+            )
+        return ProviderUnavailable(f"{name} rests for another {cooldown_s:.1f} s after failures", again=True)
 
     def begin(self) -> int:
-        """A call is about to be made. Exactly one of `succeeded`, `failed` and `abandoned` follows, with
-        the number this returns: 0, or that of the one probe of a half-open breaker."""
+        """Record that a call is about to be made. Returns 0, or the number of the probe of a half-open
+        breaker; exactly one of `succeeded`, `failed` and `abandoned` must follow with that number."""
         if self._open_until_s is None:
             return 0
         self._probes += 1
@@ -152,15 +155,15 @@ class Health:
         return self._probe
 
     def answering(self, probe: int = 0) -> None:
-        """A stream has begun. `succeeded`, `failed` or `abandoned` follows when it ends, without the probe:
-        the breaker need not wait so long, but opens again at the first failure."""
+        """Record that a stream has begun. `succeeded`, `failed` or `abandoned` follows when it ends, without
+        the probe's number: the breaker closes already now, but opens again at the first failure."""
         if probe and probe == self._probe:
             self._probe = 0
             self._failed_in_a_row = IN_A_ROW_MAX - 1
             self._close()
 
     def succeeded(self, probe: int = 0) -> None:
-        """It gave a whole answer."""
+        """Record a complete answer."""
         if self._open_until_s is not None:
             if not probe or probe != self._probe:
                 return  # begun before the breaker opened: too old to close it
@@ -172,12 +175,13 @@ class Health:
             self._outcomes.append((self._clock(), True))
 
     def abandoned(self, probe: int = 0) -> None:
-        """The client left, or the request was at fault: nothing was learnt about the target."""
+        """Record a call that says nothing about the target: the client left, or the request was at fault."""
         if probe and probe == self._probe:
             self._probe = 0
 
     def failed(self, error: ProviderError, probe: int = 0, request: int = 0) -> None:
-        """It gave none. `request` is the same number for the same request."""
+        """Record a failure. `request` is a number of the request, of whose 500s only the first counts; 0:
+        unknown."""
         now_s = self._clock()
         if isinstance(error, ProviderBusy):
             pause_s = 1.0 if error.retry_after_s is None else error.retry_after_s
@@ -206,7 +210,7 @@ class Health:
                 self._turned(error, self._config.breaker_open_s)
 
     def _close(self) -> None:
-        """The probe was answered."""
+        """Close the breaker after a successful probe."""
         self._open_until_s = None
         if self._turned is not None:
             self._turned(None, self._clock() - self._opened_s)
@@ -217,19 +221,19 @@ class Health:
         return len(recent) >= self._config.breaker_calls and failures * 2 >= len(recent)
 
     def called(self) -> None:
-        """Count a first attempt, which earns a share of a retry."""
+        """Count a first attempt, which adds a fraction of a retry to the budget."""
         self._calls.add(self._clock())
 
     @property
     def has_retry(self) -> bool:
-        """Whether the budget has a retry left."""
+        """Whether the retry budget has a retry left."""
         now_s = self._clock()
         share = self._config.retry_share_max
         allowed = max(BUDGET_FREE, int(self._calls.count(now_s) * share)) if share else 0
         return self._retries.count(now_s) < allowed
 
     def may_retry(self) -> bool:
-        """Take one retry from the budget, or say that there is none."""
+        """Take one retry from the budget; False: there is none."""
         if not self.has_retry:
             return False
         self._retries.add(self._clock())

@@ -1,10 +1,12 @@
-"""Which target is asked again, and after what pause. Sans-I/O: `Health` knows the time, randomness is given.
+"""Which target is called again, and after what pause. Sans-I/O: `Health` has the clock, randomness is passed
+in.
 
-Asked when every target of a route has failed or rests. A target that rests is not passed over where there is
-no other: one that asked for a short pause is given it, any other is asked at once, since a client without us
-would ask it as well. One that failed is asked again where that may help, after a pause that doubles and
-varies, or the one it asked for (full jitter as in "Exponential Backoff And Jitter", AWS Architecture Blog).
-A pause longer than `wait_s_max` is the client's to make: it hears of it in `retry-after`.
+Used when every target of a route has failed or is in a cooldown. If there is no other target, one in a
+cooldown is called all the same: after its pause if the provider asked for a short one, otherwise at once,
+since a client without a gateway would call it too. A target that failed is called again if that may help,
+after the pause it asked for or one that doubles each time and is randomised (full jitter, as in
+"Exponential Backoff And Jitter", AWS Architecture Blog). A pause longer than `wait_s_max` is left to the
+client, in `retry-after`.
 """
 
 import random
@@ -25,14 +27,14 @@ worked on, and asking again would pay twice."""
 
 
 class Failed(Struct, frozen=True):
-    """One attempt that came to nothing."""
+    """One attempt that failed."""
 
     target: Target
     error: ProviderError
 
 
 class Try(Struct, frozen=True):
-    """Whom to ask next, and when."""
+    """The next target to call, and when."""
 
     target: Target
     health: Health
@@ -42,7 +44,7 @@ class Try(Struct, frozen=True):
 
 
 def stale(error: ProviderError, attempt: Attempt) -> bool:
-    """Whether the connection was dead before the request came: it can be sent again at once."""
+    """Whether the connection was closed before the request arrived, so that it can be sent again at once."""
     if not isinstance(error, ProviderUnavailable) or not error.nothing_received:
         return False
     return (attempt.total_ms or 0.0) < STALE_MS
@@ -55,8 +57,8 @@ def next_try(
     left_s: float | None = None,
     rand: Callable[[], float] = random.random,
 ) -> Try | None:
-    """The target that may be asked soonest, and within `left_s` (None: at any time); None: asking any of them
-    again, so soon, would not help, or was done too often (`Health.has_retry`)."""
+    """The target that may be called soonest, within `left_s` seconds (None: no limit). None: another call
+    this soon would not help, or the retry budget is used up (`Health.has_retry`)."""
     found: list[Try] = []
     for target, health in targets:
         errors = [one.error for one in failed if one.target.name == target.name]
@@ -81,5 +83,6 @@ def next_try(
 
 
 def _hung(error: ProviderError) -> bool:
-    """Whether it took its whole time without a byte: another such time is not ours to spend."""
+    """Whether the attempt used up its time limit without receiving a byte; the gateway does not wait as long
+    again."""
     return isinstance(error, ProviderUnavailable) and error.nothing_received

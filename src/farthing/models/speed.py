@@ -27,7 +27,7 @@ ENDPOINTS_MAX = 1_000
 
 
 class Speed:
-    """One target. Some 100 bytes, and less than a microsecond for an answer."""
+    """The speed of one target. Takes some 100 bytes, and less than a microsecond per answer."""
 
     __slots__ = ("_at_s", "_x", "_xx", "_xy", "_y", "answers")
 
@@ -38,7 +38,8 @@ class Speed:
         self._at_s = 0.0
 
     def took(self, output_tokens: int, total_s: float, first_s: float | None, now_s: float) -> None:
-        """Take one answer: its length, its time, and of a stream the time to its first token."""
+        """Add one answer: its length in tokens, its duration in seconds and, for a stream, its time to first
+        token."""
         if now_s - self._at_s > FRESH_S:
             self.answers = 0
         self._at_s = now_s
@@ -54,14 +55,14 @@ class Speed:
         self._xy += gain * (xy - self._xy)
 
     def silent(self, elapsed_s: float, now_s: float) -> None:
-        """Nothing had come after `elapsed_s`, and nobody waited on."""
+        """Nothing had arrived after `elapsed_s` seconds, and the call was given up."""
         took_s = elapsed_s * UNSEEN
         known_s = self.first_token_s
         if known_s is None or known_s <= took_s * 1.1:  # else so short a silence says nothing
             self.took(1, took_s, None, now_s)
 
     def _line(self) -> tuple[float, float]:
-        """Seconds before the first token and for each; neither is below zero."""
+        """Seconds before the first token, and seconds per token; neither is negative."""
         x, y = self._x, self._y
         spread = self._xx - x * x
         if spread <= (0.05 * x) ** 2 + 1e-9:  # lengths that hardly differ do not tell the parts apart
@@ -71,12 +72,12 @@ class Speed:
         return (0.0, y / max(x, 1.0)) if before_s < 0 else (before_s, each_s)
 
     def known(self, now_s: float) -> bool:
-        """Whether there were enough answers, the last of them a short while ago."""
+        """Whether there were enough answers, the last of them recent."""
         return self.answers >= SAMPLES_MIN and now_s - self._at_s <= FRESH_S
 
     @property
     def first_token_s(self) -> float | None:
-        """None: nothing was seen."""
+        """Seconds to the first token; None: no answers were seen."""
         if not self.answers:
             return None
         before_s, each_s = self._line()
@@ -84,12 +85,12 @@ class Speed:
 
     @property
     def tokens_per_s(self) -> float | None:
-        """None: nothing was seen, or it takes no measurable time."""
+        """Output tokens per second; None: no answers were seen, or tokens take no measurable time."""
         each_s = self._line()[1] if self.answers else 0.0
         return 1.0 / each_s if each_s > 0 else None
 
     def expected_s(self, output_tokens: float, now_s: float) -> float | None:
-        """Until the end of an answer of that length; None: not known."""
+        """Seconds until the end of an answer of that length; None: unknown."""
         if not self.known(now_s):
             return None
         before_s, each_s = self._line()
@@ -97,14 +98,14 @@ class Speed:
 
 
 class Lengths:
-    """How many output tokens the answers of each endpoint have, old ones fading."""
+    """The average number of output tokens per answer of each endpoint; old answers fade."""
 
     def __init__(self) -> None:
         self._of: dict[str, list[float]] = {}
         """Endpoint to the number of its answers and their mean length."""
 
     def note(self, endpoint: str, output_tokens: int) -> None:
-        """Take the length of one answer."""
+        """Add the length of one answer, in tokens."""
         seen = self._of.get(endpoint)
         if seen is None:
             if len(self._of) < ENDPOINTS_MAX:
@@ -114,7 +115,7 @@ class Lengths:
         seen[1] += (1.0 / n if n < 10.0 else FADE) * (output_tokens - seen[1])
 
     def expected(self, request: Request) -> float:
-        """Of the answer to `request`; its own cap where that is lower."""
+        """The expected output tokens of the answer to `request`, at most its own cap."""
         n, mean = self._of.get(request.endpoint.name, (0.0, 0.0))
         expected = mean if n >= SAMPLES_MIN else float(OUTPUT_TOKENS)
         cap = request.output_tokens_max
@@ -124,7 +125,8 @@ class Lengths:
 def expectation(
     speed_of: Callable[[str], Speed | None], lengths: Lengths, clock: Callable[[], float]
 ) -> Callable[[Target, Request], float | None]:
-    """Says how long a target's answer to a request would take; None where it is not known."""
+    """A function that estimates how many seconds a target's answer to a request takes; it returns None if
+    that is unknown."""
 
     def expected_s(target: Target, request: Request) -> float | None:
         speed = speed_of(target.name)

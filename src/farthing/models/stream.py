@@ -1,11 +1,12 @@
-"""A live streamed answer: from the provider's connection to the client's, by callbacks.
+"""A live streamed answer, passed from the provider's connection to the client's by callbacks.
 
-No task wakes for a chunk: the upstream connection calls `_data`, which reads the events and hands them
-to the sink; the pipeline sleeps until the end (with a task for each chunk a stream took
-half as much again; docs/decisions/0001). Until `relay` is called the events are held, so that a failure
-before the answer has begun is still invisible: comments, a role, a filter's result are no answer.
+No task wakes for a chunk: the upstream connection calls `_data`, which reads the events and passes them to
+the sink, while the pipeline sleeps until the end. (With a task for each chunk, a stream cost half as much
+again; docs/decisions/0001.) Until `relay` is called the events are held back, so that a failure before the
+answer has begun stays invisible. Comments, a role or the result of a filter do not count as an answer.
 
-An answer is complete at `[DONE]`, or when its choices have said why they ended and nothing more comes.
+An answer is complete at `[DONE]`, or when all its choices have given a finish reason and nothing more
+arrives.
 """
 
 import asyncio
@@ -41,13 +42,13 @@ FAR_S = 1e18
 
 
 class SignsOfLife:
-    """Tells a client that what it waits for lives and has not begun, so that its own patience does not end
-    what goes on well. Nothing is decided by it: the answer may still come from another call."""
+    """Tells a client that its target is working and has not begun to answer, so that the client does not give
+    up. It decides nothing: the answer may still come from another call."""
 
     __slots__ = ("_send", "target", "told")
 
     def __init__(self, send: Callable[[str], None]) -> None:
-        """`send` takes the name of the target."""
+        """`send` is called with the name of the target."""
         self._send = send
         self.target = ""
         self.told = False
@@ -59,7 +60,7 @@ class SignsOfLife:
 
 
 class Within(Struct, frozen=True):
-    """How long a stream may take: monotonic times, and a pause in seconds."""
+    """The time limits of a stream: monotonic times, and a pause, in seconds."""
 
     first_s: float
     """When the answer must have begun."""
@@ -76,7 +77,7 @@ class Within(Struct, frozen=True):
 
 
 class Stream(Waiter):
-    """One streamed answer. Either relayed to a sink, or gathered and taken as a whole."""
+    """One streamed answer, which is either relayed to a sink or collected whole."""
 
     __slots__ = (
         "_begun",
@@ -120,9 +121,10 @@ class Stream(Waiter):
         signs: SignsOfLife | None = None,
         sniffs: bool = True,
     ) -> None:
-        """`choices` were asked for. `in_answer`: what an error of the provider's means that comes in place of
-        an answer. `signs`: who hears of a target that takes long to begin and lives; None: nobody may.
-        `sniffs`: what comes in place of events is told by its first bytes; else the reader takes anything."""
+        """`choices` is the number asked for. `in_answer` gives the meaning of a provider's error that arrives
+        in place of an answer. `signs` informs the client of a target that is slow to begin; None: the
+        client cannot be informed. `sniffs`: the first bytes tell what arrives in place of events; False: the
+        reader takes anything."""
         super().__init__(asyncio.get_running_loop())
         self._exchange = exchange
         self._within = within
@@ -202,17 +204,17 @@ class Stream(Waiter):
         await self.gather()
 
     def redirect(self, sink: Sink) -> None:
-        """Send what comes from now on to `sink` instead, at its pace."""
+        """Send everything from now on to `sink` instead, at its pace."""
         self._sink = sink
         if not self._finished:
             self._exchange.resume()
             sink.when_writable(self._pause, self._exchange.resume)
 
     async def gather(self) -> None:
-        """Wait for the end without sending anything.
+        """Wait for the end, without sending anything.
 
         Raises:
-            StreamBroken: as `relay`.
+            StreamBroken: as for `relay`.
         """
         while not self._finished:
             await self.wait()
@@ -226,14 +228,14 @@ class Stream(Waiter):
         return held
 
     def held_whole(self) -> Json | None:
-        """The whole answer that the events not yet sent come to; None when they are none."""
+        """The complete answer in the events not yet sent; None: they hold none."""
         try:
             return assemble(self._held, None)
         except NotChunks:
             return None
 
     def rewrite(self, change: Callable[[bytes], bytes]) -> None:
-        """Put `change` of the events in the place of all events so far. Nothing may have been sent."""
+        """Replace all events so far by `change` of them. Nothing may have been sent yet."""
         before = b"".join(self._held)
         events = change(before)
         if events == before:
@@ -244,18 +246,19 @@ class Stream(Waiter):
             self.kept = [events]
 
     def own_end(self) -> bytes | None:
-        """What ends it in the client's own dialect, as `StreamDecoder.own_end`; None: what came of it has
-        been rewritten, in one form."""
+        """The end of the stream in the client's own dialect, as `StreamDecoder.own_end`. None: the events
+        were rewritten, and exist in one form only."""
         return None if self._rewritten else self.reader.own_end(self.cut)
 
     def own_whole(self, held: bytes) -> bytes | None:
-        """All of it, which is `held`, as one answer in the client's own dialect; None: as of `own_end`."""
+        """The whole stream, which is `held`, as one answer in the client's own dialect; None: as for
+        `own_end`."""
         if self._rewritten or not isinstance(held, Told):
             return None
         return self.reader.own_whole(held.own, self.cut)
 
     def close(self) -> None:
-        """Drop what is still under way, as when the client left. Safe to call twice."""
+        """Stop the exchange, for example because the client left. A second call is harmless."""
         if not self._finished:
             self._finished = True
             self._exchange.close()
@@ -269,7 +272,7 @@ class Stream(Waiter):
         self._exchange.pause()
 
     def _data(self, piece: bytes) -> None:
-        """Take what came."""
+        """Read data that has arrived."""
         if not self._sniffed:
             piece = self._sniff(self._unread + piece)
             if not piece:
@@ -293,9 +296,9 @@ class Stream(Waiter):
         self._take(block)
 
     def _refused(self, error: BadStream) -> None:
-        """What came is bad from some event on. What is good before it counts as if it had come alone, so that
-        how the network cuts a stream decides nothing; and a complete answer is none the worse for what
-        follows, if that is no error."""
+        """The data is invalid from some event on. The valid events before it count as if they had arrived
+        alone, so the way the network cuts a stream makes no difference. An answer that is already complete
+        stays valid whatever follows, unless that is an error."""
         ended = not isinstance(error, ProviderSaid) and self.reader.ended(self._choices)
         self._take(error.before)
         if not self._finished:
@@ -303,7 +306,7 @@ class Stream(Waiter):
             self._finish(None if ended else self._bad(error))
 
     def _hand_on(self, block: bytes) -> None:
-        """Send a block of events, or hold it while there is nobody to send it to."""
+        """Send a block of events, or hold it until there is a sink."""
         if not block:
             return
         if self._sink is not None:
@@ -321,7 +324,7 @@ class Stream(Waiter):
                 kept.append(block)
 
     def _take(self, block: bytes) -> None:
-        """Hand on what was read, and see how far the answer is."""
+        """Pass on what was read, and note how far the answer has come."""
         reader = self.reader
         if block:
             self._hand_on(block)
@@ -340,14 +343,14 @@ class Stream(Waiter):
             self._wait_for_the_rest()
 
     def _begin(self) -> None:
-        """The answer has begun: from now on there is no other target for it."""
+        """The answer has begun: from now on no other target can replace it."""
         self._begun = True
         self.first_s = time.monotonic()
         self._limit(self._within.idle_s)
         self.wake()
 
     def _wait_for_the_rest(self) -> None:
-        """Its choices have ended: what may come yet is its usage and `[DONE]`. Signs of life are neither."""
+        """All choices have ended: only the usage and `[DONE]` may follow. Signs of life are neither."""
         reader = self.reader
         told, now_s = (reader.chunks, reader.usage), time.monotonic()
         if told != self._told or not self._told_s:
@@ -362,9 +365,9 @@ class Stream(Waiter):
         self._exchange.limit(idle_s=idle_s, limit_s=end_s, bytes_max=within.bytes_max, now_s=time.monotonic())
 
     def _sniff(self, piece: bytes) -> bytes:
-        """Look at the first bytes, whatever type the reply has: events, or a whole answer in their place. A
-        page is neither. Returns what is to be read of them: no byte order mark, nor what is blank before the
-        first event, which says nothing and would spoil it."""
+        """Decide by the first bytes, whatever the reply's content type, whether it is events or a complete
+        answer; an HTML page is neither. Returns the bytes to read, without a byte order mark and without
+        blanks before the first event."""
         self._unread = b""
         if BOM.startswith(piece):  # not all of it may have come
             self._unread = piece
@@ -398,7 +401,7 @@ class Stream(Waiter):
             self._finish(error if isinstance(error, FarthingError) else self._broken(str(error)))
 
     def _complete(self) -> None:
-        """The reply is complete; the answer is where it says so."""
+        """The reply is complete; the answer is complete only if it says so."""
         reader = self.reader
         try:
             block = reader.end() if self._whole is None else reader.whole(b"".join(self._whole))

@@ -1,4 +1,4 @@
-"""Every target by its name `provider/model`, with what the catalogue knows of it."""
+"""Finds targets by their name `provider/model`, with their prices from the catalogue."""
 
 import difflib
 from functools import cached_property
@@ -21,7 +21,7 @@ _SLIP_CHARS_MIN = 4  # of a name of ours, for another to be taken for it
 
 
 class Targets:
-    """Every target by its name `provider/model`, with its price of the day on which this was made."""
+    """The targets of one configuration by name, with the prices of the day on which it was built."""
 
     def __init__(self, config: Config, catalogue: Catalogue) -> None:
         self._day = price_list.today()
@@ -63,7 +63,8 @@ class Targets:
         )
 
     def get(self, name: str) -> Target | None:
-        """A target by name, configured or not (a baseline need not be); None when it cannot be one."""
+        """The target called `name`, configured or not (a baseline need not be); None: no target can have that
+        name."""
         found = self.configured.get(name) or self._others.get(name)
         if found is None and "/" in name:
             found = self._target(name)
@@ -88,8 +89,8 @@ class Targets:
         return targets[0].name if targets else ""
 
     def open(self, model: str) -> Target | None:
-        """The target for a model name that nothing is configured for: `provider/model` of a configured
-        provider, else any name when there is one provider only, else a model that exactly one lists."""
+        """The target for a model name that is not configured: `provider/model` of a configured provider; else
+        any name, if there is only one provider; else a model that exactly one provider lists."""
         try:
             return self._opened[model]
         except KeyError:
@@ -124,8 +125,8 @@ class Targets:
         return any(one_slip(asked, ours) for ours in self._ours)
 
     def _homes(self, model: str) -> list[str]:
-        """The targets at every provider that lists `model`; where none does, at those that the price list has
-        it for: not every provider lists the short names it takes."""
+        """The targets at every provider that lists `model`. If none does: at those for which the price list
+        has it, since not every provider lists the short names it accepts."""
         for look in (Listing.find, Listing.priced):
             found = ((listing.provider, look(listing, model)) for listing in self._listings)
             homes = [f"{provider}/{name}" for provider, name in found if name is not None]
@@ -134,8 +135,8 @@ class Targets:
         return []
 
     def suggestions(self, model: str) -> tuple[str, ...]:
-        """Full names of the targets that `model` may mean, where `open` knows none: those of all providers
-        that list it, else those whose spelling is nearest. Takes about a millisecond, the first time two."""
+        """Full names of targets that `model` may mean, if `open` finds none: at all providers that list it,
+        else the nearest spellings. Takes about a millisecond, the first time two."""
         model = model[:_NAME_CHARS_COMPARED]
         found = self._suggested.get(model)
         if found is None:
@@ -145,7 +146,8 @@ class Targets:
         return found
 
     def _nearest(self, model: str) -> tuple[str, ...]:
-        """Compared by pairs of letters first, which is quick, and only the best of these letter by letter."""
+        """The names nearest in spelling. They are compared by pairs of letters first, which is quick, and
+        only the best of them letter by letter."""
         asked = model.casefold()
         pairs = _pairs(asked)
         shared = ((len(pairs & of) / (len(pairs | of) or 1), name) for name, of in self._known)
@@ -160,7 +162,7 @@ class Targets:
 
     @cached_property
     def _known(self) -> list[tuple[str, frozenset[str]]]:
-        """Every name that can be suggested, with the pairs of letters of its model."""
+        """All names that can be suggested, with the pairs of letters of their models."""
         listed = [f"{one.provider}/{name}" for one in self._listings for name in one.names()]
         names = list(dict.fromkeys([*self.configured, *listed]))[:_KNOWN_NAMES_MAX]
         return [(name, _pairs(name.partition("/")[2].casefold())) for name in names]
@@ -171,7 +173,7 @@ class Targets:
         return any(one.find(target.model) or one.priced(target.model) for one in known)
 
     def passes(self, target: Target) -> bool:
-        """Whether clients may ask for it though nothing but its name may be known of it."""
+        """Whether clients may ask for the target even if nothing but its name is known."""
         listing = next((one for one in self._listings if one.provider == target.provider), None)
         if listing is not None and listing.models and listing.find(target.model) is not None:
             return True
@@ -184,8 +186,8 @@ class Targets:
         return ("", bool(self._open_providers)) if target is None else (target.name, self.passes(target))
 
     def offered(self) -> list[Target]:
-        """What providers are known to have beyond what is configured, in their order: only what they or the
-        operator listed, since the price list knows models that are gone."""
+        """What providers offer beyond what is configured, in their order. Only what they or the operator
+        listed, since the price list also has models that no longer exist."""
         names = [
             f"{one.provider}/{name}" for one in self._listings for name in one.models if can_be_asked(name)
         ]
@@ -199,9 +201,9 @@ def _pairs(text: str) -> frozenset[str]:
 
 
 def one_slip(written: str, meant: str) -> bool:
-    """Whether `written` is `meant` but for one letter that is missing, added or another, or two that are
-    swapped. Names of fewer than `_SLIP_CHARS_MIN` letters are too like each other, and one digit more or less
-    is another version of a thing."""
+    """Whether `written` differs from `meant` by one letter missing, added or replaced, or by two letters
+    swapped. Names of fewer than `_SLIP_CHARS_MIN` letters are too much alike to count, and a different
+    digit is another version."""
     if written == meant:
         return True
     if len(meant) < _SLIP_CHARS_MIN or abs(len(written) - len(meant)) > 1:

@@ -1,9 +1,11 @@
-"""The cascade of one answer: ask the first tier, check what it says, ask a dearer one where a check doubts.
+"""The cascade: the first tier answers, checks score the answer, and a more expensive tier is asked if one
+doubts it.
 
-An answer that may be escalated is gathered whole and checked before a byte of it goes out. All of it is one
-request under one contract: what checks ask of models is counted, held and written in the receipt as any
-call, an attempt of the tier `check:NAME`. Checks are optional as the steps of the brain are: one that fails,
-is late, or may not be paid is skipped and says so in the receipt; it costs an escalation, never the answer.
+An answer that may be escalated is collected in full and checked before any byte of it is sent. The whole
+cascade is one request under one contract: each model call that a check makes is counted, reserved and
+written to the receipt like any other call, as an attempt of the tier `check:NAME`. Checks are optional,
+like the steps of the brain. A check that fails, is late or has no money left is skipped, and the receipt
+names it; at worst an escalation is missed, never the answer.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -91,9 +93,9 @@ class Cascades:
         clock: Callable[[], float],
         strict: bool = False,
     ) -> None:
-        """`cascades` by endpoint; where there is none, a rule's escalation goes by what can be seen of the
-        answer. `estimate_tokens` counts a text, or so many characters of it. `strict` lets a broken check
-        raise."""
+        """`cascades` maps endpoints to their cascade; an endpoint without one escalates by what is visible in
+        the answer alone. `estimate_tokens` counts the tokens of a text or, given an empty text, of a
+        number of characters. `strict`: an exception of a check fails the request."""
         self._cascades = cascades
         self._plain = Cascade(checks=(PlainCheck(),))
         self._target_of = target_of
@@ -106,21 +108,21 @@ class Cascades:
         refuses may be another field of the client's: that must not end the checks of other tenants."""
 
     def of(self, endpoint: str) -> Cascade:
-        """How the first answers of an endpoint are checked."""
+        """The cascade of `endpoint`."""
         return self._cascades.get(endpoint, self._plain)
 
     def checks(self, route: Route, request: Request, receipt: Receipt) -> bool:
-        """Whether the answer of `route` is checked before it goes out: another tier may be asked, or it was
-        asked to compare tiers."""
+        """Whether the answer of `route` is checked before it is sent: because another tier may be asked, or
+        because the request explores, to compare the tiers."""
         return route.escalation is not None or (
             receipt.purpose == "explore" and route.tier == self.of(request.endpoint.name).first
         )
 
     async def first(self, call: CallRequest, route: Route, caller: Caller) -> First:
-        """The first answer of `route`, or the one of its escalation where the first tier gives none.
+        """The first tier's answer, or the escalation's if the first tier gives none.
 
         Raises:
-            NoProviderLeft, ContractExceeded, Overloaded: there is no answer.
+            NoProviderLeft, ContractExceeded, Overloaded: neither tier answered.
         """
         cascade = self.of(call.request.endpoint.name)
         first: CallRequest = call if route.escalation is None else replace(call, otherwise="escalated")
@@ -134,8 +136,8 @@ class Cascades:
     async def check(
         self, first: First, call: CallRequest, route: Route, caller: Caller, money: Money
     ) -> CallResult:
-        """The first answer, or the one of the escalation where a check doubts it. Of a route without
-        escalation, asked to compare tiers, the answer is only scored.
+        """Check the first answer and return it, or the escalation's answer if a check doubts it. If `route`
+        has no escalation (the request explores), the answer is only scored.
 
         Raises:
             NoProviderLeft, ContractExceeded, Overloaded: there is no answer.
@@ -174,7 +176,7 @@ class Cascades:
     async def _first(
         self, cascade: Cascade, call: CallRequest, route: Route, caller: Caller
     ) -> tuple[CallResult, bool]:
-        """The first answer, and whether it has logprobs that its client did not ask for."""
+        """The first answer, and whether it contains logprobs that the client did not ask for."""
         prompt = self._with_logprobs(cascade, call, route, caller)
         if prompt is None:
             return await caller.call(call, route), False
@@ -198,8 +200,8 @@ class Cascades:
     def _with_logprobs(
         self, cascade: Cascade, call: CallRequest, route: Route, caller: Caller
     ) -> Prompt | None:
-        """The prompt that asks for what the checks measure; None: the client's own does, or nothing is to be
-        asked for."""
+        """The prompt, extended to ask for the logprobs that the checks need. None: no extension is needed,
+        since the client asked for them itself, or none is possible."""
         needed, prompt = cascade.alternatives, call.prompt
         body, left = prompt.body, call.hold.left_calls
         if needed is None or "tools" in body or self._refuses(call, route.targets[0]):
@@ -223,11 +225,12 @@ class Cascades:
     async def _instead(
         self, error: NoProviderLeft, call: CallRequest, escalation: Route | None, caller: Caller
     ) -> CallResult:
-        """The answer of the escalation where the first tier gave none.
+        """The escalation's answer after the first tier gave none.
 
         Raises:
-            NoProviderLeft: nor did the escalation, or it was the request itself that was refused.
-            ContractExceeded, Overloaded: it may not be asked.
+            NoProviderLeft: the escalation gave none either, or every target refused the request
+                itself.
+            ContractExceeded, Overloaded: the escalation may not be called.
         """
         if escalation is None or _is_refused(error):
             raise error
@@ -242,8 +245,8 @@ class Cascades:
     async def _better(
         self, result: CallResult, call: CallRequest, escalation: Route, caller: Caller, money: Money
     ) -> CallResult | None:
-        """The answer of the escalation; None: there is none, and a doubtful answer is better than none, or
-        than a part of one."""
+        """The escalation's answer. None: it gave none, or only a part of one; the doubtful answer is then
+        better."""
         receipt = call.receipt
         try:
             better = await caller.call(call, escalation)
@@ -259,7 +262,7 @@ class Cascades:
         return better
 
     def _held_back(self, result: CallResult, call: CallRequest, ended_s: float) -> None:
-        """Note how late the first piece of a checked answer goes out."""
+        """Record how long the check delayed the first piece of the answer, in `result.held_ms`."""
         now_s = self._clock()
         if result.stream is None or not call.request.stream:
             result.held_ms = (now_s - ended_s) * 1000
@@ -271,12 +274,12 @@ class Cascades:
     # -- what checks ask -------------------------------------------------------------------------
 
     def target(self, name: str) -> Target | None:
-        """A target by its name; None when it cannot be one."""
+        """The target called `name`; None if no target can have that name."""
         return self._target_of(name)
 
     def question(self, call: CallRequest, body: Json) -> tuple[Request, Prompt]:
-        """What to send for `body`, under the terms of the request that is being answered. Its output cap is
-        one for answers: what is said to a check has the check's own."""
+        """The request and prompt for a check's own `body`, under the terms of the request that is being
+        answered. The endpoint's output cap applies only if the check repeats the client's messages."""
         asked = call.request
         same = body.get("messages") is asked.body.get("messages")
         terms = asked.endpoint.terms
@@ -307,7 +310,7 @@ class Cascades:
 
 
 class _One:
-    """The checks of one answer."""
+    """Runs the checks of one answer."""
 
     def __init__(
         self,
@@ -320,7 +323,7 @@ class _One:
         *,
         spare: bool,
     ) -> None:
-        """`spare`: leave one call of the contract for the escalation."""
+        """`spare`: keep one call of the contract for the escalation."""
         self.cascades = cascades
         self.call = call
         self.result = result
@@ -332,8 +335,8 @@ class _One:
         self._until_s = cascades.now_s() + within_s
 
     async def doubt(self, checks: Sequence[AnswerCheck]) -> str | None:
-        """Why the answer is not good enough, after the name of the check that says so; None: nothing shows
-        it. The lowest score goes into the receipt."""
+        """Run `checks` in order until one doubts the answer. Returns the name of that check and its reason;
+        None: no check doubts it. The lowest score is written to the receipt."""
         receipt = self.call.receipt
         draft = draft_of(self.call.request, self.result)
         for check in checks:
@@ -348,7 +351,8 @@ class _One:
         return None
 
     async def _found(self, check: AnswerCheck, draft: CandidateAnswer) -> CheckResult | None:
-        """What `check` found; None: it was not made, which is no doubt and stands in the receipt."""
+        """The result of `check`. None: the check did not run to its end, which is no doubt; the receipt names
+        it."""
         ask, name, receipt = _Asking(self, check.name), f"check:{check.name}", self.call.receipt
         if not is_immediate(check):
             await in_task()
@@ -364,11 +368,11 @@ class _One:
         return BLOCKS_S
 
     def time_left_s(self, name: str, stage_ms: Mapping[str, float]) -> float:
-        """All checks of one answer share one time."""
+        """Seconds left. All checks of one answer share one time limit."""
         return self._until_s - self.cascades.now_s()
 
     def raises(self, name: str, error: Exception) -> bool:
-        """Where the configuration is strict, for what no check says of itself."""
+        """True in a strict configuration, except for errors by which a check says that it cannot tell."""
         return self.cascades.strict and not isinstance(error, TimeoutError | Unchecked | CannotTell)
 
     @property
@@ -377,7 +381,8 @@ class _One:
 
 
 class Spared:
-    """See `protocols.Hold`. Another one, with a call less to make: of that, retries take none either."""
+    """A `protocols.Hold` that offers one call less, so that neither checks nor retries use up the call of the
+    escalation."""
 
     def __init__(self, hold: Hold) -> None:
         self._hold = hold
@@ -411,7 +416,7 @@ class Spared:
 
 
 class _Asking:
-    """See `protocols.Ask`."""
+    """Implements `protocols.Ask` for one check."""
 
     def __init__(self, one: _One, check: str) -> None:
         self._one = one
@@ -449,7 +454,7 @@ class _Asking:
 
 
 async def _gathered(result: CallResult) -> StreamBroken | None:
-    """Wait for the end of a stream, nothing of which is out; why it is no answer, or None."""
+    """Read a stream to its end, before any of it is sent. Returns the error if it broke, else None."""
     if result.stream is None:
         return None
     try:
@@ -465,12 +470,12 @@ async def _gathered(result: CallResult) -> StreamBroken | None:
 
 
 def _is_refused(error: NoProviderLeft) -> bool:
-    """Whether all that were asked refused the request itself, which another tier would do as well."""
+    """Whether every target refused the request itself, which another tier would refuse too."""
     return all(isinstance(one, ProviderRejected) and not one.unasked for one in error.failures)
 
 
 def _alternatives_asked(body: Json) -> int | None:
-    """How many likely tokens beside each one the client asked for; None: it asked for no logprobs."""
+    """The client's own `top_logprobs`; None: it asked for no logprobs."""
     if body.get("logprobs") is not True:
         return None
     top = body.get("top_logprobs")

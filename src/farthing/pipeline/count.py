@@ -1,8 +1,8 @@
-"""How many tokens a request has, for a client that asks nothing but that.
+"""Counts the tokens of a request, for a client that asks only for the count.
 
-The target that would be asked first counts them where its provider can: then they are exact. Else they are
-estimated, by the ratio that was learned for it. Nothing is charged, no answer is asked for, no receipt is
-left. What may not go to a provider is not sent to one to be counted either.
+If the provider of the target that would be asked first can count, the count is exact. Otherwise it is
+estimated with the ratio learned for that target. Nothing is charged, no answer is requested and no receipt
+is written. A request that may not be sent to a provider is not sent there to be counted either.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ class Counted(Struct, frozen=True):
 
 
 class PromptCounter:
-    """Counts under one configuration."""
+    """Counts the tokens of requests under one configuration."""
 
     def __init__(
         self,
@@ -44,8 +44,8 @@ class PromptCounter:
         transport: Transport,
         sizes: TokenSizes,
     ) -> None:
-        """`rules` say which target a request leads to: no model is asked for that. `sizes` estimates for a
-        target whose provider does not count."""
+        """`rules` choose the target; no model is asked to route. `sizes` estimates for a target whose
+        provider cannot count."""
         self._steps = steps
         self._rules = rules
         self._providers = providers
@@ -76,10 +76,10 @@ class PromptCounter:
         return Counted(rough, estimated=True)
 
     async def _ask(self, prompt: Prompt, target: Target, request: Request) -> int | None:
-        """What the provider of `target` counts; None: it cannot, or does not in time.
+        """The count by the provider of `target`. None: the provider cannot count, or did not in time.
 
         Raises:
-            NoProviderLeft: as `count`.
+            NoProviderLeft: as for `count`.
         """
         provider = self._providers[target.provider]
         if not provider.capabilities.counts_tokens:

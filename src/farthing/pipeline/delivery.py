@@ -1,7 +1,4 @@
-"""What stands between the journey and its call: what is asked for, and how the answer is taken over.
-
-See `answer` for the journey.
-"""
+"""Builds the call of a request and takes over its answer. See `answer` for the journey."""
 
 from functools import partial
 
@@ -21,7 +18,8 @@ from farthing.types import Answer, Prompt, Receipt, Request, Route
 
 
 def inspector_of(request: Request, route: Route, steps: Steps, receipt: Receipt) -> Inspector | None:
-    """Who will look at the answer afterwards. The gateway's own background jobs are not looked at."""
+    """The inspector that will read the answer after delivery; None: nobody will. The gateway's own background
+    jobs are not inspected."""
     inspector = steps.inspector
     return (
         inspector
@@ -39,8 +37,8 @@ def want(
     sink: Sink,
     keep_bytes_max: int,
 ) -> CallRequest:
-    """What to ask for. What a deadline may cut is streamed to us, so that a part of it can be returned, and
-    that a target which says nothing is left while there is time for another."""
+    """Build the call. If a deadline may cut the answer, the provider is asked to stream it: a part of it can
+    then be returned, and a silent target is given up while there is time for another."""
     terms = request.endpoint.terms
     cut = terms.deadline_s is not None and (terms.on_limit == "partial" or len(route.targets) > 1)
     if cut and request.operation == "chat":
@@ -57,14 +55,15 @@ def want(
 
 
 def tell_alive(sink: Sink, receipt: Receipt, target: str) -> None:
-    """Let the client know that `target` lives and has not begun. Only its name is said: it may still fail."""
+    """Send a sign of life to the client: `target` is working and has not begun to answer. The headers name
+    `target`, which may still fail; the receipt does not."""
     answered, receipt.target = receipt.target, target
     sink.send(answers.SIGN_OF_LIFE)
     receipt.target = answered
 
 
 def deliver(call: CallRequest, result: CallResult, steps: Steps) -> Answer:
-    """Take over the whole answer that `result` holds."""
+    """Turn the complete reply in `result` into the answer, and account for its cost."""
     receipt, reply = call.receipt, result.reply
     assert reply is not None, "a target that answers has a reply or a stream"
     note_target(receipt, result)
@@ -79,8 +78,8 @@ def deliver(call: CallRequest, result: CallResult, steps: Steps) -> Answer:
 async def relay(
     call: CallRequest, result: CallResult, flight: Flight[Broadcast] | None, sink: Sink, steps: Steps
 ) -> Answer:
-    """Relay or gather the stream that `result` began, and return the last of it. Those who share the call
-    see it as it comes, unless money that only this session is short of has capped it.
+    """Relay the stream in `result` to the client, or collect it, and return its last part. Requests that
+    share the call receive the stream as it comes, unless this session's own budget has capped it.
 
     Raises:
         StreamBroken: the provider failed after its answer had begun.
@@ -122,7 +121,7 @@ async def relay(
 
 
 def serve_fixed(request: Request, text: str, steps: Steps, receipt: Receipt) -> Answer:
-    """The tier `none`: a rule of the configuration answers, no model does."""
+    """The answer of the tier `none`: a fixed text of the configuration. No model is called."""
     receipt.usage = steps.money.fixed_usage(request, text)
     receipt.status, receipt.stop_reason = 200, "stop"
     return answers.from_fixed(request, text, receipt.usage)

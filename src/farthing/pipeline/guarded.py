@@ -1,5 +1,5 @@
-"""What the journey asks of a seam without waiting for it, each under `optional_now`: where it fails, the
-request goes on with what does no harm. The name is the one the receipt gives it in `skipped`."""
+"""Calls to parts that answer at once, each under `optional_now`: if the part fails, the request goes on with
+a safe default, and `skipped` in the receipt has the name used here."""
 
 from farthing.pipeline.optional import optional_now
 from farthing.pipeline.steps import Steps
@@ -8,26 +8,26 @@ from farthing.types import CacheHit, Receipt, Request, Route, Traits
 
 
 def cache_key(request: Request, steps: Steps, receipt: Receipt) -> bytes | None:
-    """As `ResponseCache.key`; None, so that nothing is taken from the cache, where it fails."""
+    """As `ResponseCache.key`. If it fails: None, so the cache is not used."""
     return optional_now("cache_key", None, bytes, steps, receipt, steps.cache.key, request)
 
 
 def pins(request: Request, steps: Steps, receipt: Receipt) -> bool:
-    """As `Router.pins`; where it fails the client is taken to have named a model: it is answered anew, and no
-    saving is claimed."""
+    """As `Router.pins`. If it fails: True, as if the client had named a model. The request is then answered
+    afresh, and no saving is claimed."""
     return optional_now("pins", True, bool, steps, receipt, steps.router.pins, request)
 
 
 def answers_itself(request: Request, traits: Traits, steps: Steps, receipt: Receipt) -> bool:
-    """As `Router.answers`; where it fails no similar question's answer is given."""
+    """As `Router.answers`. If it fails: True, so no answer to a similar question is served."""
     return optional_now("answers", True, bool, steps, receipt, steps.router.answers, request, traits)
 
 
 def fall_back(request: Request, steps: Steps, receipt: Receipt) -> Route:
-    """As `Router.fallback`; where it fails, that of the rules alone.
+    """As `Router.fallback`. If it fails: the fallback of the rules.
 
     Raises:
-        UnknownModel: nothing answers to the name the client asked for.
+        UnknownModel: the configuration has nothing by the name that the client asked for.
     """
     route = optional_now("fallback", None, Route, steps, receipt, steps.router.fallback, request)
     return steps.rules.fallback(request) if route is None else route
@@ -39,7 +39,7 @@ def tell_asked(inspector: Inspector, request: Request, steps: Steps, receipt: Re
 
 
 def wants(inspector: Inspector, request: Request, route: Route, steps: Steps, receipt: Receipt) -> bool:
-    """As `Inspector.wants`; where it fails the answer is not looked at."""
+    """As `Inspector.wants`. If it fails: False, so the answer is not inspected."""
     return optional_now("wants", False, bool, steps, receipt, inspector.wants, request, route)
 
 

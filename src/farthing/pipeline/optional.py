@@ -29,21 +29,22 @@ TELL_EVERY_S = 10.0  # of one step and fault; all others are counted
 
 
 class Patience(Protocol):
-    """What a step is allowed: the brain's time for most, a cascade's own for its checks."""
+    """The limits of a step: for most the brain's time limit, for checks that of their cascade."""
 
     @property
     def blocks_s(self) -> float:
-        """A step that takes longer without waiting once is told of as one that blocks."""
+        """Seconds without a wait after which a step is logged as one that blocks the event loop."""
 
     def time_left_s(self, name: str, stage_ms: Mapping[str, float]) -> float:
-        """How long the step `name` may still wait."""
+        """Seconds that the step `name` may still take."""
 
     def raises(self, name: str, error: Exception) -> bool:
-        """Whether `error` is to rise: it is what the client must hear, or the configuration is strict."""
+        """Whether `error` fails the request: because the client must see it, or because the configuration is
+        strict."""
 
     @property
     def told(self) -> Tally:
-        """How often what was said of a step."""
+        """Counts the log lines about each step that were suppressed."""
 
 
 async def optional(
@@ -54,10 +55,10 @@ async def optional(
     receipt: Receipt,
     kind: type[object] = object,
 ) -> T:
-    """Await one optional step; if it fails or its time is up, note why and use `default`.
+    """Await one optional step. If it fails or its time is up, record why and return `default`.
 
-    A step that never waits costs no timer: it is run to its first wait before one is set. What it returns is
-    `default` or of `kind`; what that holds is not looked into.
+    A step that never waits costs no timer: it is run up to its first wait before a timer is set. The
+    result must be `default` or an instance of `kind`; its contents are not validated.
     """
     stage_ms = receipt.stage_ms
     began_s = perf_counter()
@@ -104,7 +105,7 @@ def optional_now(
     step: Callable[..., T],
     *given: Any,
 ) -> T:
-    """As `optional`, of a step that does not wait; its time is not taken."""
+    """As `optional`, for a step that is not awaited. Its duration is not recorded."""
     try:
         found = step(*given)
         if found is default or isinstance(found, kind):
@@ -121,7 +122,7 @@ def optional_now(
 
 
 def skip(name: str, error: BaseException, patience: Patience, receipt: Receipt) -> None:
-    """Note that `name` was skipped, and why."""
+    """Record in the receipt, and now and then in the log, that `name` was skipped, and why."""
     why = receipt.skipped[name] = type(error).__name__
     whose = noted(error)
     _tell(patience, name, why, f"skipped: {why}: {error}" + (f" ({whose})" if whose else ""))
@@ -132,7 +133,7 @@ def _late(left_s: float) -> str:
 
 
 def tally() -> Tally:
-    """For `Patience.told`."""
+    """A tally for `Patience.told`."""
     return Tally(TELL_EVERY_S, time.monotonic)
 
 
@@ -144,7 +145,7 @@ def _tell(patience: Patience, name: str, kind: str, what: str) -> None:
 
 
 def _request_is_cancelled() -> bool:
-    """Whether it was the request that was cancelled, not a step by itself. Outside a task a request is only
-    cancelled where it waits, and there is one from a step's first wait on."""
+    """Whether the request was cancelled, rather than a step cancelling itself. A request that is not a task
+    can only be cancelled where it waits, and it is a task from the first wait of a step on."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

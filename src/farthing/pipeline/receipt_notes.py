@@ -1,4 +1,4 @@
-"""What the receipt says of each stage: who asked, who answered, how it ended."""
+"""Writes what each stage found into the receipt: who asked, who answered and how it ended."""
 
 import asyncio
 import re
@@ -23,7 +23,7 @@ EXCERPT_CHARS_MAX = 500  # of a message that holds words of a provider
 
 
 def note_asked(request: Request, traits: Traits, steps: Steps, receipt: Receipt) -> None:
-    """What was asked. Who learns from answers hears of it where it can be told who asks."""
+    """Record the traits of the request; the inspector hears of it if its session or user is known."""
     receipt.task_type = traits.task
     receipt.complexity = traits.complexity
     receipt.risk = traits.risk
@@ -34,7 +34,8 @@ def note_asked(request: Request, traits: Traits, steps: Steps, receipt: Receipt)
 
 
 def note_hit(request: Request, receipt: Receipt, target: str, steps: Steps) -> None:
-    """Whose answer it is that is given again; it is compared with what it would have cost."""
+    """Record the target whose stored answer is served again, and choose the baseline to compare its cost
+    with."""
     receipt.target = target
     receipt.tier = "cache"
     receipt.route_reason = f"{receipt.cache} hit"
@@ -42,7 +43,7 @@ def note_hit(request: Request, receipt: Receipt, target: str, steps: Steps) -> N
 
 
 def note_lookup(receipt: Receipt, lookup: CacheLookup | None) -> CacheHit | None:
-    """What the semantic cache had; the answer, when it may be served."""
+    """Record the result of the semantic cache. Returns the stored answer if it may be served."""
     if receipt.cache == "off":
         receipt.cache = "miss"
     if lookup is None:
@@ -73,16 +74,17 @@ def note_route(receipt: Receipt, route: Route, steps: Steps) -> None:
 
 
 def note_target(receipt: Receipt, result: CallResult) -> None:
-    """Who answers: the headers say it."""
+    """Record the target that answered and the time to its first token. The headers name the target."""
     receipt.target, receipt.tier = result.target.name, result.attempt.tier
     receipt.ttft_ms = result.attempt.started_ms + (result.attempt.ttft_ms or 0.0) + result.held_ms
 
 
 def note_end(request: Request, receipt: Receipt, result: CallResult) -> None:
-    """How a stream ended.
+    """Record how a stream ended.
 
     Raises:
-        ContractExceeded, DeadlineExceeded: a limit cut it, and the endpoint wants no partial answers.
+        ContractExceeded, DeadlineExceeded: a limit cut it, and the endpoint allows no partial
+            answers.
     """
     stream = result.stream
     assert stream is not None
@@ -98,8 +100,8 @@ def note_end(request: Request, receipt: Receipt, result: CallResult) -> None:
 
 
 def note_failure(request: Request, receipt: Receipt, error: BaseException) -> None:
-    """Why there is no answer. What is neither ours nor a cancellation is a bug: the edge answers 500 and logs
-    it, and it leaves a receipt too."""
+    """Record why there is no answer. An exception that is neither a `FarthingError` nor a cancellation is a
+    bug: the edge answers 500 and logs it, and there is a receipt for it too."""
     if isinstance(error, FarthingError):
         note_error(receipt, error, request)
     elif isinstance(error, asyncio.CancelledError):
@@ -109,15 +111,15 @@ def note_failure(request: Request, receipt: Receipt, error: BaseException) -> No
 
 
 def note_cancelled(receipt: Receipt, error: asyncio.CancelledError) -> None:
-    """The client left; or we are going down, and it hears so."""
+    """Record a cancellation: the client left, or the gateway is shutting down and the client is told so."""
     why = "draining" if error.args == ("draining",) else "client_gone"
     receipt.status = 503 if why == "draining" else 499
     receipt.stop_reason = receipt.error = why
 
 
 def note_error(receipt: Receipt, error: FarthingError, request: Request | None = None) -> None:
-    """Of what a provider said an excerpt is kept, without what `request` says; nothing where that is not
-    known."""
+    """Record `error`. Of a provider's message, the receipt has an excerpt from which the words of `request`
+    are removed; without `request`, or if it is too long to compare, it has none of the provider's words."""
     receipt.error = error.code
     receipt.error_message = str(error)[:MESSAGE_CHARS_MAX]
     if request is not None:
@@ -132,8 +134,8 @@ def note_error(receipt: Receipt, error: FarthingError, request: Request | None =
 
 
 def _excerpt(error: FarthingError, request: Request) -> str | None:
-    """The message, with what of others' words does not repeat what was asked; None: `request` is too long to
-    compare with."""
+    """The message, with those words of others that do not repeat the request. None: the request is too long
+    to compare with."""
     unknown = False
 
     def cleaned(words: str) -> str:
@@ -147,7 +149,8 @@ def _excerpt(error: FarthingError, request: Request) -> str | None:
 
 
 def stop_reason(finish_reason: str | None, result: CallResult) -> str:
-    """The provider's word, or the limit of ours that made it stop; `other` for what is no word."""
+    """The provider's stop reason, or the gateway's limit that stopped it; `other` for text that is not a
+    single word."""
     if finish_reason == "length" and result.capped_by is not None:
         return f"limit:{result.capped_by}"
     if finish_reason and (len(finish_reason) > WORD_CHARS_MAX or not finish_reason.isidentifier()):

@@ -1,7 +1,8 @@
-"""Passages for the endpoints that want them. See `answer` for the journey.
+"""Retrieves passages for the endpoints that are configured to. See `answer` for the journey.
 
-They are had before the cache is asked, and stand in the body from there on: so the keys of the exact cache,
-the partitions of the semantic one and shared calls tell answers apart that were made from other passages.
+The passages are retrieved before the cache is consulted and become part of the request body. The keys of
+the exact cache, the partitions of the semantic cache and shared calls therefore separate answers made from
+different passages.
 """
 
 import logging
@@ -25,7 +26,7 @@ NOTHING = Passages()
 
 
 class _Patience:
-    """See `optional.Patience`. Searching takes longer than deciding, so it has a time of its own."""
+    """See `optional.Patience`. Retrieval has a time limit of its own: it takes longer than a decision."""
 
     def __init__(self, retrieval: Retrieval, steps: Steps) -> None:
         self.blocks_s = retrieval.timeout_s
@@ -45,10 +46,10 @@ class _Patience:
 async def retrieved(
     request: Request, traits: Traits, steps: Steps, receipt: Receipt
 ) -> tuple[Request, Traits]:
-    """`request` and `traits` with the passages of its endpoint, where it retrieves.
+    """Return `request` and `traits` with the passages of its endpoint; unchanged if it retrieves none.
 
     Raises:
-        RetrievalFailed: they are required, and could not be had, or none of them has room.
+        RetrievalFailed: passages are required, and could not be retrieved or do not fit.
     """
     retrieval = steps.retrievals.get(request.endpoint.name)
     if retrieval is None or request.operation != "chat" or receipt.purpose in NOT_FOR:
@@ -81,10 +82,10 @@ def _tell_of_room(
     steps: Steps,
     receipt: Receipt,
 ) -> None:
-    """Note how many passages had no room, in the receipt and now and then in the log.
+    """Record in the receipt, and now and then in the log, how many passages did not fit.
 
     Raises:
-        RetrievalFailed: none had, and they are required.
+        RetrievalFailed: none fitted, and passages are required.
     """
     given = min(len(found.passages), retrieval.passages_max)
     receipt.passages_left_out = left_out = given - len(chosen)
@@ -110,7 +111,7 @@ def _tell_of_room(
 
 
 def _as_asked(request: Request) -> Request:
-    """A request that is repeated, without the passages that it was answered from."""
+    """The request without the passages of its first answer, for a request that is repeated."""
     body = without_passages(request.body)
     if body is request.body:
         return request
@@ -146,7 +147,8 @@ def _with(
 
 
 def _chosen(found: Passages, retrieval: Retrieval) -> list[Passage]:
-    """The best passages that there is room for. One that is too long ends the list: what follows is worse."""
+    """The best passages that fit into `context_tokens_max`. A passage that does not fit ends the list, since
+    those after it are less relevant."""
     left, chosen = retrieval.context_tokens_max, list[Passage]()
     for passage in found.passages[: retrieval.passages_max]:
         left -= _tokens(passage)

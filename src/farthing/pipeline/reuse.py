@@ -1,4 +1,5 @@
-"""Answers that are there already: kept, alike, or under way for another. See `answer` for the journey."""
+"""Serves answers that exist already: stored, to a similar question, or in progress for another request. See
+`answer` for the journey."""
 
 import time
 
@@ -22,8 +23,9 @@ from farthing.types import Answer, CacheHit, CacheLookup, Receipt, Request, Trai
 
 
 def recall(request: Request, memory: Memory, steps: Steps, receipt: Receipt) -> Request:
-    """Where the answer to `request` may lie. Returns `request`, for a fresh answer where the same session or
-    user asks once more for what it was given a moment ago. What an SDK sends again was not given."""
+    """Compute the request's cache key into `memory`. Returns the request, changed to ask for a fresh answer
+    if the same session or user repeats what was answered a moment ago. A retry by the client's SDK is not
+    such a repetition."""
     endpoint = request.endpoint
     memory.key = cache_key(request, steps, receipt)
     if memory.key is None and endpoint.semantic is None:
@@ -38,10 +40,10 @@ def recall(request: Request, memory: Memory, steps: Steps, receipt: Receipt) -> 
 async def reuse(
     request: Request, traits: Traits, memory: Memory, sink: Sink, steps: Steps, receipt: Receipt
 ) -> Answer | None:
-    """The answer to another request that stands for this one too: to the same, then to one that is alike.
+    """Serve the answer to an identical request, else that to a similar one; None: there is none.
 
     Raises:
-        StreamBroken, ContractExceeded: another's stream was followed, and broke or was cut.
+        StreamBroken, ContractExceeded: another request's stream was followed, and broke or was cut.
     """
     found = None if memory.key is None else await reuse_same(request, memory.key, sink, steps, receipt)
     if isinstance(found, Answer):
@@ -61,8 +63,9 @@ async def reuse(
 async def reuse_same(
     request: Request, key: bytes, sink: Sink, steps: Steps, receipt: Receipt
 ) -> CacheHit | Answer | Flight[Broadcast] | None:
-    """Look for an answer that is there already or under way: a stored one, or the whole of a shared call; the
-    end of one whose stream was followed; or the flight that this request leads, which must land."""
+    """Look for the answer to an identical request. Returns a stored answer, or the whole answer of a shared
+    call; the last part of a shared stream that was followed; or the flight that this request leads and
+    must land."""
     mode = request.endpoint.cache_exact
     if mode == "refresh":
         receipt.cache = "miss"
@@ -91,8 +94,8 @@ async def reuse_same(
 async def share(
     request: Request, place: Follower[Broadcast], sink: Sink, steps: Steps, receipt: Receipt
 ) -> CacheHit | Answer | None:
-    """The answer of a call that another request makes: as it comes where a stream is wanted and comes, else
-    when it is whole. None: there is none to share."""
+    """The answer of another request's call: followed as a stream if this client wants one and there is one,
+    otherwise returned when it is complete. None: there is nothing to share."""
     found = await place.answer(live=request.stream)
     if isinstance(found, Broadcast):
         shared = found.open and (request.sent is None or found.tells_all(request.sent.dialect))
@@ -105,10 +108,11 @@ async def share(
 async def follow(
     request: Request, broadcast: Broadcast, sink: Sink, steps: Steps, receipt: Receipt
 ) -> Answer:
-    """Send on another request's stream, all of it, as it comes. It costs that one, and this one nothing.
+    """Send all of another request's stream to this client, as it comes. The call is charged to that request;
+    this one costs nothing.
 
     Raises:
-        StreamBroken, ContractExceeded: as the other request's own client hears it.
+        StreamBroken, ContractExceeded: as for the client of the other request.
     """
     result, stream = broadcast.result, broadcast.result.stream
     assert stream is not None, "a broadcast is of a stream"
@@ -125,7 +129,7 @@ async def follow(
 async def reuse_similar(
     request: Request, traits: Traits, steps: Steps, receipt: Receipt
 ) -> tuple[CacheHit | None, CacheLookup | None]:
-    """Look for the answer to a question that asks the same in other words; the look is for `keep`."""
+    """Look for a stored answer to a similar question. Also returns the lookup, which `keep` needs."""
     if steps.semantic is None or answers_itself(request, traits, steps, receipt):
         return None, None  # what the configuration says itself is not replaced by what was said to another
     looking = steps.semantic.lookup(request, receipt)
@@ -143,8 +147,8 @@ async def confirm(
     steps: Steps,
     receipt: Receipt,
 ) -> None:
-    """Let a model say whether the stored answer may go out: in a time of its own, not the brain's, since the
-    endpoint that wants this waits for a model either way."""
+    """Ask a model whether the stored answer may be served. This has a time limit of its own rather than the
+    brain's, since a request of such an endpoint waits for a model either way."""
     if lookup.candidate is None:
         return
     confirming = confirmer.confirm(request, lookup.candidate)
@@ -155,8 +159,9 @@ async def confirm(
 async def keep(
     request: Request, memory: Memory, result: CallResult, steps: Steps, receipt: Receipt
 ) -> CacheHit | None:
-    """Keep a complete answer for those who will ask the same or alike; None when it may not be given again.
-    One that was doubted, and went out for want of a better, is shared with those who wait, not kept."""
+    """Store a complete answer for identical and similar requests. Returns the answer to share; None: it may
+    not be given again. An answer that a check doubted, but that nothing better replaced, is shared with
+    waiting requests but not stored."""
     fresh = memory.fresh = answers.complete(request, result)
     if fresh is None or not answers.may_be_kept(request, result, fresh):
         return None
@@ -173,8 +178,8 @@ async def keep(
 
 
 async def let_go(memory: Memory) -> None:
-    """Give the answer to those who wait for it, before the client that led its call has taken all of it: how
-    slowly that one reads is not theirs to wait for."""
+    """Give the answer to the requests that wait for it, before the leading client has received all of it:
+    they must not wait for a slow reader."""
     flight = memory.flight
     if flight is not None and flight.live is not None:
         flight.land(memory.fresh)
@@ -182,8 +187,8 @@ async def let_go(memory: Memory) -> None:
 
 
 def land(memory: Memory, steps: Steps, receipt: Receipt) -> None:
-    """Give the answer to those who wait for it, and remember who was given it. Where the call went on for
-    others after its own client had left, its receipt says so as of any that leaves."""
+    """Give the answer to the requests that wait for it, and remember who was given it. If the leading client
+    had left and the call went on for the others, its receipt has the status of a client that left."""
     flight = memory.flight
     if flight is not None:
         flight.land(memory.fresh)
@@ -195,9 +200,10 @@ def land(memory: Memory, steps: Steps, receipt: Receipt) -> None:
 
 
 def serve_hit(request: Request, hit: CacheHit, steps: Steps, receipt: Receipt) -> Answer | None:
-    """The stored answer; it cost nothing now, and is compared with what it would have cost.
+    """The stored answer as a reply. It costs nothing now, and its former cost is the baseline.
 
-    None: it cannot be given in the form this client asked for, so the journey goes on as at a miss.
+    None: it cannot be given in the form that this client asked for, and the request goes on as a cache
+    miss.
     """
     reply = answers.from_hit(request, hit)
     if reply is None:

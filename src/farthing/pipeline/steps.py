@@ -1,4 +1,4 @@
-"""What the journey is made of: the implementations one configuration chose, and what a request remembers."""
+"""The parts of the pipeline that one configuration chose, and the state of one request."""
 
 from collections.abc import Mapping
 
@@ -34,7 +34,7 @@ ROUTES = ("route", "fallback")
 
 
 class Retrieval(Struct, frozen=True, kw_only=True):
-    """How one endpoint retrieves."""
+    """The retrieval settings of one endpoint."""
 
     retriever: Retriever
     required: bool
@@ -92,12 +92,13 @@ class Steps(Struct, frozen=True, kw_only=True):
 
     @property
     def blocks_s(self) -> float:
-        """The time of all optional steps together."""
+        """Seconds that all optional steps may take together."""
         return self.brain_timeout_s
 
     def time_left_s(self, name: str, stage_ms: Mapping[str, float]) -> float:
-        """What the brain has left for the step `name`. Who asks a model (a router, a confirmer) has a time of
-        its own for it, which is not taken from the others; nor is that of checks or of retrieving."""
+        """Seconds of the brain's time limit left for the step `name`. A step that asks a model (router,
+        confirmer) has a time limit of its own, which is not taken from the others; so do checks and
+        retrieval."""
         own_s = {"route": self.router.wait_s}
         if self.confirmer is not None:
             own_s["confirm"] = self.confirmer.wait_s
@@ -109,12 +110,12 @@ class Steps(Struct, frozen=True, kw_only=True):
         return self.brain_timeout_s + own_s.get(name, 0.0) - spent_ms / 1000
 
     def raises(self, name: str, error: Exception) -> bool:
-        """Where the configuration is strict, and of a route what the client must hear (UnknownModel)."""
+        """True in a strict configuration, and for a routing error that the client must see (UnknownModel)."""
         return self.strict or (name in ROUTES and isinstance(error, RequestError))
 
 
 class Memory(Struct):
-    """What one request has to do with the answers to others."""
+    """What links one request to the answers of others."""
 
     key: bytes | None = None
     """Its key in the exact cache; None: no answer may be taken from there, nor kept."""

@@ -1,10 +1,10 @@
-"""The allocator of the C library: what large bodies took is given back to the system when it is free.
+"""Returns freed memory to the operating system, by settings of the C library's allocator.
 
-glibc keeps freed memory for itself. It maps what is large apart and unmaps it once it is free, but raises the
-bound of what counts as large, up to 32 MiB, with each such block; and in its heap it gives back only what is
-at the top. So one hour with many images would decide how much the process holds until its end. Here the bound
-stays where it is put, and now and then what is free below the top goes back too. Other C libraries have no
-such functions and are left as they are.
+glibc keeps freed memory. It maps large blocks separately and unmaps them when they are freed, but with
+each such block it raises the size from which a block counts as large, up to 32 MiB; of its heap it returns
+only the free memory at the top. One hour with many images would thus set the memory of the process until
+its end. `set_up` fixes that size, and `trim` returns free memory below the top as well. Other C libraries
+lack these functions, and nothing is done there.
 """
 
 import ctypes
@@ -18,7 +18,8 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 def set_up() -> None:
-    """Keep the bound of what is mapped apart. Once, at the start; safe to call again."""
+    """Fix the size from which blocks are mapped separately. Call it once at the start; a second call is
+    harmless."""
     mallopt = _function("mallopt")
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, MAPPED_BYTES)
@@ -26,7 +27,7 @@ def set_up() -> None:
 
 
 def trim() -> None:
-    """Give back what is free. Takes some ms for each 100 MiB of it, in which nothing can be allocated."""
+    """Return free memory to the system. Takes a few ms for each 100 MiB; meanwhile no thread can allocate."""
     malloc_trim = _function("malloc_trim")
     if malloc_trim is not None:
         malloc_trim(TOP_BYTES_MAX)

@@ -1,4 +1,4 @@
-"""Logging: one line an event, JSON unless a person watches. No prompt, answer, key or header is logged."""
+"""Logging: one line per event, JSON unless to a terminal. No prompt, answer, key or header is logged."""
 
 import logging
 import time
@@ -18,7 +18,7 @@ def _as_it_is(text: str) -> str:
 
 
 class Lines(logging.Formatter):
-    """For a person: a line, and a traceback below it. `redact` takes secrets out of what is written."""
+    """Formats for people: one line, with any traceback below it. `redact` removes secrets from the text."""
 
     def __init__(self, redact: Redact = _as_it_is) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
@@ -29,7 +29,7 @@ class Lines(logging.Formatter):
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line. `redact` as of `Lines`."""
+    """Formats one JSON object per line. `redact` is as for `Lines`."""
 
     def __init__(self, redact: Redact = _as_it_is) -> None:
         super().__init__()
@@ -48,8 +48,8 @@ class JsonLines(logging.Formatter):
 
 
 def set_up_logging(level: str, *, as_json: bool | None, stream: TextIO, redact: Redact = _as_it_is) -> None:
-    """Send Farthing's log to `stream`, and what asyncio tells of broken tasks, without what `redact` takes
-    out. `as_json` None: JSON unless it is a terminal. Twice is safe."""
+    """Send Farthing's log, and asyncio's messages about failed tasks, to `stream`, redacted by `redact`.
+    `as_json` None: JSON unless `stream` is a terminal. A second call replaces the first."""
     handler = logging.StreamHandler(stream)
     if as_json or (as_json is None and not stream.isatty()):
         handler.setFormatter(JsonLines(redact))

@@ -55,7 +55,7 @@ def is_immediate(*implementations: object) -> bool:
 
 
 class Waiter:
-    """For a class whose callbacks wake the one runner or task that waits for it."""
+    """Base class for an object whose callbacks wake the single runner or task that waits for it."""
 
     __slots__ = ("_loop", "_waiter")
 
@@ -65,7 +65,7 @@ class Waiter:
 
     @coroutine
     def wait(self) -> Generator[Any, Any, None]:
-        """Sleep until `wake`. Cancelled while asleep, it closes what it waited for."""
+        """Sleep until `wake` is called. Cancelled while asleep, it closes what it waited for."""
         try:
             if _steps_in == _thread() or _current_task(self._loop) is None:
                 yield self
@@ -79,7 +79,7 @@ class Waiter:
             self._waiter = None
 
     def wake(self) -> None:
-        """Wake the one who waits, if there is one."""
+        """Wake the waiting runner or task, if there is one."""
         waiter = self._waiter
         if waiter is not None:
             self._waiter = None
@@ -93,21 +93,21 @@ class Waiter:
 
 @coroutine
 def batch_barrier() -> Generator[Any, Any, None]:
-    """Let the other runners of this turn come as far. In a task it does nothing."""
+    """Wait until the other runners of this batch have come as far. Does nothing in a task."""
     if _steps_in == _thread():
         yield _NEXT_STAGE
 
 
 @coroutine
 def in_task() -> Generator[Any, Any, None]:
-    """Be in a task from here on: what asyncio's own time limits need. Never cancelled here."""
+    """Continue in a task, which asyncio's own time limits need. Never raises CancelledError itself."""
     if _current_task() is None:
         yield _AS_TASK
 
 
 @coroutine
 def resumed(step: Coroutine[Any, Any, T], waits_for: Any) -> Generator[Any, Any, T]:
-    """Go on with a coroutine that was already run to its first wait."""
+    """Continue a coroutine that has already run to its first wait."""
     while True:
         try:
             sent = yield waits_for
@@ -124,10 +124,10 @@ def resumed(step: Coroutine[Any, Any, T], waits_for: Any) -> Generator[Any, Any,
 
 
 class RequestRunner:
-    """A coroutine that runs without a task for as long as it waits for nothing but `Waiter`.
+    """A coroutine that runs without a task as long as it waits only for `Waiter`s.
 
-    It begins at the end of the turn in which it was made. What its coroutine raises is logged. It shares its
-    context with nobody, and inherits nothing from whoever started it: that may be the request before.
+    It starts at the end of the batch in which it was created. An exception of its coroutine is logged. Its
+    context is its own: it inherits nothing from its creator, which may be handling another request.
     """
 
     __slots__ = ("_context", "_coroutine", "_task", "_thrown", "_turn", "_waiter")
@@ -220,7 +220,7 @@ def _carried_on(
 
 
 class LoopBatch:
-    """One for each event loop. Bounded by what one turn can begin and write."""
+    """The batch of one event loop. Its size is bounded by what one turn of the loop can start and write."""
 
     __slots__ = ("_armed", "_last_s", "_pending", "_ready", "context", "loop")
 

@@ -1,4 +1,4 @@
-"""Failures of code that is not Farthing's own: at which of its lines, without a word of a request."""
+"""Describes failures of code that is not Farthing's own: the failing line, without text of a request."""
 
 import traceback
 from collections.abc import Collection
@@ -12,8 +12,8 @@ HELD_S = 0.25
 
 
 def place(error: BaseException, owners: Collection[str] = ()) -> str:
-    """` at toy.py:12`, the last line that belongs to one of the top-level packages `owners`, else to anybody
-    but Farthing; empty: there is none."""
+    """Where `error` was raised, such as ` at toy.py:12`: the last line in one of the top-level packages
+    `owners`, otherwise in any package but Farthing's. Empty: there is no such line."""
     lines = [
         (str(frame.f_globals.get("__name__", "")).partition(".")[0], frame.f_code.co_filename, line)
         for frame, line in traceback.walk_tb(error.__traceback__)
@@ -28,13 +28,13 @@ def place(error: BaseException, owners: Collection[str] = ()) -> str:
 
 
 def note(error: BaseException, words: str) -> None:
-    """Have `noted` say `words` of it, in the place of what was noted before."""
+    """Attach `words` to `error` for `noted`, replacing any earlier note."""
     with suppress(Exception):  # its class may refuse attributes
         error.__notes__ = [words]
 
 
 def noted(error: BaseException) -> str:
-    """What was noted of it, or of what it came from; empty: nothing."""
+    """The note attached to `error` or to its cause; empty: there is none."""
     for one in (error, error.__cause__):
         notes = getattr(one, "__notes__", None)
         if isinstance(notes, list) and notes:
@@ -43,7 +43,7 @@ def noted(error: BaseException) -> str:
 
 
 def a_kind(value: object) -> str:
-    """`a list`; `None` for None."""
+    """The type of `value` with its article, such as `a list`; `None` for None."""
     if value is None:
         return "None"
     name = type(value).__name__

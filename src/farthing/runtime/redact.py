@@ -1,9 +1,9 @@
-"""Takes secrets, and what was asked, out of texts that others wrote: errors of providers, lines of the log.
+"""Removes secrets and the client's own text from what others wrote: providers' errors and lines of the log.
 
-A secret is known by its value: whole, in part (eight characters in a row of a longer one), masked as
-providers print it (`sk-ab***wxyz`, `...wxyz`), percent-encoded, with escapes of JSON, in base64 or in
-hexadecimal. Keys of clients, of which only digests are kept, are known by these. A prompt is known by the
-request that the text is about.
+A secret is recognised by its value: whole, in part (eight consecutive characters of a longer one), masked
+as providers print it (`sk-ab***wxyz`, `...wxyz`), percent-encoded, with JSON escapes, in base64 or in
+hexadecimal. Clients' keys, of which only digests are stored, are recognised by these. A prompt is
+recognised by comparison with the request that the text is about.
 """
 
 import re
@@ -52,10 +52,11 @@ Span = tuple[int, int]
 
 
 class Redactor:
-    """The secrets of one process. May be asked in any thread; taught on the event loop."""
+    """Knows the secrets of one process. `text` and the other readers may be called in any thread; `learn` on
+    the event loop only."""
 
     def __init__(self, secrets: Iterable[str] = (), *, digest: Callable[[str], str] | None = None) -> None:
-        """`digest` is that of `digests`, by which the keys of clients are known."""
+        """`digest` is the function that computed `digests`, by which clients' keys are recognised."""
         self._digest = digest
         self._digests: dict[str, None] = {}
         self._exact: tuple[str, ...] = ()
@@ -73,8 +74,8 @@ class Redactor:
         self.learn(secrets)
 
     def learn(self, secrets: Iterable[str], digests: Iterable[str] = ()) -> None:
-        """Take out all of these, and of those that were known before, which requests that are under way may
-        have begun with, the last `FORMER_MAX`."""
+        """Replace the secrets to remove. The last `FORMER_MAX` earlier ones are still removed, since requests
+        in progress may have begun with them."""
         now = dict.fromkeys(one for one in secrets if len(one) >= SECRET_CHARS_MIN)
         self._exact = (*[one for one in self._exact if one not in now][-FORMER_MAX:], *now)
         keys = dict.fromkeys(digests)
@@ -101,8 +102,8 @@ class Redactor:
         return _without(text, self._spans(text), HIDDEN) if self._exact or self._digests else text
 
     def holds(self, text: str) -> bool:
-        """Whether `text`, a client's own word such as the name of a session, is or has a secret. A short part
-        of one is none: names of keys and of what they are for are alike."""
+        """Whether `text`, a word chosen by a client such as the name of a session, contains a secret. A short
+        part of a secret does not count, since names of keys and of their uses are alike."""
         text = text[:TEXT_CHARS_MAX]
         lower = text.translate(_LOWER)
         if any(one.translate(_LOWER) in lower for one in self._exact):
@@ -116,8 +117,8 @@ class Redactor:
         return any(next(spans, None) is not None for spans in hidden)
 
     def line(self, text: str) -> str:
-        """As `text`, and without what looks like a secret of somebody: credentials of URLs and of headers.
-        For what is written down; a client is told what its provider says."""
+        """As `text`, and without anything that looks like a secret of somebody else: credentials in URLs and
+        in headers. For the log; a client is told what its provider said."""
         text = self.text(text)
         if "://" in text:
             text = _USERINFO.sub(f"://{HIDDEN}@", text)
@@ -126,7 +127,7 @@ class Redactor:
         return _AUTHORIZATION.sub(rf"\g<1>\g<2>{HIDDEN}", text)
 
     def value(self, value: Any, depth: int = 0) -> Any:
-        """A JSON value without secrets, the names of its fields included."""
+        """A JSON value without secrets, in the names of its fields too."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, dict | list) and depth >= DEPTH_MAX:
@@ -198,7 +199,7 @@ class Redactor:
                 yield token.span()
 
     def _shows(self, decoded: str) -> bool:
-        """Whether a secret, or a part of one, stands in plain text."""
+        """Whether a secret, or a part of one, is visible in plain text."""
         lower = decoded.translate(_LOWER)
         return next(self._wholes(lower), None) is not None or next(self._partial(lower), None) is not None
 
@@ -259,7 +260,7 @@ def _maybe_keys(text: str, start: int, end: int) -> Iterator[Span]:
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """How a secret looks in base64, wherever it stands in what was encoded, and in hexadecimal."""
+    """A secret as it appears in base64, at any position in the encoded text, and in hexadecimal."""
     raw = secret.encode()
     for before in range(3):
         padded = b"\0" * before + raw
@@ -272,7 +273,7 @@ def _forms(secret: str) -> Iterator[str]:
 
 
 def _without(text: str, spans: Iterable[Span], instead: str) -> str:
-    """`text` with `instead` in the place of what the spans cover; those that touch are one."""
+    """`text` with each span replaced by `instead`; adjacent spans are merged."""
     out: list[str] = []
     at = 0
     for start, end in sorted(spans):
@@ -342,7 +343,7 @@ def without_asked(text: str, body: Any, known: frozenset[str] = frozenset()) -> 
 
 
 def _kept(text: str, known: frozenset[str]) -> list[Span]:
-    """Where `text` names a field of the interface."""
+    """The spans in which `text` names a field of the interface."""
     return [
         found.span()
         for found in _IDENTIFIER.finditer(text)
@@ -355,7 +356,7 @@ def _in_quotes(text: str, start: int, end: int) -> bool:
 
 
 def _beside(spans: list[Span], kept: list[Span]) -> Iterator[Span]:
-    """What of `spans` does not lie in `kept`, which is in order."""
+    """The parts of `spans` outside `kept`, which is sorted."""
     for start, end in spans:
         for first, last in kept:
             if first < end and last > start:
@@ -372,7 +373,7 @@ def _unescaped(found: re.Match[str]) -> str:
 
 
 def _runs(said: str, asked: str) -> Iterator[Span]:
-    """Where `said` repeats `asked`."""
+    """The spans in which `said` repeats `asked`."""
     shorts = _shared(said, asked, RUN_CHARS_ODD)
     if not shorts:
         return
@@ -388,7 +389,7 @@ def _runs(said: str, asked: str) -> Iterator[Span]:
 
 
 def _shared(said: str, asked: str, chars: int) -> set[str]:
-    """The runs of so many characters that are in both: each text is looked through once."""
+    """The runs of that many characters that occur in both texts. Each text is read once."""
     runs = {said[at : at + chars] for at in range(len(said) - chars + 1)}
     return runs.intersection(asked[at : at + chars] for at in range(len(asked) - chars + 1))
 
@@ -403,7 +404,7 @@ def _shorts(said: str, folded: list[str]) -> Iterator[Span]:
 
 
 def _values(body: Any) -> list[str] | None:
-    """Every text of a request; None: they are too long together."""
+    """Every string in a request; None: they are too long together."""
     found: list[str] = []
     left = ASKED_CHARS_MAX
     waiting: list[tuple[str, Any]] = [("", body)]

@@ -1,4 +1,4 @@
-"""Warnings that are worth a line now and then, not one for each request."""
+"""Limits how often a warning is logged."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ NAMES_MAX = 1_000
 
 
 class Seldom:
-    """Whether it is time to say something again. Remembers at most `NAMES_MAX` names, then forgets all."""
+    """Tells whether a message may be logged again. Remembers at most `NAMES_MAX` names, then forgets all."""
 
     def __init__(self, every_s: float, clock: Callable[[], float]) -> None:
         self._every_s = every_s
@@ -14,7 +14,7 @@ class Seldom:
         self._said_s: dict[str, float] = {}
 
     def again(self, name: str) -> bool:
-        """True the first time for `name`, and when that was `every_s` ago."""
+        """True for a new `name`, and when `every_s` seconds have passed since it was last True for it."""
         now_s = self._clock()
         said_s = self._said_s.get(name)
         if said_s is not None and now_s - said_s < self._every_s:
@@ -26,14 +26,14 @@ class Seldom:
 
 
 class Tally:
-    """As `Seldom`, and how often it was not said since."""
+    """As `Seldom`, and counts the messages that were suppressed."""
 
     def __init__(self, every_s: float, clock: Callable[[], float]) -> None:
         self._seldom = Seldom(every_s, clock)
         self._unsaid: dict[str, int] = {}
 
     def unsaid(self, name: str) -> int | None:
-        """How many were kept back before this one; None: it is kept back too."""
+        """How many messages were suppressed since the last that was logged; None: suppress this one too."""
         if self._seldom.again(name):
             return self._unsaid.pop(name, 0)
         if name not in self._unsaid and len(self._unsaid) >= NAMES_MAX:

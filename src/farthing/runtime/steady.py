@@ -1,7 +1,7 @@
-"""A time limit on what others do, that our own delay does not use up.
+"""A time limit for work of others that the gateway's own delays do not use up.
 
-Where the event loop is late, because the machine has much else to do or hundreds of streams began at once, a
-plain time limit ends what was ready long ago and was only not looked at. Others would be blamed for it.
+If the event loop is late, because the machine is busy or hundreds of streams began at once, a plain time
+limit ends work whose result was ready long ago but not yet read, and a provider would be blamed for it.
 """
 
 import asyncio
@@ -14,18 +14,18 @@ LONGEST = 10
 
 
 def longest_s(limit_s: float) -> float:
-    """How long a `steady_timeout` may take at most."""
+    """The longest time in seconds that a `steady_timeout` can last."""
     return LONGEST * limit_s
 
 
 @asynccontextmanager
 async def steady_timeout(limit_s: float, deadline_s: float) -> AsyncIterator[None]:
-    """Ends the block after `limit_s`, counted in tenths, each of at least one round of the loop: a tenth that
-    the loop came late for counts once. At `deadline_s`, of the loop's clock, and after `longest_s` it ends in
-    any case.
+    """End the block after `limit_s` seconds, counted in ten parts, each of at least one round of the event
+    loop: a part for which the loop was late counts once. The block ends at `deadline_s` (loop time), and
+    after `longest_s`, in any case.
 
     Raises:
-        TimeoutError: it ended.
+        TimeoutError: the limit was reached.
     """
     loop = asyncio.get_running_loop()
     part_s, left = limit_s / PARTS, PARTS

@@ -113,7 +113,7 @@ from farthing.wiring.quality import QualityParts, build_inspector
 from farthing.wiring.routing import RouterContext, RoutingParts, build_scoring
 from farthing.wiring.semantic_cache import (
     SemanticParts,
-    build_keeper,
+    build_cache_admin,
     build_semantic,
     build_semantics,
     semantic_path,
@@ -215,7 +215,7 @@ def open_parts(
 
 
 def databases(config: Config, state_dir: Path) -> list[Path]:
-    """Where the answers and responses that are kept lie."""
+    """The databases in which answers and responses are stored."""
     store = config.cache.store
     kept = [store.path] if isinstance(store, SqliteStoreConfig) and store.path is not None else []
     responses = config.responses.store
@@ -245,7 +245,7 @@ def build_classifier(config: Config) -> Classifier:
 
 
 class _Models(msgspec.Struct, frozen=True):
-    """What one configuration can call, and by which names."""
+    """The models that one configuration can call, and their names."""
 
     targets: Targets
     rules: RulesRouter
@@ -257,7 +257,7 @@ def build(config: Config, parts: Parts) -> Serving:
     """Wire one configuration.
 
     Raises:
-        ConfigError: something in it names what is not there, or cannot be used.
+        ConfigError: it names something that does not exist, or that cannot be used.
     """
     parts.redact.learn(*configuration.secrets_of(config, os.environ))
     catalogue = price_list(config)
@@ -300,7 +300,7 @@ def build(config: Config, parts: Parts) -> Serving:
         targets=frozenset(targets.configured),
         responses=parts.responses,
         responses_ttl_s=config.responses.ttl_s,
-        keeper=None if parts.semantic is None else build_keeper(parts.semantic, endpoints),
+        keeper=None if parts.semantic is None else build_cache_admin(parts.semantic, endpoints),
         prices_ended=targets.prices_ended,
     )
 
@@ -314,7 +314,7 @@ def build_steps(
     router: Router,
     semantic: SemanticCache | None,
 ) -> Steps:
-    """What a request goes through. `endpoints` has the default one too."""
+    """The steps of a request. `endpoints` includes the default one."""
     caching = config.cache.exact != "off"
     inspector = build_inspector(
         config,
@@ -351,7 +351,7 @@ def build_steps(
 
 
 def build_endpoints(config: Config, scopes: Scopes) -> dict[str, Endpoint]:
-    """Those of the configuration, and the default one."""
+    """The endpoints of the configuration, and the default one."""
     endpoints = {
         name: replace(build_endpoint(name, endpoint, config), scope=scopes.of_endpoint(name))
         for name, endpoint in config.endpoints.items()
@@ -362,10 +362,10 @@ def build_endpoints(config: Config, scopes: Scopes) -> dict[str, Endpoint]:
 
 
 def open_provider(name: str, config: Config, parts: Parts) -> Provider:
-    """One provider of `config`, with the plug-in that knows its dialect where it has one.
+    """One provider of `config`, with the plug-in for its dialect if it has one.
 
     Raises:
-        ConfigError: it cannot be reached like this, or its plug-in cannot be used.
+        ConfigError: it cannot be reached as configured, or its plug-in cannot be used.
     """
     wanted = next((one for one in named(config) if one.where == f"providers.{name}"), None)
     plugin = None if wanted is None else parts.plugins.open(wanted).implementation
@@ -377,7 +377,7 @@ def open_provider(name: str, config: Config, parts: Parts) -> Provider:
 def operators_parts(
     keeper: Callable[[], CacheAdmin | None], responses: ResponseStore
 ) -> tuple[AdminPart, ...]:
-    """What operators may ask of the gateway on their listener. `keeper` gives that of the serving
+    """The routes of the operators' listener. `keeper` returns the cache administration of the serving
     configuration."""
     return CacheRoutes(keeper), ResponsesRoutes(responses)
 
@@ -415,7 +415,7 @@ def build_money(
 def build_reader(
     config: Config, parts: Parts, rules: RulesRouter, targets: Targets, endpoints: Mapping[str, Endpoint]
 ) -> Reader:
-    """Reads requests: `endpoints` are those of the configuration, and the default one."""
+    """The reader of requests. `endpoints` are those of the configuration and the default one."""
     names = model_names(rules)
     named = {name: endpoints[name] for name in config.endpoints}
     return Reader(
@@ -432,8 +432,8 @@ def build_reader(
 
 
 def asked_for_models(config: Config) -> list[str]:
-    """The providers that are asked what they have: not where the operator said it, nor where no client may
-    ask for more than the configuration names."""
+    """The providers whose model lists are requested: not those whose models the operator listed, nor those of
+    which clients may only ask for configured models."""
     lists = [key.models for key in config.keys] + [one.models for one in config.endpoints.values()]
     open_ended = any(name.endswith("*") for names in lists for name in names or ())
     asked = config.providers if open_ended else config.passing()
@@ -443,7 +443,7 @@ def asked_for_models(config: Config) -> list[str]:
 def build_semantic_cache(
     config: Config, parts: Parts, endpoints: dict[str, Endpoint], targets: Targets
 ) -> tuple[SemanticCache | None, dict[str, Endpoint]]:
-    """The semantic cache, and the endpoints as its certificates have them. See `semantic_cache`."""
+    """The semantic cache, and the endpoints as their certificates allow. See `semantic_cache`."""
     if parts.semantic is None:
         return None, endpoints
 
@@ -482,7 +482,7 @@ def build_semantic_cache(
 
 
 def build_confirm(config: Config, parts: Parts, endpoints: dict[str, Endpoint]) -> Confirm | None:
-    """Who is asked where the verifier cannot tell; None when no endpoint wants that."""
+    """Who confirms a stored answer if the verifier abstains: a model; None: no endpoint asks for it."""
     targets = {
         name: endpoint.cache.semantic.confirm
         for name, endpoint in config.endpoints.items()
@@ -494,8 +494,9 @@ def build_confirm(config: Config, parts: Parts, endpoints: dict[str, Endpoint]) 
 
 
 def build_router(config: Config, targets: Targets, sizes: TokenSizes | None = None) -> RulesRouter:
-    """The shipped rules need the tiers they name; those that name an absent one are left out. Beside
-    another router only the first of them stays: it asks for care, the others guess what is easy."""
+    """The rules, and the router over them. Shipped rules that name a missing tier are left out. Beside
+    another router only the first of them is kept: it sends delicate requests to the expensive tier, while
+    the others guess which requests are easy."""
     rules: tuple[RuleConfig, ...] = config.route.rules
     default: str | None = config.route.default
     tiers = targets.tiers
@@ -524,7 +525,8 @@ def build_router(config: Config, targets: Targets, sizes: TokenSizes | None = No
 
 
 def model_names(router: RulesRouter) -> dict[str, str]:
-    """Every known model name with the one to go on with: what leads to an endpoint is that endpoint."""
+    """Every known model name, with the name to continue with: a name that leads to an endpoint becomes that
+    endpoint."""
     names = {}
     for name in router.known_models():
         endpoint = router.endpoint_of(name)
@@ -558,7 +560,7 @@ def build_endpoint(name: str, endpoint: EndpointConfig, config: Config) -> Endpo
 
 
 def default_endpoint(config: Config) -> Endpoint:
-    """Where a request goes that names none: `[endpoints.default]`, else one without any terms."""
+    """The endpoint of requests that name none: `[endpoints.default]`, else one without any terms."""
     found = config.endpoints.get("default")
     if found is not None:
         return build_endpoint("default", found, config)
@@ -572,8 +574,8 @@ def default_endpoint(config: Config) -> Endpoint:
 
 
 def build_stage(config: Config, env: Mapping[str, str], serving: Serving | None = None) -> Stage:
-    """What answering ahead needs to know of one configuration. Opens nothing. Without `serving` its
-    endpoints are as they are written: what certificates say of them is left out.
+    """What cache warming needs to know of one configuration. Opens nothing. Without `serving`, the endpoints
+    are as written, without the effect of certificates.
 
     Raises:
         ConfigError: the quiet hours cannot be read.
@@ -596,7 +598,8 @@ def build_stage(config: Config, env: Mapping[str, str], serving: Serving | None 
 
 
 def build_batch_target(config: Config) -> Callable[[Request], Awaitable[Target | None]] | None:
-    """Says to which target a question would go in a batch; None when no provider has batches."""
+    """A function that returns the target to which a question would be sent in a batch; None: no provider has
+    batches."""
     having = frozenset(name for name, provider in config.providers.items() if provider.batch)
     if not having:
         return None
@@ -629,14 +632,15 @@ def build_cache(config: Config, parts: Parts) -> ExactCache:
 
 
 def arm_of(config: Config, parts: Parts) -> Callable[[Request], str] | None:
-    """What tells the version of the routing policy that decides a request; None: no router goes by any."""
+    """A function that returns the version of the routing policy that decides a request; None: no router
+    follows one."""
     if isinstance(config.route, RulesRouteConfig | PluginRouteConfig):
         return None
     return parts.routing.audit.label
 
 
 def build_guard_plugins(config: Config, plugins: Plugins) -> tuple[AsyncGuardrail, ...]:
-    """The guardrails that plug-ins have, in the order of the configuration.
+    """The guardrails that plug-ins provide, in the order of the configuration.
 
     Raises:
         ConfigError: one cannot be used.
@@ -656,7 +660,7 @@ def build_guard_plugins(config: Config, plugins: Plugins) -> tuple[AsyncGuardrai
 
 
 def build_retrievals(config: Config, plugins: Plugins) -> dict[str, Retrieval]:
-    """How each endpoint that retrieves does it.
+    """The retrieval of each endpoint that has one.
 
     Raises:
         ConfigError: a plug-in cannot be used.

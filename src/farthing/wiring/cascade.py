@@ -1,4 +1,4 @@
-"""The composition root's part for cascades: the checks of each endpoint, and what was measured of scores."""
+"""Builds cascades: the checks of each endpoint, and the measured thresholds of their scores."""
 
 import logging
 import time
@@ -61,7 +61,7 @@ MEASURES = (LogprobsCheckConfig, ConsistencyCheckConfig)
 
 
 def cascaded(config: Config, router: Router, rules: RulesRouter) -> Router:
-    """`router` with the escalations of the endpoints that have a cascade; itself where none has."""
+    """`router` with the escalations of the endpoints that have a cascade; `router` itself if none has."""
     cascades = {
         name: Steps(
             first=endpoint.cascade.first, then=endpoint.cascade.then, streams=endpoint.cascade.streams
@@ -76,10 +76,10 @@ def cascaded(config: Config, router: Router, rules: RulesRouter) -> Router:
 
 
 class CascadeParts:
-    """What the cascades of all configurations share: where certificates lie, and who searches patterns."""
+    """What the cascades of all configurations share: the certificates' directory and the pattern searcher."""
 
     def __init__(self, state_dir: Path | None = None) -> None:
-        """Without `state_dir` nothing was measured. Nothing is opened."""
+        """Without `state_dir` there are no measured thresholds. Opens nothing."""
         self.state_dir = state_dir
         self.searcher = Searcher()
 
@@ -190,7 +190,7 @@ def _floor(
     config: Config,
     state_dir: Path | None,
 ) -> Floor:
-    """From which score on an answer is good enough: as configured, else as measured for its model."""
+    """The score from which an answer is good enough: as configured, else as measured for its model."""
     if settings.score_min is not None:
         return Floor(everywhere=settings.score_min)
     found = None if state_dir is None else cascade_certificate.load(cascade_certificate.path(state_dir, name))
@@ -227,7 +227,7 @@ def _tell_unproven(name: str, reasons: list[str]) -> None:
 def cascade_scope(
     config: Config, cascade: CascadeConfig, settings: LogprobsCheckConfig | ConsistencyCheckConfig
 ) -> cascade_certificate.CascadeScope:
-    """What a score of that check is a score of."""
+    """The scope of a check's score, by which its certificate is found."""
     if isinstance(settings, LogprobsCheckConfig):
         how: str = settings.measure
     else:

@@ -1,4 +1,4 @@
-"""Words that conditions compare with and that no request can have: such a rule is never taken, or always."""
+"""Finds values in rule conditions that no request can have, so that the rule applies never or always."""
 
 import re
 from collections.abc import Iterator
@@ -16,8 +16,8 @@ _LANGUAGE = re.compile(r"[a-z]{2,3}")
 
 
 def unknown_words(config: Config) -> tuple[str, ...]:
-    """One line for each word in a condition of `config` that its name never has, with its key first and the
-    fix last. The conditions are those that `loads` has accepted."""
+    """One line for each impossible value in a condition of `config`, beginning with its key and ending with
+    the fix. The conditions must have been accepted by `loads`."""
     known = _known(config)
     return tuple(
         f"{where}: {_said(name, word, known.get(name, frozenset()))}"
@@ -38,7 +38,8 @@ def _conditions(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def _known(config: Config) -> dict[str, frozenset[str]]:
-    """What a name can be, where that is known. A tenant without keys, and a model, may have any name."""
+    """The values that a name can have, if they are known. A tenant without keys, and a model, may have any
+    name."""
     tasks = {task_of(endpoint.task) for endpoint in config.endpoints.values() if endpoint.task}
     known: dict[str, set[str]] = {
         "task": {*TASK_SYNONYMS.values(), "unknown", *tasks},
@@ -54,7 +55,7 @@ def _known(config: Config) -> dict[str, frozenset[str]]:
 
 
 def _compared(tree: Tree) -> Iterator[tuple[str, str]]:
-    """Every name that is compared with a text, and the text."""
+    """Every name that a condition compares with a text, and the text."""
     match tree:
         case Compare(_, Name(name), Values(words)):
             yield from ((name, word) for word in words if isinstance(word, str))

@@ -1,9 +1,9 @@
-"""Plug-ins behind the seams of the gateway: what they may do to a request, and what they may not.
+"""Adapters for plug-ins: what a plug-in may do to a request, and what it may not.
 
-Each call runs in a task and a context of its own. Whoever waits for it may leave it at any time; what it
-raises, whatever that is, is an ordinary failure of its step; what it returns is looked at before it is
-believed. So a plug-in that fails, hangs, cancels itself or returns nonsense costs its step, and never the
-answer; only a guardrail's failure refuses the request.
+Each call runs in a task and a context of its own. Its caller may abandon it at any time; any exception is
+an ordinary failure of the step; a return value is validated before it is used. A plug-in that fails,
+hangs, cancels itself or returns nonsense therefore costs its step, never the answer. Only the failure of a
+guardrail refuses the request.
 """
 
 import asyncio
@@ -62,16 +62,16 @@ REFUSED_CHARS_MAX = 100
 
 
 class PluginFailed(Exception):
-    """A plug-in did what no step does: it cancelled itself, wanted the process to end, raised an error of the
-    client, or has not ended earlier calls."""
+    """A plug-in did what no step may do: it cancelled itself, tried to end the process, raised an error meant
+    for the client, or has not ended earlier calls."""
 
 
 class EventLoopHeld(PluginFailed):
-    """A plug-in worked, or slept, without an await: nothing else could go on meanwhile."""
+    """A plug-in computed or slept without an await, which stopped everything else meanwhile."""
 
 
 class _State:
-    """Of one call."""
+    """The state of one call."""
 
     __slots__ = ("ending", "forced", "step")
 
@@ -87,7 +87,7 @@ class Calls:
     """The calls of one plug-in, each in a task and a context of its own. Belongs to one event loop."""
 
     def __init__(self, name: str, *, limit: str = "", owners: Collection[str] = ()) -> None:
-        """`limit`: the setting that is its time; `owners`: the top-level packages that are its own."""
+        """`limit` names the setting of its time limit; `owners` are its own top-level packages."""
         self.name = name
         self.limit = limit
         self._owners = owners
@@ -99,12 +99,13 @@ class Calls:
     async def run(
         self, step: str, call: Callable[[], Awaitable[Any]], *, timeout_s: float | None = None
     ) -> Any:
-        """What `call` comes to. Cancelled, or late, it goes at once: a call that does not end when it is
-        cancelled is left behind.
+        """Return the result of `call`. Cancelled or out of time, this returns at once: a call that does not
+        end when it is cancelled is abandoned.
 
         Raises:
-            Exception: as the call; `noted` says where. PluginFailed. TimeoutError: it took longer than
-                `timeout_s`.
+            Exception: that of the call; `noted` says where it was raised.
+            PluginFailed: see there.
+            TimeoutError: it took longer than `timeout_s`.
         """
         (found,) = await self.together(step, (call,), timeout_s=timeout_s)
         return found
@@ -117,8 +118,8 @@ class Calls:
         timeout_s: float | None = None,
         spent_s: float = 0.0,
     ) -> list[Any]:
-        """As `run`, of several that go on at the same time. The first that raises ends the others. `spent_s`
-        of `timeout_s` are over."""
+        """As `run`, for several calls at the same time. The first exception ends the others. `spent_s` of
+        `timeout_s` have already passed."""
         if len(self._left_steps) >= LEFT_MAX:
             raise PluginFailed(
                 f"plug-in {self.name}: {LEFT_MAX} earlier calls have not ended; {step} is not called"
@@ -155,7 +156,7 @@ class Calls:
         return f"; its time is {self.limit}" if self.limit and step != "aclose" else ""
 
     async def close(self, implementation: Any) -> None:
-        """Close `implementation`, if it can be, and drop what was left behind. Never raises."""
+        """Close `implementation`, if it can be closed, and drop abandoned calls. Never raises."""
         try:
             if callable(getattr(implementation, "aclose", None)):
                 await self.run("aclose", implementation.aclose, timeout_s=CLOSE_S)
@@ -165,11 +166,11 @@ class Calls:
             self._force(task, state)
 
     def wrong(self, step: str, found: object, expected: str) -> TypeError:
-        """The error for a return value of the wrong type; the value itself is not told."""
+        """The error for a return value of the wrong type; the message does not include the value."""
         return TypeError(f"plug-in {self.name}: {step} gave {a_kind(found)}, expected {expected}")
 
     def wrong_part(self, step: str, part: str, found: object, expected: str) -> TypeError:
-        """As `wrong`, for `part` of what it gave."""
+        """As `wrong`, for `part` of the returned object."""
         return TypeError(
             f"plug-in {self.name}: {step} gave something of which {part} is {a_kind(found)}, "
             f"expected {expected}"
@@ -233,8 +234,8 @@ class Calls:
 def _watched(
     work: Coroutine[Any, Any, Any], held: Callable[[float], EventLoopHeld], state: _State
 ) -> Generator[Any, Any, Any]:
-    """Run `work`; where it kept the loop longer than `HELD_S` between two awaits, its result is an error. One
-    that is cancelled while `state` is forced ends there, whatever it makes of being cancelled."""
+    """Run `work`. If it blocked the event loop for longer than `HELD_S` between two awaits, its result is an
+    error. Once `state` is forced, a cancelled call ends even if it ignores the cancellation."""
     longest_s = 0.0
     thrown: BaseException | None = None
     while True:
@@ -259,7 +260,7 @@ def _watched(
 
 
 class ForeignRouter:
-    """See `protocols.Router`. Asks a plug-in where no rule decides; the rest is the rules'."""
+    """See `protocols.Router`. Asks a plug-in if no rule decides; everything else is left to the rules."""
 
     immediate: ClassVar[bool] = True
     """It runs what may wait in a task of its own."""
@@ -290,20 +291,20 @@ class ForeignRouter:
         return self._taken(found, request, traits)
 
     def fallback(self, request: Request) -> Route:
-        """As of the rules."""
+        """As the rules."""
         return self._rules.fallback(request)
 
     def pins(self, request: Request) -> bool:
-        """As of the rules."""
+        """As the rules."""
         return self._rules.pins(request)
 
     def answers(self, request: Request, traits: Traits) -> bool:
-        """As of the rules."""
+        """As the rules."""
         return self._rules.answers(request, traits)
 
     def _taken(self, found: object, request: Request, traits: Traits) -> Route:
-        """The route as it is taken: tier, targets, reason, score and escalation are the plug-in's, and all
-        else is not its to say."""
+        """The route that is used: tier, targets, reason, score and escalation come from the plug-in, which
+        has no say in the rest."""
         route = self._checked(found, request)
         then = route.escalation
         taken = Route(
@@ -365,7 +366,7 @@ class ForeignRouter:
 
 
 def _given(request: Request) -> Request:
-    """`request` for a plug-in: what it does to the body is done to a copy."""
+    """A copy of `request` for a plug-in, so that changes to the body have no effect."""
     body = read_json(write_json(request.body))
     return replace(request, body=body, sent=None)  # type: ignore[no-any-return]
 
@@ -383,7 +384,7 @@ def _is_number(value: object) -> bool:
 
 
 def _is_whole(text: str) -> bool:
-    """Whether every character is one: half of a surrogate pair can be neither sent nor written down."""
+    """Whether the text has no unpaired surrogate, which can be neither sent nor written."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -430,7 +431,7 @@ class ForeignCheck:
 
 
 class _Asking:
-    """See `protocols.Ask`. For as long as the check is made: what is left of it must not spend money."""
+    """See `protocols.Ask`. Valid only during the check: an abandoned check must not spend money."""
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
@@ -450,7 +451,7 @@ class _Asking:
             self._asked.discard(task)
 
     def close(self) -> None:
-        """No more calls; those under way are given up."""
+        """Allow no more calls, and cancel those in progress."""
         self._open = False
         for task in self._asked:
             task.cancel()
@@ -485,7 +486,7 @@ class ForeignStore:
         await self._calls.run("set", lambda: self._store.set(key, value, ttl_s=ttl_s))
 
     async def aclose(self) -> None:
-        """Left to `Plugins.aclose`, which closes every plug-in."""
+        """Does nothing: `Plugins.aclose` closes every plug-in."""
 
 
 class ForeignRetriever:
@@ -540,10 +541,11 @@ class ForeignGuardrail:
         self._told = Tally(TELL_EVERY_S, monotonic)
 
     async def check(self, texts: Sequence[str]) -> None:
-        """As the Protocol. The plug-in is asked about each text once, about some at the same time.
+        """As the Protocol. The plug-in checks each text once, several at the same time.
 
         Raises:
-            Blocked: as the plug-in says. GuardrailFailed: it says nothing, in whatever way.
+            Blocked: the plug-in refused a text.
+            GuardrailFailed: the plug-in gave no verdict.
         """
         distinct = dict.fromkeys(texts)
         if not distinct:
@@ -583,7 +585,7 @@ class ForeignGuardrail:
                 began_s = perf_counter()
 
     async def _said(self, text: str) -> tuple[Any, bool]:
-        """What it says of `text`, and whether that was waited for."""
+        """The plug-in's verdict on `text`, and whether it had to be awaited."""
         saying: Any = self._guardrail.allows(text)
         if inspect.iscoroutine(saying):
             try:
@@ -594,8 +596,8 @@ class ForeignGuardrail:
         return (await saying, True) if inspect.isawaitable(saying) else (saying, False)
 
     def _failed(self, error: Exception) -> GuardrailFailed:
-        """What the client is told. The log gets the place besides: the words of what the plug-in raised stay
-        out, they may hold the text."""
+        """The error for the client. The log also has the line that failed; the plug-in's message is left out
+        of both, since it may contain the text."""
         what = f"{type(error).__name__}: {noted(error) or error}"
         unsaid = self._told.unsaid(what)
         if unsaid is not None:
@@ -608,7 +610,7 @@ class ForeignGuardrail:
 
 
 class _NotAllowed(Exception):
-    """A guardrail gave `found`, which is not True."""
+    """A guardrail returned `found`, which is not True."""
 
     def __init__(self, found: object) -> None:
         super().__init__()

@@ -1,7 +1,8 @@
-"""Plug-ins: implementations outside the tree, found by their entry points.
+"""Plug-ins: implementations outside this repository, found by their entry points.
 
-A distribution offers one by an entry point in one of `GROUPS`; a configuration asks for it by name. Only what
-a configuration names is loaded, when it is built: a gateway without plug-ins looks for none.
+A distribution offers a plug-in by an entry point in one of `GROUPS`, and a configuration asks for it by
+name. Only what a configuration names is loaded, when it is built: a gateway without plug-ins does not
+search for any.
 """
 
 import asyncio
@@ -78,7 +79,7 @@ class Named(Struct, frozen=True, kw_only=True):
 
 
 class Stray(Struct, frozen=True, kw_only=True):
-    """Entry points in a group that looks like one of Farthing's, and is none: nobody finds them."""
+    """Entry points in a group whose name resembles one of Farthing's but is none: nothing reads them."""
 
     group: str
     meant: str
@@ -88,17 +89,17 @@ class Stray(Struct, frozen=True, kw_only=True):
 
 
 class Opened(Struct, frozen=True, kw_only=True):
-    """A plug-in at work."""
+    """A plug-in that is in use."""
 
     implementation: Any
     calls: Calls
 
 
 def installed() -> list[Installed]:
-    """Every plug-in of this environment, whether it is used or not. Loads none.
+    """Every plug-in installed in this environment, used or not. Loads none.
 
     Raises:
-        ConfigError: what a distribution says of itself cannot be read.
+        ConfigError: the metadata of a distribution cannot be read.
     """
     return sorted(
         (
@@ -141,7 +142,7 @@ def named(config: Config) -> Iterator[Named]:
 
 
 def strays() -> list[Stray]:
-    """The entry points of this environment whose group is a slip for one of `GROUPS`."""
+    """The entry points of this environment whose group is a misspelling of one of `GROUPS`."""
     return sorted(
         (
             Stray(group=group, meant=meant, name=entry.name, distribution=_distribution(entry))
@@ -154,7 +155,7 @@ def strays() -> list[Stray]:
 
 
 def _meant(group: str) -> str | None:
-    """The group that `group` may be a slip for; None: it is one of ours, or like none of them."""
+    """The group that `group` probably means; None: it is one of ours, or resembles none of them."""
     known = tuple(GROUPS.values())
     if group in known:
         return None
@@ -167,7 +168,8 @@ def find(wanted: Named) -> EntryPoint:
     """The entry point, not loaded.
 
     Raises:
-        ConfigError: no distribution here has it, or more than one, or one of them cannot be read.
+        ConfigError: no distribution here has it, several have it, or the metadata of one cannot be
+            read.
     """
     group = GROUPS[wanted.kind]
     others = _entries(group)
@@ -187,7 +189,7 @@ def find(wanted: Named) -> EntryPoint:
 
 
 def _likely(wanted: Named, others: list[EntryPoint]) -> str:
-    """What may be meant by a name that is not there; empty: nothing is like it."""
+    """Names similar to one that does not exist; empty: there are none."""
     near = get_close_matches(wanted.plugin, [entry.name for entry in others], n=1)
     said = [f'did you mean "{near[0]}"?'] if near else []
     said += [
@@ -204,10 +206,11 @@ def _likely(wanted: Named, others: list[EntryPoint]) -> str:
 
 
 class Plugins:
-    """The plug-ins of all configurations of one process. What a reload leaves as it was goes on as it is."""
+    """The plug-ins of all configurations of one process. A plug-in whose settings a reload does not change
+    stays open."""
 
     def __init__(self, state_dir: Path | None = None) -> None:
-        """Nothing is looked for yet."""
+        """Searches for nothing yet."""
         self._state_dir = state_dir
         self._current: dict[str, tuple[Named, Mapping[str, tuple[Target, ...]], Opened]] = {}
         """By the key that names it."""
@@ -215,10 +218,10 @@ class Plugins:
         """Requests that began before a reload may still be with them; closed at the end."""
 
     def open(self, wanted: Named, *, tiers: Mapping[str, tuple[Target, ...]] | None = None) -> Opened:
-        """The plug-in that `wanted` names: the one at work where nothing has changed about it.
+        """The plug-in that `wanted` names: the one in use if none of its settings changed.
 
         Raises:
-            ConfigError: it is not installed, cannot be loaded, or is not what it is to be.
+            ConfigError: it is not installed, cannot be loaded, or does not have the required methods.
         """
         tiers = tiers or {}
         current = self._current.get(wanted.where)
@@ -262,7 +265,7 @@ class Plugins:
         return Opened(implementation=implementation, calls=calls)
 
     async def aclose(self) -> None:
-        """Close those that can be closed; one that fails is logged. Safe to call twice."""
+        """Close the plug-ins that can be closed, and log failures. A second call is harmless."""
         opened = [*self._replaced, *(one for _, _, one in self._current.values())]
         self._replaced, self._current = [], {}
         await asyncio.gather(*(one.calls.close(one.implementation) for one in opened))
@@ -271,8 +274,8 @@ class Plugins:
 async def tried(
     config: Config, state_dir: Path, tiers: Mapping[str, tuple[Target, ...]]
 ) -> tuple[dict[str, Any], list[str]]:
-    """Make every plug-in that `config` asks for, as a start does, and close it: those that can be had, by the
-    key that names them, and what is wrong with each of the others."""
+    """Create every plug-in that `config` asks for, as at a start, and close it. Returns those that work, by
+    the key that names them, and what is wrong with each of the others."""
     plugins, made, faults = Plugins(state_dir), dict[str, Any](), list[str]()
     try:
         for one in named(config):
@@ -287,7 +290,7 @@ async def tried(
 
 
 def _fault(implementation: Any, kind: Kind) -> str:
-    """Why it is not what it is to be; empty: it is, as far as that can be told."""
+    """Why the object is not what its seam requires; empty: no fault can be seen."""
     needs = NEEDS[kind]
     lacking = [name for name in needs if not callable(getattr(implementation, name, None))]
     if lacking:
@@ -300,7 +303,7 @@ def _fault(implementation: Any, kind: Kind) -> str:
 
 
 def _limit(wanted: Named) -> str:
-    """The setting that is the time of its calls; empty: it has none of its own."""
+    """The setting of the time limit of its calls; empty: it has none of its own."""
     match wanted.kind:
         case "router" | "retriever" | "guardrail":
             return f"{wanted.where}.timeout_s"
@@ -313,7 +316,7 @@ def _limit(wanted: Named) -> str:
 
 
 def _unfit(method: Any, name: str, given: tuple[str, ...], *, plain: bool) -> str:
-    """Why `method` cannot be called as it will be; empty: it can, as far as that can be told."""
+    """Why `method` cannot be called as the gateway will call it; empty: no fault can be seen."""
     function = getattr(method, "__func__", method)
     if plain and (inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method)):
         return f"`{name}` is async; write `def {name}`: it maps, and waits for nothing"
@@ -338,7 +341,7 @@ def _unfit(method: Any, name: str, given: tuple[str, ...], *, plain: bool) -> st
 
 
 def _is_plain(function: Any) -> bool:
-    """Whether it is a function that is certainly not async: no wrapper of one that may be."""
+    """Whether it is certainly a synchronous function, and not a wrapper of an asynchronous one."""
     return (
         inspect.isfunction(function)
         and not inspect.iscoroutinefunction(function)
@@ -368,7 +371,7 @@ def _entries(group: str) -> list[EntryPoint]:
     """The entry points of a group.
 
     Raises:
-        ConfigError: a distribution's cannot be read, whatever group they are of.
+        ConfigError: those of some distribution cannot be read, whatever their group.
     """
     try:
         return list(entry_points(group=group))
@@ -393,7 +396,7 @@ def _name(distribution: Distribution | None) -> str:
 
 
 def _stated(distribution: Distribution | None, field: str) -> str:
-    """A field of its metadata; empty where there is none, as after an installation that was interrupted."""
+    """A field of the metadata; empty if it is missing, as after an interrupted installation."""
     try:
         about = None if distribution is None else distribution.metadata
         return about[field] or "" if about is not None and field in about else ""

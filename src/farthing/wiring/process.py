@@ -1,7 +1,7 @@
-"""One process: the server, what serves, and the life around them: signals, reload, drain.
+"""One gateway process: its servers, the serving configuration, and their life: signals, reload, drain.
 
-A reload builds everything anew beside what runs and swaps it in one assignment; what fails to build
-changes nothing. The address, the ledger and the cache's store stay as they were at the start.
+A reload builds everything anew beside what runs and then swaps it in; a configuration that cannot be built
+changes nothing. The address, the ledger and the store of the cache stay as they were at the start.
 """
 
 import asyncio
@@ -65,7 +65,7 @@ GC_ALLOCATIONS = 50_000  # requests leave no cycles; a full pass over a warm hea
 
 
 class Gateway:
-    """One process: the server, what serves, and the life around them."""
+    """One gateway process: its servers, the serving configuration, and their life."""
 
     def __init__(
         self,
@@ -127,7 +127,7 @@ class Gateway:
         self._metrics.routing.states = self._parts.routing.states
 
     def _precompute(self, config: Config, serving: Serving) -> Precompute:
-        """What answers questions ahead. It answers batches as soon as answers can be kept."""
+        """The cache warmer. It takes up batches as soon as answers can be stored."""
         state_dir = configuration.state_dir(config, self._env)
         ahead = Precompute(self._jobs, state_dir, clock=time.monotonic, clock_unix_s=time.time)
         ahead.stage = build_stage(config, self._env, serving)
@@ -136,7 +136,7 @@ class Gateway:
         return ahead
 
     def _refresher(self) -> Refresh:
-        """What asks doubted questions again, where there are any."""
+        """The job that asks doubted questions again, if there are any."""
         semantic = self._parts.semantic
         return Refresh(
             self._jobs,
@@ -224,8 +224,8 @@ class Gateway:
         return 0
 
     def _tell_others(self, port: int) -> None:
-        """Say so where another gateway uses the same state directory. No file breaks by it: each writes
-        segments of its own in the ledger, and what is learned is written whole."""
+        """Log whether another gateway uses the same state directory. No file is damaged by that: each gateway
+        writes its own segments of the ledger, and what is learned is written atomically."""
         config, where = self._config, configuration.state_dir(self._config, self._env)
         others = self._presence.enter(User(pid=os.getpid(), address=f"{config.server.host}:{port}"))
         if not others:
@@ -243,7 +243,7 @@ class Gateway:
         )
 
     def stop(self) -> None:
-        """Begin to drain, as SIGTERM does."""
+        """Begin to drain, as on SIGTERM."""
         self._stop.set()
 
     def _reload_soon(self) -> None:
@@ -254,10 +254,11 @@ class Gateway:
         task.add_done_callback(self._told.discard)
 
     async def reload(self) -> None:
-        """Apply the configuration file as it is now; keep what runs when it is not good. One after another.
+        """Apply the current configuration file, or keep what runs if the file is not valid. Reloads run one
+        after another.
 
-        What takes long is done in a thread before anything changes; the change itself takes some
-        milliseconds of the loop. Raises nothing but a cancellation.
+        Slow work is done in a thread before anything changes; the change itself takes some milliseconds of
+        the event loop. Raises nothing but a cancellation.
         """
         async with self._reloading:
             try:
@@ -270,7 +271,8 @@ class Gateway:
         """The configuration of `source`, with what it needs loaded. May run in any thread.
 
         Raises:
-            ConfigError: it is not good. StoreError: a file cannot be opened.
+            ConfigError: the configuration is not valid.
+            StoreError: a file cannot be opened.
         """
         before = _settled(source)
         config = configuration.load(source, self._env)
@@ -325,7 +327,7 @@ class Gateway:
         log.info("configuration reloaded, policy %s", serving.steps.money.policy)
 
     def _serve(self, config: Config, serving: Serving, stage: Stage) -> None:
-        """Let `serving`, built of `config`, answer from now on."""
+        """Let `serving`, built from `config`, answer from now on."""
         self._edge.serving = serving
         self._parts.routing.serve(config)
         self._serve_quality(config, serving)
@@ -334,7 +336,7 @@ class Gateway:
         self._metrics.targets = serving.targets
 
     async def _reprice(self) -> None:
-        """Take the prices of a new day, with all else as it runs. Raises nothing but a cancellation."""
+        """Apply the prices of a new day; everything else stays. Raises nothing but a cancellation."""
         async with self._reloading:
             try:
                 serving = build(self._config, self._parts)
@@ -346,14 +348,14 @@ class Gateway:
             log.info("with the day prices have changed; those of today hold from now on")
 
     def _refused(self, why: str) -> None:
-        """What the file says now is not what runs, for the reason of that name."""
+        """Record that the file was not applied, and why."""
         self._reloads["refused"] += 1
         self._reloads["refused_open"] += why in OPENS
         self._edge.reload_refused = why
 
     async def _watch(self) -> None:
-        """Reload when the file has changed and then stayed the same for a moment: the first half of a
-        file may be a valid one, without the keys. And take the prices of a new day."""
+        """Reload once the file has changed and then stayed the same for a moment, since the first half of a
+        file may be valid but lack the keys. Also applies the prices of a new day."""
         seen = self._stamp
         while True:
             references = self._references.changed()
@@ -416,7 +418,7 @@ class Gateway:
 
 
 def _wants_a_restart(started: Config, config: Config) -> list[str]:
-    """What of `config` differs from what runs and is not taken by a reload."""
+    """The settings of `config` that differ from what runs and take effect only after a restart."""
     pairs: list[tuple[str, object, object]] = [
         ("ledger", started.ledger, config.ledger),
         ("state_dir", started.state_dir, config.state_dir),
@@ -437,10 +439,10 @@ def _wants_a_restart(started: Config, config: Config) -> list[str]:
 
 
 async def _listening(server: Server, table: str, port_knob: str) -> int:
-    """Start to listen; the port.
+    """Start to listen, and return the port.
 
     Raises:
-        ConfigError: the address cannot be had; says which knob to turn.
+        ConfigError: the address cannot be used; the message names the setting to change.
     """
     host, port = server.config.host, server.config.port
     try:
@@ -458,8 +460,7 @@ async def _listening(server: Server, table: str, port_knob: str) -> int:
 
 
 def _check_descriptors(config: Config) -> None:
-    """Warn where the system grants fewer open files than there may be connections: those beyond are not
-    answered at all."""
+    """Warn if the system allows fewer open files than there may be connections: the rest get no answer."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     upstream = sum(provider.connections_max for provider in config.providers.values())
     wanted = config.server.connections_max + upstream + OTHER_FILES
@@ -491,7 +492,7 @@ class _Refused(ConfigError):
 
 
 def _settled(source: Path) -> tuple[int, int] | None:
-    """The stamp of a file that stays the same for a moment; None: it is not there, or changes on and on."""
+    """The stamp of a file that stays the same for a moment; None: the file is missing, or keeps changing."""
     stamp = _stamp(source)
     for _ in range(SETTLE_LOOKS):
         time.sleep(SETTLE_S)
@@ -502,7 +503,7 @@ def _settled(source: Path) -> tuple[int, int] | None:
 
 
 def _ends_its_line(source: Path | None) -> bool:
-    """Whether the last line of the file is a whole one."""
+    """Whether the last line of the file is complete."""
     if source is None:
         return False
     try:
@@ -515,7 +516,7 @@ def _ends_its_line(source: Path | None) -> bool:
 
 
 def _stamp(source: Path | None) -> tuple[int, int] | None:
-    """Changes when the file does; None when there is none."""
+    """A value that changes with the file; None: there is no file."""
     if source is None:
         return None
     try:
@@ -526,7 +527,7 @@ def _stamp(source: Path | None) -> tuple[int, int] | None:
 
 
 def _log(config: Config, env: Mapping[str, str]) -> Redactor:
-    """Begin to log; returns what takes secrets out of it."""
+    """Start logging; returns the redactor that removes secrets."""
     redact = Redactor(digest=configuration.key_digest)
     redact.learn(*configuration.secrets_of(config, env))
     set_up_logging(config.log.level, as_json=config.log.json, stream=sys.stderr, redact=redact.line)
@@ -536,10 +537,11 @@ def _log(config: Config, env: Mapping[str, str]) -> Redactor:
 def answer_ahead(
     config: Config, *, env: Mapping[str, str], order: Order, told: Callable[[Row], None]
 ) -> Record:
-    """Answer questions ahead in this process, where no gateway runs on the state directory.
+    """Warm the cache in this process, if no gateway runs on the state directory.
 
     Raises:
-        ConfigError: the configuration cannot be used. StoreError: the counts cannot be read.
+        ConfigError: the configuration cannot be used.
+        StoreError: the counts cannot be read.
     """
     redact = _log(config, env)
 

@@ -1,4 +1,4 @@
-"""The composition root's part for providers: how each is reached, and what `GET /v1/models` lists."""
+"""Builds providers: how each is reached, and what `GET /v1/models` lists."""
 
 import asyncio
 import logging
@@ -44,11 +44,12 @@ def build_provider(
     plugin: ProviderPlugin | None = None,
     makers: Makers | None = None,
 ) -> Provider:
-    """`plugin` knows its dialect, where its kind is `plugin`. `redact` knows what none of its errors may
-    repeat; None: its own key. `makers` remembers whose encrypted content is; None: nobody does.
+    """`plugin` implements the dialect of a provider of kind `plugin`. `redact` removes secrets from its
+    errors; None: only its own key is removed. `makers` remembers which provider made encrypted content;
+    None: it is not remembered.
 
     Raises:
-        ConfigError: it cannot be reached like this; names the key or the variable.
+        ConfigError: it cannot be reached as configured; the message names the key or the variable.
     """
     host, port, tls, path = parse_base_url(provider.base_url)
     ca = provider.ca_file
@@ -111,7 +112,7 @@ def first_with(providers: Mapping[str, AnyProviderConfig]) -> dict[Operation, st
 def _proxy(
     name: str, provider: ProviderConfig, env: Mapping[str, str], place: tuple[str, int, bool]
 ) -> Proxy | None:
-    """The proxy of the configuration, else of the environment; None: none."""
+    """The proxy of the configuration, else of the environment; None: there is none."""
     try:
         if provider.proxy is None:
             return proxy_of_environment(env, *place)
@@ -121,13 +122,14 @@ def _proxy(
 
 
 def passed_names(providers: Iterable[ProviderConfig]) -> frozenset[bytes]:
-    """The headers of clients that go up to any of them."""
+    """The names of the client's headers that are passed on to any provider."""
     named = (name.lower().encode() for provider in providers for name in provider.pass_headers)
     return frozenset((*PASSED, *named))
 
 
 def _changed_ns(path: Path | None) -> int:
-    """When the file was last changed; 0 without one. One that cannot be read is told of when it is used."""
+    """When the file was last changed; 0 without a file. A file that cannot be read is reported when it is
+    used."""
     try:
         return 0 if path is None else path.stat().st_mtime_ns
     except OSError:
@@ -135,9 +137,9 @@ def _changed_ns(path: Path | None) -> int:
 
 
 async def ask_models(hosted: Hosted, transport: Transport) -> Said:
-    """What a provider says it has for this key, in at most `ASK_S`. Never raises.
+    """The models that a provider lists for this key, within `ASK_S` seconds. Never raises.
 
-    Only 401 says that the key is no good: a key with few rights may chat and not list.
+    Only a 401 means that the key is invalid: a key with few rights may be allowed to chat and not to list.
     """
     config = replace(provider_of(hosted), connect_s=ASK_S, answer_bytes_max=LIST_BYTES_MAX)
     try:
@@ -148,7 +150,7 @@ async def ask_models(hosted: Hosted, transport: Transport) -> Said:
 
 
 async def asked(provider: Provider, transport: Transport) -> Said:
-    """What a provider lists, in at most `ASK_S`. Never raises."""
+    """The provider's answer to a request for its models, within `ASK_S` seconds. Never raises."""
     try:
         async with asyncio.timeout(ASK_S):
             head = provider.list_head()
@@ -166,8 +168,8 @@ async def asked(provider: Provider, transport: Transport) -> Said:
 
 
 class LiveModels:
-    """What providers say they have, for those of which the configuration does not say it. They are asked when
-    a client wants the list, all at once, and no more often than every `ASKED_S`."""
+    """The model lists of providers whose models are not configured. They are requested all at once when a
+    client wants the list, at most every `ASKED_S` seconds."""
 
     def __init__(
         self,
@@ -177,7 +179,7 @@ class LiveModels:
         known: Collection[str],
         clock: Callable[[], float],
     ) -> None:
-        """`known` are the names that are listed anyway."""
+        """`known` are the names that are listed in any case."""
         self._providers = providers
         self._transport = transport
         self._targets = targets
@@ -188,7 +190,7 @@ class LiveModels:
         self._entries: tuple[Json, ...] = ()
 
     async def entries(self) -> tuple[Json, ...]:
-        """Entries of `GET /v1/models`: of what was said last, where a provider says nothing in time."""
+        """Entries of `GET /v1/models`. If a provider does not answer in time, its last list is used."""
         if not self._providers:
             return ()
         if self._asking is None and self._clock() - self._asked_s >= ASKED_S:
@@ -214,7 +216,7 @@ class LiveModels:
             self._asked_s, self._asking = self._clock(), None
 
     def _described(self, names: Iterable[str]) -> Iterator[Json]:
-        """Once each, by a model's own name where that leads to it."""
+        """Each model once, by its own name if that leads to it."""
         for full in dict.fromkeys(names):
             target = self._targets.get(full)
             if target is None:
@@ -226,7 +228,7 @@ class LiveModels:
 
 
 async def look_around(env: Mapping[str, str], own_port: int) -> Found:
-    """What there is to answer with, and what each provider has for its key. Never raises."""
+    """The providers and servers that are available, and what each offers for its key. Never raises."""
     loop = asyncio.get_running_loop()
     transport = Http1Transport(loop, LoopBatch(loop))
     try:
@@ -236,9 +238,10 @@ async def look_around(env: Mapping[str, str], own_port: int) -> Found:
 
 
 def list_models(router: RulesRouter, targets: Targets) -> tuple[Json, ...]:
-    """`GET /v1/models`: what the configuration chooses first, then its models, then what its providers have.
+    """`GET /v1/models`: the names that choose by configuration, then the configured models, then what the
+    providers have.
 
-    Every id can be asked for. A model beyond the configuration is listed once, by its own name where that
+    Every id can be asked for. A model beyond the configuration is listed once, by its own name if that
     leads to it, else as `provider/model`.
     """
     listed = [_entry(name, router) for name in router.known_models() if router.leads(name)]
@@ -259,8 +262,8 @@ def list_named(tenant: Tenant, targets: Targets) -> tuple[Json, ...]:
 
 
 def describe_model(name: str, router: RulesRouter, targets: Targets) -> Json | None:
-    """As `list_models` has it, also for a name that leads somewhere without being listed: a dated one, one of
-    the price list. None: it leads nowhere, or to a provider that is not known to have it."""
+    """One entry as in `list_models`, also for a name that leads to a model without being listed: a dated
+    name, or one of the price list. None: it leads nowhere, or to a provider that is not known to have it."""
     if name in router.known_models():
         return _entry(name, router) if router.leads(name) else None
     target = targets.open(name)

@@ -1,4 +1,4 @@
-"""The composition root's part for what is learned about answers: repeats, checks, judges, exploring."""
+"""Builds what learns about answers: repeated questions, checks, judges, exploration."""
 
 import asyncio
 import logging
@@ -45,42 +45,42 @@ log = logging.getLogger("farthing.quality")
 
 
 class QualityParts:
-    """What outlives a reload: questions asked lately, answers that wait for a test, what tests share."""
+    """What outlives a reload: recent questions, answers that wait for a check, and what the checks share."""
 
     def __init__(self, ledger: Ledger, jobs: JobRunner | None = None, state_dir: Path | None = None) -> None:
         """Without `jobs` and `state_dir` nothing is judged in batches."""
-        self.bench = CheckResources()
+        self.resources = CheckResources()
         self.checking = Checking(ledger, clock_unix_s=time.time)
         self.repeats = Repeats(ledger, clock_unix_s=time.time)
-        self.desk: BatchJudge | None = None
+        self.batch_judge: BatchJudge | None = None
         self._ledger = ledger
         self._sending: asyncio.Task[None] | None = None
         if jobs is not None and state_dir is not None:
-            self.desk = BatchJudge(jobs, state_dir, clock=time.monotonic, clock_unix_s=time.time)
+            self.batch_judge = BatchJudge(jobs, state_dir, clock=time.monotonic, clock_unix_s=time.time)
 
     def serve(
         self, config: Config, endpoint: Callable[[str], Endpoint | None], audit: RouteAudit | None
     ) -> None:
-        """`config` serves from now on; `endpoint` has its endpoints by name."""
-        if self.desk is None:
+        """Serve `config` from now on; `endpoint` finds its endpoints by name."""
+        if self.batch_judge is None:
             return
         waits = any(one.quality.judge_batch for one in config.endpoints.values())
-        self.desk.window = window_of(config.precompute.at, config.precompute.until) if waits else None
-        self.desk.endpoint = endpoint
-        self.desk.verdicts = Verdicts(self._ledger, audit, clock_unix_s=time.time)
+        self.batch_judge.window = window_of(config.precompute.at, config.precompute.until) if waits else None
+        self.batch_judge.endpoint = endpoint
+        self.batch_judge.verdicts = Verdicts(self._ledger, audit, clock_unix_s=time.time)
 
     def start(self) -> None:
-        """Begin to judge in batches, on the loop of now."""
-        if self.desk is not None:
-            self._sending = asyncio.get_running_loop().create_task(self.desk.watch())
+        """Start judging in batches, on the running event loop."""
+        if self.batch_judge is not None:
+            self._sending = asyncio.get_running_loop().create_task(self.batch_judge.watch())
             self._sending.add_done_callback(_tell_fault)
 
     def gauges(self) -> dict[str, float]:
-        desk = self.desk
+        batch_judge = self.batch_judge
         return {
             "checks_dropped": self.checking.dropped,
-            "judging_waiting": 0 if desk is None else desk.waiting,
-            "judging_dropped": 0 if desk is None else desk.dropped,
+            "judging_waiting": 0 if batch_judge is None else batch_judge.waiting,
+            "judging_dropped": 0 if batch_judge is None else batch_judge.dropped,
         }
 
     async def aclose(self) -> None:
@@ -89,10 +89,10 @@ class QualityParts:
         if sending is not None:
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
-        if self.desk is not None:
-            self.desk.release()
+        if self.batch_judge is not None:
+            self.batch_judge.release()
         await self.checking.aclose()
-        await self.bench.aclose()
+        await self.resources.aclose()
 
 
 def build_inspector(
@@ -104,15 +104,15 @@ def build_inspector(
     jobs: JobRunner | None,
     audit: RouteAudit | None,
 ) -> Inspect | None:
-    """Who looks at the answers of one configuration; None when it asks for nothing of it.
+    """The inspector of one configuration; None: nothing is learned about its answers.
 
     Raises:
-        ConfigError: a check cannot be used; names its key.
+        ConfigError: a check cannot be used; the message names its key.
     """
     if parts is None:
         return None
     terms = {name: config.endpoints.get(name, EndpointConfig()).quality for name in endpoints}
-    tests = {name: build_tests(name, one, parts.bench) for name, one in terms.items()}
+    tests = {name: build_tests(name, one, parts.resources) for name, one in terms.items()}
     watched = {name: _watched(one) for name, one in terms.items()}
     rubrics = {
         name: found for name, one in terms.items() if (found := _rubric(name, one, config)) is not None
@@ -132,7 +132,7 @@ def build_inspector(
             endpoint=named,
             verdicts=verdicts,
             clock=time.monotonic,
-            desk=parts.desk,
+            batch_judge=parts.batch_judge,
         )
         grade = Grade(
             jobs,
@@ -140,7 +140,7 @@ def build_inspector(
             endpoint=named,
             verdicts=verdicts,
             clock=time.monotonic,
-            desk=parts.desk,
+            batch_judge=parts.batch_judge,
         )
     return Inspect(
         watched, repeats=parts.repeats, checks=checks, checking=parts.checking, explore=explore, grade=grade
@@ -148,10 +148,10 @@ def build_inspector(
 
 
 def _rubric(endpoint: str, terms: QualityConfig, config: Config) -> Rubric | None:
-    """How answers are judged; None: nobody judges them.
+    """How answers are judged; None: they are not.
 
     Raises:
-        ConfigError: it is to be done in batches, and there are none or no hours for them.
+        ConfigError: judging in batches is configured, but there are no batches or no hours for them.
     """
     if terms.judge is None:
         return None
@@ -166,7 +166,7 @@ def _rubric(endpoint: str, terms: QualityConfig, config: Config) -> Rubric | Non
 
 
 def _tell_fault(task: "asyncio.Task[None]") -> None:
-    """What judges in batches never ends by itself: tell it where it did."""
+    """Log that the task ended, which it never does by itself."""
     error = None if task.cancelled() else task.exception()
     if error is not None:
         log.error("judging in batches stopped by a fault of ours", exc_info=error)
@@ -180,34 +180,34 @@ def _watched(terms: QualityConfig) -> Watched:
     )
 
 
-def build_tests(endpoint: str, terms: QualityConfig, bench: CheckResources) -> list[Test]:
-    """The tests of an endpoint, in the order of its configuration.
+def build_tests(endpoint: str, terms: QualityConfig, resources: CheckResources) -> list[Test]:
+    """The checks of an endpoint, in the order of its configuration.
 
     Raises:
-        ConfigError: a file or a pattern cannot be read; names the key.
+        ConfigError: a file or a pattern cannot be read; the message names the key.
     """
     tests = []
     for index, check in enumerate(terms.checks):
         try:
-            tests.append(_test(check, bench))
+            tests.append(_test(check, resources))
         except ConfigError as why:
             raise ConfigError(f"endpoints.{endpoint}.quality.checks[{index}]: {why}") from why
     return tests
 
 
-def _test(check: CheckConfig, bench: CheckResources) -> Test:
+def _test(check: CheckConfig, resources: CheckResources) -> Test:
     match check:
         case SchemaCheckConfig():
             return SchemaTest(check.name, None if check.file is None else read_schema(check.file))
         case ExactCheckConfig():
             return ExactTest(check.name, read_expected(check.file))
         case RegexCheckConfig():
-            return RegexTest(check.name, check.pattern, bench, absent=check.absent)
+            return RegexTest(check.name, check.pattern, resources, absent=check.absent)
         case CommandCheckConfig():
             return CommandTest(
                 check.name,
                 check.command,
-                bench,
+                resources,
                 timeout_s=check.timeout_s,
                 memory_bytes_max=check.memory_bytes_max,
             )

@@ -1,7 +1,6 @@
-"""The composition root's part for routers that predict: model, embedder, what they may know of targets, and
-the policies they go by.
+"""Builds routers that predict: their model and embedder, what they know of targets, and their policies.
 
-Nothing of it is opened, and numpy is not imported, before the configuration asks for it.
+Nothing is opened, and numpy is not imported, before the configuration asks for it.
 """
 
 import asyncio
@@ -56,8 +55,8 @@ FOLLOW_S = 0.3  # a changed policy is applied within a second
 
 
 class RoutingParts:
-    """What the routers of all configurations share: one embedder, opened when one wants it; the policies and
-    their watch."""
+    """What the routers of all configurations share: one embedder, opened when a router needs it, and the
+    policies with their monitor."""
 
     def __init__(self, state_dir: Path | None = None) -> None:
         """Without `state_dir` there are no policies. Reads nothing yet."""
@@ -76,7 +75,7 @@ class RoutingParts:
         self._gate: PolicyGate | None = None
 
     def policies(self) -> Policies:
-        """The policies, read when they are asked for first; from then on they follow their files."""
+        """The policies. They are read at the first call; from then on they follow their files."""
         if not self._opened:
             self._opened = True
             if self._watch_file is not None:
@@ -85,12 +84,13 @@ class RoutingParts:
         return self.audit
 
     def made(self, gate: PolicyGate) -> PolicyGate:
-        """A router goes by `gate`; whether it will serve is not known yet. Returns it."""
+        """Register that a router uses `gate`, before it is known whether that router will serve. Returns
+        `gate`."""
         self._made = gate
         return gate
 
     def serve(self, config: Config) -> None:
-        """`config`, which was built last, serves from now on."""
+        """Serve `config`, which was built last, from now on."""
         in_batches = any(endpoint.quality.judge_batch for endpoint in config.endpoints.values())
         self.audit.judged_within(BATCH_WAIT_S if in_batches else WAIT_S)
         gates = not isinstance(config.route, RulesRouteConfig | PluginRouteConfig)
@@ -104,25 +104,25 @@ class RoutingParts:
             )
 
     def states(self) -> list[ArmState]:
-        """Where every endpoint with a policy stands; empty while no router goes by them."""
+        """The state of each endpoint with a policy; empty while no router uses the policies."""
         return [] if self._gate is None else self._gate.states()
 
     def gauges(self) -> dict[str, float]:
-        """Counts of asking a model, since the start."""
+        """Counts of the questions to the advising model since the start."""
         return self.advice.gauges()
 
     async def _follow(self) -> None:
-        """Take changed policies, until cancelled."""
+        """Apply changed policies, until cancelled."""
         while True:
             await asyncio.sleep(FOLLOW_S)
             if self._opened:
                 self.audit.take(await asyncio.to_thread(self.audit.look))
 
     def embedder(self, name: str) -> Embedder:
-        """The shipped embedder; loads beside the event loop, if there is one, else on first use.
+        """The shipped embedder. It loads in the background if there is an event loop, else on first use.
 
         Raises:
-            ConfigError: a package is missing, or it is not the one called `name`.
+            ConfigError: a package is missing, or the embedder is not called `name`.
         """
         from farthing.models.embed.onnx import OnnxEmbedder
 
@@ -140,7 +140,7 @@ class RoutingParts:
         return self._embedder
 
     async def start(self) -> None:
-        """Load what is open, before the first request. Twice is safe."""
+        """Load what is open, before the first request. A second call does nothing."""
         if self._state_dir is not None and not self._following:
             loop = asyncio.get_running_loop()
             self._following.append(loop.create_task(self._follow()))
@@ -171,16 +171,15 @@ class RoutingParts:
 
 
 def _tell_fault(task: "asyncio.Task[None]") -> None:
-    """What follows something never ends by itself: tell it where it did."""
+    """Log that the task ended, which it never does by itself."""
     error = None if task.cancelled() else task.exception()
     if error is not None:
         log.error("routing policies are not followed any more, by a fault of ours", exc_info=error)
 
 
 def explore_shares(config: Config, usual: float) -> dict[str, float]:
-    """Share of the requests of each endpoint that is explored, `usual` unless it has its own: only where a
-    judge or a check can tell which of two answers is better. An endpoint that is not here explores
-    nothing."""
+    """The share of requests that is explored, by endpoint: `usual` unless the endpoint sets its own. Only
+    where a judge or a check can compare two answers; an endpoint that is missing explores nothing."""
     shares = {}
     for name, endpoint in config.endpoints.items():
         quality = endpoint.quality
@@ -194,7 +193,7 @@ def explore_shares(config: Config, usual: float) -> dict[str, float]:
 
 
 def losses_max(config: Config) -> dict[str, float]:
-    """The most that routing may lose, by endpoint."""
+    """The largest loss of quality that routing may cause, by endpoint."""
     return {
         name: endpoint.route_risk_max
         for name, endpoint in config.endpoints.items()
@@ -211,26 +210,28 @@ class RouterContext(Struct, frozen=True, kw_only=True):
     endpoint: Callable[[str], Endpoint | None]
 
     def knowledge(self) -> Knowledge:
-        """Of targets: whether they rest, and how fast they are."""
+        """The cooldowns and speeds of targets."""
 
-        def rests_s(target: str) -> float:
+        def cooldown_s(target: str) -> float:
             known = self.health.get(target)
-            return 0.0 if known is None else known.rests_s()
+            return 0.0 if known is None else known.cooldown_s()
 
         def speed_of(target: str) -> Speed | None:
             known = self.health.get(target)
             return None if known is None else known.speed
 
-        return Knowledge(rests_s=rests_s, expected_s=expectation(speed_of, self.lengths, time.monotonic))
+        return Knowledge(
+            cooldown_s=cooldown_s, expected_s=expectation(speed_of, self.lengths, time.monotonic)
+        )
 
 
 def build_scoring(
     config: Config, rules: RulesRouter, parts: RoutingParts, around: RouterContext, plugins: Plugins
 ) -> Router:
-    """The router over `rules` that `route.kind` names; the rules themselves where it names them.
+    """The router over `rules` that `route.kind` names, which may be `rules` itself.
 
     Raises:
-        ConfigError: as of the router.
+        ConfigError: as for the router.
     """
     match config.route:
         case RulesRouteConfig():
@@ -248,7 +249,7 @@ def build_scoring(
 
 
 def build_advisor(llm: RouteAdvisorConfig, parts: RoutingParts, around: RouterContext) -> RouteAdvisor:
-    """Who asks the model whether a question is easy."""
+    """The advisor that asks a model whether a question is easy."""
     if around.jobs is None:
         return NoAdvice()
     return Advise(
@@ -298,7 +299,7 @@ def build_llm(
 
 
 def build_second(llm: RouteAdvisorConfig | None, parts: RoutingParts, around: RouterContext) -> Second | None:
-    """The second opinion on what the learned router is unsure of; None: it has none."""
+    """The second opinion for questions of which the learned router is unsure; None: there is none."""
     if llm is None:
         return None
     return Second(
@@ -312,7 +313,7 @@ def build_second(llm: RouteAdvisorConfig | None, parts: RoutingParts, around: Ro
 
 
 def thresholds(config: Config) -> dict[str, float]:
-    """The thresholds of the endpoints that have their own."""
+    """The thresholds of the endpoints that set their own."""
     return {
         name: endpoint.route_threshold
         for name, endpoint in config.endpoints.items()
@@ -361,7 +362,7 @@ def build_learned(
 
 
 class Trained(Struct, frozen=True, kw_only=True):
-    """What fitting a router came to."""
+    """The result of training a router."""
 
     examples: int
     models: tuple[str, ...]
@@ -377,12 +378,13 @@ class Trained(Struct, frozen=True, kw_only=True):
 def train(
     path: Path, models: Sequence[str], out: Path, *, embed: bool, say: Callable[[str], None]
 ) -> Trained:
-    """Fit a model to the examples in `path` and write it to `out`. `models` are tiers or targets, the cheap
+    """Train a model on the examples in `path` and write it to `out`. `models` are tiers or targets, the cheap
     one first.
 
     Raises:
-        BadExamples: the file cannot be used. ConfigError: a package of the extra `semantic` is missing.
-        ValueError: there are too few examples, or they nearly all repeat each other.
+        BadExamples: the file cannot be used.
+        ConfigError: a package of the extra `semantic` is missing.
+        ValueError: there are too few examples, or nearly all repeat each other.
     """
     require(("numpy",))
     from farthing.brain.route.learned.examples import read_examples

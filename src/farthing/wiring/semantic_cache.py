@@ -1,6 +1,6 @@
-"""The composition root's part for the semantic cache: which embedder, verifier, bound and store it gets.
+"""Builds the semantic cache: its embedder, verifier, error-rate monitor and store.
 
-Nothing of it is opened, and numpy is not imported, before the configuration of an endpoint asks for it.
+Nothing is opened, and numpy is not imported, before the configuration of an endpoint asks for it.
 """
 
 import logging
@@ -60,7 +60,7 @@ MakeRemote = Callable[[RemoteEmbedderConfig, Target], Embedder]
 
 
 class Reading(Struct, frozen=True):
-    """How pairs of questions are read."""
+    """How pairs of questions are compared."""
 
     verifier: Verifier
     name: str
@@ -69,7 +69,7 @@ class Reading(Struct, frozen=True):
 
 
 def missing_packages(config: Config) -> str | None:
-    """What a semantic cache of `config` lacks here; None where all is installed."""
+    """The packages that a semantic cache of `config` needs and that are missing; None: none is missing."""
     local = isinstance(config.cache.semantic.embedder, OnnxEmbedderConfig)
     try:
         require(tuple(dict.fromkeys((*PACKAGES, *(EMBEDDER_PACKAGES if local else ())))))
@@ -79,7 +79,7 @@ def missing_packages(config: Config) -> str | None:
 
 
 class SemanticParts:
-    """What the semantic caches of all configurations share. Opened by the first that wants one."""
+    """What the semantic caches of all configurations share. The first that needs it opens it."""
 
     def __init__(self, state_dir: Path) -> None:
         self.state_dir = state_dir
@@ -95,18 +95,18 @@ class SemanticParts:
         self._started = False
 
     def prepare(self, config: Config) -> None:
-        """Do what takes long of a first `open`, where `config` will come to one. May run in any thread, one
-        call at a time; a second one finds all done.
+        """Do the slow part of a first `open`, if `config` needs one. May run in any thread, one call at a
+        time; a second call finds everything done.
 
         Raises:
-            As `open`.
+            ConfigError, StoreError: as for `open`.
         """
         wanted = any(endpoint.cache.semantic.mode != "off" for endpoint in config.endpoints.values())
         if self.cache_state is None and wanted:
             self._load_parts(config)
 
     def _load_parts(self, config: Config) -> None:
-        """Import what works on vectors, which takes 0.2 s; open and check the entries' file."""
+        """Import the vector code, which takes 0.2 s; open and check the file of entries."""
         require(PACKAGES)
         import farthing.brain.cache.semantic.cache
         import farthing.models.embed.onnx
@@ -128,11 +128,12 @@ class SemanticParts:
     def open(
         self, config: Config, target_of: Callable[[str], Target | None], remote: MakeRemote
     ) -> "SemanticCacheState":
-        """The holdings, opened when they are not yet. A later change of their configuration is told of.
+        """Open the state of the cache, unless it is open. Later changes of its settings are logged and take
+        effect only after a restart.
 
         Raises:
             ConfigError: a package of the extra `semantic` is missing, or a file cannot be used.
-            StoreError: the entries' file cannot be opened.
+            StoreError: the file of entries cannot be opened.
         """
         settings = config.cache.semantic
         if self.cache_state is not None:
@@ -154,28 +155,29 @@ class SemanticParts:
 
     @property
     def questions(self) -> "Questions | None":
-        """What was asked, and what waits for a fresh answer; None: no cache was opened."""
+        """The questions asked, and those that need a fresh answer; None: no cache was opened."""
         return None if self.cache_state is None else self.cache_state.questions
 
     @property
     def ready(self) -> bool:
-        """Whether answers can be kept, or need not be."""
+        """Whether answers can be stored, or no cache wants them."""
         return self.cache_state is None or self.cache_state.ready
 
     def start(self) -> None:
-        """Load what is kept and look after it, on the loop of now; what a reload opens is started then."""
+        """Load the stored entries and maintain them, on the running event loop; what a reload opens is
+        started then."""
         self._started = True
         if self.cache_state is not None:
             self.cache_state.start(also=self._bound_file.run, warm=self._warm)
 
     async def load(self) -> None:
-        """Load what is kept, for a process that serves no clients and looks after nothing."""
+        """Load the stored entries, for a process that serves no clients and maintains nothing."""
         if self.cache_state is not None:
             await self._warm()
             await self.cache_state.load()
 
     async def _warm(self) -> None:
-        """Load the models, off the loop."""
+        """Load the models, off the event loop."""
         for model in (
             self.cache_state and self.cache_state.embedder,
             self.reading and self.reading.pair_model,
@@ -185,15 +187,15 @@ class SemanticParts:
                 await warm()
 
     def forgotten(self, endpoint: str) -> int:
-        """How often operators made this endpoint forget; the exact cache forgets with it."""
+        """How often operators invalidated this endpoint; the exact cache is invalidated with it."""
         return 0 if self.cache_state is None else self.cache_state.invalidations.forgotten(endpoint)
 
     def gauges(self) -> dict[str, float]:
-        """As of holdings; zeros until they are opened."""
+        """As of the cache; zeros until it is opened."""
         return dict.fromkeys(GAUGES, 0.0) if self.cache_state is None else self.cache_state.gauges()
 
     async def aclose(self) -> None:
-        """Write what waits, then close. Safe to call twice."""
+        """Write what is pending, then close. A second call is harmless."""
         if self.cache_state is not None:
             await self.cache_state.aclose()
             self._bound_file.save()
@@ -204,7 +206,7 @@ class SemanticParts:
 
 
 def build_semantics(config: EndpointSemanticConfig) -> Semantics | None:
-    """The terms of one endpoint, without what a certificate says; None when it is off."""
+    """The semantic-cache terms of one endpoint, without what a certificate says; None: the cache is off."""
     if config.mode == "off":
         return None
     return Semantics(
@@ -234,8 +236,8 @@ def build_semantic(
     judge: AnswerJudge | None,
     arm: Callable[[Request], str] | None = None,
 ) -> "tuple[SemanticAnswers | None, dict[str, Endpoint]]":
-    """The semantic cache of one configuration, None when no endpoint wants one; and the endpoints under the
-    thresholds of their certificates. `arm` as of `Scopes`.
+    """The semantic cache of one configuration, None if no endpoint uses it, and the endpoints with the
+    thresholds of their certificates. `arm` is as in `Scopes`.
 
     Raises:
         ConfigError: an endpoint is `on` without threshold or certificate, or a part is missing.
@@ -245,7 +247,7 @@ def build_semantic(
     cache_state = parts.open(config, target_of, remote)
     reading = parts.reading
     languages = parts.languages
-    assert reading is not None and languages is not None, "opened with the holdings"
+    assert reading is not None and languages is not None, "opened with the cache"
     from farthing.brain.cache.semantic.cache import Limits, SemanticAnswers
 
     settings = config.cache.semantic
@@ -299,8 +301,8 @@ def checking(terms: Mapping[str, Semantics]) -> frozenset[str]:
     return frozenset(name for name, t in terms.items() if t.stale == "check")
 
 
-def build_keeper(parts: SemanticParts, endpoints: Mapping[str, Endpoint]) -> SemanticCacheAdmin | None:
-    """What operators may do with the cache; None when there is none."""
+def build_cache_admin(parts: SemanticParts, endpoints: Mapping[str, Endpoint]) -> SemanticCacheAdmin | None:
+    """The operators' administration of the cache; None: there is no cache."""
     if parts.cache_state is None:
         return None
     terms = {name: e.semantic for name, e in endpoints.items() if e.semantic is not None}
@@ -309,15 +311,15 @@ def build_keeper(parts: SemanticParts, endpoints: Mapping[str, Endpoint]) -> Sem
 
 
 def semantic_path(config: Config, state_dir: Path) -> Path:
-    """Where the entries lie."""
+    """The file of the entries."""
     return config.cache.semantic.path or state_dir / "semantic.db"
 
 
 def answer_policies(config: Config, endpoints: Mapping[str, Endpoint]) -> dict[str, str]:
-    """For each endpoint a short name of all that decides who answers it and how.
+    """For each endpoint, a short digest of everything that decides who answers it and how.
 
-    Not the whole configuration: an answer is as good after a change of a limit, a key or a log level, and to
-    go from `observe` to `on` must not empty the cache.
+    It does not cover the whole configuration: a change of a limit, a key or a log level leaves answers as
+    good as they were, and going from `observe` to `on` must not empty the cache.
     """
     plain = shown.plain(config)
     common = {name: plain.get(name) for name in ("tiers", "aliases", "route", "answers", "guard")}
@@ -334,7 +336,8 @@ def answer_policies(config: Config, endpoints: Mapping[str, Endpoint]) -> dict[s
 def build_embedder(
     settings: SemanticConfig, target_of: Callable[[str], Target | None], remote: MakeRemote
 ) -> tuple[Embedder, Callable[[int], int] | None]:
-    """The embedder, and what it charges for a question of so many characters.
+    """The embedder, and a function from a question's characters to its cost in nano-dollars; None: it costs
+    nothing.
 
     Raises:
         ConfigError: a package of the extra `semantic` is missing, or no price is known.
@@ -367,7 +370,8 @@ def _charge(target: Target) -> Callable[[int], int]:
 
 
 def build_reading() -> Reading:
-    """The trained verifier where its weights are; else the rules, which know numbers and names alone."""
+    """The trained verifier if its weights are installed; else the rules, which compare only numbers and
+    names."""
     if not VERIFIER_WEIGHTS.is_file():
         from farthing.brain.cache.semantic.verify.rules import VERSION as RULES_VERSION
         from farthing.brain.cache.semantic.verify.rules import RulesVerifier
@@ -384,7 +388,7 @@ def build_reading() -> Reading:
 
 
 def _of_cache_state(settings: SemanticConfig | None) -> object:
-    """The part of the settings that is fixed when the holdings are opened."""
+    """The part of the settings that is fixed when the cache is opened."""
     if settings is None:
         return None
     return settings.embedder, settings.path, settings.entries_max, settings.bytes_max

@@ -1,4 +1,4 @@
-"""Under which certificates the semantic cache of an endpoint serves: one for each language."""
+"""The certificates under which the semantic cache of an endpoint serves: one for each language."""
 
 import logging
 import time
@@ -17,11 +17,11 @@ log = logging.getLogger("farthing.semantic")
 
 
 def certified(endpoint: Endpoint, state_dir: Path, scope: semantic_cache.Scope) -> Endpoint:
-    """The endpoint under its certificates: that of English, where it has no threshold of its own, and those
-    of the other languages that it allows.
+    """The endpoint with the thresholds of its certificates: for English, unless it sets a threshold of its
+    own, and for the other languages that it allows.
 
     Raises:
-        ConfigError: it is `on` for English and has neither.
+        ConfigError: it is `on` for English and has neither threshold nor certificate.
     """
     terms = endpoint.semantic
     if terms is None or terms.mode != "on":
@@ -50,8 +50,8 @@ def certified(endpoint: Endpoint, state_dir: Path, scope: semantic_cache.Scope) 
 def _held(
     endpoint: str, language: str, terms: Semantics, state_dir: Path, scope: semantic_cache.Scope
 ) -> semantic_cache.Certificate | None:
-    """The certificate under which questions in `language` are served; None, and a line in the log, where
-    there is none or it does not hold.
+    """The certificate under which questions in `language` are served. None, with a line in the log: there is
+    none, or it does not hold.
 
     Raises:
         ConfigError: there is none for English, or one cannot be read.
@@ -99,7 +99,8 @@ def _without(endpoint: str, language: str) -> str:
 
 
 def uncertified_languages(config: Config, state_dir: Path) -> tuple[str, ...]:
-    """One line for each language that an endpoint allows and has no certificate for, a threshold or not."""
+    """One line for each language that an endpoint allows without a certificate, whether or not it sets a
+    threshold."""
     return tuple(
         _without(name, language)
         for name, endpoint in config.endpoints.items()
@@ -111,8 +112,8 @@ def uncertified_languages(config: Config, state_dir: Path) -> tuple[str, ...]:
 
 
 def made_unix_s(state_dir: Path, terms: Mapping[str, Semantics]) -> dict[str, float]:
-    """When the certificates were made that endpoints are served under; the oldest where there are several, so
-    that an endpoint comes back from a retreat when all of them are newer."""
+    """When the certificates were made under which endpoints are served. If an endpoint has several, the time
+    of the oldest: the endpoint returns from a trip only when all of them are newer."""
     found = {}
     for name, semantics in terms.items():
         if semantics.mode != "on":

@@ -1,4 +1,4 @@
-"""How many tokens prompts have for the targets of a configuration, and the file of what was learned."""
+"""Counts prompts for the targets of a configuration, and keeps the file of learned token ratios."""
 
 import asyncio
 import logging
@@ -24,10 +24,10 @@ _MODEL: Final = "gpt-4o"  # of the vocabulary that counts for all but a few old 
 
 
 class TokenParts:
-    """Outlives a reload."""
+    """Counts tokens of prompts. Outlives a reload."""
 
     def __init__(self, state_dir: Path | None = None) -> None:
-        """Without `state_dir` nothing is kept. What was kept there is read."""
+        """Reads what was saved in `state_dir`; without it nothing is saved."""
         self.counter = ExactCounter()
         self.ratios = TokenRatios()
         self.sizes = LearnedSizes(self.ratios, self.counter)
@@ -43,13 +43,13 @@ class TokenParts:
         self._all: tuple[Target, ...] = ()
 
     def warm(self, config: Config) -> None:
-        """Load the vocabulary where every long prompt of an endpoint is counted: it takes 0.2 s that no
+        """Load the vocabulary if every long prompt of an endpoint is counted: this takes 0.2 s, which no
         request should wait for."""
         if any(one.input_tokens_max is not None for one in config.endpoints.values()):
             self.counter.warm(_MODEL)
 
     def serve(self, config: Config, targets: Targets) -> None:
-        """`config` serves from now on."""
+        """Serve `config` from now on."""
         limits = ((one.input_tokens_max, one.usd_max) for one in config.endpoints.values())
         if any(limit != (None, None) for limit in limits):
             self.counter.ready(_MODEL)  # or begin to load it beside
@@ -61,7 +61,7 @@ class TokenParts:
         self._choices = choices
 
     def count(self, request: Request, prompt: Prompt) -> TokenCount:
-        """The tokens of a prompt for the target that will have the fewest of those that may answer."""
+        """The tokens of a prompt for the target with the smallest count among those that may answer."""
         model = request.model if request.tier is None else request.tier
         targets = self._choices.get(model)
         if targets is None and model.startswith(ENDPOINT_PREFIX):
@@ -72,12 +72,12 @@ class TokenParts:
         return self.sizes.least(targets, prompt.body, prompt.input_tokens, prompt.media_tokens)
 
     def start(self) -> None:
-        """Begin to save what is learned, on the loop of now."""
+        """Start saving what is learned, on the running event loop."""
         if self._file is not None:
             self._saving = asyncio.get_running_loop().create_task(self._file.run())
 
     async def aclose(self) -> None:
-        """Save what is new. Safe to call twice."""
+        """Save what is new. A second call is harmless."""
         saving, self._saving = self._saving, None
         if saving is not None:
             saving.cancel()

@@ -1,4 +1,4 @@
-"""What is allowed and likely a mistake in a whole configuration, with the place where it was said."""
+"""Finds settings that are allowed but probably mistakes, with the place where each was set."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,9 +14,9 @@ from farthing.wiring.conditions import unknown_words
 def advised(
     config: Config, source: Path | None, env: Mapping[str, str], more: Iterable[str] = ()
 ) -> list[str]:
-    """A line for each thing, and for each of `more`; where `config` is that of the file `source`, each says
-    where in it, or by which variable. The conditions are those that `loads` has accepted. Takes some
-    milliseconds."""
+    """One line for each such setting, and for each of `more`. If `config` comes from the file `source`, each
+    line says where in the file, or by which variable, it was set. The conditions must have been accepted
+    by `loads`. Takes some milliseconds."""
     lines = [
         *configuration.advice(config),
         *unknown_words(config),

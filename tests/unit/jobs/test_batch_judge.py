@@ -108,7 +108,7 @@ class Life:
             "endpoint": self.endpoint,
             "verdicts": verdicts,
             "clock": time.monotonic,
-            "desk": self.desk,
+            "batch_judge": self.desk,
         }
         self.explorer = Explore(self.jobs, checks=None, **given)
         self.grader = Grade(self.jobs, **given)

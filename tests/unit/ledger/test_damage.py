@@ -158,6 +158,7 @@ def test_two_hundred_flips_at_once_cost_no_other_row(
 ) -> None:
     data = real[suffix]
     whole, _ = rows_of(laid(tmp_path / "l", suffix, data))
+    at = rows_at(data)
     places = extents(data)
     chance = random.Random(SEED)
     bits = [chance.randrange(places[-1][1] * 8) for _ in range(FLIPS)]
@@ -167,7 +168,8 @@ def test_two_hundred_flips_at_once_cost_no_other_row(
     hit = {n for n, (start, end) in enumerate(at) if any(start <= bit // 8 < end for bit in bits)}
     got, missing = rows_of(laid(tmp_path / "l", suffix, flipped(data, bits)))
     untouched = [row for number, row in enumerate(whole) if number not in hit]
-    assert [row for row in got if row in set(untouched)] == untouched
+    expected = set(untouched)
+    assert [row for row in got if row in expected] == untouched
     assert set(got) <= set(whole)
     lost = len(whole) - len(got)
     assert missing.rows == lost or (missing.at_least and 0 < missing.rows < lost)
@@ -180,6 +182,7 @@ def test_a_lost_page_costs_the_rows_in_it_and_is_told(
 ) -> None:
     data = real[suffix]
     whole, _ = rows_of(laid(tmp_path / "l", suffix, data))
+    at = rows_at(data)
     places = extents(data)
     end = places[-1][1]
     chance = random.Random(SEED)
@@ -189,11 +192,10 @@ def test_a_lost_page_costs_the_rows_in_it_and_is_told(
             hurt = data[:start] + content[: stop - start] + data[stop:]
             got, missing = rows_of(laid(tmp_path / "l", suffix, hurt))
             kept = [
-                row
-                for row, (first, last) in zip(whole, rows_at(data), strict=True)
-                if last <= start or first >= stop
+                row for row, (first, last) in zip(whole, at, strict=True) if last <= start or first >= stop
             ]
-            assert [row for row in got if row in set(kept)] == kept, (start, content[:1])
+            expected = set(kept)
+            assert [row for row in got if row in expected] == kept, (start, content[:1])
             assert set(got) <= set(whole)
             lost = len(whole) - len(got)
             if suffix == files.OPEN and stop == end and not any(content):

@@ -74,7 +74,7 @@ def test_a_target_that_rests_is_asked_before_one_is_asked_again() -> None:
     resting = health()
     for _ in range(IN_A_ROW_MAX):
         resting.failed(down(), resting.begin())
-    assert resting.rests_s() > 0
+    assert resting.cooldown_s() > 0
     found = ask((A, health()), (B, resting), failed=[Failed(A, down())])
     assert found is not None and (found.target, found.again, found.wait_s) == (B, False, 0.0)
 
@@ -111,10 +111,10 @@ def test_no_wait_is_longer_than_a_backoff_or_what_was_asked_for(statuses: list[i
 def test_a_stream_that_breaks_counts_and_one_that_only_began_does_not_reset_the_count() -> None:
     one = health()
     for _ in range(IN_A_ROW_MAX):
-        assert one.rests_s() == 0
+        assert one.cooldown_s() == 0
         one.answering(one.begin())
         one.failed(down(None))
-    assert one.rests_s() > 0
+    assert one.cooldown_s() > 0
 
 
 def test_a_probe_that_begins_to_stream_closes_the_breaker_until_the_next_failure() -> None:
@@ -122,21 +122,21 @@ def test_a_probe_that_begins_to_stream_closes_the_breaker_until_the_next_failure
     one = health(clock)
     for _ in range(IN_A_ROW_MAX):
         one.failed(down(), one.begin())
-    clock.now_s += one.rests_s()
+    clock.now_s += one.cooldown_s()
     one.answering(one.begin())
-    assert one.rests_s() == 0
+    assert one.cooldown_s() == 0
     one.failed(down(None))
-    assert one.rests_s() > 0
+    assert one.cooldown_s() > 0
 
 
 def test_one_requests_own_500s_count_once_and_others_each() -> None:
     one = health()
     for _ in range(50):
         one.failed(down(500), one.begin(), request=7)
-    assert one.rests_s() == 0
+    assert one.cooldown_s() == 0
     for number in range(8, 8 + IN_A_ROW_MAX - 1):
         one.failed(down(500), one.begin(), request=number)
-    assert one.rests_s() > 0, "several requests cannot all be at fault"
+    assert one.cooldown_s() > 0, "several requests cannot all be at fault"
 
 
 def test_where_the_budget_of_one_target_is_spent_the_other_is_asked_again() -> None:

@@ -28,7 +28,7 @@ QUESTION_CHARS_MAX = 4_000  # some 1,000 tokens; of a longer question, the two e
 AT_ONCE_MAX = 16  # more would make a slow model everybody's bottleneck
 ENTRIES_MAX = 10_000  # some 200 bytes each
 FAILED_IN_A_ROW_MAX = 3
-REST_S = 15.0
+COOLDOWN_S = 15.0
 REFUSED = (400, 413, 422)  # from the provider: it rejects this question, for example by a prompt filter
 DEADLINE_SHARE = 0.25  # of the time left until the endpoint's deadline: the answer itself needs most of it
 TOP_LOGPROBS = 5
@@ -191,7 +191,7 @@ class Advise:
         self._scope = f"{name_of(target, logprobs=options.logprobs)}\0".encode()
         self._asking: dict[bytes, asyncio.Task[None]] = {}
         self._failed_in_a_row = 0
-        self._rests_until_s = 0.0
+        self._cooldown_until_s = 0.0
 
     async def easy(self, request: Request) -> float | None:
         """See `protocols.RouteAdvisor`. A reply that misses the deadline is remembered for the next
@@ -205,7 +205,7 @@ class Advise:
             return known[0]
         within_s = self._within_s(request)
         task = self._asking.get(key)
-        if within_s <= 0 or (task is None and self._rests()):
+        if within_s <= 0 or (task is None and self._unavailable()):
             self._advice.unasked += 1
             return None
         if task is None:
@@ -230,14 +230,14 @@ class Advise:
         left_s = deadline_s - (self._clock() - request.received_s)
         return min(self._options.timeout_s, left_s * DEADLINE_SHARE)
 
-    def _rests(self) -> bool:
+    def _unavailable(self) -> bool:
         """Whether the model is in a cooldown, or too many calls are open. After a cooldown one call tries
         it."""
         if len(self._asking) >= AT_ONCE_MAX:
             return True
         if self._failed_in_a_row < FAILED_IN_A_ROW_MAX:
             return False
-        return bool(self._asking) or self._clock() < self._rests_until_s
+        return bool(self._asking) or self._clock() < self._cooldown_until_s
 
     def _ask(self, key: bytes, request: Request) -> "asyncio.Task[None]":
         call = difficulty(request.text)
@@ -299,7 +299,7 @@ class Advise:
         if reply is None and receipt.status != 200:
             self._advice.failed += 1
             self._failed_in_a_row += 1
-            self._rests_until_s = self._clock() + REST_S
+            self._cooldown_until_s = self._clock() + COOLDOWN_S
             return
         self._failed_in_a_row = 0
         verdict_given = verdict(call, reply)

@@ -28,7 +28,7 @@ def _unknown_s(target: Target, request: Request) -> float | None:
 class Knowledge(Struct, frozen=True, kw_only=True):
     """What a router can ask about targets. All of it is quick and never fails."""
 
-    rests_s: Callable[[str], float] = _always_well
+    cooldown_s: Callable[[str], float] = _always_well
     """Seconds until a target may be called again; 0: now."""
     expected_s: Callable[[Target, Request], float | None] = _unknown_s
     """Expected seconds of its answer; None: unknown."""
@@ -57,8 +57,8 @@ class TargetEstimates:
     def option(self, tier: str, probability: float, request: Request, traits: Traits) -> Option:
         """`tier`, represented by its first healthy target; `probability` is that its answer is good."""
         targets = self._rules.tiers[tier]
-        rests = self._knowledge.rests_s
-        well = next((target for target in targets if rests(target.name) <= 0), None)
+        cooldown_s = self._knowledge.cooldown_s
+        well = next((target for target in targets if cooldown_s(target.name) <= 0), None)
         first = well or targets[0]
         warm_tokens = self._warm_tokens(request, first)
         return Option(
@@ -71,7 +71,7 @@ class TargetEstimates:
                 warm_tokens=warm_tokens,
             ),
             default=tier == self._rules.default_tier,
-            rests=well is None,
+            in_cooldown=well is None,
             expected_s=self._knowledge.expected_s(first, request),
             warm=warm_tokens > 0,
         )

@@ -126,7 +126,7 @@ class PolicyGate:
         """The route of `request`, with everything that its receipt says about the decision. `otherwise` gives
         tier and reason if neither a policy nor exploration decides; `to_tier` is the rules'."""
         cheap, expensive = scored.cheap, scored.expensive
-        well = not (cheap.rests or expensive.rests)
+        well = not (cheap.in_cooldown or expensive.in_cooldown)
         decision = self.rule(arm, request, traits, scored.score, explore=well)
         if decision.explored:
             routes = to_tier(arm.expensive, traits), to_tier(arm.cheap, traits)

@@ -29,7 +29,7 @@ class Option(Struct, frozen=True, kw_only=True):
     """Expected cost; None: unknown, which never counts as cheaper than a known cost."""
     default: bool = False
     """The default tier; counts as the more expensive one if prices do not decide."""
-    rests: bool = False
+    in_cooldown: bool = False
     """All its targets are in a cooldown after failures."""
     expected_s: float | None = None
     """Seconds until the end of its answer; None: unknown, which never counts as late."""
@@ -110,9 +110,11 @@ def choose_promised(cheap: Option, expensive: Option, aim: Aim, *, allowed: bool
 def _well(options: Sequence[Option], aim: Aim) -> tuple[list[Option], list[str]]:
     """Options that can answer in time, and which are left out and why."""
     without = []
-    left = [option for option in options if not option.rests]
+    left = [option for option in options if not option.in_cooldown]
     if left and len(left) < len(options):
-        without += [f"{option.name}: in a cooldown after failures" for option in options if option.rests]
+        without += [
+            f"{option.name}: in a cooldown after failures" for option in options if option.in_cooldown
+        ]
     left = left or list(options)
     deadline_s = aim.deadline_s
     if deadline_s is None:

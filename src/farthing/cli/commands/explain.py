@@ -37,7 +37,7 @@ def command(
         missing = None if row.live else read.damaged(where.ledgers)
     else:
         settings = where.config if where.own else None
-        beside = route.whereto(row, ledger=where.ledgers, state_dir=where.state_dir, config=settings)
+        beside = route.route_details(row, ledger=where.ledgers, state_dir=where.state_dir, config=settings)
     if as_json:
         more = {"missing": missing} if beside is None else route.to_json(beside)
         click.echo(renamed.encode({**request.to_json(row), **more}))

@@ -94,17 +94,17 @@ class ExactTest:
 class RegexTest:
     """The answer contains a pattern, or must not contain it."""
 
-    def __init__(self, name: str, pattern: str, bench: CheckResources, *, absent: bool) -> None:
+    def __init__(self, name: str, pattern: str, resources: CheckResources, *, absent: bool) -> None:
         """Raises:
         ConfigError: the pattern is invalid.
         """
         self.name = name
         self._pattern = regex.compiled(pattern)
-        self._bench = bench
+        self._resources = resources
         self._absent = absent
 
     async def look(self, request: Request, text: str) -> Checked | None:
-        found = await self._bench.searcher.found(self._pattern, text)
+        found = await self._resources.searcher.found(self._pattern, text)
         if found is None:
             return Checked(None, "the search took too long")
         if found != self._absent:
@@ -119,19 +119,19 @@ class CommandTest:
         self,
         name: str,
         words: Sequence[str],
-        bench: CheckResources,
+        resources: CheckResources,
         *,
         timeout_s: float,
         memory_bytes_max: int,
     ) -> None:
         self.name = name
         self._words = tuple(words)
-        self._bench = bench
+        self._resources = resources
         self._timeout_s = timeout_s
         self._memory_bytes_max = memory_bytes_max
 
     async def look(self, request: Request, text: str) -> Checked | None:
-        async with self._bench.one_command:
+        async with self._resources.one_command:
             ran = await command.run(
                 self._words,
                 text,

@@ -78,13 +78,13 @@ class Grade:
         endpoint: Callable[[str], Endpoint | None],
         verdicts: Verdicts,
         clock: Callable[[], float],
-        desk: Batched | None = None,
+        batch_judge: Batched | None = None,
     ) -> None:
-        """`rubrics` has the endpoints whose answers are graded; `desk` takes gradings that may wait."""
+        """`rubrics` has the endpoints whose answers are graded; `batch_judge` takes what may wait."""
         self._queue = JudgeQueue(jobs, endpoint=endpoint, clock=clock)
         self._rubrics = rubrics
         self._verdicts = verdicts
-        self._desk = desk
+        self._batch_judge = batch_judge
 
     def grade(self, request: Request, answer: CacheHit, receipt: Receipt) -> bool:
         """Queue the grading of a client's answer; the grade becomes a signal, without a quality if the judge
@@ -97,8 +97,8 @@ class Grade:
         call = grading(conversation_of(request), text, rubric.guide)
         tenant, endpoint = request.tenant, request.endpoint.name
         given = Given(request_id=request.id, tenant=tenant.name, endpoint=endpoint, target=receipt.target)
-        if rubric.batch and self._desk is not None and self._desk.open:
-            return self._desk.grade(given, call, tenant, rubric.judge)
+        if rubric.batch and self._batch_judge is not None and self._batch_judge.open:
+            return self._batch_judge.grade(given, call, tenant, rubric.judge)
 
         def conclude(reply: str | None, judged: Receipt) -> None:
             quality = quality_of(call, reply)

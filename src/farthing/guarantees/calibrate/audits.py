@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from farthing.ledger.rows import Intent
-from farthing.ledger.semantic_watch import look_result
+from farthing.ledger.semantic_watch import lookup_result
 from farthing.types import Receipt
 
 GRACE_S = 900.0  # equal answers are known at once, different ones only after the judge's verdict
@@ -71,7 +71,7 @@ def observe(
             if audit is not None:
                 audit.wrong, audit.by = row.audit == "differs", row.target or "a judge"
             continue
-        if look_result(row) is None:
+        if lookup_result(row) is None:
             continue
         seen.others[row.endpoint] = seen.others.get(row.endpoint, 0) + 1
         if row.endpoint != endpoint or row.cache_language != language:

@@ -19,7 +19,7 @@ from farthing.ledger.read import Row, read_all
 from farthing.types import Receipt, Signal
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+class SampleFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Selects the samples to read."""
 
     endpoint: str
@@ -41,7 +41,7 @@ class _Model(msgspec.Struct):
     model: str | None = None
 
 
-def from_file(path: Path, wanted: Wanted, *, since_unix_s: float | None) -> Gathered:
+def from_file(path: Path, wanted: SampleFilter, *, since_unix_s: float | None) -> Gathered:
     """The samples of a file of JSON lines.
 
     Raises:
@@ -75,7 +75,7 @@ def without_segments(sample: Sample) -> Sample:
     return msgspec.structs.replace(sample, segments=())
 
 
-def from_ledger(ledger: Path, wanted: Wanted, *, since_unix_s: float | None) -> Gathered:
+def from_ledger(ledger: Path, wanted: SampleFilter, *, since_unix_s: float | None) -> Gathered:
     """The samples in a ledger directory.
 
     Raises:
@@ -84,7 +84,7 @@ def from_ledger(ledger: Path, wanted: Wanted, *, since_unix_s: float | None) -> 
     return gather(read_all(ledger, since_unix_s), wanted)
 
 
-def gather(rows: Iterable[Row], wanted: Wanted) -> Gathered:
+def gather(rows: Iterable[Row], wanted: SampleFilter) -> Gathered:
     """Join `rows`, in any order.
 
     Raises:

@@ -34,7 +34,7 @@ class NothingExplored(BadSamples):
     """The ledger has no explored request of the endpoint."""
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+class SampleFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Selects the samples to read. None: the value of the newest explored request."""
 
     endpoint: str
@@ -68,7 +68,7 @@ class Gathered(msgspec.Struct, frozen=True, kw_only=True):
     """Arrival of the first and the last sample; None without samples."""
 
 
-def gather(rows: Iterable[Row], wanted: Wanted) -> Gathered:
+def gather(rows: Iterable[Row], wanted: SampleFilter) -> Gathered:
     """Join `rows`, in any order.
 
     Raises:
@@ -163,7 +163,7 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     """Arrival of the first and the last sample; None: they come from a file, not from this ledger."""
 
 
-def from_file(path: Path, wanted: Wanted, *, since_unix_s: float | None) -> Given:
+def from_file(path: Path, wanted: SampleFilter, *, since_unix_s: float | None) -> Given:
     """The samples of a file of JSON lines, whose router and tiers are those of `wanted`.
 
     Raises:
@@ -185,7 +185,7 @@ def from_file(path: Path, wanted: Wanted, *, since_unix_s: float | None) -> Give
     )
 
 
-def from_ledger(ledger: Path, wanted: Wanted, *, since_unix_s: float | None) -> Given:
+def from_ledger(ledger: Path, wanted: SampleFilter, *, since_unix_s: float | None) -> Given:
     """The samples in a ledger directory.
 
     Raises:

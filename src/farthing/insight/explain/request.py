@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from farthing.errors import FarthingError
-from farthing.insight.explain.route import Whereto, details
+from farthing.insight.explain.route import RouteDetails, details
 from farthing.insight.render.money import usd
 from farthing.insight.render.rows import counted
 from farthing.insight.report.report import lost
@@ -95,7 +95,9 @@ def _named(value: Any) -> Any:
     return [_named(one) for one in value] if isinstance(value, list | tuple) else value
 
 
-def story(row: Receipt | Intent, beside: Whereto | None = None, missing: Missing | None = None) -> list[str]:
+def story(
+    row: Receipt | Intent, beside: RouteDetails | None = None, missing: Missing | None = None
+) -> list[str]:
     """`row` in plain lines: who asked what, the decisions and calls, cost and time, and what is known besides
     the receipt. `missing`: the damage, if no receipt was found."""
     lines = _unfinished(row, missing) if isinstance(row, Intent) else list(_lines(row))

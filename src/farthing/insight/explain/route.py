@@ -75,7 +75,7 @@ class Ruled(msgspec.Struct, frozen=True, kw_only=True):
     candidate: bool
 
 
-class Whereto(msgspec.Struct, frozen=True, kw_only=True):
+class RouteDetails(msgspec.Struct, frozen=True, kw_only=True):
     """Everything known besides the receipt."""
 
     ruled: Ruled | None
@@ -92,9 +92,9 @@ class Whereto(msgspec.Struct, frozen=True, kw_only=True):
     """The damage in the ledger since the request; signals and background jobs about it may be lost there."""
 
 
-def whereto(
+def route_details(
     receipt: Receipt, *, ledger: Path | Sequence[Path], state_dir: Path, config: Config | None
-) -> Whereto:
+) -> RouteDetails:
     """Read what is known about `receipt`: policy, prices of `config` on its day, signals and background jobs.
 
     Raises:
@@ -105,7 +105,7 @@ def whereto(
     signals, jobs = about(read.read_all(ledger, receipt.at_unix_s, missing), receipt)
     known = token_counts.read(state_dir)
     called = dict.fromkeys(attempt.target for attempt in receipt.attempts)
-    return Whereto(
+    return RouteDetails(
         ruled=None if not receipt.route_policy else ruled(receipt, policy),
         tiers=None if config is None or not config.tiers else other_tiers(receipt, config),
         signals=signals,
@@ -203,7 +203,7 @@ def ruled(receipt: Receipt, policy: PolicyStanding | None) -> Ruled:
 # -- for people -------------------------------------------------------------------------------------
 
 
-def details(receipt: Receipt, found: Whereto) -> list[str]:
+def details(receipt: Receipt, found: RouteDetails) -> list[str]:
     """The lines that follow the receipt's own."""
     lines = [f"  price {one.call}  {_price(one)}" for one in found.prices]
     lines += [f"  counts   {_counts(one)}" for one in found.token_ratios]
@@ -289,7 +289,7 @@ def _job(one: BackgroundJob) -> str:
     return f"{one.purpose}:{tier} {one.target or 'no target'}, {outcome}, {cost}, {one.total_ms:.0f} ms"
 
 
-def to_json(found: Whereto) -> Mapping[str, object]:
+def to_json(found: RouteDetails) -> Mapping[str, object]:
     """By field names, including signals, which are stored as arrays."""
     signals: Sequence[dict[str, object]] = [
         {name: getattr(one, name) for name in one.__struct_fields__} for one in found.signals

@@ -12,14 +12,14 @@ from datetime import UTC, datetime
 import msgspec
 
 from farthing.insight.report.semantic_cache_state import Standing, Standings
-from farthing.ledger.semantic_watch import ALARMS, BLOCK, Fallen, Watch, look_result
+from farthing.ledger.semantic_watch import ALARMS, BLOCK, Fallen, Watch, lookup_result
 from farthing.stats.exact_tests import interval, upper
 from farthing.types import Receipt, saved_nusd
 
 METHOD = "Clopper-Pearson, 95 %"
 ENTRIES_MAX = 200_000
 OPEN_MAX = 200_000  # audits waiting for their judge
-WITHOUT_A_LOOK = frozenset({"exact", "coalesced"})
+WITHOUT_LOOKUP = frozenset({"exact", "coalesced"})
 
 
 class Audited(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,8 +162,8 @@ class _Sums:
         """Take a request; returns whether its audit is still open."""
         day = self.days.setdefault(day_of(receipt.at_unix_s), _Day())
         day.requests += 1
-        result = look_result(receipt)
-        if receipt.cache not in WITHOUT_A_LOOK and receipt.status < 400:
+        result = lookup_result(receipt)
+        if receipt.cache not in WITHOUT_LOOKUP and receipt.status < 400:
             if result is not None or self.used:
                 self.reach.add(result is not None)
             self.reached.add(result is not None)

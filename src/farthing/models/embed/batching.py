@@ -1,12 +1,12 @@
-"""Texts of many requests, worked on together: a bounded queue before a model that takes several at once.
+"""Batches texts of many requests: a bounded queue before a model that processes several texts at once.
 
-What arrives while a batch is worked on makes the next one, so batches grow with the load and an idle model
-answers at once; a window makes the first of a batch wait for company, where company is worth the wait (a
-remote model: each call has its price in time). Order of arrival; each caller gets its own results in its own
+Texts that arrive while a batch is processed form the next one, so batches grow with the load, and an idle
+model answers at once. A window delays the first text of a batch where larger batches pay (a remote model:
+each call costs time). Texts are processed in order of arrival; each caller gets its own results in its own
 order.
 
-Nothing is shared between callers but the model: equal texts are worked out each for itself and no result is
-remembered, since how soon a vector comes back would tell one tenant what another has asked.
+Callers share nothing but the model: equal texts are processed separately and no result is remembered,
+since the time to a vector would reveal to one tenant what another has asked.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ R = TypeVar("R")
 
 
 class Asked:
-    """One text that somebody waits for."""
+    """One text whose caller waits for a result."""
 
     __slots__ = ("_done", "text")
 
@@ -30,7 +30,7 @@ class Asked:
 
     @property
     def wanted(self) -> bool:
-        """False when its caller has left; may be read from any thread."""
+        """False once the caller has left. May be read from any thread."""
         return not self._done.done()
 
 
@@ -39,7 +39,7 @@ Work: TypeAlias = Callable[[Sequence[Asked]], Awaitable[Sequence[R | None]]]
 
 
 class _Call(Generic[R]):
-    """One `ask`: the results so far, and how many texts of it are not done."""
+    """One call of `ask`: its results so far, and the number of texts not done."""
 
     __slots__ = ("done", "left", "results")
 
@@ -54,7 +54,7 @@ class _Call(Generic[R]):
 
 
 class _Place(Generic[R]):
-    """A text in the queue and where its result goes."""
+    """A queued text, and where its result goes."""
 
     __slots__ = ("asked", "call", "index")
 
@@ -72,10 +72,10 @@ class _Place(Generic[R]):
 
 
 class Batcher(Generic[R]):
-    """Gathers texts into batches for `work`. Belongs to the event loop on which it is first asked.
+    """Collects texts into batches for `work`. Belongs to the event loop that first calls it.
 
     A batch has at most `texts_max` texts and, beyond its first, at most `chars_max` characters, which
-    bounds how long the texts behind it wait. At most `batches_max` are worked on at once.
+    bounds the wait of the texts behind it. At most `batches_max` batches are processed at once.
     """
 
     def __init__(
@@ -103,12 +103,12 @@ class Batcher(Generic[R]):
         self._closed = False
 
     async def ask(self, texts: Sequence[str]) -> list[R]:
-        """A result for each text, in order. A long list waits for its turn part by part.
+        """Return a result for each text, in order. A long list is queued part by part.
 
-        Cancelled, it takes what has not begun out of the queue.
+        Cancelling removes its texts that have not begun from the queue.
 
         Raises:
-            StoreError: too many wait already, it is closed, or the work failed.
+            StoreError: the queue is full, the batcher is closed, or the work failed.
         """
         results: list[R | None] = []
         for start in range(0, len(texts), self._texts_max):
@@ -137,7 +137,7 @@ class Batcher(Generic[R]):
         return call.results
 
     def _begin(self, arrived: int) -> None:
-        """Start what may start now; the first of a batch opens the window."""
+        """Start the batches that may start now; the first text of a batch opens the window."""
         if len(self._running) >= self._batches_max or not self._waiting:
             return
         if self._window_s > 0 and len(self._waiting) < self._texts_max:
@@ -188,7 +188,7 @@ class Batcher(Generic[R]):
             self._begin(len(self._waiting))
 
     async def aclose(self) -> None:
-        """Whoever waits gets a StoreError. Safe to call twice."""
+        """Close the queue; callers that wait get a StoreError. A second call is harmless."""
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()

@@ -1,4 +1,4 @@
-"""A small model with its tokenizer in a thread of its own, where the event loop never waits for it."""
+"""A small model with its tokenizer, in a thread of its own, so the event loop never waits for it."""
 
 import asyncio
 import logging
@@ -33,18 +33,19 @@ class LocalModel:
         self.tokenizer: Any = None
 
     async def warm(self) -> None:
-        """Load it, off the event loop. Twice is safe.
+        """Load the model, off the event loop. A second call does nothing.
 
-        The import of onnxruntime itself holds the interpreter's lock for some 20 ms, so this is for before
-        the first request.
+        Importing onnxruntime holds the interpreter lock for some 20 ms, so call this before the first
+        request.
 
         Raises:
-            ConfigError: a file is missing or is not what it should be.
+            ConfigError: a file is missing or is not of the expected kind.
         """
         await asyncio.get_running_loop().run_in_executor(self._thread, self._load)
 
     async def run(self, work: Callable[[], T]) -> T:
-        """What `work` says, in the thread, after those before it, with `session` and `tokenizer` loaded.
+        """Run `work` in the thread, after earlier work, with `session` and `tokenizer` loaded, and return its
+        result.
 
         Raises:
             StoreError: the model cannot be loaded, or failed.
@@ -69,5 +70,6 @@ class LocalModel:
             raise StoreError(f"{self._name} failed: {error}") from error
 
     def close(self, *, cancel: bool) -> None:
-        """End the thread after what it works on; `cancel`: what waits for it is not done. Twice is safe."""
+        """End the thread after its current work; `cancel`: drop the work that waits. A second call is
+        harmless."""
         self._thread.shutdown(wait=False, cancel_futures=cancel)

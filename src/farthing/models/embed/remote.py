@@ -112,8 +112,8 @@ class RemoteEmbedder:
         return [(vector, len(asked.text) > chars_max) for vector, asked in zip(vectors, batch, strict=True)]
 
     async def _call(self, texts: list[str]) -> "list[Vector]":
-        if self._health.rests_s() > 0:
-            raise StoreError(str(self._health.why_it_rests(self._target.name)))
+        if self._health.cooldown_s() > 0:
+            raise StoreError(str(self._health.cooldown_error(self._target.name)))
         probe = self._health.begin()
         try:
             reply = await self._send(texts)

@@ -5,6 +5,7 @@ it is first needed, which takes about 0.25 s of CPU and 60 MB (90 ms of it in on
 Python thread can interrupt), so `warm` exists for those who would rather choose the moment.
 """
 
+import functools
 import lzma
 import threading
 from importlib import resources
@@ -149,7 +150,9 @@ def _word_end(text: str, low: int, high: int) -> int:
     return high
 
 
+@functools.cache
 def _load(name: EncodingName) -> "tiktoken.Encoding":
+    """The encoding itself, which never changes: every counter of a process has the same one."""
     import tiktoken  # not at the top: half of those who start Farthing never count
 
     ranks = read_vocabulary(name)

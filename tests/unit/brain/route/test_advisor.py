@@ -13,9 +13,9 @@ from tests.unit.jobs.test_runner import NO_WAIT, Bench, on_bench
 
 from farthing.brain.route.advisor import (
     AT_ONCE_MAX,
+    COOLDOWN_S,
     FAILED_IN_A_ROW_MAX,
     QUESTION_CHARS_MAX,
-    REST_S,
     Advice,
     Advise,
     AdvisorOptions,
@@ -301,7 +301,7 @@ def test_a_model_that_does_not_answer_rests_and_is_tried_by_one_question(
         monkeypatch.setattr(asker.bench.jobs, "run", working)
         assert await asker.easy("While it rests") is None
         assert not asker.model.requests
-        asker.clock.s += REST_S
+        asker.clock.s += COOLDOWN_S
         asker.model.blocked = asyncio.Event()
         trying = asyncio.create_task(asker.easy("The one that tries"))
         await asyncio.sleep(0.02)

@@ -451,7 +451,7 @@ def test_a_share_of_an_endpoint_wins_and_can_be_none(tmp_path: Path) -> None:
 
 def test_nothing_is_explored_that_cannot_be_compared_or_asked_now(tmp_path: Path) -> None:
     gate = gate_of(tmp_path, replace(GROUNDS, explore_share=1.0), drawn=0.0)
-    resting = routed(gate, 0.9, cheap=Option(name="cheap", probability=0.9, rests=True))
+    resting = routed(gate, 0.9, cheap=Option(name="cheap", probability=0.9, in_cooldown=True))
     assert resting.shadow is None and resting.propensity == 1.0
     agent = asked(endpoint=FAQ, body={"model": "auto", "messages": asked().body["messages"], "tools": []})
     assert not decision(gate, 0.9, agent).explored
@@ -460,7 +460,7 @@ def test_nothing_is_explored_that_cannot_be_compared_or_asked_now(tmp_path: Path
 def test_a_tier_that_rests_is_left_out_under_a_policy_too(tmp_path: Path) -> None:
     serve(tmp_path, certificate())
     gate = gate_of(tmp_path)
-    route = routed(gate, 0.9, cheap=Option(name="cheap", probability=0.9, rests=True))
+    route = routed(gate, 0.9, cheap=Option(name="cheap", probability=0.9, in_cooldown=True))
     assert route.tier == "expensive" and "cheap: in a cooldown after failures" in route.reason
 
 

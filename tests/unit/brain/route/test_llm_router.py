@@ -132,7 +132,7 @@ def test_a_cheap_tier_without_a_price_is_the_cheap_one_by_the_operators_word() -
 
 
 def test_a_cheap_tier_that_rests_or_is_late_is_left_out_and_the_reason_says_so() -> None:
-    resting = Knowledge(rests_s=lambda name: 0.0 if name == BIG.name else 3.0)
+    resting = Knowledge(cooldown_s=lambda name: 0.0 if name == BIG.name else 3.0)
     route = routed(router(1.0, knowledge=resting))
     assert route.tier == "expensive" and "without cheap: in a cooldown after failures" in route.reason
     slow = Knowledge(expected_s=lambda target, request: 9.0 if target is MINI else 1.0)

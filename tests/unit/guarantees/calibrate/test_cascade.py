@@ -12,7 +12,7 @@ from farthing.cli.main import cli
 from farthing.config import Config, ConsistencyCheckConfig, LogprobsCheckConfig, loads
 from farthing.errors import ConfigError
 from farthing.guarantees.calibrate.cascade import calibrate
-from farthing.guarantees.calibrate.cascade_samples import Wanted, from_file, gather
+from farthing.guarantees.calibrate.cascade_samples import SampleFilter, from_file, gather
 from farthing.guarantees.calibrate.route_samples import BadSamples
 from farthing.guarantees.certificates import cascade as certificates
 from farthing.guarantees.certificates.cascade import CascadeScope, why_not, why_unproven
@@ -39,7 +39,7 @@ then = "expensive"
 [endpoints.none]
 """
 SCOPE = CascadeScope(check="logprobs", how="mean", cheap="cheap", expensive="expensive", target="a/big")
-WANTED = Wanted(
+WANTED = SampleFilter(
     endpoint="e", check="logprobs", cheap="cheap", expensive="expensive", target="a/big", model="a/mini"
 )
 

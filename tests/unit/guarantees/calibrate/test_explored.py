@@ -8,7 +8,7 @@ import pytest
 
 from farthing.cli.main import cli
 from farthing.config import LedgerConfig
-from farthing.guarantees.calibrate.explored import Gathered, Wanted, from_ledger, gather, pair_of
+from farthing.guarantees.calibrate.explored import Gathered, SampleFilter, from_ledger, gather, pair_of
 from farthing.guarantees.calibrate.route_samples import BadSamples
 from farthing.guarantees.drift import references
 from farthing.ledger.read import Row
@@ -48,7 +48,7 @@ def told(number: int, cheap: float | None, expensive: float | None, **changes: A
 
 
 def gathered(rows: list[Row], **wanted: Any) -> Gathered:
-    return gather(rows, Wanted(endpoint="faq", **wanted))
+    return gather(rows, SampleFilter(endpoint="faq", **wanted))
 
 
 def test_an_explored_request_with_signals_of_both_tiers_is_a_sample() -> None:
@@ -240,7 +240,7 @@ def test_samples_that_may_be_no_fair_draw_are_told_of(tmp_path: Path) -> None:
             for signal in told(number, *((None, None) if number < silent else (0.5, 0.5))):
                 book.signal(signal)
         book.close()
-        return "\n".join(from_ledger(folder, Wanted(endpoint="faq"), since_unix_s=None).told)
+        return "\n".join(from_ledger(folder, SampleFilter(endpoint="faq"), since_unix_s=None).told)
 
     assert "CAREFUL" not in told_of(tmp_path / "a", 15, 80)
     assert "CAREFUL: 30 explored requests have no verdict" in told_of(tmp_path / "b", 30, 1)

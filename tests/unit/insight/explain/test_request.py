@@ -10,7 +10,7 @@ from farthing import config as configuration
 from farthing.cli.main import cli
 from farthing.errors import ConfigError
 from farthing.insight.explain import request
-from farthing.insight.explain.route import Whereto, call_prices, details
+from farthing.insight.explain.route import RouteDetails, call_prices, details
 from farthing.ledger.rows import Intent
 from farthing.ledger.segments import SegmentLedger
 from farthing.types import Attempt, Pass, Receipt, Usage, replace
@@ -261,7 +261,7 @@ def test_a_refused_request_says_that_nothing_was_called() -> None:
     text = "\n".join(request.story(told))
     assert "cost     $0.00, nothing was called" in text and "baseline none: nothing was called" in text
     assert "unknown, so no saving" not in text
-    assert details(told, Whereto(ruled=None, tiers=[], signals=[], jobs=[], prices=[])) == []
+    assert details(told, RouteDetails(ruled=None, tiers=[], signals=[], jobs=[], prices=[])) == []
 
 
 def test_the_cost_of_a_call_can_be_reckoned_again_from_its_line_and_its_prices() -> None:
@@ -286,7 +286,7 @@ cache_write_5m = 3.75
     (priced,) = call_prices(receipt, config)
     assert priced.usd_per_million == {"in": "3", "cached": "0.3", "cache write": "3.75", "out": "15"}
     assert priced.cost_nusd == priced.booked_nusd == cost
-    beside = Whereto(ruled=None, tiers=None, signals=[], jobs=[], prices=[priced])
+    beside = RouteDetails(ruled=None, tiers=None, signals=[], jobs=[], prices=[priced])
     said = "  price 1  US dollars per million tokens: in $3, cached $0.3, cache write $3.75, out $15"
     assert said in details(receipt, beside)
     (changed,) = call_prices(replace(receipt, attempts=[replace(call, cost_nusd=cost + 1)]), config)

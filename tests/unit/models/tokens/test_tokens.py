@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.pace import least_s, turns
 
+from farthing.models.tokens import bpe
 from farthing.models.tokens.bpe import PIECE_CHARS_MAX, EncodingName, ExactCounter, encoding_of, pieces
 from farthing.models.tokens.chat import count_chat
 from farthing.models.tokens.estimate import EstimateCounter, estimate_tokens
@@ -134,6 +135,7 @@ def test_each_model_has_the_encoding_openai_gave_it(model: str, encoding: str | 
 
 
 def test_a_vocabulary_is_loaded_once_and_only_when_needed() -> None:
+    bpe._load.cache_clear()  # of the process: else no counter had to load it
     counter = ExactCounter()
     found: list[object] = []
     threads = [

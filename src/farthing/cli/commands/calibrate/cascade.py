@@ -40,7 +40,7 @@ def command(given: AskedOfSamples) -> int:
     settings = known.config
     cascade, check = _measured(settings, given.endpoint)
     scope = cascade_scope(settings, cascade, check)
-    wanted = cascade_samples.Wanted(
+    wanted = cascade_samples.SampleFilter(
         endpoint=given.endpoint,
         check=check.name,
         cheap=cascade.first,

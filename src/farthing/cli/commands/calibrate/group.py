@@ -229,7 +229,7 @@ def _samples(
     """Raises:
     BadSamples: they cannot be read, or there are none; the message says what helps here.
     """
-    wanted = explored.Wanted(
+    wanted = explored.SampleFilter(
         endpoint=given.endpoint,
         router=given.router,
         cheap=given.cheap,

@@ -62,6 +62,7 @@ def test_every_head_finds_it_alone(head: str) -> None:
     assert apgr(said[:, 1], new_hard) > 0.7 * apgr(new_hard, new_hard)
 
 
+@pytest.mark.slow
 def test_shuffled_outcomes_are_worth_no_more_than_a_lot() -> None:
     texts, hard = questions(400)
     outcomes = outcomes_of(hard)
@@ -75,6 +76,7 @@ def test_shuffled_outcomes_are_worth_no_more_than_a_lot() -> None:
     assert low < 0.5 < high
 
 
+@pytest.mark.slow
 def test_the_outcomes_of_a_fold_change_nothing_of_what_is_predicted_for_it() -> None:
     texts, hard = questions(200)
     outcomes = outcomes_of(hard)

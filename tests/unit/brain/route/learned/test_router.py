@@ -143,13 +143,13 @@ def test_it_fits_only_tiers_that_it_knows() -> None:
 
 
 def test_a_tier_that_rests_is_left_out_while_another_is_well() -> None:
-    rest = Knowledge(rests_s=lambda name: 0.0 if name == BIG.name else 3.0)
+    rest = Knowledge(cooldown_s=lambda name: 0.0 if name == BIG.name else 3.0)
     route = routed(asked(EASY_TEXT), router(knowledge=rest))
     assert route.tier == "expensive" and "cheap: in a cooldown after failures" in route.reason
-    one = Knowledge(rests_s=lambda name: 3.0 if name == MINI.name else 0.0)
+    one = Knowledge(cooldown_s=lambda name: 3.0 if name == MINI.name else 0.0)
     aims = Aims(threshold=0.8, prefer="latency")
     assert routed(asked(EASY_TEXT), router(knowledge=one, aims=aims)).tier in ("cheap", "expensive")
-    nobody = Knowledge(rests_s=lambda name: 3.0)
+    nobody = Knowledge(cooldown_s=lambda name: 3.0)
     assert routed(asked(HARD_TEXT), router(knowledge=nobody)).tier == "expensive"
 
 
