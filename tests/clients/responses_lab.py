@@ -12,9 +12,9 @@ from tests.faults.provider import FaultProvider
 
 Json = dict[str, Any]
 Way = Literal["direct", "own", "chat", "messages"]
-WAYS: Final[tuple[Way, ...]] = ("direct", "chat", "messages")
+WAYS: Final[tuple[Way, ...]] = ("direct", "own", "chat", "messages")
 THROUGH: Final[tuple[Way, ...]] = WAYS[1:]
-KINDS: Final = {"chat": "openai", "messages": "anthropic"}
+KINDS: Final = {"own": "responses", "chat": "openai", "messages": "anthropic"}
 KEY: Final = "fk-of-the-client"
 PROVIDER_KEY: Final = "sk-of-the-provider"
 PRICES_USD: Final = {"input": 3.0, "output": 15.0, "cached_input": 0.3, "cache_write_5m": 3.75}

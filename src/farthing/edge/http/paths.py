@@ -139,7 +139,7 @@ def handler_of(
     if route is None and named_model(path):
         route = routes[MODEL]
     if route is None:
-        stored = [routes[found] for served in spellings if (found := of_response(served))]
+        stored = [routes[one] for served in spellings if (one := of_response(served))]
         route = stored[0] if stored else None
     if route is None:
         raise NoSuchRoute(hint(path))
