@@ -1,5 +1,5 @@
-"""Responses with OpenAI's client for Node and with Vercel's AI SDK, whose default it is: directly, and through
-the gateway onto a provider of each dialect."""
+"""Responses with OpenAI's client for Node and with Vercel's AI SDK, whose default it is: directly, and
+through the gateway onto a provider of each dialect."""
 
 import json
 import os
