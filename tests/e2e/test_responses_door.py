@@ -101,9 +101,14 @@ def test_the_answer_from_memory_is_another_response_that_says_the_same(client: O
 
 
 def test_its_receipt_names_the_dialect_and_costs_what_a_chat_does(client: OpenAI, gateway: Running) -> None:
-    got = client.responses.with_raw_response.create(model="chat/good", input="hello there you")
+    fresh = {"cache-control": "no-store"}
+    got = client.responses.with_raw_response.create(
+        model="chat/good", input="how are you there", extra_headers=fresh
+    )
     chat = client.chat.completions.with_raw_response.create(
-        model="chat/good", messages=[{"role": "user", "content": "hello there you, too"}]
+        model="chat/good",
+        messages=[{"role": "user", "content": "how are you there"}],
+        extra_headers=fresh,
     )
     cost = got.headers["x-farthing-cost-usd"]
     assert cost == chat.headers["x-farthing-cost-usd"] and float(cost) > 0

@@ -328,6 +328,14 @@ class TextDelta(Struct, frozen=True):
     text: str
 
 
+class LogprobsDelta(Struct, frozen=True):
+    """The probabilities of the tokens of the next piece of a text. Told only by readers that are asked to."""
+
+    index: int
+    tokens: tuple[Json, ...]
+    """As chat completions have them: `token`, `logprob`, `bytes`, `top_logprobs`."""
+
+
 class ArgumentsDelta(Struct, frozen=True):
     index: int
     text: str
@@ -388,6 +396,7 @@ Event = (
     Started
     | BlockStarted
     | TextDelta
+    | LogprobsDelta
     | ArgumentsDelta
     | ReasoningDelta
     | SignatureDelta

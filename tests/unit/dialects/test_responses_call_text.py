@@ -1,4 +1,4 @@
-"""The text of a custom tool, raised out of the JSON that a model writes for it, and arguments of functions."""
+"""The text of a custom tool, raised out of the JSON that a model writes for it; arguments of functions."""
 
 import json
 

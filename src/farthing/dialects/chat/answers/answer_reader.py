@@ -28,7 +28,7 @@ from farthing.dialects.conversation import (
 from farthing.dialects.errors import is_error
 from farthing.dialects.events import BadAnswer, ProviderSaid, read_body
 from farthing.errors import InvalidRequest
-from farthing.text.lenient_json import write_json
+from farthing.text.lenient_json import any_json, write_json
 from farthing.types import Json, Usage
 
 FINISHES: dict[str, Stop] = {
@@ -313,6 +313,19 @@ def _cite_last(blocks: list[Block], citations: list[Json]) -> None:
         if isinstance(block, Text):
             blocks[at] = Text(block.text, block.cache, (*block.citations, *citations), block.extras)
             return
+
+
+def tokens_of(choice: Json) -> list[Json]:
+    """The tokens of the text of a choice, or of a piece of it, with their probabilities."""
+    told = choice.get("logprobs")
+    tokens = told.get("content") if told.__class__ is dict else None
+    return [one for one in tokens if one.__class__ is dict] if tokens.__class__ is list else []
+
+
+def tokens_in(body: bytes) -> list[Json]:
+    """As `tokens_of`, of a whole answer."""
+    value = any_json(body)
+    return tokens_of(_first(value.get("choices"))) if isinstance(value, dict) else []
 
 
 # -- what it used ------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from farthing.dialects.chat.answers.answer_reader import (
     refused,
     stop_of,
     text_of,
+    tokens_of,
     usage_in,
 )
 from farthing.dialects.chat.reasoning import BY_NAME, reasoning_of
@@ -46,6 +47,7 @@ from farthing.dialects.conversation import (
     CitationDelta,
     Counted,
     Event,
+    LogprobsDelta,
     Reasoning,
     ReasoningDelta,
     Refusal,
@@ -85,6 +87,7 @@ class Reader:
         "_id",
         "_key",
         "_kind",
+        "_logprobs",
         "_numbered",
         "_open",
         "_refusals",
@@ -92,10 +95,15 @@ class Reader:
         "_signed",
         "_started",
         "_texts",
+        "_tokens",
         "_usage",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, *, logprobs: bool = False) -> None:
+        """`logprobs`: the probabilities of tokens are told too."""
+        self._logprobs = logprobs
+        self._tokens: list[Json] = []
+        """Those whose text has not been told."""
         self._id = ""
         self._choice: int | None = None
         """The index of the choice that is read: the first that came."""
@@ -151,7 +159,7 @@ class Reader:
     def _payload(self, payload: bytes, found: list[Event]) -> None:
         if self._done:
             return
-        if not (self._choice or self._cites or self._signed or self._halves):
+        if not (self._choice or self._cites or self._signed or self._halves or self._logprobs):
             try:
                 self._plain(payload, found)
             except (msgspec.DecodeError, RecursionError):
@@ -200,13 +208,26 @@ class Reader:
         if not self._started:
             self._begin(value, found)
         delta = choice.get("delta")
+        before = len(found)
         if delta.__class__ is dict and delta:
             self._delta(delta, found)
+        if self._logprobs:
+            self._weigh(choice, before, found)
         if finish_of(choice.get("finish_reason")) is not None:
             self._end = choice
             own = value.get("farthing")
             if own.__class__ is dict and own.get("stop_reason"):  # a limit of ours
                 self._end = {**choice, "native_finish_reason": own["stop_reason"]}
+
+    def _weigh(self, choice: Json, before: int, found: list[Event]) -> None:
+        """Tell the probabilities of a text before it. `before`: how many of `found` are of other chunks."""
+        self._tokens += tokens_of(choice)
+        for at in range(len(found) - 1, before - 1, -1):
+            event = found[at]
+            if isinstance(event, TextDelta) and self._tokens:
+                found.insert(at, LogprobsDelta(event.index, tuple(self._tokens)))
+                self._tokens.clear()
+                return
 
     def _ours(self, choices: Any) -> Json:
         for choice in choices if choices.__class__ is list else ():

@@ -6,7 +6,6 @@ each tell where it stands in it.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from farthing.dialects.conversation import Block, Message, Reasoning, Refusal, Text, ToolCall
 from farthing.dialects.responses.answers import items
@@ -25,12 +24,12 @@ def write(
     ended_s: int,
     stored: bool = False,
     compacts: bool = False,
-    logprobs: list[Any] | None = None,
+    logprobs: list[Json] | None = None,
 ) -> bytes:
     """The body of an answer. `asked`: the request as its client sent it; `usage` is what is told of it;
     `compacts`: its text is the summary of a conversation; `logprobs`: those of its text, where they are
     wanted."""
-    by_model = any(isinstance(block, Refusal) for block in answer.blocks)
+    by_model = any(isinstance(block, Refusal) and block.text for block in answer.blocks)
     incomplete = items.refuses(answer.stop, by_model=by_model)
     blocks: Sequence[Block] = answer.blocks
     if answer.refused_why and not by_model:
@@ -69,7 +68,7 @@ def output_of(
     *,
     stored: bool,
     cut: bool,
-    logprobs: list[Any] | None = None,
+    logprobs: list[Json] | None = None,
 ) -> list[Json]:
     """The output that says what `blocks` say. `cut`: there is no more of it than that."""
     calls = items.Calls(asked.get("tools"))
@@ -98,7 +97,7 @@ def output_of(
     if cut:
         _end_short(output, [block for block in blocks if isinstance(block, ToolCall)])
     if logprobs:
-        _first_text(output, logprobs)
+        _first_text(output, [items.logprob(one) for one in logprobs])
     return output
 
 
@@ -145,7 +144,7 @@ def _call(block: ToolCall, response_id: str, index: int, calls: items.Calls) -> 
     return items.call(item_id(kind, response_id, index), "completed", calls.new_id(block.id), tool, text)
 
 
-def _first_text(output: list[Json], logprobs: list[Any]) -> None:
+def _first_text(output: list[Json], logprobs: list[Json]) -> None:
     """Put the probabilities of the tokens where the first text is: chat tells those of all in one list."""
     for item in output:
         for part in item.get("content", ()) if item["type"] == "message" else ():

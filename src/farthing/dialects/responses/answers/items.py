@@ -1,6 +1,7 @@
 """The items of a response's output. Source: the types of OpenAI's SDK (`responses.ResponseOutputItem`)."""
 
 from hashlib import blake2b
+from math import isfinite
 from typing import Any
 
 from farthing.dialects.conversation import Reasoning, Stop, ToolCall
@@ -10,6 +11,8 @@ from farthing.dialects.responses.tools import ClientTool, ToolNames
 from farthing.text.lenient_json import any_json
 from farthing.types import Json
 
+LOGPROBS = "message.output_text.logprobs"
+LEAST = -9999.0  # what OpenAI says of a token that is as good as impossible
 ENCRYPTED = "reasoning.encrypted_content"
 PAGE = "web_search_result_location"
 """The kind of a citation of a page of the web."""
@@ -75,6 +78,30 @@ def encrypts(asked: Json, stored: bool) -> bool:
     """Whether reasoning is to come with what a client sends back: it was asked for, or nobody else has it."""
     include = asked.get("include")
     return not stored or (isinstance(include, list) and ENCRYPTED in include)
+
+
+def weighs(asked: Json) -> bool:
+    """Whether the probabilities of tokens are to come with their text."""
+    include = asked.get("include")
+    return isinstance(include, list) and LOGPROBS in include
+
+
+def logprob(token: Json) -> Json:
+    """A token with its probability, as chat completions have it, with all that Responses wants of it."""
+    told = _logprob(token)
+    others = token.get("top_logprobs")
+    found = [one for one in others if isinstance(one, dict)] if isinstance(others, list) else []
+    return {**told, "top_logprobs": [_logprob(one) for one in found]}
+
+
+def _logprob(token: Json) -> Json:
+    text, raw, said = token.get("token"), token.get("bytes"), token.get("logprob")
+    text = text if isinstance(text, str) else ""
+    return {
+        "token": text,
+        "bytes": raw if isinstance(raw, list) else list(text.encode("utf-8", "replace")),
+        "logprob": said if isinstance(said, int | float) and isfinite(said) else LEAST,
+    }
 
 
 def text_part(text: str, annotations: list[Json], logprobs: list[Any]) -> Json:
