@@ -17,6 +17,7 @@ from farthing.edge.admin import Admin
 from farthing.edge.routes import ROUTES
 from farthing.wiring.build import operators_parts
 
+NO_RESPONSES = MemoryResponses(Bounds(responses_max=1, bytes_max=1, response_bytes_max=1))
 PROMPT = "canaryprompt how do I reset the password of Ottoline Farquharson"
 ALIKE = "canaryprompt how do I reset the password of Ottoline Farquharson, please"
 AT_REST = ("semantic.db", "cache.db")  # with their `-wal`, `-shm` and `.index`

@@ -22,7 +22,16 @@ OF_ANOTHER_KIND = {
 }
 """Keys of `route` that had a value under every kind, though it was of no use there."""
 
-NEW: "Leaves" = {("guard", "plugins"): []}
+NEW: "Leaves" = {
+    ("guard", "plugins"): [],
+    ("responses", "response_bytes_max"): 33_554_432,
+    ("responses", "tenant_share"): 0.5,
+    ("responses", "ttl_s"): 2_592_000.0,
+    ("responses", "store", "kind"): "sqlite",
+    ("responses", "store", "path"): None,
+    ("responses", "store", "bytes_max"): 1_073_741_824,
+    ("responses", "store", "responses_max"): 100_000,
+}
 """What the last release had not, at its default."""
 NEW_KEYS: dict[str, Any] = {"operations": None, "api_version": ""}
 """Of a provider."""
@@ -74,6 +83,7 @@ def test_a_file_of_the_last_release_means_what_it_meant(name: str) -> None:
     kinds = {key for key in found if key[0] == "providers" and key[2:] == ("kind",)}
     assert {found.pop(key) for key in kinds} <= {"openai"}  # that release knew no other
     new: Leaves = {("endpoints", name, "retrieve"): None for name in read.endpoints}
+    new |= {("endpoints", name, "store_responses"): False for name in read.endpoints}
     new |= {("providers", name, "drop"): ["temperature", "top_p", "top_k"] for name in read.providers}
     new |= {("providers", name, key): value for name in read.providers for key, value in NEW_KEYS.items()}
     prices = {key[:-1] for key in found if key[0] == "prices" and key[-1] == "cached_input"}
