@@ -133,6 +133,15 @@ def test_messages(name: str) -> None:
     assert written.unsaid == () == written.yielded
 
 
+@pytest.mark.parametrize("nothing", [user(""), user(text(""))])
+def test_who_says_nothing_is_told_to_the_server_so(nothing: Json) -> None:
+    silence = {"role": "user", "content": ""}
+    assert chat(messages=[nothing]).body["messages"] == [silence]
+    told = chat(messages=[nothing], system="Be brief.").body["messages"]
+    assert told == [{"role": "system", "content": "Be brief."}, silence]
+    assert chat(messages=[user("hi"), nothing]).body["messages"] == [user("hi")]
+
+
 def test_instructions_come_first_and_the_note_for_accounts_goes() -> None:
     billing = text("x-anthropic-billing-header: cc_version=2.1; cch=0;")
     written = chat(system=[billing, text("You are kind.", **MARK), text("Be brief.", **MARK)])

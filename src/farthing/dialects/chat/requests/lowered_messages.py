@@ -22,6 +22,7 @@ from farthing.types import Json
 ID_CHARS_MAX = 40  # of a call, at OpenAI
 FILE_NAME = "document.pdf"
 """Of a file without a title: servers want one."""
+_INSTRUCTS = frozenset({"system", "developer"})
 _PLAIN_CALL = frozenset({"id", "type", "function"})
 _SAID = frozenset({"role", "content"})
 _ANSWER = _SAID | {"thinking_blocks", "tool_calls"}
@@ -78,6 +79,8 @@ class MessageLowering:
             else:
                 self._say(message)
         self._release()
+        if messages and messages[-1]["role"] == "user" and self._only_instructs():
+            self._add({"role": "user", "content": ""})  # else servers say that there are no messages
         self._join()
         if self._goes_on and self._written and self._written[-1]["role"] == "assistant":
             self._notes.lacks(
@@ -85,6 +88,10 @@ class MessageLowering:
                 "chat completions do not go on with an answer that is begun; end `messages` with the user",
             )
         return self._written
+
+    def _only_instructs(self) -> bool:
+        """Whether nothing but instructions has been written."""
+        return all(message["role"] in _INSTRUCTS for message in self._written)
 
     def _release(self) -> None:
         """Write what stood between a call and its result, and what the results showed."""
