@@ -45,7 +45,7 @@ conformance: $(STAMPS)/conformance
 
 # Beside each other: the tests wait now and then, and most of the type checker's time is spent on one core.
 check: $(STAMPS)/dev
-	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target lint types fast
+	@$(MAKE) --no-print-directory --jobs=3 lint types fast
 
 fast: $(STAMPS)/dev
 	$(BIN)/python -m pytest $(SPREAD) logical -m "not slow" $(wildcard $(FAST))

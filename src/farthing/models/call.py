@@ -579,8 +579,8 @@ class Caller:
             health.speed.silent(now_s - began_s, now_s)
 
     def _failed_cost(self, result: CallResult, prompt: Prompt, error: ProviderError | None) -> None:
-        """The cost of a failed call: a refused call costs nothing, and one that the provider may have worked
-        on costs its estimated prompt."""
+        """Record the cost of a failed call: nothing if it was refused, its estimated prompt if the provider
+        may have worked on it."""
         if error is not None and (error.upstream_status is not None or not error.sent):
             result.attempt.cost_nusd = 0
             return
@@ -611,7 +611,7 @@ class Caller:
 
 
 def _in_brief(error: ProviderError) -> str:
-    """The error without the provider's words, which may contain parts of the prompt or of the key."""
+    """The message without the provider's words, which may contain parts of the prompt or of the key."""
     status = "" if error.upstream_status is None or error.unasked else f" (status {error.upstream_status})"
     return f"{error.code}{status}"
 

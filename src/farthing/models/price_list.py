@@ -1,5 +1,5 @@
-"""The prices that hold for a configuration: the list that was shipped, the operator's own, and the places in
-which its providers work, where that is dearer."""
+"""The prices that apply to a configuration: the shipped list, the operator's own prices, and surcharges for
+providers that process requests in one place."""
 
 from urllib.parse import urlsplit
 
@@ -9,10 +9,10 @@ from farthing.models.pricing.catalogue import Catalogue
 
 
 def price_list(config: Config) -> Catalogue:
-    """Read the list and apply what `config` says.
+    """Read the shipped list and apply the prices of `config`.
 
     Raises:
-        ConfigError: a price of the operator cannot be right.
+        ConfigError: a price of the operator is invalid.
     """
     places = {
         name: place

@@ -131,10 +131,10 @@ def test_a_flipped_bit_costs_the_row_it_is_in_and_is_told(
 ) -> None:
     data = real[suffix]
     whole, nothing = rows_of(laid(tmp_path / "l", suffix, data))
-    places = rows_at(data)
+    places, frames_of = rows_at(data), extents(data)
     assert len(whole) == len(places) > ROWS and not nothing.places
     for bit in in_places(data):
-        start, end = next(place for place in extents(data) if bit // 8 < place[1])
+        start, end = next(place for place in frames_of if bit // 8 < place[1])
         hit = places.index((start, end)) if (start, end) in places else -1
         got, missing = rows_of(laid(tmp_path / "l", suffix, flipped(data, [bit])))
         without = whole[:hit] + whole[hit + 1 :] if hit >= 0 else whole

@@ -1,4 +1,4 @@
-"""From what is there to a configuration: which models become the tiers, and what a person is told of it."""
+"""Turns what was detected into a configuration: which models become the tiers, and how that is explained."""
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -26,7 +26,7 @@ MODELS_MAX = 1_000  # of one provider that are remembered
 
 
 class Picked(Struct, frozen=True, kw_only=True):
-    """What one hosted provider gives to the tiers."""
+    """What one hosted provider contributes to the tiers."""
 
     low: Pick | None = None
     high: Pick | None = None
@@ -171,7 +171,8 @@ def _usd_per_million(pusd: int) -> Decimal:
 
 
 def _local_providers(found: Found) -> dict[str, LocalServer]:
-    """Named by kind; a second server of a kind also by its port, and by its host where that is the same."""
+    """Local servers by name: their kind; a second server of a kind also by its port, and by its host if the
+    ports are equal."""
     named: dict[str, LocalServer] = {}
     for server in found.local:
         if server.names:
@@ -182,7 +183,8 @@ def _local_providers(found: Found) -> dict[str, LocalServer]:
 
 
 def _local_targets(local: Mapping[str, LocalServer]) -> tuple[list[str], list[str]]:
-    """Smallest first and largest first, where sizes are known; else the servers' own order."""
+    """Local targets by size, smallest first and largest first; in the servers' own order if sizes are
+    unknown."""
     models = [
         (model.size_bytes, f"{name}/{model.name}")
         for name, server in local.items()
@@ -194,7 +196,7 @@ def _local_targets(local: Mapping[str, LocalServer]) -> tuple[list[str], list[st
 
 
 def _free(local: Mapping[str, LocalServer]) -> tuple[PriceConfig, ...]:
-    """What runs on machines of one's own costs nothing that is known here. What is run elsewhere does."""
+    """Prices of 0 for models that run on the user's own machines, and not elsewhere."""
     nothing = Decimal(0)
     return tuple(
         PriceConfig(target=f"{name}/{model}", input=nothing, output=nothing)
@@ -224,8 +226,8 @@ def _some(names: Sequence[str], shown_max: int = 3) -> str:
 def _chosen_lines(
     cheap: list[str], expensive: list[str], local: str, lows: list[Pick], highs: list[Pick], *, current: bool
 ) -> list[str]:
-    """`local` says of local models what they cost; empty when there are none. `current`: what hosted
-    providers give are their current models."""
+    """`local` explains the cost of local models; empty: there are none. `current`: hosted providers
+    contribute their current models."""
     lines = []
     if local:
         lines.append(f"cheap = {_some(cheap)}: {local}")
@@ -257,7 +259,7 @@ def _why_high(picks: list[Pick], *, current: bool) -> str:
 
 
 def _alike(tiers: Mapping[str, TierConfig]) -> list[str]:
-    """Said where both tiers ask the same model first, since nothing is saved between them."""
+    """A warning that both tiers ask the same model first, so nothing is saved between them."""
     first = {tier.targets[0] for tier in tiers.values()}
     if len(tiers) < 2 or len(first) > 1:
         return []
@@ -276,7 +278,7 @@ def _whose(local: Mapping[str, LocalServer]) -> str:
 
 
 def _elsewhere_lines(local: Mapping[str, LocalServer]) -> list[str]:
-    """Who thinks that a local server keeps everything on the machine has to hear what does not stay there."""
+    """A warning about models that a local server runs elsewhere: their prompts leave the machine."""
     lines = []
     for name, server in local.items():
         if server.cloud:

@@ -1,9 +1,10 @@
-"""What there is to answer with, when no configuration says so: provider keys and local servers.
+"""Detects what can answer if nothing is configured: provider keys and local servers.
 
-A local server is known by its answers and never by its port: 8000 and 8080 are anybody's. All questions
-to all ports run at once, within one budget; a server that has not answered by then is left out. Only
-127.0.0.1 is asked and the server that `OLLAMA_HOST` names, and never Farthing itself. Where nobody is found
-though a port did not refuse, the machine may be busy: such ports are asked once more, with more time.
+A local server is recognised by its answers, never by its port: anybody may use 8000 or 8080. All questions
+to all ports run at once within one time budget, and a server that has not answered by then is left out.
+Only 127.0.0.1 and the server that `OLLAMA_HOST` names are asked, and never Farthing itself. If nothing is
+found although a port did not refuse, the machine may be busy: such ports are asked once more, with more
+time.
 """
 
 import asyncio
@@ -36,7 +37,7 @@ _PATHS = ("/version", "/props", "/v1/models", "/api/v0/models", "/api/version", 
 
 
 class Said(Struct, frozen=True, kw_only=True):
-    """What a provider answered when it was asked for its models."""
+    """A provider's answer to a request for its models."""
 
     models: tuple[str, ...] = ()
     kinds: Mapping[str, str] = {}
@@ -48,7 +49,7 @@ class Said(Struct, frozen=True, kw_only=True):
 
 
 def said_by(body: bytes) -> Said:
-    """What a provider's list of models says: OpenAI's form, whatever else is in it."""
+    """Reads a provider's list of models, which has OpenAI's form; other fields are ignored."""
     try:
         listed = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -99,10 +100,10 @@ async def detect(
     ports: Sequence[int] = LOCAL_PORTS,
     ask: Ask | None = None,
 ) -> Found:
-    """Look into the environment and at the local ports, and `ask` each provider whose key is there; None asks
-    nobody. Waits about `budget_s` for who does not answer, and where nobody does `again_budget_s` more for
-    who has not refused; a little longer for what Ollama tells of its models and for a server on another
-    machine, and meanwhile for `ask`; never raises."""
+    """Look in the environment and at the local ports, and call `ask` for each provider whose key is there
+    (None: for none). Waits up to about `budget_s` seconds, and `again_budget_s` more if nothing answered
+    but a port did not refuse; a little longer for Ollama's details of its models and for a server on
+    another machine. `ask` runs meanwhile. Never raises."""
     hosted, notes = _hosted(env, own_port)
     places = [Place(host=LOCAL_HOST, port=port) for port in ports]
     named, fault = _ollama_host(env)
@@ -193,7 +194,7 @@ def _is_own(place: Place, own_port: int) -> bool:
 
 
 def _ollama_host(env: Mapping[str, str]) -> tuple[Place | None, str]:
-    """Where `OLLAMA_HOST` says that Ollama is, and what is wrong with it in words."""
+    """The address in `OLLAMA_HOST`, and what is wrong with it, in words."""
     given = env.get("OLLAMA_HOST", "").strip().strip("\"'").strip()
     if not given:
         return None, ""
@@ -248,8 +249,8 @@ async def _servers(places: Sequence[Place], budget_s: float, again_budget_s: flo
 
 
 async def _local(place: Place, budget_s: float, late: list[Place]) -> LocalServer | None:
-    """The server at `place`; None: there is none, or it does not say what it is in time. Then it is in `late`
-    where it did not refuse either."""
+    """The server at `place`; None: there is none, or it did not identify itself in time. In the second case
+    it is added to `late`, unless it refused the connection."""
     near = loopback(place.host)
     questions = {path: (path, None) for path in _PATHS}
     said, in_time = await _gathered(questions, place, budget_s if near else FAR_BUDGET_S)
@@ -267,8 +268,8 @@ async def _local(place: Place, budget_s: float, late: list[Place]) -> LocalServe
 async def _gathered(
     questions: Mapping[str, tuple[str, Any]], place: Place, budget_s: float
 ) -> tuple[dict[str, Any], bool]:
-    """What `place` says to each question within the budget, and whether it ended them all by then; what comes
-    later is not waited for."""
+    """The answers of `place` to each question within the budget, and whether all had ended by then. Later
+    answers are not awaited."""
     said: dict[str, Any] = {}
     turn = asyncio.Semaphore(SHOWN_AT_ONCE)
 
@@ -321,7 +322,7 @@ def _request(place: Place, path: str, body: Any) -> bytes:
 
 
 async def _read(reader: asyncio.StreamReader) -> bytes:
-    """Until the end, or the cap; a server that keeps the connection open is known by its length."""
+    """Read until the end or the cap; if the server keeps the connection open, the length decides."""
     reply = bytearray()
     head_end, length = -1, None
     while len(reply) < REPLY_BYTES_MAX:

@@ -1,4 +1,4 @@
-"""Which models a provider has, as far as is known: what it or the operator listed, else the price list."""
+"""The models a provider is known to have: those it or the operator listed, else those of the price list."""
 
 import re
 from collections.abc import Sequence
@@ -36,13 +36,13 @@ def named_for_chat(model: str) -> bool:
 
 
 def can_be_asked(model: str) -> bool:
-    """Whether nothing in its name says that it neither chats nor embeds."""
+    """Whether the name does not rule out that the model chats or embeds."""
     return not _NEITHER.search(model.lower())
 
 
 class Listing:
-    """The models of one provider. `models` are those that are known to be there; empty: nobody said, and the
-    price list has to do."""
+    """The models of one provider. `models` are those known to exist; empty: nobody listed any, and the price
+    list is used."""
 
     def __init__(self, provider: str, models: Sequence[str], catalogue: Catalogue) -> None:
         self.provider = provider
@@ -78,7 +78,8 @@ class Listing:
         return None
 
     def priced(self, model: str) -> str | None:
-        """As `find`, by the price list alone, which knows models that are gone, and names for others."""
+        """As `find`, by the price list alone, which also has models that no longer exist and alternative
+        names."""
         if self.provider in _VENDORS_NAMED and "/" not in model:
             return None
         entry = self._catalogue.find(self.provider, model)
@@ -87,7 +88,7 @@ class Listing:
         return entry.model if entry.model.casefold() == model.casefold() else model
 
     def names(self) -> list[str]:
-        """Every model that is known to be there."""
+        """All models that are known to exist."""
         if self.models:
             return list(self.models)
         names = self._catalogue.names(self.provider)

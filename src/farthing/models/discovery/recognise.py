@@ -1,4 +1,4 @@
-"""Which model server gives these answers, and which of its models chat. Pure: answers in, a server out."""
+"""Recognises which model server gives certain answers, and which of its models chat. Pure functions."""
 
 import ipaddress
 from collections.abc import Mapping
@@ -54,7 +54,7 @@ _CHATS_NOT = frozenset(
 
 
 class Place(Struct, frozen=True, kw_only=True):
-    """Where a model server may listen."""
+    """An address at which a model server may listen."""
 
     host: str
     port: int
@@ -80,7 +80,7 @@ class Place(Struct, frozen=True, kw_only=True):
 
     @property
     def near(self) -> bool:
-        """Whether it is this machine or one of a private network: its owner pays no provider for it."""
+        """Whether it is this machine or one of a private network, whose owner pays no provider for it."""
         try:
             return self.here or ipaddress.ip_address(self.host).is_private
         except ValueError:
@@ -119,7 +119,7 @@ class LocalServer(Struct, frozen=True, kw_only=True):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of every model it has."""
+        """The names of all its models."""
         return (*(model.name for model in (*self.models, *self.cloud)), *self.silent)
 
 
@@ -202,8 +202,8 @@ def _runs_at(kind: Kind, place: Place, item: Mapping[str, Any]) -> str:
 
 
 def chats_by(item: Mapping[str, Any]) -> bool:
-    """Whether a model holds a conversation, by the surest thing said of it: what it can do, what it is for,
-    its architecture, its name."""
+    """Whether a model holds a conversation, decided by the most reliable statement about it: its abilities,
+    its purpose, its architecture, its name."""
     for key in ("capabilities", "type", "task"):
         words = _words(item.get(key))
         if words & _CHATS:
@@ -219,7 +219,7 @@ def chats_by(item: Mapping[str, Any]) -> bool:
 
 
 def _words(value: Any) -> frozenset[str]:
-    """A word or a list of them, in small letters; nothing of any other shape."""
+    """A word or a list of words, in lower case; empty for any other shape."""
     values = value if isinstance(value, list) else [value]
     return frozenset(one.lower() for one in values if isinstance(one, str) and one)
 

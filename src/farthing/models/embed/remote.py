@@ -68,9 +68,10 @@ class RemoteEmbedder:
         call: CallConfig | None = None,
         on_usage: Callable[[Usage, int | None], None] | None = None,
     ) -> None:
-        """`call` says when a failing endpoint is left alone for a while (None: as by default).
+        """`call` sets the breaker of the endpoint (None: the defaults).
 
-        `on_usage` is told of every call's tokens and its cost in nano-dollars (None: no price is known).
+        `on_usage` is called with the tokens of each call and its cost in nano-dollars (None: no price is
+        known).
 
         Raises:
             ConfigError: a package of the extra `semantic` is not installed.
@@ -208,7 +209,7 @@ class RemoteEmbedder:
             self._on_usage(usage, cost)
 
     async def aclose(self) -> None:
-        """The transport is others' too and stays open."""
+        """Does nothing: the transport is shared and stays open."""
         await self._batcher.aclose()
 
 

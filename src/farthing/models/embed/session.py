@@ -80,7 +80,7 @@ def open_tokenizer(file: Path) -> Any:
 
 
 def model_errors() -> tuple[type[Exception], ...]:
-    """What onnxruntime raises; its errors have no ancestor but Exception."""
+    """The exceptions of onnxruntime, whose only common base class is Exception."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoModel", "NoSuchFile")

@@ -1,4 +1,4 @@
-"""How much output the money that is left pays for. Pure."""
+"""How much output the remaining money pays for. Pure functions."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What is booked for one call: the provider's own word where its preset takes that, else our reckoning."""
+"""What is booked for one call: the provider's own figure if its preset accepts that, else ours."""
 
 from collections.abc import Callable
 

@@ -1,8 +1,8 @@
-"""What a request cost and what the declared baseline would have charged for the same answer.
+"""The cost of a request, and what the declared baseline would have charged for the same answer.
 
-Unknown stays unknown: one attempt without a price or a usage makes the cost None, never 0. Usage that
-the provider did not state is estimated and marked so. What the provider itself says it charged is booked
-where its preset takes its word, and ours stands beside it.
+Unknown stays unknown: if one attempt has no price or no usage, the cost is None, never 0. Usage that the
+provider did not report is estimated and marked so. If the provider's preset accepts its own charge, that
+is booked, with our figure beside it.
 """
 
 import logging
@@ -41,7 +41,7 @@ class Money:
         clock: Callable[[], float],
         sizes: TokenSizes | None = None,
     ) -> None:
-        """`sizes` learns from what providers count, and tells what others will have counted."""
+        """`sizes` learns from the tokens that providers count, and estimates what others will count."""
         self._sizes = sizes
         self._baseline = baseline
         self._endpoint_baselines = endpoint_baselines
@@ -54,8 +54,8 @@ class Money:
         """When we last warned of a target that charges other than our prices say."""
 
     def account(self, result: CallResult, prompt: Prompt, receipt: Receipt, *, goes_out: bool = True) -> None:
-        """Write what `result` used and cost. Twice is safe: the later word counts. `goes_out`: its answer is
-        the client's, as far as is known."""
+        """Record the usage and cost of `result`. A second call replaces the first. `goes_out`: the answer is
+        sent to the client, as far as is known."""
         attempt = result.attempt
         reply, stream = result.reply, result.stream
         if passing_of(prompt) is not None:
@@ -144,7 +144,7 @@ class Money:
     def _filled(
         self, usage: Usage | None, target: Target, prompt: Prompt, text_chars: int, chunks: int
     ) -> Usage:
-        """`usage` with what it does not count estimated."""
+        """`usage`, with estimates for what it does not count."""
         output_tokens = max(chunks, self._estimate_tokens("", text_chars)) if text_chars or chunks else 0
         if usage is None:
             tokens = expected_tokens(self._sizes, target, prompt)
@@ -159,7 +159,7 @@ class Money:
         return filled
 
     def _warn(self, attempt: Attempt) -> None:
-        """Tell, now and then, of a charge that is not ours."""
+        """Log, now and then, that a provider's charge differs from ours."""
         told, ours = attempt.cost_nusd, attempt.reckoned_nusd
         if told is None or ours is None or not differs(attempt) or not self._tells.again(attempt.target):
             return
@@ -171,7 +171,7 @@ class Money:
         )
 
     def fixed_usage(self, request: Request, text: str) -> Usage:
-        """What a model would have used to say `text`, estimated: the baseline of a direct answer."""
+        """The estimated usage of a model that gave `text` as its answer: the baseline of a fixed answer."""
         return Usage(
             input_tokens=self._estimate_tokens(request.text, request.prompt_chars),
             output_tokens=self._estimate_tokens(text, len(text)),
@@ -179,11 +179,11 @@ class Money:
         )
 
     def choose_baseline(self, receipt: Receipt, pinned: str | None) -> None:
-        """Name the target that this request is compared with: its own when the client named it."""
+        """Set the target that this request is compared with: its own if the client named it."""
         receipt.baseline_target = pinned or self._endpoint_baselines.get(receipt.endpoint, self._baseline)
 
     def total(self, receipt: Receipt) -> None:
-        """Add up cost, baseline and time. Twice is safe."""
+        """Add up cost, baseline and time. A second call replaces the first."""
         cost: int | None = receipt.embedding_nusd
         model_ms = 0.0
         attempts = receipt.attempts
@@ -212,7 +212,7 @@ class Money:
 
 
 def _with_fees(usage: Usage, fees: dict[str, int]) -> Usage:
-    """`usage` with fees that show elsewhere; what it counts itself is believed."""
+    """`usage` with fees that are reported elsewhere; a count in `usage` itself takes precedence."""
     filled: Usage = replace(usage, fees={**fees, **(usage.fees or {})})
     return filled
 
@@ -230,7 +230,8 @@ def _as_asked(usage: Usage, asked: Any, target: Target, *said: bytes | None) -> 
 
 
 def _waited_ms(attempts: Sequence[Attempt]) -> float:
-    """How long any of them ran, in the order they began: what ran at the same time counts once."""
+    """Milliseconds during which any of them ran, given in order of their start; simultaneous time counts
+    once."""
     waited_ms = until_ms = 0.0
     for attempt in attempts:
         began_ms = attempt.started_ms

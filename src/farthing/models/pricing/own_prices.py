@@ -1,6 +1,6 @@
-"""The operator's own prices: `[[prices]]` of the configuration as the catalogue has them.
+"""The operator's own prices: turns `[[prices]]` of the configuration into catalogue entries.
 
-Dollars for a million tokens, or for a thousand uses, become whole pico-dollars for one.
+Dollars per million tokens, or per thousand uses, become whole pico-dollars for one.
 """
 
 import datetime
@@ -18,10 +18,10 @@ PUSD_PER_USD_PER_THOUSAND = 1_000_000_000
 
 
 def target_of(item: PriceConfig) -> tuple[str, str]:
-    """Provider and model that `item` prices.
+    """The provider and the model that `item` prices.
 
     Raises:
-        ConfigError: its target names none.
+        ConfigError: its target is not `provider/model`.
     """
     provider, _, model = item.target.partition("/")
     if not provider or not model:
@@ -30,10 +30,10 @@ def target_of(item: PriceConfig) -> tuple[str, str]:
 
 
 def overridden(listed: Model, name: str, items: Sequence[PriceConfig]) -> Model:
-    """`listed`, with the prices of `items` from the first of their days on.
+    """`listed`, with the prices of `items` from their first days on.
 
     Raises:
-        ConfigError: a price is negative or a date is not one.
+        ConfigError: a price is negative or a date is invalid.
     """
     own = sorted((_own_price(item) for item in items), key=lambda price: price.since)
     before = tuple(price for price in listed.prices if price.since < own[0].since)

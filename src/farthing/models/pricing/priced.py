@@ -1,4 +1,4 @@
-"""Whether what may be asked has a price: a limit on money needs one, and so does a saving."""
+"""Checks that the targets which may be asked have prices, as limits on money and savings need them."""
 
 from collections.abc import Iterator
 

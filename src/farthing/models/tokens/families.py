@@ -54,7 +54,7 @@ _SHORT_EXTRA: Final[Spread] = (1.0, 0.9, 1.5)
 
 @lru_cache(maxsize=512)
 def prior(family: str, basis: Basis, kind: Kind) -> Spread:
-    """What is taken for the ratio before any was seen."""
+    """The ratio that is assumed before any was observed."""
     latin, other = _by_name(family)
     found = other if kind == "other" else latin
     if kind == "short" and encoding_of(family) is None:
@@ -70,7 +70,7 @@ def _by_name(family: str) -> tuple[Spread, Spread]:
 
 
 def _times(a: Spread, b: Spread) -> Spread:
-    """The product of two that are independent."""
+    """The product of two independent ratios."""
     middle = a[0] * b[0]
     below = math.hypot(math.log(a[0] / a[1]), math.log(b[0] / b[1]))
     above = math.hypot(math.log(a[2] / a[0]), math.log(b[2] / b[0]))

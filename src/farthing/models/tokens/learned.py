@@ -45,7 +45,7 @@ _OTHER_SHARE = 8  # one extra byte in so many characters makes it another script
 
 
 class Window:
-    """The newest ratios of one family, basis and kind."""
+    """The newest ratios of one family, basis and kind of prompt."""
 
     __slots__ = ("_beyond", "_fresh", "_least", "_most", "_points", "_prior", "samples", "spread")
 
@@ -63,7 +63,7 @@ class Window:
         """Median, 5th and 95th percentile."""
 
     def add(self, ours: int, told: int) -> None:
-        """Take one prompt: our number of its tokens, and the provider's; both above zero."""
+        """Add one prompt: our number of its tokens and the provider's, both above zero."""
         found = math.log(told / ours)
         trusted = self._trusted(found)
         self._beyond = 0 if trusted == found else self._beyond + 1
@@ -90,7 +90,7 @@ class Window:
         self.spread = math.exp(middle), math.exp(low), math.exp(high)
 
     def told(self, family: str, basis: Basis, kind: Kind) -> Ratio:
-        """As the file has it."""
+        """The row for the file."""
         self._sum_up()
         middle, low, high = self.spread
         return Ratio(
@@ -105,7 +105,7 @@ class Window:
         )
 
     def take(self, told: Ratio) -> None:
-        """Go on from what was saved."""
+        """Restore a saved row."""
         if told.logs:
             self._points = deque(map(self._trusted, told.logs), maxlen=SAMPLES_MAX)
             self.samples = told.samples
@@ -145,7 +145,7 @@ class TokenRatios:
     # -- learning -----------------------------------------------------------------------------------
 
     def learn(self, target: Target, prompt: Prompt, usage: Usage) -> None:
-        """Take what a provider counted for a prompt; passes over what teaches nothing."""
+        """Learn from a provider's count for a prompt; a count that teaches nothing is ignored."""
         family = self._recent.get(target.name)
         if family is not None and family.pause:  # most requests, once much was learned: 0.1 us
             family.pause -= 1
@@ -162,7 +162,7 @@ class TokenRatios:
             family.pause = EVERY - 1
 
     def learn_counted(self, target: Target, prompt: Prompt, usage: Usage, kind: Kind, counted: int) -> None:
-        """Take what a provider counted for a prompt that we have counted with a vocabulary."""
+        """Learn from a provider's count for a prompt that was also counted with a vocabulary."""
         if counted >= LEARNED_MIN_TOKENS and _teaches(prompt, usage):
             self._of(target.name).window("count", kind).add(counted, usage.input_tokens)
             self.changed = True
@@ -197,7 +197,7 @@ class TokenRatios:
     def expected(
         self, target: str, tokens: int, kind: Kind | None = None, basis: Basis = "estimate"
     ) -> TokenCount:
-        """What `target` will count for a prompt of text for which we have this estimate, or count."""
+        """The number that `target` is expected to count for a text prompt with this estimate, or count."""
         if kind is None:
             kind = "short" if tokens < SHORT_TOKENS else "latin"
         spread = self.spread(target, basis, kind)
@@ -207,7 +207,7 @@ class TokenRatios:
     # -- keeping and showing ------------------------------------------------------------------------
 
     def rows(self) -> list[Ratio]:
-        """All that was learned, family by family, the least recently used first."""
+        """Everything that was learned, by family, the least recently used first."""
         return [
             window.told(family.name, basis, kind)
             for family in self._families.values()
@@ -264,7 +264,7 @@ class TokenRatios:
 
 
 def _teaches(prompt: Prompt, usage: Usage) -> bool:
-    """Whether a provider counted the prompt of a chat, and nothing in it but text."""
+    """Whether a provider counted a chat prompt that contains only text."""
     return not (
         usage.estimated
         or usage.input_tokens <= 0
@@ -291,7 +291,7 @@ def times(tokens: int, spread: Spread, least: float | None = None) -> TokenCount
 
 
 def kind_of(body: Json, tokens: int) -> Kind:
-    """Which kind of prompt `body` is, of about so many tokens, by its last message."""
+    """The kind of the prompt `body`, of about so many tokens, decided by its last message."""
     if tokens < SHORT_TOKENS:
         return "short"
     messages = body.get("messages")

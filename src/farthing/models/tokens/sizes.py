@@ -61,10 +61,10 @@ _OTHER_SCRIPTS: Final = frozenset(
 
 
 class Vocabularies(TokenCounter, Protocol):
-    """Counts with a vocabulary that may have to be loaded first."""
+    """Counts with a vocabulary, which may have to be loaded first."""
 
     def ready(self, model: str) -> bool:
-        """Whether it can count for `model` now. Where it cannot it will be able to, soon."""
+        """Whether it can count for `model` now. If not, loading begins."""
 
 
 class LearnedSizes:
@@ -98,7 +98,7 @@ class LearnedSizes:
         return _sum(found, media.media_tokens, media.media_tokens_low, media.media_tokens_high)
 
     def counted(self, target: Target, body: Json, tokens: int, media_tokens: int = 0) -> TokenCount:
-        """As `expected`, but the text counted with a vocabulary where it is not too long for that."""
+        """As `expected`, with the text counted by a vocabulary if it is not too long for that."""
         return self._counted(target, body, tokens, media_tokens, {})
 
     def _counted(
@@ -124,7 +124,7 @@ class LearnedSizes:
         return found
 
     def least(self, targets: Iterable[Target], body: Json, tokens: int, media_tokens: int = 0) -> TokenCount:
-        """Of the counts for several targets the one with the smallest `least`."""
+        """The count with the smallest `least`, of those for several targets."""
         measured: dict[str, Measure] = {}  # by the family of its rules: the body may be large
         counts = (self._counted(target, body, tokens, media_tokens, measured) for target in targets)
         return min(counts, key=lambda one: one.least)
@@ -148,7 +148,7 @@ class LearnedSizes:
         return around + text + math.ceil(media.media_tokens_bound)
 
     def _count(self, body: Json, target: Target) -> tuple[Kind, int]:
-        """Tokens of the text, and of what kind it is. Media count nothing here."""
+        """The tokens of the text, and its kind. Media count nothing here."""
         key = _key(body, target)
         kept = self._kept.get(key)
         if kept is not None and kept[0] is body:
@@ -178,7 +178,7 @@ def _key(body: Json, target: Target) -> tuple[int, EncodingName]:
 def _sum(
     text: TokenCount, media: int, media_low: float, media_high: float, media_least: float | None = None
 ) -> TokenCount:
-    """Text and media together."""
+    """The sum of text and media."""
     return TokenCount(
         tokens=text.tokens + media,
         low=text.low + int(media_low),

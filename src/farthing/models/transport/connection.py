@@ -1,7 +1,7 @@
-"""One upstream socket and the exchange it serves. The pool is next door (`http1`).
+"""One upstream socket and the exchange it serves. The pool is in `http1`.
 
-A connection goes back to the pool only when the reply was read to its very last byte and the parser says
-the peer keeps it alive; every other end closes it, so a reply can never be taken for another's.
+A connection returns to the pool only if the reply was read to its last byte and the parser says that the
+peer keeps it open. Any other end closes it, so one reply can never be mistaken for another's.
 """
 
 import asyncio
@@ -25,20 +25,20 @@ EndCallback = Callable[[Exception | None], None]
 
 
 class Owner(Protocol):
-    """What a connection tells the pool it belongs to."""
+    """What a connection calls in the pool it belongs to."""
 
     @property
     def fast_s(self) -> float:
         """Of a stream that comes sooner than so long after the last read, less often is read."""
 
     def release(self, connection: "Connection") -> None:
-        """It is free for the next exchange."""
+        """The connection is free for the next exchange."""
 
     def lost(self, connection: "Connection") -> None:
-        """It is no more."""
+        """The connection is closed."""
 
     def rest(self, connection: "Connection", now_s: float) -> None:
-        """Let it read again after a while."""
+        """Resume reading after a pause."""
 
 
 class Http1Exchange(Waiter):
@@ -74,7 +74,8 @@ class Http1Exchange(Waiter):
     # -- what the caller does ----------------------------------------------------------------------
 
     def limit(self, *, idle_s: float, limit_s: float, bytes_max: int, now_s: float) -> None:
-        """Bound what follows: the pause between two pieces, the moment it must be over, its size."""
+        """Set limits for the rest of the reply: the pause between two pieces, the time at which it must end,
+        and its size."""
         self.idle_s = idle_s
         self.limit_s = limit_s
         self.bytes_max = bytes_max
@@ -151,7 +152,7 @@ class Http1Exchange(Waiter):
             self.connection.resume()
 
     def leave(self) -> None:
-        """The caller has all it wants. The end may still come within a second, then the connection lives."""
+        """The caller needs no more. If the reply ends within a second, the connection is kept."""
         self._unlisten()
         self.parts.clear()
         if self.paused:
@@ -174,7 +175,7 @@ class Http1Exchange(Waiter):
     # -- what the connection does ------------------------------------------------------------------
 
     def take(self, piece: bytes) -> None:
-        """Take what one read of the socket brought of the body."""
+        """Take the part of the body that one read of the socket brought."""
         self.size += len(piece)
         if self.size > self.bytes_max:
             self.fail(ProviderUnavailable(f"the reply is larger than {self.bytes_max} bytes"))
@@ -191,7 +192,7 @@ class Http1Exchange(Waiter):
         self._finish()
 
     def fail(self, error: ProviderError) -> None:
-        """The exchange is over and its connection with it. The first failure is the one that counts."""
+        """End the exchange and close its connection. Only the first failure counts."""
         if self.complete or self.error is not None:
             return
         self.error = error
@@ -212,7 +213,7 @@ class Http1Exchange(Waiter):
 
 
 class Connection(asyncio.Protocol):
-    """One socket to one origin; the parser's callbacks fill the exchange it serves."""
+    """One socket to one origin. The parser's callbacks fill the exchange that it serves."""
 
     __slots__ = (
         "_doubtful",
@@ -324,7 +325,7 @@ class Connection(asyncio.Protocol):
             self._pace(exchange, began_s)
 
     def _pace(self, exchange: Http1Exchange, began_s: float) -> None:
-        """Let others have their turn: what takes long to read must not be followed by more at once."""
+        """Give other work a turn: after data that takes long to process, the next read waits."""
         now_s = time.monotonic()
         fast_s = self.pool.fast_s
         if not exchange.paused and (began_s - exchange.last_s < fast_s or now_s - began_s > PACE_S):
@@ -369,7 +370,8 @@ class Connection(asyncio.Protocol):
         self._quiet_bytes = 0
 
     def _look_at(self, names: tuple[bytes, ...]) -> None:
-        """What the names of a reply's headers say: looked up once per set, as a provider repeats them."""
+        """Interpret the header names of a reply. The result is cached per set of names, since providers
+        repeat them."""
         lower = {name.lower() for name in names}
         self._names = names
         self._encoded = b"content-encoding" in lower
@@ -394,14 +396,14 @@ class Connection(asyncio.Protocol):
             self.transport.resume_reading()
 
     def wake(self) -> None:
-        """It has rested: read again, unless the client is behind."""
+        """Resume reading after a pause, unless the client is behind."""
         self.resting = False
         exchange = self.exchange
         if exchange is None or not exchange.paused:
             self.resume()
 
     def begin(self, exchange: Http1Exchange) -> None:
-        """Serve `exchange` from now on; nothing of an earlier one is left."""
+        """Serve `exchange` from now on; no state of an earlier exchange is left."""
         self.exchange = exchange
         exchange.connection = self
         self._quiet_bytes = 0

@@ -27,7 +27,7 @@ Address = tuple[socket.AddressFamily, Any]
 
 
 class Dialler:
-    """Connects to one host and port."""
+    """Opens connections to one host and port."""
 
     def __init__(self, host: str, port: int, loop: asyncio.AbstractEventLoop) -> None:
         self._host = host
@@ -110,8 +110,8 @@ class Dialler:
 
 
 def keep_alive(sock: socket.socket) -> None:
-    """Have the system show signs of life while a model thinks: many a NAT and proxy forgets a connection
-    that was silent for some minutes, and tells neither side."""
+    """Enable TCP keep-alive: many NATs and proxies forget a connection that was silent for some minutes, as
+    while a model thinks, and tell neither side."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL"):  # not every system has both
         option = getattr(socket, name, None)
@@ -120,13 +120,14 @@ def keep_alive(sock: socket.socket) -> None:
 
 
 def _close(late: "asyncio.Task[socket.socket]") -> None:
-    """Close the socket of an attempt that connected although another one had won."""
+    """Close the socket of an attempt that connected after another had won."""
     if not late.cancelled() and late.exception() is None:
         late.result().close()
 
 
 def in_turn(addresses: Sequence[Address]) -> tuple[Address, ...]:
-    """Every address once, the families by turns, each family in the resolver's order, the first one first."""
+    """Every address once, alternating between the families, each in the resolver's order, beginning with the
+    first."""
     families: dict[socket.AddressFamily, dict[Address, None]] = {}
     for address in addresses:
         families.setdefault(address[0], {})[address] = None

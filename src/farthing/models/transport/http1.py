@@ -47,7 +47,7 @@ ALL_IN_USE = "every connection to the provider is in use"  # our limit, not its:
 
 
 class Pool:
-    """The connections to one origin: at most `connections_max`, the warmest used first."""
+    """The connections to one origin: at most `connections_max`, the most recently used first."""
 
     def __init__(self, origin: HttpOrigin, loop: asyncio.AbstractEventLoop, active: "Sweep") -> None:
         self.origin = origin
@@ -94,7 +94,7 @@ class Pool:
             raise
 
     async def _connect(self, deadline_s: float) -> Connection:
-        """A connection that is ready for a request: dialled, through the proxy, TLS included."""
+        """Open a connection that is ready for a request, including any proxy and TLS."""
         origin = self.origin
         self._open += 1
         made = False
@@ -204,7 +204,7 @@ class Pool:
             self._vacancy()
 
     def _vacancy(self) -> None:
-        """A place became free: let the one who waited longest dial."""
+        """A place became free: let the request that has waited longest connect."""
         while self._waiters:
             waiter = self._waiters.popleft()
             if not waiter.done():
@@ -241,7 +241,8 @@ class Pool:
         self._sweep.woken.add(rested)
 
     def drop_idle(self, before_s: float) -> bool:
-        """Close what has been idle since before `before_s`; say whether any idle connection is left."""
+        """Close connections that have been idle since before `before_s`. Returns whether any idle connection
+        is left."""
         while self._idle and self._idle[0].idle_since_s < before_s:
             self._idle.popleft().abort()
         return bool(self._idle)
@@ -276,12 +277,12 @@ class Woken:
             self._loop.call_soon(self._wake)
 
     def behind(self) -> bool:
-        """Some are due and not read yet."""
+        """Whether some are due and not yet read."""
         return self._armed
 
 
 class Sweep:
-    """One recurring look at every deadline; asleep when there is nothing to look at."""
+    """A recurring check of all deadlines, which sleeps while there are none."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -352,7 +353,7 @@ class Http1Transport:
         whole: bool,
         followed: bool = False,
     ) -> Http1Exchange:
-        """`followed`: this is where a redirection led."""
+        """`followed`: the request was redirected here."""
         pool = self._pools.get(origin)
         if pool is None:
             pool = self._pools[origin] = Pool(origin, self._loop, self._sweep)

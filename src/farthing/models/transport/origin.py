@@ -1,4 +1,4 @@
-"""Where a provider lives: an address, the way there, the TLS to use and the limits of its connections."""
+"""Where a provider is: its address, the way there, the TLS to use and the limits of its connections."""
 
 import ssl
 from dataclasses import dataclass, field
@@ -47,7 +47,7 @@ class HttpOrigin:
 
     @property
     def way(self) -> str:
-        """The origin and how it is reached, for people."""
+        """The origin and the way to it, for people to read."""
         return str(self) if self.proxy is None else f"{self} through the proxy {self.proxy}"
 
     @property
@@ -60,14 +60,15 @@ class HttpOrigin:
 
     @property
     def place(self) -> tuple[str, int]:
-        """Host and port that a connection is made to: the proxy's, where there is one."""
+        """The host and port to connect to: those of the proxy, if there is one."""
         return (self.host, self.port) if self.proxy is None else (self.proxy.host, self.proxy.port)
 
     def ssl_context(self) -> ssl.SSLContext | None:
-        """The context that verifies the origin, made on first use; None: it is spoken to without TLS.
+        """The context that verifies the origin, created on first use; None: the origin is reached without
+        TLS.
 
         Raises:
-            OSError: a file cannot be read, or holds no certificate.
+            OSError: a file cannot be read, or contains no certificate.
         """
         if not self.tls:
             return None
@@ -76,11 +77,11 @@ class HttpOrigin:
         return self._contexts[0]
 
     def proxy_ssl_context(self) -> ssl.SSLContext | None:
-        """The context that verifies the proxy; None: it is spoken to without TLS. Beside `ca_file` it trusts
-        the system's authorities, whoever signed the origin.
+        """The context that verifies the proxy; None: the proxy is reached without TLS. It trusts the system's
+        authorities besides `ca_file`, since that may be for the origin only.
 
         Raises:
-            OSError: as `ssl_context`.
+            OSError: as for `ssl_context`.
         """
         if self.proxy is None or not self.proxy.tls:
             return None

@@ -1,9 +1,10 @@
-"""Which headers pass between a client and a provider, both ways, besides those of the call itself.
+"""Which headers pass between a client and a provider, in both directions, besides those of the call itself.
 
-Up go the few that choose what the provider does (`openai-beta`, …). Down come what it says of its limits, its
-time and the call's id, so that an SDK or a person finds them where they would be without a gateway. Both
-are lists: what is not named stays where it is. Not on them is what tells whose key is used
-(`openai-organization`) or what makes two clients' calls one (`idempotency-key`); an operator may add such.
+Up go the few that choose what the provider does (`openai-beta`, …). Down come those about the provider's
+limits, its time and the call's id, so that an SDK or a person finds them as without a gateway. Both are
+allow-lists: other headers do not pass. Not on them are headers that reveal whose key is used
+(`openai-organization`) or that make two clients' calls one (`idempotency-key`); an operator may add such
+headers.
 """
 
 from collections.abc import Iterable, Mapping
@@ -37,7 +38,7 @@ PLANS_MAX = 200  # a provider sends a few sets of names; what it invents beyond 
 
 
 class _Plan:
-    """What of the replies with one set of header names passes."""
+    """Which headers pass, of replies with one set of header names."""
 
     __slots__ = ("back", "ids", "lines", "values")
 
@@ -51,14 +52,14 @@ class _Plan:
 
 
 class Passage:
-    """What passes between clients and one provider."""
+    """Which headers pass between clients and one provider."""
 
     __slots__ = ("_back", "_own", "_plans", "_up")
 
     def __init__(
         self, pass_headers: Iterable[str] = (), return_headers: Iterable[str] = (), own: Iterable[str] = ()
     ) -> None:
-        """`own` are headers the configuration sends itself, which no client replaces."""
+        """`own` are headers that the configuration sends itself; no client replaces them."""
         self._own = frozenset(name.lower() for name in own)
         self._up = frozenset((*(name.decode() for name in PASSED), *(n.lower() for n in pass_headers)))
         self._back = RETURNED.union(name.lower().encode() for name in return_headers)
@@ -119,6 +120,6 @@ class Passage:
 
 
 def _is_good(line: bytes) -> bool:
-    """Whether the value may stand in a header, and is not longer than one need be."""
+    """Whether the value is valid in a header and of a reasonable length."""
     text = line.decode("latin-1")
     return bool(text) and len(text) <= VALUE_BYTES_MAX and text.isprintable()

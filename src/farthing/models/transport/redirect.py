@@ -20,10 +20,11 @@ SAME_REQUEST = (307, 308)
 def redirected(
     origin: HttpOrigin, head: bytes, status: int, headers: Mapping[bytes, bytes], *, again: bool
 ) -> bytes:
-    """The head to send instead of `head`; `again` when one redirection was followed already.
+    """The head to send instead of `head`; `again`: one redirection was followed already.
 
     Raises:
-        ProviderRejected: it is not to be followed; names where it leads and the fix.
+        ProviderRejected: the redirection must not be followed; the message names its target and the
+            fix.
     """
     line, _, fields = head.partition(b"\r\n")
     method, target, _ = line.split(b" ")
@@ -64,7 +65,7 @@ def _refused(origin: HttpOrigin, status: int, why: str) -> ProviderRejected:
 
 
 def _credentials(fields: bytes) -> Iterator[str]:
-    """The values of our headers that are for the provider alone."""
+    """The values of our headers that only the provider may see."""
     for line in fields.decode("latin-1").split("\r\n"):
         name, _, value = line.partition(": ")
         if NEVER_PASSED.fullmatch(name.lower()) and ("auth" in name.lower() or "key" in name.lower()):

@@ -57,7 +57,7 @@ def client_context(
 
 
 def no_tls(place: str, error: ssl.SSLError) -> str:
-    """Why TLS could not be had with `place`."""
+    """Why TLS could not be established with `place`, in words."""
     said = f"no TLS with {place}: {error.reason or error}"
     return f"{said}; it seems to speak plain HTTP, which is http:// in base_url" if _is_plain(error) else said
 
@@ -67,7 +67,7 @@ def _is_plain(error: ssl.SSLError) -> bool:
 
 
 def certificate_refused(place: str, error: ssl.SSLCertVerificationError) -> str:
-    """Why the certificate of `place` is not believed, and what to do where that can be mended here."""
+    """Why the certificate of `place` was rejected, and the fix if there is one on this side."""
     said = f"the certificate of {place} was refused: {error.verify_message}"
     return f"{said}; {ADVICE}" if error.verify_code in UNKNOWN_AUTHORITY else said
 

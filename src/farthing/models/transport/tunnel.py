@@ -14,7 +14,7 @@ _END = re.compile(rb"\r?\n\r?\n")
 
 
 class Handshake(asyncio.Protocol, Waiter):
-    """The proxy's side of one tunnel until it is open."""
+    """The proxy's side of one tunnel, until it is open."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         Waiter.__init__(self, loop)
@@ -46,10 +46,10 @@ class Handshake(asyncio.Protocol, Waiter):
             self.transport.abort()
 
     async def open(self, proxy: Proxy, host: str, port: int) -> asyncio.Transport:
-        """Ask `proxy` for a tunnel, and return its transport when there is one. Read by nobody until then.
+        """Ask `proxy` for a tunnel and return its transport, which nobody reads yet.
 
         Raises:
-            ProviderUnavailable: the proxy refused, ended, or said something that is no reply.
+            ProviderUnavailable: the proxy refused, closed the connection, or sent no valid reply.
         """
         place = authority(host, port)
         lines = [f"CONNECT {place} HTTP/1.1", f"host: {place}"]
@@ -77,7 +77,7 @@ class Handshake(asyncio.Protocol, Waiter):
 
 
 def refusal(proxy: Proxy, place: str, status: int, phrase: str = "") -> str:
-    """What a proxy's refusal means and what to do about it."""
+    """What a proxy's refusal means, and the fix."""
     phrase = "".join(c if c.isprintable() else "?" for c in phrase[:100]).strip()
     said = f"{status} {phrase}".strip()
     if status == 407:

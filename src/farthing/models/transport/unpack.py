@@ -1,7 +1,8 @@
-"""Replies that come compressed although `identity` was asked for: gzip and deflate, unpacked within bounds.
+"""Decompresses replies that are compressed although `identity` was requested: gzip and deflate, within
+bounds.
 
-A few kilobytes may unpack to gigabytes, so output is taken in steps, never more than its caller's cap in all,
-and never so much at once that other requests would wait for it.
+A few kilobytes may decompress to gigabytes, so output is produced in steps: in total never more than the
+caller's cap, and at once never so much that other requests would wait for it.
 """
 
 import asyncio
@@ -26,12 +27,12 @@ _BARE = -zlib.MAX_WBITS
 
 
 def is_plain(encoding: bytes | None) -> bool:
-    """Whether a reply with this `content-encoding` is as it was written."""
+    """Whether a reply with this `content-encoding` is not compressed."""
     return encoding is None or PACKED.isdisjoint(name.strip() for name in encoding.lower().split(b","))
 
 
 class Unpacker:
-    """Unpacks one reply, piece by piece."""
+    """Decompresses one reply, piece by piece."""
 
     def __init__(self, encoding: bytes, bytes_max: int) -> None:
         """Raises:
@@ -53,10 +54,10 @@ class Unpacker:
         """Too little to tell what it begins."""
 
     def step(self, piece: bytes, most: int = STEP_BYTES) -> bytes:
-        """Take `piece` and give at most so many bytes. While `waiting`, go on with `step(b"")`.
+        """Take `piece` and return at most so many bytes. While `waiting` is true, continue with `step(b"")`.
 
         Raises:
-            ProviderUnavailable: it is damaged, or larger than the cap.
+            ProviderUnavailable: the data is damaged, or larger than the cap.
         """
         data = self._held + self._tail + piece
         self._held = self._tail = b""
@@ -91,20 +92,20 @@ class Unpacker:
 
     @property
     def waiting(self) -> bool:
-        """There is more to unpack of what was taken."""
+        """Whether data that was taken has more output."""
         return bool(self._tail) or (self._full and not self._packed.eof)
 
     @property
     def ended(self) -> bool:
-        """It came to its proper end."""
+        """Whether the data came to its proper end."""
         return self._packed.eof and not self._tail
 
 
 async def unpacked(body: bytes, encoding: bytes, bytes_max: int) -> bytes:
-    """A whole body. Other requests go on between two steps.
+    """Decompress a whole body. Other requests continue between two steps.
 
     Raises:
-        ProviderUnavailable: as `Unpacker`, or it is cut short.
+        ProviderUnavailable: as for `Unpacker`, or the data is incomplete.
     """
     unpacker = Unpacker(encoding, bytes_max)
     parts = []
@@ -119,8 +120,8 @@ async def unpacked(body: bytes, encoding: bytes, bytes_max: int) -> bytes:
 
 
 class UnpackedStream:
-    """Stands between an exchange and who wants its pieces: takes them compressed, hands them on unpacked, no
-    more in one turn of the loop than others can wait for. `end` follows the last of them."""
+    """Sits between an exchange and its reader: takes compressed pieces and passes them on decompressed, in
+    each turn of the event loop no more than other requests can wait for. `end` follows the last piece."""
 
     def __init__(
         self,
@@ -129,7 +130,7 @@ class UnpackedStream:
         end: Callable[[Exception | None], None],
         damaged: Callable[[ProviderUnavailable], None],
     ) -> None:
-        """`damaged` is told, before `end` is, that nothing more can be made of what comes."""
+        """`damaged` is called before `end` if the data cannot be decompressed."""
         self._unpacker = unpacker
         self._data = data
         self._end = end
@@ -145,29 +146,29 @@ class UnpackedStream:
         self._error: Exception | None = None
 
     def take(self, piece: bytes) -> None:
-        """Take what came of the reply."""
+        """Take a piece of the reply."""
         self._pieces.append(piece)
         if not self._going_on:
             self._slice()
 
     def end(self, error: Exception | None) -> None:
-        """Nothing more comes. Who has stopped reading hears of an error at once."""
+        """The reply has ended. A paused reader is told of an error at once."""
         self._ended, self._error = True, error
         if not self._has_more or (self._paused and error is not None):
             self._finish(error)
 
     def pause(self) -> None:
-        """Hand nothing on."""
+        """Pass nothing on until `resume`."""
         self._paused = True
 
     def resume(self) -> None:
-        """Go on. Safe to call at any time."""
+        """Continue. Safe to call at any time."""
         self._paused = False
         if self._has_more or self._ended:
             self._go_on()
 
     def drop(self) -> None:
-        """Nobody wants it any more."""
+        """Discard the rest: nobody needs it."""
         self._over = True
         self._pieces.clear()
 
