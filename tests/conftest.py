@@ -34,15 +34,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--after-check", action="store_true", help="leave out what `make check` runs")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """After a check, files of which it ran all are not read: to collect thousands of tests takes seconds."""
+    if not config.getoption("--after-check") or not collection_path.name.startswith("test_"):
+        return None
+    checked = _folder(collection_path) in CHECKED
+    return True if checked and "mark.slow" not in collection_path.read_text() else None
+
+
+def _folder(path: Path) -> str:
+    return path.relative_to(Path(__file__).parent).parts[0]
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)  # first: else all wait for the last
     if not config.getoption("--after-check"):
         return
-    here = Path(__file__).parent
     done, left = list[pytest.Item](), list[pytest.Item]()
     for item in items:
         quick = item.get_closest_marker("slow") is None
-        checked = quick and item.path.relative_to(here).parts[0] in CHECKED
+        checked = quick and _folder(item.path) in CHECKED
         (done if checked else left).append(item)
     config.hook.pytest_deselected(items=done)
     items[:] = left

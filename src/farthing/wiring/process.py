@@ -41,6 +41,7 @@ from farthing.jobs.runner import JobRunner
 from farthing.jobs.schedule import Record, Row
 from farthing.ledger.metrics import Metrics
 from farthing.runtime import heap
+from farthing.runtime.faults import log_fault
 from farthing.runtime.log import set_up_logging
 from farthing.runtime.loop_batch import LoopBatch
 from farthing.runtime.redact import Redactor
@@ -195,7 +196,7 @@ class Gateway:
         watching = (self._watch(), self._ahead.watch(), self._refresh.watch(), self._sweep())
         background = [loop.create_task(one) for one in watching]
         for task in background:
-            task.add_done_callback(_tell_fault)
+            task.add_done_callback(log_fault(log, "a part of the gateway stopped by a fault of ours"))
         self._jobs.start()
         self._parts.tokens.start()
         if self._parts.quality is not None:
@@ -474,13 +475,6 @@ def _check_descriptors(config: Config) -> None:
             upstream,
             wanted,
         )
-
-
-def _tell_fault(task: "asyncio.Task[None]") -> None:
-    """What looks after something never ends by itself: tell it where it did."""
-    error = None if task.cancelled() else task.exception()
-    if error is not None:
-        log.error("a part of the gateway stopped by a fault of ours", exc_info=error)
 
 
 class _Refused(ConfigError):

@@ -39,6 +39,7 @@ from farthing.jobs.runner import JobRunner
 from farthing.jobs.schedule import window_of
 from farthing.jobs.shadow import Explore
 from farthing.protocols import Ledger, RouteAudit
+from farthing.runtime.faults import log_fault
 from farthing.types import Endpoint
 
 log = logging.getLogger("farthing.quality")
@@ -73,7 +74,7 @@ class QualityParts:
         """Start judging in batches, on the running event loop."""
         if self.batch_judge is not None:
             self._sending = asyncio.get_running_loop().create_task(self.batch_judge.watch())
-            self._sending.add_done_callback(_tell_fault)
+            self._sending.add_done_callback(log_fault(log, "judging in batches stopped by a fault of ours"))
 
     def gauges(self) -> dict[str, float]:
         batch_judge = self.batch_judge
@@ -163,13 +164,6 @@ def _rubric(endpoint: str, terms: QualityConfig, config: Config) -> Rubric | Non
         if window_of(config.precompute.at, config.precompute.until) is None:
             raise ConfigError(f"{where}: give the quiet hours, precompute.at and precompute.until")
     return Rubric(judge=terms.judge, guide=terms.rubric, batch=terms.judge_batch)
-
-
-def _tell_fault(task: "asyncio.Task[None]") -> None:
-    """Log that the task ended, which it never does by itself."""
-    error = None if task.cancelled() else task.exception()
-    if error is not None:
-        log.error("judging in batches stopped by a fault of ours", exc_info=error)
 
 
 def _watched(terms: QualityConfig) -> Watched:

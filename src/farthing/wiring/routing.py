@@ -38,6 +38,7 @@ from farthing.models.embed.session import require
 from farthing.models.health import Health
 from farthing.models.speed import Lengths, Speed, expectation
 from farthing.protocols import Embedder, RouteAdvisor, Router
+from farthing.runtime.faults import log_fault
 from farthing.types import Endpoint
 from farthing.wiring.foreign import ForeignRouter
 from farthing.wiring.plugins import Plugins, named
@@ -147,7 +148,9 @@ class RoutingParts:
             if self._watch_file is not None:
                 self._following.append(loop.create_task(self._watch_file.run()))
             for task in self._following:
-                task.add_done_callback(_tell_fault)
+                task.add_done_callback(
+                    log_fault(log, "routing policies are not followed any more, by a fault of ours")
+                )
         if self._embedder is not None:
             await self._warm()
 
@@ -168,13 +171,6 @@ class RoutingParts:
             self._warming.cancel()
         if self._embedder is not None:
             await self._embedder.aclose()
-
-
-def _tell_fault(task: "asyncio.Task[None]") -> None:
-    """Log that the task ended, which it never does by itself."""
-    error = None if task.cancelled() else task.exception()
-    if error is not None:
-        log.error("routing policies are not followed any more, by a fault of ours", exc_info=error)
 
 
 def explore_shares(config: Config, usual: float) -> dict[str, float]:

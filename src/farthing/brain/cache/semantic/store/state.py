@@ -16,6 +16,7 @@ from farthing.brain.cache.semantic.store.purge import Invalidations
 from farthing.brain.cache.semantic.store.questions import Questions
 from farthing.errors import StoreError
 from farthing.protocols import Embedder, PartitionIndex
+from farthing.runtime.faults import log_fault
 from farthing.types import Request
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class SemanticCacheState:
         if also is not None:
             self._running.append(loop.create_task(also()))
         for task in self._running:
-            task.add_done_callback(_tell_fault)
+            task.add_done_callback(log_fault(log, "a part of the semantic cache stopped by a fault of ours"))
 
     async def load(self) -> int:
         """Fill the index; return its number of entries.
@@ -301,10 +302,3 @@ class SemanticCacheState:
         except StoreError as error:  # only the last hit counts are lost; the rest must still be closed
             log.warning("semantic cache: not written: %s", error)
         await self.embedder.aclose()
-
-
-def _tell_fault(task: "asyncio.Task[None]") -> None:
-    """Log the fault of a maintenance task, which never ends by itself."""
-    error = None if task.cancelled() else task.exception()
-    if error is not None:
-        log.error("a part of the semantic cache stopped by a fault of ours", exc_info=error)
