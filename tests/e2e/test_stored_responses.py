@@ -1,7 +1,9 @@
 """Stored responses through the official client: kept, continued over turns with tools, told again, listed,
 deleted; nobody else's, not past their time, after a restart; and what happens where they cannot be kept."""
 
+import http.client
 import json
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +13,8 @@ import openai
 import pytest
 from openai.types.responses import Response
 from tests.conftest import StartGateway
-from tests.e2e.gateway import Reply, Running, running, until
+from tests.e2e.disk import small_disk
+from tests.e2e.gateway import LIMIT_S, Reply, Running, running, until
 from tests.faults.exact import streamed, whole
 from tests.faults.provider import FaultProvider
 
@@ -118,7 +121,7 @@ def test_a_response_is_told_again_as_it_was(client: openai.OpenAI, store: bool |
     made = client.responses.create(
         model="chat/good", input="hello there", metadata={"of": "a test"}, **fields
     )
-    assert made.store is True and made.id.startswith("resp_") and len(made.id) >= 40
+    assert made.model_dump()["store"] is True and made.id.startswith("resp_") and len(made.id) >= 40
     again = client.responses.retrieve(made.id)
     assert again.model_dump() == made.model_dump()
     assert again.output_text == "echo: hello there"
@@ -130,7 +133,7 @@ def test_a_streamed_response_has_one_id_in_all_its_events_and_is_kept(client: op
         made = stream.get_final_response()
     told = [event.response.id for event in events if hasattr(event, "response")]
     assert len(told) >= 3 and set(told) == {made.id}
-    assert all(event.response.store is True for event in events if hasattr(event, "response"))
+    assert all(event.response.model_dump()["store"] is True for event in events if hasattr(event, "response"))
     numbers = [event.sequence_number for event in events if hasattr(event, "sequence_number")]
     assert numbers == sorted(numbers)
     assert client.responses.retrieve(made.id).output_text == "echo: hello there"
@@ -181,7 +184,7 @@ def test_a_request_that_failed_before_any_response_leaves_nothing(gateway: Runni
 def test_store_false_keeps_nothing(gateway: Running, client: openai.OpenAI) -> None:
     before = gateway.metric("farthing_responses_stored")
     made = client.responses.create(model="chat/good", input="hello", store=False)
-    assert made.store is False
+    assert made.model_dump()["store"] is False
     with pytest.raises(openai.NotFoundError):
         client.responses.retrieve(made.id)
     assert gateway.metric("farthing_responses_stored") == before
@@ -223,7 +226,8 @@ def test_three_turns_with_a_tool_send_only_what_is_new(
 
     def create(**fields: Any) -> Response:
         if not stream:
-            return client.responses.create(model="chat/good", tools=tools, **fields)
+            found: Response = client.responses.create(model="chat/good", tools=tools, **fields)
+            return found
         with client.responses.stream(model="chat/good", tools=tools, **fields) as reading:
             return reading.get_final_response()
 
@@ -525,6 +529,59 @@ def test_a_response_that_is_too_large_is_given_and_says_that_it_is_not_kept(
             assert told.status == 200 and response["store"] is False and response["status"] == "completed"
             assert get(gateway, f"/v1/responses/{response['id']}").status == 404
         assert "larger than responses.response_bytes_max" in gateway.logged()
+
+
+def test_operators_see_how_much_is_stored_and_forget_a_tenant(
+    upstream: FaultProvider, tmp_path: Path
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with running(config_of(upstream, f"[admin]\nport = {port}"), tmp_path, ENV) as gateway:
+
+        def operators(method: str, path: str, body: bytes | None = None) -> Any:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT_S)
+            connection.request(method, path, body, {"content-type": "application/json"})
+            reply = connection.getresponse()
+            assert reply.status == 200, reply.read()
+            return json.loads(reply.read())
+
+        assert operators("GET", "/admin/responses") == {"responses": 0, "bytes": 0, "tenants": []}
+        mine, theirs = ask(gateway).json["id"], ask(gateway, OTHER_KEY).json["id"]
+        shown = operators("GET", "/admin/responses")
+        assert [(one["tenant"], one["responses"]) for one in shown["tenants"]] == [("acme", 1), ("other", 1)]
+        assert shown["bytes"] == sum(one["bytes"] for one in shown["tenants"]) > 1_000
+        done = operators("POST", "/admin/responses/forget", b'{"tenant": "acme"}')
+        assert done == {"tenant": "acme", "deleted": 1}
+        assert get(gateway, f"/v1/responses/{mine}").status == 404
+        assert get(gateway, f"/v1/responses/{theirs}", OTHER_KEY).status == 200
+        assert gateway.metric("farthing_responses_stored") == 1
+
+
+@pytest.mark.slow
+def test_on_a_full_disk_no_response_claims_to_be_stored_that_is_not(
+    upstream: FaultProvider, tmp_path: Path
+) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        config = config_of(
+            upstream, f'[responses.store]\nkind = "sqlite"\npath = "{tmp_path}/disk/responses.db"'
+        )
+        with running(config, tmp_path / "state", ENV) as gateway:
+            kept = ask(gateway, store=True).json["id"]
+            disk.fill(gateway)
+            told = [ask(gateway, store=True, input="x" * 50_000) for _ in range(3)]
+            for reply in told:
+                if reply.status == 200 and reply.json["store"]:
+                    assert get(gateway, f"/v1/responses/{reply.json['id']}").status == 200
+                else:
+                    assert reply.status in (200, 503)
+            assert any(reply.status == 503 or not reply.json["store"] for reply in told)
+            assert get(gateway, f"/v1/responses/{kept}").status == 200, "what is there can be read"
+            disk.free(gateway)
+            again = until(
+                lambda: (one := ask(gateway, store=True)).status == 200 and one.json["store"] and one
+            )
+            assert get(gateway, f"/v1/responses/{again.json['id']}").status == 200
 
 
 def _files(folder: Path) -> bytes:

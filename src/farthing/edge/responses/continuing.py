@@ -1,11 +1,11 @@
 """A request that goes on from a stored response, as the request that it stands for: all items so far are its
 input. What the response was told by `instructions` is not among them, as at OpenAI."""
 
-from msgspec import Raw
+import asyncio
 
 from farthing.config import ServerConfig
 from farthing.dialects.splice import REMOVED, spliced
-from farthing.edge.http.body import BOM, read_object
+from farthing.edge.http.body import BOM, LARGE_BYTES, QUICK_BYTES, read_object, takes_long
 from farthing.edge.responses.items import items_of, joined, output_of
 from farthing.errors import InvalidRequest, UnknownResponse
 from farthing.protocols import ResponseStore
@@ -28,7 +28,10 @@ async def completed(
         InvalidRequest: it cannot be read, or is too long with what was before. UnknownResponse: the response
             is not there for this tenant. StoreError.
     """
-    body = read_object(raw, depth_max=limits.depth_max, nodes_max=limits.nodes_max)
+    if len(raw) > QUICK_BYTES and takes_long(raw):
+        body = await asyncio.to_thread(_read, raw, limits)
+    else:
+        body = _read(raw, limits)
     previous = body.get(PREVIOUS)
     if previous is None:
         return raw, ""
@@ -49,8 +52,13 @@ async def completed(
             "raise server.body_bytes_max",
             param=PREVIOUS,
         )
-    together = joined(found.items, output, write_json(items_of(body.get("input"))))
-    return _with_input(raw.removeprefix(BOM), body, together), previous
+    if size > LARGE_BYTES:
+        return await asyncio.to_thread(_with_items, raw, body, found.items, output), previous
+    return _with_items(raw, body, found.items, output), previous
+
+
+def _read(raw: bytes, limits: ServerConfig) -> Json:
+    return read_object(raw, depth_max=limits.depth_max, nodes_max=limits.nodes_max)
 
 
 def _check_input(body: Json) -> None:
@@ -59,8 +67,10 @@ def _check_input(body: Json) -> None:
         raise InvalidRequest("`input` must be a text or a list of items", param="input")
 
 
-def _with_input(raw: bytes, body: Json, items: Raw) -> bytes:
-    edited = spliced(raw, {"input": items, PREVIOUS: REMOVED}, body)
+def _with_items(raw: bytes, body: Json, items: bytes, output: bytes) -> bytes:
+    """The body with what was before in front of its input."""
+    together = joined(items, output, write_json(items_of(body.get("input"))))
+    edited = spliced(raw.removeprefix(BOM), {"input": together, PREVIOUS: REMOVED}, body)
     if edited is not None:
         return edited
-    return write_json({**{name: body[name] for name in body if name != PREVIOUS}, "input": items})
+    return write_json({**{name: body[name] for name in body if name != PREVIOUS}, "input": together})

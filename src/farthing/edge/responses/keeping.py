@@ -5,6 +5,7 @@ gateway's, the response object gets the id of the store. The last event, or the 
 is kept, and says whether it was.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from time import time
@@ -14,6 +15,7 @@ import msgspec
 from msgspec import Raw
 
 from farthing.edge.forms import FormWriter
+from farthing.edge.http.body import LARGE_BYTES
 from farthing.edge.responses.items import changed, items_of, without_encrypted
 from farthing.edge.through import ThroughSink
 from farthing.errors import FarthingError, StoreError
@@ -27,6 +29,7 @@ FINAL = (b'"response.completed"', b'"response.incomplete"', b'"response.failed"'
 RESPONSE = b'"response"'
 ENCRYPTED = b'"encrypted_content"'
 DATA = b"data:"
+UNREADABLE = (ValueError, RecursionError)
 
 _decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
 
@@ -126,7 +129,7 @@ class Keeping(ThroughSink):
             return events
         pieces = []
         for event in _events(events):
-            if self._last or any([mark in event for mark in FINAL]):
+            if self._last or _is_last(event):
                 self._last = True
                 self._held += event
             else:
@@ -137,6 +140,13 @@ class Keeping(ThroughSink):
         return b"".join([self._told(event) for event in _events(events)])
 
     def _told(self, event: bytes) -> bytes:
+        """`event` as it is told. Never raises: a provider's connection stands above this."""
+        try:
+            return self._edited(event)
+        except UNREADABLE:  # of a shape that the dialect does not have
+            return event
+
+    def _edited(self, event: bytes) -> bytes:
         if RESPONSE in event:
             data = _data(event)
             if data is not None and "response" in data:
@@ -166,14 +176,18 @@ class Keeping(ThroughSink):
                 self._changed(response, stored=True, shows_encrypted=True)
             )
             return self._changed(response, stored=stored)
-        except ValueError:
+        except UNREADABLE:
             log.exception("request %s: its response cannot be read, and is not stored", self._request.id)
             return response
 
     async def _put(self, response: bytes) -> bool:
         request = self._request
         assert request.sent is not None, "a request of Responses"
-        now_s = time()
+        now_s, given = time(), items_of(request.sent.body.get("input"))
+        if len(request.sent.raw) > LARGE_BYTES:
+            items = await asyncio.to_thread(write_json, given)
+        else:
+            items = write_json(given)
         try:
             kept = await self._store.put(
                 StoredResponse(
@@ -183,7 +197,7 @@ class Keeping(ThroughSink):
                     created_unix_s=now_s,
                     expires_unix_s=now_s + self._ttl_s,
                     body=response,
-                    items=write_json(items_of(request.sent.body.get("input"))),
+                    items=items,
                 )
             )
         except StoreError as error:
@@ -207,12 +221,20 @@ def _events(events: bytes) -> Iterator[bytes]:
         yield rest
 
 
+def _is_last(event: bytes) -> bool:
+    """Whether it ends the response: by its type, for a text may say the same words."""
+    if not any([mark in event for mark in FINAL]):
+        return False
+    data = _data(event)
+    return data is not None and "response" in data and bytes(data.get("type", b"")) in FINAL
+
+
 def _data(event: bytes) -> dict[str, Any] | None:
     """The object in the data of an event; None: there is none."""
     lines = [line[len(DATA) :].strip() for line in event.split(b"\n") if line.startswith(DATA)]
     try:
         return {**_decode_object(b"\n".join(lines))} if lines else None
-    except ValueError:
+    except UNREADABLE:
         return None
 
 

@@ -3,12 +3,14 @@
 What goes up to a provider never says that it should keep anything: the copy is the gateway's alone.
 """
 
+import asyncio
 import secrets
 from urllib.parse import parse_qsl, unquote
 
 from farthing.dialects.responses.ids import RESPONSE
 from farthing.dialects.splice import spliced
 from farthing.edge.http.answering import HttpRequest
+from farthing.edge.http.body import LARGE_BYTES
 from farthing.edge.openai import Asked, Reader
 from farthing.edge.responses import reading
 from farthing.edge.responses.continuing import PREVIOUS
@@ -149,7 +151,11 @@ async def input_items(store: ResponseStore, tenant: Tenant, http: HttpRequest) -
     if not said.isascii() or not said.isdigit() or not 1 <= int(said[:9]) <= ITEMS_MAX:
         raise InvalidRequest(f"`limit` must be a whole number from 1 to {ITEMS_MAX}", param="limit")
     found = await _found(store, tenant, http)
-    items = listed(found.items, shows_encrypted=_shows_encrypted(asked))
+    shows_encrypted = _shows_encrypted(asked)
+    if len(found.items) > LARGE_BYTES:
+        items = await asyncio.to_thread(listed, found.items, shows_encrypted=shows_encrypted)
+    else:
+        items = listed(found.items, shows_encrypted=shows_encrypted)
     after = asked.get("after", [""])[-1]
     shown = page(items, after=after, limit=int(said), newest_first=order == "desc")
     if shown is None:
