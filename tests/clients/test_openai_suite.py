@@ -42,6 +42,7 @@ CONFIG: Final = """
 [providers.openai]
 base_url = "{base_url}"
 api_key = "${{MOCK_KEY}}"
+responses = true
 [tiers.cheap]
 targets = ["openai/gpt-6-astra"]
 [tiers.expensive]

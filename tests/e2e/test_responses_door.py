@@ -84,6 +84,17 @@ def test_an_input_is_answered_whole_and_streamed(client: OpenAI, model: str) -> 
     assert last.output_text == found.output_text and last.usage == found.usage
 
 
+def test_who_names_no_model_gets_the_automatic_choice_and_who_asks_nothing_the_answer_to_that(
+    client: OpenAI, upstream: FaultProvider
+) -> None:
+    """By what OpenAI publishes a request has to have neither."""
+    assert client.responses.create(input="hello there").output_text
+    assert client.responses.create().status == "completed"
+    assert upstream.calls[-1].json["messages"] == [{"role": "user", "content": ""}]
+    assert upstream.calls[-1].model == "good"
+    assert client.responses.input_tokens.count().object == "response.input_tokens"
+
+
 @pytest.mark.parametrize("model", ["chat/good", "claude/good"])
 def test_what_goes_over_the_wire_is_right_by_the_types_of_the_sdk(gateway: Running, model: str) -> None:
     valid(raw(gateway, model=model).body)

@@ -100,21 +100,6 @@ REFUSED: Final = (
         "Stored chat completions.",
         built=False,
     ),
-    Refused(
-        "test_responses.py",
-        (
-            *variants("create", *BOTH),
-            *variants("retrieve", *BOTH),
-            *variants("compact"),
-            "delete",
-            "cancel",
-        ),
-        NO_PATH,
-        "Responses.",
-        built=False,
-    ),
-    Refused("responses/test_input_items.py", variants("list"), NO_PATH, "Responses.", built=False),
-    Refused("responses/test_input_tokens.py", variants("count"), NO_PATH, "Responses.", built=False),
     Refused("test_moderations.py", variants("create"), NO_PATH, "Moderations.", built=False),
     Refused(
         "test_images.py",

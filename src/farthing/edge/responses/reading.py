@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from farthing.config import AUTO
 from farthing.dialects.chat.requests import request_writer
 from farthing.dialects.responses import envelopes
 from farthing.dialects.responses.requests import request_reader
@@ -19,10 +20,11 @@ CLIENTS_AGENT = b"x-openai-subagent"
 
 
 class _Compact(Struct):
-    """The fields that are read here, so their type is checked; the reader of the dialect sees to the rest."""
+    """The fields that are read here, so their type is checked; the reader of the dialect sees to the rest.
+    None of them has to be there by what OpenAI publishes."""
 
-    model: str
-    input: str | list[Any]
+    model: str | None = None
+    input: str | list[Any] | None = None
 
 
 class _Body(_Compact):
@@ -48,10 +50,12 @@ def _read(
     if compacts:
         conversation = compacting(conversation)
     chat = request_writer.inner(conversation)
+    if body.get("model") is None:
+        chat["model"] = AUTO
     if stream:
         chat["stream"] = True
     request = reader.chat(chat, asked)
-    unsigned, sealed = _held(body["input"])
+    unsigned, sealed = _held(body.get("input"))
     sent = Sent(
         dialect="responses",
         raw=asked.raw.removeprefix(BOM),

@@ -134,6 +134,8 @@ def _refuse(body: Json) -> None:
 def _turns(body: Json, names: ToolNames) -> tuple[tuple[Turn, ...], tuple[Turn, ...]]:
     """The instructions at the head, and what follows."""
     given = body.get("input")
+    if given is None:  # whether there is enough to answer is the provider's to say
+        given = ""
     if given.__class__ is str:
         turns = [Turn("user", (Text(given),))]
     elif given.__class__ is list and given:
