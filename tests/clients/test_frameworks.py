@@ -1,5 +1,6 @@
-"""The Agents SDK in both its modes, LlamaIndex in three and `llm` in two: directly, and through the gateway
-onto a provider of each dialect. They want other versions of OpenAI's package than the tests use."""
+"""The Agents SDK in both its modes, LlamaIndex in three, `llm` in two and instructor in three: directly, and
+through the gateway onto a provider of each dialect. They want other versions of OpenAI's package than the
+tests use."""
 
 import json
 import os
@@ -18,6 +19,7 @@ pytestmark = [pytest.mark.conformance, pytest.mark.timeout(300)]
 PYTHON: Final = ROOT / ".venv" / "clients" / "bin" / "python"
 SCRIPT: Final = Path(__file__).parent / "apart" / "ask_frameworks.py"
 TOOLED: Final = ("agents", "agents chat", "llama-index like", "llama-index responses")
+FILLING: Final = ("agents structured", "instructor tools", "instructor json", "instructor responses")
 SAYING: Final = ("llm", "llama-index completes", "llm completes")
 TEXT_ONLY: Final = frozenset({"llama-index completes", "llm completes"})
 
@@ -77,5 +79,13 @@ def test_each_answers_as_it_does_directly(there: Place, tmp_path: Path) -> None:
 
 def test_an_object_is_filled(there: Place, tmp_path: Path) -> None:
     name = {"messages": "claude-sonnet-5"}
-    jobs = [job(there, way, "agents structured", False, name.get(way, "gpt-4o-mini")) for way in WAYS]
-    assert run(jobs, tmp_path) == [{"answer": {"name": "text", "people": 1}}] * len(WAYS)
+    asked = [
+        (way, client, streamed)
+        for way in WAYS
+        for client in FILLING
+        for streamed in (False, True)
+        if client != "agents structured" or not streamed
+    ]
+    jobs = [job(there, *one, name.get(one[0], "gpt-4o-mini")) for one in asked]
+    for what, one in zip(asked, run(jobs, tmp_path), strict=True):
+        assert one == {"answer": {"name": "text", "people": 1}}, what

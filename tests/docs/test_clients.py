@@ -13,7 +13,7 @@ PAGE = DOCS / "clients.md"
 
 
 CLIENTS = ROOT / "tests" / "clients"
-LOCKS = [CLIENTS / name / "package-lock.json" for name in ("node", "claude_code")]
+LOCKS = [CLIENTS / name / "package-lock.json" for name in ("node", "claude_code", "codex_cli", "agents_cli")]
 
 
 def pinned(package: str, by: Path = ROOT / "constraints-dev.txt") -> str:
@@ -23,18 +23,26 @@ def pinned(package: str, by: Path = ROOT / "constraints-dev.txt") -> str:
 
 
 def test_the_versions_are_those_that_are_pinned() -> None:
-    ours, claude_code = (json.loads(lock.read_text())["packages"] for lock in LOCKS)
+    ours, claude_code, codex, agents = (json.loads(lock.read_text())["packages"] for lock in LOCKS)
+    apart, aider = (CLIENTS / "apart" / f"{name}.txt" for name in ("clients", "aider"))
     told = {client: cells[0] for client, cells in rows(PAGE, "## Which are tried").items()}
     assert told["OpenAI's for Python, sync and async"] == pinned("openai")
     assert told["Anthropic's for Python, sync and async"] == pinned("anthropic")
     assert told["LangChain (`langchain-openai`)"] == pinned("langchain-openai")
     assert told["LangChain (`langchain-anthropic`)"] == pinned("langchain-anthropic")
     assert told["Pydantic AI"] == pinned("pydantic-ai-slim")
-    assert told["instructor"] == pinned("instructor", CLIENTS / "apart" / "constraints.txt")
+    assert told["instructor"] == pinned("instructor", apart)
+    assert told["Agents SDK"] == pinned("openai-agents", apart)
+    assert told["LlamaIndex (`openai-like`)"] == pinned("llama-index-llms-openai-like", apart)
+    assert told["`llm`"] == pinned("llm", apart)
+    assert told["aider"] == pinned("aider-chat", aider)
     assert told["OpenAI's for Node"] == ours["node_modules/openai"]["version"]
     assert told["Anthropic's for Node"] == ours["node_modules/@anthropic-ai/sdk"]["version"]
     assert told["Vercel's AI SDK"] == ours["node_modules/ai"]["version"]
     assert told["Claude Code"] == claude_code["node_modules/@anthropic-ai/claude-code"]["version"]
+    assert told["Codex"] == codex["node_modules/@openai/codex"]["version"]
+    assert told["Cline"] == agents["node_modules/cline"]["version"]
+    assert told["Continue"] == agents["node_modules/@continuedev/cli"]["version"]
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.parent.name)

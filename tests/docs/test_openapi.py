@@ -13,8 +13,8 @@ from tests.docs.pages import DOCS, code, rows
 from farthing import __version__
 from farthing.brain.cache.semantic.store.invalidate import Selection
 from farthing.config import AdminConfig
-from farthing.edge.admin import Admin
 from farthing.edge.http.answering import REASONS
+from farthing.edge.operators.listener import Admin
 from farthing.edge.routes import ROUTES
 from farthing.stores.responses.bounds import Bounds
 from farthing.stores.responses.memory import MemoryResponses

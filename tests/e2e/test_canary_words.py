@@ -13,8 +13,10 @@ from tests.e2e.test_canaries import CLIENT, NAMED, OPERATOR, OTHER, OURS, SECRET
 from tests.faults.provider import FaultProvider
 
 from farthing.config import AdminConfig, key_digest
-from farthing.edge.admin import Admin
+from farthing.edge.operators.listener import Admin
 from farthing.edge.routes import ROUTES
+from farthing.stores.responses.bounds import Bounds
+from farthing.stores.responses.memory import MemoryResponses
 from farthing.wiring.build import operators_parts
 
 NO_RESPONSES = MemoryResponses(Bounds(responses_max=1, bytes_max=1, response_bytes_max=1))

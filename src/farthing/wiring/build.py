@@ -46,13 +46,13 @@ from farthing.config import (
     loopback,
     policy_version,
 )
-from farthing.edge.admin import AdminPart
 from farthing.edge.auth import Keys
-from farthing.edge.cache_admin import CacheRoutes
 from farthing.edge.gate import Gate
 from farthing.edge.openai import Reader
+from farthing.edge.operators.cache import CacheRoutes
+from farthing.edge.operators.listener import AdminPart
+from farthing.edge.operators.responses import ResponsesRoutes
 from farthing.edge.rate import Rate
-from farthing.edge.responses.admin import ResponsesRoutes
 from farthing.edge.routes import Serving
 from farthing.evaluation.guard import DenyGuard
 from farthing.evaluation.judges.equivalence import Judge

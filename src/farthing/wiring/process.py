@@ -27,9 +27,9 @@ from farthing.config import (
     loopback,
     policy_version,
 )
-from farthing.edge.admin import Admin
 from farthing.edge.admit import Admission
 from farthing.edge.http.server import Server
+from farthing.edge.operators.listener import Admin
 from farthing.edge.routes import Edge, Serving, refusal
 from farthing.errors import ConfigError, FarthingError, Overloaded, StoreError
 from farthing.guarantees.drift.detect import DriftMonitor

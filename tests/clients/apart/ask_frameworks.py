@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import agents
+import instructor
 import llm
 import openai
 from agents import Agent, OpenAIChatCompletionsModel, OpenAIResponsesModel, Runner, function_tool
@@ -70,6 +71,18 @@ def agents_structured(job: Job) -> Any:
     return found.model_dump()
 
 
+def instructed(job: Job, mode: instructor.Mode) -> Any:
+    client = instructor.from_openai(
+        openai.OpenAI(base_url=job["base_url"], api_key=job["api_key"]), mode=mode
+    )
+    asked: Any = {"model": job["model"], "messages": [{"role": "user", "content": "A town, by Town"}]}
+    if not job["streamed"]:
+        found: Town = client.create(response_model=Town, max_retries=0, **asked)
+        return found.model_dump()
+    *_, last = client.create_partial(response_model=Town, max_retries=0, **asked)
+    return last.model_dump()
+
+
 def llama_index(job: Job, model: Any) -> str:
     if job["streamed"]:
         *_, last = model.stream_chat([ChatMessage(role="user", content=QUESTION)])
@@ -123,6 +136,9 @@ CLIENTS: dict[str, Callable[[Job], Any]] = {
         job, OpenAIChatCompletionsModel(model=job["model"], openai_client=openai_client(job))
     ),
     "agents structured": agents_structured,
+    "instructor tools": lambda job: instructed(job, instructor.Mode.TOOLS),
+    "instructor json": lambda job: instructed(job, instructor.Mode.JSON_SCHEMA),
+    "instructor responses": lambda job: instructed(job, instructor.Mode.RESPONSES_TOOLS),
     "llama-index like": llama_like,
     "llama-index completes": llama_completes,
     "llama-index responses": llama_responses,

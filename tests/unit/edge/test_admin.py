@@ -8,10 +8,10 @@ from typing import Any, cast
 import pytest
 
 from farthing.config import AdminConfig, Secret
-from farthing.edge.admin import Admin, AdminPart, Handler, Page
-from farthing.edge.cache_admin import CacheRoutes
 from farthing.edge.http.answering import HttpRequest
 from farthing.edge.http.connection import ClientConnection
+from farthing.edge.operators.cache import CacheRoutes
+from farthing.edge.operators.listener import Admin, AdminPart, Handler, Page
 from farthing.types import Json
 
 LOCAL = {b"host": b"localhost:1"}

@@ -5,10 +5,10 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from farthing.edge.admin import Handler, Page
 from farthing.edge.http.answering import HttpRequest
 from farthing.edge.http.body import read_object
 from farthing.edge.http.fields import convert
+from farthing.edge.operators.listener import Handler, Page
 from farthing.errors import InvalidRequest, StoreError
 from farthing.protocols import CacheAdmin
 from farthing.types import Json
