@@ -4,9 +4,9 @@
 
 A request of twenty messages is read from chat and written for Messages, a whole answer is read from Messages
 and written for chat, and so is each event of a stream. Answers go the other way too, for clients of Messages
-(`to_messages`): a whole one, and events of text, of thoughts and of a call's arguments. JSON is parsed and
-written beside it in all cases as the gateway does; the request's own parse, which every request has, is told
-apart.
+(`to_messages`) and of Responses (`to_responses`): a whole one, and events of text, of thoughts, of a call's
+arguments and of the text of a custom tool. JSON is parsed and written beside it in all cases as the gateway
+does; the request's own parse, which every request has, is told apart.
 
 `messages_read_us` is the request of a client of Messages, read and written in the form that all steps read;
 `messages_to_chat_us` is that form as a server of chat completions gets it. `responses_read_us` and
@@ -37,7 +37,10 @@ from farthing.dialects.messages.requests import request_reader
 from farthing.dialects.messages.requests.request_writer import translate
 from farthing.dialects.messages.streams.stream_reader import Reader
 from farthing.dialects.messages.streams.stream_writer import EventWriter
+from farthing.dialects.responses.answers import answer_writer as responses_answer
+from farthing.dialects.responses.answers.frame import Frame
 from farthing.dialects.responses.requests import request_reader as responses_reader
+from farthing.dialects.responses.streams import stream_writer as responses_stream
 from farthing.dialects.told import Told
 from farthing.models.providers.kinds import make
 from farthing.models.transport.origin import HttpOrigin
@@ -152,6 +155,33 @@ def items() -> dict[str, Any]:
     }  # fmt: skip
 
 
+ASKED = {"model": "m", "input": "hi", "tools": [
+    {"type": "function", "name": "look_up", "description": "Look up.", "parameters": {"type": "object"}},
+    {"type": "custom", "name": "apply_patch", "description": "Edits files."},
+]}  # fmt: skip
+
+
+def frame() -> Frame:
+    return Frame(ASKED, id="resp_1", model="m", created_s=1_790_000_000, stored=False)
+
+
+def event_to_responses_us(head: list[bytes], pieces: list[bytes]) -> float:
+    """One of `pieces`, after `head`."""
+
+    def streamed() -> object:
+        reader, writer = ChunkReader(), responses_stream.EventWriter(frame(), ASKED)
+        for one in head:
+            writer.write(reader.feed(one))
+        return [writer.write(reader.feed(piece)) for piece in pieces]
+
+    return cost_us(streamed) / len(pieces)
+
+
+def answer_to_responses() -> object:
+    message = own_answer.read(msgspec.json.encode(COMPLETION))
+    return responses_answer.write(message, frame(), ASKED, usage=message.usage, ended_s=1_790_000_001)
+
+
 def cost_us(work: Callable[[], object]) -> float:
     """The least of some rounds: the others were disturbed."""
     best = float("inf")
@@ -239,6 +269,7 @@ def figures() -> dict[str, float]:
     begun = chunks({"role": "assistant", "content": ""}, {"content": "It"})
     call = chunks({"role": "assistant", "content": None}, call_piece("", id="call_1", function={"name": "f"}))
     call += chunks(call_piece('{"q":"'))
+    patch = chunks(call_piece("", id="call_1", function={"name": "apply_patch", "arguments": '{"input": "'}))
     thought = [{"reasoning_content": " meaning", "content": None}]
     return {
         "parse_request_us": cost_us(lambda: msgspec.json.decode(raw)),
@@ -253,6 +284,10 @@ def figures() -> dict[str, float]:
         "event_to_messages_us": event_to_messages_us(begun, chunks({"content": " meaning"}) * EVENTS),
         "thought_to_messages_us": event_to_messages_us(chunks(*thought), chunks(*thought) * EVENTS),
         "arguments_to_messages_us": event_to_messages_us(call, chunks(call_piece(" word")) * EVENTS),
+        "answer_to_responses_us": cost_us(answer_to_responses),
+        "event_to_responses_us": event_to_responses_us(begun, chunks({"content": " meaning"}) * EVENTS),
+        "arguments_to_responses_us": event_to_responses_us(call, chunks(call_piece(" word")) * EVENTS),
+        "patch_to_responses_us": event_to_responses_us(patch, chunks(call_piece(" word\\n")) * EVENTS),
         **as_sent(whole, head, pieces),
     }
 

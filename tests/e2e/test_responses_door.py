@@ -9,7 +9,8 @@ from openai.types.responses import ResponseFunctionToolCall
 from pydantic import BaseModel
 from tests.conftest import StartGateway
 from tests.e2e.gateway import Running, until
-from tests.e2e.responses_grammar import frames, last_of, responses_faults, valid
+from tests.e2e.responses_grammar import last_of, responses_faults, valid
+from tests.e2e.streams import frames
 from tests.faults.exact import COUNTED, DONE, HELLO, ROLE, STOP, chunk, say, streamed, whole, whole_of
 from tests.faults.provider import FaultProvider
 

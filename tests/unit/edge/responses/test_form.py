@@ -5,7 +5,8 @@ import json
 from typing import Any
 
 import pytest
-from tests.e2e.responses_grammar import Json, frames, last_of, response_of, responses_faults, valid
+from tests.e2e.responses_grammar import Json, last_of, response_of, responses_faults, valid
+from tests.e2e.streams import frames
 from tests.faults.exact import DONE, HELLO, ROLE, STOP, counted, event, say, whole_of
 from tests.unit.edge.messages.test_form import WAIT_S, Client
 
