@@ -15,7 +15,8 @@ from tests.e2e.matching import faults
 
 PAGE: Final[Path] = DOCS / "dialects.md"
 DOORS: Final[dict[str, Door]] = {"chat": "chat", "Messages": "messages"}
-"""What the page calls a dialect."""
+"""What the page calls a dialect of both clients and providers."""
+NAMES: Final[dict[str, Door]] = {**DOORS, "Responses": "responses"}
 NOWHERE: Final = "-"
 """In the table: the dialect that it comes in has no word for it."""
 _CODE: Final = re.compile(r"`([^`]+)`")
@@ -39,8 +40,9 @@ class Thing:
 
     chat: Said | None = None
     messages: Said | None = None
+    responses: Said | None = None
     chat_has: Any = None
-    """A sketch of what has it in chat completions, where Messages brings it."""
+    """A sketch of what has it in chat completions, where another dialect brings it."""
     messages_has: Any = None
     """The other way round."""
     names: tuple[str, ...] = ()
@@ -49,7 +51,7 @@ class Thing:
     """That of Messages, some of which take what others do not."""
 
     def said(self, door: Door) -> Said | None:
-        return self.chat if door == "chat" else self.messages
+        return {"chat": self.chat, "messages": self.messages, "responses": self.responses}[door]
 
     def sketch(self, door: Door, target: Door) -> Any:
         """What is there in the dialect `target` where it was kept."""

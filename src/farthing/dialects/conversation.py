@@ -124,7 +124,8 @@ class Reasoning(Struct, frozen=True):
     redacted: str = ""
     """Opaque; in the place of a text that nobody may see."""
     maker: str = ""
-    """The dialect whose block it is, signed or not; empty: nobody's, it is text alone."""
+    """The dialect whose block it is, signed or not; `chat` in an answer whose server called it
+    `reasoning_content`; empty: nobody's, it is text alone."""
     extras: Json = NOTHING
 
 

@@ -8,7 +8,7 @@ choices the first is read: no dialect but chat has more than one.
 from typing import Any
 
 from farthing.dialects import proofs
-from farthing.dialects.chat.reasoning import reasoning_of
+from farthing.dialects.chat.reasoning import BY_NAME, reasoning_of
 from farthing.dialects.chat.requests.parts import read_content
 from farthing.dialects.chat.requests.turns import with_reasoning
 from farthing.dialects.chat.streams.chunks import finish_of
@@ -165,6 +165,8 @@ def blocks_of(message: Json, answer_id: str, refusal: str) -> list[Block]:
     if not REASONING.isdisjoint(message) and not any(isinstance(block, Reasoning) for block in blocks):
         thought = reasoning_of(message) or [(0, Reasoning(text_of(message, "thinking")))]
         made = [(at, proofs.of_thought(one)) for at, one in thought if one.text or one.maker]
+        if len(made) == 1 and made[0][1] == Reasoning(text_of(message, "reasoning_content")):
+            made = [(0, Reasoning(made[0][1].text, maker=BY_NAME))]
         blocks = with_reasoning(blocks, made)
     return _with_proofs(blocks, proofs_of) if proofs_of else blocks
 

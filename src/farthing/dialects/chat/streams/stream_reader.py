@@ -27,7 +27,7 @@ from farthing.dialects.chat.answers.answer_reader import (
     tokens_of,
     usage_in,
 )
-from farthing.dialects.chat.reasoning import reasoning_of
+from farthing.dialects.chat.reasoning import BY_NAME, reasoning_of
 from farthing.dialects.chat.streams.chunks import finish_of
 from farthing.dialects.chat.streams.plain_chunks import decode_call, decode_text, decode_thought
 from farthing.dialects.chat.streams.streamed_calls import (
@@ -65,6 +65,7 @@ from farthing.types import Json, Usage
 DATA = b"data: "
 DONE = b"[DONE]"
 HELD_CHARS_MAX = 16_000_000  # of arguments that are not known to be whole, and of refusals
+UNNAMED, BY_NAMED = Reasoning(""), Reasoning("", maker=BY_NAME)
 
 Piece = TextDelta | ReasoningDelta | ArgumentsDelta
 Thought = tuple[int, Any, Reasoning]
@@ -386,7 +387,7 @@ class Reader:
             not self._signed if key is None or self._key is None else key == self._key
         )
         if not goes_on:
-            self._open = self._block(Reasoning(""), found)
+            self._open = self._block(BY_NAMED if thought.maker == BY_NAME else UNNAMED, found)
             self._kind = "reasoning"
         self._key = self._key if key is None else key
         text = self._whole(self._open, text)
@@ -493,5 +494,6 @@ def _thoughts(delta: Json) -> list[Thought]:
                 found.append((at, key, proofs.of_thought(thought)))
             break
     if plain and not any(thought.text for _, _, thought in found):
-        found.insert(0, (0, None, Reasoning(plain)))
+        by_name = BY_NAME if text_of(delta, "reasoning_content") else ""
+        found.insert(0, (0, None, Reasoning(plain, maker=by_name)))
     return found

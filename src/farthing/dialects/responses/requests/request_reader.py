@@ -138,6 +138,8 @@ def _turns(body: Json, names: ToolNames) -> tuple[tuple[Turn, ...], tuple[Turn, 
         turns = [Turn("user", (Text(given),))]
     elif given.__class__ is list and given:
         turns = ItemReader(names).read(given)
+        if not turns:
+            raise invalid("input", "has nothing to compact")
     else:
         raise invalid("input", "must be a string or a list of at least one item")
     told = text_of(body, "instructions")

@@ -95,7 +95,7 @@ class _Thought(_Item):
 
     def whole(self) -> Reasoning:
         said = self.block
-        maker = said.maker or ("messages" if self.signature else "")
+        maker = "messages" if self.signature and said.maker in ("", "chat") else said.maker
         return Reasoning("".join(self.pieces), self.signature, said.redacted, maker, said.extras)
 
 
