@@ -9,7 +9,8 @@ arguments and of the text of a custom tool. JSON is parsed and written beside it
 does; the request's own parse, which every request has, is told apart.
 
 `messages_read_us` is the request of a client of Messages, read and written in the form that all steps read;
-`messages_to_chat_us` is that form as a server of chat completions gets it. `sent_*` is what a client of
+`messages_to_chat_us` is that form as a server of chat completions gets it. `responses_read_us` and
+`responses_to_chat_us` are the same of a request of twenty items of Responses. `sent_*` is what a client of
 Messages costs whose provider speaks it, and `anew_*` what it would cost if the same were translated both
 ways.
 """
@@ -38,6 +39,7 @@ from farthing.dialects.messages.streams.stream_reader import Reader
 from farthing.dialects.messages.streams.stream_writer import EventWriter
 from farthing.dialects.responses.answers import answer_writer as responses_answer
 from farthing.dialects.responses.answers.frame import Frame
+from farthing.dialects.responses.requests import request_reader as responses_reader
 from farthing.dialects.responses.streams import stream_writer as responses_stream
 from farthing.dialects.told import Told
 from farthing.models.providers.kinds import make
@@ -128,6 +130,29 @@ def event_to_messages_us(head: list[bytes], pieces: list[bytes]) -> float:
         return [writer.write(reader.feed(piece)) for piece in pieces]
 
     return cost_us(streamed) / len(pieces)
+
+
+def items() -> dict[str, Any]:
+    """The same session as a client of Responses sends it."""
+    found: list[dict[str, Any]] = []
+    for turn in range(TURNS):
+        call = {"type": "function_call", "id": f"fc_{turn}", "call_id": f"call_{turn}", "status": "completed"}
+        said = {"type": "output_text", "text": "It means: " + "this and that. " * 20, "annotations": []}
+        found += [
+            {"type": "message", "role": "user", "content": [
+                {"type": "input_text", "text": f"Question {turn}: " + "what does this mean? " * 10}]},
+            {**call, "name": "look_up", "arguments": json.dumps({"q": f"word {turn}", "limit": 3})},
+            {"type": "function_call_output", "call_id": f"call_{turn}",
+             "output": "It means a good deal. " * 20},
+            {"type": "message", "id": f"msg_{turn}", "role": "assistant", "status": "completed",
+             "content": [said]},
+        ]  # fmt: skip
+    body = request()
+    function = {"type": "function", **body["tools"][0]["function"], "strict": False}
+    return {
+        "model": "auto", "instructions": body["messages"][0]["content"], "input": found, "store": False,
+        "tools": [function], "max_output_tokens": 900, "include": ["reasoning.encrypted_content"],
+    }  # fmt: skip
 
 
 ASKED = {"model": "m", "input": "hi", "tools": [
@@ -239,6 +264,8 @@ def figures() -> dict[str, float]:
     completion = msgspec.json.encode(COMPLETION)
     in_messages = translate(chat_request.read(body), model="claude-haiku-4-5", output_tokens_max=64_000).body
     form = own_request.inner(request_reader.read(in_messages))
+    in_items = items()
+    of_items = own_request.inner(responses_reader.read(in_items))
     begun = chunks({"role": "assistant", "content": ""}, {"content": "It"})
     call = chunks({"role": "assistant", "content": None}, call_piece("", id="call_1", function={"name": "f"}))
     call += chunks(call_piece('{"q":"'))
@@ -249,6 +276,8 @@ def figures() -> dict[str, float]:
         "request_us": cost_us(written),
         "messages_read_us": cost_us(lambda: own_request.inner(request_reader.read(in_messages))),
         "messages_to_chat_us": cost_us(lambda: own_request.lowered(form)),
+        "responses_read_us": cost_us(lambda: own_request.inner(responses_reader.read(in_items))),
+        "responses_to_chat_us": cost_us(lambda: own_request.lowered(of_items, dialect="responses")),
         "answer_us": cost_us(answered),
         "event_us": cost_us(streamed) / EVENTS,
         "answer_to_messages_us": cost_us(answered_to_messages),

@@ -417,6 +417,7 @@ def test_instructions_stay_in_their_place_and_become_those_that_every_server_kno
 def test_a_conversation_that_ends_with_an_answer_is_answered_anew() -> None:
     written = to_chat(asked(user("a"), said("b")))
     assert written.unsaid == () and written.body["messages"][-1] == {"role": "assistant", "content": "b"}
+    assert to_messages(asked(user("a"), said("b"))).body["messages"][-1]["role"] == "user"
 
 
 def test_images_and_files_of_an_output_reach_chat_after_all_results() -> None:

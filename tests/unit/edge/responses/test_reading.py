@@ -77,7 +77,7 @@ def test_codex_names_its_session(name: str) -> None:
 @pytest.mark.parametrize("path", [False, True])
 def test_a_summary_is_asked_for_by_an_instruction_at_the_end(path: bool) -> None:
     items: list[Json] = [{"role": "user", "content": "a"}]
-    body = {"model": "m", "input": items if path else [*items, {"type": "compaction_trigger"}]}
+    body: Json = {"model": "m", "input": items if path else [*items, {"type": "compaction_trigger"}]}
     more: Json = {"tools": [TOOL], "tool_choice": "required", "instructions": "Be brief."}
     body |= more if path else {**more, "text": {"format": {"type": "json_object"}}, "stream": True}
     found = (read_compact if path else read)(READER, body, asked(body))

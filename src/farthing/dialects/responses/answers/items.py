@@ -35,16 +35,21 @@ it for the whole answer."""
 class Calls:
     """Gives the calls of one answer their ids, and the names that the client knows their tools by."""
 
-    __slots__ = ("_names", "_used")
+    __slots__ = ("_names", "_tools", "_used")
 
     def __init__(self, tools: Any) -> None:
         """`tools`: those of the request, as its client sent them."""
-        self._names = ToolNames(tools)
+        self._tools = tools
+        self._names: ToolNames | None = None
+        """None: nothing was called yet."""
         self._used: set[str] = set()
 
     def client(self, call: ToolCall) -> ClientTool:
         """The tool that `call` means, as the client knows it."""
-        found = self._names.client(call.name)
+        names = self._names
+        if names is None:
+            names = self._names = ToolNames(self._tools)
+        found = names.client(call.name)
         return ClientTool(found.name, found.namespace, "custom") if call.custom else found
 
     def new_id(self, said: str) -> str:

@@ -59,7 +59,9 @@ def _part(part: Any, where: str) -> Block:
         text = part.get("text")
         if text.__class__ is not str:
             raise invalid(f"{where}.text", "must be a string")
-        return Text(text) if len(part) == 2 else _text(part, text, where)
+        if len(part) == 2 or (len(part) == 3 and part.get("annotations") == []):
+            return Text(text)
+        return _text(part, text, where)
     match kind:
         case "input_image":
             return _image(part, where)
