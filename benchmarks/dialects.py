@@ -4,12 +4,13 @@
 
 A request of twenty messages is read from chat and written for Messages, a whole answer is read from Messages
 and written for chat, and so is each event of a stream. Answers go the other way too, for clients of Messages
-(`to_messages`): a whole one, and events of text, of thoughts and of a call's arguments. JSON is parsed and
-written beside it in all cases as the gateway does; the request's own parse, which every request has, is told
-apart.
+(`to_messages`) and of Responses (`to_responses`): a whole one, and events of text, of thoughts, of a call's
+arguments and of the text of a custom tool. JSON is parsed and written beside it in all cases as the gateway
+does; the request's own parse, which every request has, is told apart.
 
 `messages_read_us` is the request of a client of Messages, read and written in the form that all steps read;
-`messages_to_chat_us` is that form as a server of chat completions gets it. `sent_*` is what a client of
+`messages_to_chat_us` is that form as a server of chat completions gets it. `responses_read_us` and
+`responses_to_chat_us` are the same of a request of twenty items of Responses. `sent_*` is what a client of
 Messages costs whose provider speaks it, and `anew_*` what it would cost if the same were translated both
 ways.
 """
@@ -36,6 +37,10 @@ from farthing.dialects.messages.requests import request_reader
 from farthing.dialects.messages.requests.request_writer import translate
 from farthing.dialects.messages.streams.stream_reader import Reader
 from farthing.dialects.messages.streams.stream_writer import EventWriter
+from farthing.dialects.responses.answers import answer_writer as responses_answer
+from farthing.dialects.responses.answers.frame import Frame
+from farthing.dialects.responses.requests import request_reader as responses_reader
+from farthing.dialects.responses.streams import stream_writer as responses_stream
 from farthing.dialects.told import Told
 from farthing.models.providers.kinds import make
 from farthing.models.transport.origin import HttpOrigin
@@ -127,6 +132,56 @@ def event_to_messages_us(head: list[bytes], pieces: list[bytes]) -> float:
     return cost_us(streamed) / len(pieces)
 
 
+def items() -> dict[str, Any]:
+    """The same session as a client of Responses sends it."""
+    found: list[dict[str, Any]] = []
+    for turn in range(TURNS):
+        call = {"type": "function_call", "id": f"fc_{turn}", "call_id": f"call_{turn}", "status": "completed"}
+        said = {"type": "output_text", "text": "It means: " + "this and that. " * 20, "annotations": []}
+        found += [
+            {"type": "message", "role": "user", "content": [
+                {"type": "input_text", "text": f"Question {turn}: " + "what does this mean? " * 10}]},
+            {**call, "name": "look_up", "arguments": json.dumps({"q": f"word {turn}", "limit": 3})},
+            {"type": "function_call_output", "call_id": f"call_{turn}",
+             "output": "It means a good deal. " * 20},
+            {"type": "message", "id": f"msg_{turn}", "role": "assistant", "status": "completed",
+             "content": [said]},
+        ]  # fmt: skip
+    body = request()
+    function = {"type": "function", **body["tools"][0]["function"], "strict": False}
+    return {
+        "model": "auto", "instructions": body["messages"][0]["content"], "input": found, "store": False,
+        "tools": [function], "max_output_tokens": 900, "include": ["reasoning.encrypted_content"],
+    }  # fmt: skip
+
+
+ASKED = {"model": "m", "input": "hi", "tools": [
+    {"type": "function", "name": "look_up", "description": "Look up.", "parameters": {"type": "object"}},
+    {"type": "custom", "name": "apply_patch", "description": "Edits files."},
+]}  # fmt: skip
+
+
+def frame() -> Frame:
+    return Frame(ASKED, id="resp_1", model="m", created_s=1_790_000_000, stored=False)
+
+
+def event_to_responses_us(head: list[bytes], pieces: list[bytes]) -> float:
+    """One of `pieces`, after `head`."""
+
+    def streamed() -> object:
+        reader, writer = ChunkReader(), responses_stream.EventWriter(frame(), ASKED)
+        for one in head:
+            writer.write(reader.feed(one))
+        return [writer.write(reader.feed(piece)) for piece in pieces]
+
+    return cost_us(streamed) / len(pieces)
+
+
+def answer_to_responses() -> object:
+    message = own_answer.read(msgspec.json.encode(COMPLETION))
+    return responses_answer.write(message, frame(), ASKED, usage=message.usage, ended_s=1_790_000_001)
+
+
 def cost_us(work: Callable[[], object]) -> float:
     """The least of some rounds: the others were disturbed."""
     best = float("inf")
@@ -209,21 +264,30 @@ def figures() -> dict[str, float]:
     completion = msgspec.json.encode(COMPLETION)
     in_messages = translate(chat_request.read(body), model="claude-haiku-4-5", output_tokens_max=64_000).body
     form = own_request.inner(request_reader.read(in_messages))
+    in_items = items()
+    of_items = own_request.inner(responses_reader.read(in_items))
     begun = chunks({"role": "assistant", "content": ""}, {"content": "It"})
     call = chunks({"role": "assistant", "content": None}, call_piece("", id="call_1", function={"name": "f"}))
     call += chunks(call_piece('{"q":"'))
+    patch = chunks(call_piece("", id="call_1", function={"name": "apply_patch", "arguments": '{"input": "'}))
     thought = [{"reasoning_content": " meaning", "content": None}]
     return {
         "parse_request_us": cost_us(lambda: msgspec.json.decode(raw)),
         "request_us": cost_us(written),
         "messages_read_us": cost_us(lambda: own_request.inner(request_reader.read(in_messages))),
         "messages_to_chat_us": cost_us(lambda: own_request.lowered(form)),
+        "responses_read_us": cost_us(lambda: own_request.inner(responses_reader.read(in_items))),
+        "responses_to_chat_us": cost_us(lambda: own_request.lowered(of_items, dialect="responses")),
         "answer_us": cost_us(answered),
         "event_us": cost_us(streamed) / EVENTS,
         "answer_to_messages_us": cost_us(answered_to_messages),
         "event_to_messages_us": event_to_messages_us(begun, chunks({"content": " meaning"}) * EVENTS),
         "thought_to_messages_us": event_to_messages_us(chunks(*thought), chunks(*thought) * EVENTS),
         "arguments_to_messages_us": event_to_messages_us(call, chunks(call_piece(" word")) * EVENTS),
+        "answer_to_responses_us": cost_us(answer_to_responses),
+        "event_to_responses_us": event_to_responses_us(begun, chunks({"content": " meaning"}) * EVENTS),
+        "arguments_to_responses_us": event_to_responses_us(call, chunks(call_piece(" word")) * EVENTS),
+        "patch_to_responses_us": event_to_responses_us(patch, chunks(call_piece(" word\\n")) * EVENTS),
         **as_sent(whole, head, pieces),
     }
 

@@ -138,7 +138,6 @@ class NoUpgrade(RequestError):
 
     status = 426
     code = "upgrade_required"
-    retry = False
 
     def __init__(self, message: str, *, allow: str) -> None:
         super().__init__(message)

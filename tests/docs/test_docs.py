@@ -186,7 +186,7 @@ def test_every_curl_example_is_answered(where: str, line: str, gateway: Running)
     headers = dict(words[at + 1].split(": ") for at, word in enumerate(words) if word == "-H")
     reply = gateway.request("POST", path, words[words.index("-d") + 1].encode(), headers)
     assert reply.status == 200
-    said = reply.json["content" if path == "/v1/messages" else "choices"]
+    said = reply.json[{"/v1/messages": "content", "/v1/responses": "output"}.get(path, "choices")]
     assert "echo: What is a farthing?" in json.dumps(said)
 
 

@@ -20,11 +20,15 @@ from tests.faults.truth import Call
 from farthing.types import Receipt
 
 Json = dict[str, Any]
-Door = Literal["messages", "chat"]
+Door = Literal["messages", "chat", "responses"]
 
 CLIENT_KEY: Final = "fk-of-the-client-0123456789abcdef"
 PROVIDER_KEY: Final = "sk-of-the-gateway"
-PATHS: Final[Mapping[Door, str]] = {"messages": "/v1/messages", "chat": "/v1/chat/completions"}
+PATHS: Final[Mapping[Door, str]] = {
+    "messages": "/v1/messages",
+    "chat": "/v1/chat/completions",
+    "responses": "/v1/responses",
+}
 INPUT, OUTPUT, READ, WRITE_5M, WRITE_1H = 3_000, 15_000, 300, 3_750, 6_000
 """Nano-dollars of a token."""
 SEARCH: Final = 10_000_000

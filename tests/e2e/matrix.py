@@ -5,7 +5,7 @@ The table is the page `docs/dialects.md`, so what it says and what is tested can
 
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,13 +15,13 @@ from tests.e2e.matching import faults
 
 PAGE: Final[Path] = DOCS / "dialects.md"
 DOORS: Final[dict[str, Door]] = {"chat": "chat", "Messages": "messages"}
-"""What the page calls a dialect."""
+"""What the page calls a dialect of both clients and providers."""
+NAMES: Final[dict[str, Door]] = {**DOORS, "Responses": "responses"}
 NOWHERE: Final = "-"
 """In the table: the dialect that it comes in has no word for it."""
 _CODE: Final = re.compile(r"`([^`]+)`")
 
 Pair = tuple[Door, Door]
-Table = dict[str, dict[Pair, str]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +40,9 @@ class Thing:
 
     chat: Said | None = None
     messages: Said | None = None
+    responses: Said | None = None
     chat_has: Any = None
-    """A sketch of what has it in chat completions, where Messages brings it."""
+    """A sketch of what has it in chat completions, where another dialect brings it."""
     messages_has: Any = None
     """The other way round."""
     names: tuple[str, ...] = ()
@@ -50,7 +51,7 @@ class Thing:
     """That of Messages, some of which take what others do not."""
 
     def said(self, door: Door) -> Said | None:
-        return self.chat if door == "chat" else self.messages
+        return {"chat": self.chat, "messages": self.messages, "responses": self.responses}[door]
 
     def sketch(self, door: Door, target: Door) -> Any:
         """What is there in the dialect `target` where it was kept."""
@@ -61,20 +62,21 @@ class Thing:
         return self.chat_has if target == "chat" else self.messages_has
 
 
-def table(heading: str) -> Table:
+def table(heading: str, doors: Mapping[str, Any] = DOORS) -> dict[str, dict[Any, str]]:
     """The verdicts of the table below a heading: what, and for each pair of dialects the first word there.
+    `doors`: what the page calls them.
 
     Raises:
         AssertionError: there is none.
     """
     rows = list(_rows(heading))
     assert len(rows) > 2, f"{PAGE.name} has no table below {heading!r}"
-    pairs: dict[int, Pair] = {}
+    pairs: dict[int, Any] = {}
     for at, cell in enumerate(rows[0]):
         there, arrow, back = cell.partition(" → ")
         if arrow:
-            pairs[at] = DOORS[there], DOORS[back]
-    found: Table = {}
+            pairs[at] = doors[there], doors[back]
+    found: dict[str, dict[Any, str]] = {}
     for row in rows[2:]:
         assert row[0] not in found, f"{row[0]} stands there twice"
         found[row[0]] = {pair: row[at] for at, pair in pairs.items()}

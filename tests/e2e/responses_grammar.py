@@ -29,8 +29,8 @@ PARTS: Final = {
     "response.content_part": ("content_index", "content"),
     "response.reasoning_summary_part": ("summary_index", "summary"),
 }
-UNTYPED: Final = "context_length_exceeded"
-"""A code that OpenAI sends and its SDK does not know."""
+UNTYPED: Final = ("context_length_exceeded", "insufficient_quota")
+"""Codes that OpenAI sends and its SDK does not know."""
 
 
 def _events() -> dict[str, Any]:
@@ -66,7 +66,8 @@ class _Reading:
         """Those that are open; None: it is done."""
         self._texts: dict[tuple[str, str, Any], str] = {}
         self._whole: set[tuple[str, str, Any]] = set()
-        self._annotations: dict[str, list[Json]] = {}
+        self._annotations: dict[tuple[str, int], list[Json]] = {}
+        """Of each part of a message."""
 
     def say(self, fault: str) -> None:
         self.faults.append(fault)
@@ -76,7 +77,7 @@ class _Reading:
         if frame.name != kind or kind not in EVENTS:
             self.say(f"the event line {frame.name!r} is not the type {kind!r}, or there is none of it")
             return
-        if UNTYPED not in frame.text:
+        if not any(code in frame.text for code in UNTYPED):
             EVENTS[kind].model_validate(data, strict=True)
         if data["sequence_number"] != self._number:
             self.say(f"{kind} has the number {data['sequence_number']}, and not {self._number}")
@@ -101,7 +102,7 @@ class _Reading:
         elif base in TEXTS:
             self._text(base, what, data)
         elif kind == "response.output_text.annotation.added":
-            held = self._annotations.setdefault(data["item_id"], [])
+            held = self._annotations.setdefault((data["item_id"], data["content_index"]), [])
             if data["annotation_index"] != len(held):
                 self.say(f"annotation {data['annotation_index']} where {len(held)} was due")
             held.append(data["annotation"])
@@ -140,10 +141,9 @@ class _Reading:
             self.say(f"item {at} is done and is not open")
         if any(part for (_, of, _), part in self._parts.items() if of == at):
             self.say(f"item {at} is done before a part of it")
-        if item["type"] == "message" and [
-            one for part in item["content"] for one in part.get("annotations", ())
-        ] != self._annotations.get(item["id"], []):
-            self.say(f"item {at} has other annotations than were added")
+        for index, part in enumerate(item["content"] if item["type"] == "message" else ()):
+            if part.get("annotations", []) != self._annotations.get((item["id"], index), []):
+                self.say(f"part {index} of item {at} has other annotations than were added")
         self._done[at] = item
 
     def _part(self, base: str, what: str, data: Json) -> None:

@@ -79,11 +79,27 @@ def test_a_base_url_that_is_not_ours_is_told(gateway: Running, path: str) -> Non
         assert path.partition("?")[0] in reply.error["message"]
 
 
-@pytest.mark.parametrize("path", ["/v1/responses", "/v1/responses/"])
+@pytest.mark.parametrize("path", ["/v1/responses", "/responses", "/v1/chat/completions"])
+def test_who_wants_a_websocket_is_told_to_go_on_over_http(gateway: Running, path: str) -> None:
+    wanted = {
+        **KEY, "connection": "Upgrade", "upgrade": "websocket", "sec-websocket-version": "13",
+        "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }  # fmt: skip
+    reply = gateway.request("GET", path, headers=wanted)
+    if path == "/responses":
+        assert reply.status == 404 and "/v1" in reply.error["message"]
+        return
+    assert (reply.status, reply.error["code"]) == (426, "upgrade_required")
+    assert (reply.headers["upgrade"], reply.headers["allow"]) == ("HTTP/1.1", "POST")
+    plain = gateway.request("GET", path, headers=KEY)
+    assert (plain.status, plain.headers["allow"]) == (405, "POST")
+
+
+@pytest.mark.parametrize("path", ["/v1/complete", "/v1/complete/"])
 def test_an_interface_that_is_not_there_says_what_is(gateway: Running, path: str) -> None:
     reply = gateway.post(path, CHAT, KEY)
     assert reply.status == 404
-    assert "not served" in reply.error["message"] and "/v1/chat/completions" in reply.error["message"]
+    assert "not served" in reply.error["message"] and "/v1/messages" in reply.error["message"]
 
 
 @pytest.mark.parametrize("path", ["/v1/audio/speech", "/v1/files", "/favicon.ico", "/v1/models/../metrics"])

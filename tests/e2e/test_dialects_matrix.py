@@ -5,17 +5,18 @@ from typing import Any
 
 import pytest
 from tests.conftest import StartGateway
-from tests.e2e import matrix_answers, matrix_requests
+from tests.e2e import matrix_answers, matrix_requests, matrix_responses
 from tests.e2e.cases import CLIENT_KEY, PROVIDER_KEY, Case, Door, Trip, faults_of, travel
 from tests.e2e.gateway import Running
 from tests.e2e.matching import faults
-from tests.e2e.matrix import DOORS, NOWHERE, Pair, Thing, table, verdict
+from tests.e2e.matrix import DOORS, NAMES, NOWHERE, Pair, Thing, table, verdict
 from tests.e2e.matrix_answers import Answered, Told
 from tests.e2e.messages_said import asked, chatted, claude, completion
 from tests.faults.exact import Exact
 from tests.faults.provider import FaultProvider
 
 REQUESTS = table("Requests")
+OF_RESPONSES = table("Requests of Responses", NAMES)
 ANSWERED = table("Answers")
 PAIRS: list[Pair] = [(door, target) for door in DOORS.values() for target in DOORS.values()]
 ANSWERS: dict[Door, Exact] = {"chat": completion(), "messages": claude()}
@@ -43,6 +44,7 @@ key = "${{CLIENT_KEY}}"
 
 def test_the_tables_have_each_thing_once() -> None:
     assert list(REQUESTS) == list(matrix_requests.THINGS)
+    assert list(OF_RESPONSES) == list(matrix_responses.THINGS)
     assert list(ANSWERED) == list(matrix_answers.SAID)
 
 
@@ -51,6 +53,13 @@ def test_what_becomes_of_a_request(gateway: Running, upstream: FaultProvider, na
     thing = matrix_requests.THINGS[name]
     found = {pair: became(thing, pair, gateway, upstream) for pair in PAIRS}
     assert found == {pair: REQUESTS[name][pair] for pair in PAIRS}
+
+
+@pytest.mark.parametrize("name", matrix_responses.THINGS)
+def test_what_becomes_of_a_request_of_responses(gateway: Running, upstream: FaultProvider, name: str) -> None:
+    thing = matrix_responses.THINGS[name]
+    told = OF_RESPONSES[name]
+    assert {pair: became(thing, pair, gateway, upstream) for pair in told} == told
 
 
 def became(thing: Thing, pair: Pair, gateway: Running, upstream: FaultProvider) -> str:

@@ -124,7 +124,8 @@ class Reasoning(Struct, frozen=True):
     redacted: str = ""
     """Opaque; in the place of a text that nobody may see."""
     maker: str = ""
-    """The dialect whose block it is, signed or not; empty: nobody's, it is text alone."""
+    """The dialect whose block it is, signed or not; `chat` in an answer whose server called it
+    `reasoning_content`; empty: nobody's, it is text alone."""
     extras: Json = NOTHING
 
 
@@ -327,6 +328,14 @@ class TextDelta(Struct, frozen=True):
     text: str
 
 
+class LogprobsDelta(Struct, frozen=True):
+    """The probabilities of the tokens of the next piece of a text. Told only by readers that are asked to."""
+
+    index: int
+    tokens: tuple[Json, ...]
+    """As chat completions have them: `token`, `logprob`, `bytes`, `top_logprobs`."""
+
+
 class ArgumentsDelta(Struct, frozen=True):
     index: int
     text: str
@@ -387,6 +396,7 @@ Event = (
     Started
     | BlockStarted
     | TextDelta
+    | LogprobsDelta
     | ArgumentsDelta
     | ReasoningDelta
     | SignatureDelta

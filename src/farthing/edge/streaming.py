@@ -29,10 +29,12 @@ class StreamForm(ThroughSink):
 
     __slots__ = ("_begun", "_fault", "_loop", "_quiet_s", "_reader", "_receipt", "_sent_s", "_timer")
 
-    def __init__(self, sink: Sink, receipt: Receipt, quiet_s: float = QUIET_S) -> None:
+    def __init__(
+        self, sink: Sink, receipt: Receipt, quiet_s: float = QUIET_S, *, logprobs: bool = False
+    ) -> None:
         super().__init__(sink)
         self._receipt = receipt
-        self._reader = stream_reader.Reader()
+        self._reader = stream_reader.Reader(logprobs=logprobs)
         self._begun = False
         """Something was sent."""
         self._fault = ""

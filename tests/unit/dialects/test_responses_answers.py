@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.e2e.responses_grammar import frames, last_of, response_of, responses_faults, valid
+from tests.e2e.responses_grammar import last_of, response_of, responses_faults, valid
+from tests.e2e.streams import frames
 from tests.faults.exact import HELLO, ROLE, STOP, chunk, counted, say, whole_of
 from tests.unit.dialects.answered import events_of, piece, sse
 
@@ -310,7 +311,7 @@ def test_a_refusal_of_the_model_is_a_part_of_its_own() -> None:
 )
 def test_why_it_ended_decides_whether_it_is_whole(stop: Any, why: str, reason: str | None) -> None:
     answer = Message(id="", model="m", blocks=(Text("Cold and"),), stop=stop, refused_why=why)
-    events = [
+    events: list[Event] = [
         Started("", "m"),
         BlockStarted(0, Text("Cold and")),
         BlockStopped(0),
@@ -462,4 +463,8 @@ def test_an_answer_says_the_same_whole_and_streamed(blocks: list[Any], stop: Any
     for at, block in enumerate(blocks):
         events += [BlockStarted(at, block), BlockStopped(at)]
     stream = written([*events, Stopped(stop), Counted(usage), Ended()], stored=stored)
-    assert last_of(stream) == told(answer, stored=stored)
+    pair = last_of(stream), told(answer, stored=stored)
+    for response in pair:  # a stream has told of earlier calls before it is known that the answer was cut
+        for item in response["output"][:-1]:
+            item.pop("status", None)
+    assert pair[0] == pair[1]

@@ -25,6 +25,8 @@ DROPPED = frozenset(
         "service_tier",  # price and queue of the call
         "prompt_cache_key",  # which prefix cache the provider tries
         "prompt_cache_retention",  # for how long it keeps it
+        "prompt_cache_options",  # both, at Responses
+        "client_metadata",  # labels of the client's own
         "cache_control",  # what it is to keep
         "diagnostics",  # whether it says why it found nothing there
         BILLING,  # a note for the provider's accounts

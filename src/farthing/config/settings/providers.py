@@ -20,6 +20,7 @@ from farthing.config.settings.proxy import NO_PROXY, parse_proxy
 from farthing.config.toml import Path as Where
 from farthing.dialects.chat.fields import CHANGES_THE_ANSWER, FIELDS, PARTS
 from farthing.dialects.chat.requests import lowering
+from farthing.dialects.responses import fields as responses
 from farthing.errors import ConfigError
 
 Faults = Iterator[tuple[Where, str]]
@@ -143,6 +144,8 @@ def _of_drop(name: str, provider: ProviderConfig) -> Iterator[str]:
         known, changes = lowering.NAMES, lowering.CHANGES
     elif isinstance(provider, PluginProviderConfig | ResponsesProviderConfig):
         known, changes = known | lowering.NAMES, changes | lowering.CHANGES
+    else:
+        known, changes = known | responses.LACKED, changes | responses.LACKED
     for field in provider.drop:
         if field in changes:
             how = _WITHOUT.get(field, "its answer is another than it asked for")

@@ -12,6 +12,8 @@ from farthing.types import Json
 MAKERS = {"anthropic-claude-v1": "messages", "openai-responses-v1": "responses", "google-gemini-v1": "gemini"}
 """OpenRouter's names for whose opaque data it is, and the dialects that it is opaque to all but."""
 
+BY_NAME = "chat"
+"""The maker of a thought that a server of chat told as `reasoning_content`, so that it knows that field."""
 Placed = tuple[int, Reasoning]
 """How many other blocks stood before it, all text counted as one."""
 

@@ -5,9 +5,9 @@ Messages; `NAMES` has those of Responses for them.
 """
 
 GIVES_WAY = frozenset({
-    "background_options", "client_metadata", "context_management", "image", "max_tool_calls", "metadata",
-    "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "reasoning.context",
-    "reasoning.mode", "truncation", "verbosity",
+    "background_options", "client_metadata", "context_management", "image.context_compression",
+    "max_tool_calls", "metadata", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention",
+    "reasoning.context", "reasoning.mode", "truncation", "verbosity",
 })  # fmt: skip
 """Fields that do not change what the client gets, or not so that it would mind. Tools that a provider runs,
 whose calls `max_tool_calls` counts, go to no provider of another dialect."""
@@ -18,6 +18,7 @@ LACKED = frozenset({
 """What may be named as unsaid in the words of Responses, beside tools and items by their types, and fields
 that nobody knows."""
 NAMES = {
+    "cache_control": "prompt_cache_breakpoint",
     "document": "input_file",
     "document.source.file_id": "input_file.file_id",
     "document.source.url": "input_file.file_url",

@@ -24,7 +24,7 @@ NOT_SERVED = {
 }
 """What may be asked for and is not there, or below it, and what is there in its place."""
 
-SERVED = "chat is at /v1/chat/completions and /v1/messages; docs/http-api.md has all paths"
+SERVED = "chat is at /v1/chat/completions, /v1/messages and /v1/responses; docs/http-api.md has all paths"
 """What is told where nothing is known of what was meant."""
 
 WEBSOCKET = b"sec-websocket-key"

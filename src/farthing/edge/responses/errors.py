@@ -25,14 +25,6 @@ CODES = frozenset(
     }
 )  # fmt: skip
 """Of a response that failed: those of OpenAI's SDK, and what Codex knows besides."""
-NAMES = {
-    "messages": "input",
-    "max_tokens": "max_output_tokens",
-    "max_completion_tokens": "max_output_tokens",
-    "response_format": "text.format",
-    "reasoning_effort": "reasoning.effort",
-}
-"""What a client of Responses calls a field of the pipeline's form."""
 
 
 def failed(error: FarthingError) -> tuple[int, bytes]:

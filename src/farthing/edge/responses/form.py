@@ -14,6 +14,7 @@ from farthing.dialects.conversation import Event
 from farthing.dialects.events import BadAnswer
 from farthing.dialects.responses.answers import answer_writer
 from farthing.dialects.responses.answers.frame import Frame
+from farthing.dialects.responses.answers.items import weighs
 from farthing.dialects.responses.ids import response_id
 from farthing.dialects.responses.streams.own_events import OwnEvents
 from farthing.dialects.responses.streams.stream_writer import EventWriter, SummaryWriter
@@ -114,6 +115,7 @@ class Whole(ThroughSink):
             ended_s=int(time()),
             stored=asked.stored,
             compacts=bool(asked.compacts),
+            logprobs=answer_reader.tokens_in(body) if weighs(asked.body) else None,
         )
 
 
@@ -123,8 +125,9 @@ class Streamed(StreamForm):
     __slots__ = ("_asked", "_theirs", "_writer")
 
     def __init__(self, sink: Sink, request: Request, receipt: Receipt) -> None:
-        super().__init__(sink, receipt, QUIET_S)
-        asked = self._asked = _Asked(request, receipt)
+        asked = _Asked(request, receipt)
+        super().__init__(sink, receipt, QUIET_S, logprobs=weighs(asked.body))
+        self._asked = asked
         self._writer: EventWriter | SummaryWriter = (
             SummaryWriter(asked.frame)
             if asked.compacts

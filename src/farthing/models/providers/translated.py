@@ -1,10 +1,27 @@
 """Requests that a provider has to be written in another dialect than their clients sent them in."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
+from farthing.dialects.chat.requests import request_reader as chat_request
+from farthing.dialects.conversation import Conversation
+from farthing.dialects.messages.requests import request_reader as messages_request
+from farthing.dialects.responses.requests import request_reader as responses_request
 from farthing.dialects.written import Written
 from farthing.protocols import ALL_SAID, Unsaid
 from farthing.types import Json, Prompt, Target
+
+NAMES: dict[str, Mapping[str, str]] = {
+    "messages": messages_request.NAMES,
+    "responses": responses_request.NAMES,
+}
+"""What the clients of each dialect call what the form of the pipeline has."""
+
+
+def conversation_of(prompt: Prompt) -> Conversation:
+    """The request by the names of its client."""
+    dialect = "chat" if prompt.sent is None else prompt.sent.dialect
+    names = NAMES.get(dialect)
+    return chat_request.read(prompt.body) if names is None else chat_request.read(prompt.body, names, dialect)
 
 
 class Translations:

@@ -8,12 +8,8 @@ from farthing.config import ProviderConfig
 from farthing.dialects import faults
 from farthing.dialects.chat.answers import answer_writer as chat_answer
 from farthing.dialects.chat.answers.reply import EVENTS, ReplyReader, WholeReply
-from farthing.dialects.chat.requests import request_reader as chat_request
 from farthing.dialects.chat.usage import UsageForm
-from farthing.dialects.conversation import Conversation
 from farthing.dialects.events import BadAnswer, ProviderSaid
-from farthing.dialects.messages.requests import request_reader as messages_request
-from farthing.dialects.responses.requests import request_reader as responses_request
 from farthing.dialects.splice import REMOVED, Changes, spliced
 from farthing.dialects.told import Told
 from farthing.dialects.written import Written
@@ -27,11 +23,6 @@ from farthing.models.transport.passage import Passage
 from farthing.text.lenient_json import BOM, write_json
 from farthing.types import Prompt, Sent, Target
 
-NAMES: dict[str, Mapping[str, str]] = {
-    "messages": messages_request.NAMES,
-    "responses": responses_request.NAMES,
-}
-"""What the dialects of clients call what the form of the pipeline has."""
 USAGE = UsageForm(reasoning="inside")
 """Of the chat completions that are written here."""
 
@@ -125,17 +116,6 @@ class TranslatingProvider(HttpProvider):
         return TranslatingDecoder(
             self.form, event_bytes_max, created=int(time()), legacy_functions=_legacy(prompt)
         )
-
-
-def said_by(prompt: Prompt) -> Conversation:
-    """The request by the names of its client.
-
-    Raises:
-        InvalidRequest: a field has a shape that no client means.
-    """
-    dialect = "chat" if prompt.sent is None else prompt.sent.dialect
-    names = NAMES.get(dialect)
-    return chat_request.read(prompt.body) if names is None else chat_request.read(prompt.body, names, dialect)
 
 
 def written(sent: Sent, changed: Changes) -> bytes:

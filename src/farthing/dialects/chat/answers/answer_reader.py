@@ -8,7 +8,7 @@ choices the first is read: no dialect but chat has more than one.
 from typing import Any
 
 from farthing.dialects import proofs
-from farthing.dialects.chat.reasoning import reasoning_of
+from farthing.dialects.chat.reasoning import BY_NAME, reasoning_of
 from farthing.dialects.chat.requests.parts import read_content
 from farthing.dialects.chat.requests.turns import with_reasoning
 from farthing.dialects.chat.streams.chunks import finish_of
@@ -28,7 +28,7 @@ from farthing.dialects.conversation import (
 from farthing.dialects.errors import is_error
 from farthing.dialects.events import BadAnswer, ProviderSaid, read_body
 from farthing.errors import InvalidRequest
-from farthing.text.lenient_json import write_json
+from farthing.text.lenient_json import any_json, write_json
 from farthing.types import Json, Usage
 
 FINISHES: dict[str, Stop] = {
@@ -165,6 +165,8 @@ def blocks_of(message: Json, answer_id: str, refusal: str) -> list[Block]:
     if not REASONING.isdisjoint(message) and not any(isinstance(block, Reasoning) for block in blocks):
         thought = reasoning_of(message) or [(0, Reasoning(text_of(message, "thinking")))]
         made = [(at, proofs.of_thought(one)) for at, one in thought if one.text or one.maker]
+        if len(made) == 1 and made[0][1] == Reasoning(text_of(message, "reasoning_content")):
+            made = [(0, Reasoning(made[0][1].text, maker=BY_NAME))]
         blocks = with_reasoning(blocks, made)
     return _with_proofs(blocks, proofs_of) if proofs_of else blocks
 
@@ -311,6 +313,19 @@ def _cite_last(blocks: list[Block], citations: list[Json]) -> None:
         if isinstance(block, Text):
             blocks[at] = Text(block.text, block.cache, (*block.citations, *citations), block.extras)
             return
+
+
+def tokens_of(choice: Json) -> list[Json]:
+    """The tokens of the text of a choice, or of a piece of it, with their probabilities."""
+    told = choice.get("logprobs")
+    tokens = told.get("content") if told.__class__ is dict else None
+    return [one for one in tokens if one.__class__ is dict] if tokens.__class__ is list else []
+
+
+def tokens_in(body: bytes) -> list[Json]:
+    """As `tokens_of`, of a whole answer."""
+    value = any_json(body)
+    return tokens_of(_first(value.get("choices"))) if isinstance(value, dict) else []
 
 
 # -- what it used ------------------------------------------------------------------------------------------

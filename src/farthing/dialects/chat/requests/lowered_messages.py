@@ -11,6 +11,7 @@ from itertools import takewhile
 from typing import Any
 
 from farthing.dialects.chat.models import Abilities
+from farthing.dialects.chat.reasoning import BY_NAME
 from farthing.dialects.chat.requests.lowering_notes import LoweringNotes
 from farthing.dialects.chat.requests.parts import DOCUMENT, HELD, TEXT
 from farthing.dialects.proofs import is_proof, opened
@@ -38,9 +39,7 @@ _PARTS = {
     "tool_reference": frozenset({"type", "tool_name", "cache_control"}),
 }
 """Fields of messages, calls, thoughts and parts that are read, or noted under a name of their own."""
-_GIVES_WAY = frozenset({
-    "caller", "citations", "detail", "prompt_cache_breakpoint", "toolset_name", "transformations",
-})  # fmt: skip
+_GIVES_WAY = frozenset({"caller", "citations", "detail", "toolset_name", "transformations"})
 """Other fields that a client can do without: agents send back what an answer had."""
 _NEUTRAL: dict[str, Json] = {"caller": {"type": "direct"}, "citations": {"enabled": False}}
 """Values of them that ask for what happens anyway."""
@@ -297,8 +296,8 @@ class MessageLowering:
             self._notes.yielded.append("messages.thinking")
 
     def _think(self, thoughts: list[Json], into: Json) -> None:
-        """Tell what was thought before an answer, if the model wants it. Of an answer with calls it wants
-        something in any case, and takes white space for it."""
+        """Tell what was thought before an answer, if the model wants it, or told it under the name by which
+        it is told here. Of an answer with calls it wants something in any case, and takes white space."""
         for block in thoughts:
             if "maker" not in block and not block.keys() <= _THOUGHT:
                 self._notes.yielded += [f"messages.{name}" for name in block if name not in _THOUGHT]
@@ -306,10 +305,12 @@ class MessageLowering:
         proofs = [block for block in thoughts if block.get("signature") or "data" in block]
         if self._can.proves:
             proofs = [block for block in proofs if not is_proof(block.get("signature", ""))]
-        if proofs or (texts and not self._can.thinks_on):
+        by_name = not self._can.openai and any(block.get("maker") == BY_NAME for block in thoughts)
+        thinks_on = self._can.thinks_on or by_name
+        if proofs or (texts and not thinks_on):
             self._notes.yielded.append("messages.thinking")
         text = "\n".join(texts) or (" " if "tool_calls" in into else "")
-        if self._can.thinks_on and text:
+        if thinks_on and text:
             into["reasoning_content"] = text
 
     def _result(self, message: Json) -> None:

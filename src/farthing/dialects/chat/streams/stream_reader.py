@@ -24,9 +24,10 @@ from farthing.dialects.chat.answers.answer_reader import (
     refused,
     stop_of,
     text_of,
+    tokens_of,
     usage_in,
 )
-from farthing.dialects.chat.reasoning import reasoning_of
+from farthing.dialects.chat.reasoning import BY_NAME, reasoning_of
 from farthing.dialects.chat.streams.chunks import finish_of
 from farthing.dialects.chat.streams.plain_chunks import decode_call, decode_text, decode_thought
 from farthing.dialects.chat.streams.streamed_calls import (
@@ -46,6 +47,7 @@ from farthing.dialects.conversation import (
     CitationDelta,
     Counted,
     Event,
+    LogprobsDelta,
     Reasoning,
     ReasoningDelta,
     Refusal,
@@ -63,6 +65,7 @@ from farthing.types import Json, Usage
 DATA = b"data: "
 DONE = b"[DONE]"
 HELD_CHARS_MAX = 16_000_000  # of arguments that are not known to be whole, and of refusals
+UNNAMED, BY_NAMED = Reasoning(""), Reasoning("", maker=BY_NAME)
 
 Piece = TextDelta | ReasoningDelta | ArgumentsDelta
 Thought = tuple[int, Any, Reasoning]
@@ -84,6 +87,7 @@ class Reader:
         "_id",
         "_key",
         "_kind",
+        "_logprobs",
         "_numbered",
         "_open",
         "_refusals",
@@ -91,10 +95,15 @@ class Reader:
         "_signed",
         "_started",
         "_texts",
+        "_tokens",
         "_usage",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, *, logprobs: bool = False) -> None:
+        """`logprobs`: the probabilities of tokens are told too."""
+        self._logprobs = logprobs
+        self._tokens: list[Json] = []
+        """Those whose text has not been told."""
         self._id = ""
         self._choice: int | None = None
         """The index of the choice that is read: the first that came."""
@@ -150,7 +159,7 @@ class Reader:
     def _payload(self, payload: bytes, found: list[Event]) -> None:
         if self._done:
             return
-        if not (self._choice or self._cites or self._signed or self._halves):
+        if not (self._choice or self._cites or self._signed or self._halves or self._logprobs):
             try:
                 self._plain(payload, found)
             except (msgspec.DecodeError, RecursionError):
@@ -199,13 +208,26 @@ class Reader:
         if not self._started:
             self._begin(value, found)
         delta = choice.get("delta")
+        before = len(found)
         if delta.__class__ is dict and delta:
             self._delta(delta, found)
+        if self._logprobs:
+            self._weigh(choice, before, found)
         if finish_of(choice.get("finish_reason")) is not None:
             self._end = choice
             own = value.get("farthing")
             if own.__class__ is dict and own.get("stop_reason"):  # a limit of ours
                 self._end = {**choice, "native_finish_reason": own["stop_reason"]}
+
+    def _weigh(self, choice: Json, before: int, found: list[Event]) -> None:
+        """Tell the probabilities of a text before it. `before`: how many of `found` are of other chunks."""
+        self._tokens += tokens_of(choice)
+        for at in range(len(found) - 1, before - 1, -1):
+            event = found[at]
+            if isinstance(event, TextDelta) and self._tokens:
+                found.insert(at, LogprobsDelta(event.index, tuple(self._tokens)))
+                self._tokens.clear()
+                return
 
     def _ours(self, choices: Any) -> Json:
         for choice in choices if choices.__class__ is list else ():
@@ -365,7 +387,7 @@ class Reader:
             not self._signed if key is None or self._key is None else key == self._key
         )
         if not goes_on:
-            self._open = self._block(Reasoning(""), found)
+            self._open = self._block(BY_NAMED if thought.maker == BY_NAME else UNNAMED, found)
             self._kind = "reasoning"
         self._key = self._key if key is None else key
         text = self._whole(self._open, text)
@@ -472,5 +494,6 @@ def _thoughts(delta: Json) -> list[Thought]:
                 found.append((at, key, proofs.of_thought(thought)))
             break
     if plain and not any(thought.text for _, _, thought in found):
-        found.insert(0, (0, None, Reasoning(plain)))
+        by_name = BY_NAME if text_of(delta, "reasoning_content") else ""
+        found.insert(0, (0, None, Reasoning(plain, maker=by_name)))
     return found

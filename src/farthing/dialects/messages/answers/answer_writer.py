@@ -156,7 +156,7 @@ def call_input(arguments: str, custom: bool) -> Json:
 def thought_of(block: Reasoning) -> Json | None:
     """Reasoning with the proof that it is Anthropic's own, if it is; without one it is text for people, and
     its signature is empty. None: there is nothing to be read in it."""
-    ours = block.maker in ("messages", "")
+    ours = block.maker in ("messages", "chat", "")
     if block.redacted and block.maker == "messages":
         return {"type": "redacted_thinking", "data": block.redacted}
     signature = block.signature if ours else ""

@@ -151,15 +151,16 @@ class SettingsWriter:
         return written
 
     def _extras(self, body: Json) -> None:
-        for name, value in self._notes.said.extras.items():
-            if name in PASSED:
+        said = self._notes.said
+        for name, value in said.extras.items():
+            if said.dialect == "responses" and name in responses.GIVES_WAY:
+                self._notes.yielded.append(said.name_of(name))
+            elif name in PASSED:
                 body[name] = value
             elif name == "metadata" and isinstance(value, dict) and set(value) == {"user_id"}:
                 body["metadata"] = value
-            elif self._notes.said.dialect == "responses" and name in responses.GIVES_WAY:
-                self._notes.yielded.append(self._notes.said.name_of(name))
             else:
-                self._notes.unsaid.append(self._notes.said.name_of(name))
+                self._notes.unsaid.append(said.name_of(name))
 
     def _settings(self, body: Json) -> None:
         said = self._notes.said

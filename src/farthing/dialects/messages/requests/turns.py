@@ -34,8 +34,9 @@ DEPTH_MAX = 200  # of the arguments of a call; more is no call that a tool was m
 VALUES_MAX = 100_000  # in the arguments of all calls together, which the bounds of a body see as texts
 ID_CHARS_MAX = 64  # of a call
 PLACEHOLDER = "."
-"""What a user says where the conversation begins with an answer, or holds instructions alone: Messages wants
-a user first, and words that say something."""
+"""What a user says where the conversation begins with an answer, or holds instructions alone, or where the
+model would go on with an answer that it is not to go on with: Messages wants a user first and last, and words
+that say something."""
 _NO_ID = re.compile(r"[^a-zA-Z0-9_-]")
 _BRACKETS = re.compile(r"[\[\]{}]")
 _STRINGS = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
@@ -106,7 +107,9 @@ class TurnWriter:
         if first is None or first["role"] == "assistant":
             messages.insert(0, {"role": "user", "content": [{"type": "text", "text": PLACEHOLDER}]})
         last = messages[-1]
-        if last["role"] == "assistant":
+        if last["role"] == "assistant" and self._notes.said.dialect == "responses":  # answered anew there
+            messages.append({"role": "user", "content": [{"type": "text", "text": PLACEHOLDER}]})
+        elif last["role"] == "assistant":
             self._prefill(last["content"])
         return messages
 

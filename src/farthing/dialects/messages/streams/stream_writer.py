@@ -382,7 +382,7 @@ def _given(said: Block) -> list[tuple[Json, int]]:
         case ToolCall(arguments=text):
             return [({"type": "input_json_delta", "partial_json": text}, len(text))] if text else []
         case Reasoning(text=text, redacted=""):
-            signature = said.signature if said.maker in ("", "messages") else ""
+            signature = said.signature if said.maker in ("", "chat", "messages") else ""
             given = [({"type": "thinking_delta", "thinking": text}, len(text))] if text else []
             signed: Json = {"type": "signature_delta", "signature": signature}
             return [*given, (signed, len(signature))] if signature else given

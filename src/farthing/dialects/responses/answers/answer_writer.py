@@ -5,8 +5,7 @@ knows, sources that are no pages of the web. Neighbouring texts are one part of 
 each tell where it stands in it.
 """
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Sequence
 
 from farthing.dialects.conversation import Block, Message, Reasoning, Refusal, Text, ToolCall
 from farthing.dialects.responses.answers import items
@@ -25,14 +24,14 @@ def write(
     ended_s: int,
     stored: bool = False,
     compacts: bool = False,
-    logprobs: list[Any] | None = None,
+    logprobs: list[Json] | None = None,
 ) -> bytes:
     """The body of an answer. `asked`: the request as its client sent it; `usage` is what is told of it;
     `compacts`: its text is the summary of a conversation; `logprobs`: those of its text, where they are
     wanted."""
-    by_model = any(isinstance(block, Refusal) for block in answer.blocks)
+    by_model = any(isinstance(block, Refusal) and block.text for block in answer.blocks)
     incomplete = items.refuses(answer.stop, by_model=by_model)
-    blocks: Iterable[Block] = answer.blocks
+    blocks: Sequence[Block] = answer.blocks
     if answer.refused_why and not by_model:
         blocks = (*answer.blocks, Refusal(answer.refused_why))
     if compacts:
@@ -63,13 +62,13 @@ def _summary(answer: Message, frame: Frame) -> Json:
 
 
 def output_of(
-    blocks: Iterable[Block],
+    blocks: Sequence[Block],
     response_id: str,
     asked: Json,
     *,
     stored: bool,
     cut: bool,
-    logprobs: list[Any] | None = None,
+    logprobs: list[Json] | None = None,
 ) -> list[Json]:
     """The output that says what `blocks` say. `cut`: there is no more of it than that."""
     calls = items.Calls(asked.get("tools"))
@@ -91,14 +90,14 @@ def output_of(
                     items.reasoning(item_id("reasoning", response_id, index), block, encrypted=encrypted)
                 )
             case ToolCall():
-                output.append(_call(block, response_id, index, calls, cut))
+                output.append(_call(block, response_id, index, calls))
             case _:
                 continue
         said = None
-    if cut and output and output[-1]["type"] == "message":
-        output[-1]["status"] = "incomplete"
+    if cut:
+        _end_short(output, [block for block in blocks if isinstance(block, ToolCall)])
     if logprobs:
-        _first_text(output, logprobs)
+        _first_text(output, [items.logprob(one) for one in logprobs])
     return output
 
 
@@ -125,15 +124,27 @@ class _Said:
         part["annotations"] += [one for one in found if one is not None]
 
 
-def _call(block: ToolCall, response_id: str, index: int, calls: items.Calls, cut: bool) -> Json:
+def _end_short(output: list[Json], calls: list[ToolCall]) -> None:
+    """Mark what is not whole at the end of an answer that was cut: the message, or of the last calls those
+    whose arguments are not all there. `calls`: all of the answer."""
+    if output and output[-1]["type"] == "message":
+        output[-1]["status"] = "incomplete"
+    for item in reversed(output):
+        if item["type"] not in items.CALLS:
+            return
+        block = calls.pop()
+        if items.is_cut(block.arguments, block.custom):
+            item["status"] = "incomplete"
+
+
+def _call(block: ToolCall, response_id: str, index: int, calls: items.Calls) -> Json:
     tool = calls.client(block)
     text = whole(block.arguments, call_text(tool, raw=block.custom))
-    status = "incomplete" if cut and items.is_cut(block.arguments, block.custom) else "completed"
     kind = items.kind_of(tool)
-    return items.call(item_id(kind, response_id, index), status, calls.new_id(block.id), tool, text)
+    return items.call(item_id(kind, response_id, index), "completed", calls.new_id(block.id), tool, text)
 
 
-def _first_text(output: list[Json], logprobs: list[Any]) -> None:
+def _first_text(output: list[Json], logprobs: list[Json]) -> None:
     """Put the probabilities of the tokens where the first text is: chat tells those of all in one list."""
     for item in output:
         for part in item.get("content", ()) if item["type"] == "message" else ():

@@ -47,7 +47,7 @@ NO_IMAGES: Json = {
 class Frame:
     """The response objects of one request."""
 
-    __slots__ = ("_asked_tier", "_created_s", "_echo", "_model", "id")
+    __slots__ = ("_asked", "_asked_tier", "_created_s", "_echo", "_model", "_stored", "id")
 
     def __init__(self, asked: Json, *, id: str, model: str, created_s: int, stored: bool) -> None:
         """`asked`: the request as its client sent it. `model` stands for that of the answer as long as it is
@@ -57,7 +57,10 @@ class Frame:
         self._created_s = created_s
         tier = asked.get("service_tier")
         self._asked_tier = tier if isinstance(tier, str) and tier in TIERS else "auto"
-        self._echo = _echo(asked, stored)
+        self._asked = asked
+        self._stored = stored
+        self._echo: Json | None = None
+        """The fields of the request, encoded; None: none was wanted yet, as a provider may write its own."""
 
     def response(
         self,
@@ -71,6 +74,8 @@ class Frame:
         ended_s: int | None = None,
     ) -> Raw:
         """The JSON of a response. `incomplete`: why it is, where it is; `ended_s`: when it was complete."""
+        if self._echo is None:
+            self._echo = _echo(self._asked, self._stored)
         over = status != "in_progress"
         told: Json = {
             "id": self.id,

@@ -1,6 +1,7 @@
 """The items of a response's output. Source: the types of OpenAI's SDK (`responses.ResponseOutputItem`)."""
 
 from hashlib import blake2b
+from math import isfinite
 from typing import Any
 
 from farthing.dialects.conversation import Reasoning, Stop, ToolCall
@@ -10,9 +11,12 @@ from farthing.dialects.responses.tools import ClientTool, ToolNames
 from farthing.text.lenient_json import any_json
 from farthing.types import Json
 
+LOGPROBS = "message.output_text.logprobs"
+LEAST = -9999.0  # what OpenAI says of a token that is as good as impossible
 ENCRYPTED = "reasoning.encrypted_content"
 PAGE = "web_search_result_location"
 """The kind of a citation of a page of the web."""
+CALLS = frozenset({"function_call", "custom_tool_call"})
 STOPS: dict[Stop, str] = {
     "end": "",
     "tool_calls": "",
@@ -31,16 +35,21 @@ it for the whole answer."""
 class Calls:
     """Gives the calls of one answer their ids, and the names that the client knows their tools by."""
 
-    __slots__ = ("_names", "_used")
+    __slots__ = ("_names", "_tools", "_used")
 
     def __init__(self, tools: Any) -> None:
         """`tools`: those of the request, as its client sent them."""
-        self._names = ToolNames(tools)
+        self._tools = tools
+        self._names: ToolNames | None = None
+        """None: nothing was called yet."""
         self._used: set[str] = set()
 
     def client(self, call: ToolCall) -> ClientTool:
         """The tool that `call` means, as the client knows it."""
-        found = self._names.client(call.name)
+        names = self._names
+        if names is None:
+            names = self._names = ToolNames(self._tools)
+        found = names.client(call.name)
         return ClientTool(found.name, found.namespace, "custom") if call.custom else found
 
     def new_id(self, said: str) -> str:
@@ -74,6 +83,30 @@ def encrypts(asked: Json, stored: bool) -> bool:
     """Whether reasoning is to come with what a client sends back: it was asked for, or nobody else has it."""
     include = asked.get("include")
     return not stored or (isinstance(include, list) and ENCRYPTED in include)
+
+
+def weighs(asked: Json) -> bool:
+    """Whether the probabilities of tokens are to come with their text."""
+    include = asked.get("include")
+    return isinstance(include, list) and LOGPROBS in include
+
+
+def logprob(token: Json) -> Json:
+    """A token with its probability, as chat completions have it, with all that Responses wants of it."""
+    told = _logprob(token)
+    others = token.get("top_logprobs")
+    found = [one for one in others if isinstance(one, dict)] if isinstance(others, list) else []
+    return {**told, "top_logprobs": [_logprob(one) for one in found]}
+
+
+def _logprob(token: Json) -> Json:
+    text, raw, said = token.get("token"), token.get("bytes"), token.get("logprob")
+    text = text if isinstance(text, str) else ""
+    return {
+        "token": text,
+        "bytes": raw if isinstance(raw, list) else list(text.encode("utf-8", "replace")),
+        "logprob": said if isinstance(said, int | float) and isfinite(said) else LEAST,
+    }
 
 
 def text_part(text: str, annotations: list[Json], logprobs: list[Any]) -> Json:

@@ -29,13 +29,15 @@ FOREIGN = {
 }
 """Kinds of parts of other dialects, which a part must not be taken for, and what Responses has instead."""
 _TEXTS = ("input_text", "output_text")
-_TEXT = frozenset({"type", "text", "annotations", "logprobs"})
-_IMAGE = frozenset({"type", "image_url", "file_id", "detail"})
-_FILE = frozenset({"type", "file_data", "file_id", "file_url", "filename", "detail"})
+BREAKPOINT = "prompt_cache_breakpoint"
+"""The end of a prefix that is worth keeping, on a part."""
+_TEXT = frozenset({"type", "text", "annotations", "logprobs", BREAKPOINT})
+_IMAGE = frozenset({"type", "image_url", "file_id", "detail", BREAKPOINT})
+_FILE = frozenset({"type", "file_data", "file_id", "file_url", "filename", "detail", BREAKPOINT})
 _AUDIO = frozenset({"type", "input_audio"})
 _OF_THE_FORM = frozenset({
-    "cache_control", "citations", "content", "custom", "data", "file", "function", "name", "place", "role",
-    "signature", "thinking", "tool_call_id", "turn",
+    "cache_control", "citations", "content", "custom", "data", "file", "function", "maker", "name", "place",
+    "role", "signature", "thinking", "tool_call_id", "turn",
 })  # fmt: skip
 """Fields that the form of the pipeline has for something of its own."""
 
@@ -57,7 +59,9 @@ def _part(part: Any, where: str) -> Block:
         text = part.get("text")
         if text.__class__ is not str:
             raise invalid(f"{where}.text", "must be a string")
-        return Text(text) if len(part) == 2 else _text(part, text, where)
+        if len(part) == 2 or (len(part) == 3 and part.get("annotations") == []):
+            return Text(text)
+        return _text(part, text, where)
     match kind:
         case "input_image":
             return _image(part, where)
@@ -81,14 +85,14 @@ def _text(part: Json, text: str, where: str) -> Text:
     cited = part.get("annotations")
     if cited is not None and cited.__class__ is not list:
         raise invalid(f"{where}.annotations", "must be a list")
-    return Text(text, None, tuple(cited) if cited else (), more_of(part, _TEXT, where))
+    return Text(text, _mark(part), tuple(cited) if cited else (), more_of(part, _TEXT, where))
 
 
 def _image(part: Json, where: str) -> Image:
     url, held, detail = part.get("image_url"), part.get("file_id"), _detail(part, where)
-    extras = more_of(part, _IMAGE, where)
+    mark, extras = _mark(part), more_of(part, _IMAGE, where)
     if url is None and held.__class__ is str and held:
-        return Image(Stored(held), detail, extras=extras)
+        return Image(Stored(held), detail, mark, extras)
     if url.__class__ is not str or not url:
         raise invalid(f"{where}.image_url", "must be a link or a data URL, in a string")
     try:
@@ -97,20 +101,20 @@ def _image(part: Json, where: str) -> Image:
         raise invalid(f"{where}.image_url", str(error)) from None
     if isinstance(source, Inline) and not source.media_type.startswith("image/"):
         raise invalid(f"{where}.image_url", f"is no image: its data are {source.media_type}"[:200])
-    return Image(source, detail, extras=extras)
+    return Image(source, detail, mark, extras)
 
 
 def _file(part: Json, where: str) -> Block:
     name = part.get("filename")
     if name is not None and name.__class__ is not str:
         raise invalid(f"{where}.filename", "must be a string")
-    extras, detail = more_of(part, _FILE, where), _detail(part, where)
+    mark, extras, detail = _mark(part), more_of(part, _FILE, where), _detail(part, where)
     if detail:
         extras = {**extras, "detail": detail}
     held = part.get("file_id")
     field = next((one for one in ("file_data", "file_url") if part.get(one) is not None), "")
     if not field and held.__class__ is str and held:
-        return Document(Stored(held), name or "", extras=extras)
+        return Document(Stored(held), name or "", mark, extras)
     given = part.get(field)
     if given.__class__ is not str or not given:
         raise invalid(
@@ -122,8 +126,8 @@ def _file(part: Json, where: str) -> Block:
     except BadSource as error:
         raise invalid(f"{where}.{field}", str(error)) from None
     if isinstance(source, Inline) and source.media_type.startswith("image/"):
-        return Image(source, extras=extras)
-    return Document(source, name or "", extras=extras)
+        return Image(source, "", mark, extras)
+    return Document(source, name or "", mark, extras)
 
 
 def _audio(part: Json, where: str) -> Audio:
@@ -133,6 +137,16 @@ def _audio(part: Json, where: str) -> Audio:
     form = _str(told, "format", f"{where}.input_audio")
     data = _str(told, "data", f"{where}.input_audio")
     return Audio(Inline(f"audio/{form}", data), form, extras=more_of(part, _AUDIO, where))
+
+
+def _mark(part: Json) -> Json | None:
+    """The mark for a prefix cache as the model of a conversation has it, which is that of Messages: it lives
+    as long as its provider likes, or for the longer time there if the client names a time."""
+    said = part.get(BREAKPOINT)
+    if said is None:
+        return None
+    lasting = said.__class__ is dict and said.get("ttl") is not None
+    return {"type": "ephemeral", "ttl": "1h"} if lasting else {"type": "ephemeral"}
 
 
 def _detail(part: Json, where: str) -> str:

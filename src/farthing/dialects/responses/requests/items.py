@@ -7,6 +7,8 @@ messages by `role` alone too.
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from farthing.dialects.chat.fields import extras_of, invalid
 from farthing.dialects.conversation import (
     NOTHING,
@@ -21,17 +23,20 @@ from farthing.dialects.conversation import (
 )
 from farthing.dialects.responses import envelopes
 from farthing.dialects.responses.requests.compaction import TRIGGER, told_summary
-from farthing.dialects.responses.requests.content import more_of, read_content
+from farthing.dialects.responses.requests.content import FOREIGN, more_of, read_content
 from farthing.dialects.responses.tools import ToolNames, arguments_of
 from farthing.types import Json
 
 OF_THE_CLIENT = frozenset({
-    "apply_patch_call_output", "computer_call_output", "configuration_update", "local_shell_call_output",
-    "mcp_approval_response", "program_output", "shell_call_output", "tool_search_output",
+    "additional_tools", "apply_patch_call_output", "computer_call_output", "configuration_update",
+    "local_shell_call_output", "mcp_approval_response", "program_output", "shell_call_output",
+    "tool_search_output",
 })  # fmt: skip
 """Items of tools that only providers of Responses know, which the client sends; all others are a model's."""
 BREAK = Text("\n\n")
 """Between two messages of one answer."""
+_PARTS = FOREIGN.keys() | {"input_audio", "input_file", "input_image", "input_text", "output_text", "refusal"}
+"""Kinds of parts, which stand in the content of an item."""
 _ROLES = ("user", "assistant", "system", "developer")
 _DIRECT: Json = {"type": "direct"}
 _MESSAGE = frozenset({"type", "role", "content", "id", "status", "phase"})
@@ -40,6 +45,8 @@ _CALL = frozenset({
 })  # fmt: skip
 _OUTPUT = frozenset({"type", "call_id", "output", "id", "status", "name", "namespace", "caller"})
 _REASONING = frozenset({"type", "id", "summary", "content", "encrypted_content", "status"})
+_THOUGHT = frozenset({"type", "thinking", "signature", "data", "maker", "place"})
+"""Fields that the form of the pipeline has for a thought, which none within an envelope must be taken for."""
 
 
 class ItemReader:
@@ -81,7 +88,7 @@ class ItemReader:
             case "function_call" | "custom_tool_call":
                 self._made(self._call(item, kind, where))
             case "function_call_output" | "custom_tool_call_output":
-                self._result(item, where)
+                self._result(item, kind, where)
             case "reasoning":
                 self._made(_reasoning(item, where))
             case "compaction" | "compaction_summary":
@@ -90,7 +97,7 @@ class ItemReader:
                 raise invalid(where, "refers to an item that is stored elsewhere; send the item itself")
             case "compaction_trigger":
                 raise invalid(f"{where}.type", "`compaction_trigger` must be the last item")
-            case str() if kind:
+            case str() if kind and kind not in _PARTS:
                 self._other(item, kind)
             case _:
                 raise invalid(f"{where}.type", "must name the kind of the item")
@@ -103,7 +110,7 @@ class ItemReader:
         blocks: list[Block] = (
             [Text(content)] if content.__class__ is str else read_content(content, f"{where}.content")
         )
-        extras = more_of(item, _MESSAGE, where) if len(item) > 3 else NOTHING
+        extras = NOTHING if item.keys() <= _MESSAGE else more_of(item, _MESSAGE, where)
         if role == "assistant" and not extras:
             self._begin_answer()
             if self._said and self._answer:
@@ -138,8 +145,13 @@ class ItemReader:
             call_id, self._names.flat(name, namespace or ""), arguments, extras=_further(item, _CALL, where)
         )
 
-    def _result(self, item: Json, where: str) -> None:
+    def _result(self, item: Json, kind: str, where: str) -> None:
         call_id, output = item.get("call_id"), item.get("output")
+        if (
+            call_id is None and item.get("name") is not None
+        ):  # nobody called it, and no other dialect has that
+            self._turn("user", [Opaque("responses", kind, item)], NOTHING)
+            return
         if call_id.__class__ is not str or not call_id:
             raise invalid(f"{where}.call_id", "must be the id of the call it answers")
         if output.__class__ is not str and output.__class__ is not list:
@@ -214,8 +226,10 @@ def _reasoning(item: Json, where: str) -> Reasoning:
     if not held:
         return Reasoning(told)
     if envelopes.is_ours(held):
-        return envelopes.reasoning_of(held) or Reasoning(told)
-    return Reasoning(told, "", held, "responses", extras_of(item, frozenset({"type", "encrypted_content"})))
+        ours = envelopes.reasoning_of(held)
+        return Reasoning(told) if ours is None else replace(ours, extras=extras_of(ours.extras, _THOUGHT))
+    extras: Json = {name: item[name] for name in ("id", "summary", "content", "status") if name in item}
+    return Reasoning(told, "", held, "responses", {**extras, **more_of(item, _REASONING, where)})
 
 
 def _texts(item: Json, field: str, where: str) -> str:

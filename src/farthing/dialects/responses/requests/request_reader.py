@@ -59,7 +59,7 @@ _READ = frozenset({
     "model", "input", "instructions", "max_output_tokens", "tools", "tool_choice", "parallel_tool_calls",
     "text", "reasoning", "include", "temperature", "top_p", "top_logprobs", "user", "safety_identifier",
     "service_tier", "store", "stream", "stream_options", "background", "conversation", "prompt",
-    "previous_response_id",
+    "previous_response_id", "image",
 })  # fmt: skip
 _KEPT = frozenset({"metadata", "prompt_cache_key", "prompt_cache_retention"})
 """Fields that chat completions have too, and mean the same by."""
@@ -81,6 +81,7 @@ _NOT_HERE = {
 _TEXT = frozenset({"format", "verbosity"})
 _EFFORT = frozenset({"effort", "summary", "generate_summary"})
 """A summary is given wherever there is one."""
+_USUAL = {"context": "auto", "mode": "standard"}
 
 
 def read(body: Json) -> Conversation:
@@ -137,6 +138,8 @@ def _turns(body: Json, names: ToolNames) -> tuple[tuple[Turn, ...], tuple[Turn, 
         turns = [Turn("user", (Text(given),))]
     elif given.__class__ is list and given:
         turns = ItemReader(names).read(given)
+        if not turns:
+            raise invalid("input", "has nothing to compact")
     else:
         raise invalid("input", "must be a string or a list of at least one item")
     told = text_of(body, "instructions")
@@ -160,11 +163,14 @@ def _extras(body: Json, text: Json | None, chosen: Json, thought: Json) -> Json:
                     "/v1/chat/completions",
                 )
             extras[name] = value
+    for name, value in (object_of(body, "image") or NOTHING).items():
+        if value is not None and value != "auto":
+            extras[f"image.{name}"] = value
     if text:
         verbosity = text.get("verbosity")
-        if verbosity is not None:
-            if verbosity.__class__ is not str:
-                raise invalid("text.verbosity", "must be low, medium or high")
+        if verbosity is not None and verbosity.__class__ is not str:
+            raise invalid("text.verbosity", "must be low, medium or high")
+        if verbosity is not None and verbosity != "medium":
             extras["verbosity"] = verbosity
         for name, value in extras_of(text, _TEXT).items():
             extras[f"text.{name}"] = value
@@ -211,7 +217,11 @@ def _thinking(body: Json) -> tuple[Thinking, Json]:
     effort = told.get("effort")
     if effort is not None and effort.__class__ is not str:
         raise invalid("reasoning.effort", "must be a string")
-    more = {f"reasoning.{name}": value for name, value in extras_of(told, _EFFORT).items()}
+    more = {
+        f"reasoning.{name}": value
+        for name, value in extras_of(told, _EFFORT).items()
+        if _USUAL.get(name) != value
+    }
     return (Thinking(effort) if effort else NO_THINKING), more
 
 

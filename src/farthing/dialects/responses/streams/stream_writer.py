@@ -12,7 +12,6 @@ Source: the types of OpenAI's SDK (`responses.ResponseStreamEvent`) and its accu
 """
 
 from collections.abc import Iterable
-from typing import Any
 
 from msgspec import Raw
 
@@ -25,6 +24,7 @@ from farthing.dialects.conversation import (
     Counted,
     Ended,
     Event,
+    LogprobsDelta,
     Ping,
     Reasoning,
     ReasoningDelta,
@@ -66,7 +66,7 @@ class _Item:
 
 
 class _Message(_Item):
-    __slots__ = ("annotations", "begins", "chars", "cited", "content", "logprobs", "speaks")
+    __slots__ = ("annotations", "begins", "chars", "cited", "content", "logprobs", "speaks", "weighs")
 
     def __init__(self, item_id: str, index: int) -> None:
         super().__init__(item_id, index)
@@ -80,7 +80,9 @@ class _Message(_Item):
         self.cited: list[Json] = []
         """The sources of the open block."""
         self.annotations: list[Json] = []
-        self.logprobs: list[Any] = []
+        self.logprobs: list[Json] = []
+        self.weighs: list[Json] = []
+        """The probabilities of the tokens of the piece that comes next."""
 
 
 class _Thought(_Item):
@@ -93,7 +95,7 @@ class _Thought(_Item):
 
     def whole(self) -> Reasoning:
         said = self.block
-        maker = said.maker or ("messages" if self.signature else "")
+        maker = "messages" if self.signature and said.maker in ("", "chat") else said.maker
         return Reasoning("".join(self.pieces), self.signature, said.redacted, maker, said.extras)
 
 
@@ -242,6 +244,9 @@ class EventWriter(Lifecycle):
                 if text and index in self._blocks:
                     self._go_live(index, event.__class__, out)
                     self._piece(text, out)
+            case LogprobsDelta(index, tokens):
+                if self._blocks.get(index, event) is None:
+                    self._speaking(out).weighs = [items.logprob(one) for one in tokens]
             case BlockStarted(index, block):
                 if self._stopped is None and index not in self._blocks:
                     self._begin(out)
@@ -287,10 +292,21 @@ class EventWriter(Lifecycle):
             text = item.said.feed(text)
         elif item.__class__ is _Message:
             item.chars += len(text)
+            if item.weighs:
+                self._weighed(item, text, out)
+                return
         if text:
             self._keep(item, text)  # type: ignore[arg-type]
             out.append(b'%b%d,"delta":%b}\n\n' % (self._live_head, self._next, write_json(text)))
             self._next += 1
+
+    def _weighed(self, message: _Message, text: str, out: list[bytes]) -> None:
+        """Tell `text` with the probabilities of its tokens."""
+        logprobs, message.weighs = message.weighs, []
+        self._keep(message, text)
+        message.logprobs += logprobs
+        told = {**_place_in(message), "delta": text, "logprobs": logprobs}
+        self._event(f"{_TEXT}.delta", told, out)
 
     def _keep(self, item: _Item, text: str) -> None:
         item.pieces.append(text)
@@ -321,7 +337,6 @@ class EventWriter(Lifecycle):
             raise BadStream(f"more than {ITEMS_MAX} items")
         match block:
             case Text(text=text):
-                self._close_calls(out)
                 self._blocks[index] = None
                 if self._message is not None:
                     self._cite(self._message)
@@ -331,7 +346,6 @@ class EventWriter(Lifecycle):
                 if block.citations and self._message is not None:
                     self._message.cited += block.citations
             case Refusal(text=text):
-                self._close_calls(out)
                 self._refuse(text, out)
             case Reasoning(text=text):
                 self._close_message("completed", out)
@@ -393,6 +407,7 @@ class EventWriter(Lifecycle):
         """The open message."""
         message = self._message
         if message is None:
+            self._close_calls(out)
             at, message_id = self._place("message")
             message = self._message = _Message(message_id, at)
             self._add(message, items.message(message.id, "in_progress", []), out)
@@ -500,7 +515,6 @@ class EventWriter(Lifecycle):
             self._stop(index, out)
         cut = bool(self._incomplete())
         if stopped.refused_why and not self._by_model:
-            self._close_calls(out, cut=cut)
             self._say_refusal(stopped.refused_why, out)
         self._close_calls(out, cut=cut)
         self._close_message("incomplete" if cut else "completed", out)

@@ -26,7 +26,8 @@ from farthing.models.providers import failures
 from farthing.models.providers.anthropic import edits, form
 from farthing.models.providers.anthropic.own import OwnDecoder
 from farthing.models.providers.http import JSON
-from farthing.models.providers.translating import TranslatingProvider, said_by, written
+from farthing.models.providers.translated import conversation_of
+from farthing.models.providers.translating import TranslatingProvider, written
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
 from farthing.protocols import ALL_SAID, BatchApi, Capabilities, Transport, Unsaid
@@ -185,7 +186,7 @@ class AnthropicProvider(TranslatingProvider):
 def _anew(prompt: Prompt, target: Target) -> Written:
     """A request that is not passed on as it was sent."""
     own = prompt.sent is not None and prompt.sent.dialect == "messages"
-    said = said_by(prompt)
+    said = conversation_of(prompt)
     if prompt.capped_by is not None:
         said = replace(said, output_tokens_max=prompt.output_tokens_max)
     translated = request_writer.translate(

@@ -28,7 +28,8 @@ from farthing.models.providers.http import JSON, key_lines, without_of
 from farthing.models.providers.responses import edits
 from farthing.models.providers.responses.makers import Makers
 from farthing.models.providers.responses.own import OwnDecoder
-from farthing.models.providers.translating import TranslatingProvider, said_by, written
+from farthing.models.providers.translated import conversation_of
+from farthing.models.providers.translating import TranslatingProvider, written
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
 from farthing.protocols import BatchApi, Capabilities, Transport, Unsaid
@@ -169,7 +170,7 @@ class ResponsesProvider(TranslatingProvider):
 
     def _anew(self, prompt: Prompt, target: Target) -> Written:
         """A request that is not passed on as it was sent."""
-        said = said_by(prompt)
+        said = conversation_of(prompt)
         if prompt.capped_by is not None:
             said = replace(said, output_tokens_max=prompt.output_tokens_max)
         limit, most = said.output_tokens_max, target.output_tokens_max
