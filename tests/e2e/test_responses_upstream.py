@@ -67,6 +67,8 @@ def gateway(start_gateway: StartGateway, upstream: FaultProvider) -> Running:
 base_url = "{upstream.base_url}"
 responses = true
 pass_through = true
+[tiers.both]
+targets = ["s/m-1", "r/m-1"]
 [call]
 attempts_max = 1
 [cache]
@@ -80,14 +82,14 @@ def says(upstream: FaultProvider, answer: Json, model: str = "m-1", *, streams: 
     upstream.exactly(model, streamed(stream_of(answer)) if streams else whole(answer))
 
 
-def chat(gateway: Running, model: str = "r/m-1", **fields: Any) -> Reply:
+def chat(gateway: Running, model: Any = "r/m-1", **fields: Any) -> Reply:
     asked = {"model": model, "messages": [{"role": "user", "content": "hi"}], **fields}
     reply = gateway.post("/v1/chat/completions", asked)
     assert reply.status == 200, reply.body
     return reply
 
 
-def messages(gateway: Running, model: str = "r/m-1", **fields: Any) -> Reply:
+def messages(gateway: Running, model: Any = "r/m-1", **fields: Any) -> Reply:
     asked = {
         "model": model, "max_tokens": 50, "messages": [{"role": "user", "content": "hi"}], **fields
     }  # fmt: skip
@@ -378,6 +380,19 @@ def test_encrypted_reasoning_is_left_out_for_another_provider(
         reply = gateway.post("/v1/responses", {"model": model, "input": turns})
         assert reply.status == 200 and json.loads(upstream.calls[-1].body)["input"] == kept
         assert ("input.reasoning" in reply.headers.get("x-farthing-left-out", "")) is (model == "s/m-1")
+
+
+def test_who_made_the_reasoning_is_asked_first(gateway: Running, upstream: FaultProvider) -> None:
+    """Of the targets of a tier, in whose order it is otherwise."""
+    held = {**THOUGHT, "encrypted_content": "made by r, to be gone on with"}
+    says(upstream, response(held, LOOKS_UP))
+    first = gateway.post("/v1/responses", {"model": "r/m-1", "input": "hi"})
+    turns = [*first.json["output"], {"type": "function_call_output", "call_id": "call_1", "output": "4"}]
+    for items, asked in ((turns, "r/m-1"), (turns[1:], "s/m-1")):
+        says(upstream, ANSWER)
+        reply = gateway.post("/v1/responses", {"model": "both", "input": items})
+        assert reply.status == 200 and json.loads(upstream.calls[-1].body)["input"] == items
+        assert [one.target for one in gateway.receipt_of(reply).attempts] == [asked]
 
 
 def broken_stream(*, says_why: bool) -> Exact:

@@ -207,6 +207,9 @@ class Caller:
             NoProviderLeft: none answered.
             ContractExceeded, Overloaded: the next call may not be made.
         """
+        sent = call.prompt.sent
+        if sent is not None and sent.sealed and len(route.targets) > 1:
+            route = replace(route, targets=self._makers_first(call, route.targets))
         attempts, targets = call.receipt.attempts, route.targets
         attempts_max = len(attempts) + self._config.attempts_max
         failed: list[Failed] = []
@@ -249,6 +252,17 @@ class Caller:
             self.health(target).cooldown_s() <= 0 and self._can_be_told(call, target)
             for target in targets[place + 1 :]
         )
+
+    def _makers_first(self, call: CallRequest, targets: Sequence[Target]) -> tuple[Target, ...]:
+        """`targets` with those first that are told all of a conversation in which a provider has encrypted
+        what others cannot read, in their order otherwise."""
+        return tuple(sorted(targets, key=lambda target: not self._is_told_all(call, target)))
+
+    def _is_told_all(self, call: CallRequest, target: Target) -> bool:
+        try:
+            return self._unsaid(call.prompt, target, call.request.operation) is ALL_SAID
+        except ProviderError:
+            return False
 
     def _can_be_told(self, call: CallRequest, target: Target) -> bool:
         """Whether the provider's dialect can express everything that must not be left out."""

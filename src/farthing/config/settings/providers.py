@@ -14,6 +14,7 @@ from farthing.config.settings.gateway import (
     OpenAIProviderConfig,
     PluginProviderConfig,
     ProviderConfig,
+    ResponsesProviderConfig,
 )
 from farthing.config.settings.proxy import NO_PROXY, parse_proxy
 from farthing.config.toml import Path as Where
@@ -141,7 +142,7 @@ def _of_drop(name: str, provider: ProviderConfig) -> Iterator[str]:
     known, changes = FIELDS | PARTS, CHANGES_THE_ANSWER
     if isinstance(provider, OpenAIProviderConfig):  # which knows all that clients of chat completions say
         known, changes = lowering.NAMES, lowering.CHANGES
-    elif isinstance(provider, PluginProviderConfig):
+    elif isinstance(provider, PluginProviderConfig | ResponsesProviderConfig):
         known, changes = known | lowering.NAMES, changes | lowering.CHANGES
     else:
         known, changes = known | responses.LACKED, changes | responses.LACKED

@@ -83,7 +83,9 @@ class _Writer:
                 notes.lacks(said.name_of(field), why)
         if said.stop:
             notes.lacks(said.name_of("stop"), "Responses has no stop sequences; leave them out")
-        if said.output_tokens_max is not None:
+        if said.dialect == "messages":
+            self._of_messages()
+        if said.output_tokens_max:
             body["max_output_tokens"] = said.output_tokens_max
         if said.user:
             body["user"] = said.user
@@ -99,6 +101,17 @@ class _Writer:
         return Written(
             body, tuple(dict.fromkeys(notes.unsaid)), tuple(dict.fromkeys(notes.yielded)), notes.reasons
         )
+
+    def _of_messages(self) -> None:
+        """Name what only Messages has beside its fields."""
+        said, notes = self._said, self._notes
+        if said.turns and said.turns[-1].role == "assistant":
+            notes.lacks(
+                "prefill",
+                "Responses does not go on with an answer that is begun; end `messages` with the user",
+            )
+        if said.output_tokens_max == 0:
+            notes.lacks("max_tokens", "0 fills a prefix cache, which this provider does by itself; send more")
 
     def _tier(self, tier: str) -> None:
         if self._said.dialect != "messages":
