@@ -83,6 +83,7 @@ def test_a_file_of_the_last_release_means_what_it_meant(name: str) -> None:
     new: Leaves = {("endpoints", name, "retrieve"): None for name in read.endpoints}
     new |= {("endpoints", name, "store_responses"): False for name in read.endpoints}
     new |= {("providers", name, "drop"): ["temperature", "top_p", "top_k"] for name in read.providers}
+    new |= {("providers", name, "responses"): None for name in read.providers}
     prices = {key[:-1] for key in found if key[0] == "prices" and key[-1] == "cached_input"}
     new |= {(*key, name): None for key in prices for name in NEW_PRICES}
     assert found == expected | NEW | new

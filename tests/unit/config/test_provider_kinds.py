@@ -28,7 +28,10 @@ def test_without_a_kind_a_provider_speaks_chat_completions() -> None:
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ('kind = "antropic"', 'providers.x.kind: expected one of "openai", "anthropic", "plugin"'),
+        (
+            'kind = "antropic"',
+            'providers.x.kind: expected one of "openai", "anthropic", "responses", "plugin"',
+        ),
         ('kind = "anthropic"\nbatch = true', 'only a provider of kind "openai" has batches'),
         (
             'kind = "anthropic"\ninclude_usage = true',

@@ -7,6 +7,7 @@ A reasoning item goes back whole to the provider that made it, so its block carr
 (`proofs.of_item`).
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from farthing.dialects import proofs
@@ -43,12 +44,16 @@ UNSAID = "the response failed, and no error was told"
 class Maker:
     """Reads the answers of one provider."""
 
-    __slots__ = ("form", "provider")
+    __slots__ = ("form", "made", "provider")
 
-    def __init__(self, provider: str = "", form: UsageForm = FORM) -> None:
-        """`provider` is what its reasoning goes back to; empty: to nobody."""
+    def __init__(
+        self, provider: str = "", form: UsageForm = FORM, made: Callable[[Json], None] | None = None
+    ) -> None:
+        """`provider` is what its reasoning goes back to; empty: to nobody. `made` is told each item that is
+        complete."""
         self.provider = provider
         self.form = form
+        self.made = made or _not_noted
 
     def read(self, body: bytes) -> Message:
         """The answer in the body of a reply with status 200.
@@ -66,6 +71,7 @@ class Maker:
         blocks: list[Block] = []
         for item in output:
             blocks += self.blocks_of(item)
+            self.made(item)
         stop, said = stop_of(value, any(isinstance(block, ToolCall) for block in blocks))
         return Message(
             id=text_of(value, "id"),
@@ -102,6 +108,10 @@ class Maker:
         if not self.provider or not (item.get("encrypted_content") or item.get("content")):
             return ""
         return proofs.of_item({name: told for name, told in item.items() if name != "status"}, self.provider)
+
+
+def _not_noted(item: Json) -> None:
+    """Nobody is told of an item."""
 
 
 def is_opaque(message: Message) -> bool:

@@ -11,7 +11,6 @@ are of, noise that hides the length of pieces (`obfuscation`) is ignored. Sans-I
 longer than `event_bytes_max`, and there are no more items than `ITEMS_MAX`.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from farthing.dialects.conversation import (
@@ -90,7 +89,6 @@ class Reader:
         "_called",
         "_done",
         "_items",
-        "_made",
         "_maker",
         "_next",
         "_open",
@@ -104,13 +102,10 @@ class Reader:
         "usage",
     )
 
-    def __init__(
-        self, event_bytes_max: int, maker: Maker | None = None, made: Callable[[Json], None] | None = None
-    ) -> None:
-        """`made` is told each item that is done."""
+    def __init__(self, event_bytes_max: int, maker: Maker | None = None) -> None:
+        """`maker` is whose stream it is; None: nobody's who takes its reasoning back."""
         self._splitter = EventSplitter(event_bytes_max)
         self._maker = Maker() if maker is None else maker
-        self._made = made
         self._items: dict[int, Item] = {}
         """By their place in the output: the last one, where a server uses a place twice."""
         self._places: dict[str, int] = {}
@@ -366,8 +361,7 @@ class Reader:
         for index in item.blocks.values():
             self._stop(index, found)
         item.done = True
-        if self._made is not None:
-            self._made(fields)
+        self._maker.made(fields)
 
     def _block(self, item: Item, part: int, block: Any, found: list[Event]) -> int:
         """The index of a block, which begins if it has not."""
@@ -536,8 +530,9 @@ def snapshot_of(item: Item) -> Json:
     if item.done or not fields:
         return fields
     whole = {**fields, "status": "incomplete"}
-    for (where, at), pieces in sorted(item.pieces.items()):
-        text = "".join(pieces)
+    begun = [*item.pieces, *(("content", at) for at in item.blocks if item.kind == "message")]
+    for where, at in sorted(set(begun)):
+        text = "".join(item.pieces.get((where, at), ()))
         if where in INPUT.values():
             whole[where] = text
             continue

@@ -87,7 +87,7 @@ class ResponsesProvider(TranslatingProvider):
             ValueError: a header has characters that HTTP does not allow.
         """
         self._makers = Makers() if makers is None else makers
-        maker = Maker(name, replace(usage_form, reasoning="inside", write_life="30m"))
+        maker = Maker(name, replace(usage_form, reasoning="inside", write_life="30m"), self._made)
         super().__init__(
             name,
             origin,
@@ -96,7 +96,7 @@ class ResponsesProvider(TranslatingProvider):
             key_lines=key_lines(config.api_key, config.auth),
             form=AnswerForm(
                 dialect="responses",
-                reader=partial(Reader, maker=maker, made=self._made),
+                reader=partial(Reader, maker=maker),
                 read=maker.read,
                 is_opaque=is_opaque,
             ),
