@@ -331,6 +331,8 @@ def odd_requests(count: int, provider: str) -> Iterator[bytes]:
         }
         if chance.random() < 0.5:
             fields["stream"] = "true"
+        if chance.random() < 0.5:
+            fields["store"] = "false"
         members = [f'"{name}"{blank[2]}:{blank[3]}{value}' for name, value in fields.items()]
         chance.shuffle(members)
         yield f"{blank[4]}{{{(',' + blank[5]).join(members)}}}".encode()
@@ -353,7 +355,10 @@ def test_requests_and_answers_pass_byte_for_byte(
         reply = gateway.post("/v1/responses", raw)
         assert reply.status == 200, reply.body
         assert upstream.calls[-1].path == "/v1/responses"
-        assert upstream.calls[-1].body == raw.replace(f'"{provider}/odd-'.encode(), b'"odd-')
+        sent = raw.replace(f'"{provider}/odd-'.encode(), b'"odd-')
+        if b'"store"' not in raw:  # else its provider would keep it, as if that had been asked for
+            sent = sent.replace(b"{", b'{"store":false,', 1)
+        assert upstream.calls[-1].body == sent
         assert reply.body == (FULL if streams else ODD_ANSWER)
 
 

@@ -34,7 +34,7 @@ def read(reader: Reader, body: Json, asked: Asked) -> Request:
     Raises: as `reading.read`, and
         InvalidRequest: its response shall be kept, and its endpoint keeps none.
     """
-    _check_completed(body)
+    _check(body)
     request = reading.read(reader, body, asked)
     sent = request.sent
     assert sent is not None, "a request of a dialect has what was sent"
@@ -45,28 +45,30 @@ def read(reader: Reader, body: Json, asked: Asked) -> Request:
 
 def read_compact(reader: Reader, body: Json, asked: Asked) -> Request:
     """A request of `/responses/compact`, which may go on from a stored response. Raises: as `read`."""
-    _check_completed(body)
+    _check(body)
     return reading.read_compact(reader, body, asked)
 
 
 def read_counted(reader: Reader, body: Json, asked: Asked) -> Request:
     """A request whose tokens are to be counted. Raises: as `read`."""
-    _check_completed(body)
-    return reading.read(reader, {name: body[name] for name in body if name != "stream"}, asked)
+    _check(body)
+    return reading.read(reader, body, asked)
 
 
-def _check_completed(body: Json) -> None:
+def _check(body: Json) -> None:
     """Raises:
-    InvalidRequest: it goes on from a response whose items were not put into it, for the name was not found.
+    InvalidRequest: `store` is no truth value; or it goes on from a response whose items were not put into it,
+        for the name was not found.
     """
+    said = body.get(STORE)
+    if said is not None and not isinstance(said, bool):
+        raise InvalidRequest("`store` must be true or false", param=STORE)
     if body.get(PREVIOUS) is not None:
         raise InvalidRequest(f"write the name `{PREVIOUS}` without escapes", param=PREVIOUS)
 
 
 def _keep(body: Json, request: Request, previous: str) -> Keep | None:
     said = body.get(STORE)
-    if said is not None and not isinstance(said, bool):
-        raise InvalidRequest("`store` must be true or false", param=STORE)
     endpoint = request.endpoint
     if said and not endpoint.store_responses:
         raise InvalidRequest(
