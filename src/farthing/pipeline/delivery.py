@@ -15,7 +15,8 @@ from farthing.models.call import CallRequest, CallResult
 from farthing.models.stream import SignsOfLife
 from farthing.pipeline.guarded import wants
 from farthing.pipeline.receipt_notes import note_end, note_target, stop_reason
-from farthing.pipeline.steps import Steps
+from farthing.pipeline.steps import Memory, Steps
+from farthing.pipeline.texts import with_found
 from farthing.protocols import Hold, Inspector, Sink
 from farthing.types import Answer, Prompt, Receipt, Request, Route
 
@@ -63,8 +64,12 @@ def tell_alive(sink: Sink, receipt: Receipt, target: str) -> None:
     receipt.target = answered
 
 
-def deliver(call: CallRequest, result: CallResult, steps: Steps) -> Answer:
-    """Take over the whole answer that `result` holds."""
+def deliver(call: CallRequest, result: CallResult, memory: Memory, steps: Steps) -> Answer:
+    """Take over the whole answer that `result` holds.
+
+    Raises:
+        NoProviderLeft: of embeddings, it lacks some.
+    """
     receipt, reply = call.receipt, result.reply
     assert reply is not None, "a target that answers has a reply or a stream"
     note_target(receipt, result)
@@ -73,6 +78,8 @@ def deliver(call: CallRequest, result: CallResult, steps: Steps) -> Answer:
     steps.money.account(result, call.prompt, receipt)
     if steps.caller.times:
         steps.caller.timed(result, call)
+    if memory.texts is not None:
+        reply = result.reply = with_found(reply, memory.texts, result.target)
     return Answer(body=reply.body, own=reply.own)
 
 

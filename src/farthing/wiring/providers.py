@@ -10,8 +10,9 @@ from pathlib import Path
 from farthing.brain.route.rules import RulesRouter
 from farthing.config import AnyProviderConfig, OpenAIProviderConfig, ProviderConfig
 from farthing.config.settings.proxy import NO_PROXY, Proxy, parse_proxy, proxy_of_environment
+from farthing.dialects.chat.embedded import InputsMax
 from farthing.errors import ConfigError, FarthingError
-from farthing.models.discovery.abilities import operations_at
+from farthing.models.discovery.abilities import inputs_at, operations_at
 from farthing.models.discovery.chosen import provider_of
 from farthing.models.discovery.detect import Found, Hosted, Said, detect, said_by
 from farthing.models.discovery.listing import can_be_asked
@@ -81,6 +82,7 @@ def build_provider(
             list_from=list_from(name),
             plugin=plugin,
             operations=operations_of(provider),
+            inputs_max=_inputs_of(provider, host),
         )
     except ValueError as error:
         raise ConfigError(str(error)) from error
@@ -94,6 +96,12 @@ def operations_of(provider: AnyProviderConfig) -> frozenset[Operation]:
     if not isinstance(provider, OpenAIProviderConfig):
         return frozenset()
     return operations_at(parse_base_url(provider.base_url)[0], provider.operations)
+
+
+def _inputs_of(provider: AnyProviderConfig, host: str) -> InputsMax:
+    if not isinstance(provider, OpenAIProviderConfig):
+        return InputsMax()
+    return inputs_at(host, provider.embeddings_inputs_max, provider.embeddings_tokens_max)
 
 
 def first_with(providers: Mapping[str, AnyProviderConfig]) -> dict[Operation, str]:

@@ -24,7 +24,12 @@ OF_ANOTHER_KIND = {
 
 NEW: "Leaves" = {("guard", "plugins"): []}
 """What the last release had not, at its default."""
-NEW_KEYS: dict[str, Any] = {"operations": None, "api_version": ""}
+NEW_KEYS: dict[str, Any] = {
+    "operations": None,
+    "api_version": "",
+    "embeddings_inputs_max": None,
+    "embeddings_tokens_max": None,
+}
 """Of a provider."""
 NEW_PRICES = ("cached_audio", "cached_image", "output_reasoning")
 Leaves = dict[tuple[str | int, ...], Any]

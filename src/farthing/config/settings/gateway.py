@@ -513,6 +513,11 @@ class OpenAIProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_field=
     operations: tuple[OperationName, ...] | None = None
     """What it has beside chat and embeddings, as `images` or `audio/speech`. None: what its host is known to
     have; of an unknown host, anything."""
+    embeddings_inputs_max: int | None = None
+    """Most inputs of one call for embeddings: a longer list goes up in parts. None: as its host is known to
+    take; of an unknown host, all at once."""
+    embeddings_tokens_max: int | None = None
+    """As `embeddings_inputs_max`, of the tokens of all inputs together, by estimate."""
     drop: tuple[str, ...] = ("temperature", "top_p", "top_k")
     """As of any provider, for clients of Messages, by the names of their fields. Chat completions know no
     `top_k`, and OpenAI's models that reason take no sampling parameters."""

@@ -8,6 +8,7 @@ from farthing.config import (
     OpenAIProviderConfig,
     PluginProviderConfig,
 )
+from farthing.dialects.chat.embedded import ANY_INPUTS, InputsMax
 from farthing.dialects.chat.usage import UNSAID, UsageForm
 from farthing.dialects.passing.operations import PASSING
 from farthing.models.providers.anthropic.provider import AnthropicProvider
@@ -29,9 +30,11 @@ def make(
     list_from: tuple[str, str] = LIST_FROM,
     plugin: ProviderPlugin | None = None,
     operations: frozenset[Operation] = frozenset(PASSING),
+    inputs_max: InputsMax = ANY_INPUTS,
 ) -> Provider:
     """The provider called `name` at `origin`; `path` is that of its `base_url`, `plugin` what knows its
-    dialect where that is none of ours, `operations` what it has of those that are passed through.
+    dialect where that is none of ours, `operations` what it has of those that are passed through,
+    `inputs_max` what one call of it for embeddings takes.
 
     Raises:
         ValueError: a header has characters that HTTP does not allow.
@@ -48,6 +51,7 @@ def make(
                 passage=passage,
                 usage_form=usage_form,
                 operations=operations,
+                inputs_max=inputs_max,
             )
         case AnthropicProviderConfig():
             passage = Passage(config.pass_headers, config.return_headers, config.headers)

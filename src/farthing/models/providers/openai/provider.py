@@ -15,6 +15,7 @@ import msgspec
 
 from farthing.config import OpenAIProviderConfig, ProviderConfig
 from farthing.dialects.chat.answers.reply import ReplyReader
+from farthing.dialects.chat.embedded import ANY_INPUTS, InputsMax
 from farthing.dialects.chat.models import abilities
 from farthing.dialects.chat.requests.lowering import lowered
 from farthing.dialects.chat.streams.event_reader import EventReader
@@ -66,9 +67,11 @@ class OpenAIProvider(HttpProvider):
         passage: Passage | None = None,
         usage_form: UsageForm = UNSAID,
         operations: frozenset[Operation] = frozenset(PASSING),
+        inputs_max: InputsMax = ANY_INPUTS,
     ) -> None:
         """`path` is that of its `base_url`. `list_from`: what to take off the end of it, and to put there
         instead, to ask for its models. `operations`: what it has of those that are passed through.
+        `inputs_max`: what one call for embeddings takes.
 
         Raises:
             ValueError: a header has characters that HTTP does not allow.
@@ -85,6 +88,7 @@ class OpenAIProvider(HttpProvider):
             raise ValueError(f"provider {name}: batch = true needs a base_url without {MODEL_IN_PATH}")
         self.capabilities = Capabilities(
             operations=operations.union(PATHS),
+            inputs_max=inputs_max,
             all_said=True,
             batch=config.batch,
             choices=True,
