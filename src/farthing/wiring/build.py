@@ -47,7 +47,7 @@ from farthing.edge.admin import AdminPart
 from farthing.edge.auth import Keys
 from farthing.edge.cache_admin import CacheRoutes
 from farthing.edge.gate import Gate
-from farthing.edge.openai import Reader
+from farthing.edge.openai import Homes, Reader
 from farthing.edge.rate import Rate
 from farthing.edge.routes import Serving
 from farthing.evaluation.guard import DenyGuard
@@ -94,6 +94,7 @@ from farthing.wiring.plugins import Plugins, named
 from farthing.wiring.providers import (
     LiveModels,
     build_provider,
+    completes,
     describe_model,
     first_with,
     list_models,
@@ -404,7 +405,7 @@ def build_reader(
         gate=Gate(names, rules.choosing, targets.beyond),
         redact=parts.redact,
         own={*config.tiers, *config.endpoints, *(key.tenant for key in config.keys), *TASK_SYNONYMS},
-        unnamed=first_with(config.providers),
+        homes=Homes(first_with(config.providers), completes(config.providers, config.aliases, targets)),
     )
 
 

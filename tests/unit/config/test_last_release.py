@@ -27,6 +27,7 @@ NEW: "Leaves" = {("guard", "plugins"): []}
 NEW_KEYS: dict[str, Any] = {
     "operations": None,
     "api_version": "",
+    "completions": False,
     "embeddings_inputs_max": None,
     "embeddings_tokens_max": None,
 }

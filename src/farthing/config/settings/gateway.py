@@ -510,6 +510,9 @@ class OpenAIProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_field=
     """Ask for the usage chunk of every stream, and keep it from clients that did not ask."""
     api_version: str = ""
     """Sent with every call as `?api-version=` (Azure). Empty: nothing is."""
+    completions: bool = False
+    """It has OpenAI's completions of before chat for the models that are asked for: such requests go up as
+    they were sent. Else they are translated to chats."""
     operations: tuple[OperationName, ...] | None = None
     """What it has beside chat and embeddings, as `images` or `audio/speech`. None: what its host is known to
     have; of an unknown host, anything."""

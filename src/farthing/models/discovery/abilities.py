@@ -9,7 +9,7 @@ from collections.abc import Collection
 from msgspec import Struct
 
 from farthing.dialects.chat.embedded import InputsMax
-from farthing.dialects.passing.operations import PASSING, operations_of
+from farthing.dialects.passing.operations import DOORS, operations_of
 from farthing.types import Operation
 
 
@@ -25,7 +25,7 @@ def _has(*names: str, inputs: int | None = None, tokens: int | None = None) -> A
     return Abilities(operations_of(names), InputsMax(inputs, tokens))
 
 
-_ANYTHING = Abilities(frozenset(PASSING), InputsMax())
+_ANYTHING = Abilities(frozenset(DOORS), InputsMax())
 _AZURE = _has("images/generations", "images/edits", "audio", inputs=2_048, tokens=300_000)
 _HOSTS = {
     "api.openai.com": _has("moderations", "images", "audio", inputs=2_048, tokens=300_000),
