@@ -21,7 +21,10 @@ Handler = TypeVar("Handler")
 MODEL = "/v1/models/{id}"
 MODELS = "/v1/models/"
 
+STORED_AT = "/v1/chat/completions"
+STORED = "stored chat completions are not kept here, nor fetched from a provider: keep what you are answered"
 NOT_SERVED = {
+    STORED_AT: STORED,
     "/v1/responses": "the Responses API is not served yet: use /v1/chat/completions",
     "/v1/messages/batches": "batches of messages are not served: send each to /v1/messages",
     "/v1/complete": "Anthropic's text completions are not served: use /v1/messages",
@@ -91,8 +94,14 @@ def _served_as(path: str) -> tuple[tuple[str, str], str]:
 def hint(path: str) -> str:
     """Why there is nothing at `path`, and what to ask instead."""
     shown, bare = path[:200], plain(path)
+    meant = (bare, *_served_as(path)[0])
     instead = NOT_SERVED.get(bare) or next(
-        (told for name, told in NOT_SERVED.items() if name != "/v1" and bare.startswith(f"{name}/")), ""
+        (
+            told
+            for name, told in NOT_SERVED.items()
+            if name != "/v1" and any(one == name or one.startswith(f"{name}/") for one in meant)
+        ),
+        "",
     )
     if instead:
         return f"there is nothing at {shown}: {instead}"
@@ -129,7 +138,8 @@ def handler_of(
     handler = route.get(b"GET" if method == b"HEAD" else method)
     if handler is None:
         allow = ", ".join(known.decode() for known in route) + (", HEAD" if b"GET" in route else "")
+        stored = f"; {STORED}" if method in (b"GET", b"HEAD") and STORED_AT in spellings else ""
         pages = "; pages of other sites may call when [server] cors_origins lists them"
-        raise NoSuchRoute(f"{path} takes {allow}{pages if method == b'OPTIONS' else ''}", allow=allow)
+        raise NoSuchRoute(f"{path} takes {allow}{stored}{pages if method == b'OPTIONS' else ''}", allow=allow)
     http.deployment = deployment
     return handler
