@@ -17,6 +17,7 @@ CacheKind = Literal["miss", "exact", "semantic", "coalesced", "off"]
 Operation = Literal[
     "chat",
     "embeddings",
+    "completions",
     "moderations",
     "images/generations",
     "images/edits",

@@ -13,6 +13,7 @@ from farthing.models.call import CallResult
 from farthing.models.discovery.presets import usage_form
 from farthing.models.health import Health
 from farthing.models.pricing.catalogue import Catalogue
+from farthing.models.providers.host import HostFacts
 from farthing.models.providers.kinds import make
 from farthing.models.stream import Stream
 from farthing.models.targets import Targets
@@ -55,7 +56,7 @@ class Accounts:
             HttpOrigin(biller.name, HOST, 1, False),
             loaded.providers[biller.name],
             path="/v1",
-            usage_form=usage_form(biller.name, HOST),
+            host=HostFacts(usage_form=usage_form(biller.name, HOST)),
         )
         self._biller = biller
 

@@ -122,6 +122,24 @@ def test_an_interface_that_is_not_there_says_what_is(gateway: Running, path: str
     assert "not served" in reply.error["message"] and "/v1/messages" in reply.error["message"]
 
 
+@pytest.mark.parametrize("base", ["/v1", "", "/v1/v1", "/openai/v1"])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/chat/completions"),
+        ("GET", "/chat/completions/chatcmpl-1"),
+        ("POST", "/chat/completions/chatcmpl-1"),
+        ("DELETE", "/chat/completions/chatcmpl-1"),
+        ("GET", "/chat/completions/chatcmpl-1/messages"),
+    ],
+)
+def test_stored_chat_completions_are_refused_by_name(
+    gateway: Running, base: str, method: str, path: str
+) -> None:
+    reply = gateway.request(method, base + path, headers=KEY)
+    assert reply.status in (404, 405) and "stored chat completions are not kept" in reply.error["message"]
+
+
 @pytest.mark.parametrize("path", ["/v1/audio", "/v1/files", "/favicon.ico", "/v1/models/../metrics"])
 def test_anything_else_is_a_plain_404(gateway: Running, path: str) -> None:
     assert gateway.request("GET", path, headers=KEY).status == 404

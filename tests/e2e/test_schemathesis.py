@@ -86,7 +86,7 @@ def map_body(context: schemathesis.HookContext, body: Any) -> Any:
     refused by name."""
     if not isinstance(body, dict):
         return body
-    if context.operation is not None and context.operation.path == "/v1/messages":
+    if context.operation is not None and context.operation.path.startswith("/v1/messages"):
         body = _known(body)
     return {name: _whole(value) for name, value in body.items()}
 

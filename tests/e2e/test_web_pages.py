@@ -147,7 +147,7 @@ def test_every_answer_can_be_read_by_a_listed_page(listed: Running) -> None:
     assert readable(asked(listed, PAGE, messages=[])).status == 400
     assert readable(asked(listed, PAGE, model="farthing/none")).status == 404
     assert readable(asked(listed, PAGE, model="a/fault:U8")).status == 429
-    assert readable(asked(listed, PAGE, path="/chat/completions")).status == 404
+    assert readable(asked(listed, PAGE, path="/api/chat")).status == 404
     assert readable(asked(listed, PAGE, path="/v1/models")).status == 405
     assert readable(listed.post(CHAT, {}, {"origin": PAGE})).status == 401
     assert (

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from farthing.dialects.completions import request_reader
 from farthing.dialects.completions.answer_writer import EventWriter, whole
+from farthing.edge import passing
 from farthing.edge.http.fields import convert
 from farthing.edge.openai import Asked, Reader
 from farthing.edge.through import ThroughSink
@@ -24,7 +25,9 @@ class _Body(Struct):
 
 def read(reader: Reader, body: Json, asked: Asked) -> Request:
     """Raises: as `Reader.chat`, by the names of completions."""
-    convert(body, _Body)
+    named = convert(body, _Body)
+    if reader.completes(named.model):
+        return passing.completion(reader, body, asked)
     request = reader.chat(request_reader.read(body), asked)
     sent = Sent(dialect="completions", raw=asked.raw, body=body, read=request.body)
     found: Request = replace(request, sent=sent)

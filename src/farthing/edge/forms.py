@@ -7,6 +7,7 @@ the client: a `FormWriter` takes the pipeline's events and answers for one reque
 from typing import Protocol
 
 from farthing.edge import completions, native, openai
+from farthing.edge.through import PassedWriter
 from farthing.errors import FarthingError, ProviderError
 from farthing.protocols import Sink
 from farthing.types import Answer, Dialect, Receipt, Request
@@ -77,9 +78,19 @@ class CompletionsForm(ChatForm):
     dialect: Dialect = "completions"
 
     def writer(self, sink: Sink, request: Request, receipt: Receipt) -> FormWriter | None:
+        if request.operation == "completions":
+            return PassedWriter(sink)
         return completions.TextWriter(sink, request, receipt)
+
+
+class PassedForm(ChatForm):
+    """What a provider answers, of whatever type; errors are OpenAI's."""
+
+    def writer(self, sink: Sink, request: Request, receipt: Receipt) -> FormWriter | None:
+        return PassedWriter(sink)
 
 
 CHAT = ChatForm()
 COMPLETIONS = CompletionsForm()
+PASSED = PassedForm()
 TEXT = TextForm()

@@ -1,6 +1,6 @@
 """OpenAI's wire form, both ways. At the edge, the only file that knows its field names."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from hashlib import blake2b
 from typing import Any
 
@@ -101,6 +101,18 @@ class Asked(Struct, frozen=True, kw_only=True):
     """The model that the path names, whatever the body says (Azure); empty: none."""
 
 
+class Homes(Struct, frozen=True):
+    """Which providers have what is passed through."""
+
+    first: Mapping[Operation, str] = {}
+    """The first that has an operation, for requests that name no model."""
+    completes: Callable[[str], bool] = lambda model: False
+    """Whether a model is asked for at providers that have completions of before chat."""
+
+
+NO_HOMES = Homes()
+
+
 class Reader:
     """Turns bodies into requests, under the endpoints of one configuration."""
 
@@ -115,13 +127,13 @@ class Reader:
         gate: Gate | None = None,
         redact: Redactor = NO_SECRETS,
         own: Collection[str] = (),
-        unnamed: Mapping[Operation, str] = {},
+        homes: Homes = NO_HOMES,
     ) -> None:
         """`names`: every model name that is known, with the one to go on with: an alias of an endpoint is
         that endpoint, everything else itself. Others go on as they are. `passed` are the headers that go up
         to providers, names in lower case. `gate` says what may be asked for. `redact` knows the secrets that
-        must not be written down; `own` are words of the configuration, which are no secrets. `unnamed`:
-        the first provider that has an operation, for requests that name no model."""
+        must not be written down; `own` are words of the configuration, which are no secrets. `homes`:
+        which providers have what is passed through."""
         self._passed = passed
         self._heard = passed.union((SESSION, TASK, CACHE_CONTROL, DOCUMENTS))
         self._endpoints = endpoints
@@ -131,7 +143,8 @@ class Reader:
         self._folded = _only_ones(self._names)
         self._gate = Gate(self._names) if gate is None else gate
         self.redact = redact
-        self._unnamed = unnamed
+        self._homes = homes
+        self.completes = homes.completes
         self._own = {word: word for word in own}
         self._words = self._own.copy()
         """Clients' own words, each as it may be written down."""
@@ -300,7 +313,7 @@ class Reader:
             raise InvalidRequest("`model` is missing: send it", param="model")
         if passing.model in self._names:
             return passing.model
-        provider = self._unnamed.get(passing.operation)
+        provider = self._homes.first.get(passing.operation)
         if provider is None:
             raise InvalidRequest(
                 f"no provider is known to have {passing.operation}: name a model, or list it in `operations` "

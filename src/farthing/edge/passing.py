@@ -6,14 +6,12 @@ up as it came, and so does the answer on its way back.
 
 from farthing.config import ServerConfig
 from farthing.dialects.passing import form
-from farthing.dialects.passing.operations import Passing, texts_of, wants_events
-from farthing.edge.forms import ChatForm
+from farthing.dialects.passing.operations import COMPLETIONS, Passing, texts_of, wants_events
 from farthing.edge.http.body import read_object
 from farthing.edge.openai import TEXT_CHARS_MAX, Asked, Reader
-from farthing.edge.through import ThroughSink
 from farthing.errors import InvalidRequest
-from farthing.protocols import Sink
-from farthing.types import Answer, Json, Receipt, Request, Sent
+from farthing.text.lenient_json import write_json
+from farthing.types import Json, Request, Sent, replace
 
 CONTENT_TYPE = b"content-type"
 TYPE_CHARS_MAX = 200
@@ -21,7 +19,20 @@ TYPE_CHARS_MAX = 200
 
 def read(passing: Passing, reader: Reader, asked: Asked, limits: ServerConfig) -> Request:
     """Raises: as `Reader.chat`."""
-    sent = _sent(passing, asked, limits)
+    return _passed(passing, reader, asked, _sent(passing, asked, limits))
+
+
+def completion(reader: Reader, body: Json, asked: Asked) -> Request:
+    """A completion of before chat, `body`, for a provider that has them.
+
+    Raises: as `read`.
+    """
+    raw = write_json(body) if asked.deployment else asked.raw  # the path's model is in `body` alone
+    sent = _made(COMPLETIONS, raw, body, "application/json", None, is_form=False)
+    return _passed(COMPLETIONS, reader, asked, replace(sent, dialect="completions"))
+
+
+def _passed(passing: Passing, reader: Reader, asked: Asked, sent: Sent) -> Request:
     body = sent.body
     texts = list(texts_of(passing, body))
     said = body.get("model") if not asked.deployment else asked.deployment
@@ -72,25 +83,3 @@ def _made(
         is_form=is_form,
         model_at=model_at,
     )
-
-
-class PassedWriter(ThroughSink):
-    """Sends an answer on as it comes, and nothing after it. See `forms.FormWriter`."""
-
-    __slots__ = ()
-
-    def send(self, events: bytes) -> None:
-        self._sink.send(events)
-
-    def closing(self, reply: Answer) -> Answer:
-        return Answer(body=b"", stream=True) if reply.stream else reply
-
-
-class PassedForm(ChatForm):
-    """What a provider answers, of whatever type; errors are OpenAI's."""
-
-    def writer(self, sink: Sink, request: Request, receipt: Receipt) -> PassedWriter:
-        return PassedWriter(sink)
-
-
-PASSED = PassedForm()

@@ -19,11 +19,11 @@ from msgspec import Struct
 
 from farthing import __version__
 from farthing.config import ServerConfig
-from farthing.dialects.passing.operations import PASSING, Passing
+from farthing.dialects.passing.operations import DOORS, PASSING, Passing
 from farthing.edge import completions, feedback, native, openai, passing
 from farthing.edge.admit import Admission
 from farthing.edge.auth import Keys
-from farthing.edge.forms import CHAT, COMPLETIONS, TEXT, ClientForm
+from farthing.edge.forms import CHAT, COMPLETIONS, PASSED, TEXT, ClientForm
 from farthing.edge.http import paths
 from farthing.edge.http.answering import HttpRequest, Refused
 from farthing.edge.http.body import QUICK_BYTES, read_object, takes_long
@@ -163,11 +163,6 @@ class Inference(Struct, frozen=True):
     """Its requests may go on from stored responses."""
     counts: bool = False
     """Its tokens are wanted and no answer: no model is asked for one, nothing is charged, no receipt left."""
-
-    @property
-    def passes(self) -> bool:
-        """Whether it is passed through."""
-        return isinstance(self.read, Passing)
 
     @property
     def takes_forms(self) -> bool:
@@ -401,7 +396,7 @@ class Edge:
             receipt.status, receipt.error, receipt.stop_reason = 499, "client_gone", "client_gone"
             self._record(receipt, serving)
             return True
-        passes = inference.passes
+        passes = request.operation in PASSING
         sink = ConnectionSink(connection, receipt, PASSED_HEAD if passes else STREAM_HEAD)
         keeping = None
         if request.sent is not None and request.sent.keep is not None:
@@ -913,5 +908,5 @@ ROUTES: dict[str, dict[bytes, RouteHandler]] = {
     "/metrics": {b"GET": Edge.metrics},
     "/version": {b"GET": Edge.version},
 }
-ROUTES |= {f"/v1{one.path}": {b"POST": Inference(one, passing.PASSED)} for one in PASSING.values()}
+ROUTES |= {f"/v1{one.path}": {b"POST": Inference(one, PASSED)} for one in DOORS.values()}
 """Path -> method -> handler. `docs/openapi.json` lists the same, and a test compares the two."""

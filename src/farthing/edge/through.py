@@ -32,3 +32,15 @@ class ThroughSink:
 
     def broken(self, error: FarthingError) -> bytes | None:
         return None
+
+
+class PassedWriter(ThroughSink):
+    """Sends an answer on as it comes, and nothing after it. See `forms.FormWriter`."""
+
+    __slots__ = ()
+
+    def send(self, events: bytes) -> None:
+        self._sink.send(events)
+
+    def closing(self, reply: Answer) -> Answer:
+        return Answer(body=b"", stream=True) if reply.stream else reply

@@ -18,6 +18,7 @@ from typing import Literal
 from msgspec import Struct
 
 from farthing.config import CallConfig, ProviderConfig
+from farthing.dialects.chat.embedded import NotVectors, entries_of, in_parts, one_answer
 from farthing.dialects.chat.fields import CHANGES_THE_ANSWER
 from farthing.dialects.chat.requests.lowering import CHANGES
 from farthing.dialects.chat.usage import as_stated, begun
@@ -100,6 +101,7 @@ class CallResult:
         "held_nusd",
         "reply",
         "returned",
+        "spent",
         "stream",
         "target",
     )
@@ -120,6 +122,8 @@ class CallResult:
         """What of the contract's money is held for it; None: nothing is."""
         self.returned = b""
         """Header lines of the provider's reply that the client may see."""
+        self.spent: Usage | None = None
+        """What the parts used that were answered of one call for embeddings that took several."""
         self.held_ms = 0.0
         """How long its first piece was held back before it could go out."""
 
@@ -493,6 +497,8 @@ class Caller:
         left_s = call.hold.left_s
         within_s = _within_s(limits, prompt.stream, left_s, others)
         request = call.request
+        if request.operation == "embeddings" and await self._in_parts(result, call, prompt, within_s):
+            return
         head, body = provider.encode(prompt, target, request.operation, request.id, request.passed)
         began_s = self._clock()
         exchange = await self._transport.send(
@@ -533,6 +539,46 @@ class Caller:
             whole = await exchange.read(limits.answer_bytes_max)
             result.reply = provider.whole(exchange.headers, whole, prompt)
             attempt.ttft_ms = (self._clock() - began_s) * 1000
+
+    async def _in_parts(self, result: CallResult, call: CallRequest, prompt: Prompt, within_s: float) -> bool:
+        """Have embeddings of more inputs than one call takes, one part after the other; False: one takes all.
+
+        Raises:
+            ProviderError: a part failed, so that there is no answer.
+        """
+        target, attempt, request = result.target, result.attempt, call.request
+        provider, limits = self._providers[target.provider], self._limits[target.provider]
+        parts = in_parts(prompt.body, provider.capabilities.inputs_max)
+        if len(parts) == 1:
+            return False
+        end_s = self._clock() + within_s
+        bodies: list[bytes] = []
+        entries: list[bytes] = []
+        for part in parts:
+            asked = replace(prompt, body=part)
+            head, body = provider.encode(asked, target, request.operation, request.id, request.passed)
+            left_s = max(0.0, end_s - self._clock())
+            exchange = await self._transport.send(
+                provider.origin, head, body, first_byte_s=left_s, whole=True
+            )
+            attempt.status = exchange.status
+            result.returned, attempt.upstream_id = provider.down(exchange.headers, request.id)
+            if not 200 <= exchange.status < 300:
+                error = provider.failure(exchange.status, exchange.headers, await _error_body(exchange))
+                error.returned = result.returned
+                raise error
+            room_bytes = max(1, limits.answer_bytes_max - sum(map(len, bodies)))
+            whole = await exchange.read(room_bytes, within_s=left_s)
+            reply = provider.whole(exchange.headers, whole, asked)
+            result.spent = _spent(result.spent, reply.usage)
+            try:
+                entries += entries_of(reply.body, len(part["input"]))
+            except NotVectors as why:
+                raise ProviderUnavailable(f"the reply is not one of embeddings: {why}") from None
+            bodies.append(reply.body)
+        result.reply = provider.whole({}, one_answer(bodies, entries), prompt)
+        attempt.ttft_ms = (self._clock() - (end_s - within_s)) * 1000
+        return True
 
     @staticmethod
     def _unsay(error: ProviderError, attempt: Attempt, redact: Redactor) -> None:
@@ -597,6 +643,8 @@ class Caller:
         may have worked on it."""
         if error is not None and (error.upstream_status is not None or not error.sent):
             result.attempt.cost_nusd = 0
+            if result.spent is not None:
+                book(result.attempt, result.target, result.spent)
             return
         if passing_of(prompt) is not None:
             return  # nobody knows
@@ -695,6 +743,13 @@ async def _open(
         stream.close()
         raise
     return stream
+
+
+def _spent(before: Usage | None, usage: Usage | None) -> Usage | None:
+    if before is None or usage is None:
+        return usage if before is None else before
+    added: Usage = replace(before, input_tokens=before.input_tokens + usage.input_tokens)
+    return added
 
 
 def _type_line(headers: Mapping[bytes, bytes]) -> bytes:

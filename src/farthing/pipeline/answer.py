@@ -38,6 +38,7 @@ from farthing.pipeline.receipt_notes import (
 from farthing.pipeline.retrieve import retrieved
 from farthing.pipeline.reuse import keep, land, let_go, recall, reuse
 from farthing.pipeline.steps import Memory, Steps
+from farthing.pipeline.texts import for_missing
 from farthing.protocols import (
     Hold,
     Sink,
@@ -76,7 +77,7 @@ async def answer(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -
             if served is not None:
                 return sink.closing(served)
 
-        prompt = compose(request, traits, request.endpoint.terms)
+        prompt = compose(*for_missing(request, traits, memory), request.endpoint.terms)
         chosen = await optional("route", steps.router.route(request, traits), None, steps, receipt, Route)
         route = chosen or fall_back(request, steps, receipt)
         note_route(receipt, route, steps)
@@ -95,7 +96,7 @@ async def answer(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -
         if result.returned:
             sink.returned(result.returned)
         reply = (
-            deliver(call, result, steps)
+            deliver(call, result, memory, steps)
             if result.stream is None
             else await relay(call, result, memory.flight, sink, steps)
         )

@@ -12,7 +12,8 @@ from farthing.models.call import CallRequest, CallResult
 from farthing.models.stream import SignsOfLife
 from farthing.pipeline.guarded import wants
 from farthing.pipeline.receipt_notes import note_end, note_target, stop_reason
-from farthing.pipeline.steps import Steps
+from farthing.pipeline.steps import Memory, Steps
+from farthing.pipeline.texts import with_found
 from farthing.protocols import Hold, Inspector, Sink
 from farthing.types import Answer, Prompt, Receipt, Request, Route
 
@@ -62,8 +63,12 @@ def tell_alive(sink: Sink, receipt: Receipt, target: str) -> None:
     receipt.target = answered
 
 
-def deliver(call: CallRequest, result: CallResult, steps: Steps) -> Answer:
-    """Turn the complete reply in `result` into the answer, and account for its cost."""
+def deliver(call: CallRequest, result: CallResult, memory: Memory, steps: Steps) -> Answer:
+    """Turn the complete reply in `result` into the answer, and account for its cost.
+
+    Raises:
+        NoProviderLeft: of embeddings, it lacks some.
+    """
     receipt, reply = call.receipt, result.reply
     assert reply is not None, "a target that answers has a reply or a stream"
     note_target(receipt, result)
@@ -72,6 +77,8 @@ def deliver(call: CallRequest, result: CallResult, steps: Steps) -> Answer:
     steps.money.account(result, call.prompt, receipt)
     if steps.caller.times:
         steps.caller.timed(result, call)
+    if memory.texts is not None:
+        reply = result.reply = with_found(reply, memory.texts, result.target)
     return Answer(body=reply.body, own=reply.own)
 
 

@@ -7,6 +7,7 @@ import msgspec
 
 from farthing.brain.cache.flight import Flight, Follower
 from farthing.brain.cache.fresh import who_and_what
+from farthing.brain.cache.texts import Texts
 from farthing.models import answers
 from farthing.models.broadcast import Broadcast
 from farthing.models.call import CallResult
@@ -14,6 +15,7 @@ from farthing.pipeline.guarded import answers_itself, cache_key
 from farthing.pipeline.optional import optional
 from farthing.pipeline.receipt_notes import note_end, note_hit, note_lookup
 from farthing.pipeline.steps import Memory, Steps
+from farthing.pipeline.texts import keep_texts, known_texts
 from farthing.protocols import (
     Confirmer,
     SemanticCache,
@@ -45,6 +47,10 @@ async def reuse(
     Raises:
         StreamBroken, ContractExceeded: another request's stream was followed, and broke or was cut.
     """
+    if request.operation == "embeddings":
+        memory.texts = await known_texts(request, memory, steps, receipt)
+        if memory.texts is not None:
+            return reuse_texts(request, memory.texts, steps, receipt)
     found = None if memory.key is None else await reuse_same(request, memory.key, sink, steps, receipt)
     if isinstance(found, Answer):
         return found
@@ -58,6 +64,16 @@ async def reuse(
     if served is not None:
         memory.fresh = found  # for those who wait for the same answer
     return served
+
+
+def reuse_texts(request: Request, texts: Texts, steps: Steps, receipt: Receipt) -> Answer | None:
+    """The answer where there is one to each text."""
+    receipt.cache = "miss"
+    hit = texts.hit()
+    if hit is None:
+        return None
+    receipt.cache, receipt.similarity = hit.kind, hit.similarity
+    return serve_hit(request, hit, steps, receipt)
 
 
 async def reuse_same(
@@ -166,6 +182,9 @@ async def keep(
     if fresh is None or not answers.may_be_kept(request, result, fresh):
         return None
     if "escalate" in receipt.skipped:
+        return fresh
+    if memory.texts is not None:
+        await keep_texts(request, memory.texts, result, steps, receipt)
         return fresh
     key, lookup = memory.key, memory.lookup
     if key is not None:

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from farthing.brain.cache.flight import Flight, Flights
 from farthing.brain.cache.fresh import Given
+from farthing.brain.cache.texts import Texts
 from farthing.errors import RequestError
 from farthing.models.broadcast import Broadcast
 from farthing.models.call import Caller
@@ -123,6 +124,8 @@ class Memory(Struct):
     """Who asks for what (`who_and_what`)."""
     flight: Flight[Broadcast] | None = None
     """The shared call that it leads."""
+    texts: Texts | None = None
+    """Of embeddings whose texts are looked for one by one."""
     lookup: CacheLookup | None = None
     fresh: CacheHit | None = None
     """What it has for those who wait for the same."""

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from farthing.config import ProviderConfig
+from farthing.dialects.chat.embedded import ANY_INPUTS, InputsMax
 from farthing.errors import ProviderError
 from farthing.protocols.transport import Transport
 from farthing.runtime.redact import Redactor
@@ -30,6 +31,8 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     choices: bool = False
     """Several answers to one request (`n`)."""
     logprobs: bool = False
+    inputs_max: InputsMax = ANY_INPUTS
+    """What one call for embeddings takes."""
     counts_tokens: bool = False
     """It counts the tokens of a prompt exactly, for a call of its own (`Provider.count_call`)."""
 

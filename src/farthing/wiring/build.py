@@ -48,7 +48,7 @@ from farthing.config import (
 )
 from farthing.edge.auth import Keys
 from farthing.edge.gate import Gate
-from farthing.edge.openai import Reader
+from farthing.edge.openai import Homes, Reader
 from farthing.edge.operators.cache import CacheRoutes
 from farthing.edge.operators.listener import AdminPart
 from farthing.edge.operators.responses import ResponsesRoutes
@@ -103,6 +103,7 @@ from farthing.wiring.plugins import Plugins, named
 from farthing.wiring.providers import (
     LiveModels,
     build_provider,
+    completes,
     describe_model,
     first_with,
     list_models,
@@ -427,7 +428,7 @@ def build_reader(
         gate=Gate(names, rules.choosing, targets.beyond),
         redact=parts.redact,
         own={*config.tiers, *config.endpoints, *(key.tenant for key in config.keys), *TASK_SYNONYMS},
-        unnamed=first_with(config.providers),
+        homes=Homes(first_with(config.providers), completes(config.providers, config.aliases, targets)),
     )
 
 

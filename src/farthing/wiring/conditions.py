@@ -45,7 +45,7 @@ def _known(config: Config) -> dict[str, frozenset[str]]:
         "task": {*TASK_SYNONYMS.values(), "unknown", *tasks},
         "domain": {*DOMAIN_WORDS, "unknown"},
         "risk": {*RISKY_DOMAINS, "personal", "side_effects", "low", "unknown"},
-        "operation": {"chat", "embeddings", *PASSING},
+        "operation": {"chat", "embeddings", *map(str, PASSING)},
         "endpoint": {*config.endpoints, "default"},
     }
     if config.keys:

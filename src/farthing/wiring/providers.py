@@ -10,12 +10,15 @@ from pathlib import Path
 from farthing.brain.route.rules import RulesRouter
 from farthing.config import AnyProviderConfig, OpenAIProviderConfig, ProviderConfig
 from farthing.config.settings.proxy import NO_PROXY, Proxy, parse_proxy, proxy_of_environment
+from farthing.dialects.chat.embedded import InputsMax
+from farthing.dialects.passing.operations import COMPLETIONS
 from farthing.errors import ConfigError, FarthingError
-from farthing.models.discovery.abilities import operations_at
+from farthing.models.discovery.abilities import inputs_at, operations_at
 from farthing.models.discovery.chosen import provider_of
 from farthing.models.discovery.detect import Found, Hosted, Said, detect, said_by
 from farthing.models.discovery.listing import can_be_asked
 from farthing.models.discovery.presets import list_from, usage_form
+from farthing.models.providers.host import HostFacts
 from farthing.models.providers.kinds import make
 from farthing.models.providers.responses.makers import Makers
 from farthing.models.targets import OFFERED_MAX, Targets
@@ -80,11 +83,14 @@ def build_provider(
             origin,
             provider,
             path=path,
-            usage_form=usage_form(name, host),
-            list_from=list_from(name),
+            host=HostFacts(
+                usage_form=usage_form(name, host),
+                list_from=list_from(name),
+                operations=operations_of(provider),
+                inputs_max=_inputs_of(provider, host),
+            ),
             plugin=plugin,
             makers=makers,
-            operations=operations_of(provider),
         )
     except ValueError as error:
         raise ConfigError(str(error)) from error
@@ -97,7 +103,34 @@ def operations_of(provider: AnyProviderConfig) -> frozenset[Operation]:
     """What a provider has of the operations that are passed through."""
     if not isinstance(provider, OpenAIProviderConfig):
         return frozenset()
-    return operations_at(parse_base_url(provider.base_url)[0], provider.operations)
+    found = operations_at(parse_base_url(provider.base_url)[0], provider.operations)
+    return found | {COMPLETIONS.operation} if provider.completions else found
+
+
+def completes(
+    providers: Mapping[str, AnyProviderConfig], aliases: Mapping[str, str], targets: Targets
+) -> Callable[[str], bool]:
+    """Whether a name leads to models whose providers have completions of before chat, and to no others."""
+    having = {name for name, one in providers.items() if COMPLETIONS.operation in operations_of(one)}
+
+    def asks_for_them(name: str) -> bool:
+        if not having:
+            return False
+        meaning = aliases.get(name, name)
+        found = targets.tiers.get(meaning)
+        if found is None:
+            known = (one for one in targets.configured.values() if meaning in (one.name, one.model))
+            one = next(known, None) or targets.open(meaning)
+            found = () if one is None else (one,)
+        return bool(found) and all(one.provider in having for one in found)
+
+    return asks_for_them
+
+
+def _inputs_of(provider: AnyProviderConfig, host: str) -> InputsMax:
+    if not isinstance(provider, OpenAIProviderConfig):
+        return InputsMax()
+    return inputs_at(host, provider.embeddings_inputs_max, provider.embeddings_tokens_max)
 
 
 def first_with(providers: Mapping[str, AnyProviderConfig]) -> dict[Operation, str]:

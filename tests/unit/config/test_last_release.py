@@ -33,7 +33,13 @@ NEW: "Leaves" = {
     ("responses", "store", "responses_max"): 100_000,
 }
 """What the last release had not, at its default."""
-NEW_KEYS: dict[str, Any] = {"operations": None, "api_version": ""}
+NEW_KEYS: dict[str, Any] = {
+    "operations": None,
+    "api_version": "",
+    "completions": False,
+    "embeddings_inputs_max": None,
+    "embeddings_tokens_max": None,
+}
 """Of a provider."""
 NEW_PRICES = ("cached_audio", "cached_image", "output_reasoning")
 Leaves = dict[tuple[str | int, ...], Any]

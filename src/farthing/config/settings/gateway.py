@@ -545,9 +545,17 @@ class OpenAIProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_field=
     OpenAI itself and Azure (`openai.azure.com`) do."""
     api_version: str = ""
     """Sent with every call as `?api-version=` (Azure). Empty: nothing is."""
+    completions: bool = False
+    """It has OpenAI's completions of before chat for the models that are asked for: such requests go up as
+    they were sent. Else they are translated to chats."""
     operations: tuple[OperationName, ...] | None = None
     """What it has beside chat and embeddings, as `images` or `audio/speech`. None: what its host is known to
     have; of an unknown host, anything."""
+    embeddings_inputs_max: int | None = None
+    """Most inputs of one call for embeddings: a longer list goes up in parts. None: as its host is known to
+    take; of an unknown host, all at once."""
+    embeddings_tokens_max: int | None = None
+    """As `embeddings_inputs_max`, of the tokens of all inputs together, by estimate."""
     drop: tuple[str, ...] = ("temperature", "top_p", "top_k")
     """As of any provider, for clients of Messages, by the names of their fields. Chat completions know no
     `top_k`, and OpenAI's models that reason take no sampling parameters."""

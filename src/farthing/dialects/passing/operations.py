@@ -37,6 +37,8 @@ class Passing(Struct, frozen=True, kw_only=True):
         return self.operation.partition("/")[0]
 
 
+COMPLETIONS = Passing(operation="completions", texts=("prompt", "suffix"), streamed="asked")
+"""OpenAI's completions of before chat, at providers that are said to have them; for others they are chats."""
 _TABLE = (
     Passing(operation="moderations", texts=("input",), model="omni-moderation-latest"),
     Passing(
@@ -56,7 +58,9 @@ _TABLE = (
     Passing(operation="audio/translations", texts=("prompt",), forms=True),
     Passing(operation="rerank", texts=("query", "documents")),
 )
-PASSING: dict[Operation, Passing] = {one.operation: one for one in _TABLE}
+DOORS: dict[Operation, Passing] = {one.operation: one for one in _TABLE}
+"""What has a door of its own."""
+PASSING: dict[Operation, Passing] = {**DOORS, "completions": COMPLETIONS}
 
 
 def operations_of(names: Collection[str]) -> frozenset[Operation]:

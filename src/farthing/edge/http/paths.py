@@ -24,7 +24,10 @@ RESPONSE = "/v1/responses/{id}"
 RESPONSE_CANCEL = "/v1/responses/{id}/cancel"
 RESPONSE_ITEMS = "/v1/responses/{id}/input_items"
 
+STORED_AT = "/v1/chat/completions"
+STORED = "stored chat completions are not kept here, nor fetched from a provider: keep what you are answered"
 NOT_SERVED = {
+    STORED_AT: STORED,
     "/v1/messages/batches": "batches of messages are not served: send each to /v1/messages",
     "/v1/complete": "Anthropic's text completions are not served: use /v1/messages",
     "/v1/files": "files are not kept here: send their data with the request that needs them",
@@ -104,8 +107,14 @@ def of_response(path: str) -> str:
 def hint(path: str) -> str:
     """Why there is nothing at `path`, and what to ask instead."""
     shown, bare = path[:200], plain(path)
+    meant = (bare, *_served_as(path)[0])
     instead = NOT_SERVED.get(bare) or next(
-        (told for name, told in NOT_SERVED.items() if name != "/v1" and bare.startswith(f"{name}/")), ""
+        (
+            told
+            for name, told in NOT_SERVED.items()
+            if name != "/v1" and any(one == name or one.startswith(f"{name}/") for one in meant)
+        ),
+        "",
     )
     if instead:
         return f"there is nothing at {shown}: {instead}"
@@ -139,8 +148,8 @@ def handler_of(
     if route is None and named_model(path):
         route = routes[MODEL]
     if route is None:
-        stored = [routes[one] for served in spellings if (one := of_response(served))]
-        route = stored[0] if stored else None
+        responses = [routes[one] for served in spellings if (one := of_response(served))]
+        route = responses[0] if responses else None
     if route is None:
         raise NoSuchRoute(hint(path))
     handler = route.get(b"GET" if method == b"HEAD" else method)
@@ -148,7 +157,8 @@ def handler_of(
         allow = ", ".join(known.decode() for known in route) + (", HEAD" if b"GET" in route else "")
         if method == b"GET" and WEBSOCKET in headers:
             raise NoUpgrade(f"{path} has no WebSocket: send {allow} over plain HTTP", allow=allow)
+        stored = f"; {STORED}" if method in (b"GET", b"HEAD") and STORED_AT in spellings else ""
         pages = "; pages of other sites may call when [server] cors_origins lists them"
-        raise NoSuchRoute(f"{path} takes {allow}{pages if method == b'OPTIONS' else ''}", allow=allow)
+        raise NoSuchRoute(f"{path} takes {allow}{stored}{pages if method == b'OPTIONS' else ''}", allow=allow)
     http.deployment = deployment
     return handler

@@ -8,7 +8,8 @@ from collections.abc import Collection
 
 from msgspec import Struct
 
-from farthing.dialects.passing.operations import PASSING, operations_of
+from farthing.dialects.chat.embedded import InputsMax
+from farthing.dialects.passing.operations import DOORS, operations_of
 from farthing.types import Operation
 
 
@@ -16,20 +17,22 @@ class Abilities(Struct, frozen=True):
     """What a host has. Empty `operations`: chat and embeddings alone."""
 
     operations: frozenset[Operation]
+    inputs: InputsMax
+    """Of one call for embeddings."""
 
 
-def _has(*names: str) -> Abilities:
-    return Abilities(operations_of(names))
+def _has(*names: str, inputs: int | None = None, tokens: int | None = None) -> Abilities:
+    return Abilities(operations_of(names), InputsMax(inputs, tokens))
 
 
-_ANYTHING = Abilities(frozenset(PASSING))
-_AZURE = _has("images/generations", "images/edits", "audio")
+_ANYTHING = Abilities(frozenset(DOORS), InputsMax())
+_AZURE = _has("images/generations", "images/edits", "audio", inputs=2_048, tokens=300_000)
 _HOSTS = {
-    "api.openai.com": _has("moderations", "images", "audio"),
+    "api.openai.com": _has("moderations", "images", "audio", inputs=2_048, tokens=300_000),
     "openai.azure.com": _AZURE,
     "services.ai.azure.com": _AZURE,
     "cognitiveservices.azure.com": _AZURE,
-    "generativelanguage.googleapis.com": _has("images/generations"),
+    "generativelanguage.googleapis.com": _has("images/generations", inputs=100),
     "aiplatform.googleapis.com": _has(),
     "api.groq.com": _has("audio"),
     "api.mistral.ai": _has("moderations", "audio/transcriptions", "audio/speech"),
@@ -37,9 +40,10 @@ _HOSTS = {
     "openrouter.ai": _has(),
     "api.together.xyz": _has("images/generations", "audio", "rerank"),
     "api.x.ai": _has("images/generations", "images/edits"),
-    "api.cohere.com": _has("rerank"),
-    "api.jina.ai": _has("rerank"),
-    "api.voyageai.com": _has("rerank"),
+    "api.cohere.com": _has("rerank", inputs=96),
+    "api.cohere.ai": _has("rerank", inputs=96),
+    "api.jina.ai": _has("rerank", inputs=2_048),
+    "api.voyageai.com": _has("rerank", inputs=1_000, tokens=120_000),
 }
 
 
@@ -55,3 +59,10 @@ def abilities_at(host: str) -> Abilities:
 def operations_at(host: str, said: Collection[str] | None) -> frozenset[Operation]:
     """The operations of a provider: those that the configuration says, None where it says nothing."""
     return abilities_at(host).operations if said is None else operations_of(said)
+
+
+def inputs_at(host: str, count: int | None, tokens: int | None) -> InputsMax:
+    """How many inputs of embeddings one call of a provider takes: `count` and `tokens` of the configuration,
+    None where it says nothing."""
+    known = abilities_at(host).inputs
+    return InputsMax(known.count if count is None else count, known.tokens if tokens is None else tokens)

@@ -9,21 +9,21 @@ from farthing.config import (
     PluginProviderConfig,
     ResponsesProviderConfig,
 )
-from farthing.dialects.chat.usage import UNSAID, UsageForm
-from farthing.dialects.passing.operations import PASSING
 from farthing.models.providers.anthropic.provider import AnthropicProvider
-from farthing.models.providers.openai.provider import LIST_FROM, OpenAIProvider
+from farthing.models.providers.host import UNKNOWN_HOST, HostFacts
+from farthing.models.providers.openai.provider import OpenAIProvider
 from farthing.models.providers.plugin import PluginProvider
 from farthing.models.providers.responses.makers import Makers
 from farthing.models.providers.responses.provider import ResponsesProvider
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
 from farthing.protocols import Provider, ProviderPlugin
-from farthing.types import Operation
 
 OPENAI_HOST = "api.openai.com"
 AZURE_HOSTS = ".openai.azure.com"
 """What the names of Azure's hosts end in."""
+DEPLOYMENTS = "/deployments/"
+"""In a base URL of Azure: what follows is one model's. Responses are asked for above it."""
 
 
 def make(
@@ -32,15 +32,12 @@ def make(
     config: AnyProviderConfig,
     *,
     path: str,
-    usage_form: UsageForm = UNSAID,
-    list_from: tuple[str, str] = LIST_FROM,
+    host: HostFacts = UNKNOWN_HOST,
     plugin: ProviderPlugin | None = None,
     makers: Makers | None = None,
-    operations: frozenset[Operation] = frozenset(PASSING),
 ) -> Provider:
     """The provider called `name` at `origin`; `path` is that of its `base_url`, `plugin` what knows its
-    dialect where that is none of ours, `makers` what remembers whose encrypted content is, `operations` what
-    it has of those that are passed through.
+    dialect where that is none of ours, `makers` what remembers whose encrypted content is.
 
     Raises:
         ValueError: a header has characters that HTTP does not allow.
@@ -50,31 +47,16 @@ def make(
             passage = Passage(config.pass_headers, config.return_headers, config.headers)
             native = None
             if _speaks_responses(config, origin.host):
+                below = path.partition(DEPLOYMENTS)
+                path_of_responses = f"{below[0]}/v1" if below[1] else path
                 native = ResponsesProvider(
-                    name, origin, config, path=path, passage=passage, usage_form=usage_form, makers=makers
+                    name, origin, config, path=path_of_responses, passage=passage, host=host, makers=makers
                 )
-            return OpenAIProvider(
-                name,
-                origin,
-                config,
-                path=path,
-                list_from=list_from,
-                passage=passage,
-                usage_form=usage_form,
-                native=native,
-                operations=operations,
-            )
+            return OpenAIProvider(name, origin, config, path=path, passage=passage, host=host, native=native)
         case ResponsesProviderConfig():
             passage = Passage(config.pass_headers, config.return_headers, config.headers)
             return ResponsesProvider(
-                name,
-                origin,
-                config,
-                path=path,
-                list_from=list_from,
-                passage=passage,
-                usage_form=usage_form,
-                makers=makers,
+                name, origin, config, path=path, passage=passage, host=host, makers=makers
             )
         case AnthropicProviderConfig():
             passage = Passage(config.pass_headers, config.return_headers, config.headers)

@@ -18,7 +18,6 @@ from farthing.dialects.chat.answers.reply import ReplyReader
 from farthing.dialects.chat.models import abilities
 from farthing.dialects.chat.requests.lowering import MORE_THAN_CHAT, lowered
 from farthing.dialects.chat.streams.event_reader import EventReader
-from farthing.dialects.chat.usage import UNSAID, UsageForm
 from farthing.dialects.faults import ProviderSaid
 from farthing.dialects.passing.answers import PassedStream
 from farthing.dialects.passing.answers import whole as passed_whole
@@ -26,6 +25,7 @@ from farthing.dialects.passing.operations import PASSING, passing_of
 from farthing.dialects.passing.request import with_model
 from farthing.dialects.written import Written
 from farthing.errors import ProviderError, ProviderUnavailable
+from farthing.models.providers.host import UNKNOWN_HOST, HostFacts
 from farthing.models.providers.http import JSON, HttpProvider, key_lines, without_of
 from farthing.models.providers.openai.batch import OpenAIBatch
 from farthing.models.providers.responses.provider import ResponsesProvider
@@ -45,7 +45,6 @@ from farthing.types import Json, Operation, Prompt, Sent, Target
 
 PATHS: dict[Operation, str] = {"chat": "/chat/completions", "embeddings": "/embeddings"}
 """Below the base URL; what is passed through has its path in its own table."""
-LIST_FROM = ("", "/models")
 MODEL_IN_PATH = "{model}"
 """In a `base_url`: where the path names the model, as Azure's deployments are named."""
 DEPLOYMENT = "/deployments/{model}"
@@ -63,15 +62,12 @@ class OpenAIProvider(HttpProvider):
         config: OpenAIProviderConfig,
         *,
         path: str,
-        list_from: tuple[str, str] = LIST_FROM,
         passage: Passage | None = None,
-        usage_form: UsageForm = UNSAID,
+        host: HostFacts = UNKNOWN_HOST,
         native: ResponsesProvider | None = None,
-        operations: frozenset[Operation] = frozenset(PASSING),
     ) -> None:
-        """`path` is that of its `base_url`. `list_from`: what to take off the end of it, and to put there
-        instead, to ask for its models. `native` speaks Responses with it for clients that do; None: it knows
-        chat completions alone. `operations`: what it has of those that are passed through.
+        """`path` is that of its `base_url`. `native` speaks Responses with it for clients that do; None: it
+        knows chat completions alone.
 
         Raises:
             ValueError: a header has characters that HTTP does not allow.
@@ -89,7 +85,8 @@ class OpenAIProvider(HttpProvider):
         if self._by_path and config.batch:
             raise ValueError(f"provider {name}: batch = true needs a base_url without {MODEL_IN_PATH}")
         self.capabilities = Capabilities(
-            operations=operations.union(PATHS),
+            operations=host.operations.union(PATHS),
+            inputs_max=host.inputs_max,
             all_said=True,
             batch=config.batch,
             choices=True,
@@ -98,9 +95,9 @@ class OpenAIProvider(HttpProvider):
         )
         self._native = native
         self._include_usage = config.include_usage
-        self._list_from = list_from
-        self._usage_form = usage_form
-        self._replies = ReplyReader(usage_form, self.in_answer)
+        self._list_from = host.list_from
+        self._usage_form = host.usage_form
+        self._replies = ReplyReader(host.usage_form, self.in_answer)
         self._translations = Translations(_lowered, config.drop)
         self._heads = {
             operation: self.head("POST", suffix, JSON) + b"x-request-id: "

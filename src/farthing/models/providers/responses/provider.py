@@ -16,7 +16,7 @@ from typing import Annotated
 import msgspec
 
 from farthing.config import OpenAIProviderConfig, ProviderConfig, ResponsesProviderConfig
-from farthing.dialects.chat.usage import TOKENS_MAX, UNSAID, UsageForm
+from farthing.dialects.chat.usage import TOKENS_MAX
 from farthing.dialects.responses.answers.answer_reader import Maker, is_opaque
 from farthing.dialects.responses.requests import request_writer
 from farthing.dialects.responses.streams.stream_reader import Reader
@@ -24,6 +24,7 @@ from farthing.dialects.written import Written
 from farthing.errors import ProviderError, ProviderUnavailable
 from farthing.models.providers import failures
 from farthing.models.providers.decoder import AnswerForm
+from farthing.models.providers.host import UNKNOWN_HOST, HostFacts
 from farthing.models.providers.http import JSON, key_lines, without_of
 from farthing.models.providers.responses import edits
 from farthing.models.providers.responses.makers import Makers
@@ -76,19 +77,17 @@ class ResponsesProvider(TranslatingProvider):
         config: ResponsesProviderConfig | OpenAIProviderConfig,
         *,
         path: str,
-        list_from: tuple[str, str] = ("", MODELS),
         passage: Passage | None = None,
-        usage_form: UsageForm = UNSAID,
+        host: HostFacts = UNKNOWN_HOST,
         makers: Makers | None = None,
     ) -> None:
-        """`path` is that of its `base_url`; `list_from` as of `OpenAIProvider`. `makers` remembers whose
-        encrypted content is.
+        """`path` is that of its `base_url`. `makers` remembers whose encrypted content is.
 
         Raises:
             ValueError: a header has characters that HTTP does not allow.
         """
         self._makers = Makers() if makers is None else makers
-        maker = Maker(name, replace(usage_form, reasoning="inside", write_life="30m"), self._made)
+        maker = Maker(name, replace(host.usage_form, reasoning="inside", write_life="30m"), self._made)
         super().__init__(
             name,
             origin,
@@ -105,7 +104,7 @@ class ResponsesProvider(TranslatingProvider):
             passage=passage,
         )
         self.capabilities = Capabilities(operations=frozenset({"chat"}), counts_tokens=True)
-        self._list_from = list_from
+        self._list_from = host.list_from
         self._heads = {
             path: self.head("POST", path, JSON) + b"x-request-id: " for path in (RESPONSES, COMPACT, COUNT)
         }
