@@ -40,7 +40,6 @@ from farthing.types import Json, Operation, Prompt, Sent, Target, replace
 RESPONSES = "/responses"
 COMPACT = "/responses/compact"
 COUNT = "/responses/input_tokens"
-MODELS = "/models"
 STATUSES = {
     "server_error": 500,
     "server_is_overloaded": 503,
