@@ -377,3 +377,14 @@ def test_a_provider_of_chat_is_spoken_to_natively_where_it_can(
     assert provider.encode(edited, TARGET, "chat", "req-1", ())[0].startswith(b"POST /v1/chat/completions")
     chat = replace(prompt, sent=None)
     assert provider.encode(chat, TARGET, "chat", "req-1", ())[0].startswith(b"POST /v1/chat/completions")
+
+
+def test_a_custom_call_is_text_for_a_client_of_chat_whole_and_streamed() -> None:
+    item = {"type": "custom_tool_call", "id": "ctc_1", "call_id": "c", "name": "patch", "input": "*** x"}
+    answer = response(item)
+    told = json.loads(PROVIDER.whole({}, json.dumps(answer).encode()).body)
+    decoder = PROVIDER.decoder(EVENT_BYTES_MAX)
+    streamed = assemble([decoder.feed(responses_made.stream_of(answer))], None)
+    call = {"id": "c", "type": "custom", "custom": {"name": "patch", "input": "*** x"}}
+    assert told["choices"][0]["message"]["tool_calls"] == [call]
+    assert streamed["choices"][0]["message"]["tool_calls"] == [call]
