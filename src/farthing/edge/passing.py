@@ -10,7 +10,6 @@ from farthing.dialects.passing.operations import COMPLETIONS, Passing, texts_of,
 from farthing.edge.http.body import read_object
 from farthing.edge.openai import TEXT_CHARS_MAX, Asked, Reader
 from farthing.errors import InvalidRequest
-from farthing.text.lenient_json import write_json
 from farthing.types import Json, Request, Sent, replace
 
 CONTENT_TYPE = b"content-type"
@@ -27,8 +26,7 @@ def completion(reader: Reader, body: Json, asked: Asked) -> Request:
 
     Raises: as `read`.
     """
-    raw = write_json(body) if asked.deployment else asked.raw  # the path's model is in `body` alone
-    sent = _made(COMPLETIONS, raw, body, "application/json", None, is_form=False)
+    sent = _made(COMPLETIONS, asked.raw, body, "application/json", None, is_form=False)
     return _passed(COMPLETIONS, reader, asked, replace(sent, dialect="completions"))
 
 

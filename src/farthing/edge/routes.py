@@ -58,7 +58,8 @@ from farthing.pipeline.count import Counted
 from farthing.pipeline.receipt_notes import note_cancelled, note_error
 from farthing.pipeline.steps import Steps
 from farthing.protocols import CacheAdmin, ResponseStore
-from farthing.types import DEFAULT_ENDPOINT, Answer, Json, Keep, Receipt, Request, Tenant, saved_nusd
+from farthing.text.lenient_json import write_json
+from farthing.types import DEFAULT_ENDPOINT, Answer, Json, Keep, Receipt, Request, Tenant, replace, saved_nusd
 
 log = logging.getLogger("farthing.edge")
 encode = msgspec.json.Encoder().encode
@@ -724,6 +725,7 @@ def _read(http: HttpRequest, serving: Serving, inference: Inference, asked: Aske
     body = read_object(http.body, depth_max=limits.depth_max, nodes_max=limits.nodes_max)
     if http.deployment:
         body = {**body, "model": http.deployment}
+        asked = replace(asked, raw=write_json(body))  # what goes up as it was sent names that model too
     return inference.read(serving.reader, body, asked)
 
 
