@@ -135,7 +135,7 @@ class Streamed(StreamForm):
         if theirs is None:
             return self._writer.fail(code, words)
         own = errors.own_event(error)
-        return theirs.through(own) if own else theirs.fail(code, words)
+        return (theirs.through(own) if own else theirs.fail(code, words)) or None
 
     def _write(self, events: Sequence[Event]) -> bytes:
         return self._writer.write(events, ended_s=int(time()))

@@ -204,11 +204,17 @@ class OpenAIProvider(HttpProvider):
             return None
         if not self._native.is_own(prompt):
             return None
-        self._native.redact = self.redact  # which knows more than its own key once all of them are built
-        return self._native
+        return self._known(self._native)
+
+    def _known(self, native: ResponsesProvider) -> ResponsesProvider:
+        """`native`, which removes the secrets that this provider does: more than its own key, once all
+        providers are built."""
+        native.redact = self.redact
+        return native
 
     def in_answer(self, payload: bytes) -> ProviderError:
-        return super().in_answer(payload) if self._native is None else self._native.in_answer(payload)
+        native = self._native
+        return super().in_answer(payload) if native is None else self._known(native).in_answer(payload)
 
     def list_head(self) -> bytes:
         ending, suffix = self._list_from
