@@ -162,7 +162,7 @@ ASKED = {"model": "m", "input": "hi", "tools": [
 
 
 def frame() -> Frame:
-    return Frame(ASKED, id="resp_1", model="m", created_s=1_790_000_000, stored=False)
+    return Frame(ASKED, id="resp_1", model="m", created_s=1_790_000_000)
 
 
 def event_to_responses_us(head: list[bytes], pieces: list[bytes]) -> float:

@@ -5,7 +5,6 @@ Units are in the names: `_s` seconds of the monotonic clock, `_ms` milliseconds,
 (10**-12), which is what one token costs at one micro-dollar per million tokens.
 """
 
-from collections.abc import Callable
 from fractions import Fraction
 from math import ceil
 from typing import Any, Literal
@@ -222,9 +221,6 @@ class Sent(Struct, frozen=True, kw_only=True):
     compacts: Literal["", "item", "path"] = ""
     """Of Responses: it asks for one `compaction` item in place of an answer, by its last item or by the path
     `/responses/compact`."""
-    finished: Callable[[bytes], None] | None = None
-    """Of Responses: takes the JSON of the finished response before its client gets the last of it, so that it
-    can be asked for from then on. None: nobody keeps it."""
     keep: Keep | None = None
     """Of Responses: None: nothing is kept, and nothing is continued."""
 

@@ -1,12 +1,16 @@
 """A request that a shutdown ends is in the ledger as its client heard it."""
 
+import http.client
+import json
 import signal
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.gateway import Reply, running, until
+from tests.e2e.gateway import LIMIT_S, Reply, Running, running, until
 from tests.e2e.wire import answer
+from tests.faults.passing import AUDIO, PassingProvider, Told
 from tests.faults.provider import FaultProvider
 
 from farthing.types import Receipt
@@ -49,6 +53,33 @@ def test_it_is_recorded_as_what_its_client_got(upstream: FaultProvider, tmp_path
     for name, reply in heard.items():
         row = by_id[reply.headers["x-request-id"]]
         _as_heard(name, reply, row)
+
+
+def test_sound_that_it_ends_is_no_whole_sound(tmp_path: Path) -> None:
+    def listen(gateway: Running, heard: list[int]) -> None:
+        asked = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=LIMIT_S)
+        body = json.dumps({"model": "a/v", "voice": "alloy", "input": "x"})
+        asked.request("POST", "/v1/audio/speech", body, {"content-type": "application/json"})
+        try:
+            heard.append(len(asked.getresponse().read()))
+        except http.client.IncompleteRead as error:
+            heard.append(-len(error.partial))
+
+    heard: list[int] = []
+    with PassingProvider() as provider:
+        provider.answers["/v1/audio/speech"] = Told(kind="audio/mpeg", pieces=(AUDIO,) * 99, pause_s=1.0)
+        config = CONFIG.format(a=provider.base_url).replace("drain_s = 4.0", "drain_s = 0.5")
+        with running(config, tmp_path) as gateway:
+            listening = threading.Thread(target=listen, args=(gateway, heard))
+            listening.start()
+            until(lambda: gateway.metric("farthing_requests_in_progress") == 1 and bool(provider.came))
+            time.sleep(0.5)
+            gateway.signal(signal.SIGTERM)
+            listening.join()
+            gateway.process.wait(60)
+            (row,) = gateway.receipts()
+    assert len(heard) == 1 and heard[0] < 0 and heard[0] % len(AUDIO) == 0
+    assert row.error == "draining"
 
 
 def _as_heard(name: str, reply: Reply, row: Receipt) -> None:

@@ -7,6 +7,7 @@ with PassingProvider() as provider:
 import dataclasses
 import json
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final, Self
@@ -26,6 +27,8 @@ class Told:
     pieces: tuple[bytes, ...] = ()
     cut: bool = False
     headers: tuple[tuple[str, str], ...] = ()
+    pause_s: float = 0.0
+    """After each piece."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -103,6 +106,7 @@ class PassingProvider:
                 for piece in told.pieces:
                     self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
                     self.wfile.flush()
+                    time.sleep(told.pause_s)
                 if told.cut:
                     self.close_connection = True
                 else:

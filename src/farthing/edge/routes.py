@@ -80,6 +80,7 @@ STREAM_HEAD = (
 )
 
 
+EVENTS_TYPE = b"content-type: text/event-stream"
 PASSED_HEAD = b"server: farthing\r\nx-accel-buffering: no\r\n"
 """Of an answer that goes on as it comes, whose type is among the lines of its provider."""
 BODILESS_BYTES_MAX = 65_536  # some clients send a body with everything; nobody reads it
@@ -147,10 +148,9 @@ class ConnectionSink:
     def closing(self, reply: Answer) -> Answer:
         return reply
 
-    @property
-    def sends_events(self) -> bool:
-        """Of an answer that goes on as it comes: whether it is server-sent events."""
-        return b"content-type: text/event-stream" in self._connection.also
+    def broken(self, error: FarthingError) -> bytes | None:
+        """Of an answer that goes on as it comes: what is no stream of events has no place for an error."""
+        return None if EVENTS_TYPE in self._connection.also else b""
 
 
 class Inference(Struct, frozen=True):
@@ -306,7 +306,10 @@ class Edge:
         """Tell the client, and what was decided before it failed; True when its connection can go on."""
         last = None if connection.last_words is None else connection.last_words(error)
         if connection.streaming:
-            connection.end_stream(last or form.broken(error, request_id))
+            if last == b"":
+                connection.cut()
+            else:
+                connection.end_stream(last or form.broken(error, request_id))
             return False
         decided = receipt is not None and receipt.route_reason
         head = facts_head(receipt) if receipt is not None and decided else _id_head(request_id)
@@ -362,7 +365,7 @@ class Edge:
         """What is asked, read aside if it takes long, completed if it goes on from what is stored."""
         parsed, previous = None, ""
         if inference.continues and NAMED in http.body:
-            parsed, previous = await self._continue(connection, http, serving)
+            parsed, previous = await self._continue(connection, http, request_id, serving, inference)
         slow = parsed is None and len(http.body) > QUICK_BYTES and not is_form(http.headers)
         if slow and takes_long(http.body):
             parsed = await self._parse_aside(http, request_id, serving, inference, previous)
@@ -405,14 +408,14 @@ class Edge:
         writer = inference.form.writer(keeping or sink, request, receipt)
         if writer is not None:
             connection.last_words = writer.broken if keeping is None else keeping.breaks_off(writer)
+        if passes:
+            connection.last_words = sink.broken
         try:
             reply = await answer(request, serving.steps, receipt, writer or sink)
         except FarthingError as error:
             forget_frames(error)
-            if passes and connection.streaming and not sink.sends_events:
-                connection.cut()  # what is no stream of events has no place for an error
-                return False
-            sink.returned(openai.returned_of(error))
+            if not connection.streaming:
+                sink.returned(openai.returned_of(error))
             if keeping is not None:
                 await keeping.failed(error)
             return self._fail(connection, request.id, error, inference.form, receipt)
@@ -427,7 +430,12 @@ class Edge:
         return True
 
     async def _continue(
-        self, connection: ClientConnection, http: HttpRequest, serving: Serving
+        self,
+        connection: ClientConnection,
+        http: HttpRequest,
+        request_id: str,
+        serving: Serving,
+        inference: Inference,
     ) -> tuple[Parsed | None, str]:
         """Complete the body of a request that goes on from a stored response; that response's id, and why it
         cannot be. None: it can, or the key is no good, which `_request` will say."""
@@ -444,6 +452,9 @@ class Edge:
             refused.set_exception(error)
             refused.exception()  # `_request` raises it, unless something else comes first
             return refused, ""
+        except asyncio.CancelledError as error:
+            self._record_unread(http, request_id, tenant, serving, inference, error)
+            raise
         return None, previous
 
     async def _keeping(
@@ -485,12 +496,26 @@ class Edge:
             await asyncio.wait((parsed,))
         except asyncio.CancelledError as error:
             parsed.cancel()
-            if not inference.counts:
-                receipt = _receipt_of_unread(http, request_id, tenant)
-                note_cancelled(receipt, error)
-                self._record(receipt, serving)
+            self._record_unread(http, request_id, tenant, serving, inference, error)
             raise
         return parsed
+
+    def _record_unread(
+        self,
+        http: HttpRequest,
+        request_id: str,
+        tenant: Tenant,
+        serving: Serving,
+        inference: Inference,
+        error: asyncio.CancelledError,
+    ) -> None:
+        """Write the receipt of a request that was ended while it was read."""
+        if inference.counts:
+            return
+        receipt = _receipt_of_unread(http, request_id, tenant)
+        receipt.dialect = inference.form.dialect
+        note_cancelled(receipt, error)
+        self._record(receipt, serving)
 
     def _request(
         self,

@@ -34,7 +34,8 @@ from farthing.dialects.responses import envelopes
 from farthing.dialects.responses.answers import answer_writer
 from farthing.dialects.responses.answers.frame import Frame
 from farthing.dialects.responses.streams import stream_writer
-from farthing.dialects.responses.streams.stream_writer import EventWriter, SummaryWriter
+from farthing.dialects.responses.streams.stream_writer import EventWriter
+from farthing.dialects.responses.streams.summary_writer import SummaryWriter
 from farthing.types import Usage
 
 Json = dict[str, Any]
@@ -48,12 +49,12 @@ CALLS = chunk(finish="tool_calls")
 PAGE = {"type": "web_search_result_location", "url": "https://x.example", "title": "X", "cited_text": ""}
 
 
-def frame(asked: Json = ASKED, *, stored: bool = False) -> Frame:
-    return Frame(asked, id="resp_1", model="m", created_s=7, stored=stored)
+def frame(asked: Json = ASKED) -> Frame:
+    return Frame(asked, id="resp_1", model="m", created_s=7)
 
 
-def written(events: list[Event], asked: Json = ASKED, *, stored: bool = False) -> bytes:
-    return EventWriter(frame(asked, stored=stored), asked, stored=stored).write(events, ended_s=9)
+def written(events: list[Event], asked: Json = ASKED) -> bytes:
+    return EventWriter(frame(asked), asked).write(events, ended_s=9)
 
 
 def streamed(*values: Any, asked: Json = ASKED) -> Json:
@@ -67,15 +68,12 @@ def streamed(*values: Any, asked: Json = ASKED) -> Json:
     return found
 
 
-def whole(value: Any, asked: Json = ASKED, *, stored: bool = False) -> Json:
-    return told(answer_reader.read(json.dumps(value).encode()), asked, stored=stored)
+def whole(value: Any, asked: Json = ASKED) -> Json:
+    return told(answer_reader.read(json.dumps(value).encode()), asked)
 
 
-def told(message: Message, asked: Json = ASKED, *, stored: bool = False) -> Json:
-    body = answer_writer.write(
-        message, frame(asked, stored=stored), asked, usage=message.usage, ended_s=9, stored=stored
-    )
-    return valid(body)
+def told(message: Message, asked: Json = ASKED) -> Json:
+    return valid(answer_writer.write(message, frame(asked), asked, usage=message.usage, ended_s=9))
 
 
 def both(message: Any, finish: str = "stop", asked: Json = ASKED) -> Json:
@@ -263,13 +261,6 @@ def test_signed_thoughts_keep_apart_and_their_signatures() -> None:
     ]
 
 
-@pytest.mark.parametrize(("include", "there"), [([], False), (["reasoning.encrypted_content"], True)])
-def test_of_a_stored_response_it_comes_where_it_is_asked_for(include: list[str], there: bool) -> None:
-    asked = {**ASKED, "include": include}
-    found = whole(whole_of({"role": "assistant", "content": "", "reasoning": "Hm."}), asked, stored=True)
-    assert ("encrypted_content" in found["output"][0], found["store"]) == (there, True)
-
-
 # -- texts, sources, refusals --------------------------------------------------------------------------
 
 
@@ -455,15 +446,15 @@ BLOCKS = st.one_of(
 STOPS = st.sampled_from(["end", "tool_calls", "length", "filter", "refusal", "unknown", "pause"])
 
 
-@given(st.lists(BLOCKS, max_size=6), STOPS, st.booleans())
-def test_an_answer_says_the_same_whole_and_streamed(blocks: list[Any], stop: Any, stored: bool) -> None:
+@given(st.lists(BLOCKS, max_size=6), STOPS)
+def test_an_answer_says_the_same_whole_and_streamed(blocks: list[Any], stop: Any) -> None:
     usage = Usage(input_tokens=3, output_tokens=2)
     answer = Message(id="i", model="m-1", blocks=tuple(blocks), stop=stop, usage=usage)
     events: list[Event] = [Started("i", "m-1")]
     for at, block in enumerate(blocks):
         events += [BlockStarted(at, block), BlockStopped(at)]
-    stream = written([*events, Stopped(stop), Counted(usage), Ended()], stored=stored)
-    pair = last_of(stream), told(answer, stored=stored)
+    stream = written([*events, Stopped(stop), Counted(usage), Ended()])
+    pair = last_of(stream), told(answer)
     for response in pair:  # a stream has told of earlier calls before it is known that the answer was cut
         for item in response["output"][:-1]:
             item.pop("status", None)

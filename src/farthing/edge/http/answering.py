@@ -122,8 +122,8 @@ class Answering:
         self.also = b""
         """Header lines for the answer to the current request, whatever it will be."""
         self.last_words: Callable[[FarthingError], bytes | None] | None = None
-        """What ends the answer to the current request where it fails, as who writes it knows; None, from it
-        too: whoever tells the error says so."""
+        """What ends the answer to the current request where it fails, as who writes it knows. None, from it
+        too: whoever tells the error says so. Empty: an answer that has begun has no place for an error."""
         self._bodiless = False
         """HEAD: the answer's head alone; a body would be read as the next answer."""
 

@@ -134,11 +134,12 @@ def handler_of(
         NoSuchRoute: there is none. Says what there is instead. NoUpgrade: a WebSocket is asked for, and there
             is plain HTTP alone.
     """
-    path, method, headers = http.path, http.method, http.headers
+    path, method = http.path, http.method
     exact = routes.get(path)
     found = None if exact is None else exact.get(method)
     if found is not None:
         return found
+    headers = http.headers
     if method == b"OPTIONS" and b"origin" in headers and b"access-control-request-method" in headers:
         return preflight  # for whatever path: the page can then read why a wrong one leads to nothing
     spellings, deployment = _served_as(path)

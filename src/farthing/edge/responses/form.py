@@ -5,9 +5,8 @@ form. A client hears something at least every `QUIET_S`: first the beginning of 
 in progress, since some take no comment for a sign of life.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from time import time
-from typing import Any
 
 from farthing.dialects.chat.answers import answer_reader
 from farthing.dialects.conversation import Event
@@ -17,7 +16,8 @@ from farthing.dialects.responses.answers.frame import Frame
 from farthing.dialects.responses.answers.items import weighs
 from farthing.dialects.responses.ids import response_id
 from farthing.dialects.responses.streams.own_events import OwnEvents
-from farthing.dialects.responses.streams.stream_writer import EventWriter, SummaryWriter
+from farthing.dialects.responses.streams.stream_writer import EventWriter
+from farthing.dialects.responses.streams.summary_writer import SummaryWriter
 from farthing.edge import streaming
 from farthing.edge.overflow import overflows
 from farthing.edge.responses import errors
@@ -52,25 +52,18 @@ class ResponsesForm:
 class _Asked:
     """What of a request its answer depends on."""
 
-    __slots__ = ("body", "compacts", "finished", "frame", "stored")
+    __slots__ = ("body", "compacts", "frame")
 
     def __init__(self, request: Request, receipt: Receipt) -> None:
         sent = request.sent
         self.body: Json = {} if sent is None else sent.body
         self.compacts = "" if sent is None else sent.compacts
-        self.finished: Callable[[bytes], None] | None = None if sent is None else sent.finished
-        self.stored = self.finished is not None
         self.frame = Frame(
             self.body,
             id=response_id(request.id),
             model=request.alias or request.model,
             created_s=int(receipt.at_unix_s),
-            stored=self.stored,
         )
-
-    def keep(self, response: bytes | None) -> None:
-        if self.finished is not None and response is not None:
-            self.finished(response)
 
 
 class Whole(ThroughSink):
@@ -97,8 +90,6 @@ class Whole(ThroughSink):
                 body = self._written(reply.body)
             except BadAnswer as error:
                 raise StreamBroken(f"the provider's answer cannot be told in this dialect: {error}") from None
-        if self._asked.compacts != "path":
-            self._asked.keep(body)
         return Answer(body=body)
 
     def _written(self, body: bytes) -> bytes:
@@ -113,7 +104,6 @@ class Whole(ThroughSink):
             asked.body,
             usage=usage,
             ended_s=int(time()),
-            stored=asked.stored,
             compacts=bool(asked.compacts),
             logprobs=answer_reader.tokens_in(body) if weighs(asked.body) else None,
         )
@@ -129,20 +119,10 @@ class Streamed(StreamForm):
         super().__init__(sink, receipt, QUIET_S, logprobs=weighs(asked.body))
         self._asked = asked
         self._writer: EventWriter | SummaryWriter = (
-            SummaryWriter(asked.frame)
-            if asked.compacts
-            else EventWriter(asked.frame, asked.body, stored=asked.stored)
+            SummaryWriter(asked.frame) if asked.compacts else EventWriter(asked.frame, asked.body)
         )
         self._theirs: OwnEvents | None = None
         """The provider's own events; None: none came."""
-
-    def closing(self, reply: Answer) -> Answer:
-        """As `StreamForm.closing`."""
-        answer = super().closing(reply)
-        theirs = self._theirs
-        response: Any = self._writer.finished if theirs is None else theirs.finished()
-        self._asked.keep(None if response is None else bytes(response))
-        return answer
 
     def broken(self, error: FarthingError) -> bytes | None:
         """The end of the response where some of it was sent, or where its client wants to read this error in
@@ -155,7 +135,7 @@ class Streamed(StreamForm):
         if theirs is None:
             return self._writer.fail(code, words)
         own = errors.own_event(error)
-        return theirs.through(own) if own else theirs.fail(code, words)
+        return (theirs.through(own) if own else theirs.fail(code, words)) or None
 
     def _write(self, events: Sequence[Event]) -> bytes:
         return self._writer.write(events, ended_s=int(time()))

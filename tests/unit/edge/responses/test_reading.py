@@ -139,8 +139,6 @@ def test_an_answer_is_shared_with_clients_of_other_dialects() -> None:
 @pytest.mark.parametrize(
     ("body", "param"),
     [
-        ({"input": "hi"}, "model"),
-        ({"model": "m"}, "input"),
         ({"model": "m", "input": {}}, "input"),
         ({"model": "m", "input": []}, "input"),
         ({"model": "m", "input": "hi", "stream": "yes"}, "stream"),
@@ -151,3 +149,8 @@ def test_what_is_wrong_is_named_as_openai_names_it(body: Json, param: str) -> No
     with pytest.raises(InvalidRequest) as caught:
         read(READER, body, asked(body))
     assert caught.value.param == param
+
+
+def test_neither_a_model_nor_an_input_has_to_be_named() -> None:
+    found = read(READER, {}, asked({}))
+    assert (found.model, found.text) == ("auto", "")

@@ -22,7 +22,6 @@ def write(
     *,
     usage: Usage | None,
     ended_s: int,
-    stored: bool = False,
     compacts: bool = False,
     logprobs: list[Json] | None = None,
 ) -> bytes:
@@ -37,7 +36,7 @@ def write(
     if compacts:
         output = [_summary(answer, frame)]
     else:
-        output = output_of(blocks, frame.id, asked, stored=stored, cut=bool(incomplete), logprobs=logprobs)
+        output = output_of(blocks, frame.id, asked, cut=bool(incomplete), logprobs=logprobs)
     return bytes(
         frame.response(
             "incomplete" if incomplete else "completed",
@@ -66,13 +65,11 @@ def output_of(
     response_id: str,
     asked: Json,
     *,
-    stored: bool,
     cut: bool,
     logprobs: list[Json] | None = None,
 ) -> list[Json]:
     """The output that says what `blocks` say. `cut`: there is no more of it than that."""
     calls = items.Calls(asked.get("tools"))
-    encrypted = items.encrypts(asked, stored)
     output: list[Json] = []
     said: _Said | None = None
     for block in blocks:
@@ -86,9 +83,7 @@ def output_of(
                     said.add(block)
                 continue
             case Reasoning():
-                output.append(
-                    items.reasoning(item_id("reasoning", response_id, index), block, encrypted=encrypted)
-                )
+                output.append(items.reasoning(item_id("reasoning", response_id, index), block))
             case ToolCall():
                 output.append(_call(block, response_id, index, calls))
             case _:

@@ -47,18 +47,17 @@ NO_IMAGES: Json = {
 class Frame:
     """The response objects of one request."""
 
-    __slots__ = ("_asked", "_asked_tier", "_created_s", "_echo", "_model", "_stored", "id")
+    __slots__ = ("_asked", "_asked_tier", "_created_s", "_echo", "_model", "id")
 
-    def __init__(self, asked: Json, *, id: str, model: str, created_s: int, stored: bool) -> None:
+    def __init__(self, asked: Json, *, id: str, model: str, created_s: int) -> None:
         """`asked`: the request as its client sent it. `model` stands for that of the answer as long as it is
-        not known; `stored`: the response can be asked for later."""
+        not known."""
         self.id = id
         self._model = model
         self._created_s = created_s
         tier = asked.get("service_tier")
         self._asked_tier = tier if isinstance(tier, str) and tier in TIERS else "auto"
         self._asked = asked
-        self._stored = stored
         self._echo: Json | None = None
         """The fields of the request, encoded; None: none was wanted yet, as a provider may write its own."""
 
@@ -75,7 +74,7 @@ class Frame:
     ) -> Raw:
         """The JSON of a response. `incomplete`: why it is, where it is; `ended_s`: when it was complete."""
         if self._echo is None:
-            self._echo = _echo(self._asked, self._stored)
+            self._echo = _echo(self._asked)
         over = status != "in_progress"
         told: Json = {
             "id": self.id,
@@ -111,14 +110,14 @@ class Frame:
         return write_json(told)
 
 
-def _echo(asked: Json, stored: bool) -> Json:
+def _echo(asked: Json) -> Json:
     """The request in its response; values are encoded once."""
     told: Json = {name: _said(asked.get(name), default) for name, default in DEFAULTS.items()}
     told |= {name: asked[name] for name in OPTIONAL if asked.get(name) is not None}
     text, reasoning = asked.get("text"), asked.get("reasoning")
     told["text"] = {"format": PLAIN, **_filled(text)}
     told["reasoning"] = {"effort": None, "summary": None, **_filled(reasoning)}
-    told["store"] = stored
+    told["store"] = False  # whoever keeps it says so
     return {name: Raw(write_json(value)) for name, value in told.items()}
 
 

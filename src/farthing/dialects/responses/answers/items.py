@@ -13,7 +13,6 @@ from farthing.types import Json
 
 LOGPROBS = "message.output_text.logprobs"
 LEAST = -9999.0  # what OpenAI says of a token that is as good as impossible
-ENCRYPTED = "reasoning.encrypted_content"
 PAGE = "web_search_result_location"
 """The kind of a citation of a page of the web."""
 CALLS = frozenset({"function_call", "custom_tool_call"})
@@ -79,12 +78,6 @@ def is_cut(arguments: str, custom: bool) -> bool:
     return custom or any_json(arguments.encode("utf-8", "surrogatepass")) is None
 
 
-def encrypts(asked: Json, stored: bool) -> bool:
-    """Whether reasoning is to come with what a client sends back: it was asked for, or nobody else has it."""
-    include = asked.get("include")
-    return not stored or (isinstance(include, list) and ENCRYPTED in include)
-
-
 def weighs(asked: Json) -> bool:
     """Whether the probabilities of tokens are to come with their text."""
     include = asked.get("include")
@@ -145,13 +138,14 @@ def call(item_id: str, status: str, call_id: str, tool: ClientTool, text: str) -
     return told
 
 
-def reasoning(item_id: str, block: Reasoning, *, encrypted: bool) -> Json:
+def reasoning(item_id: str, block: Reasoning, *, whole: bool = True) -> Json:
+    """Reasoning and, once it is whole, what a client sends back so that it can go on from it."""
     told: Json = {
         "id": item_id,
         "type": "reasoning",
         "summary": [summary_part(block.text)] if block.text else [],
     }
-    if encrypted:
+    if whole:
         told["encrypted_content"] = envelopes.of_reasoning(block)
     return told
 

@@ -67,14 +67,6 @@ class OwnEvents:
         response |= {"status": "failed", "error": {"code": code, "message": message}}
         return self._event("response.failed", {"response": response})
 
-    def finished(self) -> bytes | None:
-        """The JSON of the response in the last of the events; None: it is not over."""
-        for _, fields in _read(self._last):
-            response = fields.get("response")
-            if isinstance(response, dict) and response.get("status") in ("completed", "incomplete"):
-                return write_json(self._known(response))
-        return None
-
     def _edit(self) -> None:
         """From now on, number the events anew."""
         if not self._edits:

@@ -13,8 +13,6 @@ Source: the types of OpenAI's SDK (`responses.ResponseStreamEvent`) and its accu
 
 from collections.abc import Iterable
 
-from msgspec import Raw
-
 from farthing.dialects.conversation import (
     ArgumentsDelta,
     Block,
@@ -40,139 +38,22 @@ from farthing.dialects.events import BadStream
 from farthing.dialects.responses.answers import items
 from farthing.dialects.responses.answers.frame import Frame, Status
 from farthing.dialects.responses.ids import item_id
-from farthing.dialects.responses.streams.call_text import call_text
-from farthing.dialects.responses.tools import ClientTool
+from farthing.dialects.responses.streams.lifecycle import Lifecycle
+from farthing.dialects.responses.streams.open_items import (
+    SUMMARY,
+    TEXT,
+    OpenCall,
+    OpenItem,
+    OpenMessage,
+    OpenThought,
+    delta_of,
+    place_in,
+)
 from farthing.text.lenient_json import write_json
 from farthing.types import Json, Usage
 
 CHARS_MAX = 16_000_000  # of one answer, all of which is told once more at its end
 ITEMS_MAX = 10_000
-_TEXT = "response.output_text"
-_SUMMARY = "response.reasoning_summary_text"
-_ARGUMENTS = "response.function_call_arguments"
-_INPUT = "response.custom_tool_call_input"
-
-
-class _Item:
-    """An item that is not done."""
-
-    __slots__ = ("id", "index", "pieces")
-
-    def __init__(self, item_id: str, index: int) -> None:
-        self.id = item_id
-        self.index = index
-        self.pieces: list[str] = []
-        """Its text so far; of a message that of the open part."""
-
-
-class _Message(_Item):
-    __slots__ = ("annotations", "begins", "chars", "cited", "content", "logprobs", "speaks", "weighs")
-
-    def __init__(self, item_id: str, index: int) -> None:
-        super().__init__(item_id, index)
-        self.content: list[Json] = []
-        """Its parts that are done."""
-        self.speaks = False
-        """A part of text is open."""
-        self.chars = 0
-        """In the open part, and next, where in it the open block begins."""
-        self.begins = 0
-        self.cited: list[Json] = []
-        """The sources of the open block."""
-        self.annotations: list[Json] = []
-        self.logprobs: list[Json] = []
-        self.weighs: list[Json] = []
-        """The probabilities of the tokens of the piece that comes next."""
-
-
-class _Thought(_Item):
-    __slots__ = ("block", "signature")
-
-    def __init__(self, item_id: str, index: int, block: Reasoning) -> None:
-        super().__init__(item_id, index)
-        self.block = block
-        self.signature = block.signature
-
-    def whole(self) -> Reasoning:
-        said = self.block
-        maker = "messages" if self.signature and said.maker in ("", "chat") else said.maker
-        return Reasoning("".join(self.pieces), self.signature, said.redacted, maker, said.extras)
-
-
-class _Call(_Item):
-    __slots__ = ("call_id", "raw", "said", "text", "tool", "written")
-
-    def __init__(self, item_id: str, index: int, block: ToolCall, tool: ClientTool, call_id: str) -> None:
-        super().__init__(item_id, index)
-        self.tool = tool
-        self.call_id = call_id
-        self.raw = block.custom
-        self.said = call_text(tool, raw=block.custom)
-        self.written: list[str] = []
-        """What the model wrote, piece by piece."""
-
-    def item(self, status: str) -> Json:
-        return items.call(self.id, status, self.call_id, self.tool, "".join(self.pieces))
-
-
-class Lifecycle:
-    """The events around the items of a response, and the numbers of all."""
-
-    __slots__ = ("_frame", "_model", "_next", "_started", "finished")
-
-    def __init__(self, frame: Frame) -> None:
-        self._frame = frame
-        self._model = ""
-        self._next = 0
-        """The number of the next event."""
-        self._started = False
-        self.finished: Raw | None = None
-        """The response that the last event has."""
-
-    @property
-    def next_number(self) -> int:
-        return self._next
-
-    def alive(self) -> bytes:
-        """What tells the client that the answer is being made."""
-        out: list[bytes] = []
-        if not self._begin(out):
-            self._lifecycle("in_progress", "response.in_progress", out)
-        return b"".join(out)
-
-    def fail(self, code: str, message: str) -> bytes:
-        """The last of a stream that breaks here."""
-        out: list[bytes] = []
-        self._begin(out)
-        error = {"code": code, "message": message}
-        self._terminal(self._frame.response("failed", self._so_far(), model=self._model, error=error), out)
-        return b"".join(out)
-
-    def _so_far(self) -> list[Json]:
-        """The output, as far as it has come."""
-        return []
-
-    def _begin(self, out: list[bytes], model: str = "") -> bool:
-        """Begin the response; False: it has begun."""
-        if self._started:
-            return False
-        self._started = True
-        self._model = model
-        self._lifecycle("in_progress", "response.created", out)
-        self._lifecycle("in_progress", "response.in_progress", out)
-        return True
-
-    def _lifecycle(self, status: Status, kind: str, out: list[bytes]) -> None:
-        self._event(kind, {"response": self._frame.response(status, [], model=self._model)}, out)
-
-    def _terminal(self, response: Raw, out: list[bytes], status: str = "failed") -> None:
-        self.finished = response
-        self._event(f"response.{status}", {"response": response}, out)
-
-    def _event(self, kind: str, fields: Json, out: list[bytes]) -> None:
-        told = write_json({"type": kind, "sequence_number": self._next, **fields})
-        self._next += 1
-        out.append(b"event: %b\ndata: %b\n\n" % (kind.encode(), told))
 
 
 class EventWriter(Lifecycle):
@@ -184,8 +65,6 @@ class EventWriter(Lifecycle):
         "_calls",
         "_chars",
         "_closing",
-        "_encrypted",
-        "_ended",
         "_live",
         "_live_delta",
         "_live_head",
@@ -197,29 +76,27 @@ class EventWriter(Lifecycle):
         "_usage",
     )
 
-    def __init__(self, frame: Frame, asked: Json, *, stored: bool = False) -> None:
+    def __init__(self, frame: Frame, asked: Json) -> None:
         """`asked`: the request as its client sent it."""
         super().__init__(frame)
         self._calls = items.Calls(asked.get("tools"))
-        self._encrypted = items.encrypts(asked, stored)
         self._output: list[Json | None] = []
         """The items; None: it is not done."""
-        self._blocks: dict[int, _Thought | _Call | None] = {}
+        self._blocks: dict[int, OpenThought | OpenCall | None] = {}
         """What the open blocks are told in; None: in the open message."""
-        self._open: dict[int, _Item] = {}
+        self._open: dict[int, OpenItem] = {}
         """The items that are not done, by their index."""
-        self._message: _Message | None = None
-        self._closing: list[_Call] = []
+        self._message: OpenMessage | None = None
+        self._closing: list[OpenCall] = []
         """Calls that have stopped and are not done."""
         self._by_model = False
         self._chars = 0
         self._stopped: Stopped | None = None
         self._usage: Usage | None = None
-        self._ended = False
         self._live = -1
         """The block that the last piece was of; below 0: none."""
         self._live_delta: type[Event] | None = None
-        self._live_item: _Item | None = None
+        self._live_item: OpenItem | None = None
         self._live_head = b""
         """What stands before the number of such a piece."""
 
@@ -255,7 +132,7 @@ class EventWriter(Lifecycle):
                 self._stop(index, out)
             case SignatureDelta(index, signature):
                 thought = self._blocks.get(index)
-                if isinstance(thought, _Thought):
+                if isinstance(thought, OpenThought):
                     thought.signature = signature
             case CitationDelta(index, citation):
                 if self._message is not None and index in self._blocks:
@@ -287,10 +164,10 @@ class EventWriter(Lifecycle):
     def _piece(self, text: str, out: list[bytes]) -> None:
         """Tell `text` of the block that is live."""
         item = self._live_item
-        if item.__class__ is _Call:
+        if item.__class__ is OpenCall:
             item.written.append(text)
             text = item.said.feed(text)
-        elif item.__class__ is _Message:
+        elif item.__class__ is OpenMessage:
             item.chars += len(text)
             if item.weighs:
                 self._weighed(item, text, out)
@@ -300,15 +177,15 @@ class EventWriter(Lifecycle):
             out.append(b'%b%d,"delta":%b}\n\n' % (self._live_head, self._next, write_json(text)))
             self._next += 1
 
-    def _weighed(self, message: _Message, text: str, out: list[bytes]) -> None:
+    def _weighed(self, message: OpenMessage, text: str, out: list[bytes]) -> None:
         """Tell `text` with the probabilities of its tokens."""
         logprobs, message.weighs = message.weighs, []
         self._keep(message, text)
         message.logprobs += logprobs
-        told = {**_place_in(message), "delta": text, "logprobs": logprobs}
-        self._event(f"{_TEXT}.delta", told, out)
+        told = {**place_in(message), "delta": text, "logprobs": logprobs}
+        self._event(f"{TEXT}.delta", told, out)
 
-    def _keep(self, item: _Item, text: str) -> None:
+    def _keep(self, item: OpenItem, text: str) -> None:
         item.pieces.append(text)
         self._chars += len(text)
         if self._chars > CHARS_MAX:
@@ -316,15 +193,15 @@ class EventWriter(Lifecycle):
 
     def _go_live(self, index: int, delta: type[Event], out: list[bytes]) -> None:
         """From now on pieces of the block at `index` go the short way."""
-        item: _Item | None = self._blocks[index]
+        item: OpenItem | None = self._blocks[index]
         if item is None:
             item = self._speaking(out)
-        elif isinstance(item, _Thought) and not item.pieces:
+        elif isinstance(item, OpenThought) and not item.pieces:
             place = {"item_id": item.id, "output_index": item.index, "summary_index": 0}
             part = items.summary_part("")
             self._event("response.reasoning_summary_part.added", {**place, "part": part}, out)
         self._live, self._live_delta, self._live_item = index, delta, item
-        kind, more = _kind_of(item)
+        kind, more = delta_of(item)
         self._live_head = (
             b'event: %b.delta\ndata: {"type":"%b.delta","item_id":"%b","output_index":%d,%b"sequence_number":'
             % (kind.encode(), kind.encode(), item.id.encode(), item.index, more)
@@ -351,8 +228,8 @@ class EventWriter(Lifecycle):
                 self._close_message("completed", out)
                 self._close_calls(out)
                 at, thought_id = self._place("reasoning")
-                thought = _Thought(thought_id, at, block)
-                self._add(thought, items.reasoning(thought.id, Reasoning(""), encrypted=False), out)
+                thought = OpenThought(thought_id, at, block)
+                self._add(thought, items.reasoning(thought.id, Reasoning(""), whole=False), out)
                 self._blocks[index] = thought
                 if text:
                     self._go_live(index, ReasoningDelta, out)
@@ -362,7 +239,7 @@ class EventWriter(Lifecycle):
                 self._close_calls(out)
                 tool = self._calls.client(block)
                 at, call_item_id = self._place(items.kind_of(tool))
-                call = _Call(call_item_id, at, block, tool, self._calls.new_id(block.id))
+                call = OpenCall(call_item_id, at, block, tool, self._calls.new_id(block.id))
                 self._add(call, call.item("in_progress"), out)
                 self._blocks[index] = call
                 if text:
@@ -376,12 +253,12 @@ class EventWriter(Lifecycle):
         at = len(self._output)
         return at, item_id(kind, self._frame.id, at)
 
-    def _add(self, item: _Item, told: Json, out: list[bytes]) -> None:
+    def _add(self, item: OpenItem, told: Json, out: list[bytes]) -> None:
         self._output.append(None)
         self._open[item.index] = item
         self._event("response.output_item.added", {"output_index": item.index, "item": told}, out)
 
-    def _done(self, item: _Item, told: Json, out: list[bytes]) -> None:
+    def _done(self, item: OpenItem, told: Json, out: list[bytes]) -> None:
         self._output[item.index] = told
         del self._open[item.index]
         self._event("response.output_item.done", {"output_index": item.index, "item": told}, out)
@@ -396,34 +273,34 @@ class EventWriter(Lifecycle):
         if item is None:
             if self._message is not None:
                 self._cite(self._message)
-        elif isinstance(item, _Thought):
+        elif isinstance(item, OpenThought):
             self._close_thought(item, out)
         else:
             self._closing.append(item)
 
     # -- a message -------------------------------------------------------------------------------------------
 
-    def _saying(self, out: list[bytes]) -> _Message:
+    def _saying(self, out: list[bytes]) -> OpenMessage:
         """The open message."""
         message = self._message
         if message is None:
             self._close_calls(out)
             at, message_id = self._place("message")
-            message = self._message = _Message(message_id, at)
+            message = self._message = OpenMessage(message_id, at)
             self._add(message, items.message(message.id, "in_progress", []), out)
         return message
 
-    def _speaking(self, out: list[bytes]) -> _Message:
+    def _speaking(self, out: list[bytes]) -> OpenMessage:
         """The open message, with an open part of text."""
         message = self._saying(out)
         if not message.speaks:
             message.speaks = True
             message.chars = message.begins = 0
             part = items.text_part("", [], [])
-            self._event("response.content_part.added", {**_place_in(message), "part": part}, out)
+            self._event("response.content_part.added", {**place_in(message), "part": part}, out)
         return message
 
-    def _cite(self, message: _Message) -> None:
+    def _cite(self, message: OpenMessage) -> None:
         """The block that was open has ended: its sources stand where it does."""
         start, message.begins = message.begins, message.chars
         cited, message.cited = message.cited, []
@@ -440,7 +317,7 @@ class EventWriter(Lifecycle):
     def _say_refusal(self, text: str, out: list[bytes]) -> None:
         message = self._saying(out)
         self._close_text(message, out)
-        place = _place_in(message)
+        place = place_in(message)
         part = items.refusal_part
         self._event("response.content_part.added", {**place, "part": part("")}, out)
         self._event("response.refusal.delta", {**place, "delta": text}, out)
@@ -448,16 +325,16 @@ class EventWriter(Lifecycle):
         self._event("response.content_part.done", {**place, "part": part(text)}, out)
         message.content.append(part(text))
 
-    def _close_text(self, message: _Message, out: list[bytes]) -> None:
+    def _close_text(self, message: OpenMessage, out: list[bytes]) -> None:
         if not message.speaks:
             return
         self._cite(message)
-        place = _place_in(message)
+        place = place_in(message)
         part = self._text_of(message)
         for at, one in enumerate(message.annotations):
             told = {**place, "annotation_index": at, "annotation": one}
             self._event("response.output_text.annotation.added", told, out)
-        self._event(f"{_TEXT}.done", {**place, "text": part["text"], "logprobs": part["logprobs"]}, out)
+        self._event(f"{TEXT}.done", {**place, "text": part["text"], "logprobs": part["logprobs"]}, out)
         self._event("response.content_part.done", {**place, "part": part}, out)
         message.content.append(part)
         message.speaks = False
@@ -466,7 +343,7 @@ class EventWriter(Lifecycle):
             self._live = -1
             self._live_delta = None
 
-    def _text_of(self, message: _Message) -> Json:
+    def _text_of(self, message: OpenMessage) -> Json:
         return items.text_part("".join(message.pieces), message.annotations, message.logprobs)
 
     def _close_message(self, status: str, out: list[bytes]) -> None:
@@ -477,20 +354,20 @@ class EventWriter(Lifecycle):
 
     # -- thoughts and calls ----------------------------------------------------------------------------------
 
-    def _close_thought(self, thought: _Thought, out: list[bytes]) -> None:
+    def _close_thought(self, thought: OpenThought, out: list[bytes]) -> None:
         block = thought.whole()
         if thought.pieces:
             place = {"item_id": thought.id, "output_index": thought.index, "summary_index": 0}
-            self._event(f"{_SUMMARY}.done", {**place, "text": block.text}, out)
+            self._event(f"{SUMMARY}.done", {**place, "text": block.text}, out)
             part = items.summary_part(block.text)
             self._event("response.reasoning_summary_part.done", {**place, "part": part}, out)
-        self._done(thought, items.reasoning(thought.id, block, encrypted=self._encrypted), out)
+        self._done(thought, items.reasoning(thought.id, block), out)
 
     def _close_calls(self, out: list[bytes], *, cut: bool = False) -> None:
         """End the calls that have stopped. `cut`: nothing comes after them, and the answer is not whole."""
         for call in self._closing:
             rest = call.said.end()
-            kind, _ = _kind_of(call)
+            kind, _ = delta_of(call)
             place = {"item_id": call.id, "output_index": call.index}
             if rest:
                 self._keep(call, rest)
@@ -527,7 +404,6 @@ class EventWriter(Lifecycle):
     def _end(self, ended_s: int, out: list[bytes]) -> None:
         if self._stopped is None:
             self._close_all(Stopped("unknown"), out)
-        self._ended = True
         incomplete = self._incomplete()
         status: Status = "incomplete" if incomplete else "completed"
         response = self._frame.response(
@@ -546,77 +422,12 @@ class EventWriter(Lifecycle):
             for index, item in enumerate(self._output)
         ]
 
-    def _unfinished(self, item: _Item) -> Json:
+    def _unfinished(self, item: OpenItem) -> Json:
         """An item of which more was to come."""
-        if isinstance(item, _Message):
+        if isinstance(item, OpenMessage):
             content = [*item.content, self._text_of(item)] if item.speaks else item.content
             return items.message(item.id, "incomplete", content)
-        if isinstance(item, _Thought):
-            return items.reasoning(item.id, item.whole(), encrypted=False)
-        assert isinstance(item, _Call)
+        if isinstance(item, OpenThought):
+            return items.reasoning(item.id, item.whole(), whole=False)
+        assert isinstance(item, OpenCall)
         return item.item("incomplete")
-
-
-class SummaryWriter(Lifecycle):
-    """Writes the events of a compaction: one item with all that was said, and nothing besides."""
-
-    __slots__ = ("_chars", "_stopped", "_text", "_texts", "_usage")
-
-    def __init__(self, frame: Frame) -> None:
-        super().__init__(frame)
-        self._texts: set[int] = set()
-        self._text: list[str] = []
-        self._chars = 0
-        self._stopped = Stopped("unknown")
-        self._usage: Usage | None = None
-
-    def write(self, events: Iterable[Event], *, ended_s: int = 0) -> bytes:
-        """As `EventWriter.write`."""
-        out: list[bytes] = []
-        for event in events:
-            self._begin(out)
-            match event:
-                case TextDelta(text=text) | BlockStarted(block=Text(text=text)):
-                    self._text.append(text)
-                    self._chars += len(text)
-                    if self._chars > CHARS_MAX:
-                        raise BadStream(f"an answer has more than {CHARS_MAX} characters")
-                case Started(_, model):
-                    self._model = model
-                case Counted(usage):
-                    self._usage = usage
-                case Stopped():
-                    self._stopped = event
-                case Ended():
-                    self._end(ended_s, out)
-                case _:
-                    pass
-        return b"".join(out)
-
-    def _end(self, ended_s: int, out: list[bytes]) -> None:
-        if self.finished is not None:
-            return
-        item = items.compaction(item_id("compaction", self._frame.id, 0), "".join(self._text))
-        self._event("response.output_item.added", {"output_index": 0, "item": item}, out)
-        self._event("response.output_item.done", {"output_index": 0, "item": item}, out)
-        incomplete = items.STOPS[self._stopped.stop]
-        status: Status = "incomplete" if incomplete else "completed"
-        response = self._frame.response(
-            status, [item], model=self._model, usage=self._usage, incomplete=incomplete, ended_s=ended_s
-        )
-        self._terminal(response, out, status)
-
-
-def _place_in(message: _Message) -> Json:
-    """Where the part of a message that is open, or opens next, stands."""
-    return {"item_id": message.id, "output_index": message.index, "content_index": len(message.content)}
-
-
-def _kind_of(item: _Item) -> tuple[str, bytes]:
-    """How the events of an item's pieces are called, and what further fields each has."""
-    if isinstance(item, _Message):
-        return _TEXT, b'"content_index":%d,"logprobs":[],' % len(item.content)
-    if isinstance(item, _Thought):
-        return _SUMMARY, b'"summary_index":0,'
-    assert isinstance(item, _Call)
-    return (_INPUT if item.tool.kind == "custom" else _ARGUMENTS), b""

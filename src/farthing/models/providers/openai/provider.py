@@ -106,14 +106,14 @@ class OpenAIProvider(HttpProvider):
 
     def unsaid(self, prompt: Prompt, target: Target, operation: Operation) -> Unsaid:
         """Nothing where the client speaks chat completions: its request goes up as it is."""
+        if prompt.sent is None:
+            return ALL_SAID
         native = self._native_for(prompt)
         if native is not None:
             return native.unsaid(prompt, target, operation)
-        if prompt.sent is None:
-            return ALL_SAID
         if operation not in self.capabilities.operations:
             return Unsaid(operation=operation)
-        if not _is_lowered(prompt):
+        if prompt.sent.dialect not in MORE_THAN_CHAT:
             return ALL_SAID
         return self._translations.unsaid(prompt, target)
 
@@ -127,12 +127,14 @@ class OpenAIProvider(HttpProvider):
     ) -> tuple[bytes, bytes]:
         """Return the head, without content-length and the blank line, and the body. `passed` are headers of
         the client, of which those go up that this provider is to get."""
-        native = self._native_for(prompt)
-        if native is not None:
-            return native.encode(prompt, target, operation, request_id, passed)
-        if operation in PASSING and prompt.sent is not None:
-            return self._as_sent(prompt.sent, target, operation, request_id, passed)
-        if _is_lowered(prompt):
+        sent = prompt.sent
+        if sent is not None:
+            native = self._native_for(prompt)
+            if native is not None:
+                return native.encode(prompt, target, operation, request_id, passed)
+            if operation in PASSING:
+                return self._as_sent(sent, target, operation, request_id, passed)
+        if sent is not None and sent.dialect in MORE_THAN_CHAT:
             body = self._translated(prompt, target)
         else:
             body = prompt.body.copy()
@@ -178,11 +180,13 @@ class OpenAIProvider(HttpProvider):
         return body
 
     def whole(self, headers: Mapping[bytes, bytes], body: bytes, prompt: Prompt | None = None) -> Reply:
+        if prompt is None or prompt.sent is None:
+            return self._replies.read(body)
         native = self._native_for(prompt)
         if native is not None:
             return native.whole(headers, body, prompt)
-        passing = None if prompt is None else passing_of(prompt)
-        if passing is None or prompt is None:
+        passing = passing_of(prompt)
+        if passing is None:
             return self._replies.read(body)
         try:
             return passed_whole(passing, body, prompt.body)
@@ -190,25 +194,30 @@ class OpenAIProvider(HttpProvider):
             raise self.in_answer(error.payload) from None
 
     def decoder(self, event_bytes_max: int, prompt: Prompt | None = None) -> StreamDecoder:
+        if prompt is None or prompt.sent is None:
+            return EventReader(event_bytes_max, self._usage_form)
         native = self._native_for(prompt)
         if native is not None:
             return native.decoder(event_bytes_max, prompt)
-        passing = None if prompt is None else passing_of(prompt)
-        if passing is None or prompt is None:
+        passing = passing_of(prompt)
+        if passing is None:
             return EventReader(event_bytes_max, self._usage_form)
         return PassedStream(passing, event_bytes_max, prompt.body)
 
-    def _native_for(self, prompt: Prompt | None) -> ResponsesProvider | None:
+    def _native_for(self, prompt: Prompt) -> ResponsesProvider | None:
         """What speaks with the provider in the client's own dialect; None: chat completions do."""
-        if prompt is None or prompt.sent is None or self._native is None:
-            return None
-        if not self._native.is_own(prompt):
-            return None
-        self._native.redact = self.redact  # which knows more than its own key once all of them are built
-        return self._native
+        native = self._native
+        return None if native is None or not native.is_own(prompt) else self._known(native)
+
+    def _known(self, native: ResponsesProvider) -> ResponsesProvider:
+        """`native`, which removes the secrets that this provider does: more than its own key, once all
+        providers are built."""
+        native.redact = self.redact
+        return native
 
     def in_answer(self, payload: bytes) -> ProviderError:
-        return super().in_answer(payload) if self._native is None else self._native.in_answer(payload)
+        native = self._native
+        return super().in_answer(payload) if native is None else self._known(native).in_answer(payload)
 
     def list_head(self) -> bytes:
         ending, suffix = self._list_from
@@ -240,11 +249,6 @@ def _reasons(model: str) -> bool:
 def _lowered(prompt: Prompt, target: Target) -> Written:
     dialect = "messages" if prompt.sent is None else prompt.sent.dialect
     return lowered(prompt.body, model=target.model, dialect=dialect)
-
-
-def _is_lowered(prompt: Prompt) -> bool:
-    """Whether its client speaks a dialect that makes its body more than chat completions."""
-    return prompt.sent is not None and prompt.sent.dialect in MORE_THAN_CHAT
 
 
 def _set_cap(body: Json, model: str, cap: int | None) -> None:
