@@ -274,6 +274,8 @@ class ProviderError(FarthingError):
         chat's: a client of that dialect gets it as it is. None: there is none that may be shown."""
         self.advice: bool | None = None
         """What it said itself on sending the same again (`x-should-retry`); None: nothing."""
+        self.counted: Any = None
+        """The `Usage` that the provider counted all the same; None: it counted none."""
         self.unasked = False
         """Nothing was sent: its provider cannot be told the request, or failed before that."""
 

@@ -501,6 +501,12 @@ def test_a_form_goes_up_byte_for_byte_but_for_its_model(gateway: Running, provid
         FORM.replace(b"name=model\r\n", b"name=other; name*=utf-8''model\r\n"),
         FORM.replace(b"name=model\r\n", b'name="model"; filename="m"\r\n'),
         FORM.replace(b"name=model\r\n", b"name=x\r\ncontent-disposition: form-data; name=model\r\n"),
+        FORM.replace(b"name=model\r\n", b"name=x\r\n ; name=model\r\n"),
+        FORM.replace(
+            b"--b--", b"--b\r\nContent-Disposition: form-data; name=prompt\r\n\r\nx\r\n" * 2 + b"--b--"
+        ),
+        b"--b--",
+        b"--b--\r\n",
         FORM.replace(b"a/ear-x", b"\xff\xfe"),
         FORM.replace(b"a/ear-x", b"x" * 2_000_000),
     ],
@@ -508,6 +514,24 @@ def test_a_form_goes_up_byte_for_byte_but_for_its_model(gateway: Running, provid
 def test_what_is_no_form_or_two_is_refused(raw: bytes, gateway: Running, provider: PassingProvider) -> None:
     reply = heard(gateway, raw)
     assert reply.status == 400 and "form" in reply.error["message"]
+    assert not provider.came
+
+
+def test_a_form_without_parts_is_refused_where_the_path_names_its_model(
+    gateway: Running, provider: PassingProvider
+) -> None:
+    path = "/openai/deployments/a%2Fear-x/audio/transcriptions?api-version=2024-10-21"
+    reply = gateway.post(path, b"--b--", FORM_HEAD)
+    assert reply.status == 400 and "no parts" in reply.error["message"]
+    assert not provider.came
+
+
+def test_a_boundary_that_can_be_read_in_two_ways_is_refused(
+    gateway: Running, provider: PassingProvider
+) -> None:
+    head = {**FORM_HEAD, "content-type": 'multipart/form-data; boundary="\\b"'}
+    reply = heard(gateway, FORM.replace(b"--b", b"--\\b") + FORM, head)
+    assert reply.status == 400 and "boundary" in reply.error["message"]
     assert not provider.came
 
 

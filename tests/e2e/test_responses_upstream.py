@@ -424,6 +424,47 @@ def test_a_stream_that_breaks_ends_as_failed_in_every_dialect(
     assert not says_why or b"It broke." in told
 
 
+ASKS: dict[str, Json] = {
+    "/v1/chat/completions": {"messages": [{"role": "user", "content": "hi"}]},
+    "/v1/messages": {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 9},
+    "/v1/responses": {"input": "hi"},
+}
+
+
+@pytest.mark.parametrize("path", ASKS)
+@pytest.mark.parametrize("how", ["whole", "at once", "after some text"])
+def test_what_a_provider_counts_of_a_response_that_failed_is_what_it_costs(
+    gateway: Running, upstream: FaultProvider, how: str, path: str
+) -> None:
+    failed = {**ANSWER, "status": "failed", "error": {"code": "server_error", "message": "no more"}}
+    if how == "whole":
+        upstream.exactly("m-1", whole(failed))
+    else:
+        begun = began(ANSWER) + (
+            text_events(0, said(text_part(TEXT)), "A penny is")[:3] if how != "at once" else []
+        )
+        ending = {"type": "response.failed", "response": failed}
+        upstream.exactly("m-1", streamed(numbered(*begun, ending)))
+    before = len(gateway.receipts())
+    reply = gateway.post(path, {"model": "r/m-1", "stream": how != "whole", **ASKS[path]})
+    receipt = gateway.next_receipt(before)
+    assert reply.status == (200 if how == "after some text" else 500), reply.body
+    assert receipt.error is not None and receipt.cost_nusd == COST_NUSD
+    assert "no more" in reply.body.decode()
+
+
+@pytest.mark.parametrize("output", ["text", [1], [{"type": "message"}]])
+def test_a_stream_that_nobody_asked_for_and_that_is_no_answer_is_an_error_of_its_provider(
+    gateway: Running, upstream: FaultProvider, output: Any
+) -> None:
+    last = {"type": "response.completed", "response": {**ANSWER, "output": output}}
+    upstream.exactly("m-1", streamed(numbered(*began(ANSWER), last)))
+    for path, asked in ASKS.items():
+        reply = gateway.post(path, {"model": "r/m-1", **asked})
+        assert reply.status == 502 and "the reply is" in reply.body.decode()
+    assert "Traceback" not in gateway.logged()
+
+
 def test_limits_of_a_provider_reach_the_client(gateway: Running, upstream: FaultProvider) -> None:
     error = {
         "error": {"message": "Slow down.", "type": "tokens", "code": "rate_limit_exceeded", "param": None}

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from farthing.dialects.conversation import Event
 from farthing.text.lenient_json import BOM, NotJson, read_json
-from farthing.types import Json
+from farthing.types import Json, Usage
 
 Framed = tuple[bytes, bytes]
 """The name of an event, empty where it has none, and its data."""
@@ -28,11 +28,13 @@ class BadStream(BadAnswer):
 
 
 class ProviderSaid(BadAnswer):
-    """An error in the place of an answer; `payload` is its JSON."""
+    """An error in the place of an answer; `payload` is its JSON, `usage` what all of it took; None: that is
+    not said."""
 
-    def __init__(self, payload: bytes) -> None:
+    def __init__(self, payload: bytes, usage: Usage | None = None) -> None:
         super().__init__("the provider reported an error")
         self.payload = payload
+        self.usage = usage
 
 
 def read_body(body: bytes) -> Json:

@@ -14,6 +14,8 @@ from farthing.types import Json, Request, Sent, replace
 
 CONTENT_TYPE = b"content-type"
 TYPE_CHARS_MAX = 200
+READ = ("model", "stream", "stream_format", "user")
+"""Fields of a form that decide here, beside its texts: one that is there twice could be another one there."""
 
 
 def read(passing: Passing, reader: Reader, asked: Asked, limits: ServerConfig) -> Request:
@@ -59,7 +61,7 @@ def _sent(passing: Passing, asked: Asked, limits: ServerConfig) -> Sent:
             body = read_object(raw, depth_max=limits.depth_max, nodes_max=limits.nodes_max)
             return _made(passing, raw, body, "application/json", None, is_form=False)
         parts = form.parts_of(raw, boundary)
-        fields: Json = dict(form.fields_of(raw, parts))
+        fields: Json = dict(form.fields_of(raw, parts, {*passing.texts, *READ}))
         named = kind.decode("latin-1")
         if len(named) > TYPE_CHARS_MAX or not named.isprintable():
             raise form.BadForm("its content-type is too long, or not printable")

@@ -639,8 +639,11 @@ class Caller:
             health.speed.silent(now_s - began_s, now_s)
 
     def _failed_cost(self, result: CallResult, prompt: Prompt, error: ProviderError | None) -> None:
-        """Record the cost of a failed call: nothing if it was refused, its estimated prompt if the provider
-        may have worked on it."""
+        """Record the cost of a failed call: what its provider counted; else nothing if it was refused, its
+        estimated prompt if the provider may have worked on it."""
+        if error is not None and error.counted is not None:
+            book(result.attempt, result.target, error.counted)
+            return
         if error is not None and (error.upstream_status is not None or not error.sent):
             result.attempt.cost_nusd = 0
             if result.spent is not None:
@@ -654,7 +657,7 @@ class Caller:
         if stream is not None:
             reader = stream.reader
             said = max(reader.chunks, reader.text_chars // CHARS_PER_TOKEN)
-            if usage is not None and not reader.done and reader.usage_event is None:
+            if usage is not None and not (reader.done or stream.counted or reader.usage_event):
                 usage = begun(usage)
             if reader.states_nothing:
                 usage = as_stated(usage)

@@ -100,6 +100,7 @@ class Stream(Waiter):
         "_unread",
         "_whole",
         "_within",
+        "counted",
         "cut",
         "first_s",
         "kept",
@@ -159,6 +160,8 @@ class Stream(Waiter):
         """Called when it is too large to be kept any more."""
         self.cut: str | None = None
         """The limit that ended it early, as `output_tokens_max`; None when it ended by itself."""
+        self.counted = False
+        """It failed, and its usage is that of all of it."""
         self.paused = False
         """It once waited for its reader, so that its time says nothing of its target."""
 
@@ -426,6 +429,8 @@ class Stream(Waiter):
         if not isinstance(error, ProviderSaid):
             return self._broken(str(error))
         said = self._in_answer(error.payload)
+        said.counted = error.usage
+        self.counted = error.usage is not None
         if not self._begun:
             return said
         broken = self._broken(str(error), said)

@@ -1,6 +1,7 @@
 """Names of tools, envelopes and ids of Responses, there and back."""
 
 import pytest
+from tests.pace import turns
 
 from farthing.dialects.conversation import Reasoning
 from farthing.dialects.responses import envelopes, ids
@@ -41,6 +42,14 @@ def test_a_tool_that_is_not_in_the_request_has_the_name_that_it_would_have_alone
 @pytest.mark.parametrize("text", ["", '*** Begin\n"x"', "{}", '{"a": 1}', "é"])
 def test_free_text_there_and_back(text: str) -> None:
     assert free_text(arguments_of(text)) == text
+
+
+def test_names_that_come_to_the_same_take_no_longer_each_the_more_there_are() -> None:
+    tools = [function(chr(0x4E00 + number)) for number in range(3_000)]
+    names = ToolNames(tools)
+    assert len({names.flat(chr(0x4E00 + number)) for number in range(3_000)}) == 3_000
+    assert [names.flat(chr(0x4E00 + number)) for number in (0, 1, 2)] == ["_", "__2", "__3"]
+    assert turns(lambda: ToolNames(tools), 1) / len(tools) < 2_000
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,8 @@ def booked(
     result = CallResult(target, attempt, cast(Any, None))
     known = {"chunks": 50, "text_chars": 200, "done": False, "usage_event": b"{}", "states_nothing": False}
     if streams:
-        result.stream = cast(Any, SimpleNamespace(usage=usage, reader=SimpleNamespace(**{**known, **read})))
+        reader = SimpleNamespace(**{**known, **read})
+        result.stream = cast(Any, SimpleNamespace(usage=usage, counted=False, reader=reader))
     Caller._failed_cost(cast(Any, SimpleNamespace(_sizes=None)), result, PROMPT, error)
     return attempt
 

@@ -5,7 +5,7 @@ two forms is refused: a field that decides here must be the one that decides at 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from msgspec import Struct
 
@@ -15,7 +15,7 @@ FIELD_BYTES_MAX = 1_048_576  # of a text field: prompts have 32,000 characters a
 
 FORM_TYPE = b"multipart/form-data"
 _PARAMETER = rb';[ \t]*([A-Za-z0-9*_-]+)=(?:"((?:[^"\\\r\n]|\\.)*)"|([^\s;"]*))[ \t]*'
-_boundary = re.compile(rb'(?:[^"]*?;)?[ \t]*boundary=(?:"([^"\r\n]{1,70})"|([^\s;,"]{1,70}))', re.I).match
+_boundary = re.compile(rb'(?:[^"]*?;)?[ \t]*boundary=(?:"([^"\\\r\n]{1,70})"|([^\s;,"]{1,70}))', re.I).match
 _disposition = re.compile(
     rb"content-disposition:[ \t]*form-data[ \t]*((?:%b)*)\r\n" % _PARAMETER, re.I
 ).finditer
@@ -74,6 +74,8 @@ def parts_of(raw: bytes, boundary: bytes) -> list[Part]:
         at = end + len(delimiter)
     if raw[at : at + 2] != b"--":
         raise BadForm("its last part has no end")
+    if not found:
+        raise BadForm("it has no parts")
     return found
 
 
@@ -83,6 +85,8 @@ def _named(head: bytes) -> tuple[str, bool]:
     Raises:
         BadForm: it says no name, or several.
     """
+    if b"\r\n " in head or b"\r\n\t" in head:
+        raise BadForm("a line of the head of a part goes on in the next one: write it in one line")
     found = list(_disposition(head))
     if len(found) != 1 or len(_line_start.findall(head)) != 1:
         raise BadForm("a part says no name, or says it in a way that is not read here")
@@ -97,16 +101,18 @@ def _named(head: bytes) -> tuple[str, bool]:
     return said[b"name"].decode("utf-8", "replace"), b"filename" in said or b"filename*" in said
 
 
-def fields_of(raw: bytes, parts: Sequence[Part]) -> dict[str, str]:
+def fields_of(raw: bytes, parts: Sequence[Part], once: Collection[str]) -> dict[str, str]:
     """The text fields by name; of several with one name the last. Files are not among them.
 
     Raises:
-        BadForm: one is too long, or not UTF-8.
+        BadForm: one is too long, or not UTF-8, or one of `once` is there twice.
     """
     fields: dict[str, str] = {}
     for part in parts:
         if part.file:
             continue
+        if part.name in fields and part.name in once:
+            raise BadForm(f"the field `{part.name}` is there twice: send it once")
         if part.end - part.begin > FIELD_BYTES_MAX:
             raise BadForm(f"the field `{part.name[:100]}` is longer than {FIELD_BYTES_MAX} bytes")
         try:

@@ -36,12 +36,14 @@ class ClientTool(Struct, frozen=True):
 class ToolNames:
     """The names of one request's tools, in both directions."""
 
-    __slots__ = ("_clients", "_flat")
+    __slots__ = ("_clients", "_flat", "_taken")
 
     def __init__(self, tools: Any) -> None:
         """`tools`: those of the request, as its client sent them; anything else is no tools."""
         self._flat: dict[tuple[str, str], str] = {}
         self._clients: dict[str, ClientTool] = {}
+        self._taken: dict[str, int] = {}
+        """Of a name that several tools come to: the number up to which it is given away."""
         for tool in sorted(_clients(tools), key=_is_namespaced):  # those without a namespace keep their name
             if (tool.namespace, tool.name) not in self._flat:
                 flat = self._free(tool)
@@ -60,10 +62,12 @@ class ToolNames:
     def _free(self, tool: ClientTool) -> str:
         """A name that no other tool of the request has."""
         start = flat = flat_name(tool.name, tool.namespace)
-        times = 2
+        times = self._taken.get(start, 1)
         while flat in self._clients:
-            flat = short_name(f"{start}_{times}")
             times += 1
+            flat = short_name(f"{start}_{times}")
+        if times > 1:
+            self._taken[start] = times
         return flat
 
 

@@ -13,7 +13,7 @@ UNASKED_TYPES = (b"application/x-www-form-urlencoded", b"multipart/form-data", b
 
 def is_form(headers: Mapping[bytes, bytes]) -> bool:
     """Whether the body says it is a form with parts."""
-    return headers.get(b"content-type", b"")[:20].lower().startswith(FORM_TYPE)
+    return headers.get(b"content-type", b"").partition(b";")[0].strip().lower() == FORM_TYPE
 
 
 def check_type(

@@ -125,16 +125,18 @@ class Keeping(ThroughSink):
         if self._last:
             self._held += events
             return b""
-        if RESPONSE not in events and ENCRYPTED not in events:
-            return events
         pieces = []
-        for event in _events(events):
-            if self._last or _is_last(event):
+        at = 0
+        for start, end in _worth_a_look(events):
+            event = events[start:end]
+            pieces.append(events[at:start])
+            at = end
+            if _is_last(event):
                 self._last = True
-                self._held += event
-            else:
-                pieces.append(self._told(event))
-        return b"".join(pieces)
+                self._held += events[start:]
+                return b"".join(pieces)
+            pieces.append(self._told(event))
+        return b"".join([*pieces, events[at:]]) if pieces else events
 
     def _told_all(self, events: bytes) -> bytes:
         return b"".join([self._told(event) for event in _events(events)])
@@ -210,6 +212,23 @@ class Keeping(ThroughSink):
                 request.id,
             )
         return kept
+
+
+def _worth_a_look(events: bytes) -> Iterator[tuple[int, int]]:
+    """Where each event that may have to change begins and ends. All others are passed over: a block may have
+    a hundred thousand of them."""
+    response, encrypted, end = events.find(RESPONSE), events.find(ENCRYPTED), 0
+    while response >= 0 or encrypted >= 0:
+        place = min(found for found in (response, encrypted) if found >= 0)
+        start = max(events.rfind(b"\n\n", end, place) + 2, end)
+        end = events.find(b"\n\n", place) + 2
+        if end < 2:
+            end = len(events)
+        yield start, end
+        if 0 <= response < end:
+            response = events.find(RESPONSE, end)
+        if 0 <= encrypted < end:
+            encrypted = events.find(ENCRYPTED, end)
 
 
 def _events(events: bytes) -> Iterator[bytes]:

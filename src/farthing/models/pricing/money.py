@@ -117,7 +117,7 @@ class Money:
 
     def _of_stream(self, stream: Stream, prompt: Prompt, target: Target) -> Usage:
         usage, reader = stream.usage, stream.reader
-        if usage is not None and not reader.done and reader.usage_event is None:
+        if usage is not None and not (reader.done or stream.counted or reader.usage_event):
             usage = begun(usage)
         if usage is None or usage.estimated:
             usage = self._filled_by_stream(usage, target, prompt, reader)

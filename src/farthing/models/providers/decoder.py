@@ -116,7 +116,7 @@ class TranslatingDecoder:
         try:
             message = self._form.read(body)
         except events.ProviderSaid as error:
-            raise faults.ProviderSaid(error.payload) from None
+            raise faults.ProviderSaid(error.payload, error.usage) from None
         except events.BadAnswer as error:
             raise faults.BadStream(f"it is no stream and no answer: {error}") from None
         told = chat_answer.write(
@@ -161,7 +161,7 @@ class TranslatingDecoder:
     def _fault(self, error: events.BadAnswer) -> faults.BadStream:
         before = self._tell(error.before)
         fault = (
-            faults.ProviderSaid(error.payload)
+            faults.ProviderSaid(error.payload, error.usage)
             if isinstance(error, events.ProviderSaid)
             else faults.BadStream(str(error))
         )

@@ -14,6 +14,9 @@ from farthing.dialects.told import Told, told
 from farthing.models.providers.decoder import AnswerForm, TranslatingDecoder
 from farthing.types import Dialect
 
+BLANK = (b"", b"\n")
+"""Where more than one blank line ends an event."""
+
 
 class OwnDecoder(TranslatingDecoder):
     """See `protocols.StreamDecoder`. Its pieces are `Told`. What a dialect does in its own way is in the
@@ -84,6 +87,8 @@ class OwnDecoder(TranslatingDecoder):
         for block in blocks:
             if reader.done:
                 break
+            if block in BLANK:
+                continue
             one = framed(block)
             if one is not None:
                 try:

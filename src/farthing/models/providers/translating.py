@@ -13,7 +13,7 @@ from farthing.dialects.events import BadAnswer, ProviderSaid
 from farthing.dialects.splice import REMOVED, Changes, spliced
 from farthing.dialects.told import Told
 from farthing.dialects.written import Written
-from farthing.errors import ProviderUnavailable
+from farthing.errors import ProviderError, ProviderUnavailable
 from farthing.models.providers.decoder import AnswerForm, TranslatingDecoder
 from farthing.models.providers.http import HttpProvider
 from farthing.models.providers.own import OwnDecoder
@@ -72,15 +72,14 @@ class TranslatingProvider(HttpProvider):
         Raises:
             ProviderError: it is not an answer.
         """
+        if body[:1] != b"{" and body[:99].removeprefix(BOM).lstrip().startswith(EVENTS):
+            body = self._of_events(body)
         try:
             message = self.form.read(body)
         except ProviderSaid as error:
-            raise self.in_answer(error.payload) from None
+            raise self._said(error) from None
         except BadAnswer as error:
-            if not body[:99].removeprefix(BOM).lstrip().startswith(EVENTS):
-                raise ProviderUnavailable(f"the reply is no answer: {error}") from None
-            body = self._of_events(body)
-            message = self.form.read(body)
+            raise ProviderUnavailable(f"the reply is no answer: {error}") from None
         told = chat_answer.write(
             message, request_id=message.id, created=int(time()), legacy_functions=_legacy(prompt)
         )
@@ -103,12 +102,17 @@ class TranslatingProvider(HttpProvider):
             own = [block.own for block in (decoder.feed(body), decoder.end()) if isinstance(block, Told)]
             told = decoder.own_whole(b"".join(own), None) if decoder.ended(1) else None
         except faults.ProviderSaid as error:
-            raise self.in_answer(error.payload) from None
+            raise self._said(error) from None
         except faults.BadStream as error:
             raise ProviderUnavailable(f"the reply is a stream, and broken: {error}") from None
         if told is None:
             raise ProviderUnavailable("the reply is a stream that ended before its answer did")
         return told
+
+    def _said(self, error: ProviderSaid | faults.ProviderSaid) -> ProviderError:
+        said = self.in_answer(error.payload)
+        said.counted = error.usage
+        return said
 
     def decoder(self, event_bytes_max: int, prompt: Prompt | None = None) -> TranslatingDecoder:
         if self.is_own(prompt):

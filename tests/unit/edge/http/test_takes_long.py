@@ -3,6 +3,7 @@
 import pytest
 
 from farthing.edge.http.body import takes_long
+from farthing.edge.http.content_type import is_form
 
 
 @pytest.mark.parametrize(
@@ -20,3 +21,19 @@ from farthing.edge.http.body import takes_long
 )
 def test_what_may_take_long_is_told_by_its_values_and_its_bytes(raw: bytes, aside: bool) -> None:
     assert takes_long(raw) is aside
+
+
+@pytest.mark.parametrize(
+    ("said", "form"),
+    [
+        (b"multipart/form-data; boundary=b", True),
+        (b"Multipart/Form-Data;boundary=b", True),
+        (b"multipart/form-data", True),
+        (b"multipart/form-datax", False),
+        (b"multipart/form-data+json", False),
+        (b"application/json", False),
+        (b"", False),
+    ],
+)
+def test_only_a_form_is_read_as_one(said: bytes, form: bool) -> None:
+    assert is_form({b"content-type": said}) is form

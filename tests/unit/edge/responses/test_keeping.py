@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.pace import turns
 
 from farthing.edge.responses.keeping import Keeping
 from farthing.errors import StreamBroken
@@ -104,6 +105,32 @@ def test_the_last_event_goes_out_after_the_response_is_kept() -> None:
         found = await store.get("acme", ID)
         assert found is not None and json.loads(found.body) == {"id": ID, "output": [], "store": True}
         assert json.loads(found.items)[0]["content"] == [{"type": "input_text", "text": "hi"}]
+
+    run(work)
+
+
+def test_a_block_of_very_many_events_is_not_looked_at_one_by_one() -> None:
+    begin = event("response.created", response={"id": "theirs"})
+    many = event("response.output_text.delta", delta="x") * 20_000
+    hidden = event("response.output_item.done", item={"type": "reasoning", "encrypted_content": "secret"})
+
+    async def work() -> None:
+        client = Client()
+        keeping, _ = keeping_of(client)
+        keeping.send(b"".join([begin, many, hidden, many, begin, hidden, b": cut"]))
+        told = client.got
+        assert told.count(b": cut") == 1 and told.endswith(b": cut") and b"secret" not in told
+        assert told.count(b"theirs") == 0 and told.count(ID.encode()) == 2
+        assert told.count(many) == 2 and told.index(b"reasoning") > told.index(many)
+        kinds = [line for line in told.split(b"\n") if line.startswith(b"event: ")]
+        assert len(kinds) == 40_004
+        block = many + begin
+
+        def again() -> None:
+            client.got = b""
+            keeping.send(block)
+
+        assert turns(again) / 20_000 < 50
 
     run(work)
 

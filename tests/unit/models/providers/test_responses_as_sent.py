@@ -388,3 +388,10 @@ def test_a_custom_call_is_text_for_a_client_of_chat_whole_and_streamed() -> None
     call = {"id": "c", "type": "custom", "custom": {"name": "patch", "input": "*** x"}}
     assert told["choices"][0]["message"]["tool_calls"] == [call]
     assert streamed["choices"][0]["message"]["tool_calls"] == [call]
+
+
+def test_blank_lines_beyond_the_one_that_ends_an_event_are_not_passed_on() -> None:
+    decoder = PROVIDER.decoder(EVENT_BYTES_MAX, asked(ODD))
+    stream = numbered(*began(ANSWER))
+    block = decoder.feed(stream.replace(b"\n\n", b"\n\n" + b"\n\n" * 1_000) + b"\r" * 10_001)
+    assert isinstance(block, Told) and block.own == stream

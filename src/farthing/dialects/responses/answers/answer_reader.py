@@ -62,7 +62,7 @@ class Maker:
             BadAnswer: there is none. ProviderSaid: it is an error, or it failed.
         """
         value = read_body(body)
-        refuse_failed(value)
+        refuse_failed(value, self.form)
         output = value.get("output")
         if output.__class__ is not list:
             raise BadAnswer("there is no `output`")
@@ -124,13 +124,13 @@ def is_opaque(message: Message) -> bool:
     return False
 
 
-def refuse_failed(value: Json) -> None:
+def refuse_failed(value: Json, form: UsageForm = FORM) -> None:
     """Raises:
     BadAnswer: it is a response that never came to an end. ProviderSaid: an error came in its place.
     """
     status, error = value.get("status"), value.get("error")
     if status == "failed" or (error and value.get("output").__class__ is not list):
-        raise ProviderSaid(error_payload(error))
+        raise ProviderSaid(error_payload(error), read_usage(value, form=form))
     if status in ("cancelled", "in_progress", "queued"):
         raise BadAnswer(f"the response is {status}")
     if value.get("type") == "error":

@@ -275,7 +275,8 @@ class Reader:
         if kind == "response.failed" or kind == "response.cancelled":
             if self.usage is not None:
                 found.append(Counted(self.usage))
-            raise ProviderSaid(error_payload(response.get("error") or {"code": kind.partition(".")[2]}))
+            error = error_payload(response.get("error") or {"code": kind.partition(".")[2]})
+            raise ProviderSaid(error, self.usage)
         self._start(response, found)
         ids = {text_of(item.fields, "id") for item in self._all if item.done}
         for place, item in enumerate(told):
