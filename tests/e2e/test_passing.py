@@ -422,6 +422,7 @@ def test_rules_choose_no_model_for_it(through: OpenAI) -> None:
     with pytest.raises(APIStatusError) as raised:
         through.moderations.create(model="auto", input="x")
     assert raised.value.status_code == 404
+    assert "`auto` is chosen by rules for chats: for moderations name a model" in str(raised.value)
 
 
 def test_a_key_may_ask_for_its_models_alone(gateway: Running, provider: PassingProvider) -> None:
