@@ -160,7 +160,11 @@ class UnknownResponse(RequestError):
     def __init__(self, id: str, *, param: str | None = None) -> None:
         """`param`: the field that named it; None: the path did."""
         what = "Previous response" if param else "Response"
-        super().__init__(f"{what} with id '{id}' not found.", param=param)
+        super().__init__(
+            f"{what} with id '{id}' not found. Only those of endpoints with store_responses = true are "
+            "kept, for their own tenant, until they expire or are deleted.",
+            param=param,
+        )
         if param:
             self.code = "previous_response_not_found"  # type: ignore[misc]  # as OpenAI tells them apart
 
@@ -376,9 +380,14 @@ class CannotSay(ProviderRejected):
         """What is said of the target."""
         if self.operation:
             more = (
-                "" if self.operation == "embeddings" else ", or list it in `operations` of this one if it has"
+                ""
+                if self.operation == "embeddings"
+                else "; if this one is of that kind and has it, list it in its `operations`"
             )
-            return f"has no {self.operation}: configure a provider that has, and name its model{more}"
+            return (
+                f"has no {self.operation}: configure a provider that has, and name its model; "
+                f"only those of the kind `openai` can{more}"
+            )
         plain = [name for name in self.names if name not in self.reasons]
         parts = [f"`{name}`: {self.reasons[name]}" for name in self.names if name in self.reasons]
         if plain:

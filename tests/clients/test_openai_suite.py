@@ -35,7 +35,12 @@ FILES: Final = (
 )
 SAMPLE: Final = "strict and not Async"
 """One of the five ways in which each test is run."""
-UNCHANGED: Final = ("/v1/chat/completions", "/v1/embeddings")
+UNCHANGED: Final = (
+    "/v1/chat/completions",
+    "/v1/embeddings",
+    "/v1/moderations",
+    "/v1/images/generations",
+)
 """Where the provider gets what the client sent, but for the usage of streams, which the gateway asks for."""
 PAGE: Final = Path(__file__).parents[2] / "docs" / "clients.md"
 CONFIG: Final = """

@@ -66,6 +66,7 @@ base_url = "{root(azure)}/openai/deployments/{{model}}"
 api_key = "${{PROVIDER_KEY}}"
 auth = "api-key"
 api_version = "{VERSION}"
+pass_through = true
 [providers.one]
 base_url = "{root(azure)}/openai/deployments/gpt-x"
 api_key = "${{PROVIDER_KEY}}"
@@ -141,6 +142,14 @@ def test_a_body_without_a_model_is_served_by_the_deployment(gateway: Running, az
         assert json.loads(azure.came[-2].body)["model"] == "gpt-x"
     missing = gateway.post(path.format("nobody", "chat/completions"), chat, head)
     assert missing.status == 404 and missing.error["code"] == "model_not_found"
+
+
+def test_the_list_of_deployments_is_asked_for_above_them(gateway: Running, azure: PassingProvider) -> None:
+    azure.came.clear()
+    assert gateway.request("GET", "/v1/models", headers={"api-key": KEY}).status == 200
+    asked = [came.path for came in azure.came if came.method == "GET"]
+    assert "/openai/deployments?api-version=2023-03-15-preview" in asked
+    assert not [path for path in asked if "{" in path or "%7B" in path]
 
 
 def test_a_name_in_a_path_cannot_leave_it(gateway: Running, azure: PassingProvider) -> None:

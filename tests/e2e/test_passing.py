@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import pytest
-from openai import APIError, APIStatusError, BadRequestError, OpenAI, PermissionDeniedError
+from openai import APIError, APIStatusError, BadRequestError, NotFoundError, OpenAI, PermissionDeniedError
 from tests.conftest import StartGateway
 from tests.e2e.gateway import Reply, Running
 from tests.faults.passing import AUDIO, EVENTS, Came, PassingProvider, Told, events, said
@@ -422,6 +422,24 @@ def test_rules_choose_no_model_for_it(through: OpenAI) -> None:
     with pytest.raises(APIStatusError) as raised:
         through.moderations.create(model="auto", input="x")
     assert raised.value.status_code == 404
+    assert "`auto` is chosen by rules for chats: for moderations name a model" in str(raised.value)
+
+
+def test_a_name_that_nothing_knows_goes_to_the_only_provider_that_has_the_operation(
+    gateway: Running, through: OpenAI, provider: PassingProvider
+) -> None:
+    reply = through.moderations.with_raw_response.create(model="omni-moderation-latest", input="x")
+    assert reply.headers["x-farthing-model"] == "a/omni-moderation-latest"
+    assert provider.came[-1].json["model"] == "omni-moderation-latest"
+    (receipt,) = [one for one in gateway.receipts() if one.request_id == reply.headers["x-request-id"]]
+    assert receipt.model_asked == "omni-moderation-latest"
+    with pytest.raises(NotFoundError):  # two have it
+        through.audio.transcriptions.create(model="nobodys-ear", file=sound())
+    with OpenAI(base_url=gateway.base_url, api_key=BOUND, max_retries=0) as bound:
+        with pytest.raises(PermissionDeniedError):
+            bound.moderations.create(model="omni-moderation-latest", input="x")
+        assert bound.images.generate(model="image-x", prompt="x").data
+    assert len(provider.came) == 2
 
 
 def test_a_key_may_ask_for_its_models_alone(gateway: Running, provider: PassingProvider) -> None:

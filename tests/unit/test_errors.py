@@ -61,6 +61,13 @@ def test_an_operation_is_no_field_that_could_be_left_out() -> None:
     body = error_body(error)
     assert b"a/m has no embeddings: configure a provider that has, and name its model" in body
     assert b'"param":"model"' in body and b"leave it out" not in body
+    assert b"`operations`" not in body
+
+
+def test_an_operation_that_a_provider_may_have_says_where_to_list_it() -> None:
+    told = str(CannotSay("a/m", (), operation="audio/speech"))
+    assert told.startswith("a/m has no audio/speech: configure a provider that has")
+    assert "only those of the kind `openai` can" in told and told.endswith("list it in its `operations`")
 
 
 def test_what_is_the_same_of_several_targets_is_said_once() -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from farthing.config.settings.cascade import LogprobsCheckConfig
-from farthing.config.settings.gateway import Config, OpenAIProviderConfig, RouteAdvisorConfig
+from farthing.config.settings.gateway import Config, OpenAIProviderConfig, ResponsesConfig, RouteAdvisorConfig
 from farthing.config.settings.providers import advice_of
 
 NO_JUDGE = (
@@ -13,6 +13,11 @@ NO_JUDGE = (
 ANY_PAGE = (
     '"*" without [[keys]] lets every web page that somebody on this machine opens spend your money; name the '
     "sites, or run `farthing keys new`"
+)
+
+NOTHING_STORED = (
+    "no endpoint stores any response; set store_responses = true in [endpoints.NAME], or in "
+    "[endpoints.default] for requests that name no endpoint"
 )
 
 
@@ -26,9 +31,15 @@ def advice(config: Config) -> tuple[str, ...]:
     ]
     if "*" in config.server.cors_origins and not config.keys:
         lines.append(f"server.cors_origins: {ANY_PAGE}")
+    if config.responses != ResponsesConfig() and not _stores(config):
+        lines.append(f"responses: {NOTHING_STORED}")
     lines += _of_logprobs(config)
     lines += _of_scopes(config)
     return tuple(lines)
+
+
+def _stores(config: Config) -> bool:
+    return any(endpoint.store_responses for endpoint in config.endpoints.values())
 
 
 def _of_logprobs(config: Config) -> Iterator[str]:

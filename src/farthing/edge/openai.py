@@ -106,6 +106,10 @@ class Homes(Struct, frozen=True):
 
     first: Mapping[Operation, str] = {}
     """The first that has an operation, for requests that name no model."""
+    alone: Mapping[Operation, str] = {}
+    """The only one that has an operation, for models that nothing knows."""
+    leads: Callable[[str], bool] = lambda model: True
+    """Whether a name that the configuration does not have leads to a provider by itself."""
     completes: Callable[[str], bool] = lambda model: False
     """Whether a model is asked for at providers that have completions of before chat."""
 
@@ -274,7 +278,7 @@ class Reader:
         name = self._left_open(passing) if said is None else said
         model = self._names.get(name)
         if model is None:
-            model = self._spelled(name)
+            model = self._at_home(self._spelled(name), passing.operation)
         headers = asked.headers
         endpoint: Endpoint = replace(self.endpoint(model, asked), cache_exact="off", semantic=None)
         tiers: tuple[str, ...] | None = None
@@ -301,6 +305,14 @@ class Reader:
             tiers=tiers,
             sent=sent if said is None else replace(sent, read=body),
         )
+
+    def _at_home(self, model: str, operation: Operation) -> str:
+        """A model that nothing knows, at the only provider that has the operation: price lists do not have
+        all that draws, hears or speaks."""
+        home = self._homes.alone.get(operation)
+        if home is None or not model or "/" in model or model in self._names or self._homes.leads(model):
+            return model
+        return f"{home}/{model}"
 
     def _left_open(self, passing: Passing) -> str:
         """The model of a request that names none: what providers take then, by that name where the

@@ -108,6 +108,7 @@ from farthing.wiring.providers import (
     first_with,
     list_models,
     list_named,
+    only_with,
     passed_names,
 )
 from farthing.wiring.quality import QualityParts, build_inspector
@@ -428,7 +429,12 @@ def build_reader(
         gate=Gate(names, rules.choosing, targets.beyond),
         redact=parts.redact,
         own={*config.tiers, *config.endpoints, *(key.tenant for key in config.keys), *TASK_SYNONYMS},
-        homes=Homes(first_with(config.providers), completes(config.providers, config.aliases, targets)),
+        homes=Homes(
+            first=first_with(config.providers),
+            alone=only_with(config.providers),
+            leads=lambda model: targets.open(model) is not None,
+            completes=completes(config.providers, config.aliases, targets),
+        ),
     )
 
 

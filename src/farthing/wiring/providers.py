@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -140,6 +141,12 @@ def first_with(providers: Mapping[str, AnyProviderConfig]) -> dict[Operation, st
         for operation in operations_of(provider):
             found.setdefault(operation, name)
     return found
+
+
+def only_with(providers: Mapping[str, AnyProviderConfig]) -> dict[Operation, str]:
+    """The provider that has each operation that is passed through, where no other has it."""
+    count = Counter(operation for provider in providers.values() for operation in operations_of(provider))
+    return {operation: name for operation, name in first_with(providers).items() if count[operation] == 1}
 
 
 def _proxy(

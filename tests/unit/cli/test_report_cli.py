@@ -324,6 +324,15 @@ def test_agents_are_told_apart_within_their_sessions_and_dialects(here: Path, ru
     assert "(no session)" in text and "(none named)" in text and "a-7" in text
 
 
+def test_what_is_passed_through_is_told_apart_from_chats(here: Path, run: Run) -> None:
+    where = ledger(here / "book", receipt(0), receipt(1), receipt(2, operation="images/generations"))
+    found = told(run, "report", "--ledger", str(where), "--by", "operation")["grouped"]["groups"]
+    assert {one["values"]["operation"]: one["requests"] for one in found} == {
+        "chat": 2,
+        "images/generations": 1,
+    }
+
+
 def test_a_word_that_is_no_dimension_is_answered_with_those_there_are(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -332,7 +341,7 @@ def test_a_word_that_is_no_dimension_is_answered_with_those_there_are(
     assert left.value.code == 2
     said = " ".join(capsys.readouterr().err.split())
     assert "'team': expected one or more of endpoint, tier, tenant, user, key, model, session" in said
-    assert "agent, dialect, day" in said
+    assert "agent, dialect, operation, day" in said
 
 
 def test_groups_are_bounded_and_what_is_left_out_is_told(

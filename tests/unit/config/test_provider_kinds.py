@@ -18,6 +18,8 @@ targets = ["a/m"]
 targets = ["o/m"]
 """
 
+AZURE = "https://x.openai.azure.com/openai/deployments"
+
 
 def test_without_a_kind_a_provider_speaks_chat_completions() -> None:
     read = config.loads(TWO, {}).providers
@@ -38,12 +40,32 @@ def test_without_a_kind_a_provider_speaks_chat_completions() -> None:
             'is a key of kind = "openai", this is kind = "anthropic"; remove it',
         ),
         ('kind = "plugin"\nbase_url = "http://127.0.0.1:1"', 'the key "plugin" is missing'),
+        (f'kind = "responses"\nbase_url = "{AZURE}/{{model}}"', 'only the kind "openai" fills in "{model}"'),
+        (f'base_url = "{AZURE}/{{deployment}}"', 'nothing fills in "{deployment}"; write "{model}"'),
     ],
 )
 def test_what_does_not_fit_its_kind_is_refused(text: str, fault: str) -> None:
     with pytest.raises(ConfigError) as caught:
         config.loads(f"[providers.x]\n{text}", {})
     assert fault in str(caught.value)
+
+
+def test_what_the_deployments_of_azure_want_is_told() -> None:
+    table = f'[providers.x]\nbase_url = "{AZURE}/{{model}}"\napi_key = "${{KEY}}"\n'
+    version, auth = config.advice(config.loads(table, {"KEY": "k"}))
+    assert version.startswith("providers.x.api_version: ") and "404" in version
+    assert auth.startswith("providers.x.auth: ") and 'auth = "api-key"' in auth
+    whole = table + 'api_version = "2024-10-21"\nauth = "api-key"\n'
+    assert config.advice(config.loads(whole, {"KEY": "k"})) == ()
+
+
+def test_settings_of_stored_responses_that_nothing_uses_are_told() -> None:
+    text = TWO + "[responses]\nttl_s = 60\n"
+    assert [
+        line for line in config.advice(config.loads(text, {})) if line.startswith("responses: no endpoint")
+    ]
+    stored = text + "[endpoints.default]\nstore_responses = true\n"
+    assert not [one for one in config.advice(config.loads(stored, {})) if one.startswith("responses: ")]
 
 
 def test_an_embedder_needs_a_provider_that_embeds() -> None:

@@ -255,12 +255,12 @@ class RulesRouter:
         return chosen and self._direct_answer(request, traits) is not None
 
     def _tier_of(self, request: Request) -> _Ready:
-        """The endpoint's tier for embeddings: rules choose among chat models, which do not embed."""
+        """The endpoint's tier for what is no chat: rules choose among chat models."""
         pinned = self._tier_pinned(request)
         if pinned is None:
             raise UnknownModel(
-                f"`{request.model[:100]}` is chosen by rules for chats: name an embeddings model, a tier or "
-                "an endpoint with a tier of embeddings models",
+                f"`{request.model[:100]}` is chosen by rules for chats: for {request.operation} name a model "
+                "that has it, an alias of one, or a tier or an endpoint with a tier of such models",
                 param="model",
             )
         return pinned

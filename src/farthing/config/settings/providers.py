@@ -42,6 +42,11 @@ NEVER_RETURNED = re.compile(
     r"|strict-transport-security|alt-svc"
 )
 
+MODEL_IN_PATH = "{model}"
+"""In a base URL: where the path names the model, as Azure's deployments are named."""
+DEPLOYMENTS = "/openai/deployments/"
+_IN_BRACES = re.compile(r"(?<!\$)\{[^{}/]*\}")
+
 ENDINGS = ("/chat/completions", "/completions", "/embeddings", "/models", "/responses", "/messages")
 """Paths that calls append to a base URL, and that are easily included in it by mistake."""
 _ANTHROPIC_HOST = urlsplit(ANTHROPIC_URL).hostname
@@ -74,6 +79,7 @@ def faults_of(provider: ProviderConfig, here: Where) -> Faults:
                     "a secret must not be in the file; put the whole URL into an environment variable and "
                     'write proxy = "${NAME}"',
                 )
+    yield from _placeholders(provider, (*here, "base_url"))
     yield from _files(provider, here)
     for index, model in enumerate(provider.models):
         fault = fault_of_name(model)
@@ -81,6 +87,17 @@ def faults_of(provider: ProviderConfig, here: Where) -> Faults:
             yield (*here, "models", index), f"the name of a model {fault}"
     yield from _names(provider.pass_headers, NEVER_PASSED, "never goes up", (*here, "pass_headers"))
     yield from _names(provider.return_headers, NEVER_RETURNED, "never comes back", (*here, "return_headers"))
+
+
+def _placeholders(provider: ProviderConfig, here: Where) -> Faults:
+    """Words in braces: only the kind `openai` fills one in."""
+    if isinstance(provider, PluginProviderConfig):
+        return
+    for word in dict.fromkeys(_IN_BRACES.findall(provider.base_url)):
+        if not isinstance(provider, OpenAIProviderConfig):
+            yield here, f'only the kind "openai" fills in "{word}"; write an address without it'
+        elif word != MODEL_IN_PATH:
+            yield here, f'nothing fills in "{word}"; write "{MODEL_IN_PATH}" where the path names the model'
 
 
 def _files(provider: ProviderConfig, here: Where) -> Faults:
@@ -134,7 +151,24 @@ def advice_of(name: str, provider: ProviderConfig) -> Iterator[str]:
     """Likely mistakes in a provider's table."""
     if not isinstance(provider, PluginProviderConfig):  # only its plug-in knows what its address looks like
         yield from _of_base_url(name, provider)
+    if isinstance(provider, OpenAIProviderConfig) and DEPLOYMENTS in provider.base_url:
+        yield from _of_deployments(name, provider)
     yield from _of_drop(name, provider)
+
+
+def _of_deployments(name: str, provider: OpenAIProviderConfig) -> Iterator[str]:
+    """What Azure's older interface wants and the others do not."""
+    if not provider.api_version:
+        yield (
+            f"providers.{name}.api_version: Azure answers 404 to calls of a deployment without one; write "
+            'api_version = "2024-10-21", or the base URL https://NAME.openai.azure.com/openai/v1, which '
+            "needs none"
+        )
+    if provider.auth == "bearer" and provider.api_key is not None:
+        yield (
+            f"providers.{name}.auth: Azure's deployments take a key in the header api-key, and in a bearer "
+            'only tokens of Entra; write auth = "api-key" if this is a key'
+        )
 
 
 def _of_drop(name: str, provider: ProviderConfig) -> Iterator[str]:

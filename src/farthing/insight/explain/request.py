@@ -258,6 +258,9 @@ def _booked(attempt: Attempt) -> str:
     """The cost booked for a call, and why it differs from our prices."""
     if attempt.unpriced:
         return f"cost unknown: no price of {attempt.unpriced}"
+    if attempt.cost_nusd is None and attempt.error is None:
+        missing = "the provider told no usage" if attempt.usage is None else "no price of the model"
+        return f"cost unknown: {missing}"
     if attempt.usage is None or attempt.usage.told_nusd is None:
         return _money(attempt.cost_nusd)
     ours = "unknown" if attempt.reckoned_nusd is None else usd(attempt.reckoned_nusd)

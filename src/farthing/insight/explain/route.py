@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -17,8 +18,11 @@ from farthing.ledger import read
 from farthing.ledger.damage import Missing, describe_missing
 from farthing.ledger.read import Row
 from farthing.models.price_list import price_list
-from farthing.models.pricing.cost import baseline_nusd, cost_nusd, unit_prices_usd
+from farthing.models.pricing.cost import baseline_nusd, cost_nusd, unit_prices_usd, use_prices_usd
 from farthing.types import Receipt, Signal
+
+OF_TEXT: Final = frozenset({"chat", "completions"})
+"""Operations that the models of every tier could have answered: chat models neither embed nor draw."""
 
 
 class OtherTier(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +44,8 @@ class CallPrice(msgspec.Struct, frozen=True, kw_only=True):
     """Its number among the calls, from 1."""
     usd_per_million: dict[str, str]
     """US dollars for a million tokens of each class that it used, as decimals."""
+    usd_per_1000: dict[str, str] = {}
+    """US dollars for a thousand uses of what else it is charged for, as decimals; `request`: the call."""
     cost_nusd: int
     """What these come to."""
     booked_nusd: int
@@ -154,13 +160,24 @@ def call_prices(receipt: Receipt, config: Config) -> list[CallPrice]:
         if price is None or usage is None or usage.passes is not None or cost is None or booked is None:
             continue
         units = {name: f"{pusd.normalize():f}" for name, pusd in unit_prices_usd(price, usage).items()}
-        found.append(CallPrice(call=number, usd_per_million=units, cost_nusd=cost, booked_nusd=booked))
+        uses = {name: f"{one.normalize():f}" for name, one in use_prices_usd(price, usage).items()}
+        found.append(
+            CallPrice(
+                call=number,
+                usd_per_million=units,
+                usd_per_1000=uses,
+                cost_nusd=cost,
+                booked_nusd=booked,
+            )
+        )
     return found
 
 
 def other_tiers(receipt: Receipt, config: Config) -> list[OtherTier]:
     """Every tier of `config` with what it would have charged on the day of the request, assuming the same
-    part of the prompt in its provider's prefix cache."""
+    part of the prompt in its provider's prefix cache. Empty where they could not have answered."""
+    if receipt.operation not in OF_TEXT:
+        return []
     catalogue = price_list(config)
     day = _day(receipt.at_unix_s)
     found = []
@@ -217,7 +234,7 @@ def details(receipt: Receipt, found: RouteDetails) -> list[str]:
 
 
 def _others(receipt: Receipt, tiers: list[OtherTier] | None) -> list[str]:
-    if receipt.usage is None and not receipt.calls:
+    if receipt.operation not in OF_TEXT or (receipt.usage is None and not receipt.calls):
         return []
     if tiers is None:
         return [
@@ -260,10 +277,14 @@ def _counts(one: TokenRatio) -> str:
 
 
 def _price(one: CallPrice) -> str:
-    units = ", ".join(f"{name} ${usd_per_million}" for name, usd_per_million in one.usd_per_million.items())
+    parts = [
+        f"US dollars {what}: {', '.join(f'{name} ${usd_each}' for name, usd_each in units.items())}"
+        for what, units in (("per million tokens", one.usd_per_million), ("per 1,000", one.usd_per_1000))
+        if units
+    ]
     changed = one.cost_nusd != one.booked_nusd
     since = f"; these come to {usd(one.cost_nusd)}: the prices have changed since" if changed else ""
-    return f"US dollars per million tokens: {units}{since}"
+    return f"{'; '.join(parts)}{since}"
 
 
 def _tier(one: OtherTier) -> str:

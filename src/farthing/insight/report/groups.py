@@ -42,6 +42,7 @@ DIMENSIONS: Mapping[str, Callable[[Receipt], str | None]] = {
     "session": lambda receipt: receipt.session or "",
     "agent": lambda receipt: receipt.agent,
     "dialect": lambda receipt: receipt.dialect,
+    "operation": lambda receipt: receipt.operation,
     "day": _day,
 }
 """What requests can be grouped by. An empty value: there was none; None: unknown."""

@@ -16,6 +16,7 @@ from farthing.types import Price, Target, Usage
 
 PUSD_PER_NUSD = 1_000
 PUSD_PER_USD_PER_MILLION = 1_000_000
+PUSD_PER_USD_PER_1000 = 1_000_000_000
 _HALF_NUSD_PUSD = PUSD_PER_NUSD // 2
 BATCH = "batch"
 MEDIA, CACHE_WRITE_LONG = "media", "cache_write_long"  # as `worst_case_nusd` names them
@@ -166,6 +167,15 @@ def unit_prices_usd(price: Price, usage: Usage) -> dict[str, Decimal]:
         for name, (tokens, pusd) in classes.items()
         if tokens > 0 and pusd is not None
     }
+
+
+def use_prices_usd(price: Price, usage: Usage) -> dict[str, Decimal]:
+    """US dollars for a thousand uses of each thing but tokens that `usage` is charged for; `request`: the
+    call itself."""
+    held = {name: price.fees_pusd[name] for name in usage.fees or () if name in price.fees_pusd}
+    if price.request_pusd:
+        held["request"] = price.request_pusd
+    return {name: Decimal(pusd) / Decimal(PUSD_PER_USD_PER_1000) for name, pusd in held.items()}
 
 
 def _held(price: Price, usage: Usage) -> tuple[Price, Fraction | int]:

@@ -293,6 +293,40 @@ cache_write_5m = 3.75
     assert "the prices have changed" in "\n".join(details(receipt, replace(beside, prices=[changed])))
 
 
+def test_a_call_that_is_charged_by_the_use_shows_the_price_of_a_thousand() -> None:
+    config = configuration.loads(
+        """
+[providers.a]
+base_url = "http://127.0.0.1:9/v1"
+[[prices]]
+target = "a/ear"
+input = 0
+output = 0
+per_1000.audio_seconds = 0.1
+per_1000.request = 2
+""",
+        {},
+    )
+    usage = Usage(fees={"audio_seconds": 7})
+    call = Attempt(target="a/ear", tier="", started_ms=0.0, usage=usage, cost_nusd=2_700_000)
+    receipt = Receipt(request_id="x", at_unix_s=1e9, started_s=0.0, attempts=[call], calls=1, usage=usage)
+    prices = call_prices(receipt, config)
+    lines = details(receipt, RouteDetails(ruled=None, tiers=[], signals=[], jobs=[], prices=prices))
+    assert lines == ["  price 1  US dollars per 1,000: audio_seconds $0.1, request $2"]
+
+
+def test_an_unknown_cost_says_whether_the_price_or_the_usage_is_missing() -> None:
+    def said(**more: Any) -> str:
+        call = Attempt(target="a/ear", tier="", started_ms=0.0, **more)
+        return "\n".join(
+            request.story(Receipt(request_id="x", at_unix_s=1e9, started_s=0.0, attempts=[call]))
+        )
+
+    assert "cost unknown: no price of the model" in said(usage=Usage(input_tokens=1))
+    assert "cost unknown: the provider told no usage" in said()
+    assert "cost unknown: " not in said(error="provider_unavailable")
+
+
 def test_a_charge_that_is_not_ours_and_what_other_models_did_in_a_call_are_told() -> None:
     wiser = Pass(model="wiser", usage=Usage(input_tokens=9, output_tokens=8))
     passes = (Pass(usage=Usage(input_tokens=10)), Pass(usage=Usage(input_tokens=20)), wiser)

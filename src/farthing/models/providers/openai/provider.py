@@ -221,7 +221,7 @@ class OpenAIProvider(HttpProvider):
 
     def list_head(self) -> bytes:
         ending, suffix = self._list_from
-        if not ending and self._path.endswith(DEPLOYMENT):
+        if self._path.endswith(DEPLOYMENT):
             ending = DEPLOYMENT
         return self.head("GET", suffix, without=ending)
 
