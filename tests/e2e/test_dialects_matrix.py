@@ -1,25 +1,28 @@
 """Every front door before every dialect of a provider: what of a request and of an answer is kept, left out
 or refused is what `docs/dialects.md` says."""
 
+import dataclasses
 from typing import Any
 
 import pytest
 from tests.conftest import StartGateway
-from tests.e2e import matrix_answers, matrix_requests, matrix_responses
+from tests.contract.test_provider import ANSWER
+from tests.e2e import matrix_answers, matrix_requests, matrix_responses, matrix_to_responses
 from tests.e2e.cases import CLIENT_KEY, PROVIDER_KEY, Case, Door, Trip, faults_of, travel
 from tests.e2e.gateway import Running
 from tests.e2e.matching import faults
 from tests.e2e.matrix import DOORS, NAMES, NOWHERE, Pair, Thing, table, verdict
 from tests.e2e.matrix_answers import Answered, Told
 from tests.e2e.messages_said import asked, chatted, claude, completion
-from tests.faults.exact import Exact
+from tests.faults.exact import Exact, whole
 from tests.faults.provider import FaultProvider
 
-REQUESTS = table("Requests")
+REQUESTS = table("Requests", NAMES)
 OF_RESPONSES = table("Requests of Responses", NAMES)
 ANSWERED = table("Answers")
 PAIRS: list[Pair] = [(door, target) for door in DOORS.values() for target in DOORS.values()]
-ANSWERS: dict[Door, Exact] = {"chat": completion(), "messages": claude()}
+ASKED: list[Pair] = [(door, target) for door in DOORS.values() for target in NAMES.values()]
+ANSWERS: dict[Door, Exact] = {"chat": completion(), "messages": claude(), "responses": whole(ANSWER)}
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +36,11 @@ kind = "anthropic"
 base_url = "{upstream.base_url.removesuffix("/v1")}"
 api_key = "${{PROVIDER_KEY}}"
 pass_through = true
+[providers.responses]
+kind = "responses"
+base_url = "{upstream.base_url}"
+api_key = "${{PROVIDER_KEY}}"
+pass_through = true
 [call]
 attempts_max = 1
 [[keys]]
@@ -44,15 +52,16 @@ key = "${{CLIENT_KEY}}"
 
 def test_the_tables_have_each_thing_once() -> None:
     assert list(REQUESTS) == list(matrix_requests.THINGS)
+    assert matrix_to_responses.HAS.keys() <= REQUESTS.keys()
     assert list(OF_RESPONSES) == list(matrix_responses.THINGS)
     assert list(ANSWERED) == list(matrix_answers.SAID)
 
 
 @pytest.mark.parametrize("name", matrix_requests.THINGS)
 def test_what_becomes_of_a_request(gateway: Running, upstream: FaultProvider, name: str) -> None:
-    thing = matrix_requests.THINGS[name]
-    found = {pair: became(thing, pair, gateway, upstream) for pair in PAIRS}
-    assert found == {pair: REQUESTS[name][pair] for pair in PAIRS}
+    thing = dataclasses.replace(matrix_requests.THINGS[name], responses_has=matrix_to_responses.HAS.get(name))
+    found = {pair: became(thing, pair, gateway, upstream) for pair in ASKED}
+    assert found == {pair: REQUESTS[name][pair] for pair in ASKED}
 
 
 @pytest.mark.parametrize("name", matrix_responses.THINGS)
@@ -67,7 +76,7 @@ def became(thing: Thing, pair: Pair, gateway: Running, upstream: FaultProvider) 
     said = thing.said(door)
     if said is None:
         return NOWHERE
-    model = "chat/m-1" if target == "chat" else f"claude/{thing.model}"
+    model = {"chat": "chat/m-1", "messages": f"claude/{thing.model}", "responses": "responses/m-1"}[target]
     case = Case(door=door, asks=said.asks, says=ANSWERS[target], model=model, calls=0)
     return verdict(thing, travel(case, gateway, upstream), target)
 
