@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 from tests.conftest import StartGateway
 from tests.contract.test_provider import ANSWER
-from tests.e2e import matrix_answers, matrix_requests, matrix_responses, matrix_to_responses
+from tests.e2e import (
+    matrix_answers,
+    matrix_from_responses,
+    matrix_requests,
+    matrix_responses,
+    matrix_to_responses,
+)
 from tests.e2e.cases import CLIENT_KEY, PROVIDER_KEY, Case, Door, Trip, faults_of, travel
 from tests.e2e.gateway import Running
 from tests.e2e.matching import faults
@@ -19,9 +25,14 @@ from tests.faults.provider import FaultProvider
 
 REQUESTS = table("Requests", NAMES)
 OF_RESPONSES = table("Requests of Responses", NAMES)
-ANSWERED = table("Answers")
-PAIRS: list[Pair] = [(door, target) for door in DOORS.values() for target in DOORS.values()]
+ANSWERED = table("Answers", NAMES)
+PAIRS: list[Pair] = [(source, door) for source in NAMES.values() for door in DOORS.values()]
 ASKED: list[Pair] = [(door, target) for door in DOORS.values() for target in NAMES.values()]
+MODELS: dict[Door, str] = {
+    "chat": "chat/m-1",
+    "messages": "claude/claude-haiku-4-5",
+    "responses": "responses/m-1",
+}
 ANSWERS: dict[Door, Exact] = {"chat": completion(), "messages": claude(), "responses": whole(ANSWER)}
 
 
@@ -76,39 +87,56 @@ def became(thing: Thing, pair: Pair, gateway: Running, upstream: FaultProvider) 
     said = thing.said(door)
     if said is None:
         return NOWHERE
-    model = {"chat": "chat/m-1", "messages": f"claude/{thing.model}", "responses": "responses/m-1"}[target]
+    model = f"claude/{thing.model}" if target == "messages" else MODELS[target]
     case = Case(door=door, asks=said.asks, says=ANSWERS[target], model=model, calls=0)
     return verdict(thing, travel(case, gateway, upstream), target)
 
 
 @pytest.mark.parametrize("name", matrix_answers.SAID)
 def test_what_becomes_of_an_answer(gateway: Running, upstream: FaultProvider, name: str) -> None:
-    told = matrix_answers.SAID[name]
-    found = {pair: came(told, pair, gateway, upstream) for pair in PAIRS}
+    found = {pair: came(name, pair, gateway, upstream) for pair in PAIRS}
     assert found == {pair: ANSWERED[name][pair] for pair in PAIRS}
 
 
-def came(told: Told, pair: Pair, gateway: Running, upstream: FaultProvider) -> str:
+def came(name: str, pair: Pair, gateway: Running, upstream: FaultProvider) -> str:
     """The verdict on a whole answer, and on a streamed one where that is another."""
-    answered = told.answered(pair[0])
+    source, _ = pair
+    told = matrix_answers.SAID[name]
+    answered = matrix_from_responses.answered(name) if source == "responses" else told.answered(source)
     if answered is None:
         return NOWHERE
-    ways = [way(told, answered, pair, gateway, upstream, streams=streams) for streams in (False, True)]
+    kept = kept_of(name, told, pair)
+    ways = [way(told, answered, pair, kept, gateway, upstream, streams=streams) for streams in (False, True)]
     return ways[0] if ways[0] == ways[1] else f"{ways[0]}, {ways[1]} in a stream"
 
 
+def kept_of(name: str, told: Told, pair: Pair) -> Any:
+    """A sketch of what the client has where it was kept. None: it never is."""
+    source, door = pair
+    answered = None if source == "responses" else told.answered(source)
+    if answered is not None and source == door:
+        return answered.kept
+    usual = told.to_chat if door == "chat" else told.to_messages
+    return matrix_from_responses.HAS.get((name, door), usual) if source == "responses" else usual
+
+
 def way(
-    told: Told, answered: Answered, pair: Pair, gateway: Running, upstream: FaultProvider, *, streams: bool
+    told: Told,
+    answered: Answered,
+    pair: Pair,
+    kept: Any,
+    gateway: Running,
+    upstream: FaultProvider,
+    *,
+    streams: bool,
 ) -> str:
     source, door = pair
-    model = "chat/m-1" if source == "chat" else "claude/claude-haiku-4-5"
     asks = asked() if door == "messages" else chatted(**(answered.asks if source == "chat" else {}))
     if streams:
         asks |= {"stream": True} | ({"stream_options": {"include_usage": True}} if door == "chat" else {})
     says = answered.stream if streams else answered.whole
-    trip = travel(Case(door=door, asks=asks, says=says, model=model), gateway, upstream)
+    trip = travel(Case(door=door, asks=asks, says=says, model=MODELS[source]), gateway, upstream)
     assert faults_of(trip) == []
-    kept = answered.kept if source == door else told.to_chat if door == "chat" else told.to_messages
     if kept is not None and not all(faults(one, kept) for one in (trip.back, *chunks_of(trip))):
         return "kept"
     return "changed" if told.changed is not None and not faults(trip.back, told.changed) else "lost"
