@@ -42,7 +42,7 @@ def exactly(value: Any) -> Holds:
     """All of a value, and nothing else."""
 
     def holds(got: Any) -> bool:
-        return json.dumps(got) == json.dumps(value)
+        return got is not GONE and json.dumps(got) == json.dumps(value)
 
     return _named(holds, f"exactly {_short(value)}")
 

@@ -45,6 +45,7 @@ class Thing:
     """A sketch of what has it in chat completions, where another dialect brings it."""
     messages_has: Any = None
     """The other way round."""
+    responses_has: Any = None
     names: tuple[str, ...] = ()
     """What it is called where it is refused or left out, any of them."""
     model: str = "claude-haiku-4-5"
@@ -59,7 +60,7 @@ class Thing:
         assert said is not None
         if door == target:
             return said.kept
-        return self.chat_has if target == "chat" else self.messages_has
+        return {"chat": self.chat_has, "messages": self.messages_has, "responses": self.responses_has}[target]
 
 
 def table(heading: str, doors: Mapping[str, Any] = DOORS) -> dict[str, dict[Any, str]]:

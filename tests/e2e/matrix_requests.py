@@ -510,6 +510,7 @@ SETTINGS: dict[str, Thing] = {
         messages=own_field("stop_sequences", ["END"]),
         chat_has={"stop": exactly(["END"])},
         messages_has={"stop_sequences": exactly(["END"])},
+        names=("stop",),
     ),
     "`temperature`, `top_p`": Thing(
         chat=chat(chatted(temperature=0.5), {"temperature": 0.5}),

@@ -74,11 +74,15 @@ WHOLE_ONLY = {
 TIERS = BEFORE_FIRST | WHOLE_ONLY
 
 
-DIALECTS = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages"}
+DIALECTS = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages", "responses": "/v1/responses"}
 """Kinds of providers, and the path by which each is asked."""
-UNENDED = {"openai": "neither a finish reason nor [DONE]", "anthropic": "ended before its answer did"}
+UNENDED = {
+    "openai": "neither a finish reason nor [DONE]",
+    "anthropic": "ended before its answer did",
+    "responses": "ended before its answer did",
+}
 """What is said of a stream without its end."""
-NO_OBJECT = {"openai": "not a JSON object", "anthropic": "not an object"}
+NO_OBJECT = {"openai": "not a JSON object", "anthropic": "not an object", "responses": "not an object"}
 
 
 @pytest.fixture(scope="module", params=DIALECTS)
@@ -385,7 +389,7 @@ def test_a_429_pauses_its_target_and_is_relayed_only_when_none_is_left(
 
 
 def test_a_refusal_of_the_request_is_passed_on_in_the_providers_words(gateway: Running, dialect: str) -> None:
-    name = {"openai": "code", "anthropic": "type"}[dialect]  # where a provider says which error it is
+    name = "type" if dialect == "anthropic" else "code"  # where a provider says which error it is
     for status in (400, 404, 413, 422):
         reply = gateway.chat(model=f"a/fault:status={status},code=odd")
         assert (reply.status, reply.error[name]) == (status, "odd")

@@ -311,6 +311,83 @@ def test_a_client_of_messages_has_its_thinking_back_at_the_provider(
     assert messages(gateway, tools=tools).json["content"][0]["name"] == name
 
 
+def test_what_agents_of_anthropic_send_beside_a_question_is_taken(
+    gateway: Running, upstream: FaultProvider
+) -> None:
+    """Notes for Anthropic's service, names longer than OpenAI takes, tools without parameters."""
+    says(upstream, ANSWER)
+    billing = "x-anthropic-billing-header: cc_version=2.1.177.01c; cc_entrypoint=cli; cch=36ee5;"
+    user = json.dumps({"device_id": "d" * 64, "session_id": "s" * 64})
+    use = {"type": "tool_use", "id": "call_1", "name": "look_up", "input": {}, "caller": {"type": "direct"}}
+    result = {
+        "type": "tool_result",
+        "tool_use_id": "call_1",
+        "content": [{"type": "tool_reference", "tool_name": "look_up"}],
+    }
+    reply = messages(
+        gateway,
+        system=[{"type": "text", "text": billing}, {"type": "text", "text": "Be brief."}],
+        messages=[
+            {"role": "user", "content": "hi"},
+            {"role": "assistant", "content": [use]},
+            {"role": "user", "content": [result]},
+        ],
+        metadata={"user_id": user},
+        context_management={"edits": [{"type": "clear_thinking_20251015"}]},
+        diagnostics={"level": "low"},
+        tools=[
+            {"name": "look_up", "input_schema": {"type": "object"}, "allowed_callers": ["direct"]},
+            {"name": "search", "input_schema": {}, "defer_loading": True},
+        ],
+    )
+    body = sent_up(upstream)
+    assert body["input"][0] == {"role": "system", "content": "Be brief."}
+    assert body["input"][-1]["output"] == "Found the tool look_up."
+    assert 0 < len(body["user"]) <= 64
+    assert [tool["parameters"] for tool in body["tools"]] == [{"type": "object", "properties": {}}] * 2
+    assert sorted(reply.headers["x-farthing-left-out"].split(", ")) == [
+        "context_management", "diagnostics", "tools.defer_loading", "x-anthropic-billing-header",
+    ]  # fmt: skip
+
+
+def test_what_messages_says_that_nobody_knows_is_refused_by_name(
+    gateway: Running, upstream: FaultProvider
+) -> None:
+    text = {"type": "text", "text": "hi", "a_later_field": 1}
+    use = {"type": "tool_use", "id": "call_1", "name": "look_up", "input": {}, "caller": {"type": "code"}}
+    result = {"type": "tool_result", "tool_use_id": "call_1", "content": "4", "another": 1}
+    turns = [
+        {"role": "user", "content": [text]},
+        {"role": "assistant", "content": [use]},
+        {"role": "user", "content": [result]},
+    ]
+    asked = {"model": "r/m-1", "max_tokens": 50, "messages": turns}
+    reply = gateway.post("/v1/messages", asked)
+    assert reply.status == 400 and "messages.a_later_field" in reply.error["message"]
+    assert "messages.another" in reply.error["message"] and "caller" not in reply.error["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/v1/messages", "max_tokens"),
+        ("/v1/chat/completions", "max_tokens"),
+        ("/v1/chat/completions", "max_completion_tokens"),
+    ],
+)
+def test_a_limit_below_what_is_taken_becomes_the_lowest_that_is(
+    gateway: Running, upstream: FaultProvider, path: str, name: str
+) -> None:
+    """Agents ask for one token to see whether a model is there."""
+    for asked, sent in ((1, 16), (15, 16), (16, 16), (17, 17)):
+        says(upstream, ANSWER)
+        body = {"model": "r/m-1", name: asked, "messages": [{"role": "user", "content": "quota"}]}
+        reply = gateway.post(path, body)
+        assert reply.status == 200, reply.body
+        assert sent_up(upstream)["max_output_tokens"] == sent
+        assert (reply.headers.get("x-farthing-left-out") == name) is (asked != sent)
+
+
 # -- Responses ---------------------------------------------------------------------------------------
 
 

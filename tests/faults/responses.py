@@ -48,6 +48,8 @@ class ResponsesSaid:
     head: Json
     items: list[Json]
     """As the whole answer has them."""
+    pieces: list[str]
+    """The tokens of its text."""
     status: str
     usage: Json
     told: bool
@@ -85,7 +87,7 @@ class ResponsesSaid:
                 at = at | {"content_index": 0}
                 part = item["content"][0]
                 yield _event("response.content_part.added", counts=False, part=part | {"text": ""}, **at)
-                for piece in pieces_of(part["text"]):
+                for piece in self.pieces:
                     yield _event("response.output_text.delta", tokens=1, delta=piece, logprobs=[], **at)
                 text = part["text"]
                 yield _event("response.output_text.done", counts=False, text=text, logprobs=[], **at)
@@ -171,6 +173,7 @@ def compose(body: Json, plan: Plan, call_id: str) -> ResponsesSaid:
     return ResponsesSaid(
         head=_head(body, call_id),
         items=items,
+        pieces=pieces,
         status=status,
         usage={
             "input_tokens": prompt,

@@ -353,7 +353,8 @@ class Caller:
         self, call: CallRequest, target: Target, health: Health, tier: str, *, again: bool, others: bool
     ) -> CallResult:
         hold, receipt = call.hold, call.receipt
-        prompt = call.prompt
+        least = self._providers[target.provider].capabilities.output_tokens_min
+        prompt = _with_at_least(call.prompt, least) if least else call.prompt
         left_nusd = hold.left_nusd
         worst_case: int | None = None
         if left_nusd is not None and call.request.operation in PASSING:
@@ -696,6 +697,16 @@ def _tell_of_breaker(name: str, error: ProviderError | None, seconds: float) -> 
             seconds,
             _in_brief(error),
         )
+
+
+def _with_at_least(prompt: Prompt, tokens: int) -> Prompt:
+    """With a limit of output that its provider takes, where the client's own is lower: agents ask for one
+    token to see whether a model is there. A limit that was set here stays."""
+    said = prompt.output_tokens_max
+    if said is None or said >= tokens or prompt.capped_by is not None:
+        return prompt
+    raised: Prompt = replace(prompt, output_tokens_max=tokens)
+    return raised
 
 
 def _output_chunks_max(call: CallRequest) -> int | None:

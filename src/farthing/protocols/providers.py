@@ -33,6 +33,8 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     logprobs: bool = False
     inputs_max: InputsMax = ANY_INPUTS
     """What one call for embeddings takes."""
+    output_tokens_min: int = 0
+    """A request that is translated for it asks for no fewer tokens of output than this: fewer are refused."""
     counts_tokens: bool = False
     """It counts the tokens of a prompt exactly, for a call of its own (`Provider.count_call`)."""
 

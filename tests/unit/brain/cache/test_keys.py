@@ -56,7 +56,9 @@ def test_these_fields_and_no_others_cannot_change_the_answer() -> None:
         "prompt_cache_key",
         "prompt_cache_retention",
         "cache_control",
+        "client_metadata",
         "diagnostics",
+        "prompt_cache_options",
         "x-anthropic-billing-header",
     }
     assert named == DROPPED

@@ -40,9 +40,9 @@ _PARTS = {
     "tool_reference": frozenset({"type", "tool_name", "cache_control"}),
 }
 """Fields of messages, calls, thoughts and parts that are read, or noted under a name of their own."""
-_GIVES_WAY = frozenset({"caller", "citations", "detail", "toolset_name", "transformations"})
+GIVES_WAY = frozenset({"caller", "citations", "detail", "toolset_name", "transformations"})
 """Other fields that a client can do without: agents send back what an answer had."""
-_NEUTRAL: dict[str, Json] = {"caller": {"type": "direct"}, "citations": {"enabled": False}}
+NEUTRAL: dict[str, Json] = {"caller": {"type": "direct"}, "citations": {"enabled": False}}
 """Values of them that ask for what happens anyway."""
 
 
@@ -133,9 +133,9 @@ class MessageLowering:
         if said.keys() <= known:
             return
         for name, value in said.items():
-            if name in known or (name in _NEUTRAL and value == _NEUTRAL[name]):
+            if name in known or (name in NEUTRAL and value == NEUTRAL[name]):
                 continue
-            if name in _GIVES_WAY:
+            if name in GIVES_WAY:
                 self._notes.yielded.append(f"messages.{name}")
             else:
                 self._notes.lacks(f"messages.{name}", "chat completions have no such field; leave it out")
@@ -192,8 +192,6 @@ class MessageLowering:
                 self._file(part, into)
             case "document":
                 self._document(part, into)
-            case "search_result":
-                self._found(part, into)
             case _:
                 self._other(part, kind, into)
 
@@ -203,10 +201,12 @@ class MessageLowering:
                 into.append({"type": "input_audio", "input_audio": part["input_audio"]})
             case "refusal":
                 into.append({"type": "text", "text": part["refusal"]})
-            case "tool_reference":  # what is told of all tools is in the request already
-                into.append({"type": "text", "text": f"Found the tool {part.get('tool_name', '')}."})
             case _:
-                self._notes.lacks(str(kind), "chat completions have no such block; leave it out")
+                told = told_as_text(part)
+                if told is None:
+                    self._notes.lacks(str(kind), "chat completions have no such block; leave it out")
+                else:
+                    into.append({"type": "text", "text": told})
 
     def _text(self, part: Json, into: list[Json]) -> None:
         text = part["text"]
@@ -258,14 +258,6 @@ class MessageLowering:
         for inner in part["content"]:
             self._part(inner, into)
         into.append({"type": "text", "text": "</document>"})
-
-    def _found(self, part: Json, into: list[Json]) -> None:
-        """A passage that the client has found, as text."""
-        content = part.get("content")
-        parts = content if content.__class__ is list else []
-        text = "\n".join(str(one.get("text", "")) for one in parts if one.__class__ is dict)
-        head = " - ".join(str(part[name]) for name in ("title", "source") if part.get(name))
-        into.append({"type": "text", "text": f"<search_result>\n{head}\n{text}\n</search_result>"})
 
     def _texts(self, content: Any, between: str) -> str:
         """The text of a message that can have nothing else."""
@@ -348,6 +340,22 @@ class MessageLowering:
             if not texts:
                 texts = ["What it has shown follows in the next message of the user."]
         return "\n".join(texts)
+
+
+def told_as_text(part: Json) -> str | None:
+    """The words for a block that only Messages has: a passage that the client has found, a tool that it has
+    looked up (what is told of all tools is in the request already). None: there are none for it."""
+    match part.get("type"):
+        case "search_result":
+            content = part.get("content")
+            parts = content if content.__class__ is list else []
+            text = "\n".join(str(one.get("text", "")) for one in parts if one.__class__ is dict)
+            head = " - ".join(str(part[name]) for name in ("title", "source") if part.get(name))
+            return f"<search_result>\n{head}\n{text}\n</search_result>"
+        case "tool_reference":
+            return f"Found the tool {part.get('tool_name', '')}."
+        case _:
+            return None
 
 
 _DETAILS = ("low", "high", "auto")

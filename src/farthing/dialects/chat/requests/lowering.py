@@ -99,7 +99,7 @@ class _Lowering:
             case "tool_choice" | "parallel_tool_calls" | "thinking" | "reasoning_effort":
                 pass
             case "user":
-                self._body["user"] = _short_user(value)
+                self._body["user"] = short_user(value)
             case "response_format":
                 self._format(value)
             case "top_k":
@@ -153,16 +153,14 @@ class _Lowering:
             )
             return None
         function = tool["function"]
-        parameters = function.get("parameters", _NO_PARAMETERS)
-        if "parameters" not in function or not _is_full(parameters):
-            function = {**function, "parameters": {**_NO_PARAMETERS, **parameters}}
+        parameters = function.get("parameters")
+        if parameters is None or not _is_full(parameters):
+            function = {**function, "parameters": whole_schema(parameters)}
         elif len(tool) == 2 and len(function["name"]) <= NAME_CHARS_MAX:
             return tool
         if "cache_control" in tool:
             self._notes.marked = True
-        for name, value in tool.items():
-            if name not in _TOOL and value is not False and value not in _DIRECT.get(name, ()):
-                self._notes.yielded.append(f"tools.{name}")
+        self._notes.yielded += further_of_tool(tool)
         return {"type": "function", "function": {**function, "name": short_name(function["name"])}}
 
     def _choice(self, body: Json) -> None:
@@ -226,12 +224,28 @@ class _Lowering:
                 self._notes.lacks(name, f"a model that reasons takes no {name}; leave it out")
 
 
+def further_of_tool(tool: Json) -> list[str]:
+    """The names of what a tool of Messages has beside its function, but for what asks for nothing."""
+    return [
+        f"tools.{name}"
+        for name, value in tool.items()
+        if name not in _TOOL and value is not False and value not in _DIRECT.get(name, ())
+    ]
+
+
+def whole_schema(parameters: Json | None) -> Json:
+    """The parameters of a function as servers want them: those of none have a type and properties too."""
+    if parameters is None:
+        return _NO_PARAMETERS
+    return parameters if _is_full(parameters) else {**_NO_PARAMETERS, **parameters}
+
+
 def _is_full(schema: Json) -> bool:
     """Whether a schema says all that servers want of the parameters of a function."""
     return ("properties" in schema and "type" in schema) or not _OPEN.isdisjoint(schema)
 
 
-def _short_user(user: str) -> str:
+def short_user(user: str) -> str:
     """The same each time, and no other user's."""
     if len(user) <= USER_CHARS_MAX:
         return user

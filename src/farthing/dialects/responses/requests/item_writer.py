@@ -5,6 +5,7 @@ from hashlib import blake2b
 from typing import Any
 
 from farthing.dialects import proofs
+from farthing.dialects.chat.requests.lowered_messages import GIVES_WAY, NEUTRAL, told_as_text
 from farthing.dialects.conversation import (
     Audio,
     Block,
@@ -33,6 +34,8 @@ FILE_NAME = "document.pdf"
 _DETAILS = frozenset({"auto", "low", "high", "original"})
 _NO_ID = re.compile(r"[^a-zA-Z0-9_-]")
 _FILE_ID = "a file stored at another provider is unknown to this one; send its data"
+_READ = frozenset({"citations", "context"})
+"""Fields of a document that are read, or noted under a name of their own."""
 
 
 class Notes:
@@ -72,13 +75,25 @@ class ItemWriter:
         for turn in turns:
             if turn.name:
                 self._notes.unsaid.append("messages.name")
-            if turn.extras and not self._own:
-                self._notes.yielded += [f"messages.{name}" for name in turn.extras]
+            self._further(turn.extras)
             if turn.role == "assistant":
                 self._assistant(turn)
             else:
                 self._say(turn)
         return self._items
+
+    def _further(self, extras: Json) -> None:
+        """Name the fields of a message, a part or a call that Responses has no word for. Those of chat give
+        way: its clients send back what an earlier provider added to its answers."""
+        if not extras or self._own:
+            return
+        for name, value in extras.items():
+            if self._theirs and name in NEUTRAL and value == NEUTRAL[name]:
+                continue
+            if not self._theirs or name in GIVES_WAY:
+                self._notes.yielded.append(f"messages.{name}")
+            else:
+                self._notes.lacks(f"messages.{name}", "Responses has no such field; leave it out")
 
     def _say(self, turn: Turn) -> None:
         """Write what a user says, the results of tools, or an instruction."""
@@ -109,8 +124,7 @@ class ItemWriter:
             notes.yielded.append("cache_control")
         match block:
             case Text(text=text):
-                if block.citations:
-                    notes.yielded.append("messages.citations")
+                self._about_text(block)
                 if text:
                     into.append({"type": "input_text", "text": text})
             case Image():
@@ -123,13 +137,23 @@ class ItemWriter:
                 notes.lacks("input_audio", "Responses takes no sound; ask a target of kind openai")
             case ToolResult():
                 self._result(block)
-            case Opaque(kind=kind):
-                notes.lacks(kind, "Responses has no such part; leave it out")
+            case Opaque(kind=kind, value=value):
+                told = told_as_text(value) if self._theirs else None
+                if told is None:
+                    notes.lacks(kind, "Responses has no such part; leave it out")
+                else:
+                    into.append({"type": "input_text", "text": told})
             case _:
                 notes.yielded.append("messages")
 
+    def _about_text(self, block: Text) -> None:
+        if block.citations:
+            self._notes.yielded.append("messages.citations")
+        self._further(block.extras)
+
     def _image(self, block: Image, into: list[Json]) -> None:
         source = block.source
+        self._further(block.extras)
         written: Json = {"type": "input_image", "detail": block.detail or "auto"}
         if block.detail and block.detail not in _DETAILS:
             self._notes.yielded.append("image_url.detail")
@@ -177,6 +201,7 @@ class ItemWriter:
 
     def _about(self, block: Document, into: list[Json]) -> None:
         """Say what is said of a document, and note what cannot be asked of it."""
+        self._further({name: value for name, value in block.extras.items() if name not in _READ})
         cited, context = block.extras.get("citations"), block.extras.get("context")
         if isinstance(cited, dict) and cited.get("enabled"):
             self._notes.lacks("document.citations", "Responses cites no documents; leave it out")
@@ -186,6 +211,7 @@ class ItemWriter:
     def _result(self, result: ToolResult) -> None:
         if result.cache is not None:
             self._notes.yielded.append("cache_control")
+        self._further(result.extras)
         call_id = valid_id(result.call_id)
         parts: list[Json] = []
         for block in result.blocks:
@@ -208,6 +234,7 @@ class ItemWriter:
                 case Text(text=text):
                     if block.cache is not None:
                         self._notes.yielded.append("cache_control")
+                    self._about_text(block)
                     if text:
                         content.append({"type": "output_text", "text": text, "annotations": []})
                 case Refusal(text=text):
@@ -242,6 +269,7 @@ class ItemWriter:
     def _call(self, call: ToolCall) -> None:
         if call.cache is not None:
             self._notes.yielded.append("cache_control")
+        self._further(call.extras)
         called: Json = {"call_id": valid_id(call.id)}
         if call.custom:
             self._custom.add(call.id)

@@ -13,21 +13,29 @@ the Responses API".
 
 from typing import Any
 
-from farthing.dialects.chat.fields import BILLING
+from farthing.dialects.chat.fields import BILLING, is_billing
 from farthing.dialects.chat.models import abilities
-from farthing.dialects.chat.requests.lowering import BUDGETS, GIVES_WAY
+from farthing.dialects.chat.requests.lowering import (
+    BUDGETS,
+    GIVES_WAY,
+    further_of_tool,
+    short_user,
+    whole_schema,
+)
 from farthing.dialects.conversation import (
     Conversation,
     CustomTool,
     Format,
     FunctionTool,
+    Text,
     Tool,
     ToolChoice,
+    Turn,
 )
 from farthing.dialects.responses.requests.item_writer import ItemWriter, Notes
 from farthing.dialects.tool_names import short_name
 from farthing.dialects.written import Written
-from farthing.types import Json
+from farthing.types import Json, replace
 
 FORMAT_NAME = "answer"
 """Of a schema that has no name, which Responses wants."""
@@ -52,7 +60,6 @@ _UNSAID = {
     "top_k": "Responses has no top_k; leave it out",
 }
 """Fields of a conversation that Responses has no word for, and what helps."""
-_NO_PARAMETERS: Json = {"type": "object", "properties": {}}
 
 
 def translate(conversation: Conversation, *, model: str, provider: str = "", stream: bool = False) -> Written:
@@ -73,7 +80,7 @@ class _Writer:
 
     def write(self, stream: bool) -> Written:
         said, body, notes = self._said, self._body, self._notes
-        body["input"] = self._items.write((*said.system, *said.turns))
+        body["input"] = self._items.write((*self._system(), *said.turns))
         self._tools()
         self._format()
         self._thinking()
@@ -88,7 +95,7 @@ class _Writer:
         if said.output_tokens_max:
             body["max_output_tokens"] = said.output_tokens_max
         if said.user:
-            body["user"] = said.user
+            body["user"] = short_user(said.user) if said.dialect == "messages" else said.user
         if said.service_tier is not None:
             self._tier(said.service_tier)
         if said.cache is not None:
@@ -101,6 +108,18 @@ class _Writer:
         return Written(
             body, tuple(dict.fromkeys(notes.unsaid)), tuple(dict.fromkeys(notes.yielded)), notes.reasons
         )
+
+    def _system(self) -> tuple[Turn, ...]:
+        """The instructions that are some: a note for Anthropic's billing is none, and differs each time."""
+        system = self._said.system
+        blocks = system[0].blocks if system else ()
+        if self._said.dialect != "messages" or not blocks:
+            return system
+        first = blocks[0]
+        if not isinstance(first, Text) or not is_billing(first.text):
+            return system
+        self._notes.yielded.append(BILLING)
+        return (replace(system[0], blocks=blocks[1:]), *system[1:])
 
     def _of_messages(self) -> None:
         """Name what only Messages has beside its fields."""
@@ -125,7 +144,7 @@ class _Writer:
             if name == "output_config" and isinstance(value, dict):
                 notes.yielded += [f"output_config.{inner}" for inner in value]
             else:
-                (notes.yielded if name in GIVES_WAY or name == BILLING else notes.unsaid).append(name)
+                (notes.yielded if name in GIVES_WAY["messages"] else notes.unsaid).append(name)
         elif name in SAME:
             if name == "include" and isinstance(value, list):
                 value = list(dict.fromkeys((*self._body.get("include", ()), *map(str, value))))
@@ -157,11 +176,11 @@ class _Writer:
             written: Json = {"type": "function", "name": self._name(tool.name)}
             if tool.description is not None:
                 written["description"] = tool.description
-            written["parameters"] = _NO_PARAMETERS if tool.parameters is None else tool.parameters
+            written["parameters"] = whole_schema(tool.parameters)
             written["strict"] = bool(tool.strict)
             self._marked(tool.cache)
             if self._said.dialect == "messages":
-                self._notes.yielded += [f"tools.{name}" for name, value in tool.extras.items() if value]
+                self._notes.yielded += further_of_tool(tool.extras)
             return written
         if isinstance(tool, CustomTool):
             written = {"type": "custom", "name": tool.name}

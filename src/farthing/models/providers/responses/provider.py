@@ -40,6 +40,8 @@ from farthing.types import Json, Operation, Prompt, Sent, Target, replace
 RESPONSES = "/responses"
 COMPACT = "/responses/compact"
 COUNT = "/responses/input_tokens"
+OUTPUT_TOKENS_MIN = 16
+"""The lowest `max_output_tokens` that OpenAI takes."""
 STATUSES = {
     "server_error": 500,
     "server_is_overloaded": 503,
@@ -102,7 +104,9 @@ class ResponsesProvider(TranslatingProvider):
             write=self._anew,
             passage=passage,
         )
-        self.capabilities = Capabilities(operations=frozenset({"chat"}), counts_tokens=True)
+        self.capabilities = Capabilities(
+            operations=frozenset({"chat"}), output_tokens_min=OUTPUT_TOKENS_MIN, counts_tokens=True
+        )
         self._list_from = host.list_from
         self._heads = {
             path: self.head("POST", path, JSON) + b"x-request-id: " for path in (RESPONSES, COMPACT, COUNT)
@@ -169,12 +173,19 @@ class ResponsesProvider(TranslatingProvider):
     def _anew(self, prompt: Prompt, target: Target) -> Written:
         """A request that is not passed on as it was sent."""
         said = conversation_of(prompt)
-        if prompt.capped_by is not None:
-            said = replace(said, output_tokens_max=prompt.output_tokens_max)
+        asked, settled = said.output_tokens_max, prompt.output_tokens_max
+        raised = bool(asked) and settled is not None and settled > (asked or 0)
+        if prompt.capped_by is not None or raised:
+            said = replace(said, output_tokens_max=settled)
         limit, most = said.output_tokens_max, target.output_tokens_max
         if limit is not None and most is not None and limit > most and said.dialect == "messages":
             said = replace(said, output_tokens_max=most)  # Messages demands a limit of its clients
-        return request_writer.translate(said, model=target.model, provider=self.name, stream=prompt.stream)
+        written = request_writer.translate(said, model=target.model, provider=self.name, stream=prompt.stream)
+        if not raised:
+            return written
+        name = "max_completion_tokens" if "max_completion_tokens" in prompt.body else "max_tokens"
+        name = said.names.get("output_tokens_max", name)
+        return Written(written.body, written.unsaid, (*written.yielded, name), written.reasons)
 
     def own_decoder(self, event_bytes_max: int) -> OwnDecoder:
         return OwnDecoder(self.form, event_bytes_max, created=int(time()))
