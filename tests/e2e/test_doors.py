@@ -108,6 +108,7 @@ def test_a_model_that_the_key_may_not_ask_for_is_refused(
         "messages": {"messages": says, "max_tokens": 5},
         "count_tokens": {"messages": says},
     }
+    fields |= {name: {"input": "x"} for name in ("responses", "compact", "input_tokens")}
     body = fields.get(door.rpartition("/")[2], {"prompt": "x"})
     if door in ("/v1/chat/completions", "/v1/embeddings"):
         body = {"messages": says, "input": "x"}

@@ -35,6 +35,11 @@ OF_MESSAGES = frozenset(
         "user_id",
     }
 )
+OF_RESPONSES = frozenset({
+    "content", "input", "instructions", "max_output_tokens", "model", "role", "stream",
+    "temperature", "top_p",
+})  # fmt: skip
+KNOWN = {"/v1/messages": OF_MESSAGES, "/v1/responses": OF_RESPONSES}
 EXAMPLES_MAX = 30  # for each operation: right and wrong data together
 
 CONFIG = """
@@ -55,6 +60,9 @@ targets = ["faults/small"]
 
 [tiers.expensive]
 targets = ["faults/large"]
+
+[endpoints.default]
+store_responses = true
 
 [endpoints.support-faq]
 task = "faq"
@@ -86,16 +94,18 @@ def map_body(context: schemathesis.HookContext, body: Any) -> Any:
     refused by name."""
     if not isinstance(body, dict):
         return body
-    if context.operation is not None and context.operation.path.startswith("/v1/messages"):
-        body = _known(body)
+    path = "" if context.operation is None else context.operation.path
+    known = next((names for door, names in KNOWN.items() if path.startswith(door)), None)
+    if known is not None:
+        body = _known(body, known)
     return {name: _whole(value) for name, value in body.items()}
 
 
-def _known(value: Any) -> Any:
+def _known(value: Any, names: frozenset[str]) -> Any:
     if isinstance(value, dict):
-        return {name: _known(item) for name, item in value.items() if name in OF_MESSAGES}
+        return {name: _known(item, names) for name, item in value.items() if name in names}
     if isinstance(value, list):
-        return [_known(item) for item in value]
+        return [_known(item, names) for item in value]
     return "user" if value == "assistant" else value
 
 

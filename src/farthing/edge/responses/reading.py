@@ -67,9 +67,9 @@ def _read(
     )
     headers = asked.headers
     session = request.session
+    theirs = reader.header_word(next((headers[name] for name in CLIENTS_SESSION if name in headers), None))
     if session is None and SESSION not in headers:
-        named = next((headers[name] for name in CLIENTS_SESSION if name in headers), None)
-        session = reader.header_word(named)
+        session = theirs
     agent = reader.header_word(headers.get(CLIENTS_AGENT)) or ""
     found: Request = replace(request, sent=sent, session=session, agent=agent, include_usage=stream)
     return found
