@@ -52,12 +52,14 @@ def of_item(item: Json, provider: str) -> str:
 
 def item_of(signature: str, provider: str) -> Json | None:
     """The reasoning item in a signature, for the `provider` that made it; None: there is none, or it is
-    another's."""
+    another's. An item of another kind is none: it would go up unread by the guardrails."""
     if not signature.startswith(ITEM_PREFIX):
         return None
     told = _opened(signature, ITEM_PREFIX)
     item = told.get("item")
-    return item if told.get("provider") == provider and isinstance(item, dict) else None
+    if told.get("provider") != provider or not isinstance(item, dict):
+        return None
+    return item if item.get("type") == "reasoning" else None
 
 
 def opened(signature: str) -> Json:

@@ -172,6 +172,27 @@ def test_a_pause_in_them_is_filled_and_they_are_numbered_on() -> None:
     asyncio.run(go())
 
 
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("before", [True, False])
+def test_comments_neither_begin_them_nor_end_their_numbers(before: bool) -> None:
+    async def go() -> None:
+        client = Client()
+        writer = begun(client)
+        comment = b": a proxy is alive\n\n"
+        for events in (comment, own(0, 1)) if before else (own(0, 1), comment):
+            writer.send(told(b"", events))
+        heard = len(client.got)
+        await client.wait(heard + 1)
+        writer._quiet_s = WAIT_S
+        writer.send(told(b"", own(2)))
+        sent = b"".join(client.got) + (writer.broken(StreamBroken("it broke")) or b"")
+        assert numbers(sent) == list(range(len(numbers(sent))))
+        last = frames(sent)[-1]
+        assert (last.kind, last.data["response"]["id"]) == ("response.failed", "resp_theirs")
+
+    asyncio.run(go())
+
+
 def test_one_that_breaks_ends_in_a_failure_of_the_same_response() -> None:
     async def go() -> None:
         writer = begun(Client())

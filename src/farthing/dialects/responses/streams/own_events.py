@@ -13,15 +13,20 @@ from farthing.types import Json
 
 OPENING = frozenset({"response.created", "response.in_progress", "response.queued"})
 
+RESPONSE = b'"response"'
+NUMBER = b'"sequence_number"'
+
 
 class OwnEvents:
     """The events of one stream. Takes whole events."""
 
-    __slots__ = ("_edits", "_first", "_id", "_last", "_next", "_opened")
+    __slots__ = ("_edits", "_first", "_id", "_last", "_next", "_opened", "begun")
 
     def __init__(self) -> None:
+        self.begun = False
+        """Something has come."""
         self._first = b""
-        """The events that came first, and next, those that came last, as they came."""
+        """The first events that have a response, and next, the last that have a number, as they came."""
         self._last = b""
         self._edits = False
         """The events that come are written anew."""
@@ -32,22 +37,20 @@ class OwnEvents:
         self._opened = False
         """Where the beginning was ours: that of the provider is over."""
 
-    @property
-    def begun(self) -> bool:
-        return bool(self._first)
-
     def goes_on(self, id: str, number: int) -> None:
         """The client has been told the beginning of a response of that `id`, in events up to `number`."""
-        if not self._first:
+        if not self.begun:
             self._edits, self._id, self._next = True, id, number
 
     def through(self, events: bytes) -> bytes:
         """`events` for the client."""
         if not events:
             return events
-        if not self._first:
+        self.begun = True
+        if not self._first and RESPONSE in events:
             self._first = events
-        self._last = events
+        if NUMBER in events:  # a comment has none
+            self._last = events
         return self._anew(events) if self._edits else events
 
     def alive(self) -> bytes:
