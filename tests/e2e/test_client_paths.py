@@ -73,9 +73,6 @@ def test_who_wants_a_websocket_is_told_to_go_on_over_http(gateway: Running, path
         "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
     }  # fmt: skip
     reply = gateway.request("GET", path, headers=wanted)
-    if path == "/responses":
-        assert reply.status == 404 and "/v1" in reply.error["message"]
-        return
     assert (reply.status, reply.error["code"]) == (426, "upgrade_required")
     assert (reply.headers["upgrade"], reply.headers["allow"]) == ("HTTP/1.1", "POST")
     plain = gateway.request("GET", path, headers=KEY)
@@ -138,6 +135,33 @@ def test_stored_chat_completions_are_refused_by_name(
 ) -> None:
     reply = gateway.request(method, base + path, headers=KEY)
     assert reply.status in (404, 405) and "stored chat completions are not kept" in reply.error["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/v1/conversations", "`previous_response_id`"),
+        ("/conversations/conv_1/items", "`previous_response_id`"),
+        ("/v1/uploads", "send their data"),
+        ("/v1/vector_stores/vs_1/search", "nor searched"),
+        ("/v1/threads/thread_1/runs", "use /v1/responses"),
+        ("/v1/batches", "each request by itself"),
+        ("/v1/realtime/client_secrets", "/v1/audio/speech"),
+    ],
+)
+def test_what_openai_has_and_the_gateway_has_not_is_told_with_what_there_is(
+    gateway: Running, path: str, words: str
+) -> None:
+    for method in ("GET", "POST"):
+        reply = gateway.request(method, path, headers=KEY)
+        assert reply.status == 404 and words in reply.error["message"], reply.body
+
+
+def test_a_body_of_responses_at_chat_completions_is_told_where_it_belongs(gateway: Running) -> None:
+    refused = gateway.post("/v1/chat/completions", {"model": "cheap", "input": "hi"}, KEY)
+    assert refused.status == 400 and "/v1/responses" in refused.error["message"]
+    refused = gateway.post("/v1/chat/completions", {"model": "cheap"}, KEY)
+    assert refused.status == 400 and "/v1/responses" not in refused.error["message"]
 
 
 @pytest.mark.parametrize("path", ["/v1/audio", "/v1/files", "/favicon.ico", "/v1/models/../metrics"])
