@@ -137,6 +137,33 @@ def test_stored_chat_completions_are_refused_by_name(
     assert reply.status in (404, 405) and "stored chat completions are not kept" in reply.error["message"]
 
 
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/v1/conversations", "`previous_response_id`"),
+        ("/conversations/conv_1/items", "`previous_response_id`"),
+        ("/v1/uploads", "send their data"),
+        ("/v1/vector_stores/vs_1/search", "nor searched"),
+        ("/v1/threads/thread_1/runs", "use /v1/responses"),
+        ("/v1/batches", "each request by itself"),
+        ("/v1/realtime/client_secrets", "/v1/audio/speech"),
+    ],
+)
+def test_what_openai_has_and_the_gateway_has_not_is_told_with_what_there_is(
+    gateway: Running, path: str, words: str
+) -> None:
+    for method in ("GET", "POST"):
+        reply = gateway.request(method, path, headers=KEY)
+        assert reply.status == 404 and words in reply.error["message"], reply.body
+
+
+def test_a_body_of_responses_at_chat_completions_is_told_where_it_belongs(gateway: Running) -> None:
+    refused = gateway.post("/v1/chat/completions", {"model": "cheap", "input": "hi"}, KEY)
+    assert refused.status == 400 and "/v1/responses" in refused.error["message"]
+    refused = gateway.post("/v1/chat/completions", {"model": "cheap"}, KEY)
+    assert refused.status == 400 and "/v1/responses" not in refused.error["message"]
+
+
 @pytest.mark.parametrize("path", ["/v1/audio", "/v1/files", "/favicon.ico", "/v1/models/../metrics"])
 def test_anything_else_is_a_plain_404(gateway: Running, path: str) -> None:
     assert gateway.request("GET", path, headers=KEY).status == 404

@@ -160,7 +160,7 @@ class Reader:
             InvalidRequest: names the field and what it must be. UnknownModel, Forbidden: the endpoint, the
                 model or the tier.
         """
-        read = convert(body, _ChatBody)
+        read = convert(body, _ChatBody, hint="" if "messages" in body else _hint(body))
         model = self._names.get(read.model)
         if model is None:
             model = self._spelled(read.model)
@@ -534,6 +534,13 @@ def _texts(messages: list[Any]) -> tuple[str, int, bool]:
     if last is None:
         return "", chars, plain
     return last if isinstance(last, str) else "\n".join(_parts(last)), chars, plain
+
+
+def _hint(body: Json) -> str:
+    """What helps with a body without messages."""
+    return (
+        ". What has `input` is written for Responses, which are at /v1/responses" if "input" in body else ""
+    )
 
 
 def _input_text(given: str | list[Any]) -> str:

@@ -31,6 +31,16 @@ NOT_SERVED = {
     "/v1/messages/batches": "batches of messages are not served: send each to /v1/messages",
     "/v1/complete": "Anthropic's text completions are not served: use /v1/messages",
     "/v1/files": "files are not kept here: send their data with the request that needs them",
+    "/v1/uploads": "files are not kept here: send their data with the request that needs them",
+    "/v1/vector_stores": "files are not kept here, nor searched: send what is needed with the request",
+    "/v1/conversations": (
+        "conversations are not kept here: send their items in `input`, or continue a stored response with "
+        "`previous_response_id`"
+    ),
+    "/v1/assistants": "assistants and threads are not served: use /v1/responses",
+    "/v1/threads": "assistants and threads are not served: use /v1/responses",
+    "/v1/batches": "batches are not served: send each request by itself",
+    "/v1/realtime": "there are no realtime sessions: see /v1/audio/transcriptions and /v1/audio/speech",
     "/v1": "it is the base URL for SDKs, which ask below it: GET /v1/models, POST /v1/chat/completions",
 }
 """What may be asked for and is not there, or below it, and what is there in its place."""
