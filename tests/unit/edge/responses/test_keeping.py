@@ -109,7 +109,7 @@ def test_the_last_event_goes_out_after_the_response_is_kept() -> None:
 
 
 @pytest.mark.parametrize("output", [[], None, ["there"]])
-def test_the_items_of_a_stream_are_kept_where_its_end_has_none(output: list[str] | None) -> None:
+def test_the_items_of_a_stream_are_kept_where_its_end_has_none(output: list[Any] | None) -> None:
     async def work() -> None:
         keeping, store = keeping_of(Client())
         item: Json = {"type": "message", "id": "msg_1", "content": []}

@@ -139,8 +139,6 @@ def test_an_answer_is_shared_with_clients_of_other_dialects() -> None:
 @pytest.mark.parametrize(
     ("body", "param"),
     [
-        ({"input": "hi"}, "model"),
-        ({"model": "m"}, "input"),
         ({"model": "m", "input": {}}, "input"),
         ({"model": "m", "input": []}, "input"),
         ({"model": "m", "input": "hi", "stream": "yes"}, "stream"),

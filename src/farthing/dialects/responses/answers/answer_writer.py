@@ -71,7 +71,7 @@ def output_of(
     logprobs: list[Json] | None = None,
 ) -> list[Json]:
     """The output that says what `blocks` say. `cut`: there is no more of it than that."""
-    calls = items.Calls(asked.get("tools"))
+    calls = items.Calls(asked)
     encrypted = items.encrypts(asked, stored)
     output: list[Json] = []
     said: _Said | None = None
