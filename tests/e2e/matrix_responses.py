@@ -232,6 +232,16 @@ SETTINGS: dict[str, Thing] = {
         chat_has={"tools": [{"function": {"name": "patch", "parameters": {"required": ["input"]}}}]},
         messages_has={"tools": [{"name": "patch", "input_schema": {"required": ["input"]}}]},
     ),
+    "tools that an item adds": Thing(
+        responses=tools(
+            {"type": "additional_tools", "role": "developer", "tools": [FUNCTION, CUSTOM]}, user(words("a"))
+        ),
+        chat_has={
+            "tools": [{"function": {"name": "weather"}}, {"function": {"name": "patch"}}],
+            "messages": [ANY],
+        },
+        messages_has={"tools": [{"name": "weather"}, {"name": "patch"}], "messages": [ANY]},
+    ),
     "functions of a namespace": Thing(
         responses=asks(
             tools=[{"type": "namespace", "name": "docs", "description": "d", "tools": [FUNCTION]}]

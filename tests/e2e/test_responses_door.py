@@ -239,3 +239,45 @@ def test_logprobs_come_where_they_are_asked_for(gateway: Running, upstream: Faul
     assert [one["token"] for one in told] == ["hel", "lo"]
     deltas = [one.data for one in frames(sent) if one.kind == "response.output_text.delta"]
     assert [[one["token"] for one in delta["logprobs"]] for delta in deltas] == [["hel"], ["lo"]]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_tool_that_an_item_added_is_called_by_the_clients_name_for_it(
+    gateway: Running, upstream: FaultProvider, stream: bool
+) -> None:
+    added = {
+        "type": "additional_tools",
+        "role": "developer",
+        "tools": [{"type": "namespace", "name": "editor", "tools": [{"type": "custom", "name": "patch"}]}],
+    }
+    function = {"name": "editor__patch", "arguments": '{"input": "*** x"}'}
+    call = {"id": "c_1", "type": "function", "function": function}
+    upstream.exactly(
+        "adds",
+        streamed(chunk({"role": "assistant", "tool_calls": [{**call, "index": 0}]}), STOP, COUNTED, DONE)
+        if stream
+        else whole(whole_of({"role": "assistant", "content": None, "tool_calls": [call]}, "tool_calls")),
+    )
+    asked = raw(
+        gateway,
+        model="chat/adds",
+        tools=[FUNCTION],
+        input=[added, {"role": "user", "content": "go"}],
+        stream=stream,
+    )
+    up = upstream.calls[-1].json
+    assert [tool["function"]["name"] for tool in up["tools"]] == ["look_up", "editor__patch"]
+    told = last_of(asked.body) if stream else valid(asked.body)
+    (made,) = told["output"]
+    assert (made["type"], made["namespace"], made["name"], made["input"]) == (
+        "custom_tool_call", "editor", "patch", "*** x",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["web_search", "image_generation"])
+def test_what_codex_offers_with_every_request_is_no_reason_to_refuse_it(gateway: Running, kind: str) -> None:
+    for model in ("chat/good", "claude/good"):
+        asks = {"model": model, "tools": [FUNCTION, {"type": kind}]}
+        assert raw(gateway, **asks).status == 400
+        taken = raw(gateway, **asks, client_metadata={"x-codex-installation-id": "i"})
+        assert taken.status == 200 and f"tools.{kind}" in taken.headers["x-farthing-left-out"]

@@ -165,8 +165,8 @@ def test_whatever_stands_in_whatever_place_is_read_or_refused_by_name(
 
 MESSAGES = {"EasyInputMessageParam", "Message", "ResponseOutputMessageParam"}
 TRANSLATED = {
-    *MESSAGES, "ResponseFunctionToolCallParam", "FunctionCallOutput", "ResponseReasoningItemParam",
-    "ResponseCustomToolCallParam", "ResponseCustomToolCallOutputParam",
+    *MESSAGES, "AdditionalTools", "ResponseFunctionToolCallParam", "FunctionCallOutput",
+    "ResponseReasoningItemParam", "ResponseCustomToolCallParam", "ResponseCustomToolCallOutputParam",
 }  # fmt: skip
 REFUSED_HERE = {"ItemReference": "", "CompactionTrigger": ".type"}
 """Refused wherever they would go, by this part of the item."""

@@ -44,9 +44,12 @@ CODEX = "x-codex-"
 """How names in the `client_metadata` of Codex begin."""
 
 
+_OFFERED = frozenset({"image_generation", "web_search"})
+
+
 def is_offered_unasked(tool: Json, client_metadata: Any) -> bool:
-    """Whether a tool that the provider runs gives way: Codex offers a search with every request, whether its
-    user wants one or not, and works without it."""
-    if tool.get("type") != "web_search" or not isinstance(client_metadata, dict):
+    """Whether a tool that the provider runs gives way: Codex offers a search with every request, and with
+    some of its models images, whether its user wants them or not, and works without them."""
+    if tool.get("type") not in _OFFERED or not isinstance(client_metadata, dict):
         return False
     return any(name.startswith(CODEX) for name in client_metadata)

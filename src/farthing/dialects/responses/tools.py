@@ -9,7 +9,8 @@ Source: the types of OpenAI's SDK (`responses.ToolParam`), and what Codex sends.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -18,6 +19,8 @@ from farthing.dialects.tool_names import short_name
 from farthing.text.lenient_json import any_json, write_json
 from farthing.types import Json
 
+ADDITIONAL = "additional_tools"
+"""An item of the request that adds tools to those of its field."""
 INPUT = "input"
 """The parameter of a function that stands for a custom tool."""
 SEPARATOR = "__"
@@ -93,6 +96,25 @@ def free_text(arguments: str) -> str:
 def arguments_of(text: str) -> str:
     """The arguments of the function that stands for a custom tool which was called with `text`."""
     return write_json({INPUT: text}).decode()
+
+
+def added_tools(body: Json) -> list[tuple[int, Any]]:
+    """The tools that items of a request add, as they were sent, with the places of the items."""
+    given = body.get("input")
+    if given.__class__ is not list:
+        return []
+    return [
+        (at, item.get("tools"))
+        for at, item in enumerate(given)
+        if item.__class__ is dict and item.get("type") == ADDITIONAL
+    ]
+
+
+def tools_of(body: Json, added: Iterable[tuple[int, Any]]) -> Any:
+    """All tools of a request, as far as they are in lists; `added`: those that its items add."""
+    tools = body.get("tools")
+    lists = [told for _, told in added if isinstance(told, list)]
+    return [*(tools if isinstance(tools, list) else ()), *chain(*lists)] if lists else tools
 
 
 def _clients(tools: Any) -> Iterator[ClientTool]:

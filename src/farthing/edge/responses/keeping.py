@@ -28,7 +28,9 @@ log = logging.getLogger("farthing.edge")
 FINAL = (b'"response.completed"', b'"response.incomplete"', b'"response.failed"')
 RESPONSE = b'"response"'
 ENCRYPTED = b'"encrypted_content"'
+ITEM_DONE = b'"response.output_item.done"'
 DATA = b"data:"
+EMPTY = (b"[]", b"null")
 UNREADABLE = (ValueError, RecursionError)
 
 _decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
@@ -39,6 +41,7 @@ class Keeping(ThroughSink):
 
     __slots__ = (
         "_held",
+        "_items",
         "_keep",
         "_last",
         "_last_events",
@@ -63,6 +66,8 @@ class Keeping(ThroughSink):
         self._last = False
         self._last_events = b""
         """Of a stream that failed."""
+        self._items: list[bytes] = []
+        """The events that told an item whole: some providers end with an output that has none of them."""
         self._write_broken: Callable[[FarthingError], bytes | None] = lambda error: None
 
     async def begin(self) -> None:
@@ -114,17 +119,34 @@ class Keeping(ThroughSink):
         for event in _events(self._held):
             data = _data(event)
             if data is not None and "response" in data:
-                response = Raw(await self._kept(bytes(data["response"])))
+                response = Raw(await self._kept(self._whole(bytes(data["response"]))))
                 event = _with_data(event, {**data, "response": response})
             pieces.append(event)
         self._held = b""
         return b"".join(pieces)
+
+    def _whole(self, response: bytes) -> bytes:
+        """The last response of a stream, with the items that were told before it if it has none itself."""
+        if not self._items:
+            return response
+        try:
+            fields: dict[str, object] = {**_decode_object(response)}
+        except UNREADABLE:
+            return response
+        output = fields.get("output")
+        if output is not None and bytes(output) not in EMPTY:  # type: ignore[call-overload]
+            return response
+        told = [data for data in map(_data, self._items) if data is not None and "item" in data]
+        items = [data["item"] for data in told if bytes(data.get("type", b"")) == ITEM_DONE]
+        return write_json({**fields, "output": items}) if items else response
 
     def _passed(self, events: bytes) -> bytes:
         """What of `events` goes on now: all before the last one of the answer."""
         if self._last:
             self._held += events
             return b""
+        if self._stores:
+            self._items += _holding(events, ITEM_DONE)
         pieces = []
         at = 0
         for start, end in _worth_a_look(events):
@@ -229,6 +251,18 @@ def _worth_a_look(events: bytes) -> Iterator[tuple[int, int]]:
             response = events.find(RESPONSE, end)
         if 0 <= encrypted < end:
             encrypted = events.find(ENCRYPTED, end)
+
+
+def _holding(events: bytes, mark: bytes) -> Iterator[bytes]:
+    """Each event that holds `mark`."""
+    place, end = events.find(mark), 0
+    while place >= 0:
+        start = max(events.rfind(b"\n\n", end, place) + 2, end)
+        end = events.find(b"\n\n", place) + 2
+        if end < 2:
+            end = len(events)
+        yield events[start:end]
+        place = events.find(mark, end)
 
 
 def _events(events: bytes) -> Iterator[bytes]:

@@ -135,6 +135,23 @@ def test_a_block_of_very_many_events_is_not_looked_at_one_by_one() -> None:
     run(work)
 
 
+@pytest.mark.parametrize("output", [[], None, ["there"]])
+def test_the_items_of_a_stream_are_kept_where_its_end_has_none(output: list[Any] | None) -> None:
+    async def work() -> None:
+        keeping, store = keeping_of(Client())
+        item: Json = {"type": "message", "id": "msg_1", "content": []}
+        text = event("response.output_text.delta", delta='"response.output_item.done"', item=1)
+        keeping.send(text + event("response.output_item.done", item=item))
+        end = event("response.completed", response={"id": "theirs", "output": output})
+        last = await keeping.finished(Answer(body=end, stream=True))
+        whole = {"id": ID, "output": output or [item], "store": True}
+        assert json.loads(last.body.split(b"data: ")[1])["response"] == whole
+        found = await store.get("acme", ID)
+        assert found is not None and json.loads(found.body) == whole
+
+    run(work)
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_one_that_cannot_be_kept_says_so_at_its_end(stream: bool) -> None:
     async def work() -> None:

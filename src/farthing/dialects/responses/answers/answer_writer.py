@@ -69,7 +69,7 @@ def output_of(
     logprobs: list[Json] | None = None,
 ) -> list[Json]:
     """The output that says what `blocks` say. `cut`: there is no more of it than that."""
-    calls = items.Calls(asked.get("tools"))
+    calls = items.Calls(asked)
     output: list[Json] = []
     said: _Said | None = None
     for block in blocks:

@@ -7,7 +7,7 @@ from typing import Any
 from farthing.dialects.conversation import Reasoning, Stop, ToolCall
 from farthing.dialects.responses import envelopes
 from farthing.dialects.responses.ids import CHARS_MAX
-from farthing.dialects.responses.tools import ClientTool, ToolNames
+from farthing.dialects.responses.tools import ClientTool, ToolNames, added_tools, tools_of
 from farthing.text.lenient_json import any_json
 from farthing.types import Json
 
@@ -34,11 +34,11 @@ it for the whole answer."""
 class Calls:
     """Gives the calls of one answer their ids, and the names that the client knows their tools by."""
 
-    __slots__ = ("_names", "_tools", "_used")
+    __slots__ = ("_asked", "_names", "_used")
 
-    def __init__(self, tools: Any) -> None:
-        """`tools`: those of the request, as its client sent them."""
-        self._tools = tools
+    def __init__(self, asked: Json) -> None:
+        """`asked`: the request as its client sent it."""
+        self._asked = asked
         self._names: ToolNames | None = None
         """None: nothing was called yet."""
         self._used: set[str] = set()
@@ -47,7 +47,7 @@ class Calls:
         """The tool that `call` means, as the client knows it."""
         names = self._names
         if names is None:
-            names = self._names = ToolNames(self._tools)
+            names = self._names = ToolNames(tools_of(self._asked, added_tools(self._asked)))
         found = names.client(call.name)
         return ClientTool(found.name, found.namespace, "custom") if call.custom else found
 

@@ -21,15 +21,15 @@ from farthing.dialects.conversation import (
     ToolResult,
     Turn,
 )
-from farthing.dialects.responses import envelopes
+from farthing.dialects.responses import envelopes, tools
 from farthing.dialects.responses.requests.compaction import TRIGGER, told_summary
 from farthing.dialects.responses.requests.content import FOREIGN, more_of, read_content
 from farthing.dialects.responses.tools import ToolNames, arguments_of
 from farthing.types import Json
 
 OF_THE_CLIENT = frozenset({
-    "additional_tools", "apply_patch_call_output", "computer_call_output", "configuration_update",
-    "local_shell_call_output", "mcp_approval_response", "program_output", "shell_call_output",
+    "apply_patch_call_output", "computer_call_output", "configuration_update", "local_shell_call_output",
+    "mcp_approval_response", "program_output", "shell_call_output",
     "tool_search_output",
 })  # fmt: skip
 """Items of tools that only providers of Responses know, which the client sends; all others are a model's."""
@@ -93,6 +93,8 @@ class ItemReader:
                 self._made(_reasoning(item, where))
             case "compaction" | "compaction_summary":
                 self._compaction(item, kind, where)
+            case tools.ADDITIONAL:
+                pass  # they are read with the other tools
             case "item_reference":
                 raise invalid(where, "refers to an item that is stored elsewhere; send the item itself")
             case "compaction_trigger":

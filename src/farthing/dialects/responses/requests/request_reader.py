@@ -9,6 +9,7 @@ not this.
 Sources: the types of OpenAI's SDK (`ResponseCreateParams`), and what Codex sends.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from farthing.dialects.chat.fields import (
@@ -28,11 +29,12 @@ from farthing.dialects.conversation import (
     Format,
     Text,
     Thinking,
+    Tool,
     Turn,
 )
 from farthing.dialects.responses.requests.items import ItemReader
 from farthing.dialects.responses.requests.tools_reader import read_choice, read_tools
-from farthing.dialects.responses.tools import ToolNames
+from farthing.dialects.responses.tools import ToolNames, added_tools, tools_of
 from farthing.types import Json, output_tokens_said
 
 NAMES = {
@@ -93,7 +95,8 @@ def read(body: Json) -> Conversation:
             do; `param` names it.
     """
     _refuse(body)
-    names = ToolNames(body.get("tools"))
+    added = added_tools(body)
+    names = ToolNames(tools_of(body, added))
     system, turns = _turns(body, names)
     choice, chosen = read_choice(body, names)
     text = object_of(body, "text")
@@ -105,7 +108,7 @@ def read(body: Json) -> Conversation:
         model=model if isinstance(model, str) else "",
         system=system,
         turns=turns,
-        tools=read_tools(body.get("tools"), names),
+        tools=_tools(body, added, names),
         choice=choice,
         format=None if text is None else _format(text),
         thinking=thinking,
@@ -118,6 +121,15 @@ def read(body: Json) -> Conversation:
         extras=_extras(body, text, chosen, thought),
         names=NAMES if user is not None or "user" not in body else {**NAMES, "user": "user"},
     )
+
+
+def _tools(body: Json, added: Sequence[tuple[int, Any]], names: ToolNames) -> tuple[Tool, ...]:
+    """Those of the request, and those that its items add: no other dialect adds any on the way."""
+    tools = read_tools(body.get("tools"), names)
+    for at, told in added:
+        further = read_tools(told, names, f"input[{at}].tools")
+        tools += tuple(tool for tool in further if tool not in tools)
+    return tools
 
 
 def _refuse(body: Json) -> None:

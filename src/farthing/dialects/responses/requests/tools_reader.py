@@ -30,14 +30,15 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
 _MODES: dict[str, Any] = {"auto": "auto", "none": "none", "required": "required"}
 
 
-def read_tools(told: Any, names: ToolNames) -> tuple[Tool, ...]:
+def read_tools(told: Any, names: ToolNames, field: str = "tools") -> tuple[Tool, ...]:
+    """`field` is what has them, for the errors."""
     if told is None:
         return ()
     if told.__class__ is not list:
-        raise invalid("tools", "must be a list")
+        raise invalid(field, "must be a list")
     tools: list[Tool] = []
     for at, tool in enumerate(told):
-        where = f"tools[{at}]"
+        where = f"{field}[{at}]"
         if tool.__class__ is dict and tool.get("type") == "namespace":
             namespace, grouped = _name(tool, where), tool.get("tools")
             if grouped.__class__ is not list:

@@ -79,7 +79,7 @@ class EventWriter(Lifecycle):
     def __init__(self, frame: Frame, asked: Json) -> None:
         """`asked`: the request as its client sent it."""
         super().__init__(frame)
-        self._calls = items.Calls(asked.get("tools"))
+        self._calls = items.Calls(asked)
         self._output: list[Json | None] = []
         """The items; None: it is not done."""
         self._blocks: dict[int, OpenThought | OpenCall | None] = {}
