@@ -25,6 +25,7 @@ BEFORE, AFTER = "hello world\n", "hello moon\n"
 EDIT: Final = "Replace world by moon in greeting.txt"
 COMMAND: Final = f"sed -i s/world/moon/ {FILE}"
 LIMIT_S: Final = 120.0
+RESULTS: Final = ('"role": "tool"', "tool_result", "function_call_output")
 TIERS: Final = """
 [tiers.cheap]
 targets = ["chat/cheaper"]
@@ -48,8 +49,8 @@ models:
 def called(call: Call) -> str:
     """What a model does: the edit, with the tool that its agent has for commands, and then no more."""
     body = call.json
-    messages = body["messages"]
-    if any(message["role"] == "tool" for message in messages) or "tool_result" in json.dumps(messages):
+    said = json.dumps(body.get("messages") or body["input"])
+    if any(mark in said for mark in RESULTS):
         return "calls=0,say=All done"
     names = {(tool.get("function") or tool)["name"] for tool in body.get("tools") or ()}
     if "Bash" in names:
