@@ -95,6 +95,7 @@ class Reader:
         "_places",
         "_response",
         "_splitter",
+        "_spoke",
         "_started",
         "begun",
         "opaque",
@@ -119,6 +120,8 @@ class Reader:
         self._response: Json = {}
         """As it was told first."""
         self._called = False
+        self._spoke: Item | None = None
+        """The message that the last text was of: the text of another begins apart from it."""
         self._started = False
         self._done = False
         self.begun = False
@@ -417,7 +420,11 @@ class Reader:
             pieces = item.pieces["content", at] = []
         pieces.append(text)
         self.begun = True
-        found.append(TextDelta(index, text))
+        before = ""
+        if self._spoke is not item:
+            before = BETWEEN if self._spoke is not None else ""
+            self._spoke = item
+        found.append(TextDelta(index, before + text))
 
     def _text_whole(self, event: Json, text: str, found: list[Event]) -> None:
         item = self._item(self._at(event))
