@@ -522,6 +522,24 @@ def test_a_stream_that_breaks_ends_as_failed_in_every_dialect(
     assert not says_why or b"It broke." in told
 
 
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("rate_limit_exceeded", "rate_limit_error"),
+        ("server_is_overloaded", "overloaded_error"),
+        ("server_error", "api_error"),
+    ],
+)
+def test_a_client_of_messages_hears_in_a_stream_which_limit_ended_it(
+    gateway: Running, upstream: FaultProvider, code: str, kind: str
+) -> None:
+    failed = response(status="failed", error={"code": code, "message": "Slow down."})
+    events = [*began(ANSWER), *text_events(0, ANSWER["output"][0], TEXT[:7])[:3]]
+    upstream.exactly("m-1", streamed(numbered(*events, {"type": "response.failed", "response": failed})))
+    error = frames(messages(gateway, stream=True).body)[-1].data["error"]
+    assert (error["type"], error["message"]) == (kind, "Slow down.")
+
+
 def test_limits_of_a_provider_reach_the_client(gateway: Running, upstream: FaultProvider) -> None:
     error = {
         "error": {"message": "Slow down.", "type": "tokens", "code": "rate_limit_exceeded", "param": None}
