@@ -5,6 +5,15 @@ import itertools
 
 import pytest
 from tests.conftest import StartGateway
+from tests.contract.test_provider import (
+    ANSWER,
+    began,
+    numbered,
+    response,
+    said,
+    text_events,
+    text_part,
+)
 from tests.e2e.cases import CLIENT_KEY, PROVIDER_KEY, Case, Door, Trip, faults_of, given
 from tests.e2e.gateway import Running
 from tests.e2e.messages_said import (
@@ -23,8 +32,13 @@ from tests.e2e.messages_said import (
 )
 from tests.faults.exact import ROLE, Exact, streamed, whole
 from tests.faults.provider import FaultProvider
+from tests.unit.dialects.responses_made import stream_of
 
 DOORS: list[Door] = ["chat", "messages"]
+TARGETS: list[Door] = [*DOORS, "responses"]
+BEGUN = began(ANSWER)
+OPENED = [*BEGUN, *text_events(0, ANSWER["output"][0], "")[:2]]
+FAILED = {"type": "response.failed", "response": response(status="failed", error={"code": "server_error"})}
 OVERLOADED = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
 FAILS: dict[Door, dict[str, Exact]] = {
     "messages": {
@@ -42,15 +56,32 @@ FAILS: dict[Door, dict[str, Exact]] = {
         "a reset": streamed(ROLE, end="reset"),
         "a page of a proxy": whole(b"<html></html>", 502, content_type="text/html"),
     },
+    "responses": {
+        "an error straight after the start": streamed(numbered(*BEGUN, FAILED)),
+        "an error event": streamed(
+            numbered(*BEGUN, {"type": "error", "code": "server_error", "message": "x"})
+        ),
+        "a status": whole({"error": {"message": "Overloaded"}}, 503),
+        "an end straight after the start": streamed(numbered(*BEGUN), framing="close"),
+        "a reset": streamed(numbered(*BEGUN), end="reset"),
+        "a message that says nothing": streamed(numbered(*OPENED, FAILED)),
+        "a page of a proxy": whole(b"<html></html>", 502, content_type="text/html"),
+    },
 }
-WHOLE: dict[Door, Exact] = {"chat": completion("from b"), "messages": claude(text("from b"))}
+FROM_B = response(said(text_part("from b")))
+WHOLE: dict[Door, Exact] = {
+    "chat": completion("from b"),
+    "messages": claude(text("from b")),
+    "responses": whole(FROM_B),
+}
 STREAM: dict[Door, Exact] = {
     "chat": chunks({"content": "from "}, {"content": "b"}),
     "messages": claude_stream(opening(), words(0, "from ", "b"), closing()),
+    "responses": streamed(stream_of(FROM_B)),
 }
 WAYS = [
     (first, name, then, door, stream)
-    for first, then, door, stream in itertools.product(DOORS, DOORS, DOORS, (False, True))
+    for first, then, door, stream in itertools.product(TARGETS, TARGETS, DOORS, (False, True))
     for name in FAILS[first]
     if stream or name in ("a status", "a page of a proxy")
 ]
@@ -61,6 +92,10 @@ def gateway(start_gateway: StartGateway, upstream: FaultProvider) -> Running:
     providers = "\n".join(
         f"""[providers.chat-{name}]
 base_url = "{upstream.base_url}"
+[providers.responses-{name}]
+kind = "responses"
+base_url = "{upstream.base_url}"
+api_key = "${{PROVIDER_KEY}}"
 [providers.messages-{name}]
 kind = "anthropic"
 base_url = "{upstream.base_url.removesuffix("/v1")}"
@@ -70,7 +105,7 @@ api_key = "${{PROVIDER_KEY}}"
     )
     tiers = "\n".join(
         f'[tiers.{first}-{then}]\ntargets = ["{first}-a/first", "{then}-b/second"]\n'
-        for first, then in itertools.product(DOORS, DOORS)
+        for first, then in itertools.product(TARGETS, TARGETS)
     )
     config = f"""
 {providers}

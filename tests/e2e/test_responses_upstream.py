@@ -311,6 +311,27 @@ def test_a_client_of_messages_has_its_thinking_back_at_the_provider(
     assert messages(gateway, tools=tools).json["content"][0]["name"] == name
 
 
+@pytest.mark.parametrize("streams", [False, True])
+def test_messages_of_one_response_stand_apart_in_one_message(
+    gateway: Running, upstream: FaultProvider, streams: bool
+) -> None:
+    """A model says what it is about to do in a message of its own."""
+    comment = {**said(text_part("I will look.")), "phase": "commentary"}
+    answer = {**said(text_part("Four."), number=1), "phase": "final_answer"}
+    fields = {"stream": True} if streams else {}
+    told = "I will look.\n\nFour."
+    says(upstream, response(comment, answer), streams=streams)
+    reply = chat(gateway, **fields)
+    assert reply.said == told if streams else reply.json["choices"][0]["message"]["content"] == told
+    says(upstream, response(comment, answer), streams=streams)
+    reply = messages(gateway, **fields)
+    if streams:
+        events = [frame.data for frame in frames(reply.body) if frame.kind == "content_block_delta"]
+        assert "".join(event["delta"]["text"] for event in events) == told
+    else:
+        assert "".join(block["text"] for block in reply.json["content"]) == told
+
+
 def test_what_agents_of_anthropic_send_beside_a_question_is_taken(
     gateway: Running, upstream: FaultProvider
 ) -> None:
@@ -540,6 +561,24 @@ def test_a_stream_that_nobody_asked_for_and_that_is_no_answer_is_an_error_of_its
         reply = gateway.post(path, {"model": "r/m-1", **asked})
         assert reply.status == 502 and "the reply is" in reply.body.decode()
     assert "Traceback" not in gateway.logged()
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("rate_limit_exceeded", "rate_limit_error"),
+        ("server_is_overloaded", "overloaded_error"),
+        ("server_error", "api_error"),
+    ],
+)
+def test_a_client_of_messages_hears_in_a_stream_which_limit_ended_it(
+    gateway: Running, upstream: FaultProvider, code: str, kind: str
+) -> None:
+    failed = response(status="failed", error={"code": code, "message": "Slow down."})
+    events = [*began(ANSWER), *text_events(0, ANSWER["output"][0], TEXT[:7])[:3]]
+    upstream.exactly("m-1", streamed(numbered(*events, {"type": "response.failed", "response": failed})))
+    error = frames(messages(gateway, stream=True).body)[-1].data["error"]
+    assert (error["type"], error["message"]) == (kind, "Slow down.")
 
 
 def test_limits_of_a_provider_reach_the_client(gateway: Running, upstream: FaultProvider) -> None:

@@ -256,6 +256,26 @@ def test_pieces_may_come_before_their_item_and_interleaved() -> None:
     assert second_first[::-1] == read(CALLED).blocks
 
 
+def test_pieces_of_a_thought_that_are_each_numbered_anew_are_one_part() -> None:
+    """vLLM has sent such streams."""
+    thought = {"type": "reasoning", "id": "rs_1", "summary": [], "content": []}
+    whole_thought = {**thought, "content": [{"type": "reasoning_text", "text": "The user asks."}]}
+    told = response(whole_thought)
+    at = {"output_index": 0, "item_id": "rs_1"}
+    events = [{"type": "response.output_item.added", "output_index": 0, "item": thought}]
+    events += [
+        {"type": "response.reasoning_text.delta", "content_index": index, "delta": piece, **at}
+        for index, piece in enumerate(["The", " user", " asks."])
+    ]
+    events.append(
+        {"type": "response.reasoning_text.done", "content_index": 3, "text": "The user asks.", **at}
+    )
+    done = {"type": "response.output_item.done", "output_index": 0, "item": whole_thought}
+    for ending in ([*events, done], [*events[:-1], done], events):
+        stream = numbered(*began(told), *ending, {"type": "response.completed", "response": told})
+        assert assembled(events_of(stream)) == read(told)
+
+
 def test_two_items_may_have_one_place_and_each_event_another_id() -> None:
     text = ANSWER["output"][0]
     both = response(text, LOOKS_UP)

@@ -35,6 +35,15 @@ KINDS = {
     OVERLOADED: "overloaded_error",
 }
 """By status; of the others those from 500 on are `api_error`, those below `invalid_request_error`."""
+CODES = {
+    "rate_limit_exceeded": "rate_limit_error",
+    "insufficient_quota": "rate_limit_error",
+    "server_is_overloaded": "overloaded_error",
+    "slow_down": "overloaded_error",
+    "429": "rate_limit_error",
+    "503": "overloaded_error",
+}
+"""By what servers of OpenAI's dialects say in a stream, which has no status."""
 WINDOW_TOKENS_MIN = 1_000
 """Fewer are no window: a smaller number in a message is another one, such as a status."""
 THREAD = "thread"
@@ -83,7 +92,7 @@ def _told(error: FarthingError) -> tuple[int, str, str]:
     elif isinstance(error, Overloaded) or (status == 503 and said is not None):
         status = OVERLOADED
     if isinstance(error, StreamBroken):
-        return status, _kind_said(said) or "api_error", message
+        return status, _kind_said(said) or _kind_coded(said) or "api_error", message
     return status, _kind_of(status), message
 
 
@@ -95,6 +104,14 @@ def _kind_said(said: Json | None) -> str:
     """The kind that a provider's error has, where it is one of the dialect; empty: it is none."""
     kind = None if said is None else said.get("type")
     return kind if isinstance(kind, str) and kind in KINDS.values() else ""
+
+
+def _kind_coded(said: Json | None) -> str:
+    """The kind that the code of a provider's error in OpenAI's form stands for; empty: none that is known."""
+    code = None if said is None else said.get("code")
+    if isinstance(code, int):
+        return KINDS.get(code, "")
+    return CODES.get(code, "") if isinstance(code, str) else ""
 
 
 def _too_long(said: Json, words: str) -> str:

@@ -69,8 +69,12 @@ class Maker:
         if len(output) > ITEMS_MAX:
             raise BadAnswer(f"more than {ITEMS_MAX} items")
         blocks: list[Block] = []
+        spoke = False
         for item in output:
-            blocks += self.blocks_of(item)
+            made = self.blocks_of(item)
+            texts = [block for block in made if isinstance(block, Text) and block.text]
+            blocks += _apart(made, texts[0]) if spoke and texts else made
+            spoke = spoke or bool(texts)
             self.made(item)
         stop, said = stop_of(value, any(isinstance(block, ToolCall) for block in blocks))
         return Message(
@@ -108,6 +112,13 @@ class Maker:
         if not self.provider or not (item.get("encrypted_content") or item.get("content")):
             return ""
         return proofs.of_item({name: told for name, told in item.items() if name != "status"}, self.provider)
+
+
+def _apart(blocks: list[Block], text: Text) -> list[Block]:
+    """`blocks` of a message that is not the first, whose first text is `text`: other dialects have one
+    message, in which its words would stand right behind those of the one before."""
+    later = Text(BETWEEN + text.text, text.cache, text.citations, text.extras)
+    return [later if block is text else block for block in blocks]
 
 
 def _not_noted(item: Json) -> None:

@@ -80,8 +80,10 @@ def _item_events(place: int, item: Json) -> Iterator[Json]:
             yield from _summary_events({**at, "summary_index": index}, part)
         for index, part in enumerate(parts):
             told = {**at, "content_index": index}
+            yield {"type": "response.content_part.added", **told, "part": {**part, "text": ""}}
             yield {"type": "response.reasoning_text.delta", **told, "delta": part.get("text", "")}
             yield {"type": "response.reasoning_text.done", **told, "text": part.get("text", "")}
+            yield {"type": "response.content_part.done", **told, "part": part}
     elif kind in INPUT:
         text = item.get(INPUT[kind]) or ""
         if text:

@@ -58,7 +58,7 @@ Part = tuple[str, int]
 class Item:
     """One item of the output that has begun."""
 
-    __slots__ = ("blocks", "cited", "closed", "done", "fields", "last", "pieces", "place")
+    __slots__ = ("blocks", "cited", "closed", "done", "fields", "last", "merged", "parts", "pieces", "place")
 
     def __init__(self, place: int) -> None:
         self.place = place
@@ -74,6 +74,10 @@ class Item:
         """Events that have said of a part, by its place, that it is whole."""
         self.last: Part | None = None
         """The part that the last piece was of."""
+        self.parts: set[int] = set()
+        """Parts of what was thought that have been announced."""
+        self.merged = False
+        """Pieces of what was thought came each as a part of its own, and are one."""
         self.done = False
 
     @property
@@ -95,6 +99,7 @@ class Reader:
         "_places",
         "_response",
         "_splitter",
+        "_spoke",
         "_started",
         "begun",
         "opaque",
@@ -119,6 +124,8 @@ class Reader:
         self._response: Json = {}
         """As it was told first."""
         self._called = False
+        self._spoke: Item | None = None
+        """The message that the last text was of: the text of another begins apart from it."""
         self._started = False
         self._done = False
         self.begun = False
@@ -222,7 +229,9 @@ class Reader:
         if kind.endswith(".done"):
             self._closes(kind, event)
         match kind:
-            case "response.content_part.added" | "response.content_part.done":
+            case (
+                "response.content_part.added" | "response.content_part.done" | "response.reasoning_part.added"
+            ):
                 self._part(event, _object(event, "part"), found)
             case "response.output_text.done":
                 self._text_whole(event, text_of(event, "text"), found)
@@ -402,7 +411,7 @@ class Reader:
                 if refusal and not item.pieces.get(("content", at)):
                     self._decline(item, at, refusal, found)
             case "reasoning_text":
-                pass
+                item.parts.add(at)
             case _:
                 self.opaque = True
 
@@ -418,7 +427,11 @@ class Reader:
             pieces = item.pieces["content", at] = []
         pieces.append(text)
         self.begun = True
-        found.append(TextDelta(index, text))
+        before = ""
+        if self._spoke is not item:
+            before = BETWEEN if self._spoke is not None else ""
+            self._spoke = item
+        found.append(TextDelta(index, before + text))
 
     def _text_whole(self, event: Json, text: str, found: list[Event]) -> None:
         item = self._item(self._at(event))
@@ -493,12 +506,15 @@ class Reader:
             return
         item = self._item(self._at(event))
         number = "summary_index" if where == "summary" else "content_index"
-        self._thinks(item, (where, _number(event, number)), text, found)
+        part = (where, _number(event, number))
+        if where == "content" and item.last is not None and _goes_on(item, item.last, part[1]):
+            item.merged, part = True, item.last
+        self._thinks(item, part, text, found)
 
     def _think_whole(self, event: Json, where: str, text: str, found: list[Event]) -> None:
         item = self._item(self._at(event))
         part = (where, _number(event, "summary_index" if where == "summary" else "content_index"))
-        if text and not item.pieces.get(part):
+        if text and not item.pieces.get(part) and not (item.merged and where == "content"):
             self._thinks(item, part, text, found)
 
     def _thinks(self, item: Item, part: Part, text: str, found: list[Event]) -> None:
@@ -513,11 +529,24 @@ class Reader:
             told = fields.get(where)
             for at, part in enumerate(told[:PARTS_MAX] if told.__class__ is list else ()):
                 text = text_of(part, "text") if part.__class__ is dict else ""
-                if text and not item.pieces.get((where, at)):
+                if text and not item.pieces.get((where, at)) and not (item.merged and where == "content"):
                     self._thinks(item, (where, at), text, found)
         signature = self._maker.signature(fields)
         if signature:
             found.append(SignatureDelta(item.blocks[0], signature))
+
+
+def _goes_on(item: Item, last: Part, at: int) -> bool:
+    """Whether a piece of what was thought, told to be of part `at`, goes on with the last one: some servers
+    number each piece anew. A part of its own is announced, or the one before it is said to be whole."""
+    where, before = last
+    return (
+        where == "content"
+        and at != before
+        and at not in item.parts
+        and ("response.reasoning_text.done", before) not in item.closed
+        and ("response.content_part.done", before) not in item.closed
+    )
 
 
 def place_of(kind: str) -> str:
