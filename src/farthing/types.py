@@ -7,7 +7,7 @@ Units are in the names: `_s` seconds of the monotonic clock, `_ms` milliseconds,
 
 from fractions import Fraction
 from math import ceil
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 from msgspec import Struct, field
@@ -27,6 +27,8 @@ Operation = Literal[
     "rerank",
 ]
 """What is asked for. All but the first two are passed through (`dialects/passing`)."""
+OF_TEXT: Final = frozenset({"chat", "completions"})
+"""Operations that the models of every tier could have answered: chat models neither embed nor draw."""
 Dialect = Literal["chat", "messages", "completions", "responses"]
 """A wire form: OpenAI's chat completions, Anthropic's Messages, OpenAI's completions of before chat and its
 Responses."""

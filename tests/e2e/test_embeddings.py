@@ -73,6 +73,14 @@ targets = ["b/v"]
 target = "a/v"
 input = 1
 output = 0
+[[prices]]
+target = "a/chat"
+input = 10
+output = 20
+[report]
+baseline = "a/chat"
+[endpoints.judged]
+baseline = "a/chat"
 [call]
 attempts_max = 1
 """,
@@ -103,6 +111,19 @@ def test_a_long_list_goes_up_in_parts_and_comes_back_as_one(
     receipt = gateway.receipt_of(reply)
     assert receipt.usage is not None and receipt.usage.input_tokens == 10 and receipt.cost_nusd == 10_000
     assert len(receipt.attempts) == 1
+
+
+def test_a_tier_of_embeddings_is_not_compared_with_a_chat_model(gateway: Running) -> None:
+    """Its price says nothing of what embeddings cost; the endpoint may name a model that does."""
+    body = {"model": "vectors", "input": "compared with itself"}
+    head = {"authorization": f"Bearer {KEY}"}
+    first, hit = (gateway.post("/v1/embeddings", body, head) for _ in range(2))
+    for reply, saved_usd in ((first, "0.000000000"), (hit, first.headers["x-farthing-cost-usd"])):
+        assert gateway.receipt_of(reply).baseline_target == "a/v"
+        assert reply.headers["x-farthing-saved-usd"] == saved_usd
+    assert hit.headers["x-farthing-cache"] == "exact"
+    there = {**head, "x-farthing-endpoint": "judged"}
+    assert gateway.receipt_of(gateway.post("/v1/embeddings", body, there)).baseline_target == "a/chat"
 
 
 @pytest.mark.parametrize("given", ["one text", [1, 2, 3], ["a", "b"], [[1, 2], [3]]])

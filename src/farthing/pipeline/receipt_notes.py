@@ -39,7 +39,7 @@ def note_hit(request: Request, receipt: Receipt, target: str, steps: Steps) -> N
     receipt.target = target
     receipt.tier = "cache"
     receipt.route_reason = f"{receipt.cache} hit"
-    steps.money.choose_baseline(receipt, target if pins(request, steps, receipt) else None)
+    steps.money.choose_baseline(receipt, target, pinned=pins(request, steps, receipt))
 
 
 def note_lookup(receipt: Receipt, lookup: CacheLookup | None) -> CacheHit | None:
@@ -70,7 +70,8 @@ def note_route(receipt: Receipt, route: Route, steps: Steps) -> None:
     if route.by or route.policy:
         receipt.route_by, receipt.route_policy = route.by, route.policy
         receipt.explored = "" if route.shadow is None else route.shadow.tier
-    steps.money.choose_baseline(receipt, route.targets[0].name if route.pinned else None)
+    first = route.targets[0].name if route.targets else ""
+    steps.money.choose_baseline(receipt, first, pinned=route.pinned)
 
 
 def note_target(receipt: Receipt, result: CallResult) -> None:

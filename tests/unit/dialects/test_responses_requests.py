@@ -559,6 +559,7 @@ def test_the_choice_of_a_tool_that_a_provider_runs_is_named() -> None:
     body = asked(tools=[{"type": "web_search"}, TOOL], tool_choice={"type": "web_search"})
     for written in (to_chat(body), to_messages(body)):
         assert set(written.unsaid) == {"tools.web_search", "tool_choice.web_search"}
+        assert "name a model of one of them" in written.reasons["tools.web_search"]
 
 
 def test_strict_is_kept_and_the_usual_is_not_said() -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
@@ -19,10 +18,7 @@ from farthing.ledger.damage import Missing, describe_missing
 from farthing.ledger.read import Row
 from farthing.models.price_list import price_list
 from farthing.models.pricing.cost import baseline_nusd, cost_nusd, unit_prices_usd, use_prices_usd
-from farthing.types import Receipt, Signal
-
-OF_TEXT: Final = frozenset({"chat", "completions"})
-"""Operations that the models of every tier could have answered: chat models neither embed nor draw."""
+from farthing.types import OF_TEXT, Receipt, Signal
 
 
 class OtherTier(msgspec.Struct, frozen=True, kw_only=True):

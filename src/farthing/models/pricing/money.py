@@ -19,7 +19,7 @@ from farthing.models.pricing.expected import estimated_pass, expected_tokens
 from farthing.models.stream import Stream
 from farthing.protocols import Reply, StreamDecoder, TokenSizes
 from farthing.runtime.seldom import Seldom
-from farthing.types import Attempt, Prompt, Receipt, Request, Target, Usage, differs, replace
+from farthing.types import OF_TEXT, Attempt, Prompt, Receipt, Request, Target, Usage, differs, replace
 
 log = logging.getLogger("farthing.money")
 
@@ -178,9 +178,15 @@ class Money:
             estimated=True,
         )
 
-    def choose_baseline(self, receipt: Receipt, pinned: str | None) -> None:
-        """Set the target that this request is compared with: its own if the client named it."""
-        receipt.baseline_target = pinned or self._endpoint_baselines.get(receipt.endpoint, self._baseline)
+    def choose_baseline(self, receipt: Receipt, target: str, *, pinned: bool) -> None:
+        """Set the target that this request is compared with: `target`, which was chosen, if the client named
+        it; else that of its endpoint, else that of the report, which is a chat model: what is no chat is
+        compared with `target` in its place."""
+        if pinned:
+            receipt.baseline_target = target
+            return
+        baseline = self._baseline if receipt.operation in OF_TEXT else target
+        receipt.baseline_target = self._endpoint_baselines.get(receipt.endpoint, baseline)
 
     def total(self, receipt: Receipt) -> None:
         """Add up cost, baseline and time. A second call replaces the first."""

@@ -83,7 +83,14 @@ class SettingsWriter:
         if self._notes.said.dialect == "messages" or _OWN_TOOL.search(tool.kind):
             return tool.value
         unasked = responses.is_offered_unasked(tool.value, self._notes.said.extras.get("client_metadata"))
-        (self._notes.yielded if unasked else self._notes.unsaid).append(f"tools.{tool.kind}")
+        if unasked:
+            self._notes.yielded.append(f"tools.{tool.kind}")
+        else:
+            self._notes.lacks(
+                f"tools.{tool.kind}",
+                "only providers that speak the client's own dialect have this tool; leave it out, or name a "
+                "model of one of them",
+            )
         return None
 
     def _strict(self, written: Json) -> None:
