@@ -412,8 +412,8 @@ class Edge:
                 connection.cut()  # what is no stream of events has no place for an error
                 return False
             sink.returned(openai.returned_of(error))
-            if keeping is not None:
-                await keeping.failed(error)
+            if keeping is not None and writer is not None:
+                await keeping.failed(error, writer)
             return self._fail(connection, request.id, error, inference.form, receipt)
         finally:
             if writer is not None:
