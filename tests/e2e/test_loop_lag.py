@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.conftest import StartGateway
 from tests.e2e.gateway import ROOT, Running, running, until
+from tests.faults.passing import Came, PassingProvider, Told
 from tests.faults.provider import FaultProvider
 from tests.pace import turn_s
 
@@ -164,3 +165,29 @@ targets = ["a/good"]
             return longest[0]
 
     assert kept_waiting(turned_on) < LAG_MAX_TURNS
+
+
+def test_vectors_of_many_texts_that_were_kept_keep_nobody_waiting(start_gateway: StartGateway) -> None:
+    vector = b"[%b]" % b",".join([b"0.0123456789"] * 1_024)
+
+    def embedded(came: Came) -> Told:
+        entries = [b'{"index":%d,"embedding":%b}' % (at, vector) for at in range(len(came.json["input"]))]
+        return Told(b'{"data":[%b],"usage":{"prompt_tokens":9,"total_tokens":9}}' % b",".join(entries))
+
+    texts = [f"text {number}" for number in range(700)]
+    with PassingProvider() as provider:
+        provider.answers = {"/v1/embeddings": embedded}
+        gateway = start_gateway(
+            f'[providers.a]\nbase_url = "{provider.base_url}"\nauth = "none"\npass_through = true\n'
+        )
+        assert gateway.post("/v1/embeddings", {"model": "a/v", "input": texts}).status == 200
+
+        def lag_s(number: int) -> float:
+            with probed(gateway) as longest:
+                for given in (texts[::-1], [*texts, f"one more, {number}"]):
+                    reply = gateway.post("/v1/embeddings", {"model": "a/v", "input": given})
+                    assert reply.status == 200 and len(reply.json["data"]) == len(given)
+            return longest[0]
+
+        assert kept_waiting(lag_s) < LAG_MAX_TURNS
+        assert len(provider.came) <= 1 + TRIES

@@ -1,7 +1,10 @@
 """What is passed through: as a client of the provider itself has it, less nothing, with a receipt."""
 
+import gzip
+import http.client
 import io
 import json
+import random
 import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -527,6 +530,11 @@ def test_a_form_goes_up_byte_for_byte_but_for_its_model(gateway: Running, provid
         b"--b--\r\n",
         FORM.replace(b"a/ear-x", b"\xff\xfe"),
         FORM.replace(b"a/ear-x", b"x" * 2_000_000),
+        FORM.replace(
+            b"--b--", b"--b\r\nContent-Disposition: form-data; name=x\r\n\r\n%b\r\n--b--" % (b"x" * 600_000)
+        ).replace(
+            b"--b--", b"--b\r\nContent-Disposition: form-data; name=y\r\n\r\n%b\r\n--b--" % (b"x" * 600_000)
+        ),
     ],
 )
 def test_what_is_no_form_or_two_is_refused(raw: bytes, gateway: Running, provider: PassingProvider) -> None:
@@ -574,6 +582,27 @@ def test_twenty_five_megabytes_of_sound_pass(gateway: Running, provider: Passing
     assert provider.came[0].body == large.replace(b"\r\na/ear-x\r\n", b"\r\near-x\r\n")
     too_large = heard(gateway, b"x" * 34_000_000)
     assert too_large.status == 413 and "server.body_bytes_max" in too_large.error["message"]
+
+
+@pytest.mark.parametrize("missing", [0, 4, 2_000])
+def test_sound_that_is_cut_while_it_is_compressed_is_cut_for_the_client_too(
+    gateway: Running, provider: PassingProvider, missing: int
+) -> None:
+    sound_of = random.Random(7).randbytes(50_000)
+    packed = gzip.compress(sound_of)
+    pieces = (packed[:20_000], packed[20_000 : len(packed) - missing])
+    provider.answers["/v1/audio/speech"] = Told(
+        kind="audio/mpeg", pieces=pieces, headers=(("content-encoding", "gzip"),)
+    )
+    asked = {"model": "a/voice-x", "voice": "alloy", "input": "x"}
+    before = len(gateway.receipts())
+    if missing:
+        with pytest.raises(http.client.IncompleteRead):
+            gateway.post("/v1/audio/speech", asked, {"authorization": f"Bearer {KEY}"})
+    else:
+        reply = gateway.post("/v1/audio/speech", asked, {"authorization": f"Bearer {KEY}"})
+        assert reply.body == sound_of
+    assert gateway.next_receipt(before).error == ("stream_broken" if missing else None)
 
 
 def test_an_answer_too_large_is_refused_by_its_setting(gateway: Running, provider: PassingProvider) -> None:

@@ -697,3 +697,21 @@ def test_what_is_not_kept_comes_from_a_provider_of_the_dialect_byte_for_byte(
     assert reply.body == (b"".join(events) if stream else json.dumps(native_response()).encode())
     body = body_up(upstream)
     assert body["store"] is False and "include" not in body
+
+
+def test_a_request_is_freed_once_its_response_is_kept(
+    start_gateway: StartGateway, upstream: FaultProvider
+) -> None:
+    large = start_gateway(config_of(upstream).replace("body_bytes_max = 100000", ""), **ENV)
+    items = [{"role": "user", "content": "x" * 600_000}] * 12
+    broken = streamed(
+        {"choices": [{"index": 0, "delta": {"content": "hel"}, "finish_reason": None}]}, end="cut"
+    )
+    upstream.exactly("broken", broken)
+    ask(large, input=items)
+    before = large.memory_bytes()
+    for _ in range(5):
+        assert ask(large, input=items).status == 200
+        assert ask(large, input=items, stream=True).status == 200
+        assert b"response.failed" in ask(large, input=items, stream=True, model="chat/broken").body
+    assert large.memory_bytes() - before < 10 * 7_200_000, "fifteen requests of 7 MB"

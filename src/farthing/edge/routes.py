@@ -416,8 +416,8 @@ class Edge:
             forget_frames(error)
             if not connection.streaming:
                 sink.returned(openai.returned_of(error))
-            if keeping is not None:
-                await keeping.failed(error)
+            if keeping is not None and writer is not None:
+                await keeping.failed(error, writer)
             return self._fail(connection, request.id, error, inference.form, receipt)
         finally:
             if writer is not None:

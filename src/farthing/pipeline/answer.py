@@ -96,7 +96,7 @@ async def answer(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -
         if result.returned:
             sink.returned(result.returned)
         reply = (
-            deliver(call, result, memory, steps)
+            await deliver(call, result, memory, steps)
             if result.stream is None
             else await relay(call, result, memory.flight, sink, steps)
         )

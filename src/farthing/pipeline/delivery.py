@@ -63,7 +63,7 @@ def tell_alive(sink: Sink, receipt: Receipt, target: str) -> None:
     receipt.target = answered
 
 
-def deliver(call: CallRequest, result: CallResult, memory: Memory, steps: Steps) -> Answer:
+async def deliver(call: CallRequest, result: CallResult, memory: Memory, steps: Steps) -> Answer:
     """Turn the complete reply in `result` into the answer, and account for its cost.
 
     Raises:
@@ -78,7 +78,7 @@ def deliver(call: CallRequest, result: CallResult, memory: Memory, steps: Steps)
     if steps.caller.times:
         steps.caller.timed(result, call)
     if memory.texts is not None:
-        reply = result.reply = with_found(reply, memory.texts, result.target)
+        reply = result.reply = await with_found(reply, memory.texts, result.target)
     return Answer(body=reply.body, own=reply.own)
 
 

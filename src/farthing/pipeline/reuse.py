@@ -15,7 +15,7 @@ from farthing.pipeline.guarded import answers_itself, cache_key
 from farthing.pipeline.optional import optional
 from farthing.pipeline.receipt_notes import note_end, note_hit, note_lookup
 from farthing.pipeline.steps import Memory, Steps
-from farthing.pipeline.texts import keep_texts, known_texts
+from farthing.pipeline.texts import hit_of, keep_texts, known_texts
 from farthing.protocols import (
     Confirmer,
     SemanticCache,
@@ -50,7 +50,7 @@ async def reuse(
     if request.operation == "embeddings":
         memory.texts = await known_texts(request, memory, steps, receipt)
         if memory.texts is not None:
-            return reuse_texts(request, memory.texts, steps, receipt)
+            return await reuse_texts(request, memory.texts, steps, receipt)
     found = None if memory.key is None else await reuse_same(request, memory.key, sink, steps, receipt)
     if isinstance(found, Answer):
         return found
@@ -66,10 +66,10 @@ async def reuse(
     return served
 
 
-def reuse_texts(request: Request, texts: Texts, steps: Steps, receipt: Receipt) -> Answer | None:
+async def reuse_texts(request: Request, texts: Texts, steps: Steps, receipt: Receipt) -> Answer | None:
     """The answer where there is one to each text."""
     receipt.cache = "miss"
-    hit = texts.hit()
+    hit = await hit_of(texts)
     if hit is None:
         return None
     receipt.cache, receipt.similarity = hit.kind, hit.similarity

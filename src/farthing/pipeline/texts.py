@@ -5,6 +5,9 @@ A list that is handled so is not kept as a whole, and shares no call.
 """
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
 
 import msgspec
 
@@ -16,11 +19,14 @@ from farthing.pipeline.guarded import cache_key
 from farthing.pipeline.optional import optional
 from farthing.pipeline.steps import Memory, Steps
 from farthing.protocols import Reply
-from farthing.types import Receipt, Request, Target, Traits
+from farthing.types import CacheHit, Receipt, Request, Target, Traits
+
+T = TypeVar("T")
 
 TEXTS_MAX = 1_024
 """Of a list; a longer one is kept as a whole. Of vectors of 1,536 numbers in base64 a text takes 3 us to look
 for, 23 us to be kept, 50 us to be found and put beside others."""
+LARGE_BYTES = 1_048_576  # of vectors that are put beside others: 13 ms
 TURN = 32  # texts, between which others get a turn: about a millisecond
 
 
@@ -58,14 +64,22 @@ def for_missing(request: Request, traits: Traits, memory: Memory) -> tuple[Reque
     return (request, traits) if memory.texts is None else memory.texts.narrowed(request, traits)
 
 
-def with_found(reply: Reply, texts: Texts, target: Target) -> Reply:
+async def hit_of(texts: Texts) -> CacheHit | None:
+    """The answer where there is one to each text."""
+    if texts.missing:
+        return None
+    return await _aside(_found_bytes(texts), texts.hit)
+
+
+async def with_found(reply: Reply, texts: Texts, target: Target) -> Reply:
     """`reply`, and the texts that were there beside it.
 
     Raises:
         NoProviderLeft: it does not have a vector for each text.
     """
+    size = len(reply.body) + _found_bytes(texts)
     try:
-        return reply.rewritten(texts.with_found(reply.body))
+        return reply.rewritten(await _aside(size, partial(texts.with_found, reply.body)))
     except NotVectors as why:
         error = ProviderUnavailable(f"the reply is not one of embeddings: {why}")
         error.target = target.name
@@ -79,12 +93,23 @@ async def keep_texts(
     attempt, reply = result.attempt, result.reply
     if reply is None or attempt.usage is None:
         return
-    new = texts.new_hits(reply.body, result.target.name, attempt.usage, attempt.cost_nusd)
+    told = partial(texts.new_hits, reply.body, result.target.name, attempt.usage, attempt.cost_nusd)
+    size = len(reply.body)
 
     async def keep() -> None:
+        new = await _aside(size, lambda: list(told()))
         for count, (key, hit) in enumerate(new, start=1):
             await steps.cache.store(key, hit, ttl_s=request.endpoint.cache_ttl_s)
             if count % TURN == 0:
                 await asyncio.sleep(0)
 
     await optional("store", keep(), None, steps, receipt)
+
+
+def _found_bytes(texts: Texts) -> int:
+    return sum([len(hit.body) for hit in texts.found.values()])
+
+
+async def _aside(size_bytes: int, work: Callable[[], T]) -> T:
+    """What `work` gives, which goes through so many bytes: of many in a thread, so that nobody else waits."""
+    return await asyncio.to_thread(work) if size_bytes > LARGE_BYTES else work()

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 PARTS_MAX = 256
 HEAD_BYTES_MAX = 8_192
-FIELD_BYTES_MAX = 1_048_576  # of a text field: prompts have 32,000 characters at most
+FIELDS_BYTES_MAX = 1_048_576  # of all text fields: prompts have 32,000 characters at most
 
 FORM_TYPE = b"multipart/form-data"
 _PARAMETER = rb';[ \t]*([A-Za-z0-9*_-]+)=(?:"((?:[^"\\\r\n]|\\.)*)"|([^\s;"]*))[ \t]*'
@@ -105,16 +105,18 @@ def fields_of(raw: bytes, parts: Sequence[Part], once: Collection[str]) -> dict[
     """The text fields by name; of several with one name the last. Files are not among them.
 
     Raises:
-        BadForm: one is too long, or not UTF-8, or one of `once` is there twice.
+        BadForm: they are too long, or not UTF-8, or one of `once` is there twice.
     """
     fields: dict[str, str] = {}
+    size = 0
     for part in parts:
         if part.file:
             continue
         if part.name in fields and part.name in once:
             raise BadForm(f"the field `{part.name}` is there twice: send it once")
-        if part.end - part.begin > FIELD_BYTES_MAX:
-            raise BadForm(f"the field `{part.name[:100]}` is longer than {FIELD_BYTES_MAX} bytes")
+        size += part.end - part.begin
+        if size > FIELDS_BYTES_MAX:
+            raise BadForm(f"its text fields have more than {FIELDS_BYTES_MAX} bytes together")
         try:
             fields[part.name] = raw[part.begin : part.end].decode()
         except UnicodeDecodeError:

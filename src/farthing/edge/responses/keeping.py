@@ -8,6 +8,7 @@ is kept, and says whether it was.
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from time import time
 from typing import Any
 
@@ -50,7 +51,6 @@ class Keeping(ThroughSink):
         "_store",
         "_stores",
         "_ttl_s",
-        "_write_broken",
     )
 
     def __init__(self, sink: Sink, request: Request, keep: Keep, store: ResponseStore, ttl_s: float) -> None:
@@ -68,7 +68,6 @@ class Keeping(ThroughSink):
         """Of a stream that failed."""
         self._items: list[bytes] = []
         """The events that told an item whole: some providers end with an output that has none of them."""
-        self._write_broken: Callable[[FarthingError], bytes | None] = lambda error: None
 
     async def begin(self) -> None:
         """Raises:
@@ -97,20 +96,20 @@ class Keeping(ThroughSink):
         return Answer(body=await self._ended(self._passed(reply.body)), stream=True)
 
     def breaks_off(self, writer: FormWriter) -> Callable[[FarthingError], bytes | None]:
-        """What writes the last events of a stream that failed: those of `writer`."""
-        self._write_broken = writer.broken
-        return self._broken
+        """What writes the last events of a stream that failed: those of `writer`, which is not held here. It
+        holds this, and the request with them: who holds each other is freed late."""
+        return partial(self._broken, writer)
 
-    async def failed(self, error: FarthingError) -> None:
+    async def failed(self, error: FarthingError, writer: FormWriter) -> None:
         """Keep the response of a stream that failed, if its client has heard of one."""
-        events = self._write_broken(error)
+        events = writer.broken(error)
         if events:
             self._last_events = await self._ended(self._passed(events))
 
-    def _broken(self, error: FarthingError) -> bytes | None:
+    def _broken(self, writer: FormWriter, error: FarthingError) -> bytes | None:
         if not self._last_events:  # it was cut, and there is no time to keep it
             self._stores = False
-            return self._told_all(self._write_broken(error) or b"") or None
+            return self._told_all(writer.broken(error) or b"") or None
         return self._last_events
 
     async def _ended(self, events: bytes) -> bytes:

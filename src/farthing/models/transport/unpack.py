@@ -16,6 +16,7 @@ STEP_BYTES = 1_048_576  # about 2 ms
 TAKEN_BYTES = 65_536  # of a whole reply at once
 SLICE_BYTES = 131_072  # of a stream at once: who reads it takes longer than we do
 STEPS_AT_ONCE = 16  # of a stream: of a reply in many small parts each takes one
+CUT_SHORT = "the compressed reply is cut short"
 GZIP_BEGINS = b"\x1f\x8b"
 UNPACKED = frozenset({b"gzip", b"x-gzip", b"deflate"})
 PACKED = UNPACKED | {b"br", b"zstd", b"compress", b"x-compress", b"dcb", b"dcz", b"exi", b"pack200-gzip"}
@@ -52,6 +53,7 @@ class Unpacker:
         """The last step gave all it may, so there may be more."""
         self._held = b""
         """Too little to tell what it begins."""
+        self._begun = False
 
     def step(self, piece: bytes, most: int = STEP_BYTES) -> bytes:
         """Take `piece` and return at most so many bytes. While `waiting` is true, continue with `step(b"")`.
@@ -59,6 +61,7 @@ class Unpacker:
         Raises:
             ProviderUnavailable: the data is damaged, or larger than the cap.
         """
+        self._begun = self._begun or bool(piece)
         data = self._held + self._tail + piece
         self._held = self._tail = b""
         if (self._may_be_bare or self._packed.eof) and len(data) < 2:
@@ -100,6 +103,11 @@ class Unpacker:
         """Whether the data came to its proper end."""
         return self._packed.eof and not self._tail
 
+    @property
+    def cut_short(self) -> bool:
+        """Whether some of the data has come, and not its end."""
+        return self._begun and not self.ended
+
 
 async def unpacked(body: bytes, encoding: bytes, bytes_max: int) -> bytes:
     """Decompress a whole body. Other requests continue between two steps.
@@ -114,8 +122,8 @@ async def unpacked(body: bytes, encoding: bytes, bytes_max: int) -> bytes:
         while unpacker.waiting:
             await asyncio.sleep(0)
             parts.append(unpacker.step(b""))
-    if body and not unpacker.ended:
-        raise ProviderUnavailable("the compressed reply is cut short")
+    if unpacker.cut_short:
+        raise ProviderUnavailable(CUT_SHORT)
     return b"".join(parts)
 
 
@@ -216,5 +224,7 @@ class UnpackedStream:
 
     def _finish(self, error: Exception | None) -> None:
         if not self._over:
+            if error is None and self._unpacker.cut_short:
+                error = ProviderUnavailable(CUT_SHORT)
             self.drop()
             self._end(error)

@@ -199,9 +199,10 @@ def test_of_one_that_is_not_kept_only_what_it_continues_is_told() -> None:
 def test_a_stream_that_fails_is_kept_as_it_ended() -> None:
     async def work() -> None:
         keeping, store = keeping_of(Client())
-        last_words = keeping.breaks_off(Writer())
+        writer = Writer()
+        last_words = keeping.breaks_off(writer)
         error = StreamBroken("it broke")
-        await keeping.failed(error)
+        await keeping.failed(error, writer)
         told = last_words(error)
         assert told is not None and ID.encode() in told and b'"store":true' in told
         found = await store.get("acme", ID)
