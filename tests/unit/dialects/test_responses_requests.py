@@ -637,7 +637,6 @@ def test_annotations_and_details_give_way_under_their_own_names() -> None:
 @pytest.mark.parametrize(
     ("body", "param"),
     [
-        ({"model": "m"}, "input"),
         (asked(input=[]), "input"),
         (asked(input=7), "input"),
         (asked(7), "input[0]"),
