@@ -215,11 +215,7 @@ class Edge:
         """Raises:
         Unauthenticated, Forbidden: as `Keys.tenant`. RateLimited: the key has used all of its allowance.
         """
-        try:
-            tenant = serving.keys.tenant(http.headers)
-        except Unauthenticated:
-            self.unauthenticated += 1
-            raise
+        tenant = self._tenant(serving, http)
         rate = serving.keys.rate(tenant)
         if rate is None:
             return
@@ -230,6 +226,18 @@ class Edge:
             receipt = _receipt_of_unread(http, request_id, tenant)
             note_error(receipt, error)
             self._record(receipt, serving)
+            raise
+
+    def _tenant(self, serving: Serving, http: HttpRequest) -> Tenant:
+        """Whose key it is.
+
+        Raises:
+            Unauthenticated, Forbidden: as `Keys.tenant`.
+        """
+        try:
+            return serving.keys.tenant(http.headers)
+        except Unauthenticated:
+            self.unauthenticated += 1
             raise
 
     def turned_away(self, http: HttpRequest) -> Refused | None:
@@ -492,11 +500,7 @@ class Edge:
         if known is not None and known[0] is keys and known[1] == bearer and known[2] == bare:
             tenant = known[3]
         else:
-            try:
-                tenant = keys.tenant(headers)
-            except Unauthenticated:
-                self.unauthenticated += 1
-                raise
+            tenant = self._tenant(serving, http)
             if (bearer is not None or bare is not None) and b"api-key" not in headers:
                 connection.known = keys, bearer, bare, tenant
         try:
@@ -588,11 +592,7 @@ class Edge:
     ) -> None:
         """What a client asks of a response that it has had."""
         serving = self.serving
-        try:
-            tenant = serving.keys.tenant(http.headers)
-        except Unauthenticated:
-            self.unauthenticated += 1
-            raise
+        tenant = self._tenant(serving, http)
         rate = serving.keys.rate(tenant)
         if rate is not None:
             rate.take()
@@ -617,11 +617,7 @@ class Edge:
     async def feedback(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
         """Written to the ledger before it is acknowledged."""
         serving = self.serving
-        try:
-            tenant = serving.keys.tenant(http.headers)
-        except Unauthenticated:
-            self.unauthenticated += 1
-            raise
+        tenant = self._tenant(serving, http)
         rate = serving.keys.rate(tenant)
         if rate is not None:
             rate.take()
