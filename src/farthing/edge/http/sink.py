@@ -44,4 +44,4 @@ class ConnectionSink:
 
     def broken(self, error: FarthingError) -> bytes | None:
         """Of an answer that goes on as it comes: what is no stream of events has no place for an error."""
-        return None if EVENTS_TYPE in self._connection.also else b""
+        return None if EVENTS_TYPE in self._connection.also.lower() else b""
