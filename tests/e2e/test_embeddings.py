@@ -160,10 +160,10 @@ def test_a_part_that_fails_fails_all_in_the_words_of_the_provider(
 ) -> None:
     before = len(gateway.receipts())
     with pytest.raises(BadRequestError) as raised:
-        client.embeddings.create(model="a/v", input=["a", "b", "c", "d", "e", "refused"])
+        client.embeddings.create(model="a/v", input=[*"abcdefgh", "refused"])
     assert raised.value.code == "refused" and "an input is refused" in raised.value.message
     receipt = gateway.next_receipt(before)
-    assert receipt.cost_nusd == 4_000, "what was answered before is charged for"
+    assert receipt.cost_nusd == 8_000, "all that was answered before is charged for"
 
 
 def test_an_answer_that_lacks_a_vector_is_none(gateway: Running, provider: PassingProvider) -> None:

@@ -11,7 +11,6 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from itertools import count
-from math import ceil
 from time import time
 
 import msgspec
@@ -29,6 +28,17 @@ from farthing.edge.http.answering import HttpRequest, Refused
 from farthing.edge.http.body import QUICK_BYTES, read_object, takes_long
 from farthing.edge.http.connection import ClientConnection
 from farthing.edge.http.content_type import JSON_TYPE, check_type, is_form
+from farthing.edge.http.heads import (
+    JSON_HEAD,
+    PASSED_HEAD,
+    STREAM_HEAD,
+    again_head,
+    facts_and_money_head,
+    facts_head,
+    id_head,
+    with_id_of,
+)
+from farthing.edge.http.sink import ConnectionSink
 from farthing.edge.messages import models as messages_models
 from farthing.edge.messages import reading as messages
 from farthing.edge.messages.form import MESSAGES
@@ -45,21 +55,19 @@ from farthing.errors import (
     NoSuchRoute,
     NoUpgrade,
     Overloaded,
-    ProviderError,
     RateLimited,
     Unauthenticated,
     UnknownModel,
     UnsupportedMedia,
     forget_frames,
 )
-from farthing.models.answers import usd
 from farthing.pipeline.answer import answer
 from farthing.pipeline.count import Counted
 from farthing.pipeline.receipt_notes import note_cancelled, note_error
 from farthing.pipeline.steps import Steps
 from farthing.protocols import CacheAdmin, ResponseStore
 from farthing.text.lenient_json import write_json
-from farthing.types import DEFAULT_ENDPOINT, Answer, Json, Keep, Receipt, Request, Tenant, replace, saved_nusd
+from farthing.types import DEFAULT_ENDPOINT, Answer, Json, Keep, Receipt, Request, Tenant, replace
 
 log = logging.getLogger("farthing.edge")
 encode = msgspec.json.Encoder().encode
@@ -70,19 +78,8 @@ StoredAnswer = Callable[[ResponseStore, Tenant, HttpRequest], Awaitable[bytes]]
 REFUSALS_MAX = 100
 FEEDBACK = "/v1/feedback"
 ANTHROPIC_VERSION = b"anthropic-version"
-UPSTREAM_ID = b"x-upstream-request-id: "
 HELLO = {"name": "farthing", "status": "ok", "base_url": {"anthropic": "/", "openai": "/v1"}}
 """What an address says that is asked for nothing; some clients ask it before all else."""
-JSON_HEAD = b"server: farthing\r\ncontent-type: application/json\r\n"
-STREAM_HEAD = (
-    b"server: farthing\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
-    b"cache-control: no-cache\r\nx-accel-buffering: no\r\n"
-)
-
-
-EVENTS_TYPE = b"content-type: text/event-stream"
-PASSED_HEAD = b"server: farthing\r\nx-accel-buffering: no\r\n"
-"""Of an answer that goes on as it comes, whose type is among the lines of its provider."""
 BODILESS_BYTES_MAX = 65_536  # some clients send a body with everything; nobody reads it
 
 
@@ -112,45 +109,6 @@ class Serving(Struct, frozen=True, kw_only=True):
     responses_ttl_s: float = 0.0
     prices_ended: Callable[[], bool] = lambda: False
     """Whether a day has begun on which a target has another price."""
-
-
-class ConnectionSink:
-    """The client's end of a stream. See `protocols.Sink`."""
-
-    __slots__ = ("_connection", "_head", "_ours", "_receipt")
-
-    def __init__(self, connection: ClientConnection, receipt: Receipt, head: bytes = STREAM_HEAD) -> None:
-        """`head`: the first header lines of the stream."""
-        self._connection = connection
-        self._receipt = receipt
-        self._head = head
-        self._ours = connection.also
-        """Header lines of ours, which no provider's replace."""
-
-    def send(self, events: bytes) -> None:
-        if len(events) == 0:  # it says something in another dialect alone
-            return
-        connection = self._connection
-        if connection.streaming:
-            connection.stream(events)
-        else:
-            connection.begin_stream(self._head + facts_head(self._receipt), events)
-
-    def when_writable(self, pause: Callable[[], None], resume: Callable[[], None]) -> None:
-        self._connection.when_writable(pause, resume)
-
-    def outlive(self, left: Callable[[Callable[[], None]], bool]) -> None:
-        self._connection.on_left = left
-
-    def returned(self, lines: bytes) -> None:
-        self._connection.also = merged(self._ours, lines)
-
-    def closing(self, reply: Answer) -> Answer:
-        return reply
-
-    def broken(self, error: FarthingError) -> bytes | None:
-        """Of an answer that goes on as it comes: what is no stream of events has no place for an error."""
-        return None if EVENTS_TYPE in self._connection.also else b""
 
 
 class Inference(Struct, frozen=True):
@@ -258,11 +216,7 @@ class Edge:
         """Raises:
         Unauthenticated, Forbidden: as `Keys.tenant`. RateLimited: the key has used all of its allowance.
         """
-        try:
-            tenant = serving.keys.tenant(http.headers)
-        except Unauthenticated:
-            self.unauthenticated += 1
-            raise
+        tenant = self._tenant(serving, http)
         rate = serving.keys.rate(tenant)
         if rate is None:
             return
@@ -273,6 +227,18 @@ class Edge:
             receipt = _receipt_of_unread(http, request_id, tenant)
             note_error(receipt, error)
             self._record(receipt, serving)
+            raise
+
+    def _tenant(self, serving: Serving, http: HttpRequest) -> Tenant:
+        """Whose key it is.
+
+        Raises:
+            Unauthenticated, Forbidden: as `Keys.tenant`.
+        """
+        try:
+            return serving.keys.tenant(http.headers)
+        except Unauthenticated:
+            self.unauthenticated += 1
             raise
 
     def turned_away(self, http: HttpRequest) -> Refused | None:
@@ -287,13 +253,13 @@ class Edge:
         form = form_of(http)
         if form is not CHAT:
             status, body = form.failed(error, request_id)
-            return status, JSON_HEAD + _again_head(error) + _id_head(request_id), body
+            return status, JSON_HEAD + again_head(error) + id_head(request_id), body
         told = self._refusals.get(error)
         if told is None:
             if len(self._refusals) >= REFUSALS_MAX:
                 self._refusals.clear()
-            told = self._refusals[error] = JSON_HEAD + _again_head(error), openai.error_body(error)
-        return error.status, told[0] + _id_head(request_id), told[1]
+            told = self._refusals[error] = JSON_HEAD + again_head(error), openai.error_body(error)
+        return error.status, told[0] + id_head(request_id), told[1]
 
     def _fail(
         self,
@@ -312,7 +278,7 @@ class Edge:
                 connection.end_stream(last or form.broken(error, request_id))
             return False
         decided = receipt is not None and receipt.route_reason
-        head = facts_head(receipt) if receipt is not None and decided else _id_head(request_id)
+        head = facts_head(receipt) if receipt is not None and decided else id_head(request_id)
         if last:
             connection.begin_stream(STREAM_HEAD + head, last)
             connection.end_chunks()
@@ -320,7 +286,7 @@ class Edge:
         status, body = form.failed(error, request_id)
         own = form.own(error)
         if own is not None:
-            head = _with_id_of(own, head, request_id)
+            head = with_id_of(own, head, request_id)
         lines = []
         if isinstance(error, NoSuchRoute | NoUpgrade) and error.allow:
             lines.append(f"allow: {error.allow}\r\n")
@@ -331,7 +297,7 @@ class Edge:
         if isinstance(error, UnsupportedMedia):
             lines.append("accept-encoding: identity\r\n")
         also = "".join(lines).encode("latin-1")
-        again = _again_head(error, None if own is None else own.advice)
+        again = again_head(error, None if own is None else own.advice)
         connection.answer(status, JSON_HEAD + head + again + also, body)
         return True
 
@@ -535,11 +501,7 @@ class Edge:
         if known is not None and known[0] is keys and known[1] == bearer and known[2] == bare:
             tenant = known[3]
         else:
-            try:
-                tenant = keys.tenant(headers)
-            except Unauthenticated:
-                self.unauthenticated += 1
-                raise
+            tenant = self._tenant(serving, http)
             if (bearer is not None or bare is not None) and b"api-key" not in headers:
                 connection.known = keys, bearer, bare, tenant
         try:
@@ -583,7 +545,7 @@ class Edge:
     async def _count(self, connection: ClientConnection, request: Request, serving: Serving) -> None:
         """Say how many tokens a request has."""
         found = await serving.count(request)
-        head = _id_head(request.id) + (b"x-farthing-usage: estimated\r\n" if found.estimated else b"")
+        head = id_head(request.id) + (b"x-farthing-usage: estimated\r\n" if found.estimated else b"")
         told: Json = {"input_tokens": found.tokens}
         if request.sent is not None and request.sent.dialect == "responses":
             told["object"] = "response.input_tokens"
@@ -603,7 +565,7 @@ class Edge:
             body = messages_models.page(entries, http.query)
         else:
             body = encode({"object": "list", "data": entries})
-        connection.answer(200, JSON_HEAD + _id_head(request_id), body)
+        connection.answer(200, JSON_HEAD + id_head(request_id), body)
 
     async def model(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
         """One entry of the list, or of a name that is not listed and may be asked for all the same."""
@@ -624,24 +586,20 @@ class Edge:
             )
         if _is_anthropics(http, serving.reader):
             entry = messages_models.described(entry)
-        connection.answer(200, JSON_HEAD + _id_head(request_id), encode(entry))
+        connection.answer(200, JSON_HEAD + id_head(request_id), encode(entry))
 
     async def stored(
         self, connection: ClientConnection, http: HttpRequest, request_id: str, answer: StoredAnswer
     ) -> None:
         """What a client asks of a response that it has had."""
         serving = self.serving
-        try:
-            tenant = serving.keys.tenant(http.headers)
-        except Unauthenticated:
-            self.unauthenticated += 1
-            raise
+        tenant = self._tenant(serving, http)
         rate = serving.keys.rate(tenant)
         if rate is not None:
             rate.take()
             connection.also += rate.headers()
         body = await answer(serving.responses, tenant, http)
-        connection.answer(200, JSON_HEAD + _id_head(request_id), body)
+        connection.answer(200, JSON_HEAD + id_head(request_id), body)
 
     async def preflight(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
         """Answer a browser that asks whether a page may send a request; a page never sees this answer.
@@ -655,16 +613,12 @@ class Edge:
             raise Forbidden(
                 f'pages of {site} may not call: to allow them add "{site}" to server.cors_origins'
             )
-        connection.answer_nothing(_id_head(request_id) + cors.preflight(http.headers))
+        connection.answer_nothing(id_head(request_id) + cors.preflight(http.headers))
 
     async def feedback(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
         """Written to the ledger before it is acknowledged."""
         serving = self.serving
-        try:
-            tenant = serving.keys.tenant(http.headers)
-        except Unauthenticated:
-            self.unauthenticated += 1
-            raise
+        tenant = self._tenant(serving, http)
         rate = serving.keys.rate(tenant)
         if rate is not None:
             rate.take()
@@ -672,7 +626,7 @@ class Edge:
         check_type(http.headers)
         signal = feedback.read(http.body, tenant=tenant, now_unix_s=time())
         serving.steps.ledger.signal(signal, acknowledged=True)
-        connection.answer(202, JSON_HEAD + _id_head(request_id), encode(feedback.accepted(signal)))
+        connection.answer(202, JSON_HEAD + id_head(request_id), encode(feedback.accepted(signal)))
 
     async def alive(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
         connection.answer(200, JSON_HEAD, b'{"status":"ok"}')
@@ -781,90 +735,6 @@ def _cut(error: asyncio.CancelledError) -> FarthingError:
     return FarthingError("the request was ended")
 
 
-def _id_head(request_id: str) -> bytes:
-    raw = request_id.encode()
-    return b"x-request-id: %b\r\nrequest-id: %b\r\n" % (raw, raw)
-
-
-def _with_id_of(own: ProviderError, head: bytes, request_id: str) -> bytes:
-    """`head` with the provider's id of the call for `request-id`, as its error, which goes out as it came,
-    has it. `x-request-id` stays ours."""
-    named = next((line for line in own.returned.split(b"\r\n") if line.startswith(UPSTREAM_ID)), b"")
-    theirs = named[len(UPSTREAM_ID) :]
-    if not theirs:
-        return head
-    return head.replace(b"\nrequest-id: %b\r\n" % request_id.encode(), b"\nrequest-id: %b\r\n" % theirs, 1)
-
-
-def _again_head(error: FarthingError, advised: bool | None = None) -> bytes:
-    """Whether and when to send it again, as SDKs read it. `advised`: what a provider says whose error goes
-    out as it came."""
-    lines = ""
-    retry_after_s = getattr(error, "retry_after_s", None)
-    if retry_after_s is not None:
-        lines = f"retry-after: {max(1, ceil(retry_after_s))}\r\n"
-        if isinstance(error, Overloaded):
-            lines += f"retry-after-ms: {max(1, ceil(retry_after_s * 1000))}\r\n"
-    retry = error.retry if advised is None else advised
-    if retry or (retry is not None and (advised is not None or retry_after_s is None)):
-        lines += f"x-should-retry: {'true' if retry else 'false'}\r\n"
-    return lines.encode()
-
-
-def facts_head(receipt: Receipt) -> bytes:
-    """What was decided, as headers."""
-    return _facts(receipt).encode("latin-1", "replace")
-
-
-def facts_and_money_head(receipt: Receipt) -> bytes:
-    """What was decided, what it cost and what it saved, as headers."""
-    return (_facts(receipt) + _money(receipt)).encode("latin-1", "replace")
-
-
-def _facts(receipt: Receipt) -> str:
-    """Header lines. A value cannot end its line."""
-    request_id, tier, target, reason = receipt.request_id, receipt.tier, receipt.target, receipt.route_reason
-    if not f"{tier}{target}{reason}".isprintable():
-        tier, target, reason = _safe(tier), _safe(target), _safe(reason)
-    lines = (
-        f"x-request-id: {request_id}\r\nrequest-id: {request_id}\r\nx-farthing-tier: {tier}\r\n"
-        f"x-farthing-model: {target}\r\nx-farthing-cache: {receipt.cache}\r\nx-farthing-reason: {reason}\r\n"
-    )
-    for attempt in receipt.attempts:
-        if (
-            attempt.left_out
-            and attempt.error is None
-            and attempt.target == receipt.target
-            and not attempt.tier.startswith("check:")
-        ):
-            return f"{lines}x-farthing-left-out: {_safe(attempt.left_out)}\r\n"
-    return lines
-
-
-def _money(receipt: Receipt) -> str:
-    """Header lines. Unknown is said, never left as 0."""
-    cost, saved = usd(receipt.cost_nusd), usd(saved_nusd(receipt))
-    lines = f"x-farthing-cost-usd: {cost or 'unknown'}\r\nx-farthing-saved-usd: {saved or 'unknown'}\r\n"
-    if receipt.usage is not None and receipt.usage.estimated:
-        lines += "x-farthing-usage: estimated\r\n"
-    if receipt.stop_reason.startswith("limit:"):
-        lines += f"x-farthing-stop: {_safe(receipt.stop_reason)}\r\n"  # it may be the provider's word
-    return lines
-
-
-def merged(ours: bytes, theirs: bytes) -> bytes:
-    """Our header lines and a provider's, names in lower case; where both have a name, ours."""
-    if not ours or not theirs:
-        return ours or theirs
-    names = {line.partition(b":")[0] for line in ours.split(b"\r\n")}
-    kept = [line for line in theirs.split(b"\r\n") if line and line.partition(b":")[0] not in names]
-    return ours + b"".join([b"%b\r\n" % line for line in kept])
-
-
-def _safe(value: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in value)
-
-
 def form_of(http: HttpRequest) -> ClientForm:
     """The form in which a client reads errors, of a request of which no more is known than its head.
 
@@ -887,7 +757,7 @@ def refusal(status: int, message: str, http: HttpRequest) -> Refused:
     match status:
         case 503:
             error = Overloaded(message)
-            head += _again_head(error)
+            head += again_head(error)
         case 413:
             error = BodyTooLarge(message)
         case _:

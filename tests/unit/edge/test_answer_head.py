@@ -1,6 +1,6 @@
 """The header lines of an answer."""
 
-from farthing.edge.routes import facts_and_money_head
+from farthing.edge.http.heads import facts_and_money_head
 from farthing.types import Attempt, Receipt
 
 

@@ -8,7 +8,7 @@ import secrets
 from urllib.parse import parse_qsl, unquote
 
 from farthing.dialects.responses.ids import RESPONSE
-from farthing.dialects.splice import spliced
+from farthing.dialects.splice import REMOVED, spliced
 from farthing.edge.http.answering import HttpRequest
 from farthing.edge.http.body import LARGE_BYTES
 from farthing.edge.openai import Asked, Reader
@@ -44,9 +44,19 @@ def read(reader: Reader, body: Json, asked: Asked) -> Request:
 
 
 def read_compact(reader: Reader, body: Json, asked: Asked) -> Request:
-    """A request of `/responses/compact`, which may go on from a stored response. Raises: as `read`."""
+    """A request of `/responses/compact`, which may go on from a stored response. There is nothing to keep of
+    it, so that nothing is said of that to its provider either. Raises: as `read`."""
     _check(body)
-    return reading.read_compact(reader, body, asked)
+    request = reading.read_compact(reader, body, asked)
+    sent = request.sent
+    assert sent is not None, "a request of a dialect has what was sent"
+    if STORE not in body:
+        return request
+    rest = {name: value for name, value in body.items() if name != STORE}
+    raw = spliced(sent.raw, {STORE: REMOVED}, body)
+    edited: Sent = replace(sent, raw=write_json(rest) if raw is None else raw, body=rest)
+    found: Request = replace(request, sent=edited)
+    return found
 
 
 def read_counted(reader: Reader, body: Json, asked: Asked) -> Request:

@@ -55,10 +55,10 @@ def test_these_fields_and_no_others_cannot_change_the_answer() -> None:
         "service_tier",
         "prompt_cache_key",
         "prompt_cache_retention",
-        "cache_control",
-        "client_metadata",
-        "diagnostics",
         "prompt_cache_options",
+        "client_metadata",
+        "cache_control",
+        "diagnostics",
         "x-anthropic-billing-header",
     }
     assert named == DROPPED

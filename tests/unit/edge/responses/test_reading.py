@@ -11,6 +11,7 @@ from farthing.dialects.responses import envelopes
 from farthing.dialects.responses.requests.compaction import INSTRUCTION
 from farthing.edge.messages import reading as messages
 from farthing.edge.openai import Asked, Reader
+from farthing.edge.responses import stored
 from farthing.edge.responses.reading import read, read_compact
 from farthing.errors import InvalidRequest
 from farthing.types import DEFAULT_ENDPOINT, Endpoint, Request, Tenant, replace
@@ -154,3 +155,10 @@ def test_what_is_wrong_is_named_as_openai_names_it(body: Json, param: str) -> No
 def test_neither_a_model_nor_an_input_has_to_be_named() -> None:
     found = read(READER, {}, asked({}))
     assert (found.model, found.text) == ("auto", "")
+
+
+def test_who_compacts_by_the_path_has_nothing_stored_by_the_provider() -> None:
+    body = {"model": "m", "input": "hi", "store": True, "instructions": "Be brief."}
+    sent = stored.read_compact(READER, body, asked(body)).sent
+    assert sent is not None and sent.compacts == "path"
+    assert json.loads(sent.raw) == sent.body == {name: body[name] for name in body if name != "store"}
