@@ -312,7 +312,10 @@ class Edge:
         try:
             serving = self.serving
             serving.steps.ledger.admit()
-            request = await self._read_request(connection, http, request_id, serving, inference)
+            if inference.continues or len(http.body) > QUICK_BYTES:
+                request = await self._read_request(connection, http, request_id, serving, inference)
+            else:
+                request = self._request(http, request_id, serving, inference, None, connection)
             if inference.counts:
                 await self._count(connection, request, serving)
                 return True
