@@ -500,6 +500,7 @@ def read(decoder: StreamDecoder, raw: bytes, cut: int) -> bytes:
     return out + decoder.end()
 
 
+@pytest.mark.slow
 @every
 @pytest.mark.parametrize("streamed", ["stream", "call_stream"])
 def test_a_stream_says_what_the_whole_answer_says_wherever_it_is_cut(wire: Wire, streamed: str) -> None:

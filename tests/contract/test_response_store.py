@@ -260,6 +260,7 @@ def test_many_at_once_do_not_disturb_each_other(case: Case) -> None:
     assert case.run(work, responses=1_000).responses == 150
 
 
+@pytest.mark.slow
 def test_far_more_than_fit_are_kept_within_the_bounds(case: Case) -> None:
     count, most = 10_000, 2_000
 
@@ -344,6 +345,7 @@ def test_what_is_deleted_is_nowhere_in_the_files(sqlite: Case, ending: str) -> N
     sqlite.run(work)
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_are_no_burden(sqlite: Case) -> None:
     count = 100_000
 
@@ -426,6 +428,7 @@ def test_a_place_that_cannot_be_written_fails_until_it_can(sqlite: Case) -> None
     asyncio.run(work())
 
 
+@pytest.mark.slow
 def test_after_a_failed_write_it_is_ready_only_when_it_can_write_again(sqlite: Case) -> None:
     async def work(store: ResponseStore) -> None:
         await store.put(sqlite.one("resp_1"))

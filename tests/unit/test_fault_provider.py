@@ -377,6 +377,7 @@ def test_an_error_event_ends_a_stream_in_its_middle(provider: FaultProvider) -> 
     assert "error" in ask(provider, "fault:error=2")
 
 
+@pytest.mark.slow
 def test_u11_drips_byte_by_byte(provider: FaultProvider) -> None:
     with dial(provider.base_url) as connection:
         connection.sendall(request_bytes("fault:rate=50"))
@@ -394,6 +395,7 @@ def test_u11_drips_the_head_too_when_asked(provider: FaultProvider) -> None:
     assert 0.5 * len(head) / 500 < time.monotonic() - begun < LIMIT_S
 
 
+@pytest.mark.slow
 def test_u11_one_byte_a_second_is_one_byte_a_second(provider: FaultProvider) -> None:
     with dial(provider.base_url) as connection:
         connection.sendall(request_bytes("fault:U11"))

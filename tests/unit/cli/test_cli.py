@@ -95,6 +95,7 @@ def test_check_does_not_print_a_header_whose_name_says_that_it_is_secret(tmp_pat
         assert "[secret]" in told.stdout and "red" in told.stdout
 
 
+@pytest.mark.slow
 def test_check_warns_of_a_semantic_cache_without_a_judge_and_only_of_that(tmp_path: Path) -> None:
     base = '[providers.a]\nbase_url = "http://h/v1"\n[tiers.cheap]\ntargets = ["a/first"]\n'
     base += '[[prices]]\ntarget = "a/first"\ninput = 0\noutput = 0\n'
@@ -182,6 +183,7 @@ def test_check_takes_the_file_that_serve_would_find(tmp_path: Path) -> None:
     assert json.loads(told.stdout)["config"]["server"]["port"] == 9002
 
 
+@pytest.mark.slow
 def test_a_file_that_a_variable_names_comes_before_those_that_are_found(tmp_path: Path) -> None:
     answers = '[providers.p]\nbase_url = "http://127.0.0.1:9/v1"\n[tiers.one]\ntargets = ["p/m"]\n'
     (tmp_path / "farthing.toml").write_text(f"{answers}[server]\nport = 9002\n")
@@ -207,6 +209,7 @@ def test_check_prints_the_published_schema() -> None:
 # -- keys -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_new_key_is_printed_once_with_lines_that_let_it_in() -> None:
     told = json.loads(run("keys", "new", "--tenant", 'a"b', "--plan", "enterprise", "--json").stdout)
     assert told["key"].startswith("sk-farthing-") and len(told["key"]) == len("sk-farthing-") + 43
@@ -340,6 +343,7 @@ def test_check_tells_what_of_the_environment_would_stop_the_start(tmp_path: Path
     assert run("check", cwd=tmp_path, HTTPS_PROXY="http://proxy:3128").stderr.count("warning") == 1
 
 
+@pytest.mark.slow
 def test_a_limit_on_money_without_a_price_is_refused_with_the_fix(tmp_path: Path) -> None:
     text = (
         '[providers.up]\nbase_url = "http://127.0.0.1:1/v1"\n[tiers.cheap]\ntargets = ["up/free"]\n'

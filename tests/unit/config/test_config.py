@@ -474,6 +474,7 @@ values: st.SearchStrategy[Any] = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.dictionaries(keys, values, max_size=4))
 def test_what_is_written_reads_back_and_every_key_has_a_line(table: dict[str, Any]) -> None:

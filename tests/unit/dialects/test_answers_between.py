@@ -59,6 +59,7 @@ def test_a_whole_answer_goes_through_chat_as_it_is(message: Message) -> None:
     assert same(through_chat(message)) == same(message)
 
 
+@pytest.mark.slow
 @given(st.data(), messages_made.messages(), st.booleans())
 def test_a_stream_goes_through_messages_as_it_is(data: Any, message: Message, together: bool) -> None:
     said = data.draw(messages_made.events(message, together=together))
@@ -79,6 +80,7 @@ def test_a_stream_goes_through_chat_as_it_is(data: Any, message: Message) -> Non
     assert same(assembled(Reader().feed(chunks))) == same(message)
 
 
+@pytest.mark.slow
 @given(st.data(), messages_made.messages())
 def test_it_is_the_same_in_one_piece_and_in_many(data: Any, message: Message) -> None:
     said = data.draw(messages_made.events(message, together=True))

@@ -559,6 +559,7 @@ def test_what_is_no_answer_is_refused() -> None:
         answer_reader.read(b'{"error":{"message":"no"}}')
 
 
+@pytest.mark.slow
 @given(JSON, st.fixed_dictionaries({}, optional=dict.fromkeys(
     ["content", "tool_calls", "function_call", "refusal", "audio", "images", "annotations", "reasoning",
      "reasoning_details", "thinking_blocks", "thinking"], JSON | st.lists(st.dictionaries(st.sampled_from(
@@ -630,6 +631,7 @@ def held(writer: EventWriter, event: Event) -> None:
         writer.write([event])
 
 
+@pytest.mark.slow
 def test_what_waits_for_a_call_to_end_is_bounded() -> None:
     for waits in (ArgumentsDelta(1, "x" * 9_999), ArgumentsDelta(1, "")):
         writer = EventWriter(request_id="r")
@@ -647,6 +649,7 @@ def test_what_waits_for_a_call_to_end_is_bounded() -> None:
             reader.feed(sse(piece(0, "x" * 100_000, id="a", name="f")).removesuffix(DONE))
 
 
+@pytest.mark.slow
 def test_arguments_that_end_are_held_no_more() -> None:
     reader, writer = Reader(), EventWriter(request_id="r")
     value = json.dumps({"q": "x" * 1_000_000})

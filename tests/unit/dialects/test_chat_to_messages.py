@@ -195,6 +195,7 @@ BODY = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(BODY, st.sampled_from(["claude-haiku-4-5", "claude-opus-4-8", "claude-3-opus", "glm"]))
 def test_a_body_of_any_shape_is_read_or_refused(body: dict[str, Any], model: str) -> None:
     try:
@@ -397,6 +398,7 @@ LONG: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LONG)
 def test_a_long_request_takes_time_in_proportion(name: str) -> None:
     began_s = time.perf_counter()

@@ -69,6 +69,7 @@ def test_the_form_of_the_pipeline_loses_nothing(body: Json) -> None:
     assert body == sent, "the client's body is not changed"
 
 
+@pytest.mark.slow
 @given(BODIES)
 def test_what_the_form_was_made_of_is_written_from_it(body: Json) -> None:
     """A request that was edited on the way goes to Anthropic in all its parts."""
@@ -242,6 +243,7 @@ def test_a_note_for_accounts_is_a_short_line() -> None:
         assert len(form["messages"]) == 1 + instructions
 
 
+@pytest.mark.slow
 def test_the_time_to_join_messages_of_one_role_grows_with_their_number_alone() -> None:
     def of(count: int) -> Json:
         said = [{"role": "user", "content": "x" * 1_000}] * count

@@ -359,6 +359,7 @@ def test_the_events_of_a_stream_come_in_order() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_stream_may_be_cut_at_every_byte() -> None:
     data = sse(*MIXED)
     expected = last_of(written(events_of([data])))

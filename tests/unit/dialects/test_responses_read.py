@@ -116,6 +116,7 @@ def test_what_is_told_twice_may_be_told_once(without: tuple[str, ...], body: Jso
     assert (told.stop, told.usage) == (expected.stop, expected.usage)
 
 
+@pytest.mark.slow
 @given(responses_made.responses())
 def test_events_made_of_a_whole_are_those_of_the_official_client(body: Json) -> None:
     stream = responses_made.stream_of(body)
@@ -329,6 +330,7 @@ KINDS = st.sampled_from([
 ])  # fmt: skip
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(KINDS, st.dictionaries(st.sampled_from(["item", "part", "delta", "response"]), JSON)))
 )

@@ -92,6 +92,7 @@ def test_a_change_changes_its_value_and_not_a_byte_beside_it(pieces: list[str], 
     assert made == ("{" + new + comma + "".join(kept)[lead + 1 :]).encode(), (pieces, kept, lead)
 
 
+@pytest.mark.slow
 @given(objects(values()), st.data())
 def test_what_is_removed_is_gone_with_one_comma(pieces: list[str], data: st.DataObject) -> None:
     raw = "".join(pieces).encode()

@@ -52,6 +52,7 @@ def test_a_phrase_is_found_wherever_it_stands(before: str, after: str) -> None:
         GUARD.check(f"{before} operation nightjar {after}")
 
 
+@pytest.mark.slow
 @given(st.text())
 def test_without_rules_everything_passes(text: str) -> None:
     DenyGuard([]).check(text)
@@ -61,6 +62,7 @@ def test_without_rules_everything_passes(text: str) -> None:
 FILLERS = ("x", " ", "operation ", "operation\n", "é", "ß ")
 
 
+@pytest.mark.slow
 @given(
     st.integers(WINDOW_CHARS - 60, WINDOW_CHARS + 60),
     st.sampled_from(FILLERS),

@@ -3,6 +3,7 @@
 import asyncio
 import random
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from farthing.ledger.memory import MemoryLedger
@@ -102,6 +103,7 @@ def test_a_renamed_metric_is_shown_under_its_old_name_too_which_says_so() -> Non
     assert sum("semantic_ready" in line for line in lines) == 3
 
 
+@pytest.mark.slow
 def test_label_sets_are_bounded_and_hold_no_tenant_user_or_id() -> None:
     metrics = Metrics()
     for number in range(3 * SERIES_MAX):

@@ -64,6 +64,7 @@ def test_it_ends_after_its_time_and_at_its_deadline() -> None:
     assert ends(50.0, deadline_s=0.05) < 50.0
 
 
+@pytest.mark.slow
 def test_what_came_while_the_loop_was_late_counts() -> None:
     async def late() -> str:
         loop = asyncio.get_running_loop()

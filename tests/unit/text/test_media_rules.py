@@ -272,6 +272,7 @@ PARTS = st.dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(PARTS, st.sampled_from(KINDS), st.sampled_from(MODELS))
 def test_data_of_any_kind_counts_between_its_bounds(part: dict[str, Any], kind: str, model: str) -> None:

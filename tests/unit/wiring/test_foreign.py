@@ -222,6 +222,7 @@ def test_what_it_raises_is_told_with_the_line_of_its_own_code(caplog: pytest.Log
     assert said.endswith(f" (plug-in toy, retrieve at test_foreign.py:{line})")
 
 
+@pytest.mark.slow
 def test_a_late_one_is_told_with_its_time_and_its_setting(caplog: pytest.LogCaptureFixture) -> None:
     failing(Calls("toy", limit="endpoints.faq.retrieve.timeout_s"), stubborn, 0.01)
     assert caplog.messages == [

@@ -59,6 +59,7 @@ def test_where_no_key_can_be_kept_the_place_is_named(tmp_path: Path) -> None:
         user_key(tmp_path / "file")
 
 
+@pytest.mark.slow
 def test_a_storm_of_signals_is_two_reloads_and_the_last_word_counts(tmp_path: Path) -> None:
     path = tmp_path / "farthing.toml"
     path.write_text(CONFIG.format(state=tmp_path / "state", text="one"))
@@ -86,6 +87,7 @@ def test_a_storm_of_signals_is_two_reloads_and_the_last_word_counts(tmp_path: Pa
     asyncio.run(go())
 
 
+@pytest.mark.slow
 def test_a_fault_of_ours_at_a_reload_is_logged_and_counted_and_the_next_one_is_applied(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -271,6 +271,7 @@ def test_one_who_leaves_takes_the_answer_from_nobody(monkeypatch: pytest.MonkeyP
     on_model(go, monkeypatch)
 
 
+@pytest.mark.slow
 def test_a_deadline_leaves_a_quarter_of_its_time_for_asking(monkeypatch: pytest.MonkeyPatch) -> None:
     async def go(asker: Asker) -> None:
         asker.model.blocked = asyncio.Event()

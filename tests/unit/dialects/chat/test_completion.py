@@ -71,6 +71,7 @@ def completions(draw: st.DrawFn) -> dict[str, Any]:
     return made
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(completions())
 def test_a_whole_answer_survives_being_streamed(whole: dict[str, Any]) -> None:

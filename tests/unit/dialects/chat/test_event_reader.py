@@ -78,6 +78,7 @@ def test_garbage_is_refused_or_carried_and_never_a_crash(data: bytes, cuts: list
         assert str(error)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(
     st.recursive(

@@ -397,6 +397,7 @@ def test_a_proof_goes_to_its_call_or_to_the_first_without_one() -> None:
         assert proven(proof(odd, "1"), call("a"), call("b")) == ["1", None]
 
 
+@pytest.mark.slow
 def test_many_forged_proofs_cost_no_more_than_each_one() -> None:
     many = 30_000
     forged = [proof(f"{'c' if at % 2 else 'x'}{at}") for at in range(many)]

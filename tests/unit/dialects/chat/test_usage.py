@@ -259,6 +259,7 @@ TABLES = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @given(
     st.fixed_dictionaries(
         {},

@@ -110,6 +110,7 @@ def test_a_number_in_a_list_counts_a_fifth(number: Any) -> None:
         read(json.dumps({"x": {f"k{index}": number for index in range(101)}}).encode(), nodes_max=100)
 
 
+@pytest.mark.slow
 def test_three_hundred_thousand_token_ids_are_read_in_any_grouping() -> None:
     ids = [index * 7 % 200_000 for index in range(300_000)]
     for grouped in (

@@ -210,6 +210,7 @@ def test_only_patterns_without_repetition_are_searched_here() -> None:
     assert not any(map(regex.quick, ("a+", "a|b+", "(a*)b", "(?:a{2,})", r"(a)\1", "(?=a)")))
 
 
+@pytest.mark.slow
 def test_a_search_that_takes_for_ever_is_given_up_and_holds_nobody_up() -> None:
     async def main() -> tuple[bool | None, bool | None, float]:
         searcher = regex.Searcher(within_s=2.0)
@@ -234,6 +235,7 @@ def test_a_search_that_takes_for_ever_is_given_up_and_holds_nobody_up() -> None:
     assert worst_s < 1.5, "as long as the search may take"
 
 
+@pytest.mark.slow
 def test_a_search_without_end_outlives_nobody() -> None:
     """As after the gateway was killed: nobody is left to end it."""
     process = subprocess.Popen([sys.executable, "-c", regex._BESIDE, "1"], stdin=PIPE, stdout=PIPE)

@@ -148,6 +148,7 @@ def shown(chance: random.Random, true: float, labels: int, missed: float) -> tup
     return with_labels, TEST.at_least(tested.judged, 0.05) <= TEST.delta
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labels", [150, 400])
 def test_a_loss_at_its_limit_is_taken_for_less_in_at_most_delta_of_the_trials(labels: int) -> None:
     chance = random.Random(labels)

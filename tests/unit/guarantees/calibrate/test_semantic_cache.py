@@ -186,6 +186,7 @@ def test_a_time_in_which_less_could_be_served_says_nothing_of_a_lower_threshold(
     assert (at_08.n, at_08.wrong) == (400, 40)
 
 
+@pytest.mark.slow
 def test_a_last_fifth_that_contradicts_is_a_refusal() -> None:
     rows = [would_hit(number) for number in range(4_000)]
     rows += [would_hit(10_000 + number, wrong=number < 30) for number in range(600)]

@@ -80,6 +80,7 @@ def test_the_chi_square_tail_is_that_of_the_tables() -> None:
     assert chi_square_over(5_000.0, 3) == pytest.approx(0.0, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_traffic_that_stays_as_it_was_raises_no_alarm_in_200_blocks() -> None:
     raised = 0
     for trial in range(20):

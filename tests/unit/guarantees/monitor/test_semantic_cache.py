@@ -48,6 +48,7 @@ def alarmed(rate: float, budget: float, count: int, chance: random.Random, good_
 # -- evidence ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("budget", [0.01, 0.05])
 def test_a_rate_at_its_budget_is_a_false_alarm_at_most_as_often_as_promised(budget: float) -> None:
     chance = random.Random(1)
@@ -81,6 +82,7 @@ def test_a_long_good_run_does_not_hide_what_comes_after_it() -> None:
     assert took[10] <= 200
 
 
+@pytest.mark.slow
 def test_the_upper_bound_holds_at_every_moment_at_once() -> None:
     chance, rate, broken = random.Random(5), 0.03, 0
     for _ in range(300):
@@ -135,6 +137,7 @@ def test_a_bad_partition_retreats_alone() -> None:
     assert not bound.states()["faq"].retreated and bound.states()["faq"].partitions_retreated == 1
 
 
+@pytest.mark.slow
 def test_many_small_partitions_together_are_no_more_false_alarms() -> None:
     chance, false = random.Random(7), 0
     terms = Semantics(mode="on", threshold=0.9, risk_max=0.05, confidence=0.9)
@@ -235,6 +238,7 @@ def test_outcomes_are_tested_in_the_order_in_which_audits_were_drawn() -> None:
     assert json.loads(late.dump()) == json.loads(at_once.dump())
 
 
+@pytest.mark.slow
 def test_a_burst_of_late_bad_outcomes_is_no_false_alarm() -> None:
     """1 % are wrong, and all of those wait for the judge: told when it speaks, a burst looks like 30 %."""
     chance, false = random.Random(10), 0

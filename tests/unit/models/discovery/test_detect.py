@@ -142,6 +142,7 @@ def test_farthing_never_finds_itself_nor_another_of_its_kind() -> None:
     assert not look(answering(VLLM), own=0)
 
 
+@pytest.mark.slow
 def test_all_ports_together_take_one_budget() -> None:
     start = time.monotonic()
     found = look(*[answering(OLLAMA, delay_s=60.0)] * 4, answering(VLLM), budget_s=1.0)
@@ -154,6 +155,7 @@ def test_a_server_that_a_busy_machine_delays_is_asked_again() -> None:
     assert [server.kind for server in found.local] == ["vllm"]
 
 
+@pytest.mark.slow
 def test_nobody_is_asked_again_where_somebody_was_found() -> None:
     asked = []
 

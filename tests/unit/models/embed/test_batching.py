@@ -81,6 +81,7 @@ def test_what_arrives_while_a_batch_runs_makes_the_next_one() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_a_window_gathers_what_comes_within_it_and_a_full_batch_does_not_wait_for_its_end() -> None:
     async def main() -> None:
         worker = Worker()

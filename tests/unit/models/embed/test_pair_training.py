@@ -91,6 +91,7 @@ def test_the_layers_taken_from_the_shipped_file_score_as_it_does() -> None:
     assert np.allclose(found[:, 1:], scored.last(every), atol=0.02)
 
 
+@pytest.mark.slow
 def test_what_is_read_of_the_file_judges_as_the_file_does(tmp_path: Path) -> None:
     more = tmp_path / "more.onnx"
     more.write_bytes(with_output(MODEL, "layer3"))

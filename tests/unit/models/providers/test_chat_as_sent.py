@@ -5,6 +5,7 @@ import json
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.contract.test_provider import CHAT_USAGE, EVENT_BYTES_MAX, OPENAI, sse
@@ -34,6 +35,7 @@ def repr_float(text: str) -> str:
     return repr(float(text))
 
 
+@pytest.mark.slow
 @given(requests())
 def test_every_value_goes_up_as_it_was_sent_in_its_order(raw: bytes) -> None:
     try:

@@ -101,6 +101,7 @@ def requests(draw: st.DrawFn) -> bytes:
     return f"{draw(BLANKS)}{{{','.join(members)}}}{draw(BLANKS)}".encode()
 
 
+@pytest.mark.slow
 @given(requests())
 def test_whatever_it_looks_like_no_byte_but_the_model_s_changes(raw: bytes) -> None:
     assert up(asked(raw))[1] == raw.replace(b'"up/claude"', b'"claude-haiku-4-5"', 1)
@@ -437,6 +438,7 @@ def both(blocks: list[bytes]) -> tuple[bytes, bytes]:
     return b"".join(blocks), b"".join(block.own for block in blocks if isinstance(block, Told))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ends", [b"\n", b"\r\n", b"\r"])
 def test_a_stream_comes_back_as_it_was_written_wherever_it_is_cut(ends: bytes) -> None:
     raw = FULL.replace(b"\n", ends)

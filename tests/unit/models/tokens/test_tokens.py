@@ -83,6 +83,7 @@ PARTS = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(PARTS, min_size=400, max_size=900))
 @example(["word", " "] * 3_000)
 @settings(max_examples=25, deadline=None)

@@ -88,6 +88,7 @@ def test_where_every_address_refuses_the_first_refusal_is_told() -> None:
     dialled(work)
 
 
+@pytest.mark.slow
 def test_cancelled_at_any_moment_no_socket_is_left() -> None:
     open_before: list[int] = []
 

@@ -63,6 +63,7 @@ print((resident_bytes() - before) / (index.bytes_used - reckoned))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
 def test_the_memory_that_is_reckoned_is_what_the_process_takes() -> None:
     done = subprocess.run(

@@ -125,7 +125,7 @@ class Isolation(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-TestIsolation = Isolation.TestCase
+TestIsolation = pytest.mark.slow(Isolation.TestCase)
 TestIsolation.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)
 
 
@@ -160,6 +160,7 @@ def probed(path: Path, probes: int, seed: int = 7) -> tuple[int, int]:
     return with_cache(path, work, limits=Limits(cosine_min=0.0), room=(10_000, 100_000_000))
 
 
+@pytest.mark.slow
 def test_probes_of_many_scopes_never_cross(tmp_path: Path) -> None:
     own, crossed = probed(tmp_path / "s.db", 3_000)
     assert crossed == 0
