@@ -6,6 +6,7 @@ the last blank line of a body is an event too (`end`), as servers that close ear
 Source: HTML Living Standard, 9.2.6.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from farthing.dialects.conversation import Event
@@ -162,3 +163,59 @@ def _fields(event: bytes) -> Framed | None:
         elif field == b"event":
             name = value
     return (name, b"\n".join(data)) if data else None
+
+
+class NamedEventReader(ABC):
+    """What reads a stream of named events into those of the model: feed it what comes."""
+
+    __slots__ = ("_done", "_splitter", "begun", "opaque", "usage")
+
+    def __init__(self, event_bytes_max: int) -> None:
+        """No event may be longer than `event_bytes_max`."""
+        self._splitter = EventSplitter(event_bytes_max)
+        self._done = False
+        self.begun = False
+        """Something of the answer has come, or why it ended: what came before may still be taken back."""
+        self.opaque = False
+        """Something has come that only this dialect has: a block, a piece, a source but a page."""
+        self.usage: Usage | None = None
+        """What was counted so far; None: nothing."""
+
+    @property
+    def done(self) -> bool:
+        """Whether the answer is complete; whatever follows is ignored."""
+        return self._done
+
+    def feed(self, data: bytes) -> list[Event]:
+        """The events of the model that `data` completes.
+
+        Raises:
+            BadStream: this is no answer. ProviderSaid: an error came in its place. `before` of either has the
+                events that came in front of it.
+        """
+        return self._read(self._splitter.feed(data))
+
+    @abstractmethod
+    def take(self, framed: Framed, found: list[Event]) -> None:
+        """Add to `found` what one event says.
+
+        Raises:
+            BadStream, ProviderSaid: as `feed`, but for `before`.
+        """
+
+    def _read(self, framed: list[Framed]) -> list[Event]:
+        found: list[Event] = []
+        for one in framed:
+            if self._done:
+                break
+            try:
+                self.take(one, found)
+            except BadAnswer as error:
+                raise after(found, error) from None
+        return found
+
+
+def after(found: list[Event], error: BadAnswer) -> BadAnswer:
+    """`error`, after the events that came in front of it."""
+    error.before = found
+    return error

@@ -6,10 +6,10 @@ import pytest
 from openai.types.responses import ResponseInputParam
 from pydantic import TypeAdapter
 
+from farthing.dialects.call_ids import valid_id
 from farthing.dialects.chat.requests import request_reader as chat_request
 from farthing.dialects.messages.requests import request_reader as messages_request
 from farthing.dialects.responses.requests import request_writer
-from farthing.dialects.responses.requests.item_writer import valid_id
 from farthing.dialects.written import Written
 from farthing.types import Json
 

@@ -5,6 +5,7 @@ written (`own_end`). What the reader of the dialect does not know, a comment or 
 passed on like the rest.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from farthing.dialects import events, faults
@@ -18,7 +19,7 @@ BLANK = (b"", b"\n")
 """Where more than one blank line ends an event."""
 
 
-class OwnDecoder(TranslatingDecoder):
+class OwnDecoder(TranslatingDecoder, ABC):
     """See `protocols.StreamDecoder`. Its pieces are `Told`. What a dialect does in its own way is in the
     methods at the end."""
 
@@ -120,18 +121,18 @@ class OwnDecoder(TranslatingDecoder):
         """The event of an error as it came; None: it is written anew."""
         return None
 
+    @abstractmethod
     def _cut(self, limit: str) -> list[bytes]:
         """The lines of the events that close an answer which a limit of ours has ended."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _exploded(self, body: bytes) -> tuple[list[bytes], list[bytes]]:
         """The lines of the events that say what a whole answer says: those before it says why it ended, and
         from there on."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _assembled(self, events: bytes) -> bytes | None:
         """The whole answer that the events of a stream come to; None: they begin none."""
-        raise NotImplementedError
 
 
 def joined_blocks(blocks: Sequence[bytes]) -> bytes:

@@ -1,6 +1,7 @@
 """What providers of a dialect of their own have in common: what a client of another one says is translated,
 and a client of the same gets what comes as it comes."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from time import time
 
@@ -27,7 +28,7 @@ USAGE = UsageForm(reasoning="inside")
 """Of the chat completions that are written here."""
 
 
-class TranslatingProvider(HttpProvider):
+class TranslatingProvider(HttpProvider, ABC):
     """The part of `protocols.Provider` that only looks at the dialect's form."""
 
     def __init__(
@@ -52,9 +53,9 @@ class TranslatingProvider(HttpProvider):
         self._replies = ReplyReader(USAGE, self.in_answer)
         self._translations = Translations(write, config.drop)
 
+    @abstractmethod
     def own_decoder(self, event_bytes_max: int) -> OwnDecoder:
         """What reads a streamed reply for a client of the same dialect."""
-        raise NotImplementedError
 
     def is_own(self, prompt: Prompt | None) -> bool:
         """Whether the client reads what comes as it comes."""

@@ -1,6 +1,6 @@
 """A whole answer as Messages has it.
 
-A call is known to the client by its id as far as Messages takes it (`turns.valid_id`), else by one that is
+A call is known to the client by its id as far as Messages takes it (`call_ids.valid_id`), else by one that is
 made of it. The way back needs no table: client and provider keep no ids beyond one request, and there the
 client names a call and its result alike, so whatever id it was given goes up as it is.
 
@@ -11,6 +11,7 @@ block: sent back in a history it would be refused.
 
 from typing import Any
 
+from farthing.dialects.call_ids import valid_id
 from farthing.dialects.conversation import (
     Block,
     Message,
@@ -21,7 +22,7 @@ from farthing.dialects.conversation import (
     Text,
     ToolCall,
 )
-from farthing.dialects.messages.requests.turns import input_of, valid_id
+from farthing.dialects.messages.requests.turns import input_of
 from farthing.dialects.tool_names import long_name
 from farthing.text.lenient_json import any_json, write_json
 from farthing.types import Json, Usage

@@ -1,10 +1,10 @@
 """The turns of a conversation as the `messages` of Messages, and its instructions as `system`."""
 
 import re
-from hashlib import blake2b
 from itertools import accumulate
 from typing import Any
 
+from farthing.dialects.call_ids import valid_id
 from farthing.dialects.conversation import (
     Audio,
     Block,
@@ -32,12 +32,10 @@ from farthing.types import Json
 
 DEPTH_MAX = 200  # of the arguments of a call; more is no call that a tool was made for
 VALUES_MAX = 100_000  # in the arguments of all calls together, which the bounds of a body see as texts
-ID_CHARS_MAX = 64  # of a call
 PLACEHOLDER = "."
 """What a user says where the conversation begins with an answer, or holds instructions alone, or where the
 model would go on with an answer that it is not to go on with: Messages wants a user first and last, and words
 that say something."""
-_NO_ID = re.compile(r"[^a-zA-Z0-9_-]")
 _BRACKETS = re.compile(r"[\[\]{}]")
 _STRINGS = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
@@ -405,15 +403,6 @@ class TurnWriter:
         if block.get("type") != "tool_result":
             return len(self._used) + 1
         return self._used.get(block.get("tool_use_id", ""), len(self._used))
-
-
-def valid_id(call_id: str) -> str:
-    """An id of a call as Messages takes it: itself where it can be, else one that no other id comes to, and
-    the same each time."""
-    if len(call_id) <= ID_CHARS_MAX and not _NO_ID.search(call_id):
-        return call_id
-    digest = blake2b(call_id.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
-    return f"{_NO_ID.sub('_', call_id)[:40]}_{digest}"
 
 
 def input_of(arguments: str) -> Json:

@@ -30,37 +30,32 @@ from farthing.dialects.conversation import (
     TextDelta,
     ToolCall,
 )
-from farthing.dialects.events import BadAnswer, BadStream, EventSplitter, Framed, ProviderSaid
+from farthing.dialects.events import BadStream, Framed, NamedEventReader, ProviderSaid, after
 from farthing.dialects.messages.answers.answer_reader import BLOCKS_MAX, STOPS, block_of, text_of, why_refused
 from farthing.dialects.messages.usage import Runs, merged, runs_of, usage_of
 from farthing.text.lenient_json import NotJson, read_json, repaired
-from farthing.types import Json, Usage
+from farthing.types import Json
 
 P = TypeVar("P", TextDelta, ReasoningDelta, ArgumentsDelta)
 
 
-class Reader:
+class Reader(NamedEventReader):
     """Feed it what comes; it returns the events that are complete."""
 
     __slots__ = (
         "_blocks",
         "_closed",
         "_counts",
-        "_done",
         "_given",
         "_halves",
         "_iterations",
         "_runs",
-        "_splitter",
         "_started",
         "_stopped",
-        "begun",
-        "opaque",
-        "usage",
     )
 
     def __init__(self, event_bytes_max: int) -> None:
-        self._splitter = EventSplitter(event_bytes_max)
+        super().__init__(event_bytes_max)
         self._iterations: object = None
         self._runs: Runs | None = None
         """What `_iterations` lists, which stay as they are for most events."""
@@ -75,18 +70,6 @@ class Reader:
         self._counts: Json = {}
         self._started = False
         self._stopped = False
-        self._done = False
-        self.begun = False
-        """Something of the answer has come, or why it ended: what came before may still be taken back."""
-        self.opaque = False
-        """Something has come that only this dialect has: a block, a piece, a source but a page."""
-        self.usage: Usage | None = None
-        """What was counted so far; None: nothing."""
-
-    @property
-    def done(self) -> bool:
-        """Whether the answer is complete; whatever follows is ignored."""
-        return self._done
 
     @property
     def stopped(self) -> bool:
@@ -98,15 +81,6 @@ class Reader:
         """Indices of the blocks that have begun and not stopped, in order."""
         return sorted(self._blocks - self._closed)
 
-    def feed(self, data: bytes) -> list[Event]:
-        """The events of the model that `data` completes.
-
-        Raises:
-            BadStream: this is no answer. ProviderSaid: an error came in its place. `before` of either has the
-                events that came in front of it.
-        """
-        return self._read(self._splitter.feed(data))
-
     def end(self) -> list[Event]:
         """The body is complete.
 
@@ -117,30 +91,12 @@ class Reader:
         if self._done:
             return found
         if not self._stopped:
-            raise _after(found, BadStream("the stream ended before its answer did"))
+            raise after(found, BadStream("the stream ended before its answer did"))
         self._done = True  # it told why it ended: only the last event is missing
         return [*found, ENDED]
 
-    def _read(self, framed: list[Framed]) -> list[Event]:
-        found: list[Event] = []
-        for name, data in framed:
-            if self._done:
-                break
-            try:
-                self._event(name, data, found)
-            except BadAnswer as error:
-                raise _after(found, error) from None
-        return found
-
     def take(self, framed: Framed, found: list[Event]) -> None:
-        """Add to `found` what one event says.
-
-        Raises:
-            BadStream, ProviderSaid: as `feed`, but for `before`.
-        """
-        self._event(*framed, found)
-
-    def _event(self, name: bytes, data: bytes, found: list[Event]) -> None:
+        name, data = framed
         event = _value(name, data)
         if event is None:
             return
@@ -321,11 +277,6 @@ def _value(name: bytes, data: bytes) -> Json | None:
     if event is None or name == b"ping":
         return None
     raise BadStream("an event is not an object")
-
-
-def _after(found: list[Event], error: BadAnswer) -> BadAnswer:
-    error.before = found
-    return error
 
 
 def _index(event: Json) -> int:

@@ -1,10 +1,9 @@
 """The turns of a conversation as the items of a Responses request."""
 
-import re
-from hashlib import blake2b
 from typing import Any
 
 from farthing.dialects import proofs
+from farthing.dialects.call_ids import valid_id
 from farthing.dialects.chat.requests.lowered_messages import GIVES_WAY, NEUTRAL, told_as_text
 from farthing.dialects.conversation import (
     Audio,
@@ -28,11 +27,9 @@ from farthing.dialects.conversation import (
 from farthing.dialects.tool_names import short_name
 from farthing.types import Json
 
-ID_CHARS_MAX = 64  # of a call, at OpenAI
 FILE_NAME = "document.pdf"
 """Of a file without a name: servers want one."""
 _DETAILS = frozenset({"auto", "low", "high", "original"})
-_NO_ID = re.compile(r"[^a-zA-Z0-9_-]")
 _FILE_ID = "a file stored at another provider is unknown to this one; send its data"
 _READ = frozenset({"citations", "context"})
 """Fields of a document that are read, or noted under a name of their own."""
@@ -289,15 +286,6 @@ class ItemWriter:
             self._items.append(item)
         else:
             self._notes.yielded.append("messages.thinking" if self._theirs else "reasoning_content")
-
-
-def valid_id(call_id: str) -> str:
-    """An id of a call as Responses takes it: itself where it can be, else one that no other id comes to, and
-    the same each time."""
-    if len(call_id) <= ID_CHARS_MAX and not _NO_ID.search(call_id):
-        return call_id
-    digest = blake2b(call_id.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
-    return f"{_NO_ID.sub('_', call_id)[:40]}_{digest}"
 
 
 def _failed(output: Any) -> Any:

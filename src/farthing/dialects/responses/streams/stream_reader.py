@@ -32,7 +32,7 @@ from farthing.dialects.conversation import (
     Text,
     TextDelta,
 )
-from farthing.dialects.events import BadAnswer, BadStream, EventSplitter, Framed, ProviderSaid
+from farthing.dialects.events import BadStream, Framed, NamedEventReader, ProviderSaid, after
 from farthing.dialects.responses.answers.answer_reader import (
     BETWEEN,
     CALLS,
@@ -45,7 +45,7 @@ from farthing.dialects.responses.answers.answer_reader import (
 )
 from farthing.dialects.responses.usage import read_usage
 from farthing.text.lenient_json import NotJson, read_json, write_json
-from farthing.types import Json, Usage
+from farthing.types import Json
 
 ENDINGS = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
 PARTS_MAX = 10_000  # of one item
@@ -85,31 +85,26 @@ class Item:
         return text_of(self.fields, "type")
 
 
-class Reader:
+class Reader(NamedEventReader):
     """Feed it what comes; it returns the events that are complete."""
 
     __slots__ = (
         "_all",
         "_called",
-        "_done",
         "_items",
         "_maker",
         "_next",
         "_open",
         "_places",
         "_response",
-        "_splitter",
         "_spoke",
         "_started",
-        "begun",
-        "opaque",
         "sequence",
-        "usage",
     )
 
     def __init__(self, event_bytes_max: int, maker: Maker | None = None) -> None:
         """`maker` is whose stream it is; None: nobody's who takes its reasoning back."""
-        self._splitter = EventSplitter(event_bytes_max)
+        super().__init__(event_bytes_max)
         self._maker = Maker() if maker is None else maker
         self._items: dict[int, Item] = {}
         """By their place in the output: the last one, where a server uses a place twice."""
@@ -127,20 +122,8 @@ class Reader:
         self._spoke: Item | None = None
         """The message that the last text was of: the text of another begins apart from it."""
         self._started = False
-        self._done = False
-        self.begun = False
-        """Something of the answer has come, or why it ended: what came before may still be taken back."""
-        self.opaque = False
-        """Something has come that only this dialect has: an item, a source but a page."""
         self.sequence = -1
         """The number of the last event that had one."""
-        self.usage: Usage | None = None
-        """What was counted; None: nothing yet."""
-
-    @property
-    def done(self) -> bool:
-        """Whether the answer is complete; whatever follows is ignored."""
-        return self._done
 
     @property
     def stopped(self) -> bool:
@@ -151,15 +134,6 @@ class Reader:
     def open_blocks(self) -> list[int]:
         return sorted(self._open)
 
-    def feed(self, data: bytes) -> list[Event]:
-        """The events of the model that `data` completes.
-
-        Raises:
-            BadStream: this is no answer. ProviderSaid: an error came in its place. `before` of either has the
-                events that came in front of it.
-        """
-        return self._read(self._splitter.feed(data))
-
     def end(self) -> list[Event]:
         """The body is complete.
 
@@ -168,15 +142,10 @@ class Reader:
         """
         found = self._read(self._splitter.end())
         if not self._done:
-            raise _after(found, BadStream("the stream ended before its answer did"))
+            raise after(found, BadStream("the stream ended before its answer did"))
         return found
 
     def take(self, framed: Framed, found: list[Event]) -> None:
-        """Add to `found` what one event says.
-
-        Raises:
-            BadStream, ProviderSaid: as `feed`, but for `before`.
-        """
         name, data = framed
         event = _value(name, data)
         if event is not None:
@@ -193,17 +162,6 @@ class Reader:
     def open_items(self) -> list[Item]:
         """The items that have begun and are not done."""
         return [item for item in self._all if item.fields and not item.done]
-
-    def _read(self, framed: list[Framed]) -> list[Event]:
-        found: list[Event] = []
-        for one in framed:
-            if self._done:
-                break
-            try:
-                self.take(one, found)
-            except BadAnswer as error:
-                raise _after(found, error) from None
-        return found
 
     def _event(self, kind: str, event: Json, found: list[Event]) -> None:
         if kind == "response.output_text.delta":
@@ -602,11 +560,6 @@ def _value(name: bytes, data: bytes) -> Json | None:
     if event is None or name in (b"ping", b"keepalive"):
         return None
     raise BadStream("an event is not an object")
-
-
-def _after(found: list[Event], error: BadAnswer) -> BadAnswer:
-    error.before = found
-    return error
 
 
 def _object(event: Json, name: str) -> Json:
