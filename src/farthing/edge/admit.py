@@ -46,7 +46,7 @@ PATIENCE_S = 0.5
 STEP_S = 0.1
 PATIENCE_ROUNDS = 4
 STEP_ROUNDS = 2
-"""At least so many for each judgement; two where they take four times as long as it should."""
+"""Rounds needed for each judgement; two suffice where they take four times as long as they should."""
 
 LIMIT_MIN = 16  # are taken whatever happens: so few do not make a queue of each other
 CHANGE_MIN = 0.01
@@ -55,15 +55,15 @@ LESS, MORE = 1.5, 1.2  # by which a change grows from one step to the next
 CALM_STEPS = 5
 
 RETRY_AFTERS_S = tuple(1.0 + 0.125 * step for step in (0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15))
-"""In turn: who was refused together shall not come back together."""
+"""Given out in turn, so that clients refused together do not return together."""
 BEHIND_S, LIMITED_BEHIND_S = 5 * STANDING_S, 2 * ROUND_S
-"""So much CPU time is a long round, whatever is left of it; the second while it is limited."""
+"""CPU time that makes a round long; the second holds while admission is limited."""
 TOLD_EVERY_S = 10.0
 _TOO_MANY = "{} requests are in progress: try again in a moment"
 
 
 class Limit:
-    """How many requests may be in progress for the sake of the CPU. Sans-I/O: it is told of each round."""
+    """How many requests may be in progress without overloading the CPU. Sans-I/O, told of each round."""
 
     __slots__ = (
         "_began_s",
@@ -85,16 +85,16 @@ class Limit:
         self.most: int | None = None
         """None: it is open."""
         self.begun = BEGUN_MIN
-        """So many may begin in one round, while it is limited."""
+        """Requests that may begin in one round while admission is limited."""
         self.refused = False
-        """Somebody was, since the last step, for what is in progress."""
+        """A request was refused since the last step because of those in progress."""
         self.put_off = False
-        """Somebody was, for those that began in the same round."""
+        """A request was refused because of those that began in the same round."""
         self._change = LESS_MAX
         self._grew = False
         self._calm = 0
         self._busy = 1.0
-        """The share of the time in which the loop worked, over some steps."""
+        """Share of the time in which the loop was working, averaged over some steps."""
         self._began_s = 0.0
         self._least_s = 0.0
         self._most = 0
@@ -102,7 +102,7 @@ class Limit:
         self._work_s = 0.0
 
     def begin(self, now_s: float) -> None:
-        """Look from here on: what was before is no part of it."""
+        """Start measuring now; nothing from before counts."""
         self._began_s = now_s
         self._most = self._rounds = 0
         self._work_s = 0.0
@@ -129,8 +129,8 @@ class Limit:
         self.begin(now_s)
 
     def _adapt(self, most: int) -> None:
-        """In ever larger steps while it goes one way, in smaller ones where it turns: it ends up beside what
-        keeps the loop just busy."""
+        """Change the limit in growing steps while the direction holds and in smaller ones when it turns, so
+        that it settles where the loop is just kept busy."""
         self._calm = 0 if self.refused or self.put_off else self._calm + 1
         if self._least_s > ROUND_S:
             if self.begun > BEGUN_MIN:
@@ -156,8 +156,8 @@ class Limit:
 class Admission:
     """How many requests are in progress, and whether new ones are taken.
 
-    Who reads a request compares numbers: where `in_progress` and `coming` are `ask_from` or more, `refusal`
-    says whether it is begun, and why not.
+    The reader of a request only compares numbers: once `in_progress` and `coming` reach `ask_from`, `refusal`
+    says whether the request may begin, and if not, why.
     """
 
     __slots__ = (
@@ -194,7 +194,7 @@ class Admission:
         clock: Callable[[], float] = time.monotonic,
         cpu_clock: Callable[[], float] = time.thread_time,
     ) -> None:
-        """Without `loop` nobody looks at its rounds. `cpu_clock` is of the thread that calls it."""
+        """Without `loop` its rounds are not watched. `cpu_clock` is the CPU time of the calling thread."""
         self._requests_max = self._most = self.ask_from = requests_max
         self._loop = loop
         self._clock = clock
@@ -209,21 +209,21 @@ class Admission:
         self._full = _alike(_TOO_MANY.format(requests_max))
         self._busy = _alike("the gateway has more to do than its CPU can: try again in a moment")
         self._since = 0
-        """Refused since the log last told of it."""
+        """Refused since the last log line about it."""
         self.in_progress = 0
         self.coming = 0
-        """Read in this round and not begun: of a round's requests none is, before all are read."""
+        """Read in this round and not begun yet: all requests of a round are read before any begins."""
         self.shed = 0
         """Requests turned away since the start."""
         self.shed_cpu = 0
-        """Of these, because the loop had more work than CPU time."""
+        """Those of them turned away because the loop had more work than CPU time."""
         self.shed_full = 0
-        """Of these, because `requests_max` were in progress."""
+        """Those of them turned away because `requests_max` were in progress."""
         self.draining = False
         self.pressed: Callable[[bool], None] | None = None
-        """Is told when the CPU begins to be too little, and when no longer."""
+        """Called when the CPU becomes the limit, and when it no longer is."""
         self.behind: Callable[[], bool] | None = None
-        """Whether work that was due in this round is left for the next ones: all of it is one round."""
+        """Whether work due in this round is left for later ones; they then count as one round."""
 
     def enter(self) -> None:
         """Count one request in; `leave` must follow.
@@ -243,7 +243,7 @@ class Admission:
             self._look()
 
     def refusal(self) -> Overloaded | None:
-        """Why the request that has just been read is not begun; None: it is."""
+        """Why the request that was just read may not begin; None: it may."""
         if self.draining:
             return None  # `enter` says so
         soon = self.in_progress + self.coming
@@ -261,7 +261,7 @@ class Admission:
         return self._busy[self.shed % len(self._busy)]
 
     def share(self) -> float:
-        """In progress, as a share of what is allowed."""
+        """Requests in progress as a share of those allowed."""
         return self.in_progress / self._requests_max
 
     @property
@@ -287,7 +287,7 @@ class Admission:
     # -- looking at the loop ---------------------------------------------------------------------------
 
     def _look(self) -> None:
-        """Begin to look at the rounds of the loop."""
+        """Start watching the rounds of the loop."""
         if self._loop is not None:
             self._cpu_s, self._shed = self._cpu_clock(), self.shed
             self._limit.begin(self._clock())
@@ -318,7 +318,7 @@ class Admission:
             self._timer = None
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop watching."""
         if self._timer is not None:
             self._timer.cancel()
 
@@ -344,5 +344,5 @@ class Admission:
 
 
 def _alike(message: str) -> tuple[Overloaded, ...]:
-    """The same refusal with each wait: what is told so often is made once."""
+    """The same refusal with each possible wait, made once because it is sent so often."""
     return tuple(Overloaded(message, retry_after_s=wait_s) for wait_s in RETRY_AFTERS_S)

@@ -1,4 +1,4 @@
-"""Key -> tenant, by full digest, in memory. No store, no I/O, and nothing of the key is kept."""
+"""Finds the tenant of a key by its full digest, in memory. No store, no I/O; keys themselves are not kept."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -10,9 +10,10 @@ from farthing.types import Scope, Tenant
 
 KEY_CHARS_MAX = 256
 DIGEST_SHOWN = len("b2:") + 8
-"""Of a digest, to tell keys apart: as the configuration writes it, so that it is found there."""
+"""Characters of a digest that tell keys apart, written as in the configuration so that they can be found
+there."""
 KEY_HEADERS = (b"x-api-key", b"api-key")
-"""Where a key stands by itself."""
+"""Headers whose whole value is a key."""
 NO_KEY = "no API key: send `Authorization: Bearer YOUR_KEY` or `x-api-key: YOUR_KEY`"
 KEYLESS = Tenant(name="default")
 LOCAL_NAMES = frozenset({"", "127.0.0.1", "localhost", "::1", "host.docker.internal"})
@@ -97,7 +98,7 @@ class Keys:
         raise Unauthenticated(why or NO_KEY)
 
     def _of(self, raw: bytes) -> tuple[Tenant | None, str]:
-        """Whose key that is; else why it is nobody's."""
+        """The tenant of that key; else why there is none."""
         key = raw.strip()
         if not key:
             return None, NO_KEY

@@ -17,7 +17,8 @@ from farthing.types import Answer, Json, Receipt, Request, Sent, replace
 
 
 class _Body(Struct):
-    """The fields that are read here, so their type is checked; the reader of the dialect sees to the rest."""
+    """The fields that are read here, so that their types are checked; the reader of the dialect reads the
+    rest."""
 
     model: str
     prompt: Any

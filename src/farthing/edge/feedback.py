@@ -41,7 +41,7 @@ class _Feedback(Struct, forbid_unknown_fields=True):
 
 
 class Allowances:
-    """How much feedback each tenant may still send. Bounded: of the tenants that were last to come."""
+    """How much feedback each tenant may still send. Bounded: only the most recent tenants are remembered."""
 
     def __init__(self, clock: Callable[[], float], *, per_minute: int = PER_MINUTE) -> None:
         self._clock = clock
@@ -94,7 +94,7 @@ def read(body: bytes, *, tenant: Tenant, now_unix_s: float) -> Signal:
 
 
 def accepted(signal: Signal) -> Json:
-    """What the client is told."""
+    """The body of the client's answer."""
     return {
         "object": "feedback",
         "request_id": signal.request_id,

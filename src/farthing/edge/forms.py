@@ -1,7 +1,7 @@
 """The wire forms that clients read: what an answer, a stream and an error look like to them.
 
-The pipeline reads and answers in one form, chat completions. A form of another dialect stands between it and
-the client: a `FormWriter` takes the pipeline's events and answers for one request and writes the client's.
+The pipeline reads and answers in one form, chat completions. For a client of another dialect, a `FormWriter`
+takes the pipeline's events and answer for one request and writes them in the client's form.
 """
 
 from typing import Protocol
@@ -14,41 +14,42 @@ from farthing.types import Answer, Dialect, Receipt, Request
 
 
 class FormWriter(Sink, Protocol):
-    """One answer in the client's form. As a sink it takes the pipeline's events and sends on its own."""
+    """Writes one answer in the client's form. As a sink it takes the pipeline's events and sends the
+    client's."""
 
     def last(self, reply: Answer) -> Answer:
-        """What `closing` gave, with what the finished receipt adds to it."""
+        """The bytes from `closing`, completed with what only the finished receipt knows."""
 
     def broken(self, error: FarthingError) -> bytes | None:
-        """What ends a stream that failed, where that depends on what was written of it; or what clients read
-        of this error in a stream, though nothing was written. None: it is told as any other (`ClientForm`).
-        """
+        """What ends a failed stream, if that depends on what was already written; or this error as a stream,
+        if clients read it that way even when nothing was written. None: the error is told like any other
+        (`ClientForm`)."""
 
     def close(self) -> None:
-        """The request is over, however it ended: nothing more is sent. Safe to call twice."""
+        """End the request, however it went: nothing more is sent. Safe to call twice."""
 
 
 class ClientForm(Protocol):
-    """A form that clients read. Has no state."""
+    """One wire form that clients read. Stateless."""
 
     dialect: Dialect
-    """As a receipt names it."""
+    """The name in receipts."""
 
     def failed(self, error: FarthingError, request_id: str) -> tuple[int, bytes]:
-        """Status and body of a request that failed before anything of an answer was sent."""
+        """Status and body for a request that failed before any part of an answer was sent."""
 
     def broken(self, error: FarthingError, request_id: str) -> bytes:
         """The last event of a stream that broke."""
 
     def own(self, error: FarthingError) -> ProviderError | None:
-        """The error of a provider that `failed` gives as the provider wrote it; None: it writes its own."""
+        """The provider's error that `failed` passes on unchanged; None: `failed` writes its own."""
 
     def writer(self, sink: Sink, request: Request, receipt: Receipt) -> FormWriter | None:
-        """What writes the answer to `request`; None: it goes out as the pipeline has it."""
+        """The writer of the answer to `request`; None: the pipeline's form goes out unchanged."""
 
 
 class ChatForm:
-    """OpenAI's chat completions and embeddings, and the errors of all that has no dialect."""
+    """OpenAI's chat completions and embeddings, and errors of every route that has no dialect."""
 
     dialect: Dialect = "chat"
 
@@ -66,14 +67,14 @@ class ChatForm:
 
 
 class TextForm(ChatForm):
-    """Farthing's own: the text alone."""
+    """Farthing's own form: only the text."""
 
     def writer(self, sink: Sink, request: Request, receipt: Receipt) -> FormWriter | None:
         return native.TextSink(sink, receipt)
 
 
 class CompletionsForm(ChatForm):
-    """OpenAI's completions of before chat, whose errors are the same."""
+    """OpenAI's legacy completions, whose errors are the same."""
 
     dialect: Dialect = "completions"
 
@@ -84,7 +85,7 @@ class CompletionsForm(ChatForm):
 
 
 class PassedForm(ChatForm):
-    """What a provider answers, of whatever type; errors are OpenAI's."""
+    """A provider's answer as it is, of any content type; errors are OpenAI's."""
 
     def writer(self, sink: Sink, request: Request, receipt: Receipt) -> FormWriter | None:
         return PassedWriter(sink)

@@ -1,7 +1,7 @@
-"""Which models and tiers a request may ask for: by the lists of its key and of its endpoint, and, of names
-that the configuration does not know, by what its providers pass through.
+"""Which models and tiers a request may ask for: according to the lists of its key and endpoint and, for names
+that the configuration does not know, according to what its providers pass through.
 
-A request by a known name, with a key and at an endpoint without lists, never comes here.
+A request for a known name never comes here if neither its key nor its endpoint has a list.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -15,8 +15,8 @@ NAME_CHARS_SHOWN = 100
 NAMES_SHOWN_MAX = 10
 
 Find = Callable[[str], tuple[str, bool]]
-"""The target that a name unknown to the configuration leads to, empty where it leads to none, and whether its
-provider (any, where there is no target) passes such names through."""
+"""The target for a name that the configuration does not know, empty without one, and whether its provider
+(without a target: any provider) passes such names through."""
 
 
 def _anything(name: str) -> tuple[str, bool]:
@@ -24,7 +24,7 @@ def _anything(name: str) -> tuple[str, bool]:
 
 
 class Gate:
-    """The names of one configuration, as far as clients may ask for them."""
+    """Decides which names of one configuration a client may ask for."""
 
     def __init__(
         self, names: Mapping[str, str], choosing: frozenset[str] = frozenset(), find: Find = _anything
@@ -89,7 +89,7 @@ class Gate:
         )
 
     def _askable(self, scopes: Collection[Scope]) -> Iterator[str]:
-        """What lists allow, first what the configuration knows."""
+        """The names that lists allow, those known to the configuration first."""
         if not scopes:
             return
         for name in self._names:
@@ -118,7 +118,7 @@ class Gate:
 
 
 def _consents(scope: Scope, target: str) -> bool:
-    """Whether a list names a model at its provider that nothing else names."""
+    """Whether a list names a provider's model that is configured nowhere else."""
     return bool(target) and (target in scope.names or target.startswith(scope.opens))
 
 

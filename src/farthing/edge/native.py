@@ -218,7 +218,7 @@ class TextSink(ThroughSink):
 
 
 def _chunk(payload: bytes) -> _Chunk | None:
-    """What is read of a chunk, however oddly it is written; None: a comment, `[DONE]`."""
+    """The parsed chunk, however oddly it is written; None for a comment or `[DONE]`."""
     try:
         return _decode_chunk(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -240,7 +240,7 @@ def _chunk(payload: bytes) -> _Chunk | None:
 
 
 def _as_it_came(value: Json) -> bytes:
-    """JSON, in which half of a character stays what it is: its other half may be in the next chunk."""
+    """JSON in which half of a character is kept, since its other half may be in the next chunk."""
     try:
         return _encode(value)
     except UnicodeEncodeError:

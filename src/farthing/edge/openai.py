@@ -1,4 +1,4 @@
-"""OpenAI's wire form, both ways. At the edge, the only file that knows its field names."""
+"""OpenAI's wire form, both ways. The only file of the edge that knows its field names."""
 
 from collections.abc import Callable, Collection, Mapping
 from hashlib import blake2b
@@ -84,7 +84,7 @@ _decode_named = msgspec.json.Decoder(_Named).decode
 
 
 class Asked(Struct, frozen=True, kw_only=True):
-    """What the edge knows of a request besides its body."""
+    """What the edge knows about a request besides its body."""
 
     id: str
     tenant: Tenant
@@ -92,26 +92,26 @@ class Asked(Struct, frozen=True, kw_only=True):
     received_s: float
     body_bytes: int
     raw: bytes = b""
-    """The body as it was sent, for a dialect that may have to go up as it is."""
+    """The body as sent, for a dialect that may be passed on unchanged."""
     query: bytes = b""
     """What follows the path."""
     previous: str = ""
-    """The stored response that the body goes on from, and was completed with; empty: none."""
+    """The id of the stored response with which the body was completed; empty: none."""
     deployment: str = ""
-    """The model that the path names, whatever the body says (Azure); empty: none."""
+    """The model named in the path, which wins over the body (Azure); empty: none."""
 
 
 class Homes(Struct, frozen=True):
     """Which providers have what is passed through."""
 
     first: Mapping[Operation, str] = {}
-    """The first that has an operation, for requests that name no model."""
+    """The first provider with an operation, for requests that name no model."""
     alone: Mapping[Operation, str] = {}
-    """The only one that has an operation, for models that nothing knows."""
+    """The only provider with an operation, for unknown models."""
     leads: Callable[[str], bool] = lambda model: True
-    """Whether a name that the configuration does not have leads to a provider by itself."""
+    """Whether a name outside the configuration leads to a provider."""
     completes: Callable[[str], bool] = lambda model: False
-    """Whether a model is asked for at providers that have completions of before chat."""
+    """Whether a model belongs to providers that have legacy completions."""
 
 
 NO_HOMES = Homes()
@@ -151,7 +151,7 @@ class Reader:
         self.completes = homes.completes
         self._own = {word: word for word in own}
         self._words = self._own.copy()
-        """Clients' own words, each as it may be written down."""
+        """Clients' own words, each in the form that may be recorded."""
 
     def chat(self, body: Json, asked: Asked, tier: str | None = None) -> Request:
         """`tier` is asked for instead of a model.
@@ -466,18 +466,18 @@ class Reader:
         return goal[len(ENDPOINT_PREFIX) :] if goal.startswith(ENDPOINT_PREFIX) else said
 
     def named(self, name: str) -> Endpoint | None:
-        """The endpoint of that name as this configuration has it; None when there is none."""
+        """The endpoint of that name in this configuration; None if there is none."""
         return self._default if name == self._default.name else self._endpoints.get(name)
 
     def digest_user(self, user: Any) -> str:
-        """Who asked, for the ledger: a keyed digest, so that the name itself is nowhere."""
+        """A keyed digest of the user's name for the ledger, so that the name itself is stored nowhere."""
         digest = self._user_digest.copy()
         digest.update(user.encode("utf-8", "replace") if isinstance(user, str) else encode(user))
         return digest.hexdigest()
 
 
 def _only_ones(names: Mapping[str, str]) -> dict[str, str]:
-    """What lies behind each name without letter case; a name that two are written as is left out."""
+    """Names by their lower-case spelling; ambiguous spellings are left out."""
     folded: dict[str, str] = {}
     ambiguous = set()
     for name, goal in names.items():
@@ -537,14 +537,14 @@ def _texts(messages: list[Any]) -> tuple[str, int, bool]:
 
 
 def _hint(body: Json) -> str:
-    """What helps with a body without messages."""
+    """A hint for a body without messages."""
     return (
         ". What has `input` is written for Responses, which are at /v1/responses" if "input" in body else ""
     )
 
 
 def _input_text(given: str | list[Any]) -> str:
-    """The first of the texts to embed; empty where there are none, as of token ids."""
+    """The first text to embed; empty if there is none, as with token ids."""
     if isinstance(given, str):
         return given[:TEXT_CHARS_MAX]
     if given and given[0].__class__ is int:
@@ -563,7 +563,7 @@ def _parts(content: list[Any]) -> list[str]:
 
 
 def _word(raw: bytes | None) -> str | None:
-    """A header value as a short name; None when it is absent or empty."""
+    """A header value as a short name; None if it is absent or empty."""
     if not raw:
         return None
     word = raw.decode("latin-1").strip()
@@ -582,7 +582,7 @@ def _documents(raw: bytes) -> list[str]:
 
 
 def returned_of(error: FarthingError) -> bytes:
-    """Header lines of the provider whose refusal is told; of the last one that answered at all."""
+    """Header lines of the provider whose refusal is passed on; else of the last one that answered."""
     if not isinstance(error, NoProviderLeft):
         return b""
     return next((failure.returned for failure in reversed(error.failures) if failure.returned), b"")
@@ -594,7 +594,7 @@ def error_body(error: FarthingError) -> bytes:
 
 
 def error_object(error: FarthingError) -> Json:
-    """What `error_body` says of it."""
+    """The error object in `error_body`."""
     said = said_of(error)
     if said is not None:
         return said

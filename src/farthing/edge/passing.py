@@ -15,7 +15,8 @@ from farthing.types import Json, Request, Sent, replace
 CONTENT_TYPE = b"content-type"
 TYPE_CHARS_MAX = 200
 READ = ("model", "stream", "stream_format", "user")
-"""Fields of a form that decide here, beside its texts: one that is there twice could be another one there."""
+"""Fields of a form that are read here besides its texts. If one came twice, the provider might read the
+other."""
 
 
 def read(passing: Passing, reader: Reader, asked: Asked, limits: ServerConfig) -> Request:

@@ -12,7 +12,7 @@ WINDOW_S = 60.0
 
 
 class Rate:
-    """The allowance of one key, on a monotonic clock."""
+    """The allowance of one key, by a monotonic clock."""
 
     __slots__ = ("_clock", "_full_at_s", "_interval_s", "per_minute")
 
@@ -22,7 +22,7 @@ class Rate:
         self._interval_s = WINDOW_S / per_minute
         self._clock = clock
         self._full_at_s: float = 0.0 if before is None else before._full_at_s
-        """When the whole allowance is there again."""
+        """When the whole allowance is available again."""
 
     def take(self) -> None:
         """Use one request of the allowance.
@@ -49,7 +49,7 @@ class Rate:
         return full_at_s
 
     def headers(self) -> bytes:
-        """The allowance as OpenAI's headers say it."""
+        """The allowance in OpenAI's header lines."""
         missing_s = max(0.0, self._full_at_s - self._clock())
         remaining = int((WINDOW_S - missing_s) / self._interval_s + 1e-9)
         return (

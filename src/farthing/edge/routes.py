@@ -79,49 +79,49 @@ REFUSALS_MAX = 100
 FEEDBACK = "/v1/feedback"
 ANTHROPIC_VERSION = b"anthropic-version"
 HELLO = {"name": "farthing", "status": "ok", "base_url": {"anthropic": "/", "openai": "/v1"}}
-"""What an address says that is asked for nothing; some clients ask it before all else."""
+"""The answer of the bare address, which some clients request first."""
 BODILESS_BYTES_MAX = 65_536  # some clients send a body with everything; nobody reads it
 
 
 class Serving(Struct, frozen=True, kw_only=True):
-    """One configuration at work."""
+    """What serves requests under one configuration."""
 
     steps: Steps
     reader: Reader
     keys: Keys
     server: ServerConfig
     models: tuple[Json, ...]
-    """What `GET /v1/models` lists of the configuration, to keys that may ask for it."""
+    """Configured entries of `GET /v1/models`, for keys that may ask for them."""
     more_models: Callable[[], Awaitable[tuple[Json, ...]]]
-    """What it lists besides, as the providers say when they are asked."""
+    """Further entries, as the providers list them."""
     model: Callable[[str], Json | None] = lambda name: None
-    """The entry of one model, listed or not; None: nobody is known to have it."""
+    """The entry of one model, listed or not; None if no provider is known to have it."""
     named: Callable[[Tenant], tuple[Json, ...]] = lambda tenant: ()
-    """What it lists besides of what the list of a key names."""
+    """Further entries for the names in a key's list."""
     targets: frozenset[str] = frozenset()
-    """The names of the targets that are configured."""
+    """Names of the configured targets."""
     count: Callable[[Request], Awaitable[Counted]]
-    """How many tokens a request has."""
+    """Counts the tokens of a request."""
     keeper: CacheAdmin | None = None
-    """What operators may do with the semantic cache; None: there is none."""
+    """The operators' view of the semantic cache; None if there is none."""
     responses: ResponseStore
-    """What clients of Responses may come back to."""
+    """The stored responses."""
     responses_ttl_s: float = 0.0
     prices_ended: Callable[[], bool] = lambda: False
-    """Whether a day has begun on which a target has another price."""
+    """Whether a day has begun on which some target has another price."""
 
 
 class Inference(Struct, frozen=True):
-    """A route that is answered by the pipeline."""
+    """A route that the pipeline answers."""
 
     read: Callable[[Reader, Json, Asked], Request] | Passing
-    """What reads it; what is passed through has a reader of its own."""
+    """Reads its requests; operations that are passed through have their own reader."""
     form: ClientForm = CHAT
-    """What its clients read."""
+    """The form that its clients read."""
     continues: bool = False
-    """Its requests may go on from stored responses."""
+    """Its requests may continue stored responses."""
     counts: bool = False
-    """Its tokens are wanted and no answer: no model is asked for one, nothing is charged, no receipt left."""
+    """It only counts tokens: no model answers, nothing is charged, and no receipt is left."""
 
     @property
     def takes_forms(self) -> bool:
@@ -147,14 +147,15 @@ class Edge:
         self._id_prefix = f"req_{int(time()):08x}{secrets.token_hex(4)}"
         self._ids = count(1)
         self.reload_refused = ""
-        """Why the file of the configuration is not the one that serves, in a word; empty: it is."""
+        """Why the configuration file is not the one in use, in a word; empty if it is."""
         self._refusals: dict[Overloaded, tuple[bytes, bytes]] = {}
-        """Head and body of each that `Admission` gives, for clients of chat completions."""
+        """Head and body of each refusal of `Admission`, for clients of chat completions."""
         self.unauthenticated = 0
-        """Requests refused for their key since the start. They leave no row: anyone can send them."""
+        """Requests refused for their key since the start. They leave no receipt, because anyone can send
+        them."""
 
     async def handle(self, connection: ClientConnection, http: HttpRequest) -> None:
-        """Answer one request. Never raises: what is not foreseen is logged and answered 500."""
+        """Answer one request. Never raises: an unexpected error is logged and answered with 500."""
         self._admission.coming -= 1
         request_id = f"{self._id_prefix}{next(self._ids):06x}"
         keep_alive = http.keep_alive
@@ -242,8 +243,8 @@ class Edge:
             raise
 
     def turned_away(self, http: HttpRequest) -> Refused | None:
-        """The answer to a request that is refused before anything is done for it; None: begin it. Whatever
-        looks after the gateway itself is begun."""
+        """The answer to a request that is refused before any work; None: begin it. Health and metrics are
+        always answered."""
         if http.method != b"POST" or http.path == FEEDBACK:
             return None
         error = self._admission.refusal()
@@ -269,7 +270,7 @@ class Edge:
         form: ClientForm,
         receipt: Receipt | None = None,
     ) -> bool:
-        """Tell the client, and what was decided before it failed; True when its connection can go on."""
+        """Send the error with what was decided before it; True if the connection can be kept."""
         last = None if connection.last_words is None else connection.last_words(error)
         if connection.streaming:
             if last == b"":
@@ -306,7 +307,7 @@ class Edge:
     async def _infer(
         self, connection: ClientConnection, http: HttpRequest, request_id: str, inference: Inference
     ) -> bool:
-        """Answer by the pipeline; True when the connection can go on."""
+        """Answer by the pipeline; True if the connection can be kept."""
         admission = self._admission
         admission.enter()
         try:
@@ -331,7 +332,7 @@ class Edge:
         serving: Serving,
         inference: Inference,
     ) -> Request:
-        """What is asked, read aside if it takes long, completed if it goes on from what is stored."""
+        """The request: read in a thread if that takes long, completed if it continues a stored response."""
         parsed, previous = None, ""
         if inference.continues and NAMED in http.body:
             parsed, previous = await self._continue(connection, http, request_id, serving, inference)
@@ -348,7 +349,7 @@ class Edge:
         serving: Serving,
         inference: Inference,
     ) -> bool:
-        """Answer what was read; True when the connection can go on."""
+        """Answer the request that was read; True if the connection can be kept."""
         receipt = Receipt(
             request_id=request.id,
             at_unix_s=time(),
@@ -406,8 +407,8 @@ class Edge:
         serving: Serving,
         inference: Inference,
     ) -> tuple[Parsed | None, str]:
-        """Complete the body of a request that goes on from a stored response; that response's id, and why it
-        cannot be. None: it can, or the key is no good, which `_request` will say."""
+        """Complete the body of a request that continues a stored response. Returns the id of that response,
+        and the error if it failed; None: it did not, or the key is invalid, which `_request` reports."""
         try:
             tenant = serving.keys.tenant(http.headers)
         except (Unauthenticated, Forbidden):
@@ -450,10 +451,10 @@ class Edge:
     async def _parse_aside(
         self, http: HttpRequest, request_id: str, serving: Serving, inference: Inference, previous: str
     ) -> Parsed | None:
-        """Read what takes long in a thread; None where the key is no good, which `_request` will say.
+        """Read a large body in a thread; None if the key is invalid, which `_request` reports.
 
-        The thread is no faster, but it can be interrupted between any two of its passes over the body;
-        in one go these would hold up every other request for a tenth of a second.
+        The thread is no faster, but it can be interrupted between its passes over the body, which together
+        would block every other request for a tenth of a second.
         """
         try:
             tenant = serving.keys.tenant(http.headers)
@@ -478,7 +479,7 @@ class Edge:
         inference: Inference,
         error: asyncio.CancelledError,
     ) -> None:
-        """Write the receipt of a request that was ended while it was read."""
+        """Write the receipt of a request that ended while it was being read."""
         if inference.counts:
             return
         receipt = _receipt_of_unread(http, request_id, tenant)
@@ -496,7 +497,7 @@ class Edge:
         connection: ClientConnection,
         previous: str = "",
     ) -> Request:
-        """Who asks and what. A request of a known tenant that cannot be read leaves a receipt too."""
+        """The tenant and the request. An unreadable request of a known tenant leaves a receipt too."""
         headers = http.headers
         keys = serving.keys
         bearer, bare = headers.get(b"authorization"), headers.get(b"x-api-key")
@@ -532,7 +533,7 @@ class Edge:
             raise
 
     def _record(self, receipt: Receipt, serving: Serving) -> None:
-        """Write the receipt of a request that never came to the pipeline."""
+        """Write the receipt of a request that never reached the pipeline."""
         receipt.total_ms = receipt.overhead_ms = (self._clock() - receipt.started_s) * 1000
         serving.steps.ledger.record(receipt)
 
@@ -546,7 +547,7 @@ class Edge:
             connection.end_chunks()
 
     async def _count(self, connection: ClientConnection, request: Request, serving: Serving) -> None:
-        """Say how many tokens a request has."""
+        """Answer with the number of tokens of a request."""
         found = await serving.count(request)
         head = id_head(request.id) + (b"x-farthing-usage: estimated\r\n" if found.estimated else b"")
         told: Json = {"input_tokens": found.tokens}
@@ -571,7 +572,7 @@ class Edge:
         connection.answer(200, JSON_HEAD + id_head(request_id), body)
 
     async def model(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
-        """One entry of the list, or of a name that is not listed and may be asked for all the same."""
+        """Answer with one entry of the list, or of an unlisted name that may be asked for."""
         serving = self.serving
         tenant = serving.keys.tenant(http.headers)
         name = paths.named_model(http.path)
@@ -594,7 +595,7 @@ class Edge:
     async def stored(
         self, connection: ClientConnection, http: HttpRequest, request_id: str, answer: StoredAnswer
     ) -> None:
-        """What a client asks of a response that it has had."""
+        """Answer a request about a stored response."""
         serving = self.serving
         tenant = self._tenant(serving, http)
         rate = serving.keys.rate(tenant)
@@ -619,7 +620,7 @@ class Edge:
         connection.answer_nothing(id_head(request_id) + cors.preflight(http.headers))
 
     async def feedback(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
-        """Written to the ledger before it is acknowledged."""
+        """Take feedback; it is written to the ledger before it is acknowledged."""
         serving = self.serving
         tenant = self._tenant(serving, http)
         rate = serving.keys.rate(tenant)
@@ -661,7 +662,7 @@ class Edge:
 
 
 def visible(models: tuple[Json, ...], tenant: Tenant, reader: Reader) -> list[Json]:
-    """What a key may ask for, each name once."""
+    """What a key may ask for, without duplicates."""
     found: dict[str, Json] = {}
     for entry in models:
         if reader.may_ask(entry["id"], tenant):
@@ -712,7 +713,7 @@ def _read(http: HttpRequest, serving: Serving, inference: Inference, asked: Aske
 
 
 def _receipt_of_unread(http: HttpRequest, request_id: str, tenant: Tenant) -> Receipt:
-    """The receipt of a request of which no more is known than who asked."""
+    """The receipt of a request when only its sender is known."""
     return Receipt(
         request_id=request_id,
         at_unix_s=time(),
@@ -725,13 +726,13 @@ def _receipt_of_unread(http: HttpRequest, request_id: str, tenant: Tenant) -> Re
 
 
 def _client_retry(headers: Mapping[bytes, bytes]) -> int:
-    """How often the client's SDK has sent this before, as it says."""
+    """How often the client's SDK has already sent this request, by its own count."""
     said = headers.get(b"x-stainless-retry-count")
     return 0 if said is None or not said.isdigit() else int(said[:4])
 
 
 def _cut(error: asyncio.CancelledError) -> FarthingError:
-    """Why a request that still has a client was ended."""
+    """Why a request was ended whose client is still there."""
     why = error.args[0] if error.args else ""
     if why == "draining":
         return Overloaded("the gateway is shutting down and could not wait any longer", code="draining")
@@ -754,7 +755,7 @@ def form_of(http: HttpRequest) -> ClientForm:
 
 
 def refusal(status: int, message: str, http: HttpRequest) -> Refused:
-    """What the server says when it refuses a request before any route sees it, of which `http` is known."""
+    """The server's answer to a request that it refuses before any route sees it, as far as `http` tells."""
     error: FarthingError
     head = JSON_HEAD
     match status:

@@ -1,6 +1,6 @@
-"""What the writers of streams in other dialects than the pipeline's have in common.
+"""The base of stream writers for dialects other than the pipeline's.
 
-A client hears something at least every `QUIET_S`: some give up on a connection that is silent.
+A client is sent something at least every `QUIET_S`, because some give up on a silent connection.
 """
 
 import asyncio
@@ -36,9 +36,10 @@ class StreamForm(ThroughSink):
         self._receipt = receipt
         self._reader = stream_reader.Reader(logprobs=logprobs)
         self._begun = False
-        """Something was sent."""
+        """Whether anything was sent."""
         self._fault = ""
-        """Why an event could not be written: nothing more is sent but signs of life, and that at the end."""
+        """Why an event could not be written. From then on only signs of life are sent, and this error at the
+        end."""
         self._quiet_s = quiet_s
         self._loop = asyncio.get_running_loop()
         self._sent_s = self._loop.time()
@@ -54,15 +55,15 @@ class StreamForm(ThroughSink):
 
     @abstractmethod
     def _own(self, events: bytes) -> bytes:
-        """The provider's own events, as they go on."""
+        """The provider's own events in the form that is sent on."""
 
     @abstractmethod
     def _own_end(self, events: bytes) -> bytes:
-        """As `_own`, of the last."""
+        """As `_own`, for the last events."""
 
     @abstractmethod
     def _alive(self) -> bytes:
-        """What tells the client that the answer is being made; empty: nothing can."""
+        """A sign of life for the client; empty if the form has none."""
 
     def send(self, events: bytes) -> None:
         if events == SIGN_OF_LIFE and not self._begun:
@@ -71,7 +72,7 @@ class StreamForm(ThroughSink):
         self._out(self._written(events))
 
     def close(self) -> None:
-        """No sign of life comes after this."""
+        """Stop the signs of life."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -89,7 +90,7 @@ class StreamForm(ThroughSink):
         return Answer(body=body, stream=True)
 
     def _written(self, events: bytes, *, last: bool = False) -> bytes:
-        """Events of the pipeline in this dialect. Never raises: a provider's connection stands above this."""
+        """The pipeline's events in this dialect. Never raises: the caller is a provider's connection."""
         if isinstance(events, Told):
             return self._own(events.own)
         if self._fault:
@@ -106,7 +107,7 @@ class StreamForm(ThroughSink):
         return b""
 
     def _counted(self, events: list[Event]) -> list[Event]:
-        """With what the receipt says of usage, which may be ours where the provider told none."""
+        """Add the usage of the receipt, which may be our estimate if the provider reported none."""
         usage = self._receipt.usage
         if usage is None:
             return events
@@ -119,7 +120,7 @@ class StreamForm(ThroughSink):
             self._sink.send(written)
 
     def _look(self) -> None:
-        """See whether the client has heard anything of late; once in `quiet_s`, not with each event."""
+        """Check whether the client was sent anything lately; once in `quiet_s`, not with each event."""
         quiet_s = self._loop.time() - self._sent_s
         if quiet_s >= self._quiet_s:
             self._tell_alive()

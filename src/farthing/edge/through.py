@@ -1,4 +1,4 @@
-"""What the writers of all forms have in common: what they do not write goes through to the client."""
+"""The base of the writers of all forms: what they do not write themselves goes through to the client."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from farthing.types import Answer
 
 
 class ThroughSink:
-    """A `forms.FormWriter` but for what it writes (`send` and `closing`)."""
+    """A `forms.FormWriter` without what it writes (`send` and `closing`)."""
 
     __slots__ = ("_sink",)
 
@@ -25,7 +25,7 @@ class ThroughSink:
         self._sink.returned(lines)
 
     def close(self) -> None:
-        """There is nothing to end."""
+        """Nothing to end."""
 
     def last(self, reply: Answer) -> Answer:
         return reply
@@ -35,7 +35,7 @@ class ThroughSink:
 
 
 class PassedWriter(ThroughSink):
-    """Sends an answer on as it comes, and nothing after it. See `forms.FormWriter`."""
+    """Passes an answer on unchanged, with nothing after it. See `forms.FormWriter`."""
 
     __slots__ = ()
 

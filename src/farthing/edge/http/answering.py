@@ -1,4 +1,4 @@
-"""The writing half of a client's connection, and the nouns it shares with the reading half (`connection`)."""
+"""The writing half of a client's connection, and the types it shares with the reading half (`connection`)."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -47,20 +47,20 @@ class HttpRequest:
         self.headers = headers
         self.body = body
         self.query = b""
-        """What follows the path, without the question mark."""
+        """The query string, without the question mark."""
         self.deployment = ""
         """The model that the path names; empty: none."""
         self.held_bytes = 0
-        """What is counted for it in `Owner.bodies_bytes`."""
+        """Its share of `Owner.bodies_bytes`."""
         self.version = "1.1"
         self.keep_alive = True
         self.received_s = 0.0
 
 
 Refused = tuple[int, bytes, bytes]
-"""Status, further headers and body of an answer that is no more than a refusal."""
+"""Status, further headers and body of a refusal."""
 TurnedAway = Callable[[HttpRequest], Refused | None]
-"""A request that was read -> what it gets unbegun; None: it is to be begun."""
+"""The refusal for a request that was read; None: it may begin."""
 
 
 class Owner(Protocol):
@@ -73,14 +73,14 @@ class Owner(Protocol):
     draining: bool
     date: bytes
     bodies_bytes: int
-    """Of all bodies, and of heads that are not complete, held now."""
+    """Bytes held now by all bodies and incomplete heads."""
     blocks_bytes: int
-    """What came in large bodies since the start."""
+    """Bytes received in large bodies since the start."""
     body_bytes_max: int
     large_bodies_bytes_max: int
-    """How far a large body may make `bodies_bytes` grow; the rest is for small ones."""
+    """The level of `bodies_bytes` up to which large bodies are taken; the rest is for small ones."""
     cors: Cors | None
-    """Which pages of other sites are answered; None: none."""
+    """The origins whose web pages are answered; None: none."""
 
     admission: Admission | None
     turned_away: TurnedAway
@@ -91,21 +91,21 @@ class Owner(Protocol):
 
     @property
     def vet(self) -> Callable[["ClientConnection", HttpRequest], int | None]:
-        """Looks at a head whose body is still to come: how many bytes of one are wanted. None: the request is
-        refused, and the answer was written."""
+        """Looks at a head whose body is still to come and returns the most bytes wanted of it. None: the
+        request is refused, and the answer was written."""
 
     @property
     def refusal(self) -> Callable[[int, str, HttpRequest], Refused]:
-        """Status, message, and what is known of the request -> the answer that the server itself gives."""
+        """The server's own answer, for a status, a message and what is known of the request."""
 
     def has_room(self) -> bool:
-        """Whether one more connection may be had."""
+        """Whether one more connection is allowed."""
 
     def answers_to(self, host: bytes) -> bool:
-        """Whether that Host is served here."""
+        """Whether this Host is served here."""
 
     def ended(self) -> None:
-        """A connection has finished a request, or is gone."""
+        """Called when a connection has finished a request or is gone."""
 
 
 class Answering:
@@ -120,12 +120,12 @@ class Answering:
         """The head of a streamed answer has been sent."""
         self.chunked = True
         self.also = b""
-        """Header lines for the answer to the current request, whatever it will be."""
+        """Header lines for the answer to the current request, whatever its status."""
         self.last_words: Callable[[FarthingError], bytes | None] | None = None
-        """What ends the answer to the current request where it fails, as who writes it knows. None, from it
-        too: whoever tells the error says so. Empty: an answer that has begun has no place for an error."""
+        """Writes what ends the current answer if it fails. If it is None, or returns None, the caller's own
+        error is written; empty: an answer that has begun has no place for an error."""
         self._bodiless = False
-        """HEAD: the answer's head alone; a body would be read as the next answer."""
+        """For HEAD only the head is sent; a body would be read as the next answer."""
 
     def answer(self, status: int, headers: bytes, body: bytes) -> None:
         """Write a whole answer. `headers` are complete lines."""
@@ -168,7 +168,7 @@ class Answering:
             self.server.turn.write_soon(transport, framed)
 
     def end_stream(self, data: bytes) -> None:
-        """Write the last of a streamed answer, which may be nothing."""
+        """Write the last bytes of a streamed answer; there may be none."""
         transport = self.transport
         if not data:
             self.end_chunks()
@@ -178,6 +178,6 @@ class Answering:
             )
 
     def end_chunks(self) -> None:
-        """End a streamed answer whose last bytes are written."""
+        """End a streamed answer after its last bytes."""
         if self.transport is not None and self.chunked:
             self.server.turn.write(self.transport, b"0\r\n\r\n")

@@ -1,4 +1,4 @@
-"""A JSON body, read once and checked before anything looks into it: size, depth, nodes, duplicate keys."""
+"""Reads a JSON body once and checks it before it is used: size, depth, nodes, duplicate keys."""
 
 import json
 import re
@@ -28,7 +28,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def takes_long(raw: bytes) -> bool:
-    """Whether reading it may take some ms: one that has many bytes, or many values."""
+    """Whether reading it may take milliseconds, because it has many bytes or many values."""
     return len(raw) > LARGE_BYTES or _values_at_most(raw) > QUICK_VALUES
 
 
@@ -87,9 +87,9 @@ def _why_not_json(raw: bytes, error: msgspec.DecodeError) -> str:
 
 
 def _half_pair(raw: bytes, said: str) -> re.Match[bytes] | None:
-    """The half of a pair that made the parser say this. It is near the place that it names, or near the end
-    of a text that is too short for the second half: to look through all of a large body would take seconds,
-    in which nothing else can run."""
+    """The lone surrogate that made the parser fail. It is near the position in the message, or near the end
+    of a text that is too short for its second half. Searching a large body from the start would block the
+    loop for seconds."""
     if "surrogate" in said:
         place = PLACE.search(said)
         end = len(raw) if place is None else int(place[1])
@@ -139,24 +139,26 @@ def _outline(raw: bytes, nodes_max: int) -> bytes:
 
 
 def _values_at_most(raw: bytes) -> int:
-    """More values a JSON text cannot have: each is the first of its list or object, or follows a comma."""
+    """An upper bound of the values in a JSON text: each is the first of its list or object, or follows a
+    comma."""
     return raw.count(b",") + raw.count(b"[") + raw.count(b"{")
 
 
 def _openers(raw: bytes, most: int) -> int:
-    """The braces and brackets in a JSON text, in its strings too; of more than `most`, more than `most`."""
+    """The number of braces and brackets in a JSON text, including those in strings; stops counting above
+    `most`."""
     # splitting looks for the next one at a multiple of the speed at which `count` looks at each byte
     return len(raw.split(b"{", most + 1)) + len(raw.split(b"[", most + 1)) - 2
 
 
 def _has_colons(raw: bytes, count: int) -> bool:
-    """Whether a JSON text has so many, of which its keys take one each: then it has no more keys."""
+    """Whether a JSON text has exactly so many colons. Each key takes one, so it then has no more keys."""
     return len(raw.split(b":", count + 1)) == count + 1
 
 
 def _has_key_ends(raw: bytes, keys: int, body: Json) -> bool:
-    """Whether what looks like the end of a key is there as often as `keys`, or as in `body` written anew. The
-    latter says nothing where a string has an end that is escaped, which only what is written anew shows."""
+    """Whether the ends of keys are as many as `keys`, or as many as in `body` when it is written anew. The
+    second says nothing if a string contains an escaped end of a key, which only the rewritten text shows."""
     ends = _key_ends(raw)
     if ends == keys:
         return True
@@ -164,7 +166,7 @@ def _has_key_ends(raw: bytes, keys: int, body: Json) -> bool:
 
 
 def _key_ends(raw: bytes) -> int:
-    """The keys in a JSON text, and what looks like one inside its strings, however they are spaced."""
+    """The number of keys in a JSON text, plus what looks like one inside its strings, however spaced."""
     return raw.translate(None, b" \t\r\n").count(b'":')
 
 
@@ -192,8 +194,8 @@ def _count_keys(body: Json, depth_max: int) -> int:
 
 
 def _plain_keys(body: Json) -> int:
-    """The keys of a body of the usual shape: messages of two strings and settings without parts of their own.
-    Of any other shape something below zero, whose amount is a guess: it is looked at more closely."""
+    """The number of keys in a body of the usual shape: messages of two strings, and flat settings. For any
+    other shape a negative number, whose amount is an estimate; such a body is examined more closely."""
     keys = len(body)
     plain = 1
     messages = body.get("messages")

@@ -53,17 +53,17 @@ BLOCK_BYTES = (
     524_288  # what is so large the allocator gives back to the system at once, see `farthing.runtime.heap`
 )
 NOTHING, HEAD, UNVETTED, BODY = range(4)
-"""What arrives: nothing; a head; a body of which nobody has asked yet whether it is wanted; one that is."""
+"""What is arriving: nothing; a head; a body that has not been vetted yet; a body that is wanted."""
 VERSIONS = ("1.1", "1.0")
 HOST_CHARS = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]"
 
 ONCE = frozenset({b"host", b"authorization", b"content-type", b"transfer-encoding", b"x-api-key", b"api-key"})
 ENDED = httptools.HttpRequestParser(object())
-"""In place of the parser of a connection that has ended: that one and its connection hold each other."""
+"""Replaces the parser of a closed connection, because the two refer to each other."""
 
 
 class ClientConnection(Answering, asyncio.Protocol):
-    """One client socket: what is read from it. What is written is in `Answering`."""
+    """The reading half of one client socket. The writing half is `Answering`."""
 
     __slots__ = (
         "_begun_bytes",
@@ -96,15 +96,14 @@ class ClientConnection(Answering, asyncio.Protocol):
         super().__init__(server)
         self.deadline_s = 0.0
         self.known: tuple[Any, bytes | None, bytes | None, Any] | None = None
-        """What the last headers with a key (`authorization`, `x-api-key`) proved, and to whom: a client sends
-        the same with each request. Kept no longer than the connection."""
+        """The key headers (`authorization`, `x-api-key`) accepted last, and their tenant: a client sends the
+        same with each request. Kept no longer than the connection."""
         self.on_left: Callable[[Callable[[], None]], bool] | None = None
-        """See `protocols.Sink.outlive`; for the current request alone."""
+        """See `protocols.Sink.outlive`; applies to the current request only."""
         self._parser = httptools.HttpRequestParser(self)
         self._runner: RequestRunner | None = None
         self._waiting: list[HttpRequest] = []
-        """Requests that are here already while one is answered, or while what was answered is not taken, in
-        order."""
+        """Requests that arrived while another was being answered or its answer was not yet read, in order."""
         self._reading = NOTHING
         self._refused = False
         self._stalled = False
@@ -114,19 +113,19 @@ class ClientConnection(Answering, asyncio.Protocol):
         self._body_size = 0
         self._body_bytes_max = 0
         self._head_size = 0
-        """What came of the head before the read that brought its end."""
+        """Bytes of the head that came before the read that completed it."""
         self._begun_bytes = 0
-        """Of `Owner.bodies_bytes`: what the request holds that is being answered."""
+        """The share of `Owner.bodies_bytes` held by the request that is being answered."""
         self._blocks = 0
-        """So many of the first of `_parts` are blocks, which have `_block_bytes` together."""
+        """The number of leading `_parts` that are joined blocks; together they have `_block_bytes`."""
         self._block_bytes = 0
         self._ignores_upgrade = False
-        """The head that has just been read is read once more, without `Upgrade`."""
+        """The head that was just read is parsed again, without `Upgrade`."""
         self._headers: dict[bytes, bytes] = {}
         self._trailed: dict[bytes, bytes] | None = None
-        """The headers, while a chunked body arrives: what is then in `_headers` are fields after it."""
+        """The headers of a request whose chunked body is arriving; `_headers` then collects its trailers."""
         self._repeated = b""
-        """A header of `ONCE` that came twice; empty when none did."""
+        """The header of `ONCE` that came twice; empty if none did."""
         self._parts: list[bytes] = []
         self._url = b""
 
@@ -153,7 +152,7 @@ class ClientConnection(Answering, asyncio.Protocol):
         self._parser = ENDED
 
     def _end_strand(self) -> None:
-        """The client is gone: end what is done for it, unless others want it too."""
+        """The client has left: end its work, unless others share it."""
         runner, on_left = self._runner, self.on_left
         if runner is None:
             return
@@ -182,7 +181,7 @@ class ClientConnection(Answering, asyncio.Protocol):
             self._see_part(len(data))
 
     def _see_part(self, size: int) -> None:
-        """Look at a request of which a part is here, and `size` bytes came last."""
+        """Examine a request that is partly here, after another `size` bytes."""
         if len(self._headers) > HEADERS_MAX:
             self._refuse_headers()
         elif self._reading == HEAD:
@@ -195,7 +194,7 @@ class ClientConnection(Answering, asyncio.Protocol):
             self._join_parts()
 
     def _join_parts(self) -> None:
-        """Make blocks of what has come of the body: a piece of it may be of one byte."""
+        """Join the pieces of the body into blocks, since a piece may be a single byte."""
         parts, blocks = self._parts, self._blocks
         loose_bytes = self._body_size - self._block_bytes
         if loose_bytes >= BLOCK_BYTES or len(parts) - blocks > PARTS_MAX:
@@ -206,7 +205,7 @@ class ClientConnection(Answering, asyncio.Protocol):
                 self._block_bytes = self._body_size
 
     def _go_on(self, data: bytes) -> None:
-        """Go on with HTTP/1.1 after a head that asked for another protocol."""
+        """Continue with HTTP/1.1 after a head that asked for another protocol."""
         head = b""
         if self._ignores_upgrade and not self._refused:
             lines = [b"%b: %b\r\n" % field for field in self._headers.items() if field[0] != b"upgrade"]
@@ -221,7 +220,7 @@ class ClientConnection(Answering, asyncio.Protocol):
         self.data_received(data)
 
     def _take_in_pieces(self, data: bytes) -> None:
-        """So large a read may be a body, or a head that is too long: look after each allowance of it."""
+        """A large read may be a body, or a head that is too long: check after each allowance of bytes."""
         header_bytes_max = self.server.config.header_bytes_max
         while data and not self._refused:
             room = header_bytes_max - self._quiet_bytes
@@ -307,11 +306,11 @@ class ClientConnection(Answering, asyncio.Protocol):
             self._say_continue()
 
     def _waits_for_word(self, headers: dict[bytes, bytes]) -> bool:
-        """Whether the client sends its body once it is told to. HTTP/1.0 knows no such word."""
+        """Whether the client waits for `100 Continue` before its body. HTTP/1.0 has no such thing."""
         return b"expect" in headers and not self._body_size and self._parser.get_http_version() == "1.1"
 
     def _say_continue(self) -> None:
-        """After whatever answer is still to be written."""
+        """Send `100 Continue`, after any answer that is still to be written."""
         if self.transport is not None and not self._refused:
             self.server.turn.write(self.transport, CONTINUE)
 
@@ -348,7 +347,7 @@ class ClientConnection(Answering, asyncio.Protocol):
             self.refuse(400, f"more than {PIPELINED_MAX} requests wait for an answer: send fewer at once")
 
     def _request(self, body: bytes) -> HttpRequest:
-        """The request whose head is here."""
+        """The request whose head has arrived."""
         parser = self._parser
         path, _, query = self._url.partition(b"?")
         request = HttpRequest(
@@ -365,12 +364,13 @@ class ClientConnection(Answering, asyncio.Protocol):
         return request
 
     def _known(self) -> HttpRequest:
-        """What is here of the request that is arriving, or that came last, which may be nothing."""
+        """What is known of the request that is arriving or that came last; there may be nothing."""
         headers = self._headers if self._trailed is None else self._trailed
         return HttpRequest(b"", self._url.partition(b"?")[0].decode("latin-1"), headers, b"")
 
     def _vet(self) -> None:
-        """Have the head of a request refused whose body need not be read, or learn how much of it to read."""
+        """Have the request refused on its head, so that its body need not be read, or learn how much of it to
+        read."""
         self._reading = BODY
         request = self._request(b"")
         cors = self.server.cors
@@ -388,7 +388,7 @@ class ClientConnection(Answering, asyncio.Protocol):
             self._refuse_size(size)
 
     def _check_room(self) -> None:
-        """Refuse the request when it is too large, by itself or with all others."""
+        """Refuse the request if it is too large, alone or together with all others."""
         server = self.server
         if self._body_size > self._body_bytes_max:
             self._refuse_size(self._body_size)
@@ -398,7 +398,7 @@ class ClientConnection(Answering, asyncio.Protocol):
             self.refuse(503, "the bodies of all requests are over server.bodies_bytes_max: try again soon")
 
     def _forget_unread(self) -> None:
-        """Let go of all that has come and is not being answered."""
+        """Drop everything that has arrived and is not being answered."""
         held_bytes = self._head_size + self._body_size
         held_bytes += sum(request.held_bytes for request in self._waiting)
         self.server.bodies_bytes -= held_bytes
@@ -475,7 +475,7 @@ class ClientConnection(Answering, asyncio.Protocol):
             self._go_on_waiting(transport)
 
     def _go_on_waiting(self, transport: asyncio.Transport) -> None:
-        """Begin what waits, or wait for more."""
+        """Begin the next waiting request, or wait for one."""
         if self._waiting:
             self._begin(self._waiting.pop(0))
             if not self._waiting:
@@ -491,7 +491,7 @@ class ClientConnection(Answering, asyncio.Protocol):
                 self._say_continue()
 
     def refuse(self, status: int, message: str) -> None:
-        """Answer by ourselves and close: what follows on this connection cannot be trusted."""
+        """Send the server's own answer and close: nothing that follows on this connection can be trusted."""
         if self._refused:
             return
         if self._runner is None and self.transport is not None:
@@ -502,7 +502,8 @@ class ClientConnection(Answering, asyncio.Protocol):
         self._close_unread()
 
     def _close_unread(self) -> None:
-        """Close, whatever is still to come; what was said must reach a client that is still sending."""
+        """Close without reading what is still to come, so that the answer reaches a client that is still
+        sending."""
         self._refused = True
         self._forget_unread()
         transport = self.transport
@@ -526,7 +527,8 @@ class ClientConnection(Answering, asyncio.Protocol):
             self._runner.cancel(why)
 
     def go_away(self) -> None:
-        """The gateway ends: close, after the answer in progress. A request that still arrives gets none."""
+        """The gateway is stopping: close after the answer in progress. A request that is still arriving gets
+        none."""
         if self._runner is not None or self.transport is None:
             return
         if self._reading and not self._refused:
@@ -539,21 +541,21 @@ class ClientConnection(Answering, asyncio.Protocol):
         return self._runner is not None
 
     def cut(self) -> None:
-        """Close without the end of a streamed answer, after what has been written of it: its client sees that
-        there is more to it."""
+        """Close in the middle of a streamed answer, after what was written of it, so that the client sees it
+        is incomplete."""
         transport = self.transport
         if transport is not None:
             self.server.turn.flush()
             transport.close()
 
     def drop(self) -> None:
-        """Close at once, without a word: another connection takes the place."""
+        """Close at once without an answer: another connection takes this place."""
         self.server.connections.discard(self)
         if self.transport is not None:
             self.transport.abort()
 
     def expired(self) -> None:
-        """The deadline passed: close, after saying why when a request had begun."""
+        """The deadline has passed: close, and say why if a request had begun."""
         transport = self.transport
         if transport is None:
             return

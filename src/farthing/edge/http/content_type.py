@@ -1,4 +1,4 @@
-"""What type a request's body may be of, and that it comes as it is."""
+"""Which content types a request's body may have, and that it must not be compressed."""
 
 from collections.abc import Callable, Mapping
 
@@ -8,7 +8,7 @@ JSON_TYPE = b"application/json"
 FORM_TYPE = b"multipart/form-data"
 KEYS = frozenset({b"authorization", b"x-api-key", b"api-key"})
 UNASKED_TYPES = (b"application/x-www-form-urlencoded", b"multipart/form-data", b"text/plain")
-"""Which a page of another site may send without asking for leave (the Fetch standard's safelist)."""
+"""Types that a page of another site may send without a preflight (the Fetch standard's safelist)."""
 
 
 def is_form(headers: Mapping[bytes, bytes]) -> bool:

@@ -60,5 +60,5 @@ class Cors:
 
 
 def cors_of(origins: tuple[str, ...]) -> Cors | None:
-    """None: no page of another site is answered."""
+    """The policy for `origins`; None: no page of another site is answered."""
     return Cors(origins) if origins else None

@@ -1,4 +1,4 @@
-"""The fields of a body, read as a struct has them; what does not fit is told in the words of JSON."""
+"""Reads the fields of a body into a struct; errors use the words of JSON."""
 
 import re
 from typing import Any
@@ -47,7 +47,7 @@ def convert(body: Json, kind: Any, *, hint: str = "") -> Any:
 
 
 def in_json(what: str) -> str:
-    """What the decoder says of a value, which names types of Python, in the words of JSON."""
+    """The decoder's message with the types of JSON in place of those of Python."""
     what = _KIND.sub(lambda found: _any_of(found[1].split(" | ")), what)
     return _BOUND.sub(_least_or_most, what[:1].lower() + what[1:])
 

@@ -1,4 +1,4 @@
-"""Header lines of answers: what they are, what was decided, what it cost, when to send it again. Pure."""
+"""Header lines of answers: ids, decisions, cost, and when to retry. Pure functions."""
 
 from math import ceil
 
@@ -13,9 +13,9 @@ STREAM_HEAD = (
     b"cache-control: no-cache\r\nx-accel-buffering: no\r\n"
 )
 PASSED_HEAD = b"server: farthing\r\nx-accel-buffering: no\r\n"
-"""Of an answer that goes on as it comes, whose type is among the lines of its provider."""
+"""For an answer that is passed on, whose content type is among its provider's lines."""
 EVENTS_TYPE = b"content-type: text/event-stream"
-"""Among its lines where it is a stream of events."""
+"""Among its lines if it is an event stream."""
 
 
 def id_head(request_id: str) -> bytes:
@@ -24,8 +24,8 @@ def id_head(request_id: str) -> bytes:
 
 
 def with_id_of(own: ProviderError, head: bytes, request_id: str) -> bytes:
-    """`head` with the provider's id of the call for `request-id`, as its error, which goes out as it came,
-    has it. `x-request-id` stays ours."""
+    """`head` with the provider's id of the call as `request-id`, which matches the error body that is passed
+    on. `x-request-id` stays ours."""
     named = next((line for line in own.returned.split(b"\r\n") if line.startswith(UPSTREAM_ID)), b"")
     theirs = named[len(UPSTREAM_ID) :]
     if not theirs:
@@ -34,8 +34,8 @@ def with_id_of(own: ProviderError, head: bytes, request_id: str) -> bytes:
 
 
 def again_head(error: FarthingError, advised: bool | None = None) -> bytes:
-    """Whether and when to send it again, as SDKs read it. `advised`: what a provider says whose error goes
-    out as it came."""
+    """Header lines that tell SDKs whether and when to retry. `advised`: the provider's own advice, if its
+    error is passed on."""
     lines = ""
     retry_after_s = getattr(error, "retry_after_s", None)
     if retry_after_s is not None:
@@ -49,17 +49,17 @@ def again_head(error: FarthingError, advised: bool | None = None) -> bytes:
 
 
 def facts_head(receipt: Receipt) -> bytes:
-    """What was decided, as headers."""
+    """The decisions, as header lines."""
     return _facts(receipt).encode("latin-1", "replace")
 
 
 def facts_and_money_head(receipt: Receipt) -> bytes:
-    """What was decided, what it cost and what it saved, as headers."""
+    """Decisions, cost and savings, as header lines."""
     return (_facts(receipt) + _money(receipt)).encode("latin-1", "replace")
 
 
 def _facts(receipt: Receipt) -> str:
-    """Header lines. A value cannot end its line."""
+    """Header lines; no value can break out of its line."""
     request_id, tier, target, reason = receipt.request_id, receipt.tier, receipt.target, receipt.route_reason
     if not f"{tier}{target}{reason}".isprintable():
         tier, target, reason = _safe(tier), _safe(target), _safe(reason)
@@ -79,7 +79,7 @@ def _facts(receipt: Receipt) -> str:
 
 
 def _money(receipt: Receipt) -> str:
-    """Header lines. Unknown is said, never left as 0."""
+    """Header lines; unknown is written as unknown, never as 0."""
     cost, saved = usd(receipt.cost_nusd), usd(saved_nusd(receipt))
     lines = f"x-farthing-cost-usd: {cost or 'unknown'}\r\nx-farthing-saved-usd: {saved or 'unknown'}\r\n"
     if receipt.usage is not None and receipt.usage.estimated:

@@ -43,13 +43,13 @@ NOT_SERVED = {
     "/v1/realtime": "there are no realtime sessions: see /v1/audio/transcriptions and /v1/audio/speech",
     "/v1": "it is the base URL for SDKs, which ask below it: GET /v1/models, POST /v1/chat/completions",
 }
-"""What may be asked for and is not there, or below it, and what is there in its place."""
+"""Paths of other interfaces that do not exist here, nor anything below them, and what to use instead."""
 
 SERVED = "chat is at /v1/chat/completions, /v1/messages and /v1/responses; docs/http-api.md has all paths"
-"""What is told where nothing is known of what was meant."""
+"""The hint if nothing is known about the path."""
 
 WEBSOCKET = b"sec-websocket-key"
-"""In the head of a request for a WebSocket; its `Upgrade` is gone when it comes here."""
+"""Marks the head of a WebSocket request, whose `Upgrade` was removed before it comes here."""
 AZURE = "/openai"
 DEPLOYMENTS = "/deployments/"
 DOUBLED = "/v1/v1/"
@@ -65,18 +65,18 @@ BELOW_BASE = (
     "/api/embed",
     "/api/tags",
 )
-"""How a path ends that an SDK has made of a base URL that is not ours."""
+"""Endings of paths that SDKs build from a wrong base URL."""
 BELOW_ROOT = ("/messages", "/messages/count_tokens")
-"""The same for SDKs of Anthropic, whose base URL has no `/v1`."""
+"""The same for Anthropic's SDKs, whose base URL has no `/v1`."""
 
 
 def plain(path: str) -> str:
-    """`path` without doubled slashes and without one at its end."""
+    """`path` without double slashes and without a trailing one."""
     return "/" + "/".join(part for part in path.split("/") if part)
 
 
 def tolerant(path: str, served: str) -> bool:
-    """Whether the route `served`, which `path` becomes by `plain`, answers to `path` too."""
+    """Whether the route `served`, which `plain` makes of `path`, also answers to `path`."""
     return path == served or served.startswith("/v1/") or served == "/llm-inference"
 
 
@@ -93,7 +93,7 @@ def _decoded(part: str) -> str:
 
 
 def _served_as(path: str) -> tuple[tuple[str, str], str]:
-    """The routes that `path` may mean, and the deployment that it names; empty where it names none."""
+    """The routes that `path` may mean, and the deployment it names; empty if it names none."""
     bare, deployment = plain(path), ""
     if bare.startswith(f"{AZURE}/"):
         bare = bare[len(AZURE) :]
@@ -106,7 +106,7 @@ def _served_as(path: str) -> tuple[tuple[str, str], str]:
 
 
 def of_response(path: str) -> str:
-    """The route of one stored response that `path` leads to; empty where there is none."""
+    """The route of one stored response that `path` leads to; empty if there is none."""
     root, version, kind, id, *rest = (*path.split("/"), "", "", "", "")[: max(4, path.count("/") + 1)]
     if (root, version, kind) != ("", "v1", "responses") or not id:
         return ""
@@ -115,7 +115,7 @@ def of_response(path: str) -> str:
 
 
 def hint(path: str) -> str:
-    """Why there is nothing at `path`, and what to ask instead."""
+    """Why `path` does not exist, and what to use instead."""
     shown, bare = path[:200], plain(path)
     meant = (bare, *_served_as(path)[0])
     instead = NOT_SERVED.get(bare) or next(

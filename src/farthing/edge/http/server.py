@@ -60,20 +60,20 @@ class Server:
         self.bodies_bytes = 0
         self.blocks_bytes = 0
         self._trimmed_bytes = 0
-        """What `blocks_bytes` was when the heap was trimmed last."""
+        """The value of `blocks_bytes` when the heap was last trimmed."""
         self._trimmed_s = time.monotonic()
         self._peak_bytes = 0
-        """The most that bodies and connections held since then."""
+        """The most that bodies and connections have held since then."""
         self.draining = False
         self.idle = asyncio.Event()
-        """While draining: no request is in progress any more."""
+        """Set while draining, once no request is in progress."""
         self.date = formatdate(usegmt=True).encode()
         self.admission = admission
         self.turned_away = turned_away or (lambda http: None)
         self._evicts = evicts
         self._listener: asyncio.AbstractServer | None = None
         self._connecting: set[asyncio.Task[None]] = set()
-        """Connections that are accepted and not yet made."""
+        """Connections that are accepted and not set up yet."""
         self._sweeper: asyncio.TimerHandle | None = None
 
     async def start(self) -> int:
@@ -100,8 +100,8 @@ class Server:
         return int(listener.getsockname()[1])
 
     def _accepted(self, listener: socket.socket) -> ClientConnection:
-        """For the connection that uvloop has taken. It takes one a round: where rounds are long, others
-        would wait as many rounds as there are connections before them."""
+        """Accept what else is waiting. uvloop accepts one connection a round: if rounds are long, a client
+        would wait one round for each connection before it."""
         for _ in range(ACCEPTS_MAX):
             try:
                 sock, _ = listener.accept()
@@ -120,7 +120,7 @@ class Server:
             sock.close()
 
     def reconfigure(self, config: ServerConfig) -> None:
-        """Apply new limits. The address stays what it was at the start."""
+        """Apply new limits. The address stays the one from the start."""
         self.config = config
         self.cors: Cors | None = cors_of(config.cors_origins)
         self.body_bytes_max = config.body_bytes_max
@@ -131,7 +131,8 @@ class Server:
         self._hosts = _host_names(config)
 
     def has_room(self) -> bool:
-        """Whether one more connection may be had. One whose request is being answered keeps its place."""
+        """Whether one more connection is allowed. A connection whose request is being answered keeps its
+        place."""
         if len(self.connections) < self.config.connections_max:
             return True
         quiet = [connection for connection in self.connections if not connection.busy]
@@ -158,7 +159,7 @@ class Server:
         self._sweeper = self.loop.call_later(SWEEP_S, self._sweep)
 
     def _trim(self) -> None:
-        """Have the heap give back what is free in it: at once where that may be much, else now and then."""
+        """Make the heap return free memory to the system: at once if there may be much, else now and then."""
         held_bytes = self.bodies_bytes + len(self.connections) * CONNECTION_BYTES
         self._peak_bytes = max(self._peak_bytes, held_bytes)
         now_s = time.monotonic()
@@ -168,10 +169,10 @@ class Server:
             heap.trim()
 
     async def drain(self, drain_s: float) -> int:
-        """Let what runs end within `drain_s`, then stop; return how many had to be cut.
+        """Let requests in progress end within `drain_s`, then stop; return how many had to be cut.
 
-        Until then it listens on: who asks is told that it goes down, where a closed port would tell
-        a load balancer, which looks every few seconds, nothing.
+        It keeps listening until then, so that a load balancer, which checks every few seconds, reads that the
+        gateway is going down. A closed port would not tell it.
         """
         self.draining = True
         self.turn.flush()
@@ -197,7 +198,7 @@ class Server:
         return len(left)
 
     async def _quiet(self, within_s: float) -> None:
-        """Wait until no request is in progress, or until the time is up."""
+        """Wait until no request is in progress, or until the time has passed."""
         self.idle.clear()
         if not self._busy():
             return
@@ -205,7 +206,7 @@ class Server:
             await asyncio.wait_for(self.idle.wait(), within_s)
 
     def ended(self) -> None:
-        """A connection has finished a request, or is gone."""
+        """Called when a connection has finished a request or is gone."""
         if self.draining and not self._busy():
             self.idle.set()
 

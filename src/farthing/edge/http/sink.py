@@ -1,4 +1,4 @@
-"""The client's end of an answer."""
+"""The sink that writes to a client's connection."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from farthing.types import Answer, Receipt
 
 
 class ConnectionSink:
-    """The client's end of a stream. See `protocols.Sink`."""
+    """Writes a stream to a client. See `protocols.Sink`."""
 
     __slots__ = ("_connection", "_head", "_ours", "_receipt")
 
@@ -19,7 +19,7 @@ class ConnectionSink:
         self._receipt = receipt
         self._head = head
         self._ours = connection.also
-        """Header lines of ours, which no provider's replace."""
+        """Our own header lines, which a provider's do not replace."""
 
     def send(self, events: bytes) -> None:
         if len(events) == 0:  # it says something in another dialect alone
@@ -43,5 +43,5 @@ class ConnectionSink:
         return reply
 
     def broken(self, error: FarthingError) -> bytes | None:
-        """Of an answer that goes on as it comes: what is no stream of events has no place for an error."""
+        """For an answer that is passed on: one that is no event stream has no place for an error."""
         return None if EVENTS_TYPE in self._connection.also.lower() else b""

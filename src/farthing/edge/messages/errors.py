@@ -1,7 +1,7 @@
-"""Errors as clients of Messages read them: which status, which kind, whose words. Pure functions.
+"""Errors for clients of Messages: status, kind and message. Pure functions.
 
-A provider that speaks the dialect has the say on its own errors: they go out byte for byte. All others are
-written here. Claude Code goes by the words of some: what they are for is told in one place, `_too_long`.
+Errors of a provider that speaks this dialect go out byte for byte; all others are written here. Claude Code
+acts on the words of some, see `_too_long`.
 """
 
 import re
@@ -34,7 +34,7 @@ KINDS = {
     504: "timeout_error",
     OVERLOADED: "overloaded_error",
 }
-"""By status; of the others those from 500 on are `api_error`, those below `invalid_request_error`."""
+"""Kinds by status. Others are `api_error` from 500 on, and `invalid_request_error` below."""
 CODES = {
     "rate_limit_exceeded": "rate_limit_error",
     "insufficient_quota": "rate_limit_error",
@@ -43,11 +43,11 @@ CODES = {
     "429": "rate_limit_error",
     "503": "overloaded_error",
 }
-"""By what servers of OpenAI's dialects say in a stream, which has no status."""
+"""Kinds by the codes that servers of OpenAI's dialects use in a stream, which has no status."""
 WINDOW_TOKENS_MIN = 1_000
-"""Fewer are no window: a smaller number in a message is another one, such as a status."""
+"""A smaller number in a message is no context window but something else, such as a status."""
 THREAD = "thread"
-"""The field that asks a provider to hold the conversation."""
+"""The field that asks a provider to keep the conversation."""
 NUMBER = re.compile(r"\d[\d,]*")
 NUMBERS_MAX = 20
 
@@ -78,7 +78,7 @@ def own(error: FarthingError) -> ProviderError | None:
 
 
 def _told(error: FarthingError) -> tuple[int, str, str]:
-    """Status, kind and message."""
+    """Status, kind and message of an error."""
     said = said_of(error)
     status, message = error.status, error.in_full
     if said is not None and isinstance(said.get("message"), str) and said["message"]:
@@ -101,13 +101,13 @@ def _kind_of(status: int) -> str:
 
 
 def _kind_said(said: Json | None) -> str:
-    """The kind that a provider's error has, where it is one of the dialect; empty: it is none."""
+    """The kind of a provider's error if it is one of this dialect; else empty."""
     kind = None if said is None else said.get("type")
     return kind if isinstance(kind, str) and kind in KINDS.values() else ""
 
 
 def _kind_coded(said: Json | None) -> str:
-    """The kind that the code of a provider's error in OpenAI's form stands for; empty: none that is known."""
+    """The kind for the code of a provider's error in OpenAI's form; empty if the code is unknown."""
     code = None if said is None else said.get("code")
     if isinstance(code, int):
         return KINDS.get(code, "")
@@ -115,8 +115,8 @@ def _kind_coded(said: Json | None) -> str:
 
 
 def _too_long(said: Json, words: str) -> str:
-    """As Anthropic says it: Claude Code makes its conversation shorter when it reads this, and by how much
-    it has to is in the numbers."""
+    """The message in Anthropic's words. Claude Code shortens its conversation when it reads them, by as much
+    as the numbers say."""
     tokens, most = said.get("n_prompt_tokens"), said.get("n_ctx")
     if not isinstance(tokens, int) or not isinstance(most, int):
         found = _numbers(words.partition(WINDOW_WORDS)[2])
@@ -135,8 +135,8 @@ def _numbers(words: str) -> list[int]:
 
 
 def _details(error: FarthingError) -> Json | None:
-    """What clients go by beside the words: they send a conversation whole once they read that no target can
-    hold it for them."""
+    """Details that clients act on besides the words: they send the conversation whole once they read that no
+    target keeps it for them."""
     one = error.passed_on if isinstance(error, NoProviderLeft) else error
     if isinstance(one, CannotSay) and THREAD in one.names:
         return {"error_code": "thread_unsupported_request", "unsupported": [THREAD]}

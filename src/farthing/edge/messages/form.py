@@ -1,8 +1,8 @@
-"""Answers as clients of Messages read them, whole and streamed.
+"""Answers for clients of Messages, whole and streamed.
 
-What a provider wrote in the dialect goes out as it came; everything else is translated from the pipeline's
-form. A client hears something at least every `PING_AFTER_S`: first a beginning of ours, then pings, since
-some give up on a connection that is silent.
+What a provider wrote in this dialect goes out unchanged; everything else is translated from the pipeline's
+form. A client is sent something at least every `PING_AFTER_S`, first a beginning of ours, then pings, because
+some give up on a silent connection.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ CHARS_PER_TOKEN = 4
 START = b"message_start"
 DELTA = b"message_delta"
 PAST_START = (b"content_block_", DELTA)
-"""In events that come after it."""
+"""Marks events that come after it."""
 
 
 class MessagesForm:
@@ -51,7 +51,7 @@ class MessagesForm:
 
 
 class Whole(ThroughSink):
-    """Writes a whole answer. Nothing is sent before it is there."""
+    """Writes a whole answer; nothing is sent before it is complete."""
 
     __slots__ = ("_receipt", "_tools")
 
@@ -61,7 +61,7 @@ class Whole(ThroughSink):
         self._tools = _tools(request)
 
     def send(self, events: bytes) -> None:
-        """Never called: who waits for a whole answer is sent no events."""
+        """Never called: a client that waits for a whole answer gets no events."""
         raise AssertionError("events for a client that waits for a whole answer")
 
     def closing(self, reply: Answer) -> Answer:
@@ -82,7 +82,7 @@ class Whole(ThroughSink):
 
 
 class Streamed(StreamForm):
-    """Writes one stream, and pings while nothing comes."""
+    """Writes one stream, with pings while nothing comes."""
 
     __slots__ = ("_dropped", "_drops_start", "_opened", "_writer")
 
@@ -95,17 +95,17 @@ class Streamed(StreamForm):
             tools=_tools(request),
         )
         self._drops_start = False
-        """The beginning that was sent is ours: the provider's own is left out when it comes."""
+        """The beginning that was sent is ours, so the provider's own is left out."""
         self._dropped: Json = {}
-        """The usage that the provider's own beginning told, which no client has heard."""
+        """The usage in the provider's own beginning, which the client was not sent."""
         self._opened = False
-        """The provider's own events are past the beginning of the answer."""
+        """The beginning of the answer has passed in the provider's own events."""
 
     def _write(self, events: Sequence[Event]) -> bytes:
         return self._writer.write(events)
 
     def _own(self, events: bytes) -> bytes:
-        """The provider's own events, with one beginning: clients take nothing that comes before it."""
+        """The provider's own events with exactly one beginning: clients accept nothing before it."""
         if self._opened:
             return events
         if START in events:
@@ -130,12 +130,12 @@ class Streamed(StreamForm):
 
 
 def _tools(request: Request) -> Any:
-    """The tools as the client has sent them."""
+    """The tools as the client sent them."""
     return None if request.sent is None else request.sent.body.get("tools")
 
 
 def without_start(events: bytes) -> tuple[bytes, Json]:
-    """`events`, which are whole ones, without those that begin an answer, and the usage that these told."""
+    """Complete `events` without those that begin an answer, and the usage that these reported."""
     kept: list[bytes] = []
     usage: Json = {}
     for lines in _split(events):
@@ -149,7 +149,7 @@ def without_start(events: bytes) -> tuple[bytes, Json]:
 
 
 def with_usage(events: bytes, before: Json) -> bytes:
-    """`events`, which are whole ones and end an answer, with the usage told `before` in that of the
+    """Complete `events` that end an answer, with the usage reported `before` merged into that of
     `message_delta`."""
     written: list[bytes] = []
     for lines in _split(events):
@@ -168,7 +168,7 @@ def _split(events: bytes) -> list[bytes]:
 
 
 def _read(lines: bytes) -> tuple[Any, Json]:
-    """What kind of event it is, which its data says, else its name, and its fields."""
+    """The kind of an event, from its data or else its name, and its fields."""
     name, data = framed(lines) or (b"", b"")
     fields = any_json(data)
     if not isinstance(fields, dict):

@@ -47,7 +47,7 @@ def page(entries: list[Json], query: bytes) -> bytes:
 
 
 def described(entry: Json) -> Json:
-    """One entry. When a model was made is not known here: that is 1970, as Anthropic's own list says it."""
+    """One entry. The date of a model is unknown here and written as 1970, as in Anthropic's own list."""
     created = entry.get("created")
     made = datetime.fromtimestamp(created if isinstance(created, int) else 0, UTC)
     return {

@@ -20,7 +20,8 @@ CLIENTS_AGENT = b"x-claude-code-agent-id"
 
 
 class _Counted(Struct):
-    """The fields that are read here, so their type is checked; the reader of the dialect sees to the rest."""
+    """The fields that are read here, so that their types are checked; the reader of the dialect reads the
+    rest."""
 
     model: str
     messages: list[Any]
@@ -70,7 +71,7 @@ def _read(reader: Reader, body: Json, asked: Asked, *, stream: bool) -> Request:
 
 
 def _has_unsigned(conversation: Conversation) -> bool:
-    """Whether it has thinking or citations that no model which speaks Messages has signed."""
+    """Whether it has thinking or citations that were not signed by a model that speaks Messages."""
     for turn in conversation.turns:
         if turn.role == "assistant":
             for block in turn.blocks:

@@ -1,4 +1,4 @@
-"""What operators may ask of the semantic cache: what it holds, and what is to be forgotten."""
+"""The operators' routes for the semantic cache: what it holds, and how to make it forget."""
 
 from collections.abc import Callable, Mapping
 from typing import Annotated
@@ -24,7 +24,7 @@ class _Invalidation(Struct, forbid_unknown_fields=True):
     select: dict[str, object]
     apply: bool = False
     who: Annotated[str, Meta(max_length=200)] = ""
-    """Who asks, for the log."""
+    """Who asked, for the log."""
 
 
 class CacheRoutes:

@@ -44,7 +44,7 @@ Raises:
 
 
 class Page(Struct, frozen=True, kw_only=True):
-    """Bytes that are given as they are, to GET alone: a page, or what one loads."""
+    """Static bytes served to GET only: a page, or what one loads."""
 
     content_type: str
     body: bytes
@@ -97,7 +97,7 @@ class Admin:
             )
 
     async def handle(self, connection: ClientConnection, http: HttpRequest) -> None:
-        """Answer one request. Never raises: what is not foreseen is logged and answered 500."""
+        """Answer one request. Never raises: an unexpected error is logged and answered with 500."""
         try:
             head, body = await self._answer(http)
             connection.answer(200, head, body)

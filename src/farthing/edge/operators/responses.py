@@ -1,4 +1,4 @@
-"""What operators may ask of stored responses: how many there are, and to forget those of a tenant."""
+"""The operators' routes for stored responses: how many there are, and forgetting those of a tenant."""
 
 from collections.abc import Mapping
 from typing import Annotated

@@ -1,5 +1,5 @@
-"""A request that goes on from a stored response, as the request that it stands for: all items so far are its
-input. What the response was told by `instructions` is not among them, as at OpenAI."""
+"""Completes a request that continues a stored response: all items so far become its input. The earlier
+`instructions` are not among them, as at OpenAI."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ from farthing.types import Json, Tenant
 
 PREVIOUS = "previous_response_id"
 NAMED = PREVIOUS.encode()
-"""In the body of each request that names one; also in some others."""
+"""Found in the body of each request that names one, and in some others."""
 ID_CHARS_SHOWN = 100
 
 
@@ -68,7 +68,7 @@ def _check_input(body: Json) -> None:
 
 
 def _with_items(raw: bytes, body: Json, items: bytes, output: bytes) -> bytes:
-    """The body with what was before in front of its input."""
+    """The body with the earlier items placed before its input."""
     together = joined(items, output, write_json(items_of(body.get("input"))))
     edited = spliced(raw.removeprefix(BOM), {"input": together, PREVIOUS: REMOVED}, body)
     if edited is not None:

@@ -1,7 +1,7 @@
-"""Errors as clients of Responses read them. Pure functions.
+"""Errors for clients of Responses. Pure functions.
 
-Over HTTP they are OpenAI's error objects, and those of a provider that speaks the dialect go out byte for
-byte. Within a stream they are the `error` of a response that failed.
+Over HTTP they are OpenAI's error objects; those of a provider that speaks this dialect go out byte for byte.
+Within a stream they are the `error` of a failed response.
 """
 
 from farthing.edge import openai
@@ -12,7 +12,7 @@ from farthing.text.lenient_json import write_json
 from farthing.types import Json
 
 TOO_LONG = "context_length_exceeded"
-"""Codex makes its conversation shorter when it reads this, and gives up otherwise."""
+"""Codex shortens its conversation when it reads this code, and gives up otherwise."""
 CODES = frozenset(
     {
         "server_error", "rate_limit_exceeded", "invalid_prompt", "data_residency_mismatch", "bio_policy",
@@ -24,7 +24,7 @@ CODES = frozenset(
         "insufficient_quota", "usage_not_included", "server_is_overloaded", "slow_down", "cyber_policy",
     }
 )  # fmt: skip
-"""Of a response that failed: those of OpenAI's SDK, and what Codex knows besides."""
+"""Codes of a failed response: those in OpenAI's SDK, and those that Codex knows besides."""
 
 
 def failed(error: FarthingError) -> tuple[int, bytes]:
@@ -48,12 +48,12 @@ def own(error: FarthingError) -> ProviderError | None:
 
 
 def own_event(error: FarthingError) -> bytes | None:
-    """The event with which a provider ended its stream, as it wrote it."""
+    """The event with which a provider ended its stream, unchanged."""
     return error.own if isinstance(error, StreamBroken) else None
 
 
 def code_and_words(error: FarthingError) -> tuple[str, str]:
-    """What a response that failed says of it."""
+    """Code and message in a response that failed."""
     told = openai.error_object(error)
     message = told.get("message")
     words = message if isinstance(message, str) and message else error.in_full
@@ -66,7 +66,7 @@ def code_and_words(error: FarthingError) -> tuple[str, str]:
 
 
 def event(error: FarthingError) -> bytes:
-    """The event that ends a stream of which nothing is known."""
+    """The event that ends a stream when nothing else is known of it."""
     code, words = code_and_words(error)
     told = {"type": "error", "sequence_number": 0, "code": code, "message": words, "param": None}
     return b"event: error\ndata: %b\n\n" % write_json(told)

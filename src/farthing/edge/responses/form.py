@@ -1,8 +1,8 @@
-"""Answers as clients of Responses read them, whole and streamed.
+"""Answers for clients of Responses, whole and streamed.
 
-What a provider wrote in the dialect goes out as it came; everything else is translated from the pipeline's
-form. A client hears something at least every `QUIET_S`: first the beginning of the response, then that it is
-in progress, since some take no comment for a sign of life.
+What a provider wrote in this dialect goes out unchanged; everything else is translated from the pipeline's
+form. A client is sent something at least every `QUIET_S`: first the beginning of the response, then that it
+is in progress, because some do not count comments as signs of life.
 """
 
 from collections.abc import Sequence
@@ -50,7 +50,7 @@ class ResponsesForm:
 
 
 class _Asked:
-    """What of a request its answer depends on."""
+    """The parts of a request that its answer depends on."""
 
     __slots__ = ("body", "compacts", "frame")
 
@@ -67,7 +67,7 @@ class _Asked:
 
 
 class Whole(ThroughSink):
-    """Writes a whole answer. Nothing is sent before it is there."""
+    """Writes a whole answer; nothing is sent before it is complete."""
 
     __slots__ = ("_asked", "_receipt")
 
@@ -77,7 +77,7 @@ class Whole(ThroughSink):
         self._asked = _Asked(request, receipt)
 
     def send(self, events: bytes) -> None:
-        """Never called: who waits for a whole answer is sent no events."""
+        """Never called: a client that waits for a whole answer gets no events."""
         raise AssertionError("events for a client that waits for a whole answer")
 
     def closing(self, reply: Answer) -> Answer:
@@ -110,7 +110,7 @@ class Whole(ThroughSink):
 
 
 class Streamed(StreamForm):
-    """Writes one stream, and tells that it lives while nothing comes."""
+    """Writes one stream, with signs of life while nothing comes."""
 
     __slots__ = ("_asked", "_theirs", "_writer")
 
@@ -122,11 +122,11 @@ class Streamed(StreamForm):
             SummaryWriter(asked.frame) if asked.compacts else EventWriter(asked.frame, asked.body)
         )
         self._theirs: OwnEvents | None = None
-        """The provider's own events; None: none came."""
+        """The provider's own events; None if none came."""
 
     def broken(self, error: FarthingError) -> bytes | None:
-        """The end of the response where some of it was sent, or where its client wants to read this error in
-        a response that failed."""
+        """The end of a response that was partly sent, or a failed response if its client reads this error in
+        that form."""
         self.close()
         if not self._begun and not overflows(error):
             return None

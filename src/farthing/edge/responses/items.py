@@ -27,7 +27,7 @@ def items_of(given: Any) -> list[Any]:
 
 
 def joined(*parts: bytes) -> Raw:
-    """The items of several JSON lists, in one."""
+    """The items of several JSON lists in one list."""
     return Raw(b"[%b]" % b",".join(inner for inner in map(_inner, parts) if inner))
 
 

@@ -1,8 +1,8 @@
-"""Keeps a response for its client, and tells it by the id under which it is kept.
+"""Stores a response for its client, under the id that the client is told.
 
-Stands between what writes the answer and the client. In the events that pass, a provider's own or the
-gateway's, the response object gets the id of the store. The last event, or the whole answer, is sent after it
-is kept, and says whether it was.
+Sits between the writer of the answer and the client. In the events that pass, a provider's or the gateway's
+own, the response object gets the store's id. The last event, or the whole answer, is sent after the response
+is stored, and says whether it was.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ _decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
 class Keeping(ThroughSink):
-    """The client's end of an answer that is kept, or that goes on from one that was."""
+    """The sink for an answer that is stored, or that continues a stored one."""
 
     __slots__ = (
         "_held",
@@ -65,9 +65,9 @@ class Keeping(ThroughSink):
         """The last event and what follows it."""
         self._last = False
         self._last_events = b""
-        """Of a stream that failed."""
+        """Set for a stream that failed."""
         self._items: list[bytes] = []
-        """The events that told an item whole: some providers end with an output that has none of them."""
+        """The events with complete items: some providers end with an output that lacks them."""
 
     async def begin(self) -> None:
         """Raises:
@@ -90,18 +90,18 @@ class Keeping(ThroughSink):
         return reply
 
     async def finished(self, reply: Answer) -> Answer:
-        """The last of the answer as its client gets it, once the response is kept."""
+        """The last bytes of the answer for its client, once the response is stored."""
         if not reply.stream:
             return Answer(body=await self._kept(reply.body))
         return Answer(body=await self._ended(self._passed(reply.body)), stream=True)
 
     def breaks_off(self, writer: FormWriter) -> Callable[[FarthingError], bytes | None]:
-        """What writes the last events of a stream that failed: those of `writer`, which is not held here. It
-        holds this, and the request with them: who holds each other is freed late."""
+        """Set what writes the last events of a failed stream: those of `writer`, which is not referenced
+        here, because it refers to this and to the request, and cycles are freed late."""
         return partial(self._broken, writer)
 
     async def failed(self, error: FarthingError, writer: FormWriter) -> None:
-        """Keep the response of a stream that failed, if its client has heard of one."""
+        """Store the response of a stream that failed, if its client was told of one."""
         events = writer.broken(error)
         if events:
             self._last_events = await self._ended(self._passed(events))
@@ -113,7 +113,7 @@ class Keeping(ThroughSink):
         return self._last_events
 
     async def _ended(self, events: bytes) -> bytes:
-        """`events`, then the last one, which says whether the response was kept."""
+        """`events`, then the last one, which says whether the response was stored."""
         pieces = [events]
         for event in _events(self._held):
             data = _data(event)
@@ -125,7 +125,7 @@ class Keeping(ThroughSink):
         return b"".join(pieces)
 
     def _whole(self, response: bytes) -> bytes:
-        """The last response of a stream, with the items that were told before it if it has none itself."""
+        """The final response of a stream, with the items from earlier events if it has none itself."""
         if not self._items:
             return response
         try:
@@ -140,7 +140,7 @@ class Keeping(ThroughSink):
         return write_json({**fields, "output": items}) if items else response
 
     def _passed(self, events: bytes) -> bytes:
-        """What of `events` goes on now: all before the last one of the answer."""
+        """The part of `events` that is sent now: all before the last one of the answer."""
         if self._last:
             self._held += events
             return b""
@@ -163,7 +163,7 @@ class Keeping(ThroughSink):
         return b"".join([self._told(event) for event in _events(events)])
 
     def _told(self, event: bytes) -> bytes:
-        """`event` as it is told. Never raises: a provider's connection stands above this."""
+        """`event` as its client gets it. Never raises: the caller is a provider's connection."""
         try:
             return self._edited(event)
         except UNREADABLE:  # of a shape that the dialect does not have
@@ -182,7 +182,7 @@ class Keeping(ThroughSink):
         return event
 
     def _changed(self, response: bytes, *, stored: bool, shows_encrypted: bool | None = None) -> bytes:
-        """A response object as it is told, or with all that is encrypted as it is kept."""
+        """A response object as its client gets it or, with everything encrypted, as it is stored."""
         keep = self._keep
         changes: dict[str, object] = {"store": stored}
         if keep.id:
@@ -193,7 +193,7 @@ class Keeping(ThroughSink):
         return changed(response, changes, shows_encrypted=shown)
 
     async def _kept(self, response: bytes) -> bytes:
-        """`response`, which is whole, as it is told once it is kept."""
+        """The complete `response` as its client gets it once it is stored."""
         try:
             stored = self._stores and await self._put(
                 self._changed(response, stored=True, shows_encrypted=True)
@@ -236,8 +236,8 @@ class Keeping(ThroughSink):
 
 
 def _worth_a_look(events: bytes) -> Iterator[tuple[int, int]]:
-    """Where each event that may have to change begins and ends. All others are passed over: a block may have
-    a hundred thousand of them."""
+    """Start and end of each event that may have to change. All others are skipped: a block may have a hundred
+    thousand of them."""
     response, encrypted, end = events.find(RESPONSE), events.find(ENCRYPTED), 0
     while response >= 0 or encrypted >= 0:
         place = min(found for found in (response, encrypted) if found >= 0)
@@ -253,7 +253,7 @@ def _worth_a_look(events: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _holding(events: bytes, mark: bytes) -> Iterator[bytes]:
-    """Each event that holds `mark`."""
+    """Each event that contains `mark`."""
     place, end = events.find(mark), 0
     while place >= 0:
         start = max(events.rfind(b"\n\n", end, place) + 2, end)
@@ -265,7 +265,7 @@ def _holding(events: bytes, mark: bytes) -> Iterator[bytes]:
 
 
 def _events(events: bytes) -> Iterator[bytes]:
-    """Each with the blank line that ends it."""
+    """Each event, with the blank line that ends it."""
     *whole, rest = events.split(b"\n\n")
     for lines in whole:
         yield lines + b"\n\n"
@@ -274,7 +274,7 @@ def _events(events: bytes) -> Iterator[bytes]:
 
 
 def _is_last(event: bytes) -> bool:
-    """Whether it ends the response: by its type, for a text may say the same words."""
+    """Whether the event ends the response, by its type, since a text may contain the same words."""
     if not any([mark in event for mark in FINAL]):
         return False
     data = _data(event)
@@ -282,7 +282,7 @@ def _is_last(event: bytes) -> bool:
 
 
 def _data(event: bytes) -> dict[str, Any] | None:
-    """The object in the data of an event; None: there is none."""
+    """The object in the data of an event; None if there is none."""
     lines = [line[len(DATA) :].strip() for line in event.split(b"\n") if line.startswith(DATA)]
     try:
         return {**_decode_object(b"\n".join(lines))} if lines else None
@@ -291,6 +291,6 @@ def _data(event: bytes) -> dict[str, Any] | None:
 
 
 def _with_data(event: bytes, data: dict[str, Any]) -> bytes:
-    """`event` with other data."""
+    """`event` with its data replaced."""
     lines = [line for line in event.split(b"\n") if line and not line.startswith(DATA)]
     return b"\n".join([*lines, b"data: " + write_json(data), b"", b""])

@@ -15,7 +15,7 @@ from farthing.edge.openai import SESSION, Asked, Reader
 from farthing.types import Json, Request, Sent, replace
 
 CLIENTS_SESSION = (b"session-id", b"session_id", b"conversation_id", b"thread-id")
-"""Headers in which Codex names its session, today and in earlier versions."""
+"""Headers in which Codex names its session, in current and earlier versions."""
 CLIENTS_AGENT = b"x-openai-subagent"
 
 
@@ -76,7 +76,7 @@ def _read(
 
 
 def _held(items: Any) -> tuple[bool, bool]:
-    """Whether `input` has encrypted content that this gateway made, and some that a provider made."""
+    """Whether `input` has encrypted content that this gateway made, and any that a provider made."""
     ours = theirs = False
     for item in items if items.__class__ is list else ():
         held = item.get("encrypted_content") if item.__class__ is dict else None

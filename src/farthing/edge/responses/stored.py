@@ -1,7 +1,5 @@
-"""Responses that clients can come back to: which are kept, and what may be asked for afterwards.
-
-What goes up to a provider never says that it should keep anything: the copy is the gateway's alone.
-"""
+"""Stored responses: which are kept, and what clients may ask for afterwards. Providers are never asked to
+store anything: the only copy is the gateway's."""
 
 import asyncio
 import secrets
@@ -99,7 +97,7 @@ def _keep(body: Json, request: Request, previous: str) -> Keep | None:
 
 
 def _sent(sent: Sent, keep: Keep | None) -> Sent:
-    """`sent` so that its provider keeps nothing, and says what has to be known to go on from the answer."""
+    """`sent`, changed so that its provider stores nothing and returns what continuing it needs."""
     changes: Json = {} if sent.body.get(STORE) is False else {STORE: False}
     if keep is not None and keep.id and not keep.shows_encrypted:
         included = sent.body.get(INCLUDE)
@@ -176,12 +174,12 @@ async def input_items(store: ResponseStore, tenant: Tenant, http: HttpRequest) -
 
 
 def told(response: bytes) -> bytes:
-    """A response object without what is encrypted in its reasoning."""
+    """A response object without the encrypted content of its reasoning."""
     return changed(response, {}, shows_encrypted=False)
 
 
 def named(path: str) -> str:
-    """The id in the path of a route of one response."""
+    """The id in the path of a stored response."""
     parts = [part for part in path.split("/") if part]
     return unquote(parts[parts.index("responses") + 1])[:100]
 
