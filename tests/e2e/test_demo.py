@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -45,23 +46,35 @@ def processes_of(home: Path) -> list[str]:
     return found
 
 
+class Told(NamedTuple):
+    """One run on few requests, as most of these tests look at it."""
+
+    home: Path
+    stdout: str
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    home = tmp_path_factory.mktemp("home")
+    ran = demo(home, "--requests", "120", "--seconds", "2")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return Told(home, ran.stdout)
+
+
 @pytest.mark.slow
-def test_it_ends_by_itself_with_the_report_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    told = demo(tmp_path, "--requests", "120", "--seconds", "2")
-    assert told.returncode == 0, told.stdout + told.stderr
+def test_it_ends_by_itself_with_the_report_and_leaves_nothing_behind(told: Told) -> None:
     screen = told.stdout.partition("120 of 120  ")[2].splitlines()[1:]
     assert screen[0].startswith("Saved $")
     assert "simulated-expensive/large" in screen[0] + screen[1]
     assert "120 of 120 right" in told.stdout
     assert len(screen) <= 24
     assert "Asked before in another spelling" not in told.stdout
-    assert list(tmp_path.iterdir()) == []
-    assert processes_of(tmp_path) == []
+    assert list(told.home.iterdir()) == []
+    assert processes_of(told.home) == []
 
 
-def test_the_last_line_is_a_command_that_works_from_here(tmp_path: Path) -> None:
-    told = demo(tmp_path, "--requests", "20", "--seconds", "1")
-    assert told.returncode == 0, told.stdout + told.stderr
+@pytest.mark.slow
+def test_the_last_line_is_a_command_that_works_from_here(told: Told, tmp_path: Path) -> None:
     line = told.stdout.rstrip().splitlines()[-1].partition("#")[0]
     assert line.split()[-1] == "serve"
     asked = subprocess.run(
