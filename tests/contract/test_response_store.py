@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import apsw
 import pytest
+from tests.sampled import at_length
 
 from farthing.errors import StoreError
 from farthing.protocols import Held, ResponseStore, StoredResponse
@@ -261,8 +262,9 @@ def test_many_at_once_do_not_disturb_each_other(case: Case) -> None:
 
 
 @pytest.mark.slow
-def test_far_more_than_fit_are_kept_within_the_bounds(case: Case) -> None:
-    count, most = 10_000, 2_000
+@at_length("count", sample=2_000, full=10_000)
+def test_far_more_than_fit_are_kept_within_the_bounds(case: Case, count: int) -> None:
+    most = count // 5
 
     async def work(store: ResponseStore) -> None:
         for start in range(0, count, 500):

@@ -89,7 +89,7 @@ def test_the_last_line_is_a_command_that_works_from_here(told: Told, tmp_path: P
     assert "Run the gateway" in asked.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.conformance
 def test_the_whole_report_is_there_for_who_asks_for_it(tmp_path: Path) -> None:
     told = demo(tmp_path, "--requests", "120", "--seconds", "2", "--report")
     assert told.returncode == 0, told.stdout + told.stderr

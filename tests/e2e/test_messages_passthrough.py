@@ -18,6 +18,7 @@ from tests.e2e.gateway import Reply, Running, until
 from tests.e2e.streams import frames, messages_faults
 from tests.faults.exact import Exact, streamed, whole
 from tests.faults.provider import FaultProvider
+from tests.sampled import at_length
 from tests.unit.models.providers.test_messages_as_sent import END, FULL, ODD_ANSWER, WHOLE, event
 
 PATH = "/v1/messages"
@@ -244,11 +245,11 @@ def broken(reply: Reply) -> Any:
     return said
 
 
+@at_length("step", sample=61, full=7)
 @pytest.mark.parametrize("end", ["cut", "reset", "keep"])
 def test_a_stream_that_is_cut_at_any_byte_is_told_as_far_as_it_came_and_never_as_whole(
-    gateway: Running, upstream: FaultProvider, end: Any
+    gateway: Running, upstream: FaultProvider, end: Any, step: int
 ) -> None:
-    step = 7 if end == "cut" else 61
     begun, said_why = PLAIN.index(b"\n\n", FIRST_BLOCK), PLAIN.index(b"\n\n", SAYS_WHY)
     for cut in [*range(0, len(PLAIN), step), begun, begun + 1, said_why + 2, len(PLAIN) - 1]:
         given = PLAIN[:cut]

@@ -40,7 +40,7 @@ OF_RESPONSES = frozenset({
     "temperature", "top_p",
 })  # fmt: skip
 KNOWN = {"/v1/messages": OF_MESSAGES, "/v1/responses": OF_RESPONSES}
-EXAMPLES_MAX = 30  # for each operation: right and wrong data together
+EXAMPLES_MAX, SAMPLE_MAX = 30, 8  # for each operation: right and wrong data together
 
 CONFIG = """
 [server]
@@ -121,16 +121,34 @@ def gateway(upstream: FaultProvider, start_gateway: StartGateway) -> Running:
     return start_gateway(CONFIG.format(digest=key_digest(KEY), base_url=upstream.base_url))
 
 
+def generated(examples_max: int) -> settings:
+    return settings(
+        max_examples=examples_max,
+        deadline=None,
+        database=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+
+
 @schema.parametrize()
 @seed(960)
-@settings(
-    max_examples=EXAMPLES_MAX,
-    deadline=None,
-    database=None,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
+@generated(SAMPLE_MAX)
 def test_generated_requests_get_documented_answers(case: schemathesis.Case[Any], gateway: Running) -> None:
+    _call(case, gateway)
+
+
+@pytest.mark.conformance
+@schema.parametrize()
+@seed(961)
+@generated(EXAMPLES_MAX)
+def test_many_generated_requests_get_documented_answers(
+    case: schemathesis.Case[Any], gateway: Running
+) -> None:
+    _call(case, gateway)
+
+
+def _call(case: schemathesis.Case[Any], gateway: Running) -> None:
     response = case.call(base_url=gateway.base_url.removesuffix("/v1"), headers=_headers(case), timeout=60)
     case.validate_response(response, checks=_checks())
 

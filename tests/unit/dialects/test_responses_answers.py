@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.e2e.responses_grammar import last_of, response_of, responses_faults, valid
 from tests.e2e.streams import frames
 from tests.faults.exact import HELLO, ROLE, STOP, chunk, counted, say, whole_of
+from tests.sampled import at_length
 from tests.unit.dialects.answered import events_of, piece, sse
 
 from farthing.dialects.chat.answers import answer_reader
@@ -360,11 +361,12 @@ def test_the_events_of_a_stream_come_in_order() -> None:
 
 
 @pytest.mark.slow
-def test_a_stream_may_be_cut_at_every_byte() -> None:
+@at_length("step", sample=7, full=1)
+def test_a_stream_may_be_cut_at_every_byte(step: int) -> None:
     data = sse(*MIXED)
     expected = last_of(written(events_of([data])))
     assert [one.get("input") for one in expected["output"]][-1] == '*** Begin\n\U0001f600 "x"'
-    for cut in range(len(data)):
+    for cut in range(0, len(data), step):
         assert last_of(written(events_of([data[:cut], data[cut:]]))) == expected
 
 

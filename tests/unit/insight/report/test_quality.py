@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from tests.sampled import at_length
 
 from farthing.cli.main import cli
 from farthing.config import LedgerConfig
@@ -278,8 +279,8 @@ def true_loss(threshold: float) -> float:
 
 
 @pytest.mark.slow
-def test_with_labels_the_promise_is_kept_although_the_judge_is_lenient() -> None:
-    trials = 200
+@at_length("trials", sample=60, full=200)
+def test_with_labels_the_promise_is_kept_although_the_judge_is_lenient(trials: int) -> None:
     broken = broken_without = certified = 0
     for seed in range(trials):
         samples, labels = judged(seed, 700, 350, missed=0.5)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.sampled import at_length
 
 pytest.importorskip("onnxruntime")
 
@@ -130,15 +131,13 @@ def test_fitting_lowers_the_loss_leaves_the_start_alone_and_is_the_same_again() 
 
 
 @pytest.mark.slow
-def test_a_fitted_verifier_orders_new_pairs_and_falls_back_where_pairs_are_few() -> None:
-    pairs = made(140)
-    scored = Scored(pairs)
-    first, second = np.arange(100), np.arange(100, 140)
-    found = trained(scored, first, second)
+@at_length("pairs", sample=24, full=100)  # the sample is too small to weigh the judges
+def test_a_fitted_verifier_orders_new_pairs_and_falls_back_where_pairs_are_few(pairs: int) -> None:
+    scored = Scored(made(140))
+    second = np.arange(100, 140)
+    found = trained(scored, np.arange(pairs), second)
     assert found.shape == (40,) and np.isfinite(found).all() and 0 <= found.min() <= found.max() <= 1
-    assert auc(found, scored.labels[second]) > 0.9
-    alone = trained(scored, np.arange(24), second)  # too few to weigh the judges
-    assert auc(alone, scored.labels[second]) > 0.7
+    assert auc(found, scored.labels[second]) > (0.7 if pairs < 100 else 0.9)
 
 
 def test_judges_are_weighed_by_what_they_know() -> None:

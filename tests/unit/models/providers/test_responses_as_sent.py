@@ -28,6 +28,7 @@ from tests.contract.test_provider import (
     text_part,
 )
 from tests.e2e.streams import frames
+from tests.sampled import at_length
 from tests.unit.dialects import responses_made
 from tests.unit.dialects.test_splice import BLANKS, NAMES, strings, values
 
@@ -268,12 +269,13 @@ def both(blocks: list[bytes]) -> tuple[bytes, bytes]:
 
 
 @pytest.mark.slow
+@at_length("step", sample=17, full=1)
 @pytest.mark.parametrize("ends", [b"\n", b"\r\n", b"\r"])
-def test_a_stream_comes_back_as_it_was_written_wherever_it_is_cut(ends: bytes) -> None:
+def test_a_stream_comes_back_as_it_was_written_wherever_it_is_cut(ends: bytes, step: int) -> None:
     raw = FULL.replace(b"\n", ends)
     plain = PROVIDER.decoder(EVENT_BYTES_MAX)
     chunks = plain.feed(FULL)
-    for cut in range(0, len(raw), 1 if ends == b"\n" else 7):
+    for cut in range(0, len(raw), step):
         decoder = own_decoder()
         told, own = both([decoder.feed(raw[:cut]), decoder.feed(raw[cut:]), decoder.end()])
         assert decoder.done and decoder.usage == plain.usage and decoder.chunks == plain.chunks
