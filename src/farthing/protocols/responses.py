@@ -1,5 +1,5 @@
-"""Where responses are kept that their clients may come back to, and where it is noted which provider keeps one
-in their place."""
+"""Where responses are kept that their clients may come back to, or what is noted of those that a provider
+keeps."""
 
 from collections.abc import Mapping
 from typing import Protocol
