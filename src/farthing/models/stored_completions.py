@@ -1,5 +1,5 @@
-"""Asks a provider about the chat completions that it keeps. Nothing of that is charged, and nothing is chosen:
-the one provider that keeps a completion is asked, and its words go on as they came."""
+"""Asks a provider about the chat completions that it keeps. It costs nothing, and nothing is chosen: the one
+that keeps a completion is asked, and its words go on as they came."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -81,7 +81,8 @@ class StoredCompletionsCaller:
         """
         again = False
         while True:
-            self._ledger.intend(receipt, asked.target)
+            if not receipt.attempts:
+                self._ledger.intend(receipt, asked.target)
             began_s = self._clock()
             attempt = Attempt(target=asked.target, tier="", started_ms=(began_s - receipt.started_s) * 1000)
             attempt.cost_nusd = 0
@@ -106,11 +107,7 @@ class StoredCompletionsCaller:
         """
         provider, limits = self._providers[asked.provider], self._limits[asked.provider]
         within_s = ANSWER_S if limits.whole_s is None else limits.whole_s
-        credentials = provider.credentials
-        number: int | None = None
         try:
-            if credentials is not None:
-                number = await credentials.ready(within_s)
             fields = provider.stored_head(asked.method, asked.below, JSON if asked.body else None)
             head = b"%bx-request-id: %b\r\n" % (fields, receipt.request_id.encode())
             exchange = await self._transport.send(
@@ -121,8 +118,6 @@ class StoredCompletionsCaller:
             if not 200 <= exchange.status < 300:
                 error = provider.failure(exchange.status, exchange.headers, await _words(exchange))
                 error.returned = returned
-                if credentials is not None and number is not None and isinstance(error, KeyRejected):
-                    error.renewed = credentials.refused(number)
                 raise error
             body = await exchange.read(min(limits.answer_bytes_max, ANSWER_BYTES_MAX), within_s=within_s)
         except FarthingError:
@@ -145,14 +140,12 @@ class StoredCompletionsCaller:
         attempt.error = error.code
         if attempt.status is None:
             attempt.status = error.upstream_status
-        if isinstance(error, KeyRejected) and not error.renewed and self._tells.again(asked.provider):
+        if isinstance(error, KeyRejected) and self._tells.again(asked.provider):
             log.warning("%s%s", error, f"; its code is {error.told}" if error.told else "")
 
 
 def _at_once(error: ProviderError) -> bool:
-    """Whether the same call may well succeed now: it did not arrive, or its credentials are replaced."""
-    if isinstance(error, KeyRejected):
-        return error.renewed
+    """Whether the same call may well succeed now: it did not arrive."""
     return isinstance(error, ProviderUnavailable) and error.nothing_received
 
 

@@ -67,7 +67,7 @@ class MemoryResponses:
         self._check_open()
         if after and await self.get(tenant, after) is None:
             return None
-        keys = self._of_tenant.get(tenant, {})
+        keys = self._of_tenant.get(tenant) or OrderedDict()
         ordered = iter(reversed(keys) if newest_first else keys)
         if after:
             for key in ordered:
