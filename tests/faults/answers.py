@@ -294,7 +294,7 @@ class Chat:
     """Chat completions, embeddings and models as OpenAI has them. See `said.Dialect`."""
 
     def __init__(self, keep: Callable[[Json, Json], None] | None = None) -> None:
-        """`keep` is given each question and its whole answer."""
+        """`keep` is given each question that is to be stored, and its whole answer."""
         self._keep = keep
 
     def refused(self, request: Incoming, body: Json | None, plan: Plan) -> Refusal | None:
@@ -320,7 +320,7 @@ class Chat:
 
     def say(self, call: Call, body: Json, plan: Plan) -> ChatSaid:
         answer = compose(body, plan, call.id)
-        if self._keep is not None:
+        if self._keep is not None and body.get("store") is True:
             self._keep(body, whole(answer))
         call.prompt_tokens = answer.usage["prompt_tokens"]
         call.completion_tokens = answer.usage["completion_tokens"]

@@ -33,9 +33,7 @@ class Shelf:
             return tuple(self._kept)
 
     def keep(self, body: Json, answer: Json) -> None:
-        """Keep a whole answer to `body`, if that asks for it."""
-        if body.get("store") is not True:
-            return
+        """Keep the whole answer to `body`."""
         with self._guard:
             id = answer["id"]
             self._kept[id] = answer | {"metadata": body.get("metadata") or {}}
@@ -94,9 +92,11 @@ class Shelf:
     def _update(self, id: str, request: Incoming) -> Json:
         found = self._one(id)
         body = _decoded(request.body)
-        metadata = None if body is None else body.get("metadata")
-        if not isinstance(metadata, dict) or len(metadata) > PAIRS_MAX or body is None or len(body) > 1:
-            raise Refused(400, "Only `metadata` may be changed, an object of at most 16 pairs.")
+        if body is None or body.keys() != {"metadata"}:
+            raise Refused(400, "Only `metadata` may be changed.")
+        metadata = {} if body["metadata"] is None else body["metadata"]
+        if not isinstance(metadata, dict) or len(metadata) > PAIRS_MAX:
+            raise Refused(400, "`metadata` is an object of at most 16 pairs.")
         found["metadata"] = metadata
         return found
 

@@ -1,7 +1,7 @@
 """Notes which provider keeps a completion whose client asked for that, once all of the answer is there.
 
-Stands between the pipeline and the client, and changes nothing. The last bytes of a stream, or the whole answer,
-go out after it is noted, so that a client can ask at once for what it has.
+Stands between the pipeline and the client, and changes nothing. The last bytes of a stream, or the whole
+answer, go out after it is noted, so that a client can ask at once for what it has.
 """
 
 import re
