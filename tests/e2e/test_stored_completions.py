@@ -11,7 +11,7 @@ import apsw
 import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
-from openai.types.chat import ChatCompletion
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from tests.conftest import StartGateway
 from tests.e2e.gateway import Reply, Running, running, until
 from tests.faults.provider import FaultProvider
@@ -146,11 +146,11 @@ def test_a_completion_is_told_again_labelled_and_deleted(
     assert answer.id in provider.shelf.ids
     again = client.chat.completions.retrieve(answer.id)
     assert again.choices == answer.choices
-    assert again.metadata == {"case": "one"}  # type: ignore[attr-defined]
+    assert again.metadata == {"case": "one"}
     asked = client.chat.completions.messages.list(answer.id)
     assert [one.content for one in asked.data] == ["hello"]
     labelled = client.chat.completions.update(answer.id, metadata={"case": "two"})
-    assert labelled.metadata == {"case": "two"}  # type: ignore[attr-defined]
+    assert labelled.metadata == {"case": "two"}
     gone = client.chat.completions.delete(answer.id)
     assert gone.deleted
     assert gone.id == answer.id
@@ -168,7 +168,7 @@ def test_a_stream_is_known_as_soon_as_it_is_over(client: OpenAI, provider: Fault
         store=True,
         stream=True,
     )
-    ids = {chunk.id for chunk in stream}
+    ids = {chunk.id for chunk in stream if isinstance(chunk, ChatCompletionChunk)}
     assert len(ids) == 1
     again = client.chat.completions.retrieve(ids.pop())
     assert again.choices[0].message.content == "echo: hello"
@@ -301,6 +301,7 @@ def test_a_list_does_not_go_on_from_what_is_not_there(gateway: Running) -> None:
         assert (reply.status, reply.error["param"]) == (404, "after")
 
 
+@pytest.mark.slow
 def test_a_list_goes_past_what_is_gone_at_the_provider(
     start_gateway: StartGateway, provider: FaultProvider
 ) -> None:
@@ -315,6 +316,7 @@ def test_a_list_goes_past_what_is_gone_at_the_provider(
     assert calls(provider) - before <= 2 + 50
 
 
+@pytest.mark.slow
 def test_a_list_that_cannot_be_completed_within_its_bound_says_that_there_is_more(
     start_gateway: StartGateway, provider: FaultProvider
 ) -> None:
@@ -351,7 +353,7 @@ def test_each_request_that_asks_for_it_is_stored_by_itself(
     gateway: Running, provider: FaultProvider, stream: bool
 ) -> None:
     """An answer from the cache, or another request's, would be the same completion once more."""
-    body = {"temperature": 0, "stream": stream, "messages": [{"role": "user", "content": f"{stream}"}]}
+    body: Json = {"temperature": 0, "stream": stream, "messages": [{"role": "user", "content": f"{stream}"}]}
     assert chat(gateway, **body, store=False).headers["x-farthing-cache"] == "miss"
     replies = [chat(gateway, **body) for _ in range(2)]
     found = [one.events[0]["id"] if stream else one.json["id"] for one in replies]
@@ -407,6 +409,7 @@ def test_a_provider_that_refuses_is_told_with_a_receipt(
     assert ask(gateway, "GET", f"/v1/chat/completions/{id}").status == 200
 
 
+@pytest.mark.slow
 def test_a_provider_that_is_away_is_a_clear_error(start_gateway: StartGateway) -> None:
     with FaultProvider() as gone:
         gateway = start_gateway(config_of(gone), **ENV)
@@ -418,6 +421,7 @@ def test_a_provider_that_is_away_is_a_clear_error(start_gateway: StartGateway) -
     assert ask(gateway, "DELETE", f"/v1/chat/completions/{id}").status == 502
 
 
+@pytest.mark.slow
 def test_what_its_provider_has_no_more_is_told_in_its_words_and_forgotten(
     start_gateway: StartGateway, provider: FaultProvider, tmp_path: Path
 ) -> None:
@@ -460,6 +464,7 @@ def test_a_body_that_is_none_never_goes_up(gateway: Running, provider: FaultProv
     )
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_be_written_costs_the_note_and_no_answer(
     provider: FaultProvider, tmp_path: Path
 ) -> None:
@@ -476,6 +481,7 @@ def test_a_file_that_cannot_be_written_costs_the_note_and_no_answer(
 # -- bounds, and restarts ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_they_are_known_after_a_restart_with_nothing_of_what_they_say(
     provider: FaultProvider, tmp_path: Path
 ) -> None:
@@ -497,6 +503,7 @@ def test_they_are_known_after_a_restart_with_nothing_of_what_they_say(
         assert ask(gateway, "GET", "/v1/chat/completions").json["data"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
 def test_the_oldest_make_room_and_another_tenant_keeps_its_own(
     start_gateway: StartGateway, provider: FaultProvider, kind: str
@@ -512,6 +519,7 @@ def test_the_oldest_make_room_and_another_tenant_keeps_its_own(
     assert ask(gateway, "GET", f"/v1/chat/completions/{theirs}", key=OTHER_KEY).status == 200
 
 
+@pytest.mark.slow
 def test_they_expire(start_gateway: StartGateway, provider: FaultProvider) -> None:
     gateway = start_gateway(config_of(provider, "[stored_completions]\nttl_s = 0.5\n"), **ENV)
     id = chat(gateway).json["id"]

@@ -624,7 +624,13 @@ class Edge:
         operation: str,
         ask: StoredCompletion,
     ) -> None:
-        """What a client asks of chat completions that a provider keeps for it."""
+        """What a client asks of chat completions that a provider keeps for it.
+
+        Raises:
+            NoUpgrade: it wants a WebSocket, as it may for a chat.
+        """
+        if paths.WEBSOCKET in http.headers:
+            raise NoUpgrade(f"{http.path} has no WebSocket: send POST over plain HTTP", allow="POST, GET")
         admission = self._admission
         admission.enter()
         try:
