@@ -409,6 +409,49 @@ def test_a_provider_that_refuses_is_told_with_a_receipt(
     assert ask(gateway, "GET", f"/v1/chat/completions/{id}").status == 200
 
 
+@pytest.mark.parametrize(("method", "status"), [("GET", 200), ("POST", 200), ("DELETE", 404)])
+def test_a_connection_that_was_closed_meanwhile_is_tried_once_more(
+    gateway: Running, provider: FaultProvider, method: str, status: int
+) -> None:
+    """The provider here does what it is asked before the connection ends: what was deleted is not there."""
+    id = chat(gateway).json["id"]
+    provider.script("reset")
+    reply = ask(gateway, method, f"/v1/chat/completions/{id}", {"metadata": {}} if method == "POST" else None)
+    assert reply.status == status
+    first, second = receipt_of(gateway, reply).attempts
+    assert (first.error, first.status, first.cost_nusd) == ("provider_unavailable", None, 0)
+    assert (second.status, second.cost_nusd) == (status, 0)
+
+
+@pytest.mark.slow
+def test_a_provider_that_says_nothing_is_given_up(
+    start_gateway: StartGateway, provider: FaultProvider
+) -> None:
+    keeps = "stored_completions = true\n"
+    gateway = start_gateway(config_of(provider).replace(keeps, f"{keeps}whole_s = 0.3\n"), **ENV)
+    id = chat(gateway).json["id"]
+    provider.script("hang")
+    reply = ask(gateway, "GET", f"/v1/chat/completions/{id}")
+    assert reply.status == 504
+    row = receipt_of(gateway, reply)
+    assert (row.status, row.attempts[0].error, row.cost_nusd) == (504, "provider_timeout", 0)
+
+
+@pytest.mark.parametrize(
+    "script",
+    ["bad=html", "bad=json", "bad=utf8", "bad=empty", "bad=type", "truncate=1,end=cut", "gzip=104857600"],
+)
+def test_a_provider_that_talks_nonsense_takes_no_list_and_no_gateway_with_it(
+    gateway: Running, provider: FaultProvider, script: str
+) -> None:
+    chat(gateway)
+    provider.script(script)
+    reply = ask(gateway, "GET", "/v1/chat/completions?limit=1&order=desc")
+    assert reply.status >= 500
+    assert reply.error["message"]
+    assert ask(gateway, "GET", "/v1/chat/completions?limit=1&order=desc").status == 200
+
+
 @pytest.mark.slow
 def test_a_provider_that_is_away_is_a_clear_error(start_gateway: StartGateway) -> None:
     with FaultProvider() as gone:

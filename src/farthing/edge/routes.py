@@ -630,7 +630,7 @@ class Edge:
             NoUpgrade: it wants a WebSocket, as it may for a chat.
         """
         if paths.WEBSOCKET in http.headers:
-            raise NoUpgrade(f"{http.path} has no WebSocket: send POST over plain HTTP", allow="POST, GET")
+            raise NoUpgrade(f"{http.path} has no WebSocket: send POST over plain HTTP", allow="POST")
         admission = self._admission
         admission.enter()
         try:

@@ -4,7 +4,8 @@ that keeps a completion is asked, and its words go on as they came."""
 import logging
 from collections.abc import Callable, Mapping
 
-from msgspec import Struct
+import msgspec
+from msgspec import Raw, Struct
 
 from farthing.config import ProviderConfig
 from farthing.errors import (
@@ -25,6 +26,9 @@ log = logging.getLogger("farthing.call")
 ANSWER_S = 60.0  # it looks something up and generates nothing
 ANSWER_BYTES_MAX = 33_554_432
 JSON = "application/json"
+NULL = b"null"
+
+_decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -120,6 +124,7 @@ class StoredCompletionsCaller:
                 error.returned = returned
                 raise error
             body = await exchange.read(min(limits.answer_bytes_max, ANSWER_BYTES_MAX), within_s=within_s)
+            _check(body, provider)
         except FarthingError:
             raise
         except Exception as error:
@@ -142,6 +147,19 @@ class StoredCompletionsCaller:
             attempt.status = error.upstream_status
         if isinstance(error, KeyRejected) and self._tells.again(asked.provider):
             log.warning("%s%s", error, f"; its code is {error.told}" if error.told else "")
+
+
+def _check(body: bytes, provider: Provider) -> None:
+    """Raises:
+    ProviderError: it is no JSON object, or an error.
+    """
+    try:
+        body.decode()
+        told = _decode_object(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ProviderUnavailable("the reply is not a JSON object", upstream_status=502) from error
+    if bytes(told.get("error", Raw(NULL))) != NULL:
+        raise provider.in_answer(body)
 
 
 def _at_once(error: ProviderError) -> bool:
