@@ -76,7 +76,8 @@ def test_who_wants_a_websocket_is_told_to_go_on_over_http(gateway: Running, path
     assert (reply.status, reply.error["code"]) == (426, "upgrade_required")
     assert (reply.headers["upgrade"], reply.headers["allow"]) == ("HTTP/1.1", "POST")
     plain = gateway.request("GET", path, headers=KEY)
-    assert (plain.status, plain.headers["allow"]) == (405, "POST")
+    lists = path == "/v1/chat/completions"
+    assert (plain.status, plain.headers.get("allow")) == ((200, None) if lists else (405, "POST"))
 
 
 DOORS = sorted(path for path in ROUTES if path.startswith("/v1/") and "{" not in path)
