@@ -16,7 +16,7 @@ from tests.conftest import StartGateway
 from tests.e2e.gateway import Reply, Running, running, until
 from tests.faults.provider import FaultProvider
 
-from farthing.types import Receipt
+from farthing.types import Receipt, Usage
 
 KEY, TWIN_KEY, OTHER_KEY = "fk-of-acme-0123456789", "fk-of-acme-too-9876543210", "fk-of-other-0123456789"
 ENV = {
@@ -328,7 +328,7 @@ def test_a_list_that_cannot_be_completed_within_its_bound_says_that_there_is_mor
     reply = ask(gateway, "GET", "/v1/chat/completions?limit=1")
     assert (reply.status, reply.headers["x-should-retry"]) == (503, "true")
     assert calls(provider) - before == 51
-    assert "there are more" in reply.error["message"]
+    assert "there are more behind them" in reply.error["message"]
 
 
 # -- what is not stored is not promised --------------------------------------------------------------
@@ -381,6 +381,7 @@ def test_each_call_leaves_a_receipt_that_costs_nothing(gateway: Running) -> None
         assert row.operation == operation
         assert (row.tenant, row.status, row.cost_nusd, row.baseline_nusd) == ("acme", 200, 0, 0)
         assert row.target == "keeps/good"
+        assert row.usage == Usage(input_tokens=0, output_tokens=0)
         assert [one.status for one in row.attempts] == [200] * len(row.attempts)
     nowhere = ask(gateway, "GET", f"/v1/chat/completions/{NOWHERE}")
     row = receipt_of(gateway, nowhere)

@@ -72,7 +72,7 @@ from farthing.pipeline.receipt_notes import note_cancelled, note_error
 from farthing.pipeline.steps import Steps
 from farthing.protocols import CacheAdmin, ResponseStore
 from farthing.text.lenient_json import write_json
-from farthing.types import DEFAULT_ENDPOINT, Answer, Json, Keep, Receipt, Request, Tenant, replace
+from farthing.types import DEFAULT_ENDPOINT, Answer, Json, Keep, Receipt, Request, Tenant, Usage, replace
 
 log = logging.getLogger("farthing.edge")
 encode = msgspec.json.Encoder().encode
@@ -82,6 +82,7 @@ StoredAnswer = Callable[[ResponseStore, Tenant, HttpRequest], Awaitable[bytes]]
 StoredCompletion = Callable[[StoredCompletions, Tenant, HttpRequest, Receipt], Awaitable[Told]]
 
 REFUSALS_MAX = 100
+NO_TOKENS = Usage(input_tokens=0, output_tokens=0)
 FEEDBACK = "/v1/feedback"
 ANTHROPIC_VERSION = b"anthropic-version"
 HELLO = {"name": "farthing", "status": "ok", "base_url": {"anthropic": "/", "openai": "/v1"}}
@@ -662,6 +663,7 @@ class Edge:
                 connection.also += rate.headers()
             told = await ask(serving.completions, tenant, http, receipt)
             receipt.status, receipt.stop_reason = 200, "stop"
+            receipt.usage = NO_TOKENS
         except FarthingError as error:
             note_error(receipt, error)
             connection.also = merged(connection.also, openai.returned_of(error))

@@ -3,6 +3,7 @@ they came; the list alone is made here, for at the provider those of all tenants
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 import msgspec
@@ -83,12 +84,15 @@ class StoredCompletions(Struct, frozen=True, kw_only=True):
             if name.startswith(LABEL) and name.endswith("]")
         ]
         wanted = Wanted(model=asked.get("model", ""), labels=frozenset(labels))
-        kept = self.notes.all(tenant.name, wanted, after=asked.get("after", ""), newest_first=newest_first)
-        found, more = await self._page(tenant, kept, limit, receipt)
+        after = asked.get("after", "")
+        async with aclosing(
+            self.notes.all(tenant.name, wanted, after=after, newest_first=newest_first)
+        ) as kept:
+            found, more = await self._page(tenant, kept, limit, receipt)
         if more and not found:
             raise Overloaded(
-                "the completions that come next are gone at their provider, and are forgotten now; there are "
-                "more: ask again"
+                "none of the completions that come next is at its provider; they are forgotten, the newest "
+                f"within {SETTLES_S:g} s, and there are more behind them: ask again"
             )
         listed = {
             "object": "list",

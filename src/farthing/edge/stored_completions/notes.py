@@ -1,7 +1,7 @@
 """What is noted of each chat completion that a provider keeps: who it is for, and what lists are made by."""
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from hashlib import blake2b
 from time import time
 from typing import Any
@@ -115,7 +115,7 @@ class Notes:
 
     async def all(
         self, tenant: str, wanted: Wanted, *, after: str, newest_first: bool
-    ) -> AsyncIterator[Kept]:
+    ) -> AsyncGenerator[Kept, None]:
         """Those of a tenant from behind `after` on.
 
         Raises:
