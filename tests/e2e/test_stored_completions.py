@@ -556,6 +556,7 @@ def test_the_oldest_make_room_and_another_tenant_keeps_its_own(
     gateway = start_gateway(config_of(provider, more), **ENV)
     theirs = chat(gateway, OTHER_KEY).json["id"]
     mine = [chat(gateway).json["id"] for _ in range(5)]
+    assert gateway.metric("farthing_completions_stored") == 4
     page = ask(gateway, "GET", "/v1/chat/completions").json
     assert [one["id"] for one in page["data"]] == mine[2:]
     assert not page["has_more"]

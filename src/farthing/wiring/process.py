@@ -406,6 +406,7 @@ class Gateway:
             "route_policies_refused": self._parts.routing.audit.refused,
             "responses_stored": self._parts.responses.held.responses,
             "responses_stored_bytes": self._parts.responses.held.bytes,
+            "completions_stored": self._parts.completions.held.responses,
             "ledger_available": float(state.available),
             "ledger_rows_waiting": state.waiting,
             "ledger_rows_lost": state.lost,
