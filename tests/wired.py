@@ -23,6 +23,9 @@ def parts_in_memory(ledger: MemoryLedger) -> Parts:
         responses=MemoryResponses(
             Bounds(responses_max=100, bytes_max=1_000_000, response_bytes_max=1_000_000)
         ),
+        completions=MemoryResponses(
+            Bounds(responses_max=100, bytes_max=1_000_000, response_bytes_max=10_000)
+        ),
         contract=MemoryContract(),
         flights=Flights(),
         health={},

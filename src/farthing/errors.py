@@ -12,6 +12,7 @@
     │   ├── NoUpgrade              426  upgrade_required: a WebSocket was asked for where there is plain HTTP
     │   ├── UnknownModel           404  model_not_found
     │   ├── UnknownResponse        404  response_not_found: unknown, expired or another tenant's
+    │   ├── UnknownCompletion      404  completion_not_found: the same of a stored chat completion
     │   ├── Blocked                400  content_filter
     │   ├── RateLimited            429  rate_limit_exceeded
     │   ├── BudgetExhausted        429  insufficient_quota      (x-should-retry: false)
@@ -167,6 +168,22 @@ class UnknownResponse(RequestError):
         )
         if param:
             self.code = "previous_response_not_found"  # type: ignore[misc]  # as OpenAI tells them apart
+
+
+class UnknownCompletion(RequestError):
+    """No stored chat completion of that id is known for this tenant: nobody can tell whether for another."""
+
+    status = 404
+    code = "completion_not_found"
+
+    def __init__(self, id: str, *, param: str | None = None) -> None:
+        """`param`: the parameter that named it; None: the path did."""
+        super().__init__(
+            f"Chat completion with id '{id}' not found. Only those are here that were asked for with "
+            "`store: true`, through this gateway, from a provider that keeps them; for their own tenant, "
+            "until they expire or are deleted.",
+            param=param,
+        )
 
 
 class Blocked(RequestError):

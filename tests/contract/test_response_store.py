@@ -154,6 +154,59 @@ def test_to_put_the_same_twice_keeps_one(case: Case) -> None:
     assert case.run(work) == Held(responses=1, bytes=1_000)
 
 
+def test_one_that_is_put_again_is_replaced_in_its_place(case: Case) -> None:
+    async def work(store: ResponseStore) -> tuple[StoredResponse, ...] | None:
+        for number in range(3):
+            await store.put(case.one(f"resp_{number}", size=1_000))
+        await store.put(case.one("resp_1", size=1_500, body=b"[1]"))
+        assert store.held == Held(responses=3, bytes=3_500)
+        assert await store.tenants() == {"acme": Held(responses=3, bytes=3_500)}
+        return await store.page("acme", limit=9)
+
+    found = case.run(work)
+    assert found is not None
+    assert [one.id for one in found] == ["resp_0", "resp_1", "resp_2"]
+    assert found[1].body == b"[1]"
+
+
+def test_those_of_a_tenant_are_paged_in_the_order_in_which_they_came(case: Case) -> None:
+    async def ids(store: ResponseStore, after: str, limit: int, *, newest_first: bool) -> list[str] | None:
+        found = await store.page("acme", after=after, limit=limit, newest_first=newest_first)
+        return None if found is None else [one.id for one in found]
+
+    async def work(store: ResponseStore) -> None:
+        assert await ids(store, "", 5, newest_first=False) == []
+        assert await ids(store, "resp_0", 5, newest_first=False) is None
+        for number in range(6):
+            await store.put(case.one(f"resp_{number}"))
+            await store.put(case.one(f"foreign_{number}", "other"))
+            case.clock.now_s -= 1.0
+        assert await ids(store, "", 2, newest_first=False) == ["resp_0", "resp_1"]
+        assert await ids(store, "resp_1", 3, newest_first=False) == ["resp_2", "resp_3", "resp_4"]
+        assert await ids(store, "resp_5", 3, newest_first=False) == []
+        assert await ids(store, "", 2, newest_first=True) == ["resp_5", "resp_4"]
+        assert await ids(store, "resp_1", 9, newest_first=True) == ["resp_0"]
+        assert await ids(store, "foreign_1", 9, newest_first=True) is None
+        await store.delete("acme", "resp_3")
+        assert await ids(store, "resp_2", 1, newest_first=False) == ["resp_4"]
+        assert await ids(store, "resp_3", 1, newest_first=False) is None
+        assert await store.page("acme", limit=1) == (await store.get("acme", "resp_0"),)
+
+    case.run(work)
+
+
+def test_no_page_has_what_has_expired(case: Case) -> None:
+    async def work(store: ResponseStore) -> None:
+        await store.put(case.one("resp_1"))
+        case.clock.now_s += TTL_S / 2
+        await store.put(case.one("resp_2"))
+        case.clock.now_s += TTL_S / 2
+        assert await store.page("acme", limit=9) == (await store.get("acme", "resp_2"),)
+        assert await store.page("acme", after="resp_1", limit=9) is None
+
+    case.run(work)
+
+
 def test_what_has_expired_is_swept_and_counts_no_longer(case: Case) -> None:
     async def work(store: ResponseStore) -> None:
         for number in range(250):
@@ -293,6 +346,7 @@ def test_a_closed_store_says_so(case: Case) -> None:
             lambda: store.put(case.one("resp_2")),
             lambda: store.get("acme", "resp_1"),
             lambda: store.delete("acme", "resp_1"),
+            lambda: store.page("acme", limit=1),
             lambda: store.sweep(),
             lambda: store.forget("acme"),
             lambda: store.tenants(),

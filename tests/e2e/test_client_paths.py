@@ -42,7 +42,7 @@ targets = ["a/good", "a/org/deep-model", "a/größe:7b"]
 def test_slashes_too_many_and_queries_are_read_over(gateway: Running, path: str) -> None:
     assert gateway.post(path, CHAT, KEY).json["choices"][0]["message"]["content"] == "echo: hi"
     assert gateway.post(path, CHAT).status == 401, "the key is asked for however the path is spelt"
-    assert gateway.request("GET", path, headers=KEY).status == 405
+    assert gateway.request("PUT", path, headers=KEY).status == 405
 
 
 @pytest.mark.parametrize("path", ["/v1/models/", "//v1//models", "/v1/models/cheap/", "//v1/models//cheap"])
@@ -76,7 +76,8 @@ def test_who_wants_a_websocket_is_told_to_go_on_over_http(gateway: Running, path
     assert (reply.status, reply.error["code"]) == (426, "upgrade_required")
     assert (reply.headers["upgrade"], reply.headers["allow"]) == ("HTTP/1.1", "POST")
     plain = gateway.request("GET", path, headers=KEY)
-    assert (plain.status, plain.headers["allow"]) == (405, "POST")
+    lists = path == "/v1/chat/completions"
+    assert (plain.status, plain.headers.get("allow")) == ((200, None) if lists else (405, "POST"))
 
 
 DOORS = sorted(path for path in ROUTES if path.startswith("/v1/") and "{" not in path)
@@ -117,24 +118,6 @@ def test_an_interface_that_is_not_there_says_what_is(gateway: Running, path: str
     reply = gateway.post(path, CHAT, KEY)
     assert reply.status == 404
     assert "not served" in reply.error["message"] and "/v1/messages" in reply.error["message"]
-
-
-@pytest.mark.parametrize("base", ["/v1", "", "/v1/v1", "/openai/v1"])
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("GET", "/chat/completions"),
-        ("GET", "/chat/completions/chatcmpl-1"),
-        ("POST", "/chat/completions/chatcmpl-1"),
-        ("DELETE", "/chat/completions/chatcmpl-1"),
-        ("GET", "/chat/completions/chatcmpl-1/messages"),
-    ],
-)
-def test_stored_chat_completions_are_refused_by_name(
-    gateway: Running, base: str, method: str, path: str
-) -> None:
-    reply = gateway.request(method, base + path, headers=KEY)
-    assert reply.status in (404, 405) and "stored chat completions are not kept" in reply.error["message"]
 
 
 @pytest.mark.parametrize(

@@ -187,13 +187,13 @@ def test_the_client_gets_the_expensive_answer_and_both_are_compared(tmp_path: Pa
 
 def test_the_cheap_tier_is_asked_the_same_but_not_for_a_stream(tmp_path: Path) -> None:
     with exploring(tmp_path) as (gateway, _, provider):
-        fields: dict[str, Any] = {"temperature": 0.3, "seed": 7, "stop": ["!"], "stream": True}
+        fields: dict[str, Any] = {"temperature": 0.3, "seed": 7, "stop": ["!"], "stream": True, "store": True}
         assert gateway.chat(TEXTS[0], model="farthing/faq", **fields).said == RIGHT
         pair(gateway)
         client, shadow = (call.json for call in provider.calls[:2])
         for name in ("messages", "temperature", "seed", "stop"):
             assert shadow[name] == client[name]
-        assert shadow["model"] == "small" and not {"stream", "stream_options"} & shadow.keys()
+        assert shadow["model"] == "small" and not {"stream", "stream_options", "store"} & shadow.keys()
         assert shadow.keys() - client.keys() <= {"max_tokens"}  # what its money pays for
 
 

@@ -7,7 +7,7 @@ import json
 import math
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from tests.faults.connection import Incoming
@@ -293,6 +293,10 @@ class ChatSaid:
 class Chat:
     """Chat completions, embeddings and models as OpenAI has them. See `said.Dialect`."""
 
+    def __init__(self, keep: Callable[[Json, Json], None] | None = None) -> None:
+        """`keep` is given each question that is to be stored, and its whole answer."""
+        self._keep = keep
+
     def refused(self, request: Incoming, body: Json | None, plan: Plan) -> Refusal | None:
         path = request.path.partition("?")[0].removeprefix("/v1")
         if path not in ROUTES:
@@ -316,6 +320,8 @@ class Chat:
 
     def say(self, call: Call, body: Json, plan: Plan) -> ChatSaid:
         answer = compose(body, plan, call.id)
+        if self._keep is not None and body.get("store") is True:
+            self._keep(body, whole(answer))
         call.prompt_tokens = answer.usage["prompt_tokens"]
         call.completion_tokens = answer.usage["completion_tokens"]
         call.cached_tokens = plan.cached

@@ -32,6 +32,7 @@ from tests.faults.reply import Reply
 from tests.faults.responses import Responses
 from tests.faults.said import Dialect
 from tests.faults.script import Chance, Plan, parse, script_of_model
+from tests.faults.stored import Shelf
 from tests.faults.truth import Call, Truth
 
 TlsFault = Literal["good", "wrong-host", "expired", "stalled"]
@@ -68,7 +69,9 @@ class FaultProvider:
         self._truth = Truth(truth, keep_bodies=keep_bodies)
         self.desk = Desk(self._truth, lambda call: None if self.on_call is None else self.on_call(call))
         """Its files and batches."""
-        self._chat, self._messages, self._responses = Chat(), Messages(), Responses()
+        self.shelf = Shelf()
+        """The chat completions that it keeps."""
+        self._chat, self._messages, self._responses = Chat(self.shelf.keep), Messages(), Responses()
         self._open: set[Connection] = set()
         self.server_context: ssl.SSLContext | None = None
         """What it shows its certificate by, where `tls` names a fault or `good`."""
@@ -220,7 +223,9 @@ class FaultProvider:
             reply = Reply(wire, call, plan, dialect)
             ready: bytes | None = None
             if PATHS.fullmatch(request.path):
-                status, message, ready = self._at_desk(request, plan)
+                status, message, ready = _ready(self.desk.reply, request, plan)
+            elif self.shelf.takes(request):
+                status, message, ready = _ready(self.shelf.reply, request, plan)
             else:
                 told = (request.refusal, "The request could not be read.") if request.refusal else None
                 told = told or dialect.refused(request, body, plan)
@@ -248,16 +253,6 @@ class FaultProvider:
         versioned = "anthropic-version" in request.headers and not request.path.startswith("/v1/chat/")
         return self._messages if versioned or request.path.startswith("/v1/messages") else self._chat
 
-    def _at_desk(self, request: Incoming, plan: Plan) -> tuple[int, str, bytes | None]:
-        """What the desk says: a refusal, or an answer that is ready. What the plan has fail with a status is
-        not done; what it cuts or delays is."""
-        if plan.status != 200:
-            return 0, "", None
-        try:
-            return 0, "", self.desk.reply(request)
-        except Refused as refused:
-            return refused.status, str(refused), None
-
     def _plan(self, call: Call, request: Incoming) -> tuple[Plan, str]:
         """What to do, and why a script was refused, or an empty string."""
         asked = [script_of_model(call.model), request.headers.get("x-fault", "")]
@@ -274,6 +269,19 @@ class FaultProvider:
             plan = plan.as_good()
         call.struck = plan != plan.as_good()
         return plan, ""
+
+
+def _ready(
+    answer: Callable[[Incoming], bytes], request: Incoming, plan: Plan
+) -> tuple[int, str, bytes | None]:
+    """What the desk or the shelf says: a refusal, or an answer that is ready. What the plan has fail with a
+    status is not done; what it cuts or delays is."""
+    if plan.status != 200:
+        return 0, "", None
+    try:
+        return 0, "", answer(request)
+    except Refused as refused:
+        return refused.status, str(refused), None
 
 
 def _decoded(body: bytes) -> dict[str, Any] | None:

@@ -4,7 +4,12 @@ from hashlib import blake2b
 
 import msgspec
 
-from farthing.config.settings.gateway import Config, EndpointSemanticConfig
+from farthing.config.settings.gateway import (
+    AnyProviderConfig,
+    Config,
+    EndpointSemanticConfig,
+    OpenAIProviderConfig,
+)
 from farthing.config.settings.quality import QualityConfig
 from farthing.config.show import render
 
@@ -30,7 +35,7 @@ def answers_version(config: Config) -> str:
         for name, endpoint in config.endpoints.items()
     }
     providers = {
-        name: msgspec.structs.replace(provider, batch=False, pass_through=None)
+        name: msgspec.structs.replace(_as_it_answers(provider), batch=False, pass_through=None)
         for name, provider in config.providers.items()
     }
     deciding = Config(
@@ -45,3 +50,10 @@ def answers_version(config: Config) -> str:
         call=config.call,
     )
     return policy_version(deciding)
+
+
+def _as_it_answers(provider: AnyProviderConfig) -> AnyProviderConfig:
+    """Without what it keeps for clients."""
+    if isinstance(provider, OpenAIProviderConfig):
+        return msgspec.structs.replace(provider, stored_completions=None)
+    return provider

@@ -182,6 +182,8 @@ class Reader:
         endpoint = self.endpoint(model, asked)
         if "models" in body or "fallbacks" in body:
             _refuse_further(body, asked.tenant, endpoint)
+        if body.get("store") is True:  # what another request was answered is not stored for this one
+            endpoint = endpoint.asked_anew()
         session: str | None = None
         task_type: str | None = None
         documents: tuple[str, ...] = ()

@@ -36,6 +36,8 @@ from farthing.edge.http.heads import (
     facts_and_money_head,
     facts_head,
     id_head,
+    merged,
+    money_head,
     with_id_of,
 )
 from farthing.edge.http.sink import ConnectionSink
@@ -47,6 +49,8 @@ from farthing.edge.responses import stored
 from farthing.edge.responses.continuing import NAMED, completed
 from farthing.edge.responses.form import RESPONSES
 from farthing.edge.responses.keeping import Keeping
+from farthing.edge.stored_completions.asking import StoredCompletions
+from farthing.edge.stored_completions.noting import Noting, wants_storing
 from farthing.errors import (
     BodyTooLarge,
     FarthingError,
@@ -61,21 +65,24 @@ from farthing.errors import (
     UnsupportedMedia,
     forget_frames,
 )
+from farthing.models.stored_completions import Told
 from farthing.pipeline.answer import answer
 from farthing.pipeline.count import Counted
 from farthing.pipeline.receipt_notes import note_cancelled, note_error
 from farthing.pipeline.steps import Steps
 from farthing.protocols import CacheAdmin, ResponseStore
 from farthing.text.lenient_json import write_json
-from farthing.types import DEFAULT_ENDPOINT, Answer, Json, Keep, Receipt, Request, Tenant, replace
+from farthing.types import DEFAULT_ENDPOINT, Answer, Json, Keep, Receipt, Request, Tenant, Usage, replace
 
 log = logging.getLogger("farthing.edge")
 encode = msgspec.json.Encoder().encode
 
 Parsed = asyncio.Future[Request]
 StoredAnswer = Callable[[ResponseStore, Tenant, HttpRequest], Awaitable[bytes]]
+StoredCompletion = Callable[[StoredCompletions, Tenant, HttpRequest, Receipt], Awaitable[Told]]
 
 REFUSALS_MAX = 100
+NO_TOKENS = Usage(input_tokens=0, output_tokens=0)
 FEEDBACK = "/v1/feedback"
 ANTHROPIC_VERSION = b"anthropic-version"
 HELLO = {"name": "farthing", "status": "ok", "base_url": {"anthropic": "/", "openai": "/v1"}}
@@ -107,6 +114,8 @@ class Serving(Struct, frozen=True, kw_only=True):
     responses: ResponseStore
     """The stored responses."""
     responses_ttl_s: float = 0.0
+    completions: StoredCompletions
+    """What clients of chat completions may come back to."""
     prices_ended: Callable[[], bool] = lambda: False
     """Whether a day has begun on which some target has another price."""
 
@@ -380,8 +389,9 @@ class Edge:
             connection.last_words = writer.broken if keeping is None else keeping.breaks_off(writer)
         if passes:
             connection.last_words = sink.broken
+        noting = Noting(sink) if wants_storing(request) else None
         try:
-            reply = await answer(request, serving.steps, receipt, writer or sink)
+            reply = await answer(request, serving.steps, receipt, writer or noting or sink)
         except FarthingError as error:
             forget_frames(error)
             if not connection.streaming:
@@ -396,7 +406,10 @@ class Edge:
             reply = writer.last(reply)
         if keeping is not None:
             reply = await keeping.finished(reply)
-        self._send(connection, reply, receipt, PASSED_HEAD if passes else JSON_HEAD)
+        head = PASSED_HEAD if passes else JSON_HEAD
+        if noting is not None:
+            head += await noting.finished(reply, request, receipt, serving.completions.notes)
+        self._send(connection, reply, receipt, head)
         return True
 
     async def _continue(
@@ -605,6 +618,68 @@ class Edge:
         body = await answer(serving.responses, tenant, http)
         connection.answer(200, JSON_HEAD + id_head(request_id), body)
 
+    async def completions(
+        self,
+        connection: ClientConnection,
+        http: HttpRequest,
+        request_id: str,
+        operation: str,
+        ask: StoredCompletion,
+    ) -> None:
+        """What a client asks of chat completions that a provider keeps for it.
+
+        Raises:
+            NoUpgrade: it wants a WebSocket, as it may for a chat.
+        """
+        if paths.WEBSOCKET in http.headers:
+            raise NoUpgrade(f"{http.path} has no WebSocket: send POST over plain HTTP", allow="POST")
+        admission = self._admission
+        admission.enter()
+        try:
+            serving = self.serving
+            serving.steps.ledger.admit()
+            receipt = _receipt_of_unread(http, request_id, self._tenant(serving, http))
+            receipt.operation = operation
+            told = await self._asked_of_completions(connection, http, receipt, serving, ask)
+        finally:
+            admission.leave()
+        connection.also = merged(connection.also, told.returned)
+        connection.answer(200, JSON_HEAD + id_head(request_id) + money_head(receipt), told.body)
+
+    async def _asked_of_completions(
+        self,
+        connection: ClientConnection,
+        http: HttpRequest,
+        receipt: Receipt,
+        serving: Serving,
+        ask: StoredCompletion,
+    ) -> Told:
+        """The answer, once its receipt is written. It costs nothing, and would have by any other way."""
+        receipt.baseline_nusd = 0
+        tenant = serving.keys.tenant(http.headers)
+        try:
+            rate = serving.keys.rate(tenant)
+            if rate is not None:
+                rate.take()
+                connection.also += rate.headers()
+            told = await ask(serving.completions, tenant, http, receipt)
+            receipt.status, receipt.stop_reason = 200, "stop"
+            receipt.usage = NO_TOKENS
+        except FarthingError as error:
+            note_error(receipt, error)
+            connection.also = merged(connection.also, openai.returned_of(error))
+            raise
+        except asyncio.CancelledError as error:
+            note_cancelled(receipt, error)
+            raise
+        except Exception as error:
+            receipt.status, receipt.stop_reason, receipt.error = 500, "error", type(error).__name__
+            raise
+        finally:
+            serving.steps.money.total(receipt)
+            serving.steps.ledger.record(receipt)
+        return told
+
     async def preflight(self, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
         """Answer a browser that asks whether a page may send a request; a page never sees this answer.
 
@@ -745,7 +820,7 @@ def form_of(http: HttpRequest) -> ClientForm:
     Where there is nothing, or the list of models, it goes by the header that Anthropic's clients send.
     """
     path = http.path
-    if "/messages" in path:
+    if "/messages" in path and "/chat/" not in path:
         return MESSAGES
     if "/responses" in path:
         return RESPONSES
@@ -780,10 +855,28 @@ def _stored(
     return handler
 
 
+def _completions(
+    operation: str, ask: StoredCompletion
+) -> Callable[[Edge, ClientConnection, HttpRequest, str], Awaitable[None]]:
+    async def handler(edge: Edge, connection: ClientConnection, http: HttpRequest, request_id: str) -> None:
+        await edge.completions(connection, http, request_id, operation, ask)
+
+    return handler
+
+
 RouteHandler = Inference | Callable[[Edge, ClientConnection, HttpRequest, str], Awaitable[None]]
 
 ROUTES: dict[str, dict[bytes, RouteHandler]] = {
-    "/v1/chat/completions": {b"POST": Inference(Reader.chat)},
+    "/v1/chat/completions": {
+        b"POST": Inference(Reader.chat),
+        b"GET": _completions("chat/list", StoredCompletions.page),
+    },
+    paths.COMPLETION: {
+        b"GET": _completions("chat/retrieve", StoredCompletions.retrieve),
+        b"POST": _completions("chat/update", StoredCompletions.update),
+        b"DELETE": _completions("chat/delete", StoredCompletions.delete),
+    },
+    paths.COMPLETION_MESSAGES: {b"GET": _completions("chat/messages", StoredCompletions.messages)},
     "/v1/completions": {b"POST": Inference(completions.read, COMPLETIONS)},
     "/v1/embeddings": {b"POST": Inference(Reader.embeddings)},
     "/v1/responses": {b"POST": Inference(stored.read, RESPONSES, continues=True)},

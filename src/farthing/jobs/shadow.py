@@ -30,7 +30,8 @@ log = logging.getLogger("farthing.errands")
 ANSWER_S = 300.0  # nobody waits for it; the default time limit for a complete answer
 CHECKING_MAX = 32  # pairs checked at once; a command may be slow
 OWN_CUT = "limit:usd_max"  # the job's own money ran out: says nothing about the tier
-_OF_THE_STREAM = frozenset({"stream", "stream_options"})
+_OF_THE_CLIENT = frozenset({"stream", "stream_options", "store"})
+"""What only a client asks for: how it is answered, and that a provider keeps that for it."""
 
 
 class PairChecks(Protocol):
@@ -222,7 +223,7 @@ def shadow_of(request: Request, tier: str, endpoint: Endpoint, *, request_id: st
         request,
         id=request_id,
         endpoint=replace(endpoint, cache_exact="off", semantic=None, tier=None, terms=terms),
-        body={name: value for name, value in request.body.items() if name not in _OF_THE_STREAM},
+        body={name: value for name, value in request.body.items() if name not in _OF_THE_CLIENT},
         tier=tier,
         stream=False,
         include_usage=False,

@@ -30,6 +30,7 @@ ABOUT: Final[Mapping[str, str]] = {
     "ledger_sync_failures": "Failed syncs of the disk since the start.",
     "responses_stored": "Stored responses.",
     "responses_stored_bytes": "Size of the stored responses, in bytes.",
+    "completions_stored": "Stored chat completions of which it is noted who has them.",
     "semantic_entries": "Answers in the index of the semantic cache.",
     "semantic_index_bytes": "Memory of the index of the semantic cache, in bytes.",
     "semantic_writes_lost": "Writes to the file of the semantic cache that failed for good since the start.",

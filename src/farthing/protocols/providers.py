@@ -35,6 +35,8 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     """What one call for embeddings takes."""
     output_tokens_min: int = 0
     """A request that is translated for it asks for no fewer tokens of output than this: fewer are refused."""
+    stored_completions: bool = False
+    """It keeps chat completions where they ask for it, and has them afterwards (`Provider.stored_head`)."""
     counts_tokens: bool = False
     """It counts the tokens of a prompt exactly, for a call of its own (`Provider.count_call`)."""
 
@@ -294,6 +296,10 @@ class Provider(Protocol):  # models/providers: openai | anthropic
 
     def list_head(self) -> bytes:
         """The head of the call that lists its models: an object with `data`, a list of objects with `id`."""
+
+    def stored_head(self, method: str, below: str, content_type: str | None = None) -> bytes:
+        """The head of a call about a chat completion that it keeps, which is asked for at `below`, as
+        `/chatcmpl-1/messages?limit=2`. Only where `capabilities.stored_completions`."""
 
     def count_call(
         self, prompt: Prompt, target: Target, request_id: str, passed: tuple[tuple[str, str], ...] = ()

@@ -1,4 +1,5 @@
-"""Where responses are kept that their clients may come back to."""
+"""Where responses are kept that their clients may come back to, or what is noted of those that a provider
+keeps."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -16,9 +17,11 @@ class StoredResponse(Struct, frozen=True, kw_only=True):
     created_unix_s: float
     expires_unix_s: float
     body: bytes
-    """The response object in JSON, with the encrypted content of its reasoning."""
+    """The response object in JSON, with the encrypted content of its reasoning; of one that a provider keeps,
+    what is noted of it."""
     items: bytes
-    """All input items in JSON, a list: those of the responses that it continues too."""
+    """All input items in JSON, a list: those of the responses that it continues too. Empty where a provider
+    keeps them."""
 
 
 class Held(Struct, frozen=True, kw_only=True):
@@ -45,10 +48,17 @@ class ResponseStore(Protocol):  # stores/responses: memory | sqlite
         """Fails where a response cannot be kept now, as far as that can be told before there is one."""
 
     async def put(self, response: StoredResponse) -> bool:
-        """Keep it; False: it is larger than may be kept, and nothing was changed. Safe to repeat."""
+        """Keep it, in the place of one of the same id; False: it is larger than may be kept, and nothing was
+        changed. Safe to repeat."""
 
     async def get(self, tenant: str, id: str) -> StoredResponse | None:
         """None: there is none of that id for this tenant."""
+
+    async def page(
+        self, tenant: str, *, after: str = "", limit: int, newest_first: bool = False
+    ) -> tuple[StoredResponse, ...] | None:
+        """At most `limit` of a tenant in the order in which they came, from behind the one called `after` on;
+        empty: there are no more. None: there is no `after` for this tenant."""
 
     async def delete(self, tenant: str, id: str) -> bool:
         """Forget it, with its content; False: there was none."""

@@ -29,8 +29,10 @@ from farthing.brain.route.scope import Scopes
 from farthing.config import (
     DEFAULT_RULES,
     ENDPOINT_PREFIX,
+    CompletionsStoreConfig,
     Config,
     EndpointConfig,
+    MemoryCompletionsConfig,
     MemoryResponsesConfig,
     MemoryStoreConfig,
     PluginRouteConfig,
@@ -39,6 +41,7 @@ from farthing.config import (
     ResponsesStoreConfig,
     RuleConfig,
     RulesRouteConfig,
+    SqliteCompletionsConfig,
     SqliteResponsesConfig,
     SqliteStoreConfig,
     StoreConfig,
@@ -54,6 +57,8 @@ from farthing.edge.operators.listener import AdminPart
 from farthing.edge.operators.responses import ResponsesRoutes
 from farthing.edge.rate import Rate
 from farthing.edge.routes import Serving
+from farthing.edge.stored_completions.asking import StoredCompletions
+from farthing.edge.stored_completions.notes import Notes
 from farthing.evaluation.guard import DenyGuard
 from farthing.evaluation.judges.equivalence import Judge
 from farthing.jobs.prewarm.gather import Stage
@@ -69,6 +74,7 @@ from farthing.models.pricing.money import Money
 from farthing.models.pricing.priced import check_priced
 from farthing.models.providers.responses.makers import Makers
 from farthing.models.speed import Lengths
+from farthing.models.stored_completions import StoredCompletionsCaller
 from farthing.models.targets import Targets
 from farthing.models.tokens.estimate import estimate_prompt
 from farthing.models.transport.http1 import Http1Transport
@@ -124,6 +130,8 @@ from farthing.wiring.tokens import TokenParts
 
 log = logging.getLogger("farthing.app")
 
+NOTE_BYTES_MAX = 8_192  # of what is noted of a stored chat completion, which is mostly a tenth of that
+
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """What outlives a reload."""
@@ -132,6 +140,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     transport: Http1Transport
     store: KeyValueStore
     responses: ResponseStore
+    completions: ResponseStore
+    """What is noted of chat completions that providers keep."""
     contract: MemoryContract
     flights: Flights[Broadcast]
     given: Given = msgspec.field(default_factory=Given)
@@ -168,6 +178,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
         await self.tokens.aclose()
         await self.store.aclose()
         await self.responses.aclose()
+        await self.completions.aclose()
         await self.plugins.aclose()
         await self.ledger.aclose()
 
@@ -200,6 +211,7 @@ def open_parts(
         transport=Http1Transport(loop, turn),
         store=build_store(config, state_dir, plugins),
         responses=build_responses(config, state_dir),
+        completions=build_completions(config, state_dir),
         plugins=plugins,
         contract=MemoryContract(count=tokens.count, clock=time.monotonic),
         tokens=tokens,
@@ -223,6 +235,9 @@ def databases(config: Config, state_dir: Path) -> list[Path]:
     responses = config.responses.store
     if isinstance(responses, SqliteResponsesConfig) and responses.path is not None:
         kept.append(responses.path)
+    completions = config.stored_completions.store
+    if isinstance(completions, SqliteCompletionsConfig) and completions.path is not None:
+        kept.append(completions.path)
     return [*kept, semantic_path(config, state_dir)]
 
 
@@ -302,6 +317,7 @@ def build(config: Config, parts: Parts) -> Serving:
         targets=frozenset(targets.configured),
         responses=parts.responses,
         responses_ttl_s=config.responses.ttl_s,
+        completions=build_stored_completions(config, parts, providers),
         keeper=None if parts.semantic is None else build_cache_admin(parts.semantic, endpoints),
         prices_ended=targets.prices_ended,
     )
@@ -724,3 +740,41 @@ def build_responses(config: Config, state_dir: Path) -> ResponseStore:
             return SqliteResponses(store.path or state_dir / "responses.db", bounds)
         case _:
             assert_never(store)
+
+
+def build_completions(config: Config, state_dir: Path) -> ResponseStore:
+    """What is noted in of stored chat completions. Opens nothing."""
+    settings = config.stored_completions
+    store: CompletionsStoreConfig = settings.store
+    bounds = Bounds(
+        responses_max=store.completions_max,
+        bytes_max=2 * store.completions_max * NOTE_BYTES_MAX,  # so that the count is what bounds it
+        tenant_share=settings.tenant_share,
+        response_bytes_max=NOTE_BYTES_MAX,
+    )
+    match store:
+        case MemoryCompletionsConfig():
+            return MemoryResponses(bounds)
+        case SqliteCompletionsConfig():
+            return SqliteResponses(store.path or state_dir / "completions.db", bounds)
+        case _:
+            assert_never(store)
+
+
+def build_stored_completions(
+    config: Config, parts: Parts, providers: Mapping[str, Provider]
+) -> StoredCompletions:
+    caller = StoredCompletionsCaller(
+        providers=providers,
+        limits=config.providers,
+        transport=parts.transport,
+        ledger=parts.ledger,
+        clock=time.monotonic,
+    )
+    notes = Notes(
+        parts.completions,
+        ttl_s=config.stored_completions.ttl_s,
+        key=parts.user_key,
+        keeps=caller.keeps,
+    )
+    return StoredCompletions(notes=notes, caller=caller)

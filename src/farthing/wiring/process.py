@@ -376,6 +376,7 @@ class Gateway:
         while True:
             try:
                 await self._parts.responses.sweep()
+                await self._parts.completions.sweep()
             except StoreError as error:
                 log.warning("expired responses could not be deleted, next try in %.0f s: %s", SWEEP_S, error)
             await asyncio.sleep(SWEEP_S)
@@ -405,6 +406,7 @@ class Gateway:
             "route_policies_refused": self._parts.routing.audit.refused,
             "responses_stored": self._parts.responses.held.responses,
             "responses_stored_bytes": self._parts.responses.held.bytes,
+            "completions_stored": self._parts.completions.held.responses,
             "ledger_available": float(state.available),
             "ledger_rows_waiting": state.waiting,
             "ledger_rows_lost": state.lost,
@@ -432,6 +434,16 @@ def _wants_a_restart(started: Config, config: Config) -> list[str]:
             "responses.response_bytes_max",
             started.responses.response_bytes_max,
             config.responses.response_bytes_max,
+        ),
+        (
+            "stored_completions.store",
+            started.stored_completions.store,
+            config.stored_completions.store,
+        ),
+        (
+            "stored_completions.tenant_share",
+            started.stored_completions.tenant_share,
+            config.stored_completions.tenant_share,
         ),
         ("admin", started.admin, config.admin),
         ("log", started.log, config.log),

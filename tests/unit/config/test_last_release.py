@@ -31,12 +31,18 @@ NEW: "Leaves" = {
     ("responses", "store", "path"): None,
     ("responses", "store", "bytes_max"): 1_073_741_824,
     ("responses", "store", "responses_max"): 100_000,
+    ("stored_completions", "tenant_share"): 0.5,
+    ("stored_completions", "ttl_s"): 2_592_000.0,
+    ("stored_completions", "store", "kind"): "sqlite",
+    ("stored_completions", "store", "path"): None,
+    ("stored_completions", "store", "completions_max"): 100_000,
 }
 """What the last release had not, at its default."""
 NEW_KEYS: dict[str, Any] = {
     "operations": None,
     "api_version": "",
     "completions": False,
+    "stored_completions": None,
     "embeddings_inputs_max": None,
     "embeddings_tokens_max": None,
 }

@@ -243,6 +243,32 @@ class ResponsesConfig(Table, frozen=True):
     store: ResponsesStoreConfig = msgspec.field(default_factory=SqliteResponsesConfig)
 
 
+class MemoryCompletionsConfig(Table, frozen=True, tag_field="kind", tag="memory"):
+    """Nothing is written to a disk; a restart loses all."""
+
+    completions_max: int = 10_000
+
+
+class SqliteCompletionsConfig(Table, frozen=True, tag_field="kind", tag="sqlite"):
+    path: Path | None = None
+    """None: `completions.db` in the state directory."""
+    completions_max: int = 100_000
+
+
+CompletionsStoreConfig = MemoryCompletionsConfig | SqliteCompletionsConfig
+
+
+class StoredCompletionsConfig(Table, frozen=True):
+    """Which provider keeps the chat completions that clients asked to store, and for whom. Nothing of what
+    they say is here."""
+
+    ttl_s: float = 2_592_000.0
+    """How long that is known: 30 days, as OpenAI keeps them. The oldest go sooner when there is no room."""
+    tenant_share: float = 0.5
+    """Most that one tenant may have of `completions_max`."""
+    store: CompletionsStoreConfig = msgspec.field(default_factory=SqliteCompletionsConfig)
+
+
 class CacheKeyConfig(Table, frozen=True):
     """A name for several ways to ask one question: `faq:refund_policy`."""
 
@@ -543,6 +569,9 @@ class OpenAIProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_field=
     responses: bool | None = None
     """It speaks Responses as well, and what a client of Responses sends goes there as it is. None: only
     OpenAI itself and Azure (`openai.azure.com`) do."""
+    stored_completions: bool | None = None
+    """It keeps chat completions that ask for it (`store: true`), and has them for who asks by their ids.
+    None: only OpenAI itself and Azure's interface without deployments do."""
     api_version: str = ""
     """Sent with every call as `?api-version=` (Azure). Empty: nothing is."""
     completions: bool = False
@@ -681,6 +710,7 @@ class Config(Table, frozen=True):
     brain: BrainConfig = BrainConfig()
     cache: CacheConfig = msgspec.field(default_factory=CacheConfig)
     responses: ResponsesConfig = msgspec.field(default_factory=ResponsesConfig)
+    stored_completions: StoredCompletionsConfig = msgspec.field(default_factory=StoredCompletionsConfig)
     precompute: PrecomputeConfig = PrecomputeConfig()
     jobs: JobsConfig = JobsConfig()
     route: RouteConfig = RulesRouteConfig()

@@ -12,7 +12,7 @@ SAFE_CHARS = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$
 
 EXPOSED = (  # by name for browsers that do not know `*`
     b"*, x-request-id, request-id, x-farthing-tier, x-farthing-model, x-farthing-cache, x-farthing-reason, "
-    b"x-farthing-cost-usd, x-farthing-saved-usd, x-farthing-stop, x-farthing-left-out, "
+    b"x-farthing-cost-usd, x-farthing-saved-usd, x-farthing-stop, x-farthing-stored, x-farthing-left-out, "
     b"x-should-retry, retry-after, retry-after-ms, x-ratelimit-limit-requests, "
     b"x-ratelimit-remaining-requests, x-ratelimit-reset-requests"
 )

@@ -58,6 +58,11 @@ def facts_and_money_head(receipt: Receipt) -> bytes:
     return (_facts(receipt) + _money(receipt)).encode("latin-1", "replace")
 
 
+def money_head(receipt: Receipt) -> bytes:
+    """What it cost and what it saved, as headers."""
+    return _money(receipt).encode("latin-1", "replace")
+
+
 def _facts(receipt: Receipt) -> str:
     """Header lines; no value can break out of its line."""
     request_id, tier, target, reason = receipt.request_id, receipt.tier, receipt.target, receipt.route_reason

@@ -24,10 +24,12 @@ RESPONSE = "/v1/responses/{id}"
 RESPONSE_CANCEL = "/v1/responses/{id}/cancel"
 RESPONSE_ITEMS = "/v1/responses/{id}/input_items"
 
-STORED_AT = "/v1/chat/completions"
-STORED = "stored chat completions are not kept here, nor fetched from a provider: keep what you are answered"
+COMPLETION = "/v1/chat/completions/{id}"
+COMPLETION_MESSAGES = "/v1/chat/completions/{id}/messages"
+
+STORED = frozenset((RESPONSE, RESPONSE_CANCEL, RESPONSE_ITEMS, COMPLETION, COMPLETION_MESSAGES))
+"""The routes of what is asked for by its id."""
 NOT_SERVED = {
-    STORED_AT: STORED,
     "/v1/messages/batches": "batches of messages are not served: send each to /v1/messages",
     "/v1/complete": "Anthropic's text completions are not served: use /v1/messages",
     "/v1/files": "files are not kept here: send their data with the request that needs them",
@@ -105,13 +107,15 @@ def _served_as(path: str) -> tuple[tuple[str, str], str]:
     return (bare, f"/v1{bare}"), deployment
 
 
-def of_response(path: str) -> str:
-    """The route of one stored response that `path` leads to; empty if there is none."""
-    root, version, kind, id, *rest = (*path.split("/"), "", "", "", "")[: max(4, path.count("/") + 1)]
-    if (root, version, kind) != ("", "v1", "responses") or not id:
-        return ""
-    route = "/".join((RESPONSE, *rest))
-    return route if route in (RESPONSE, RESPONSE_CANCEL, RESPONSE_ITEMS) else ""
+def of_stored(path: str) -> str:
+    """The route of one stored response or chat completion that `path` leads to; empty if there is none."""
+    for route in (RESPONSE, COMPLETION):
+        above = route.removesuffix("{id}")
+        if path.startswith(above):
+            id, *rest = path[len(above) :].split("/")
+            below = "/".join((route, *rest))
+            return below if id and below in STORED else ""
+    return ""
 
 
 def hint(path: str) -> str:
@@ -159,8 +163,8 @@ def handler_of(
     if route is None and named_model(path):
         route = routes[MODEL]
     if route is None:
-        responses = [routes[one] for served in spellings if (one := of_response(served))]
-        route = responses[0] if responses else None
+        stored = [routes[one] for served in spellings if (one := of_stored(served))]
+        route = stored[0] if stored else None
     if route is None:
         raise NoSuchRoute(hint(path))
     handler = route.get(b"GET" if method == b"HEAD" else method)
@@ -168,8 +172,7 @@ def handler_of(
         allow = ", ".join(known.decode() for known in route) + (", HEAD" if b"GET" in route else "")
         if method == b"GET" and WEBSOCKET in headers:
             raise NoUpgrade(f"{path} has no WebSocket: send {allow} over plain HTTP", allow=allow)
-        stored = f"; {STORED}" if method in (b"GET", b"HEAD") and STORED_AT in spellings else ""
         pages = "; pages of other sites may call when [server] cors_origins lists them"
-        raise NoSuchRoute(f"{path} takes {allow}{stored}{pages if method == b'OPTIONS' else ''}", allow=allow)
+        raise NoSuchRoute(f"{path} takes {allow}{pages if method == b'OPTIONS' else ''}", allow=allow)
     http.deployment = deployment
     return handler

@@ -78,6 +78,10 @@ class HttpProvider:
         told = "" if content_type is None else f"content-type: {content_type}\r\n"
         return f"{method} {path} HTTP/1.1\r\n{self._fields}\r\n{told}".encode("latin-1")
 
+    def stored_head(self, method: str, below: str, content_type: str | None = None) -> bytes:
+        """As `protocols.Provider`."""
+        return self.head(method, f"/chat/completions{below}", content_type)
+
     def failure(self, status: int, headers: Mapping[bytes, bytes], body: bytes) -> ProviderError:
         return failures.failure(self.name, status, headers, body, self.redact)
 

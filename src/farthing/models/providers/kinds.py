@@ -52,7 +52,16 @@ def make(
                 native = ResponsesProvider(
                     name, origin, config, path=path_of_responses, passage=passage, host=host, makers=makers
                 )
-            return OpenAIProvider(name, origin, config, path=path, passage=passage, host=host, native=native)
+            return OpenAIProvider(
+                name,
+                origin,
+                config,
+                path=path,
+                passage=passage,
+                host=host,
+                native=native,
+                keeps=_keeps_completions(config, origin.host, path),
+            )
         case ResponsesProviderConfig():
             passage = Passage(config.pass_headers, config.return_headers, config.headers)
             return ResponsesProvider(
@@ -74,3 +83,11 @@ def _speaks_responses(config: OpenAIProviderConfig, host: str) -> bool:
     if config.responses is None:
         return host == OPENAI_HOST or host.endswith(AZURE_HOSTS)
     return config.responses
+
+
+def _keeps_completions(config: OpenAIProviderConfig, host: str, path: str) -> bool:
+    """Whether a provider of chat completions keeps those that ask for it. Azure's older interface, by
+    deployments, has them under the newer one's paths alone."""
+    if config.stored_completions is None:
+        return host == OPENAI_HOST or (host.endswith(AZURE_HOSTS) and DEPLOYMENTS not in path)
+    return config.stored_completions

@@ -3,6 +3,7 @@
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from itertools import islice
 
 from farthing.errors import StoreError
 from farthing.protocols import Held, StoredResponse
@@ -41,12 +42,12 @@ class MemoryResponses:
         if not bounds.fits(size):
             return False
         key = tenant, response.id
-        self._drop(key)
         of_tenant = self._of_tenant.setdefault(tenant, OrderedDict())
+        more = size - of_tenant.get(key, 0)
         self._responses[key] = response
         of_tenant[key] = size
-        self._bytes += size
-        self._bytes_of[tenant] = self._bytes_of.get(tenant, 0) + size
+        self._bytes += more
+        self._bytes_of[tenant] = self._bytes_of.get(tenant, 0) + more
         while (
             len(of_tenant) > bounds.tenant_responses_max or self._bytes_of[tenant] > bounds.tenant_bytes_max
         ):
@@ -59,6 +60,22 @@ class MemoryResponses:
         self._check_open()
         found = self._responses.get((tenant, id))
         return found if found is not None and found.expires_unix_s > self._clock() else None
+
+    async def page(
+        self, tenant: str, *, after: str = "", limit: int, newest_first: bool = False
+    ) -> tuple[StoredResponse, ...] | None:
+        self._check_open()
+        if after and await self.get(tenant, after) is None:
+            return None
+        keys = self._of_tenant.get(tenant) or OrderedDict()
+        ordered = iter(reversed(keys) if newest_first else keys)
+        if after:
+            for key in ordered:
+                if key[1] == after:
+                    break
+        now_s = self._clock()
+        alive = (one for key in ordered if (one := self._responses[key]).expires_unix_s > now_s)
+        return tuple(islice(alive, limit))
 
     async def delete(self, tenant: str, id: str) -> bool:
         if await self.get(tenant, id) is None:

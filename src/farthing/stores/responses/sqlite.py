@@ -56,12 +56,20 @@ END;
 PRAGMA secure_delete = ON;
 """
 _PUT = """
-INSERT INTO responses (tenant, id, endpoint, created_s, expires_s, body, items, bytes)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO responses (number, tenant, id, endpoint, created_s, expires_s, body, items, bytes)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
+_NUMBER = "SELECT number FROM responses WHERE tenant = ? AND id = ?"
 _GET = """
 SELECT endpoint, created_s, expires_s, body, items FROM responses WHERE tenant = ? AND id = ?
 """
+_PAGE = """
+SELECT id, endpoint, created_s, expires_s, body, items FROM responses
+WHERE tenant = ? AND number {beyond} ? AND expires_s > ? ORDER BY number {order} LIMIT ?
+"""
+_OLDEST_FIRST = _PAGE.format(beyond=">", order="ASC")
+_NEWEST_FIRST = _PAGE.format(beyond="<", order="DESC")
+_NUMBER_MAX = 2**63 - 1
 _DELETE = "DELETE FROM responses WHERE tenant = ? AND id = ?"
 _OLDEST = "SELECT number, bytes FROM responses ORDER BY number LIMIT ?"
 _OLDEST_OF = "SELECT number, bytes FROM responses WHERE tenant = ? ORDER BY number LIMIT ?"
@@ -102,6 +110,14 @@ class SqliteResponses:
 
     async def get(self, tenant: str, id: str) -> StoredResponse | None:
         return await self._run_if_there(lambda db: self._get(db, tenant, id), None)
+
+    async def page(
+        self, tenant: str, *, after: str = "", limit: int, newest_first: bool = False
+    ) -> tuple[StoredResponse, ...] | None:
+        def job(db: apsw.Connection) -> tuple[StoredResponse, ...] | None:
+            return self._page(db, tenant, after, limit, newest_first=newest_first)
+
+        return await self._run_if_there(job, None if after else ())
 
     async def delete(self, tenant: str, id: str) -> bool:
         return await self._run_if_there(lambda db: self._delete(db, tenant, id), False)
@@ -196,11 +212,12 @@ class SqliteResponses:
 
     def _put(self, db: apsw.Connection, response: StoredResponse) -> None:
         bounds, tenant = self._bounds, response.tenant
+        place: Any = next(iter(db.execute(_NUMBER, (tenant, response.id))), (None,))
         db.execute(_DELETE, (tenant, response.id))
         db.execute(
             _PUT,
             (
-                *(tenant, response.id, response.endpoint),
+                *(place[0], tenant, response.id, response.endpoint),
                 *(response.created_unix_s, response.expires_unix_s),
                 *(response.body, response.items, size_of(response)),
             ),
@@ -212,20 +229,21 @@ class SqliteResponses:
 
     def _get(self, db: apsw.Connection, tenant: str, id: str) -> StoredResponse | None:
         row: Any = next(iter(db.execute(_GET, (tenant, id))), None)
-        if row is None:
-            return None
-        endpoint, created_s, expires_s, body, items = row
-        if expires_s <= self._clock():
-            return None
-        return StoredResponse(
-            id=id,
-            tenant=tenant,
-            endpoint=endpoint,
-            created_unix_s=created_s,
-            expires_unix_s=expires_s,
-            body=body,
-            items=items,
-        )
+        found = None if row is None else _stored(tenant, id, *row)
+        return found if found is not None and found.expires_unix_s > self._clock() else None
+
+    def _page(
+        self, db: apsw.Connection, tenant: str, after: str, limit: int, *, newest_first: bool
+    ) -> tuple[StoredResponse, ...] | None:
+        number = _NUMBER_MAX if newest_first else 0
+        if after:
+            if self._get(db, tenant, after) is None:
+                return None
+            row: Any = next(iter(db.execute(_NUMBER, (tenant, after))))
+            number = row[0]
+        statement = _NEWEST_FIRST if newest_first else _OLDEST_FIRST
+        rows: Any = db.execute(statement, (tenant, number, self._clock(), limit))
+        return tuple([_stored(tenant, *row) for row in rows])
 
     def _delete(self, db: apsw.Connection, tenant: str, id: str) -> bool:
         there = self._get(db, tenant, id) is not None
@@ -240,6 +258,21 @@ class SqliteResponses:
             return db.changes()
 
         return self._write(db, work)
+
+
+def _stored(
+    tenant: str, id: str, endpoint: str, created_s: float, expires_s: float, body: bytes, items: bytes
+) -> StoredResponse:
+    """A row."""
+    return StoredResponse(
+        id=id,
+        tenant=tenant,
+        endpoint=endpoint,
+        created_unix_s=created_s,
+        expires_unix_s=expires_s,
+        body=body,
+        items=items,
+    )
 
 
 def _make_room(

@@ -65,9 +65,10 @@ class OpenAIProvider(HttpProvider):
         passage: Passage | None = None,
         host: HostFacts = UNKNOWN_HOST,
         native: ResponsesProvider | None = None,
+        keeps: bool = False,
     ) -> None:
         """`path` is that of its `base_url`. `native` speaks Responses with it for clients that do; None: it
-        knows chat completions alone.
+        knows chat completions alone. `keeps`: it has stored chat completions.
 
         Raises:
             ValueError: a header has characters that HTTP does not allow.
@@ -91,6 +92,7 @@ class OpenAIProvider(HttpProvider):
             batch=config.batch,
             choices=True,
             logprobs=True,
+            stored_completions=keeps,
             counts_tokens=False,
         )
         self._native = native

@@ -1,0 +1,176 @@
+"""Asks a provider about the chat completions that it keeps. It costs nothing, and nothing is chosen: the one
+that keeps a completion is asked, and its words go on as they came."""
+
+import logging
+from collections.abc import Callable, Mapping
+
+import msgspec
+from msgspec import Raw, Struct
+
+from farthing.config import ProviderConfig
+from farthing.errors import (
+    FarthingError,
+    KeyRejected,
+    NoProviderLeft,
+    ProviderError,
+    ProviderUnavailable,
+    forget_frames,
+)
+from farthing.models.call import ERROR_BODY_BYTES_MAX, ERROR_BODY_S, KEY_TOLD_EVERY_S
+from farthing.protocols import Exchange, Ledger, Provider, Transport
+from farthing.runtime.seldom import Seldom
+from farthing.types import Attempt, Receipt
+
+log = logging.getLogger("farthing.call")
+
+ANSWER_S = 60.0  # it looks something up and generates nothing
+ANSWER_BYTES_MAX = 33_554_432
+JSON = "application/json"
+NULL = b"null"
+
+_decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """One call about a stored completion."""
+
+    provider: str
+    target: str
+    """The target that made it, for the receipt."""
+    method: str
+    below: str
+    """What follows the path of chat completions, its query included."""
+    body: bytes = b""
+
+
+class Told(Struct, frozen=True):
+    """What the provider said."""
+
+    body: bytes
+    returned: bytes
+    """Header lines of its reply that the client may see."""
+
+
+class StoredCompletionsCaller:
+    """Calls the providers of one configuration that keep chat completions."""
+
+    def __init__(
+        self,
+        *,
+        providers: Mapping[str, Provider],
+        limits: Mapping[str, ProviderConfig],
+        transport: Transport,
+        ledger: Ledger,
+        clock: Callable[[], float],
+    ) -> None:
+        self._providers = {
+            name: one for name, one in providers.items() if one.capabilities.stored_completions
+        }
+        self._limits = limits
+        self._transport = transport
+        self._ledger = ledger
+        self._clock = clock
+        self._tells = Seldom(KEY_TOLD_EVERY_S, clock)
+
+    def keeps(self, provider: str) -> bool:
+        """Whether the provider called so is there, and keeps completions."""
+        return provider in self._providers
+
+    async def ask(self, asked: Asked, receipt: Receipt) -> Told:
+        """Ask, and once more where the connection turns out to be stale: to look, to change labels and to
+        delete may all be done twice. Each call is an attempt of `receipt`.
+
+        Raises:
+            NoProviderLeft: it did not answer, or refused. Overloaded: as of `Ledger.intend`.
+        """
+        again = False
+        while True:
+            if not receipt.attempts:
+                self._ledger.intend(receipt, asked.target)
+            began_s = self._clock()
+            attempt = Attempt(target=asked.target, tier="", started_ms=(began_s - receipt.started_s) * 1000)
+            attempt.cost_nusd = 0
+            receipt.attempts.append(attempt)
+            receipt.calls += 1
+            try:
+                return await self._ask(asked, receipt, attempt)
+            except ProviderError as error:
+                self._note(error, asked, attempt)
+                if again or not _at_once(error):
+                    raise NoProviderLeft([error], tried_again=again) from None
+                again = True
+            except BaseException as error:
+                attempt.error = "cancelled" if not isinstance(error, Exception) else type(error).__name__
+                raise
+            finally:
+                attempt.total_ms = (self._clock() - began_s) * 1000
+
+    async def _ask(self, asked: Asked, receipt: Receipt, attempt: Attempt) -> Told:
+        """Raises:
+        ProviderError: it did not answer, or refused.
+        """
+        provider, limits = self._providers[asked.provider], self._limits[asked.provider]
+        within_s = ANSWER_S if limits.whole_s is None else limits.whole_s
+        try:
+            fields = provider.stored_head(asked.method, asked.below, JSON if asked.body else None)
+            head = b"%bx-request-id: %b\r\n" % (fields, receipt.request_id.encode())
+            exchange = await self._transport.send(
+                provider.origin, head, asked.body, first_byte_s=within_s, whole=True
+            )
+            attempt.status = exchange.status
+            returned, attempt.upstream_id = provider.down(exchange.headers, receipt.request_id)
+            if not 200 <= exchange.status < 300:
+                error = provider.failure(exchange.status, exchange.headers, await _words(exchange))
+                error.returned = returned
+                raise error
+            body = await exchange.read(min(limits.answer_bytes_max, ANSWER_BYTES_MAX), within_s=within_s)
+            _check(body, provider)
+        except FarthingError:
+            raise
+        except Exception as error:
+            log.error("%s: the code of its provider failed", asked.provider, exc_info=error)
+            raise ProviderUnavailable(f"the code of the provider failed: {type(error).__name__}") from error
+        return Told(body, returned)
+
+    def _note(self, error: ProviderError, asked: Asked, attempt: Attempt) -> None:
+        """Write a failure down, without secrets."""
+        forget_frames(error)
+        redact = self._providers[asked.provider].redact
+        error.target = asked.target
+        error.args = (redact.text(str(error)),)
+        lines = error.returned.decode("latin-1")
+        if redact.holds(lines) or redact.holds(attempt.upstream_id):
+            error.returned = redact.text(lines).encode("latin-1")
+            attempt.upstream_id = redact.text(attempt.upstream_id)
+        attempt.error = error.code
+        if attempt.status is None:
+            attempt.status = error.upstream_status
+        if isinstance(error, KeyRejected) and self._tells.again(asked.provider):
+            log.warning("%s%s", error, f"; its code is {error.told}" if error.told else "")
+
+
+def _check(body: bytes, provider: Provider) -> None:
+    """Raises:
+    ProviderError: it is no JSON object, or an error.
+    """
+    try:
+        body.decode()
+        told = _decode_object(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ProviderUnavailable("the reply is not a JSON object", upstream_status=502) from error
+    if bytes(told.get("error", Raw(NULL))) != NULL:
+        raise provider.in_answer(body)
+
+
+def _at_once(error: ProviderError) -> bool:
+    """Whether the same call may well succeed now: it did not arrive."""
+    return isinstance(error, ProviderUnavailable) and error.nothing_received
+
+
+async def _words(exchange: Exchange) -> bytes:
+    """The body of an error reply; empty if it cannot be read."""
+    try:
+        return await exchange.read(ERROR_BODY_BYTES_MAX, within_s=ERROR_BODY_S)
+    except ProviderError as error:
+        forget_frames(error)
+        return b""
