@@ -7,7 +7,6 @@ a day, since models change behind their names.
 
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from msgspec import Struct
 
@@ -29,6 +28,12 @@ PHRASES = (
     "cannot be set", "is incompatible with",
 )  # fmt: skip
 """What refusals say that have no such code."""
+NO_SUCH_FIELD = frozenset({"unsupported_parameter", "unknown_parameter"})
+CHOICES = frozenset({
+    "modalities", "reasoning", "reasoning_effort", "response_format", "service_tier", "thinking",
+    "tool_choice", "verbosity",
+})  # fmt: skip
+"""Fields of few values, of which others may be taken where one is refused."""
 NEVER = frozenset({"messages", "model", "stream", "tools", "functions"})
 """Without these there is no request, or another one."""
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -103,7 +108,10 @@ def refusal_of(error: ProviderRejected, body: Json) -> Refusal | None:
     if field is None or (field != param and len(there) > 1 and not set(there) <= set(LIMITS)):
         return None
     if field not in LIMITS:
-        return Refusal(field, value=_told(body[field]))
+        value = body[field]
+        if isinstance(value, str) and value and value in words:
+            return Refusal(field, value=value)
+        return None if field in CHOICES and code not in NO_SUCH_FIELD else Refusal(field)
     instead: LimitName = "max_completion_tokens" if field == "max_tokens" else "max_tokens"
     if instead in body or not (instead in named or field == param or code in UNKNOWN):
         return None
@@ -116,8 +124,3 @@ def _words(words: str) -> Iterator[str]:
         yield word
         if _CAMEL.search(word):  # presencePenalty
             yield _CAMEL.sub(lambda found: f"_{found[0].lower()}", word)
-
-
-def _told(value: Any) -> Any:
-    """A value that alone was refused: others of a field that has few may be taken. None: any would be."""
-    return value if isinstance(value, str) else None
