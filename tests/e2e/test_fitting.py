@@ -143,8 +143,8 @@ def test_what_a_host_is_known_to_lack_is_not_asked_of_it(strict: Strict, start_g
 def test_clients_of_other_dialects_are_made_to_fit_too(strict: Strict, start_gateway: StartGateway) -> None:
     strict.refuses["odd"] = ["max_tokens", "temperature"]
     gateway = before(strict, start_gateway)
-    body = {"model": "a/odd", "max_tokens": 50, "temperature": 0.2}
-    body["messages"] = [{"role": "user", "content": "hello"}]  # type: ignore[assignment]
+    messages = [{"role": "user", "content": "hello"}]
+    body = {"model": "a/odd", "max_tokens": 50, "temperature": 0.2, "messages": messages}
     reply = gateway.post("/v1/messages", body, {"anthropic-version": "2023-06-01"})
     assert reply.status == 200, reply.body
     assert strict.sent()[-1]["max_completion_tokens"] == 50 and "temperature" not in strict.sent()[-1]
