@@ -61,11 +61,11 @@ class Lessons:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._known: dict[str, _Known] = {}
+        self.known = False
+        """Whether anything was ever learnt."""
 
     def of(self, model: str) -> Learnt:
-        """What is known of a model; `NOTHING_LEARNT` without any work where nothing is of any."""
-        if not self._known:
-            return NOTHING_LEARNT
+        """What is known of a model."""
         known = self._known.get(model)
         if known is None:
             return NOTHING_LEARNT
@@ -88,6 +88,7 @@ class Lessons:
         if model not in self._known and len(self._known) >= TARGETS_MAX:
             del self._known[next(iter(self._known))]
         self._known[model] = _Known(learnt, self._clock() + KEPT_S)
+        self.known = True
 
 
 def refusal_of(error: ProviderRejected, body: Json) -> Refusal | None:

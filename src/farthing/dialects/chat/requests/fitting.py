@@ -134,14 +134,6 @@ def fitted(body: Json, model: str, host: Quirks = NO_QUIRKS, learnt: Learnt = NO
     return Written(written, tuple(unsaid), tuple(gave_way))
 
 
-def fits_as_it_is(body: Json, model: str) -> bool:
-    """Whether a host without quirks, of whose models nothing is learnt, takes `body`: most requests."""
-    can = abilities(model)
-    if can.reasons and "max_tokens" in body:
-        return False
-    return not can.fixed_sampling or SAMPLING.isdisjoint(body)
-
-
 class _Values(frozenset[tuple[str, str]]):
     """Pairs of fields and values, of which any may be asked for."""
 
