@@ -10,7 +10,7 @@ from tests.pace import least_s, turns
 
 from farthing.config import key_digest
 from farthing.runtime.log import set_up_logging
-from farthing.runtime.redact import Redactor, without_asked
+from farthing.runtime.redact import HIDDEN, ISSUED_MAX, Redactor, without_asked
 
 KEY = "sk-proj-Ab3dEf6hIj9lMn2pQr5tUv8xYz1/4+wxyz"
 PASSWORD = "p@ss w:rd/7"
@@ -238,3 +238,15 @@ def test_a_long_text_takes_as_much_longer_as_it_is(redactor: Redactor, piece: st
         return least_s(lambda: redactor.text(text))
 
     assert took_s(60_000) < 40 * took_s(6_000)
+
+
+def test_issued_secrets_are_removed_beside_the_configured_ones_within_a_bound() -> None:
+    redact = Redactor(["a-configured-secret-0123456789"])
+    for number in range(ISSUED_MAX + 1):
+        redact.learn_issued(f"issued-token-{number:04d}-{number * 7919:08d}")
+    redact.learn(["another-configured-secret-42"])
+    newest = f"issued-token-{ISSUED_MAX:04d}-{ISSUED_MAX * 7919:08d}"
+    assert redact.text(f"x {newest} y") == f"x {HIDDEN} y"
+    for secret in ("a-configured-secret-0123456789", "another-configured-secret-42"):
+        assert redact.text(secret) == HIDDEN
+    assert len(redact._issued) == ISSUED_MAX
