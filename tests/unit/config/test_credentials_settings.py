@@ -30,5 +30,6 @@ def test_what_contradicts_itself_is_told_with_the_fix(lines: str, fault: str) ->
 def test_the_secret_is_known_to_the_redactor_and_shown_by_its_name() -> None:
     read = config.loads(f'{BASE}auth = "entra"\n{TABLE}{TIER}', ENV)
     assert ENV["APP_SECRET"] in secrets_of(read, {})[0]
+    assert "of-the-environment-42" in secrets_of(read, {"AWS_SECRET_ACCESS_KEY": "of-the-environment-42"})[0]
     shown = config.render(config.concealed(read))
     assert "${APP_SECRET}" in shown and ENV["APP_SECRET"] not in shown

@@ -240,13 +240,27 @@ def test_a_long_text_takes_as_much_longer_as_it_is(redactor: Redactor, piece: st
     assert took_s(60_000) < 40 * took_s(6_000)
 
 
+def issued(number: int) -> str:
+    return f"eyJhbGciOi.{number:04d}-Payload-{number * 7919:08d}.Signature{number:04d}"
+
+
 def test_issued_secrets_are_removed_beside_the_configured_ones_within_a_bound() -> None:
     redact = Redactor(["a-configured-secret-0123456789"])
     for number in range(ISSUED_MAX + 1):
-        redact.learn_issued(f"issued-token-{number:04d}-{number * 7919:08d}")
+        redact.learn_issued(issued(number))
     redact.learn(["another-configured-secret-42"])
-    newest = f"issued-token-{ISSUED_MAX:04d}-{ISSUED_MAX * 7919:08d}"
+    newest = issued(ISSUED_MAX)
     assert redact.text(f"x {newest} y") == f"x {HIDDEN} y"
+    assert newest[20:40] not in redact.text(f"the token ({newest[15:40]}) is wrong")
+    assert redact.holds(newest)
     for secret in ("a-configured-secret-0123456789", "another-configured-secret-42"):
         assert redact.text(secret) == HIDDEN
     assert len(redact._issued) == ISSUED_MAX
+
+
+def test_what_two_issued_secrets_share_stays_known_when_one_is_forgotten() -> None:
+    redact = Redactor()
+    for number in range(2 * ISSUED_MAX):
+        redact.learn_issued(issued(number))
+    assert redact.text("eyJhbGciOi and Signature") == f"{HIDDEN} and {HIDDEN}"
+    assert len(redact._issued_parts) < 60 * ISSUED_MAX
