@@ -344,6 +344,8 @@ class ProviderRejected(ProviderError):
     """The provider refused the request itself; another target may still accept it."""
 
     code = "provider_rejected"
+    renewed = False
+    """The same target would be asked otherwise now: with other credentials, or without what it refused."""
 
 
 SAID_MAX = 20  # names of fields in an error

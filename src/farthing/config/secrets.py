@@ -7,9 +7,12 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from farthing.config.settings.gateway import Config
+from farthing.config.settings.credentials import SECRET_VARIABLES
+from farthing.config.settings.gateway import Config, ProviderConfig
 from farthing.config.settings.options import Options
 from farthing.config.settings.proxy import NO_PROXY
+from farthing.config.settings.secret import Secret
+from farthing.config.settings.table import Table
 
 CONCEALED = "[secret]"
 PROXIES = ("https_proxy", "http_proxy", "all_proxy")
@@ -18,21 +21,32 @@ _OF_A_SECRET = re.compile(r"key|token|secret|auth|passw|cookie|credential|sessio
 
 
 def secrets_of(config: Config, env: Mapping[str, str]) -> tuple[list[str], list[str]]:
-    """The secrets of `config` and of the environment's proxies; and the digests of clients' keys."""
+    """The secrets of `config`, of the environment's proxies and those by which credentials are fetched; and
+    the digests of clients' keys."""
     found = [key.key.value for key in config.keys if key.key is not None]
     if config.admin.key is not None:
         found.append(config.admin.key.value)
     for provider in config.providers.values():
         if provider.api_key is not None:
             found.append(provider.api_key.value)
+        found += _nested(provider)
         found += (text for name, text in provider.headers.items() if _OF_A_SECRET.search(name))
         if provider.proxy is not None and provider.proxy.value.lower() != NO_PROXY:
             found += _of_url(provider.proxy.value)
     for options in options_of(config):
         found += options.secrets()
+    found += (env[name] for name in SECRET_VARIABLES if env.get(name))
     for name in (*PROXIES, *map(str.upper, PROXIES)):
         found += _of_url(env.get(name, ""))
     return found, [key.digest for key in config.keys if key.digest is not None]
+
+
+def _nested(provider: ProviderConfig) -> Iterator[str]:
+    """The secrets in the tables of a provider's table."""
+    for table in (getattr(provider, name) for name in provider.__struct_fields__):
+        if isinstance(table, Table):
+            fields = (getattr(table, name) for name in table.__struct_fields__)
+            yield from (field.value for field in fields if isinstance(field, Secret))
 
 
 def concealed(config: Config) -> Config:

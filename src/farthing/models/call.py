@@ -95,6 +95,7 @@ class CallResult:
     __slots__ = (
         "attempt",
         "capped_by",
+        "credentials",
         "ended_s",
         "health",
         "held_ms",
@@ -114,6 +115,8 @@ class CallResult:
         self.health = health
         self.capped_by = capped_by
         """The limit of the endpoint that set its output cap; None when none did."""
+        self.credentials: int | None = None
+        """The number of those it was made with; None: a fixed key, or none yet."""
         self.reply: Reply | None = None
         self.stream: Stream | None = None
         self.ended_s: float | None = None
@@ -238,8 +241,7 @@ class Caller:
                     if error.unasked:
                         call.receipt.skipped[target.name] = error.code
                         break
-                    once_more = not again and stale(error, attempts[-1]) and len(attempts) < attempts_max
-                    if not once_more or health.cooldown_s() > 0 or not health.may_retry():
+                    if len(attempts) >= attempts_max or not _at_once(error, attempts[-1], health, again):
                         break
                     again = True
                 except ContractExceeded as error:
@@ -411,7 +413,10 @@ class Caller:
         """
         attempt, target, health, hold = result.attempt, result.target, result.health, call.hold
         error.target = target.name
-        self._unsay(error, attempt, self._providers[target.provider].redact)
+        provider = self._providers[target.provider]
+        self._unsay(error, attempt, provider.redact)
+        if isinstance(error, ProviderRejected):
+            error.renewed = self._renews(error, result, prompt)
         attempt.error = error.code
         if attempt.status is None:  # else it failed after its head had come
             attempt.status = error.upstream_status
@@ -428,6 +433,19 @@ class Caller:
             ) from error
         health.failed(error, probe, _number_of(call.request))
         self._tell_of_key(target, error)
+
+    def _renews(self, error: ProviderRejected, result: CallResult, prompt: Prompt) -> bool:
+        """Whether the target would be asked otherwise after its refusal. A fault in its provider's code is
+        none."""
+        provider = self._providers[result.target.provider]
+        try:
+            if isinstance(error, KeyRejected):
+                held, number = provider.credentials, result.credentials
+                return held is not None and number is not None and held.refused(number)
+            return provider.learn(prompt, result.target, error)
+        except Exception as fault:  # noqa: BLE001  # as of any code of a provider: the attempt has failed anyway
+            self._fault(result.target, fault)
+            return False
 
     def _unsaid(self, prompt: Prompt, target: Target, operation: Operation) -> Unsaid:
         """As the provider says. A request that it cannot read, and code of it that fails, are its failure:
@@ -500,6 +518,12 @@ class Caller:
         request = call.request
         if request.operation == "embeddings" and await self._in_parts(result, call, prompt, within_s):
             return
+        if provider.credentials is not None:
+            asked_s = self._clock()
+            result.credentials = await provider.credentials.ready(within_s)
+            waited_s = self._clock() - asked_s
+            within_s = max(0.0, within_s - waited_s)
+            left_s = None if left_s is None else max(0.0, left_s - waited_s)
         head, body = provider.encode(prompt, target, request.operation, request.id, request.passed)
         began_s = self._clock()
         exchange = await self._transport.send(
@@ -557,6 +581,8 @@ class Caller:
         entries: list[bytes] = []
         for part in parts:
             asked = replace(prompt, body=part)
+            if provider.credentials is not None:
+                result.credentials = await provider.credentials.ready(max(0.0, end_s - self._clock()))
             head, body = provider.encode(asked, target, request.operation, request.id, request.passed)
             left_s = max(0.0, end_s - self._clock())
             exchange = await self._transport.send(
@@ -593,7 +619,7 @@ class Caller:
     def _tell_of_key(self, target: Target, error: ProviderError) -> None:
         """Log that a provider rejected its key. Otherwise nobody might notice, since another target answers
         or the client sees only part of the reason."""
-        if isinstance(error, KeyRejected) and self._tells.again(target.provider):
+        if isinstance(error, KeyRejected) and not error.renewed and self._tells.again(target.provider):
             said = f"; its code is {error.told}" if error.told else ""
             log.warning("%s (%s)%s", error, target.name, said)
 
@@ -674,6 +700,17 @@ class Caller:
                 passes=usage.passes and (*usage.passes, estimated_pass(usage, tokens, said)),
             )
         book(result.attempt, result.target, usage)
+
+
+def _at_once(error: ProviderError, attempt: Attempt, health: Health, again: bool) -> bool:
+    """Whether the same call may well succeed now, and may be made: it did not arrive, which counts once, or
+    it is another one now. The latter happens seldom, to all requests at once, and takes nothing from the
+    retry budget."""
+    if health.cooldown_s() > 0:
+        return False
+    if isinstance(error, ProviderRejected) and error.renewed:
+        return True
+    return not again and stale(error, attempt) and health.may_retry()
 
 
 def _in_brief(error: ProviderError) -> str:

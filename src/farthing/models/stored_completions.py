@@ -77,8 +77,8 @@ class StoredCompletionsCaller:
         return provider in self._providers
 
     async def ask(self, asked: Asked, receipt: Receipt) -> Told:
-        """Ask, and once more where the connection turns out to be stale: to look, to change labels and to
-        delete may all be done twice. Each call is an attempt of `receipt`.
+        """Ask, and once more where the connection turns out to be stale or the credentials are replaced: to
+        look, to change labels and to delete may all be done twice. Each call is an attempt of `receipt`.
 
         Raises:
             NoProviderLeft: it did not answer, or refused. Overloaded: as of `Ledger.intend`.
@@ -111,7 +111,10 @@ class StoredCompletionsCaller:
         """
         provider, limits = self._providers[asked.provider], self._limits[asked.provider]
         within_s = ANSWER_S if limits.whole_s is None else limits.whole_s
+        credentials, number = provider.credentials, 0
         try:
+            if credentials is not None:
+                number = await credentials.ready(within_s)
             fields = provider.stored_head(asked.method, asked.below, JSON if asked.body else None)
             head = b"%bx-request-id: %b\r\n" % (fields, receipt.request_id.encode())
             exchange = await self._transport.send(
@@ -122,6 +125,8 @@ class StoredCompletionsCaller:
             if not 200 <= exchange.status < 300:
                 error = provider.failure(exchange.status, exchange.headers, await _words(exchange))
                 error.returned = returned
+                if credentials is not None and isinstance(error, KeyRejected):
+                    error.renewed = credentials.refused(number)
                 raise error
             body = await exchange.read(min(limits.answer_bytes_max, ANSWER_BYTES_MAX), within_s=within_s)
             _check(body, provider)
@@ -145,7 +150,7 @@ class StoredCompletionsCaller:
         attempt.error = error.code
         if attempt.status is None:
             attempt.status = error.upstream_status
-        if isinstance(error, KeyRejected) and self._tells.again(asked.provider):
+        if isinstance(error, KeyRejected) and not error.renewed and self._tells.again(asked.provider):
             log.warning("%s%s", error, f"; its code is {error.told}" if error.told else "")
 
 
@@ -163,7 +168,9 @@ def _check(body: bytes, provider: Provider) -> None:
 
 
 def _at_once(error: ProviderError) -> bool:
-    """Whether the same call may well succeed now: it did not arrive."""
+    """Whether the same call may well succeed now: it did not arrive, or its credentials are replaced."""
+    if isinstance(error, KeyRejected):
+        return error.renewed
     return isinstance(error, ProviderUnavailable) and error.nothing_received
 
 

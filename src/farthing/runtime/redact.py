@@ -21,6 +21,7 @@ PART_CHARS = 8
 HELD_CHARS = 16  # of a secret, in a row, that a word holds
 OUR_NAME = "farthing"  # keys have it in their names, and so have our files and variables
 FORMER_MAX = 500  # secrets, and keys of clients, of configurations that are gone
+ISSUED_MAX = 64  # tokens and keys that expire: a day's of several providers
 FORM_CHARS = 6  # by which one in base64 or hexadecimal is looked for; none is shorter
 TEXT_CHARS_MAX = 65_536  # longer ones are cut: an error body has no more
 DEPTH_MAX = 32  # of an object; what lies deeper is left out
@@ -68,6 +69,12 @@ class Redactor:
         self._ends: frozenset[str] = frozenset()
         self._short_ends: frozenset[tuple[str, str]] = frozenset()
         """Both ends of one secret, of two or three characters and of two."""
+        self._issued: dict[str, str] = {}
+        """Secrets that were issued and expire, with themselves in lower case; the newest last."""
+        self._issued_whole: tuple[str, ...] = ()
+        """The latter; replaced, never changed, for another thread may be reading it."""
+        self._issued_parts: dict[str, int] = {}
+        """Their parts, and in how many of them each is."""
         self._forms: dict[str, list[str]] = {}
         """What the secrets are in base64 and in hexadecimal, but for characters that depend on their
         neighbours; by how they begin."""
@@ -96,10 +103,37 @@ class Redactor:
         self._ends = frozenset(one[-n:] for one in known for n in lengths)
         self._short_ends = frozenset((one[:n], one[-2:]) for one in known for n in (2, 3))
 
+    def learn_issued(self, secret: str) -> None:
+        """Another secret to remove, which expires: the last `ISSUED_MAX` of them are removed, whole and in
+        part. Quick, for one after another may come at any time. Twice is safe."""
+        if len(secret) < SECRET_CHARS_MIN:
+            return
+        if secret in self._issued:
+            self._issued[secret] = self._issued.pop(secret)
+            return
+        self._issued[secret] = secret.translate(_LOWER)
+        self._count_parts(self._issued[secret], 1)
+        while len(self._issued) > ISSUED_MAX:
+            self._count_parts(self._issued.pop(next(iter(self._issued))), -1)
+        self._issued_whole = tuple(self._issued.values())
+
+    def _count_parts(self, lower: str, change: int) -> None:
+        if not _has_parts(lower):
+            return
+        counts = self._issued_parts
+        for at in range(len(lower) - PART_CHARS + 1):
+            part = lower[at : at + PART_CHARS]
+            count = counts.get(part, 0) + change
+            if count > 0 and part != OUR_NAME:
+                counts[part] = count
+            else:
+                counts.pop(part, None)
+
     def text(self, text: str) -> str:
         """`text` without secrets."""
         text = text[:TEXT_CHARS_MAX]
-        return _without(text, self._spans(text), HIDDEN) if self._exact or self._digests else text
+        knows = self._exact or self._digests or self._issued_whole
+        return _without(text, self._spans(text), HIDDEN) if knows else text
 
     def holds(self, text: str) -> bool:
         """Whether `text`, a word chosen by a client such as the name of a session, contains a secret. A short
@@ -107,6 +141,8 @@ class Redactor:
         text = text[:TEXT_CHARS_MAX]
         lower = text.translate(_LOWER)
         if any(one.translate(_LOWER) in lower for one in self._exact):
+            return True
+        if any(one in lower for one in self._issued_whole):
             return True
         start = end = 0
         for at, to in self._partial(lower):
@@ -147,19 +183,20 @@ class Redactor:
         yield from self._of_clients(text)
 
     def _wholes(self, lower: str) -> Iterator[Span]:
-        for secret in self._whole:
+        for secret in (*self._whole, *self._issued_whole):
             at = lower.find(secret)
             while at >= 0:
                 yield at, at + len(secret)
                 at = lower.find(secret, at + 1)
 
     def _partial(self, lower: str) -> Iterator[Span]:
-        parts = self._parts
-        if not parts:
+        parts, issued = self._parts, self._issued_parts
+        if not parts and not issued:
             return
         for token in _OF_KEYS.finditer(lower):
             for at in range(token.start(), token.end() - PART_CHARS + 1):
-                if lower[at : at + PART_CHARS] in parts:
+                part = lower[at : at + PART_CHARS]
+                if part in parts or part in issued:
                     yield at, at + PART_CHARS
 
     def _masked(self, lower: str) -> Iterator[Span]:

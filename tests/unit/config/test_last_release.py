@@ -45,6 +45,8 @@ NEW_KEYS: dict[str, Any] = {
     "stored_completions": None,
     "embeddings_inputs_max": None,
     "embeddings_tokens_max": None,
+    "entra": None,
+    "google": None,
 }
 """Of a provider."""
 NEW_PRICES = ("cached_audio", "cached_image", "output_reasoning")
