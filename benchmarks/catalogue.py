@@ -3,9 +3,9 @@
     python -m benchmarks.catalogue [--json]
 
 `load_us` reads the file at the start. `first_us` is the first look-up of a provider, which decodes its rows;
-the largest is told. `warm_*` are look-ups of each listed name once its entry was asked for, `cold_*` the first
-of each entry, and the others are names that are written otherwise, dated, or not listed. Percentiles are over
-names, each of them the least of a few runs where that is possible.
+the largest is told. `warm_*` are look-ups of each listed name once its entry was asked for, `cold_*` the
+first of each entry, and the others are names that are written otherwise, dated, or not listed. Percentiles
+are over names, each of them the least of a few runs where that is possible.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from benchmarks.machine import machine
 from farthing.models.pricing.catalogue import Catalogue
@@ -36,9 +37,9 @@ def main() -> None:
 def measured() -> dict[str, float | int]:
     load = min(_us(Catalogue.load) for _ in range(LEAST_OF * 4))
     catalogue = Catalogue.load()
-    first = [_us(lambda p=provider: catalogue.names(p)) for provider in catalogue.providers()]
+    first = [_us(partial(catalogue.names, provider)) for provider in catalogue.providers()]
     names = [(provider, name) for provider in catalogue.providers() for name in catalogue.names(provider)]
-    cold = [_us(lambda one=one: catalogue.find(*one)) for one in names]
+    cold = [_us(partial(catalogue.find, *one)) for one in names]
     warm = _each(catalogue, names)
     return {
         "models": len(names),
@@ -53,9 +54,7 @@ def measured() -> dict[str, float | int]:
 
 
 def _each(catalogue: Catalogue, names: Iterable[tuple[str, str]]) -> list[float]:
-    return [
-        min(_us(lambda one=one: catalogue.find(*one), TIMES) for _ in range(LEAST_OF)) for one in names
-    ]
+    return [min(_us(partial(catalogue.find, *one), TIMES) for _ in range(LEAST_OF)) for one in names]
 
 
 def _spread(name: str, values: list[float]) -> dict[str, float]:

@@ -419,6 +419,8 @@ class Target(Struct, frozen=True, kw_only=True):
     context_tokens_max: int | None = None
     output_tokens_max: int | None = None
     features: Features = NOTHING_SAID
+    lacks: frozenset[str] = frozenset()
+    """What of a request it is known not to take: of `features.cannot`, what a request may ask for."""
 
 
 class Route(Struct, frozen=True, kw_only=True):

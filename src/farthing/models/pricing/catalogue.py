@@ -56,10 +56,10 @@ class _Names:
 
     def entry(self, name: str) -> Model:
         found = self._found[name]
-        if found.__class__ is Row:
+        if isinstance(found, Row):
             # Replacing a value is atomic, and both threads would write the same.
-            found = self._found[name] = found.entry()  # type: ignore[union-attr]
-        return found  # type: ignore[return-value]
+            found = self._found[name] = found.entry()
+        return found
 
     def folded(self, lowered: str) -> list[str]:
         """The names that differ from it in letter case alone."""

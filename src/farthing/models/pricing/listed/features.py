@@ -39,8 +39,9 @@ _ENDPOINTS = {
     "/v1/completions": "completions",
     "/v1/batch": "batch",
 }
-_REASONERS_OF = frozenset({"openai", "azure"})
-"""Where a model that reasons wants `max_completion_tokens`, and no sampling parameters."""
+_OPENAI = re.compile(r"(?:ft:)?(?:chat|codex|computer-use|daybreak|gpt|o\d)")
+_OPENAI_AT = frozenset({"openai", "azure"})
+"""Where OpenAI's models stand. One that reasons wants `max_completion_tokens`, and no sampling parameters."""
 _DATE = re.compile(r"20\d\d-[01]\d-[0-3]\d")
 _RELEASES = (
     re.compile(r"[-@](?P<y>20[2-3]\d)-?(?P<m>0[1-9]|1[0-2])-?(?P<d>0[1-9]|[12]\d|3[01])(?!\d)"),
@@ -56,14 +57,14 @@ def said_of(row: Mapping[str, Any], name: str, provider: str, mode: str) -> dict
     can, cannot = _words(row)
     if CLAUDE.search(name):
         _of_claude(row, can, cannot)
-    if "tool_choice" in can and "forced_tools" not in cannot:
+    if "tool_choice" in can and "forced_tools" not in cannot and not CLAUDE.search(name):
         can.add("forced_tools")
     elif "tool_choice" in cannot:
         cannot.add("forced_tools")
     levels = _efforts(row, "reasoning" in can)
     if levels == ():
         cannot.add("effort")
-    if provider in _REASONERS_OF and mode != "embedding" and "reasoning" in can | cannot:
+    if provider in _OPENAI_AT and _OPENAI.match(name) and "reasoning" in can | cannot:
         (can if "reasoning" in can else cannot).add("max_completion_tokens")
         if "reasoning" in can:
             cannot.add("sampling")
@@ -102,7 +103,9 @@ def _words(row: Mapping[str, Any]) -> tuple[set[str], set[str]]:
 
 def _of_claude(row: Mapping[str, Any], can: set[str], cannot: set[str]) -> None:
     """The list counts a tool that is demanded as structured output, which is none of the model's."""
-    native = row.get("supports_native_structured_output")
+    native = row.get("supports_bedrock_native_structured_output")
+    if not isinstance(native, bool):
+        native = row.get("supports_native_structured_output")
     can.discard("structured_output")
     cannot.discard("structured_output")
     if isinstance(native, bool):

@@ -141,9 +141,9 @@ class OpenAIProvider(HttpProvider):
             asked, model = body["model"], target.model
             body["model"] = model
             if prompt.capped_by is not None or (
-                "max_tokens" in body and asked != model and asked != target.name and _reasons(model)
+                "max_tokens" in body and asked != model and asked != target.name and _reasons(target)
             ):
-                _set_cap(body, model, prompt.output_tokens_max)
+                _set_cap(body, target, prompt.output_tokens_max)
         if prompt.stream:
             body["stream"] = True
             if self._include_usage:
@@ -176,7 +176,7 @@ class OpenAIProvider(HttpProvider):
         body = {**self._translations.body(prompt, target), "model": target.model}
         limit, most = prompt.output_tokens_max, target.output_tokens_max
         if limit is not None:
-            _set_cap(body, target.model, limit if most is None else min(limit, most))
+            _set_cap(body, target, limit if most is None else min(limit, most))
         return body
 
     def whole(self, headers: Mapping[bytes, bytes], body: bytes, prompt: Prompt | None = None) -> Reply:
@@ -242,17 +242,17 @@ def _for_model(head: bytes, model: str) -> bytes:
     return head.replace(MODEL_IN_PATH.encode(), quote(model, safe="").encode(), 1)
 
 
-def _reasons(model: str) -> bool:
-    return abilities(model).reasons
+def _reasons(target: Target) -> bool:
+    return abilities(target.model, target.features).reasons
 
 
 def _lowered(prompt: Prompt, target: Target) -> Written:
     dialect = "messages" if prompt.sent is None else prompt.sent.dialect
-    return lowered(prompt.body, model=target.model, dialect=dialect)
+    return lowered(prompt.body, model=target.model, dialect=dialect, listed=target.features)
 
 
-def _set_cap(body: Json, model: str, cap: int | None) -> None:
-    """Write the cap on the output under the name `model` knows, in place.
+def _set_cap(body: Json, target: Target, cap: int | None) -> None:
+    """Write the cap on the output under the name that the model of `target` knows, in place.
 
     Reasoning models refuse `max_tokens`, most others know nothing else. Called when the cap is ours or
     the model is; what a client sends to a model it named stays as it is.
@@ -263,5 +263,5 @@ def _set_cap(body: Json, model: str, cap: int | None) -> None:
         cap = old if new is None else new
     if cap is not None:
         body[
-            "max_completion_tokens" if _reasons(model) or (old is None and new is not None) else "max_tokens"
+            "max_completion_tokens" if _reasons(target) or (old is None and new is not None) else "max_tokens"
         ] = cap
