@@ -94,12 +94,15 @@ class Catalogue:
         version: str,
         providers: Mapping[str, Callable[[], _Names]],
         places: Mapping[str, str] | None = None,
+        *,
+        file: File | None = None,
     ) -> None:
         """`providers` reads the models of each, and is called once; `places`: see `in_places`."""
         self.version = version
         self._unread = providers
         self._providers: dict[str, _Names] = {}
         self._places = places or {}
+        self._file = file
 
     @classmethod
     def load(cls) -> "Catalogue":
@@ -111,7 +114,13 @@ class Catalogue:
         def reading(provider: str) -> Callable[[], _Names]:
             return lambda: _Names({row.model: row for row in _rows(file, provider)})
 
-        return cls(file.header.version, {provider: reading(provider) for provider in file.providers()})
+        return cls(
+            file.header.version, {provider: reading(provider) for provider in file.providers()}, file=file
+        )
+
+    def rows(self, provider: str) -> list[Row]:
+        """What the file says of a provider, without the operator's own prices."""
+        return [] if self._file is None else _rows(self._file, provider)
 
     def _names(self, provider: str) -> _Names | None:
         names = self._providers.get(provider)
