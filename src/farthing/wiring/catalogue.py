@@ -115,7 +115,8 @@ def ending(config: Config, catalogue: Catalogue, today: str) -> Iterator[str]:
             known = catalogue.find(provider, model)
             if known is not None and known.retires and known.retires <= near:
                 word = "has ended" if known.retires <= today else "ends"
-                yield f"tiers.{tier}.targets: {target} {word} on {known.retires}, says the price list: replace it"
+                told = f"{target} {word} on {known.retires}, says the price list"
+                yield f"tiers.{tier}.targets: {told}: name another model"
 
 
 def not_there(config: Config, said: Mapping[str, Said], catalogue: Catalogue) -> Iterator[str]:

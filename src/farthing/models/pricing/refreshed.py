@@ -68,9 +68,6 @@ def read_fetched(content: bytes, *, source: str, today: str, before: Catalogue) 
     if len(content) > BYTES_MAX:
         raise NotAList(f"it has more than {BYTES_MAX:,} bytes")
     rows, refused = _of_litellm(content, today, before) if _is_litellms(content) else _own(content)
-    priced = sum(bool(row.get("prices")) for row in rows)
-    if priced < PRICED_MIN:
-        raise NotAList(f"it prices {priced} models that can be used, and a list has {PRICED_MIN} or more")
     version = f"{today} fetched from {source}"
     made = written(version, rows, sealed=True)
     after = Catalogue.of(File(made))
@@ -100,7 +97,17 @@ def _own(content: bytes) -> tuple[list[dict[str, Any]], int]:
             found[row.provider, row.model] = _plain(row)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as why:
         raise NotAList(f"a line of it is no row of a price list: {why}") from None
+    _check_size(found.values())
     return [found[key] for key in sorted(found)], refused
+
+
+def _check_size(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Raises:
+    NotAList: of what was fetched, too little can be used.
+    """
+    priced = sum(bool(row.get("prices")) for row in rows)
+    if priced < PRICED_MIN:
+        raise NotAList(f"it prices {priced} models that can be used, and a list has {PRICED_MIN} or more")
 
 
 def _of_litellm(content: bytes, today: str, before: Catalogue) -> tuple[list[dict[str, Any]], int]:
@@ -113,7 +120,7 @@ def _of_litellm(content: bytes, today: str, before: Catalogue) -> tuple[list[dic
     if len(listed) > ROWS_MAX:
         raise NotAList(f"it has more than {ROWS_MAX:,} rows")
     found = {(one.provider, one.model): _plain(one) for one in _rows_of(before)}
-    refused = 0
+    fetched, refused = list[dict[str, Any]](), 0
     for row in _converted(listed):
         read = None if row is None else _read(row)
         if row is None or read is None or _fault(read):
@@ -121,6 +128,8 @@ def _of_litellm(content: bytes, today: str, before: Catalogue) -> tuple[list[dic
             continue
         key = read.provider, read.model
         found[key] = _over(found.get(key), row, today)
+        fetched.append(row)
+    _check_size(fetched)
     return with_places(with_releases(found[key] for key in sorted(found))), refused
 
 

@@ -148,6 +148,11 @@ class File:
         if crc32 is not None and zlib.crc32(memoryview(content)[self._begin :]) != crc32:
             raise ValueError("it was cut or changed")
 
+    @property
+    def body(self) -> bytes:
+        """All rows, a line each."""
+        return self._content[self._begin :]
+
     def providers(self) -> Iterable[str]:
         return self.header.providers
 

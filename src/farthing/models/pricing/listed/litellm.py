@@ -53,7 +53,7 @@ REGIONAL = re.compile(r"^(eu|us|global|global-standard|apac|[a-z]+-[a-z]+-\d|[a-
 NOT_TEXT = re.compile(
     r"whisper|tts|transcri|realtime|-image|audio|voice|moderation|-ocr|ocr-|rerank|-live|live-|orpheus|lyria|"
     r"translate|nano-banana|imagen|veo-|container|dall-e|sora|embedding-up-to|together-ai-|decider|sonic|"
-    r"fireworks-ai-|canvas|stability|commitment|multimodalembedding",
+    r"fireworks-ai-|canvas|stability|commitment|multimodalembedding|marengo",
     re.IGNORECASE,
 )
 # But these are chats that hear and speak, priced by tokens of audio.
