@@ -61,7 +61,9 @@ def test_an_effort_is_at_most_what_the_list_has(efforts: tuple[str, ...], asked:
 
 
 def test_a_claude_is_asked_as_its_entry_says() -> None:
-    said = listed("forced_tools structured_output adaptive_thinking", "sampling system_in_place", "low", "high")
+    said = listed(
+        "forced_tools structured_output adaptive_thinking", "sampling system_in_place", "low", "high"
+    )
     can, guessed = of_messages("claude-opus-9", said), of_messages("claude-opus-9")
     assert can.forced_choice and not guessed.forced_choice
     assert not can.system_in_place and guessed.system_in_place

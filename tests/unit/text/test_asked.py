@@ -27,7 +27,9 @@ def test_it_is_read_from_parts_tools_and_formats() -> None:
 
 def test_odd_bodies_ask_for_nothing() -> None:
     for content in (None, 5, [5, {"type": 5}, {"type": None}, {}, "text"]):
-        assert asked({"messages": [{"content": content}, 7], "response_format": "x"}, media=True) == frozenset()
+        assert (
+            asked({"messages": [{"content": content}, 7], "response_format": "x"}, media=True) == frozenset()
+        )
     assert asked({"messages": "x"}, media=True) == frozenset()
 
 

@@ -15,7 +15,7 @@ LETTERS = {
     "reasoning": "R",
     "prompt_caching": "C",
 }
-LEGEND = "can: Vision, Audio, Documents, Tools, Structured output, Reasoning, prompt Caching"
+LEGEND = "can: Vision, Audio, Documents, Tools, Structured output, Reasoning, Caching"
 _CELLS = (("input", 8), ("output", 8), ("window", 7), ("can", 8), ("until", 11))
 
 
