@@ -60,7 +60,7 @@ from farthing.protocols import (
 )
 from farthing.runtime.redact import Redactor
 from farthing.runtime.seldom import Seldom, Tally
-from farthing.text.asked import able
+from farthing.text.asked import lacking
 from farthing.types import (
     Attempt,
     Operation,
@@ -266,16 +266,13 @@ class Caller:
         if route.pinned:
             return route
         prompt = call.prompt
-        targets, lacking = able(
-            route.targets,
-            prompt.body,
-            media=bool(prompt.media_tokens),
-            output_tokens=prompt.output_tokens_max if sent is None else None,
-        )
-        if not lacking:
+        limit = prompt.output_tokens_max if sent is None else None
+        without = lacking(route.targets, prompt.body, prompt.media_tokens > 0, limit)
+        if not without:
             return route
-        call.receipt.skipped |= dict.fromkeys(lacking, CannotSay.code)
-        found: Route = replace(route, targets=targets)
+        call.receipt.skipped |= dict.fromkeys(without, CannotSay.code)
+        kept = tuple(target for target in route.targets if target.name not in without)
+        found: Route = replace(route, targets=kept)
         return found
 
     def _makers_first(self, call: CallRequest, targets: Sequence[Target]) -> tuple[Target, ...]:

@@ -31,6 +31,8 @@ NEW: "Leaves" = {
     ("responses", "store", "path"): None,
     ("responses", "store", "bytes_max"): 1_073_741_824,
     ("responses", "store", "responses_max"): 100_000,
+    ("catalogue_url",): None,
+    ("call", "ask_models"): True,
 }
 """What the last release had not, at its default."""
 NEW_KEYS: dict[str, Any] = {

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from farthing.text.asked import able, asked
+from farthing.text.asked import asked, lacking
 from farthing.types import Target
 
 PIXEL = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
@@ -33,20 +33,20 @@ def test_odd_bodies_ask_for_nothing() -> None:
     assert asked({"messages": "x"}, media=True) == frozenset()
 
 
-def test_targets_that_are_known_to_lack_it_are_left_out_with_what_they_lack() -> None:
-    blind, seeing = target("blind", "vision", "tools"), target("seeing")
-    kept, lacking = able((blind, seeing), chat(PIXEL), media=True, output_tokens=None)
-    assert kept == (seeing,) and lacking == {"blind": "vision"}
-    assert able((blind, seeing), chat(), media=False, output_tokens=None) == ((blind, seeing), {})
+def test_targets_that_are_known_to_lack_it_are_named_with_what_they_lack() -> None:
+    targets = target("blind", "vision", "tools"), target("seeing")
+    assert lacking(targets, chat(PIXEL), True, None) == {"blind": "vision"}
+    assert lacking(targets, chat(PIXEL, tools=[{}]), True, None) == {"blind": "tools, vision"}
+    assert lacking(targets, chat(), False, None) == {}
+    assert lacking((targets[1],) * 2, chat(PIXEL), True, 5) == {}
 
 
-def test_where_none_is_left_all_are_asked_since_a_list_may_be_wrong() -> None:
-    blind = (target("a", "vision"), target("b", "vision"))
-    assert able(blind, chat(PIXEL), media=True, output_tokens=None) == (blind, {})
+def test_where_none_would_be_left_nobody_is_named_since_a_list_may_be_wrong() -> None:
+    assert lacking((target("a", "vision"), target("b", "vision")), chat(PIXEL), True, None) == {}
 
 
-def test_a_target_that_cannot_write_so_much_is_left_out() -> None:
-    short, long, unknown = target("short", most=4_096), target("long", most=64_000), target("unknown")
-    kept, lacking = able((short, long, unknown), chat(), media=False, output_tokens=8_000)
-    assert kept == (long, unknown) and lacking == {"short": "8000 tokens of output"}
-    assert able((short, long), chat(), media=False, output_tokens=4_096)[1] == {}
+def test_a_target_that_cannot_write_so_much_is_named() -> None:
+    targets = target("short", most=4_096), target("long", most=64_000), target("unknown")
+    assert lacking(targets, chat(), False, 8_000) == {"short": "8000 tokens of output"}
+    assert lacking(targets, chat(), False, 4_096) == {}
+    assert lacking(targets, chat(), False, None) == {}

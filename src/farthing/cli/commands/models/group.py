@@ -13,6 +13,7 @@ from farthing import config as configuration
 from farthing.brain.route.expression import Expression
 from farthing.cli.commands.models.refresh import command as refresh
 from farthing.cli.commands.models.shown import entry_of, table
+from farthing.cli.found import found_here, state_dir_here
 from farthing.cli.groups import SubcommandGroup
 from farthing.cli.reading import config_option
 from farthing.cli.screen import columns, tell
@@ -179,12 +180,9 @@ def _checks(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _catalogue(settings: Config | None) -> "Catalogue":
     from farthing.models.price_list import price_list
+    from farthing.models.pricing.kept_list import current
 
-    return price_list(settings or _of_environment())
-
-
-def _of_environment() -> Config:
-    return configuration.loads("", os.environ)
+    return current(state_dir_here(os.environ)) if settings is None else price_list(settings)
 
 
 def _all(catalogue: "Catalogue") -> list[Model]:
@@ -202,8 +200,6 @@ def _here(settings: Config | None, catalogue: "Catalogue") -> list[Model]:
     from farthing.wiring.catalogue import ask_configured
 
     if settings is None:
-        from farthing.cli.found import found_here
-
         settings = found_here(os.environ)[0]
     said = asyncio.run(ask_configured(settings, tuple(settings.providers)))
     found = []

@@ -11,7 +11,9 @@ import msgspec
 
 from farthing import config as configuration
 from farthing.brain.route.expression import Expression
+from farthing.cli.found import state_dir_here
 from farthing.cli.reading import config_option
+from farthing.config import Config
 from farthing.errors import ConfigError
 
 NO_URL = (
@@ -38,12 +40,11 @@ def command(url: str | None, forget: bool, as_json: bool, config: Path | None) -
     from farthing.models.pricing import kept_list
 
     path = config or configuration.default_file(os.environ)
-    settings = (
-        configuration.loads("", os.environ)
-        if path is None
-        else configuration.load(path, os.environ, condition=Expression, secrets=False)
-    )
-    state_dir = configuration.state_dir(settings, os.environ)
+    settings = Config()
+    state_dir = state_dir_here(os.environ)
+    if path is not None:
+        settings = configuration.load(path, os.environ, condition=Expression, secrets=False)
+        state_dir = configuration.state_dir(settings, os.environ)
     if forget:
         existed = kept_list.forget(state_dir)
         version = kept_list.packaged().header.version
