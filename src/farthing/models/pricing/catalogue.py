@@ -18,7 +18,7 @@ from farthing.config import PriceConfig
 from farthing.models.pricing.bedrock import bare_id, in_place, without_place
 from farthing.models.pricing.cost import scaled
 from farthing.models.pricing.own_prices import overridden, target_of
-from farthing.models.pricing.rows import File, Row
+from farthing.models.pricing.rows import File, Row, row_of
 from farthing.types import Model, Price
 
 log = logging.getLogger("farthing.catalogue")
@@ -33,20 +33,27 @@ VERTEX_PUBLISHERS = ("publishers/", "anthropic/", "google/", "models/")
 class _Names:
     """The models of one provider by name, and by what their names come to for who writes them otherwise."""
 
-    __slots__ = ("_folded", "_found", "_snapshots")
+    __slots__ = ("_found", "_other", "_provider")
 
-    def __init__(self, rows: Mapping[str, Row | Model]) -> None:
+    def __init__(self, provider: str, rows: Mapping[str, bytes | Model]) -> None:
+        self._provider = provider
         self._found = dict(rows)
-        self._folded: dict[str, list[str]] = {}
-        """By lower case."""
-        self._snapshots: dict[str, list[str]] = {}
-        """By the lower case of the name without its date."""
-        for name in self._found:
-            lowered = name.lower()
-            self._folded.setdefault(lowered, []).append(name)
-            dated = SNAPSHOT.fullmatch(lowered) if "20" in lowered else None
-            if dated is not None:
-                self._snapshots.setdefault(dated["base"], []).append(name)
+        self._other: tuple[dict[str, list[str]], dict[str, list[str]]] | None = None
+
+    def _otherwise(self) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+        """The names by their lower case, and the dated ones by that without the date; made when a name is
+        first not found as it is."""
+        other = self._other
+        if other is None:
+            folded, snapshots = dict[str, list[str]](), dict[str, list[str]]()
+            for name in self._found:
+                lowered = name.lower()
+                folded.setdefault(lowered, []).append(name)
+                dated = SNAPSHOT.fullmatch(lowered) if "20" in lowered else None
+                if dated is not None:
+                    snapshots.setdefault(dated["base"], []).append(name)
+            other = self._other = folded, snapshots
+        return other
 
     def __contains__(self, name: str) -> bool:
         return name in self._found
@@ -56,14 +63,22 @@ class _Names:
 
     def entry(self, name: str) -> Model:
         found = self._found[name]
-        if isinstance(found, Row):
+        if isinstance(found, bytes):
             # Replacing a value is atomic, and both threads would write the same.
-            found = self._found[name] = found.entry()
+            found = self._found[name] = self._read(name, found)
         return found
+
+    def _read(self, name: str, line: bytes) -> Model:
+        """A line that cannot be read says nothing of its model."""
+        try:
+            return row_of(line).entry()
+        except (msgspec.DecodeError, ValueError) as why:
+            log.error("the price list: what it has of %s/%s cannot be read: %s", self._provider, name, why)
+            return Model(provider=self._provider, model=name)
 
     def folded(self, lowered: str) -> list[str]:
         """The names that differ from it in letter case alone."""
-        return self._folded.get(lowered, [])
+        return self._otherwise()[0].get(lowered, [])
 
     def snapshot(self, lowered: str) -> Model | None:
         """The entry for a dated name that is not listed: the model without a date, if no listed snapshot of
@@ -75,11 +90,11 @@ class _Names:
         if len(listed) != 1:
             return None
         entry = self.entry(listed[0])
-        others = self._snapshots.get(dated["base"], ())
+        others = self._otherwise()[1].get(dated["base"], ())
         return entry if all(self.entry(name).prices == entry.prices for name in others) else None
 
     def plus(self, entries: Mapping[str, Model]) -> "_Names":
-        return _Names({**self._found, **entries})
+        return _Names(self._provider, {**self._found, **entries})
 
 
 class Catalogue:
@@ -112,7 +127,7 @@ class Catalogue:
     @classmethod
     def of(cls, file: File) -> "Catalogue":
         def reading(provider: str) -> Callable[[], _Names]:
-            return lambda: _Names({row.model: row for row in _rows(file, provider)})
+            return lambda: _Names(provider, _lines(file, provider))
 
         return cls(
             file.header.version, {provider: reading(provider) for provider in file.providers()}, file=file
@@ -120,7 +135,7 @@ class Catalogue:
 
     def rows(self, provider: str) -> list[Row]:
         """What the file says of a provider, without the operator's own prices."""
-        return [] if self._file is None else _rows(self._file, provider)
+        return [] if self._file is None else [row_of(line) for line in _lines(self._file, provider).values()]
 
     def _names(self, provider: str) -> _Names | None:
         names = self._providers.get(provider)
@@ -201,7 +216,7 @@ class Catalogue:
             own.setdefault(provider, {})[model] = overridden(listed, model, items)
 
         def reading(provider: str) -> Callable[[], _Names]:
-            return lambda: (self._names(provider) or _Names({})).plus(own[provider])
+            return lambda: (self._names(provider) or _Names(provider, {})).plus(own[provider])
 
         digest = hashlib.sha256(repr(sorted(map(repr, prices))).encode()).hexdigest()[:8]
         providers = {**self._unread, **{provider: reading(provider) for provider in own}}
@@ -235,15 +250,15 @@ def price_on(model: Model, on: str | None = None) -> Price | None:
 # -- names ------------------------------------------------------------------------------------------
 
 
-def _rows(file: File, provider: str) -> list[Row]:
-    """The rows of a provider. A file that cannot be read has none: what is not listed is unknown."""
+def _lines(file: File, provider: str) -> dict[str, bytes]:
+    """The models of a provider. A file that cannot be read has none: what is not listed is unknown."""
     try:
-        return file.rows(provider)
+        return file.lines(provider)
     except msgspec.DecodeError as why:
         log.error(
             "the price list %s: what it has of %s cannot be read: %s", file.header.version, provider, why
         )
-        return []
+        return {}
 
 
 def _spellings(provider: str, model: str) -> list[str]:

@@ -1,7 +1,7 @@
 """The file of the catalogue: a line that says what is in it, then a model a line, grouped by provider.
 
-The first line tells where each provider's rows begin, so that only those of providers that are asked for
-are ever decoded, and of these only the entries that are.
+The first line tells where each provider's rows begin, so that only the names of providers that are asked for
+are ever read, and of these only the entries that are.
 """
 
 import zlib
@@ -124,6 +124,11 @@ class Header(msgspec.Struct, frozen=True):
     """Of all rows, where the file did not come with the package."""
 
 
+class _Name(msgspec.Struct, frozen=True):
+    model: str
+
+
+_NAMES = msgspec.json.Decoder(_Name)
 _ROWS = msgspec.json.Decoder(Row)
 _PRICES = msgspec.json.Decoder(list[PriceRow])
 _HEADER = msgspec.json.Decoder(Header)
@@ -156,12 +161,18 @@ class File:
     def providers(self) -> Iterable[str]:
         return self.header.providers
 
-    def rows(self, provider: str) -> list[Row]:
+    def lines(self, provider: str) -> dict[str, bytes]:
+        """The models of a provider by name, each still a line.
+
+        Raises:
+            msgspec.DecodeError: a line is none.
+        """
         place = self.header.providers.get(provider)
         if place is None:
-            return []
+            return {}
         begin, length = self._begin + place[0], place[1]
-        return _ROWS.decode_lines(self._content[begin : begin + length])
+        lines = self._content[begin : begin + length].splitlines()
+        return {_NAMES.decode(line).model: line for line in lines}
 
 
 def written(version: str, rows: Iterable[dict[str, Any]], *, sealed: bool = False) -> bytes:
@@ -185,6 +196,13 @@ def written(version: str, rows: Iterable[dict[str, Any]], *, sealed: bool = Fals
     if sealed:
         header["crc32"] = zlib.crc32(body)
     return msgspec.json.encode(header) + b"\n" + bytes(body)
+
+
+def row_of(line: bytes) -> Row:
+    """Raises:
+    msgspec.DecodeError: it is no row.
+    """
+    return _ROWS.decode(line)
 
 
 def decoded(content: bytes) -> Iterator[Row]:

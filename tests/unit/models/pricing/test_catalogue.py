@@ -139,11 +139,15 @@ def test_names_of_publishers_and_accounts_may_be_left_out(
 
 
 def test_a_file_that_cannot_be_read_lists_nothing_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    rows = b'{"provider":"p","model":"m","prices":[{"in":1,"out":2}]}\n'
+    rows = (
+        b'{"provider":"p","model":"m","prices":[{"in":1,"out":2}]}\n{"provider":"p","model":"n","prices":5}\n'
+    )
     head = b'{"version":"v","providers":{"p":[0,%d],"q":[0,9]}}\n' % len(rows)
     found = Catalogue.of(File(head + rows))
     assert found.price("p", "m") is not None and found.find("q", "m") is None
     assert "what it has of q cannot be read" in caplog.text
+    assert found.find("p", "n") == Model(provider="p", model="n")
+    assert "what it has of p/n cannot be read" in caplog.text
     for broken in (b"", b"no json\n", b'{"version":1}\n', head.replace(b'"v",', b'"v","crc32":1,') + rows):
         with pytest.raises(ValueError, match=r"header|changed"):
             File(broken)
