@@ -5,7 +5,7 @@ prices of their own; the others cost what the model costs, times its factor `reg
 """
 
 from farthing.models.pricing.cost import scaled
-from farthing.types import Model, replace
+from farthing.types import Model, Price, replace
 
 REGIONAL_FACTOR = "regional"
 PLACES = ("apac", "au", "ca", "eu", "in", "jp", "us")
@@ -26,9 +26,15 @@ def in_place(listed: Model) -> Model | None:
     """`listed` at the price that it has across the regions of a place; None: nobody knows it."""
     if not listed.prices or REGIONAL_FACTOR not in listed.prices[-1].factors:
         return None
-    prices = tuple(
-        scaled(price, price.factors[REGIONAL_FACTOR]) if REGIONAL_FACTOR in price.factors else price
-        for price in listed.prices
-    )
-    found: Model = replace(listed, prices=prices)
+    found: Model = replace(listed, prices=tuple(map(_regional, listed.prices)))
+    return found
+
+
+def _regional(price: Price) -> Price:
+    """`price` at its factor, which is taken out, so that nobody takes it twice."""
+    factor = price.factors.get(REGIONAL_FACTOR)
+    if factor is None:
+        return price
+    factors = {name: other for name, other in price.factors.items() if name != REGIONAL_FACTOR}
+    found: Price = replace(scaled(price, factor), factors=factors)
     return found

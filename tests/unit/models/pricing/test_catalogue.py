@@ -123,6 +123,23 @@ def test_a_model_of_bedrock_across_regions_has_the_price_of_its_region(catalogue
     assert catalogue.find("bedrock", "arn:aws:bedrock:eu-west-1:1:application-inference-profile/abc") is None
 
 
+def test_at_a_host_in_a_region_what_asks_for_no_place_costs_what_the_region_does() -> None:
+    found = price_list(
+        loads(
+            '[providers.bedrock]\nbase_url = "https://bedrock-runtime.eu-west-1.amazonaws.com/v1"\n'
+            '[providers.vertex]\nbase_url = "https://europe-west1-aiplatform.googleapis.com/v1"\n',
+            {},
+        )
+    )
+    for name, usd in (("", 3.3), ("eu.", 3.3), ("in.", 3.3), ("global.", 3)):
+        price = found.price("bedrock", f"{name}anthropic.claude-sonnet-4-5-20250929-v1:0")
+        assert price is not None and price.input_pusd == usd * 1e6, name
+    price = found.price("vertex", "claude-sonnet-4-5")
+    assert price is not None and price.input_pusd == 3_300_000
+    everywhere = Catalogue.load().price("vertex", "claude-sonnet-4-5")
+    assert everywhere is not None and everywhere.input_pusd == 3_000_000
+
+
 @pytest.mark.parametrize(
     ("provider", "asked", "listed"),
     [
