@@ -103,6 +103,8 @@ class RulesRouter:
         self._policy = policy
         self._aliases = meanings(policy.aliases)
         self._tiers = {name: _ready(name, targets, f"tier {name}") for name, targets in policy.tiers.items()}
+        self._lacked = frozenset[str]().union(*(tier.lacks for tier in self._tiers.values()))
+        """What all models of some tier are known to lack."""
         self._default = self._default_tier("default: no rule applies")
         self._fallback = self._default_tier("fallback: the default tier")
         self._asked = {name: _ready(name, t, "asked for by the client") for name, t in policy.tiers.items()}
@@ -202,7 +204,7 @@ class RulesRouter:
 
     def undecided(self, request: Request, traits: Traits) -> bool:
         """Whether `choose` would take the default tier because nothing else decides: no model, tier or alias
-        was named, no fixed answer fits and no rule holds. Pure."""
+        was named, no fixed answer fits, no rule holds, and no tier lacks what is asked for. Pure."""
         name = request.model
         if request.tier is not None or request.operation != "chat" or self._default is None:
             return False
@@ -211,6 +213,8 @@ class RulesRouter:
         if name not in self._choosing and not name.startswith(ENDPOINT_PREFIX):
             return False
         if self._directs and self._direct_answer(request, traits) is not None:
+            return False
+        if self._lacked and self._lacked & asked(request.body, bool(traits.media_tokens)):
             return False
         return self._by_rules(request, traits) is self._default
 

@@ -244,6 +244,12 @@ def test_a_tier_of_which_no_model_takes_the_request_is_left_for_one_that_has_one
     )
 
 
+def test_a_request_that_some_tier_lacks_what_it_asks_for_is_decided_by_rules_alone() -> None:
+    router = RulesRouter(changed(tiers={"cheap": (BLIND,), "expensive": (BIG,)}, rules=()))
+    assert router.undecided(asked(), SHORT) and not router.undecided(pictured(), SEES)
+    assert router.choose(pictured(), SEES).tier == "expensive"
+
+
 def test_a_tier_that_was_asked_for_or_is_the_endpoints_stays_and_so_does_one_where_none_is_better() -> None:
     policy = changed(tiers={"cheap": (BLIND,), "expensive": (BIG,)}, endpoint_tiers={"support": "cheap"})
     assert routed(replace(pictured(), model="cheap"), SEES, policy).tier == "cheap"
