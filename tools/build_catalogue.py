@@ -21,10 +21,15 @@ Needs pydantic (for reading genai-prices); Farthing itself does not. Which sourc
 8. A search that is charged by its depth is taken at its dearest.
 9. More than $1,000 per million tokens is a slip of units, and a cached price above the plain one a
    mistake: neither is taken.
+10. What a model can and cannot do is litellm's word alone, and only where it says so; what is not said is
+   in neither list. OpenAI's and Azure's models that reason want `max_completion_tokens` and no sampling.
+11. The day of a release is that in a model's name, at whichever provider it stands; neither source has
+   it otherwise, nor the day at which a model's knowledge ends.
+12. A row that both sources price says whether they agree (`checked`); names that genai-prices knows only
+   by a rule are compared too, and take nothing from it.
 """
 
 import argparse
-import dataclasses
 import datetime
 import importlib
 import json
@@ -34,105 +39,53 @@ import types
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
-from decimal import ROUND_HALF_UP, Decimal
-from fractions import Fraction
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-OUT = Path(__file__).resolve().parent.parent / "src/farthing/data/catalogue.jsonl"
-PUSD_PER_USD = Decimal(10) ** 12
-ALWAYS = "0000-00-00"
-PUSD_MAX = 1_000_000_000
-
-LITELLM_PROVIDERS = {
-    "openai": "openai",
-    "anthropic": "anthropic",
-    "gemini": "gemini",
-    "groq": "groq",
-    "mistral": "mistral",
-    "deepseek": "deepseek",
-    "openrouter": "openrouter",
-    "together_ai": "together",
-    "xai": "xai",
-    "azure": "azure",
-    "azure_ai": "azure",
-}
-GENAI_PROVIDERS = {
-    "openai": "openai",
-    "anthropic": "anthropic",
-    "google": "gemini",
-    "groq": "groq",
-    "mistral": "mistral",
-    "deepseek": "deepseek",
-    "openrouter": "openrouter",
-    "together": "together",
-    "x-ai": "xai",
-    "azure": "azure",
-}
-MODES = {"chat": "chat", "responses": "chat", "embedding": "embeddings"}
-# Azure prices some regions higher. A deployment's name does not tell its region, so only the global
-# price is kept; a regional one is for the operator to state.
-REGIONAL = re.compile(r"^(eu|us|global|global-standard|apac|[a-z]+-[a-z]+-\d)/")
-NOT_TEXT = re.compile(
-    r"whisper|tts|transcri|realtime|-image|audio|voice|moderation|-ocr|ocr-|rerank|-live|live-|orpheus|lyria|"
-    r"translate|nano-banana|imagen|veo-|container|dall-e|sora|embedding-up-to|together-ai-|decider",
-    re.IGNORECASE,
+from farthing.models.pricing.listed.features import with_releases
+from farthing.models.pricing.listed.litellm import (
+    FIREWORKS,
+    Entry,
+    Source,
+    believable,
+    not_text,
+    read_list,
+    with_places,
 )
-# But these are chats that hear and speak, priced by tokens of audio.
-HEARS = re.compile(r"(?:^|/)gpt-(?:4o-(?:mini-)?)?audio")
+from farthing.models.pricing.listed.prices import compact, pusd
+from farthing.models.pricing.rows import ALWAYS, written
+
+OUT = Path(__file__).resolve().parent.parent / "src/farthing/data/catalogue.jsonl"
+GENAI_PROVIDERS = {
+    "openai": ("openai",),
+    "anthropic": ("anthropic",),
+    "google": ("gemini", "vertex"),
+    "groq": ("groq",),
+    "mistral": ("mistral",),
+    "deepseek": ("deepseek",),
+    "openrouter": ("openrouter",),
+    "together": ("together",),
+    "x-ai": ("xai",),
+    "azure": ("azure",),
+    "aws": ("bedrock",),
+    "fireworks": ("fireworks",),
+    "cerebras": ("cerebras",),
+    "moonshotai": ("moonshot",),
+    "perplexity": ("perplexity",),
+    "cohere": ("cohere",),
+    "novita": ("novita",),
+    "baseten": ("baseten",),
+    "minimax": ("minimax",),
+    "zai": ("zai",),
+    "ovhcloud": ("ovhcloud",),
+}
+DATES = {"released", "retires", "deprecated"}
 WELL_KNOWN = re.compile(
     r"^(gpt-[45]|o[134]|claude-|gemini-|deepseek-|grok-|mistral-(large|medium|small)|llama-3)"
 )
+VERTEX_NAMES = re.compile(r"^(gemini|claude|text-embedding|text-multilingual-embedding)-")
 GEMINI_API = re.compile(r"^(gemini|gemma|learnlm|text-embedding|embedding)")
-
-
-@dataclasses.dataclass
-class Entry:
-    """What one source says of one model. `exact`: the source names the model, not a family of names."""
-
-    operation: str
-    context: int | None
-    output: int | None
-    prices: list[dict[str, Any]]
-    exact: bool = True
-
-
-Source = dict[tuple[str, str], Entry]
-
-
-def pusd(usd: Decimal | int | None) -> int | None:
-    """Pico-dollars for one token; None for unknown, zero and negative."""
-    if usd is None or usd <= 0:
-        return None
-    return max(1, int((Decimal(usd) * PUSD_PER_USD).to_integral_value(ROUND_HALF_UP)))
-
-
-RATES = {
-    "in": "input_cost_per_token",
-    "out": "output_cost_per_token",
-    "cached": "cache_read_input_token_cost",
-    "write": "cache_creation_input_token_cost",
-    "audio_in": "input_cost_per_audio_token",
-    "audio_out": "output_cost_per_audio_token",
-    "image_in": "input_cost_per_image_token",
-    "image_out": "output_cost_per_image_token",
-    "cached_audio": "cache_read_input_audio_token_cost",
-    "cached_image": "cache_read_input_image_token_cost",
-    "reasoning": "output_cost_per_reasoning_token",
-}
-LONG_WRITES = ("above_1hr", "above_12hr")
-TIERS = {"priority": "_priority", "flex": "_flex", "ultrafast": "_ultrafast", "batch": "_batches"}
-PLACES = ("eu", "us")
-OWN_FACTORS = {"us": "inference_geo_us", "fast": "fast"}
-
-
-def not_text(name: str) -> bool:
-    """Whether a name tells of a model that is no chat and embeds no text."""
-    return bool(NOT_TEXT.search(name)) and not HEARS.search(name)
-
-
-def compact(row: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in row.items() if value not in (None, [], "")}
 
 
 def same(one: int | None, other: int | None) -> bool:
@@ -141,161 +94,13 @@ def same(one: int | None, other: int | None) -> bool:
     )
 
 
-def believable(name: str, prices: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    kept = [price for price in prices if max(price["in"], price["out"]) <= PUSD_MAX]
-    if HEARS.search(name):
-        kept = [price for price in kept if "audio_in" in price]  # as text it would be far too cheap
-    for price in kept:
-        if price.get("cached", 0) > price["in"]:
-            del price["cached"]
-        if price.get("tiers"):
-            price["tiers"] = {n: t for n, t in price["tiers"].items() if max(t["in"], t["out"]) <= PUSD_MAX}
-    return kept
-
-
 # -- litellm ----------------------------------------------------------------------------------------
-
-
-def litellm_price(row: dict[str, Any], name: str, operation: str) -> list[dict[str, Any]]:
-    def rates(length: str = "", tier: str = "") -> dict[str, Any]:
-        """Of prompts of one length in one tier; suffixes stand in this order."""
-        found = {key: pusd(row.get(f"{field}{length}{tier}")) for key, field in RATES.items()}
-        for life in LONG_WRITES:
-            found["write_long"] = pusd(
-                row.get(f"cache_creation_input_token_cost_{life}{length}{tier}")
-            ) or found.get("write_long")
-        if not tier:
-            found["batch_in"] = pusd(row.get(f"input_cost_per_token{length}_batches"))
-            found["batch_out"] = pusd(row.get(f"output_cost_per_token{length}_batches"))
-        if operation == "embeddings":
-            found |= {"out": 0, "batch_out": 0 if found.get("batch_in") else None}
-        if found["audio_in"] == found["in"]:
-            found["audio_in"] = None  # as text, which is what its absence says
-        if found["reasoning"] == found["out"]:
-            found["reasoning"] = None  # as output
-        return compact(found)
-
-    price = rates()
-    if name.endswith(":free") and row.get("input_cost_per_token") == 0 == row.get("output_cost_per_token"):
-        price = {"in": 0, "out": 0}
-    if "in" not in price or "out" not in price:
-        return []
-    limits = sorted(
-        {
-            int(match[1])
-            for key in row
-            if (match := re.fullmatch(r"(?:in|out)put_cost_per_token_above_(\d+)k_tokens", key))
-        },
-        reverse=True,
-    )
-    price |= with_lengths(price, {limit: rates(f"_above_{limit}k_tokens") for limit in limits})
-    tiers = {}
-    for name, suffix in TIERS.items():
-        tier = rates(tier=suffix)
-        if name == "batch" and "cached" not in tier:
-            continue  # it may be charged in full
-        if "in" in tier and "out" in tier and "in" in price:
-            longer = {limit: rates(f"_above_{limit}k_tokens", suffix) for limit in limits}
-            tiers[name] = completed(with_lengths(tier, {n: r for n, r in longer.items() if r}), price)
-    found, more = variants(price, tiers), extras(row)
-    more["factors"] = {**found.get("factors", {}), **more["factors"]} or None
-    return [price | found | compact(more)]
-
-
-def with_lengths(price: dict[str, Any], longer: dict[int, dict[str, Any]]) -> dict[str, Any]:
-    """`price` with those of longer prompts nested in it; thresholds in thousands, highest first."""
-    nested: dict[str, Any] = {}
-    for thousands, rates in longer.items():
-        tier = {key: price[key] for key in ("in", "out") if key in price} | rates
-        nested = {"long_over": thousands * 1000, "long": tier | nested}
-    return price | nested
-
-
-def completed(tier: dict[str, Any], plain: dict[str, Any]) -> dict[str, Any]:
-    """`tier` with what only `plain` lists, in proportion to the input."""
-    ratio = Fraction(tier["in"], plain["in"])
-    for key, rate in plain.items():
-        if key == "long":
-            tier["long_over"] = plain["long_over"]
-            tier["long"] = completed(tier.get("long", scaled(rate, ratio)), rate)
-        elif key in (*RATES, "write_long") and key not in tier:
-            tier[key] = round(rate * ratio)
-    return tier
-
-
-def scaled(price: dict[str, Any], ratio: Fraction) -> dict[str, Any]:
-    return {key: round(price[key] * ratio) for key in (*RATES, "write_long") if key in price}
-
-
-def variants(plain: dict[str, Any], tiers: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """The tiers as factors where they are, else as prices."""
-    factors, prices = {}, {}
-    for name, tier in tiers.items():
-        ratio = Fraction(tier["in"], plain["in"])
-        if (
-            is_multiple(tier, plain, ratio)
-            and len(str(decimal := Decimal(ratio.numerator) / ratio.denominator)) < 8
-        ):
-            factors[name] = str(decimal)
-        else:
-            prices[name] = tier
-    return compact({"factors": factors or None, "tiers": prices or None})
-
-
-def is_multiple(tier: dict[str, Any], plain: dict[str, Any], ratio: Fraction) -> bool:
-    """Up to what the list rounds its prices to: a cent for a million tokens, where that is little."""
-    for key, rate in plain.items():
-        if key == "long":
-            if not is_multiple(tier["long"], rate, ratio):
-                return False
-        elif key in (*RATES, "write_long") and abs(tier[key] - rate * ratio) > min(5_000, rate * ratio / 20):
-            return False
-    return True
-
-
-def extras(row: dict[str, Any]) -> dict[str, Any]:
-    """Fees by the use, and what multiplies a price."""
-    searches = [pusd(usd) for usd in (row.get("search_context_cost_per_query") or {}).values()]
-    own = row.get("provider_specific_entry") or {}
-    factors = {OWN_FACTORS[key]: str(own[key]) for key in OWN_FACTORS if own.get(key, 1) != 1}
-    for place in PLACES:
-        if (uplift := row.get(f"regional_processing_uplift_multiplier_{place}", 1)) != 1:
-            factors[f"processing_{place}"] = str(uplift)
-    fee = max((rate for rate in searches if rate), default=None)
-    return {"fees": {"web_search": fee} if fee else None, "factors": factors}
 
 
 def read_litellm(wheel: Path) -> Source:
     with zipfile.ZipFile(wheel) as archive:
         raw = archive.read("litellm/model_prices_and_context_window_backup.json")
-    rows: dict[str, dict[str, Any]] = json.loads(raw, parse_float=Decimal)
-    source: Source = {}
-    # azure_ai after azure: the same name under both is an Azure OpenAI deployment. Prefixed names win.
-    for key in sorted(
-        rows, key=lambda key: (rows[key].get("litellm_provider") == "azure_ai", "/" not in key, key)
-    ):
-        row = rows[key]
-        provider = LITELLM_PROVIDERS.get(row.get("litellm_provider", ""))
-        operation = MODES.get(row.get("mode", ""))
-        if provider is None or operation is None:
-            continue
-        name = key.removeprefix(row["litellm_provider"] + "/")
-        if not_text(name) or (provider == "azure" and REGIONAL.match(name)):
-            continue
-        source.setdefault(
-            (provider, name),
-            Entry(
-                operation,
-                number(row.get("max_input_tokens") or row.get("max_tokens")),
-                number(row.get("max_output_tokens")) if operation == "chat" else None,
-                litellm_price(row, name, operation),
-            ),
-        )
-    return source
-
-
-def number(value: Any) -> int | None:
-    return int(value) if isinstance(value, int | Decimal) and value > 0 else None
+    return read_list(json.loads(raw, parse_float=Decimal))
 
 
 # -- genai-prices -----------------------------------------------------------------------------------
@@ -426,24 +231,63 @@ def batch_rates(model: Any, operation: str, day: str) -> dict[str, Any]:
 def read_genai(wheel: Path, today: str) -> Source:
     source: Source = {}
     for listed in import_genai(wheel).providers:
-        provider = GENAI_PROVIDERS.get(listed.id)
-        if provider is None:
-            continue
-        named: Counter[str] = Counter(name for model in listed.models for name in genai_names(model))
-        for model in listed.models:
-            for name, exact in genai_names(model).items():
-                if (named[name] > 1 and name != model.id) or not_text(name) or name.endswith((".ft-", "-")):
-                    continue
-                if provider == "gemini" and not GEMINI_API.match(name):
-                    continue
-                operation = "embeddings" if "embed" in name else "chat"
-                history = genai_history(model, name, operation, today)
-                # What a batch cost before today is not on record: only today's and announced prices have one.
-                for price in history[current(history, today) :] if history else ():
-                    price |= batch_rates(model, operation, max(today, price.get("since", today)))
-                if history or model.context_window:
-                    source[provider, name] = Entry(operation, model.context_window, None, history, exact)
+        for provider in GENAI_PROVIDERS.get(listed.id, ()):
+            source |= genai_entries(listed, provider, today)
     return source
+
+
+def genai_entries(listed: Any, provider: str, today: str) -> Source:
+    source: Source = {}
+    named: Counter[str] = Counter(name for model in listed.models for name in genai_names(model))
+    for model in listed.models:
+        for name, exact in genai_names(model).items():
+            if (named[name] > 1 and name != model.id) or not_text(name) or name.endswith((".ft-", "-")):
+                continue
+            if not is_name_at(provider, name):
+                continue
+            operation = "embeddings" if "embed" in name else "chat"
+            history = genai_history(model, name, operation, today)
+            # What a batch cost before today is not on record: only today's and announced prices have one.
+            for price in history[current(history, today) :] if history else ():
+                price |= batch_rates(model, operation, max(today, price.get("since", today)))
+            if history or model.context_window:
+                more = {"deprecated": True} if model.deprecated else {}
+                source[provider, asked_by(provider, name)] = Entry(
+                    operation, model.context_window, None, history, exact, more
+                )
+    return source
+
+
+def is_name_at(provider: str, name: str) -> bool:
+    """Whether a model can be asked for by `name`: genai-prices names some by families and habits."""
+    match provider:
+        case "gemini":
+            return bool(GEMINI_API.match(name))
+        case "vertex":
+            return bool(VERTEX_NAMES.match(name))
+        case "bedrock":
+            return "." in name and "/" not in name and not name.startswith("regional.")
+        case "perplexity" | "cerebras" | "moonshot" | "minimax" | "zai" | "ovhcloud":
+            return ":" not in name and not name.startswith(f"{provider}/")
+        case _:
+            return True
+
+
+def asked_by(provider: str, name: str) -> str:
+    return FIREWORKS + name if provider == "fireworks" and "/" not in name else name
+
+
+def by_rule(wheel: Path, source: Source, today: str) -> Source:
+    """What genai-prices' rules say of the names of `source`."""
+    found: Source = {}
+    listed = {name: one for one in import_genai(wheel).providers for name in GENAI_PROVIDERS.get(one.id, ())}
+    for (provider, name), entry in source.items():
+        model = listed[provider].find_model(name) if provider in listed else None
+        if model is not None:
+            history = genai_history(model, name, entry.operation, today)
+            if history:
+                found[provider, name] = Entry(entry.operation, model.context_window, None, history, False)
+    return found
 
 
 def filled(price: dict[str, Any], rest: dict[str, Any]) -> dict[str, Any]:
@@ -460,11 +304,22 @@ def filled(price: dict[str, Any], rest: dict[str, Any]) -> dict[str, Any]:
 class Merge:
     """Applies the rules of the module's docstring and remembers every disagreement."""
 
-    def __init__(self, litellm: Source, genai: Source, today: str) -> None:
+    def __init__(self, litellm: Source, genai: Source, rules: Source, today: str) -> None:
+        """`rules`: what genai-prices says of names that it does not name."""
         self.litellm = litellm
         self.genai = genai
+        self.rules = rules
         self.today = today
         self.disagreements: list[str] = []
+        self.windows: list[str] = []
+
+    def checked(self, key: tuple[str, str]) -> str | None:
+        """Whether both sources have today's price; None: only one has any."""
+        ours, theirs = self.litellm.get(key), self.genai.get(key) or self.rules.get(key)
+        if ours is None or theirs is None or not ours.prices or not theirs.prices:
+            return None
+        old, new = ours.prices[0], theirs.prices[current(theirs.prices, self.today)]
+        return "agrees" if all(same(old[field], new[field]) for field in ("in", "out")) else "differs"
 
     def prices(self, key: tuple[str, str], ours: Entry | None, theirs: Entry | None) -> list[dict[str, Any]]:
         if ours is None or not ours.prices:
@@ -494,6 +349,9 @@ class Merge:
             first = ours or theirs
             assert first is not None
             windows = [entry.context for entry in (ours, theirs) if entry and entry.context]
+            if windows and not same(min(windows), max(windows)):
+                self.windows.append("/".join(key))
+            more = {**(theirs.more if theirs else {}), **(ours.more if ours else {})}
             yield compact(
                 {
                     "provider": key[0],
@@ -502,6 +360,8 @@ class Merge:
                     "context": max(windows, default=None),
                     "output": ours.output if ours else None,
                     "prices": believable(key[1], self.prices(key, ours, theirs)),
+                    "checked": self.checked(key),
+                    **more,
                 }
             )
 
@@ -519,13 +379,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--date", default=datetime.datetime.now(datetime.UTC).date().isoformat())
     options = parser.parse_args()
-    merge = Merge(read_litellm(options.litellm), read_genai(options.genai_prices, options.date), options.date)
-    rows = list(merge.rows())
+    litellm = read_litellm(options.litellm)
+    genai = read_genai(options.genai_prices, options.date)
+    rules = by_rule(options.genai_prices, litellm, options.date)
+    merge = Merge(litellm, genai, rules, options.date)
+    rows = with_places(with_releases(merge.rows()))
     sources = f"litellm-{wheel_version(options.litellm)} genai-prices-{wheel_version(options.genai_prices)}"
-    version = f"{options.date} {sources}"
-    header = {"version": version, "unit": "pico-dollars per token", "models": len(rows)}
-    lines = [json.dumps(row, separators=(",", ":"), ensure_ascii=False) for row in [header, *rows]]
-    options.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    options.out.write_bytes(written(f"{options.date} {sources}", rows))
     report(merge, rows, options.out)
 
 
@@ -544,6 +404,12 @@ def report(merge: Merge, rows: list[dict[str, Any]], out: Path) -> None:
         print(f"{provider:12} {counts}")
     dated = sum(any("since" in price for price in row.get("prices", ())) for row in rows)
     long = sum("long" in price for row in rows for price in row.get("prices", ()))
+    known_to_both = Counter(row.get("checked") for row in rows if row.get("checked"))
+    told = sum(bool(row.get("can")) for row in rows)
+    full = sum(bool(row.get("can") and row.get("context") and DATES & row.keys()) for row in rows)
+    print(f"both sources price {known_to_both.total()}: {dict(known_to_both)}")
+    print(f"context windows that differ by more than 1 %: {len(merge.windows)}")
+    print(f"{told} with capabilities, {full} of them with window and a date")
     print(f"{len(rows)} models, {priced.total()} priced, {dated} dated, {long} long-prompt prices")
     print(f"{out.stat().st_size:,} bytes")
 

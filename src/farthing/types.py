@@ -347,6 +347,46 @@ class Price(Struct, frozen=True, kw_only=True):
     """For one use of what is charged by the use (`web_search`), whatever its tokens."""
 
 
+class Features(Struct, frozen=True, kw_only=True):
+    """What a list says that a model can and cannot do. A word that is in neither: nobody knows."""
+
+    can: frozenset[str] = frozenset()
+    """Of `FEATURES`."""
+    cannot: frozenset[str] = frozenset()
+    efforts: tuple[str, ...] = ()
+    """Values of `reasoning_effort`, the least first; empty: not known."""
+    endpoints: tuple[str, ...] = ()
+    """Where it answers: `chat`, `responses`, `messages`, `completions`, `batch`; empty: not known."""
+    cache_tokens_min: int | None = None
+    """The shortest prefix that its provider caches."""
+
+
+NOTHING_SAID = Features()
+FEATURES = (
+    "vision",
+    "audio_in",
+    "audio_out",
+    "video",
+    "documents",
+    "tools",
+    "parallel_tools",
+    "forced_tools",
+    "structured_output",
+    "reasoning",
+    "adaptive_thinking",
+    "effort",
+    "prompt_caching",
+    "sampling",
+    "max_completion_tokens",
+    "prefill",
+    "system_in_place",
+    "web_search",
+    "computer_use",
+)
+"""What a catalogue can say of a model; `sampling` is temperature and its like, `max_completion_tokens` the
+name by which it wants the limit of its output."""
+
+
 class Model(Struct, frozen=True, kw_only=True):
     """One entry of the catalogue."""
 
@@ -359,6 +399,14 @@ class Model(Struct, frozen=True, kw_only=True):
     operation: Operation = "chat"
     asked_as: str = ""
     """The name to ask by where that is another: a dated one, or a deployment's own."""
+    features: Features = NOTHING_SAID
+    released: str = ""
+    """ISO date, or month; empty, here and in the next: not known."""
+    retires: str = ""
+    """ISO date from which its provider does not answer for it."""
+    deprecated: bool = False
+    checked: str = ""
+    """Whether two lists have the same price, `agrees` or `differs`; empty: only one has any."""
 
 
 class Target(Struct, frozen=True, kw_only=True):
@@ -370,6 +418,9 @@ class Target(Struct, frozen=True, kw_only=True):
     price: Price | None = None
     context_tokens_max: int | None = None
     output_tokens_max: int | None = None
+    features: Features = NOTHING_SAID
+    lacks: frozenset[str] = frozenset()
+    """What of a request it is known not to take: of `features.cannot`, what a request may ask for."""
 
 
 class Route(Struct, frozen=True, kw_only=True):

@@ -145,6 +145,8 @@ def check_command(words: list[str]) -> None:
     command: click.Command = cli
     context = click.Context(cli, info_name="farthing")
     while isinstance(command, click.Group):
+        if command.invoke_without_command and (not words or words[0].startswith("-")):
+            break  # it is a command itself, and these are its options
         found = command.get_command(context, words.pop(0))
         assert found is not None
         command = found

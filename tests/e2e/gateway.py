@@ -219,6 +219,7 @@ def start(config: str, folder: Path, env: dict[str, str] | None = None) -> Runni
     path.write_text(config)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("FARTHING__")}
     variables = {**inherited, "PYTHONPATH": str(ROOT / "src"), "FARTHING__STATE_DIR": str(folder / "state")}
+    variables["FARTHING__CALL__ASK_MODELS"] = "false"  # tests count what is asked of their providers
     with log.open("ab") as errors:
         process = subprocess.Popen(
             [*COMMAND, "--config", str(path), "--port", "0"],

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from farthing import config as configuration
@@ -39,6 +40,12 @@ def _ways_on(command: str, refused: "Sequence[Hosted]") -> str:
     return "\n".join([*told, *beside(ways, columns(sys.stderr))])
 
 
+def state_dir_here(env: Mapping[str, str]) -> Path:
+    """The state directory where there is no file."""
+    given = env.get(f"{configuration.ENV_PREFIX}STATE_DIR", "")
+    return Path(given).expanduser() if given else configuration.state_dir(Config(), env)
+
+
 def found_here(env: Mapping[str, str]) -> tuple[Config, list[str]]:
     """A configuration of what is found, without the variables that win over a file, and what a person should
     know of it. Asks local ports and the providers whose keys are there.
@@ -47,13 +54,13 @@ def found_here(env: Mapping[str, str]) -> tuple[Config, list[str]]:
         ConfigError: nothing is found; the message says how to go on.
     """
     from farthing.models.discovery.chosen import config_from
-    from farthing.models.pricing.catalogue import Catalogue  # 2,000 prices: only where they decide something
+    from farthing.models.pricing.kept_list import current  # prices: only where they decide something
     from farthing.wiring.providers import look_around
 
     port = env.get(f"{configuration.ENV_PREFIX}SERVER__PORT", "")
     own_port = int(port) if port.isdecimal() else configuration.PORT
     found = asyncio.run(look_around(env, own_port))
-    config, lines = config_from(found, Catalogue.load())
+    config, lines = config_from(found, current(state_dir_here(env)))
     if not found:
         refused = [one for one in found.hosted if one.said is not None and one.said.refused]
         raise ConfigError("\n".join([*found.notes, _ways_on(own_command(), refused)]))

@@ -21,6 +21,10 @@ COMMANDS = {
         "See it work offline: real questions, simulated models, a savings report.",
     ),
     "init": ("farthing.cli.commands.init", "Write down what `serve` finds here, as a configuration to edit."),
+    "models": (
+        "farthing.cli.commands.models.group",
+        "List models by price, window and what they can; fetch a newer list.",
+    ),
     "check": ("farthing.cli.commands.check", "Validate a configuration and print what it comes to."),
     "report": ("farthing.cli.commands.report", "What requests cost and saved, per endpoint and tier."),
     "calibrate": (

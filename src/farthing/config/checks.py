@@ -134,6 +134,9 @@ class Checks:
         yield from self._quality()
         yield from self._listener()
         yield from self._admin()
+        url = self.config.catalogue_url
+        if url is not None and (fault := fault_of_catalogue_url(url)):
+            yield ("catalogue_url",), fault
 
     def _bounds(self, value: Any, path: Where) -> Faults:
         """Every number in a configuration is a bound, a time or a price: none may be negative."""
@@ -588,6 +591,16 @@ def fault_of_host(host: str) -> str:
     if bare.startswith("[") and bare.endswith("]"):
         return f"{quoted(host)} is not an address: write {quoted(bare[1:-1])}, without brackets"
     return f"{quoted(host)} is not an address{meant}"
+
+
+def fault_of_catalogue_url(text: str) -> str:
+    """Why a price list cannot be fetched from `text`; empty if it can."""
+    url = _split(text)
+    if url is None or url.scheme != "https":
+        return 'expected an URL that begins with "https://"'
+    if url.username or url.password or url.fragment:
+        return "an URL without user, password and fragment is expected"
+    return ""
 
 
 def fault_of_base_url(text: str) -> str:

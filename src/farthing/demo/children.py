@@ -118,6 +118,7 @@ def configuration(
             }
         },
         "brain": {"timeout_s": brain_s},
+        "call": {"ask_models": False},
         "answers": [
             {"name": name, "text": text, "phrases": list(phrases), "endpoint": traffic.ENDPOINT}
             for name, (text, phrases) in traffic.FIXED.items()

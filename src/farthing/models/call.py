@@ -60,6 +60,7 @@ from farthing.protocols import (
 )
 from farthing.runtime.redact import Redactor
 from farthing.runtime.seldom import Seldom, Tally
+from farthing.text.asked import lacking
 from farthing.types import (
     Attempt,
     Operation,
@@ -214,9 +215,8 @@ class Caller:
             NoProviderLeft: none answered.
             ContractExceeded, Overloaded: the next call may not be made.
         """
-        sent = call.prompt.sent
-        if sent is not None and sent.sealed and len(route.targets) > 1:
-            route = replace(route, targets=self._makers_first(call, route.targets))
+        if len(route.targets) > 1:
+            route = self._suited(call, route)
         attempts, targets = call.receipt.attempts, route.targets
         attempts_max = len(attempts) + self._config.attempts_max
         failed: list[Failed] = []
@@ -258,6 +258,24 @@ class Caller:
             self.health(target).cooldown_s() <= 0 and self._can_be_told(call, target)
             for target in targets[place + 1 :]
         )
+
+    def _suited(self, call: CallRequest, route: Route) -> Route:
+        """`route` without the targets that the catalogue says cannot take this request, unless the client
+        named them, and with those first that can read all of it."""
+        sent = call.prompt.sent
+        if sent is not None and sent.sealed:
+            route = replace(route, targets=self._makers_first(call, route.targets))
+        if route.pinned:
+            return route
+        prompt = call.prompt
+        limit = prompt.output_tokens_max if sent is None else None
+        without = lacking(route.targets, prompt.body, prompt.media_tokens > 0, limit)
+        if not without:
+            return route
+        call.receipt.skipped |= dict.fromkeys(without, CannotSay.code)
+        kept = tuple(target for target in route.targets if target.name not in without)
+        found: Route = replace(route, targets=kept)
+        return found
 
     def _makers_first(self, call: CallRequest, targets: Sequence[Target]) -> tuple[Target, ...]:
         """`targets` with those first that are told all of a conversation in which a provider has encrypted

@@ -8,7 +8,8 @@ from farthing.config import AUTO, Config, fault_of_name
 from farthing.models.discovery.listing import Listing, can_be_asked
 from farthing.models.pricing import catalogue as price_list
 from farthing.models.pricing.catalogue import Catalogue
-from farthing.types import Target
+from farthing.text.asked import ASKED
+from farthing.types import NOTHING_SAID, Target
 
 OPEN_TARGETS_MAX = 1_000  # model names clients made up that are remembered
 OFFERED_MAX = 1_000  # models of all providers together that `GET /v1/models` lists unasked
@@ -60,6 +61,8 @@ class Targets:
             price=self._catalogue.price(provider, model),
             context_tokens_max=None if known is None else known.context_tokens_max,
             output_tokens_max=None if known is None else known.output_tokens_max,
+            features=NOTHING_SAID if known is None else known.features,
+            lacks=frozenset() if known is None else known.features.cannot & ASKED,
         )
 
     def get(self, name: str) -> Target | None:

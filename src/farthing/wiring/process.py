@@ -40,6 +40,8 @@ from farthing.jobs.refresh import Refresh
 from farthing.jobs.runner import JobRunner
 from farthing.jobs.schedule import Record, Row
 from farthing.ledger.metrics import Metrics
+from farthing.models.price_list import price_list
+from farthing.models.pricing.catalogue import today
 from farthing.runtime import heap
 from farthing.runtime.faults import log_fault
 from farthing.runtime.log import set_up_logging
@@ -48,6 +50,7 @@ from farthing.runtime.redact import Redactor
 from farthing.stores.presence import Presence, User
 from farthing.stores.state.memory import MemoryState
 from farthing.wiring.build import build, build_stage, open_parts, operators_parts
+from farthing.wiring.catalogue import ask_configured, ending, in_tiers, not_there
 from farthing.wiring.warnings import advised
 
 log = logging.getLogger("farthing.gateway")
@@ -94,6 +97,8 @@ class Gateway:
         self._reloading = asyncio.Lock()
         self._told: set[asyncio.Task[None]] = set()
         """Reloads that a signal asked for."""
+        self._asking: set[asyncio.Task[None]] = set()
+        """Questions to providers for their models."""
         self._admission = Admission(config.server.requests_max, loop)
         self._drift = DriftMonitor()
         self._metrics = Metrics(self._gauges, self._drift)
@@ -204,13 +209,14 @@ class Gateway:
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_ALLOCATIONS, 20, 50)
+        self._ask_models()
         log.info("ready on %s:%d, policy %s", self._config.server.host, port, policy_version(self._config))
         if ready is not None:
             ready(port)
         await self._stop.wait()
         log.info("draining: up to %.0f s for %d requests", self._config.server.drain_s, self._in_progress())
         self._admission.draining = True
-        for task in (*background, *self._told):
+        for task in (*background, *self._told, *self._asking):
             task.cancel()
         self._jobs.stop()
         cut = await self._server.drain(self._config.server.drain_s)
@@ -223,6 +229,21 @@ class Gateway:
         self._presence.leave()
         log.info("stopped; %d requests were cut", cut)
         return 0
+
+    def _ask_models(self) -> None:
+        """Begin to ask the providers of the tiers which models they have. Nothing waits for it."""
+        if not self._config.call.ask_models or self._asking:
+            return
+        task = asyncio.get_running_loop().create_task(self._tell_of_missing(self._config))
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+        task.add_done_callback(log_fault(log, "providers could not be asked for their models"))
+
+    async def _tell_of_missing(self, config: Config) -> None:
+        said = await ask_configured(config, in_tiers(config), self._env, self._parts.transport)
+        catalogue = await asyncio.to_thread(price_list, config)
+        for line in (*not_there(config, said, catalogue), *ending(config, catalogue, today())):
+            log.warning("%s", line)
 
     def _tell_others(self, port: int) -> None:
         """Log whether another gateway uses the same state directory. No file is damaged by that: each gateway
@@ -323,6 +344,7 @@ class Gateway:
         self._server.reconfigure(config.server)
         self._admission.resize(config.server.requests_max)
         self._config = config
+        self._ask_models()
         self._reloads["applied"] += 1
         self._edge.reload_refused = ""
         log.info("configuration reloaded, policy %s", serving.steps.money.policy)

@@ -36,6 +36,8 @@ NEW: "Leaves" = {
     ("stored_completions", "store", "kind"): "sqlite",
     ("stored_completions", "store", "path"): None,
     ("stored_completions", "store", "completions_max"): 100_000,
+    ("catalogue_url",): None,
+    ("call", "ask_models"): True,
 }
 """What the last release had not, at its default."""
 NEW_KEYS: dict[str, Any] = {

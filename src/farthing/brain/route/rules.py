@@ -24,6 +24,7 @@ from farthing.brain.route.unknown import unknown, unknown_model
 from farthing.config import AUTO, ENDPOINT_PREFIX, DirectConfig, RuleConfig, meanings
 from farthing.errors import ConfigError, UnknownModel
 from farthing.protocols import TokenSizes
+from farthing.text.asked import asked
 from farthing.text.phrase import normalised
 from farthing.types import Json, Request, Route, Target, Traits, replace
 
@@ -70,10 +71,11 @@ class Policy(Struct, frozen=True, kw_only=True):
 
 
 class _Ready(Struct, frozen=True):
-    """A route and the smallest context window among its targets."""
+    """A route, the smallest context window among its targets, and what all of them are known to lack."""
 
     route: Route
     window_tokens: int
+    lacks: frozenset[str] = frozenset()
 
 
 class _Direct(Struct, frozen=True):
@@ -101,6 +103,8 @@ class RulesRouter:
         self._policy = policy
         self._aliases = meanings(policy.aliases)
         self._tiers = {name: _ready(name, targets, f"tier {name}") for name, targets in policy.tiers.items()}
+        self._lacked = frozenset[str]().union(*(tier.lacks for tier in self._tiers.values()))
+        """What all models of some tier are known to lack."""
         self._default = self._default_tier("default: no rule applies")
         self._fallback = self._default_tier("fallback: the default tier")
         self._asked = {name: _ready(name, t, "asked for by the client") for name, t in policy.tiers.items()}
@@ -172,7 +176,12 @@ class RulesRouter:
             direct = self._direct_answer(request, traits) if self._directs else None
             if direct is not None:
                 return direct
-            ready = self._by_rules(request, traits) if request.operation == "chat" else self._tier_of(request)
+            if request.operation == "chat":
+                ready = self._by_rules(request, traits)
+                if ready.lacks:
+                    ready = self._able(ready, request, traits)
+            else:
+                ready = self._tier_of(request)
         else:
             named = self._named.get(name)
             if named is None:
@@ -195,7 +204,7 @@ class RulesRouter:
 
     def undecided(self, request: Request, traits: Traits) -> bool:
         """Whether `choose` would take the default tier because nothing else decides: no model, tier or alias
-        was named, no fixed answer fits and no rule holds. Pure."""
+        was named, no fixed answer fits, no rule holds, and no tier lacks what is asked for. Pure."""
         name = request.model
         if request.tier is not None or request.operation != "chat" or self._default is None:
             return False
@@ -204,6 +213,8 @@ class RulesRouter:
         if name not in self._choosing and not name.startswith(ENDPOINT_PREFIX):
             return False
         if self._directs and self._direct_answer(request, traits) is not None:
+            return False
+        if self._lacked and self._lacked & asked(request.body, bool(traits.media_tokens)):
             return False
         return self._by_rules(request, traits) is self._default
 
@@ -275,6 +286,19 @@ class RulesRouter:
                 return ready
         return self._otherwise(request, self._default)
 
+    def _able(self, ready: _Ready, request: Request, traits: Traits) -> _Ready:
+        """`ready`, or the first other tier that may be used of which a model is not known to lack what is
+        asked for. `ready` where the endpoint names its tier, or no tier is better."""
+        needed = ready.lacks & asked(request.body, bool(traits.media_tokens))
+        if not needed or self._tier_pinned(request) is not None:
+            return ready
+        for tier, other in self._tiers.items():
+            if (request.tiers is None or tier in request.tiers) and not other.lacks & needed:
+                lacks = ", ".join(sorted(needed))
+                told = f"{ready.route.reason}; not {ready.route.tier}, which takes no {lacks}"
+                return _Ready(replace(other.route, reason=told), other.window_tokens, other.lacks)
+        return ready
+
     def _tier_pinned(self, request: Request) -> _Ready | None:
         """The tier of the endpoint; None: it has none, or the key may not use it."""
         tier = request.endpoint.tier
@@ -345,7 +369,7 @@ class RulesRouter:
         if rule.escalate is not None:
             reason = f"escalated from {rule.tier}: low confidence"
             escalation = self._tier_named(rule.escalate, f"{where}.escalate", reason).route
-            ready = _Ready(replace(ready.route, escalation=escalation), ready.window_tokens)
+            ready = _Ready(replace(ready.route, escalation=escalation), ready.window_tokens, ready.lacks)
         return expression.holds, ready
 
     def _names(self) -> dict[str, _Ready]:
@@ -384,7 +408,8 @@ def _ready(tier: str, targets: tuple[Target, ...], reason: str) -> _Ready:
     if not targets:
         raise ConfigError(f"tiers.{tier}.targets: a tier needs at least one target")
     windows = (target.context_tokens_max or _NO_WINDOW for target in targets)
-    return _Ready(Route(tier=tier, targets=targets, reason=reason), min(windows))
+    lacks = frozenset.intersection(*(target.lacks for target in targets))
+    return _Ready(Route(tier=tier, targets=targets, reason=reason), min(windows), lacks)
 
 
 def _pinned(ready: _Ready) -> _Ready:

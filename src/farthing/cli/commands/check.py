@@ -1,4 +1,5 @@
-"""`farthing check`: a configuration, validated and shown. Opens no socket, unless a plug-in does."""
+"""`farthing check`: a configuration, validated and shown. Opens no socket without --ask, unless a plug-in
+does."""
 
 import asyncio
 import os
@@ -25,8 +26,9 @@ from farthing.wiring.warnings import advised
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print {ok, file, config, advice | errors} as JSON.")
+@click.option("--ask", is_flag=True, help="Also ask the providers of tiers which models they have.")
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of the file instead.")
-def command(file: Path | None, config: Path | None, as_json: bool, schema: bool) -> int:
+def command(file: Path | None, config: Path | None, as_json: bool, ask: bool, schema: bool) -> int:
     """Validate FILE, or --config (by default what `farthing serve` would read), and print the effective
     configuration.
 
@@ -66,6 +68,8 @@ def command(file: Path | None, config: Path | None, as_json: bool, schema: bool)
         *_faults_of_environment(settings, made),
         *uncertified_languages(settings, configuration.state_dir(settings, os.environ)),
     )
+    if ask:
+        here = (*here, *_asked(settings))
     advice = advised(settings, path, os.environ, here)
     settings = configuration.concealed(settings)
     if as_json:
@@ -105,6 +109,21 @@ def _faults_of_environment(config: configuration.Config, plugins: Mapping[str, A
         missing = missing_packages(config)
         if missing is not None:
             yield f"the semantic cache cannot be used here: {missing}"
+
+
+def _asked(config: configuration.Config) -> Iterator[str]:
+    """What providers do not have of what tiers name."""
+    from farthing.models.price_list import price_list
+    from farthing.models.pricing.catalogue import today
+    from farthing.wiring.catalogue import ask_configured, ending, in_tiers, not_there
+
+    said = asyncio.run(ask_configured(config, in_tiers(config)))
+    catalogue = price_list(config)
+    for name, answer in said.items():
+        if not answer.models and not answer.refused:
+            yield f"providers.{name}: it did not list its models: {answer.why}"
+    yield from not_there(config, said, catalogue)
+    yield from ending(config, catalogue, today())
 
 
 def _check_priced(config: configuration.Config) -> None:

@@ -675,6 +675,8 @@ class CallConfig(Table, frozen=True):
     breaker_calls: int = 20
     breaker_window_s: float = 2.0
     breaker_open_s: float = 5.0
+    ask_models: bool = True
+    """Ask each provider at the start which models it has, and warn of a tier that names another."""
 
 
 # -- ledger -----------------------------------------------------------------------------------------
@@ -729,6 +731,9 @@ class Config(Table, frozen=True):
     ledger: LedgerConfig = LedgerConfig()
     report: ReportConfig = ReportConfig()
     log: LogConfig = LogConfig()
+    catalogue_url: str | None = None
+    """Where `farthing models refresh` fetches a newer price list, by https. None: nowhere. The gateway itself
+    never does."""
     state_dir: Path | None = None
     """None: `$XDG_STATE_HOME/farthing`, else `~/.local/state/farthing`."""
 

@@ -1,9 +1,11 @@
-"""What the models behind chat completions can be asked for, by their names."""
+"""What the models behind chat completions can be asked for: what the catalogue says, else by their names."""
 
 import re
 from functools import lru_cache
 
 from msgspec import Struct
+
+from farthing.types import NOTHING_SAID, Features
 
 REASONING_MODELS = ("gpt-5", "gpt-6", "o1", "o3", "o4")
 """OpenAI's models that reason: what their names begin with."""
@@ -17,6 +19,8 @@ _ALTERNATES = re.compile(r"gemma|llama|[a-z]+stral|mixtral|pixtral|qwen|qwq")
 in a row. Servers apply the templates as they are."""
 _FIXED_SAMPLING = re.compile(r"(?:o[134]|gpt-5)(?![.\d])(?!-chat)")
 """From GPT-5.1 on models that do not reason at the moment take sampling parameters."""
+LIMIT = "max_completion_tokens"
+_HIGH = ("high", "xhigh", "max")
 _EXTRA_HIGH = re.compile(r"gpt-(?:5\.[2-9]|[6-9])")
 
 
@@ -27,8 +31,8 @@ class Abilities(Struct, frozen=True):
     """It is known to reason: it takes `max_completion_tokens` and no sampling parameters."""
     effort: bool
     """`reasoning_effort` may be sent: it is not known to refuse it."""
-    effort_max: str
-    """The most that `reasoning_effort` can say."""
+    efforts_high: tuple[str, ...]
+    """What `reasoning_effort` can say from `high` on, the least first."""
     thinks_on: bool
     """It wants back what it has thought, as `reasoning_content`, which others refuse."""
     alternates: bool
@@ -40,16 +44,34 @@ class Abilities(Struct, frozen=True):
     proves: bool
     """It wants back the proofs of what it has thought (`proofs`), which others refuse."""
 
+    def at_most(self, effort: str) -> str:
+        """`effort`, or the nearest below it that the model takes."""
+        if effort not in _HIGH or effort in self.efforts_high:
+            return effort
+        below = _HIGH[: _HIGH.index(effort)]
+        return next((one for one in reversed(self.efforts_high) if one in below), _HIGH[0])
+
 
 @lru_cache(maxsize=256)
-def abilities(model: str) -> Abilities:
+def abilities(model: str, listed: Features = NOTHING_SAID) -> Abilities:
+    """`listed`: what the catalogue says of the model at its provider, which is believed first."""
     name = model.rpartition("/")[2]
     plain = _PLAIN.match(name) is not None
+    reasons = name.startswith(REASONING_MODELS)
+    if LIMIT in listed.can or LIMIT in listed.cannot:
+        reasons = LIMIT in listed.can
+    fixed = _FIXED_SAMPLING.match(name) is not None
+    if "sampling" in listed.can or "sampling" in listed.cannot:
+        fixed = "sampling" in listed.cannot
+    effort = not plain
+    if listed.efforts or "effort" in listed.cannot or "reasoning" in listed.cannot:
+        effort = bool(listed.efforts)
+    high = ("high", "xhigh") if _EXTRA_HIGH.match(name) else ("high",)
     return Abilities(
-        fixed_sampling=_FIXED_SAMPLING.match(name) is not None,
-        reasons=name.startswith(REASONING_MODELS),
-        effort=not plain,
-        effort_max="xhigh" if _EXTRA_HIGH.match(name) else "high",
+        fixed_sampling=fixed,
+        reasons=reasons,
+        effort=effort,
+        efforts_high=tuple(one for one in listed.efforts if one in _HIGH) or high,
         thinks_on=_THINKS_ON.search(name.lower()) is not None,
         alternates=_ALTERNATES.search(name.lower()) is not None,
         openai=plain or name.startswith(REASONING_MODELS),

@@ -1,4 +1,4 @@
-"""What the models behind Messages can be asked for, by their names.
+"""What the models behind Messages can be asked for: what the catalogue says, else by their names.
 
 Only what decides how a request is written, so that the provider does not refuse it. Of a name that tells no
 version: a Claude is taken for the newest, any other model for one of the older form.
@@ -10,10 +10,13 @@ from typing import Literal
 
 from msgspec import Struct
 
+from farthing.types import NOTHING_SAID, Features, replace
+
 _NAME = re.compile(
     r"claude-(?:(\d)(?:[-.](\d{1,2}))?-)?[a-z]+(?:-(\d{1,2})(?![\d])(?:[-.](\d{1,2})(?!\d))?)?"
 )
 _NEWEST = (99, 0)
+_EFFORTS = ("low", "medium", "high", "xhigh", "max")
 
 
 class Abilities(Struct, frozen=True):
@@ -38,7 +41,30 @@ class Abilities(Struct, frozen=True):
 
 
 @lru_cache(maxsize=256)
-def abilities(model: str) -> Abilities:
+def abilities(model: str, listed: Features = NOTHING_SAID) -> Abilities:
+    """`listed`: what the catalogue says of the model at its provider, which is believed first."""
+    guessed = _by_name(model)
+    if listed is NOTHING_SAID or not guessed.signs:
+        return guessed
+
+    def said(word: str, otherwise: bool) -> bool:
+        return word in listed.can or (otherwise and word not in listed.cannot)
+
+    adaptive = said("adaptive_thinking", guessed.thinking == "adaptive")
+    efforts = tuple(one for one in listed.efforts if one in _EFFORTS) or guessed.effort or _EFFORTS[:3]
+    found: Abilities = replace(
+        guessed,
+        thinking="adaptive" if adaptive else guessed.thinking,
+        effort=efforts if adaptive else (),
+        formats=said("structured_output", guessed.formats),
+        sampling=said("sampling", guessed.sampling),
+        forced_choice=said("forced_tools", guessed.forced_choice),
+        system_in_place=said("system_in_place", guessed.system_in_place),
+    )
+    return found
+
+
+def _by_name(model: str) -> Abilities:
     name = model.lower()
     found = _NAME.search(name)
     if found is None:

@@ -32,6 +32,11 @@ INPUT_WEIGHT, OUTPUT_WEIGHT = 3, 1  # chat sends about three tokens for each it 
 
 
 _REGIONAL = re.compile(r"([a-z]{2})\.api\.openai\.com")
+_IN_A_REGION = re.compile(
+    r"[a-z0-9-]+-aiplatform\.googleapis\.com|aiplatform\.[a-z]+\.rep\.googleapis\.com"
+    r"|bedrock-runtime(?:-fips)?\.[a-z0-9-]+\.amazonaws\.com"
+)
+"""Hosts of Vertex and Bedrock whose requests stay in a region, unless a model's name says otherwise."""
 
 
 class Preset(Struct, frozen=True, kw_only=True):
@@ -194,6 +199,8 @@ def usage_form(name: str, host: str) -> UsageForm:
 def processed_in(host: str) -> str:
     """The factor of a price by which a provider at `host` charges more because its requests stay in one
     place, as `processing_eu`; empty: none."""
+    if _IN_A_REGION.fullmatch(host.lower()):
+        return "regional"
     place = _REGIONAL.fullmatch(host.lower())
     return "" if place is None else f"processing_{place[1]}"
 

@@ -1,110 +1,100 @@
-"""What models exist, how much text they take, and what they cost.
+"""What models exist, how much text they take, what they can, and what they cost.
 
-The list is a file in the package (`data/catalogue.jsonl`, built by `tools/build_catalogue.py`); nothing
-is fetched. All prices are whole pico-dollars per token; `models/cost` makes money of them.
+The list is a file in the package (`data/catalogue.jsonl`, built by `tools/build_catalogue.py`), or a newer
+one that `farthing models refresh` fetched; nothing is fetched unasked. All prices are whole pico-dollars per
+token; `models/cost` makes money of them.
 """
 
 import datetime
 import hashlib
+import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from fractions import Fraction
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import resources
 
 import msgspec
 
 from farthing.config import PriceConfig
+from farthing.models.pricing.bedrock import bare_id, in_place, without_place
 from farthing.models.pricing.cost import scaled
 from farthing.models.pricing.own_prices import overridden, target_of
-from farthing.types import Model, Operation, Price
+from farthing.models.pricing.rows import File, Row, row_of
+from farthing.types import Model, Price
+
+log = logging.getLogger("farthing.catalogue")
 
 # Snapshots: `gpt-4o-mini-2024-07-18`, `claude-sonnet-4-5-20250929`, `claude-sonnet-4-5@20250929`. Shorter
 # numbers (`-0613`, `-2407`) are left alone: some are dates, some are versions.
 SNAPSHOT = re.compile(r"(?P<base>.+?)(?:-20\d\d-\d\d-\d\d|[-@]20\d{6})")
+VERTEX_PUBLISHERS = ("publishers/", "anthropic/", "google/", "models/")
+"""What may stand before the name of a model at Vertex."""
 
 
-class _PriceRow(msgspec.Struct, frozen=True):
-    """A price as the file writes it."""
+class _Names:
+    """The models of one provider by name, and by what their names come to for who writes them otherwise."""
 
-    input: int = msgspec.field(name="in")
-    output: int = msgspec.field(name="out")
-    since: str = "0000-00-00"
-    cached: int | None = None
-    write: int | None = None
-    batch_in: int | None = None
-    batch_out: int | None = None
-    long_over: int | None = None
-    long: "_PriceRow | None" = None
-    write_long: int | None = None
-    audio_in: int | None = None
-    audio_out: int | None = None
-    image_in: int | None = None
-    image_out: int | None = None
-    cached_audio: int | None = None
-    cached_image: int | None = None
-    reasoning: int | None = None
-    request: int = 0
-    tiers: "dict[str, _PriceRow]" = {}
-    factors: dict[str, str] = {}
-    fees: dict[str, int] = {}
+    __slots__ = ("_found", "_other", "_provider")
 
-    def price(self, since: str | None = None) -> Price:
-        since = self.since if since is None else since
-        return Price(
-            since=since,
-            input_pusd=self.input,
-            output_pusd=self.output,
-            cached_input_pusd=self.cached,
-            cache_write_pusd=self.write,
-            batch_input_pusd=self.batch_in,
-            batch_output_pusd=self.batch_out,
-            long_over_tokens=self.long_over,
-            long=None if self.long is None else self.long.price(since),
-            cache_write_long_pusd=self.write_long,
-            audio_input_pusd=self.audio_in,
-            audio_output_pusd=self.audio_out,
-            image_input_pusd=self.image_in,
-            image_output_pusd=self.image_out,
-            cached_audio_pusd=self.cached_audio,
-            cached_image_pusd=self.cached_image,
-            reasoning_pusd=self.reasoning,
-            request_pusd=self.request,
-            tiers={name: row.price(since) for name, row in self.tiers.items()},
-            factors={name: Fraction(factor) for name, factor in self.factors.items()},
-            fees_pusd=self.fees,
-        )
+    def __init__(self, provider: str, rows: Mapping[str, bytes | Model]) -> None:
+        self._provider = provider
+        self._found = dict(rows)
+        self._other: tuple[dict[str, list[str]], dict[str, list[str]]] | None = None
 
+    def _otherwise(self) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+        """The names by their lower case, and the dated ones by that without the date; made when a name is
+        first not found as it is."""
+        other = self._other
+        if other is None:
+            folded, snapshots = dict[str, list[str]](), dict[str, list[str]]()
+            for name in self._found:
+                lowered = name.lower()
+                folded.setdefault(lowered, []).append(name)
+                dated = SNAPSHOT.fullmatch(lowered) if "20" in lowered else None
+                if dated is not None:
+                    snapshots.setdefault(dated["base"], []).append(name)
+            other = self._other = folded, snapshots
+        return other
 
-class _Row(msgspec.Struct, frozen=True):
-    """A model as the file writes it. Prices stay undecoded: of two thousand models, few are asked for."""
+    def __contains__(self, name: str) -> bool:
+        return name in self._found
 
-    provider: str
-    model: str
-    operation: Operation = "chat"
-    context: int | None = None
-    output: int | None = None
-    prices: msgspec.Raw = msgspec.Raw(b"[]")
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
 
-    def entry(self) -> Model:
-        return Model(
-            provider=self.provider,
-            model=self.model,
-            context_tokens_max=self.context,
-            output_tokens_max=self.output,
-            prices=tuple(row.price() for row in _PRICES.decode(self.prices)),
-            operation=self.operation,
-        )
+    def entry(self, name: str) -> Model:
+        found = self._found[name]
+        if isinstance(found, bytes):
+            # Replacing a value is atomic, and both threads would write the same.
+            found = self._found[name] = self._read(name, found)
+        return found
 
+    def _read(self, name: str, line: bytes) -> Model:
+        """A line that cannot be read says nothing of its model."""
+        try:
+            return row_of(line).entry()
+        except (msgspec.DecodeError, ValueError) as why:
+            log.error("the price list: what it has of %s/%s cannot be read: %s", self._provider, name, why)
+            return Model(provider=self._provider, model=name)
 
-class _Header(msgspec.Struct, frozen=True):
-    version: str
+    def folded(self, lowered: str) -> list[str]:
+        """The names that differ from it in letter case alone."""
+        return self._otherwise()[0].get(lowered, [])
 
+    def snapshot(self, lowered: str) -> Model | None:
+        """The entry for a dated name that is not listed: the model without a date, if no listed snapshot of
+        it is priced differently."""
+        dated = SNAPSHOT.fullmatch(lowered)
+        if dated is None:
+            return None
+        listed = self.folded(dated["base"])
+        if len(listed) != 1:
+            return None
+        entry = self.entry(listed[0])
+        others = self._otherwise()[1].get(dated["base"], ())
+        return entry if all(self.entry(name).prices == entry.prices for name in others) else None
 
-_ROWS = msgspec.json.Decoder(_Row)
-_PRICES = msgspec.json.Decoder(list[_PriceRow])
-_HEADER = msgspec.json.Decoder(_Header)
-
-_Names = dict[str, _Row | Model]
+    def plus(self, entries: Mapping[str, Model]) -> "_Names":
+        return _Names(self._provider, {**self._found, **entries})
 
 
 class Catalogue:
@@ -115,43 +105,75 @@ class Catalogue:
     """
 
     def __init__(
-        self, version: str, providers: dict[str, _Names], places: Mapping[str, str] | None = None
+        self,
+        version: str,
+        providers: Mapping[str, Callable[[], _Names]],
+        places: Mapping[str, str] | None = None,
+        *,
+        file: File | None = None,
     ) -> None:
-        """`places`: see `in_places`."""
+        """`providers` reads the models of each, and is called once; `places`: see `in_places`."""
         self.version = version
-        self._providers = providers
+        self._unread = providers
+        self._providers: dict[str, _Names] = {}
         self._places = places or {}
+        self._file = file
 
     @classmethod
     def load(cls) -> "Catalogue":
         """Read the list that came with this version of Farthing. Opens one file of the package."""
-        content = resources.files("farthing").joinpath("data/catalogue.jsonl").read_bytes()
-        header, _, lines = content.partition(b"\n")
-        providers: dict[str, _Names] = {}
-        for row in _ROWS.decode_lines(lines):
-            providers.setdefault(row.provider, {})[row.model] = row
-        return cls(_HEADER.decode(header).version, providers)
+        return cls.of(File(resources.files("farthing").joinpath("data/catalogue.jsonl").read_bytes()))
+
+    @classmethod
+    def of(cls, file: File) -> "Catalogue":
+        def reading(provider: str) -> Callable[[], _Names]:
+            return lambda: _Names(provider, _lines(file, provider))
+
+        return cls(
+            file.header.version, {provider: reading(provider) for provider in file.providers()}, file=file
+        )
+
+    def rows(self, provider: str) -> list[Row]:
+        """What the file says of a provider, without the operator's own prices."""
+        return [] if self._file is None else [row_of(line) for line in _lines(self._file, provider).values()]
+
+    def _names(self, provider: str) -> _Names | None:
+        names = self._providers.get(provider)
+        if names is None:
+            read = self._unread.get(provider)
+            if read is None:
+                return None
+            names = self._providers[provider] = read()
+        return names
 
     def find(self, provider: str, model: str) -> Model | None:
         """The entry for `model` at `provider`, under the catalogue's own name for it; None: not listed.
 
         Tried in this order: the name as it is; without `models/` or the provider's own name in front;
         ignoring letter case; a fine-tuned model (`ft:BASE:organisation::id`) as `ft:BASE`; a dated
-        snapshot as the model without the date. The last only when no listed snapshot of that model is
-        priced differently: what is guessed wrongly is worse than unknown. Nothing is ever looked up at
-        another provider, and a suffix such as `:nitro` or `:free` is part of the name.
+        snapshot as the model without the date; a model of Bedrock with a place in front as that model, at
+        its regional price. The last two only when that price is known: what is guessed wrongly is worse than
+        unknown. Nothing is ever looked up at another provider, and a suffix such as `:nitro` or `:free` is
+        part of the name.
         """
-        names = self._providers.get(provider)
+        names = self._names(provider)
         if names is None:
             return None
-        for name in _spellings(provider, model):
+        if model in names:
+            return names.entry(model)
+        spellings = _spellings(provider, model)
+        for name in spellings:
             if name in names:
-                return _entry(names, name)
-        lowered = {name.lower(): name for name in _spellings(provider, model)}
-        alike = [name for name in names if name.lower() in lowered]
+                return names.entry(name)
+        lowered = dict.fromkeys(name.lower() for name in spellings)
+        alike = [name for one in lowered for name in names.folded(one)]
         if alike:
-            return _entry(names, alike[0]) if len(alike) == 1 else None
-        return next(filter(None, (_snapshot(names, name) for name in lowered)), None)
+            return names.entry(alike[0]) if len(alike) == 1 else None
+        found = next(filter(None, map(names.snapshot, lowered)), None)
+        if found is None and provider == "bedrock":
+            base = without_place(spellings[-1])
+            found = in_place(names.entry(base)) if base in names else None
+        return found
 
     def price(self, provider: str, model: str, on: str | None = None) -> Price | None:
         """The price that held on the ISO date `on` (today, UTC, by default); None: unknown, never free."""
@@ -162,13 +184,17 @@ class Catalogue:
 
     def models(self, provider: str) -> Iterator[Model]:
         """Every listed model of `provider` in order of name; nothing when the provider is not listed."""
-        names = self._providers.get(provider, {})
+        names = self._names(provider) or ()
         for name in sorted(names):
-            yield _entry(names, name)
+            yield self._providers[provider].entry(name)
 
     def names(self, provider: str) -> list[str]:
         """The names of every listed model of `provider`, in no order."""
-        return list(self._providers.get(provider, ()))
+        return list(self._names(provider) or ())
+
+    def providers(self) -> list[str]:
+        """The names of all providers that are listed."""
+        return sorted(self._unread)
 
     def with_overrides(self, prices: Sequence[PriceConfig]) -> "Catalogue":
         """A catalogue in which the operator's prices win from their dates on.
@@ -181,14 +207,19 @@ class Catalogue:
         """
         if not prices:
             return self
-        providers = {provider: dict(names) for provider, names in self._providers.items()}
-        own: dict[tuple[str, str], list[PriceConfig]] = {}
+        given: dict[tuple[str, str], list[PriceConfig]] = {}
         for item in prices:
-            own.setdefault(target_of(item), []).append(item)
-        for (provider, model), items in own.items():
+            given.setdefault(target_of(item), []).append(item)
+        own: dict[str, dict[str, Model]] = {}
+        for (provider, model), items in given.items():
             listed = self.find(provider, model) or Model(provider=provider, model=model)
-            providers.setdefault(provider, {})[model] = overridden(listed, model, items)
+            own.setdefault(provider, {})[model] = overridden(listed, model, items)
+
+        def reading(provider: str) -> Callable[[], _Names]:
+            return lambda: (self._names(provider) or _Names(provider, {})).plus(own[provider])
+
         digest = hashlib.sha256(repr(sorted(map(repr, prices))).encode()).hexdigest()[:8]
+        providers = {**self._unread, **{provider: reading(provider) for provider in own}}
         return Catalogue(f"{self.version} own-{digest}", providers, self._places)
 
     def in_places(self, places: Mapping[str, str]) -> "Catalogue":
@@ -197,7 +228,7 @@ class Catalogue:
         if not places:
             return self
         named = " ".join(f"{provider}-{place}" for provider, place in sorted(places.items()))
-        return Catalogue(f"{self.version} {named}", self._providers, places)
+        return Catalogue(f"{self.version} {named}", self._unread, places)
 
 
 def today() -> str:
@@ -219,35 +250,33 @@ def price_on(model: Model, on: str | None = None) -> Price | None:
 # -- names ------------------------------------------------------------------------------------------
 
 
-def _entry(names: _Names, name: str) -> Model:
-    found = names[name]
-    if isinstance(found, _Row):
-        found = names[name] = (
-            found.entry()
-        )  # replacing a value is atomic, and both threads would write the same
-    return found
+def _lines(file: File, provider: str) -> dict[str, bytes]:
+    """The models of a provider. A file that cannot be read has none: what is not listed is unknown."""
+    try:
+        return file.lines(provider)
+    except msgspec.DecodeError as why:
+        log.error(
+            "the price list %s: what it has of %s cannot be read: %s", file.header.version, provider, why
+        )
+        return {}
 
 
 def _spellings(provider: str, model: str) -> list[str]:
     """Other ways to write the name of the very same model."""
     bare = model.removeprefix("models/").removeprefix(f"{provider}/")
+    if provider == "vertex":
+        bare = _of_vertex(bare)
+    elif provider == "bedrock":
+        bare = bare_id(bare)
     found = [model] if bare == model else [model, bare]
+    if provider == "fireworks" and "/" not in bare:
+        found.append(f"accounts/fireworks/models/{bare}")
     if bare.startswith("ft:") and bare.count(":") > 1:
         found.append(":".join(bare.split(":", 2)[:2]))
     return found
 
 
-def _snapshot(names: _Names, lowered: str) -> Model | None:
-    dated = SNAPSHOT.fullmatch(lowered)
-    if dated is None:
-        return None
-    base = dated["base"]
-    listed = [name for name in names if name.lower() == base]
-    if len(listed) != 1:
-        return None
-    entry = _entry(names, listed[0])
-    for name in names:
-        other = SNAPSHOT.fullmatch(name.lower())
-        if other is not None and other["base"] == base and _entry(names, name).prices != entry.prices:
-            return None
-    return entry
+def _of_vertex(model: str) -> str:
+    for prefix in VERTEX_PUBLISHERS * 2:
+        model = model.removeprefix(prefix)
+    return model

@@ -11,7 +11,7 @@ from fractions import Fraction
 from farthing.config import PriceConfig, TierPriceConfig, TokenPriceConfig
 from farthing.config.settings.prices import REQUEST
 from farthing.errors import ConfigError
-from farthing.types import Model, Price
+from farthing.types import Model, Price, replace
 
 PUSD_PER_USD_PER_MILLION = 1_000_000
 PUSD_PER_USD_PER_THOUSAND = 1_000_000_000
@@ -41,14 +41,14 @@ def overridden(listed: Model, name: str, items: Sequence[PriceConfig]) -> Model:
     for item in items:
         context = item.context_tokens_max or context
         output = item.output_tokens_max or output
-    return Model(
-        provider=listed.provider,
+    found: Model = replace(
+        listed,
         model=name,
         context_tokens_max=context,
         output_tokens_max=output,
         prices=(*before, *own),
-        operation=listed.operation,
     )
+    return found
 
 
 def _own_price(item: PriceConfig) -> Price:

@@ -267,7 +267,7 @@ def _said(prompt: Prompt, target: Target) -> tuple[Json, tuple[str, ...], tuple[
     """The request as plain chat completions, what gave way to that, what has no word there, and why."""
     if prompt.sent is None or prompt.sent.dialect not in MORE_THAN_CHAT:
         return _body(prompt, prompt.body), (), (), {}
-    written = lowered(prompt.body, model=target.model, dialect=prompt.sent.dialect)
+    written = lowered(prompt.body, model=target.model, dialect=prompt.sent.dialect, listed=target.features)
     return _body(prompt, written.body), written.yielded, written.unsaid, written.reasons
 
 

@@ -220,3 +220,42 @@ def test_every_name_a_client_may_use_is_known() -> None:
 def test_a_policy_that_names_what_is_not_there_is_refused(changes: dict[str, object], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         RulesRouter(changed(**changes))
+
+
+def pictured() -> Request:
+    parts = [{"type": "image_url", "image_url": {"url": "https://x.test/a.png"}}]
+    found: Request = replace(asked(), body={"messages": [{"role": "user", "content": parts}]})
+    return found
+
+
+BLIND = replace(MINI, lacks=frozenset({"vision", "tools"}), context_tokens_max=None)
+SEES = Traits(task="qa", input_tokens=20, media_tokens=10)
+
+
+def test_a_tier_of_which_no_model_takes_the_request_is_left_for_one_that_has_one() -> None:
+    policy = changed(tiers={"cheap": (BLIND,), "expensive": (BIG,)})
+    assert routed(asked(), SHORT, policy).tier == "cheap"
+    route = routed(pictured(), SEES, policy)
+    assert route.tier == "expensive" and route.targets == (BIG,)
+    assert route.reason.endswith("; not cheap, which takes no vision")
+    assert (
+        routed(pictured(), SEES, changed(tiers={"cheap": (BLIND, LOCAL), "expensive": (BIG,)})).tier
+        == "cheap"
+    )
+
+
+def test_a_request_that_some_tier_lacks_what_it_asks_for_is_decided_by_rules_alone() -> None:
+    router = RulesRouter(changed(tiers={"cheap": (BLIND,), "expensive": (BIG,)}, rules=()))
+    assert router.undecided(asked(), SHORT) and not router.undecided(pictured(), SEES)
+    assert router.choose(pictured(), SEES).tier == "expensive"
+
+
+def test_a_tier_that_was_asked_for_or_is_the_endpoints_stays_and_so_does_one_where_none_is_better() -> None:
+    policy = changed(tiers={"cheap": (BLIND,), "expensive": (BIG,)}, endpoint_tiers={"support": "cheap"})
+    assert routed(replace(pictured(), model="cheap"), SEES, policy).tier == "cheap"
+    assert routed(replace(pictured(), tier="cheap"), SEES, policy).tier == "cheap"
+    support = replace(pictured(), model="farthing/support", endpoint=Endpoint(name="support", tier="cheap"))
+    assert routed(support, SEES, policy).tier == "cheap"
+    assert routed(replace(pictured(), tiers=("cheap",)), SEES, policy).tier == "cheap"
+    blind = changed(tiers={"cheap": (BLIND,), "expensive": (replace(BIG, lacks=frozenset({"vision"})),)})
+    assert routed(pictured(), SEES, blind).tier == "cheap"

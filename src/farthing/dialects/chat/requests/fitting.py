@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from farthing.dialects.chat.models import Abilities, abilities
 from farthing.dialects.written import Written
-from farthing.types import Json
+from farthing.types import NOTHING_SAID, Features, Json
 
 LIMITS = ("max_tokens", "max_completion_tokens")
 """Both names of the limit of output."""
@@ -107,9 +107,16 @@ class Learnt(Struct, frozen=True):
 NOTHING_LEARNT = Learnt()
 
 
-def fitted(body: Json, model: str, host: Quirks = NO_QUIRKS, learnt: Learnt = NOTHING_LEARNT) -> Written:
-    """`body` for `model` at a host. It is not changed, and parts of it are in the result."""
-    can = abilities(model)
+def fitted(
+    body: Json,
+    model: str,
+    host: Quirks = NO_QUIRKS,
+    learnt: Learnt = NOTHING_LEARNT,
+    listed: Features = NOTHING_SAID,
+) -> Written:
+    """`body` for `model` at a host. It is not changed, and parts of it are in the result. `listed`: what the
+    catalogue says of the model there."""
+    can = abilities(model, listed)
     written = dict(body)
     unsaid: list[str] = []
     gave_way: list[str] = []

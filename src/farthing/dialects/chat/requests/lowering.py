@@ -10,14 +10,14 @@ from hashlib import blake2b
 from typing import Any
 
 from farthing.dialects.chat.fields import BILLING
-from farthing.dialects.chat.models import abilities
+from farthing.dialects.chat.models import Abilities, abilities
 from farthing.dialects.chat.requests.lowered_messages import MessageLowering
 from farthing.dialects.chat.requests.lowering_notes import LoweringNotes
 from farthing.dialects.responses import fields as responses
 from farthing.dialects.tool_names import CHARS_MAX as NAME_CHARS_MAX
 from farthing.dialects.tool_names import short_name
 from farthing.dialects.written import Written
-from farthing.types import Dialect, Json
+from farthing.types import NOTHING_SAID, Dialect, Features, Json
 
 MORE_THAN_CHAT: frozenset[Dialect] = frozenset({"messages", "responses"})
 """The dialects whose requests are lowered."""
@@ -53,17 +53,20 @@ _DIRECT = {"allowed_callers": (["direct"],)}
 _NO_FIELDS: frozenset[str] = frozenset()
 
 
-def lowered(body: Json, *, model: str = "", dialect: Dialect = "messages") -> Written:
-    """`body`, which is the form of a request of `dialect`, for `model` at a server of chat completions. It is
-    not changed, and parts of it are in the result. Never raises on what `request_writer.inner` gives."""
-    return _Lowering(model, dialect).write(body)
+def lowered(
+    body: Json, *, model: str = "", dialect: Dialect = "messages", listed: Features = NOTHING_SAID
+) -> Written:
+    """`body`, which is the form of a request of `dialect`, for `model` at a server of chat completions, of
+    which the catalogue says `listed`. It is not changed, and parts of it are in the result. Never raises on
+    what `request_writer.inner` gives."""
+    return _Lowering(abilities(model, listed), dialect).write(body)
 
 
 class _Lowering:
     __slots__ = ("_body", "_can", "_gives_way", "_notes", "_of_messages")
 
-    def __init__(self, model: str, dialect: Dialect) -> None:
-        self._can = abilities(model)
+    def __init__(self, can: Abilities, dialect: Dialect) -> None:
+        self._can = can
         self._of_messages = dialect == "messages"
         self._gives_way = GIVES_WAY.get(dialect, _NO_FIELDS)
         self._notes = LoweringNotes(responses.NAMES) if dialect == "responses" else LoweringNotes()
@@ -212,10 +215,10 @@ class _Lowering:
         if not self._can.effort:
             self._notes.yielded.append(field)
             return
-        if effort in ("xhigh", "max") and effort != self._can.effort_max:
-            effort = self._can.effort_max
+        least = self._can.at_most(effort)
+        if least != effort:
             self._notes.yielded.append(field)
-        self._body["reasoning_effort"] = effort
+        self._body["reasoning_effort"] = least
 
     def _sampling(self) -> None:
         for name in ("temperature", "top_p"):

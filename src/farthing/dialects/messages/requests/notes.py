@@ -6,7 +6,7 @@ from farthing.dialects.conversation import (
     Conversation,
 )
 from farthing.dialects.messages.models import abilities
-from farthing.types import Json
+from farthing.types import NOTHING_SAID, Features, Json
 
 
 class Notes:
@@ -14,10 +14,10 @@ class Notes:
 
     __slots__ = ("abilities", "model", "reasons", "said", "unsaid", "yielded")
 
-    def __init__(self, conversation: Conversation, model: str) -> None:
+    def __init__(self, conversation: Conversation, model: str, listed: Features = NOTHING_SAID) -> None:
         self.said = conversation
         self.model = model
-        self.abilities = abilities(model)
+        self.abilities = abilities(model, listed)
         self.unsaid: list[str] = []
         """Names of the client's fields that the model cannot be told."""
         self.yielded: list[str] = []

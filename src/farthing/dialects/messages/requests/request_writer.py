@@ -18,18 +18,23 @@ from farthing.dialects.messages.requests.own_settings import write_settings
 from farthing.dialects.messages.requests.settings import SettingsWriter, goes_on_unsigned, without_thinking
 from farthing.dialects.messages.requests.turns import TurnWriter
 from farthing.dialects.written import Written as Written
-from farthing.types import Json
+from farthing.types import NOTHING_SAID, Features, Json
 
 _PLAIN_FIELDS = ("choices", "seed", "frequency_penalty", "presence_penalty", "logit_bias", "logprobs")
 """Fields of a conversation that Messages has no word for."""
 
 
 def translate(
-    conversation: Conversation, *, model: str, output_tokens_max: int | None, stream: bool = False
+    conversation: Conversation,
+    *,
+    model: str,
+    output_tokens_max: int | None,
+    stream: bool = False,
+    listed: Features = NOTHING_SAID,
 ) -> Written:
     """`output_tokens_max` is the limit where the client names none; None: a cautious one of the model's
-    generation. Never raises."""
-    notes = Notes(conversation, model)
+    generation. `listed` is what the catalogue says of the model. Never raises."""
+    notes = Notes(conversation, model, listed)
     said, turns = conversation, TurnWriter(notes)
     limit = said.output_tokens_max
     if limit is None:

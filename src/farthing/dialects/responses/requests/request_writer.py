@@ -35,7 +35,7 @@ from farthing.dialects.conversation import (
 from farthing.dialects.responses.requests.item_writer import ItemWriter, Notes
 from farthing.dialects.tool_names import short_name
 from farthing.dialects.written import Written
-from farthing.types import Json, replace
+from farthing.types import NOTHING_SAID, Features, Json, replace
 
 FORMAT_NAME = "answer"
 """Of a schema that has no name, which Responses wants."""
@@ -62,18 +62,25 @@ _UNSAID = {
 """Fields of a conversation that Responses has no word for, and what helps."""
 
 
-def translate(conversation: Conversation, *, model: str, provider: str = "", stream: bool = False) -> Written:
-    """`provider` is the name of the one it is for, which gets back the reasoning that it made. Never raises
-    on what a reader gives."""
-    return _Writer(conversation, model, provider).write(stream)
+def translate(
+    conversation: Conversation,
+    *,
+    model: str,
+    provider: str = "",
+    stream: bool = False,
+    listed: Features = NOTHING_SAID,
+) -> Written:
+    """`provider` is the name of the one it is for, which gets back the reasoning that it made, and `listed`
+    what the catalogue says of its model. Never raises on what a reader gives."""
+    return _Writer(conversation, model, provider, listed).write(stream)
 
 
 class _Writer:
     __slots__ = ("_body", "_can", "_items", "_notes", "_said")
 
-    def __init__(self, said: Conversation, model: str, provider: str) -> None:
+    def __init__(self, said: Conversation, model: str, provider: str, listed: Features) -> None:
         self._said = said
-        self._can = abilities(model)
+        self._can = abilities(model, listed)
         self._notes = Notes(said)
         self._items = ItemWriter(self._notes, provider)
         self._body: Json = {"model": model}
@@ -262,10 +269,10 @@ class _Writer:
             if effort != "none":
                 self._notes.yielded.append(field)
             return ""
-        if self._said.dialect == "messages" and effort in ("xhigh", "max") and effort != self._can.effort_max:
+        least = self._can.at_most(effort) if self._said.dialect == "messages" else effort
+        if least != effort:
             self._notes.yielded.append(field)
-            return self._can.effort_max
-        return effort
+        return least
 
     def _sampling(self) -> None:
         for name in ("temperature", "top_p"):

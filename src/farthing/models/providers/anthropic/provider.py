@@ -190,7 +190,11 @@ def _anew(prompt: Prompt, target: Target) -> Written:
     if prompt.capped_by is not None:
         said = replace(said, output_tokens_max=prompt.output_tokens_max)
     translated = request_writer.translate(
-        said, model=target.model, output_tokens_max=target.output_tokens_max, stream=prompt.stream
+        said,
+        model=target.model,
+        output_tokens_max=target.output_tokens_max,
+        stream=prompt.stream,
+        listed=target.features,
     )
     if own:
         edits.fit(translated.body, prompt)

@@ -16,7 +16,7 @@ import msgspec
 
 from farthing.config import OpenAIProviderConfig, ProviderConfig
 from farthing.dialects.chat.answers.reply import ReplyReader
-from farthing.dialects.chat.models import abilities
+from farthing.dialects.chat.models import Abilities, abilities
 from farthing.dialects.chat.requests.fitting import (
     SAMPLING,
     Learnt,
@@ -131,9 +131,9 @@ class OpenAIProvider(HttpProvider):
             asked, model = prompt.body["model"], target.model
             if asked == model or asked == target.name or operation != "chat":
                 return ALL_SAID
-            if self._is_plain(prompt.body, model):
+            if self._is_plain(prompt.body, target):
                 return ALL_SAID
-            written = self._fit(prompt.body, model)
+            written = self._fit(prompt.body, target)
             if not (written.unsaid or written.yielded):
                 return ALL_SAID
             return Unsaid(written.unsaid, written.yielded)
@@ -191,31 +191,32 @@ class OpenAIProvider(HttpProvider):
         fit."""
         model, body = target.model, prompt.body
         chosen = operation == "chat" and self._is_chosen(prompt, target)
-        if chosen and not self._is_plain(body, model):
-            body = self._fit(body, model).body
+        if chosen and not self._is_plain(body, target):
+            body = self._fit(body, target).body
             self._fitted = None
             chosen = False
         body = body.copy()
         body["model"] = model
-        if prompt.capped_by is not None or (chosen and "max_tokens" in body and abilities(model).reasons):
-            self._set_cap(body, model, prompt.output_tokens_max)
+        if prompt.capped_by is not None or (chosen and "max_tokens" in body and _can(target).reasons):
+            self._set_cap(body, target, prompt.output_tokens_max)
         elif self._lessons.known and operation == "chat":
             name_limit(body, self._lessons.of(model).limit)
         return body
 
-    def _is_plain(self, body: Json, model: str) -> bool:
+    def _is_plain(self, body: Json, target: Target) -> bool:
         """Whether at most the name of its limit has to be another: so it is with most requests."""
         if self._quirky or self._lessons.known:
             return False
-        return not abilities(model).fixed_sampling or SAMPLING.isdisjoint(body)
+        return not _can(target).fixed_sampling or SAMPLING.isdisjoint(body)
 
-    def _fit(self, body: Json, model: str) -> Written:
+    def _fit(self, body: Json, target: Target) -> Written:
         """What `body` comes to at this host."""
+        model = target.model
         learnt = self._lessons.of(model)
         last = self._fitted
         if last is not None and last[0] is body and last[1] == model and last[2] is learnt:
             return last[3]
-        written = fitted(body, model, self._quirks, learnt)
+        written = fitted(body, model, self._quirks, learnt, target.features)
         self._fitted = (body, model, learnt, written)
         return written
 
@@ -241,16 +242,16 @@ class OpenAIProvider(HttpProvider):
             return True
         if not (translates or self._is_chosen(prompt, target)):
             return False  # the client named the model, and is told what it would be told directly
-        written = fitted(body, model, self._quirks, self._lessons.of(model))
+        written = fitted(body, model, self._quirks, self._lessons.of(model), target.features)
         return refusal.field not in written.body and self._may_drop.issuperset(written.unsaid)
 
     def _lowered(self, prompt: Prompt, target: Target) -> Written:
         """The body of a client of another dialect, made to fit."""
         dialect = "messages" if prompt.sent is None else prompt.sent.dialect
-        written = lowered(prompt.body, model=target.model, dialect=dialect)
-        if self._is_plain(written.body, target.model):
+        written = lowered(prompt.body, model=target.model, dialect=dialect, listed=target.features)
+        if self._is_plain(written.body, target):
             return written
-        fit = self._fit(written.body, target.model)
+        fit = self._fit(written.body, target)
         self._fitted = None
         names = NAMES.get(dialect, {})
         unsaid = (names.get(name, name) for name in fit.unsaid)
@@ -278,7 +279,7 @@ class OpenAIProvider(HttpProvider):
         body = {**self._translations.body(prompt, target), "model": target.model}
         limit, most = prompt.output_tokens_max, target.output_tokens_max
         if limit is not None:
-            self._set_cap(body, target.model, limit if most is None else min(limit, most))
+            self._set_cap(body, target, limit if most is None else min(limit, most))
         return body
 
     def whole(self, headers: Mapping[bytes, bytes], body: bytes, prompt: Prompt | None = None) -> Reply:
@@ -306,7 +307,7 @@ class OpenAIProvider(HttpProvider):
             return EventReader(event_bytes_max, self._usage_form)
         return PassedStream(passing, event_bytes_max, prompt.body)
 
-    def _set_cap(self, body: Json, model: str, cap: int | None) -> None:
+    def _set_cap(self, body: Json, target: Target, cap: int | None) -> None:
         """Write the cap on the output under the name that the model or its host knows, in place.
 
         Reasoning models refuse `max_tokens`, most others know nothing else. Called when the cap is ours; what
@@ -318,9 +319,9 @@ class OpenAIProvider(HttpProvider):
             cap = old if new is None else new
         if cap is None:
             return
-        name = self._lessons.of(model).limit or self._quirks.limit
+        name = self._lessons.of(target.model).limit or self._quirks.limit
         if name is None:
-            newer = abilities(model).reasons or (old is None and new is not None)
+            newer = _can(target).reasons or (old is None and new is not None)
             name = "max_completion_tokens" if newer else "max_tokens"
         body[name] = cap
 
@@ -360,3 +361,7 @@ class OpenAIProvider(HttpProvider):
 def _for_model(head: bytes, model: str) -> bytes:
     """The head of a call whose path names its model."""
     return head.replace(MODEL_IN_PATH.encode(), quote(model, safe="").encode(), 1)
+
+
+def _can(target: Target) -> Abilities:
+    return abilities(target.model, target.features)

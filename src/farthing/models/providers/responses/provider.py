@@ -183,7 +183,9 @@ class ResponsesProvider(TranslatingProvider):
         limit, most = said.output_tokens_max, target.output_tokens_max
         if limit is not None and most is not None and limit > most and said.dialect == "messages":
             said = replace(said, output_tokens_max=most)  # Messages demands a limit of its clients
-        written = request_writer.translate(said, model=target.model, provider=self.name, stream=prompt.stream)
+        written = request_writer.translate(
+            said, model=target.model, provider=self.name, stream=prompt.stream, listed=target.features
+        )
         if not raised:
             return written
         name = "max_completion_tokens" if "max_completion_tokens" in prompt.body else "max_tokens"
