@@ -200,7 +200,7 @@ def test_embeddings_and_models(provider: FaultProvider) -> None:
 def test_requests_that_no_provider_takes_are_refused(provider: FaultProvider) -> None:
     for raw, status in (
         (b"POST /v1/chat/completions HTTP/1.0\r\ncontent-length: 1\r\n\r\n{", b"400"),
-        (b"GET /v1/chat/completions HTTP/1.0\r\n\r\n", b"405"),
+        (b"GET /v1/embeddings HTTP/1.0\r\n\r\n", b"405"),
         (b"GET /elsewhere HTTP/1.0\r\n\r\n", b"404"),
         (b"POST /v1/embeddings HTTP/1.0\r\ntransfer-encoding: chunked\r\n\r\n", b"411"),
         (b"POST /v1/embeddings HTTP/1.0\r\ncontent-length: 99999999999\r\n\r\n", b"413"),
