@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from farthing.dialects.chat.requests.fitting import NOTHING_LEARNT
+from farthing.dialects.chat.requests.fitting import NOTHING_LEARNT, Learnt, Quirks, fitted, name_limit
 from farthing.errors import ProviderRejected
 from farthing.models.providers.failures import failure
 from farthing.models.providers.learnt import FIELDS_MAX, KEPT_S, TARGETS_MAX, Lessons, Refusal, refusal_of
@@ -120,3 +120,43 @@ def test_what_was_learnt_is_bounded_and_forgotten_after_a_day() -> None:
     assert len(lessons.of("m").refused) == FIELDS_MAX
     now_s = KEPT_S + 1
     assert lessons.of("m") is NOTHING_LEARNT
+
+
+@pytest.mark.parametrize(
+    ("body", "name", "left"),
+    [
+        ({"max_tokens": 9}, "max_completion_tokens", {"max_completion_tokens": 9}),
+        ({"max_completion_tokens": 9}, "max_tokens", {"max_tokens": 9}),
+        ({"max_tokens": 9, "max_completion_tokens": 5}, "max_tokens", {"max_tokens": 5}),
+        ({"max_tokens": 5, "max_completion_tokens": 9}, "max_tokens", {"max_tokens": 5}),
+        ({"max_tokens": 5, "max_completion_tokens": None}, "max_tokens", {"max_tokens": 5}),
+        ({"max_tokens": 5}, None, {"max_tokens": 5}),
+        ({}, "max_tokens", {}),
+    ],
+)
+def test_of_two_limits_the_lower_one_holds(body: dict[str, Any], name: Any, left: dict[str, Any]) -> None:
+    name_limit(body, name)
+    assert body == left
+
+
+def test_a_request_is_not_changed_by_being_made_to_fit() -> None:
+    message = {"role": "developer", "name": "a", "content": "x"}
+    body = {"messages": [message], "seed": 7, "max_tokens": 9, "n": 2}
+    host = Quirks(renamed={"seed": "random_seed"}, developer=False, names=False, refused=frozenset({"n"}))
+    written = fitted(body, "m", host, Learnt(limit="max_completion_tokens"))
+    assert body == {"messages": [message], "seed": 7, "max_tokens": 9, "n": 2}
+    assert message == {"role": "developer", "name": "a", "content": "x"}
+    assert written.body == {
+        "messages": [{"role": "system", "content": "x"}],
+        "random_seed": 7,
+        "max_completion_tokens": 9,
+    }
+    assert written.unsaid == ("n",) and written.yielded == ("messages.name",)
+
+
+@pytest.mark.parametrize(
+    "body", [{"messages": "odd"}, {"messages": [1, None, {"tool_calls": "x", "name": 1}]}]
+)
+def test_shapes_that_no_client_means_are_passed_on(body: dict[str, Any]) -> None:
+    host = Quirks(developer=False, names=False, short_call_ids=True)
+    fitted({**body, "tool_choice": 1, "response_format": [], "logit_bias": []}, "m", host)

@@ -223,9 +223,9 @@ class OpenAIProvider(HttpProvider):
         return not self._lessons.known or "stream_options" not in self._lessons.of(model).refused
 
     def learn(self, prompt: Prompt, target: Target, error: ProviderRejected) -> bool:
-        if passing_of(prompt) is not None or (
-            prompt.sent is not None and self._native_for(prompt) is not None
-        ):
+        if "messages" not in prompt.body or passing_of(prompt) is not None:
+            return False
+        if prompt.sent is not None and self._native_for(prompt) is not None:
             return False
         model = target.model
         translates = prompt.sent is not None and prompt.sent.dialect in MORE_THAN_CHAT
