@@ -75,9 +75,10 @@ class OpenAIProvider(HttpProvider):
         host: HostFacts = UNKNOWN_HOST,
         native: ResponsesProvider | None = None,
         token: BearerToken | None = None,
+        lessons: Lessons | None = None,
     ) -> None:
         """`path` is that of its `base_url`. `native` speaks Responses with it for clients that do; None: it
-        knows chat completions alone.
+        knows chat completions alone. `lessons` are what its targets were seen to refuse before.
 
         Raises:
             ValueError: a header has characters that HTTP does not allow.
@@ -111,7 +112,7 @@ class OpenAIProvider(HttpProvider):
         self._replies = ReplyReader(host.usage_form, self.in_answer)
         self._quirks = host.quirks
         self._quirky = host.quirks.any
-        self._lessons = Lessons(monotonic)
+        self._lessons = Lessons(monotonic) if lessons is None else lessons
         self._may_drop = frozenset(config.drop)
         self._fitted: tuple[Json, str, Learnt, Written] | None = None
         """The last request that was made to fit: each is asked for what cannot be said of it just before it
