@@ -85,6 +85,7 @@ def make(
                 host=host,
                 makers=makers,
                 token=_token(credentials),
+                lessons=lessons,
             )
         case AnthropicProviderConfig():
             passage = Passage(config.pass_headers, config.return_headers, config.headers)
