@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.conftest import StartGateway
-from tests.e2e.gateway import Reply, Running
+from tests.e2e.gateway import Reply, Running, until
 from tests.faults.exact import whole_of
 from tests.faults.issuer import Asked, Issuer, said
 
@@ -112,6 +112,15 @@ def test_a_client_that_named_the_model_is_told_what_it_would_be_told_directly(
         assert reply.status == 400 and reply.error["param"] == "temperature"
         assert reply.error["code"] == "unsupported_parameter"
     assert len(strict.asked) == 2 and all(body["temperature"] == 0.2 for body in strict.sent())
+
+
+def test_a_reload_forgets_nothing(strict: Strict, start_gateway: StartGateway) -> None:
+    strict.refuses["odd"] = ["max_tokens"]
+    gateway = before(strict, start_gateway)
+    assert asked(gateway, "one", max_tokens=50).status == 200
+    gateway.config.write_text(f'{gateway.config.read_text()}[aliases]\nnew = "one"\n')
+    reply = until(lambda: (found := asked(gateway, "new", max_tokens=50)).status == 200 and found)
+    assert gateway.receipt_of(reply).calls == 1
 
 
 def test_what_changes_the_answer_goes_to_the_next_target_and_from_then_on_at_once(

@@ -4,11 +4,15 @@ from typing import Any
 
 import pytest
 
-from farthing.dialects.chat.requests.fitting import NOTHING_LEARNT
+from farthing.config import ResponsesProviderConfig
+from farthing.dialects.chat.requests.fitting import NOTHING_LEARNT, Learnt, Quirks, fitted, name_limit
 from farthing.errors import ProviderRejected
 from farthing.models.providers.failures import failure
 from farthing.models.providers.learnt import FIELDS_MAX, KEPT_S, TARGETS_MAX, Lessons, Refusal, refusal_of
-from farthing.text.lenient_json import write_json
+from farthing.models.providers.responses.provider import ResponsesProvider
+from farthing.models.transport.origin import HttpOrigin
+from farthing.text.lenient_json import any_json, write_json
+from farthing.types import Prompt, Sent, Target
 
 BODY = {
     "model": "m",
@@ -120,3 +124,87 @@ def test_what_was_learnt_is_bounded_and_forgotten_after_a_day() -> None:
     assert len(lessons.of("m").refused) == FIELDS_MAX
     now_s = KEPT_S + 1
     assert lessons.of("m") is NOTHING_LEARNT
+
+
+@pytest.mark.parametrize(
+    ("body", "name", "left"),
+    [
+        ({"max_tokens": 9}, "max_completion_tokens", {"max_completion_tokens": 9}),
+        ({"max_completion_tokens": 9}, "max_tokens", {"max_tokens": 9}),
+        ({"max_tokens": 9, "max_completion_tokens": 5}, "max_tokens", {"max_tokens": 5}),
+        ({"max_tokens": 5, "max_completion_tokens": 9}, "max_tokens", {"max_tokens": 5}),
+        ({"max_tokens": 5, "max_completion_tokens": None}, "max_tokens", {"max_tokens": 5}),
+        ({"max_tokens": 5}, None, {"max_tokens": 5}),
+        ({}, "max_tokens", {}),
+    ],
+)
+def test_of_two_limits_the_lower_one_holds(body: dict[str, Any], name: Any, left: dict[str, Any]) -> None:
+    name_limit(body, name)
+    assert body == left
+
+
+def test_a_request_is_not_changed_by_being_made_to_fit() -> None:
+    message = {"role": "developer", "name": "a", "content": "x"}
+    body = {"messages": [message], "seed": 7, "max_tokens": 9, "n": 2}
+    host = Quirks(renamed={"seed": "random_seed"}, developer=False, names=False, refused=frozenset({"n"}))
+    written = fitted(body, "m", host, Learnt(limit="max_completion_tokens"))
+    assert body == {"messages": [message], "seed": 7, "max_tokens": 9, "n": 2}
+    assert message == {"role": "developer", "name": "a", "content": "x"}
+    assert written.body == {
+        "messages": [{"role": "system", "content": "x"}],
+        "random_seed": 7,
+        "max_completion_tokens": 9,
+    }
+    assert written.unsaid == ("n",) and written.yielded == ("messages.name",)
+
+
+@pytest.mark.parametrize(
+    "body", [{"messages": "odd"}, {"messages": [1, None, {"tool_calls": "x", "name": 1}]}]
+)
+def test_shapes_that_no_client_means_are_passed_on(body: dict[str, Any]) -> None:
+    host = Quirks(developer=False, names=False, short_call_ids=True)
+    fitted({**body, "tool_choice": 1, "response_format": [], "logit_bias": []}, "m", host)
+
+
+# -- requests that are translated to Responses ---------------------------------------------------------------
+
+
+def responses() -> ResponsesProvider:
+    config = ResponsesProviderConfig(base_url="https://api.example/v1")
+    return ResponsesProvider("r", HttpOrigin("r", "api.example", 443, True), config, path="/v1")
+
+
+REFUSED = {
+    "message": "Unsupported parameter: 'temperature' is not supported with this model.",
+    "param": "temperature",
+    "code": "unsupported_parameter",
+}
+CHAT = {"model": "r/m", "messages": [{"role": "user", "content": "Hi"}], "temperature": 0.2}
+OF_R = Target(name="r/m", provider="r", model="m")
+
+
+def prompt_of(sent: Sent | None = None) -> Prompt:
+    return Prompt(
+        body=CHAT, input_tokens=1, input_tokens_bound=None, output_tokens_max=None, stream=False, sent=sent
+    )
+
+
+def test_a_chat_that_is_translated_to_responses_is_made_to_fit() -> None:
+    provider, prompt = responses(), prompt_of()
+    before = any_json(provider.encode(prompt, OF_R, "chat", "req_1")[1])
+    assert isinstance(before, dict) and before["temperature"] == 0.2
+    assert provider.learn(prompt, OF_R, rejected(400, **OPENAI | REFUSED))
+    unsaid = provider.unsaid(prompt, OF_R, "chat")
+    after = any_json(provider.encode(prompt, OF_R, "chat", "req_2")[1])
+    assert unsaid.names == ("temperature",)
+    assert after == {name: value for name, value in before.items() if name != "temperature"}
+
+
+def test_what_a_client_of_responses_sent_itself_teaches_nothing() -> None:
+    provider = responses()
+    raw = b'{"model": "m", "input": "Hi", "temperature": 0.2}'
+    read = any_json(raw)
+    assert isinstance(read, dict)
+    sent = Sent(dialect="responses", raw=raw, body=read, read=CHAT)
+    assert not provider.learn(prompt_of(sent), OF_R, rejected(400, **OPENAI | REFUSED))
+    assert provider.unsaid(prompt_of(), OF_R, "chat").names == ()

@@ -157,13 +157,16 @@ def _limit_of(can: Abilities, host: Quirks, learnt: Learnt) -> LimitName | None:
 
 
 def name_limit(body: Json, name: LimitName | None) -> None:
-    """Write the limit of output under the one name that is known, in place. None: it stays as it is."""
+    """Write the limit of output under the one name that is known, in place: the lower of two. None: it stays
+    as it is."""
     if name is None:
         return
     other = LIMITS[1 - LIMITS.index(name)]
-    if other in body:
-        value = body.pop(other)
-        body.setdefault(name, value)
+    if other not in body:
+        return
+    limit, own = body.pop(other), body.get(name)
+    if own is None or (isinstance(own, int) and isinstance(limit, int) and limit < own):
+        body[name] = limit
 
 
 def _choice(body: Json, host: Quirks, unsaid: list[str]) -> None:

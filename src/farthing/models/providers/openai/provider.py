@@ -76,9 +76,11 @@ class OpenAIProvider(HttpProvider):
         native: ResponsesProvider | None = None,
         keeps: bool = False,
         token: BearerToken | None = None,
+        lessons: Lessons | None = None,
     ) -> None:
         """`path` is that of its `base_url`. `native` speaks Responses with it for clients that do; None: it
-        knows chat completions alone. `keeps`: it has stored chat completions.
+        knows chat completions alone. `keeps`: it has stored chat completions. `lessons` are what its targets
+        were seen to refuse before.
 
         Raises:
             ValueError: a header has characters that HTTP does not allow.
@@ -113,7 +115,7 @@ class OpenAIProvider(HttpProvider):
         self._replies = ReplyReader(host.usage_form, self.in_answer)
         self._quirks = host.quirks
         self._quirky = host.quirks.any
-        self._lessons = Lessons(monotonic)
+        self._lessons = Lessons(monotonic) if lessons is None else lessons
         self._may_drop = frozenset(config.drop)
         self._fitted: tuple[Json, str, Learnt, Written] | None = None
         """The last request that was made to fit: each is asked for what cannot be said of it just before it
@@ -226,9 +228,9 @@ class OpenAIProvider(HttpProvider):
         return not self._lessons.known or "stream_options" not in self._lessons.of(model).refused
 
     def learn(self, prompt: Prompt, target: Target, error: ProviderRejected) -> bool:
-        if passing_of(prompt) is not None or (
-            prompt.sent is not None and self._native_for(prompt) is not None
-        ):
+        if "messages" not in prompt.body or passing_of(prompt) is not None:
+            return False
+        if prompt.sent is not None and self._native_for(prompt) is not None:
             return False
         model = target.model
         translates = prompt.sent is not None and prompt.sent.dialect in MORE_THAN_CHAT
