@@ -22,6 +22,8 @@ class HostFacts(Struct, frozen=True, kw_only=True):
     """What it wants otherwise than OpenAI."""
     inputs_max: InputsMax = ANY_INPUTS
     """What one call of it for embeddings takes."""
+    stored_completions: bool = False
+    """It keeps chat completions that ask for it."""
 
 
 UNKNOWN_HOST = HostFacts()

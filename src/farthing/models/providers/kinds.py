@@ -19,6 +19,7 @@ from farthing.models.providers.responses.provider import ResponsesProvider
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
 from farthing.protocols import BearerToken, Credentials, Provider, ProviderPlugin
+from farthing.types import replace
 
 OPENAI_HOST = "api.openai.com"
 AZURE_HOSTS = ".openai.azure.com"
@@ -69,9 +70,8 @@ def make(
                 config,
                 path=path,
                 passage=passage,
-                host=host,
+                host=replace(host, stored_completions=_keeps_completions(config, origin.host, path)),
                 native=native,
-                keeps=_keeps_completions(config, origin.host, path),
                 token=_token(credentials),
                 lessons=lessons,
             )

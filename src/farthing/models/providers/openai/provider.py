@@ -74,13 +74,11 @@ class OpenAIProvider(HttpProvider):
         passage: Passage | None = None,
         host: HostFacts = UNKNOWN_HOST,
         native: ResponsesProvider | None = None,
-        keeps: bool = False,
         token: BearerToken | None = None,
         lessons: Lessons | None = None,
     ) -> None:
         """`path` is that of its `base_url`. `native` speaks Responses with it for clients that do; None: it
-        knows chat completions alone. `keeps`: it has stored chat completions. `lessons` are what its targets
-        were seen to refuse before.
+        knows chat completions alone. `lessons` are what its targets were seen to refuse before.
 
         Raises:
             ValueError: a header has characters that HTTP does not allow.
@@ -105,7 +103,7 @@ class OpenAIProvider(HttpProvider):
             batch=config.batch,
             choices=True,
             logprobs=True,
-            stored_completions=keeps,
+            stored_completions=host.stored_completions,
             counts_tokens=False,
         )
         self._native = native
