@@ -40,7 +40,7 @@ from farthing.errors import (
     named,
 )
 from farthing.models.health import Health
-from farthing.models.outliers import PROBE_S, outlier
+from farthing.models.outliers import PROBE_S, outlier, reconsidered
 from farthing.models.pricing.afford import affordable
 from farthing.models.pricing.book import book
 from farthing.models.pricing.cost import flat_nusd
@@ -229,8 +229,8 @@ class Caller:
             if len(attempts) >= attempts_max:
                 break
             health = self.health(target)
-            minded = health.suspect or not health.limits.free
-            if health.cooldown_s() > 0 or (minded and self._is_left(call, targets, place, health)):
+            minded = health.suspect or not health.limits.free or health.ejection.active
+            if (minded and self._is_left(call, targets, place, health)) or health.cooldown_s() > 0:
                 continue
             again = False
             while True:
@@ -261,10 +261,12 @@ class Caller:
     def _is_left(self, call: CallRequest, targets: Sequence[Target], place: int, health: Health) -> bool:
         """Whether a target that may be called is left all the same, for now: others of the route are much
         better, or it has as much to do as it takes and there is another, or one may wait for it."""
-        if health.suspect:
+        if health.suspect or health.ejection.active:
             health.suspect = False
             others = [self.health(one) for index, one in enumerate(targets) if index != place]
-            if others and outlier(health, others):
+            if others and health.ejection.active:
+                reconsidered(health, others)
+            elif others and health.cooldown_s() <= 0 and outlier(health, others):
                 _tell_of_outlier(targets[place].name, health)
                 return True
         limits = health.limits
@@ -467,9 +469,10 @@ class Caller:
             raise DeadlineExceeded(
                 f"the endpoint's deadline_s{given} passed before the answer began"
             ) from error
+        crowded = False
         if error.upstream_status == 429 and isinstance(error, ProviderBusy) and error.again:
-            health.limits.refused(result.together, began_s)
-        health.failed(error, probe, _number_of(call.request))
+            crowded = health.limits.refused(result.together, began_s)
+        health.failed(error, probe, _number_of(call.request), crowded=crowded)
         self._tell_of_key(target, error)
 
     def _unsaid(self, prompt: Prompt, target: Target, operation: Operation) -> Unsaid:
