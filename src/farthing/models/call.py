@@ -230,7 +230,9 @@ class Caller:
                 break
             health = self.health(target)
             minded = health.suspect or not health.limits.free or health.ejection.active
-            if (minded and self._is_left(call, targets, place, health)) or health.cooldown_s() > 0:
+            if (
+                minded and self._config.adaptive and self._is_left(call, targets, place, health)
+            ) or health.cooldown_s() > 0:
                 continue
             again = False
             while True:
@@ -326,7 +328,7 @@ class Caller:
                 break
             if found.wait_s > 0:
                 await asyncio.sleep(found.wait_s)
-            if not found.health.limits.free:
+            if not found.health.limits.free and self._config.adaptive:
                 await self._turn(call, found.health, found.wait_s)
             try:
                 result = await self._attempt(
@@ -470,7 +472,8 @@ class Caller:
                 f"the endpoint's deadline_s{given} passed before the answer began"
             ) from error
         crowded = False
-        if error.upstream_status == 429 and isinstance(error, ProviderBusy) and error.again:
+        busy = error.upstream_status == 429 and isinstance(error, ProviderBusy) and error.again
+        if busy and self._config.adaptive:
             crowded = health.limits.refused(result.together, began_s)
         health.failed(error, probe, _number_of(call.request), crowded=crowded)
         self._tell_of_key(target, error)
