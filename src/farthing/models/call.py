@@ -272,7 +272,7 @@ class Caller:
                 _tell_of_outlier(targets[place].name, health)
                 return True
         limits = health.limits
-        if limits.free or not limits.is_out(call.prompt.input_tokens):
+        if limits.free or call.hold.left_calls == 0 or not limits.is_out(call.prompt.input_tokens):
             return False
         return call.otherwise == "failed" or self._others(call, targets, place)
 

@@ -44,7 +44,7 @@ LIES_MAX = 3
 DISBELIEVED_S = 600.0
 QUEUE_MAX = 1_000
 WINDOW_S = 10.0
-WINDOW_ANSWERS_MIN = 8
+WINDOW_ANSWERS_MIN = 12
 WINDOWS = 12
 SLOW = 3.0
 """Times as long as at its best, and `SLOW_S` more, is slow."""
@@ -56,7 +56,7 @@ MORE = 1.5
 class Latency:
     """How soon streams begin, in windows of time. The best of two minutes is what a target can do."""
 
-    __slots__ = ("_answers", "_began", "_ends_s", "_in_flight", "_windows", "slow")
+    __slots__ = ("_answers", "_began", "_ends_s", "_in_flight", "_windows", "slow", "slower_s")
 
     def __init__(self) -> None:
         self._windows: deque[tuple[float, float]] = deque(maxlen=WINDOWS)
@@ -67,6 +67,8 @@ class Latency:
         self._ends_s = 0.0
         self.slow = False
         """It was slow in the last window, and not for what we sent it."""
+        self.slower_s = 0.0
+        """By how much, then."""
 
     @property
     def last_s(self) -> float | None:
@@ -95,7 +97,7 @@ class Latency:
                 if together >= alone * MORE:
                     crowded = together
                 else:
-                    self.slow = True
+                    self.slow, self.slower_s = True, mean_s - best_s
         self._windows.append((mean_s, together))
         return crowded
 
@@ -198,7 +200,7 @@ class Limits:
         now_s = self._clock()
         limit = None if self._soft else self._limit(now_s)
         again = began_s <= self._cut_s and not self._soft
-        beyond = limit is not None and together > limit + 1.0
+        beyond = limit is not None and together > limit
         if again and self._most is not None:  # another of those that went up together
             self._most = max(1.0, min(self._most, together - 1.0))
         elif not beyond:  # else it was let in beyond the limit
@@ -285,7 +287,7 @@ class Limits:
             self._curve_s = now_s - back * self._unit_s
             passed = back
         limit: float = most + GROWTH * (passed - back) ** 3
-        return max(1.0, min(limit, most + earned * max(1.0, most / 16)))
+        return max(1.0, min(limit, most + earned * max(1.0, most / 2)))
 
     def _is_full(self, now_s: float) -> bool:
         limit = self._limit(now_s)

@@ -157,6 +157,19 @@ def test_streams_that_begin_later_for_no_reason_of_ours_make_an_outlier() -> Non
     assert not slow.ejection.active
 
 
+@pytest.mark.parametrize(("first_s", "left"), [(4.0, False), (9.0, True)])
+def test_one_of_which_nothing_is_known_is_tried_only_where_much_is_to_be_won(
+    first_s: float, left: bool
+) -> None:
+    clock = Clock()
+    slow, unknown = (Health(CallConfig(), clock) for _ in range(2))
+    for seconds in (0.5, 0.5, first_s):
+        clock.now_s += WINDOW_S + 0.1
+        for _ in range(WINDOW_ANSWERS_MIN):
+            slow.began(seconds, 4)
+    assert outlier(slow, [unknown]) is left
+
+
 def test_where_the_other_is_as_slow_it_is_used_on() -> None:
     clock = Clock()
     slow, other = (Health(CallConfig(), clock) for _ in range(2))
