@@ -562,6 +562,8 @@ class Caller:
             error.returned = result.returned
             raise error
         known = result.health.limits
+        if result.together > known.high and result.begun > known.since:
+            known.high = result.together
         if result.returned or not known.free:
             known.answered(exchange.headers, result.begun, prompt.input_tokens)
         passes = request.operation in PASSING

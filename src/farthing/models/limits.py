@@ -9,7 +9,9 @@ curve (RFC 9438, CUBIC): four fifths of it at once, back to it within seconds, a
     in flight   now * 0.8 ... most ... most + 1 ...          limit(t) = most + 0.4 * (t - K)^3
 
 Beyond `most` it goes only after ten good answers, so that what feels out the limit is refused at most once in
-eleven calls. Where no refusal comes the limit is forgotten.
+eleven calls; a refusal that comes no sooner only says where the limit is, and cuts nothing. No cut goes below
+four fifths of the most that went well since the last one, and while nothing goes well none is made: who
+refuses everything does so for another reason. Where no refusal comes the limit is forgotten.
 
 **Answers that begin later the more are under way** (streams; three times as long as at its best, and a second
 more). The same curve, but softer: it sends requests elsewhere and never makes one wait, as that would help
@@ -27,6 +29,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from math import ceil, floor
 
 from farthing.models.rate_headers import Allowance, allowances, tells
 
@@ -111,9 +114,9 @@ class Limits:
     """What one target may be sent now, of all that is counted together: a target's calls today."""
 
     __slots__ = (
-        "_allowances", "_clock", "_curve_s", "_cut_s", "_disbelieved_until_s", "_good", "_left_s", "_lies",
-        "_looked_s", "_most", "_pacing", "_period_s", "_rand", "_soft", "_told_begun", "_unit_s", "_waiting",
-        "_wall_clock", "_woken", "begun", "free", "in_flight", "latency",
+        "_allowances", "_clock", "_curve_s", "_cut_s", "_disbelieved_until_s", "_good", "_least", "_left_s",
+        "_lies", "_looked_s", "_most", "_pacing", "_period_s", "_rand", "_soft", "_told_begun", "_unit_s",
+        "_waiting", "_wall_clock", "_woken", "begun", "free", "high", "in_flight", "latency", "since",
     )  # fmt: skip
 
     def __init__(
@@ -130,6 +133,12 @@ class Limits:
         """Nothing limits it: `may_begin` need not be asked."""
         self.in_flight = 0
         self.begun = 0
+        self.high = 0
+        """The most that were under way when one of them began that went well; since the last cut."""
+        self.since = 0
+        """`begun` at that cut: of calls that began before, nothing counts."""
+        self._least = 0.0
+        """No cut goes below this share of what went well before it."""
         self.latency = Latency()
         self._most: float | None = None
         """The most that went well together; None: nothing limits how many."""
@@ -199,12 +208,17 @@ class Limits:
             return False
         now_s = self._clock()
         limit = None if self._soft else self._limit(now_s)
-        again = began_s <= self._cut_s and not self._soft
-        beyond = limit is not None and together > limit
-        if again and self._most is not None:  # another of those that went up together
-            self._most = max(1.0, min(self._most, together - 1.0))
-        elif not beyond:  # else it was let in beyond the limit
-            self._cut(together - 1.0, now_s, soft=False)
+        if limit is not None and began_s <= self._cut_s:  # another of those that went up together
+            self._most = max(1.0, self._least, min(self._most or 1.0, together - 1.0))
+        elif limit is None or self.high:
+            if limit is None or together <= limit:  # else it was let in beyond the limit
+                found_out = limit is not None and self._good >= GOOD_MIN
+                self._least = float(ceil(CUT * self.high))
+                self._cut(max(together - 1.0, self._least), now_s, soft=False)
+                if found_out:
+                    self._curve_s = now_s - self._back() * self._unit_s
+        else:  # nothing went well since: it refuses for another reason, and how many there are is none
+            self._cut(self._most or 1.0, now_s, soft=False)
         return True
 
     # -- who may begin -----------------------------------------------------------------------------------
@@ -281,13 +295,19 @@ class Limits:
         if most is None:
             return None
         passed = (now_s - self._curve_s) / self._unit_s
-        back: float = (most * (1.0 - CUT) / GROWTH) ** (1 / 3)
+        back = self._back()
         earned = self._good // GOOD_MIN
         if passed > back and not earned:  # it stays there until enough went well
             self._curve_s = now_s - back * self._unit_s
             passed = back
-        limit: float = most + GROWTH * (passed - back) ** 3
-        return max(1.0, min(limit, most + earned * max(1.0, most / 2)))
+        if passed <= back:
+            return max(1.0, min(most, float(ceil(most + GROWTH * (passed - back) ** 3))))
+        return floor(most) + min(float(floor(GROWTH * (passed - back) ** 3)), earned * max(1.0, most / 2))
+
+    def _back(self) -> float:
+        """Seconds, in units of the curve, until it is back where it was cut."""
+        found: float = ((self._most or 0.0) * (1.0 - CUT) / GROWTH) ** (1 / 3)
+        return found
 
     def _is_full(self, now_s: float) -> bool:
         limit = self._limit(now_s)
@@ -298,7 +318,8 @@ class Limits:
         self._soft = soft
         self._cut_s = self._curve_s = now_s
         self._unit_s = 0.9 + 0.2 * self._rand()  # several gateways before one provider do not grow as one
-        self._good = 0
+        self._good = self.high = 0
+        self.since = self.begun
         self.free = False
 
     def _forget(self, now_s: float) -> None:

@@ -45,7 +45,7 @@ def test_a_refusal_cuts_to_four_fifths_and_those_of_the_same_moment_cut_no_furth
         one.refused(together, began_s - 0.1)
     while one.in_flight:
         one.leave()
-    for room in range(6):  # four fifths of the eight that the lowest refusal left
+    for room in range(7):  # four fifths of the eight that the lowest refusal left, rounded up
         assert not one.is_out(10), room
         one.begin(10)
     assert one.is_out(10)
