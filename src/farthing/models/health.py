@@ -252,7 +252,7 @@ class Health:
                 pause_s = 0.0 if crowded else PAUSE_S
             pauses_until_s = now_s + min(pause_s, self._config.pause_s_max)
             self._paused_until_s = max(self._paused_until_s, pauses_until_s)
-            if error.retry_after_s is not None:
+            if error.retry_after_s is not None and isinstance(error, ProviderBusy):
                 self._asked_until_s = max(self._asked_until_s, pauses_until_s)
         own = error.upstream_status == 500 and request != 0
         if isinstance(error, ProviderBusy | ProviderRejected) or (own and request in self._culprits):

@@ -39,7 +39,7 @@ GOOD_MIN = 10
 UNSEEN_S = 60.0
 """A limit about which nothing was heard for so long is forgotten."""
 LOOK_EVERY_S = 0.05
-"""Between two looks at headers that say that there is enough."""
+"""Between two looks at headers that say that there is enough, and at who may go on."""
 PACE_S_MAX = 2.0
 """The longest pause before a call that headers say would be refused: they may be wrong."""
 LIES_MAX = 3
@@ -114,9 +114,10 @@ class Limits:
     """What one target may be sent now, of all that is counted together: a target's calls today."""
 
     __slots__ = (
-        "_allowances", "_clock", "_curve_s", "_cut_s", "_disbelieved_until_s", "_good", "_least", "_left_s",
-        "_lies", "_looked_s", "_most", "_pacing", "_period_s", "_rand", "_soft", "_told_begun", "_unit_s",
-        "_waiting", "_wall_clock", "_woken", "begun", "free", "high", "in_flight", "latency", "since",
+        "_allowances", "_armed", "_clock", "_curve_s", "_cut_s", "_disbelieved_until_s", "_good", "_least",
+        "_left_s", "_lies", "_looked_s", "_most", "_pacing", "_period_s", "_rand", "_soft", "_told_begun",
+        "_unit_s", "_waiting", "_wall_clock", "_woken", "begun", "free", "high", "in_flight", "latency",
+        "since",
     )  # fmt: skip
 
     def __init__(
@@ -159,6 +160,7 @@ class Limits:
         self._lies = 0
         self._disbelieved_until_s = 0.0
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._armed = False
         self._woken = 0
         """Those who may go on and have not yet."""
         self._left_s = 0.0
@@ -256,6 +258,7 @@ class Limits:
         if not self._waiting:
             self._left_s = self._clock()
         self._waiting.append(waiter)
+        self._arm()
         try:
             async with asyncio.timeout(within_s):
                 await waiter
@@ -278,6 +281,9 @@ class Limits:
             period_s = now_s - self._left_s
             self._period_s += (period_s - self._period_s) * (0.2 if self._period_s else 1.0)
         self._left_s = now_s
+        self._let_go(now_s)
+
+    def _let_go(self, now_s: float) -> None:
         self._forget(now_s)
         while self._waiting and not self._is_full(now_s):
             waiter = self._waiting.popleft()
@@ -286,6 +292,17 @@ class Limits:
                 waiter.set_result(None)
         if not self._waiting:
             self._period_s = 0.0
+
+    def _arm(self) -> None:
+        """Look again soon: the limit grows with time, and one that was let go may have gone away."""
+        if not self._armed and self._waiting:
+            self._armed = True
+            asyncio.get_running_loop().call_later(LOOK_EVERY_S, self._look)
+
+    def _look(self) -> None:
+        self._armed = False
+        self._let_go(self._clock())
+        self._arm()
 
     # -- how many at once ----------------------------------------------------------------------------------
 

@@ -101,6 +101,25 @@ def test_those_who_wait_go_on_in_order_as_others_leave_and_one_that_gives_up_is_
     virtual.run(main())
 
 
+def test_one_that_was_let_go_and_left_makes_room_for_the_next() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        one = limits(loop.time)
+        for _ in range(2):
+            one.begin(10)
+        one.refused(2, loop.time() + 1)
+        waiting = [asyncio.create_task(one.turn(10, 100.0)) for _ in range(2)]
+        await asyncio.sleep(0.01)
+        one.leave()
+        one.leave()
+        waiting[0].cancel()  # in the moment in which it may go on
+        began_s = loop.time()
+        await waiting[1]
+        assert loop.time() - began_s < 1.0
+
+    virtual.run(main())
+
+
 def test_nobody_waits_longer_than_it_may() -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
