@@ -229,7 +229,7 @@ class Caller:
             if len(attempts) >= attempts_max:
                 break
             health = self.health(target)
-            minded = health.suspect or not health.limits.free or health.ejection.active
+            minded = health.suspect or not health.limits.free
             if (
                 minded and self._config.adaptive and self._is_left(call, targets, place, health)
             ) or health.cooldown_s() > 0:
@@ -263,8 +263,8 @@ class Caller:
     def _is_left(self, call: CallRequest, targets: Sequence[Target], place: int, health: Health) -> bool:
         """Whether a target that may be called is left all the same, for now: others of the route are much
         better, or it has as much to do as it takes and there is another, or one may wait for it."""
-        if health.suspect or health.ejection.active:
-            health.suspect = False
+        if health.suspect:
+            health.suspect = health.ejection.active
             others = [self.health(one) for index, one in enumerate(targets) if index != place]
             if others and health.ejection.active:
                 reconsidered(health, others)
