@@ -31,6 +31,7 @@ from farthing.errors import (
     InvalidRequest,
     KeyRejected,
     NoProviderLeft,
+    ProviderBusy,
     ProviderError,
     ProviderRejected,
     ProviderUnavailable,
@@ -39,6 +40,7 @@ from farthing.errors import (
     named,
 )
 from farthing.models.health import Health
+from farthing.models.outliers import PROBE_S, outlier, reconsidered
 from farthing.models.pricing.afford import affordable
 from farthing.models.pricing.book import book
 from farthing.models.pricing.cost import flat_nusd
@@ -58,6 +60,7 @@ from farthing.protocols import (
     Transport,
     Unsaid,
 )
+from farthing.runtime.loop_batch import in_task
 from farthing.runtime.redact import Redactor
 from farthing.runtime.seldom import Seldom, Tally
 from farthing.text.asked import lacking
@@ -95,6 +98,7 @@ class CallResult:
 
     __slots__ = (
         "attempt",
+        "begun",
         "capped_by",
         "credentials",
         "ended_s",
@@ -106,6 +110,7 @@ class CallResult:
         "spent",
         "stream",
         "target",
+        "together",
     )
 
     def __init__(
@@ -128,6 +133,8 @@ class CallResult:
         """Header lines of the provider's reply that the client may see."""
         self.spent: Usage | None = None
         """What the parts used that were answered of one call for embeddings that took several."""
+        self.together = self.begun = 0
+        """How many calls were under way with it when it began, and which it was, as its `limits` count."""
         self.held_ms = 0.0
         """How long its first piece was held back before it could go out."""
 
@@ -225,13 +232,16 @@ class Caller:
             if len(attempts) >= attempts_max:
                 break
             health = self.health(target)
-            if health.cooldown_s() > 0:
+            minded = health.suspect or not health.limits.free
+            if (
+                minded and self._config.adaptive and self._is_left(call, targets, place, health)
+            ) or health.cooldown_s() > 0:
                 continue
             again = False
             while True:
                 try:
                     others = call.otherwise == "escalated" or self._others(call, targets, place)
-                    result = await self._attempt(call, target, health, route.tier, again=again, others=others)
+                    result = await self._attempt(call, target, health, route, again=again, others=others)
                     if place:
                         self._tell_of_fallback(targets[0], target, failed, refused)
                     return result
@@ -251,6 +261,22 @@ class Caller:
                     refused[target.name] = error  # of money: another target may be cheaper
                     break
         return await self._once_more(call, route, failed, refused, attempts_max)
+
+    def _is_left(self, call: CallRequest, targets: Sequence[Target], place: int, health: Health) -> bool:
+        """Whether a target that may be called is left all the same, for now: others of the route are much
+        better, or it has as much to do as it takes and there is another, or one may wait for it."""
+        if health.suspect:
+            health.suspect = health.ejection.active
+            others = [self.health(one) for index, one in enumerate(targets) if index != place]
+            if others and health.ejection.active:
+                reconsidered(health, others)
+            elif others and health.cooldown_s() <= 0 and outlier(health, others):
+                _tell_of_outlier(targets[place].name, health)
+                return True
+        limits = health.limits
+        if limits.free or call.hold.left_calls == 0 or not limits.is_out(call.prompt.input_tokens):
+            return False
+        return call.otherwise == "failed" or self._others(call, targets, place)
 
     def _others(self, call: CallRequest, targets: Sequence[Target], place: int) -> bool:
         """Whether another target could be called instead of this one."""
@@ -322,9 +348,11 @@ class Caller:
                 break
             if found.wait_s > 0:
                 await asyncio.sleep(found.wait_s)
+            if not found.health.limits.free and self._config.adaptive:
+                await self._turn(call, found.health, found.wait_s)
             try:
                 result = await self._attempt(
-                    call, found.target, found.health, route.tier, again=found.again, others=False
+                    call, found.target, found.health, route, again=found.again, others=False
                 )
                 if found.target.name != route.targets[0].name:
                     self._tell_of_fallback(route.targets[0], found.target, failed, refused)
@@ -346,6 +374,19 @@ class Caller:
             errors = [self.health(target).cooldown_error(target.name) for target in route.targets]
         self._tell_of_end(route, failed, errors)
         raise NoProviderLeft(errors, tried_again=len(failed) > 1 and len(attempts) >= attempts_max)
+
+    async def _turn(self, call: CallRequest, health: Health, waited_s: float) -> None:
+        """Wait until a target that is full has room, where there is no other; the receipt says how long."""
+        within_s, left_s = self._config.retry_wait_s_max - waited_s, call.hold.left_s
+        if left_s is not None:
+            within_s = min(within_s, left_s / 2)
+        if within_s > 0:
+            began_s = self._clock()
+            await in_task()
+            try:
+                await health.limits.turn(call.prompt.input_tokens, within_s)
+            finally:
+                call.receipt.queue_ms += (self._clock() - began_s) * 1000
 
     def timed(self, result: CallResult, call: CallRequest) -> None:
         """Learn from the duration of a finished answer, once its usage is known. Nothing is learned from an
@@ -370,7 +411,7 @@ class Caller:
             lengths.note(call.request.endpoint.name, tokens)  # background jobs ask for other answers
 
     async def _attempt(
-        self, call: CallRequest, target: Target, health: Health, tier: str, *, again: bool, others: bool
+        self, call: CallRequest, target: Target, health: Health, route: Route, *, again: bool, others: bool
     ) -> CallResult:
         hold, receipt = call.hold, call.receipt
         least = self._providers[target.provider].capabilities.output_tokens_min
@@ -388,14 +429,12 @@ class Caller:
         hold.call(worst_case)
         self._ledger.intend(receipt, target.name)
         began_s = self._clock()
-        attempt = Attempt(target=target.name, tier=tier, started_ms=(began_s - receipt.started_s) * 1000)
-        attempt.left_out = left_out
-        receipt.attempts.append(attempt)
-        receipt.calls += 1
         if not again:
             health.called()
         probe = health.begin()
-        result = CallResult(target, attempt, health, prompt.capped_by)
+        result = _begun(target, health, prompt, route, receipt, began_s)
+        attempt = result.attempt
+        attempt.left_out = left_out
         result.held_nusd = worst_case
         try:
             await self._sent(result, call, prompt, others)
@@ -409,6 +448,12 @@ class Caller:
             raise
         finally:
             attempt.total_ms = (self._clock() - began_s) * 1000
+            if result.stream is None or result.stream.finished:
+                health.limits.leave()
+            else:
+                result.stream.left = health.limits.leave
+        if attempt.tier != route.tier:
+            receipt.route_reason = f"{route.reason}; no target of {route.tier} answered"
         if result.stream is not None and call.request.stream:
             health.answering(probe)
         else:
@@ -449,7 +494,11 @@ class Caller:
             raise DeadlineExceeded(
                 f"the endpoint's deadline_s{given} passed before the answer began"
             ) from error
-        health.failed(error, probe, _number_of(call.request))
+        crowded = False
+        busy = error.upstream_status == 429 and isinstance(error, ProviderBusy) and error.again
+        if busy and self._config.adaptive:
+            crowded = health.limits.refused(result.together, began_s)
+        health.failed(error, probe, _number_of(call.request), crowded=crowded)
         self._tell_of_key(target, error)
 
     def _renews(self, error: ProviderRejected, result: CallResult, prompt: Prompt) -> bool:
@@ -554,6 +603,11 @@ class Caller:
             error = provider.failure(status, exchange.headers, await _error_body(exchange))
             error.returned = result.returned
             raise error
+        known = result.health.limits
+        if result.together > known.high and result.begun > known.since:
+            known.high = result.together
+        if result.returned or not known.free:
+            known.answered(exchange.headers, result.begun, prompt.input_tokens)
         passes = request.operation in PASSING
         if passes:
             result.returned += _type_line(exchange.headers)
@@ -570,7 +624,10 @@ class Caller:
             if signs is not None:
                 signs.target = target.name
             result.stream = await _open(exchange, provider, limits.event_bytes_max, call, within, signs)
-            attempt.ttft_ms = (result.stream.first_s - began_s) * 1000
+            first_s = result.stream.first_s - began_s
+            attempt.ttft_ms = first_s * 1000
+            if not passes:
+                result.health.began(first_s, result.together)
             if not request.stream:  # gathered for a client that waits for all of it: it has seen nothing yet
                 try:
                     await result.stream.gather()
@@ -731,6 +788,21 @@ def _at_once(error: ProviderError, attempt: Attempt, health: Health, again: bool
     return not again and stale(error, attempt) and health.may_retry()
 
 
+def _begun(
+    target: Target, health: Health, prompt: Prompt, route: Route, receipt: Receipt, began_s: float
+) -> CallResult:
+    """The call that is about to be made, as the receipt and the limits of its target know it."""
+    tier = route.tiers.get(target.name, route.tier) if route.tiers else route.tier
+    attempt = Attempt(target=target.name, tier=tier, started_ms=(began_s - receipt.started_s) * 1000)
+    receipt.attempts.append(attempt)
+    receipt.calls += 1
+    result = CallResult(target, attempt, health, prompt.capped_by)
+    limits = health.limits
+    result.together = limits.begin(prompt.input_tokens)
+    result.begun = limits.begun
+    return result
+
+
 def _in_brief(error: ProviderError) -> str:
     """The message without the provider's words, which may contain parts of the prompt or of the key."""
     status = "" if error.upstream_status is None or error.unasked else f" (status {error.upstream_status})"
@@ -752,6 +824,18 @@ def _tell_of_breaker(name: str, error: ProviderError | None, seconds: float) -> 
             seconds,
             _in_brief(error),
         )
+
+
+def _tell_of_outlier(name: str, health: Health) -> None:
+    why = (
+        "its streams begin much later than they did" if health.ejection.for_time else "more of its calls fail"
+    )
+    log.warning(
+        "%s is left out for now, as %s than others of its route; one request in %g s tries it",
+        name,
+        why,
+        PROBE_S,
+    )
 
 
 def _with_at_least(prompt: Prompt, tokens: int) -> Prompt:

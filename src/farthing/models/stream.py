@@ -104,6 +104,7 @@ class Stream(Waiter):
         "cut",
         "first_s",
         "kept",
+        "left",
         "outgrown",
         "paused",
         "reader",
@@ -156,6 +157,8 @@ class Stream(Waiter):
         """Monotonic time at which the answer began."""
         self.kept: list[bytes] | None = [] if keep_bytes_max else None
         """Every event so far; None when they are more than may be kept, or need not be."""
+        self.left: Callable[[], None] | None = None
+        """Called once it is no longer under way."""
         self.outgrown: Callable[[], None] | None = None
         """Called when it is too large to be kept any more."""
         self.cut: str | None = None
@@ -265,6 +268,17 @@ class Stream(Waiter):
         if not self._finished:
             self._finished = True
             self._exchange.close()
+            self._leave()
+
+    @property
+    def finished(self) -> bool:
+        """Whether it is over, however it ended."""
+        return self._finished
+
+    def _leave(self) -> None:
+        left, self.left = self.left, None
+        if left is not None:
+            left()
 
     @property
     def usage(self) -> Usage | None:
@@ -455,4 +469,5 @@ class Stream(Waiter):
             self._exchange.leave()
         else:
             self._exchange.close()
+        self._leave()
         self.wake()

@@ -374,6 +374,7 @@ def build_steps(
         cascades=build_cascades(config, parts.cascades, models.targets.get, parts.plugins),
         ledger=parts.ledger,
         money=build_money(config, models.targets, models.price_version, parts.tokens.sizes),
+        next_tiers=build_next_tiers(config, models.targets),
         brain_timeout_s=config.brain.timeout_s,
         kept_bytes_max=config.cache.answer_bytes_max if keeping else 0,
         strict=config.brain.strict,
@@ -436,6 +437,15 @@ def build_caller(config: Config, parts: Parts, providers: Mapping[str, Provider]
         lengths=parts.lengths if scores else None,  # rules do not ask
         sizes=parts.tokens.sizes,
     )
+
+
+def build_next_tiers(config: Config, targets: Targets) -> dict[str, list[tuple[str, Target]]]:
+    """The targets that are asked where none of a tier's answers, each with its tier."""
+    return {
+        name: [(after, target) for after in config.fallbacks(name) for target in targets.tiers[after]]
+        for name, tier in config.tiers.items()
+        if tier.fallback is not None
+    }
 
 
 def build_money(

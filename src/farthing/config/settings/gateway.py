@@ -440,6 +440,8 @@ class DirectConfig(Table, frozen=True):
 
 class TierConfig(Table, frozen=True):
     targets: tuple[str, ...]
+    fallback: str | None = None
+    """The tier whose targets are asked where none of these answers. None: none."""
 
 
 class RetrieveConfig(Table, frozen=True, kw_only=True, tag_field="kind", tag="plugin"):
@@ -677,6 +679,9 @@ class CallConfig(Table, frozen=True):
     breaker_open_s: float = 5.0
     ask_models: bool = True
     """Ask each provider at the start which models it has, and warn of a tier that names another."""
+    adaptive: bool = True
+    """Whether a target is sent no more at once than it bears, as its 429s, its latency and its rate-limit
+    headers tell, and is left out while others of its route are much better."""
 
 
 # -- ledger -----------------------------------------------------------------------------------------
@@ -736,6 +741,17 @@ class Config(Table, frozen=True):
     never does."""
     state_dir: Path | None = None
     """None: `$XDG_STATE_HOME/farthing`, else `~/.local/state/farthing`."""
+
+    def fallbacks(self, tier: str) -> tuple[str, ...]:
+        """The tiers that are asked where no target of `tier` answers, in order; the last leads back to `tier`
+        where the configuration goes round in a circle."""
+        found: list[str] = []
+        after = self.tiers[tier].fallback
+        while after is not None and after not in found:
+            found.append(after)
+            table = None if after == tier else self.tiers.get(after)
+            after = None if table is None else table.fallback
+        return tuple(found)
 
     def passing(self) -> tuple[str, ...]:
         """The providers whose models clients may ask for even if the configuration does not name them."""
