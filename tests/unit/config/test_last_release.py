@@ -38,6 +38,7 @@ NEW: "Leaves" = {
     ("stored_completions", "store", "completions_max"): 100_000,
     ("catalogue_url",): None,
     ("call", "ask_models"): True,
+    ("call", "adaptive"): True,
 }
 """What the last release had not, at its default."""
 NEW_KEYS: dict[str, Any] = {
@@ -99,6 +100,7 @@ def test_a_file_of_the_last_release_means_what_it_meant(name: str) -> None:
     kinds = {key for key in found if key[0] == "providers" and key[2:] == ("kind",)}
     assert {found.pop(key) for key in kinds} <= {"openai"}  # that release knew no other
     new: Leaves = {("endpoints", name, "retrieve"): None for name in read.endpoints}
+    new |= {("tiers", name, "fallback"): None for name in read.tiers}
     new |= {("endpoints", name, "store_responses"): False for name in read.endpoints}
     new |= {("providers", name, "drop"): ["temperature", "top_p", "top_k"] for name in read.providers}
     new |= {("providers", name, key): value for name in read.providers for key, value in NEW_KEYS.items()}
