@@ -52,8 +52,10 @@ from farthing.protocols import (
     Exchange,
     Hold,
     Ledger,
+    PromptCaches,
     Provider,
     Reply,
+    SentPrompt,
     TokenSizes,
     Transport,
     Unsaid,
@@ -99,6 +101,7 @@ class CallResult:
         "health",
         "held_ms",
         "held_nusd",
+        "prompt",
         "reply",
         "returned",
         "spent",
@@ -126,6 +129,8 @@ class CallResult:
         """What the parts used that were answered of one call for embeddings that took several."""
         self.held_ms = 0.0
         """How long its first piece was held back before it could go out."""
+        self.prompt: SentPrompt | None = None
+        """Its prompt as what measures prompt caches knows it; None: it is not measured."""
 
 
 class CallRequest(Struct, frozen=True, kw_only=True):
@@ -149,6 +154,8 @@ class Caller:
 
     times = False
     """Whether anything is learnt of the time that answers take."""
+    prompt_caches: PromptCaches | None = None
+    """What is known of providers' prompt caches; outlives a configuration. None: they are not measured."""
 
     def __init__(
         self,
@@ -501,6 +508,8 @@ class Caller:
         if request.operation == "embeddings" and await self._in_parts(result, call, prompt, within_s):
             return
         head, body = provider.encode(prompt, target, request.operation, request.id, request.passed)
+        if self.prompt_caches is not None and call.otherwise != "skipped":
+            result.prompt = self.prompt_caches.sent(request, target, body)
         began_s = self._clock()
         exchange = await self._transport.send(
             provider.origin, head, body, first_byte_s=within_s, whole=not prompt.stream

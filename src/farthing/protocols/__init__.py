@@ -46,6 +46,7 @@ from farthing.protocols.plugins import (
     RouterPlugin,
     StreamPlugin,
 )
+from farthing.protocols.prompt_caches import PromptCaches, PromptCall, SegmentSize, SentPrompt, WarmPrefix
 from farthing.protocols.providers import (
     ALL_SAID,
     BatchApi,
@@ -101,6 +102,8 @@ __all__ = [
     "PartitionIndex",
     "PluginContext",
     "PluginFactory",
+    "PromptCaches",
+    "PromptCall",
     "Provider",
     "ProviderPlugin",
     "Purpose",
@@ -113,7 +116,9 @@ __all__ = [
     "RouteAudit",
     "Router",
     "RouterPlugin",
+    "SegmentSize",
     "SemanticCache",
+    "SentPrompt",
     "Sink",
     "StateStore",
     "StoredResponse",
@@ -126,4 +131,5 @@ __all__ = [
     "Unsaid",
     "VectorIndex",
     "Verifier",
+    "WarmPrefix",
 ]

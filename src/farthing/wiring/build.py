@@ -67,6 +67,7 @@ from farthing.models.health import Health
 from farthing.models.price_list import price_list
 from farthing.models.pricing.money import Money
 from farthing.models.pricing.priced import check_priced
+from farthing.models.prompt_cache.sessions import MemoryPromptCaches
 from farthing.models.providers.responses.makers import Makers
 from farthing.models.speed import Lengths
 from farthing.models.targets import Targets
@@ -155,6 +156,10 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     tokens: TokenParts = msgspec.field(default_factory=TokenParts)
     makers: Makers = msgspec.field(default_factory=Makers)
     """Whose encrypted content clients carry."""
+    prompt_caches: MemoryPromptCaches = msgspec.field(
+        default_factory=lambda: MemoryPromptCaches(clock=time.monotonic)
+    )
+    """What sessions sent lately, and where it is cached."""
 
     async def aclose(self) -> None:
         """Close all of them, the ledger last. Safe to call twice."""
@@ -212,6 +217,7 @@ def open_parts(
         cascades=CascadeParts(state_dir),
         quality=QualityParts(ledger, jobs, state_dir),
         routing=RoutingParts(state_dir),
+        prompt_caches=MemoryPromptCaches(clock=time.monotonic, later=loop.call_soon),
     )
     return segments, parts
 
@@ -386,7 +392,7 @@ def operators_parts(
 
 def build_caller(config: Config, parts: Parts, providers: Mapping[str, Provider]) -> Caller:
     scores = not isinstance(config.route, RulesRouteConfig | PluginRouteConfig)
-    return Caller(
+    caller = Caller(
         providers=providers,
         limits=config.providers,
         transport=parts.transport,
@@ -397,6 +403,9 @@ def build_caller(config: Config, parts: Parts, providers: Mapping[str, Provider]
         lengths=parts.lengths if scores else None,  # rules do not ask
         sizes=parts.tokens.sizes,
     )
+    if config.prompt_cache.measure:
+        caller.prompt_caches = parts.prompt_caches
+    return caller
 
 
 def build_money(

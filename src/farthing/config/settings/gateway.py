@@ -14,6 +14,7 @@ import msgspec
 from farthing.config.settings.cascade import CascadeConfig
 from farthing.config.settings.options import Options
 from farthing.config.settings.prices import PriceConfig
+from farthing.config.settings.prompt_cache import PromptCacheConfig
 from farthing.config.settings.quality import QualityConfig
 from farthing.config.settings.secret import Address, Secret
 from farthing.config.settings.table import Table
@@ -685,6 +686,7 @@ class Config(Table, frozen=True):
     jobs: JobsConfig = JobsConfig()
     route: RouteConfig = RulesRouteConfig()
     call: CallConfig = CallConfig()
+    prompt_cache: PromptCacheConfig = PromptCacheConfig()
     ledger: LedgerConfig = LedgerConfig()
     report: ReportConfig = ReportConfig()
     log: LogConfig = LogConfig()
