@@ -67,7 +67,7 @@ class _Body(Struct):
 _decode = msgspec.json.Decoder(_Body).decode
 _MARK = re.compile(rb'"cache_control"\s*:\s*(?:\{[^{}]*\}|null)')
 _POINT = re.compile(rb'\{\s*"cachePoint"\s*:\s*\{[^{}]*\}\s*\}')
-_ONE_TEXT = re.compile(rb'"content"\s*:\s*\[\s*\{\s*"type"\s*:\s*"text"\s*,\s*"text"\s*:\s*(?=")')
+_ONE_TEXT = re.compile(rb'("content"\s*:\s*)\[\s*\{\s*"type"\s*:\s*"text"\s*,\s*"text"\s*:\s*(?=")')
 _SYSTEM_ROLE = re.compile(rb'[^{}\[\]]{0,64}?"role"\s*:\s*"(?:system|developer)"')
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]{1024,}+={0,2}")
 
@@ -342,7 +342,7 @@ def _plain(data: bytes) -> bytes:
         if match is not None:
             text = data[match.end() : -3]
             if text.count(b'"') - text.count(b'\\"') == 2:  # of which none is within it
-                data = b'%b"content":%b}' % (data[:at], text)
+                data = b"%b%b%b}" % (data[:at], match[1], text)
     return data
 
 

@@ -67,7 +67,9 @@ def finding(call: Call, before: Call | None, usage: Usage, terms: CacheTerms) ->
         return Finding("short", reusable)
     if not own:
         return Finding("model", reusable)
-    return Finding("key", reusable) if before.lane != call.lane else _of_miss(call, before, reusable, missed)
+    if before.lane != call.lane:
+        return Finding("key", reusable)
+    return _of_miss(call, before, reusable, missed, marked=terms.marked)
 
 
 def _of_first(call: Call, terms: CacheTerms, otherwise: PromptCacheResult = "first") -> Finding:
@@ -80,14 +82,16 @@ def _of_first(call: Call, terms: CacheTerms, otherwise: PromptCacheResult = "fir
     return Finding("first" if marked and otherwise == "first" else "unmarked", call.input_tokens)
 
 
-def _of_miss(call: Call, before: Call, reusable: int, missed: int) -> Finding:
-    """Of a prompt that went the same way as the one before."""
+def _of_miss(call: Call, before: Call, reusable: int, missed: int, *, marked: bool) -> Finding:
+    """Of a prompt that went the same way as the one before. Where only marked places are cached (`marked`), a
+    change also costs what stands between it and the mark before it."""
+    away = call.at_s - before.at_s > before.life_s
     place = before.prefix.parted(call.prefix)
-    if place is not None:
+    if place is not None and (call.read_tokens or not away):
         shared = before.prefix.tokens_before(*place, before.input_tokens)
-        if reusable - shared >= missed / 2:
+        if marked or shared - call.read_tokens <= missed / 2:
             return Finding("changed", reusable, place)
-    if call.at_s - before.at_s > before.life_s:
+    if away:
         return Finding("idle", reusable)
     return Finding("evicted" if call.tier == before.tier else "model", reusable)
 
