@@ -113,7 +113,7 @@ from farthing.wiring.providers import (
     passed_names,
 )
 from farthing.wiring.quality import QualityParts, build_inspector
-from farthing.wiring.routing import RouterContext, RoutingParts, build_scoring
+from farthing.wiring.routing import RouterContext, RoutingParts, build_scoring, staying
 from farthing.wiring.semantic_cache import (
     SemanticParts,
     build_cache_admin,
@@ -275,9 +275,15 @@ def build(config: Config, parts: Parts) -> Serving:
     scopes = Scopes(config.endpoints, rules, targets.open)
     endpoints = build_endpoints(config, scopes)
     around = RouterContext(
-        health=parts.health, lengths=parts.lengths, jobs=parts.jobs, endpoint=endpoints.get
+        health=parts.health,
+        lengths=parts.lengths,
+        jobs=parts.jobs,
+        endpoint=endpoints.get,
+        prompt_caches=parts.prompt_caches if config.prompt_cache.measure else None,
     )
-    router = build_scoring(config, rules, parts.routing, around, parts.plugins)
+    stays = around.stays(config)
+    scoring = build_scoring(config, rules, parts.routing, around, parts.plugins)
+    router = cascaded(config, staying(config, scoring, rules, stays), rules, stays)
     providers = {name: open_provider(name, config, parts) for name in config.providers}
     semantic, endpoints = build_semantic_cache(config, parts, endpoints, targets)
     models = _Models(targets, rules, providers, catalogue.version)
@@ -345,7 +351,7 @@ def build_steps(
         given=parts.given,
         flights=parts.flights if caching and config.cache.coalesce else None,
         retrievals=build_retrievals(config, parts.plugins),
-        router=cascaded(config, router, models.rules),
+        router=router,
         rules=models.rules,
         contract=parts.contract,
         caller=build_caller(config, parts, models.providers),

@@ -146,7 +146,9 @@ def test_a_mark_that_moves_changes_nothing(count: int) -> None:
 
 def test_a_point_of_converse_is_a_mark() -> None:
     def body(turns: int, point: int) -> bytes:
-        said = [{"role": "user", "content": [{"text": f"{number} " + "x" * 400}]} for number in range(turns)]
+        said: list[Any] = [
+            {"role": "user", "content": [{"text": f"{number} " + "x" * 400}]} for number in range(turns)
+        ]
         said[point]["content"].append({"cachePoint": {"type": "default"}})
         return json.dumps({"messages": said, "system": [{"text": SYSTEM}]}, separators=(",", ":")).encode()
 
