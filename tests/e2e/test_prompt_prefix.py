@@ -7,6 +7,7 @@ tools, system prompt and messages, byte for byte.
 """
 
 import base64
+import dataclasses
 import json
 from collections.abc import Callable
 from itertools import pairwise
@@ -14,8 +15,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec import Raw
 from tests.conftest import StartGateway
+from tests.e2e import drawn_dialects as drawn
+from tests.e2e.cases import Door
+from tests.e2e.drawn_dialects import Talk
 from tests.e2e.gateway import Running
 from tests.faults.provider import FaultProvider
 
@@ -228,3 +234,40 @@ def test_each_turn_begins_with_the_bytes_of_the_turn_before(
     assert PNG.encode() in called
     if provider == "messages":
         assert b"First I look." in called
+
+
+def cuts(talk: Talk) -> list[Talk]:
+    """The requests that an agent would have sent on the way to this one."""
+    ends = [
+        index
+        for index in range(1, len(talk.turns))
+        if talk.turns[index].kind != "user" and talk.turns[index - 1].kind != "assistant"
+    ]
+    return [dataclasses.replace(talk, turns=talk.turns[:end]) for end in ends] + [talk]
+
+
+@pytest.mark.slow
+@given(
+    talk=drawn.talks(), door=st.sampled_from(["chat", "messages"]), target=st.sampled_from(sorted(PROVIDERS))
+)
+@settings(max_examples=150, deadline=None, derandomize=True)
+def test_any_conversation_that_grows_keeps_the_bytes_of_its_beginning(
+    gateway: Running, upstream: FaultProvider, talk: Talk, door: Door, target: str
+) -> None:
+    path = "/v1/messages" if door == "messages" else "/v1/chat/completions"
+    sent: list[tuple[bytes, list[bytes]]] = []
+    for one in cuts(talk):
+        before = len(upstream.calls)
+        reply = gateway.post(
+            path, {"max_tokens": 99, **drawn.asked_in(door, one), "model": PROVIDERS[target]}
+        )
+        if len(upstream.calls) == before:
+            assert reply.status == 400, reply.body  # by name: this dialect has no word for it
+            return
+        fields = msgspec.json.decode(upstream.calls[-1].body, type=dict[str, Raw])
+        turns = fields["input"] if "input" in fields else fields["messages"]
+        first = bytes(fields.get("tools") or b"") + bytes(fields.get("system") or b"")
+        sent.append((first, [bytes(one) for one in msgspec.json.decode(turns, type=list[Raw])]))
+    for (first, now), (next_first, later) in pairwise(sent):
+        assert next_first == first
+        assert later[: len(now)] == now
