@@ -710,7 +710,7 @@ class PromptCacheUse(Struct, frozen=True, kw_only=True, array_like=True):
     """Where the prompt first differs from the one before, if that is the reason: `tools`, `system`,
     `message 3`, counted from 0."""
     byte: int | None = None
-    """The byte of the segment, marks not counted, to within 512 before the change."""
+    """The byte of the segment, marks not counted, to within 1,024 before the change."""
     idle_s: float | None = None
     """Seconds since the session last used this cache. None: it never did."""
     switched_from: str = ""

@@ -13,6 +13,8 @@ class WarmPrefix(Struct, frozen=True, kw_only=True):
     target: str
     tokens: int
     """As its provider counted them; an estimate where only a part of what it has stands in the request."""
+    input_tokens: int
+    """All of the request, as its provider would count them by what it counted before."""
     writes: bool
     """What is not read is written, and charged as that."""
     life_s: float

@@ -57,7 +57,7 @@ class TargetEstimates:
             probability=probability,
             cost_nusd=cost_nusd(
                 first,
-                input_tokens=traits.input_tokens,
+                input_tokens=known[0].input_tokens if known else traits.input_tokens,
                 output_tokens_max=request.output_tokens_max,
                 warm_tokens=warm_tokens,
                 writes=any([one.writes for one in known]),

@@ -46,7 +46,7 @@ class Stays:
         if not held:
             return None
         writes = any([one.writes for one in warm.values()])
-        tokens = max(traits.input_tokens, *(one.tokens for one in warm.values()))
+        tokens = max(one.input_tokens for one in warm.values())
 
         def cost(target: Target) -> float:
             known: WarmPrefix | None = warm.get(target.name)

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from farthing.types import Json, Request
+from farthing.types import Request
 
 SAMPLE_CHARS: Final = 256
 MESSAGES_LOOKED_AT: Final = 4
@@ -25,6 +25,8 @@ class Outline(Struct, frozen=True):
     """Its messages."""
     last: int
     """The last of them."""
+    chars: int
+    """Of all its text: no sample, but their number."""
 
     def alike(self, other: "Outline") -> int:
         return (self.tools == other.tools) + (self.system == other.system) + (self.question == other.question)
@@ -34,12 +36,13 @@ class Outline(Struct, frozen=True):
         return self.alike(other) >= ALIKE_MIN
 
 
-def outline_of(body: Json) -> Outline:
+def outline_of(request: Request) -> Outline:
     """What a request is recognised by: samples of its tools, its system prompt, its first question and its
     last message."""
+    body = request.body
     messages = body.get("messages")
     if messages.__class__ is not list:
-        return Outline(0, 0, 0, 0, 0)
+        return Outline(0, 0, 0, 0, 0, request.prompt_chars)
     tools = body.get("tools") or body.get("functions")
     named = 0
     if tools.__class__ is list:
@@ -53,7 +56,8 @@ def outline_of(body: Json) -> Outline:
         else:
             question = sample(message)
             break
-    return Outline(named, system, question, len(messages), sample(messages[-1]) if messages else 0)
+    last = sample(messages[-1]) if messages else 0
+    return Outline(named, system, question, len(messages), last, request.prompt_chars)
 
 
 def sample(value: Any) -> int:

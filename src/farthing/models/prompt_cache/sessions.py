@@ -68,7 +68,7 @@ class MemoryPromptCaches:
         """See `protocols.PromptCaches`."""
         if len(body) < BODY_BYTES_MIN or request.operation != "chat" or request.own:
             return None
-        outline = outline_of(request.body)
+        outline = outline_of(request)
         key = key_of(request, outline)
         session = self._find(request.tenant.name, key)
         before = before_of(session.calls, target.name, lane, outline) if session is not None else None
@@ -104,13 +104,13 @@ class MemoryPromptCaches:
 
     def calls(self, request: Request) -> tuple[PromptCall, ...]:
         """See `protocols.PromptCaches`."""
-        session = self._find(request.tenant.name, key_of(request, outline_of(request.body)))
+        session = self._find(request.tenant.name, key_of(request, outline_of(request)))
         return () if session is None else tuple(map(_told, reversed(session.calls)))
 
     def _warm(self, request: Request) -> list[tuple[Call, WarmPrefix]]:
         if request.operation != "chat" or not self._sessions:
             return []
-        outline = outline_of(request.body)
+        outline = outline_of(request)
         session = self._find(request.tenant.name, key_of(request, outline))
         if session is None:
             return []
@@ -120,7 +120,14 @@ class MemoryPromptCaches:
             left_s = call.life_s - (now_s - call.at_s)
             tokens = _shared_tokens(call, outline, request.body) if left_s > 0 else 0
             if tokens > 0:
-                warm = WarmPrefix(target=call.target, tokens=tokens, writes=call.writes, life_s=left_s)
+                whole = call.input_tokens * outline.chars // max(1, call.outline.chars)
+                warm = WarmPrefix(
+                    target=call.target,
+                    tokens=tokens,
+                    input_tokens=max(tokens, whole),
+                    writes=call.writes,
+                    life_s=left_s,
+                )
                 found.append((call, warm))
         return found
 

@@ -34,7 +34,7 @@ TAGS = RuleConfig(when='task == "tag"', tier="cheap", escalate="expensive")
 
 
 def warm(target: Target, tokens: int = 99_000) -> WarmPrefix:
-    return WarmPrefix(target=target.name, tokens=tokens, writes=True, life_s=100.0)
+    return WarmPrefix(target=target.name, tokens=tokens, input_tokens=100_000, writes=True, life_s=100.0)
 
 
 def rules(**changes: Any) -> RulesRouter:

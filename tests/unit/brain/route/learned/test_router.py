@@ -156,7 +156,7 @@ def test_a_warm_prompt_cache_can_make_the_dear_tier_the_cheaper_one() -> None:
         BIG, price=replace(DEAR_PRICE, input_pusd=200_000, cached_input_pusd=2_000, output_pusd=600_000)
     )
     long = replace(TRAITS, input_tokens=950)
-    held = WarmPrefix(target=BIG.name, tokens=900, writes=False, life_s=60.0)
+    held = WarmPrefix(target=BIG.name, tokens=900, input_tokens=950, writes=False, life_s=60.0)
 
     def warm_at(*where: WarmPrefix) -> Route:
         knowledge = Knowledge(warm=lambda request: where)
