@@ -36,8 +36,8 @@ def command(
     the configuration is that of the gateway, it says, too, what each of its tiers would have cost.
     """
     if session is not None:
-        more = () if request_id is None else (Path(request_id),)  # a pattern's first path stands there
-        return _session(session, located((*ledgers, *more), config, lenient=True), as_json)
+        first = () if request_id is None else (Path(request_id),)  # of a pattern's paths
+        return _session(session, located((*first, *ledgers), config, lenient=True), as_json)
     if request_id is None:
         raise click.UsageError("give the id of a request, or --session with that of a session")
     where = located(ledgers, config, lenient=True)

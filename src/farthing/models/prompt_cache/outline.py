@@ -45,7 +45,7 @@ def outline_of(request: Request) -> Outline:
         return Outline(0, 0, 0, 0, 0, request.prompt_chars)
     tools = body.get("tools") or body.get("functions")
     named = 0
-    if tools.__class__ is list:
+    if tools.__class__ is list and tools:
         named = hash((len(tools), sample(tools[0]), sample(tools[-1])))
     system = question = 0
     for message in messages[:MESSAGES_LOOKED_AT]:
@@ -67,16 +67,16 @@ def sample(value: Any) -> int:
     content = value.get("content")
     if content.__class__ is list:
         texts = [one.get("text") for one in (content[:1] + content[-1:]) if one.__class__ is dict]
-        return hash((value.get("role"), len(content), *map(_text, texts)))
+        return hash((_text(value.get("role")), len(content), *map(_text, texts)))
     if content.__class__ is str:
         # a text alone, and a text as the only block, are one: see `segments`
-        return hash((value.get("role"), 1, _text(content), _text(content)))
+        return hash((_text(value.get("role")), 1, _text(content), _text(content)))
     function = value.get("function")
     named = function if function.__class__ is dict else value
     calls = value.get("tool_calls")
     return hash((
-        value.get("role"),
-        named.get("name") if named.get("name").__class__ is str else None,
+        _text(value.get("role")),
+        _text(named.get("name")),
         _text(named.get("description")),
         len(calls) if calls.__class__ is list else 0,
     ))  # fmt: skip

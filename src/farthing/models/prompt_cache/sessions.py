@@ -262,7 +262,7 @@ def _goes_on(call: Call, before: Call) -> bool:
 
 def _shared_tokens(call: Call, outline: Outline, body: Json) -> int:
     """Tokens of what a target has cached that stand at the beginning of a request."""
-    if not call.cached_tokens or not call.outline.goes_with(outline):
+    if not call.cached_tokens or not call.outline.goes_with(outline) or not call.outline.count:
         return 0
     before = call.outline
     messages = body["messages"]

@@ -102,6 +102,8 @@ def _terms_of(model: str) -> CacheTerms:
     claude = _claude_name.search(name)
     if claude is not None:
         return _claude(_claude_min(claude, bedrock="anthropic." in name))
+    if "claude" in name:
+        return _claude(CLAUDE_MIN)
     bare = name.rpartition("/")[2]
     gpt = _gpt_name.match(bare)
     if gpt is not None and "oss" not in bare:
