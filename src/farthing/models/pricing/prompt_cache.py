@@ -2,28 +2,41 @@
 `cost` is; None where something has no price."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from farthing.models.pricing.cost import cost_nusd
 from farthing.types import Price, Usage, replace
 
 
-def saved_nusd(price: Price | None, usage: Usage) -> int | None:
+class CacheMoney(NamedTuple):
+    """Differences by list price, signed; None: unknown."""
+
+    saved_nusd: int | None
     """What the call would have cost without a prompt cache, less what it cost: below zero where what it wrote
     cost more than what it read saved."""
-    return _difference(price, _changed(usage, _uncached), usage)
-
-
-def written_nusd(price: Price | None, usage: Usage) -> int | None:
+    written_nusd: int | None
     """What its writes cost more than as plain input."""
-    return _difference(price, usage, _changed(usage, _unwritten))
+    missed_nusd: int | None
+    """What it cost more than if what was missed had been read. None, too, where it took several runs of a
+    model, of which it is not known in which."""
 
 
-def missed_nusd(price: Price | None, usage: Usage, tokens: int) -> int | None:
-    """What the call cost more than if `tokens` of its input, which were not read, had been. None: also where
-    it took several runs of a model, of which it is not known in which they were missed."""
-    if usage.passes is not None:
-        return None
-    return _difference(price, usage, _had_read(usage, tokens))
+def cache_money(price: Price | None, usage: Usage, missed_tokens: int | None) -> CacheMoney:
+    """What the prompt cache did to the cost of a call with `usage`. `missed_tokens` of its input were not
+    read and could have been; None: nobody knows."""
+    if price is None:
+        return CacheMoney(None, None, None)
+    read, written = usage.cached_tokens, written_tokens(usage)
+    if not read and not written and not missed_tokens:
+        return CacheMoney(0, 0, missed_tokens)
+    cost = cost_nusd(price, usage)
+    saved = _less(cost_nusd(price, _changed(usage, _uncached)), cost) if read or written else 0
+    dearer = _less(cost, cost_nusd(price, _changed(usage, _unwritten))) if written else 0
+    missed = missed_tokens
+    if missed_tokens:
+        known = usage.passes is None
+        missed = _less(cost, cost_nusd(price, _had_read(usage, missed_tokens))) if known else None
+    return CacheMoney(saved, dearer, missed)
 
 
 def written_tokens(usage: Usage) -> int:
@@ -35,11 +48,8 @@ def written_tokens(usage: Usage) -> int:
     )
 
 
-def _difference(price: Price | None, dearer: Usage, other: Usage) -> int | None:
-    if dearer == other:
-        return None if price is None else 0
-    one, two = cost_nusd(price, dearer), cost_nusd(price, other)
-    return None if one is None or two is None else one - two
+def _less(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else one - other
 
 
 def _changed(usage: Usage, change: Callable[[Usage], Usage]) -> Usage:
@@ -52,8 +62,6 @@ def _changed(usage: Usage, change: Callable[[Usage], Usage]) -> Usage:
 
 
 def _unwritten(usage: Usage) -> Usage:
-    if not written_tokens(usage):
-        return usage
     changed: Usage = replace(
         usage,
         cache_write_5m_tokens=0,
@@ -66,7 +74,7 @@ def _unwritten(usage: Usage) -> Usage:
 
 def _uncached(usage: Usage) -> Usage:
     changed: Usage = replace(
-        _unwritten(usage),
+        _unwritten(usage) if written_tokens(usage) else usage,
         cached_tokens=0,
         cached_audio_tokens=0,
         cached_image_tokens=0,
@@ -78,8 +86,7 @@ def _uncached(usage: Usage) -> Usage:
 
 def _had_read(usage: Usage, tokens: int) -> Usage:
     """What was written is what would have been read first: it was written because it was not there."""
-    tokens = min(tokens, max(0, usage.input_tokens - usage.cached_tokens))
-    left = tokens
+    tokens = left = min(tokens, max(0, usage.input_tokens - usage.cached_tokens))
     changes: dict[str, int] = {"cached_tokens": usage.cached_tokens + tokens}
     for name in (
         "cache_write_5m_tokens",
@@ -87,8 +94,9 @@ def _had_read(usage: Usage, tokens: int) -> Usage:
         "cache_write_1h_tokens",
         "cache_write_12h_tokens",
     ):
-        taken = min(left, getattr(usage, name))
-        changes[name] = getattr(usage, name) - taken
-        left -= taken
+        held = getattr(usage, name)
+        if held:
+            changes[name] = held - min(left, held)
+            left -= min(left, held)
     changed: Usage = replace(usage, **changes)
     return changed

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Final
 
-from farthing.models.pricing.prompt_cache import missed_nusd, saved_nusd, written_nusd, written_tokens
+from farthing.models.pricing.prompt_cache import cache_money, written_tokens
 from farthing.models.prompt_cache.outline import Outline, key_of, outline_of, sample
 from farthing.models.prompt_cache.segments import BODY_BYTES_MIN, MESSAGES, Reading, read
 from farthing.models.prompt_cache.terms import terms_of
@@ -19,6 +19,8 @@ from farthing.protocols import PromptCall, SegmentSize, WarmPrefix
 from farthing.types import Json, Price, PromptCacheUse, Request, Target, Usage
 
 SESSIONS_MAX: Final = 10_000
+BYTES_PER_TOKEN_MIN: Final = 2
+"""A body has more bytes for each token of its prompt, in any script."""
 SEGMENTS_TOTAL_MAX: Final = 1_000_000  # some 40 MB with their blocks
 CALLS_MAX: Final = 6
 """Prompts that are remembered of one session: several agents may share its name, and targets take turns."""
@@ -67,6 +69,8 @@ class MemoryPromptCaches:
     def sent(self, request: Request, target: Target, body: bytes, lane: str = "") -> "Sent | None":
         """See `protocols.PromptCaches`."""
         if len(body) < BODY_BYTES_MIN or request.operation != "chat" or request.own:
+            return None
+        if len(body) < BYTES_PER_TOKEN_MIN * (terms_of(target).tokens_min or 0):
             return None
         outline = outline_of(request)
         key = key_of(request, outline)
@@ -216,14 +220,15 @@ class Sent:
         missed = None
         if found.reusable_tokens is not None:  # of what was read, rounding may leave some
             missed = 0 if found.result == "read" else max(0, found.reusable_tokens - call.read_tokens)
+        money = cache_money(price, usage, missed)
         known = not usage.estimated
         switched = before is not None and before.target != call.target
         return PromptCacheUse(
             result=found.result,
             missed_tokens=missed,
-            missed_nusd=None if missed is None else missed_nusd(price, usage, missed),
-            saved_nusd=saved_nusd(price, usage) if known else None,
-            written_nusd=written_nusd(price, usage) if known else None,
+            missed_nusd=money.missed_nusd,
+            saved_nusd=money.saved_nusd if known else None,
+            written_nusd=money.written_nusd if known else None,
             segment="" if found.place is None else call.prefix.label(found.place[0]),
             byte=None if found.place is None else found.place[1],
             idle_s=None if before is None or switched else round(call.at_s - before.at_s, 3),

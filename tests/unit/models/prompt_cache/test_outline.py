@@ -41,7 +41,7 @@ def test_no_body_is_too_odd(body: Json, later: Json) -> None:
     for one in (body, later):
         request = asked(body=one)
         key_of(request, outline_of(request))
-        sent = caches.sent(request, TARGET, b'{"messages": [{"content": "%b"}]}' % (b"x" * 2_000))
+        sent = caches.sent(request, TARGET, b'{"messages": [{"content": "%b"}]}' % (b"x" * 3_000))
         assert sent is not None
         sent.told(Usage(input_tokens=5_000), None)
         caches.warm(request, TARGET)
