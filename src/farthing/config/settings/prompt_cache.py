@@ -10,4 +10,4 @@ class PromptCacheConfig(Table, frozen=True):
     stay: bool | None = None
     """A session stays at a target that has its prompt cached, even if rules choose another, where its list
     price is at least that of the other and its next call costs less now. None: where the shipped rules or a
-    cascade choose, but not against rules or a plug-in of your own."""
+    cascade choose, but not against rules of your own."""
