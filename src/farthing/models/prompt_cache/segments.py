@@ -207,6 +207,19 @@ class Prefix:
         self._kept_hashes = (*hashes, (end, hash(memoryview(body)[since:end])))
         self._kept, self._kept_bytes = self._kept + len(raws), end
 
+    def _see_head(self, body: bytes, left: int) -> None:
+        """See which segments stand before the messages, of which `left` stand behind what is kept. Nothing is
+        kept where the messages turn out to stand elsewhere: something like them was before them."""
+        try:
+            tail = _decode(_rest(body, self._name, self._kept_bytes))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            self._kept = 0
+            return
+        turns = tail.turns()
+        if turns is None or len(turns[1]) != left:
+            self._kept = 0
+        self._head = (tail.offered is UNSET, tail.told is UNSET)
+
 
 class Reading:
     """Takes a body apart, at most `AT_ONCE` messages at a time."""
@@ -244,8 +257,7 @@ class Reading:
             whole = not prefix._kept
             prefix._keep(self._body, self._end, self._raws[:kept])
             if whole:
-                tail = _decode(_rest(self._body, prefix._name, prefix._kept_bytes))
-                prefix._head = (tail.offered is UNSET, tail.told is UNSET)
+                prefix._see_head(self._body, len(self._raws) - kept)
         self._body, self._raws, self._left = b"", (), 0
         return False
 
