@@ -149,7 +149,7 @@ def advised(rules: RulesRouter, request: Request) -> LlmRouter:
     return LlmRouter(
         rules,
         advisor,
-        estimates=TargetEstimates(rules, None, clock=time.monotonic),
+        estimates=TargetEstimates(rules, None),
         gate=PolicyGate(Policies(None, RouteMonitor()), gate_context, draw=random.random),
         question=Question(adviser="a/judge", wait_s=1.5, threshold=0.5),
     )

@@ -739,6 +739,38 @@ class Signal(Struct, frozen=True, kw_only=True, array_like=True):
 # -- the receipt ------------------------------------------------------------------------------------
 
 
+PromptCacheResult = Literal[
+    "read", "first", "short", "unmarked", "changed", "model", "key", "idle", "untold", "evicted"
+]
+"""What became of a prompt at its provider's prompt cache: all that could be read was, or why it was not."""
+
+
+class PromptCacheUse(Struct, frozen=True, kw_only=True, array_like=True):
+    """What one call had from its provider's prompt cache, and what it missed. Money is by our prices, signed;
+    None is unknown. New fields go to the end, with a default."""
+
+    result: PromptCacheResult
+    missed_tokens: int | None = None
+    """What the session had sent before and was not read; of its first prompt, all. None: the provider does
+    not tell."""
+    missed_nusd: int | None = None
+    """What that cost more than if it had been read."""
+    saved_nusd: int | None = None
+    """What the call would have cost without a prompt cache, less what it cost: below zero where writes cost
+    more than reads saved."""
+    written_nusd: int | None = None
+    """What writes cost more than plain input."""
+    segment: str = ""
+    """Where the prompt first differs from the one before, if that is the reason: `tools`, `system`,
+    `message 3`, counted from 0."""
+    byte: int | None = None
+    """The byte of the segment, marks not counted, to within 1,024 before the change."""
+    idle_s: float | None = None
+    """Seconds since the session last used this cache. None: it never did."""
+    switched_from: str = ""
+    """The target that the session used before, where it has changed."""
+
+
 class Attempt(Struct, kw_only=True, array_like=True):
     """One call of one target."""
 
@@ -761,6 +793,8 @@ class Attempt(Struct, kw_only=True, array_like=True):
     """What has no price, where that makes the cost unknown: `cache_write_1h`, `tier flex`, `web_search`."""
     left_out: str = ""
     """Fields of the request that its provider has no word for and may leave out, as `seed, store`."""
+    prompt_cache: PromptCacheUse | None = None
+    """None: not measured, as of a prompt too short to be cached, or by an older version."""
 
 
 class Receipt(Struct, kw_only=True, array_like=True):

@@ -58,7 +58,7 @@ def advised(easy: float | None) -> LlmRouter:
     return LlmRouter(
         under,
         Always(easy),
-        estimates=TargetEstimates(under, None, clock=lambda: 0.0),
+        estimates=TargetEstimates(under, None),
         gate=PolicyGate(Policies(None, RouteMonitor()), gate_context, draw=lambda: 0.5),
         question=Question(adviser="a/judge", wait_s=1.5, threshold=0.5),
     )
@@ -82,9 +82,7 @@ ROUTERS: dict[str, Router] = {
         to_tier=rules().to_tier,
         tiers=rules().tiers,
     ),
-    "learned": LearnedRouter(
-        rules("care"), fitted().model, None, draw=lambda: 0.5, clock=lambda: 0.0, aims=Aims(threshold=0.9)
-    ),
+    "learned": LearnedRouter(rules("care"), fitted().model, None, draw=lambda: 0.5, aims=Aims(threshold=0.9)),
     "llm": advised(1.0),
     "llm, nobody answers": advised(None),
     "learned, with a second opinion": LearnedRouter(
@@ -92,7 +90,6 @@ ROUTERS: dict[str, Router] = {
         fitted().model,
         None,
         draw=lambda: 0.5,
-        clock=lambda: 0.0,
         aims=Aims(
             threshold=0.9,
             second=Second(

@@ -30,7 +30,7 @@ from typing import Any
 
 import msgspec
 
-from farthing.types import Attempt, Receipt, Signal, Usage
+from farthing.types import Attempt, PromptCacheUse, Receipt, Signal, Usage
 
 MAGIC = "farthing-ledger"
 VERSION = 1
@@ -77,8 +77,8 @@ class Head(msgspec.Struct, kw_only=True):
     """Identifies a life of the writer: different at every start."""
     created_unix_s: float
     fields: dict[str, list[str]]
-    """Kind (`intent`, `receipt`, `attempt`, `usage`, `signal`) to the names of its values, in order. Kinds
-    that the writer did not know are absent, and so are their rows."""
+    """Kind (`intent`, `receipt`, `attempt`, `usage`, `prompt_cache`, `signal`) to the names of its values, in
+    order. Kinds that the writer did not know are absent, and so are their rows."""
 
 
 INTENT_FIELDS = ("request_id", "target", "attempt", "at_unix_s")
@@ -87,6 +87,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "receipt": Receipt.__struct_fields__,
     "attempt": Attempt.__struct_fields__,
     "usage": Usage.__struct_fields__,
+    "prompt_cache": PromptCacheUse.__struct_fields__,
     "signal": Signal.__struct_fields__,
     "mark": ("rows", "count"),
 }
@@ -243,7 +244,8 @@ class RowReader:
         self._live = live
         self._fields = head.fields
         self._same = all(
-            _only_appended(head.fields[kind], FIELDS[kind]) for kind in ("receipt", "attempt", "usage")
+            _only_appended(head.fields.get(kind, []), FIELDS[kind])
+            for kind in ("receipt", "attempt", "usage", "prompt_cache")
         )
 
     def row(self, payload: bytes) -> Intent | Receipt | Signal | None:
@@ -277,10 +279,16 @@ class RowReader:
     def _attempt_of(self, values: list[Any]) -> Attempt:
         named = self._named("attempt", Attempt, values)
         named["usage"] = self._usage_of(named.get("usage"))
+        named["prompt_cache"] = self._prompt_cache_of(named.get("prompt_cache"))
         return Attempt(**named)
 
     def _usage_of(self, values: list[Any] | None) -> Usage | None:
         return None if values is None else Usage(**self._named("usage", Usage, values))
+
+    def _prompt_cache_of(self, values: list[Any] | None) -> PromptCacheUse | None:
+        if values is None or "prompt_cache" not in self._fields:
+            return None
+        return PromptCacheUse(**self._named("prompt_cache", PromptCacheUse, values))
 
     def _named(self, kind: str, noun: type[msgspec.Struct], values: list[Any]) -> dict[str, Any]:
         names = self._fields[kind]

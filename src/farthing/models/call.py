@@ -54,8 +54,10 @@ from farthing.protocols import (
     Exchange,
     Hold,
     Ledger,
+    PromptCaches,
     Provider,
     Reply,
+    SentPrompt,
     TokenSizes,
     Transport,
     Unsaid,
@@ -105,6 +107,7 @@ class CallResult:
         "health",
         "held_ms",
         "held_nusd",
+        "prompt",
         "reply",
         "returned",
         "spent",
@@ -137,6 +140,8 @@ class CallResult:
         """How many calls were under way with it when it began, and which it was, as its `limits` count."""
         self.held_ms = 0.0
         """How long its first piece was held back before it could go out."""
+        self.prompt: SentPrompt | None = None
+        """Its prompt as what measures prompt caches knows it; None: it is not measured."""
 
 
 class CallRequest(Struct, frozen=True, kw_only=True):
@@ -160,6 +165,8 @@ class Caller:
 
     times = False
     """Whether anything is learnt of the time that answers take."""
+    prompt_caches: PromptCaches | None = None
+    """What is known of providers' prompt caches; outlives a configuration. None: they are not measured."""
 
     def __init__(
         self,
@@ -592,6 +599,8 @@ class Caller:
             within_s = max(0.0, within_s - waited_s)
             left_s = None if left_s is None else max(0.0, left_s - waited_s)
         head, body = provider.encode(prompt, target, request.operation, request.id, request.passed)
+        if self.prompt_caches is not None and call.otherwise != "skipped":
+            result.prompt = self.prompt_caches.sent(request, target, body)
         began_s = self._clock()
         exchange = await self._transport.send(
             provider.origin, head, body, first_byte_s=within_s, whole=not prompt.stream

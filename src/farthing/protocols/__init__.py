@@ -47,6 +47,7 @@ from farthing.protocols.plugins import (
     RouterPlugin,
     StreamPlugin,
 )
+from farthing.protocols.prompt_caches import PromptCaches, PromptCall, SegmentSize, SentPrompt, WarmPrefix
 from farthing.protocols.providers import (
     ALL_SAID,
     BatchApi,
@@ -105,6 +106,8 @@ __all__ = [
     "PartitionIndex",
     "PluginContext",
     "PluginFactory",
+    "PromptCaches",
+    "PromptCall",
     "Provider",
     "ProviderPlugin",
     "Purpose",
@@ -117,7 +120,9 @@ __all__ = [
     "RouteAudit",
     "Router",
     "RouterPlugin",
+    "SegmentSize",
     "SemanticCache",
+    "SentPrompt",
     "SigningKeys",
     "Sink",
     "StateStore",
@@ -131,4 +136,5 @@ __all__ = [
     "Unsaid",
     "VectorIndex",
     "Verifier",
+    "WarmPrefix",
 ]

@@ -72,6 +72,7 @@ from farthing.models.health import Health
 from farthing.models.price_list import price_list
 from farthing.models.pricing.money import Money
 from farthing.models.pricing.priced import check_priced
+from farthing.models.prompt_cache.sessions import MemoryPromptCaches
 from farthing.models.providers.learnt import Lessons
 from farthing.models.providers.responses.makers import Makers
 from farthing.models.speed import Lengths
@@ -121,7 +122,7 @@ from farthing.wiring.providers import (
     reach_issuer,
 )
 from farthing.wiring.quality import QualityParts, build_inspector
-from farthing.wiring.routing import RouterContext, RoutingParts, build_scoring
+from farthing.wiring.routing import RouterContext, RoutingParts, build_scoring, staying
 from farthing.wiring.semantic_cache import (
     SemanticParts,
     build_cache_admin,
@@ -171,6 +172,10 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """What targets were seen to refuse, by the name and the address of their provider."""
     makers: Makers = msgspec.field(default_factory=Makers)
     """Whose encrypted content clients carry."""
+    prompt_caches: MemoryPromptCaches = msgspec.field(
+        default_factory=lambda: MemoryPromptCaches(clock=time.monotonic)
+    )
+    """What sessions sent lately, and where it is cached."""
 
     async def aclose(self) -> None:
         """Close all of them, the ledger last. Safe to call twice."""
@@ -233,6 +238,7 @@ def open_parts(
         cascades=CascadeParts(state_dir),
         quality=QualityParts(ledger, jobs, state_dir),
         routing=RoutingParts(state_dir),
+        prompt_caches=MemoryPromptCaches(clock=time.monotonic, later=loop.call_soon),
     )
     return segments, parts
 
@@ -293,9 +299,15 @@ def build(config: Config, parts: Parts) -> Serving:
     scopes = Scopes(config.endpoints, rules, targets.open)
     endpoints = build_endpoints(config, scopes)
     around = RouterContext(
-        health=parts.health, lengths=parts.lengths, jobs=parts.jobs, endpoint=endpoints.get
+        health=parts.health,
+        lengths=parts.lengths,
+        jobs=parts.jobs,
+        endpoint=endpoints.get,
+        prompt_caches=parts.prompt_caches if config.prompt_cache.measure else None,
     )
-    router = build_scoring(config, rules, parts.routing, around, parts.plugins)
+    stays = around.stays(config)
+    scoring = build_scoring(config, rules, parts.routing, around, parts.plugins)
+    router = cascaded(config, staying(config, scoring, rules, stays), rules, stays)
     providers = {name: open_provider(name, config, parts) for name in config.providers}
     parts.credentials.keep(config.providers)
     for gone in parts.lessons.keys() - {_place(name, config) for name in config.providers}:
@@ -367,7 +379,7 @@ def build_steps(
         given=parts.given,
         flights=parts.flights if caching and config.cache.coalesce else None,
         retrievals=build_retrievals(config, parts.plugins),
-        router=cascaded(config, router, models.rules),
+        router=router,
         rules=models.rules,
         contract=parts.contract,
         caller=build_caller(config, parts, models.providers),
@@ -426,7 +438,7 @@ def operators_parts(
 
 def build_caller(config: Config, parts: Parts, providers: Mapping[str, Provider]) -> Caller:
     scores = not isinstance(config.route, RulesRouteConfig | PluginRouteConfig)
-    return Caller(
+    caller = Caller(
         providers=providers,
         limits=config.providers,
         transport=parts.transport,
@@ -437,6 +449,9 @@ def build_caller(config: Config, parts: Parts, providers: Mapping[str, Provider]
         lengths=parts.lengths if scores else None,  # rules do not ask
         sizes=parts.tokens.sizes,
     )
+    if config.prompt_cache.measure:
+        caller.prompt_caches = parts.prompt_caches
+    return caller
 
 
 def build_next_tiers(config: Config, targets: Targets) -> dict[str, list[tuple[str, Target]]]:

@@ -9,6 +9,7 @@ from typing import assert_never
 
 from farthing.brain.route.cascade import CascadeRouter, Steps
 from farthing.brain.route.rules import RulesRouter
+from farthing.brain.route.warm import Stays
 from farthing.config import (
     BuiltInCheckConfig,
     CascadeCheckConfig,
@@ -60,7 +61,7 @@ COMMAND_SHARE = 0.8
 MEASURES = (LogprobsCheckConfig, ConsistencyCheckConfig)
 
 
-def cascaded(config: Config, router: Router, rules: RulesRouter) -> Router:
+def cascaded(config: Config, router: Router, rules: RulesRouter, stays: Stays | None = None) -> Router:
     """`router` with the escalations of the endpoints that have a cascade; `router` itself if none has."""
     cascades = {
         name: Steps(
@@ -72,7 +73,7 @@ def cascaded(config: Config, router: Router, rules: RulesRouter) -> Router:
     if not cascades:
         return router
     named = [name for name in rules.known_models() if rules.meaning_of(name) in rules.tiers]
-    return CascadeRouter(router, cascades, to_tier=rules.to_tier, tiers=named)
+    return CascadeRouter(router, cascades, to_tier=rules.to_tier, tiers=named, stays=stays)
 
 
 class CascadeParts:

@@ -19,7 +19,9 @@ from farthing.brain.route.estimates import Knowledge, TargetEstimates
 from farthing.brain.route.gate import ArmState, GateContext, PolicyGate
 from farthing.brain.route.llm import LlmRouter, Question, Second
 from farthing.brain.route.rules import RulesRouter
+from farthing.brain.route.warm import Stays, WarmRouter
 from farthing.config import (
+    DEFAULT_RULES,
     Config,
     LearnedRouteConfig,
     LlmRouteConfig,
@@ -37,9 +39,9 @@ from farthing.jobs.runner import JobRunner
 from farthing.models.embed.session import require
 from farthing.models.health import Health
 from farthing.models.speed import Lengths, Speed, expectation
-from farthing.protocols import Embedder, RouteAdvisor, Router
+from farthing.protocols import Embedder, PromptCaches, RouteAdvisor, Router
 from farthing.runtime.faults import log_fault
-from farthing.types import Endpoint
+from farthing.types import Endpoint, replace
 from farthing.wiring.foreign import ForeignRouter
 from farthing.wiring.plugins import Plugins, named
 
@@ -204,6 +206,8 @@ class RouterContext(Struct, frozen=True, kw_only=True):
     lengths: Lengths
     jobs: JobRunner | None
     endpoint: Callable[[str], Endpoint | None]
+    prompt_caches: PromptCaches | None = None
+    """None: they are not measured, and nothing is known to be warm."""
 
     def knowledge(self) -> Knowledge:
         """The cooldowns and speeds of targets."""
@@ -216,9 +220,19 @@ class RouterContext(Struct, frozen=True, kw_only=True):
             known = self.health.get(target)
             return None if known is None else known.speed
 
-        return Knowledge(
+        known = Knowledge(
             cooldown_s=cooldown_s, expected_s=expectation(speed_of, self.lengths, time.monotonic)
         )
+        if self.prompt_caches is None:
+            return known
+        measured: Knowledge = replace(known, warm=self.prompt_caches.warm_targets)
+        return measured
+
+    def stays(self, config: Config) -> Stays | None:
+        """What keeps sessions where their prompts are cached; None: nothing does."""
+        if self.prompt_caches is None or config.prompt_cache.stay is False or len(config.tiers) == 0:
+            return None
+        return Stays(self.knowledge())
 
 
 def build_scoring(
@@ -242,6 +256,15 @@ def build_scoring(
             return ForeignRouter(rules, opened.implementation, opened.calls, wait_s=route.timeout_s or 0.0)
         case _:
             assert_never(config.route)
+
+
+def staying(config: Config, router: Router, rules: RulesRouter, stays: Stays | None) -> Router:
+    """`router`, with sessions kept where their prompts are cached if the configuration wants it; `router`
+    itself if not."""
+    own = config.route.rules != DEFAULT_RULES or isinstance(config.route, PluginRouteConfig)
+    if stays is None or (config.prompt_cache.stay is None and own):
+        return router
+    return WarmRouter(router, rules, stays)
 
 
 def build_advisor(llm: RouteAdvisorConfig, parts: RoutingParts, around: RouterContext) -> RouteAdvisor:
@@ -289,7 +312,7 @@ def build_llm(
         thresholds=thresholds(config),
         prefer=route.prefer,
     )
-    estimates = TargetEstimates(rules, around.knowledge(), clock=time.monotonic)
+    estimates = TargetEstimates(rules, around.knowledge())
     advisor = build_advisor(llm, parts, around)
     return LlmRouter(rules, advisor, estimates=estimates, gate=gate, question=question)
 
@@ -340,7 +363,6 @@ def build_learned(
         model,
         parts.embedder(model.about.embedder) if model.space.embeds else None,
         draw=random.random,
-        clock=time.monotonic,
         aims=Aims(
             threshold=route.threshold,
             endpoint_thresholds=thresholds(config),

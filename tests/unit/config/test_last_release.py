@@ -24,6 +24,8 @@ OF_ANOTHER_KIND = {
 
 NEW: "Leaves" = {
     ("guard", "plugins"): [],
+    ("prompt_cache", "measure"): True,
+    ("prompt_cache", "stay"): None,
     ("responses", "response_bytes_max"): 33_554_432,
     ("responses", "tenant_share"): 0.5,
     ("responses", "ttl_s"): 2_592_000.0,

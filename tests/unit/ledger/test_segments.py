@@ -21,7 +21,7 @@ from farthing.ledger.memory import MemoryLedger
 from farthing.ledger.read import find, orphans, read, read_all, recent, unanswered
 from farthing.ledger.rows import FIELDS, MAGIC, VERSION, Intent, encode, frame
 from farthing.ledger.segments import SegmentLedger
-from farthing.types import Attempt, Receipt, Signal, Usage
+from farthing.types import Attempt, PromptCacheUse, Receipt, Signal, Usage
 
 SMALL = LedgerConfig(segment_bytes=262_144, sync_ms=10)
 COUNTS = LedgerConfig(segment_bytes=262_144, sync_ms=10, on_full="count")
@@ -487,6 +487,38 @@ def test_a_segment_from_before_the_classes_of_tokens_is_read_as_it_was(tmp_path:
             usage=found.usage, cost_nusd=700,
         )
     ]  # fmt: skip
+
+
+def test_what_prompt_caches_did_is_read_back_and_unknown_of_a_segment_from_before_it(tmp_path: Path) -> None:
+    use = PromptCacheUse(
+        result="changed", missed_tokens=9, missed_nusd=-3, saved_nusd=None, segment="message 3", byte=1_024
+    )
+    fields = {kind: list(names) for kind, names in FIELDS.items() if kind != "prompt_cache"}
+    at = FIELDS["attempt"].index("prompt_cache")
+    old = {**fields, "attempt": list(FIELDS["attempt"][:at])}
+    attempt = Attempt(target="a/b", tier="t", started_ms=1.0, prompt_cache=use)
+    one = receipt(1)
+    values = [getattr(one, name) for name in FIELDS["receipt"]]
+    for head, told in (
+        ({**fields, "prompt_cache": list(FIELDS["prompt_cache"])}, list(msgspec.structs.astuple(attempt))),
+        (
+            {**fields, "prompt_cache": ["gone", "result"]},
+            [*msgspec.structs.astuple(attempt)[:at], ["x", "idle"]],
+        ),
+        (old, list(msgspec.structs.astuple(attempt))[:at]),
+    ):
+        folder = tmp_path / str(len(told)) / str(len(head))
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in folder.iterdir():
+            file.unlink()
+        values[FIELDS["receipt"].index("attempts")] = [told]
+        write_segment(folder, head_of(head), [2, values])
+        (found,) = read(folder)
+        assert isinstance(found, Receipt)
+        expected = use if head.get("prompt_cache") == list(FIELDS["prompt_cache"]) else None
+        if head.get("prompt_cache") == ["gone", "result"]:
+            expected = PromptCacheUse(result="idle")
+        assert found.attempts[0].prompt_cache == expected
 
 
 def test_a_newer_segment_with_more_fields_is_read_without_them(tmp_path: Path) -> None:

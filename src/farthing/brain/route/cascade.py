@@ -5,6 +5,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from farthing.brain.route.warm import Stays
 from farthing.protocols import Router
 from farthing.runtime.loop_batch import is_immediate
 from farthing.types import Request, Route, Traits, replace
@@ -34,14 +35,17 @@ class CascadeRouter:
         *,
         to_tier: Callable[[str, Traits], Route],
         tiers: Collection[str],
+        stays: Stays | None = None,
     ) -> None:
         """`cascades` by endpoint; `to_tier` gives the route to a tier for a request's traits. `tiers`: the
-        names of tiers that clients may use."""
+        names of tiers that clients may use. `stays`: a session that has its prompt cached at the other tier
+        goes straight there where that costs less than the first tier alone; None: never."""
         self._router = router
         self.immediate = is_immediate(router)
         self._cascades = cascades
         self._to_tier = to_tier
         self._tiers = frozenset(tiers)
+        self._stays = stays
         self.wait_s = router.wait_s
 
     async def route(self, request: Request, traits: Traits) -> Route:
@@ -89,6 +93,13 @@ class CascadeRouter:
             reason = f"{route.reason}; streamed, so not checked: straight to {steps.then}"
             changed = replace(route, tier=then.tier, targets=then.targets, reason=reason)
             return changed
+        if self._stays is not None and (request.tiers is None or steps.then in request.tiers):
+            stays = self._stays.instead(request, traits, route.targets[0], then.targets)
+            if stays is not None:
+                target, why = stays
+                others = (one for one in then.targets if one != target)
+                changed = replace(then, targets=(target, *others), reason=f"{route.reason}; {why}")
+                return changed
         escalation: Route = replace(then, reason=f"escalated from {steps.first} by a check")
         changed = replace(route, escalation=escalation)
         return changed

@@ -75,9 +75,7 @@ class LlmRouter:
     def decide(self, request: Request, traits: Traits, easy: float | None) -> Route:
         """The route of an undecided request; `easy` is the model's verdict."""
         arm = self.gate.arm(request)
-        route = self._unadvised(arm, traits) if easy is None else self._advised(arm, request, traits, easy)
-        self._estimates.remember(request, traits, route)
-        return route
+        return self._unadvised(arm, traits) if easy is None else self._advised(arm, request, traits, easy)
 
     def fallback(self, request: Request) -> Route:
         """As the rules: the default tier if the client left the choice open."""

@@ -157,9 +157,15 @@ def _how(taken: Option, score: float, aim: Aim, good: Sequence[Option]) -> str:
 
 
 def cost_nusd(
-    target: Target, *, input_tokens: int, output_tokens_max: int | None, warm_tokens: int
+    target: Target,
+    *,
+    input_tokens: int,
+    output_tokens_max: int | None,
+    warm_tokens: int,
+    writes: bool = False,
 ) -> float | None:
-    """The expected cost of a call; None if the target has no price."""
+    """The expected cost of a call, `warm_tokens` of which are read from a prompt cache; None if the target
+    has no price. `writes`: the rest of the prompt is written to one, where that has a price."""
     price = target.price
     if price is None:
         return None
@@ -172,5 +178,8 @@ def cost_nusd(
     warm_pusd = price.input_pusd if price.cached_input_pusd is None else price.cached_input_pusd
     warm_tokens = min(warm_tokens, input_tokens)
     output_tokens = OUTPUT_TOKENS if output_tokens_max is None else min(OUTPUT_TOKENS, output_tokens_max)
-    total_pusd = (input_tokens - warm_tokens) * price.input_pusd + warm_tokens * warm_pusd
+    fresh_pusd = price.input_pusd
+    if writes and price.cache_write_pusd is not None:
+        fresh_pusd = price.cache_write_pusd
+    total_pusd = (input_tokens - warm_tokens) * fresh_pusd + warm_tokens * warm_pusd
     return (total_pusd + output_tokens * price.output_pusd) / 1_000

@@ -15,6 +15,7 @@ from farthing.config.settings.cascade import CascadeConfig
 from farthing.config.settings.credentials import EntraConfig, GoogleConfig
 from farthing.config.settings.options import Options
 from farthing.config.settings.prices import PriceConfig
+from farthing.config.settings.prompt_cache import PromptCacheConfig
 from farthing.config.settings.quality import QualityConfig
 from farthing.config.settings.secret import Address, Secret
 from farthing.config.settings.table import Table
@@ -733,6 +734,7 @@ class Config(Table, frozen=True):
     jobs: JobsConfig = JobsConfig()
     route: RouteConfig = RulesRouteConfig()
     call: CallConfig = CallConfig()
+    prompt_cache: PromptCacheConfig = PromptCacheConfig()
     ledger: LedgerConfig = LedgerConfig()
     report: ReportConfig = ReportConfig()
     log: LogConfig = LogConfig()

@@ -10,13 +10,14 @@ import msgspec
 
 from farthing.errors import FarthingError
 from farthing.insight.explain.route import RouteDetails, details
+from farthing.insight.prompt_cache import words
 from farthing.insight.render.money import usd
 from farthing.insight.render.rows import counted
 from farthing.insight.report.report import lost
 from farthing.ledger import files, read
 from farthing.ledger.damage import Missing, describe_missing
 from farthing.ledger.rows import Intent
-from farthing.types import UNKNOWN, Attempt, Pass, Receipt, Usage, differs, saved_nusd
+from farthing.types import UNKNOWN, Attempt, Pass, PromptCacheUse, Receipt, Usage, differs, saved_nusd
 
 RECENT_MAX = 2_000  # receipts searched for an id similar to a mistyped one
 NEAR_MAX = 3
@@ -90,7 +91,7 @@ def to_json(row: Receipt | Intent) -> dict[str, Any]:
 
 
 def _named(value: Any) -> Any:
-    if isinstance(value, Receipt | Attempt | Usage | Pass):
+    if isinstance(value, Receipt | Attempt | Usage | Pass | PromptCacheUse):
         return {name: _named(getattr(value, name)) for name in value.__struct_fields__}
     return [_named(one) for one in value] if isinstance(value, list | tuple) else value
 
@@ -103,10 +104,10 @@ def story(
     lines = _unfinished(row, missing) if isinstance(row, Intent) else list(_lines(row))
     if beside is not None and isinstance(row, Receipt):
         lines += details(row, beside)
-    return [_printable(line) for line in lines]
+    return [printable(line) for line in lines]
 
 
-def _printable(line: str) -> str:
+def printable(line: str) -> str:
     """The text includes clients' and providers' strings: remove control characters, which could steer a
     terminal."""
     return "".join(letter if letter.isprintable() else "?" for letter in line)
@@ -121,14 +122,14 @@ def _unfinished(intent: Intent, missing: Missing | None) -> list[str]:
     else:
         outcome = "The gateway died before its receipt was written: outcome and cost are unknown."
     return [
-        f"Request {intent.request_id}, {_moment(intent.at_unix_s)}",
+        f"Request {intent.request_id}, {moment(intent.at_unix_s)}",
         f"  call     {intent.attempt} of {intent.target} was about to be made",
         f"  outcome  {outcome}",
     ]
 
 
 def _lines(receipt: Receipt) -> Iterator[str]:
-    yield f"Request {receipt.request_id}, {_moment(receipt.at_unix_s)}"
+    yield f"Request {receipt.request_id}, {moment(receipt.at_unix_s)}"
     if receipt.purpose:
         yield f"  job      {_job(receipt)}"
     yield f"  asked    {_asked(receipt)}"
@@ -141,6 +142,8 @@ def _lines(receipt: Receipt) -> Iterator[str]:
         yield f"  call {number}   {_attempt(attempt)}"
         if attempt.left_out:
             yield f"  left out {_left_out(attempt)}"
+        if attempt.prompt_cache is not None:
+            yield f"  prefix {number} {words.told(attempt.prompt_cache, attempt.usage)}"
     if not receipt.attempts:
         yield "  calls    none"
     if receipt.doubt or receipt.check_score is not None:
@@ -357,5 +360,6 @@ def _money(nusd: int | None) -> str:
     return "cost unknown" if nusd is None else usd(nusd)
 
 
-def _moment(unix_s: float) -> str:
+def moment(unix_s: float) -> str:
+    """A time of day in UTC, to the millisecond."""
     return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + "Z"

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from farthing.insight.policies.state import PolicyLine, said
+from farthing.insight.prompt_cache import plan
+from farthing.insight.prompt_cache.plan import PlanSums, PromptCachePlan
 from farthing.insight.render import tables as layout
 from farthing.insight.render.money import at_least, usd
 from farthing.insight.render.rows import counted, hanging
@@ -68,6 +70,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """How providers' token counts compare with ours, by family of models, whatever the filter."""
     differing: list["Differing"] = []
     """One per target that reports charges over 1 % different from our prices."""
+    prompt_caches: list[PromptCachePlan] = []
+    """One per endpoint with calls whose prompt caches were measured."""
     left_out: dict[str, int] = {}
     """Fields that providers were not told, with the number of requests; the most frequent first."""
     grouped: Grouped | None = None
@@ -132,6 +136,7 @@ class _Collected:
         self._groups = GroupSums(by) if by else None
         self._seen: set[str] = set()
         self._left_out: dict[str, int] = {}
+        self._prompt_caches: dict[str, PlanSums] = {}
 
     def add(self, row: Intent | Receipt) -> None:
         if isinstance(row, Intent):
@@ -153,6 +158,8 @@ class _Collected:
             cell = self._cells[key] = Sums(self._targets_s.get(row.endpoint))
         cell.add(row)
         _add_left_out(self._left_out, row)
+        if row.attempts:
+            self._prompt_caches.setdefault(row.endpoint, PlanSums()).add(row)
         self._savings.add(row)
         if self._groups is not None:
             self._groups.add(row)
@@ -179,6 +186,9 @@ class _Collected:
             total=total.cell(ALL, ALL, total.requests),
             savings=self._savings.savings(),
             semantic=self._semantic.cells(standings),
+            prompt_caches=[
+                sums.plan(name) for name, sums in sorted(self._prompt_caches.items()) if sums.calls
+            ],
             left_out=dict(sorted(self._left_out.items(), key=lambda one: (-one[1], one[0]))),
             differing=[differing[target] for target in sorted(differing)],
             grouped=None if self._groups is None else self._groups.grouped(),
@@ -254,6 +264,10 @@ def _render_beside(report: Report, console: "Console") -> None:
     if report.quality:
         console.print("\n[bold]Quality[/], each by its own scale; see `farthing quality`")
         _print(short(report.quality), console)
+    if report.prompt_caches:
+        console.print("\n[bold]Prompt caches[/] of providers, and what would make them pay more")
+        told = (line for one in report.prompt_caches for line in plan.lines(one))
+        _print(map(escape, map(layout.printable, told)), console)
     if report.policies:
         console.print("\n[bold]Routing policies[/], see `farthing policy`")
         _print((escape(said(policy)) for policy in report.policies), console)

@@ -75,6 +75,8 @@ class Money:
         if cost is None or usage.told_nusd is not None or attempt.unpriced:
             book(attempt, result.target, usage, self._targets)
             self._warn(attempt)
+        if result.prompt is not None:
+            attempt.prompt_cache = result.prompt.told(usage, result.target.price)
         if goes_out:
             receipt.usage = usage
             receipt.target = result.target.name

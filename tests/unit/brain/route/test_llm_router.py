@@ -72,7 +72,7 @@ def router(
     return LlmRouter(
         under,
         easy if isinstance(easy, Adviser) else Adviser(easy),
-        estimates=TargetEstimates(under, knowledge, clock=lambda: 0.0),
+        estimates=TargetEstimates(under, knowledge),
         gate=PolicyGate(Policies(None, RouteMonitor()), gate_context, draw=lambda: 0.01),
         question=Question(**{"adviser": "a/judge", "wait_s": 1.5, "threshold": 0.5, **question}),
     )
@@ -175,12 +175,11 @@ def seconded(easy: float | None, *, threshold: float, unsure: float) -> tuple[Le
         advisor=adviser, adviser="a/judge", by="llm/a/judge/1", wait_s=1.5, easy_from=0.5, unsure=unsure
     )
     aims = Aims(threshold=threshold, second=second)
-    draw, clock = (lambda: 0.5), (lambda: 0.0)
-    return LearnedRouter(rules(), fitted().model, None, draw=draw, clock=clock, aims=aims), adviser
+    return LearnedRouter(rules(), fitted().model, None, draw=lambda: 0.5, aims=aims), adviser
 
 
 def learned_score(text: str) -> float:
-    plain = LearnedRouter(rules(), fitted().model, None, draw=lambda: 0.5, clock=lambda: 0.0)
+    plain = LearnedRouter(rules(), fitted().model, None, draw=lambda: 0.5)
     score = routed(plain, asked(text)).score
     assert score is not None
     return score

@@ -63,14 +63,13 @@ class LearnedRouter:
         embedder: Embedder | None,
         *,
         draw: Callable[[], float],
-        clock: Callable[[], float],
         aims: Aims | None = None,
         knowledge: Knowledge | None = None,
         policies: Policies | None = None,
         name: str = "",
     ) -> None:
-        """`draw` gives numbers in [0, 1), `clock` monotonic seconds. `name` is the router's name and version,
-        for receipts and certificates; empty: derived from the data that the model was fitted to.
+        """`draw` gives numbers in [0, 1). `name` is the router's name and version, for receipts and
+        certificates; empty: derived from the data that the model was fitted to.
 
         Raises:
             ConfigError: the model knows fewer than two of the tiers, or reads vectors of another embedder.
@@ -79,7 +78,7 @@ class LearnedRouter:
         self._model = model
         self._embedder = embedder if model.space.embeds else None
         self._aims = aims or Aims()
-        self._estimates = TargetEstimates(rules, knowledge, clock=clock)
+        self._estimates = TargetEstimates(rules, knowledge)
         self._columns = _columns(rules, model)
         second = self._aims.second
         self.wait_s = 0.0 if second is None else second.wait_s
@@ -178,7 +177,6 @@ class LearnedRouter:
         else:
             tier, reason = otherwise()
             route = replace(self._rules.to_tier(tier, traits), reason=reason, policy=arm.label)
-        self._estimates.remember(request, traits, route)
         return route
 
     def fallback(self, request: Request) -> Route:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.asking import asked
@@ -20,6 +21,7 @@ from farthing.guarantees.monitor.routing import RouteMonitor
 from farthing.guarantees.policy import versions
 from farthing.guarantees.policy.applied import Policies
 from farthing.guarantees.policy.versions import Author
+from farthing.protocols import WarmPrefix
 from farthing.types import Endpoint, Price, Request, Route, Target, Tenant, Terms, Traits, replace
 
 CHEAP_PRICE = Price(since="0000-00-00", input_pusd=150_000, output_pusd=600_000, cached_input_pusd=15_000)
@@ -52,22 +54,11 @@ def rules(**changes: object) -> RulesRouter:
     return RulesRouter(policy)
 
 
-class Now:
-    """A clock that stands until it is set."""
-
-    def __init__(self) -> None:
-        self.s = 0.0
-
-    def __call__(self) -> float:
-        return self.s
-
-
 def router(
     *,
     aims: Aims | None = None,
     knowledge: Knowledge | None = None,
     lots: Iterator[float] | None = None,
-    clock: Now | None = None,
     under: RulesRouter | None = None,
 ) -> LearnedRouter:
     return LearnedRouter(
@@ -75,7 +66,6 @@ def router(
         fitted().model,
         None,
         draw=lambda: next(lots or iter(())),
-        clock=clock or Now(),
         aims=aims or Aims(threshold=0.8),
         knowledge=knowledge,
     )
@@ -165,28 +155,19 @@ def test_a_warm_prompt_cache_can_make_the_dear_tier_the_cheaper_one() -> None:
     near = replace(
         BIG, price=replace(DEAR_PRICE, input_pusd=200_000, cached_input_pusd=2_000, output_pusd=600_000)
     )
-    clock = Now()
-    learned = router(clock=clock, under=rules(tiers={"cheap": (MINI,), "expensive": (near,)}))
-    first = replace(asked(HARD_TEXT), session="s-1")
-    assert routed(first, learned, replace(TRAITS, input_tokens=900)).tier == "expensive"
-    again = replace(asked(EASY_TEXT), session="s-1")
-    warm = routed(again, learned, replace(TRAITS, input_tokens=950))
+    long = replace(TRAITS, input_tokens=950)
+    held = WarmPrefix(target=BIG.name, tokens=900, input_tokens=950, writes=False, life_s=60.0)
+
+    def warm_at(*where: WarmPrefix) -> Route:
+        knowledge = Knowledge(warm=lambda request: where)
+        under = rules(tiers={"cheap": (MINI,), "expensive": (near,)})
+        return routed(asked(EASY_TEXT), router(knowledge=knowledge, under=under), long)
+
+    warm = warm_at(held)
     assert warm.tier == "expensive" and "prompt cache warm" in warm.reason
-    assert routed(replace(again, session="s-2"), learned, replace(TRAITS, input_tokens=950)).tier == "cheap"
-    other = replace(again, tenant=Tenant(name="other"))
-    assert routed(other, learned, replace(TRAITS, input_tokens=950)).tier == "cheap"
-
-
-def test_a_prompt_cache_is_cold_after_five_minutes() -> None:
-    near = replace(
-        BIG, price=replace(DEAR_PRICE, input_pusd=200_000, cached_input_pusd=2_000, output_pusd=600_000)
-    )
-    clock = Now()
-    learned = router(clock=clock, under=rules(tiers={"cheap": (MINI,), "expensive": (near,)}))
-    routed(replace(asked(HARD_TEXT), session="s"), learned, replace(TRAITS, input_tokens=900))
-    clock.s = 301.0
-    later = routed(replace(asked(EASY_TEXT), session="s"), learned, replace(TRAITS, input_tokens=950))
-    assert later.tier == "cheap"
+    assert warm_at().tier == "cheap"
+    assert warm_at(replace(held, target=MINI.name)).tier == "cheap"
+    assert warm_at(replace(held, tokens=100)).tier == "cheap"
 
 
 # -- exploration ------------------------------------------------------------------------------------
@@ -245,7 +226,6 @@ def under_policy(folder: Path, threshold: float, **aims: object) -> LearnedRoute
         fitted().model,
         None,
         draw=lambda: 0.99,
-        clock=Now(),
         aims=Aims(**{"threshold": 0.8, **aims}),  # type: ignore[arg-type]
         policies=policies,
         name=name,
@@ -269,7 +249,6 @@ def test_a_policy_that_does_not_hold_is_no_leave_to_go_cheap_where_the_default_t
             fitted().model,
             None,
             draw=lambda: 0.99,
-            clock=Now(),
             aims=Aims(threshold=0.1),
             policies=under,
         )
@@ -336,3 +315,11 @@ def test_the_expected_cost_counts_warm_tokens_at_their_price() -> None:
     assert cost_nusd(MINI, input_tokens=1_000, output_tokens_max=100, warm_tokens=5_000) == 75_000
     assert cost_nusd(MINI, input_tokens=0, output_tokens_max=None, warm_tokens=0) == 240_000
     assert cost_nusd(SPARE, input_tokens=1_000, output_tokens_max=100, warm_tokens=0) is None
+
+
+def test_the_expected_cost_counts_what_is_written_at_its_price() -> None:
+    writing = replace(MINI, price=replace(CHEAP_PRICE, cached_input_pusd=15_000, cache_write_pusd=187_500))
+    at: dict[str, Any] = {"input_tokens": 1_000, "output_tokens_max": 0, "warm_tokens": 800}
+    assert cost_nusd(writing, **at) == 800 * 15 + 200 * 150
+    assert cost_nusd(writing, **at, writes=True) == 800 * 15 + 200 * 187.5
+    assert cost_nusd(MINI, **at, writes=True) == cost_nusd(MINI, **at)

@@ -1,0 +1,153 @@
+"""Why a prompt was read from its provider's cache, or was not, compared with the one before it."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from farthing.models.pricing.prompt_cache import written_tokens
+from farthing.models.prompt_cache.outline import Outline
+from farthing.models.prompt_cache.segments import Prefix
+from farthing.models.prompt_cache.terms import ASSUMED_LIFE_S, CacheTerms
+from farthing.types import PromptCacheResult, Usage
+
+SLACK_SHARE: Final = 0.02
+SLACK_TOKENS: Final = 256
+"""What may be missing of a prefix that counts as read: providers read whole blocks, and count tokens around
+messages."""
+
+
+class Call(Struct, frozen=True, kw_only=True):
+    """One prompt of a session."""
+
+    target: str
+    lane: str
+    outline: Outline
+    prefix: Prefix
+    at_s: float
+    since_s: float | None
+    input_tokens: int
+    read_tokens: int
+    written_tokens: int
+    cached_tokens: int
+    """What the next call can read of it."""
+    life_s: float
+    tier: str
+    writes: bool
+    """What is not read is written, at a price."""
+
+
+class Finding(Struct, frozen=True):
+    """What became of a prompt."""
+
+    result: PromptCacheResult
+    reusable_tokens: int | None
+    """What could have been read. None: the provider does not tell what was."""
+    place: tuple[int, int] | None = None
+    """Where it differs from the one before: the segment and the byte in it."""
+
+
+UNTOLD: Final = Finding("untold", None)
+
+
+def finding(call: Call, before: Call | None, usage: Usage, terms: CacheTerms) -> Finding:
+    """What became of `call`, which goes on from `before`."""
+    if not call.read_tokens and not call.written_tokens and _is_untold(usage, call, before, terms):
+        return UNTOLD
+    if before is None:
+        return _of_first(call, terms)
+    own = before.target == call.target
+    if own and terms.marked and not before.cached_tokens and not call.read_tokens:
+        return _of_first(call, terms)
+    reusable = min(before.cached_tokens if own else before.input_tokens, call.input_tokens)
+    missed = reusable - call.read_tokens
+    if not reusable and not call.read_tokens:
+        return Finding("short", 0)  # the one before was
+    if missed <= max(SLACK_TOKENS, terms.block_tokens * 2, int(reusable * SLACK_SHARE)):
+        return Finding("read", reusable)
+    if terms.tokens_min is not None and reusable < terms.tokens_min:
+        return Finding("short", reusable)
+    if not own:
+        return Finding("model", reusable)
+    if before.lane != call.lane:
+        return Finding("key", reusable)
+    return _of_miss(call, before, reusable, missed, marked=terms.marked)
+
+
+def _of_first(call: Call, terms: CacheTerms) -> Finding:
+    """Of a prompt before which nothing was cached."""
+    if call.read_tokens:
+        return Finding("read", call.read_tokens)
+    if terms.tokens_min is not None and call.input_tokens < terms.tokens_min:
+        return Finding("short", call.input_tokens)
+    marked = call.written_tokens or not terms.marked
+    return Finding("first" if marked else "unmarked", call.input_tokens)
+
+
+def _of_miss(call: Call, before: Call, reusable: int, missed: int, *, marked: bool) -> Finding:
+    """Of a prompt that went the same way as the one before. Where only marked places are cached (`marked`), a
+    change also costs what stands between it and the mark before it."""
+    away = call.at_s - before.at_s > before.life_s
+    place = before.prefix.parted(call.prefix)
+    if place is not None and (call.read_tokens or not away):
+        shared = before.prefix.tokens_before(*place, before.input_tokens)
+        if marked or shared - call.read_tokens <= missed / 2:
+            return Finding("changed", reusable, place)
+    if away:
+        return Finding("idle", reusable)
+    return Finding("evicted" if call.tier == before.tier else "model", reusable)
+
+
+def _is_untold(usage: Usage, call: Call, before: Call | None, terms: CacheTerms) -> bool:
+    """Whether a zero may mean that the provider says nothing of its cache. Of one that has told of reads or
+    writes in this session it does not."""
+    if usage.estimated:
+        return True
+    if terms.tells:
+        return False
+    heard = before is not None and before.target == call.target
+    return not (heard and before is not None and (before.read_tokens or before.written_tokens))
+
+
+def before_of(calls: Sequence[Call], target: str, lane: str, outline: Outline) -> Call | None:
+    """The call that one with `outline` goes on from: of the same conversation, best by the same lane of the
+    same target. None: none is of the same conversation."""
+    alike = [call for call in reversed(calls) if call.outline.goes_with(outline)]
+    if not alike:
+        return None
+    most = max(call.outline.alike(outline) for call in alike)
+    best = [call for call in alike if call.outline.alike(outline) == most]
+    for wanted in (
+        [call for call in best if call.target == target and call.lane == lane],
+        [call for call in alike if call.target == target and call.lane == lane],
+        [call for call in alike if call.target == target],
+        alike,
+    ):
+        shorter = [call for call in wanted if call.outline.count <= outline.count]
+        if shorter or wanted:
+            return (shorter or wanted)[0]
+    return None
+
+
+def life_s(usage: Usage, same: Call | None, terms: CacheTerms) -> float:
+    """How long what a call wrote stays; what it only read stays as long as it did before."""
+    if usage.cache_write_12h_tokens:
+        return 43_200.0
+    if usage.cache_write_1h_tokens:
+        return 3_600.0
+    if usage.cache_write_30m_tokens:
+        return 1_800.0
+    if usage.cache_write_5m_tokens:
+        return 300.0
+    return terms.life_s or ASSUMED_LIFE_S if same is None else same.life_s
+
+
+def cached_tokens(usage: Usage, terms: CacheTerms, same: Call | None) -> int:
+    """What the next call can read of one with `usage`. Of one that broke off before its provider told
+    anything: what could be read before it, by `same`."""
+    if usage.estimated and not usage.cached_tokens and not written_tokens(usage) and same is not None:
+        return same.cached_tokens
+    if terms.marked:
+        return usage.cached_tokens + written_tokens(usage)
+    cached = usage.input_tokens // terms.block_tokens * terms.block_tokens
+    return 0 if terms.tokens_min is not None and cached < terms.tokens_min else cached
