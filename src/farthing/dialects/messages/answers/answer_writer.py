@@ -22,7 +22,7 @@ from farthing.dialects.conversation import (
     Text,
     ToolCall,
 )
-from farthing.dialects.messages.requests.turns import input_of
+from farthing.dialects.call_inputs import input_of
 from farthing.dialects.tool_names import long_name
 from farthing.text.lenient_json import any_json, write_json
 from farthing.types import Json, Usage
