@@ -51,6 +51,7 @@ from farthing.config.settings.gateway import (
     EndpointCacheConfig,
     EndpointConfig,
     EndpointSemanticConfig,
+    GeminiProviderConfig,
     GuardConfig,
     GuardRule,
     JobsConfig,
@@ -85,6 +86,7 @@ from farthing.config.settings.gateway import (
     SqliteStoreConfig,
     StoreConfig,
     TierConfig,
+    VertexProviderConfig,
     state_dir,
 )
 from farthing.config.settings.options import Options
@@ -137,6 +139,7 @@ __all__ = [
     "EndpointConfig",
     "EndpointSemanticConfig",
     "ExactCheckConfig",
+    "GeminiProviderConfig",
     "GuardConfig",
     "GuardRule",
     "JobsConfig",
@@ -184,6 +187,7 @@ __all__ = [
     "TierConfig",
     "TierPriceConfig",
     "TokenPriceConfig",
+    "VertexProviderConfig",
     "advice",
     "answers_version",
     "at_home",

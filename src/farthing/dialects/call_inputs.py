@@ -1,4 +1,4 @@
-"""The arguments of calls, as dialects have them that want an object and not its JSON as a text."""
+"""The arguments of calls, which models write as text, as the objects that some dialects want."""
 
 import re
 from itertools import accumulate
@@ -13,16 +13,16 @@ _STRINGS = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 
-class CallInputs:
-    """The inputs of the calls of one request."""
+class InputReader:
+    """Reads the arguments of all calls of one request, as `input_of`. What has more values than are left for
+    all calls stays a text, under `INVALID_JSON` too."""
 
     __slots__ = ("_values_left",)
 
     def __init__(self) -> None:
         self._values_left = VALUES_MAX
 
-    def of(self, arguments: str) -> Json:
-        """As `input_of`; what has more values than are left for all calls is told as a text."""
+    def read(self, arguments: str) -> Json:
         values = _values_at_most(arguments)
         if values > self._values_left:
             values = _values_at_most(_STRINGS.sub("", arguments))
@@ -33,7 +33,7 @@ class CallInputs:
 
 
 def input_of(arguments: str) -> Json:
-    """The input of a call. Arguments that are no JSON object go under `INVALID_JSON`, as Anthropic's
+    """The input of a call. Arguments that are no JSON object go under `INVALID_JSON`, as the provider's
     documentation wants it, so that the model sees what it wrote."""
     if not arguments or arguments.isspace() or arguments == "null":
         return {}
@@ -43,8 +43,7 @@ def input_of(arguments: str) -> Json:
         except NotJson:
             value = None
         if value.__class__ is dict:
-            found: Json = value
-            return found
+            return value
     return {"INVALID_JSON": arguments}
 
 

@@ -9,7 +9,7 @@ import mimetypes
 from typing import Any
 from urllib.parse import urlsplit
 
-from farthing.dialects.call_inputs import CallInputs
+from farthing.dialects.call_inputs import InputReader
 from farthing.dialects.chat.requests.lowered_messages import GIVES_WAY as MESSAGES_GIVE_WAY
 from farthing.dialects.chat.requests.lowered_messages import NEUTRAL, told_as_text
 from farthing.dialects.conversation import (
@@ -59,7 +59,7 @@ class TurnWriter:
     def __init__(self, notes: Notes) -> None:
         self._notes = notes
         self._contents: list[Json] = []
-        self._inputs = CallInputs()
+        self._inputs = InputReader()
         self._tools: dict[str, tuple[str, int]] = {}
         """The function that a call is of, and its place among all calls, by its id."""
         self._open: set[str] = set()
@@ -354,7 +354,7 @@ class TurnWriter:
         self._tools[call.id] = (name, len(self._tools))
         told: Json = {"id": call.id} if self._notes.abilities.numbers_calls else {}
         told["name"] = name
-        told["args"] = {"input": call.arguments} if call.custom else self._inputs.of(call.arguments)
+        told["args"] = {"input": call.arguments} if call.custom else self._inputs.read(call.arguments)
         return {"functionCall": told}
 
     def name(self, name: str) -> str:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from farthing.dialects.call_ids import valid_id
-from farthing.dialects.call_inputs import CallInputs
+from farthing.dialects.call_inputs import InputReader
 from farthing.dialects.conversation import (
     Audio,
     Block,
@@ -58,7 +58,6 @@ class TurnWriter:
         self._own = notes.said.dialect == "messages"
         """It came as Messages: fields and blocks without a name here go up as they came."""
         self._messages: list[Json] = []
-        self._inputs = CallInputs()
         self._ids: dict[str, str] = {}
         """What the client's id of a call is written as; of an id that comes again, the latest."""
         self._used: dict[str, int] = {}
@@ -70,6 +69,7 @@ class TurnWriter:
         self._open: set[str] = set()
         """Calls of the last answer that have no result yet: nothing may come between."""
         self._held: list[Turn] = []
+        self._inputs = InputReader()
 
     def system(self, turns: tuple[Turn, ...]) -> list[Json]:
         """The instructions that stand before all else."""
@@ -334,7 +334,7 @@ class TurnWriter:
 
     def _call(self, call: ToolCall) -> Json:
         self._open.add(call.id)
-        given = {"input": call.arguments} if call.custom else self._inputs.of(call.arguments)
+        given = {"input": call.arguments} if call.custom else self._inputs.read(call.arguments)
         written: Json = {"type": "tool_use", "id": self._new_id(call.id), "name": call.name, "input": given}
         if call.cache is not None:
             written["cache_control"] = call.cache
