@@ -83,6 +83,7 @@ class PartsReader:
         "_said",
         "_said_chars",
         "_started",
+        "_text",
         "_tier",
         "begun",
         "opaque",
@@ -99,6 +100,8 @@ class PartsReader:
         """The index of the next block."""
         self._kind: type[Text] | type[Reasoning] | None = None
         """Of the block that is open, which is the last; None: none is."""
+        self._text: int | None = None
+        """The index of the last text; None: there is none."""
         self._calls = 0
         self._said: list[str] = []
         """The pieces of the last text, for the places of sources in it."""
@@ -248,6 +251,7 @@ class PartsReader:
             self._add(kind(""), found)
             self._kind = kind
             if kind is Text:
+                self._text = self._next - 1
                 self._said.clear()
                 self._said_chars = 0
 
@@ -280,11 +284,11 @@ class PartsReader:
             raise self._failed(said, message)
         grounding = self._grounding
         if grounding:
-            if self._kind is Text:
+            if self._text is not None:
                 for citation in citations_of(grounding, "".join(self._said)):
                     if not citation["url"]:
                         self.opaque = True
-                    found.append(CitationDelta(self._next - 1, citation))
+                    found.append(CitationDelta(self._text, citation))
             if self.usage is not None:
                 self.usage = with_searches(self.usage, grounding, self._model)
                 found.append(Counted(self.usage))
