@@ -1,7 +1,7 @@
 """Good answers in the form of Google's `generateContent`: deterministic, and billed by its published rules.
 
-Thoughts stand beside the candidates, and every object of a stream counts anew. The model is named by the path,
-and so is whether an answer is streamed.
+Thoughts stand beside the candidates, and every object of a stream counts anew. The path names the model, and
+whether an answer is streamed.
 """
 
 import dataclasses

@@ -1,5 +1,5 @@
-"""What `generateContent` takes: by the types of Google's SDK, recorded in `tests/data/gemini/types.json`, and by
-its documented rules of calls, results, signatures and schemas."""
+"""What `generateContent` takes: by the types of Google's SDK, recorded in `tests/data/gemini/types.json`, and
+by its documented rules of calls, results, signatures and schemas."""
 
 import base64
 import itertools
@@ -43,6 +43,17 @@ def check(body: Json, model: str) -> None:
     Invalid: Google would refuse `body`.
     """
     of_type(body, REQUEST, "request")
+    _check_contents(body)
+    _check_calls(body["contents"])
+    if "2.5" not in model:
+        _check_signatures(body["contents"])
+    for tool in body.get("tools", ()):
+        for function in tool.get("functionDeclarations", ()):
+            _check_function(function)
+    _check_config(body, model)
+
+
+def _check_contents(body: Json) -> None:
     contents = body.get("contents")
     if not contents:
         raise Invalid("contents: contents is not specified")
@@ -57,12 +68,9 @@ def check(body: Json, model: str) -> None:
         for part in content["parts"]:
             if sum(name in part for name in DATA) != 1 or part.get("text") == "":
                 raise Invalid(f"a part has not one kind of data: {sorted(part)}")
-    _check_calls(contents)
-    if "2.5" not in model:
-        _check_signatures(contents)
-    for tool in body.get("tools", ()):
-        for function in tool.get("functionDeclarations", ()):
-            _check_function(function)
+
+
+def _check_config(body: Json, model: str) -> None:
     config = body.get("generationConfig", {})
     if len(config.get("stopSequences", ())) > STOPS_MAX:
         raise Invalid("stop_sequences: at most 5")
@@ -150,7 +158,7 @@ def _check_calls(contents: list[Json]) -> None:
 
 
 def _check_signatures(contents: list[Json]) -> None:
-    """Of the current turn, which began with what the user said last, the first call of each step is signed."""
+    """Of the current turn, which began with what the user said last, each step has its first call signed."""
     start = 0
     for at, content in enumerate(contents):
         said = [part for part in content["parts"] if "functionResponse" not in part]

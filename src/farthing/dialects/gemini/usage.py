@@ -16,15 +16,15 @@ SEARCH = "web_search"
 _SEARCHES = ("webSearchQueries", "imageSearchQueries")
 
 
-def read_usage(told: Any, *, tier: str = "") -> Usage | None:
+def read_usage(told: Any) -> Usage | None:
     """The usage of an answer; None when it counts nothing. Marked `estimated` where one of the two counts is
-    missing. `tier`: what ran, where the counts do not say it."""
-    if told.__class__ is not dict:
-        return None
-    usage = read_fields(told, _FORM)
-    if usage is None or usage.tier or not tier:
-        return usage
-    found: Usage = replace(usage, tier=tier_of(tier))
+    missing."""
+    return read_fields(told, _FORM) if told.__class__ is dict else None
+
+
+def at_tier(usage: Usage, ran: str) -> Usage:
+    """`usage` at the service tier that ran."""
+    found: Usage = replace(usage, tier=tier_of(ran))
     return found
 
 

@@ -131,11 +131,10 @@ class TranslatingProvider(HttpProvider, ABC):
 
     def decoder(self, event_bytes_max: int, prompt: Prompt | None = None) -> TranslatingDecoder:
         own = self.own_decoder(event_bytes_max) if self.is_own(prompt) else None
-        return self._decoder(self.form, event_bytes_max, prompt) if own is None else own
-
-    def _decoder(self, form: AnswerForm, event_bytes_max: int, prompt: Prompt | None) -> TranslatingDecoder:
+        if own is not None:
+            return own
         return TranslatingDecoder(
-            form, event_bytes_max, created=int(time()), legacy_functions=_legacy(prompt)
+            self.form, event_bytes_max, created=int(time()), legacy_functions=_legacy(prompt)
         )
 
 

@@ -23,6 +23,8 @@ from farthing.types import Json, Usage
 PROOF = "extra_content"
 """What stands beside a call, for its provider alone, as Google's own endpoint for chat completions tells it:
 clients send it back."""
+TIER = "service_tier"
+"""What of the further fields of an answer stands in a completion too: the tier that ran."""
 FINISHES: dict[Stop, str] = {
     "end": "stop",
     "stop_sequence": "stop",
@@ -55,6 +57,8 @@ def write(
     }
     if message.usage is not None:
         body["usage"] = usage_of(message.usage)
+    if TIER in message.extras:
+        body[TIER] = message.extras[TIER]
     return write_json(body)
 
 

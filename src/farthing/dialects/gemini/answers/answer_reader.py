@@ -10,20 +10,20 @@ from farthing.dialects.gemini.streams.stream_reader import Reader
 from farthing.text.lenient_json import BOM, NotJson, read_json
 
 
-def read(body: bytes, *, tier: str = "") -> Message:
-    """The answer in the body of a reply with status 200. `tier`: as of `PartsReader`.
+def read(body: bytes) -> Message:
+    """The answer in the body of a reply with status 200.
 
     Raises:
         BadAnswer: there is none. ProviderSaid: it is an error.
     """
     if body[:1] != b"{" and body[:99].removeprefix(BOM).lstrip().startswith(EVENTS):
-        reader = Reader(len(body) + 2, tier=tier)
+        reader = Reader(len(body) + 2)
         return _message([*reader.feed(body), *reader.end()])
     try:
         value = read_json(body)
     except NotJson as error:
         raise BadAnswer(f"not JSON: {error}") from None
-    parts = PartsReader(tier=tier)
+    parts = PartsReader()
     found: list[Event] = []
     parts.take(value, body, found)
     if not parts.begun:

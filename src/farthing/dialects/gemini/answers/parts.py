@@ -84,16 +84,13 @@ class PartsReader:
         "_said_chars",
         "_started",
         "_text",
-        "_tier",
         "begun",
         "opaque",
         "stopped",
         "usage",
     )
 
-    def __init__(self, *, tier: str = "") -> None:
-        """`tier` is the service tier that ran, as far as it is known otherwise."""
-        self._tier = tier
+    def __init__(self) -> None:
         self._id = self._model = ""
         self._started = False
         self._next = 0
@@ -160,7 +157,7 @@ class PartsReader:
         found.append(Started(self._id, self._model))
 
     def _count(self, told: Any, found: list[Event]) -> None:
-        usage = read_usage(told, tier=self._tier)
+        usage = read_usage(told)
         if usage is not None and usage != self.usage:
             self.usage = usage
             found.append(Counted(usage))

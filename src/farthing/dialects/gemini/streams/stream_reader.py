@@ -17,10 +17,9 @@ class Reader(NamedEventReader):
 
     __slots__ = ("_parts",)
 
-    def __init__(self, event_bytes_max: int, *, tier: str = "") -> None:
-        """`tier` is the service tier that was asked for: streams tell none."""
+    def __init__(self, event_bytes_max: int) -> None:
         super().__init__(event_bytes_max)
-        self._parts = PartsReader(tier=tier)
+        self._parts = PartsReader()
 
     @property
     def stopped(self) -> bool:

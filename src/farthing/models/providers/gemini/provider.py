@@ -6,8 +6,7 @@ cached. What it has no word for is named before the call (`unsaid`).
 """
 
 from collections.abc import Mapping
-from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 
 import msgspec
@@ -19,11 +18,11 @@ from farthing.dialects.chat.usage import TOKENS_MAX
 from farthing.dialects.conversation import Message
 from farthing.dialects.gemini.answers import answer_reader
 from farthing.dialects.gemini.requests import request_writer
-from farthing.dialects.gemini.requests.settings import TIERS
 from farthing.dialects.gemini.streams.stream_reader import Reader
+from farthing.dialects.gemini.usage import at_tier
 from farthing.dialects.written import Written
 from farthing.errors import ProviderError, ProviderUnavailable
-from farthing.models.providers.decoder import AnswerForm, TranslatingDecoder
+from farthing.models.providers.decoder import AnswerForm
 from farthing.models.providers.gemini import vectors
 from farthing.models.providers.http import JSON, without_of
 from farthing.models.providers.translated import Translations, conversation_of
@@ -141,15 +140,13 @@ class GeminiProvider(TranslatingProvider):
         return super().whole(headers, body, prompt)
 
     def _message(self, headers: Mapping[bytes, bytes], body: bytes, prompt: Prompt | None) -> Message:
-        ran = header(headers, TIER)
-        tier = _tier_asked(prompt) if ran is None else ran.decode("latin-1").strip().lower()
-        return answer_reader.read(body, tier=tier)
-
-    def decoder(self, event_bytes_max: int, prompt: Prompt | None = None) -> TranslatingDecoder:
-        """A stream's headers are not seen here: what ran is taken to be the tier that was asked for."""
-        tier = _tier_asked(prompt)
-        form = replace(self.form, reader=partial(Reader, tier=tier)) if tier else self.form
-        return self._decoder(form, event_bytes_max, prompt)
+        message, ran = answer_reader.read(body), header(headers, TIER)
+        if ran is None:
+            return message
+        tier = ran.decode("latin-1").strip().lower()
+        usage = None if message.usage is None else at_tier(message.usage, tier)
+        told: Message = replace(message, usage=usage, extras={"service_tier": tier})
+        return told
 
     def failure(self, status: int, headers: Mapping[bytes, bytes], body: bytes) -> ProviderError:
         return _in_full(super().failure(status, headers, body))
@@ -197,11 +194,6 @@ def _anew(prompt: Prompt, target: Target) -> Written:
 
 def _embedded(prompt: Prompt, target: Target) -> Written:
     return vectors.translate(prompt.body, f"models/{bare(target.model)}")
-
-
-def _tier_asked(prompt: Prompt | None) -> str:
-    asked: Any = None if prompt is None else prompt.body.get("service_tier")
-    return TIERS.get(asked, "") if isinstance(asked, str) else ""
 
 
 def _in_full(error: ProviderError) -> ProviderError:

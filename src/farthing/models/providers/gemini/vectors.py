@@ -41,7 +41,7 @@ def translate(body: Json, name: str) -> Written:
 
 
 def answer(body: bytes, asked: Json) -> bytes:
-    """The reply in OpenAI's form.
+    """The reply in OpenAI's form, which it has already where it was put together from those to parts.
 
     Raises:
         ProviderUnavailable: it has no vectors.
@@ -50,6 +50,8 @@ def answer(body: bytes, asked: Json) -> bytes:
         value = read_json(body)
     except NotJson as error:
         raise ProviderUnavailable(f"the reply is no answer: {error}") from None
+    if isinstance(value, dict) and isinstance(value.get("data"), list):
+        return body
     told = value.get("embeddings") if isinstance(value, dict) else None
     listed: list[Any] = told if isinstance(told, list) else []
     vectors: list[Any] = [one.get("values") for one in listed if isinstance(one, dict)]
