@@ -16,6 +16,9 @@ from tests.faults.said import Event, Json, Refusal, example_of, pieces_of, plann
 from tests.faults.script import Plan
 from tests.faults.truth import Call
 
+ANY_PUBLISHER: Final = re.compile(
+    r"/v1/projects/[^/]+/locations/[^/]+/publishers/\w+/models/(?P<model>[^/?]+):(?P<method>\w+)"
+)
 PATH: Final = re.compile(
     r"/v1(?:beta)?(?:/projects/[^/]+/locations/[^/]+/publishers/google)?/models/(?P<model>[^/?]+):(?P<method>\w+)"
 )
@@ -265,5 +268,5 @@ class Gemini:
 
 def model_of(path: str) -> tuple[str, bool] | None:
     """The model that a path names, and whether the answer is to be streamed; None: it names none."""
-    found = PATH.fullmatch(path)
-    return None if found is None else (found["model"], found["method"] == "streamGenerateContent")
+    found = PATH.fullmatch(path) or ANY_PUBLISHER.fullmatch(path)
+    return None if found is None else (found["model"], found["method"].startswith("stream"))
