@@ -13,7 +13,14 @@ from typing import Generic, TypeVar
 
 from msgspec import Struct
 
-from farthing.errors import ProviderError, ProviderTimeout, ProviderUnavailable, forget_frames
+from farthing.errors import (
+    ConfigError,
+    KeyRejected,
+    ProviderError,
+    ProviderTimeout,
+    ProviderUnavailable,
+    forget_frames,
+)
 from farthing.runtime.loop_batch import in_task
 from farthing.runtime.seldom import Seldom
 
@@ -25,7 +32,7 @@ FETCH_S = 10.0  # one fetch; issuers answer in a tenth of a second, a metadata s
 AHEAD_SHARE, AHEAD_S_MAX = 0.25, 600.0
 """They are replaced when this share of their life is left, ten minutes at most, a quarter more or less:
 Google's and Azure's own caches give nothing newer much earlier."""
-EDGE_S = 5.0  # they are not used for a call that may arrive after they expire
+EDGE_SHARE, EDGE_S_MAX = 0.05, 5.0  # they are not used for a call that may arrive after they expire
 LIFE_S_MAX = 7 * 86_400.0
 BACKOFF_S, BACKOFF_S_MAX = 0.5, 10.0
 REFUSED_S = 60.0
@@ -81,10 +88,11 @@ class Renewed(Generic[T]):
             self._task = asyncio.get_running_loop().create_task(self._replace())
         if now_s < self._until_s:
             return self._number
-        if self._task is None:
+        task = self._task
+        if task is None:
             raise self._failure(now_s)
         await in_task()
-        await asyncio.wait((self._task,), timeout=within_s)
+        await asyncio.wait((task,), timeout=within_s)
         now_s = self._clock()
         if now_s < self._until_s:
             return self._number
@@ -110,6 +118,8 @@ class Renewed(Generic[T]):
         except ProviderError as error:
             forget_frames(error)
             self._note(error)
+        except ConfigError as error:  # a file is another than at the start
+            self._note(KeyRejected(f"{self.what}: {error}"))
         except Exception as error:  # a file or a reply that nobody foresaw is a failed fetch
             log.error("%s: reading it failed", self.what, exc_info=error)
             self._note(ProviderUnavailable(f"{self.what} could not be read: {type(error).__name__}"))
@@ -136,7 +146,7 @@ class Renewed(Generic[T]):
         self.value = fresh.value
         self._number += 1
         self._began_s = began_s
-        self._until_s = began_s + max(life_s - EDGE_S, life_s / 2)
+        self._until_s = began_s + life_s - min(EDGE_S_MAX, life_s * EDGE_SHARE)
         self._renew_s = min(began_s + renew_s, self._until_s)
         if self._failures:
             log.info("%s: issued again", self.what)
