@@ -1,7 +1,12 @@
 """What is noted while a conversation is written for Gemini: what it cannot be told, and why."""
 
+from typing import Any
+
 from farthing.dialects.conversation import Conversation
 from farthing.dialects.gemini.models import abilities
+from farthing.dialects.responses.fields import NAMES
+
+_MARK = "cache_control"
 
 
 class Notes:
@@ -26,3 +31,8 @@ class Notes:
 
     def give_way(self, name: str) -> None:
         self.yielded.append(name)
+
+    def marked(self, mark: Any) -> None:
+        """Note a mark for a prefix cache: Gemini caches by itself, or what was uploaded to it before."""
+        if mark is not None:
+            self.yielded.append(NAMES[_MARK] if self.said.dialect == "responses" else _MARK)

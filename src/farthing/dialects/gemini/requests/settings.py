@@ -90,8 +90,7 @@ class SettingsWriter:
         self._thinking()
         if said.user:
             notes.give_way(said.name_of("user"))
-        if said.cache is not None:
-            notes.give_way("cache_control")
+        notes.marked(said.cache)
         if said.service_tier is not None:
             self._tier(said.service_tier, body)
         self._merge(body)
@@ -126,8 +125,7 @@ class SettingsWriter:
         notes = self._notes
         if tool.strict:
             notes.give_way("tools.strict")
-        if tool.cache is not None:
-            notes.give_way("cache_control")
+        notes.marked(tool.cache)
         if tool.extras:
             notes.yielded += further_of_tool(tool.extras)
         return written
@@ -261,7 +259,6 @@ class SettingsWriter:
         if off:
             return levels[0]
         if not effort and budget is not None:
-            notes.give_way("thinking.budget_tokens")
             effort = next((word for tokens, word in LEVELS if budget <= tokens), "high")
         if not effort:
             return ""

@@ -6,7 +6,6 @@ function. The signatures of calls and texts go back to where they stood (`signat
 """
 
 import mimetypes
-from typing import Any
 from urllib.parse import urlsplit
 
 from farthing.dialects.call_inputs import InputReader
@@ -121,7 +120,7 @@ class TurnWriter:
         self._about(turn)
         texts: list[str] = []
         for block in turn.blocks:
-            self._marked(getattr(block, "cache", None))
+            self._notes.marked(getattr(block, "cache", None))
             if isinstance(block, Text):
                 self._further(block.extras)
                 if block.text and not block.text.isspace():
@@ -152,10 +151,6 @@ class TurnWriter:
                 self._notes.give_way(f"{where}.{name}")
             else:
                 self._notes.lacks(f"{where}.{name}", "Gemini has no such field; leave it out")
-
-    def _marked(self, mark: Any) -> None:
-        if mark is not None:
-            self._notes.give_way("cache_control")
 
     def _cannot(self, block: Block) -> None:
         match block:
@@ -202,7 +197,7 @@ class TurnWriter:
                 into.append({"text": block.text})
             self._about_text(block)
             return
-        self._marked(getattr(block, "cache", None))
+        self._notes.marked(getattr(block, "cache", None))
         match block:
             case Image():
                 self._further(block.extras)
@@ -225,8 +220,7 @@ class TurnWriter:
                 self._cannot(block)
 
     def _about_text(self, block: Text) -> None:
-        if block.cache is not None:
-            self._marked(block.cache)
+        self._notes.marked(block.cache)
         if block.citations:
             self._notes.give_way(self._notes.said.name_of("messages.citations"))
         if block.extras:
@@ -278,7 +272,7 @@ class TurnWriter:
     def _result(self, result: ToolResult, into: list[Json], after: list[Json]) -> None:
         """Add what a tool gave; what older models cannot be shown there goes behind all results."""
         self._open.discard(result.call_id)
-        self._marked(result.cache)
+        self._notes.marked(result.cache)
         self._further(result.extras)
         parts: list[Json] = []
         for block in result.blocks:
@@ -346,7 +340,7 @@ class TurnWriter:
         return ""
 
     def _call(self, call: ToolCall) -> Json:
-        self._marked(call.cache)
+        self._notes.marked(call.cache)
         if call.extras:
             self._further({name: value for name, value in call.extras.items() if name != signatures.EXTRA})
         name = self.name(call.name)
