@@ -34,7 +34,8 @@ from farthing.models import call as calls
 from farthing.models.pricing.catalogue import Catalogue, price_on
 from farthing.types import Attempt, Receipt, Semantics, Signal, Usage
 
-ENV = {name: "sk-example" for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "AZURE_OPENAI_API_KEY")}
+KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "AZURE_OPENAI_API_KEY", "GEMINI_API_KEY")
+ENV = dict.fromkeys(KEYS, "sk-example")
 GATEWAY = """
 [providers.faults]
 base_url = "{base_url}"
