@@ -32,7 +32,8 @@ def test_without_a_kind_a_provider_speaks_chat_completions() -> None:
     [
         (
             'kind = "antropic"',
-            'providers.x.kind: expected one of "openai", "anthropic", "responses", "gemini", "vertex", "plugin"',
+            'providers.x.kind: expected one of "openai", "anthropic", "responses", "gemini", "vertex", '
+            '"plugin"',
         ),
         ('kind = "anthropic"\nbatch = true', 'only a provider of kind "openai" has batches'),
         (
