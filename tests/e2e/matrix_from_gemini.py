@@ -80,7 +80,7 @@ BLOCKED: Final[Json] = {
     "promptFeedback": {"blockReason": "SAFETY", "blockReasonMessage": "Not that."},
     "usageMetadata": {"promptTokenCount": 100, "totalTokenCount": 100},
 }
-GROUNDED: Final = {
+GROUNDED: Final[dict[str, Any]] = {
     "groundingMetadata": {
         "webSearchQueries": ["n"],
         "groundingChunks": [PAGE],

@@ -138,6 +138,19 @@ def test_a_chat_client_returns_the_signature_at_the_call(gateway: Running, upstr
         assert first is not None and was_signed(first) and second is None
 
 
+def test_a_client_that_keeps_nothing_but_openais_fields_has_its_calls_signed_all_the_same(
+    gateway: Running, upstream: FaultProvider
+) -> None:
+    for stream in (False, True):
+        reply = told(gateway, [user("the weather")], "g/fault:calls=2", tools=[WEATHER], stream=stream)
+        calls = [{name: one[name] for name in ("id", "type", "function")} for one in calls_in(reply)]
+        turn = {"role": "assistant", "content": None, "tool_calls": calls}
+        results = [{"role": "tool", "tool_call_id": one["id"], "content": "x"} for one in calls]
+        told(gateway, [user("the weather"), turn, *results], "g/good", tools=[WEATHER])
+        first, second = signed(call_of(upstream))
+        assert first is not None and was_signed(first) and second is None
+
+
 def test_calls_that_nobody_has_signed_are_taken(gateway: Running, upstream: FaultProvider) -> None:
     called = {"id": "call_a", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
     turn = {"role": "assistant", "content": None, "tool_calls": [called]}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.faults.gemini_request import of_type
 from tests.pace import turns
 from tests.unit.dialects.shapes import assembled
-from tests.unit.dialects.test_chat_to_messages import JSON
+from tests.unit.dialects.test_messages_usage import JSON
 
 from farthing.dialects.chat.answers import answer_writer as chat_writer
 from farthing.dialects.conversation import Image, Message, Opaque, Reasoning, Text, ToolCall

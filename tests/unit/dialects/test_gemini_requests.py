@@ -105,7 +105,7 @@ def test_texts_calls_and_results_arrive_each_once_and_in_order(turns: list[Any])
     assert [part["functionCall"]["args"] for part in parts if "functionCall" in part] == inputs
     answers = [part["functionResponse"] for part in parts if "functionResponse" in part]
     assert [one["response"]["output"] for one in answers] == results
-    first = [
+    first: list[Json] = [
         next((part for part in content["parts"] if "functionCall" in part), {})
         for content in body["contents"]
     ]

@@ -6,6 +6,7 @@ without one. Clients of chat keep it at the call, as Google's own endpoint for c
 (`dialects.proofs`). A signature of a text is one of a thought behind it.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from farthing.dialects import proofs
@@ -17,6 +18,21 @@ ANY = "skip_thought_signature_validator"
 """What Google's documentation names for calls that another model made."""
 _MAKERS = ("google", "vertex")
 """Names that Google's two endpoints give their own fields."""
+
+
+Note = Callable[[str, str, str], None]
+"""Takes the id of a call, the name of its function and its signature."""
+Known = Callable[[str, str], str]
+"""The signature of a call by its id and the name of its function; empty: it is not known."""
+
+
+def forget(call_id: str, name: str, signature: str) -> None:
+    """Note nothing."""
+
+
+def unknown(call_id: str, name: str) -> str:
+    """Know nothing."""
+    return ""
 
 
 class Proof:

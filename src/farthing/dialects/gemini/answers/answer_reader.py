@@ -6,24 +6,25 @@ from farthing.dialects.chat.answers.reply import EVENTS
 from farthing.dialects.conversation import Event, Message, Opaque, Text
 from farthing.dialects.events import BadAnswer
 from farthing.dialects.gemini.answers.parts import PartsReader
+from farthing.dialects.gemini.signatures import Note, forget
 from farthing.dialects.gemini.streams.stream_reader import Reader
 from farthing.text.lenient_json import BOM, NotJson, read_json
 
 
-def read(body: bytes) -> Message:
-    """The answer in the body of a reply with status 200.
+def read(body: bytes, note: Note = forget) -> Message:
+    """The answer in the body of a reply with status 200. `note`: as of `PartsReader`.
 
     Raises:
         BadAnswer: there is none. ProviderSaid: it is an error.
     """
     if body[:1] != b"{" and body[:99].removeprefix(BOM).lstrip().startswith(EVENTS):
-        reader = Reader(len(body) + 2)
+        reader = Reader(len(body) + 2, note)
         return _message([*reader.feed(body), *reader.end()])
     try:
         value = read_json(body)
     except NotJson as error:
         raise BadAnswer(f"not JSON: {error}") from None
-    parts = PartsReader()
+    parts = PartsReader(note)
     found: list[Event] = []
     parts.take(value, body, found)
     if not parts.begun:

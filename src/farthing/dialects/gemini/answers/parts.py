@@ -80,6 +80,7 @@ class PartsReader:
         "_kind",
         "_model",
         "_next",
+        "_note",
         "_said",
         "_said_chars",
         "_started",
@@ -90,7 +91,9 @@ class PartsReader:
         "usage",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, note: signatures.Note = signatures.forget) -> None:
+        """`note` is told of each signature of a call."""
+        self._note = note
         self._id = self._model = ""
         self._started = False
         self._next = 0
@@ -219,6 +222,8 @@ class PartsReader:
             raise BadStream("a call without a name")
         call_id = _str(called.get("id")) or new_id(self._id, self._calls)
         self._calls += 1
+        if signature:
+            self._note(call_id, name, signature)
         extras = signatures.told_at_call(signature) if signature else {}
         index = self._add(ToolCall(call_id, name, "", extras=extras), found)
         if arguments:

@@ -13,14 +13,16 @@ from farthing.dialects.conversation import Conversation, Text, Turn
 from farthing.dialects.gemini.requests.notes import Notes
 from farthing.dialects.gemini.requests.settings import SettingsWriter
 from farthing.dialects.gemini.requests.turns import TurnWriter
+from farthing.dialects.gemini.signatures import Known, unknown
 from farthing.dialects.written import Written
 from farthing.types import Json, replace
 
 
-def translate(conversation: Conversation, *, model: str) -> Written:
-    """Never raises on what a reader gives. Values in the body are the conversation's own: change none."""
+def translate(conversation: Conversation, *, model: str, known: Known = unknown) -> Written:
+    """`known` knows the signatures of calls whose clients have not kept them. Never raises on what a reader
+    gives. Values in the body are the conversation's own: change none."""
     notes = Notes(conversation, model)
-    turns = TurnWriter(notes)
+    turns = TurnWriter(notes, known)
     system = turns.system(_system(notes))
     body: Json = {"contents": turns.contents(conversation.turns)}
     if system:

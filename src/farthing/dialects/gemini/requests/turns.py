@@ -53,10 +53,22 @@ _FILE_ID = "a file that another provider stores is unknown to Gemini; send its d
 class TurnWriter:
     """Writes the turns of one conversation."""
 
-    __slots__ = ("_contents", "_held", "_inputs", "_notes", "_open", "_order", "_own_names", "_tools")
+    __slots__ = (
+        "_contents",
+        "_held",
+        "_inputs",
+        "_known",
+        "_notes",
+        "_open",
+        "_order",
+        "_own_names",
+        "_tools",
+    )
 
-    def __init__(self, notes: Notes) -> None:
+    def __init__(self, notes: Notes, known: signatures.Known = signatures.unknown) -> None:
+        """`known`: as of `request_writer.translate`."""
         self._notes = notes
+        self._known = known
         self._contents: list[Json] = []
         self._inputs = InputReader()
         self._tools: dict[str, tuple[str, int]] = {}
@@ -309,7 +321,7 @@ class TurnWriter:
                 part = self._call(block)
                 own = signatures.at(block.extras) or proofs.get(block.id, "")
                 if not own:
-                    own, waiting = waiting, ""
+                    own, waiting = waiting or self._known(block.id, part["functionCall"]["name"]), ""
                 if own:
                     part["thoughtSignature"] = own
                 first = part if first is None else first

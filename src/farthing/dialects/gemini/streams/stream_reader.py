@@ -7,6 +7,7 @@ that says why. Sans-I/O and bounded: no event is longer than `event_bytes_max`.
 from farthing.dialects.conversation import ENDED, Event
 from farthing.dialects.events import BadStream, Framed, NamedEventReader, ProviderSaid, after
 from farthing.dialects.gemini.answers.parts import PartsReader
+from farthing.dialects.gemini.signatures import Note, forget
 from farthing.text.lenient_json import NotJson, read_json
 
 _DONE = b"[DONE]"  # of servers that speak like Google's
@@ -17,9 +18,10 @@ class Reader(NamedEventReader):
 
     __slots__ = ("_parts",)
 
-    def __init__(self, event_bytes_max: int) -> None:
+    def __init__(self, event_bytes_max: int, note: Note = forget) -> None:
+        """`note`: as of `PartsReader`."""
         super().__init__(event_bytes_max)
-        self._parts = PartsReader()
+        self._parts = PartsReader(note)
 
     @property
     def stopped(self) -> bool:

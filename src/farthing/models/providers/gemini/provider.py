@@ -6,6 +6,7 @@ cached. What it has no word for is named before the call (`unsaid`).
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated
 from urllib.parse import quote
 
@@ -24,6 +25,7 @@ from farthing.dialects.written import Written
 from farthing.errors import ProviderError, ProviderUnavailable
 from farthing.models.providers.decoder import AnswerForm
 from farthing.models.providers.gemini import vectors
+from farthing.models.providers.gemini.signed import Signed
 from farthing.models.providers.http import JSON, without_of
 from farthing.models.providers.translated import Translations, conversation_of
 from farthing.models.providers.translating import TranslatingProvider
@@ -41,9 +43,6 @@ TIER = b"x-gemini-service-tier"
 """Where a reply says which service tier ran."""
 _PLACE = "{model}:{method}"
 _NAMES = ":@.,-_~"
-GEMINI = AnswerForm(
-    dialect="gemini", reader=Reader, read=answer_reader.read, is_opaque=answer_reader.is_opaque
-)
 
 
 class _Counted(msgspec.Struct):
@@ -77,14 +76,21 @@ class GeminiProvider(TranslatingProvider):
             key_lines.append(f"x-goog-api-key: {config.api_key.value}")
         elif config.api_key is not None and config.auth == "bearer":
             key_lines.append(f"authorization: Bearer {config.api_key.value}")
+        self._signed = Signed()
+        form = AnswerForm(
+            dialect="gemini",
+            reader=partial(Reader, note=self._signed.note),
+            read=partial(answer_reader.read, note=self._signed.note),
+            is_opaque=answer_reader.is_opaque,
+        )
         super().__init__(
             name,
             origin,
             config,
             path=path or VERSION,
             key_lines=key_lines,
-            form=GEMINI,
-            write=_anew,
+            form=form,
+            write=self._anew,
             passage=passage,
             token=token,
         )
@@ -140,13 +146,22 @@ class GeminiProvider(TranslatingProvider):
         return super().whole(headers, body, prompt)
 
     def _message(self, headers: Mapping[bytes, bytes], body: bytes, prompt: Prompt | None) -> Message:
-        message, ran = answer_reader.read(body), header(headers, TIER)
+        message, ran = self.form.read(body), header(headers, TIER)
         if ran is None:
             return message
         tier = ran.decode("latin-1").strip().lower()
         usage = None if message.usage is None else at_tier(message.usage, tier)
         told: Message = replace(message, usage=usage, extras={"service_tier": tier})
         return told
+
+    def _anew(self, prompt: Prompt, target: Target) -> Written:
+        said = conversation_of(prompt)
+        if prompt.capped_by is not None:
+            said = replace(said, output_tokens_max=prompt.output_tokens_max)
+        limit, most = said.output_tokens_max, target.output_tokens_max
+        if limit is not None and most is not None and limit > most and said.dialect == "messages":
+            said = replace(said, output_tokens_max=most)  # Messages demands a limit of its clients
+        return request_writer.translate(said, model=target.model, known=self._signed.of)
 
     def failure(self, status: int, headers: Mapping[bytes, bytes], body: bytes) -> ProviderError:
         return _in_full(super().failure(status, headers, body))
@@ -180,16 +195,6 @@ class GeminiProvider(TranslatingProvider):
 def bare(model: str) -> str:
     """A model's name without what it is listed with."""
     return model.removeprefix("models/")
-
-
-def _anew(prompt: Prompt, target: Target) -> Written:
-    said = conversation_of(prompt)
-    if prompt.capped_by is not None:
-        said = replace(said, output_tokens_max=prompt.output_tokens_max)
-    limit, most = said.output_tokens_max, target.output_tokens_max
-    if limit is not None and most is not None and limit > most and said.dialect == "messages":
-        said = replace(said, output_tokens_max=most)  # Messages demands a limit of its clients
-    return request_writer.translate(said, model=target.model)
 
 
 def _embedded(prompt: Prompt, target: Target) -> Written:
