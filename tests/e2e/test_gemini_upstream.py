@@ -346,6 +346,7 @@ def test_the_reason_to_end_is_told_truly(gateway: Running, said: str, stream: bo
 FAILED = ("MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "MISSING_THOUGHT_SIGNATURE", "NO_IMAGE")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("said", FAILED)
 def test_an_answer_that_the_model_has_spoilt_is_an_error(
     gateway: Running, upstream: FaultProvider, said: str
@@ -484,6 +485,7 @@ def test_the_service_tier_that_ran_is_charged(gateway: Running, upstream: FaultP
 # -- faults ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("script", BEFORE)
 def test_what_fails_before_the_answer_is_answered_by_the_next_target(
@@ -502,6 +504,7 @@ AFTER = ("truncate=2", "truncate=2,end=cut", "truncate=2,end=reset", "error=2", 
          "bad=utf8")  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", AFTER)
 def test_what_fails_after_text_ends_with_an_error_and_never_as_an_answer(
     gateway: Running, script: str
@@ -517,6 +520,7 @@ def test_what_fails_after_text_ends_with_an_error_and_never_as_an_answer(
     assert receipt.error and receipt.usage is not None and receipt.usage.output_tokens > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "script", ["truncate=1", "length=long", "bad=json", "bad=empty", "bad=type", "error=1"]
 )
@@ -549,6 +553,7 @@ REFUSED: dict[str, tuple[Exact, int, str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REFUSED)
 def test_errors_are_told_in_googles_words(gateway: Running, upstream: FaultProvider, name: str) -> None:
     given, status, words = REFUSED[name]

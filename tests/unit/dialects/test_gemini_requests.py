@@ -36,6 +36,7 @@ def written(said: Conversation, model: str) -> Json:
     return body
 
 
+@pytest.mark.slow
 @given(messages_drawn.BODIES, MODELS)
 def test_what_a_client_of_messages_says_is_what_gemini_takes(body: Json, model: str) -> None:
     before = copy.deepcopy(body)
