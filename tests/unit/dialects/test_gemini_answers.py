@@ -12,10 +12,12 @@ from tests.unit.dialects.shapes import assembled
 from tests.unit.dialects.test_messages_usage import JSON
 
 from farthing.dialects.chat.answers import answer_writer as chat_writer
+from farthing.dialects.chat.usage import UsageForm, read_fields
 from farthing.dialects.conversation import Image, Message, Opaque, Reasoning, Text, ToolCall
 from farthing.dialects.events import BadAnswer, ProviderSaid
 from farthing.dialects.gemini.answers.answer_reader import is_opaque, read
 from farthing.dialects.gemini.streams.stream_reader import Reader
+from farthing.dialects.gemini.usage import read_usage
 from farthing.types import Json
 
 EVENT_BYTES_MAX = 65_536
@@ -196,3 +198,25 @@ def test_what_an_event_costs_does_not_grow_with_what_came_before() -> None:
 def test_the_answers_of_the_tests_are_of_the_types_of_the_sdk() -> None:
     of_type(object_of({"text": "x", "thoughtSignature": "c2ln"}, usage={"promptTokenCount": 1}),
             "#GenerateContentResponse", "answer")  # fmt: skip
+
+
+COUNT = st.integers(0, 30) | st.sampled_from([None, -1, 10**12, "7", 2.5, True])
+DETAILS = st.none() | st.lists(
+    st.fixed_dictionaries({"modality": st.sampled_from(["TEXT", "AUDIO", "X"]), "tokenCount": COUNT}),
+    max_size=2,
+)
+
+
+@given(
+    st.fixed_dictionaries({"promptTokenCount": COUNT, "totalTokenCount": COUNT}, optional={
+        "candidatesTokenCount": COUNT, "thoughtsTokenCount": COUNT, "toolUsePromptTokenCount": COUNT,
+        "cachedContentTokenCount": COUNT, "promptTokensDetails": DETAILS, "candidatesTokensDetails": DETAILS,
+        "trafficType": st.sampled_from(["ON_DEMAND", "ON_DEMAND_FLEX"]),
+    }),
+    st.booleans(),
+)  # fmt: skip
+def test_the_quick_way_counts_what_the_long_one_does(told: Json, adds_up: bool) -> None:
+    if adds_up:
+        names = ("promptTokenCount", "toolUsePromptTokenCount", "candidatesTokenCount", "thoughtsTokenCount")
+        told["totalTokenCount"] = sum(one for name in names if type(one := told.get(name)) is int)
+    assert read_usage(told) == read_fields(told, UsageForm(reasoning="inside"))

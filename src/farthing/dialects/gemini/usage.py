@@ -7,11 +7,19 @@ be read counts nothing.
 
 from typing import Any
 
-from farthing.dialects.chat.usage import UsageForm, read_fields, tier_of
+from farthing.dialects.chat.usage import TOKENS_MAX, UsageForm, read_fields, tier_of
 from farthing.dialects.gemini.models import abilities
 from farthing.types import Json, Usage, replace
 
 _FORM = UsageForm(reasoning="inside")  # of the counts once the thoughts are added
+_COUNTS = (
+    "promptTokenCount", "toolUsePromptTokenCount", "candidatesTokenCount", "thoughtsTokenCount",
+    "cachedContentTokenCount", "totalTokenCount",
+)  # fmt: skip
+_DETAILS = (
+    "promptTokensDetails", "candidatesTokensDetails", "cacheTokensDetails", "toolUsePromptTokensDetails",
+)  # fmt: skip
+_PLAIN = frozenset((*_COUNTS, *_DETAILS))
 SEARCH = "web_search"
 _SEARCHES = ("webSearchQueries", "imageSearchQueries")
 
@@ -19,7 +27,37 @@ _SEARCHES = ("webSearchQueries", "imageSearchQueries")
 def read_usage(told: Any) -> Usage | None:
     """The usage of an answer; None when it counts nothing. Marked `estimated` where one of the two counts is
     missing."""
-    return read_fields(told, _FORM) if told.__class__ is dict else None
+    if told.__class__ is not dict:
+        return None
+    usage = _plain(told)
+    return read_fields(told, _FORM) if usage is None else usage
+
+
+def _plain(told: Json) -> Usage | None:
+    """The usage of text alone, whose counts add up, as that of nearly every object of a stream: quicker by
+    far. None: it takes a closer look."""
+    if not told.keys() <= _PLAIN:
+        return None
+    counts = [told.get(name, 0) for name in _COUNTS]
+    for count in counts:
+        if count.__class__ is not int or not 0 <= count < TOKENS_MAX:
+            return None
+    for name in _DETAILS:
+        details = told.get(name)
+        if details is not None and not _is_text(details):
+            return None
+    prompt, tools, said, thought, cached, total = counts
+    inputs, outputs = prompt + tools, said + thought
+    if not inputs or not outputs or inputs + outputs != total or cached > inputs:
+        return None
+    return Usage(input_tokens=inputs, output_tokens=outputs, cached_tokens=cached, reasoning_tokens=thought)
+
+
+def _is_text(details: Any) -> bool:
+    """Whether the counts by modality are of text alone."""
+    if details.__class__ is not list or len(details) != 1:
+        return False
+    return details[0].__class__ is dict and details[0].get("modality") == "TEXT"
 
 
 def at_tier(usage: Usage, ran: str) -> Usage:
